@@ -1,0 +1,274 @@
+"""ZeroMQ as we use it: where the sockets are, how they are secured, and how an event loop reads them.
+
+Plain sockets, never ``zmq.asyncio`` (15 µs a message against 1). A socket's file descriptor is edge-triggered: it
+signals that something changed, once, and a send may swallow the signal. ``Channel`` therefore drains until ``Again``,
+calls itself again after a capped drain, and looks once more after it has sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import hmac
+import ipaddress
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils import z85
+
+from common.control import MAX_MESSAGE_BYTES
+from common.errors import AddressInUseError, ConfigError
+from common.media import MAX_FRAME_BYTES
+
+MEDIA_HWM = 20_000  # batches a peer: 2 s of a hundred cameras; for fewer, egress drops what is older than 2 s
+CONTROL_HWM = 10_000  # messages a peer: a burst of joins must fit
+DRAIN_LIMIT = 128  # messages handled before other work of the loop gets its turn
+MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
+
+_MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The three sockets of a broker. Workers are told one address and derive the rest."""
+
+    address: str
+    control: str  # ROUTER: the control plane
+    media_in: str  # XSUB: ingest publishes here
+    media_out: str  # XPUB: egress subscribes here
+
+    @classmethod
+    def parse(cls, address: str) -> Endpoints:
+        """``ipc://DIRECTORY`` or ``tcp://HOST:PORT``, which takes PORT and the two after it. Raises ``ConfigError``."""
+        key = "broker.address"
+        if address.startswith("ipc:///"):
+            directory = address.rstrip("/")
+            if len(os.fsencode(directory)) + len("/media-out") - len("ipc://") > MAX_IPC_PATH:
+                raise ConfigError("", key, f"{address!r} is longer than a Unix socket's path may be; use a shorter one")
+            return cls(address, f"{directory}/control", f"{directory}/media-in", f"{directory}/media-out")
+        try:
+            parts = urlsplit(address)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = port = None
+        if not address.startswith("tcp://") or not host or not port or port > 65_533:
+            raise ConfigError("", key, f"{address!r} is neither ipc:///DIRECTORY nor tcp://HOST:PORT (1 to 65533)")
+        host = f"[{host}]" if ":" in host else host
+        return cls(address, f"tcp://{host}:{port}", f"tcp://{host}:{port + 1}", f"tcp://{host}:{port + 2}")
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the sockets are if the address is ``ipc``."""
+        return Path(self.address.removeprefix("ipc://")) if self.address.startswith("ipc://") else None
+
+    @property
+    def leaves_machine(self) -> bool:
+        """Whether others than this machine's own processes can reach the address."""
+        if self.directory is not None:
+            return False
+        host = urlsplit(self.address).hostname or ""
+        try:
+            return not ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host != "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """CURVE key pairs (Z85) of a cluster. Both come from its one secret, so there is nothing else to hand out."""
+
+    server_public: bytes
+    server_secret: bytes
+    client_public: bytes
+    client_secret: bytes
+
+    @classmethod
+    def derive(cls, secret: str) -> Keys:
+        """The same secret gives the same keys on every machine."""
+
+        def pair(name: str) -> tuple[bytes, bytes]:
+            private = z85.encode(hmac.digest(secret.encode(), f"camshaft curve {name}".encode(), hashlib.sha256))
+            return zmq.curve_public(private), private
+
+        return cls(*pair("server"), *pair("client"))
+
+    @classmethod
+    def of_cluster(cls, endpoints: Endpoints, secret: str) -> Keys | None:
+        """Keys for ``endpoints``, ``None`` where none are needed. Raises ``ConfigError`` where they are and are not."""
+        if endpoints.directory is not None:
+            return None
+        if secret:
+            return cls.derive(secret)
+        if endpoints.leaves_machine:
+            problem = f"needed because {endpoints.address} can be reached from other machines; same value on each"
+            raise ConfigError("", "cluster.secret", problem)
+        return None
+
+
+@contextmanager
+def authenticated(context: zmq.Context[zmq.Socket[bytes]], keys: Keys | None) -> Iterator[None]:
+    """While open, CURVE servers of ``context`` accept only clients that hold the cluster's client key."""
+    if keys is None:
+        yield
+        return
+    authenticator = ThreadAuthenticator(context)
+    authenticator.start()
+    try:
+        authenticator.configure_curve_callback("*", _ClusterMembers(keys.client_public))
+        yield
+    finally:
+        authenticator.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _ClusterMembers:
+    client_public: bytes
+
+    def callback(self, domain: str, key: bytes) -> bool:  # the name that pyzmq's authenticator calls
+        return hmac.compare_digest(z85.encode(key), self.client_public)
+
+
+@contextmanager
+def claimed_directory(endpoints: Endpoints) -> Iterator[None]:
+    """Create the private directory of ``ipc`` sockets and hold its lock: ZeroMQ would silently take a live socket over.
+
+    Raises ``AddressInUseError`` if another broker holds it, ``ConfigError`` if it is not a directory of ours.
+    """
+    directory = endpoints.directory
+    if directory is None:
+        yield
+        return
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if directory.stat().st_uid != os.getuid():
+            raise ConfigError("", "broker.address", f"{directory} belongs to another user")
+        directory.chmod(0o700)
+        lock = (directory / "lock").open("w")
+    except OSError as exc:
+        raise ConfigError("", "broker.address", f"{directory}: {exc.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise AddressInUseError("broker", endpoints.address, "--broker-address") from None
+        yield
+
+
+def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys | None = None) -> zmq.Socket[bytes]:
+    """A socket with every option of ours set, ready for ``bind`` or ``connect``."""
+    socket = context.socket(kind)
+    media = kind in _MEDIA_SOCKETS
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.IPV6, 1)
+    socket.setsockopt(zmq.SNDHWM, MEDIA_HWM if media else CONTROL_HWM)
+    socket.setsockopt(zmq.RCVHWM, MEDIA_HWM if media else CONTROL_HWM)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES if media else MAX_MESSAGE_BYTES)
+    socket.setsockopt(zmq.RECONNECT_IVL, 100)  # ms
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 5_000)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)  # a peer that lost its cable sends no FIN
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 6_000)
+    if kind == zmq.DEALER:
+        socket.setsockopt(zmq.IMMEDIATE, 1)  # never queue reports for a broker that is away: they would be stale
+    if kind == zmq.ROUTER:
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker that comes back under its name replaces its old connection
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a message to a worker that is gone is an error, not silence
+    if keys is not None:
+        socket.curve_publickey, socket.curve_secretkey = keys.client_public, keys.client_secret
+        socket.curve_serverkey = keys.server_public
+    return socket
+
+
+def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str) -> None:
+    """Bind ``socket`` as a CURVE server. Raises ``AddressInUseError``, or ``ConfigError`` for an impossible address."""
+    if keys is not None:
+        socket.curve_publickey, socket.curve_secretkey = keys.server_public, keys.server_secret
+        socket.curve_server = True
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise AddressInUseError(what, endpoint, "--broker-address") from None
+        raise ConfigError("", "broker.address", f"cannot listen on {endpoint}: {exc.strerror}") from None
+
+
+class Channel:
+    """One ZeroMQ socket on the running event loop.
+
+    ``on_message`` gets one frame (``bytes``), or with ``multipart`` the list of a message's frames.
+    """
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        on_message: Callable[[bytes], None] | Callable[[list[bytes]], None],
+        *,
+        multipart: bool = False,
+    ) -> None:
+        self.socket = socket
+        self.unsent = 0  # messages given up because the peer is slow or gone
+        self._on_message: Callable[..., None] = on_message
+        self._receive: Callable[[int], bytes | list[bytes]] = socket.recv_multipart if multipart else socket.recv
+        self._loop = asyncio.get_running_loop()
+        self._scheduled = False
+        self._closed = False
+        self._fd = cast(int, socket.getsockopt(zmq.FD))
+        self._loop.add_reader(self._fd, self._drain)
+        self._schedule()
+
+    def send(self, *frames: bytes) -> bool:
+        """Send without waiting. ``False``, and counted, if the message had to be given up."""
+        try:
+            if len(frames) == 1:
+                self.socket.send(frames[0], zmq.NOBLOCK)
+            else:
+                self.socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.ZMQError:  # Again: queue full; EHOSTUNREACH: ROUTER knows no such peer
+            self.unsent += 1
+            return False
+        finally:
+            self._schedule()
+        return True
+
+    def close(self) -> None:
+        """Stop reading and close the socket; twice is fine."""
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._fd)
+            self.socket.close(linger=0)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._drain_again)
+
+    def _drain_again(self) -> None:
+        self._scheduled = False
+        self._drain()
+
+    def _drain(self) -> None:
+        if self._closed:
+            return
+        drained = False
+        try:
+            for _ in range(DRAIN_LIMIT):
+                try:
+                    message = self._receive(zmq.NOBLOCK)
+                except zmq.Again:
+                    drained = True
+                    return
+                self._on_message(message)
+                if self.socket.closed:
+                    return
+        finally:  # also when a handler raised: its error is the loop's to report, the rest still must be read
+            if not drained and not self.socket.closed:
+                self._schedule()

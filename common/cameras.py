@@ -1,0 +1,104 @@
+"""What a camera is to every process: its specification, its connection state, and its URL without the password.
+
+Passwords live in ``CameraSpec.url`` alone, which ``repr`` leaves out. Everything shown to people goes through
+``redact``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""A camera's id: it stands in URLs, ZeroMQ topics and metrics, so it keeps to characters that need no quoting."""
+
+_CREDENTIALS = re.compile(r"(?<=://)[^\s\"'<>]*@")
+
+
+def redact(text: str) -> str:
+    """``text`` with user and password of every URL in it replaced by ``***``."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+class Transport(StrEnum):
+    """How RTP is asked for. ``auto`` tries TCP, then UDP; ``udp`` falls back to TCP; ``tcp`` never leaves it."""
+
+    AUTO = "auto"
+    TCP = "tcp"
+    UDP = "udp"
+
+
+class CameraState(StrEnum):
+    """Where a camera's connection stands. Everything from ``UNAUTHORIZED`` on is a failure that is being retried."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    CONNECTING = "connecting"
+    PLAYING = "playing"
+    UNAUTHORIZED = "unauthorized"
+    HOST_UNKNOWN = "host_unknown"
+    CONNECTION_REFUSED = "connection_refused"
+    UNREACHABLE = "unreachable"
+    TLS_FAILED = "tls_failed"
+    NOT_RTSP = "not_rtsp"
+    NOT_FOUND = "not_found"
+    REJECTED = "rejected"
+    NO_PLAYABLE_TRACK = "no_playable_track"
+    SILENT = "silent"
+    CLOSED = "closed"
+    MALFORMED = "malformed"
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for a person: what is wrong, and what to look at."""
+        return _SENTENCES[self]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the camera gives no picture because of an error."""
+        return self not in _HEALTHY
+
+
+_HEALTHY = {CameraState.IDLE, CameraState.WAITING, CameraState.CONNECTING, CameraState.PLAYING}
+
+_SENTENCES = {
+    CameraState.IDLE: "Nobody watches; the camera is pulled as soon as somebody does.",
+    CameraState.WAITING: "No ingest process is there to pull the camera.",
+    CameraState.CONNECTING: "Connecting to the camera.",
+    CameraState.PLAYING: "The camera is playing.",
+    CameraState.UNAUTHORIZED: "The camera refused the user name or password; check them in the camera's URL.",
+    CameraState.HOST_UNKNOWN: "The camera's host name is unknown; check it, or use an IP address.",
+    CameraState.CONNECTION_REFUSED: "The camera's host refused the connection; check the port, and that RTSP is on.",
+    CameraState.UNREACHABLE: "The camera's host does not answer; check its power, its cable and its address.",
+    CameraState.TLS_FAILED: "The camera's TLS certificate or cipher was not accepted.",
+    CameraState.NOT_RTSP: "Something answers at the camera's address, but it does not speak RTSP.",
+    CameraState.NOT_FOUND: "The camera has no such stream; check the path in its URL.",
+    CameraState.REJECTED: "The camera rejected the request.",
+    CameraState.NO_PLAYABLE_TRACK: "The camera offers no track that a browser can play.",
+    CameraState.SILENT: "The camera is connected but sends no media.",
+    CameraState.CLOSED: "The camera closed the connection.",
+    CameraState.MALFORMED: "The camera sent something that is not valid RTSP or SDP.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSpec:
+    """How an ``rtsps`` camera's certificate is judged. The default is full verification."""
+
+    verify: bool = True
+    fingerprint: str | None = None  # SHA-256 of the certificate, hex, colons allowed; replaces verification
+    legacy: bool = False  # allow old ciphers and protocol versions
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """One camera as the operator wants it. ``revision`` grows with each change, so that a worker sees it is stale."""
+
+    id: str
+    url: str = field(repr=False)
+    transport: Transport = Transport.AUTO
+    on_demand: bool = False
+    keep_after: float = 10.0  # seconds an on-demand camera is kept after its last viewer left
+    tls: TlsSpec = field(default_factory=TlsSpec)
+    revision: int = 0

@@ -1,0 +1,342 @@
+"""The operator's configuration: one model that the YAML file, ``CAMSHAFT_…`` variables and options all fill.
+
+Precedence: option, variable, file, default. Every leaf ``section.key`` of the model is also the variable
+``CAMSHAFT_SECTION_KEY`` and the option ``--section-key``; its help text is the field's description.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from common.cameras import CAMERA_ID, CameraSpec, TlsSpec, Transport, redact
+from common.errors import ConfigError
+
+ENV_PREFIX = "CAMSHAFT_"
+CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
+CAMERA_SCHEMES = ("rtsp://", "rtsps://")
+
+
+def default_broker_address() -> str:
+    """``ipc`` in a directory that only this user can enter, the same for every process of the user."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    directory = Path(runtime) / "camshaft" if runtime else Path(tempfile.gettempdir()) / f"camshaft-{getpass.getuser()}"
+    return f"ipc://{directory}"
+
+
+def _camera_url(url: str) -> str:
+    if not url.lower().startswith(CAMERA_SCHEMES):
+        raise ValueError(f"must start with {' or '.join(CAMERA_SCHEMES)}")
+    if not re.match(r"[a-z]+://[^/?#\s]", url, re.IGNORECASE) or any(c.isspace() or not c.isprintable() for c in url):
+        raise ValueError("must be scheme://[user:password@]host[:port][/path], without spaces")
+    return url
+
+
+def _camera_id(name: str) -> str:
+    if not CAMERA_ID.fullmatch(name):
+        raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with none of these")
+    return name
+
+
+def _listen(value: str) -> str:
+    split_listen(value)
+    return value
+
+
+CameraUrl = Annotated[str, AfterValidator(_camera_url)]
+CameraId = Annotated[str, AfterValidator(_camera_id)]
+Listen = Annotated[str, AfterValidator(_listen)]
+
+
+def split_listen(value: str) -> tuple[str, int]:
+    """``HOST:PORT``, ``[v6]:PORT`` or ``:PORT`` (all interfaces) as host and port. Raises ``ValueError``."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]]*)):(\d{1,5})", value)
+    if not match or int(match[3]) > 65_535:
+        raise ValueError("must be HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")
+    return match[1] or match[2], int(match[3])
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class TlsConfig(_Section):
+    """How the certificate of an rtsps camera is judged."""
+
+    verify: bool = Field(True, description="Verify the certificate against the system's authorities.")
+    fingerprint: str | None = Field(
+        None, pattern=r"^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$", description="SHA-256 of the only certificate accepted."
+    )
+    legacy: bool = Field(False, description="Allow the old ciphers and TLS versions of old cameras.")
+
+
+class CameraConfig(_Section):
+    """One camera. Also the body of the REST API."""
+
+    url: CameraUrl = Field(description="rtsp:// or rtsps:// address, with user and password if it needs them.")
+    transport: Transport = Field(Transport.AUTO, description="How RTP comes: auto (TCP, then UDP), tcp, udp.")
+    on_demand: bool = Field(False, description="Pull the camera only while somebody watches.")
+    keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
+    tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps.")
+
+    def spec(self, name: str, revision: int = 0) -> CameraSpec:
+        """What an ingest worker is told."""
+        tls = TlsSpec(self.tls.verify, self.tls.fingerprint, self.tls.legacy)
+        return CameraSpec(name, self.url, self.transport, self.on_demand, self.keep_after, tls, revision)
+
+
+class HttpConfig(_Section):
+    """The front door: page, WHEP, WebSocket and REST."""
+
+    listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
+
+
+class MediaConfig(_Section):
+    """Where viewers' media leaves: one UDP port an egress process."""
+
+    port: int = Field(8189, ge=0, le=65_535, description="First UDP port; each further egress takes the next. 0: any.")
+    listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
+    advertise: tuple[str, ...] = Field(
+        (), description="Addresses or names that viewers reach us by; empty for those of this machine's interfaces."
+    )
+
+
+class BrokerConfig(_Section):
+    """The address that every worker knows."""
+
+    address: str = Field(
+        default_factory=default_broker_address,
+        description="ipc:///DIRECTORY on one machine, tcp://HOST:PORT (three ports from PORT on) on several.",
+    )
+
+
+class ClusterConfig(_Section):
+    """What the machines of a cluster share."""
+
+    secret: str = Field("", description="Encrypts and authenticates the bus between machines; the same on each.")
+
+
+class IngestConfig(_Section):
+    """Ingest processes of `serve`."""
+
+    workers: int = Field(1, ge=0, le=256, description="Ingest processes to start.")
+
+
+class EgressConfig(_Section):
+    """Egress processes of `serve`."""
+
+    workers: int | None = Field(None, ge=0, le=256, description="Egress processes to start; default one per core.")
+
+
+class StoreConfig(_Section):
+    """Where cameras that were added at run time are kept."""
+
+    path: Path = Field(Path("camshaft.db"), description="SQLite file for cameras added at run time.")
+
+
+class LogConfig(_Section):
+    """Logs, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is shown.")
+    format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON lines.")
+
+
+class Config(_Section):
+    """Everything that can be configured."""
+
+    cameras: dict[CameraId, CameraConfig] = Field({}, description="Cameras by name.")
+    http: HttpConfig = HttpConfig()
+    media: MediaConfig = MediaConfig()
+    broker: BrokerConfig = Field(default_factory=BrokerConfig)
+    cluster: ClusterConfig = ClusterConfig()
+    ingest: IngestConfig = IngestConfig()
+    egress: EgressConfig = EgressConfig()
+    store: StoreConfig = StoreConfig()
+    log: LogConfig = LogConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One ``section.key`` that options and variables can set."""
+
+    section: str
+    key: str
+    field: FieldInfo
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return f"{ENV_PREFIX}{self.section}_{self.key}".upper()
+
+    @property
+    def option(self) -> str:
+        """Its command line option."""
+        return f"--{self.section}-{self.key}".replace("_", "-")
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes several values: an option given repeatedly, a variable split at commas."""
+        return self.field.annotation == tuple[str, ...]
+
+
+def leaves() -> Iterator[Leaf]:
+    """Every leaf of the model but the cameras'."""
+    for section, field in Config.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            for key, leaf in model.model_fields.items():
+                yield Leaf(section, key, leaf)
+
+
+def load(
+    path: Path | None, overrides: Mapping[Leaf, Any] | None = None, environ: Mapping[str, str] = os.environ
+) -> Config:
+    """Read the file (if any), lay variables and then ``overrides`` (the options) over it, and validate.
+
+    ``CAMSHAFT_CAMERA`` holds the URL of one more camera, named ``camera``. Raises ``ConfigError`` with the line,
+    variable or option to mend, the key, and what is allowed there.
+    """
+    document = _Document()
+    if path is not None:
+        document.read(path)
+    for leaf in leaves():
+        text = environ.get(leaf.variable)
+        if text is not None:
+            value = [part.strip() for part in text.split(",") if part.strip()] if leaf.is_list else text
+            document.put((leaf.section, leaf.key), value, leaf.variable)
+    if url := environ.get(CAMERA_VARIABLE):
+        document.put(("cameras", "camera", "url"), url, CAMERA_VARIABLE)
+    for leaf, value in (overrides or {}).items():
+        document.put((leaf.section, leaf.key), value, leaf.option)
+    return document.validate()
+
+
+_Path = tuple[str | int, ...]
+
+
+class _Document:
+    """A configuration being put together, and for each of its keys the place it came from."""
+
+    def __init__(self) -> None:
+        self._root: dict[str, Any] = {}
+        self._sources: dict[_Path, str] = {}
+        self._file = ""
+
+    def read(self, path: Path) -> None:
+        """Take over a YAML file."""
+        self._file = str(path)
+        try:
+            text = path.read_text("utf-8")
+        except OSError as exc:
+            raise ConfigError(self._file, "", f"cannot be read: {exc.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(self._file, "", "is not UTF-8 text") from None
+        try:
+            node = yaml.compose(text, yaml.SafeLoader)
+            self._map(node, ())
+            loaded = yaml.safe_load(text)
+        except yaml.MarkedYAMLError as exc:
+            mark = exc.problem_mark or exc.context_mark
+            where = f"{self._file}, line {mark.line + 1}" if mark else self._file
+            raise ConfigError(where, "", f"not valid YAML: {exc.problem}") from None
+        except yaml.YAMLError:
+            raise ConfigError(self._file, "", "not valid YAML") from None
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigError(self._file, "", f"must hold keys and values; allowed: {_names(Config)}")
+        self._root = loaded or {}
+
+    def _map(self, node: yaml.Node | None, at: _Path) -> None:
+        if node is None:
+            return
+        self._sources.setdefault(at, f"{self._file}, line {node.start_mark.line + 1}")
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._map(item, (*at, index))
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                where = f"{self._file}, line {key.start_mark.line + 1}"
+                below = (*at, str(key.value))
+                if below in self._sources:
+                    raise ConfigError(where, _dotted(below), "is given twice")
+                self._sources[below] = where
+                self._map(value, below)
+
+    def put(self, at: tuple[str, ...], value: object, source: str) -> None:
+        """Set one value over whatever the file says."""
+        section = self._root
+        for depth, key in enumerate(at[:-1], 1):
+            below = section.setdefault(key, {})
+            if below is None:
+                below = section[key] = {}
+            if not isinstance(below, dict):
+                raise ConfigError(self._where(at[:depth]), _dotted(at[:depth]), "must hold keys and values")
+            section = below
+        section[at[-1]] = value
+        self._sources = {path: place for path, place in self._sources.items() if path[: len(at)] != at}
+        self._sources[at] = source
+
+    def validate(self) -> Config:
+        """The model, or ``ConfigError`` for the first mistake."""
+        # An empty section ("http:" alone) is the section's defaults, as a person reads it.
+        document = {key: value for key, value in self._root.items() if value is not None}
+        try:
+            return Config.model_validate(document)
+        except ValidationError as exc:
+            error = exc.errors(include_url=False, include_input=False)[0]
+            at = tuple(part for part in error["loc"] if part != "[key]")
+            raise ConfigError(self._where(at), _dotted(at), redact(_problem(error, at))) from None
+
+    def _where(self, at: _Path) -> str:
+        while at and at not in self._sources:
+            at = at[:-1]
+        return self._sources.get(at, self._file)
+
+
+def _dotted(at: _Path) -> str:
+    return ".".join(map(str, at))
+
+
+def _names(model: type[BaseModel]) -> str:
+    return ", ".join(model.model_fields)
+
+
+def _model_at(at: _Path) -> type[BaseModel] | None:
+    """The section that the keys of ``at`` lead to."""
+    model: type[BaseModel] = Config
+    for depth, key in enumerate(at):
+        if model is Config and key == "cameras":
+            return _model_at_camera(at[depth + 2 :]) if len(at) > depth + 1 else None
+        field = model.model_fields.get(str(key))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return None
+        model = field.annotation
+    return model
+
+
+def _model_at_camera(at: _Path) -> type[BaseModel] | None:
+    return TlsConfig if at[:1] == ("tls",) else CameraConfig
+
+
+def _problem(error: ErrorDetails, at: _Path) -> str:
+    """What is wrong, and what is allowed."""
+    kind, message = error["type"], error["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        model = _model_at(at[:-1])
+        return f"unknown key; allowed here: {_names(model)}" if model else "unknown key"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        model = _model_at(at)
+        return f"must hold keys and values{f'; allowed: {_names(model)}' if model else ''}"
+    if kind == "missing":
+        return "is missing"
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,73 @@
+"""Every error Camshaft raises on purpose, on one page.
+
+The class says whose fault it is, the fields say what happened, and ``str()`` is the sentence for a person.
+Nothing here ever carries a camera's password: URLs are redacted before they reach an error.
+"""
+
+from __future__ import annotations
+
+from common.cameras import CameraState
+
+
+class CamshaftError(Exception):
+    """Base of all errors below."""
+
+
+class ConfigError(CamshaftError):
+    """The operator's file, variable or option is wrong. Exit code 2.
+
+    ``where`` names the place to mend, such as ``camshaft.yaml, line 3`` or ``CAMSHAFT_MEDIA_PORT``; ``key`` is dotted.
+    """
+
+    def __init__(self, where: str, key: str, problem: str) -> None:
+        super().__init__(where, key, problem)
+        self.where = where
+        self.key = key
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.key, self.problem) if part)
+
+
+class AddressInUseError(CamshaftError):
+    """A port or socket that we must listen on belongs to somebody else. Exit code 3."""
+
+    def __init__(self, what: str, address: str, option: str) -> None:
+        super().__init__(what, address, option)
+        self.what = what
+        self.address = address
+        self.option = option
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}: {self.address} is in use by another program; free it, or choose another with {self.option}"
+        )
+
+
+class CameraError(CamshaftError):
+    """A camera does not give what we need. ``state`` is what the API shows; ``detail`` is what was seen."""
+
+    def __init__(self, state: CameraState, detail: str = "") -> None:
+        super().__init__(state, detail)
+        self.state = state
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.state.sentence} ({self.detail})" if self.detail else self.state.sentence
+
+
+class ViewerError(CamshaftError):
+    """A viewer's request cannot be served. ``status`` is the HTTP status, ``code`` a stable word for programs."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(status, code, message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ProtocolError(CamshaftError):
+    """Bytes that do not follow their protocol, from whatever side: they are dropped and counted, never fatal."""

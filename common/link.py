@@ -1,0 +1,132 @@
+"""A worker's end of the control plane: one DEALER that reports and listens.
+
+The link sends the worker's whole report once a second, and at once when told that something changed. It outlives the
+broker: ZeroMQ reconnects by itself and the next report tells a new broker everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+
+import zmq
+
+from common.bus import Channel, Endpoints, Keys, open_socket
+from common.control import (
+    REPORT_INTERVAL,
+    Leaving,
+    Report,
+    Role,
+    ToBroker,
+    ToWorker,
+    decode_for_worker,
+    encode,
+)
+from common.errors import ProtocolError
+from common.log import get_logger
+from common.process import LoadMeter
+
+MIN_REPORT_GAP = 0.05  # seconds: a burst of changes becomes one report
+RETRY_INTERVAL = 0.1  # seconds between tries while the broker is away
+
+
+def default_node(role: Role) -> str:
+    """A node name that no other worker has, for one that was started without."""
+    return f"{role}-{socket.gethostname()}-{os.getpid()}"
+
+
+class Link:
+    """Async context manager; while open it reports and calls ``on_message`` for what the broker says.
+
+    ``snapshot`` fills the parts of the report that are the worker's: it gets the report with everything else set, and
+    returns it completed (``dataclasses.replace``).
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoints: Endpoints,
+        keys: Keys | None,
+        *,
+        node: str,
+        role: Role,
+        version: str,
+        snapshot: Callable[[Report], Report],
+        on_message: Callable[[ToWorker], None],
+    ) -> None:
+        self.node = node
+        self.incarnation = secrets.token_hex(8)
+        self.counters: Counter[str] = Counter()
+        self._role = role
+        self._version = version
+        self._snapshot = snapshot
+        self._on_message = on_message
+        self._load = LoadMeter()
+        self._log = get_logger(node=node)
+        self._socket = open_socket(context, zmq.DEALER, keys)
+        self._socket.setsockopt(zmq.ROUTING_ID, node.encode())
+        self._socket.connect(endpoints.control)
+        self._channel: Channel | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_report = float("-inf")
+
+    async def __aenter__(self) -> Link:
+        self._channel = Channel(self._socket, self._receive)
+        self._report()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._channel is not None:
+            self.send(Leaving(self.node, self.incarnation))
+            await asyncio.sleep(MIN_REPORT_GAP)  # LINGER is 0: give the farewell time to reach the wire
+            self._channel.close()
+
+    def send(self, message: ToBroker) -> bool:
+        """Send a message of the worker's own, such as an answer. ``False``, and lost, while the broker is away."""
+        assert self._channel is not None, "the link is not open"
+        return self._channel.send(encode(message))
+
+    def report_soon(self) -> None:
+        """Something changed: report within 50 ms instead of a second."""
+        if self._channel is None:
+            return
+        loop = asyncio.get_running_loop()
+        due = max(loop.time(), self._last_report + MIN_REPORT_GAP)
+        if self._timer is None or self._timer.when() > due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(due, self._report)
+
+    def _report(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._last_report = loop.time()
+        base = Report(
+            node=self.node,
+            role=self._role,
+            incarnation=self.incarnation,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=self._version,
+            load=self._load.read(),
+            counters=dict(self.counters),
+        )
+        sent = self.send(self._snapshot(base))
+        self._timer = loop.call_later(REPORT_INTERVAL if sent else RETRY_INTERVAL, self._report)
+
+    def _receive(self, frame: bytes) -> None:
+        try:
+            message = decode_for_worker(frame)
+        except ProtocolError as exc:
+            self.counters["control_garbage"] += 1
+            self._log.debug("control message dropped", reason=str(exc))
+            return
+        self._on_message(message)

@@ -1,0 +1,171 @@
+"""Media on the bus: what a track is, and the batch of RTP packets that travels in one ZeroMQ frame.
+
+A batch holds the RTP packets of one track that reached ingest together and share one timestamp, so at most one access
+unit. They are normalised: no CSRC, no extension, no padding, consecutive sequence numbers. All header fields that the
+packets have in common are therefore sent once, and each packet is its payload; an egress builds the 12-byte header
+(RFC 3550 5.1) for its viewers from them.
+
+Frame layout: topic, then one msgpack array. Topics end in NUL, so that no camera's topic is a prefix of another's:
+
+* ``camera NUL``: live batches, one a frame;
+* ``camera@egress NUL``: the cached group of pictures, an array of batches in one frame, for that egress alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+from typing import NamedTuple
+
+import msgpack
+
+from common.errors import ProtocolError
+
+MAX_PAYLOAD = 1160
+"""Most bytes of an RTP payload we send. With 12 bytes of header, 8 of extensions, 2 of RTX (RFC 4588) and 16 of
+authentication tag the SRTP packet stays within 1,200 bytes, which every path that carries WebRTC lets through."""
+
+MAX_GOP_BYTES = 16 << 20
+"""A group of pictures beyond this is not cached: 16 MiB is 8 s at 16 Mb/s."""
+
+MAX_FRAME_BYTES = MAX_GOP_BYTES + (4 << 20)
+"""ZMQ_MAXMSGSIZE of the media sockets: a cached group of pictures and its overhead."""
+
+WIRE_VERSION = 1
+
+
+class Kind(StrEnum):
+    """The two kinds of track; a camera has at most one of each."""
+
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+class Flags(IntFlag):
+    """What a batch starts and ends."""
+
+    KEYFRAME = 1  # the first packet starts an access unit that decodes by itself, parameter sets included
+    UNIT_END = 2  # the last packet ends its access unit: it carries the RTP marker bit for video
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One track as a viewer must be told of it (RFC 8866 rtpmap and fmtp).
+
+    ``codec`` is the RTP encoding name in the case of its registration (``H264``, ``opus``, ``PCMU``). ``problem`` says
+    why the track cannot be played yet; an unplayable track is listed and never published.
+    """
+
+    kind: Kind
+    codec: str
+    clock_rate: int  # Hz
+    channels: int = 1
+    profile: str = ""  # H.264: profile-level-id, six hex digits; empty when unknown
+    problem: str = ""
+
+    @property
+    def playable(self) -> bool:
+        """Whether the track is published."""
+        return not self.problem
+
+
+CLOCK_RATES = {"H264": 90_000, "H265": 90_000, "VP8": 90_000, "VP9": 90_000, "AV1": 90_000} | {
+    "opus": 48_000,
+    "PCMU": 8_000,
+    "PCMA": 8_000,
+    "G722": 8_000,  # RFC 3551 4.5.2: 8,000 by an old mistake, though it samples at 16,000
+}
+"""RTP clock of each codec that may travel on the bus, in Hz."""
+
+
+class Batch(NamedTuple):
+    """RTP packets of one track with one timestamp. Order of the fields is order on the wire."""
+
+    kind: str  # Kind, as its plain value: the hot path compares strings
+    codec: str
+    epoch: int  # grows when the camera's session starts anew: Unix milliseconds of its start
+    sequence: int  # extended sequence number of the first packet; 0 starts the epoch, no gaps at the publisher
+    timestamp: int  # extended RTP timestamp in the track's clock; never wraps
+    capture_ns: int  # Unix time of capture: from sender reports where the camera's are sane, else of arrival
+    arrival_ns: int  # Unix time at which the first packet was read from the camera
+    flags: int  # Flags
+    payloads: list[bytes]
+
+    @property
+    def keyframe(self) -> bool:
+        """Whether a decoder can start with this batch's first packet."""
+        return bool(self.flags & Flags.KEYFRAME)
+
+    @property
+    def unit_end(self) -> bool:
+        """Whether this batch's last packet ends its access unit."""
+        return bool(self.flags & Flags.UNIT_END)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all payloads."""
+        return sum(map(len, self.payloads))
+
+
+_FIELD_TYPES = (str, str, int, int, int, int, int, int, list)
+_pack = msgpack.Packer(autoreset=True).pack
+
+
+def live_topic(camera: str) -> bytes:
+    """The topic of a camera's live batches."""
+    return camera.encode() + b"\0"
+
+
+def replay_topic(camera: str, egress: str) -> bytes:
+    """The topic to which one egress subscribes in order to be sent the cached group of pictures."""
+    return f"{camera}@{egress}".encode() + b"\0"
+
+
+def parse_topic(topic: bytes) -> tuple[str, str | None]:
+    """Camera, and egress if it is a replay topic. Raises ``ProtocolError``."""
+    try:
+        text = topic.decode("ascii")
+    except UnicodeDecodeError:
+        raise ProtocolError("topic is not ASCII") from None
+    if not text.endswith("\0"):
+        raise ProtocolError("topic does not end in NUL")
+    camera, at, egress = text[:-1].partition("@")
+    return camera, egress if at else None
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """One msgpack array; prefix it with ``live_topic`` to make a frame."""
+    packed: bytes = _pack((WIRE_VERSION, *batch))
+    return packed
+
+
+def encode_replay(encoded: Iterable[bytes]) -> bytes:
+    """Many batches, each from ``encode_batch``, as one msgpack array; prefix it with ``replay_topic``."""
+    batches = list(encoded)
+    header: bytes = msgpack.Packer().pack_array_header(len(batches))
+    return header + b"".join(batches)
+
+
+def decode_frame(frame: bytes) -> tuple[str, list[Batch]]:
+    """Camera and batches of a frame of either kind. Raises ``ProtocolError`` on anything else."""
+    end = frame.find(b"\0", 0, 256) + 1
+    camera, egress = parse_topic(frame[:end])
+    try:
+        body = msgpack.unpackb(memoryview(frame)[end:])
+    except (ValueError, msgpack.UnpackException) as exc:
+        raise ProtocolError(f"not msgpack: {exc}") from None
+    if egress is None:
+        return camera, [_batch(body)]
+    if not isinstance(body, list):
+        raise ProtocolError("replay is not an array")
+    return camera, [_batch(fields) for fields in body]
+
+
+def _batch(fields: object) -> Batch:
+    if not isinstance(fields, list) or len(fields) != len(_FIELD_TYPES) + 1 or fields[0] != WIRE_VERSION:
+        raise ProtocolError("not a batch of this version")
+    batch = Batch._make(fields[1:])
+    if tuple(map(type, batch)) != _FIELD_TYPES or not batch.payloads or set(map(type, batch.payloads)) != {bytes}:
+        raise ProtocolError("batch has a field of the wrong type")
+    return batch

@@ -1,0 +1,106 @@
+"""What every process of ours does around its work: the event loop, signals, and ending when its supervisor is gone.
+
+A supervised process inherits the reading end of a pipe whose writing end only the supervisor holds. When the
+supervisor dies, even by SIGKILL, the pipe ends; a thread that does nothing else sees it and stops the process. That
+needs no cooperation of the event loop, and works on every POSIX system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+import psutil
+
+from common.control import Load
+from common.errors import AddressInUseError, CamshaftError, ConfigError
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_ADDRESS_IN_USE = 0, 1, 2, 3
+SUPERVISOR_FD = "CAMSHAFT_SUPERVISOR_FD"  # environment variable: number of the inherited pipe
+ORPHAN_GRACE = 3.0  # seconds that a process has for a clean end after its supervisor died
+LOAD_INTERVAL = 0.5  # seconds: a share of CPU over less is noise
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run ``main`` on an event loop and return the process's exit code.
+
+    ``main`` gets an event that SIGTERM, SIGINT or the supervisor's death sets, and then has to return. An error of
+    ours is shown as one sentence, others as their traceback. EXIT_CONFIG and EXIT_ADDRESS_IN_USE are for what
+    starting again cannot mend.
+    """
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_until_stopped(main))
+    except (CamshaftError, ExceptionGroup) as exc:
+        cause = _first_of_ours(exc)
+        if cause is None:
+            raise
+        print(f"camshaft: {cause}", file=sys.stderr)  # noqa: T201  # the operator's terminal, also before logs exist
+        return exit_code(cause)
+    return EXIT_OK
+
+
+def exit_code(error: CamshaftError) -> int:
+    """The exit code that tells a supervisor whether starting again can help."""
+    if isinstance(error, ConfigError):
+        return EXIT_CONFIG
+    return EXIT_ADDRESS_IN_USE if isinstance(error, AddressInUseError) else EXIT_FAILED
+
+
+class LoadMeter:
+    """Measures this process's share of a core between two calls, and its resident memory."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._cpu, self._wall = time.process_time(), time.monotonic()
+        self._last = Load(memory=self._process.memory_info().rss)
+
+    def read(self) -> Load:
+        """CPU share and memory, at most half a second old."""
+        cpu, wall = time.process_time(), time.monotonic()
+        if wall - self._wall >= LOAD_INTERVAL:
+            share = (cpu - self._cpu) / (wall - self._wall)
+            self._cpu, self._wall = cpu, wall
+            self._last = Load(round(share, 4), self._process.memory_info().rss)
+        return self._last
+
+
+async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if pipe := os.environ.get(SUPERVISOR_FD):
+        threading.Thread(target=_watch_supervisor, args=(int(pipe),), name="supervisor-watch", daemon=True).start()
+    await main(stop)
+
+
+def _watch_supervisor(pipe: int) -> None:
+    try:
+        os.read(pipe, 1)  # nobody ever writes: it returns at end of file
+    except OSError:
+        return  # not a pipe of ours: started by hand with a stale variable
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_GRACE)
+    os._exit(EXIT_FAILED)
+
+
+def _first_of_ours(error: BaseException) -> CamshaftError | None:
+    """The error to show: only if every error in the group is one of ours does a sentence tell the whole story."""
+    if isinstance(error, BaseExceptionGroup):
+        causes = [_first_of_ours(inner) for inner in error.exceptions]
+        return causes[0] if all(causes) else None
+    return error if isinstance(error, CamshaftError) else None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # not on this platform: slower, otherwise the same
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop

@@ -1,0 +1,1 @@
+"""Egress: subscribe to the streams that viewers watch and fan them out over WebRTC."""
