@@ -40,7 +40,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         cause = _first_of_ours(exc)
         if cause is None:
             raise
-        print(f"camshaft: {cause}", file=sys.stderr)  # noqa: T201  # the operator's terminal, also before logs exist
+        print(f"camshaft: {cause}", file=sys.stderr)  # the operator's terminal, also before logs exist
         return exit_code(cause)
     return EXIT_OK
 
