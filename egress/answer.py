@@ -41,6 +41,7 @@ _H264_DECODERS = {
     _H264.PROFILE_CONSTRAINED_HIGH: (_H264.PROFILE_HIGH,),
     _H264.PROFILE_HIGH: (_H264.PROFILE_CONSTRAINED_HIGH,),
 }
+_H264_BY_IDC = {"42": _H264.PROFILE_BASELINE, "4d": _H264.PROFILE_MAIN, "64": _H264.PROFILE_HIGH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Negotiated:
 
     sections: tuple[Section, ...]
     dtls: RTCDtlsParameters
+    bundled: bool
     media: Sequence[sdp.MediaDescription] = field(repr=False)
 
     def section(self, kind: Kind) -> Section | None:
@@ -104,7 +106,8 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
     Raises ``ViewerError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do.
     """
     description = _parse(offer)
-    wanted = _wanted(tuple(tracks))
+    tracks = tuple(tracks)
+    wanted = {kind: tuple(t for t in tracks if t.kind is kind and t.playable) for kind in Kind} if tracks else UNKNOWN
     bundle = next((group.items for group in description.group if group.semantic == "BUNDLE"), None)
     sections: list[Section] = []
     dtls: RTCDtlsParameters | None = None
@@ -119,8 +122,8 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
         dtls = media.dtls
         sections.append(Section(media.rtp.muxId, kind, formats))
     if dtls is None:
-        raise _no_usable_codec(description.media, wanted)
-    return Negotiated(tuple(sections), dtls, description.media)
+        raise _no_usable_codec(description.media, tracks)
+    return Negotiated(tuple(sections), dtls, bundle is not None, description.media)
 
 
 def write_answer(negotiated: Negotiated, transport: Transport, sources: dict[Kind, Source], name: str) -> str:
@@ -132,9 +135,10 @@ def write_answer(negotiated: Negotiated, transport: Transport, sources: dict[Kin
         "s=-",
         "t=0 0",
         "a=ice-lite",
-        f"a=group:BUNDLE {' '.join(served)}",
         f"a=msid-semantic: WMS {name}",
     ]
+    if negotiated.bundled:
+        lines.append(f"a=group:BUNDLE {' '.join(served)}")
     for media in negotiated.media:
         section = served.get(media.rtp.muxId)
         lines += (
@@ -156,12 +160,6 @@ def _parse(offer: str) -> sdp.SessionDescription:
     if len(set(mids)) != len(mids):
         raise ViewerError(400, "malformed_sdp", "The SDP offer's media sections need distinct a=mid values.")
     return description
-
-
-def _wanted(tracks: tuple[Track, ...]) -> dict[Kind, tuple[Track, ...]]:
-    if not tracks:
-        return UNKNOWN
-    return {kind: tuple(t for t in tracks if t.kind is kind and t.playable) for kind in Kind}
 
 
 def _servable_kind(media: sdp.MediaDescription, bundle: list[int | str] | None, served: list[Section]) -> Kind | None:
@@ -228,31 +226,32 @@ def _mismatch(offered: str, sent: str) -> int:
     Browsers on some platforms announce Constrained Baseline alone and still decode Main and High, so another profile of
     those that browsers decode is a last resort and not a refusal.
     """
-    if not sent or not offered:
+    if not sent:
         return 0
+    have, need = _h264_profile(offered), _h264_profile(sent)
+    if need not in _H264_DECODERS:
+        return _LAST_RESORT if have is need and have else _LAST_RESORT + 1
+    also = (need, *_H264_DECODERS[need])
+    return also.index(have) if have in also else _LAST_RESORT
+
+
+def _h264_profile(level_id: str) -> sdp.H264Profile | None:
     try:
-        have, need = sdp.parse_h264_profile_level_id(offered)[0], sdp.parse_h264_profile_level_id(sent)[0]
-    except ValueError:
-        return _LAST_RESORT
-    if have is need:
-        return 0
-    also = _H264_DECODERS.get(need, ())
-    if have in also:
-        return 1 + also.index(have)
-    return _LAST_RESORT if need in _H264_DECODERS else _LAST_RESORT + 1
+        return sdp.parse_h264_profile_level_id(level_id)[0]
+    except ValueError:  # cameras set constraint flags and levels that the strict table does not have
+        return _H264_BY_IDC.get(level_id[:2].lower())
 
 
-def _no_usable_codec(media: Sequence[sdp.MediaDescription], wanted: dict[Kind, tuple[Track, ...]]) -> ViewerError:
-    sends = ", ".join(_describe(track) for tracks in wanted.values() for track in tracks) or "nothing playable"
+def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Iterable[Track]) -> ViewerError:
+    sends = ", ".join(map(_describe, tracks)) or "H264 (packetization-mode 1), opus, PCMU or PCMA"
     takes = sorted({c.name for m in media for c in m.rtp.codecs if c.name.lower() not in ("rtx", "red", "ulpfec")})
-    return ViewerError(
-        406,
-        "no_usable_codec",
-        f"This browser cannot play the camera: it sends {sends}; the offer takes {', '.join(takes) or 'no codec'}.",
-    )
+    message = f"This browser cannot play the camera. The camera sends {sends}; the offer takes {', '.join(takes)}."
+    return ViewerError(406, "no_usable_codec", message)
 
 
 def _describe(track: Track) -> str:
+    if track.problem:
+        return f"{track.codec} ({track.problem.rstrip('.')})"
     return f"{track.codec} (profile {track.profile}, packetization-mode 1)" if track.profile else track.codec
 
 

@@ -36,8 +36,7 @@ class Pacer:
     def _step(self) -> None:
         self._timer = None
         for sender in tuple(self._behind):
-            if sender.place is Place.BEHIND:
-                sender.catch_up(STEP_BYTES)
+            sender.catch_up(STEP_BYTES)
             if sender.place is not Place.BEHIND:
                 self._behind.discard(sender)
         if self._behind:

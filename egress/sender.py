@@ -70,12 +70,12 @@ class Sender:
         self._rtx_next = 0
         self._rtx_budget = MAX_RETRANSMISSIONS
         self._replayed_at = float("-inf")
-        feed.add(self)
 
     def start(self, now: float) -> None:
         """Begin with what is there, if anything is; to be called once."""
-        self.format_changed()
         feed = self.feed
+        feed.add(self)
+        self.format_changed()
         if self.place is not Place.WAITING or feed.pushed_at is None or now - feed.pushed_at > FRESH:
             return
         if feed.kind is Kind.VIDEO and feed.history.keyframe is not None:
@@ -125,6 +125,8 @@ class Sender:
     def catch_up(self, budget: int) -> None:
         """Send up to ``budget`` bytes from the history, and go live when there is nothing left."""
         history = self.feed.history
+        if self.place is not Place.BEHIND:
+            return
         if self._next < history.start:  # too slow for what we keep
             if history.keyframe is None:
                 self.place = Place.WAITING
@@ -189,8 +191,8 @@ class Sender:
     def _lag(self) -> float:
         """Seconds of media between this viewer and the newest."""
         packet = self.feed.history.get(self._next)
-        if packet is None:
-            return 0.0
+        if packet is None:  # fallen out of the history
+            return float("inf")
         timeline = self.feed.timeline
         return ((timeline.timestamp - packet.timestamp) & 0xFFFFFFFF) / timeline.clock_rate
 
