@@ -89,10 +89,10 @@ class DtlsServer(RTCDtlsTransport):
         material = self._connection.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
         return GcmKeys(profile, profile.get_key_and_salt(material, 1))  # RFC 5764 4.2: the server's key is second
 
-    def receive(self, datagram: bytes) -> None:
-        """Take a DTLS datagram. Whatever it is, it can end this association at most."""
+    def receive(self, datagram: bytes) -> bool:
+        """Take a DTLS datagram; whatever it is, it can end this association at most. ``True`` if it was answered."""
         if self.over:
-            return
+            return False
         try:
             self._connection.bio_write(datagram)
             if self._state is State.CONNECTING:
@@ -106,7 +106,7 @@ class DtlsServer(RTCDtlsTransport):
         except SSL.Error as exc:
             if self._state is State.CONNECTING:
                 self._fail(f"DTLS handshake failed: {exc}")
-        self._flush()
+        return self._flush()
 
     def retransmit(self) -> None:
         """Send the last flight again if OpenSSL's timer says so; for a sweep while connecting."""
@@ -161,12 +161,12 @@ class DtlsServer(RTCDtlsTransport):
         self.failure = reason
         self._set_state(State.FAILED)
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
         """Send what OpenSSL has written: a run of records without datagram borders, so cut it at record borders."""
         try:
             out = self._connection.bio_read(65_536)
         except SSL.Error:  # nothing to send
-            return
+            return False
         start = end = 0
         while end + _RECORD_HEADER <= len(out) and out[end] in _RECORD_TYPES:
             size = _RECORD_HEADER + int.from_bytes(out[end + 11 : end + 13], "big")
@@ -175,3 +175,4 @@ class DtlsServer(RTCDtlsTransport):
                 start = end
             end += size
         self._transmit(out[start:])
+        return True

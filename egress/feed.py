@@ -12,6 +12,7 @@ from typing import Protocol
 from common.media import CLOCK_RATES, Batch, Kind
 from egress.fanout import Group, Lane, fan_out, runs
 from egress.history import History, Packet
+from egress.pace import BURST, Meter
 from egress.port import Target
 
 MARKER = 0x80  # RFC 3550 5.1, second byte
@@ -27,6 +28,9 @@ class Listener(Protocol):
 
     def fall_behind(self, index: int) -> None:
         """The packets from ``index`` on could not be sent: the socket's buffer is full."""
+
+    def slow_down(self, index: int) -> None:
+        """The packets from ``index`` on are too many to be sent at once on a thin path."""
 
     def format_changed(self) -> None:
         """The feed's codec or profile is known now, or is another one."""
@@ -78,11 +82,14 @@ class Feed:
         self.timeline = Timeline(90_000)
         self.pushed_at: float | None = None  # monotonic time of the newest batch
         self._groups: dict[tuple[int, int], Group] = {}
+        self.meter = Meter()
         self._listeners: set[Listener] = set()
         self._live: dict[Lane, Listener] = {}
+        self._thin: dict[Lane, Listener] = {}  # those of the live ones who must not be sent bursts
 
     def push(self, batch: Batch, now: float) -> None:
         """Send a batch to everyone who is live, and remember it for everyone else."""
+        self.meter.add(batch.size, now)
         self.pushed_at = now
         if batch.codec != self.codec or (batch.keyframe and self.codec == "H264"):
             self._learn_format(batch)
@@ -94,6 +101,9 @@ class Feed:
         if batch.keyframe or self.kind is Kind.AUDIO:
             for listener in self._listeners:
                 listener.may_start(index)
+        if self.meter.burst > BURST:
+            for listener in tuple(self._thin.values()):
+                listener.slow_down(index)
         for run in runs(packets):
             for group in tuple(self._groups.values()):  # falling behind leaves a group, and may end it
                 for lane in fan_out(run, index, group):
@@ -108,17 +118,20 @@ class Feed:
         """The viewer is gone."""
         self._listeners.discard(listener)
 
-    def join(self, listener: Listener, lane: Lane, payload_type: int, target: Target) -> None:
-        """Send each batch on ``lane`` from now on."""
+    def join(self, listener: Listener, lane: Lane, payload_type: int, target: Target, *, thin: bool) -> None:
+        """Send each batch on ``lane`` from now on, but no bursts if its path is ``thin``."""
         key = payload_type, lane.base & 0xFFFF
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = Group(self.ssrc, *key)
         group.lanes[lane] = target
         self._live[lane] = listener
+        if thin:
+            self._thin[lane] = listener
 
     def leave(self, lane: Lane, payload_type: int) -> None:
         """Send no more batches on ``lane``; not being live is fine."""
+        self._thin.pop(lane, None)
         if self._live.pop(lane, None) is not None:
             key = payload_type, lane.base & 0xFFFF
             del self._groups[key].lanes[lane]

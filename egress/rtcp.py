@@ -47,6 +47,7 @@ class ReceptionReport:
     """How one SSRC arrives at the viewer."""
 
     ssrc: int
+    fraction_lost: float  # since the report before, 0..1
     lost: int  # since the start
     jitter: int  # RTP timestamp units
     last_report: int  # middle 32 bits of the NTP time of our report, 0: none yet
@@ -79,7 +80,8 @@ def parse(compound: bytes) -> list[Event]:
 def _events(packet: rtp.AnyRtcpPacket) -> Iterator[Event]:
     if isinstance(packet, rtp.RtcpRrPacket | rtp.RtcpSrPacket):
         for report in packet.reports:
-            yield ReceptionReport(report.ssrc, report.packets_lost, report.jitter, report.lsr, report.dlsr)
+            fraction = report.fraction_lost / 256
+            yield ReceptionReport(report.ssrc, fraction, report.packets_lost, report.jitter, report.lsr, report.dlsr)
     elif isinstance(packet, rtp.RtcpRtpfbPacket):
         if packet.fmt == rtp.RTCP_RTPFB_NACK:  # aiortc parses every RTPFB as if it were a NACK
             yield Nack(packet.media_ssrc, tuple(number & 0xFFFF for number in packet.lost))

@@ -17,6 +17,7 @@ from egress.dtls import DtlsServer
 from egress.fanout import Group, Lane, fan_out, runs
 from egress.feed import Feed
 from egress.history import Packet
+from egress.pace import Pace
 from egress.port import Target
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
@@ -51,7 +52,13 @@ class Sender:
     """One feed to one viewer. ``on_behind`` is called when ``catch_up`` has to be called regularly."""
 
     def __init__(
-        self, feed: Feed, section: Section, dtls: DtlsServer, target: Target, on_behind: Callable[[Sender], None]
+        self,
+        feed: Feed,
+        section: Section,
+        dtls: DtlsServer,
+        target: Target,
+        pace: Pace,
+        on_behind: Callable[[Sender], None],
     ) -> None:
         self.feed = feed
         self.place = Place.WAITING
@@ -59,6 +66,8 @@ class Sender:
         self.format: Format | None = None
         self._section = section
         self._target = target
+        self._pace = pace
+        self._thin = False
         self._on_behind = on_behind
         keys = dtls.gcm_keys()
         self.lane, self._rtx_lane = (
@@ -74,6 +83,7 @@ class Sender:
     def start(self, now: float) -> None:
         """Begin with what is there, if anything is; to be called once."""
         feed = self.feed
+        self._thin = self._pace.thin(now)
         feed.add(self)
         self.format_changed()
         if self.place is not Place.WAITING or feed.pushed_at is None or now - feed.pushed_at > FRESH:
@@ -88,12 +98,8 @@ class Sender:
 
     def retarget(self, target: Target) -> None:
         """The viewer moved to another address."""
-        live = self.place is Place.LIVE
-        if live:
-            self._leave(Place.WAITING)
         self._target = target
-        if live:
-            self._join()
+        self._rejoin()
 
     def may_start(self, index: int) -> None:
         """See ``Listener``. Whoever waits starts here, and who lags too far goes on here."""
@@ -105,6 +111,10 @@ class Sender:
     def fall_behind(self, index: int) -> None:
         """See ``Listener``."""
         self.stats.blocked += 1
+        self.slow_down(index)
+
+    def slow_down(self, index: int) -> None:
+        """See ``Listener``."""
         self._leave(Place.BEHIND)
         self._next = index
         self._on_behind(self)
@@ -122,8 +132,8 @@ class Sender:
         if live and chosen:
             self._join()
 
-    def catch_up(self, budget: int) -> None:
-        """Send up to ``budget`` bytes from the history, and go live when there is nothing left."""
+    def catch_up(self, now: float) -> None:
+        """Send what the pace allows from the history, and go live when there is nothing left."""
         history = self.feed.history
         if self.place is not Place.BEHIND:
             return
@@ -133,10 +143,12 @@ class Sender:
                 return
             self._skip_to(history.keyframe)
         group = self._solo(self.lane, self.feed.ssrc, self._payload_type)
-        for run in runs(history.slice(self._next, max(1, budget // MAX_PAYLOAD))):
+        budget = self._pace.budget(self.feed.meter.rate, now)
+        for run in runs(history.slice(self._next, budget // MAX_PAYLOAD)):
             if fan_out(run, self._next, group):
                 self.stats.blocked += 1
                 return
+            self._pace.spend(sum(len(packet.payload) for packet in run))
             self._next += len(run)
         if self._next == history.end:
             self._join()
@@ -174,9 +186,13 @@ class Sender:
         self._replayed_at = now
         self._go_behind(keyframe)
 
-    def sweep(self) -> None:
-        """Every 0.1 s: allow retransmissions again."""
+    def sweep(self, now: float) -> None:
+        """Every 0.1 s: allow retransmissions again, and see whether the path has become another."""
         self._rtx_budget = MAX_RETRANSMISSIONS
+        thin = self._pace.thin(now)
+        if thin != self._thin:
+            self._thin = thin
+            self._rejoin()
 
     @property
     def _payload_type(self) -> int:
@@ -219,7 +235,12 @@ class Sender:
 
     def _join(self) -> None:
         self.place = Place.LIVE
-        self.feed.join(self, self.lane, self._payload_type, self._target)
+        self.feed.join(self, self.lane, self._payload_type, self._target, thin=self._thin)
+
+    def _rejoin(self) -> None:
+        if self.place is Place.LIVE:
+            self._leave(Place.WAITING)
+            self._join()
 
     def _leave(self, place: Place) -> None:
         if self.place is Place.LIVE:

@@ -16,6 +16,7 @@ from egress import rtcp
 from egress.answer import Negotiated
 from egress.dtls import DtlsServer, Identity
 from egress.ice import IceAgent
+from egress.pace import Pace
 from egress.port import Target
 from egress.sender import Place, Sender
 from egress.stream import Stream
@@ -54,6 +55,8 @@ class Viewer:
         self._reports: dict[int, rtcp.ReceptionReport] = {}
         self._round_trip: float | None = None
         self._bandwidth: int | None = None
+        self._pace = Pace()
+        self._flight_at: float | None = None  # when we last answered a flight of the handshake
 
     def selected(self, target: Target) -> None:
         """ICE nominated a path; media goes there from now on."""
@@ -66,7 +69,9 @@ class Viewer:
         if self._target is None:
             self._target = target
         connected = self._dtls.connected
-        self._dtls.receive(datagram)
+        if self._flight_at is not None and not connected:
+            self._pace.measured(now - self._flight_at)
+        self._flight_at = now if self._dtls.receive(datagram) else None
         if self._dtls.over:
             self.ended = self._dtls.failure or "closed by the viewer"
         elif self._dtls.connected and not connected:
@@ -94,7 +99,7 @@ class Viewer:
                 self._dtls.retransmit()
             return
         for sender in self.senders.values():
-            sender.sweep()
+            sender.sweep(now)
             if sender.place is Place.UNPLAYABLE:  # only a new offer can help: the page makes one
                 self.ended = f"the camera changed to {sender.feed.codec}, which this session cannot carry"
         if now - self._reported_at >= REPORT_INTERVAL:
@@ -144,7 +149,9 @@ class Viewer:
         assert self._target is not None, "a handshake needs somebody to shake hands with"
         for section in self.negotiated.sections:
             feed = self.stream.feeds[section.kind]
-            sender = self.senders[feed.ssrc] = Sender(feed, section, self._dtls, self._target, self._on_behind)
+            sender = self.senders[feed.ssrc] = Sender(
+                feed, section, self._dtls, self._target, self._pace, self._on_behind
+            )
             sender.start(now)
 
     def _act(self, event: rtcp.Event, now: float) -> None:
@@ -154,12 +161,19 @@ class Viewer:
             case rtcp.PictureLoss(ssrc) if ssrc in self.senders:
                 self.senders[ssrc].replay(now)
             case rtcp.ReceptionReport(ssrc=ssrc) if ssrc in self.senders:
-                self._reports[ssrc] = event
-                self._round_trip = rtcp.round_trip(event, time.time_ns()) or self._round_trip
+                self._take_report(event, now)
             case rtcp.Bandwidth(bitrate):
                 self._bandwidth = bitrate
             case rtcp.Bye():
                 self.ended = "closed by the viewer"
+
+    def _take_report(self, report: rtcp.ReceptionReport, now: float) -> None:
+        self._reports[report.ssrc] = report
+        self._pace.lost(report.fraction_lost, now)
+        round_trip = rtcp.round_trip(report, time.time_ns())
+        if round_trip is not None:
+            self._round_trip = round_trip
+            self._pace.measured(round_trip)
 
     def _report(self, now: float) -> None:
         unix_ns = time.time_ns()

@@ -28,7 +28,7 @@ def test_feedback_becomes_events() -> None:
         map(
             bytes,
             [
-                rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(1, 0, 17, 5, 90, 0x12345678, 65_536)]),
+                rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(1, 64, 17, 5, 90, 0x12345678, 65_536)]),
                 rtp.RtcpSdesPacket([rtp.RtcpSourceInfo(9, [(1, b"viewer")])]),
                 rtp.RtcpRtpfbPacket(rtp.RTCP_RTPFB_NACK, 9, 1, [65_535, 65_536, 65_540]),
                 rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, 1),
@@ -39,7 +39,7 @@ def test_feedback_becomes_events() -> None:
         )
     )
     assert parse(compound) == [
-        ReceptionReport(1, 17, 90, 0x12345678, 65_536),
+        ReceptionReport(1, 0.25, 17, 90, 0x12345678, 65_536),
         Nack(1, (65_535, 0, 4)),
         PictureLoss(1),
         PictureLoss(1),
@@ -95,8 +95,8 @@ def test_ntp_time() -> None:
 def test_round_trip() -> None:
     sent = 1_700_000_000 * SECOND_NS
     last_report = (ntp_time(sent) >> 16) & 0xFFFFFFFF
-    report = ReceptionReport(1, 0, 0, last_report, delay=65_536)
+    report = ReceptionReport(1, 0.0, 0, 0, last_report, delay=65_536)
     measured = round_trip(report, sent + SECOND_NS + 50_000_000)
     assert measured == pytest.approx(0.05, abs=0.001)
-    assert round_trip(ReceptionReport(1, 0, 0, 0, 0), sent) is None
+    assert round_trip(ReceptionReport(1, 0.0, 0, 0, 0, 0), sent) is None
     assert round_trip(report, sent + SECOND_NS - 50_000_000) == 0.0, "a viewer that rounds up is not in the future"

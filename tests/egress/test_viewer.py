@@ -67,7 +67,7 @@ class Session:
             self.sounds += 1
             self.stream.receive(sound, now=self.now, unix_ns=sound.arrival_ns)
         for sender in self.behind:
-            sender.catch_up(10**9)
+            sender.catch_up(self.now)
         self.exchange()
 
     def numbers(self, kind: Kind) -> list[int]:
