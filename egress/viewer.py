@@ -97,7 +97,7 @@ class Viewer:
             self.ended = self.agent.expired(now)
         if not self._dtls.connected:
             if self._target is not None:
-                self._dtls.retransmit()
+                self._dtls.retransmit(now)
             return
         for sender in self.senders.values():
             sender.sweep(now)
