@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum, auto
 
 from common.media import MAX_PAYLOAD, Flags, Kind, Track
@@ -54,6 +55,14 @@ _FU_HEADERS = [
 ]
 
 
+def announced_track(parameters: Mapping[str, str]) -> Track:
+    """The track as the ``fmtp`` parameters of a session description have it (RFC 6184 8.1)."""
+    if sps := ParameterSets(parameters.get("sprop-parameter-sets", "")).active:
+        return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, sps.problem)
+    profile = parameters.get("profile-level-id", "").lower()
+    return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, profile if re.fullmatch("[0-9a-f]{6}", profile) else "")
+
+
 class _Fate(Enum):
     """What becomes of the NAL unit that is arriving."""
 
@@ -75,8 +84,7 @@ class H264:
         self.dropped = 0  # packets
         self._output = output
         self._sets = ParameterSets(parameters.get("sprop-parameter-sets", ""))
-        announced = parameters.get("profile-level-id", "")
-        self._announced_profile = announced.lower() if re.fullmatch("[0-9A-Fa-f]{6}", announced) else ""
+        self._announced = announced_track(parameters)
         self._reordered = False  # a B slice was seen
         self._arrival_ns = 0
         # The NAL unit that is arriving: its header, -1 for none.
@@ -106,8 +114,9 @@ class H264:
     def track(self) -> Track:
         """As it is known now; a parameter set in the stream may change it."""
         sps = self._sets.active
-        profile = sps.profile_level_id if sps else self._announced_profile
-        return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, profile, sps.problem if sps else "", self._warning(sps))
+        if sps is None:
+            return replace(self._announced, warning=self._warning(None))
+        return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, sps.problem, self._warning(sps))
 
     def _warning(self, sps: SequenceParameterSet | None) -> str:
         warnings = []

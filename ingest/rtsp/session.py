@@ -21,7 +21,7 @@ from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
 from ingest.rtsp import sdp
 from ingest.rtsp.auth import Authenticator
-from ingest.rtsp.message import Headers, Request, Response
+from ingest.rtsp.message import Headers, Request, Response, printable
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
 
@@ -167,7 +167,7 @@ class Session:
         """The camera sent something."""
         if isinstance(message, Request):
             return self._asked(message)
-        self.server = self.server or _printable(message.headers.get("Server") or "")
+        self.server = self.server or printable(message.headers.get("Server") or "")
         if message.status < 200 or self.state in (State.START, State.CLOSED):
             return []
         if self.state is State.TEARDOWN:
@@ -261,7 +261,7 @@ class Session:
         if self.url.username is None:
             raise CameraError(CameraState.UNAUTHORIZED, "it asks for them, and the URL has none")
         if not self._auth.sent:
-            asked = _printable(", ".join(value.partition(" ")[0] for value in challenges)) or "no challenge"
+            asked = printable(", ".join(value.partition(" ")[0] for value in challenges)) or "no challenge"
             raise CameraError(CameraState.UNAUTHORIZED, f"it asks for them in a way that is not supported: {asked}")
         raise CameraError(CameraState.UNAUTHORIZED)
 
@@ -371,9 +371,4 @@ _HANDLERS: dict[State, Callable[[Session, Response, float], list[Action]]] = {
 
 
 def _status(response: Response) -> str:
-    return f"{response.status} {_printable(response.reason)}".strip()
-
-
-def _printable(text: str) -> str:
-    """What a camera wrote, fit for a log and an API answer."""
-    return "".join(c if c.isprintable() else "?" for c in text[:80])
+    return f"{response.status} {printable(response.reason)}".strip()
