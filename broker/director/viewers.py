@@ -110,6 +110,8 @@ class Viewers:
         if session is not None:
             self._leave(session)
             self._discard(session.node, id)
+        elif self._state.starting:
+            self._ended[id] = self._state.now + ENDED_KEPT  # its egress has yet to report it
 
     def ended(self, node: str, id: str, reason: str) -> None:
         """An egress says that a session is over."""

@@ -43,7 +43,7 @@ from common.control import (
 
 CAMERAS = ("a", "b", "c")
 NODES = ("in-1", "in-2", "in-3", "out-1", "out-2")
-KEEP_AFTER = 2.0
+KEEP = 2.0
 
 
 @dataclass
@@ -98,11 +98,19 @@ class Cluster(RuleBasedStateMachine):
         self.viewers: dict[str, str] = {}  # answered and not ended, as the viewers know
         self.detached: set[str] = set()  # viewers that lost their broker: they ask the new one whether they still exist
         self.waiting: set[str] = set()  # offered and neither answered nor refused
+        self.orphans: set[str] = (
+            set()
+        )  # their viewers gave up while no broker was there to hear of it: consent ends them
         self.places: dict[str, str] = {}
         self.serial = 0
         self.lossy = False
         self.losses: list[bool] = []
         self.director = Director(self.now, {})
+        for node in NODES[1:]:  # something to break from the first step on
+            self.join_or_restart(node, 0.0)
+        for id in CAMERAS[1:]:
+            self.change_a_camera(id, "on demand" if id == "c" else "always")
+        self.offer(list(CAMERAS[1:]))
 
     # The world
 
@@ -132,6 +140,10 @@ class Cluster(RuleBasedStateMachine):
                 if not self.lost():
                     self.handle(FromWorker(node, reply))
 
+    def held(self) -> dict[str, str]:
+        """The sessions that are alive, and their egress."""
+        return {session: worker.node for worker in self.workers.values() for session in worker.sessions}
+
     def lost(self) -> bool:
         if not self.lossy:
             return False
@@ -148,63 +160,58 @@ class Cluster(RuleBasedStateMachine):
     @rule(node=st.sampled_from(NODES), cpu=st.floats(0, 1))
     def join_or_restart(self, node: str, cpu: float) -> None:
         self.serial += 1
-        self.workers[node] = FakeWorker(node, str(self.serial), cpu=cpu)
+        self.workers[node] = worker = FakeWorker(node, str(self.serial), cpu=cpu)
+        self.handle(FromWorker(node, worker.report()))
 
     @precondition(lambda self: self.workers)
-    @rule(data=st.data())
-    def die(self, data) -> None:
-        del self.workers[data.draw(st.sampled_from(sorted(self.workers)))]
+    @rule(data=st.data(), what=st.sampled_from(("die", "leave", "stall", "wake", "wake", "drain", "go on", "go on")))
+    def something_happens_to_a_worker(self, data, what: str) -> None:
+        worker = self.workers[data.draw(st.sampled_from(sorted(self.workers)))]
+        match what:
+            case "die":
+                del self.workers[worker.node]
+            case "leave":
+                del self.workers[worker.node]
+                self.handle(FromWorker(worker.node, Leaving(worker.node, worker.incarnation)))
+            case "stall" | "wake":
+                worker.stalled = what == "stall"
+            case "drain" | "go on":
+                worker.draining = what == "drain"
 
-    @precondition(lambda self: self.workers)
-    @rule(data=st.data())
-    def leave(self, data) -> None:
-        worker = self.workers.pop(data.draw(st.sampled_from(sorted(self.workers))))
-        self.handle(FromWorker(worker.node, Leaving(worker.node, worker.incarnation)))
-
-    @precondition(lambda self: self.workers)
-    @rule(data=st.data(), stalled=st.booleans())
-    def stall_or_wake(self, data, stalled: bool) -> None:
-        self.workers[data.draw(st.sampled_from(sorted(self.workers)))].stalled = stalled
-
-    @precondition(lambda self: self.workers)
-    @rule(data=st.data(), draining=st.booleans())
-    def drain(self, data, draining: bool) -> None:
-        self.workers[data.draw(st.sampled_from(sorted(self.workers)))].draining = draining
-
-    @rule(id=st.sampled_from(CAMERAS), on_demand=st.booleans())
-    def add_or_change_camera(self, id: str, on_demand: bool) -> None:
+    @rule(id=st.sampled_from(CAMERAS), wanted=st.sampled_from(("always", "always", "on demand", "on demand", "no")))
+    def change_a_camera(self, id: str, wanted: str) -> None:
         self.serial += 1
-        self.wanted[id] = CameraSpec(
-            id, "rtsp://host/", on_demand=on_demand, keep_after=KEEP_AFTER, revision=self.serial
-        )
+        if wanted == "no":
+            self.wanted.pop(id, None)
+        else:
+            on_demand = wanted == "on demand"
+            self.wanted[id] = CameraSpec(id, "rtsp://host/", on_demand=on_demand, keep_after=KEEP, revision=self.serial)
         self.handle(CamerasWanted(dict(self.wanted)))
 
-    @precondition(lambda self: self.wanted)
-    @rule(data=st.data())
-    def remove_camera(self, data) -> None:
-        del self.wanted[data.draw(st.sampled_from(sorted(self.wanted)))]
-        self.handle(CamerasWanted(dict(self.wanted)))
-
-    @rule(camera=st.sampled_from(CAMERAS))
-    def offer(self, camera: str) -> None:
-        self.serial += 1
-        session = f"{camera}-{self.serial}"
-        self.waiting.add(session)
-        self.handle(ViewerOffered(session, camera, "sdp"))
+    @rule(cameras=st.lists(st.sampled_from(CAMERAS), min_size=1, max_size=3))
+    def offer(self, cameras: list[str]) -> None:
+        for camera in cameras:
+            self.serial += 1
+            session = f"{camera}-{self.serial}"
+            self.waiting.add(session)
+            self.handle(ViewerOffered(session, camera, "sdp"))
 
     @precondition(lambda self: self.viewers)
     @rule(data=st.data())
     def hang_up(self, data) -> None:
         session = data.draw(st.sampled_from(sorted(self.viewers)))
         del self.viewers[session]
+        if self.director.session(session) is None and not self.director.starting:
+            self.orphans.add(session)
         self.handle(ViewerLeft(session))
 
-    @rule(seconds=st.sampled_from([0.25, 1.0, 3.0]), reports=st.booleans())
-    def time_passes(self, seconds: float, reports: bool) -> None:
-        self.now += seconds
-        if reports:
-            self.report_all()
-        self.handle(Tick())
+    @rule(seconds=st.integers(0, 4), reports=st.sampled_from((True, True, True, False)))
+    def time_passes(self, seconds: int, reports: bool) -> None:
+        for _ in range(seconds):
+            self.now += 1.0
+            if reports:
+                self.report_all()
+            self.handle(Tick())
 
     @rule(losses=st.lists(st.booleans(), min_size=3, max_size=7))
     def messages_get_lost(self, losses: list[bool]) -> None:
@@ -219,6 +226,7 @@ class Cluster(RuleBasedStateMachine):
         self.director = Director(self.now, self.wanted, places=self.places)
         self.waiting.clear()  # their HTTP requests died with the broker
         self.detached.update(self.viewers)
+        self.orphans.update(set(self.held()) - self.viewers.keys())
 
     # What must hold
 
@@ -243,7 +251,7 @@ class Cluster(RuleBasedStateMachine):
         self.lossy = False
         for worker in self.workers.values():
             worker.stalled = False
-        for _ in range(int(DEAD_AFTER + OFFER_TIMEOUT + GRACE + KEEP_AFTER + 4)):
+        for _ in range(int(DEAD_AFTER + OFFER_TIMEOUT + GRACE + KEEP + 4)):
             self.now += 1.0
             self.report_all()
             self.handle(Tick())
@@ -277,9 +285,10 @@ class Cluster(RuleBasedStateMachine):
 
     def sessions_are_right(self) -> None:
         assert not self.waiting, "an offer was never answered nor refused"
-        held = {s: w.node for w in self.workers.values() for s in w.sessions}
+        held = self.held()
         assert held.keys() == set(self.director.sessions), "an egress and the books differ"
         assert self.viewers.keys() <= held.keys(), "a viewer was not told that its session is over"
+        assert held.keys() <= self.viewers.keys() | self.orphans, "a session leaked"
         for session, node in held.items():
             assert self.director.session(session).node == node
 

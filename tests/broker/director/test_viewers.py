@@ -213,6 +213,12 @@ def test_events_of_unknown_sessions_do_nothing(stage: Stage, event) -> None:
     assert stage(event) == []
 
 
+def test_a_viewer_that_leaves_before_a_new_broker_knows_it_is_hung_up() -> None:
+    stage = Stage(camera("door"), started_now=True)
+    assert sent(stage(ViewerLeft("s1"))) == []
+    assert sent(stage.egress("out-1", viewer("s1"))) == [("out-1", HangUp("s1"))]
+
+
 def test_a_session_missing_from_the_report_is_over(stage: Stage) -> None:
     stage.watch("s1")
     assert of(SessionEnded, stage.egress("out-1", viewer("s1"))) == []
@@ -272,6 +278,11 @@ def test_only_the_egress_that_was_asked_may_speak_for_a_session(stage: Stage, me
 def test_a_second_answer_changes_nothing(stage: Stage) -> None:
     stage.watch("s1")
     assert stage.hear("out-1", Answered("s1", "again")) == []
+
+
+def test_an_answer_to_an_offer_of_an_earlier_broker_is_hung_up(stage: Stage) -> None:
+    assert stage.hear("out-1", Answered("s1", "sdp")) == [Send("out-1", HangUp("s1"))]
+    assert sent(stage.egress("out-1", viewer("s1"))) == [("out-1", HangUp("s1"))]
 
 
 def test_a_worker_may_not_report_under_another_name(stage: Stage) -> None:
