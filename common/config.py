@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -113,6 +113,9 @@ class HttpConfig(_Section):
     """The front door: page, WHEP, WebSocket and REST."""
 
     listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
+    hosts: tuple[str, ...] = Field(
+        (), description="Names under which a reverse proxy on this machine publishes us; others are refused there."
+    )
 
 
 class MediaConfig(_Section):
@@ -184,6 +187,20 @@ class Config(_Section):
     egress: EgressConfig = EgressConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def place_of(self, camera: str) -> str:
+        """Where a person changes one of ``cameras``: ``camshaft.yaml, line 3``, or a variable's name."""
+        return self._places.get(camera, "the configuration")
+
+
+def parse_camera(document: Mapping[str, Any]) -> CameraConfig:
+    """One camera as the REST API is given it. Raises ``ConfigError`` with the key and what is allowed there."""
+    try:
+        return CameraConfig.model_validate(document)
+    except ValidationError as exc:
+        error = exc.errors(include_url=False, include_input=False)[0]
+        raise ConfigError("", _dotted(error["loc"]), _problem(error, ("cameras", "", *error["loc"]))) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,11 +357,13 @@ class _Document:
         # An empty section ("http:" alone) is the section's defaults, as a person reads it.
         document = {key: value for key, value in self._root.items() if value is not None}
         try:
-            return Config.model_validate(document)
+            config = Config.model_validate(document)
         except ValidationError as exc:
             error = exc.errors(include_url=False, include_input=False)[0]
             at = tuple(part for part in error["loc"] if part != "[key]")
             raise ConfigError(self._where(at), _dotted(at), _problem(error, at)) from None
+        config._places.update((camera, self._where(("cameras", camera, "url"))) for camera in config.cameras)
+        return config
 
     def _where(self, at: _Path) -> str:
         while at and at not in self._sources:
