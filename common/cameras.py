@@ -13,7 +13,8 @@ from enum import StrEnum
 CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """A camera's id: it stands in URLs, ZeroMQ topics and metrics, so it keeps to characters that need no quoting."""
 
-_CREDENTIALS = re.compile(r"(?<=://)[^\s\"'<>]*@")
+# To the last @ before white space: a password may hold any other character, and hiding too much harms nobody.
+_CREDENTIALS = re.compile(r"(?<=://)\S*@")
 _SECRET_PARAMETERS = re.compile(  # Xiongmai and others: rtsp://host/user=admin&password=x or user=admin_password=x
     r"(?<![A-Za-z])((?:pass(?:word|wd)?|pwd|secret|token|auth)=)[^&\s\"'<>/?#]+", re.IGNORECASE
 )

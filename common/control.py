@@ -230,7 +230,8 @@ def encode(message: ToBroker | ToWorker) -> bytes:
     """One frame."""
     adapter: TypeAdapter[ToBroker] | TypeAdapter[ToWorker]
     adapter = _to_broker if isinstance(message, ToBroker) else _to_worker
-    packed: bytes = msgpack.packb(adapter.dump_python(message, mode="json"))  # type: ignore[arg-type]  # as chosen
+    fields = adapter.dump_python(message, mode="json")  # type: ignore[arg-type]  # as chosen
+    packed: bytes = msgpack.packb(fields, unicode_errors="replace")  # what a camera said may hold lone surrogates
     return packed
 
 

@@ -1,0 +1,297 @@
+"""RTSP authentication (RFC 2326 section D.1.1 by way of RFC 7616 and RFC 7617), both ends; no I/O.
+
+A client keeps one ``Authenticator`` a connection: it takes the strongest challenge it knows and answers it. A server
+makes a ``Challenge`` and checks the ``Authorization`` that comes back.
+
+Cameras lock an account after a few wrong passwords. A password that was refused is therefore never sent twice on one
+connection; only a nonce that went stale, or that changed after the password had been accepted, is answered anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+MAX_CHALLENGES = 16  # looked at in one answer; real cameras send one to four
+
+# Strongest first. RFC 7616 6.1 names the first three; "-sess" mixes the client's nonce into the key.
+_HASHES = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
+_DIGEST_STRENGTH = {name: len(_HASHES) - rank for rank, name in enumerate(_HASHES)}
+_BASIC_STRENGTH = 0
+
+_SCHEME = re.compile(r"[\s,]*([A-Za-z][\w-]*)(?:\s+|(?=,)|$)(?!=)")
+_PARAMETER = re.compile(r'[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
+_TOKEN68 = re.compile(r"\s*([A-Za-z0-9._~+/-]+=*)\s*(?:,|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One challenge of a ``WWW-Authenticate`` header. ``str()`` is the header's value."""
+
+    scheme: str  # "Digest" or "Basic"
+    realm: str
+    nonce: str = ""
+    algorithm: str = ""  # as the server spelled it, to be echoed; empty means MD5
+    qop: tuple[str, ...] = ()
+    opaque: str | None = None
+    stale: bool = False
+
+    @classmethod
+    def parse_all(cls, values: Iterable[str]) -> list[Challenge]:
+        """Every Digest and Basic challenge in the values of all ``WWW-Authenticate`` headers; others are skipped."""
+        challenges: list[Challenge] = []
+        for value in values:
+            for scheme, parameters in _split(value):
+                if scheme in ("digest", "basic") and len(challenges) < MAX_CHALLENGES:
+                    challenges.append(cls._from(scheme, parameters))
+        return challenges
+
+    @classmethod
+    def _from(cls, scheme: str, parameters: dict[str, str]) -> Challenge:
+        return cls(
+            scheme.capitalize(),
+            parameters.get("realm", ""),
+            parameters.get("nonce", ""),
+            parameters.get("algorithm", ""),
+            tuple(part for part in re.split(r"[\s,]+", parameters.get("qop", "").lower()) if part),
+            parameters.get("opaque"),
+            parameters.get("stale", "").lower() == "true",
+        )
+
+    @classmethod
+    def digest(cls, realm: str, *, algorithm: str = "MD5", qop: tuple[str, ...] = ("auth",)) -> Challenge:
+        """A server's challenge with a new nonce. RFC 2617's predecessor, RFC 2069, has an empty ``qop``."""
+        return cls("Digest", realm, secrets.token_hex(16), algorithm, qop)
+
+    @classmethod
+    def basic(cls, realm: str) -> Challenge:
+        """A server's challenge that has the password sent as it is."""
+        return cls("Basic", realm)
+
+    def __str__(self) -> str:
+        parts = [f"realm={_quote(self.realm)}"]
+        if self.scheme == "Digest":
+            parts.append(f"nonce={_quote(self.nonce)}")
+            if self.algorithm:
+                parts.append(f"algorithm={self.algorithm}")
+            if self.qop:
+                parts.append(f'qop="{",".join(self.qop)}"')
+            if self.opaque is not None:
+                parts.append(f"opaque={_quote(self.opaque)}")
+            if self.stale:
+                parts.append("stale=true")
+        return f"{self.scheme} {', '.join(parts)}"
+
+    @property
+    def strength(self) -> int | None:
+        """For choosing the strongest; ``None`` for what we cannot answer."""
+        if self.scheme == "Basic":
+            return _BASIC_STRENGTH
+        if not self.nonce or (self.qop and "auth" not in self.qop):
+            return None
+        name, _ = _algorithm(self.algorithm)
+        return _DIGEST_STRENGTH[name] if _HASHES.get(name) in hashlib.algorithms_available else None
+
+
+@dataclass(slots=True)
+class Authenticator:
+    """A client's side for one connection to one host."""
+
+    username: str | None  # None: the URL has no credentials
+    password: str = field(default="", repr=False)
+    _challenge: Challenge | None = field(default=None, init=False, repr=False)
+    _count: int = field(default=0, init=False, repr=False)  # requests answered with the present nonce: "nc"
+    _sent: bool = field(default=False, init=False, repr=False)  # the last request carried credentials
+    _accepted: bool = field(default=False, init=False, repr=False)  # the server has taken them before
+    _renewals: int = field(default=0, init=False, repr=False)  # of the nonce, since the last success
+
+    def challenged(self, values: Iterable[str]) -> bool:
+        """A request was answered 401 with these ``WWW-Authenticate`` values. Whether to send it again.
+
+        ``False`` is final: no credentials, no challenge that we know, or they were refused.
+        """
+        known = [challenge for challenge in Challenge.parse_all(values) if challenge.strength is not None]
+        if self.username is None or not known:
+            return False
+        best = max(known, key=lambda challenge: challenge.strength or 0)
+        if self._sent:
+            # Refused, unless it was only about the nonce: marked stale, or a new one for credentials that were good.
+            renewed = self._challenge is not None and best.nonce != self._challenge.nonce
+            if self._renewals or not (best.stale or (self._accepted and renewed)):
+                return False
+            self._renewals += 1
+        self._challenge, self._count = best, 0
+        return True
+
+    def accepted(self) -> None:
+        """A request with the present credentials was answered with something other than 401."""
+        if self._sent:
+            self._accepted, self._renewals = True, 0
+
+    def header(self, method: str, uri: str) -> str | None:
+        """``Authorization`` for a request; ``None`` while nobody has asked for one."""
+        challenge = self._challenge
+        self._sent = challenge is not None
+        if challenge is None or self.username is None:
+            return None
+        if challenge.scheme == "Basic":
+            return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        self._count += 1
+        return _authorize(challenge, self.username, self.password, method, uri, self._count, secrets.token_hex(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """A server's view of an ``Authorization`` header."""
+
+    scheme: str  # lower case
+    parameters: dict[str, str] = field(repr=False)
+    token: str = field(default="", repr=False)  # Basic: user and password in base64
+
+    @classmethod
+    def parse(cls, value: str) -> Authorization:
+        """Never raises: what cannot be understood does not verify."""
+        scheme, _, rest = value.strip().partition(" ")
+        if scheme.lower() == "basic":
+            return cls("basic", {}, rest.strip())
+        return cls(scheme.lower(), _parameters(rest, 0)[0])
+
+    @property
+    def nonce(self) -> str:
+        """The nonce that was answered, so that a server can tell a stale one."""
+        return self.parameters.get("nonce", "")
+
+    def verify(self, challenge: Challenge, method: str, username: str, password: str) -> bool:
+        """Whether this answers ``challenge`` for a request with ``method`` by somebody who knows the password."""
+        if self.scheme != challenge.scheme.lower():
+            return False
+        if self.scheme == "basic":
+            try:
+                given = base64.b64decode(self.token, validate=True)
+            except (binascii.Error, ValueError):
+                return False
+            return hmac.compare_digest(given, f"{username}:{password}".encode())
+        get = self.parameters.get
+        if get("username") != username or get("realm") != challenge.realm or get("nonce") != challenge.nonce:
+            return False
+        if challenge.opaque is not None and get("opaque") != challenge.opaque:
+            return False
+        if challenge.algorithm and get("algorithm", "").lower() != challenge.algorithm.lower():
+            return False
+        if challenge.qop and (get("qop") not in challenge.qop or not get("nc") or not get("cnonce")):
+            return False
+        expected = digest_response(
+            challenge.algorithm,
+            username,
+            password,
+            challenge.realm,
+            challenge.nonce,
+            method,
+            get("uri", ""),
+            qop=get("qop", ""),
+            nonce_count=get("nc", ""),
+            client_nonce=get("cnonce", ""),
+        )
+        return hmac.compare_digest(get("response", "").lower().encode("utf-8", "surrogateescape"), expected.encode())
+
+
+def digest_response(
+    algorithm: str,
+    username: str,
+    password: str,
+    realm: str,
+    nonce: str,
+    method: str,
+    uri: str,
+    *,
+    qop: str = "",
+    nonce_count: str = "",
+    client_nonce: str = "",
+) -> str:
+    """The ``response`` of RFC 7616 3.4.1; without ``qop`` that of RFC 2069, which old cameras still ask for."""
+    name, session = _algorithm(algorithm)
+
+    def digest(text: str) -> str:
+        return hashlib.new(_HASHES[name], text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+
+    secret = digest(f"{username}:{realm}:{password}")
+    if session:
+        secret = digest(f"{secret}:{nonce}:{client_nonce}")
+    request = digest(f"{method}:{uri}")
+    if qop:
+        return digest(f"{secret}:{nonce}:{nonce_count}:{client_nonce}:{qop}:{request}")
+    return digest(f"{secret}:{nonce}:{request}")
+
+
+def _authorize(
+    challenge: Challenge, username: str, password: str, method: str, uri: str, count: int, client_nonce: str
+) -> str:
+    qop, nonce_count = ("auth", f"{count:08x}") if challenge.qop else ("", "")
+    response = digest_response(
+        challenge.algorithm,
+        username,
+        password,
+        challenge.realm,
+        challenge.nonce,
+        method,
+        uri,
+        qop=qop,
+        nonce_count=nonce_count,
+        client_nonce=client_nonce,
+    )
+    quoted = {
+        "username": username,
+        "realm": challenge.realm,
+        "nonce": challenge.nonce,
+        "uri": uri,
+        "response": response,
+    }
+    parts = [f"{name}={_quote(value)}" for name, value in quoted.items()]
+    if challenge.algorithm:
+        parts.append(f"algorithm={challenge.algorithm}")
+    if challenge.opaque is not None:
+        parts.append(f"opaque={_quote(challenge.opaque)}")
+    if qop:
+        parts.append(f"qop={qop}, nc={nonce_count}")
+    if qop or _algorithm(challenge.algorithm)[1]:
+        parts.append(f"cnonce={_quote(client_nonce)}")
+    return f"Digest {', '.join(parts)}"
+
+
+def _algorithm(text: str) -> tuple[str, bool]:
+    """Name of the hash function, and whether it is the ``-sess`` variant."""
+    name = text.upper() or "MD5"
+    return name.removesuffix("-SESS"), name.endswith("-SESS")
+
+
+def _split(value: str) -> list[tuple[str, dict[str, str]]]:
+    """The challenges of one header, which may hold several: ``Digest realm="a", nonce="b", Basic realm="a"``."""
+    challenges: list[tuple[str, dict[str, str]]] = []
+    position = 0
+    while match := _SCHEME.match(value, position):
+        parameters, position = _parameters(value, match.end())
+        if not parameters and (token := _TOKEN68.match(value, position)):  # RFC 7235 2.1: "Negotiate abc=="
+            position = token.end()
+        challenges.append((match[1].lower(), parameters))
+    return challenges
+
+
+def _parameters(value: str, position: int) -> tuple[dict[str, str], int]:
+    """Name and value pairs from ``position`` on, and where they end. The first of a name counts."""
+    parameters: dict[str, str] = {}
+    while match := _PARAMETER.match(value, position):
+        text = re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
+        parameters.setdefault(match[1].lower(), text)
+        position = match.end()
+    return parameters, position
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
