@@ -26,6 +26,8 @@ from broker.director.events import (
     ViewerLeft,
     ViewerOffered,
     ViewerTrickled,
+    WorkerJoined,
+    WorkerLost,
 )
 from broker.director.state import State, Worker
 from broker.director.viewers import Viewers
@@ -117,7 +119,7 @@ class Director:
             case Leaving(incarnation=incarnation):
                 worker = self._state.workers.get(node)
                 if worker is not None and worker.report.incarnation == incarnation:
-                    self._bury(worker, "egress_stopped")
+                    self._bury(worker, "worker_stopped")
                     del self._state.workers[node]
             case Answered(session, sdp):
                 self._viewers.answered(node, session, sdp)
@@ -135,7 +137,7 @@ class Director:
             if worker.alive and worker.predecessor == report.incarnation:
                 self._state.counters["node_name_used_twice"] += 1  # the newer one keeps the name
                 return
-            self._bury(worker, "egress_restarted")
+            self._bury(worker, "worker_restarted")
             joined = True
             predecessor = worker.report.incarnation
             worker = self._state.workers[report.node] = Worker(report, self._state.now, predecessor=predecessor)
@@ -145,10 +147,12 @@ class Director:
         else:
             self._viewers.reconcile(worker)
         if joined:
+            self._state.command(WorkerJoined(report.node, report.role))
             self._cameras.settle()
 
     def _bury(self, worker: Worker, reason: str) -> None:
         worker.alive = False
+        self._state.command(WorkerLost(worker.node, worker.report.role, reason))
         self._cameras.bury(worker)
         self._viewers.bury(worker, reason)
         self._cameras.settle()
@@ -157,7 +161,7 @@ class Director:
         for worker in list(self._state.workers.values()):
             silent = self._state.now - worker.seen
             if worker.alive and silent >= DEAD_AFTER:
-                self._bury(worker, "egress_lost")
+                self._bury(worker, "worker_lost")
             elif silent >= DEAD_KEPT:
                 del self._state.workers[worker.node]
         self._viewers.expire()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.cameras import CameraSpec, CameraState
-from common.control import StreamReport, ToBroker, ToWorker, ViewerReport
+from common.control import Role, StreamReport, ToBroker, ToWorker, ViewerReport
 from common.media import Track
 
 
@@ -132,10 +132,27 @@ class RememberPlace:
     node: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """A worker reported for the first time, or again after it was given up."""
+
+    node: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker left, died, or was replaced by a new incarnation of itself."""
+
+    node: str
+    role: Role
+    reason: str
+
+
 Notice = CameraChanged | CameraRemoved | SessionEnded
 """What the front door tells people about."""
 
-Command = Send | OfferAnswered | OfferRefused | RememberTracks | RememberPlace | Notice
+Command = Send | OfferAnswered | OfferRefused | RememberTracks | RememberPlace | WorkerJoined | WorkerLost | Notice
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from broker.director.events import (
     RememberTracks,
     SessionEnded,
     ViewerLeft,
+    WorkerJoined,
+    WorkerLost,
 )
 from broker.director.state import GRACE
 from common.cameras import CameraState
-from common.control import DEAD_AFTER, Assign, HangUp, Release
+from common.control import DEAD_AFTER, Assign, HangUp, Release, Role
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
 
 
@@ -214,6 +216,18 @@ def test_the_cameras_of_a_draining_worker_move_as_soon_as_there_is_another() -> 
     stage.ingest("in-2")
     commands = stage.ingest("in-1", stream("door"), draining=True)
     assert sent(commands) == [("in-1", Release("door")), ("in-2", Assign(camera("door")))]
+
+
+def test_workers_that_come_and_go_are_told_of_once() -> None:
+    stage = Stage()
+    assert stage.ingest("in-1") == [WorkerJoined("in-1", Role.INGEST)]
+    assert stage.ingest("in-1") == []
+    assert stage.tick(DEAD_AFTER) == [WorkerLost("in-1", Role.INGEST, "worker_lost")]
+    assert stage.ingest("in-1") == [WorkerJoined("in-1", Role.INGEST)]
+    lost, joined = stage.ingest("in-1", incarnation="2")
+    assert lost == WorkerLost("in-1", Role.INGEST, "worker_restarted")
+    assert joined == WorkerJoined("in-1", Role.INGEST)
+    assert stage.leave("in-1", incarnation="2") == [WorkerLost("in-1", Role.INGEST, "worker_stopped")]
 
 
 def test_a_dead_worker_is_listed_for_a_while() -> None:

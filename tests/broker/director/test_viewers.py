@@ -165,9 +165,9 @@ def test_the_offers_of_an_egress_that_dies_go_to_another(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("death", "reason"),
     [
-        (lambda stage: stage.tick(DEAD_AFTER), "egress_lost"),
-        (lambda stage: stage.leave("out-1"), "egress_stopped"),
-        (lambda stage: stage.egress("out-1", incarnation="2"), "egress_restarted"),
+        (lambda stage: stage.tick(DEAD_AFTER), "worker_lost"),
+        (lambda stage: stage.leave("out-1"), "worker_stopped"),
+        (lambda stage: stage.egress("out-1", incarnation="2"), "worker_restarted"),
     ],
 )
 def test_the_sessions_of_an_egress_that_dies_end(stage: Stage, death, reason: str) -> None:
