@@ -135,7 +135,7 @@ class Cluster:
 
     async def find(self, session: str) -> SessionStatus | None:
         """A viewer's session. Right after a start its egress has yet to report it: then this waits a little."""
-        while (status := self.director.session(session)) is None and self.director.starting:
+        while (status := self.director.session(session)) is None and self.director.may_appear(session):
             await self._news.wait()
         return status
 

@@ -11,7 +11,7 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from broker.director.cameras import Cameras
 from broker.director.events import (
@@ -82,11 +82,6 @@ class Director:
         return commands
 
     @property
-    def starting(self) -> bool:
-        """Whether workers of an earlier broker may still be on their way: what is unknown may become known."""
-        return self._state.starting
-
-    @property
     def counters(self) -> Mapping[str, int]:
         """What was dropped, by name."""
         return self._state.counters
@@ -97,7 +92,7 @@ class Director:
         return self._state.workers.values()
 
     @property
-    def sessions(self) -> Iterable[str]:
+    def sessions(self) -> Collection[str]:
         """All sessions, answered or not."""
         return self._state.sessions.keys()
 
@@ -108,6 +103,10 @@ class Director:
     def session(self, id: str) -> SessionStatus | None:
         """How a viewer's session is now, ``None`` if there is no such session."""
         return self._viewers.status(id)
+
+    def may_appear(self, session: str) -> bool:
+        """Whether a session that is unknown may become known, because egresses of an earlier broker are on their way."""
+        return self._viewers.may_appear(session)
 
     def _hear(self, node: str, message: ToBroker) -> None:
         match message:

@@ -171,6 +171,10 @@ class Viewers:
             return None
         return SessionStatus(id, session.camera, session.node, not session.pending, session.report)
 
+    def may_appear(self, id: str) -> bool:
+        """Whether a session that is unknown may yet be reported."""
+        return self._state.starting and id not in self._ended
+
     def _refuse(self, session: Session, status: int, code: str, message: str) -> None:
         self._leave(session)
         self._state.command(OfferRefused(session.id, status, code, message))

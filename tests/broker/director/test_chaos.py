@@ -201,7 +201,7 @@ class Cluster(RuleBasedStateMachine):
     def hang_up(self, data) -> None:
         session = data.draw(st.sampled_from(sorted(self.viewers)))
         del self.viewers[session]
-        if self.director.session(session) is None and not self.director.starting:
+        if self.director.session(session) is None and not self.director.may_appear(session):
             self.orphans.add(session)
         self.handle(ViewerLeft(session))
 

@@ -10,6 +10,7 @@ from broker.director.events import (
     ViewerLeft,
     ViewerTrickled,
 )
+from broker.director.state import GRACE
 from broker.director.viewers import MAX_PENDING_OFFERS, OFFER_TIMEOUT
 from common.control import (
     DEAD_AFTER,
@@ -217,6 +218,17 @@ def test_a_viewer_that_leaves_before_a_new_broker_knows_it_is_hung_up() -> None:
     stage = Stage(camera("door"), started_now=True)
     assert sent(stage(ViewerLeft("s1"))) == []
     assert sent(stage.egress("out-1", viewer("s1"))) == [("out-1", HangUp("s1"))]
+
+
+def test_sessions_may_appear_while_the_broker_is_new() -> None:
+    stage = Stage(camera("door"), started_now=True)
+    stage.egress("out-1")
+    stage.watch("s1")
+    stage(ViewerLeft("s1"))
+    assert stage.director.may_appear("s2")
+    assert not stage.director.may_appear("s1")
+    stage.tick(GRACE)
+    assert not stage.director.may_appear("s2")
 
 
 def test_a_session_missing_from_the_report_is_over(stage: Stage) -> None:
