@@ -14,12 +14,16 @@ from tests.fakes.workers import FakeEgress
 
 
 async def test_it_starts_and_stops_and_leaves_nothing(tmp_path: Path) -> None:
-    descriptors = set(Path("/proc/self/fd").iterdir())
+    descriptors = open_descriptors()
     async with broker_in(tmp_path) as broker:
         assert broker.url.startswith("http://127.0.0.1:")
         assert not broker.url.endswith(":0/")
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
-    assert set(Path("/proc/self/fd").iterdir()) == descriptors
+    assert open_descriptors() == descriptors
+
+
+def open_descriptors() -> set[Path]:
+    return set(Path("/proc/self/fd").iterdir())
 
 
 async def test_it_stops_at_once_while_an_offer_waits_and_a_page_is_connected(tmp_path: Path) -> None:
