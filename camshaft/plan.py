@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from common.bus import Endpoints
-from common.config import CAMERA_VARIABLE, Config, Leaf
+from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, Config, Leaf
 from common.errors import ConfigError
 
-CONFIG_VARIABLE = "CAMSHAFT_CONFIG"
 MAX_PORT = 65_535
 
 
@@ -50,8 +50,8 @@ def programs(config: Config, environ: Mapping[str, str], *, cores: int, demo_por
     plan = []
     front = {**environ, "CAMSHAFT_HTTP_LISTEN": config.http.listen}
     if demo_port is not None:
-        name = _free_name("demo", config)
-        front[CAMERA_VARIABLE] = f"{front.get(CAMERA_VARIABLE, '')} {name}=rtsp://127.0.0.1:{demo_port}/".strip()
+        demo = f"{_free_name('demo', config)}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
+        front[CAMERA_VARIABLE] = f"{front.get(CAMERA_VARIABLE, '')} {demo}".strip()
         plan.append(Program("demo-camera", ("demo-camera", "--listen", f"127.0.0.1:{demo_port}"), workers))
     plan.append(Program("broker", ("broker",), front))
     plan += [_worker("ingest", index, workers) for index in range(config.ingest.workers)]
@@ -69,6 +69,11 @@ def _worker(role: str, index: int, environ: Mapping[str, str]) -> Program:
 def _free_name(name: str, config: Config) -> str:
     candidates = (name, *(f"{name}-{number}" for number in range(2, len(config.cameras) + 3)))
     return next(candidate for candidate in candidates if candidate not in config.cameras)
+
+
+def _demo_account(environ: Mapping[str, str]) -> str:
+    user, password = (environ.get(f"CAMSHAFT_DEMO_CAMERA_{part}", "") for part in ("USER", "PASSWORD"))
+    return f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
 
 
 def _text(value: object) -> str:

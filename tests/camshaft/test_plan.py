@@ -71,6 +71,12 @@ def test_simulated_camera_comes_before_the_operators_own() -> None:
     assert by_name(plan)["broker"].environ["CAMSHAFT_CAMERA"] == "yard=rtsp://yard/ demo=rtsp://127.0.0.1:8554/"
 
 
+def test_simulated_camera_that_wants_a_password_is_asked_with_it() -> None:
+    environ = {"CAMSHAFT_DEMO_CAMERA_USER": "ad min", "CAMSHAFT_DEMO_CAMERA_PASSWORD": "p@ss"}
+    plan = by_name(programs(Config(), environ, cores=1, demo_port=1))
+    assert plan["broker"].environ["CAMSHAFT_CAMERA"] == "demo=rtsp://ad%20min:p%40ss@127.0.0.1:1/"
+
+
 def test_simulated_camera_takes_a_free_name() -> None:
     cameras = {"demo": {"url": "rtsp://a/"}, "demo-2": {"url": "rtsp://b/"}}
     plan = programs(config(cameras=cameras), {}, cores=1, demo_port=1)

@@ -1,0 +1,55 @@
+"""``camshaft serve``: one cluster on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import closing
+
+from camshaft.options import Given
+from camshaft.plan import programs, shared_environ
+from camshaft.ready import ask_ready, free_listen, page_address
+from camshaft.supervisor import Supervisor
+from common import log, process
+from common.config import Config
+
+
+def serve(given: Given, *, demo: bool | None) -> int:
+    """Run until stopped; returns the exit code. ``demo`` adds a simulated camera, ``None``: if there is no other.
+
+    Raises ``ConfigError`` and ``AddressInUseError``.
+    """
+    config = given.config()
+    log.configure(config.log.level, config.log.format, node="serve")
+    listen = free_listen(config.http.listen)
+    if demo is None:
+        demo = not config.cameras
+    plan = programs(
+        config.model_copy(update={"http": config.http.model_copy(update={"listen": listen})}),
+        shared_environ(os.environ, given.file, given.overrides),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        demo_port=_free_port() if demo else None,
+    )
+    code = process.EXIT_OK
+
+    async def run(stop: asyncio.Event) -> None:
+        nonlocal code
+        supervisor = Supervisor(plan, ready=lambda: ask_ready(listen), announce=lambda: _announce(listen, config, demo))
+        code = await supervisor.run(stop)
+
+    return process.run(run) or code
+
+
+def _announce(listen: str, config: Config, demo: bool) -> None:
+    page = page_address(listen)
+    api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
+    hint = f"; add a camera: camshaft camera add{api} NAME rtsp://USER:PASSWORD@HOST/PATH"
+    what = "Camshaft shows a simulated camera" if demo and not config.cameras else "Camshaft is ready"
+    print(f"{what}: {page}{hint}", flush=True)
+
+
+def _free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port: int = probe.getsockname()[1]
+        return port
