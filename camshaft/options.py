@@ -38,12 +38,12 @@ def configured(*sections: str) -> Callable[[Command], Command]:
     wanted = {_parameter(leaf): leaf for leaf in leaves() if leaf.section in sections}
 
     def decorate(command: Command) -> Command:
-        @wraps(command)
-        def run(*args: Any, config_file: str | None, **options: Any) -> Any:
+        def given(*args: Any, config_file: str | None, **options: Any) -> Any:
             # An empty option, like an empty variable, counts as one that is not given.
             overrides = {leaf: value for name, leaf in wanted.items() if (value := options.pop(name))}
             return command(Given(_file(config_file), overrides), *args, **options)
 
+        run: Command = wraps(command)(given)
         for leaf in reversed(wanted.values()):
             run = _option(leaf)(run)
         return click.option(
