@@ -275,6 +275,11 @@ class Parser:
             raise ProtocolError(f"{MAX_JUNK_BYTES} bytes in a row are neither RTSP nor interleaved frames")
 
 
+def printable(text: str) -> str:
+    """What a camera wrote, cut and cleaned for a log line or an API answer."""
+    return "".join(c if c.isprintable() else "?" for c in text[:80])
+
+
 def _parse_headers(head: bytes) -> Headers:
     fields: list[tuple[str, str]] = []
     for line in head.decode("utf-8", "surrogateescape").split("\n"):
