@@ -1,11 +1,13 @@
-"""The front door as ``serve`` sees it: the address to bind, to ask, and to show; and whether it is ready."""
+"""The broker as ``serve`` sees it: whether its addresses are free, where its page is, and whether it is ready."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import socket
 
+from common.bus import Endpoints, claimed_directory
 from common.config import split_listen
 from common.errors import AddressInUseError, ConfigError
 
@@ -22,18 +24,44 @@ def free_listen(listen: str) -> str:
     """
     host, port = split_listen(listen)
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            port = probe.getsockname()[1]
+        port = _bindable(host, port)
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise AddressInUseError("http", listen, "--http-listen") from None
         raise ConfigError("", "http.listen", f"cannot listen on {listen}: {exc.strerror or exc}") from None
     return f"{_bracketed(host)}:{port}"
+
+
+def check_bus(endpoints: Endpoints) -> None:
+    """See that the broker's own addresses are free. Raises ``AddressInUseError`` and ``ConfigError``.
+
+    Asked before anything is started: our workers would join whoever has them, and push out that cluster's workers of
+    the same names.
+    """
+    with claimed_directory(endpoints):
+        pass
+    if endpoints.directory is not None:
+        return
+    for endpoint in (endpoints.control, endpoints.media_in, endpoints.media_out):
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        try:
+            _bindable("" if host == "*" else host.strip("[]"), int(port))
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE:
+                raise AddressInUseError("broker", endpoint, "--broker-address") from None
+            # Anything else is for ZeroMQ to judge, which also knows the names of interfaces.
+
+
+def _bindable(host: str, port: int) -> int:
+    """Bind a TCP port and let it go again: its number. Raises ``OSError``."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        bound: int = probe.getsockname()[1]
+        return bound
 
 
 def page_address(listen: str) -> str:
@@ -43,7 +71,7 @@ def page_address(listen: str) -> str:
 
 
 async def ask_ready(listen: str) -> tuple[bool, str]:
-    """Whether ``/readyz`` answers 200, and what it says."""
+    """Whether ``/readyz`` answers 200, and if not, why."""
     host, port = split_listen(listen)
     host = _WILDCARDS.get(host, host)
     try:
@@ -58,7 +86,11 @@ async def ask_ready(listen: str) -> tuple[bool, str]:
     except (OSError, TimeoutError) as exc:
         return False, f"the broker does not answer: {exc or type(exc).__name__}"
     head, _, body = answer.partition(b"\r\n\r\n")
-    return head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200")), body.decode("utf-8", "replace").strip()
+    ready = head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
+    try:
+        return ready, " ".join(json.loads(body)["reasons"])
+    except (ValueError, KeyError, TypeError):
+        return ready, "what answers is not camshaft" if not ready else ""
 
 
 def _bracketed(host: str) -> str:

@@ -9,20 +9,26 @@ from contextlib import closing
 
 from camshaft.options import Given
 from camshaft.plan import programs, shared_environ
-from camshaft.ready import ask_ready, free_listen, page_address
-from camshaft.supervisor import Supervisor
+from camshaft.ready import ask_ready, check_bus, free_listen, page_address
+from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from common import log, process
+from common.bus import Endpoints
 from common.config import Config
+from common.errors import AddressInUseError
 
 
 def serve(given: Given, *, demo: bool | None) -> int:
     """Run until stopped; returns the exit code. ``demo`` adds a simulated camera, ``None``: if there is no other.
 
-    Raises ``ConfigError`` and ``AddressInUseError``.
+    Raises ``ConfigError`` and ``AddressInUseError`` for what can be seen before anything is started.
     """
     config = given.config()
     log.configure(config.log.level, config.log.format, node="serve")
-    listen = free_listen(config.http.listen)
+    try:
+        listen = free_listen(config.http.listen)
+        check_bus(Endpoints.parse(config.broker.address))
+    except AddressInUseError as exc:
+        raise AddressInUseError(exc.what, exc.address, f"{exc.option}; {SECOND_CLUSTER}") from None
     if demo is None:
         demo = not config.cameras
     plan = programs(

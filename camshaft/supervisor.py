@@ -28,6 +28,10 @@ STOP_GRACE = 3.5  # seconds for a clean end, before SIGKILL; the whole must be o
 READY_INTERVAL = 0.1  # seconds between questions whether the cluster is ready
 NOT_READY_AFTER = 15.0  # seconds after which the log says why it is not
 
+SECOND_CLUSTER = (
+    "a second cluster on this machine needs --http-listen, --broker-address, --media-port and --store-path of its own"
+)
+
 Ready = Callable[[], Awaitable[tuple[bool, str]]]
 
 
@@ -117,10 +121,7 @@ class Supervisor:
             why = f"it ended {self._restarts[program.name].ends_in_a_row} times in a row, last {_told(code)}"
         _tell(f"{program.name} cannot start ({why}); everything else is stopped.")
         if code == process.EXIT_ADDRESS_IN_USE:
-            _tell(
-                "If that is another camshaft: a second one on this machine needs --broker-address, --http-listen, "
-                "--media-port and --store-path of its own."
-            )
+            _tell(f"If that is another camshaft: {SECOND_CLUSTER}.")
         self._exit_code = code if code in HOPELESS else process.EXIT_FAILED
         self._stop.set()
 
