@@ -226,6 +226,8 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 def _url(url: str) -> str:
     if url != "-":
         return url
+    if sys.stdin.isatty():
+        click.echo("URL: ", err=True, nl=False)
     line = sys.stdin.readline().strip()
     if not line:
         raise ConfigError("standard input", "", "holds no URL")

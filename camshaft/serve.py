@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
+import sys
 from contextlib import closing
+from pathlib import Path
 
 from camshaft.options import Given
 from camshaft.plan import programs, shared_environ
@@ -50,9 +53,16 @@ def serve(given: Given, *, demo: bool | None) -> int:
 def _announce(listen: str, config: Config, demo: bool) -> None:
     page = page_address(listen)
     api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
-    hint = f"; add a camera: camshaft camera add{api} NAME rtsp://USER:PASSWORD@HOST/PATH"
     what = "Camshaft shows a simulated camera" if demo and not config.cameras else "Camshaft is ready"
-    print(f"{what}: {page}{hint}", flush=True)
+    print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
+
+
+def _command() -> str:
+    """Our command as the operator can type it."""
+    if Path(sys.argv[0]).name != "camshaft":
+        return f"{Path(sys.executable).name} -m camshaft"
+    found = shutil.which("camshaft")
+    return "camshaft" if found and Path(found).samefile(sys.argv[0]) else sys.argv[0]
 
 
 def _free_port() -> int:
