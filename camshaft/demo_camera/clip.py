@@ -121,7 +121,6 @@ def _encoder(settings: Settings) -> av.VideoCodecContext:
         "preset": "superfast",
         "tune": "zerolatency",
         "profile": "baseline",  # every browser decodes it
-        "forced-idr": "1",
         "x264-params": f"scenecut=0:vbv-maxrate={settings.bitrate // 1000}:vbv-bufsize={settings.bitrate // 1000}",
     }
     return encoder

@@ -109,6 +109,13 @@ def test_options_beat_variables_beat_the_file(served: list[dict[str, Any]]) -> N
     assert config.log.level == "debug"
 
 
+def test_empty_option_counts_as_not_given(served: list[dict[str, Any]]) -> None:
+    Path("camshaft.yaml").write_text("media: {port: 1, listen: 127.0.0.1, advertise: [a]}")
+    run("serve", "--media-port", "", "--media-listen", "")
+    media = served[0]["config"].media
+    assert (media.port, media.listen, media.advertise) == (1, "127.0.0.1", ("a",))
+
+
 def test_file_is_named_by_option_or_variable(served: list[dict[str, Any]]) -> None:
     Path("a.yaml").write_text("media: {port: 1}")
     Path("b.yaml").write_text("media: {port: 2}")

@@ -254,6 +254,7 @@ async def test_teardown_ends_the_media_and_the_session_but_not_the_connection(cl
     before = client.channel(0).qsize()
     assert (await client.ask("OPTIONS", url)).status == 200
     assert client.channel(0).qsize() == before
+    assert (await client.ask("PLAY", url)).status == 455
     await client.play(url, TCP)
 
 
