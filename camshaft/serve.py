@@ -7,9 +7,10 @@ import os
 import shutil
 import socket
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
+from camshaft.cores import cores
 from camshaft.options import Given
 from camshaft.plan import programs, shared_environ
 from camshaft.ready import ask_ready, check_bus, free_listen, page_address
@@ -37,7 +38,7 @@ def serve(given: Given, *, demo: bool | None) -> int:
     plan = programs(
         config.model_copy(update={"http": config.http.model_copy(update={"listen": listen})}),
         shared_environ(os.environ, given.file, given.overrides),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=cores(),
         demo_port=_free_port() if demo else None,
     )
     code = process.EXIT_OK
@@ -54,7 +55,8 @@ def _announce(listen: str, config: Config, demo: bool) -> None:
     page = page_address(listen)
     api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
     what = "Camshaft shows a simulated camera" if demo and not config.cameras else "Camshaft is ready"
-    print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
+    with suppress(OSError):  # nobody reads our standard output, which is no reason to end
+        print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
 
 
 def _command() -> str:
