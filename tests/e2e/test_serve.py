@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.fakes.cluster import BOUND, ROOT, RealCluster, wait_until
+from tests.fakes.real_cluster import BOUND, ROOT, RealCluster, wait_until
 
 pytestmark = pytest.mark.e2e
 
