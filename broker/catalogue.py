@@ -47,13 +47,13 @@ class Catalogue:
         self._clock = clock
         self._memories = store.memories()
         self._entries: dict[str, Entry] = {}
-        for id, camera in store.cameras().items():
-            self._enter(id, camera, None)
         for id, camera in config.cameras.items():
-            place = config.place_of(id)
-            if id in self._entries:
-                log.warning("camera of the store is hidden by the one of the configuration", camera=id, place=place)
-            self._enter(id, camera, place)
+            self._enter(id, camera, config.place_of(id))
+        for id, camera in store.cameras().items():
+            if id not in self._entries:
+                self._enter(id, camera, None)
+            else:
+                log.warning("camera of the store is hidden by the configuration", camera=id, place=config.place_of(id))
 
     @property
     def specs(self) -> Mapping[str, CameraSpec]:

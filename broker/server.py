@@ -49,7 +49,7 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         stack.enter_context(authenticated(context, keys))
         relay = await stack.enter_async_context(Relay(context, endpoints, keys))
         cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, Catalogue(config, store)))
-        guard = Guard(all(map(_is_loopback, sockets)), config.http.hosts)
+        guard = Guard(all(map(_is_loopback, sockets)), [host.lower() for host in config.http.hosts])
         await stack.enter_async_context(_serving(Context(cluster, relay, guard), sockets))
         page = page_address(sockets)
         log.info("broker ready", page=page, bus=endpoints.address)

@@ -105,7 +105,7 @@ class Director:
         return self._viewers.status(id)
 
     def may_appear(self, session: str) -> bool:
-        """Whether a session that is unknown may become known, because egresses of an earlier broker are on their way."""
+        """Whether a session that is unknown may become known: egresses of an earlier broker are still on their way."""
         return self._viewers.may_appear(session)
 
     def _hear(self, node: str, message: ToBroker) -> None:

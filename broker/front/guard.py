@@ -21,7 +21,7 @@ from common.errors import ViewerError
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """``local`` says that we listen on the loopback alone; ``hosts`` are further names we are published under."""
+    """``local``: we listen on the loopback alone. ``hosts``: more names we are published under, in lower case."""
 
     local: bool
     hosts: Collection[str] = ()
@@ -40,8 +40,8 @@ class Guard:
         """Refuse what a page of another site asks for. Raises ``ViewerError``."""
         if origin is None:
             return  # not a browser, or not a request that another site could have caused
-        parts = urlsplit(origin)
-        if parts.netloc and (parts.netloc.lower() == (host or "").lower() or parts.hostname in self.hosts):
+        authority = origin.partition("://")[2].lower()  # browsers write no path, and no port that is the scheme's
+        if authority and (authority == (host or "").lower() or _host_name(authority) in self.hosts):
             return
         raise ViewerError(403, "cross_origin", f"A page of {origin} may not ask for this.")
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from broker.catalogue import MAX_CAMERAS
 from broker.director.events import CameraChanged, CameraRemoved, Notice, SessionEnded
 from broker.front.context import CONTEXT, Context
 from broker.front.problems import MAX_BODY
@@ -34,9 +35,9 @@ CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
 MAX_FRAME = 1 << 20  # bytes: beyond it the socket is closed; what is only over MAX_BODY gets an error
 MAX_SOCKETS = 5_000
 MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of cameras
-MAX_QUEUED = 1_000  # messages for a page that does not read them; then its socket is closed
+MAX_QUEUED = 2 * MAX_CAMERAS  # messages for a page that does not read them; then it is cut off
 MAX_ID = 256  # characters of the id that a page gives an offer
-RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and a few candidates for each camera
+RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and some candidates for each camera
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
 
 _FORMS = {
@@ -82,14 +83,17 @@ class Hub:
             case SessionEnded(session, _, reason):
                 if owner := self.owners.get(session):
                     owner.disown(session)
-                    owner.push("close", session=session, reason=reason)
+                    owner.tell("close", session=session, reason=reason)
             case CameraChanged(camera, state, detail):
-                summary = camera_summary(camera, state, detail).model_dump(mode="json")
-                for socket in [socket for socket in self.sockets if socket.watches(camera)]:
-                    socket.push("camera", **summary)
+                message = _encode("camera", **camera_summary(camera, state, detail).model_dump(mode="json"))
+                for socket in self.sockets:
+                    if socket.watches(camera):
+                        socket.push(message)
             case CameraRemoved(camera):
-                for socket in [socket for socket in self.sockets if socket.subscribed]:
-                    socket.push("removed", camera=camera)
+                message = _encode("removed", camera=camera)
+                for socket in self.sockets:
+                    if socket.subscribed:
+                        socket.push(message)
 
 
 HUB = web.AppKey("hub", Hub)
@@ -127,10 +131,14 @@ class Socket:
                 if closed_by_page:
                     self._cluster.hang_up(session)
 
-    def push(self, type: str, **fields: Any) -> None:
-        """Send a message without waiting. A page that does not read its messages is cut off."""
+    def tell(self, type: str, **fields: Any) -> None:
+        """Send a message without waiting."""
+        self.push(_encode(type, **fields))
+
+    def push(self, message: str) -> None:
+        """The same for one that is encoded already. A page that does not read its messages is cut off."""
         try:
-            self._outgoing.put_nowait(json.dumps({"type": type} | fields))
+            self._outgoing.put_nowait(message)
         except asyncio.QueueFull:
             self._context.counters["ws_slow_page"] += 1
             if self._transport is not None:
@@ -161,14 +169,17 @@ class Socket:
                 self._context.counters["ws_broken"] += 1
             if message.type in (WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR):
                 return False
+            pause = 0.0  # for others: frames that are there already are returned at once
             if not self._within_rate():
                 self._garbage("rate_limited", "Too many messages at once; slow down.")
+                pause = 1 / RATE  # what is still to come waits in the page's own buffers
             elif message.type is not WSMsgType.TEXT:
                 self._garbage("not_json", "Messages must be text: one JSON object each.")
             elif len(message.data) > MAX_BODY:
                 self._garbage("too_large", f"The message is larger than {MAX_BODY >> 10} kB.")
             else:
                 self._receive(message.data, tasks)
+            await asyncio.sleep(pause)
 
     def _receive(self, text: str, tasks: asyncio.TaskGroup) -> None:
         try:
@@ -215,8 +226,8 @@ class Socket:
             self._error(exc.code, exc.message, camera=camera, **about)
             return
         self._own(answer.session, camera)
-        self.push("answer", session=answer.session, camera=camera, sdp=answer.sdp, **about)
-        self.push("candidate", session=answer.session, candidate="")  # the answer has them all
+        self.tell("answer", session=answer.session, camera=camera, sdp=answer.sdp, **about)
+        self.tell("candidate", session=answer.session, candidate="")  # the answer has them all
         self._show(answer.session, camera)
 
     async def _attach(self, session: str) -> None:
@@ -225,7 +236,7 @@ class Socket:
             self._error("unknown_session", "There is no such session; it may have ended.", session=session)
             return
         self._own(session, status.camera)
-        self.push("attached", session=session, camera=status.camera)
+        self.tell("attached", session=session, camera=status.camera)
         self._show(session, status.camera)
 
     def _show(self, session: str, camera: str) -> None:
@@ -233,9 +244,9 @@ class Socket:
         status = self._cluster.director.camera(camera)
         if status is None or self._cluster.director.session(session) is None:
             self.disown(session)
-            self.push("close", session=session, reason="ended")
+            self.tell("close", session=session, reason="ended")
         else:
-            self.push("camera", **camera_summary(camera, status.state, status.detail).model_dump(mode="json"))
+            self.tell("camera", **camera_summary(camera, status.state, status.detail).model_dump(mode="json"))
 
     def _subscribe(self) -> None:
         self.subscribed = True
@@ -244,7 +255,7 @@ class Socket:
             status = self._cluster.director.camera(camera)
             if status is not None:
                 summaries.append(camera_summary(camera, status.state, status.detail).model_dump(mode="json"))
-        self.push("cameras", cameras=summaries)
+        self.tell("cameras", cameras=summaries)
 
     def _own(self, session: str, camera: str) -> None:
         if (before := self._hub.owners.get(session)) is not None:
@@ -271,7 +282,11 @@ class Socket:
         self._error(code, message, **about)
 
     def _error(self, code: str, message: str, **about: Any) -> None:
-        self.push("error", code=code, message=message, **about)
+        self.tell("error", code=code, message=message, **about)
+
+
+def _encode(type: str, **fields: Any) -> str:
+    return json.dumps({"type": type} | fields)
 
 
 def _valid_id(id: object) -> bool:

@@ -26,6 +26,8 @@ class RunningBroker:
     endpoints: Endpoints
     url: str
     http: aiohttp.ClientSession
+    stop: asyncio.Event
+    task: asyncio.Task[None]
 
     async def json(self, path: str) -> Any:
         """What a GET answers."""
@@ -51,7 +53,7 @@ async def running_broker(config: Config, endpoints: Endpoints) -> AsyncIterator[
         await task  # raises
     try:
         async with aiohttp.ClientSession(ready.result()) as http:
-            yield RunningBroker(endpoints, ready.result(), http)
+            yield RunningBroker(endpoints, ready.result(), http, stop, task)
     finally:
         stop.set()
         async with asyncio.timeout(PATIENCE):
