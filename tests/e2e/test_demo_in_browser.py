@@ -1,4 +1,4 @@
-"""The simulated camera on the page, in Chromium: the numbers in its pictures say which came, and when they were taken."""
+"""The simulated camera on the page, in Chromium: each picture holds its number, and so the time it was taken."""
 
 from __future__ import annotations
 
