@@ -39,6 +39,7 @@ _START_OF_LINE = re.compile(
 _SYNC = re.compile(rb"\$(.)..[\x80-\xbf]|RTSP/\d\.\d +\d{3}|[A-Z_]{3,20} +rtsps?://", re.DOTALL)
 _SYNC_TAIL = 31  # bytes kept when nothing was found: a sync point may have been cut by the end of the data
 _LINE_BREAK = re.compile(r"[\r\n\0]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class Headers:
@@ -285,9 +286,9 @@ def _parse_headers(head: bytes) -> Headers:
     for line in head.decode("utf-8", "surrogateescape").split("\n"):
         if line[:1] in (" ", "\t") and fields:  # folded (RFC 2326 4.2 by way of RFC 2616 2.2)
             name, value = fields[-1]
-            fields[-1] = (name, f"{value} {line.strip()}")
+            fields[-1] = (name, f"{value} {_CONTROL.sub(' ', line).strip()}")
             continue
-        name, colon, value = line.partition(":")
+        name, colon, value = _CONTROL.sub(" ", line).partition(":")
         if colon and name.strip():
             fields.append((name.strip(), value.strip()))
     return Headers(fields)

@@ -221,6 +221,8 @@ class Session:
         base = response.headers.get("Content-Base") or response.headers.get("Content-Location")
         self._base = resolve_base(self.url, base, description.control)
         self._sections = list(self.select(description))
+        if not self._sections:
+            raise CameraError(CameraState.NO_PLAYABLE_TRACK)
         self._move(Event.ANSWERED)
         return self._next_setup(now)
 
@@ -313,8 +315,7 @@ class Session:
             headers.append(("Authorization", authorization))
         if self._id is not None:
             headers.append(("Session", self._id))
-        if self.state is not State.PLAYING:
-            self._reply_due = min(now + REPLY_TIMEOUT, self._handshake_due)
+        self._reply_due = min(now + REPLY_TIMEOUT, self._handshake_due)
         return [Send(Request(request.method, request.url, Headers([*headers, *request.headers])))]
 
     # Answers' contents.
