@@ -37,7 +37,7 @@ def serve(given: Given, *, demo: bool | None) -> int:
         demo = not config.cameras
     plan = programs(
         config.model_copy(update={"http": config.http.model_copy(update={"listen": listen})}),
-        shared_environ(os.environ, given.file, given.overrides),
+        shared_environ(os.environ, given.file, given.overrides) | _import_path(),
         cores=cores(),
         demo_port=_free_port() if demo else None,
     )
@@ -45,10 +45,24 @@ def serve(given: Given, *, demo: bool | None) -> int:
 
     async def run(stop: asyncio.Event) -> None:
         nonlocal code
-        supervisor = Supervisor(plan, ready=lambda: ask_ready(listen), announce=lambda: _announce(listen, config, demo))
+        supervisor = Supervisor(
+            plan,
+            ready=lambda: ask_ready(listen),
+            announce=lambda: _announce(listen, config, demo),
+            # -P: or a folder called common in the operator's directory would be taken for ours.
+            command=(sys.executable, "-P", "-m", "camshaft"),
+        )
         code = await supervisor.run(stop)
 
     return process.run(run) or code
+
+
+def _import_path() -> dict[str, str]:
+    """Where our processes find us, if we run from a checkout that is not installed."""
+    root = Path(__file__).parents[1]
+    if root.name in ("site-packages", "dist-packages"):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
 
 
 def _announce(listen: str, config: Config, demo: bool) -> None:

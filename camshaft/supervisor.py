@@ -38,8 +38,8 @@ Ready = Callable[[], Awaitable[tuple[bool, str]]]
 class Supervisor:
     """Runs ``programs`` until it is told to stop, or until one of them cannot start.
 
-    ``ready`` is asked until the cluster is ready, and ``announce`` is called then, once. ``command`` starts our command
-    line; tests use another.
+    ``ready`` is asked until the cluster is ready, and ``announce`` is called then, once. A program's arguments are
+    appended to ``command``.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Supervisor:
         *,
         ready: Ready,
         announce: Callable[[], None],
-        command: Sequence[str] = (sys.executable, "-m", "camshaft"),
+        command: Sequence[str],
     ) -> None:
         self._programs = programs
         self._ready = ready

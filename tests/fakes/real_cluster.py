@@ -45,7 +45,7 @@ class RealCluster:
         }
         self._errors = (directory / "stderr").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "camshaft", *arguments],
+            [sys.executable, "-P", "-m", "camshaft", *arguments],
             cwd=directory,
             env=kept | own | dict(environ or {}),
             stdin=subprocess.DEVNULL,
