@@ -41,7 +41,7 @@ class Receiver:
         self.bytes = 0
         self.ssrc: int | None = None
         self.unexpected_type: int | None = None  # payload type of packets that were not announced
-        self.goodbye = False  # the camera said that this track ends
+        self._goodbye = -1  # packets that had come when the camera said that there will be no more
         self._dropped = 0
         self._payload_type = choice.format.payload_type
         self._retired: int | None = None  # the SSRC before this one
@@ -83,6 +83,11 @@ class Receiver:
         )
 
     @property
+    def said_goodbye(self) -> bool:
+        """Whether the camera said that this track ends, and kept to it so far."""
+        return self._goodbye == self.packets
+
+    @property
     def repaired(self) -> int:
         """Timestamps that were wrong."""
         return self._clock.repaired
@@ -122,7 +127,7 @@ class Receiver:
                 self._clock.reported(item, arrival_ns)
                 self._reception.reported(item, arrival_ns)
             elif self.ssrc in item.ssrcs:
-                self.goodbye = True
+                self._goodbye = self.packets
 
     def report_block(self, now_ns: int) -> bytes | None:
         """For a receiver report; ``None`` before the first packet."""

@@ -33,7 +33,8 @@ class Reorder(Generic[T]):
         self._base = 0  # such that ``highest`` is right
         self._late = 0  # in a row, that is while ``received`` stays as it is
         self._late_at = 0
-        self._stray = -1  # what would follow a packet from far off
+        self._stray = -1  # what would follow a packet from far off, while ``received`` stays as it is
+        self._stray_at = 0
         self._given_up: deque[int] = deque(maxlen=2 * DEPTH)
 
     @property
@@ -63,7 +64,6 @@ class Reorder(Generic[T]):
             return self._behind(sequence, packet, ahead)
         if ahead > MAX_DROPOUT:
             return self._far_off(sequence, packet)
-        self._stray = -1
         if not ahead:
             self.reordered += bool(self.held)
             return [*self._next(packet), *self._release()]
@@ -108,8 +108,9 @@ class Reorder(Generic[T]):
         return [*self._release_all(), None, *self._restart(sequence, packet)]
 
     def _far_off(self, sequence: int, packet: T) -> list[T | None]:
-        if self._udp and sequence != self._stray:  # RFC 3550 A.1: two in sequence have to agree
-            self._stray = sequence + 1 & 0xFFFF
+        # RFC 3550 A.1: two packets in a row have to agree.
+        if self._udp and (sequence != self._stray or self.received != self._stray_at):
+            self._stray, self._stray_at = sequence + 1 & 0xFFFF, self.received
             self.dropped += 1
             return []
         return [*self._release_all(), None, *self._restart(sequence, packet)]
@@ -117,7 +118,6 @@ class Reorder(Generic[T]):
     def _restart(self, sequence: int, packet: T) -> list[T | None]:
         self._base = sequence - self.received - self.lost
         self.expected = sequence
-        self._late, self._stray = 0, -1
         return self._next(packet)
 
     def _next(self, packet: T) -> list[T | None]:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import time_ns
-from typing import cast
+from typing import NoReturn, cast
 
 from common.cameras import CameraState, TlsSpec
 from common.errors import CameraError, ProtocolError
@@ -102,7 +102,7 @@ class Connection(asyncio.BufferedProtocol):
         self._ticker: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._playing: asyncio.Future[None] = self._loop.create_future()
-        self._failed: asyncio.Future[None] = self._loop.create_future()  # gets the CameraError
+        self._failed: asyncio.Future[CameraError] = self._loop.create_future()
         self._lost: asyncio.Future[None] = self._loop.create_future()  # the transport is gone
 
     @property
@@ -127,11 +127,11 @@ class Connection(asyncio.BufferedProtocol):
         self._tick()
         await asyncio.wait((self._playing, self._failed), return_when=asyncio.FIRST_COMPLETED)
         if self._failed.done():
-            self._failed.result()
+            raise self._failed.result()
 
-    async def ended(self) -> None:
+    async def ended(self) -> NoReturn:
         """Wait for the session's failure and raise it: ``CameraError``."""
-        await asyncio.shield(self._failed)
+        raise await asyncio.shield(self._failed)
 
     async def close(self) -> None:
         """End the session so that the camera notices, and release everything."""
@@ -149,8 +149,6 @@ class Connection(asyncio.BufferedProtocol):
                     await asyncio.wait((self._lost,), timeout=TEARDOWN_TIMEOUT)
                 transport.abort()
             await self._lost
-        if self._failed.done():
-            self._failed.exception()  # asked for, so that nobody complains that it never was
 
     # The connection.
 
@@ -195,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _fail(self, error: CameraError) -> None:
         if not self._failed.done():
-            self._failed.set_exception(error)
+            self._failed.set_result(error)
 
     def _answered(self, message: Request | Response) -> None:
         self._do(self._session.receive(message, self._loop.time()))
@@ -300,12 +298,11 @@ class Connection(asyncio.BufferedProtocol):
         first, *others = self.stream.receivers
         if first.packets != self._seen:
             self._seen, self._seen_at = first.packets, now
-            first.goodbye = False
         silence = now - self._seen_at
         if not first.packets:
             if silence >= (FIRST_PACKET_TIMEOUT if self.udp else SILENCE_TIMEOUT):
                 raise NoMediaError(self._nothing_came(first))
-        elif first.goodbye and silence >= GOODBYE_TIMEOUT:
+        elif first.said_goodbye and silence >= GOODBYE_TIMEOUT:
             raise CameraError(CameraState.CLOSED, "it said goodbye (RTCP BYE)")
         elif silence >= SILENCE_TIMEOUT:
             still = " while its sound goes on" if any(other.packets for other in others) else ""

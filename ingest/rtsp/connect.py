@@ -106,6 +106,9 @@ def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError
         return CameraError(CameraState.CONNECTION_REFUSED, where)
     if isinstance(error, TimeoutError):
         return CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {CONNECT_TIMEOUT:g} s")
+    if isinstance(error, ConnectionError) and url.scheme == "rtsps":
+        hint = "it does not speak TLS on this port, or it is so old that it needs tls.legacy"
+        return CameraError(CameraState.TLS_FAILED, f"it closed the connection: {hint}")
     if isinstance(error, ConnectionError):
         return CameraError(CameraState.CLOSED, f"{where}, while connecting")
     return CameraError(CameraState.UNREACHABLE, f"{where}: {error.strerror or error}")

@@ -132,7 +132,7 @@ class Parser:
         self._buffer = bytearray(CAPACITY)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0  # of what has been received and not yet parsed
-        self._synchronised = False  # something was parsed: junk is skipped from then on
+        self._synchronised = False  # something of RTSP was seen: junk is skipped from then on
         self._adrift = False  # in junk
         self._junk_in_a_row = 0
 
@@ -227,6 +227,7 @@ class Parser:
         if not status and not request:
             self._skip_junk(line)
             return None
+        self._synchronised = True
         head_end = self._head_end(newline)
         if head_end is None:
             if end - start > MAX_HEAD_BYTES:

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from time import time_ns
 from types import TracebackType
+from typing import cast
 
+from common.errors import ProtocolError
 from ingest.rtsp.auth import Authorization, Challenge
 from ingest.rtsp.message import Frame, Headers, Parser, Request, Response
 from ingest.rtsp.transport import TransportSpec
-from tests.fakes.rtp import rtp, sender_report
+from tests.fakes.rtp import goodbye, rtp, sender_report
 from tests.fakes.video import Packet, encode, packetise
 
 BOUND = 10.0  # seconds that a test waits at most for what has to happen
@@ -84,17 +86,20 @@ class FakeCamera:
     foreign_port: bool = False  # send from another port than was said
     interval: float = 0.004  # seconds between access units
     reports: bool = False  # send sender reports
+    goodbye: bool = False  # say so and send nothing more
     rewrite: Callable[[Request, Response], Answer] = lambda _request, response: response
     mangle: Callable[[bytes], list[bytes]] = lambda packet: [packet]
     wrap: Callable[[bytes], bytes] = lambda frame: frame  # an interleaved frame as it is written
     requests: list[Request] = field(default_factory=list)  # everything that was asked
     packets: list[bytes] = field(default_factory=list)  # everything that was sent to it over UDP
     frames: list[Frame] = field(default_factory=list)  # and interleaved
+    rude: bool = False  # close without a word when something is not RTSP
     connections: int = 0
     wrong_logins: int = 0
 
     async def __aenter__(self) -> FakeCamera:
         self._changed = asyncio.Condition()
+        self._closing = False
         self._peers: set[_Peer] = set()
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -108,6 +113,7 @@ class FakeCamera:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing = True
         self._server.close()
         for peer in list(self._peers):
             peer.drop()
@@ -151,7 +157,8 @@ class FakeCamera:
             async with self._changed:
                 self._changed.notify_all()
 
-        self._pumps.create_task(notify())
+        if not self._closing:
+            self._pumps.create_task(notify())
 
     @property
     def description(self) -> str:
@@ -173,8 +180,7 @@ class _Peer(asyncio.Protocol):
         self._closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._camera.connections += 1
         self._camera._peers.add(self)
         self._camera._notify()
@@ -182,13 +188,21 @@ class _Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._camera._peers.discard(self)
         self._stop()
+        self._camera._notify()
 
     def drop(self) -> None:
         self._transport.abort()
         self._stop()
 
     def data_received(self, data: bytes) -> None:
-        for message in self._parser.feed(data):
+        try:
+            messages = self._parser.feed(data)
+        except ProtocolError:
+            if not self._camera.rude:
+                self._transport.write(bytes(Response(400, "Bad Request")))
+            self._transport.close()
+            return
+        for message in messages:
             if isinstance(message, Request):
                 self._camera.requests.append(message)
                 self._respond(message)
@@ -277,6 +291,9 @@ class _Peer(asyncio.Protocol):
         for number in count():
             for index, (track, spec, ports) in enumerate(self._setups):
                 if ("tcp" if spec.tcp else "udp") in camera.silent:
+                    continue
+                if camera.goodbye:
+                    self._send(spec, ports, 1, goodbye(track.ssrc))
                     continue
                 if camera.reports and number % 10 == 0:
                     ntp = (time_ns() << 32) // 10**9 + (2_208_988_800 << 32)

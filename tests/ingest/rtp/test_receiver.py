@@ -207,9 +207,11 @@ def test_rtcp_that_comes_among_the_rtp() -> None:
 def test_goodbye() -> None:
     session = Session().feed(rtp_all(packetise(UNITS))[:5])
     session.video.receive_rtcp(goodbye(99), NOW)
-    assert not session.video.goodbye
+    assert not session.video.said_goodbye
     session.video.receive_rtcp(goodbye(0x1234), NOW)
-    assert session.video.goodbye
+    assert session.video.said_goodbye
+    session.feed(rtp_all(packetise(UNITS))[5:6])
+    assert not session.video.said_goodbye
 
 
 def test_report_block() -> None:
