@@ -31,6 +31,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
+    # The empty page comes from Playwright, so Chromium takes the server for a more private network than the page's.
+    "--disable-features=LocalNetworkAccessChecks",
 )
 EMPTY_PAGE = "<!doctype html><title>viewer</title><video autoplay muted playsinline width=320 height=180></video>"
 BLANK_DEVIATION = 4.0  # of luma, out of 255: a page without a picture has less, any of our clips has far more

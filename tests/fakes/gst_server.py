@@ -68,17 +68,20 @@ class Track:
         """Push each buffer when it is due, until the pipeline is gone."""
         source = media.get_element().get_by_name_recurse_up(self.name)
         duration = Gst.SECOND // self.rate
-        sent, offset = 0, None  # offset: running time of the first buffer
+        sent, offset, over = 0, None, False  # offset: running time of the first buffer
         self.index = 0
+
+        def end(_media):
+            nonlocal over
+            over = True
 
         def push():
             nonlocal sent, offset
-            clock = source.get_clock()
-            if clock is None:  # not playing yet
-                if source.get_state(0).state != Gst.State.NULL:
-                    GLib.timeout_add(5, push)
+            if over:
                 return GLib.SOURCE_REMOVE
-            now = clock.get_time() - source.get_base_time()
+            if source.get_state(0).state != Gst.State.PLAYING:  # its clock may be there, but its base time not yet
+                return GLib.SOURCE_CONTINUE
+            now = source.get_clock().get_time() - source.get_base_time()
             if offset is None:
                 offset = now
             while offset + sent * duration <= now:  # as many as are due: a late timer must not slow the camera down
@@ -93,6 +96,7 @@ class Track:
             GLib.timeout_add(max(1, (offset + sent * duration - now) // Gst.MSECOND), push)
             return GLib.SOURCE_REMOVE
 
+        media.connect("unprepared", end)
         GLib.timeout_add(5, push)
 
 

@@ -26,10 +26,10 @@
     video.probeFrames = [];
     video.probeCount = 0;
     videos.push(video);
-    const shown = (now, frame) => {
+    const shown = (_now, frame) => {
       video.probeCount += 1;
       video.probeFrames.push([
-        performance.timeOrigin + now,
+        performance.timeOrigin + frame.presentationTime,
         frame.captureTime === undefined ? null : performance.timeOrigin + frame.captureTime,
         frame.receiveTime === undefined ? null : performance.timeOrigin + frame.receiveTime,
         frame.rtpTimestamp ?? null,
@@ -38,7 +38,7 @@
         frame.processingDuration ?? 0,
       ]);
       if (video.probeFrames.length > KEPT_FRAMES) video.probeFrames.shift();
-      if (probe.firstFrame === null) probe.firstFrame = now;
+      if (probe.firstFrame === null) probe.firstFrame = frame.presentationTime;
       video.requestVideoFrameCallback(shown);
     };
     video.requestVideoFrameCallback(shown);
