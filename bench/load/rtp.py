@@ -107,28 +107,23 @@ def payload_of(packet: bytes) -> bytes:
 
 
 def extensions_of(packet: bytes | memoryview) -> dict[int, bytes]:
-    """Header extensions by id, one-byte and two-byte form (RFC 8285); a damaged block ends the walk."""
-    if not packet[0] & 0x10:
-        return {}
+    """Header extensions by id, one-byte and two-byte form (RFC 8285 4.2, 4.3); damage ends the walk."""
     at = 12 + 4 * (packet[0] & 0x0F)
+    if not packet[0] & 0x10 or len(packet) < at + 4:
+        return {}
     profile, words = struct.unpack_from("!HH", packet, at)
-    at, end = at + 4, at + 4 + 4 * words
+    at, end = at + 4, min(at + 4 + 4 * words, len(packet))
+    short = profile == 0xBEDE
     found = {}
-    while at < end:
-        if packet[at] == 0:
+    while at + (1 if short else 2) <= end:
+        number, size, head = (packet[at] >> 4, (packet[at] & 0x0F) + 1, 1) if short else (packet[at], packet[at + 1], 2)
+        if packet[at] == 0:  # padding
             at += 1
-        elif profile == 0xBEDE:
-            number, size = packet[at] >> 4, (packet[at] & 0x0F) + 1
-            if number == 15:
-                break
-            found[number] = bytes(packet[at + 1 : at + 1 + size])
-            at += 1 + size
-        else:
-            if at + 2 > end:
-                break
-            number, size = packet[at], packet[at + 1]
-            found[number] = bytes(packet[at + 2 : at + 2 + size])
-            at += 2 + size
+            continue
+        if (short and number == 15) or at + head + size > end:
+            break
+        found[number] = bytes(packet[at + head : at + head + size])
+        at += head + size
     return found
 
 

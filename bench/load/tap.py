@@ -49,6 +49,7 @@ class Tap:
         self._cseq = 0
         self._session = ""
         self._challenge: dict[str, str] = {}
+        self._challenged = False
 
     def recognise(self, tail: bytes) -> int | None:
         """The RTP timestamp of the frame that ends with ``tail``."""
@@ -112,8 +113,8 @@ class Tap:
 
     async def _request(self, method: str, url: str, **headers: str) -> tuple[dict[str, str], str]:
         status, answer, body = await self._exchange(method, url, headers)
-        if status == 401 and self._user and not self._challenge:
-            self._challenge = _challenge(answer.get("www-authenticate", ""))
+        if status == 401 and self._user and not self._challenged:
+            self._challenge, self._challenged = _challenge(answer.get("www-authenticate", "")), True
             status, answer, body = await self._exchange(method, url, headers)
         if status != 200:
             raise TapError(f"{method}: the camera answers {status}")
@@ -125,14 +126,14 @@ class Tap:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if self._session:
             lines.append(f"Session: {self._session}")
-        if self._challenge:
+        if self._challenged:
             lines.append(f"Authorization: {self._authorization(method, url)}")
         self._writer.write("\r\n".join([*lines, "", ""]).encode())
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         answer = {}
         for line in head[1:]:
             name, _colon, value = line.partition(":")
-            if name.lower() != "www-authenticate" or "digest" in value.lower():
+            if "digest" not in answer.get(name.lower(), "").lower():  # of several challenges, the one that is not Basic
                 answer[name.lower()] = value.strip()
         body = await self._reader.readexactly(int(answer.get("content-length", "0")))
         return int(head[0].split()[1]), answer, body.decode("latin-1")

@@ -185,7 +185,7 @@ class Viewer:
 
     def inspect(self, stream: Stream, packet: bytes, now: float) -> None:
         """Decrypt and check one packet."""
-        stream.sample_in = self.options.sample
+        stream.sample_in = self.options.sample - 1
         if self._receive is None:
             return
         try:

@@ -1,7 +1,7 @@
 """A WHEP server that nobody here wrote: aiortc's peer connection behind a few lines of HTTP.
 
-It is a full ICE agent, takes the active DTLS role and encodes each viewer's picture anew: nothing like the product, which
-is its worth. For a handful of viewers on one machine.
+It is a full ICE agent, takes the active DTLS role and encodes each viewer's picture anew: nothing like the product,
+which is its worth. For a handful of viewers on one machine.
 """
 
 from __future__ import annotations
@@ -70,6 +70,14 @@ class WhepServer:
         for session in list(self._sessions):
             await self._sessions.pop(session).close()
         await self._runner.cleanup()
+
+    async def loss_reports(self) -> list[int]:
+        """Packets lost according to the last report of each viewer that has sent one."""
+        senders = [sender for connection in self._sessions.values() for sender in connection.getSenders()]
+        reports = [await sender.getStats() for sender in senders]
+        return [
+            entry.packetsLost for report in reports for entry in report.values() if entry.type == "remote-inbound-rtp"
+        ]
 
     async def _offer(self, request: web.Request) -> web.Response:
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
