@@ -130,7 +130,7 @@ class Tap:
             lines.append(f"Authorization: {self._authorization(method, url)}")
         self._writer.write("\r\n".join([*lines, "", ""]).encode())
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        answer = {}
+        answer: dict[str, str] = {}
         for line in head[1:]:
             name, _colon, value = line.partition(":")
             if "digest" not in answer.get(name.lower(), "").lower():  # of several challenges, the one that is not Basic

@@ -71,7 +71,7 @@ async def test_the_server_learns_what_the_viewer_saw() -> None:
         await crowd.join(Whep(server.url))
         await crowd.watching()
         async with asyncio.timeout(20):
-            while not (lost := await server.loss_reports()):
+            while not (lost := await server.loss_reports()):  # noqa: ASYNC110  # aiortc tells nobody that one came
                 await asyncio.sleep(0.05)
         assert lost == [0]
 
