@@ -29,7 +29,6 @@ class _Check:
     address: Address
     retry_at: float
     interval: float = FIRST_RETRY
-    succeeded: bool = False
 
 
 @dataclass(slots=True)
@@ -48,6 +47,7 @@ class IceAgent:
     _checks: dict[Address, _Check] = field(default_factory=dict)
     _pending: dict[bytes, tuple[Address, float, bool]] = field(default_factory=dict)  # sent at, with USE-CANDIDATE
     _consent_due: float = 0.0
+    _chosen: Address | None = None  # RFC 8445 8.1.1: only one pair is ever nominated, and only by the controlling side
     _tie_breaker: bytes = field(default_factory=lambda: secrets.token_bytes(8))
 
     def set_remote(self, ufrag: str, password: str, candidates: list[Address], now: float) -> None:
@@ -69,7 +69,7 @@ class IceAgent:
         requests = []
         for check in self._checks.values():
             if now >= check.retry_at:
-                requests.append(self._request(check.address, now, nominate=self.controlling and check.succeeded))
+                requests.append(self._request(check.address, now, nominate=check.address == self._chosen))
                 check.retry_at = now + check.interval
                 check.interval = min(LAST_RETRY, check.interval * 2)
         return requests
@@ -126,9 +126,9 @@ class IceAgent:
             return []
         if nominating:
             self._nominate(address, now)
-        check = self._checks[address]
-        if self.controlling and not check.succeeded:
-            check.succeeded, check.retry_at, check.interval = True, now, FIRST_RETRY
+        if self.controlling and self._chosen is None:
+            self._chosen = address
+            self._checks = {address: _Check(address, now)}
             return self.due(now)
         return []
 

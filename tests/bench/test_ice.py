@@ -45,6 +45,23 @@ def test_a_peer_whose_address_was_not_told_is_learnt() -> None:
     assert pair.agents[THERE].nominated == HERE
 
 
+def test_only_one_of_several_addresses_is_nominated() -> None:
+    """A lite peer with two addresses takes every nomination for the current one."""
+    agent, peer = IceAgent(controlling=True), IceAgent(controlling=False)
+    other = ("192.0.2.3", 2000)
+    agent.set_remote(peer.ufrag, peer.password, [THERE, other], 0.0)
+    nominated = []
+    under_way = agent.due(0.0)
+    assert {to for _data, to in under_way} == {THERE, other}
+    while under_way:
+        data, to = under_way.pop(0)
+        if b"\x00\x25\x00\x00" in data:
+            nominated.append(to)
+        for answer, _back in peer.receive(data, HERE, 0.0):
+            under_way += agent.receive(answer, to, 0.0)
+    assert nominated == [agent.nominated]
+
+
 @pytest.mark.parametrize("first", [1, 2, 3, 4, 5])
 def test_losses_are_made_up_for(first: int) -> None:
     pair = Pair()
