@@ -76,9 +76,11 @@ def run(names: tuple[str, ...], peers: tuple[str, ...], ingest: int, egress: int
         result = Result(name, _command_line(), started)
         servers = [_peer(peer) for peer in peers]
         plan = Plan(result, Camshaft(ingest, egress), servers, cache=out.absolute() / "clips", **_plan(load))
-        _run(SCENARIOS[name].run(plan))
-        click.echo(result.to_markdown())
-        click.echo(f"-> {result.write(out)}")
+        try:
+            _run(SCENARIOS[name].run(plan))
+        finally:  # what was measured before something failed is kept
+            click.echo(result.to_markdown())
+            click.echo(f"-> {result.write(out)}")
         reached = reached and all(check.reached for check in result.checks)
     sys.exit(0 if reached else 1)
 

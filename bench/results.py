@@ -144,6 +144,9 @@ class Result:
             "",
             *_checks(self.checks),
         ]
+        noted = {f"{run.server}, {run.label}": run.notes for run in self.runs if run.notes}
+        for name, notes in noted.items():
+            lines += [f"{name}:", "", *(f"* {key}: {_short(value)}" for key, value in notes.items()), ""]
         if self.skipped:
             lines += ["Not run:", "", *(f"* {reason}" for reason in self.skipped), ""]
         started = [command for run in self.runs for command in run.commands]
@@ -198,6 +201,12 @@ def _table(runs: Sequence[Run]) -> list[str]:
             ]
         )
     return _markdown(header, rows)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_short(number)}" for name, number in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _ratio(run: Run, reference: Run) -> float:

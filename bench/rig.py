@@ -22,6 +22,12 @@ from bench.measure import Meter
 from bench.results import SUPPORTING, Result, Run
 from bench.servers import Running, Server
 from tests.fakes.clip import Clip
+from tests.fakes.gst_camera import GstCamera, missing
+
+FULL_HD = Clip()
+LOW = Clip(width=1280, height=720, bitrate=1_000_000)
+MIDDLE = Clip(width=1280, height=720, bitrate=2_000_000)
+BIG_KEYFRAMES = Clip(noise=30)  # IDR frames of about 200 kB
 
 SETTLE = 2.0  # seconds between the last viewer's first keyframe and the window
 JOINS_A_SECOND = 50.0
@@ -139,9 +145,8 @@ async def floor_run(plan: Plan, clip: Clip, viewers: int, *, gso: bool = True) -
     """The floor under the same load."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         async with plan.crowd() as crowd:
-            seconds = plan.seconds + 20  # it ends when we are done with it
-            started = floor.running(crowd, plan.clip(clip), clip.fps, viewers, seconds, Path(directory), gso=gso)
-            with started as (pid, language):
+            audience = floor.invite(crowd, viewers)
+            with floor.running(audience, plan.clip(clip), clip.fps, Path(directory), gso=gso) as (pid, language):
                 await crowd.watching()
                 await asyncio.sleep(SETTLE)
                 meter = Meter({"server": [pid], "load": [os.getpid()]})
@@ -149,6 +154,13 @@ async def floor_run(plan: Plan, clip: Clip, viewers: int, *, gso: bool = True) -
                 await asyncio.sleep(plan.seconds)
                 label = f"{language}, {'UDP_SEGMENT' if gso else 'a call a packet'}"
                 return Run("floor", "", label, 1, viewers, meter.read(), crowd.end())
+
+
+def camera(plan: Plan, clip: Clip) -> GstCamera:
+    """A GStreamer camera that shows the clip; a context manager. Raises ``RuntimeError`` if there is no GStreamer."""
+    if problem := missing():
+        raise RuntimeError(problem)
+    return GstCamera(plan.clip(clip), clip.fps)
 
 
 def _memory(pid: int) -> int:

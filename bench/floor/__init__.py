@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -21,6 +22,7 @@ SOURCE = Path(__file__).with_name("floor.c")
 PYTHON = Path(__file__).with_name("floor.py")
 MAX_PAYLOAD = 1160  # bytes of an RTP payload, as the product cuts them
 CLOCK = 90_000
+MAX_SECONDS = 3600  # it is killed when it is no longer wanted; this is for the case that we are
 TYPES = {96: ("video", "h264", CLOCK)}
 
 
@@ -60,28 +62,33 @@ def _cut(nal: bytes) -> list[bytes]:
     return parts
 
 
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Viewers that wait for the floor, and the master key that they wait with."""
+
+    key: bytes
+    salt: bytes
+    destinations: list[str]
+
+
+def invite(crowd: Crowd, viewers: int, address: str = "127.0.0.1") -> Audience:
+    """Open viewers on ``address``, which must be an IPv4 address of this host."""
+    key, salt = os.urandom(16), os.urandom(12)
+    ports = crowd.adopt(Keys("SRTP_AEAD_AES_128_GCM", key + salt, key + salt), TYPES, viewers, address)
+    return Audience(key, salt, [f"{address}:{port}" for port in ports])
+
+
 @contextmanager
 def running(
-    crowd: Crowd,
-    clip: Path,
-    fps: int,
-    viewers: int,
-    seconds: float,
-    directory: Path,
-    *,
-    gso: bool = True,
-    address: str = "127.0.0.1",
+    audience: Audience, clip: Path, fps: int, directory: Path, *, gso: bool = True
 ) -> Iterator[tuple[int, str]]:
-    """Let the floor send to new viewers of the crowd for ``seconds``; yields its process id and its language."""
-    key, salt = os.urandom(16), os.urandom(12)
+    """Let the floor send to its audience; yields its process id and the language it is in."""
     packets = directory / "packets"
-    packets.write_bytes(packetize(clip, fps, _derived(key, salt, 0, 16), _derived(key, salt, 2, 12)))
+    key, salt = (_derived(audience.key, audience.salt, label, size) for label, size in ((0, 16), (2, 12)))
+    packets.write_bytes(packetize(clip, fps, key, salt))
     command, language = build(directory)
-    ports = crowd.adopt(Keys("SRTP_AEAD_AES_128_GCM", key + salt, key + salt), TYPES, viewers, address)
-    destinations = [f"{address}:{port}" for port in ports]
-    process = subprocess.Popen(
-        [*command, str(int(gso)), str(packets), str(seconds), *destinations], stdout=subprocess.DEVNULL
-    )
+    arguments = [str(int(gso)), str(packets), str(MAX_SECONDS), *audience.destinations]
+    process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
     try:
         yield process.pid, language
     finally:

@@ -97,7 +97,7 @@ async def test_the_floor_sends_what_viewers_can_decrypt(
     elif floor.build(tmp_path)[1] != "C":
         pytest.skip("no C compiler, or no OpenSSL headers: apt install gcc libssl-dev")
     async with Crowd(Options(sample=1), gro=gro) as crowd:
-        with floor.running(crowd, clip, TINY.fps, 5, 30.0, tmp_path, gso=gso) as (_pid, used):
+        with floor.running(floor.invite(crowd, 5), clip, TINY.fps, tmp_path, gso=gso) as (_pid, used):
             assert used == language
             await crowd.watching()
             await until(lambda: all(viewer.checked > 50 for viewer in crowd.members))

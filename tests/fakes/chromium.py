@@ -224,7 +224,7 @@ async def chromium(executable: str = CHROMIUM) -> AsyncIterator[Chromium]:
 
 def luma_deviation(png: bytes) -> float:
     """Standard deviation of the brightness of a PNG picture, out of 255."""
-    with av.open(io.BytesIO(png)) as container:
+    with av.open(io.BytesIO(png), "r") as container:
         grey = next(container.decode(video=0)).reformat(format="gray")
     plane = bytes(grey.planes[0])
     return statistics.pstdev(plane[:: max(1, len(plane) // 20_000)])

@@ -1,15 +1,10 @@
-"""The scenarios: each loads the server in one way and says which of its targets were reached.
-
-Targets are CPU times, losses and ratios, measured in one run on one machine; none is a wall-clock time that depends on
-what else the machine does.
-"""
+"""Scenarios with crowds of viewers, or of cameras, on loopback."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -18,32 +13,16 @@ import aiohttp
 from bench import farm
 from bench.load.report import Spread
 from bench.results import Check, Run
-from bench.rig import SETTLE, Plan, Stage, floor_run, staged
-from tests.fakes.clip import Clip
-from tests.fakes.gst_camera import GstCamera
-from tests.fakes.gst_camera import missing as gstreamer_missing
-
-FULL_HD = Clip()
-LOW = Clip(width=1280, height=720, bitrate=1_000_000)
-MIDDLE = Clip(width=1280, height=720, bitrate=2_000_000)
-BIG_KEYFRAMES = Clip(noise=30)  # IDR frames of about 200 kB
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """A scenario that the command line knows by its name."""
-
-    summary: str
-    run: Callable[[Plan], Coroutine[Any, Any, None]]
+from bench.rig import BIG_KEYFRAMES, FULL_HD, LOW, MIDDLE, SETTLE, Plan, Stage, camera, floor_run, staged
 
 
 async def fanout(plan: Plan) -> None:
     """One camera, many viewers: ours, the peers and the floor, one after the other before the same camera."""
     viewers = plan.viewers or 100
     result = plan.result
-    with _camera(plan, FULL_HD) as camera:
+    with camera(plan, FULL_HD) as source:
         for server in plan.usable([plan.server, *plan.peers]):
-            async with staged(server, [camera.url], plan.crowd(), camera_pids=[camera.pid], tapped=True) as stage:
+            async with staged(server, [source.url], plan.crowd(), camera_pids=[source.pid], tapped=True) as stage:
                 await stage.join(viewers)
                 await asyncio.sleep(SETTLE)
                 result.runs.append(await stage.window(f"{viewers} viewers", plan.seconds))
@@ -68,9 +47,9 @@ async def scaling(plan: Plan) -> None:
     """From 10 to 500 viewers of one camera, and 20 cameras with 25 viewers each: the cost of a packet is flat."""
     counts = [10, 50, 100, 200, 500] if plan.viewers is None else [plan.viewers]
     for server in plan.usable([plan.server, *plan.peers]):
-        with _camera(plan, FULL_HD) as camera:
+        with camera(plan, FULL_HD) as source:
             for viewers in counts:
-                async with staged(server, [camera.url], plan.crowd(), camera_pids=[camera.pid], tapped=True) as stage:
+                async with staged(server, [source.url], plan.crowd(), camera_pids=[source.pid], tapped=True) as stage:
                     await stage.join(viewers)
                     await asyncio.sleep(SETTLE)
                     plan.result.runs.append(await stage.window("1 camera", plan.seconds))
@@ -94,8 +73,8 @@ async def thousand(plan: Plan) -> None:
     viewers, checks = plan.viewers or 1000, plan.result.checks
     if not plan.usable([plan.server]):
         return
-    with _camera(plan, LOW) as camera:
-        async with staged(plan.server, [camera.url], plan.crowd(), camera_pids=[camera.pid]) as stage:
+    with camera(plan, LOW) as source:
+        async with staged(plan.server, [source.url], plan.crowd(), camera_pids=[source.pid]) as stage:
             first = min(100, viewers // 2)
             await stage.join(first)
             await asyncio.sleep(SETTLE)
@@ -119,10 +98,10 @@ async def thousand(plan: Plan) -> None:
 async def latency(plan: Plan) -> None:
     """Delay from the camera to the last datagram of each frame, with a hundred viewers at 4 Mb/s."""
     viewers = plan.viewers or 100
-    with _camera(plan, FULL_HD) as camera:
+    with camera(plan, FULL_HD) as source:
         for server in plan.usable([plan.server, *plan.peers]):
             # By UDP the camera sends each packet to us and to the server within the same few microseconds.
-            async with staged(server, [camera.url], plan.crowd(), transport="udp", tapped=True) as stage:
+            async with staged(server, [source.url], plan.crowd(), transport="udp", tapped=True) as stage:
                 await stage.join(viewers)
                 await asyncio.sleep(SETTLE)
                 plan.result.runs.append(await stage.window(f"{viewers} viewers", plan.seconds))
@@ -158,8 +137,8 @@ async def keyframes(plan: Plan) -> None:
         return
     crowd = plan.crowd(consent=0.5)
     with ExitStack() as stack:
-        loud = stack.enter_context(_camera(plan, BIG_KEYFRAMES))
-        quiet = stack.enter_context(_camera(plan, LOW))
+        loud = stack.enter_context(camera(plan, BIG_KEYFRAMES))
+        quiet = stack.enter_context(camera(plan, LOW))
         pids = [loud.pid, quiet.pid]
         async with staged(plan.server, [quiet.url, loud.url], crowd, camera_pids=pids, tapped=True) as stage:
             await crowd.join(stage.running.streams[0], 10)
@@ -185,9 +164,9 @@ async def feedback(plan: Plan) -> None:
     estimate = 3_000_000
     if not plan.usable([plan.server]):
         return
-    with _camera(plan, FULL_HD) as camera:
+    with camera(plan, FULL_HD) as source:
         for label, options in (("REMB", {"remb": estimate}), ("TWCC", {"twcc": True})):
-            async with staged(plan.server, [camera.url], plan.crowd(**options), camera_pids=[camera.pid]) as stage:
+            async with staged(plan.server, [source.url], plan.crowd(**options), camera_pids=[source.pid]) as stage:
                 stream = stage.running.streams[0]
                 if label == "TWCC":
                     stream = replace(stream, twcc=True)  # type: ignore[type-var]  # Camshaft's are Whep
@@ -202,24 +181,6 @@ async def feedback(plan: Plan) -> None:
                 if label == "REMB" and known:
                     off = max(abs(value / estimate - 1) for value in known) * 100
                     plan.result.checks.append(Check("REMB: estimate against what was reported", off, 1, "%"))
-
-
-SCENARIOS = {
-    "fanout": Scenario("100 viewers of one 1080p30 4 Mb/s camera; peers and the floor beside it", fanout),
-    "scaling": Scenario("10 to 500 viewers, and 20 cameras with 25 viewers each: is a packet's cost flat?", scaling),
-    "thousand": Scenario("1,000 viewers at 1 Mb/s on one egress; 100 joins a second", thousand),
-    "latency": Scenario("delay from camera to datagram with 100 viewers", latency),
-    "ingest": Scenario("100 simulated cameras in one ingest process", ingest),
-    "keyframes": Scenario("200 kB keyframes to 300 viewers, a quiet camera beside them, dead viewers", keyframes),
-    "feedback": Scenario("REMB and transport-wide feedback in the API", feedback),
-}
-
-
-def _camera(plan: Plan, clip: Clip) -> GstCamera:
-    problem = gstreamer_missing()
-    if problem:
-        raise RuntimeError(problem)
-    return GstCamera(plan.clip(clip), clip.fps)
 
 
 def _of(runs: list[Run], name: str) -> Run | None:
