@@ -16,7 +16,7 @@ import psutil
 from bench import floor
 from bench.load.crowd import PROFILES, Crowd
 from bench.load.signalling import Signalling
-from bench.load.tap import Tap, TapError
+from bench.load.tap import Tap
 from bench.load.viewer import Options
 from bench.measure import Meter
 from bench.results import SUPPORTING, Result, Run
@@ -77,6 +77,7 @@ class Stage:
     directory: Path
     cameras: Mapping[str, Sequence[int]]  # processes of the cameras
     idle: Mapping[str, int]  # resident bytes by role before the first viewer
+    tap: Tap | None = None  # of the first camera
 
     async def join(self, count: int, *, a_second: float = JOINS_A_SECOND) -> None:
         """Let viewers join, evenly over the streams, and wait until all have their first keyframe."""
@@ -133,12 +134,9 @@ async def staged(
         await asyncio.sleep(SETTLE)  # cameras are pulled, caches filled
         idle = {role: sum(map(_memory, pids)) for role, pids in running.pids.items() if role not in SUPPORTING}
         await stack.enter_async_context(crowd)
-        if tapped:
-            try:
-                crowd.engine.timeline = await stack.enter_async_context(Tap(cameras[0]))
-            except (TapError, OSError) as exc:
-                raise RuntimeError(f"the camera cannot be tapped: {exc}") from exc
-        yield Stage(server, running, crowd, directory, {"camera": list(camera_pids)}, idle)
+        tap = await stack.enter_async_context(Tap(cameras[0])) if tapped else None
+        crowd.engine.timeline = tap
+        yield Stage(server, running, crowd, directory, {"camera": list(camera_pids)}, idle, tap)
 
 
 async def floor_run(plan: Plan, clip: Clip, viewers: int, *, gso: bool = True) -> Run:

@@ -59,6 +59,11 @@ class Tap:
         """Unix time at which the frame's last packet left the camera. A server may have rounded the timestamp by 1."""
         return self._sent.get(timestamp) or self._sent.get(timestamp + 1) or self._sent.get(timestamp - 1)
 
+    def frame_sent_ns(self, access_unit: bytes) -> int | None:
+        """Unix time at which this access unit of the camera's clip left it last."""
+        timestamp = self._tails.get(access_unit[-TAIL:])
+        return None if timestamp is None else self._sent.get(timestamp)
+
     async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
         self._sockets: list[socket.socket] = []

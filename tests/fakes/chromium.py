@@ -45,15 +45,16 @@ def missing() -> str:
 
 
 class Frame(NamedTuple):
-    """One frame that was shown; Unix times in milliseconds."""
+    """One frame that was shown; Unix times in milliseconds, ``None`` where Chromium does not say."""
 
     shown: float
-    captured: float | None  # by the server's sender reports; absent until the first one
+    captured: float | None
     received: float | None  # its last packet
     rtp_timestamp: int | None
     width: int
     height: int
     decode_seconds: float
+    code: int | None  # the number in its corner if it is from a clip of ours, once ``read_codes`` was called
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,10 @@ class Viewing:
     async def frames(self) -> list[Frame]:
         """The last frames that the page's videos have shown, at most 4,000 a video."""
         return [Frame(*frame) for frame in await self.page.evaluate("probe.frames()")]
+
+    async def read_codes(self) -> None:
+        """From now on, read the number of each frame that is shown."""
+        await self.page.evaluate("probe.readsCodes = true")
 
     async def shows(self, more: int = 1, *, seconds: float = 15.0) -> None:
         """Wait until so many more frames have been shown. Raises Playwright's ``TimeoutError``."""

@@ -1,12 +1,14 @@
 """Short clips of a moving picture, encoded once and kept: what cameras of the tests and of the benchmark loop.
 
 A clip is an Annex-B file whose every group of pictures starts with SPS, PPS and IDR, so that it can be looped and cut.
-The picture is FFmpeg's ``testsrc2`` with noise, without which no encoder would spend the bits it is allowed.
+The picture is FFmpeg's ``testsrc2`` with noise, without which no encoder would spend the bits it is allowed. In its top
+left corner stands each frame's number in black and white, so that who sees a frame can tell when it left the camera.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
@@ -16,7 +18,11 @@ from pathlib import Path
 import av
 import av.filter
 
-FORMAT = 2  # part of the cache key: raise it when the same fields give other bytes
+FORMAT = 3  # part of the cache key: raise it when the same fields give other bytes
+CODE_BITS = (
+    12  # of a frame's number; before them stand a white and a black field, the least significant bit comes first
+)
+CODE_FIELDS = 16  # fields in the width of the picture, so a field is a sixteenth of it wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +119,15 @@ def _pictures(clip: Clip) -> Iterator[av.VideoFrame]:
     graph = av.filter.Graph()
     source = graph.add("testsrc2", f"size={clip.width}x{clip.height}:rate={clip.fps}:duration={clip.seconds}")
     noise = graph.add("noise", f"alls={clip.noise}:allf=t+u")
-    pixels = graph.add("format", "pix_fmts=yuv420p")
-    sink = graph.add("buffersink")
-    for a, b in ((source, noise), (noise, pixels), (pixels, sink)):
+    side = clip.width // CODE_FIELDS
+    chain = [source, noise, graph.add("drawbox", f"x=0:y=0:w={(CODE_BITS + 2) * side}:h={side}:color=black:t=fill")]
+    chain.append(graph.add("drawbox", f"x=0:y=0:w={side}:h={side}:color=white:t=fill"))
+    for bit in range(CODE_BITS):
+        shown = f"eq(mod(floor(n/{1 << bit}),2),1)"
+        box = f"x={(bit + 2) * side}:y=0:w={side}:h={side}:color=white:t=fill:enable='{shown}'"
+        chain.append(graph.add("drawbox", box))
+    chain += [graph.add("format", "pix_fmts=yuv420p"), graph.add("buffersink")]
+    for a, b in itertools.pairwise(chain):
         a.link_to(b)
     graph.configure()
     for index in range(clip.frames):

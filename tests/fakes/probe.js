@@ -2,6 +2,7 @@
 // that a test can look at any page, the product's or the bare viewers below, in the same way.
 (() => {
   const KEPT_FRAMES = 4000;
+  const [CODE_BITS, CODE_FIELDS] = [12, 16]; // see tests/fakes/clip.py
   const connections = [];
   const videos = [];
 
@@ -36,12 +37,29 @@
         frame.width,
         frame.height,
         frame.processingDuration ?? 0,
+        probe.readsCodes ? code(video) : null,
       ]);
       if (video.probeFrames.length > KEPT_FRAMES) video.probeFrames.shift();
       if (probe.firstFrame === null) probe.firstFrame = frame.presentationTime;
       video.requestVideoFrameCallback(shown);
     };
     video.requestVideoFrameCallback(shown);
+  }
+
+  const canvas = new OffscreenCanvas(CODE_BITS + 2, 1);
+  const pencil = canvas.getContext("2d", { willReadFrequently: true });
+
+  // The number in the corner of the picture, null if there is none.
+  function code(video) {
+    const side = video.videoWidth / CODE_FIELDS;
+    pencil.drawImage(video, 0, side / 4, (CODE_BITS + 2) * side, side / 2, 0, 0, CODE_BITS + 2, 1);
+    const pixels = pencil.getImageData(0, 0, CODE_BITS + 2, 1).data;
+    const light = (field) => pixels[4 * field + 1];
+    if (light(0) - light(1) < 96) return null;
+    const middle = (light(0) + light(1)) / 2;
+    let number = 0;
+    for (let bit = 0; bit < CODE_BITS; bit++) if (light(bit + 2) > middle) number |= 1 << bit;
+    return number;
   }
 
   async function report(connection) {
@@ -65,6 +83,7 @@
   const probe = (window.probe = {
     connections,
     videos,
+    readsCodes: false, // whether to read the number of each shown frame, which costs a millisecond or two
     clicked: null, // performance.now() of the last click or start
     firstFrame: null, // of the first frame shown since then
     click() {
