@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Coroutine
@@ -49,9 +50,12 @@ def load_options(command: Any) -> Any:
     return command
 
 
-@click.group()
-def main() -> None:
-    """Measure what servers spend on WebRTC viewers."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure what servers spend on WebRTC viewers. Without a command: run the scenario fanout."""
+    if context.invoked_subcommand is None:
+        context.invoke(run, names=("fanout",), viewers=None, seconds=20.0, no_nack=False, srtp=())
 
 
 @main.command(name="list")
@@ -219,6 +223,7 @@ def _command_line() -> str:
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: servers that we have started are ended
     try:
         import uvloop
     except ImportError:

@@ -88,12 +88,12 @@ def running(
     packets.write_bytes(packetize(clip, fps, key, salt))
     command, language = build(directory)
     arguments = [str(int(gso)), str(packets), str(MAX_SECONDS), *audience.destinations]
-    process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         yield process.pid, language
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def _derived(key: bytes, salt: bytes, label: int, size: int) -> bytes:

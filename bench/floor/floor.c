@@ -6,13 +6,15 @@
  *   PACKETS  file: key (16 bytes), salt (12), clock ticks a second (u32), then units, over and over:
  *            timestamp in ticks (u32), count (u32), then count times: marker (u8), length (u16), payload
  *   ADDRESS:PORT  of each viewer, IPv4; its SSRC is its port
- * All integers are in this machine's byte order. Writes the number of packets sent to standard output at the end.
+ * All integers are in this machine's byte order. Ends with its standard input, so that it outlives nobody, and writes the
+ * number of packets that it has sent to standard output.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <openssl/evp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -161,7 +164,8 @@ int main(int argc, char **argv) {
     clock_gettime(CLOCK_MONOTONIC, &start);
     uint64_t packets = 0, span = (uint64_t)units[total - 1].ticks + units[1].ticks - units[0].ticks;
     double seconds = atof(argv[3]);
-    for (uint64_t i = 0;; i++) {
+    struct pollfd input = {STDIN_FILENO, POLLIN, 0};
+    for (uint64_t i = 0; poll(&input, 1, 0) == 0; i++) {
         const struct unit *unit = &units[i % total];
         uint64_t ticks = i / total * span + unit->ticks;
         double due = (double)ticks / rate;

@@ -6,6 +6,7 @@ Its lower bound is therefore Python's, and the table says so.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import sys
@@ -71,7 +72,7 @@ def main() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 20)
         start = time.monotonic()
-        while True:
+        while not select.select([sys.stdin], [], [], 0)[0]:
             ticks, unit = prepared[index % len(prepared)]
             ticks += index // len(prepared) * span
             index += 1

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench import floor
@@ -166,3 +169,24 @@ async def test_a_gap_is_measured_between_the_kernels_times_of_arrival() -> None:
         counts, after = crowd.end().viewers[0], crowd.members[0].streams[0].last_ns
         sender.close()
     assert counts.gap_ms == pytest.approx((after - before) / 1e6, abs=0.001)
+
+
+@pytest.mark.parametrize("language", ["C", "Python"])
+def test_the_floor_ends_when_nobody_waits_for_it(clip: Path, tmp_path: Path, language: str) -> None:
+    command, built = floor.build(tmp_path)
+    if language == "Python":
+        command = [sys.executable, str(floor.PYTHON)]
+    elif built != "C":
+        pytest.skip("no C compiler, or no OpenSSL headers: apt install gcc libssl-dev")
+    (tmp_path / "packets").write_bytes(floor.packetize(clip, TINY.fps, bytes(16), bytes(12)))
+    arguments = [*command, "1", str(tmp_path / "packets"), "3600", "127.0.0.1:9"]
+    parent = f"from subprocess import *; print(Popen({arguments!r}, stdin=PIPE).pid, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        orphan = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+    try:
+        orphan.wait(10)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            orphan.kill()

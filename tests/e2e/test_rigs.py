@@ -174,6 +174,38 @@ async def test_chromium_watches_from_another_host(two_hosts: Callable[..., Any],
             await viewing.close()
 
 
+@pytest.mark.gstreamer
+@pytest.mark.browser
+async def test_cluster_shows_a_foreign_camera_to_a_foreign_viewer(
+    gst_camera: Callable[..., GstCamera], chromium: Chromium, cluster: Callable[..., Any]
+) -> None:
+    running = await cluster({"front-door": gst_camera().url}, egress=2)
+    assert {role: len(pids) for role, pids in running.pids().items()} == {
+        "supervisor": 1,
+        "broker": 1,
+        "ingest": 1,
+        "egress": 2,
+    }
+    by_whep = await chromium.whep(running.whep("front-door"))
+    by_websocket = await chromium.websocket(running.websocket, "front-door")
+    by_page = await chromium.open(f"{running.url}/watch/front-door")
+    for viewing in (by_whep, by_websocket, by_page):
+        await viewing.shows(30)
+        stats = await viewing.stats()
+        assert (stats.width, stats.height) == (640, 360)
+        assert "GCM" in stats.srtp_cipher
+        assert stats.audio_samples > 0
+        assert not await viewing.is_blank()
+    await by_whep.read_codes()
+    await by_whep.shows(10)
+    codes = [frame.code for frame in await by_whep.frames() if frame.code is not None]
+    assert len(set(codes)) >= 5
+    assert all(code < SMALL.frames for code in codes)
+    killed = running.kill("broker")
+    await running.ready()
+    assert killed not in running.pids()["broker"]
+
+
 def test_nothing_is_left_running() -> None:
     """Runs last in this module: every rig has ended what it started."""
     left = [child.cmdline() for child in psutil.Process().children(recursive=True)]
