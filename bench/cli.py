@@ -122,7 +122,7 @@ def generate(
     """Load a WHEP server and report what the viewers saw, as JSON."""
     plan = _plan(load)
     options = Options(nack=plan["options"].nack, remb=remb, twcc=twcc)
-    ways = [Whep(url, twcc=twcc) for url in urls]
+    ways = [Whep(url) for url in urls]
     window = _run(_generate(ways, rate, leave, options, **{k: v for k, v in plan.items() if k != "options"}))
     click.echo(json.dumps(window.to_json(viewers=each), indent=1))
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION, BYE = 200, 201, 202, 203
+SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION = 200, 201, 202
 TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK = 205, 206
 NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
 TWCC_TICK_US = 250
@@ -57,11 +57,6 @@ def sender_reports(compound: bytes) -> list[SenderReport]:
     return found
 
 
-def has_bye(compound: bytes) -> bool:
-    """Whether a compound packet says goodbye."""
-    return any(kind == BYE for _count, kind, _body in packets(compound))
-
-
 def receiver_report(sender: int, blocks: Iterable[Block], cname: str) -> bytes:
     """A receiver report with SDES, as RFC 3550 6.1 wants every compound packet to have."""
     body = struct.pack("!I", sender)
@@ -94,11 +89,6 @@ def nack(sender: int, media: int, sequences: list[int]) -> bytes:
             index += 1
         body += struct.pack("!HH", first, mask)
     return _packet(TRANSPORT_FEEDBACK, 1, body)
-
-
-def pli(sender: int, media: int) -> bytes:
-    """Ask for a keyframe (RFC 4585 6.3.1)."""
-    return _packet(PAYLOAD_FEEDBACK, 1, struct.pack("!II", sender, media))
 
 
 def remb(sender: int, bitrate: int, media: list[int]) -> bytes:

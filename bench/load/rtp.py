@@ -27,7 +27,6 @@ class Stream:
     packets: int = 0  # everything that arrived, late ones and duplicates included
     bytes: int = 0  # of UDP payload
     frames: int = 0  # packets with the marker bit
-    keyframes: int = 0  # as far as packets were decrypted
     base: int = 0  # extended sequence number of the first packet
     holes: int = 0  # sequence numbers that were skipped
     late: int = 0  # of those, came later after all

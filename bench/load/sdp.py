@@ -136,10 +136,9 @@ def _transport(session: Session) -> list[str]:
     return [*lines, "a=end-of-candidates"]
 
 
-def offer(transport: Session, *, audio: bool = True, twcc: bool = False) -> str:
+def offer(transport: Session, *, twcc: bool = False) -> str:
     """A browser's offer to receive video and audio. ``twcc`` asks for transport-wide feedback instead of REMB."""
-    mids = "0 1" if audio else "0"
-    lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", f"a=group:BUNDLE {mids}", "a=msid-semantic: WMS"]
+    lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0 1", "a=msid-semantic: WMS"]
     video_types = range(96, 96 + 2 * len(_H264_PROFILES))
     lines += [f"m=video 9 UDP/TLS/RTP/SAVPF {' '.join(map(str, video_types))}", *_transport(transport)]
     lines += ["a=mid:0", "a=recvonly", "a=rtcp-rsize", f"a=extmap:1 {MID}", f"a=extmap:4 {ABS_CAPTURE_TIME}"]
@@ -150,10 +149,9 @@ def offer(transport: Session, *, audio: bool = True, twcc: bool = False) -> str:
         for feedback in ("nack", "nack pli", "ccm fir", "transport-cc" if twcc else "goog-remb"):
             lines.append(f"a=rtcp-fb:{pt} {feedback}")
         lines += [f"a=rtpmap:{pt + 1} rtx/90000", f"a=fmtp:{pt + 1} apt={pt}"]
-    if audio:
-        lines += ["m=audio 9 UDP/TLS/RTP/SAVPF 111 0 8", *_transport(transport), "a=mid:1", "a=recvonly"]
-        lines += [f"a=extmap:1 {MID}", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1"]
-        lines += ["a=rtpmap:0 PCMU/8000", "a=rtpmap:8 PCMA/8000"]
+    lines += ["m=audio 9 UDP/TLS/RTP/SAVPF 111 0 8", *_transport(transport), "a=mid:1", "a=recvonly"]
+    lines += [f"a=extmap:1 {MID}", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1"]
+    lines += ["a=rtpmap:0 PCMU/8000", "a=rtpmap:8 PCMA/8000"]
     return "\r\n".join([*lines, ""])
 
 

@@ -39,8 +39,6 @@ class Whep:
     """Any WHEP server; one URL is one stream."""
 
     url: str
-    audio: bool = True
-    twcc: bool = False
     controlling: bool = True
 
     def local_address(self) -> str:
@@ -48,7 +46,7 @@ class Whep:
 
     async def join(self, http: aiohttp.ClientSession, engine: Engine, viewer: Viewer) -> str:
         ours = viewer.describe([viewer.socket.getsockname()[:2]], "actpass")
-        offer = sdp.offer(ours, audio=self.audio, twcc=self.twcc)
+        offer = sdp.offer(ours, twcc=viewer.options.twcc)
         try:
             async with http.post(self.url, data=offer, headers={"Content-Type": "application/sdp"}) as response:
                 body = await response.text()

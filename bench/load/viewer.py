@@ -51,7 +51,6 @@ class Options:
     nack: bool = True
     twcc: bool = False  # transport-wide feedback where the server takes it up
     remb: int = 0  # bit/s that is reported as estimate every second; 0: none
-    audio: bool = True
     sample: int = 1000  # one packet in so many is decrypted and checked
     consent: float = 5.0  # seconds between consent checks; more often measures their round trips better
 

@@ -167,10 +167,7 @@ async def feedback(plan: Plan) -> None:
     with camera(plan, FULL_HD) as source:
         for label, options in (("REMB", {"remb": estimate}), ("TWCC", {"twcc": True})):
             async with staged(plan.server, [source.url], plan.crowd(**options), camera_pids=[source.pid]) as stage:
-                stream = stage.running.streams[0]
-                if label == "TWCC":
-                    stream = replace(stream, twcc=True)  # type: ignore[type-var]  # Camshaft's are Whep
-                await stage.crowd.join(stream, plan.viewers or 5)
+                await stage.crowd.join(stage.running.streams[0], plan.viewers or 5)
                 await stage.crowd.watching()
                 run = await stage.window(label, max(5.0, plan.seconds / 2))
                 shown = [viewer.get("estimated_bandwidth") for viewer in await _api(stage, "viewers")]

@@ -40,19 +40,11 @@ def test_remb_as_a_foreign_parser_reads_it(bitrate: int) -> None:
     assert sources == [7, 8]
 
 
-def test_pli_as_a_foreign_parser_reads_it() -> None:
-    [packet] = foreign.RtcpPacket.parse(rtcp.pli(1, 2))
-    assert isinstance(packet, foreign.RtcpPsfbPacket)
-    assert (packet.fmt, packet.media_ssrc) == (1, 2)
-
-
 def test_sender_reports_are_found() -> None:
     info = foreign.RtcpSenderInfo(ntp_timestamp=1 << 40, rtp_timestamp=90, packet_count=1, octet_count=2)
     compound = bytes(foreign.RtcpRrPacket(ssrc=1)) + bytes(foreign.RtcpSrPacket(ssrc=9, sender_info=info))
     [report] = rtcp.sender_reports(compound)
     assert (report.ssrc, report.ntp, report.timestamp) == (9, 1 << 40, 90)
-    assert not rtcp.has_bye(compound)
-    assert rtcp.has_bye(compound + bytes(foreign.RtcpByePacket(sources=[9])))
 
 
 @given(st.binary(max_size=100))

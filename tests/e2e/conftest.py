@@ -7,7 +7,7 @@ Clip``): ``pythonpath = .`` puts the root on the path, and ``tests`` without ``_
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,6 @@ def two_hosts() -> Callable[..., Any]:
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Starts the product: ``running = await cluster({"front-door": camera.url}, egress=2)``."""
-    from contextlib import AsyncExitStack
-
     async with AsyncExitStack() as stack:
 
         async def start(cameras: dict[str, Any] | None = None, **options: Any) -> Cluster:
