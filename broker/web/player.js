@@ -276,7 +276,9 @@ class CamshaftPlayer extends HTMLElement {
     this.#seen = { frames: 0, bytes: 0 };
     this.#movedAt = this.#looked = performance.now();
     this.#confirmed = false;
-    if (this.state === "idle") this.#showStream(); // later the last picture stays until the next one is there
+    // Early, so that the video element is ready when the first frame is. But never after a failure, so that the last
+    // picture stays until the next one is there, and not while the page loads: it would seem to load until that frame.
+    if (this.state === "idle" && document.readyState === "complete") this.#showStream();
     if (this.state !== "stalled") this.#enter("connecting");
     session.start().catch(mine((error) => this.#failed(error)));
   }
