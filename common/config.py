@@ -23,6 +23,7 @@ from common.cameras import CAMERA_ID, CameraSpec, TlsSpec, Transport, redact
 from common.errors import ConfigError
 
 ENV_PREFIX = "CAMSHAFT_"
+CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 

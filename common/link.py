@@ -73,7 +73,8 @@ class Link:
         self._socket.setsockopt(zmq.ROUTING_ID, node.encode())
         self._socket.connect(endpoints.control)
         self._channel: Channel | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None  # uvloop's has no ``when()`` if it is due at once
+        self._due = 0.0
         self._last_report = float("-inf")
 
     async def __aenter__(self) -> Link:
@@ -104,10 +105,8 @@ class Link:
             return
         loop = asyncio.get_running_loop()
         due = max(loop.time(), self._last_report + MIN_REPORT_GAP)
-        if self._timer is None or self._timer.when() > due:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = loop.call_at(due, self._report)
+        if self._timer is None or self._due > due:
+            self._report_at(due)
 
     def _report(self) -> None:
         loop = asyncio.get_running_loop()
@@ -117,7 +116,13 @@ class Link:
             # Asked first: a report of a thousand viewers is not worth building for a broker that is away.
             sent = self._channel is not None and self._channel.writable and self.send(self._snapshot(self._base()))
         finally:  # also when the snapshot failed: a worker that never reports again would be given up as dead
-            self._timer = loop.call_later(REPORT_INTERVAL if sent else RETRY_INTERVAL, self._report)
+            self._report_at(loop.time() + (REPORT_INTERVAL if sent else RETRY_INTERVAL))
+
+    def _report_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_at(due, self._report)
 
     def _base(self) -> Report:
         return Report(

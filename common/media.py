@@ -54,7 +54,8 @@ class Track:
     """One track as a viewer must be told of it (RFC 8866 rtpmap and fmtp).
 
     ``codec`` is the RTP encoding name in the case of its registration (``H264``, ``opus``, ``PCMU``). ``problem`` says
-    why the track cannot be played yet; an unplayable track is listed and never published.
+    why the track cannot be played yet; an unplayable track is listed and never published. ``warning`` says why a track
+    that is published may not look as it should.
     """
 
     kind: Kind
@@ -63,6 +64,7 @@ class Track:
     channels: int = 1
     profile: str = ""  # H.264: profile-level-id, six hex digits; empty when unknown
     problem: str = ""
+    warning: str = ""
 
     @property
     def playable(self) -> bool:

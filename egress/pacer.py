@@ -8,7 +8,6 @@ from common.log import get_logger
 from egress.sender import Place, Sender
 
 INTERVAL = 0.005  # seconds between steps
-STEP_BYTES = 64_000  # bytes a step and viewer: 100 Mb/s, so that a group of pictures fits through a browser's socket
 
 log = get_logger()
 
@@ -35,8 +34,9 @@ class Pacer:
 
     def _step(self) -> None:
         self._timer = None
+        now = asyncio.get_running_loop().time()
         for sender in tuple(self._behind):
-            sender.catch_up(STEP_BYTES)
+            sender.catch_up(now)
             if sender.place is not Place.BEHIND:
                 self._behind.discard(sender)
         if self._behind:

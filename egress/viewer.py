@@ -16,6 +16,7 @@ from egress import rtcp
 from egress.answer import Negotiated
 from egress.dtls import DtlsServer, Identity
 from egress.ice import IceAgent
+from egress.pace import Pace
 from egress.port import Target
 from egress.sender import Place, Sender
 from egress.stream import Stream
@@ -54,6 +55,8 @@ class Viewer:
         self._reports: dict[int, rtcp.ReceptionReport] = {}
         self._round_trip: float | None = None
         self._bandwidth: int | None = None
+        self._pace = Pace()
+        self._flights: list[float] = []  # when we answered in the handshake
 
     def selected(self, target: Target) -> None:
         """ICE nominated a path; media goes there from now on."""
@@ -66,10 +69,13 @@ class Viewer:
         if self._target is None:
             self._target = target
         connected = self._dtls.connected
-        self._dtls.receive(datagram)
+        if self._dtls.receive(datagram) and not connected:
+            self._flights.append(now)
         if self._dtls.over:
             self.ended = self._dtls.failure or "closed by the viewer"
         elif self._dtls.connected and not connected:
+            if len(self._flights) == 2:  # a third would be a repetition, and no telling which one was answered
+                self._pace.measured(now - self._flights[0])
             self._start(now)
 
     def receive_rtcp(self, datagram: bytes, now: float) -> None:
@@ -91,10 +97,10 @@ class Viewer:
             self.ended = self.agent.expired(now)
         if not self._dtls.connected:
             if self._target is not None:
-                self._dtls.retransmit()
+                self._dtls.retransmit(now)
             return
         for sender in self.senders.values():
-            sender.sweep()
+            sender.sweep(now)
             if sender.place is Place.UNPLAYABLE:  # only a new offer can help: the page makes one
                 self.ended = f"the camera changed to {sender.feed.codec}, which this session cannot carry"
         if now - self._reported_at >= REPORT_INTERVAL:
@@ -137,29 +143,42 @@ class Viewer:
             lost=sum(report.lost for report in self._reports.values()),
             jitter=max((r.jitter / clock_rates[ssrc] for ssrc, r in self._reports.items()), default=0.0),
             round_trip=self._round_trip,
-            estimated_bandwidth=self._bandwidth,
+            estimated_bandwidth=int(capacity * 8) if (capacity := self._pace.capacity.estimate) else self._bandwidth,
         )
 
     def _start(self, now: float) -> None:
         assert self._target is not None, "a handshake needs somebody to shake hands with"
         for section in self.negotiated.sections:
             feed = self.stream.feeds[section.kind]
-            sender = self.senders[feed.ssrc] = Sender(feed, section, self._dtls, self._target, self._on_behind)
+            sender = self.senders[feed.ssrc] = Sender(
+                feed, section, self._dtls, self._target, self._pace, self._on_behind
+            )
             sender.start(now)
 
     def _act(self, event: rtcp.Event, now: float) -> None:
         match event:
             case rtcp.Nack(ssrc, sequence_numbers) if ssrc in self.senders:
-                self.senders[ssrc].retransmit(sequence_numbers)
+                self.senders[ssrc].retransmit(sequence_numbers, now)
             case rtcp.PictureLoss(ssrc) if ssrc in self.senders:
                 self.senders[ssrc].replay(now)
             case rtcp.ReceptionReport(ssrc=ssrc) if ssrc in self.senders:
-                self._reports[ssrc] = event
-                self._round_trip = rtcp.round_trip(event, time.time_ns()) or self._round_trip
+                self._take_report(event, now)
             case rtcp.Bandwidth(bitrate):
                 self._bandwidth = bitrate
+            case rtcp.Arrivals(seconds):
+                for sender in self.senders.values():
+                    if sender.feed.kind is Kind.VIDEO:  # the only one with probes
+                        sender.arrived(seconds)
             case rtcp.Bye():
                 self.ended = "closed by the viewer"
+
+    def _take_report(self, report: rtcp.ReceptionReport, now: float) -> None:
+        self._reports[report.ssrc] = report
+        self._pace.lost(report.fraction_lost, now)
+        round_trip = rtcp.round_trip(report, time.time_ns())
+        if round_trip is not None:
+            self._round_trip = round_trip
+            self._pace.measured(round_trip)
 
     def _report(self, now: float) -> None:
         unix_ns = time.time_ns()

@@ -107,7 +107,7 @@ class Authenticator:
     password: str = field(default="", repr=False)
     _challenge: Challenge | None = field(default=None, init=False, repr=False)
     _count: int = field(default=0, init=False, repr=False)  # requests answered with the present nonce: "nc"
-    _sent: bool = field(default=False, init=False, repr=False)  # the last request carried credentials
+    sent: bool = field(default=False, init=False, repr=False)  # the last request carried credentials
     _accepted: bool = field(default=False, init=False, repr=False)  # the server has taken them before
     _renewals: int = field(default=0, init=False, repr=False)  # of the nonce, since the last success
 
@@ -120,7 +120,7 @@ class Authenticator:
         if self.username is None or not known:
             return False
         best = max(known, key=lambda challenge: challenge.strength or 0)
-        if self._sent:
+        if self.sent:
             # Refused, unless it was only about the nonce: marked stale, or a new one for credentials that were good.
             renewed = self._challenge is not None and best.nonce != self._challenge.nonce
             if self._renewals or not (best.stale or (self._accepted and renewed)):
@@ -131,13 +131,13 @@ class Authenticator:
 
     def accepted(self) -> None:
         """A request with the present credentials was answered with something other than 401."""
-        if self._sent:
+        if self.sent:
             self._accepted, self._renewals = True, 0
 
     def header(self, method: str, uri: str) -> str | None:
         """``Authorization`` for a request; ``None`` while nobody has asked for one."""
         challenge = self._challenge
-        self._sent = challenge is not None
+        self.sent = challenge is not None
         if challenge is None or self.username is None:
             return None
         if challenge.scheme == "Basic":

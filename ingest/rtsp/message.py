@@ -39,6 +39,7 @@ _START_OF_LINE = re.compile(
 _SYNC = re.compile(rb"\$(.)..[\x80-\xbf]|RTSP/\d\.\d +\d{3}|[A-Z_]{3,20} +rtsps?://", re.DOTALL)
 _SYNC_TAIL = 31  # bytes kept when nothing was found: a sync point may have been cut by the end of the data
 _LINE_BREAK = re.compile(r"[\r\n\0]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class Headers:
@@ -131,7 +132,7 @@ class Parser:
         self._buffer = bytearray(CAPACITY)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0  # of what has been received and not yet parsed
-        self._synchronised = False  # something was parsed: junk is skipped from then on
+        self._synchronised = False  # something of RTSP was seen: junk is skipped from then on
         self._adrift = False  # in junk
         self._junk_in_a_row = 0
 
@@ -226,6 +227,7 @@ class Parser:
         if not status and not request:
             self._skip_junk(line)
             return None
+        self._synchronised = True
         head_end = self._head_end(newline)
         if head_end is None:
             if end - start > MAX_HEAD_BYTES:
@@ -275,14 +277,19 @@ class Parser:
             raise ProtocolError(f"{MAX_JUNK_BYTES} bytes in a row are neither RTSP nor interleaved frames")
 
 
+def printable(text: str) -> str:
+    """What a camera wrote, cut and cleaned for a log line or an API answer."""
+    return "".join(c if c.isprintable() else "?" for c in text[:80])
+
+
 def _parse_headers(head: bytes) -> Headers:
     fields: list[tuple[str, str]] = []
     for line in head.decode("utf-8", "surrogateescape").split("\n"):
         if line[:1] in (" ", "\t") and fields:  # folded (RFC 2326 4.2 by way of RFC 2616 2.2)
             name, value = fields[-1]
-            fields[-1] = (name, f"{value} {line.strip()}")
+            fields[-1] = (name, f"{value} {_CONTROL.sub(' ', line).strip()}")
             continue
-        name, colon, value = line.partition(":")
+        name, colon, value = _CONTROL.sub(" ", line).partition(":")
         if colon and name.strip():
             fields.append((name.strip(), value.strip()))
     return Headers(fields)

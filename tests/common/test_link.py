@@ -252,6 +252,38 @@ async def test_cancelled_while_leaving_it_still_closes_its_socket(broker: Broker
     assert link._socket.closed
 
 
+def test_changes_are_reported_on_the_loop_that_the_workers_run_on(endpoints: Endpoints) -> None:
+    """uvloop's handles are not asyncio's."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        with zmq.Context() as context:
+            broker, worker = Broker(context, endpoints), Worker()
+            link = Link(
+                context,
+                endpoints,
+                None,
+                node="egress-7",
+                role=Role.EGRESS,
+                version="1.2",
+                snapshot=worker.snapshot,
+                on_message=worker.told.put_nowait,
+            )
+            async with link:
+                link.report_soon()
+                await broker.report()
+                for number in range(3):
+                    await asyncio.sleep(2 * MIN_REPORT_GAP)  # so that the next is due at once
+                    worker.cameras = (f"cam-{number}",)
+                    link.report_soon()
+                    link.report_soon()
+                await broker.until(lambda message: isinstance(message, Report) and message.cameras == ("cam-2",))
+            broker.channel.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
 def test_default_node_names_role_host_and_process() -> None:
     assert default_node(Role.EGRESS).startswith("egress-")
     assert default_node(Role.EGRESS) != default_node(Role.INGEST)

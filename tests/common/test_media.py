@@ -15,6 +15,7 @@ from common.media import (
     WIRE_VERSION,
     Batch,
     Flags,
+    Frame,
     Kind,
     Track,
     decode_frame,
@@ -44,13 +45,13 @@ BATCH = Batch("video", "H264", 1_700_000_000_000, 0, 90_000, 5, 6, 1, [b"\x65abc
 
 @given(names, batches)
 def test_live_frame_round_trip(camera: str, batch: Batch) -> None:
-    assert decode_frame(live_topic(camera) + encode_batch(batch)) == (camera, [batch])
+    assert decode_frame(live_topic(camera) + encode_batch(batch)) == Frame(camera, None, [batch])
 
 
 @given(names, names, st.lists(batches, max_size=4))
 def test_replay_frame_round_trip(camera: str, egress: str, group: list[Batch]) -> None:
     frame = replay_topic(camera, egress) + encode_replay(map(encode_batch, group))
-    assert decode_frame(frame) == (camera, group)
+    assert decode_frame(frame) == Frame(camera, egress, group)
 
 
 def test_no_topic_is_a_prefix_of_another() -> None:
@@ -78,7 +79,7 @@ def test_properties_of_a_batch() -> None:
 
 def test_flags_travel_as_a_plain_integer() -> None:
     frame = live_topic("a") + encode_batch(BATCH._replace(flags=Flags.KEYFRAME))
-    assert type(decode_frame(frame)[1][0].flags) is int
+    assert type(decode_frame(frame).batches[0].flags) is int
 
 
 def test_track_with_a_problem_is_not_playable() -> None:

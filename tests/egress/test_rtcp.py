@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from common.errors import ProtocolError
 from egress.rtcp import (
+    Arrivals,
     Bandwidth,
     Bye,
     Nack,
@@ -28,7 +29,7 @@ def test_feedback_becomes_events() -> None:
         map(
             bytes,
             [
-                rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(1, 0, 17, 5, 90, 0x12345678, 65_536)]),
+                rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(1, 64, 17, 5, 90, 0x12345678, 65_536)]),
                 rtp.RtcpSdesPacket([rtp.RtcpSourceInfo(9, [(1, b"viewer")])]),
                 rtp.RtcpRtpfbPacket(rtp.RTCP_RTPFB_NACK, 9, 1, [65_535, 65_536, 65_540]),
                 rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, 1),
@@ -39,7 +40,7 @@ def test_feedback_becomes_events() -> None:
         )
     )
     assert parse(compound) == [
-        ReceptionReport(1, 17, 90, 0x12345678, 65_536),
+        ReceptionReport(1, 0.25, 17, 90, 0x12345678, 65_536),
         Nack(1, (65_535, 0, 4)),
         PictureLoss(1),
         PictureLoss(1),
@@ -48,8 +49,41 @@ def test_feedback_becomes_events() -> None:
     ]
 
 
-def test_transport_wide_feedback_is_no_nack() -> None:
-    assert parse(bytes(rtp.RtcpRtpfbPacket(15, 9, 1, [5]))) == []
+def transport_feedback(number: int, count: int, reference: int, chunks: bytes, deltas: bytes) -> bytes:
+    body = struct.pack("!IIHHI", 9, 1, number, count, reference << 8 | 7) + chunks + deltas
+    body += bytes(-len(body) % 4)
+    return struct.pack("!BBH", 0x80 | 15, 205, len(body) // 4) + body
+
+
+def test_transport_wide_feedback_tells_arrival_times() -> None:
+    run_of_three = struct.pack("!H", 1 << 13 | 3)  # three times a small delta
+    one_bit = struct.pack("!H", 0x8000 | 0b10_0000_0000_0000)  # received, then 13 not
+    two_bits = struct.pack("!H", 0xC000 | 0b10_00_01_00_00_00_00)  # large delta, lost, small delta
+    deltas = bytes([4, 8, 0]) + bytes([2]) + struct.pack("!h", -3) + bytes([1])
+    packet = transport_feedback(0xFFFE, 3 + 14 + 3, 2, run_of_three + one_bit + two_bits, deltas)
+    (event,) = parse(packet)
+    assert isinstance(event, Arrivals)
+    start = 2 * 0.064
+    assert event.seconds == pytest.approx(
+        {
+            0xFFFE: start + 0.001,
+            0xFFFF: start + 0.003,
+            0: start + 0.003,
+            1: start + 0.0035,
+            15: start + 0.00275,
+            17: start + 0.003,
+        }
+    )
+
+
+def test_a_feedback_packet_that_lies_about_its_size_raises() -> None:
+    for packet in (
+        bytes(rtp.RtcpRtpfbPacket(15, 9, 1, [5])),
+        transport_feedback(0, 1_000, 0, struct.pack("!H", 1 << 13 | 1), b""),
+        transport_feedback(0, 100, 0, struct.pack("!H", 2 << 13 | 100), b""),
+    ):
+        with pytest.raises(ProtocolError):
+            parse(packet)
 
 
 def test_unknown_packet_types_are_skipped() -> None:
@@ -95,8 +129,8 @@ def test_ntp_time() -> None:
 def test_round_trip() -> None:
     sent = 1_700_000_000 * SECOND_NS
     last_report = (ntp_time(sent) >> 16) & 0xFFFFFFFF
-    report = ReceptionReport(1, 0, 0, last_report, delay=65_536)
+    report = ReceptionReport(1, 0.0, 0, 0, last_report, delay=65_536)
     measured = round_trip(report, sent + SECOND_NS + 50_000_000)
     assert measured == pytest.approx(0.05, abs=0.001)
-    assert round_trip(ReceptionReport(1, 0, 0, 0, 0), sent) is None
+    assert round_trip(ReceptionReport(1, 0.0, 0, 0, 0, 0), sent) is None
     assert round_trip(report, sent + SECOND_NS - 50_000_000) == 0.0, "a viewer that rounds up is not in the future"

@@ -146,6 +146,13 @@ def test_folded_header() -> None:
     assert response.headers.get("www-authenticate") == "Digest realm=a, nonce=b"
 
 
+def test_control_characters_in_headers_become_blanks() -> None:
+    [response] = Parser().feed(b"RTSP/1.0 200 OK\r\nSession: a\0b\rc\x1bd\r\n e\0f\r\n\r\n")
+    assert isinstance(response, Response)
+    assert response.headers.get("Session") == "a b c d e f"
+    assert Parser().feed(bytes(Response(200, "OK", response.headers)))
+
+
 def test_headers_that_repeat() -> None:
     headers = Headers([("WWW-Authenticate", "Digest a"), ("www-authenticate", "Basic b")])
     assert headers.get("Www-Authenticate") == "Digest a"

@@ -1,0 +1,202 @@
+"""One camera: kept playing whatever happens to it, and what can be said about it.
+
+A camera's task attempts, plays, fails and tries again until it is cancelled. A failure is logged when it is new; the
+report shows it all the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
+
+from common.cameras import CameraSpec, CameraState, Transport, redact
+from common.control import StreamReport
+from common.errors import CameraError
+from common.log import Logger
+from common.media import Batch, Kind
+from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transports
+from ingest.rtsp.client import Connection, NoMediaError, connected
+from ingest.rtsp.session import RedirectedError, TransportRefusedError
+from ingest.rtsp.url import RtspUrl
+
+MAX_REDIRECTS = 5
+LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with the same account is over
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the cameras of a process have in common."""
+
+    publish: Callable[[str, list[Batch]], None]
+    forget: Callable[[str], None]  # a session is over
+    changed: Callable[[], None]  # a report should go out soon
+    logins: Logins = field(default_factory=Logins)
+    starts: Starts = field(default_factory=Starts)
+
+
+class Camera:
+    """``run`` it in a task; ask for its ``report`` at any time."""
+
+    def __init__(self, spec: CameraSpec, shared: Shared, log: Logger) -> None:
+        self.spec = spec
+        self._shared = shared
+        self._log = log.bind(camera=spec.id)
+        self._backoff = Backoff()
+        self._transports = Transports(spec.transport)
+        self._account: Account | None = None
+        self._connection: Connection | None = None
+        self._report = StreamReport(spec.id, spec.revision, CameraState.CONNECTING, since=time.time())
+        self._repaired = 0  # in sessions that are over
+        self._epoch = 0
+        self._sessions = 0  # in which media came
+        self._flowing_since: float | None = None  # on the loop's clock
+        self._logged = ""
+
+    @property
+    def report(self) -> StreamReport:
+        """The camera as it is now; while it is away, with its tracks as they were."""
+        connection = self._connection
+        if connection is not None:
+            stats = tuple(receiver.stats for receiver in connection.stream.receivers)
+            detail = self._report.detail
+            if self._report.state is CameraState.PLAYING:
+                waiting = any(each.kind is Kind.VIDEO and not each.keyframes for each in stats)
+                detail = "waiting for its first keyframe" if waiting else ""
+            self._report = replace(
+                self._report,
+                detail=detail,
+                transport=Transport.UDP if connection.udp else Transport.TCP,
+                tracks=connection.tracks,
+                stats=stats,
+            )
+        return self._report
+
+    @property
+    def repaired(self) -> int:
+        """Timestamps that were wrong, and sender reports that were not believed."""
+        return self._repaired + (self._connection.stream.repaired if self._connection else 0)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                delay = await self._attempt()
+            except Exception:  # a mistake of ours in the face of one camera must not take the others away
+                self._log.exception("unexpected error")
+                delay = self._failed(CameraError(CameraState.MALFORMED, "an error of Camshaft's own; see its log"))
+            await asyncio.sleep(delay)
+            self._report = replace(self._report, retry_at=None)
+
+    async def _attempt(self) -> float:
+        """Play until that fails. Returns the seconds to wait before the next attempt."""
+        loop, logins = asyncio.get_running_loop(), self._shared.logins
+        try:
+            url = RtspUrl.parse(self.spec.url)
+        except ValueError as exc:
+            return self._failed(CameraError(CameraState.HOST_UNKNOWN, str(exc)))
+        self._account = Account(url.host.lower(), url.username, url.password) if url.username else None
+        while True:
+            if self._account and (wait := logins.refusal(self._account, loop.time())):
+                refused = CameraError(CameraState.UNAUTHORIZED, "so it did with another camera of the same account")
+                return self._failed(refused, wait)
+            if not self._account or logins.begin(self._account):
+                break
+            await asyncio.sleep(LOGIN_POLL)
+        refused_until = 0.0
+        try:
+            await asyncio.sleep(self._shared.starts.wait(loop.time()))
+            await self._play(url)
+        except CameraError as exc:
+            delay = self._failed(exc)
+            if exc.state is CameraState.UNAUTHORIZED:
+                refused_until = loop.time() + delay
+            return delay
+        finally:
+            if self._account:
+                logins.end(self._account, loop.time(), refused_until=refused_until)
+
+    async def _play(self, url: RtspUrl) -> NoReturn:
+        """Over the transport that works best. Always ends in a ``CameraError``."""
+        for transport in self._transports:
+            try:
+                await self._follow(url, transport)
+            except (TransportRefusedError, NoMediaError) as exc:
+                error: CameraError = exc
+                self._log.debug("transport gives nothing", transport=transport, reason=exc.detail)
+        raise error
+
+    async def _follow(self, url: RtspUrl, transport: Transport) -> NoReturn:
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                await self._session(url, transport)
+            except RedirectedError as exc:
+                try:
+                    url = url.redirected(exc.location)
+                except ValueError as problem:
+                    raise CameraError(CameraState.REJECTED, str(problem)) from None
+        raise CameraError(CameraState.REJECTED, f"it redirects more than {MAX_REDIRECTS} times")
+
+    async def _session(self, url: RtspUrl, transport: Transport) -> None:
+        self._epoch = max(time.time_ns() // 10**6, self._epoch + 1)
+        async with connected(
+            url,
+            self.spec.tls,
+            udp=transport is Transport.UDP,
+            epoch=self._epoch,
+            publish=lambda batches: self._shared.publish(self.spec.id, batches),
+            on_media=lambda: self._playing(transport),
+        ) as self._connection:
+            try:
+                with self._shared.logins.playing(self._account):
+                    await self._connection.ended()
+            finally:
+                self._over()
+
+    def _playing(self, transport: Transport) -> None:
+        """The first packet of a session has come."""
+        self._sessions += 1
+        self._flowing_since = asyncio.get_running_loop().time()
+        self._transports.worked(transport)
+        self._log.info("playing", transport=transport, tracks=[track.codec for track in self.report.tracks])
+        self._logged = ""
+        self._report = replace(
+            self._report, state=CameraState.PLAYING, since=time.time(), reconnects=self._sessions - 1
+        )
+        self._shared.changed()
+
+    def _over(self) -> None:
+        """A session has ended."""
+        connection = self._connection
+        if connection is None:
+            return
+        self._report = self.report
+        self._connection = None
+        self._epoch = connection.stream.epoch
+        self._repaired += connection.stream.repaired
+        self._shared.forget(self.spec.id)
+        if self._flowing_since is not None:
+            if asyncio.get_running_loop().time() - self._flowing_since >= SETTLED_AFTER:
+                self._backoff.settled()
+            self._flowing_since = None
+
+    def _failed(self, error: CameraError, wait: float | None = None) -> float:
+        """Remember and log a failure. Returns the seconds to wait, ``wait`` if it is given."""
+        delay = self._backoff.failed(error.state) if wait is None else wait
+        changed = self._report.state is not error.state
+        detail, sentence = redact(error.detail), redact(str(error))
+        self._report = replace(
+            self._report,
+            state=error.state,
+            detail=detail,
+            since=time.time() if changed else self._report.since,
+            last_error=sentence,
+            retry_at=time.time() + delay,
+        )
+        log = self._log.debug if sentence == self._logged else self._log.warning
+        log("not playing", state=error.state, reason=sentence, retry_in=round(delay, 1))
+        self._logged = sentence
+        self._shared.changed()
+        return delay

@@ -1,0 +1,46 @@
+"""G.711 over RTP (RFC 3551 4.5.14): cut anew into packets of 20 ms, which every browser is tuned for; no I/O.
+
+Cameras send chunks of any size, 40 ms or 1,024 bytes for instance, and some count their timestamps wrong. A byte is a
+sample, so that our timestamps are counted; the camera's only say when the count has to jump over a gap.
+"""
+
+from __future__ import annotations
+
+from common.media import Kind, Track
+from ingest.payload.output import Output
+
+CLOCK_RATE = 8_000
+CHUNK = 160  # samples in a packet: 20 ms
+MAX_DEVIATION = 800  # samples a camera's timestamp may be ahead of the count: 100 ms; more is a gap
+
+
+class G711:
+    """One camera's PCMU or PCMA track."""
+
+    def __init__(self, codec: str, output: Output) -> None:
+        self.frames = 0  # packets sent
+        self.keyframes = 0
+        self.dropped = 0
+        self.track = Track(Kind.AUDIO, codec, CLOCK_RATE)
+        self._output = output
+        self._rest = b""
+        self._timestamp: int | None = None  # of the first byte of the rest
+
+    def lost(self) -> None:
+        """Packets are missing: the next timestamp shows how many."""
+
+    def restart(self) -> None:
+        """Another stream begins."""
+        self._rest, self._timestamp = b"", None
+
+    def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
+        """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
+        if self._timestamp is None or timestamp - self._timestamp - len(self._rest) > MAX_DEVIATION:
+            self._rest, self._timestamp = b"", timestamp
+        samples = self._rest + packet[start:end]
+        whole = len(samples) - len(samples) % CHUNK
+        for at in range(0, whole, CHUNK):
+            self._output.send(samples[at : at + CHUNK], self._timestamp + at, arrival_ns)
+        self.frames += whole // CHUNK
+        self._rest = samples[whole:]
+        self._timestamp += whole

@@ -1,0 +1,94 @@
+"""The way out of every payload format: payloads are collected, cut into batches, numbered and stamped; no I/O.
+
+A batch is what came together: one access unit or the part of one that a single read of the socket brought. Sequence
+numbers are given when a batch is cut, so that what is discarded before leaves no gap.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from common.media import Batch, Flags, Kind
+
+
+class CaptureClock(Protocol):
+    """Says when the camera captured what has a given timestamp."""
+
+    def capture_ns(self, timestamp: int, arrival_ns: int) -> int:
+        """Unix time in nanoseconds, never after ``arrival_ns``."""
+
+
+class Output:
+    """Batches of one track. The payload formats' hot path appends to ``payloads`` directly."""
+
+    def __init__(self, kind: Kind, codec: str, clock: CaptureClock, epoch: int) -> None:
+        self.payloads: list[bytes] = []  # of the batch that is not cut yet
+        self.arrival_ns = 0  # of the batch that is not cut yet; its first packet's
+        self.flags = 0
+        self.epoch = epoch
+        self._kind, self._codec = kind.value, codec
+        self._clock = clock
+        self._batches: list[Batch] = []
+        self._sequence = 0
+        self._timestamp = -1
+        self._capture_ns = 0
+
+    def begin(self, timestamp: int, arrival_ns: int, flags: int = 0) -> None:
+        """A new access unit. Its timestamp is moved where it would not be later than the one before it."""
+        self.cut()
+        if timestamp <= self._timestamp:  # receivers take packets of one timestamp for one picture
+            timestamp = self._timestamp + 1
+        self._timestamp = timestamp
+        self._capture_ns = self._clock.capture_ns(timestamp, arrival_ns)
+        self.arrival_ns = arrival_ns
+        self.flags = flags
+
+    def cut(self, flags: int = 0) -> None:
+        """Make a batch of the payloads so far, if there are any."""
+        payloads = self.payloads
+        if not payloads:
+            return
+        self._batches.append(
+            Batch(
+                self._kind,
+                self._codec,
+                self.epoch,
+                self._sequence,
+                self._timestamp,
+                self._capture_ns,
+                self.arrival_ns,
+                self.flags | flags,
+                payloads,
+            )
+        )
+        self._sequence += len(payloads)
+        self.payloads = []
+        self.flags = 0
+
+    def send(self, payload: bytes, timestamp: int, arrival_ns: int) -> None:
+        """One packet that is an access unit by itself: audio."""
+        self.begin(timestamp, arrival_ns)
+        self.payloads.append(payload)
+        self.cut(_UNIT_END)
+
+    def discard(self) -> None:
+        """Forget the payloads that are in no batch yet."""
+        self.payloads = []
+        self.flags = 0
+
+    def renew(self, epoch: int) -> None:
+        """Start a new epoch; what is in no batch yet is discarded."""
+        self.discard()
+        self.epoch = epoch
+        self._sequence = 0
+
+    def take(self) -> list[Batch]:
+        """Everything since the last call, what is not at its end included."""
+        self.cut()
+        batches = self._batches
+        if batches:
+            self._batches = []
+        return batches
+
+
+_UNIT_END = int(Flags.UNIT_END)

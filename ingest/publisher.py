@@ -1,0 +1,123 @@
+"""Publishes batches on the bus, and sends each egress that subscribes the group of pictures it came too late for.
+
+The bus is one XPUB socket for the whole process. ZeroMQ itself drops what nobody has subscribed to, and what a broker
+that is slow or away cannot take. Nothing here waits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import TracebackType
+
+import zmq
+
+from common.bus import Channel, Endpoints, Keys, open_socket
+from common.errors import ProtocolError
+from common.media import (
+    MAX_GOP_BYTES,
+    Batch,
+    Flags,
+    Kind,
+    encode_batch,
+    encode_replay,
+    live_topic,
+    parse_topic,
+    replay_topic,
+)
+
+_SUBSCRIBE = 1  # first byte of what an XPUB socket receives
+
+
+class Gop:
+    """A camera's encoded video batches since its last keyframe."""
+
+    def __init__(self) -> None:
+        self._batches: list[bytes] = []
+        self._size = 0
+        self._epoch = -1
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @property
+    def batches(self) -> list[bytes]:
+        """In order; empty if there is no keyframe, or too much came since."""
+        return self._batches
+
+    def add(self, batch: Batch, encoded: bytes) -> None:
+        """The next batch of the picture."""
+        if batch.flags & _KEYFRAME:
+            self._batches, self._size, self._epoch = [], 0, batch.epoch
+        elif not self._batches or batch.epoch != self._epoch:
+            return
+        self._size += len(encoded)
+        self._batches.append(encoded)
+        if self._size > MAX_GOP_BYTES:  # the rest of this group is not cached: its beginning would be missing
+            self._batches, self._size = [], 0
+
+
+class Publisher:
+    """A context manager; while open, ``publish`` sends and subscriptions are answered."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, keys: Keys | None) -> None:
+        self.counters: Counter[str] = Counter()
+        self._socket = open_socket(context, zmq.XPUB, keys)
+        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each egress's subscription, not only the first to a topic
+        self._endpoint = endpoints.media_in
+        self._channel: Channel | None = None
+        self._topics: dict[str, bytes] = {}
+        self._gops: dict[str, Gop] = {}
+
+    def __enter__(self) -> Publisher:
+        self._channel = Channel(self._socket, self._subscribed)
+        self._socket.connect(self._endpoint)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._channel is not None
+        self._channel.close()
+
+    @property
+    def unsent(self) -> int:
+        """Frames that the socket would not take."""
+        return self._channel.unsent if self._channel else 0
+
+    def publish(self, camera: str, batches: list[Batch]) -> None:
+        """Send what a read of a camera's socket brought."""
+        assert self._channel is not None
+        topic = self._topics.get(camera)
+        if topic is None:
+            topic = self._topics[camera] = live_topic(camera)
+            self._gops[camera] = Gop()
+        send = self._channel.send
+        for batch in batches:
+            encoded = encode_batch(batch)
+            if batch.kind == _VIDEO:
+                self._gops[camera].add(batch, encoded)
+            send(topic + encoded)
+
+    def forget(self, camera: str) -> None:
+        """The camera's session is over: its last pictures are of no more use."""
+        self._topics.pop(camera, None)
+        self._gops.pop(camera, None)
+
+    def _subscribed(self, message: bytes) -> None:
+        if message[:1] != bytes((_SUBSCRIBE,)):
+            return
+        try:
+            camera, egress = parse_topic(message[1:])
+        except ProtocolError:
+            self.counters["subscription_garbage"] += 1
+            return
+        gop = self._gops.get(camera)
+        if egress is None or not gop:
+            return
+        assert self._channel is not None
+        self._channel.send(replay_topic(camera, egress) + encode_replay(gop.batches))
+        self.counters["replays"] += 1
+
+
+_VIDEO = Kind.VIDEO.value
+_KEYFRAME = int(Flags.KEYFRAME)

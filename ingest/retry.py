@@ -1,0 +1,159 @@
+"""When to try a camera again, and over what; no I/O, time is an argument.
+
+Failures of the network are tried again soon and then ever more rarely, at random moments, so that two hundred cameras
+that come back together do not come all at once. A refused password is another matter: cameras lock an account after
+about five wrong ones in half an hour. It is tried at most four times in that time, by all cameras of the account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import random
+
+from common.cameras import CameraState, Transport
+
+SETTLED_AFTER = 10.0  # seconds of media after which a camera's next failure is its first
+START_SPACING = 0.02  # seconds between two connection attempts of a process
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Delays between attempts grow from ``first`` by doubling to ``last``; chance takes some of it off."""
+
+    first: float  # seconds
+    last: float
+    chance: float  # the part of what exceeds ``floor`` that chance may take off
+    floor: float
+
+    def delay(self, failures: int, chance: float) -> float:
+        """After so many failures in a row, at least one; ``chance`` is from 0 to 1."""
+        ceiling = min(self.first * 2.0 ** min(failures - 1, 32), self.last)
+        return ceiling - (ceiling - self.floor) * self.chance * chance
+
+
+NETWORK = Pace(1.0, 30.0, chance=1.0, floor=0.5)
+SETTINGS = Pace(10.0, 60.0, chance=0.5, floor=5.0)  # somebody has to change something: no hurry
+LOGIN = Pace(120.0, 1_800.0, chance=0.0, floor=120.0)
+
+_PACES = {
+    CameraState.UNAUTHORIZED: LOGIN,
+    CameraState.NO_PLAYABLE_TRACK: SETTINGS,
+    CameraState.NOT_FOUND: SETTINGS,
+    CameraState.NOT_RTSP: SETTINGS,
+    CameraState.TLS_FAILED: SETTINGS,
+}
+
+
+class Backoff:
+    """One camera's attempts."""
+
+    def __init__(self, chance: Callable[[], float] = random) -> None:
+        self._failures: dict[Pace, int] = {}
+        self._chance = chance
+
+    def failed(self, state: CameraState) -> float:
+        """Seconds to wait after an attempt, or a session that was just begun, that ended in ``state``."""
+        pace = _PACES.get(state, NETWORK)
+        self._failures[pace] = failures = self._failures.get(pace, 0) + 1
+        return pace.delay(failures, self._chance())
+
+    def settled(self) -> None:
+        """Media came for a while: all is well."""
+        self._failures.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where a password is used. A recorder has one for all of its cameras."""
+
+    host: str
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Login:
+    trying: int = 0
+    playing: int = 0
+    refused_until: float = 0.0
+
+
+class Logins:
+    """The accounts of all cameras of a process.
+
+    While no camera plays with an account its password may be wrong, and only one camera at a time tries it.
+    """
+
+    def __init__(self) -> None:
+        self._logins: dict[Account, _Login] = {}
+
+    def refusal(self, account: Account, now: float) -> float:
+        """Seconds for which the password is not to be tried."""
+        login = self._logins.get(account)
+        return max(login.refused_until - now, 0.0) if login else 0.0
+
+    def begin(self, account: Account) -> bool:
+        """Whether to try now, and ``end`` it later. ``False`` while another camera is trying."""
+        login = self._logins.setdefault(account, _Login())
+        if login.trying and not login.playing:
+            return False
+        login.trying += 1
+        return True
+
+    @contextmanager
+    def playing(self, account: Account | None) -> Iterator[None]:
+        """Around a session that the camera let in."""
+        if account is None:
+            yield
+            return
+        self._logins[account].playing += 1
+        try:
+            yield
+        finally:
+            self._logins[account].playing -= 1
+
+    def end(self, account: Account, now: float, *, refused_until: float = 0.0) -> None:
+        """What was begun is over; until then, if the password was refused, it is not to be tried again."""
+        login = self._logins[account]
+        login.trying -= 1
+        login.refused_until = max(login.refused_until, refused_until)
+        if not login.trying and login.refused_until <= now:
+            del self._logins[account]
+
+
+class Starts:
+    """Spaces the attempts of all cameras of a process, so that hundreds do not begin in one moment."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds to wait before the attempt that is asked for."""
+        start = max(self._next, now)
+        self._next = start + START_SPACING
+        return start - now
+
+
+class Transports:
+    """Which transport to ask a camera for.
+
+    ``auto`` begins with TCP: it repairs losses on the camera's link and passes NATs, firewalls and container networks,
+    while UDP that is swallowed costs three seconds at each start. What has worked is tried first the next time.
+    """
+
+    def __init__(self, wanted: Transport) -> None:
+        self._order = {
+            Transport.AUTO: (Transport.TCP, Transport.UDP),
+            Transport.UDP: (Transport.UDP, Transport.TCP),
+            Transport.TCP: (Transport.TCP,),
+        }[wanted]
+
+    def __iter__(self) -> Iterator[Transport]:
+        """In the order to be tried."""
+        return iter(self._order)
+
+    def worked(self, transport: Transport) -> None:
+        """Media came over this one."""
+        self._order = (transport, *(other for other in self._order if other is not transport))

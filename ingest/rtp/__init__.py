@@ -1,0 +1,1 @@
+"""RTP and RTCP (RFC 3550) from cameras: order, time and statistics of the packets that arrive."""

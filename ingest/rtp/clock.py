@@ -1,0 +1,183 @@
+"""Time as a camera tells it: RTP timestamps made to never wrap nor leap, and the time at which pictures were captured.
+
+No I/O; times are Unix nanoseconds. One ``TrackClock`` a track, on one ``CameraClock`` a camera, so that sound and
+picture are on one capture clock as soon as the camera's sender reports put them there. Until then, and for cameras
+whose reports are nonsense, capture is what the packets that came fastest suggest: the network only ever delays.
+"""
+
+from __future__ import annotations
+
+from ingest.rtp.rtcp import SenderReport
+
+LEAP_NS = 10_000_000_000  # a timestamp that runs this far ahead of the time that passed is wrong
+BACK_NS = 1_000_000_000  # and one that falls back this far; B-frames fall back less
+OUTLIERS = 3  # wrong timestamps in a row are a new timeline (one or two are a camera's mistake)
+BEHIND = 16  # so are this many that fall back a little, which are more than any encoder's B-frames
+
+MAX_AHEAD_NS = 100_000_000  # a camera's clock that is right may still be this fast
+MAX_BEHIND_NS = 1_000_000_000  # and its pictures this old when they come; else the clock only serves to relate tracks
+MAX_OFFSET_NS = 86_400_000_000_000  # a day: time zones set wrong are less, a clock that was never set is more
+MAX_STEP_NS = 500_000_000  # between what two reports say; more, and the camera's clock jumped
+MAX_AGE_NS = 10_000_000_000  # of a picture that arrives, by its sender report; more, and the report is nonsense
+REPORTS = 3  # that agree with each other are believed again
+
+_WINDOW_NS = 10_000_000_000  # over which the least delay is sought
+_SLEW = 100  # a delay that grows is followed by 1 s in this many
+_SNAP_NS = 2_000_000_000  # a difference that grew by so much is no drift: the clock was set
+
+
+class LeastDelay:
+    """Follows the least difference of arrival and a remote clock, which is their offset plus the path's least delay."""
+
+    def __init__(self) -> None:
+        self._offset_ns: int | None = None
+        self._least = self._least_before = 0
+        self._window_end = self._updated = 0
+
+    def update(self, difference_ns: int, now_ns: int) -> int:
+        """One more difference. The offset to use: never more than this one, so that nothing arrives before its time."""
+        if self._offset_ns is None:
+            self._offset_ns = self._least = self._least_before = difference_ns
+            self._window_end, self._updated = now_ns + _WINDOW_NS, now_ns
+            return difference_ns
+        if now_ns >= self._window_end:
+            self._least_before, self._least = self._least, difference_ns
+            self._window_end = now_ns + _WINDOW_NS
+        self._least = min(self._least, difference_ns)
+        target = min(self._least, self._least_before)
+        if 0 < target - self._offset_ns < _SNAP_NS:  # clocks drift by a ten thousandth; a leap would be heard
+            target = min(target, self._offset_ns + max(now_ns - self._updated, 0) // _SLEW)
+        self._offset_ns, self._updated = target, now_ns
+        return target
+
+
+class CameraClock:
+    """A camera's NTP clock, as its sender reports show it, against ours."""
+
+    def __init__(self) -> None:
+        self.distrusted = 0  # sender reports that were not believed
+        self._delay = LeastDelay()
+        self._right: bool | None = None  # it shows our time and needs no offset; None before the first report
+
+    def judge(self, ntp_ns: int, arrival_ns: int) -> bool:
+        """Whether a sender report's time is possible at all."""
+        behind = arrival_ns - ntp_ns
+        if abs(behind) > MAX_OFFSET_NS:
+            return False
+        self._right = -MAX_AHEAD_NS <= behind <= MAX_BEHIND_NS and self._right is not False
+        return True
+
+    def unix_ns(self, ntp_ns: int, arrival_ns: int) -> int:
+        """Our time for the camera's, of something that arrives now; never after that."""
+        offset_ns = self._delay.update(arrival_ns - ntp_ns, arrival_ns)
+        return min(ntp_ns if self._right else ntp_ns + offset_ns, arrival_ns)
+
+
+class TrackClock:
+    """The timestamps of one track."""
+
+    def __init__(self, clock_rate: int, camera: CameraClock) -> None:
+        self.repaired = 0  # timestamps that were wrong
+        self._rate = clock_rate
+        self._camera = camera
+        self._delay = LeastDelay()
+        self._leap, self._back = self._ticks(LEAP_NS), self._ticks(BACK_NS)
+        self._raw = -1  # the last timestamp that was believed, as it came
+        self._extended = 0  # the same in our timeline
+        self._timestamp = 0  # the last one given out
+        self._arrival_ns = 0
+        self._wrong = self._behind = 0  # in a row
+        self._restarted = False
+        self._report: tuple[int, int] | None = None  # in force: extended timestamp, and the camera's time then
+        self._doubtful: tuple[int, int] | None = None  # the last one that did not fit to it
+        self._doubts = 0  # that fit to each other
+        self._early: SenderReport | None = None
+
+    def stamp(self, raw: int, arrival_ns: int) -> int:
+        """The extended timestamp for the 32 bits of a packet that comes now; never less than the one before."""
+        if self._raw < 0:
+            self._raw = self._extended = self._timestamp = raw
+        elapsed = max(self._ticks(arrival_ns - self._arrival_ns), 0)
+        step = _signed(raw - self._raw)
+        if self._restarted:
+            self._begin_timeline(raw, elapsed)
+        elif 0 <= step <= elapsed + self._leap:
+            self._wrong = self._behind = 0
+            self._raw = raw
+            self._extended += step
+            self._timestamp = max(self._extended, self._timestamp)
+        elif -self._back <= step < 0:  # a B-frame; those about it keep the time
+            self._behind += 1
+            if self._behind >= BEHIND:
+                self._begin_timeline(raw, elapsed)
+        else:
+            self.repaired += 1
+            self._wrong += 1
+            if self._wrong < OUTLIERS:
+                self._timestamp += max(elapsed, 1)
+            else:
+                self._begin_timeline(raw, elapsed)
+        self._arrival_ns = arrival_ns
+        if self._early is not None:
+            report, self._early = self._early, None
+            self.reported(report, arrival_ns)
+        return self._timestamp
+
+    def restart(self) -> None:
+        """Another source begins with the next packet: its timestamps have nothing to do with the old ones."""
+        self._restarted = self._raw >= 0
+
+    def reported(self, report: SenderReport, arrival_ns: int) -> None:
+        """A sender report came: believe it, or count it."""
+        if self._raw < 0 or self._restarted:
+            self._early = report
+            return
+        ntp_ns, ahead = report.ntp_ns, _signed(report.rtp_timestamp - self._raw)
+        new = (self._extended + ahead, ntp_ns)
+        if abs(ahead) > self._leap or not self._camera.judge(ntp_ns, arrival_ns):
+            self._camera.distrusted += 1
+            return
+        if self._report is not None and not self._agree(self._report, new):
+            self._camera.distrusted += 1
+            agree = self._doubtful is not None and self._agree(self._doubtful, new)
+            self._doubts = self._doubts + 1 if agree else 1
+            self._doubtful = new
+            if self._doubts < REPORTS:
+                return
+        self._report, self._doubtful = new, None
+
+    def capture_ns(self, timestamp: int, arrival_ns: int) -> int:
+        """When the camera captured what has this extended timestamp and arrives now; never after that."""
+        media_ns = self._ns(timestamp)
+        by_arrival = media_ns + self._delay.update(arrival_ns - media_ns, arrival_ns)
+        if self._report is None:
+            return by_arrival
+        at, ntp_ns = self._report
+        captured = self._camera.unix_ns(ntp_ns + self._ns(timestamp - at), arrival_ns)
+        if captured < arrival_ns - MAX_AGE_NS and captured < by_arrival - MAX_STEP_NS:
+            self._camera.distrusted += 1
+            self._report = None
+            return by_arrival
+        return captured
+
+    def _begin_timeline(self, raw: int, elapsed: int) -> None:
+        self._raw = raw
+        self._extended = self._timestamp = self._timestamp + max(elapsed, 1)
+        self._wrong = self._behind = 0
+        self._restarted = False
+        self._report = self._doubtful = None
+
+    def _agree(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        """Whether two reports are of one clock."""
+        return abs(other[1] - one[1] - self._ns(other[0] - one[0])) <= MAX_STEP_NS
+
+    def _ticks(self, ns: int) -> int:
+        return ns * self._rate // 10**9
+
+    def _ns(self, ticks: int) -> int:
+        return ticks * 10**9 // self._rate
+
+
+def _signed(difference: int) -> int:
+    """A difference of 32-bit timestamps, to the nearer side."""
+    return (difference + 0x80000000 & 0xFFFFFFFF) - 0x80000000

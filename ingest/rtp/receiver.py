@@ -1,0 +1,235 @@
+"""The way of a track's packets from the socket to batches: checked, put into order, stamped, unpacked; no I/O.
+
+This is ingest's hot path: a camera at 2 Mb/s sends some 200 packets a second, and a process has a hundred cameras. What
+is done for every packet is in ``Receiver.receive`` and ``Receiver._deliver``; ``bench/ingest_cost.py`` measures it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from struct import Struct
+
+from common.control import TrackStats
+from common.media import Batch, Kind, Track
+from ingest.payload.output import Output
+from ingest.payload.registry import Choice, make
+from ingest.rtp.clock import CameraClock, TrackClock
+from ingest.rtp.reorder import Reorder
+from ingest.rtp.rtcp import Reception, SenderReport, parse
+
+_HEADER = Struct("!BBHII")  # RFC 3550 5.1
+_unpack = _HEADER.unpack_from
+
+_Packet = tuple[bytes, int, int, int, int]  # with the first two bytes of its header, its timestamp, its arrival
+
+
+class Receiver:
+    """One track of one session. ``on_new_source`` is called when the camera changes its SSRC."""
+
+    def __init__(
+        self,
+        choice: Choice,
+        camera: CameraClock,
+        *,
+        udp: bool,
+        epoch: int,
+        on_new_source: Callable[[Receiver], None],
+    ) -> None:
+        track = choice.track
+        self.kind: Kind = track.kind
+        self.packets = 0
+        self.bytes = 0
+        self.ssrc: int | None = None
+        self.unexpected_type: int | None = None  # payload type of packets that were not announced
+        self._goodbye = -1  # packets that had come when the camera said that there will be no more
+        self._dropped = 0
+        self._payload_type = choice.format.payload_type
+        self._retired: int | None = None  # the SSRC before this one
+        self._raw = -1
+        self._timestamp = 0
+        self._order: Reorder[_Packet] = Reorder(udp=udp)
+        self._clock = TrackClock(track.clock_rate, camera)
+        self._reception = Reception(track.clock_rate)
+        self._output = Output(track.kind, track.codec, self._clock, epoch)
+        self._format = make(choice.format, self._output)
+        self._clock_rate = track.clock_rate
+        self._on_new_source = on_new_source
+
+    @property
+    def track(self) -> Track:
+        """As it is known now."""
+        return self._format.track
+
+    @property
+    def format(self) -> object:
+        """The payload format, for who wants to know more of it than ``track`` says."""
+        return self._format
+
+    @property
+    def stats(self) -> TrackStats:
+        """Counters since the session began."""
+        order, form = self._order, self._format
+        return TrackStats(
+            kind=self.kind,
+            packets=self.packets,
+            bytes=self.bytes,
+            lost=order.lost,
+            duplicates=order.duplicates,
+            reordered=order.reordered,
+            dropped=self._dropped + order.dropped + form.dropped,
+            frames=form.frames,
+            keyframes=form.keyframes,
+            jitter=round(self._reception.jitter, 6),
+        )
+
+    @property
+    def said_goodbye(self) -> bool:
+        """Whether the camera said that this track ends, and kept to it so far."""
+        return self._goodbye == self.packets
+
+    @property
+    def repaired(self) -> int:
+        """Timestamps that were wrong."""
+        return self._clock.repaired
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When ``expire`` has to be called, in Unix time."""
+        return self._order.deadline_ns
+
+    def receive(self, packet: bytes, arrival_ns: int) -> None:
+        """An RTP packet came."""
+        if len(packet) < 12:
+            self._dropped += 1
+            return
+        first, second, sequence, timestamp, ssrc = _unpack(packet)
+        if second & 0x7F != self._payload_type or first < 0x80 or first > 0xBF:
+            self._reject(packet, first, second, arrival_ns)
+            return
+        if ssrc != self.ssrc and not self._change_source(ssrc):
+            return
+        self.packets += 1
+        self.bytes += len(packet)
+        if self._order.in_order(sequence):
+            self._deliver(packet, first, second, timestamp, arrival_ns)
+        else:
+            held = (packet, first, second, timestamp, arrival_ns)
+            self._deliver_all(self._order.push(sequence, held, arrival_ns))
+
+    def expire(self, now_ns: int) -> None:
+        """Wait no longer for packets that are overdue."""
+        self._deliver_all(self._order.expire(now_ns))
+
+    def receive_rtcp(self, packet: bytes, arrival_ns: int) -> None:
+        """An RTCP packet came."""
+        for item in parse(packet):
+            if isinstance(item, SenderReport):
+                self._clock.reported(item, arrival_ns)
+                self._reception.reported(item, arrival_ns)
+            elif self.ssrc in item.ssrcs:
+                self._goodbye = self.packets
+
+    def report_block(self, now_ns: int) -> bytes | None:
+        """For a receiver report; ``None`` before the first packet."""
+        if self.ssrc is None or self._order.expected < 0:
+            return None
+        order = self._order
+        return self._reception.block(self.ssrc, order.highest, order.received, order.lost, now_ns)
+
+    def take(self) -> list[Batch]:
+        """What came since the last call, as batches."""
+        return self._output.take()
+
+    def renew(self, epoch: int) -> None:
+        """Start a new epoch."""
+        self._output.renew(epoch)
+
+    def _deliver_all(self, packets: Sequence[_Packet | None]) -> None:
+        for packet in packets:
+            if packet is None:
+                self._format.lost()
+            else:
+                self._deliver(*packet)
+
+    def _deliver(self, packet: bytes, first: int, second: int, timestamp: int, arrival_ns: int) -> None:
+        start, end = (12, len(packet)) if not first & 0x3F else _bounds(packet, first)
+        if start >= end:  # only padding, or nothing at all: some encoders keep the rate up with that
+            self._dropped += start > end
+            return
+        if timestamp != self._raw:
+            self._raw = timestamp
+            self._timestamp = self._clock.stamp(timestamp, arrival_ns)
+            self._reception.arrived(timestamp, arrival_ns)
+        self._format.receive(packet, start, end, self._timestamp, second > 127, arrival_ns)
+
+    def _reject(self, packet: bytes, first: int, second: int, arrival_ns: int) -> None:
+        if 0x80 <= first <= 0xBF:
+            if 192 <= second <= 223:  # RFC 5761 4: RTCP; some cameras mix it in
+                self.receive_rtcp(packet, arrival_ns)
+                return
+            self.unexpected_type = second & 0x7F
+        self._dropped += 1
+
+    def _change_source(self, ssrc: int) -> bool:
+        """Another SSRC appears: a camera that began anew, or a packet of the old one that took its time."""
+        if ssrc == self._retired:
+            self._dropped += 1
+            return False
+        self._retired, self.ssrc, before = self.ssrc, ssrc, self.ssrc
+        if before is not None:
+            self._raw = -1
+            self._order.reset()
+            self._clock.restart()
+            self._reception = Reception(self._clock_rate)
+            self._format.restart()
+            self._on_new_source(self)
+        return True
+
+
+def _bounds(packet: bytes, first: int) -> tuple[int, int]:
+    """Where the payload is in a packet with sources, an extension or padding (RFC 3550 5.1, 5.3.1)."""
+    start, end = 12 + 4 * (first & 0x0F), len(packet)
+    if first & 0x10:
+        start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4])
+    if first & 0x20:
+        end -= packet[-1]
+    return start, end
+
+
+class Stream:
+    """The tracks of one session of a camera, on one capture clock and in one epoch."""
+
+    def __init__(self, choices: Sequence[Choice], *, udp: bool, epoch: int) -> None:
+        self.epoch = epoch  # Unix milliseconds
+        self.clock = CameraClock()
+        self.receivers = [
+            Receiver(choice, self.clock, udp=udp, epoch=epoch, on_new_source=self._new_source) for choice in choices
+        ]
+
+    @property
+    def repaired(self) -> int:
+        """Timestamps that were wrong, and sender reports that were not believed."""
+        return self.clock.distrusted + sum(receiver.repaired for receiver in self.receivers)
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When ``expire`` has to be called, in Unix time."""
+        deadlines = [deadline for receiver in self.receivers if (deadline := receiver.deadline_ns) is not None]
+        return min(deadlines, default=None)
+
+    def expire(self, now_ns: int) -> None:
+        """Wait no longer for packets that are overdue."""
+        for receiver in self.receivers:
+            receiver.expire(now_ns)
+
+    def take(self) -> list[Batch]:
+        """What came since the last call, as batches."""
+        return [batch for receiver in self.receivers for batch in receiver.take()]
+
+    def _new_source(self, receiver: Receiver) -> None:
+        """The picture begins anew: so does the epoch, of all tracks. New sound alone goes on in the old one: its
+        timestamps are made to continue, and its decoder needs nothing from before."""
+        if receiver.kind is Kind.VIDEO:
+            self.epoch += 1
+            for each in self.receivers:
+                each.renew(self.epoch)

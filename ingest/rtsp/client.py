@@ -1,0 +1,328 @@
+"""Drives one RTSP session over real sockets.
+
+``connected`` opens the connection, lets ``Session`` decide what is said on it, and hands packets to the ``Stream`` that
+was agreed on. What one read of one socket brought is published before the next socket is looked at. Every failure is
+one ``CameraError``, and no wait is without a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from time import time_ns
+from typing import NoReturn, cast
+
+from common.cameras import CameraState, TlsSpec
+from common.errors import CameraError, ProtocolError
+from common.media import Batch, Track
+from ingest.payload.registry import Choice, choose
+from ingest.rtp.receiver import Receiver, Stream
+from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
+from ingest.rtsp.connect import connect
+from ingest.rtsp.message import Frame, Parser, Request, Response
+from ingest.rtsp.sdp import MediaSection, SessionDescription
+from ingest.rtsp.session import Action, BindPorts, Playing, Punch, Send, Session, Setup, State
+from ingest.rtsp.udp import UdpPort, bind_pair
+from ingest.rtsp.url import RtspUrl
+
+TEARDOWN_TIMEOUT = 0.5  # seconds
+SILENCE_TIMEOUT = 5.0  # seconds without a packet of the picture; of the sound, where there is no picture
+FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TCP is tried
+GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
+TICK = 0.25  # seconds between looks at the timers
+CNAME = "camshaft"
+
+
+class NoMediaError(CameraError):
+    """The session plays and not one packet has come: another transport may do better."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(CameraState.SILENT, detail)
+
+
+@asynccontextmanager
+async def connected(
+    url: RtspUrl,
+    tls: TlsSpec,
+    *,
+    udp: bool,
+    epoch: int,
+    publish: Callable[[list[Batch]], None],
+    on_media: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Connection]:
+    """A session that plays until the block is left. What ends it before is raised by ``ended``.
+
+    ``publish`` gets batches in order, ``on_media`` is called once, with the first packet.
+    """
+
+    def factory() -> Connection:
+        return Connection(url, udp=udp, epoch=epoch, publish=publish, on_media=on_media)
+
+    connection = await connect(factory, url, tls)
+    try:
+        await connection.play()
+        yield connection
+    finally:
+        await connection.close()
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One RTSP connection and its UDP ports; made by ``connected``."""
+
+    def __init__(
+        self,
+        url: RtspUrl,
+        *,
+        udp: bool,
+        epoch: int,
+        publish: Callable[[list[Batch]], None],
+        on_media: Callable[[], None],
+    ) -> None:
+        self.udp = udp
+        self.stream = Stream([], udp=udp, epoch=epoch)  # empty until every track is set up
+        self.description = SessionDescription()
+        self._publish, self._on_media = publish, on_media
+        self._loop = asyncio.get_running_loop()
+        self._parser = Parser()
+        self._session = Session(url, udp, self._select)
+        self._choices: list[Choice] = []
+        self._unplayable: list[Track] = []
+        self._routes: dict[int, Callable[[bytes, int], None]] = {}  # by interleaved channel
+        self._ports: list[tuple[UdpPort, UdpPort]] = []  # of RTP and RTCP, one a track
+        self._ssrc = secrets.randbits(32)
+        self._report_due = 0.0
+        self._flowing = False
+        self._seen = 0  # packets of the first track
+        self._seen_at = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._playing: asyncio.Future[None] = self._loop.create_future()
+        self._failed: asyncio.Future[CameraError] = self._loop.create_future()
+        self._lost: asyncio.Future[None] = self._loop.create_future()  # the transport is gone
+
+    @property
+    def server(self) -> str:
+        """What the camera calls itself."""
+        return self._session.server
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """What is known of the camera's tracks now; at most one of each kind."""
+        tracks = {track.kind: track for track in self._unplayable}
+        for choice in self._choices:
+            refused = self._session.refused.get(choice.track.kind, "")
+            tracks[choice.track.kind] = replace(choice.track, problem=refused)
+        for receiver in self.stream.receivers:
+            tracks[receiver.kind] = receiver.track
+        return tuple(tracks[kind] for kind in sorted(tracks, reverse=True))  # video first
+
+    async def play(self) -> None:
+        """Say what has to be said until the camera has answered PLAY. Raises ``CameraError``."""
+        self._do(self._session.start(self._loop.time()))
+        self._tick()
+        await asyncio.wait((self._playing, self._failed), return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            raise self._failed.result()
+
+    async def ended(self) -> NoReturn:
+        """Wait for the session's failure and raise it: ``CameraError``."""
+        raise await asyncio.shield(self._failed)
+
+    async def close(self) -> None:
+        """End the session so that the camera notices, and release everything."""
+        for timer in (self._ticker, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        for port in (port for pair in self._ports for port in pair):
+            port.close()
+        self._routes = {}
+        transport = self._transport
+        if transport is not None:
+            if not transport.is_closing():
+                self._do(self._session.stop(self._loop.time()))
+                if self._session.state is State.TEARDOWN:
+                    await asyncio.wait((self._lost,), timeout=TEARDOWN_TIMEOUT)
+                transport.abort()
+            await self._lost
+
+    # The connection.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected; with TLS, after its handshake. Nothing is said before ``play``."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection ended, from whatever side."""
+        self._fail(CameraError(CameraState.CLOSED, str(exc) if exc else ""))
+        self._lost.set_result(None)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._parser.buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes came: this and what it calls is done for every read."""
+        arrival_ns = time_ns()
+        routes = self._routes
+        try:
+            for message in self._parser.advance(nbytes):
+                if type(message) is Frame:
+                    receive = routes.get(message.channel)
+                    if receive is not None:
+                        receive(message.payload, arrival_ns)
+                else:
+                    self._answered(cast(Request | Response, message))
+        except ProtocolError as exc:
+            state = CameraState.MALFORMED if self._parser.synchronised else CameraState.NOT_RTSP
+            self._fail(CameraError(state, str(exc)))
+            assert self._transport is not None
+            self._transport.abort()  # the parser has lost its way: there is nothing more to be understood
+        except CameraError as exc:
+            self._fail(exc)
+        if routes:
+            self._flush()
+
+    def eof_received(self) -> bool:
+        """The camera has no more to say; close."""
+        return False
+
+    def _fail(self, error: CameraError) -> None:
+        if not self._failed.done():
+            self._failed.set_result(error)
+
+    def _answered(self, message: Request | Response) -> None:
+        self._do(self._session.receive(message, self._loop.time()))
+        if self._session.state is State.CLOSED and self._transport is not None:
+            self._transport.close()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    # What the session wants to be done.
+
+    def _do(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(message):
+                    self._write(bytes(message))
+                case BindPorts():
+                    self._do(self._session.bound(self._bind(), self._loop.time()))
+                case Punch():
+                    self._open_stream()
+                case Playing():
+                    self._seen_at = self._report_due = self._loop.time()
+                    if not self._playing.done():
+                        self._playing.set_result(None)
+
+    def _select(self, description: SessionDescription) -> list[MediaSection]:
+        self.description = description
+        self._choices, self._unplayable = choose(description)
+        return [choice.section for choice in self._choices]
+
+    def _bind(self) -> tuple[int, int]:
+        assert self._transport is not None
+        local = self._transport.get_extra_info("sockname")
+        family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
+        pair = bind_pair(local[0], family)
+        self._ports.append(pair)
+        return pair[0].port, pair[1].port
+
+    def _open_stream(self) -> None:
+        """Everything is set up: from now on packets may come."""
+        setups = self._session.setups
+        sections = [setup.section for setup in setups]
+        choices = [choice for choice in self._choices if any(choice.section is section for section in sections)]
+        self.stream = Stream(choices, udp=self.udp, epoch=self.stream.epoch)
+        for index, (setup, receiver) in enumerate(zip(setups, self.stream.receivers, strict=True)):
+            if self.udp:
+                self._open_ports(setup, receiver, *self._ports[index])
+            elif setup.spec.interleaved:
+                rtp, rtcp = setup.spec.interleaved
+                self._routes[rtp], self._routes[rtcp] = receiver.receive, receiver.receive_rtcp
+        if self._routes:
+            self._parser.channels = frozenset(self._routes)
+
+    def _open_ports(self, setup: Setup, receiver: Receiver, rtp: UdpPort, rtcp: UdpPort) -> None:
+        assert self._transport is not None
+        peer = self._transport.get_extra_info("peername")[0]
+        addresses = frozenset({peer, setup.spec.source or peer})
+        ports = setup.spec.server_port or (None, None)
+        for port, remote, receive in ((rtp, ports[0], receiver.receive), (rtcp, ports[1], receiver.receive_rtcp)):
+            port.start(addresses, (peer, remote) if remote else None, receive, self._flush)
+        # Open the way through firewalls: an empty RTP packet, an empty receiver report.
+        rtp.send(b"\x80" + bytes(7) + self._ssrc.to_bytes(4))
+        rtcp.send(receiver_report(self._ssrc, CNAME, []))
+
+    # Packets.
+
+    def _flush(self) -> None:
+        """Publish what the last read brought."""
+        stream = self.stream
+        batches = stream.take()
+        if batches:
+            self._publish(batches)
+        if not self._flowing and any(receiver.packets for receiver in stream.receivers):
+            self._flowing = True
+            self._on_media()
+        if self.udp and self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
+            self._expiry = self._loop.call_later(max(deadline_ns - time_ns(), 0) / 1e9, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        self.stream.expire(time_ns())
+        self._flush()
+
+    # Time.
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        try:
+            self._do(self._session.tick(now, partial=self._parser.partial > 0))
+            if self._session.state is State.PLAYING:
+                self._check_silence(now)
+                if now >= self._report_due:
+                    self._report_due = now + REPORT_INTERVAL
+                    self._send_reports()
+        except CameraError as exc:
+            self._fail(exc)
+            return
+        self._ticker = self._loop.call_later(TICK, self._tick)
+
+    def _check_silence(self, now: float) -> None:
+        first, *others = self.stream.receivers
+        if first.packets != self._seen:
+            self._seen, self._seen_at = first.packets, now
+        silence = now - self._seen_at
+        if not first.packets:
+            if silence >= (FIRST_PACKET_TIMEOUT if self.udp else SILENCE_TIMEOUT):
+                raise NoMediaError(self._nothing_came(first))
+        elif first.said_goodbye and silence >= GOODBYE_TIMEOUT:
+            raise CameraError(CameraState.CLOSED, "it said goodbye (RTCP BYE)")
+        elif silence >= SILENCE_TIMEOUT:
+            still = " while its sound goes on" if any(other.packets for other in others) else ""
+            raise CameraError(CameraState.SILENT, f"no {first.kind} for {SILENCE_TIMEOUT:g} s{still}")
+
+    def _nothing_came(self, receiver: Receiver) -> str:
+        if receiver.unexpected_type is not None:
+            return f"packets of payload type {receiver.unexpected_type} come, which it has not announced"
+        strangers = sum(port.strangers for pair in self._ports for port in pair)
+        if strangers:
+            return f"{strangers} packets came over UDP, but from another address than the camera's"
+        return f"no {receiver.kind} has come over {'UDP' if self.udp else 'TCP'}"
+
+    def _send_reports(self) -> None:
+        """RFC 3550 6.4.2: from the start, also when there is nothing to report yet."""
+        now_ns = time_ns()
+        for index, (setup, receiver) in enumerate(zip(self._session.setups, self.stream.receivers, strict=True)):
+            block = receiver.report_block(now_ns)
+            report = receiver_report(self._ssrc, CNAME, [block] if block else [])
+            if self.udp:
+                self._ports[index][1].send(report)
+            elif setup.spec.interleaved:
+                self._write(bytes(Frame(setup.spec.interleaved[1], report)))

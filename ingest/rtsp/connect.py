@@ -1,0 +1,114 @@
+"""Opens the TCP or TLS connection to a camera, and says in one ``CameraError`` why it could not.
+
+Certificates are verified unless the operator says otherwise: by the authorities that the system trusts, or against the
+one fingerprint that was pinned, which is checked before anything is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+import ssl
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar
+
+from common.cameras import CameraState, TlsSpec
+from common.errors import CameraError
+from ingest.rtsp.url import RtspUrl
+
+CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together, TLS included
+
+_SELF_SIGNED = {18, 19, 20, 21}  # X509_V_ERR: self-signed, or issued by an authority that nobody knows here
+
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+async def connect(factory: Callable[[], P], url: RtspUrl, tls: TlsSpec) -> P:
+    """Connect a protocol of ``factory``'s to the host and port of ``url``. Raises ``CameraError``."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + CONNECT_TIMEOUT
+    addresses = await _resolve(url.host, url.port, deadline)
+    context = _context(tls.verify and tls.fingerprint is None, tls.legacy) if url.scheme == "rtsps" else None
+    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        now = loop.time()
+        try:
+            async with asyncio.timeout_at(now + (deadline - now) / left):
+                transport, protocol = await loop.create_connection(
+                    factory, address, url.port, ssl=context, server_hostname=url.host if context else None
+                )
+        except (OSError, ssl.CertificateError) as exc:  # TimeoutError and ssl.SSLError among them
+            if left == 1:
+                raise _explain(exc, url) from None
+        else:
+            try:
+                _check_fingerprint(transport, tls.fingerprint if context else None)
+            except CameraError:
+                transport.abort()
+                raise
+            return protocol
+    raise CameraError(CameraState.HOST_UNKNOWN, f"{url.host} has no address")
+
+
+async def _resolve(host: str, port: int, deadline: float) -> list[str]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout_at(deadline):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise CameraError(CameraState.HOST_UNKNOWN, f"no name server answered for {host}") from None
+    except (socket.gaierror, UnicodeError):
+        raise CameraError(CameraState.HOST_UNKNOWN, host) from None
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+@lru_cache(maxsize=8)
+def _context(verify: bool, legacy: bool) -> ssl.SSLContext:
+    """Cached: reading the system's authorities takes tens of milliseconds."""
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if legacy:  # RSA key exchange, CBC with SHA-1, small keys, TLS 1.0, renegotiation of old
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # named from Python 3.12 on
+    return context
+
+
+def _check_fingerprint(transport: asyncio.Transport, expected: str | None) -> None:
+    if expected is None:
+        return
+    session = transport.get_extra_info("ssl_object")
+    certificate = session.getpeercert(binary_form=True) or b""
+    found = hashlib.sha256(certificate).hexdigest()
+    if found != expected.replace(":", "").lower():
+        raise CameraError(CameraState.TLS_FAILED, f"its certificate's fingerprint is {found}, not the one expected")
+
+
+def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError:
+    where = f"{url.host} port {url.port}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        allow = "allow it by its tls.fingerprint, or turn tls.verify off"
+        if error.verify_code in _SELF_SIGNED:
+            return CameraError(CameraState.TLS_FAILED, f"no known authority has signed its certificate; {allow}")
+        return CameraError(CameraState.TLS_FAILED, f"{error.verify_message or error.reason}; {allow}")
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or "").replace("_", " ").lower()
+        hint = {
+            "wrong version number": "it does not speak TLS on this port",
+            "record layer failure": "it does not speak TLS on this port",
+        }.get(reason, f"{reason or error}; an old camera may need tls.legacy")
+        return CameraError(CameraState.TLS_FAILED, hint)
+    if isinstance(error, ConnectionRefusedError):
+        return CameraError(CameraState.CONNECTION_REFUSED, where)
+    if isinstance(error, TimeoutError):
+        return CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {CONNECT_TIMEOUT:g} s")
+    if isinstance(error, ConnectionError) and url.scheme == "rtsps":
+        hint = "it does not speak TLS on this port, or it is so old that it needs tls.legacy"
+        return CameraError(CameraState.TLS_FAILED, f"it closed the connection: {hint}")
+    if isinstance(error, ConnectionError):
+        return CameraError(CameraState.CLOSED, f"{where}, while connecting")
+    return CameraError(CameraState.UNREACHABLE, f"{where}: {error.strerror or error}")

@@ -1,0 +1,135 @@
+"""Session descriptions (RFC 8866) as cameras write them: what is usable is taken, the rest passed over; no I/O.
+
+Nothing here raises: a description without a single media section is simply empty.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+MAX_MEDIA = 32  # sections looked at; a camera has two or three
+MAX_FORMATS = 32  # of one section
+
+# RFC 3551 section 6: payload types that need no rtpmap.
+_STATIC = {
+    0: ("PCMU", 8_000, 1),
+    3: ("GSM", 8_000, 1),
+    4: ("G723", 8_000, 1),
+    5: ("DVI4", 8_000, 1),
+    8: ("PCMA", 8_000, 1),
+    9: ("G722", 8_000, 1),
+    10: ("L16", 44_100, 2),
+    11: ("L16", 44_100, 1),
+    14: ("MPA", 90_000, 1),
+    18: ("G729", 8_000, 1),
+    26: ("JPEG", 90_000, 1),
+    31: ("H261", 90_000, 1),
+    32: ("MPV", 90_000, 1),
+    33: ("MP2T", 90_000, 1),
+    34: ("H263", 90_000, 1),
+}
+
+_RTPMAP = re.compile(r"(\d{1,3})\s+([^/\s]+)\s*(?:/\s*(\d{1,9}))?\s*(?:/\s*(\d{1,3}))?")
+_NUMBERED = re.compile(r"(\d{1,3})\s+(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One payload type of a media section."""
+
+    payload_type: int
+    codec: str  # encoding name as the camera spells it; empty if it does not say
+    clock_rate: int  # Hz; 0 if it does not say
+    channels: int = 1
+    parameters: dict[str, str] = field(default_factory=dict)  # of fmtp, names in lower case
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSection:
+    """One ``m=`` section."""
+
+    kind: str  # "video", "audio", "application", ...
+    protocol: str  # "RTP/AVP" and its relatives
+    formats: tuple[Format, ...]
+    control: str | None = None
+    back_channel: bool = False  # for sending to the camera (ONVIF Streaming Specification 5.3)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDescription:
+    """What DESCRIBE answered."""
+
+    media: tuple[MediaSection, ...] = ()
+    control: str | None = None
+
+
+@dataclass(slots=True)
+class _Lines:
+    """One section's lines: its ``m=`` fields and the values of its attributes."""
+
+    media: list[str] = field(default_factory=list)
+    attributes: list[tuple[str, str]] = field(default_factory=list)
+
+    def value(self, name: str) -> str | None:
+        return next((value for key, value in self.attributes if key == name), None)
+
+    def values(self, name: str) -> list[str]:
+        return [value for key, value in self.attributes if key == name]
+
+
+def parse(body: bytes) -> SessionDescription:
+    """Read a session description, UTF-8 or Latin-1, with any line ends."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = body.decode("latin-1")
+    session = _Lines()
+    sections: list[_Lines] = []
+    for line in re.split(r"[\r\n\0]+", text):
+        kind, equals, value = line.strip().partition("=")
+        if not equals:
+            continue
+        if kind.strip().lower() == "m" and len(sections) < MAX_MEDIA:
+            sections.append(_Lines(value.split()))
+        elif kind.strip().lower() == "a":
+            name, _, argument = value.strip().partition(":")
+            (sections[-1] if sections else session).attributes.append((name.strip().lower(), argument.strip()))
+    everywhere = [fmtp for section in sections for fmtp in section.values("fmtp")]
+    media = tuple(_section(section, everywhere) for section in sections if len(section.media) >= 3)
+    if media and all(section.back_channel for section in media):  # then the camera means something else by it
+        media = tuple(
+            MediaSection(section.kind, section.protocol, section.formats, section.control) for section in media
+        )
+    return SessionDescription(media, session.value("control"))
+
+
+def _section(lines: _Lines, everywhere: list[str]) -> MediaSection:
+    kind, _port, protocol, *listed = lines.media
+    rtpmaps = {int(m[1]): m for text in lines.values("rtpmap") if (m := _RTPMAP.match(text))}
+    # Where no payload type is listed ("m=video 0 RTP/AVP smart/1/90000"), the rtpmaps say which there are.
+    types = [int(text) for text in listed if text.isascii() and text.isdigit() and len(text) <= 3] or list(rtpmaps)
+    formats = []
+    for payload_type in dict.fromkeys(types[:MAX_FORMATS]):
+        if payload_type > 127:
+            continue
+        codec, clock_rate, channels = _STATIC.get(payload_type, ("", 0, 1))
+        if match := rtpmaps.get(payload_type):  # wins over the static meaning: Bosch uses 35 for H.264
+            codec, clock_rate, channels = match[2], int(match[3] or 0) or clock_rate, int(match[4] or 1)
+        # RFC 8866 6.15: fmtp stands in its own section; some cameras put it into another one.
+        fmtp = _fmtp(lines.values("fmtp"), payload_type) or _fmtp(everywhere, payload_type)
+        formats.append(Format(payload_type, codec, clock_rate, channels or 1, fmtp))
+    back_channel = lines.value("sendonly") is not None
+    return MediaSection(kind.lower(), protocol.upper(), tuple(formats), lines.value("control"), back_channel)
+
+
+def _fmtp(values: list[str], payload_type: int) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for value in values:
+        match = _NUMBERED.match(value)
+        if match and int(match[1]) == payload_type:
+            for part in match[2].split(";"):
+                name, _, text = part.partition("=")
+                if name.strip():
+                    parameters.setdefault(name.strip().lower(), text.strip())
+    return parameters

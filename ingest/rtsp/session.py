@@ -1,0 +1,375 @@
+"""One RTSP session (RFC 2326) on one connection, from OPTIONS to TEARDOWN; no I/O.
+
+The session is told what happened and returns what to do, as ``Action``s; time is an argument. It knows one transport,
+UDP or TCP: falling back to the other is a new session, because cameras want a fresh DESCRIBE before a repeated SETUP,
+and a fresh connection helps them too. It ends by raising ``CameraError``, once; all it can do after that is ``stop``.
+
+    START → OPTIONS → DESCRIBE → SETUP (once a section) → PLAY → PLAYING → TEARDOWN → CLOSED
+
+Each of the states between START and PLAYING has exactly one request under way. Its answer is taken by order, not by
+``CSeq``, which some cameras get wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from common.cameras import CameraState
+from common.errors import CameraError, ProtocolError
+from ingest.rtsp import sdp
+from ingest.rtsp.auth import Authenticator
+from ingest.rtsp.message import Headers, Request, Response, printable
+from ingest.rtsp.transport import Pair, TransportSpec
+from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
+
+USER_AGENT = "camshaft"  # TP-Link cameras answer 401 for ever to requests without one
+REPLY_TIMEOUT = 10.0  # seconds: a Wi-Fi camera may stall that long and still be alive
+HANDSHAKE_TIMEOUT = 20.0  # seconds from the connection to PLAY's answer, however many requests it takes
+DEFAULT_SESSION_TIMEOUT = 60.0  # seconds: RFC 2326 12.37
+MAX_KEEPALIVE_INTERVAL = 30.0  # seconds: half the default timeout; NATs forget idle connections too
+MIN_KEEPALIVE_INTERVAL = 1.0  # seconds, whatever the camera says
+
+_TRANSPORT_REFUSED = {400, 405, 406, 451, 456, 459, 460, 461, 462, 500, 501, 551}  # to SETUP: the other may do
+_REDIRECTS = {301, 302, 303, 305, 307}
+
+
+class State(Enum):
+    """Where the session stands; named after the request whose answer is awaited."""
+
+    START = auto()
+    OPTIONS = auto()
+    DESCRIBE = auto()
+    SETUP = auto()
+    PLAY = auto()
+    PLAYING = auto()
+    TEARDOWN = auto()
+    CLOSED = auto()
+
+
+class Event(Enum):
+    """What moves the session on."""
+
+    CONNECTED = auto()
+    ANSWERED = auto()  # and no more requests of this kind are needed
+    MORE = auto()  # answered, and there is another section to set up
+    STOPPED = auto()  # by us, with something to tear down
+    ENDED = auto()  # nothing is left to be said
+
+
+_TRANSITIONS = {
+    (State.START, Event.CONNECTED): State.OPTIONS,
+    (State.OPTIONS, Event.ANSWERED): State.DESCRIBE,
+    (State.DESCRIBE, Event.ANSWERED): State.SETUP,
+    (State.SETUP, Event.MORE): State.SETUP,
+    (State.SETUP, Event.ANSWERED): State.PLAY,
+    (State.PLAY, Event.ANSWERED): State.PLAYING,
+    (State.SETUP, Event.STOPPED): State.TEARDOWN,
+    (State.PLAY, Event.STOPPED): State.TEARDOWN,
+    (State.PLAYING, Event.STOPPED): State.TEARDOWN,
+    (State.TEARDOWN, Event.ANSWERED): State.CLOSED,
+    **{(state, Event.ENDED): State.CLOSED for state in State},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write this to the connection."""
+
+    message: Request | Response
+
+
+@dataclass(frozen=True, slots=True)
+class BindPorts:
+    """Open a pair of UDP ports for the section that is set up next, and tell ``bound``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Punch:
+    """Open the holes in firewalls on the way: every section is set up, PLAY comes next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """PLAY was answered."""
+
+
+Action = Send | BindPorts | Punch | Playing
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A media section that the camera agreed to send."""
+
+    section: sdp.MediaSection
+    spec: TransportSpec
+
+
+class TransportRefusedError(CameraError):
+    """The camera does not send over the transport that was asked for; another may do."""
+
+
+class RedirectedError(CameraError):
+    """The stream is elsewhere."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(CameraState.REJECTED, "the camera redirects, and where to is not usable")
+        self.location = location
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """See the module's text. ``select`` picks the sections to set up, and raises ``CameraError`` if none is of use."""
+
+    url: RtspUrl
+    udp: bool
+    select: Callable[[sdp.SessionDescription], Sequence[sdp.MediaSection]]
+    state: State = field(default=State.START, init=False)
+    setups: list[Setup] = field(default_factory=list, init=False)
+    refused: dict[str, str] = field(default_factory=dict, init=False)  # kind: why the camera did not set it up
+    server: str = field(default="", init=False)  # what the camera calls itself
+    _auth: Authenticator = field(init=False, repr=False)
+    _base: RtspUrl = field(init=False)
+    _sections: list[sdp.MediaSection] = field(default_factory=list, init=False)
+    _request: Request | None = field(default=None, init=False, repr=False)  # under way, without CSeq and Authorization
+    _sequence: int = field(default=0, init=False)
+    _id: str | None = field(default=None, init=False)
+    _timeout: float = field(default=DEFAULT_SESSION_TIMEOUT, init=False)
+    _public: frozenset[str] = field(default=frozenset(), init=False)
+    _ports: Pair | None = field(default=None, init=False)
+    _reply_due: float | None = field(default=None, init=False)
+    _handshake_due: float = field(default=0.0, init=False)
+    _keepalive_due: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._auth = Authenticator(self.url.username, self.url.password)
+        self._base = self.url
+
+    @property
+    def due(self) -> float | None:
+        """When ``tick`` has to be called next."""
+        return self._keepalive_due if self.state is State.PLAYING else self._reply_due
+
+    def start(self, now: float) -> list[Action]:
+        """The connection is there."""
+        self._move(Event.CONNECTED)
+        self._handshake_due = now + HANDSHAKE_TIMEOUT
+        return self._ask("OPTIONS", self.url, now)
+
+    def bound(self, ports: Pair, now: float) -> list[Action]:
+        """``BindPorts`` was done; RTP comes to the first port, RTCP to the second."""
+        self._ports = ports
+        return self._setup(now, TransportSpec(tcp=False, client_port=ports))
+
+    def receive(self, message: Request | Response, now: float) -> list[Action]:
+        """The camera sent something."""
+        if isinstance(message, Request):
+            return self._asked(message)
+        self.server = self.server or printable(message.headers.get("Server") or "")
+        if message.status < 200 or self.state in (State.START, State.CLOSED):
+            return []
+        if self.state is State.TEARDOWN:
+            self._move(Event.ANSWERED)
+            return []
+        if message.status == 401:
+            return self._unauthorized(message, now)
+        self._auth.accepted()
+        if self.state is State.PLAYING:
+            self._keepalive_answered(message)
+            return []
+        if message.status in _REDIRECTS and (location := message.headers.get("Location")):
+            raise RedirectedError(location)
+        return _HANDLERS[self.state](self, message, now)
+
+    def tick(self, now: float, *, partial: bool = False) -> list[Action]:
+        """Keep the session alive, or find that a reply is overdue; ``partial`` says whether a part of it has come."""
+        if self.due is None or now < self.due:
+            return []
+        if self.state is State.PLAYING:
+            self._schedule_keepalive(now)
+            return self._keepalive(now)
+        method = self._request.method if self._request else "the request"
+        if partial:
+            raise CameraError(CameraState.MALFORMED, f"its reply to {method} did not come to an end")
+        raise CameraError(CameraState.UNREACHABLE, f"no reply to {method} came in time")
+
+    def stop(self, now: float) -> list[Action]:
+        """End the session. When actions are returned, it is polite to wait for CLOSED, for a moment."""
+        if self._id is not None and (self.state, Event.STOPPED) in _TRANSITIONS:
+            self._move(Event.STOPPED)
+            return self._ask("TEARDOWN", self._base, now)
+        if self.state is not State.TEARDOWN:
+            self._move(Event.ENDED)
+        return []
+
+    # What each answer leads to.
+
+    def _on_options(self, response: Response, now: float) -> list[Action]:
+        if response.status == 200:  # some cameras refuse OPTIONS and are fine otherwise
+            names = ",".join(response.headers.all("Public")).upper().split(",")
+            self._public = frozenset(name.strip() for name in names)
+        self._move(Event.ANSWERED)
+        return self._ask("DESCRIBE", self.url, now, ("Accept", "application/sdp"))
+
+    def _on_describe(self, response: Response, now: float) -> list[Action]:
+        self._expect_success(response)
+        if not response.body:
+            raise CameraError(CameraState.MALFORMED, "its reply to DESCRIBE holds no session description")
+        description = sdp.parse(response.body)
+        base = response.headers.get("Content-Base") or response.headers.get("Content-Location")
+        self._base = resolve_base(self.url, base, description.control)
+        self._sections = list(self.select(description))
+        if not self._sections:
+            raise CameraError(CameraState.NO_PLAYABLE_TRACK)
+        self._move(Event.ANSWERED)
+        return self._next_setup(now)
+
+    def _on_setup(self, response: Response, now: float) -> list[Action]:
+        section = self._sections[0]
+        if response.status != 200 and self.setups:  # a camera that refuses its sound still has a picture
+            self.refused[section.kind] = f"the camera refused to set it up: {_status(response)}"
+        else:
+            if response.status in _TRANSPORT_REFUSED:
+                raise TransportRefusedError(CameraState.REJECTED, self._rejection(response))
+            self._expect_success(response)
+            self._learn_session(response.headers)
+            self.setups.append(Setup(section, self._agreed(response.headers.get("Transport"))))
+        del self._sections[0]
+        if self._sections:
+            self._move(Event.MORE)
+            return self._next_setup(now)
+        self._move(Event.ANSWERED)
+        # RFC 2326 10.5; without a range some cameras send nothing.
+        return [Punch(), *self._ask("PLAY", self._base, now, ("Range", "npt=0-"))]
+
+    def _on_play(self, response: Response, now: float) -> list[Action]:
+        if response.status == 457 and self._request and "Range" in self._request.headers:
+            return self._ask("PLAY", self._base, now)
+        self._expect_success(response)
+        self._learn_session(response.headers)
+        self._move(Event.ANSWERED)
+        self._reply_due = None
+        self._schedule_keepalive(now)
+        return [Playing()]
+
+    def _unauthorized(self, response: Response, now: float) -> list[Action]:
+        challenges = response.headers.all("WWW-Authenticate")
+        if self._request is not None and self._auth.challenged(challenges):
+            return self._send(self._request, now)
+        if self.state is State.PLAYING:
+            return []  # the keepalive was refused; as long as media comes, that is enough
+        if self.url.username is None:
+            raise CameraError(CameraState.UNAUTHORIZED, "it asks for them, and the URL has none")
+        if not self._auth.sent:
+            asked = printable(", ".join(value.partition(" ")[0] for value in challenges)) or "no challenge"
+            raise CameraError(CameraState.UNAUTHORIZED, f"it asks for them in a way that is not supported: {asked}")
+        raise CameraError(CameraState.UNAUTHORIZED)
+
+    def _keepalive_answered(self, response: Response) -> None:
+        if response.status >= 400 and self._request and self._request.method == "GET_PARAMETER":
+            self._public -= {"GET_PARAMETER"}  # announced, and then refused: OPTIONS from now on
+
+    def _asked(self, request: Request) -> list[Action]:
+        """Cameras may ask too (RFC 2326 10)."""
+        echoed = [(name, value) for name, value in request.headers if name.lower() in ("cseq", "session")]
+        known = {"OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "TEARDOWN", "REDIRECT"}
+        if request.method not in known:
+            return [Send(Response(501, "Not Implemented", Headers(echoed)))]
+        if request.method == "REDIRECT" and (location := request.headers.get("Location")):
+            raise RedirectedError(location)
+        if request.method in ("REDIRECT", "TEARDOWN"):
+            raise CameraError(CameraState.CLOSED, "it ended the session")
+        return [Send(Response(200, "OK", Headers([*echoed, ("Public", ", ".join(sorted(known)))])))]
+
+    # Requests.
+
+    def _next_setup(self, now: float) -> list[Action]:
+        if self.udp:
+            self._reply_due = self._handshake_due
+            return [BindPorts()]
+        channel = 2 * len(self.setups)
+        return self._setup(now, TransportSpec(tcp=True, interleaved=(channel, channel + 1)))
+
+    def _setup(self, now: float, spec: TransportSpec) -> list[Action]:
+        url = resolve_control(self._base, self._sections[0].control)
+        return self._ask("SETUP", url, now, ("Transport", str(spec)))
+
+    def _keepalive(self, now: float) -> list[Action]:
+        method = "GET_PARAMETER" if "GET_PARAMETER" in self._public else "OPTIONS"
+        return self._ask(method, self._base, now)
+
+    def _schedule_keepalive(self, now: float) -> None:
+        half = min(max(self._timeout / 2, MIN_KEEPALIVE_INTERVAL), MAX_KEEPALIVE_INTERVAL)
+        self._keepalive_due = now + 0.9 * half  # a timer may be late
+
+    def _ask(self, method: str, url: RtspUrl, now: float, *headers: tuple[str, str]) -> list[Action]:
+        self._request = Request(method, str(url), Headers(headers))
+        return self._send(self._request, now)
+
+    def _send(self, request: Request, now: float) -> list[Action]:
+        self._sequence += 1
+        headers = [("CSeq", str(self._sequence)), ("User-Agent", USER_AGENT)]
+        if authorization := self._auth.header(request.method, request.url):
+            headers.append(("Authorization", authorization))
+        if self._id is not None:
+            headers.append(("Session", self._id))
+        self._reply_due = min(now + REPLY_TIMEOUT, self._handshake_due)
+        return [Send(Request(request.method, request.url, Headers([*headers, *request.headers])))]
+
+    # Answers' contents.
+
+    def _learn_session(self, headers: Headers) -> None:
+        """RFC 2326 12.37: ``Session: id;timeout=60``."""
+        identifier, *parameters = (headers.get("Session") or "").split(";")
+        if identifier.strip():
+            self._id = identifier.strip()
+        for parameter in parameters:
+            match = re.fullmatch(r"\s*timeout\s*=\s*\"?([0-9]{1,9})\"?\s*", parameter, re.IGNORECASE)
+            if match:
+                self._timeout = float(match[1]) or DEFAULT_SESSION_TIMEOUT
+
+    def _agreed(self, answer: str | None) -> TransportSpec:
+        """What SETUP's answer means: the camera's word counts, even if it is not what was asked for."""
+        asked = TransportSpec(tcp=not self.udp, client_port=self._ports if self.udp else None)
+        try:
+            spec = TransportSpec.parse(answer) if answer else asked
+        except ProtocolError as exc:
+            raise CameraError(CameraState.MALFORMED, str(exc)) from None
+        if spec.multicast or spec.tcp == self.udp:
+            answered = "multicast" if spec.multicast else "TCP" if spec.tcp else "UDP"
+            wanted = "UDP" if self.udp else "TCP"
+            raise TransportRefusedError(CameraState.REJECTED, f"asked for {wanted}, it answered with {answered}")
+        if self.udp:
+            return spec
+        taken = {channel for setup in self.setups for channel in setup.spec.interleaved or ()}
+        if spec.interleaved is None or taken & set(spec.interleaved):  # answers "0-1" every time, and means ours
+            channel = 2 * len(self.setups)
+            return TransportSpec(tcp=True, interleaved=(channel, channel + 1), ssrc=spec.ssrc)
+        return spec
+
+    def _expect_success(self, response: Response) -> None:
+        if 200 <= response.status < 300:
+            return
+        state = CameraState.NOT_FOUND if response.status in (404, 410) else CameraState.REJECTED
+        raise CameraError(state, self._rejection(response))
+
+    def _rejection(self, response: Response) -> str:
+        method = self._request.method if self._request else ""
+        return f"{method} was answered with {_status(response)}"
+
+    def _move(self, event: Event) -> None:
+        self.state = _TRANSITIONS[self.state, event]
+
+
+_HANDLERS: dict[State, Callable[[Session, Response, float], list[Action]]] = {
+    State.OPTIONS: Session._on_options,
+    State.DESCRIBE: Session._on_describe,
+    State.SETUP: Session._on_setup,
+    State.PLAY: Session._on_play,
+}
+
+
+def _status(response: Response) -> str:
+    return f"{response.status} {printable(response.reason)}".strip()

@@ -1,0 +1,88 @@
+"""The ``Transport`` header of SETUP (RFC 2326 12.39), as a client and a server need it; no I/O."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from common.errors import ProtocolError
+
+Pair = tuple[int, int]  # of RTP and of RTCP: ports, or channels
+
+_PAIR = re.compile(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5}))?\s*")
+_MAX_PORT = 65_535
+_MAX_CHANNEL = 255
+_MAX_SPECS = 16  # of one header; real ones have one, seldom two
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSpec:
+    """One way to carry a media section. ``str()`` is the header's value.
+
+    No ``mode`` is ever written: some cameras refuse any (SETUP plays by default).
+    """
+
+    tcp: bool
+    multicast: bool = False
+    interleaved: Pair | None = None
+    client_port: Pair | None = None
+    server_port: Pair | None = None
+    source: str | None = None
+    ssrc: int | None = None
+
+    @classmethod
+    def parse(cls, value: str) -> TransportSpec:
+        """The first understood spec of a header. Raises ``ProtocolError``."""
+        for text in value.split(",")[:_MAX_SPECS]:
+            protocol, *parameters = (part.strip() for part in text.split(";"))
+            if re.fullmatch(r"(?i)RTP/AVPF?(/(UDP|TCP))?", protocol):
+                return cls._from(protocol.upper(), parameters)
+        raise ProtocolError(f"no transport we know in {value[:100]!r}")
+
+    @classmethod
+    def _from(cls, protocol: str, parameters: list[str]) -> TransportSpec:
+        values: dict[str, str] = {}
+        for parameter in parameters:
+            name, _, text = parameter.partition("=")
+            values.setdefault(name.strip().lower(), text.strip().strip('"'))
+        interleaved = _pair(values.get("interleaved"), 0, _MAX_CHANNEL)
+        return cls(
+            # Some cameras answer plain RTP/AVP with "interleaved=": that parameter only makes sense over TCP.
+            tcp=protocol.endswith("/TCP") or interleaved is not None,
+            multicast="multicast" in values and "unicast" not in values,
+            interleaved=interleaved,
+            client_port=_pair(values.get("client_port"), 1, _MAX_PORT),
+            server_port=_pair(values.get("server_port"), 1, _MAX_PORT),
+            source=values.get("source") or None,
+            ssrc=_ssrc(values.get("ssrc", "")),
+        )
+
+    def __str__(self) -> str:
+        parts = ["RTP/AVP/TCP" if self.tcp else "RTP/AVP", "multicast" if self.multicast else "unicast"]
+        for name in ("interleaved", "client_port", "server_port"):
+            pair: Pair | None = getattr(self, name)
+            if pair is not None:
+                parts.append(f"{name}={pair[0]}-{pair[1]}")
+        if self.source is not None:
+            parts.append(f"source={self.source}")
+        if self.ssrc is not None:
+            parts.append(f"ssrc={self.ssrc:08X}")
+        return ";".join(parts)
+
+
+def _pair(text: str | None, least: int, most: int) -> Pair | None:
+    """``"a-b"``, or ``"a"`` for a and the one after it; ``None`` for anything else."""
+    match = _PAIR.fullmatch(text) if text else None
+    if not match:
+        return None
+    first = int(match[1])
+    second = int(match[2]) if match[2] else first + 1
+    return (first, second) if least <= first <= most and least <= second <= most else None
+
+
+def _ssrc(text: str) -> int | None:
+    try:
+        ssrc = int(text, 16)
+    except ValueError:
+        return None
+    return ssrc if 0 <= ssrc < 1 << 32 else None

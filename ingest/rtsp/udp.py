@@ -1,0 +1,133 @@
+"""UDP ports for RTP and RTCP from one camera.
+
+Only datagrams from the camera's address are taken. As soon as its port is known too, because it said so or by the first
+datagram, the kernel is told to take no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from time import time_ns
+
+from common.cameras import CameraState
+from common.errors import CameraError
+
+RECEIVE_BUFFER = 4 << 20  # bytes asked for, up to net.core.rmem_max: a keyframe comes all at once
+MAX_DATAGRAM = 65_536
+READS = 64  # datagrams taken before other sockets get their turn
+TRIES = 64  # pairs of ports looked at until both are free
+
+_buffer = bytearray(MAX_DATAGRAM)  # shared by all: each datagram is copied out at once
+_view = memoryview(_buffer)
+
+
+class UdpPort:
+    """One bound socket on the event loop."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.strangers = 0  # datagrams from elsewhere
+        self.port: int = sock.getsockname()[1]
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+        self._addresses: frozenset[str] = frozenset()
+        self._remote: tuple[str, int] | None = None  # where to send
+        self._connected = False  # the kernel takes datagrams of one address and port only
+        self._checked = False  # and none that came before are left
+        self._receive: Callable[[bytes, int], None]
+        self._flush: Callable[[], None]
+
+    def start(
+        self,
+        addresses: frozenset[str],
+        remote: tuple[str, int] | None,
+        receive: Callable[[bytes, int], None],
+        flush: Callable[[], None],
+    ) -> None:
+        """Begin to read from ``addresses``; ``flush`` follows each burst.
+
+        ``remote`` is where the camera says it sends from and listens. If it is at the only one of the addresses,
+        datagrams from other ports are not taken.
+        """
+        self._addresses, self._remote, self._receive, self._flush = addresses, remote, receive, flush
+        if remote is not None and addresses == {remote[0]}:
+            self._lock(remote)
+        self._loop.add_reader(self._socket.fileno(), self._read)
+
+    def send(self, data: bytes) -> None:
+        """To the camera, once its port is known. What cannot be sent is lost, as any datagram may be."""
+        if self._remote is not None:
+            with suppress(OSError):
+                self._socket.sendto(data, self._remote)
+
+    def close(self) -> None:
+        """Give the port back; twice is fine."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _read(self) -> None:
+        receive, sock = self._receive, self._socket
+        now_ns = time_ns()
+        for _ in range(READS):
+            try:
+                if self._checked:
+                    count = sock.recv_into(_buffer)
+                else:
+                    count, source = sock.recvfrom_into(_buffer)
+                    if not self._accept(source):
+                        continue
+            except BlockingIOError:
+                self._checked = self._connected
+                break
+            except OSError:  # ICMP's answer to something that was sent
+                continue
+            receive(bytes(_view[:count]), now_ns)
+        self._flush()
+
+    def _accept(self, source: tuple[str, int]) -> bool:
+        if source[0] not in self._addresses or (self._connected and source[:2] != self._remote):
+            self.strangers += 1
+            return False
+        if not self._connected:
+            self._lock(source[:2])
+        return True
+
+    def _lock(self, remote: tuple[str, int]) -> None:
+        with suppress(OSError):
+            self._socket.connect(remote)
+            self._remote, self._connected = remote, True
+
+
+def bind_pair(local: str, family: int) -> tuple[UdpPort, UdpPort]:
+    """Ports for RTP, an even one, and RTCP, the next one (RFC 3550 11). Raises ``CameraError``."""
+    refused: list[socket.socket] = []  # kept until the end, so that the same ones are not offered again
+    try:
+        for _ in range(TRIES):
+            first = _bind(local, 0, family)
+            port = first.getsockname()[1]
+            try:
+                second = _bind(local, port ^ 1, family)
+            except OSError:
+                refused.append(first)
+                continue
+            return (UdpPort(first), UdpPort(second)) if port % 2 == 0 else (UdpPort(second), UdpPort(first))
+    except OSError as exc:
+        raise CameraError(CameraState.UNREACHABLE, f"no UDP port to receive at: {exc.strerror}") from None
+    finally:
+        for sock in refused:
+            sock.close()
+    raise CameraError(CameraState.UNREACHABLE, "no pair of UDP ports to receive at is free")
+
+
+def _bind(local: str, port: int, family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.bind(socket.getaddrinfo(local, port, family, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4])
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,131 @@
+"""The ingest process: pulls the cameras that the broker assigns to it, and tells how each of them is.
+
+What is wanted and what is running are compared at every message, so that no message is missed for long. While the
+broker is away everything goes on as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+
+import zmq
+
+from common.bus import Endpoints, Keys
+from common.cameras import CameraSpec
+from common.config import Config
+from common.control import Assign, Drain, Release, Report, Role, ToWorker
+from common.link import Link
+from common.log import get_logger
+from ingest.camera import Camera, Shared
+from ingest.publisher import Publisher
+
+
+async def run(config: Config, node: str, stop: asyncio.Event) -> None:
+    """Work until ``stop`` is set, or until drained. Raises ``ConfigError`` for a bus that cannot be."""
+    endpoints = Endpoints.parse(config.broker.address)
+    keys = Keys.of_cluster(endpoints, config.cluster.secret)
+    with zmq.Context() as context, Publisher(context, endpoints, keys) as publisher:
+        worker = Worker(publisher, node)
+        link = Link(
+            context,
+            endpoints,
+            keys,
+            node=node,
+            role=Role.INGEST,
+            version=_version(),
+            snapshot=worker.snapshot,
+            on_message=worker.receive,
+        )
+        worker.changed = link.report_soon
+        async with link:
+            await worker.run(stop)
+
+
+class Worker:
+    """The cameras of this process."""
+
+    def __init__(self, publisher: Publisher, node: str) -> None:
+        self.changed: Callable[[], None] = lambda: None  # a report should go out soon
+        self._publisher = publisher
+        self._log = get_logger(node=node)
+        self._shared = Shared(publisher.publish, publisher.forget, lambda: self.changed())
+        self._cameras: dict[str, Camera] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # also of cameras that were released and say goodbye
+        self._group: asyncio.TaskGroup
+        self._draining = False
+        self._drained = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set or the worker is drained; then end every session."""
+        async with asyncio.TaskGroup() as self._group:
+            waits = [self._group.create_task(event.wait()) for event in (stop, self._drained)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in (*waits, *self._tasks.values()):
+                task.cancel()
+
+    def receive(self, message: ToWorker) -> None:
+        """The broker's word."""
+        match message:
+            case Assign(spec):
+                self._assign(spec)
+            case Release(name):
+                self._release(name)
+            case Drain():
+                self._draining = True
+                self._check_drained()
+                self.changed()
+
+    def snapshot(self, report: Report) -> Report:
+        """This worker's part of its report."""
+        cameras = self._cameras.values()
+        counters = {
+            **report.counters,
+            **self._publisher.counters,
+            "batches_unsent": self._publisher.unsent,
+            "timestamps_repaired": sum(camera.repaired for camera in cameras),
+        }
+        streams = tuple(camera.report for camera in cameras)
+        return replace(report, draining=self._draining, streams=streams, counters=counters)
+
+    def _assign(self, spec: CameraSpec) -> None:
+        running = self._cameras.get(spec.id)
+        if running is not None and running.spec == spec:
+            return
+        if running is None and self._draining:
+            return
+        before = self._tasks.get(spec.id)
+        camera = self._cameras[spec.id] = Camera(spec, self._shared, self._log)
+        task = self._tasks[spec.id] = self._group.create_task(self._pull(camera, before))
+        task.add_done_callback(lambda done: self._gone(spec.id, done))
+        self.changed()
+
+    def _release(self, name: str) -> None:
+        if self._cameras.pop(name, None) is not None:
+            self._tasks[name].cancel()
+            self.changed()
+
+    async def _pull(self, camera: Camera, before: asyncio.Task[None] | None) -> None:
+        """Run a camera, after the session of its former self has ended: many cameras allow only one."""
+        if before is not None:
+            before.cancel()
+            await asyncio.wait((before,))
+        await camera.run()
+
+    def _gone(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(name) is task:
+            del self._tasks[name]
+        self._check_drained()
+
+    def _check_drained(self) -> None:
+        if self._draining and not self._tasks:
+            self._drained.set()
+
+
+def _version() -> str:
+    try:
+        return version("camshaft")
+    except PackageNotFoundError:  # run from a checkout
+        return ""

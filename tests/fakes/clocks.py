@@ -1,0 +1,11 @@
+"""Clocks that do as they are told."""
+
+from __future__ import annotations
+
+
+class ArrivalClock:
+    """Capture is arrival."""
+
+    def capture_ns(self, timestamp: int, arrival_ns: int) -> int:
+        """Whatever the timestamp says."""
+        return arrival_ns

@@ -1,0 +1,103 @@
+"""Opus and G.711 payloads."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.media import MAX_PAYLOAD, Batch, Kind
+from ingest.payload.g711 import CHUNK, G711, MAX_DEVIATION
+from ingest.payload.opus import Opus
+from ingest.payload.output import Output
+from tests.fakes.clocks import ArrivalClock
+
+ARRIVAL_NS = 1_700_000_000_000_000_000
+
+
+def g711() -> tuple[G711, Output]:
+    output = Output(Kind.AUDIO, "PCMU", ArrivalClock(), epoch=3)
+    return G711("PCMU", output), output
+
+
+def receive(track: G711 | Opus, payload: bytes, timestamp: int) -> None:
+    track.receive(b"header" + payload + b"beyond", 6, 6 + len(payload), timestamp, False, ARRIVAL_NS)
+
+
+def test_opus_passes_through() -> None:
+    output = Output(Kind.AUDIO, "opus", ArrivalClock(), epoch=3)
+    track = Opus(output)
+    for number in range(3):
+        receive(track, bytes([number]) * 80, number * 960)
+    assert output.take() == [
+        Batch("audio", "opus", 3, n, n * 960, ARRIVAL_NS, ARRIVAL_NS, 2, [bytes([n]) * 80]) for n in range(3)
+    ]
+    assert (track.frames, track.dropped) == (3, 0)
+    assert (track.track.clock_rate, track.track.channels, track.track.playable) == (48_000, 2, True)
+
+
+def test_opus_too_large_is_dropped_and_counted() -> None:
+    output = Output(Kind.AUDIO, "opus", ArrivalClock(), epoch=3)
+    track = Opus(output)
+    receive(track, bytes(MAX_PAYLOAD), 0)
+    receive(track, bytes(MAX_PAYLOAD + 1), 960)
+    assert len(output.take()) == track.frames == track.dropped == 1
+
+
+@pytest.mark.parametrize("size", [1, 80, 159, 160, 161, 240, 320, 1_024, 4_000])
+def test_g711_of_any_chunk_size_becomes_20_ms(size: int) -> None:
+    samples = bytes(n * n % 251 for n in range(8_000))
+    track, output = g711()
+    for at in range(0, len(samples), size):
+        receive(track, samples[at : at + size], 5_000 + at)
+    batches = output.take()
+    assert b"".join(payload for batch in batches for payload in batch.payloads) == samples
+    assert [batch.timestamp for batch in batches] == [5_000 + n * CHUNK for n in range(50)]
+    assert [batch.sequence for batch in batches] == list(range(50))
+    assert all(len(batch.payloads) == 1 and len(batch.payloads[0]) == CHUNK and batch.unit_end for batch in batches)
+    assert track.frames == 50
+
+
+def test_g711_gap_makes_the_timestamps_jump() -> None:
+    track, output = g711()
+    receive(track, bytes(200), 0)
+    receive(track, bytes(320), 200 + MAX_DEVIATION + 1)
+    assert [batch.timestamp for batch in output.take()] == [0, 1_001, 1_161]
+
+
+@pytest.mark.parametrize("wrong", [-200, -160, 1, 160, MAX_DEVIATION])
+def test_g711_timestamps_that_are_a_little_wrong_are_counted_over(wrong: int) -> None:
+    track, output = g711()
+    for number in range(4):
+        receive(track, bytes(160), 8_000 + number * 160 + (wrong if number else 0))
+    assert [batch.timestamp for batch in output.take()] == [8_000 + n * CHUNK for n in range(4)]
+
+
+def test_g711_timestamps_that_stand_still() -> None:
+    track, output = g711()
+    for _ in range(100):
+        receive(track, bytes(160), 0)
+    assert [batch.timestamp for batch in output.take()] == [n * CHUNK for n in range(100)]
+
+
+def test_g711_restart() -> None:
+    track, output = g711()
+    receive(track, b"a" * 100, 0)
+    track.restart()
+    receive(track, b"b" * 160, 100)
+    assert [(batch.timestamp, batch.payloads) for batch in output.take()] == [(100, [b"b" * 160])]
+
+
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=500), st.integers(0, 5_000)), max_size=30))
+def test_g711_of_any_kind(packets: list[tuple[bytes, int]]) -> None:
+    track, output = g711()
+    timestamp = 0
+    for payload, step in packets:
+        timestamp += step
+        receive(track, payload, timestamp)
+    batches = output.take()
+    stamps = [batch.timestamp for batch in batches]
+    assert all(after - before >= CHUNK for before, after in pairwise(stamps))
+    assert all(len(batch.payloads[0]) == CHUNK for batch in batches)

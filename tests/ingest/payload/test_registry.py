@@ -1,0 +1,155 @@
+"""What is played, and why the rest is not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.cameras import CameraState
+from common.errors import CameraError
+from common.media import CLOCK_RATES, Kind, Track
+from ingest.payload.g711 import G711
+from ingest.payload.h264 import H264
+from ingest.payload.opus import Opus
+from ingest.payload.output import Output
+from ingest.payload.registry import choose, make
+from ingest.rtsp import sdp
+from tests.fakes.clocks import ArrivalClock
+
+VIDEO = "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=control:v\n"
+AUDIO = "m=audio 0 RTP/AVP 0\na=control:a\n"
+
+
+def chosen(text: str) -> tuple[list[Track], list[Track]]:
+    played, others = choose(sdp.parse(text.encode()))
+    return [choice.track for choice in played], others
+
+
+def problem(text: str, kind: Kind) -> str:
+    """Of the section of that kind, next to one that can be played."""
+    played, others = chosen(text + (AUDIO if kind is Kind.VIDEO else VIDEO))
+    assert len(played) == 1
+    [other] = others
+    assert other.kind is kind
+    return other.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "track", "cls"),
+    [
+        (VIDEO, Track(Kind.VIDEO, "H264", 90_000), H264),
+        (VIDEO.replace("H264/90000", "h264"), Track(Kind.VIDEO, "H264", 90_000), H264),
+        (VIDEO + "a=fmtp:96 profile-level-id=42E01F", Track(Kind.VIDEO, "H264", 90_000, 1, "42e01f"), H264),
+        (AUDIO, Track(Kind.AUDIO, "PCMU", 8_000), G711),
+        (AUDIO.replace("AVP 0", "AVP 8"), Track(Kind.AUDIO, "PCMA", 8_000), G711),
+        ("m=audio 0 RTP/AVP 97\na=rtpmap:97 pcma/8000/1\n", Track(Kind.AUDIO, "PCMA", 8_000), G711),
+        ("m=audio 0 RTP/AVP 97\na=rtpmap:97 OPUS/48000/2\n", Track(Kind.AUDIO, "opus", 48_000, 2), Opus),
+    ],
+)
+def test_played(text: str, track: Track, cls: type) -> None:
+    [choice], others = choose(sdp.parse(text.encode()))
+    assert choice.track == track
+    assert others == []
+    assert CLOCK_RATES[track.codec] == track.clock_rate
+    made = make(choice.format, Output(track.kind, track.codec, ArrivalClock(), 0))
+    assert type(made) is cls
+    assert made.track == track
+
+
+@pytest.mark.parametrize(
+    ("media", "kind", "words"),
+    [
+        ("video 0 RTP/AVP 96\na=rtpmap:96 H265/90000", Kind.VIDEO, ["H265", "H.264"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 hevc/90000", Kind.VIDEO, ["H265"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000", Kind.VIDEO, ["VP8"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 VP9/90000", Kind.VIDEO, ["VP9"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000", Kind.VIDEO, ["AV1"]),
+        ("video 0 RTP/AVP 26", Kind.VIDEO, ["JPEG"]),
+        ("video 0 RTP/AVP 33", Kind.VIDEO, ["MP2T"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 H264/8000", Kind.VIDEO, ["8000 Hz"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2", Kind.VIDEO, ["interleaved"]),
+        ("video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000", Kind.VIDEO, ["encrypted"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 X-\u202eodd/90000", Kind.VIDEO, ["X-?odd is not known"]),
+        ("video 0 RTP/AVP 98", Kind.VIDEO, ["payload type 98"]),
+        ("video 0 RTP/AVP 255", Kind.VIDEO, ["does not say"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1", Kind.AUDIO, ["AAC", "G.711 or Opus"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 mpeg4-generic/16000/1", Kind.AUDIO, ["AAC"]),
+        ("audio 0 RTP/AVP 9", Kind.AUDIO, ["G722"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 L16/16000", Kind.AUDIO, ["L16"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000", Kind.AUDIO, ["G726-32"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMU/16000", Kind.AUDIO, ["16000 Hz", "8 kHz mono"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMA/8000/2", Kind.AUDIO, ["2 channels"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 opus/16000/2", Kind.AUDIO, ["48000"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 H264/90000", Kind.AUDIO, ["H264 is not known"]),
+    ],
+)
+def test_known_and_not_playable(media: str, kind: Kind, words: list[str]) -> None:
+    text = problem(f"m={media}\n", kind)
+    assert all(word in text for word in words), text
+
+
+def test_profile_that_browsers_cannot_decode() -> None:
+    sprop = "Z24ADabLICoQ8REYCIAAAAMAgAAAGQeKFSQ="  # High 10
+    assert "High 10" in problem(f"{VIDEO}a=fmtp:96 sprop-parameter-sets={sprop}\n", Kind.VIDEO)
+
+
+def test_first_playable_of_each_kind() -> None:
+    text = VIDEO.replace("H264", "H265") + VIDEO + VIDEO + AUDIO.replace("AVP 0", "AVP 9") + AUDIO
+    played, others = choose(sdp.parse(text.encode()))
+    assert [choice.track.codec for choice in played] == ["H264", "PCMU"]
+    assert others == []
+
+
+def test_playable_format_of_a_section() -> None:
+    text = "m=audio 0 RTP/AVP 97 9 8\na=rtpmap:97 MPEG4-GENERIC/16000\n"
+    [choice], _ = choose(sdp.parse(text.encode()))
+    assert (choice.format.payload_type, choice.track.codec) == (8, "PCMA")
+
+
+def test_metadata_and_back_channel_are_passed_over() -> None:
+    metadata = "m=application 0 RTP/AVP 107\na=rtpmap:107 vnd.onvif.metadata/90000\n"
+    played, others = chosen(metadata + "m=text 0 RTP/AVP 98\n" + AUDIO + "a=sendonly\n" + VIDEO)
+    assert [track.codec for track in played] == ["H264"]
+    assert others == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "neither video nor audio"),
+        ("m=application 0 RTP/AVP 107\n", "neither video nor audio"),
+        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\nm=audio 0 RTP/AVP 9\n", "video: H265"),
+        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\nm=audio 0 RTP/AVP 9\n", "audio: G722"),
+    ],
+)
+def test_nothing_playable(text: str, words: str) -> None:
+    with pytest.raises(CameraError, match=words) as caught:
+        choose(sdp.parse(text.encode()))
+    assert caught.value.state is CameraState.NO_PLAYABLE_TRACK
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["video", "audio", "text", "VIDEO"]),
+            st.sampled_from(["RTP/AVP", "RTP/SAVP", "x"]),
+            st.integers(-1, 200),
+            st.text(max_size=12) | st.sampled_from(["H264", "opus", "PCMU", "H265"]),
+            st.integers(0, 100_000),
+            st.text(max_size=30),
+        ),
+        max_size=5,
+    )
+)
+def test_any_description(sections: list[tuple[str, str, int, str, int, str]]) -> None:
+    text = "".join(
+        f"m={kind} 0 {protocol} {pt}\na=rtpmap:{pt} {codec}/{rate}\na=fmtp:{pt} {fmtp}\n"
+        for kind, protocol, pt, codec, rate, fmtp in sections
+    )
+    try:
+        played, others = choose(sdp.parse(text.encode("utf-8", "surrogatepass")))
+    except CameraError:
+        return
+    assert all(choice.track.playable for choice in played)
+    assert not any(track.playable for track in others)

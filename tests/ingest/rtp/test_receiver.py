@@ -1,0 +1,260 @@
+"""From packets to batches, over paths that lose, repeat and shuffle."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+from aiortc.rtp import RtcpPacket, RtcpRrPacket
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.media import Batch
+from ingest.payload.registry import choose
+from ingest.rtp.receiver import Stream
+from ingest.rtp.reorder import HOLD_NS
+from ingest.rtp.rtcp import receiver_report
+from ingest.rtsp import sdp
+from tests.fakes.rtp import goodbye, rtp, rtp_all, sender_report
+from tests.fakes.video import TICKS, encode, packetise, units_of
+
+UNITS = encode()
+WANTED = [list(unit) for unit in UNITS]
+NOW = 1_700_000_000 * 10**9
+FRAME_NS = 40_000_000
+DESCRIPTION = sdp.parse(b"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\nm=audio 0 RTP/AVP 0\n")
+
+
+class Session:
+    """Both tracks of a session, and what came of them."""
+
+    def __init__(self, *, udp: bool = True) -> None:
+        self.stream = Stream(choose(DESCRIPTION)[0], udp=udp, epoch=1_000)
+        self.video, self.audio = self.stream.receivers
+        self.batches: list[Batch] = []
+        self.now_ns = NOW
+
+    def feed(self, packets: list[bytes], *, spacing_ns: int = 0) -> Session:
+        for packet in packets:
+            self.video.receive(packet, self.now_ns)
+            self.batches += self.stream.take()
+            self.now_ns += spacing_ns
+        return self
+
+    def feed_audio(self, packets: list[bytes]) -> Session:
+        for packet in packets:
+            self.audio.receive(packet, self.now_ns)
+            self.batches += self.stream.take()
+        return self
+
+    def of(self, kind: str) -> list[Batch]:
+        return [batch for batch in self.batches if batch.kind == kind]
+
+
+def sound(count: int, *, sequence: int = 0, timestamp: int = 0, ssrc: int = 9) -> list[bytes]:
+    return [rtp(bytes(160), sequence + n, timestamp + 160 * n, payload_type=0, ssrc=ssrc) for n in range(count)]
+
+
+@pytest.mark.parametrize("udp", [True, False])
+@pytest.mark.parametrize("sequence", [0, 65_500])
+def test_clean(udp: bool, sequence: int) -> None:
+    packets = rtp_all(packetise(UNITS), sequence=sequence)
+    session = Session(udp=udp).feed(packets)
+    assert units_of(session.batches) == WANTED
+    stats = session.video.stats
+    assert (stats.packets, stats.bytes) == (len(packets), sum(map(len, packets)))
+    assert (stats.lost, stats.duplicates, stats.reordered, stats.dropped) == (0, 0, 0, 0)
+    assert (stats.frames, stats.keyframes) == (30, 3)
+
+
+def test_shuffled_and_repeated() -> None:
+    packets = rtp_all(packetise(UNITS))
+    noise = random.Random(2)
+    shuffled = packets[:1] + sorted(packets[1:] * 2, key=lambda p: packets.index(p) + noise.random() * 10)
+    session = Session().feed(shuffled)
+    assert units_of(session.batches) == WANTED
+    stats = session.video.stats
+    assert (stats.lost, stats.duplicates) == (0, len(packets) - 1)
+    assert stats.reordered > 10
+
+
+def test_a_lost_packet_costs_the_rest_of_its_group() -> None:
+    packets = rtp_all(packetise(UNITS))
+    first = next(i for i, packet in enumerate(packets) if packet[4:8] == struct.pack("!I", 13 * TICKS))
+    session = Session().feed(packets[:first] + packets[first + 1 :], spacing_ns=FRAME_NS // 2)
+    ended = [batch.timestamp // TICKS for batch in session.batches if batch.unit_end]
+    assert ended == [*range(13), *range(20, 30)]
+    assert session.video.stats.lost == 1
+    assert session.video.stats.dropped > 7
+
+
+def test_a_lost_packet_delays_nothing_for_long() -> None:
+    packets = rtp_all(packetise(UNITS))
+    session = Session().feed([*packets[:20], *packets[21:23]])
+    assert session.stream.deadline_ns == NOW + HOLD_NS
+    session.stream.expire(NOW + HOLD_NS)
+    assert session.stream.deadline_ns is None
+    assert session.video.stats.lost == 1
+
+
+def test_stream_that_restarts_its_numbers() -> None:
+    session = Session().feed(rtp_all(packetise(UNITS), sequence=5_000))
+    units = [*UNITS, *UNITS, *UNITS]
+    session.feed(rtp_all(packetise(units, start=30 * TICKS), sequence=100))
+    assert units_of(session.batches)[-60:] == WANTED * 2
+    assert {batch.epoch for batch in session.batches} == {1_000}
+
+
+def test_another_source_is_a_new_epoch() -> None:
+    session = Session().feed_audio(sound(4)).feed(rtp_all(packetise(UNITS)))
+    session.feed(rtp_all(packetise(UNITS)[4:], ssrc=77)).feed_audio(sound(4, sequence=4, timestamp=640))
+    for kind in ("video", "audio"):
+        epochs = [batch.epoch for batch in session.of(kind)]
+        assert sorted(set(epochs)) == [1_000, 1_001]
+        assert epochs == sorted(epochs)
+        assert next(batch for batch in session.of(kind) if batch.epoch == 1_001).sequence == 0
+    video = [batch for batch in session.of("video") if batch.epoch == 1_001]
+    assert video[0].keyframe
+    assert units_of(video) == WANTED[10:]
+    stamps = [batch.timestamp for batch in session.of("video")]
+    assert stamps == sorted(stamps)
+    assert session.video.stats.lost == session.stream.repaired == 0
+
+
+def test_late_packets_of_the_old_source_are_dropped() -> None:
+    packets = rtp_all(packetise(UNITS))
+    session = Session().feed(packets[:50]).feed(rtp_all(packetise(UNITS), ssrc=77)[:8])
+    session.feed(packets[50:52]).feed(rtp_all(packetise(UNITS), ssrc=77)[8:])
+    assert units_of([batch for batch in session.batches if batch.epoch == 1_001]) == WANTED
+    assert session.video.stats.dropped == 2
+
+
+def test_new_sound_alone_leaves_the_picture_alone() -> None:
+    session = Session().feed(rtp_all(packetise(UNITS)[:20])).feed_audio(sound(4))
+    session.feed_audio(sound(4, ssrc=10, timestamp=3_000_000_000))
+    session.feed(rtp_all(packetise(UNITS)[20:], sequence=20))
+    assert units_of(session.of("video")) == WANTED
+    assert {batch.epoch for batch in session.batches} == {1_000}
+    stamps = [batch.timestamp for batch in session.of("audio")]
+    assert len(stamps) == 8
+    assert stamps == sorted(stamps)
+    assert stamps[-1] < 10_000
+
+
+def test_sources_extensions_and_padding() -> None:
+    packets = []
+    for number, packet in enumerate(packetise(UNITS)):
+        head = bytes(4 * (number % 4))
+        first = 0x80 | number % 4
+        if number % 3 == 0:
+            first |= 0x10
+            head += b"\xbe\xde\0\x02" + bytes(8)
+        tail = b""
+        if number % 5 == 0:
+            first |= 0x20
+            tail = b"\0\0\x03"
+        packets.append(rtp(head + packet.payload + tail, number, packet.timestamp, marker=packet.marker, first=first))
+    assert units_of(Session().feed(packets).batches) == WANTED
+
+
+@pytest.mark.parametrize(
+    ("packet", "dropped"),
+    [
+        (b"", 1),
+        (b"\x80\x60", 1),
+        (rtp(b"x", 1, 1)[:11], 1),
+        (rtp(b"x", 1, 1, first=0x40), 1),
+        (rtp(b"x", 1, 1, first=0xC0), 1),
+        (rtp(b"x", 1, 1, payload_type=97), 1),
+        (rtp(b"", 1, 1), 0),
+        (rtp(b"\0\0\x03", 1, 1, first=0xA0), 0),  # padding alone
+        (rtp(b"x\xff", 1, 1, first=0xA0), 1),  # more padding than packet
+        (rtp(b"x", 1, 1, first=0x8F), 1),  # more sources than packet
+        (rtp(b"abcd\xff\xff", 1, 1, first=0x91), 1),  # an extension that does not end
+    ],
+)
+def test_packets_of_no_use(packet: bytes, dropped: int) -> None:
+    session = Session(udp=False).feed([packet, *rtp_all(packetise(UNITS))])
+    assert units_of(session.batches) == WANTED
+    assert session.video.stats.dropped == dropped
+
+
+def test_unannounced_payload_type_is_remembered() -> None:
+    session = Session().feed([rtp(b"x", 1, 1, payload_type=101)])
+    assert session.video.unexpected_type == 101
+    assert session.video.stats.packets == 0
+
+
+def test_sender_reports_set_the_capture_clock() -> None:
+    session = Session()
+    ntp = (1_700_000_000 + 2_208_988_800) << 32  # the picture was taken at NOW
+    session.now_ns = NOW + 80_000_000
+    session.feed(rtp_all(packetise(UNITS))[:10])
+    session.video.receive_rtcp(sender_report(0x1234, ntp, 0), session.now_ns)
+    session.feed(rtp_all(packetise(UNITS))[10:], spacing_ns=FRAME_NS // 2)
+    ends = [batch for batch in session.batches if batch.unit_end][8:]
+    assert all(batch.capture_ns == pytest.approx(NOW + batch.timestamp // TICKS * FRAME_NS, abs=10) for batch in ends)
+
+
+def test_rtcp_that_comes_among_the_rtp() -> None:
+    session = Session()
+    session.feed([*rtp_all(packetise(UNITS))[:5], sender_report(0x1234, 1 << 63, 0)])
+    assert session.video.stats.dropped == 0
+    assert session.stream.clock.distrusted == 1  # read, and a time in 1968
+
+
+def test_goodbye() -> None:
+    session = Session().feed(rtp_all(packetise(UNITS))[:5])
+    session.video.receive_rtcp(goodbye(99), NOW)
+    assert not session.video.said_goodbye
+    session.video.receive_rtcp(goodbye(0x1234), NOW)
+    assert session.video.said_goodbye
+    session.feed(rtp_all(packetise(UNITS))[5:6])
+    assert not session.video.said_goodbye
+
+
+def test_report_block() -> None:
+    session = Session()
+    assert session.video.report_block(NOW) is None
+    packets = rtp_all(packetise(UNITS), sequence=65_530)
+    session.feed([*packets[:20], *packets[22:]])
+    session.stream.expire(NOW + HOLD_NS)
+    block = session.video.report_block(NOW)
+    assert block is not None
+    report = RtcpPacket.parse(receiver_report(1, "x", [block]))[0]
+    assert isinstance(report, RtcpRrPacket)
+    [info] = report.reports
+    assert (info.ssrc, info.packets_lost, info.highest_sequence) == (0x1234, 2, 65_530 + len(packets) - 1)
+
+
+@given(st.lists(st.binary(max_size=40) | st.binary(max_size=40).map(lambda b: b"\x80\x60" + b), max_size=30))
+def test_any_packets(packets: list[bytes]) -> None:
+    session = Session().feed(packets, spacing_ns=10**7)
+    for packet in packets:
+        session.video.receive_rtcp(packet, session.now_ns)
+    assert session.video.report_block(session.now_ns + 10**9) is None or session.video.packets
+
+
+@given(st.data())
+def test_any_path_gives_whole_groups(data: st.DataObject) -> None:
+    noise = data.draw(st.randoms(use_true_random=False))
+    loss = data.draw(st.floats(0, 0.1))
+    packets = rtp_all(packetise(UNITS), sequence=data.draw(st.integers(0, 65_535)))
+    arriving = [packet for packet in packets if noise.random() >= loss]
+    arriving.sort(key=lambda p: packets.index(p) + noise.random() * 5)
+    session = Session().feed(arriving, spacing_ns=FRAME_NS // 2)
+    session.stream.expire(session.now_ns + HOLD_NS)
+    session.batches += session.stream.take()
+    units: dict[int, list[Batch]] = {}
+    for batch in session.batches:
+        units.setdefault(batch.timestamp // TICKS, []).append(batch)
+    sequence = 0
+    for batch in session.batches:
+        assert batch.sequence == sequence
+        sequence += len(batch.payloads)
+    assert not session.batches or session.batches[0].keyframe
+    whole = [number for number, batches in units.items() if batches[-1].unit_end]
+    assert [units_of(units[number])[0] for number in whole] == [WANTED[number] for number in whole]
+    for number in whole:  # each one's references are there
+        assert all(earlier in whole for earlier in range(number - number % 10, number))

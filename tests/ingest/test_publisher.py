@@ -1,0 +1,179 @@
+"""What goes out on the bus, and what an egress that comes late is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import zmq
+
+from common.bus import Channel, Endpoints, open_socket
+from common.media import MAX_GOP_BYTES, Batch, Flags, decode_frame, encode_batch, live_topic, replay_topic
+from ingest.publisher import Gop, Publisher
+
+BOUND = 10.0
+
+
+def batch(sequence: int, *, kind: str = "video", flags: int = 0, epoch: int = 1, size: int = 10) -> Batch:
+    return Batch(kind, "H264", epoch, sequence, sequence * 3_600, 1, 2, flags, [bytes(size)])
+
+
+def video(count: int, gop: int = 10, start: int = 0) -> list[Batch]:
+    return [
+        batch(n, flags=Flags.UNIT_END | (Flags.KEYFRAME if n % gop == 0 else 0)) for n in range(start, start + count)
+    ]
+
+
+class Egress:
+    """A subscriber on a bus without a relay: it is what the publisher connects to."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints) -> None:
+        self.frames: list[bytes] = []
+        self._changed = asyncio.Event()
+        self._socket = open_socket(context, zmq.XSUB)
+        self._socket.bind(endpoints.media_in)
+        self.channel = Channel(self._socket, self._receive)
+
+    def _receive(self, frame: bytes) -> None:
+        self.frames.append(frame)
+        self._changed.set()
+
+    def subscribe(self, topic: bytes) -> None:
+        self.channel.send(b"\x01" + topic)
+
+    def unsubscribe(self, topic: bytes) -> None:
+        self.channel.send(b"\x00" + topic)
+
+    def of(self, topic: bytes) -> list[Batch]:
+        return [each for frame in self.frames if frame.startswith(topic) for each in decode_frame(frame)[-1]]
+
+    async def until(self, topic: bytes, count: int) -> list[Batch]:
+        async with asyncio.timeout(BOUND):
+            while len(self.of(topic)) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.of(topic)
+
+
+@asynccontextmanager
+async def bus(tmp_path: Path) -> AsyncIterator[tuple[Publisher, Egress]]:
+    endpoints = Endpoints.parse(f"ipc://{tmp_path}")
+    with zmq.Context() as context:
+        egress = Egress(context, endpoints)
+        try:
+            with Publisher(context, endpoints, None) as publisher:
+                yield publisher, egress
+        finally:
+            egress.channel.close()
+
+
+async def flowing(publisher: Publisher, egress: Egress, camera: str) -> None:
+    """Publish until the subscription has reached the publisher."""
+    egress.subscribe(live_topic(camera))
+    async with asyncio.timeout(BOUND):
+        while not egress.of(live_topic(camera)):
+            publisher.publish(camera, [batch(0, kind="audio")])
+            await asyncio.sleep(0)
+    egress.frames.clear()
+
+
+async def test_live(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        await flowing(publisher, egress, "door")
+        sent = video(5)
+        publisher.publish("door", sent)
+        publisher.publish("doorbell", video(5))
+        publisher.publish("door", [batch(9, kind="audio")])
+        got = await egress.until(live_topic("door"), 6)
+        assert [each for each in got if each.kind == "video"] == sent
+        assert not egress.of(live_topic("doorbell"))
+
+
+async def test_replay_is_the_group_up_to_now(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        publisher.publish("door", [*video(25), batch(0, kind="audio")])
+        egress.subscribe(replay_topic("door", "egress-1"))
+        assert await egress.until(replay_topic("door", "egress-1"), 5) == video(25)[20:]
+        assert len(egress.frames) == 1
+        publisher.publish("door", video(2, start=25))
+        egress.subscribe(replay_topic("door", "egress-2"))
+        assert await egress.until(replay_topic("door", "egress-2"), 7) == video(27)[20:]
+
+
+async def test_replay_again_after_unsubscribing(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        publisher.publish("door", video(3))
+        topic = replay_topic("door", "e")
+        for times in (1, 2, 3):
+            egress.subscribe(topic)
+            await egress.until(topic, 3 * times)
+            egress.unsubscribe(topic)
+        assert publisher.counters["replays"] == 3
+
+
+async def test_nothing_to_replay(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        publisher.publish("sound", [batch(0, kind="audio")])
+        publisher.publish("late", video(5, start=1))
+        publisher.publish("gone", video(5))
+        publisher.forget("gone")
+        publisher.publish("door", video(5))
+        for camera in ("unknown", "sound", "late", "gone", "door"):
+            egress.subscribe(replay_topic(camera, "e"))
+        await egress.until(replay_topic("door", "e"), 5)
+        assert len(egress.frames) == 1
+
+
+@pytest.mark.parametrize("topic", [b"", b"no end", b"\xff\xfe\0", b"door\0", b"door@\0x"])
+async def test_strange_subscriptions(tmp_path: Path, topic: bytes) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        publisher.publish("door", video(5))
+        egress.subscribe(topic)
+        egress.channel.send(b"\x02what")
+        egress.subscribe(replay_topic("door", "e"))
+        await egress.until(replay_topic("door", "e"), 5)
+
+
+async def test_subscriptions_are_seen_while_a_lot_is_sent(tmp_path: Path) -> None:
+    # The descriptor signals once, and a send may swallow the signal.
+    async with bus(tmp_path) as (publisher, egress):
+        await flowing(publisher, egress, "door")
+        for number in range(50):
+            egress.subscribe(replay_topic("door", str(number)))
+            async with asyncio.timeout(BOUND):
+                while not egress.of(replay_topic("door", str(number))):
+                    publisher.publish("door", video(10))
+                    await asyncio.sleep(0)
+
+
+def test_a_group_that_is_too_large_is_not_cached() -> None:
+    gop = Gop()
+    encoded = bytes(MAX_GOP_BYTES // 4)
+    for number in range(4):
+        gop.add(batch(number, flags=Flags.KEYFRAME if number == 0 else 0), encoded)
+    assert len(gop.batches) == 4
+    gop.add(batch(4), encoded)
+    gop.add(batch(5), encoded)
+    assert gop.batches == []
+    gop.add(batch(6, flags=Flags.KEYFRAME), b"new")
+    assert gop.batches == [b"new"]
+
+
+def test_a_new_epoch_ends_the_group() -> None:
+    gop = Gop()
+    gop.add(batch(0, flags=Flags.KEYFRAME), b"a")
+    gop.add(batch(1, epoch=2), b"b")
+    assert gop.batches == [b"a"]
+    gop.add(batch(0, epoch=2, flags=Flags.KEYFRAME), b"c")
+    assert gop.batches == [b"c"]
+
+
+def test_what_is_cached_is_what_was_sent() -> None:
+    gop = Gop()
+    batches = video(3)
+    for each in batches:
+        gop.add(each, encode_batch(each))
+    assert gop.batches == [encode_batch(each) for each in batches]

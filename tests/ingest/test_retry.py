@@ -1,0 +1,148 @@
+"""When cameras are tried again."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.cameras import CameraState, Transport
+from ingest.retry import START_SPACING, Account, Backoff, Logins, Starts, Transports
+
+ACCOUNT = Account("recorder", "admin", "secret")
+FAILURES = [state for state in CameraState if state.failed]
+
+
+def delays(state: CameraState, count: int, chance: float) -> list[float]:
+    backoff = Backoff(lambda: chance)
+    return [backoff.failed(state) for _ in range(count)]
+
+
+def test_network_failures() -> None:
+    assert delays(CameraState.CLOSED, 8, 0.0) == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert delays(CameraState.CLOSED, 8, 1.0) == [0.5] * 8
+
+
+def test_failures_that_somebody_has_to_mend() -> None:
+    for state in (CameraState.NOT_FOUND, CameraState.NO_PLAYABLE_TRACK, CameraState.NOT_RTSP):
+        assert delays(state, 5, 0.0) == [10, 20, 40, 60, 60]
+        assert min(delays(state, 5, 1.0)) >= 5
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_wrong_passwords_cannot_lock_an_account(chance: float) -> None:
+    waits = delays(CameraState.UNAUTHORIZED, 8, chance)
+    assert waits[:5] == [120, 240, 480, 960, 1_800]
+    assert max(waits) == 1_800
+    attempts = [sum(waits[:n]) for n in range(8)]
+    for start in attempts:
+        assert sum(start <= at < start + 1_800 for at in attempts) < 5
+
+
+@given(st.lists(st.sampled_from(FAILURES), max_size=60), st.integers())
+def test_any_failures(states: list[CameraState], seed: int) -> None:
+    backoff = Backoff(Random(seed).random)
+    for state in states:
+        delay = backoff.failed(state)
+        assert delay >= (120 if state is CameraState.UNAUTHORIZED else 0.5)
+        assert delay <= (1_800 if state is CameraState.UNAUTHORIZED else 60)
+
+
+def test_no_storm_when_all_come_back() -> None:
+    for failures in range(1, 8):
+        moments = []
+        for seed in range(200):
+            backoff = Backoff(Random(seed).random)
+            moments.append([backoff.failed(CameraState.SILENT) for _ in range(failures)][-1])
+        tenths = [sum(n / 10 <= moment < (n + 1) / 10 for moment in moments) for n in range(300)]
+        assert max(tenths) < (80 if failures == 1 else 40)
+
+
+def test_a_camera_that_played_for_a_while_starts_over() -> None:
+    backoff = Backoff(lambda: 0.0)
+    assert [backoff.failed(CameraState.CLOSED) for _ in range(3)] == [1, 2, 4]
+    backoff.settled()
+    assert backoff.failed(CameraState.CLOSED) == 1
+
+
+def test_each_kind_of_failure_is_counted_by_itself() -> None:
+    backoff = Backoff(lambda: 0.0)
+    assert backoff.failed(CameraState.UNAUTHORIZED) == 120
+    assert backoff.failed(CameraState.UNREACHABLE) == 1
+    assert backoff.failed(CameraState.UNAUTHORIZED) == 240
+
+
+def test_attempts_are_spaced() -> None:
+    starts = Starts()
+    assert [starts.wait(50.0) for _ in range(3)] == pytest.approx([0, START_SPACING, 2 * START_SPACING])
+    assert starts.wait(100.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "order"),
+    [
+        (Transport.AUTO, [Transport.TCP, Transport.UDP]),
+        (Transport.UDP, [Transport.UDP, Transport.TCP]),
+        (Transport.TCP, [Transport.TCP]),
+    ],
+)
+def test_transports(wanted: Transport, order: list[Transport]) -> None:
+    transports = Transports(wanted)
+    assert list(transports) == order
+    transports.worked(order[-1])
+    assert list(transports) == order[::-1]
+    assert len(set(transports)) == len(order)
+
+
+# Accounts.
+
+
+def test_one_camera_at_a_time_tries_a_password() -> None:
+    logins = Logins()
+    assert logins.begin(ACCOUNT)
+    assert not logins.begin(ACCOUNT)
+    assert logins.begin(Account("recorder", "admin", "other"))
+    assert logins.begin(Account("elsewhere", "admin", "secret"))
+    logins.end(ACCOUNT, 0.0)
+    assert logins.begin(ACCOUNT)
+
+
+def test_all_may_while_one_plays() -> None:
+    logins = Logins()
+    assert logins.begin(ACCOUNT)
+    with logins.playing(ACCOUNT):
+        assert logins.begin(ACCOUNT)
+        assert logins.begin(ACCOUNT)
+    assert not logins.begin(ACCOUNT)
+    for _ in range(3):
+        logins.end(ACCOUNT, 0.0)
+    assert logins.begin(ACCOUNT)
+
+
+def test_a_refusal_is_everybodys() -> None:
+    logins = Logins()
+    logins.begin(ACCOUNT)
+    logins.end(ACCOUNT, 10.0, refused_until=130.0)
+    assert logins.refusal(ACCOUNT, 30.0) == 100.0
+    assert logins.refusal(Account("recorder", "admin", "changed"), 30.0) == 0.0
+    assert logins.refusal(ACCOUNT, 130.0) == 0.0
+
+
+def test_nothing_is_kept_of_accounts_that_are_fine() -> None:
+    logins = Logins()
+    for number in range(100):
+        account = Account("recorder", "admin", str(number))
+        logins.begin(account)
+        logins.end(account, 10.0, refused_until=5.0)
+    assert not logins._logins
+
+
+def test_cameras_without_a_password_are_not_held_up() -> None:
+    with Logins().playing(None):
+        pass
+
+
+def test_passwords_are_in_no_repr() -> None:
+    assert "secret" not in repr(ACCOUNT)
