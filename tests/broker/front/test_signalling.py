@@ -215,7 +215,8 @@ async def test_a_session_belongs_to_the_socket_that_attached_last(broker, page: 
 
 
 @pytest.mark.parametrize("session", ["made-up", ""])
-async def test_attaching_to_nothing(page: Page, session: str) -> None:
+async def test_attaching_to_nothing(page: Page, session: str, monkeypatch) -> None:
+    monkeypatch.setattr("broker.director.state.GRACE", 0.2)
     await page.send(type="attach", session=session)
     assert await page.error() == "unknown_session"
 
