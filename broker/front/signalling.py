@@ -41,7 +41,7 @@ RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an off
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
 
 _FORMS = {
-    "offer": "camera and sdp, both text; id, if any, is text or a number",
+    "offer": "camera and sdp, both text; id, if any, is text or a whole number",
     "candidate": "session and candidate, both text",
     "close": "session, which is text",
     "attach": "session, which is text",
@@ -290,7 +290,7 @@ def _encode(type: str, **fields: Any) -> str:
 
 
 def _valid_id(id: object) -> bool:
-    return isinstance(id, int | float) or (isinstance(id, str) and len(id) <= MAX_ID)
+    return isinstance(id, int) or (isinstance(id, str) and len(id) <= MAX_ID)
 
 
 async def _listening(app: web.Application) -> AsyncIterator[None]:

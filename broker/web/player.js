@@ -9,7 +9,7 @@
 // does not know the session any more) and makes a new session. While only the signalling is gone or only the camera is
 // down it touches nothing, because media goes on, or will come back, in the session that it has.
 
-import { SocketSignalling, WhepSignalling, jittered } from "./signalling.js";
+import { SignallingError, SocketSignalling, WhepSignalling, jittered } from "./signalling.js";
 
 const HOME = new URL("..", import.meta.url);
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
@@ -391,7 +391,11 @@ class CamshaftPlayer extends HTMLElement {
     const now = performance.now();
     if (!down && this.#confirmed && now - this.#movedAt > GIVE_UP_AFTER) {
       const reached = this.pc.connectionState === "connected";
-      this.#failed(new Error(reached ? "The picture stopped." : "No media arrives; the network may block UDP."));
+      this.#failed(
+        reached
+          ? new SignallingError("media_stopped", "The picture stopped.")
+          : new SignallingError("media_blocked", "No media arrives; the network may block UDP."),
+      );
     } else if (now - this.#checkedAt > CHECK_INTERVAL) {
       this.#check();
     }

@@ -99,7 +99,7 @@ async def test_an_offer_is_answered(page: Page, egress: FakeEgress) -> None:
     }
 
 
-@pytest.mark.parametrize("id", ["x", "", 7, 0.5])
+@pytest.mark.parametrize("id", ["x", "", 7])
 async def test_an_answer_and_an_error_carry_the_id_of_their_offer(page: Page, egress: FakeEgress, id: object) -> None:
     await page.send(type="offer", camera="door", sdp="sdp", id=id)
     assert (await page.next("answer"))["id"] == id
@@ -315,6 +315,7 @@ async def test_sessions_of_a_removed_camera_end(broker: RunningBroker, page: Pag
         ('{"type": "offer", "camera": 7, "sdp": "x"}', "invalid_message"),
         ('{"type": "offer", "camera": "door", "sdp": null}', "invalid_message"),
         ('{"type": "offer", "camera": "door", "sdp": "x", "id": {}}', "invalid_message"),
+        ('{"type": "offer", "camera": "door", "sdp": "x", "id": NaN}', "invalid_message"),
         ('{"type": "offer", "camera": "door", "sdp": "x", "id": "' + "x" * 300 + '"}', "invalid_message"),
         ('{"type": "candidate", "session": "x"}', "invalid_message"),
         ('{"type": "candidate", "session": "x", "candidate": 7}', "invalid_message"),
