@@ -11,6 +11,7 @@
 const REQUEST_TIMEOUT = 8000; // ms; the server gives an egress 5 s to answer
 const CONNECT_TIMEOUT = 5000; // ms
 const CHECK_TIMEOUT = 4000; // ms; right after its start the server takes 2.5 s to say that it knows no session
+const SESSIONS_STAY = 4000; // close code
 const RECONNECT_FIRST = 200; // ms
 const RECONNECT_LONGEST = 3000; // ms
 
@@ -131,7 +132,7 @@ export class SocketSignalling extends EventTarget {
   #lost(socket) {
     if (socket !== this.#socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close();
+    socket.close(SESSIONS_STAY); // should it be heard after all
     this.#closed();
   }
 

@@ -202,6 +202,16 @@ async def test_sessions_outlive_a_connection_that_breaks(broker, page: Page, egr
         assert await egress.told(HangUp) == HangUp(session)
 
 
+async def test_sessions_outlive_a_connection_that_the_page_gives_up(broker, page: Page, egress: FakeEgress) -> None:
+    session = await page.watch()
+    await page.socket.close(code=signalling.SESSIONS_STAY)
+    async with broker.http.ws_connect("/ws") as socket:
+        again = Page(socket)
+        await again.send(type="attach", session=session)
+        assert (await again.next())["type"] == "attached"
+    assert await egress.told(HangUp) == HangUp(session)  # only the second was closed for good
+
+
 async def test_a_session_belongs_to_the_socket_that_attached_last(broker, page: Page, egress: FakeEgress) -> None:
     session = await page.watch()
     async with broker.http.ws_connect("/ws") as socket:
