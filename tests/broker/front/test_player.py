@@ -42,11 +42,12 @@ async def page(broker: RunningBroker) -> AsyncIterator:
         assert errors == []
 
 
-async def test_the_list_is_live(broker: RunningBroker, page) -> None:
+async def test_the_list_is_live(broker: RunningBroker, page, monkeypatch) -> None:
+    monkeypatch.setattr("broker.director.state.GRACE", 0.0)
     await page.goto("/")
     door = page.locator("[data-camera=door]")
     yard = page.locator("[data-camera=yard]")
-    await playwright.expect(door).to_contain_text(CameraState.CONNECTING.sentence)
+    await playwright.expect(door).to_contain_text(CameraState.WAITING.sentence)
     async with FakeIngest(broker.endpoints, "in-1") as ingest:
         await playwright.expect(door).to_have_attribute("data-state", "playing")
         await playwright.expect(yard).to_have_attribute("data-state", "playing")
