@@ -48,6 +48,7 @@ from common.errors import ProtocolError, ViewerError
 from common.log import get_logger
 
 TICK_INTERVAL = 0.25  # seconds
+STALLED_AFTER = 1.0  # seconds between two ticks: the machine, or somebody with a debugger, held this process
 SESSION_ID_BYTES = 24  # of randomness: who knows a session's id may end it
 
 log = get_logger()
@@ -79,11 +80,12 @@ class Cluster:
         self._endpoints = endpoints
         self._keys = keys
         self._clock = clock
+        self._ticked = clock()
         self._channel: Channel | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._offers: dict[str, asyncio.Future[str]] = {}
         self._listeners: list[Callable[[Notice], None]] = []
-        self._news = asyncio.Event()  # set, and replaced, whenever a session may have become known
+        self._news = asyncio.Event()  # set, and replaced, whenever there may be some
 
     async def __aenter__(self) -> Cluster:
         socket = open_socket(self._context, zmq.ROUTER)
@@ -136,8 +138,12 @@ class Cluster:
     async def find(self, session: str) -> SessionStatus | None:
         """A viewer's session. Right after a start its egress has yet to report it: then this waits a little."""
         while (status := self.director.session(session)) is None and self.director.may_appear(session):
-            await self._news.wait()
+            await self.news()
         return status
+
+    async def news(self) -> None:
+        """Wait until a worker has said something, or a moment has passed."""
+        await self._news.wait()
 
     def cameras_changed(self) -> None:
         """The catalogue is another than before."""
@@ -154,7 +160,10 @@ class Cluster:
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self._tick)
-        self._handle(Tick())
+        now = self._clock()
+        late, self._ticked = now - self._ticked > STALLED_AFTER, now
+        if not late:  # else we stood still, and the reports that show who is alive are still to be read
+            self._handle(Tick())
         self._publish_news()
 
     def _receive(self, frames: list[bytes]) -> None:

@@ -20,6 +20,7 @@ from common.bus import Channel, Endpoints, Keys, open_socket
 from common.control import (
     REPORT_INTERVAL,
     Leaving,
+    Ping,
     Report,
     Role,
     ToBroker,
@@ -142,4 +143,5 @@ class Link:
             self.counters["control_garbage"] += 1
             self._log.debug("control message dropped", reason=str(exc))
             return
-        self._on_message(message)
+        if not isinstance(message, Ping):
+            self._on_message(message)

@@ -21,6 +21,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from common.errors import ViewerError
 from common.media import Kind, Track
 
+TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 MAX_SECTIONS = 16  # a viewer offers two or three
 UNKNOWN = {
     Kind.VIDEO: (Track(Kind.VIDEO, "H264", 90_000),),
@@ -61,6 +62,7 @@ class Section:
     mid: str
     kind: Kind
     formats: tuple[Format, ...]
+    transport_cc: int = 0  # id of the transport-wide sequence number's header extension, 0 without
 
     def choose(self, codec: str, profile: str = "") -> Format | None:
         """The payload type for a stream, best profile match first."""
@@ -120,7 +122,7 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
             continue
         _require_transport(media)
         dtls = media.dtls
-        sections.append(Section(media.rtp.muxId, kind, formats))
+        sections.append(Section(media.rtp.muxId, kind, formats, _transport_cc(media) if kind is Kind.VIDEO else 0))
     if dtls is None:
         raise _no_usable_codec(description.media, tracks)
     return Negotiated(tuple(sections), dtls, bundle is not None, description.media)
@@ -212,6 +214,13 @@ def _formats(media: sdp.MediaDescription, track: Track) -> list[Format]:
     return found if track.codec == "H264" else found[:1]
 
 
+def _transport_cc(media: sdp.MediaDescription) -> int:
+    """The extension's id if the offer has both it and the feedback; one-byte headers know ids up to 14 (RFC 8285)."""
+    if not any(feedback.type == "transport-cc" for codec in media.rtp.codecs for feedback in codec.rtcpFeedback):
+        return 0
+    return next((e.id for e in media.rtp.headerExtensions if e.uri == TRANSPORT_CC and 0 < e.id < 15), 0)
+
+
 def _rtx(media: sdp.MediaDescription, payload_type: int) -> int | None:
     retransmits = (c for c in media.rtp.codecs if c.name.lower() == "rtx" and c.parameters.get("apt") == payload_type)
     return next((codec.payloadType for codec in retransmits), None)
@@ -279,8 +288,10 @@ def _served(
         "a=setup:passive",
         f"a=msid:{name} {name}-{media.kind}",
     ]
+    if section.transport_cc:
+        lines.append(f"a=extmap:{section.transport_cc} {TRANSPORT_CC}")
     for form in section.formats:
-        lines += _format_lines(by_type[form.payload_type], form)
+        lines += _format_lines(by_type[form.payload_type], form, transport_cc=bool(section.transport_cc))
     # Chromium takes the first a=ssrc of a section for the media's, so the RTX one comes second.
     ssrcs = [source.ssrc]
     if any(form.rtx is not None for form in section.formats):
@@ -291,13 +302,13 @@ def _served(
     return [*lines, "a=end-of-candidates"]
 
 
-def _format_lines(codec: RTCRtpCodecParameters, form: Format) -> list[str]:
+def _format_lines(codec: RTCRtpCodecParameters, form: Format, *, transport_cc: bool) -> list[str]:
     pt = codec.payloadType
     lines = [f"a=rtpmap:{pt} {codec}"]
     lines += [
         f"a=rtcp-fb:{pt} {feedback.type}{f' {feedback.parameter}' if feedback.parameter else ''}"
         for feedback in codec.rtcpFeedback
-        if (feedback.type, feedback.parameter) in _FEEDBACK
+        if (feedback.type, feedback.parameter) in _FEEDBACK or (transport_cc and feedback.type == "transport-cc")
     ]
     if codec.parameters:
         lines.append(f"a=fmtp:{pt} {sdp.parameters_to_sdp(codec.parameters)}")

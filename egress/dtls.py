@@ -33,6 +33,7 @@ from egress.srtp import GcmKeys
 PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80]
 """SRTP profiles in our order of preference: GCM costs half of CM with HMAC-SHA1, and 128 bits suffice."""
 
+FLIGHT_TIMEOUT = 0.1  # seconds to the first repetition of a flight, doubled with each
 DTLS_MTU = 1200  # bytes of a DTLS datagram, as for media
 _RECORD_HEADER = 13  # bytes, RFC 6347 4.1; the length is the last two
 _RECORD_TYPES = range(20, 27)  # change_cipher_spec to ACK; DTLS 1.3's short headers are left in one piece
@@ -62,6 +63,9 @@ class DtlsServer(RTCDtlsTransport):
         self._connection.set_accept_state()
         self._connection.set_ciphertext_mtu(DTLS_MTU)
         self._set_state(State.CONNECTING)
+        self._flight: list[bytes] = []
+        self._repeat_at = float("-inf")  # monotonic time of the flight's next repetition
+        self._repeats = 0
         self.failure = ""  # why the handshake failed
 
     @property
@@ -108,15 +112,17 @@ class DtlsServer(RTCDtlsTransport):
                 self._fail(f"DTLS handshake failed: {exc}")
         return self._flush()
 
-    def retransmit(self) -> None:
-        """Send the last flight again if OpenSSL's timer says so; for a sweep while connecting."""
-        timeout = self._connection.DTLSv1_get_timeout()
-        if timeout is not None and timeout <= 0:
-            try:
-                self._connection.DTLSv1_handle_timeout()
-            except SSL.Error as exc:
-                self._fail(f"DTLS handshake timed out: {exc}")
-            self._flush()
+    def retransmit(self, now: float) -> None:
+        """Send our last flight again if it has not been answered for a while; to be called while connecting.
+
+        OpenSSL's own timer starts at a second, which a viewer with a lossy path would see (RFC 9147 5.8.2 allows less).
+        """
+        if not self._flight or now < self._repeat_at:
+            return
+        for datagram in self._flight if self._repeats else ():
+            self._transmit(datagram)
+        self._repeat_at = now + FLIGHT_TIMEOUT * 2**self._repeats
+        self._repeats += 1
 
     def close(self) -> None:
         """Send close_notify."""
@@ -161,18 +167,24 @@ class DtlsServer(RTCDtlsTransport):
         self.failure = reason
         self._set_state(State.FAILED)
 
+    def _send_flight(self, flight: list[bytes]) -> None:
+        self._flight, self._repeat_at, self._repeats = flight, float("-inf"), 0
+        for datagram in flight:
+            self._transmit(datagram)
+
     def _flush(self) -> bool:
         """Send what OpenSSL has written: a run of records without datagram borders, so cut it at record borders."""
         try:
             out = self._connection.bio_read(65_536)
         except SSL.Error:  # nothing to send
             return False
+        flight = []
         start = end = 0
         while end + _RECORD_HEADER <= len(out) and out[end] in _RECORD_TYPES:
             size = _RECORD_HEADER + int.from_bytes(out[end + 11 : end + 13], "big")
             if end > start and end + size - start > DTLS_MTU:
-                self._transmit(out[start:end])
+                flight.append(out[start:end])
                 start = end
             end += size
-        self._transmit(out[start:])
+        self._send_flight([*flight, out[start:]])
         return True

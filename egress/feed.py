@@ -7,10 +7,12 @@ are in a group and get each batch as it comes. The others are told when they can
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind
-from egress.fanout import Group, Lane, fan_out, runs
+from egress.capacity import Train
+from egress.fanout import Group, GroupKey, Lane, fan_out, runs
 from egress.history import History, Packet
 from egress.pace import BURST, Meter
 from egress.port import Target
@@ -81,22 +83,27 @@ class Feed:
         self.history = History()
         self.timeline = Timeline(90_000)
         self.pushed_at: float | None = None  # monotonic time of the newest batch
-        self._groups: dict[tuple[int, int], Group] = {}
         self.meter = Meter()
+        self.trains: deque[Train] = deque(maxlen=64)  # runs of probes, as they went to live viewers
+        self._groups: dict[GroupKey, Group] = {}
+        self._in_keyframe = False
         self._listeners: set[Listener] = set()
         self._live: dict[Lane, Listener] = {}
         self._thin: dict[Lane, Listener] = {}  # those of the live ones who must not be sent bursts
 
     def push(self, batch: Batch, now: float) -> None:
         """Send a batch to everyone who is live, and remember it for everyone else."""
-        self.meter.add(batch.size, now)
         self.pushed_at = now
         if batch.codec != self.codec or (batch.keyframe and self.codec == "H264"):
             self._learn_format(batch)
         timestamp = self.timeline.map(batch)
-        packets = [Packet(payload, timestamp, 0) for payload in batch.payloads]
-        if batch.unit_end and self.kind is Kind.VIDEO:
-            packets[-1] = packets[-1]._replace(marker=MARKER)
+        self.meter.add(batch.size, self.timeline.timestamp / self.timeline.clock_rate)
+        probe = batch.keyframe or self._in_keyframe
+        packets = [Packet(payload, timestamp, 0, probe) for payload in batch.payloads]
+        if self.kind is Kind.VIDEO:
+            self._in_keyframe = probe and not batch.unit_end
+            if batch.unit_end:
+                packets[-1] = packets[-1]._replace(marker=MARKER)
         index = self.history.append(packets, keyframe=batch.keyframe)
         if batch.keyframe or self.kind is Kind.AUDIO:
             for listener in self._listeners:
@@ -105,6 +112,8 @@ class Feed:
             for listener in tuple(self._thin.values()):
                 listener.slow_down(index)
         for run in runs(packets):
+            if probe:
+                self.trains.append((index, index + len(run)))
             for group in tuple(self._groups.values()):  # falling behind leaves a group, and may end it
                 for lane in fan_out(run, index, group):
                     self._live[lane].fall_behind(index)
@@ -118,25 +127,25 @@ class Feed:
         """The viewer is gone."""
         self._listeners.discard(listener)
 
-    def join(self, listener: Listener, lane: Lane, payload_type: int, target: Target, *, thin: bool) -> None:
-        """Send each batch on ``lane`` from now on, but no bursts if its path is ``thin``."""
-        key = payload_type, lane.base & 0xFFFF
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = Group(self.ssrc, *key)
+    def join(self, listener: Listener, lane: Lane, group: Group, target: Target, *, thin: bool) -> None:
+        """Send each batch on ``lane`` from now on, but no bursts if its path is ``thin``.
+
+        ``group`` says what the lane's headers are like.
+        """
+        group = self._groups.setdefault(group.key, group)
         group.lanes[lane] = target
         self._live[lane] = listener
         if thin:
             self._thin[lane] = listener
 
-    def leave(self, lane: Lane, payload_type: int) -> None:
+    def leave(self, lane: Lane, group: Group) -> None:
         """Send no more batches on ``lane``; not being live is fine."""
         self._thin.pop(lane, None)
         if self._live.pop(lane, None) is not None:
-            key = payload_type, lane.base & 0xFFFF
-            del self._groups[key].lanes[lane]
-            if not self._groups[key].lanes:
-                del self._groups[key]
+            group = self._groups[group.key]
+            del group.lanes[lane]
+            if not group.lanes:
+                del self._groups[group.key]
 
     def _learn_format(self, batch: Batch) -> None:
         codec, profile = batch.codec, _h264_profile(batch.payloads[0]) if batch.codec == "H264" else ""

@@ -15,6 +15,8 @@ from common.errors import ProtocolError
 
 NTP_UNIX_OFFSET = 2_208_988_800  # seconds from 1900 to 1970
 _CNAME = 1  # SDES item, RFC 3550 6.5.1
+_TRANSPORT_CC = 15  # feedback message type
+_SMALL_DELTA, _LARGE_DELTA = 1, 2  # packet statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +64,25 @@ class Bandwidth:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Transport-wide feedback: when packets arrived, on a clock of the viewer's own."""
+
+    seconds: dict[int, float]  # by transport-wide sequence number
+
+
+@dataclass(frozen=True, slots=True)
 class Bye:
     """The viewer leaves."""
 
 
-Event = Nack | PictureLoss | ReceptionReport | Bandwidth | Bye
+Event = Nack | PictureLoss | ReceptionReport | Bandwidth | Arrivals | Bye
 
 
 def parse(compound: bytes) -> list[Event]:
     """Events of a compound packet, unknown types skipped. Raises ``ProtocolError``."""
     try:
-        return [event for packet in rtp.RtcpPacket.parse(compound) for event in _events(packet)]
+        events = [event for packet in rtp.RtcpPacket.parse(compound) for event in _events(packet)]
+        return events + [_arrivals(body) for body in _transport_feedback(compound)]
     except (ValueError, struct.error) as exc:
         raise ProtocolError(f"not RTCP: {exc}") from None
 
@@ -95,6 +105,45 @@ def _events(packet: rtp.AnyRtcpPacket) -> Iterator[Event]:
             yield Bandwidth(rtp.unpack_remb_fci(packet.fci)[0])
     elif isinstance(packet, rtp.RtcpByePacket):
         yield Bye()
+
+
+def _transport_feedback(compound: bytes) -> Iterator[bytes]:
+    """Bodies of the transport-wide feedback packets, which aiortc would parse as NACKs."""
+    at = 0
+    while at < len(compound):  # aiortc has checked that the packets fit in each other
+        end = at + 4 + 4 * int.from_bytes(compound[at + 2 : at + 4], "big")
+        if compound[at] & 0x1F == _TRANSPORT_CC and compound[at + 1] == rtp.RTCP_RTPFB:
+            yield compound[at + 12 : end]
+        at = end
+
+
+def _arrivals(body: bytes) -> Arrivals:
+    """draft-holmer-rmcat-transport-wide-cc-extensions-01, 3.1. Raises ``struct.error`` or ``ValueError``."""
+    number, count, reference = struct.unpack_from("!HHI", body)
+    statuses: list[int] = []
+    at = 8
+    while len(statuses) < count:
+        (chunk,) = struct.unpack_from("!H", body, at)
+        at += 2
+        if not chunk & 0x8000:  # run length: one status many times
+            statuses += [chunk >> 13] * min(chunk & 0x1FFF, count)
+        elif not chunk & 0x4000:  # 14 statuses of one bit
+            statuses += [chunk >> shift & 1 for shift in range(13, -1, -1)]
+        else:  # 7 statuses of two bits
+            statuses += [chunk >> shift & 3 for shift in range(12, -1, -2)]
+    time = (reference >> 8) * 64_000  # microseconds, modulo 2**24 * 64 ms
+    seconds = {}
+    for offset, status in enumerate(statuses[:count]):
+        if status == _SMALL_DELTA:
+            time += body[at] * 250 if at < len(body) else 0
+            at += 1
+        elif status == _LARGE_DELTA:
+            time += struct.unpack_from("!h", body, at)[0] * 250
+            at += 2
+        else:
+            continue
+        seconds[(number + offset) & 0xFFFF] = time / 1e6
+    return Arrivals(seconds)
 
 
 def ntp_time(unix_ns: int) -> int:

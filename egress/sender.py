@@ -7,12 +7,14 @@ guess a wrong ROC (RFC 3711 3.3.1). When a viewer skips, its offset changes with
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from common.media import MAX_PAYLOAD, Kind
 from egress.answer import Format, Section
+from egress.capacity import Train
 from egress.dtls import DtlsServer
 from egress.fanout import Group, Lane, fan_out, runs
 from egress.feed import Feed
@@ -22,7 +24,8 @@ from egress.port import Target
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
 FRESH = 5.0  # seconds after which the history of a silent camera is no picture to start with
-REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indications
+REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indications …
+FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the first keyframe has come, or never will
 MAX_RETRANSMISSIONS = 250  # packets between two sweeps (0.1 s): 24 Mb/s, more than an honest loss burst needs
 _START_MASK = ~0x7FFF
 
@@ -78,12 +81,15 @@ class Sender:
         self._offsets: list[tuple[int, int]] = []  # (first extended sequence number, base), oldest first
         self._rtx_next = 0
         self._rtx_budget = MAX_RETRANSMISSIONS
-        self._replayed_at = float("-inf")
+        self._next_replay = 0.0  # not before this time
+        self._live_from = 0  # index from which packets came live …
+        self._trains: deque[Train] = deque(maxlen=64)  # … and runs of probes before, as they were sent
 
     def start(self, now: float) -> None:
         """Begin with what is there, if anything is; to be called once."""
         feed = self.feed
         self._thin = self._pace.thin(now)
+        self._next_replay = now + FIRST_REPLAY
         feed.add(self)
         self.format_changed()
         if self.place is not Place.WAITING or feed.pushed_at is None or now - feed.pushed_at > FRESH:
@@ -142,18 +148,25 @@ class Sender:
                 self.place = Place.WAITING
                 return
             self._skip_to(history.keyframe)
-        group = self._solo(self.lane, self.feed.ssrc, self._payload_type)
+        group = self._media_group(self.lane.base)
+        group.lanes[self.lane] = self._target
         budget = self._pace.budget(self.feed.meter.rate, now)
-        for run in runs(history.slice(self._next, budget // MAX_PAYLOAD)):
+        for run in runs(history.slice(self._next, max(0, budget // MAX_PAYLOAD))):
+            if (
+                self._thin and not self.lane.packets
+            ):  # nobody asks again for what was lost before the first that arrived
+                fan_out(run, self._next, group)
             if fan_out(run, self._next, group):
                 self.stats.blocked += 1
                 return
             self._pace.spend(sum(len(packet.payload) for packet in run))
+            if run[0].probe:
+                self._trains.append((self._next, self._next + len(run)))
             self._next += len(run)
         if self._next == history.end:
             self._join()
 
-    def retransmit(self, sequence_numbers: Iterable[int]) -> None:
+    def retransmit(self, sequence_numbers: Iterable[int], now: float) -> None:
         """Answer a NACK (RFC 4585 6.2.1): by RTX where the viewer accepts it, else by the same packet again."""
         found: list[tuple[int, int, Packet]] = []
         for number in sequence_numbers:
@@ -168,23 +181,40 @@ class Sender:
         self.stats.retransmitted += len(found)
         if self.format.rtx is None:
             for extended, base, packet in found:  # byte-identical, so no nonce is used for two different packets
-                lane = Lane(base, self.lane.iv, self.lane.encrypt_into, self.lane.protect)
-                fan_out([packet], extended + base, self._solo(lane, self.feed.ssrc, self._payload_type))
+                group = self._media_group(base)
+                group.lanes[Lane(base, self.lane.iv, self.lane.encrypt_into, self.lane.protect)] = self._target
+                fan_out([packet], extended + base, group)
             return
-        again = [p._replace(payload=_original_sequence(extended & 0xFFFF) + p.payload) for extended, _, p in found]
-        group = self._solo(self._rtx_lane, self.feed.rtx_ssrc, self.format.rtx)
-        for run in runs(again):
+        again = [
+            packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=False)
+            for extended, _, packet in found
+        ]
+        group = Group(self.feed.rtx_ssrc, self.format.rtx, offset=0)
+        group.lanes[self._rtx_lane] = self._target
+        # A receiver that does not know the round trip asks again only after 100 ms, and by then the picture stands:
+        # where it is long or packets are lost, what is sent again is sent twice.
+        for run in runs(again * 2 if self._pace.thin(now) else again):
             fan_out(run, self._rtx_next, group)
             self._rtx_next += len(run)
+            self._pace.spend(sum(len(packet.payload) for packet in run))  # it takes from what is still to be sent
+
+    def arrived(self, arrivals: Mapping[int, float]) -> None:
+        """Transport-wide feedback: seconds by sequence number."""
+        by_index = {}
+        for number, seconds in arrivals.items():
+            extended, base = self._locate(number)
+            if extended >= 0:
+                by_index[extended + base] = seconds
+        live = [train for train in self.feed.trains if train[0] >= self._live_from]
+        self._pace.capacity.add([*self._trains, *live], by_index, MAX_PAYLOAD)
 
     def replay(self, now: float) -> None:
         """Answer a picture loss indication: the group of pictures again, at most once a second."""
         self.stats.plis += 1
         keyframe = self.feed.history.keyframe
-        if self.place is not Place.LIVE or keyframe is None or now - self._replayed_at < REPLAY_INTERVAL:
-            return
-        self._replayed_at = now
-        self._go_behind(keyframe)
+        if self.place in (Place.LIVE, Place.BEHIND) and keyframe is not None and now >= self._next_replay:
+            self._next_replay = now + REPLAY_INTERVAL
+            self._go_behind(keyframe)
 
     def sweep(self, now: float) -> None:
         """Every 0.1 s: allow retransmissions again, and see whether the path has become another."""
@@ -193,11 +223,6 @@ class Sender:
         if thin != self._thin:
             self._thin = thin
             self._rejoin()
-
-    @property
-    def _payload_type(self) -> int:
-        assert self.format is not None, "nothing is sent before a format is chosen"
-        return self.format.payload_type
 
     def _sequence(self) -> int:
         """Extended sequence number of the next packet."""
@@ -235,7 +260,8 @@ class Sender:
 
     def _join(self) -> None:
         self.place = Place.LIVE
-        self.feed.join(self, self.lane, self._payload_type, self._target, thin=self._thin)
+        self._live_from = self._next
+        self.feed.join(self, self.lane, self._media_group(self.lane.base), self._target, thin=self._thin)
 
     def _rejoin(self) -> None:
         if self.place is Place.LIVE:
@@ -244,11 +270,11 @@ class Sender:
 
     def _leave(self, place: Place) -> None:
         if self.place is Place.LIVE:
-            self.feed.leave(self.lane, self._payload_type)
+            self.feed.leave(self.lane, self._media_group(self.lane.base))
             self._next = self.feed.history.end
         self.place = place
 
-    def _solo(self, lane: Lane, ssrc: int, payload_type: int) -> Group:
-        group = Group(ssrc, payload_type, lane.base & 0xFFFF)
-        group.lanes[lane] = self._target
-        return group
+    def _media_group(self, base: int) -> Group:
+        """A group, still empty, for media whose index and sequence number differ by ``base``."""
+        assert self.format is not None, "nothing is sent before a format is chosen"
+        return Group(self.feed.ssrc, self.format.payload_type, base & 0xFFFF, self._section.transport_cc)

@@ -56,7 +56,7 @@ class Viewer:
         self._round_trip: float | None = None
         self._bandwidth: int | None = None
         self._pace = Pace()
-        self._flight_at: float | None = None  # when we last answered a flight of the handshake
+        self._flights: list[float] = []  # when we answered in the handshake
 
     def selected(self, target: Target) -> None:
         """ICE nominated a path; media goes there from now on."""
@@ -69,12 +69,13 @@ class Viewer:
         if self._target is None:
             self._target = target
         connected = self._dtls.connected
-        if self._flight_at is not None and not connected:
-            self._pace.measured(now - self._flight_at)
-        self._flight_at = now if self._dtls.receive(datagram) else None
+        if self._dtls.receive(datagram) and not connected:
+            self._flights.append(now)
         if self._dtls.over:
             self.ended = self._dtls.failure or "closed by the viewer"
         elif self._dtls.connected and not connected:
+            if len(self._flights) == 2:  # a third would be a repetition, and no telling which one was answered
+                self._pace.measured(now - self._flights[0])
             self._start(now)
 
     def receive_rtcp(self, datagram: bytes, now: float) -> None:
@@ -96,7 +97,7 @@ class Viewer:
             self.ended = self.agent.expired(now)
         if not self._dtls.connected:
             if self._target is not None:
-                self._dtls.retransmit()
+                self._dtls.retransmit(now)
             return
         for sender in self.senders.values():
             sender.sweep(now)
@@ -142,7 +143,7 @@ class Viewer:
             lost=sum(report.lost for report in self._reports.values()),
             jitter=max((r.jitter / clock_rates[ssrc] for ssrc, r in self._reports.items()), default=0.0),
             round_trip=self._round_trip,
-            estimated_bandwidth=self._bandwidth,
+            estimated_bandwidth=int(capacity * 8) if (capacity := self._pace.capacity.estimate) else self._bandwidth,
         )
 
     def _start(self, now: float) -> None:
@@ -157,13 +158,17 @@ class Viewer:
     def _act(self, event: rtcp.Event, now: float) -> None:
         match event:
             case rtcp.Nack(ssrc, sequence_numbers) if ssrc in self.senders:
-                self.senders[ssrc].retransmit(sequence_numbers)
+                self.senders[ssrc].retransmit(sequence_numbers, now)
             case rtcp.PictureLoss(ssrc) if ssrc in self.senders:
                 self.senders[ssrc].replay(now)
             case rtcp.ReceptionReport(ssrc=ssrc) if ssrc in self.senders:
                 self._take_report(event, now)
             case rtcp.Bandwidth(bitrate):
                 self._bandwidth = bitrate
+            case rtcp.Arrivals(seconds):
+                for sender in self.senders.values():
+                    if sender.feed.kind is Kind.VIDEO:  # the only one with probes
+                        sender.arrived(seconds)
             case rtcp.Bye():
                 self.ended = "closed by the viewer"
 

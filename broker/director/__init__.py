@@ -4,8 +4,9 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
 
 * Nothing is replayed. What is wanted is compared with what a worker reports, at every report, and the difference is
   sent: a command that was lost is sent again a second later, and a new broker learns everything from the reports.
-* A worker is dead when it is silent for ``DEAD_AFTER``, when it leaves, or when its node comes back as a new
-  incarnation. Its cameras move at once; its answered sessions are over; its unanswered offers go to another egress.
+* A worker is dead when it is silent for ``DEAD_AFTER``, or for ``OVERDUE`` and its connection is gone, when it leaves,
+  or when its node comes back as a new incarnation. Its cameras move at once; its answered sessions are over; its
+  unanswered offers go to another egress.
 * A new broker waits for ``GRACE`` that a camera is reported by the worker that last had it, before it gives it away.
 """
 
@@ -32,9 +33,23 @@ from broker.director.events import (
 from broker.director.state import State, Worker
 from broker.director.viewers import Viewers
 from common.cameras import CameraSpec
-from common.control import DEAD_AFTER, Answered, Ended, Leaving, Offer, Refused, Report, Role, ToBroker
+from common.control import (
+    DEAD_AFTER,
+    REPORT_INTERVAL,
+    Answered,
+    Ended,
+    Leaving,
+    Offer,
+    Ping,
+    Refused,
+    Report,
+    Role,
+    ToBroker,
+    ToWorker,
+)
 from common.media import Track
 
+OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
 DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a person sees it
 
 
@@ -59,10 +74,8 @@ class Director:
         match event:
             case FromWorker(node, message):
                 self._hear(node, message)
-            case Undelivered(node, Offer(session=session)):
-                self._viewers.offer_elsewhere(node, session)
-            case Undelivered():
-                pass  # the next report, or the lack of one, mends it
+            case Undelivered(node, message):
+                self._not_delivered(node, message)
             case CamerasWanted(cameras):
                 for id in self._state.cameras.keys() - cameras.keys():
                     self._viewers.remove_camera(id)
@@ -149,6 +162,14 @@ class Director:
             self._state.command(WorkerJoined(report.node, report.role))
             self._cameras.settle()
 
+    def _not_delivered(self, node: str, message: ToWorker) -> None:
+        """The connection is gone. A worker that lives connects again within ``OVERDUE``, and then reports."""
+        worker = self._state.workers.get(node)
+        if worker is not None and worker.alive and self._state.now - worker.seen >= OVERDUE:
+            self._bury(worker, "worker_lost")
+        elif isinstance(message, Offer):
+            self._viewers.offer_elsewhere(node, message.session)
+
     def _bury(self, worker: Worker, reason: str) -> None:
         worker.alive = False
         self._state.command(WorkerLost(worker.node, worker.report.role, reason))
@@ -161,6 +182,8 @@ class Director:
             silent = self._state.now - worker.seen
             if worker.alive and silent >= DEAD_AFTER:
                 self._bury(worker, "worker_lost")
+            elif worker.alive and silent >= OVERDUE:
+                self._state.send(worker.node, Ping())
             elif silent >= DEAD_KEPT:
                 del self._state.workers[worker.node]
         self._viewers.expire()

@@ -14,7 +14,7 @@ import { SocketSignalling, WhepSignalling, jittered } from "./signalling.js";
 const HOME = new URL("..", import.meta.url);
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
 const STALLED_AFTER = 1500; // ms without a frame
-const CHECK_INTERVAL = 1000; // ms between questions to the server while no frame comes
+const CHECK_INTERVAL = 400; // ms between questions to the server while no frame comes
 const GIVE_UP_AFTER = 8000; // ms without a frame although server and camera say that all is well
 const RETRY_FIRST = 100; // ms
 const RETRY_LONGEST = 4000; // ms

@@ -20,6 +20,7 @@ from common.control import (
     Leaving,
     Load,
     Offer,
+    Ping,
     Refused,
     Release,
     Report,
@@ -72,6 +73,7 @@ TO_WORKER: list[ToWorker] = [
     Candidate("s", "candidate:1 1 udp 1 192.0.2.1 1 typ host"),
     HangUp("s"),
     Drain(),
+    Ping(),
 ]
 
 

@@ -15,6 +15,7 @@ from common.control import (
     Drain,
     Ended,
     Leaving,
+    Ping,
     Release,
     Report,
     Role,
@@ -134,6 +135,7 @@ async def test_reports_keep_coming(broker: Broker, link: Link) -> None:
 async def test_broker_is_heard(broker: Broker, link: Link, worker: Worker) -> None:
     async with link, asyncio.timeout(5):
         await broker.report()
+        broker.channel.send(b"egress-7", encode(Ping()))  # for the connection, not for the worker
         broker.channel.send(b"egress-7", encode(Release("yard")))
         broker.channel.send(b"egress-7", encode(Drain()))
         assert await worker.told.get() == Release("yard")

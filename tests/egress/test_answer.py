@@ -130,8 +130,15 @@ def test_the_answers_transport() -> None:
     video = text.split("m=")[1]
     assert video.index("a=ssrc:1 ") < video.index("a=ssrc:2 ")
     assert "a=ssrc-group:FID 1 2" in video
-    assert "transport-cc" not in text
-    assert "extmap" not in text
+    assert video.count("a=extmap:3 ") == video.count("transport-cc\r\n") == 1
+    assert "extmap" not in text.split("m=")[2]
+
+
+def test_transport_wide_feedback_needs_the_extension_and_the_feedback() -> None:
+    without = BROWSER.offer().replace("a=extmap:3", "a=extmap:15")
+    assert [s.transport_cc for s in negotiate(BROWSER.offer(), []).sections] == [3, 0]
+    assert negotiate(without, []).sections[0].transport_cc == 0
+    assert negotiate(BROWSER.offer().replace("transport-cc\r\n", "x\r\n"), []).sections[0].transport_cc == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-import time
+import itertools
 
 import pytest
 from aiortc import rtp
@@ -115,20 +115,26 @@ def test_datagrams_stay_within_the_mtu_and_end_at_records() -> None:
         assert at == len(datagram)
 
 
-def test_a_lost_flight_is_sent_again() -> None:
+def test_a_lost_flight_is_sent_again_and_less_and_less_often() -> None:
     browser = Browser()
     server, out = pair(browser)
+    server.retransmit(0.0)
+    assert out == [], "there is nothing to repeat yet"
     browser.start_dtls()
     server.receive(browser.take()[0])
-    assert out
-    out.clear()
-    deadline = time.monotonic() + 10
-    while not out and time.monotonic() < deadline:  # OpenSSL's timer, one second
-        server.retransmit()
-        time.sleep(0.02)
-    for datagram in out:
+    flight = list(out)
+    repeated = []
+    for tick in range(40):  # a sweep every 0.1 s
+        out.clear()
+        server.retransmit(1.0 + tick / 10)
+        if out:
+            assert out == flight
+            repeated.append(tick)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(repeated)]
+    assert repeated[0] == 1
+    assert gaps == [pytest.approx(2 << n, abs=1) for n in range(4)]
+    for datagram in flight:
         browser.receive(datagram)
-    out.clear()
     for datagram in browser.take():
         server.receive(datagram)
     assert server.connected

@@ -8,6 +8,7 @@ from aiortc.rtcdtlstransport import (
     SRTP_AES128_CM_SHA1_80,
     SRTPProtectionProfile,
 )
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from hypothesis import given
 from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
@@ -107,9 +108,26 @@ def test_a_blocked_lane_is_reported_once_though_the_run_wraps() -> None:
     assert fan_out(some_packets([9] * 4), 0xFFFE, group_of(stuck)) == [stuck.lane]
 
 
-@given(st.lists(st.integers(1, MAX_PAYLOAD + 2), max_size=200))
-def test_runs_are_what_gso_can_send(sizes: list[int]) -> None:
-    packets = some_packets(sizes)
+def test_probes_carry_the_transport_wide_sequence_number_to_those_who_accept_it() -> None:
+    accepts, does_not = Receiver(base=0x10000), Receiver(base=0x10000)
+    with_extension = Group(SSRC, PAYLOAD_TYPE, 0, extension=3)
+    with_extension.lanes = {accepts.lane: accepts.target}  # type: ignore[dict-item]
+    packets = [p._replace(probe=True) for p in some_packets([MAX_PAYLOAD, 40])]
+    for group in (with_extension, group_of(does_not)):
+        fan_out(packets, 0x1FFFF, group)
+    assert max(map(len, accepts.target.datagrams)) <= 1_200 - 2, "room for the two bytes of RTX"
+    extensions = rtp.HeaderExtensionsMap()
+    uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+    extensions.configure(RTCRtpParameters(headerExtensions=[RTCRtpHeaderExtensionParameters(3, uri)]))
+    received = [rtp.RtpPacket.parse(accepts.rx.unprotect(d), extensions) for d in accepts.target.datagrams]
+    assert [p.extensions.transport_sequence_number for p in received] == [0xFFFF, 0]
+    assert [p.payload for p in received] == [p.payload for p in packets]
+    assert [p.payload for p in does_not.received()] == [p.payload for p in packets]
+
+
+@given(st.lists(st.tuples(st.integers(1, MAX_PAYLOAD + 2), st.booleans()), max_size=200))
+def test_runs_are_what_gso_can_send(sizes: list[tuple[int, bool]]) -> None:
+    packets = [Packet(bytes(size), 0, 0, probe) for size, probe in sizes]
     cut = list(runs(packets))
     assert [p for run in cut for p in run] == packets
     for run in cut:
@@ -117,9 +135,10 @@ def test_runs_are_what_gso_can_send(sizes: list[int]) -> None:
         assert set(lengths[:-1]) <= {lengths[0]}
         assert lengths[-1] <= lengths[0]
         assert len(run) <= MAX_SEGMENTS
+        assert len({p.probe for p in run}) == 1
         assert sum(lengths) + len(run) * (HEADER_SIZE + GCM_TAG_SIZE) <= MAX_RUN_BYTES
 
 
 def test_a_large_access_unit_takes_few_runs() -> None:
     sizes = [30, *[MAX_PAYLOAD] * 120, 7]
-    assert [len(run) for run in runs(some_packets(sizes))] == [1, 52, 52, 17]
+    assert [len(run) for run in runs(some_packets(sizes))] == [1, 53, 53, 15]

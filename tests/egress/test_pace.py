@@ -1,6 +1,6 @@
 import pytest
 
-from egress.pace import BURST, LOCAL_BURST, LOCAL_RATE, LOCAL_ROUND_TRIP, MIN_RATE, THIN_FOR, Meter, Pace
+from egress.pace import BURST, LOCAL_BURST, LOCAL_RATE, LOCAL_ROUND_TRIP, LOSSY_FOR, MIN_RATE, Meter, Pace
 
 
 def local() -> Pace:
@@ -26,7 +26,7 @@ def test_loss_makes_a_path_thin_for_a_while() -> None:
     assert not pace.thin(now=10.0)
     pace.lost(0.05, now=10.0)
     assert pace.thin(now=10.0)
-    assert not pace.thin(now=10.0 + THIN_FOR)
+    assert not pace.thin(now=10.0 + LOSSY_FOR)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from common.errors import ProtocolError
 from egress.rtcp import (
+    Arrivals,
     Bandwidth,
     Bye,
     Nack,
@@ -48,8 +49,41 @@ def test_feedback_becomes_events() -> None:
     ]
 
 
-def test_transport_wide_feedback_is_no_nack() -> None:
-    assert parse(bytes(rtp.RtcpRtpfbPacket(15, 9, 1, [5]))) == []
+def transport_feedback(number: int, count: int, reference: int, chunks: bytes, deltas: bytes) -> bytes:
+    body = struct.pack("!IIHHI", 9, 1, number, count, reference << 8 | 7) + chunks + deltas
+    body += bytes(-len(body) % 4)
+    return struct.pack("!BBH", 0x80 | 15, 205, len(body) // 4) + body
+
+
+def test_transport_wide_feedback_tells_arrival_times() -> None:
+    run_of_three = struct.pack("!H", 1 << 13 | 3)  # three times a small delta
+    one_bit = struct.pack("!H", 0x8000 | 0b10_0000_0000_0000)  # received, then 13 not
+    two_bits = struct.pack("!H", 0xC000 | 0b10_00_01_00_00_00_00)  # large delta, lost, small delta
+    deltas = bytes([4, 8, 0]) + bytes([2]) + struct.pack("!h", -3) + bytes([1])
+    packet = transport_feedback(0xFFFE, 3 + 14 + 3, 2, run_of_three + one_bit + two_bits, deltas)
+    (event,) = parse(packet)
+    assert isinstance(event, Arrivals)
+    start = 2 * 0.064
+    assert event.seconds == pytest.approx(
+        {
+            0xFFFE: start + 0.001,
+            0xFFFF: start + 0.003,
+            0: start + 0.003,
+            1: start + 0.0035,
+            15: start + 0.00275,
+            17: start + 0.003,
+        }
+    )
+
+
+def test_a_feedback_packet_that_lies_about_its_size_raises() -> None:
+    for packet in (
+        bytes(rtp.RtcpRtpfbPacket(15, 9, 1, [5])),
+        transport_feedback(0, 1_000, 0, struct.pack("!H", 1 << 13 | 1), b""),
+        transport_feedback(0, 100, 0, struct.pack("!H", 2 << 13 | 100), b""),
+    ):
+        with pytest.raises(ProtocolError):
+            parse(packet)
 
 
 def test_unknown_packet_types_are_skipped() -> None:

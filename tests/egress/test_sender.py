@@ -19,6 +19,7 @@ from tests.fakes.target import FakeTarget
 IDENTITY = Identity()
 VIDEO = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),))
 VIDEO_WITHOUT_RTX = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f"),))
+VIDEO_WITH_FEEDBACK = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),), transport_cc=3)
 AUDIO = Section("1", Kind.AUDIO, (Format(111, "opus"), Format(0, "PCMU")))
 
 
@@ -184,7 +185,7 @@ def test_lost_packets_are_sent_again_as_rtx(feed: Feed) -> None:
     watcher.sender.start(now=0.0)
     push(feed, stream, 4)
     watcher.received()
-    watcher.sender.retransmit([2, 5])
+    watcher.sender.retransmit([2, 5], now=0.0)
     watcher.received()
     packets = watcher.browser.packets
     assert [(p.payload_type, p.ssrc, p.sequence_number) for p in packets] == [
@@ -205,7 +206,7 @@ def test_without_rtx_the_same_packet_is_sent_again(feed: Feed, profile: object) 
     watcher.sender.start(now=0.0)
     push(feed, stream, 4)
     first = watcher.target.take()
-    watcher.sender.retransmit([5])
+    watcher.sender.retransmit([5], now=0.0)
     if profile is SRTP_AEAD_AES_128_GCM:
         assert watcher.target.take() == [first[5]], "byte-identical: no nonce is used for two different packets"
     assert watcher.sender.stats.retransmitted == 1
@@ -216,7 +217,7 @@ def test_numbers_that_were_never_sent_are_not_sent_again(feed: Feed) -> None:
     watcher.sender.start(now=0.0)
     push(feed, gop_stream(), 2)
     watcher.received()
-    watcher.sender.retransmit([6, 7, 40_000, 0xFFFF])
+    watcher.sender.retransmit([6, 7, 40_000, 0xFFFF], now=0.0)
     assert watcher.received() == []
     assert watcher.sender.stats.nacked == 4
 
@@ -230,7 +231,7 @@ def test_after_a_skip_old_numbers_still_mean_what_they_meant(feed: Feed) -> None
     push(feed, stream, 11)
     sent = LOCAL_BURST // MAX_PAYLOAD
     watcher.received()
-    watcher.sender.retransmit([sent - 1, sent])
+    watcher.sender.retransmit([sent - 1, sent], now=0.0)
     assert watcher.numbers() == [sent - 1, 600]
 
 
@@ -239,11 +240,21 @@ def test_retransmissions_are_bounded_between_sweeps(feed: Feed) -> None:
     watcher.sender.start(now=0.0)
     push(feed, gop_stream(packets=100), 5)
     watcher.received()
-    watcher.sender.retransmit(range(500))
+    watcher.sender.retransmit(range(500), now=0.0)
     assert len(watcher.received()) == MAX_RETRANSMISSIONS
     watcher.sender.sweep(0.1)
-    watcher.sender.retransmit(range(10))
+    watcher.sender.retransmit(range(10), now=0.0)
     assert len(watcher.received()) == 10
+
+
+def test_on_a_lossy_path_what_was_lost_is_sent_twice(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, gop_stream(), 4)
+    watcher.received()
+    watcher.pace.lost(0.05, now=0.0)
+    watcher.sender.retransmit([5], now=0.0)
+    assert watcher.received() == [(0, 5), (1, 5)]
 
 
 def test_a_picture_loss_is_answered_with_the_cached_pictures_once_a_second(feed: Feed) -> None:
@@ -252,6 +263,8 @@ def test_a_picture_loss_is_answered_with_the_cached_pictures_once_a_second(feed:
     watcher.sender.start(now=0.0)
     push(feed, stream, 15)
     watcher.received()
+    watcher.sender.replay(now=0.4)
+    assert not watcher.behind, "the first keyframe may still be on its way"
     watcher.sender.replay(now=10.0)
     watcher.sender.replay(now=10.5)
     watcher.catch_up()
@@ -259,9 +272,21 @@ def test_a_picture_loss_is_answered_with_the_cached_pictures_once_a_second(feed:
     received = watcher.received()
     assert [n for _, n in received] == list(range(30, 45))
     assert [s for s, _ in received] == list(range(45, 60)), "new numbers, as the same would be old to the receiver"
-    assert watcher.sender.stats.plis == 3
+    assert watcher.sender.stats.plis == 4
     push(feed, stream, 1)
     assert watcher.received()[0] == (60, 45)
+
+
+def test_a_picture_lost_before_the_viewer_has_caught_up_is_begun_again(feed: Feed) -> None:
+    push(feed, gop_stream(packets=20), 10)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    watcher.step()
+    assert watcher.sender.place is Place.BEHIND
+    before = len(watcher.received())
+    watcher.sender.replay(now=0.6)
+    watcher.catch_up()
+    assert watcher.received() == [(before + n, n) for n in range(200)]
 
 
 def test_a_new_address_gets_the_media(feed: Feed) -> None:
@@ -327,6 +352,18 @@ def test_on_a_thin_path_a_burst_is_spread_and_the_rest_comes_live(feed: Feed) ->
     assert 20 <= len(received) <= 60, "130,000 bytes at 600,000 a second are 217 ms, or 43 steps"
 
 
+def test_on_a_thin_path_the_start_is_sent_twice(feed: Feed) -> None:
+    """What is lost before the first packet that arrives is never asked for again."""
+    feed.push(video(0, 0, keyframe=True, packets=2, size=1_000), 0.0)
+    thin, local = Watcher(feed, round_trip=0.05), Watcher(feed)
+    for watcher in (thin, local):
+        watcher.sender.start(now=0.0)
+        watcher.catch_up()
+    first, second = local.target.datagrams
+    assert [d[:12] for d in thin.target.datagrams] == [first[:12], second[:12]] * 2
+    assert thin.target.datagrams[:2] == thin.target.datagrams[2:], "byte-identical: no nonce is used twice"
+
+
 def test_a_path_that_turns_out_lossy_is_paced(feed: Feed) -> None:
     watcher = Watcher(feed)
     watcher.sender.start(now=0.0)
@@ -336,3 +373,32 @@ def test_a_path_that_turns_out_lossy_is_paced(feed: Feed) -> None:
     watcher.sender.sweep(now=0.2)
     feed.push(video(30, 1, keyframe=True, packets=30, size=1_000), 0.3)
     assert watcher.sender.place is Place.BEHIND
+
+
+def test_feedback_on_keyframes_measures_the_path_and_sets_the_pace(feed: Feed) -> None:
+    watcher = Watcher(feed, VIDEO_WITH_FEEDBACK, round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=40, size=MAX_PAYLOAD), 0.0)
+    watcher.catch_up()
+    assert watcher.sender.place is Place.LIVE
+    first = watcher.received()
+    assert len(first) == 40
+    rate = 3_000_000
+    watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / rate for sequence, _ in first})
+    assert watcher.pace.capacity.estimate == pytest.approx(rate)
+    assert watcher.pace.thin(now=0.0)
+    fast = 100_000_000
+    for _ in range(20):
+        watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / fast for sequence, _ in first})
+    assert not watcher.pace.thin(now=0.0)
+
+
+def test_feedback_on_what_came_live_uses_the_feeds_trains(feed: Feed) -> None:
+    watcher = Watcher(feed, VIDEO_WITH_FEEDBACK)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=10, size=MAX_PAYLOAD, unit_end=False), 0.0)
+    feed.push(video(10, 0, packets=10, size=MAX_PAYLOAD), 0.0)
+    feed.push(video(20, 1, packets=10, size=MAX_PAYLOAD), 0.0)
+    assert list(feed.trains) == [(0, 10), (10, 20)], "all of the keyframe, and nothing else"
+    watcher.sender.arrived({n: n * 0.001 for n in range(20)})
+    assert watcher.pace.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.001)

@@ -99,6 +99,7 @@ class Browser:
     sent: list[bytes] = field(default_factory=list)
     packets: list[rtp.RtpPacket] = field(default_factory=list)
     reports: list[rtp.AnyRtcpPacket] = field(default_factory=list)
+    duplicates: int = 0
     connected: bool = False
     closed: bool = False
 
@@ -140,7 +141,12 @@ class Browser:
         elif rtp.is_rtcp(datagram):
             self.reports += rtp.RtcpPacket.parse(self._rx.unprotect_rtcp(datagram))
         else:
-            self.packets.append(rtp.RtpPacket.parse(self._rx.unprotect(datagram)))
+            try:
+                self.packets.append(rtp.RtpPacket.parse(self._rx.unprotect(datagram)))
+            except pylibsrtp.Error as exc:
+                if "replay" not in str(exc):
+                    raise
+                self.duplicates += 1
 
     def send_rtcp(self, *packets: rtp.AnyRtcpPacket) -> None:
         """Send feedback."""

@@ -10,6 +10,7 @@ from common.control import (
     Leaving,
     Load,
     Offer,
+    Ping,
     Report,
     Role,
     StreamReport,
@@ -83,8 +84,8 @@ class Stage:
 
 
 def sent(commands: list[Command]) -> list[tuple[str, ToWorker]]:
-    """What goes to which worker."""
-    return [(c.node, c.message) for c in commands if isinstance(c, Send)]
+    """What goes to which worker, pings aside."""
+    return [(c.node, c.message) for c in commands if isinstance(c, Send) and not isinstance(c.message, Ping)]
 
 
 def of(kind: type, commands: list[Command]) -> list[Command]:

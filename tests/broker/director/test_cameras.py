@@ -2,20 +2,23 @@ from collections import Counter
 
 import pytest
 
+from broker.director import OVERDUE
 from broker.director.events import (
     CameraChanged,
     CameraRemoved,
     OfferRefused,
     RememberPlace,
     RememberTracks,
+    Send,
     SessionEnded,
+    Undelivered,
     ViewerLeft,
     WorkerJoined,
     WorkerLost,
 )
 from broker.director.state import GRACE
 from common.cameras import CameraState
-from common.control import DEAD_AFTER, Assign, HangUp, Release, Role
+from common.control import DEAD_AFTER, Assign, HangUp, Ping, Release, Role
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
 
 
@@ -114,10 +117,21 @@ def test_a_worker_that_is_silent_loses_its_cameras_to_another() -> None:
     stage.ingest("in-1", stream("door"))
     stage.now += DEAD_AFTER - 0.1
     stage.ingest("in-2")
-    assert stage.tick() == []
+    assert sent(stage.tick()) == []
     commands = stage.tick(0.1)
     assert sent(commands) == [("in-2", Assign(camera("door")))]
     assert of(CameraChanged, commands) == [CameraChanged("door", CameraState.CONNECTING, "")]
+
+
+def test_a_worker_whose_connection_is_gone_is_given_up_when_its_report_is_overdue() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.now += 1.0
+    stage.ingest("in-2")
+    assert stage(Undelivered("in-1", Assign(camera("door")))) == []  # it may be about to connect again
+    assert stage.tick(OVERDUE - 1.0) == [Send("in-1", Ping())]
+    assert sent(stage(Undelivered("in-1", Ping()))) == [("in-2", Assign(camera("door")))]
+    assert stage(Undelivered("in-1", Ping())) == []
 
 
 def test_a_camera_waits_when_its_only_worker_dies() -> None:
@@ -222,7 +236,8 @@ def test_workers_that_come_and_go_are_told_of_once() -> None:
     stage = Stage()
     assert stage.ingest("in-1") == [WorkerJoined("in-1", Role.INGEST)]
     assert stage.ingest("in-1") == []
-    assert stage.tick(DEAD_AFTER) == [WorkerLost("in-1", Role.INGEST, "worker_lost")]
+    assert stage.tick(OVERDUE) == [Send("in-1", Ping())]
+    assert stage.tick(DEAD_AFTER - OVERDUE) == [WorkerLost("in-1", Role.INGEST, "worker_lost")]
     assert stage.ingest("in-1") == [WorkerJoined("in-1", Role.INGEST)]
     lost, joined = stage.ingest("in-1", incarnation="2")
     assert lost == WorkerLost("in-1", Role.INGEST, "worker_restarted")

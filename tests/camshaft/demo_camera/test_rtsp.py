@@ -353,7 +353,7 @@ async def test_ipv6(stack: AsyncExitStack) -> None:
 async def test_finished_clip_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     async with serving(Settings(320, 180, 2, 2.0, 100_000, Audio.NONE), "127.0.0.1:0"), asyncio.timeout(30):
-        while not list(tmp_path.glob("camshaft/demo-*.clip")):  # noqa: ASYNC110, ASYNC240 - a file tells nobody
+        while not list(tmp_path.glob("camshaft/demo-*.clip")):  # noqa: ASYNC110 - a file tells nobody
             await asyncio.sleep(0.02)
 
 
