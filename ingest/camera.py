@@ -19,10 +19,9 @@ from common.log import Logger
 from common.media import Batch, Kind
 from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transports
 from ingest.rtsp.client import Connection, NoMediaError, connected
-from ingest.rtsp.session import RedirectedError, TransportRefusedError
+from ingest.rtsp.session import TransportRefusedError
 from ingest.rtsp.url import RtspUrl
 
-MAX_REDIRECTS = 5
 LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with the same account is over
 
 
@@ -122,24 +121,13 @@ class Camera:
         """Over the transport that works best. Always ends in a ``CameraError``."""
         for transport in self._transports:
             try:
-                await self._follow(url, transport)
+                await self._session(url, transport)
             except (TransportRefusedError, NoMediaError) as exc:
                 error: CameraError = exc
                 self._log.debug("transport gives nothing", transport=transport, reason=exc.detail)
         raise error
 
-    async def _follow(self, url: RtspUrl, transport: Transport) -> NoReturn:
-        for _ in range(MAX_REDIRECTS + 1):
-            try:
-                await self._session(url, transport)
-            except RedirectedError as exc:
-                try:
-                    url = url.redirected(exc.location)
-                except ValueError as problem:
-                    raise CameraError(CameraState.REJECTED, str(problem)) from None
-        raise CameraError(CameraState.REJECTED, f"it redirects more than {MAX_REDIRECTS} times")
-
-    async def _session(self, url: RtspUrl, transport: Transport) -> None:
+    async def _session(self, url: RtspUrl, transport: Transport) -> NoReturn:
         self._epoch = max(time.time_ns() // 10**6, self._epoch + 1)
         async with connected(
             url,

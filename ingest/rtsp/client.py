@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from time import time_ns
 from typing import NoReturn, cast
 
@@ -25,10 +26,11 @@ from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtsp.connect import connect
 from ingest.rtsp.message import Frame, Parser, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
-from ingest.rtsp.session import Action, BindPorts, Playing, Punch, Send, Session, Setup, State
+from ingest.rtsp.session import Action, BindPorts, Playing, Punch, RedirectedError, Send, Session, Setup, State
 from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl
 
+MAX_REDIRECTS = 5
 TEARDOWN_TIMEOUT = 0.5  # seconds
 SILENCE_TIMEOUT = 5.0  # seconds without a packet of the picture; of the sound, where there is no picture
 FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TCP is tried
@@ -56,18 +58,29 @@ async def connected(
 ) -> AsyncIterator[Connection]:
     """A session that plays until the block is left. What ends it before is raised by ``ended``.
 
-    ``publish`` gets batches in order, ``on_media`` is called once, with the first packet.
+    ``publish`` gets batches in order, ``on_media`` is called once, with the first packet. Redirects are followed.
     """
+    for _ in range(MAX_REDIRECTS + 1):
+        open_ = partial(Connection, url, udp=udp, epoch=epoch, publish=publish, on_media=on_media)
+        connection = await connect(open_, url, tls)
+        try:
+            try:
+                await connection.play()
+            except RedirectedError as exc:
+                url = _redirected(url, exc.location)
+                continue
+            yield connection
+            return
+        finally:
+            await connection.close()
+    raise CameraError(CameraState.REJECTED, f"it redirects more than {MAX_REDIRECTS} times")
 
-    def factory() -> Connection:
-        return Connection(url, udp=udp, epoch=epoch, publish=publish, on_media=on_media)
 
-    connection = await connect(factory, url, tls)
+def _redirected(url: RtspUrl, location: str) -> RtspUrl:
     try:
-        await connection.play()
-        yield connection
-    finally:
-        await connection.close()
+        return url.redirected(location)
+    except ValueError as problem:
+        raise CameraError(CameraState.REJECTED, str(problem)) from None
 
 
 class Connection(asyncio.BufferedProtocol):

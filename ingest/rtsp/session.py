@@ -115,7 +115,7 @@ class RedirectedError(CameraError):
     """The stream is elsewhere."""
 
     def __init__(self, location: str) -> None:
-        super().__init__(CameraState.REJECTED, "the camera redirects, and where to is not usable")
+        super().__init__(CameraState.REJECTED, "it redirects elsewhere")
         self.location = location
 
 
@@ -277,10 +277,8 @@ class Session:
         known = {"OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "TEARDOWN", "REDIRECT"}
         if request.method not in known:
             return [Send(Response(501, "Not Implemented", Headers(echoed)))]
-        if request.method == "REDIRECT" and (location := request.headers.get("Location")):
-            raise RedirectedError(location)
-        if request.method in ("REDIRECT", "TEARDOWN"):
-            raise CameraError(CameraState.CLOSED, "it ended the session")
+        if request.method in ("REDIRECT", "TEARDOWN"):  # where to is asked again by the next DESCRIBE
+            raise CameraError(CameraState.CLOSED, f"it ended the session: {request.method}")
         return [Send(Response(200, "OK", Headers([*echoed, ("Public", ", ".join(sorted(known)))])))]
 
     # Requests.

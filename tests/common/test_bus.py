@@ -316,7 +316,8 @@ class TestChannel:
             return on_message
 
         channels += [Channel(pair[0], bounce(0)), Channel(pair[1], bounce(1))]
-        channels[0].send(b"0")
+        assert pair[0].poll(5_000, zmq.POLLOUT), "a pair cannot send before it is connected"
+        assert channels[0].send(b"0")
         async with asyncio.timeout(20):
             await done.wait()
         for channel in channels:

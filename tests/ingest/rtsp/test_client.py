@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +20,7 @@ from common.cameras import CameraState, TlsSpec
 from common.errors import CameraError
 from ingest.rtsp import client
 from ingest.rtsp.client import NoMediaError
-from ingest.rtsp.message import Request, Response
-from ingest.rtsp.session import RedirectedError
+from ingest.rtsp.message import Headers, Request, Response
 from tests.fakes.camera import Answer, FakeCamera, h264_track, opus_track, pcmu_track
 from tests.fakes.video import encode
 from tests.fakes.viewer import Viewer, playing
@@ -379,10 +379,21 @@ async def test_goodbye_ends_the_session_sooner(monkeypatch: pytest.MonkeyPatch) 
             await connection.ended()
 
 
-async def test_redirect_is_told() -> None:
-    def rewrite(request: Request, response: Response) -> Answer:
-        return b"RTSP/1.0 302 Found\r\nCSeq: 1\r\nLocation: rtsp://elsewhere/x\r\n\r\n" if request else response
+async def test_redirects_are_followed_and_what_was_left_is_closed() -> None:
+    viewer = Viewer()
+    async with FakeCamera() as there:
 
-    async with FakeCamera(rewrite=rewrite) as camera:
-        error = await error_of(camera)
-    assert isinstance(error, RedirectedError)
+        def rewrite(request: Request, response: Response) -> Answer:
+            return replace(response, status=302, headers=Headers([*response.headers, ("Location", there.url)]))
+
+        async with FakeCamera(rewrite=rewrite) as here, playing(here, viewer):
+            await viewer.watch(5)
+            await here.until(lambda: not here._peers)
+
+
+async def test_redirect_to_nowhere() -> None:
+    async with FakeCamera(rewrite=lambda _, response: replace(response, status=302)) as camera:
+        assert (await error_of(camera)).state is CameraState.REJECTED
+    nowhere = Headers([("Location", "http://elsewhere/")])
+    async with FakeCamera(rewrite=lambda _, response: replace(response, status=302, headers=nowhere)) as camera:
+        assert (await error_of(camera)).state is CameraState.REJECTED

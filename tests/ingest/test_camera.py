@@ -1,0 +1,273 @@
+"""A camera's task: its states, what it logs, how often it tries, and what it reports."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from common.cameras import CameraSpec, CameraState, Transport
+from common.log import get_logger
+from common.media import Kind
+from ingest import camera as camera_module
+from ingest.camera import Camera
+from ingest.retry import Account, Backoff
+from ingest.rtsp.auth import Challenge
+from ingest.rtsp.message import Request, Response
+from tests.fakes.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
+from tests.fakes.video import encode
+from tests.fakes.viewer import Pulled
+
+
+@pytest.fixture
+def log() -> Iterator[list[dict[str, object]]]:
+    """What is logged, as structured events."""
+    with structlog.testing.capture_logs() as events:
+        yield events  # type: ignore[misc]
+
+
+async def test_report_while_playing() -> None:
+    before = time.time()
+    async with FakeCamera([h264_track(), opus_track()]) as fake, Pulled(fake.url, revision=3) as pulled:
+        assert pulled.camera.report.state is CameraState.CONNECTING
+        await pulled.watch(15)
+        report = pulled.camera.report
+    assert (report.camera, report.revision, report.state) == ("door", 3, CameraState.PLAYING)
+    assert (report.transport, report.reconnects, report.last_error, report.retry_at) == ("tcp", 0, "", None)
+    assert before <= report.since <= time.time()
+    assert [(track.kind, track.codec, track.playable) for track in report.tracks] == [
+        (Kind.VIDEO, "H264", True),
+        (Kind.AUDIO, "opus", True),
+    ]
+    video, audio = report.stats
+    assert video.frames >= 15
+    assert video.keyframes >= 2
+    assert video.packets > 15
+    assert video.bytes > 15 * 1_000
+    assert audio.packets > 10
+    assert report.detail == ""
+
+
+async def test_report_before_the_first_keyframe() -> None:
+    fake = FakeCamera([h264_track(encode()[1:9])])
+    async with fake, Pulled(fake.url) as pulled:
+        report = await pulled.reached(CameraState.PLAYING)
+        assert report.detail == "waiting for its first keyframe"
+        assert report.stats[0].keyframes == 0
+
+
+async def test_report_while_away_keeps_what_was_known() -> None:
+    async with FakeCamera([h264_track(), pcmu_track()]) as fake, Pulled(fake.url) as pulled:
+        await pulled.watch(15)
+        fake.drop()
+        report = await pulled.reached(CameraState.CLOSED)
+    assert [track.codec for track in report.tracks] == ["H264", "PCMU"]
+    assert report.stats[0].packets > 15
+    assert report.retry_at is not None
+    assert report.retry_at > time.time() - 5
+    assert report.last_error.startswith("The camera closed the connection.")
+    assert pulled.forgotten == 1
+
+
+async def test_last_error_is_kept_while_playing_again() -> None:
+    async with FakeCamera() as fake, Pulled(fake.url) as pulled:
+        await pulled.watch(5)
+        fake.drop()
+        await pulled.until(lambda: pulled.camera.report.reconnects == 1)
+        report = pulled.camera.report
+    assert (report.state, report.retry_at) == (CameraState.PLAYING, None)
+    assert "closed" in report.last_error
+
+
+async def test_unplayable_tracks_are_reported_with_the_reason() -> None:
+    aac = FakeTrack("m=audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1\n", [], control="a")
+    async with FakeCamera([h264_track(), aac]) as fake, Pulled(fake.url) as pulled:
+        await pulled.watch(5)
+        report = pulled.camera.report
+    assert [(track.codec, track.playable) for track in report.tracks] == [("H264", True), ("MPEG4-GENERIC", False)]
+    assert "AAC" in report.tracks[1].problem
+    assert len(report.stats) == 1
+
+
+async def test_a_track_that_the_camera_refuses_is_reported_with_the_reason() -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        return Response(453, "Not Enough Bandwidth") if request.url.endswith("trackID=2") else response
+
+    async with FakeCamera([h264_track(), pcmu_track()], rewrite=rewrite) as fake, Pulled(fake.url) as pulled:
+        await pulled.watch(5)
+        assert "453" in pulled.camera.report.tracks[1].problem
+
+
+async def test_sound_alone_plays() -> None:
+    h265 = FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", [], control="v")
+    async with FakeCamera([h265, pcmu_track()]) as fake, Pulled(fake.url) as pulled:
+        await pulled.until(lambda: len(pulled.of("audio")) > 10)
+        report = pulled.camera.report
+    assert (report.state, report.detail) == (CameraState.PLAYING, "")
+    assert [(track.codec, track.playable) for track in report.tracks] == [("H265", False), ("PCMU", True)]
+
+
+async def test_nothing_playable() -> None:
+    h265 = FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", [], control="v")
+    async with FakeCamera([h265]) as fake, Pulled(fake.url) as pulled:
+        report = await pulled.reached(CameraState.NO_PLAYABLE_TRACK)
+    assert "H265" in report.detail
+    assert "H.264" in report.last_error
+
+
+@pytest.mark.parametrize(
+    ("url", "state"),
+    [
+        ("rtsp://user:hunter2@camera.invalid/live", CameraState.HOST_UNKNOWN),
+        ("rtsp://user:hunter2@127.0.0.1:1/live", CameraState.CONNECTION_REFUSED),
+        ("rtsp://user:hunter2@/live", CameraState.HOST_UNKNOWN),
+    ],
+)
+async def test_failures_are_told_without_the_password(
+    url: str, state: CameraState, log: list[dict[str, object]]
+) -> None:
+    async with Pulled(url) as pulled:
+        report = await pulled.reached(state)
+    assert report.last_error.startswith(state.sentence)
+    assert "hunter2" not in repr(report) + repr(log) + repr(pulled.camera.spec)
+
+
+async def test_a_failure_is_logged_once(log: list[dict[str, object]]) -> None:
+    async with FakeCamera() as fake:
+        url = fake.url
+    async with Pulled(url) as pulled:
+        for _ in range(3):
+            await pulled.until(lambda: pulled.camera.report.retry_at is not None)
+            await pulled.until(lambda before=pulled.camera.report.retry_at: pulled.camera.report.retry_at != before)
+    failures = [(event["log_level"], event["state"]) for event in log if event["event"] == "not playing"]
+    assert failures[0] == ("warning", CameraState.CONNECTION_REFUSED)
+    assert len(failures) >= 3
+    assert all(level == "debug" for level, _ in failures[1:])
+    assert all(event["camera"] == "door" for event in log)
+
+
+async def test_a_failure_after_playing_is_news(log: list[dict[str, object]]) -> None:
+    async with FakeCamera() as fake, Pulled(fake.url) as pulled:
+        for times in range(2):
+            await pulled.until(
+                lambda times=times: pulled.camera.report.reconnects == times and pulled.state is CameraState.PLAYING
+            )
+            fake.drop()
+            await pulled.reached(CameraState.CLOSED)
+    levels = [event["log_level"] for event in log if event["event"] == "not playing"]
+    assert levels == ["warning", "warning"]
+
+
+async def test_state_does_not_flicker_while_retrying() -> None:
+    async with FakeCamera() as fake:
+        url = fake.url
+    async with Pulled(url) as pulled:
+        first = await pulled.reached(CameraState.CONNECTION_REFUSED)
+        for _ in range(2):
+            await pulled.until(lambda before=pulled.camera.report.retry_at: pulled.camera.report.retry_at != before)
+            assert pulled.camera.report.state is CameraState.CONNECTION_REFUSED
+        assert pulled.camera.report.since == first.since
+
+
+async def test_an_error_of_our_own_is_logged_and_retried(
+    log: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(camera_module, "connected", broken)
+        async with FakeCamera() as fake, Pulled(fake.url) as pulled:
+            report = await pulled.reached(CameraState.MALFORMED)
+            assert "Camshaft's own" in report.detail
+            patch.undo()
+            await pulled.watch(5)
+    assert [event["log_level"] for event in log if event["event"] == "unexpected error"] == ["error"]
+
+
+# Passwords.
+
+
+def locked_camera() -> FakeCamera:
+    return FakeCamera(username="admin", password="right", challenges=[Challenge.digest("cam")])
+
+
+async def test_cameras_of_one_account_try_a_wrong_password_once() -> None:
+    async with locked_camera() as fake:
+        url = fake.url.replace("://", "://admin:wrong@")
+        async with Pulled(url) as first:
+            others = [Camera(CameraSpec(f"c{n}", url), first.shared, get_logger()) for n in range(8)]
+            tasks = [asyncio.create_task(other.run()) for other in others]
+            await first.until(
+                lambda: all(other.report.state is CameraState.UNAUTHORIZED for other in [first.camera, *others])
+            )
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        assert fake.wrong_logins == 1
+        retries = [other.report.retry_at for other in others]
+        assert all(at is not None and at > time.time() + 100 for at in retries)
+    assert sum("another camera" in each.report.detail for each in [first.camera, *others]) == 8
+
+
+async def test_cameras_of_one_account_play_together() -> None:
+    async with locked_camera() as fake:
+        async with Pulled(fake.login_url) as first:
+            others = [Camera(CameraSpec("door", fake.login_url), first.shared, get_logger()) for _ in range(4)]
+            tasks = [asyncio.create_task(other.run()) for other in others]
+            await first.until(
+                lambda: all(other.report.state is CameraState.PLAYING for other in [first.camera, *others])
+            )
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        assert fake.wrong_logins == 0
+        assert not first.shared.logins._logins.get(Account("127.0.0.1", "admin", "right"))
+
+
+async def test_a_changed_password_is_tried_at_once() -> None:
+    async with locked_camera() as fake, Pulled(fake.url.replace("://", "://admin:wrong@")) as pulled:
+        await pulled.reached(CameraState.UNAUTHORIZED)
+        right = Camera(CameraSpec("door", fake.login_url), pulled.shared, get_logger())
+        task = asyncio.create_task(right.run())
+        await pulled.watch(5)
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+# Pace.
+
+
+async def test_a_session_that_lasted_settles_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    paces: list[str] = []
+
+    class Counted(Backoff):
+        def settled(self) -> None:
+            paces.append("settled")
+            super().settled()
+
+    async def one_session(settled_after: float) -> None:
+        monkeypatch.setattr(camera_module, "SETTLED_AFTER", settled_after)
+        async with FakeCamera() as fake, Pulled(fake.url) as pulled:
+            pulled.camera._backoff = Counted(lambda: 1.0)
+            await pulled.watch(5)
+            fake.drop()
+            await pulled.reached(CameraState.CLOSED)
+
+    await one_session(60.0)
+    assert paces == []
+    await one_session(0.0)
+    assert paces == ["settled"]
+
+
+async def test_every_session_has_a_later_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_module.time, "time_ns", lambda: 5_000_000)  # a clock that stands still
+    async with FakeCamera() as fake, Pulled(fake.url, transport=Transport.TCP) as pulled:
+        for times in range(3):
+            await pulled.until(lambda times=times: len({batch.epoch for batch in pulled.batches}) == times + 1)
+            fake.drop()
+            await pulled.reached(CameraState.CLOSED)
+    assert sorted({batch.epoch for batch in pulled.batches}) == [5, 6, 7]
