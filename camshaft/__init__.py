@@ -1,3 +1,5 @@
 """Composition root: command line, supervisor, and the simulated camera."""
 
-__version__ = "0.1.0"
+from common import __version__
+
+__all__ = ["__version__"]

@@ -14,17 +14,18 @@ import hashlib
 import hmac
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils import z85
 
+from common.cameras import redact
 from common.control import MAX_MESSAGE_BYTES
 from common.errors import AddressInUseError, ConfigError
 from common.media import MAX_FRAME_BYTES
@@ -34,6 +35,9 @@ CONTROL_HWM = 10_000  # messages a peer: a burst of joins must fit
 DRAIN_LIMIT = 128  # messages handled before other work of the loop gets its turn
 MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
 
+_TCP_ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s/:@\[\]]+):(\d{1,5})")
+_WILDCARD = re.compile(r"^tcp://(?:\*|0\.0\.0\.0|\[::\]):")
+_OUR_FILES = {"control", "media-in", "media-out", "lock"}
 _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
 
 
@@ -50,19 +54,18 @@ class Endpoints:
     def parse(cls, address: str) -> Endpoints:
         """``ipc://DIRECTORY`` or ``tcp://HOST:PORT``, which takes PORT and the two after it. Raises ``ConfigError``."""
         key = "broker.address"
-        if address.startswith("ipc:///"):
-            directory = address.rstrip("/")
+        directory = address.rstrip("/")
+        if directory.startswith("ipc:///"):
             if len(os.fsencode(directory)) + len("/media-out") - len("ipc://") > MAX_IPC_PATH:
                 raise ConfigError("", key, f"{address!r} is longer than a Unix socket's path may be; use a shorter one")
             return cls(address, f"{directory}/control", f"{directory}/media-in", f"{directory}/media-out")
-        try:
-            parts = urlsplit(address)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
-        if not address.startswith("tcp://") or not host or not port or port > 65_533:
-            raise ConfigError("", key, f"{address!r} is neither ipc:///DIRECTORY nor tcp://HOST:PORT (1 to 65533)")
-        host = f"[{host}]" if ":" in host else host
+        match = _TCP_ADDRESS.fullmatch(address)
+        port = int(match[2]) if match else 0
+        if match is None or not 0 < port <= 65_533:
+            raise ConfigError(
+                "", key, f"{redact(address)!r} is neither ipc:///DIRECTORY nor tcp://HOST:PORT (to 65533)"
+            )
+        host = match[1]
         return cls(address, f"tcp://{host}:{port}", f"tcp://{host}:{port + 1}", f"tcp://{host}:{port + 2}")
 
     @property
@@ -71,11 +74,16 @@ class Endpoints:
         return Path(self.address.removeprefix("ipc://")) if self.address.startswith("ipc://") else None
 
     @property
+    def local(self) -> Endpoints:
+        """The same broker for a worker on its machine: nobody can connect to ``*``, ``0.0.0.0`` or ``[::]``."""
+        return Endpoints.parse(_WILDCARD.sub("tcp://127.0.0.1:", self.address))
+
+    @property
     def leaves_machine(self) -> bool:
         """Whether others than this machine's own processes can reach the address."""
         if self.directory is not None:
             return False
-        host = urlsplit(self.address).hostname or ""
+        host = self.address.removeprefix("tcp://").rpartition(":")[0].strip("[]")
         try:
             return not ipaddress.ip_address(host).is_loopback
         except ValueError:
@@ -133,15 +141,16 @@ def authenticated(context: zmq.Context[zmq.Socket[bytes]], keys: Keys | None) ->
 class _ClusterMembers:
     client_public: bytes
 
-    def callback(self, domain: str, key: bytes) -> bool:  # the name that pyzmq's authenticator calls
-        return hmac.compare_digest(z85.encode(key), self.client_public)
+    def callback(self, domain: str, key: bytes) -> bool:  # pyzmq's authenticator calls it, with the key in Z85
+        return hmac.compare_digest(key, self.client_public)
 
 
 @contextmanager
 def claimed_directory(endpoints: Endpoints) -> Iterator[None]:
     """Create the private directory of ``ipc`` sockets and hold its lock: ZeroMQ would silently take a live socket over.
 
-    Raises ``AddressInUseError`` if another broker holds it, ``ConfigError`` if it is not a directory of ours.
+    Raises ``AddressInUseError`` if another broker holds it, ``ConfigError`` if it is not a directory of ours: one that
+    holds other files is left alone, because making ``/tmp`` private would break the machine.
     """
     directory = endpoints.directory
     if directory is None:
@@ -151,6 +160,8 @@ def claimed_directory(endpoints: Endpoints) -> Iterator[None]:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_uid != os.getuid():
             raise ConfigError("", "broker.address", f"{directory} belongs to another user")
+        if not _OUR_FILES.issuperset(entry.name for entry in directory.iterdir()):
+            raise ConfigError("", "broker.address", f"{directory} holds other files; name a directory of its own")
         directory.chmod(0o700)
         lock = (directory / "lock").open("w")
     except OSError as exc:
@@ -239,6 +250,13 @@ class Channel:
             self._schedule()
         return True
 
+    @property
+    def writable(self) -> bool:
+        """Whether ``send`` would find a peer with room for a message."""
+        events = cast(int, self.socket.getsockopt(zmq.EVENTS))
+        self._schedule()  # asking, too, may have swallowed the descriptor's signal
+        return bool(events & zmq.POLLOUT)
+
     def close(self) -> None:
         """Stop reading and close the socket; twice is fine."""
         if not self._closed:
@@ -263,7 +281,7 @@ class Channel:
             for _ in range(DRAIN_LIMIT):
                 try:
                     message = self._receive(zmq.NOBLOCK)
-                except zmq.Again:
+                except (zmq.Again, zmq.ContextTerminated):
                     drained = True
                     return
                 self._on_message(message)

@@ -6,7 +6,6 @@ Precedence: option, variable, file, default. Every leaf ``section.key`` of the m
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -24,6 +23,7 @@ from common.cameras import CAMERA_ID, CameraSpec, TlsSpec, Transport, redact
 from common.errors import ConfigError
 
 ENV_PREFIX = "CAMSHAFT_"
+CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 
@@ -31,7 +31,7 @@ CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 def default_broker_address() -> str:
     """``ipc`` in a directory that only this user can enter, the same for every process of the user."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    directory = Path(runtime) / "camshaft" if runtime else Path(tempfile.gettempdir()) / f"camshaft-{getpass.getuser()}"
+    directory = Path(runtime) / "camshaft" if runtime else Path(tempfile.gettempdir()) / f"camshaft-{os.getuid()}"
     return f"ipc://{directory}"
 
 
@@ -39,7 +39,7 @@ def _camera_url(url: str) -> str:
     if not url.lower().startswith(CAMERA_SCHEMES):
         raise ValueError(f"must start with {' or '.join(CAMERA_SCHEMES)}")
     if not re.match(r"[a-z]+://[^/?#\s]", url, re.IGNORECASE) or any(c.isspace() or not c.isprintable() for c in url):
-        raise ValueError("must be scheme://[user:password@]host[:port][/path], without spaces")
+        raise ValueError("must be rtsp://host[:port][/path] without spaces; user:password@ may stand before the host")
     return url
 
 
@@ -54,14 +54,28 @@ def _listen(value: str) -> str:
     return value
 
 
+def _fingerprint(value: str) -> str:
+    if not re.fullmatch(r"([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}", value):
+        raise ValueError("must be the 64 hexadecimal digits of a SHA-256 fingerprint; colons may stand between them")
+    return value
+
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):  # YAML's yes and on, which would pass as 1
+        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic wants a ValueError
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_flag)]
 CameraUrl = Annotated[str, AfterValidator(_camera_url)]
 CameraId = Annotated[str, AfterValidator(_camera_id)]
 Listen = Annotated[str, AfterValidator(_listen)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 
 
 def split_listen(value: str) -> tuple[str, int]:
     """``HOST:PORT``, ``[v6]:PORT`` or ``:PORT`` (all interfaces) as host and port. Raises ``ValueError``."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]]*)):(\d{1,5})", value)
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^:\[\]]*)):(\d{1,5})", value)
     if not match or int(match[3]) > 65_535:
         raise ValueError("must be HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")
     return match[1] or match[2], int(match[3])
@@ -75,16 +89,16 @@ class TlsConfig(_Section):
     """How the certificate of an rtsps camera is judged."""
 
     verify: bool = Field(True, description="Verify the certificate against the system's authorities.")
-    fingerprint: str | None = Field(
-        None, pattern=r"^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$", description="SHA-256 of the only certificate accepted."
-    )
+    fingerprint: Fingerprint | None = Field(None, description="SHA-256 of the only certificate accepted.")
     legacy: bool = Field(False, description="Allow the old ciphers and TLS versions of old cameras.")
 
 
 class CameraConfig(_Section):
     """One camera. Also the body of the REST API."""
 
-    url: CameraUrl = Field(description="rtsp:// or rtsps:// address, with user and password if it needs them.")
+    url: CameraUrl = Field(
+        repr=False, description="rtsp:// or rtsps:// address, with user and password if it needs them."
+    )
     transport: Transport = Field(Transport.AUTO, description="How RTP comes: auto (TCP, then UDP), tcp, udp.")
     on_demand: bool = Field(False, description="Pull the camera only while somebody watches.")
     keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
@@ -100,12 +114,17 @@ class HttpConfig(_Section):
     """The front door: page, WHEP, WebSocket and REST."""
 
     listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
+    hosts: tuple[str, ...] = Field(
+        (), description="Names under which a reverse proxy on this machine publishes us; others are refused there."
+    )
 
 
 class MediaConfig(_Section):
     """Where viewers' media leaves: one UDP port an egress process."""
 
-    port: int = Field(8189, ge=0, le=65_535, description="First UDP port; each further egress takes the next. 0: any.")
+    port: Whole = Field(
+        8189, ge=0, le=65_535, description="First UDP port; each further egress takes the next. 0: any."
+    )
     listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
     advertise: tuple[str, ...] = Field(
         (), description="Addresses or names that viewers reach us by; empty for those of this machine's interfaces."
@@ -124,19 +143,24 @@ class BrokerConfig(_Section):
 class ClusterConfig(_Section):
     """What the machines of a cluster share."""
 
-    secret: str = Field("", description="Encrypts and authenticates the bus between machines; the same on each.")
+    secret: str = Field(
+        "",
+        repr=False,
+        description="Encrypts and authenticates the bus between machines; the same on each.",
+        json_schema_extra={"secret": True},
+    )
 
 
 class IngestConfig(_Section):
     """Ingest processes of `serve`."""
 
-    workers: int = Field(1, ge=0, le=256, description="Ingest processes to start.")
+    workers: Whole = Field(1, ge=0, le=256, description="Ingest processes to start.")
 
 
 class EgressConfig(_Section):
     """Egress processes of `serve`."""
 
-    workers: int | None = Field(None, ge=0, le=256, description="Egress processes to start; default one per core.")
+    workers: Whole | None = Field(None, ge=0, le=256, description="Egress processes to start; default one per core.")
 
 
 class StoreConfig(_Section):
@@ -164,6 +188,20 @@ class Config(_Section):
     egress: EgressConfig = EgressConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def place_of(self, camera: str) -> str:
+        """Where a person changes one of ``cameras``: ``camshaft.yaml, line 3``, or a variable's name."""
+        return self._places.get(camera, "the configuration")
+
+
+def parse_camera(document: Mapping[str, Any]) -> CameraConfig:
+    """One camera as the REST API is given it. Raises ``ConfigError`` with the key and what is allowed there."""
+    try:
+        return CameraConfig.model_validate(document)
+    except ValidationError as exc:
+        error = exc.errors(include_url=False, include_input=False)[0]
+        raise ConfigError("", _dotted(error["loc"]), _problem(error, ("cameras", "", *error["loc"]))) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +223,12 @@ class Leaf:
         return f"--{self.section}-{self.key}".replace("_", "-")
 
     @property
+    def is_secret(self) -> bool:
+        """Whether its value must not stand on a command line, where every user of the machine can read it."""
+        extra = self.field.json_schema_extra
+        return isinstance(extra, dict) and extra.get("secret") is True
+
+    @property
     def is_list(self) -> bool:
         """Whether it takes several values: an option given repeatedly, a variable split at commas."""
         return self.field.annotation == tuple[str, ...]
@@ -204,24 +248,40 @@ def load(
 ) -> Config:
     """Read the file (if any), lay variables and then ``overrides`` (the options) over it, and validate.
 
-    ``CAMSHAFT_CAMERA`` holds the URL of one more camera, named ``camera``. Raises ``ConfigError`` with the line,
-    variable or option to mend, the key, and what is allowed there.
+    An empty variable counts as one that is not set. ``CAMSHAFT_CAMERA`` adds cameras, see ``cameras_of``. Raises
+    ``ConfigError`` with the line, variable or option to mend, the key, and what is allowed there.
     """
     document = _Document()
     if path is not None:
         document.read(path)
     for leaf in leaves():
-        text = environ.get(leaf.variable)
-        if text is not None:
+        if text := environ.get(leaf.variable):
             value = [part.strip() for part in text.split(",") if part.strip()] if leaf.is_list else text
             document.put((leaf.section, leaf.key), value, leaf.variable)
-    if url := environ.get(CAMERA_VARIABLE):
-        document.put(("cameras", "camera", "url"), url, CAMERA_VARIABLE)
+    for name, url in cameras_of(environ.get(CAMERA_VARIABLE, "")):
+        document.put(("cameras", name, "url"), url, CAMERA_VARIABLE)
     for leaf, value in (overrides or {}).items():
         document.put((leaf.section, leaf.key), value, leaf.option)
     return document.validate()
 
 
+def cameras_of(value: str) -> Iterator[tuple[str, str]]:
+    """Name and URL of each ``[NAME=]URL`` in ``CAMSHAFT_CAMERA``; several are separated by spaces.
+
+    Cameras without a name are called ``camera``, ``camera-2``, ``camera-3``.
+    """
+    unnamed = 0
+    for word in value.split():
+        if match := _NAMED_URL.fullmatch(word):
+            yield match[1], match[2]
+        else:
+            unnamed += 1
+            yield "camera" if unnamed == 1 else f"camera-{unnamed}", word
+
+
+_MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
+_NAMED_URL = re.compile(r"([^=:/@]*)=(\w+://.*)")
+_MAX_DEPTH = 4  # cameras.NAME.tls.verify: below that a file can only be wrong, and an alias may recurse
 _Path = tuple[str | int, ...]
 
 
@@ -243,9 +303,12 @@ class _Document:
         except UnicodeDecodeError:
             raise ConfigError(self._file, "", "is not UTF-8 text") from None
         try:
-            node = yaml.compose(text, yaml.SafeLoader)
+            loader = yaml.SafeLoader(text)
+            node = loader.get_single_node()
             self._map(node, ())
-            loaded = yaml.safe_load(text)
+            loaded = loader.construct_document(node) if node is not None else None
+        except RecursionError:
+            raise ConfigError(self._file, "", "not valid YAML: nested too deeply") from None
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
             where = f"{self._file}, line {mark.line + 1}" if mark else self._file
@@ -257,7 +320,7 @@ class _Document:
         self._root = loaded or {}
 
     def _map(self, node: yaml.Node | None, at: _Path) -> None:
-        if node is None:
+        if node is None or len(at) > _MAX_DEPTH:
             return
         self._sources.setdefault(at, f"{self._file}, line {node.start_mark.line + 1}")
         if isinstance(node, yaml.SequenceNode):
@@ -266,7 +329,11 @@ class _Document:
         elif isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 where = f"{self._file}, line {key.start_mark.line + 1}"
-                below = (*at, str(key.value))
+                if not isinstance(key, yaml.ScalarNode):
+                    raise ConfigError(where, _dotted(at), "a key must be plain text")
+                below = (*at, key.value)
+                if key.tag != _MERGE:
+                    key.tag = _TEXT  # a camera may be called 1, no or on, which YAML takes for other things
                 if below in self._sources:
                     raise ConfigError(where, _dotted(below), "is given twice")
                 self._sources[below] = where
@@ -291,11 +358,13 @@ class _Document:
         # An empty section ("http:" alone) is the section's defaults, as a person reads it.
         document = {key: value for key, value in self._root.items() if value is not None}
         try:
-            return Config.model_validate(document)
+            config = Config.model_validate(document)
         except ValidationError as exc:
             error = exc.errors(include_url=False, include_input=False)[0]
             at = tuple(part for part in error["loc"] if part != "[key]")
-            raise ConfigError(self._where(at), _dotted(at), redact(_problem(error, at))) from None
+            raise ConfigError(self._where(at), _dotted(at), _problem(error, at)) from None
+        config._places.update((camera, self._where(("cameras", camera, "url"))) for camera in config.cameras)
+        return config
 
     def _where(self, at: _Path) -> str:
         while at and at not in self._sources:
@@ -304,7 +373,7 @@ class _Document:
 
 
 def _dotted(at: _Path) -> str:
-    return ".".join(map(str, at))
+    return redact(".".join(map(str, at)))  # somebody may have put a URL where the name belongs
 
 
 def _names(model: type[BaseModel]) -> str:
@@ -337,6 +406,7 @@ def _problem(error: ErrorDetails, at: _Path) -> str:
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         model = _model_at(at)
         return f"must hold keys and values{f'; allowed: {_names(model)}' if model else ''}"
-    if kind == "missing":
-        return "is missing"
-    return message[:1].lower() + message[1:]
+    model = _model_at(at[:-1])
+    field = model.model_fields.get(str(at[-1])) if model else None
+    hint = f" ({field.description})" if field and kind != "value_error" else ""
+    return ("is missing" if kind == "missing" else message[:1].lower() + message[1:]) + hint

@@ -182,6 +182,13 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """Nothing is to be done; broker to a worker whose report is overdue. That it can be sent at all is the answer."""
+
+    type: Literal["ping"] = "ping"
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The SDP answer to an offer; egress to broker."""
 
@@ -220,7 +227,7 @@ class Leaving:
 
 
 ToBroker = Report | Answered | Refused | Ended | Leaving
-ToWorker = Assign | Release | Offer | Candidate | HangUp | Drain
+ToWorker = Assign | Release | Offer | Candidate | HangUp | Drain | Ping
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
@@ -230,7 +237,8 @@ def encode(message: ToBroker | ToWorker) -> bytes:
     """One frame."""
     adapter: TypeAdapter[ToBroker] | TypeAdapter[ToWorker]
     adapter = _to_broker if isinstance(message, ToBroker) else _to_worker
-    packed: bytes = msgpack.packb(adapter.dump_python(message, mode="json"))  # type: ignore[arg-type]  # as chosen
+    fields = adapter.dump_python(message, mode="json")  # type: ignore[arg-type]  # as chosen
+    packed: bytes = msgpack.packb(fields, unicode_errors="replace")  # what a camera said may hold lone surrogates
     return packed
 
 

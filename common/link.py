@@ -20,6 +20,7 @@ from common.bus import Channel, Endpoints, Keys, open_socket
 from common.control import (
     REPORT_INTERVAL,
     Leaving,
+    Ping,
     Report,
     Role,
     ToBroker,
@@ -72,12 +73,13 @@ class Link:
         self._socket.setsockopt(zmq.ROUTING_ID, node.encode())
         self._socket.connect(endpoints.control)
         self._channel: Channel | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None  # uvloop's has no ``when()`` if it is due at once
+        self._due = 0.0
         self._last_report = float("-inf")
 
     async def __aenter__(self) -> Link:
         self._channel = Channel(self._socket, self._receive)
-        self._report()
+        self.report_soon()
         return self
 
     async def __aexit__(
@@ -85,15 +87,17 @@ class Link:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._channel is not None:
-            self.send(Leaving(self.node, self.incarnation))
-            await asyncio.sleep(MIN_REPORT_GAP)  # LINGER is 0: give the farewell time to reach the wire
-            self._channel.close()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            try:
+                channel.send(encode(Leaving(self.node, self.incarnation)))
+                await asyncio.sleep(MIN_REPORT_GAP)  # LINGER is 0: give the farewell time to reach the wire
+            finally:
+                channel.close()
 
     def send(self, message: ToBroker) -> bool:
         """Send a message of the worker's own, such as an answer. ``False``, and lost, while the broker is away."""
-        assert self._channel is not None, "the link is not open"
-        return self._channel.send(encode(message))
+        return self._channel is not None and self._channel.send(encode(message))
 
     def report_soon(self) -> None:
         """Something changed: report within 50 ms instead of a second."""
@@ -101,15 +105,27 @@ class Link:
             return
         loop = asyncio.get_running_loop()
         due = max(loop.time(), self._last_report + MIN_REPORT_GAP)
-        if self._timer is None or self._timer.when() > due:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = loop.call_at(due, self._report)
+        if self._timer is None or self._due > due:
+            self._report_at(due)
 
     def _report(self) -> None:
         loop = asyncio.get_running_loop()
         self._last_report = loop.time()
-        base = Report(
+        sent = False
+        try:
+            # Asked first: a report of a thousand viewers is not worth building for a broker that is away.
+            sent = self._channel is not None and self._channel.writable and self.send(self._snapshot(self._base()))
+        finally:  # also when the snapshot failed: a worker that never reports again would be given up as dead
+            self._report_at(loop.time() + (REPORT_INTERVAL if sent else RETRY_INTERVAL))
+
+    def _report_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_at(due, self._report)
+
+    def _base(self) -> Report:
+        return Report(
             node=self.node,
             role=self._role,
             incarnation=self.incarnation,
@@ -119,8 +135,6 @@ class Link:
             load=self._load.read(),
             counters=dict(self.counters),
         )
-        sent = self.send(self._snapshot(base))
-        self._timer = loop.call_later(REPORT_INTERVAL if sent else RETRY_INTERVAL, self._report)
 
     def _receive(self, frame: bytes) -> None:
         try:
@@ -129,4 +143,5 @@ class Link:
             self.counters["control_garbage"] += 1
             self._log.debug("control message dropped", reason=str(exc))
             return
-        self._on_message(message)
+        if not isinstance(message, Ping):
+            self._on_message(message)

@@ -27,8 +27,12 @@ def get_logger(**fields: object) -> Logger:
 def configure(level: str = "info", style: Format = "auto", **fields: object) -> None:
     """Send all logs, ours and the libraries', to standard error. ``fields`` go into every line of the process."""
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
+
+    def add_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {**fields, **event}
+
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        add_fields,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -36,7 +40,12 @@ def configure(level: str = "info", style: Format = "auto", **fields: object) -> 
     ]
     renderer: structlog.typing.Processor
     renderer = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # already text, so that it could be redacted
+        )
+        if text
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -56,7 +65,6 @@ def configure(level: str = "info", style: Format = "auto", **fields: object) -> 
     root.setLevel(level.upper())
     for chatty in ("aiortc", "aioice", "aiohttp.access", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(**fields)
 
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -65,7 +73,6 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
         if isinstance(value, str):
             if "://" in value:
                 event[key] = redact(value)
-        elif not isinstance(value, int | float | bool | None):
-            text = str(value)
-            event[key] = redact(text) if "://" in text else value
+        elif not isinstance(value, int | float | bool | None) and "://" in f"{value} {value!r}":
+            event[key] = redact(str(value))
     return event

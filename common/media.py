@@ -149,8 +149,16 @@ def encode_replay(encoded: Iterable[bytes]) -> bytes:
     return header + b"".join(batches)
 
 
-def decode_frame(frame: bytes) -> tuple[str, list[Batch]]:
-    """Camera and batches of a frame of either kind. Raises ``ProtocolError`` on anything else."""
+class Frame(NamedTuple):
+    """What one ZeroMQ frame holds. ``egress`` is set if it is a replay for that egress."""
+
+    camera: str
+    egress: str | None
+    batches: list[Batch]
+
+
+def decode_frame(frame: bytes) -> Frame:
+    """A frame of either kind. Raises ``ProtocolError`` on anything else."""
     end = frame.find(b"\0", 0, 256) + 1
     camera, egress = parse_topic(frame[:end])
     try:
@@ -158,10 +166,10 @@ def decode_frame(frame: bytes) -> tuple[str, list[Batch]]:
     except (ValueError, msgpack.UnpackException) as exc:
         raise ProtocolError(f"not msgpack: {exc}") from None
     if egress is None:
-        return camera, [_batch(body)]
+        return Frame(camera, None, [_batch(body)])
     if not isinstance(body, list):
         raise ProtocolError("replay is not an array")
-    return camera, [_batch(fields) for fields in body]
+    return Frame(camera, egress, [_batch(fields) for fields in body])
 
 
 def _batch(fields: object) -> Batch:

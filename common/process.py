@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -33,9 +34,10 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     ours is shown as one sentence, others as their traceback. EXIT_CONFIG and EXIT_ADDRESS_IN_USE are for what
     starting again cannot mend.
     """
+    pipe = _supervisor_pipe()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_stopped(main))
+            runner.run(_until_stopped(main, pipe))
     except (CamshaftError, ExceptionGroup) as exc:
         cause = _first_of_ours(exc)
         if cause is None:
@@ -70,21 +72,28 @@ class LoadMeter:
         return self._last
 
 
-async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]], pipe: int | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if pipe := os.environ.get(SUPERVISOR_FD):
-        threading.Thread(target=_watch_supervisor, args=(int(pipe),), name="supervisor-watch", daemon=True).start()
+    if pipe is not None:
+        threading.Thread(target=_watch_supervisor, args=(pipe,), name="supervisor-watch", daemon=True).start()
     await main(stop)
 
 
-def _watch_supervisor(pipe: int) -> None:
+def _supervisor_pipe() -> int | None:
+    """The inherited pipe; ``None`` if there is none, also where a stale variable names what is not a pipe."""
+    number = os.environ.pop(SUPERVISOR_FD, "")
     try:
-        os.read(pipe, 1)  # nobody ever writes: it returns at end of file
-    except OSError:
-        return  # not a pipe of ours: started by hand with a stale variable
+        pipe = int(number)
+        return pipe if stat.S_ISFIFO(os.fstat(pipe).st_mode) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _watch_supervisor(pipe: int) -> None:
+    os.read(pipe, 1)  # nobody ever writes: it returns at end of file
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ORPHAN_GRACE)
     os._exit(EXIT_FAILED)

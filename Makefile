@@ -1,0 +1,64 @@
+# Everything a person or CI does with this repository. Needs make and Python 3.11 or newer with venv; the rest is
+# installed into .venv, and for `make test` from Debian's packages where that is allowed.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# The camera of `make run CAMERA=…` reaches the program by environment: a command line would show its password.
+ifdef CAMERA
+export CAMSHAFT_CAMERA := $(value CAMERA)
+unexport CAMERA
+MAKEOVERRIDES :=
+endif
+
+.PHONY: help run test check format bench system clean
+.DEFAULT_GOAL := help
+
+help:  ## What can be done here
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run  ## Start a cluster and print the page's address: make run [CAMERA=rtsp://user:password@host/path]
+	@exec $(BIN)/camshaft serve --demo-if-none
+
+test: $(VENV)/.test system  ## Run the tests; PYTEST= gives options to pytest
+	@$(BIN)/python -m pytest $(PYTEST)
+
+check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before a commit
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.check  ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.test  ## Measure; BENCH= gives options to the benchmark
+	@$(BIN)/python -m bench $(BENCH)
+
+system: $(VENV)/.test
+	@tools/system-packages $(BIN)/python
+
+clean:  ## Remove what the other commands made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: what is installed is installed again only when the metadata changes.
+$(VENV)/.python:
+	@tools/make-venv $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python setup.cfg pyproject.toml
+	@echo "Installing Camshaft into $(VENV) (once, about a minute) ..."
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@$(PIP) install --editable '.[test]'
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.run
+	@$(PIP) install --editable '.[test,check]'
+	@touch $@

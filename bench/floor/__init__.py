@@ -1,0 +1,103 @@
+"""The floor: what it costs to encrypt and send the same packets to as many viewers, and to do nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from bench.load.crowd import Crowd
+from bench.load.dtls import Keys
+from tests.fakes.clip import access_units, nal_units
+
+SOURCE = Path(__file__).with_name("floor.c")
+PYTHON = Path(__file__).with_name("floor.py")
+MAX_PAYLOAD = 1160  # bytes of an RTP payload, as the product cuts them
+CLOCK = 90_000
+MAX_SECONDS = 3600  # it is killed when it is no longer wanted; this is for the case that we are
+TYPES = {96: ("video", "h264", CLOCK)}
+
+
+def build(directory: Path) -> tuple[list[str], str]:
+    """The command that runs the floor, and the language it is in: C if a compiler and OpenSSL's headers are here."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is not None:
+        program = directory / "floor"
+        command = [compiler, "-O2", "-o", str(program), str(SOURCE), "-lcrypto"]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return [str(program)], "C"
+    return [sys.executable, str(PYTHON)], "Python"
+
+
+def packetize(clip: Path, fps: int, key: bytes, salt: bytes) -> bytes:
+    """The clip as the floor's input: packets cut as RFC 6184 and equal runs want them."""
+    out = [key, salt, struct.pack("=I", CLOCK)]
+    for index, unit in enumerate(access_units(clip)):
+        payloads = [part for nal in nal_units(unit) if nal[0] & 0x1F != 9 for part in _cut(nal)]
+        out.append(struct.pack("=II", index * CLOCK // fps, len(payloads)))
+        for number, payload in enumerate(payloads, 1):
+            out += [struct.pack("=BH", number == len(payloads), len(payload)), payload]
+    return b"".join(out)
+
+
+def _cut(nal: bytes) -> list[bytes]:
+    """A NAL unit as single packet or as fragmentation units of equal size (RFC 6184 5.6, 5.8)."""
+    if len(nal) <= MAX_PAYLOAD:
+        return [nal]
+    body = nal[1:]
+    count = -(-len(body) // (MAX_PAYLOAD - 2))
+    size = -(-len(body) // count)
+    parts = []
+    for at in range(0, len(body), size):
+        flags = (0x80 if at == 0 else 0) | (0x40 if at + size >= len(body) else 0)
+        parts.append(bytes([nal[0] & 0xE0 | 28, nal[0] & 0x1F | flags]) + body[at : at + size])
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Viewers that wait for the floor, and the master key that they wait with."""
+
+    key: bytes
+    salt: bytes
+    destinations: list[str]
+
+
+def invite(crowd: Crowd, viewers: int, address: str = "127.0.0.1") -> Audience:
+    """Open viewers on ``address``, which must be an IPv4 address of this host."""
+    key, salt = os.urandom(16), os.urandom(12)
+    ports = crowd.adopt(Keys("SRTP_AEAD_AES_128_GCM", key + salt, key + salt), TYPES, viewers, address)
+    return Audience(key, salt, [f"{address}:{port}" for port in ports])
+
+
+@contextmanager
+def running(
+    audience: Audience, clip: Path, fps: int, directory: Path, *, gso: bool = True
+) -> Iterator[tuple[int, str]]:
+    """Let the floor send to its audience; yields its process id and the language it is in."""
+    packets = directory / "packets"
+    key, salt = (_derived(audience.key, audience.salt, label, size) for label, size in ((0, 16), (2, 12)))
+    packets.write_bytes(packetize(clip, fps, key, salt))
+    command, language = build(directory)
+    arguments = [str(int(gso)), str(packets), str(MAX_SECONDS), *audience.destinations]
+    process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
+    try:
+        yield process.pid, language
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _derived(key: bytes, salt: bytes, label: int, size: int) -> bytes:
+    """Session key or salt of a master key (RFC 3711 4.3.1 with a derivation rate of zero, RFC 7714 11)."""
+    block = int.from_bytes(salt + b"\0\0", "big") ^ label << 48
+    encryptor = Cipher(algorithms.AES(key), modes.CTR((block << 16).to_bytes(16, "big"))).encryptor()
+    return encryptor.update(bytes(size))

@@ -1,0 +1,302 @@
+"""Sockets of all viewers under one epoll, and the loop that counts what they get.
+
+The loop is the reason that one process can be a thousand viewers: no task, no callback and no wakeup a packet. Every
+few milliseconds what has gathered at a socket, usually a frame, is read by one system call, and if it continues its
+stream only the first and the last header are looked at. Arrival times are the kernel's (SO_TIMESTAMPNS), so reading
+late falsifies nothing. On the loopback device the kernel takes them while the server is still sending: there they are
+the server's times of departure. Viewers that are still connecting are read at once.
+
+With ``gro``, the receiving sockets take trains of packets as a server has sent them with UDP_SEGMENT (UDP_GRO). That is
+cheapest for both sides, cheaper for the server than any real network, where somebody must cut the train; without it the
+cutting, and the delivery of every packet to its socket, is charged to the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import time
+from array import array
+from collections import deque
+from typing import Protocol
+
+from bench.load.dtls import Identity
+from bench.load.ice import IceAgent
+from bench.load.receive import SO_TIMESTAMPNS, UDP_GRO, Receiver
+from bench.load.rtp import HEADER as RTP_HEADER
+from bench.load.rtp import Stream
+from bench.load.sdp import Session
+from bench.load.viewer import Options, Out, State, Viewer
+
+RECEIVE_BUFFER = 4 << 20  # bytes: a keyframe must fit until its viewer is read
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h: beyond net.core.rmem_max, for root
+TICK = 0.005  # seconds between two looks at connected viewers' sockets
+SWEEP = 10  # ticks between two looks at what time alone brings about
+SWEEPS_A_ROUND = 10  # after so many every connected viewer has been looked at
+EVENTS = 512  # sockets handled before the event loop's other work gets its turn
+SAME_MOMENT_NS = 5_000_000  # packets read together are counted together if they came within so many ns
+SETTLED_NS = 100_000_000  # a frame that arrived so long ago is known to the tap too
+
+HEADER = RTP_HEADER.unpack_from
+
+
+class Timeline(Protocol):
+    """Who knows when a frame left the camera; see ``tap``."""
+
+    def recognise(self, tail: bytes) -> int | None:
+        """The camera's RTP timestamp of the frame whose last payload ends so; ``None`` if it is not known (yet)."""
+
+    def sent_ns(self, timestamp: int) -> int | None:
+        """Unix time at which the last packet of the frame with that timestamp of the camera's left the camera."""
+
+
+class ConnectError(Exception):
+    """A viewer could not be connected; says why."""
+
+
+class Engine:
+    """All viewers of this process. Belongs to the running event loop; ``close`` it."""
+
+    def __init__(self, identity: Identity, options: Options, *, gro: bool = True) -> None:
+        self.viewers: dict[int, Viewer] = {}  # by descriptor
+        self.delays = array("d")  # seconds from camera to viewer: one for each frame of each viewer
+        self.late = 0.0  # seconds by which the latest sweep came late: how overloaded this process was
+        self.timeline: Timeline | None = None
+        self._identity, self._options = identity, options
+        self._joining_epoll, self._media_epoll = select.epoll(), select.epoll()
+        self._receiver = Receiver(trains=gro)
+        self._marks: list[tuple[Viewer, int, int]] = []  # ends of frames: viewer, RTP timestamp, arrival
+        self._joining: dict[Viewer, asyncio.Future[None]] = {}
+        self._repairing: set[Viewer] = set()
+        self._round: deque[Viewer] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._joining_epoll.fileno(), self._ready, self._joining_epoll)
+        self._ticks, self._tick_at = 0, self._loop.time() + TICK
+        self._timer = self._loop.call_at(self._tick_at, self._tick)
+
+    def close(self) -> None:
+        """Close every socket without a word to anybody."""
+        self._timer.cancel()
+        self._loop.remove_reader(self._joining_epoll.fileno())
+        for viewer in list(self.viewers.values()):
+            self.vanish(viewer)
+        self._joining_epoll.close()
+        self._media_epoll.close()
+
+    def open(self, number: int, local: str, *, controlling: bool) -> Viewer:
+        """A viewer with a socket of its own on the address ``local``."""
+        family = socket.AF_INET6 if ":" in local else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        except PermissionError:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        if self._receiver.trains:
+            sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        sock.bind((local, 0))
+        viewer = Viewer(number, sock, self._identity, self._options, IceAgent(controlling, self._options.consent))
+        viewer.started_at = time.monotonic()
+        self.viewers[sock.fileno()] = viewer
+        self._joining_epoll.register(sock.fileno(), select.EPOLLIN)
+        return viewer
+
+    def watch(self, viewer: Viewer) -> None:
+        """The viewer is connected: from now on its packets can wait for the next tick."""
+        self._joining_epoll.unregister(viewer.socket.fileno())
+        self._media_epoll.register(viewer.socket.fileno(), select.EPOLLIN)
+        self._round.append(viewer)
+
+    async def connect(self, viewer: Viewer, remote: Session, *, we_are_server: bool) -> None:
+        """Carry out ICE and DTLS. Raises ``ConnectError``."""
+        done = self._joining[viewer] = self._loop.create_future()
+        self._send(viewer, viewer.connect(remote, we_are_server, time.monotonic()))
+        try:
+            await done
+        finally:
+            self._joining.pop(viewer, None)
+        self.watch(viewer)
+
+    def hang_up(self, viewer: Viewer) -> None:
+        """Leave with a close_notify."""
+        self._send(viewer, viewer.close())
+        self.vanish(viewer)
+
+    def vanish(self, viewer: Viewer) -> None:
+        """Leave without a word; the server gets ICMP errors."""
+        self.deafen(viewer)
+        viewer.socket.close()
+
+    def deafen(self, viewer: Viewer) -> None:
+        """Read, answer and send nothing any more, with the socket open: a viewer whose path is dead."""
+        descriptor = viewer.socket.fileno()
+        if self.viewers.pop(descriptor, None) is not None:
+            for epoll in (self._joining_epoll, self._media_epoll):
+                with contextlib.suppress(FileNotFoundError):
+                    epoll.unregister(descriptor)
+        self._repairing.discard(viewer)
+        if viewer in self._round:
+            self._round.remove(viewer)
+
+    def restart_counting(self) -> None:
+        """A window begins: forget the longest gaps and the delays so far."""
+        self._resolve_marks()
+        del self.delays[:]
+        self.late = 0.0
+        for viewer in self.viewers.values():
+            viewer.agent.round_trips.clear()
+            viewer.capture_delays.clear()
+            for stream in viewer.streams.values():
+                stream.gap_ns = 0
+
+    def _ready(self, epoll: select.epoll) -> int:
+        """Read each socket that has something once, and return how many had; what is left is there the next time."""
+        viewers, receiver, now = self.viewers, self._receiver, time.monotonic()
+        read, stride = receiver.read, receiver.stride
+        events = epoll.poll(0, EVENTS)
+        for descriptor, _event in events:
+            viewer = viewers.get(descriptor)
+            if viewer is None:
+                continue
+            count = read(descriptor)
+            if count <= 0:
+                continue
+            first, last = receiver.time_ns(0), receiver.time_ns(count - 1)
+            together = not receiver.trains and last - first < SAME_MOMENT_NS
+            if together and self._train(viewer, 0, stride, count, receiver.total(count), first, last, now):
+                continue
+            for index in range(count):
+                size, at, start = receiver.length(index), receiver.time_ns(index), index * stride
+                if not size:
+                    continue
+                step = receiver.segment(index) or size
+                packets = -(-size // step)
+                if not self._train(viewer, start, step, packets, size, at, at, now):
+                    self._one_by_one(viewer, start, step, size, index, at)
+        return len(events)
+
+    def _train(
+        self, viewer: Viewer, start: int, step: int, count: int, size: int, first_ns: int, last_ns: int, now: float
+    ) -> bool:
+        """Count RTP packets that lie ``step`` bytes apart; ``False`` if they do not simply continue their stream."""
+        data = self._receiver.data
+        if not 127 < data[start] < 192:
+            return False
+        _bits, second, sequence, timestamp, ssrc = HEADER(data, start)
+        stream = viewer.streams.get(ssrc)
+        if stream is None or sequence != stream.next or stream.special:
+            return False
+        if count > 1:
+            began = timestamp
+            _bits, second, last, timestamp, other = HEADER(data, start + (count - 1) * step)
+            if (last - sequence) & 0xFFFF != count - 1 or other != ssrc or timestamp != began:
+                return False
+            stream.next = (last + 1) & 0xFFFF
+        else:
+            stream.next = (sequence + 1) & 0xFFFF
+        stream.packets += count
+        stream.bytes += size
+        gap = first_ns - stream.last_ns
+        if gap > stream.gap_ns:
+            stream.gap_ns = gap
+        if timestamp != stream.last_timestamp:
+            transit = gap * stream.clock_rate // 1_000_000_000 - (timestamp - stream.last_timestamp)
+            stream.jitter += (abs(transit) - stream.jitter) / 16
+            stream.last_timestamp = timestamp
+        stream.last_ns = last_ns
+        if second & 0x80:
+            stream.frames += 1
+            if stream.kind == "video" and self.timeline is not None:
+                self._marks.append((viewer, timestamp, last_ns))
+        stream.sample_in -= count
+        if stream.sample_in < 0:
+            self._inspect(viewer, stream, start, step, count, size, now)
+        return True
+
+    def _inspect(
+        self, viewer: Viewer, stream: Stream, start: int, step: int, count: int, size: int, now: float
+    ) -> None:
+        """Decrypt all of a train while the first keyframe is awaited, else its last packet."""
+        for index in range(0 if not viewer.first_keyframe_at else count - 1, count):
+            viewer.inspect(stream, self._packet(start, step, index, size), now)
+        if viewer.shift is None and self.timeline is not None:
+            stream.sample_in = 0  # until one of its frames is recognised
+
+    def _packet(self, start: int, step: int, number: int, size: int) -> bytes:
+        """Packet ``number`` of those that begin at ``start``: of a train, or of messages read together."""
+        receiver, at = self._receiver, start + number * step
+        if step == receiver.stride and not receiver.trains:
+            return bytes(receiver.data[at : at + receiver.length(number)])
+        return bytes(receiver.data[at : min(at + step, start + size)])
+
+    def _one_by_one(self, viewer: Viewer, start: int, step: int, size: int, index: int, at: int) -> None:
+        source = self._receiver.source(index)
+        now = time.monotonic() - max(0, time.time_ns() - at) / 1e9  # when it came, not when it was read
+        for number in range(-(-size // step)):
+            self._send(viewer, viewer.datagram(self._packet(start, step, number, size), source, at, now))
+        self._after(viewer)
+
+    def _after(self, viewer: Viewer) -> None:
+        """What the slow path may have brought about."""
+        future = self._joining.get(viewer)
+        if future is not None and not future.done():
+            if viewer.state is State.CONNECTED:
+                future.set_result(None)
+            elif viewer.state in (State.FAILED, State.CLOSED):
+                future.set_exception(ConnectError(viewer.problem))
+        if any(stream.missing for stream in viewer.streams.values()):
+            self._repairing.add(viewer)
+
+    def _send(self, viewer: Viewer, out: Out) -> None:
+        for data, to in out:
+            with contextlib.suppress(OSError):  # networks lose packets; what matters is sent again
+                viewer.socket.sendto(data, to)
+
+    def _tick(self) -> None:
+        self.late = max(self.late, self._loop.time() - self._tick_at)
+        while self._ready(self._media_epoll) == EVENTS:
+            pass
+        self._ticks += 1
+        if self._ticks % SWEEP == 0:
+            self._sweep()
+        self._tick_at = max(self._tick_at + TICK, self._loop.time())
+        self._timer = self._loop.call_at(self._tick_at, self._tick)
+
+    def _sweep(self) -> None:
+        for viewer in list(self._joining):
+            self._send(viewer, viewer.due(time.monotonic()))
+            self._after(viewer)
+        for _ in range(-(-len(self._round) // SWEEPS_A_ROUND)):
+            viewer = self._round[0]
+            self._round.rotate(-1)
+            self._send(viewer, viewer.due(time.monotonic()))
+        for viewer in list(self._repairing):
+            out = viewer.repair()
+            self._send(viewer, out)
+            if not out:
+                self._repairing.discard(viewer)
+        self._resolve_marks()
+
+    def _resolve_marks(self) -> None:
+        """Look up when the frames that arrived had left the camera; not the latest ones, for it may tell us late."""
+        timeline, settled = self.timeline, time.time_ns() - SETTLED_NS
+        if timeline is None:
+            return
+        for viewer in self.viewers.values():
+            for tail, timestamp in viewer.tails:
+                origin = timeline.recognise(tail)
+                if origin is not None:
+                    viewer.shift = (timestamp - origin) & 0xFFFFFFFF
+            viewer.tails.clear()
+        marks, self._marks = self._marks, []
+        for mark in marks:
+            viewer, timestamp, at = mark
+            if at > settled:
+                self._marks.append(mark)
+            elif viewer.shift is not None:
+                sent = timeline.sent_ns((timestamp - viewer.shift) & 0xFFFFFFFF)
+                if sent is not None:
+                    self.delays.append((at - sent) / 1e9)

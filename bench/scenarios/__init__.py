@@ -1,0 +1,36 @@
+"""The scenarios: each loads the server in one way and says which of its targets were reached.
+
+Targets are CPU times, losses, delays and ratios, measured in one run on one machine. They are for people who look at
+the table; no test asserts them, because what else the machine does changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from bench.rig import Plan
+from bench.scenarios import crowds, paths
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario that the command line knows by its name."""
+
+    summary: str
+    run: Callable[[Plan], Coroutine[Any, Any, None]]
+
+
+SCENARIOS = {
+    "fanout": Scenario("100 viewers of one 1080p30 4 Mb/s camera; peers and the floor beside it", crowds.fanout),
+    "scaling": Scenario("10 to 500 viewers, and 20 cameras with 25 viewers each: is the cost flat?", crowds.scaling),
+    "thousand": Scenario("1,000 viewers at 1 Mb/s on one egress; 100 joins a second", crowds.thousand),
+    "latency": Scenario("delay from the camera to the datagram with 100 viewers", crowds.latency),
+    "ingest": Scenario("100 simulated cameras in one ingest process", crowds.ingest),
+    "keyframes": Scenario("200 kB keyframes to 300 viewers, beside a quiet camera and dead viewers", crowds.keyframes),
+    "feedback": Scenario("REMB and transport-wide feedback in the API", crowds.feedback),
+    "browser": Scenario("Chromium: time to the first picture, delay from capture to screen, freezes", paths.browser),
+    "pacing": Scenario("a 10 Mb/s link with a shallow queue, and 5 % loss (needs root)", paths.pacing),
+    "stuck": Scenario("a viewer whose path is stuck, and what that costs the others (needs root)", paths.stuck),
+}

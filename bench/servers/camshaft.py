@@ -1,0 +1,42 @@
+"""Camshaft, started as people start it, and any server that somebody else has started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.load.signalling import Whep
+from bench.servers import Running
+from tests.fakes.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Camshaft:
+    """This checkout's ``camshaft serve``."""
+
+    ingest: int = 1  # processes
+    egress: int = 1
+    host: str = "127.0.0.1"
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    name: str = "Camshaft"
+
+    def problem(self) -> str:
+        done = subprocess.run([sys.executable, "-m", "camshaft", "serve", "--help"], capture_output=True, check=False)
+        return "" if done.returncode == 0 else f"camshaft serve does not run: {done.stderr.decode()[-300:].strip()}"
+
+    def version(self) -> str:
+        done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    @asynccontextmanager
+    async def started(self, cameras: Sequence[str], directory: Path, transport: str = "tcp") -> AsyncIterator[Running]:
+        named = {f"cam{n}": {"url": url, "transport": transport} for n, url in enumerate(cameras)}
+        cluster = Cluster(directory, named, self.ingest, self.egress, self.config, self.host)
+        async with cluster:
+            streams = [Whep(cluster.whep(name)) for name in named]
+            yield Running(streams, cluster.pids(), cluster.url, [f"camshaft serve --config {directory}/camshaft.yaml"])

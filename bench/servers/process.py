@@ -1,0 +1,72 @@
+"""Starting a server's process, waiting until it listens, and ending it."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+START_TIMEOUT = 20.0  # seconds until it listens
+STOP_TIMEOUT = 8.0  # seconds from SIGTERM to SIGKILL
+
+
+class StartError(Exception):
+    """A server did not start; says what it wrote last."""
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str],
+    directory: Path,
+    *,
+    port: int,
+    host: str = "127.0.0.1",
+    environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """Run ``command`` in ``directory``, with its output in ``log``, and wait until TCP ``port`` answers.
+
+    Raises ``StartError`` if it ends or stays silent.
+    """
+    log = directory / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environ
+        )
+    try:
+        await _listens(process, host, port, command, log)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            await asyncio.to_thread(process.wait, STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody uses now; for servers that cannot be told to take any."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _listens(process: subprocess.Popen[bytes], host: str, port: int, command: Sequence[str], log: Path) -> None:
+    deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+    while process.poll() is None and asyncio.get_running_loop().time() < deadline:
+        try:
+            _reader, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.close()
+        await writer.wait_closed()
+        return
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+    why = "ended at once" if process.poll() is not None else f"does not listen on {host}:{port}"
+    raise StartError(f"{shlex.join(command)} {why}:\n{tail}")

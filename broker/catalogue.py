@@ -1,0 +1,190 @@
+"""The cameras there are: those of the configuration, which only its file changes, and those added at run time.
+
+Every camera has a revision that grows whenever its configuration differs from what it was, also while we did not run:
+that is how an ingest worker that outlived a broker is told of a change. Revisions are Unix milliseconds, so that they
+grow even if the store was lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from broker.store import Memory, Store
+from common.cameras import CAMERA_ID, CameraSpec, redact
+from common.config import CameraConfig, Config, parse_camera
+from common.errors import ConfigError, ViewerError
+from common.log import get_logger
+from common.media import Track
+
+MAX_CAMERAS = 10_000  # what one broker's director goes through four times a second
+
+_HIDDEN = "***"
+_AUTHORITY = re.compile(r"(?P<scheme>\w+://)(?P<user>.*@)?(?P<host>[^/?#]*)(?P<rest>.*)")
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One camera. ``place`` names where the configuration has it, ``None`` if it was added at run time."""
+
+    spec: CameraSpec
+    config: CameraConfig
+    place: str | None
+
+
+class Catalogue:
+    """See the module's text. Methods that change it raise ``ViewerError`` with the status to answer."""
+
+    def __init__(self, config: Config, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._memories = store.memories()
+        self._entries: dict[str, Entry] = {}
+        for id, camera in config.cameras.items():
+            self._enter(id, camera, config.place_of(id))
+        for id, camera in store.cameras().items():
+            if id not in self._entries:
+                self._enter(id, camera, None)
+            else:
+                log.warning("camera of the store is hidden by the configuration", camera=id, place=config.place_of(id))
+
+    @property
+    def specs(self) -> Mapping[str, CameraSpec]:
+        """What the director is to see to."""
+        return {id: entry.spec for id, entry in self._entries.items()}
+
+    @property
+    def tracks(self) -> Mapping[str, tuple[Track, ...]]:
+        """What was last seen of each camera as it is configured now."""
+        return {id: self._memories[id].tracks for id in self._entries}
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Which worker had each camera when this was last known."""
+        places = {id: self._memories[id].place for id in self._entries}
+        return {id: place for id, place in places.items() if place is not None}
+
+    def get(self, id: str) -> Entry | None:
+        """One camera."""
+        return self._entries.get(id)
+
+    def remember(self, id: str, **changes: Any) -> None:
+        """Keep ``tracks`` or ``place`` of a camera across restarts. If the disk fails, that is logged and no more."""
+        if id in self._entries:
+            self._memories[id] = replace(self._memories[id], **changes)
+            try:
+                self._store.remember(id, self._memories[id])
+            except sqlite3.Error as exc:
+                log.warning("camera store cannot be written", reason=str(exc))
+
+    def add(self, document: Mapping[str, Any]) -> str:
+        """Add a camera as the API describes it: a ``CameraConfig`` and its ``id``. Returns the id."""
+        fields = dict(document)
+        id = fields.pop("id", None)
+        if not isinstance(id, str) or not CAMERA_ID.fullmatch(id):
+            rule = "1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+            raise _wrong("id", f"must be given: {rule}" if id is None else f"must be {rule}")
+        config = _parse(fields)
+        if _HIDDEN in config.url:
+            raise _wrong("url", f"{_HIDDEN} stands for hidden credentials; give the real ones")
+        if id in self._entries:
+            raise ViewerError(
+                409, "camera_exists", f"There is a camera {id!r} already; PATCH it, or choose another id."
+            )
+        if len(self._entries) >= MAX_CAMERAS:
+            raise ViewerError(507, "too_many_cameras", f"No more than {MAX_CAMERAS} cameras can be kept.")
+        self._put(id, config)
+        return id
+
+    def change(self, id: str, patch: Mapping[str, Any]) -> None:
+        """Lay a JSON merge patch (RFC 7396) over a camera's configuration. A hidden password is the one it has."""
+        entry = self._changeable(id)
+        patch = dict(patch)
+        if patch.pop("id", id) != id:
+            raise _wrong("id", "cannot be changed; add a new camera instead")
+        if isinstance(url := patch.get("url"), str):
+            patch["url"] = _reveal(url, entry.config.url)
+        self._put(id, _parse(_merge(entry.config.model_dump(mode="json"), patch)))
+
+    def remove(self, id: str) -> None:
+        """Remove a camera that was added at run time."""
+        self._changeable(id)
+        _write(lambda: self._store.remove_camera(id))
+        del self._entries[id]
+
+    def _changeable(self, id: str) -> Entry:
+        entry = self._entries.get(id)
+        if entry is None:
+            raise ViewerError(404, "unknown_camera", f"There is no camera {id!r}.")
+        if entry.place is not None:
+            message = f"Camera {id!r} comes from {entry.place}; change it there and restart."
+            raise ViewerError(409, "camera_is_configured", message)
+        return entry
+
+    def _put(self, id: str, config: CameraConfig) -> None:
+        _write(lambda: self._store.put_camera(id, config))
+        self._enter(id, config, None)
+
+    def _enter(self, id: str, config: CameraConfig, place: str | None) -> None:
+        digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+        known = self._memories.get(id)
+        if known is None or known.digest != digest:
+            revision = max(int(self._clock() * 1000), known.revision + 1 if known else 0)
+            before = self._entries.get(id)
+            tracks = known.tracks if known and before and before.config.url == config.url else ()
+            known = self._memories[id] = Memory(digest, revision, tracks, known.place if known else None)
+            _write(lambda: self._store.remember(id, self._memories[id]))
+        self._entries[id] = Entry(config.spec(id, known.revision), config, place)
+
+
+def _write(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except sqlite3.Error as exc:
+        log.warning("camera store cannot be written", reason=str(exc))
+        raise ViewerError(507, "store_failed", f"The camera store cannot be written: {exc}.") from None
+
+
+def _parse(fields: Mapping[str, Any]) -> CameraConfig:
+    try:
+        return parse_camera(fields)
+    except ConfigError as exc:
+        raise _wrong(exc.key, exc.problem) from None
+
+
+def _wrong(key: str, problem: str) -> ViewerError:
+    return ViewerError(422, "invalid_camera", f"{key}: {problem}")
+
+
+def _merge(target: dict[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7396; ``null`` brings a key's default back."""
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict) and isinstance(target.get(key), dict):
+            target[key] = _merge(target[key], value)
+        else:
+            target[key] = value
+    return target
+
+
+def _reveal(url: str, current: str) -> str:
+    """``url`` as a person sent it back, with the hidden credentials of ``current`` put in again."""
+    if url == redact(current):
+        return current
+    if _HIDDEN not in url:
+        return url
+    new, old = _AUTHORITY.fullmatch(url), _AUTHORITY.fullmatch(current)
+    if new is None or old is None or new["user"] != f"{_HIDDEN}@" or _HIDDEN in new["host"] + new["rest"]:
+        raise _wrong("url", f"{_HIDDEN} stands for hidden credentials; give the real ones")
+    if (new["scheme"], new["host"]) != (old["scheme"], old["host"]):
+        # Otherwise whoever may change a camera could have its password sent to a host of theirs.
+        raise _wrong("url", "the host changed, so user and password must be given again")
+    return f"{old['scheme']}{old['user'] or ''}{new['host']}{new['rest']}"

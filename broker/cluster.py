@@ -1,0 +1,223 @@
+"""The broker's end of the control plane: the director, connected to the workers and to the clock.
+
+Everything happens in callbacks of one event loop. People's side of the broker (WHEP, WebSocket, REST) talks to the
+workers through this class alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import zmq
+
+from broker.catalogue import Catalogue
+from broker.director import Director
+from broker.director.events import (
+    CameraChanged,
+    CameraRemoved,
+    CamerasWanted,
+    Command,
+    Event,
+    FromWorker,
+    Notice,
+    OfferAnswered,
+    OfferRefused,
+    RememberPlace,
+    RememberTracks,
+    Send,
+    SessionEnded,
+    SessionStatus,
+    Tick,
+    Undelivered,
+    ViewerLeft,
+    ViewerOffered,
+    ViewerTrickled,
+    WorkerJoined,
+    WorkerLost,
+)
+from common.bus import Channel, Endpoints, Keys, bind, open_socket
+from common.control import decode_for_broker, encode
+from common.errors import ProtocolError, ViewerError
+from common.log import get_logger
+
+TICK_INTERVAL = 0.25  # seconds
+STALLED_AFTER = 1.0  # seconds between two ticks: the machine, or somebody with a debugger, held this process
+SESSION_ID_BYTES = 24  # of randomness: who knows a session's id may end it
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a viewer's offer came to."""
+
+    session: str
+    sdp: str = field(repr=False)
+
+
+class Cluster:
+    """Async context manager. Raises ``AddressInUseError`` or ``ConfigError`` on entering."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoints: Endpoints,
+        keys: Keys | None,
+        catalogue: Catalogue,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.catalogue = catalogue
+        self.director = Director(clock(), catalogue.specs, tracks=catalogue.tracks, places=catalogue.places)
+        self.counters: Counter[str] = Counter()
+        self._context = context
+        self._endpoints = endpoints
+        self._keys = keys
+        self._clock = clock
+        self._ticked = clock()
+        self._channel: Channel | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._offers: dict[str, asyncio.Future[str]] = {}
+        self._listeners: list[Callable[[Notice], None]] = []
+        self._news = asyncio.Event()  # set, and replaced, whenever there may be some
+
+    async def __aenter__(self) -> Cluster:
+        socket = open_socket(self._context, zmq.ROUTER)
+        try:
+            bind(socket, self._endpoints.control, self._keys, "control plane")
+        except BaseException:
+            socket.close(linger=0)
+            raise
+        self._channel = Channel(socket, self._receive, multipart=True)
+        self._tick()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._channel is not None:
+            self._channel.close()
+
+    def stop(self) -> None:
+        """Let nobody wait any longer. Sessions are left alone: they outlive the broker."""
+        for future in self._offers.values():
+            if not future.done():
+                future.set_exception(ViewerError(503, "stopping", "The broker is stopping; try again in a moment."))
+
+    async def offer(self, camera: str, sdp: str) -> Answer:
+        """Have a viewer's offer answered. Raises ``ViewerError``; if cancelled, the session is ended."""
+        session = secrets.token_urlsafe(SESSION_ID_BYTES)
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._offers[session] = future
+        try:
+            self._handle(ViewerOffered(session, camera, sdp))
+            return Answer(session, await future)
+        except asyncio.CancelledError:
+            self._handle(ViewerLeft(session))
+            raise
+        finally:
+            del self._offers[session]
+
+    def trickle(self, session: str, candidate: str) -> None:
+        """Pass on a viewer's ICE candidate (``candidate:…``); empty text ends them."""
+        self._handle(ViewerTrickled(session, candidate))
+
+    def hang_up(self, session: str) -> None:
+        """End a viewer's session; one that is gone already is no error."""
+        self._handle(ViewerLeft(session))
+
+    async def find(self, session: str) -> SessionStatus | None:
+        """A viewer's session. Right after a start its egress has yet to report it: then this waits a little."""
+        while (status := self.director.session(session)) is None and self.director.may_appear(session):
+            await self.news()
+        return status
+
+    async def news(self) -> None:
+        """Wait until a worker has said something, or a moment has passed."""
+        await self._news.wait()
+
+    def cameras_changed(self) -> None:
+        """The catalogue is another than before."""
+        self._handle(CamerasWanted(self.catalogue.specs))
+
+    @contextmanager
+    def listening(self, listener: Callable[[Notice], None]) -> Iterator[None]:
+        """While open, ``listener`` is called with every notice of the director's."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def _tick(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self._tick)
+        now = self._clock()
+        late, self._ticked = now - self._ticked > STALLED_AFTER, now
+        if not late:  # else we stood still, and the reports that show who is alive are still to be read
+            self._handle(Tick())
+        self._publish_news()
+
+    def _receive(self, frames: list[bytes]) -> None:
+        try:
+            identity, payload = frames
+            node, message = identity.decode(), decode_for_broker(payload)
+        except (ValueError, ProtocolError) as exc:
+            self.counters["control_garbage"] += 1
+            log.debug("control message dropped", reason=str(exc))
+            return
+        self._handle(FromWorker(node, message))
+        self._publish_news()
+
+    def _publish_news(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _handle(self, event: Event) -> None:
+        events = deque([event])
+        while events:
+            for command in self.director.handle(events.popleft(), self._clock()):
+                if isinstance(command, Send):
+                    if self._channel is None or not self._channel.send(command.node.encode(), encode(command.message)):
+                        self.counters["control_undelivered"] += 1
+                        events.append(Undelivered(command.node, command.message))
+                else:
+                    self._perform(command)
+
+    def _perform(self, command: Command) -> None:
+        match command:
+            case OfferAnswered(session, sdp):
+                if (future := self._offers.get(session)) and not future.done():
+                    future.set_result(sdp)
+            case OfferRefused(session, status, code, message):
+                if (future := self._offers.get(session)) and not future.done():
+                    future.set_exception(ViewerError(status, code, message))
+            case RememberTracks(camera, tracks):
+                self.catalogue.remember(camera, tracks=tracks)
+            case RememberPlace(camera, node):
+                self.catalogue.remember(camera, place=node)
+            case WorkerJoined(node, role):
+                log.info("worker joined", node=node, role=role.value)
+            case WorkerLost(node, role, reason):
+                log.warning("worker lost", node=node, role=role.value, reason=reason)
+            case CameraChanged() | CameraRemoved() | SessionEnded():
+                self._notify(command)
+
+    def _notify(self, notice: Notice) -> None:
+        match notice:
+            case CameraChanged(camera, state, detail):
+                log.info("camera", camera=camera, state=state.value, detail=detail)
+            case CameraRemoved(camera):
+                log.info("camera removed", camera=camera)
+            case SessionEnded(session, camera, reason):
+                log.info("session ended", session=session, camera=camera, reason=reason)
+        for listener in list(self._listeners):
+            listener(notice)

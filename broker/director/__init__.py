@@ -1,0 +1,190 @@
+"""The director: decides which worker pulls which camera and which egress serves which viewer.
+
+Pure: ``handle(event, now)`` changes the state and returns the commands that follow from it; no I/O, no clock, no task.
+
+* Nothing is replayed. What is wanted is compared with what a worker reports, at every report, and the difference is
+  sent: a command that was lost is sent again a second later, and a new broker learns everything from the reports.
+* A worker is dead when it is silent for ``DEAD_AFTER``, or for ``OVERDUE`` and its connection is gone, when it leaves,
+  or when its node comes back as a new incarnation. Its cameras move at once; its answered sessions are over; its
+  unanswered offers go to another egress.
+* A new broker waits for ``GRACE`` that a camera is reported by the worker that last had it, before it gives it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from broker.director.cameras import Cameras
+from broker.director.events import (
+    CameraStatus,
+    CamerasWanted,
+    Command,
+    Event,
+    FromWorker,
+    SessionStatus,
+    Tick,
+    Undelivered,
+    ViewerLeft,
+    ViewerOffered,
+    ViewerTrickled,
+    WorkerJoined,
+    WorkerLost,
+)
+from broker.director.state import State, Worker
+from broker.director.viewers import Viewers
+from common.cameras import CameraSpec
+from common.control import (
+    DEAD_AFTER,
+    REPORT_INTERVAL,
+    Answered,
+    Ended,
+    Leaving,
+    Offer,
+    Ping,
+    Refused,
+    Report,
+    Role,
+    ToBroker,
+    ToWorker,
+)
+from common.media import Track
+
+OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
+DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a person sees it
+
+
+class Director:
+    """See the package's text. ``tracks`` and ``places`` are what an earlier broker was told to remember."""
+
+    def __init__(
+        self,
+        now: float,
+        cameras: Mapping[str, CameraSpec],
+        *,
+        tracks: Mapping[str, tuple[Track, ...]] | None = None,
+        places: Mapping[str, str] | None = None,
+    ) -> None:
+        self._state = State(now)
+        self._cameras = Cameras(self._state, cameras, tracks or {}, places or {})
+        self._viewers = Viewers(self._state)
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take in what happened at ``now`` (monotonic seconds) and return what has to be done, in order."""
+        self._state.now = now
+        match event:
+            case FromWorker(node, message):
+                self._hear(node, message)
+            case Undelivered(node, message):
+                self._not_delivered(node, message)
+            case CamerasWanted(cameras):
+                for id in self._state.cameras.keys() - cameras.keys():
+                    self._viewers.remove_camera(id)
+                self._cameras.want(cameras)
+            case ViewerOffered(session, camera, sdp):
+                self._viewers.offer(session, camera, sdp)
+                if camera in self._state.cameras:
+                    self._cameras.settle_one(self._state.cameras[camera])
+            case ViewerTrickled(session, candidate):
+                self._viewers.trickled(session, candidate)
+            case ViewerLeft(session):
+                self._viewers.left(session)
+            case Tick():
+                self._tick()
+        self._cameras.announce()
+        commands, self._state.commands = self._state.commands, []
+        return commands
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What was dropped, by name."""
+        return self._state.counters
+
+    @property
+    def workers(self) -> Iterable[Worker]:
+        """All workers, also those that died a short while ago. Not to be changed."""
+        return self._state.workers.values()
+
+    @property
+    def sessions(self) -> Collection[str]:
+        """All sessions, answered or not."""
+        return self._state.sessions.keys()
+
+    def camera(self, id: str) -> CameraStatus | None:
+        """How a camera is now, ``None`` if there is no such camera."""
+        return self._cameras.status(id)
+
+    def session(self, id: str) -> SessionStatus | None:
+        """How a viewer's session is now, ``None`` if there is no such session."""
+        return self._viewers.status(id)
+
+    def may_appear(self, session: str) -> bool:
+        """Whether a session that is unknown may become known: egresses of an earlier broker are still on their way."""
+        return self._viewers.may_appear(session)
+
+    def _hear(self, node: str, message: ToBroker) -> None:
+        match message:
+            case Report():
+                if message.node == node:
+                    self._report(message)
+                else:
+                    self._state.counters["wrong_node"] += 1
+            case Leaving(incarnation=incarnation):
+                worker = self._state.workers.get(node)
+                if worker is not None and worker.report.incarnation == incarnation:
+                    self._bury(worker, "worker_stopped")
+                    del self._state.workers[node]
+            case Answered(session, sdp):
+                self._viewers.answered(node, session, sdp)
+            case Refused():
+                self._viewers.refused(node, message)
+            case Ended(session, reason):
+                self._viewers.ended(node, session, reason)
+
+    def _report(self, report: Report) -> None:
+        worker = self._state.workers.get(report.node)
+        joined = worker is None or not worker.alive
+        if worker is None:
+            worker = self._state.workers[report.node] = Worker(report, self._state.now)
+        elif worker.report.incarnation != report.incarnation:
+            if worker.alive and worker.predecessor == report.incarnation:
+                self._state.counters["node_name_used_twice"] += 1  # the newer one keeps the name
+                return
+            self._bury(worker, "worker_restarted")
+            joined = True
+            predecessor = worker.report.incarnation
+            worker = self._state.workers[report.node] = Worker(report, self._state.now, predecessor=predecessor)
+        worker.report, worker.seen, worker.alive = report, self._state.now, True
+        if report.role is Role.INGEST:
+            self._cameras.reconcile(worker)
+        else:
+            self._viewers.reconcile(worker)
+        if joined:
+            self._state.command(WorkerJoined(report.node, report.role))
+            self._cameras.settle()
+
+    def _not_delivered(self, node: str, message: ToWorker) -> None:
+        """The connection is gone. A worker that lives connects again within ``OVERDUE``, and then reports."""
+        worker = self._state.workers.get(node)
+        if worker is not None and worker.alive and self._state.now - worker.seen >= OVERDUE:
+            self._bury(worker, "worker_lost")
+        elif isinstance(message, Offer):
+            self._viewers.offer_elsewhere(node, message.session)
+
+    def _bury(self, worker: Worker, reason: str) -> None:
+        worker.alive = False
+        self._state.command(WorkerLost(worker.node, worker.report.role, reason))
+        self._cameras.bury(worker)
+        self._viewers.bury(worker, reason)
+        self._cameras.settle()
+
+    def _tick(self) -> None:
+        for worker in list(self._state.workers.values()):
+            silent = self._state.now - worker.seen
+            if worker.alive and silent >= DEAD_AFTER:
+                self._bury(worker, "worker_lost")
+            elif worker.alive and silent >= OVERDUE:
+                self._state.send(worker.node, Ping())
+            elif silent >= DEAD_KEPT:
+                del self._state.workers[worker.node]
+        self._viewers.expire()
+        self._cameras.settle()

@@ -1,0 +1,163 @@
+"""Which ingest worker pulls which camera, and how each camera is.
+
+A camera stays with its worker until that dies, leaves or drains. What a worker reports is compared with what it should
+have, and the difference is sent: an ``Assign`` or ``Release`` that was lost is sent again at the next report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, RememberPlace, RememberTracks
+from broker.director.state import GRACE, Camera, State, Worker
+from common.cameras import CameraSpec, CameraState
+from common.control import Assign, Release, Role
+from common.media import Track
+
+
+def least_loaded_ingest(workers: Iterable[Worker]) -> Worker | None:
+    """The ingest worker that gets the next camera."""
+    return min((w for w in workers if w.takes(Role.INGEST)), key=lambda w: (w.busy, w.node), default=None)
+
+
+class Cameras:
+    """The director's part for cameras. ``tracks`` and ``places`` are remembered from an earlier broker."""
+
+    def __init__(
+        self,
+        state: State,
+        specs: Mapping[str, CameraSpec],
+        tracks: Mapping[str, tuple[Track, ...]],
+        places: Mapping[str, str],
+    ) -> None:
+        self._state = state
+        self._cameras = state.cameras
+        for id, spec in specs.items():
+            self._cameras[id] = Camera(spec, tracks.get(id, ()), places.get(id))
+        state.changed.update(self._cameras)
+
+    def want(self, specs: Mapping[str, CameraSpec]) -> None:
+        """Take over the operator's list. What has been removed from it must have no sessions left."""
+        for id in self._cameras.keys() - specs.keys():
+            self._release(self._cameras.pop(id))
+            self._state.command(CameraRemoved(id))
+        for id, spec in specs.items():
+            camera = self._cameras.get(id)
+            if camera is None:
+                self._cameras[id] = Camera(spec)
+            elif camera.spec != spec:
+                self._change(camera, spec)
+        self.settle()
+
+    def reconcile(self, worker: Worker) -> None:
+        """Compare what an ingest worker reports with what it should have."""
+        self._state.changed.update(worker.streams)
+        worker.streams = {stream.camera: stream for stream in worker.report.streams}
+        self._state.changed.update(worker.streams)
+        for id, stream in worker.streams.items():
+            camera = self._cameras.get(id)
+            if camera is not None and camera.worker is None:
+                self._adopt(camera, worker)
+            if camera is None or camera.worker != worker.node:
+                self._state.send(worker.node, Release(id))
+            elif stream.revision == camera.spec.revision and stream.tracks not in ((), camera.tracks):
+                camera.tracks = stream.tracks
+                self._state.command(RememberTracks(id, stream.tracks))
+        for id in sorted(worker.cameras):
+            spec = self._cameras[id].spec
+            if id not in worker.streams or worker.streams[id].revision != spec.revision:
+                self._state.send(worker.node, Assign(spec))
+        if worker.report.draining and least_loaded_ingest(self._state.workers.values()):
+            for camera in [self._cameras[id] for id in sorted(worker.cameras)]:
+                self._release(camera)
+                self.settle_one(camera)
+
+    def bury(self, worker: Worker) -> None:
+        """The worker is dead: its cameras are free."""
+        worker.streams.clear()
+        for id in worker.cameras:
+            self._set_worker(self._cameras[id], None)
+        worker.cameras.clear()
+
+    def settle(self) -> None:
+        """Give every camera that is needed a worker, and take those that are not needed from theirs."""
+        for camera in self._cameras.values():
+            self.settle_one(camera)
+
+    def settle_one(self, camera: Camera) -> None:
+        """The same for one camera."""
+        self._state.changed.add(camera.spec.id)
+        if not camera.needed(self._state.now):
+            self._release(camera)
+        elif camera.worker is None and not self._expected_back(camera):
+            worker = least_loaded_ingest(self._state.workers.values())
+            if worker is not None:
+                self._give(camera, worker)
+                self._state.send(worker.node, Assign(camera.spec))
+
+    def announce(self) -> None:
+        """Tell of every camera whose state changed since it was last told of."""
+        for id in sorted(self._state.changed & self._cameras.keys()):
+            camera = self._cameras[id]
+            current = self._how(camera)
+            if camera.announced != current:
+                camera.announced = current
+                self._state.command(CameraChanged(id, *current))
+        self._state.changed.clear()
+
+    def status(self, id: str) -> CameraStatus | None:
+        """How a camera is now."""
+        camera = self._cameras.get(id)
+        if camera is None:
+            return None
+        state, detail = self._how(camera)
+        worker = self._state.workers.get(camera.worker or "")
+        stream = worker.streams.get(id) if worker else None
+        return CameraStatus(camera.spec, state, detail, camera.tracks, len(camera.sessions), camera.worker, stream)
+
+    def _expected_back(self, camera: Camera) -> bool:
+        """Whether the worker that had the camera under an earlier broker may still report it."""
+        return self._state.starting and camera.place is not None and camera.place not in self._state.workers
+
+    def _adopt(self, camera: Camera, worker: Worker) -> None:
+        """Let a worker keep a camera that it has. At first the viewers of one on demand may not be known yet."""
+        if self._state.starting:
+            camera.kept_until = self._state.now + max(camera.spec.keep_after, GRACE)
+        if camera.needed(self._state.now):
+            self._give(camera, worker)
+
+    def _give(self, camera: Camera, worker: Worker) -> None:
+        worker.cameras.add(camera.spec.id)
+        self._set_worker(camera, worker.node)
+
+    def _release(self, camera: Camera) -> None:
+        if camera.worker is not None:
+            self._state.send(camera.worker, Release(camera.spec.id))
+            self._state.workers[camera.worker].cameras.remove(camera.spec.id)
+            self._set_worker(camera, None)
+
+    def _set_worker(self, camera: Camera, node: str | None) -> None:
+        camera.worker = node
+        if camera.place != node:
+            camera.place = node
+            self._state.command(RememberPlace(camera.spec.id, node))
+
+    def _change(self, camera: Camera, spec: CameraSpec) -> None:
+        if camera.spec.url != spec.url:
+            camera.tracks = ()
+        camera.spec = spec
+        if camera.worker is not None:
+            camera.kept_until = self._state.now + spec.keep_after
+            self._state.send(camera.worker, Assign(spec))
+
+    def _how(self, camera: Camera) -> tuple[CameraState, str]:
+        if camera.worker is not None:
+            stream = self._state.workers[camera.worker].streams.get(camera.spec.id)
+            if stream is not None and stream.revision == camera.spec.revision:
+                return stream.state, stream.detail
+            return CameraState.CONNECTING, ""
+        if not camera.needed(self._state.now):
+            return CameraState.IDLE, ""
+        if self._state.starting or least_loaded_ingest(self._state.workers.values()):
+            return CameraState.CONNECTING, ""
+        return CameraState.WAITING, ""

@@ -1,0 +1,179 @@
+"""What the director is told, and what it orders: one frozen dataclass each. No I/O, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from common.cameras import CameraSpec, CameraState
+from common.control import Role, StreamReport, ToBroker, ToWorker, ViewerReport
+from common.media import Track
+
+
+@dataclass(frozen=True, slots=True)
+class FromWorker:
+    """A worker's message, with the name it is connected under."""
+
+    node: str
+    message: ToBroker
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A message of ours could not be handed to ``node``: its connection is gone or stuck."""
+
+    node: str
+    message: ToWorker
+
+
+@dataclass(frozen=True, slots=True)
+class CamerasWanted:
+    """The whole list of cameras, after every change of it."""
+
+    cameras: Mapping[str, CameraSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerOffered:
+    """A viewer wants to watch; the answer is ``OfferAnswered`` or ``OfferRefused``."""
+
+    session: str
+    camera: str
+    sdp: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerTrickled:
+    """A viewer found an ICE candidate; empty text ends them."""
+
+    session: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerLeft:
+    """A viewer ended its session."""
+
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+Event = FromWorker | Undelivered | CamerasWanted | ViewerOffered | ViewerTrickled | ViewerLeft | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message to a worker."""
+
+    node: str
+    message: ToWorker
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswered:
+    """The egress answered a viewer's offer."""
+
+    session: str
+    sdp: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRefused:
+    """A viewer's offer cannot be served. The fields are those of ``ViewerError``."""
+
+    session: str
+    status: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """An answered session is over, and its viewer did not ask for that."""
+
+    session: str
+    camera: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CameraChanged:
+    """A camera is new, or its state or the detail of it changed."""
+
+    camera: str
+    state: CameraState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CameraRemoved:
+    """A camera is no longer wanted by the operator."""
+
+    camera: str
+
+
+@dataclass(frozen=True, slots=True)
+class RememberTracks:
+    """Keep a camera's tracks across restarts, for offers that come while it is down."""
+
+    camera: str
+    tracks: tuple[Track, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RememberPlace:
+    """Keep which worker has a camera across restarts, so that a new broker waits for it; ``None``: nobody."""
+
+    camera: str
+    node: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """A worker reported for the first time, or again after it was given up."""
+
+    node: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker left, died, or was replaced by a new incarnation of itself."""
+
+    node: str
+    role: Role
+    reason: str
+
+
+Notice = CameraChanged | CameraRemoved | SessionEnded
+"""What the front door tells people about."""
+
+Command = Send | OfferAnswered | OfferRefused | RememberTracks | RememberPlace | WorkerJoined | WorkerLost | Notice
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """A camera as the director sees it now."""
+
+    spec: CameraSpec
+    state: CameraState
+    detail: str
+    tracks: tuple[Track, ...]
+    viewers: int
+    worker: str | None
+    stream: StreamReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """A viewer's session as the director sees it now; ``report`` is ``None`` until its egress first reports it."""
+
+    session: str
+    camera: str
+    node: str
+    answered: bool
+    report: ViewerReport | None

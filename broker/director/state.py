@@ -1,0 +1,128 @@
+"""The director's state: workers, cameras and viewers' sessions, and the commands of the event being handled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from broker.director.events import Command, Send
+from common.cameras import CameraSpec, CameraState
+from common.control import Report, Role, StreamReport, ToWorker, ViewerReport
+from common.media import Track
+
+GRACE = 2.5  # seconds after a broker's start: workers reconnect every 2 s at the latest, and then report at once
+
+CAMERA_SHARE = 0.01
+"""Share of a core that a camera is expected to need at ingest: some hundred cameras fill one."""
+
+VIEWER_SHARE = 0.005
+"""Share of a core that a viewer is expected to need: 420 packets/s at 3 to 5 µs each, and headroom."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """One ingest or egress process."""
+
+    report: Report  # the last
+    seen: float  # when it came
+    alive: bool = True
+    predecessor: str = ""  # incarnation that had this node's name before
+    cameras: set[str] = field(default_factory=set)  # ingest: assigned to it
+    streams: dict[str, StreamReport] = field(default_factory=dict)  # ingest: what it says of each camera
+    sessions: set[str] = field(default_factory=set)  # egress: on it, answered or not
+    watched: Counter[str] = field(default_factory=Counter)  # egress: number of sessions of each camera
+
+    @property
+    def node(self) -> str:
+        """Its name."""
+        return self.report.node
+
+    @property
+    def busy(self) -> float:
+        """What workers of one role are compared by: about the share of a core that this one uses or soon will.
+
+        Measured load lags by a second; counting what a worker has been given is what spreads a burst.
+        """
+        return self.report.load.cpu + CAMERA_SHARE * len(self.cameras) + VIEWER_SHARE * len(self.sessions)
+
+    def takes(self, role: Role) -> bool:
+        """Whether it may be given something new of ``role``'s."""
+        return self.alive and self.report.role is role and not self.report.draining
+
+    def has_stream(self, camera: str) -> bool:
+        """Whether this egress is subscribed to the camera, or about to be."""
+        return camera in self.report.cameras or camera in self.watched
+
+    def join(self, session: str, camera: str) -> None:
+        """A viewer of ``camera`` is this egress's now."""
+        self.sessions.add(session)
+        self.watched[camera] += 1
+
+    def leave(self, session: str, camera: str) -> None:
+        """And is no longer."""
+        self.sessions.remove(session)
+        self.watched[camera] -= 1
+        if not self.watched[camera]:
+            del self.watched[camera]
+
+
+@dataclass(slots=True)
+class Camera:
+    """One camera that the operator wants."""
+
+    spec: CameraSpec
+    tracks: tuple[Track, ...] = ()  # the last that were seen
+    place: str | None = None  # as remembered: ``worker``, or who had it before this broker started
+    worker: str | None = None  # who has it
+    sessions: set[str] = field(default_factory=set)
+    kept_until: float = float("-inf")  # on demand: needed until then also without viewers
+    announced: tuple[CameraState, str] | None = None
+
+    def needed(self, now: float) -> bool:
+        """Whether it has to be pulled."""
+        return not self.spec.on_demand or bool(self.sessions) or now < self.kept_until
+
+
+@dataclass(slots=True)
+class Session:
+    """One viewer's session."""
+
+    id: str
+    camera: str
+    node: str  # its egress
+    offer: str | None = field(default=None, repr=False)  # SDP, until it is answered
+    deadline: float = 0.0  # for the answer
+    refused_by: set[str] = field(default_factory=set)
+    report: ViewerReport | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the egress has yet to answer."""
+        return self.offer is not None
+
+
+class State:
+    """What the parts of the director share. Times are on the caller's monotonic clock, in seconds."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.started = now
+        self.workers: dict[str, Worker] = {}
+        self.cameras: dict[str, Camera] = {}
+        self.sessions: dict[str, Session] = {}
+        self.changed: set[str] = set()  # cameras whose state may be another than the one announced
+        self.commands: list[Command] = []
+        self.counters: Counter[str] = Counter()
+
+    @property
+    def starting(self) -> bool:
+        """Whether workers of an earlier broker may still be on their way: what is unknown may become known."""
+        return self.now < self.started + GRACE
+
+    def command(self, command: Command) -> None:
+        """Order something, after what is ordered already."""
+        self.commands.append(command)
+
+    def send(self, node: str, message: ToWorker) -> None:
+        """Order a message to a worker."""
+        self.commands.append(Send(node, message))

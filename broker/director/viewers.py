@@ -1,0 +1,211 @@
+"""Which egress serves which viewer, from the offer to the end of the session.
+
+A session that nobody here knows is adopted from an egress's report: that is how a new broker learns of the viewers. One
+that was ended here is kept in mind for a while and hung up again for as long as its egress still reports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from broker.director.events import OfferAnswered, OfferRefused, SessionEnded, SessionStatus
+from broker.director.state import Session, State, Worker
+from common.control import Candidate, HangUp, Offer, Refused, Role, ViewerState
+
+OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
+MAX_PENDING_OFFERS = 1_000  # unanswered at once; an egress answers some hundred a second
+ENDED_KEPT = 60.0  # seconds for which an ended session is kept in mind
+
+CLEARLY_BUSIER = 0.1
+"""Share of a core by which an egress that has the stream may be busier than one that would have to subscribe to it.
+A second subscription costs the cluster about 0.3 ms of CPU a second, so it takes some twenty viewers to be worth it."""
+
+_NO_EGRESS = "no_egress", "No egress process can take a viewer now; try again in a moment."
+_BUSY = "busy", "Too many viewers are joining at once; try again in a moment."
+_TIMEOUT = "egress_timeout", f"The egress process did not answer within {OFFER_TIMEOUT:.0f} s; try again."
+
+
+def egress_for_viewer(workers: Iterable[Worker], camera: str, refused_by: Collection[str] = ()) -> Worker | None:
+    """The least-loaded egress that has the stream, unless another one has clearly less to do."""
+    candidates = sorted((w for w in workers if w.takes(Role.EGRESS)), key=lambda w: (w.busy, w.node))
+    candidates = [w for w in candidates if w.node not in refused_by]
+    if not candidates:
+        return None
+    least = candidates[0]
+    having = next((w for w in candidates if w.has_stream(camera)), least)
+    return least if having.busy > least.busy + CLEARLY_BUSIER else having
+
+
+class Viewers:
+    """The director's part for viewers."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._sessions = state.sessions
+        self._pending: dict[str, Session] = {}
+        self._ended: dict[str, float] = {}  # session to the time until which it is kept in mind
+
+    def offer(self, id: str, camera_id: str, sdp: str) -> None:
+        """Pass a viewer's offer to an egress."""
+        camera = self._state.cameras.get(camera_id)
+        worker = egress_for_viewer(self._state.workers.values(), camera_id)
+        if camera is None:
+            self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
+        elif len(self._pending) >= MAX_PENDING_OFFERS:
+            self._state.command(OfferRefused(id, 503, *_BUSY))
+        elif worker is None:
+            self._state.command(OfferRefused(id, 503, *_NO_EGRESS))
+        else:
+            session = Session(id, camera_id, worker.node, sdp, self._state.now + OFFER_TIMEOUT)
+            self._pending[id] = session
+            self._enter(session)
+            self._state.send(worker.node, Offer(id, camera_id, sdp, camera.tracks))
+
+    def offer_elsewhere(self, node: str, id: str) -> None:
+        """``node`` cannot take this viewer: ask the next egress."""
+        session = self._pending.get(id)
+        if session is None or session.offer is None or session.node != node:
+            return
+        session.refused_by.add(node)
+        worker = egress_for_viewer(self._state.workers.values(), session.camera, session.refused_by)
+        if worker is None:
+            self._refuse(session, 503, *_NO_EGRESS)
+            return
+        self._state.workers[node].leave(id, session.camera)
+        worker.join(id, session.camera)
+        session.node = worker.node
+        tracks = self._state.cameras[session.camera].tracks
+        self._state.send(worker.node, Offer(id, session.camera, session.offer, tracks))
+
+    def answered(self, node: str, id: str, sdp: str) -> None:
+        """An egress accepted an offer."""
+        session = self._sessions.get(id)
+        if session is None or session.node != node:
+            self._discard(node, id)  # too late, or answered by another
+        elif session.pending:
+            session.offer = None
+            del self._pending[id]
+            self._state.command(OfferAnswered(id, sdp))
+
+    def refused(self, node: str, refused: Refused) -> None:
+        """An egress declined an offer: for good, or (503) because it can take nobody now."""
+        session = self._pending.get(refused.session)
+        if session is None or session.node != node:
+            return
+        if refused.status == 503:
+            self.offer_elsewhere(node, session.id)
+        else:
+            status = refused.status if 400 <= refused.status < 600 else 502
+            self._refuse(session, status, refused.code, refused.message)
+
+    def trickled(self, id: str, candidate: str) -> None:
+        """A viewer found an ICE candidate."""
+        session = self._sessions.get(id)
+        if session is not None:
+            self._state.send(session.node, Candidate(id, candidate))
+
+    def left(self, id: str) -> None:
+        """A viewer hung up, or gave up waiting for the answer."""
+        session = self._sessions.get(id)
+        if session is not None:
+            self._leave(session)
+            self._discard(session.node, id)
+        elif self._state.starting:
+            self._ended[id] = self._state.now + ENDED_KEPT  # its egress has yet to report it
+
+    def ended(self, node: str, id: str, reason: str) -> None:
+        """An egress says that a session is over."""
+        session = self._sessions.get(id)
+        if session is not None and session.node == node:
+            self._end(session, reason)
+
+    def remove_camera(self, id: str) -> None:
+        """End all sessions of a camera that is no longer wanted."""
+        for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
+            if session.pending:
+                self._refuse(session, 404, *_unknown(id))
+            else:
+                self._end(session, "camera_removed")
+            self._discard(session.node, session.id)
+
+    def reconcile(self, worker: Worker) -> None:
+        """Compare the sessions an egress reports with those that it should have."""
+        missing = {id for id in worker.sessions if not self._sessions[id].pending}
+        for viewer in worker.report.viewers:
+            session = self._sessions.get(viewer.session)
+            missing.discard(viewer.session)
+            if session is not None and session.node == worker.node:
+                session.report = viewer
+                if viewer.state is ViewerState.CLOSED:
+                    self._end(session, "closed")
+            elif viewer.state is ViewerState.CLOSED:
+                continue
+            elif session is not None or viewer.session in self._ended or viewer.camera not in self._state.cameras:
+                self._discard(worker.node, viewer.session)
+            else:
+                self._enter(Session(viewer.session, viewer.camera, worker.node, report=viewer))
+        for id in sorted(missing):
+            self._end(self._sessions[id], "lost")
+
+    def bury(self, worker: Worker, reason: str) -> None:
+        """The worker is dead: its answered sessions are over, its unanswered offers go elsewhere."""
+        for session in [self._sessions[id] for id in sorted(worker.sessions)]:
+            if session.pending:
+                self.offer_elsewhere(worker.node, session.id)
+            else:
+                self._end(session, reason)
+
+    def expire(self) -> None:
+        """Give up offers that nobody answers, and forget sessions that ended long ago."""
+        now = self._state.now
+        for session in [s for s in self._pending.values() if s.deadline <= now]:
+            self._refuse(session, 504, *_TIMEOUT)
+            self._discard(session.node, session.id)
+        for id in [id for id, until in self._ended.items() if until <= now]:
+            del self._ended[id]
+
+    def status(self, id: str) -> SessionStatus | None:
+        """How a session is now."""
+        session = self._sessions.get(id)
+        if session is None:
+            return None
+        return SessionStatus(id, session.camera, session.node, not session.pending, session.report)
+
+    def may_appear(self, id: str) -> bool:
+        """Whether a session that is unknown may yet be reported."""
+        return self._state.starting and id not in self._ended
+
+    def _refuse(self, session: Session, status: int, code: str, message: str) -> None:
+        self._leave(session)
+        self._state.command(OfferRefused(session.id, status, code, message))
+
+    def _end(self, session: Session, reason: str) -> None:
+        self._leave(session)
+        if session.pending:
+            self._state.command(OfferRefused(session.id, 502, "session_ended", f"The egress process gave up: {reason}"))
+        else:
+            self._state.command(SessionEnded(session.id, session.camera, reason))
+
+    def _enter(self, session: Session) -> None:
+        self._sessions[session.id] = session
+        self._state.workers[session.node].join(session.id, session.camera)
+        self._state.cameras[session.camera].sessions.add(session.id)
+
+    def _leave(self, session: Session) -> None:
+        del self._sessions[session.id]
+        self._pending.pop(session.id, None)
+        self._ended[session.id] = self._state.now + ENDED_KEPT
+        self._state.workers[session.node].leave(session.id, session.camera)
+        camera = self._state.cameras[session.camera]
+        camera.sessions.remove(session.id)
+        if not camera.sessions:
+            camera.kept_until = self._state.now + camera.spec.keep_after  # and then the next tick releases it
+
+    def _discard(self, node: str, id: str) -> None:
+        """Tell an egress that a session is over, and keep in mind to tell it again."""
+        self._ended[id] = self._state.now + ENDED_KEPT
+        self._state.send(node, HangUp(id))
+
+
+def _unknown(camera: str) -> tuple[str, str]:
+    return "unknown_camera", f"There is no camera {camera!r}."

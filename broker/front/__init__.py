@@ -1,0 +1,1 @@
+"""The front door: everything people and their programs reach by HTTP."""

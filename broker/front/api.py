@@ -1,0 +1,144 @@
+"""REST: cameras, viewers and nodes, and the document that describes all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, TypeAdapter
+
+from broker.director.events import CameraStatus
+from broker.front.bodies import read_text
+from broker.front.context import CONTEXT, Context
+from broker.front.openapi import document
+from broker.front.views import CameraView, NodeView, camera_view, node_view, viewer_view
+from common import __version__
+from common.errors import ViewerError
+from common.process import LoadMeter
+
+LOAD = web.AppKey("load", LoadMeter)
+
+_JSON_TYPES = ("application/json", "application/merge-patch+json")
+_list = TypeAdapter(list[Any])
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the API to the application."""
+    app[LOAD] = LoadMeter()
+    app.router.add_get("/api/cameras", list_cameras)
+    app.router.add_post("/api/cameras", add_camera)
+    app.router.add_get("/api/cameras/{id}", show_camera)
+    app.router.add_patch("/api/cameras/{id}", change_camera)
+    app.router.add_delete("/api/cameras/{id}", remove_camera)
+    app.router.add_get("/api/viewers", list_viewers)
+    app.router.add_get("/api/nodes", list_nodes)
+    app.router.add_get("/api/openapi.json", openapi)
+
+
+async def list_cameras(request: web.Request) -> web.Response:
+    """All cameras."""
+    context = request.app[CONTEXT]
+    return _answer([_camera(context, id) for id in context.cluster.catalogue.specs])
+
+
+async def add_camera(request: web.Request) -> web.Response:
+    """A new camera."""
+    context = request.app[CONTEXT]
+    id = context.cluster.catalogue.add(await _read(request))
+    context.cluster.cameras_changed()
+    return _answer(_camera(context, id), status=201, headers={"Location": f"/api/cameras/{id}"})
+
+
+async def show_camera(request: web.Request) -> web.Response:
+    """One camera."""
+    return _answer(_camera(request.app[CONTEXT], request.match_info["id"]))
+
+
+async def change_camera(request: web.Request) -> web.Response:
+    """Some of a camera's configuration is to be another: a JSON merge patch (RFC 7396)."""
+    context, id = request.app[CONTEXT], request.match_info["id"]
+    context.cluster.catalogue.change(id, await _read(request))
+    context.cluster.cameras_changed()
+    return _answer(_camera(context, id))
+
+
+async def remove_camera(request: web.Request) -> web.Response:
+    """A camera is not wanted any more."""
+    context = request.app[CONTEXT]
+    context.cluster.catalogue.remove(request.match_info["id"])
+    context.cluster.cameras_changed()
+    return web.Response(status=204)
+
+
+async def list_viewers(request: web.Request) -> web.Response:
+    """All viewers' sessions."""
+    director = request.app[CONTEXT].cluster.director
+    statuses = (director.session(id) for id in director.sessions)
+    return _answer([viewer_view(status) for status in statuses if status is not None])
+
+
+async def list_nodes(request: web.Request) -> web.Response:
+    """All processes of the cluster, this one first."""
+    context = request.app[CONTEXT]
+    now = context.clock()
+    workers = sorted(context.cluster.director.workers, key=lambda worker: worker.node)
+    return _answer([_broker(context, request.app[LOAD]), *(node_view(worker, now) for worker in workers)])
+
+
+async def openapi(_request: web.Request) -> web.Response:
+    """This API, described."""
+    return web.json_response(document())
+
+
+def _camera(context: Context, id: str) -> CameraView:
+    entry = context.cluster.catalogue.get(id)
+    if entry is None:
+        raise ViewerError(404, "unknown_camera", f"There is no camera {id!r}.")
+    status = context.cluster.director.camera(id)
+    assert isinstance(status, CameraStatus), "the director knows every camera of the catalogue"
+    return camera_view(entry, status)
+
+
+def _broker(context: Context, load: LoadMeter) -> NodeView:
+    relayed = context.relay.statistics
+    context.relay.refresh()
+    counters = context.cluster.counters + context.counters
+    counters.update(context.cluster.director.counters)
+    counters["relay_frames_in"], counters["relay_bytes_in"] = relayed.frames_in, relayed.bytes_in
+    return NodeView(
+        node="broker",
+        role="broker",
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=__version__,
+        alive=True,
+        draining=False,
+        silent_for=0.0,
+        load=load.read(),
+        cameras=list(context.cluster.catalogue.specs),
+        viewers=len(context.cluster.director.sessions),
+        counters=dict(counters),
+    )
+
+
+async def _read(request: web.Request) -> dict[str, Any]:
+    if request.content_type not in _JSON_TYPES:
+        raise ViewerError(415, "wrong_content_type", f"The Content-Type must be {_JSON_TYPES[0]}.")
+    try:
+        document = json.loads(await read_text(request))
+    except (ValueError, RecursionError):
+        raise ViewerError(400, "not_json", "The body is not JSON.") from None
+    if not isinstance(document, dict):
+        raise ViewerError(400, "not_an_object", "The body must be a JSON object.")
+    return document
+
+
+def _answer(
+    view: BaseModel | Sequence[BaseModel], *, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    text = view.model_dump_json() if isinstance(view, BaseModel) else _list.dump_json(list(view)).decode()
+    return web.json_response(text=text, status=status, headers={"Cache-Control": "no-store"} | (headers or {}))

@@ -1,0 +1,43 @@
+"""The front door as one application: what every request passes, and where it goes."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from broker.front import api, health, pages, signalling, whep
+from broker.front.context import CONTEXT, Context
+from broker.front.problems import MAX_BODY, problems
+
+_CHANGING = {hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}
+
+
+def application(context: Context) -> web.Application:
+    """All routes. ``/metrics`` will be one more module like those here."""
+    app = web.Application(middlewares=[problems, _guard], client_max_size=MAX_BODY)
+    app[CONTEXT] = context
+    for module in (api, health, pages, signalling, whep):
+        module.add_routes(app)
+    app.on_response_prepare.append(_harden)
+    app.on_shutdown.append(_release_waiting)
+    return app
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    guard = request.app[CONTEXT].guard
+    host = request.headers.get(hdrs.HOST)
+    guard.check_host(host)
+    if request.method in _CHANGING and not request.path.startswith("/whep/"):
+        guard.check_origin(request.headers.get(hdrs.ORIGIN), host)
+    return await handler(request)
+
+
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers.pop(hdrs.SERVER, None)  # which version of what answers is nobody's business
+
+
+async def _release_waiting(app: web.Application) -> None:
+    app[CONTEXT].cluster.stop()

@@ -1,0 +1,67 @@
+"""Who may ask: the defences against pages of other sites that a viewer's browser has open. No I/O.
+
+* A request that changes something, and a WebSocket, must come from a page of ours or from no page at all: browsers send
+  ``Origin``, and it must name the host that was asked.
+* DNS rebinding gives a foreign page our address under a name of its own, and then its ``Origin`` does name the host
+  that was asked. Where we listen on the loopback alone, every honest name for us is known, so others are refused. An
+  address cannot be rebound and is always accepted.
+
+WHEP is open to pages of all origins, as its specification wants: what guards a camera there is its access token.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from common.errors import ViewerError
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """``local``: we listen on the loopback alone. ``hosts``: more names we are published under, in lower case."""
+
+    local: bool
+    hosts: Collection[str] = ()
+
+    def check_host(self, host: str | None) -> None:
+        """Refuse a ``Host`` header that no honest client would send us. Raises ``ViewerError``."""
+        name = _host_name(host or "localhost")
+        if self.local and not (_is_address(name) or _is_localhost(name) or name in self.hosts):
+            message = (
+                f"This server is reachable on its own machine only and does not answer to the name {name!r}. "
+                "If a proxy publishes it under that name, allow that with --http-hosts."
+            )
+            raise ViewerError(421, "unknown_host", message)
+
+    def check_origin(self, origin: str | None, host: str | None) -> None:
+        """Refuse what a page of another site asks for. Raises ``ViewerError``."""
+        if origin is None:
+            return  # not a browser, or not a request that another site could have caused
+        authority = origin.partition("://")[2].lower()  # browsers write no path, and no port that is the scheme's
+        if authority and (authority == (host or "").lower() or _host_name(authority) in self.hosts):
+            return
+        raise ViewerError(403, "cross_origin", f"A page of {origin} may not ask for this.")
+
+
+def _host_name(host: str) -> str:
+    """The name in ``name:port`` or ``[v6]:port``, lower case."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_localhost(name: str) -> bool:
+    """RFC 6761 6.3: every name below ``localhost`` is the loopback."""
+    return name.rstrip(".").rpartition(".")[2] == "localhost"

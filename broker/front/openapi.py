@@ -1,0 +1,153 @@
+"""The OpenAPI document. Schemas come from the models that answers are made of; a test holds the paths to the routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from broker.front.views import CameraView, NodeView, SessionView, ViewerView
+from common import __version__
+from common.config import CameraConfig
+
+_REF = "#/components/schemas/"
+_JSON, _PATCH, _SDP, _FRAGMENT = (
+    "application/json",
+    "application/merge-patch+json",
+    "application/sdp",
+    "application/trickle-ice-sdpfrag",
+)
+
+
+class Problem(BaseModel):
+    """An error, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+class Health(BaseModel):
+    """Whether a viewer would be served now."""
+
+    status: str
+    reasons: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path. A body or answer is a schema by media type."""
+
+    method: str
+    path: str
+    summary: str
+    answer: tuple[int, dict[str, Any]]
+    body: dict[str, Any] = field(default_factory=dict)
+    problems: tuple[int, ...] = ()
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": _REF + name}
+
+
+def _list_of(name: str) -> dict[str, Any]:
+    return {_JSON: {"type": "array", "items": _ref(name)}}
+
+
+_TEXT = {"type": "string"}
+_NEW_CAMERA = {"allOf": [_ref("CameraConfig"), {"type": "object", "required": ["id"], "properties": {"id": _TEXT}}]}
+_NOTHING: dict[str, Any] = {}
+
+OPERATIONS = (
+    Operation("get", "/api/cameras", "All cameras", (200, _list_of("CameraView"))),
+    Operation(
+        "post",
+        "/api/cameras",
+        "Add a camera",
+        (201, {_JSON: _ref("CameraView")}),
+        {_JSON: _NEW_CAMERA},
+        (400, 403, 409, 413, 415, 422, 507),
+    ),
+    Operation("get", "/api/cameras/{id}", "One camera", (200, {_JSON: _ref("CameraView")}), problems=(404,)),
+    Operation(
+        "patch",
+        "/api/cameras/{id}",
+        "Change a camera; a hidden password is kept",
+        (200, {_JSON: _ref("CameraView")}),
+        {_PATCH: {"type": "object"}, _JSON: {"type": "object"}},
+        (400, 403, 404, 409, 413, 415, 422, 507),
+    ),
+    Operation("delete", "/api/cameras/{id}", "Remove a camera", (204, _NOTHING), problems=(403, 404, 409, 507)),
+    Operation("get", "/api/viewers", "All viewers", (200, _list_of("ViewerView"))),
+    Operation("get", "/api/nodes", "All processes of the cluster", (200, _list_of("NodeView"))),
+    Operation("get", "/api/openapi.json", "This document", (200, {_JSON: {"type": "object"}})),
+    Operation(
+        "post",
+        "/whep/{camera}",
+        "WHEP: watch a camera",
+        (201, {_SDP: _TEXT}),
+        {_SDP: _TEXT},
+        (400, 404, 406, 413, 415, 422, 502, 503, 504),
+    ),
+    Operation(
+        "get", "/whep/{camera}/{session}", "How a session is", (200, {_JSON: _ref("SessionView")}), problems=(404,)
+    ),
+    Operation(
+        "patch",
+        "/whep/{camera}/{session}",
+        "WHEP: trickle candidates",
+        (204, _NOTHING),
+        {_FRAGMENT: _TEXT},
+        (400, 404, 412, 413, 415, 422, 428),
+    ),
+    Operation("delete", "/whep/{camera}/{session}", "WHEP: stop watching", (200, _NOTHING), problems=(404,)),
+    Operation("get", "/healthz", "Whether the broker lives", (200, {_JSON: _ref("Health")})),
+    Operation(
+        "get", "/readyz", "Whether a viewer would be served now", (200, {_JSON: _ref("Health")}), problems=(503,)
+    ),
+)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole document, OpenAPI 3.1."""
+    models = (CameraView, ViewerView, SessionView, NodeView, Problem, Health)
+    _, schemas = models_json_schema(
+        [*((model, "serialization") for model in models), (CameraConfig, "validation")], ref_template=_REF + "{model}"
+    )
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _describe(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Camshaft", "version": __version__, "summary": "RTSP cameras in, WebRTC viewers out"},
+        "paths": paths,
+        "components": {"schemas": schemas["$defs"]},
+    }
+
+
+def _describe(operation: Operation) -> dict[str, Any]:
+    status, answer = operation.answer
+    responses: dict[str, Any] = {str(status): {"description": operation.summary} | _content(answer)}
+    for code in operation.problems:
+        # A broker that is not ready says why in the form of its health check.
+        form = {_JSON: _ref("Health")} if operation.path == "/readyz" else {"application/problem+json": _ref("Problem")}
+        responses[str(code)] = {"description": "Refused, with the reason"} | _content(form)
+    described: dict[str, Any] = {"summary": operation.summary, "responses": responses}
+    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
+    if names:
+        described["parameters"] = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
+    if operation.body:
+        described["requestBody"] = {"required": True} | _content(operation.body)
+    return described
+
+
+def _content(schemas: dict[str, Any]) -> dict[str, Any]:
+    if not schemas:
+        return {}
+    return {"content": {media_type: {"schema": schema} for media_type, schema in schemas.items()}}

@@ -1,0 +1,82 @@
+"""The pages and what they load, from memory. No inline script, no foreign host: the policy says so to browsers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+
+from aiohttp import hdrs, web
+
+from broker.front.context import CONTEXT
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
+)
+_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file of ``broker/web``."""
+
+    body: bytes
+    content_type: str
+    entity_tag: str
+
+    def response(
+        self, request: web.Request, *, status: int = 200, headers: dict[str, str] | None = None
+    ) -> web.Response:
+        """The file, or 304 if the browser has it."""
+        headers = {hdrs.ETAG: f'"{self.entity_tag}"', hdrs.CACHE_CONTROL: "no-cache"} | (headers or {})
+        if any(tag.value in (self.entity_tag, "*") for tag in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        charset = None if self.content_type.startswith("image/") else "utf-8"
+        return web.Response(
+            status=status, body=self.body, content_type=self.content_type, charset=charset, headers=headers
+        )
+
+
+ASSETS = web.AppKey("assets", dict[str, Asset])
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the pages to the application."""
+    app[ASSETS] = load_assets()
+    app.router.add_get("/", index)
+    app.router.add_get("/watch/{camera}", watch)
+    app.router.add_get("/static/{name}", static)
+
+
+def load_assets() -> dict[str, Asset]:
+    """All files of ``broker/web`` by name."""
+    assets = {}
+    for file in resources.files("broker").joinpath("web").iterdir():
+        suffix = file.name.rpartition(".")[2]
+        if suffix in _TYPES:
+            body = file.read_bytes()
+            assets[file.name] = Asset(body, _TYPES[suffix], hashlib.sha256(body).hexdigest()[:16])
+    return assets
+
+
+async def index(request: web.Request) -> web.Response:
+    """The list of cameras. It may not be framed: another site could lure clicks into it."""
+    headers = {"Content-Security-Policy": f"{_POLICY}'none'", "X-Frame-Options": "DENY"}
+    return request.app[ASSETS]["index.html"].response(request, headers=headers)
+
+
+async def watch(request: web.Request) -> web.Response:
+    """One camera. It changes nothing, so it may be framed by a dashboard."""
+    known = request.app[CONTEXT].cluster.catalogue.get(request.match_info["camera"]) is not None
+    headers = {"Content-Security-Policy": f"{_POLICY}*"}
+    return request.app[ASSETS]["watch.html"].response(request, status=200 if known else 404, headers=headers)
+
+
+async def static(request: web.Request) -> web.Response:
+    """A script or a style sheet. Pages of other origins may load the player."""
+    asset = request.app[ASSETS].get(request.match_info["name"])
+    if asset is None or asset.content_type == "text/html":
+        raise web.HTTPNotFound
+    headers = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+    return asset.response(request, headers=headers)

@@ -1,0 +1,303 @@
+"""WebSocket signalling: many viewers' sessions over one socket, each message one JSON object with a ``type``.
+
+From the page: ``offer`` {camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session}, ``attach``
+{session}, ``subscribe``.
+
+To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session, reason},
+``attached`` {session, camera}, ``camera`` {camera, state, sentence, detail, failed}, ``cameras`` {cameras}, ``removed``
+{camera}, ``error`` {code, message} and whichever of ``id``, ``session`` and ``camera`` it is about.
+
+* A session belongs to the socket that made it, or that attached to it last: to know its id is to own it.
+* Sessions end with their socket if the page closes it, not if the connection breaks or the broker stops: then media
+  goes on, and the page attaches to its sessions over a new socket. If it never does, ICE consent ends them.
+* A page hears of the state of the cameras it has sessions of; after ``subscribe``, of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from broker.catalogue import MAX_CAMERAS
+from broker.director.events import CameraChanged, CameraRemoved, Notice, SessionEnded
+from broker.front.context import CONTEXT, Context
+from broker.front.problems import MAX_BODY
+from broker.front.views import camera_summary
+from common.errors import ViewerError
+
+HEARTBEAT = 15.0  # seconds between pings: proxies cut what is silent for a minute
+CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
+MAX_FRAME = 1 << 20  # bytes: beyond it the socket is closed; what is only over MAX_BODY gets an error
+MAX_SOCKETS = 5_000
+MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of cameras
+MAX_QUEUED = 2 * MAX_CAMERAS  # messages for a page that does not read them; then it is cut off
+MAX_ID = 256  # characters of the id that a page gives an offer
+RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and some candidates for each camera
+SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
+
+_FORMS = {
+    "offer": "camera and sdp, both text; id, if any, is text or a number",
+    "candidate": "session and candidate, both text",
+    "close": "session, which is text",
+    "attach": "session, which is text",
+}
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the WebSocket to the application."""
+    app[HUB] = Hub()
+    app.router.add_get("/ws", connect)
+    app.cleanup_ctx.append(_listening)
+    app.on_shutdown.append(_close_all)
+
+
+async def connect(request: web.Request) -> web.WebSocketResponse:
+    """A page connects."""
+    context, hub = request.app[CONTEXT], request.app[HUB]
+    context.guard.check_origin(request.headers.get("Origin"), request.headers.get("Host"))
+    response = web.WebSocketResponse(heartbeat=HEARTBEAT, timeout=CLOSE_TIMEOUT, max_msg_size=MAX_FRAME, compress=False)
+    if not response.can_prepare(request):
+        raise ViewerError(426, "upgrade_required", "This address speaks WebSocket only.")
+    if len(hub.sockets) >= MAX_SOCKETS:
+        raise ViewerError(503, "too_many_sockets", "Too many pages are connected; try again in a moment.")
+    await response.prepare(request)
+    await Socket(hub, context, request, response).serve()
+    return response
+
+
+class Hub:
+    """All sockets, and which of them each session belongs to."""
+
+    def __init__(self) -> None:
+        self.sockets: set[Socket] = set()
+        self.owners: dict[str, Socket] = {}
+
+    def notice(self, notice: Notice) -> None:
+        """Tell the pages that it concerns."""
+        match notice:
+            case SessionEnded(session, _, reason):
+                if owner := self.owners.get(session):
+                    owner.disown(session)
+                    owner.tell("close", session=session, reason=reason)
+            case CameraChanged(camera, state, detail):
+                message = _encode("camera", **camera_summary(camera, state, detail).model_dump(mode="json"))
+                for socket in self.sockets:
+                    if socket.watches(camera):
+                        socket.push(message)
+            case CameraRemoved(camera):
+                message = _encode("removed", camera=camera)
+                for socket in self.sockets:
+                    if socket.subscribed:
+                        socket.push(message)
+
+
+HUB = web.AppKey("hub", Hub)
+
+
+class Socket:
+    """One page's connection."""
+
+    def __init__(self, hub: Hub, context: Context, request: web.Request, response: web.WebSocketResponse) -> None:
+        self.subscribed = False
+        self.response = response
+        self._hub = hub
+        self._context = context
+        self._cluster = context.cluster
+        self._transport = request.transport
+        self._sessions: dict[str, str] = {}  # session to camera
+        self._requests: set[asyncio.Task[None]] = set()  # offers and attachments under way
+        self._outgoing: asyncio.Queue[str] = asyncio.Queue(MAX_QUEUED)
+        self._allowance, self._refilled = BURST, context.clock()
+
+    async def serve(self) -> None:
+        """Handle messages until the socket closes, and end what ends with it."""
+        self._hub.sockets.add(self)
+        closed_by_page = False
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(self._write())
+                closed_by_page = await self._read(tasks)
+                for task in (writer, *self._requests):
+                    task.cancel()  # an offer that is cancelled ends its session
+        finally:
+            self._hub.sockets.discard(self)
+            for session in list(self._sessions):
+                self.disown(session)
+                if closed_by_page:
+                    self._cluster.hang_up(session)
+
+    def tell(self, type: str, **fields: Any) -> None:
+        """Send a message without waiting."""
+        self.push(_encode(type, **fields))
+
+    def push(self, message: str) -> None:
+        """The same for one that is encoded already. A page that does not read its messages is cut off."""
+        try:
+            self._outgoing.put_nowait(message)
+        except asyncio.QueueFull:
+            self._context.counters["ws_slow_page"] += 1
+            if self._transport is not None:
+                self._transport.abort()
+
+    def disown(self, session: str) -> None:
+        """The session is over, or another socket's now."""
+        self._sessions.pop(session, None)
+        if self._hub.owners.get(session) is self:
+            del self._hub.owners[session]
+
+    def watches(self, camera: str) -> bool:
+        """Whether the page wants to hear of this camera."""
+        return self.subscribed or camera in self._sessions.values()
+
+    async def _write(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the reader sees it too
+            while True:
+                await self.response.send_str(await self._outgoing.get())
+
+    async def _read(self, tasks: asyncio.TaskGroup) -> bool:
+        """Handle messages until the socket closes; whether the page closed it."""
+        while True:
+            message = await self.response.receive()
+            if message.type is WSMsgType.CLOSE:
+                return True
+            if message.type is WSMsgType.ERROR:
+                self._context.counters["ws_broken"] += 1
+            if message.type in (WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR):
+                return False
+            pause = 0.0  # for others: frames that are there already are returned at once
+            if not self._within_rate():
+                self._garbage("rate_limited", "Too many messages at once; slow down.")
+                pause = 1 / RATE  # what is still to come waits in the page's own buffers
+            elif message.type is not WSMsgType.TEXT:
+                self._garbage("not_json", "Messages must be text: one JSON object each.")
+            elif len(message.data) > MAX_BODY:
+                self._garbage("too_large", f"The message is larger than {MAX_BODY >> 10} kB.")
+            else:
+                self._receive(message.data, tasks)
+            await asyncio.sleep(pause)
+
+    def _receive(self, text: str, tasks: asyncio.TaskGroup) -> None:
+        try:
+            message = json.loads(text)
+        except (ValueError, RecursionError):
+            self._garbage("not_json", "The message is not JSON.")
+            return
+        match message:
+            case {"type": "offer", "camera": str(camera), "sdp": str(sdp)} if _valid_id(message.get("id", "")):
+                about = {"id": message["id"]} if "id" in message else {}
+                self._start(tasks, self._offer(camera, sdp, about), about | {"camera": camera})
+            case {"type": "candidate", "session": str(session), "candidate": str(candidate)}:
+                if self._owns(session):
+                    self._cluster.trickle(session, candidate)
+            case {"type": "close", "session": str(session)}:
+                if self._owns(session):
+                    self.disown(session)
+                    self._cluster.hang_up(session)
+            case {"type": "attach", "session": str(session)}:
+                self._start(tasks, self._attach(session), {"session": session})
+            case {"type": "subscribe"}:
+                self._subscribe()
+            case {"type": str(kind)} if kind in _FORMS:
+                self._garbage("invalid_message", f"A message of type {kind} needs {_FORMS[kind]}.")
+            case {"type": str()}:
+                known = ", ".join([*_FORMS, "subscribe"])
+                self._garbage("unknown_type", f"There is no such message; there are {known}.")
+            case _:
+                self._garbage("invalid_message", "The message must be a JSON object with a type.")
+
+    def _start(self, tasks: asyncio.TaskGroup, request: Coroutine[Any, Any, None], about: dict[str, Any]) -> None:
+        if len(self._sessions) + len(self._requests) >= MAX_SESSIONS:
+            request.close()
+            self._garbage("too_many_sessions", f"One socket holds {MAX_SESSIONS} sessions at most.", **about)
+            return
+        task = tasks.create_task(request)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _offer(self, camera: str, sdp: str, about: dict[str, Any]) -> None:
+        try:
+            answer = await self._cluster.offer(camera, sdp)
+        except ViewerError as exc:
+            self._error(exc.code, exc.message, camera=camera, **about)
+            return
+        self._own(answer.session, camera)
+        self.tell("answer", session=answer.session, camera=camera, sdp=answer.sdp, **about)
+        self.tell("candidate", session=answer.session, candidate="")  # the answer has them all
+        self._show(answer.session, camera)
+
+    async def _attach(self, session: str) -> None:
+        status = await self._cluster.find(session)
+        if status is None or not status.answered:
+            self._error("unknown_session", "There is no such session; it may have ended.", session=session)
+            return
+        self._own(session, status.camera)
+        self.tell("attached", session=session, camera=status.camera)
+        self._show(session, status.camera)
+
+    def _show(self, session: str, camera: str) -> None:
+        """Tell how the camera is, unless the session ended while its answer was on its way here."""
+        status = self._cluster.director.camera(camera)
+        if status is None or self._cluster.director.session(session) is None:
+            self.disown(session)
+            self.tell("close", session=session, reason="ended")
+        else:
+            self.tell("camera", **camera_summary(camera, status.state, status.detail).model_dump(mode="json"))
+
+    def _subscribe(self) -> None:
+        self.subscribed = True
+        summaries = []
+        for camera in self._cluster.catalogue.specs:
+            status = self._cluster.director.camera(camera)
+            if status is not None:
+                summaries.append(camera_summary(camera, status.state, status.detail).model_dump(mode="json"))
+        self.tell("cameras", cameras=summaries)
+
+    def _own(self, session: str, camera: str) -> None:
+        if (before := self._hub.owners.get(session)) is not None:
+            before.disown(session)
+        self._hub.owners[session] = self
+        self._sessions[session] = camera
+
+    def _owns(self, session: str) -> bool:
+        if session not in self._sessions:
+            self._error("unknown_session", "This socket has no such session; it may have ended.", session=session)
+        return session in self._sessions
+
+    def _within_rate(self) -> bool:
+        now = self._context.clock()
+        self._allowance = min(BURST, self._allowance + (now - self._refilled) * RATE)
+        self._refilled = now
+        if self._allowance < 1.0:
+            return False
+        self._allowance -= 1.0
+        return True
+
+    def _garbage(self, code: str, message: str, **about: Any) -> None:
+        self._context.counters[f"ws_{code}"] += 1
+        self._error(code, message, **about)
+
+    def _error(self, code: str, message: str, **about: Any) -> None:
+        self.tell("error", code=code, message=message, **about)
+
+
+def _encode(type: str, **fields: Any) -> str:
+    return json.dumps({"type": type} | fields)
+
+
+def _valid_id(id: object) -> bool:
+    return isinstance(id, int | float) or (isinstance(id, str) and len(id) <= MAX_ID)
+
+
+async def _listening(app: web.Application) -> AsyncIterator[None]:
+    with app[CONTEXT].cluster.listening(app[HUB].notice):
+        yield
+
+
+async def _close_all(app: web.Application) -> None:
+    closing = (socket.response.close(code=SERVICE_RESTART, message=b"restart") for socket in app[HUB].sockets)
+    await asyncio.gather(*closing)

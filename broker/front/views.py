@@ -1,0 +1,194 @@
+"""What the API shows: the models of its answers, and how they are made. Never a password."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from broker.catalogue import Entry
+from broker.cluster import Cluster
+from broker.director.events import CameraStatus, SessionStatus
+from broker.director.state import Worker
+from common.cameras import CameraState, Transport, redact
+from common.config import TlsConfig
+from common.control import Load, Role, TrackStats, ViewerReport, ViewerState
+from common.media import Kind
+
+
+class TrackView(BaseModel):
+    """One track of a camera."""
+
+    kind: Kind
+    codec: str = Field(description="RTP encoding name.")
+    clock_rate: int = Field(description="Hz.")
+    channels: int
+    profile: str = Field(description="H.264: profile-level-id.")
+    playable: bool
+    problem: str = Field(description="Why it cannot be played; empty if it can.")
+
+
+class CameraView(BaseModel):
+    """One camera: how it is configured, and how it is."""
+
+    id: str
+    url: str = Field(description="With *** in place of user and password.")
+    transport: Transport
+    on_demand: bool
+    keep_after: float = Field(description="Seconds.")
+    tls: TlsConfig
+    source: Literal["config", "api"] = Field(description="Only cameras from the api can be changed here.")
+    place: str | None = Field(description="Where a camera from the config is to be changed.")
+    state: CameraState
+    sentence: str = Field(description="The state, for a person.")
+    detail: str = Field(description="What was seen.")
+    failed: bool = Field(description="Whether there is no picture because of an error.")
+    connected_over: str = Field(description="tcp or udp once RTP has been set up.")
+    tracks: list[TrackView] = Field(description="As last seen; empty if the camera never played.")
+    statistics: list[TrackStats] = Field(description="Of each track since the RTSP session started.")
+    since: float | None = Field(description="Unix time of the last change of state.")
+    reconnects: int
+    last_error: str
+    retry_at: float | None = Field(description="Unix time of the next attempt.")
+    viewers: int
+    worker: str | None = Field(description="The ingest process that pulls it.")
+
+
+class CameraSummary(BaseModel):
+    """What a list of cameras needs; also sent over the WebSocket when it changes."""
+
+    camera: str
+    state: CameraState
+    sentence: str
+    detail: str
+    failed: bool
+
+
+class ViewerView(BaseModel):
+    """One viewer's session."""
+
+    session: str
+    camera: str
+    node: str = Field(description="The egress process that serves it.")
+    state: ViewerState
+    started: float | None = Field(description="Unix time of the answer.")
+    remote: str = Field(description="Address and port that media goes to.")
+    srtp: str = Field(description="SRTP protection profile.")
+    video: str = Field(description="Codec in use, or why there is none.")
+    audio: str = Field(description="Codec in use, or why there is none.")
+    waiting: str = Field(description="Why nothing is sent right now; empty while media flows.")
+    packets: int
+    bytes: int
+    dropped: int = Field(description="Packets not sent because the path was full.")
+    nacked: int
+    retransmitted: int
+    plis: int
+    lost: int = Field(description="As the receiver reports say.")
+    jitter: float = Field(description="Seconds.")
+    round_trip: float | None = Field(description="Seconds.")
+    estimated_bandwidth: int | None = Field(description="Bit/s, as the receiver's feedback says.")
+
+
+class SessionView(BaseModel):
+    """What a player asks about its session."""
+
+    session: str
+    camera: CameraSummary
+    state: ViewerState
+    video: str
+    audio: str
+    waiting: str
+
+
+class NodeView(BaseModel):
+    """One process of the cluster."""
+
+    node: str
+    role: Literal["broker", "ingest", "egress"]
+    host: str
+    pid: int
+    version: str
+    alive: bool
+    draining: bool
+    silent_for: float = Field(description="Seconds since it last reported.")
+    load: Load = Field(description="cpu: share of a core; memory: resident bytes.")
+    cameras: list[str] = Field(description="Ingest: those it pulls. Egress: those it is subscribed to.")
+    viewers: int
+    counters: dict[str, int] = Field(description="What it dropped, by name.")
+
+
+def camera_view(entry: Entry, status: CameraStatus) -> CameraView:
+    """A camera in full."""
+    stream = status.stream
+    return CameraView(
+        id=entry.spec.id,
+        url=redact(entry.config.url),
+        transport=entry.config.transport,
+        on_demand=entry.config.on_demand,
+        keep_after=entry.config.keep_after,
+        tls=entry.config.tls,
+        source="api" if entry.place is None else "config",
+        place=entry.place,
+        state=status.state,
+        sentence=status.state.sentence,
+        detail=redact(status.detail),
+        failed=status.state.failed,
+        connected_over=stream.transport if stream else "",
+        tracks=[TrackView(playable=track.playable, **asdict(track)) for track in status.tracks],
+        statistics=list(stream.stats) if stream else [],
+        since=stream.since or None if stream else None,
+        reconnects=stream.reconnects if stream else 0,
+        last_error=redact(stream.last_error) if stream else "",
+        retry_at=stream.retry_at if stream else None,
+        viewers=status.viewers,
+        worker=status.worker,
+    )
+
+
+def camera_summary(camera: str, state: CameraState, detail: str) -> CameraSummary:
+    """A camera in short."""
+    return CameraSummary(
+        camera=camera, state=state, sentence=state.sentence, detail=redact(detail), failed=state.failed
+    )
+
+
+def viewer_view(status: SessionStatus) -> ViewerView:
+    """A viewer in full. One whose egress has not reported it yet is connecting."""
+    report = status.report or ViewerReport(status.session, status.camera, ViewerState.CONNECTING)
+    return ViewerView(node=status.node, **asdict(report) | {"started": report.started or None})
+
+
+def session_view(cluster: Cluster, status: SessionStatus) -> SessionView:
+    """A session as its player sees it."""
+    viewer = viewer_view(status)
+    camera = cluster.director.camera(status.camera)
+    assert camera is not None, "a session's camera is always known"
+    return SessionView(
+        session=status.session,
+        camera=camera_summary(status.camera, camera.state, camera.detail),
+        state=viewer.state,
+        video=viewer.video,
+        audio=viewer.audio,
+        waiting=viewer.waiting,
+    )
+
+
+def node_view(worker: Worker, now: float) -> NodeView:
+    """A worker."""
+    report = worker.report
+    ingest = report.role is Role.INGEST
+    return NodeView(
+        node=report.node,
+        role="ingest" if ingest else "egress",
+        host=report.host,
+        pid=report.pid,
+        version=report.version,
+        alive=worker.alive,
+        draining=report.draining,
+        silent_for=round(now - worker.seen, 3),
+        load=report.load,
+        cameras=sorted(worker.cameras if ingest else report.cameras),
+        viewers=len(worker.sessions),
+        counters=report.counters,
+    )

@@ -1,0 +1,170 @@
+"""WHEP, draft-ietf-wish-whep: ``POST`` an offer, get the answer and the address of a session; ``DELETE`` it to leave.
+
+The session behaves like WHIP's (RFC 9725 4.3): ``PATCH`` trickles candidates under ``If-Match``; an ICE restart is
+refused with 422, and the player makes a new session instead. ``GET`` on the session, which the draft does not have,
+tells a player whether it still exists and why there is no picture.
+
+All of it is open to pages of every origin (CORS).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from broker.director.events import SessionStatus
+from broker.front.bodies import read_text
+from broker.front.context import CONTEXT
+from broker.front.sdpfrag import candidates
+from broker.front.views import session_view
+from common.errors import ViewerError
+
+SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
+
+_EXPOSED = "Location, ETag, Link, Accept-Patch, Retry-After"
+_ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server that viewers are told of."""
+
+    url: str
+    username: str = ""
+    credential: str = ""
+
+    @property
+    def link(self) -> str:
+        """RFC 9725 4.6: as a ``Link`` header's value."""
+        link = f'<{self.url}>; rel="ice-server"'
+        if self.username:
+            link += f'; username="{_quoted(self.username)}"; credential="{_quoted(self.credential)}"'
+            link += '; credential-type="password"'
+        return link
+
+
+ICE_SERVERS = web.AppKey("ice_servers", tuple[IceServer, ...])
+
+
+def add_routes(app: web.Application, ice_servers: Iterable[IceServer] = ()) -> None:
+    """Add WHEP to the application."""
+    app[ICE_SERVERS] = tuple(ice_servers)
+    endpoint, session = "/whep/{camera}", "/whep/{camera}/{session}"
+    app.router.add_post(endpoint, offer)
+    app.router.add_options(endpoint, endpoint_options)
+    app.router.add_get(session, show)
+    app.router.add_patch(session, trickle)
+    app.router.add_delete(session, leave)
+    app.router.add_options(session, session_options)
+    app.on_response_prepare.append(_allow_all_origins)
+
+
+async def offer(request: web.Request) -> web.Response:
+    """A viewer joins."""
+    _expect(request, SDP)
+    sdp = await read_text(request)
+    if not sdp.lstrip().startswith("v=0"):
+        raise ViewerError(400, "malformed_sdp", "The body is not an SDP offer (RFC 8866): it does not begin with v=0.")
+    camera = request.match_info["camera"]
+    answer = await request.app[CONTEXT].cluster.offer(camera, sdp)
+    headers = {
+        "Location": f"/whep/{camera}/{answer.session}",
+        "ETag": entity_tag(answer.session),
+        "Accept-Patch": SDPFRAG,
+    }
+    response = web.Response(status=201, text=answer.sdp, content_type=SDP, headers=headers)
+    _add_links(request, response)
+    return response
+
+
+async def trickle(request: web.Request) -> web.Response:
+    """A viewer's candidates."""
+    _expect(request, SDPFRAG)
+    session = await _find(request)
+    _check_precondition(request, session.session)
+    for candidate in candidates(await read_text(request)):
+        request.app[CONTEXT].cluster.trickle(session.session, candidate)
+    return web.Response(status=204)
+
+
+async def leave(request: web.Request) -> web.Response:
+    """A viewer leaves."""
+    session = await _find(request)
+    request.app[CONTEXT].cluster.hang_up(session.session)
+    return web.Response(status=200)
+
+
+async def show(request: web.Request) -> web.Response:
+    """How a viewer's session is."""
+    session = await _find(request)
+    view = session_view(request.app[CONTEXT].cluster, session)
+    return web.json_response(text=view.model_dump_json(), headers={"Cache-Control": "no-store"})
+
+
+async def endpoint_options(request: web.Request) -> web.Response:
+    """What may be done with a camera; also the CORS preflight."""
+    response = web.Response(status=204, headers={"Allow": "POST, OPTIONS", "Accept-Post": SDP})
+    _add_links(request, response)
+    return _preflight(response, "POST, OPTIONS")
+
+
+async def session_options(request: web.Request) -> web.Response:
+    """What may be done with a session; also the CORS preflight."""
+    methods = "GET, PATCH, DELETE, OPTIONS"
+    return _preflight(web.Response(status=204, headers={"Allow": methods, "Accept-Patch": SDPFRAG}), methods)
+
+
+def entity_tag(session: str) -> str:
+    """The tag of a session's ICE state. It never changes, as there is no ICE restart, and every broker knows it."""
+    return f'"{hashlib.sha256(session.encode()).hexdigest()[:16]}"'
+
+
+def _check_precondition(request: web.Request, session: str) -> None:
+    """RFC 9725 4.3.1: the entity tag says which ICE session a fragment belongs to."""
+    condition = request.headers.get("If-Match")
+    if condition is None:
+        raise ViewerError(428, "if_match_missing", "Send the session's ETag in an If-Match header.")
+    if condition.strip() == "*":  # RFC 9725 4.3.3: this asks for an ICE restart
+        message = "An ICE restart is not supported; make a new session with POST."
+        raise ViewerError(422, "ice_restart_unsupported", message)
+    if entity_tag(session) not in _ENTITY_TAG.findall(condition):
+        raise ViewerError(412, "etag_mismatch", "If-Match does not name the session's ETag.")
+
+
+async def _find(request: web.Request) -> SessionStatus:
+    session = await request.app[CONTEXT].cluster.find(request.match_info["session"])
+    if session is None or session.camera != request.match_info["camera"]:
+        raise ViewerError(404, "unknown_session", "There is no such session; it may have ended.")
+    return session
+
+
+def _expect(request: web.Request, media_type: str) -> None:
+    if request.content_type != media_type:
+        raise ViewerError(415, "wrong_content_type", f"The Content-Type must be {media_type}.")
+
+
+def _add_links(request: web.Request, response: web.Response) -> None:
+    for server in request.app[ICE_SERVERS]:
+        response.headers.add("Link", server.link)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _preflight(response: web.Response, methods: str) -> web.Response:
+    response.headers["Access-Control-Allow-Methods"] = methods
+    response.headers["Access-Control-Allow-Headers"] = "Content-Type, If-Match, Authorization"
+    response.headers["Access-Control-Max-Age"] = "86400"
+    return response
+
+
+async def _allow_all_origins(request: web.Request, response: web.StreamResponse) -> None:
+    """Errors included: a page must be able to read why it was refused."""
+    if request.path.startswith("/whep/"):
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED

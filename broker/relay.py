@@ -1,0 +1,104 @@
+"""The relay: every batch that an ingest worker publishes, to every egress that subscribed to it.
+
+One XSUB, one XPUB and ``zmq_proxy_steerable`` between them in a thread of its own: a C loop that holds no GIL and looks
+at nothing, so garbage on either port is filtered out as a topic nobody has subscribed to.
+
+XPUB passes *every* subscription on, also one that another egress has made already: a second subscriber to a topic must
+be seen by ingest too. It then has to pass on every unsubscription as well (``XPUB_VERBOSER``, not ``XPUB_VERBOSE``),
+because XSUB counts them and would otherwise keep a topic subscribed for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from dataclasses import dataclass
+from threading import Thread
+from types import TracebackType
+
+import zmq
+
+from common.bus import Channel, Endpoints, Keys, bind, open_socket
+
+_STATISTICS = struct.Struct("@Q")  # one frame each
+_STEERING = "inproc://relay"
+JOIN_TIMEOUT = 2.0  # seconds; the proxy ends within a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStatistics:
+    """Frames and bytes since the start: from ingest, and on towards egress, each counted once however many get it."""
+
+    frames_in: int = 0
+    bytes_in: int = 0
+    frames_out: int = 0
+    bytes_out: int = 0
+
+
+class Relay:
+    """Async context manager: relays while open. Raises ``AddressInUseError`` or ``ConfigError`` on entering."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, keys: Keys | None) -> None:
+        self.statistics = RelayStatistics()  # as of the last ``refresh``
+        self._context = context
+        self._endpoints = endpoints
+        self._keys = keys
+        self._thread: Thread | None = None
+        self._steering: Channel | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether media can pass."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def refresh(self) -> None:
+        """Ask for new ``statistics``; they are there a moment later."""
+        assert self._steering is not None, "the relay is not open"
+        self._steering.send(b"STATISTICS")
+
+    async def __aenter__(self) -> Relay:
+        incoming = open_socket(self._context, zmq.XSUB)
+        outgoing = open_socket(self._context, zmq.XPUB)
+        outgoing.setsockopt(zmq.XPUB_VERBOSER, 1)
+        steered = self._context.socket(zmq.PAIR)
+        try:
+            bind(incoming, self._endpoints.media_in, self._keys, "media from ingest")
+            bind(outgoing, self._endpoints.media_out, self._keys, "media to egress")
+            steered.bind(_STEERING)
+        except BaseException:
+            for socket in (incoming, outgoing, steered):
+                socket.close(linger=0)
+            raise
+        steering = self._context.socket(zmq.PAIR)
+        steering.connect(_STEERING)
+        self._steering = Channel(steering, self._on_statistics, multipart=True)
+        # From here on the three sockets belong to the thread.
+        self._thread = Thread(target=_relay, args=(incoming, outgoing, steered), name="relay", daemon=True)
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._thread is not None
+        assert self._steering is not None
+        self._steering.send(b"TERMINATE")
+        await asyncio.to_thread(self._thread.join, JOIN_TIMEOUT)
+        self._steering.close()
+
+    def _on_statistics(self, frames: list[bytes]) -> None:
+        if len(frames) != 8:
+            return  # TERMINATE is acknowledged
+        # Messages and bytes, received and sent: of the frontend (XSUB), then of the backend (XPUB).
+        frames_in, bytes_in, _, _, _, _, frames_out, bytes_out = (_STATISTICS.unpack(frame)[0] for frame in frames)
+        self.statistics = RelayStatistics(frames_in, bytes_in, frames_out, bytes_out)
+
+
+def _relay(incoming: zmq.Socket[bytes], outgoing: zmq.Socket[bytes], steered: zmq.Socket[bytes]) -> None:
+    try:
+        zmq.proxy_steerable(incoming, outgoing, None, steered)
+    except zmq.ContextTerminated:
+        pass
+    finally:
+        for socket in (incoming, outgoing, steered):
+            socket.close(linger=0)

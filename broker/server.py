@@ -1,0 +1,122 @@
+"""The broker process: relay, control plane, store and front door, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import zmq
+from aiohttp import web
+
+from broker.catalogue import Catalogue
+from broker.cluster import Cluster
+from broker.front.context import Context
+from broker.front.door import application
+from broker.front.guard import Guard
+from broker.relay import Relay
+from broker.store import Store
+from common.bus import Endpoints, Keys, authenticated, claimed_directory
+from common.config import Config, split_listen
+from common.errors import AddressInUseError, CamshaftError, ConfigError
+from common.log import get_logger
+
+SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
+WATCH_INTERVAL = 1.0  # seconds between looks at the relay's thread
+
+log = get_logger()
+
+
+async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> None:
+    """Be the broker until ``stop`` is set.
+
+    ``on_ready`` is called with the page's address once everything listens. Raises ``ConfigError`` or
+    ``AddressInUseError`` if that cannot be.
+    """
+    endpoints = Endpoints.parse(config.broker.address)
+    keys = Keys.of_cluster(endpoints, config.cluster.secret)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(claimed_directory(endpoints))
+        store = stack.enter_context(contextlib.closing(Store(config.store.path)))
+        sockets = await open_listeners(config.http.listen)
+        for listener in sockets:
+            stack.callback(listener.close)
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        stack.callback(context.destroy, linger=0)
+        stack.enter_context(authenticated(context, keys))
+        relay = await stack.enter_async_context(Relay(context, endpoints, keys))
+        cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, Catalogue(config, store)))
+        guard = Guard(all(map(_is_loopback, sockets)), [host.lower() for host in config.http.hosts])
+        await stack.enter_async_context(_serving(Context(cluster, relay, guard), sockets))
+        page = page_address(sockets)
+        log.info("broker ready", page=page, bus=endpoints.address)
+        if on_ready is not None:
+            on_ready(page)
+        await _watch(relay, stop)
+
+
+async def open_listeners(listen: str) -> list[socket.socket]:
+    """Sockets for ``HOST:PORT``; with port 0 all get the same free one.
+
+    Raises ``AddressInUseError`` or ``ConfigError``.
+    """
+    host, port = split_listen(listen)
+    found: list[socket.socket] = []
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in sorted(set(infos)):  # AF_INET sorts before AF_INET6
+            try:
+                listener = socket.socket(family, kind, protocol)
+            except OSError:
+                continue  # a kernel without IPv6 still resolves such addresses
+            found.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((address[0], port, *address[2:]))
+            port = listener.getsockname()[1]
+    except OSError as exc:
+        for listener in found:
+            listener.close()
+        if exc.errno == errno.EADDRINUSE:
+            raise AddressInUseError("web page", listen, "--http-listen") from None
+        raise ConfigError("", "http.listen", f"cannot listen on {listen}: {exc.strerror or exc}") from None
+    return found
+
+
+def page_address(sockets: list[socket.socket]) -> str:
+    """What to type into a browser on this machine."""
+    host, port = sockets[0].getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+@contextlib.asynccontextmanager
+async def _serving(context: Context, sockets: list[socket.socket]) -> AsyncIterator[None]:
+    runner = web.AppRunner(application(context), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    await runner.setup()
+    try:
+        for listener in sockets:
+            await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _watch(relay: Relay, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        if not relay.running:
+            raise CamshaftError("the media relay ended by itself")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_INTERVAL):
+                await stop.wait()
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback

@@ -1,0 +1,157 @@
+// The list of cameras, live, and one of them playing.
+
+import "./player.js";
+import { SocketSignalling } from "./signalling.js";
+
+const [player, list, connect, chosen, details] = ["player", "cameras", "connect", "chosen", "details"].map((id) =>
+  document.getElementById(id),
+);
+const [empty, offline, alone, remove] = ["empty", "offline", "alone", "remove"].map((id) => document.getElementById(id));
+const [dialog, form, problem] = ["dialog", "form", "problem"].map((id) => document.getElementById(id));
+
+const cameras = new Map(); // id to the last summary
+let selected = null;
+let offlineTimer = 0;
+
+// The list
+
+const signalling = SocketSignalling.to(new URL("/", location.href));
+signalling.addEventListener("cameras", ({ detail }) => {
+  cameras.clear();
+  for (const camera of detail.cameras) cameras.set(camera.camera, camera);
+  showList();
+  if (selected === null && cameras.size) select(cameras.keys().next().value);
+});
+signalling.addEventListener("camera", ({ detail }) => {
+  cameras.set(detail.camera, detail);
+  showList();
+  if (detail.camera === selected) showDetails();
+});
+signalling.addEventListener("removed", ({ detail }) => {
+  cameras.delete(detail.camera);
+  showList();
+  if (detail.camera === selected) select(null);
+});
+signalling.addEventListener("online", () => {
+  clearTimeout(offlineTimer);
+  offline.hidden = true;
+});
+signalling.addEventListener("offline", () => {
+  clearTimeout(offlineTimer);
+  offlineTimer = setTimeout(() => (offline.hidden = false), 1000); // a restart is not worth a word
+});
+signalling.subscribe();
+
+function showList() {
+  empty.hidden = cameras.size > 0;
+  const items = new Map([...list.children].map((item) => [item.dataset.camera, item]));
+  for (const [id, item] of items) if (!cameras.has(id)) item.remove();
+  for (const [id, camera] of cameras) {
+    const item = items.get(id) ?? list.appendChild(newItem(id));
+    item.dataset.state = camera.failed ? "failed" : camera.state;
+    item.querySelector(".sentence").textContent = camera.sentence;
+    item.firstChild.title = camera.detail;
+    item.firstChild.setAttribute("aria-pressed", String(id === selected));
+  }
+}
+
+function newItem(id) {
+  const item = document.createElement("li");
+  item.dataset.camera = id;
+  const button = item.appendChild(document.createElement("button"));
+  button.type = "button";
+  button.append(element("span", "dot"), element("span", "name", id), element("span", "sentence"));
+  button.onclick = () => select(id);
+  button.ondblclick = () => player.connect();
+  return item;
+}
+
+function element(name, className, text = "") {
+  const made = document.createElement(name);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+// The camera that is chosen
+
+function select(id) {
+  selected = id;
+  player.disconnect();
+  player.setAttribute("camera", id ?? "");
+  chosen.textContent = id ?? "No camera chosen";
+  connect.disabled = id === null;
+  alone.hidden = id === null;
+  alone.href = `/watch/${encodeURIComponent(id ?? "")}`;
+  showList();
+  showDetails();
+}
+
+connect.onclick = () => (player.state === "idle" ? player.connect() : player.disconnect());
+player.addEventListener("statechange", () => {
+  connect.textContent = player.state === "idle" ? "Connect" : "Disconnect";
+});
+
+async function showDetails() {
+  const id = selected;
+  const response = id === null ? null : await fetch(`/api/cameras/${encodeURIComponent(id)}`).catch(() => null);
+  if (id !== selected) return;
+  details.replaceChildren();
+  remove.hidden = true;
+  if (!response?.ok) return;
+  const camera = await response.json();
+  remove.hidden = camera.source !== "api";
+  const rows = [
+    ["State", [camera.sentence, camera.detail].filter(Boolean).join(" ")],
+    ["Address", camera.url],
+    ["Connected over", camera.connected_over.toUpperCase()],
+    ["Tracks", camera.tracks.map(describe).join("; ")],
+    ["Last error", camera.failed ? "" : camera.last_error],
+    ["Changed in", camera.place ?? ""],
+  ];
+  for (const [name, text] of rows) {
+    if (text) details.append(element("dt", "", name), element("dd", "", text));
+  }
+}
+
+function describe(track) {
+  return track.playable ? `${track.kind} ${track.codec}` : `${track.kind} ${track.codec}: ${track.problem}`;
+}
+
+// Adding and removing
+
+document.getElementById("add").onclick = () => {
+  form.reset();
+  problem.textContent = "";
+  dialog.showModal();
+};
+document.getElementById("cancel").onclick = () => dialog.close();
+
+form.onsubmit = async (event) => {
+  event.preventDefault();
+  const camera = Object.fromEntries(new FormData(form));
+  camera.on_demand = form.elements.on_demand.checked;
+  problem.textContent = await call("POST", "/api/cameras", camera);
+  if (!problem.textContent) {
+    dialog.close();
+    select(camera.id);
+  }
+};
+
+remove.onclick = async () => {
+  if (confirm(`Remove ${selected}?`)) {
+    const refused = await call("DELETE", `/api/cameras/${encodeURIComponent(selected)}`);
+    if (refused) alert(refused);
+  }
+};
+
+/** Ask the API for a change. Returns why it was refused, or empty text. */
+async function call(method, path, body) {
+  try {
+    const headers = { "Content-Type": "application/json" };
+    const response = await fetch(path, { method, headers, body: JSON.stringify(body) });
+    return response.ok ? "" : (await response.json()).detail;
+  } catch {
+    return "The server cannot be reached.";
+  }
+}

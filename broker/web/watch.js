@@ -1,0 +1,10 @@
+// /watch/{camera}: one camera, from edge to edge.
+
+import "./player.js";
+
+const camera = decodeURIComponent(location.pathname.split("/").pop());
+const player = document.getElementById("player");
+document.title = `${camera} · Camshaft`;
+player.setAttribute("camera", camera);
+if (new URLSearchParams(location.search).get("signalling") === "whep") player.setAttribute("signalling", "whep");
+player.connect();

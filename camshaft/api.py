@@ -1,0 +1,78 @@
+"""The REST API as the command line uses it: cameras of a running broker."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from common.cameras import redact
+from common.errors import CamshaftError, ConfigError
+
+TIMEOUT = 10.0  # seconds
+_MAX_ANSWER = 64 << 20  # bytes: ten thousand cameras in full
+
+
+class ApiError(CamshaftError):
+    """The broker did not do what was asked; the message says why."""
+
+
+class Api:
+    """A broker's ``/api``. Every method raises ``ApiError``."""
+
+    def __init__(self, address: str) -> None:
+        if urlsplit(address).scheme not in ("http", "https"):
+            raise ConfigError("--api", "", f"{redact(address)} is no address of the form http://HOST:PORT")
+        self._address = address.rstrip("/")
+        # No proxies: the usual address is on this machine.
+        self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
+    def cameras(self) -> list[dict[str, Any]]:
+        """All cameras."""
+        cameras: list[dict[str, Any]] = self._ask("GET", "/api/cameras")
+        return cameras
+
+    def add(self, name: str, camera: dict[str, Any]) -> dict[str, Any]:
+        """Add a camera."""
+        added: dict[str, Any] = self._ask("POST", "/api/cameras", {"id": name, **camera})
+        return added
+
+    def remove(self, name: str) -> None:
+        """Remove a camera."""
+        self._ask("DELETE", f"/api/cameras/{quote(name, safe='')}")
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - the scheme has been looked at
+            self._address + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Accept": "application/json"},
+            method=method,
+        )
+        try:
+            with self._open(request, timeout=TIMEOUT) as response:
+                answer = response.read(_MAX_ANSWER)
+        except urllib.error.HTTPError as exc:
+            with exc:
+                raise ApiError(_reason(exc)) from None
+        except (OSError, ValueError) as exc:
+            reason = getattr(exc, "reason", exc)
+            detail = getattr(reason, "strerror", None) or str(reason) or type(exc).__name__
+            raise ApiError(
+                f"no answer from {redact(self._address)} ({detail}); is camshaft running there? "
+                "--api names another address"
+            ) from None
+        try:
+            return json.loads(answer) if answer else None
+        except ValueError:
+            raise ApiError(f"what answers at {redact(self._address)} is not camshaft") from None
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """The sentence of a problem report (RFC 9457), else the status."""
+    try:
+        problem = json.loads(error.read(64 << 10))
+        return str(problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"the broker answered {error.code} {error.reason}"

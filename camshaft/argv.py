@@ -1,0 +1,53 @@
+"""Keeps passwords out of the process list: what a command line shows, every user of the machine can read.
+
+A camera's URL with its password is the natural thing to type, so it is accepted; before anything else is done, or even
+imported, the process replaces itself by one that has it in a variable. For the instant until then it can be seen;
+whoever minds gives the variable, a file or standard input to begin with.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from common.cameras import redact
+
+CAMERA = "CAMSHAFT_CAMERA"
+URL = "CAMSHAFT_URL"
+
+_SECRETS = {"--cluster-secret": "CAMSHAFT_CLUSTER_SECRET"}  # whatever they hold
+_URLS = {"--camera": CAMERA, "--api": "CAMSHAFT_API"}  # if they hold a password
+
+
+def hide(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], dict[str, str]] | None:
+    """Arguments and environment that say the same without a password in the arguments; ``None`` if there is none."""
+    kept: list[str] = []
+    moved: dict[str, str] = {}
+    rest = iter(arguments)
+    for argument in rest:
+        option, equals, value = argument.partition("=")
+        variable = _SECRETS.get(option) or _URLS.get(option)
+        if variable is None:
+            if not argument.startswith("-") and redact(argument) != argument:
+                moved[URL] = argument
+            else:
+                kept.append(argument)
+            continue
+        given = value if equals else next(rest, None)
+        if given is None or (option in _URLS and redact(given) == given):
+            kept += [argument] if equals or given is None else [argument, given]
+            continue
+        before = moved.get(variable) or environ.get(variable, "")
+        moved[variable] = f"{before} {given}".strip() if variable == CAMERA else given
+    return (kept, {**environ, **moved}) if moved else None
+
+
+def hide_own() -> None:
+    """Replace this process by one whose arguments hold no password, if they do now. Otherwise return."""
+    arguments = sys.argv[1:]
+    hidden = hide(arguments, os.environ)
+    if hidden is not None:
+        kept, environ = hidden
+        interpreter = sys.orig_argv[: len(sys.orig_argv) - len(arguments)]
+        os.execve(sys.executable, [*interpreter, *kept], environ)  # noqa: S606 - it is ourselves

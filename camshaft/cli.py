@@ -1,0 +1,289 @@
+"""The command line. It only builds a configuration and calls what does the work, which is imported when needed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import click
+
+from camshaft import __version__
+from camshaft.argv import CAMERA, URL
+from camshaft.options import Given, configured, node_option
+from common import log, process
+from common.cameras import redact
+from common.config import Config
+from common.control import Role
+from common.errors import CamshaftError, ConfigError
+
+DEFAULT_API = "http://127.0.0.1:8080"
+
+
+class _Cli(click.Group):
+    """Shows an error of ours as its sentence, with the exit code that says what kind it is."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except CamshaftError as exc:
+            click.echo(f"camshaft: {exc}", err=True)
+            ctx.exit(process.exit_code(exc))
+
+
+@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="camshaft")
+def cli() -> None:
+    """RTSP cameras in, WebRTC viewers out.
+
+    Every option is also a variable, and a key of the configuration file: --http-listen is CAMSHAFT_HTTP_LISTEN and
+    listen below http. An option beats a variable, a variable beats the file.
+    """
+
+
+# The cluster
+
+_SERVE = ("http", "media", "broker", "cluster", "ingest", "egress", "store", "log")
+
+
+def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--camera",
+        "cameras",
+        metavar="[NAME=]URL",
+        multiple=True,
+        help=f"One more camera. With a password better as the variable: it is moved there, but was seen.  [{CAMERA}]",
+    )(command)
+
+
+@cli.command()
+@_camera_option
+@click.option(
+    "--demo-if-none", is_flag=True, envvar="CAMSHAFT_DEMO_IF_NONE", help="Simulate a camera if none is configured."
+)
+@configured(*_SERVE)
+def serve(given: Given, cameras: Sequence[str], demo_if_none: bool) -> None:
+    """Run a whole cluster on this machine: a broker, ingest and egress processes."""
+    _serve(given, cameras, demo=None if demo_if_none else False)
+
+
+@cli.command()
+@_camera_option
+@configured(*_SERVE)
+def demo(given: Given, cameras: Sequence[str]) -> None:
+    """Like serve, with a simulated camera."""
+    _serve(given, cameras, demo=True)
+
+
+def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
+    from camshaft.serve import serve as run
+
+    if cameras:
+        os.environ[CAMERA] = " ".join([os.environ.get(CAMERA, ""), *cameras]).strip()
+    sys.exit(run(given, demo=demo))
+
+
+@cli.command()
+@configured("http", "broker", "cluster", "store", "log")
+def broker(given: Given) -> None:
+    """Run the broker: control plane, media relay and front door (page, WHEP, WebSocket, REST)."""
+    config = given.config()
+    from broker.server import run
+
+    _run("broker", config, lambda stop: run(config, stop))
+
+
+@cli.command()
+@node_option(Role.INGEST)
+@configured("broker", "cluster", "log")
+def ingest(given: Given, node: str) -> None:
+    """Run an ingest process: pulls cameras that the broker assigns."""
+    config = given.config()
+    from ingest.worker import run
+
+    _run(node, config, lambda stop: run(config, node, stop))
+
+
+@cli.command()
+@node_option(Role.EGRESS)
+@configured("media", "broker", "cluster", "log")
+def egress(given: Given, node: str) -> None:
+    """Run an egress process: sends media to the viewers that the broker assigns."""
+    config = given.config()
+    from egress.worker import run
+
+    _run(node, config, lambda stop: run(config, node, stop))
+
+
+def _run(node: str, config: Config, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    log.configure(config.log.level, config.log.format, node=node)
+    sys.exit(process.run(main))
+
+
+# Cameras
+
+
+@cli.group()
+def camera() -> None:
+    """Add, list and remove the cameras of a running cluster."""
+
+
+_api_option = click.option(
+    "--api",
+    metavar="URL",
+    envvar="CAMSHAFT_API",
+    default=DEFAULT_API,
+    help=f"Address of the broker's HTTP.  [CAMSHAFT_API; default: {DEFAULT_API}]",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="For programs: the API's answer.")
+_url_argument = click.argument("url", envvar=URL)
+
+
+@camera.command()
+@click.argument("name")
+@_url_argument
+@click.option("--transport", type=click.Choice(["auto", "tcp", "udp"]), help="How RTP comes.")
+@click.option("--on-demand", is_flag=True, help="Pull the camera only while somebody watches.")
+@click.option("--keep-after", type=float, metavar="SECONDS", help="How long to keep an on-demand camera unwatched.")
+@click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
+@click.option("--tls-fingerprint", metavar="HEX", help="rtsps: SHA-256 of the only certificate accepted.")
+@click.option("--tls-legacy", is_flag=True, help="rtsps: allow the old ciphers of old cameras.")
+@_api_option
+@_json_option
+def add(name: str, url: str, api: str, as_json: bool, **options: Any) -> None:
+    """Add a camera under NAME. It survives restarts.
+
+    URL may be - to read it from standard input, or left out if CAMSHAFT_URL holds it. A password on a command line
+    can be read by every user of this machine; it is moved out of sight at once, but stays in the shell's history.
+    """
+    from camshaft.api import Api
+
+    tls = {
+        key: value
+        for key, value in {
+            "verify": False if options["no_tls_verify"] else None,
+            "fingerprint": options["tls_fingerprint"],
+            "legacy": options["tls_legacy"] or None,
+        }.items()
+        if value is not None
+    }
+    wanted = {
+        "url": _url(url),
+        "transport": options["transport"],
+        "on_demand": options["on_demand"] or None,
+        "keep_after": options["keep_after"],
+        "tls": tls or None,
+    }
+    added = Api(api).add(name, {key: value for key, value in wanted.items() if value is not None})
+    click.echo(json.dumps(added, indent=2) if as_json else f"Camera {name} is added.")
+
+
+@camera.command("list")
+@_api_option
+@_json_option
+def list_(api: str, as_json: bool) -> None:
+    """List the cameras and how they are."""
+    from camshaft.api import Api
+
+    cameras = Api(api).cameras()
+    if as_json:
+        click.echo(json.dumps(cameras, indent=2))
+    elif not cameras:
+        click.echo("There are no cameras; add one: camshaft camera add NAME URL")
+    else:
+        rows = [("NAME", "STATE", "TRACKS", "VIEWERS", "URL"), *map(_row, cameras)]
+        click.echo("\n".join(_table(rows)))
+        for each in cameras:
+            if each.get("failed"):
+                click.echo(f"{each['id']}: {each['sentence']} {each.get('detail') or ''}".rstrip())
+
+
+@camera.command()
+@click.argument("name")
+@_api_option
+def remove(name: str, api: str) -> None:
+    """Remove the camera NAME."""
+    from camshaft.api import Api
+
+    Api(api).remove(name)
+    click.echo(f"Camera {name} is removed.")
+
+
+def _row(camera: dict[str, Any]) -> tuple[str, ...]:
+    tracks = "+".join(track["codec"] for track in camera.get("tracks", ())) or "-"
+    return camera["id"], camera["state"], tracks, str(camera.get("viewers", 0)), redact(camera["url"])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _url(url: str) -> str:
+    if url != "-":
+        return url
+    if sys.stdin.isatty():
+        click.echo("URL: ", err=True, nl=False)
+    line = sys.stdin.readline().strip()
+    if not line:
+        raise ConfigError("standard input", "", "holds no URL")
+    return line
+
+
+# The simulated camera
+
+
+def _demo_option(name: str, text: str, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    variable = f"CAMSHAFT_DEMO_CAMERA_{name.strip('-').upper()}"
+    shown = f"; default: {more['default']}" if "default" in more else ""
+    return click.option(name, envvar=variable, help=f"{text}  [{variable}{shown}]", **more)
+
+
+@cli.command("demo-camera")
+@_demo_option("--listen", "RTSP address.", metavar="HOST:PORT", default="127.0.0.1:8554")
+@_demo_option("--user", "Ask for this user, and the password in CAMSHAFT_DEMO_CAMERA_PASSWORD.", metavar="NAME")
+@_demo_option("--audio", "Codec of the sound.", type=click.Choice(["opus", "pcmu", "none"]), default="opus")
+@_demo_option("--size", "Of the picture.", metavar="WIDTHxHEIGHT", default="1280x720")
+@_demo_option("--fps", "Pictures a second.", type=click.IntRange(1, 60), default=30)
+@_demo_option("--gop", "Seconds from one keyframe to the next.", type=click.FloatRange(0.1, 60), default=2.0)
+@_demo_option("--bitrate", "bit/s of the video.", type=click.IntRange(50_000, 100_000_000), default=2_000_000)
+@configured("log")
+def demo_camera(given: Given, listen: str, user: str | None, size: str, **options: Any) -> None:
+    """Run a simulated camera: a clock and a beep each second, on any path.
+
+    The picture's clock shows seconds and hundredths of this machine's time.
+    """
+    from camshaft.demo_camera.camera import run
+    from camshaft.demo_camera.rtsp import Account
+    from camshaft.demo_camera.settings import Audio, Settings
+
+    config = given.config()
+    width, height = _size(size)
+    settings = Settings(width, height, options["fps"], options["gop"], options["bitrate"], Audio(options["audio"]))
+    account = Account(user, os.environ.get("CAMSHAFT_DEMO_CAMERA_PASSWORD", "")) if user else None
+    _run("demo-camera", config, lambda stop: run(settings, _listen(listen), account, stop))
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    try:
+        size = int(width), int(height)
+    except ValueError:
+        size = 0, 0
+    if not (64 <= size[0] <= 7680 and 64 <= size[1] <= 4320) or size[0] % 2 or size[1] % 2:
+        raise ConfigError("--size", "", f"{text!r} is not WIDTHxHEIGHT, even numbers from 64x64 to 7680x4320")
+    return size
+
+
+def _listen(text: str) -> str:
+    from common.config import split_listen
+
+    try:
+        split_listen(text)
+    except ValueError as exc:
+        raise ConfigError("--listen", "", str(exc)) from None
+    return text

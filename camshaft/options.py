@@ -1,0 +1,101 @@
+"""Command line options made from the configuration model, so that an option, a variable and a key are one thing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from common.cameras import CAMERA_ID
+from common.config import CONFIG_VARIABLE, Config, Leaf, leaves, load
+from common.control import Role
+from common.errors import ConfigError
+
+DEFAULT_FILE = Path("camshaft.yaml")
+
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the operator gave: a file, and options to lay over it."""
+
+    file: Path | None
+    overrides: Mapping[Leaf, Any]
+
+    def config(self) -> Config:
+        """The configuration. Raises ``ConfigError``."""
+        return load(self.file, self.overrides, os.environ)
+
+
+def configured(*sections: str) -> Callable[[Command], Command]:
+    """Add ``--config`` and an option for each leaf of ``sections``; the command gets them as its first argument."""
+    wanted = {_parameter(leaf): leaf for leaf in leaves() if leaf.section in sections}
+
+    def decorate(command: Command) -> Command:
+        def given(*args: Any, config_file: str | None, **options: Any) -> Any:
+            # An empty option, like an empty variable, counts as one that is not given.
+            overrides = {leaf: value for name, leaf in wanted.items() if (value := options.pop(name))}
+            return command(Given(_file(config_file), overrides), *args, **options)
+
+        run: Command = wraps(command)(given)
+        for leaf in reversed(wanted.values()):
+            run = _option(leaf)(run)
+        return click.option(
+            "--config",
+            "config_file",
+            metavar="FILE",
+            envvar=CONFIG_VARIABLE,
+            help=f"Configuration file.  [{CONFIG_VARIABLE}; default: ./{DEFAULT_FILE} if there is one]",
+        )(run)
+
+    return decorate
+
+
+def node_option(role: Role) -> Callable[[Command], Command]:
+    """Add ``--node``; the command gets the node's name as ``node``."""
+    return click.option(
+        "--node",
+        metavar="NAME",
+        envvar="CAMSHAFT_NODE",
+        callback=lambda _context, _parameter, name: _node(name, role),
+        help="This process's name; no other of the cluster may have it.  [CAMSHAFT_NODE; default: made up]",
+    )
+
+
+def _node(name: str | None, role: Role) -> str:
+    if not name:
+        from common.link import default_node  # late: it takes ZeroMQ
+
+        return default_node(role)
+    if not CAMERA_ID.fullmatch(name):
+        problem = "a node's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or a digit"
+        raise ConfigError("--node", "", problem)
+    return name
+
+
+def _option(leaf: Leaf) -> Callable[[Command], Command]:
+    default = leaf.field.get_default(call_default_factory=True)
+    shown = "" if default in (None, "", ()) else f"; default: {default}"
+    return click.option(
+        leaf.option,
+        _parameter(leaf),
+        metavar=leaf.key.upper(),
+        multiple=leaf.is_list,
+        help=f"{leaf.field.description}  [{leaf.variable}{shown}]",
+    )
+
+
+def _parameter(leaf: Leaf) -> str:
+    return f"{leaf.section}_{leaf.key}"
+
+
+def _file(name: str | None) -> Path | None:
+    if name:
+        return Path(name)
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None

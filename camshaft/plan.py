@@ -1,0 +1,80 @@
+"""Which processes ``serve`` consists of, and what each is told; no I/O.
+
+Every process reads the same file and the same variables. Options of ``serve`` reach it as variables too, and so do a
+camera's URL and the cluster's secret: what stands on a command line can be read by every user of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from common.bus import Endpoints
+from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, Config, Leaf
+from common.errors import ConfigError
+
+MAX_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One process of the cluster. ``name`` is its node's name and stands in each of its log lines."""
+
+    name: str
+    arguments: tuple[str, ...]  # of camshaft
+    environ: Mapping[str, str] = field(repr=False)
+
+
+def shared_environ(environ: Mapping[str, str], file: Path | None, overrides: Mapping[Leaf, Any]) -> dict[str, str]:
+    """``environ`` with the options and the file that ``serve`` was given."""
+    given = {leaf.variable: _text(value) for leaf, value in overrides.items()}
+    place = {CONFIG_VARIABLE: str(file.absolute())} if file is not None else {}
+    return {**environ, **place, **given}
+
+
+def programs(config: Config, environ: Mapping[str, str], *, cores: int, demo_port: int | None = None) -> list[Program]:
+    """The processes in the order in which they are started. ``demo_port`` adds the simulated camera, at that port.
+
+    Raises ``ConfigError`` for what would fail only later, in one of them.
+    """
+    egresses = config.egress.workers if config.egress.workers is not None else cores
+    first = config.media.port
+    if first + max(egresses - 1, 0) > MAX_PORT:
+        problem = f"{egresses} egress processes need as many ports from {first} on, which goes beyond {MAX_PORT}"
+        raise ConfigError("", "media.port", problem)
+    workers = {key: value for key, value in environ.items() if key != CAMERA_VARIABLE}
+    workers["CAMSHAFT_BROKER_ADDRESS"] = Endpoints.parse(config.broker.address).local.address
+    plan = []
+    front = {**environ, "CAMSHAFT_HTTP_LISTEN": config.http.listen}
+    if demo_port is not None:
+        demo = f"{_free_name('demo', config)}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
+        front[CAMERA_VARIABLE] = f"{front.get(CAMERA_VARIABLE, '')} {demo}".strip()
+        plan.append(Program("demo-camera", ("demo-camera", "--listen", f"127.0.0.1:{demo_port}"), workers))
+    plan.append(Program("broker", ("broker",), front))
+    plan += [_worker("ingest", index, workers) for index in range(config.ingest.workers)]
+    for index in range(egresses):
+        port = {"CAMSHAFT_MEDIA_PORT": str(first + index if first else 0)}
+        plan.append(_worker("egress", index, workers | port))
+    return plan
+
+
+def _worker(role: str, index: int, environ: Mapping[str, str]) -> Program:
+    name = f"{role}-{index}"
+    return Program(name, (role, "--node", name), environ)
+
+
+def _free_name(name: str, config: Config) -> str:
+    candidates = (name, *(f"{name}-{number}" for number in range(2, len(config.cameras) + 3)))
+    return next(candidate for candidate in candidates if candidate not in config.cameras)
+
+
+def _demo_account(environ: Mapping[str, str]) -> str:
+    user, password = (environ.get(f"CAMSHAFT_DEMO_CAMERA_{part}", "") for part in ("USER", "PASSWORD"))
+    return f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,97 @@
+"""The broker as ``serve`` sees it: whether its addresses are free, where its page is, and whether it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import socket
+
+from common.bus import Endpoints, claimed_directory
+from common.config import split_listen
+from common.errors import AddressInUseError, ConfigError
+
+ANSWER_TIMEOUT = 2.0  # seconds
+MAX_ANSWER_BYTES = 16 << 10
+_WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be replaced, not bound
+
+
+def free_listen(listen: str) -> str:
+    """``listen`` with its port, or for port 0 a free one, after seeing that nobody else has it.
+
+    Asked before anything is started: whoever has the port might answer in our place. Raises ``AddressInUseError``, or
+    ``ConfigError`` if the host is none of this machine's.
+    """
+    host, port = split_listen(listen)
+    try:
+        port = _bindable(host, port)
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise AddressInUseError("http", listen, "--http-listen") from None
+        raise ConfigError("", "http.listen", f"cannot listen on {listen}: {exc.strerror or exc}") from None
+    return f"{_bracketed(host)}:{port}"
+
+
+def check_bus(endpoints: Endpoints) -> None:
+    """See that the broker's own addresses are free. Raises ``AddressInUseError`` and ``ConfigError``.
+
+    Asked before anything is started: our workers would join whoever has them, and push out that cluster's workers of
+    the same names.
+    """
+    with claimed_directory(endpoints):
+        pass
+    if endpoints.directory is not None:
+        return
+    for endpoint in (endpoints.control, endpoints.media_in, endpoints.media_out):
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        try:
+            _bindable("" if host == "*" else host.strip("[]"), int(port))
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE:
+                raise AddressInUseError("broker", endpoint, "--broker-address") from None
+            # Anything else is for ZeroMQ to judge, which also knows the names of interfaces.
+
+
+def _bindable(host: str, port: int) -> int:
+    """Bind a TCP port and let it go again: its number. Raises ``OSError``."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        bound: int = probe.getsockname()[1]
+        return bound
+
+
+def page_address(listen: str) -> str:
+    """What a person on this machine types into a browser."""
+    host, port = split_listen(listen)
+    return f"http://{_bracketed(_WILDCARDS.get(host, host))}:{port}/"
+
+
+async def ask_ready(listen: str) -> tuple[bool, str]:
+    """Whether ``/readyz`` answers 200, and if not, why."""
+    host, port = split_listen(listen)
+    host = _WILDCARDS.get(host, host)
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                request = f"GET /readyz HTTP/1.1\r\nHost: {_bracketed(host)}:{port}\r\nConnection: close\r\n\r\n"
+                writer.write(request.encode())
+                answer = await reader.read(MAX_ANSWER_BYTES)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError) as exc:
+        return False, f"the broker does not answer: {exc or type(exc).__name__}"
+    head, _, body = answer.partition(b"\r\n\r\n")
+    ready = head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
+    try:
+        return ready, " ".join(json.loads(body)["reasons"])
+    except (ValueError, KeyError, TypeError):
+        return ready, "what answers is not camshaft" if not ready else ""
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,46 @@
+"""When a program that ended is started again, and when not; no I/O.
+
+Rules:
+
+* It is started again after a pause that doubles with each end in a row and starts anew once it has lived
+  ``STEADY_AFTER``.
+* What has never worked may be beyond help. Until a program is *proven* (the cluster has been ready while it ran, or it
+  has been steady), an exit code that says so, or ``MAX_FALSE_STARTS`` ends in a row, are final. Afterwards nothing is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.process import EXIT_ADDRESS_IN_USE, EXIT_CONFIG
+
+FIRST_PAUSE = 0.2  # seconds: a broker that is killed must be back before a person notices
+LONGEST_PAUSE = 10.0  # seconds
+STEADY_AFTER = 30.0  # seconds
+MAX_FALSE_STARTS = 8  # 25 s of pauses in all
+
+HOPELESS = {EXIT_CONFIG, EXIT_ADDRESS_IN_USE}
+"""Exit codes by which a program says that starting it again cannot help."""
+
+
+@dataclass(slots=True)
+class Restarts:
+    """One program's history. ``now`` is monotonic, in seconds."""
+
+    proven: bool = False
+    ends_in_a_row: int = 0
+    _started: float = 0.0
+
+    def started(self, now: float) -> None:
+        """The program runs."""
+        self._started = now
+
+    def ended(self, code: int, now: float) -> float | None:
+        """The program ended with exit code ``code``: seconds until it is started again, ``None`` for never."""
+        if now - self._started >= STEADY_AFTER:
+            self.proven, self.ends_in_a_row = True, 0
+        self.ends_in_a_row += 1
+        if not self.proven and (code in HOPELESS or self.ends_in_a_row >= MAX_FALSE_STARTS):
+            return None
+        # The exponent is bounded: a program may end for weeks.
+        return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(self.ends_in_a_row - 1, 16)))

@@ -1,0 +1,87 @@
+"""``camshaft serve``: one cluster on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+
+from camshaft.cores import cores
+from camshaft.options import Given
+from camshaft.plan import programs, shared_environ
+from camshaft.ready import ask_ready, check_bus, free_listen, page_address
+from camshaft.supervisor import SECOND_CLUSTER, Supervisor
+from common import log, process
+from common.bus import Endpoints
+from common.config import Config
+from common.errors import AddressInUseError
+
+
+def serve(given: Given, *, demo: bool | None) -> int:
+    """Run until stopped; returns the exit code. ``demo`` adds a simulated camera, ``None``: if there is no other.
+
+    Raises ``ConfigError`` and ``AddressInUseError`` for what can be seen before anything is started.
+    """
+    config = given.config()
+    log.configure(config.log.level, config.log.format, node="serve")
+    try:
+        listen = free_listen(config.http.listen)
+        check_bus(Endpoints.parse(config.broker.address))
+    except AddressInUseError as exc:
+        raise AddressInUseError(exc.what, exc.address, f"{exc.option}; {SECOND_CLUSTER}") from None
+    if demo is None:
+        demo = not config.cameras
+    plan = programs(
+        config.model_copy(update={"http": config.http.model_copy(update={"listen": listen})}),
+        shared_environ(os.environ, given.file, given.overrides) | _import_path(),
+        cores=cores(),
+        demo_port=_free_port() if demo else None,
+    )
+    code = process.EXIT_OK
+
+    async def run(stop: asyncio.Event) -> None:
+        nonlocal code
+        supervisor = Supervisor(
+            plan,
+            ready=lambda: ask_ready(listen),
+            announce=lambda: _announce(listen, config, demo),
+            # -P: or a folder called common in the operator's directory would be taken for ours.
+            command=(sys.executable, "-P", "-m", "camshaft"),
+        )
+        code = await supervisor.run(stop)
+
+    return process.run(run) or code
+
+
+def _import_path() -> dict[str, str]:
+    """Where our processes find us, if we run from a checkout that is not installed."""
+    root = Path(__file__).parents[1]
+    if root.name in ("site-packages", "dist-packages"):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
+
+
+def _announce(listen: str, config: Config, demo: bool) -> None:
+    page = page_address(listen)
+    api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
+    what = "Camshaft shows a simulated camera" if demo and not config.cameras else "Camshaft is ready"
+    with suppress(OSError):  # nobody reads our standard output, which is no reason to end
+        print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
+
+
+def _command() -> str:
+    """Our command as the operator can type it."""
+    if Path(sys.argv[0]).name != "camshaft":
+        return f"{Path(sys.executable).name} -m camshaft"
+    found = shutil.which("camshaft")
+    return "camshaft" if found and Path(found).samefile(sys.argv[0]) else sys.argv[0]
+
+
+def _free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,182 @@
+"""``serve``: starts the processes of a plan, starts again what dies, and ends all of them together.
+
+Rules:
+
+* Children run in sessions of their own: Ctrl-C reaches the supervisor alone, which then ends them in good order.
+* Each child holds the reading end of one pipe whose writing end is here (``common.process``): when the supervisor is
+  gone, for whatever reason, so are they.
+* Their standard error is ours; a line of log names its node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from camshaft.plan import Program
+from camshaft.restarts import HOPELESS, Restarts
+from common import process
+from common.log import get_logger
+
+STOP_GRACE = 3.5  # seconds for a clean end, before SIGKILL; the whole must be over in 5
+READY_INTERVAL = 0.1  # seconds between questions whether the cluster is ready
+NOT_READY_AFTER = 15.0  # seconds after which the log says why it is not
+
+SECOND_CLUSTER = (
+    "a second cluster on this machine needs --http-listen, --broker-address, --media-port and --store-path of its own"
+)
+
+Ready = Callable[[], Awaitable[tuple[bool, str]]]
+
+
+class Supervisor:
+    """Runs ``programs`` until it is told to stop, or until one of them cannot start.
+
+    ``ready`` is asked until the cluster is ready, and ``announce`` is called then, once. A program's arguments are
+    appended to ``command``.
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        *,
+        ready: Ready,
+        announce: Callable[[], None],
+        command: Sequence[str],
+    ) -> None:
+        self._programs = programs
+        self._ready = ready
+        self._announce = announce
+        self._command = command
+        self._restarts = {program.name: Restarts() for program in programs}
+        self._running: dict[str, Process] = {}
+        self._stop = asyncio.Event()
+        self._exit_code = process.EXIT_OK
+        self._log = get_logger()
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Run until ``stop``; returns the exit code. Uses the main thread's signals: a second Ctrl-C ends at once."""
+        self._stop = stop
+        self._take_signals()
+        reading, writing = os.pipe()  # neither is inherited, unless named
+        try:
+            async with asyncio.TaskGroup() as group:
+                keepers = [group.create_task(self._keep(program, reading)) for program in self._programs]
+                announcer = group.create_task(self._wait_until_ready())
+                await stop.wait()
+                announcer.cancel()
+                await self._end_all(keepers)
+        finally:
+            os.close(reading)
+            os.close(writing)
+        return self._exit_code
+
+    async def _keep(self, program: Program, pipe: int) -> None:
+        restarts = self._restarts[program.name]
+        while not self._stop.is_set():
+            restarts.started(time.monotonic())
+            code = await self._run_once(program, pipe)
+            if self._stop.is_set():
+                return
+            pause = restarts.ended(code, time.monotonic())
+            if pause is None:
+                self._give_up(program, code)
+                return
+            self._log.warning("process ended, starting it again", program=program.name, end=_told(code), pause=pause)
+            await self._wait_for_stop(pause)
+
+    async def _run_once(self, program: Program, pipe: int) -> int:
+        """Start the program, wait for its end, return its exit code; that of a signal is negative."""
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *self._command,
+                *program.arguments,
+                env={**program.environ, process.SUPERVISOR_FD: str(pipe)},
+                stdin=DEVNULL,
+                pass_fds=(pipe,),
+                start_new_session=True,
+            )
+        except OSError as exc:  # no memory, or too many processes: that passes
+            self._log.error("process cannot be started", program=program.name, reason=exc.strerror)
+            return process.EXIT_FAILED
+        self._running[program.name] = child
+        self._log.debug("process started", program=program.name, pid=child.pid)
+        if self._stop.is_set():  # it came just now, and this child was not there to be told
+            child.terminate()
+        try:
+            return await child.wait()
+        finally:
+            del self._running[program.name]
+
+    def _give_up(self, program: Program, code: int) -> None:
+        if code in HOPELESS:
+            why = "its own message is above"
+        else:
+            why = f"it ended {self._restarts[program.name].ends_in_a_row} times in a row, last {_told(code)}"
+        _tell(f"{program.name} cannot start ({why}); everything else is stopped.")
+        if code == process.EXIT_ADDRESS_IN_USE:
+            _tell(f"If that is another camshaft: {SECOND_CLUSTER}.")
+        self._exit_code = code if code in HOPELESS else process.EXIT_FAILED
+        self._stop.set()
+
+    async def _wait_until_ready(self) -> None:
+        warn_at = time.monotonic() + NOT_READY_AFTER
+        while True:
+            ready, answer = await self._ready()
+            if ready:
+                break
+            if time.monotonic() >= warn_at:
+                self._log.warning("not ready yet", reason=answer)
+                warn_at = time.monotonic() + NOT_READY_AFTER
+            await asyncio.sleep(READY_INTERVAL)
+        for name in self._running:
+            self._restarts[name].proven = True
+        self._announce()
+
+    async def _wait_for_stop(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+
+    async def _end_all(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+        self._signal_all(signal.SIGTERM)
+        _, late = await asyncio.wait(keepers, timeout=STOP_GRACE)
+        if late:
+            self._log.warning("processes did not end in time and are killed", programs=sorted(self._running))
+            self._signal_all(signal.SIGKILL)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for child in list(self._running.values()):
+            with suppress(ProcessLookupError):  # ended already; its keeper is about to see it
+                child.send_signal(number)
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is to be ignored
+            loop.add_signal_handler(signal.SIGHUP, self._stop.set)
+
+    def _interrupted(self) -> None:
+        if self._stop.is_set():
+            self._signal_all(signal.SIGKILL)
+        self._stop.set()
+
+
+def _told(code: int) -> str:
+    """An exit code as people say it."""
+    if code >= 0:
+        return f"with exit code {code}"
+    try:
+        return f"by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"by signal {-code}"
+
+
+def _tell(sentence: str) -> None:
+    print(f"camshaft: {sentence}", file=sys.stderr, flush=True)

@@ -1,0 +1,326 @@
+"""From a viewer's SDP offer and a camera's tracks to our answer (RFC 8829, RFC 9143, RFC 8839); pure.
+
+The answer takes from the offer exactly the payload types that can carry what the camera sends, with the offer's own
+numbers and parameters. A section that we cannot serve is rejected with port 0. If nothing can be served, the error says
+what the camera sends and what the browser would take.
+
+While a camera's tracks are not known yet, every codec that we can send is kept open, and the payload type is chosen
+when the stream comes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from aiortc import sdp
+from aiortc.rtcdtlstransport import RTCDtlsParameters
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+
+from common.errors import ViewerError
+from common.media import Kind, Track
+
+TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+MAX_SECTIONS = 16  # a viewer offers two or three
+UNKNOWN = {
+    Kind.VIDEO: (Track(Kind.VIDEO, "H264", 90_000),),
+    Kind.AUDIO: (
+        Track(Kind.AUDIO, "opus", 48_000, 2),
+        Track(Kind.AUDIO, "PCMU", 8_000),
+        Track(Kind.AUDIO, "PCMA", 8_000),
+    ),
+}
+"""What may come from a camera that has never played."""
+
+# What a decoder for one H.264 profile also decodes (RFC 6184 8.1, ITU-T H.264 A.2), best match first.
+_H264 = sdp.H264Profile
+_H264_DECODERS = {
+    _H264.PROFILE_CONSTRAINED_BASELINE: (_H264.PROFILE_BASELINE, _H264.PROFILE_MAIN, _H264.PROFILE_HIGH),
+    _H264.PROFILE_BASELINE: (_H264.PROFILE_CONSTRAINED_BASELINE,),
+    _H264.PROFILE_MAIN: (_H264.PROFILE_HIGH,),
+    _H264.PROFILE_CONSTRAINED_HIGH: (_H264.PROFILE_HIGH,),
+    _H264.PROFILE_HIGH: (_H264.PROFILE_CONSTRAINED_HIGH,),
+}
+_H264_BY_IDC = {"42": _H264.PROFILE_BASELINE, "4d": _H264.PROFILE_MAIN, "64": _H264.PROFILE_HIGH}
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One payload type that the viewer accepts."""
+
+    payload_type: int
+    codec: str  # as in ``Track.codec``
+    profile: str = ""  # H.264 profile-level-id of the offer
+    rtx: int | None = None  # payload type of its retransmissions (RFC 4588)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One media section that we serve."""
+
+    mid: str
+    kind: Kind
+    formats: tuple[Format, ...]
+    transport_cc: int = 0  # id of the transport-wide sequence number's header extension, 0 without
+
+    def choose(self, codec: str, profile: str = "") -> Format | None:
+        """The payload type for a stream, best profile match first."""
+        usable = [f for f in self.formats if f.codec == codec]
+        return min(usable, key=lambda f: _mismatch(f.profile, profile), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """The offer, understood."""
+
+    sections: tuple[Section, ...]
+    dtls: RTCDtlsParameters
+    bundled: bool
+    media: Sequence[sdp.MediaDescription] = field(repr=False)
+
+    def section(self, kind: Kind) -> Section | None:
+        """The served section of ``kind``."""
+        return next((section for section in self.sections if section.kind is kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Our side of the transport that every section shares (RFC 9143)."""
+
+    ufrag: str
+    password: str = field(repr=False)
+    fingerprint: str  # "sha-256 AB:CD…"
+    candidates: tuple[tuple[str, int], ...]  # address and port, most preferred first
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The SSRCs of one kind of media."""
+
+    ssrc: int
+    rtx_ssrc: int
+
+
+def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
+    """Choose what of ``offer`` to serve with the camera's ``tracks`` (none: not known yet).
+
+    Raises ``ViewerError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do.
+    """
+    description = _parse(offer)
+    tracks = tuple(tracks)
+    wanted = {kind: tuple(t for t in tracks if t.kind is kind and t.playable) for kind in Kind} if tracks else UNKNOWN
+    bundle = next((group.items for group in description.group if group.semantic == "BUNDLE"), None)
+    sections: list[Section] = []
+    dtls: RTCDtlsParameters | None = None
+    for media in description.media:
+        kind = _servable_kind(media, bundle, sections)
+        if kind is None:
+            continue
+        formats = tuple(f for track in wanted[kind] for f in _formats(media, track))
+        if not formats:
+            continue
+        _require_transport(media)
+        dtls = media.dtls
+        sections.append(Section(media.rtp.muxId, kind, formats, _transport_cc(media) if kind is Kind.VIDEO else 0))
+    if dtls is None:
+        raise _no_usable_codec(description.media, tracks)
+    return Negotiated(tuple(sections), dtls, bundle is not None, description.media)
+
+
+def write_answer(negotiated: Negotiated, transport: Transport, sources: dict[Kind, Source], name: str) -> str:
+    """The SDP answer. ``name`` identifies the media stream to the page and groups audio with video."""
+    served = {section.mid: section for section in negotiated.sections}
+    lines = [
+        "v=0",
+        f"o=- {secrets.randbits(62)} 1 IN IP4 0.0.0.0",
+        "s=-",
+        "t=0 0",
+        "a=ice-lite",
+        f"a=msid-semantic: WMS {name}",
+    ]
+    if negotiated.bundled:
+        lines.append(f"a=group:BUNDLE {' '.join(served)}")
+    for media in negotiated.media:
+        section = served.get(media.rtp.muxId)
+        lines += (
+            _rejected(media) if section is None else _served(media, section, transport, sources[section.kind], name)
+        )
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _parse(offer: str) -> sdp.SessionDescription:
+    try:
+        description = sdp.SessionDescription.parse(offer)
+    except Exception as exc:  # aiortc's parser asserts, indexes and iterates; every one of these means a bad offer
+        raise ViewerError(400, "malformed_sdp", f"The SDP offer cannot be parsed ({type(exc).__name__}).") from None
+    if not description.media:
+        raise ViewerError(400, "malformed_sdp", "The SDP offer has no media section.")
+    if len(description.media) > MAX_SECTIONS:
+        raise ViewerError(400, "malformed_sdp", f"The SDP offer has more than {MAX_SECTIONS} media sections.")
+    mids = [media.rtp.muxId for media in description.media]
+    if len(set(mids)) != len(mids):
+        raise ViewerError(400, "malformed_sdp", "The SDP offer's media sections need distinct a=mid values.")
+    return description
+
+
+def _servable_kind(media: sdp.MediaDescription, bundle: list[int | str] | None, served: list[Section]) -> Kind | None:
+    """The kind of a section that wants media we might have; ``None`` to reject it."""
+    if media.kind not in list(Kind) or media.direction not in (None, "recvonly", "sendrecv"):
+        return None
+    kind = Kind(media.kind)
+    if any(section.kind is kind for section in served):
+        return None
+    if bundle is None:  # without BUNDLE each section would need a transport of its own: serve one
+        return None if served else kind
+    return kind if media.rtp.muxId in bundle else None
+
+
+def _require_transport(media: sdp.MediaDescription) -> None:
+    problem = ""
+    if "SAVPF" not in media.profile:
+        problem = f"uses {media.profile}, not UDP/TLS/RTP/SAVPF"
+    elif media.dtls is None or not media.dtls.fingerprints:
+        problem = "has no a=fingerprint and a=setup"
+    elif media.dtls.role == "server":
+        problem = "has a=setup:passive, and so have we"
+    elif media.ice is None or not media.ice.usernameFragment or not media.ice.password:
+        problem = "has no a=ice-ufrag and a=ice-pwd"
+    elif media.ice.iceLite:
+        problem = "is ICE-lite, and so are we"
+    elif not media.rtcp_mux:
+        problem = "has no a=rtcp-mux"
+    if problem:
+        raise ViewerError(400, "not_webrtc", f"The SDP offer's {media.kind} section {problem}.")
+
+
+def _formats(media: sdp.MediaDescription, track: Track) -> list[Format]:
+    """The offer's payload types for ``track``, in the offer's order."""
+    found = []
+    for codec in media.rtp.codecs:
+        payload_type = codec.payloadType
+        if payload_type is None or (codec.name.lower(), codec.clockRate) != (track.codec.lower(), track.clock_rate):
+            continue
+        profile = str(codec.parameters.get("profile-level-id", "42000a")) if track.codec == "H264" else ""
+        if track.codec == "H264" and (
+            str(codec.parameters.get("packetization-mode", "0")) != "1"  # FU-A needs mode 1 (RFC 6184 6.3)
+            or _mismatch(profile, track.profile) > _LAST_RESORT
+        ):
+            continue
+        found.append(Format(payload_type, track.codec, profile, _rtx(media, payload_type)))
+    best = min((_mismatch(f.profile, track.profile) for f in found), default=0)
+    if track.profile:  # known: one payload type; unknown: all of them stay open
+        found = [f for f in found if _mismatch(f.profile, track.profile) == best][:1]
+    return found if track.codec == "H264" else found[:1]
+
+
+def _transport_cc(media: sdp.MediaDescription) -> int:
+    """The extension's id if the offer has both it and the feedback; one-byte headers know ids up to 14 (RFC 8285)."""
+    if not any(feedback.type == "transport-cc" for codec in media.rtp.codecs for feedback in codec.rtcpFeedback):
+        return 0
+    return next((e.id for e in media.rtp.headerExtensions if e.uri == TRANSPORT_CC and 0 < e.id < 15), 0)
+
+
+def _rtx(media: sdp.MediaDescription, payload_type: int) -> int | None:
+    retransmits = (c for c in media.rtp.codecs if c.name.lower() == "rtx" and c.parameters.get("apt") == payload_type)
+    return next((codec.payloadType for codec in retransmits), None)
+
+
+_LAST_RESORT = 100
+
+
+def _mismatch(offered: str, sent: str) -> int:
+    """How badly a decoder for H.264 profile ``offered`` fits a stream of profile ``sent``; 0 is exact.
+
+    Browsers on some platforms announce Constrained Baseline alone and still decode Main and High, so another profile of
+    those that browsers decode is a last resort and not a refusal.
+    """
+    if not sent:
+        return 0
+    have, need = _h264_profile(offered), _h264_profile(sent)
+    if need not in _H264_DECODERS:
+        return _LAST_RESORT if have is need and have else _LAST_RESORT + 1
+    also = (need, *_H264_DECODERS[need])
+    return also.index(have) if have in also else _LAST_RESORT
+
+
+def _h264_profile(level_id: str) -> sdp.H264Profile | None:
+    try:
+        return sdp.parse_h264_profile_level_id(level_id)[0]
+    except ValueError:  # cameras set constraint flags and levels that the strict table does not have
+        return _H264_BY_IDC.get(level_id[:2].lower())
+
+
+def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Iterable[Track]) -> ViewerError:
+    sends = ", ".join(map(_describe, tracks)) or "H264 (packetization-mode 1), opus, PCMU or PCMA"
+    takes = sorted({c.name for m in media for c in m.rtp.codecs if c.name.lower() not in ("rtx", "red", "ulpfec")})
+    message = f"This browser cannot play the camera. The camera sends {sends}; the offer takes {', '.join(takes)}."
+    return ViewerError(406, "no_usable_codec", message)
+
+
+def _describe(track: Track) -> str:
+    if track.problem:
+        return f"{track.codec} ({track.problem.rstrip('.')})"
+    return f"{track.codec} (profile {track.profile}, packetization-mode 1)" if track.profile else track.codec
+
+
+def _rejected(media: sdp.MediaDescription) -> list[str]:
+    """RFC 8829 5.3.1: port 0, the offer's protocol and one of its formats."""
+    lines = [f"m={media.kind} 0 {media.profile} {media.fmt[0]}", "c=IN IP4 0.0.0.0", "a=inactive"]
+    return [*lines, f"a=mid:{media.rtp.muxId}"] if media.rtp.muxId else lines
+
+
+def _served(
+    media: sdp.MediaDescription, section: Section, transport: Transport, source: Source, name: str
+) -> list[str]:
+    by_type = {codec.payloadType: codec for codec in media.rtp.codecs}
+    types = [pt for f in section.formats for pt in (f.payload_type, f.rtx) if pt is not None]
+    lines = [
+        f"m={media.kind} 9 {media.profile} {' '.join(map(str, types))}",
+        "c=IN IP4 0.0.0.0",
+        "a=rtcp:9 IN IP4 0.0.0.0",
+        f"a=mid:{section.mid}",
+        "a=sendonly",
+        "a=rtcp-mux",
+        f"a=ice-ufrag:{transport.ufrag}",
+        f"a=ice-pwd:{transport.password}",
+        f"a=fingerprint:{transport.fingerprint}",
+        "a=setup:passive",
+        f"a=msid:{name} {name}-{media.kind}",
+    ]
+    if section.transport_cc:
+        lines.append(f"a=extmap:{section.transport_cc} {TRANSPORT_CC}")
+    for form in section.formats:
+        lines += _format_lines(by_type[form.payload_type], form, transport_cc=bool(section.transport_cc))
+    # Chromium takes the first a=ssrc of a section for the media's, so the RTX one comes second.
+    ssrcs = [source.ssrc]
+    if any(form.rtx is not None for form in section.formats):
+        lines.append(f"a=ssrc-group:FID {source.ssrc} {source.rtx_ssrc}")
+        ssrcs.append(source.rtx_ssrc)
+    lines += [f"a=ssrc:{ssrc} cname:{name}" for ssrc in ssrcs]
+    lines += [_candidate(rank, address, port) for rank, (address, port) in enumerate(transport.candidates)]
+    return [*lines, "a=end-of-candidates"]
+
+
+def _format_lines(codec: RTCRtpCodecParameters, form: Format, *, transport_cc: bool) -> list[str]:
+    pt = codec.payloadType
+    lines = [f"a=rtpmap:{pt} {codec}"]
+    lines += [
+        f"a=rtcp-fb:{pt} {feedback.type}{f' {feedback.parameter}' if feedback.parameter else ''}"
+        for feedback in codec.rtcpFeedback
+        if (feedback.type, feedback.parameter) in _FEEDBACK or (transport_cc and feedback.type == "transport-cc")
+    ]
+    if codec.parameters:
+        lines.append(f"a=fmtp:{pt} {sdp.parameters_to_sdp(codec.parameters)}")
+    if form.rtx is not None:
+        lines += [f"a=rtpmap:{form.rtx} rtx/{codec.clockRate}", f"a=fmtp:{form.rtx} apt={pt}"]
+    return lines
+
+
+_FEEDBACK = {("nack", None), ("nack", "pli"), ("ccm", "fir"), ("goog-remb", None)}
+
+
+def _candidate(rank: int, address: str, port: int) -> str:
+    """RFC 8839 5.1; priority as RFC 8445 5.1.2.1: type preference 126 for host, then our order."""
+    priority = (126 << 24) | ((65_535 - rank) << 8) | 255
+    return f"a=candidate:{rank + 1} 1 udp {priority} {address} {port} typ host"

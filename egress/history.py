@@ -1,0 +1,80 @@
+"""The packets of one track as this process sends them: one history a stream, shared by all its viewers.
+
+Every packet gets an index that grows by one and never has gaps; a viewer's sequence numbers are this index less an
+offset of its own. The history answers NACKs, lets a viewer that is behind catch up, and holds the group of pictures
+with which a new viewer starts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from common.media import MAX_GOP_BYTES
+
+KEEP_PACKETS = 2_048  # packets kept for NACK though older than the last keyframe: some 4 s at 5 Mb/s
+KEEP_BYTES = MAX_GOP_BYTES
+
+
+class Packet(NamedTuple):
+    """One RTP packet less what differs between viewers."""
+
+    payload: bytes
+    timestamp: int  # 32 bits, as sent to every viewer
+    marker: int  # 0x80 or 0, ready to be combined with the payload type
+    probe: bool = False  # carries a transport-wide sequence number to those who accept one
+
+
+class History:
+    """A window on the newest packets: at least the last group of pictures if it is within KEEP_BYTES."""
+
+    def __init__(self) -> None:
+        self.end = 0  # index that the next packet will get
+        self.keyframe: int | None = None  # index at which a decoder can start, while it is still here
+        self.size = 0  # bytes of payload held
+        self._start = 0
+        self._packets: list[Packet] = []
+
+    @property
+    def start(self) -> int:
+        """Index of the oldest packet held."""
+        return self._start
+
+    def append(self, packets: list[Packet], *, keyframe: bool) -> int:
+        """Add packets and return the index of the first."""
+        first = self.end
+        if keyframe:
+            self.keyframe = first
+        self._packets += packets
+        self.end += len(packets)
+        self.size += sum(len(packet.payload) for packet in packets)
+        if len(self._packets) > 2 * KEEP_PACKETS or self.size > 2 * KEEP_BYTES:
+            self._trim()
+        return first
+
+    def get(self, index: int) -> Packet | None:
+        """The packet with that index, if it is still here."""
+        offset = index - self._start
+        return self._packets[offset] if 0 <= offset < len(self._packets) else None
+
+    def slice(self, first: int, count: int) -> list[Packet]:
+        """Up to ``count`` packets from ``first`` on; ``first`` must not be older than ``start``."""
+        offset = first - self._start
+        assert offset >= 0, "older than the history"
+        return self._packets[offset : offset + count]
+
+    def _trim(self) -> None:
+        """Drop what is older than both the last keyframe and KEEP_PACKETS; beyond KEEP_BYTES drop in any case."""
+        oldest_kept = self.end - KEEP_PACKETS
+        if self.keyframe is not None:
+            oldest_kept = min(oldest_kept, self.keyframe)
+        drop = max(0, oldest_kept - self._start)
+        size = self.size - sum(len(packet.payload) for packet in self._packets[:drop])
+        while size > KEEP_BYTES:
+            size -= len(self._packets[drop].payload)
+            drop += 1
+        if drop:
+            del self._packets[:drop]
+            self._start += drop
+            self.size = size
+        if self.keyframe is not None and self.keyframe < self._start:
+            self.keyframe = None

@@ -1,0 +1,226 @@
+"""The one UDP port of an egress process: an IPv4 and an IPv6 socket with the same number.
+
+Reads datagrams and hands them on with the path they came by; sends runs of datagrams, by UDP GSO where the system has
+it. Both sockets are bound to every interface, so the kernel would choose the source address of what we send; a browser
+that checked one of our addresses wants its answer from that one. IP_PKTINFO tells and sets it (RFC 3542 6.1 for IPv6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from common.errors import AddressInUseError, ConfigError
+from common.log import get_logger
+from egress.ice import Address, Path
+
+MAX_SEGMENTS = 64  # datagrams in one UDP GSO call: UDP_MAX_SEGMENTS before Linux 6.9
+RECEIVE_LIMIT = 128  # datagrams read before other work of the loop gets its turn
+MAX_DATAGRAM = 2_048  # bytes we read of one: DTLS, STUN and RTCP are all below 1,500
+SOCKET_BUFFER = 4 << 20  # bytes asked for; the system caps it (net.core.wmem_max)
+
+_LINUX: Final = sys.platform == "linux"
+_SOL_UDP, _UDP_SEGMENT = 17, 103  # linux/udp.h
+_IP_PKTINFO = 8  # linux/in.h; Python's socket module has it from 3.14 on
+_segment_size = struct.Struct("=H").pack
+_GSO_REFUSED = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP}
+
+log = get_logger()
+
+Ancillary = list[tuple[int, int, bytes]]
+
+
+class MediaSocket:
+    """One of the port's sockets."""
+
+    def __init__(self, family: socket.AddressFamily, host: str, port: int) -> None:
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self.socket.setblocking(False)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                self.socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+            if family == socket.AF_INET6:
+                self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self._tells_local = self._ask_for_local_address(family)
+            self.socket.bind((host, port))
+        except OSError:
+            self.socket.close()
+            raise
+        self.family = family
+        self.gso = self._has_gso()
+        self.blocked = 0  # sends that the full buffer refused
+        self.failed = 0  # sends that failed for another reason, such as no route
+
+    @property
+    def number(self) -> int:
+        """The port's number."""
+        number: int = self.socket.getsockname()[1]
+        return number
+
+    def receive(self) -> tuple[bytes, Path]:
+        """One datagram and its path. Raises ``BlockingIOError`` if there is none."""
+        data, ancillary, _flags, remote = self.socket.recvmsg(MAX_DATAGRAM, 64 if self._tells_local else 0)
+        return data, Path(remote, _local_address(ancillary))
+
+    def _ask_for_local_address(self, family: socket.AddressFamily) -> bool:
+        if not _LINUX:
+            return False
+        if family == socket.AF_INET:
+            self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        else:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        return True
+
+    def _has_gso(self) -> bool:
+        try:
+            self.socket.getsockopt(_SOL_UDP, _UDP_SEGMENT)
+        except OSError:
+            return False
+        return _LINUX
+
+
+class Target:
+    """Where one viewer's datagrams go: socket, address, and the address of ours to send from."""
+
+    __slots__ = ("_control", "_send", "_socket", "path")
+
+    def __init__(self, media_socket: MediaSocket, path: Path) -> None:
+        self.path = path
+        self._socket = media_socket
+        self._send = media_socket.socket.sendmsg
+        self._control = _from_address(path.local)
+
+    def send(self, datagram: bytes | memoryview) -> bool:
+        """Send one datagram. ``False`` if the socket's buffer is full; any other failure is counted and lost."""
+        try:
+            self._send((datagram,), self._control, 0, self.path.remote)
+        except BlockingIOError:
+            self._socket.blocked += 1
+            return False
+        except OSError:
+            self._socket.failed += 1
+        return True
+
+    def send_run(self, datagrams: memoryview, size: int) -> bool:
+        """Send datagrams that lie back to back, each ``size`` bytes, the last perhaps fewer; else as ``send``."""
+        if len(datagrams) <= size:
+            return self.send(datagrams)
+        if not self._socket.gso:
+            return self._send_each(datagrams, size)
+        try:
+            segment = (_SOL_UDP, _UDP_SEGMENT, _segment_size(size))
+            self._send((datagrams,), (segment, *self._control), 0, self.path.remote)
+        except BlockingIOError:
+            self._socket.blocked += 1
+            return False
+        except OSError as exc:
+            if exc.errno not in _GSO_REFUSED:
+                self._socket.failed += 1
+                return True
+            # No checksum offload on this route, or a smaller MTU than our datagrams': it will not get better.
+            self._socket.gso = False
+            log.warning("UDP GSO refused, from now on a system call a packet", error=exc.strerror)
+            return self._send_each(datagrams, size)
+        return True
+
+    def _send_each(self, datagrams: memoryview, size: int) -> bool:
+        return all(self.send(datagrams[at : at + size]) for at in range(0, len(datagrams), size))
+
+
+class MediaPort:
+    """Both sockets on the running event loop. ``on_datagram`` gets the datagram, its path, and the socket."""
+
+    def __init__(self, host: str, number: int) -> None:
+        """Bind. ``host`` empty: all interfaces, IPv4 and IPv6; ``number`` 0: any free port.
+
+        Raises ``AddressInUseError`` or ``ConfigError``.
+        """
+        self.sockets: list[MediaSocket] = []
+        families = _families(host)
+        try:
+            for family, address in families:
+                self._open(family, address, self.number or number, optional=len(families) > 1 and bool(self.sockets))
+        except BaseException:
+            self.close()
+            raise
+        self.received = 0
+
+    @property
+    def number(self) -> int:
+        """The port's number; 0 before the first socket is bound."""
+        return self.sockets[0].number if self.sockets else 0
+
+    def start(self, on_datagram: Callable[[bytes, Path, MediaSocket], None]) -> None:
+        """Read from now on."""
+        self._on_datagram = on_datagram
+        loop = asyncio.get_running_loop()
+        for media_socket in self.sockets:
+            loop.add_reader(media_socket.socket, self._readable, media_socket)
+
+    def close(self) -> None:
+        """Stop reading and close."""
+        for media_socket in self.sockets:
+            with contextlib.suppress(RuntimeError):  # no loop: never started
+                asyncio.get_running_loop().remove_reader(media_socket.socket)
+            media_socket.socket.close()
+        self.sockets.clear()
+
+    def _open(self, family: socket.AddressFamily, host: str, number: int, *, optional: bool) -> None:
+        try:
+            self.sockets.append(MediaSocket(family, host, number))
+        except OSError as exc:
+            address = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+            if exc.errno == errno.EADDRINUSE:
+                raise AddressInUseError("media", f"UDP {address}", "--media-port") from None
+            if not optional:
+                raise ConfigError("", "media.listen", f"cannot bind UDP {address}: {exc.strerror}") from None
+            log.info("no IPv6 on this machine", error=exc.strerror)
+
+    def _readable(self, media_socket: MediaSocket) -> None:
+        for _ in range(RECEIVE_LIMIT):
+            try:
+                data, path = media_socket.receive()
+            except BlockingIOError:
+                return
+            except OSError:  # an ICMP error of an earlier send
+                continue
+            self.received += 1
+            if data:
+                self._on_datagram(data, path, media_socket)
+
+
+def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    if not host:
+        return [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")]  # noqa: S104  # viewers come from anywhere
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
+    except OSError as exc:
+        raise ConfigError("", "media.listen", f"{host!r} is not an address of this machine: {exc.strerror}") from None
+    return [(found[0][0], str(found[0][4][0]))]
+
+
+def _local_address(ancillary: Ancillary) -> bytes:
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            return data[4:8]  # struct in_pktinfo: interface, local address, header's destination
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            return data[:16]  # struct in6_pktinfo: address, interface
+    return b""
+
+
+def _from_address(local: bytes) -> Ancillary:
+    """Ancillary data that makes the kernel send from ``local``; the interface is left to routing."""
+    if len(local) == 4:
+        return [(socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + local + bytes(4))]
+    if len(local) == 16:
+        return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local + bytes(4))]
+    return []
+
+
+__all__ = ["MAX_SEGMENTS", "Address", "MediaPort", "MediaSocket", "Target"]

@@ -1,0 +1,280 @@
+"""What one viewer gets of one feed: its place in the feed, its retransmissions, its numbers for reports.
+
+Sequence numbers start below 2**15, so that a receiver which loses the first packets cannot miss the first wrap and
+guess a wrong ROC (RFC 3711 3.3.1). When a viewer skips, its offset changes with it, so that its numbers have no gap.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from common.media import MAX_PAYLOAD, Kind
+from egress.answer import Format, Section
+from egress.capacity import Train
+from egress.dtls import DtlsServer
+from egress.fanout import Group, Lane, fan_out, runs
+from egress.feed import Feed
+from egress.history import Packet
+from egress.pace import Pace
+from egress.port import Target
+
+MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
+FRESH = 5.0  # seconds after which the history of a silent camera is no picture to start with
+REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indications …
+FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the first keyframe has come, or never will
+MAX_RETRANSMISSIONS = 250  # packets between two sweeps (0.1 s): 24 Mb/s, more than an honest loss burst needs
+_START_MASK = ~0x7FFF
+
+_original_sequence = struct.Struct("!H").pack  # RFC 4588 4
+
+
+class Place(Enum):
+    """Where a sender stands in its feed."""
+
+    WAITING = auto()  # for the track, or for a keyframe
+    BEHIND = auto()  # reads from the history
+    LIVE = auto()  # gets each batch as it comes
+    UNPLAYABLE = auto()  # the viewer accepted no format that the track has now
+
+
+@dataclass(slots=True)
+class SenderStats:
+    """Counters for reports."""
+
+    blocked: int = 0  # times that the socket's buffer was full
+    nacked: int = 0  # packets that the viewer asked for again
+    retransmitted: int = 0
+    plis: int = 0
+
+
+class Sender:
+    """One feed to one viewer. ``on_behind`` is called when ``catch_up`` has to be called regularly."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        section: Section,
+        dtls: DtlsServer,
+        target: Target,
+        pace: Pace,
+        on_behind: Callable[[Sender], None],
+    ) -> None:
+        self.feed = feed
+        self.place = Place.WAITING
+        self.stats = SenderStats()
+        self.format: Format | None = None
+        self._section = section
+        self._target = target
+        self._pace = pace
+        self._thin = False
+        self._on_behind = on_behind
+        keys = dtls.gcm_keys()
+        self.lane, self._rtx_lane = (
+            Lane(0, keys.iv(ssrc), keys.encrypt_into, dtls.protect_rtp) if keys else Lane(0, 0, None, dtls.protect_rtp)
+            for ssrc in (feed.ssrc, feed.rtx_ssrc)
+        )
+        self._next = 0  # index of the next packet, while not live
+        self._offsets: list[tuple[int, int]] = []  # (first extended sequence number, base), oldest first
+        self._rtx_next = 0
+        self._rtx_budget = MAX_RETRANSMISSIONS
+        self._next_replay = 0.0  # not before this time
+        self._live_from = 0  # index from which packets came live …
+        self._trains: deque[Train] = deque(maxlen=64)  # … and runs of probes before, as they were sent
+
+    def start(self, now: float) -> None:
+        """Begin with what is there, if anything is; to be called once."""
+        feed = self.feed
+        self._thin = self._pace.thin(now)
+        self._next_replay = now + FIRST_REPLAY
+        feed.add(self)
+        self.format_changed()
+        if self.place is not Place.WAITING or feed.pushed_at is None or now - feed.pushed_at > FRESH:
+            return
+        if feed.kind is Kind.VIDEO and feed.history.keyframe is not None:
+            self._go_behind(feed.history.keyframe)
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._leave(Place.WAITING)
+        self.feed.discard(self)
+
+    def retarget(self, target: Target) -> None:
+        """The viewer moved to another address."""
+        self._target = target
+        self._rejoin()
+
+    def may_start(self, index: int) -> None:
+        """See ``Listener``. Whoever waits starts here, and who lags too far goes on here."""
+        waits = self.place is Place.WAITING and self.format is not None
+        if waits or (self.place is Place.BEHIND and self._lag() > MAX_LAG):
+            self._skip_to(index)
+            self._join()
+
+    def fall_behind(self, index: int) -> None:
+        """See ``Listener``."""
+        self.stats.blocked += 1
+        self.slow_down(index)
+
+    def slow_down(self, index: int) -> None:
+        """See ``Listener``."""
+        self._leave(Place.BEHIND)
+        self._next = index
+        self._on_behind(self)
+
+    def format_changed(self) -> None:
+        """See ``Listener``. The payload type is chosen anew."""
+        if not self.feed.codec:
+            return
+        chosen = self._section.choose(self.feed.codec, self.feed.profile)
+        if chosen == self.format:
+            return
+        live = self.place is Place.LIVE
+        self._leave(Place.WAITING if chosen else Place.UNPLAYABLE)
+        self.format = chosen
+        if live and chosen:
+            self._join()
+
+    def catch_up(self, now: float) -> None:
+        """Send what the pace allows from the history, and go live when there is nothing left."""
+        history = self.feed.history
+        if self.place is not Place.BEHIND:
+            return
+        if self._next < history.start:  # too slow for what we keep
+            if history.keyframe is None:
+                self.place = Place.WAITING
+                return
+            self._skip_to(history.keyframe)
+        group = self._media_group(self.lane.base)
+        group.lanes[self.lane] = self._target
+        budget = self._pace.budget(self.feed.meter.rate, now)
+        for run in runs(history.slice(self._next, max(0, budget // MAX_PAYLOAD))):
+            if (
+                self._thin and not self.lane.packets
+            ):  # nobody asks again for what was lost before the first that arrived
+                fan_out(run, self._next, group)
+            if fan_out(run, self._next, group):
+                self.stats.blocked += 1
+                return
+            self._pace.spend(sum(len(packet.payload) for packet in run))
+            if run[0].probe:
+                self._trains.append((self._next, self._next + len(run)))
+            self._next += len(run)
+        if self._next == history.end:
+            self._join()
+
+    def retransmit(self, sequence_numbers: Iterable[int], now: float) -> None:
+        """Answer a NACK (RFC 4585 6.2.1): by RTX where the viewer accepts it, else by the same packet again."""
+        found: list[tuple[int, int, Packet]] = []
+        for number in sequence_numbers:
+            self.stats.nacked += 1
+            extended, base = self._locate(number)
+            packet = self.feed.history.get(extended + base) if extended >= 0 else None
+            if packet is not None and self._rtx_budget > 0:
+                self._rtx_budget -= 1
+                found.append((extended, base, packet))
+        if not found or self.format is None:
+            return
+        self.stats.retransmitted += len(found)
+        if self.format.rtx is None:
+            for extended, base, packet in found:  # byte-identical, so no nonce is used for two different packets
+                group = self._media_group(base)
+                group.lanes[Lane(base, self.lane.iv, self.lane.encrypt_into, self.lane.protect)] = self._target
+                fan_out([packet], extended + base, group)
+            return
+        again = [
+            packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=False)
+            for extended, _, packet in found
+        ]
+        group = Group(self.feed.rtx_ssrc, self.format.rtx, offset=0)
+        group.lanes[self._rtx_lane] = self._target
+        # A receiver that does not know the round trip asks again only after 100 ms, and by then the picture stands:
+        # where it is long or packets are lost, what is sent again is sent twice.
+        for run in runs(again * 2 if self._pace.thin(now) else again):
+            fan_out(run, self._rtx_next, group)
+            self._rtx_next += len(run)
+            self._pace.spend(sum(len(packet.payload) for packet in run))  # it takes from what is still to be sent
+
+    def arrived(self, arrivals: Mapping[int, float]) -> None:
+        """Transport-wide feedback: seconds by sequence number."""
+        by_index = {}
+        for number, seconds in arrivals.items():
+            extended, base = self._locate(number)
+            if extended >= 0:
+                by_index[extended + base] = seconds
+        live = [train for train in self.feed.trains if train[0] >= self._live_from]
+        self._pace.capacity.add([*self._trains, *live], by_index, MAX_PAYLOAD)
+
+    def replay(self, now: float) -> None:
+        """Answer a picture loss indication: the group of pictures again, at most once a second."""
+        self.stats.plis += 1
+        keyframe = self.feed.history.keyframe
+        if self.place in (Place.LIVE, Place.BEHIND) and keyframe is not None and now >= self._next_replay:
+            self._next_replay = now + REPLAY_INTERVAL
+            self._go_behind(keyframe)
+
+    def sweep(self, now: float) -> None:
+        """Every 0.1 s: allow retransmissions again, and see whether the path has become another."""
+        self._rtx_budget = MAX_RETRANSMISSIONS
+        thin = self._pace.thin(now)
+        if thin != self._thin:
+            self._thin = thin
+            self._rejoin()
+
+    def _sequence(self) -> int:
+        """Extended sequence number of the next packet."""
+        index = self.feed.history.end if self.place is Place.LIVE else self._next
+        return index - self.lane.base
+
+    def _lag(self) -> float:
+        """Seconds of media between this viewer and the newest."""
+        packet = self.feed.history.get(self._next)
+        if packet is None:  # fallen out of the history
+            return float("inf")
+        timeline = self.feed.timeline
+        return ((timeline.timestamp - packet.timestamp) & 0xFFFFFFFF) / timeline.clock_rate
+
+    def _locate(self, number: int) -> tuple[int, int]:
+        """Extended sequence number and base of a number that was sent; (-1, 0) if none such was."""
+        following = self._sequence()
+        extended = following - ((following - number) & 0xFFFF)
+        for first, base in reversed(self._offsets):
+            if first <= extended < following:
+                return extended, base
+        return -1, 0
+
+    def _skip_to(self, index: int) -> None:
+        """Go on at ``index``, without a gap in the sequence numbers."""
+        base = index - self._sequence() if self._offsets else index & _START_MASK
+        self.lane.base = base
+        self._offsets = [*self._offsets[-7:], (index - base, base)]
+        self._next = index
+
+    def _go_behind(self, index: int) -> None:
+        self._leave(Place.BEHIND)
+        self._skip_to(index)
+        self._on_behind(self)
+
+    def _join(self) -> None:
+        self.place = Place.LIVE
+        self._live_from = self._next
+        self.feed.join(self, self.lane, self._media_group(self.lane.base), self._target, thin=self._thin)
+
+    def _rejoin(self) -> None:
+        if self.place is Place.LIVE:
+            self._leave(Place.WAITING)
+            self._join()
+
+    def _leave(self, place: Place) -> None:
+        if self.place is Place.LIVE:
+            self.feed.leave(self.lane, self._media_group(self.lane.base))
+            self._next = self.feed.history.end
+        self.place = place
+
+    def _media_group(self, base: int) -> Group:
+        """A group, still empty, for media whose index and sequence number differ by ``base``."""
+        assert self.format is not None, "nothing is sent before a format is chosen"
+        return Group(self.feed.ssrc, self.format.payload_type, base & 0xFFFF, self._section.transport_cc)

@@ -1,0 +1,114 @@
+"""The streams of this egress: one SUB socket, one subscription a stream that somebody watches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+
+import zmq
+
+from common.bus import Channel, Endpoints, Keys, open_socket
+from common.errors import ProtocolError
+from common.log import get_logger
+from common.media import decode_frame, live_topic, replay_topic
+from egress.stream import Stream
+
+LINGER = 5.0  # seconds a stream is kept after its last viewer: a page that is reloaded starts from the cache
+DELAYS_KEPT = 2_000  # batches over which the delay's percentiles are taken
+
+log = get_logger()
+
+
+class Subscriber:
+    """Owns the streams; viewers hold them by ``acquire`` and give them back by ``release``."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, keys: Keys | None, node: str
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self._node = node
+        self._streams: dict[str, Stream] = {}
+        self._users: Counter[str] = Counter()
+        self._unused_since: dict[str, float] = {}
+        self._delays_ns: deque[int] = deque(maxlen=DELAYS_KEPT)
+        self._socket = open_socket(context, zmq.SUB, keys)
+        self._socket.connect(endpoints.media_out)
+        self._channel: Channel | None = None
+
+    def start(self) -> None:
+        """Read from now on."""
+        self._channel = Channel(self._socket, self._receive)
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._channel is not None:
+            self._channel.close()
+        else:
+            self._socket.close(linger=0)
+
+    @property
+    def cameras(self) -> Iterable[str]:
+        """Every stream that is subscribed to."""
+        return self._streams.keys()
+
+    def acquire(self, camera: str) -> Stream:
+        """The stream of ``camera``, subscribed to from now on if it was not."""
+        self._users[camera] += 1
+        self._unused_since.pop(camera, None)
+        stream = self._streams.get(camera)
+        if stream is None:
+            stream = self._streams[camera] = Stream(camera, lambda: self._request_replay(camera))
+            self._socket.setsockopt(zmq.SUBSCRIBE, live_topic(camera))
+            stream.start(asyncio.get_running_loop().time())
+        return stream
+
+    def release(self, stream: Stream) -> None:
+        """One user less."""
+        self._users[stream.camera] -= 1
+        if not self._users[stream.camera]:
+            del self._users[stream.camera]
+            self._unused_since[stream.camera] = asyncio.get_running_loop().time()
+
+    def sweep(self, now: float) -> None:
+        """Drop streams that nobody has watched for a while."""
+        for camera, since in tuple(self._unused_since.items()):
+            if now - since > LINGER:
+                del self._unused_since[camera]
+                stream = self._streams.pop(camera)
+                self.counters.update(stream.counters)
+                for topic in (live_topic(camera), replay_topic(camera, self._node)):
+                    self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters of all streams, present and past, and the delay from ingest to egress in microseconds."""
+        total = Counter(self.counters)
+        for stream in self._streams.values():
+            total.update(stream.counters)
+        if delays := sorted(self._delays_ns):
+            total["delay_p50_us"] = delays[len(delays) // 2] // 1_000
+            total["delay_p99_us"] = delays[len(delays) * 99 // 100] // 1_000
+        return dict(total)
+
+    def _request_replay(self, camera: str) -> None:
+        """Subscribe anew to the stream's replay topic: ingest sees that, and answers with the cached pictures."""
+        topic = replay_topic(camera, self._node)
+        self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+        self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+
+    def _receive(self, frame: bytes) -> None:
+        try:
+            camera, egress, batches = decode_frame(frame)
+        except ProtocolError as exc:
+            self.counters["media_garbage"] += 1
+            log.debug("media message dropped", reason=str(exc))
+            return
+        stream = self._streams.get(camera)
+        if stream is None:  # unsubscribed a moment ago
+            return
+        now = asyncio.get_running_loop().time()
+        if egress is not None:
+            stream.receive_replay(batches, now=now)
+        elif stream.receive(batches[0], now=now, unix_ns=time.time_ns()):
+            self._delays_ns.append(time.time_ns() - batches[0].arrival_ns)

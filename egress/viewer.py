@@ -1,0 +1,220 @@
+"""One viewer's session: ICE, DTLS, its senders, and what it reports. No task and no timer of its own.
+
+Life: answered, then ICE nominates a path, then DTLS gives keys, then the senders start; it ends by close_notify, BYE,
+hang-up, or when consent expires. The session outlives its camera: while the camera is away nothing is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from common.control import ViewerReport, ViewerState
+from common.errors import ProtocolError
+from common.media import Kind
+from egress import rtcp
+from egress.answer import Negotiated
+from egress.dtls import DtlsServer, Identity
+from egress.ice import IceAgent
+from egress.pace import Pace
+from egress.port import Target
+from egress.sender import Place, Sender
+from egress.stream import Stream
+
+REPORT_INTERVAL = 1.0  # seconds between sender reports
+MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
+
+
+class Viewer:
+    """One session. Times are monotonic seconds unless named otherwise."""
+
+    def __init__(
+        self,
+        session: str,
+        stream: Stream,
+        negotiated: Negotiated,
+        identity: Identity,
+        *,
+        cname: str,
+        on_behind: Callable[[Sender], None],
+        now: float,
+    ) -> None:
+        self.session = session
+        self.stream = stream
+        self.agent = IceAgent(now)
+        self.negotiated = negotiated
+        self.senders: dict[int, Sender] = {}  # by SSRC
+        self.ended = ""  # why, once it is over
+        self.garbage = 0
+        self._target: Target | None = None
+        self._dtls = DtlsServer(identity, negotiated.dtls, self._transmit)
+        self._cname = cname
+        self._on_behind = on_behind
+        self._started = time.time()
+        self._reported_at = float("-inf")
+        self._reports: dict[int, rtcp.ReceptionReport] = {}
+        self._round_trip: float | None = None
+        self._bandwidth: int | None = None
+        self._pace = Pace()
+        self._flights: list[float] = []  # when we answered in the handshake
+
+    def selected(self, target: Target) -> None:
+        """ICE nominated a path; media goes there from now on."""
+        self._target = target
+        for sender in self.senders.values():
+            sender.retarget(target)
+
+    def receive_dtls(self, datagram: bytes, target: Target, now: float) -> None:
+        """A DTLS datagram, perhaps before a path was nominated: the answer then goes where it came from."""
+        if self._target is None:
+            self._target = target
+        connected = self._dtls.connected
+        if self._dtls.receive(datagram) and not connected:
+            self._flights.append(now)
+        if self._dtls.over:
+            self.ended = self._dtls.failure or "closed by the viewer"
+        elif self._dtls.connected and not connected:
+            if len(self._flights) == 2:  # a third would be a repetition, and no telling which one was answered
+                self._pace.measured(now - self._flights[0])
+            self._start(now)
+
+    def receive_rtcp(self, datagram: bytes, now: float) -> None:
+        """An SRTCP datagram: feedback. What is not authentic or not RTCP is counted."""
+        compound = self._dtls.unprotect_rtcp(datagram) if self._dtls.connected else None
+        try:
+            events = rtcp.parse(compound) if compound is not None else None
+        except ProtocolError:
+            events = None
+        if events is None:
+            self.garbage += 1
+            return
+        for event in events:
+            self._act(event, now)
+
+    def sweep(self, now: float) -> None:
+        """Every 0.1 s: retransmissions of the handshake, consent, sender reports."""
+        if not self.ended:
+            self.ended = self.agent.expired(now)
+        if not self._dtls.connected:
+            if self._target is not None:
+                self._dtls.retransmit(now)
+            return
+        for sender in self.senders.values():
+            sender.sweep(now)
+            if sender.place is Place.UNPLAYABLE:  # only a new offer can help: the page makes one
+                self.ended = f"the camera changed to {sender.feed.codec}, which this session cannot carry"
+        if now - self._reported_at >= REPORT_INTERVAL:
+            self._report(now)
+
+    def close(self) -> None:
+        """Say goodbye (RTCP BYE, close_notify) and send nothing more."""
+        if self._dtls.connected and self._target is not None:
+            infos = self._sender_infos(time.time_ns())
+            if infos:
+                self._transmit(
+                    self._dtls.protect_rtcp(rtcp.sender_reports(infos, self._cname, time.time_ns(), bye=True))
+                )
+        for sender in self.senders.values():
+            sender.stop()
+        self.senders.clear()
+        self._dtls.close()
+
+    def report(self, now: float) -> ViewerReport:
+        """For the control plane."""
+        senders = self.senders.values()
+        video, audio = (self._sender(kind) for kind in (Kind.VIDEO, Kind.AUDIO))
+        clock_rates = {sender.feed.ssrc: sender.feed.timeline.clock_rate for sender in senders}
+        return ViewerReport(
+            session=self.session,
+            camera=self.stream.camera,
+            state=ViewerState.CONNECTED if self._dtls.connected else ViewerState.CONNECTING,
+            started=self._started,
+            remote=_printable(self._target) if self._target else "",
+            srtp=self._dtls.profile.openssl_profile.decode() if self._dtls.connected else "",
+            video=self._codec(Kind.VIDEO, video),
+            audio=self._codec(Kind.AUDIO, audio),
+            waiting=self._waiting(video or audio, now),
+            packets=sum(s.lane.packets for s in senders),
+            bytes=sum(s.lane.octets for s in senders),
+            dropped=sum(s.stats.blocked for s in senders),
+            nacked=sum(s.stats.nacked for s in senders),
+            retransmitted=sum(s.stats.retransmitted for s in senders),
+            plis=sum(s.stats.plis for s in senders),
+            lost=sum(report.lost for report in self._reports.values()),
+            jitter=max((r.jitter / clock_rates[ssrc] for ssrc, r in self._reports.items()), default=0.0),
+            round_trip=self._round_trip,
+            estimated_bandwidth=int(capacity * 8) if (capacity := self._pace.capacity.estimate) else self._bandwidth,
+        )
+
+    def _start(self, now: float) -> None:
+        assert self._target is not None, "a handshake needs somebody to shake hands with"
+        for section in self.negotiated.sections:
+            feed = self.stream.feeds[section.kind]
+            sender = self.senders[feed.ssrc] = Sender(
+                feed, section, self._dtls, self._target, self._pace, self._on_behind
+            )
+            sender.start(now)
+
+    def _act(self, event: rtcp.Event, now: float) -> None:
+        match event:
+            case rtcp.Nack(ssrc, sequence_numbers) if ssrc in self.senders:
+                self.senders[ssrc].retransmit(sequence_numbers, now)
+            case rtcp.PictureLoss(ssrc) if ssrc in self.senders:
+                self.senders[ssrc].replay(now)
+            case rtcp.ReceptionReport(ssrc=ssrc) if ssrc in self.senders:
+                self._take_report(event, now)
+            case rtcp.Bandwidth(bitrate):
+                self._bandwidth = bitrate
+            case rtcp.Arrivals(seconds):
+                for sender in self.senders.values():
+                    if sender.feed.kind is Kind.VIDEO:  # the only one with probes
+                        sender.arrived(seconds)
+            case rtcp.Bye():
+                self.ended = "closed by the viewer"
+
+    def _take_report(self, report: rtcp.ReceptionReport, now: float) -> None:
+        self._reports[report.ssrc] = report
+        self._pace.lost(report.fraction_lost, now)
+        round_trip = rtcp.round_trip(report, time.time_ns())
+        if round_trip is not None:
+            self._round_trip = round_trip
+            self._pace.measured(round_trip)
+
+    def _report(self, now: float) -> None:
+        unix_ns = time.time_ns()
+        infos = self._sender_infos(unix_ns)
+        if infos:
+            self._reported_at = now
+            self._transmit(self._dtls.protect_rtcp(rtcp.sender_reports(infos, self._cname, unix_ns)))
+
+    def _sender_infos(self, unix_ns: int) -> list[rtcp.SenderInfo]:
+        return [
+            rtcp.SenderInfo(ssrc, sender.feed.timeline.at(unix_ns), sender.lane.packets, sender.lane.octets)
+            for ssrc, sender in self.senders.items()
+            if sender.lane.packets
+        ]
+
+    def _sender(self, kind: Kind) -> Sender | None:
+        return next((sender for sender in self.senders.values() if sender.feed.kind is kind), None)
+
+    def _codec(self, kind: Kind, sender: Sender | None) -> str:
+        section = self.negotiated.section(kind)
+        if section is None:
+            return "not negotiated"
+        return sender.format.codec if sender is not None and sender.format is not None else ""
+
+    def _waiting(self, sender: Sender | None, now: float) -> str:
+        if sender is None:
+            return "for the viewer to connect"
+        if sender.feed.pushed_at is None or now - sender.feed.pushed_at > MEDIA_PAUSE:
+            return "for the camera"
+        return "for a keyframe" if sender.place is Place.WAITING else ""
+
+    def _transmit(self, datagram: bytes) -> None:
+        if self._target is not None:
+            self._target.send(datagram)
+
+
+def _printable(target: Target) -> str:
+    host, port = target.path.remote[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

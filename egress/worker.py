@@ -1,0 +1,204 @@
+"""The egress process: offers in, answers out, and the viewers that come of them.
+
+Everything happens in callbacks of one event loop: datagrams, batches, control messages, and two timers for the whole
+process, the sweep here and the pacer's. There is no task and no timer per viewer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import secrets
+from collections import Counter
+from collections.abc import Callable
+
+import zmq
+
+from common import __version__
+from common.bus import Endpoints, Keys
+from common.config import Config
+from common.control import (
+    Answered,
+    Assign,
+    Candidate,
+    Drain,
+    Ended,
+    HangUp,
+    Offer,
+    Refused,
+    Release,
+    Report,
+    Role,
+    ToBroker,
+    ToWorker,
+)
+from common.errors import ViewerError
+from common.link import Link
+from common.log import get_logger
+from egress.addresses import advertised
+from egress.answer import Source, Transport, negotiate, write_answer
+from egress.dtls import Identity
+from egress.mux import Mux
+from egress.pacer import Pacer
+from egress.port import MediaPort
+from egress.subscriber import Subscriber
+from egress.viewer import Viewer
+
+SWEEP_INTERVAL = 0.1  # seconds
+
+log = get_logger()
+
+
+async def run(config: Config, node: str, stop: asyncio.Event) -> None:
+    """Serve viewers until ``stop`` is set. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot begin."""
+    endpoints = Endpoints.parse(config.broker.address)
+    keys = Keys.of_cluster(endpoints, config.cluster.secret)
+    addresses = await advertised(config.media.advertise, config.media.listen)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(context.term)
+        port = MediaPort(config.media.listen, config.media.port)
+        stack.callback(port.close)
+        subscriber = Subscriber(context, endpoints, keys, node)
+        stack.callback(subscriber.close)
+        worker = Worker(port, subscriber, addresses)
+        link = Link(
+            context,
+            endpoints,
+            keys,
+            node=node,
+            role=Role.EGRESS,
+            version=__version__,
+            snapshot=worker.report,
+            on_message=worker.handle,
+        )
+        await stack.enter_async_context(link)
+        stack.callback(worker.close)
+        worker.start(send=link.send, report_soon=link.report_soon)
+        log.info("egress ready", node=node, port=port.number, addresses=addresses)
+        await stop.wait()
+
+
+class Worker:
+    """All viewers of this process."""
+
+    def __init__(self, port: MediaPort, subscriber: Subscriber, addresses: list[str]) -> None:
+        self.counters: Counter[str] = Counter()
+        self._port = port
+        self._subscriber = subscriber
+        self._candidates = tuple((address, port.number) for address in addresses)
+        self._identity = Identity()
+        self._cname = secrets.token_hex(8)
+        self._mux = Mux()
+        self._pacer = Pacer()
+        self._viewers: dict[str, Viewer] = {}
+        self._draining = False
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def start(self, *, send: Callable[[ToBroker], object], report_soon: Callable[[], None]) -> None:
+        """Read from the sockets, and answer the broker through ``send``."""
+        self._send = send
+        self._report_soon = report_soon
+        self._port.start(self._mux.receive)
+        self._subscriber.start()
+        self._sweep()
+
+    def close(self) -> None:
+        """Say goodbye to every viewer."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._pacer.close()
+        for viewer in tuple(self._viewers.values()):
+            self._remove(viewer)
+
+    def handle(self, message: ToWorker) -> None:
+        """Do what the broker says."""
+        match message:
+            case Offer():
+                self._answer(message)
+            case HangUp(session):
+                if viewer := self._viewers.get(session):
+                    self._remove(viewer)
+            case Candidate():
+                pass  # RFC 8445 2.5: a lite agent sends no checks, so it has no use for the peer's candidates
+            case Drain():
+                self._draining = True
+                self._report_soon()
+            case Assign() | Release():
+                self.counters["control_misdirected"] += 1
+
+    def report(self, base: Report) -> Report:
+        """Complete a report with everything this process has."""
+        now = asyncio.get_running_loop().time()
+        counters = Counter(base.counters) + self.counters + self._mux.counters
+        counters.update(self._subscriber.statistics())
+        for media_socket in self._port.sockets:
+            counters["udp_blocked"] += media_socket.blocked
+            counters["udp_failed"] += media_socket.failed
+        return dataclasses.replace(
+            base,
+            draining=self._draining,
+            viewers=tuple(viewer.report(now) for viewer in self._viewers.values()),
+            cameras=tuple(self._subscriber.cameras),
+            counters=dict(counters),
+        )
+
+    def _answer(self, offer: Offer) -> None:
+        try:
+            self._send(Answered(offer.session, self._accept(offer)))
+        except ViewerError as exc:
+            self.counters["refused"] += 1
+            log.info("viewer refused", session=offer.session, camera=offer.camera, code=exc.code, reason=str(exc))
+            self._send(Refused(offer.session, exc.status, exc.code, exc.message))
+        else:
+            log.info("viewer answered", session=offer.session, camera=offer.camera)
+            self._report_soon()
+
+    def _accept(self, offer: Offer) -> str:
+        """Make the viewer and return the SDP answer. Raises ``ViewerError``."""
+        if self._draining:
+            raise ViewerError(503, "draining", "This node takes no new viewers.")
+        if offer.session in self._viewers:
+            raise ViewerError(409, "session_exists", "The session has been answered already.")
+        negotiated = negotiate(offer.sdp, offer.tracks)
+        stream = self._subscriber.acquire(offer.camera)
+        viewer = Viewer(
+            offer.session,
+            stream,
+            negotiated,
+            self._identity,
+            cname=self._cname,
+            on_behind=self._pacer.add,
+            now=asyncio.get_running_loop().time(),
+        )
+        self._viewers[offer.session] = viewer
+        self._mux.add(viewer)
+        fingerprint = self._identity.fingerprint
+        transport = Transport(
+            viewer.agent.ufrag,
+            viewer.agent.password,
+            f"{fingerprint.algorithm} {fingerprint.value}",
+            self._candidates,
+        )
+        sources = {kind: Source(feed.ssrc, feed.rtx_ssrc) for kind, feed in stream.feeds.items()}
+        return write_answer(negotiated, transport, sources, self._cname)
+
+    def _remove(self, viewer: Viewer) -> None:
+        del self._viewers[viewer.session]
+        self._mux.remove(viewer)
+        viewer.close()
+        self._subscriber.release(viewer.stream)
+        self.counters["rtcp_garbage"] += viewer.garbage
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweeper = loop.call_later(SWEEP_INTERVAL, self._sweep)
+        now = loop.time()
+        for viewer in tuple(self._viewers.values()):
+            viewer.sweep(now)
+            if viewer.ended:
+                log.info("viewer ended", session=viewer.session, camera=viewer.stream.camera, reason=viewer.ended)
+                self._remove(viewer)
+                self._send(Ended(viewer.session, viewer.ended))
+        self._subscriber.sweep(now)

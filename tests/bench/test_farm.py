@@ -1,0 +1,75 @@
+"""The simulated cameras against a foreign client, and the tap that times them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from bench import farm
+from bench.load.tap import Tap, TapError
+from tests.fakes.clip import Clip
+from tests.fakes.gst_camera import GstCamera, missing
+
+TINY = Clip(width=320, height=240, bitrate=400_000, seconds=4)
+
+
+@pytest.fixture(scope="module")
+def clip(pytestconfig: pytest.Config) -> Path:
+    assert pytestconfig.cache is not None
+    return TINY.file(pytestconfig.cache.mkdir("clips"))
+
+
+@pytest.fixture
+def cameras(clip: Path) -> Iterator[list[str]]:
+    with farm.running(clip, TINY.fps, 3) as (urls, _pid):
+        yield urls
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_foreign_client_plays_every_camera(cameras: list[str], transport: str) -> None:
+    for url in cameras:
+        with av.open(url, options={"rtsp_transport": transport}, timeout=10) as container:
+            pictures = container.decode(video=0)
+            sizes = {(next(pictures).width, next(pictures).height) for _ in range(5)}
+        assert sizes == {(320, 240)}
+
+
+def test_a_camera_that_is_not_there(cameras: list[str]) -> None:
+    with pytest.raises(av.HTTPNotFoundError):
+        av.open(cameras[0].rpartition("/")[0] + "/3", timeout=10)
+
+
+async def heard(tap: Tap, condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # the camera is another process
+            await asyncio.sleep(0.01)
+
+
+async def test_the_tap_knows_when_frames_left(cameras: list[str]) -> None:
+    async with Tap(cameras[1]) as tap:
+        await heard(tap, lambda: len(tap._tails) > 5)
+        tail, timestamp = next(iter(tap._tails.items()))
+        assert tap.recognise(tail) == timestamp
+        sent = tap.sent_ns(timestamp)
+        assert sent is not None
+        assert tap.sent_ns(timestamp + 1) == sent  # rounded by a server
+        assert tap.sent_ns(timestamp + 1000) is None
+        later = [at for at in tap._sent.values() if at > sent]
+        assert later
+
+
+@pytest.mark.gstreamer
+@pytest.mark.parametrize("auth", ["digest", "basic"])
+async def test_the_tap_logs_in(clip: Path, auth: str) -> None:
+    if problem := missing():
+        pytest.skip(problem)
+    with GstCamera(clip, TINY.fps, user="viewer", password="p:w", auth=auth) as camera:  # type: ignore[arg-type]
+        async with Tap(camera.url) as tap:
+            await heard(tap, lambda: len(tap._tails) > 5)
+        with pytest.raises(TapError, match="401"):
+            async with Tap(camera.url.replace("viewer", "somebody")):
+                pass

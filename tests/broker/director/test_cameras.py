@@ -1,0 +1,415 @@
+from collections import Counter
+
+import pytest
+
+from broker.director import OVERDUE
+from broker.director.events import (
+    CameraChanged,
+    CameraRemoved,
+    OfferRefused,
+    RememberPlace,
+    RememberTracks,
+    Send,
+    SessionEnded,
+    Undelivered,
+    ViewerLeft,
+    WorkerJoined,
+    WorkerLost,
+)
+from broker.director.state import GRACE
+from common.cameras import CameraState
+from common.control import DEAD_AFTER, Assign, HangUp, Ping, Release, Role
+from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
+
+
+def test_a_camera_is_assigned_when_an_ingest_worker_reports() -> None:
+    stage = Stage(camera("door"))
+    assert stage.state_of("door") is CameraState.WAITING
+    assert sent(stage.ingest("in-1")) == [("in-1", Assign(camera("door")))]
+    assert stage.state_of("door") is CameraState.CONNECTING
+
+
+def test_a_camera_added_later_is_assigned_at_once() -> None:
+    stage = Stage()
+    stage.ingest("in-1")
+    commands = stage.want(camera("door"))
+    assert sent(commands) == [("in-1", Assign(camera("door")))]
+    assert of(CameraChanged, commands) == [CameraChanged("door", CameraState.CONNECTING, "")]
+
+
+@pytest.mark.parametrize(
+    ("loads", "expected"),
+    [
+        ({"in-1": 0.5, "in-2": 0.2}, "in-2"),
+        ({"in-1": 0.2, "in-2": 0.5}, "in-1"),
+        ({"in-2": 0.0, "in-1": 0.0}, "in-1"),  # equal: by name, so that it is the same every time
+    ],
+)
+def test_the_least_loaded_ingest_worker_gets_the_camera(loads: dict[str, float], expected: str) -> None:
+    stage = Stage()
+    for node, cpu in loads.items():
+        stage.ingest(node, cpu=cpu)
+    stage.want(camera("door"))
+    assert stage.worker_of("door") == expected
+
+
+def test_cameras_that_come_at_once_are_spread() -> None:
+    stage = Stage()
+    for node in ("in-1", "in-2", "in-3"):
+        stage.ingest(node)
+    stage.want(*(camera(f"c{i}") for i in range(30)))
+    assert Counter(stage.worker_of(f"c{i}") for i in range(30)) == {"in-1": 10, "in-2": 10, "in-3": 10}
+
+
+def test_a_camera_stays_where_it_is_when_an_idle_worker_joins() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1", cpu=0.9)
+    stage.ingest("in-1", stream("door"), cpu=0.9)
+    assert sent(stage.ingest("in-2")) == []
+    assert sent(stage.tick(1.0)) == []
+    assert stage.worker_of("door") == "in-1"
+
+
+def test_an_assign_that_was_lost_is_sent_again_until_the_camera_is_reported() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    assert sent(stage.ingest("in-1")) == [("in-1", Assign(camera("door")))]
+    assert sent(stage.ingest("in-1", stream("door"))) == []
+
+
+def test_a_worker_that_has_an_old_revision_is_told_the_new_one() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.ingest("in-1", stream("door"))
+    new = camera("door", revision=2)
+    assert sent(stage.want(new)) == [("in-1", Assign(new))]
+    assert stage.state_of("door") is CameraState.CONNECTING
+    assert sent(stage.ingest("in-1", stream("door", revision=1))) == [("in-1", Assign(new))]
+    assert sent(stage.ingest("in-1", stream("door", revision=2))) == []
+    assert stage.state_of("door") is CameraState.PLAYING
+
+
+def test_a_removed_camera_is_released_until_it_is_no_longer_reported() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    commands = stage.want()
+    assert sent(commands) == [("in-1", Release("door"))]
+    assert of(CameraRemoved, commands) == [CameraRemoved("door")]
+    assert sent(stage.ingest("in-1", stream("door"))) == [("in-1", Release("door"))]
+    assert sent(stage.ingest("in-1")) == []
+
+
+def test_removing_a_camera_ends_its_sessions() -> None:
+    stage = Stage(camera("door"))
+    stage.egress("out-1")
+    stage.watch("answered")
+    stage.offer("pending")
+    commands = stage.want()
+    assert of(SessionEnded, commands) == [SessionEnded("answered", "door", "camera_removed")]
+    assert [c.session for c in of(OfferRefused, commands)] == ["pending"]
+    assert sent(commands) == [("out-1", HangUp("answered")), ("out-1", HangUp("pending"))]
+    assert list(stage.director.sessions) == []
+
+
+def test_a_worker_that_is_silent_loses_its_cameras_to_another() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.ingest("in-1", stream("door"))
+    stage.now += DEAD_AFTER - 0.1
+    stage.ingest("in-2")
+    assert sent(stage.tick()) == []
+    commands = stage.tick(0.1)
+    assert sent(commands) == [("in-2", Assign(camera("door")))]
+    assert of(CameraChanged, commands) == [CameraChanged("door", CameraState.CONNECTING, "")]
+
+
+def test_a_worker_whose_connection_is_gone_is_given_up_when_its_report_is_overdue() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.now += 1.0
+    stage.ingest("in-2")
+    assert stage(Undelivered("in-1", Assign(camera("door")))) == []  # it may be about to connect again
+    assert stage.tick(OVERDUE - 1.0) == [Send("in-1", Ping())]
+    assert sent(stage(Undelivered("in-1", Ping()))) == [("in-2", Assign(camera("door")))]
+    assert stage(Undelivered("in-1", Ping())) == []
+
+
+def test_a_camera_waits_when_its_only_worker_dies() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.tick(DEAD_AFTER)
+    assert stage.state_of("door") is CameraState.WAITING
+    assert stage.worker_of("door") is None
+
+
+def test_a_worker_that_comes_back_from_silence_gives_up_what_was_moved() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.now += 2.0
+    stage.ingest("in-2")
+    stage.tick(1.0)
+    assert stage.worker_of("door") == "in-2"
+    assert sent(stage.ingest("in-1", stream("door"))) == [("in-1", Release("door"))]
+    assert stage.worker_of("door") == "in-2"
+
+
+def test_a_worker_that_comes_back_from_silence_keeps_what_nobody_else_took() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.tick(DEAD_AFTER)
+    assert sent(stage.ingest("in-1", stream("door"))) == []
+    assert stage.worker_of("door") == "in-1"
+    assert stage.state_of("door") is CameraState.PLAYING
+
+
+def test_a_worker_that_leaves_loses_its_cameras_at_once() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.ingest("in-2")
+    assert stage.worker_of("door") == "in-1"
+    assert sent(stage.leave("in-1")) == [("in-2", Assign(camera("door")))]
+    assert [worker.node for worker in stage.director.workers] == ["in-2"]
+
+
+def test_the_farewell_of_an_earlier_incarnation_is_ignored() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1", incarnation="2")
+    assert stage.leave("in-1", incarnation="1") == []
+    assert stage.worker_of("door") == "in-1"
+
+
+def test_a_worker_that_restarted_gets_its_cameras_anew() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.ingest("in-1", stream("door"))
+    assert sent(stage.ingest("in-1", incarnation="2")) == [("in-1", Assign(camera("door")))]
+    assert stage.state_of("door") is CameraState.CONNECTING
+
+
+def test_the_cameras_of_a_worker_that_restarted_may_go_to_another() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.ingest("in-2")
+    stage.ingest("in-1", incarnation="2")
+    assert stage.worker_of("door") == "in-2"
+
+
+def test_of_two_workers_with_one_name_the_newer_is_believed() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1", incarnation="old")
+    stage.ingest("in-1", stream("door"), incarnation="new")
+    assert stage.ingest("in-1", incarnation="old") == []
+    assert stage.director.counters["node_name_used_twice"] == 1
+    assert stage.state_of("door") is CameraState.PLAYING
+    stage.tick(DEAD_AFTER)
+    stage.ingest("in-1", incarnation="old")
+    assert stage.worker_of("door") == "in-1"
+
+
+def test_a_camera_that_two_workers_have_is_taken_from_one() -> None:
+    stage = Stage(camera("door"), started_now=True)
+    assert sent(stage.ingest("in-1", stream("door"))) == []
+    assert sent(stage.ingest("in-2", stream("door"))) == [("in-2", Release("door"))]
+
+
+def test_a_camera_nobody_knows_is_released() -> None:
+    assert sent(Stage().ingest("in-1", stream("door"))) == [("in-1", Release("door"))]
+
+
+def test_a_draining_worker_gets_nothing_new() -> None:
+    stage = Stage()
+    stage.ingest("in-1", draining=True)
+    stage.want(camera("door"))
+    assert stage.state_of("door") is CameraState.WAITING
+
+
+def test_the_cameras_of_a_draining_worker_move_as_soon_as_there_is_another() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    assert sent(stage.ingest("in-1", stream("door"), draining=True)) == []
+    stage.ingest("in-2")
+    commands = stage.ingest("in-1", stream("door"), draining=True)
+    assert sent(commands) == [("in-1", Release("door")), ("in-2", Assign(camera("door")))]
+
+
+def test_workers_that_come_and_go_are_told_of_once() -> None:
+    stage = Stage()
+    assert stage.ingest("in-1") == [WorkerJoined("in-1", Role.INGEST)]
+    assert stage.ingest("in-1") == []
+    assert stage.tick(OVERDUE) == [Send("in-1", Ping())]
+    assert stage.tick(DEAD_AFTER - OVERDUE) == [WorkerLost("in-1", Role.INGEST, "worker_lost")]
+    assert stage.ingest("in-1") == [WorkerJoined("in-1", Role.INGEST)]
+    lost, joined = stage.ingest("in-1", incarnation="2")
+    assert lost == WorkerLost("in-1", Role.INGEST, "worker_restarted")
+    assert joined == WorkerJoined("in-1", Role.INGEST)
+    assert stage.leave("in-1", incarnation="2") == [WorkerLost("in-1", Role.INGEST, "worker_stopped")]
+
+
+def test_a_dead_worker_is_listed_for_a_while() -> None:
+    stage = Stage()
+    stage.ingest("in-1")
+    stage.tick(DEAD_AFTER)
+    assert [(worker.node, worker.alive) for worker in stage.director.workers] == [("in-1", False)]
+    stage.tick(60.0)
+    assert list(stage.director.workers) == []
+
+
+# On demand
+
+
+def test_an_on_demand_camera_is_pulled_while_somebody_watches_and_a_while_after() -> None:
+    spec = camera("door", on_demand=True, keep_after=10.0)
+    stage = Stage(spec)
+    stage.ingest("in-1")
+    stage.egress("out-1")
+    assert stage.state_of("door") is CameraState.IDLE
+
+    assert ("in-1", Assign(spec)) in sent(stage.offer("s1"))
+    stage.ingest("in-1", stream("door"))
+    stage(ViewerLeft("s1"))
+    for _ in range(9):
+        stage.ingest("in-1", stream("door"))
+        stage.egress("out-1")
+        assert sent(stage.tick(1.0)) == []
+    commands = stage.tick(1.0)
+    assert sent(commands) == [("in-1", Release("door"))]
+    assert of(CameraChanged, commands) == [CameraChanged("door", CameraState.IDLE, "")]
+
+
+def test_an_on_demand_camera_is_not_released_when_a_viewer_comes_in_time() -> None:
+    stage = Stage(camera("door", on_demand=True, keep_after=1.0))
+    stage.ingest("in-1")
+    stage.egress("out-1")
+    stage.watch("s1")
+    stage(ViewerLeft("s1"))
+    stage.tick(0.9)
+    stage.watch("s2")
+    assert sent(stage.tick(1.0)) == []
+
+
+def test_an_on_demand_camera_with_nothing_kept_after_is_released_at_the_next_tick() -> None:
+    stage = Stage(camera("door", on_demand=True, keep_after=0.0))
+    stage.ingest("in-1")
+    stage.egress("out-1")
+    stage.watch("s1")
+    stage(ViewerLeft("s1"))
+    assert sent(stage.tick()) == [("in-1", Release("door"))]
+
+
+def test_a_refused_offer_leaves_no_claim_on_an_on_demand_camera() -> None:
+    stage = Stage(camera("door", on_demand=True, keep_after=0.0))
+    stage.ingest("in-1")
+    assert [c.code for c in of(OfferRefused, stage.offer("s1"))] == ["no_egress"]
+    assert stage.worker_of("door") is None
+
+
+def test_changing_an_idle_on_demand_camera_does_not_start_it() -> None:
+    stage = Stage(camera("door", on_demand=True))
+    stage.ingest("in-1")
+    assert sent(stage.want(camera("door", on_demand=True, revision=2))) == []
+
+
+def test_a_camera_that_becomes_on_demand_is_kept_its_while() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    stage.ingest("in-1", stream("door"))
+    stage.want(camera("door", on_demand=True, keep_after=2.0, revision=2))
+    assert sent(stage.tick(1.9)) == []
+    assert sent(stage.tick(0.1)) == [("in-1", Release("door"))]
+
+
+# A new broker
+
+
+def test_a_new_broker_waits_for_the_worker_that_had_the_camera() -> None:
+    stage = Stage(camera("door"), started_now=True, places={"door": "in-1"})
+    assert sent(stage.ingest("in-2")) == []
+    assert sent(stage.ingest("in-1", stream("door"))) == []
+    assert stage.worker_of("door") == "in-1"
+    assert stage.state_of("door") is CameraState.PLAYING
+
+
+def test_a_new_broker_waits_no_longer_than_the_grace() -> None:
+    stage = Stage(camera("door"), started_now=True, places={"door": "in-1"})
+    stage.ingest("in-2")
+    assert sent(stage.tick(GRACE - 0.1)) == []
+    commands = stage.tick(0.1)
+    assert sent(commands) == [("in-2", Assign(camera("door")))]
+    assert of(RememberPlace, commands) == [RememberPlace("door", "in-2")]
+
+
+def test_a_new_broker_need_not_wait_once_the_worker_is_back_without_the_camera() -> None:
+    stage = Stage(camera("door"), started_now=True, places={"door": "in-1"})
+    stage.ingest("in-2", cpu=0.5)
+    assert sent(stage.ingest("in-1")) == [("in-1", Assign(camera("door")))]
+
+
+def test_a_new_broker_does_not_wait_for_a_camera_that_nobody_had() -> None:
+    stage = Stage(camera("door"), started_now=True)
+    assert stage.state_of("door") is CameraState.CONNECTING
+    assert sent(stage.ingest("in-1")) == [("in-1", Assign(camera("door")))]
+
+
+def test_a_new_broker_leaves_an_on_demand_camera_running_until_its_viewers_are_known() -> None:
+    spec = camera("door", on_demand=True, keep_after=0.0)
+    stage = Stage(spec, started_now=True)
+    assert sent(stage.ingest("in-1", stream("door"))) == []
+    stage.now += GRACE - 0.1
+    stage.egress("out-1", viewer("s1"))
+    stage.ingest("in-1", stream("door"))
+    assert sent(stage.tick(1.0)) == []
+    stage.egress("out-1")
+    assert sent(stage.tick()) == [("in-1", Release("door"))]
+
+
+def test_the_place_of_a_camera_is_remembered_and_forgotten() -> None:
+    stage = Stage(camera("door"))
+    assert of(RememberPlace, stage.ingest("in-1")) == [RememberPlace("door", "in-1")]
+    assert of(RememberPlace, stage.ingest("in-1", stream("door"))) == []
+    assert of(RememberPlace, stage.leave("in-1")) == [RememberPlace("door", None)]
+
+
+# What is shown and remembered
+
+
+def test_changes_of_state_are_announced_once() -> None:
+    stage = Stage(camera("door"))
+    assert of(CameraChanged, stage.ingest("in-1")) == [CameraChanged("door", CameraState.CONNECTING, "")]
+    down = stream("door", state=CameraState.UNREACHABLE, detail="timed out", tracks=())
+    expected = CameraChanged("door", CameraState.UNREACHABLE, "timed out")
+    assert of(CameraChanged, stage.ingest("in-1", down)) == [expected]
+    assert of(CameraChanged, stage.ingest("in-1", down)) == []
+    assert of(CameraChanged, stage.ingest("in-1", stream("door"))) == [CameraChanged("door", CameraState.PLAYING, "")]
+
+
+def test_a_camera_that_disappears_from_the_report_is_connecting_again() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1", stream("door"))
+    assert of(CameraChanged, stage.ingest("in-1")) == [CameraChanged("door", CameraState.CONNECTING, "")]
+
+
+def test_tracks_are_remembered_once_and_outlive_the_connection() -> None:
+    stage = Stage(camera("door"))
+    assert of(RememberTracks, stage.ingest("in-1", stream("door"))) == [RememberTracks("door", (H264,))]
+    down = stream("door", state=CameraState.SILENT, tracks=())
+    assert of(RememberTracks, stage.ingest("in-1", down)) == []
+    assert of(RememberTracks, stage.ingest("in-1", stream("door"))) == []
+    assert stage.director.camera("door").tracks == (H264,)
+
+
+def test_tracks_of_an_old_revision_are_not_remembered() -> None:
+    stage = Stage(camera("door", revision=2))
+    assert of(RememberTracks, stage.ingest("in-1", stream("door", revision=1))) == []
+
+
+def test_tracks_are_forgotten_when_the_address_changes() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1", stream("door"))
+    stage.want(camera("door", revision=2, keep_after=5.0))
+    assert stage.director.camera("door").tracks == (H264,)
+    stage.want(camera("door", revision=3, url="rtsp://other/"))
+    assert stage.director.camera("door").tracks == ()
+
+
+def test_status_of_an_unknown_camera() -> None:
+    assert Stage().director.camera("door") is None

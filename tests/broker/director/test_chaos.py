@@ -1,0 +1,301 @@
+"""Workers die, stall, join and leave at random, messages get lost, brokers restart; then all must come right."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from broker.director import Director
+from broker.director.events import (
+    CamerasWanted,
+    FromWorker,
+    OfferAnswered,
+    OfferRefused,
+    RememberPlace,
+    Send,
+    SessionEnded,
+    Tick,
+    Undelivered,
+    ViewerLeft,
+    ViewerOffered,
+)
+from broker.director.state import GRACE
+from broker.director.viewers import OFFER_TIMEOUT
+from common.cameras import CameraSpec, CameraState
+from common.control import (
+    DEAD_AFTER,
+    Answered,
+    Assign,
+    HangUp,
+    Leaving,
+    Load,
+    Offer,
+    Refused,
+    Release,
+    Report,
+    Role,
+    StreamReport,
+    ViewerReport,
+    ViewerState,
+)
+
+CAMERAS = ("a", "b", "c")
+NODES = ("in-1", "in-2", "in-3", "out-1", "out-2")
+KEEP = 2.0
+
+
+@dataclass
+class FakeWorker:
+    """A worker that does what it is told, if the message reaches it."""
+
+    node: str
+    incarnation: str
+    stalled: bool = False
+    draining: bool = False
+    cpu: float = 0.0
+    cameras: dict[str, CameraSpec] = field(default_factory=dict)
+    sessions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def role(self) -> Role:
+        return Role.INGEST if self.node.startswith("in") else Role.EGRESS
+
+    def report(self) -> Report:
+        return Report(
+            self.node,
+            self.role,
+            self.incarnation,
+            load=Load(self.cpu),
+            draining=self.draining,
+            streams=tuple(StreamReport(c.id, c.revision, CameraState.PLAYING) for c in self.cameras.values()),
+            viewers=tuple(ViewerReport(s, c, ViewerState.CONNECTED) for s, c in self.sessions.items()),
+        )
+
+    def obey(self, message) -> list:
+        match message:
+            case Assign(spec):
+                self.cameras[spec.id] = spec
+            case Release(id):
+                self.cameras.pop(id, None)
+            case Offer(session=session, camera=camera):
+                if self.draining:
+                    return [Refused(session, 503, "draining", "")]
+                self.sessions[session] = camera
+                return [Answered(session, "sdp")]
+            case HangUp(session):
+                self.sessions.pop(session, None)
+        return []
+
+
+class Cluster(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.wanted: dict[str, CameraSpec] = {}
+        self.workers: dict[str, FakeWorker] = {}
+        self.viewers: dict[str, str] = {}  # answered and not ended, as the viewers know
+        self.detached: set[str] = set()  # viewers that lost their broker: they ask the new one whether they still exist
+        self.waiting: set[str] = set()  # offered and neither answered nor refused
+        self.orphans: set[str] = (
+            set()
+        )  # their viewers gave up while no broker was there to hear of it: consent ends them
+        self.places: dict[str, str] = {}
+        self.serial = 0
+        self.lossy = False
+        self.losses: list[bool] = []
+        self.director = Director(self.now, {})
+        for node in NODES[1:]:  # something to break from the first step on
+            self.join_or_restart(node, 0.0)
+        for id in CAMERAS[1:]:
+            self.change_a_camera(id, "on demand" if id == "c" else "always")
+        self.offer(list(CAMERAS[1:]))
+
+    # The world
+
+    def handle(self, event) -> None:
+        for command in self.director.handle(event, self.now):
+            match command:
+                case Send(node, message):
+                    self.deliver(node, message)
+                case OfferAnswered(session):
+                    self.waiting.remove(session)
+                    self.viewers[session] = node_camera(session)
+                case OfferRefused(session=session):
+                    self.waiting.remove(session)
+                case SessionEnded(session=session):
+                    self.viewers.pop(session, None)  # or it was adopted, and its offer died with the old broker
+                case RememberPlace(camera, None):
+                    self.places.pop(camera, None)
+                case RememberPlace(camera, node):
+                    self.places[camera] = node
+
+    def deliver(self, node: str, message) -> None:
+        worker = self.workers.get(node)
+        if worker is None:
+            self.handle(Undelivered(node, message))
+        elif not self.lost() and not worker.stalled:
+            for reply in worker.obey(message):
+                if not self.lost():
+                    self.handle(FromWorker(node, reply))
+
+    def held(self) -> dict[str, str]:
+        """The sessions that are alive, and their egress."""
+        return {session: worker.node for worker in self.workers.values() for session in worker.sessions}
+
+    def lost(self) -> bool:
+        if not self.lossy:
+            return False
+        self.losses.append(self.losses.pop(0))
+        return self.losses[-1]
+
+    def report_all(self) -> None:
+        for worker in list(self.workers.values()):
+            if not worker.stalled:
+                self.handle(FromWorker(worker.node, worker.report()))
+
+    # What happens
+
+    @rule(node=st.sampled_from(NODES), cpu=st.floats(0, 1))
+    def join_or_restart(self, node: str, cpu: float) -> None:
+        self.serial += 1
+        self.workers[node] = worker = FakeWorker(node, str(self.serial), cpu=cpu)
+        self.handle(FromWorker(node, worker.report()))
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), what=st.sampled_from(("die", "leave", "stall", "wake", "wake", "drain", "go on", "go on")))
+    def something_happens_to_a_worker(self, data, what: str) -> None:
+        worker = self.workers[data.draw(st.sampled_from(sorted(self.workers)))]
+        match what:
+            case "die":
+                del self.workers[worker.node]
+            case "leave":
+                del self.workers[worker.node]
+                self.handle(FromWorker(worker.node, Leaving(worker.node, worker.incarnation)))
+            case "stall" | "wake":
+                worker.stalled = what == "stall"
+            case "drain" | "go on":
+                worker.draining = what == "drain"
+
+    @rule(id=st.sampled_from(CAMERAS), wanted=st.sampled_from(("always", "always", "on demand", "on demand", "no")))
+    def change_a_camera(self, id: str, wanted: str) -> None:
+        self.serial += 1
+        if wanted == "no":
+            self.wanted.pop(id, None)
+        else:
+            on_demand = wanted == "on demand"
+            self.wanted[id] = CameraSpec(id, "rtsp://host/", on_demand=on_demand, keep_after=KEEP, revision=self.serial)
+        self.handle(CamerasWanted(dict(self.wanted)))
+
+    @rule(cameras=st.lists(st.sampled_from(CAMERAS), min_size=1, max_size=3))
+    def offer(self, cameras: list[str]) -> None:
+        for camera in cameras:
+            self.serial += 1
+            session = f"{camera}-{self.serial}"
+            self.waiting.add(session)
+            self.handle(ViewerOffered(session, camera, "sdp"))
+
+    @precondition(lambda self: self.viewers)
+    @rule(data=st.data())
+    def hang_up(self, data) -> None:
+        session = data.draw(st.sampled_from(sorted(self.viewers)))
+        del self.viewers[session]
+        if self.director.session(session) is None and not self.director.may_appear(session):
+            self.orphans.add(session)
+        self.handle(ViewerLeft(session))
+
+    @rule(seconds=st.integers(0, 4), reports=st.sampled_from((True, True, True, False)))
+    def time_passes(self, seconds: int, reports: bool) -> None:
+        for _ in range(seconds):
+            self.now += 1.0
+            if reports:
+                self.report_all()
+            self.handle(Tick())
+
+    @rule(losses=st.lists(st.booleans(), min_size=3, max_size=7))
+    def messages_get_lost(self, losses: list[bool]) -> None:
+        self.lossy, self.losses = True, losses
+
+    @rule()
+    def messages_arrive_again(self) -> None:
+        self.lossy = False
+
+    @rule()
+    def broker_restarts(self) -> None:
+        self.director = Director(self.now, self.wanted, places=self.places)
+        self.waiting.clear()  # their HTTP requests died with the broker
+        self.detached.update(self.viewers)
+        self.orphans.update(set(self.held()) - self.viewers.keys())
+
+    # What must hold
+
+    @invariant()
+    def no_camera_is_with_two_workers_in_the_books(self) -> None:
+        given = Counter(id for worker in self.director.workers for id in worker.cameras)
+        assert all(count == 1 for count in given.values())
+        assert given.keys() <= self.wanted.keys()
+        for worker in self.director.workers:
+            assert worker.alive or not (worker.cameras or worker.sessions)
+            assert all(self.director.camera(id).worker == worker.node for id in worker.cameras)
+            assert worker.watched == Counter(self.director.session(id).camera for id in worker.sessions)
+
+    @invariant()
+    def every_session_is_with_one_worker_in_the_books(self) -> None:
+        with_workers = Counter(id for worker in self.director.workers for id in worker.sessions)
+        assert with_workers == Counter(self.director.sessions)
+        assert self.waiting <= with_workers.keys()
+
+    def settle(self) -> None:
+        """Let everything arrive for long enough, and look at the workers themselves."""
+        self.lossy = False
+        for worker in self.workers.values():
+            worker.stalled = False
+        for _ in range(int(DEAD_AFTER + OFFER_TIMEOUT + GRACE + KEEP + 4)):
+            self.now += 1.0
+            self.report_all()
+            self.handle(Tick())
+        for session in self.detached:
+            if self.director.session(session) is None:
+                self.viewers.pop(session, None)
+        self.cameras_are_right()
+        self.sessions_are_right()
+
+    def teardown(self) -> None:
+        self.settle()
+
+    def cameras_are_right(self) -> None:
+        ingests = [worker for worker in self.workers.values() if worker.role is Role.INGEST]
+        holders = {id: [w for w in ingests if id in w.cameras] for id in CAMERAS}
+        takers = [worker for worker in ingests if not worker.draining]
+        for id, workers in holders.items():
+            assert len(workers) <= 1, f"{id} is with {workers}"
+            spec = self.wanted.get(id)
+            watched = id in self.viewers.values() or any(
+                id == c for w in self.workers.values() for c in w.sessions.values()
+            )
+            if spec is None or (spec.on_demand and not watched):
+                assert not workers, f"{id} is pulled for nobody"
+            elif takers:
+                assert workers, f"{id} is not pulled"
+                assert not workers[0].draining
+            for worker in workers:
+                assert worker.cameras[id] == spec
+                assert self.director.camera(id).worker == worker.node
+
+    def sessions_are_right(self) -> None:
+        assert not self.waiting, "an offer was never answered nor refused"
+        held = self.held()
+        assert held.keys() == set(self.director.sessions), "an egress and the books differ"
+        assert self.viewers.keys() <= held.keys(), "a viewer was not told that its session is over"
+        assert held.keys() <= self.viewers.keys() | self.orphans, "a session leaked"
+        for session, node in held.items():
+            assert self.director.session(session).node == node
+
+
+def node_camera(session: str) -> str:
+    return session.partition("-")[0]
+
+
+Cluster.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestCluster = Cluster.TestCase

@@ -1,0 +1,303 @@
+import pytest
+
+from broker.director.events import (
+    FromWorker,
+    OfferAnswered,
+    OfferRefused,
+    Send,
+    SessionEnded,
+    Undelivered,
+    ViewerLeft,
+    ViewerTrickled,
+)
+from broker.director.state import GRACE
+from broker.director.viewers import MAX_PENDING_OFFERS, OFFER_TIMEOUT
+from common.control import (
+    DEAD_AFTER,
+    Answered,
+    Candidate,
+    Ended,
+    HangUp,
+    Offer,
+    Refused,
+    Report,
+    Role,
+    ViewerState,
+)
+from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Two cameras and one egress."""
+    stage = Stage(camera("door"), camera("yard"))
+    stage.egress("out-1")
+    return stage
+
+
+def test_an_offer_goes_to_the_egress_and_its_answer_back(stage: Stage) -> None:
+    assert sent(stage.offer("s1")) == [("out-1", Offer("s1", "door", "offer of s1"))]
+    assert stage.hear("out-1", Answered("s1", "sdp")) == [OfferAnswered("s1", "sdp")]
+    status = stage.director.session("s1")
+    assert (status.camera, status.node, status.answered) == ("door", "out-1", True)
+    assert stage.director.camera("door").viewers == 1
+
+
+def test_an_offer_carries_the_tracks_that_were_last_seen(stage: Stage) -> None:
+    stage.ingest("in-1", stream("door"))
+    stage.leave("in-1")
+    assert sent(stage.offer("s1")) == [("out-1", Offer("s1", "door", "offer of s1", (H264,)))]
+
+
+def test_tracks_that_an_earlier_broker_saw_are_used() -> None:
+    stage = Stage(camera("door"), tracks={"door": (H264,)})
+    stage.egress("out-1")
+    assert sent(stage.offer("s1")) == [("out-1", Offer("s1", "door", "offer of s1", (H264,)))]
+
+
+@pytest.mark.parametrize(
+    ("egresses", "expected"),
+    [
+        ({"out-1": {"cpu": 0.5}, "out-2": {"cpu": 0.2}}, "out-2"),
+        ({"out-1": {"cpu": 0.2}, "out-2": {"cpu": 0.5}}, "out-1"),
+        ({"out-1": {"cpu": 0.2, "draining": True}, "out-2": {"cpu": 0.5}}, "out-2"),
+        ({"out-1": {"cpu": 0.28, "cameras": ("door",)}, "out-2": {"cpu": 0.2}}, "out-1"),
+        ({"out-1": {"cpu": 0.32, "cameras": ("door",)}, "out-2": {"cpu": 0.2}}, "out-2"),
+        ({"out-1": {"cpu": 0.28, "cameras": ("yard",)}, "out-2": {"cpu": 0.2}}, "out-2"),
+        ({"out-1": {"cpu": 0.1, "cameras": ("door",), "draining": True}, "out-2": {"cpu": 0.2}}, "out-2"),
+    ],
+)
+def test_which_egress_a_viewer_gets(egresses: dict, expected: str) -> None:
+    stage = Stage(camera("door"))
+    for node, fields in egresses.items():
+        stage.egress(node, **fields)
+    assert stage.watch("s1") == expected
+
+
+def test_viewers_of_one_camera_share_an_egress_until_it_is_clearly_busier() -> None:
+    stage = Stage(camera("door"), camera("yard"))
+    stage.egress("out-1")
+    stage.egress("out-2")
+    nodes = [stage.watch(f"s{i}") for i in range(60)]
+    assert nodes[:20] == ["out-1"] * 20
+    assert nodes.count("out-2") > 15
+
+
+@pytest.mark.parametrize("camera_id", ["porch", "", "DOOR"])
+def test_an_unknown_camera_is_refused(stage: Stage, camera_id: str) -> None:
+    (refused,) = stage.offer("s1", camera_id)
+    assert (refused.status, refused.code) == (404, "unknown_camera")
+    assert stage.director.session("s1") is None
+
+
+def test_without_egress_an_offer_is_refused() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1")
+    (refused,) = of(OfferRefused, stage.offer("s1"))
+    assert (refused.status, refused.code) == (503, "no_egress")
+
+
+def test_too_many_offers_at_once_are_refused(stage: Stage) -> None:
+    for i in range(MAX_PENDING_OFFERS):
+        stage.offer(f"s{i}")
+    (refused,) = stage.offer("one more")
+    assert (refused.status, refused.code) == (503, "busy")
+    stage.hear("out-1", Answered("s0", "sdp"))
+    assert of(OfferRefused, stage.offer("one more")) == []
+
+
+def test_what_the_egress_refuses_is_passed_on(stage: Stage) -> None:
+    stage.offer("s1")
+    assert stage.hear("out-1", Refused("s1", 406, "no_codec", "H265 only.")) == [
+        OfferRefused("s1", 406, "no_codec", "H265 only.")
+    ]
+    assert stage.director.session("s1") is None
+    assert stage.director.camera("door").viewers == 0
+
+
+@pytest.mark.parametrize("status", [0, 200, 399, 600])
+def test_an_impossible_status_of_a_refusal_becomes_bad_gateway(stage: Stage, status: int) -> None:
+    stage.offer("s1")
+    (refused,) = stage.hear("out-1", Refused("s1", status, "x", "y"))
+    assert refused.status == 502
+
+
+def test_an_egress_that_can_take_nobody_is_not_the_last_word(stage: Stage) -> None:
+    stage.egress("out-2", cpu=0.5)
+    stage.offer("s1")
+    full = Refused("s1", 503, "draining", "No.")
+    assert sent(stage.hear("out-1", full)) == [("out-2", Offer("s1", "door", "offer of s1"))]
+    assert stage.hear("out-1", full) == []  # it has no say in it any more
+    (refused,) = stage.hear("out-2", full)
+    assert (refused.status, refused.code) == (503, "no_egress")
+
+
+def test_an_offer_that_could_not_be_delivered_goes_elsewhere(stage: Stage) -> None:
+    stage.egress("out-2", cpu=0.5)
+    ((node, offer),) = sent(stage.offer("s1"))
+    assert sent(stage(Undelivered(node, offer))) == [("out-2", offer)]
+    (refused,) = stage(Undelivered("out-2", offer))
+    assert refused.code == "no_egress"
+
+
+def test_other_messages_that_could_not_be_delivered_are_left_to_the_next_report(stage: Stage) -> None:
+    assert stage(Undelivered("out-1", HangUp("s1"))) == []
+
+
+def test_an_offer_that_is_not_answered_in_time_is_given_up(stage: Stage) -> None:
+    stage.offer("s1")
+    stage.now += OFFER_TIMEOUT - 0.1
+    stage.egress("out-1")
+    assert stage.tick() == []
+    commands = stage.tick(0.1)
+    assert [(c.status, c.code) for c in of(OfferRefused, commands)] == [(504, "egress_timeout")]
+    assert sent(commands) == [("out-1", HangUp("s1"))]
+    assert sent(stage.hear("out-1", Answered("s1", "late"))) == [("out-1", HangUp("s1"))]
+
+
+def test_the_offers_of_an_egress_that_dies_go_to_another(stage: Stage) -> None:
+    stage.offer("s1")
+    stage.now += 1.0
+    stage.egress("out-2", cpu=0.9)
+    assert sent(stage.tick(DEAD_AFTER - 1.0)) == [("out-2", Offer("s1", "door", "offer of s1"))]
+    assert of(OfferAnswered, stage.hear("out-2", Answered("s1", "sdp"))) == [OfferAnswered("s1", "sdp")]
+
+
+@pytest.mark.parametrize(
+    ("death", "reason"),
+    [
+        (lambda stage: stage.tick(DEAD_AFTER), "worker_lost"),
+        (lambda stage: stage.leave("out-1"), "worker_stopped"),
+        (lambda stage: stage.egress("out-1", incarnation="2"), "worker_restarted"),
+    ],
+)
+def test_the_sessions_of_an_egress_that_dies_end(stage: Stage, death, reason: str) -> None:
+    stage.watch("s1")
+    assert of(SessionEnded, death(stage)) == [SessionEnded("s1", "door", reason)]
+    assert stage.director.session("s1") is None
+    assert stage.director.camera("door").viewers == 0
+
+
+def test_a_session_that_its_egress_ends(stage: Stage) -> None:
+    stage.watch("s1")
+    assert stage.hear("out-1", Ended("s1", "consent expired")) == [SessionEnded("s1", "door", "consent expired")]
+    assert stage.hear("out-1", Ended("s1", "again")) == []
+
+
+def test_a_session_that_ends_before_it_was_answered(stage: Stage) -> None:
+    stage.offer("s1")
+    (refused,) = stage.hear("out-1", Ended("s1", "out of memory"))
+    assert (refused.status, refused.code) == (502, "session_ended")
+
+
+def test_a_viewer_that_leaves_is_hung_up_until_the_egress_has_done_it(stage: Stage) -> None:
+    stage.watch("s1")
+    assert stage(ViewerLeft("s1")) == [Send("out-1", HangUp("s1"))]
+    assert sent(stage.egress("out-1", viewer("s1"))) == [("out-1", HangUp("s1"))]
+    assert stage.director.session("s1") is None
+    assert stage.egress("out-1") == []
+
+
+def test_a_viewer_that_gives_up_before_the_answer(stage: Stage) -> None:
+    stage.offer("s1")
+    assert sent(stage(ViewerLeft("s1"))) == [("out-1", HangUp("s1"))]
+    assert stage.hear("out-1", Answered("s1", "sdp")) == [Send("out-1", HangUp("s1"))]
+
+
+def test_candidates_go_to_the_egress_of_the_session(stage: Stage) -> None:
+    stage.watch("s1")
+    assert sent(stage(ViewerTrickled("s1", "candidate:1"))) == [("out-1", Candidate("s1", "candidate:1"))]
+
+
+@pytest.mark.parametrize("event", [ViewerTrickled("nobody", ""), ViewerLeft("nobody")])
+def test_events_of_unknown_sessions_do_nothing(stage: Stage, event) -> None:
+    assert stage(event) == []
+
+
+def test_a_viewer_that_leaves_before_a_new_broker_knows_it_is_hung_up() -> None:
+    stage = Stage(camera("door"), started_now=True)
+    assert sent(stage(ViewerLeft("s1"))) == []
+    assert sent(stage.egress("out-1", viewer("s1"))) == [("out-1", HangUp("s1"))]
+
+
+def test_sessions_may_appear_while_the_broker_is_new() -> None:
+    stage = Stage(camera("door"), started_now=True)
+    stage.egress("out-1")
+    stage.watch("s1")
+    stage(ViewerLeft("s1"))
+    assert stage.director.may_appear("s2")
+    assert not stage.director.may_appear("s1")
+    stage.tick(GRACE)
+    assert not stage.director.may_appear("s2")
+
+
+def test_a_session_missing_from_the_report_is_over(stage: Stage) -> None:
+    stage.watch("s1")
+    assert of(SessionEnded, stage.egress("out-1", viewer("s1"))) == []
+    assert of(SessionEnded, stage.egress("out-1")) == [SessionEnded("s1", "door", "lost")]
+
+
+def test_an_offer_missing_from_the_report_is_still_on_its_way(stage: Stage) -> None:
+    stage.offer("s1")
+    assert stage.egress("out-1") == []
+    assert stage.hear("out-1", Answered("s1", "sdp")) == [OfferAnswered("s1", "sdp")]
+
+
+def test_a_session_reported_as_closed_is_over(stage: Stage) -> None:
+    stage.watch("s1")
+    closed = viewer("s1", state=ViewerState.CLOSED)
+    assert stage.egress("out-1", closed) == [SessionEnded("s1", "door", "closed")]
+    assert stage.egress("out-1", closed) == []
+
+
+def test_sessions_of_an_earlier_broker_are_adopted(stage: Stage) -> None:
+    report = viewer("s1")
+    assert stage.egress("out-1", report) == []
+    status = stage.director.session("s1")
+    assert (status.camera, status.node, status.answered, status.report) == ("door", "out-1", True, report)
+    assert stage.director.camera("door").viewers == 1
+    assert sent(stage(ViewerLeft("s1"))) == [("out-1", HangUp("s1"))]
+
+
+def test_a_session_of_a_camera_that_is_gone_is_hung_up(stage: Stage) -> None:
+    assert sent(stage.egress("out-1", viewer("s1", "porch"))) == [("out-1", HangUp("s1"))]
+
+
+def test_a_session_that_two_egresses_have_is_taken_from_the_wrong_one(stage: Stage) -> None:
+    stage.watch("s1")
+    assert sent(stage.egress("out-2", viewer("s1"))) == [("out-2", HangUp("s1"))]
+
+
+def test_sessions_of_an_egress_that_was_thought_dead_are_hung_up(stage: Stage) -> None:
+    stage.watch("s1")
+    stage.tick(DEAD_AFTER)
+    assert sent(stage.egress("out-1", viewer("s1"))) == [("out-1", HangUp("s1"))]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Answered("s1", "sdp"), Refused("s1", 400, "x", "y"), Ended("s1", "x")],
+    ids=lambda message: message.type,
+)
+def test_only_the_egress_that_was_asked_may_speak_for_a_session(stage: Stage, message) -> None:
+    stage.offer("s1")
+    stage.egress("out-2", cpu=1.0)
+    commands = stage.hear("out-2", message)
+    assert of(OfferAnswered, commands) + of(OfferRefused, commands) + of(SessionEnded, commands) == []
+    assert stage.director.session("s1").node == "out-1"
+
+
+def test_a_second_answer_changes_nothing(stage: Stage) -> None:
+    stage.watch("s1")
+    assert stage.hear("out-1", Answered("s1", "again")) == []
+
+
+def test_an_answer_to_an_offer_of_an_earlier_broker_is_hung_up(stage: Stage) -> None:
+    assert stage.hear("out-1", Answered("s1", "sdp")) == [Send("out-1", HangUp("s1"))]
+    assert sent(stage.egress("out-1", viewer("s1"))) == [("out-1", HangUp("s1"))]
+
+
+def test_a_worker_may_not_report_under_another_name(stage: Stage) -> None:
+    assert stage(FromWorker("out-1", Report("out-2", Role.EGRESS, "1"))) == []
+    assert stage.director.counters["wrong_node"] == 1
+    assert [worker.node for worker in stage.director.workers] == ["out-1"]

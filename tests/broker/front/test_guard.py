@@ -1,0 +1,91 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.front.guard import Guard
+from common.errors import ViewerError
+
+LOCAL = Guard(local=True, hosts=("cams.example",))
+OPEN = Guard(local=False)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        None,
+        "localhost",
+        "localhost:8080",
+        "LOCALHOST:8080",
+        "localhost.",
+        "cams.localhost:8080",
+        "127.0.0.1:8080",
+        "127.9.9.9",
+        "[::1]:8080",
+        "192.0.2.7:8080",  # an address cannot be rebound
+        "cams.example",
+        "Cams.Example:443",
+    ],
+)
+def test_names_that_reach_the_loopback(host: str | None) -> None:
+    LOCAL.check_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "notlocalhost", "[::"],
+)
+def test_names_that_do_not(host: str) -> None:
+    with pytest.raises(ViewerError) as caught:
+        LOCAL.check_host(host)
+    assert (caught.value.status, caught.value.code) == (421, "unknown_host")
+    assert "--http-hosts" in caught.value.message
+
+
+def test_any_name_may_reach_an_open_port() -> None:
+    OPEN.check_host("evil.example")
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        (None, "localhost:8080"),
+        ("http://localhost:8080", "localhost:8080"),
+        ("http://LOCALHOST:8080", "localhost:8080"),
+        ("https://cams.example", "cams.example"),
+        ("https://cams.example", "127.0.0.1:8080"),  # a proxy that rewrites Host
+        ("http://[::1]:8080", "[::1]:8080"),
+    ],
+)
+def test_origins_that_are_ours(origin: str | None, host: str) -> None:
+    LOCAL.check_origin(origin, host)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://evil.example", "localhost:8080"),
+        ("http://localhost:8081", "localhost:8080"),
+        ("http://localhost", "localhost:8080"),
+        ("null", "localhost:8080"),
+        ("null", "null"),
+        ("", ""),
+        ("http://", ""),
+        ("garbage", None),
+        ("http://[::", "localhost"),
+        ("http://evil.example", None),
+    ],
+)
+def test_origins_that_are_not(origin: str, host: str | None) -> None:
+    for guard in (LOCAL, OPEN):
+        with pytest.raises(ViewerError) as caught:
+            guard.check_origin(origin, host)
+        assert (caught.value.status, caught.value.code) == (403, "cross_origin")
+
+
+@given(origin=st.text(), host=st.none() | st.text())
+def test_any_text_is_judged(origin: str, host: str | None) -> None:
+    for check in (lambda: LOCAL.check_host(host), lambda: LOCAL.check_origin(origin, host)):
+        with contextlib.suppress(ViewerError):
+            check()

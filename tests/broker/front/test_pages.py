@@ -1,0 +1,65 @@
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from broker.front.pages import load_assets
+from tests.fakes.broker import RunningBroker, broker_in
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
+    async with broker_in(tmp_path, cameras={"door": {"url": "rtsp://host/"}}) as broker:
+        yield broker
+
+
+@pytest.mark.parametrize(("path", "ancestors"), [("/", "'none'"), ("/watch/door", "*")])
+async def test_a_page_comes_with_a_strict_policy(broker: RunningBroker, path: str, ancestors: str) -> None:
+    async with broker.http.get(path) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert policy.endswith(f"frame-ancestors {ancestors}")
+
+
+async def test_an_unknown_camera_has_a_page_that_says_so(broker: RunningBroker) -> None:
+    async with broker.http.get("/watch/porch") as response:
+        assert response.status == 404
+        assert response.content_type == "text/html"
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [("player.js", "text/javascript; charset=utf-8"), ("style.css", "text/css; charset=utf-8")],
+)
+async def test_what_pages_load(broker: RunningBroker, name: str, content_type: str) -> None:
+    async with broker.http.get(f"/static/{name}") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == content_type
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        tag = response.headers["ETag"]
+    async with broker.http.get(f"/static/{name}", headers={"If-None-Match": tag}) as response:
+        assert response.status == 304
+        assert await response.read() == b""
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "index.html", "..%2Fserver.py", "%2e%2e/server.py", "__init__.py"])
+async def test_nothing_else_is_served(broker: RunningBroker, name: str) -> None:
+    async with broker.http.get(f"/static/{name}") as response:
+        assert response.status == 404
+
+
+def test_pages_obey_the_policy_and_load_only_what_is_there() -> None:
+    assets = load_assets()
+    for name in ("index.html", "watch.html"):
+        text = assets[name].body.decode()
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=|javascript:", text), name
+        for target in re.findall(r'(?:src|href)="([^"]+)"', text):
+            assert target == "/" or target.removeprefix("/static/") in assets, f"{name}: {target}"
+    for name, asset in assets.items():
+        assert b"http://" not in asset.body.replace(b"http://www.w3.org/", b""), name
+        assert b"https://" not in asset.body, name

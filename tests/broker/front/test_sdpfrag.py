@@ -1,0 +1,53 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.front.sdpfrag import MAX_CANDIDATES, candidates
+from common.errors import ViewerError
+
+# RFC 8840 9, shortened
+FRAGMENT = """a=ice-pwd:asd88fgpdd777uzjYhagZg
+a=ice-ufrag:8hhY
+m=audio 9 RTP/AVP 0
+a=mid:1
+a=candidate:1 1 UDP 1658497328 198.51.100.33 5000 typ host
+a=candidate:2 1 UDP 1658497328 198.51.100.33 5002 typ host
+m=audio 9 RTP/AVP 0
+a=mid:2
+a=candidate:3 1 UDP 1658497328 198.51.100.33 5010 typ srflx
+a=end-of-candidates
+"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_candidates_of_all_sections_in_order(newline: str) -> None:
+    found = candidates(FRAGMENT.replace("\n", newline))
+    assert [candidate.split()[0] for candidate in found[:-1]] == ["candidate:1", "candidate:2", "candidate:3"]
+    assert found[-1] == ""
+
+
+def test_a_fragment_may_hold_no_candidate() -> None:
+    assert candidates("a=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\n") == []
+
+
+@pytest.mark.parametrize("text", ["", "\r\n", "{}", "candidate:1", "aa=x", "=x", "a=mid:0\nnonsense"])
+def test_what_is_no_fragment_is_refused(text: str) -> None:
+    with pytest.raises(ViewerError) as caught:
+        candidates(text)
+    assert (caught.value.status, caught.value.code) == (400, "malformed_sdpfrag")
+
+
+def test_the_number_of_candidates_is_limited() -> None:
+    assert len(candidates("a=candidate:1\n" * MAX_CANDIDATES)) == MAX_CANDIDATES
+    with pytest.raises(ViewerError) as caught:
+        candidates("a=candidate:1\n" * (MAX_CANDIDATES + 1))
+    assert caught.value.code == "too_many_candidates"
+
+
+@given(text=st.text() | st.lists(st.sampled_from(["a=candidate:1", "a=end-of-candidates", "a=", "m=x"])).map("\n".join))
+def test_any_text_gives_candidates_or_an_error(text: str) -> None:
+    try:
+        found = candidates(text)
+    except ViewerError:
+        return
+    assert all(not candidate or candidate.startswith("candidate:") for candidate in found)

@@ -1,0 +1,434 @@
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from broker.front import signalling
+from common.cameras import CameraState
+from common.control import Answered, Candidate, Ended, HangUp, Offer
+from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.workers import PATIENCE, FakeEgress, FakeIngest
+
+CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
+    async with broker_in(tmp_path, cameras=CAMERAS) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
+    async with FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        yield egress
+
+
+class Page:
+    """A page's end of the socket."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+
+    async def send(self, **message: Any) -> None:
+        await self.socket.send_json(message)
+
+    async def next(self, *types: str) -> dict[str, Any]:
+        """The next message, of one of these types if some are given; others are passed over."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                message = await self.socket.receive()
+                assert message.type is aiohttp.WSMsgType.TEXT, message
+                parsed = json.loads(message.data)
+                if not types or parsed["type"] in types:
+                    return parsed
+
+    async def closed(self) -> int | None:
+        """The close code."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+        return self.socket.close_code
+
+    def break_off(self) -> None:
+        """Lose the connection without a farewell."""
+        self.socket._response.connection.transport.abort()
+
+    async def watch(self, camera: str = "door", sdp: str = "offer") -> str:
+        await self.send(type="offer", camera=camera, sdp=sdp)
+        return (await self.next("answer"))["session"]
+
+    async def error(self) -> str:
+        return (await self.next("error"))["code"]
+
+
+@pytest.fixture
+async def page(broker: RunningBroker) -> AsyncIterator[Page]:
+    async with broker.http.ws_connect("/ws") as socket:
+        yield Page(socket)
+
+
+async def counter(broker: RunningBroker, name: str) -> int:
+    return (await broker.json("/api/nodes"))[0]["counters"].get(name, 0)
+
+
+# Sessions
+
+
+async def test_an_offer_is_answered(page: Page, egress: FakeEgress) -> None:
+    await page.send(type="offer", camera="door", sdp="sdp")
+    answer = await page.next()
+    offer = await egress.told(Offer)
+    assert answer == {"type": "answer", "session": offer.session, "camera": "door", "sdp": "answer of sdp"}
+    assert await page.next() == {"type": "candidate", "session": offer.session, "candidate": ""}
+    assert await page.next() == {
+        "type": "camera",
+        "camera": "door",
+        "state": "connecting",
+        "sentence": CameraState.CONNECTING.sentence,
+        "detail": "",
+        "failed": False,
+    }
+
+
+@pytest.mark.parametrize("id", ["x", "", 7, 0.5])
+async def test_an_answer_and_an_error_carry_the_id_of_their_offer(page: Page, egress: FakeEgress, id: object) -> None:
+    await page.send(type="offer", camera="door", sdp="sdp", id=id)
+    assert (await page.next("answer"))["id"] == id
+    await page.send(type="offer", camera="porch", sdp="sdp", id=id)
+    error = await page.next("error")
+    assert (error["id"], error["code"], error["camera"]) == (id, "unknown_camera", "porch")
+
+
+async def test_offers_are_handled_at_the_same_time(page: Page, egress: FakeEgress) -> None:
+    egress.silent = True
+    await page.send(type="offer", camera="door", sdp="slow", id=1)
+    await egress.told(Offer)
+    egress.silent = False
+    await page.send(type="offer", camera="yard", sdp="quick", id=2)
+    assert (await page.next("answer"))["id"] == 2
+
+
+async def test_what_the_egress_refuses_is_passed_on(page: Page, egress: FakeEgress) -> None:
+    egress.refusal = (406, "no_codec", "H.265 only.")
+    await page.send(type="offer", camera="door", sdp="sdp")
+    assert await page.next() == {"type": "error", "code": "no_codec", "message": "H.265 only.", "camera": "door"}
+
+
+async def test_candidates_are_passed_on(page: Page, egress: FakeEgress) -> None:
+    session = await page.watch()
+    await page.send(type="candidate", session=session, candidate="candidate:1", sdpMid="0", sdpMLineIndex=0)
+    assert await egress.told(Candidate) == Candidate(session, "candidate:1")
+    await page.send(type="candidate", session=session, candidate="")
+    assert await egress.told(Candidate) == Candidate(session, "")
+
+
+async def test_a_session_is_closed(page: Page, egress: FakeEgress) -> None:
+    session = await page.watch()
+    other = await page.watch("yard")
+    await page.send(type="close", session=session)
+    assert await egress.told(HangUp) == HangUp(session)
+    await page.send(type="close", session=session)
+    assert await page.error() == "unknown_session"
+    await page.send(type="candidate", session=other, candidate="")
+    assert await egress.told(Candidate) == Candidate(other, "")
+
+
+@pytest.mark.parametrize("kind", ["candidate", "close"])
+async def test_the_session_of_another_socket_is_out_of_reach(broker, page: Page, egress, kind: str) -> None:
+    session = await page.watch()
+    async with broker.http.ws_connect("/ws") as socket:
+        stranger = Page(socket)
+        await stranger.send(type=kind, session=session, candidate="candidate:1")
+        assert await stranger.error() == "unknown_session"
+    assert [message for message in egress.messages if not isinstance(message, Offer)] == []
+
+
+async def test_a_session_that_its_egress_ends(page: Page, egress: FakeEgress) -> None:
+    session = await page.watch()
+    egress.send(Ended(session, "consent expired"))
+    assert await page.next("close") == {"type": "close", "session": session, "reason": "consent expired"}
+    await page.send(type="close", session=session)
+    assert await page.error() == "unknown_session"
+
+
+async def test_a_session_whose_egress_restarts(page: Page, egress: FakeEgress) -> None:
+    session = await page.watch()
+    egress.report(incarnation="2", viewers=())
+    assert await page.next("close") == {"type": "close", "session": session, "reason": "worker_restarted"}
+
+
+async def test_a_session_that_ends_with_its_answer(page: Page, egress: FakeEgress) -> None:
+    """Answer and end arrive together, before the page's offer was looked at again."""
+    egress.silent = True
+    await page.send(type="offer", camera="door", sdp="sdp")
+    offer = await egress.told(Offer)
+    egress.send(Answered(offer.session, "answer"))
+    egress.send(Ended(offer.session, "at once"))
+    assert (await page.next("close"))["session"] == offer.session
+
+
+async def test_sessions_end_when_the_page_closes_its_socket(page: Page, egress: FakeEgress) -> None:
+    sessions = {await page.watch(), await page.watch("yard")}
+    await page.socket.close(code=1001)
+    assert {(await egress.told(HangUp)).session, (await egress.told(HangUp)).session} == sessions
+
+
+async def test_an_offer_ends_when_the_page_closes_its_socket(page: Page, egress: FakeEgress) -> None:
+    egress.silent = True
+    await page.send(type="offer", camera="door", sdp="sdp")
+    offer = await egress.told(Offer)
+    await page.socket.close()
+    assert await egress.told(HangUp) == HangUp(offer.session)
+
+
+async def test_sessions_outlive_a_connection_that_breaks(broker, page: Page, egress: FakeEgress) -> None:
+    session = await page.watch()
+    page.break_off()
+    async with broker.http.ws_connect("/ws") as socket:
+        again = Page(socket)
+        await again.send(type="attach", session=session)
+        assert await again.next() == {"type": "attached", "session": session, "camera": "door"}
+        assert (await again.next())["type"] == "camera"
+        await again.send(type="close", session=session)
+        assert await egress.told(HangUp) == HangUp(session)
+
+
+async def test_a_session_belongs_to_the_socket_that_attached_last(broker, page: Page, egress: FakeEgress) -> None:
+    session = await page.watch()
+    async with broker.http.ws_connect("/ws") as socket:
+        second = Page(socket)
+        await second.send(type="attach", session=session)
+        await second.next("attached")
+        await page.socket.close()
+        egress.send(Ended(session, "done"))
+        assert (await second.next("close"))["session"] == session
+    assert not [message for message in egress.messages if isinstance(message, HangUp)]
+
+
+@pytest.mark.parametrize("session", ["made-up", ""])
+async def test_attaching_to_nothing(page: Page, session: str) -> None:
+    await page.send(type="attach", session=session)
+    assert await page.error() == "unknown_session"
+
+
+async def test_a_session_outlives_its_broker(tmp_path: Path, egress: FakeEgress, page: Page) -> None:
+    session = await page.watch()
+    async with (
+        broker_in(tmp_path, store={"path": tmp_path / "second.db"}, cameras=CAMERAS) as second,
+        second.http.ws_connect("/ws") as socket,
+        FakeEgress(second.endpoints, "out-1") as moved,
+    ):
+        again = Page(socket)
+        await again.send(type="attach", session=session)
+        moved.report(viewers=egress.state.viewers)
+        assert (await again.next("attached"))["session"] == session
+        moved.send(Ended(session, "done"))
+        assert (await again.next("close"))["session"] == session
+
+
+async def test_stopping_tells_pages_to_come_back_and_leaves_sessions_alone(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, cameras=CAMERAS) as broker, FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        socket = await broker.http.ws_connect("/ws")
+        page = Page(socket)
+        await page.watch()
+        broker.stop.set()
+        assert await page.closed() == signalling.SERVICE_RESTART
+        await broker.task
+        assert not [message for message in egress.messages if isinstance(message, HangUp)]
+
+
+# The state of cameras
+
+
+async def test_a_page_hears_of_the_cameras_it_watches(broker: RunningBroker, page: Page, egress: FakeEgress) -> None:
+    await page.watch("door")
+    await page.next("camera")
+    async with FakeIngest(broker.endpoints, "in-1") as ingest:
+        assert (await page.next("camera"))["state"] == "playing"
+        detail = "rtsp://user:secret@host/door: timed out"
+        ingest.show("yard", CameraState.UNREACHABLE)  # nobody here watches it
+        ingest.show("door", CameraState.UNREACHABLE, detail=detail)
+        assert await page.next("camera") == {
+            "type": "camera",
+            "camera": "door",
+            "state": "unreachable",
+            "sentence": CameraState.UNREACHABLE.sentence,
+            "detail": "rtsp://***@host/door: timed out",
+            "failed": True,
+        }
+
+
+async def test_a_page_that_subscribes_hears_of_all_cameras(broker: RunningBroker, page: Page) -> None:
+    await page.send(type="subscribe")
+    message = await page.next()
+    assert message["type"] == "cameras"
+    assert [(camera["camera"], camera["state"]) for camera in message["cameras"]] == [
+        ("door", "connecting"),
+        ("yard", "connecting"),
+    ]
+    await broker.http.post("/api/cameras", json={"id": "porch", "url": "rtsp://host/", "on_demand": True})
+    assert (await page.next())["camera"] == "porch"
+    async with FakeIngest(broker.endpoints, "in-1"):
+        states = {(message["camera"], message["state"]) for message in [await page.next(), await page.next()]}
+        assert states == {("door", "playing"), ("yard", "playing")}
+        await broker.http.delete("/api/cameras/porch")
+        assert await page.next() == {"type": "removed", "camera": "porch"}
+
+
+async def test_sessions_of_a_removed_camera_end(broker: RunningBroker, page: Page, egress: FakeEgress) -> None:
+    await broker.http.post("/api/cameras", json={"id": "porch", "url": "rtsp://host/"})
+    session = await page.watch("porch")
+    await broker.http.delete("/api/cameras/porch")
+    assert await page.next("close") == {"type": "close", "session": session, "reason": "camera_removed"}
+
+
+# Garbage
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "not_json"),
+        ("offer", "not_json"),
+        ("{", "not_json"),
+        ("[" * 60_000, "not_json"),
+        ("[]", "invalid_message"),
+        ("7", "invalid_message"),
+        ("null", "invalid_message"),
+        ("{}", "invalid_message"),
+        ('{"type": 7}', "invalid_message"),
+        ('{"type": "dance"}', "unknown_type"),
+        ('{"type": "answer", "session": "x", "sdp": "y"}', "unknown_type"),
+        ('{"type": "offer"}', "invalid_message"),
+        ('{"type": "offer", "camera": "door"}', "invalid_message"),
+        ('{"type": "offer", "camera": 7, "sdp": "x"}', "invalid_message"),
+        ('{"type": "offer", "camera": "door", "sdp": null}', "invalid_message"),
+        ('{"type": "offer", "camera": "door", "sdp": "x", "id": {}}', "invalid_message"),
+        ('{"type": "offer", "camera": "door", "sdp": "x", "id": "' + "x" * 300 + '"}', "invalid_message"),
+        ('{"type": "candidate", "session": "x"}', "invalid_message"),
+        ('{"type": "candidate", "session": "x", "candidate": 7}', "invalid_message"),
+        ('{"type": "close"}', "invalid_message"),
+        ('{"type": "attach", "session": []}', "invalid_message"),
+        (json.dumps({"type": "offer", "camera": "door", "sdp": "x" * 66_000}), "too_large"),
+    ],
+    ids=lambda value: value[:50],
+)
+async def test_garbage_is_answered_and_counted(broker: RunningBroker, page: Page, egress, text: str, code: str) -> None:
+    await page.socket.send_str(text)
+    error = await page.next()
+    assert (error["type"], error["code"]) == ("error", code)
+    assert error["message"].endswith(".")
+    assert await counter(broker, f"ws_{code}") == 1
+    assert await page.watch()  # nothing is broken
+
+
+async def test_binary_is_answered_and_counted(broker: RunningBroker, page: Page) -> None:
+    await page.socket.send_bytes(b"\x00\xff")
+    assert await page.error() == "not_json"
+    assert await counter(broker, "ws_not_json") == 1
+
+
+async def test_a_frame_beyond_measure_closes_the_socket(broker: RunningBroker, page: Page) -> None:
+    await page.socket.send_str("x" * (signalling.MAX_FRAME + 1))
+    assert await page.closed() == 1009
+    assert await counter(broker, "ws_broken") == 1
+
+
+async def test_lone_surrogates_do_no_harm(page: Page, egress: FakeEgress) -> None:
+    await page.send(type="offer", camera="\ud800", sdp="x", id="\ud800")
+    assert (await page.next("error"))["code"] == "unknown_camera"
+    await page.send(type="offer", camera="door", sdp="\ud800")
+    assert (await page.next("answer"))["sdp"] == "answer of ?"
+
+
+async def test_sessions_of_one_socket_are_limited(page: Page, egress: FakeEgress, monkeypatch) -> None:
+    monkeypatch.setattr(signalling, "MAX_SESSIONS", 2)
+    egress.silent = True
+    for i in range(2):
+        await page.send(type="offer", camera="door", sdp=str(i))
+    await page.send(type="offer", camera="door", sdp="one too many", id=3)
+    error = await page.next("error")
+    assert (error["code"], error["id"]) == ("too_many_sessions", 3)
+
+
+async def test_messages_are_limited_in_rate(broker: RunningBroker, page: Page, monkeypatch) -> None:
+    monkeypatch.setattr(signalling, "RATE", 0.1)
+    for _ in range(int(signalling.BURST) + 1):
+        await page.socket.send_str("7")
+    codes = [await page.error() for _ in range(int(signalling.BURST) + 1)]
+    assert codes[:-1] == ["invalid_message"] * int(signalling.BURST)
+    assert codes[-1] == "rate_limited"
+    assert await counter(broker, "ws_rate_limited") == 1
+    page.break_off()  # the server is in no hurry to read its farewell
+
+
+async def test_a_page_that_does_not_read_is_cut_off(broker: RunningBroker, page: Page, egress, monkeypatch) -> None:
+    monkeypatch.setattr(signalling, "MAX_QUEUED", 10)
+    async with broker.http.ws_connect("/ws") as socket:
+        transport = socket._response.connection.transport
+        transport.pause_reading()
+        with contextlib.suppress(ConnectionError):
+            for i in range(signalling.MAX_SESSIONS):  # 15 MB of answers: more than a kernel buffers
+                await Page(socket).send(type="offer", camera="door", sdp=f"{i:060000}")
+        await broker.until("/api/nodes", lambda nodes: nodes[0]["counters"].get("ws_slow_page"))
+        transport.resume_reading()
+
+
+async def test_sockets_are_limited(broker: RunningBroker, page: Page, monkeypatch) -> None:
+    monkeypatch.setattr(signalling, "MAX_SOCKETS", 1)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await broker.http.ws_connect("/ws")
+    assert caught.value.status == 503
+
+
+async def test_plain_http_is_told_to_upgrade(broker: RunningBroker) -> None:
+    async with broker.http.get("/ws") as response:
+        assert response.status == 426
+        assert (await response.json())["code"] == "upgrade_required"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [(None, True), ("same", True), ("https://elsewhere.example", False), ("null", False), ("", False)],
+)
+async def test_pages_of_other_origins_are_refused(broker: RunningBroker, origin: str | None, allowed: bool) -> None:
+    if origin == "same":
+        origin = broker.url.rstrip("/")
+    headers = {} if origin is None else {"Origin": origin}
+    if allowed:
+        async with broker.http.ws_connect("/ws", headers=headers):
+            return
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await broker.http.ws_connect("/ws", headers=headers)
+    assert caught.value.status == 403
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+messages = st.fixed_dictionaries(
+    {"type": st.sampled_from(["offer", "candidate", "close", "attach"]) | values},
+    optional={"camera": values, "sdp": values, "session": values, "candidate": values, "id": values},
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(message=messages)
+async def test_any_message_gets_an_error_or_its_due(page: Page, message: dict[str, Any]) -> None:
+    await page.send(**message)
+    await page.send(type="the end")
+    codes = {"invalid_message", "unknown_type", "unknown_camera", "unknown_session", "no_egress", "too_many_sessions"}
+    while not (answer := await page.next("error"))["message"].startswith("There is no such message"):
+        assert answer["code"] in codes

@@ -1,0 +1,270 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from broker.front.whep import SDP, SDPFRAG, IceServer
+from common.control import Candidate, Ended, HangUp, Offer
+from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.workers import H264, FakeEgress, FakeIngest
+
+OFFER = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n"
+FRAGMENT = (
+    "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
+    "a=candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host\r\na=end-of-candidates\r\n"
+)
+CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
+    async with broker_in(tmp_path, cameras=CAMERAS) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
+    async with FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        yield egress
+
+
+async def post(broker: RunningBroker, camera: str = "door", **options) -> aiohttp.ClientResponse:
+    options = {"data": OFFER, "headers": {"Content-Type": SDP}} | options
+    return await broker.http.post(f"/whep/{camera}", **options)
+
+
+async def refusal(response: aiohttp.ClientResponse) -> tuple[int, str]:
+    """Status and code; the rest of a problem document is checked here."""
+    assert response.content_type == "application/problem+json"
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    body = await response.json()
+    assert body["status"] == response.status
+    assert body["title"]
+    assert body["detail"].endswith(".")
+    return response.status, body["code"]
+
+
+async def test_an_offer_is_answered(broker: RunningBroker, egress: FakeEgress) -> None:
+    response = await post(broker)
+    assert response.status == 201
+    assert response.content_type == SDP
+    assert await response.text() == f"answer of {OFFER}"
+    path, _, session = response.headers["Location"].rpartition("/")
+    assert path == "/whep/door"
+    assert len(session) >= 22  # 128 bits in base64
+    assert response.headers["ETag"].startswith('"')
+    assert response.headers["Accept-Patch"] == SDPFRAG
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert {"Location", "ETag", "Link", "Accept-Patch"} <= set(
+        response.headers["Access-Control-Expose-Headers"].split(", ")
+    )
+    offer = await egress.told(Offer)
+    assert (offer.session, offer.camera, offer.sdp) == (session, "door", OFFER)
+
+
+async def test_the_offer_carries_the_tracks_of_the_camera(broker: RunningBroker, egress: FakeEgress) -> None:
+    async with FakeIngest(broker.endpoints, "in-1"):
+        await broker.until("/api/cameras/door", lambda camera: camera["state"] == "playing")
+        await post(broker)
+    assert (await egress.told(Offer)).tracks == (H264,)
+
+
+async def test_no_two_sessions_have_the_same_name(broker: RunningBroker, egress: FakeEgress) -> None:
+    responses = await asyncio.gather(*(post(broker) for _ in range(20)))
+    assert len({response.headers["Location"] for response in responses}) == 20
+
+
+async def test_the_whole_life_of_a_session(broker: RunningBroker, egress: FakeEgress) -> None:
+    response = await post(broker)
+    location, tag = response.headers["Location"], response.headers["ETag"]
+    session = location.rpartition("/")[2]
+
+    response = await broker.http.patch(location, data=FRAGMENT, headers={"Content-Type": SDPFRAG, "If-Match": tag})
+    assert response.status == 204
+    assert await egress.told(Candidate) == Candidate(session, "candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host")
+    assert await egress.told(Candidate) == Candidate(session, "")
+
+    view = await broker.json(location)
+    assert (view["session"], view["state"], view["camera"]["camera"]) == (session, "connected", "door")
+
+    response = await broker.http.delete(location)
+    assert response.status == 200
+    assert await egress.told(HangUp) == HangUp(session)
+    for method in ("GET", "PATCH", "DELETE"):
+        headers = {"Content-Type": SDPFRAG, "If-Match": tag}
+        response = await broker.http.request(method, location, data=FRAGMENT, headers=headers)
+        assert await refusal(response) == (404, "unknown_session")
+
+
+async def test_a_session_that_its_egress_ended_is_gone(broker: RunningBroker, egress: FakeEgress) -> None:
+    location = (await post(broker)).headers["Location"]
+    egress.send(Ended(location.rpartition("/")[2], "consent expired"))
+    await broker.until(location, lambda view: view.get("code") == "unknown_session")
+
+
+async def test_a_session_belongs_to_its_camera(broker: RunningBroker, egress: FakeEgress) -> None:
+    location = (await post(broker)).headers["Location"]
+    response = await broker.http.delete(location.replace("door", "yard"))
+    assert await refusal(response) == (404, "unknown_session")
+    assert (await broker.http.get(location)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, (428, "if_match_missing")),
+        ({"If-Match": '"other"'}, (412, "etag_mismatch")),
+        ({"If-Match": "garbage"}, (412, "etag_mismatch")),
+        ({"If-Match": "*"}, (422, "ice_restart_unsupported")),
+    ],
+)
+async def test_preconditions_of_a_patch(broker: RunningBroker, egress: FakeEgress, headers, expected) -> None:
+    location = (await post(broker)).headers["Location"]
+    response = await broker.http.patch(location, data=FRAGMENT, headers=headers | {"Content-Type": SDPFRAG})
+    assert await refusal(response) == expected
+    assert not [message for message in egress.messages if isinstance(message, Candidate)]
+
+
+async def test_one_of_several_entity_tags_is_enough(broker: RunningBroker, egress: FakeEgress) -> None:
+    response = await post(broker)
+    headers = {"Content-Type": SDPFRAG, "If-Match": f'"other", {response.headers["ETag"]}'}
+    assert (await broker.http.patch(response.headers["Location"], data=FRAGMENT, headers=headers)).status == 204
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected"),
+    [
+        ("application/sdp", FRAGMENT, (415, "wrong_content_type")),
+        (SDPFRAG, "", (400, "malformed_sdpfrag")),
+        (SDPFRAG, "{}", (400, "malformed_sdpfrag")),
+        (SDPFRAG, b"\xff\xfe", (400, "malformed_text")),
+        (SDPFRAG, "a=candidate:1\r\n" * 101, (400, "too_many_candidates")),
+        (SDPFRAG, "a" * 70_000, (413, "too_large")),
+    ],
+)
+async def test_a_wrong_fragment(broker, egress, content_type: str, body: str | bytes, expected) -> None:
+    response = await post(broker)
+    headers = {"Content-Type": content_type, "If-Match": response.headers["ETag"]}
+    response = await broker.http.patch(response.headers["Location"], data=body, headers=headers)
+    assert await refusal(response) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"camera": "porch"}, (404, "unknown_camera")),
+        ({"camera": "door%2Fx"}, (404, "unknown_camera")),
+        ({"headers": {"Content-Type": "application/json"}}, (415, "wrong_content_type")),
+        ({"headers": {"Content-Type": ""}}, (415, "wrong_content_type")),
+        ({"data": ""}, (400, "malformed_sdp")),
+        ({"data": "{}"}, (400, "malformed_sdp")),
+        ({"data": b"v=0\r\n\xff\xfe"}, (400, "malformed_text")),
+        ({"data": OFFER + "a" * 70_000}, (413, "too_large")),
+    ],
+)
+async def test_a_wrong_offer_is_refused_with_a_reason(broker, egress, options, expected) -> None:
+    assert await refusal(await post(broker, **options)) == expected
+    assert egress.messages == []
+
+
+async def test_a_body_without_a_length_is_limited_too(broker: RunningBroker, egress: FakeEgress) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield OFFER.encode()
+        for _ in range(70):
+            yield b"a" * 1024
+
+    assert await refusal(await post(broker, data=chunks())) == (413, "too_large")
+
+
+async def test_a_body_that_does_not_come_is_given_up(broker, egress, monkeypatch) -> None:
+    monkeypatch.setattr("broker.front.bodies.BODY_TIMEOUT", 0.05)
+    never = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield OFFER.encode()
+        await never.wait()
+
+    assert await refusal(await post(broker, data=chunks())) == (408, "too_slow")
+
+
+@pytest.mark.parametrize("status", [400, 406, 422])
+async def test_what_the_egress_refuses_is_passed_on(broker: RunningBroker, egress: FakeEgress, status: int) -> None:
+    egress.refusal = (status, "no_usable_codec", "The camera sends H.265, which this browser cannot play.")
+    response = await post(broker)
+    assert await refusal(response) == (status, "no_usable_codec")
+    assert (await response.json())["detail"] == "The camera sends H.265, which this browser cannot play."
+
+
+async def test_without_egress_the_viewer_is_told_to_come_back(broker: RunningBroker) -> None:
+    response = await post(broker)
+    assert await refusal(response) == (503, "no_egress")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+async def test_an_egress_that_does_not_answer(broker: RunningBroker, egress: FakeEgress, monkeypatch) -> None:
+    monkeypatch.setattr("broker.director.viewers.OFFER_TIMEOUT", 0.1)
+    egress.silent = True
+    assert await refusal(await post(broker)) == (504, "egress_timeout")
+    await egress.told(HangUp)
+
+
+async def test_an_egress_that_is_gone_without_a_word(broker: RunningBroker) -> None:
+    async with FakeEgress(broker.endpoints, "out-1"):
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+    assert await refusal(await post(broker)) == (503, "no_egress")
+
+
+@pytest.mark.parametrize("path", ["/whep/door", "/whep/porch", "/whep/door/session"])
+async def test_options(broker: RunningBroker, path: str) -> None:
+    headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    response = await broker.http.options(path, headers=headers)
+    assert response.status == 204
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert response.headers["Access-Control-Allow-Methods"] == response.headers["Allow"]
+    assert {"Content-Type", "If-Match"} <= set(response.headers["Access-Control-Allow-Headers"].split(", "))
+    if path.count("/") == 2:
+        assert response.headers["Accept-Post"] == SDP
+    else:
+        assert response.headers["Accept-Patch"] == SDPFRAG
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/whep/door"), ("DELETE", "/whep/door"), ("POST", "/whep/a/b")])
+async def test_other_methods(broker: RunningBroker, method: str, path: str) -> None:
+    response = await broker.http.request(method, path)
+    assert await refusal(response) == (405, "method_not_allowed")
+    assert response.headers["Allow"]
+
+
+async def test_pages_of_every_origin_may_watch(broker: RunningBroker, egress: FakeEgress) -> None:
+    headers = {"Content-Type": SDP, "Origin": "https://elsewhere.example"}
+    assert (await post(broker, headers=headers)).status == 201
+
+
+async def test_a_session_outlives_its_broker(tmp_path: Path, broker: RunningBroker, egress: FakeEgress) -> None:
+    async with broker_in(tmp_path, store={"path": tmp_path / "second.db"}, cameras=CAMERAS) as second:
+        response = await post(broker)
+        location, tag = response.headers["Location"], response.headers["ETag"]
+        pending = asyncio.create_task(second.http.get(location))  # before its egress is back
+        async with FakeEgress(second.endpoints, "out-1") as moved:
+            moved.report(viewers=egress.state.viewers)
+            assert (await pending).status == 200
+            headers = {"Content-Type": SDPFRAG, "If-Match": tag}
+            assert (await second.http.patch(location, data=FRAGMENT, headers=headers)).status == 204
+            assert (await second.http.delete(location)).status == 200
+            await moved.told(HangUp)
+
+
+async def test_a_session_nobody_reports_is_unknown_after_the_grace(broker: RunningBroker) -> None:
+    response = await broker.http.get("/whep/door/made-up")
+    assert await refusal(response) == (404, "unknown_session")
+
+
+def test_links_to_ice_servers() -> None:
+    assert IceServer("stun:stun.example:3478").link == '<stun:stun.example:3478>; rel="ice-server"'
+    assert IceServer("turn:turn.example?transport=udp", "us\\er", 'pa"ss').link == (
+        '<turn:turn.example?transport=udp>; rel="ice-server"; username="us\\\\er"; credential="pa\\"ss"; '
+        'credential-type="password"'
+    )

@@ -1,0 +1,291 @@
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.catalogue import Catalogue
+from broker.store import Store
+from common.cameras import redact
+from common.config import CameraConfig, Config, load
+from common.errors import ViewerError
+from common.media import Kind, Track
+
+H264 = Track(Kind.VIDEO, "H264", 90_000)
+URL = "rtsp://user:se:cr@et@host:554/door"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "camshaft.db")
+    yield store
+    store.close()
+
+
+class Clock:
+    now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def catalogue(store: Store, clock: Clock) -> Catalogue:
+    return Catalogue(Config(), store, clock)
+
+
+def refused(caught: pytest.ExceptionInfo[ViewerError]) -> tuple[int, str]:
+    return caught.value.status, caught.value.code
+
+
+def test_cameras_come_from_the_configuration_and_from_the_store(store: Store, tmp_path: Path) -> None:
+    store.put_camera("yard", CameraConfig(url="rtsp://host/yard"))
+    file = tmp_path / "camshaft.yaml"
+    file.write_text("cameras:\n  door: {url: 'rtsp://host/door', on_demand: true}\n")
+    catalogue = Catalogue(load(file, environ={}), store)
+    assert catalogue.specs.keys() == {"door", "yard"}
+    assert catalogue.specs["door"].on_demand
+    assert catalogue.get("door").place == f"{file}, line 2"
+    assert catalogue.get("yard").place is None
+
+
+def test_the_configuration_hides_a_camera_of_the_store(store: Store) -> None:
+    store.put_camera("door", CameraConfig(url="rtsp://host/stored"))
+    config = Config(cameras={"door": CameraConfig(url="rtsp://host/configured")})
+    assert Catalogue(config, store).specs["door"].url == "rtsp://host/configured"
+    assert Catalogue(Config(), store).specs["door"].url == "rtsp://host/stored"
+
+
+def test_an_added_camera_is_there_and_survives(catalogue: Catalogue, store: Store) -> None:
+    assert catalogue.add({"id": "door", "url": URL, "transport": "udp"}) == "door"
+    assert catalogue.specs["door"].url == URL
+    assert Catalogue(Config(), store).specs == catalogue.specs
+
+
+@pytest.mark.parametrize(
+    ("document", "key"),
+    [
+        ({}, "id"),
+        ({"url": URL}, "id"),
+        ({"id": 5, "url": URL}, "id"),
+        ({"id": "", "url": URL}, "id"),
+        ({"id": "-x", "url": URL}, "id"),
+        ({"id": "a/b", "url": URL}, "id"),
+        ({"id": "a@b", "url": URL}, "id"),
+        ({"id": "x" * 65, "url": URL}, "id"),
+        ({"id": "door"}, "url"),
+        ({"id": "door", "url": "http://host/"}, "url"),
+        ({"id": "door", "url": "rtsp://***@host/"}, "url"),
+        ({"id": "door", "url": URL, "color": "red"}, "color"),
+        ({"id": "door", "url": URL, "keep_after": "long"}, "keep_after"),
+    ],
+)
+def test_a_wrong_camera_is_refused_and_its_key_named(catalogue: Catalogue, document: dict[str, Any], key: str) -> None:
+    with pytest.raises(ViewerError) as caught:
+        catalogue.add(document)
+    assert refused(caught) == (422, "invalid_camera")
+    assert caught.value.message.startswith(f"{key}: ")
+    assert "se:cr" not in caught.value.message
+    assert catalogue.specs == {}
+
+
+def test_an_id_is_taken_once(catalogue: Catalogue) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    with pytest.raises(ViewerError) as caught:
+        catalogue.add({"id": "door", "url": URL})
+    assert refused(caught) == (409, "camera_exists")
+
+
+def test_there_is_a_limit(catalogue: Catalogue, monkeypatch) -> None:
+    monkeypatch.setattr("broker.catalogue.MAX_CAMERAS", 1)
+    catalogue.add({"id": "door", "url": URL})
+    with pytest.raises(ViewerError) as caught:
+        catalogue.add({"id": "yard", "url": URL})
+    assert refused(caught) == (507, "too_many_cameras")
+
+
+def test_a_change_replaces_what_it_names_and_null_brings_the_default_back(catalogue: Catalogue) -> None:
+    catalogue.add({"id": "door", "url": URL, "keep_after": 3, "tls": {"verify": False, "legacy": True}})
+    catalogue.change("door", {"on_demand": True, "keep_after": None, "tls": {"verify": None}, "id": "door"})
+    assert catalogue.get("door").config == CameraConfig(url=URL, on_demand=True, tls={"legacy": True})
+
+
+@pytest.mark.parametrize(
+    ("patch", "key"),
+    [
+        ({"id": "yard"}, "id"),
+        ({"url": None}, "url"),
+        ({"url": 5}, "url"),
+        ({"color": 1}, "color"),
+        ({"tls": {"color": 1}}, "tls.color"),
+        ({"tls": 5}, "tls"),
+        ({"transport": ["udp"]}, "transport"),
+    ],
+)
+def test_a_wrong_change_is_refused_and_changes_nothing(catalogue: Catalogue, patch: dict[str, Any], key: str) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    before = catalogue.get("door")
+    with pytest.raises(ViewerError) as caught:
+        catalogue.change("door", patch)
+    assert refused(caught) == (422, "invalid_camera")
+    assert caught.value.message.startswith(f"{key}: ")
+    assert catalogue.get("door") == before
+
+
+@pytest.mark.parametrize(
+    ("current", "sent", "expected"),
+    [
+        (URL, "rtsp://***@host:554/door", URL),
+        (URL, "rtsp://***@host:554/other?x=1", "rtsp://user:se:cr@et@host:554/other?x=1"),
+        (URL, "rtsp://new:one@elsewhere/door", "rtsp://new:one@elsewhere/door"),
+        (URL, "rtsp://elsewhere/door", "rtsp://elsewhere/door"),
+        ("rtsp://host/user=a&password=b", "rtsp://host/user=a&password=***", "rtsp://host/user=a&password=b"),
+        ("rtsp://host/a@b", "rtsp://***@b", "rtsp://host/a@b"),
+    ],
+)
+def test_a_hidden_password_is_kept(catalogue: Catalogue, current: str, sent: str, expected: str) -> None:
+    catalogue.add({"id": "door", "url": current})
+    catalogue.change("door", {"url": sent})
+    assert catalogue.specs["door"].url == expected
+
+
+@pytest.mark.parametrize(
+    ("current", "sent"),
+    [
+        (URL, "rtsp://***@elsewhere:554/door"),
+        (URL, "rtsp://***@host:555/door"),
+        (URL, "rtsps://***@host:554/door"),
+        (URL, "rtsp://***@elsewhere/@host:554/door"),
+        (URL, "rtsp://user:***@host:554/door"),
+        (URL, "rtsp://host/?password=***"),
+        ("rtsp://host/user=a&password=b", "rtsp://elsewhere/user=a&password=***"),
+    ],
+)
+def test_a_hidden_password_never_goes_to_another_host(catalogue: Catalogue, current: str, sent: str) -> None:
+    catalogue.add({"id": "door", "url": current})
+    with pytest.raises(ViewerError) as caught:
+        catalogue.change("door", {"url": sent})
+    assert refused(caught) == (422, "invalid_camera")
+    assert catalogue.specs["door"].url == current
+
+
+def test_every_url_may_be_sent_back_as_it_is_shown(catalogue: Catalogue) -> None:
+    for i, url in enumerate((URL, "rtsp://host", "rtsps://u@h/@", "rtsp://h/?pass=1&token=2")):
+        catalogue.add({"id": f"c{i}", "url": url})
+        catalogue.change(f"c{i}", {"url": redact(url)})
+        assert catalogue.specs[f"c{i}"].url == url
+
+
+def test_removal(catalogue: Catalogue, store: Store) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    catalogue.remove("door")
+    assert catalogue.get("door") is None
+    assert Catalogue(Config(), store).specs == {}
+
+
+@pytest.mark.parametrize("action", [lambda c: c.change("door", {}), lambda c: c.remove("door")])
+def test_what_is_not_there_cannot_be_changed(catalogue: Catalogue, action) -> None:
+    with pytest.raises(ViewerError) as caught:
+        action(catalogue)
+    assert refused(caught) == (404, "unknown_camera")
+
+
+@pytest.mark.parametrize("action", [lambda c: c.change("door", {"on_demand": True}), lambda c: c.remove("door")])
+def test_what_is_configured_is_changed_in_its_file(store: Store, tmp_path: Path, action) -> None:
+    file = tmp_path / "camshaft.yaml"
+    file.write_text("cameras:\n  door:\n    url: rtsp://host/door\n")
+    catalogue = Catalogue(load(file, environ={}), store)
+    with pytest.raises(ViewerError) as caught:
+        action(catalogue)
+    assert refused(caught) == (409, "camera_is_configured")
+    assert f"{file}, line 3" in caught.value.message
+
+
+def test_a_disk_that_fails_is_told(catalogue: Catalogue, store: Store, monkeypatch) -> None:
+    catalogue.add({"id": "door", "url": URL})
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    for method in ("put_camera", "remove_camera", "remember"):
+        monkeypatch.setattr(store, method, fail)
+    for action in (
+        lambda: catalogue.add({"id": "yard", "url": URL}),
+        lambda: catalogue.change("door", {"on_demand": True}),
+        lambda: catalogue.remove("door"),
+    ):
+        with pytest.raises(ViewerError) as caught:
+            action()
+        assert refused(caught) == (507, "store_failed")
+    assert catalogue.specs.keys() == {"door"}
+    catalogue.remember("door", place="ingest-1")  # only logged: it is not worth stopping for
+    assert catalogue.places == {"door": "ingest-1"}
+
+
+# Revisions and memories
+
+
+def test_a_revision_grows_with_each_change_and_only_then(catalogue: Catalogue, clock: Clock) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    first = catalogue.specs["door"].revision
+    assert first == 1_700_000_000_000
+    catalogue.change("door", {"url": redact(URL)})
+    assert catalogue.specs["door"].revision == first
+    clock.now -= 60.0  # the clock was set back
+    catalogue.change("door", {"on_demand": True})
+    assert catalogue.specs["door"].revision == first + 1
+
+
+def test_an_unchanged_configuration_keeps_its_revision_over_a_restart(store: Store, clock: Clock) -> None:
+    config = Config(cameras={"door": CameraConfig(url=URL)})
+    first = Catalogue(config, store, clock)
+    clock.now += 60.0
+    assert Catalogue(config, store, clock).specs == first.specs
+    changed = Config(cameras={"door": CameraConfig(url=URL, on_demand=True)})
+    assert Catalogue(changed, store, clock).specs["door"].revision > first.specs["door"].revision
+
+
+def test_a_revision_grows_although_the_store_was_lost(tmp_path: Path, clock: Clock) -> None:
+    config = Config(cameras={"door": CameraConfig(url=URL)})
+    revisions = []
+    for name in ("a.db", "b.db"):
+        store = Store(tmp_path / name)
+        revisions.append(Catalogue(config, store, clock).specs["door"].revision)
+        store.close()
+        clock.now += 1.0
+    assert revisions[1] > revisions[0]
+
+
+def test_a_camera_that_comes_back_under_its_name_has_a_newer_revision(catalogue: Catalogue) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    first = catalogue.specs["door"].revision
+    catalogue.remove("door")
+    catalogue.add({"id": "door", "url": "rtsp://elsewhere/"})
+    assert catalogue.specs["door"].revision > first
+
+
+def test_tracks_and_place_are_kept_over_a_restart(catalogue: Catalogue, store: Store) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    catalogue.add({"id": "yard", "url": URL})
+    catalogue.remember("door", tracks=(H264,))
+    catalogue.remember("door", place="ingest-1")
+    catalogue.remember("nobody", place="ingest-1")
+    again = Catalogue(Config(), store)
+    assert again.tracks == {"door": (H264,), "yard": ()}
+    assert again.places == {"door": "ingest-1"}
+
+
+def test_tracks_of_another_address_are_forgotten(catalogue: Catalogue) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    catalogue.remember("door", tracks=(H264,), place="ingest-1")
+    catalogue.change("door", {"on_demand": True})
+    assert catalogue.tracks == {"door": (H264,)}
+    catalogue.change("door", {"url": "rtsp://elsewhere/"})
+    assert catalogue.tracks == {"door": ()}
+    assert catalogue.places == {"door": "ingest-1"}

@@ -1,0 +1,233 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from broker.catalogue import Catalogue
+from broker.cluster import Answer, Cluster
+from broker.director.events import CameraChanged, CameraRemoved, SessionEnded
+from broker.director.state import GRACE
+from broker.store import Store
+from common.bus import Endpoints
+from common.cameras import CameraState
+from common.config import CameraConfig, Config
+from common.control import (
+    DEAD_AFTER,
+    Answered,
+    Candidate,
+    Ended,
+    HangUp,
+    Offer,
+    Report,
+    Role,
+    ViewerReport,
+    ViewerState,
+)
+from common.errors import AddressInUseError, ViewerError
+from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints, zmq_context
+from tests.fakes.workers import H264, PATIENCE, FakeEgress, FakeIngest
+
+CONFIG = Config(cameras={"door": CameraConfig(url="rtsp://user:secret@host/door")})
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context]:
+    with zmq_context() as context:
+        yield context
+
+
+@pytest.fixture
+def endpoints() -> Iterator[Endpoints]:
+    with private_endpoints() as endpoints:
+        yield endpoints
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
+    store = Store(tmp_path / "camshaft.db")
+    yield Catalogue(CONFIG, store)
+    store.close()
+
+
+class Clock:
+    """Real time, and as much more as a test wants."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def cluster(context, endpoints: Endpoints, catalogue: Catalogue, clock: Clock) -> AsyncIterator[Cluster]:
+    async with Cluster(context, endpoints, None, catalogue, clock) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def egress(cluster: Cluster, endpoints: Endpoints) -> AsyncIterator[FakeEgress]:
+    async with FakeEgress(endpoints, "out-1") as egress:
+        await until(cluster, lambda: list(cluster.director.workers))
+        yield egress
+
+
+async def until(cluster: Cluster, condition) -> None:
+    """Wait until the condition holds; it is asked whenever a worker has said something and four times a second."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await cluster.news()
+
+
+async def test_an_offer_is_answered(cluster: Cluster, egress: FakeEgress) -> None:
+    answer = await cluster.offer("door", "sdp")
+    offer = await egress.told(Offer)
+    assert answer == Answer(offer.session, "answer of sdp")
+    assert len(answer.session) == 32  # 192 bits in base64
+
+
+async def test_a_refusal_is_an_error(cluster: Cluster, egress: FakeEgress) -> None:
+    egress.refusal = (406, "no_codec", "H.265 only.")
+    with pytest.raises(ViewerError) as caught:
+        await cluster.offer("door", "sdp")
+    assert (caught.value.status, caught.value.code, caught.value.message) == (406, "no_codec", "H.265 only.")
+
+
+async def test_who_stops_waiting_for_an_answer_ends_the_session(cluster: Cluster, egress: FakeEgress) -> None:
+    egress.silent = True
+    waiting = asyncio.create_task(cluster.offer("door", "sdp"))
+    offer = await egress.told(Offer)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await egress.told(HangUp) == HangUp(offer.session)
+    egress.send(Answered(offer.session, "late"))
+    assert await egress.told(HangUp) == HangUp(offer.session)
+
+
+async def test_who_stops_waiting_although_the_answer_is_there_ends_the_session(cluster, egress) -> None:
+    egress.silent = True
+    waiting = asyncio.create_task(cluster.offer("door", "sdp"))
+    offer = await egress.told(Offer)
+    egress.send(Answered(offer.session, "answer"))
+    await until(cluster, lambda: cluster.director.session(offer.session).answered)
+    waiting.cancel()
+    try:
+        await waiting  # it was quicker: then the session is its to keep
+    except asyncio.CancelledError:
+        assert await egress.told(HangUp) == HangUp(offer.session)
+
+
+async def test_stopping_lets_nobody_wait(cluster: Cluster, egress: FakeEgress) -> None:
+    egress.silent = True
+    waiting = asyncio.create_task(cluster.offer("door", "sdp"))
+    await egress.told(Offer)
+    cluster.stop()
+    with pytest.raises(ViewerError) as caught:
+        await waiting
+    assert (caught.value.status, caught.value.code) == (503, "stopping")
+
+
+async def test_candidates_and_the_end_reach_the_egress(cluster: Cluster, egress: FakeEgress) -> None:
+    session = (await cluster.offer("door", "sdp")).session
+    cluster.trickle(session, "candidate:1")
+    assert await egress.told(Candidate) == Candidate(session, "candidate:1")
+    cluster.hang_up(session)
+    assert await egress.told(HangUp) == HangUp(session)
+    assert await cluster.find(session) is None
+
+
+async def test_an_offer_to_an_egress_that_is_gone_goes_to_another(cluster, endpoints: Endpoints) -> None:
+    async with FakeEgress(endpoints, "out-2") as second:
+        async with FakeEgress(endpoints, "out-1"):
+            await until(cluster, lambda: len(list(cluster.director.workers)) == 2)
+            second.report(cameras=())
+        answer = await cluster.offer("door", "sdp")  # out-1 comes first by name, and is closed without a farewell
+        assert (await second.told(Offer)).session == answer.session
+    assert cluster.counters["control_undelivered"] >= 1
+
+
+async def test_a_worker_whose_connection_is_gone_is_soon_lost(cluster: Cluster, endpoints: Endpoints) -> None:
+    ended: list[object] = []
+    with cluster.listening(ended.append):
+        async with FakeEgress(endpoints, "out-1"):
+            await until(cluster, lambda: list(cluster.director.workers))
+            session = (await cluster.offer("door", "sdp")).session
+            await until(cluster, lambda: cluster.director.session(session).report)
+        await until(cluster, lambda: not next(iter(cluster.director.workers)).alive)
+    assert SessionEnded(session, "door", "worker_lost") in ended
+    assert next(iter(cluster.director.workers)).seen > time.monotonic() - DEAD_AFTER
+
+
+async def test_after_standing_still_nobody_is_thought_dead(cluster: Cluster, egress: FakeEgress, clock: Clock) -> None:
+    session = (await cluster.offer("door", "sdp")).session
+    await until(cluster, lambda: cluster.director.session(session).report)
+    clock.ahead += 60.0
+    await cluster.news()  # a tick
+    egress.report()
+    for _ in range(3):
+        await cluster.news()
+    assert cluster.director.session(session) is not None
+
+
+async def test_a_session_of_an_earlier_broker_is_waited_for(cluster: Cluster, endpoints: Endpoints) -> None:
+    finding = asyncio.create_task(cluster.find("s1"))
+    async with FakeEgress(endpoints, "out-1") as egress:
+        egress.report(viewers=(ViewerReport("s1", "door", ViewerState.CONNECTED),))
+        status = await finding
+        assert (status.camera, status.node) == ("door", "out-1")
+
+
+async def test_a_session_is_not_waited_for_once_the_start_is_over(cluster: Cluster, clock: Clock) -> None:
+    clock.ahead += GRACE
+    await cluster.news()
+    assert await asyncio.wait_for(cluster.find("s1"), 1.0) is None
+
+
+async def test_notices(cluster: Cluster, endpoints: Endpoints, catalogue: Catalogue) -> None:
+    notices: list[object] = []
+    with cluster.listening(notices.append):
+        async with FakeIngest(endpoints, "in-1"):
+            await until(cluster, lambda: cluster.director.camera("door").state is CameraState.PLAYING)
+            catalogue.add({"id": "yard", "url": "rtsp://host/"})
+            cluster.cameras_changed()
+            catalogue.remove("yard")
+            cluster.cameras_changed()
+    cluster.cameras_changed()
+    assert notices == [
+        CameraChanged("door", CameraState.PLAYING, ""),
+        CameraChanged("yard", CameraState.CONNECTING, ""),
+        CameraRemoved("yard"),
+    ]
+
+
+async def test_what_is_to_be_remembered_reaches_the_catalogue(cluster, endpoints, catalogue: Catalogue) -> None:
+    async with FakeIngest(endpoints, "in-1"):
+        await until(cluster, lambda: cluster.director.camera("door").tracks)
+    assert catalogue.tracks == {"door": (H264,)}
+    assert catalogue.places == {"door": "in-1"}
+
+
+async def test_garbage_is_counted_and_harms_nobody(cluster: Cluster, egress: FakeEgress) -> None:
+    egress.send(b"\xff")
+    egress.channel.send(b"two", b"frames")
+    egress.send(Ended("nobody", "x"))
+    egress.send(Report("another name", Role.EGRESS, "1"))
+    await until(cluster, lambda: cluster.director.counters.get("wrong_node"))
+    assert cluster.counters["control_garbage"] == 2
+    assert await cluster.offer("door", "sdp")
+
+
+async def test_a_port_in_use_is_named(context, catalogue: Catalogue) -> None:
+    endpoints = free_tcp_endpoints()
+    async with Cluster(context, endpoints, None, catalogue):
+        with pytest.raises(AddressInUseError, match="--broker-address"):
+            async with Cluster(context, endpoints, None, catalogue):
+                pass

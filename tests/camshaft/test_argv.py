@@ -1,0 +1,101 @@
+"""Passwords leave the command line before anything else is done."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from camshaft.argv import hide
+
+SECRET = "rtsp://admin:hunter2@camera/stream"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept", "moved"),
+    [
+        (["serve", "--camera", SECRET], ["serve"], {"CAMSHAFT_CAMERA": SECRET}),
+        (
+            ["serve", f"--camera={SECRET}", "--http-listen", ":1"],
+            ["serve", "--http-listen", ":1"],
+            {"CAMSHAFT_CAMERA": SECRET},
+        ),
+        (["serve", "--camera", f"yard={SECRET}"], ["serve"], {"CAMSHAFT_CAMERA": f"yard={SECRET}"}),
+        (["serve", "--camera", SECRET, "--camera", SECRET], ["serve"], {"CAMSHAFT_CAMERA": f"{SECRET} {SECRET}"}),
+        (
+            ["serve", "--camera", "rtsp://a/", "--camera", SECRET],
+            ["serve", "--camera", "rtsp://a/"],
+            {"CAMSHAFT_CAMERA": SECRET},
+        ),
+        (
+            ["serve", "--camera", "rtsp://h/user=a&password=hunter2"],
+            ["serve"],
+            {"CAMSHAFT_CAMERA": "rtsp://h/user=a&password=hunter2"},
+        ),
+        (["broker", "--cluster-secret", "hunter2"], ["broker"], {"CAMSHAFT_CLUSTER_SECRET": "hunter2"}),
+        (["broker", "--cluster-secret=hunter2"], ["broker"], {"CAMSHAFT_CLUSTER_SECRET": "hunter2"}),
+        (["camera", "add", "yard", SECRET, "--json"], ["camera", "add", "yard", "--json"], {"CAMSHAFT_URL": SECRET}),
+        (["probe", SECRET], ["probe"], {"CAMSHAFT_URL": SECRET}),
+        (["probe", "--", SECRET], ["probe", "--"], {"CAMSHAFT_URL": SECRET}),
+        (["camera", "list", "--api", "http://u:hunter2@h"], ["camera", "list"], {"CAMSHAFT_API": "http://u:hunter2@h"}),
+    ],
+)
+def test_what_holds_a_password_is_moved(arguments: list[str], kept: list[str], moved: dict[str, str]) -> None:
+    assert hide(arguments, {"HOME": "/"}) == (kept, {"HOME": "/", **moved})
+    assert hide(kept, moved) is None, "once is enough"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["serve", "--camera", "rtsp://camera/"],
+        ["serve", "--camera=rtsp://camera/"],
+        ["camera", "add", "yard", "-"],
+        ["probe", "rtsp://camera/"],
+        ["serve", "--camera"],
+        ["serve", "--media-advertise", "192.0.2.1"],
+    ],
+)
+def test_what_holds_none_stays(arguments: list[str]) -> None:
+    assert hide(arguments, {}) is None
+
+
+def test_cameras_of_the_environment_are_kept() -> None:
+    assert hide(["serve", "--camera", SECRET], {"CAMSHAFT_CAMERA": "rtsp://a/"}) == (
+        ["serve"],
+        {"CAMSHAFT_CAMERA": f"rtsp://a/ {SECRET}"},
+    )
+
+
+def test_process_list_shows_no_password() -> None:
+    """``probe`` of a camera that does not answer, looked at from outside."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtsp://admin:hunter2@127.0.0.1:{silent.getsockname()[1]}/"
+        with subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "camshaft",
+                "camera",
+                "add",
+                "yard",
+                url,
+                "--api",
+                f"http://127.0.0.1:{silent.getsockname()[1]}",
+            ],
+            env=os.environ,
+        ) as process:
+            try:
+                silent.settimeout(20)
+                connection, _ = silent.accept()  # it has come to its work
+                with connection:
+                    command = psutil.Process(process.pid).cmdline()
+            finally:
+                process.kill()
+    assert "hunter2" not in " ".join(command)
+    assert command[1:6] == ["-m", "camshaft", "camera", "add", "yard"]

@@ -1,0 +1,334 @@
+"""The command line: what it understands, what it passes on, and what a mistake gets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from camshaft import cli as module
+from camshaft import serve as serve_module
+from camshaft.cli import cli
+from camshaft.options import Given
+from common.config import leaves
+from common.errors import AddressInUseError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str, environ: dict[str, str] | None = None, text: str = "") -> Result:
+    return CliRunner().invoke(cli, arguments, env=environ, input=text, prog_name="camshaft")
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What ``serve`` was called with, in place of serving."""
+    calls: list[dict[str, Any]] = []
+
+    def serve(given: Given, *, demo: bool | None) -> int:
+        calls.append({"config": given.config(), "demo": demo})
+        return 0
+
+    monkeypatch.setattr(serve_module, "serve", serve)
+    return calls
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Nodes that a worker command was about to run as."""
+    nodes: list[str] = []
+    monkeypatch.setattr(module, "_run", lambda node, config, main: nodes.append(node))
+    return nodes
+
+
+def test_every_command_has_help_and_none_imports_a_service() -> None:
+    """Help is asked for in a hurry; the services take a second to import."""
+    commands = [[], ["serve"], ["demo"], ["broker"], ["ingest"], ["egress"], ["camera"], ["camera", "add"]]
+    script = (
+        "import sys\nfrom camshaft.cli import cli\n"
+        f"for command in {commands!r}:\n"
+        "    try: cli([*command, '--help'])\n"
+        "    except SystemExit as exc: assert exc.code == 0\n"
+        "assert not {'zmq', 'aiohttp', 'av', 'broker', 'ingest', 'egress'} & set(sys.modules), sys.modules.keys()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_version() -> None:
+    assert run("--version").output == "camshaft, version 0.1.0\n"
+
+
+def test_serve_has_an_option_for_every_leaf_with_its_description_and_variable() -> None:
+    command = cli.commands["serve"]
+    options = {option: parameter for parameter in command.params for option in parameter.opts}
+    for leaf in leaves():
+        option = options[leaf.option]
+        assert isinstance(option, click.Option)
+        assert leaf.field.description is not None
+        assert (option.help or "").startswith(leaf.field.description)
+        assert leaf.variable in (option.help or "")
+
+
+@pytest.mark.parametrize(
+    ("command", "sections"),
+    [
+        ("broker", {"http", "broker", "cluster", "store", "log"}),
+        ("ingest", {"broker", "cluster", "log"}),
+        ("egress", {"media", "broker", "cluster", "log"}),
+    ],
+)
+def test_workers_have_the_options_that_concern_them(command: str, sections: set[str]) -> None:
+    options = {option for parameter in cli.commands[command].params for option in parameter.opts}
+    assert {leaf.section for leaf in leaves() if leaf.option in options} == sections
+
+
+def test_options_beat_variables_beat_the_file(served: list[dict[str, Any]]) -> None:
+    Path("camshaft.yaml").write_text("media: {port: 1, advertise: [a]}\nhttp: {listen: ':1'}\nlog: {level: debug}")
+    environ = {"CAMSHAFT_MEDIA_PORT": "2", "CAMSHAFT_HTTP_LISTEN": ":2"}
+    result = run("serve", "--media-port", "3", "--media-advertise", "b", "--media-advertise", "c", environ=environ)
+    assert (result.exit_code, result.output) == (0, "")
+    (call,) = served
+    assert call["demo"] is False
+    config = call["config"]
+    assert (config.media.port, config.media.advertise, config.http.listen) == (3, ("b", "c"), ":2")
+    assert config.log.level == "debug"
+
+
+def test_empty_option_counts_as_not_given(served: list[dict[str, Any]]) -> None:
+    Path("camshaft.yaml").write_text("media: {port: 1, listen: 127.0.0.1, advertise: [a]}")
+    run("serve", "--media-port", "", "--media-listen", "")
+    media = served[0]["config"].media
+    assert (media.port, media.listen, media.advertise) == (1, "127.0.0.1", ("a",))
+
+
+def test_file_is_named_by_option_or_variable(served: list[dict[str, Any]]) -> None:
+    Path("a.yaml").write_text("media: {port: 1}")
+    Path("b.yaml").write_text("media: {port: 2}")
+    Path("camshaft.yaml").write_text("media: {port: 3}")
+    run("serve", "--config", "a.yaml", environ={"CAMSHAFT_CONFIG": "b.yaml"})
+    run("serve", environ={"CAMSHAFT_CONFIG": "b.yaml"})
+    run("serve")
+    assert [call["config"].media.port for call in served] == [1, 2, 3]
+
+
+def test_cameras_are_added_to_those_of_the_environment(served: list[dict[str, Any]]) -> None:
+    run("serve", "--camera", "yard=rtsp://yard/", environ={"CAMSHAFT_CAMERA": "rtsp://a/"})
+    assert list(served[0]["config"].cameras) == ["camera", "yard"]
+
+
+@pytest.mark.parametrize(("arguments", "demo"), [(["demo"], True), (["serve", "--demo-if-none"], None)])
+def test_demo(served: list[dict[str, Any]], arguments: list[str], demo: bool | None) -> None:
+    run(*arguments)
+    assert served[0]["demo"] is demo
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "broker", "ingest", "egress", "demo-camera"])
+def test_mistake_in_the_configuration_is_one_sentence_and_exit_code_2(command: str) -> None:
+    Path("camshaft.yaml").write_text("http:\n  listn: x")
+    result = run(command)
+    assert result.exit_code == 2
+    assert result.output == "camshaft: camshaft.yaml, line 2: http.listn: unknown key; allowed here: listen, hosts\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--config", "none.yaml"], "camshaft: none.yaml: cannot be read: No such file or directory\n"),
+        (["serve", "--media-port", "many"], "camshaft: --media-port: media.port: input should be a valid integer"),
+        (["egress", "--node", "a b"], "camshaft: --node: a node's name has 1 to 64"),
+        (["demo-camera", "--size", "large"], "camshaft: --size: 'large' is not WIDTHxHEIGHT"),
+        (["demo-camera", "--size", "321x200"], "camshaft: --size: '321x200' is not WIDTHxHEIGHT"),
+        (["demo-camera", "--listen", "8554"], "camshaft: --listen: must be HOST:PORT"),
+        (["demo-camera", "--fps", "0"], "Error: Invalid value for '--fps'"),
+        (["camera", "list", "--api", "127.0.0.1:8080"], "camshaft: --api: 127.0.0.1:8080 is no address of the form"),
+        (["camera", "add", "yard", "-"], "camshaft: standard input: holds no URL\n"),
+        (["camera", "add", "yard"], "Error: Missing argument 'URL'"),
+        (["serve", "--no-such-option"], "Error: No such option"),
+    ],
+)
+def test_mistake_on_the_command_line(arguments: list[str], said: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_port_in_use_is_exit_code_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken(given: Given, *, demo: bool | None) -> int:
+        raise AddressInUseError("http", "127.0.0.1:8080", "--http-listen")
+
+    monkeypatch.setattr(serve_module, "serve", taken)
+    result = run("serve")
+    assert result.exit_code == 3
+    assert result.output.startswith("camshaft: http: 127.0.0.1:8080 is in use by another program;")
+
+
+@pytest.mark.parametrize("command", ["ingest", "egress"])
+def test_node_is_named_or_made_up(started: list[str], command: str) -> None:
+    pytest.importorskip(f"{command}.worker")
+    assert run(command, "--node", "n-1").exit_code == 0
+    assert run(command, environ={"CAMSHAFT_NODE": "n-2"}).exit_code == 0
+    assert run(command).exit_code == 0
+    assert started[:2] == ["n-1", "n-2"]
+    assert started[2].startswith(f"{command}-")
+
+
+# Cameras of a running broker
+
+
+class FakeApi:
+    """Answers requests of the command line; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, Any]] = []
+        self.status = 200
+        self.answer: Any = None
+        self.address = ""
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    fake = FakeApi()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _handle(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fake.requests.append((self.command, self.path, json.loads(body) if body else None))
+            answer = b"" if fake.answer is None else json.dumps(fake.answer).encode()
+            self.send_response(fake.status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_GET = do_POST = do_DELETE = _handle  # noqa: N815 - as http.server calls them
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        fake.address = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield fake
+        server.shutdown()
+        thread.join()
+
+
+CAMERAS = [
+    {
+        "id": "front-door",
+        "url": "rtsp://***@10.0.0.9/s",
+        "state": "playing",
+        "viewers": 12,
+        "tracks": [{"codec": "H264"}, {"codec": "opus"}],
+        "failed": False,
+    },
+    {
+        "id": "yard",
+        "url": "rtsp://yard/",
+        "state": "unauthorized",
+        "viewers": 0,
+        "tracks": [],
+        "failed": True,
+        "sentence": "The camera refused the user name or password.",
+        "detail": "401",
+    },
+]
+
+
+def test_cameras_are_listed_as_a_table(api: FakeApi) -> None:
+    api.answer = CAMERAS
+    result = run("camera", "list", environ={"CAMSHAFT_API": api.address + "/"})
+    assert api.requests == [("GET", "/api/cameras", None)]
+    assert result.output.splitlines() == [
+        "NAME        STATE         TRACKS     VIEWERS  URL",
+        "front-door  playing       H264+opus  12       rtsp://***@10.0.0.9/s",
+        "yard        unauthorized  -          0        rtsp://yard/",
+        "yard: The camera refused the user name or password. 401",
+    ]
+
+
+def test_cameras_are_listed_for_programs(api: FakeApi) -> None:
+    api.answer = CAMERAS
+    assert json.loads(run("camera", "list", "--json", "--api", api.address).output) == CAMERAS
+
+
+def test_no_cameras(api: FakeApi) -> None:
+    api.answer = []
+    assert run("camera", "list", "--api", api.address).output.startswith("There are no cameras; add one")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "text"),
+    [
+        (["rtsp://h/"], {}, ""),
+        (["-"], {}, "rtsp://h/\n"),
+        ([], {"CAMSHAFT_URL": "rtsp://h/"}, ""),
+    ],
+)
+def test_camera_is_added(api: FakeApi, arguments: list[str], environ: dict[str, str], text: str) -> None:
+    api.status, api.answer = 201, {"id": "yard"}
+    result = run("camera", "add", "yard", *arguments, "--api", api.address, environ=environ, text=text)
+    assert (result.exit_code, result.output) == (0, "Camera yard is added.\n")
+    assert api.requests == [("POST", "/api/cameras", {"id": "yard", "url": "rtsp://h/"})]
+
+
+def test_camera_is_added_with_everything(api: FakeApi) -> None:
+    api.status, api.answer = 201, {"id": "yard"}
+    options = ["--transport", "udp", "--on-demand", "--keep-after", "5", "--no-tls-verify", "--tls-legacy"]
+    options += ["--tls-fingerprint", "ab", "--json"]
+    result = run("camera", "add", "yard", "rtsps://h/", "--api", api.address, *options)
+    assert json.loads(result.output) == {"id": "yard"}
+    assert api.requests[0][2] == {
+        "id": "yard",
+        "url": "rtsps://h/",
+        "transport": "udp",
+        "on_demand": True,
+        "keep_after": 5.0,
+        "tls": {"verify": False, "legacy": True, "fingerprint": "ab"},
+    }
+
+
+def test_camera_is_removed(api: FakeApi) -> None:
+    api.status = 204
+    result = run("camera", "remove", "a/b", "--api", api.address)
+    assert (result.exit_code, result.output) == (0, "Camera a/b is removed.\n")
+    assert api.requests == [("DELETE", "/api/cameras/a%2Fb", None)]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "said"),
+    [
+        (404, {"detail": "There is no camera yard."}, "camshaft: There is no camera yard.\n"),
+        (500, "oops", "camshaft: the broker answered 500 Internal Server Error\n"),
+        (502, {"x": 1}, "camshaft: the broker answered 502 Bad Gateway\n"),
+    ],
+)
+def test_errors_of_the_api_are_sentences(api: FakeApi, status: int, answer: object, said: str) -> None:
+    api.status, api.answer = status, answer
+    result = run("camera", "remove", "yard", "--api", api.address)
+    assert (result.exit_code, result.output) == (1, said)
+
+
+def test_broker_that_is_not_there() -> None:
+    result = run("camera", "list", "--api", "http://127.0.0.1:9")
+    assert result.exit_code == 1
+    assert result.output == (
+        "camshaft: no answer from http://127.0.0.1:9 (Connection refused); is camshaft running there? "
+        "--api names another address\n"
+    )

@@ -1,0 +1,43 @@
+"""How many cores there are for us."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from camshaft.cores import cores
+
+
+@pytest.fixture
+def eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
+
+
+@pytest.mark.usefixtures("eight")
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("max 100000\n", 8),
+        ("200000 100000\n", 2),
+        ("150000 100000\n", 2),
+        ("10000 100000\n", 1),
+        ("1600000 100000\n", 8),
+        ("", 8),
+        ("1 0", 8),
+        ("nonsense", 8),
+    ],
+)
+def test_quota_of_a_container_counts(tmp_path: Path, text: str, count: int) -> None:
+    (tmp_path / "cpu.max").write_text(text)
+    assert cores(tmp_path / "cpu.max") == count
+
+
+@pytest.mark.usefixtures("eight")
+def test_affinity_counts_where_there_is_no_quota(tmp_path: Path) -> None:
+    assert cores(tmp_path / "none") == 8
+
+
+def test_here_is_at_least_one() -> None:
+    assert cores() >= 1

@@ -1,0 +1,97 @@
+"""Which processes a configuration leads to, and what each is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camshaft.plan import Program, programs, shared_environ
+from common.config import Config, leaves, load
+from common.errors import ConfigError
+
+
+def config(**sections: Any) -> Config:
+    return Config.model_validate(sections)
+
+
+def by_name(plan: list[Program]) -> dict[str, Program]:
+    return {program.name: program for program in plan}
+
+
+def test_one_egress_for_each_core_and_the_broker_first() -> None:
+    plan = programs(Config(), {}, cores=2)
+    assert [program.name for program in plan] == ["broker", "ingest-0", "egress-0", "egress-1"]
+    assert [program.arguments for program in plan] == [
+        ("broker",),
+        ("ingest", "--node", "ingest-0"),
+        ("egress", "--node", "egress-0"),
+        ("egress", "--node", "egress-1"),
+    ]
+
+
+def test_numbers_of_workers_are_configured() -> None:
+    plan = programs(config(ingest={"workers": 2}, egress={"workers": 0}), {}, cores=8)
+    assert [program.name for program in plan] == ["broker", "ingest-0", "ingest-1"]
+
+
+def test_each_egress_has_a_port_of_its_own() -> None:
+    plan = by_name(programs(config(media={"port": 9000}, egress={"workers": 3}), {"CAMSHAFT_MEDIA_PORT": "1"}, cores=1))
+    assert [plan[f"egress-{n}"].environ["CAMSHAFT_MEDIA_PORT"] for n in range(3)] == ["9000", "9001", "9002"]
+
+
+def test_any_port_stays_any_port() -> None:
+    plan = by_name(programs(config(media={"port": 0}, egress={"workers": 2}), {}, cores=1))
+    assert {plan[f"egress-{n}"].environ["CAMSHAFT_MEDIA_PORT"] for n in range(2)} == {"0"}
+
+
+def test_ports_that_do_not_exist_are_an_error_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"media\.port: 3 egress processes .* 65534 on"):
+        programs(config(media={"port": 65534}, egress={"workers": 3}), {}, cores=1)
+    programs(config(media={"port": 65535}, egress={"workers": 0}), {}, cores=1)
+
+
+def test_cameras_of_the_environment_reach_the_broker_alone() -> None:
+    plan = by_name(programs(Config(), {"CAMSHAFT_CAMERA": "rtsp://u:hunter2@h/"}, cores=1))
+    assert [name for name, program in plan.items() if "hunter2" in str(program.environ)] == ["broker"]
+    assert "hunter2" not in repr(plan)
+
+
+@pytest.mark.parametrize("address", ["tcp://*:5550", "tcp://0.0.0.0:5550", "tcp://[::]:5550"])
+def test_workers_are_told_an_address_they_can_connect_to(address: str) -> None:
+    plan = by_name(programs(config(broker={"address": address}), {"CAMSHAFT_BROKER_ADDRESS": address}, cores=1))
+    assert plan["broker"].environ["CAMSHAFT_BROKER_ADDRESS"] == address
+    assert plan["ingest-0"].environ["CAMSHAFT_BROKER_ADDRESS"] == "tcp://127.0.0.1:5550"
+
+
+def test_simulated_camera_comes_before_the_operators_own() -> None:
+    plan = programs(Config(), {"CAMSHAFT_CAMERA": "yard=rtsp://yard/"}, cores=1, demo_port=8554)
+    assert plan[0].arguments == ("demo-camera", "--listen", "127.0.0.1:8554")
+    assert by_name(plan)["broker"].environ["CAMSHAFT_CAMERA"] == "yard=rtsp://yard/ demo=rtsp://127.0.0.1:8554/"
+
+
+def test_simulated_camera_that_wants_a_password_is_asked_with_it() -> None:
+    environ = {"CAMSHAFT_DEMO_CAMERA_USER": "ad min", "CAMSHAFT_DEMO_CAMERA_PASSWORD": "p@ss"}
+    plan = by_name(programs(Config(), environ, cores=1, demo_port=1))
+    assert plan["broker"].environ["CAMSHAFT_CAMERA"] == "demo=rtsp://ad%20min:p%40ss@127.0.0.1:1/"
+
+
+def test_simulated_camera_takes_a_free_name() -> None:
+    cameras = {"demo": {"url": "rtsp://a/"}, "demo-2": {"url": "rtsp://b/"}}
+    plan = programs(config(cameras=cameras), {}, cores=1, demo_port=1)
+    assert "demo-3=rtsp://127.0.0.1:1/" in by_name(plan)["broker"].environ["CAMSHAFT_CAMERA"]
+
+
+def test_options_and_file_reach_the_processes_as_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ``serve`` was given, a process that reads the plan's variables has the same configuration."""
+    monkeypatch.chdir(tmp_path)
+    Path("camshaft.yaml").write_text("log: {level: debug}\nmedia: {port: 7}")
+    values: dict[str, Any] = {"--media-port": "9", "--media-advertise": ["192.0.2.1", "b"], "--store-path": "x.db"}
+    overrides = {leaf: values[leaf.option] for leaf in leaves() if leaf.option in values}
+    environ = shared_environ({"HOME": "/root"}, Path("camshaft.yaml"), overrides)
+    assert environ["HOME"] == "/root"
+    assert environ["CAMSHAFT_CONFIG"] == str(tmp_path / "camshaft.yaml")
+    wanted = load(Path("camshaft.yaml"), overrides, {})
+    assert load(Path(environ["CAMSHAFT_CONFIG"]), environ=environ) == wanted
+    assert (wanted.media.port, wanted.media.advertise, wanted.log.level) == (9, ("192.0.2.1", "b"), "debug")

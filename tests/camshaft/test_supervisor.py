@@ -1,0 +1,227 @@
+"""The supervisor with real processes and real signals; what they do is in ``tests/fakes/program.py``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BOUND = 20.0  # seconds: more than anything here takes on a busy machine
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + BOUND
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+class Cluster:
+    """A supervisor in a process of its own, and what its programs wrote down."""
+
+    def __init__(self, directory: Path, programs: dict[str, str]) -> None:
+        self.directory = directory
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                str(ROOT / "tests/fakes/serve.py"),
+                str(directory),
+                *(f"{name}={behaviour}" for name, behaviour in programs.items()),
+            ],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def pids(self, name: str) -> list[int]:
+        """Of every start of a program."""
+        try:
+            return [int(line) for line in (self.directory / name).read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def started(self, name: str, times: int = 1) -> int:
+        """Wait until a program was started so many times; the newest one's process id."""
+        wait_until(lambda: len(self.pids(name)) >= times, f"{name} was not started {times} times")
+        return self.pids(name)[times - 1]
+
+    def become_ready(self) -> None:
+        (self.directory / "ready").touch()
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the end: exit code, standard output, standard error."""
+        out, err = self.process.communicate(timeout=BOUND)
+        return self.process.returncode, out, err
+
+    def everybody(self) -> list[int]:
+        return [pid for file in self.directory.iterdir() if file.name != "ready" for pid in self.pids(file.name)]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    clusters: list[Cluster] = []
+
+    def start(**programs: str) -> Cluster:
+        clusters.append(Cluster(tmp_path, {name.replace("_", "-"): what for name, what in programs.items()}))
+        return clusters[-1]
+
+    yield start
+    for each in clusters:
+        each.process.kill()
+        each.process.communicate()
+    for pid in filter(alive, clusters[0].everybody()):  # only where a test has failed
+        os.kill(pid, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def logged(err: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_ends_everything_cleanly(cluster: Callable[..., Cluster], number: signal.Signals) -> None:
+    serve = cluster(broker="wait", egress_0="wait")
+    pids = [serve.started("broker"), serve.started("egress-0")]
+    serve.become_ready()
+    serve.process.send_signal(number)
+    code, out, err = serve.end()
+    assert (code, out) == (0, "")
+    assert not [line for line in logged(err) if line["level"] != "debug"]
+    assert not any(map(alive, pids))
+
+
+def test_ready_line_comes_once(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="wait")
+    serve.started("broker")
+    serve.become_ready()
+    os.kill(serve.started("broker"), signal.SIGKILL)
+    serve.started("broker", 2)
+    serve.process.terminate()
+    assert serve.end()[:2] == (0, "")
+
+
+def test_program_that_dies_is_started_again_and_the_others_stay(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="wait", egress_0="wait", egress_1="wait")
+    others = [serve.started("broker"), serve.started("egress-1")]
+    for times in (1, 2, 3):
+        os.kill(serve.started("egress-0", times), signal.SIGKILL)
+    serve.started("egress-0", 4)
+    assert all(map(alive, others))
+    serve.process.terminate()
+    code, _, err = serve.end()
+    assert code == 0
+    warnings = [line for line in logged(err) if line["level"] == "warning"]
+    assert [(line["program"], line["end"], line["pause"]) for line in warnings] == [
+        ("egress-0", "by SIGKILL", 0.2),
+        ("egress-0", "by SIGKILL", 0.4),
+        ("egress-0", "by SIGKILL", 0.8),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "exit_code", "message"),
+    [
+        ("config-error", 2, "camshaft: camshaft.yaml, line 7: media.port: is wrong\n"),
+        ("address-in-use", 3, "camshaft: media: UDP port 8189 is in use by another program; free it, or"),
+    ],
+)
+def test_program_that_cannot_start_ends_everything_with_its_exit_code_and_message(
+    cluster: Callable[..., Cluster], behaviour: str, exit_code: int, message: str
+) -> None:
+    serve = cluster(broker="wait", egress_0=behaviour)
+    code, out, err = serve.end()
+    assert (code, out) == (exit_code, "")
+    assert message in err
+    assert "camshaft: egress-0 cannot start (its own message is above); everything else is stopped.\n" in err
+    assert ("--http-listen" in err) is (exit_code == 3)
+    assert len(serve.pids("egress-0")) == 1
+
+
+def test_program_that_keeps_dying_at_start_is_given_up(
+    cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FALSE_STARTS", "4")
+    serve = cluster(broker="wait", ingest_0="crash")
+    code, _, err = serve.end()
+    assert code == 1
+    assert "camshaft: ingest-0 cannot start (it ended 4 times in a row, last with exit code 1);" in err
+    assert len(serve.pids("ingest-0")) == 4
+
+
+def test_program_that_worked_once_is_not_given_up(
+    cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FALSE_STARTS", "2")
+    serve = cluster(broker="wait")
+    serve.started("broker")
+    serve.become_ready()
+    for times in (1, 2, 3):
+        os.kill(serve.started("broker", times), signal.SIGKILL)
+    serve.started("broker", 4)
+    serve.process.terminate()
+    assert serve.end()[0] == 0
+
+
+def test_program_that_ignores_the_end_is_killed_in_time(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="stubborn", egress_0="wait")
+    stubborn = serve.started("broker")
+    serve.started("egress-0")
+    serve.process.terminate()
+    code, _, err = serve.end()
+    assert code == 0
+    assert [line["programs"] for line in logged(err) if line["level"] == "warning"] == [["broker"]]
+    assert not alive(stubborn)
+
+
+def test_second_interrupt_ends_at_once(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="stubborn", egress_0="wait")
+    stubborn = serve.started("broker")
+    egress = serve.started("egress-0")
+    serve.process.send_signal(signal.SIGINT)
+    wait_until(lambda: not alive(egress), "the first interrupt was not seen")
+    serve.process.send_signal(signal.SIGINT)
+    _, _, err = serve.end()
+    assert not [line for line in logged(err) if line["level"] == "warning"], "the bound was not waited for"
+    assert not alive(stubborn)
+
+
+def test_nothing_stays_behind_when_the_supervisor_is_killed(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="wait", ingest_0="wait", egress_0="wait")
+    pids = [serve.started(name) for name in ("broker", "ingest-0", "egress-0")]
+    serve.process.kill()
+    wait_until(lambda: not any(map(alive, pids)), "processes stayed behind")
+
+
+def test_nothing_stays_behind_when_the_supervisor_is_killed_while_it_starts(cluster: Callable[..., Cluster]) -> None:
+    """A child that has not come to watching the pipe yet finds it closed when it does."""
+    serve = cluster(broker="wait", ingest_0="wait", egress_0="wait")
+    wait_until(lambda: bool(psutil.Process(serve.process.pid).children()), "nothing was started")
+    children = psutil.Process(serve.process.pid).children()
+    serve.process.kill()
+    wait_until(lambda: not any(alive(child.pid) for child in children), "processes stayed behind")
+
+
+def test_interrupt_of_the_terminal_reaches_the_supervisor_alone(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="wait")
+    broker = serve.started("broker")
+    assert os.getsid(broker) == broker != os.getsid(serve.process.pid)

@@ -1,0 +1,406 @@
+"""The bus: addresses, keys, the lock on a directory, and sockets on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from common.bus import (
+    DRAIN_LIMIT,
+    MAX_IPC_PATH,
+    Channel,
+    Endpoints,
+    Keys,
+    authenticated,
+    bind,
+    claimed_directory,
+    open_socket,
+)
+from common.errors import AddressInUseError, ConfigError
+from common.media import MAX_FRAME_BYTES
+
+Context = zmq.Context[zmq.Socket[bytes]]
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    with zmq.Context() as context:
+        yield context
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/socket"
+
+
+def bound_address(socket: zmq.Socket[bytes]) -> str:
+    port = socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2]
+    return f"tcp://127.0.0.1:{port}"
+
+
+def event(monitor: zmq.Socket[bytes]) -> int:
+    """The next event of a socket's monitor."""
+    assert monitor.poll(5_000), "nothing happened to the connection"
+    return int.from_bytes(monitor.recv_multipart()[0][:2], "little")
+
+
+REFUSED = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH,
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
+    zmq.EVENT_DISCONNECTED,
+}
+
+
+class TestEndpoints:
+    def test_ipc(self) -> None:
+        endpoints = Endpoints.parse("ipc:///run/camshaft/")
+        assert endpoints.control == "ipc:///run/camshaft/control"
+        assert endpoints.media_in == "ipc:///run/camshaft/media-in"
+        assert endpoints.media_out == "ipc:///run/camshaft/media-out"
+        assert endpoints.directory == Path("/run/camshaft")
+        assert not endpoints.leaves_machine
+        assert endpoints.local == endpoints
+
+    def test_tcp_takes_three_ports(self) -> None:
+        endpoints = Endpoints.parse("tcp://broker.example:5550")
+        assert endpoints.control == "tcp://broker.example:5550"
+        assert endpoints.media_in == "tcp://broker.example:5551"
+        assert endpoints.media_out == "tcp://broker.example:5552"
+        assert endpoints.directory is None
+
+    @pytest.mark.parametrize(
+        ("address", "leaves"),
+        [
+            ("tcp://127.0.0.1:5550", False),
+            ("tcp://127.9.9.9:5550", False),
+            ("tcp://[::1]:5550", False),
+            ("tcp://localhost:5550", False),
+            ("tcp://0.0.0.0:5550", True),
+            ("tcp://[::]:5550", True),
+            ("tcp://*:5550", True),
+            ("tcp://eth0:5550", True),
+            ("tcp://10.0.0.1:5550", True),
+            ("tcp://[2001:db8::1]:5550", True),
+        ],
+    )
+    def test_leaves_machine(self, address: str, leaves: bool) -> None:
+        assert Endpoints.parse(address).leaves_machine is leaves
+
+    @pytest.mark.parametrize("host", ["*", "0.0.0.0", "[::]"])
+    def test_local_replaces_what_nobody_can_connect_to(self, host: str) -> None:
+        assert Endpoints.parse(f"tcp://{host}:5550").local.control == "tcp://127.0.0.1:5550"
+        assert Endpoints.parse("tcp://[::1]:5550").local.control == "tcp://[::1]:5550"
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "",
+            "ipc://",
+            "ipc:///",
+            "ipc:////",
+            "ipc://relative/path",
+            "tcp://",
+            "tcp://host",
+            "tcp://:5550",
+            "tcp://host:0",
+            "tcp://host:65534",
+            "tcp://host:port",
+            "tcp://::1:5550",
+            "tcp://host:5550/path",
+            "tcp://u:hunter2@host:5550",
+            "udp://host:5550",
+            "host:5550",
+        ],
+    )
+    def test_refuses(self, address: str) -> None:
+        with pytest.raises(ConfigError, match="neither ipc:///DIRECTORY nor tcp://HOST:PORT") as caught:
+            Endpoints.parse(address)
+        assert caught.value.key == "broker.address"
+        assert "hunter2" not in str(caught.value)
+
+    def test_refuses_a_path_too_long_for_a_unix_socket(self) -> None:
+        longest = "ipc:///" + "x" * (MAX_IPC_PATH - len("//media-out"))
+        Endpoints.parse(longest)
+        with pytest.raises(ConfigError, match="longer than a Unix socket's path"):
+            Endpoints.parse(longest + "x")
+
+
+class TestKeys:
+    def test_same_secret_gives_same_keys(self) -> None:
+        assert Keys.derive("s") == Keys.derive("s")
+        assert Keys.derive("s") != Keys.derive("t")
+        keys = Keys.derive("s")
+        assert keys.server_public != keys.client_public
+
+    def test_needed_only_where_others_can_connect(self) -> None:
+        remote, loopback, ipc = map(Endpoints.parse, ["tcp://0.0.0.0:1", "tcp://127.0.0.1:1", "ipc:///x"])
+        assert Keys.of_cluster(ipc, "s") is None
+        assert Keys.of_cluster(loopback, "") is None
+        assert Keys.of_cluster(loopback, "s") == Keys.of_cluster(remote, "s") == Keys.derive("s")
+        with pytest.raises(ConfigError, match=r"cluster\.secret: needed because tcp://0\.0\.0\.0:1"):
+            Keys.of_cluster(remote, "")
+
+
+class TestCurve:
+    """A server that holds the cluster's keys lets in who holds them too, and nobody else."""
+
+    @pytest.fixture
+    def server(self, context: Context) -> Iterator[zmq.Socket[bytes]]:
+        keys = Keys.derive("right")
+        with authenticated(context, keys), open_socket(context, zmq.ROUTER) as server:
+            bind(server, "tcp://127.0.0.1:*", keys, "broker")
+            yield server
+
+    def gets_in(self, server: zmq.Socket[bytes], context: Context, keys: Keys | None) -> bool:
+        with open_socket(context, zmq.DEALER, keys) as client:
+            client.setsockopt(zmq.SNDTIMEO, 5_000)
+            with client.get_monitor_socket() as monitor:
+                client.connect(bound_address(server))
+                while (what := event(monitor)) != zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                    if what in REFUSED:
+                        client.disable_monitor()
+                        return False
+                client.send(b"hello")
+                client.disable_monitor()
+                return bool(server.poll(5_000)) and server.recv_multipart()[1] == b"hello"
+
+    def test_member(self, server: zmq.Socket[bytes], context: Context) -> None:
+        assert self.gets_in(server, context, Keys.derive("right"))
+
+    def test_another_secret(self, server: zmq.Socket[bytes], context: Context) -> None:
+        assert not self.gets_in(server, context, Keys.derive("wrong"))
+
+    def test_no_keys(self, server: zmq.Socket[bytes], context: Context) -> None:
+        assert not self.gets_in(server, context, None)
+
+    def test_server_key_known_but_not_the_client_key(self, server: zmq.Socket[bytes], context: Context) -> None:
+        right, wrong = Keys.derive("right"), Keys.derive("wrong")
+        stolen = Keys(right.server_public, wrong.server_secret, wrong.client_public, wrong.client_secret)
+        assert not self.gets_in(server, context, stolen)
+
+
+class TestClaimedDirectory:
+    def test_creates_it_private_and_holds_it(self, tmp_path: Path) -> None:
+        endpoints = Endpoints.parse(f"ipc://{tmp_path}/a/b")
+        with claimed_directory(endpoints):
+            assert stat.S_IMODE((tmp_path / "a/b").stat().st_mode) == 0o700
+            in_use = pytest.raises(AddressInUseError, match=r"ipc://.*/a/b is in use .* --broker-address")
+            with in_use, claimed_directory(endpoints):
+                pass
+        with claimed_directory(endpoints):
+            pass
+
+    def test_makes_a_directory_of_ours_private_again(self, tmp_path: Path) -> None:
+        (tmp_path / "control").touch()
+        tmp_path.chmod(0o755)
+        with claimed_directory(Endpoints.parse(f"ipc://{tmp_path}")):
+            assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+    def test_leaves_a_directory_of_others_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "letters").touch()
+        tmp_path.chmod(0o755)
+        with (
+            pytest.raises(ConfigError, match="holds other files"),
+            claimed_directory(Endpoints.parse(f"ipc://{tmp_path}")),
+        ):
+            pass
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+    def test_refuses_a_file_and_a_directory_of_another_user(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").touch()
+        with (
+            pytest.raises(ConfigError, match="File exists"),
+            claimed_directory(Endpoints.parse(f"ipc://{tmp_path}/file")),
+        ):
+            pass
+        monkeypatch.setattr("os.getuid", lambda: 12_345)
+        with (
+            pytest.raises(ConfigError, match="belongs to another user"),
+            claimed_directory(Endpoints.parse(f"ipc://{tmp_path}/x")),
+        ):
+            pass
+
+    def test_tcp_needs_none(self) -> None:
+        with claimed_directory(Endpoints.parse("tcp://127.0.0.1:5550")):
+            pass
+
+
+class TestBind:
+    def test_port_in_use_is_named_with_the_option_that_changes_it(self, context: Context) -> None:
+        with open_socket(context, zmq.ROUTER) as first, open_socket(context, zmq.ROUTER) as second:
+            bind(first, "tcp://127.0.0.1:*", None, "broker")
+            with pytest.raises(AddressInUseError, match=r"broker: tcp://127.*--broker-address"):
+                bind(second, bound_address(first), None, "broker")
+
+    def test_impossible_address(self, context: Context) -> None:
+        impossible = pytest.raises(ConfigError, match=r"broker\.address: cannot listen on tcp://192\.0\.2\.1:5550")
+        with open_socket(context, zmq.ROUTER) as socket, impossible:
+            bind(socket, "tcp://192.0.2.1:5550", None, "broker")
+
+
+class Mailbox:
+    """Collects what a channel receives and lets a test wait for a number of messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[object] = []
+        self._changed = asyncio.Event()
+
+    def __call__(self, message: object) -> None:
+        self.messages.append(message)
+        self._changed.set()
+
+    async def wait_for(self, count: int) -> list[object]:
+        async with asyncio.timeout(10):
+            while len(self.messages) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.messages
+
+
+class TestChannel:
+    @pytest.fixture
+    def pair(self, context: Context, endpoint: str) -> Iterator[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]]:
+        with open_socket(context, zmq.PAIR) as one, open_socket(context, zmq.PAIR) as other:
+            one.bind(endpoint)
+            other.connect(endpoint)
+            yield one, other
+
+    async def test_nothing_is_left_behind_by_the_edge_triggered_descriptor(
+        self, pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]
+    ) -> None:
+        box = Mailbox()
+        channel = Channel(pair[0], box)
+        count = 5 * DRAIN_LIMIT + 7
+        for number in range(count):
+            pair[1].send(b"%d" % number)
+        assert await box.wait_for(count) == [b"%d" % number for number in range(count)]
+        channel.close()
+
+    async def test_a_burst_does_not_keep_the_loop_from_other_work(
+        self, pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]
+    ) -> None:
+        box = Mailbox()
+        seen: list[int] = []
+        for _ in range(5 * DRAIN_LIMIT):
+            pair[1].send(b"x")
+        pair[0].poll(1000)
+        channel = Channel(pair[0], box)
+        while len(box.messages) < 5 * DRAIN_LIMIT:
+            await asyncio.sleep(0)
+            seen.append(len(box.messages))
+        assert max(after - before for before, after in zip([0, *seen], seen, strict=False)) <= 2 * DRAIN_LIMIT
+        channel.close()
+
+    async def test_echo_under_load_loses_no_signal(self, pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]) -> None:
+        """Each message is answered from within the handler: a send may swallow the descriptor's signal."""
+        rounds = 2_000
+        done = asyncio.Event()
+        channels: list[Channel] = []
+
+        def bounce(end: int) -> Callable[[bytes], None]:
+            def on_message(message: bytes) -> None:
+                number = int(message)
+                if number == rounds:
+                    done.set()
+                else:
+                    assert channels[end].send(b"%d" % (number + 1))
+
+            return on_message
+
+        channels += [Channel(pair[0], bounce(0)), Channel(pair[1], bounce(1))]
+        assert pair[0].poll(5_000, zmq.POLLOUT), "a pair cannot send before it is connected"
+        assert channels[0].send(b"0")
+        async with asyncio.timeout(20):
+            await done.wait()
+        for channel in channels:
+            channel.close()
+
+    async def test_a_handler_that_fails_does_not_stop_the_rest(
+        self, pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]
+    ) -> None:
+        box = Mailbox()
+        reported: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
+
+        def on_message(message: bytes) -> None:
+            if message == b"bad":
+                raise RuntimeError(message)
+            box(message)
+
+        channel = Channel(pair[0], on_message)
+        for message in (b"1", b"bad", b"2", b"bad", b"3"):
+            pair[1].send(message)
+        assert await box.wait_for(3) == [b"1", b"2", b"3"]
+        assert [str(error) for error in reported] == ["b'bad'", "b'bad'"]
+        channel.close()
+
+    async def test_closing_in_the_handler_and_twice_is_fine(
+        self, pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]
+    ) -> None:
+        closed = asyncio.Event()
+
+        def on_message(_message: bytes) -> None:
+            channel.close()
+            closed.set()
+
+        channel = Channel(pair[0], on_message)
+        pair[1].send(b"x")
+        pair[1].send(b"y")
+        async with asyncio.timeout(5):
+            await closed.wait()
+        channel.close()
+        assert not channel.send(b"late")
+
+    async def test_multipart_and_what_cannot_be_sent_is_counted(self, context: Context, endpoint: str) -> None:
+        box = Mailbox()
+        with open_socket(context, zmq.ROUTER) as router, open_socket(context, zmq.DEALER) as dealer:
+            router.bind(endpoint)
+            dealer.setsockopt(zmq.ROUTING_ID, b"worker")
+            dealer.connect(endpoint)
+            front = Channel(router, box, multipart=True)
+            back_box = Mailbox()
+            back = Channel(dealer, back_box)
+            dealer.poll(5_000, zmq.POLLOUT)
+            assert back.writable
+            assert back.send(b"hello")
+            assert await box.wait_for(1) == [[b"worker", b"hello"]]
+            assert front.send(b"worker", b"welcome")
+            assert await back_box.wait_for(1) == [b"welcome"]
+            assert not front.send(b"stranger", b"x")
+            assert (front.unsent, back.unsent) == (1, 0)
+            front.close()
+            back.close()
+
+    async def test_not_writable_and_counted_while_nobody_is_connected(self, context: Context, endpoint: str) -> None:
+        with open_socket(context, zmq.DEALER) as dealer:
+            dealer.connect(endpoint)
+            channel = Channel(dealer, Mailbox())
+            assert not channel.writable
+            assert not channel.send(b"x")
+            assert channel.unsent == 1
+            channel.close()
+
+    def test_frames_over_the_limit_are_refused(self, context: Context) -> None:
+        """One peer that sends nonsense of any size costs no memory: its connection is dropped."""
+        with open_socket(context, zmq.SUB) as sub, context.socket(zmq.PUB) as pub:
+            bind(sub, "tcp://127.0.0.1:*", None, "media")
+            sub.subscribe(b"")
+            pub.setsockopt(zmq.LINGER, 0)
+            with sub.get_monitor_socket(zmq.EVENT_DISCONNECTED) as monitor:
+                pub.connect(bound_address(sub))
+                huge = bytes(MAX_FRAME_BYTES + 1)
+                for _ in range(500):  # until the subscription has reached the publisher
+                    pub.send(huge, copy=False)
+                    assert not sub.poll(10)
+                    if monitor.poll(0):
+                        break
+                assert event(monitor) == zmq.EVENT_DISCONNECTED
+                sub.disable_monitor()

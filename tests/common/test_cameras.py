@@ -1,0 +1,74 @@
+"""What a camera is, and that its URL is never shown with its password."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.cameras import CAMERA_ID, CameraSpec, CameraState, redact
+
+PASSWORDS = [
+    "secret",
+    "p@ss",
+    "p:w",
+    "p#w",
+    "p/w",
+    "p?w",
+    "p%40w",
+    'p"w',
+    "p'w",
+    "p<w>",
+    "p,w;",
+    "pässwort",
+    "://",
+    "***",
+]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "RTSP", "http"])
+def test_redact_hides_user_and_password(password: str, scheme: str) -> None:
+    shown = redact(f"cannot open {scheme}://admin:{password}@camera.local:554/stream?x=1 just now")
+    assert shown == f"cannot open {scheme}://***@camera.local:554/stream?x=1 just now"
+
+
+def test_redact_handles_several_urls_in_one_text() -> None:
+    assert redact("rtsp://a:b@one/ and rtsp://c:d@two/") == "rtsp://***@one/ and rtsp://***@two/"
+
+
+def test_redact_leaves_text_without_credentials_alone() -> None:
+    text = "rtsp://camera/stream, mail me@example.org"
+    assert redact(text) == text
+
+
+@given(st.text(string.printable.replace("@", "").translate({ord(c): None for c in string.whitespace}), min_size=3))
+def test_redact_hides_any_password_without_white_space(password: str) -> None:
+    assert redact(f"rtsp://user:{password}@host/") == "rtsp://***@host/"
+
+
+@pytest.mark.parametrize("name", ["a", "front-door", "1", "A.b_c-d", "x" * 64])
+def test_camera_id_accepts(name: str) -> None:
+    assert CAMERA_ID.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["", "-a", ".a", "a b", "a/b", "a@b", "a\0", "ä", "x" * 65, "a\n"])
+def test_camera_id_refuses(name: str) -> None:
+    assert not CAMERA_ID.fullmatch(name)
+
+
+@pytest.mark.parametrize("state", CameraState)
+def test_every_state_has_its_sentence(state: CameraState) -> None:
+    assert state.sentence.endswith(".")
+    assert len({other.sentence for other in CameraState}) == len(CameraState)
+
+
+def test_only_errors_count_as_failed() -> None:
+    healthy = {CameraState.IDLE, CameraState.WAITING, CameraState.CONNECTING, CameraState.PLAYING}
+    assert {state for state in CameraState if not state.failed} == healthy
+
+
+def test_repr_of_a_spec_holds_no_password() -> None:
+    assert "secret" not in repr(CameraSpec("front", "rtsp://admin:secret@camera/"))

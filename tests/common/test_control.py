@@ -1,0 +1,160 @@
+"""Control messages: round trips, mixed versions, and garbage."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.cameras import CameraSpec, CameraState, TlsSpec, Transport
+from common.control import (
+    Answered,
+    Assign,
+    Candidate,
+    Drain,
+    Ended,
+    HangUp,
+    Leaving,
+    Load,
+    Offer,
+    Ping,
+    Refused,
+    Release,
+    Report,
+    Role,
+    StreamReport,
+    ToBroker,
+    ToWorker,
+    TrackStats,
+    ViewerReport,
+    ViewerState,
+    decode_for_broker,
+    decode_for_worker,
+    encode,
+)
+from common.errors import ProtocolError
+from common.media import Kind, Track
+
+VIDEO = Track(Kind.VIDEO, "H264", 90_000, profile="42e01f")
+REPORT = Report(
+    "ingest-0",
+    Role.INGEST,
+    "a1",
+    load=Load(0.5, 1 << 20),
+    streams=(
+        StreamReport(
+            "yard",
+            3,
+            CameraState.PLAYING,
+            tracks=(VIDEO, Track(Kind.AUDIO, "opus", 48_000, 2)),
+            stats=(TrackStats(Kind.VIDEO, packets=7, jitter=0.25),),
+            retry_at=None,
+        ),
+    ),
+    viewers=(ViewerReport("s", "yard", ViewerState.CONNECTED, round_trip=0.01, estimated_bandwidth=5_000_000),),
+    cameras=("yard",),
+    counters={"control_garbage": 2},
+)
+TO_BROKER: list[ToBroker] = [
+    REPORT,
+    Report("egress-0", Role.EGRESS, "b2", draining=True),
+    Answered("s", "v=0\r\n"),
+    Refused("s", 406, "no_codec", "None."),
+    Ended("s", "consent expired"),
+    Leaving("egress-0", "b2"),
+]
+TO_WORKER: list[ToWorker] = [
+    Assign(CameraSpec("yard", "rtsp://u:ä@h/", Transport.UDP, True, 0.5, TlsSpec(False, "ab" * 32, True), 9)),
+    Release("yard"),
+    Offer("s", "yard", "v=0\r\n", (VIDEO,)),
+    Candidate("s", "candidate:1 1 udp 1 192.0.2.1 1 typ host"),
+    HangUp("s"),
+    Drain(),
+    Ping(),
+]
+
+
+@pytest.mark.parametrize("message", TO_BROKER, ids=lambda message: message.type)
+def test_to_broker_round_trip(message: ToBroker) -> None:
+    assert decode_for_broker(encode(message)) == message
+
+
+@pytest.mark.parametrize("message", TO_WORKER, ids=lambda message: message.type)
+def test_to_worker_round_trip(message: ToWorker) -> None:
+    assert decode_for_worker(encode(message)) == message
+
+
+def test_fields_of_a_newer_version_are_ignored_and_of_an_older_one_defaulted() -> None:
+    newer = msgpack.packb({"type": "leaving", "node": "n", "incarnation": "i", "mood": "good"})
+    assert decode_for_broker(newer) == Leaving("n", "i")
+    older = msgpack.packb({"type": "report", "node": "n", "role": "egress", "incarnation": "i"})
+    assert decode_for_broker(older) == Report("n", Role.EGRESS, "i")
+
+
+def test_the_two_directions_do_not_mix() -> None:
+    with pytest.raises(ProtocolError):
+        decode_for_worker(encode(REPORT))
+    with pytest.raises(ProtocolError):
+        decode_for_broker(encode(Drain()))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        encode(REPORT)[:-1],
+        encode(REPORT) + b"\0",
+        msgpack.packb([]),
+        msgpack.packb({}),
+        msgpack.packb({"type": "report"}),
+        msgpack.packb({"type": 5}),
+        msgpack.packb({b"type": "leaving", b"node": "n", b"incarnation": "i"}),
+        msgpack.packb({"type": "report", "node": "n", "role": "cook", "incarnation": "i"}),
+        msgpack.packb({"type": "report", "node": "n", "role": "egress", "incarnation": "i", "viewers": 3}),
+        b"\x91" * 100_000,
+        b"\xdf\xff\xff\xff\xff",
+        b"\xa1\xff",
+    ],
+)
+def test_damaged_message_is_a_protocol_error(frame: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_for_broker(frame)
+    with pytest.raises(ProtocolError):
+        decode_for_worker(frame)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_a_protocol_error(frame: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_for_broker(frame)
+
+
+@given(st.data())
+def test_one_wrong_byte_never_raises_anything_else(data: st.DataObject) -> None:
+    frame = bytearray(encode(REPORT))
+    frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ProtocolError):
+        decode_for_broker(bytes(frame))
+
+
+def test_protocol_error_quotes_nothing_of_the_message() -> None:
+    frame = msgpack.packb({"type": "assign", "camera": {"id": "yard", "url": ["rtsp://u:hunter2@h/"]}})
+    with pytest.raises(ProtocolError) as caught:
+        decode_for_worker(frame)
+    assert "hunter2" not in repr(caught.value)
+
+
+@pytest.mark.parametrize("message", [*TO_BROKER, *TO_WORKER], ids=lambda message: message.type)
+def test_repr_holds_neither_url_nor_sdp(message: ToBroker | ToWorker) -> None:
+    assert "rtsp://" not in repr(message)
+    assert "v=0" not in repr(message)
+
+
+def test_text_that_is_not_unicode_does_not_silence_a_worker() -> None:
+    stream = StreamReport("yard", 1, CameraState.MALFORMED, detail="Server: \udcff!")
+    received = decode_for_broker(encode(Report("n", Role.INGEST, "i", streams=(stream,))))
+    assert isinstance(received, Report)
+    assert received.streams[0].detail == "Server: ?!"

@@ -1,0 +1,289 @@
+"""A worker's link to the broker, against a ROUTER that comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import zmq
+
+from common.bus import Channel, Endpoints, open_socket
+from common.control import (
+    Drain,
+    Ended,
+    Leaving,
+    Ping,
+    Release,
+    Report,
+    Role,
+    ToBroker,
+    ToWorker,
+    decode_for_broker,
+    encode,
+)
+from common.link import MIN_REPORT_GAP, Link, default_node
+
+Context = zmq.Context[zmq.Socket[bytes]]
+
+
+class Broker:
+    """The broker's end: collects the messages of workers by name."""
+
+    def __init__(self, context: Context, endpoints: Endpoints) -> None:
+        self.received: list[tuple[str, ToBroker]] = []
+        self._changed = asyncio.Event()
+        socket = open_socket(context, zmq.ROUTER)
+        socket.bind(endpoints.control)
+        self.channel = Channel(socket, self._on_message, multipart=True)
+
+    def _on_message(self, frames: list[bytes]) -> None:
+        self.received.append((frames[0].decode(), decode_for_broker(frames[1])))
+        self._changed.set()
+
+    async def until(self, condition: Callable[[ToBroker], bool]) -> ToBroker:
+        """The first message that meets the condition."""
+        async with asyncio.timeout(10):
+            while True:
+                for _, message in self.received:
+                    if condition(message):
+                        return message
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def report(self) -> Report:
+        message = await self.until(lambda message: isinstance(message, Report))
+        assert isinstance(message, Report)
+        return message
+
+
+class Worker:
+    """The worker's side of a link: what it would report, and what it was told."""
+
+    def __init__(self) -> None:
+        self.cameras: tuple[str, ...] = ()
+        self.snapshots = 0
+        self.fail = False
+        self.told: asyncio.Queue[ToWorker] = asyncio.Queue()
+
+    def snapshot(self, report: Report) -> Report:
+        self.snapshots += 1
+        if self.fail:
+            raise RuntimeError("no snapshot")
+        return replace(report, cameras=self.cameras)
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    with zmq.Context() as context:
+        yield context
+
+
+@pytest.fixture
+def endpoints(tmp_path: Path) -> Endpoints:
+    return Endpoints.parse(f"ipc://{tmp_path}")
+
+
+@pytest.fixture
+async def broker(context: Context, endpoints: Endpoints) -> AsyncIterator[Broker]:
+    broker = Broker(context, endpoints)
+    yield broker
+    broker.channel.close()
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+@pytest.fixture
+def link(context: Context, endpoints: Endpoints, worker: Worker) -> Iterator[Link]:
+    link = Link(
+        context,
+        endpoints,
+        None,
+        node="egress-7",
+        role=Role.EGRESS,
+        version="1.2",
+        snapshot=worker.snapshot,
+        on_message=worker.told.put_nowait,
+    )
+    yield link
+    link._socket.close()
+
+
+async def test_first_report_says_who_and_what(broker: Broker, link: Link, worker: Worker) -> None:
+    worker.cameras = ("yard",)
+    async with link:
+        report = await broker.report()
+    assert (report.node, report.role, report.version, report.cameras) == ("egress-7", Role.EGRESS, "1.2", ("yard",))
+    assert report.incarnation == link.incarnation
+    assert report.pid > 0
+    assert report.load.memory > 0
+    assert broker.received[0][0] == "egress-7"
+
+
+async def test_reports_keep_coming(broker: Broker, link: Link) -> None:
+    async with link:
+        await broker.report()
+        broker.received.clear()
+        await broker.report()
+
+
+async def test_broker_is_heard(broker: Broker, link: Link, worker: Worker) -> None:
+    async with link, asyncio.timeout(5):
+        await broker.report()
+        broker.channel.send(b"egress-7", encode(Ping()))  # for the connection, not for the worker
+        broker.channel.send(b"egress-7", encode(Release("yard")))
+        broker.channel.send(b"egress-7", encode(Drain()))
+        assert await worker.told.get() == Release("yard")
+        assert await worker.told.get() == Drain()
+
+
+async def test_garbage_from_the_broker_is_counted_and_reported(broker: Broker, link: Link, worker: Worker) -> None:
+    async with link, asyncio.timeout(5):
+        await broker.report()
+        broker.channel.send(b"egress-7", b"\xc1garbage")
+        broker.channel.send(b"egress-7", encode(Drain()))
+        await worker.told.get()
+        link.report_soon()
+        await broker.until(lambda message: isinstance(message, Report) and message.counters == {"control_garbage": 1})
+
+
+async def test_a_burst_of_changes_is_one_report_and_soon(broker: Broker, link: Link, worker: Worker) -> None:
+    async with link:
+        await broker.report()
+        before = worker.snapshots
+        started = asyncio.get_running_loop().time()
+        for number in range(100):
+            worker.cameras = (f"cam-{number}",)
+            link.report_soon()
+        await broker.until(lambda message: isinstance(message, Report) and message.cameras == ("cam-99",))
+        assert worker.snapshots - before <= 2 + (asyncio.get_running_loop().time() - started) / MIN_REPORT_GAP
+
+
+async def test_own_messages_and_farewell(broker: Broker, link: Link) -> None:
+    async with link:
+        await broker.report()
+        assert link.send(Ended("s", "hung up"))
+    await broker.until(lambda message: message == Ended("s", "hung up"))
+    await broker.until(lambda message: message == Leaving("egress-7", link.incarnation))
+    assert not link.send(Ended("s", "too late"))
+    link.report_soon()
+
+
+async def test_new_broker_gets_the_newest_report_and_no_stale_ones(
+    context: Context, endpoints: Endpoints, link: Link, worker: Worker
+) -> None:
+    first = Broker(context, endpoints)
+    async with link:
+        await first.report()
+        first.channel.close()
+        async with asyncio.timeout(5):
+            while link.send(Ended("s", "during the outage")):  # noqa: ASYNC110 - ZeroMQ tells nobody of a lost peer
+                await asyncio.sleep(0)
+        snapshots = worker.snapshots
+        for number in range(50):
+            worker.cameras = (f"cam-{number}",)
+            link.report_soon()
+            await asyncio.sleep(0.005)
+        assert worker.snapshots == snapshots, "no report is built for a broker that is away"
+        second = Broker(context, endpoints)
+        report = await second.report()
+        assert report.cameras == ("cam-49",)
+        assert [type(message) for _, message in second.received] == [Report]
+        second.channel.close()
+
+
+async def test_snapshot_that_fails_does_not_silence_the_worker(broker: Broker, link: Link, worker: Worker) -> None:
+    failed = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: failed.set())
+    async with link:
+        await broker.report()
+        worker.fail = True
+        link.report_soon()
+        async with asyncio.timeout(5):
+            await failed.wait()
+        worker.fail = False
+        broker.received.clear()
+        await broker.report()
+
+
+async def test_worker_that_comes_back_under_its_name_replaces_the_old_connection(
+    context: Context, endpoints: Endpoints, broker: Broker, link: Link, worker: Worker
+) -> None:
+    """As after ``kill -9``: the old connection may still look alive to the broker."""
+    again = Worker()
+    async with link:
+        await broker.report()
+        successor = Link(
+            context,
+            endpoints,
+            None,
+            node="egress-7",
+            role=Role.EGRESS,
+            version="1.2",
+            snapshot=again.snapshot,
+            on_message=again.told.put_nowait,
+        )
+        async with successor, asyncio.timeout(5):
+            await broker.until(
+                lambda message: isinstance(message, Report) and message.incarnation == successor.incarnation
+            )
+            broker.channel.send(b"egress-7", encode(Drain()))
+            assert await again.told.get() == Drain()
+            assert worker.told.empty()
+
+
+async def test_cancelled_while_leaving_it_still_closes_its_socket(broker: Broker, link: Link) -> None:
+    async def work() -> None:
+        async with link:
+            await broker.report()
+            leaving.set()
+
+    leaving = asyncio.Event()
+    task = asyncio.create_task(work())
+    await leaving.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert link._socket.closed
+
+
+def test_changes_are_reported_on_the_loop_that_the_workers_run_on(endpoints: Endpoints) -> None:
+    """uvloop's handles are not asyncio's."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        with zmq.Context() as context:
+            broker, worker = Broker(context, endpoints), Worker()
+            link = Link(
+                context,
+                endpoints,
+                None,
+                node="egress-7",
+                role=Role.EGRESS,
+                version="1.2",
+                snapshot=worker.snapshot,
+                on_message=worker.told.put_nowait,
+            )
+            async with link:
+                link.report_soon()
+                await broker.report()
+                for number in range(3):
+                    await asyncio.sleep(2 * MIN_REPORT_GAP)  # so that the next is due at once
+                    worker.cameras = (f"cam-{number}",)
+                    link.report_soon()
+                    link.report_soon()
+                await broker.until(lambda message: isinstance(message, Report) and message.cameras == ("cam-2",))
+            broker.channel.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+def test_default_node_names_role_host_and_process() -> None:
+    assert default_node(Role.EGRESS).startswith("egress-")
+    assert default_node(Role.EGRESS) != default_node(Role.INGEST)

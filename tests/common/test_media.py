@@ -1,0 +1,152 @@
+"""The media wire format: what goes in comes out, and nothing else gets in."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import ProtocolError
+from common.media import (
+    CLOCK_RATES,
+    WIRE_VERSION,
+    Batch,
+    Flags,
+    Frame,
+    Kind,
+    Track,
+    decode_frame,
+    encode_batch,
+    encode_replay,
+    live_topic,
+    parse_topic,
+    replay_topic,
+)
+
+integers = st.integers(-(2**63), 2**64 - 1)
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+batches = st.builds(
+    Batch,
+    kind=st.sampled_from([str(kind) for kind in Kind]),
+    codec=st.sampled_from(sorted(CLOCK_RATES)),
+    epoch=integers,
+    sequence=integers,
+    timestamp=integers,
+    capture_ns=integers,
+    arrival_ns=integers,
+    flags=st.integers(0, 3),
+    payloads=st.lists(st.binary(max_size=20), min_size=1, max_size=4),
+)
+BATCH = Batch("video", "H264", 1_700_000_000_000, 0, 90_000, 5, 6, 1, [b"\x65abc"])
+
+
+@given(names, batches)
+def test_live_frame_round_trip(camera: str, batch: Batch) -> None:
+    assert decode_frame(live_topic(camera) + encode_batch(batch)) == Frame(camera, None, [batch])
+
+
+@given(names, names, st.lists(batches, max_size=4))
+def test_replay_frame_round_trip(camera: str, egress: str, group: list[Batch]) -> None:
+    frame = replay_topic(camera, egress) + encode_replay(map(encode_batch, group))
+    assert decode_frame(frame) == Frame(camera, egress, group)
+
+
+def test_no_topic_is_a_prefix_of_another() -> None:
+    assert not live_topic("cam-1").startswith(live_topic("cam"))
+    assert not replay_topic("cam", "egress-10").startswith(replay_topic("cam", "egress-1"))
+    assert not replay_topic("cam", "egress").startswith(live_topic("cam"))
+
+
+def test_parse_topic() -> None:
+    assert parse_topic(live_topic("yard")) == ("yard", None)
+    assert parse_topic(replay_topic("yard", "egress-0")) == ("yard", "egress-0")
+
+
+@pytest.mark.parametrize("topic", [b"", b"yard", b"y\xe4rd\0", b"\0yard"])
+def test_parse_topic_refuses(topic: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        parse_topic(topic)
+
+
+def test_properties_of_a_batch() -> None:
+    batch = BATCH._replace(flags=Flags.KEYFRAME | Flags.UNIT_END, payloads=[b"ab", b"c"])
+    assert (batch.keyframe, batch.unit_end, batch.size) == (True, True, 3)
+    assert not BATCH._replace(flags=0).keyframe
+
+
+def test_flags_travel_as_a_plain_integer() -> None:
+    frame = live_topic("a") + encode_batch(BATCH._replace(flags=Flags.KEYFRAME))
+    assert type(decode_frame(frame).batches[0].flags) is int
+
+
+def test_track_with_a_problem_is_not_playable() -> None:
+    assert Track(Kind.VIDEO, "H264", 90_000).playable
+    assert not Track(Kind.VIDEO, "H265", 90_000, problem="not yet").playable
+
+
+def fields(**changes: object) -> bytes:
+    packed: bytes = msgpack.packb([WIRE_VERSION, *{**BATCH._asdict(), **changes}.values()])
+    return packed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        encode_batch(BATCH)[:-1],
+        encode_batch(BATCH) + b"\0",
+        msgpack.packb([WIRE_VERSION + 1, *BATCH]),
+        msgpack.packb([WIRE_VERSION, *BATCH[:-1]]),
+        msgpack.packb([WIRE_VERSION, *BATCH, 1]),
+        msgpack.packb({"kind": "video"}),
+        msgpack.packb(7),
+        fields(kind=b"video"),
+        fields(sequence="0"),
+        fields(sequence=1.0),
+        fields(timestamp=None),
+        fields(flags=True),
+        fields(payloads=[]),
+        fields(payloads=["text"]),
+        fields(payloads=[b"x", None]),
+        fields(payloads=[[b"x"]]),
+        fields(payloads=b"x"),
+        b"\xdd\xff\xff\xff\xff",  # an array of four billion
+        b"\xc6\xff\xff\xff\xff",  # as many bytes
+        b"\x91" * 100_000,  # nested without end
+        b"\x81\x91\x01\x01",  # a map whose key is an array
+        b"\xc1",  # the one byte that msgpack never uses
+        b"\xc7\x0c\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0",  # a time stamp of too many nanoseconds
+    ],
+)
+@pytest.mark.parametrize("topic", [live_topic("cam"), replay_topic("cam", "egress")])
+def test_damaged_body_is_a_protocol_error(topic: bytes, body: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_frame(topic + body)
+
+
+def test_replay_with_one_damaged_batch_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError):
+        decode_frame(replay_topic("cam", "egress") + encode_replay([encode_batch(BATCH), fields(codec=1)]))
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_a_protocol_error(frame: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_frame(frame)
+
+
+@given(st.binary(max_size=80))
+def test_garbage_after_a_topic_is_a_protocol_error(body: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_frame(live_topic("cam") + body)
+
+
+@given(st.integers(0, 60), st.integers(0, 255))
+def test_one_wrong_byte_never_raises_anything_else(position: int, byte: int) -> None:
+    frame = bytearray(live_topic("cam") + encode_batch(BATCH))
+    frame[position % len(frame)] = byte
+    with contextlib.suppress(ProtocolError):
+        decode_frame(bytes(frame))

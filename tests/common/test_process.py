@@ -1,0 +1,160 @@
+"""What every process does: exit codes, signals, and ending with its supervisor. Real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from common.control import Load
+from common.errors import AddressInUseError, CamshaftError, ConfigError
+from common.process import EXIT_ADDRESS_IN_USE, EXIT_CONFIG, EXIT_FAILED, SUPERVISOR_FD, LoadMeter, exit_code
+
+ROOT = Path(__file__).parents[2]
+PROLOGUE = """
+import asyncio, os, sys, time
+from common import process
+from common.errors import AddressInUseError, CamshaftError, ConfigError, ProtocolError
+def say(text):
+    print(text, flush=True)
+async def wait(stop):
+    say("running")
+    await stop.wait()
+    say("stopped")
+"""
+
+
+@contextmanager
+def program(body: str, pipe: int | None = None, fd: str | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs ``body`` with our prologue; ``pipe`` is its supervisor's."""
+    environ = os.environ | ({SUPERVISOR_FD: fd or str(pipe)} if pipe is not None or fd else {})
+    with subprocess.Popen(
+        [sys.executable, "-c", PROLOGUE + body],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        pass_fds=() if pipe is None else (pipe,),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_the_process_cleanly(number: signal.Signals) -> None:
+    with program("sys.exit(process.run(wait))") as child:
+        assert line(child) == "running"
+        child.send_signal(number)
+        out, err = child.communicate(timeout=10)
+    assert (out, err, child.returncode) == ("stopped\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        ("ConfigError('camshaft.yaml, line 3', 'media.port', 'is wrong')", EXIT_CONFIG, "line 3: media.port: is wrong"),
+        ("AddressInUseError('http', '127.0.0.1:80', '--http-listen')", EXIT_ADDRESS_IN_USE, "--http-listen"),
+        ("CamshaftError('all is lost')", EXIT_FAILED, "all is lost"),
+        ("ExceptionGroup('g', [ExceptionGroup('h', [ConfigError('', 'a.b', 'x')])])", EXIT_CONFIG, "a.b: x"),
+    ],
+)
+def test_error_of_ours_is_one_sentence_and_an_exit_code(error: str, code: int, sentence: str) -> None:
+    with program(f"async def main(stop): raise {error}\nsys.exit(process.run(main))") as child:
+        out, err = child.communicate(timeout=10)
+    assert (out, child.returncode) == ("", code)
+    assert err.startswith("camshaft: ")
+    assert err.count("\n") == 1
+    assert sentence in err
+
+
+@pytest.mark.parametrize(
+    "error", ["ZeroDivisionError()", "ExceptionGroup('g', [ConfigError('', '', 'x'), ValueError()])"]
+)
+def test_error_of_others_is_a_traceback(error: str) -> None:
+    with program(f"async def main(stop): raise {error}\nsys.exit(process.run(main))") as child:
+        _, err = child.communicate(timeout=10)
+    assert child.returncode == 1
+    assert "Traceback" in err
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    yield reading, writing
+    for end in (reading, writing):
+        with suppress(OSError):
+            os.close(end)
+
+
+def test_process_ends_cleanly_when_its_supervisor_dies(pipe: tuple[int, int]) -> None:
+    with program("sys.exit(process.run(wait))", pipe[0]) as child:
+        assert line(child) == "running"
+        os.close(pipe[1])
+        out, err = child.communicate(timeout=10)
+    assert (out, err, child.returncode) == ("stopped\n", "", 0)
+
+
+def test_process_that_hangs_ends_when_its_supervisor_dies(pipe: tuple[int, int]) -> None:
+    """Neither a loop that is blocked nor a main that ignores ``stop`` can stay behind."""
+    body = "process.ORPHAN_GRACE = 0.2\nasync def main(stop):\n say('running')\n time.sleep(60)\nprocess.run(main)"
+    with program(body, pipe[0]) as child:
+        assert line(child) == "running"
+        os.close(pipe[1])
+        assert child.wait(timeout=10) == EXIT_FAILED
+
+
+def test_supervisor_that_is_dead_already_is_noticed(pipe: tuple[int, int]) -> None:
+    os.close(pipe[1])
+    with program("sys.exit(process.run(wait))", pipe[0]) as child:
+        out, err = child.communicate(timeout=10)
+    assert (out, err, child.returncode) == ("running\nstopped\n", "", 0)
+
+
+@pytest.mark.parametrize("fd", ["0", "99", "-1", "x", "9" * 30])
+def test_stale_variable_is_ignored(fd: str) -> None:
+    with program("sys.exit(process.run(wait))", fd=fd) as child:
+        assert line(child) == "running"
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(timeout=0.3)
+
+
+def test_pipe_is_not_announced_to_children_of_the_process(pipe: tuple[int, int]) -> None:
+    body = f"async def main(stop): say({SUPERVISOR_FD!r} in os.environ)\nsys.exit(process.run(main))"
+    with program(body, pipe[0]) as child:
+        assert line(child) == "False"
+
+
+def test_exit_code_tells_whether_starting_again_helps() -> None:
+    assert exit_code(ConfigError("", "", "")) == EXIT_CONFIG
+    assert exit_code(AddressInUseError("", "", "")) == EXIT_ADDRESS_IN_USE
+    assert exit_code(CamshaftError()) == EXIT_FAILED
+
+
+def test_load_meter_measures_share_of_a_core_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"cpu": 10.0, "wall": 100.0}
+    monkeypatch.setattr(time, "process_time", lambda: clock["cpu"])
+    monkeypatch.setattr(time, "monotonic", lambda: clock["wall"])
+    meter = LoadMeter()
+    assert meter.read().memory > 1 << 20
+    clock.update(cpu=10.5, wall=101.0)
+    first = meter.read()
+    assert first.cpu == 0.5
+    clock.update(cpu=10.6, wall=101.1)
+    assert meter.read() == first, "over so short a time a share of CPU is noise"
+    assert isinstance(first, Load)

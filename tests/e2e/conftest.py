@@ -1,0 +1,69 @@
+"""Rigs for tests with real processes and foreign software.
+
+Modules under ``tests/fakes`` are imported by their path from the repository's root (``from tests.fakes.clip import
+Clip``): ``pythonpath = .`` puts the root on the path, and ``tests`` without ``__init__.py`` is a namespace package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import chromium as chromium_rig
+from tests.fakes import gst_camera as gst_rig
+from tests.fakes import namespace as namespace_rig
+from tests.fakes.chromium import Chromium
+from tests.fakes.clip import SMALL, Clip
+from tests.fakes.cluster import Cluster
+from tests.fakes.gst_camera import GstCamera
+
+
+@pytest.fixture(scope="session")
+def clip(pytestconfig: pytest.Config) -> Callable[[Clip], Path]:
+    """Encodes a clip, once for all sessions: it is kept in pytest's cache."""
+    assert pytestconfig.cache is not None
+    directory = pytestconfig.cache.mkdir("clips")
+    return lambda wanted: wanted.file(directory)
+
+
+@pytest.fixture
+def gst_camera(clip: Callable[[Clip], Path]) -> Iterator[Callable[..., GstCamera]]:
+    """Starts GStreamer cameras: ``gst_camera()``, or ``gst_camera(Clip(…), audio="pcmu", transports=("udp",), …)``."""
+    if problem := gst_rig.missing():
+        pytest.skip(problem)
+    with ExitStack() as stack:
+        yield lambda wanted=SMALL, **options: stack.enter_context(GstCamera(clip(wanted), wanted.fps, **options))
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Chromium]:
+    """A headless Chromium with a profile of its own."""
+    if problem := chromium_rig.missing():
+        pytest.skip(problem)
+    async with chromium_rig.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def two_hosts() -> Callable[..., Any]:
+    """``with two_hosts(down=Path(…), up=Path(…)) as (server, viewer, link)``: see ``tests.fakes.namespace``."""
+    if problem := namespace_rig.missing():
+        pytest.skip(problem)
+    return namespace_rig.two_hosts
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Starts the product: ``running = await cluster({"front-door": camera.url}, egress=2)``."""
+    from contextlib import AsyncExitStack
+
+    async with AsyncExitStack() as stack:
+
+        async def start(cameras: dict[str, Any] | None = None, **options: Any) -> Cluster:
+            return await stack.enter_async_context(Cluster(tmp_path, cameras or {}, **options))
+
+        yield start

@@ -1,0 +1,244 @@
+"""``camshaft serve`` as a stranger runs it: real processes, real kills, a look at the process list."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.fakes.real_cluster import BOUND, ROOT, RealCluster, wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="module")
+def cluster(directory: Path) -> Iterator[RealCluster]:
+    """One cluster with a simulated camera, for every test that leaves it as it was."""
+    with RealCluster(directory, "demo") as cluster:
+        yield cluster.ready()
+
+
+def cameras(cluster: RealCluster) -> dict[str, dict[str, Any]]:
+    return {camera["id"]: camera for camera in cluster.get("/api/cameras") or ()}
+
+
+def plays(cluster: RealCluster, name: str) -> bool:
+    return cameras(cluster).get(name, {}).get("state") == "playing"
+
+
+def camshaft(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "camshaft", *arguments],
+        cwd=ROOT,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=False,
+    )
+
+
+def test_simulated_camera_plays_with_picture_and_sound(cluster: RealCluster) -> None:
+    wait_until(lambda: plays(cluster, "demo"), "the simulated camera does not play")
+    tracks = cameras(cluster)["demo"]["tracks"]
+    assert [(track["kind"], track["codec"], track["playable"]) for track in tracks] == [
+        ("video", "H264", True),
+        ("audio", "opus", True),
+    ]
+
+
+def test_cameras_are_added_listed_and_removed(cluster: RealCluster) -> None:
+    url = cameras(cluster)["demo"]["url"]
+    added = camshaft("camera", "add", "second", "-", "--api", cluster.page, text=url)
+    assert (added.returncode, added.stdout, added.stderr) == (0, "Camera second is added.\n", "")
+    wait_until(lambda: plays(cluster, "second"), "the second camera does not play")
+    again = camshaft("camera", "add", "second", url, "--api", cluster.page)
+    assert again.returncode == 1
+    assert again.stderr.startswith("camshaft: ")
+    assert again.stderr.count("\n") == 1
+    listed = camshaft("camera", "list", "--api", cluster.page).stdout.splitlines()
+    assert [line.split()[:3] for line in listed] == [
+        ["NAME", "STATE", "TRACKS"],
+        ["demo", "playing", "H264+opus"],
+        ["second", "playing", "H264+opus"],
+    ]
+    removed = camshaft("camera", "remove", "second", "--api", cluster.page)
+    assert (removed.returncode, removed.stderr) == (0, "")
+    assert list(cameras(cluster)) == ["demo"]
+
+
+@pytest.mark.parametrize("name", ["demo-camera", "egress-0", "ingest-0", "broker"])
+def test_what_is_killed_comes_back_and_the_camera_plays_again(cluster: RealCluster, name: str) -> None:
+    wait_until(lambda: plays(cluster, "demo"), "the simulated camera does not play")
+    before = cluster.child(name)
+    assert before is not None
+    others = {process.pid for process in cluster.family()} - {before.pid}
+    before.kill()
+    after = wait_until(
+        lambda: (child := cluster.child(name)) and child.pid != before.pid and child, f"{name} was not started again"
+    )
+    wait_until(lambda: (cluster.get("/readyz") or {}).get("status") == "ready", f"not ready again after {name} died")
+    wait_until(lambda: plays(cluster, "demo"), f"the camera does not play again after {name} died")
+    assert {process.pid for process in cluster.family()} == others | {after.pid}
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "words"),
+    [
+        ({}, 3, ["http: ", "is in use by another program", "--http-listen"]),
+        ({"CAMSHAFT_HTTP_LISTEN": "127.0.0.1:0"}, 3, ["broker: ipc://", "--broker-address", "--store-path"]),
+        (
+            {"CAMSHAFT_HTTP_LISTEN": "127.0.0.1:0", "CAMSHAFT_BROKER_ADDRESS": "ipc://{tmp}/bus"},
+            2,
+            ["store.path", "camshaft.db"],
+        ),
+        (
+            {
+                "CAMSHAFT_HTTP_LISTEN": "127.0.0.1:0",
+                "CAMSHAFT_BROKER_ADDRESS": "ipc://{tmp}/bus",
+                "CAMSHAFT_STORE_PATH": "{tmp}/db",
+                "CAMSHAFT_MEDIA_PORT": "{media}",
+            },
+            3,
+            ["{media}", "is in use by another program", "--media-port"],
+        ),
+    ],
+    ids=["http", "bus", "store", "media"],
+)
+def test_second_cluster_is_told_what_is_taken_and_how_to_choose_another(
+    cluster: RealCluster, tmp_path: Path, given: dict[str, str], code: int, words: list[str]
+) -> None:
+    egress = cluster.child("egress-0")
+    assert egress is not None
+    media = next(each.laddr.port for each in egress.net_connections("udp"))
+    environ = {"CAMSHAFT_HTTP_LISTEN": cluster.page.removeprefix("http://"), "CAMSHAFT_BROKER_ADDRESS": ""}
+    environ["CAMSHAFT_BROKER_ADDRESS"] = f"ipc://{cluster.directory}/bus"
+    environ["CAMSHAFT_STORE_PATH"] = f"{cluster.directory}/camshaft.db"
+    environ |= {key: value.format(tmp=tmp_path, media=media) for key, value in given.items()}
+    with RealCluster(tmp_path, "serve", environ=environ) as second:
+        assert second.process.wait(BOUND) == code
+        for word in words:
+            assert word.format(media=media) in second.stderr
+        assert "Traceback" not in second.stderr
+    assert cluster.get("/readyz")["status"] == "ready"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_clean_end(tmp_path: Path, number: signal.Signals) -> None:
+    with RealCluster(tmp_path, "demo") as cluster:
+        cluster.ready()
+        family = cluster.family()
+        assert cluster.end(number) == 0
+        assert not [process for process in family if process.is_running()]
+        assert "Traceback" not in cluster.stderr
+        assert "did not end in time" not in cluster.stderr
+
+
+def test_nothing_stays_behind_when_it_is_killed_itself(tmp_path: Path) -> None:
+    with RealCluster(tmp_path, "demo") as cluster:
+        cluster.ready()
+        family = cluster.family()
+        cluster.process.kill()
+        cluster.process.wait()
+        wait_until(lambda: not any(map(psutil.Process.is_running, family[1:])), "processes stayed behind")
+
+
+def test_password_is_in_no_command_line_log_or_answer(tmp_path: Path) -> None:
+    """Three ways to give one, while a camera refuses the user."""
+    demo = RealCluster(
+        tmp_path,
+        "demo-camera",
+        "--listen",
+        f"127.0.0.1:{free_port()}",
+        "--user",
+        "admin",
+        environ={"CAMSHAFT_DEMO_CAMERA_PASSWORD": "other"},
+    )
+    with demo:
+        port = wait_until(lambda: listening(demo.process.pid), "the camera does not listen")
+        (tmp_path / "camshaft.yaml").write_text(f"cameras: {{a: {{url: 'rtsp://admin:hunter2@127.0.0.1:{port}/'}}}}")
+        given = f"--camera=b=rtsp://admin:hunter2@127.0.0.1:{port}/"
+        environ = {"CAMSHAFT_CAMERA": f"c=rtsp://admin:hunter2@127.0.0.1:{port}/", "CAMSHAFT_LOG_LEVEL": "debug"}
+        with RealCluster(tmp_path, "serve", given, environ=environ) as cluster:
+            cluster.ready()
+            wait_until(
+                lambda: [camera["state"] for camera in cameras(cluster).values()] == ["unauthorized"] * 3,
+                "the cameras did not refuse us",
+            )
+            commands = [" ".join(process.cmdline()) for process in cluster.family()]
+            assert len(commands) == 4
+            assert "hunter2" not in "\n".join(commands)
+            for path in ("/api/cameras", "/api/nodes", "/api/cameras/a"):
+                assert "hunter2" not in str(cluster.get(path))
+            assert cluster.end() == 0
+            assert "hunter2" not in cluster.stderr
+
+
+def test_mistake_in_the_file_ends_it_with_one_message(tmp_path: Path) -> None:
+    (tmp_path / "camshaft.yaml").write_text("media:\n  prot: 8189\n")
+    with RealCluster(tmp_path, "serve") as cluster:
+        assert cluster.process.wait(BOUND) == 2
+        assert cluster.stderr == (
+            "camshaft: camshaft.yaml, line 2: media.prot: unknown key; allowed here: port, listen, advertise\n"
+        )
+
+
+def test_processes_start_alone_by_variables(tmp_path: Path) -> None:
+    """As containers do: no file, no options, tcp between them, a secret."""
+    address = f"tcp://127.0.0.1:{free_port(three=True)}"
+    common = {"CAMSHAFT_BROKER_ADDRESS": address, "CAMSHAFT_CLUSTER_SECRET": "s"}
+    listen = f"127.0.0.1:{free_port()}"
+    directories = [tmp_path / name for name in ("broker", "ingest", "egress")]
+    for each in directories:
+        each.mkdir()
+    with (
+        RealCluster(directories[0], "broker", environ=common | {"CAMSHAFT_HTTP_LISTEN": listen}) as broker,
+        RealCluster(directories[1], "ingest", environ=common | {"CAMSHAFT_NODE": "i-1"}),
+        RealCluster(directories[2], "egress", environ=common | {"CAMSHAFT_NODE": "e-1"}),
+    ):
+        broker.page = f"http://{listen}"
+        wait_until(lambda: (broker.get("/readyz") or {}).get("status") == "ready", "the three do not find each other")
+        assert {node["node"] for node in broker.get("/api/nodes")} >= {"i-1", "e-1"}
+
+
+def free_port(*, three: bool = False) -> int:
+    """A port that is free now, with the two after it if ``three``."""
+    while True:
+        with socket.socket() as first:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            if port > 65_000:
+                continue
+            try:
+                for number in (port + 1, port + 2) if three else ():
+                    with socket.socket() as other:
+                        other.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+        return port
+
+
+def listening(pid: int) -> int | None:
+    ports = [each.laddr.port for each in psutil.Process(pid).net_connections("tcp") if each.status == "LISTEN"]
+    return ports[0] if ports else None
+
+
+def test_folders_of_the_operator_are_not_taken_for_ours(tmp_path: Path) -> None:
+    for name in ("common", "broker", "ingest", "egress", "camshaft"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('not this one')")
+    with RealCluster(tmp_path, "serve") as cluster:
+        cluster.ready()
+        assert cluster.end() == 0

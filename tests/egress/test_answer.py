@@ -1,0 +1,181 @@
+import contextlib
+
+import pytest
+from aiortc import sdp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import ViewerError
+from common.media import Kind, Track
+from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
+from tests.fakes.browser import H264_TYPES, Browser, audio_section, video_section
+
+CONSTRAINED_BASELINE, MAIN, HIGH, BASELINE = "42e01f", "4d0029", "640028", "420029"
+OPUS = Track(Kind.AUDIO, "opus", 48_000, 2)
+TRANSPORT = Transport("ours", "our password", "sha-256 AB:CD", (("192.0.2.1", 8189), ("2001:db8::1", 8189)))
+SOURCES = {Kind.VIDEO: Source(1, 2), Kind.AUDIO: Source(3, 4)}
+BROWSER = Browser()
+
+
+def h264(profile: str) -> Track:
+    return Track(Kind.VIDEO, "H264", 90_000, profile=profile)
+
+
+def answer(negotiated: Negotiated) -> sdp.SessionDescription:
+    text = write_answer(negotiated, TRANSPORT, SOURCES, "name")
+    assert text.endswith("\r\n")
+    assert "\n" not in text.replace("\r\n", "")
+    return sdp.SessionDescription.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("profile", "chosen"),
+    [(CONSTRAINED_BASELINE, "42e01f"), (BASELINE, "42001f"), (MAIN, "4d001f"), (HIGH, "64001f")],
+)
+def test_the_answer_has_what_the_stream_really_is(profile: str, chosen: str) -> None:
+    negotiated = negotiate(BROWSER.offer(), [h264(profile), OPUS])
+    video, audio = answer(negotiated).media
+    assert video.fmt == [H264_TYPES[chosen], H264_TYPES[chosen] + 1]
+    assert video.rtp.codecs[0].parameters["profile-level-id"] == chosen
+    assert video.rtp.codecs[0].parameters["packetization-mode"] == "1"
+    assert video.rtp.codecs[1].parameters == {"apt": H264_TYPES[chosen]}
+    assert audio.fmt == [111]
+    assert audio.rtp.codecs[0].parameters == {"minptime": 10, "useinbandfec": 1}
+
+
+@pytest.mark.parametrize(
+    ("profile", "offered", "chosen"),
+    [
+        (CONSTRAINED_BASELINE, ("42001f", "64001f"), "42001f"),
+        (CONSTRAINED_BASELINE, ("64001f", "4d001f"), "4d001f"),
+        (MAIN, ("42e01f", "64001f"), "64001f"),
+        (HIGH, ("42e01f",), "42e01f"),  # no decoder announces less than it has more often than H.264's
+        ("64001f", ("4d001f", "640c1f"), "640c1f"),
+        ("64503c", ("4d001f", "64001f"), "64001f"),  # odd constraint flags, unknown level
+    ],
+)
+def test_the_nearest_profile_is_taken(profile: str, offered: tuple[str, ...], chosen: str) -> None:
+    types = {name: 100 + 2 * n for n, name in enumerate(offered)}
+    negotiated = negotiate(BROWSER.offer(video_section(h264=types)), [h264(profile)])
+    assert [f.payload_type for f in negotiated.sections[0].formats] == [types[chosen]]
+
+
+def test_a_profile_that_no_offered_decoder_has_is_refused_with_reason() -> None:
+    with pytest.raises(ViewerError) as caught:
+        negotiate(BROWSER.offer(video_section()), [h264("7a0028")])  # High 4:2:2
+    assert (caught.value.status, caught.value.code) == (406, "no_usable_codec")
+    assert "7a0028" in str(caught.value)
+    assert "VP8" in str(caught.value)
+
+
+def test_only_packetization_mode_1_will_do() -> None:
+    with pytest.raises(ViewerError, match="packetization-mode 1"):
+        negotiate(BROWSER.offer(video_section(h264={})), [h264(CONSTRAINED_BASELINE)])
+
+
+def test_unplayable_tracks_are_named() -> None:
+    tracks = [Track(Kind.VIDEO, "H265", 90_000, problem="H.265 cannot be played yet.")]
+    with pytest.raises(ViewerError, match=r"H265 \(H\.265 cannot be played yet\)"):
+        negotiate(BROWSER.offer(), tracks)
+
+
+def test_a_section_we_cannot_serve_is_rejected_and_the_others_are_not() -> None:
+    offer = BROWSER.offer(video_section("a"), audio_section("b", codecs=("PCMU",)))
+    negotiated = negotiate(offer, [h264(HIGH), OPUS])
+    text = write_answer(negotiated, TRANSPORT, SOURCES, "name")
+    assert "a=group:BUNDLE a\r\n" in text
+    video, audio = text.split("m=")[1:]
+    assert "a=sendonly" in video
+    assert audio.startswith("audio 0 UDP/TLS/RTP/SAVPF 0\r\n")
+    assert "a=inactive" in audio
+    assert "a=mid:b" in audio
+    assert "a=ssrc" not in audio
+
+
+def test_data_channels_second_videos_and_sections_that_send_are_rejected() -> None:
+    channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\na=sctp-port:5000\r\n"
+    offer = BROWSER.offer(video_section("0", direction="sendonly"), video_section("1"), channel, video_section("3"))
+    negotiated = negotiate(offer, [h264(HIGH), OPUS])
+    assert [s.mid for s in negotiated.sections] == ["1"]
+    assert [m.port for m in answer(negotiated).media] == [0, 9, 0, 0]
+
+
+def test_while_the_camera_is_unknown_everything_stays_open() -> None:
+    negotiated = negotiate(BROWSER.offer(), [])
+    video, audio = negotiated.sections
+    assert [f.payload_type for f in video.formats] == list(H264_TYPES.values())
+    assert [f.payload_type for f in audio.formats] == [111, 0, 8]
+    chosen = video.choose("H264", HIGH)
+    assert chosen is not None
+    assert chosen.payload_type == H264_TYPES["64001f"]
+    assert audio.choose("PCMA") is audio.formats[2]
+    assert audio.choose("G722") is None
+    assert len(answer(negotiated).media[1].rtp.codecs) == 3
+
+
+def test_the_answers_transport() -> None:
+    text = write_answer(negotiate(BROWSER.offer(), [h264(HIGH), OPUS]), TRANSPORT, SOURCES, "name")
+    assert text.count("a=ice-lite") == 1
+    assert text.index("a=ice-lite") < text.index("m=")
+    for section in text.split("m=")[1:]:
+        assert "a=setup:passive" in section
+        assert "a=ice-ufrag:ours" in section
+        assert "a=fingerprint:sha-256 AB:CD" in section
+        first, second = [line for line in section.splitlines() if line.startswith("a=candidate")]
+        assert first.endswith("192.0.2.1 8189 typ host")
+        assert second.endswith("2001:db8::1 8189 typ host")
+        assert int(first.split()[3]) > int(second.split()[3])
+        assert "a=end-of-candidates" in section
+    # The media's SSRC comes first: Chromium takes the first line for it.
+    video = text.split("m=")[1]
+    assert video.index("a=ssrc:1 ") < video.index("a=ssrc:2 ")
+    assert "a=ssrc-group:FID 1 2" in video
+    assert video.count("a=extmap:3 ") == video.count("transport-cc\r\n") == 1
+    assert "extmap" not in text.split("m=")[2]
+
+
+def test_transport_wide_feedback_needs_the_extension_and_the_feedback() -> None:
+    without = BROWSER.offer().replace("a=extmap:3", "a=extmap:15")
+    assert [s.transport_cc for s in negotiate(BROWSER.offer(), []).sections] == [3, 0]
+    assert negotiate(without, []).sections[0].transport_cc == 0
+    assert negotiate(BROWSER.offer().replace("transport-cc\r\n", "x\r\n"), []).sections[0].transport_cc == 0
+
+
+@pytest.mark.parametrize(
+    ("offer", "problem"),
+    [
+        ("", "no media section"),
+        ("v=0\r\n", "no media section"),
+        ("garbage", "no media section"),
+        ("v=0\r\nm=video\r\n", "cannot be parsed"),
+        ("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=fmtp:97 x=y\r\n", "cannot be parsed"),
+        (BROWSER.offer(setup="passive"), "a=setup:passive"),
+        (BROWSER.offer(fingerprint=False), "fingerprint"),
+        (BROWSER.offer().replace("a=ice-pwd", "a=ice-pvd"), "ice-ufrag"),
+        (BROWSER.offer().replace("a=ice-ufrag", "a=ice-lite\r\na=ice-ufrag"), "ICE-lite"),
+        (BROWSER.offer().replace("a=rtcp-mux\r\n", ""), "rtcp-mux"),
+        (BROWSER.offer().replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), "RTP/AVP"),
+        (BROWSER.offer(video_section("0"), audio_section("0")), "distinct a=mid"),
+        (BROWSER.offer(*[video_section(str(n)) for n in range(20)]), "more than 16"),
+    ],
+)
+def test_a_bad_offer_says_what_is_wrong(offer: str, problem: str) -> None:
+    with pytest.raises(ViewerError, match=problem) as caught:
+        negotiate(offer, [])
+    assert caught.value.status == 400
+
+
+def test_without_bundle_one_section_is_served() -> None:
+    negotiated = negotiate(BROWSER.offer(bundle=False), [])
+    assert [s.kind for s in negotiated.sections] == [Kind.VIDEO]
+    assert "a=group" not in write_answer(negotiated, TRANSPORT, SOURCES, "name")
+
+
+@given(st.data())
+def test_mutilated_offers_are_answered_or_refused(data: st.DataObject) -> None:
+    lines = BROWSER.offer().splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        lines[at] = data.draw(st.sampled_from([lines[at][:-3], lines[at] * 2, "", "a=x", lines[-at], "m=video 1 A 96"]))
+    with contextlib.suppress(ViewerError):
+        write_answer(negotiate("\r\n".join(lines), [h264(HIGH), OPUS]), TRANSPORT, SOURCES, "name")

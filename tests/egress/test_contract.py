@@ -1,0 +1,78 @@
+"""What we use of aiortc beyond its documented interface: if an upgrade breaks one of these, egress has to change."""
+
+from __future__ import annotations
+
+import inspect
+
+from aiortc import rtp, sdp
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsParameters, RTCDtlsTransport, SRTPProtectionProfile, State
+from OpenSSL import SSL
+
+
+def parameters(function: object) -> list[str]:
+    return list(inspect.signature(function).parameters)  # type: ignore[arg-type]
+
+
+def test_the_dtls_transport_can_be_driven_without_its_tasks() -> None:
+    transport = RTCDtlsTransport(None, [RTCCertificate.generateCertificate()])  # type: ignore[arg-type]
+    assert transport._state is State.NEW
+    assert transport._ssl is None
+    assert parameters(transport._set_role) == ["role"]
+    assert parameters(transport._set_state) == ["state"]
+    assert parameters(transport._validate_peer_identity) == ["remoteParameters"]
+    assert parameters(transport._setup_srtp) == []
+    assert {"_srtp_profiles", "_rx_srtp", "_tx_srtp", "_role"} <= vars(transport).keys()
+    assert not inspect.iscoroutinefunction(transport._validate_peer_identity)
+    assert not inspect.iscoroutinefunction(transport._setup_srtp)
+
+
+def test_a_failed_step_shows_in_the_state() -> None:
+    assert {State.CONNECTING, State.CONNECTED, State.CLOSED, State.FAILED} <= set(State)
+    source = inspect.getsource(RTCDtlsTransport._validate_peer_identity)
+    assert "State.FAILED" in source
+    assert "self._ssl" in source
+
+
+def test_the_certificate_makes_a_context_of_our_profiles() -> None:
+    profile = SRTPProtectionProfile(7, b"SRTP_AEAD_AES_128_GCM", 16, 12)
+    assert isinstance(RTCCertificate.generateCertificate()._create_ssl_context([profile]), SSL.Context)
+    assert profile.get_key_and_salt(bytes(range(56)), 1) == bytes(range(16, 32)) + bytes(range(44, 56))
+    assert next(f.algorithm for f in RTCCertificate.generateCertificate().getFingerprints()) == "sha-256"
+
+
+def test_sdp_is_parsed_into_what_we_read() -> None:
+    description = sdp.SessionDescription.parse(
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n"
+        "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n"
+        "a=ice-ufrag:u\r\na=ice-pwd:p\r\na=fingerprint:sha-256 AB\r\na=setup:actpass\r\n"
+        "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=rtcp-fb:96 nack pli\r\n"
+        "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
+    )
+    (media,) = description.media
+    assert (description.group[0].semantic, description.group[0].items) == ("BUNDLE", ["0"])
+    assert (media.kind, media.profile, media.fmt, media.direction) == (
+        "video",
+        "UDP/TLS/RTP/SAVPF",
+        [96, 97],
+        "recvonly",
+    )
+    assert (media.rtp.muxId, media.rtcp_mux) == ("0", True)
+    assert media.dtls == RTCDtlsParameters(fingerprints=media.dtls.fingerprints, role="auto")
+    assert (media.ice.usernameFragment, media.ice.password, media.ice.iceLite) == ("u", "p", False)
+    h264, rtx = media.rtp.codecs
+    assert (h264.name, h264.clockRate, h264.payloadType, str(h264)) == ("H264", 90_000, 96, "H264/90000")
+    assert h264.parameters == {"packetization-mode": "1"}
+    assert [(f.type, f.parameter) for f in h264.rtcpFeedback] == [("nack", "pli")]
+    assert rtx.parameters == {"apt": 96}
+
+
+def test_rtcp_parses_and_serialises() -> None:
+    for packet in (
+        rtp.RtcpByePacket([1]),
+        rtp.RtcpRrPacket(1, [rtp.RtcpReceiverInfo(2, 0, 0, 0, 0, 0, 0)]),
+        rtp.RtcpSrPacket(1, rtp.RtcpSenderInfo(1, 2, 3, 4)),
+        rtp.RtcpSdesPacket([rtp.RtcpSourceInfo(1, [(1, b"x")])]),
+    ):
+        assert rtp.RtcpPacket.parse(bytes(packet)) == [packet]
+    assert (rtp.RTCP_RTPFB_NACK, rtp.RTCP_PSFB_PLI, rtp.RTCP_PSFB_FIR, rtp.RTCP_PSFB_APP) == (1, 1, 4, 15)
+    assert rtp.unpack_remb_fci(rtp.pack_remb_fci(1_000, [1])) == (1_000, [1])

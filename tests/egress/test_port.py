@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from common.errors import AddressInUseError, ConfigError
+from egress.ice import Path
+from egress.port import MediaPort, MediaSocket, Target
+
+LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+has_ipv6 = socket.has_ipv6
+
+
+@pytest.fixture(params=[socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
+def peer(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
+    """A viewer's socket."""
+    with socket.socket(request.param, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((LOOPBACK[request.param], 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        sock.settimeout(5)
+        yield sock
+
+
+@pytest.fixture
+def media_socket(peer: socket.socket) -> Iterator[MediaSocket]:
+    opened = MediaSocket(peer.family, "", 0)
+    yield opened
+    opened.socket.close()
+
+
+def target_of(media_socket: MediaSocket, peer: socket.socket) -> Target:
+    return Target(media_socket, Path(peer.getsockname()))
+
+
+def test_a_run_arrives_as_its_datagrams(peer: socket.socket, media_socket: MediaSocket) -> None:
+    target = target_of(media_socket, peer)
+    data = bytes(range(256)) * 10
+    assert target.send_run(memoryview(data), 600)
+    assert [peer.recv(2_048) for _ in range(5)] == [data[at : at + 600] for at in range(0, 2_560, 600)]
+
+
+def test_without_gso_a_run_is_a_call_a_datagram(peer: socket.socket, media_socket: MediaSocket) -> None:
+    media_socket.gso = False
+    assert target_of(media_socket, peer).send_run(memoryview(bytes(700)), 300)
+    assert [len(peer.recv(2_048)) for _ in range(3)] == [300, 300, 100]
+
+
+class Refuses:
+    """A socket that fails as given when it is asked for GSO, and passes everything else on."""
+
+    def __init__(self, sock: socket.socket, number: int) -> None:
+        self._socket = sock
+        self._number = number
+        self.refused = 0
+
+    def sendmsg(self, buffers: object, ancillary: list[tuple[int, int, bytes]], flags: int, address: object) -> int:
+        if any(kind == 103 for _, kind, _ in ancillary):
+            self.refused += 1
+            raise OSError(self._number, "refused")
+        return self._socket.sendmsg(buffers, ancillary, flags, address)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL, errno.EMSGSIZE])
+def test_refused_gso_is_given_up_for_good_and_nothing_is_lost(
+    peer: socket.socket, media_socket: MediaSocket, number: int
+) -> None:
+    real = media_socket.socket
+    refusing = Refuses(real, number)
+    media_socket.socket = refusing  # type: ignore[assignment]
+    target = target_of(media_socket, peer)
+    for _ in range(2):
+        assert target.send_run(memoryview(bytes(700)), 300)
+        assert [len(peer.recv(2_048)) for _ in range(3)] == [300, 300, 100]
+    assert refusing.refused == 1
+    assert not media_socket.gso
+    media_socket.socket = real
+
+
+class Full:
+    """A socket whose buffer is full."""
+
+    def sendmsg(self, *args: object) -> int:
+        raise BlockingIOError
+
+
+class Unreachable:
+    """A socket without a route."""
+
+    def sendmsg(self, *args: object) -> int:
+        raise OSError(errno.ENETUNREACH, "unreachable")
+
+
+def test_a_full_buffer_is_told(peer: socket.socket, media_socket: MediaSocket) -> None:
+    real, media_socket.socket = media_socket.socket, Full()  # type: ignore[assignment]
+    target = target_of(media_socket, peer)
+    media_socket.socket = real
+    assert not target.send(b"x")
+    assert not target.send_run(memoryview(bytes(700)), 300)
+    media_socket.gso = False
+    assert not target.send_run(memoryview(bytes(700)), 300)
+    assert media_socket.blocked == 3
+
+
+def test_other_failures_are_counted_and_not_retried(peer: socket.socket, media_socket: MediaSocket) -> None:
+    real, media_socket.socket = media_socket.socket, Unreachable()  # type: ignore[assignment]
+    target = target_of(media_socket, peer)
+    media_socket.socket = real
+    assert target.send(b"x")
+    assert target.send_run(memoryview(bytes(700)), 300)
+    assert media_socket.failed == 2
+    assert media_socket.gso
+
+
+async def test_answers_leave_from_the_address_that_was_asked() -> None:
+    """On a machine with several addresses a browser takes an answer only from the one that it sent to."""
+    port = MediaPort("", 0)
+    arrived: asyncio.Queue[tuple[bytes, Path, MediaSocket]] = asyncio.Queue()
+    port.start(lambda *args: arrived.put_nowait(args))
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind(("127.0.0.1", 0))
+            peer.connect(("127.0.0.2", port.number))  # loopback is a whole network
+            peer.send(b"hello")
+            data, path, media_socket = await asyncio.wait_for(arrived.get(), 5)
+            assert data == b"hello"
+            assert path.local == bytes([127, 0, 0, 2])
+            assert Target(media_socket, path).send(b"answer")
+            peer.settimeout(5)
+            assert peer.recv(100) == b"answer", "a connected socket takes nothing from another address"
+    finally:
+        port.close()
+
+
+async def test_one_number_for_both_families() -> None:
+    port = MediaPort("", 0)
+    try:
+        assert {media_socket.number for media_socket in port.sockets} == {port.number}
+        assert port.sockets[0].family == socket.AF_INET
+    finally:
+        port.close()
+
+
+def test_a_port_in_use_names_it_and_the_option() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        number = other.getsockname()[1]
+        with pytest.raises(AddressInUseError, match=rf"127\.0\.0\.1:{number} is in use .* --media-port"):
+            MediaPort("127.0.0.1", number)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_an_address_that_is_not_ours(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"media\.listen"):
+        MediaPort(host, 0)

@@ -1,0 +1,136 @@
+import contextlib
+import struct
+
+import pytest
+from aiortc import rtp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import ProtocolError
+from egress.rtcp import (
+    Arrivals,
+    Bandwidth,
+    Bye,
+    Nack,
+    PictureLoss,
+    ReceptionReport,
+    SenderInfo,
+    ntp_time,
+    parse,
+    round_trip,
+    sender_reports,
+)
+
+SECOND_NS = 1_000_000_000
+
+
+def test_feedback_becomes_events() -> None:
+    compound = b"".join(
+        map(
+            bytes,
+            [
+                rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(1, 64, 17, 5, 90, 0x12345678, 65_536)]),
+                rtp.RtcpSdesPacket([rtp.RtcpSourceInfo(9, [(1, b"viewer")])]),
+                rtp.RtcpRtpfbPacket(rtp.RTCP_RTPFB_NACK, 9, 1, [65_535, 65_536, 65_540]),
+                rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, 1),
+                rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_FIR, 9, 0, struct.pack("!IBxxx", 1, 4)),
+                rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, rtp.pack_remb_fci(4_160_000, [1])),
+                rtp.RtcpByePacket([9]),
+            ],
+        )
+    )
+    assert parse(compound) == [
+        ReceptionReport(1, 0.25, 17, 90, 0x12345678, 65_536),
+        Nack(1, (65_535, 0, 4)),
+        PictureLoss(1),
+        PictureLoss(1),
+        Bandwidth(4_160_000),
+        Bye(),
+    ]
+
+
+def transport_feedback(number: int, count: int, reference: int, chunks: bytes, deltas: bytes) -> bytes:
+    body = struct.pack("!IIHHI", 9, 1, number, count, reference << 8 | 7) + chunks + deltas
+    body += bytes(-len(body) % 4)
+    return struct.pack("!BBH", 0x80 | 15, 205, len(body) // 4) + body
+
+
+def test_transport_wide_feedback_tells_arrival_times() -> None:
+    run_of_three = struct.pack("!H", 1 << 13 | 3)  # three times a small delta
+    one_bit = struct.pack("!H", 0x8000 | 0b10_0000_0000_0000)  # received, then 13 not
+    two_bits = struct.pack("!H", 0xC000 | 0b10_00_01_00_00_00_00)  # large delta, lost, small delta
+    deltas = bytes([4, 8, 0]) + bytes([2]) + struct.pack("!h", -3) + bytes([1])
+    packet = transport_feedback(0xFFFE, 3 + 14 + 3, 2, run_of_three + one_bit + two_bits, deltas)
+    (event,) = parse(packet)
+    assert isinstance(event, Arrivals)
+    start = 2 * 0.064
+    assert event.seconds == pytest.approx(
+        {
+            0xFFFE: start + 0.001,
+            0xFFFF: start + 0.003,
+            0: start + 0.003,
+            1: start + 0.0035,
+            15: start + 0.00275,
+            17: start + 0.003,
+        }
+    )
+
+
+def test_a_feedback_packet_that_lies_about_its_size_raises() -> None:
+    for packet in (
+        bytes(rtp.RtcpRtpfbPacket(15, 9, 1, [5])),
+        transport_feedback(0, 1_000, 0, struct.pack("!H", 1 << 13 | 1), b""),
+        transport_feedback(0, 100, 0, struct.pack("!H", 2 << 13 | 100), b""),
+    ):
+        with pytest.raises(ProtocolError):
+            parse(packet)
+
+
+def test_unknown_packet_types_are_skipped() -> None:
+    extended_report = struct.pack("!BBHI", 0x80, 207, 1, 9)
+    assert parse(extended_report + bytes(rtp.RtcpByePacket([9]))) == [Bye()]
+
+
+@pytest.mark.parametrize("data", [b"\x80", b"\x00" * 8, b"\x80\xc9\xff\xff", b"\x81\xc9\x00\x01\0\0\0\0"])
+def test_what_is_not_rtcp_raises(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        parse(data)
+
+
+@given(st.binary(max_size=100), st.integers(200, 207), st.integers(0, 31))
+def test_garbage_never_does_more_than_raise(body: bytes, kind: int, count: int) -> None:
+    body += bytes(-len(body) % 4)
+    for data in (body, struct.pack("!BBH", 0x80 | count, kind, len(body) // 4) + body):
+        with contextlib.suppress(ProtocolError):
+            parse(data)
+
+
+def test_sender_reports_of_audio_and_video_name_the_same_moment() -> None:
+    infos = [SenderInfo(1, 1_000, 2**32 + 5, 600), SenderInfo(2, 2_000, 7, 700)]
+    first, second, *names = rtp.RtcpPacket.parse(sender_reports(infos, "cname", 1_700_000_000 * SECOND_NS))
+    assert isinstance(first, rtp.RtcpSrPacket)
+    assert isinstance(second, rtp.RtcpSrPacket)
+    assert first.sender_info.ntp_timestamp == second.sender_info.ntp_timestamp
+    assert (first.ssrc, first.sender_info.rtp_timestamp, first.sender_info.packet_count) == (1, 1_000, 5)
+    assert second.sender_info.octet_count == 700
+    assert names == [rtp.RtcpSdesPacket([rtp.RtcpSourceInfo(ssrc, [(1, b"cname")])]) for ssrc in (1, 2)]
+
+
+def test_bye_comes_last() -> None:
+    packets = rtp.RtcpPacket.parse(sender_reports([SenderInfo(1, 0, 0, 0)], "cname", 0, bye=True))
+    assert packets[-1] == rtp.RtcpByePacket([1])
+
+
+def test_ntp_time() -> None:
+    assert ntp_time(0) == 2_208_988_800 << 32
+    assert ntp_time(SECOND_NS // 2) & 0xFFFFFFFF == 1 << 31
+
+
+def test_round_trip() -> None:
+    sent = 1_700_000_000 * SECOND_NS
+    last_report = (ntp_time(sent) >> 16) & 0xFFFFFFFF
+    report = ReceptionReport(1, 0.0, 0, 0, last_report, delay=65_536)
+    measured = round_trip(report, sent + SECOND_NS + 50_000_000)
+    assert measured == pytest.approx(0.05, abs=0.001)
+    assert round_trip(ReceptionReport(1, 0.0, 0, 0, 0, 0), sent) is None
+    assert round_trip(report, sent + SECOND_NS - 50_000_000) == 0.0, "a viewer that rounds up is not in the future"

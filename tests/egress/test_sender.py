@@ -1,0 +1,404 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, RTCDtlsParameters
+
+from common.media import MAX_PAYLOAD, Batch, Kind
+from egress.answer import Format, Section
+from egress.dtls import DtlsServer, Identity
+from egress.feed import Feed
+from egress.history import KEEP_PACKETS
+from egress.pace import BURST, LOCAL_BURST, Pace
+from egress.sender import MAX_RETRANSMISSIONS, Place, Sender
+from tests.fakes.browser import Browser
+from tests.fakes.media import audio, gop_stream, number, video
+from tests.fakes.target import FakeTarget
+
+IDENTITY = Identity()
+VIDEO = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),))
+VIDEO_WITHOUT_RTX = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f"),))
+VIDEO_WITH_FEEDBACK = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),), transport_cc=3)
+AUDIO = Section("1", Kind.AUDIO, (Format(111, "opus"), Format(0, "PCMU")))
+
+
+class Watcher:
+    """A browser, connected, and the sender that serves it."""
+
+    def __init__(
+        self, feed: Feed, section: Section = VIDEO, browser: Browser | None = None, round_trip: float = 0.001
+    ) -> None:
+        self.browser = browser or Browser()
+        self.target = FakeTarget()
+        self.behind: list[Sender] = []
+        dtls = DtlsServer(IDENTITY, RTCDtlsParameters(self.browser.certificate.getFingerprints()), self.browser.receive)
+        self.browser.start_dtls()
+        while not dtls.connected:
+            for datagram in self.browser.take():
+                dtls.receive(datagram)
+        self.pace = Pace()
+        self.pace.measured(round_trip)
+        self.now = 0.0
+        self.sender = Sender(feed, section, dtls, self.target, self.pace, self.behind.append)  # type: ignore[arg-type]
+
+    def catch_up(self) -> None:
+        """Until there is nothing left, or nothing more can be sent."""
+        for _ in range(1_000):
+            self.step()
+
+    def step(self) -> None:
+        """One step of the pacer."""
+        self.sender.catch_up(self.now)
+        self.now += 0.005
+
+    def received(self) -> list[tuple[int, int]]:
+        """(sequence number, number at the publisher) of each packet since the last call."""
+        self.browser.packets.clear()
+        for datagram in self.target.take():
+            self.browser.receive(datagram)
+        return [(p.sequence_number, number(p.payload)) for p in self.browser.packets]
+
+    def numbers(self) -> list[int]:
+        return [published for _, published in self.received()]
+
+
+def push(feed: Feed, stream: Iterator[Batch], count: int) -> None:
+    for _ in range(count):
+        feed.push(next(stream), 0.0)
+
+
+@pytest.fixture
+def feed() -> Feed:
+    return Feed(Kind.VIDEO)
+
+
+def test_a_new_viewer_starts_with_the_cached_group_of_pictures_and_goes_live(feed: Feed) -> None:
+    stream = gop_stream(gop=10)
+    push(feed, stream, 15)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.1)
+    assert watcher.behind == [watcher.sender]
+    watcher.catch_up()
+    assert watcher.sender.place is Place.LIVE
+    assert watcher.numbers() == list(range(30, 45))
+    push(feed, stream, 1)
+    assert watcher.numbers() == [45, 46, 47]
+
+
+def test_numbers_start_in_the_lower_half_and_have_no_gap(feed: Feed) -> None:
+    stream = gop_stream(gop=20_000, packets=2)
+    push(feed, stream, 20_000)  # 40,000 packets: the upper half, were they taken as they are
+    push(feed, stream, 5)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.1)
+    watcher.catch_up()
+    push(feed, stream, 5)
+    sequence_numbers = [s for s, _ in watcher.received()]
+    assert sequence_numbers == list(range(40_000 - 32_768, 40_000 - 32_768 + 20))
+
+
+def test_who_comes_before_the_first_keyframe_waits_for_it(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0), 0.0)
+    assert watcher.sender.place is Place.WAITING
+    assert watcher.received() == []
+    feed.push(video(3, 1, keyframe=True), 0.0)
+    assert watcher.sender.place is Place.LIVE
+    assert watcher.numbers() == [3, 4, 5]
+
+
+def test_an_old_picture_is_no_start(feed: Feed) -> None:
+    push(feed, gop_stream(), 5)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=60.0)
+    assert watcher.sender.place is Place.WAITING
+
+
+def test_catching_up_is_paced_and_a_keyframe_cuts_it_short(feed: Feed) -> None:
+    stream = gop_stream(gop=60, packets=10)
+    push(feed, stream, 50)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.1)
+    watcher.step()
+    assert len(watcher.received()) == LOCAL_BURST // MAX_PAYLOAD
+    push(feed, stream, 10)
+    assert watcher.received() == [], "it is not live"
+    push(feed, stream, 1)  # a keyframe, and the viewer is 2 s behind it
+    assert watcher.sender.place is Place.LIVE
+    received = watcher.received()
+    assert [n for _, n in received] == list(range(600, 610))
+    assert received[0][0] == LOCAL_BURST // MAX_PAYLOAD, "it skipped, and its numbers have no gap"
+
+
+def test_a_viewer_that_lags_a_little_is_not_cut(feed: Feed) -> None:
+    stream = gop_stream(gop=10, packets=7)
+    push(feed, stream, 9)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.1)
+    watcher.step()
+    push(feed, stream, 2)
+    watcher.catch_up()
+    assert watcher.numbers() == list(range(77))
+
+
+def test_a_full_buffer_is_made_up_for_from_the_history(feed: Feed) -> None:
+    stream = gop_stream()
+    watcher, other = Watcher(feed), Watcher(feed)
+    push(feed, stream, 1)
+    for w in (watcher, other):
+        w.sender.start(now=0.0)
+        w.catch_up()
+    watcher.target.full = True
+    push(feed, stream, 3)
+    assert watcher.sender.place is Place.BEHIND
+    assert watcher.behind[-1] is watcher.sender
+    watcher.step()
+    assert watcher.sender.stats.blocked == 2
+    watcher.target.full = False
+    watcher.catch_up()
+    assert watcher.sender.place is Place.LIVE
+    push(feed, stream, 1)
+    assert watcher.numbers() == other.numbers() == list(range(15))
+
+
+def test_who_falls_out_of_the_history_goes_on_at_the_keyframe(feed: Feed) -> None:
+    stream = gop_stream(gop=200, packets=20)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, stream, 1)
+    watcher.target.full = True
+    push(feed, stream, 190)
+    watcher.target.full = False
+    assert feed.history.start == 0
+    feed.push(video(3_820, 191, keyframe=True, packets=4 * KEEP_PACKETS), 0.0)
+    # At that keyframe it lagged 6 s, so it went on there.
+    sequence_numbers, published = zip(*watcher.received(), strict=True)
+    assert published[:21] == (*range(20), 3_820)
+    assert sequence_numbers == tuple(range(len(sequence_numbers)))
+
+
+def test_lost_packets_are_sent_again_as_rtx(feed: Feed) -> None:
+    stream = gop_stream()
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, stream, 4)
+    watcher.received()
+    watcher.sender.retransmit([2, 5], now=0.0)
+    watcher.received()
+    packets = watcher.browser.packets
+    assert [(p.payload_type, p.ssrc, p.sequence_number) for p in packets] == [
+        (103, feed.rtx_ssrc, 0),
+        (103, feed.rtx_ssrc, 1),
+    ]
+    originals = feed.history.slice(0, 12)
+    assert [p.payload for p in packets] == [b"\0\2" + originals[2].payload, b"\0\5" + originals[5].payload]
+    assert packets[0].timestamp == originals[2].timestamp
+    assert packets[0].marker == 1
+    assert (watcher.sender.stats.nacked, watcher.sender.stats.retransmitted) == (2, 2)
+
+
+@pytest.mark.parametrize("profile", [SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80], ids=["gcm", "cm"])
+def test_without_rtx_the_same_packet_is_sent_again(feed: Feed, profile: object) -> None:
+    stream = gop_stream()
+    watcher = Watcher(feed, VIDEO_WITHOUT_RTX, Browser([profile]))  # type: ignore[list-item]
+    watcher.sender.start(now=0.0)
+    push(feed, stream, 4)
+    first = watcher.target.take()
+    watcher.sender.retransmit([5], now=0.0)
+    if profile is SRTP_AEAD_AES_128_GCM:
+        assert watcher.target.take() == [first[5]], "byte-identical: no nonce is used for two different packets"
+    assert watcher.sender.stats.retransmitted == 1
+
+
+def test_numbers_that_were_never_sent_are_not_sent_again(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, gop_stream(), 2)
+    watcher.received()
+    watcher.sender.retransmit([6, 7, 40_000, 0xFFFF], now=0.0)
+    assert watcher.received() == []
+    assert watcher.sender.stats.nacked == 4
+
+
+def test_after_a_skip_old_numbers_still_mean_what_they_meant(feed: Feed) -> None:
+    stream = gop_stream(gop=60, packets=10)
+    push(feed, stream, 50)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.1)
+    watcher.step()
+    push(feed, stream, 11)
+    sent = LOCAL_BURST // MAX_PAYLOAD
+    watcher.received()
+    watcher.sender.retransmit([sent - 1, sent], now=0.0)
+    assert watcher.numbers() == [sent - 1, 600]
+
+
+def test_retransmissions_are_bounded_between_sweeps(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, gop_stream(packets=100), 5)
+    watcher.received()
+    watcher.sender.retransmit(range(500), now=0.0)
+    assert len(watcher.received()) == MAX_RETRANSMISSIONS
+    watcher.sender.sweep(0.1)
+    watcher.sender.retransmit(range(10), now=0.0)
+    assert len(watcher.received()) == 10
+
+
+def test_on_a_lossy_path_what_was_lost_is_sent_twice(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, gop_stream(), 4)
+    watcher.received()
+    watcher.pace.lost(0.05, now=0.0)
+    watcher.sender.retransmit([5], now=0.0)
+    assert watcher.received() == [(0, 5), (1, 5)]
+
+
+def test_a_picture_loss_is_answered_with_the_cached_pictures_once_a_second(feed: Feed) -> None:
+    stream = gop_stream()
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, stream, 15)
+    watcher.received()
+    watcher.sender.replay(now=0.4)
+    assert not watcher.behind, "the first keyframe may still be on its way"
+    watcher.sender.replay(now=10.0)
+    watcher.sender.replay(now=10.5)
+    watcher.catch_up()
+    watcher.sender.replay(now=10.9)
+    received = watcher.received()
+    assert [n for _, n in received] == list(range(30, 45))
+    assert [s for s, _ in received] == list(range(45, 60)), "new numbers, as the same would be old to the receiver"
+    assert watcher.sender.stats.plis == 4
+    push(feed, stream, 1)
+    assert watcher.received()[0] == (60, 45)
+
+
+def test_a_picture_lost_before_the_viewer_has_caught_up_is_begun_again(feed: Feed) -> None:
+    push(feed, gop_stream(packets=20), 10)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    watcher.step()
+    assert watcher.sender.place is Place.BEHIND
+    before = len(watcher.received())
+    watcher.sender.replay(now=0.6)
+    watcher.catch_up()
+    assert watcher.received() == [(before + n, n) for n in range(200)]
+
+
+def test_a_new_address_gets_the_media(feed: Feed) -> None:
+    stream = gop_stream()
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, stream, 1)
+    watcher.received()
+    moved = FakeTarget()
+    watcher.sender.retarget(moved)  # type: ignore[arg-type]
+    push(feed, stream, 1)
+    assert watcher.received() == []
+    assert len(moved.datagrams) == 3
+
+
+def test_who_left_gets_nothing(feed: Feed) -> None:
+    stream = gop_stream()
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, stream, 1)
+    watcher.received()
+    watcher.sender.stop()
+    push(feed, stream, 20)
+    assert watcher.received() == []
+
+
+def test_the_payload_type_follows_the_codec() -> None:
+    feed = Feed(Kind.AUDIO)
+    watcher = Watcher(feed, AUDIO)
+    watcher.sender.start(now=0.0)
+    feed.push(audio(0), 0.0)
+    feed.push(audio(1, codec="PCMU"), 0.0)
+    watcher.received()
+    assert [p.payload_type for p in watcher.browser.packets] == [111, 0]
+    feed.push(audio(2, codec="PCMA"), 0.0)
+    assert watcher.sender.place is Place.UNPLAYABLE
+    assert watcher.received() == []
+    feed.push(audio(3), 0.0)
+    assert watcher.sender.place is Place.LIVE
+    assert watcher.received() == [(2, 3)]
+
+
+def test_on_a_thin_path_a_burst_is_spread_and_the_rest_comes_live(feed: Feed) -> None:
+    thin, local = Watcher(feed, round_trip=0.05), Watcher(feed)
+    for watcher in (thin, local):
+        watcher.sender.start(now=0.0)
+    now = 0.0
+    for frame in range(1, 61):  # 2 s, so that the feed knows its rate: 10 packets of 1,000 bytes a frame
+        now += 1 / 30
+        feed.push(video(10 * frame, frame, keyframe=frame == 1, packets=10, size=1_000), now)
+    assert thin.numbers() == local.numbers() == list(range(10, 610))
+    assert thin.sender.place is Place.LIVE
+    feed.push(video(610, 61, keyframe=True, packets=130, size=1_000), now + 1 / 30)
+    assert len(local.received()) == 130
+    assert thin.sender.place is Place.BEHIND
+    thin.now = now + 1 / 30
+    received = []
+    while thin.sender.place is Place.BEHIND:
+        thin.step()
+        received.append(thin.numbers())
+    assert [n for step in received for n in step] == list(range(610, 740))
+    assert max(map(len, received)) <= BURST // MAX_PAYLOAD
+    assert 20 <= len(received) <= 60, "130,000 bytes at 600,000 a second are 217 ms, or 43 steps"
+
+
+def test_on_a_thin_path_the_start_is_sent_twice(feed: Feed) -> None:
+    """What is lost before the first packet that arrives is never asked for again."""
+    feed.push(video(0, 0, keyframe=True, packets=2, size=1_000), 0.0)
+    thin, local = Watcher(feed, round_trip=0.05), Watcher(feed)
+    for watcher in (thin, local):
+        watcher.sender.start(now=0.0)
+        watcher.catch_up()
+    first, second = local.target.datagrams
+    assert [d[:12] for d in thin.target.datagrams] == [first[:12], second[:12]] * 2
+    assert thin.target.datagrams[:2] == thin.target.datagrams[2:], "byte-identical: no nonce is used twice"
+
+
+def test_a_path_that_turns_out_lossy_is_paced(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=30, size=1_000), 0.0)
+    assert watcher.sender.place is Place.LIVE
+    watcher.pace.lost(0.05, now=0.1)
+    watcher.sender.sweep(now=0.2)
+    feed.push(video(30, 1, keyframe=True, packets=30, size=1_000), 0.3)
+    assert watcher.sender.place is Place.BEHIND
+
+
+def test_feedback_on_keyframes_measures_the_path_and_sets_the_pace(feed: Feed) -> None:
+    watcher = Watcher(feed, VIDEO_WITH_FEEDBACK, round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=40, size=MAX_PAYLOAD), 0.0)
+    watcher.catch_up()
+    assert watcher.sender.place is Place.LIVE
+    first = watcher.received()
+    assert len(first) == 40
+    rate = 3_000_000
+    watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / rate for sequence, _ in first})
+    assert watcher.pace.capacity.estimate == pytest.approx(rate)
+    assert watcher.pace.thin(now=0.0)
+    fast = 100_000_000
+    for _ in range(20):
+        watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / fast for sequence, _ in first})
+    assert not watcher.pace.thin(now=0.0)
+
+
+def test_feedback_on_what_came_live_uses_the_feeds_trains(feed: Feed) -> None:
+    watcher = Watcher(feed, VIDEO_WITH_FEEDBACK)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=10, size=MAX_PAYLOAD, unit_end=False), 0.0)
+    feed.push(video(10, 0, packets=10, size=MAX_PAYLOAD), 0.0)
+    feed.push(video(20, 1, packets=10, size=MAX_PAYLOAD), 0.0)
+    assert list(feed.trains) == [(0, 10), (10, 20)], "all of the keyframe, and nothing else"
+    watcher.sender.arrived({n: n * 0.001 for n in range(20)})
+    assert watcher.pace.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.001)

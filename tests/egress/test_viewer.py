@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from aiortc import rtp
+
+from common.control import ViewerState
+from common.media import Kind
+from egress.answer import negotiate
+from egress.dtls import Identity
+from egress.ice import CONNECT_TIMEOUT, CONSENT_TIMEOUT
+from egress.sender import Sender
+from egress.stream import Stream
+from egress.stun import BindingRequest
+from egress.viewer import MEDIA_PAUSE, Viewer
+from tests.fakes.browser import Browser
+from tests.fakes.media import audio, gop_stream, number
+from tests.fakes.target import FakeTarget
+
+IDENTITY = Identity()
+
+
+class Session:
+    """A browser that watches a stream, without a network."""
+
+    def __init__(self, *, connect: bool = True) -> None:
+        self.now = 0.0
+        self.stream = Stream("front-door", lambda: None)
+        self.source = gop_stream()
+        self.sounds = 0
+        self.browser = Browser()
+        self.target = FakeTarget()
+        self.behind: list[Sender] = []
+        self.viewer = Viewer(
+            "s1",
+            self.stream,
+            negotiate(self.browser.offer(), []),
+            IDENTITY,
+            cname="cname",
+            on_behind=self.behind.append,
+            now=0.0,
+        )
+        if connect:
+            self.nominate()
+            self.browser.start_dtls()
+            self.exchange()
+
+    def nominate(self) -> None:
+        request = BindingRequest(bytes(12), "", "", True, False, b"", b"")
+        if self.viewer.agent.check(request, self.target.path, self.now):
+            self.viewer.selected(self.target)  # type: ignore[arg-type]
+
+    def exchange(self) -> None:
+        """Carry datagrams until there are none."""
+        while (to_server := self.browser.take()) or self.target.datagrams:
+            for datagram in to_server:
+                if datagram[0] < 64:
+                    self.viewer.receive_dtls(datagram, self.target, self.now)  # type: ignore[arg-type]
+                else:
+                    self.viewer.receive_rtcp(datagram, self.now)
+            for datagram in self.target.take():
+                self.browser.receive(datagram)
+
+    def play(self, count: int) -> None:
+        for _ in range(count):
+            batch = next(self.source)
+            self.stream.receive(batch, now=self.now, unix_ns=batch.arrival_ns)
+            sound = audio(self.sounds)
+            self.sounds += 1
+            self.stream.receive(sound, now=self.now, unix_ns=sound.arrival_ns)
+        for sender in self.behind:
+            sender.catch_up(self.now)
+        self.exchange()
+
+    def numbers(self, kind: Kind) -> list[int]:
+        ssrc = self.stream.feeds[kind].ssrc
+        return [number(p.payload) for p in self.browser.packets if p.ssrc == ssrc]
+
+
+def test_from_offer_to_picture_and_sound() -> None:
+    session = Session()
+    assert session.browser.connected
+    assert session.browser.profile.openssl_profile == b"SRTP_AEAD_AES_128_GCM"
+    session.play(5)
+    assert session.numbers(Kind.VIDEO) == list(range(15))
+    assert session.numbers(Kind.AUDIO) == list(range(5))
+    report = session.viewer.report(session.now)
+    assert report.state is ViewerState.CONNECTED
+    assert (report.video, report.audio, report.waiting) == ("H264", "opus", "")
+    assert report.srtp == "SRTP_AEAD_AES_128_GCM"
+    assert report.remote == "192.0.2.1:5000"
+    assert report.packets == 20
+
+
+def test_a_camera_that_is_down_keeps_its_viewers() -> None:
+    session = Session()
+    assert session.viewer.report(session.now).waiting == "for the camera"
+    session.play(1)
+    session.now += MEDIA_PAUSE + 1
+    assert session.viewer.report(session.now).waiting == "for the camera"
+    session.play(1)
+    assert session.viewer.report(session.now).waiting == ""
+
+
+def test_sender_reports_once_a_second_for_what_is_sent() -> None:
+    session = Session()
+    session.viewer.sweep(session.now)
+    session.exchange()
+    assert session.browser.reports == [], "nothing has been sent yet"
+    session.play(2)
+    for _ in range(15):
+        session.now += 0.1
+        session.viewer.sweep(session.now)
+    session.exchange()
+    reports = [p for p in session.browser.reports if isinstance(p, rtp.RtcpSrPacket)]
+    assert {p.ssrc for p in reports} == {feed.ssrc for feed in session.stream.feeds.values()}
+    assert len(reports) == 4
+    video = [p for p in reports if p.ssrc == session.stream.feeds[Kind.VIDEO].ssrc]
+    assert video[-1].sender_info.packet_count == 6
+
+
+def test_feedback_is_acted_on_and_reported() -> None:
+    session = Session()
+    session.play(3)
+    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    session.browser.packets.clear()
+    session.browser.send_rtcp(
+        rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(ssrc, 0, 2, 0, 900, 0, 0)]),
+        rtp.RtcpRtpfbPacket(rtp.RTCP_RTPFB_NACK, 9, ssrc, [4]),
+        rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, rtp.pack_remb_fci(3_000_000, [ssrc])),
+    )
+    session.exchange()
+    assert {p.ssrc for p in session.browser.packets} == {session.stream.feeds[Kind.VIDEO].rtx_ssrc}
+    report = session.viewer.report(session.now)
+    assert (report.nacked, report.retransmitted, report.lost) == (1, 1, 2)
+    assert report.jitter == 0.01
+    assert report.estimated_bandwidth == 3_000_000
+    session.now = 5.0
+    session.browser.send_rtcp(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, ssrc))
+    session.exchange()
+    assert session.behind
+    assert session.viewer.report(session.now).plis == 1
+
+
+def test_feedback_about_strangers_is_ignored() -> None:
+    session = Session()
+    session.play(1)
+    session.browser.packets.clear()
+    session.browser.send_rtcp(rtp.RtcpRtpfbPacket(rtp.RTCP_RTPFB_NACK, 9, 12345, [0]))
+    session.exchange()
+    assert session.browser.packets == []
+
+
+def test_garbage_is_counted() -> None:
+    session = Session()
+    session.viewer.receive_rtcp(b"\x80\xc9" + bytes(30), session.now)
+    assert session.viewer.garbage == 1
+    early = Session(connect=False)
+    early.viewer.receive_rtcp(b"\x80\xc9" + bytes(30), early.now)
+    assert early.viewer.garbage == 1
+
+
+def test_it_ends_when_the_browser_says_so() -> None:
+    session = Session()
+    session.play(1)
+    session.browser.close()
+    session.exchange()
+    assert session.viewer.ended == "closed by the viewer"
+
+    session = Session()
+    session.browser.send_rtcp(rtp.RtcpByePacket([9]))
+    session.exchange()
+    assert session.viewer.ended == "closed by the viewer"
+
+
+def test_it_ends_when_consent_does() -> None:
+    session = Session()
+    session.now = CONSENT_TIMEOUT - 1
+    session.viewer.sweep(session.now)
+    assert not session.viewer.ended
+    session.now = CONSENT_TIMEOUT + 1
+    session.viewer.sweep(session.now)
+    assert session.viewer.ended == "consent expired"
+
+
+def test_it_ends_when_nobody_ever_comes() -> None:
+    session = Session(connect=False)
+    session.viewer.sweep(CONNECT_TIMEOUT + 1)
+    assert session.viewer.ended == "ICE never connected"
+
+
+def test_goodbye_is_said_properly() -> None:
+    session = Session()
+    session.play(1)
+    session.viewer.close()
+    session.exchange()
+    assert any(isinstance(p, rtp.RtcpByePacket) for p in session.browser.reports)
+    assert session.browser.closed
+    session.browser.packets.clear()
+    session.play(20)
+    assert session.browser.packets == []
+
+
+def test_a_codec_that_the_session_cannot_carry_ends_it_with_the_reason() -> None:
+    session = Session()
+    session.play(1)
+    batch = next(session.source)._replace(codec="VP8")
+    session.stream.receive(batch, now=0.0, unix_ns=batch.arrival_ns)
+    session.viewer.sweep(session.now)
+    assert session.viewer.ended == "the camera changed to VP8, which this session cannot carry"

@@ -1,0 +1,192 @@
+"""The egress process against a foreign viewer: aiortc's own peer connection, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, RTCStatsReport
+
+from common.cameras import CameraSpec
+from common.config import load
+from common.control import Answered, Assign, Candidate, Drain, Ended, HangUp, Leaving, Offer, Refused, Report
+from common.errors import AddressInUseError, ConfigError
+from common.media import Kind, Track
+from egress import worker
+from tests.fakes.browser import Browser
+from tests.fakes.bus import FakeBroker
+from tests.fakes.media import audio
+
+NODE = "egress-7"
+PCMU = Track(Kind.AUDIO, "PCMU", 8_000)
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[FakeBroker]:
+    async with FakeBroker(tmp_path) as broker:
+        yield broker
+
+
+@contextlib.asynccontextmanager
+async def running(broker: FakeBroker, **environ: str) -> AsyncIterator[Report]:
+    """The egress process, inside this one; yields its first report."""
+    variables = {
+        "CAMSHAFT_BROKER_ADDRESS": broker.address,
+        "CAMSHAFT_MEDIA_PORT": "0",
+        "CAMSHAFT_MEDIA_LISTEN": "127.0.0.1",
+    }
+    config = load(None, environ=variables | {f"CAMSHAFT_MEDIA_{key.upper()}": value for key, value in environ.items()})
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(worker.run(config, NODE, stop))
+        try:
+            await broker.until(lambda: NODE in broker.reports or task.done())
+            yield broker.reports[NODE]
+        finally:
+            stop.set()
+            await asyncio.wait_for(asyncio.shield(task), 3)
+
+
+@pytest.fixture
+async def report(broker: FakeBroker) -> AsyncIterator[Report]:
+    async with running(broker) as report:
+        yield report
+
+
+async def becomes(peer: RTCPeerConnection, state: str) -> None:
+    """Wait for a connection state."""
+    changed = asyncio.Event()
+    peer.on("connectionstatechange", changed.set)
+    async with asyncio.timeout(10):
+        while peer.connectionState != state:
+            changed.clear()
+            await changed.wait()
+
+
+async def watch(broker: FakeBroker, session: str = "s1", camera: str = "yard") -> RTCPeerConnection:
+    """A viewer that has connected."""
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    peer.addTransceiver("audio", "recvonly")
+    await peer.setLocalDescription(await peer.createOffer())
+    broker.tell(NODE, Offer(session, camera, peer.localDescription.sdp, (PCMU,)))
+    answer = await broker.said(Answered)
+    assert answer.session == session
+    await peer.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
+    await becomes(peer, "connected")
+    return peer
+
+
+async def packets_received(peer: RTCPeerConnection) -> int:
+    stats: RTCStatsReport = await peer.getReceivers()[0].getStats()
+    return sum(s.packetsReceived for s in stats.values() if s.type == "inbound-rtp")
+
+
+async def test_a_foreign_viewer_hears_the_camera(broker: FakeBroker, report: Report) -> None:
+    assert (report.role, report.viewers, report.cameras) == ("egress", (), ())
+    peer = await watch(broker)
+    await broker.until(lambda: broker.watches("yard"))
+    sequence = 0
+    async with asyncio.timeout(10):
+        while await packets_received(peer) < 20:
+            broker.publish("yard", audio(sequence, codec="PCMU")._replace(payloads=[bytes(160)]))
+            sequence += 1
+            await asyncio.sleep(0.005)
+    viewer = (await broker.until(lambda: [v for v in broker.reports[NODE].viewers if v.packets]))[0]
+    assert (viewer.session, viewer.camera, viewer.state) == ("s1", "yard", "connected")
+    assert broker.reports[NODE].cameras == ("yard",)
+    assert broker.reports[NODE].counters["delay_p50_us"] >= 0
+    await peer.close()
+    ended = await broker.said(Ended)
+    assert (ended.session, ended.reason) == ("s1", "closed by the viewer")
+
+
+async def test_a_hang_up_reaches_the_viewer(broker: FakeBroker, report: Report) -> None:
+    peer = await watch(broker)
+    broker.tell(NODE, HangUp("s1"))
+    await becomes(peer, "closed")
+    await broker.until(lambda: not broker.reports[NODE].viewers)
+    await peer.close()
+    broker.tell(NODE, HangUp("s1"))  # hanging up twice does nothing
+
+
+async def test_stopping_says_goodbye_to_viewers_and_broker(broker: FakeBroker) -> None:
+    async with running(broker):
+        peer = await watch(broker)
+    await broker.said(Leaving)
+    await becomes(peer, "closed")
+    await peer.close()
+
+
+async def test_offers_that_cannot_be_served_are_refused_with_the_reason(broker: FakeBroker, report: Report) -> None:
+    browser = Browser()
+    broker.tell(NODE, Offer("bad", "yard", "garbage"))
+    refused = await broker.said(Refused)
+    assert (refused.session, refused.status, refused.code) == ("bad", 400, "malformed_sdp")
+    broker.tell(NODE, Offer("s1", "yard", browser.offer()))
+    await broker.said(Answered)
+    broker.tell(NODE, Offer("s1", "yard", browser.offer()))
+    assert (await broker.said(Refused)).status == 409
+    broker.tell(NODE, Drain())
+    await broker.until(lambda: broker.reports[NODE].draining)
+    broker.tell(NODE, Offer("s2", "yard", browser.offer()))
+    assert (await broker.said(Refused)).code == "draining"
+    assert [v.session for v in broker.reports[NODE].viewers] == ["s1"]
+
+
+async def test_the_stream_is_asked_for_its_pictures_and_given_up_after_a_while(
+    broker: FakeBroker, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("egress.subscriber.LINGER", 0.2)
+    broker.tell(NODE, Offer("s1", "yard", Browser().offer()))
+    await broker.said(Answered)
+    await broker.until(lambda: f"yard@{NODE}\0".encode() in broker.subscriptions)
+    broker.tell(NODE, HangUp("s1"))
+    await broker.until(lambda: not broker.subscriptions)
+    await broker.until(lambda: not broker.reports[NODE].cameras)
+
+
+async def test_garbage_on_every_port_is_dropped_and_counted(broker: FakeBroker, report: Report) -> None:
+    offer = Offer("s1", "yard", Browser().offer())
+    broker.tell(NODE, offer)
+    port = int((await broker.said(Answered)).sdp.split("a=candidate:1 1 udp ")[1].split()[2])
+    await broker.until(lambda: broker.watches("yard"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for datagram in (b"\0", b"\x16garbage", b"\x80\xc9garbage", b"\xffgarbage", bytes(2_000)):
+            stranger.sendto(datagram, ("127.0.0.1", port))
+    for frame in (b"yard\0garbage", b"yard\0\x90", b"yard@egress-7\0\xc0"):
+        broker.publish_frame(frame)
+    broker.tell(NODE, b"garbage")
+    broker.tell(NODE, b"\x80")
+    broker.tell(NODE, Assign(CameraSpec("yard", "rtsp://h/")))
+    broker.tell(NODE, Candidate("nobody", "candidate:1 1 udp 1 192.0.2.1 9 typ host"))
+    expected = {
+        "udp_garbage": 2,
+        "udp_unknown_source": 3,
+        "media_garbage": 3,
+        "control_garbage": 2,
+        "control_misdirected": 1,
+    }
+    await broker.until(lambda: expected.items() <= broker.reports[NODE].counters.items())
+    broker.tell(NODE, dataclasses.replace(offer, session="s2"))
+    await broker.said(Answered)
+
+
+async def test_a_port_in_use_is_told(broker: FakeBroker) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(ExceptionGroup) as caught:
+            async with running(broker, port=str(other.getsockname()[1])):
+                pass
+        assert caught.group_contains(AddressInUseError)
+
+
+async def test_a_name_that_does_not_resolve_is_told(broker: FakeBroker) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running(broker, advertise="no.such.host.invalid"):
+            pass
+    assert caught.group_contains(ConfigError, match=r"media\.advertise")

@@ -1,0 +1,185 @@
+"""The whole product as people start it: ``python -m camshaft serve`` in a process of its own.
+
+Every port is a free one and every file lies in a directory of the test's. Its processes are found by what their command
+line says they are, so that a test can kill one by role; all of them are gone when the context ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import psutil
+import yaml
+
+READY_TIMEOUT = 20.0  # seconds from the start until /readyz says yes
+STOP_TIMEOUT = 8.0  # seconds from SIGTERM to the end of the last process
+ROLES = ("broker", "ingest", "egress", "demo-camera")
+
+
+class NotReadyError(Exception):
+    """The cluster did not come up; carries the end of its log."""
+
+
+@dataclass
+class Cluster:
+    """An async context manager: inside it the cluster is ready for viewers.
+
+    ``config`` is laid over the configuration made here, section by section; it is what ``camshaft.yaml`` may hold.
+    """
+
+    directory: Path
+    cameras: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)  # name: URL or the camera's settings
+    ingest: int = 1  # processes
+    egress: int = 1
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    host: str = "127.0.0.1"  # that HTTP listens on
+    arguments: tuple[str, ...] = ()  # more options of ``serve``
+    port: int = field(default=0, init=False)
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    _sockets: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False, repr=False)
+
+    async def __aenter__(self) -> Self:
+        self._sockets = tempfile.TemporaryDirectory(prefix="camshaft-")  # a Unix socket's path must be short
+        self.port = _free_port(self.host)
+        self.start()
+        try:
+            await self.ready()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    @property
+    def url(self) -> str:
+        """The front door, without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def whep(self, camera: str) -> str:
+        """Where a viewer of the camera posts its offer."""
+        return f"{self.url}/whep/{camera}"
+
+    @property
+    def websocket(self) -> str:
+        """The address of WebSocket signalling."""
+        return f"ws{self.url.removeprefix('http')}/ws"
+
+    @property
+    def log(self) -> str:
+        """Everything that the cluster has written."""
+        return (self.directory / "camshaft.log").read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def pids(self) -> dict[str, list[int]]:
+        """Running processes by role: ``supervisor``, ``broker``, ``ingest``, ``egress``, ``demo-camera``."""
+        found: dict[str, list[int]] = {"supervisor": [self.pid]}
+        for child in psutil.Process(self.pid).children(recursive=True):
+            try:
+                role = next((word for word in child.cmdline() if word in ROLES), None)
+            except psutil.Error:  # it ended just now
+                continue
+            if role is not None:
+                found.setdefault(role, []).append(child.pid)
+        return found
+
+    def kill(self, role: str, index: int = 0, number: int = signal.SIGKILL) -> int:
+        """Kill a process of this role; returns which it was."""
+        pid = self.pids()[role][index]
+        os.kill(pid, number)
+        return pid
+
+    def start(self) -> None:
+        """Start the supervisor; for a test that has ended it and goes on with the same files and ports."""
+        assert self._sockets is not None
+        document: dict[str, Any] = {
+            "http": {"listen": self.url.removeprefix("http://")},
+            "media": {"port": 0},
+            "broker": {"address": f"ipc://{self._sockets.name}"},
+            "ingest": {"workers": self.ingest},
+            "egress": {"workers": self.egress},
+            "store": {"path": str(self.directory / "camshaft.db")},
+            "log": {"format": "json"},
+        }
+        for section, values in self.config.items():
+            document[section] = {**document.get(section, {}), **values}
+        document["cameras"] = {name: {"url": c} if isinstance(c, str) else {**c} for name, c in self.cameras.items()}
+        (self.directory / "camshaft.yaml").write_text(yaml.safe_dump(document))
+        command = [sys.executable, "-m", "camshaft", "serve", "--config", "camshaft.yaml", *self.arguments]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CAMSHAFT_")}
+        environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+        with (self.directory / "camshaft.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
+            )
+
+    async def ready(self, *, seconds: float = READY_TIMEOUT) -> None:
+        """Wait until ``/readyz`` says yes. Raises ``NotReadyError``."""
+        assert self._process is not None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        answer = "nothing"
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
+            while loop.time() < deadline and self._process.poll() is None:
+                try:
+                    async with http.get(f"{self.url}/readyz") as response:
+                        if response.status == 200:
+                            return
+                        answer = f"{response.status} {await response.text()}"
+                except (aiohttp.ClientError, TimeoutError) as exc:
+                    answer = repr(exc)
+                await asyncio.sleep(0.05)
+        raise NotReadyError(f"/readyz: {answer}; the log ends with:\n{self.log[-3000:]}")
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """End the supervisor with a signal and wait for it; returns its exit code."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return await asyncio.to_thread(self._process.wait, STOP_TIMEOUT)
+
+    async def _end(self) -> None:
+        assert self._process is not None
+        assert self._sockets is not None
+        try:
+            left = psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.Error:
+            left = []
+        try:
+            await self.stop()
+        finally:
+            for process in left:  # none, unless the supervisor failed at its job
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            self._process.kill()
+            self._process.wait()
+            self._sockets.cleanup()
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port

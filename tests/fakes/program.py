@@ -1,0 +1,44 @@
+"""A small program for the supervisor to run: behaves as its first argument says, and writes down that it was started.
+
+``program.py BEHAVIOUR NAME DIRECTORY``: appends its process id to ``DIRECTORY/NAME``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from common import process
+
+
+async def wait(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+async def config_error(stop: asyncio.Event) -> None:
+    raise process.ConfigError("camshaft.yaml, line 7", "media.port", "is wrong")
+
+
+async def address_in_use(stop: asyncio.Event) -> None:
+    raise process.AddressInUseError("media", "UDP port 8189", "--media-port")
+
+
+def main() -> int:
+    behaviour, name, directory = sys.argv[1:4]
+    if behaviour == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with (Path(directory) / name).open("a") as file:
+        print(os.getpid(), file=file)
+    if behaviour == "crash":
+        return 1
+    if behaviour == "stubborn":
+        time.sleep(60)
+    return process.run({"config-error": config_error, "address-in-use": address_in_use}.get(behaviour, wait))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""A viewer's address that keeps what is sent to it, and whose buffer can be made to fill up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from egress.ice import Path
+
+
+@dataclass(eq=False)
+class FakeTarget:
+    """Stands in for ``egress.port.Target``."""
+
+    path: Path = field(default_factory=lambda: Path(("192.0.2.1", 5000)))
+    datagrams: list[bytes] = field(default_factory=list)
+    calls: int = 0
+    full: bool = False
+
+    def send(self, datagram: bytes | memoryview) -> bool:
+        return self.send_run(memoryview(datagram), len(datagram))
+
+    def send_run(self, datagrams: memoryview, size: int) -> bool:
+        if self.full:
+            return False
+        self.calls += 1
+        self.datagrams += [bytes(datagrams[at : at + size]) for at in range(0, len(datagrams), size)]
+        return True
+
+    def take(self) -> list[bytes]:
+        """What has come since the last call."""
+        datagrams, self.datagrams = self.datagrams, []
+        return datagrams

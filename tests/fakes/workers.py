@@ -1,0 +1,143 @@
+"""Workers as a broker sees them: DEALERs that speak the control protocol and do what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+import zmq
+
+from common.bus import Channel, Endpoints, Keys, open_socket
+from common.cameras import CameraSpec, CameraState
+from common.control import (
+    Answered,
+    Assign,
+    HangUp,
+    Offer,
+    Refused,
+    Release,
+    Report,
+    Role,
+    StreamReport,
+    ToBroker,
+    ToWorker,
+    ViewerReport,
+    ViewerState,
+    decode_for_worker,
+    encode,
+)
+from common.media import Kind, Track
+
+T = TypeVar("T")
+PATIENCE = 10.0  # seconds
+H264 = Track(Kind.VIDEO, "H264", 90_000, profile="42e01f")
+
+
+class FakeWorker:
+    """Async context manager. Reports when it is told to, and keeps what the broker says in ``messages``."""
+
+    role: Role
+
+    def __init__(self, endpoints: Endpoints, node: str, *, keys: Keys | None = None, incarnation: str = "1") -> None:
+        self.node = node
+        self.state = Report(node, self.role, incarnation, host="host", pid=1, version="1")
+        self.messages: list[ToWorker] = []
+        self._endpoints = endpoints
+        self._keys = keys
+        self._news = asyncio.Event()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+
+    async def __aenter__(self):
+        socket = open_socket(self._context, zmq.DEALER, self._keys)
+        socket.setsockopt(zmq.ROUTING_ID, self.node.encode())
+        socket.connect(self._endpoints.control)
+        assert await asyncio.to_thread(socket.poll, int(PATIENCE * 1000), zmq.POLLOUT), "the broker is not there"
+        self.channel = Channel(socket, self._receive)
+        self.report()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.channel.close()
+        self._context.term()
+
+    def report(self, **changes: Any) -> None:
+        """Change the report and send it."""
+        self.state = dataclasses.replace(self.state, **changes)
+        self.send(self.state)
+
+    def send(self, message: ToBroker | bytes) -> None:
+        """Send a message, or garbage."""
+        assert self.channel.send(message if isinstance(message, bytes) else encode(message))
+
+    async def until(self, condition: Callable[[], T]) -> T:
+        """The first true value of ``condition``, asked whenever a message has come."""
+        async with asyncio.timeout(PATIENCE):
+            while not (value := condition()):
+                self._news.clear()
+                await self._news.wait()
+        return value
+
+    async def told(self, kind: type[T]) -> T:
+        """The next message of that kind, taken out of ``messages``."""
+        message = await self.until(lambda: next((m for m in self.messages if isinstance(m, kind)), None))
+        self.messages.remove(message)  # type: ignore[arg-type]
+        return message  # type: ignore[return-value]
+
+    def _receive(self, frame: bytes) -> None:
+        message = decode_for_worker(frame)
+        self.messages.append(message)
+        self.obey(message)
+        self._news.set()
+
+    def obey(self, message: ToWorker) -> None:
+        """What it does by itself."""
+
+
+class FakeIngest(FakeWorker):
+    """Plays every camera it is given, with one H.264 track."""
+
+    role = Role.INGEST
+
+    def obey(self, message: ToWorker) -> None:
+        match message:
+            case Assign(camera):
+                self.show(camera.id, CameraState.PLAYING, spec=camera, tracks=(H264,), transport="tcp")
+            case Release(id):
+                self.report(streams=tuple(stream for stream in self.state.streams if stream.camera != id))
+
+    def show(self, id: str, state: CameraState, *, spec: CameraSpec | None = None, **fields: Any) -> None:
+        """Report a camera's state."""
+        before = next((stream for stream in self.state.streams if stream.camera == id), None)
+        revision = spec.revision if spec else before.revision if before else 0
+        others = tuple(stream for stream in self.state.streams if stream.camera != id)
+        self.report(streams=(*others, StreamReport(id, revision, state, **fields)))
+
+
+class FakeEgress(FakeWorker):
+    """Answers every offer with ``answer of OFFER``, unless ``refusal`` or ``silent`` is set."""
+
+    role = Role.EGRESS
+    refusal: tuple[int, str, str] | None = None
+    silent = False
+
+    def obey(self, message: ToWorker) -> None:
+        match message:
+            case Offer(session, camera, sdp):
+                if self.refusal is not None:
+                    self.send(Refused(session, *self.refusal))
+                elif not self.silent:
+                    viewer = ViewerReport(session, camera, ViewerState.CONNECTED, started=1.0)
+                    self.state = dataclasses.replace(self.state, viewers=(*self.state.viewers, viewer))
+                    self.send(Answered(session, f"answer of {sdp}"))
+                    self.report()
+            case HangUp(session):
+                self.forget(session)
+
+    def forget(self, session: str) -> None:
+        """Report without that session."""
+        self.report(viewers=tuple(viewer for viewer in self.state.viewers if viewer.session != session))
