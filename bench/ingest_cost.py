@@ -15,14 +15,15 @@ import os
 import platform
 import random
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,13 @@ class SimulatedCamera(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.udp: asyncio.DatagramTransport | None = None
+        self.udp: socket.socket | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.timer is not None:
             self.timer.cancel()
+        if self.udp is not None:
+            self.udp.close()
 
     def data_received(self, data: bytes) -> None:
         for message in self.parser.feed(data):
@@ -111,20 +114,21 @@ class SimulatedCamera(asyncio.Protocol):
             body = SDP
         elif request.method == "SETUP":
             self.spec = TransportSpec.parse(request.headers.get("Transport") or "")
-            headers.append(("Transport", str(self.spec)))
+            headers.append(("Transport", str(self._open_port(self.spec))))
         self.transport.write(bytes(Response(200, "OK", Headers(headers), body)))
         if request.method == "PLAY":
-            self.opening = asyncio.ensure_future(self._open())
+            loop = asyncio.get_running_loop()
+            self.number = random.randrange(GOP)
+            self.due = loop.time() + random.random() / FPS
+            self.timer = loop.call_at(self.due, self._send)
 
-    async def _open(self) -> None:
-        loop = asyncio.get_running_loop()
-        assert self.spec is not None
-        if self.spec.client_port:
-            peer = (self.transport.get_extra_info("peername")[0], self.spec.client_port[0])
-            self.udp, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=peer)
-        self.number = random.randrange(GOP)
-        self.due = loop.time() + random.random() / FPS
-        self.timer = loop.call_at(self.due, self._send)
+    def _open_port(self, spec: TransportSpec) -> TransportSpec:
+        if not spec.client_port:
+            return spec
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.udp.bind(("127.0.0.1", 0))
+        self.udp.connect((self.transport.get_extra_info("peername")[0], spec.client_port[0]))
+        return replace(spec, server_port=(self.udp.getsockname()[1], 9))
 
     def _send(self) -> None:
         timestamp, packets = self.number * TICKS, []
@@ -135,7 +139,8 @@ class SimulatedCamera(asyncio.Protocol):
         self.number += 1
         if self.udp is not None:
             for packet in packets:
-                self.udp.sendto(packet)
+                with suppress(OSError):
+                    self.udp.send(packet)
         elif not self.transport.is_closing():
             self.transport.write(b"".join(bytes(Frame(0, packet)) for packet in packets))
         self.due += 1 / FPS
