@@ -91,7 +91,7 @@ class _Sight:
         self._units: list[int] = []  # timestamps of the picture
         self._keyframes: list[int] = []
 
-    def begin(self) -> None:
+    def begin(self, _connection: Connection) -> None:
         self.began = asyncio.get_running_loop().time()
 
     def see(self, batches: list[Batch]) -> None:
