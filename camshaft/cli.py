@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -15,10 +16,11 @@ from camshaft import __version__
 from camshaft.argv import CAMERA, URL
 from camshaft.options import Given, configured, node_option
 from common import log, process
-from common.cameras import redact
-from common.config import Config
-from common.control import Role
-from common.errors import CamshaftError, ConfigError
+from common.cameras import Transport, redact
+from common.config import Config, parse_camera
+from common.control import Role, StreamReport
+from common.errors import CameraError, CamshaftError, ConfigError
+from common.media import Kind
 
 DEFAULT_API = "http://127.0.0.1:8080"
 
@@ -132,6 +134,7 @@ def camera() -> None:
     """Add, list and remove the cameras of a running cluster."""
 
 
+_TRANSPORTS = [each.value for each in Transport]
 _api_option = click.option(
     "--api",
     metavar="URL",
@@ -146,7 +149,7 @@ _url_argument = click.argument("url", envvar=URL)
 @camera.command()
 @click.argument("name")
 @_url_argument
-@click.option("--transport", type=click.Choice(["auto", "tcp", "udp"]), help="How RTP comes.")
+@click.option("--transport", type=click.Choice(_TRANSPORTS), help="How RTP comes.")
 @click.option("--on-demand", is_flag=True, help="Pull the camera only while somebody watches.")
 @click.option("--keep-after", type=float, metavar="SECONDS", help="How long to keep an on-demand camera unwatched.")
 @click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
@@ -211,6 +214,49 @@ def remove(name: str, api: str) -> None:
 
     Api(api).remove(name)
     click.echo(f"Camera {name} is removed.")
+
+
+@cli.command()
+@_url_argument
+@click.option("--transport", type=click.Choice(_TRANSPORTS), default="auto", help="How RTP comes.")
+@click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: the report of an ingest process.")
+@configured("log")
+def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: bool) -> None:
+    """Connect to a camera and say what it sends, or why it does not. Needs no cluster.
+
+    URL may be - to read it from standard input, or left out if CAMSHAFT_URL holds it, as for camera add.
+    """
+    config = given.config()
+    log.configure("error" if config.log.level == "info" else config.log.level, config.log.format)  # it says it itself
+    camera = parse_camera({"url": _url(url), "transport": transport, "tls": {"verify": not no_tls_verify}})
+    from ingest.probe import WATCH
+    from ingest.probe import probe as look
+
+    report = asyncio.run(look(camera.spec("probe")))
+    if as_json:
+        click.echo(json.dumps(asdict(report), indent=2))
+    else:
+        click.echo("\n".join(_told(report, WATCH)))
+    sys.exit(process.EXIT_FAILED if report.state.failed else process.EXIT_OK)
+
+
+def _told(report: StreamReport, seconds: float) -> Iterator[str]:
+    """What a probe has found, for a person. ``seconds`` is how long it looked."""
+    if report.state.failed:
+        yield str(CameraError(report.state, report.detail))
+        return
+    yield f"The camera plays over {report.transport}."
+    statistics = {each.kind: each for each in report.stats}
+    for track in report.tracks:
+        facts = [track.codec, f"{track.clock_rate} Hz", f"profile {track.profile}" if track.profile else ""]
+        if counted := statistics.get(track.kind):
+            facts.append(f"{counted.bytes * 8 / seconds / 1000:.0f} kbit/s")
+            if track.kind is Kind.VIDEO and not counted.keyframes:
+                facts.append(f"no keyframe in {seconds:.0f} s")
+            facts.append(f"{counted.lost} packets lost" if counted.lost else "")
+        yield f"{track.kind}: {', '.join(filter(None, facts))}"
+        yield from filter(None, (track.problem, track.warning))
 
 
 def _row(camera: dict[str, Any]) -> tuple[str, ...]:
