@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -18,6 +19,7 @@ from common.errors import CameraError
 from common.log import Logger
 from common.media import Batch, Kind
 from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transports
+from ingest.rtp.receiver import Receiver
 from ingest.rtsp.client import Connection, NoMediaError, connected
 from ingest.rtsp.session import TransportRefusedError
 from ingest.rtsp.url import RtspUrl
@@ -48,7 +50,7 @@ class Camera:
         self._account: Account | None = None
         self._connection: Connection | None = None
         self._report = StreamReport(spec.id, spec.revision, CameraState.CONNECTING, since=time.time())
-        self._repaired = 0  # in sessions that are over
+        self._counters: Counter[str] = Counter()  # of sessions that are over
         self._epoch = 0
         self._sessions = 0  # in which media came
         self._flowing_since: float | None = None  # on the loop's clock
@@ -58,25 +60,21 @@ class Camera:
     def report(self) -> StreamReport:
         """The camera as it is now; while it is away, with its tracks as they were."""
         connection = self._connection
-        if connection is not None:
-            stats = tuple(receiver.stats for receiver in connection.stream.receivers)
-            detail = self._report.detail
-            if self._report.state is CameraState.PLAYING:
-                waiting = any(each.kind is Kind.VIDEO and not each.keyframes for each in stats)
-                detail = "waiting for its first keyframe" if waiting else ""
-            self._report = replace(
-                self._report,
-                detail=detail,
-                transport=Transport.UDP if connection.udp else Transport.TCP,
-                tracks=connection.tracks,
-                stats=stats,
-            )
-        return self._report
+        if connection is None:
+            return self._report
+        receivers = connection.stream.receivers
+        return replace(
+            self._report,
+            detail=_hindrance(receivers[0]) if self._report.state is CameraState.PLAYING else self._report.detail,
+            transport=Transport.UDP if connection.udp else Transport.TCP,
+            tracks=connection.tracks,
+            stats=tuple(receiver.stats for receiver in receivers),
+        )
 
     @property
-    def repaired(self) -> int:
-        """Timestamps that were wrong, and sender reports that were not believed."""
-        return self._repaired + (self._connection.stream.repaired if self._connection else 0)
+    def counters(self) -> Counter[str]:
+        """What came and was of no use, beyond the tracks' own statistics."""
+        return self._counters + self._connection.counters if self._connection else self._counters
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -129,26 +127,27 @@ class Camera:
 
     async def _session(self, url: RtspUrl, transport: Transport) -> NoReturn:
         self._epoch = max(time.time_ns() // 10**6, self._epoch + 1)
-        async with connected(
-            url,
-            self.spec.tls,
-            udp=transport is Transport.UDP,
-            epoch=self._epoch,
-            publish=lambda batches: self._shared.publish(self.spec.id, batches),
-            on_media=lambda: self._playing(transport),
-        ) as self._connection:
-            try:
+        try:
+            async with connected(
+                url,
+                self.spec.tls,
+                udp=transport is Transport.UDP,
+                epoch=self._epoch,
+                publish=lambda batches: self._shared.publish(self.spec.id, batches),
+                on_media=self._playing,
+            ) as self._connection:
                 with self._shared.logins.playing(self._account):
                     await self._connection.ended()
-            finally:
-                self._over()
+        finally:
+            self._over()
 
-    def _playing(self, transport: Transport) -> None:
+    def _playing(self, connection: Connection) -> None:
         """The first packet of a session has come."""
+        transport = Transport.UDP if connection.udp else Transport.TCP
         self._sessions += 1
         self._flowing_since = asyncio.get_running_loop().time()
         self._transports.worked(transport)
-        self._log.info("playing", transport=transport, tracks=[track.codec for track in self.report.tracks])
+        self._log.info("playing", transport=transport, tracks=[track.codec for track in connection.tracks])
         self._logged = ""
         self._report = replace(
             self._report, state=CameraState.PLAYING, since=time.time(), reconnects=self._sessions - 1
@@ -156,14 +155,12 @@ class Camera:
         self._shared.changed()
 
     def _over(self) -> None:
-        """A session has ended."""
-        connection = self._connection
-        if connection is None:
-            return
-        self._report = self.report
+        """A session has ended, or did not come about."""
+        self._report, connection = self.report, self._connection
         self._connection = None
-        self._epoch = connection.stream.epoch
-        self._repaired += connection.stream.repaired
+        if connection is not None:
+            self._epoch = connection.stream.epoch
+            self._counters += connection.counters
         self._shared.forget(self.spec.id)
         if self._flowing_since is not None:
             if asyncio.get_running_loop().time() - self._flowing_since >= SETTLED_AFTER:
@@ -188,3 +185,11 @@ class Camera:
         self._logged = sentence
         self._shared.changed()
         return delay
+
+
+def _hindrance(receiver: Receiver) -> str:
+    """Why nothing is seen of a track though its packets come; empty if there is no reason."""
+    if problem := receiver.track.problem:
+        return f"{receiver.kind}: {problem}"
+    waiting = receiver.kind is Kind.VIDEO and not receiver.stats.keyframes
+    return "waiting for its first keyframe" if waiting else ""

@@ -1,8 +1,183 @@
+<<<<<<< HEAD
+"""Looks at one camera for a moment and says what it sends: what ``camshaft probe`` shows."""
+=======
 """A look at one camera: does it play, and what does it send? One attempt, as a worker would make it."""
+>>>>>>> main
 
 from __future__ import annotations
 
 import asyncio
+<<<<<<< HEAD
+import time
+from dataclasses import dataclass
+
+from common.cameras import CameraSpec, CameraState, Transport
+from common.control import TrackStats
+from common.errors import CameraError
+from common.media import Batch, Kind, Track
+from ingest.payload.h264 import H264
+from ingest.retry import Transports
+from ingest.rtsp.client import Connection, NoMediaError, connected
+from ingest.rtsp.session import TransportRefusedError
+from ingest.rtsp.url import RtspUrl
+
+LISTEN = 2.0  # seconds of media that are looked at, at least
+LONG_GROUP = 4.0  # seconds between keyframes from which on a lost packet hurts for long
+_POLL = 0.1  # seconds between looks whether enough has come
+
+
+@dataclass(frozen=True, slots=True)
+class TrackProbe:
+    """One track as it was seen."""
+
+    track: Track
+    width: int = 0  # pixels
+    height: int = 0
+    frame_rate: float | None = None  # frames a second
+    keyframe_interval: float | None = None  # seconds; None: no two keyframes came
+    bitrate: int = 0  # bit/s, RTP headers included
+    packets: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """A camera as it was seen. ``problems`` are sentences for a person; none of them keeps it from playing."""
+
+    transport: Transport
+    server: str  # what the camera calls itself
+    tracks: tuple[TrackProbe, ...]
+    problems: tuple[str, ...]
+
+
+async def probe(spec: CameraSpec, timeout: float = 10.0) -> ProbeResult:  # noqa: ASYNC109  # of the watching alone
+    """Connect, log in, and watch for two seconds, or up to ``timeout`` until two keyframes have come.
+
+    Raises ``CameraError`` if the camera cannot be played.
+    """
+    try:
+        url = RtspUrl.parse(spec.url)
+    except ValueError as exc:
+        raise CameraError(CameraState.HOST_UNKNOWN, str(exc)) from None
+    for transport in Transports(spec.transport):
+        try:
+            return await _watch(spec, url, transport, longest=timeout)
+        except (TransportRefusedError, NoMediaError) as exc:
+            error: CameraError = exc
+    raise error
+
+
+async def _watch(spec: CameraSpec, url: RtspUrl, transport: Transport, *, longest: float) -> ProbeResult:
+    sight = _Sight()
+    async with connected(
+        url,
+        spec.tls,
+        udp=transport is Transport.UDP,
+        epoch=time.time_ns() // 10**6,
+        publish=sight.see,
+        on_media=sight.begin,
+    ) as connection:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + longest
+        while not sight.enough(connection) and (sight.began is None or loop.time() < deadline):
+            try:
+                async with asyncio.timeout(_POLL):
+                    await connection.ended()
+            except TimeoutError:
+                continue
+        return sight.result(connection, transport)
+
+
+class _Sight:
+    """What was seen of a camera."""
+
+    def __init__(self) -> None:
+        self.began: float | None = None  # on the loop's clock
+        self._units: list[int] = []  # timestamps of the picture
+        self._keyframes: list[int] = []
+
+    def begin(self, _connection: Connection) -> None:
+        self.began = asyncio.get_running_loop().time()
+
+    def see(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            if batch.kind == Kind.VIDEO:
+                if batch.keyframe:
+                    self._keyframes.append(batch.timestamp)
+                if batch.unit_end:
+                    self._units.append(batch.timestamp)
+
+    @property
+    def _elapsed(self) -> float:
+        return asyncio.get_running_loop().time() - self.began if self.began is not None else 0.0
+
+    def enough(self, connection: Connection) -> bool:
+        picture = any(receiver.kind is Kind.VIDEO for receiver in connection.stream.receivers)
+        return self._elapsed >= LISTEN and (len(self._keyframes) > 1 or not picture)
+
+    def result(self, connection: Connection, transport: Transport) -> ProbeResult:
+        seen = {receiver.kind: receiver for receiver in connection.stream.receivers}
+        tracks = tuple(
+            self._track(track, seen[track.kind].stats, seen[track.kind].format)
+            if track.kind in seen
+            else TrackProbe(track)
+            for track in connection.tracks
+        )
+        return ProbeResult(transport, connection.server, tracks, tuple(self._problems(tracks, connection)))
+
+    def _track(self, track: Track, stats: TrackStats, form: object) -> TrackProbe:
+        bitrate = round(8 * stats.bytes / self._elapsed) if self._elapsed else 0
+        if not isinstance(form, H264):
+            return TrackProbe(track, bitrate=bitrate, packets=stats.packets, lost=stats.lost)
+        sps = form.sps
+        return TrackProbe(
+            track,
+            sps.width if sps else 0,
+            sps.height if sps else 0,
+            _rate(self._units, track.clock_rate) or (sps.frame_rate if sps else None),
+            _interval(self._keyframes, track.clock_rate),
+            bitrate,
+            stats.packets,
+            stats.lost,
+        )
+
+    def _problems(self, tracks: tuple[TrackProbe, ...], connection: Connection) -> list[str]:
+        problems = []
+        for probed in tracks:
+            kind, track = probed.track.kind, probed.track
+            problems += [f"{kind}: {text}" for text in (track.problem, track.warning) if text]
+            if probed.lost:
+                problems.append(f"{kind}: {probed.lost} of {probed.lost + probed.packets} packets were lost")
+            if kind is Kind.VIDEO and track.playable:
+                problems += _keyframe_problems(probed, len(self._keyframes), self._elapsed)
+        if connection.stream.clock.distrusted:
+            problems.append("its sender reports carry a time that cannot be; sound and picture may be apart")
+        return problems
+
+
+def _keyframe_problems(probed: TrackProbe, keyframes: int, elapsed: float) -> list[str]:
+    advice = "after a loss viewers wait that long; set a shorter keyframe interval in the camera"
+    if not keyframes:
+        return [f"video: no keyframe within {elapsed:.0f} s, and nothing can be shown before one"]
+    if probed.keyframe_interval is None:
+        return [f"video: no second keyframe within {elapsed:.0f} s; {advice}"]
+    if probed.keyframe_interval > LONG_GROUP:
+        return [f"video: a keyframe only every {probed.keyframe_interval:.1f} s; {advice}"]
+    return []
+
+
+def _interval(timestamps: list[int], clock_rate: int) -> float | None:
+    """Seconds from one to the next, on average."""
+    if len(timestamps) < 2:
+        return None
+    return round((timestamps[-1] - timestamps[0]) / clock_rate / (len(timestamps) - 1), 3)
+
+
+def _rate(timestamps: list[int], clock_rate: int) -> float | None:
+    """How many a second."""
+    ticks = timestamps[-1] - timestamps[0] if timestamps else 0
+    return round((len(timestamps) - 1) * clock_rate / ticks, 2) if ticks else None
+=======
 
 from common.cameras import CameraSpec, CameraState
 from common.control import StreamReport
@@ -30,3 +205,4 @@ async def probe(spec: CameraSpec, *, watch: float = WATCH) -> StreamReport:
         report = camera.report
         pulling.cancel()
     return report
+>>>>>>> main

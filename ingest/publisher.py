@@ -79,11 +79,6 @@ class Publisher:
         assert self._channel is not None
         self._channel.close()
 
-    @property
-    def unsent(self) -> int:
-        """Frames that the socket would not take."""
-        return self._channel.unsent if self._channel else 0
-
     def publish(self, camera: str, batches: list[Batch]) -> None:
         """Send what a read of a camera's socket brought."""
         assert self._channel is not None

@@ -7,6 +7,7 @@ broker is away everything goes on as it is.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -81,14 +82,11 @@ class Worker:
     def snapshot(self, report: Report) -> Report:
         """This worker's part of its report."""
         cameras = self._cameras.values()
-        counters = {
-            **report.counters,
-            **self._publisher.counters,
-            "batches_unsent": self._publisher.unsent,
-            "timestamps_repaired": sum(camera.repaired for camera in cameras),
-        }
+        counters = Counter(report.counters)
+        for each in (self._publisher.counters, *(camera.counters for camera in cameras)):
+            counters.update(each)
         streams = tuple(camera.report for camera in cameras)
-        return replace(report, draining=self._draining, streams=streams, counters=counters)
+        return replace(report, draining=self._draining, streams=streams, counters=dict(counters))
 
     def _assign(self, spec: CameraSpec) -> None:
         running = self._cameras.get(spec.id)

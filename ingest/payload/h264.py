@@ -298,19 +298,25 @@ class H264:
 
     def _is_key(self, kind: int, slice_type: int) -> bool:
         """Whether a decoder can start with this picture."""
-        if self._sets.active and self._sets.active.problem:
+        if kind != IDR and not self._waited_for_idr():
+            return False
+        sps = self._sets.active
+        if sps is None or sps.problem:
             return False
         if kind == IDR:
             self._no_idr = False
             return True
-        if not self._open and not self._closed_ns:
-            self._closed_ns = self._arrival_ns
-        if not self._no_idr and (self._open or self._arrival_ns - self._closed_ns < NO_IDR_AFTER_NS):
-            return False
         # H.264 D.2.8: all pictures are right from some time after a recovery point on; after an I picture at once.
         key = slice_type in I_SLICES and any(map(has_recovery_point, self._held))
         self._no_idr |= key
         return key
+
+    def _waited_for_idr(self) -> bool:
+        """Whether the camera has shown that it does without."""
+        if self._open:
+            return self._no_idr
+        self._closed_ns = self._closed_ns or self._arrival_ns
+        return self._no_idr or self._arrival_ns - self._closed_ns >= NO_IDR_AFTER_NS
 
     def _hold(self, header: int, nal: bytes) -> None:
         if header & 0x1F == SEI:

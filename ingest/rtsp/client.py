@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -54,7 +55,7 @@ async def connected(
     udp: bool,
     epoch: int,
     publish: Callable[[list[Batch]], None],
-    on_media: Callable[[], None] = lambda: None,
+    on_media: Callable[[Connection], None] = lambda _connection: None,
 ) -> AsyncIterator[Connection]:
     """A session that plays until the block is left. What ends it before is raised by ``ended``.
 
@@ -93,11 +94,10 @@ class Connection(asyncio.BufferedProtocol):
         udp: bool,
         epoch: int,
         publish: Callable[[list[Batch]], None],
-        on_media: Callable[[], None],
+        on_media: Callable[[Connection], None],
     ) -> None:
         self.udp = udp
         self.stream = Stream([], udp=udp, epoch=epoch)  # empty until every track is set up
-        self.description = SessionDescription()
         self._publish, self._on_media = publish, on_media
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
@@ -133,6 +133,15 @@ class Connection(asyncio.BufferedProtocol):
         for receiver in self.stream.receivers:
             tracks[receiver.kind] = receiver.track
         return tuple(tracks[kind] for kind in sorted(tracks, reverse=True))  # video first
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What came and was of no use, beyond the tracks' own statistics."""
+        return Counter(
+            timestamps_repaired=self.stream.repaired,
+            junk_bytes=self._parser.junk,
+            foreign_datagrams=sum(port.strangers for pair in self._ports for port in pair),
+        )
 
     async def play(self) -> None:
         """Say what has to be said until the camera has answered PLAY. Raises ``CameraError``."""
@@ -171,7 +180,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended, from whatever side."""
-        self._fail(CameraError(CameraState.CLOSED, str(exc) if exc else ""))
+        reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc or "")
+        self._fail(CameraError(CameraState.CLOSED, reason.lower()))
         self._lost.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -234,7 +244,6 @@ class Connection(asyncio.BufferedProtocol):
                         self._playing.set_result(None)
 
     def _select(self, description: SessionDescription) -> list[MediaSection]:
-        self.description = description
         self._choices, self._unplayable = choose(description)
         return [choice.section for choice in self._choices]
 
@@ -282,7 +291,7 @@ class Connection(asyncio.BufferedProtocol):
             self._publish(batches)
         if not self._flowing and any(receiver.packets for receiver in stream.receivers):
             self._flowing = True
-            self._on_media()
+            self._on_media(self)
         if self.udp and self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
             self._expiry = self._loop.call_later(max(deadline_ns - time_ns(), 0) / 1e9, self._expire)
 
@@ -324,9 +333,8 @@ class Connection(asyncio.BufferedProtocol):
     def _nothing_came(self, receiver: Receiver) -> str:
         if receiver.unexpected_type is not None:
             return f"packets of payload type {receiver.unexpected_type} come, which it has not announced"
-        strangers = sum(port.strangers for pair in self._ports for port in pair)
-        if strangers:
-            return f"{strangers} packets came over UDP, but from another address than the camera's"
+        if self.counters["foreign_datagrams"]:
+            return "packets came over UDP, but from another address than the camera's"
         return f"no {receiver.kind} has come over {'UDP' if self.udp else 'TCP'}"
 
     def _send_reports(self) -> None:

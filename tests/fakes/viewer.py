@@ -33,7 +33,7 @@ class Viewer:
         self.reads += 1
         self._changed.set()
 
-    def on_media(self) -> None:
+    def on_media(self, _connection: Connection) -> None:
         self.started += 1
 
     def of(self, kind: str) -> list[Batch]:
@@ -102,6 +102,12 @@ class Pulled(Viewer):
         """Wait for a state."""
         await self.until(lambda: self.state is state)
         return self.camera.report
+
+    async def until_report(self, condition: Callable[[StreamReport], bool]) -> None:
+        """Wait for what only shows in the report: nothing tells of it."""
+        async with asyncio.timeout(BOUND):
+            while not condition(self.camera.report):  # noqa: ASYNC110  # the worker, too, asks now and then
+                await asyncio.sleep(0.01)
 
     def _publish(self, camera: str, batches: list[Batch]) -> None:
         assert camera == "door"

@@ -48,7 +48,7 @@ class Egress:
         self.channel.send(b"\x00" + topic)
 
     def of(self, topic: bytes) -> list[Batch]:
-        return [each for frame in self.frames if frame.startswith(topic) for each in decode_frame(frame)[-1]]
+        return [each for frame in self.frames if frame.startswith(topic) for each in decode_frame(frame).batches]
 
     async def until(self, topic: bytes, count: int) -> list[Batch]:
         async with asyncio.timeout(BOUND):

@@ -1,0 +1,134 @@
+"""What ``probe`` says of cameras."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.cameras import CameraSpec, CameraState, Transport
+from common.errors import CameraError
+from ingest import probe as probe_module
+from ingest.probe import ProbeResult, probe
+from ingest.rtsp import client
+from ingest.rtsp.message import Headers, Request, Response
+from tests.fakes.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track
+from tests.fakes.video import encode
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cameras of the tests send many frames a second: less time will do."""
+    monkeypatch.setattr(probe_module, "LISTEN", 0.3)
+
+
+async def look(camera: FakeCamera, longest: float = 1.0) -> ProbeResult:
+    async with camera:
+        return await probe(CameraSpec("x", camera.url), longest)
+
+
+async def test_a_good_camera() -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        return Response(
+            response.status, response.reason, Headers([*response.headers, ("Server", "Acme/2.1")]), response.body
+        )
+
+    result = await look(FakeCamera([h264_track(), opus_track()], rewrite=rewrite))
+    assert (result.transport, result.server, result.problems) == (Transport.TCP, "Acme/2.1", ())
+    video, audio = result.tracks
+    assert (video.track.codec, video.width, video.height, video.lost) == ("H264", 320, 240, 0)
+    assert video.frame_rate == 25.0
+    assert video.keyframe_interval == 0.4
+    assert video.track.profile == encode()[0][0][1:4].hex()
+    assert video.bitrate > 100_000
+    assert (audio.track.codec, audio.width, audio.frame_rate) == ("opus", 0, None)
+    assert audio.bitrate > 1_000
+
+
+async def test_over_udp_where_tcp_is_refused() -> None:
+    assert (await look(FakeCamera(transports={"udp"}))).transport is Transport.UDP
+
+
+async def test_over_udp_where_nothing_comes_over_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.3)
+    assert (await look(FakeCamera(silent={"tcp"}))).transport is Transport.UDP
+
+
+async def test_sound_that_cannot_be_played() -> None:
+    aac = FakeTrack("m=audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1\n", [], control="a")
+    result = await look(FakeCamera([h264_track(), aac]))
+    [problem] = result.problems
+    assert problem.startswith("audio: MPEG4-GENERIC (AAC)")
+    assert result.tracks[1].packets == 0
+
+
+async def test_b_frames() -> None:
+    units = encode(20, options="bframes=2:b-adapt=0", profile="main")
+    result = await look(FakeCamera([h264_track(units)]))
+    assert any("B-frames" in problem for problem in result.problems)
+
+
+async def test_few_keyframes() -> None:
+    result = await look(FakeCamera([h264_track(encode(150, gop=150))], interval=0.002))
+    assert result.tracks[0].keyframe_interval == 6.0
+    assert any("every 6.0 s" in problem for problem in result.problems)
+
+
+async def test_one_keyframe() -> None:
+    units = encode(300, gop=300)
+    result = await look(FakeCamera([h264_track(units)]), 0.4)
+    assert result.tracks[0].keyframe_interval is None
+    assert any("no second keyframe" in problem for problem in result.problems)
+
+
+async def test_no_keyframe() -> None:
+    result = await look(FakeCamera([h264_track(encode()[1:9])]), 0.4)
+    assert any("no keyframe" in problem for problem in result.problems)
+
+
+async def test_loss() -> None:
+    camera = FakeCamera(mangle=lambda packet: [packet] if packet[3] != 70 else [])
+    result = await look(camera)
+    assert result.tracks[0].lost >= 1
+    assert any("packets were lost" in problem for problem in result.problems)
+
+
+async def test_sender_reports_that_are_nonsense() -> None:
+    camera = FakeCamera(reports=True, wrap=lambda frame: frame[:12] + bytes(8) + frame[20:] if frame[1] % 2 else frame)
+    result = await look(camera)
+    assert any("sender reports" in problem for problem in result.problems)
+
+
+@pytest.mark.parametrize(
+    ("url", "state"),
+    [("rtsp://camera.invalid/", CameraState.HOST_UNKNOWN), ("rtsp:///", CameraState.HOST_UNKNOWN),
+     ("rtsp://127.0.0.1:1/", CameraState.CONNECTION_REFUSED)],
+)  # fmt: skip
+async def test_no_camera(url: str, state: CameraState) -> None:
+    with pytest.raises(CameraError) as caught:
+        await probe(CameraSpec("x", url))
+    assert caught.value.state is state
+
+
+async def test_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(client, "FIRST_PACKET_TIMEOUT", 0.3)
+    with pytest.raises(CameraError) as caught:
+        await look(FakeCamera(silent={"tcp", "udp"}))
+    assert caught.value.state is CameraState.SILENT
+
+
+async def test_a_camera_that_goes_away_meanwhile() -> None:
+    camera = FakeCamera()
+    async with camera:
+        count = 0
+
+        def mangle(packet: bytes) -> list[bytes]:
+            nonlocal count
+            count += 1
+            if count == 10:
+                camera.drop()
+            return [packet]
+
+        camera.mangle = mangle
+        with pytest.raises(CameraError) as caught:
+            await probe(CameraSpec("x", camera.url))
+    assert caught.value.state is CameraState.CLOSED
