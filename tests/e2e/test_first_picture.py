@@ -1,0 +1,51 @@
+"""How soon a viewer who joins a running camera sees a picture, and how far from live that picture is a second later."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.chromium import Chromium, Viewing
+from tests.fakes.clip import Clip
+from tests.fakes.gst_camera import GstCamera
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
+
+LONG_GOP = Clip(width=1280, height=720, fps=30, bitrate=2_000_000, gop=120)  # a keyframe every 4 s
+JOINS = 10
+FIRST_PICTURE_MS = 300.0
+ONE_FRAME_MS = 34.0
+
+
+async def shown(viewing: Viewing, *, frames: int) -> dict[int, float]:
+    """Unix milliseconds at which each of the next frames is shown, by the number in the picture."""
+    await viewing.read_codes()
+    seen = len(await viewing.frames())
+    await viewing.shows(frames)
+    return {frame.code: frame.shown for frame in (await viewing.frames())[seen:] if frame.code is not None}
+
+
+async def test_a_picture_at_once_and_no_further_from_live_than_others(
+    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    running = await cluster({"front-door": gst_camera(LONG_GOP).url})
+    waited = await chromium.whep(running.whep("front-door"))
+    await waited.shows(10)
+    first_pictures, behind = [], []
+    for _ in range(JOINS):
+        await asyncio.sleep(random.uniform(0, LONG_GOP.gop / LONG_GOP.fps))  # a random moment of the group of pictures
+        joined = await chromium.whep(running.whep("front-door"))
+        first_pictures.append(await joined.first_frame_ms())
+        await asyncio.sleep(1.0)  # the second after which the delay is compared
+        of_joined, of_waited = await asyncio.gather(shown(joined, frames=20), shown(waited, frames=20))
+        behind.append(statistics.median(of_joined[n] - of_waited[n] for n in of_joined.keys() & of_waited.keys()))
+        st = await joined.stats(); fr = await joined.frames(); print(st.freezes, st.freeze_seconds, st.frames_dropped, [round(b.shown-a.shown) for a, b in zip(fr, fr[1:]) if b.shown-a.shown > 100], round(fr[0].shown))
+        await joined.close()
+    print(f"first picture {sorted(map(round, first_pictures))} ms, behind {sorted(map(round, behind))} ms")
+    assert statistics.median(first_pictures) <= FIRST_PICTURE_MS
+    assert statistics.median(behind) <= ONE_FRAME_MS

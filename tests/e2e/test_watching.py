@@ -1,0 +1,55 @@
+"""A foreign camera in a foreign viewer: GStreamer's RTSP server, through the whole product, in Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.chromium import Chromium, Viewing
+from tests.fakes.clip import Clip
+from tests.fakes.gst_camera import GstCamera
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
+
+FULL_HD = Clip(width=1920, height=1080, fps=30, bitrate=4_000_000, gop=60)
+SECONDS = 10.0
+
+
+async def watch(chromium: Chromium, running: Any, way: str) -> Viewing:
+    match way:
+        case "whep":
+            return await chromium.whep(running.whep("front-door"))
+        case "websocket":
+            return await chromium.websocket(running.websocket, "front-door")
+    viewing = await chromium.open(running.url)
+    await viewing.page.get_by_text("front-door").first.click()
+    await viewing.page.get_by_role("button", name="Connect", exact=True).click()
+    return viewing
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.parametrize("way", ["whep", "websocket", "page"])
+async def test_every_picture_of_ten_seconds(
+    chromium: Chromium,
+    cluster: Callable[..., Any],
+    gst_camera: Callable[..., GstCamera],
+    transport: str,
+    way: str,
+) -> None:
+    camera = gst_camera(FULL_HD, transports=(transport,))
+    running = await cluster({"front-door": {"url": camera.url, "transport": transport}})
+    viewing = await watch(chromium, running, way)
+    await viewing.shows(1)
+    before = await viewing.stats()
+    await asyncio.sleep(SECONDS)  # the time to measure, not to wait for something
+    after = await viewing.stats()
+    assert after.frames_decoded - before.frames_decoded >= 0.95 * SECONDS * FULL_HD.fps
+    assert after.freezes == 0
+    assert after.packets_lost == 0
+    assert (after.width, after.height) == (1920, 1080)
+    assert after.audio_samples - before.audio_samples >= 0.9 * SECONDS * 48_000
+    assert "AEAD_AES_128_GCM" in after.srtp_cipher
+    assert not await viewing.is_blank()
