@@ -27,7 +27,7 @@ from tests.fakes.gst_camera import GstCamera, missing
 FULL_HD = Clip()
 LOW = Clip(width=1280, height=720, bitrate=1_000_000)
 MIDDLE = Clip(width=1280, height=720, bitrate=2_000_000)
-BIG_KEYFRAMES = Clip(noise=30)  # IDR frames of about 200 kB
+BIG_KEYFRAMES = Clip(noise=24, buffer=2.0)  # IDR frames of 140 to 260 kB, 200 on average
 
 SETTLE = 2.0  # seconds between the last viewer's first keyframe and the window
 JOINS_A_SECOND = 50.0

@@ -36,7 +36,8 @@ class Clip:
     bitrate: int = 4_000_000  # bit/s
     gop: int = 60  # frames from one IDR to the next
     profile: str = "baseline"  # x264's names: baseline, main, high
-    noise: int = 12  # strength of the temporal noise; 12 gives IDR frames of 110 kB at 1080p and 4 Mb/s, 24 of 170 kB
+    noise: int = 12  # strength of the temporal noise; the more, the larger the keyframes: 12 gives 100 kB
+    buffer: float = 1.0  # seconds of the bitrate that the encoder may save up for a keyframe
 
     @property
     def frames(self) -> int:
@@ -103,7 +104,7 @@ def _encode(clip: Clip) -> Iterator[bytes]:
         "x264-params": ":".join(
             [
                 f"keyint={clip.gop}:min-keyint={clip.gop}:scenecut=0:open-gop=0",
-                f"vbv-maxrate={clip.bitrate // 1000}:vbv-bufsize={clip.bitrate // 1000}",
+                f"vbv-maxrate={clip.bitrate // 1000}:vbv-bufsize={round(clip.bitrate * clip.buffer) // 1000}",
                 "aud=1:repeat-headers=1:annexb=1:sliced-threads=0",
             ]
         ),
