@@ -44,7 +44,6 @@ async def test_a_picture_at_once_and_no_further_from_live_than_others(
         await asyncio.sleep(1.0)  # the second after which the delay is compared
         of_joined, of_waited = await asyncio.gather(shown(joined, frames=20), shown(waited, frames=20))
         behind.append(statistics.median(of_joined[n] - of_waited[n] for n in of_joined.keys() & of_waited.keys()))
-        st = await joined.stats(); fr = await joined.frames(); print(st.freezes, st.freeze_seconds, st.frames_dropped, [round(b.shown-a.shown) for a, b in zip(fr, fr[1:]) if b.shown-a.shown > 100], round(fr[0].shown))
         await joined.close()
     print(f"first picture {sorted(map(round, first_pictures))} ms, behind {sorted(map(round, behind))} ms")
     assert statistics.median(first_pictures) <= FIRST_PICTURE_MS

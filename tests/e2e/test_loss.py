@@ -1,0 +1,36 @@
+"""A path that loses packets: they are asked for again, and come by retransmission before anybody sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.chromium import Chromium
+from tests.fakes.gst_camera import GstCamera
+from tests.fakes.path import Path
+from tests.fakes.relay import Relay
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
+
+SECONDS = 20.0
+FROZEN_SHARE = 0.01
+
+
+async def test_three_percent_loss_freezes_nothing(
+    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    running = await cluster({"front-door": gst_camera().url})
+    async with Relay(down=Path(loss=0.03), up=Path(loss=0.03)) as relay:
+        viewing = await chromium.whep(running.whep("front-door"), rewrite_answer=relay.rewrite)
+        await viewing.shows(1)
+        before = await viewing.stats()
+        await asyncio.sleep(SECONDS)  # the time to measure
+        after = await viewing.stats()
+        await viewing.close()
+    print(f"frozen {after.freeze_seconds:.2f} s, {after.retransmitted} of {after.packets_lost} lost packets sent again")
+    assert after.retransmitted > 20, "packets were lost, and sent again"
+    assert after.freeze_seconds - before.freeze_seconds < FROZEN_SHARE * SECONDS
+    assert after.frames_decoded - before.frames_decoded >= 0.95 * SECONDS * 30
