@@ -42,6 +42,7 @@ from broker.director.events import (
     WorkerJoined,
     WorkerLost,
 )
+from broker.strangers import Strangers
 from common.bus import Channel, Endpoints, Keys, bind, open_socket
 from common.control import decode_for_broker, encode
 from common.errors import ProtocolError, ViewerError
@@ -82,6 +83,7 @@ class Cluster:
         self._clock = clock
         self._ticked = clock()
         self._channel: Channel | None = None
+        self._strangers: Strangers | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._offers: dict[str, asyncio.Future[str]] = {}
         self._listeners: list[Callable[[Notice], None]] = []
@@ -94,6 +96,7 @@ class Cluster:
         except BaseException:
             socket.close(linger=0)
             raise
+        self._strangers = Strangers(socket, self.counters, "control_strangers")
         self._channel = Channel(socket, self._receive, multipart=True)
         self._tick()
         return self
@@ -106,6 +109,8 @@ class Cluster:
             self._timer.cancel()
         if self._channel is not None:
             self._channel.close()
+        if self._strangers is not None:
+            self._strangers.close()
 
     def stop(self) -> None:
         """Let nobody wait any longer. Sessions are left alone: they outlive the broker."""
@@ -214,7 +219,7 @@ class Cluster:
     def _notify(self, notice: Notice) -> None:
         match notice:
             case CameraChanged(camera, state, detail):
-                log.info("camera", camera=camera, state=state.value, detail=detail)
+                log.info("camera state", camera=camera, state=state.value, detail=detail)
             case CameraRemoved(camera):
                 log.info("camera removed", camera=camera)
             case SessionEnded(session, camera, reason):

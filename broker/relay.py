@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from threading import Thread
 from types import TracebackType
 
 import zmq
 
+from broker.strangers import Strangers
 from common.bus import Channel, Endpoints, Keys, bind, open_socket
 
 _STATISTICS = struct.Struct("@Q")  # one frame each
@@ -40,11 +42,13 @@ class Relay:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, keys: Keys | None) -> None:
         self.statistics = RelayStatistics()  # as of the last ``refresh``
+        self.counters: Counter[str] = Counter()
         self._context = context
         self._endpoints = endpoints
         self._keys = keys
         self._thread: Thread | None = None
         self._steering: Channel | None = None
+        self._strangers: list[Strangers] = []
 
     @property
     def running(self) -> bool:
@@ -69,6 +73,10 @@ class Relay:
             for socket in (incoming, outgoing, steered):
                 socket.close(linger=0)
             raise
+        self._strangers = [
+            Strangers(incoming, self.counters, "media_in_strangers"),
+            Strangers(outgoing, self.counters, "media_out_strangers"),
+        ]
         steering = self._context.socket(zmq.PAIR)
         steering.connect(_STEERING)
         self._steering = Channel(steering, self._on_statistics, multipart=True)
@@ -85,6 +93,8 @@ class Relay:
         self._steering.send(b"TERMINATE")
         await asyncio.to_thread(self._thread.join, JOIN_TIMEOUT)
         self._steering.close()
+        for strangers in self._strangers:
+            strangers.close()
 
     def _on_statistics(self, frames: list[bytes]) -> None:
         if len(frames) != 8:

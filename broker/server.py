@@ -25,7 +25,7 @@ from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import get_logger
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
-WATCH_INTERVAL = 1.0  # seconds between looks at the relay's thread
+WATCH_INTERVAL = 1.0  # seconds between looks at the relay
 
 log = get_logger()
 
@@ -113,6 +113,7 @@ async def _watch(relay: Relay, stop: asyncio.Event) -> None:
     while not stop.is_set():
         if not relay.running:
             raise CamshaftError("the media relay ended by itself")
+        relay.refresh()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WATCH_INTERVAL):
                 await stop.wait()

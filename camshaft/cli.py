@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +16,13 @@ from camshaft import __version__
 from camshaft.argv import CAMERA, URL
 from camshaft.options import Given, configured, node_option
 from common import log, process
-from common.cameras import redact
-from common.config import Config
+from common.cameras import CameraState, Transport, redact
+from common.config import Config, parse_camera
 from common.control import Role
-from common.errors import CamshaftError, ConfigError
+from common.errors import CameraError, CamshaftError, ConfigError
+
+if TYPE_CHECKING:
+    from ingest.probe import ProbeResult
 
 DEFAULT_API = "http://127.0.0.1:8080"
 
@@ -132,6 +136,7 @@ def camera() -> None:
     """Add, list and remove the cameras of a running cluster."""
 
 
+_TRANSPORTS = [each.value for each in Transport]
 _api_option = click.option(
     "--api",
     metavar="URL",
@@ -146,7 +151,7 @@ _url_argument = click.argument("url", envvar=URL)
 @camera.command()
 @click.argument("name")
 @_url_argument
-@click.option("--transport", type=click.Choice(["auto", "tcp", "udp"]), help="How RTP comes.")
+@click.option("--transport", type=click.Choice(_TRANSPORTS), help="How RTP comes.")
 @click.option("--on-demand", is_flag=True, help="Pull the camera only while somebody watches.")
 @click.option("--keep-after", type=float, metavar="SECONDS", help="How long to keep an on-demand camera unwatched.")
 @click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
@@ -211,6 +216,51 @@ def remove(name: str, api: str) -> None:
 
     Api(api).remove(name)
     click.echo(f"Camera {name} is removed.")
+
+
+@cli.command()
+@_url_argument
+@click.option("--transport", type=click.Choice(_TRANSPORTS), default="auto", help="How RTP comes.")
+@click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@configured("log")
+def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: bool) -> None:
+    """Connect to a camera and say what it sends, or why it does not. Needs no cluster.
+
+    URL may be - to read it from standard input, or left out if CAMSHAFT_URL holds it, as for camera add.
+    """
+    config = given.config()
+    log.configure("error" if config.log.level == "info" else config.log.level, config.log.format)  # it says it itself
+    camera = parse_camera({"url": _url(url), "transport": transport, "tls": {"verify": not no_tls_verify}})
+    from ingest.probe import probe as look
+
+    try:
+        result = asyncio.run(look(camera.spec("probe")))
+    except CameraError as exc:
+        failure = {"state": exc.state, "detail": redact(exc.detail)}
+        click.echo(json.dumps(failure, indent=2) if as_json else redact(str(exc)))
+        sys.exit(process.EXIT_FAILED)
+    if as_json:
+        click.echo(json.dumps({"state": CameraState.PLAYING, **asdict(result)}, indent=2))
+    else:
+        click.echo("\n".join(_told(result)))
+
+
+def _told(result: ProbeResult) -> Iterator[str]:
+    """What a probe has found, for a person."""
+    yield f"The camera plays over {result.transport}."
+    for seen in result.tracks:
+        track = seen.track
+        facts = [
+            track.codec or "unknown",
+            f"profile {track.profile}" if track.profile else "",
+            f"{seen.width}x{seen.height}" if seen.width else f"{track.clock_rate} Hz",
+            f"{seen.frame_rate:g} frames/s" if seen.frame_rate else "",
+            f"a keyframe every {seen.keyframe_interval:g} s" if seen.keyframe_interval else "",
+            f"{seen.bitrate / 1000:.0f} kbit/s" if seen.bitrate else "",
+        ]
+        yield f"{track.kind}: {', '.join(filter(None, facts))}"
+    yield from result.problems
 
 
 def _row(camera: dict[str, Any]) -> tuple[str, ...]:

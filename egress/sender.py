@@ -23,6 +23,7 @@ from egress.pace import Pace
 from egress.port import Target
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
+SILENCE = 1.0  # seconds without a picture after which a camera is taken to be away
 FRESH = 5.0  # seconds after which the history of a silent camera is no picture to start with
 REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indications …
 FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the first keyframe has come, or never will
@@ -209,10 +210,19 @@ class Sender:
         self._pace.capacity.add([*self._trains, *live], by_index, MAX_PAYLOAD)
 
     def replay(self, now: float) -> None:
-        """Answer a picture loss indication: the group of pictures again, at most once a second."""
+        """Answer a picture loss indication: the group of pictures again, at most once a second.
+
+        Browsers also ask when a camera has gone silent; then its last pictures would only be shown as if they were new.
+        """
         self.stats.plis += 1
-        keyframe = self.feed.history.keyframe
-        if self.place in (Place.LIVE, Place.BEHIND) and keyframe is not None and now >= self._next_replay:
+        feed, keyframe = self.feed, self.feed.history.keyframe
+        silent = feed.pushed_at is None or now - feed.pushed_at > SILENCE
+        if (
+            self.place in (Place.LIVE, Place.BEHIND)
+            and keyframe is not None
+            and not silent
+            and now >= self._next_replay
+        ):
             self._next_replay = now + REPLAY_INTERVAL
             self._go_behind(keyframe)
 

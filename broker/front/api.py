@@ -105,8 +105,7 @@ def _camera(context: Context, id: str) -> CameraView:
 
 def _broker(context: Context, load: LoadMeter) -> NodeView:
     relayed = context.relay.statistics
-    context.relay.refresh()
-    counters = context.cluster.counters + context.counters
+    counters = context.cluster.counters + context.relay.counters + context.counters
     counters.update(context.cluster.director.counters)
     counters["relay_frames_in"], counters["relay_bytes_in"] = relayed.frames_in, relayed.bytes_in
     return NodeView(

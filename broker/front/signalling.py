@@ -8,8 +8,9 @@ To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, can
 {camera}, ``error`` {code, message} and whichever of ``id``, ``session`` and ``camera`` it is about.
 
 * A session belongs to the socket that made it, or that attached to it last: to know its id is to own it.
-* Sessions end with their socket if the page closes it, not if the connection breaks or the broker stops: then media
-  goes on, and the page attaches to its sessions over a new socket. If it never does, ICE consent ends them.
+* Sessions end with their socket if the page closes it, not if the connection breaks, the broker stops, or the page
+  closes with code 4000: then media goes on, and the page attaches to its sessions over a new socket. If it never does,
+  ICE consent ends them.
 * A page hears of the state of the cameras it has sessions of; after ``subscribe``, of all.
 """
 
@@ -38,10 +39,11 @@ MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of 
 MAX_QUEUED = 2 * MAX_CAMERAS  # messages for a page that does not read them; then it is cut off
 MAX_ID = 256  # characters of the id that a page gives an offer
 RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and some candidates for each camera
+SESSIONS_STAY = 4000  # close code of a page that gives up a connection it takes for dead, and will attach over another
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
 
 _FORMS = {
-    "offer": "camera and sdp, both text; id, if any, is text or a number",
+    "offer": "camera and sdp, both text; id, if any, is text or a whole number",
     "candidate": "session and candidate, both text",
     "close": "session, which is text",
     "attach": "session, which is text",
@@ -164,7 +166,7 @@ class Socket:
         while True:
             message = await self.response.receive()
             if message.type is WSMsgType.CLOSE:
-                return True
+                return bool(message.data != SESSIONS_STAY)
             if message.type is WSMsgType.ERROR:
                 self._context.counters["ws_broken"] += 1
             if message.type in (WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR):
@@ -290,7 +292,7 @@ def _encode(type: str, **fields: Any) -> str:
 
 
 def _valid_id(id: object) -> bool:
-    return isinstance(id, int | float) or (isinstance(id, str) and len(id) <= MAX_ID)
+    return isinstance(id, int) or (isinstance(id, str) and len(id) <= MAX_ID)
 
 
 async def _listening(app: web.Application) -> AsyncIterator[None]:

@@ -102,7 +102,8 @@ async function showDetails() {
   const camera = await response.json();
   remove.hidden = camera.source !== "api";
   const rows = [
-    ["State", [camera.sentence, camera.detail].filter(Boolean).join(" ")],
+    ["State", camera.sentence],
+    ["Seen", camera.detail],
     ["Address", camera.url],
     ["Connected over", camera.connected_over.toUpperCase()],
     ["Tracks", camera.tracks.map(describe).join("; ")],

@@ -9,7 +9,7 @@
 // does not know the session any more) and makes a new session. While only the signalling is gone or only the camera is
 // down it touches nothing, because media goes on, or will come back, in the session that it has.
 
-import { SocketSignalling, WhepSignalling, jittered } from "./signalling.js";
+import { SignallingError, SocketSignalling, WhepSignalling, jittered } from "./signalling.js";
 
 const HOME = new URL("..", import.meta.url);
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
@@ -276,7 +276,9 @@ class CamshaftPlayer extends HTMLElement {
     this.#seen = { frames: 0, bytes: 0 };
     this.#movedAt = this.#looked = performance.now();
     this.#confirmed = false;
-    if (this.state === "idle") this.#showStream(); // later the last picture stays until the next one is there
+    // Early, so that the video element is ready when the first frame is. But never after a failure, so that the last
+    // picture stays until the next one is there, and not while the page loads: it would seem to load until that frame.
+    if (this.state === "idle" && document.readyState === "complete") this.#showStream();
     if (this.state !== "stalled") this.#enter("connecting");
     session.start().catch(mine((error) => this.#failed(error)));
   }
@@ -389,7 +391,11 @@ class CamshaftPlayer extends HTMLElement {
     const now = performance.now();
     if (!down && this.#confirmed && now - this.#movedAt > GIVE_UP_AFTER) {
       const reached = this.pc.connectionState === "connected";
-      this.#failed(new Error(reached ? "The picture stopped." : "No media arrives; the network may block UDP."));
+      this.#failed(
+        reached
+          ? new SignallingError("media_stopped", "The picture stopped.")
+          : new SignallingError("media_blocked", "No media arrives; the network may block UDP."),
+      );
     } else if (now - this.#checkedAt > CHECK_INTERVAL) {
       this.#check();
     }

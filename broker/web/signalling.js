@@ -9,6 +9,9 @@
 // The listener of a session has its `camera`'s name, closed(reason), and cameraState({state, sentence, detail, failed}).
 
 const REQUEST_TIMEOUT = 8000; // ms; the server gives an egress 5 s to answer
+const CONNECT_TIMEOUT = 5000; // ms
+const CHECK_TIMEOUT = 4000; // ms; right after its start the server takes 2.5 s to say that it knows no session
+const SESSIONS_STAY = 4000; // close code
 const RECONNECT_FIRST = 200; // ms
 const RECONNECT_LONGEST = 3000; // ms
 
@@ -54,10 +57,11 @@ export class SocketSignalling extends EventTarget {
   #subscribed = false;
   #listeners = new Map(); // session to listener
   #offers = new Map(); // id to {resolve, reject, listener}
-  #checks = new Map(); // session to [resolve]
+  #checks = new Map(); // session to {promise, settle}
   #nextId = 1;
   #delay = RECONNECT_FIRST;
   #timer = 0;
+  #waiting = false; // to connect again
 
   constructor(url) {
     super();
@@ -76,11 +80,9 @@ export class SocketSignalling extends EventTarget {
   async open(camera, sdp, listener) {
     await this.#opened();
     const id = this.#nextId++;
+    const socket = this.#socket;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#offers.delete(id);
-        reject(new SignallingError("timeout", "The server does not answer."));
-      }, REQUEST_TIMEOUT);
+      const timer = setTimeout(() => this.#lost(socket), REQUEST_TIMEOUT);
       const settle = (settler) => (value) => (clearTimeout(timer), settler(value));
       this.#offers.set(id, { resolve: settle(resolve), reject: settle(reject), listener });
       this.#send({ type: "offer", camera, sdp, id });
@@ -93,10 +95,14 @@ export class SocketSignalling extends EventTarget {
   }
 
   check(session) {
+    if (this.#checks.has(session)) return this.#checks.get(session).promise;
     if (!this.#send({ type: "attach", session })) return Promise.resolve(undefined);
-    return new Promise((resolve) => {
-      this.#checks.set(session, [...(this.#checks.get(session) ?? []), resolve]);
-    });
+    const socket = this.#socket;
+    const timer = setTimeout(() => this.#lost(socket), CHECK_TIMEOUT);
+    let resolve;
+    const promise = new Promise((settle) => (resolve = settle));
+    this.#checks.set(session, { promise, settle: (known) => (clearTimeout(timer), resolve(known)) });
+    return promise;
   }
 
   close(session) {
@@ -105,9 +111,13 @@ export class SocketSignalling extends EventTarget {
   }
 
   #connect() {
+    clearTimeout(this.#timer);
+    this.#waiting = false;
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
+    this.#timer = setTimeout(() => this.#lost(socket), CONNECT_TIMEOUT);
     socket.onopen = () => {
+      clearTimeout(this.#timer);
       this.online = true;
       this.#delay = RECONNECT_FIRST;
       for (const session of this.#listeners.keys()) this.#send({ type: "attach", session });
@@ -115,25 +125,34 @@ export class SocketSignalling extends EventTarget {
       this.dispatchEvent(new Event("online"));
     };
     socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
-    socket.onclose = () => {
-      this.online = false;
-      for (const { reject } of this.#offers.values()) {
-        reject(new SignallingError("disconnected", "The connection to the server broke."));
-      }
-      for (const resolvers of this.#checks.values()) resolvers.forEach((resolve) => resolve(undefined));
-      this.#offers.clear();
-      this.#checks.clear();
-      this.dispatchEvent(new Event("offline"));
-      this.#timer = setTimeout(() => this.#connect(), jittered(this.#delay));
-      this.#delay = Math.min(this.#delay * 2, RECONNECT_LONGEST);
-    };
+    socket.onclose = () => this.#closed();
+  }
+
+  /** Nothing is heard from the server. A browser takes minutes to call such a connection closed. */
+  #lost(socket) {
+    if (socket !== this.#socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(SESSIONS_STAY); // should it be heard after all
+    this.#closed();
+  }
+
+  #closed() {
+    this.online = false;
+    for (const { reject } of this.#offers.values()) {
+      reject(new SignallingError("disconnected", "The connection to the server broke."));
+    }
+    for (const { settle } of this.#checks.values()) settle(undefined);
+    this.#offers.clear();
+    this.#checks.clear();
+    this.dispatchEvent(new Event("offline"));
+    clearTimeout(this.#timer);
+    this.#waiting = true;
+    this.#timer = setTimeout(() => this.#connect(), jittered(this.#delay));
+    this.#delay = Math.min(this.#delay * 2, RECONNECT_LONGEST);
   }
 
   #reconnectNow() {
-    if (this.#socket.readyState === WebSocket.CLOSED) {
-      clearTimeout(this.#timer);
-      this.#connect();
-    }
+    if (this.#waiting) this.#connect();
   }
 
   #opened() {
@@ -203,7 +222,7 @@ export class SocketSignalling extends EventTarget {
   }
 
   #checked(session, known) {
-    for (const resolve of this.#checks.get(session) ?? []) resolve(known);
+    this.#checks.get(session)?.settle(known);
     this.#checks.delete(session);
   }
 

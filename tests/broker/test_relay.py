@@ -124,7 +124,7 @@ async def test_statistics(relay, publisher, subscribers) -> None:
     assert (statistics.frames_out, statistics.bytes_out) == (1, size)  # handed to XPUB, which copies
 
 
-async def test_garbage_on_the_ports_breaks_nothing(bus, publisher, subscribers) -> None:
+async def test_garbage_on_the_ports_is_counted_and_breaks_nothing(relay, bus, publisher, subscribers) -> None:
     endpoints, _ = bus
     for endpoint in (endpoints.media_in, endpoints.media_out):
         for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 3000, b"\xff\0\0\0\0\0\0\0\1\x7f\3\0" + b"\0" * 60):
@@ -138,6 +138,8 @@ async def test_garbage_on_the_ports_breaks_nothing(bus, publisher, subscribers) 
     publisher.channel.socket.send_multipart([b"several", b"frames"])
     publisher.channel.send(DOOR + b"good")
     assert await subscribers[0].next() == DOOR + b"good"
+    assert relay.counters["media_in_strangers"] >= 2
+    assert relay.counters["media_out_strangers"] >= 2
 
 
 async def send_raw(endpoint: str, data: bytes) -> None:
@@ -160,13 +162,16 @@ async def send_raw(endpoint: str, data: bytes) -> None:
 async def test_a_peer_with_another_secret_gets_nothing(context) -> None:
     endpoints, keys = free_tcp_endpoints(), Keys.derive("secret")
     with authenticated(context, keys):
-        async with Relay(context, endpoints, keys):
+        async with Relay(context, endpoints, keys) as relay:
             stranger = Peer(context, zmq.XPUB, endpoints.media_in, Keys.derive("another secret"))
             unencrypted = Peer(context, zmq.XPUB, endpoints.media_in, None)
             member = Peer(context, zmq.XPUB, endpoints.media_in, keys)
             subscriber = Peer(context, zmq.SUB, endpoints.media_out, keys)
             subscriber.channel.socket.subscribe(DOOR)
             assert await member.next() == b"\x01" + DOOR
+            async with asyncio.timeout(5):
+                while relay.counters["media_in_strangers"] < 2:  # noqa: ASYNC110 - they try again and again
+                    await asyncio.sleep(0.01)
             assert stranger.frames.empty()
             assert unencrypted.frames.empty()
             for peer in (stranger, unencrypted, member, subscriber):

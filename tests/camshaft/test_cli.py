@@ -57,7 +57,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_every_command_has_help_and_none_imports_a_service() -> None:
     """Help is asked for in a hurry; the services take a second to import."""
-    commands = [[], ["serve"], ["demo"], ["broker"], ["ingest"], ["egress"], ["camera"], ["camera", "add"]]
+    commands = [[], ["serve"], ["demo"], ["broker"], ["ingest"], ["egress"], ["camera"], ["camera", "add"], ["probe"]]
     script = (
         "import sys\nfrom camshaft.cli import cli\n"
         f"for command in {commands!r}:\n"

@@ -265,6 +265,7 @@ def test_a_picture_loss_is_answered_with_the_cached_pictures_once_a_second(feed:
     watcher.received()
     watcher.sender.replay(now=0.4)
     assert not watcher.behind, "the first keyframe may still be on its way"
+    feed.pushed_at = 10.0
     watcher.sender.replay(now=10.0)
     watcher.sender.replay(now=10.5)
     watcher.catch_up()
@@ -275,6 +276,14 @@ def test_a_picture_loss_is_answered_with_the_cached_pictures_once_a_second(feed:
     assert watcher.sender.stats.plis == 4
     push(feed, stream, 1)
     assert watcher.received()[0] == (60, 45)
+
+
+def test_a_silent_cameras_pictures_are_not_shown_again(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, gop_stream(), 15)
+    watcher.sender.replay(now=3.0)
+    assert not watcher.behind
 
 
 def test_a_picture_lost_before_the_viewer_has_caught_up_is_begun_again(feed: Feed) -> None:

@@ -134,6 +134,7 @@ def test_feedback_is_acted_on_and_reported() -> None:
     assert report.jitter == 0.01
     assert report.estimated_bandwidth == 3_000_000
     session.now = 5.0
+    session.play(1)
     session.browser.send_rtcp(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, ssrc))
     session.exchange()
     assert session.behind

@@ -13,6 +13,7 @@ import zmq
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.cameras import CameraSpec, CameraState
 from common.control import (
+    REPORT_INTERVAL,
     Answered,
     Assign,
     HangUp,
@@ -37,7 +38,7 @@ H264 = Track(Kind.VIDEO, "H264", 90_000, profile="42e01f")
 
 
 class FakeWorker:
-    """Async context manager. Reports when it is told to, and keeps what the broker says in ``messages``."""
+    """Async context manager. Reports once a second and when told to; keeps what the broker says in ``messages``."""
 
     role: Role
 
@@ -56,12 +57,13 @@ class FakeWorker:
         socket.connect(self._endpoints.control)
         assert await asyncio.to_thread(socket.poll, int(PATIENCE * 1000), zmq.POLLOUT), "the broker is not there"
         self.channel = Channel(socket, self._receive)
-        self.report()
+        self._beat()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._timer.cancel()
         self.channel.close()
         self._context.term()
 
@@ -69,6 +71,10 @@ class FakeWorker:
         """Change the report and send it."""
         self.state = dataclasses.replace(self.state, **changes)
         self.send(self.state)
+
+    def _beat(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._beat)
+        self.report()
 
     def send(self, message: ToBroker | bytes) -> None:
         """Send a message, or garbage."""

@@ -58,7 +58,7 @@ class Broker:
         self._changed.set()
 
     def _receive_media(self, frame: bytes) -> None:
-        camera, _, batches = decode_frame(frame)
+        camera, *_, batches = decode_frame(frame)
         self.batches += [(camera, batch) for batch in batches]
         self._changed.set()
 

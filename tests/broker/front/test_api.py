@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -251,6 +252,13 @@ async def test_nodes(broker: RunningBroker) -> None:
     assert second["counters"] == {"rtp_garbage": 3}
     assert 0 <= second["silent_for"] < 5
     assert (third["node"], third["role"], third["draining"], third["cameras"]) == ("out-1", "egress", True, ["door"])
+
+
+async def test_strangers_on_the_control_port_are_counted(broker: RunningBroker) -> None:
+    _, writer = await asyncio.open_unix_connection(broker.endpoints.control.removeprefix("ipc://"))
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    writer.close()
+    await broker.until("/api/nodes", lambda nodes: nodes[0]["counters"].get("control_strangers"))
 
 
 async def test_garbage_on_the_control_port_is_counted(broker: RunningBroker) -> None:

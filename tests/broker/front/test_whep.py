@@ -257,7 +257,8 @@ async def test_a_session_outlives_its_broker(tmp_path: Path, broker: RunningBrok
             await moved.told(HangUp)
 
 
-async def test_a_session_nobody_reports_is_unknown_after_the_grace(broker: RunningBroker) -> None:
+async def test_a_session_nobody_reports_is_unknown_after_the_grace(broker: RunningBroker, monkeypatch) -> None:
+    monkeypatch.setattr("broker.director.state.GRACE", 0.2)
     response = await broker.http.get("/whep/door/made-up")
     assert await refusal(response) == (404, "unknown_session")
 

@@ -1,0 +1,106 @@
+"""The pages in a real Chromium, as far as no media is needed for it."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from common.cameras import CameraState
+from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.workers import FakeEgress, FakeIngest
+
+playwright = pytest.importorskip("playwright.async_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+
+CAMERAS = {"door": {"url": "rtsp://host/door"}, "yard": {"url": "rtsp://host/yard"}}
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
+    async with broker_in(tmp_path, cameras=CAMERAS) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
+    async with FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        yield egress
+
+
+@pytest.fixture
+async def page(broker: RunningBroker) -> AsyncIterator:
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page(base_url=broker.url)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+        await browser.close()
+        assert errors == []
+
+
+async def test_the_list_is_live(broker: RunningBroker, page, monkeypatch) -> None:
+    monkeypatch.setattr("broker.director.state.GRACE", 0.0)
+    await page.goto("/")
+    door = page.locator("[data-camera=door]")
+    yard = page.locator("[data-camera=yard]")
+    await playwright.expect(door).to_contain_text(CameraState.WAITING.sentence)
+    async with FakeIngest(broker.endpoints, "in-1") as ingest:
+        await playwright.expect(door).to_have_attribute("data-state", "playing")
+        await playwright.expect(yard).to_have_attribute("data-state", "playing")
+        ingest.show("yard", CameraState.UNAUTHORIZED)
+        await playwright.expect(yard).to_have_attribute("data-state", "failed")
+        await playwright.expect(yard).to_contain_text(CameraState.UNAUTHORIZED.sentence)
+    await broker.http.post("/api/cameras", json={"id": "porch", "url": "rtsp://host/"})
+    await playwright.expect(page.locator("[data-camera=porch]")).to_be_visible()
+    await broker.http.delete("/api/cameras/porch")
+    await playwright.expect(page.locator("[data-camera=porch]")).to_have_count(0)
+
+
+async def test_a_camera_is_added_and_removed_by_clicking(broker: RunningBroker, page) -> None:
+    await page.goto("/")
+    await page.click("#add")
+    await page.fill("[name=id]", "porch")
+    await page.fill("[name=url]", "http://user:secret@host/")
+    await page.click("#form .primary")
+    await playwright.expect(page.locator("#problem")).to_contain_text("rtsp://")
+    await page.fill("[name=url]", "rtsp://user:secret@host/")
+    await page.check("[name=on_demand]")
+    await page.click("#form .primary")
+    await playwright.expect(page.locator("[data-camera=porch] button")).to_have_attribute("aria-pressed", "true")
+    await playwright.expect(page.locator("#details")).to_contain_text("rtsp://***@host/")
+    assert (await broker.json("/api/cameras/porch"))["on_demand"]
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.click("#remove")
+    await playwright.expect(page.locator("[data-camera=porch]")).to_have_count(0)
+    await page.click("[data-camera=door] button")
+    await playwright.expect(page.locator("#remove")).to_be_hidden()  # the configuration has it
+
+
+@pytest.mark.parametrize("signalling", ["ws", "whep"])
+async def test_why_there_is_no_picture_stands_over_it(page, egress: FakeEgress, signalling: str) -> None:
+    egress.refusal = (406, "no_usable_codec", "The camera sends H.265, which this browser cannot play.")
+    await page.goto(f"/watch/door?signalling={signalling}")
+    message = page.locator("camshaft-player .message")
+    await playwright.expect(message).to_have_text("The camera sends H.265, which this browser cannot play.")
+
+
+async def test_without_egress_the_player_tries_until_there_is_one(broker: RunningBroker, page) -> None:
+    await page.goto("/")
+    await playwright.expect(page.locator("#connect")).to_be_enabled()
+    await page.click("#connect")
+    message = page.locator("camshaft-player .message")
+    await playwright.expect(message).to_contain_text("No egress process can take a viewer now")
+    async with FakeEgress(broker.endpoints, "out-1") as egress:
+        await egress.until(lambda: egress.messages)
+        await page.click("#connect")
+    await playwright.expect(message).to_have_text("")
+
+
+async def test_an_unknown_camera_is_named_and_the_page_loads_to_its_end(page) -> None:
+    await page.goto("/watch/porch")
+    await playwright.expect(page.locator("camshaft-player .message")).to_have_text("There is no camera 'porch'.")
