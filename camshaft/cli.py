@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,11 +16,13 @@ from camshaft import __version__
 from camshaft.argv import CAMERA, URL
 from camshaft.options import Given, configured, node_option
 from common import log, process
-from common.cameras import Transport, redact
+from common.cameras import CameraState, Transport, redact
 from common.config import Config, parse_camera
-from common.control import Role, StreamReport
+from common.control import Role
 from common.errors import CameraError, CamshaftError, ConfigError
-from common.media import Kind
+
+if TYPE_CHECKING:
+    from ingest.probe import ProbeResult
 
 DEFAULT_API = "http://127.0.0.1:8080"
 
@@ -220,7 +222,7 @@ def remove(name: str, api: str) -> None:
 @_url_argument
 @click.option("--transport", type=click.Choice(_TRANSPORTS), default="auto", help="How RTP comes.")
 @click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: the report of an ingest process.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @configured("log")
 def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: bool) -> None:
     """Connect to a camera and say what it sends, or why it does not. Needs no cluster.
@@ -230,33 +232,35 @@ def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: 
     config = given.config()
     log.configure("error" if config.log.level == "info" else config.log.level, config.log.format)  # it says it itself
     camera = parse_camera({"url": _url(url), "transport": transport, "tls": {"verify": not no_tls_verify}})
-    from ingest.probe import WATCH
     from ingest.probe import probe as look
 
-    report = asyncio.run(look(camera.spec("probe")))
+    try:
+        result = asyncio.run(look(camera.spec("probe")))
+    except CameraError as exc:
+        failure = {"state": exc.state, "detail": redact(exc.detail)}
+        click.echo(json.dumps(failure, indent=2) if as_json else redact(str(exc)))
+        sys.exit(process.EXIT_FAILED)
     if as_json:
-        click.echo(json.dumps(asdict(report), indent=2))
+        click.echo(json.dumps({"state": CameraState.PLAYING, **asdict(result)}, indent=2))
     else:
-        click.echo("\n".join(_told(report, WATCH)))
-    sys.exit(process.EXIT_FAILED if report.state.failed else process.EXIT_OK)
+        click.echo("\n".join(_told(result)))
 
 
-def _told(report: StreamReport, seconds: float) -> Iterator[str]:
-    """What a probe has found, for a person. ``seconds`` is how long it looked."""
-    if report.state.failed:
-        yield str(CameraError(report.state, report.detail))
-        return
-    yield f"The camera plays over {report.transport}."
-    statistics = {each.kind: each for each in report.stats}
-    for track in report.tracks:
-        facts = [track.codec, f"{track.clock_rate} Hz", f"profile {track.profile}" if track.profile else ""]
-        if counted := statistics.get(track.kind):
-            facts.append(f"{counted.bytes * 8 / seconds / 1000:.0f} kbit/s")
-            if track.kind is Kind.VIDEO and not counted.keyframes:
-                facts.append(f"no keyframe in {seconds:.0f} s")
-            facts.append(f"{counted.lost} packets lost" if counted.lost else "")
+def _told(result: ProbeResult) -> Iterator[str]:
+    """What a probe has found, for a person."""
+    yield f"The camera plays over {result.transport}."
+    for seen in result.tracks:
+        track = seen.track
+        facts = [
+            track.codec or "unknown",
+            f"profile {track.profile}" if track.profile else "",
+            f"{seen.width}x{seen.height}" if seen.width else f"{track.clock_rate} Hz",
+            f"{seen.frame_rate:g} frames/s" if seen.frame_rate else "",
+            f"a keyframe every {seen.keyframe_interval:g} s" if seen.keyframe_interval else "",
+            f"{seen.bitrate / 1000:.0f} kbit/s" if seen.bitrate else "",
+        ]
         yield f"{track.kind}: {', '.join(filter(None, facts))}"
-        yield from filter(None, (track.problem, track.warning))
+    yield from result.problems
 
 
 def _row(camera: dict[str, Any]) -> tuple[str, ...]:

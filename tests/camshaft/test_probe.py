@@ -36,9 +36,9 @@ async def test_camera_that_plays(transport: str) -> None:
     lines = result.output.splitlines()
     assert result.exit_code == 0, result.output
     assert lines[0] == f"The camera plays over {'tcp' if transport == 'auto' else transport}."
-    assert lines[1].startswith("video: H264, 90000 Hz, profile 42c0")
+    assert lines[1].startswith("video: H264, profile 42c0")
     assert "kbit/s" in lines[1]
-    assert "no keyframe" not in lines[1]
+    assert f"{SMALL.width}x{SMALL.height}, {SMALL.fps} frames/s, a keyframe every {SMALL.gop:g} s" in lines[1]
     assert lines[2].startswith("audio: opus, 48000 Hz")
     assert len(lines) == 3
 
@@ -47,8 +47,16 @@ async def test_report_for_programs() -> None:
     async with serving(SMALL, "127.0.0.1:0") as address:
         report = json.loads((await probe(f"rtsp://{address}/", "--json")).output)
     assert report["state"] == "playing"
-    assert [track["codec"] for track in report["tracks"]] == ["H264", "opus"]
-    assert report["stats"][0]["keyframes"] > 0
+    assert [seen["track"]["codec"] for seen in report["tracks"]] == ["H264", "opus"]
+    assert report["tracks"][0]["keyframe_interval"] > 0
+    assert report["problems"] == []
+
+
+async def test_failure_for_programs() -> None:
+    async with serving(SMALL, "127.0.0.1:0", Account("admin", "hunter2")) as address:
+        result = await probe(f"rtsp://admin:hunter3@{address}/", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.output) == {"state": "unauthorized", "detail": ""}
 
 
 async def test_camera_that_refuses_the_password() -> None:
