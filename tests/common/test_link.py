@@ -149,7 +149,7 @@ async def test_garbage_from_the_broker_is_counted_and_reported(broker: Broker, l
         broker.channel.send(b"egress-7", encode(Drain()))
         await worker.told.get()
         link.report_soon()
-        await broker.until(lambda message: isinstance(message, Report) and message.counters == {"control_garbage": 1})
+        await broker.until(lambda message: isinstance(message, Report) and message.counters.get("control_garbage") == 1)
 
 
 async def test_a_burst_of_changes_is_one_report_and_soon(broker: Broker, link: Link, worker: Worker) -> None:
