@@ -88,6 +88,7 @@ class Feed:
         self._groups: dict[GroupKey, Group] = {}
         self._in_keyframe = False
         self._listeners: set[Listener] = set()
+        self._idle: set[Listener] = set()  # those who are not live
         self._live: dict[Lane, Listener] = {}
         self._thin: dict[Lane, Listener] = {}  # those of the live ones who must not be sent bursts
 
@@ -106,7 +107,7 @@ class Feed:
                 packets[-1] = packets[-1]._replace(marker=MARKER)
         index = self.history.append(packets, keyframe=batch.keyframe)
         if batch.keyframe or self.kind is Kind.AUDIO:
-            for listener in self._listeners:
+            for listener in tuple(self._idle):
                 listener.may_start(index)
         if self.meter.burst > BURST:
             for listener in tuple(self._thin.values()):
@@ -122,10 +123,12 @@ class Feed:
     def add(self, listener: Listener) -> None:
         """Tell this viewer's end from now on."""
         self._listeners.add(listener)
+        self._idle.add(listener)
 
     def discard(self, listener: Listener) -> None:
         """The viewer is gone."""
         self._listeners.discard(listener)
+        self._idle.discard(listener)
 
     def join(self, listener: Listener, lane: Lane, group: Group, target: Target, *, thin: bool) -> None:
         """Send each batch on ``lane`` from now on, but no bursts if its path is ``thin``.
@@ -135,13 +138,15 @@ class Feed:
         group = self._groups.setdefault(group.key, group)
         group.lanes[lane] = target
         self._live[lane] = listener
+        self._idle.discard(listener)
         if thin:
             self._thin[lane] = listener
 
     def leave(self, lane: Lane, group: Group) -> None:
         """Send no more batches on ``lane``; not being live is fine."""
         self._thin.pop(lane, None)
-        if self._live.pop(lane, None) is not None:
+        if (listener := self._live.pop(lane, None)) is not None:
+            self._idle.add(listener)
             group = self._groups[group.key]
             del group.lanes[lane]
             if not group.lanes:

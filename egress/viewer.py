@@ -60,6 +60,7 @@ class Viewer:
 
     def selected(self, target: Target) -> None:
         """ICE nominated a path; media goes there from now on."""
+        target.settle()
         self._target = target
         for sender in self.senders.values():
             sender.retarget(target)

@@ -65,6 +65,9 @@ class Refuses:
             raise OSError(self._number, "refused")
         return self._socket.sendmsg(buffers, ancillary, flags, address)  # type: ignore[arg-type]
 
+    def sendto(self, data: bytes, address: object) -> int:
+        return self._socket.sendto(data, address)  # type: ignore[arg-type]
+
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL, errno.EMSGSIZE])
 def test_refused_gso_is_given_up_for_good_and_nothing_is_lost(
@@ -88,12 +91,16 @@ class Full:
     def sendmsg(self, *args: object) -> int:
         raise BlockingIOError
 
+    sendto = sendmsg
+
 
 class Unreachable:
     """A socket without a route."""
 
     def sendmsg(self, *args: object) -> int:
         raise OSError(errno.ENETUNREACH, "unreachable")
+
+    sendto = sendmsg
 
 
 def test_a_full_buffer_is_told(peer: socket.socket, media_socket: MediaSocket) -> None:
@@ -130,9 +137,12 @@ async def test_answers_leave_from_the_address_that_was_asked() -> None:
             data, path, media_socket = await asyncio.wait_for(arrived.get(), 5)
             assert data == b"hello"
             assert path.local == bytes([127, 0, 0, 2])
-            assert Target(media_socket, path).send(b"answer")
-            peer.settimeout(5)
-            assert peer.recv(100) == b"answer", "a connected socket takes nothing from another address"
+            target = Target(media_socket, path)
+            for settled in (b"before", b"after"):
+                assert target.send(settled)
+                peer.settimeout(5)
+                assert peer.recv(100) == settled, "a connected socket takes nothing from another address"
+                target.settle()
     finally:
         port.close()
 
@@ -158,3 +168,16 @@ def test_a_port_in_use_names_it_and_the_option() -> None:
 def test_an_address_that_is_not_ours(host: str) -> None:
     with pytest.raises(ConfigError, match=r"media\.listen"):
         MediaPort(host, 0)
+
+
+def test_the_source_address_is_named_only_where_it_is_not_the_default() -> None:
+    media_socket = MediaSocket(socket.AF_INET, "", 0)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind(("127.0.0.1", 0))
+            for local, named in ((bytes([127, 0, 0, 1]), False), (bytes([127, 0, 0, 2]), True)):
+                target = Target(media_socket, Path(peer.getsockname(), local))
+                target.settle()
+                assert bool(target._control) == named
+    finally:
+        media_socket.socket.close()

@@ -16,6 +16,9 @@ class FakeTarget:
     calls: int = 0
     full: bool = False
 
+    def settle(self) -> None:
+        pass
+
     def send(self, datagram: bytes | memoryview) -> bool:
         return self.send_run(memoryview(datagram), len(datagram))
 
