@@ -1,6 +1,6 @@
 """What ingest costs: CPU microseconds a packet of one ingest process, with simulated cameras in another one.
 
-    python bench/ingest_cost.py --cameras 100 --bitrate 2000000 --seconds 10 --transport tcp
+    python -m bench.ingest_cost --cameras 100 --bitrate 2000000 --seconds 10 --transport tcp
 
 Three processes: the cameras, the ingest worker that is measured, and this one, which is its broker and reads all that
 it publishes. CPU time is the worker's own, of all its threads; the wall clock plays no part. One JSON line results.
@@ -30,18 +30,16 @@ from typing import Any
 import psutil
 import zmq
 
+from common.bus import Channel, Endpoints, open_socket
+from common.cameras import CameraSpec, CameraState, Transport
+from common.config import BrokerConfig, Config
+from common.control import Assign, Report, decode_for_broker, encode
+from common.process import run
+from ingest import worker
+from ingest.rtsp.message import Frame, Headers, Parser, Request, Response
+from ingest.rtsp.transport import TransportSpec
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from common.bus import Channel, Endpoints, open_socket  # noqa: E402
-from common.cameras import CameraSpec, CameraState, Transport  # noqa: E402
-from common.config import BrokerConfig, Config  # noqa: E402
-from common.control import Assign, Report, decode_for_broker, encode  # noqa: E402
-from common.process import run  # noqa: E402
-from ingest import worker  # noqa: E402
-from ingest.rtsp.message import Frame, Headers, Parser, Request, Response  # noqa: E402
-from ingest.rtsp.transport import TransportSpec  # noqa: E402
-
 NODE = "measured"
 FPS = 25
 GOP = 2 * FPS  # frames
@@ -244,7 +242,7 @@ def count(report: Report, name: str) -> int:
 @contextmanager
 def child(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """This script again, in another role."""
-    command = [sys.executable, __file__, *arguments]
+    command = [sys.executable, "-m", "bench.ingest_cost", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         yield process

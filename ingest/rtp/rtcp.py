@@ -96,7 +96,7 @@ class Reception:
         expected = received + lost
         interval, lost_now = expected - self._expected_prior, lost - self._lost_prior
         self._expected_prior, self._lost_prior = expected, lost
-        fraction = min((max(lost_now, 0) << 8) // interval, 255) if interval > 0 else 0
+        fraction = min((lost_now << 8) // interval, 255) if interval > 0 else 0
         middle = delay = 0
         if self._last_report is not None:
             report, arrival_ns = self._last_report

@@ -27,7 +27,6 @@ _BASIC_STRENGTH = 0
 
 _SCHEME = re.compile(r"[\s,]*([A-Za-z][\w-]*)(?:\s+|(?=,)|$)(?!=)")
 _PARAMETER = re.compile(r'[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
-_TOKEN68 = re.compile(r"\s*([A-Za-z0-9._~+/-]+=*)\s*(?:,|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +177,6 @@ class Authorization:
                 return False
             return hmac.compare_digest(given, f"{username}:{password}".encode())
         get = self.parameters.get
-        if get("username") != username or get("realm") != challenge.realm or get("nonce") != challenge.nonce:
-            return False
         if challenge.opaque is not None and get("opaque") != challenge.opaque:
             return False
         if challenge.algorithm and get("algorithm", "").lower() != challenge.algorithm.lower():
@@ -276,20 +273,25 @@ def _split(value: str) -> list[tuple[str, dict[str, str]]]:
     position = 0
     while match := _SCHEME.match(value, position):
         parameters, position = _parameters(value, match.end())
-        if not parameters and (token := _TOKEN68.match(value, position)):  # RFC 7235 2.1: "Negotiate abc=="
-            position = token.end()
         challenges.append((match[1].lower(), parameters))
     return challenges
 
 
 def _parameters(value: str, position: int) -> tuple[dict[str, str], int]:
-    """Name and value pairs from ``position`` on, and where they end. The first of a name counts."""
+    """Name and value pairs from ``position`` on, and where the next challenge begins. The first of a name counts.
+
+    What is neither is passed over up to the next comma: tokens (RFC 7235 2.1), and what was not quoted but should be.
+    """
     parameters: dict[str, str] = {}
-    while match := _PARAMETER.match(value, position):
-        text = re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
-        parameters.setdefault(match[1].lower(), text)
-        position = match.end()
-    return parameters, position
+    while True:
+        if match := _PARAMETER.match(value, position):
+            text = re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
+            parameters.setdefault(match[1].lower(), text)
+            position = match.end()
+        elif _SCHEME.match(value, position) or (comma := value.find(",", position)) < 0:
+            return parameters, position
+        else:
+            position = comma + 1
 
 
 def _quote(text: str) -> str:

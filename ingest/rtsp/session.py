@@ -228,14 +228,16 @@ class Session:
 
     def _on_setup(self, response: Response, now: float) -> list[Action]:
         section = self._sections[0]
-        if response.status != 200 and self.setups:  # a camera that refuses its sound still has a picture
-            self.refused[section.kind] = f"the camera refused to set it up: {_status(response)}"
-        else:
+        try:
             if response.status in _TRANSPORT_REFUSED:
                 raise TransportRefusedError(CameraState.REJECTED, self._rejection(response))
             self._expect_success(response)
             self._learn_session(response.headers)
             self.setups.append(Setup(section, self._agreed(response.headers.get("Transport"))))
+        except CameraError as exc:
+            if not self.setups:
+                raise
+            self.refused[section.kind] = f"the camera did not set it up: {exc.detail}"  # it still has a picture
         del self._sections[0]
         if self._sections:
             self._move(Event.MORE)

@@ -81,9 +81,7 @@ class RtspUrl:
         return f"{self.scheme}://{host}{port}{self.target}"
 
     def with_target(self, target: str) -> RtspUrl:
-        """The same address, asking for something else."""
-        if target and target[0] not in "/?":
-            target = f"/{target}"
+        """The same address, asking for something else: a path, a query, or both."""
         return replace(self, target=quote(target, safe=_SAFE, errors="surrogateescape"))
 
     def redirected(self, location: str) -> RtspUrl:

@@ -28,7 +28,7 @@ def test_lost_packets_as_a_foreign_parser_reads_them(offsets: list[int], first: 
     [packet] = foreign.RtcpPacket.parse(rtcp.nack(1, 2, numbers))
     assert isinstance(packet, foreign.RtcpRtpfbPacket)
     assert (packet.fmt, packet.ssrc, packet.media_ssrc) == (1, 1, 2)
-    assert packet.lost == numbers
+    assert [number & 0xFFFF for number in packet.lost] == numbers  # aiortc counts past the wrap
 
 
 @pytest.mark.parametrize("bitrate", [1, 300_000, 3_000_000, 1 << 40])

@@ -111,7 +111,26 @@ async def test_replay_again_after_unsubscribing(tmp_path: Path) -> None:
             egress.subscribe(topic)
             await egress.until(topic, 3 * times)
             egress.unsubscribe(topic)
-        assert publisher.counters["replays"] == 3
+        egress.subscribe(replay_topic("door", "last"))
+        await egress.until(replay_topic("door", "last"), 3)
+        assert publisher.counters["replays"] == 4
+
+
+async def test_replay_for_one_that_subscribes_twice(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        publisher.publish("door", video(3))
+        for times in (1, 2):
+            egress.subscribe(replay_topic("door", "e"))
+            await egress.until(replay_topic("door", "e"), 3 * times)
+
+
+async def test_no_replay_for_who_only_listens(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        publisher.publish("door", video(3))
+        egress.subscribe(live_topic("door"))
+        egress.subscribe(replay_topic("door", "e"))
+        await egress.until(replay_topic("door", "e"), 3)
+        assert publisher.counters["replays"] == 1
 
 
 async def test_nothing_to_replay(tmp_path: Path) -> None:

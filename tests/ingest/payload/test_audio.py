@@ -62,9 +62,11 @@ def test_g711_of_any_chunk_size_becomes_20_ms(size: int) -> None:
 
 def test_g711_gap_makes_the_timestamps_jump() -> None:
     track, output = g711()
-    receive(track, bytes(200), 0)
-    receive(track, bytes(320), 200 + MAX_DEVIATION + 1)
-    assert [batch.timestamp for batch in output.take()] == [0, 1_001, 1_161]
+    receive(track, b"a" * 200, 0)
+    receive(track, b"b" * 320, 200 + MAX_DEVIATION + 1)
+    batches = output.take()
+    assert [batch.timestamp for batch in batches] == [0, 1_001, 1_161]
+    assert [set(batch.payloads[0]) for batch in batches] == [set(b"a"), set(b"b"), set(b"b")]
 
 
 @pytest.mark.parametrize("wrong", [-200, -160, 1, 160, MAX_DEVIATION])

@@ -149,6 +149,7 @@ def test_without_parameter_sets_nothing_is_published_until_they_come() -> None:
         "!!!!",
         "AAAA",
         "Z00=",
+        "A",
         SPROP.split(",")[0],
         base64.b64encode(b"\0\0\0\1" + PARAMETER_SETS[0][:5]).decode(),
         base64.b64encode(b"\x68").decode(),

@@ -82,6 +82,7 @@ def test_receiver_report_is_what_others_read() -> None:
 def test_source_description_is_padded(cname: str) -> None:
     packet = receiver_report(1, cname, [])
     assert len(packet) % 4 == 0
+    assert packet[-1] == 0
     _, description = RtcpPacket.parse(packet)
     assert isinstance(description, RtcpSdesPacket)
     assert description.chunks[0].items == [(1, cname.encode()[:255])]
@@ -91,9 +92,15 @@ def test_fraction_lost_is_that_of_the_interval() -> None:
     reception = Reception(8_000)
     fractions = [
         reception.block(1, 0, received, lost, 0)[4]
-        for received, lost in [(100, 0), (150, 50), (250, 50), (250, 50), (250, 150), (300, 100)]
+        for received, lost in [(100, 0), (150, 50), (250, 50), (250, 50), (250, 150), (300, 150)]
     ]
     assert fractions == [0, 128, 0, 0, 255, 0]
+
+
+def test_loss_beyond_what_fits() -> None:
+    report, _ = RtcpPacket.parse(receiver_report(1, "x", [Reception(8_000).block(1, 0, 1, 1 << 30, 0)]))
+    assert isinstance(report, RtcpRrPacket)
+    assert (report.reports[0].packets_lost, report.reports[0].fraction_lost) == (0x7FFFFF, 255)
 
 
 def test_before_a_sender_report_there_is_nothing_to_refer_to() -> None:

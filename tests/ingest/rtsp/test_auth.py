@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -92,6 +94,45 @@ def test_chooses_the_strongest_it_knows(challenges: list[str], scheme: str, algo
 )
 def test_nothing_known_is_final(challenges: list[str]) -> None:
     assert not Authenticator(USER, PASSWORD).challenged(challenges)
+
+
+def test_scheme_that_only_looks_like_digest() -> None:
+    assert Challenge.parse_all(['Custom realm="r", nonce="n"']) == []
+
+
+def test_body_digests_are_left_alone() -> None:
+    auth = Authenticator(USER, PASSWORD)
+    assert "qop" not in answer(auth, 'Digest realm="r", nonce="n", qop="auth-int"', 'Digest realm="r", nonce="m"')
+
+
+@pytest.mark.parametrize("token", ["", " abc", " abc==", " a/b+c="])
+def test_several_challenges_in_one_header_behind_one_that_is_only_a_token(token: str) -> None:
+    assert "nonce" in answer(Authenticator(USER, PASSWORD), f'Negotiate{token}, Digest realm="r", nonce="n"')
+
+
+def test_realm_that_is_not_quoted() -> None:
+    [challenge] = Challenge.parse_all(['Digest realm=IP Camera(12), nonce="n", algorithm=MD5'])
+    assert (challenge.nonce, challenge.algorithm) == ("n", "MD5")
+
+
+def test_session_variant() -> None:
+    # RFC 7616 3.4.2
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode()).hexdigest()
+
+    secret = md5(f"{md5('u:r:p')}:n:c")
+    expected = md5(f"{secret}:n:00000001:c:auth:{md5('PLAY:*')}")
+    given = digest_response(
+        "MD5-sess", "u", "p", "r", "n", "PLAY", "*", qop="auth", nonce_count="00000001", client_nonce="c"
+    )
+    assert given == expected
+
+
+def test_what_a_server_insists_on() -> None:
+    challenge = replace(Challenge.digest("r"), opaque="o")
+    for lax in (replace(challenge, opaque=None), replace(challenge, qop=()), replace(challenge, algorithm="")):
+        header = answer(Authenticator(USER, PASSWORD), str(lax))
+        assert not Authorization.parse(header).verify(challenge, "DESCRIBE", USER, PASSWORD)
 
 
 def test_no_credentials_is_final() -> None:

@@ -111,6 +111,11 @@ def test_wire_form() -> None:
     assert bytes(Frame(3, b"ab")) == b"$\x03\x00\x02ab"
 
 
+def test_the_length_of_a_body_is_counted() -> None:
+    message = bytes(Response(200, "OK", Headers([("content-length", "99")]), b"body"))
+    assert message == b"RTSP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nbody"
+
+
 @pytest.mark.parametrize("value", ["a\r\nSet: b", "a\nb", "a\0b"])
 def test_no_header_can_start_another(value: str) -> None:
     with pytest.raises(ValueError, match="line break"):
@@ -188,6 +193,7 @@ def test_something_else_is_seen_at_the_first_bytes() -> None:
         b"\x00" * 10,
         b"hello",
         b"\x24\x77\xff\xff" * 3,  # dollars of channels that nobody set up
+        b"\x24" + bytes(Frame(0x77, b"\x80abcd")),  # one that looks like a frame
         bytes(range(1, 256)) * 8,
         b"RTSP/9",
         b"RTSP/1.0 what\r\n",
@@ -207,6 +213,12 @@ def test_resynchronises(junk: bytes, after: Message) -> None:
     for byte in bytes(OK) + junk + bytes(after) + bytes(RTP):
         got += parser.feed(bytes([byte]))
     assert same(got, [OK, after, RTP])
+
+
+def test_junk_after_a_frame() -> None:
+    parser = Parser()
+    assert parser.feed(bytes(RTP) + b"junk" + bytes(RTP)) == [RTP, RTP]
+    assert parser.synchronised
 
 
 def test_junk_has_an_end() -> None:
@@ -236,8 +248,10 @@ def test_junk_with_frames_between_is_forgiven() -> None:
     ],
 )
 def test_limits(data: bytes, reason: str) -> None:
+    parser = Parser()
     with pytest.raises(ProtocolError, match=reason):
-        Parser().feed(data)
+        parser.feed(data)
+    assert parser.synchronised == (b"\r\n" in data)  # it speaks RTSP, though badly
 
 
 def test_largest_message_and_frame_fit() -> None:

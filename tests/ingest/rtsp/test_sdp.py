@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.rtsp.sdp import MAX_MEDIA, Format, SessionDescription, parse
+from ingest.rtsp.sdp import MAX_FORMATS, MAX_MEDIA, Format, SessionDescription, parse
 
 USUAL = b"""v=0\r
 o=- 1700000000 1 IN IP4 10.0.0.2\r
@@ -93,6 +93,10 @@ def test_payload_type_below_96() -> None:
     assert only_format(b"m=video 0 RTP/AVP 26\na=rtpmap:26 H264/90000\n") == Format(26, "H264", 90_000)
 
 
+def test_clock_of_a_static_type_is_known() -> None:
+    assert only_format(b"m=audio 0 RTP/AVP 8\na=rtpmap:8 PCMA\n") == Format(8, "PCMA", 8_000)
+
+
 def test_smart_payload_type() -> None:
     text = b"m=video 0 RTP/AVP smart/1/90000\na=rtpmap:96 H264/90000\na=fmtp:96 x=1\n"
     assert only_format(text) == Format(96, "H264", 90_000, 1, {"x": "1"})
@@ -140,6 +144,8 @@ def test_several_formats() -> None:
 
 def test_bounded() -> None:
     assert len(parse(b"m=video 0 RTP/AVP 96\n" * 1_000).media) == MAX_MEDIA
+    [section] = parse(b"m=video 0 RTP/AVP " + b" ".join(b"%d" % n for n in range(128))).media
+    assert len(section.formats) == MAX_FORMATS
 
 
 @given(st.binary(max_size=400))

@@ -1,0 +1,65 @@
+"""Which parameter sets are in force."""
+
+from __future__ import annotations
+
+import base64
+
+from ingest.payload.h264_sets import ParameterSets
+from tests.fakes.video import encode
+
+SETS = list(encode(1)[0][:2])
+OTHER = list(encode(1, width=640, options="sps-id=3")[0][:2])
+
+
+def sprop(*nals: bytes) -> str:
+    return ",".join(base64.b64encode(nal).decode() for nal in nals)
+
+
+def test_from_the_description() -> None:
+    sets = ParameterSets(sprop(*SETS))
+    assert sets.units() == SETS
+    assert sets.active is not None
+    assert sets.active.width == 320
+
+
+def test_the_stream_replaces_the_description_even_under_other_ids() -> None:
+    sets = ParameterSets(sprop(*SETS))
+    assert sets.learn(OTHER[0])
+    assert sets.units() == []
+    assert sets.learn(OTHER[1])
+    assert sets.units() == OTHER
+    assert sets.active is not None
+    assert sets.active.width == 640
+
+
+def test_nothing_of_the_description_is_left() -> None:
+    sets = ParameterSets(sprop(*SETS))
+    picture_one = b"\x68\x5e\x80"  # id 1, of sequence 0
+    assert sets.learn(SETS[0])
+    assert sets.learn(picture_one)
+    assert sets.units() == [SETS[0], picture_one]
+
+
+def test_the_stream_adds_to_the_stream() -> None:
+    sets = ParameterSets()
+    for nal in (*SETS, *OTHER):
+        assert sets.learn(nal)
+    assert sets.units() == [SETS[0], OTHER[0], SETS[1], OTHER[1]]
+
+
+def test_one_without_the_other_is_nothing() -> None:
+    sets = ParameterSets(sprop(SETS[0]))
+    assert sets.units() == []
+    assert sets.learn(OTHER[1])
+    assert sets.units() == []
+
+
+def test_pictures_without_their_sequence_are_left_out() -> None:
+    sets = ParameterSets(sprop(*SETS, OTHER[1]))
+    assert sets.units() == SETS
+
+
+def test_what_cannot_be_read_is_ignored() -> None:
+    sets = ParameterSets(sprop(*SETS))
+    assert not sets.learn(b"\x68")
+    assert sets.units() == SETS

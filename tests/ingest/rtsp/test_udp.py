@@ -1,0 +1,181 @@
+"""UDP ports: pairs, who may send to them, and what is released."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from common.errors import CameraError
+from ingest.rtsp import udp
+from ingest.rtsp.udp import READS, UdpPort, bind_pair
+
+HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
+
+
+class Mailbox:
+    """What a port received."""
+
+    def __init__(self) -> None:
+        self.packets: list[bytes] = []
+        self.bursts: list[int] = []
+        self._changed = asyncio.Event()
+
+    def receive(self, packet: bytes, arrival_ns: int) -> None:
+        assert arrival_ns > 0
+        self.packets.append(packet)
+
+    def flush(self) -> None:
+        self.bursts.append(len(self.packets))
+        self._changed.set()
+
+    async def flushed(self, times: int = 1) -> None:
+        async with asyncio.timeout(10):
+            while len(self.bursts) < times:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[UdpPort]:
+    first, second = bind_pair(HERE, socket.AF_INET)
+    second.close()
+    yield first
+    first.close()
+
+
+def sender(address: str = HERE, family: int = socket.AF_INET) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.bind((address, 0))
+    return sock
+
+
+@pytest.mark.parametrize(("address", "family"), [(HERE, socket.AF_INET), ("::1", socket.AF_INET6)])
+async def test_pairs_are_even_and_odd(address: str, family: int) -> None:
+    pairs = [bind_pair(address, family) for _ in range(20)]
+    for rtp, rtcp in pairs:
+        assert rtp.port % 2 == 0
+        assert rtcp.port == rtp.port + 1
+    for pair in pairs:
+        for each in (*pair, *pair):
+            each.close()
+
+
+async def test_pairs_whose_other_half_is_taken_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = 0
+    bind = udp._bind
+
+    def busy(local: str, port: int, family: int) -> socket.socket:
+        nonlocal taken
+        if port and taken < 5:
+            taken += 1
+            raise OSError("in use")
+        return bind(local, port, family)
+
+    monkeypatch.setattr(udp, "_bind", busy)
+    for each in bind_pair(HERE, socket.AF_INET):
+        each.close()
+    assert taken == 5
+
+
+async def test_no_pair_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    bind = udp._bind
+
+    def busy(local: str, port: int, family: int) -> socket.socket:
+        if port:
+            raise OSError("in use")
+        return bind(local, port, family)
+
+    monkeypatch.setattr(udp, "_bind", busy)
+    with pytest.raises(CameraError, match="no pair"):
+        bind_pair(HERE, socket.AF_INET)
+    with pytest.raises(CameraError, match="no UDP port"):
+        bind_pair("192.0.2.1", socket.AF_INET)
+
+
+async def test_only_the_camera_s_address_may_send(port: UdpPort) -> None:
+    mailbox = Mailbox()
+    with sender() as camera, sender(ELSEWHERE) as stranger:
+        stranger.sendto(b"early", (HERE, port.port))
+        port.start(frozenset({HERE}), None, mailbox.receive, mailbox.flush)
+        stranger.sendto(b"stranger", (HERE, port.port))
+        await mailbox.flushed()
+        camera.sendto(b"camera", (HERE, port.port))
+        await mailbox.flushed(len(mailbox.bursts) + 1)
+    assert mailbox.packets == [b"camera"]
+    assert port.strangers == 2
+
+
+async def test_the_first_port_of_the_camera_is_kept(port: UdpPort) -> None:
+    mailbox = Mailbox()
+    with sender() as camera, sender() as other:
+        port.start(frozenset({HERE}), None, mailbox.receive, mailbox.flush)
+        port.send(b"nobody to send to")
+        camera.sendto(b"1", (HERE, port.port))
+        other.sendto(b"other", (HERE, port.port))
+        await mailbox.flushed()
+        other.sendto(b"other again", (HERE, port.port))
+        camera.sendto(b"2", (HERE, port.port))
+        await mailbox.flushed(len(mailbox.bursts) + 1)
+        port.send(b"report")
+        assert camera.recv(100) == b"report"
+    assert mailbox.packets == [b"1", b"2"]
+
+
+async def test_the_port_that_the_camera_named_is_the_only_one(port: UdpPort) -> None:
+    mailbox = Mailbox()
+    with sender() as camera, sender() as other:
+        other.sendto(b"queued before", (HERE, port.port))
+        port.start(frozenset({HERE}), (HERE, camera.getsockname()[1]), mailbox.receive, mailbox.flush)
+        other.sendto(b"other", (HERE, port.port))
+        camera.sendto(b"camera", (HERE, port.port))
+        await mailbox.flushed()
+        port.send(b"punch")
+        assert camera.recv(100) == b"punch"
+    assert mailbox.packets == [b"camera"]
+
+
+async def test_a_camera_that_sends_from_another_address_of_its_own(port: UdpPort) -> None:
+    mailbox = Mailbox()
+    with sender() as control, sender(ELSEWHERE) as media:
+        remote = (HERE, control.getsockname()[1])
+        port.start(frozenset({HERE, ELSEWHERE}), remote, mailbox.receive, mailbox.flush)
+        port.send(b"punch")  # to where it said
+        assert control.recv(100) == b"punch"
+        media.sendto(b"media", (HERE, port.port))
+        await mailbox.flushed()
+        port.send(b"report")  # to where it sends from
+        assert media.recv(100) == b"report"
+    assert mailbox.packets == [b"media"]
+
+
+async def test_a_camera_that_is_not_listening_does_no_harm(port: UdpPort) -> None:
+    mailbox = Mailbox()
+    with sender() as camera:
+        remote = camera.getsockname()
+    port.start(frozenset({HERE}), remote, mailbox.receive, mailbox.flush)
+    for _ in range(3):
+        port.send(b"nobody is there, and ICMP says so")
+        await asyncio.sleep(0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as camera:
+        camera.bind(remote)
+        camera.sendto(b"now I am", (HERE, port.port))
+        async with asyncio.timeout(10):
+            while not mailbox.packets:
+                await mailbox.flushed(len(mailbox.bursts) + 1)
+    assert mailbox.packets == [b"now I am"]
+
+
+async def test_bursts_are_bounded_and_large_datagrams_whole(port: UdpPort) -> None:
+    mailbox = Mailbox()
+    with sender() as camera:
+        for number in range(READS + 10):
+            camera.sendto(bytes([number]) * 10, (HERE, port.port))
+        port.start(frozenset({HERE}), None, mailbox.receive, mailbox.flush)
+        await mailbox.flushed(2)
+        assert mailbox.bursts == [READS, READS + 10]
+        camera.sendto(b"x" * 60_000, (HERE, port.port))
+        await mailbox.flushed(3)
+    assert mailbox.packets[-1] == b"x" * 60_000
