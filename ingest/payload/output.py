@@ -1,7 +1,8 @@
 """The way out of every payload format: payloads are collected, cut into batches, numbered and stamped; no I/O.
 
-A batch is what came together: one access unit or the part of one that a single read of the socket brought. Sequence
-numbers are given when a batch is cut, so that what is discarded before leaves no gap.
+A batch is one access unit, or what came of one within ``GATHER_NS``: a whole unit costs each viewer one system call, and
+its parts, as sockets happen to deliver them, would cost several. No picture is shown later for it, because the end of a
+unit waits for nothing. Sequence numbers are given when a batch is cut, so that what is discarded before leaves no gap.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from common.media import Batch, Flags, Kind
+
+
+GATHER_NS = 1_000_000  # how long the beginning of an access unit waits for the rest
 
 
 class CaptureClock(Protocol):
@@ -82,9 +86,15 @@ class Output:
         self.epoch = epoch
         self._sequence = 0
 
-    def take(self) -> list[Batch]:
-        """Everything since the last call, what is not at its end included."""
-        self.cut()
+    @property
+    def deadline_ns(self) -> int | None:
+        """When ``take`` has to be called, in Unix time."""
+        return self.arrival_ns + GATHER_NS if self.payloads else None
+
+    def take(self, now_ns: int) -> list[Batch]:
+        """Everything since the last call but the beginning of a unit that has not waited for ``GATHER_NS`` yet."""
+        if self.payloads and now_ns >= self.arrival_ns + GATHER_NS:
+            self.cut()
         batches = self._batches
         if batches:
             self._batches = []

@@ -94,8 +94,8 @@ class Receiver:
 
     @property
     def deadline_ns(self) -> int | None:
-        """When ``expire`` has to be called, in Unix time."""
-        return self._order.deadline_ns
+        """When ``expire`` and ``take`` have to be called, in Unix time."""
+        return min(filter(None, (self._order.deadline_ns, self._output.deadline_ns)), default=None)
 
     def receive(self, packet: bytes, arrival_ns: int) -> None:
         """An RTP packet came."""
@@ -136,9 +136,9 @@ class Receiver:
         order = self._order
         return self._reception.block(self.ssrc, order.highest, order.received, order.lost, now_ns)
 
-    def take(self) -> list[Batch]:
-        """What came since the last call, as batches."""
-        return self._output.take()
+    def take(self, now_ns: int) -> list[Batch]:
+        """What came since the last call, as batches; what is not complete waits a moment for the rest."""
+        return self._output.take(now_ns)
 
     def renew(self, epoch: int) -> None:
         """Start a new epoch."""
@@ -213,7 +213,7 @@ class Stream:
 
     @property
     def deadline_ns(self) -> int | None:
-        """When ``expire`` has to be called, in Unix time."""
+        """When ``expire`` and ``take`` have to be called, in Unix time."""
         deadlines = [deadline for receiver in self.receivers if (deadline := receiver.deadline_ns) is not None]
         return min(deadlines, default=None)
 
@@ -222,9 +222,9 @@ class Stream:
         for receiver in self.receivers:
             receiver.expire(now_ns)
 
-    def take(self) -> list[Batch]:
-        """What came since the last call, as batches."""
-        return [batch for receiver in self.receivers for batch in receiver.take()]
+    def take(self, now_ns: int) -> list[Batch]:
+        """What came since the last call, as batches; what is not complete waits a moment for the rest."""
+        return [batch for receiver in self.receivers for batch in receiver.take(now_ns)]
 
     def _new_source(self, receiver: Receiver) -> None:
         """The picture begins anew: so does the epoch, of all tracks. New sound alone goes on in the old one: its

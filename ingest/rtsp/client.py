@@ -284,16 +284,17 @@ class Connection(asyncio.BufferedProtocol):
     # Packets.
 
     def _flush(self) -> None:
-        """Publish what the last read brought."""
-        stream = self.stream
-        batches = stream.take()
+        """Publish what is ready to be."""
+        stream, now_ns = self.stream, time_ns()
+        batches = stream.take(now_ns)
         if batches:
             self._publish(batches)
         if not self._flowing and any(receiver.packets for receiver in stream.receivers):
             self._flowing = True
             self._on_media(self)
-        if self.udp and self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
-            self._expiry = self._loop.call_later(max(deadline_ns - time_ns(), 0) / 1e9, self._expire)
+        if self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
+            # uvloop counts in milliseconds: less than one would call again and again until the time has come.
+            self._expiry = self._loop.call_later(max(deadline_ns - now_ns, 1_000_000) / 1e9, self._expire)
 
     def _expire(self) -> None:
         self._expiry = None

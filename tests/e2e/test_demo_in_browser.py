@@ -12,7 +12,7 @@ from playwright.async_api import async_playwright
 
 from camshaft.demo_camera.picture import CELLS, CHECK_BITS
 from camshaft.demo_camera.settings import LOOP_SECONDS
-from tests.fakes.real_cluster import RealCluster
+from tests.fakes.command import Command
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
@@ -51,7 +51,7 @@ READ_PICTURES = """async ([pictures, cells]) => {
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 async def test_page_shows_the_clock(tmp_path: Path) -> None:
-    with RealCluster(tmp_path, "demo") as cluster:
+    with Command(tmp_path, "demo") as cluster:
         cluster.ready()
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.fakes.real_cluster import BOUND, ROOT, RealCluster, wait_until
+from tests.fakes.command import BOUND, ROOT, Command, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -24,17 +24,17 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(directory: Path) -> Iterator[RealCluster]:
+def cluster(directory: Path) -> Iterator[Command]:
     """One cluster with a simulated camera, for every test that leaves it as it was."""
-    with RealCluster(directory, "demo") as cluster:
+    with Command(directory, "demo") as cluster:
         yield cluster.ready()
 
 
-def cameras(cluster: RealCluster) -> dict[str, dict[str, Any]]:
+def cameras(cluster: Command) -> dict[str, dict[str, Any]]:
     return {camera["id"]: camera for camera in cluster.get("/api/cameras") or ()}
 
 
-def plays(cluster: RealCluster, name: str) -> bool:
+def plays(cluster: Command, name: str) -> bool:
     return cameras(cluster).get(name, {}).get("state") == "playing"
 
 
@@ -50,7 +50,7 @@ def camshaft(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str
     )
 
 
-def test_simulated_camera_plays_with_picture_and_sound(cluster: RealCluster) -> None:
+def test_simulated_camera_plays_with_picture_and_sound(cluster: Command) -> None:
     wait_until(lambda: plays(cluster, "demo"), "the simulated camera does not play")
     tracks = cameras(cluster)["demo"]["tracks"]
     assert [(track["kind"], track["codec"], track["playable"]) for track in tracks] == [
@@ -59,7 +59,7 @@ def test_simulated_camera_plays_with_picture_and_sound(cluster: RealCluster) -> 
     ]
 
 
-def test_cameras_are_added_listed_and_removed(cluster: RealCluster) -> None:
+def test_cameras_are_added_listed_and_removed(cluster: Command) -> None:
     url = cameras(cluster)["demo"]["url"]
     added = camshaft("camera", "add", "second", "-", "--api", cluster.page, text=url)
     assert (added.returncode, added.stdout, added.stderr) == (0, "Camera second is added.\n", "")
@@ -80,7 +80,7 @@ def test_cameras_are_added_listed_and_removed(cluster: RealCluster) -> None:
 
 
 @pytest.mark.parametrize("name", ["demo-camera", "egress-0", "ingest-0", "broker"])
-def test_what_is_killed_comes_back_and_the_camera_plays_again(cluster: RealCluster, name: str) -> None:
+def test_what_is_killed_comes_back_and_the_camera_plays_again(cluster: Command, name: str) -> None:
     wait_until(lambda: plays(cluster, "demo"), "the simulated camera does not play")
     before = cluster.child(name)
     assert before is not None
@@ -118,7 +118,7 @@ def test_what_is_killed_comes_back_and_the_camera_plays_again(cluster: RealClust
     ids=["http", "bus", "store", "media"],
 )
 def test_second_cluster_is_told_what_is_taken_and_how_to_choose_another(
-    cluster: RealCluster, tmp_path: Path, given: dict[str, str], code: int, words: list[str]
+    cluster: Command, tmp_path: Path, given: dict[str, str], code: int, words: list[str]
 ) -> None:
     egress = cluster.child("egress-0")
     assert egress is not None
@@ -127,7 +127,7 @@ def test_second_cluster_is_told_what_is_taken_and_how_to_choose_another(
     environ["CAMSHAFT_BROKER_ADDRESS"] = f"ipc://{cluster.directory}/bus"
     environ["CAMSHAFT_STORE_PATH"] = f"{cluster.directory}/camshaft.db"
     environ |= {key: value.format(tmp=tmp_path, media=media) for key, value in given.items()}
-    with RealCluster(tmp_path, "serve", environ=environ) as second:
+    with Command(tmp_path, "serve", environ=environ) as second:
         assert second.process.wait(BOUND) == code
         for word in words:
             assert word.format(media=media) in second.stderr
@@ -137,7 +137,7 @@ def test_second_cluster_is_told_what_is_taken_and_how_to_choose_another(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_clean_end(tmp_path: Path, number: signal.Signals) -> None:
-    with RealCluster(tmp_path, "demo") as cluster:
+    with Command(tmp_path, "demo") as cluster:
         cluster.ready()
         family = cluster.family()
         assert cluster.end(number) == 0
@@ -147,7 +147,7 @@ def test_clean_end(tmp_path: Path, number: signal.Signals) -> None:
 
 
 def test_nothing_stays_behind_when_it_is_killed_itself(tmp_path: Path) -> None:
-    with RealCluster(tmp_path, "demo") as cluster:
+    with Command(tmp_path, "demo") as cluster:
         cluster.ready()
         family = cluster.family()
         cluster.process.kill()
@@ -157,7 +157,7 @@ def test_nothing_stays_behind_when_it_is_killed_itself(tmp_path: Path) -> None:
 
 def test_password_is_in_no_command_line_log_or_answer(tmp_path: Path) -> None:
     """Three ways to give one, while a camera refuses the user."""
-    demo = RealCluster(
+    demo = Command(
         tmp_path,
         "demo-camera",
         "--listen",
@@ -171,7 +171,7 @@ def test_password_is_in_no_command_line_log_or_answer(tmp_path: Path) -> None:
         (tmp_path / "camshaft.yaml").write_text(f"cameras: {{a: {{url: 'rtsp://admin:hunter2@127.0.0.1:{port}/'}}}}")
         given = f"--camera=b=rtsp://admin:hunter2@127.0.0.1:{port}/"
         environ = {"CAMSHAFT_CAMERA": f"c=rtsp://admin:hunter2@127.0.0.1:{port}/", "CAMSHAFT_LOG_LEVEL": "debug"}
-        with RealCluster(tmp_path, "serve", given, environ=environ) as cluster:
+        with Command(tmp_path, "serve", given, environ=environ) as cluster:
             cluster.ready()
             wait_until(
                 lambda: [camera["state"] for camera in cameras(cluster).values()] == ["unauthorized"] * 3,
@@ -188,7 +188,7 @@ def test_password_is_in_no_command_line_log_or_answer(tmp_path: Path) -> None:
 
 def test_mistake_in_the_file_ends_it_with_one_message(tmp_path: Path) -> None:
     (tmp_path / "camshaft.yaml").write_text("media:\n  prot: 8189\n")
-    with RealCluster(tmp_path, "serve") as cluster:
+    with Command(tmp_path, "serve") as cluster:
         assert cluster.process.wait(BOUND) == 2
         assert cluster.stderr == (
             "camshaft: camshaft.yaml, line 2: media.prot: unknown key; allowed here: port, listen, advertise\n"
@@ -204,9 +204,9 @@ def test_processes_start_alone_by_variables(tmp_path: Path) -> None:
     for each in directories:
         each.mkdir()
     with (
-        RealCluster(directories[0], "broker", environ=common | {"CAMSHAFT_HTTP_LISTEN": listen}) as broker,
-        RealCluster(directories[1], "ingest", environ=common | {"CAMSHAFT_NODE": "i-1"}),
-        RealCluster(directories[2], "egress", environ=common | {"CAMSHAFT_NODE": "e-1"}),
+        Command(directories[0], "broker", environ=common | {"CAMSHAFT_HTTP_LISTEN": listen}) as broker,
+        Command(directories[1], "ingest", environ=common | {"CAMSHAFT_NODE": "i-1"}),
+        Command(directories[2], "egress", environ=common | {"CAMSHAFT_NODE": "e-1"}),
     ):
         broker.page = f"http://{listen}"
         wait_until(lambda: (broker.get("/readyz") or {}).get("status") == "ready", "the three do not find each other")
@@ -239,6 +239,6 @@ def test_folders_of_the_operator_are_not_taken_for_ours(tmp_path: Path) -> None:
     for name in ("common", "broker", "ingest", "egress", "camshaft"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise ImportError('not this one')")
-    with RealCluster(tmp_path, "serve") as cluster:
+    with Command(tmp_path, "serve") as cluster:
         cluster.ready()
         assert cluster.end() == 0

@@ -24,13 +24,11 @@ class Viewer:
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
-        self.reads = 0
         self.started = 0
         self._changed = asyncio.Event()
 
     def publish(self, batches: list[Batch]) -> None:
         self.batches += batches
-        self.reads += 1
         self._changed.set()
 
     def on_media(self, _connection: Connection) -> None:

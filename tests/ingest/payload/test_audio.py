@@ -31,7 +31,7 @@ def test_opus_passes_through() -> None:
     track = Opus(output)
     for number in range(3):
         receive(track, bytes([number]) * 80, number * 960)
-    assert output.take() == [
+    assert output.take(0) == [
         Batch("audio", "opus", 3, n, n * 960, ARRIVAL_NS, ARRIVAL_NS, 2, [bytes([n]) * 80]) for n in range(3)
     ]
     assert (track.frames, track.dropped) == (3, 0)
@@ -43,7 +43,7 @@ def test_opus_too_large_is_dropped_and_counted() -> None:
     track = Opus(output)
     receive(track, bytes(MAX_PAYLOAD), 0)
     receive(track, bytes(MAX_PAYLOAD + 1), 960)
-    assert len(output.take()) == track.frames == track.dropped == 1
+    assert len(output.take(0)) == track.frames == track.dropped == 1
 
 
 @pytest.mark.parametrize("size", [1, 80, 159, 160, 161, 240, 320, 1_024, 4_000])
@@ -52,7 +52,7 @@ def test_g711_of_any_chunk_size_becomes_20_ms(size: int) -> None:
     track, output = g711()
     for at in range(0, len(samples), size):
         receive(track, samples[at : at + size], 5_000 + at)
-    batches = output.take()
+    batches = output.take(0)
     assert b"".join(payload for batch in batches for payload in batch.payloads) == samples
     assert [batch.timestamp for batch in batches] == [5_000 + n * CHUNK for n in range(50)]
     assert [batch.sequence for batch in batches] == list(range(50))
@@ -64,7 +64,7 @@ def test_g711_gap_makes_the_timestamps_jump() -> None:
     track, output = g711()
     receive(track, b"a" * 200, 0)
     receive(track, b"b" * 320, 200 + MAX_DEVIATION + 1)
-    batches = output.take()
+    batches = output.take(0)
     assert [batch.timestamp for batch in batches] == [0, 1_001, 1_161]
     assert [set(batch.payloads[0]) for batch in batches] == [set(b"a"), set(b"b"), set(b"b")]
 
@@ -74,14 +74,14 @@ def test_g711_timestamps_that_are_a_little_wrong_are_counted_over(wrong: int) ->
     track, output = g711()
     for number in range(4):
         receive(track, bytes(160), 8_000 + number * 160 + (wrong if number else 0))
-    assert [batch.timestamp for batch in output.take()] == [8_000 + n * CHUNK for n in range(4)]
+    assert [batch.timestamp for batch in output.take(0)] == [8_000 + n * CHUNK for n in range(4)]
 
 
 def test_g711_timestamps_that_stand_still() -> None:
     track, output = g711()
     for _ in range(100):
         receive(track, bytes(160), 0)
-    assert [batch.timestamp for batch in output.take()] == [n * CHUNK for n in range(100)]
+    assert [batch.timestamp for batch in output.take(0)] == [n * CHUNK for n in range(100)]
 
 
 def test_g711_restart() -> None:
@@ -89,7 +89,7 @@ def test_g711_restart() -> None:
     receive(track, b"a" * 100, 0)
     track.restart()
     receive(track, b"b" * 160, 100)
-    assert [(batch.timestamp, batch.payloads) for batch in output.take()] == [(100, [b"b" * 160])]
+    assert [(batch.timestamp, batch.payloads) for batch in output.take(0)] == [(100, [b"b" * 160])]
 
 
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=500), st.integers(0, 5_000)), max_size=30))
@@ -99,7 +99,7 @@ def test_g711_of_any_kind(packets: list[tuple[bytes, int]]) -> None:
     for payload, step in packets:
         timestamp += step
         receive(track, payload, timestamp)
-    batches = output.take()
+    batches = output.take(0)
     stamps = [batch.timestamp for batch in batches]
     assert all(after - before >= CHUNK for before, after in pairwise(stamps))
     assert all(len(batch.payloads[0]) == CHUNK for batch in batches)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from common.media import MAX_PAYLOAD, Batch, Kind
 from ingest.payload import h264
 from ingest.payload.h264 import H264, MAX_UNIT_BYTES, NO_IDR_AFTER_NS
-from ingest.payload.output import Output
+from ingest.payload.output import GATHER_NS, Output
 from tests.fakes.clocks import ArrivalClock
 from tests.fakes.video import TICKS, Packet, aggregate, decode, encode, fragment, kind, packetise, units_of
 
@@ -47,7 +47,7 @@ class Stream:
         return self.flush() if flush else self
 
     def flush(self) -> Stream:
-        self.batches += self.output.take()
+        self.batches += self.output.take(self.arrival_ns + GATHER_NS)
         return self
 
     def units(self) -> list[list[bytes]]:

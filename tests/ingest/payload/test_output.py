@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from common.media import Flags, Kind
-from ingest.payload.output import Output
+from ingest.payload.output import GATHER_NS, Output
+
+
+NOW = 5_000_000_000
 
 
 class HalfASecondAgo:
@@ -19,34 +22,47 @@ def output() -> Output:
 
 def test_numbers_are_given_when_a_batch_is_cut() -> None:
     out = output()
-    out.begin(100, 5_000_000_000, Flags.KEYFRAME)
+    out.begin(100, NOW, Flags.KEYFRAME)
     out.payloads += [b"a", b"b"]
     out.cut()
     out.payloads += [b"lost"]
     out.discard()
     out.payloads += [b"c"]
     out.cut(Flags.UNIT_END)
-    first, second = out.take()
+    first, second = out.take(NOW)
     assert (first.sequence, first.payloads, first.keyframe, first.unit_end) == (0, [b"a", b"b"], True, False)
     assert (second.sequence, second.payloads, second.keyframe, second.unit_end) == (2, [b"c"], False, True)
     assert first.timestamp == second.timestamp == 100
     assert first.capture_ns == second.capture_ns == 4_500_000_000
-    assert out.take() == []
+    assert out.take(NOW) == []
 
 
-def test_take_cuts() -> None:
+def test_the_beginning_of_a_unit_waits_a_moment_for_the_rest() -> None:
     out = output()
-    out.begin(1, 0)
-    assert out.take() == []
+    out.begin(1, NOW)
+    assert (out.take(NOW), out.deadline_ns) == ([], None)
     out.payloads.append(b"a")
-    assert len(out.take()) == 1
+    assert (out.take(NOW + GATHER_NS - 1), out.deadline_ns) == ([], NOW + GATHER_NS)
+    out.payloads.append(b"b")
+    [batch] = out.take(NOW + GATHER_NS)
+    assert (batch.payloads, batch.unit_end, out.deadline_ns) == ([b"a", b"b"], False, None)
+
+
+def test_the_end_of_a_unit_waits_for_nothing() -> None:
+    out = output()
+    out.begin(1, NOW)
+    out.payloads.append(b"a")
+    out.cut(Flags.UNIT_END)
+    out.begin(2, NOW)
+    out.payloads.append(b"b")
+    assert [batch.timestamp for batch in out.take(NOW)] == [1]
 
 
 def test_timestamps_always_grow() -> None:
     out = output()
     for timestamp in (10, 10, 5, 11, 20):
         out.send(b"a", timestamp, 0)
-    assert [batch.timestamp for batch in out.take()] == [10, 11, 12, 13, 20]
+    assert [batch.timestamp for batch in out.take(NOW)] == [10, 11, 12, 13, 20]
 
 
 def test_a_new_epoch_counts_from_zero() -> None:
@@ -55,4 +71,4 @@ def test_a_new_epoch_counts_from_zero() -> None:
     out.payloads.append(b"discarded")
     out.renew(2)
     out.send(b"b", 2, 0)
-    assert [(batch.epoch, batch.sequence) for batch in out.take()] == [(1, 0), (2, 0)]
+    assert [(batch.epoch, batch.sequence) for batch in out.take(NOW)] == [(1, 0), (2, 0)]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import Batch
+from ingest.payload.output import GATHER_NS
 from ingest.payload.registry import choose
 from ingest.rtp.receiver import Stream
 from ingest.rtp.reorder import HOLD_NS
@@ -38,14 +39,14 @@ class Session:
     def feed(self, packets: list[bytes], *, spacing_ns: int = 0) -> Session:
         for packet in packets:
             self.video.receive(packet, self.now_ns)
-            self.batches += self.stream.take()
+            self.batches += self.stream.take(self.now_ns + GATHER_NS)
             self.now_ns += spacing_ns
         return self
 
     def feed_audio(self, packets: list[bytes]) -> Session:
         for packet in packets:
             self.audio.receive(packet, self.now_ns)
-            self.batches += self.stream.take()
+            self.batches += self.stream.take(self.now_ns + GATHER_NS)
         return self
 
     def of(self, kind: str) -> list[Batch]:
@@ -245,7 +246,7 @@ def test_any_path_gives_whole_groups(data: st.DataObject) -> None:
     arriving.sort(key=lambda p: packets.index(p) + noise.random() * 5)
     session = Session().feed(arriving, spacing_ns=FRAME_NS // 2)
     session.stream.expire(session.now_ns + HOLD_NS)
-    session.batches += session.stream.take()
+    session.batches += session.stream.take(session.now_ns + GATHER_NS)
     units: dict[int, list[Batch]] = {}
     for batch in session.batches:
         units.setdefault(batch.timestamp // TICKS, []).append(batch)

@@ -1,4 +1,8 @@
-"""A real cluster in processes of its own, on ports and in directories that nobody else has."""
+"""A ``camshaft`` command as somebody types it, in processes of its own, on ports and in directories of its own.
+
+For what the command line promises: what it prints, its exit code, its processes. Tests of what viewers see start the
+product with ``tests.fakes.cluster`` instead.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +32,8 @@ def wait_until(condition: Callable[[], Any], what: str, bound: float = BOUND) ->
     return value
 
 
-class RealCluster:
-    """``camshaft serve`` (or another command) and everything it starts; a context manager that ends all of it."""
+class Command:
+    """The command and everything it starts; a context manager that ends all of it."""
 
     def __init__(self, directory: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
         self.directory = directory
@@ -55,7 +59,7 @@ class RealCluster:
         )
         self.page = ""
 
-    def __enter__(self) -> RealCluster:
+    def __enter__(self) -> Command:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,7 +82,7 @@ class RealCluster:
         """Everything on standard error so far."""
         return (self.directory / "stderr").read_text()
 
-    def ready(self) -> RealCluster:
+    def ready(self) -> Command:
         """Wait for the line that says so."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
