@@ -1,8 +1,9 @@
 """The way out of every payload format: payloads are collected, cut into batches, numbered and stamped; no I/O.
 
-A batch is one access unit, or what came of one within ``GATHER_NS``: a whole unit costs each viewer one system call, and
-its parts, as sockets happen to deliver them, would cost several. No picture is shown later for it, because the end of a
-unit waits for nothing. Sequence numbers are given when a batch is cut, so that what is discarded before leaves no gap.
+A batch is one access unit, or what came of one within ``GATHER_NS``: a whole unit costs each viewer one system call,
+and its parts, as sockets happen to deliver them, would cost several. No picture is shown later for it, because the end
+of a unit waits for nothing. Sequence numbers are given when a batch is cut, so that what is discarded before leaves no
+gap.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from common.media import Batch, Flags, Kind
-
 
 GATHER_NS = 1_000_000  # how long the beginning of an access unit waits for the rest
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from common.media import Flags, Kind
 from ingest.payload.output import GATHER_NS, Output
 
-
 NOW = 5_000_000_000
 
 
