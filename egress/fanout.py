@@ -92,13 +92,17 @@ def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
 def fan_out(run: Sequence[Packet], first: int, group: Group) -> list[Lane]:
     """Send ``run``, whose first packet has index ``first``, on every lane of ``group``.
 
-    Returns the lanes that got nothing because the socket's buffer is full.
+    Returns the lanes that got nothing because the socket's buffer is full. A lane that got a part is not among them:
+    the numbers of that part are used up, and what it lacks is lost to it as on any path.
     """
     sequence = (first - group.offset) & 0xFFFF
     if sequence + len(run) > 0x10000:  # the sequence number wraps within the run: once in 65,536 packets
         cut = 0x10000 - sequence
         blocked = fan_out(run[:cut], first, group)
-        return blocked + [lane for lane in fan_out(run[cut:], first + cut, group) if lane not in blocked]
+        others = Group(group.ssrc, group.payload_type, group.offset, group.extension)
+        others.lanes = {lane: target for lane, target in group.lanes.items() if lane not in blocked}
+        fan_out(run[cut:], first + cut, others)
+        return blocked
     payload_type, ssrc, extension = group.payload_type, group.ssrc, group.extension if run[0].probe else 0
     element = extension << 4 | 1
     head = HEADER_SIZE + EXTENSION_SIZE if extension else HEADER_SIZE

@@ -120,6 +120,11 @@ class Feed:
                     self._live[lane].fall_behind(index)
             index += len(run)
 
+    def pause(self) -> None:
+        """What is pushed next comes late and at once: those who are live get it at their own pace."""
+        for listener in tuple(self._live.values()):
+            listener.slow_down(self.history.end)
+
     def add(self, listener: Listener) -> None:
         """Tell this viewer's end from now on."""
         self._listeners.add(listener)

@@ -12,7 +12,8 @@ from egress.capacity import Capacity
 
 LOCAL_ROUND_TRIP = 0.02  # seconds: Wi-Fi and wired local networks stay below, DSL and mobile networks above
 THIN_CAPACITY = 5_000_000  # bytes/s (40 Mb/s): a keyframe of 200 kB takes 40 ms
-CAPACITY_SHARE = 0.8  # of a thin path's capacity that is used for catching up
+CAPACITY_SHARE = 0.8  # of a thin path's capacity that is used for catching up …
+LEAST_FACTOR = 1.25  # … but not less than so many times the camera's rate, or it would never end
 LOSS = 0.01  # share of packets lost in a report that makes a path lossy
 LOSSY_FOR = 30.0  # seconds that it then stays lossy
 LOCAL_RATE = 12_500_000  # bytes/s (100 Mb/s): a group of pictures has to fit through a browser's socket buffer
@@ -89,14 +90,19 @@ class Pace:
         estimate = self.capacity.estimate
         return self._round_trip > LOCAL_ROUND_TRIP if estimate is None else estimate < THIN_CAPACITY
 
+    def rate(self, camera_rate: float, now: float) -> float:
+        """Bytes/s at which to catch up with a camera that sends ``camera_rate`` bytes/s."""
+        if not self.thin(now):
+            return LOCAL_RATE
+        estimate = self.capacity.estimate
+        if estimate is None:
+            return thin_rate(camera_rate)
+        return min(max(CAPACITY_SHARE * estimate, LEAST_FACTOR * camera_rate), LOCAL_RATE)
+
     def budget(self, camera_rate: float, now: float) -> int:
-        """Bytes that may be sent now, where the camera sends ``camera_rate`` bytes/s."""
-        if self.thin(now):
-            estimate = self.capacity.estimate
-            rate = thin_rate(camera_rate) if estimate is None else min(CAPACITY_SHARE * estimate, LOCAL_RATE)
-            burst = BURST
-        else:
-            rate, burst = LOCAL_RATE, LOCAL_BURST
+        """Bytes that may be sent now."""
+        rate = self.rate(camera_rate, now)
+        burst = BURST if self.thin(now) else LOCAL_BURST
         self._tokens = burst if self._at is None else min(burst, self._tokens + rate * (now - self._at))
         self._at = now
         return int(self._tokens)

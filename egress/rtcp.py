@@ -16,6 +16,8 @@ from common.errors import ProtocolError
 NTP_UNIX_OFFSET = 2_208_988_800  # seconds from 1900 to 1970
 _CNAME = 1  # SDES item, RFC 3550 6.5.1
 _TRANSPORT_CC = 15  # feedback message type
+_MAX_STATUSES = 2_000  # packets that one compound may tell the arrival of: more is not feedback but an attack
+_MAX_NACKS = 64  # entries of 17 packets each
 _SMALL_DELTA, _LARGE_DELTA = 1, 2  # packet statuses
 
 
@@ -81,9 +83,10 @@ Event = Nack | PictureLoss | ReceptionReport | Bandwidth | Arrivals | Bye
 def parse(compound: bytes) -> list[Event]:
     """Events of a compound packet, unknown types skipped. Raises ``ProtocolError``."""
     try:
-        events = [event for packet in rtp.RtcpPacket.parse(compound) for event in _events(packet)]
-        return events + [_arrivals(body) for body in _transport_feedback(compound)]
-    except (ValueError, struct.error) as exc:
+        feedback, others = _split(compound)
+        events = [event for packet in rtp.RtcpPacket.parse(others) for event in _events(packet)]
+        return events + [_arrivals(body) for body in feedback]
+    except (ValueError, IndexError, struct.error) as exc:
         raise ProtocolError(f"not RTCP: {exc}") from None
 
 
@@ -107,14 +110,25 @@ def _events(packet: rtp.AnyRtcpPacket) -> Iterator[Event]:
         yield Bye()
 
 
-def _transport_feedback(compound: bytes) -> Iterator[bytes]:
-    """Bodies of the transport-wide feedback packets, which aiortc would parse as NACKs."""
-    at = 0
-    while at < len(compound):  # aiortc has checked that the packets fit in each other
+def _split(compound: bytes) -> tuple[list[bytes], bytes]:
+    """Bodies of the transport-wide feedback packets, which aiortc would parse as NACKs, and all other packets."""
+    feedback, others = [], b""
+    at = statuses = 0
+    while at < len(compound):
         end = at + 4 + 4 * int.from_bytes(compound[at + 2 : at + 4], "big")
-        if compound[at] & 0x1F == _TRANSPORT_CC and compound[at + 1] == rtp.RTCP_RTPFB:
-            yield compound[at + 12 : end]
-        at = end
+        if end > len(compound):
+            raise ValueError("a packet is longer than what came")
+        packet, at = compound[at:end], end
+        if packet[1] != rtp.RTCP_RTPFB:
+            others += packet
+        elif packet[0] & 0x1F == _TRANSPORT_CC:
+            feedback.append(packet[12:])
+            statuses += int.from_bytes(packet[14:16], "big")
+        elif len(packet) <= 12 + 4 * _MAX_NACKS:
+            others += packet
+    if statuses > _MAX_STATUSES:
+        raise ValueError(f"feedback on {statuses} packets")
+    return feedback, others
 
 
 def _arrivals(body: bytes) -> Arrivals:
@@ -135,7 +149,7 @@ def _arrivals(body: bytes) -> Arrivals:
     seconds = {}
     for offset, status in enumerate(statuses[:count]):
         if status == _SMALL_DELTA:
-            time += body[at] * 250 if at < len(body) else 0
+            time += body[at] * 250
             at += 1
         elif status == _LARGE_DELTA:
             time += struct.unpack_from("!h", body, at)[0] * 250

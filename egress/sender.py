@@ -131,11 +131,13 @@ class Sender:
         if not self.feed.codec:
             return
         chosen = self._section.choose(self.feed.codec, self.feed.profile)
-        if chosen == self.format:
+        if chosen is not None and chosen == self.format:
             return
         live = self.place is Place.LIVE
         self._leave(Place.WAITING if chosen else Place.UNPLAYABLE)
         self.format = chosen
+        # What was sent in another format is not sent again: its header would be another one under the same nonce.
+        self._offsets = [(self._sequence(), self.lane.base)] if self._offsets else []
         if live and chosen:
             self._join()
 
@@ -153,13 +155,12 @@ class Sender:
         group.lanes[self.lane] = self._target
         budget = self._pace.budget(self.feed.meter.rate, now)
         for run in runs(history.slice(self._next, max(0, budget // MAX_PAYLOAD))):
-            if (
-                self._thin and not self.lane.packets
-            ):  # nobody asks again for what was lost before the first that arrived
-                fan_out(run, self._next, group)
+            very_first = not self.lane.packets
             if fan_out(run, self._next, group):
                 self.stats.blocked += 1
                 return
+            if very_first and self._thin:  # nobody asks again for what was lost before the first that arrived
+                fan_out(run, self._next, group)
             self._pace.spend(sum(len(packet.payload) for packet in run))
             if run[0].probe:
                 self._trains.append((self._next, self._next + len(run)))
@@ -171,11 +172,13 @@ class Sender:
         """Answer a NACK (RFC 4585 6.2.1): by RTX where the viewer accepts it, else by the same packet again."""
         found: list[tuple[int, int, Packet]] = []
         for number in sequence_numbers:
+            if self._rtx_budget <= 0:
+                break
+            self._rtx_budget -= 1
             self.stats.nacked += 1
             extended, base = self._locate(number)
             packet = self.feed.history.get(extended + base) if extended >= 0 else None
-            if packet is not None and self._rtx_budget > 0:
-                self._rtx_budget -= 1
+            if packet is not None:
                 found.append((extended, base, packet))
         if not found or self.format is None:
             return
@@ -206,13 +209,15 @@ class Sender:
             extended, base = self._locate(number)
             if extended >= 0:
                 by_index[extended + base] = seconds
-        live = [train for train in self.feed.trains if train[0] >= self._live_from]
-        self._pace.capacity.add([*self._trains, *live], by_index, MAX_PAYLOAD)
+        live = self.place is Place.LIVE  # else the feed's trains are not how this viewer got them
+        trains = [train for train in self.feed.trains if train[0] >= self._live_from] if live else []
+        self._pace.capacity.add([*self._trains, *trains], by_index, MAX_PAYLOAD)
 
     def replay(self, now: float) -> None:
         """Answer a picture loss indication: the group of pictures again, at most once a second.
 
-        Browsers also ask when a camera has gone silent; then its last pictures would only be shown as if they were new.
+        It is not begun again before it can have arrived. Browsers also ask when a camera has gone silent; then its last
+        pictures would only be shown as if they were new.
         """
         self.stats.plis += 1
         feed, keyframe = self.feed, self.feed.history.keyframe
@@ -223,7 +228,8 @@ class Sender:
             and not silent
             and now >= self._next_replay
         ):
-            self._next_replay = now + REPLAY_INTERVAL
+            lasts = (feed.history.end - keyframe) * MAX_PAYLOAD / self._pace.rate(feed.meter.rate, now)
+            self._next_replay = now + max(REPLAY_INTERVAL, 2 * lasts)  # the camera goes on meanwhile
             self._go_behind(keyframe)
 
     def sweep(self, now: float) -> None:

@@ -20,6 +20,7 @@ from egress.feed import Feed
 MAX_AGE = 2.0  # seconds: a batch that waited longer in queues is no live picture any more
 MAX_PENDING = 512  # batches kept while the cached group of pictures is on its way
 REPLAY_INTERVAL = 1.0  # seconds between requests for it
+TRANSIT_WINDOW = 5.0  # seconds over which the fastest way is remembered, once or twice: clocks are set, and drift
 EPOCH_SILENCE = 2.0  # seconds of silence after which an older epoch may take over
 
 
@@ -36,7 +37,8 @@ class Stream:
         self._expected: dict[str, int | None] = dict.fromkeys(Kind)  # next sequence number; None: a start is needed
         self._pending: list[Batch] = []
         self._received_at = float("-inf")  # newest batch of the epoch
-        self._least_transit_ns: int | None = None
+        self._least_transit_ns: list[int] = []  # of this window and of the one before
+        self._window_at = 0.0
 
     def start(self, now: float) -> None:
         """The stream has just been subscribed to."""
@@ -48,7 +50,7 @@ class Stream:
             self.counters["old_epoch"] += 1
             return False
         self._received_at = now
-        if self._stale(batch, unix_ns):
+        if self._stale(batch, now, unix_ns):
             self.counters["stale"] += 1
             return False
         if batch.kind != Kind.VIDEO:
@@ -70,6 +72,7 @@ class Stream:
         """Take the cached group of pictures, and what came live while it was on its way."""
         self.counters["replays"] += 1
         pending, self._pending = self._pending, []
+        self.feeds[Kind.VIDEO].pause()
         for batch in (*batches, *pending):
             if batch.kind == Kind.VIDEO and self._enter_epoch(batch, now):
                 self._take(batch, now)
@@ -105,15 +108,19 @@ class Stream:
         self._epoch = batch.epoch
         self._expected = dict.fromkeys(Kind)
         self._pending.clear()
-        self._least_transit_ns = None
+        self._least_transit_ns.clear()
         return True
 
-    def _stale(self, batch: Batch, unix_ns: int) -> bool:
+    def _stale(self, batch: Batch, now: float, unix_ns: int) -> bool:
         """Whether the batch waited too long on its way; measured against the fastest, as clocks of machines differ."""
         transit = unix_ns - batch.arrival_ns
-        if self._least_transit_ns is None or transit < self._least_transit_ns:
-            self._least_transit_ns = transit
-        return transit - self._least_transit_ns > MAX_AGE * 1e9
+        least = self._least_transit_ns
+        if not least or now - self._window_at > TRANSIT_WINDOW:
+            self._window_at = now
+            least[:] = [transit, *least[:1]]
+        elif transit < least[0]:
+            least[0] = transit
+        return transit - min(least) > MAX_AGE * 1e9
 
     def _request(self, now: float) -> None:
         if now - self._requested_at >= REPLAY_INTERVAL:

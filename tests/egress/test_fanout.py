@@ -108,6 +108,14 @@ def test_a_blocked_lane_is_reported_once_though_the_run_wraps() -> None:
     assert fan_out(some_packets([9] * 4), 0xFFFE, group_of(stuck)) == [stuck.lane]
 
 
+def test_a_lane_that_got_a_part_is_not_blocked() -> None:
+    """Or its numbers would be used again for other packets."""
+    half = Receiver()
+    half.target.room = 1
+    assert fan_out(some_packets([9] * 4), 0xFFFE, group_of(half)) == []
+    assert half.lane.packets == 2
+
+
 def test_probes_carry_the_transport_wide_sequence_number_to_those_who_accept_it() -> None:
     accepts, does_not = Receiver(base=0x10000), Receiver(base=0x10000)
     with_extension = Group(SSRC, PAYLOAD_TYPE, 0, extension=3)

@@ -76,6 +76,26 @@ def test_transport_wide_feedback_tells_arrival_times() -> None:
     )
 
 
+def test_padded_feedback_costs_its_compound_nothing() -> None:
+    for count in range(1, 9):  # libwebrtc sets the padding bit, and the length then is no multiple of anything
+        body = bytearray(transport_feedback(7, count, 1, struct.pack("!H", 1 << 13 | count), bytes([4]) * count))
+        if padding := -(count + 2) % 4:
+            body[0] |= 0x20
+            body[-1] = padding
+        arrivals, *others = reversed(parse(bytes(body) + bytes(rtp.RtcpByePacket([9]))))
+        assert isinstance(arrivals, Arrivals)
+        assert len(arrivals.seconds) == count
+        assert others == [Bye()]
+
+
+def test_feedback_and_nacks_are_bounded() -> None:
+    run = struct.pack("!H", 1 << 13 | 1_000)
+    with pytest.raises(ProtocolError):
+        parse(transport_feedback(0, 1_001, 0, run, bytes(1_001)) * 2)
+    many = rtp.RtcpRtpfbPacket(1, 9, 1, list(range(0, 65_000, 17)))
+    assert parse(bytes(many)) == []
+
+
 def test_a_feedback_packet_that_lies_about_its_size_raises() -> None:
     for packet in (
         bytes(rtp.RtcpRtpfbPacket(15, 9, 1, [5])),

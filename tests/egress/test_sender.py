@@ -12,6 +12,7 @@ from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import BURST, LOCAL_BURST, Pace
 from egress.sender import MAX_RETRANSMISSIONS, Place, Sender
+from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, number, video
 from tests.fakes.target import FakeTarget
@@ -411,3 +412,85 @@ def test_feedback_on_what_came_live_uses_the_feeds_trains(feed: Feed) -> None:
     assert list(feed.trains) == [(0, 10), (10, 20)], "all of the keyframe, and nothing else"
     watcher.sender.arrived({n: n * 0.001 for n in range(20)})
     assert watcher.pace.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.001)
+
+
+def test_how_a_burst_was_spread_is_not_taken_for_the_path(feed: Feed) -> None:
+    """A feed's trains left at once for others; who was behind got them at a pace of its own."""
+    watcher = Watcher(feed, VIDEO_WITH_FEEDBACK, round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=3, size=MAX_PAYLOAD), 0.0)
+    feed.push(video(3, 1, keyframe=True, packets=60, size=MAX_PAYLOAD), 0.0)
+    assert watcher.sender.place is Place.BEHIND
+    arrivals = {}
+    for step in range(20):
+        watcher.step()
+        arrivals |= {sequence: step + sequence * 0.0005 for sequence, _ in watcher.received() if sequence >= 3}
+    assert watcher.sender.place is Place.BEHIND
+    watcher.sender.arrived(arrivals)
+    assert watcher.pace.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.0005)
+
+
+def test_what_was_sent_in_another_format_is_not_sent_again() -> None:
+    """Its header would be another one under the same nonce."""
+    feed = Feed(Kind.AUDIO)
+    watcher = Watcher(feed, AUDIO)
+    watcher.sender.start(now=0.0)
+    feed.push(audio(0), 0.0)
+    feed.push(audio(1, codec="PCMU"), 0.0)
+    _, second = watcher.target.take()
+    watcher.sender.retransmit([0, 1], now=0.0)
+    assert watcher.target.take() == [second]
+
+
+def test_a_codec_that_was_not_accepted_is_unplayable_from_the_start() -> None:
+    feed = Feed(Kind.AUDIO)
+    watcher = Watcher(feed, AUDIO)
+    watcher.sender.start(now=0.0)
+    feed.push(audio(0, codec="PCMA"), 0.0)
+    assert watcher.sender.place is Place.UNPLAYABLE
+
+
+def test_a_long_group_of_pictures_is_not_begun_again_before_it_can_have_arrived(feed: Feed) -> None:
+    stream = gop_stream(gop=1_000, packets=10, size=1_000)
+    watcher = Watcher(feed, round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    for frame in range(300):
+        feed.push(next(stream), frame / 30)
+    feed.pushed_at = 10.0
+    watcher.sender.replay(now=10.0)
+    watcher.now = 10.0
+    while watcher.now < 13.0:
+        feed.pushed_at = watcher.now
+        watcher.step()
+        watcher.sender.replay(watcher.now)
+    published = watcher.numbers()[3_000:]
+    assert published == sorted(set(published))
+
+
+def test_a_start_that_is_sent_twice_counts_as_sent_though_the_second_is_blocked(feed: Feed) -> None:
+    feed.push(video(0, 0, keyframe=True, packets=2, size=1_000), 0.0)
+    thin = Watcher(feed, round_trip=0.05)
+    thin.sender.start(now=0.0)
+    thin.target.room = 1
+    thin.step()
+    assert thin.sender.place is Place.LIVE
+    assert thin.numbers() == [0, 1]
+
+
+def test_a_replay_after_a_gap_is_paced() -> None:
+    stream = Stream("front-door", lambda: None)
+    watcher = Watcher(stream.feeds[Kind.VIDEO], round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    batches = [batch for batch, _ in zip(gop_stream(gop=300, packets=10, size=1_000), range(251), strict=False)]
+    for batch in batches[:100]:
+        stream.receive(batch, now=batch.arrival_ns / 1e9, unix_ns=batch.arrival_ns)
+    assert len(watcher.received()) == 1_000
+    last = batches[-1]
+    stream.receive(last, now=10.0, unix_ns=last.arrival_ns)
+    stream.receive_replay(batches, now=10.0)
+    watcher.step()
+    assert 0 < len(watcher.received()) <= BURST // MAX_PAYLOAD
+    watcher.catch_up()
+    watcher.catch_up()
+    assert watcher.sender.place is Place.LIVE
+    assert watcher.numbers()[-1] == 2_509

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import Batch, Kind
-from egress.stream import EPOCH_SILENCE, MAX_AGE, MAX_PENDING, REPLAY_INTERVAL, Stream
+from egress.stream import EPOCH_SILENCE, MAX_AGE, MAX_PENDING, REPLAY_INTERVAL, TRANSIT_WINDOW, Stream
 from tests.fakes.media import SECOND_NS, audio, gop_stream, number, video
 
 
@@ -153,6 +153,18 @@ def test_what_waited_too_long_is_no_live_picture() -> None:
     received.live(*all_frames[4:6], late=0.1)
     received.replay(*all_frames[:6])
     assert received.sent() == list(range(6))
+
+
+def test_clocks_that_are_set_or_drift_stop_nothing_for_long() -> None:
+    received = Received()
+    late = 0.0
+    for second, frame in enumerate(frames(120, gop=1)):
+        received.now = float(second)
+        late += 0.1
+        received.live(frame, late=late + (3.0 if second > 60 else 0.0))
+    stale = received.stream.counters["stale"]
+    assert 0 < stale <= 2 * TRANSIT_WINDOW + 1
+    assert received.sent()[-1] == 119
 
 
 def test_clocks_that_differ_make_nothing_stale() -> None:

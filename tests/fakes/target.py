@@ -15,6 +15,7 @@ class FakeTarget:
     datagrams: list[bytes] = field(default_factory=list)
     calls: int = 0
     full: bool = False
+    room: int | None = None  # calls until it is full
 
     def settle(self) -> None:
         pass
@@ -23,7 +24,7 @@ class FakeTarget:
         return self.send_run(memoryview(datagram), len(datagram))
 
     def send_run(self, datagrams: memoryview, size: int) -> bool:
-        if self.full:
+        if self.full or self.calls == self.room:
             return False
         self.calls += 1
         self.datagrams += [bytes(datagrams[at : at + size]) for at in range(0, len(datagrams), size)]
