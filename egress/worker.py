@@ -190,6 +190,7 @@ class Worker:
         viewer.close()
         self._subscriber.release(viewer.stream)
         self.counters["rtcp_garbage"] += viewer.garbage
+        self.counters["rtcp_ignored"] += viewer.ignored
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
