@@ -11,7 +11,7 @@ when the stream comes.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from aiortc import sdp
@@ -33,7 +33,7 @@ UNKNOWN = {
 }
 """What may come from a camera that has never played."""
 
-# What a decoder for one H.264 profile also decodes (RFC 6184 8.1, ITU-T H.264 A.2), best match first.
+# By a stream's H.264 profile, the others whose decoders can play it (RFC 6184 8.1, ITU-T H.264 A.2), best match first.
 _H264 = sdp.H264Profile
 _H264_DECODERS = {
     _H264.PROFILE_CONSTRAINED_BASELINE: (_H264.PROFILE_BASELINE, _H264.PROFILE_MAIN, _H264.PROFILE_HIGH),
@@ -111,20 +111,21 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
     tracks = tuple(tracks)
     wanted = {kind: tuple(t for t in tracks if t.kind is kind and t.playable) for kind in Kind} if tracks else UNKNOWN
     bundle = next((group.items for group in description.group if group.semantic == "BUNDLE"), None)
+    bundle_only = _bundle_only(offer, description) if bundle else ()
     sections: list[Section] = []
-    dtls: RTCDtlsParameters | None = None
     for media in description.media:
-        kind = _servable_kind(media, bundle, sections)
+        kind = _servable_kind(media, bundle, bundle_only, sections)
         if kind is None:
             continue
         formats = tuple(f for track in wanted[kind] for f in _formats(media, track))
         if not formats:
             continue
-        _require_transport(media)
-        dtls = media.dtls
+        if "SAVPF" not in media.profile:
+            raise _not_webrtc(media, f"uses {media.profile}, not UDP/TLS/RTP/SAVPF")
         sections.append(Section(media.rtp.muxId, kind, formats, _transport_cc(media) if kind is Kind.VIDEO else 0))
-    if dtls is None:
+    if not sections:
         raise _no_usable_codec(description.media, tracks)
+    dtls = _dtls_parameters(_tagged(description.media, bundle, [section.mid for section in sections]))
     return Negotiated(tuple(sections), dtls, bundle is not None, description.media)
 
 
@@ -158,14 +159,30 @@ def _parse(offer: str) -> sdp.SessionDescription:
         raise ViewerError(400, "malformed_sdp", "The SDP offer has no media section.")
     if len(description.media) > MAX_SECTIONS:
         raise ViewerError(400, "malformed_sdp", f"The SDP offer has more than {MAX_SECTIONS} media sections.")
+    if not all(media.fmt for media in description.media):
+        raise ViewerError(400, "malformed_sdp", "The SDP offer has a media section without a format.")
     mids = [media.rtp.muxId for media in description.media]
     if len(set(mids)) != len(mids):
         raise ViewerError(400, "malformed_sdp", "The SDP offer's media sections need distinct a=mid values.")
     return description
 
 
-def _servable_kind(media: sdp.MediaDescription, bundle: list[int | str] | None, served: list[Section]) -> Kind | None:
+def _bundle_only(offer: str, description: sdp.SessionDescription) -> list[str]:
+    """The mids of sections that are not to be served outside the bundle (RFC 9143 6)."""
+    _, groups = sdp.grouplines(offer)
+    sections = zip(description.media, groups, strict=True)
+    return [media.rtp.muxId for media, lines in sections if "a=bundle-only" in lines]
+
+
+def _servable_kind(
+    media: sdp.MediaDescription,
+    bundle: list[int | str] | None,
+    bundle_only: Collection[str],
+    served: list[Section],
+) -> Kind | None:
     """The kind of a section that wants media we might have; ``None`` to reject it."""
+    if not media.port and media.rtp.muxId not in bundle_only:  # RFC 3264 5.1: the viewer does not want it
+        return None
     if media.kind not in list(Kind) or media.direction not in (None, "recvonly", "sendrecv"):
         return None
     kind = Kind(media.kind)
@@ -176,22 +193,36 @@ def _servable_kind(media: sdp.MediaDescription, bundle: list[int | str] | None, 
     return kind if media.rtp.muxId in bundle else None
 
 
-def _require_transport(media: sdp.MediaDescription) -> None:
-    problem = ""
-    if "SAVPF" not in media.profile:
-        problem = f"uses {media.profile}, not UDP/TLS/RTP/SAVPF"
-    elif media.dtls is None or not media.dtls.fingerprints:
-        problem = "has no a=fingerprint and a=setup"
-    elif media.dtls.role == "server":
-        problem = "has a=setup:passive, and so have we"
-    elif media.ice is None or not media.ice.usernameFragment or not media.ice.password:
-        problem = "has no a=ice-ufrag and a=ice-pwd"
-    elif media.ice.iceLite:
-        problem = "is ICE-lite, and so are we"
-    elif not media.rtcp_mux:
-        problem = "has no a=rtcp-mux"
-    if problem:
-        raise ViewerError(400, "not_webrtc", f"The SDP offer's {media.kind} section {problem}.")
+def _tagged(
+    sections: Sequence[sdp.MediaDescription], bundle: list[int | str] | None, served: list[str]
+) -> sdp.MediaDescription:
+    """The section whose transport all share; the others need not describe it (RFC 9143 7.3.1, RFC 8829 5.2.1).
+
+    It is the group's first that we serve and that is not bundle-only. If there is none, it is the first that is not
+    bundle-only: what we reject there is its media.
+    """
+    by_mid = {media.rtp.muxId: media for media in sections}
+    group = [by_mid[mid] for mid in bundle or served if mid in by_mid]
+    return min(group, key=lambda media: (not media.port, media.rtp.muxId not in served))
+
+
+def _dtls_parameters(media: sdp.MediaDescription) -> RTCDtlsParameters:
+    """Those of the transport that ``media`` describes. Raises ``ViewerError`` if it is none of WebRTC."""
+    if media.dtls is None or not media.dtls.fingerprints:
+        raise _not_webrtc(media, "has no a=fingerprint and a=setup")
+    if media.dtls.role == "server":
+        raise _not_webrtc(media, "has a=setup:passive, and so have we")
+    if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
+        raise _not_webrtc(media, "has no a=ice-ufrag and a=ice-pwd")
+    if media.ice.iceLite:
+        raise _not_webrtc(media, "is ICE-lite, and so are we")
+    if media.kind in list(Kind) and not media.rtcp_mux:
+        raise _not_webrtc(media, "has no a=rtcp-mux")
+    return media.dtls
+
+
+def _not_webrtc(media: sdp.MediaDescription, problem: str) -> ViewerError:
+    return ViewerError(400, "not_webrtc", f"The SDP offer's {media.kind} section {problem}.")
 
 
 def _formats(media: sdp.MediaDescription, track: Track) -> list[Format]:
@@ -266,8 +297,11 @@ def _describe(track: Track) -> str:
 
 def _rejected(media: sdp.MediaDescription) -> list[str]:
     """RFC 8829 5.3.1: port 0, the offer's protocol and one of its formats."""
-    lines = [f"m={media.kind} 0 {media.profile} {media.fmt[0]}", "c=IN IP4 0.0.0.0", "a=inactive"]
-    return [*lines, f"a=mid:{media.rtp.muxId}"] if media.rtp.muxId else lines
+    return [f"m={media.kind} 0 {media.profile} {media.fmt[0]}", "c=IN IP4 0.0.0.0", "a=inactive", *_mid(media)]
+
+
+def _mid(media: sdp.MediaDescription) -> list[str]:
+    return [f"a=mid:{media.rtp.muxId}"] if media.rtp.muxId else []
 
 
 def _served(
@@ -279,7 +313,7 @@ def _served(
         f"m={media.kind} 9 {media.profile} {' '.join(map(str, types))}",
         "c=IN IP4 0.0.0.0",
         "a=rtcp:9 IN IP4 0.0.0.0",
-        f"a=mid:{section.mid}",
+        *_mid(media),
         "a=sendonly",
         "a=rtcp-mux",
         f"a=ice-ufrag:{transport.ufrag}",

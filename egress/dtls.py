@@ -36,6 +36,7 @@ PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80
 FLIGHT_TIMEOUT = 0.1  # seconds to the first repetition of a flight, doubled with each
 DTLS_MTU = 1200  # bytes of a DTLS datagram, as for media
 _RECORD_HEADER = 13  # bytes, RFC 6347 4.1; the length is the last two
+_MAX_RECORDS = 256  # read after a datagram: more than one of port.MAX_DATAGRAM bytes holds
 _RECORD_TYPES = range(20, 27)  # change_cipher_spec to ACK; DTLS 1.3's short headers are left in one piece
 
 
@@ -102,14 +103,14 @@ class DtlsServer(RTCDtlsTransport):
             if self._state is State.CONNECTING:
                 self._shake_hands()
             else:
-                self._connection.recv(DTLS_MTU)
+                for _ in range(_MAX_RECORDS):  # nobody has anything to tell us, but what is not read is kept
+                    self._connection.recv(DTLS_MTU)
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:  # close_notify
             self._set_state(State.CLOSED)
-        except SSL.Error as exc:
-            if self._state is State.CONNECTING:
-                self._fail(f"DTLS handshake failed: {exc}")
+        except SSL.Error as exc:  # a fatal alert; what is not authentic OpenSSL drops (RFC 6347 4.1.2.7)
+            self._fail(f"DTLS {'handshake' if self._state is State.CONNECTING else 'association'} failed: {exc}")
         return self._flush()
 
     def retransmit(self, now: float) -> None:
@@ -142,7 +143,7 @@ class DtlsServer(RTCDtlsTransport):
         """The compound packet, or ``None`` if it is not authentic."""
         try:
             plain: bytes = self._rx_srtp.unprotect_rtcp(packet)
-        except pylibsrtp.Error:
+        except (pylibsrtp.Error, ValueError):  # the latter above 1,500 bytes
             return None
         return plain
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 
 from common.errors import ProtocolError
 from egress.ice import Address, Path
@@ -34,9 +35,7 @@ class Mux:
     def remove(self, viewer: Viewer) -> None:
         """Forget it and its addresses."""
         self._by_ufrag.pop(viewer.agent.ufrag, None)
-        for address in viewer.agent.paths:
-            if self._by_address.get(address) is viewer:
-                del self._by_address[address]
+        self._forget(viewer, viewer.agent.paths)
 
     def receive(self, data: bytes, path: Path, media_socket: MediaSocket) -> None:
         """Hand a datagram to its viewer; count it if there is none."""
@@ -77,5 +76,9 @@ class Mux:
         if viewer.agent.check(request, path, asyncio.get_running_loop().time()):
             viewer.selected(target)
         self._by_address[path.remote] = viewer
-        for address in viewer.agent.forget_paths():
-            self._by_address.pop(address, None)
+        self._forget(viewer, viewer.agent.forget_paths())
+
+    def _forget(self, viewer: Viewer, addresses: Iterable[Address]) -> None:
+        for address in addresses:
+            if self._by_address.get(address) is viewer:  # it may be another's by now
+                del self._by_address[address]

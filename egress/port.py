@@ -29,7 +29,8 @@ _LINUX: Final = sys.platform == "linux"
 _SOL_UDP, _UDP_SEGMENT = 17, 103  # linux/udp.h
 _IP_PKTINFO = 8  # linux/in.h; Python's socket module has it from 3.14 on
 _segment_size = struct.Struct("=H").pack
-_GSO_REFUSED = {errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP}
+_NO_GSO = {errno.EIO, errno.EOPNOTSUPP}  # the device has no checksum offload, or the system no GSO
+_GSO_REFUSED = _NO_GSO | {errno.EINVAL, errno.EMSGSIZE}  # these two: not to this destination, as where its MTU is small
 
 log = get_logger()
 
@@ -88,7 +89,7 @@ class MediaSocket:
 class Target:
     """Where one viewer's datagrams go: socket, address, and the address of ours to send from."""
 
-    __slots__ = ("_control", "_send", "_send_plain", "_socket", "path")
+    __slots__ = ("_control", "_gso", "_send", "_send_plain", "_socket", "path")
 
     def __init__(self, media_socket: MediaSocket, path: Path) -> None:
         self.path = path
@@ -96,6 +97,7 @@ class Target:
         self._send = media_socket.socket.sendmsg
         self._send_plain = media_socket.socket.sendto
         self._control = _from_address(path.local)
+        self._gso = media_socket.gso
 
     def settle(self) -> None:
         """To be called before much is sent: naming the source address costs 0.3 µs a call, and is rarely needed."""
@@ -117,10 +119,13 @@ class Target:
         return True
 
     def send_run(self, datagrams: memoryview, size: int) -> bool:
-        """Send datagrams that lie back to back, each ``size`` bytes, the last perhaps fewer; else as ``send``."""
+        """Send datagrams that lie back to back, each ``size`` bytes, the last perhaps fewer.
+
+        ``False`` if the socket's buffer is full and nothing of them has left; any other failure is counted and lost.
+        """
         if len(datagrams) <= size:
             return self.send(datagrams)
-        if not self._socket.gso:
+        if not self._gso:
             return self._send_each(datagrams, size)
         try:
             segment = (_SOL_UDP, _UDP_SEGMENT, _segment_size(size))
@@ -132,14 +137,20 @@ class Target:
             if exc.errno not in _GSO_REFUSED:
                 self._socket.failed += 1
                 return True
-            # No checksum offload on this route, or a smaller MTU than our datagrams': it will not get better.
-            self._socket.gso = False
-            log.warning("UDP GSO refused, from now on a system call a packet", error=exc.strerror)
+            self._gso = False
+            if exc.errno in _NO_GSO and self._socket.gso:
+                self._socket.gso = False
+                log.warning("UDP GSO refused, from now on a system call a packet", error=exc.strerror)
             return self._send_each(datagrams, size)
         return True
 
     def _send_each(self, datagrams: memoryview, size: int) -> bool:
-        return all(self.send(datagrams[at : at + size]) for at in range(0, len(datagrams), size))
+        for at in range(0, len(datagrams), size):
+            if not self.send(datagrams[at : at + size]):
+                # The numbers of what has left must not be used again for anything else (RFC 7714 8.1), so the caller
+                # takes all for sent, and the viewer asks for the rest.
+                return at > 0
+        return True
 
 
 class MediaPort:

@@ -15,13 +15,14 @@ from common.media import Kind
 from egress import rtcp
 from egress.answer import Negotiated
 from egress.dtls import DtlsServer, Identity
-from egress.ice import IceAgent
+from egress.ice import CONNECT_TIMEOUT, IceAgent
 from egress.pace import Pace
 from egress.port import Target
 from egress.sender import Place, Sender
 from egress.stream import Stream
 
 REPORT_INTERVAL = 1.0  # seconds between sender reports
+MAX_FEEDBACK = 50  # SRTCP datagrams between two sweeps (0.1 s): many times what a browser sends
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
 
 
@@ -45,7 +46,9 @@ class Viewer:
         self.negotiated = negotiated
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
-        self.garbage = 0
+        self.garbage = 0  # SRTCP datagrams that were none …
+        self.ignored = 0  # … and beyond MAX_FEEDBACK
+        self._feedback_budget = MAX_FEEDBACK
         self._target: Target | None = None
         self._dtls = DtlsServer(identity, negotiated.dtls, self._transmit)
         self._cname = cname
@@ -80,7 +83,11 @@ class Viewer:
             self._start(now)
 
     def receive_rtcp(self, datagram: bytes, now: float) -> None:
-        """An SRTCP datagram: feedback. What is not authentic or not RTCP is counted."""
+        """An SRTCP datagram: feedback. What is too much, not authentic, or not RTCP is counted."""
+        if not self._feedback_budget:
+            self.ignored += 1
+            return
+        self._feedback_budget -= 1
         compound = self._dtls.unprotect_rtcp(datagram) if self._dtls.connected else None
         try:
             events = rtcp.parse(compound) if compound is not None else None
@@ -94,9 +101,12 @@ class Viewer:
 
     def sweep(self, now: float) -> None:
         """Every 0.1 s: retransmissions of the handshake, consent, sender reports."""
+        self._feedback_budget = MAX_FEEDBACK
         if not self.ended:
             self.ended = self.agent.expired(now)
         if not self._dtls.connected:
+            if not self.ended and now - self.agent.created > CONNECT_TIMEOUT:
+                self.ended = "DTLS never connected"
             if self._target is not None:
                 self._dtls.retransmit(now)
             return

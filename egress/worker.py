@@ -163,17 +163,25 @@ class Worker:
             raise ViewerError(409, "session_exists", "The session has been answered already.")
         negotiated = negotiate(offer.sdp, offer.tracks)
         stream = self._subscriber.acquire(offer.camera)
-        viewer = Viewer(
-            offer.session,
-            stream,
-            negotiated,
-            self._identity,
-            cname=self._cname,
-            on_behind=self._pacer.add,
-            now=asyncio.get_running_loop().time(),
-        )
+        try:
+            viewer = Viewer(
+                offer.session,
+                stream,
+                negotiated,
+                self._identity,
+                cname=self._cname,
+                on_behind=self._pacer.add,
+                now=asyncio.get_running_loop().time(),
+            )
+            answer = self._write_answer(viewer)
+        except BaseException:
+            self._subscriber.release(stream)
+            raise
         self._viewers[offer.session] = viewer
         self._mux.add(viewer)
+        return answer
+
+    def _write_answer(self, viewer: Viewer) -> str:
         fingerprint = self._identity.fingerprint
         transport = Transport(
             viewer.agent.ufrag,
@@ -181,8 +189,8 @@ class Worker:
             f"{fingerprint.algorithm} {fingerprint.value}",
             self._candidates,
         )
-        sources = {kind: Source(feed.ssrc, feed.rtx_ssrc) for kind, feed in stream.feeds.items()}
-        return write_answer(negotiated, transport, sources, self._cname)
+        sources = {kind: Source(feed.ssrc, feed.rtx_ssrc) for kind, feed in viewer.stream.feeds.items()}
+        return write_answer(viewer.negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer) -> None:
         del self._viewers[viewer.session]
@@ -190,6 +198,7 @@ class Worker:
         viewer.close()
         self._subscriber.release(viewer.stream)
         self.counters["rtcp_garbage"] += viewer.garbage
+        self.counters["rtcp_ignored"] += viewer.ignored
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -15,6 +15,7 @@ OPUS = Track(Kind.AUDIO, "opus", 48_000, 2)
 TRANSPORT = Transport("ours", "our password", "sha-256 AB:CD", (("192.0.2.1", 8189), ("2001:db8::1", 8189)))
 SOURCES = {Kind.VIDEO: Source(1, 2), Kind.AUDIO: Source(3, 4)}
 BROWSER = Browser()
+CHANNEL = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\na=sctp-port:5000\r\n"
 
 
 def h264(profile: str) -> Track:
@@ -93,8 +94,7 @@ def test_a_section_we_cannot_serve_is_rejected_and_the_others_are_not() -> None:
 
 
 def test_data_channels_second_videos_and_sections_that_send_are_rejected() -> None:
-    channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\na=sctp-port:5000\r\n"
-    offer = BROWSER.offer(video_section("0", direction="sendonly"), video_section("1"), channel, video_section("3"))
+    offer = BROWSER.offer(video_section("0", direction="sendonly"), video_section("1"), CHANNEL, video_section("3"))
     negotiated = negotiate(offer, [h264(HIGH), OPUS])
     assert [s.mid for s in negotiated.sections] == ["1"]
     assert [m.port for m in answer(negotiated).media] == [0, 9, 0, 0]
@@ -157,12 +157,66 @@ def test_transport_wide_feedback_needs_the_extension_and_the_feedback() -> None:
         (BROWSER.offer().replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), "RTP/AVP"),
         (BROWSER.offer(video_section("0"), audio_section("0")), "distinct a=mid"),
         (BROWSER.offer(*[video_section(str(n)) for n in range(20)]), "more than 16"),
+        (BROWSER.offer(video_section(), "m=audio 9 UDP/TLS/RTP/SAVPF  \r\na=mid:1\r\n"), "without a format"),
     ],
 )
 def test_a_bad_offer_says_what_is_wrong(offer: str, problem: str) -> None:
     with pytest.raises(ViewerError, match=problem) as caught:
         negotiate(offer, [])
     assert caught.value.status == 400
+
+
+def transport_in(number: int, offer: str) -> str:
+    """The offer with its transport described in one section alone, and the sections after it bundle-only.
+
+    As RFC 8829 5.2.1 has it: such a section has no attribute of the categories IDENTICAL and TRANSPORT.
+    """
+    session, *sections = offer.split("m=")
+    attributes = [line for line in session.splitlines() if line.startswith(("a=ice-", "a=setup", "a=fingerprint"))]
+    session = "".join(f"{line}\r\n" for line in session.splitlines() if line not in attributes)
+    for at, section in enumerate(sections):
+        if at == number:
+            sections[at] = section + "".join(f"{line}\r\n" for line in attributes)
+        elif at > number:
+            section = section.replace(" 9 ", " 0 ", 1).replace("a=rtcp-mux\r\n", "")
+            sections[at] = section + "a=bundle-only\r\n"
+    return "m=".join([session, *sections])
+
+
+def test_bundle_only_sections_share_the_transport_of_the_tagged_one() -> None:
+    negotiated = negotiate(transport_in(0, BROWSER.offer()), [h264(HIGH), OPUS])
+    assert [s.mid for s in negotiated.sections] == ["0", "1"]
+    assert negotiated.dtls.fingerprints == negotiate(BROWSER.offer(), []).dtls.fingerprints
+    assert [m.port for m in answer(negotiated).media] == [9, 9]
+
+
+@pytest.mark.parametrize("first", [video_section("0"), CHANNEL.replace("a=mid:2", "a=mid:0")])
+def test_a_bundle_only_section_is_served_where_the_tagged_one_is_not(first: str) -> None:
+    negotiated = negotiate(transport_in(0, BROWSER.offer(first, audio_section("1"))), [OPUS])
+    assert [s.mid for s in negotiated.sections] == ["1"]
+    assert [m.port for m in answer(negotiated).media] == [0, 9]
+
+
+def test_the_transport_is_that_of_the_first_section_that_is_served() -> None:
+    offer = BROWSER.offer(video_section("0"), audio_section("1") + "a=fingerprint:sha-256 11:22\r\n")
+    fingerprints = [f.value for f in negotiate(offer, [OPUS]).dtls.fingerprints]
+    assert fingerprints[-1] == "11:22"
+    with pytest.raises(ViewerError, match="video section has no a=fingerprint"):
+        negotiate(transport_in(1, BROWSER.offer()), [h264(HIGH), OPUS])
+
+
+def test_a_section_that_the_viewer_rejects_stays_rejected() -> None:
+    offer = BROWSER.offer().replace("m=audio 9", "m=audio 0")
+    negotiated = negotiate(offer, [h264(HIGH), OPUS])
+    assert [m.port for m in answer(negotiated).media] == [9, 0]
+    alone = BROWSER.offer(audio_section() + "a=bundle-only\r\n", bundle=False).replace("m=audio 9", "m=audio 0")
+    with pytest.raises(ViewerError, match="cannot play"):
+        negotiate(alone, [OPUS])
+
+
+def test_a_section_without_mid_is_answered_without() -> None:
+    offer = BROWSER.offer(video_section(), bundle=False).replace("a=mid:0\r\n", "")
+    assert "a=mid" not in write_answer(negotiate(offer, [h264(HIGH)]), TRANSPORT, SOURCES, "name")
 
 
 def test_without_bundle_one_section_is_served() -> None:

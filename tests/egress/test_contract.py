@@ -26,6 +26,10 @@ def test_the_dtls_transport_can_be_driven_without_its_tasks() -> None:
     assert not inspect.iscoroutinefunction(transport._setup_srtp)
 
 
+def test_lines_are_grouped_by_section() -> None:
+    assert sdp.grouplines("v=0\r\nm=a\r\na=x\r\nm=b\r\n") == (["v=0"], [["m=a", "a=x"], ["m=b"]])
+
+
 def test_a_failed_step_shows_in_the_state() -> None:
     assert {State.CONNECTING, State.CONNECTED, State.CLOSED, State.FAILED} <= set(State)
     source = inspect.getsource(RTCDtlsTransport._validate_peer_identity)

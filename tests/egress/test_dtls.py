@@ -13,6 +13,7 @@ from aiortc.rtcdtlstransport import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from OpenSSL import SSL
 
 from egress.dtls import DTLS_MTU, DtlsServer, Identity
 from tests.fakes.browser import Browser
@@ -67,6 +68,7 @@ def test_keys_fit_together_in_both_directions() -> None:
     assert server.unprotect_rtcp(datagram) == bytes(rtp.RtcpRrPacket(5))
     assert server.unprotect_rtcp(datagram[:-1] + b"\0") is None, "tampered with"
     assert server.unprotect_rtcp(datagram) is None, "replayed"
+    assert server.unprotect_rtcp(datagram + bytes(2_000)) is None, "longer than libsrtp takes"
 
 
 def test_a_certificate_that_is_not_the_offers_is_refused() -> None:
@@ -99,6 +101,38 @@ def test_close_notify_of_either_side() -> None:
     server.close()
     browser.receive(out[0])
     assert browser.closed
+
+
+def test_application_data_is_read_and_forgotten() -> None:
+    browser = Browser()
+    server, out = pair(browser)
+    shake_hands(browser, server, out)
+    ssl = browser._ssl
+    for _ in range(10):
+        for _ in range(50):
+            ssl.send(b"x")
+        server.receive(ssl.bio_read(65_536))
+    with pytest.raises(SSL.WantReadError):
+        server._connection.recv(DTLS_MTU)
+    assert server.connected
+
+
+def test_a_fatal_alert_ends_the_association() -> None:
+    browser = Browser()
+    server, out = pair(browser)
+    shake_hands(browser, server, out)
+    ssl = browser._ssl
+    ssl.renegotiate()
+    with pytest.raises(SSL.WantReadError):
+        ssl.do_handshake()
+    server.receive(ssl.bio_read(65_536))
+    assert server.connected, "a refused renegotiation is nothing fatal yet"
+    ssl.bio_write(out[0])
+    with pytest.raises(SSL.Error, match="no renegotiation"):
+        ssl.do_handshake()
+    server.receive(ssl.bio_read(65_536))
+    assert server.over
+    assert "association failed" in server.failure
 
 
 def test_datagrams_stay_within_the_mtu_and_end_at_records() -> None:

@@ -69,9 +69,12 @@ class Refuses:
         return self._socket.sendto(data, address)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL, errno.EMSGSIZE])
-def test_refused_gso_is_given_up_for_good_and_nothing_is_lost(
-    peer: socket.socket, media_socket: MediaSocket, number: int
+@pytest.mark.parametrize(
+    ("number", "everywhere"),
+    [(errno.EIO, True), (errno.EOPNOTSUPP, True), (errno.EINVAL, False), (errno.EMSGSIZE, False)],
+)
+def test_refused_gso_is_given_up_where_it_is_refused_and_nothing_is_lost(
+    peer: socket.socket, media_socket: MediaSocket, number: int, everywhere: bool
 ) -> None:
     real = media_socket.socket
     refusing = Refuses(real, number)
@@ -81,8 +84,15 @@ def test_refused_gso_is_given_up_for_good_and_nothing_is_lost(
         assert target.send_run(memoryview(bytes(700)), 300)
         assert [len(peer.recv(2_048)) for _ in range(3)] == [300, 300, 100]
     assert refusing.refused == 1
-    assert not media_socket.gso
+    assert media_socket.gso is not everywhere
     media_socket.socket = real
+
+
+def test_a_destination_that_takes_nothing_leaves_gso_to_the_others(media_socket: MediaSocket) -> None:
+    nobody = Target(media_socket, Path((LOOPBACK[media_socket.family], 0)))
+    assert nobody.send_run(memoryview(bytes(700)), 300)
+    assert media_socket.failed == 3
+    assert media_socket.gso
 
 
 class Full:
@@ -94,11 +104,29 @@ class Full:
     sendto = sendmsg
 
 
+class Fills:
+    """A socket whose buffer has room for ``room`` datagrams."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def sendto(self, data: bytes, address: object) -> int:
+        if not self.room:
+            raise BlockingIOError
+        self.room -= 1
+        return len(data)
+
+    sendmsg = sendto
+
+
 class Unreachable:
-    """A socket without a route."""
+    """A socket that can send nothing, for a reason that is the destination's."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
 
     def sendmsg(self, *args: object) -> int:
-        raise OSError(errno.ENETUNREACH, "unreachable")
+        raise OSError(self._number, "unreachable")
 
     sendto = sendmsg
 
@@ -106,21 +134,39 @@ class Unreachable:
 def test_a_full_buffer_is_told(peer: socket.socket, media_socket: MediaSocket) -> None:
     real, media_socket.socket = media_socket.socket, Full()  # type: ignore[assignment]
     target = target_of(media_socket, peer)
+    media_socket.gso = False
+    without_gso = target_of(media_socket, peer)
     media_socket.socket = real
     assert not target.send(b"x")
     assert not target.send_run(memoryview(bytes(700)), 300)
-    media_socket.gso = False
-    assert not target.send_run(memoryview(bytes(700)), 300)
+    assert not without_gso.send_run(memoryview(bytes(700)), 300)
     assert media_socket.blocked == 3
 
 
-def test_other_failures_are_counted_and_not_retried(peer: socket.socket, media_socket: MediaSocket) -> None:
-    real, media_socket.socket = media_socket.socket, Unreachable()  # type: ignore[assignment]
+@pytest.mark.parametrize("room", [1, 2])
+def test_a_run_of_which_something_left_is_not_to_be_sent_again(
+    peer: socket.socket, media_socket: MediaSocket, room: int
+) -> None:
+    """Its sequence numbers are spent: with other content they would be a nonce used twice."""
+    real, media_socket.socket = media_socket.socket, Fills(room)  # type: ignore[assignment]
+    media_socket.gso = False
+    target = target_of(media_socket, peer)
+    media_socket.socket = real
+    assert target.send_run(memoryview(bytes(700)), 300)
+    assert media_socket.blocked == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EMSGSIZE, errno.EINVAL])
+def test_other_failures_are_counted_and_not_retried(
+    peer: socket.socket, media_socket: MediaSocket, number: int
+) -> None:
+    real, media_socket.socket = media_socket.socket, Unreachable(number)  # type: ignore[assignment]
     target = target_of(media_socket, peer)
     media_socket.socket = real
     assert target.send(b"x")
+    assert media_socket.failed == 1
     assert target.send_run(memoryview(bytes(700)), 300)
-    assert media_socket.failed == 2
+    assert media_socket.failed == (2 if number == errno.ENETUNREACH else 4)
     assert media_socket.gso
 
 

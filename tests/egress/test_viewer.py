@@ -10,7 +10,7 @@ from egress.ice import CONNECT_TIMEOUT, CONSENT_TIMEOUT
 from egress.sender import Sender
 from egress.stream import Stream
 from egress.stun import BindingRequest
-from egress.viewer import MEDIA_PAUSE, Viewer
+from egress.viewer import MAX_FEEDBACK, MEDIA_PAUSE, Viewer
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, number
 from tests.fakes.target import FakeTarget
@@ -186,6 +186,31 @@ def test_it_ends_when_nobody_ever_comes() -> None:
     session = Session(connect=False)
     session.viewer.sweep(CONNECT_TIMEOUT + 1)
     assert session.viewer.ended == "ICE never connected"
+
+
+def test_it_ends_when_there_is_ice_and_never_dtls() -> None:
+    session = Session(connect=False)
+    session.now = CONNECT_TIMEOUT
+    session.nominate()
+    session.viewer.sweep(session.now)
+    assert not session.viewer.ended
+    session.viewer.sweep(session.now + 1)
+    assert session.viewer.ended == "DTLS never connected"
+
+
+def test_more_feedback_than_anybody_needs_is_ignored() -> None:
+    session = Session()
+    session.play(1)
+    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    for _ in range(MAX_FEEDBACK + 3):
+        session.browser.send_rtcp(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, ssrc))
+    session.exchange()
+    assert session.viewer.report(session.now).plis == MAX_FEEDBACK
+    assert session.viewer.ignored == 3
+    session.viewer.sweep(session.now)
+    session.browser.send_rtcp(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, ssrc))
+    session.exchange()
+    assert session.viewer.report(session.now).plis == MAX_FEEDBACK + 1
 
 
 def test_goodbye_is_said_properly() -> None:

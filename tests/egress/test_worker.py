@@ -18,6 +18,8 @@ from common.control import Answered, Assign, Candidate, Drain, Ended, HangUp, Le
 from common.errors import AddressInUseError, ConfigError
 from common.media import Kind, Track
 from egress import worker
+from egress.port import MediaPort
+from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.bus import FakeBroker
 from tests.fakes.media import audio
@@ -136,6 +138,48 @@ async def test_offers_that_cannot_be_served_are_refused_with_the_reason(broker: 
     broker.tell(NODE, Offer("s2", "yard", browser.offer()))
     assert (await broker.said(Refused)).code == "draining"
     assert [v.session for v in broker.reports[NODE].viewers] == ["s1"]
+
+
+class BrokenOnce:
+    """A subscriber whose first stream lacks what an answer needs."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self._broken = Stream("yard", lambda: None)
+        self._broken.feeds.clear()
+        self._streams = [Stream("yard", lambda: None), self._broken]
+
+    def start(self) -> None:
+        pass
+
+    def sweep(self, now: float) -> None:
+        pass
+
+    def acquire(self, camera: str) -> Stream:
+        self.users += 1
+        return self._streams.pop()
+
+    def release(self, stream: Stream) -> None:
+        self.users -= 1
+
+
+async def test_an_answer_that_cannot_be_written_leaves_nothing_behind() -> None:
+    said: list[object] = []
+    subscriber = BrokenOnce()
+    port = MediaPort("127.0.0.1", 0)
+    tested = worker.Worker(port, subscriber, ["127.0.0.1"])  # type: ignore[arg-type]
+    tested.start(send=said.append, report_soon=lambda: None)
+    try:
+        offer = Offer("s1", "yard", Browser().offer())
+        with pytest.raises(KeyError):
+            tested.handle(offer)
+        assert subscriber.users == 0
+        tested.handle(offer)
+        assert [type(message) for message in said] == [Answered]
+    finally:
+        tested.close()
+        port.close()
+    assert subscriber.users == 0
 
 
 async def test_the_stream_is_asked_for_its_pictures_and_given_up_after_a_while(
