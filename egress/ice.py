@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from egress.stun import BindingRequest
 
 CONSENT_TIMEOUT = 30.0  # seconds without a check after which nothing may be sent any more (RFC 7675 5.1)
-CONNECT_TIMEOUT = 20.0  # seconds from the answer to the first nominated pair; browsers give up at about 15
+CONNECT_TIMEOUT = 20.0  # seconds from the answer to a nominated pair and a DTLS handshake; browsers give up at about 15
 MAX_PATHS = 16  # addresses of one viewer that are remembered: a laptop has a few
 _ICE_CHARS = string.ascii_letters + string.digits
 

@@ -22,7 +22,7 @@ from egress.sender import Place, Sender
 from egress.stream import Stream
 
 REPORT_INTERVAL = 1.0  # seconds between sender reports
-MAX_FEEDBACK = 50  # SRTCP datagrams between two sweeps (0.1 s): many times what a browser sends
+MAX_FEEDBACK = 20  # SRTCP datagrams between two sweeps (0.1 s): more than a browser sends even when much is lost
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
 
 
