@@ -89,8 +89,8 @@ def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
         yield packets[start:]
 
 
-def fan_out(run: Sequence[Packet], first: int, group: Group) -> list[Lane]:
-    """Send ``run``, whose first packet has index ``first``, on every lane of ``group``.
+def fan_out(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[tuple[Lane, Target]]) -> list[Lane]:
+    """Send ``run``, whose first packet has index ``first``, on lanes whose headers are ``group``'s.
 
     Returns the lanes that got nothing because the socket's buffer is full. A lane that got a part is not among them:
     the numbers of that part are used up, and what it lacks is lost to it as on any path.
@@ -98,10 +98,8 @@ def fan_out(run: Sequence[Packet], first: int, group: Group) -> list[Lane]:
     sequence = (first - group.offset) & 0xFFFF
     if sequence + len(run) > 0x10000:  # the sequence number wraps within the run: once in 65,536 packets
         cut = 0x10000 - sequence
-        blocked = fan_out(run[:cut], first, group)
-        others = Group(group.ssrc, group.payload_type, group.offset, group.extension)
-        others.lanes = {lane: target for lane, target in group.lanes.items() if lane not in blocked}
-        fan_out(run[cut:], first + cut, others)
+        blocked = fan_out(run[:cut], first, group, lanes)
+        fan_out(run[cut:], first + cut, group, [each for each in lanes if each[0] not in blocked])
         return blocked
     payload_type, ssrc, extension = group.payload_type, group.ssrc, group.extension if run[0].probe else 0
     element = extension << 4 | 1
@@ -119,7 +117,7 @@ def fan_out(run: Sequence[Packet], first: int, group: Group) -> list[Lane]:
         octets += len(payload)
     datagrams, size, count = _scratch[:end], head + len(run[0].payload) + GCM_TAG_SIZE, len(run)
     blocked = []
-    for lane, target in group.lanes.items():
+    for lane, target in lanes:
         if encrypt := lane.encrypt_into:
             iv = lane.iv ^ ((first - lane.base) & ~0xFFFF)  # RFC 7714 8.1: SSRC || ROC || SEQ, xor the salt
             for number, payload, header, out in slots:

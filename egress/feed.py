@@ -2,12 +2,16 @@
 
 All viewers of a feed get the same SSRC, timestamps and payloads. Those who have everything there is are *live*: they
 are in a group and get each batch as it comes. The others are told when they can start, and read from the history.
+
+A keyframe to some hundred viewers takes a tenth of a second to encrypt and send. It is done in slices, between which
+the process hears its sockets and the other feeds get their turn.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind
@@ -18,6 +22,9 @@ from egress.pace import BURST, Meter
 from egress.port import Target
 
 MARKER = 0x80  # RFC 3550 5.1, second byte
+
+SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms
+MAX_WORK = 1_000  # runs that may wait for their turn; then the next batch waits for them
 
 _H264_SPS, _H264_STAP_A = 7, 24  # NAL unit types, RFC 6184 5.2
 
@@ -71,10 +78,32 @@ class Timeline:
         return (self.timestamp + passed) & 0xFFFFFFFF
 
 
+class Work:
+    """A run on its way to the lanes that were live when it came."""
+
+    __slots__ = ("at", "group", "index", "lanes", "run")
+
+    def __init__(self, index: int, run: Sequence[Packet], group: Group) -> None:
+        self.index = index  # of the run's first packet
+        self.run = run
+        self.group = group
+        self.lanes = list(group.lanes.items())
+        self.at = 0  # lanes that are done
+
+
+Later = Callable[[Callable[[], None]], object]
+"""Calls what it is given, after everything else had its turn."""
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """A ``Later`` for those who have nothing else to do."""
+    work()
+
+
 class Feed:
     """One track towards all its viewers."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, later: Later = at_once) -> None:
         self.kind = kind
         self.ssrc = secrets.randbits(32)
         self.rtx_ssrc = secrets.randbits(32)
@@ -85,6 +114,10 @@ class Feed:
         self.pushed_at: float | None = None  # monotonic time of the newest batch
         self.meter = Meter()
         self.trains: deque[Train] = deque(maxlen=64)  # runs of probes, as they went to live viewers
+        self._later = later
+        self._work: deque[Work] = deque()
+        self._working = False  # a slice is under way or scheduled
+        self._when_sent: list[Callable[[], None]] = []
         self._groups: dict[GroupKey, Group] = {}
         self._in_keyframe = False
         self._listeners: set[Listener] = set()
@@ -115,10 +148,19 @@ class Feed:
         for run in runs(packets):
             if probe:
                 self.trains.append((index, index + len(run)))
-            for group in tuple(self._groups.values()):  # falling behind leaves a group, and may end it
-                for lane in fan_out(run, index, group):
-                    self._live[lane].fall_behind(index)
+            self._work += [Work(index, run, group) for group in self._groups.values()]
             index += len(run)
+        if not self._working:
+            self._send_slice()
+        while len(self._work) > MAX_WORK:
+            self._send()
+
+    def when_sent(self, call: Callable[[], None]) -> None:
+        """``call`` when everything that was pushed so far has left: at once, if it has."""
+        if self._work:
+            self._when_sent.append(call)
+        else:
+            call()
 
     def pause(self) -> None:
         """What is pushed next comes late and at once: those who are live get it at their own pace."""
@@ -147,8 +189,11 @@ class Feed:
         if thin:
             self._thin[lane] = listener
 
-    def leave(self, lane: Lane, group: Group) -> None:
-        """Send no more batches on ``lane``; not being live is fine."""
+    def leave(self, lane: Lane, group: Group) -> int:
+        """Send nothing more on ``lane``; not being live is fine.
+
+        Returns the index of the first packet that it did not get.
+        """
         self._thin.pop(lane, None)
         if (listener := self._live.pop(lane, None)) is not None:
             self._idle.add(listener)
@@ -156,6 +201,39 @@ class Feed:
             del group.lanes[lane]
             if not group.lanes:
                 del self._groups[group.key]
+        unsent = self.history.end
+        for work in reversed(self._work):
+            for at in range(work.at, len(work.lanes)):
+                if work.lanes[at][0] is lane:
+                    del work.lanes[at]
+                    unsent = work.index
+                    break
+        return unsent
+
+    def _send_slice(self) -> None:
+        """Send for a while; if something is left then, go on later."""
+        self._working = True
+        room = SLICE
+        while self._work and room > 0:
+            room -= self._send(room)
+        self._working = bool(self._work)
+        if self._working:
+            self._later(self._send_slice)
+            return
+        calls, self._when_sent = self._when_sent, []
+        for call in calls:
+            call()
+
+    def _send(self, room: int = SLICE) -> int:
+        """Send the oldest run to the next few lanes that are still live. Returns the number of packets."""
+        work = self._work[0]
+        lanes = work.lanes[work.at : work.at + max(1, room // len(work.run))]
+        work.at += len(lanes)
+        if work.at == len(work.lanes):
+            self._work.popleft()
+        for lane in fan_out(work.run, work.index, work.group, lanes):
+            self._live[lane].fall_behind(work.index)
+        return len(lanes) * len(work.run)
 
     def _learn_format(self, batch: Batch) -> None:
         codec, profile = batch.codec, _h264_profile(batch.payloads[0]) if batch.codec == "H264" else ""

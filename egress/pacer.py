@@ -1,10 +1,15 @@
-"""The pace at which viewers that are behind catch up: one timer for the process, and none while nobody is behind."""
+"""The pace at which viewers that are behind catch up: one timer for the process, and none while nobody is behind.
+
+When many are behind at once (a relay came back, a hundred viewers joined), a step is done in slices, between which the
+process hears its sockets.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
 from common.log import get_logger
+from egress.feed import SLICE
 from egress.sender import Place, Sender
 
 INTERVAL = 0.005  # seconds between steps
@@ -17,6 +22,7 @@ class Pacer:
 
     def __init__(self) -> None:
         self._behind: set[Sender] = set()
+        self._turn: list[Sender] = []  # those whose turn in this step is still to come
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, sender: Sender) -> None:
@@ -33,11 +39,16 @@ class Pacer:
         self._behind.clear()
 
     def _step(self) -> None:
+        loop = asyncio.get_running_loop()
         self._timer = None
-        now = asyncio.get_running_loop().time()
-        for sender in tuple(self._behind):
-            sender.catch_up(now)
+        self._turn = self._turn or list(self._behind)
+        room = SLICE
+        while self._turn and room > 0:
+            sender = self._turn.pop()
+            room -= sender.catch_up(loop.time())
             if sender.place is not Place.BEHIND:
                 self._behind.discard(sender)
-        if self._behind:
-            self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._step)
+        if not self._behind:
+            self._turn.clear()
+        else:
+            self._timer = loop.call_later(0 if self._turn else INTERVAL, self._step)

@@ -123,7 +123,7 @@ class Sender:
     def slow_down(self, index: int) -> None:
         """See ``Listener``."""
         self._leave(Place.BEHIND)
-        self._next = index
+        self._next = min(self._next, index)
         self._on_behind(self)
 
     def format_changed(self) -> None:
@@ -141,32 +141,37 @@ class Sender:
         if live and chosen:
             self._join()
 
-    def catch_up(self, now: float) -> None:
-        """Send what the pace allows from the history, and go live when there is nothing left."""
+    def catch_up(self, now: float) -> int:
+        """Send what the pace allows from the history, and go live when there is nothing left.
+
+        Returns the number of packets.
+        """
         history = self.feed.history
         if self.place is not Place.BEHIND:
-            return
+            return 0
         if self._next < history.start:  # too slow for what we keep
             if history.keyframe is None:
                 self.place = Place.WAITING
-                return
+                return 0
             self._skip_to(history.keyframe)
-        group = self._media_group(self.lane.base)
-        group.lanes[self.lane] = self._target
+        first = self._next
+        group, lanes = self._media_group(self.lane.base), [(self.lane, self._target)]
         budget = self._pace.budget(self.feed.meter.rate, now)
         for run in runs(history.slice(self._next, max(0, budget // MAX_PAYLOAD))):
             very_first = not self.lane.packets
-            if fan_out(run, self._next, group):
+            if fan_out(run, self._next, group, lanes):
                 self.stats.blocked += 1
-                return
+                break
             if very_first and self._thin:  # nobody asks again for what was lost before the first that arrived
-                fan_out(run, self._next, group)
+                fan_out(run, self._next, group, lanes)
             self._pace.spend(sum(len(packet.payload) for packet in run))
             if run[0].probe:
                 self._trains.append((self._next, self._next + len(run)))
             self._next += len(run)
+        sent = self._next - first
         if self._next == history.end:
             self._join()
+        return sent
 
     def retransmit(self, sequence_numbers: Iterable[int], now: float) -> None:
         """Answer a NACK (RFC 4585 6.2.1): by RTX where the viewer accepts it, else by the same packet again."""
@@ -185,20 +190,18 @@ class Sender:
         self.stats.retransmitted += len(found)
         if self.format.rtx is None:
             for extended, base, packet in found:  # byte-identical, so no nonce is used for two different packets
-                group = self._media_group(base)
-                group.lanes[Lane(base, self.lane.iv, self.lane.encrypt_into, self.lane.protect)] = self._target
-                fan_out([packet], extended + base, group)
+                lane = Lane(base, self.lane.iv, self.lane.encrypt_into, self.lane.protect)
+                fan_out([packet], extended + base, self._media_group(base), [(lane, self._target)])
             return
         again = [
             packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=False)
             for extended, _, packet in found
         ]
         group = Group(self.feed.rtx_ssrc, self.format.rtx, offset=0)
-        group.lanes[self._rtx_lane] = self._target
         # A receiver that does not know the round trip asks again only after 100 ms, and by then the picture stands:
         # where it is long or packets are lost, what is sent again is sent twice.
         for run in runs(again * 2 if self._pace.thin(now) else again):
-            fan_out(run, self._rtx_next, group)
+            fan_out(run, self._rtx_next, group, [(self._rtx_lane, self._target)])
             self._rtx_next += len(run)
             self._pace.spend(sum(len(packet.payload) for packet in run))  # it takes from what is still to be sent
 
@@ -281,13 +284,15 @@ class Sender:
 
     def _rejoin(self) -> None:
         if self.place is Place.LIVE:
-            self._leave(Place.WAITING)
-            self._join()
+            self._leave(Place.BEHIND)
+            if self._next == self.feed.history.end:
+                self._join()
+            else:
+                self._on_behind(self)
 
     def _leave(self, place: Place) -> None:
         if self.place is Place.LIVE:
-            self.feed.leave(self.lane, self._media_group(self.lane.base))
-            self._next = self.feed.history.end
+            self._next = self.feed.leave(self.lane, self._media_group(self.lane.base))
         self.place = place
 
     def _media_group(self, base: int) -> Group:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from common.media import Batch, Kind
-from egress.feed import Feed
+from egress.feed import Feed, Later, at_once
 
 MAX_AGE = 2.0  # seconds: a batch that waited longer in queues is no live picture any more
 MAX_PENDING = 512  # batches kept while the cached group of pictures is on its way
@@ -25,11 +25,11 @@ EPOCH_SILENCE = 2.0  # seconds of silence after which an older epoch may take ov
 
 
 class Stream:
-    """One camera. ``request_replay`` asks ingest for the cached group of pictures."""
+    """One camera. ``request_replay`` asks ingest for the cached group of pictures; for ``later`` see ``Feed``."""
 
-    def __init__(self, camera: str, request_replay: Callable[[], None]) -> None:
+    def __init__(self, camera: str, request_replay: Callable[[], None], later: Later = at_once) -> None:
         self.camera = camera
-        self.feeds = {kind: Feed(kind) for kind in Kind}
+        self.feeds = {kind: Feed(kind, later) for kind in Kind}
         self.counters: Counter[str] = Counter()
         self._request_replay = request_replay
         self._requested_at = float("-inf")

@@ -12,7 +12,7 @@ import zmq
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.errors import ProtocolError
 from common.log import get_logger
-from common.media import decode_frame, live_topic, replay_topic
+from common.media import Kind, decode_frame, live_topic, replay_topic
 from egress.stream import Stream
 
 LINGER = 5.0  # seconds a stream is kept after its last viewer: a page that is reloaded starts from the cache
@@ -59,7 +59,8 @@ class Subscriber:
         self._unused_since.pop(camera, None)
         stream = self._streams.get(camera)
         if stream is None:
-            stream = self._streams[camera] = Stream(camera, lambda: self._request_replay(camera))
+            later = asyncio.get_running_loop().call_soon
+            stream = self._streams[camera] = Stream(camera, lambda: self._request_replay(camera), later)
             self._socket.setsockopt(zmq.SUBSCRIBE, live_topic(camera))
             stream.start(asyncio.get_running_loop().time())
         return stream
@@ -110,5 +111,5 @@ class Subscriber:
         now = asyncio.get_running_loop().time()
         if egress is not None:
             stream.receive_replay(batches, now=now)
-        elif stream.receive(batches[0], now=now, unix_ns=time.time_ns()):
-            self._delays_ns.append(time.time_ns() - batches[0].arrival_ns)
+        elif stream.receive(batch := batches[0], now=now, unix_ns=time.time_ns()):
+            stream.feeds[Kind(batch.kind)].when_sent(lambda: self._delays_ns.append(time.time_ns() - batch.arrival_ns))

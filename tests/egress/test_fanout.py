@@ -51,6 +51,11 @@ def group_of(*receivers: Receiver) -> Group:
     return group
 
 
+def send(packets: list[Packet], first: int, *receivers: Receiver) -> list[Lane]:
+    group = group_of(*receivers)
+    return fan_out(packets, first, group, list(group.lanes.items()))
+
+
 def some_packets(sizes: list[int], timestamp: int = 90_000) -> list[Packet]:
     return [Packet(os.urandom(size), timestamp, 0x80 if n == len(sizes) - 1 else 0) for n, size in enumerate(sizes)]
 
@@ -61,7 +66,7 @@ def some_packets(sizes: list[int], timestamp: int = 90_000) -> list[Packet]:
 def test_every_viewer_decrypts_the_same_packets_with_its_own_key(profile: SRTPProtectionProfile) -> None:
     receivers = [Receiver(profile) for _ in range(3)]
     packets = some_packets([MAX_PAYLOAD, MAX_PAYLOAD, 5])
-    assert fan_out(packets, 700, group_of(*receivers)) == []
+    assert send(packets, 700, *receivers) == []
     assert receivers[0].target.datagrams != receivers[1].target.datagrams
     for receiver in receivers:
         assert receiver.target.calls == 1
@@ -78,9 +83,9 @@ def test_lanes_of_different_rounds_share_headers_but_not_the_roc() -> None:
     """Equal offset mod 2**16, but one viewer has already been through the number space once."""
     old, new = Receiver(base=0), Receiver(base=0x10000)
     for index in range(0, 0x10000, 0x4000):  # brings the old viewer's libsrtp to ROC 1
-        fan_out(some_packets([9]), index, group_of(old))
+        send(some_packets([9]), index, old)
     old.received()
-    assert fan_out(some_packets([9]), 0x10005, group_of(old, new)) == []
+    assert send(some_packets([9]), 0x10005, old, new) == []
     assert old.received()[0].sequence_number == 5
     assert new.received()[0].sequence_number == 5
 
@@ -88,8 +93,8 @@ def test_lanes_of_different_rounds_share_headers_but_not_the_roc() -> None:
 @pytest.mark.parametrize("profile", [SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80], ids=["gcm", "cm"])
 def test_the_sequence_number_wraps_within_a_run(profile: SRTPProtectionProfile) -> None:
     receiver = Receiver(profile)
-    fan_out(some_packets([9]), 0xFFF0, group_of(receiver))
-    fan_out(some_packets([9] * 20), 0xFFF1, group_of(receiver))
+    send(some_packets([9]), 0xFFF0, receiver)
+    send(some_packets([9] * 20), 0xFFF1, receiver)
     numbers = [p.sequence_number for p in receiver.received()]
     assert numbers == [*range(0xFFF0, 0x10000), *range(5)]
 
@@ -97,7 +102,7 @@ def test_the_sequence_number_wraps_within_a_run(profile: SRTPProtectionProfile) 
 def test_a_full_buffer_is_reported_and_costs_the_others_nothing() -> None:
     stuck, well = Receiver(), Receiver()
     stuck.target.full = True
-    assert fan_out(some_packets([9]), 0, group_of(stuck, well)) == [stuck.lane]
+    assert send(some_packets([9]), 0, stuck, well) == [stuck.lane]
     assert stuck.lane.packets == 0
     assert len(well.received()) == 1
 
@@ -105,14 +110,14 @@ def test_a_full_buffer_is_reported_and_costs_the_others_nothing() -> None:
 def test_a_blocked_lane_is_reported_once_though_the_run_wraps() -> None:
     stuck = Receiver()
     stuck.target.full = True
-    assert fan_out(some_packets([9] * 4), 0xFFFE, group_of(stuck)) == [stuck.lane]
+    assert send(some_packets([9] * 4), 0xFFFE, stuck) == [stuck.lane]
 
 
 def test_a_lane_that_got_a_part_is_not_blocked() -> None:
     """Or its numbers would be used again for other packets."""
     half = Receiver()
     half.target.room = 1
-    assert fan_out(some_packets([9] * 4), 0xFFFE, group_of(half)) == []
+    assert send(some_packets([9] * 4), 0xFFFE, half) == []
     assert half.lane.packets == 2
 
 
@@ -122,7 +127,7 @@ def test_probes_carry_the_transport_wide_sequence_number_to_those_who_accept_it(
     with_extension.lanes = {accepts.lane: accepts.target}  # type: ignore[dict-item]
     packets = [p._replace(probe=True) for p in some_packets([MAX_PAYLOAD, 40])]
     for group in (with_extension, group_of(does_not)):
-        fan_out(packets, 0x1FFFF, group)
+        fan_out(packets, 0x1FFFF, group, list(group.lanes.items()))
     assert max(map(len, accepts.target.datagrams)) <= 1_200 - 2, "room for the two bytes of RTX"
     extensions = rtp.HeaderExtensionsMap()
     uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 
 import pytest
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, RTCDtlsParameters
 
 from common.media import MAX_PAYLOAD, Batch, Kind
+from egress import feed as feed_module
+from egress import pacer as pacer_module
 from egress.answer import Format, Section
 from egress.dtls import DtlsServer, Identity
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import BURST, LOCAL_BURST, Pace
+from egress.pacer import Pacer
 from egress.sender import MAX_RETRANSMISSIONS, Place, Sender
 from egress.stream import Stream
 from tests.fakes.browser import Browser
@@ -494,3 +498,88 @@ def test_a_replay_after_a_gap_is_paced() -> None:
     watcher.catch_up()
     assert watcher.sender.place is Place.LIVE
     assert watcher.numbers()[-1] == 2_509
+
+
+class Turns:
+    """Slices of work that wait for their turn."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+        monkeypatch.setattr(feed_module, "SLICE", size)
+        self.feed = Feed(Kind.VIDEO, lambda work: self.waiting.append(work))
+        self.waiting: list[Callable[[], None]] = []
+
+    def turn(self) -> None:
+        [work] = self.waiting
+        self.waiting.clear()
+        work()
+
+
+def test_a_keyframe_to_many_is_sent_in_slices_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 6)
+    feed, stream, sent = turns.feed, gop_stream(packets=5), []
+    feed.when_sent(lambda: sent.append("nothing"))
+    watchers = [Watcher(feed) for _ in range(3)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    push(feed, stream, 1)
+    feed.when_sent(lambda: sent.append("the first"))
+    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
+    push(feed, stream, 1)  # waits for the first
+    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
+    assert sent == ["nothing"]
+    while turns.waiting:
+        turns.turn()
+    assert sent == ["nothing", "the first"]
+    assert [watcher.numbers() for watcher in watchers] == [list(range(10))] * 3
+
+
+def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 1)
+    feed, stream = turns.feed, gop_stream(packets=5)
+    watchers = [Watcher(feed) for _ in range(3)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    push(feed, stream, 2)
+    paused, moved, new = watchers[2], watchers[1], Watcher(feed)
+    paused.sender.slow_down(feed.history.end)
+    paused.catch_up()
+    moved.sender.retarget(moved.target)  # type: ignore[arg-type]
+    moved.catch_up()
+    new.sender.start(now=0.0)
+    new.catch_up()
+    while turns.waiting:
+        turns.turn()
+    push(feed, stream, 1)
+    while turns.waiting:
+        turns.turn()
+    assert [watcher.numbers() for watcher in (*watchers, new)] == [list(range(15))] * 4
+
+
+def test_work_that_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 1)
+    monkeypatch.setattr(feed_module, "MAX_WORK", 3)
+    watchers = [Watcher(turns.feed) for _ in range(2)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    push(turns.feed, gop_stream(), 10)
+    assert len(turns.feed._work) == 3
+    while turns.waiting:
+        turns.turn()
+    assert [watcher.numbers() for watcher in watchers] == [list(range(30))] * 2
+
+
+async def test_many_who_are_behind_get_their_turns_one_after_the_other(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacer_module, "SLICE", 5)
+    push(feed, gop_stream(), 4)
+    pacer, watchers, slices = Pacer(), [Watcher(feed) for _ in range(3)], []
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+        pacer.add(watcher.sender)
+    async with asyncio.timeout(10):
+        while any(watcher.sender.place is Place.BEHIND for watcher in watchers):
+            await asyncio.sleep(0)
+            slices.append(sum(len(watcher.target.datagrams) for watcher in watchers))
+    assert sorted(set(slices)) == [0, 12, 24, 36] or sorted(set(slices)) == [12, 24, 36]
+    assert pacer._timer is None
