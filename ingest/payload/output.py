@@ -12,7 +12,7 @@ from typing import Protocol
 
 from common.media import Batch, Flags, Kind
 
-GATHER_NS = 1_000_000  # how long the beginning of an access unit waits for the rest
+GATHER_NS = 4_000_000  # how long the beginning of an access unit waits for the rest, on a busy machine or a slow link
 
 
 class CaptureClock(Protocol):
