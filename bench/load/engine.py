@@ -286,11 +286,11 @@ class Engine:
         if timeline is None:
             return
         for viewer in self.viewers.values():
-            for tail, timestamp in viewer.tails:
+            while viewer.tails and viewer.tails[0][2] < time.monotonic() - SETTLED_NS / 1e9:
+                tail, timestamp, _ = viewer.tails.pop(0)
                 origin = timeline.recognise(tail)
                 if origin is not None:
                     viewer.shift = (timestamp - origin) & 0xFFFFFFFF
-            viewer.tails.clear()
         marks, self._marks = self._marks, []
         for mark in marks:
             viewer, timestamp, at = mark

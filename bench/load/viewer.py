@@ -77,7 +77,7 @@ class Viewer:
     checked: int = 0  # packets that passed it
     stray: int = 0  # datagrams that are nothing we know
     shift: int | None = None  # RTP timestamp minus that of the camera, once a frame was recognised
-    tails: list[tuple[bytes, int]] = field(default_factory=list)  # of frames to be recognised, with their timestamp
+    tails: list[tuple[bytes, int, float]] = field(default_factory=list)  # of frames to be recognised
     capture_delays: list[float] = field(default_factory=list)  # seconds, by sender reports
     twcc_id: int = 0
     _dtls: Dtls | None = None
@@ -206,7 +206,7 @@ class Viewer:
             else:
                 stream.sample_in = 0
         if packet[1] & 0x80 and self.shift is None:
-            self.tails.append((payload[-TAIL:], HEADER.unpack_from(packet)[3]))
+            self.tails.append((payload[-TAIL:], HEADER.unpack_from(packet)[3], now))
 
     def collect(self, packet: memoryview, at_ns: int) -> None:
         """Remember a packet's transport-wide sequence number for the next feedback."""
