@@ -165,12 +165,14 @@ class Connection(asyncio.BufferedProtocol):
         self._routes = {}
         transport = self._transport
         if transport is not None:
-            if not transport.is_closing():
-                self._do(self._session.stop(self._loop.time()))
-                if self._session.state is State.TEARDOWN:
-                    await asyncio.wait((self._lost,), timeout=TEARDOWN_TIMEOUT)
+            try:
+                if not transport.is_closing():
+                    self._do(self._session.stop(self._loop.time()))
+                    if self._session.state is State.TEARDOWN:
+                        await asyncio.wait((self._lost,), timeout=TEARDOWN_TIMEOUT)
+            finally:  # also of who has no time for the goodbye
                 transport.abort()
-            await self._lost
+            await asyncio.wait((self._lost,))
 
     # The connection.
 

@@ -154,6 +154,31 @@ async def test_cancelled_sessions_say_goodbye() -> None:
         await camera.asked("TEARDOWN")
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_goodbye_that_is_cancelled_leaves_nothing_open(loop: Any) -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        return None if request.method == "TEARDOWN" else response
+
+    async def watch(camera: FakeCamera, viewer: Viewer) -> None:
+        async with playing(camera, viewer) as connection:
+            await connection.ended()
+
+    async def cancel_twice() -> None:
+        viewer = Viewer()
+        async with FakeCamera(rewrite=rewrite) as camera:
+            task = asyncio.create_task(watch(camera, viewer))
+            await viewer.watch(5)
+            for _ in range(2):
+                task.cancel()
+                await camera.asked("TEARDOWN")
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await camera.until(lambda: not camera._peers)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(cancel_twice())
+
+
 async def test_cancelled_while_connecting() -> None:
     async def watch() -> None:
         async with playing(camera, Viewer()):
