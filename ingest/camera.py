@@ -102,18 +102,16 @@ class Camera:
             if not self._account or logins.begin(self._account):
                 break
             await asyncio.sleep(LOGIN_POLL)
-        refused_until = 0.0
         try:
             await asyncio.sleep(self._shared.starts.wait(loop.time()))
             await self._play(url)
         except CameraError as exc:
-            delay = self._failed(exc)
-            if exc.state is CameraState.UNAUTHORIZED:
-                refused_until = loop.time() + delay
-            return delay
+            if self._account and exc.state is CameraState.UNAUTHORIZED:
+                return self._failed(exc, logins.refused(self._account, loop.time()))
+            return self._failed(exc)
         finally:
             if self._account:
-                logins.end(self._account, loop.time(), refused_until=refused_until)
+                logins.end(self._account)
 
     async def _play(self, url: RtspUrl) -> NoReturn:
         """Over the transport that works best. Always ends in a ``CameraError``."""

@@ -16,7 +16,7 @@ from ingest import camera as camera_module
 from ingest.camera import Camera
 from ingest.retry import Account, Backoff
 from ingest.rtsp.auth import Challenge
-from ingest.rtsp.message import Request, Response
+from ingest.rtsp.message import Headers, Request, Response
 from tests.fakes.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
 from tests.fakes.video import encode
 from tests.fakes.viewer import Pulled
@@ -234,7 +234,29 @@ async def test_cameras_of_one_account_play_together() -> None:
                 task.cancel()
             await asyncio.wait(tasks)
         assert fake.wrong_logins == 0
-        assert not first.shared.logins._logins.get(Account("127.0.0.1", "admin", "right"))
+        login = first.shared.logins._logins[Account("127.0.0.1", "admin", "right")]
+        assert (login.trying, login.playing, login.good) == (0, 0, True)
+
+
+async def test_one_camera_that_is_refused_leaves_the_others_of_its_account_alone() -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        if not request.url.endswith("forbidden"):
+            return response
+        return Response(401, "Unauthorized", Headers([("WWW-Authenticate", str(challenge))]))
+
+    challenge = Challenge.digest("cam")
+    fake = FakeCamera(username="admin", password="right", challenges=[challenge], rewrite=rewrite)
+    async with fake, Pulled(fake.login_url) as good:
+        await good.watch(5)
+        bad = Camera(CameraSpec("bad", fake.login_url.replace("/live", "/forbidden")), good.shared, get_logger())
+        task = asyncio.create_task(bad.run())
+        await good.until_report(lambda _: bad.report.state is CameraState.UNAUTHORIZED)
+        fake.drop()
+        await good.until(lambda: good.camera.report.reconnects == 1)
+        assert bad.report.retry_at is not None
+        assert bad.report.retry_at > time.time() + 100
+        task.cancel()
+        await asyncio.wait((task,))
 
 
 async def test_a_changed_password_is_tried_at_once() -> None:
