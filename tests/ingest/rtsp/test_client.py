@@ -345,6 +345,17 @@ async def test_old_ciphers_only_when_allowed(tmp_path: Path) -> None:
             await viewer.watch(5)
 
 
+async def test_no_certificate_is_never_allowed() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("aNULL:@SECLEVEL=0")
+    async with FakeCamera(tls=context) as camera:
+        for verify in (True, False):
+            error = await error_of(camera, tls=TlsSpec(verify=verify, legacy=True))
+            assert error.state is CameraState.TLS_FAILED
+        assert camera.requests == []
+
+
 @pytest.mark.parametrize("rude", [False, True])
 async def test_no_tls_where_it_was_asked_for(rude: bool) -> None:
     async with FakeCamera(rude=rude) as camera:
