@@ -26,7 +26,8 @@ def redact(text: str) -> str:
 
 
 class Transport(StrEnum):
-    """How RTP is asked for. ``auto`` tries TCP, then UDP; ``udp`` falls back to TCP; ``tcp`` never leaves it."""
+    """How RTP is asked for. ``auto`` tries TCP, then UDP unless the camera is ``rtsps``: UDP is not encrypted. ``udp``
+    falls back to TCP; ``tcp`` never leaves it."""
 
     AUTO = "auto"
     TCP = "tcp"
@@ -106,3 +107,8 @@ class CameraSpec:
     keep_after: float = 10.0  # seconds an on-demand camera is kept after its last viewer left
     tls: TlsSpec = field(default_factory=TlsSpec)
     revision: int = 0
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the URL asks for TLS."""
+        return self.url.lower().startswith("rtsps:")

@@ -46,7 +46,7 @@ class Camera:
         self._shared = shared
         self._log = log.bind(camera=spec.id)
         self._backoff = Backoff()
-        self._transports = Transports(spec.transport)
+        self._transports = Transports(spec.transport, encrypted=spec.encrypted)
         self._account: Account | None = None
         self._connection: Connection | None = None
         self._report = StreamReport(spec.id, spec.revision, CameraState.CONNECTING, since=time.time())

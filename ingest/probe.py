@@ -54,7 +54,7 @@ async def probe(spec: CameraSpec, timeout: float = 10.0) -> ProbeResult:  # noqa
         url = RtspUrl.parse(spec.url)
     except ValueError as exc:
         raise CameraError(CameraState.HOST_UNKNOWN, str(exc)) from None
-    for transport in Transports(spec.transport):
+    for transport in Transports(spec.transport, encrypted=spec.encrypted):
         try:
             return await _watch(spec, url, transport, longest=timeout)
         except (TransportRefusedError, NoMediaError) as exc:

@@ -159,12 +159,13 @@ class Transports:
     """Which transport to ask a camera for.
 
     ``auto`` begins with TCP: it repairs losses on the camera's link and passes NATs, firewalls and container networks,
-    while UDP that is swallowed costs three seconds at each start. What has worked is tried first the next time.
+    while UDP that is swallowed costs three seconds at each start. What has worked is tried first the next time. Of an
+    encrypted camera it never asks for UDP, whose packets are not encrypted.
     """
 
-    def __init__(self, wanted: Transport) -> None:
-        self._order = {
-            Transport.AUTO: (Transport.TCP, Transport.UDP),
+    def __init__(self, wanted: Transport, *, encrypted: bool = False) -> None:
+        self._order: tuple[Transport, ...] = {
+            Transport.AUTO: (Transport.TCP,) if encrypted else (Transport.TCP, Transport.UDP),
             Transport.UDP: (Transport.UDP, Transport.TCP),
             Transport.TCP: (Transport.TCP,),
         }[wanted]

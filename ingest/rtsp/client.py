@@ -38,6 +38,7 @@ FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TC
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 TICK = 0.25  # seconds between looks at the timers
 CNAME = "camshaft"
+PLAIN_WARNING = "it comes over UDP, which TLS does not encrypt; use TCP"
 
 
 class NoMediaError(CameraError):
@@ -131,7 +132,10 @@ class Connection(asyncio.BufferedProtocol):
             refused = self._session.refused.get(choice.track.kind, "")
             tracks[choice.track.kind] = replace(choice.track, problem=refused)
         for receiver in self.stream.receivers:
-            tracks[receiver.kind] = receiver.track
+            track = tracks[receiver.kind] = receiver.track
+            if self.udp and self._session.url.scheme == "rtsps":
+                warning = "; ".join(filter(None, (track.warning, PLAIN_WARNING)))
+                tracks[receiver.kind] = replace(track, warning=warning)
         return tuple(tracks[kind] for kind in sorted(tracks, reverse=True))  # video first
 
     @property

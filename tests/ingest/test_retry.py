@@ -96,6 +96,11 @@ def test_transports(wanted: Transport, order: list[Transport]) -> None:
     assert len(set(transports)) == len(order)
 
 
+def test_an_encrypted_camera_is_asked_for_udp_only_on_demand() -> None:
+    assert list(Transports(Transport.AUTO, encrypted=True)) == [Transport.TCP]
+    assert list(Transports(Transport.UDP, encrypted=True)) == [Transport.UDP, Transport.TCP]
+
+
 # Accounts.
 
 
