@@ -10,11 +10,14 @@ import pytest
 import structlog
 
 from common.cameras import CameraSpec, CameraState, Transport
+from common.errors import CameraError
 from common.log import get_logger
 from common.media import Kind
 from ingest import camera as camera_module
 from ingest.camera import Camera
+from ingest.probe import probe
 from ingest.retry import Account, Backoff
+from ingest.rtsp import client
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Headers, Request, Response
 from tests.fakes.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
@@ -168,6 +171,22 @@ async def test_a_failure_after_playing_is_news(log: list[dict[str, object]]) -> 
             await pulled.reached(CameraState.CLOSED)
     levels = [event["log_level"] for event in log if event["event"] == "not playing"]
     assert levels == ["warning", "warning"]
+
+
+@pytest.mark.parametrize(("transport", "works"), [(Transport.AUTO, "tcp"), (Transport.UDP, "udp")])
+async def test_no_media_says_more_than_a_transport_that_is_refused(
+    transport: Transport, works: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(client, "FIRST_PACKET_TIMEOUT", 0.3)
+    async with FakeCamera(transports={works}, silent={works}) as fake:
+        async with Pulled(fake.url, transport=transport) as pulled:
+            await pulled.until(lambda: pulled.camera.report.retry_at is not None)
+            assert pulled.state is CameraState.SILENT
+            assert works.upper() in pulled.camera.report.detail
+        with pytest.raises(CameraError) as caught:
+            await probe(CameraSpec("x", fake.url, transport=transport))
+        assert caught.value.state is CameraState.SILENT
 
 
 async def test_state_does_not_flicker_while_retrying() -> None:
