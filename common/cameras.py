@@ -15,8 +15,11 @@ CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # To the last @ before white space: a password may hold any other character, and hiding too much harms nobody.
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")
-_SECRET_PARAMETERS = re.compile(  # Xiongmai and others: rtsp://host/user=admin&password=x or user=admin_password=x
-    r"(?<![A-Za-z])((?:pass(?:word|wd)?|pwd|secret|token|auth)=)[^&\s\"'<>/?#]+", re.IGNORECASE
+# Xiongmai and others: rtsp://host/user=admin&password=x or user=admin_password=x. Each maker has names of its own
+# (psw, passw, loginpas, authbasic), so a part of the name is enough.
+_SECRET_PARAMETERS = re.compile(
+    r"((?:(?:(?<!com)(?<!by)pas|pwd|psw|secret|token|auth|key(?!frame))[\w.-]{0,32}|(?<![a-z0-9])pw?)=)[^&\s\"'<>?#]+",
+    re.IGNORECASE,
 )
 
 
