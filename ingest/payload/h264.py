@@ -300,14 +300,14 @@ class H264:
         """Whether a decoder can start with this picture."""
         if kind == IDR or not self._idr_ns:
             self._idr_ns = self._arrival_ns
+        if kind != IDR and self._arrival_ns - self._idr_ns < NO_IDR_AFTER_NS:
+            return False
         sps = self._sets.active
         if sps is None or sps.problem:
             return False
         if kind == IDR:
             self._no_idr = False
             return True
-        if self._arrival_ns - self._idr_ns < NO_IDR_AFTER_NS:
-            return False
         # H.264 D.2.8: all pictures are right from some time after a recovery point on; after an I picture at once.
         key = slice_type in I_SLICES and any(map(has_recovery_point, self._held))
         self._no_idr |= key
