@@ -15,8 +15,11 @@ CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # To the last @ before white space: a password may hold any other character, and hiding too much harms nobody.
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")
-_SECRET_PARAMETERS = re.compile(  # Xiongmai and others: rtsp://host/user=admin&password=x or user=admin_password=x
-    r"(?<![A-Za-z])((?:pass(?:word|wd)?|pwd|secret|token|auth)=)[^&\s\"'<>/?#]+", re.IGNORECASE
+# Xiongmai and others: rtsp://host/user=admin&password=x or user=admin_password=x. Each maker has names of its own
+# (psw, passw, loginpas, authbasic), so a part of the name is enough.
+_SECRET_PARAMETERS = re.compile(
+    r"((?:(?:(?<!com)(?<!by)pas|pwd|psw|secret|token|auth|key(?!frame))[\w.-]{0,32}|(?<![a-z0-9])pw?)=)[^&\s\"'<>?#]+",
+    re.IGNORECASE,
 )
 
 
@@ -26,7 +29,8 @@ def redact(text: str) -> str:
 
 
 class Transport(StrEnum):
-    """How RTP is asked for. ``auto`` tries TCP, then UDP; ``udp`` falls back to TCP; ``tcp`` never leaves it."""
+    """How RTP is asked for. ``auto`` tries TCP, then UDP unless the camera is ``rtsps``: UDP is not encrypted. ``udp``
+    falls back to TCP; ``tcp`` never leaves it."""
 
     AUTO = "auto"
     TCP = "tcp"
@@ -106,3 +110,8 @@ class CameraSpec:
     keep_after: float = 10.0  # seconds an on-demand camera is kept after its last viewer left
     tls: TlsSpec = field(default_factory=TlsSpec)
     revision: int = 0
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the URL asks for TLS."""
+        return self.url.lower().startswith("rtsps:")

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NoReturn
 
 from common.cameras import CameraSpec, CameraState, Transport, redact
@@ -20,7 +21,7 @@ from common.log import Logger
 from common.media import Batch, Kind
 from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transports
 from ingest.rtp.receiver import Receiver
-from ingest.rtsp.client import Connection, NoMediaError, connected
+from ingest.rtsp.client import Connection, NoMediaError, connected, over_any
 from ingest.rtsp.session import TransportRefusedError
 from ingest.rtsp.url import RtspUrl
 
@@ -46,7 +47,7 @@ class Camera:
         self._shared = shared
         self._log = log.bind(camera=spec.id)
         self._backoff = Backoff()
-        self._transports = Transports(spec.transport)
+        self._transports = Transports(spec.transport, encrypted=spec.encrypted)
         self._account: Account | None = None
         self._connection: Connection | None = None
         self._report = StreamReport(spec.id, spec.revision, CameraState.CONNECTING, since=time.time())
@@ -102,30 +103,19 @@ class Camera:
             if not self._account or logins.begin(self._account):
                 break
             await asyncio.sleep(LOGIN_POLL)
-        refused_until = 0.0
         try:
             await asyncio.sleep(self._shared.starts.wait(loop.time()))
-            await self._play(url)
+            await over_any(self._transports, partial(self._session, url))
         except CameraError as exc:
-            delay = self._failed(exc)
-            if exc.state is CameraState.UNAUTHORIZED:
-                refused_until = loop.time() + delay
-            return delay
+            if self._account and exc.state is CameraState.UNAUTHORIZED:
+                return self._failed(exc, logins.refused(self._account, loop.time()))
+            return self._failed(exc)
         finally:
             if self._account:
-                logins.end(self._account, loop.time(), refused_until=refused_until)
-
-    async def _play(self, url: RtspUrl) -> NoReturn:
-        """Over the transport that works best. Always ends in a ``CameraError``."""
-        for transport in self._transports:
-            try:
-                await self._session(url, transport)
-            except (TransportRefusedError, NoMediaError) as exc:
-                error: CameraError = exc
-                self._log.debug("transport gives nothing", transport=transport, reason=exc.detail)
-        raise error
+                logins.end(self._account)
 
     async def _session(self, url: RtspUrl, transport: Transport) -> NoReturn:
+        """Play over one transport. Always ends in a ``CameraError``."""
         self._epoch = max(time.time_ns() // 10**6, self._epoch + 1)
         try:
             async with connected(
@@ -138,6 +128,9 @@ class Camera:
             ) as self._connection:
                 with self._shared.logins.playing(self._account):
                     await self._connection.ended()
+        except (TransportRefusedError, NoMediaError) as exc:
+            self._log.debug("transport gives nothing", transport=transport, reason=exc.detail)
+            raise
         finally:
             self._over()
 

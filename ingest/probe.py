@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from common.cameras import CameraSpec, CameraState, Transport
 from common.control import TrackStats
@@ -12,8 +13,7 @@ from common.errors import CameraError
 from common.media import Batch, Kind, Track
 from ingest.payload.h264 import H264
 from ingest.retry import Transports
-from ingest.rtsp.client import Connection, NoMediaError, connected
-from ingest.rtsp.session import TransportRefusedError
+from ingest.rtsp.client import Connection, connected, over_any
 from ingest.rtsp.url import RtspUrl
 
 LISTEN = 2.0  # seconds of media that are looked at, at least
@@ -54,15 +54,11 @@ async def probe(spec: CameraSpec, timeout: float = 10.0) -> ProbeResult:  # noqa
         url = RtspUrl.parse(spec.url)
     except ValueError as exc:
         raise CameraError(CameraState.HOST_UNKNOWN, str(exc)) from None
-    for transport in Transports(spec.transport):
-        try:
-            return await _watch(spec, url, transport, longest=timeout)
-        except (TransportRefusedError, NoMediaError) as exc:
-            error: CameraError = exc
-    raise error
+    transports = Transports(spec.transport, encrypted=spec.encrypted)
+    return await over_any(transports, partial(_watch, spec, url, timeout))
 
 
-async def _watch(spec: CameraSpec, url: RtspUrl, transport: Transport, *, longest: float) -> ProbeResult:
+async def _watch(spec: CameraSpec, url: RtspUrl, longest: float, transport: Transport) -> ProbeResult:
     sight = _Sight()
     async with connected(
         url,

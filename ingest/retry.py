@@ -2,7 +2,9 @@
 
 Failures of the network are tried again soon and then ever more rarely, at random moments, so that two hundred cameras
 that come back together do not come all at once. A refused password is another matter: cameras lock an account after
-about five wrong ones in half an hour. It is tried at most four times in that time, by all cameras of the account.
+about five wrong ones in half an hour. It is tried at most four times in that time, by all cameras of the account that
+this process has; other processes know nothing of it and try as often. While the account plays elsewhere, a refusal is
+a matter of the one camera (a recorder's channel may be forbidden), and counts for that camera alone.
 """
 
 from __future__ import annotations
@@ -77,6 +79,8 @@ class Account:
 class _Login:
     trying: int = 0
     playing: int = 0
+    good: bool = False  # it has played, and was not refused since
+    refusals: int = 0  # in a row
     refused_until: float = 0.0
 
 
@@ -108,18 +112,33 @@ class Logins:
         if account is None:
             yield
             return
-        self._logins[account].playing += 1
+        login = self._logins[account]
+        login.playing += 1
+        login.good, login.refusals, login.refused_until = True, 0, 0.0
         try:
             yield
         finally:
-            self._logins[account].playing -= 1
+            login.playing -= 1
 
-    def end(self, account: Account, now: float, *, refused_until: float = 0.0) -> None:
-        """What was begun is over; until then, if the password was refused, it is not to be tried again."""
+    def refused(self, account: Account, now: float) -> float | None:
+        """The password was refused to what was begun. Seconds for which nobody is to try it again; ``None`` if it is
+        good, so that only the camera has to wait."""
+        login = self._logins[account]
+        if login.playing:
+            return None
+        if login.good:  # for the last time: it may have been changed
+            login.good, login.refusals = False, 2  # two are tried within a moment, so the next pause is the third
+            return None
+        login.refusals += 1
+        delay = LOGIN.delay(login.refusals, 0.0)
+        login.refused_until = now + delay
+        return delay
+
+    def end(self, account: Account) -> None:
+        """What was begun is over."""
         login = self._logins[account]
         login.trying -= 1
-        login.refused_until = max(login.refused_until, refused_until)
-        if not login.trying and login.refused_until <= now:
+        if not (login.trying or login.good or login.refusals):
             del self._logins[account]
 
 
@@ -140,12 +159,13 @@ class Transports:
     """Which transport to ask a camera for.
 
     ``auto`` begins with TCP: it repairs losses on the camera's link and passes NATs, firewalls and container networks,
-    while UDP that is swallowed costs three seconds at each start. What has worked is tried first the next time.
+    while UDP that is swallowed costs three seconds at each start. What has worked is tried first the next time. Of an
+    encrypted camera it never asks for UDP, whose packets are not encrypted.
     """
 
-    def __init__(self, wanted: Transport) -> None:
-        self._order = {
-            Transport.AUTO: (Transport.TCP, Transport.UDP),
+    def __init__(self, wanted: Transport, *, encrypted: bool = False) -> None:
+        self._order: tuple[Transport, ...] = {
+            Transport.AUTO: (Transport.TCP,) if encrypted else (Transport.TCP, Transport.UDP),
             Transport.UDP: (Transport.UDP, Transport.TCP),
             Transport.TCP: (Transport.TCP,),
         }[wanted]

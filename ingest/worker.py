@@ -54,7 +54,7 @@ class Worker:
         self._log = get_logger(node=node)
         self._shared = Shared(publisher.publish, publisher.forget, lambda: self.changed())
         self._cameras: dict[str, Camera] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}  # also of cameras that were released and say goodbye
+        self._tasks: dict[str, list[asyncio.Task[None]]] = {}  # the last runs the camera, all before it say goodbye
         self._group: asyncio.TaskGroup
         self._draining = False
         self._drained = asyncio.Event()
@@ -64,8 +64,11 @@ class Worker:
         async with asyncio.TaskGroup() as self._group:
             waits = [self._group.create_task(event.wait()) for event in (stop, self._drained)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for task in (*waits, *self._tasks.values()):
+            for task in waits:
                 task.cancel()
+            self._draining = True
+            for name in tuple(self._cameras):
+                self._release(name)
 
     def receive(self, message: ToWorker) -> None:
         """The broker's word."""
@@ -94,26 +97,29 @@ class Worker:
             return
         if running is None and self._draining:
             return
-        before = self._tasks.get(spec.id)
+        tasks = self._tasks.setdefault(spec.id, [])
+        if running is not None:
+            tasks[-1].cancel()
         camera = self._cameras[spec.id] = Camera(spec, self._shared, self._log)
-        task = self._tasks[spec.id] = self._group.create_task(self._pull(camera, before))
+        task = self._group.create_task(self._pull(camera, tuple(tasks)))
+        tasks.append(task)
         task.add_done_callback(lambda done: self._gone(spec.id, done))
         self.changed()
 
     def _release(self, name: str) -> None:
         if self._cameras.pop(name, None) is not None:
-            self._tasks[name].cancel()
+            self._tasks[name][-1].cancel()
             self.changed()
 
-    async def _pull(self, camera: Camera, before: asyncio.Task[None] | None) -> None:
-        """Run a camera, after the session of its former self has ended: many cameras allow only one."""
-        if before is not None:
-            before.cancel()
-            await asyncio.wait((before,))
+    async def _pull(self, camera: Camera, before: tuple[asyncio.Task[None], ...]) -> None:
+        """Run a camera, after the sessions of its former selves have ended: many cameras allow only one."""
+        if before:
+            await asyncio.wait(before)
         await camera.run()
 
     def _gone(self, name: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(name) is task:
+        self._tasks[name].remove(task)
+        if not self._tasks[name]:
             del self._tasks[name]
         self._check_drained()
 

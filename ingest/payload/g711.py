@@ -11,7 +11,7 @@ from ingest.payload.output import Output
 
 CLOCK_RATE = 8_000
 CHUNK = 160  # samples in a packet: 20 ms
-MAX_DEVIATION = 800  # samples a camera's timestamp may be ahead of the count: 100 ms; more is a gap
+MAX_DEVIATION = 800  # samples a timestamp may be ahead of the count where no packet is missing: 100 ms; more is a gap
 
 
 class G711:
@@ -25,9 +25,11 @@ class G711:
         self._output = output
         self._rest = b""
         self._timestamp: int | None = None  # of the first byte of the rest
+        self._gap = False  # packets are missing before the next one
 
     def lost(self) -> None:
         """Packets are missing: the next timestamp shows how many."""
+        self._gap = True
 
     def restart(self) -> None:
         """Another stream begins."""
@@ -35,7 +37,9 @@ class G711:
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
-        if self._timestamp is None or timestamp - self._timestamp - len(self._rest) > MAX_DEVIATION:
+        most = 0 if self._gap else MAX_DEVIATION
+        self._gap = False
+        if self._timestamp is None or timestamp - self._timestamp - len(self._rest) > most:
             self._rest, self._timestamp = b"", timestamp
         samples = self._rest + packet[start:end]
         whole = len(samples) - len(samples) % CHUNK

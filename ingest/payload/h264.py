@@ -40,7 +40,7 @@ CLOCK_RATE = 90_000
 MAX_UNIT_BYTES = 4 << 20  # of an access unit, and so of a NAL unit; a lossless 4K picture is smaller
 MAX_HELD = 32  # SEI before a picture
 MAX_HELD_BYTES = 64 << 10  # of them, and of a parameter set
-NO_IDR_AFTER_NS = 10_000_000_000  # this long without an IDR picture, and the camera will not send any
+NO_IDR_AFTER_NS = 10_000_000_000  # this long without an IDR picture, and recovery points have to do (open GOPs)
 
 _FRAGMENT = MAX_PAYLOAD - 2  # bytes of a NAL unit in one FU-A
 _HELD_BACK = 3  # bytes that are not sent yet: with the next ones they may turn out to be a start code
@@ -102,7 +102,7 @@ class H264:
         self._trust_markers = True
         # The stream.
         self._open = False  # a keyframe has come, and nothing was lost since
-        self._closed_ns = 0
+        self._idr_ns = 0  # arrival of the last IDR picture; until there is one, of the first picture
         self._no_idr = False
 
     @property
@@ -298,7 +298,9 @@ class H264:
 
     def _is_key(self, kind: int, slice_type: int) -> bool:
         """Whether a decoder can start with this picture."""
-        if kind != IDR and not self._waited_for_idr():
+        if kind == IDR or not self._idr_ns:
+            self._idr_ns = self._arrival_ns
+        if kind != IDR and self._arrival_ns - self._idr_ns < NO_IDR_AFTER_NS:
             return False
         sps = self._sets.active
         if sps is None or sps.problem:
@@ -310,13 +312,6 @@ class H264:
         key = slice_type in I_SLICES and any(map(has_recovery_point, self._held))
         self._no_idr |= key
         return key
-
-    def _waited_for_idr(self) -> bool:
-        """Whether the camera has shown that it does without."""
-        if self._open:
-            return self._no_idr
-        self._closed_ns = self._closed_ns or self._arrival_ns
-        return self._no_idr or self._arrival_ns - self._closed_ns >= NO_IDR_AFTER_NS
 
     def _hold(self, header: int, nal: bytes) -> None:
         if header & 0x1F == SEI:
@@ -361,8 +356,6 @@ class H264:
         """Publish nothing until the next keyframe."""
         self._output.discard()
         self._held.clear()
-        if self._open:
-            self._closed_ns = self._arrival_ns
         self._open = self._has_slices = self._publishing = False
         self._size = 0
 

@@ -11,13 +11,13 @@ MAX_PICTURE_SETS = 16  # they all travel with every keyframe; cameras have one
 
 
 class ParameterSets:
-    """Parameter sets by id. Those from the stream itself replace those from the session description."""
+    """Parameter sets by id. The first of a kind in the stream replaces those that the session description announced."""
 
     def __init__(self, sprop: str = "") -> None:
         self.active: SequenceParameterSet | None = None
         self._sequence: dict[int, bytes] = {}
         self._picture: dict[int, tuple[bytes, int]] = {}  # with the id of the sequence parameter set it refers to
-        self._in_band = False
+        self._in_band: set[int] = set()  # kinds of NAL unit
         for text in sprop.split(","):
             try:
                 unit = base64.b64decode(text + "=" * (-len(text) % 4))
@@ -29,11 +29,16 @@ class ParameterSets:
 
     def learn(self, nal: bytes) -> bool:
         """A parameter set came in the stream. Whether it could be read; if not, it is ignored."""
-        if not self._in_band and nal[0] & 0x1F == SPS:
-            self._sequence.clear()
-            self._picture.clear()
-            self._in_band = True
-        return self._learn(nal)
+        kind = nal[0] & 0x1F
+        if not self._learn(nal):
+            return False
+        if kind not in self._in_band:
+            self._in_band.add(kind)
+            if kind == SPS:
+                self._sequence = {key: each for key, each in self._sequence.items() if each == nal}
+            else:
+                self._picture = {key: each for key, each in self._picture.items() if each[0] == nal}
+        return True
 
     def _learn(self, nal: bytes) -> bool:
         try:

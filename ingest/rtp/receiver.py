@@ -45,6 +45,7 @@ class Receiver:
         self._dropped = 0
         self._payload_type = choice.format.payload_type
         self._retired: int | None = None  # the SSRC before this one
+        self._stranger: tuple[int, int, bytes, int] | None = None  # another one, after so many packets; packet, arrival
         self._raw = -1
         self._timestamp = 0
         self._order: Reorder[_Packet] = Reorder(udp=udp)
@@ -106,7 +107,7 @@ class Receiver:
         if second & 0x7F != self._payload_type or first < 0x80 or first > 0xBF:
             self._reject(packet, first, second, arrival_ns)
             return
-        if ssrc != self.ssrc and not self._change_source(ssrc):
+        if ssrc != self.ssrc and not self._change_source(ssrc, packet, arrival_ns):
             return
         self.packets += 1
         self.bytes += len(packet)
@@ -170,19 +171,27 @@ class Receiver:
             self.unexpected_type = second & 0x7F
         self._dropped += 1
 
-    def _change_source(self, ssrc: int) -> bool:
-        """Another SSRC appears: a camera that began anew, or a packet of the old one that took its time."""
-        if ssrc == self._retired:
+    def _change_source(self, ssrc: int, packet: bytes, arrival_ns: int) -> bool:
+        """Another SSRC appears: a camera that began anew, a stray packet, or one of the old source that took its time.
+
+        As in RFC 3550 A.1, two packets in a row have to agree; the first of them is held until then.
+        """
+        if self.ssrc is None:
+            self.ssrc = ssrc
+            return True
+        before, self._stranger = self._stranger, (ssrc, self.packets, packet, arrival_ns)
+        if ssrc == self._retired or before is None or before[:2] != (ssrc, self.packets):
             self._dropped += 1
             return False
-        self._retired, self.ssrc, before = self.ssrc, ssrc, self.ssrc
-        if before is not None:
-            self._raw = -1
-            self._order.reset()
-            self._clock.restart()
-            self._reception = Reception(self._clock_rate)
-            self._format.restart()
-            self._on_new_source(self)
+        self._retired, self.ssrc, self._stranger = self.ssrc, ssrc, None
+        self._raw = -1
+        self._order.reset()
+        self._clock.restart()
+        self._reception = Reception(self._clock_rate, self._order.received, self._order.lost)
+        self._format.restart()
+        self._on_new_source(self)
+        self._dropped -= 1
+        self.receive(*before[2:])
         return True
 
 

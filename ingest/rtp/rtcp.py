@@ -62,14 +62,15 @@ def parse(packet: bytes) -> list[SenderReport | Goodbye]:
 
 
 class Reception:
-    """What a receiver report says of one source (RFC 3550 6.4.1, A.3, A.8)."""
+    """What a receiver report says of one source (RFC 3550 6.4.1, A.3, A.8); others before it had so many packets."""
 
-    def __init__(self, clock_rate: int) -> None:
+    def __init__(self, clock_rate: int, received: int = 0, lost: int = 0) -> None:
         self._clock_rate = clock_rate
+        self._lost_before = lost
         self._transit = 0
         self._jitter = 0.0  # in units of the RTP timestamp
         self._first = True
-        self._expected_prior = self._lost_prior = 0
+        self._expected_prior, self._lost_prior = received + lost, lost
         self._last_report: tuple[SenderReport, int] | None = None
 
     @property
@@ -92,7 +93,7 @@ class Reception:
         self._last_report = report, arrival_ns
 
     def block(self, ssrc: int, highest: int, received: int, lost: int, now_ns: int) -> bytes:
-        """The report block; ``highest`` is extended, ``received`` and ``lost`` are counted since the beginning."""
+        """The report block; ``highest`` is extended, ``received`` and ``lost`` are those of all sources together."""
         expected = received + lost
         interval, lost_now = expected - self._expected_prior, lost - self._lost_prior
         self._expected_prior, self._lost_prior = expected, lost
@@ -102,7 +103,7 @@ class Reception:
             report, arrival_ns = self._last_report
             middle = report.ntp >> 16 & 0xFFFFFFFF
             delay = min(max(now_ns - arrival_ns, 0) * 65_536 // 10**9, 0xFFFFFFFF)
-        cumulative = min(lost, 0x7FFFFF)
+        cumulative = min(lost - self._lost_before, 0x7FFFFF)
         jitter = min(int(self._jitter), 0xFFFFFFFF)
         return _REPORT_BLOCK.pack(ssrc, fraction << 24 | cumulative, highest & 0xFFFFFFFF, jitter, middle, delay)
 

@@ -11,14 +11,14 @@ import asyncio
 import secrets
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from time import time_ns
-from typing import NoReturn, cast
+from typing import NoReturn, TypeVar, cast
 
-from common.cameras import CameraState, TlsSpec
+from common.cameras import CameraState, TlsSpec, Transport
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
 from ingest.payload.registry import Choice, choose
@@ -27,7 +27,18 @@ from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtsp.connect import connect
 from ingest.rtsp.message import Frame, Parser, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
-from ingest.rtsp.session import Action, BindPorts, Playing, Punch, RedirectedError, Send, Session, Setup, State
+from ingest.rtsp.session import (
+    Action,
+    BindPorts,
+    Playing,
+    Punch,
+    RedirectedError,
+    Send,
+    Session,
+    Setup,
+    State,
+    TransportRefusedError,
+)
 from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl
 
@@ -38,6 +49,9 @@ FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TC
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 TICK = 0.25  # seconds between looks at the timers
 CNAME = "camshaft"
+PLAIN_WARNING = "it comes over UDP, which TLS does not encrypt; use TCP"
+
+T = TypeVar("T")
 
 
 class NoMediaError(CameraError):
@@ -75,6 +89,19 @@ async def connected(
         finally:
             await connection.close()
     raise CameraError(CameraState.REJECTED, f"it redirects more than {MAX_REDIRECTS} times")
+
+
+async def over_any(transports: Iterable[Transport], attempt: Callable[[Transport], Awaitable[T]]) -> T:
+    """``attempt`` over one transport after the other, until one works. Raises ``CameraError``: where none does, the one
+    that says most. A camera that plays and gives nothing has more to mend than one that refuses what it does not know.
+    """
+    errors: list[CameraError] = []
+    for transport in transports:
+        try:
+            return await attempt(transport)
+        except (TransportRefusedError, NoMediaError) as exc:
+            errors.append(exc)
+    raise max(errors, key=lambda error: isinstance(error, NoMediaError))
 
 
 def _redirected(url: RtspUrl, location: str) -> RtspUrl:
@@ -131,7 +158,10 @@ class Connection(asyncio.BufferedProtocol):
             refused = self._session.refused.get(choice.track.kind, "")
             tracks[choice.track.kind] = replace(choice.track, problem=refused)
         for receiver in self.stream.receivers:
-            tracks[receiver.kind] = receiver.track
+            track = tracks[receiver.kind] = receiver.track
+            if self.udp and self._session.url.scheme == "rtsps":
+                warning = "; ".join(filter(None, (track.warning, PLAIN_WARNING)))
+                tracks[receiver.kind] = replace(track, warning=warning)
         return tuple(tracks[kind] for kind in sorted(tracks, reverse=True))  # video first
 
     @property
@@ -165,12 +195,14 @@ class Connection(asyncio.BufferedProtocol):
         self._routes = {}
         transport = self._transport
         if transport is not None:
-            if not transport.is_closing():
-                self._do(self._session.stop(self._loop.time()))
-                if self._session.state is State.TEARDOWN:
-                    await asyncio.wait((self._lost,), timeout=TEARDOWN_TIMEOUT)
+            try:
+                if not transport.is_closing():
+                    self._do(self._session.stop(self._loop.time()))
+                    if self._session.state is State.TEARDOWN:
+                        await asyncio.wait((self._lost,), timeout=TEARDOWN_TIMEOUT)
+            finally:  # also of who has no time for the goodbye
                 transport.abort()
-            await self._lost
+            await asyncio.wait((self._lost,))
 
     # The connection.
 

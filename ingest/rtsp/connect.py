@@ -76,7 +76,7 @@ def _context(verify: bool, legacy: bool) -> ssl.SSLContext:
     context.set_ciphers(_CIPHERS)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if legacy:  # RSA key exchange, CBC with SHA-1, small keys, TLS 1.0, renegotiation of old
-        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.set_ciphers("ALL:!aNULL:@SECLEVEL=0")  # but none that does without a certificate
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # named from Python 3.12 on
     return context

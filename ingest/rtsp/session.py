@@ -170,11 +170,14 @@ class Session:
         self.server = self.server or printable(message.headers.get("Server") or "")
         if message.status < 200 or self.state in (State.START, State.CLOSED):
             return []
+        challenges = message.headers.all("WWW-Authenticate")
+        if message.status == 401 and self._request is not None and self._auth.challenged(challenges):
+            return self._send(self._request, now)
         if self.state is State.TEARDOWN:
             self._move(Event.ANSWERED)
             return []
         if message.status == 401:
-            return self._unauthorized(message, now)
+            return self._unauthorized(challenges)
         self._auth.accepted()
         if self.state is State.PLAYING:
             self._keepalive_answered(message)
@@ -256,10 +259,7 @@ class Session:
         self._schedule_keepalive(now)
         return [Playing()]
 
-    def _unauthorized(self, response: Response, now: float) -> list[Action]:
-        challenges = response.headers.all("WWW-Authenticate")
-        if self._request is not None and self._auth.challenged(challenges):
-            return self._send(self._request, now)
+    def _unauthorized(self, challenges: Sequence[str]) -> list[Action]:
         if self.state is State.PLAYING:
             return []  # the keepalive was refused; as long as media comes, that is enough
         if self.url.username is None:

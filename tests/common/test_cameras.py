@@ -35,6 +35,48 @@ def test_redact_hides_user_and_password(password: str, scheme: str) -> None:
     assert shown == f"cannot open {scheme}://***@camera.local:554/stream?x=1 just now"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "PASSWORD",
+        "passwd",
+        "passw",
+        "loginpas",
+        "pwd",
+        "psw",
+        "pw",
+        "p",
+        "client_secret",
+        "access-token",
+        "token2",
+        "auth",
+        "authbasic",
+        "key",
+        "api_key",
+        "streamKey",
+    ],
+)
+@pytest.mark.parametrize("secret", ["hunter2", "aHVudGVy/Mg==", "***"])
+def test_redact_hides_secrets_by_the_name_of_their_parameter(name: str, secret: str) -> None:
+    for before in ("?", "?user=admin&", "user=admin_", "user=admin&"):
+        shown = redact(f"open rtsp://camera/{before}{name}={secret}&channel=1&subtype=0 now")
+        assert shown == f"open rtsp://camera/{before}{name}=***&channel=1&subtype=0 now"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["channel", "subtype", "stream", "profile", "unicast", "proto", "step", "user", "fps", "compass", "keyframes"],
+)
+def test_redact_leaves_other_parameters_alone(name: str) -> None:
+    assert redact(f"rtsp://camera/live?{name}=1") == f"rtsp://camera/live?{name}=1"
+
+
+def test_redact_takes_no_time_for_long_texts() -> None:
+    for text in ("key" * 50_000, "p=" * 50_000, "keyp=&" * 50_000):
+        redact(text)
+
+
 def test_redact_handles_several_urls_in_one_text() -> None:
     assert redact("rtsp://a:b@one/ and rtsp://c:d@two/") == "rtsp://***@one/ and rtsp://***@two/"
 

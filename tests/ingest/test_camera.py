@@ -10,13 +10,16 @@ import pytest
 import structlog
 
 from common.cameras import CameraSpec, CameraState, Transport
+from common.errors import CameraError
 from common.log import get_logger
 from common.media import Kind
 from ingest import camera as camera_module
 from ingest.camera import Camera
+from ingest.probe import probe
 from ingest.retry import Account, Backoff
+from ingest.rtsp import client
 from ingest.rtsp.auth import Challenge
-from ingest.rtsp.message import Request, Response
+from ingest.rtsp.message import Headers, Request, Response
 from tests.fakes.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
 from tests.fakes.video import encode
 from tests.fakes.viewer import Pulled
@@ -170,6 +173,22 @@ async def test_a_failure_after_playing_is_news(log: list[dict[str, object]]) -> 
     assert levels == ["warning", "warning"]
 
 
+@pytest.mark.parametrize(("transport", "works"), [(Transport.AUTO, "tcp"), (Transport.UDP, "udp")])
+async def test_no_media_says_more_than_a_transport_that_is_refused(
+    transport: Transport, works: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(client, "FIRST_PACKET_TIMEOUT", 0.3)
+    async with FakeCamera(transports={works}, silent={works}) as fake:
+        async with Pulled(fake.url, transport=transport) as pulled:
+            await pulled.until(lambda: pulled.camera.report.retry_at is not None)
+            assert pulled.state is CameraState.SILENT
+            assert works.upper() in pulled.camera.report.detail
+        with pytest.raises(CameraError) as caught:
+            await probe(CameraSpec("x", fake.url, transport=transport))
+        assert caught.value.state is CameraState.SILENT
+
+
 async def test_state_does_not_flicker_while_retrying() -> None:
     async with FakeCamera() as fake:
         url = fake.url
@@ -234,7 +253,29 @@ async def test_cameras_of_one_account_play_together() -> None:
                 task.cancel()
             await asyncio.wait(tasks)
         assert fake.wrong_logins == 0
-        assert not first.shared.logins._logins.get(Account("127.0.0.1", "admin", "right"))
+        login = first.shared.logins._logins[Account("127.0.0.1", "admin", "right")]
+        assert (login.trying, login.playing, login.good) == (0, 0, True)
+
+
+async def test_one_camera_that_is_refused_leaves_the_others_of_its_account_alone() -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        if not request.url.endswith("forbidden"):
+            return response
+        return Response(401, "Unauthorized", Headers([("WWW-Authenticate", str(challenge))]))
+
+    challenge = Challenge.digest("cam")
+    fake = FakeCamera(username="admin", password="right", challenges=[challenge], rewrite=rewrite)
+    async with fake, Pulled(fake.login_url) as good:
+        await good.watch(5)
+        bad = Camera(CameraSpec("bad", fake.login_url.replace("/live", "/forbidden")), good.shared, get_logger())
+        task = asyncio.create_task(bad.run())
+        await good.until_report(lambda _: bad.report.state is CameraState.UNAUTHORIZED)
+        fake.drop()
+        await good.until(lambda: good.camera.report.reconnects == 1)
+        assert bad.report.retry_at is not None
+        assert bad.report.retry_at > time.time() + 100
+        task.cancel()
+        await asyncio.wait((task,))
 
 
 async def test_a_changed_password_is_tried_at_once() -> None:

@@ -96,6 +96,11 @@ def test_transports(wanted: Transport, order: list[Transport]) -> None:
     assert len(set(transports)) == len(order)
 
 
+def test_an_encrypted_camera_is_asked_for_udp_only_on_demand() -> None:
+    assert list(Transports(Transport.AUTO, encrypted=True)) == [Transport.TCP]
+    assert list(Transports(Transport.UDP, encrypted=True)) == [Transport.UDP, Transport.TCP]
+
+
 # Accounts.
 
 
@@ -105,7 +110,7 @@ def test_one_camera_at_a_time_tries_a_password() -> None:
     assert not logins.begin(ACCOUNT)
     assert logins.begin(Account("recorder", "admin", "other"))
     assert logins.begin(Account("elsewhere", "admin", "secret"))
-    logins.end(ACCOUNT, 0.0)
+    logins.end(ACCOUNT)
     assert logins.begin(ACCOUNT)
 
 
@@ -117,25 +122,71 @@ def test_all_may_while_one_plays() -> None:
         assert logins.begin(ACCOUNT)
     assert not logins.begin(ACCOUNT)
     for _ in range(3):
-        logins.end(ACCOUNT, 0.0)
+        logins.end(ACCOUNT)
     assert logins.begin(ACCOUNT)
+
+
+def refuse(logins: Logins, now: float) -> float | None:
+    assert logins.begin(ACCOUNT)
+    wait = logins.refused(ACCOUNT, now)
+    logins.end(ACCOUNT)
+    return wait
 
 
 def test_a_refusal_is_everybodys() -> None:
     logins = Logins()
-    logins.begin(ACCOUNT)
-    logins.end(ACCOUNT, 10.0, refused_until=130.0)
+    assert refuse(logins, 10.0) == 120.0
     assert logins.refusal(ACCOUNT, 30.0) == 100.0
     assert logins.refusal(Account("recorder", "admin", "changed"), 30.0) == 0.0
     assert logins.refusal(ACCOUNT, 130.0) == 0.0
 
 
-def test_nothing_is_kept_of_accounts_that_are_fine() -> None:
+def test_refusals_are_counted_by_account() -> None:
+    logins = Logins()
+    waits = []
+    for _ in range(6):
+        waits.append(refuse(logins, 0.0))
+        logins.begin(ACCOUNT)  # another camera does not get so far
+        logins.end(ACCOUNT)
+    assert waits == [120, 240, 480, 960, 1_800, 1_800]
+    logins.begin(ACCOUNT)
+    with logins.playing(ACCOUNT):
+        assert logins.refusal(ACCOUNT, 0.0) == 0.0
+    logins.end(ACCOUNT)
+    assert refuse(logins, 0.0) is None
+
+
+def test_a_refusal_is_the_cameras_own_while_others_play() -> None:
+    logins = Logins()
+    logins.begin(ACCOUNT)
+    with logins.playing(ACCOUNT):
+        assert [refuse(logins, 0.0) for _ in range(9)] == [None] * 9
+    logins.end(ACCOUNT)
+    assert refuse(logins, 0.0) is None
+    assert logins.refusal(ACCOUNT, 0.0) == 0.0
+
+
+def test_a_password_that_was_changed_is_not_tried_too_often_either() -> None:
+    logins = Logins()
+    logins.begin(ACCOUNT)
+    with logins.playing(ACCOUNT):
+        pass
+    logins.end(ACCOUNT)
+    attempts, now = [], 0.0
+    while now < 7_200:
+        attempts.append(now)
+        now += refuse(logins, now) or 0.0
+    assert attempts[1] == 0.0
+    for start in attempts:
+        assert sum(start <= at < start + 1_800 for at in attempts) < 5
+
+
+def test_nothing_is_kept_of_attempts_that_came_to_nothing() -> None:
     logins = Logins()
     for number in range(100):
         account = Account("recorder", "admin", str(number))
         logins.begin(account)
-        logins.end(account, 10.0, refused_until=5.0)
+        logins.end(account)
     assert not logins._logins
 
 

@@ -29,7 +29,9 @@ from common.control import (
 from common.errors import ConfigError
 from common.media import Batch, decode_frame, live_topic, replay_topic
 from ingest import worker
-from tests.fakes.camera import FakeCamera, h264_track, opus_track
+from ingest.publisher import Publisher
+from ingest.rtsp.message import Request, Response
+from tests.fakes.camera import Answer, FakeCamera, h264_track, opus_track
 
 BOUND = 15.0
 NODE = "ingest-1"
@@ -254,6 +256,72 @@ async def test_failing_cameras_leave_the_others_alone(tmp_path: Path) -> None:
         await broker.reached("gone", CameraState.CONNECTION_REFUSED)
         await broker.reached("odd", CameraState.HOST_UNKNOWN)
         await broker.reached("door", CameraState.PLAYING)
+
+
+# Told directly: the bus would take its time.
+
+
+@asynccontextmanager
+async def told(tmp_path: Path) -> AsyncIterator[tuple[worker.Worker, asyncio.Event]]:
+    """A worker without a broker; it has to end soon after the test."""
+    stop = asyncio.Event()
+    with zmq.Context() as context, Publisher(context, Endpoints.parse(f"ipc://{tmp_path}"), None) as publisher:
+        told = worker.Worker(publisher, NODE)
+        task = asyncio.create_task(told.run(stop))
+        await asyncio.sleep(0)
+        try:
+            yield told, stop
+        finally:
+            stop.set()
+            async with asyncio.timeout(3):
+                await task
+
+
+def unanswered(request: Request, response: Response) -> Answer:
+    """A camera that keeps everybody waiting who says goodbye."""
+    return None if request.method == "TEARDOWN" else response
+
+
+async def test_changed_and_released_at_once(tmp_path: Path) -> None:
+    async with FakeCamera() as fake, told(tmp_path) as (ingest, _):
+        ingest.receive(Assign(spec("door", fake)))
+        await fake.asked("PLAY")
+        ingest.receive(Assign(spec("door", fake, 2)))
+        ingest.receive(Release("door"))
+        await fake.until(lambda: not fake._peers)
+        assert fake.methods.count("PLAY") == fake.methods.count("TEARDOWN") == 1
+
+
+async def test_changes_while_the_goodbye_takes_long(tmp_path: Path) -> None:
+    most = 0
+
+    def rewrite(request: Request, response: Response) -> Answer:
+        nonlocal most
+        most = max(most, len(fake._peers))
+        return unanswered(request, response)
+
+    async with FakeCamera(rewrite=rewrite) as fake, told(tmp_path) as (ingest, _):
+        ingest.receive(Assign(spec("door", fake)))
+        await fake.asked("PLAY")
+        ingest.receive(Assign(spec("door", fake, 2)))
+        await fake.asked("TEARDOWN")
+        ingest.receive(Assign(spec("door", fake, 3)))
+        ingest.receive(Release("door"))
+        ingest.receive(Assign(spec("door", fake, 4)))
+        await fake.asked("PLAY", 2)
+    assert (most, fake.connections) == (1, 2)
+
+
+async def test_what_comes_during_the_farewell_is_too_late(tmp_path: Path) -> None:
+    async with FakeCamera(rewrite=unanswered) as fake, told(tmp_path) as (ingest, stop):
+        ingest.receive(Assign(spec("door", fake)))
+        await fake.asked("PLAY")
+        stop.set()
+        await fake.asked("TEARDOWN")
+        ingest.receive(Assign(spec("door", fake, 2)))
+        ingest.receive(Assign(spec("other", fake)))
+        ingest.receive(Release("door"))
+    assert fake.connections == 1
 
 
 async def test_two_hundred_cameras(tmp_path: Path) -> None:

@@ -69,6 +69,17 @@ def test_g711_gap_makes_the_timestamps_jump() -> None:
     assert [set(batch.payloads[0]) for batch in batches] == [set(b"a"), set(b"b"), set(b"b")]
 
 
+def test_g711_timestamps_jump_once_after_a_loss() -> None:
+    track, output = g711()
+    receive(track, bytes(160), 0)
+    track.lost()
+    receive(track, bytes(160), 480)
+    receive(track, bytes(160), 700)  # nothing is missing here: it counts wrong
+    track.lost()
+    receive(track, bytes(160), 700)
+    assert [batch.timestamp for batch in output.take(0)] == [0, 480, 640, 800]
+
+
 @pytest.mark.parametrize("wrong", [-200, -160, 1, 160, MAX_DEVIATION])
 def test_g711_timestamps_that_are_a_little_wrong_are_counted_over(wrong: int) -> None:
     track, output = g711()

@@ -596,6 +596,16 @@ def test_a_recovery_point_before_a_predicted_picture_does_not_do() -> None:
     assert stream.units() == []
 
 
+def test_recovery_points_do_after_a_single_idr() -> None:
+    stream = Stream().feed(packetise([*UNITS[:10], *no_idr(UNITS)]))
+    assert stream.track.keyframes == 1
+    stream.arrival_ns += NO_IDR_AFTER_NS
+    stream.feed(packetise(no_idr(UNITS), start=40 * TICKS))
+    assert len(stream.units()) == 70
+    assert [batch.timestamp // TICKS for batch in stream.batches if batch.keyframe] == [0, 40, 50, 60]
+    assert "IDR" in stream.track.track.warning
+
+
 def test_an_idr_ends_that() -> None:
     stream = Stream().feed(packetise(no_idr(UNITS)))
     stream.arrival_ns += NO_IDR_AFTER_NS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 
+import pytest
+
 from ingest.payload.h264_sets import ParameterSets
 from tests.fakes.video import encode
 
@@ -40,6 +42,27 @@ def test_nothing_of_the_description_is_left() -> None:
     assert sets.units() == [SETS[0], picture_one]
 
 
+def test_a_picture_set_that_only_the_description_has() -> None:
+    sets = ParameterSets(sprop(*SETS))
+    assert sets.learn(SETS[0])
+    assert sets.units() == SETS
+
+
+@pytest.mark.parametrize("announced", ["", sprop(*SETS), sprop(*OTHER)])
+def test_a_picture_set_that_comes_before_its_sequence(announced: str) -> None:
+    sets = ParameterSets(announced)
+    assert sets.learn(SETS[1])
+    assert sets.learn(SETS[0])
+    assert sets.units() == SETS
+
+
+def test_what_cannot_be_read_replaces_nothing() -> None:
+    sets = ParameterSets(sprop(*SETS))
+    assert not sets.learn(b"\x67")
+    assert not sets.learn(b"\x68")
+    assert sets.units() == SETS
+
+
 def test_the_stream_adds_to_the_stream() -> None:
     sets = ParameterSets()
     for nal in (*SETS, *OTHER):
@@ -56,10 +79,4 @@ def test_one_without_the_other_is_nothing() -> None:
 
 def test_pictures_without_their_sequence_are_left_out() -> None:
     sets = ParameterSets(sprop(*SETS, OTHER[1]))
-    assert sets.units() == SETS
-
-
-def test_what_cannot_be_read_is_ignored() -> None:
-    sets = ParameterSets(sprop(*SETS))
-    assert not sets.learn(b"\x68")
     assert sets.units() == SETS

@@ -131,6 +131,26 @@ def test_late_packets_of_the_old_source_are_dropped() -> None:
     assert session.video.stats.dropped == 2
 
 
+def test_stray_packets_of_other_sources_change_nothing() -> None:
+    packets = rtp_all(packetise(UNITS))
+    strays = rtp_all(packetise(UNITS), ssrc=77)
+    session = Session().feed(packets[:50])
+    for number in range(50, len(packets)):
+        session.feed([strays[number], packets[number]])
+    session.feed([rtp(b"x", 1, 1, ssrc=78), rtp(b"x", 2, 1, ssrc=79)])
+    assert units_of(session.batches) == WANTED
+    assert {batch.epoch for batch in session.batches} == {1_000}
+    assert session.video.stats.dropped == len(packets) - 50 + 2
+
+
+def test_nothing_of_a_new_source_is_lost() -> None:
+    session = Session(udp=False).feed(rtp_all(packetise(UNITS)))
+    session.feed(rtp_all(packetise(UNITS), sequence=500, ssrc=77))
+    assert units_of(session.batches) == [*WANTED, *WANTED]
+    stats = session.video.stats
+    assert (stats.packets, stats.dropped, stats.lost) == (2 * len(packetise(UNITS)), 0, 0)
+
+
 def test_new_sound_alone_leaves_the_picture_alone() -> None:
     session = Session().feed(rtp_all(packetise(UNITS)[:20])).feed_audio(sound(4))
     session.feed_audio(sound(4, ssrc=10, timestamp=3_000_000_000))
@@ -227,6 +247,20 @@ def test_report_block() -> None:
     assert isinstance(report, RtcpRrPacket)
     [info] = report.reports
     assert (info.ssrc, info.packets_lost, info.highest_sequence) == (0x1234, 2, 65_530 + len(packets) - 1)
+
+
+def test_report_block_of_a_new_source_starts_anew() -> None:
+    session = Session(udp=False)
+    packets = rtp_all(packetise(UNITS))
+    session.feed([*packets[:20], *packets[40:]])
+    session.feed(rtp_all(packetise(UNITS), sequence=500, ssrc=77))
+    block = session.video.report_block(NOW)
+    assert block is not None
+    report = RtcpPacket.parse(receiver_report(1, "x", [block]))[0]
+    assert isinstance(report, RtcpRrPacket)
+    [info] = report.reports
+    assert (info.ssrc, info.packets_lost, info.fraction_lost) == (77, 0, 0)
+    assert info.highest_sequence == 500 + len(packets) - 1
 
 
 @given(st.lists(st.binary(max_size=40) | st.binary(max_size=40).map(lambda b: b"\x80\x60" + b), max_size=30))

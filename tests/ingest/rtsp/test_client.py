@@ -17,14 +17,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from common.cameras import CameraState, TlsSpec
+from common.cameras import CameraSpec, CameraState, TlsSpec
 from common.errors import CameraError
+from ingest.probe import probe
 from ingest.rtsp import client
 from ingest.rtsp.client import NoMediaError
 from ingest.rtsp.message import Headers, Request, Response
 from tests.fakes.camera import Answer, FakeCamera, h264_track, opus_track, pcmu_track
 from tests.fakes.video import encode
-from tests.fakes.viewer import Viewer, playing
+from tests.fakes.viewer import Pulled, Viewer, playing
 
 UNITS = encode()
 WANTED = [list(unit) for unit in UNITS]
@@ -152,6 +153,31 @@ async def test_cancelled_sessions_say_goodbye() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await camera.asked("TEARDOWN")
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_goodbye_that_is_cancelled_leaves_nothing_open(loop: Any) -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        return None if request.method == "TEARDOWN" else response
+
+    async def watch(camera: FakeCamera, viewer: Viewer) -> None:
+        async with playing(camera, viewer) as connection:
+            await connection.ended()
+
+    async def cancel_twice() -> None:
+        viewer = Viewer()
+        async with FakeCamera(rewrite=rewrite) as camera:
+            task = asyncio.create_task(watch(camera, viewer))
+            await viewer.watch(5)
+            for _ in range(2):
+                task.cancel()
+                await camera.asked("TEARDOWN")
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await camera.until(lambda: not camera._peers)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(cancel_twice())
 
 
 async def test_cancelled_while_connecting() -> None:
@@ -320,6 +346,17 @@ async def test_old_ciphers_only_when_allowed(tmp_path: Path) -> None:
             await viewer.watch(5)
 
 
+async def test_no_certificate_is_never_allowed() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("aNULL:@SECLEVEL=0")
+    async with FakeCamera(tls=context) as camera:
+        for verify in (True, False):
+            error = await error_of(camera, tls=TlsSpec(verify=verify, legacy=True))
+            assert error.state is CameraState.TLS_FAILED
+        assert camera.requests == []
+
+
 @pytest.mark.parametrize("rude", [False, True])
 async def test_no_tls_where_it_was_asked_for(rude: bool) -> None:
     async with FakeCamera(rude=rude) as camera:
@@ -332,6 +369,28 @@ async def test_plain_rtsp_to_a_tls_port(certificate: tuple[ssl.SSLContext, str])
     async with FakeCamera(tls=certificate[0]) as camera:
         error = await error_of(camera.url.replace("rtsps:", "rtsp:"))
     assert error.state in (CameraState.NOT_RTSP, CameraState.CLOSED)
+
+
+async def test_udp_of_an_encrypted_camera_is_warned_of(certificate: tuple[ssl.SSLContext, str]) -> None:
+    tls = TlsSpec(verify=False)
+    async with FakeCamera(tls=certificate[0]) as camera:
+        for udp in (False, True):
+            viewer = Viewer()
+            async with playing(camera, viewer, udp=udp, tls=tls) as connection:
+                await viewer.watch(5)
+                assert ("not encrypt" in connection.tracks[0].warning) == udp
+
+
+async def test_an_encrypted_camera_is_not_played_unencrypted_by_itself(
+    certificate: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.3)
+    async with FakeCamera(tls=certificate[0], silent={"tcp"}) as camera:
+        async with Pulled(camera.url, tls=TlsSpec(verify=False)) as pulled:
+            await pulled.reached(CameraState.SILENT)
+        with pytest.raises(CameraError, match="no media"):
+            await probe(CameraSpec("x", camera.url, tls=TlsSpec(verify=False)))
+        assert all("TCP" in (r.headers.get("Transport") or "") for r in camera.requests if r.method == "SETUP")
 
 
 @pytest.mark.parametrize("udp", [False, True])

@@ -415,6 +415,19 @@ def test_new_nonce_in_mid_session() -> None:
     assert talk.session.state is State.PLAYING
 
 
+def test_new_nonce_for_the_goodbye() -> None:
+    talk = Talk()
+    talk.answers["DESCRIBE"] = [unauthorized('Digest realm="cam", nonce="a"')]
+    talk.until(State.PLAYING)
+    talk.do(talk.session.stop(talk.now))
+    talk.answer(unauthorized('Digest realm="cam", nonce="b", stale=true'))
+    assert (talk.last.method, talk.session.state) == ("TEARDOWN", State.TEARDOWN)
+    assert 'nonce="b"' in (talk.last.headers.get("Authorization") or "")
+    count = len(talk.sent)
+    talk.answer(unauthorized('Digest realm="cam", nonce="c", stale=true'))
+    assert (len(talk.sent), talk.session.state) == (count, State.CLOSED)
+
+
 # Time.
 
 
