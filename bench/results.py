@@ -142,6 +142,7 @@ class Result:
             "",
             *_table(self.runs),
             "",
+            *_processes(self.runs),
             *_checks(self.checks),
         ]
         noted = {f"{run.server}, {run.label}": run.notes for run in self.runs if run.notes}
@@ -209,6 +210,22 @@ def _table(runs: Sequence[Run]) -> list[str]:
             ]
         )
     return _markdown(header, rows)
+
+
+def _processes(runs: Sequence[Run]) -> list[str]:
+    """What each kind of process takes, of servers that have several: share of a core, and resident memory of all."""
+    runs = [run for run in runs if len(set(run.measured.roles) - set(SUPPORTING)) > 1]
+    roles = list(dict.fromkeys(role for run in runs for role in run.measured.roles if role not in SUPPORTING))
+    rows = []
+    for run in runs:
+        cells = []
+        for role in roles:
+            usage = run.measured.roles.get(role, Usage())
+            share, size = usage.cpu / run.measured.seconds, usage.memory / 1e6
+            count = f" ({usage.processes})" if usage.processes > 1 else ""
+            cells.append(f"{share:.1%}, {size:.0f} MB{count}" if usage.processes else "")
+        rows.append([f"{run.server}, {run.label}", *cells])
+    return [*_markdown(["processes: a core's share, memory", *roles], rows), ""] if rows else []
 
 
 def _short(value: object) -> str:

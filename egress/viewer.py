@@ -132,9 +132,21 @@ class Viewer:
 
     def report(self, now: float) -> ViewerReport:
         """For the control plane."""
-        senders = self.senders.values()
-        video, audio = (self._sender(kind) for kind in (Kind.VIDEO, Kind.AUDIO))
-        clock_rates = {sender.feed.ssrc: sender.feed.timeline.clock_rate for sender in senders}
+        senders = tuple(self.senders.values())
+        video, audio = self._sender(Kind.VIDEO), self._sender(Kind.AUDIO)
+        packets = octets = blocked = nacked = retransmitted = plis = lost = 0
+        jitter = 0.0
+        for sender in senders:  # a loop, for a thousand viewers are reported every second
+            stats, lane, feed = sender.stats, sender.lane, sender.feed
+            packets += lane.packets
+            octets += lane.octets
+            blocked += stats.blocked
+            nacked += stats.nacked
+            retransmitted += stats.retransmitted
+            plis += stats.plis
+            if reception := self._reports.get(feed.ssrc):
+                lost += reception.lost
+                jitter = max(jitter, reception.jitter / feed.timeline.clock_rate)
         return ViewerReport(
             session=self.session,
             camera=self.stream.camera,
@@ -145,14 +157,14 @@ class Viewer:
             video=self._codec(Kind.VIDEO, video),
             audio=self._codec(Kind.AUDIO, audio),
             waiting=self._waiting(video or audio, now),
-            packets=sum(s.lane.packets for s in senders),
-            bytes=sum(s.lane.octets for s in senders),
-            dropped=sum(s.stats.blocked for s in senders),
-            nacked=sum(s.stats.nacked for s in senders),
-            retransmitted=sum(s.stats.retransmitted for s in senders),
-            plis=sum(s.stats.plis for s in senders),
-            lost=sum(report.lost for report in self._reports.values()),
-            jitter=max((r.jitter / clock_rates[ssrc] for ssrc, r in self._reports.items()), default=0.0),
+            packets=packets,
+            bytes=octets,
+            dropped=blocked,
+            nacked=nacked,
+            retransmitted=retransmitted,
+            plis=plis,
+            lost=lost,
+            jitter=jitter,
             round_trip=self._round_trip,
             estimated_bandwidth=int(capacity * 8) if (capacity := self._pace.capacity.estimate) else self._bandwidth,
         )
@@ -206,7 +218,7 @@ class Viewer:
         ]
 
     def _sender(self, kind: Kind) -> Sender | None:
-        return next((sender for sender in self.senders.values() if sender.feed.kind is kind), None)
+        return self.senders.get(self.stream.feeds[kind].ssrc)
 
     def _codec(self, kind: Kind, sender: Sender | None) -> str:
         section = self.negotiated.section(kind)

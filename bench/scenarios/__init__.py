@@ -24,6 +24,7 @@ class Scenario:
 
 SCENARIOS = {
     "fanout": Scenario("100 viewers of one 1080p30 4 Mb/s camera; peers and the floor beside it", crowds.fanout),
+    "footprint": Scenario("1, 10 and 100 viewers of one camera: CPU and memory of every process", crowds.footprint),
     "scaling": Scenario("10 to 500 viewers, and 20 cameras with 25 viewers each: is the cost flat?", crowds.scaling),
     "thousand": Scenario("1,000 viewers at 1 Mb/s on one egress; 100 joins a second", crowds.thousand),
     "latency": Scenario("delay from the camera to the datagram with 100 viewers", crowds.latency),

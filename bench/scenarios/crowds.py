@@ -51,6 +51,17 @@ async def fanout(plan: Plan) -> None:
         result.checks.append(Check("Janus against the whole cluster", ratio, 6.0, "x", at_least=True))
 
 
+async def footprint(plan: Plan) -> None:
+    """What each process takes with one camera, picture and sound, and few or many viewers."""
+    with camera(plan, FULL_HD, sound=True) as source:
+        for server in plan.usable([_spread(plan.server)]):
+            for viewers in [1, 10, 100] if plan.viewers is None else [plan.viewers]:
+                async with staged(server, [source.url], plan.crowd(), camera_pids=[source.pid], tapped=True) as stage:
+                    await stage.join(viewers)
+                    await asyncio.sleep(SETTLE)
+                    plan.result.runs.append(await stage.window(f"{viewers} viewers", plan.seconds))
+
+
 async def scaling(plan: Plan) -> None:
     """From 10 to 500 viewers of one camera, and 20 cameras with 25 viewers each: the cost of a packet is flat."""
     counts = [10, 50, 100, 200, 500] if plan.viewers is None else [plan.viewers]
