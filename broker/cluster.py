@@ -64,7 +64,10 @@ class Answer:
 
 
 class Cluster:
-    """Async context manager. Raises ``AddressInUseError`` or ``ConfigError`` on entering."""
+    """Async context manager. Raises ``AddressInUseError`` or ``ConfigError`` on entering.
+
+    ``ingests`` is how many ingest workers are being started, if that is known.
+    """
 
     def __init__(
         self,
@@ -73,9 +76,13 @@ class Cluster:
         keys: Keys | None,
         catalogue: Catalogue,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        ingests: int | None = None,
     ) -> None:
         self.catalogue = catalogue
-        self.director = Director(clock(), catalogue.specs, tracks=catalogue.tracks, places=catalogue.places)
+        self.director = Director(
+            clock(), catalogue.specs, tracks=catalogue.tracks, places=catalogue.places, ingests=ingests
+        )
         self.counters: Counter[str] = Counter()
         self._context = context
         self._endpoints = endpoints

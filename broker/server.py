@@ -48,7 +48,9 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         stack.callback(context.destroy, linger=0)
         stack.enter_context(authenticated(context, keys))
         relay = await stack.enter_async_context(Relay(context, endpoints, keys))
-        cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, Catalogue(config, store)))
+        ingests = config.ingest.workers if "workers" in config.ingest.model_fields_set else None
+        catalogue = Catalogue(config, store)
+        cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, catalogue, ingests=ingests))
         guard = Guard(all(map(_is_loopback, sockets)), [host.lower() for host in config.http.hosts])
         await stack.enter_async_context(_serving(Context(cluster, relay, guard), sockets))
         page = page_address(sockets)

@@ -49,6 +49,7 @@ def programs(config: Config, environ: Mapping[str, str], *, cores: int, demo_por
     workers["CAMSHAFT_BROKER_ADDRESS"] = Endpoints.parse(config.broker.address).local.address
     plan = []
     front = {**environ, "CAMSHAFT_HTTP_LISTEN": config.http.listen}
+    front["CAMSHAFT_INGEST_WORKERS"] = str(config.ingest.workers)  # so that it waits for these, and no longer
     if demo_port is not None:
         demo = f"{_free_name('demo', config)}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
         front[CAMERA_VARIABLE] = f"{front.get(CAMERA_VARIABLE, '')} {demo}".strip()

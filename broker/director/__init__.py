@@ -7,6 +7,8 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
 * A worker is dead when it is silent for ``DEAD_AFTER``, or for ``OVERDUE`` and its connection is gone, when it leaves,
   or when its node comes back as a new incarnation. Its cameras move at once; its answered sessions are over; its
   unanswered offers go to another egress.
+* Before it gives the first camera away, a broker waits until the ingest workers that it was told of have joined, or for
+  ``GATHERING`` after the first, because a camera that plays is not moved.
 * A new broker waits for ``GRACE`` that a camera is reported by the worker that last had it, before it gives it away.
 """
 
@@ -54,7 +56,10 @@ DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a p
 
 
 class Director:
-    """See the package's text. ``tracks`` and ``places`` are what an earlier broker was told to remember."""
+    """See the package's text. ``tracks`` and ``places`` are what an earlier broker was told to remember.
+
+    ``ingests`` is how many ingest workers start with the broker, ``None`` if that is not known.
+    """
 
     def __init__(
         self,
@@ -63,8 +68,9 @@ class Director:
         *,
         tracks: Mapping[str, tuple[Track, ...]] | None = None,
         places: Mapping[str, str] | None = None,
+        ingests: int | None = None,
     ) -> None:
-        self._state = State(now)
+        self._state = State(now, ingests)
         self._cameras = Cameras(self._state, cameras, tracks or {}, places or {})
         self._viewers = Viewers(self._state)
 
@@ -154,6 +160,8 @@ class Director:
             predecessor = worker.report.incarnation
             worker = self._state.workers[report.node] = Worker(report, self._state.now, predecessor=predecessor)
         worker.report, worker.seen, worker.alive = report, self._state.now, True
+        if joined and report.role is Role.INGEST:
+            self._state.ingest_joined()
         if report.role is Role.INGEST:
             self._cameras.reconcile(worker)
         else:

@@ -36,6 +36,11 @@ def test_numbers_of_workers_are_configured() -> None:
     assert [program.name for program in plan] == ["broker", "ingest-0", "ingest-1"]
 
 
+def test_the_broker_is_told_how_many_ingest_workers_start_with_it() -> None:
+    plan = by_name(programs(config(ingest={"workers": 3}), {}, cores=1))
+    assert plan["broker"].environ["CAMSHAFT_INGEST_WORKERS"] == "3"
+
+
 def test_each_egress_has_a_port_of_its_own() -> None:
     plan = by_name(programs(config(media={"port": 9000}, egress={"workers": 3}), {"CAMSHAFT_MEDIA_PORT": "1"}, cores=1))
     assert [plan[f"egress-{n}"].environ["CAMSHAFT_MEDIA_PORT"] for n in range(3)] == ["9000", "9001", "9002"]
