@@ -42,6 +42,9 @@ SECRET = "rtsp://admin:hunter2@camera/stream"
         (["probe", SECRET], ["probe"], {"CAMSHAFT_URL": SECRET}),
         (["probe", "--", SECRET], ["probe", "--"], {"CAMSHAFT_URL": SECRET}),
         (["camera", "list", "--api", "http://u:hunter2@h"], ["camera", "list"], {"CAMSHAFT_API": "http://u:hunter2@h"}),
+        (["serve", SECRET], ["serve", "rtsp://***@camera/stream"], {}),
+        (["camera", "list", SECRET], ["camera", "list", "rtsp://***@camera/stream"], {}),
+        (["ingest", f"--camra={SECRET}"], ["ingest", "--camra=rtsp://***@camera/stream"], {}),
     ],
 )
 def test_what_holds_a_password_is_moved(arguments: list[str], kept: list[str], moved: dict[str, str]) -> None:
@@ -70,6 +73,14 @@ def test_cameras_of_the_environment_are_kept() -> None:
         ["serve"],
         {"CAMSHAFT_CAMERA": f"rtsp://a/ {SECRET}"},
     )
+
+
+def test_a_url_where_none_belongs_is_refused() -> None:
+    serve = subprocess.run(
+        [sys.executable, "-m", "camshaft", "serve", SECRET], env=os.environ, capture_output=True, text=True, timeout=20
+    )
+    assert serve.returncode == 2
+    assert "unexpected extra argument (rtsp://***@camera/stream)" in serve.stderr
 
 
 def test_process_list_shows_no_password() -> None:
