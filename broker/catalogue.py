@@ -17,7 +17,7 @@ from typing import Any
 
 from broker.store import Memory, Store
 from common.cameras import CAMERA_ID, CameraSpec, redact
-from common.config import CameraConfig, Config, parse_camera
+from common.config import SIMULATED, CameraConfig, Config, parse_camera
 from common.errors import ConfigError, ViewerError
 from common.log import get_logger
 from common.media import Track
@@ -125,6 +125,11 @@ class Catalogue:
             raise ViewerError(404, "unknown_camera", f"There is no camera {id!r}.")
         if entry.place is not None:
             message = f"Camera {id!r} comes from {entry.place}; change it there and restart."
+            if entry.place == SIMULATED:
+                message = (
+                    f"Camera {id!r} is simulated. Add a camera of your own and start `camshaft serve` again: "
+                    "then it is gone. `camshaft demo` always simulates one."
+                )
             raise ViewerError(409, "camera_is_configured", message)
         return entry
 

@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,14 @@ class Memory:
     revision: int
     tracks: tuple[Track, ...] = ()
     place: str | None = None  # the ingest worker that had it
+
+
+def camera_names(path: Path) -> frozenset[str]:
+    """Names of the cameras added at run time; none if there is no file yet. Raises ``ConfigError``."""
+    if not path.exists():
+        return frozenset()
+    with closing(Store(path)) as store:
+        return frozenset(store.cameras())
 
 
 class Store:

@@ -25,6 +25,8 @@ from common.errors import ConfigError
 ENV_PREFIX = "CAMSHAFT_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
+DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
+SIMULATED = "camshaft serve, which simulates it"  # the place of such a camera
 CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 
 
@@ -258,8 +260,9 @@ def load(
         if text := environ.get(leaf.variable):
             value = [part.strip() for part in text.split(",") if part.strip()] if leaf.is_list else text
             document.put((leaf.section, leaf.key), value, leaf.variable)
-    for name, url in cameras_of(environ.get(CAMERA_VARIABLE, "")):
-        document.put(("cameras", name, "url"), url, CAMERA_VARIABLE)
+    for variable, place in ((CAMERA_VARIABLE, CAMERA_VARIABLE), (DEMO_VARIABLE, SIMULATED)):
+        for name, url in cameras_of(environ.get(variable, "")):
+            document.put(("cameras", name, "url"), url, place)
     for leaf, value in (overrides or {}).items():
         document.put((leaf.section, leaf.key), value, leaf.option)
     return document.validate()

@@ -62,6 +62,13 @@ def test_the_configuration_hides_a_camera_of_the_store(store: Store) -> None:
     assert Catalogue(Config(), store).specs["door"].url == "rtsp://host/stored"
 
 
+def test_a_simulated_camera_cannot_be_removed_and_says_how_it_goes(store: Store) -> None:
+    catalogue = Catalogue(load(None, environ={"CAMSHAFT_DEMO": "demo=rtsp://127.0.0.1:8554/"}), store)
+    with pytest.raises(ViewerError, match="Add a camera of your own and start `camshaft serve` again") as caught:
+        catalogue.remove("demo")
+    assert refused(caught) == (409, "camera_is_configured")
+
+
 def test_an_added_camera_is_there_and_survives(catalogue: Catalogue, store: Store) -> None:
     assert catalogue.add({"id": "door", "url": URL, "transport": "udp"}) == "door"
     assert catalogue.specs["door"].url == URL

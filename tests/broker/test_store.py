@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.store import APPLICATION_ID, Memory, Store
+from broker.store import APPLICATION_ID, Memory, Store, camera_names
 from common.config import CameraConfig
 from common.errors import ConfigError
 from common.media import Kind, Track
@@ -38,6 +38,15 @@ def test_cameras_survive_a_restart(store: Store, path: Path) -> None:
     again = Store(path)
     assert again.cameras() == {"door": DOOR, "yard": CameraConfig(url="rtsp://host/changed")}
     again.close()
+
+
+def test_names_are_known_without_a_broker(store: Store, path: Path) -> None:
+    store.put_camera("door", DOOR)
+    store.close()
+    assert camera_names(path) == {"door"}
+    missing = path.with_name("missing.db")
+    assert camera_names(missing) == set()
+    assert not missing.exists()
 
 
 def test_memories_survive_a_restart(store: Store, path: Path) -> None:
