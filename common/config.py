@@ -6,13 +6,15 @@ Precedence: option, variable, file, default. Every leaf ``section.key`` of the m
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
@@ -47,7 +49,7 @@ def _camera_url(url: str) -> str:
 
 def _camera_id(name: str) -> str:
     if not CAMERA_ID.fullmatch(name):
-        raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with none of these")
+        raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
     return name
 
 
@@ -68,10 +70,28 @@ def _no_flag(value: object) -> object:
     return value
 
 
+def _several(value: object) -> object:
+    if isinstance(value, str):  # one, where a list may stand
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be text or a list of it, such as [192.0.2.7, cameras.example.org]")  # noqa: TRY004 - as above
+    return value
+
+
+def _host(value: str) -> str:
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(value))
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
+        raise ValueError("must be a name alone, such as cameras.example.org, without https:// and without a port")
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_no_flag)]
 CameraUrl = Annotated[str, AfterValidator(_camera_url)]
 CameraId = Annotated[str, AfterValidator(_camera_id)]
 Listen = Annotated[str, AfterValidator(_listen)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 
 
@@ -116,7 +136,7 @@ class HttpConfig(_Section):
     """The front door: page, WHEP, WebSocket and REST."""
 
     listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
-    hosts: tuple[str, ...] = Field(
+    hosts: Hosts = Field(
         (), description="Names under which a reverse proxy on this machine publishes us; others are refused there."
     )
 
@@ -128,7 +148,7 @@ class MediaConfig(_Section):
         8189, ge=0, le=65_535, description="First UDP port; each further egress takes the next. 0: any."
     )
     listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
-    advertise: tuple[str, ...] = Field(
+    advertise: Texts = Field(
         (), description="Addresses or names that viewers reach us by; empty for those of this machine's interfaces."
     )
 
@@ -202,7 +222,7 @@ def parse_camera(document: Mapping[str, Any]) -> CameraConfig:
     try:
         return CameraConfig.model_validate(document)
     except ValidationError as exc:
-        error = exc.errors(include_url=False, include_input=False)[0]
+        error = _telling(exc)
         raise ConfigError("", _dotted(error["loc"]), _problem(error, ("cameras", "", *error["loc"]))) from None
 
 
@@ -233,7 +253,7 @@ class Leaf:
     @property
     def is_list(self) -> bool:
         """Whether it takes several values: an option given repeatedly, a variable split at commas."""
-        return self.field.annotation == tuple[str, ...]
+        return get_origin(self.field.annotation) is tuple
 
 
 def leaves() -> Iterator[Leaf]:
@@ -258,8 +278,7 @@ def load(
         document.read(path)
     for leaf in leaves():
         if text := environ.get(leaf.variable):
-            value = [part.strip() for part in text.split(",") if part.strip()] if leaf.is_list else text
-            document.put((leaf.section, leaf.key), value, leaf.variable)
+            document.put((leaf.section, leaf.key), text, leaf.variable)
     for variable, place in ((CAMERA_VARIABLE, CAMERA_VARIABLE), (DEMO_VARIABLE, SIMULATED)):
         for name, url in cameras_of(environ.get(variable, "")):
             document.put(("cameras", name, "url"), url, place)
@@ -363,7 +382,7 @@ class _Document:
         try:
             config = Config.model_validate(document)
         except ValidationError as exc:
-            error = exc.errors(include_url=False, include_input=False)[0]
+            error = _telling(exc)
             at = tuple(part for part in error["loc"] if part != "[key]")
             raise ConfigError(self._where(at), _dotted(at), _problem(error, at)) from None
         config._places.update((camera, self._where(("cameras", camera, "url"))) for camera in config.cameras)
@@ -373,6 +392,12 @@ class _Document:
         while at and at not in self._sources:
             at = at[:-1]
         return self._sources.get(at, self._file)
+
+
+def _telling(exc: ValidationError) -> ErrorDetails:
+    """The mistake to show: where a key is misspelt, that also says why another one is missing."""
+    errors = exc.errors(include_url=False, include_input=False)
+    return next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
 
 
 def _dotted(at: _Path) -> str:
