@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class Store:
         self._database.execute("INSERT OR REPLACE INTO camera VALUES (?, ?)", (id, config.model_dump_json()))
 
     def remove_camera(self, id: str) -> None:
-        """Remove a camera; what was seen of it is kept, because its name may come back."""
+        """Remove a camera."""
         self._database.execute("DELETE FROM camera WHERE id = ?", (id,))
 
     def memories(self) -> dict[str, Memory]:
@@ -112,6 +112,17 @@ class Store:
         tracks = json.dumps([asdict(track) for track in memory.tracks])
         row = (id, memory.digest, memory.revision, tracks, memory.place)
         self._database.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?)", row)
+
+    def forget(self, id: str) -> None:
+        """Let go what is known of a camera."""
+        self._database.execute("DELETE FROM memory WHERE id = ?", (id,))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is written inside takes effect as a whole, or not at all."""
+        with self._database:
+            self._database.execute("BEGIN")
+            yield
 
     def _claim(self) -> None:
         """Create the file, or see that it is ours, and make it private. One that is not ours is only looked at."""
