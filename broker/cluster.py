@@ -26,6 +26,7 @@ from broker.director.events import (
     Command,
     Event,
     FromWorker,
+    NodeNameTwice,
     Notice,
     OfferAnswered,
     OfferRefused,
@@ -217,9 +218,11 @@ class Cluster:
             case RememberPlace(camera, node):
                 self.catalogue.remember(camera, place=node)
             case WorkerJoined(node, role):
-                log.info("worker joined", node=node, role=role.value)
+                log.info("worker joined", worker=node, role=role.value)
             case WorkerLost(node, role, reason):
-                log.warning("worker lost", node=node, role=role.value, reason=reason)
+                log.warning("worker lost", worker=node, role=role.value, reason=reason)
+            case NodeNameTwice(node, where):
+                log.warning("two processes run under one --node name; give each its own", worker=node, processes=where)
             case CameraChanged() | CameraRemoved() | SessionEnded():
                 self._notify(command)
 

@@ -23,6 +23,7 @@ from broker.director.events import (
     Command,
     Event,
     FromWorker,
+    NodeNameTwice,
     SessionStatus,
     Tick,
     Undelivered,
@@ -52,6 +53,7 @@ from common.control import (
 from common.media import Track
 
 OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
+WARN_INTERVAL = 60.0  # seconds between warnings of one kind
 DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a person sees it
 
 
@@ -73,6 +75,7 @@ class Director:
         self._state = State(now, ingests)
         self._cameras = Cameras(self._state, cameras, tracks or {}, places or {})
         self._viewers = Viewers(self._state)
+        self._warn_at: dict[str, float] = {}  # node whose name is used twice, to the time of the next warning
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take in what happened at ``now`` (monotonic seconds) and return what has to be done, in order."""
@@ -152,9 +155,10 @@ class Director:
         if worker is None:
             worker = self._state.workers[report.node] = Worker(report, self._state.now)
         elif worker.report.incarnation != report.incarnation:
-            if worker.alive and worker.predecessor == report.incarnation:
-                self._state.counters["node_name_used_twice"] += 1  # the newer one keeps the name
-                return
+            if worker.predecessor == report.incarnation:  # it was replaced, not restarted: both live
+                self._name_used_twice(worker.report, report)
+                if worker.alive:
+                    return  # the newer one keeps the name
             self._bury(worker, "worker_restarted")
             joined = True
             predecessor = worker.report.incarnation
@@ -169,6 +173,14 @@ class Director:
         if joined:
             self._state.command(WorkerJoined(report.node, report.role))
             self._cameras.settle()
+
+    def _name_used_twice(self, *reports: Report) -> None:
+        self._state.counters["node_name_used_twice"] += 1
+        one, other = reports
+        if self._state.now >= self._warn_at.get(one.node, self._state.now):
+            self._warn_at[one.node] = self._state.now + WARN_INTERVAL
+            where = f"{one.host}, process {one.pid}", f"{other.host}, process {other.pid}"
+            self._state.command(NodeNameTwice(one.node, where))
 
     def _not_delivered(self, node: str, message: ToWorker) -> None:
         """The connection is gone. A worker that lives connects again within ``OVERDUE``, and then reports."""

@@ -6,6 +6,7 @@ from broker.director import OVERDUE
 from broker.director.events import (
     CameraChanged,
     CameraRemoved,
+    NodeNameTwice,
     OfferRefused,
     RememberPlace,
     RememberTracks,
@@ -227,13 +228,27 @@ def test_the_cameras_of_a_worker_that_restarted_may_go_to_another() -> None:
 def test_of_two_workers_with_one_name_the_newer_is_believed() -> None:
     stage = Stage(camera("door"))
     stage.ingest("in-1", incarnation="old")
-    stage.ingest("in-1", stream("door"), incarnation="new")
-    assert stage.ingest("in-1", incarnation="old") == []
-    assert stage.director.counters["node_name_used_twice"] == 1
+    assert not of(NodeNameTwice, stage.ingest("in-1", stream("door"), incarnation="new", host="b", pid=2))
+    twice = NodeNameTwice("in-1", ("b, process 2", "a, process 1"))
+    assert stage.ingest("in-1", incarnation="old", host="a", pid=1) == [twice]
+    assert stage.ingest("in-1", incarnation="old") == []  # it was said just now
+    assert stage.director.counters["node_name_used_twice"] == 2
     assert stage.state_of("door") is CameraState.PLAYING
     stage.tick(DEAD_AFTER)
     stage.ingest("in-1", incarnation="old")
     assert stage.worker_of("door") == "in-1"
+
+
+def test_that_a_name_is_used_twice_is_said_once_a_minute() -> None:
+    stage = Stage()
+    stage.ingest("in-1", incarnation="one")
+    stage.ingest("in-1", incarnation="other")
+    said = 0
+    for _ in range(10):  # as each gets its connection back every six seconds
+        for incarnation in ("one", "other"):
+            stage.tick(6.0)
+            said += len(of(NodeNameTwice, stage.ingest("in-1", incarnation=incarnation)))
+    assert said == 2
 
 
 def test_a_camera_that_two_workers_have_is_taken_from_one() -> None:
