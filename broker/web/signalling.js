@@ -218,6 +218,8 @@ export class SocketSignalling extends EventTarget {
     } else if (code === "unknown_session" && session) {
       this.#checked(session, false);
       this.#ended(session, code);
+    } else if (session) {
+      this.#checked(session, undefined);
     }
   }
 

@@ -101,6 +101,23 @@ async def test_without_egress_the_player_tries_until_there_is_one(broker: Runnin
     await playwright.expect(message).to_have_text("")
 
 
+async def test_a_check_that_is_refused_is_over_and_keeps_the_socket(page, monkeypatch) -> None:
+    monkeypatch.setattr("broker.front.signalling.MAX_SESSIONS", 0)
+    await page.goto("/")
+    known, seconds, online = await page.evaluate(
+        """async () => {
+            const { SocketSignalling } = await import("/static/signalling.js");
+            const socket = SocketSignalling.to(location.href);
+            while (!socket.online) await new Promise((then) => setTimeout(then, 10));
+            const start = performance.now();
+            const known = await socket.check("session");
+            return [String(known), (performance.now() - start) / 1000, socket.online];
+        }"""
+    )
+    assert (known, online) == ("undefined", True)
+    assert seconds < 2.0
+
+
 async def test_an_unknown_camera_is_named_and_the_page_loads_to_its_end(page) -> None:
     await page.goto("/watch/porch")
     await playwright.expect(page.locator("camshaft-player .message")).to_have_text("There is no camera 'porch'.")
