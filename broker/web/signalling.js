@@ -270,7 +270,8 @@ export class WhepSignalling {
   async check(session) {
     const { listener } = this.#sessions.get(session) ?? {};
     try {
-      const response = await this.#fetch(session, { cache: "no-store" });
+      const id = session.slice(session.lastIndexOf("/") + 1);
+      const response = await this.#fetch(new URL(`api/viewers/${id}`, this.#base), { cache: "no-store" });
       listener?.cameraState((await response.json()).camera);
       return true;
     } catch (error) {
