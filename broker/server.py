@@ -20,7 +20,7 @@ from broker.front.guard import Guard
 from broker.relay import Relay
 from broker.store import Store
 from common.bus import Endpoints, Keys, authenticated, claimed_directory
-from common.config import Config, split_listen
+from common.config import Config, page_address, split_listen
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import get_logger
 
@@ -53,7 +53,7 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, catalogue, ingests=ingests))
         guard = Guard(all(map(_is_loopback, sockets)), [host.lower() for host in config.http.hosts])
         await stack.enter_async_context(_serving(Context(cluster, relay, guard), sockets))
-        page = page_address(sockets)
+        page = page_address(*sockets[0].getsockname()[:2])
         log.info("broker ready", page=page, bus=endpoints.address)
         if on_ready is not None:
             on_ready(page)
@@ -89,14 +89,6 @@ async def open_listeners(listen: str) -> list[socket.socket]:
             raise AddressInUseError("web page", listen, "--http-listen") from None
         raise ConfigError("", "http.listen", f"cannot listen on {listen}: {exc.strerror or exc}") from None
     return found
-
-
-def page_address(sockets: list[socket.socket]) -> str:
-    """What to type into a browser on this machine."""
-    host, port = sockets[0].getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
-        host = "localhost"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 @contextlib.asynccontextmanager

@@ -14,11 +14,11 @@ from broker.store import camera_names
 from camshaft.cores import cores
 from camshaft.options import Given
 from camshaft.plan import programs, shared_environ
-from camshaft.ready import ask_ready, check_bus, free_listen, page_address
+from camshaft.ready import ask_ready, check_bus, free_listen
 from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from common import log, process
 from common.bus import Endpoints
-from common.config import Config
+from common.config import Config, page_address, split_listen
 from common.errors import AddressInUseError
 
 
@@ -70,7 +70,7 @@ def _import_path() -> dict[str, str]:
 
 
 def _announce(listen: str, *, only_demo: bool) -> None:
-    page = page_address(listen)
+    page = page_address(*split_listen(listen))
     api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
     what = "Camshaft shows a simulated camera" if only_demo else "Camshaft is ready"
     with suppress(OSError):  # nobody reads our standard output, which is no reason to end

@@ -103,6 +103,17 @@ def split_listen(value: str) -> tuple[str, int]:
     return match[1] or match[2], int(match[3])
 
 
+def reachable_host(host: str) -> str:
+    """Where this machine itself reaches what listens on ``host``."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - replaced, not bound
+
+
+def page_address(host: str, port: int) -> str:
+    """What a person on this machine types into a browser."""
+    host = reachable_host(host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -137,7 +148,8 @@ class HttpConfig(_Section):
 
     listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
     hosts: Hosts = Field(
-        (), description="Names under which a reverse proxy on this machine publishes us; others are refused there."
+        (),
+        description="Names that people reach us by; any other is refused then, and on the loopback always.",
     )
 
 

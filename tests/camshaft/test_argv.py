@@ -10,7 +10,8 @@ import sys
 import psutil
 import pytest
 
-from camshaft.argv import hide
+from camshaft.argv import _SECRETS, hide
+from common.config import leaves
 
 SECRET = "rtsp://admin:hunter2@camera/stream"
 
@@ -81,6 +82,10 @@ def test_a_url_where_none_belongs_is_refused() -> None:
     )
     assert serve.returncode == 2
     assert "unexpected extra argument (rtsp://***@camera/stream)" in serve.stderr
+
+
+def test_every_secret_of_the_configuration_is_moved() -> None:
+    assert {leaf.option: leaf.variable for leaf in leaves() if leaf.is_secret} == _SECRETS
 
 
 def test_process_list_shows_no_password() -> None:
