@@ -14,13 +14,13 @@ from aiohttp import web
 
 from broker.catalogue import Catalogue
 from broker.cluster import Cluster
-from broker.front.context import Context
+from broker.front.context import Context, IceServer
 from broker.front.door import application
 from broker.front.guard import Guard
 from broker.relay import Relay
 from broker.store import Store
 from common.bus import Endpoints, Keys, authenticated, claimed_directory
-from common.config import Config, page_address, split_listen
+from common.config import Config, page_address, split_ice_server, split_listen
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import get_logger
 
@@ -52,7 +52,8 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         catalogue = Catalogue(config, store)
         cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, catalogue, ingests=ingests))
         guard = Guard(all(map(_is_loopback, sockets)), [host.lower() for host in config.http.hosts])
-        await stack.enter_async_context(_serving(Context(cluster, relay, guard), sockets))
+        ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
+        await stack.enter_async_context(_serving(Context(cluster, relay, guard, ice_servers), sockets))
         page = page_address(*sockets[0].getsockname()[:2])
         log.info("broker ready", page=page, bus=endpoints.address)
         if on_ready is not None:

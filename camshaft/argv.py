@@ -16,7 +16,11 @@ from common.cameras import redact
 CAMERA = "CAMSHAFT_CAMERA"
 URL = "CAMSHAFT_URL"
 
-_SECRETS = {"--cluster-secret": "CAMSHAFT_CLUSTER_SECRET"}  # whatever they hold
+_SECRETS = {  # whatever they hold
+    "--cluster-secret": "CAMSHAFT_CLUSTER_SECRET",
+    "--http-ice-servers": "CAMSHAFT_HTTP_ICE_SERVERS",
+}
+_SEVERAL = {CAMERA: " ", "CAMSHAFT_HTTP_ICE_SERVERS": ","}  # what stands between the values
 _URLS = {"--camera": CAMERA, "--api": "CAMSHAFT_API"}  # if they hold a password
 _URL_COMMANDS = (["probe"], ["camera", "add"])  # take a camera's URL as an argument
 
@@ -44,8 +48,8 @@ def hide(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
         if given is None or (option in _URLS and redact(given) == given):
             kept += [argument] if equals or given is None else [argument, given]
             continue
-        before = moved.get(variable) or environ.get(variable, "")
-        moved[variable] = f"{before} {given}".strip() if variable == CAMERA else given
+        before = moved.get(variable) or (environ.get(CAMERA) if variable == CAMERA else "")
+        moved[variable] = f"{before}{_SEVERAL[variable]}{given}" if before and variable in _SEVERAL else given
     return (kept, {**environ, **moved}) if kept != list(arguments) else None
 
 

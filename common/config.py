@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import unquote
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
@@ -29,6 +30,10 @@ CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
 SIMULATED = "camshaft serve, which simulates it"  # the place of such a camera
+_ICE_SERVER = re.compile(
+    r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^\s:@]+):(?P<password>[^\s@]+)@)?"
+    r"(?P<server>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?)"
+)
 CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 
 
@@ -86,11 +91,17 @@ def _host(value: str) -> str:
     return value
 
 
+def _ice_server(value: str) -> str:
+    split_ice_server(value)
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_no_flag)]
 CameraUrl = Annotated[str, AfterValidator(_camera_url)]
 CameraId = Annotated[str, AfterValidator(_camera_id)]
 Listen = Annotated[str, AfterValidator(_listen)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+IceServers = Annotated[tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_several)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 
@@ -101,6 +112,18 @@ def split_listen(value: str) -> tuple[str, int]:
     if not match or int(match[3]) > 65_535:
         raise ValueError("must be HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")
     return match[1] or match[2], int(match[3])
+
+
+def split_ice_server(value: str) -> tuple[str, str, str]:
+    """``turn:USER:PASSWORD@HOST:PORT`` as the URI without them (RFC 7064, 7065), user and password.
+
+    Raises ``ValueError``. Characters with a meaning are written as %XX in user and password.
+    """
+    match = _ICE_SERVER.fullmatch(value)
+    user, password = (unquote(part or "") for part in match.group("user", "password")) if match else ("", "")
+    if not match or bool(user) != value.startswith("turn") or not (user + password).isascii():
+        raise ValueError("must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, which ?transport=tcp may follow")
+    return f"{match['scheme']}:{match['server']}", user, password
 
 
 def reachable_host(host: str) -> str:
@@ -150,6 +173,12 @@ class HttpConfig(_Section):
     hosts: Hosts = Field(
         (),
         description="Names that people reach us by; any other is refused then, and on the loopback always.",
+    )
+    ice_servers: IceServers = Field(
+        (),
+        repr=False,
+        description="STUN and TURN servers for viewers: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT.",
+        json_schema_extra={"secret": True},
     )
 
 

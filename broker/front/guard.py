@@ -3,8 +3,8 @@
 * A request that changes something, and a WebSocket, must come from a page of ours or from no page at all: browsers send
   ``Origin``, and it must name the host that was asked.
 * DNS rebinding gives a foreign page our address under a name of its own, and then its ``Origin`` does name the host
-  that was asked. Where we listen on the loopback alone, or are told the names that people reach us by, every honest name
-  for us is known, so others are refused. An address cannot be rebound and is always accepted.
+  that was asked. Where we listen on the loopback alone, or are told which names are ours, every honest name for us is
+  known, so others are refused. An address cannot be rebound and is always accepted.
 
 WHEP is open to pages of all origins, as its specification wants.
 """

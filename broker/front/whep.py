@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -28,30 +26,8 @@ _EXPOSED = "Location, ETag, Link, Accept-Patch, Retry-After"
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server that viewers are told of."""
-
-    url: str
-    username: str = ""
-    credential: str = ""
-
-    @property
-    def link(self) -> str:
-        """RFC 9725 4.6: as a ``Link`` header's value."""
-        link = f'<{self.url}>; rel="ice-server"'
-        if self.username:
-            link += f'; username="{_quoted(self.username)}"; credential="{_quoted(self.credential)}"'
-            link += '; credential-type="password"'
-        return link
-
-
-ICE_SERVERS = web.AppKey("ice_servers", tuple[IceServer, ...])
-
-
-def add_routes(app: web.Application, ice_servers: Iterable[IceServer] = ()) -> None:
+def add_routes(app: web.Application) -> None:
     """Add WHEP to the application."""
-    app[ICE_SERVERS] = tuple(ice_servers)
     endpoint, session = "/whep/{camera}", "/whep/{camera}/{session}"
     app.router.add_post(endpoint, offer)
     app.router.add_options(endpoint, endpoint_options)
@@ -139,12 +115,8 @@ def _expect(request: web.Request, media_type: str) -> None:
 
 
 def _add_links(request: web.Request, response: web.Response) -> None:
-    for server in request.app[ICE_SERVERS]:
+    for server in request.app[CONTEXT].ice_servers:
         response.headers.add("Link", server.link)
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _preflight(response: web.Response, methods: str) -> web.Response:

@@ -39,6 +39,11 @@ SECRET = "rtsp://admin:hunter2@camera/stream"
         ),
         (["broker", "--cluster-secret", "hunter2"], ["broker"], {"CAMSHAFT_CLUSTER_SECRET": "hunter2"}),
         (["broker", "--cluster-secret=hunter2"], ["broker"], {"CAMSHAFT_CLUSTER_SECRET": "hunter2"}),
+        (
+            ["serve", "--http-ice-servers", "turn:u:hunter2@h", "--http-ice-servers=stun:h"],
+            ["serve"],
+            {"CAMSHAFT_HTTP_ICE_SERVERS": "turn:u:hunter2@h,stun:h"},
+        ),
         (["camera", "add", "yard", SECRET, "--json"], ["camera", "add", "yard", "--json"], {"CAMSHAFT_URL": SECRET}),
         (["probe", SECRET], ["probe"], {"CAMSHAFT_URL": SECRET}),
         (["probe", "--", SECRET], ["probe", "--"], {"CAMSHAFT_URL": SECRET}),

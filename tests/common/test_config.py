@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.cameras import Transport
-from common.config import Config, Leaf, cameras_of, default_broker_address, leaves, load, split_listen
+from common.cameras import Transport, redact
+from common.config import (
+    Config,
+    Leaf,
+    cameras_of,
+    default_broker_address,
+    leaves,
+    load,
+    split_ice_server,
+    split_listen,
+)
 from common.errors import ConfigError
 
 
@@ -90,7 +99,7 @@ def test_every_leaf_has_variable_option_and_help() -> None:
     assert table["--media-advertise"].is_list
     assert not table["--media-port"].is_list
     assert table["--store-path"].variable == "CAMSHAFT_STORE_PATH"
-    assert [option for option, leaf in table.items() if leaf.is_secret] == ["--cluster-secret"]
+    assert [option for option, leaf in table.items() if leaf.is_secret] == ["--http-ice-servers", "--cluster-secret"]
     assert all(leaf.field.description for leaf in table.values())
 
 
@@ -239,6 +248,35 @@ def test_published_name_that_could_never_match_is_refused(write: Writer, host: s
     error = write.error(f"http:\n  hosts:\n  - '{host}'")
     assert (error.where, error.key) == (write.line(3), "http.hosts.0")
     assert "without https:// and without a port" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("server", "parts"),
+    [
+        ("stun:stun.example.org:3478", ("stun:stun.example.org:3478", "", "")),
+        (
+            "turn:u%3A1:p%40ss@[2001:db8::1]:3478?transport=udp",
+            ("turn:[2001:db8::1]:3478?transport=udp", "u:1", "p@ss"),
+        ),
+        ("turns:user:pa:ss@turn.example.org", ("turns:turn.example.org", "user", "pa:ss")),
+    ],
+)
+def test_ice_servers(write: Writer, server: str, parts: tuple[str, str, str]) -> None:
+    config = write.load(f"http: {{ice_servers: ['{server}']}}")
+    assert split_ice_server(config.http.ice_servers[0]) == parts
+    assert not parts[2] or parts[2] not in repr(config)
+    assert not parts[2] or server not in redact(f"x {server} y")
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["stun.example.org", "turn:turn.example.org", "stun:u:hunter2@h", "http://h", "turn:u:hunter2@h/?x", "stun:"],
+)
+def test_ice_server_that_is_wrong_is_told_the_form(write: Writer, server: str) -> None:
+    error = write.error(f"http:\n  ice_servers: ['{server}']")
+    assert (error.where, error.key) == (write.line(2), "http.ice_servers.0")
+    assert "must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT" in error.problem
+    assert "hunter2" not in str(error)
 
 
 def test_published_names_and_addresses(write: Writer) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from broker.front.whep import SDP, SDPFRAG, IceServer
+from broker.front.context import IceServer
+from broker.front.whep import SDP, SDPFRAG
 from common.control import Candidate, Ended, HangUp, Offer
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import H264, FakeEgress, FakeIngest
@@ -283,3 +284,18 @@ def test_links_to_ice_servers() -> None:
         '<turn:turn.example?transport=udp>; rel="ice-server"; username="us\\\\er"; credential="pa\\"ss"; '
         'credential-type="password"'
     )
+
+
+async def test_ice_servers_are_named_and_their_passwords_nowhere_else(tmp_path: Path) -> None:
+    servers = ["stun:stun.example:3478", "turn:us%3Aer:hunter2@turn.example:3478?transport=udp"]
+    async with broker_in(tmp_path, cameras=CAMERAS, http={"listen": "127.0.0.1:0", "ice_servers": servers}) as broker:
+        async with FakeEgress(broker.endpoints, "out-1"):
+            await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+            for response in (await post(broker), await broker.http.options("/whep/door")):
+                assert response.headers.getall("Link") == [
+                    '<stun:stun.example:3478>; rel="ice-server"',
+                    '<turn:turn.example:3478?transport=udp>; rel="ice-server"; username="us:er"; credential="hunter2"; '
+                    'credential-type="password"',
+                ]
+        for path in ("/api/cameras", "/api/viewers", "/api/nodes", "/api/openapi.json"):
+            assert "hunter2" not in str(await broker.json(path))
