@@ -11,13 +11,14 @@ import hashlib
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from broker.store import Memory, Store
 from common.cameras import CAMERA_ID, CameraSpec, redact
-from common.config import CameraConfig, Config, parse_camera
+from common.config import SIMULATED, CameraConfig, Config, parse_camera
 from common.errors import ConfigError, ViewerError
 from common.log import get_logger
 from common.media import Track
@@ -46,14 +47,20 @@ class Catalogue:
         self._store = store
         self._clock = clock
         self._memories = store.memories()
+        self._newest = max((memory.revision for memory in self._memories.values()), default=0)
         self._entries: dict[str, Entry] = {}
-        for id, camera in config.cameras.items():
-            self._enter(id, camera, config.place_of(id))
-        for id, camera in store.cameras().items():
-            if id not in self._entries:
-                self._enter(id, camera, None)
-            else:
-                log.warning("camera of the store is hidden by the configuration", camera=id, place=config.place_of(id))
+        with self._writing():
+            for id, camera in config.cameras.items():
+                self._enter(id, camera, config.place_of(id))
+            for id, camera in store.cameras().items():
+                if id not in self._entries:
+                    self._enter(id, camera, None)
+                else:
+                    place = config.place_of(id)
+                    log.warning("camera of the store is hidden by the configuration", camera=id, place=place)
+            for id in self._memories.keys() - self._entries.keys():  # they were removed from the configuration
+                store.forget(id)
+                del self._memories[id]
 
     @property
     def specs(self) -> Mapping[str, CameraSpec]:
@@ -116,8 +123,10 @@ class Catalogue:
     def remove(self, id: str) -> None:
         """Remove a camera that was added at run time."""
         self._changeable(id)
-        _write(lambda: self._store.remove_camera(id))
-        del self._entries[id]
+        with self._writing():
+            self._store.remove_camera(id)
+            self._store.forget(id)
+        del self._entries[id], self._memories[id]
 
     def _changeable(self, id: str) -> Entry:
         entry = self._entries.get(id)
@@ -125,31 +134,49 @@ class Catalogue:
             raise ViewerError(404, "unknown_camera", f"There is no camera {id!r}.")
         if entry.place is not None:
             message = f"Camera {id!r} comes from {entry.place}; change it there and restart."
+            if entry.place == SIMULATED:
+                message = (
+                    f"Camera {id!r} is simulated. Add a camera of your own and start `camshaft serve` again: "
+                    "then it is gone. `camshaft demo` always simulates one."
+                )
             raise ViewerError(409, "camera_is_configured", message)
         return entry
 
     def _put(self, id: str, config: CameraConfig) -> None:
-        _write(lambda: self._store.put_camera(id, config))
-        self._enter(id, config, None)
+        memory = self._memory(id, config)
+        with self._writing():
+            self._store.put_camera(id, config)
+            self._store.remember(id, memory)
+        self._memories[id] = memory
+        self._entries[id] = Entry(config.spec(id, memory.revision), config, None)
 
     def _enter(self, id: str, config: CameraConfig, place: str | None) -> None:
+        """The camera is there at the start."""
+        memory = self._memory(id, config)
+        if memory is not self._memories.get(id):
+            self._store.remember(id, memory)
+            self._memories[id] = memory
+        self._entries[id] = Entry(config.spec(id, memory.revision), config, place)
+
+    def _memory(self, id: str, config: CameraConfig) -> Memory:
+        """What is known of a camera: as before, unless its configuration is another."""
         digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()
-        known = self._memories.get(id)
-        if known is None or known.digest != digest:
-            revision = max(int(self._clock() * 1000), known.revision + 1 if known else 0)
-            before = self._entries.get(id)
-            tracks = known.tracks if known and before and before.config.url == config.url else ()
-            known = self._memories[id] = Memory(digest, revision, tracks, known.place if known else None)
-            _write(lambda: self._store.remember(id, self._memories[id]))
-        self._entries[id] = Entry(config.spec(id, known.revision), config, place)
+        known, before = self._memories.get(id), self._entries.get(id)
+        if known is not None and known.digest == digest:
+            return known
+        self._newest = max(int(self._clock() * 1000), self._newest + 1)
+        tracks = known.tracks if known and before and before.config.url == config.url else ()
+        return Memory(digest, self._newest, tracks, known.place if known else None)
 
-
-def _write(action: Callable[[], None]) -> None:
-    try:
-        action()
-    except sqlite3.Error as exc:
-        log.warning("camera store cannot be written", reason=str(exc))
-        raise ViewerError(507, "store_failed", f"The camera store cannot be written: {exc}.") from None
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Either all that is written inside takes effect, or nothing does and ``ViewerError`` is raised."""
+        try:
+            with self._store.transaction():
+                yield
+        except sqlite3.Error as exc:
+            log.warning("camera store cannot be written", reason=str(exc))
+            raise ViewerError(507, "store_failed", f"The camera store cannot be written: {exc}.") from None
 
 
 def _parse(fields: Mapping[str, Any]) -> CameraConfig:

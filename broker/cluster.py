@@ -26,6 +26,7 @@ from broker.director.events import (
     Command,
     Event,
     FromWorker,
+    NodeNameTwice,
     Notice,
     OfferAnswered,
     OfferRefused,
@@ -64,7 +65,10 @@ class Answer:
 
 
 class Cluster:
-    """Async context manager. Raises ``AddressInUseError`` or ``ConfigError`` on entering."""
+    """Async context manager. Raises ``AddressInUseError`` or ``ConfigError`` on entering.
+
+    ``ingests`` is how many ingest workers are being started, if that is known.
+    """
 
     def __init__(
         self,
@@ -73,9 +77,13 @@ class Cluster:
         keys: Keys | None,
         catalogue: Catalogue,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        ingests: int | None = None,
     ) -> None:
         self.catalogue = catalogue
-        self.director = Director(clock(), catalogue.specs, tracks=catalogue.tracks, places=catalogue.places)
+        self.director = Director(
+            clock(), catalogue.specs, tracks=catalogue.tracks, places=catalogue.places, ingests=ingests
+        )
         self.counters: Counter[str] = Counter()
         self._context = context
         self._endpoints = endpoints
@@ -210,9 +218,11 @@ class Cluster:
             case RememberPlace(camera, node):
                 self.catalogue.remember(camera, place=node)
             case WorkerJoined(node, role):
-                log.info("worker joined", node=node, role=role.value)
+                log.info("worker joined", worker=node, role=role.value)
             case WorkerLost(node, role, reason):
-                log.warning("worker lost", node=node, role=role.value, reason=reason)
+                log.warning("worker lost", worker=node, role=role.value, reason=reason)
+            case NodeNameTwice(node, where):
+                log.warning("two processes run under one --node name; give each its own", worker=node, processes=where)
             case CameraChanged() | CameraRemoved() | SessionEnded():
                 self._notify(command)
 

@@ -14,13 +14,13 @@ from aiohttp import web
 
 from broker.catalogue import Catalogue
 from broker.cluster import Cluster
-from broker.front.context import Context
+from broker.front.context import Context, IceServer
 from broker.front.door import application
 from broker.front.guard import Guard
 from broker.relay import Relay
 from broker.store import Store
 from common.bus import Endpoints, Keys, authenticated, claimed_directory
-from common.config import Config, split_listen
+from common.config import Config, page_address, split_ice_server, split_listen
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import get_logger
 
@@ -48,10 +48,13 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         stack.callback(context.destroy, linger=0)
         stack.enter_context(authenticated(context, keys))
         relay = await stack.enter_async_context(Relay(context, endpoints, keys))
-        cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, Catalogue(config, store)))
+        ingests = config.ingest.workers if "workers" in config.ingest.model_fields_set else None
+        catalogue = Catalogue(config, store)
+        cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, catalogue, ingests=ingests))
         guard = Guard(all(map(_is_loopback, sockets)), [host.lower() for host in config.http.hosts])
-        await stack.enter_async_context(_serving(Context(cluster, relay, guard), sockets))
-        page = page_address(sockets)
+        ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
+        await stack.enter_async_context(_serving(Context(cluster, relay, guard, ice_servers), sockets))
+        page = page_address(*sockets[0].getsockname()[:2])
         log.info("broker ready", page=page, bus=endpoints.address)
         if on_ready is not None:
             on_ready(page)
@@ -87,14 +90,6 @@ async def open_listeners(listen: str) -> list[socket.socket]:
             raise AddressInUseError("web page", listen, "--http-listen") from None
         raise ConfigError("", "http.listen", f"cannot listen on {listen}: {exc.strerror or exc}") from None
     return found
-
-
-def page_address(sockets: list[socket.socket]) -> str:
-    """What to type into a browser on this machine."""
-    host, port = sockets[0].getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
-        host = "localhost"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 @contextlib.asynccontextmanager

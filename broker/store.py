@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,14 @@ class Memory:
     place: str | None = None  # the ingest worker that had it
 
 
+def camera_names(path: Path) -> frozenset[str]:
+    """Names of the cameras added at run time; none if there is no file yet. Raises ``ConfigError``."""
+    if not path.exists():
+        return frozenset()
+    with closing(Store(path)) as store:
+        return frozenset(store.cameras())
+
+
 class Store:
     """The open file. Every method may raise ``sqlite3.Error`` if the disk fails.
 
@@ -58,7 +67,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._create_private()
+            self._claim()
             self._database = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
         except (OSError, sqlite3.Error) as exc:
             raise self._unusable(getattr(exc, "strerror", None) or str(exc)) from None
@@ -85,7 +94,7 @@ class Store:
         self._database.execute("INSERT OR REPLACE INTO camera VALUES (?, ?)", (id, config.model_dump_json()))
 
     def remove_camera(self, id: str) -> None:
-        """Remove a camera; what was seen of it is kept, because its name may come back."""
+        """Remove a camera."""
         self._database.execute("DELETE FROM camera WHERE id = ?", (id,))
 
     def memories(self) -> dict[str, Memory]:
@@ -104,36 +113,46 @@ class Store:
         row = (id, memory.digest, memory.revision, tracks, memory.place)
         self._database.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?)", row)
 
-    def _create_private(self) -> None:
-        # SQLite gives its -wal and -journal files the mode of the database.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._path.chmod(0o600)
+    def forget(self, id: str) -> None:
+        """Let go what is known of a camera."""
+        self._database.execute("DELETE FROM memory WHERE id = ?", (id,))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is written inside takes effect as a whole, or not at all."""
+        with self._database:
+            self._database.execute("BEGIN")
+            yield
+
+    def _claim(self) -> None:
+        """Create the file, or see that it is ours, and make it private. One that is not ours is only looked at."""
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            header = os.pread(file, 72, 0)  # not by SQLite, which would replay another program's journal
+            if header and header[68:] != APPLICATION_ID.to_bytes(4):
+                raise self._unusable("is a file of another program")
+            os.fchmod(file, 0o600)  # SQLite gives its -wal and -journal files the mode of the database
+        finally:
+            os.close(file)
 
     def _prepare(self) -> None:
         run = self._database.execute
         run("PRAGMA locking_mode = EXCLUSIVE")
-        run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = NORMAL")
         run("BEGIN EXCLUSIVE")
-        version, application = self._number("user_version"), self._number("application_id")
-        tables = self._database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        if application != APPLICATION_ID and (tables or version or application):
-            raise self._unusable("is the database of another program")
+        version = run("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise self._unusable(f"was written by a newer release (schema {version}, here {SCHEMA_VERSION})")
-        if not tables:
+        if version == 0:
             for statement in _SCHEMA.split(";"):
                 run(statement)
             run(f"PRAGMA application_id = {APPLICATION_ID}")
             run(f"PRAGMA user_version = {SCHEMA_VERSION}")
         run("COMMIT")
+        run("PRAGMA journal_mode = WAL")  # only now, so that the file itself says that it is ours
         problem = run("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise self._unusable(f"is damaged ({problem})")
-
-    def _number(self, pragma: str) -> int:
-        value: int = self._database.execute(f"PRAGMA {pragma}").fetchone()[0]
-        return value
 
     def _read_cameras(self) -> Iterator[tuple[str, CameraConfig]]:
         for id, text in self._database.execute("SELECT id, config FROM camera ORDER BY id"):

@@ -1,18 +1,26 @@
 """Counts who connects to a socket of the bus and is no peer: port scanners, other programs, another cluster's workers.
+The log says so at most once a minute for each socket.
 
 ZeroMQ drops them by itself and tells nobody but a monitor.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from common.bus import Channel
+from common.log import get_logger
+
+WARN_INTERVAL = 60.0  # seconds: a worker with a wrong secret tries again every two
 
 _EVENTS = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
+log = get_logger()
 
 
 class Strangers:
@@ -21,9 +29,18 @@ class Strangers:
     To be made before the socket is given to another thread.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], counters: Counter[str], name: str) -> None:
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        counters: Counter[str],
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._counters = counters
         self._name = name
+        self._clock = clock
+        self._warned = float("-inf")
+        self._told = 0  # of the count
         self._channel = Channel(socket.get_monitor_socket(_EVENTS), self._on_event, multipart=True)
 
     def close(self) -> None:
@@ -31,5 +48,15 @@ class Strangers:
         self._channel.close()
 
     def _on_event(self, frames: list[bytes]) -> None:
-        if parse_monitor_message(frames)["event"] & _EVENTS:
-            self._counters[self._name] += 1
+        event = parse_monitor_message(frames)
+        if not event["event"] & _EVENTS:
+            return
+        self._counters[self._name] += 1
+        now, count = self._clock(), self._counters[self._name]
+        if now - self._warned >= WARN_INTERVAL:
+            log.warning(
+                "connections refused: another program, or a worker with another --cluster-secret",
+                address=event["endpoint"].decode(),
+                count=count - self._told,
+            )
+            self._warned, self._told = now, count

@@ -16,12 +16,22 @@ from common.cameras import redact
 CAMERA = "CAMSHAFT_CAMERA"
 URL = "CAMSHAFT_URL"
 
-_SECRETS = {"--cluster-secret": "CAMSHAFT_CLUSTER_SECRET"}  # whatever they hold
+_SECRETS = {  # whatever they hold
+    "--cluster-secret": "CAMSHAFT_CLUSTER_SECRET",
+    "--http-ice-servers": "CAMSHAFT_HTTP_ICE_SERVERS",
+}
+_SEVERAL = {CAMERA: " ", "CAMSHAFT_HTTP_ICE_SERVERS": ","}  # what stands between the values
 _URLS = {"--camera": CAMERA, "--api": "CAMSHAFT_API"}  # if they hold a password
+_URL_COMMANDS = (["probe"], ["camera", "add"])  # take a camera's URL as an argument
 
 
 def hide(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], dict[str, str]] | None:
-    """Arguments and environment that say the same without a password in the arguments; ``None`` if there is none."""
+    """Arguments and environment that say the same without a password in the arguments; ``None`` if there is none.
+
+    A URL where none belongs stays, redacted, for the command line's parser to refuse.
+    """
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    takes_url = any(words[: len(command)] == command for command in _URL_COMMANDS)
     kept: list[str] = []
     moved: dict[str, str] = {}
     rest = iter(arguments)
@@ -29,18 +39,18 @@ def hide(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
         option, equals, value = argument.partition("=")
         variable = _SECRETS.get(option) or _URLS.get(option)
         if variable is None:
-            if not argument.startswith("-") and redact(argument) != argument:
+            if takes_url and not argument.startswith("-") and redact(argument) != argument:
                 moved[URL] = argument
             else:
-                kept.append(argument)
+                kept.append(redact(argument))
             continue
         given = value if equals else next(rest, None)
         if given is None or (option in _URLS and redact(given) == given):
             kept += [argument] if equals or given is None else [argument, given]
             continue
-        before = moved.get(variable) or environ.get(variable, "")
-        moved[variable] = f"{before} {given}".strip() if variable == CAMERA else given
-    return (kept, {**environ, **moved}) if moved else None
+        before = moved.get(variable) or (environ.get(CAMERA) if variable == CAMERA else "")
+        moved[variable] = f"{before}{_SEVERAL[variable]}{given}" if before and variable in _SEVERAL else given
+    return (kept, {**environ, **moved}) if kept != list(arguments) else None
 
 
 def hide_own() -> None:

@@ -6,14 +6,14 @@ camera's URL and the cluster's secret: what stands on a command line can be read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from common.bus import Endpoints
-from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, Config, Leaf
+from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, Config, Leaf
 from common.errors import ConfigError
 
 MAX_PORT = 65_535
@@ -35,8 +35,17 @@ def shared_environ(environ: Mapping[str, str], file: Path | None, overrides: Map
     return {**environ, **place, **given}
 
 
-def programs(config: Config, environ: Mapping[str, str], *, cores: int, demo_port: int | None = None) -> list[Program]:
+def programs(
+    config: Config,
+    environ: Mapping[str, str],
+    *,
+    cores: int,
+    demo_port: int | None = None,
+    stored: Collection[str] = (),
+) -> list[Program]:
     """The processes in the order in which they are started. ``demo_port`` adds the simulated camera, at that port.
+
+    ``stored`` are names of cameras that were added at run time, which the simulated one must not hide.
 
     Raises ``ConfigError`` for what would fail only later, in one of them.
     """
@@ -49,9 +58,10 @@ def programs(config: Config, environ: Mapping[str, str], *, cores: int, demo_por
     workers["CAMSHAFT_BROKER_ADDRESS"] = Endpoints.parse(config.broker.address).local.address
     plan = []
     front = {**environ, "CAMSHAFT_HTTP_LISTEN": config.http.listen}
+    front["CAMSHAFT_INGEST_WORKERS"] = str(config.ingest.workers)  # so that it waits for these, and no longer
     if demo_port is not None:
-        demo = f"{_free_name('demo', config)}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
-        front[CAMERA_VARIABLE] = f"{front.get(CAMERA_VARIABLE, '')} {demo}".strip()
+        name = _free_name("demo", {*config.cameras, *stored})
+        front[DEMO_VARIABLE] = f"{name}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
         plan.append(Program("demo-camera", ("demo-camera", "--listen", f"127.0.0.1:{demo_port}"), workers))
     plan.append(Program("broker", ("broker",), front))
     plan += [_worker("ingest", index, workers) for index in range(config.ingest.workers)]
@@ -66,9 +76,9 @@ def _worker(role: str, index: int, environ: Mapping[str, str]) -> Program:
     return Program(name, (role, "--node", name), environ)
 
 
-def _free_name(name: str, config: Config) -> str:
-    candidates = (name, *(f"{name}-{number}" for number in range(2, len(config.cameras) + 3)))
-    return next(candidate for candidate in candidates if candidate not in config.cameras)
+def _free_name(name: str, taken: Collection[str]) -> str:
+    candidates = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _demo_account(environ: Mapping[str, str]) -> str:

@@ -8,12 +8,11 @@ import json
 import socket
 
 from common.bus import Endpoints, claimed_directory
-from common.config import split_listen
+from common.config import reachable_host, split_listen
 from common.errors import AddressInUseError, ConfigError
 
 ANSWER_TIMEOUT = 2.0  # seconds
 MAX_ANSWER_BYTES = 16 << 10
-_WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be replaced, not bound
 
 
 def free_listen(listen: str) -> str:
@@ -64,16 +63,10 @@ def _bindable(host: str, port: int) -> int:
         return bound
 
 
-def page_address(listen: str) -> str:
-    """What a person on this machine types into a browser."""
-    host, port = split_listen(listen)
-    return f"http://{_bracketed(_WILDCARDS.get(host, host))}:{port}/"
-
-
 async def ask_ready(listen: str) -> tuple[bool, str]:
     """Whether ``/readyz`` answers 200, and if not, why."""
     host, port = split_listen(listen)
-    host = _WILDCARDS.get(host, host)
+    host = reachable_host(host)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT):
             reader, writer = await asyncio.open_connection(host, port)

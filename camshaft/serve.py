@@ -10,14 +10,15 @@ import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
+from broker.store import camera_names
 from camshaft.cores import cores
 from camshaft.options import Given
 from camshaft.plan import programs, shared_environ
-from camshaft.ready import ask_ready, check_bus, free_listen, page_address
+from camshaft.ready import ask_ready, check_bus, free_listen
 from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from common import log, process
 from common.bus import Endpoints
-from common.config import Config
+from common.config import Config, page_address, split_listen
 from common.errors import AddressInUseError
 
 
@@ -33,13 +34,16 @@ def serve(given: Given, *, demo: bool | None) -> int:
         check_bus(Endpoints.parse(config.broker.address))
     except AddressInUseError as exc:
         raise AddressInUseError(exc.what, exc.address, f"{exc.option}; {SECOND_CLUSTER}") from None
+    stored = camera_names(config.store.path) if demo is not False else frozenset()
+    alone = not (config.cameras or stored)  # without a camera of the operator's
     if demo is None:
-        demo = not config.cameras
+        demo = alone
     plan = programs(
         config.model_copy(update={"http": config.http.model_copy(update={"listen": listen})}),
         shared_environ(os.environ, given.file, given.overrides) | _import_path(),
         cores=cores(),
         demo_port=_free_port() if demo else None,
+        stored=stored,
     )
     code = process.EXIT_OK
 
@@ -48,7 +52,7 @@ def serve(given: Given, *, demo: bool | None) -> int:
         supervisor = Supervisor(
             plan,
             ready=lambda: ask_ready(listen),
-            announce=lambda: _announce(listen, config, demo),
+            announce=lambda: _announce(listen, only_demo=demo and alone),
             # -P: or a folder called common in the operator's directory would be taken for ours.
             command=(sys.executable, "-P", "-m", "camshaft"),
         )
@@ -65,10 +69,10 @@ def _import_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
 
 
-def _announce(listen: str, config: Config, demo: bool) -> None:
-    page = page_address(listen)
+def _announce(listen: str, *, only_demo: bool) -> None:
+    page = page_address(*split_listen(listen))
     api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
-    what = "Camshaft shows a simulated camera" if demo and not config.cameras else "Camshaft is ready"
+    what = "Camshaft shows a simulated camera" if only_demo else "Camshaft is ready"
     with suppress(OSError):  # nobody reads our standard output, which is no reason to end
         print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
 

@@ -14,7 +14,7 @@ CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """A camera's id: it stands in URLs, ZeroMQ topics and metrics, so it keeps to characters that need no quoting."""
 
 # To the last @ before white space: a password may hold any other character, and hiding too much harms nobody.
-_CREDENTIALS = re.compile(r"(?<=://)\S*@")
+_CREDENTIALS = re.compile(r"(://|\bturns?:)\S*@")
 # Xiongmai and others: rtsp://host/user=admin&password=x or user=admin_password=x. Each maker has names of its own
 # (psw, passw, loginpas, authbasic), so a part of the name is enough.
 _SECRET_PARAMETERS = re.compile(
@@ -25,7 +25,7 @@ _SECRET_PARAMETERS = re.compile(
 
 def redact(text: str) -> str:
     """``text`` with user and password of every URL in it, and secrets given as parameters, replaced by ``***``."""
-    return _SECRET_PARAMETERS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+    return _SECRET_PARAMETERS.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", text))
 
 
 class Transport(StrEnum):

@@ -6,13 +6,16 @@ Precedence: option, variable, file, default. Every leaf ``section.key`` of the m
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import unquote
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
@@ -25,6 +28,12 @@ from common.errors import ConfigError
 ENV_PREFIX = "CAMSHAFT_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
+DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
+SIMULATED = "camshaft serve, which simulates it"  # the place of such a camera
+_ICE_SERVER = re.compile(
+    r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^\s:@]+):(?P<password>[^\s@]+)@)?"
+    r"(?P<server>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?)"
+)
 CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 
 
@@ -45,7 +54,7 @@ def _camera_url(url: str) -> str:
 
 def _camera_id(name: str) -> str:
     if not CAMERA_ID.fullmatch(name):
-        raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with none of these")
+        raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
     return name
 
 
@@ -66,10 +75,34 @@ def _no_flag(value: object) -> object:
     return value
 
 
+def _several(value: object) -> object:
+    if isinstance(value, str):  # one, where a list may stand
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be text or a list of it, such as [192.0.2.7, cameras.example.org]")  # noqa: TRY004 - as above
+    return value
+
+
+def _host(value: str) -> str:
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(value))
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
+        raise ValueError("must be a name alone, such as cameras.example.org, without https:// and without a port")
+    return value
+
+
+def _ice_server(value: str) -> str:
+    split_ice_server(value)
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_no_flag)]
 CameraUrl = Annotated[str, AfterValidator(_camera_url)]
 CameraId = Annotated[str, AfterValidator(_camera_id)]
 Listen = Annotated[str, AfterValidator(_listen)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+IceServers = Annotated[tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_several)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 
 
@@ -79,6 +112,29 @@ def split_listen(value: str) -> tuple[str, int]:
     if not match or int(match[3]) > 65_535:
         raise ValueError("must be HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")
     return match[1] or match[2], int(match[3])
+
+
+def split_ice_server(value: str) -> tuple[str, str, str]:
+    """``turn:USER:PASSWORD@HOST:PORT`` as the URI without them (RFC 7064, 7065), user and password.
+
+    Raises ``ValueError``. Characters with a meaning are written as %XX in user and password.
+    """
+    match = _ICE_SERVER.fullmatch(value)
+    user, password = (unquote(part or "") for part in match.group("user", "password")) if match else ("", "")
+    if not match or bool(user) != value.startswith("turn") or not (user + password).isascii():
+        raise ValueError("must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, which ?transport=tcp may follow")
+    return f"{match['scheme']}:{match['server']}", user, password
+
+
+def reachable_host(host: str) -> str:
+    """Where this machine itself reaches what listens on ``host``."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - replaced, not bound
+
+
+def page_address(host: str, port: int) -> str:
+    """What a person on this machine types into a browser."""
+    host = reachable_host(host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 class _Section(BaseModel):
@@ -114,8 +170,15 @@ class HttpConfig(_Section):
     """The front door: page, WHEP, WebSocket and REST."""
 
     listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
-    hosts: tuple[str, ...] = Field(
-        (), description="Names under which a reverse proxy on this machine publishes us; others are refused there."
+    hosts: Hosts = Field(
+        (),
+        description="Names that people reach us by; any other is refused then, and on the loopback always.",
+    )
+    ice_servers: IceServers = Field(
+        (),
+        repr=False,
+        description="STUN and TURN servers for viewers: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT.",
+        json_schema_extra={"secret": True},
     )
 
 
@@ -126,7 +189,7 @@ class MediaConfig(_Section):
         8189, ge=0, le=65_535, description="First UDP port; each further egress takes the next. 0: any."
     )
     listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
-    advertise: tuple[str, ...] = Field(
+    advertise: Texts = Field(
         (), description="Addresses or names that viewers reach us by; empty for those of this machine's interfaces."
     )
 
@@ -200,7 +263,7 @@ def parse_camera(document: Mapping[str, Any]) -> CameraConfig:
     try:
         return CameraConfig.model_validate(document)
     except ValidationError as exc:
-        error = exc.errors(include_url=False, include_input=False)[0]
+        error = _telling(exc)
         raise ConfigError("", _dotted(error["loc"]), _problem(error, ("cameras", "", *error["loc"]))) from None
 
 
@@ -231,7 +294,7 @@ class Leaf:
     @property
     def is_list(self) -> bool:
         """Whether it takes several values: an option given repeatedly, a variable split at commas."""
-        return self.field.annotation == tuple[str, ...]
+        return get_origin(self.field.annotation) is tuple
 
 
 def leaves() -> Iterator[Leaf]:
@@ -256,10 +319,10 @@ def load(
         document.read(path)
     for leaf in leaves():
         if text := environ.get(leaf.variable):
-            value = [part.strip() for part in text.split(",") if part.strip()] if leaf.is_list else text
-            document.put((leaf.section, leaf.key), value, leaf.variable)
-    for name, url in cameras_of(environ.get(CAMERA_VARIABLE, "")):
-        document.put(("cameras", name, "url"), url, CAMERA_VARIABLE)
+            document.put((leaf.section, leaf.key), text, leaf.variable)
+    for variable, place in ((CAMERA_VARIABLE, CAMERA_VARIABLE), (DEMO_VARIABLE, SIMULATED)):
+        for name, url in cameras_of(environ.get(variable, "")):
+            document.put(("cameras", name, "url"), url, place)
     for leaf, value in (overrides or {}).items():
         document.put((leaf.section, leaf.key), value, leaf.option)
     return document.validate()
@@ -360,7 +423,7 @@ class _Document:
         try:
             config = Config.model_validate(document)
         except ValidationError as exc:
-            error = exc.errors(include_url=False, include_input=False)[0]
+            error = _telling(exc)
             at = tuple(part for part in error["loc"] if part != "[key]")
             raise ConfigError(self._where(at), _dotted(at), _problem(error, at)) from None
         config._places.update((camera, self._where(("cameras", camera, "url"))) for camera in config.cameras)
@@ -370,6 +433,12 @@ class _Document:
         while at and at not in self._sources:
             at = at[:-1]
         return self._sources.get(at, self._file)
+
+
+def _telling(exc: ValidationError) -> ErrorDetails:
+    """The mistake to show: where a key is misspelt, that also says why another one is missing."""
+    errors = exc.errors(include_url=False, include_input=False)
+    return next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
 
 
 def _dotted(at: _Path) -> str:

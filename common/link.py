@@ -29,16 +29,39 @@ from common.control import (
     encode,
 )
 from common.errors import ProtocolError
-from common.log import get_logger
+from common.log import Logger, get_logger
 from common.process import LoadMeter
 
 MIN_REPORT_GAP = 0.05  # seconds: a burst of changes becomes one report
 RETRY_INTERVAL = 0.1  # seconds between tries while the broker is away
+AWAY_AFTER = 3.0  # seconds without the broker until the log says so: a restart takes less
+WARN_INTERVAL = 60.0  # seconds between two such lines
 
 
 def default_node(role: Role) -> str:
     """A node name that no other worker has, for one that was started without."""
     return f"{role}-{socket.gethostname()}-{os.getpid()}"
+
+
+class Contact:
+    """Tells the log when the broker is away, and when it is there again."""
+
+    def __init__(self, address: str, now: float, log: Logger) -> None:
+        self._address = address
+        self._log = log
+        self._there = False
+        self._warn_at = now + AWAY_AFTER
+
+    def tried(self, there: bool, now: float) -> None:
+        """Take in whether the broker could be reached at ``now``."""
+        if there and not self._there:
+            self._log.info("broker reached", address=self._address)
+        elif self._there and not there:
+            self._warn_at = now + AWAY_AFTER
+        elif not there and now >= self._warn_at:
+            self._log.warning("no broker answers: is it running, is the secret the same?", address=self._address)
+            self._warn_at = now + WARN_INTERVAL
+        self._there = there
 
 
 class Link:
@@ -69,6 +92,8 @@ class Link:
         self._on_message = on_message
         self._load = LoadMeter()
         self._log = get_logger(node=node)
+        self._address = endpoints.address
+        self._contact: Contact | None = None
         self._socket = open_socket(context, zmq.DEALER, keys)
         self._socket.setsockopt(zmq.ROUTING_ID, node.encode())
         self._socket.connect(endpoints.control)
@@ -79,6 +104,7 @@ class Link:
 
     async def __aenter__(self) -> Link:
         self._channel = Channel(self._socket, self._receive)
+        self._contact = Contact(self._address, asyncio.get_running_loop().time(), self._log)
         self.report_soon()
         return self
 
@@ -112,9 +138,12 @@ class Link:
         loop = asyncio.get_running_loop()
         self._last_report = loop.time()
         sent = False
+        # Asked first: a report of a thousand viewers is not worth building for a broker that is away.
+        there = self._channel is not None and self._channel.writable
+        if self._contact is not None:
+            self._contact.tried(there, self._last_report)
         try:
-            # Asked first: a report of a thousand viewers is not worth building for a broker that is away.
-            sent = self._channel is not None and self._channel.writable and self.send(self._snapshot(self._base()))
+            sent = there and self.send(self._snapshot(self._base()))
         finally:  # also when the snapshot failed: a worker that never reports again would be given up as dead
             self._report_at(loop.time() + (REPORT_INTERVAL if sent else RETRY_INTERVAL))
 

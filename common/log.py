@@ -6,6 +6,7 @@ Bind what identifies the subject (``camera``, ``session``, ``node``) to the logg
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Literal
 
@@ -16,6 +17,8 @@ from common.cameras import redact
 
 Format = Literal["auto", "text", "json"]
 Logger = structlog.stdlib.BoundLogger
+
+_URL = re.compile("://|turns?:")  # where there can be credentials
 
 
 def get_logger(**fields: object) -> Logger:
@@ -71,8 +74,8 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
     """Whatever reaches a line, a URL's credentials do not."""
     for key, value in event.items():
         if isinstance(value, str):
-            if "://" in value:
+            if _URL.search(value):
                 event[key] = redact(value)
-        elif not isinstance(value, int | float | bool | None) and "://" in f"{value} {value!r}":
+        elif not isinstance(value, int | float | bool | None) and _URL.search(f"{value} {value!r}"):
             event[key] = redact(str(value))
     return event

@@ -7,6 +7,8 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
 * A worker is dead when it is silent for ``DEAD_AFTER``, or for ``OVERDUE`` and its connection is gone, when it leaves,
   or when its node comes back as a new incarnation. Its cameras move at once; its answered sessions are over; its
   unanswered offers go to another egress.
+* Before it gives the first camera away, a broker waits until the ingest workers that it was told of have joined, or for
+  ``GATHERING`` after the first, because a camera that plays is not moved.
 * A new broker waits for ``GRACE`` that a camera is reported by the worker that last had it, before it gives it away.
 """
 
@@ -21,6 +23,7 @@ from broker.director.events import (
     Command,
     Event,
     FromWorker,
+    NodeNameTwice,
     SessionStatus,
     Tick,
     Undelivered,
@@ -50,11 +53,15 @@ from common.control import (
 from common.media import Track
 
 OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
+WARN_INTERVAL = 60.0  # seconds between warnings of one kind
 DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a person sees it
 
 
 class Director:
-    """See the package's text. ``tracks`` and ``places`` are what an earlier broker was told to remember."""
+    """See the package's text. ``tracks`` and ``places`` are what an earlier broker was told to remember.
+
+    ``ingests`` is how many ingest workers start with the broker, ``None`` if that is not known.
+    """
 
     def __init__(
         self,
@@ -63,10 +70,12 @@ class Director:
         *,
         tracks: Mapping[str, tuple[Track, ...]] | None = None,
         places: Mapping[str, str] | None = None,
+        ingests: int | None = None,
     ) -> None:
-        self._state = State(now)
+        self._state = State(now, ingests)
         self._cameras = Cameras(self._state, cameras, tracks or {}, places or {})
         self._viewers = Viewers(self._state)
+        self._warn_at: dict[str, float] = {}  # node whose name is used twice, to the time of the next warning
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take in what happened at ``now`` (monotonic seconds) and return what has to be done, in order."""
@@ -146,14 +155,17 @@ class Director:
         if worker is None:
             worker = self._state.workers[report.node] = Worker(report, self._state.now)
         elif worker.report.incarnation != report.incarnation:
-            if worker.alive and worker.predecessor == report.incarnation:
-                self._state.counters["node_name_used_twice"] += 1  # the newer one keeps the name
-                return
+            if worker.predecessor == report.incarnation:  # it was replaced, not restarted: both live
+                self._name_used_twice(worker.report, report)
+                if worker.alive:
+                    return  # the newer one keeps the name
             self._bury(worker, "worker_restarted")
             joined = True
             predecessor = worker.report.incarnation
             worker = self._state.workers[report.node] = Worker(report, self._state.now, predecessor=predecessor)
         worker.report, worker.seen, worker.alive = report, self._state.now, True
+        if joined and report.role is Role.INGEST:
+            self._state.ingest_joined()
         if report.role is Role.INGEST:
             self._cameras.reconcile(worker)
         else:
@@ -161,6 +173,14 @@ class Director:
         if joined:
             self._state.command(WorkerJoined(report.node, report.role))
             self._cameras.settle()
+
+    def _name_used_twice(self, *reports: Report) -> None:
+        self._state.counters["node_name_used_twice"] += 1
+        one, other = reports
+        if self._state.now >= self._warn_at.get(one.node, self._state.now):
+            self._warn_at[one.node] = self._state.now + WARN_INTERVAL
+            where = f"{one.host}, process {one.pid}", f"{other.host}, process {other.pid}"
+            self._state.command(NodeNameTwice(one.node, where))
 
     def _not_delivered(self, node: str, message: ToWorker) -> None:
         """The connection is gone. A worker that lives connects again within ``OVERDUE``, and then reports."""

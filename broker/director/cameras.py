@@ -1,6 +1,7 @@
 """Which ingest worker pulls which camera, and how each camera is.
 
-A camera stays with its worker until that dies, leaves or drains. What a worker reports is compared with what it should
+A camera stays with its worker until that dies, leaves or drains: so the first are given away only when the workers that
+start together are there (``State.gathering``). What a worker reports is compared with what it should
 have, and the difference is sent: an ``Assign`` or ``Release`` that was lost is sent again at the next report.
 """
 
@@ -89,7 +90,7 @@ class Cameras:
         self._state.changed.add(camera.spec.id)
         if not camera.needed(self._state.now):
             self._release(camera)
-        elif camera.worker is None and not self._expected_back(camera):
+        elif camera.worker is None and not self._state.gathering and not self._expected_back(camera):
             worker = least_loaded_ingest(self._state.workers.values())
             if worker is not None:
                 self._give(camera, worker)

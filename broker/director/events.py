@@ -149,10 +149,28 @@ class WorkerLost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class NodeNameTwice:
+    """Two workers that both live have one name, and push each other out; ``where`` is host and process of each."""
+
+    node: str
+    where: tuple[str, str]
+
+
 Notice = CameraChanged | CameraRemoved | SessionEnded
 """What the front door tells people about."""
 
-Command = Send | OfferAnswered | OfferRefused | RememberTracks | RememberPlace | WorkerJoined | WorkerLost | Notice
+Command = (
+    Send
+    | OfferAnswered
+    | OfferRefused
+    | RememberTracks
+    | RememberPlace
+    | WorkerJoined
+    | WorkerLost
+    | NodeNameTwice
+    | Notice
+)
 
 
 @dataclass(frozen=True, slots=True)

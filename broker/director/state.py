@@ -10,6 +10,7 @@ from common.cameras import CameraSpec, CameraState
 from common.control import Report, Role, StreamReport, ToWorker, ViewerReport
 from common.media import Track
 
+GATHERING = 0.5  # seconds from the first ingest worker until cameras are shared out among those that start with it
 GRACE = 2.5  # seconds after a broker's start: workers reconnect every 2 s at the latest, and then report at once
 
 CAMERA_SHARE = 0.01
@@ -104,9 +105,11 @@ class Session:
 class State:
     """What the parts of the director share. Times are on the caller's monotonic clock, in seconds."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, ingests: int | None) -> None:
         self.now = now
         self.started = now
+        self._ingests = ingests
+        self._share_at = float("inf")
         self.workers: dict[str, Worker] = {}
         self.cameras: dict[str, Camera] = {}
         self.sessions: dict[str, Session] = {}
@@ -118,6 +121,17 @@ class State:
     def starting(self) -> bool:
         """Whether workers of an earlier broker may still be on their way: what is unknown may become known."""
         return self.now < self.started + GRACE
+
+    @property
+    def gathering(self) -> bool:
+        """Whether ingest workers that start together may still be on their way: cameras are to be shared among them."""
+        return self.now < self._share_at
+
+    def ingest_joined(self) -> None:
+        """An ingest worker is new."""
+        self._share_at = min(self._share_at, self.now + GATHERING)
+        if self._ingests is not None and sum(w.takes(Role.INGEST) for w in self.workers.values()) >= self._ingests:
+            self._share_at = self.now
 
     def command(self, command: Command) -> None:
         """Order something, after what is ordered already."""

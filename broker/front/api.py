@@ -15,7 +15,7 @@ from broker.director.events import CameraStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT, Context
 from broker.front.openapi import document
-from broker.front.views import CameraView, NodeView, camera_view, node_view, viewer_view
+from broker.front.views import CameraView, NodeView, camera_view, node_view, session_view, viewer_view
 from common import __version__
 from common.errors import ViewerError
 from common.process import LoadMeter
@@ -35,6 +35,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_patch("/api/cameras/{id}", change_camera)
     app.router.add_delete("/api/cameras/{id}", remove_camera)
     app.router.add_get("/api/viewers", list_viewers)
+    app.router.add_get("/api/viewers/{session}", show_session)
     app.router.add_get("/api/nodes", list_nodes)
     app.router.add_get("/api/openapi.json", openapi)
 
@@ -79,6 +80,15 @@ async def list_viewers(request: web.Request) -> web.Response:
     director = request.app[CONTEXT].cluster.director
     statuses = (director.session(id) for id in director.sessions)
     return _answer([viewer_view(status) for status in statuses if status is not None])
+
+
+async def show_session(request: web.Request) -> web.Response:
+    """How one viewer's session is, for its player."""
+    cluster = request.app[CONTEXT].cluster
+    status = await cluster.find(request.match_info["session"])
+    if status is None:
+        raise ViewerError(404, "unknown_session", "There is no such session; it may have ended.")
+    return _answer(session_view(cluster, status))
 
 
 async def list_nodes(request: web.Request) -> web.Response:

@@ -15,12 +15,35 @@ from broker.relay import Relay
 
 
 @dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server that viewers are told of."""
+
+    url: str
+    username: str = ""
+    credential: str = field(default="", repr=False)
+
+    @property
+    def link(self) -> str:
+        """RFC 9725 4.6: as a ``Link`` header's value."""
+        link = f'<{self.url}>; rel="ice-server"'
+        if self.username:
+            link += f'; username="{_quoted(self.username)}"; credential="{_quoted(self.credential)}"'
+            link += '; credential-type="password"'
+        return link
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The broker behind the front door."""
 
     cluster: Cluster
     relay: Relay
     guard: Guard
+    ice_servers: tuple[IceServer, ...] = ()
     counters: Counter[str] = field(default_factory=Counter)  # what the front door dropped or refused, by name
     clock: Callable[[], float] = time.monotonic
 

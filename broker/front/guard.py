@@ -3,10 +3,10 @@
 * A request that changes something, and a WebSocket, must come from a page of ours or from no page at all: browsers send
   ``Origin``, and it must name the host that was asked.
 * DNS rebinding gives a foreign page our address under a name of its own, and then its ``Origin`` does name the host
-  that was asked. Where we listen on the loopback alone, every honest name for us is known, so others are refused. An
-  address cannot be rebound and is always accepted.
+  that was asked. Where we listen on the loopback alone, or are told which names are ours, every honest name for us is
+  known, so others are refused. An address cannot be rebound and is always accepted.
 
-WHEP is open to pages of all origins, as its specification wants: what guards a camera there is its access token.
+WHEP is open to pages of all origins, as its specification wants.
 """
 
 from __future__ import annotations
@@ -29,11 +29,9 @@ class Guard:
     def check_host(self, host: str | None) -> None:
         """Refuse a ``Host`` header that no honest client would send us. Raises ``ViewerError``."""
         name = _host_name(host or "localhost")
-        if self.local and not (_is_address(name) or _is_localhost(name) or name in self.hosts):
-            message = (
-                f"This server is reachable on its own machine only and does not answer to the name {name!r}. "
-                "If a proxy publishes it under that name, allow that with --http-hosts."
-            )
+        known = _is_address(name) or _is_localhost(name) or name in self.hosts
+        if (self.local or self.hosts) and not known:
+            message = f"This server does not answer to the name {name!r}. If it is to, name it with --http-hosts."
             raise ViewerError(421, "unknown_host", message)
 
     def check_origin(self, origin: str | None, host: str | None) -> None:

@@ -84,6 +84,9 @@ OPERATIONS = (
     ),
     Operation("delete", "/api/cameras/{id}", "Remove a camera", (204, _NOTHING), problems=(403, 404, 409, 507)),
     Operation("get", "/api/viewers", "All viewers", (200, _list_of("ViewerView"))),
+    Operation(
+        "get", "/api/viewers/{session}", "How a session is", (200, {_JSON: _ref("SessionView")}), problems=(404,)
+    ),
     Operation("get", "/api/nodes", "All processes of the cluster", (200, _list_of("NodeView"))),
     Operation("get", "/api/openapi.json", "This document", (200, {_JSON: {"type": "object"}})),
     Operation(
@@ -93,9 +96,6 @@ OPERATIONS = (
         (201, {_SDP: _TEXT}),
         {_SDP: _TEXT},
         (400, 404, 406, 413, 415, 422, 502, 503, 504),
-    ),
-    Operation(
-        "get", "/whep/{camera}/{session}", "How a session is", (200, {_JSON: _ref("SessionView")}), problems=(404,)
     ),
     Operation(
         "patch",

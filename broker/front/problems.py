@@ -12,6 +12,10 @@ from common.errors import ViewerError
 MAX_BODY = 64 << 10  # bytes: an offer of Chromium's with all its codecs is 8 kB
 RETRY_AFTER = 1  # seconds, with every 503: workers come back within that
 
+_HEADERS = {
+    426: {"Connection": "Upgrade", "Upgrade": "websocket"},  # RFC 9110 15.5.22
+    503: {"Retry-After": str(RETRY_AFTER)},
+}
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _SENTENCES = {
     404: "There is nothing at this address.",
@@ -22,7 +26,6 @@ _SENTENCES = {
 
 def problem(error: ViewerError) -> web.Response:
     """The response for an error of ours."""
-    headers = {"Retry-After": str(RETRY_AFTER)} if error.status == 503 else {}
     body = {
         "type": "about:blank",
         "title": _title(error.status),
@@ -30,7 +33,9 @@ def problem(error: ViewerError) -> web.Response:
         "detail": error.message,
         "code": error.code,
     }
-    return web.json_response(body, status=error.status, content_type="application/problem+json", headers=headers)
+    return web.json_response(
+        body, status=error.status, content_type="application/problem+json", headers=_HEADERS.get(error.status)
+    )
 
 
 @web.middleware

@@ -201,7 +201,8 @@ class Socket:
                     self.disown(session)
                     self._cluster.hang_up(session)
             case {"type": "attach", "session": str(session)}:
-                self._start(tasks, self._attach(session), {"session": session})
+                more = session not in self._sessions  # a page may ask for one of its own at any time
+                self._start(tasks, self._attach(session), {"session": session}, more=more)
             case {"type": "subscribe"}:
                 self._subscribe()
             case {"type": str(kind)} if kind in _FORMS:
@@ -212,8 +213,10 @@ class Socket:
             case _:
                 self._garbage("invalid_message", "The message must be a JSON object with a type.")
 
-    def _start(self, tasks: asyncio.TaskGroup, request: Coroutine[Any, Any, None], about: dict[str, Any]) -> None:
-        if len(self._sessions) + len(self._requests) >= MAX_SESSIONS:
+    def _start(
+        self, tasks: asyncio.TaskGroup, request: Coroutine[Any, Any, None], about: dict[str, Any], *, more: bool = True
+    ) -> None:
+        if more and len(self._sessions) + len(self._requests) >= MAX_SESSIONS:
             request.close()
             self._garbage("too_many_sessions", f"One socket holds {MAX_SESSIONS} sessions at most.", **about)
             return

@@ -1,18 +1,16 @@
 """WHEP, draft-ietf-wish-whep: ``POST`` an offer, get the answer and the address of a session; ``DELETE`` it to leave.
 
 The session behaves like WHIP's (RFC 9725 4.3): ``PATCH`` trickles candidates under ``If-Match``; an ICE restart is
-refused with 422, and the player makes a new session instead. ``GET`` on the session, which the draft does not have,
-tells a player whether it still exists and why there is no picture.
+refused with 422, and the player makes a new session instead. GET, HEAD and PUT are reserved and answered with 405
+(RFC 9725 4.2): whether a session still exists is asked at ``/api/viewers/{session}``.
 
-All of it is open to pages of every origin (CORS).
+All of it is open to pages of every origin (CORS), and so is that answer: who knows a session's name may end it anyway.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -20,7 +18,6 @@ from broker.director.events import SessionStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
 from broker.front.sdpfrag import candidates
-from broker.front.views import session_view
 from common.errors import ViewerError
 
 SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
@@ -29,34 +26,11 @@ _EXPOSED = "Location, ETag, Link, Accept-Patch, Retry-After"
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server that viewers are told of."""
-
-    url: str
-    username: str = ""
-    credential: str = ""
-
-    @property
-    def link(self) -> str:
-        """RFC 9725 4.6: as a ``Link`` header's value."""
-        link = f'<{self.url}>; rel="ice-server"'
-        if self.username:
-            link += f'; username="{_quoted(self.username)}"; credential="{_quoted(self.credential)}"'
-            link += '; credential-type="password"'
-        return link
-
-
-ICE_SERVERS = web.AppKey("ice_servers", tuple[IceServer, ...])
-
-
-def add_routes(app: web.Application, ice_servers: Iterable[IceServer] = ()) -> None:
+def add_routes(app: web.Application) -> None:
     """Add WHEP to the application."""
-    app[ICE_SERVERS] = tuple(ice_servers)
     endpoint, session = "/whep/{camera}", "/whep/{camera}/{session}"
     app.router.add_post(endpoint, offer)
     app.router.add_options(endpoint, endpoint_options)
-    app.router.add_get(session, show)
     app.router.add_patch(session, trickle)
     app.router.add_delete(session, leave)
     app.router.add_options(session, session_options)
@@ -98,13 +72,6 @@ async def leave(request: web.Request) -> web.Response:
     return web.Response(status=200)
 
 
-async def show(request: web.Request) -> web.Response:
-    """How a viewer's session is."""
-    session = await _find(request)
-    view = session_view(request.app[CONTEXT].cluster, session)
-    return web.json_response(text=view.model_dump_json(), headers={"Cache-Control": "no-store"})
-
-
 async def endpoint_options(request: web.Request) -> web.Response:
     """What may be done with a camera; also the CORS preflight."""
     response = web.Response(status=204, headers={"Allow": "POST, OPTIONS", "Accept-Post": SDP})
@@ -114,7 +81,7 @@ async def endpoint_options(request: web.Request) -> web.Response:
 
 async def session_options(request: web.Request) -> web.Response:
     """What may be done with a session; also the CORS preflight."""
-    methods = "GET, PATCH, DELETE, OPTIONS"
+    methods = "PATCH, DELETE, OPTIONS"
     return _preflight(web.Response(status=204, headers={"Allow": methods, "Accept-Patch": SDPFRAG}), methods)
 
 
@@ -148,12 +115,8 @@ def _expect(request: web.Request, media_type: str) -> None:
 
 
 def _add_links(request: web.Request, response: web.Response) -> None:
-    for server in request.app[ICE_SERVERS]:
+    for server in request.app[CONTEXT].ice_servers:
         response.headers.add("Link", server.link)
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _preflight(response: web.Response, methods: str) -> web.Response:
@@ -165,6 +128,6 @@ def _preflight(response: web.Response, methods: str) -> web.Response:
 
 async def _allow_all_origins(request: web.Request, response: web.StreamResponse) -> None:
     """Errors included: a page must be able to read why it was refused."""
-    if request.path.startswith("/whep/"):
+    if request.path.startswith(("/whep/", "/api/viewers/")):
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = _EXPOSED

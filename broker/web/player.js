@@ -9,9 +9,10 @@
 // does not know the session any more) and makes a new session. While only the signalling is gone or only the camera is
 // down it touches nothing, because media goes on, or will come back, in the session that it has.
 
-import { SignallingError, SocketSignalling, WhepSignalling, jittered } from "./signalling.js";
+import { SignallingError, SocketSignalling, WhepSignalling, iceServersOf, jittered } from "./signalling.js";
 
 const HOME = new URL("..", import.meta.url);
+iceServersOf(HOME); // so that the first click need not wait for them
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
 const STALLED_AFTER = 1500; // ms without a frame
 const CHECK_INTERVAL = 400; // ms between questions to the server while no frame comes
@@ -80,13 +81,15 @@ class Session {
   stream = new MediaStream();
   summary = null; // how the camera is: what the server said last
   #signalling;
+  #iceServers; // a promise
   #player;
   #found = []; // candidates, until the session has an id
   #over = false;
 
   /** `player` is told of marked(name), connected(state), media(), closed(reason) and cameraState(). */
-  constructor(signalling, camera, player) {
+  constructor(signalling, iceServers, camera, player) {
     this.#signalling = signalling;
+    this.#iceServers = iceServers;
     this.camera = camera;
     this.#player = player;
     this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
@@ -104,6 +107,9 @@ class Session {
 
   /** Offer and answer. Throws SignallingError. */
   async start() {
+    const iceServers = await this.#iceServers;
+    if (this.#over) return;
+    if (iceServers.length) this.pc.setConfiguration({ bundlePolicy: "max-bundle", iceServers });
     await this.pc.setLocalDescription();
     this.#player.marked("offered");
     const { session, sdp } = await this.#signalling.open(this.camera, this.pc.localDescription.sdp, this);
@@ -265,7 +271,7 @@ class CamshaftPlayer extends HTMLElement {
     clearTimeout(this.#retryTimer);
     this.#drop();
     const mine = (act) => (detail) => this.#session === session && act(detail);
-    const session = new Session(this.#signalling(), this.getAttribute("camera") ?? "", {
+    const session = new Session(this.#signalling(), iceServersOf(this.#base()), this.getAttribute("camera") ?? "", {
       marked: mine((name) => this.#mark(name)),
       connected: mine((state) => this.#connectionChanged(state)),
       media: mine(() => this.#showStream()),
@@ -408,8 +414,12 @@ class CamshaftPlayer extends HTMLElement {
     if (session === this.#session && known && session.summary?.state === "playing") this.#confirmed = true;
   }
 
+  #base() {
+    return this.hasAttribute("server") ? new URL(this.getAttribute("server"), document.baseURI) : HOME;
+  }
+
   #signalling() {
-    const base = this.hasAttribute("server") ? new URL(this.getAttribute("server"), document.baseURI) : HOME;
+    const base = this.#base();
     return this.getAttribute("signalling") === "whep" ? new WhepSignalling(base) : SocketSignalling.to(base);
   }
 

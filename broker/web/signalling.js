@@ -31,6 +31,30 @@ function refusal(code, message) {
   return new SignallingError(code, message, PERMANENT.has(code));
 }
 
+const ICE_SERVERS_KEPT = 60_000; // ms
+const iceServers = new Map(); // base to {servers, until}
+
+/** The STUN and TURN servers that the server at `base` names (RFC 9725 4.6), for an RTCPeerConnection. */
+export function iceServersOf(base) {
+  const known = iceServers.get(base.href);
+  if (known && performance.now() < known.until) return known.servers;
+  const asked = { until: performance.now() + ICE_SERVERS_KEPT };
+  asked.servers = fetch(new URL("whep/-", base), { method: "OPTIONS", signal: AbortSignal.timeout(REQUEST_TIMEOUT) })
+    .then(({ headers }) => parseLinks(headers.get("Link") ?? ""))
+    .catch(() => ((asked.until = 0), known?.servers ?? []));
+  iceServers.set(base.href, asked);
+  return known?.servers ?? asked.servers; // those of a minute ago now, the new ones next time
+}
+
+function parseLinks(text) {
+  return [...text.matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+="(?:[^"\\]|\\.)*")*)/g)].map(([, urls, parameters]) => {
+    const found = [...parameters.matchAll(/([\w-]+)="((?:[^"\\]|\\.)*)"/g)];
+    const plain = found.map(([, name, value]) => [name, value.replace(/\\(.)/g, "$1")]);
+    const { username, credential } = Object.fromEntries(plain);
+    return username ? { urls, username, credential } : { urls };
+  });
+}
+
 /** A random share of `ms` between a half and all of it, so that many pages do not come back at once. */
 export function jittered(ms) {
   return ms * (0.5 + Math.random() / 2);
@@ -218,6 +242,8 @@ export class SocketSignalling extends EventTarget {
     } else if (code === "unknown_session" && session) {
       this.#checked(session, false);
       this.#ended(session, code);
+    } else if (session) {
+      this.#checked(session, undefined);
     }
   }
 
@@ -268,7 +294,8 @@ export class WhepSignalling {
   async check(session) {
     const { listener } = this.#sessions.get(session) ?? {};
     try {
-      const response = await this.#fetch(session, { cache: "no-store" });
+      const id = session.slice(session.lastIndexOf("/") + 1);
+      const response = await this.#fetch(new URL(`api/viewers/${id}`, this.#base), { cache: "no-store" });
       listener?.cameraState((await response.json()).camera);
       return true;
     } catch (error) {

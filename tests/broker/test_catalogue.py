@@ -62,6 +62,13 @@ def test_the_configuration_hides_a_camera_of_the_store(store: Store) -> None:
     assert Catalogue(Config(), store).specs["door"].url == "rtsp://host/stored"
 
 
+def test_a_simulated_camera_cannot_be_removed_and_says_how_it_goes(store: Store) -> None:
+    catalogue = Catalogue(load(None, environ={"CAMSHAFT_DEMO": "demo=rtsp://127.0.0.1:8554/"}), store)
+    with pytest.raises(ViewerError, match="Add a camera of your own and start `camshaft serve` again") as caught:
+        catalogue.remove("demo")
+    assert refused(caught) == (409, "camera_is_configured")
+
+
 def test_an_added_camera_is_there_and_survives(catalogue: Catalogue, store: Store) -> None:
     assert catalogue.add({"id": "door", "url": URL, "transport": "udp"}) == "door"
     assert catalogue.specs["door"].url == URL
@@ -228,6 +235,28 @@ def test_a_disk_that_fails_is_told(catalogue: Catalogue, store: Store, monkeypat
     assert catalogue.places == {"door": "ingest-1"}
 
 
+def test_a_camera_is_written_as_a_whole_or_not_at_all(catalogue: Catalogue, store: Store, monkeypatch) -> None:
+    catalogue.add({"id": "door", "url": URL})
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        for method in ("remember", "forget"):  # the second of two writes
+            patch.setattr(store, method, fail)
+        for action in (
+            lambda: catalogue.add({"id": "yard", "url": URL}),
+            lambda: catalogue.change("door", {"on_demand": True}),
+            lambda: catalogue.remove("door"),
+        ):
+            with pytest.raises(ViewerError):
+                action()
+    assert Catalogue(Config(), store).specs == catalogue.specs
+    catalogue.change("door", {"on_demand": True})
+    assert Catalogue(Config(), store).specs == catalogue.specs
+    assert catalogue.specs["door"].on_demand
+
+
 # Revisions and memories
 
 
@@ -279,6 +308,16 @@ def test_tracks_and_place_are_kept_over_a_restart(catalogue: Catalogue, store: S
     again = Catalogue(Config(), store)
     assert again.tracks == {"door": (H264,), "yard": ()}
     assert again.places == {"door": "ingest-1"}
+
+
+def test_nothing_is_kept_of_cameras_that_are_gone(catalogue: Catalogue, store: Store) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    Catalogue(Config(cameras={"yard": CameraConfig(url=URL)}), store)
+    assert store.memories().keys() == {"door", "yard"}
+    catalogue.remove("door")
+    assert store.memories().keys() == {"yard"}
+    Catalogue(Config(), store)
+    assert store.memories() == {}
 
 
 def test_tracks_of_another_address_are_forgotten(catalogue: Catalogue) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 import zmq
 
 from broker.catalogue import Catalogue
@@ -25,6 +26,7 @@ from common.control import (
     Role,
     ViewerReport,
     ViewerState,
+    encode,
 )
 from common.errors import AddressInUseError, ViewerError
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints, zmq_context
@@ -91,6 +93,21 @@ async def test_an_offer_is_answered(cluster: Cluster, egress: FakeEgress) -> Non
     offer = await egress.told(Offer)
     assert answer == Answer(offer.session, "answer of sdp")
     assert len(answer.session) == 32  # 192 bits in base64
+
+
+async def test_the_log_names_workers_beside_the_process_that_writes_it(cluster: Cluster) -> None:
+    with structlog.testing.capture_logs() as events:
+        for incarnation, host, pid in (("1", "there", 1), ("2", "here", 2), ("1", "there", 1)):
+            report = Report("out-1", Role.EGRESS, incarnation, host, pid)
+            cluster._receive([b"out-1", encode(report)])
+    assert not any("node" in event for event in events), "that is the broker's own name"
+    assert [(event["event"], event["worker"]) for event in events] == [
+        ("worker joined", "out-1"),
+        ("worker lost", "out-1"),
+        ("worker joined", "out-1"),
+        ("two processes run under one --node name; give each its own", "out-1"),
+    ]
+    assert events[-1]["processes"] == ("here, process 2", "there, process 1")
 
 
 async def test_a_refusal_is_an_error(cluster: Cluster, egress: FakeEgress) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from broker.server import open_listeners, page_address, run
+from broker.server import open_listeners, run
 from common.bus import Keys
+from common.config import page_address
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from tests.fakes.broker import broker_in, configuration, running_broker
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints
@@ -101,7 +102,7 @@ async def test_an_address_that_is_not_ours_is_a_config_error(listen: str) -> Non
     [
         ("127.0.0.1:0", {socket.AF_INET}, "http://127.0.0.1:{}/"),
         ("[::1]:0", {socket.AF_INET6}, "http://[::1]:{}/"),
-        (":0", {socket.AF_INET, socket.AF_INET6}, "http://localhost:{}/"),
+        (":0", {socket.AF_INET, socket.AF_INET6}, "http://127.0.0.1:{}/"),
     ],
 )
 async def test_addresses_to_listen_on(listen: str, families: set[int], page: str) -> None:
@@ -109,7 +110,7 @@ async def test_addresses_to_listen_on(listen: str, families: set[int], page: str
     try:
         assert {listener.family for listener in sockets} == families
         (port,) = {listener.getsockname()[1] for listener in sockets}
-        assert page_address(sockets) == page.format(port)
+        assert page_address(*sockets[0].getsockname()[:2]) == page.format(port)
     finally:
         for listener in sockets:
             listener.close()
@@ -118,7 +119,7 @@ async def test_addresses_to_listen_on(listen: str, families: set[int], page: str
 async def test_on_all_interfaces_any_name_is_answered_to(tmp_path: Path) -> None:
     async with broker_in(tmp_path, http={"listen": ":0"}) as broker:
         for host in ("127.0.0.1", "[::1]"):
-            address = broker.url.replace("localhost", host)
+            address = broker.url.replace("127.0.0.1", host)
             async with aiohttp.request("GET", f"{address}healthz", headers={"Host": "nvr.example"}) as response:
                 assert response.status == 200
 

@@ -1,3 +1,4 @@
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.store import APPLICATION_ID, Memory, Store
+from broker.store import APPLICATION_ID, Memory, Store, camera_names
 from common.config import CameraConfig
 from common.errors import ConfigError
 from common.media import Kind, Track
@@ -37,6 +38,15 @@ def test_cameras_survive_a_restart(store: Store, path: Path) -> None:
     again = Store(path)
     assert again.cameras() == {"door": DOOR, "yard": CameraConfig(url="rtsp://host/changed")}
     again.close()
+
+
+def test_names_are_known_without_a_broker(store: Store, path: Path) -> None:
+    store.put_camera("door", DOOR)
+    store.close()
+    assert camera_names(path) == {"door"}
+    missing = path.with_name("missing.db")
+    assert camera_names(missing) == set()
+    assert not missing.exists()
 
 
 def test_memories_survive_a_restart(store: Store, path: Path) -> None:
@@ -80,10 +90,48 @@ def test_only_one_broker_may_use_it(store: Store, path: Path, monkeypatch) -> No
         Store(path)
 
 
-def foreign(path: Path) -> None:
+def foreign(path: Path, mode: str = "delete") -> None:
     database = sqlite3.connect(path)
+    database.execute(f"PRAGMA journal_mode = {mode}")
     database.execute("CREATE TABLE other (x)")
     database.close()
+
+
+def foreign_and_killed(path: Path) -> None:
+    original = path.with_name("original")
+    database = sqlite3.connect(original)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("CREATE TABLE other (x)")
+    for suffix in ("", "-wal"):
+        path.with_name(path.name + suffix).write_bytes(original.with_name(original.name + suffix).read_bytes())
+    database.close()
+    original.unlink()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        foreign,
+        lambda path: foreign(path, "wal"),
+        foreign_and_killed,
+        lambda path: path.write_text("cameras: {}"),
+        lambda path: path.write_bytes(b"\0"),
+    ],
+    ids=["database", "write-ahead", "killed", "text", "short"],
+)
+def test_a_file_of_another_program_is_left_as_it_is(path: Path, make) -> None:
+    make(path)
+    path.chmod(0o644)
+    before = {file.name: (file.read_bytes(), file.stat().st_mode) for file in path.parent.iterdir()}
+    with pytest.raises(ConfigError, match="another program"):
+        Store(path)
+    assert {file.name: (file.read_bytes(), file.stat().st_mode) for file in path.parent.iterdir()} == before
+
+
+def test_a_pipe_is_no_store(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="Illegal seek"):
+        Store(path)
 
 
 def newer(path: Path) -> None:
@@ -111,7 +159,7 @@ def cut_short(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (lambda path: path.write_bytes(b"cameras: {}\n" * 100), "not a database"),
+        (lambda path: path.write_bytes(b"cameras: {}\n" * 100), "another program"),
         (lambda path: path.mkdir(), "Is a directory"),
         (foreign, "another program"),
         (newer, "newer release"),

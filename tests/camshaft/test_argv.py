@@ -10,7 +10,8 @@ import sys
 import psutil
 import pytest
 
-from camshaft.argv import hide
+from camshaft.argv import _SECRETS, hide
+from common.config import leaves
 
 SECRET = "rtsp://admin:hunter2@camera/stream"
 
@@ -38,10 +39,18 @@ SECRET = "rtsp://admin:hunter2@camera/stream"
         ),
         (["broker", "--cluster-secret", "hunter2"], ["broker"], {"CAMSHAFT_CLUSTER_SECRET": "hunter2"}),
         (["broker", "--cluster-secret=hunter2"], ["broker"], {"CAMSHAFT_CLUSTER_SECRET": "hunter2"}),
+        (
+            ["serve", "--http-ice-servers", "turn:u:hunter2@h", "--http-ice-servers=stun:h"],
+            ["serve"],
+            {"CAMSHAFT_HTTP_ICE_SERVERS": "turn:u:hunter2@h,stun:h"},
+        ),
         (["camera", "add", "yard", SECRET, "--json"], ["camera", "add", "yard", "--json"], {"CAMSHAFT_URL": SECRET}),
         (["probe", SECRET], ["probe"], {"CAMSHAFT_URL": SECRET}),
         (["probe", "--", SECRET], ["probe", "--"], {"CAMSHAFT_URL": SECRET}),
         (["camera", "list", "--api", "http://u:hunter2@h"], ["camera", "list"], {"CAMSHAFT_API": "http://u:hunter2@h"}),
+        (["serve", SECRET], ["serve", "rtsp://***@camera/stream"], {}),
+        (["camera", "list", SECRET], ["camera", "list", "rtsp://***@camera/stream"], {}),
+        (["ingest", f"--camra={SECRET}"], ["ingest", "--camra=rtsp://***@camera/stream"], {}),
     ],
 )
 def test_what_holds_a_password_is_moved(arguments: list[str], kept: list[str], moved: dict[str, str]) -> None:
@@ -70,6 +79,18 @@ def test_cameras_of_the_environment_are_kept() -> None:
         ["serve"],
         {"CAMSHAFT_CAMERA": f"rtsp://a/ {SECRET}"},
     )
+
+
+def test_a_url_where_none_belongs_is_refused() -> None:
+    serve = subprocess.run(
+        [sys.executable, "-m", "camshaft", "serve", SECRET], env=os.environ, capture_output=True, text=True, timeout=20
+    )
+    assert serve.returncode == 2
+    assert "unexpected extra argument (rtsp://***@camera/stream)" in serve.stderr
+
+
+def test_every_secret_of_the_configuration_is_moved() -> None:
+    assert {leaf.option: leaf.variable for leaf in leaves() if leaf.is_secret} == _SECRETS
 
 
 def test_process_list_shows_no_password() -> None:

@@ -142,7 +142,9 @@ def test_mistake_in_the_configuration_is_one_sentence_and_exit_code_2(command: s
     Path("camshaft.yaml").write_text("http:\n  listn: x")
     result = run(command)
     assert result.exit_code == 2
-    assert result.output == "camshaft: camshaft.yaml, line 2: http.listn: unknown key; allowed here: listen, hosts\n"
+    assert result.output == (
+        "camshaft: camshaft.yaml, line 2: http.listn: unknown key; allowed here: listen, hosts, ice_servers\n"
+    )
 
 
 @pytest.mark.parametrize(

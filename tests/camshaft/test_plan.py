@@ -36,6 +36,11 @@ def test_numbers_of_workers_are_configured() -> None:
     assert [program.name for program in plan] == ["broker", "ingest-0", "ingest-1"]
 
 
+def test_the_broker_is_told_how_many_ingest_workers_start_with_it() -> None:
+    plan = by_name(programs(config(ingest={"workers": 3}), {}, cores=1))
+    assert plan["broker"].environ["CAMSHAFT_INGEST_WORKERS"] == "3"
+
+
 def test_each_egress_has_a_port_of_its_own() -> None:
     plan = by_name(programs(config(media={"port": 9000}, egress={"workers": 3}), {"CAMSHAFT_MEDIA_PORT": "1"}, cores=1))
     assert [plan[f"egress-{n}"].environ["CAMSHAFT_MEDIA_PORT"] for n in range(3)] == ["9000", "9001", "9002"]
@@ -68,19 +73,20 @@ def test_workers_are_told_an_address_they_can_connect_to(address: str) -> None:
 def test_simulated_camera_comes_before_the_operators_own() -> None:
     plan = programs(Config(), {"CAMSHAFT_CAMERA": "yard=rtsp://yard/"}, cores=1, demo_port=8554)
     assert plan[0].arguments == ("demo-camera", "--listen", "127.0.0.1:8554")
-    assert by_name(plan)["broker"].environ["CAMSHAFT_CAMERA"] == "yard=rtsp://yard/ demo=rtsp://127.0.0.1:8554/"
+    environ = by_name(plan)["broker"].environ
+    assert environ["CAMSHAFT_CAMERA"] == "yard=rtsp://yard/"
+    assert environ["CAMSHAFT_DEMO"] == "demo=rtsp://127.0.0.1:8554/"
 
 
 def test_simulated_camera_that_wants_a_password_is_asked_with_it() -> None:
     environ = {"CAMSHAFT_DEMO_CAMERA_USER": "ad min", "CAMSHAFT_DEMO_CAMERA_PASSWORD": "p@ss"}
     plan = by_name(programs(Config(), environ, cores=1, demo_port=1))
-    assert plan["broker"].environ["CAMSHAFT_CAMERA"] == "demo=rtsp://ad%20min:p%40ss@127.0.0.1:1/"
+    assert plan["broker"].environ["CAMSHAFT_DEMO"] == "demo=rtsp://ad%20min:p%40ss@127.0.0.1:1/"
 
 
 def test_simulated_camera_takes_a_free_name() -> None:
-    cameras = {"demo": {"url": "rtsp://a/"}, "demo-2": {"url": "rtsp://b/"}}
-    plan = programs(config(cameras=cameras), {}, cores=1, demo_port=1)
-    assert "demo-3=rtsp://127.0.0.1:1/" in by_name(plan)["broker"].environ["CAMSHAFT_CAMERA"]
+    plan = programs(config(cameras={"demo": {"url": "rtsp://a/"}}), {}, cores=1, demo_port=1, stored={"demo-2"})
+    assert by_name(plan)["broker"].environ["CAMSHAFT_DEMO"] == "demo-3=rtsp://127.0.0.1:1/"
 
 
 def test_options_and_file_reach_the_processes_as_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

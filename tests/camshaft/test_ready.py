@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from camshaft.ready import ask_ready, check_bus, free_listen, page_address
+from camshaft.ready import ask_ready, check_bus, free_listen
 from common.bus import Endpoints, claimed_directory
-from common.config import split_listen
+from common.config import page_address, split_listen
 from common.errors import AddressInUseError, ConfigError
 
 
@@ -67,7 +67,7 @@ async def test_not_ready_while_nobody_listens() -> None:
     ],
 )
 def test_page_address(listen: str, address: str) -> None:
-    assert page_address(listen) == address
+    assert page_address(*split_listen(listen)) == address
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "", "0.0.0.0", "[::1]", "localhost"])

@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.cameras import Transport
-from common.config import Config, Leaf, cameras_of, default_broker_address, leaves, load, split_listen
+from common.cameras import Transport, redact
+from common.config import (
+    Config,
+    Leaf,
+    cameras_of,
+    default_broker_address,
+    leaves,
+    load,
+    split_ice_server,
+    split_listen,
+)
 from common.errors import ConfigError
 
 
@@ -90,7 +99,7 @@ def test_every_leaf_has_variable_option_and_help() -> None:
     assert table["--media-advertise"].is_list
     assert not table["--media-port"].is_list
     assert table["--store-path"].variable == "CAMSHAFT_STORE_PATH"
-    assert [option for option, leaf in table.items() if leaf.is_secret] == ["--cluster-secret"]
+    assert [option for option, leaf in table.items() if leaf.is_secret] == ["--http-ice-servers", "--cluster-secret"]
     assert all(leaf.field.description for leaf in table.values())
 
 
@@ -113,7 +122,8 @@ def test_empty_file_and_empty_sections_are_the_defaults(write: Writer, text: str
 MISTAKES = [
     ("htpp: {}", 1, "htpp", ["unknown key", "allowed here: cameras, http, media"]),
     ("http:\n  listn: x", 2, "http.listn", ["unknown key", "allowed here: listen"]),
-    ("cameras:\n  a:\n    ulr: rtsp://x", 2, "cameras.a.url", ["is missing", "rtsp://"]),
+    ("cameras:\n  a:\n    ulr: rtsp://x", 3, "cameras.a.ulr", ["unknown key", "url, transport"]),
+    ("cameras:\n  a: {transport: tcp}", 2, "cameras.a.url", ["is missing", "rtsp://"]),
     ("cameras:\n  a:\n    url: rtsp://x\n    x: 1", 4, "cameras.a.x", ["allowed here: url, transport"]),
     ("cameras:\n  a:\n    url: rtsp://x\n    tls: {x: 1}", 4, "cameras.a.tls.x", ["allowed here: verify"]),
     ("cameras:\n  a: {url: http://x}", 2, "cameras.a.url", ["rtsp:// or rtsps://"]),
@@ -130,7 +140,7 @@ MISTAKES = [
     ("\n\nmedia:\n  port: many", 4, "media.port", ["integer", "First UDP port"]),
     ("media: {port: 70000}", 1, "media.port", ["65535"]),
     ("media: {port: yes}", 1, "media.port", ["whole number"]),
-    ("media: {advertise: 1.2.3.4}", 1, "media.advertise", ["Addresses or names"]),
+    ("media: {advertise: 1.2}", 1, "media.advertise", ["such as [192.0.2.7,"]),
     ("media:\n  advertise:\n  - a\n  - [b]", 4, "media.advertise.1", ["valid string"]),
     ("http: {listen: 8080}", 1, "http.listen", ["HOST:PORT"]),
     ("http: {listen: host}", 1, "http.listen", ["HOST:PORT"]),
@@ -206,6 +216,71 @@ def test_mistake_in_a_variable_names_the_variable(write: Writer) -> None:
     assert (error.where, error.key) == ("CAMSHAFT_MEDIA_PORT", "media.port")
     error = write.error("", {"CAMSHAFT_CAMERA": "http://x"})
     assert (error.where, error.key) == ("CAMSHAFT_CAMERA", "cameras.camera.url")
+
+
+def test_misspelt_key_is_named_and_not_what_it_stands_for(write: Writer) -> None:
+    error = write.error("cameras:\n  door:\n    uri: rtsp://host/\nmedia: {port: x}")
+    assert (error.where, error.key) == (write.line(3), "cameras.door.uri")
+    assert error.problem == "unknown key; allowed here: url, transport, on_demand, keep_after, tls"
+
+
+def test_camera_name_that_is_wrong_is_told_the_rule(write: Writer) -> None:
+    assert write.error("cameras: {-x: {url: 'rtsp://h/'}}").problem == (
+        "a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+    )
+
+
+@pytest.mark.parametrize("text", ["192.0.2.7", "[192.0.2.7]", "'192.0.2.7,'"])
+def test_one_value_needs_no_list(write: Writer, text: str) -> None:
+    assert write.load(f"media: {{advertise: {text}}}").media.advertise == ("192.0.2.7",)
+
+
+def test_what_is_no_list_is_told_how_one_looks(write: Writer) -> None:
+    error = write.error("media:\n  advertise: 192.0")
+    assert (error.where, error.key) == (write.line(2), "media.advertise")
+    assert error.problem == "must be text or a list of it, such as [192.0.2.7, cameras.example.org]"
+
+
+@pytest.mark.parametrize(
+    "host", ["https://cam.example.org", "cam.example.org:8443", "cam.example.org/", "[::1]:80", ""]
+)
+def test_published_name_that_could_never_match_is_refused(write: Writer, host: str) -> None:
+    error = write.error(f"http:\n  hosts:\n  - '{host}'")
+    assert (error.where, error.key) == (write.line(3), "http.hosts.0")
+    assert "without https:// and without a port" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("server", "parts"),
+    [
+        ("stun:stun.example.org:3478", ("stun:stun.example.org:3478", "", "")),
+        (
+            "turn:u%3A1:p%40ss@[2001:db8::1]:3478?transport=udp",
+            ("turn:[2001:db8::1]:3478?transport=udp", "u:1", "p@ss"),
+        ),
+        ("turns:user:pa:ss@turn.example.org", ("turns:turn.example.org", "user", "pa:ss")),
+    ],
+)
+def test_ice_servers(write: Writer, server: str, parts: tuple[str, str, str]) -> None:
+    config = write.load(f"http: {{ice_servers: ['{server}']}}")
+    assert split_ice_server(config.http.ice_servers[0]) == parts
+    assert not parts[2] or parts[2] not in repr(config)
+    assert not parts[2] or server not in redact(f"x {server} y")
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["stun.example.org", "turn:turn.example.org", "stun:u:hunter2@h", "http://h", "turn:u:hunter2@h/?x", "stun:"],
+)
+def test_ice_server_that_is_wrong_is_told_the_form(write: Writer, server: str) -> None:
+    error = write.error(f"http:\n  ice_servers: ['{server}']")
+    assert (error.where, error.key) == (write.line(2), "http.ice_servers.0")
+    assert "must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT" in error.problem
+    assert "hunter2" not in str(error)
+
+
+def test_published_names_and_addresses(write: Writer) -> None:
+    assert write.load("", {"CAMSHAFT_HTTP_HOSTS": "Cam.example.org, ::1"}).http.hosts == ("Cam.example.org", "::1")
 
 
 def test_mistake_in_an_option_names_the_option() -> None:

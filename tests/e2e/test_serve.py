@@ -7,12 +7,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from broker.store import Store
+from common.config import CameraConfig
 from tests.fakes.command import BOUND, ROOT, Command, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -133,6 +136,24 @@ def test_second_cluster_is_told_what_is_taken_and_how_to_choose_another(
             assert word.format(media=media) in second.stderr
         assert "Traceback" not in second.stderr
     assert cluster.get("/readyz")["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"), [(("serve", "--demo-if-none"), ["demo"]), (("demo",), ["demo", "demo-2"])]
+)
+def test_no_camera_is_simulated_in_place_of_a_stored_one(
+    tmp_path: Path, arguments: tuple[str, ...], shown: list[str]
+) -> None:
+    with closing(Store(tmp_path / "camshaft.db")) as store:
+        store.put_camera("demo", CameraConfig(url="rtsp://127.0.0.1:9/"))
+    with Command(tmp_path, *arguments) as cluster:
+        cluster.ready()
+        found = cameras(cluster)
+        assert sorted(found) == shown
+        assert found["demo"]["source"] == "api"
+        for name in shown[1:]:
+            removed = camshaft("camera", "remove", name, "--api", cluster.page)
+            assert "Add a camera of your own" in removed.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -39,7 +39,7 @@ def viewer(session: str, camera: str = "door", state: ViewerState = ViewerState.
 class Stage:
     def __init__(self, *specs: CameraSpec, started_now: bool = False, **remembered: Any) -> None:
         self.now = 1_000.0
-        self.director = Director(self.now, {spec.id: spec for spec in specs}, **remembered)
+        self.director = Director(self.now, {spec.id: spec for spec in specs}, **{"ingests": 1} | remembered)
         if not started_now:
             self.tick(100.0)
 

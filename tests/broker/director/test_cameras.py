@@ -6,6 +6,7 @@ from broker.director import OVERDUE
 from broker.director.events import (
     CameraChanged,
     CameraRemoved,
+    NodeNameTwice,
     OfferRefused,
     RememberPlace,
     RememberTracks,
@@ -16,7 +17,7 @@ from broker.director.events import (
     WorkerJoined,
     WorkerLost,
 )
-from broker.director.state import GRACE
+from broker.director.state import GATHERING, GRACE
 from common.cameras import CameraState
 from common.control import DEAD_AFTER, Assign, HangUp, Ping, Release, Role
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
@@ -59,6 +60,36 @@ def test_cameras_that_come_at_once_are_spread() -> None:
         stage.ingest(node)
     stage.want(*(camera(f"c{i}") for i in range(30)))
     assert Counter(stage.worker_of(f"c{i}") for i in range(30)) == {"in-1": 10, "in-2": 10, "in-3": 10}
+
+
+def test_workers_that_start_together_share_the_cameras() -> None:
+    stage = Stage(*(camera(f"c{i}") for i in range(30)), ingests=None, started_now=True)
+    assert sent(stage.ingest("in-1")) == []
+    assert stage.state_of("c0") is CameraState.CONNECTING
+    stage.tick(GATHERING - 0.1)
+    assert sent(stage.ingest("in-2")) == []
+    stage.tick(0.1)
+    assert Counter(stage.worker_of(f"c{i}") for i in range(30)) == {"in-1": 15, "in-2": 15}
+
+
+def test_cameras_wait_no_longer_than_for_the_workers_that_are_known_to_come() -> None:
+    stage = Stage(camera("door"), camera("yard"), ingests=2, started_now=True)
+    assert sent(stage.ingest("in-1")) == []
+    stage.egress("out-1")
+    assert sent(stage.ingest("in-2")) == [("in-1", Assign(camera("door"))), ("in-2", Assign(camera("yard")))]
+
+
+def test_cameras_of_the_only_worker_move_at_once_when_it_has_started_again() -> None:
+    stage = Stage(camera("door"), ingests=None)
+    stage.ingest("in-1")
+    stage.tick(GATHERING)
+    assert sent(stage.ingest("in-1", incarnation="2")) == [("in-1", Assign(camera("door")))]
+
+
+def test_a_camera_that_a_worker_has_is_left_with_it_while_others_gather() -> None:
+    stage = Stage(camera("door"), ingests=None, started_now=True, places={"door": "in-1"})
+    assert sent(stage.ingest("in-1", stream("door"))) == []
+    assert stage.state_of("door") is CameraState.PLAYING
 
 
 def test_a_camera_stays_where_it_is_when_an_idle_worker_joins() -> None:
@@ -197,13 +228,27 @@ def test_the_cameras_of_a_worker_that_restarted_may_go_to_another() -> None:
 def test_of_two_workers_with_one_name_the_newer_is_believed() -> None:
     stage = Stage(camera("door"))
     stage.ingest("in-1", incarnation="old")
-    stage.ingest("in-1", stream("door"), incarnation="new")
-    assert stage.ingest("in-1", incarnation="old") == []
-    assert stage.director.counters["node_name_used_twice"] == 1
+    assert not of(NodeNameTwice, stage.ingest("in-1", stream("door"), incarnation="new", host="b", pid=2))
+    twice = NodeNameTwice("in-1", ("b, process 2", "a, process 1"))
+    assert stage.ingest("in-1", incarnation="old", host="a", pid=1) == [twice]
+    assert stage.ingest("in-1", incarnation="old") == []  # it was said just now
+    assert stage.director.counters["node_name_used_twice"] == 2
     assert stage.state_of("door") is CameraState.PLAYING
     stage.tick(DEAD_AFTER)
     stage.ingest("in-1", incarnation="old")
     assert stage.worker_of("door") == "in-1"
+
+
+def test_that_a_name_is_used_twice_is_said_once_a_minute() -> None:
+    stage = Stage()
+    stage.ingest("in-1", incarnation="one")
+    stage.ingest("in-1", incarnation="other")
+    said = 0
+    for _ in range(10):  # as each gets its connection back every six seconds
+        for incarnation in ("one", "other"):
+            stage.tick(6.0)
+            said += len(of(NodeNameTwice, stage.ingest("in-1", incarnation=incarnation)))
+    assert said == 2
 
 
 def test_a_camera_that_two_workers_have_is_taken_from_one() -> None:

@@ -316,4 +316,4 @@ async def test_answers_have_the_keys_that_are_described(broker: RunningBroker) -
         ):
             (answer, *_) = await broker.json(path)
             assert answer.keys() == schemas[schema]["properties"].keys()
-        assert (await broker.json("/whep/door/s1")).keys() == schemas["SessionView"]["properties"].keys()
+        assert (await broker.json("/api/viewers/s1")).keys() == schemas["SessionView"]["properties"].keys()

@@ -47,6 +47,15 @@ def test_any_name_may_reach_an_open_port() -> None:
     OPEN.check_host("evil.example")
 
 
+def test_only_published_names_reach_an_open_port_if_there_are_some() -> None:
+    published = Guard(local=False, hosts=("cams.example",))
+    for host in ("cams.example", "192.0.2.7:8080", "localhost"):
+        published.check_host(host)
+    with pytest.raises(ViewerError) as caught:
+        published.check_host("evil.example")
+    assert (caught.value.status, caught.value.code) == (421, "unknown_host")
+
+
 @pytest.mark.parametrize(
     ("origin", "host"),
     [

@@ -101,6 +101,42 @@ async def test_without_egress_the_player_tries_until_there_is_one(broker: Runnin
     await playwright.expect(message).to_have_text("")
 
 
+@pytest.mark.parametrize("signalling", ["ws", "whep"])
+async def test_the_player_uses_the_ice_servers_of_the_configuration(tmp_path: Path, page, signalling: str) -> None:
+    servers = ["stun:127.0.0.1:9", "turn:user:p%22a%5Css@127.0.0.1:9?transport=tcp"]
+    http = {"listen": "127.0.0.1:0", "ice_servers": servers}
+    async with broker_in(tmp_path, store={"path": tmp_path / "second.db"}, cameras=CAMERAS, http=http) as broker:
+        await page.add_init_script("RTCPeerConnection.prototype.setLocalDescription = () => new Promise(() => {});")
+        await page.goto(f"{broker.url}watch/door?signalling={signalling}")
+        configured = await page.wait_for_function(
+            """() => {
+                const found = document.querySelector("camshaft-player")?.pc?.getConfiguration().iceServers ?? [];
+                return found.length && found.map(({ urls, username, credential }) => [urls, username, credential]);
+            }"""
+        )
+        assert await configured.json_value() == [
+            [["stun:127.0.0.1:9"], "", ""],
+            [["turn:127.0.0.1:9?transport=tcp"], "user", 'p"a\\ss'],
+        ]
+
+
+async def test_a_check_that_is_refused_is_over_and_keeps_the_socket(page, monkeypatch) -> None:
+    monkeypatch.setattr("broker.front.signalling.MAX_SESSIONS", 0)
+    await page.goto("/")
+    known, seconds, online = await page.evaluate(
+        """async () => {
+            const { SocketSignalling } = await import("/static/signalling.js");
+            const socket = SocketSignalling.to(location.href);
+            while (!socket.online) await new Promise((then) => setTimeout(then, 10));
+            const start = performance.now();
+            const known = await socket.check("session");
+            return [String(known), (performance.now() - start) / 1000, socket.online];
+        }"""
+    )
+    assert (known, online) == ("undefined", True)
+    assert seconds < 2.0
+
+
 async def test_an_unknown_camera_is_named_and_the_page_loads_to_its_end(page) -> None:
     await page.goto("/watch/porch")
     await playwright.expect(page.locator("camshaft-player .message")).to_have_text("There is no camera 'porch'.")

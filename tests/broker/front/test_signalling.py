@@ -373,6 +373,15 @@ async def test_sessions_of_one_socket_are_limited(page: Page, egress: FakeEgress
     assert (error["code"], error["id"]) == ("too_many_sessions", 3)
 
 
+async def test_a_page_at_its_limit_may_ask_for_its_own_sessions(page: Page, egress: FakeEgress, monkeypatch) -> None:
+    monkeypatch.setattr(signalling, "MAX_SESSIONS", 1)
+    session = await page.watch()
+    await page.send(type="attach", session=session)
+    assert (await page.next("attached"))["session"] == session
+    await page.send(type="attach", session="another")
+    assert await page.error() == "too_many_sessions"
+
+
 async def test_messages_are_limited_in_rate(broker: RunningBroker, page: Page, monkeypatch) -> None:
     monkeypatch.setattr(signalling, "RATE", 0.1)
     for _ in range(int(signalling.BURST) + 1):
@@ -406,6 +415,7 @@ async def test_sockets_are_limited(broker: RunningBroker, page: Page, monkeypatc
 async def test_plain_http_is_told_to_upgrade(broker: RunningBroker) -> None:
     async with broker.http.get("/ws") as response:
         assert response.status == 426
+        assert (response.headers["Upgrade"], response.headers["Connection"]) == ("websocket", "Upgrade")
         assert (await response.json())["code"] == "upgrade_required"
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from broker.front.whep import SDP, SDPFRAG, IceServer
+from broker.front.context import IceServer
+from broker.front.whep import SDP, SDPFRAG
 from common.control import Candidate, Ended, HangUp, Offer
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import H264, FakeEgress, FakeIngest
@@ -87,13 +88,14 @@ async def test_the_whole_life_of_a_session(broker: RunningBroker, egress: FakeEg
     assert await egress.told(Candidate) == Candidate(session, "candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host")
     assert await egress.told(Candidate) == Candidate(session, "")
 
-    view = await broker.json(location)
+    view = await broker.json(f"/api/viewers/{session}")
     assert (view["session"], view["state"], view["camera"]["camera"]) == (session, "connected", "door")
 
     response = await broker.http.delete(location)
     assert response.status == 200
     assert await egress.told(HangUp) == HangUp(session)
-    for method in ("GET", "PATCH", "DELETE"):
+    assert await refusal(await broker.http.get(f"/api/viewers/{session}")) == (404, "unknown_session")
+    for method in ("PATCH", "DELETE"):
         headers = {"Content-Type": SDPFRAG, "If-Match": tag}
         response = await broker.http.request(method, location, data=FRAGMENT, headers=headers)
         assert await refusal(response) == (404, "unknown_session")
@@ -102,14 +104,16 @@ async def test_the_whole_life_of_a_session(broker: RunningBroker, egress: FakeEg
 async def test_a_session_that_its_egress_ended_is_gone(broker: RunningBroker, egress: FakeEgress) -> None:
     location = (await post(broker)).headers["Location"]
     egress.send(Ended(location.rpartition("/")[2], "consent expired"))
-    await broker.until(location, lambda view: view.get("code") == "unknown_session")
+    await broker.until(
+        f"/api/viewers/{location.rpartition('/')[2]}", lambda view: view.get("code") == "unknown_session"
+    )
 
 
 async def test_a_session_belongs_to_its_camera(broker: RunningBroker, egress: FakeEgress) -> None:
     location = (await post(broker)).headers["Location"]
     response = await broker.http.delete(location.replace("door", "yard"))
     assert await refusal(response) == (404, "unknown_session")
-    assert (await broker.http.get(location)).status == 200
+    assert (await broker.http.delete(location)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -231,11 +235,20 @@ async def test_options(broker: RunningBroker, path: str) -> None:
         assert response.headers["Accept-Patch"] == SDPFRAG
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/whep/door"), ("DELETE", "/whep/door"), ("POST", "/whep/a/b")])
+@pytest.mark.parametrize(("method", "path"), [("DELETE", "/whep/door"), ("POST", "/whep/a/b")])
 async def test_other_methods(broker: RunningBroker, method: str, path: str) -> None:
     response = await broker.http.request(method, path)
     assert await refusal(response) == (405, "method_not_allowed")
     assert response.headers["Allow"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+async def test_reserved_methods(broker: RunningBroker, egress: FakeEgress, method: str) -> None:
+    location = (await post(broker)).headers["Location"]
+    for path, allowed in (("/whep/door", {"OPTIONS", "POST"}), (location, {"DELETE", "OPTIONS", "PATCH"})):
+        response = await broker.http.request(method, path)
+        assert response.status == 405
+        assert set(response.headers["Allow"].split(",")) == allowed
 
 
 async def test_pages_of_every_origin_may_watch(broker: RunningBroker, egress: FakeEgress) -> None:
@@ -247,7 +260,9 @@ async def test_a_session_outlives_its_broker(tmp_path: Path, broker: RunningBrok
     async with broker_in(tmp_path, store={"path": tmp_path / "second.db"}, cameras=CAMERAS) as second:
         response = await post(broker)
         location, tag = response.headers["Location"], response.headers["ETag"]
-        pending = asyncio.create_task(second.http.get(location))  # before its egress is back
+        pending = asyncio.create_task(
+            second.http.get(f"/api/viewers/{location.rpartition('/')[2]}")
+        )  # before its egress is back
         async with FakeEgress(second.endpoints, "out-1") as moved:
             moved.report(viewers=egress.state.viewers)
             assert (await pending).status == 200
@@ -259,7 +274,7 @@ async def test_a_session_outlives_its_broker(tmp_path: Path, broker: RunningBrok
 
 async def test_a_session_nobody_reports_is_unknown_after_the_grace(broker: RunningBroker, monkeypatch) -> None:
     monkeypatch.setattr("broker.director.state.GRACE", 0.2)
-    response = await broker.http.get("/whep/door/made-up")
+    response = await broker.http.get("/api/viewers/made-up")
     assert await refusal(response) == (404, "unknown_session")
 
 
@@ -269,3 +284,18 @@ def test_links_to_ice_servers() -> None:
         '<turn:turn.example?transport=udp>; rel="ice-server"; username="us\\\\er"; credential="pa\\"ss"; '
         'credential-type="password"'
     )
+
+
+async def test_ice_servers_are_named_and_their_passwords_nowhere_else(tmp_path: Path) -> None:
+    servers = ["stun:stun.example:3478", "turn:us%3Aer:hunter2@turn.example:3478?transport=udp"]
+    async with broker_in(tmp_path, cameras=CAMERAS, http={"listen": "127.0.0.1:0", "ice_servers": servers}) as broker:
+        async with FakeEgress(broker.endpoints, "out-1"):
+            await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+            for response in (await post(broker), await broker.http.options("/whep/door")):
+                assert response.headers.getall("Link") == [
+                    '<stun:stun.example:3478>; rel="ice-server"',
+                    '<turn:turn.example:3478?transport=udp>; rel="ice-server"; username="us:er"; credential="hunter2"; '
+                    'credential-type="password"',
+                ]
+        for path in ("/api/cameras", "/api/viewers", "/api/nodes", "/api/openapi.json"):
+            assert "hunter2" not in str(await broker.json(path))

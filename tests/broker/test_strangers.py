@@ -1,0 +1,40 @@
+import asyncio
+from collections import Counter
+
+import structlog
+import zmq
+
+from broker.strangers import WARN_INTERVAL, Strangers
+from common.bus import Keys, authenticated, bind, open_socket
+from tests.fakes.private_bus import free_tcp_endpoints, zmq_context
+
+
+async def test_the_log_tells_of_strangers_once_a_minute_with_their_number() -> None:
+    endpoints, keys = free_tcp_endpoints(), Keys.derive("secret")
+    counters: Counter[str] = Counter()
+    with zmq_context() as context, authenticated(context, keys), structlog.testing.capture_logs() as events:
+        socket = open_socket(context, zmq.ROUTER)
+        now = 100.0
+        strangers = Strangers(socket, counters, "strangers", lambda: now)
+        bind(socket, endpoints.control, keys, "control plane")
+
+        async def refuse_until(count: int) -> None:
+            async with asyncio.timeout(5):
+                while counters["strangers"] < count:
+                    worker = open_socket(context, zmq.DEALER, Keys.derive("another secret"))
+                    worker.connect(endpoints.control)
+                    before = counters["strangers"]
+                    while counters["strangers"] == before:  # noqa: ASYNC110 - it may try again
+                        await asyncio.sleep(0.01)
+                    worker.close()
+
+        await refuse_until(3)
+        assert [event["count"] for event in events] == [1]
+        now += WARN_INTERVAL
+        await refuse_until(counters["strangers"] + 1)
+        first, second = events
+        strangers.close()
+        socket.close()
+    assert first["log_level"] == "warning"
+    assert first["address"].endswith(endpoints.control[-6:])  # the port: a socket for IPv6 and IPv4 says it its own way
+    assert second["count"] >= 3
