@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -96,11 +97,21 @@ def test_bus_in_use_is_named_with_its_option(tmp_path: Path) -> None:
     check_bus(endpoints)
 
 
+def three_free_ports() -> int:
+    """The first of three in a row, below those that systems hand out."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with ExitStack() as stack, suppress(OSError):
+            for number in range(port, port + 3):
+                stack.enter_context(socket.create_server(("127.0.0.1", number)))
+            return port
+
+
 @pytest.mark.parametrize("which", [0, 1, 2])
 @pytest.mark.parametrize("host", ["127.0.0.1", "*", "localhost"])
 def test_each_of_the_three_ports_is_looked_at(which: int, host: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1] - which
+    port = three_free_ports()
+    with socket.create_server(("127.0.0.1", port + which)):
         with pytest.raises(AddressInUseError, match=rf"broker: tcp://.*:{port + which} is in use .*--broker-address"):
             check_bus(Endpoints.parse(f"tcp://{host}:{port}"))
 
