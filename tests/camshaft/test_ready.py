@@ -111,9 +111,9 @@ def three_free_ports() -> int:
 @pytest.mark.parametrize("host", ["127.0.0.1", "*", "localhost"])
 def test_each_of_the_three_ports_is_looked_at(which: int, host: str) -> None:
     port = three_free_ports()
-    with socket.create_server(("127.0.0.1", port + which)):
-        with pytest.raises(AddressInUseError, match=rf"broker: tcp://.*:{port + which} is in use .*--broker-address"):
-            check_bus(Endpoints.parse(f"tcp://{host}:{port}"))
+    words = rf"broker: tcp://.*:{port + which} is in use .*--broker-address"
+    with socket.create_server(("127.0.0.1", port + which)), pytest.raises(AddressInUseError, match=words):
+        check_bus(Endpoints.parse(f"tcp://{host}:{port}"))
 
 
 def test_name_of_an_interface_is_left_to_zeromq() -> None:
