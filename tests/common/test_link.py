@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from common.control import (
     decode_for_broker,
     encode,
 )
-from common.link import MIN_REPORT_GAP, Contact, Link, default_node
+from common.link import MIN_REPORT_GAP, REPORT_SHARE, Contact, Link, default_node
 from common.log import get_logger
 from tests.fakes.private_bus import free_tcp_endpoints
 
@@ -71,12 +72,14 @@ class Worker:
         self.cameras: tuple[str, ...] = ()
         self.snapshots = 0
         self.fail = False
+        self.takes = 0.0  # seconds of work that a report is
         self.told: asyncio.Queue[ToWorker] = asyncio.Queue()
 
     def snapshot(self, report: Report) -> Report:
         self.snapshots += 1
         if self.fail:
             raise RuntimeError("no snapshot")
+        time.sleep(self.takes)
         return replace(report, cameras=self.cameras)
 
 
@@ -155,6 +158,18 @@ async def test_garbage_from_the_broker_is_counted_and_reported(broker: Broker, l
         await worker.told.get()
         link.report_soon()
         await broker.until(lambda message: isinstance(message, Report) and message.counters.get("control_garbage") == 1)
+
+
+async def test_reports_that_are_much_work_come_less_often(broker: Broker, link: Link, worker: Worker) -> None:
+    worker.takes = 0.05
+    loop = asyncio.get_running_loop()
+    async with link:
+        await broker.report()
+        before, started = worker.snapshots, loop.time()
+        while worker.snapshots < before + 3:
+            link.report_soon()
+            await asyncio.sleep(0.01)
+        assert loop.time() - started > 2 * worker.takes / REPORT_SHARE
 
 
 async def test_a_burst_of_changes_is_one_report_and_soon(broker: Broker, link: Link, worker: Worker) -> None:
