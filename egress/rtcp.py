@@ -53,6 +53,7 @@ class ReceptionReport:
     ssrc: int
     fraction_lost: float  # since the report before, 0..1
     lost: int  # since the start
+    highest: int  # extended sequence number of the newest packet that came
     jitter: int  # RTP timestamp units
     last_report: int  # middle 32 bits of the NTP time of our report, 0: none yet
     delay: int  # 1/65536 s since that report
@@ -94,7 +95,15 @@ def _events(packet: rtp.AnyRtcpPacket) -> Iterator[Event]:
     if isinstance(packet, rtp.RtcpRrPacket | rtp.RtcpSrPacket):
         for report in packet.reports:
             fraction = report.fraction_lost / 256
-            yield ReceptionReport(report.ssrc, fraction, report.packets_lost, report.jitter, report.lsr, report.dlsr)
+            yield ReceptionReport(
+                report.ssrc,
+                fraction,
+                report.packets_lost,
+                report.highest_sequence,
+                report.jitter,
+                report.lsr,
+                report.dlsr,
+            )
     elif isinstance(packet, rtp.RtcpRtpfbPacket):
         if packet.fmt == rtp.RTCP_RTPFB_NACK:  # aiortc parses every RTPFB as if it were a NACK
             yield Nack(packet.media_ssrc, tuple(number & 0xFFFF for number in packet.lost))

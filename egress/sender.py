@@ -27,6 +27,9 @@ SILENCE = 1.0  # seconds without a picture after which a camera is taken to be a
 FRESH = 5.0  # seconds after which the history of a silent camera is no picture to start with
 REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indications …
 FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the first keyframe has come, or never will
+UNCONFIRMED = 1.5  # seconds of media that may be on their way; browsers report on video every second
+PATIENCE, LATER_PATIENCE = 2.0, 0.5  # seconds that it may be more; less once a path has been found to be stuck
+FIRST_HOLD, LAST_HOLD = 4.0, 16.0  # seconds that a stuck path is left alone, doubled each time
 MAX_RETRANSMISSIONS = 250  # packets between two sweeps (0.1 s): 24 Mb/s, more than an honest loss burst needs
 _START_MASK = ~0x7FFF
 
@@ -47,6 +50,7 @@ class SenderStats:
     """Counters for reports."""
 
     blocked: int = 0  # times that the socket's buffer was full
+    stuck: int = 0  # times that the path was left alone
     nacked: int = 0  # packets that the viewer asked for again
     retransmitted: int = 0
     plis: int = 0
@@ -72,6 +76,11 @@ class Sender:
         self._target = target
         self._pace = pace
         self._thin = False
+        self.held = False  # nothing is sent, because what was sent does not arrive
+        self._held_until = 0.0
+        self._hold, self._patience = FIRST_HOLD, PATIENCE
+        self._confirmed: int | None = None  # index of the newest packet that a report says has arrived
+        self._overdue_since: float | None = None  # when too much began to be on its way
         self._on_behind = on_behind
         keys = dtls.gcm_keys()
         self.lane, self._rtx_lane = (
@@ -93,10 +102,7 @@ class Sender:
         self._next_replay = now + FIRST_REPLAY
         feed.add(self)
         self.format_changed()
-        if self.place is not Place.WAITING or feed.pushed_at is None or now - feed.pushed_at > FRESH:
-            return
-        if feed.kind is Kind.VIDEO and feed.history.keyframe is not None:
-            self._go_behind(feed.history.keyframe)
+        self._begin(now)
 
     def stop(self) -> None:
         """Send nothing more."""
@@ -110,7 +116,7 @@ class Sender:
 
     def may_start(self, index: int) -> None:
         """See ``Listener``. Whoever waits starts here, and who lags too far goes on here."""
-        waits = self.place is Place.WAITING and self.format is not None
+        waits = self.place is Place.WAITING and self.format is not None and not self.held
         if waits or (self.place is Place.BEHIND and self._lag() > MAX_LAG):
             self._skip_to(index)
             self._join()
@@ -205,6 +211,12 @@ class Sender:
             self._rtx_next += len(run)
             self._pace.spend(sum(len(packet.payload) for packet in run))  # it takes from what is still to be sent
 
+    def confirmed(self, number: int) -> None:
+        """A receiver report says that the packet with this sequence number arrived, and none after it."""
+        extended, base = self._locate(number)
+        if extended >= 0:
+            self._confirmed = extended + base
+
     def arrived(self, arrivals: Mapping[int, float]) -> None:
         """Transport-wide feedback: seconds by sequence number."""
         by_index = {}
@@ -238,10 +250,56 @@ class Sender:
     def sweep(self, now: float) -> None:
         """Every 0.1 s: allow retransmissions again, and see whether the path has become another."""
         self._rtx_budget = MAX_RETRANSMISSIONS
+        self._watch_path(now)
         thin = self._pace.thin(now)
         if thin != self._thin:
             self._thin = thin
             self._rejoin()
+
+    def _watch_path(self, now: float) -> None:
+        """Leave a path alone on which pictures do not arrive any more, or seconds late.
+
+        What piles up in the kernel for one viewer takes the socket's buffer from all others.
+        """
+        if not self._overdue():
+            self._overdue_since, self._hold, self._patience = None, FIRST_HOLD, PATIENCE
+            self._release(now)
+        elif self.held:
+            if now >= self._held_until:
+                self._overdue_since, self._patience = now, LATER_PATIENCE
+                self._release(now)
+        elif self._overdue_since is None:
+            self._overdue_since = now
+        elif now - self._overdue_since > self._patience and self.place in (Place.LIVE, Place.BEHIND):
+            self.stats.stuck += 1
+            self._leave(Place.WAITING)
+            self.held, self._held_until = True, now + self._hold
+            self._hold = min(2 * self._hold, LAST_HOLD)
+
+    def _overdue(self) -> bool:
+        """Whether the newest picture that arrived is much older than the newest one that was sent."""
+        if self._confirmed is None or self.feed.kind is not Kind.VIDEO:
+            return False
+        history = self.feed.history
+        newest = history.get((history.end if self.place is Place.LIVE else self._next) - 1)
+        confirmed = history.get(self._confirmed)
+        if newest is None or confirmed is None:
+            return newest is not None
+        ticks = (newest.timestamp - confirmed.timestamp) & 0xFFFFFFFF
+        return UNCONFIRMED * self.feed.timeline.clock_rate < ticks < 1 << 31
+
+    def _release(self, now: float) -> None:
+        if self.held:
+            self.held = False
+            self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        """Start with the cached group of pictures, if there is one and it is no old picture."""
+        feed = self.feed
+        if self.place is not Place.WAITING or feed.pushed_at is None or now - feed.pushed_at > FRESH:
+            return
+        if feed.kind is Kind.VIDEO and feed.history.keyframe is not None:
+            self._go_behind(feed.history.keyframe)
 
     def _sequence(self) -> int:
         """Extended sequence number of the next packet."""

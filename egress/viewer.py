@@ -197,6 +197,7 @@ class Viewer:
 
     def _take_report(self, report: rtcp.ReceptionReport, now: float) -> None:
         self._reports[report.ssrc] = report
+        self.senders[report.ssrc].confirmed(report.highest & 0xFFFF)
         self._pace.lost(report.fraction_lost, now)
         round_trip = rtcp.round_trip(report, time.time_ns())
         if round_trip is not None:
@@ -231,6 +232,8 @@ class Viewer:
             return "for the viewer to connect"
         if sender.feed.pushed_at is None or now - sender.feed.pushed_at > MEDIA_PAUSE:
             return "for the camera"
+        if sender.held:
+            return "for the viewer's path, which seems stuck"
         return "for a keyframe" if sender.place is Place.WAITING else ""
 
     def _transmit(self, datagram: bytes) -> None:

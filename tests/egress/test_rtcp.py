@@ -40,7 +40,7 @@ def test_feedback_becomes_events() -> None:
         )
     )
     assert parse(compound) == [
-        ReceptionReport(1, 0.25, 17, 90, 0x12345678, 65_536),
+        ReceptionReport(1, 0.25, 17, 5, 90, 0x12345678, 65_536),
         Nack(1, (65_535, 0, 4)),
         PictureLoss(1),
         PictureLoss(1),
@@ -149,8 +149,8 @@ def test_ntp_time() -> None:
 def test_round_trip() -> None:
     sent = 1_700_000_000 * SECOND_NS
     last_report = (ntp_time(sent) >> 16) & 0xFFFFFFFF
-    report = ReceptionReport(1, 0.0, 0, 0, last_report, delay=65_536)
+    report = ReceptionReport(1, 0.0, 0, 0, 0, last_report, delay=65_536)
     measured = round_trip(report, sent + SECOND_NS + 50_000_000)
     assert measured == pytest.approx(0.05, abs=0.001)
-    assert round_trip(ReceptionReport(1, 0.0, 0, 0, 0, 0), sent) is None
+    assert round_trip(ReceptionReport(1, 0.0, 0, 0, 0, 0, 0), sent) is None
     assert round_trip(report, sent + SECOND_NS - 50_000_000) == 0.0, "a viewer that rounds up is not in the future"

@@ -15,7 +15,7 @@ from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import BURST, LOCAL_BURST, Pace
 from egress.pacer import Pacer
-from egress.sender import MAX_RETRANSMISSIONS, Place, Sender
+from egress.sender import LAST_HOLD, MAX_RETRANSMISSIONS, PATIENCE, UNCONFIRMED, Place, Sender
 from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, number, video
@@ -498,6 +498,65 @@ def test_a_replay_after_a_gap_is_paced() -> None:
     watcher.catch_up()
     assert watcher.sender.place is Place.LIVE
     assert watcher.numbers()[-1] == 2_509
+
+
+def watch_for(watcher: Watcher, stream: Iterator[Batch], seconds: float, *, every: int = 1, late: int = 0) -> int:
+    """Play; the viewer reports every ``every``-th picture, ``late`` packets late. Returns the number of packets."""
+    sent, frames = 0, int(seconds * 30)
+    for frame in range(frames):
+        watcher.sender.feed.push(next(stream), watcher.now)
+        for _ in range(6):
+            watcher.step()
+        watcher.now += 1 / 30 - 6 * 0.005
+        numbers = [sequence for sequence, _ in watcher.received()]
+        sent += len(numbers)
+        watcher.sender.sweep(watcher.now)
+        if numbers and every and frame % every == 0 and numbers[-1] >= late:
+            watcher.sender.confirmed(numbers[-1] - late)
+    return sent
+
+
+@pytest.mark.parametrize(("every", "late"), [(0, 0), (30, 1_000)], ids=["nothing arrives", "all is ten seconds late"])
+def test_a_stuck_path_is_left_alone_for_longer_and_longer(feed: Feed, every: int, late: int) -> None:
+    stream = gop_stream(gop=30)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    assert watch_for(watcher, stream, 20.0, every=30) == 20 * 90
+    assert not watcher.sender.stats.stuck
+    watch_for(watcher, stream, UNCONFIRMED + PATIENCE + 0.2, every=every, late=late)
+    assert watcher.sender.held
+    assert watch_for(watcher, stream, 60.0, every=every, late=late) < 10 * 90
+    assert watcher.sender.stats.stuck >= 4
+    watch_for(watcher, stream, LAST_HOLD + 2.0, every=30)
+    assert not watcher.sender.held
+    assert watcher.sender.place is Place.LIVE
+
+
+def test_what_arrives_after_all_ends_the_hold(feed: Feed) -> None:
+    stream = gop_stream(gop=30)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    watch_for(watcher, stream, 1.0)
+    watch_for(watcher, stream, UNCONFIRMED + PATIENCE + 0.2, every=0)
+    assert watcher.sender.held
+    watcher.sender.confirmed(watcher.sender._sequence() - 1)
+    watcher.sender.sweep(watcher.now)
+    assert watcher.sender.place is Place.BEHIND
+
+
+def test_who_never_reports_is_not_judged(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    assert watch_for(watcher, gop_stream(gop=30), 10.0, every=0) == 900
+
+
+def test_a_pause_of_the_camera_and_a_long_group_of_pictures_are_no_stuck_path(feed: Feed) -> None:
+    watcher = Watcher(feed, round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    watch_for(watcher, gop_stream(gop=3_000, packets=10, size=1_000), 20.0)
+    watcher.sender.replay(watcher.now)
+    watch_for(watcher, gop_stream(gop=3_000, epoch=60_000), 40.0, every=30)
+    assert not watcher.sender.stats.stuck
 
 
 class Turns:
