@@ -15,6 +15,7 @@ from enum import Enum, auto
 from common.media import MAX_PAYLOAD, Kind
 from egress.answer import Format, Section
 from egress.capacity import Train
+from egress.delivery import Delivery
 from egress.dtls import DtlsServer
 from egress.fanout import Group, Lane, fan_out, runs
 from egress.feed import Feed
@@ -27,9 +28,6 @@ SILENCE = 1.0  # seconds without a picture after which a camera is taken to be a
 FRESH = 5.0  # seconds after which the history of a silent camera is no picture to start with
 REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indications …
 FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the first keyframe has come, or never will
-UNCONFIRMED = 1.5  # seconds of media that may be on their way; browsers report on video every second
-PATIENCE, LATER_PATIENCE = 2.0, 0.5  # seconds that it may be more; less once a path has been found to be stuck
-FIRST_HOLD, LAST_HOLD = 4.0, 16.0  # seconds that a stuck path is left alone, doubled each time
 MAX_RETRANSMISSIONS = 250  # packets between two sweeps (0.1 s): 24 Mb/s, more than an honest loss burst needs
 _START_MASK = ~0x7FFF
 
@@ -76,11 +74,8 @@ class Sender:
         self._target = target
         self._pace = pace
         self._thin = False
-        self.held = False  # nothing is sent, because what was sent does not arrive
-        self._held_until = 0.0
-        self._hold, self._patience = FIRST_HOLD, PATIENCE
+        self._delivery = Delivery()
         self._confirmed: int | None = None  # index of the newest packet that a report says has arrived
-        self._overdue_since: float | None = None  # when too much began to be on its way
         self._on_behind = on_behind
         keys = dtls.gcm_keys()
         self.lane, self._rtx_lane = (
@@ -94,6 +89,11 @@ class Sender:
         self._next_replay = 0.0  # not before this time
         self._live_from = 0  # index from which packets came live …
         self._trains: deque[Train] = deque(maxlen=64)  # … and runs of probes before, as they were sent
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is sent because what was sent does not arrive."""
+        return self._delivery.held
 
     def start(self, now: float) -> None:
         """Begin with what is there, if anything is; to be called once."""
@@ -116,7 +116,7 @@ class Sender:
 
     def may_start(self, index: int) -> None:
         """See ``Listener``. Whoever waits starts here, and who lags too far goes on here."""
-        waits = self.place is Place.WAITING and self.format is not None and not self.held
+        waits = self.place is Place.WAITING and self.format is not None and not self._delivery.held
         if waits or (self.place is Place.BEHIND and self._lag() > MAX_LAG):
             self._skip_to(index)
             self._join()
@@ -257,41 +257,25 @@ class Sender:
             self._rejoin()
 
     def _watch_path(self, now: float) -> None:
-        """Leave a path alone on which pictures do not arrive any more, or seconds late.
-
-        What piles up in the kernel for one viewer takes the socket's buffer from all others.
-        """
-        if not self._overdue():
-            self._overdue_since, self._hold, self._patience = None, FIRST_HOLD, PATIENCE
-            self._release(now)
-        elif self.held:
-            if now >= self._held_until:
-                self._overdue_since, self._patience = now, LATER_PATIENCE
-                self._release(now)
-        elif self._overdue_since is None:
-            self._overdue_since = now
-        elif now - self._overdue_since > self._patience and self.place in (Place.LIVE, Place.BEHIND):
+        before, held = self._delivery.held, self._delivery.judge(self._unconfirmed(), now)
+        if held and not before:
             self.stats.stuck += 1
-            self._leave(Place.WAITING)
-            self.held, self._held_until = True, now + self._hold
-            self._hold = min(2 * self._hold, LAST_HOLD)
+            if self.place in (Place.LIVE, Place.BEHIND):
+                self._leave(Place.WAITING)
+        elif before and not held:
+            self._begin(now)
 
-    def _overdue(self) -> bool:
-        """Whether the newest picture that arrived is much older than the newest one that was sent."""
+    def _unconfirmed(self) -> float:
+        """Seconds of media between the newest picture that arrived and the newest that was sent; 0 if nobody knows."""
         if self._confirmed is None or self.feed.kind is not Kind.VIDEO:
-            return False
+            return 0.0
         history = self.feed.history
         newest = history.get((history.end if self.place is Place.LIVE else self._next) - 1)
         confirmed = history.get(self._confirmed)
         if newest is None or confirmed is None:
-            return newest is not None
+            return 0.0 if newest is None else float("inf")
         ticks = (newest.timestamp - confirmed.timestamp) & 0xFFFFFFFF
-        return UNCONFIRMED * self.feed.timeline.clock_rate < ticks < 1 << 31
-
-    def _release(self, now: float) -> None:
-        if self.held:
-            self.held = False
-            self._begin(now)
+        return ticks / self.feed.timeline.clock_rate if ticks < 1 << 31 else 0.0
 
     def _begin(self, now: float) -> None:
         """Start with the cached group of pictures, if there is one and it is no old picture."""

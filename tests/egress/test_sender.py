@@ -10,12 +10,13 @@ from common.media import MAX_PAYLOAD, Batch, Kind
 from egress import feed as feed_module
 from egress import pacer as pacer_module
 from egress.answer import Format, Section
+from egress.delivery import LAST_HOLD, PATIENCE, UNCONFIRMED
 from egress.dtls import DtlsServer, Identity
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import BURST, LOCAL_BURST, Pace
 from egress.pacer import Pacer
-from egress.sender import LAST_HOLD, MAX_RETRANSMISSIONS, PATIENCE, UNCONFIRMED, Place, Sender
+from egress.sender import MAX_RETRANSMISSIONS, Place, Sender
 from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, number, video
