@@ -12,7 +12,7 @@ from egress.capacity import Capacity
 
 LOCAL_ROUND_TRIP = 0.02  # seconds: Wi-Fi and wired local networks stay below, DSL and mobile networks above
 THIN_CAPACITY = 5_000_000  # bytes/s (40 Mb/s): a keyframe of 200 kB takes 40 ms
-CAPACITY_SHARE = 0.8  # of a thin path's capacity that is used for catching up …
+CAPACITY_SHARE = 0.95  # of a thin path's capacity that is used for catching up: at 0.8 large keyframes come too late …
 LEAST_FACTOR = 1.25  # … but not less than so many times the camera's rate, or it would never end
 LOSS = 0.01  # share of packets lost in a report that makes a path lossy
 LOSSY_FOR = 30.0  # seconds that it then stays lossy
