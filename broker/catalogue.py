@@ -103,7 +103,7 @@ class Catalogue:
             raise _wrong("url", f"{_HIDDEN} stands for hidden credentials; give the real ones")
         if id in self._entries:
             raise ViewerError(
-                409, "camera_exists", f"There is a camera {id!r} already; PATCH it, or choose another id."
+                409, "camera_exists", f"There is a camera {id!r} already; change or remove it, or choose another name."
             )
         if len(self._entries) >= MAX_CAMERAS:
             raise ViewerError(507, "too_many_cameras", f"No more than {MAX_CAMERAS} cameras can be kept.")

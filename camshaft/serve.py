@@ -69,12 +69,17 @@ def _import_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
 
 
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104  # hosts that mean every interface
+
+
 def _announce(listen: str, *, only_demo: bool) -> None:
     page = page_address(*split_listen(listen))
     api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
     what = "Camshaft shows a simulated camera" if only_demo else "Camshaft is ready"
     with suppress(OSError):  # nobody reads our standard output, which is no reason to end
         print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
+        if not page.startswith(("http://127.", "http://[::1]", "http://localhost")) or split_listen(listen)[0] in _ANY:
+            print("Whoever reaches this port may watch and change everything: there are no passwords yet.", flush=True)
 
 
 def _command() -> str:

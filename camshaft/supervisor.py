@@ -29,7 +29,8 @@ READY_INTERVAL = 0.1  # seconds between questions whether the cluster is ready
 NOT_READY_AFTER = 15.0  # seconds after which the log says why it is not
 
 SECOND_CLUSTER = (
-    "a second cluster on this machine needs --http-listen, --broker-address, --media-port and --store-path of its own"
+    "a second cluster on this machine needs --http-listen, --broker-address, --media-port and --store-path of its own, "
+    "or CAMSHAFT_HTTP_LISTEN and so on"
 )
 
 Ready = Callable[[], Awaitable[tuple[bool, str]]]

@@ -34,6 +34,7 @@ _ICE_SERVER = re.compile(
     r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^\s:@]+):(?P<password>[^\s@]+)@)?"
     r"(?P<server>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?)"
 )
+MIN_SECRET = 16  # characters: less is guessed
 CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 
 
@@ -97,6 +98,14 @@ def _ice_server(value: str) -> str:
 
 
 Whole = Annotated[int, BeforeValidator(_no_flag)]
+
+
+def _secret(value: str) -> str:
+    if value and len(value.strip()) < MIN_SECRET:
+        raise ValueError(f"must have {MIN_SECRET} characters or more; openssl rand -hex 16 makes some")
+    return value
+
+
 CameraUrl = Annotated[str, AfterValidator(_camera_url)]
 CameraId = Annotated[str, AfterValidator(_camera_id)]
 Listen = Annotated[str, AfterValidator(_listen)]
@@ -186,7 +195,7 @@ class MediaConfig(_Section):
     """Where viewers' media leaves: one UDP port an egress process."""
 
     port: Whole = Field(
-        8189, ge=0, le=65_535, description="First UDP port; each further egress takes the next. 0: any."
+        8189, ge=0, le=65_535, description="First UDP port; each further egress of `serve` takes the next. 0: any."
     )
     listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
     advertise: Texts = Field(
@@ -206,7 +215,7 @@ class BrokerConfig(_Section):
 class ClusterConfig(_Section):
     """What the machines of a cluster share."""
 
-    secret: str = Field(
+    secret: Annotated[str, AfterValidator(_secret)] = Field(
         "",
         repr=False,
         description="Encrypts and authenticates the bus between machines; the same on each.",

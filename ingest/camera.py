@@ -95,7 +95,7 @@ class Camera:
             url = RtspUrl.parse(self.spec.url)
         except ValueError as exc:
             return self._failed(CameraError(CameraState.HOST_UNKNOWN, str(exc)))
-        self._account = Account(url.host.lower(), url.username, url.password) if url.username else None
+        self._account = Account(url.host.lower(), url.port, url.username, url.password) if url.username else None
         while True:
             if self._account and (wait := logins.refusal(self._account, loop.time())):
                 refused = CameraError(CameraState.UNAUTHORIZED, "so it did with another camera of the same account")

@@ -68,9 +68,10 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where a password is used. A recorder has one for all of its cameras."""
+    """Where a password is used. A recorder has one for all of its cameras; another port may be another device."""
 
     host: str
+    port: int
     username: str
     password: str = field(repr=False)
 

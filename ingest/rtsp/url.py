@@ -38,7 +38,8 @@ class RtspUrl:
         """Read an absolute URL. Raises ``ValueError`` with a sentence that does not repeat the URL.
 
         User and password may be percent-encoded or hold ``@ : # ? /`` as they are: they end at the last ``@`` before
-        the first ``/``, or, where that leaves no possible host, at the last ``@`` of all.
+        the first ``/``, or, where that leaves no possible host, at the last ``@`` of all. Where both are possible, a
+        part of the password could be taken for the host, and be shown as such: that is refused.
         """
         scheme = _SCHEME.match(text)
         if not scheme:
@@ -46,9 +47,14 @@ class RtspUrl:
         rest = text[scheme.end() :]
         slash = rest.find("/")
         at = rest.rfind("@", 0, slash if slash >= 0 else len(rest))
-        found = cls._at(scheme[1].lower(), rest, at)
-        if found is None and (last := rest.rfind("@")) != at:
-            found = cls._at(scheme[1].lower(), rest, last)
+        found, last = cls._at(scheme[1].lower(), rest, at), rest.rfind("@")
+        if last != at:
+            other = cls._at(scheme[1].lower(), rest, last)
+            if found and other and at >= 0:
+                raise ValueError(
+                    "it is not clear where the password ends: write @ in it or in the path as %40, / as %2F"
+                )
+            found = found or other
         if found is None:
             raise ValueError("the URL has no valid host and port after rtsp://")
         return found

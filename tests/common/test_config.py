@@ -328,6 +328,7 @@ def test_camera_variable_is_added_to_those_of_the_file(write: Writer) -> None:
         "cameras: {a: {url: rtsp://x, transport: 'rtsp://u:hunter2@h'}}",
         "'rtsp://u:hunter2@h': 1\n'rtsp://u:hunter2@h': 2",
         "cluster: {secret: [hunter2]}",
+        "cluster: {secret: hunter2}",
     ],
 )
 def test_no_mistake_shows_a_password(write: Writer, text: str) -> None:
@@ -335,8 +336,13 @@ def test_no_mistake_shows_a_password(write: Writer, text: str) -> None:
     assert "hunter2" not in repr(write.error(text))
 
 
+@pytest.mark.parametrize("secret", ["...", " ", "x" * 15])
+def test_a_secret_that_is_guessed_is_refused(write: Writer, secret: str) -> None:
+    assert "cluster.secret: must have 16 characters or more" in str(write.error(f"cluster: {{secret: '{secret}'}}"))
+
+
 def test_repr_shows_no_secret(write: Writer) -> None:
-    config = write.load("cameras: {a: {url: 'rtsp://u:hunter2@h'}}\ncluster: {secret: hunter3}")
+    config = write.load("cameras: {a: {url: 'rtsp://u:hunter2@h'}}\ncluster: {secret: hunter3-0123456789}")
     assert "hunter" not in repr(config)
 
 

@@ -219,7 +219,7 @@ def test_mistake_in_the_file_ends_it_with_one_message(tmp_path: Path) -> None:
 def test_processes_start_alone_by_variables(tmp_path: Path) -> None:
     """As containers do: no file, no options, tcp between them, a secret."""
     address = f"tcp://127.0.0.1:{free_port(three=True)}"
-    common = {"CAMSHAFT_BROKER_ADDRESS": address, "CAMSHAFT_CLUSTER_SECRET": "s"}
+    common = {"CAMSHAFT_BROKER_ADDRESS": address, "CAMSHAFT_CLUSTER_SECRET": "s" * 16}
     listen = f"127.0.0.1:{free_port()}"
     directories = [tmp_path / name for name in ("broker", "ingest", "egress")]
     for each in directories:

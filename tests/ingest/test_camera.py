@@ -253,7 +253,7 @@ async def test_cameras_of_one_account_play_together() -> None:
                 task.cancel()
             await asyncio.wait(tasks)
         assert fake.wrong_logins == 0
-        login = first.shared.logins._logins[Account("127.0.0.1", "admin", "right")]
+        login = first.shared.logins._logins[Account("127.0.0.1", fake.port, "admin", "right")]
         assert (login.trying, login.playing, login.good) == (0, 0, True)
 
 

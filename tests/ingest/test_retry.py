@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from common.cameras import CameraState, Transport
 from ingest.retry import START_SPACING, Account, Backoff, Logins, Starts, Transports
 
-ACCOUNT = Account("recorder", "admin", "secret")
+ACCOUNT = Account("recorder", 554, "admin", "secret")
 FAILURES = [state for state in CameraState if state.failed]
 
 
@@ -108,8 +108,9 @@ def test_one_camera_at_a_time_tries_a_password() -> None:
     logins = Logins()
     assert logins.begin(ACCOUNT)
     assert not logins.begin(ACCOUNT)
-    assert logins.begin(Account("recorder", "admin", "other"))
-    assert logins.begin(Account("elsewhere", "admin", "secret"))
+    assert logins.begin(Account("recorder", 554, "admin", "other"))
+    assert logins.begin(Account("elsewhere", 554, "admin", "secret"))
+    assert logins.begin(Account("recorder", 8554, "admin", "secret"))
     logins.end(ACCOUNT)
     assert logins.begin(ACCOUNT)
 
@@ -137,7 +138,7 @@ def test_a_refusal_is_everybodys() -> None:
     logins = Logins()
     assert refuse(logins, 10.0) == 120.0
     assert logins.refusal(ACCOUNT, 30.0) == 100.0
-    assert logins.refusal(Account("recorder", "admin", "changed"), 30.0) == 0.0
+    assert logins.refusal(Account("recorder", 554, "admin", "changed"), 30.0) == 0.0
     assert logins.refusal(ACCOUNT, 130.0) == 0.0
 
 
@@ -184,7 +185,7 @@ def test_a_password_that_was_changed_is_not_tried_too_often_either() -> None:
 def test_nothing_is_kept_of_attempts_that_came_to_nothing() -> None:
     logins = Logins()
     for number in range(100):
-        account = Account("recorder", "admin", str(number))
+        account = Account("recorder", 554, "admin", str(number))
         logins.begin(account)
         logins.end(account)
     assert not logins._logins

@@ -77,6 +77,13 @@ def test_what_is_no_url(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["rtsp://joe:s3c#ret@PW/x@127.0.0.1:8654/test", "rtsp://u:PW@camera/x@y"])
+def test_where_the_password_may_end_at_two_places_nothing_is_guessed(text: str) -> None:
+    with pytest.raises(ValueError, match="%40") as caught:
+        RtspUrl.parse(text)
+    assert "PW" not in str(caught.value)
+
+
 @given(st.text(min_size=1, max_size=20), st.text(max_size=20))
 def test_any_encoded_credentials(user: str, password: str) -> None:
     url = RtspUrl.parse(f"rtsp://{quote(user, safe='')}:{quote(password, safe='')}@camera:1/x")
