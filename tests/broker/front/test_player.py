@@ -140,3 +140,16 @@ async def test_a_check_that_is_refused_is_over_and_keeps_the_socket(page, monkey
 async def test_an_unknown_camera_is_named_and_the_page_loads_to_its_end(page) -> None:
     await page.goto("/watch/porch")
     await playwright.expect(page.locator("camshaft-player .message")).to_have_text("There is no camera 'porch'.")
+
+
+async def test_the_picture_stays_in_view_however_long_the_list(broker: RunningBroker, page) -> None:
+    for number in range(30):
+        await broker.http.post("/api/cameras", json={"id": f"cam{number}", "url": "rtsp://host/"})
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    await page.goto("/")
+    last = page.locator("#cameras li button").last
+    await last.click()
+    await playwright.expect(last).to_have_attribute("aria-pressed", "true")
+    await playwright.expect(last).to_be_in_viewport(ratio=1)
+    await playwright.expect(page.locator("#player")).to_be_in_viewport(ratio=1)
+    await playwright.expect(page.locator("#connect")).to_be_in_viewport(ratio=1)
