@@ -153,3 +153,17 @@ async def test_the_picture_stays_in_view_however_long_the_list(broker: RunningBr
     await playwright.expect(last).to_be_in_viewport(ratio=1)
     await playwright.expect(page.locator("#player")).to_be_in_viewport(ratio=1)
     await playwright.expect(page.locator("#connect")).to_be_in_viewport(ratio=1)
+
+
+async def test_on_a_phone_name_and_address_stay_in_one_piece(broker: RunningBroker, page) -> None:
+    address = "rtsp://192.168.100.100:8654/test"
+    await broker.http.post("/api/cameras", json={"id": "devB", "url": address})
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto("/")
+    await page.click("[data-camera=devB] button")
+    await page.click("#connect")
+    await playwright.expect(page.locator("#connect")).to_have_text("Disconnect")
+    for line in (page.locator("#chosen"), page.get_by_text(address)):
+        box = await line.bounding_box()
+        assert box["height"] < 30, "one line"
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
