@@ -167,3 +167,33 @@ async def test_on_a_phone_name_and_address_stay_in_one_piece(broker: RunningBrok
         box = await line.bounding_box()
         assert box["height"] < 30, "one line"
     assert await page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+async def test_without_the_server_no_state_is_claimed(broker: RunningBroker, page) -> None:
+    sockets: list = []
+    down = False
+
+    async def carry(socket) -> None:
+        if down:
+            await socket.close()
+        else:
+            socket.connect_to_server()
+            sockets.append(socket)
+
+    await page.route_web_socket("**/ws", carry)
+    async with FakeIngest(broker.endpoints, "in-1"):
+        await page.goto("/")
+        door = page.locator("[data-camera=door]")
+        state = page.locator("#details dd").first
+        await playwright.expect(door).to_have_attribute("data-state", "playing")
+        await playwright.expect(state).to_have_text(CameraState.PLAYING.sentence)
+        down = True
+        await sockets[0].close()
+        await playwright.expect(page.locator("#offline")).to_be_visible()
+        await playwright.expect(door).to_have_attribute("data-state", "unknown")
+        for text in (door, state):
+            await playwright.expect(text).to_contain_text("Not known while the server cannot be reached.")
+        down = False
+        await playwright.expect(door).to_have_attribute("data-state", "playing")
+        await playwright.expect(state).to_have_text(CameraState.PLAYING.sentence)
+        await playwright.expect(page.locator("#offline")).to_be_hidden()
