@@ -197,3 +197,18 @@ async def test_without_the_server_no_state_is_claimed(broker: RunningBroker, pag
         await playwright.expect(door).to_have_attribute("data-state", "playing")
         await playwright.expect(state).to_have_text(CameraState.PLAYING.sentence)
         await playwright.expect(page.locator("#offline")).to_be_hidden()
+
+
+async def test_a_click_on_the_idle_picture_connects(broker: RunningBroker, page) -> None:
+    await page.goto("/")
+    connect = page.locator("#connect")
+    start = page.locator("camshaft-player .start")
+    await playwright.expect(start).to_be_visible()
+    await page.click("#player")
+    await playwright.expect(connect).to_have_text("Disconnect")
+    await playwright.expect(start).to_be_hidden()
+    await connect.click()
+    await playwright.expect(connect).to_have_text("Connect")
+    await playwright.expect(start).to_be_visible()
+    await page.evaluate("document.getElementById('player').setAttribute('camera', '')")
+    await playwright.expect(start).to_be_hidden()  # there is nothing to connect to
