@@ -9,9 +9,14 @@ const [player, list, connect, chosen, details] = ["player", "cameras", "connect"
 const [empty, offline, alone, remove] = ["empty", "offline", "alone", "remove"].map((id) => document.getElementById(id));
 const [dialog, form, problem] = ["dialog", "form", "problem"].map((id) => document.getElementById(id));
 
+const OFFLINE_AFTER = 2000; // ms without the server; a restart is not worth a word
+const UNKNOWN = { state: "unknown", sentence: "Not known while the server cannot be reached.", detail: "" };
+
 const cameras = new Map(); // id to the last summary
 let selected = null;
+let known = true; // whether those summaries can be relied upon
 let offlineTimer = 0;
+let asked = 0; // how often details were asked for
 
 // The list
 
@@ -19,7 +24,10 @@ const signalling = SocketSignalling.to(new URL("/", location.href));
 signalling.addEventListener("cameras", ({ detail }) => {
   cameras.clear();
   for (const camera of detail.cameras) cameras.set(camera.camera, camera);
+  const back = !known;
+  known = true;
   showList();
+  if (back) showDetails();
   if (selected === null && cameras.size) select(cameras.keys().next().value);
 });
 signalling.addEventListener("camera", ({ detail }) => {
@@ -34,19 +42,27 @@ signalling.addEventListener("removed", ({ detail }) => {
 });
 signalling.addEventListener("online", () => {
   clearTimeout(offlineTimer);
-  offline.hidden = true;
+  offlineTimer = 0;
+  offline.hidden = true; // how the cameras are comes next
 });
 signalling.addEventListener("offline", () => {
-  clearTimeout(offlineTimer);
-  offlineTimer = setTimeout(() => (offline.hidden = false), 1000); // a restart is not worth a word
+  offlineTimer ||= setTimeout(showOffline, OFFLINE_AFTER); // it is said again at each attempt
 });
 signalling.subscribe();
+
+function showOffline() {
+  offline.hidden = false;
+  known = false;
+  showList();
+  showDetails();
+}
 
 function showList() {
   empty.hidden = cameras.size > 0;
   const items = new Map([...list.children].map((item) => [item.dataset.camera, item]));
   for (const [id, item] of items) if (!cameras.has(id)) item.remove();
-  for (const [id, camera] of cameras) {
+  for (const [id, summary] of cameras) {
+    const camera = known ? summary : UNKNOWN;
     const item = items.get(id) ?? list.appendChild(newItem(id));
     item.dataset.state = camera.failed ? "failed" : camera.state;
     item.querySelector(".sentence").textContent = camera.sentence;
@@ -93,26 +109,36 @@ player.addEventListener("statechange", () => {
 });
 
 async function showDetails() {
-  const id = selected;
-  const response = id === null ? null : await fetch(`/api/cameras/${encodeURIComponent(id)}`).catch(() => null);
-  if (id !== selected) return;
+  const turn = ++asked;
+  const camera = selected === null ? null : known ? await detailsOf(selected) : UNKNOWN;
+  if (turn !== asked) return;
+  remove.hidden = camera?.source !== "api";
   details.replaceChildren();
-  remove.hidden = true;
-  if (!response?.ok) return;
-  const camera = await response.json();
-  remove.hidden = camera.source !== "api";
-  const rows = [
+  for (const [name, text] of camera ? rowsOf(camera) : []) {
+    if (text) details.append(element("dt", "", name), element("dd", "", text));
+  }
+}
+
+/** What the API says of a camera; null if it says nothing. */
+async function detailsOf(id) {
+  try {
+    const response = await fetch(`/api/cameras/${encodeURIComponent(id)}`);
+    return response.ok ? await response.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+function rowsOf(camera) {
+  return [
     ["State", camera.sentence],
     ["Seen", camera.detail],
     ["Address", camera.url],
-    ["Connected over", camera.connected_over.toUpperCase()],
-    ["Tracks", camera.tracks.map(describe).join("; ")],
+    ["Connected over", camera.connected_over?.toUpperCase()],
+    ["Tracks", camera.tracks?.map(describe).join("; ")],
     ["Last error", camera.failed ? "" : camera.last_error],
-    ["Changed in", camera.place ?? ""],
+    ["Changed in", camera.place],
   ];
-  for (const [name, text] of rows) {
-    if (text) details.append(element("dt", "", name), element("dd", "", text));
-  }
 }
 
 function describe(track) {

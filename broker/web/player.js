@@ -2,6 +2,7 @@
 //
 // Attributes: camera; signalling ("ws", the default, or "whep"); server (address of another server than the one this
 // script comes from; needs signalling="whep"); autoconnect.
+// A click on it while it is idle connects.
 // Methods: connect(), disconnect(), stats(). Events: playing, stalled, closed, error, statechange.
 // For measuring: video, pc, session, state, timing (ms after connect(): offered, answered, connected, firstFrame).
 //
@@ -40,6 +41,14 @@ STYLE.replaceSync(`
   button:hover { background: rgb(60 64 67 / 90%); }
   button:focus-visible { outline: 2px solid #8ab4f8; outline-offset: 1px; }
   button[hidden] { display: none; }
+  .start { position: absolute; inset: 0; width: auto; height: auto; border-radius: 0; background: none; }
+  .start:hover { background: none; }
+  .start:focus-visible { outline-offset: -3px; }
+  .start::before, .start::after { content: ""; position: absolute; left: 50%; top: 50%; translate: -50% -50%; }
+  .start::before { width: 4.5rem; height: 4.5rem; border-radius: 50%; background: rgb(60 64 67 / 60%); }
+  .start:hover::before { background: rgb(60 64 67 / 90%); }
+  .start::after { width: 1.5rem; height: 1.75rem; margin-left: .2rem; background: currentColor;
+                  clip-path: polygon(0 0, 100% 50%, 0 100%); }
   svg { width: 100%; height: 100%; fill: currentColor; display: block; }
   @media (prefers-reduced-motion: reduce) { .controls { transition: none; } }
 `);
@@ -55,6 +64,7 @@ const TEMPLATE = document.createElement("template");
 TEMPLATE.innerHTML = `
   <video part="video" playsinline muted></video>
   <div class="message" part="message" role="status" aria-live="polite"></div>
+  <button type="button" class="start" part="start" aria-label="Connect" hidden></button>
   <div class="controls" part="controls">
     <button type="button" class="play" aria-label="Play" hidden></button>
     <button type="button" class="mute"></button>
@@ -181,13 +191,14 @@ class CamshaftPlayer extends HTMLElement {
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [STYLE];
     root.append(TEMPLATE.content.cloneNode(true));
-    const [video, message, play, mute, full] = ["video", ".message", ".play", ".mute", ".full"].map((selector) =>
-      root.querySelector(selector),
+    const [video, message, start, play, mute, full] = ["video", ".message", ".start", ".play", ".mute", ".full"].map(
+      (selector) => root.querySelector(selector),
     );
-    this.#parts = { video, message, play, mute };
+    this.#parts = { video, message, start, play, mute };
     video.muted = true; // or browsers would not let it play by itself
     play.innerHTML = icon(ICONS.play);
     full.innerHTML = icon(ICONS.full);
+    start.onclick = () => this.connect();
     play.onclick = () => this.#play();
     mute.onclick = () => (video.muted = !video.muted);
     full.onclick = () => (document.fullscreenElement ? document.exitFullscreen() : this.requestFullscreen());
@@ -225,6 +236,7 @@ class CamshaftPlayer extends HTMLElement {
       this.disconnect();
       this.connect();
     }
+    this.#showStart();
   }
 
   /** Show the camera, and keep showing it until disconnect(). */
@@ -430,8 +442,13 @@ class CamshaftPlayer extends HTMLElement {
   #enter(state) {
     const changed = this.state !== state;
     this.state = state;
+    this.#showStart();
     this.#showMessage();
     if (changed) this.#dispatch("statechange", { state });
+  }
+
+  #showStart() {
+    this.#parts.start.hidden = this.state !== "idle" || !this.getAttribute("camera");
   }
 
   #showMessage() {

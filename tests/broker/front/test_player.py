@@ -140,3 +140,75 @@ async def test_a_check_that_is_refused_is_over_and_keeps_the_socket(page, monkey
 async def test_an_unknown_camera_is_named_and_the_page_loads_to_its_end(page) -> None:
     await page.goto("/watch/porch")
     await playwright.expect(page.locator("camshaft-player .message")).to_have_text("There is no camera 'porch'.")
+
+
+async def test_the_picture_stays_in_view_however_long_the_list(broker: RunningBroker, page) -> None:
+    for number in range(30):
+        await broker.http.post("/api/cameras", json={"id": f"cam{number}", "url": "rtsp://host/"})
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    await page.goto("/")
+    last = page.locator("#cameras li button").last
+    await last.click()
+    await playwright.expect(last).to_have_attribute("aria-pressed", "true")
+    await playwright.expect(last).to_be_in_viewport(ratio=1)
+    await playwright.expect(page.locator("#player")).to_be_in_viewport(ratio=1)
+    await playwright.expect(page.locator("#connect")).to_be_in_viewport(ratio=1)
+
+
+async def test_on_a_phone_name_and_address_stay_in_one_piece(broker: RunningBroker, page) -> None:
+    address = "rtsp://192.168.100.100:8654/test"
+    await broker.http.post("/api/cameras", json={"id": "devB", "url": address})
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto("/")
+    await page.click("[data-camera=devB] button")
+    await page.click("#connect")
+    await playwright.expect(page.locator("#connect")).to_have_text("Disconnect")
+    for line in (page.locator("#chosen"), page.get_by_text(address)):
+        box = await line.bounding_box()
+        assert box["height"] < 30, "one line"
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+async def test_without_the_server_no_state_is_claimed(broker: RunningBroker, page) -> None:
+    sockets: list = []
+    down = False
+
+    async def carry(socket) -> None:
+        if down:
+            await socket.close()
+        else:
+            socket.connect_to_server()
+            sockets.append(socket)
+
+    await page.route_web_socket("**/ws", carry)
+    async with FakeIngest(broker.endpoints, "in-1"):
+        await page.goto("/")
+        door = page.locator("[data-camera=door]")
+        state = page.locator("#details dd").first
+        await playwright.expect(door).to_have_attribute("data-state", "playing")
+        await playwright.expect(state).to_have_text(CameraState.PLAYING.sentence)
+        down = True
+        await sockets[0].close()
+        await playwright.expect(page.locator("#offline")).to_be_visible()
+        await playwright.expect(door).to_have_attribute("data-state", "unknown")
+        for text in (door, state):
+            await playwright.expect(text).to_contain_text("Not known while the server cannot be reached.")
+        down = False
+        await playwright.expect(door).to_have_attribute("data-state", "playing")
+        await playwright.expect(state).to_have_text(CameraState.PLAYING.sentence)
+        await playwright.expect(page.locator("#offline")).to_be_hidden()
+
+
+async def test_a_click_on_the_idle_picture_connects(broker: RunningBroker, page) -> None:
+    await page.goto("/")
+    connect = page.locator("#connect")
+    start = page.locator("camshaft-player .start")
+    await playwright.expect(start).to_be_visible()
+    await page.click("#player")
+    await playwright.expect(connect).to_have_text("Disconnect")
+    await playwright.expect(start).to_be_hidden()
+    await connect.click()
+    await playwright.expect(connect).to_have_text("Connect")
+    await playwright.expect(start).to_be_visible()
+    await page.evaluate("document.getElementById('player').setAttribute('camera', '')")
+    await playwright.expect(start).to_be_hidden()  # there is nothing to connect to
