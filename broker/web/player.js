@@ -64,7 +64,7 @@ const TEMPLATE = document.createElement("template");
 TEMPLATE.innerHTML = `
   <video part="video" playsinline muted></video>
   <div class="message" part="message" role="status" aria-live="polite"></div>
-  <button type="button" class="start" part="start" aria-label="Connect" hidden></button>
+  <button type="button" class="start" part="start" aria-label="Play" hidden></button>
   <div class="controls" part="controls">
     <button type="button" class="play" aria-label="Play" hidden></button>
     <button type="button" class="mute"></button>
