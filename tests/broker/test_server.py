@@ -73,10 +73,10 @@ async def test_a_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 async def test_over_tcp_only_members_of_the_cluster_are_heard(tmp_path: Path) -> None:
     endpoints = free_tcp_endpoints()
-    config = configuration(tmp_path, endpoints, cluster={"secret": "of this cluster"})
+    config = configuration(tmp_path, endpoints, cluster={"secret": "of this one cluster"})
     async with (
         running_broker(config, endpoints) as broker,
-        FakeEgress(endpoints, "out-1", keys=Keys.derive("of this cluster")),
+        FakeEgress(endpoints, "out-1", keys=Keys.derive("of this one cluster")),
     ):
         nodes = await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
         assert nodes[1]["node"] == "out-1"

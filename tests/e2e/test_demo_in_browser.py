@@ -66,6 +66,7 @@ async def test_page_shows_the_clock(tmp_path: Path) -> None:
     steps = [(after - before) % loop for before, after in pairwise(numbers)]
     assert all(0 < step < FPS for step in steps), "the clock goes on"
     assert sorted(steps)[len(steps) // 2] == 1, "picture by picture"
-    late = [(shown - number / FPS) % LOOP_SECONDS for (_, shown), number in zip(read, numbers, strict=True)]
-    assert max(late) < 5, "the clock is the real one"
+    # A picture may be drawn some milliseconds after the time that its predecessor's callback was given.
+    late = [(shown - number / FPS + 1) % LOOP_SECONDS - 1 for (_, shown), number in zip(read, numbers, strict=True)]
+    assert -0.1 < min(late) <= max(late) < 5, "the clock is the real one"
     assert abs(read[-1][1] - time.time()) < 60
