@@ -18,7 +18,8 @@ from typing import Any
 
 from broker.store import Memory, Store
 from common.cameras import CAMERA_ID, CameraSpec, redact
-from common.config import SIMULATED, CameraConfig, Config, parse_camera
+from common.config import SIMULATED, CameraConfig, Config
+from common.document import parse_camera
 from common.errors import ConfigError, ViewerError
 from common.log import get_logger
 from common.media import Track

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -19,8 +18,9 @@ from broker.front.door import application
 from broker.front.guard import Guard
 from broker.relay import Relay
 from broker.store import Store
+from common.address import is_loopback, page_address, split_ice_server, split_listen
 from common.bus import Endpoints, Keys, authenticated, claimed_directory
-from common.config import Config, page_address, split_ice_server, split_listen
+from common.config import Config
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import get_logger
 
@@ -51,7 +51,8 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         ingests = config.ingest.workers if "workers" in config.ingest.model_fields_set else None
         catalogue = Catalogue(config, store)
         cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, catalogue, ingests=ingests))
-        guard = Guard(all(map(_is_loopback, sockets)), [host.lower() for host in config.http.hosts])
+        local = all(is_loopback(each.getsockname()[0]) for each in sockets)
+        guard = Guard(local, [host.lower() for host in config.http.hosts])
         ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
         await stack.enter_async_context(_serving(Context(cluster, relay, guard, ice_servers), sockets))
         page = page_address(*sockets[0].getsockname()[:2])
@@ -112,7 +113,3 @@ async def _watch(relay: Relay, stop: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WATCH_INTERVAL):
                 await stop.wait()
-
-
-def _is_loopback(listener: socket.socket) -> bool:
-    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback

@@ -18,7 +18,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from common.config import CameraConfig, parse_camera
+from common.config import CameraConfig
+from common.document import parse_camera
 from common.errors import ConfigError
 from common.media import Track
 

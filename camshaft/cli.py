@@ -17,8 +17,9 @@ from camshaft.argv import CAMERA, URL
 from camshaft.options import Given, configured, node_option
 from common import log, process
 from common.cameras import CameraState, Transport, redact
-from common.config import Config, parse_camera
+from common.config import Config
 from common.control import Role
+from common.document import parse_camera
 from common.errors import CameraError, CamshaftError, ConfigError
 
 if TYPE_CHECKING:
@@ -330,7 +331,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _listen(text: str) -> str:
-    from common.config import split_listen
+    from common.address import split_listen
 
     try:
         split_listen(text)

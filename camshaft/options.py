@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from common.cameras import CAMERA_ID
-from common.config import CONFIG_VARIABLE, Config, Leaf, leaves, load
+from common.config import CONFIG_VARIABLE, Config, Leaf, leaves
 from common.control import Role
+from common.document import load
 from common.errors import ConfigError
 
 DEFAULT_FILE = Path("camshaft.yaml")

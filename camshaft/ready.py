@@ -7,8 +7,8 @@ import errno
 import json
 import socket
 
+from common.address import reachable_host, split_listen
 from common.bus import Endpoints, claimed_directory
-from common.config import reachable_host, split_listen
 from common.errors import AddressInUseError, ConfigError
 
 ANSWER_TIMEOUT = 2.0  # seconds

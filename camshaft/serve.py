@@ -17,8 +17,9 @@ from camshaft.plan import programs, shared_environ
 from camshaft.ready import ask_ready, check_bus, free_listen
 from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from common import log, process
+from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints
-from common.config import Config, page_address, split_listen
+from common.config import Config
 from common.errors import AddressInUseError
 
 
@@ -69,16 +70,14 @@ def _import_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
 
 
-_ANY = ("", "0.0.0.0", "::")  # noqa: S104  # hosts that mean every interface
-
-
 def _announce(listen: str, *, only_demo: bool) -> None:
-    page = page_address(*split_listen(listen))
+    host, port = split_listen(listen)
+    page = page_address(host, port)
     api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
     what = "Camshaft shows a simulated camera" if only_demo else "Camshaft is ready"
     with suppress(OSError):  # nobody reads our standard output, which is no reason to end
         print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
-        if not page.startswith(("http://127.", "http://[::1]", "http://localhost")) or split_listen(listen)[0] in _ANY:
+        if not is_loopback(host):
             print("Whoever reaches this port may watch and change everything: there are no passwords yet.", flush=True)
 
 

@@ -1,6 +1,6 @@
 """The operator's configuration: one model that the YAML file, ``CAMSHAFT_…`` variables and options all fill.
 
-Precedence: option, variable, file, default. Every leaf ``section.key`` of the model is also the variable
+Every leaf ``section.key`` of the model is also the variable
 ``CAMSHAFT_SECTION_KEY`` and the option ``--section-key``; its help text is the field's description.
 """
 
@@ -11,29 +11,22 @@ import ipaddress
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
-from urllib.parse import unquote
+from typing import Annotated, Literal, get_origin
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
-from common.cameras import CAMERA_ID, CameraSpec, TlsSpec, Transport, redact
-from common.errors import ConfigError
+from common.address import split_ice_server, split_listen
+from common.cameras import CAMERA_ID, CameraSpec, TlsSpec, Transport
 
 ENV_PREFIX = "CAMSHAFT_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
 SIMULATED = "camshaft serve, which simulates it"  # the place of such a camera
-_ICE_SERVER = re.compile(
-    r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^\s:@]+):(?P<password>[^\s@]+)@)?"
-    r"(?P<server>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?)"
-)
 MIN_SECRET = 16  # characters: less is guessed
 CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 
@@ -97,15 +90,13 @@ def _ice_server(value: str) -> str:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_no_flag)]
-
-
 def _secret(value: str) -> str:
     if value and len(value.strip()) < MIN_SECRET:
         raise ValueError(f"must have {MIN_SECRET} characters or more; openssl rand -hex 16 makes some")
     return value
 
 
+Whole = Annotated[int, BeforeValidator(_no_flag)]
 CameraUrl = Annotated[str, AfterValidator(_camera_url)]
 CameraId = Annotated[str, AfterValidator(_camera_id)]
 Listen = Annotated[str, AfterValidator(_listen)]
@@ -113,37 +104,6 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 IceServers = Annotated[tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_several)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
-
-
-def split_listen(value: str) -> tuple[str, int]:
-    """``HOST:PORT``, ``[v6]:PORT`` or ``:PORT`` (all interfaces) as host and port. Raises ``ValueError``."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^:\[\]]*)):(\d{1,5})", value)
-    if not match or int(match[3]) > 65_535:
-        raise ValueError("must be HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")
-    return match[1] or match[2], int(match[3])
-
-
-def split_ice_server(value: str) -> tuple[str, str, str]:
-    """``turn:USER:PASSWORD@HOST:PORT`` as the URI without them (RFC 7064, 7065), user and password.
-
-    Raises ``ValueError``. Characters with a meaning are written as %XX in user and password.
-    """
-    match = _ICE_SERVER.fullmatch(value)
-    user, password = (unquote(part or "") for part in match.group("user", "password")) if match else ("", "")
-    if not match or bool(user) != value.startswith("turn") or not (user + password).isascii():
-        raise ValueError("must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, which ?transport=tcp may follow")
-    return f"{match['scheme']}:{match['server']}", user, password
-
-
-def reachable_host(host: str) -> str:
-    """Where this machine itself reaches what listens on ``host``."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - replaced, not bound
-
-
-def page_address(host: str, port: int) -> str:
-    """What a person on this machine types into a browser."""
-    host = reachable_host(host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 class _Section(BaseModel):
@@ -267,15 +227,6 @@ class Config(_Section):
         return self._places.get(camera, "the configuration")
 
 
-def parse_camera(document: Mapping[str, Any]) -> CameraConfig:
-    """One camera as the REST API is given it. Raises ``ConfigError`` with the key and what is allowed there."""
-    try:
-        return CameraConfig.model_validate(document)
-    except ValidationError as exc:
-        error = _telling(exc)
-        raise ConfigError("", _dotted(error["loc"]), _problem(error, ("cameras", "", *error["loc"]))) from None
-
-
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """One ``section.key`` that options and variables can set."""
@@ -313,178 +264,3 @@ def leaves() -> Iterator[Leaf]:
         if isinstance(model, type) and issubclass(model, BaseModel):
             for key, leaf in model.model_fields.items():
                 yield Leaf(section, key, leaf)
-
-
-def load(
-    path: Path | None, overrides: Mapping[Leaf, Any] | None = None, environ: Mapping[str, str] = os.environ
-) -> Config:
-    """Read the file (if any), lay variables and then ``overrides`` (the options) over it, and validate.
-
-    An empty variable counts as one that is not set. ``CAMSHAFT_CAMERA`` adds cameras, see ``cameras_of``. Raises
-    ``ConfigError`` with the line, variable or option to mend, the key, and what is allowed there.
-    """
-    document = _Document()
-    if path is not None:
-        document.read(path)
-    for leaf in leaves():
-        if text := environ.get(leaf.variable):
-            document.put((leaf.section, leaf.key), text, leaf.variable)
-    for variable, place in ((CAMERA_VARIABLE, CAMERA_VARIABLE), (DEMO_VARIABLE, SIMULATED)):
-        for name, url in cameras_of(environ.get(variable, "")):
-            document.put(("cameras", name, "url"), url, place)
-    for leaf, value in (overrides or {}).items():
-        document.put((leaf.section, leaf.key), value, leaf.option)
-    return document.validate()
-
-
-def cameras_of(value: str) -> Iterator[tuple[str, str]]:
-    """Name and URL of each ``[NAME=]URL`` in ``CAMSHAFT_CAMERA``; several are separated by spaces.
-
-    Cameras without a name are called ``camera``, ``camera-2``, ``camera-3``.
-    """
-    unnamed = 0
-    for word in value.split():
-        if match := _NAMED_URL.fullmatch(word):
-            yield match[1], match[2]
-        else:
-            unnamed += 1
-            yield "camera" if unnamed == 1 else f"camera-{unnamed}", word
-
-
-_MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
-_NAMED_URL = re.compile(r"([^=:/@]*)=(\w+://.*)")
-_MAX_DEPTH = 4  # cameras.NAME.tls.verify: below that a file can only be wrong, and an alias may recurse
-_Path = tuple[str | int, ...]
-
-
-class _Document:
-    """A configuration being put together, and for each of its keys the place it came from."""
-
-    def __init__(self) -> None:
-        self._root: dict[str, Any] = {}
-        self._sources: dict[_Path, str] = {}
-        self._file = ""
-
-    def read(self, path: Path) -> None:
-        """Take over a YAML file."""
-        self._file = str(path)
-        try:
-            text = path.read_text("utf-8")
-        except OSError as exc:
-            raise ConfigError(self._file, "", f"cannot be read: {exc.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(self._file, "", "is not UTF-8 text") from None
-        try:
-            loader = yaml.SafeLoader(text)
-            node = loader.get_single_node()
-            self._map(node, ())
-            loaded = loader.construct_document(node) if node is not None else None
-        except RecursionError:
-            raise ConfigError(self._file, "", "not valid YAML: nested too deeply") from None
-        except yaml.MarkedYAMLError as exc:
-            mark = exc.problem_mark or exc.context_mark
-            where = f"{self._file}, line {mark.line + 1}" if mark else self._file
-            raise ConfigError(where, "", f"not valid YAML: {exc.problem}") from None
-        except yaml.YAMLError:
-            raise ConfigError(self._file, "", "not valid YAML") from None
-        if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(self._file, "", f"must hold keys and values; allowed: {_names(Config)}")
-        self._root = loaded or {}
-
-    def _map(self, node: yaml.Node | None, at: _Path) -> None:
-        if node is None or len(at) > _MAX_DEPTH:
-            return
-        self._sources.setdefault(at, f"{self._file}, line {node.start_mark.line + 1}")
-        if isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                self._map(item, (*at, index))
-        elif isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                where = f"{self._file}, line {key.start_mark.line + 1}"
-                if not isinstance(key, yaml.ScalarNode):
-                    raise ConfigError(where, _dotted(at), "a key must be plain text")
-                below = (*at, key.value)
-                if key.tag != _MERGE:
-                    key.tag = _TEXT  # a camera may be called 1, no or on, which YAML takes for other things
-                if below in self._sources:
-                    raise ConfigError(where, _dotted(below), "is given twice")
-                self._sources[below] = where
-                self._map(value, below)
-
-    def put(self, at: tuple[str, ...], value: object, source: str) -> None:
-        """Set one value over whatever the file says."""
-        section = self._root
-        for depth, key in enumerate(at[:-1], 1):
-            below = section.setdefault(key, {})
-            if below is None:
-                below = section[key] = {}
-            if not isinstance(below, dict):
-                raise ConfigError(self._where(at[:depth]), _dotted(at[:depth]), "must hold keys and values")
-            section = below
-        section[at[-1]] = value
-        self._sources = {path: place for path, place in self._sources.items() if path[: len(at)] != at}
-        self._sources[at] = source
-
-    def validate(self) -> Config:
-        """The model, or ``ConfigError`` for the first mistake."""
-        # An empty section ("http:" alone) is the section's defaults, as a person reads it.
-        document = {key: value for key, value in self._root.items() if value is not None}
-        try:
-            config = Config.model_validate(document)
-        except ValidationError as exc:
-            error = _telling(exc)
-            at = tuple(part for part in error["loc"] if part != "[key]")
-            raise ConfigError(self._where(at), _dotted(at), _problem(error, at)) from None
-        config._places.update((camera, self._where(("cameras", camera, "url"))) for camera in config.cameras)
-        return config
-
-    def _where(self, at: _Path) -> str:
-        while at and at not in self._sources:
-            at = at[:-1]
-        return self._sources.get(at, self._file)
-
-
-def _telling(exc: ValidationError) -> ErrorDetails:
-    """The mistake to show: where a key is misspelt, that also says why another one is missing."""
-    errors = exc.errors(include_url=False, include_input=False)
-    return next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
-
-
-def _dotted(at: _Path) -> str:
-    return redact(".".join(map(str, at)))  # somebody may have put a URL where the name belongs
-
-
-def _names(model: type[BaseModel]) -> str:
-    return ", ".join(model.model_fields)
-
-
-def _model_at(at: _Path) -> type[BaseModel] | None:
-    """The section that the keys of ``at`` lead to."""
-    model: type[BaseModel] = Config
-    for depth, key in enumerate(at):
-        if model is Config and key == "cameras":
-            return _model_at_camera(at[depth + 2 :]) if len(at) > depth + 1 else None
-        field = model.model_fields.get(str(key))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return None
-        model = field.annotation
-    return model
-
-
-def _model_at_camera(at: _Path) -> type[BaseModel] | None:
-    return TlsConfig if at[:1] == ("tls",) else CameraConfig
-
-
-def _problem(error: ErrorDetails, at: _Path) -> str:
-    """What is wrong, and what is allowed."""
-    kind, message = error["type"], error["msg"].removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        model = _model_at(at[:-1])
-        return f"unknown key; allowed here: {_names(model)}" if model else "unknown key"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        model = _model_at(at)
-        return f"must hold keys and values{f'; allowed: {_names(model)}' if model else ''}"
-    model = _model_at(at[:-1])
-    field = model.model_fields.get(str(at[-1])) if model else None
-    hint = f" ({field.description})" if field and kind != "value_error" else ""
-    return ("is missing" if kind == "missing" else message[:1].lower() + message[1:]) + hint

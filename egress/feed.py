@@ -2,29 +2,23 @@
 
 All viewers of a feed get the same SSRC, timestamps and payloads. Those who have everything there is are *live*: they
 are in a group and get each batch as it comes. The others are told when they can start, and read from the history.
-
-A keyframe to some hundred viewers takes a tenth of a second to encrypt and send. It is done in slices, between which
-the process hears its sockets and the other feeds get their turn.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind
 from egress.capacity import Train
-from egress.fanout import Group, GroupKey, Lane, fan_out, runs
+from egress.fanout import Group, GroupKey, Lane, runs
 from egress.history import History, Packet
+from egress.outbox import Later, Outbox, at_once
 from egress.pace import BURST, Meter
 from egress.port import Target
 
 MARKER = 0x80  # RFC 3550 5.1, second byte
-
-SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms
-MAX_WORK = 1_000  # runs that may wait for their turn; then the next batch waits for them
 
 _H264_SPS, _H264_STAP_A = 7, 24  # NAL unit types, RFC 6184 5.2
 
@@ -78,28 +72,6 @@ class Timeline:
         return (self.timestamp + passed) & 0xFFFFFFFF
 
 
-class Work:
-    """A run on its way to the lanes that were live when it came."""
-
-    __slots__ = ("at", "group", "index", "lanes", "run")
-
-    def __init__(self, index: int, run: Sequence[Packet], group: Group) -> None:
-        self.index = index  # of the run's first packet
-        self.run = run
-        self.group = group
-        self.lanes = list(group.lanes.items())
-        self.at = 0  # lanes that are done
-
-
-Later = Callable[[Callable[[], None]], object]
-"""Calls what it is given, after everything else had its turn."""
-
-
-def at_once(work: Callable[[], None]) -> None:
-    """A ``Later`` for those who have nothing else to do."""
-    work()
-
-
 class Feed:
     """One track towards all its viewers."""
 
@@ -114,10 +86,7 @@ class Feed:
         self.pushed_at: float | None = None  # monotonic time of the newest batch
         self.meter = Meter()
         self.trains: deque[Train] = deque(maxlen=64)  # runs of probes, as they went to live viewers
-        self._later = later
-        self._work: deque[Work] = deque()
-        self._working = False  # a slice is under way or scheduled
-        self._when_sent: list[Callable[[], None]] = []
+        self.outbox = Outbox(later, self._blocked)
         self._groups: dict[GroupKey, Group] = {}
         self._in_keyframe = False
         self._listeners: set[Listener] = set()
@@ -148,19 +117,10 @@ class Feed:
         for run in runs(packets):
             if probe:
                 self.trains.append((index, index + len(run)))
-            self._work += [Work(index, run, group) for group in self._groups.values()]
+            for group in self._groups.values():
+                self.outbox.add(run, index, group)
             index += len(run)
-        if not self._working:
-            self._send_slice()
-        while len(self._work) > MAX_WORK:
-            self._send()
-
-    def when_sent(self, call: Callable[[], None]) -> None:
-        """``call`` when everything that was pushed so far has left: at once, if it has."""
-        if self._work:
-            self._when_sent.append(call)
-        else:
-            call()
+        self.outbox.send()
 
     def pause(self) -> None:
         """What is pushed next comes late and at once: those who are live get it at their own pace."""
@@ -190,50 +150,18 @@ class Feed:
             self._thin[lane] = listener
 
     def leave(self, lane: Lane, group: Group) -> int:
-        """Send nothing more on ``lane``; not being live is fine.
-
-        Returns the index of the first packet that it did not get.
-        """
+        """Send nothing more on a live ``lane``. Returns the index of the first packet that it did not get."""
         self._thin.pop(lane, None)
-        if (listener := self._live.pop(lane, None)) is not None:
-            self._idle.add(listener)
-            group = self._groups[group.key]
-            del group.lanes[lane]
-            if not group.lanes:
-                del self._groups[group.key]
-        unsent = self.history.end
-        for work in reversed(self._work):
-            for at in range(work.at, len(work.lanes)):
-                if work.lanes[at][0] is lane:
-                    del work.lanes[at]
-                    unsent = work.index
-                    break
-        return unsent
+        self._idle.add(self._live.pop(lane))
+        group = self._groups[group.key]
+        del group.lanes[lane]
+        if not group.lanes:
+            del self._groups[group.key]
+        unsent = self.outbox.forget(lane)
+        return self.history.end if unsent is None else unsent
 
-    def _send_slice(self) -> None:
-        """Send for a while; if something is left then, go on later."""
-        self._working = True
-        room = SLICE
-        while self._work and room > 0:
-            room -= self._send(room)
-        self._working = bool(self._work)
-        if self._working:
-            self._later(self._send_slice)
-            return
-        calls, self._when_sent = self._when_sent, []
-        for call in calls:
-            call()
-
-    def _send(self, room: int = SLICE) -> int:
-        """Send the oldest run to the next few lanes that are still live. Returns the number of packets."""
-        work = self._work[0]
-        lanes = work.lanes[work.at : work.at + max(1, room // len(work.run))]
-        work.at += len(lanes)
-        if work.at == len(work.lanes):
-            self._work.popleft()
-        for lane in fan_out(work.run, work.index, work.group, lanes):
-            self._live[lane].fall_behind(work.index)
-        return len(lanes) * len(work.run)
+    def _blocked(self, lane: Lane, index: int) -> None:
+        self._live[lane].fall_behind(index)
 
     def _learn_format(self, batch: Batch) -> None:
         codec, profile = batch.codec, _h264_profile(batch.payloads[0]) if batch.codec == "H264" else ""

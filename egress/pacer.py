@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
-from common.log import get_logger
-from egress.feed import SLICE
+from egress.outbox import SLICE
 from egress.sender import Place, Sender
 
 INTERVAL = 0.005  # seconds between steps
-
-log = get_logger()
 
 
 class Pacer:
@@ -37,6 +34,7 @@ class Pacer:
             self._timer.cancel()
             self._timer = None
         self._behind.clear()
+        self._turn.clear()
 
     def _step(self) -> None:
         loop = asyncio.get_running_loop()

@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from common.media import Batch, Kind
-from egress.feed import Feed, Later, at_once
+from egress.feed import Feed
+from egress.outbox import Later, at_once
 
 MAX_AGE = 2.0  # seconds: a batch that waited longer in queues is no live picture any more
 MAX_PENDING = 512  # batches kept while the cached group of pictures is on its way
@@ -25,7 +26,7 @@ EPOCH_SILENCE = 2.0  # seconds of silence after which an older epoch may take ov
 
 
 class Stream:
-    """One camera. ``request_replay`` asks ingest for the cached group of pictures; for ``later`` see ``Feed``."""
+    """One camera. ``request_replay`` asks ingest for the cached group of pictures; for ``later`` see ``Outbox``."""
 
     def __init__(self, camera: str, request_replay: Callable[[], None], later: Later = at_once) -> None:
         self.camera = camera

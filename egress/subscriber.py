@@ -112,4 +112,6 @@ class Subscriber:
         if egress is not None:
             stream.receive_replay(batches, now=now)
         elif stream.receive(batch := batches[0], now=now, unix_ns=time.time_ns()):
-            stream.feeds[Kind(batch.kind)].when_sent(lambda: self._delays_ns.append(time.time_ns() - batch.arrival_ns))
+            stream.feeds[Kind(batch.kind)].outbox.when_empty(
+                lambda: self._delays_ns.append(time.time_ns() - batch.arrival_ns)
+            )

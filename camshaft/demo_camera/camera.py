@@ -15,7 +15,7 @@ from camshaft.demo_camera.clip import NICENESS, Clip
 from camshaft.demo_camera.lanes import PortPair
 from camshaft.demo_camera.rtsp import Account, Server
 from camshaft.demo_camera.settings import Settings
-from common.config import split_listen
+from common.address import split_listen
 from common.errors import AddressInUseError, ConfigError
 from common.log import get_logger
 

@@ -8,7 +8,8 @@ import pytest
 from broker.catalogue import Catalogue
 from broker.store import Store
 from common.cameras import redact
-from common.config import CameraConfig, Config, load
+from common.config import CameraConfig, Config
+from common.document import load
 from common.errors import ViewerError
 from common.media import Kind, Track
 

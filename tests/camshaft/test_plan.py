@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from camshaft.plan import Program, programs, shared_environ
-from common.config import Config, leaves, load
+from common.config import Config, leaves
+from common.document import load
 from common.errors import ConfigError
 
 

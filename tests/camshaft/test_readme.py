@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from camshaft.cli import cli
-from common.config import Leaf, leaves, load
+from common.config import Leaf, leaves
+from common.document import load
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from camshaft.ready import ask_ready, check_bus, free_listen
+from common.address import page_address, split_listen
 from common.bus import Endpoints, claimed_directory
-from common.config import page_address, split_listen
 from common.errors import AddressInUseError, ConfigError
 
 

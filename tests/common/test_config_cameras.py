@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from common.cameras import redact
-from common.config import Config, load, parse_camera
+from common.config import Config
+from common.document import load, parse_camera
 from common.errors import ConfigError
 
 

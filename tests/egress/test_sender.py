@@ -7,7 +7,7 @@ import pytest
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, RTCDtlsParameters
 
 from common.media import MAX_PAYLOAD, Batch, Kind
-from egress import feed as feed_module
+from egress import outbox as outbox_module
 from egress import pacer as pacer_module
 from egress.answer import Format, Section
 from egress.delivery import LAST_HOLD, PATIENCE, UNCONFIRMED
@@ -564,7 +564,7 @@ class Turns:
     """Slices of work that wait for their turn."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-        monkeypatch.setattr(feed_module, "SLICE", size)
+        monkeypatch.setattr(outbox_module, "SLICE", size)
         self.feed = Feed(Kind.VIDEO, lambda work: self.waiting.append(work))
         self.waiting: list[Callable[[], None]] = []
 
@@ -577,12 +577,12 @@ class Turns:
 def test_a_keyframe_to_many_is_sent_in_slices_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 6)
     feed, stream, sent = turns.feed, gop_stream(packets=5), []
-    feed.when_sent(lambda: sent.append("nothing"))
+    feed.outbox.when_empty(lambda: sent.append("nothing"))
     watchers = [Watcher(feed) for _ in range(3)]
     for watcher in watchers:
         watcher.sender.start(now=0.0)
     push(feed, stream, 1)
-    feed.when_sent(lambda: sent.append("the first"))
+    feed.outbox.when_empty(lambda: sent.append("the first"))
     assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
     push(feed, stream, 1)  # waits for the first
     assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
@@ -617,12 +617,12 @@ def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypat
 
 def test_work_that_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1)
-    monkeypatch.setattr(feed_module, "MAX_WORK", 3)
+    monkeypatch.setattr(outbox_module, "MAX_RUNS", 3)
     watchers = [Watcher(turns.feed) for _ in range(2)]
     for watcher in watchers:
         watcher.sender.start(now=0.0)
     push(turns.feed, gop_stream(), 10)
-    assert len(turns.feed._work) == 3
+    assert len(turns.feed.outbox) == 3
     while turns.waiting:
         turns.turn()
     assert [watcher.numbers() for watcher in watchers] == [list(range(30))] * 2

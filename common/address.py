@@ -1,0 +1,51 @@
+"""Addresses as operators write them: where HTTP listens, and the STUN and TURN servers of viewers."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import unquote
+
+_ICE_SERVER = re.compile(
+    r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^\s:@]+):(?P<password>[^\s@]+)@)?"
+    r"(?P<server>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?)"
+)
+
+
+def split_listen(value: str) -> tuple[str, int]:
+    """``HOST:PORT``, ``[v6]:PORT`` or ``:PORT`` (all interfaces) as host and port. Raises ``ValueError``."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^:\[\]]*)):(\d{1,5})", value)
+    if not match or int(match[3]) > 65_535:
+        raise ValueError("must be HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces")
+    return match[1] or match[2], int(match[3])
+
+
+def split_ice_server(value: str) -> tuple[str, str, str]:
+    """``turn:USER:PASSWORD@HOST:PORT`` as the URI without them (RFC 7064, 7065), user and password.
+
+    Raises ``ValueError``. Characters with a meaning are written as %XX in user and password.
+    """
+    match = _ICE_SERVER.fullmatch(value)
+    user, password = (unquote(part or "") for part in match.group("user", "password")) if match else ("", "")
+    if not match or bool(user) != value.startswith("turn") or not (user + password).isascii():
+        raise ValueError("must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, which ?transport=tcp may follow")
+    return f"{match['scheme']}:{match['server']}", user, password
+
+
+def reachable_host(host: str) -> str:
+    """Where this machine itself reaches what listens on ``host``."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - replaced, not bound
+
+
+def page_address(host: str, port: int) -> str:
+    """What a person on this machine types into a browser."""
+    host = reachable_host(host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on ``host``, an address or a name."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"

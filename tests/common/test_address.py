@@ -1,0 +1,36 @@
+"""Addresses as operators write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.address import is_loopback, split_listen
+
+
+@pytest.mark.parametrize(
+    ("value", "split"),
+    [
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        (":0", ("", 0)),
+        ("[::1]:8080", ("::1", 8080)),
+        ("[fe80::1%eth0]:1", ("fe80::1%eth0", 1)),
+        ("host.example:65535", ("host.example", 65535)),
+    ],
+)
+def test_split_listen(value: str, split: tuple[str, int]) -> None:
+    assert split_listen(value) == split
+
+
+@pytest.mark.parametrize("value", ["", "host", "8080", "::1:80", "[::1]", "h:65536", "h:-1", "h:1 ", "[h]:1", "a]:1"])
+def test_split_listen_refuses(value: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        split_listen(value)
+
+
+@pytest.mark.parametrize(
+    ("host", "only_here"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("", False), ("0.0.0.0", False),
+     ("::", False), ("192.0.2.7", False), ("cameras.example.org", False), ("fe80::1%eth0", False)],
+)  # fmt: skip
+def test_loopback(host: str, only_here: bool) -> None:
+    assert is_loopback(host) == only_here

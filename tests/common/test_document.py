@@ -1,0 +1,363 @@
+"""Configuration: precedence, and errors that say where to look, at which key, and what is allowed."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.address import split_ice_server
+from common.cameras import Transport, redact
+from common.config import Config, Leaf, leaves
+from common.document import cameras_of, load
+from common.errors import ConfigError
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Writer:
+    return Writer(tmp_path / "camshaft.yaml")
+
+
+class Writer:
+    """Writes a configuration file, loads it, and gives the error that this raises."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self, text: str, environ: dict[str, str] | None = None) -> Config:
+        self.path.write_text(text, "utf-8")
+        return load(self.path, environ=environ or {})
+
+    def error(self, text: str, environ: dict[str, str] | None = None) -> ConfigError:
+        with pytest.raises(ConfigError) as caught:
+            self.load(text, environ)
+        assert "\n" not in str(caught.value)
+        return caught.value
+
+    def line(self, number: int) -> str:
+        return f"{self.path}, line {number}"
+
+
+def leaf(option: str) -> Leaf:
+    return next(leaf for leaf in leaves() if leaf.option == option)
+
+
+def test_defaults_listen_on_loopback_only() -> None:
+    config = load(None, environ={})
+    assert config == Config()
+    assert config.http.listen == "127.0.0.1:8080"
+    assert config.media.port == 8189
+    assert not config.cameras
+
+
+def test_file_as_in_the_documentation(write: Writer) -> None:
+    config = write.load(
+        """
+cameras:
+  front-door: {url: "rtsp://u:p@10.0.0.9/s", transport: udp, on_demand: true}
+  yard:
+    url: rtsps://yard/
+    tls: {verify: false}
+http: {listen: ":9000"}
+media: {port: 9189, advertise: [192.0.2.1, cam.example.org]}
+"""
+    )
+    spec = config.cameras["front-door"].spec("front-door", 3)
+    assert (spec.id, spec.url, spec.transport, spec.on_demand, spec.revision) == (
+        "front-door",
+        "rtsp://u:p@10.0.0.9/s",
+        Transport.UDP,
+        True,
+        3,
+    )
+    assert not config.cameras["yard"].spec("yard").tls.verify
+    assert config.media.advertise == ("192.0.2.1", "cam.example.org")
+
+
+def test_option_beats_variable_beats_file_beats_default(write: Writer) -> None:
+    write.path.write_text("media: {port: 1000}\nlog: {level: debug}\nhttp: {listen: ':1'}", "utf-8")
+    environ = {"CAMSHAFT_MEDIA_PORT": "2000", "CAMSHAFT_LOG_LEVEL": "error"}
+    config = load(write.path, {leaf("--media-port"): "3000"}, environ)
+    assert (config.media.port, config.log.level, config.http.listen) == (3000, "error", ":1")
+    assert config.egress.workers is None
+
+
+def test_list_variable_is_split_at_commas() -> None:
+    config = load(None, environ={"CAMSHAFT_MEDIA_ADVERTISE": "192.0.2.1, host,"})
+    assert config.media.advertise == ("192.0.2.1", "host")
+
+
+def test_empty_variable_counts_as_not_set(write: Writer) -> None:
+    config = write.load("media: {port: 7}", {"CAMSHAFT_MEDIA_PORT": "", "CAMSHAFT_CAMERA": ""})
+    assert config.media.port == 7
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "http:\n", "cameras:\nlog:\n", "---\n", "{}"])
+def test_empty_file_and_empty_sections_are_the_defaults(write: Writer, text: str) -> None:
+    assert write.load(text) == Config()
+
+
+# What is wrong: (file, line, key, words that the message must hold)
+MISTAKES = [
+    ("htpp: {}", 1, "htpp", ["unknown key", "allowed here: cameras, http, media"]),
+    ("http:\n  listn: x", 2, "http.listn", ["unknown key", "allowed here: listen"]),
+    ("cameras:\n  a:\n    ulr: rtsp://x", 3, "cameras.a.ulr", ["unknown key", "url, transport"]),
+    ("cameras:\n  a: {transport: tcp}", 2, "cameras.a.url", ["is missing", "rtsp://"]),
+    ("cameras:\n  a:\n    url: rtsp://x\n    x: 1", 4, "cameras.a.x", ["allowed here: url, transport"]),
+    ("cameras:\n  a:\n    url: rtsp://x\n    tls: {x: 1}", 4, "cameras.a.tls.x", ["allowed here: verify"]),
+    ("cameras:\n  a: {url: http://x}", 2, "cameras.a.url", ["rtsp:// or rtsps://"]),
+    ("cameras:\n  a: {url: 'rtsp://'}", 2, "cameras.a.url", ["rtsp://host[:port]", "user:password@"]),
+    ("cameras:\n  a: {url: 'rtsp://h/a b'}", 2, "cameras.a.url", ["without spaces"]),
+    ("cameras:\n  a: rtsp://x", 2, "cameras.a", ["must hold keys and values; allowed: url"]),
+    ("cameras:\n  a:\n", 2, "cameras.a", ["must hold keys and values"]),
+    ("cameras:\n  a b: {url: rtsp://x}", 2, "cameras.a b", ["1 to 64 letters"]),
+    ("cameras: [1]", 1, "cameras", ["must hold keys and values"]),
+    ("cameras:\n  a: {url: rtsp://x, transport: quic}", 2, "cameras.a.transport", ["'auto', 'tcp' or 'udp'"]),
+    ("cameras:\n  a: {url: rtsp://x, keep_after: -1}", 2, "cameras.a.keep_after", ["greater than or equal to 0"]),
+    ("cameras:\n  a: {url: rtsp://x, keep_after: .nan}", 2, "cameras.a.keep_after", ["0"]),
+    ("cameras:\n  a: {url: rtsp://x, tls: {fingerprint: abc}}", 2, "cameras.a.tls.fingerprint", ["64 hexadecimal"]),
+    ("\n\nmedia:\n  port: many", 4, "media.port", ["integer", "First UDP port"]),
+    ("media: {port: 70000}", 1, "media.port", ["65535"]),
+    ("media: {port: yes}", 1, "media.port", ["whole number"]),
+    ("media: {advertise: 1.2}", 1, "media.advertise", ["such as [192.0.2.7,"]),
+    ("media:\n  advertise:\n  - a\n  - [b]", 4, "media.advertise.1", ["valid string"]),
+    ("http: {listen: 8080}", 1, "http.listen", ["HOST:PORT"]),
+    ("http: {listen: host}", 1, "http.listen", ["HOST:PORT"]),
+    ("http: {listen: 'host:99999'}", 1, "http.listen", ["HOST:PORT"]),
+    ("http: text", 1, "http", ["must hold keys and values; allowed: listen"]),
+    ("log: {level: loud}", 1, "log.level", ["'debug', 'info', 'warning' or 'error'"]),
+    ("http: {}\nhttp: {}", 2, "http", ["given twice"]),
+    ("cameras:\n  a: {url: rtsp://x}\n  a: {url: rtsp://y}", 3, "cameras.a", ["given twice"]),
+    ("http: {\n", 2, "", ["not valid YAML"]),
+    ("http: *nowhere", 1, "", ["not valid YAML", "undefined alias"]),
+    ("http: !!python/name:os.system x", 1, "", ["not valid YAML"]),
+    ("a: 1\n---\nb: 2", 2, "", ["not valid YAML"]),
+    ("\thttp: {}", 1, "", ["not valid YAML"]),
+    ("? [a, b]\n: 1", 1, "", ["a key must be plain text"]),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "key", "words"), MISTAKES)
+def test_mistake_is_named_with_line_key_and_what_is_allowed(
+    write: Writer, text: str, line: int, key: str, words: list[str]
+) -> None:
+    error = write.error(text)
+    assert (error.where, error.key) == (write.line(line), key), str(error)
+    for word in words:
+        assert word in error.problem, str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("- a\n- b", "must hold keys and values"), ("[" * 5000, "not valid YAML")]
+)
+def test_mistake_of_the_whole_file(write: Writer, text: str, problem: str) -> None:
+    assert problem in str(write.error(text))
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
+        load(tmp_path / "none.yaml", environ={})
+    (tmp_path / "latin1.yaml").write_bytes(b"http: \xff")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load(tmp_path / "latin1.yaml", environ={})
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path, environ={})
+
+
+@pytest.mark.parametrize("name", ["1", "no", "on", "007", "1e3", "null", "2024-01-01"])
+def test_camera_names_are_text_as_written(write: Writer, name: str) -> None:
+    assert list(write.load(f"cameras:\n  {name}: {{url: rtsp://x}}").cameras) == [name]
+
+
+def test_merge_keys_and_anchors_work(write: Writer) -> None:
+    config = write.load(
+        "cameras:\n  a: &base {url: rtsp://a/, transport: tcp}\n  b: {<<: *base, url: rtsp://b/}\n  c: *base\n"
+    )
+    assert {name: (camera.url, camera.transport) for name, camera in config.cameras.items()} == {
+        "a": ("rtsp://a/", Transport.TCP),
+        "b": ("rtsp://b/", Transport.TCP),
+        "c": ("rtsp://a/", Transport.TCP),
+    }
+
+
+@pytest.mark.parametrize("text", ["http: &a {listen: *a}", "&a cameras: &b {x: *b}", "&top\nhttp: *top"])
+def test_alias_to_itself_is_an_error_not_a_hang(write: Writer, text: str) -> None:
+    write.error(text)
+
+
+def test_aliases_that_explode_are_an_error_not_a_hang(write: Writer) -> None:
+    laughs = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    assert write.error("\n".join(laughs)).problem.startswith("unknown key")
+
+
+def test_mistake_in_a_variable_names_the_variable(write: Writer) -> None:
+    error = write.error("media: {port: 5}", {"CAMSHAFT_MEDIA_PORT": "five"})
+    assert (error.where, error.key) == ("CAMSHAFT_MEDIA_PORT", "media.port")
+    error = write.error("", {"CAMSHAFT_CAMERA": "http://x"})
+    assert (error.where, error.key) == ("CAMSHAFT_CAMERA", "cameras.camera.url")
+
+
+def test_misspelt_key_is_named_and_not_what_it_stands_for(write: Writer) -> None:
+    error = write.error("cameras:\n  door:\n    uri: rtsp://host/\nmedia: {port: x}")
+    assert (error.where, error.key) == (write.line(3), "cameras.door.uri")
+    assert error.problem == "unknown key; allowed here: url, transport, on_demand, keep_after, tls"
+
+
+def test_camera_name_that_is_wrong_is_told_the_rule(write: Writer) -> None:
+    assert write.error("cameras: {-x: {url: 'rtsp://h/'}}").problem == (
+        "a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+    )
+
+
+@pytest.mark.parametrize("text", ["192.0.2.7", "[192.0.2.7]", "'192.0.2.7,'"])
+def test_one_value_needs_no_list(write: Writer, text: str) -> None:
+    assert write.load(f"media: {{advertise: {text}}}").media.advertise == ("192.0.2.7",)
+
+
+def test_what_is_no_list_is_told_how_one_looks(write: Writer) -> None:
+    error = write.error("media:\n  advertise: 192.0")
+    assert (error.where, error.key) == (write.line(2), "media.advertise")
+    assert error.problem == "must be text or a list of it, such as [192.0.2.7, cameras.example.org]"
+
+
+@pytest.mark.parametrize(
+    "host", ["https://cam.example.org", "cam.example.org:8443", "cam.example.org/", "[::1]:80", ""]
+)
+def test_published_name_that_could_never_match_is_refused(write: Writer, host: str) -> None:
+    error = write.error(f"http:\n  hosts:\n  - '{host}'")
+    assert (error.where, error.key) == (write.line(3), "http.hosts.0")
+    assert "without https:// and without a port" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("server", "parts"),
+    [
+        ("stun:stun.example.org:3478", ("stun:stun.example.org:3478", "", "")),
+        (
+            "turn:u%3A1:p%40ss@[2001:db8::1]:3478?transport=udp",
+            ("turn:[2001:db8::1]:3478?transport=udp", "u:1", "p@ss"),
+        ),
+        ("turns:user:pa:ss@turn.example.org", ("turns:turn.example.org", "user", "pa:ss")),
+    ],
+)
+def test_ice_servers(write: Writer, server: str, parts: tuple[str, str, str]) -> None:
+    config = write.load(f"http: {{ice_servers: ['{server}']}}")
+    assert split_ice_server(config.http.ice_servers[0]) == parts
+    assert not parts[2] or parts[2] not in repr(config)
+    assert not parts[2] or server not in redact(f"x {server} y")
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["stun.example.org", "turn:turn.example.org", "stun:u:hunter2@h", "http://h", "turn:u:hunter2@h/?x", "stun:"],
+)
+def test_ice_server_that_is_wrong_is_told_the_form(write: Writer, server: str) -> None:
+    error = write.error(f"http:\n  ice_servers: ['{server}']")
+    assert (error.where, error.key) == (write.line(2), "http.ice_servers.0")
+    assert "must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT" in error.problem
+    assert "hunter2" not in str(error)
+
+
+def test_published_names_and_addresses(write: Writer) -> None:
+    assert write.load("", {"CAMSHAFT_HTTP_HOSTS": "Cam.example.org, ::1"}).http.hosts == ("Cam.example.org", "::1")
+
+
+def test_mistake_in_an_option_names_the_option() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {leaf("--media-port"): "five"}, {})
+    assert caught.value.where == "--media-port"
+
+
+def test_variable_cannot_hide_a_section_of_the_wrong_type(write: Writer) -> None:
+    assert write.error("http: 5", {"CAMSHAFT_HTTP_LISTEN": ":1"}).where == write.line(1)
+    assert write.error("cameras: 5", {"CAMSHAFT_CAMERA": "rtsp://x"}).where == write.line(1)
+
+
+@pytest.mark.parametrize(
+    ("value", "cameras"),
+    [
+        ("rtsp://x/", [("camera", "rtsp://x/")]),
+        ("rtsp://x/?a=rtsp://y", [("camera", "rtsp://x/?a=rtsp://y")]),
+        ("yard=rtsp://u:p=1@x/", [("yard", "rtsp://u:p=1@x/")]),
+        ("rtsp://u=rtsp://@x", [("camera", "rtsp://u=rtsp://@x")]),
+        (
+            " rtsp://x/  yard=rtsps://y/\nrtsp://z/",
+            [("camera", "rtsp://x/"), ("yard", "rtsps://y/"), ("camera-2", "rtsp://z/")],
+        ),
+        ("", []),
+    ],
+)
+def test_camera_variable_holds_urls_with_or_without_name(value: str, cameras: list[tuple[str, str]]) -> None:
+    assert list(cameras_of(value)) == cameras
+
+
+def test_camera_variable_is_added_to_those_of_the_file(write: Writer) -> None:
+    config = write.load("cameras: {a: {url: rtsp://a/}}", {"CAMSHAFT_CAMERA": "b=rtsp://b/ rtsp://c/"})
+    assert list(config.cameras) == ["a", "b", "camera"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cameras: {a: {url: 'http://u:hunter2@h/'}}",
+        "cameras: {a: {url: 'rtsp://u:hunter2 @h/'}}",
+        "cameras: {'rtsp://u:hunter2@h': {}}",
+        "cameras: {a: 'rtsp://u:hunter2@h'}",
+        "cameras: {a: {url: rtsp://x, 'rtsp://u:hunter2@h': 1}}",
+        "cameras: {a: {url: rtsp://x, transport: 'rtsp://u:hunter2@h'}}",
+        "'rtsp://u:hunter2@h': 1\n'rtsp://u:hunter2@h': 2",
+        "cluster: {secret: [hunter2]}",
+        "cluster: {secret: hunter2}",
+    ],
+)
+def test_no_mistake_shows_a_password(write: Writer, text: str) -> None:
+    assert "hunter2" not in str(write.error(text))
+    assert "hunter2" not in repr(write.error(text))
+
+
+@pytest.mark.parametrize("secret", ["...", " ", "x" * 15])
+def test_a_secret_that_is_guessed_is_refused(write: Writer, secret: str) -> None:
+    assert "cluster.secret: must have 16 characters or more" in str(write.error(f"cluster: {{secret: '{secret}'}}"))
+
+
+def test_repr_shows_no_secret(write: Writer) -> None:
+    config = write.load("cameras: {a: {url: 'rtsp://u:hunter2@h'}}\ncluster: {secret: hunter3-0123456789}")
+    assert "hunter" not in repr(config)
+
+
+YAML_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["cameras", "url", "http", "listen", "tls", "media", "port", "advertise", "a"])
+            | st.text(max_size=3),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=YAML_VALUES)
+def test_any_document_loads_or_is_a_config_error(value: object, tmp_path_factory: pytest.TempPathFactory) -> None:
+    import yaml
+
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(yaml.safe_dump(value, allow_unicode=True), "utf-8")
+    with contextlib.suppress(ConfigError):
+        load(path, environ={})
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(st.sampled_from("{}[]:,-?&*!|>'\"%@`#\n\t ab1~"), max_size=30))
+def test_any_text_loads_or_is_a_config_error(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(text, "utf-8")
+    with contextlib.suppress(ConfigError):
+        load(path, environ={})
