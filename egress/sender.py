@@ -75,7 +75,8 @@ class Sender:
         self._pace = pace
         self._thin = False
         self._delivery = Delivery()
-        self._confirmed: int | None = None  # index of the newest packet that a report says has arrived
+        self._on_hold = False  # as it was at the last look
+        self._confirmed = -1  # index of the newest packet that a report says has arrived
         self._on_behind = on_behind
         keys = dtls.gcm_keys()
         self.lane, self._rtx_lane = (
@@ -211,11 +212,12 @@ class Sender:
             self._rtx_next += len(run)
             self._pace.spend(sum(len(packet.payload) for packet in run))  # it takes from what is still to be sent
 
-    def confirmed(self, number: int) -> None:
+    def confirmed(self, number: int, now: float) -> None:
         """A receiver report says that the packet with this sequence number arrived, and none after it."""
         extended, base = self._locate(number)
-        if extended >= 0:
+        if extended >= 0 and self.feed.kind is Kind.VIDEO:
             self._confirmed = extended + base
+            self._delivery.reported(self._unconfirmed(), now)
 
     def arrived(self, arrivals: Mapping[int, float]) -> None:
         """Transport-wide feedback: seconds by sequence number."""
@@ -257,7 +259,8 @@ class Sender:
             self._rejoin()
 
     def _watch_path(self, now: float) -> None:
-        before, held = self._delivery.held, self._delivery.judge(self._unconfirmed(), now)
+        before, held = self._on_hold, self._delivery.judge(self._unconfirmed(), now)
+        self._on_hold = held
         if held and not before:
             self.stats.stuck += 1
             if self.place in (Place.LIVE, Place.BEHIND):
@@ -266,13 +269,11 @@ class Sender:
             self._begin(now)
 
     def _unconfirmed(self) -> float:
-        """Seconds of media between the newest picture that arrived and the newest that was sent; 0 if nobody knows."""
-        if self._confirmed is None or self.feed.kind is not Kind.VIDEO:
-            return 0.0
+        """Seconds of media between the newest picture that arrived and the newest that was sent."""
         history = self.feed.history
         newest = history.get((history.end if self.place is Place.LIVE else self._next) - 1)
         confirmed = history.get(self._confirmed)
-        if newest is None or confirmed is None:
+        if newest is None or confirmed is None:  # fallen out of the history
             return 0.0 if newest is None else float("inf")
         ticks = (newest.timestamp - confirmed.timestamp) & 0xFFFFFFFF
         return ticks / self.feed.timeline.clock_rate if ticks < 1 << 31 else 0.0

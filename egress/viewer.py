@@ -197,7 +197,7 @@ class Viewer:
 
     def _take_report(self, report: rtcp.ReceptionReport, now: float) -> None:
         self._reports[report.ssrc] = report
-        self.senders[report.ssrc].confirmed(report.highest & 0xFFFF)
+        self.senders[report.ssrc].confirmed(report.highest & 0xFFFF, now)
         self._pace.lost(report.fraction_lost, now)
         round_trip = rtcp.round_trip(report, time.time_ns())
         if round_trip is not None:

@@ -10,7 +10,7 @@ from common.media import MAX_PAYLOAD, Batch, Kind
 from egress import outbox as outbox_module
 from egress import pacer as pacer_module
 from egress.answer import Format, Section
-from egress.delivery import LAST_HOLD, PATIENCE, UNCONFIRMED
+from egress.delivery import LAST_HOLD, LEAST_WAIT, UNCONFIRMED, WAITS
 from egress.dtls import DtlsServer, Identity
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
@@ -513,7 +513,7 @@ def watch_for(watcher: Watcher, stream: Iterator[Batch], seconds: float, *, ever
         sent += len(numbers)
         watcher.sender.sweep(watcher.now)
         if numbers and every and frame % every == 0 and numbers[-1] >= late:
-            watcher.sender.confirmed(numbers[-1] - late)
+            watcher.sender.confirmed(numbers[-1] - late, watcher.now)
     return sent
 
 
@@ -524,7 +524,7 @@ def test_a_stuck_path_is_left_alone_for_longer_and_longer(feed: Feed, every: int
     watcher.sender.start(now=0.0)
     assert watch_for(watcher, stream, 20.0, every=30) == 20 * 90
     assert not watcher.sender.stats.stuck
-    watch_for(watcher, stream, UNCONFIRMED + PATIENCE + 0.2, every=every, late=late)
+    watch_for(watcher, stream, UNCONFIRMED + WAITS * LEAST_WAIT + 0.5, every=every, late=late)
     assert watcher.sender.held
     assert watch_for(watcher, stream, 60.0, every=every, late=late) < 10 * 90
     assert watcher.sender.stats.stuck >= 4
@@ -538,11 +538,29 @@ def test_what_arrives_after_all_ends_the_hold(feed: Feed) -> None:
     watcher = Watcher(feed)
     watcher.sender.start(now=0.0)
     watch_for(watcher, stream, 1.0)
-    watch_for(watcher, stream, UNCONFIRMED + PATIENCE + 0.2, every=0)
+    watch_for(watcher, stream, UNCONFIRMED + WAITS * LEAST_WAIT + 0.5, every=0)
     assert watcher.sender.held
-    watcher.sender.confirmed(watcher.sender._sequence() - 1)
+    watcher.sender.confirmed(watcher.sender._sequence() - 1, watcher.now)
     watcher.sender.sweep(watcher.now)
     assert watcher.sender.place is Place.BEHIND
+
+
+def test_reports_may_come_rarely(feed: Feed) -> None:
+    """RFC 3550 6.2 lets receivers take five seconds and more."""
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    assert watch_for(watcher, gop_stream(gop=30), 60.0, every=200) == 60 * 90
+
+
+def test_a_camera_that_pauses_before_all_is_confirmed_is_no_stuck_path(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    stream = gop_stream(gop=30)
+    watch_for(watcher, stream, 5.0, every=30)
+    for _ in range(200):
+        watcher.now += 0.1
+        watcher.sender.sweep(watcher.now)
+    assert watch_for(watcher, stream, 2.0, every=0) == 180
 
 
 def test_who_never_reports_is_not_judged(feed: Feed) -> None:
