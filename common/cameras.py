@@ -45,6 +45,7 @@ class CameraState(StrEnum):
     CONNECTING = "connecting"
     PLAYING = "playing"
     UNAUTHORIZED = "unauthorized"
+    INVALID_URL = "invalid_url"
     HOST_UNKNOWN = "host_unknown"
     CONNECTION_REFUSED = "connection_refused"
     UNREACHABLE = "unreachable"
@@ -76,6 +77,7 @@ _SENTENCES = {
     CameraState.CONNECTING: "Connecting to the camera.",
     CameraState.PLAYING: "The camera is playing.",
     CameraState.UNAUTHORIZED: "The camera refused the user name or password; check them in the camera's URL.",
+    CameraState.INVALID_URL: "The camera's URL cannot be understood; correct it.",
     CameraState.HOST_UNKNOWN: "The camera's host name is unknown; check it, or use an IP address.",
     CameraState.CONNECTION_REFUSED: "The camera's host refused the connection; check the port, and that RTSP is on.",
     CameraState.UNREACHABLE: "The camera's host does not answer; check its power, its cable and its address.",

@@ -94,7 +94,7 @@ class Camera:
         try:
             url = RtspUrl.parse(self.spec.url)
         except ValueError as exc:
-            return self._failed(CameraError(CameraState.HOST_UNKNOWN, str(exc)))
+            return self._failed(CameraError(CameraState.INVALID_URL, str(exc)))
         self._account = Account(url.host.lower(), url.port, url.username, url.password) if url.username else None
         while True:
             if self._account and (wait := logins.refusal(self._account, loop.time())):

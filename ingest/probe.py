@@ -53,7 +53,7 @@ async def probe(spec: CameraSpec, timeout: float = 10.0) -> ProbeResult:  # noqa
     try:
         url = RtspUrl.parse(spec.url)
     except ValueError as exc:
-        raise CameraError(CameraState.HOST_UNKNOWN, str(exc)) from None
+        raise CameraError(CameraState.INVALID_URL, str(exc)) from None
     transports = Transports(spec.transport, encrypted=spec.encrypted)
     return await over_any(transports, partial(_watch, spec, url, timeout))
 

@@ -135,7 +135,7 @@ async def test_nothing_playable() -> None:
     [
         ("rtsp://user:hunter2@camera.invalid/live", CameraState.HOST_UNKNOWN),
         ("rtsp://user:hunter2@127.0.0.1:1/live", CameraState.CONNECTION_REFUSED),
-        ("rtsp://user:hunter2@/live", CameraState.HOST_UNKNOWN),
+        ("rtsp://user:hunter2@/live", CameraState.INVALID_URL),
     ],
 )
 async def test_failures_are_told_without_the_password(

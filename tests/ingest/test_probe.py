@@ -99,7 +99,7 @@ async def test_sender_reports_that_are_nonsense() -> None:
 
 @pytest.mark.parametrize(
     ("url", "state"),
-    [("rtsp://camera.invalid/", CameraState.HOST_UNKNOWN), ("rtsp:///", CameraState.HOST_UNKNOWN),
+    [("rtsp://camera.invalid/", CameraState.HOST_UNKNOWN), ("rtsp:///", CameraState.INVALID_URL),
      ("rtsp://127.0.0.1:1/", CameraState.CONNECTION_REFUSED)],
 )  # fmt: skip
 async def test_no_camera(url: str, state: CameraState) -> None:

@@ -254,7 +254,7 @@ async def test_failing_cameras_leave_the_others_alone(tmp_path: Path) -> None:
         broker.send(Assign(CameraSpec("odd", "rtsp:///")))
         broker.send(Assign(spec("door", fake)))
         await broker.reached("gone", CameraState.CONNECTION_REFUSED)
-        await broker.reached("odd", CameraState.HOST_UNKNOWN)
+        await broker.reached("odd", CameraState.INVALID_URL)
         await broker.reached("door", CameraState.PLAYING)
 
 
