@@ -223,18 +223,21 @@ def locked_camera() -> FakeCamera:
     return FakeCamera(username="admin", password="right", challenges=[Challenge.digest("cam")])
 
 
+async def all_reach(state: CameraState, first: Pulled, others: list[Camera]) -> None:
+    """Run the others beside the first until all have come to a state, then end them."""
+    tasks = [asyncio.create_task(other.run()) for other in others]
+    await first.until(lambda: all(each.report.state is state for each in [first.camera, *others]))
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
 async def test_cameras_of_one_account_try_a_wrong_password_once() -> None:
     async with locked_camera() as fake:
         url = fake.url.replace("://", "://admin:wrong@")
         async with Pulled(url) as first:
             others = [Camera(CameraSpec(f"c{n}", url), first.shared, get_logger()) for n in range(8)]
-            tasks = [asyncio.create_task(other.run()) for other in others]
-            await first.until(
-                lambda: all(other.report.state is CameraState.UNAUTHORIZED for other in [first.camera, *others])
-            )
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await all_reach(CameraState.UNAUTHORIZED, first, others)
         assert fake.wrong_logins == 1
         retries = [other.report.retry_at for other in others]
         assert all(at is not None and at > time.time() + 100 for at in retries)
@@ -245,13 +248,7 @@ async def test_cameras_of_one_account_play_together() -> None:
     async with locked_camera() as fake:
         async with Pulled(fake.login_url) as first:
             others = [Camera(CameraSpec("door", fake.login_url), first.shared, get_logger()) for _ in range(4)]
-            tasks = [asyncio.create_task(other.run()) for other in others]
-            await first.until(
-                lambda: all(other.report.state is CameraState.PLAYING for other in [first.camera, *others])
-            )
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await all_reach(CameraState.PLAYING, first, others)
         assert fake.wrong_logins == 0
         login = first.shared.logins._logins[Account("127.0.0.1", fake.port, "admin", "right")]
         assert (login.trying, login.playing, login.good) == (0, 0, True)

@@ -1,0 +1,81 @@
+"""Many viewers are served in slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from common.media import Kind
+from egress import outbox as outbox_module
+from egress.feed import Feed
+from tests.fakes.media import gop_stream
+from tests.fakes.watcher import Watcher, push
+
+
+class Turns:
+    """Slices of work that wait for their turn."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+        monkeypatch.setattr(outbox_module, "SLICE", size)
+        self.feed = Feed(Kind.VIDEO, lambda work: self.waiting.append(work))
+        self.waiting: list[Callable[[], None]] = []
+
+    def turn(self) -> None:
+        [work] = self.waiting
+        self.waiting.clear()
+        work()
+
+
+def test_a_keyframe_to_many_is_sent_in_slices_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 6)
+    feed, stream, sent = turns.feed, gop_stream(packets=5), []
+    feed.outbox.when_empty(lambda: sent.append("nothing"))
+    watchers = [Watcher(feed) for _ in range(3)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    push(feed, stream, 1)
+    feed.outbox.when_empty(lambda: sent.append("the first"))
+    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
+    push(feed, stream, 1)  # waits for the first
+    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
+    assert sent == ["nothing"]
+    while turns.waiting:
+        turns.turn()
+    assert sent == ["nothing", "the first"]
+    assert [watcher.numbers() for watcher in watchers] == [list(range(10))] * 3
+
+
+def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 1)
+    feed, stream = turns.feed, gop_stream(packets=5)
+    watchers = [Watcher(feed) for _ in range(3)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    push(feed, stream, 2)
+    paused, moved, new = watchers[2], watchers[1], Watcher(feed)
+    paused.sender.slow_down(feed.history.end)
+    paused.catch_up()
+    moved.sender.retarget(moved.target)  # type: ignore[arg-type]
+    moved.catch_up()
+    new.sender.start(now=0.0)
+    new.catch_up()
+    while turns.waiting:
+        turns.turn()
+    push(feed, stream, 1)
+    while turns.waiting:
+        turns.turn()
+    assert [watcher.numbers() for watcher in (*watchers, new)] == [list(range(15))] * 4
+
+
+def test_work_that_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 1)
+    monkeypatch.setattr(outbox_module, "MAX_RUNS", 3)
+    watchers = [Watcher(turns.feed) for _ in range(2)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    push(turns.feed, gop_stream(), 10)
+    assert len(turns.feed.outbox) == 3
+    while turns.waiting:
+        turns.turn()
+    assert [watcher.numbers() for watcher in watchers] == [list(range(30))] * 2

@@ -1,0 +1,68 @@
+"""A browser before one feed, without a network between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiortc.rtcdtlstransport import RTCDtlsParameters
+
+from common.media import Batch, Kind
+from egress.answer import Format, Section
+from egress.dtls import DtlsServer, Identity
+from egress.feed import Feed
+from egress.pace import Pace
+from egress.sender import Sender
+from tests.fakes.browser import Browser
+from tests.fakes.media import number
+from tests.fakes.target import FakeTarget
+
+IDENTITY = Identity()
+VIDEO = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),))
+VIDEO_WITHOUT_RTX = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f"),))
+VIDEO_WITH_FEEDBACK = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),), transport_cc=3)
+AUDIO = Section("1", Kind.AUDIO, (Format(111, "opus"), Format(0, "PCMU")))
+
+
+class Watcher:
+    """A browser, connected, and the sender that serves it."""
+
+    def __init__(
+        self, feed: Feed, section: Section = VIDEO, browser: Browser | None = None, round_trip: float = 0.001
+    ) -> None:
+        self.browser = browser or Browser()
+        self.target = FakeTarget()
+        self.behind: list[Sender] = []
+        dtls = DtlsServer(IDENTITY, RTCDtlsParameters(self.browser.certificate.getFingerprints()), self.browser.receive)
+        self.browser.start_dtls()
+        while not dtls.connected:
+            for datagram in self.browser.take():
+                dtls.receive(datagram)
+        self.pace = Pace()
+        self.pace.measured(round_trip)
+        self.now = 0.0
+        self.sender = Sender(feed, section, dtls, self.target, self.pace, self.behind.append)  # type: ignore[arg-type]
+
+    def catch_up(self) -> None:
+        """Until there is nothing left, or nothing more can be sent."""
+        for _ in range(1_000):
+            self.step()
+
+    def step(self) -> None:
+        """One step of the pacer."""
+        self.sender.catch_up(self.now)
+        self.now += 0.005
+
+    def received(self) -> list[tuple[int, int]]:
+        """(sequence number, number at the publisher) of each packet since the last call."""
+        self.browser.packets.clear()
+        for datagram in self.target.take():
+            self.browser.receive(datagram)
+        return [(p.sequence_number, number(p.payload)) for p in self.browser.packets]
+
+    def numbers(self) -> list[int]:
+        return [published for _, published in self.received()]
+
+
+def push(feed: Feed, stream: Iterator[Batch], count: int) -> None:
+    for _ in range(count):
+        feed.push(next(stream), 0.0)
