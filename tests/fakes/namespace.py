@@ -45,8 +45,11 @@ def missing() -> str:
     probe = f"camshaft-probe-{os.getpid()}"
     if subprocess.run(["ip", "netns", "add", probe], capture_output=True, check=False).returncode:
         return "ip netns add is not allowed here"
+    usable = not subprocess.run(
+        ["ip", "-n", probe, "link", "set", "lo", "up"], capture_output=True, check=False
+    ).returncode
     subprocess.run(["ip", "netns", "del", probe], check=True)
-    return ""
+    return "" if usable else "ip netns works, but nothing can be run in a namespace: mounts are not allowed here"
 
 
 @dataclass(frozen=True, slots=True)
