@@ -79,10 +79,6 @@ class Negotiated:
     bundled: bool
     media: Sequence[sdp.MediaDescription] = field(repr=False)
 
-    def section(self, kind: Kind) -> Section | None:
-        """The served section of ``kind``."""
-        return next((section for section in self.sections if section.kind is kind), None)
-
 
 @dataclass(frozen=True, slots=True)
 class Transport:

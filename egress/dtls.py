@@ -126,13 +126,14 @@ class DtlsServer(RTCDtlsTransport):
         self._repeats += 1
 
     def close(self) -> None:
-        """Send close_notify."""
+        """Send close_notify, and nothing more."""
         if self._state is State.CONNECTED:
             with contextlib.suppress(SSL.Error):
                 self._connection.shutdown()
             self._flush()
         if not self.over:
             self._set_state(State.CLOSED)
+        self._transmit = _nowhere  # its owner, which is then freed without the help of the garbage collector
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         """SRTCP of a compound packet."""
@@ -189,3 +190,7 @@ class DtlsServer(RTCDtlsTransport):
             end += size
         self._send_flight([*flight, out[start:]])
         return True
+
+
+def _nowhere(_datagram: bytes) -> None:
+    """Where a closed association sends to."""

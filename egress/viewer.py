@@ -43,13 +43,13 @@ class Viewer:
         self.session = session
         self.stream = stream
         self.agent = IceAgent(now)
-        self.negotiated = negotiated
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
         self.garbage = 0  # SRTCP datagrams that were none …
         self.ignored = 0  # … and beyond MAX_FEEDBACK
         self._feedback_budget = MAX_FEEDBACK
         self._target: Target | None = None
+        self._sections = {section.kind: section for section in negotiated.sections}  # all that is kept of the offer
         self._dtls = DtlsServer(identity, negotiated.dtls, self._transmit)
         self._cname = cname
         self._on_behind = on_behind
@@ -171,7 +171,7 @@ class Viewer:
 
     def _start(self, now: float) -> None:
         assert self._target is not None, "a handshake needs somebody to shake hands with"
-        for section in self.negotiated.sections:
+        for section in self._sections.values():
             feed = self.stream.feeds[section.kind]
             sender = self.senders[feed.ssrc] = Sender(
                 feed, section, self._dtls, self._target, self._pace, self._on_behind
@@ -222,8 +222,7 @@ class Viewer:
         return self.senders.get(self.stream.feeds[kind].ssrc)
 
     def _codec(self, kind: Kind, sender: Sender | None) -> str:
-        section = self.negotiated.section(kind)
-        if section is None:
+        if kind not in self._sections:
             return "not negotiated"
         return sender.format.codec if sender is not None and sender.format is not None else ""
 

@@ -37,7 +37,7 @@ from common.errors import ViewerError
 from common.link import Link
 from common.log import get_logger
 from egress.addresses import advertised
-from egress.answer import Source, Transport, negotiate, write_answer
+from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
 from egress.dtls import Identity
 from egress.mux import Mux
 from egress.pacer import Pacer
@@ -173,7 +173,7 @@ class Worker:
                 on_behind=self._pacer.add,
                 now=asyncio.get_running_loop().time(),
             )
-            answer = self._write_answer(viewer)
+            answer = self._write_answer(viewer, negotiated)
         except BaseException:
             self._subscriber.release(stream)
             raise
@@ -181,7 +181,7 @@ class Worker:
         self._mux.add(viewer)
         return answer
 
-    def _write_answer(self, viewer: Viewer) -> str:
+    def _write_answer(self, viewer: Viewer, negotiated: Negotiated) -> str:
         fingerprint = self._identity.fingerprint
         transport = Transport(
             viewer.agent.ufrag,
@@ -190,7 +190,7 @@ class Worker:
             self._candidates,
         )
         sources = {kind: Source(feed.ssrc, feed.rtx_ssrc) for kind, feed in viewer.stream.feeds.items()}
-        return write_answer(viewer.negotiated, transport, sources, self._cname)
+        return write_answer(negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer) -> None:
         del self._viewers[viewer.session]

@@ -140,6 +140,20 @@ def test_pipe_is_not_announced_to_children_of_the_process(pipe: tuple[int, int])
         assert line(child) == "False"
 
 
+def test_a_rush_of_objects_is_no_reason_to_walk_through_all_there_are() -> None:
+    body = """
+import gc
+async def main(stop):
+    before = gc.get_stats()
+    rush = [[] for _ in range(200_000)]
+    young, _, old = (after["collections"] - was["collections"] for was, after in zip(before, gc.get_stats()))
+    say((young > 10, old))
+sys.exit(process.run(main))
+"""
+    with program(body) as child:
+        assert line(child) == "(True, 0)"
+
+
 def test_exit_code_tells_whether_starting_again_helps() -> None:
     assert exit_code(ConfigError("", "", "")) == EXIT_CONFIG
     assert exit_code(AddressInUseError("", "", "")) == EXIT_ADDRESS_IN_USE

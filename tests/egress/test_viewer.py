@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 from aiortc import rtp
 
 from common.control import ViewerState
@@ -223,6 +226,21 @@ def test_goodbye_is_said_properly() -> None:
     session.browser.packets.clear()
     session.play(20)
     assert session.browser.packets == []
+
+
+def test_what_a_viewer_was_is_freed_at_once() -> None:
+    session = Session()
+    session.play(20)
+    gone = [weakref.ref(session.viewer), weakref.ref(session.viewer._dtls)]
+    gc.collect()
+    gc.disable()  # the collector walks through what is old once in millions of objects
+    try:
+        session.viewer.close()
+        session.behind.clear()
+        del session.viewer
+        assert [reference() for reference in gone] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_codec_that_the_session_cannot_carry_ends_it_with_the_reason() -> None:
