@@ -114,12 +114,12 @@ class Feed:
         if self.meter.burst > BURST:
             for listener in tuple(self._thin.values()):
                 listener.slow_down(index)
-        for run in runs(packets):
-            if probe:
-                self.trains.append((index, index + len(run)))
-            for group in self._groups.values():
-                self.outbox.add(run, index, group)
-            index += len(run)
+        pieces = list(runs(packets))
+        for group in self._groups.values():
+            self.outbox.add(pieces, index, group)
+        for piece in pieces if probe else ():
+            self.trains.append((index, index + len(piece)))
+            index += len(piece)
         self.outbox.send()
 
     def pause(self) -> None:

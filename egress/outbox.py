@@ -11,7 +11,7 @@ from egress.fanout import Group, Lane, fan_out
 from egress.history import Packet
 
 SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms
-MAX_RUNS = 1_000  # that may wait for their turn; then the next batch waits for them
+MAX_WAITING = 100  # batches, once for each group, that may wait for their turn; then the next one waits for them
 
 Later = Callable[[Callable[[], None]], object]
 """Calls what it is given, after everything else had its turn."""
@@ -23,20 +23,21 @@ def at_once(work: Callable[[], None]) -> None:
 
 
 class _Posting:
-    """A run on its way to the lanes that were live when it came."""
+    """A batch on its way to the lanes that were live when it came."""
 
-    __slots__ = ("done", "group", "index", "lanes", "run")
+    __slots__ = ("done", "group", "index", "lanes", "runs", "size")
 
-    def __init__(self, run: Sequence[Packet], index: int, group: Group) -> None:
-        self.run = run
-        self.index = index  # of the run's first packet
+    def __init__(self, runs: Sequence[Sequence[Packet]], index: int, group: Group) -> None:
+        self.runs = runs
+        self.index = index  # of the first packet
         self.group = group
+        self.size = sum(map(len, runs))
         self.lanes = list(group.lanes.items())
         self.done = 0  # lanes that have it
 
 
 class Outbox:
-    """Runs in the order they came. ``on_blocked`` is told of a lane that got nothing of the run at an index."""
+    """Batches in the order they came. ``on_blocked`` is told of a lane that got nothing from an index on."""
 
     def __init__(self, later: Later, on_blocked: Callable[[Lane, int], None]) -> None:
         self._later = later
@@ -48,15 +49,15 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._postings)
 
-    def add(self, run: Sequence[Packet], index: int, group: Group) -> None:
-        """Take a run, whose first packet has that index, for every lane that is in the group now."""
-        self._postings.append(_Posting(run, index, group))
+    def add(self, runs: Sequence[Sequence[Packet]], index: int, group: Group) -> None:
+        """Take a batch, whose first packet has that index, for every lane that is in the group now."""
+        self._postings.append(_Posting(runs, index, group))
 
     def send(self) -> None:
         """Send for a while, unless that is under way; what is left goes on later."""
         if not self._working:
             self._send_slice()
-        while len(self._postings) > MAX_RUNS:
+        while len(self._postings) > MAX_WAITING:
             self._send_some(SLICE)
 
     def when_empty(self, call: Callable[[], None]) -> None:
@@ -91,13 +92,18 @@ class Outbox:
             call()
 
     def _send_some(self, room: int) -> int:
-        """Send the oldest run to its next few lanes. Returns the number of packets."""
+        """Send the oldest batch to its next few lanes, all of it to each. Returns the number of packets."""
         posting = self._postings[0]
-        run = posting.run
-        lanes = posting.lanes[posting.done : posting.done + max(1, room // len(run))]
+        lanes = posting.lanes[posting.done : posting.done + max(1, room // posting.size)]
+        sent = len(lanes) * posting.size
         posting.done += len(lanes)
         if posting.done == len(posting.lanes):
             self._postings.popleft()
-        for lane in fan_out(run, posting.index, posting.group, lanes):
-            self._on_blocked(lane, posting.index)
-        return len(lanes) * len(run)
+        index = posting.index
+        for run in posting.runs:
+            if blocked := fan_out(run, index, posting.group, lanes):
+                lanes = [each for each in lanes if each[0] not in blocked]
+                for lane in blocked:
+                    self._on_blocked(lane, index)
+            index += len(run)
+        return sent

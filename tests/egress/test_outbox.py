@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from common.media import Kind
+from common.media import Batch, Kind
 from egress import outbox as outbox_module
 from egress.feed import Feed
 from tests.fakes.media import gop_stream
@@ -27,6 +27,11 @@ class Turns:
         work()
 
 
+def rising(batch: Batch) -> Batch:
+    """Each payload a byte larger than the one before, so that each is a run of its own."""
+    return batch._replace(payloads=[payload[:1] + bytes(at) + payload[1:] for at, payload in enumerate(batch.payloads)])
+
+
 def test_a_keyframe_to_many_is_sent_in_slices_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 6)
     feed, stream, sent = turns.feed, gop_stream(packets=5), []
@@ -44,6 +49,30 @@ def test_a_keyframe_to_many_is_sent_in_slices_and_in_order(monkeypatch: pytest.M
         turns.turn()
     assert sent == ["nothing", "the first"]
     assert [watcher.numbers() for watcher in watchers] == [list(range(10))] * 3
+
+
+def test_each_viewer_gets_all_of_a_picture_before_the_next_gets_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 1)
+    watchers = [Watcher(turns.feed) for _ in range(2)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    turns.feed.push(rising(next(gop_stream(packets=3))), 0.0)
+    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 3], "sizes make each packet a run"
+    turns.turn()
+    assert [watcher.numbers() for watcher in watchers] == [[0, 1, 2]] * 2
+
+
+def test_who_is_blocked_within_a_picture_gets_the_rest_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 1_000)
+    watchers = [Watcher(turns.feed) for _ in range(2)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    watchers[0].target.room = 1
+    turns.feed.push(rising(next(gop_stream(packets=3))), 0.0)
+    assert [watcher.numbers() for watcher in watchers] == [[0], [0, 1, 2]]
+    watchers[0].target.room = None
+    watchers[0].catch_up()
+    assert watchers[0].numbers() == [1, 2]
 
 
 def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +99,7 @@ def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypat
 
 def test_work_that_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1)
-    monkeypatch.setattr(outbox_module, "MAX_RUNS", 3)
+    monkeypatch.setattr(outbox_module, "MAX_WAITING", 3)
     watchers = [Watcher(turns.feed) for _ in range(2)]
     for watcher in watchers:
         watcher.sender.start(now=0.0)
