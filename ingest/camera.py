@@ -137,6 +137,7 @@ class Camera:
     def _playing(self, connection: Connection) -> None:
         """The first packet of a session has come."""
         transport = Transport.UDP if connection.udp else Transport.TCP
+        self._connection = connection  # it may have come with the answer to PLAY
         self._sessions += 1
         self._flowing_since = asyncio.get_running_loop().time()
         self._transports.worked(transport)

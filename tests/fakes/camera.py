@@ -93,6 +93,7 @@ class FakeCamera:
     requests: list[Request] = field(default_factory=list)  # everything that was asked
     packets: list[bytes] = field(default_factory=list)  # everything that was sent to it over UDP
     frames: list[Frame] = field(default_factory=list)  # and interleaved
+    nagle: bool = False  # write packet by packet, and leave it to TCP when they go
     rude: bool = False  # close without a word when something is not RTSP
     connections: int = 0
     wrong_logins: int = 0
@@ -181,6 +182,8 @@ class _Peer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._camera.nagle:
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
         self._camera.connections += 1
         self._camera._peers.add(self)
         self._camera._notify()
