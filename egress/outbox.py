@@ -11,7 +11,7 @@ from egress.fanout import Group, Lane, fan_out
 from egress.history import Packet
 
 SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms
-MAX_WAITING = 100  # batches, once for each group, that may wait for their turn; then the next one waits for them
+MAX_WAITING = 200  # batches, once for each group, that may wait for their turn; then the next one waits for them
 
 Later = Callable[[Callable[[], None]], object]
 """Calls what it is given, after everything else had its turn."""

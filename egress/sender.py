@@ -162,7 +162,7 @@ class Sender:
                 return 0
             self._skip_to(history.keyframe)
         first = self._next
-        group, lanes = self._media_group(self.lane.base), [(self.lane, self._target)]
+        group, lanes = self._media_group(), [(self.lane, self._target)]
         budget = self._pace.budget(self.feed.meter.rate, now)
         for run in runs(history.slice(self._next, max(0, budget // MAX_PAYLOAD))):
             very_first = not self.lane.packets
@@ -198,13 +198,13 @@ class Sender:
         if self.format.rtx is None:
             for extended, base, packet in found:  # byte-identical, so no nonce is used for two different packets
                 lane = Lane(base, self.lane.iv, self.lane.encrypt_into, self.lane.protect)
-                fan_out([packet], extended + base, self._media_group(base), [(lane, self._target)])
+                fan_out([packet], extended + base, self._media_group(), [(lane, self._target)])
             return
         again = [
             packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=False)
             for extended, _, packet in found
         ]
-        group = Group(self.feed.rtx_ssrc, self.format.rtx, offset=0)
+        group = Group(self.feed.rtx_ssrc, self.format.rtx)
         # A receiver that does not know the round trip asks again only after 100 ms, and by then the picture stands:
         # where it is long or packets are lost, what is sent again is sent twice.
         for run in runs(again * 2 if self._pace.thin(now) else again):
@@ -323,7 +323,7 @@ class Sender:
     def _join(self) -> None:
         self.place = Place.LIVE
         self._live_from = self._next
-        self.feed.join(self, self.lane, self._media_group(self.lane.base), self._target, thin=self._thin)
+        self.feed.join(self, self.lane, self._media_group(), self._target, thin=self._thin)
 
     def _rejoin(self) -> None:
         if self.place is Place.LIVE:
@@ -335,10 +335,10 @@ class Sender:
 
     def _leave(self, place: Place) -> None:
         if self.place is Place.LIVE:
-            self._next = self.feed.leave(self.lane, self._media_group(self.lane.base))
+            self._next = self.feed.leave(self.lane, self._media_group())
         self.place = place
 
-    def _media_group(self, base: int) -> Group:
-        """A group, still empty, for media whose index and sequence number differ by ``base``."""
+    def _media_group(self) -> Group:
+        """A group, still empty, for the media's headers."""
         assert self.format is not None, "nothing is sent before a format is chosen"
-        return Group(self.feed.ssrc, self.format.payload_type, base & 0xFFFF, self._section.transport_cc)
+        return Group(self.feed.ssrc, self.format.payload_type, self._section.transport_cc)
