@@ -252,7 +252,8 @@ class Sender:
     def sweep(self, now: float) -> None:
         """Every 0.1 s: allow retransmissions again, and see whether the path has become another."""
         self._rtx_budget = MAX_RETRANSMISSIONS
-        self._watch_path(now)
+        if self.feed.kind is Kind.VIDEO:  # the one whose reports are taken
+            self._watch_path(now)
         thin = self._pace.thin(now)
         if thin != self._thin:
             self._thin = thin
