@@ -18,6 +18,7 @@ from egress.outbox import Later, Outbox, at_once
 from egress.pace import BURST, Meter
 from egress.port import Target
 
+MAX_LATE = 1.0  # seconds that a batch may wait for its turn; a process that is slower skips to the next keyframe
 MARKER = 0x80  # RFC 3550 5.1, second byte
 
 _H264_SPS, _H264_STAP_A = 7, 24  # NAL unit types, RFC 6184 5.2
@@ -34,6 +35,9 @@ class Listener(Protocol):
 
     def slow_down(self, index: int) -> None:
         """The packets from ``index`` on are too many to be sent at once on a thin path."""
+
+    def skip_ahead(self, index: int) -> None:
+        """The packets from ``index`` on are given up: go on where a receiver can start."""
 
     def format_changed(self) -> None:
         """The feed's codec or profile is known now, or is another one."""
@@ -87,6 +91,7 @@ class Feed:
         self.meter = Meter()
         self.trains: deque[Train] = deque(maxlen=64)  # runs of probes, as they went to live viewers
         self.outbox = Outbox(later, self._blocked)
+        self.overloads = 0  # times that this process was too slow for all its viewers
         self._groups: dict[GroupKey, Group] = {}
         self._in_keyframe = False
         self._listeners: set[Listener] = set()
@@ -97,6 +102,8 @@ class Feed:
     def push(self, batch: Batch, now: float) -> None:
         """Send a batch to everyone who is live, and remember it for everyone else."""
         self.pushed_at = now
+        if self.outbox.late(now) > MAX_LATE:
+            self._skip_ahead()
         if batch.codec != self.codec or (batch.keyframe and self.codec == "H264"):
             self._learn_format(batch)
         timestamp = self.timeline.map(batch)
@@ -116,7 +123,7 @@ class Feed:
                 listener.slow_down(index)
         pieces = list(runs(packets))
         for group in self._groups.values():
-            self.outbox.add(pieces, index, group)
+            self.outbox.add(pieces, index, group, now)
         for piece in pieces if probe else ():
             self.trains.append((index, index + len(piece)))
             index += len(piece)
@@ -159,6 +166,12 @@ class Feed:
             del self._groups[group.key]
         unsent = self.outbox.forget(lane)
         return self.history.end if unsent is None else unsent
+
+    def _skip_ahead(self) -> None:
+        self.overloads += 1
+        unsent = self.outbox.clear()
+        for lane, listener in tuple(self._live.items()):
+            listener.skip_ahead(unsent.get(lane, self.history.end))
 
     def _blocked(self, lane: Lane, index: int) -> None:
         self._live[lane].fall_behind(index)

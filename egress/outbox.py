@@ -11,7 +11,6 @@ from egress.fanout import Group, Lane, fan_out
 from egress.history import Packet
 
 SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms
-MAX_WAITING = 200  # batches, once for each group, that may wait for their turn; then the next one waits for them
 
 Later = Callable[[Callable[[], None]], object]
 """Calls what it is given, after everything else had its turn."""
@@ -25,9 +24,10 @@ def at_once(work: Callable[[], None]) -> None:
 class _Posting:
     """A batch on its way to the lanes that were live when it came."""
 
-    __slots__ = ("done", "group", "index", "lanes", "runs", "size")
+    __slots__ = ("at", "done", "group", "index", "lanes", "runs", "size")
 
-    def __init__(self, runs: Sequence[Sequence[Packet]], index: int, group: Group) -> None:
+    def __init__(self, runs: Sequence[Sequence[Packet]], index: int, group: Group, at: float) -> None:
+        self.at = at  # monotonic seconds
         self.runs = runs
         self.index = index  # of the first packet
         self.group = group
@@ -46,19 +46,18 @@ class Outbox:
         self._working = False  # a slice is under way or scheduled
         self._when_empty: list[Callable[[], None]] = []
 
-    def __len__(self) -> int:
-        return len(self._postings)
+    def late(self, now: float) -> float:
+        """Seconds that the oldest batch has been waiting."""
+        return now - self._postings[0].at if self._postings else 0.0
 
-    def add(self, runs: Sequence[Sequence[Packet]], index: int, group: Group) -> None:
+    def add(self, runs: Sequence[Sequence[Packet]], index: int, group: Group, now: float) -> None:
         """Take a batch, whose first packet has that index, for every lane that is in the group now."""
-        self._postings.append(_Posting(runs, index, group))
+        self._postings.append(_Posting(runs, index, group, now))
 
     def send(self) -> None:
         """Send for a while, unless that is under way; what is left goes on later."""
         if not self._working:
             self._send_slice()
-        while len(self._postings) > MAX_WAITING:
-            self._send_some(SLICE)
 
     def when_empty(self, call: Callable[[], None]) -> None:
         """``call`` when everything that was added so far has left: at once, if it has."""
@@ -76,6 +75,16 @@ class Outbox:
                     del posting.lanes[at]
                     unsent = posting.index
                     break
+        return unsent
+
+    def clear(self) -> dict[Lane, int]:
+        """Give up what is waiting. Returns the index of the first packet that each lane did not get."""
+        unsent: dict[Lane, int] = {}
+        for posting in self._postings:
+            for lane, _ in posting.lanes[posting.done :]:
+                unsent.setdefault(lane, posting.index)
+        self._postings.clear()
+        self._when_empty.clear()
         return unsent
 
     def _send_slice(self) -> None:

@@ -133,6 +133,11 @@ class Sender:
         self._next = min(self._next, index)
         self._on_behind(self)
 
+    def skip_ahead(self, index: int) -> None:
+        """See ``Listener``."""
+        self._leave(Place.WAITING)
+        self._next = min(self._next, index)
+
     def format_changed(self) -> None:
         """See ``Listener``. The payload type is chosen anew."""
         if not self.feed.codec:

@@ -41,6 +41,11 @@ class Stream:
         self._least_transit_ns: list[int] = []  # of this window and of the one before
         self._window_at = 0.0
 
+    @property
+    def statistics(self) -> Counter[str]:
+        """Counters for reports."""
+        return self.counters + Counter(overloads=sum(feed.overloads for feed in self.feeds.values()))
+
     def start(self, now: float) -> None:
         """The stream has just been subscribed to."""
         self._request(now)

@@ -16,6 +16,7 @@ from common.media import Kind, decode_frame, live_topic, replay_topic
 from egress.stream import Stream
 
 LINGER = 5.0  # seconds a stream is kept after its last viewer: a page that is reloaded starts from the cache
+WARN_INTERVAL = 60.0  # seconds between two lines that say the same
 DELAYS_KEPT = 2_000  # batches over which the delay's percentiles are taken
 
 log = get_logger()
@@ -36,6 +37,8 @@ class Subscriber:
         self._socket = open_socket(context, zmq.SUB, keys)
         self._socket.connect(endpoints.media_out)
         self._channel: Channel | None = None
+        self._overloads = 0  # at the last look
+        self._warned_at = float("-inf")
 
     def start(self) -> None:
         """Read from now on."""
@@ -73,12 +76,17 @@ class Subscriber:
             self._unused_since[stream.camera] = asyncio.get_running_loop().time()
 
     def sweep(self, now: float) -> None:
-        """Drop streams that nobody has watched for a while."""
+        """Drop streams that nobody has watched for a while, and say so when this process is too slow for the others."""
+        overloads = sum(feed.overloads for stream in self._streams.values() for feed in stream.feeds.values())
+        if overloads > self._overloads and now - self._warned_at > WARN_INTERVAL:
+            self._warned_at = now
+            log.warning("too many viewers for this process, pictures are skipped: start more egress workers")
+        self._overloads = overloads
         for camera, since in tuple(self._unused_since.items()):
             if now - since > LINGER:
                 del self._unused_since[camera]
                 stream = self._streams.pop(camera)
-                self.counters.update(stream.counters)
+                self.counters.update(stream.statistics)
                 for topic in (live_topic(camera), replay_topic(camera, self._node)):
                     self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
 
@@ -86,7 +94,7 @@ class Subscriber:
         """Counters of all streams, present and past, and the delay from ingest to egress in microseconds."""
         total = Counter(self.counters)
         for stream in self._streams.values():
-            total.update(stream.counters)
+            total.update(stream.statistics)
         if delays := sorted(self._delays_ns):
             total["delay_p50_us"] = delays[len(delays) // 2] // 1_000
             total["delay_p99_us"] = delays[len(delays) * 99 // 100] // 1_000

@@ -97,14 +97,28 @@ def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypat
     assert [watcher.numbers() for watcher in (*watchers, new)] == [list(range(15))] * 4
 
 
-def test_work_that_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_too_slow_skips_to_the_next_keyframe(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1)
-    monkeypatch.setattr(outbox_module, "MAX_WAITING", 3)
-    watchers = [Watcher(turns.feed) for _ in range(2)]
+    feed, stream = turns.feed, gop_stream(packets=5, gop=4)
+    watchers = [Watcher(feed) for _ in range(3)]
     for watcher in watchers:
         watcher.sender.start(now=0.0)
-    push(turns.feed, gop_stream(), 10)
-    assert len(turns.feed.outbox) == 3
+    feed.push(next(stream), 0.0)  # one viewer has it
+    feed.push(next(stream), 0.5)
+    feed.push(next(stream), 1.0)
+    assert feed.overloads == 0
+    feed.push(next(stream), 1.1)
+    assert feed.overloads == 1
     while turns.waiting:
         turns.turn()
-    assert [watcher.numbers() for watcher in watchers] == [list(range(30))] * 2
+    received = [watcher.received() for watcher in watchers]
+    assert sorted(len(packets) for packets in received) == [0, 0, 5], "what was waiting is given up"
+    feed.push(next(stream), 1.2)  # a keyframe
+    feed.push(next(stream), 1.3)
+    while turns.waiting:
+        turns.turn()
+    for watcher, before in zip(watchers, received, strict=True):
+        after = watcher.received()
+        assert [published for _, published in after] == list(range(20, 30))
+        numbers = [sequence for sequence, _ in (*before, *after)]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "no gap that a viewer would ask for"
