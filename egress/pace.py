@@ -1,7 +1,7 @@
 """How fast a viewer may be sent what does not come live: groups of pictures, and large keyframes on a thin path; pure.
 
 On a local network everything goes at once: pacing would only add delay. On a thin path a burst overruns a router's
-queue, so there a viewer gets packets a little slower than the path carries, or, while that is unknown, at twice the
+queue, so there a viewer gets packets as fast as the path carries them, or, while that is unknown, at twice the
 camera's rate as WebRTC senders do. A path is thin if it was measured to be, and before that if its round trip is long;
 and in any case for a while after its receiver reported loss.
 """
@@ -12,8 +12,7 @@ from egress.capacity import Capacity
 
 LOCAL_ROUND_TRIP = 0.02  # seconds: Wi-Fi and wired local networks stay below, DSL and mobile networks above
 THIN_CAPACITY = 5_000_000  # bytes/s (40 Mb/s): a keyframe of 200 kB takes 40 ms
-CAPACITY_SHARE = 0.95  # of a thin path's capacity that is used for catching up: at 0.8 large keyframes come too late …
-LEAST_FACTOR = 1.25  # … but not less than so many times the camera's rate, or it would never end
+LEAST_FACTOR = 1.25  # times the camera's rate at which to catch up at least, or it would never end
 LOSS = 0.01  # share of packets lost in a report that makes a path lossy
 LOSSY_FOR = 30.0  # seconds that it then stays lossy
 LOCAL_RATE = 12_500_000  # bytes/s (100 Mb/s): a group of pictures has to fit through a browser's socket buffer
@@ -97,7 +96,7 @@ class Pace:
         estimate = self.capacity.estimate
         if estimate is None:
             return thin_rate(camera_rate)
-        return min(max(CAPACITY_SHARE * estimate, LEAST_FACTOR * camera_rate), LOCAL_RATE)
+        return min(max(estimate, LEAST_FACTOR * camera_rate), LOCAL_RATE)
 
     def budget(self, camera_rate: float, now: float) -> int:
         """Bytes that may be sent now."""

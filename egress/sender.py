@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -86,6 +86,7 @@ class Sender:
         self._next = 0  # index of the next packet, while not live
         self._offsets: list[tuple[int, int]] = []  # (first extended sequence number, base), oldest first
         self._rtx_next = 0
+        self._spare: list[Packet] = []  # to be retransmitted once more, after the picture that is on its way
         self._rtx_budget = MAX_RETRANSMISSIONS
         self._next_replay = 0.0  # not before this time
         self._live_from = 0  # index from which packets came live …
@@ -180,6 +181,8 @@ class Sender:
             if run[0].probe:
                 self._trains.append((self._next, self._next + len(run)))
             self._next += len(run)
+            if run[-1].marker:
+                self._send_spare()
         sent = self._next - first
         if self._next == history.end:
             self._join()
@@ -209,13 +212,30 @@ class Sender:
             packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=False)
             for extended, _, packet in found
         ]
+        self._send_again(again)
+        # A receiver that does not know the round trip asks once more only after 100 ms, and by then the picture stands:
+        # where it is long or packets are lost, what is sent again is sent twice. On a keyframe's way the second time
+        # waits for its end: most are not needed, and the keyframe is.
+        if self._pace.thin(now):
+            self._spare += again
+            if self.place is not Place.BEHIND:
+                self._send_spare()
+
+    def _send_again(self, packets: Sequence[Packet]) -> None:
+        """As retransmissions, from now on."""
+        assert self.format is not None, "what was sent had a format"
+        if self.format.rtx is None:
+            return
         group = Group(self.feed.rtx_ssrc, self.format.rtx)
-        # A receiver that does not know the round trip asks again only after 100 ms, and by then the picture stands:
-        # where it is long or packets are lost, what is sent again is sent twice.
-        for run in runs(again * 2 if self._pace.thin(now) else again):
+        for run in runs(packets):
             fan_out(run, self._rtx_next, group, [(self._rtx_lane, self._target)])
             self._rtx_next += len(run)
             self._pace.spend(sum(len(packet.payload) for packet in run))  # it takes from what is still to be sent
+
+    def _send_spare(self) -> None:
+        if self._spare:
+            self._send_again(self._spare)
+            self._spare.clear()
 
     def confirmed(self, number: int, now: float) -> None:
         """A receiver report says that the packet with this sequence number arrived, and none after it."""
@@ -327,6 +347,7 @@ class Sender:
         self._on_behind(self)
 
     def _join(self) -> None:
+        self._send_spare()
         self.place = Place.LIVE
         self._live_from = self._next
         self.feed.join(self, self.lane, self._media_group(), self._target, thin=self._thin)
@@ -342,6 +363,7 @@ class Sender:
     def _leave(self, place: Place) -> None:
         if self.place is Place.LIVE:
             self._next = self.feed.leave(self.lane, self._media_group())
+        self._spare.clear()
         self.place = place
 
     def _media_group(self) -> Group:

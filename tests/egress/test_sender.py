@@ -204,6 +204,34 @@ def test_on_a_lossy_path_what_was_lost_is_sent_twice(feed: Feed) -> None:
     assert watcher.received() == [(0, 5), (1, 5)]
 
 
+def test_on_a_lossy_path_the_second_time_waits_for_the_keyframe_that_is_on_its_way(feed: Feed) -> None:
+    feed.push(video(0, 0, keyframe=True, packets=60, size=1_000), 0.0)
+    feed.push(video(60, 1, keyframe=False, packets=3, size=1_000), 0.0)
+    watcher = Watcher(feed, round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    watcher.step()
+    assert len(watcher.received()) < 60
+    watcher.sender.retransmit([2], now=watcher.now)
+    assert watcher.received() == [(0, 2)]
+    watcher.catch_up()
+    published = [number for _, number in watcher.received()]
+    assert published.index(2) == published.index(59) + 1
+    assert published[-3:] == [60, 61, 62]
+
+
+def test_what_waits_for_its_second_time_is_forgotten_with_the_picture(feed: Feed) -> None:
+    feed.push(video(0, 0, keyframe=True, packets=60, size=1_000), 0.0)
+    watcher = Watcher(feed, round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    watcher.step()
+    watcher.sender.retransmit([2], now=watcher.now)
+    watcher.received()
+    feed.push(video(60, 1, keyframe=False)._replace(codec="VP8"), 0.0)
+    feed.push(video(63, 2, keyframe=True, packets=3), 0.0)
+    watcher.catch_up()
+    assert 2 not in [number for _, number in watcher.received()]
+
+
 def test_a_picture_loss_is_answered_with_the_cached_pictures_once_a_second(feed: Feed) -> None:
     stream = gop_stream()
     watcher = Watcher(feed)
