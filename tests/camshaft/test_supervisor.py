@@ -98,6 +98,19 @@ def logged(err: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in err.splitlines() if line.startswith("{")]
 
 
+@pytest.fixture
+def hang_up() -> Iterator[Callable[[signal.Handlers], None]]:
+    """Says what children do on SIGHUP; until then it ends them, also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    def set_action(action: signal.Handlers) -> None:
+        signal.signal(signal.SIGHUP, action)
+
+    yield set_action
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_ends_everything_cleanly(cluster: Callable[..., Cluster], number: signal.Signals) -> None:
     serve = cluster(broker="wait", egress_0="wait")
@@ -108,6 +121,20 @@ def test_signal_ends_everything_cleanly(cluster: Callable[..., Cluster], number:
     assert (code, out) == (0, "")
     assert not [line for line in logged(err) if line["level"] != "debug"]
     assert not any(map(alive, pids))
+
+
+def test_under_nohup_it_outlives_its_terminal(
+    cluster: Callable[..., Cluster], hang_up: Callable[[signal.Handlers], None]
+) -> None:
+    hang_up(signal.SIG_IGN)
+    serve = cluster(broker="wait")
+    broker = serve.started("broker")
+    serve.become_ready()
+    serve.process.send_signal(signal.SIGHUP)
+    os.kill(broker, signal.SIGKILL)
+    serve.started("broker", 2)  # it is still there to do that
+    serve.process.terminate()
+    assert serve.end()[0] == 0
 
 
 def test_ready_line_comes_once(cluster: Callable[..., Cluster]) -> None:
