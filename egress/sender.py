@@ -222,10 +222,9 @@ class Sender:
                 self._send_spare()
 
     def _send_again(self, packets: Sequence[Packet]) -> None:
-        """As retransmissions, from now on."""
-        assert self.format is not None, "what was sent had a format"
-        if self.format.rtx is None:
-            return
+        """Packets whose payloads are those of RFC 4588 4, on the SSRC for retransmissions."""
+        assert self.format is not None, "nothing is sent again before it was sent"
+        assert self.format.rtx is not None, "without RTX, packets are sent again as they were"
         group = Group(self.feed.rtx_ssrc, self.format.rtx)
         for run in runs(packets):
             fan_out(run, self._rtx_next, group, [(self._rtx_lane, self._target)])
@@ -234,8 +233,8 @@ class Sender:
 
     def _send_spare(self) -> None:
         if self._spare:
-            self._send_again(self._spare)
-            self._spare.clear()
+            again, self._spare = self._spare, []
+            self._send_again(again)
 
     def confirmed(self, number: int, now: float) -> None:
         """A receiver report says that the packet with this sequence number arrived, and none after it."""
