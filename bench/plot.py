@@ -1,37 +1,16 @@
-"""Plots as SVG, written by hand: a few lines against the number of viewers need no plotting library."""
+"""Plots as SVG, written by hand: a few lines need no plotting library."""
 
 from __future__ import annotations
 
 import html
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bench.results import Run
 
 WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 40, 50
 COLOURS = ("#0b7285", "#e8590c", "#5f3dc4", "#2b8a3e", "#c2255c", "#495057", "#1971c2")
 
 Series = Mapping[str, Sequence[tuple[float, float]]]
-
-
-def plots(runs: Sequence[Run]) -> dict[str, str]:
-    """CPU and delay against viewers, by name; none unless a server was run with different numbers of viewers."""
-    cpu: dict[str, list[tuple[float, float]]] = {}
-    delay: dict[str, list[tuple[float, float]]] = {}
-    for run in sorted(runs, key=lambda run: run.viewers):
-        cpu.setdefault(run.server, []).append((run.viewers, run.microseconds()))
-        if run.window.delay_ms.count:
-            delay.setdefault(f"{run.server} p50", []).append((run.viewers, run.window.delay_ms.median))
-            delay.setdefault(f"{run.server} p99", []).append((run.viewers, run.window.delay_ms.p99))
-    found = {}
-    for name, series, label in (("cpu", cpu, "CPU µs a packet and viewer"), ("delay", delay, "delay, ms")):
-        lines = {key: points for key, points in series.items() if len({x for x, _ in points}) > 1}
-        if lines:
-            found[name] = line_chart(lines, "viewers", label)
-    return found
 
 
 def line_chart(series: Series, x_label: str, y_label: str) -> str:

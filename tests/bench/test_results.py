@@ -8,8 +8,8 @@ import pytest
 
 from bench.load.report import Spread, ViewerCounts, Window
 from bench.measure import KERNEL_ROLE, Measured, Usage
-from bench.plot import line_chart, plots
-from bench.results import Check, Result, Run
+from bench.plot import line_chart
+from bench.results import Check, Result, Run, plots
 
 
 def run(server: str, viewers: int, cpu: float, *, packets: int = 1_000_000) -> Run:
