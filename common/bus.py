@@ -32,6 +32,7 @@ from common.media import MAX_FRAME_BYTES
 
 MEDIA_HWM = 20_000  # batches a peer: 2 s of a hundred cameras; for fewer, egress drops what is older than 2 s
 CONTROL_HWM = 10_000  # messages a peer: a burst of joins must fit
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # an enum's member takes twice as long
 DRAIN_LIMIT = 128  # messages handled before other work of the loop gets its turn
 MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
 
@@ -286,6 +287,10 @@ class Channel:
                     return
                 self._on_message(message)
                 if self.socket.closed:
+                    return
+                # Asked, not tried: the exception that an empty socket raises costs more than most messages do.
+                if not cast(int, self.socket.getsockopt(_EVENTS)) & _POLLIN:
+                    drained = True
                     return
         finally:  # also when a handler raised: its error is the loop's to report, the rest still must be read
             if not drained and not self.socket.closed:

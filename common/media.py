@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgpack
@@ -97,12 +98,12 @@ class Batch(NamedTuple):
     @property
     def keyframe(self) -> bool:
         """Whether a decoder can start with this batch's first packet."""
-        return bool(self.flags & Flags.KEYFRAME)
+        return bool(self.flags & _KEYFRAME)
 
     @property
     def unit_end(self) -> bool:
         """Whether this batch's last packet ends its access unit."""
-        return bool(self.flags & Flags.UNIT_END)
+        return bool(self.flags & _UNIT_END)
 
     @property
     def size(self) -> int:
@@ -110,6 +111,7 @@ class Batch(NamedTuple):
         return sum(map(len, self.payloads))
 
 
+_KEYFRAME, _UNIT_END = int(Flags.KEYFRAME), int(Flags.UNIT_END)  # an IntFlag's & is a call into Python
 _FIELD_TYPES = (str, str, int, int, int, int, int, int, list)
 _pack = msgpack.Packer(autoreset=True).pack
 
@@ -124,6 +126,7 @@ def replay_topic(camera: str, egress: str) -> bytes:
     return f"{camera}@{egress}".encode() + b"\0"
 
 
+@lru_cache(maxsize=1024)  # there are as many as cameras, each many times a second
 def parse_topic(topic: bytes) -> tuple[str, str | None]:
     """Camera, and egress if it is a replay topic. Raises ``ProtocolError``."""
     try:

@@ -1,12 +1,13 @@
 """RTCP towards and from viewers (RFC 3550 6, RFC 4585): compound packets out, feedback in; pure.
 
-Parsing is aiortc's; this module turns it into the few events that a viewer acts on.
+Hand-written because every viewer sends and gets a compound packet a second, and a process that wakes up for one finds
+its caches cold: what counts is how much code it runs through. Only what a viewer acts on is read.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aiortc import rtp
@@ -15,10 +16,17 @@ from common.errors import ProtocolError
 
 NTP_UNIX_OFFSET = 2_208_988_800  # seconds from 1900 to 1970
 _CNAME = 1  # SDES item, RFC 3550 6.5.1
-_TRANSPORT_CC = 15  # feedback message type
+_NACK, _TRANSPORT_CC = 1, 15  # transport-layer feedback message types, RFC 4585 6.2
+_PLI, _FIR, _APPLICATION = 1, 4, 15  # payload-specific ones, RFC 4585 6.3, RFC 5104 4.3.1
 _MAX_STATUSES = 2_000  # packets that one compound may tell the arrival of: more is not feedback but an attack
 _MAX_NACKS = 64  # entries of 17 packets each
 _SMALL_DELTA, _LARGE_DELTA = 1, 2  # packet statuses
+
+_head = struct.Struct("!BBH").unpack_from
+_report_block = struct.Struct("!IB3sIIII")  # RFC 3550 6.4.1
+_nack_entry = struct.Struct("!HH")  # RFC 4585 6.2.1
+_sender_report = struct.Struct("!BBHIQIII").pack
+_description = struct.Struct("!BBHIBB").pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,60 +92,74 @@ Event = Nack | PictureLoss | ReceptionReport | Bandwidth | Arrivals | Bye
 def parse(compound: bytes) -> list[Event]:
     """Events of a compound packet, unknown types skipped. Raises ``ProtocolError``."""
     try:
-        feedback, others = _split(compound)
-        events = [event for packet in rtp.RtcpPacket.parse(others) for event in _events(packet)]
-        return events + [_arrivals(body) for body in feedback]
+        return [event for packet in _packets(compound) for event in _events(compound, *packet)]
     except (ValueError, IndexError, struct.error) as exc:
         raise ProtocolError(f"not RTCP: {exc}") from None
 
 
-def _events(packet: rtp.AnyRtcpPacket) -> Iterator[Event]:
-    if isinstance(packet, rtp.RtcpRrPacket | rtp.RtcpSrPacket):
-        for report in packet.reports:
-            fraction = report.fraction_lost / 256
-            yield ReceptionReport(
-                report.ssrc,
-                fraction,
-                report.packets_lost,
-                report.highest_sequence,
-                report.jitter,
-                report.lsr,
-                report.dlsr,
-            )
-    elif isinstance(packet, rtp.RtcpRtpfbPacket):
-        if packet.fmt == rtp.RTCP_RTPFB_NACK:  # aiortc parses every RTPFB as if it were a NACK
-            yield Nack(packet.media_ssrc, tuple(number & 0xFFFF for number in packet.lost))
-    elif isinstance(packet, rtp.RtcpPsfbPacket):
-        if packet.fmt == rtp.RTCP_PSFB_PLI:
-            yield PictureLoss(packet.media_ssrc)
-        elif packet.fmt == rtp.RTCP_PSFB_FIR:  # RFC 5104 4.3.1: the SSRCs are in the FCI
-            for at in range(0, len(packet.fci) - 7, 8):
-                yield PictureLoss(int.from_bytes(packet.fci[at : at + 4], "big"))
-        elif packet.fmt == rtp.RTCP_PSFB_APP and packet.fci[:4] == b"REMB":
-            yield Bandwidth(rtp.unpack_remb_fci(packet.fci)[0])
-    elif isinstance(packet, rtp.RtcpByePacket):
-        yield Bye()
-
-
-def _split(compound: bytes) -> tuple[list[bytes], bytes]:
-    """Bodies of the transport-wide feedback packets, which aiortc would parse as NACKs, and all other packets."""
-    feedback, others = [], b""
+def _packets(compound: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Of each packet its type, the count or format in its first byte, and where its body starts and ends."""
     at = statuses = 0
     while at < len(compound):
-        end = at + 4 + 4 * int.from_bytes(compound[at + 2 : at + 4], "big")
-        if end > len(compound):
-            raise ValueError("a packet is longer than what came")
-        packet, at = compound[at:end], end
-        if packet[1] != rtp.RTCP_RTPFB:
-            others += packet
-        elif packet[0] & 0x1F == _TRANSPORT_CC:
-            feedback.append(packet[12:])
-            statuses += int.from_bytes(packet[14:16], "big")
-        elif len(packet) <= 12 + 4 * _MAX_NACKS:
-            others += packet
-    if statuses > _MAX_STATUSES:
-        raise ValueError(f"feedback on {statuses} packets")
-    return feedback, others
+        first, kind, words = _head(compound, at)
+        body, at = at + 4, at + 4 + 4 * words
+        if first >> 6 != 2 or at > len(compound):
+            raise ValueError("wrong version, or longer than what came")
+        count = first & 0x1F
+        if kind == rtp.RTCP_RTPFB and count == _TRANSPORT_CC:
+            statuses += int.from_bytes(compound[body + 10 : body + 12], "big")
+            if statuses > _MAX_STATUSES:
+                raise ValueError(f"feedback on {statuses} packets")
+        yield kind, count, body, at - compound[at - 1] if first & 0x20 else at  # padding tells its own size
+
+
+def _events(compound: bytes, kind: int, count: int, body: int, end: int) -> Sequence[Event]:
+    if kind == rtp.RTCP_RR:
+        return _reports(compound, body + 4, end, count)
+    if kind == rtp.RTCP_SR:
+        return _reports(compound, body + 24, end, count)
+    if kind == rtp.RTCP_RTPFB and count == _NACK:
+        return _nack(compound, body, end)
+    if kind == rtp.RTCP_RTPFB and count == _TRANSPORT_CC:
+        return [_arrivals(compound[body + 8 : end])]
+    if kind == rtp.RTCP_PSFB:
+        return _payload_feedback(compound[body:end], count)
+    return [Bye()] if kind == rtp.RTCP_BYE else []
+
+
+def _reports(compound: bytes, start: int, end: int, count: int) -> list[ReceptionReport]:
+    if start + count * _report_block.size > end:
+        raise ValueError("fewer reports than announced")
+    blocks = (_report_block.unpack_from(compound, start + at * _report_block.size) for at in range(count))
+    return [
+        ReceptionReport(ssrc, fraction / 256, int.from_bytes(lost, "big", signed=True), *rest)
+        for ssrc, fraction, lost, *rest in blocks
+    ]
+
+
+def _nack(compound: bytes, body: int, end: int) -> list[Nack]:
+    start = body + 8
+    if end < start or (end - start) % _nack_entry.size:
+        raise ValueError("not whole entries")
+    if end - start > _MAX_NACKS * _nack_entry.size:
+        return []
+    numbers: list[int] = []
+    for number, mask in _nack_entry.iter_unpack(compound[start:end]):
+        numbers.append(number)
+        numbers += [number + bit & 0xFFFF for bit in range(1, 17) if mask >> (bit - 1) & 1]
+    return [Nack(int.from_bytes(compound[body + 4 : start], "big"), tuple(numbers))]
+
+
+def _payload_feedback(body: bytes, kind: int) -> list[Event]:
+    if len(body) < 8:
+        raise ValueError("no SSRCs")
+    if kind == _PLI:
+        return [PictureLoss(int.from_bytes(body[4:8], "big"))]
+    if kind == _FIR:  # the SSRCs are in the entries
+        return [PictureLoss(int.from_bytes(body[at : at + 4], "big")) for at in range(8, len(body) - 7, 8)]
+    if kind == _APPLICATION and body[8:12] == b"REMB":
+        return [Bandwidth(rtp.unpack_remb_fci(body[8:])[0])]
+    return []
 
 
 def _arrivals(body: bytes) -> Arrivals:
@@ -177,20 +199,20 @@ def ntp_time(unix_ns: int) -> int:
 
 def sender_reports(infos: Iterable[SenderInfo], cname: str, unix_ns: int, *, bye: bool = False) -> bytes:
     """A compound packet: a sender report for each SSRC, their common CNAME, and BYE if they end."""
-    infos = list(infos)
-    ntp = ntp_time(unix_ns)
-    parts: list[rtp.AnyRtcpPacket] = [
-        rtp.RtcpSrPacket(
-            info.ssrc,
-            rtp.RtcpSenderInfo(ntp, info.timestamp, info.packets & 0xFFFFFFFF, info.octets & 0xFFFFFFFF),
+    infos, name, ntp = list(infos), cname.encode(), ntp_time(unix_ns)
+    parts = [
+        _sender_report(
+            0x80, rtp.RTCP_SR, 6, info.ssrc, ntp, info.timestamp, info.packets & 0xFFFFFFFF, info.octets & 0xFFFFFFFF
         )
         for info in infos
     ]
-    # One chunk a packet: aiortc pads only the last chunk of an SDES, and each has to end on 32 bits (RFC 3550 6.5).
-    parts += [rtp.RtcpSdesPacket([rtp.RtcpSourceInfo(info.ssrc, [(_CNAME, cname.encode())])]) for info in infos]
+    item = name + bytes(4 - (len(name) + 2) % 4)  # the list of items ends with zeros, at 32 bits (RFC 3550 6.5)
+    words = (6 + len(item)) // 4
+    parts += [_description(0x81, rtp.RTCP_SDES, words, info.ssrc, _CNAME, len(name)) + item for info in infos]
     if bye:
-        parts.append(rtp.RtcpByePacket([info.ssrc for info in infos]))
-    return b"".join(map(bytes, parts))
+        ssrcs = b"".join(info.ssrc.to_bytes(4, "big") for info in infos)
+        parts.append(struct.pack("!BBH", 0x80 | len(infos), rtp.RTCP_BYE, len(infos)) + ssrcs)
+    return b"".join(parts)
 
 
 def round_trip(report: ReceptionReport, unix_ns: int) -> float | None:

@@ -82,7 +82,7 @@ def test_padded_feedback_costs_its_compound_nothing() -> None:
         if padding := -(count + 2) % 4:
             body[0] |= 0x20
             body[-1] = padding
-        arrivals, *others = reversed(parse(bytes(body) + bytes(rtp.RtcpByePacket([9]))))
+        arrivals, *others = parse(bytes(body) + bytes(rtp.RtcpByePacket([9])))
         assert isinstance(arrivals, Arrivals)
         assert len(arrivals.seconds) == count
         assert others == [Bye()]
