@@ -22,7 +22,7 @@ help:  ## What can be done here
 run: $(VENV)/.run  ## Start a cluster and print the page's address: make run [CAMERA=rtsp://user:password@host/path]
 	@exec $(BIN)/camshaft serve --demo-if-none
 
-test: $(VENV)/.test system  ## Run the tests; PYTEST= gives options to pytest
+test: $(VENV)/.test  ## Run the tests; PYTEST= gives options to pytest
 	@$(BIN)/python -m pytest $(PYTEST)
 
 check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before a commit
@@ -38,24 +38,24 @@ format: $(VENV)/.check  ## Format the code
 bench: $(VENV)/.test  ## Measure; BENCH= gives options to the benchmark
 	@$(BIN)/python -m bench $(BENCH)
 
-system: $(VENV)/.test
+system: $(VENV)/.python
 	@tools/system-packages $(BIN)/python
 
 clean:  ## Remove what the other commands made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Stamps: what is installed is installed again only when the metadata changes.
+# Stamps: what is installed is installed again only when the metadata or what is compiled changes.
 $(VENV)/.python:
 	@tools/make-venv $(PYTHON) $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.python setup.cfg pyproject.toml
+$(VENV)/.run: $(VENV)/.python setup.cfg setup.py pyproject.toml $(wildcard egress/native/*.[ch] egress/native/build.py)
 	@echo "Installing Camshaft into $(VENV) (once, about a minute) ..."
 	@$(PIP) install --editable .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.run
+$(VENV)/.test: $(VENV)/.run | system
 	@$(PIP) install --editable '.[test]'
 	@touch $@
 

@@ -190,9 +190,12 @@ class IngestConfig(_Section):
 
 
 class EgressConfig(_Section):
-    """Egress processes of `serve`."""
+    """Egress processes of `serve`, and how each sends."""
 
     workers: Whole | None = Field(None, ge=0, le=256, description="Egress processes to start; default one per core.")
+    compiled: Literal["auto", "always", "never"] = Field(
+        "auto", description="Send by the compiled loop: auto where it was built, always (or do not start), never."
+    )
 
 
 class StoreConfig(_Section):

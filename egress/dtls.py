@@ -28,6 +28,7 @@ from aiortc.rtcdtlstransport import (
 )
 from OpenSSL import SSL
 
+from egress import native
 from egress.srtp import GcmKeys
 
 PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80]
@@ -43,7 +44,8 @@ _RECORD_TYPES = range(20, 27)  # change_cipher_spec to ACK; DTLS 1.3's short hea
 class Identity:
     """This process's certificate, its SSL context and its fingerprint, made once for all viewers."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, compiled: bool = native.BUILT) -> None:
+        self.compiled = compiled  # whether what we send is encrypted by egress.native
         self.certificate = RTCCertificate.generateCertificate()
         self.context = self.certificate._create_ssl_context(PROFILES)
         self.context.set_options(SSL.OP_NO_QUERY_MTU)  # there is no socket to ask; the MTU is DTLS_MTU
@@ -59,6 +61,7 @@ class DtlsServer(RTCDtlsTransport):
         self._srtp_profiles = PROFILES
         self._set_role("server")
         self._remote = remote
+        self._compiled = identity.compiled
         self._transmit = send
         self._ssl = self._connection = SSL.Connection(identity.context)  # aiortc's methods know it as _ssl
         self._connection.set_accept_state()
@@ -92,7 +95,8 @@ class DtlsServer(RTCDtlsTransport):
             return None
         size = 2 * (profile.key_length + profile.salt_length)
         material = self._connection.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
-        return GcmKeys(profile, profile.get_key_and_salt(material, 1))  # RFC 5764 4.2: the server's key is second
+        master = profile.get_key_and_salt(material, 1)  # RFC 5764 4.2: the server's key is second
+        return GcmKeys(profile, master, compiled=self._compiled)
 
     def receive(self, datagram: bytes) -> bool:
         """Take a DTLS datagram; whatever it is, it can end this association at most. ``True`` if it was answered."""

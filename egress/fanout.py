@@ -1,15 +1,20 @@
 """The hot path: the same packets to many viewers, each with its own key. Terse on purpose.
 
-What a viewer needs for itself is one encryption a packet and one system call a run; all else is done once for all:
+What a viewer needs for itself is one encryption a packet and one message a run; all else is done once for all:
 
 * payloads are shared and never copied;
 * headers are shared: all viewers of a track get the same SSRC and timestamps, so lanes with the same payload type form
-  a ``Group`` whose headers differ in the sequence number alone. They are written anew only for a lane whose number is
-  not that of the lane before: new viewers get equal ones, and those who have skipped something have their own;
+  a ``Group`` whose headers differ in the sequence number alone;
+* UDP GSO sends a run of equal-sized packets, the last of which may be smaller, in one message.
+
+Where ``egress.native`` was built it does what is left for each viewer, all of them in one call. Else, and for peers
+without GCM, the same is done here, byte for byte, at two to three times the cost:
+
 * ``AESGCM.encrypt_into`` writes into one scratch buffer in which the headers already stand, so a run is one contiguous
   buffer: 1.54 µs a packet, against 1.80 with a header a viewer and ``encrypt`` (14 packets of 1,188 bytes to 100
   viewers over loopback, 0.65 of it the kernel's);
-* UDP GSO sends a run of equal-sized packets, the last of which may be smaller, in one call.
+* headers are written anew only for a lane whose number is not that of the lane before: new viewers get equal ones, and
+  those who have skipped something have their own.
 
 The transport-wide sequence number of a probe is its RTP sequence number: no other packets carry one, so it grows as the
 extension demands, and costs no header of a viewer's own.
@@ -20,8 +25,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 
+from egress import native
 from egress.history import Packet
-from egress.port import MAX_SEGMENTS, Target
+from egress.port import MAX_SEGMENTS, Refusal, Target
+from egress.srtp import GcmKeys
 
 HEADER_SIZE = 12  # bytes, RFC 3550 5.1 without CSRC and extension
 EXTENSION_SIZE = 8  # bytes, RFC 8285 4.2 with one element of two bytes
@@ -34,23 +41,29 @@ _extended_header = struct.Struct("!BBHIIHHBHx").pack
 _scratch = memoryview(bytearray(65_536))
 
 GroupKey = tuple[int, int]
-EncryptInto = Callable[[bytes, bytes, bytes, memoryview], int]
-_Frame = tuple[bytes, int, int, memoryview, memoryview]  # payload, second byte, timestamp, where header and payload go
+_Frame = tuple[Packet, memoryview, memoryview]  # a packet, and where its header and its payload go
 _Slot = tuple[int, bytes, bytes, memoryview]  # number less what all have in common, payload, header, where payload goes
 
 
 class Lane:
     """One SSRC towards one viewer. Packet index i of the track has extended sequence number i - ``base`` here."""
 
-    __slots__ = ("base", "encrypt_into", "iv", "octets", "packets", "protect")
+    __slots__ = ("base", "compiled", "encrypt_into", "iv", "keys", "octets", "packets", "protect", "ssrc")
 
-    def __init__(self, base: int, iv: int, encrypt_into: EncryptInto | None, protect: Callable[[bytes], bytes]) -> None:
+    def __init__(self, base: int, ssrc: int, keys: GcmKeys | None, protect: Callable[[bytes], bytes]) -> None:
         self.base = base
-        self.iv = iv
-        self.encrypt_into = encrypt_into  # None: the peer has no GCM, ``protect`` (libsrtp) does it
+        self.ssrc = ssrc
+        self.keys = keys  # None: the peer has no GCM, ``protect`` (libsrtp) does it
+        self.iv = keys.iv(ssrc) if keys else 0
+        self.encrypt_into = keys.encrypt_into if keys else None
+        self.compiled = native.lane(keys.cipher, self.iv) if keys and keys.cipher else None
         self.protect = protect
         self.packets = 0
         self.octets = 0  # of payload, as a sender report counts them (RFC 3550 6.4.1)
+
+    def at(self, base: int) -> Lane:
+        """The same SSRC and keys, for what was sent when ``base`` was another."""
+        return Lane(base, self.ssrc, self.keys, self.protect)
 
 
 class Group:
@@ -97,22 +110,63 @@ def fan_out(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[tup
     the numbers of that part are used up, and what it lacks is lost to it as on any path.
     """
     extension = group.extension if run[0].probe else 0
-    head = HEADER_SIZE + EXTENSION_SIZE if extension else HEADER_SIZE
+    plain = [each for each in lanes if each[0].compiled is None]
+    if not plain:
+        blocked = _fan_out_compiled(run, first, group, extension, lanes)
+    elif len(plain) == len(lanes):
+        blocked = _fan_out_plain(run, first, group, extension, lanes)
+    else:
+        compiled = [each for each in lanes if each[0].compiled is not None]
+        blocked = _fan_out_compiled(run, first, group, extension, compiled)
+        blocked += _fan_out_plain(run, first, group, extension, plain)
+    octets = sum([len(packet.payload) for packet in run])
+    for lane, _ in lanes:
+        if lane not in blocked:
+            lane.packets += len(run)
+            lane.octets += octets
+    return blocked
+
+
+def _fan_out_compiled(
+    run: Sequence[Packet], first: int, group: Group, extension: int, lanes: Sequence[tuple[Lane, Target]]
+) -> list[Lane]:
+    headers = [_write_header(packet, 0, group, extension) for packet in run]
+    refused = native.fan_out(
+        headers,
+        [packet.payload for packet in run],
+        [lane.compiled for lane, _ in lanes],
+        [target.route for _, target in lanes],
+        [first - lane.base for lane, _ in lanes],
+    )
+    blocked = []
+    for at, code in refused:
+        lane, target = lanes[at]
+        match target.refused(code, segmented=len(run) > 1):
+            case Refusal.FULL:
+                blocked.append(lane)
+            case Refusal.NO_GSO:  # the same bytes again, so no nonce is used for two different packets
+                blocked += _fan_out_compiled(run, first, group, extension, [lanes[at]])
+    return blocked
+
+
+def _fan_out_plain(
+    run: Sequence[Packet], first: int, group: Group, extension: int, lanes: Sequence[tuple[Lane, Target]]
+) -> list[Lane]:
     frames: list[_Frame] = []
-    end = octets = 0
-    for payload, timestamp, marker, _ in run:
-        start, stop = end + head, end + head + len(payload) + GCM_TAG_SIZE
-        frames.append((payload, group.payload_type | marker, timestamp, _scratch[end:start], _scratch[start:stop]))
-        octets += len(payload)
+    end = 0
+    head = HEADER_SIZE + EXTENSION_SIZE if extension else HEADER_SIZE
+    for packet in run:
+        start, stop = end + head, end + head + len(packet.payload) + GCM_TAG_SIZE
+        frames.append((packet, _scratch[end:start], _scratch[start:stop]))
         end = stop
-    datagrams, size, count = _scratch[:end], head + len(run[0].payload) + GCM_TAG_SIZE, len(run)
+    datagrams, size = _scratch[:end], head + len(run[0].payload) + GCM_TAG_SIZE
     slots: list[_Slot] = []
     written = None  # the first packet's number in ``slots``
     blocked = []
     for lane, target in lanes:
         number = first - lane.base
         if number != written:
-            written, slots = number, _number(frames, number, group.ssrc, extension)
+            written, slots = number, _number(frames, number, group, extension)
         if encrypt := lane.encrypt_into:
             iv = lane.iv ^ (number & ~0xFFFF)  # RFC 7714 8.1: SSRC || ROC || SEQ, xor the salt
             for low, payload, header, out in slots:
@@ -121,24 +175,24 @@ def fan_out(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[tup
         else:
             protected = [lane.protect(header + payload) for _, payload, header, _ in slots]
             sent = target.send_run(memoryview(b"".join(protected)), len(protected[0]))
-        if sent:
-            lane.packets += count
-            lane.octets += octets
-        else:
+        if not sent:
             blocked.append(lane)
     return blocked
 
 
-def _number(frames: Sequence[_Frame], first: int, ssrc: int, extension: int) -> list[_Slot]:
+def _number(frames: Sequence[_Frame], first: int, group: Group, extension: int) -> list[_Slot]:
     """Write the headers of packets whose extended sequence numbers begin with ``first``."""
-    high, element = first & ~0xFFFF, extension << 4 | 1
+    high = first & ~0xFFFF
     slots = []
-    for number, (payload, second, timestamp, place, out) in enumerate(frames, first):
-        low = number & 0xFFFF
-        if extension:
-            header = _extended_header(0x90, second, low, timestamp, ssrc, 0xBEDE, 1, element, low)
-        else:
-            header = _header(0x80, second, low, timestamp, ssrc)
-        place[:] = header
-        slots.append((number ^ high, payload, header, out))
+    for number, (packet, place, out) in enumerate(frames, first):
+        place[:] = header = _write_header(packet, number & 0xFFFF, group, extension)
+        slots.append((number ^ high, packet.payload, header, out))
     return slots
+
+
+def _write_header(packet: Packet, number: int, group: Group, extension: int) -> bytes:
+    second = group.payload_type | packet.marker
+    if not extension:
+        return _header(0x80, second, number, packet.timestamp, group.ssrc)
+    element = extension << 4 | 1
+    return _extended_header(0x90, second, number, packet.timestamp, group.ssrc, 0xBEDE, 1, element, number)

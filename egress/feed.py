@@ -111,9 +111,10 @@ class Feed:
         probe = batch.keyframe or self._in_keyframe
         packets = [Packet(payload, timestamp, 0, probe) for payload in batch.payloads]
         if self.kind is Kind.VIDEO:
-            self._in_keyframe = probe and not batch.unit_end
-            if batch.unit_end:
-                packets[-1] = packets[-1]._replace(marker=MARKER)
+            ends = batch.unit_end
+            self._in_keyframe = probe and not ends
+            if ends:
+                packets[-1] = Packet(batch.payloads[-1], timestamp, MARKER, probe)
         index = self.history.append(packets, keyframe=batch.keyframe)
         if batch.keyframe or self.kind is Kind.AUDIO:
             for listener in tuple(self._idle):

@@ -46,7 +46,7 @@ class History:
             self.keyframe = first
         self._packets += packets
         self.end += len(packets)
-        self.size += sum(len(packet.payload) for packet in packets)
+        self.size += sum([len(packet.payload) for packet in packets])
         if len(self._packets) > 2 * KEEP_PACKETS or self.size > 2 * KEEP_BYTES:
             self._trim()
         return first

@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import struct
 import sys
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Final
 
 from common.errors import AddressInUseError, ConfigError
 from common.log import get_logger
+from egress import native
 from egress.ice import Address, Path
 
 MAX_SEGMENTS = 64  # datagrams in one UDP GSO call: UDP_MAX_SEGMENTS before Linux 6.9
@@ -86,10 +89,18 @@ class MediaSocket:
         return _LINUX
 
 
+class Refusal(Enum):
+    """Why the kernel sent nothing, as far as it matters."""
+
+    FULL = auto()  # the socket's buffer
+    NO_GSO = auto()  # to this destination: to be sent again, and from now on a datagram at a time
+    LOST = auto()  # for any other reason, such as no route: it would fail again
+
+
 class Target:
     """Where one viewer's datagrams go: socket, address, and the address of ours to send from."""
 
-    __slots__ = ("_control", "_gso", "_send", "_send_plain", "_socket", "path")
+    __slots__ = ("_control", "_gso", "_route", "_send", "_send_plain", "_socket", "path")
 
     def __init__(self, media_socket: MediaSocket, path: Path) -> None:
         self.path = path
@@ -98,11 +109,20 @@ class Target:
         self._send_plain = media_socket.socket.sendto
         self._control = _from_address(path.local)
         self._gso = media_socket.gso
+        self._route: native.Route = None
+
+    @property
+    def route(self) -> native.Route:
+        """The same for the compiled fan-out."""
+        if self._route is None:
+            sock, local = self._socket, self.path.local if self._control else b""
+            self._route = native.route(sock.socket.fileno(), self._gso, sock.family, self.path.remote, local)
+        return self._route
 
     def settle(self) -> None:
         """To be called before much is sent: naming the source address costs 0.3 µs a call, and is rarely needed."""
         if self._control and self.path.local == _default_source(self._socket.family, self.path.remote):
-            self._control = []
+            self._control, self._route = [], None
 
     def send(self, datagram: bytes | memoryview) -> bool:
         """Send one datagram. ``False`` if the socket's buffer is full; any other failure is counted and lost."""
@@ -111,12 +131,23 @@ class Target:
                 self._send((datagram,), self._control, 0, self.path.remote)
             else:
                 self._send_plain(datagram, self.path.remote)
-        except BlockingIOError:
-            self._socket.blocked += 1
-            return False
-        except OSError:
-            self._socket.failed += 1
+        except OSError as exc:
+            return self.refused(exc.errno, segmented=False) is not Refusal.FULL
         return True
+
+    def refused(self, code: int | None, *, segmented: bool) -> Refusal:
+        """Learn from the ``errno`` with which a datagram or, ``segmented``, several were refused, and count it."""
+        if code == errno.EAGAIN:
+            self._socket.blocked += 1
+            return Refusal.FULL
+        if not (segmented and self._gso and code in _GSO_REFUSED):
+            self._socket.failed += 1
+            return Refusal.LOST
+        self._gso, self._route = False, None
+        if code in _NO_GSO and self._socket.gso:
+            self._socket.gso = False
+            log.warning("UDP GSO refused, from now on a message a packet", error=os.strerror(code))
+        return Refusal.NO_GSO
 
     def send_run(self, datagrams: memoryview, size: int) -> bool:
         """Send datagrams that lie back to back, each ``size`` bytes, the last perhaps fewer.
@@ -130,18 +161,9 @@ class Target:
         try:
             segment = (_SOL_UDP, _UDP_SEGMENT, _segment_size(size))
             self._send((datagrams,), (segment, *self._control), 0, self.path.remote)
-        except BlockingIOError:
-            self._socket.blocked += 1
-            return False
         except OSError as exc:
-            if exc.errno not in _GSO_REFUSED:
-                self._socket.failed += 1
-                return True
-            self._gso = False
-            if exc.errno in _NO_GSO and self._socket.gso:
-                self._socket.gso = False
-                log.warning("UDP GSO refused, from now on a system call a packet", error=exc.strerror)
-            return self._send_each(datagrams, size)
+            refusal = self.refused(exc.errno, segmented=True)
+            return self._send_each(datagrams, size) if refusal is Refusal.NO_GSO else refusal is not Refusal.FULL
         return True
 
     def _send_each(self, datagrams: memoryview, size: int) -> bool:
@@ -253,4 +275,4 @@ def _from_address(local: bytes) -> Ancillary:
     return []
 
 
-__all__ = ["MAX_SEGMENTS", "Address", "MediaPort", "MediaSocket", "Target"]
+__all__ = ["MAX_SEGMENTS", "Address", "MediaPort", "MediaSocket", "Refusal", "Target"]

@@ -28,7 +28,8 @@ SILENCE = 1.0  # seconds without a picture after which a camera is taken to be a
 FRESH = 5.0  # seconds after which the history of a silent camera is no picture to start with
 REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indications …
 FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the first keyframe has come, or never will
-MAX_RETRANSMISSIONS = 250  # packets between two sweeps (0.1 s): 24 Mb/s, more than an honest loss burst needs
+MAX_RETRANSMISSIONS = 250  # packets in BUDGET_INTERVAL: 24 Mb/s, more than an honest loss burst needs
+BUDGET_INTERVAL = 0.1  # seconds
 _START_MASK = ~0x7FFF
 
 _original_sequence = struct.Struct("!H").pack  # RFC 4588 4
@@ -79,15 +80,13 @@ class Sender:
         self._confirmed = -1  # index of the newest packet that a report says has arrived
         self._on_behind = on_behind
         keys = dtls.gcm_keys()
-        self.lane, self._rtx_lane = (
-            Lane(0, keys.iv(ssrc), keys.encrypt_into, dtls.protect_rtp) if keys else Lane(0, 0, None, dtls.protect_rtp)
-            for ssrc in (feed.ssrc, feed.rtx_ssrc)
-        )
+        self.lane, self._rtx_lane = (Lane(0, ssrc, keys, dtls.protect_rtp) for ssrc in (feed.ssrc, feed.rtx_ssrc))
         self._next = 0  # index of the next packet, while not live
         self._offsets: list[tuple[int, int]] = []  # (first extended sequence number, base), oldest first
         self._rtx_next = 0
         self._spare: list[Packet] = []  # to be retransmitted once more, after the picture that is on its way
         self._rtx_budget = MAX_RETRANSMISSIONS
+        self._rtx_budget_until = 0.0
         self._next_replay = 0.0  # not before this time
         self._live_from = 0  # index from which packets came live …
         self._trains: deque[Train] = deque(maxlen=64)  # … and runs of probes before, as they were sent
@@ -190,6 +189,8 @@ class Sender:
 
     def retransmit(self, sequence_numbers: Iterable[int], now: float) -> None:
         """Answer a NACK (RFC 4585 6.2.1): by RTX where the viewer accepts it, else by the same packet again."""
+        if now >= self._rtx_budget_until:
+            self._rtx_budget, self._rtx_budget_until = MAX_RETRANSMISSIONS, now + BUDGET_INTERVAL
         found: list[tuple[int, int, Packet]] = []
         for number in sequence_numbers:
             if self._rtx_budget <= 0:
@@ -205,8 +206,7 @@ class Sender:
         self.stats.retransmitted += len(found)
         if self.format.rtx is None:
             for extended, base, packet in found:  # byte-identical, so no nonce is used for two different packets
-                lane = Lane(base, self.lane.iv, self.lane.encrypt_into, self.lane.protect)
-                fan_out([packet], extended + base, self._media_group(), [(lane, self._target)])
+                fan_out([packet], extended + base, self._media_group(), [(self.lane.at(base), self._target)])
             return
         again = [
             packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=False)
@@ -273,9 +273,8 @@ class Sender:
             self._next_replay = now + max(REPLAY_INTERVAL, 2 * lasts)  # the camera goes on meanwhile
             self._go_behind(keyframe)
 
-    def sweep(self, now: float) -> None:
-        """Every 0.1 s: allow retransmissions again, and see whether the path has become another."""
-        self._rtx_budget = MAX_RETRANSMISSIONS
+    def look(self, now: float) -> None:
+        """See whether the path has become another: after each feedback, and once a second without."""
         if self.feed.kind is Kind.VIDEO:  # the one whose reports are taken
             self._watch_path(now)
         thin = self._pace.thin(now)

@@ -30,7 +30,7 @@ class Stream:
 
     def __init__(self, camera: str, request_replay: Callable[[], None], later: Later = at_once) -> None:
         self.camera = camera
-        self.feeds = {kind: Feed(kind, later) for kind in Kind}
+        self.feeds: dict[str, Feed] = {kind: Feed(kind, later) for kind in Kind}
         self.counters: Counter[str] = Counter()
         self._request_replay = request_replay
         self._requested_at = float("-inf")

@@ -12,7 +12,7 @@ import zmq
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.errors import ProtocolError
 from common.log import get_logger
-from common.media import Kind, decode_frame, live_topic, replay_topic
+from common.media import decode_frame, live_topic, replay_topic
 from egress.stream import Stream
 
 LINGER = 5.0  # seconds a stream is kept after its last viewer: a page that is reloaded starts from the cache
@@ -42,6 +42,7 @@ class Subscriber:
 
     def start(self) -> None:
         """Read from now on."""
+        self._time = asyncio.get_running_loop().time
         self._channel = Channel(self._socket, self._receive)
 
     def close(self) -> None:
@@ -116,10 +117,10 @@ class Subscriber:
         stream = self._streams.get(camera)
         if stream is None:  # unsubscribed a moment ago
             return
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         if egress is not None:
             stream.receive_replay(batches, now=now)
         elif stream.receive(batch := batches[0], now=now, unix_ns=time.time_ns()):
-            stream.feeds[Kind(batch.kind)].outbox.when_empty(
+            stream.feeds[batch.kind].outbox.when_empty(
                 lambda: self._delays_ns.append(time.time_ns() - batch.arrival_ns)
             )

@@ -18,11 +18,12 @@ from egress.dtls import DtlsServer, Identity
 from egress.ice import CONNECT_TIMEOUT, IceAgent
 from egress.pace import Pace
 from egress.port import Target
-from egress.sender import Place, Sender
+from egress.sender import BUDGET_INTERVAL, Place, Sender
 from egress.stream import Stream
 
 REPORT_INTERVAL = 1.0  # seconds between sender reports
-MAX_FEEDBACK = 20  # SRTCP datagrams between two sweeps (0.1 s): more than a browser sends even when much is lost
+CONNECTING_INTERVAL = 0.1  # seconds between sweeps of a viewer that is not connected yet
+MAX_FEEDBACK = 20  # SRTCP datagrams in BUDGET_INTERVAL: more than a browser sends even when much is lost
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
 
 
@@ -47,14 +48,15 @@ class Viewer:
         self.ended = ""  # why, once it is over
         self.garbage = 0  # SRTCP datagrams that were none …
         self.ignored = 0  # … and beyond MAX_FEEDBACK
+        self.due = now  # when it is to be swept
         self._feedback_budget = MAX_FEEDBACK
+        self._feedback_budget_until = 0.0
         self._target: Target | None = None
         self._sections = {section.kind: section for section in negotiated.sections}  # all that is kept of the offer
         self._dtls = DtlsServer(identity, negotiated.dtls, self._transmit)
         self._cname = cname
         self._on_behind = on_behind
         self._started = time.time()
-        self._reported_at = float("-inf")
         self._reports: dict[int, rtcp.ReceptionReport] = {}
         self._round_trip: float | None = None
         self._bandwidth: int | None = None
@@ -76,7 +78,7 @@ class Viewer:
         if self._dtls.receive(datagram) and not connected:
             self._flights.append(now)
         if self._dtls.over:
-            self.ended = self._dtls.failure or "closed by the viewer"
+            self._end(self._dtls.failure or "closed by the viewer")
         elif self._dtls.connected and not connected:
             if len(self._flights) == 2:  # a third would be a repetition, and no telling which one was answered
                 self._pace.measured(now - self._flights[0])
@@ -84,6 +86,8 @@ class Viewer:
 
     def receive_rtcp(self, datagram: bytes, now: float) -> None:
         """An SRTCP datagram: feedback. What is too much, not authentic, or not RTCP is counted."""
+        if now >= self._feedback_budget_until:
+            self._feedback_budget, self._feedback_budget_until = MAX_FEEDBACK, now + BUDGET_INTERVAL
         if not self._feedback_budget:
             self.ignored += 1
             return
@@ -98,10 +102,12 @@ class Viewer:
             return
         for event in events:
             self._act(event, now)
+        for sender in self.senders.values():
+            sender.look(now)
 
     def sweep(self, now: float) -> None:
-        """Every 0.1 s: retransmissions of the handshake, consent, sender reports."""
-        self._feedback_budget = MAX_FEEDBACK
+        """When it is ``due``: retransmissions of the handshake, consent, sender reports."""
+        self.due = now + (REPORT_INTERVAL if self._dtls.connected else CONNECTING_INTERVAL)
         if not self.ended:
             self.ended = self.agent.expired(now)
         if not self._dtls.connected:
@@ -111,11 +117,10 @@ class Viewer:
                 self._dtls.retransmit(now)
             return
         for sender in self.senders.values():
-            sender.sweep(now)
+            sender.look(now)
             if sender.place is Place.UNPLAYABLE:  # only a new offer can help: the page makes one
                 self.ended = f"the camera changed to {sender.feed.codec}, which this session cannot carry"
-        if now - self._reported_at >= REPORT_INTERVAL:
-            self._report(now)
+        self._report()
 
     def close(self) -> None:
         """Say goodbye (RTCP BYE, close_notify) and send nothing more."""
@@ -193,7 +198,11 @@ class Viewer:
                     if sender.feed.kind is Kind.VIDEO:  # the only one with probes
                         sender.arrived(seconds)
             case rtcp.Bye():
-                self.ended = "closed by the viewer"
+                self._end("closed by the viewer")
+
+    def _end(self, reason: str) -> None:
+        self.ended = reason
+        self.due = float("-inf")
 
     def _take_report(self, report: rtcp.ReceptionReport, now: float) -> None:
         self._reports[report.ssrc] = report
@@ -204,11 +213,10 @@ class Viewer:
             self._round_trip = round_trip
             self._pace.measured(round_trip)
 
-    def _report(self, now: float) -> None:
+    def _report(self) -> None:
         unix_ns = time.time_ns()
         infos = self._sender_infos(unix_ns)
         if infos:
-            self._reported_at = now
             self._transmit(self._dtls.protect_rtcp(rtcp.sender_reports(infos, self._cname, unix_ns)))
 
     def _sender_infos(self, unix_ns: int) -> list[rtcp.SenderInfo]:

@@ -33,9 +33,10 @@ from common.control import (
     ToBroker,
     ToWorker,
 )
-from common.errors import ViewerError
+from common.errors import ConfigError, ViewerError
 from common.link import Link
 from common.log import get_logger
+from egress import native
 from egress.addresses import advertised
 from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
 from egress.dtls import Identity
@@ -54,6 +55,7 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
     """Serve viewers until ``stop`` is set. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot begin."""
     endpoints = Endpoints.parse(config.broker.address)
     keys = Keys.of_cluster(endpoints, config.cluster.secret)
+    compiled = _compiled(config)
     addresses = await advertised(config.media.advertise, config.media.listen)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     async with contextlib.AsyncExitStack() as stack:
@@ -62,7 +64,7 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
         stack.callback(port.close)
         subscriber = Subscriber(context, endpoints, keys, node)
         stack.callback(subscriber.close)
-        worker = Worker(port, subscriber, addresses)
+        worker = Worker(port, subscriber, addresses, compiled=compiled)
         link = Link(
             context,
             endpoints,
@@ -76,19 +78,27 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
         await stack.enter_async_context(link)
         stack.callback(worker.close)
         worker.start(send=link.send, report_soon=link.report_soon)
-        log.info("egress ready", node=node, port=port.number, addresses=addresses)
+        log.info("egress ready", node=node, port=port.number, addresses=addresses, compiled=compiled)
         await stop.wait()
+
+
+def _compiled(config: Config) -> bool:
+    """Whether to send by the compiled loop. Raises ``ConfigError`` if that is wanted and cannot be."""
+    if config.egress.compiled == "always" and not native.BUILT:
+        problem = f"it was not built; install {native.NEEDS}, and Camshaft again"
+        raise ConfigError("", "egress.compiled", problem)
+    return native.BUILT and config.egress.compiled != "never"
 
 
 class Worker:
     """All viewers of this process."""
 
-    def __init__(self, port: MediaPort, subscriber: Subscriber, addresses: list[str]) -> None:
+    def __init__(self, port: MediaPort, subscriber: Subscriber, addresses: list[str], *, compiled: bool) -> None:
         self.counters: Counter[str] = Counter()
         self._port = port
         self._subscriber = subscriber
         self._candidates = tuple((address, port.number) for address in addresses)
-        self._identity = Identity()
+        self._identity = Identity(compiled=compiled)
         self._cname = secrets.token_hex(8)
         self._mux = Mux()
         self._pacer = Pacer()
@@ -189,7 +199,7 @@ class Worker:
             f"{fingerprint.algorithm} {fingerprint.value}",
             self._candidates,
         )
-        sources = {kind: Source(feed.ssrc, feed.rtx_ssrc) for kind, feed in viewer.stream.feeds.items()}
+        sources = {feed.kind: Source(feed.ssrc, feed.rtx_ssrc) for feed in viewer.stream.feeds.values()}
         return write_answer(negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer) -> None:
@@ -205,6 +215,8 @@ class Worker:
         self._sweeper = loop.call_later(SWEEP_INTERVAL, self._sweep)
         now = loop.time()
         for viewer in tuple(self._viewers.values()):
+            if now < viewer.due:
+                continue
             viewer.sweep(now)
             if viewer.ended:
                 log.info("viewer ended", session=viewer.session, camera=viewer.stream.camera, reason=viewer.ended)

@@ -29,7 +29,7 @@ def watch_for(watcher: Watcher, stream: Iterator[Batch], seconds: float, *, ever
         watcher.now += 1 / 30 - 6 * 0.005
         numbers = [sequence for sequence, _ in watcher.received()]
         sent += len(numbers)
-        watcher.sender.sweep(watcher.now)
+        watcher.sender.look(watcher.now)
         if numbers and every and frame % every == 0 and numbers[-1] >= late:
             watcher.sender.confirmed(numbers[-1] - late, watcher.now)
     return sent
@@ -59,7 +59,7 @@ def test_what_arrives_after_all_ends_the_hold(feed: Feed) -> None:
     watch_for(watcher, stream, UNCONFIRMED + WAITS * LEAST_WAIT + 0.5, every=0)
     assert watcher.sender.held
     watcher.sender.confirmed(watcher.sender._sequence() - 1, watcher.now)
-    watcher.sender.sweep(watcher.now)
+    watcher.sender.look(watcher.now)
     assert watcher.sender.place is Place.BEHIND
 
 
@@ -77,7 +77,7 @@ def test_a_camera_that_pauses_before_all_is_confirmed_is_no_stuck_path(feed: Fee
     watch_for(watcher, stream, 5.0, every=30)
     for _ in range(200):
         watcher.now += 0.1
-        watcher.sender.sweep(watcher.now)
+        watcher.sender.look(watcher.now)
     assert watch_for(watcher, stream, 2.0, every=0) == 180
 
 

@@ -36,10 +36,9 @@ class Receiver:
         self.target = FakeTarget()
         protect = session(Policy.SSRC_ANY_OUTBOUND).protect
         if profile is SRTP_AES128_CM_SHA1_80:
-            self.lane = Lane(base, 0, None, protect)
+            self.lane = Lane(base, SSRC, None, protect)
         else:
-            keys = GcmKeys(profile, master)
-            self.lane = Lane(base, keys.iv(SSRC), keys.encrypt_into, protect)
+            self.lane = Lane(base, SSRC, GcmKeys(profile, master, compiled=False), protect)
 
     def received(self) -> list[rtp.RtpPacket]:
         return [rtp.RtpPacket.parse(self.rx.unprotect(datagram)) for datagram in self.target.take()]

@@ -13,7 +13,7 @@ from egress.stream import Stream
 from egress.viewer import Viewer
 from tests.fakes.browser import Browser
 
-IDENTITY = Identity()
+IDENTITY = Identity(compiled=False)
 FEEDBACK = b"\x80\xc9" + bytes(30)
 BLACK_HOLE = SimpleNamespace(  # stands in for a ``MediaSocket``
     socket=SimpleNamespace(sendmsg=lambda *_: 0, sendto=lambda *_: 0), family=socket.AF_INET, gso=False

@@ -99,7 +99,7 @@ class Full:
     """A socket whose buffer is full."""
 
     def sendmsg(self, *args: object) -> int:
-        raise BlockingIOError
+        raise BlockingIOError(errno.EAGAIN, "full")
 
     sendto = sendmsg
 
@@ -112,7 +112,7 @@ class Fills:
 
     def sendto(self, data: bytes, address: object) -> int:
         if not self.room:
-            raise BlockingIOError
+            raise BlockingIOError(errno.EAGAIN, "full")
         self.room -= 1
         return len(data)
 

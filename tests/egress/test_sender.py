@@ -7,7 +7,7 @@ from common.media import MAX_PAYLOAD, Kind
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import BURST, LOCAL_BURST
-from egress.sender import MAX_RETRANSMISSIONS, Place
+from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, Place
 from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
@@ -182,15 +182,14 @@ def test_after_a_skip_old_numbers_still_mean_what_they_meant(feed: Feed) -> None
     assert watcher.numbers() == [sent - 1, 600]
 
 
-def test_retransmissions_are_bounded_between_sweeps(feed: Feed) -> None:
+def test_retransmissions_are_bounded(feed: Feed) -> None:
     watcher = Watcher(feed)
     watcher.sender.start(now=0.0)
     push(feed, gop_stream(packets=100), 5)
     watcher.received()
     watcher.sender.retransmit(range(500), now=0.0)
     assert len(watcher.received()) == MAX_RETRANSMISSIONS
-    watcher.sender.sweep(0.1)
-    watcher.sender.retransmit(range(10), now=0.0)
+    watcher.sender.retransmit(range(10), now=BUDGET_INTERVAL)
     assert len(watcher.received()) == 10
 
 
@@ -354,7 +353,7 @@ def test_a_path_that_turns_out_lossy_is_paced(feed: Feed) -> None:
     feed.push(video(0, 0, keyframe=True, packets=30, size=1_000), 0.0)
     assert watcher.sender.place is Place.LIVE
     watcher.pace.lost(0.05, now=0.1)
-    watcher.sender.sweep(now=0.2)
+    watcher.sender.look(now=0.2)
     feed.push(video(30, 1, keyframe=True, packets=30, size=1_000), 0.3)
     assert watcher.sender.place is Place.BEHIND
 

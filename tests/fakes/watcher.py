@@ -16,7 +16,7 @@ from tests.fakes.browser import Browser
 from tests.fakes.media import number
 from tests.fakes.target import FakeTarget
 
-IDENTITY = Identity()
+IDENTITY = Identity(compiled=False)  # what is sent reaches a FakeTarget, which has no socket
 VIDEO = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),))
 VIDEO_WITHOUT_RTX = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f"),))
 VIDEO_WITH_FEEDBACK = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),), transport_cc=3)

@@ -1,0 +1,304 @@
+"""The compiled fan-out sends byte for byte what the one in Python sends, which test_fanout.py decrypts with libsrtp."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import socket
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path as File
+
+import pytest
+from aiortc.rtcdtlstransport import (
+    SRTP_AEAD_AES_128_GCM,
+    SRTP_AEAD_AES_256_GCM,
+    SRTP_AES128_CM_SHA1_80,
+    SRTPProtectionProfile,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pylibsrtp import Policy, Session
+
+from common.media import MAX_PAYLOAD
+from egress import native
+from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, Group, Lane, fan_out, runs
+from egress.history import Packet
+from egress.ice import Path
+from egress.port import MAX_SEGMENTS, MediaSocket, Target
+from egress.srtp import GcmKeys
+from tests.fakes.target import FakeTarget
+
+SSRC, PAYLOAD_TYPE = 0x12345678, 102
+LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+
+needs_native = pytest.mark.skipif(not native.BUILT, reason="egress.native was not built here")
+
+
+def test_it_was_built_where_it_can_be(tmp_path: File) -> None:
+    """Its failure would not be noticed otherwise: the installation goes on without it."""
+    compiler = shutil.which("cc")
+    source = tmp_path / "headers.c"
+    source.write_text("#include <Python.h>\n#include <openssl/evp.h>\n#include <sys/socket.h>\n")
+    command = [compiler or "", "-E", "-I", sysconfig.get_path("include"), str(source)]
+    if compiler is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip(f"there is not all that it needs: {native.NEEDS}")
+    assert native.BUILT
+
+
+def unreachable(_packet: bytes) -> bytes:
+    raise AssertionError("not with GCM")
+
+
+class Viewer:
+    """One key with both fan-outs: a socket that the compiled one sends to, and a target that the other one fills."""
+
+    def __init__(
+        self,
+        media_socket: MediaSocket,
+        profile: SRTPProtectionProfile = SRTP_AEAD_AES_128_GCM,
+        base: int = 0,
+        *,
+        local: bytes = b"",
+    ) -> None:
+        master = os.urandom(profile.key_length + profile.salt_length)
+        self.socket = socket.socket(media_socket.family, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.socket.bind((LOOPBACK[media_socket.family], 0))
+        self.socket.settimeout(5)
+        self.target = Target(media_socket, Path(self.socket.getsockname(), local))
+        self.lane = Lane(base, SSRC, GcmKeys(profile, master, compiled=True), unreachable)
+        self.expected = FakeTarget()
+        self.plain_lane = Lane(base, SSRC, GcmKeys(profile, master, compiled=False), unreachable)
+
+    def __del__(self) -> None:
+        self.socket.close()
+
+    def received(self, count: int) -> list[bytes]:
+        """So many datagrams, and no more have come."""
+        datagrams = [self.socket.recv(2_048) for _ in range(count)]
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            datagrams.append(self.socket.recv(2_048))
+        self.socket.settimeout(5)
+        return datagrams
+
+
+@pytest.fixture(params=[socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
+def media_socket(request: pytest.FixtureRequest) -> Iterator[MediaSocket]:
+    try:
+        opened = MediaSocket(request.param, LOOPBACK[request.param], 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    yield opened
+    opened.socket.close()
+
+
+@pytest.fixture
+def ipv4() -> Iterator[MediaSocket]:
+    opened = MediaSocket(socket.AF_INET, "", 0)
+    yield opened
+    opened.socket.close()
+
+
+def some_packets(sizes: list[int], *, probe: bool = False) -> list[Packet]:
+    last = len(sizes) - 1
+    return [Packet(os.urandom(size), 90_000, 0x80 if at == last else 0, probe) for at, size in enumerate(sizes)]
+
+
+def send_both(run: list[Packet], first: int, viewers: list[Viewer], extension: int = 0) -> None:
+    """By both fan-outs; every viewer got the same from both."""
+    group = Group(SSRC, PAYLOAD_TYPE, extension)
+    assert fan_out(run, first, group, [(viewer.lane, viewer.target) for viewer in viewers]) == []
+    fan_out(run, first, group, [(viewer.plain_lane, viewer.expected) for viewer in viewers])  # type: ignore[misc]
+    for viewer in viewers:
+        assert viewer.received(len(run)) == viewer.expected.take()
+        assert (viewer.lane.packets, viewer.lane.octets) == (viewer.plain_lane.packets, viewer.plain_lane.octets)
+
+
+@needs_native
+@pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
+@pytest.mark.parametrize("profile", [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM], ids=["gcm128", "gcm256"])
+def test_both_send_the_same(media_socket: MediaSocket, profile: SRTPProtectionProfile, gso: bool) -> None:
+    media_socket.gso = gso
+    viewers = [Viewer(media_socket, profile, base) for base in (0, 0, 700, -(1 << 40))]
+    for sizes in ([1], [MAX_PAYLOAD, MAX_PAYLOAD, 5], [MAX_PAYLOAD + 2] * 53, [30] * MAX_SEGMENTS):
+        send_both(some_packets(sizes), 1_000, viewers)
+    assert media_socket.failed == media_socket.blocked == 0
+    assert media_socket.gso is gso
+
+
+@needs_native
+def test_numbers_wrap_within_a_run_and_the_roc_counts(media_socket: MediaSocket) -> None:
+    viewers = [Viewer(media_socket, base=base) for base in (0, 5, 0x10005, 0x1FFF8)]
+    send_both(some_packets([30] * 20), 0x2FFFE, viewers)
+
+
+@needs_native
+def test_probes_carry_the_transport_wide_sequence_number(media_socket: MediaSocket) -> None:
+    send_both(some_packets([MAX_PAYLOAD, 40], probe=True), 0x1FFFF, [Viewer(media_socket)], extension=3)
+
+
+@needs_native
+@settings(max_examples=50)
+@given(
+    st.lists(st.integers(1, MAX_PAYLOAD + 2), min_size=1, max_size=80),
+    st.integers(0, 1 << 47),
+    st.integers(0, 14),
+    st.booleans(),
+)
+def test_whatever_is_sent_is_the_same(sizes: list[int], first: int, extension: int, gso: bool) -> None:
+    media_socket = MediaSocket(socket.AF_INET, "", 0)
+    with contextlib.closing(media_socket.socket):
+        media_socket.gso = gso
+        viewers = [Viewer(media_socket), Viewer(media_socket, base=first // 2)]
+        for run in runs(some_packets(sizes, probe=bool(extension))):
+            send_both(list(run), first, viewers, extension)
+            first += len(run)
+
+
+@needs_native
+def test_more_viewers_than_go_into_one_system_call(ipv4: MediaSocket) -> None:
+    viewers = [Viewer(ipv4, base=number % 3) for number in range(300)]
+    send_both(some_packets([9]), 10, viewers)
+    send_both(some_packets([MAX_PAYLOAD] * 20), 11, viewers)
+    ipv4.gso = False
+    for viewer in viewers:
+        viewer.target = Target(ipv4, viewer.target.path)
+    send_both(some_packets([200] * 50), 31, viewers)
+
+
+@needs_native
+def test_viewers_of_both_sockets_and_of_both_ways_to_encrypt_share_a_group(ipv4: MediaSocket) -> None:
+    try:
+        ipv6 = MediaSocket(socket.AF_INET6, "::1", 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with contextlib.closing(ipv6.socket):
+        viewers = [Viewer(ipv4), Viewer(ipv6), Viewer(ipv4), Viewer(ipv6)]
+        profile = SRTP_AES128_CM_SHA1_80
+        key = os.urandom(profile.key_length + profile.salt_length)
+        policies = [
+            Policy(key=key, ssrc_type=kind, srtp_profile=profile.libsrtp_profile)
+            for kind in (Policy.SSRC_ANY_OUTBOUND, Policy.SSRC_ANY_INBOUND)
+        ]
+        outbound, inbound = map(Session, policies)
+        without_gcm = Lane(0, SSRC, None, outbound.protect), FakeTarget()
+        packets = some_packets([50, 40])
+        lanes = [(viewer.lane, viewer.target) for viewer in viewers]
+        lanes.insert(2, without_gcm)  # type: ignore[arg-type]
+        assert fan_out(packets, 7, Group(SSRC, PAYLOAD_TYPE), lanes) == []
+        assert [inbound.unprotect(d)[HEADER_SIZE:] for d in without_gcm[1].take()] == [p.payload for p in packets]
+        for viewer in viewers:
+            assert [len(d) - HEADER_SIZE - GCM_TAG_SIZE for d in viewer.received(2)] == [50, 40]
+        assert [lane.packets for lane, _ in lanes] == [2] * 5
+
+
+@needs_native
+@pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
+@pytest.mark.parametrize("settled", [True, False], ids=["settled", "before"])
+def test_the_address_of_ours_is_the_one_that_was_asked(ipv4: MediaSocket, gso: bool, settled: bool) -> None:
+    ipv4.gso = gso
+    viewer = Viewer(ipv4, local=bytes([127, 0, 0, 2]))
+    if settled:
+        assert viewer.target.route, "made once before"
+        viewer.target.settle()
+    fan_out(some_packets([20, 20]), 0, Group(SSRC, PAYLOAD_TYPE), [(viewer.lane, viewer.target)])
+    assert [viewer.socket.recvfrom(100)[1][0] for _ in range(2)] == ["127.0.0.2"] * 2
+
+
+@needs_native
+def test_gso_that_is_refused_is_given_up_and_nothing_is_lost(media_socket: MediaSocket) -> None:
+    media_socket.socket.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_NO_CHECK", 11), 1)  # EINVAL with UDP_SEGMENT
+    viewers = [Viewer(media_socket), Viewer(media_socket)]
+    for first in (0, 3):
+        send_both(some_packets([90, 90, 10]), first, viewers)
+    assert media_socket.gso, "EINVAL is about this destination"
+    assert media_socket.failed == 0
+
+
+@needs_native
+def test_a_destination_that_takes_nothing_costs_the_others_nothing(ipv4: MediaSocket) -> None:
+    before, nobody, after = Viewer(ipv4), Viewer(ipv4), Viewer(ipv4)
+    nobody.target = Target(ipv4, Path(("127.0.0.1", 0)))
+    lanes = [(viewer.lane, viewer.target) for viewer in (before, nobody, after)]
+    for first in (0, 3):
+        assert fan_out(some_packets([90, 90, 10]), first, Group(SSRC, PAYLOAD_TYPE), lanes) == []
+    assert (len(before.received(6)), len(after.received(6))) == (6, 6)
+    assert ipv4.failed == 2
+    assert ipv4.gso
+
+
+@contextlib.contextmanager
+def stream_socket(room: int) -> Iterator[tuple[MediaSocket, socket.socket]]:
+    """A media socket whose buffer has room for about so many bytes: UDP's cannot be filled on the loopback."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_304)
+        sender = stack.enter_context(socket.create_connection(listener.getsockname()))
+        receiver = stack.enter_context(listener.accept()[0])
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, max(room, 4_608))
+        sender.setblocking(False)
+        receiver.setblocking(False)
+        if not room:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sender.send(bytes(1_000))
+        media_socket = MediaSocket(socket.AF_INET, "", 0)
+        media_socket.socket.close()
+        media_socket.socket = sender
+        yield media_socket, receiver
+
+
+@needs_native
+@pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
+def test_a_full_buffer_is_reported_and_costs_the_others_nothing(ipv4: MediaSocket, gso: bool) -> None:
+    with stream_socket(room=0) as (full, _receiver):
+        full.gso = gso
+        stuck, well = Viewer(full), Viewer(ipv4)
+        lanes = [(stuck.lane, stuck.target), (well.lane, well.target)]
+        assert fan_out(some_packets([9, 9]), 0, Group(SSRC, PAYLOAD_TYPE), lanes) == [stuck.lane]
+        assert (stuck.lane.packets, well.lane.packets) == (0, 2)
+        assert len(well.received(2)) == 2
+        assert full.blocked == 1
+
+
+@needs_native
+def test_a_run_of_which_something_left_is_not_to_be_sent_again() -> None:
+    """Its sequence numbers are spent: with other content they would be a nonce used twice."""
+    with stream_socket(room=8_192) as (filling, receiver):
+        filling.gso = False
+        viewer = Viewer(filling)
+        run = some_packets([1_000] * MAX_SEGMENTS)
+        lanes = [(viewer.lane, viewer.target)]
+        blocked: list[Lane] = []
+        first = 0
+        while not blocked and first < 100 * len(run):
+            sent_before = viewer.lane.packets
+            blocked = fan_out(run, first, Group(SSRC, PAYLOAD_TYPE), lanes)
+            first += len(run)
+        assert blocked == [viewer.lane]
+        assert sent_before == viewer.lane.packets > 0
+        arrived = 0
+        with contextlib.suppress(BlockingIOError):
+            while data := receiver.recv(1 << 20):
+                arrived += len(data)
+        whole = HEADER_SIZE + 1_000 + GCM_TAG_SIZE
+        assert arrived < viewer.lane.packets * whole, "a part of what counts as sent is lost"
+
+
+@needs_native
+def test_what_is_refused_is_told_by_its_errno() -> None:
+    lane = Lane(0, SSRC, GcmKeys(SRTP_AEAD_AES_128_GCM, os.urandom(28), compiled=True), unreachable)
+    closed = native.route(-1, True, socket.AF_INET, ("127.0.0.1", 9), b"")
+    refused = native.fan_out([bytes(12)], [b"x"], [lane.compiled] * 2, [closed] * 2, [0, 1])
+    assert refused == [(0, errno.EBADF), (1, errno.EBADF)]
+
+
+@needs_native
+def test_no_run_is_too_long_for_it() -> None:
+    with pytest.raises(AssertionError, match="bounded"):
+        native.fan_out([bytes(12)] * 200, [bytes(1_200)] * 200, [], [], [])
