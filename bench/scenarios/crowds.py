@@ -16,6 +16,7 @@ from bench.results import Check, Run
 from bench.rig import BIG_KEYFRAMES, FULL_HD, LOW, MIDDLE, SETTLE, Plan, Stage, camera, floor_run, staged
 from bench.servers import Server
 from bench.servers.camshaft import Camshaft
+from tests.fakes.gst_camera import GstCamera
 
 
 async def fanout(plan: Plan) -> None:
@@ -24,16 +25,13 @@ async def fanout(plan: Plan) -> None:
     result = plan.result
     with camera(plan, FULL_HD) as source:
         for server in plan.usable([plan.server, *plan.peers]):
-            async with staged(server, [source.url], plan.crowd(), camera_pids=[source.pid], tapped=True) as stage:
-                await stage.join(viewers)
-                await asyncio.sleep(SETTLE)
-                result.runs.append(await stage.window(f"{viewers} viewers", plan.seconds))
+            result.runs.append(await _watched(plan, server, source, viewers, f"{viewers} viewers"))
+        if isinstance(plan.server, Camshaft) and plan.usable([plan.server]):
+            plain = replace(plan.server, config={"egress": {"compiled": "never"}})
+            result.runs.append(await _watched(plan, plain, source, viewers, f"{viewers} viewers, sent by Python"))
     with camera(plan, FULL_HD, sound=True) as source:
         for server in plan.usable([plan.server]):
-            async with staged(server, [source.url], plan.crowd(), camera_pids=[source.pid], tapped=True) as stage:
-                await stage.join(viewers)
-                await asyncio.sleep(SETTLE)
-                result.runs.append(await stage.window(f"{viewers} viewers, with sound", plan.seconds))
+            result.runs.append(await _watched(plan, server, source, viewers, f"{viewers} viewers, with sound"))
     result.runs.append(await floor_run(plan, FULL_HD, viewers))
     result.runs.append(await floor_run(plan, FULL_HD, viewers, gso=False))
     ours, lowest = _of(result.runs, plan.server.name), result.runs[-2]
@@ -56,10 +54,7 @@ async def footprint(plan: Plan) -> None:
     with camera(plan, FULL_HD, sound=True) as source:
         for server in plan.usable([_spread(plan.server)]):
             for viewers in [1, 10, 100] if plan.viewers is None else [plan.viewers]:
-                async with staged(server, [source.url], plan.crowd(), camera_pids=[source.pid], tapped=True) as stage:
-                    await stage.join(viewers)
-                    await asyncio.sleep(SETTLE)
-                    plan.result.runs.append(await stage.window(f"{viewers} viewers", plan.seconds))
+                plan.result.runs.append(await _watched(plan, server, source, viewers, f"{viewers} viewers"))
 
 
 async def scaling(plan: Plan) -> None:
@@ -68,10 +63,7 @@ async def scaling(plan: Plan) -> None:
     for server in plan.usable([plan.server, *plan.peers]):
         with camera(plan, FULL_HD) as source:
             for viewers in counts:
-                async with staged(server, [source.url], plan.crowd(), camera_pids=[source.pid], tapped=True) as stage:
-                    await stage.join(viewers)
-                    await asyncio.sleep(SETTLE)
-                    plan.result.runs.append(await stage.window("1 camera", plan.seconds))
+                plan.result.runs.append(await _watched(plan, server, source, viewers, "1 camera"))
     for viewers in counts:
         plan.result.runs.append(await floor_run(plan, FULL_HD, viewers))
     if plan.viewers is None and plan.usable([plan.server]):
@@ -197,6 +189,14 @@ async def feedback(plan: Plan) -> None:
                 if label == "REMB" and known:
                     off = max(abs(value / estimate - 1) for value in known) * 100
                     plan.result.checks.append(Check("REMB: estimate against what was reported", off, 1, "%"))
+
+
+async def _watched(plan: Plan, server: Server, source: GstCamera, viewers: int, label: str) -> Run:
+    """A steady window of viewers before one camera."""
+    async with staged(server, [source.url], plan.crowd(), camera_pids=[source.pid], tapped=True) as stage:
+        await stage.join(viewers)
+        await asyncio.sleep(SETTLE)
+        return await stage.window(label, plan.seconds)
 
 
 def _spread(server: Server) -> Server:
