@@ -33,8 +33,9 @@ from bench.load.viewer import Options, Out, State, Viewer
 RECEIVE_BUFFER = 4 << 20  # bytes: a keyframe must fit until its viewer is read
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h: beyond net.core.rmem_max, for root
 TICK = 0.005  # seconds between two looks at connected viewers' sockets
-SWEEP = 10  # ticks between two looks at what time alone brings about
+SWEEP = 0.05  # seconds between two looks at what time alone brings about, however long a tick takes
 SWEEPS_A_ROUND = 10  # after so many every connected viewer has been looked at
+RECOGNITION = 5.0  # seconds in which a frame is recognised, or the viewer's camera is not the one that is tapped
 EVENTS = 512  # sockets handled before the event loop's other work gets its turn
 SAME_MOMENT_NS = 5_000_000  # packets read together are counted together if they came within so many ns
 SETTLED_NS = 100_000_000  # a frame that arrived so long ago is known to the tap too
@@ -73,7 +74,7 @@ class Engine:
         self._round: deque[Viewer] = deque()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._joining_epoll.fileno(), self._ready, self._joining_epoll)
-        self._ticks, self._tick_at = 0, self._loop.time() + TICK
+        self._tick_at, self._sweep_at = self._loop.time() + TICK, self._loop.time() + SWEEP
         self._timer = self._loop.call_at(self._tick_at, self._tick)
 
     def close(self) -> None:
@@ -222,7 +223,7 @@ class Engine:
         """Decrypt all of a train while the first keyframe is awaited, else its last packet."""
         for index in range(0 if not viewer.first_keyframe_at else count - 1, count):
             viewer.inspect(stream, self._packet(start, step, index, size), now)
-        if viewer.shift is None and self.timeline is not None:
+        if viewer.shift is None and self.timeline is not None and now - viewer.first_keyframe_at < RECOGNITION:
             stream.sample_in = 0  # until one of its frames is recognised
 
     def _packet(self, start: int, step: int, number: int, size: int) -> bytes:
@@ -259,8 +260,8 @@ class Engine:
         self.late = max(self.late, self._loop.time() - self._tick_at)
         while self._ready(self._media_epoll) == EVENTS:
             pass
-        self._ticks += 1
-        if self._ticks % SWEEP == 0:
+        if self._loop.time() >= self._sweep_at:
+            self._sweep_at = self._loop.time() + SWEEP
             self._sweep()
         self._tick_at = max(self._tick_at + TICK, self._loop.time())
         self._timer = self._loop.call_at(self._tick_at, self._tick)
