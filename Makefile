@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# What is compiled is removed first: where it cannot be built any more, an old one must not be taken for the new one.
+INSTALL := rm -rf build egress/native/_fanout*; $(BIN)/python -m pip --quiet --disable-pip-version-check install --editable
 
 # The camera of `make run CAMERA=…` reaches the program by environment: a command line would show its password.
 ifdef CAMERA
@@ -22,7 +23,7 @@ help:  ## What can be done here
 run: $(VENV)/.run  ## Start a cluster and print the page's address: make run [CAMERA=rtsp://user:password@host/path]
 	@exec $(BIN)/camshaft serve --demo-if-none
 
-test: $(VENV)/.test  ## Run the tests; PYTEST= gives options to pytest
+test: $(VENV)/.test system  ## Run the tests; PYTEST= gives options to pytest
 	@$(BIN)/python -m pytest $(PYTEST)
 
 check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before a commit
@@ -38,11 +39,12 @@ format: $(VENV)/.check  ## Format the code
 bench: $(VENV)/.test  ## Measure; BENCH= gives options to the benchmark
 	@$(BIN)/python -m bench $(BENCH)
 
-system: $(VENV)/.python
+system: $(VENV)/.test
 	@tools/system-packages $(BIN)/python
+	@$(BIN)/python -c "import egress.native, sys; sys.exit(not egress.native.BUILT)" || { $(INSTALL) .; }
 
 clean:  ## Remove what the other commands made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info egress/native/_fanout* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: what is installed is installed again only when the metadata or what is compiled changes.
@@ -52,13 +54,13 @@ $(VENV)/.python:
 
 $(VENV)/.run: $(VENV)/.python setup.cfg setup.py pyproject.toml $(wildcard egress/native/*.[ch] egress/native/build.py)
 	@echo "Installing Camshaft into $(VENV) (once, about a minute) ..."
-	@$(PIP) install --editable .
+	@$(INSTALL) .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.run | system
-	@$(PIP) install --editable '.[test]'
+$(VENV)/.test: $(VENV)/.run
+	@$(INSTALL) '.[test]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.run
-	@$(PIP) install --editable '.[test,check]'
+	@$(INSTALL) '.[test,check]'
 	@touch $@
