@@ -15,6 +15,7 @@ import hmac
 import ipaddress
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ from common.media import MAX_FRAME_BYTES
 MEDIA_HWM = 20_000  # batches a peer: 2 s of a hundred cameras; for fewer, egress drops what is older than 2 s
 CONTROL_HWM = 10_000  # messages a peer: a burst of joins must fit
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # an enum's member takes twice as long
-DRAIN_LIMIT = 128  # messages handled before other work of the loop gets its turn
+DRAIN_LIMIT = 128  # messages handled before other work of the loop gets its turn …
+DRAIN_TIME = 0.004  # … and seconds: an offer takes one to two milliseconds, and they come in hundreds
 MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
 
 _TCP_ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s/:@\[\]]+):(\d{1,5})")
@@ -278,6 +280,7 @@ class Channel:
         if self._closed:
             return
         drained = False
+        until = time.monotonic() + DRAIN_TIME
         try:
             for _ in range(DRAIN_LIMIT):
                 try:
@@ -288,10 +291,18 @@ class Channel:
                 self._on_message(message)
                 if self.socket.closed:
                     return
-                # Asked, not tried: the exception that an empty socket raises costs more than most messages do.
-                if not cast(int, self.socket.getsockopt(_EVENTS)) & _POLLIN:
+                if not self._has_more():
                     drained = True
+                    return
+                if time.monotonic() > until:
                     return
         finally:  # also when a handler raised: its error is the loop's to report, the rest still must be read
             if not drained and not self.socket.closed:
                 self._schedule()
+
+    def _has_more(self) -> bool:
+        """Asked, not tried: the exception that an empty socket raises costs more than most messages do."""
+        try:
+            return bool(cast(int, self.socket.getsockopt(_EVENTS)) & _POLLIN)
+        except zmq.ContextTerminated:
+            return False

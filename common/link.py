@@ -33,7 +33,7 @@ from common.log import Logger, get_logger
 from common.process import LoadMeter
 
 MIN_REPORT_GAP = 0.05  # seconds: a burst of changes becomes one report
-REPORT_SHARE = 0.1  # of the time that may go into reports of changes: one of a thousand viewers takes 40 ms
+REPORT_SHARE = 0.05  # of the time that may go into reports of changes: one of a thousand viewers takes 40 ms
 RETRY_INTERVAL = 0.1  # seconds between tries while the broker is away
 AWAY_AFTER = 3.0  # seconds without the broker until the log says so: a restart takes less
 WARN_INTERVAL = 60.0  # seconds between two such lines

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import cached_property
 
 import pylibsrtp
 from aiortc.rtcdtlstransport import (
@@ -28,7 +29,6 @@ from aiortc.rtcdtlstransport import (
 )
 from OpenSSL import SSL
 
-from egress import native
 from egress.srtp import GcmKeys
 
 PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80]
@@ -44,7 +44,7 @@ _RECORD_TYPES = range(20, 27)  # change_cipher_spec to ACK; DTLS 1.3's short hea
 class Identity:
     """This process's certificate, its SSL context and its fingerprint, made once for all viewers."""
 
-    def __init__(self, *, compiled: bool = native.BUILT) -> None:
+    def __init__(self, *, compiled: bool) -> None:
         self.compiled = compiled  # whether what we send is encrypted by egress.native
         self.certificate = RTCCertificate.generateCertificate()
         self.context = self.certificate._create_ssl_context(PROFILES)
@@ -68,6 +68,7 @@ class DtlsServer(RTCDtlsTransport):
         self._connection.set_ciphertext_mtu(DTLS_MTU)
         self._set_state(State.CONNECTING)
         self._flight: list[bytes] = []
+        self._flights = 0  # that were sent, repetitions aside
         self._repeat_at = float("-inf")  # monotonic time of the flight's next repetition
         self._repeats = 0
         self.failure = ""  # why the handshake failed
@@ -88,8 +89,9 @@ class DtlsServer(RTCDtlsTransport):
         name = self._connection.get_selected_srtp_profile()
         return next(profile for profile in PROFILES if profile.openssl_profile == name)
 
+    @cached_property
     def gcm_keys(self) -> GcmKeys | None:
-        """Our sending keys if the profile is a GCM one."""
+        """Our sending keys if the profile is a GCM one; only once connected."""
         profile = self.profile
         if profile is SRTP_AES128_CM_SHA1_80:
             return None
@@ -102,6 +104,7 @@ class DtlsServer(RTCDtlsTransport):
         """Take a DTLS datagram; whatever it is, it can end this association at most. ``True`` if it was answered."""
         if self.over:
             return False
+        flights = self._flights
         try:
             self._connection.bio_write(datagram)
             if self._state is State.CONNECTING:
@@ -115,7 +118,8 @@ class DtlsServer(RTCDtlsTransport):
             self._set_state(State.CLOSED)
         except SSL.Error as exc:  # a fatal alert; what is not authentic OpenSSL drops (RFC 6347 4.1.2.7)
             self._fail(f"DTLS {'handshake' if self._state is State.CONNECTING else 'association'} failed: {exc}")
-        return self._flush()
+        self._flush()
+        return self._flights > flights
 
     def retransmit(self, now: float) -> None:
         """Send our last flight again if it has not been answered for a while; to be called while connecting.
@@ -175,15 +179,16 @@ class DtlsServer(RTCDtlsTransport):
 
     def _send_flight(self, flight: list[bytes]) -> None:
         self._flight, self._repeat_at, self._repeats = flight, float("-inf"), 0
+        self._flights += 1
         for datagram in flight:
             self._transmit(datagram)
 
-    def _flush(self) -> bool:
+    def _flush(self) -> None:
         """Send what OpenSSL has written: a run of records without datagram borders, so cut it at record borders."""
         try:
             out = self._connection.bio_read(65_536)
         except SSL.Error:  # nothing to send
-            return False
+            return
         flight = []
         start = end = 0
         while end + _RECORD_HEADER <= len(out) and out[end] in _RECORD_TYPES:
@@ -193,7 +198,6 @@ class DtlsServer(RTCDtlsTransport):
                 start = end
             end += size
         self._send_flight([*flight, out[start:]])
-        return True
 
 
 def _nowhere(_datagram: bytes) -> None:

@@ -2,7 +2,7 @@
 
 What a viewer needs for itself is one encryption a packet and one message a run; all else is done once for all:
 
-* payloads are shared and never copied;
+* payloads are shared: never copied for a viewer;
 * headers are shared: all viewers of a track get the same SSRC and timestamps, so lanes with the same payload type form
   a ``Group`` whose headers differ in the sequence number alone;
 * UDP GSO sends a run of equal-sized packets, the last of which may be smaller, in one message.
@@ -103,70 +103,100 @@ def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
         yield packets[start:]
 
 
-def fan_out(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[tuple[Lane, Target]]) -> list[Lane]:
-    """Send ``run``, whose first packet has index ``first``, on lanes whose headers are ``group``'s.
+class Parcel:
+    """Packets cut into ``runs``, for any lane of ``group``; their headers lack the sequence number alone."""
 
-    Returns the lanes that got nothing because the socket's buffer is full. A lane that got a part is not among them:
-    the numbers of that part are used up, and what it lacks is lost to it as on any path.
+    __slots__ = ("_compiled", "group", "octets", "packets", "runs")
+
+    def __init__(self, runs: Sequence[Sequence[Packet]], group: Group) -> None:
+        self.runs = runs
+        self.group = group
+        self.packets = sum(map(len, runs))
+        self.octets = sum([len(packet.payload) for run in runs for packet in run])
+        self._compiled: native.Parcel | None = None
+
+    @property
+    def compiled(self) -> native.Parcel:
+        """The same for the compiled loop, made when it is first asked for."""
+        if self._compiled is None:
+            self._compiled = native.Parcel(
+                [
+                    ([_write_header(packet, 0, self.group) for packet in run], [packet.payload for packet in run])
+                    for run in self.runs
+                ]
+            )
+        return self._compiled
+
+
+def fan_out(parcel: Parcel, first: int, lanes: Sequence[tuple[Lane, Target]]) -> dict[Lane, int]:
+    """Send ``parcel``, whose first packet has index ``first``, on lanes of its group.
+
+    Returns the lanes that did not get all because the socket's buffer is full, and the index of the first packet that
+    they lack. It is that of a run: of a run that has left in part the numbers are used up, so all of it counts as sent,
+    and what is missing is lost as it might be on any path.
     """
-    extension = group.extension if run[0].probe else 0
-    plain = [each for each in lanes if each[0].compiled is None]
-    if not plain:
-        blocked = _fan_out_compiled(run, first, group, extension, lanes)
-    elif len(plain) == len(lanes):
-        blocked = _fan_out_plain(run, first, group, extension, lanes)
-    else:
-        compiled = [each for each in lanes if each[0].compiled is not None]
-        blocked = _fan_out_compiled(run, first, group, extension, compiled)
-        blocked += _fan_out_plain(run, first, group, extension, plain)
-    octets = sum([len(packet.payload) for packet in run])
+    compiled = [each for each in lanes if each[0].compiled is not None]
+    plain = [each for each in lanes if each[0].compiled is None] if len(compiled) < len(lanes) else ()
+    lacking: dict[Lane, int] = {}
+    if compiled:
+        lacking |= _fan_out_compiled(parcel, first, compiled)
+    if plain:
+        lacking |= _fan_out_plain(parcel, first, plain)
     for lane, _ in lanes:
-        if lane not in blocked:
-            lane.packets += len(run)
-            lane.octets += octets
-    return blocked
+        if lane not in lacking:
+            lane.packets += parcel.packets
+            lane.octets += parcel.octets
+    for lane, index in lacking.items():
+        for packet in [packet for run in parcel.runs for packet in run][: index - first]:
+            lane.packets += 1
+            lane.octets += len(packet.payload)
+    return lacking
 
 
-def _fan_out_compiled(
-    run: Sequence[Packet], first: int, group: Group, extension: int, lanes: Sequence[tuple[Lane, Target]]
-) -> list[Lane]:
-    headers = [_write_header(packet, 0, group, extension) for packet in run]
-    refused = native.fan_out(
-        headers,
-        [packet.payload for packet in run],
+def _fan_out_compiled(parcel: Parcel, first: int, lanes: Sequence[tuple[Lane, Target]]) -> dict[Lane, int]:
+    refused = parcel.compiled.send(
         [lane.compiled for lane, _ in lanes],
         [target.route for _, target in lanes],
         [first - lane.base for lane, _ in lanes],
     )
-    blocked = []
-    for at, code in refused:
+    lacking = {}
+    for at, sent, code in refused:
         lane, target = lanes[at]
-        match target.refused(code, segmented=len(run) > 1):
-            case Refusal.FULL:
-                blocked.append(lane)
+        rest, index = parcel.runs[sent:], first + sum(map(len, parcel.runs[:sent]))
+        match target.refused(code, segmented=bool(rest)):
+            case Refusal.FULL if rest:
+                lacking[lane] = index
             case Refusal.NO_GSO:  # the same bytes again, so no nonce is used for two different packets
-                blocked += _fan_out_compiled(run, first, group, extension, [lanes[at]])
-    return blocked
+                lacking |= _fan_out_compiled(Parcel(rest, parcel.group), index, [lanes[at]])
+    return lacking
 
 
-def _fan_out_plain(
-    run: Sequence[Packet], first: int, group: Group, extension: int, lanes: Sequence[tuple[Lane, Target]]
-) -> list[Lane]:
+def _fan_out_plain(parcel: Parcel, first: int, lanes: Sequence[tuple[Lane, Target]]) -> dict[Lane, int]:
+    lacking: dict[Lane, int] = {}
+    for run in parcel.runs:
+        if blocked := _send_run(run, first, parcel.group, lanes):
+            lacking |= dict.fromkeys(blocked, first)
+            lanes = [each for each in lanes if each[0] not in lacking]
+        first += len(run)
+    return lacking
+
+
+def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[tuple[Lane, Target]]) -> list[Lane]:
     frames: list[_Frame] = []
     end = 0
-    head = HEADER_SIZE + EXTENSION_SIZE if extension else HEADER_SIZE
     for packet in run:
+        head = HEADER_SIZE + EXTENSION_SIZE if packet.probe and group.extension else HEADER_SIZE
         start, stop = end + head, end + head + len(packet.payload) + GCM_TAG_SIZE
         frames.append((packet, _scratch[end:start], _scratch[start:stop]))
         end = stop
-    datagrams, size = _scratch[:end], head + len(run[0].payload) + GCM_TAG_SIZE
+    datagrams, size = _scratch[:end], len(frames[0][1]) + len(frames[0][2])
     slots: list[_Slot] = []
     written = None  # the first packet's number in ``slots``
     blocked = []
     for lane, target in lanes:
         number = first - lane.base
         if number != written:
-            written, slots = number, _number(frames, number, group, extension)
+            written, slots = number, _number(frames, number, group)
         if encrypt := lane.encrypt_into:
             iv = lane.iv ^ (number & ~0xFFFF)  # RFC 7714 8.1: SSRC || ROC || SEQ, xor the salt
             for low, payload, header, out in slots:
@@ -180,19 +210,19 @@ def _fan_out_plain(
     return blocked
 
 
-def _number(frames: Sequence[_Frame], first: int, group: Group, extension: int) -> list[_Slot]:
+def _number(frames: Sequence[_Frame], first: int, group: Group) -> list[_Slot]:
     """Write the headers of packets whose extended sequence numbers begin with ``first``."""
     high = first & ~0xFFFF
     slots = []
     for number, (packet, place, out) in enumerate(frames, first):
-        place[:] = header = _write_header(packet, number & 0xFFFF, group, extension)
+        place[:] = header = _write_header(packet, number & 0xFFFF, group)
         slots.append((number ^ high, packet.payload, header, out))
     return slots
 
 
-def _write_header(packet: Packet, number: int, group: Group, extension: int) -> bytes:
+def _write_header(packet: Packet, number: int, group: Group) -> bytes:
     second = group.payload_type | packet.marker
-    if not extension:
+    if not (packet.probe and group.extension):
         return _header(0x80, second, number, packet.timestamp, group.ssrc)
-    element = extension << 4 | 1
+    element = group.extension << 4 | 1
     return _extended_header(0x90, second, number, packet.timestamp, group.ssrc, 0xBEDE, 1, element, number)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind
 from egress.capacity import Train
-from egress.fanout import Group, GroupKey, Lane, runs
+from egress.fanout import Group, GroupKey, Lane, Parcel, runs
 from egress.history import History, Packet
 from egress.outbox import Later, Outbox, at_once
 from egress.pace import BURST, Meter
@@ -124,7 +124,7 @@ class Feed:
                 listener.slow_down(index)
         pieces = list(runs(packets))
         for group in self._groups.values():
-            self.outbox.add(pieces, index, group, now)
+            self.outbox.add(Parcel(pieces, group), index, now)
         for piece in pieces if probe else ():
             self.trains.append((index, index + len(piece)))
             index += len(piece)

@@ -6,7 +6,6 @@ source address.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable
 
@@ -37,23 +36,23 @@ class Mux:
         self._by_ufrag.pop(viewer.agent.ufrag, None)
         self._forget(viewer, viewer.agent.paths)
 
-    def receive(self, data: bytes, path: Path, media_socket: MediaSocket) -> None:
-        """Hand a datagram to its viewer; count it if there is none."""
+    def receive(self, data: bytes, path: Path, media_socket: MediaSocket, now: float, waited: float) -> None:
+        """Hand a datagram to its viewer; count it if there is none. For the arguments see ``MediaPort``."""
         first = data[0]
         if first in _STUN:
-            return self._receive_stun(data, path, media_socket)
+            return self._receive_stun(data, path, media_socket, now)
         viewer = self._by_address.get(path.remote)
         if viewer is None:
             self.counters["udp_unknown_source"] += 1
         elif first in _RTP:  # nobody sends us RTP: it is RTCP, or fails to be
-            viewer.receive_rtcp(data, asyncio.get_running_loop().time())
+            viewer.receive_rtcp(data, now, waited)
         elif first in _DTLS:
-            viewer.receive_dtls(data, Target(media_socket, path), asyncio.get_running_loop().time())
+            viewer.receive_dtls(data, Target(media_socket, path), now, waited)
         else:
             self.counters["udp_garbage"] += 1
         return None
 
-    def _receive_stun(self, data: bytes, path: Path, media_socket: MediaSocket) -> None:
+    def _receive_stun(self, data: bytes, path: Path, media_socket: MediaSocket, now: float) -> None:
         try:
             request = BindingRequest.parse(data)
         except ProtocolError:
@@ -73,7 +72,7 @@ class Mux:
             return
         host, port = path.remote[:2]
         target.send(binding_success(request.transaction, password, host, port))
-        if viewer.agent.check(request, path, asyncio.get_running_loop().time()):
+        if viewer.agent.check(request, path, now):
             viewer.selected(target)
         self._by_address[path.remote] = viewer
         self._forget(viewer, viewer.agent.forget_paths())

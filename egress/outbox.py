@@ -5,12 +5,11 @@ it is done in slices, between which the process hears its sockets and other stre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from egress.fanout import Group, Lane, fan_out
-from egress.history import Packet
+from egress.fanout import Lane, Parcel, fan_out
 
-SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms
+SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms, in Python twice that
 
 Later = Callable[[Callable[[], None]], object]
 """Calls what it is given, after everything else had its turn."""
@@ -24,15 +23,13 @@ def at_once(work: Callable[[], None]) -> None:
 class _Posting:
     """A batch on its way to the lanes that were live when it came."""
 
-    __slots__ = ("at", "done", "group", "index", "lanes", "runs", "size")
+    __slots__ = ("at", "done", "index", "lanes", "parcel")
 
-    def __init__(self, runs: Sequence[Sequence[Packet]], index: int, group: Group, at: float) -> None:
+    def __init__(self, parcel: Parcel, index: int, at: float) -> None:
         self.at = at  # monotonic seconds
-        self.runs = runs
+        self.parcel = parcel
         self.index = index  # of the first packet
-        self.group = group
-        self.size = sum(map(len, runs))
-        self.lanes = list(group.lanes.items())
+        self.lanes = list(parcel.group.lanes.items())
         self.done = 0  # lanes that have it
 
 
@@ -50,9 +47,14 @@ class Outbox:
         """Seconds that the oldest batch has been waiting."""
         return now - self._postings[0].at if self._postings else 0.0
 
-    def add(self, runs: Sequence[Sequence[Packet]], index: int, group: Group, now: float) -> None:
-        """Take a batch, whose first packet has that index, for every lane that is in the group now."""
-        self._postings.append(_Posting(runs, index, group, now))
+    @property
+    def unsent(self) -> float:
+        """Index from which on packets may not have left for everybody; infinite if there is none."""
+        return self._postings[0].index if self._postings else float("inf")
+
+    def add(self, parcel: Parcel, index: int, now: float) -> None:
+        """Take a batch, whose first packet has that index, for every lane that is in its group now."""
+        self._postings.append(_Posting(parcel, index, now))
 
     def send(self) -> None:
         """Send for a while, unless that is under way; what is left goes on later."""
@@ -89,12 +91,15 @@ class Outbox:
 
     def _send_slice(self) -> None:
         self._working = True
-        room = SLICE
-        while self._postings and room > 0:
-            room -= self._send_some(room)
-        self._working = bool(self._postings)
+        room = SLICE * len(self._postings)  # who watches comes before who joins: the more waits, the longer the turn
+        try:
+            while self._postings and room > 0:
+                room -= self._send_some(room)
+        finally:  # also after an error, which is the loop's to report: the rest goes on
+            self._working = bool(self._postings)
+            if self._working:
+                self._later(self._send_slice)
         if self._working:
-            self._later(self._send_slice)
             return
         calls, self._when_empty = self._when_empty, []
         for call in calls:
@@ -103,16 +108,11 @@ class Outbox:
     def _send_some(self, room: int) -> int:
         """Send the oldest batch to its next few lanes, all of it to each. Returns the number of packets."""
         posting = self._postings[0]
-        lanes = posting.lanes[posting.done : posting.done + max(1, room // posting.size)]
-        sent = len(lanes) * posting.size
+        size = posting.parcel.packets
+        lanes = posting.lanes[posting.done : posting.done + max(1, room // size)]
         posting.done += len(lanes)
         if posting.done == len(posting.lanes):
             self._postings.popleft()
-        index = posting.index
-        for run in posting.runs:
-            if blocked := fan_out(run, index, posting.group, lanes):
-                lanes = [each for each in lanes if each[0] not in blocked]
-                for lane in blocked:
-                    self._on_blocked(lane, index)
-            index += len(run)
-        return sent
+        for lane, index in fan_out(posting.parcel, posting.index, lanes).items():
+            self._on_blocked(lane, index)
+        return len(lanes) * size

@@ -3,6 +3,8 @@
 Reads datagrams and hands them on with the path they came by; sends runs of datagrams, by UDP GSO where the system has
 it. Both sockets are bound to every interface, so the kernel would choose the source address of what we send; a browser
 that checked one of our addresses wants its answer from that one. IP_PKTINFO tells and sets it (RFC 3542 6.1 for IPv6).
+
+The kernel's timestamps tell how long a datagram waited for us: in a rush that is longer than its way here.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
@@ -24,13 +27,17 @@ from egress import native
 from egress.ice import Address, Path
 
 MAX_SEGMENTS = 64  # datagrams in one UDP GSO call: UDP_MAX_SEGMENTS before Linux 6.9
-RECEIVE_LIMIT = 128  # datagrams read before other work of the loop gets its turn
+RECEIVE_LIMIT = 128  # datagrams read before other work of the loop gets its turn …
+RECEIVE_TIME = 0.01  # … and seconds: those of a DTLS handshake take a millisecond each
 MAX_DATAGRAM = 2_048  # bytes we read of one: DTLS, STUN and RTCP are all below 1,500
 SOCKET_BUFFER = 4 << 20  # bytes asked for; the system caps it (net.core.wmem_max)
 
 _LINUX: Final = sys.platform == "linux"
 _SOL_UDP, _UDP_SEGMENT = 17, 103  # linux/udp.h
 _IP_PKTINFO = 8  # linux/in.h; Python's socket module has it from 3.14 on
+_SO_TIMESTAMPNS = 64  # SO_TIMESTAMPNS_NEW, asm-generic/socket.h: two 64-bit integers everywhere; since Linux 5.1
+_ANCILLARY_SIZE = 96  # bytes: both of these with their headers
+_timestamp = struct.Struct("=qq").unpack
 _segment_size = struct.Struct("=H").pack
 _NO_GSO = {errno.EIO, errno.EOPNOTSUPP}  # the device has no checksum offload, or the system no GSO
 _GSO_REFUSED = _NO_GSO | {errno.EINVAL, errno.EMSGSIZE}  # these two: not to this destination, as where its MTU is small
@@ -51,7 +58,7 @@ class MediaSocket:
                 self.socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
             if family == socket.AF_INET6:
                 self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._tells_local = self._ask_for_local_address(family)
+            self._tells_local = self._ask_for_ancillary_data(family)
             self.socket.bind((host, port))
         except OSError:
             self.socket.close()
@@ -67,18 +74,24 @@ class MediaSocket:
         number: int = self.socket.getsockname()[1]
         return number
 
-    def receive(self) -> tuple[bytes, Path]:
-        """One datagram and its path. Raises ``BlockingIOError`` if there is none."""
-        data, ancillary, _flags, remote = self.socket.recvmsg(MAX_DATAGRAM, 64 if self._tells_local else 0)
-        return data, Path(remote, _local_address(ancillary))
+    def receive(self) -> tuple[bytes, Path, float]:
+        """One datagram, its path, and the Unix time in seconds at which it arrived, 0 where the system does not tell.
 
-    def _ask_for_local_address(self, family: socket.AddressFamily) -> bool:
+        Raises ``BlockingIOError`` if there is none.
+        """
+        data, ancillary, _flags, remote = self.socket.recvmsg(MAX_DATAGRAM, _ANCILLARY_SIZE if self._tells_local else 0)
+        local, arrived = _read_ancillary(ancillary)
+        return data, Path(remote, local), arrived
+
+    def _ask_for_ancillary_data(self, family: socket.AddressFamily) -> bool:
         if not _LINUX:
             return False
         if family == socket.AF_INET:
             self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         else:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        with contextlib.suppress(OSError):  # an older kernel
+            self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         return True
 
     def _has_gso(self) -> bool:
@@ -176,7 +189,10 @@ class Target:
 
 
 class MediaPort:
-    """Both sockets on the running event loop. ``on_datagram`` gets the datagram, its path, and the socket."""
+    """Both sockets on the running event loop.
+
+    ``on_datagram`` gets the datagram, its path, the socket, the monotonic time, and for how many seconds it has waited.
+    """
 
     def __init__(self, host: str, number: int) -> None:
         """Bind. ``host`` empty: all interfaces, IPv4 and IPv6; ``number`` 0: any free port.
@@ -198,7 +214,7 @@ class MediaPort:
         """The port's number; 0 before the first socket is bound."""
         return self.sockets[0].number if self.sockets else 0
 
-    def start(self, on_datagram: Callable[[bytes, Path, MediaSocket], None]) -> None:
+    def start(self, on_datagram: Callable[[bytes, Path, MediaSocket, float, float], None]) -> None:
         """Read from now on."""
         self._on_datagram = on_datagram
         loop = asyncio.get_running_loop()
@@ -225,16 +241,21 @@ class MediaPort:
             log.info("no IPv6 on this machine", error=exc.strerror)
 
     def _readable(self, media_socket: MediaSocket) -> None:
+        now = time.monotonic()
+        until = now + RECEIVE_TIME
         for _ in range(RECEIVE_LIMIT):
             try:
-                data, path = media_socket.receive()
+                data, path, arrived = media_socket.receive()
             except BlockingIOError:
                 return
             except OSError:  # an ICMP error of an earlier send
                 continue
             self.received += 1
             if data:
-                self._on_datagram(data, path, media_socket)
+                self._on_datagram(data, path, media_socket, now, max(0.0, time.time() - arrived) if arrived else 0.0)
+            now = time.monotonic()
+            if now > until:
+                return
 
 
 def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
@@ -247,13 +268,18 @@ def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
     return [(found[0][0], str(found[0][4][0]))]
 
 
-def _local_address(ancillary: Ancillary) -> bytes:
+def _read_ancillary(ancillary: Ancillary) -> tuple[bytes, float]:
+    """Our packed address that was sent to, and the Unix time of arrival; empty and 0 where the system does not tell."""
+    local, arrived = b"", 0.0
     for level, kind, data in ancillary:
-        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-            return data[4:8]  # struct in_pktinfo: interface, local address, header's destination
-        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-            return data[:16]  # struct in6_pktinfo: address, interface
-    return b""
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+            seconds, nanoseconds = _timestamp(data)
+            arrived = seconds + nanoseconds / 1e9
+        elif level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            local = data[4:8]  # struct in_pktinfo: interface, local address, header's destination
+        elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            local = data[:16]  # struct in6_pktinfo: address, interface
+    return local, arrived
 
 
 def _default_source(family: socket.AddressFamily, remote: Address) -> bytes:

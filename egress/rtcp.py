@@ -105,12 +105,15 @@ def _packets(compound: bytes) -> Iterator[tuple[int, int, int, int]]:
         body, at = at + 4, at + 4 + 4 * words
         if first >> 6 != 2 or at > len(compound):
             raise ValueError("wrong version, or longer than what came")
+        padding = compound[at - 1] if first & 0x20 else 0  # RFC 3550 6.4.1: its last byte tells its size
+        if first & 0x20 and not 1 <= padding <= at - body:
+            raise ValueError("more padding than there is, or none")
         count = first & 0x1F
         if kind == rtp.RTCP_RTPFB and count == _TRANSPORT_CC:
             statuses += int.from_bytes(compound[body + 10 : body + 12], "big")
             if statuses > _MAX_STATUSES:
                 raise ValueError(f"feedback on {statuses} packets")
-        yield kind, count, body, at - compound[at - 1] if first & 0x20 else at  # padding tells its own size
+        yield kind, count, body, at - padding
 
 
 def _events(compound: bytes, kind: int, count: int, body: int, end: int) -> Sequence[Event]:

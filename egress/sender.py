@@ -17,7 +17,7 @@ from egress.answer import Format, Section
 from egress.capacity import Train
 from egress.delivery import Delivery
 from egress.dtls import DtlsServer
-from egress.fanout import Group, Lane, fan_out, runs
+from egress.fanout import Group, Lane, Parcel, fan_out, runs
 from egress.feed import Feed
 from egress.history import Packet
 from egress.pace import Pace
@@ -79,8 +79,9 @@ class Sender:
         self._on_hold = False  # as it was at the last look
         self._confirmed = -1  # index of the newest packet that a report says has arrived
         self._on_behind = on_behind
-        keys = dtls.gcm_keys()
-        self.lane, self._rtx_lane = (Lane(0, ssrc, keys, dtls.protect_rtp) for ssrc in (feed.ssrc, feed.rtx_ssrc))
+        self.lane, self._rtx_lane = (
+            Lane(0, ssrc, dtls.gcm_keys, dtls.protect_rtp) for ssrc in (feed.ssrc, feed.rtx_ssrc)
+        )
         self._next = 0  # index of the next packet, while not live
         self._offsets: list[tuple[int, int]] = []  # (first extended sequence number, base), oldest first
         self._rtx_next = 0
@@ -167,25 +168,35 @@ class Sender:
                 return 0
             self._skip_to(history.keyframe)
         first = self._next
-        group, lanes = self._media_group(), [(self.lane, self._target)]
         budget = self._pace.budget(self.feed.meter.rate, now)
-        for run in runs(history.slice(self._next, max(0, budget // MAX_PAYLOAD))):
-            very_first = not self.lane.packets
-            if fan_out(run, self._next, group, lanes):
-                self.stats.blocked += 1
+        pieces = list(runs(history.slice(self._next, max(0, budget // MAX_PAYLOAD))))
+        # On a thin path one at a time: what is to be sent again has its turn after each picture.
+        for step in [[piece] for piece in pieces] if self._thin else [pieces] if pieces else []:
+            if not self._send_pieces(step):
                 break
-            if very_first and self._thin:  # nobody asks again for what was lost before the first that arrived
-                fan_out(run, self._next, group, lanes)
-            self._pace.spend(sum(len(packet.payload) for packet in run))
-            if run[0].probe:
-                self._trains.append((self._next, self._next + len(run)))
-            self._next += len(run)
-            if run[-1].marker:
-                self._send_spare()
         sent = self._next - first
         if self._next == history.end:
             self._join()
         return sent
+
+    def _send_pieces(self, pieces: Sequence[Sequence[Packet]]) -> bool:
+        """Send what is next in the history. ``False`` if the socket's buffer did not take all of it."""
+        parcel, lanes = Parcel(pieces, self._media_group()), [(self.lane, self._target)]
+        very_first = not self.lane.packets
+        lacking = fan_out(parcel, self._next, lanes).get(self.lane)
+        if very_first and self._thin and lacking is None:  # nobody asks again for what was lost before all that came
+            fan_out(parcel, self._next, lanes)
+        for piece in pieces:
+            if self._next == lacking:
+                self.stats.blocked += 1
+                return False
+            self._pace.spend(sum(len(packet.payload) for packet in piece))
+            if piece[0].probe:
+                self._trains.append((self._next, self._next + len(piece)))
+            self._next += len(piece)
+        if pieces[-1][-1].marker:
+            self._send_spare()
+        return True
 
     def retransmit(self, sequence_numbers: Iterable[int], now: float) -> None:
         """Answer a NACK (RFC 4585 6.2.1): by RTX where the viewer accepts it, else by the same packet again."""
@@ -206,7 +217,10 @@ class Sender:
         self.stats.retransmitted += len(found)
         if self.format.rtx is None:
             for extended, base, packet in found:  # byte-identical, so no nonce is used for two different packets
-                fan_out([packet], extended + base, self._media_group(), [(self.lane.at(base), self._target)])
+                if extended + base >= self.feed.outbox.unsent:  # nor for one that is given up before it leaves
+                    continue
+                parcel = Parcel([[packet]], self._media_group())
+                fan_out(parcel, extended + base, [(self.lane.at(base), self._target)])
             return
         again = [
             packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=False)
@@ -225,11 +239,10 @@ class Sender:
         """Packets whose payloads are those of RFC 4588 4, on the SSRC for retransmissions."""
         assert self.format is not None, "nothing is sent again before it was sent"
         assert self.format.rtx is not None, "without RTX, packets are sent again as they were"
-        group = Group(self.feed.rtx_ssrc, self.format.rtx)
-        for run in runs(packets):
-            fan_out(run, self._rtx_next, group, [(self._rtx_lane, self._target)])
-            self._rtx_next += len(run)
-            self._pace.spend(sum(len(packet.payload) for packet in run))  # it takes from what is still to be sent
+        parcel = Parcel(list(runs(packets)), Group(self.feed.rtx_ssrc, self.format.rtx))
+        fan_out(parcel, self._rtx_next, [(self._rtx_lane, self._target)])
+        self._rtx_next += len(packets)
+        self._pace.spend(sum(len(packet.payload) for packet in packets))  # it takes from what is still to be sent
 
     def _send_spare(self) -> None:
         if self._spare:

@@ -34,17 +34,17 @@ def derive(master_key: bytes, master_salt: bytes, label: int, size: int) -> byte
 class GcmKeys:
     """What encrypting one viewer's RTP takes.
 
-    ``encrypt_into(nonce, payload, header, out)`` writes ciphertext and tag. The nonce of a packet is
-    ``(iv(ssrc) ^ index).to_bytes(12, "big")`` with ``index`` = ROC << 16 | sequence number (RFC 7714 8.1).
-    ``cipher`` is the same key for the compiled fan-out, ``None`` without it.
+    ``encrypt_into(nonce, payload, header, out)`` writes ciphertext and tag; the compiled fan-out takes ``cipher``.
+    The nonce of a packet is ``(iv(ssrc) ^ index).to_bytes(12, "big")`` with ``index`` = ROC << 16 | sequence number
+    (RFC 7714 8.1).
     """
 
     __slots__ = ("_salt", "cipher", "encrypt_into")
 
-    def __init__(self, profile: SRTPProtectionProfile, master: bytes, *, compiled: bool = native.BUILT) -> None:
+    def __init__(self, profile: SRTPProtectionProfile, master: bytes, *, compiled: bool) -> None:
         master_key, master_salt = master[: profile.key_length], master[profile.key_length :]
         key = derive(master_key, master_salt, _LABEL_ENCRYPTION, profile.key_length)
-        self.encrypt_into = AESGCM(key).encrypt_into
+        self.encrypt_into = None if compiled else AESGCM(key).encrypt_into
         self.cipher = native.cipher(key) if compiled else None
         self._salt = int.from_bytes(derive(master_key, master_salt, _LABEL_SALT, GCM_SALT_SIZE), "big")
 

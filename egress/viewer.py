@@ -22,7 +22,7 @@ from egress.sender import BUDGET_INTERVAL, Place, Sender
 from egress.stream import Stream
 
 REPORT_INTERVAL = 1.0  # seconds between sender reports
-CONNECTING_INTERVAL = 0.1  # seconds between sweeps of a viewer that is not connected yet
+FIRST_REPORT_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it
 MAX_FEEDBACK = 20  # SRTCP datagrams in BUDGET_INTERVAL: more than a browser sends even when much is lost
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
 
@@ -70,8 +70,11 @@ class Viewer:
         for sender in self.senders.values():
             sender.retarget(target)
 
-    def receive_dtls(self, datagram: bytes, target: Target, now: float) -> None:
-        """A DTLS datagram, perhaps before a path was nominated: the answer then goes where it came from."""
+    def receive_dtls(self, datagram: bytes, target: Target, now: float, waited: float = 0.0) -> None:
+        """A DTLS datagram, perhaps before a path was nominated: the answer then goes where it came from.
+
+        It has ``waited`` for us so many seconds, which is no part of the round trip.
+        """
         if self._target is None:
             self._target = target
         connected = self._dtls.connected
@@ -81,10 +84,10 @@ class Viewer:
             self._end(self._dtls.failure or "closed by the viewer")
         elif self._dtls.connected and not connected:
             if len(self._flights) == 2:  # a third would be a repetition, and no telling which one was answered
-                self._pace.measured(now - self._flights[0])
+                self._pace.measured(now - waited - self._flights[0])
             self._start(now)
 
-    def receive_rtcp(self, datagram: bytes, now: float) -> None:
+    def receive_rtcp(self, datagram: bytes, now: float, waited: float = 0.0) -> None:
         """An SRTCP datagram: feedback. What is too much, not authentic, or not RTCP is counted."""
         if now >= self._feedback_budget_until:
             self._feedback_budget, self._feedback_budget_until = MAX_FEEDBACK, now + BUDGET_INTERVAL
@@ -101,13 +104,13 @@ class Viewer:
             self.garbage += 1
             return
         for event in events:
-            self._act(event, now)
+            self._act(event, now, waited)
         for sender in self.senders.values():
             sender.look(now)
 
     def sweep(self, now: float) -> None:
         """When it is ``due``: retransmissions of the handshake, consent, sender reports."""
-        self.due = now + (REPORT_INTERVAL if self._dtls.connected else CONNECTING_INTERVAL)
+        self.due = now + FIRST_REPORT_INTERVAL
         if not self.ended:
             self.ended = self.agent.expired(now)
         if not self._dtls.connected:
@@ -120,7 +123,8 @@ class Viewer:
             sender.look(now)
             if sender.place is Place.UNPLAYABLE:  # only a new offer can help: the page makes one
                 self.ended = f"the camera changed to {sender.feed.codec}, which this session cannot carry"
-        self._report()
+        if self._report():
+            self.due = now + REPORT_INTERVAL
 
     def close(self) -> None:
         """Say goodbye (RTCP BYE, close_notify) and send nothing more."""
@@ -183,14 +187,14 @@ class Viewer:
             )
             sender.start(now)
 
-    def _act(self, event: rtcp.Event, now: float) -> None:
+    def _act(self, event: rtcp.Event, now: float, waited: float) -> None:
         match event:
             case rtcp.Nack(ssrc, sequence_numbers) if ssrc in self.senders:
                 self.senders[ssrc].retransmit(sequence_numbers, now)
             case rtcp.PictureLoss(ssrc) if ssrc in self.senders:
                 self.senders[ssrc].replay(now)
             case rtcp.ReceptionReport(ssrc=ssrc) if ssrc in self.senders:
-                self._take_report(event, now)
+                self._take_report(event, now, waited)
             case rtcp.Bandwidth(bitrate):
                 self._bandwidth = bitrate
             case rtcp.Arrivals(seconds):
@@ -204,20 +208,22 @@ class Viewer:
         self.ended = reason
         self.due = float("-inf")
 
-    def _take_report(self, report: rtcp.ReceptionReport, now: float) -> None:
+    def _take_report(self, report: rtcp.ReceptionReport, now: float, waited: float) -> None:
         self._reports[report.ssrc] = report
         self.senders[report.ssrc].confirmed(report.highest & 0xFFFF, now)
         self._pace.lost(report.fraction_lost, now)
-        round_trip = rtcp.round_trip(report, time.time_ns())
+        round_trip = rtcp.round_trip(report, time.time_ns() - int(waited * 1e9))
         if round_trip is not None:
             self._round_trip = round_trip
             self._pace.measured(round_trip)
 
-    def _report(self) -> None:
+    def _report(self) -> bool:
+        """Send sender reports, if there is anything to report."""
         unix_ns = time.time_ns()
         infos = self._sender_infos(unix_ns)
         if infos:
             self._transmit(self._dtls.protect_rtcp(rtcp.sender_reports(infos, self._cname, unix_ns)))
+        return bool(infos)
 
     def _sender_infos(self, unix_ns: int) -> list[rtcp.SenderInfo]:
         return [

@@ -26,6 +26,7 @@ from common.media import (
 )
 
 _SUBSCRIBE = 1  # first byte of what an XPUB socket receives
+MAX_TOPIC = 256  # bytes: two names and what is between them
 
 
 class Gop:
@@ -99,7 +100,7 @@ class Publisher:
         self._gops.pop(camera, None)
 
     def _subscribed(self, message: bytes) -> None:
-        if message[:1] != bytes((_SUBSCRIBE,)):
+        if message[:1] != bytes((_SUBSCRIBE,)) or len(message) > MAX_TOPIC:
             return
         try:
             camera, egress = parse_topic(message[1:])

@@ -27,7 +27,7 @@ async def fanout(plan: Plan) -> None:
         for server in plan.usable([plan.server, *plan.peers]):
             result.runs.append(await _watched(plan, server, source, viewers, f"{viewers} viewers"))
         if isinstance(plan.server, Camshaft) and plan.usable([plan.server]):
-            plain = replace(plan.server, config={"egress": {"compiled": "never"}})
+            plain = replace(plan.server, config={**plan.server.config, "egress": {"compiled": "never"}})
             result.runs.append(await _watched(plan, plain, source, viewers, f"{viewers} viewers, sent by Python"))
     with camera(plan, FULL_HD, sound=True) as source:
         for server in plan.usable([plan.server]):

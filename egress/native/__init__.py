@@ -45,29 +45,41 @@ def route(fd: int, gso: bool, family: socket.AddressFamily, remote: tuple[Any, .
     return _owned(made, lib.camshaft_route_free)
 
 
-def fan_out(
-    headers: Sequence[bytes],
-    payloads: Sequence[bytes],
-    lanes: Sequence[Lane],
-    routes: Sequence[Route],
-    numbers: Sequence[int],
-) -> list[tuple[int, int]]:
-    """Send packets, all of the first one's size but the last, on each lane to the route at the same place.
+class Parcel:
+    """Packets to be sent, cut into runs, as the compiled loop takes them. Headers have a sequence number of zero."""
 
-    ``headers`` have a sequence number of zero, and ``numbers`` are the first packet's index on each lane. Returns place
-    and errno of those to whom nothing could be sent.
-    """
-    count = len(lanes)
-    first, last = len(payloads[0]), len(payloads[-1])
-    together = b"".join(payloads)
-    assert len(together) == first * (len(payloads) - 1) + last, "a run has equal sizes but for the last"
-    errors = ffi.new("int[]", count)
-    shape = len(payloads), len(headers[0]), first, last
-    refused = lib.camshaft_fan_out(b"".join(headers), together, *shape, lanes, routes, numbers, errors, count)
-    assert refused >= 0, "a run has a bounded size"
-    if not refused:
-        return []
-    return [(at, code) for at, code in enumerate(errors) if code]
+    __slots__ = ("_headers", "_payloads", "_runs", "count")
+
+    def __init__(self, runs: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> None:
+        """A run is headers and payloads; all but its last packet are of the first one's size."""
+        self.count = len(runs)
+        self._headers = b"".join([header for headers, _ in runs for header in headers])
+        self._payloads = b"".join([payload for _, payloads in runs for payload in payloads])
+        shapes = [(len(payloads), len(headers[0]), len(payloads[0]), len(payloads[-1])) for headers, payloads in runs]
+        # C relies on both: a wrong one would send what lies behind them in memory.
+        if len(self._payloads) != sum((count - 1) * size + last for count, _, size, last in shapes):
+            raise ValueError("all payloads of a run but the last have the first one's size")
+        if len(self._headers) != sum(count * size for count, size, _, _ in shapes):
+            raise ValueError("all headers of a run have the same size, and there is one a payload")
+        self._runs = ffi.new("struct camshaft_run[]", shapes)
+
+    def send(
+        self, lanes: Sequence[Lane], routes: Sequence[Route], numbers: Sequence[int]
+    ) -> list[tuple[int, int, int]]:
+        """Send all of it on each lane to the route at the same place; ``numbers`` are the first packet's indices.
+
+        Returns place, number of runs that are not to be sent again, and errno of those to whom something was not sent.
+        """
+        viewers = len(lanes)
+        if not viewers == len(routes) == len(numbers):
+            raise ValueError("each lane has a route and a number")
+        sent, errors = ffi.new("int[]", viewers), ffi.new("int[]", viewers)
+        refused = lib.camshaft_fan_out(
+            self._headers, self._payloads, self._runs, self.count, lanes, routes, numbers, sent, errors, viewers
+        )
+        if refused < 0:
+            raise ValueError("a run is longer than a UDP datagram before its segmentation")
+        return [(at, sent[at], errors[at]) for at in range(viewers) if errors[at]] if refused else []
 
 
 def _owned(made: Any, free: Any) -> Any:

@@ -32,6 +32,8 @@
 #define MAX_MESSAGES 128     /* in one system call; a run without GSO takes one a packet, up to MAX_SEGMENTS of port.py */
 #define SCRATCH_SIZE 131072  /* bytes: two of the longest runs (MAX_RUN_BYTES of fanout.py), and still in the cache */
 
+#define CONTROL_SIZE (CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo)))
+
 struct camshaft_route {
     int socket, gso;
     socklen_t address_size;
@@ -40,12 +42,7 @@ struct camshaft_route {
         struct sockaddr_in6 v6;
     } address;
     size_t segment_size, local_size; /* bytes of the ancillary data below */
-    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
-};
-
-struct run {
-    const uint8_t *headers, *payloads;
-    uint32_t count, header_size, payload_size, last_size;
+    _Alignas(struct cmsghdr) uint8_t control[CONTROL_SIZE];
 };
 
 struct outgoing { /* messages of one socket that wait for one system call */
@@ -53,7 +50,10 @@ struct outgoing { /* messages of one socket that wait for one system call */
     size_t filled; /* bytes of scratch */
     struct mmsghdr messages[MAX_MESSAGES];
     struct iovec parts[MAX_MESSAGES];
-    int viewers[MAX_MESSAGES]; /* whose each message is */
+    _Alignas(struct cmsghdr) uint8_t controls[MAX_MESSAGES][CONTROL_SIZE];
+    struct {
+        int viewer, run, segmented;
+    } owners[MAX_MESSAGES];
 };
 
 static _Thread_local uint8_t scratch[SCRATCH_SIZE];
@@ -86,7 +86,7 @@ struct camshaft_route *camshaft_route_new(int socket, int gso, int family, const
     if (!route) return NULL;
     route->socket = socket;
     route->gso = gso;
-    uint16_t segment = 0; /* each call writes its own */
+    uint16_t segment = 0; /* each message has its own */
     route->segment_size = put_ancillary(route->control, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
     uint8_t *rest = route->control + route->segment_size;
     if (family == AF_INET) {
@@ -130,8 +130,8 @@ static int encrypt(struct camshaft_cipher *cipher, const uint8_t *nonce, const u
 }
 
 /* Headers, ciphertexts and tags, back to back. Returns 0 if OpenSSL failed. */
-static int seal_run(const struct run *run, const struct camshaft_lane *lane, uint64_t number, uint8_t *at) {
-    const uint8_t *header = run->headers, *payload = run->payloads;
+static int seal_run(const struct camshaft_run *run, const uint8_t *header, const uint8_t *payload,
+                    const struct camshaft_lane *lane, uint64_t number, uint8_t *at) {
     for (uint32_t left = run->count; left; left--, number++) {
         size_t size = left > 1 ? run->payload_size : run->last_size;
         uint8_t nonce[IV_SIZE];
@@ -149,80 +149,116 @@ static int seal_run(const struct run *run, const struct camshaft_lane *lane, uin
     return 1;
 }
 
-static size_t datagram_size(const struct run *run, uint32_t index) {
+static size_t datagram_size(const struct camshaft_run *run, uint32_t index) {
     return run->header_size + (index + 1 < run->count ? run->payload_size : run->last_size) + TAG_SIZE;
 }
 
-static void add_message(struct camshaft_route *route, int viewer, uint8_t *data, size_t size, size_t segment) {
+static size_t payloads_size(const struct camshaft_run *run) {
+    return (size_t)(run->count - 1) * run->payload_size + run->last_size;
+}
+
+static size_t datagrams_size(const struct camshaft_run *run) {
+    return payloads_size(run) + (size_t)run->count * (run->header_size + TAG_SIZE);
+}
+
+static void add_message(struct camshaft_route *route, int viewer, int run, uint8_t *data, size_t size, size_t segment) {
     struct outgoing *out = &outgoing;
     struct iovec *part = &out->parts[out->used];
     struct msghdr *message = &out->messages[out->used].msg_hdr;
     *part = (struct iovec){data, size};
-    *message = (struct msghdr){&route->address, route->address_size, part, 1, NULL, 0, 0};
+    *message = (struct msghdr){
+        .msg_name = &route->address, .msg_namelen = route->address_size, .msg_iov = part, .msg_iovlen = 1};
     if (segment) {
+        uint8_t *control = out->controls[out->used];
         uint16_t value = (uint16_t)segment;
-        memcpy(CMSG_DATA((struct cmsghdr *)route->control), &value, sizeof value);
-        message->msg_control = route->control;
+        memcpy(control, route->control, route->segment_size + route->local_size);
+        memcpy(CMSG_DATA((struct cmsghdr *)control), &value, sizeof value);
+        message->msg_control = control;
         message->msg_controllen = route->segment_size + route->local_size;
     } else if (route->local_size) {
         message->msg_control = route->control + route->segment_size;
         message->msg_controllen = route->local_size;
     }
-    out->viewers[out->used++] = viewer;
+    out->owners[out->used].viewer = viewer;
+    out->owners[out->used].run = run;
+    out->owners[out->used++].segmented = segment != 0;
     out->filled += size;
 }
 
-/* Without GSO a run is several messages. What the kernel refuses of them once the first has left is lost, as it might be
- * on any path: its sequence numbers must not be used for anything else, so the run counts as sent. */
-static int flush(int socket, int *errors) {
+/* Whether what was refused is to be sent again, later or without GSO; anything else is lost, and the next one may not be. */
+static int ends_turn(int code, int segmented) {
+    return code == EAGAIN || (segmented && (code == EIO || code == EOPNOTSUPP || code == EINVAL || code == EMSGSIZE));
+}
+
+/* Without GSO a run is several messages: once the first of them has left, the rest is lost as it might be on any path, for
+ * its sequence numbers must not be used for anything else. */
+static int flush(int socket, int *sent, int *errors) {
     struct outgoing *out = &outgoing;
     int refused = 0;
     for (int done = 0; done < out->used;) {
-        int sent = sendmmsg(socket, out->messages + done, (unsigned)(out->used - done), 0);
-        if (sent > 0) {
-            done += sent;
+        int taken = sendmmsg(socket, out->messages + done, (unsigned)(out->used - done), 0);
+        if (taken > 0) {
+            done += taken;
             continue;
         }
-        int viewer = out->viewers[done];
-        if (done == 0 || out->viewers[done - 1] != viewer) {
-            errors[viewer] = errno;
-            refused++;
+        int code = errno, viewer = out->owners[done].viewer, run = out->owners[done].run;
+        int begun = done && out->owners[done - 1].viewer == viewer && out->owners[done - 1].run == run;
+        errors[viewer] = code;
+        refused++;
+        if (ends_turn(code, out->owners[done].segmented)) {
+            sent[viewer] = run + begun;
+            while (done < out->used && out->owners[done].viewer == viewer) done++;
+        } else {
+            done++;
         }
-        while (done < out->used && out->viewers[done] == viewer) done++;
     }
     out->used = 0;
     out->filled = 0;
     return refused;
 }
 
-int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, uint32_t count, uint32_t header_size,
-                     uint32_t payload_size, uint32_t last_size, struct camshaft_lane **lanes,
-                     struct camshaft_route **routes, const uint64_t *numbers, int *errors, int viewers) {
+int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const struct camshaft_run *runs, int run_count,
+                     struct camshaft_lane **lanes, struct camshaft_route **routes, const uint64_t *numbers, int *sent,
+                     int *errors, int viewers) {
     struct outgoing *out = &outgoing;
-    const struct run run = {headers, payloads, count, header_size, payload_size, last_size};
-    size_t segment = datagram_size(&run, 0), run_size = (count - 1) * segment + datagram_size(&run, count - 1);
     int refused = 0, socket = -1;
-    if (run_size > SCRATCH_SIZE || count > MAX_MESSAGES) return -1;
+    for (int index = 0; index < run_count; index++)
+        if (runs[index].count > MAX_MESSAGES || datagrams_size(&runs[index]) > SCRATCH_SIZE) return -1;
     for (int viewer = 0; viewer < viewers; viewer++) {
         struct camshaft_route *route = routes[viewer];
-        int segmented = route->gso && count > 1;
-        int messages = segmented ? 1 : (int)count;
-        if (route->socket != socket || out->used + messages > MAX_MESSAGES || out->filled + run_size > SCRATCH_SIZE) {
-            refused += flush(socket, errors);
-            socket = route->socket;
-        }
-        uint8_t *data = scratch + out->filled;
-        errors[viewer] = seal_run(&run, lanes[viewer], numbers[viewer], data) ? 0 : EPROTO;
-        if (errors[viewer]) {
-            refused++;
-        } else if (segmented) {
-            add_message(route, viewer, data, run_size, segment);
-        } else {
-            for (uint32_t index = 0; index < count; index++) {
-                add_message(route, viewer, data, datagram_size(&run, index), 0);
-                data += segment;
+        const uint8_t *header = headers, *payload = payloads;
+        uint64_t number = numbers[viewer];
+        sent[viewer] = run_count;
+        errors[viewer] = 0;
+        for (int index = 0; index < run_count; index++) {
+            const struct camshaft_run *run = &runs[index];
+            int segmented = route->gso && run->count > 1;
+            int messages = segmented ? 1 : (int)run->count;
+            size_t size = datagrams_size(run);
+            if (route->socket != socket || out->used + messages > MAX_MESSAGES || out->filled + size > SCRATCH_SIZE) {
+                refused += flush(socket, sent, errors);
+                socket = route->socket;
+                if (sent[viewer] < run_count) break; /* it has ended this viewer's turn */
             }
+            uint8_t *data = scratch + out->filled;
+            if (!seal_run(run, header, payload, lanes[viewer], number, data)) {
+                sent[viewer] = index;
+                errors[viewer] = EPROTO;
+                refused++;
+                break;
+            }
+            if (segmented) {
+                add_message(route, viewer, index, data, size, datagram_size(run, 0));
+            } else {
+                for (uint32_t packet = 0; packet < run->count; packet++) {
+                    add_message(route, viewer, index, data, datagram_size(run, packet), 0);
+                    data += datagram_size(run, packet);
+                }
+            }
+            header += (size_t)run->count * run->header_size;
+            payload += payloads_size(run);
+            number += run->count;
         }
     }
-    return refused + flush(socket, errors);
+    return refused + flush(socket, sent, errors);
 }

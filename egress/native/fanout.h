@@ -8,6 +8,11 @@ struct camshaft_lane {              /* one SSRC towards one viewer */
     uint8_t iv[12];                 /* the nonce of packet index 0, RFC 7714 8.1 */
 };
 
+struct camshaft_run { /* packets that one UDP GSO call can send */
+    uint32_t count, header_size;
+    uint32_t payload_size, last_size; /* of each packet's payload, and of the last one's */
+};
+
 /* NULL if the key has not 16 or 32 bytes, or if there is no memory. */
 struct camshaft_cipher *camshaft_cipher_new(const uint8_t *key, size_t size);
 void camshaft_cipher_free(struct camshaft_cipher *cipher);
@@ -17,13 +22,15 @@ struct camshaft_route *camshaft_route_new(int socket, int gso, int family, const
                                           uint32_t flow, uint32_t scope, const uint8_t *local, size_t local_size);
 void camshaft_route_free(struct camshaft_route *route);
 
-/* Sends a run, which is what one UDP GSO call can send, to each of some viewers in order.
+/* Sends runs to each of some viewers; a viewer gets all of them before the next one gets any.
  *
- * headers   count headers of header_size bytes, their sequence numbers still to be filled in
- * payloads  back to back: each payload_size bytes, the last one last_size
+ * headers   of all packets, back to back, their sequence numbers still to be filled in
+ * payloads  of all packets, back to back
  * numbers   of the first packet on lanes[i]: its index, ROC << 16 | SEQ
+ * sent      how many runs have left for each viewer, or are lost for good; the others are to be sent again
+ * errors    the latest errno if something was refused, else 0
  *
- * Returns for how many nothing has left: of those errors[i] is the errno, of all others 0. -1: the run is too long. */
-int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, uint32_t count, uint32_t header_size,
-                     uint32_t payload_size, uint32_t last_size, struct camshaft_lane **lanes,
-                     struct camshaft_route **routes, const uint64_t *numbers, int *errors, int viewers);
+ * Returns how often something was refused; -1, and nothing is sent, if a run is too long. */
+int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const struct camshaft_run *runs, int run_count,
+                     struct camshaft_lane **lanes, struct camshaft_route **routes, const uint64_t *numbers, int *sent,
+                     int *errors, int viewers);

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
 
 from common.media import MAX_PAYLOAD
-from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, MAX_RUN_BYTES, Group, Lane, fan_out, runs
+from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, MAX_RUN_BYTES, Group, Lane, Parcel, fan_out, runs
 from egress.history import Packet
 from egress.port import MAX_SEGMENTS
 from egress.srtp import GcmKeys
@@ -52,7 +52,7 @@ def group_of(*receivers: Receiver) -> Group:
 
 def send(packets: list[Packet], first: int, *receivers: Receiver) -> list[Lane]:
     group = group_of(*receivers)
-    return fan_out(packets, first, group, list(group.lanes.items()))
+    return list(fan_out(Parcel([packets], group), first, list(group.lanes.items())))
 
 
 def some_packets(sizes: list[int], timestamp: int = 90_000) -> list[Packet]:
@@ -130,7 +130,7 @@ def test_probes_carry_the_transport_wide_sequence_number_to_those_who_accept_it(
     with_extension.lanes = {accepts.lane: accepts.target}  # type: ignore[dict-item]
     packets = [p._replace(probe=True) for p in some_packets([MAX_PAYLOAD, 40])]
     for group in (with_extension, group_of(does_not)):
-        fan_out(packets, 0x1FFFF, group, list(group.lanes.items()))
+        fan_out(Parcel([packets], group), 0x1FFFF, list(group.lanes.items()))
     assert max(map(len, accepts.target.datagrams)) <= 1_200 - 2, "room for the two bytes of RTX"
     extensions = rtp.HeaderExtensionsMap()
     uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"

@@ -27,7 +27,7 @@ def viewer(session: str) -> Viewer:
 
 
 def receive(mux: Mux, data: bytes, address: Address) -> None:
-    mux.receive(data, Path(address), BLACK_HOLE)  # type: ignore[arg-type]
+    mux.receive(data, Path(address), BLACK_HOLE, 0.0, 0.0)  # type: ignore[arg-type]
 
 
 def check(mux: Mux, viewer: Viewer, address: Address) -> None:

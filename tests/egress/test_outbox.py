@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from common.media import Batch, Kind
+from egress import native
 from egress import outbox as outbox_module
 from egress.feed import Feed
 from tests.fakes.media import gop_stream
@@ -122,3 +123,60 @@ def test_a_process_that_is_too_slow_skips_to_the_next_keyframe(monkeypatch: pyte
         assert [published for _, published in after] == list(range(20, 30))
         numbers = [sequence for sequence, _ in (*before, *after)]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "no gap that a viewer would ask for"
+
+
+def test_the_longer_it_is_behind_the_more_it_sends_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who watches comes before who joins: in a rush of viewers a turn comes round only every 20 ms."""
+    turns = Turns(monkeypatch, 5)
+    watchers = [Watcher(turns.feed) for _ in range(3)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    stream = gop_stream(packets=5)
+    push(turns.feed, stream, 1)  # one has it, two wait
+    push(turns.feed, stream, 1)
+    assert turns.feed.outbox.unsent == 0
+    turns.turn()
+    assert sum(len(watcher.target.datagrams) for watcher in watchers) == 5 + 2 * 5
+    while turns.waiting:
+        turns.turn()
+    assert turns.feed.outbox.unsent == float("inf")
+    assert [watcher.numbers() for watcher in watchers] == [list(range(10))] * 3
+
+
+def test_an_error_is_not_the_end_of_a_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 1)
+    watchers = [Watcher(turns.feed) for _ in range(2)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    stream = gop_stream(packets=1)
+    fan_out = outbox_module.fan_out
+    monkeypatch.setattr(outbox_module, "fan_out", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        push(turns.feed, stream, 1)
+    monkeypatch.setattr(outbox_module, "fan_out", fan_out)
+    while turns.waiting:
+        turns.turn()
+    push(turns.feed, stream, 1)
+    while turns.waiting:
+        turns.turn()
+    assert sorted(len(watcher.numbers()) for watcher in watchers) == [1, 2]
+
+
+def test_whoever_is_left_when_nobody_is_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one that a picture waits for leaves between two slices; also where nothing was compiled."""
+    monkeypatch.setattr(native, "lib", None)
+    monkeypatch.setattr(native, "ffi", None)
+    turns = Turns(monkeypatch, 1)
+    watchers = [Watcher(turns.feed) for _ in range(2)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    stream = gop_stream(packets=5)
+    push(turns.feed, stream, 1)
+    [waits] = [watcher for watcher in watchers if not watcher.target.datagrams]
+    waits.sender.stop()
+    while turns.waiting:
+        turns.turn()
+    push(turns.feed, stream, 1)
+    while turns.waiting:
+        turns.turn()
+    assert sorted(len(watcher.numbers()) for watcher in watchers) == [0, 10]

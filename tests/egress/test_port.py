@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from common.errors import AddressInUseError, ConfigError
 from egress.ice import Path
-from egress.port import MediaPort, MediaSocket, Target
+from egress.port import RECEIVE_TIME, MediaPort, MediaSocket, Target
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 has_ipv6 = socket.has_ipv6
@@ -173,14 +174,14 @@ def test_other_failures_are_counted_and_not_retried(
 async def test_answers_leave_from_the_address_that_was_asked() -> None:
     """On a machine with several addresses a browser takes an answer only from the one that it sent to."""
     port = MediaPort("", 0)
-    arrived: asyncio.Queue[tuple[bytes, Path, MediaSocket]] = asyncio.Queue()
+    arrived: asyncio.Queue[tuple[bytes, Path, MediaSocket, float, float]] = asyncio.Queue()
     port.start(lambda *args: arrived.put_nowait(args))
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.bind(("127.0.0.1", 0))
             peer.connect(("127.0.0.2", port.number))  # loopback is a whole network
             peer.send(b"hello")
-            data, path, media_socket = await asyncio.wait_for(arrived.get(), 5)
+            data, path, media_socket, _now, _waited = await asyncio.wait_for(arrived.get(), 5)
             assert data == b"hello"
             assert path.local == bytes([127, 0, 0, 2])
             target = Target(media_socket, path)
@@ -189,6 +190,52 @@ async def test_answers_leave_from_the_address_that_was_asked() -> None:
                 peer.settimeout(5)
                 assert peer.recv(100) == settled, "a connected socket takes nothing from another address"
                 target.settle()
+    finally:
+        port.close()
+
+
+@pytest.mark.parametrize("host", LOOPBACK.values(), ids=["ipv4", "ipv6"])
+async def test_how_long_a_datagram_waited_for_us_is_told(host: str) -> None:
+    try:
+        port = MediaPort(host, 0)
+    except ConfigError:
+        pytest.skip("this machine has no IPv6")
+    told: asyncio.Queue[tuple[float, float]] = asyncio.Queue()
+    port.start(lambda data, path, media_socket, now, waited: told.put_nowait((now, waited)))
+    try:
+        with socket.socket(port.sockets[0].family, socket.SOCK_DGRAM) as peer:
+            sent = time.monotonic()
+            peer.sendto(b"hello", (host, port.number))
+            while time.monotonic() < sent + 0.05:  # the loop is busy
+                pass
+            now, waited = await asyncio.wait_for(told.get(), 5)
+            assert 0.05 <= waited <= now - sent + 0.001  # another clock's milliseconds
+    finally:
+        port.close()
+
+
+async def test_a_flood_does_not_keep_the_loop_from_other_work() -> None:
+    """Datagrams of a handshake take a millisecond each, so it is not their number alone that counts."""
+    port = MediaPort("127.0.0.1", 0)
+    handled = 0
+
+    def slow(*_: object) -> None:
+        nonlocal handled
+        handled += 1
+        until = time.monotonic() + RECEIVE_TIME / 2
+        while time.monotonic() < until:
+            pass
+
+    port.start(slow)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for _ in range(20):
+                peer.sendto(b"hello", ("127.0.0.1", port.number))
+            turns = 0
+            while handled < 20 and turns < 1_000:
+                await asyncio.sleep(0)
+                turns += 1
+            assert turns >= 20 / 3, "at most two and a bit in a turn"
     finally:
         port.close()
 

@@ -117,10 +117,10 @@ def test_what_is_not_rtcp_raises(data: bytes) -> None:
         parse(data)
 
 
-@given(st.binary(max_size=100), st.integers(200, 207), st.integers(0, 31))
-def test_garbage_never_does_more_than_raise(body: bytes, kind: int, count: int) -> None:
+@given(st.binary(max_size=100), st.integers(200, 207), st.integers(0, 31), st.booleans())
+def test_garbage_never_does_more_than_raise(body: bytes, kind: int, count: int, padded: bool) -> None:
     body += bytes(-len(body) % 4)
-    for data in (body, struct.pack("!BBH", 0x80 | count, kind, len(body) // 4) + body):
+    for data in (body, struct.pack("!BBH", 0x80 | padded << 5 | count, kind, len(body) // 4) + body):
         with contextlib.suppress(ProtocolError):
             parse(data)
 
@@ -154,3 +154,50 @@ def test_round_trip() -> None:
     assert measured == pytest.approx(0.05, abs=0.001)
     assert round_trip(ReceptionReport(1, 0.0, 0, 0, 0, 0, 0), sent) is None
     assert round_trip(report, sent + SECOND_NS - 50_000_000) == 0.0, "a viewer that rounds up is not in the future"
+
+
+@pytest.mark.parametrize("padding", [0, 13, 255])
+def test_padding_that_cannot_be_raises(padding: int) -> None:
+    loss = bytearray(bytes(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, 1)))
+    loss[0] |= 0x20
+    loss[-1] = padding
+    with pytest.raises(ProtocolError):
+        parse(bytes(loss) + bytes(rtp.RtcpByePacket([9])))
+
+
+_words = st.integers(0, 2**32 - 1)
+_reports = st.builds(
+    rtp.RtcpReceiverInfo, _words, st.integers(0, 255), st.integers(-(2**23), 2**23 - 1), _words, _words, _words, _words
+)
+_nacks = st.sets(st.integers(0, 65_000), max_size=40).map(sorted)
+_sender_infos = st.builds(rtp.RtcpSenderInfo, _words, _words, _words, _words)
+_packets = st.one_of(
+    st.builds(rtp.RtcpRrPacket, _words, st.lists(_reports, max_size=31)),
+    st.builds(
+        rtp.RtcpSrPacket, _words, st.builds(rtp.RtcpSenderInfo, _words, _words, _words, _words), st.lists(_reports)
+    ),
+    st.builds(rtp.RtcpRtpfbPacket, st.just(rtp.RTCP_RTPFB_NACK), _words, _words, _nacks),
+    st.builds(rtp.RtcpPsfbPacket, st.just(rtp.RTCP_PSFB_PLI), _words, _words),
+    st.builds(rtp.RtcpByePacket, st.lists(_words, max_size=31)),
+)
+
+
+@given(st.lists(_packets, max_size=5))
+def test_it_reads_what_aiortc_writes(packets: list[rtp.AnyRtcpPacket]) -> None:
+    events: list[object] = []
+    for packet in packets:
+        match packet:
+            case rtp.RtcpRrPacket(reports=reports) | rtp.RtcpSrPacket(reports=reports):
+                events += [
+                    ReceptionReport(
+                        r.ssrc, r.fraction_lost / 256, r.packets_lost, r.highest_sequence, r.jitter, r.lsr, r.dlsr
+                    )
+                    for r in reports
+                ]
+            case rtp.RtcpRtpfbPacket():
+                events.append(Nack(packet.media_ssrc, tuple(packet.lost)))
+            case rtp.RtcpPsfbPacket():
+                events.append(PictureLoss(packet.media_ssrc))
+            case rtp.RtcpByePacket():
+                events.append(Bye())
+    assert parse(b"".join(map(bytes, packets))) == events

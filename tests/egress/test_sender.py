@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80
 
 from common.media import MAX_PAYLOAD, Kind
+from egress import outbox
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import BURST, LOCAL_BURST
@@ -467,3 +470,33 @@ def test_a_replay_after_a_gap_is_paced() -> None:
     watcher.catch_up()
     assert watcher.sender.place is Place.LIVE
     assert watcher.numbers()[-1] == 2_509
+
+
+def test_the_start_on_a_thin_path_is_not_repeated_where_it_could_not_be_sent(feed: Feed) -> None:
+    """Its numbers would count as unused, and could come to be used for other packets: one nonce for two."""
+    push(feed, gop_stream(packets=2), 1)
+    thin = Watcher(feed, round_trip=0.05)
+    thin.target.refuses = 1
+    thin.sender.start(now=0.0)
+    thin.step()
+    assert thin.target.datagrams == []
+    thin.catch_up()
+    assert len(thin.target.datagrams) == 4
+    assert thin.target.datagrams[:2] == thin.target.datagrams[2:]
+
+
+def test_what_has_not_left_yet_is_not_sent_again() -> None:
+    """It might be given up, and another packet get its number: without RTX that would be one nonce for two packets."""
+    waiting: list[Callable[[], None]] = []
+    feed, stream = Feed(Kind.VIDEO, waiting.append), gop_stream(packets=outbox.SLICE // 2)
+    watchers = [Watcher(feed, VIDEO_WITHOUT_RTX) for _ in range(3)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    push(feed, stream, 1)
+    [last] = [watcher for watcher in watchers if not watcher.target.datagrams]
+    last.sender.retransmit([0, 1], now=0.0)
+    assert last.target.datagrams == []
+    waiting.pop()()
+    assert len(last.numbers()) == outbox.SLICE // 2
+    last.sender.retransmit([0, 1], now=0.0)
+    assert len(last.target.datagrams) == 2

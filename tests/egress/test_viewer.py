@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 
+import pytest
 from aiortc import rtp
 
 from common.control import ViewerState
@@ -10,6 +12,7 @@ from common.media import Kind
 from egress.answer import negotiate
 from egress.dtls import Identity
 from egress.ice import CONNECT_TIMEOUT, CONSENT_TIMEOUT
+from egress.pace import LOCAL_ROUND_TRIP
 from egress.sender import BUDGET_INTERVAL, Sender
 from egress.stream import Stream
 from egress.stun import BindingRequest
@@ -24,8 +27,10 @@ IDENTITY = Identity(compiled=False)
 class Session:
     """A browser that watches a stream, without a network."""
 
-    def __init__(self, *, connect: bool = True) -> None:
+    def __init__(self, *, connect: bool = True, round_trip: float = 0.0, waits: float = 0.0) -> None:
         self.now = 0.0
+        self.round_trip = round_trip  # seconds, of the handshake
+        self.waits = waits  # seconds that each of its datagrams waits for us
         self.stream = Stream("front-door", lambda: None)
         self.source = gop_stream()
         self.sounds = 0
@@ -56,7 +61,9 @@ class Session:
         while (to_server := self.browser.take()) or self.target.datagrams:
             for datagram in to_server:
                 if datagram[0] < 64:
-                    self.viewer.receive_dtls(datagram, self.target, self.now)  # type: ignore[arg-type]
+                    self.now += self.round_trip / 2 + self.waits
+                    self.viewer.receive_dtls(datagram, self.target, self.now, self.waits)  # type: ignore[arg-type]
+                    self.now += self.round_trip / 2
                 else:
                     self.viewer.receive_rtcp(datagram, self.now)
             for datagram in self.target.take():
@@ -109,7 +116,7 @@ def test_sender_reports_once_a_second_for_what_is_sent() -> None:
     session.exchange()
     assert session.browser.reports == [], "nothing has been sent yet"
     session.play(2)
-    for _ in range(25):
+    for _ in range(15):
         session.now += 0.1
         if session.now >= session.viewer.due:
             session.viewer.sweep(session.now)
@@ -251,3 +258,30 @@ def test_a_codec_that_the_session_cannot_carry_ends_it_with_the_reason() -> None
     session.stream.receive(batch, now=0.0, unix_ns=batch.arrival_ns)
     session.viewer.sweep(session.now)
     assert session.viewer.ended == "the camera changed to VP8, which this session cannot carry"
+
+
+@pytest.mark.parametrize(
+    ("round_trip", "waits", "thin"),
+    [(0.0, 0.0, False), (LOCAL_ROUND_TRIP / 2, 0.0, False), (2 * LOCAL_ROUND_TRIP, 0.0, True), (0.0, 1.0, False)],
+    ids=["local", "near", "far", "in a rush"],
+)
+def test_the_handshake_tells_whether_the_path_is_a_long_one(round_trip: float, waits: float, thin: bool) -> None:
+    session = Session(round_trip=round_trip, waits=waits)
+    assert session.viewer._pace.thin(session.now) is thin
+
+
+def test_how_long_feedback_waited_is_no_part_of_the_round_trip() -> None:
+    session = Session()
+    session.play(1)
+    session.viewer.sweep(session.now)
+    session.exchange()
+    report = next(p for p in session.browser.reports if isinstance(p, rtp.RtcpSrPacket))
+    middle = report.sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF
+    info = rtp.RtcpReceiverInfo(report.ssrc, 0, 0, 0, 0, middle, 0)
+    session.browser.send_rtcp(rtp.RtcpRrPacket(9, [info]))
+    [datagram] = session.browser.take()
+    time.sleep(0.05)  # it waits for us
+    session.viewer.receive_rtcp(datagram, session.now, waited=0.05)
+    round_trip = session.viewer.report(session.now).round_trip
+    assert round_trip is not None
+    assert round_trip < 0.05

@@ -42,7 +42,7 @@ async def running(broker: FakeBroker, **environ: str) -> AsyncIterator[Report]:
         "CAMSHAFT_MEDIA_PORT": "0",
         "CAMSHAFT_MEDIA_LISTEN": "127.0.0.1",
     }
-    config = load(None, environ=variables | {f"CAMSHAFT_MEDIA_{key.upper()}": value for key, value in environ.items()})
+    config = load(None, environ=variables | {f"CAMSHAFT_{key.upper()}": value for key, value in environ.items()})
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(worker.run(config, NODE, stop))
@@ -54,9 +54,9 @@ async def running(broker: FakeBroker, **environ: str) -> AsyncIterator[Report]:
             await asyncio.wait_for(asyncio.shield(task), 3)
 
 
-@pytest.fixture
-async def report(broker: FakeBroker) -> AsyncIterator[Report]:
-    async with running(broker) as report:
+@pytest.fixture(params=["auto", "never"], ids=["compiled", "python"])
+async def report(broker: FakeBroker, request: pytest.FixtureRequest) -> AsyncIterator[Report]:
+    async with running(broker, egress_compiled=request.param) as report:
         yield report
 
 
@@ -167,7 +167,7 @@ async def test_an_answer_that_cannot_be_written_leaves_nothing_behind() -> None:
     said: list[object] = []
     subscriber = BrokenOnce()
     port = MediaPort("127.0.0.1", 0)
-    tested = worker.Worker(port, subscriber, ["127.0.0.1"])  # type: ignore[arg-type]
+    tested = worker.Worker(port, subscriber, ["127.0.0.1"], compiled=False)  # type: ignore[arg-type]
     tested.start(send=said.append, report_soon=lambda: None)
     try:
         offer = Offer("s1", "yard", Browser().offer())
@@ -224,13 +224,23 @@ async def test_a_port_in_use_is_told(broker: FakeBroker) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         with pytest.raises(ExceptionGroup) as caught:
-            async with running(broker, port=str(other.getsockname()[1])):
+            async with running(broker, media_port=str(other.getsockname()[1])):
                 pass
         assert caught.group_contains(AddressInUseError)
 
 
 async def test_a_name_that_does_not_resolve_is_told(broker: FakeBroker) -> None:
     with pytest.raises(ExceptionGroup) as caught:
-        async with running(broker, advertise="no.such.host.invalid"):
+        async with running(broker, media_advertise="no.such.host.invalid"):
             pass
     assert caught.group_contains(ConfigError, match=r"media\.advertise")
+
+
+async def test_the_compiled_loop_can_be_insisted_on(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.native, "BUILT", False)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running(broker, egress_compiled="always"):
+            pass
+    assert caught.group_contains(ConfigError, match="egress.compiled: it was not built; install a C compiler")
+    async with running(broker):
+        pass

@@ -16,6 +16,7 @@ class FakeTarget:
     calls: int = 0
     full: bool = False
     room: int | None = None  # calls until it is full
+    refuses: int = 0  # calls before it takes anything
 
     def settle(self) -> None:
         pass
@@ -24,6 +25,9 @@ class FakeTarget:
         return self.send_run(memoryview(datagram), len(datagram))
 
     def send_run(self, datagrams: memoryview, size: int) -> bool:
+        if self.refuses:
+            self.refuses -= 1
+            return False
         if self.full or self.calls == self.room:
             return False
         self.calls += 1

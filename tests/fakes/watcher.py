@@ -27,12 +27,17 @@ class Watcher:
     """A browser, connected, and the sender that serves it."""
 
     def __init__(
-        self, feed: Feed, section: Section = VIDEO, browser: Browser | None = None, round_trip: float = 0.001
+        self,
+        feed: Feed,
+        section: Section = VIDEO,
+        browser: Browser | None = None,
+        round_trip: float = 0.001,
+        identity: Identity = IDENTITY,
     ) -> None:
         self.browser = browser or Browser()
         self.target = FakeTarget()
         self.behind: list[Sender] = []
-        dtls = DtlsServer(IDENTITY, RTCDtlsParameters(self.browser.certificate.getFingerprints()), self.browser.receive)
+        dtls = DtlsServer(identity, RTCDtlsParameters(self.browser.certificate.getFingerprints()), self.browser.receive)
         self.browser.start_dtls()
         while not dtls.connected:
             for datagram in self.browser.take():
