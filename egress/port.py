@@ -126,7 +126,7 @@ class Target:
 
     @property
     def route(self) -> native.Route:
-        """The same for the compiled fan-out."""
+        """The same for the compiled fan-out. It holds the socket's number: send nothing more once that is closed."""
         if self._route is None:
             sock, local = self._socket, self.path.local if self._control else b""
             self._route = native.route(sock.socket.fileno(), self._gso, sock.family, self.path.remote, local)

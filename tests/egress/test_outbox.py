@@ -27,6 +27,18 @@ class Turns:
         self.waiting.clear()
         work()
 
+    def rest(self) -> None:
+        """All that is left."""
+        while self.waiting:
+            self.turn()
+
+    def watched(self, count: int) -> list[Watcher]:
+        """By so many, who have started."""
+        watchers = [Watcher(self.feed) for _ in range(count)]
+        for watcher in watchers:
+            watcher.sender.start(now=0.0)
+        return watchers
+
 
 def rising(batch: Batch) -> Batch:
     """Each payload a byte larger than the one before, so that each is a run of its own."""
@@ -37,26 +49,21 @@ def test_a_keyframe_to_many_is_sent_in_slices_and_in_order(monkeypatch: pytest.M
     turns = Turns(monkeypatch, 6)
     feed, stream, sent = turns.feed, gop_stream(packets=5), []
     feed.outbox.when_empty(lambda: sent.append("nothing"))
-    watchers = [Watcher(feed) for _ in range(3)]
-    for watcher in watchers:
-        watcher.sender.start(now=0.0)
+    watchers = turns.watched(3)
     push(feed, stream, 1)
     feed.outbox.when_empty(lambda: sent.append("the first"))
     assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
     push(feed, stream, 1)  # waits for the first
     assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
     assert sent == ["nothing"]
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     assert sent == ["nothing", "the first"]
     assert [watcher.numbers() for watcher in watchers] == [list(range(10))] * 3
 
 
 def test_each_viewer_gets_all_of_a_picture_before_the_next_gets_any(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1)
-    watchers = [Watcher(turns.feed) for _ in range(2)]
-    for watcher in watchers:
-        watcher.sender.start(now=0.0)
+    watchers = turns.watched(2)
     turns.feed.push(rising(next(gop_stream(packets=3))), 0.0)
     assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 3], "sizes make each packet a run"
     turns.turn()
@@ -65,9 +72,7 @@ def test_each_viewer_gets_all_of_a_picture_before_the_next_gets_any(monkeypatch:
 
 def test_who_is_blocked_within_a_picture_gets_the_rest_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1_000)
-    watchers = [Watcher(turns.feed) for _ in range(2)]
-    for watcher in watchers:
-        watcher.sender.start(now=0.0)
+    watchers = turns.watched(2)
     watchers[0].target.room = 1
     turns.feed.push(rising(next(gop_stream(packets=3))), 0.0)
     assert [watcher.numbers() for watcher in watchers] == [[0], [0, 1, 2]]
@@ -79,9 +84,7 @@ def test_who_is_blocked_within_a_picture_gets_the_rest_from_there(monkeypatch: p
 def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1)
     feed, stream = turns.feed, gop_stream(packets=5)
-    watchers = [Watcher(feed) for _ in range(3)]
-    for watcher in watchers:
-        watcher.sender.start(now=0.0)
+    watchers = turns.watched(3)
     push(feed, stream, 2)
     paused, moved, new = watchers[2], watchers[1], Watcher(feed)
     paused.sender.slow_down(feed.history.end)
@@ -90,34 +93,28 @@ def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypat
     moved.catch_up()
     new.sender.start(now=0.0)
     new.catch_up()
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     push(feed, stream, 1)
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     assert [watcher.numbers() for watcher in (*watchers, new)] == [list(range(15))] * 4
 
 
 def test_a_process_that_is_too_slow_skips_to_the_next_keyframe(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1)
     feed, stream = turns.feed, gop_stream(packets=5, gop=4)
-    watchers = [Watcher(feed) for _ in range(3)]
-    for watcher in watchers:
-        watcher.sender.start(now=0.0)
+    watchers = turns.watched(3)
     feed.push(next(stream), 0.0)  # one viewer has it
     feed.push(next(stream), 0.5)
     feed.push(next(stream), 1.0)
     assert feed.overloads == 0
     feed.push(next(stream), 1.1)
     assert feed.overloads == 1
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     received = [watcher.received() for watcher in watchers]
     assert sorted(len(packets) for packets in received) == [0, 0, 5], "what was waiting is given up"
     feed.push(next(stream), 1.2)  # a keyframe
     feed.push(next(stream), 1.3)
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     for watcher, before in zip(watchers, received, strict=True):
         after = watcher.received()
         assert [published for _, published in after] == list(range(20, 30))
@@ -128,37 +125,30 @@ def test_a_process_that_is_too_slow_skips_to_the_next_keyframe(monkeypatch: pyte
 def test_the_longer_it_is_behind_the_more_it_sends_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who watches comes before who joins: in a rush of viewers a turn comes round only every 20 ms."""
     turns = Turns(monkeypatch, 5)
-    watchers = [Watcher(turns.feed) for _ in range(3)]
-    for watcher in watchers:
-        watcher.sender.start(now=0.0)
+    watchers = turns.watched(3)
     stream = gop_stream(packets=5)
     push(turns.feed, stream, 1)  # one has it, two wait
     push(turns.feed, stream, 1)
     assert turns.feed.outbox.unsent == 0
     turns.turn()
     assert sum(len(watcher.target.datagrams) for watcher in watchers) == 5 + 2 * 5
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     assert turns.feed.outbox.unsent == float("inf")
     assert [watcher.numbers() for watcher in watchers] == [list(range(10))] * 3
 
 
 def test_an_error_is_not_the_end_of_a_feed(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1)
-    watchers = [Watcher(turns.feed) for _ in range(2)]
-    for watcher in watchers:
-        watcher.sender.start(now=0.0)
+    watchers = turns.watched(2)
     stream = gop_stream(packets=1)
     fan_out = outbox_module.fan_out
     monkeypatch.setattr(outbox_module, "fan_out", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         push(turns.feed, stream, 1)
     monkeypatch.setattr(outbox_module, "fan_out", fan_out)
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     push(turns.feed, stream, 1)
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     assert sorted(len(watcher.numbers()) for watcher in watchers) == [1, 2]
 
 
@@ -167,16 +157,12 @@ def test_whoever_is_left_when_nobody_is_does_no_harm(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(native, "lib", None)
     monkeypatch.setattr(native, "ffi", None)
     turns = Turns(monkeypatch, 1)
-    watchers = [Watcher(turns.feed) for _ in range(2)]
-    for watcher in watchers:
-        watcher.sender.start(now=0.0)
+    watchers = turns.watched(2)
     stream = gop_stream(packets=5)
     push(turns.feed, stream, 1)
     [waits] = [watcher for watcher in watchers if not watcher.target.datagrams]
     waits.sender.stop()
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     push(turns.feed, stream, 1)
-    while turns.waiting:
-        turns.turn()
+    turns.rest()
     assert sorted(len(watcher.numbers()) for watcher in watchers) == [0, 10]
