@@ -24,7 +24,7 @@ import msgpack
 from common.errors import ProtocolError
 
 MAX_PAYLOAD = 1160
-"""Most bytes of an RTP payload we send. With 12 bytes of header, 8 of extensions, 2 of RTX (RFC 4588) and 16 of
+"""Most bytes of an RTP payload we send. With 12 bytes of header, 12 of extensions or 2 of RTX (RFC 4588), and 16 of
 authentication tag the SRTP packet stays within 1,200 bytes, which every path that carries WebRTC lets through."""
 
 MAX_GOP_BYTES = 16 << 20

@@ -22,6 +22,7 @@ from common.errors import ViewerError
 from common.media import Kind, Track
 
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 MAX_SECTIONS = 16  # a viewer offers two or three
 UNKNOWN = {
     Kind.VIDEO: (Track(Kind.VIDEO, "H264", 90_000),),
@@ -63,6 +64,7 @@ class Section:
     kind: Kind
     formats: tuple[Format, ...]
     transport_cc: int = 0  # id of the transport-wide sequence number's header extension, 0 without
+    playout_delay: int = 0  # id of the playout delay's, 0 without
 
     def choose(self, codec: str, profile: str = "") -> Format | None:
         """The payload type for a stream, best profile match first."""
@@ -118,7 +120,7 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
             continue
         if "SAVPF" not in media.profile:
             raise _not_webrtc(media, f"uses {media.profile}, not UDP/TLS/RTP/SAVPF")
-        sections.append(Section(media.rtp.muxId, kind, formats, _transport_cc(media) if kind is Kind.VIDEO else 0))
+        sections.append(Section(media.rtp.muxId, kind, formats, *(_extensions(media) if kind is Kind.VIDEO else ())))
     if not sections:
         raise _no_usable_codec(description.media, tracks)
     dtls = _dtls_parameters(_tagged(description.media, bundle, [section.mid for section in sections]))
@@ -241,11 +243,16 @@ def _formats(media: sdp.MediaDescription, track: Track) -> list[Format]:
     return found if track.codec == "H264" else found[:1]
 
 
-def _transport_cc(media: sdp.MediaDescription) -> int:
-    """The extension's id if the offer has both it and the feedback; one-byte headers know ids up to 14 (RFC 8285)."""
+def _extensions(media: sdp.MediaDescription) -> tuple[int, int]:
+    """Ids of the transport-wide sequence number, if the offer has its feedback too, and of the playout delay beside it.
+
+    Zero for one that is not to be used. One-byte headers know ids up to 14 (RFC 8285 4.2).
+    """
+    offered = {extension.uri: extension.id for extension in media.rtp.headerExtensions if 0 < extension.id < 15}
     if not any(feedback.type == "transport-cc" for codec in media.rtp.codecs for feedback in codec.rtcpFeedback):
-        return 0
-    return next((e.id for e in media.rtp.headerExtensions if e.uri == TRANSPORT_CC and 0 < e.id < 15), 0)
+        return 0, 0
+    transport_cc = offered.get(TRANSPORT_CC, 0)
+    return transport_cc, offered.get(PLAYOUT_DELAY, 0) if transport_cc else 0
 
 
 def _rtx(media: sdp.MediaDescription, payload_type: int) -> int | None:
@@ -320,6 +327,8 @@ def _served(
     ]
     if section.transport_cc:
         lines.append(f"a=extmap:{section.transport_cc} {TRANSPORT_CC}")
+    if section.playout_delay:
+        lines.append(f"a=extmap:{section.playout_delay} {PLAYOUT_DELAY}")
     for form in section.formats:
         lines += _format_lines(by_type[form.payload_type], form, transport_cc=bool(section.transport_cc))
     # Chromium takes the first a=ssrc of a section for the media's, so the RTX one comes second.

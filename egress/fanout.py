@@ -16,8 +16,8 @@ without GCM, the same is done here, byte for byte, at two to three times the cos
 * headers are written anew only for a lane whose number is not that of the lane before: new viewers get equal ones, and
   those who have skipped something have their own.
 
-The transport-wide sequence number of a probe is its RTP sequence number: no other packets carry one, so it grows as the
-extension demands, and costs no header of a viewer's own.
+The transport-wide sequence number of a probe is its RTP sequence number: it grows as the extension demands, and costs
+no header of a viewer's own. Where a receiver is told a playout delay, every packet carries both.
 """
 
 from __future__ import annotations
@@ -31,16 +31,18 @@ from egress.port import MAX_SEGMENTS, Refusal, Target
 from egress.srtp import GcmKeys
 
 HEADER_SIZE = 12  # bytes, RFC 3550 5.1 without CSRC and extension
-EXTENSION_SIZE = 8  # bytes, RFC 8285 4.2 with one element of two bytes
+EXTENSION_SIZE = 8  # bytes, RFC 8285 4.2 with one element of two bytes …
+EXTENSIONS_SIZE = 12  # … and with one of three after it
 GCM_TAG_SIZE = 16  # bytes, RFC 7714 13
 MAX_RUN_BYTES = 64_000  # one UDP datagram before segmentation: 65,535 bytes less headers
 
-_OVERHEAD = HEADER_SIZE + EXTENSION_SIZE + GCM_TAG_SIZE
+_OVERHEAD = HEADER_SIZE + EXTENSIONS_SIZE + GCM_TAG_SIZE
 _header = struct.Struct("!BBHII").pack
 _extended_header = struct.Struct("!BBHIIHHBHx").pack
+_twice_extended_header = struct.Struct("!BBHIIHHBH4sx").pack
 _scratch = memoryview(bytearray(65_536))
 
-GroupKey = tuple[int, int]
+GroupKey = tuple[int, int, bytes]
 _Frame = tuple[Packet, memoryview, memoryview]  # a packet, and where its header and its payload go
 _Slot = tuple[int, bytes, bytes, memoryview]  # number less what all have in common, payload, header, where payload goes
 
@@ -69,18 +71,33 @@ class Lane:
 class Group:
     """Lanes whose packets have the same headers but for the sequence number."""
 
-    __slots__ = ("extension", "lanes", "payload_type", "ssrc")
+    __slots__ = ("extension", "lanes", "payload_type", "playout", "ssrc")
 
-    def __init__(self, ssrc: int, payload_type: int, extension: int = 0) -> None:
+    def __init__(self, ssrc: int, payload_type: int, extension: int = 0, playout: bytes = b"") -> None:
         self.ssrc = ssrc
         self.payload_type = payload_type
         self.extension = extension  # id of the transport-wide sequence number, 0 for lanes without
+        self.playout = playout  # the playout delay's element, empty for lanes without; not without the former
         self.lanes: dict[Lane, Target] = {}
 
     @property
     def key(self) -> GroupKey:
         """What lanes must agree in to share a group of one SSRC."""
-        return self.payload_type, self.extension
+        return self.payload_type, self.extension, self.playout
+
+    def header_size(self, packet: Packet) -> int:
+        """Bytes of the packet's header here."""
+        if self.playout:
+            return HEADER_SIZE + EXTENSIONS_SIZE
+        return HEADER_SIZE + EXTENSION_SIZE if packet.probe and self.extension else HEADER_SIZE
+
+
+def playout_element(extension: int, least: float) -> bytes:
+    """The header extension that asks a receiver to keep pictures for at least so many seconds; 0: as it likes.
+
+    The least and the most, 12 bits each, in units of 10 ms. The most is Chromium's own.
+    """
+    return (extension << 28 | 2 << 24 | round(least * 100) << 12 | 1_000).to_bytes(4, "big")
 
 
 def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
@@ -185,8 +202,8 @@ def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[t
     frames: list[_Frame] = []
     end = 0
     for packet in run:
-        head = HEADER_SIZE + EXTENSION_SIZE if packet.probe and group.extension else HEADER_SIZE
-        start, stop = end + head, end + head + len(packet.payload) + GCM_TAG_SIZE
+        start = end + group.header_size(packet)
+        stop = start + len(packet.payload) + GCM_TAG_SIZE
         frames.append((packet, _scratch[end:start], _scratch[start:stop]))
         end = stop
     datagrams, size = _scratch[:end], len(frames[0][1]) + len(frames[0][2])
@@ -222,7 +239,10 @@ def _number(frames: Sequence[_Frame], first: int, group: Group) -> list[_Slot]:
 
 def _write_header(packet: Packet, number: int, group: Group) -> bytes:
     second = group.payload_type | packet.marker
-    if not (packet.probe and group.extension):
-        return _header(0x80, second, number, packet.timestamp, group.ssrc)
+    common = second, number, packet.timestamp, group.ssrc
     element = group.extension << 4 | 1
-    return _extended_header(0x90, second, number, packet.timestamp, group.ssrc, 0xBEDE, 1, element, number)
+    if group.playout:
+        return _twice_extended_header(0x90, *common, 0xBEDE, 2, element, number, group.playout)
+    if packet.probe and group.extension:
+        return _extended_header(0x90, *common, 0xBEDE, 1, element, number)
+    return _header(0x80, *common)

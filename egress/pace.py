@@ -8,6 +8,8 @@ and in any case for a while after its receiver reported loss.
 
 from __future__ import annotations
 
+import math
+
 from egress.capacity import Capacity
 
 LOCAL_ROUND_TRIP = 0.02  # seconds: Wi-Fi and wired local networks stay below, DSL and mobile networks above
@@ -21,6 +23,9 @@ MIN_RATE = 500_000  # bytes/s (4 Mb/s), for cameras that send little, and until 
 BURST = 16_000  # bytes that may go at once on a thin path: what a shallow queue takes (13 ms at 10 Mb/s)
 LOCAL_BURST = 64_000  # bytes that may go at once on a local one
 WINDOW = 4.0  # seconds over which a camera's rate is taken: two groups of pictures, as a rule
+UNKNOWN_ROUND_TRIP = 0.1  # seconds
+LEAST_PLAYOUT_DELAY, MOST_PLAYOUT_DELAY = 0.15, 0.5  # seconds, where a receiver is told one
+PLAYOUT_STEP = 0.05  # seconds
 
 
 def thin_rate(camera_rate: float) -> float:
@@ -34,11 +39,12 @@ class Meter:
     Time is the media's, so that pictures which come at once from a cache count as what they were.
     """
 
-    __slots__ = ("_at", "_known", "_since", "_size", "burst", "rate")
+    __slots__ = ("_at", "_known", "_largest", "_since", "_size", "burst", "rate")
 
     def __init__(self) -> None:
         self.rate = 0.0  # bytes/s
-        self.burst = 0.0  # bytes in a bucket that leaks at the rate of a thin path
+        self.burst = 0.0  # bytes in a bucket that leaks at the rate of a thin path …
+        self._largest = [0.0, 0.0]  # … and the most that were in it, in the window before and in this one
         self._known = False  # whether a whole window has been measured
         self._size = 0  # bytes in this window
         self._since: float | None = None
@@ -49,6 +55,7 @@ class Meter:
         if self._since is None or not 0 <= now - self._at < WINDOW:
             self._since = self._at = now
         self.burst = max(0.0, self.burst - (now - self._at) * thin_rate(self.rate)) + size
+        self._largest[1] = max(self._largest[1], self.burst)
         self._size += size
         self._at = now
         passed = now - self._since
@@ -57,8 +64,14 @@ class Meter:
             self.rate = (self.rate + current) / 2 if self._known else current
             self._known = True
             self._size, self._since = 0, now
+            self._largest = [self._largest[1], 0.0]
         elif not self._known:
             self.rate = self._size / max(passed, 1.0)
+
+    @property
+    def largest(self) -> float:
+        """The largest burst of late, in bytes: a keyframe's size, as a rule."""
+        return max(self._largest)
 
 
 class Pace:
@@ -97,6 +110,19 @@ class Pace:
         if estimate is None:
             return thin_rate(camera_rate)
         return min(max(estimate, LEAST_FACTOR * camera_rate), LOCAL_RATE)
+
+    def playout_delay(self, meter: Meter, now: float) -> float:
+        """Seconds for which the receiver is to keep pictures, so that losses are repaired in time; 0: as it likes.
+
+        A receiver learns from the arrivals of pictures how long to keep them, but leaves out those that something was
+        sent again of. On a lossy path that is every keyframe, the very pictures that take long.
+        """
+        if now >= self._lossy_until:
+            return 0.0
+        round_trip = min(self._round_trip, UNKNOWN_ROUND_TRIP)
+        needed = meter.largest / self.rate(meter.rate, now) + 1.5 * round_trip
+        steps = math.ceil(round(min(max(LEAST_PLAYOUT_DELAY, needed), MOST_PLAYOUT_DELAY) / PLAYOUT_STEP, 3))
+        return steps * PLAYOUT_STEP
 
     def budget(self, camera_rate: float, now: float) -> int:
         """Bytes that may be sent now."""

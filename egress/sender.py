@@ -17,7 +17,7 @@ from egress.answer import Format, Section
 from egress.capacity import Train
 from egress.delivery import Delivery
 from egress.dtls import DtlsServer
-from egress.fanout import Group, Lane, Parcel, fan_out, runs
+from egress.fanout import Group, Lane, Parcel, fan_out, playout_element, runs
 from egress.feed import Feed
 from egress.history import Packet
 from egress.pace import Pace
@@ -30,6 +30,7 @@ REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indi
 FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the first keyframe has come, or never will
 MAX_RETRANSMISSIONS = 250  # packets in BUDGET_INTERVAL: 24 Mb/s, more than an honest loss burst needs
 BUDGET_INTERVAL = 0.1  # seconds
+RETRACTION = 3.0  # seconds for which a receiver is told that it need not keep pictures longer any more
 _START_MASK = ~0x7FFF
 
 _original_sequence = struct.Struct("!H").pack  # RFC 4588 4
@@ -75,6 +76,10 @@ class Sender:
         self._target = target
         self._pace = pace
         self._thin = False
+        self._playout_delay = 0.0  # seconds; what the receiver is told …
+        self._playout = b""  # … with this header extension element; empty: nothing
+        self._retract_until = 0.0
+        self._group: Group | None = None  # the one it is live in, or was
         self._delivery = Delivery()
         self._on_hold = False  # as it was at the last look
         self._confirmed = -1  # index of the newest packet that a report says has arrived
@@ -290,10 +295,23 @@ class Sender:
         """See whether the path has become another: after each feedback, and once a second without."""
         if self.feed.kind is Kind.VIDEO:  # the one whose reports are taken
             self._watch_path(now)
-        thin = self._pace.thin(now)
-        if thin != self._thin:
-            self._thin = thin
+        thin, playout = self._pace.thin(now), self._choose_playout(now)
+        if thin != self._thin or playout != self._playout:
+            self._thin, self._playout = thin, playout
             self._rejoin()
+
+    def _choose_playout(self, now: float) -> bytes:
+        """The element that tells the receiver how long to keep pictures, and for a while after that it need not."""
+        if not self._section.playout_delay:
+            return b""
+        if delay := self._pace.playout_delay(self.feed.meter, now):
+            self._playout_delay = max(delay, self._playout_delay)  # while packets are lost it only grows
+            self._retract_until = now + RETRACTION
+        elif now < self._retract_until:
+            self._playout_delay = 0.0
+        else:
+            return b""
+        return playout_element(self._section.playout_delay, self._playout_delay)
 
     def _watch_path(self, now: float) -> None:
         before, held = self._on_hold, self._delivery.judge(self._unconfirmed(), now)
@@ -361,7 +379,8 @@ class Sender:
         self._send_spare()
         self.place = Place.LIVE
         self._live_from = self._next
-        self.feed.join(self, self.lane, self._media_group(), self._target, thin=self._thin)
+        self._group = self._media_group()
+        self.feed.join(self, self.lane, self._group, self._target, thin=self._thin)
 
     def _rejoin(self) -> None:
         if self.place is Place.LIVE:
@@ -373,11 +392,14 @@ class Sender:
 
     def _leave(self, place: Place) -> None:
         if self.place is Place.LIVE:
-            self._next = self.feed.leave(self.lane, self._media_group())
+            assert self._group is not None, "who is live has joined a group"
+            self._next = self.feed.leave(self.lane, self._group)
         self._spare.clear()
         self.place = place
 
     def _media_group(self) -> Group:
         """A group, still empty, for the media's headers."""
         assert self.format is not None, "nothing is sent before a format is chosen"
-        return Group(self.feed.ssrc, self.format.payload_type, self._section.transport_cc)
+        # Without RTX a packet is sent again as it was, so its header must not become another one.
+        playout = self._playout if self.format.rtx is not None else b""
+        return Group(self.feed.ssrc, self.format.payload_type, self._section.transport_cc, playout)

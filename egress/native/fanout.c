@@ -28,7 +28,7 @@
 #define TAG_SIZE 16          /* RFC 7714 13 */
 #define SEQUENCE_AT 2        /* RFC 3550 5.1 */
 #define PLAIN_HEADER 12      /* a longer one has a transport-wide sequence number, equal to the RTP sequence number ... */
-#define EXTENSION_AT 17      /* ... after the RFC 8285 4.2 header and the element's first byte */
+#define EXTENSION_AT 17      /* ... after the RFC 8285 4.2 header and the first element's first byte */
 #define MAX_MESSAGES 128     /* in one system call; a run without GSO takes one a packet, up to MAX_SEGMENTS of port.py */
 #define SCRATCH_SIZE 131072  /* bytes: two of the longest runs (MAX_RUN_BYTES of fanout.py), and still in the cache */
 

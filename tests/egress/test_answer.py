@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from common.errors import ViewerError
 from common.media import Kind, Track
-from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
+from egress.answer import PLAYOUT_DELAY, Negotiated, Source, Transport, negotiate, write_answer
 from tests.fakes.browser import H264_TYPES, Browser, audio_section, video_section
 
 CONSTRAINED_BASELINE, MAIN, HIGH, BASELINE = "42e01f", "4d0029", "640028", "420029"
@@ -139,6 +139,16 @@ def test_transport_wide_feedback_needs_the_extension_and_the_feedback() -> None:
     assert [s.transport_cc for s in negotiate(BROWSER.offer(), []).sections] == [3, 0]
     assert negotiate(without, []).sections[0].transport_cc == 0
     assert negotiate(BROWSER.offer().replace("transport-cc\r\n", "x\r\n"), []).sections[0].transport_cc == 0
+
+
+def test_a_playout_delay_travels_beside_a_transport_wide_sequence_number() -> None:
+    with_delay = BROWSER.offer().replace("a=extmap:3 ", f"a=extmap:6 {PLAYOUT_DELAY}\r\na=extmap:3 ")
+    assert [s.playout_delay for s in negotiate(with_delay, []).sections] == [6, 0]
+    assert negotiate(with_delay.replace("transport-cc\r\n", "x\r\n"), []).sections[0].playout_delay == 0
+    assert negotiate(with_delay.replace("a=extmap:6", "a=extmap:15"), []).sections[0].playout_delay == 0
+    text = write_answer(negotiate(with_delay, []), TRANSPORT, SOURCES, "name")
+    assert f"a=extmap:6 {PLAYOUT_DELAY}\r\n" in text.split("m=")[1]
+    assert "playout" not in write_answer(negotiate(BROWSER.offer(), []), TRANSPORT, SOURCES, "name")
 
 
 @pytest.mark.parametrize(

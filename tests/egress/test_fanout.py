@@ -1,4 +1,5 @@
 import os
+import struct
 
 import pytest
 from aiortc import rtp
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
 
 from common.media import MAX_PAYLOAD
-from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, MAX_RUN_BYTES, Group, Lane, Parcel, fan_out, runs
+from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, MAX_RUN_BYTES, Group, Lane, Parcel, fan_out, playout_element, runs
 from egress.history import Packet
 from egress.port import MAX_SEGMENTS
 from egress.srtp import GcmKeys
@@ -139,6 +140,27 @@ def test_probes_carry_the_transport_wide_sequence_number_to_those_who_accept_it(
     assert [p.extensions.transport_sequence_number for p in received] == [0xFFFF, 0]
     assert [p.payload for p in received] == [p.payload for p in packets]
     assert [p.payload for p in does_not.received()] == [p.payload for p in packets]
+
+
+def test_a_playout_delay_is_in_every_packet() -> None:
+    receiver = Receiver(base=0x10000)
+    group = Group(SSRC, PAYLOAD_TYPE, 3, playout_element(6, 0.25))
+    packets = some_packets([MAX_PAYLOAD, 40])
+    for probe in (True, False):
+        parcel = Parcel([[p._replace(probe=probe) for p in packets]], group)
+        fan_out(parcel, 0x1FFFE if probe else 0x20000, [(receiver.lane, receiver.target)])  # type: ignore[list-item]
+    assert max(map(len, receiver.target.datagrams)) <= 1_200
+    received = [receiver.rx.unprotect(datagram) for datagram in receiver.target.datagrams]
+    for number, plain in zip((0xFFFE, 0xFFFF, 0, 1), received, strict=True):
+        parsed = rtp.RtpPacket.parse(plain)
+        assert parsed.sequence_number == number
+        assert parsed.payload in [p.payload for p in packets]
+        profile, elements = 0xBEDE, plain[16:24]
+        assert plain[12:16] == struct.pack("!HH", profile, len(elements) // 4)
+        assert rtp.unpack_header_extensions(profile, elements) == [
+            (3, struct.pack("!H", number)),
+            (6, ((25 << 12) | 1_000).to_bytes(3, "big")),  # 250 ms at least, 10 s at most
+        ]
 
 
 @given(st.lists(st.tuples(st.integers(1, MAX_PAYLOAD + 2), st.booleans()), max_size=200))

@@ -28,7 +28,7 @@ from common.media import MAX_PAYLOAD, Kind
 from egress import native
 from egress.answer import Section
 from egress.dtls import Identity
-from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, Group, Lane, Parcel, fan_out, runs
+from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, Group, Lane, Parcel, fan_out, playout_element, runs
 from egress.feed import Feed
 from egress.history import Packet
 from egress.ice import Path
@@ -123,9 +123,11 @@ def parcel_of(packets: list[Packet]) -> Parcel:
     return Parcel(list(runs(packets)), Group(SSRC, PAYLOAD_TYPE))
 
 
-def send_both(packets: list[Packet], first: int, viewers: list[Viewer], extension: int = 0) -> None:
+def send_both(
+    packets: list[Packet], first: int, viewers: list[Viewer], extension: int = 0, playout: bytes = b""
+) -> None:
     """By both fan-outs; every viewer got the same from both."""
-    parcel = Parcel(list(runs(packets)), Group(SSRC, PAYLOAD_TYPE, extension))
+    parcel = Parcel(list(runs(packets)), Group(SSRC, PAYLOAD_TYPE, extension, playout))
     assert fan_out(parcel, first, [(viewer.lane, viewer.target) for viewer in viewers]) == {}
     fan_out(parcel, first, [(viewer.plain_lane, viewer.expected) for viewer in viewers])  # type: ignore[misc]
     for viewer in viewers:
@@ -154,6 +156,7 @@ def test_numbers_wrap_within_a_run_and_the_roc_counts(media_socket: MediaSocket)
 @needs_native
 def test_probes_carry_the_transport_wide_sequence_number(media_socket: MediaSocket) -> None:
     send_both(some_packets([MAX_PAYLOAD, 40], probe=True), 0x1FFFF, [Viewer(media_socket)], extension=3)
+    send_both(some_packets([MAX_PAYLOAD] * 60 + [40]), 0x1FFFF, [Viewer(media_socket)], 3, playout_element(6, 0.25))
 
 
 @needs_native

@@ -1,6 +1,6 @@
 import pytest
 
-from egress.pace import BURST, LOCAL_BURST, LOCAL_RATE, LOCAL_ROUND_TRIP, LOSSY_FOR, MIN_RATE, Meter, Pace
+from egress.pace import BURST, LOCAL_BURST, LOCAL_RATE, LOCAL_ROUND_TRIP, LOSSY_FOR, MIN_RATE, WINDOW, Meter, Pace
 
 
 def local() -> Pace:
@@ -57,6 +57,34 @@ def test_the_meter_finds_the_rate_and_the_bursts() -> None:
         assert (meter.burst > BURST) or not keyframe
     assert meter.rate == pytest.approx(390_000, rel=0.05)
     assert meter.burst < BURST
+
+
+def test_a_lossy_paths_receiver_keeps_pictures_for_as_long_as_a_keyframe_and_its_repair_take() -> None:
+    meter, pace = Meter(), Pace()
+    for frame in range(600):
+        meter.add(250_000 if frame % 30 == 0 else 10_000, frame / 30)
+    assert meter.largest == pytest.approx(250_000, rel=0.01)
+    pace.measured(0.04)
+    assert pace.playout_delay(meter, now=5.0) == 0
+    pace.lost(0.05, now=5.0)
+    assert pace.playout_delay(meter, now=5.0) == pytest.approx(0.3), "231 ms at 1.08 MB/s; and 60 ms, in steps of 50"
+    assert pace.playout_delay(meter, now=5.0 + LOSSY_FOR) == 0
+
+
+@pytest.mark.parametrize(("size", "delay"), [(1_000, 0.15), (10_000_000, 0.5)])
+def test_a_playout_delay_is_neither_too_short_to_repair_a_loss_nor_too_long_to_be_live(size: int, delay: float) -> None:
+    meter, pace = Meter(), Pace()
+    meter.add(size, 0.0)
+    pace.measured(0.01)
+    pace.lost(0.05, now=0.0)
+    assert pace.playout_delay(meter, now=0.0) == pytest.approx(delay)
+
+
+def test_the_meter_forgets_a_burst_that_has_not_come_again() -> None:
+    meter = Meter()
+    for frame in range(400):
+        meter.add(100_000 if frame == 0 else 10_000, frame / 30)
+        assert (meter.largest > 90_000) is (frame / 30 < 2 * WINDOW), frame
 
 
 def test_the_meter_has_a_guess_from_the_start() -> None:

@@ -174,7 +174,10 @@ _sender_infos = st.builds(rtp.RtcpSenderInfo, _words, _words, _words, _words)
 _packets = st.one_of(
     st.builds(rtp.RtcpRrPacket, _words, st.lists(_reports, max_size=31)),
     st.builds(
-        rtp.RtcpSrPacket, _words, st.builds(rtp.RtcpSenderInfo, _words, _words, _words, _words), st.lists(_reports)
+        rtp.RtcpSrPacket,
+        _words,
+        st.builds(rtp.RtcpSenderInfo, _words, _words, _words, _words),
+        st.lists(_reports, max_size=31),
     ),
     st.builds(rtp.RtcpRtpfbPacket, st.just(rtp.RTCP_RTPFB_NACK), _words, _words, _nacks),
     st.builds(rtp.RtcpPsfbPacket, st.just(rtp.RTCP_PSFB_PLI), _words, _words),

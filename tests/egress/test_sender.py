@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80
@@ -9,13 +10,13 @@ from common.media import MAX_PAYLOAD, Kind
 from egress import outbox
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
-from egress.pace import BURST, LOCAL_BURST
+from egress.pace import BURST, LOCAL_BURST, LOSSY_FOR
 from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, Place
 from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
 from tests.fakes.target import FakeTarget
-from tests.fakes.watcher import AUDIO, VIDEO_WITH_FEEDBACK, VIDEO_WITHOUT_RTX, Watcher, push
+from tests.fakes.watcher import AUDIO, VIDEO_WITH_DELAY, VIDEO_WITH_FEEDBACK, VIDEO_WITHOUT_RTX, Watcher, push
 
 
 @pytest.fixture
@@ -359,6 +360,57 @@ def test_a_path_that_turns_out_lossy_is_paced(feed: Feed) -> None:
     watcher.sender.look(now=0.2)
     feed.push(video(30, 1, keyframe=True, packets=30, size=1_000), 0.3)
     assert watcher.sender.place is Place.BEHIND
+
+
+def delays_told(watcher: Watcher) -> list[float | None]:
+    """Seconds of the playout delay in each packet since the last call."""
+    heads = [datagram[:24] for datagram in watcher.target.take()]
+    return [(int.from_bytes(h[20:22], "big") >> 4) / 100 if h[12:16] == b"\xbe\xde\0\2" else None for h in heads]
+
+
+def test_on_a_lossy_path_the_receiver_is_told_to_keep_pictures_longer(feed: Feed) -> None:
+    lossy, other = Watcher(feed, VIDEO_WITH_DELAY), Watcher(feed, VIDEO_WITH_DELAY)
+    for watcher in (lossy, other):
+        watcher.sender.start(now=0.0)
+    told = []
+    for frame, now in enumerate((0.0, 1.0, LOSSY_FOR, LOSSY_FOR + 1.0, LOSSY_FOR + 2.0, LOSSY_FOR + 5.0)):
+        if frame == 1:
+            lossy.pace.lost(0.05, now)
+        for watcher in (lossy, other):
+            watcher.sender.look(now)
+        feed.push(video(2 * frame, frame, keyframe=frame == 0, packets=2), now)
+        assert lossy.sender.place is other.sender.place is Place.LIVE
+        assert delays_told(other) == [None, None]
+        told += delays_told(lossy)
+    assert told == [None, None, 0.15, 0.15, 0.15, 0.15, 0, 0, 0, 0, None, None]
+
+
+def test_while_packets_are_lost_the_delay_only_grows(feed: Feed) -> None:
+    watcher = Watcher(feed, VIDEO_WITH_DELAY)
+    watcher.sender.start(now=0.0)
+    told = []
+    for frame in range(900):  # 30 s: one large keyframe in the first ten, none after that
+        now = frame / 30
+        watcher.pace.lost(0.05, now)
+        watcher.sender.look(now)
+        packets = 200 if frame == 150 else 2
+        feed.push(video(100 * frame, frame, keyframe=frame == 0, packets=packets, size=1_000), now)
+        watcher.now = now
+        watcher.catch_up()
+        told += delays_told(watcher)
+    assert told == sorted(told, key=lambda delay: delay or 0)
+    assert (told[0], told[-1]) == (0.15, pytest.approx(0.45))
+
+
+def test_without_rtx_no_header_changes_as_packets_are_sent_again_as_they_were(feed: Feed) -> None:
+    watcher = Watcher(feed, replace(VIDEO_WITHOUT_RTX, transport_cc=3, playout_delay=6))
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=2), 0.0)
+    first = watcher.target.take()
+    watcher.pace.lost(0.05, now=0.1)
+    watcher.sender.look(now=0.1)
+    watcher.sender.retransmit([int.from_bytes(first[0][2:4], "big")], now=0.1)
+    assert watcher.target.take() == first[:1]
 
 
 def test_feedback_on_keyframes_measures_the_path_and_sets_the_pace(feed: Feed) -> None:

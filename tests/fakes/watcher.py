@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aiortc.rtcdtlstransport import RTCDtlsParameters
 
@@ -20,6 +21,7 @@ IDENTITY = Identity(compiled=False)  # what is sent reaches a FakeTarget, which 
 VIDEO = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),))
 VIDEO_WITHOUT_RTX = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f"),))
 VIDEO_WITH_FEEDBACK = Section("0", Kind.VIDEO, (Format(102, "H264", "42e01f", 103),), transport_cc=3)
+VIDEO_WITH_DELAY = replace(VIDEO_WITH_FEEDBACK, playout_delay=6)
 AUDIO = Section("1", Kind.AUDIO, (Format(111, "opus"), Format(0, "PCMU")))
 
 
