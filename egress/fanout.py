@@ -23,7 +23,7 @@ no header of a viewer's own. Where a receiver is told a playout delay, every pac
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from egress import native
 from egress.history import Packet
@@ -50,35 +50,104 @@ _Slot = tuple[int, bytes, bytes, memoryview]  # number less what all have in com
 class Lane:
     """One SSRC towards one viewer. Packet index i of the track has extended sequence number i - ``base`` here."""
 
-    __slots__ = ("base", "compiled", "encrypt_into", "iv", "keys", "octets", "packets", "protect", "ssrc")
+    __slots__ = ("_base", "_octets", "_packets", "compiled", "encrypt_into", "iv", "keys", "protect", "ssrc")
 
     def __init__(self, base: int, ssrc: int, keys: GcmKeys | None, protect: Callable[[bytes], bytes]) -> None:
-        self.base = base
         self.ssrc = ssrc
         self.keys = keys  # None: the peer has no GCM, ``protect`` (libsrtp) does it
         self.iv = keys.iv(ssrc) if keys else 0
         self.encrypt_into = keys.encrypt_into if keys else None
-        self.compiled = native.lane(keys.cipher, self.iv) if keys and keys.cipher else None
+        self.compiled = native.lane(keys.cipher, self.iv, base) if keys and keys.cipher else None
         self.protect = protect
-        self.packets = 0
-        self.octets = 0  # of payload, as a sender report counts them (RFC 3550 6.4.1)
+        self._base = base
+        self._packets = self._octets = 0  # that were not counted by the compiled loop
+
+    @property
+    def base(self) -> int:
+        """To be changed only while no batch is on its way on this lane."""
+        return self._base
+
+    @base.setter
+    def base(self, base: int) -> None:
+        self._base = base
+        if self.compiled is not None:
+            self.compiled.base = base
+
+    @property
+    def packets(self) -> int:
+        """How many were sent."""
+        return self._packets if self.compiled is None else int(self.compiled.packets)
+
+    @property
+    def octets(self) -> int:
+        """Bytes of payload that were sent, as a sender report counts them (RFC 3550 6.4.1)."""
+        return self._octets if self.compiled is None else int(self.compiled.octets)
+
+    def count(self, packets: int, octets: int) -> None:
+        """What was sent without the compiled loop."""
+        self._packets += packets
+        self._octets += octets
 
     def at(self, base: int) -> Lane:
         """The same SSRC and keys, for what was sent when ``base`` was another."""
         return Lane(base, self.ssrc, self.keys, self.protect)
 
 
+class Audience:
+    """Lanes and where each goes. Those that the compiled loop serves come first."""
+
+    __slots__ = ("_compiled", "border", "members")
+
+    def __init__(self, members: Iterable[tuple[Lane, Target]]) -> None:
+        self.members = sorted(members, key=lambda member: member[0].compiled is None)
+        self.border = sum(lane.compiled is not None for lane, _ in self.members)
+        self._compiled: native.Audience | None = None
+
+    @property
+    def compiled(self) -> native.Audience:
+        """The first ``border`` members for the compiled loop, made when it is first asked for."""
+        if self._compiled is None:
+            served = self.members[: self.border]
+            self._compiled = native.Audience([lane.compiled for lane, _ in served], [to.route for _, to in served])
+        return self._compiled
+
+    def renew(self) -> None:
+        """A target has changed its route."""
+        self._compiled = None
+
+
 class Group:
     """Lanes whose packets have the same headers but for the sequence number."""
 
-    __slots__ = ("extension", "lanes", "payload_type", "playout", "ssrc")
+    __slots__ = ("_audience", "_lanes", "extension", "payload_type", "playout", "ssrc")
 
     def __init__(self, ssrc: int, payload_type: int, extension: int = 0, playout: bytes = b"") -> None:
         self.ssrc = ssrc
         self.payload_type = payload_type
         self.extension = extension  # id of the transport-wide sequence number, 0 for lanes without
         self.playout = playout  # the playout delay's element, empty for lanes without; not without the former
-        self.lanes: dict[Lane, Target] = {}
+        self._lanes: dict[Lane, Target] = {}
+        self._audience: Audience | None = None
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def add(self, lane: Lane, target: Target) -> None:
+        """Of what is sent from now on."""
+        self._lanes[lane] = target
+        self._audience = None
+
+    def discard(self, lane: Lane) -> None:
+        """The opposite. What is on its way already is for the outbox to stop."""
+        self._lanes.pop(lane, None)
+        self._audience = None
+
+    @property
+    def audience(self) -> Audience:
+        """Who is in the group now; it stays as it is when that changes."""
+        if self._audience is None:
+            self._audience = Audience(self._lanes.items())
+        return self._audience
 
     @property
     def key(self) -> GroupKey:
@@ -123,13 +192,12 @@ def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
 class Parcel:
     """Packets cut into ``runs``, for any lane of ``group``; their headers lack the sequence number alone."""
 
-    __slots__ = ("_compiled", "group", "octets", "packets", "runs")
+    __slots__ = ("_compiled", "group", "packets", "runs")
 
     def __init__(self, runs: Sequence[Sequence[Packet]], group: Group) -> None:
         self.runs = runs
         self.group = group
         self.packets = sum(map(len, runs))
-        self.octets = sum([len(packet.payload) for run in runs for packet in run])
         self._compiled: native.Parcel | None = None
 
     @property
@@ -145,46 +213,33 @@ class Parcel:
         return self._compiled
 
 
-def fan_out(parcel: Parcel, first: int, lanes: Sequence[tuple[Lane, Target]]) -> dict[Lane, int]:
-    """Send ``parcel``, whose first packet has index ``first``, on lanes of its group.
+def fan_out(parcel: Parcel, first: int, audience: Audience, start: int = 0, stop: int | None = None) -> dict[Lane, int]:
+    """Send ``parcel``, whose first packet has index ``first``, to the members from ``start`` to before ``stop``.
 
     Returns the lanes that did not get all because the socket's buffer is full, and the index of the first packet that
     they lack. It is that of a run: of a run that has left in part the numbers are used up, so all of it counts as sent,
     and what is missing is lost as it might be on any path.
     """
-    compiled = [each for each in lanes if each[0].compiled is not None]
-    plain = [each for each in lanes if each[0].compiled is None] if len(compiled) < len(lanes) else ()
+    border, stop = audience.border, len(audience.members) if stop is None else stop
     lacking: dict[Lane, int] = {}
-    if compiled:
-        lacking |= _fan_out_compiled(parcel, first, compiled)
-    if plain:
-        lacking |= _fan_out_plain(parcel, first, plain)
-    for lane, _ in lanes:
-        if lane not in lacking:
-            lane.packets += parcel.packets
-            lane.octets += parcel.octets
-    for lane, index in lacking.items():
-        for packet in [packet for run in parcel.runs for packet in run][: index - first]:
-            lane.packets += 1
-            lane.octets += len(packet.payload)
+    if start < min(stop, border):
+        lacking |= _fan_out_compiled(parcel, first, audience, start, min(stop, border))
+    if stop > border:
+        lacking |= _fan_out_plain(parcel, first, audience.members[max(start, border) : stop])
     return lacking
 
 
-def _fan_out_compiled(parcel: Parcel, first: int, lanes: Sequence[tuple[Lane, Target]]) -> dict[Lane, int]:
-    refused = parcel.compiled.send(
-        [lane.compiled for lane, _ in lanes],
-        [target.route for _, target in lanes],
-        [first - lane.base for lane, _ in lanes],
-    )
+def _fan_out_compiled(parcel: Parcel, first: int, audience: Audience, start: int, stop: int) -> dict[Lane, int]:
     lacking = {}
-    for at, sent, code in refused:
-        lane, target = lanes[at]
+    for at, sent, code in audience.compiled.send(parcel.compiled, first, start, stop):
+        lane, target = audience.members[at]
         rest, index = parcel.runs[sent:], first + sum(map(len, parcel.runs[:sent]))
         match target.refused(code, segmented=bool(rest)):
             case Refusal.FULL if rest:
                 lacking[lane] = index
             case Refusal.NO_GSO:  # the same bytes again, so no nonce is used for two different packets
-                lacking |= _fan_out_compiled(Parcel(rest, parcel.group), index, [lanes[at]])
+                audience.renew()
+                lacking |= fan_out(Parcel(rest, parcel.group), index, Audience([(lane, target)]))
     return lacking
 
 
@@ -194,6 +249,9 @@ def _fan_out_plain(parcel: Parcel, first: int, lanes: Sequence[tuple[Lane, Targe
         if blocked := _send_run(run, first, parcel.group, lanes):
             lacking |= dict.fromkeys(blocked, first)
             lanes = [each for each in lanes if each[0] not in lacking]
+        octets = sum([len(packet.payload) for packet in run])
+        for lane, _ in lanes:
+            lane.count(len(run), octets)
         first += len(run)
     return lacking
 

@@ -151,7 +151,7 @@ class Feed:
         ``group`` says what the lane's headers are like.
         """
         group = self._groups.setdefault(group.key, group)
-        group.lanes[lane] = target
+        group.add(lane, target)
         self._live[lane] = listener
         self._idle.discard(listener)
         if thin:
@@ -162,8 +162,8 @@ class Feed:
         self._thin.pop(lane, None)
         self._idle.add(self._live.pop(lane))
         group = self._groups[group.key]
-        del group.lanes[lane]
-        if not group.lanes:
+        group.discard(lane)
+        if not group:
             del self._groups[group.key]
         unsent = self.outbox.forget(lane)
         return self.history.end if unsent is None else unsent

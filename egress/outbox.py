@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from egress.fanout import Lane, Parcel, fan_out
+from egress.fanout import Audience, Lane, Parcel, fan_out
 
 SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms, in Python twice that
 
@@ -23,14 +23,14 @@ def at_once(work: Callable[[], None]) -> None:
 class _Posting:
     """A batch on its way to the lanes that were live when it came."""
 
-    __slots__ = ("at", "done", "index", "lanes", "parcel")
+    __slots__ = ("at", "audience", "done", "index", "parcel")
 
     def __init__(self, parcel: Parcel, index: int, at: float) -> None:
         self.at = at  # monotonic seconds
         self.parcel = parcel
         self.index = index  # of the first packet
-        self.lanes = list(parcel.group.lanes.items())
-        self.done = 0  # lanes that have it
+        self.audience = parcel.group.audience
+        self.done = 0  # members that have it
 
 
 class Outbox:
@@ -72,18 +72,18 @@ class Outbox:
         """Send nothing more on a lane. Returns the index of the first packet it did not get, ``None`` if it has all."""
         unsent = None
         for posting in reversed(self._postings):
-            for at in range(posting.done, len(posting.lanes)):
-                if posting.lanes[at][0] is lane:
-                    del posting.lanes[at]
-                    unsent = posting.index
-                    break
+            waiting = posting.audience.members[posting.done :]
+            others = [member for member in waiting if member[0] is not lane]
+            if len(others) < len(waiting):
+                posting.audience, posting.done = Audience(others), 0
+                unsent = posting.index
         return unsent
 
     def clear(self) -> dict[Lane, int]:
         """Give up what is waiting. Returns the index of the first packet that each lane did not get."""
         unsent: dict[Lane, int] = {}
         for posting in self._postings:
-            for lane, _ in posting.lanes[posting.done :]:
+            for lane, _ in posting.audience.members[posting.done :]:
                 unsent.setdefault(lane, posting.index)
         self._postings.clear()
         self._when_empty.clear()
@@ -108,11 +108,10 @@ class Outbox:
     def _send_some(self, room: int) -> int:
         """Send the oldest batch to its next few lanes, all of it to each. Returns the number of packets."""
         posting = self._postings[0]
-        size = posting.parcel.packets
-        lanes = posting.lanes[posting.done : posting.done + max(1, room // size)]
-        posting.done += len(lanes)
-        if posting.done == len(posting.lanes):
+        size, start, end = posting.parcel.packets, posting.done, len(posting.audience.members)
+        posting.done = stop = min(end, start + max(1, room // size))
+        if stop == end:
             self._postings.popleft()
-        for lane, index in fan_out(posting.parcel, posting.index, lanes).items():
+        for lane, index in fan_out(posting.parcel, posting.index, posting.audience, start, stop).items():
             self._on_blocked(lane, index)
-        return len(lanes) * size
+        return (stop - start) * size

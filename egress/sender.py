@@ -17,7 +17,7 @@ from egress.answer import Format, Section
 from egress.capacity import Train
 from egress.delivery import Delivery
 from egress.dtls import DtlsServer
-from egress.fanout import Group, Lane, Parcel, fan_out, playout_element, runs
+from egress.fanout import Audience, Group, Lane, Parcel, fan_out, playout_element, runs
 from egress.feed import Feed
 from egress.history import Packet
 from egress.pace import Pace
@@ -186,11 +186,11 @@ class Sender:
 
     def _send_pieces(self, pieces: Sequence[Sequence[Packet]]) -> bool:
         """Send what is next in the history. ``False`` if the socket's buffer did not take all of it."""
-        parcel, lanes = Parcel(pieces, self._media_group()), [(self.lane, self._target)]
+        parcel, alone = Parcel(pieces, self._media_group()), Audience([(self.lane, self._target)])
         very_first = not self.lane.packets
-        lacking = fan_out(parcel, self._next, lanes).get(self.lane)
+        lacking = fan_out(parcel, self._next, alone).get(self.lane)
         if very_first and self._thin and lacking is None:  # nobody asks again for what was lost before all that came
-            fan_out(parcel, self._next, lanes)
+            fan_out(parcel, self._next, alone)
         for piece in pieces:
             if self._next == lacking:
                 self.stats.blocked += 1
@@ -225,7 +225,7 @@ class Sender:
                 if extended + base >= self.feed.outbox.unsent:  # nor for one that is given up before it leaves
                     continue
                 parcel = Parcel([[packet]], self._media_group())
-                fan_out(parcel, extended + base, [(self.lane.at(base), self._target)])
+                fan_out(parcel, extended + base, Audience([(self.lane.at(base), self._target)]))
             return
         again = [
             packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=False)
@@ -245,7 +245,7 @@ class Sender:
         assert self.format is not None, "nothing is sent again before it was sent"
         assert self.format.rtx is not None, "without RTX, packets are sent again as they were"
         parcel = Parcel(list(runs(packets)), Group(self.feed.rtx_ssrc, self.format.rtx))
-        fan_out(parcel, self._rtx_next, [(self._rtx_lane, self._target)])
+        fan_out(parcel, self._rtx_next, Audience([(self._rtx_lane, self._target)]))
         self._rtx_next += len(packets)
         self._pace.spend(sum(len(packet.payload) for packet in packets))  # it takes from what is still to be sent
 

@@ -32,9 +32,12 @@ def cipher(key: bytes) -> Cipher:
     return _owned(lib.camshaft_cipher_new(key, len(key)), lib.camshaft_cipher_free)
 
 
-def lane(of_viewer: Cipher, iv: int) -> Lane:
-    """One SSRC; ``iv`` is the nonce of packet index 0 as a number. Keep the cipher for as long."""
-    return ffi.new("struct camshaft_lane *", (of_viewer, iv.to_bytes(12, "big")))
+def lane(of_viewer: Cipher, iv: int, base: int) -> Lane:
+    """One SSRC; ``iv`` is the nonce of packet index 0 as a number. Keep the cipher for as long.
+
+    Has the fields ``base``, ``packets`` and ``octets``.
+    """
+    return ffi.new("struct camshaft_lane *", (of_viewer, iv.to_bytes(12, "big"), base))
 
 
 def route(fd: int, gso: bool, family: socket.AddressFamily, remote: tuple[Any, ...], local: bytes) -> Route:
@@ -45,41 +48,52 @@ def route(fd: int, gso: bool, family: socket.AddressFamily, remote: tuple[Any, .
     return _owned(made, lib.camshaft_route_free)
 
 
-class Parcel:
-    """Packets to be sent, cut into runs, as the compiled loop takes them. Headers have a sequence number of zero."""
+class Audience:
+    """Lanes, and the route of each."""
 
-    __slots__ = ("_headers", "_payloads", "_runs", "count")
+    __slots__ = ("_errors", "_kept", "_lanes", "_routes", "_sent", "size")
 
-    def __init__(self, runs: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> None:
-        """A run is headers and payloads; all but its last packet are of the first one's size."""
-        self.count = len(runs)
-        self._headers = b"".join([header for headers, _ in runs for header in headers])
-        self._payloads = b"".join([payload for _, payloads in runs for payload in payloads])
-        shapes = [(len(payloads), len(headers[0]), len(payloads[0]), len(payloads[-1])) for headers, payloads in runs]
-        # C relies on both: a wrong one would send what lies behind them in memory.
-        if len(self._payloads) != sum((count - 1) * size + last for count, _, size, last in shapes):
-            raise ValueError("all payloads of a run but the last have the first one's size")
-        if len(self._headers) != sum(count * size for count, size, _, _ in shapes):
-            raise ValueError("all headers of a run have the same size, and there is one a payload")
-        self._runs = ffi.new("struct camshaft_run[]", shapes)
+    def __init__(self, lanes: Sequence[Lane], routes: Sequence[Route]) -> None:
+        if len(lanes) != len(routes):
+            raise ValueError("each lane has a route")
+        self.size = len(lanes)
+        self._kept = lanes, routes
+        self._lanes = ffi.new("struct camshaft_lane *[]", lanes)
+        self._routes = ffi.new("struct camshaft_route *[]", routes)
+        self._sent, self._errors = ffi.new("int[]", self.size), ffi.new("int[]", self.size)
 
-    def send(
-        self, lanes: Sequence[Lane], routes: Sequence[Route], numbers: Sequence[int]
-    ) -> list[tuple[int, int, int]]:
-        """Send all of it on each lane to the route at the same place; ``numbers`` are the first packet's indices.
+    def send(self, parcel: Parcel, first: int, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """Send ``parcel``, whose first packet has index ``first``, to those from place ``start`` to before ``stop``.
 
         Returns place, number of runs that are not to be sent again, and errno of those to whom something was not sent.
         """
-        viewers = len(lanes)
-        if not viewers == len(routes) == len(numbers):
-            raise ValueError("each lane has a route and a number")
-        sent, errors = ffi.new("int[]", viewers), ffi.new("int[]", viewers)
+        if not 0 <= start <= stop <= self.size:
+            raise ValueError("nobody is at that place")
+        sent, errors = self._sent + start, self._errors + start
         refused = lib.camshaft_fan_out(
-            self._headers, self._payloads, self._runs, self.count, lanes, routes, numbers, sent, errors, viewers
+            *parcel.packets, first, self._lanes + start, self._routes + start, sent, errors, stop - start
         )
         if refused < 0:
             raise ValueError("a run is longer than a UDP datagram before its segmentation")
-        return [(at, sent[at], errors[at]) for at in range(viewers) if errors[at]] if refused else []
+        return [(start + at, sent[at], errors[at]) for at in range(stop - start) if errors[at]] if refused else []
+
+
+class Parcel:
+    """Packets to be sent, cut into runs, as the compiled loop takes them. Headers have a sequence number of zero."""
+
+    __slots__ = ("packets",)
+
+    def __init__(self, runs: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> None:
+        """A run is headers and payloads; all but its last packet are of the first one's size."""
+        joined_headers = b"".join([header for headers, _ in runs for header in headers])
+        joined_payloads = b"".join([payload for _, payloads in runs for payload in payloads])
+        shapes = [(len(payloads), len(headers[0]), len(payloads[0]), len(payloads[-1])) for headers, payloads in runs]
+        # C relies on both: a wrong one would send what lies behind them in memory.
+        if len(joined_payloads) != sum((count - 1) * size + last for count, _, size, last in shapes):
+            raise ValueError("all payloads of a run but the last have the first one's size")
+        if len(joined_headers) != sum(count * size for count, size, _, _ in shapes):
+            raise ValueError("all headers of a run have the same size, and there is one a payload")
+        self.packets = joined_headers, joined_payloads, ffi.new("struct camshaft_run[]", shapes), len(shapes)
 
 
 def _owned(made: Any, free: Any) -> Any:

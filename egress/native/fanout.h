@@ -6,6 +6,8 @@ struct camshaft_route;  /* where one viewer's datagrams go, and the address of o
 struct camshaft_lane {              /* one SSRC towards one viewer */
     struct camshaft_cipher *cipher; /* not owned */
     uint8_t iv[12];                 /* the nonce of packet index 0, RFC 7714 8.1 */
+    int64_t base;                   /* what the index here, ROC << 16 | SEQ, is less than the track's */
+    uint64_t packets, octets;       /* that were sent, and the latter of payload; counted here */
 };
 
 struct camshaft_run { /* packets that one UDP GSO call can send */
@@ -22,15 +24,16 @@ struct camshaft_route *camshaft_route_new(int socket, int gso, int family, const
                                           uint32_t flow, uint32_t scope, const uint8_t *local, size_t local_size);
 void camshaft_route_free(struct camshaft_route *route);
 
-/* Sends runs to each of some viewers; a viewer gets all of them before the next one gets any.
+/* Sends runs to each of some viewers, routes[i] being where lanes[i] goes; a viewer gets all of them before the next one
+ * gets any.
  *
  * headers   of all packets, back to back, their sequence numbers still to be filled in
  * payloads  of all packets, back to back
- * numbers   of the first packet on lanes[i]: its index, ROC << 16 | SEQ
+ * first     the track's index of the first packet
  * sent      how many runs have left for each viewer, or are lost for good; the others are to be sent again
  * errors    the latest errno if something was refused, else 0
  *
  * Returns how often something was refused; -1, and nothing is sent, if a run is too long. */
 int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const struct camshaft_run *runs, int run_count,
-                     struct camshaft_lane **lanes, struct camshaft_route **routes, const uint64_t *numbers, int *sent,
-                     int *errors, int viewers);
+                     int64_t first, struct camshaft_lane **lanes, struct camshaft_route **routes, int *sent, int *errors,
+                     int viewers);

@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
 
 from common.media import MAX_PAYLOAD
-from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, MAX_RUN_BYTES, Group, Lane, Parcel, fan_out, playout_element, runs
+from egress.fanout import (
+    GCM_TAG_SIZE,
+    HEADER_SIZE,
+    MAX_RUN_BYTES,
+    Audience,
+    Group,
+    Lane,
+    Parcel,
+    fan_out,
+    playout_element,
+    runs,
+)
 from egress.history import Packet
 from egress.port import MAX_SEGMENTS
 from egress.srtp import GcmKeys
@@ -45,15 +56,12 @@ class Receiver:
         return [rtp.RtpPacket.parse(self.rx.unprotect(datagram)) for datagram in self.target.take()]
 
 
-def group_of(*receivers: Receiver) -> Group:
-    group = Group(SSRC, PAYLOAD_TYPE)
-    group.lanes = {receiver.lane: receiver.target for receiver in receivers}  # type: ignore[misc]
-    return group
+def audience(*receivers: Receiver) -> Audience:
+    return Audience([(receiver.lane, receiver.target) for receiver in receivers])  # type: ignore[misc]
 
 
 def send(packets: list[Packet], first: int, *receivers: Receiver) -> list[Lane]:
-    group = group_of(*receivers)
-    return list(fan_out(Parcel([packets], group), first, list(group.lanes.items())))
+    return list(fan_out(Parcel([packets], Group(SSRC, PAYLOAD_TYPE)), first, audience(*receivers)))
 
 
 def some_packets(sizes: list[int], timestamp: int = 90_000) -> list[Packet]:
@@ -127,11 +135,9 @@ def test_lanes_with_numbers_of_their_own_share_a_group(profile: SRTPProtectionPr
 
 def test_probes_carry_the_transport_wide_sequence_number_to_those_who_accept_it() -> None:
     accepts, does_not = Receiver(base=0x10000), Receiver(base=0x10000)
-    with_extension = Group(SSRC, PAYLOAD_TYPE, extension=3)
-    with_extension.lanes = {accepts.lane: accepts.target}  # type: ignore[dict-item]
     packets = [p._replace(probe=True) for p in some_packets([MAX_PAYLOAD, 40])]
-    for group in (with_extension, group_of(does_not)):
-        fan_out(Parcel([packets], group), 0x1FFFF, list(group.lanes.items()))
+    for receiver, extension in ((accepts, 3), (does_not, 0)):
+        fan_out(Parcel([packets], Group(SSRC, PAYLOAD_TYPE, extension)), 0x1FFFF, audience(receiver))
     assert max(map(len, accepts.target.datagrams)) <= 1_200 - 2, "room for the two bytes of RTX"
     extensions = rtp.HeaderExtensionsMap()
     uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
@@ -148,7 +154,7 @@ def test_a_playout_delay_is_in_every_packet() -> None:
     packets = some_packets([MAX_PAYLOAD, 40])
     for probe in (True, False):
         parcel = Parcel([[p._replace(probe=probe) for p in packets]], group)
-        fan_out(parcel, 0x1FFFE if probe else 0x20000, [(receiver.lane, receiver.target)])  # type: ignore[list-item]
+        fan_out(parcel, 0x1FFFE if probe else 0x20000, audience(receiver))
     assert max(map(len, receiver.target.datagrams)) <= 1_200
     received = [receiver.rx.unprotect(datagram) for datagram in receiver.target.datagrams]
     for number, plain in zip((0xFFFE, 0xFFFF, 0, 1), received, strict=True):

@@ -28,7 +28,7 @@ from common.media import MAX_PAYLOAD, Kind
 from egress import native
 from egress.answer import Section
 from egress.dtls import Identity
-from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, Group, Lane, Parcel, fan_out, playout_element, runs
+from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, fan_out, playout_element, runs
 from egress.feed import Feed
 from egress.history import Packet
 from egress.ice import Path
@@ -128,8 +128,8 @@ def send_both(
 ) -> None:
     """By both fan-outs; every viewer got the same from both."""
     parcel = Parcel(list(runs(packets)), Group(SSRC, PAYLOAD_TYPE, extension, playout))
-    assert fan_out(parcel, first, [(viewer.lane, viewer.target) for viewer in viewers]) == {}
-    fan_out(parcel, first, [(viewer.plain_lane, viewer.expected) for viewer in viewers])  # type: ignore[misc]
+    assert fan_out(parcel, first, Audience([(viewer.lane, viewer.target) for viewer in viewers])) == {}
+    fan_out(parcel, first, Audience([(viewer.plain_lane, viewer.expected) for viewer in viewers]))  # type: ignore[misc]
     for viewer in viewers:
         assert viewer.received(len(packets)) == viewer.expected.take()
         assert (viewer.lane.packets, viewer.lane.octets) == (viewer.plain_lane.packets, viewer.plain_lane.octets)
@@ -205,7 +205,7 @@ def test_viewers_of_both_sockets_and_of_both_ways_to_encrypt_share_a_group(ipv4:
         packets = some_packets([50, 40])
         lanes = [(viewer.lane, viewer.target) for viewer in viewers]
         lanes.insert(2, without_gcm)  # type: ignore[arg-type]
-        assert fan_out(parcel_of(packets), 7, lanes) == {}
+        assert fan_out(parcel_of(packets), 7, Audience(lanes)) == {}
         assert [inbound.unprotect(d)[HEADER_SIZE:] for d in without_gcm[1].take()] == [p.payload for p in packets]
         for viewer in viewers:
             assert [len(d) - HEADER_SIZE - GCM_TAG_SIZE for d in viewer.received(2)] == [50, 40]
@@ -221,7 +221,7 @@ def test_the_address_of_ours_is_the_one_that_was_asked(ipv4: MediaSocket, gso: b
     if settled:
         assert viewer.target.route, "made once before"
         viewer.target.settle()
-    fan_out(parcel_of(some_packets([20, 20])), 0, [(viewer.lane, viewer.target)])
+    fan_out(parcel_of(some_packets([20, 20])), 0, Audience([(viewer.lane, viewer.target)]))
     assert [viewer.socket.recvfrom(100)[1][0] for _ in range(2)] == ["127.0.0.2"] * 2
 
 
@@ -245,12 +245,24 @@ def test_gso_that_is_refused_is_given_up_and_nothing_is_lost(media_socket: Media
 
 
 @needs_native
+def test_an_audience_learns_that_gso_was_refused(ipv4: MediaSocket) -> None:
+    ipv4.socket.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_NO_CHECK", 11), 1)
+    viewers = [Viewer(ipv4), Viewer(ipv4)]
+    audience = Audience([(viewer.lane, viewer.target) for viewer in viewers])
+    parcel = parcel_of(some_packets([90, 90, 10]))
+    assert fan_out(parcel, 0, audience) == {}
+    assert audience.compiled.send(parcel.compiled, 3, 0, 2) == [], "nothing is refused any more"
+    assert [len(viewer.received(6)) for viewer in viewers] == [6, 6]
+    assert [(viewer.lane.packets, viewer.lane.octets) for viewer in viewers] == [(6, 380)] * 2
+
+
+@needs_native
 def test_a_destination_that_takes_nothing_costs_the_others_nothing(ipv4: MediaSocket) -> None:
     before, nobody, after = Viewer(ipv4), Viewer(ipv4), Viewer(ipv4)
     nobody.target = Target(ipv4, Path(("127.0.0.1", 0)))
-    lanes = [(viewer.lane, viewer.target) for viewer in (before, nobody, after)]
+    audience = Audience([(viewer.lane, viewer.target) for viewer in (before, nobody, after)])
     for first in (0, 3):
-        assert fan_out(parcel_of(some_packets([90, 90, 10])), first, lanes) == {}
+        assert fan_out(parcel_of(some_packets([90, 90, 10])), first, audience) == {}
     assert (len(before.received(6)), len(after.received(6))) == (6, 6)
     assert ipv4.failed == 2
     assert nobody.lane.packets == 6, "lost, and no reason to stop"
@@ -284,8 +296,8 @@ def test_a_full_buffer_is_reported_and_costs_the_others_nothing(ipv4: MediaSocke
     with stream_socket(room=0) as (full, _receiver):
         full.gso = gso
         stuck, well = Viewer(full), Viewer(ipv4)
-        lanes = [(stuck.lane, stuck.target), (well.lane, well.target)]
-        assert fan_out(parcel_of(some_packets([9, 9])), 0, lanes) == {stuck.lane: 0}
+        audience = Audience([(stuck.lane, stuck.target), (well.lane, well.target)])
+        assert fan_out(parcel_of(some_packets([9, 9])), 0, audience) == {stuck.lane: 0}
         assert (stuck.lane.packets, well.lane.packets) == (0, 2)
         assert len(well.received(2)) == 2
         assert full.blocked == 1
@@ -299,7 +311,7 @@ def test_a_run_of_which_something_left_is_not_to_be_sent_again() -> None:
         viewer = Viewer(filling)
         size = 50
         parcel = parcel_of(some_packets([1_000] * size) * 100)
-        lacking = fan_out(parcel, 0, [(viewer.lane, viewer.target)])
+        lacking = fan_out(parcel, 0, Audience([(viewer.lane, viewer.target)]))
         assert list(lacking) == [viewer.lane]
         assert 0 < lacking[viewer.lane] < parcel.packets
         assert viewer.lane.packets == lacking[viewer.lane]
@@ -317,14 +329,14 @@ def test_what_is_refused_is_told_by_its_errno() -> None:
     lane = Lane(0, SSRC, GcmKeys(SRTP_AEAD_AES_128_GCM, os.urandom(28), compiled=True), unreachable)
     closed = native.route(-1, True, socket.AF_INET, ("127.0.0.1", 9), b"")
     parcel = native.Parcel([([bytes(12)], [b"x"])] * 3)
-    refused = parcel.send([lane.compiled] * 2, [closed] * 2, [0, 1])
+    refused = native.Audience([lane.compiled] * 2, [closed] * 2).send(parcel, 0, 0, 2)
     assert refused == [(0, 3, errno.EBADF), (1, 3, errno.EBADF)], "lost for good"
 
 
 @needs_native
 def test_no_run_is_too_long_for_it() -> None:
     with pytest.raises(ValueError, match="longer"):
-        native.Parcel([([bytes(12)] * 200, [bytes(1_200)] * 200)]).send([], [], [])
+        native.Audience([], []).send(native.Parcel([([bytes(12)] * 200, [bytes(1_200)] * 200)]), 0, 0, 0)
 
 
 @needs_native
@@ -335,8 +347,20 @@ def test_no_run_is_too_long_for_it() -> None:
 def test_what_would_make_c_read_beyond_the_end_is_refused(headers: list[bytes], payloads: list[bytes]) -> None:
     with pytest.raises(ValueError, match=r"same size|first one's size"):
         native.Parcel([(headers, payloads)])
+
+
+@needs_native
+@pytest.mark.parametrize(("start", "stop"), [(-1, 0), (0, 2), (1, 0)])
+def test_nobody_is_beyond_the_ends_of_an_audience(ipv4: MediaSocket, start: int, stop: int) -> None:
+    viewer = Viewer(ipv4)
+    audience, parcel = (
+        native.Audience([viewer.lane.compiled], [viewer.target.route]),
+        native.Parcel([([bytes(12)], [b"1"])]),
+    )
+    with pytest.raises(ValueError, match="at that place"):
+        audience.send(parcel, 0, start, stop)
     with pytest.raises(ValueError, match="a route"):
-        native.Parcel([([bytes(12)], [b"1"])]).send([], [], [1])
+        native.Audience([viewer.lane.compiled], [])
 
 
 @needs_native
@@ -344,7 +368,7 @@ def test_a_datagram_that_cannot_be_sent_does_not_keep_the_next_from_it(ipv4: Med
     """As where packets are too large for a tunnel on the way, and the last ones are not."""
     viewer = Viewer(ipv4)
     parcel = native.Parcel([([bytes(12)], [bytes(65_000 + 480)]), ([bytes(12)], [b"small"])])
-    refused = parcel.send([viewer.lane.compiled], [viewer.target.route], [0])
+    refused = native.Audience([viewer.lane.compiled], [viewer.target.route]).send(parcel, 0, 0, 1)
     assert refused == [(0, 2, errno.EMSGSIZE)]
     assert len(viewer.received(1)[0]) == HEADER_SIZE + 5 + GCM_TAG_SIZE
 
