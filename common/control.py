@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgpack
 from pydantic import Field, TypeAdapter, ValidationError
@@ -235,11 +235,13 @@ _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discri
 
 def encode(message: ToBroker | ToWorker) -> bytes:
     """One frame."""
-    adapter: TypeAdapter[ToBroker] | TypeAdapter[ToWorker]
-    adapter = _to_broker if isinstance(message, ToBroker) else _to_worker
-    fields = adapter.dump_python(message, mode="json")  # type: ignore[arg-type]  # as chosen
-    packed: bytes = msgpack.packb(fields, unicode_errors="replace")  # what a camera said may hold lone surrogates
+    # Not by pydantic: an egress with a thousand viewers reports every second, and meanwhile its pictures wait.
+    packed: bytes = msgpack.packb(message, default=_map, unicode_errors="replace")  # a camera may send lone surrogates
     return packed
+
+
+def _map(message: Any) -> dict[str, object]:
+    return {name: getattr(message, name) for name in message.__dataclass_fields__}
 
 
 def decode_for_broker(frame: bytes) -> ToBroker:

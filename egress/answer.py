@@ -10,12 +10,14 @@ when the stream comes.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from aiortc import sdp
-from aiortc.rtcdtlstransport import RTCDtlsParameters
+from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from common.errors import ViewerError
@@ -24,6 +26,14 @@ from common.media import Kind, Track
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 MAX_SECTIONS = 16  # a viewer offers two or three
+
+# What differs between two offers of the same browser, and is of no use to us but for the fingerprints: we are ICE-lite
+# and receive nothing.
+_OWN_LINE = re.compile(r"(?m)^a=(?:candidate|end-of-candidates|msid|ssrc|ssrc-group)\b.*\n?")
+_ORIGIN = re.compile(r"(?m)^o=.*\S")
+_CREDENTIAL = re.compile(r"(?m)^(a=ice-(?:ufrag|pwd):)\S+")
+_FINGERPRINT = re.compile(r"(?m)^(a=fingerprint:\S+ )(\S+)")
+
 UNKNOWN = {
     Kind.VIDEO: (Track(Kind.VIDEO, "H264", 90_000),),
     Kind.AUDIO: (
@@ -105,8 +115,31 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
 
     Raises ``ViewerError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do.
     """
+    template, fingerprints = _template(offer)
+    common = _negotiate(template, tuple(tracks))
+    own = [RTCDtlsFingerprint(f.algorithm, fingerprints.get(f.value, f.value)) for f in common.dtls.fingerprints]
+    return replace(common, dtls=RTCDtlsParameters(own, common.dtls.role))
+
+
+def _template(offer: str) -> tuple[str, dict[str, str]]:
+    """The offer as everybody with this browser sends it, and the fingerprints that stand in it as #0, #1 and so on."""
+    fingerprints: dict[str, str] = {}
+
+    def name(found: re.Match[str]) -> str:
+        key = f"#{len(fingerprints)}"
+        fingerprints[key] = found[2]
+        return f"{found[1]}{key}"
+
+    shared = _OWN_LINE.sub("", offer)
+    shared = _ORIGIN.sub("o=- 1 1 IN IP4 0.0.0.0", shared)
+    shared = _CREDENTIAL.sub(r"\1x", shared)
+    return _FINGERPRINT.sub(name, shared), fingerprints
+
+
+@lru_cache(maxsize=32)  # parsing a browser's offer takes longer than the rest of its handshake
+def _negotiate(offer: str, tracks: tuple[Track, ...]) -> Negotiated:
+    """See ``negotiate``. What is returned is shared."""
     description = _parse(offer)
-    tracks = tuple(tracks)
     wanted = {kind: tuple(t for t in tracks if t.kind is kind and t.playable) for kind in Kind} if tracks else UNKNOWN
     bundle = next((group.items for group in description.group if group.semantic == "BUNDLE"), None)
     bundle_only = _bundle_only(offer, description) if bundle else ()

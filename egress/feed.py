@@ -19,6 +19,7 @@ from egress.pace import BURST, Meter
 from egress.port import Target
 
 MAX_LATE = 1.0  # seconds that a batch may wait for its turn; a process that is slower skips to the next keyframe
+PARCELS_KEPT = 8  # of 64 kB at most, for who joins within the same group of pictures
 MARKER = 0x80  # RFC 3550 5.1, second byte
 
 _H264_SPS, _H264_STAP_A = 7, 24  # NAL unit types, RFC 6184 5.2
@@ -93,6 +94,7 @@ class Feed:
         self.outbox = Outbox(later, self._blocked)
         self.overloads = 0  # times that this process was too slow for all its viewers
         self._groups: dict[GroupKey, Group] = {}
+        self._parcels: dict[tuple[int, int, GroupKey], Parcel] = {}  # of this group of pictures, for those who join
         self._in_keyframe = False
         self._listeners: set[Listener] = set()
         self._idle: set[Listener] = set()  # those who are not live
@@ -116,6 +118,8 @@ class Feed:
             if ends:
                 packets[-1] = Packet(batch.payloads[-1], timestamp, MARKER, probe)
         index = self.history.append(packets, keyframe=batch.keyframe)
+        if batch.keyframe:
+            self._parcels.clear()
         if batch.keyframe or self.kind is Kind.AUDIO:
             for listener in tuple(self._idle):
                 listener.may_start(index)
@@ -134,6 +138,16 @@ class Feed:
         """What is pushed next comes late and at once: those who are live get it at their own pace."""
         for listener in tuple(self._live.values()):
             listener.slow_down(self.history.end)
+
+    def parcel(self, first: int, count: int, group: Group) -> Parcel:
+        """Up to ``count`` packets from ``first`` on, which must be in the history. Who joins together shares them."""
+        key = first, min(first + count, self.history.end), group.key
+        parcel = self._parcels.get(key)
+        if parcel is None:
+            if len(self._parcels) == PARCELS_KEPT:
+                del self._parcels[next(iter(self._parcels))]
+            parcel = self._parcels[key] = Parcel(list(runs(self.history.slice(first, count))), group)
+        return parcel
 
     def add(self, listener: Listener) -> None:
         """Tell this viewer's end from now on."""

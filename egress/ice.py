@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import string
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from egress.stun import BindingRequest
 
@@ -24,8 +25,7 @@ def _random(length: int) -> str:
     return "".join(secrets.choice(_ICE_CHARS) for _ in range(length))
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """One way to a viewer: its address, and which of ours it used, so that we answer from the same."""
 
     remote: Address

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from common.errors import ProtocolError
 from egress.ice import Address, Path
-from egress.port import MediaSocket, Target
+from egress.port import MediaSocket
 from egress.stun import BindingRequest, binding_error, binding_success
 from egress.viewer import Viewer
 
@@ -47,7 +47,7 @@ class Mux:
         elif first in _RTP:  # nobody sends us RTP: it is RTCP, or fails to be
             viewer.receive_rtcp(data, now, waited)
         elif first in _DTLS:
-            viewer.receive_dtls(data, Target(media_socket, path), now, waited)
+            viewer.receive_dtls(data, viewer.target(media_socket, path), now, waited)
         else:
             self.counters["udp_garbage"] += 1
         return None
@@ -66,7 +66,7 @@ class Mux:
         if not request.verify(password):
             self.counters["stun_bad_password"] += 1
             return
-        target = Target(media_socket, path)
+        target = viewer.target(media_socket, path)
         if request.controlled:  # RFC 8445 7.3.1.1: a lite agent is always the controlled one
             target.send(binding_error(request.transaction, password, 487, "Role Conflict"))
             return

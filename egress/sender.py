@@ -174,32 +174,33 @@ class Sender:
             self._skip_to(history.keyframe)
         first = self._next
         budget = self._pace.budget(self.feed.meter.rate, now)
-        pieces = list(runs(history.slice(self._next, max(0, budget // MAX_PAYLOAD))))
-        # On a thin path one at a time: what is to be sent again has its turn after each picture.
-        for step in [[piece] for piece in pieces] if self._thin else [pieces] if pieces else []:
-            if not self._send_pieces(step):
+        group, count = self._media_group(), budget // MAX_PAYLOAD
+        parcels = [self.feed.parcel(first, count, group)] if count > 0 and first < history.end else []
+        if self._thin:  # one run at a time: what is to be sent again has its turn after each picture
+            parcels = [Parcel([run], group) for parcel in parcels for run in parcel.runs]
+        for parcel in parcels:
+            if not self._send_next(parcel):
                 break
         sent = self._next - first
         if self._next == history.end:
             self._join()
         return sent
 
-    def _send_pieces(self, pieces: Sequence[Sequence[Packet]]) -> bool:
+    def _send_next(self, parcel: Parcel) -> bool:
         """Send what is next in the history. ``False`` if the socket's buffer did not take all of it."""
-        parcel, alone = Parcel(pieces, self._media_group()), Audience([(self.lane, self._target)])
-        very_first = not self.lane.packets
+        alone, very_first = Audience([(self.lane, self._target)]), not self.lane.packets
         lacking = fan_out(parcel, self._next, alone).get(self.lane)
         if very_first and self._thin and lacking is None:  # nobody asks again for what was lost before all that came
             fan_out(parcel, self._next, alone)
-        for piece in pieces:
+        for run in parcel.runs:
             if self._next == lacking:
                 self.stats.blocked += 1
                 return False
-            self._pace.spend(sum(len(packet.payload) for packet in piece))
-            if piece[0].probe:
-                self._trains.append((self._next, self._next + len(piece)))
-            self._next += len(piece)
-        if pieces[-1][-1].marker:
+            self._pace.spend(sum([len(packet.payload) for packet in run]))
+            if run[0].probe:
+                self._trains.append((self._next, self._next + len(run)))
+            self._next += len(run)
+        if parcel.runs[-1][-1].marker:
             self._send_spare()
         return True
 

@@ -8,10 +8,10 @@ process answers hundreds a second.
 from __future__ import annotations
 
 import hmac
-import ipaddress
+import socket
 import struct
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from common.errors import ProtocolError
 
@@ -28,8 +28,7 @@ _header = struct.Struct("!HHI12s")
 _attribute = struct.Struct("!HH")
 
 
-@dataclass(frozen=True, slots=True)
-class BindingRequest:
+class BindingRequest(NamedTuple):
     """One connectivity check. ``signed`` and ``digest`` are what ``verify`` needs."""
 
     transaction: bytes
@@ -83,10 +82,10 @@ class BindingRequest:
 
 def binding_success(transaction: bytes, password: bytes, host: str, port: int) -> bytes:
     """The response that tells the peer the address we see it at, signed with our password."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mask = MAGIC_COOKIE.to_bytes(4, "big") + transaction
-    mapped = bytes(a ^ b for a, b in zip(address.packed, mask, strict=False))
-    family = 1 if address.version == 4 else 2
+    family, kind = (2, socket.AF_INET6) if ":" in host else (1, socket.AF_INET)
+    address = socket.inet_pton(kind, host.partition("%")[0])
+    mask = (MAGIC_COOKIE.to_bytes(4, "big") + transaction)[: len(address)]
+    mapped = (int.from_bytes(address, "big") ^ int.from_bytes(mask, "big")).to_bytes(len(address), "big")
     value = struct.pack("!BBH", 0, family, port ^ (MAGIC_COOKIE >> 16)) + mapped
     return _sign(BINDING_SUCCESS, transaction, _attribute.pack(XOR_MAPPED_ADDRESS, len(value)) + value, password)
 

@@ -15,9 +15,9 @@ from common.media import Kind
 from egress import rtcp
 from egress.answer import Negotiated
 from egress.dtls import DtlsServer, Identity
-from egress.ice import CONNECT_TIMEOUT, IceAgent
+from egress.ice import CONNECT_TIMEOUT, IceAgent, Path
 from egress.pace import Pace
-from egress.port import Target
+from egress.port import MediaSocket, Target
 from egress.sender import BUDGET_INTERVAL, Place, Sender
 from egress.stream import Stream
 
@@ -62,6 +62,11 @@ class Viewer:
         self._bandwidth: int | None = None
         self._pace = Pace()
         self._flights: list[float] = []  # when we answered in the handshake
+
+    def target(self, media_socket: MediaSocket, path: Path) -> Target:
+        """What answers along ``path``: where everything is sent to, if that is the way it goes."""
+        current = self._target
+        return current if current is not None and current.path == path else Target(media_socket, path)
 
     def selected(self, target: Target) -> None:
         """ICE nominated a path; media goes there from now on."""

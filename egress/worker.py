@@ -32,6 +32,7 @@ from common.control import (
     Role,
     ToBroker,
     ToWorker,
+    ViewerReport,
 )
 from common.errors import ConfigError, ViewerError
 from common.link import Link
@@ -103,6 +104,7 @@ class Worker:
         self._mux = Mux()
         self._pacer = Pacer()
         self._viewers: dict[str, Viewer] = {}
+        self._reports: dict[str, ViewerReport] = {}  # each as of its viewer's last sweep: all at once would take long
         self._draining = False
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -140,7 +142,6 @@ class Worker:
 
     def report(self, base: Report) -> Report:
         """Complete a report with everything this process has."""
-        now = asyncio.get_running_loop().time()
         counters = Counter(base.counters) + self.counters + self._mux.counters
         counters.update(self._subscriber.statistics())
         for media_socket in self._port.sockets:
@@ -149,7 +150,7 @@ class Worker:
         return dataclasses.replace(
             base,
             draining=self._draining,
-            viewers=tuple(viewer.report(now) for viewer in self._viewers.values()),
+            viewers=tuple(self._reports.values()),
             cameras=tuple(self._subscriber.cameras),
             counters=dict(counters),
         )
@@ -171,6 +172,7 @@ class Worker:
             raise ViewerError(503, "draining", "This node takes no new viewers.")
         if offer.session in self._viewers:
             raise ViewerError(409, "session_exists", "The session has been answered already.")
+        now = asyncio.get_running_loop().time()
         negotiated = negotiate(offer.sdp, offer.tracks)
         stream = self._subscriber.acquire(offer.camera)
         try:
@@ -181,13 +183,14 @@ class Worker:
                 self._identity,
                 cname=self._cname,
                 on_behind=self._pacer.add,
-                now=asyncio.get_running_loop().time(),
+                now=now,
             )
             answer = self._write_answer(viewer, negotiated)
         except BaseException:
             self._subscriber.release(stream)
             raise
         self._viewers[offer.session] = viewer
+        self._reports[offer.session] = viewer.report(now)
         self._mux.add(viewer)
         return answer
 
@@ -203,7 +206,7 @@ class Worker:
         return write_answer(negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer) -> None:
-        del self._viewers[viewer.session]
+        del self._viewers[viewer.session], self._reports[viewer.session]
         self._mux.remove(viewer)
         viewer.close()
         self._subscriber.release(viewer.stream)
@@ -222,4 +225,6 @@ class Worker:
                 log.info("viewer ended", session=viewer.session, camera=viewer.stream.camera, reason=viewer.ended)
                 self._remove(viewer)
                 self._send(Ended(viewer.session, viewer.ended))
+            else:
+                self._reports[viewer.session] = viewer.report(now)
         self._subscriber.sweep(now)

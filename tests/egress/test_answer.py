@@ -1,4 +1,5 @@
 import contextlib
+import re
 
 import pytest
 from aiortc import sdp
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from common.errors import ViewerError
 from common.media import Kind, Track
-from egress.answer import PLAYOUT_DELAY, Negotiated, Source, Transport, negotiate, write_answer
+from egress.answer import PLAYOUT_DELAY, Negotiated, Source, Transport, _negotiate, negotiate, write_answer
 from tests.fakes.browser import H264_TYPES, Browser, audio_section, video_section
 
 CONSTRAINED_BASELINE, MAIN, HIGH, BASELINE = "42e01f", "4d0029", "640028", "420029"
@@ -139,6 +140,36 @@ def test_transport_wide_feedback_needs_the_extension_and_the_feedback() -> None:
     assert [s.transport_cc for s in negotiate(BROWSER.offer(), []).sections] == [3, 0]
     assert negotiate(without, []).sections[0].transport_cc == 0
     assert negotiate(BROWSER.offer().replace("transport-cc\r\n", "x\r\n"), []).sections[0].transport_cc == 0
+
+
+def test_offers_of_one_browser_are_parsed_once_and_keep_their_own_fingerprints() -> None:
+    _negotiate.cache_clear()
+    browsers = [Browser() for _ in range(3)]
+    offers = [
+        browser.offer().replace("a=mid:1", f"a=candidate:{n} 1 udp 1 192.0.2.{n} 9 typ host\r\na=mid:1")
+        for n, browser in enumerate(browsers)
+    ]
+    assert len(set(offers)) == 3
+    for browser, offer in zip(browsers, offers, strict=True):
+        dtls = negotiate(offer, [OPUS]).dtls
+        assert [(f.algorithm, f.value) for f in dtls.fingerprints] == [
+            (f.algorithm, f.value) for f in browser.certificate.getFingerprints() if f.algorithm == "sha-256"
+        ]
+        assert dtls.role == "auto"
+    assert (_negotiate.cache_info().misses, _negotiate.cache_info().hits) == (1, 2)
+    negotiate(offers[0], [h264(HIGH)])
+    assert _negotiate.cache_info().misses == 2, "another camera, another answer"
+
+
+def test_of_several_fingerprints_each_stays_in_its_place() -> None:
+    video, audio = "a=fingerprint:sha-256 AA\r\na=fingerprint:sha-512 BB", "a=fingerprint:sha-256 CC"
+    bare = re.sub("a=fingerprint:.*\r\n", "", BROWSER.offer())
+    for first, second, expected in (
+        (video, audio, [("sha-256", "AA"), ("sha-512", "BB")]),
+        (audio, video, [("sha-256", "CC")]),
+    ):
+        offer = bare.replace("a=mid:0", f"{first}\r\na=mid:0").replace("a=mid:1", f"{second}\r\na=mid:1")
+        assert [(f.algorithm, f.value) for f in negotiate(offer, []).dtls.fingerprints] == expected
 
 
 def test_a_playout_delay_travels_beside_a_transport_wide_sequence_number() -> None:
