@@ -8,9 +8,10 @@ process answers hundreds a second.
 from __future__ import annotations
 
 import hmac
-import socket
+import ipaddress
 import struct
 import zlib
+from functools import lru_cache
 from typing import NamedTuple
 
 from common.errors import ProtocolError
@@ -82,12 +83,17 @@ class BindingRequest(NamedTuple):
 
 def binding_success(transaction: bytes, password: bytes, host: str, port: int) -> bytes:
     """The response that tells the peer the address we see it at, signed with our password."""
-    family, kind = (2, socket.AF_INET6) if ":" in host else (1, socket.AF_INET)
-    address = socket.inet_pton(kind, host.partition("%")[0])
+    address = _packed(host)
+    family = 1 if len(address) == 4 else 2
     mask = (MAGIC_COOKIE.to_bytes(4, "big") + transaction)[: len(address)]
     mapped = (int.from_bytes(address, "big") ^ int.from_bytes(mask, "big")).to_bytes(len(address), "big")
     value = struct.pack("!BBH", 0, family, port ^ (MAGIC_COOKIE >> 16)) + mapped
     return _sign(BINDING_SUCCESS, transaction, _attribute.pack(XOR_MAPPED_ADDRESS, len(value)) + value, password)
+
+
+@lru_cache(maxsize=4096)  # the same viewers ask again and again
+def _packed(host: str) -> bytes:
+    return ipaddress.ip_address(host.partition("%")[0]).packed
 
 
 def binding_error(transaction: bytes, password: bytes, code: int, reason: str) -> bytes:
