@@ -27,10 +27,12 @@ TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-exte
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 MAX_SECTIONS = 16  # a viewer offers two or three
 
-# What differs between two offers of the same browser, and is of no use to us but for the fingerprints: we are ICE-lite
-# and receive nothing.
-_OWN_LINE = re.compile(r"(?m)^a=(?:candidate|end-of-candidates|msid|ssrc|ssrc-group)\b.*\n?")
+# What differs between two offers of the same browser, and but for the fingerprints is of no use to us whatever it says:
+# we are ICE-lite and receive nothing. Of a port it matters whether it is zero.
+_OWN_LINE = re.compile(r"(?m)^a=(?:candidate|end-of-candidates|msid|rtcp|ssrc|ssrc-group)(?::.*)?\r?$\n?")
 _ORIGIN = re.compile(r"(?m)^o=.*\S")
+_ADDRESS = re.compile(r"(?m)^c=.*\S")
+_PORT = re.compile(r"(?m)^(m=\S+ )[1-9]\d*(?= )")
 _CREDENTIAL = re.compile(r"(?m)^(a=ice-(?:ufrag|pwd):)\S+")
 _FINGERPRINT = re.compile(r"(?m)^(a=fingerprint:\S+ )(\S+)")
 
@@ -132,6 +134,7 @@ def _template(offer: str) -> tuple[str, dict[str, str]]:
 
     shared = _OWN_LINE.sub("", offer)
     shared = _ORIGIN.sub("o=- 1 1 IN IP4 0.0.0.0", shared)
+    shared = _PORT.sub(r"\g<1>9", _ADDRESS.sub("c=IN IP4 0.0.0.0", shared))
     shared = _CREDENTIAL.sub(r"\1x", shared)
     return _FINGERPRINT.sub(name, shared), fingerprints
 

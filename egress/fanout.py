@@ -115,6 +115,16 @@ class Audience:
         """A target has changed its route."""
         self._compiled = None
 
+    def without(self, lane: Lane, start: int) -> Audience | None:
+        """The members from ``start`` on but for ``lane``; ``None`` if it is not one of them."""
+        for at in range(start, len(self.members)):
+            if self.members[at][0] is lane:
+                rest = Audience(())
+                rest.members = self.members[start:at] + self.members[at + 1 :]
+                rest.border = max(0, self.border - start - (at < self.border))
+                return rest
+        return None
+
 
 class Group:
     """Lanes whose packets have the same headers but for the sequence number."""

@@ -19,7 +19,7 @@ from egress.pace import BURST, Meter
 from egress.port import Target
 
 MAX_LATE = 1.0  # seconds that a batch may wait for its turn; a process that is slower skips to the next keyframe
-PARCELS_KEPT = 8  # of 64 kB at most, for who joins within the same group of pictures
+PARCELS_KEPT = 8  # of 64 kB at most: the group of pictures at 2 Mb/s, for those who join at nearly the same time
 MARKER = 0x80  # RFC 3550 5.1, second byte
 
 _H264_SPS, _H264_STAP_A = 7, 24  # NAL unit types, RFC 6184 5.2
@@ -94,7 +94,7 @@ class Feed:
         self.outbox = Outbox(later, self._blocked)
         self.overloads = 0  # times that this process was too slow for all its viewers
         self._groups: dict[GroupKey, Group] = {}
-        self._parcels: dict[tuple[int, int, GroupKey], Parcel] = {}  # of this group of pictures, for those who join
+        self._parcels: dict[tuple[int, int, GroupKey], Parcel] = {}  # of this group of pictures, as joiners had them
         self._in_keyframe = False
         self._listeners: set[Listener] = set()
         self._idle: set[Listener] = set()  # those who are not live
@@ -142,11 +142,10 @@ class Feed:
     def parcel(self, first: int, count: int, group: Group) -> Parcel:
         """Up to ``count`` packets from ``first`` on, which must be in the history. Who joins together shares them."""
         key = first, min(first + count, self.history.end), group.key
-        parcel = self._parcels.get(key)
-        if parcel is None:
-            if len(self._parcels) == PARCELS_KEPT:
-                del self._parcels[next(iter(self._parcels))]
-            parcel = self._parcels[key] = Parcel(list(runs(self.history.slice(first, count))), group)
+        parcel = self._parcels.pop(key, None) or Parcel(list(runs(self.history.slice(first, count))), group)
+        self._parcels[key] = parcel  # the newest is the last
+        if len(self._parcels) > PARCELS_KEPT:
+            del self._parcels[next(iter(self._parcels))]
         return parcel
 
     def add(self, listener: Listener) -> None:

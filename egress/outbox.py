@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from egress.fanout import Audience, Lane, Parcel, fan_out
+from egress.fanout import Lane, Parcel, fan_out
 
 SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms, in Python twice that
 
@@ -72,10 +72,8 @@ class Outbox:
         """Send nothing more on a lane. Returns the index of the first packet it did not get, ``None`` if it has all."""
         unsent = None
         for posting in reversed(self._postings):
-            waiting = posting.audience.members[posting.done :]
-            others = [member for member in waiting if member[0] is not lane]
-            if len(others) < len(waiting):
-                posting.audience, posting.done = Audience(others), 0
+            if (others := posting.audience.without(lane, posting.done)) is not None:
+                posting.audience, posting.done = others, 0
                 unsent = posting.index
         return unsent
 

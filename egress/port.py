@@ -153,7 +153,7 @@ class Target:
         if code == errno.EAGAIN:
             self._socket.blocked += 1
             return Refusal.FULL
-        if not (segmented and self._gso and code in _GSO_REFUSED):
+        if not (segmented and code in _GSO_REFUSED):
             self._socket.failed += 1
             return Refusal.LOST
         self._gso, self._route = False, None

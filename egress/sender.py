@@ -30,7 +30,7 @@ REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indi
 FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the first keyframe has come, or never will
 MAX_RETRANSMISSIONS = 250  # packets in BUDGET_INTERVAL: 24 Mb/s, more than an honest loss burst needs
 BUDGET_INTERVAL = 0.1  # seconds
-RETRACTION = 3.0  # seconds for which a receiver is told that it need not keep pictures longer any more
+RETRACTION = 300  # packets that tell a receiver that it need not keep pictures longer any more
 _START_MASK = ~0x7FFF
 
 _original_sequence = struct.Struct("!H").pack  # RFC 4588 4
@@ -78,7 +78,7 @@ class Sender:
         self._thin = False
         self._playout_delay = 0.0  # seconds; what the receiver is told …
         self._playout = b""  # … with this header extension element; empty: nothing
-        self._retract_until = 0.0
+        self._told = 0  # packets that were sent when it was last told to keep pictures
         self._group: Group | None = None  # the one it is live in, or was
         self._delivery = Delivery()
         self._on_hold = False  # as it was at the last look
@@ -153,7 +153,7 @@ class Sender:
             return
         live = self.place is Place.LIVE
         self._leave(Place.WAITING if chosen else Place.UNPLAYABLE)
-        self.format = chosen
+        self.format, self._playout = chosen, b""
         # What was sent in another format is not sent again: its header would be another one under the same nonce.
         self._offsets = [(self._sequence(), self.lane.base)] if self._offsets else []
         if live and chosen:
@@ -175,9 +175,10 @@ class Sender:
         first = self._next
         budget = self._pace.budget(self.feed.meter.rate, now)
         group, count = self._media_group(), budget // MAX_PAYLOAD
-        parcels = [self.feed.parcel(first, count, group)] if count > 0 and first < history.end else []
         if self._thin:  # one run at a time: what is to be sent again has its turn after each picture
-            parcels = [Parcel([run], group) for parcel in parcels for run in parcel.runs]
+            parcels = [Parcel([run], group) for run in runs(history.slice(first, max(0, count)))]
+        else:
+            parcels = [self.feed.parcel(first, count, group)] if count > 0 and first < history.end else []
         for parcel in parcels:
             if not self._send_next(parcel):
                 break
@@ -303,15 +304,16 @@ class Sender:
 
     def _choose_playout(self, now: float) -> bytes:
         """The element that tells the receiver how long to keep pictures, and for a while after that it need not."""
-        if not self._section.playout_delay:
+        # Without RTX a packet is sent again as it was, so its header must not become another one.
+        if not self._section.playout_delay or self.format is None or self.format.rtx is None:
             return b""
         if delay := self._pace.playout_delay(self.feed.meter, now):
             self._playout_delay = max(delay, self._playout_delay)  # while packets are lost it only grows
-            self._retract_until = now + RETRACTION
-        elif now < self._retract_until:
-            self._playout_delay = 0.0
+            self._told = self.lane.packets
         else:
-            return b""
+            self._playout_delay = 0.0
+            if not self._playout or self.lane.packets - self._told >= RETRACTION:
+                return b""
         return playout_element(self._section.playout_delay, self._playout_delay)
 
     def _watch_path(self, now: float) -> None:
@@ -401,6 +403,4 @@ class Sender:
     def _media_group(self) -> Group:
         """A group, still empty, for the media's headers."""
         assert self.format is not None, "nothing is sent before a format is chosen"
-        # Without RTX a packet is sent again as it was, so its header must not become another one.
-        playout = self._playout if self.format.rtx is not None else b""
-        return Group(self.feed.ssrc, self.format.payload_type, self._section.transport_cc, playout)
+        return Group(self.feed.ssrc, self.format.payload_type, self._section.transport_cc, self._playout)

@@ -45,7 +45,7 @@ from egress.mux import Mux
 from egress.pacer import Pacer
 from egress.port import MediaPort
 from egress.subscriber import Subscriber
-from egress.viewer import Viewer
+from egress.viewer import REPORT_INTERVAL, Viewer
 
 SWEEP_INTERVAL = 0.1  # seconds
 
@@ -104,7 +104,7 @@ class Worker:
         self._mux = Mux()
         self._pacer = Pacer()
         self._viewers: dict[str, Viewer] = {}
-        self._reports: dict[str, ViewerReport] = {}  # each as of its viewer's last sweep: all at once would take long
+        self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
         self._draining = False
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -142,6 +142,7 @@ class Worker:
 
     def report(self, base: Report) -> Report:
         """Complete a report with everything this process has."""
+        now = asyncio.get_running_loop().time()
         counters = Counter(base.counters) + self.counters + self._mux.counters
         counters.update(self._subscriber.statistics())
         for media_socket in self._port.sockets:
@@ -150,7 +151,9 @@ class Worker:
         return dataclasses.replace(
             base,
             draining=self._draining,
-            viewers=tuple(self._reports.values()),
+            viewers=tuple(
+                self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items()
+            ),
             cameras=tuple(self._subscriber.cameras),
             counters=dict(counters),
         )
@@ -172,7 +175,6 @@ class Worker:
             raise ViewerError(503, "draining", "This node takes no new viewers.")
         if offer.session in self._viewers:
             raise ViewerError(409, "session_exists", "The session has been answered already.")
-        now = asyncio.get_running_loop().time()
         negotiated = negotiate(offer.sdp, offer.tracks)
         stream = self._subscriber.acquire(offer.camera)
         try:
@@ -183,14 +185,13 @@ class Worker:
                 self._identity,
                 cname=self._cname,
                 on_behind=self._pacer.add,
-                now=now,
+                now=asyncio.get_running_loop().time(),
             )
             answer = self._write_answer(viewer, negotiated)
         except BaseException:
             self._subscriber.release(stream)
             raise
         self._viewers[offer.session] = viewer
-        self._reports[offer.session] = viewer.report(now)
         self._mux.add(viewer)
         return answer
 
@@ -206,7 +207,8 @@ class Worker:
         return write_answer(negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer) -> None:
-        del self._viewers[viewer.session], self._reports[viewer.session]
+        del self._viewers[viewer.session]
+        self._reports.pop(viewer.session, None)
         self._mux.remove(viewer)
         viewer.close()
         self._subscriber.release(viewer.stream)
@@ -225,6 +227,6 @@ class Worker:
                 log.info("viewer ended", session=viewer.session, camera=viewer.stream.camera, reason=viewer.ended)
                 self._remove(viewer)
                 self._send(Ended(viewer.session, viewer.ended))
-            else:
+            elif viewer.due - now >= REPORT_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
         self._subscriber.sweep(now)

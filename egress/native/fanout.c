@@ -1,9 +1,9 @@
 /* The compiled half of egress/fanout.py: for each viewer the sequence number, AES-GCM (RFC 7714), and one message for
  * each run of datagrams; many viewers a call, and several messages a system call.
  *
- * It knows nothing of who watches what: it is given headers, payloads, keys and addresses, keeps nothing between calls but
- * what each lane has sent, and allocates nothing in them. Bytes on the wire are those of the Python in fanout.py, which is used wherever this was
- * not built; tests hold that they are equal.
+ * It knows nothing of who watches what: it is given headers, payloads, keys and addresses, keeps nothing between calls
+ * but what each lane has sent, and allocates nothing in them. Bytes on the wire are those of the Python in fanout.py,
+ * which is used wherever this was not built; tests hold that they are equal.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -257,8 +257,7 @@ int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const stru
             }
             uint8_t *data = scratch + out->filled;
             if (!seal_run(run, header, payload, lanes[viewer], number, data)) {
-                sent[viewer] = index;
-                errors[viewer] = EPROTO;
+                errors[viewer] = EPROTO; /* the rest is lost */
                 refused++;
                 break;
             }

@@ -161,6 +161,15 @@ def test_offers_of_one_browser_are_parsed_once_and_keep_their_own_fingerprints()
     assert _negotiate.cache_info().misses == 2, "another camera, another answer"
 
 
+def test_what_we_have_no_use_for_may_say_anything() -> None:
+    _negotiate.cache_clear()
+    for port, line in ((9, "a=candidate:what"), (5000, "a=ssrc:x"), (6000, "a=rtcp:7000 IN IP4 192.0.2.1")):
+        offer = BROWSER.offer().replace("m=video 9 ", f"m=video {port} ").replace("a=mid:0", f"{line}\r\na=mid:0")
+        assert len(negotiate(offer.replace("IP4 0.0.0.0", "IP4 192.0.2.1"), []).sections) == 2
+    assert _negotiate.cache_info().misses == 1
+    assert len(negotiate(BROWSER.offer().replace("m=video 9 ", "m=video 0 "), []).sections) == 1
+
+
 def test_of_several_fingerprints_each_stays_in_its_place() -> None:
     video, audio = "a=fingerprint:sha-256 AA\r\na=fingerprint:sha-512 BB", "a=fingerprint:sha-256 CC"
     bare = re.sub("a=fingerprint:.*\r\n", "", BROWSER.offer())

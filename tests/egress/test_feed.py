@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import Kind
-from egress.feed import Feed, Timeline
+from egress.fanout import Group
+from egress.feed import PARCELS_KEPT, Feed, Timeline
 from tests.fakes.media import SECOND_NS, audio, video
 
 
@@ -109,3 +110,22 @@ def test_a_keyframe_without_a_readable_sps_keeps_the_profile(payload: bytes) -> 
     odd.payloads[0] = payload
     feed.push(odd, 0.0)
     assert feed.profile == "42e01f"
+
+
+def test_who_joins_together_shares_parcels() -> None:
+    feed, group, other = Feed(Kind.VIDEO), Group(1, 102), Group(1, 108)
+    for picture in range(3):
+        feed.push(video(3 * picture, picture, keyframe=picture == 0), 0.0)
+    parcel = feed.parcel(0, 5, group)
+    assert [len(run) for run in parcel.runs] == [3, 2]
+    assert feed.parcel(0, 5, Group(1, 102)) is parcel
+    assert feed.parcel(0, 5, other) is not parcel, "other headers"
+    assert feed.parcel(0, 6, group) is not parcel
+    assert feed.parcel(5, 9, group).packets == 4, "there are no more"
+    feed.push(video(9, 3), 0.0)
+    assert feed.parcel(5, 9, group).packets == 7
+    for first in range(PARCELS_KEPT - 1):
+        assert feed.parcel(first, 1, group).packets == 1
+        assert feed.parcel(0, 5, group) is parcel, "in use"
+    feed.push(video(12, 4, keyframe=True), 0.0)
+    assert feed.parcel(0, 5, group) is not parcel, "forgotten with its group of pictures"

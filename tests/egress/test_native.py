@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path as File
 
 import pytest
@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
 
 from common.media import MAX_PAYLOAD, Kind
-from egress import native
+from egress import native, outbox
 from egress.answer import Section
 from egress.dtls import Identity
 from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, fan_out, playout_element, runs
@@ -257,6 +257,19 @@ def test_an_audience_learns_that_gso_was_refused(ipv4: MediaSocket) -> None:
 
 
 @needs_native
+def test_an_audience_learns_that_another_one_was_refused_gso_to_the_same_target(ipv4: MediaSocket) -> None:
+    """As where what is sent again is the first that a path without GSO gets of what is live."""
+    viewer = Viewer(ipv4)
+    live, alone = (Audience([(viewer.lane, viewer.target)]) for _ in range(2))
+    assert fan_out(parcel_of(some_packets([90, 90])), 0, live) == {}
+    ipv4.socket.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_NO_CHECK", 11), 1)
+    assert fan_out(parcel_of(some_packets([90, 90])), 2, alone) == {}
+    assert fan_out(parcel_of(some_packets([90, 90])), 4, live) == {}
+    assert len(viewer.received(6)) == 6
+    assert ipv4.failed == 0
+
+
+@needs_native
 def test_a_destination_that_takes_nothing_costs_the_others_nothing(ipv4: MediaSocket) -> None:
     before, nobody, after = Viewer(ipv4), Viewer(ipv4), Viewer(ipv4)
     nobody.target = Target(ipv4, Path(("127.0.0.1", 0)))
@@ -392,6 +405,32 @@ class CompiledWatcher(Watcher):
             while True:
                 self.target.datagrams.append(self.socket.recv(2_048))
         return super().received()
+
+
+@needs_native
+def test_who_leaves_and_comes_back_between_slices_gets_everything_once(
+    ipv4: MediaSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also beside viewers that it does not serve."""
+    monkeypatch.setattr(outbox, "SLICE", 1)
+    waiting: list[Callable[[], None]] = []
+    feed, stream = Feed(Kind.VIDEO, waiting.append), gop_stream(packets=5)
+    watchers = [CompiledWatcher(feed, ipv4, VIDEO), Watcher(feed), CompiledWatcher(feed, ipv4, VIDEO), Watcher(feed)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    push(feed, stream, 2)
+    for watcher in (*watchers[2:], watchers[0]):
+        watcher.sender.slow_down(feed.history.end)
+        watcher.catch_up()
+    watchers[1].sender.retarget(watchers[1].target)  # type: ignore[arg-type]
+    watchers[1].catch_up()
+    while waiting:
+        waiting.pop()()
+    push(feed, stream, 1)
+    while waiting:
+        waiting.pop()()
+    assert [watcher.numbers() for watcher in watchers] == [list(range(15))] * 4
+    assert [watcher.sender.lane.packets for watcher in watchers] == [15] * 4
 
 
 @needs_native

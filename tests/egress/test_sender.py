@@ -7,11 +7,11 @@ import pytest
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80
 
 from common.media import MAX_PAYLOAD, Kind
-from egress import outbox
+from egress import outbox, sender
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import BURST, LOCAL_BURST, LOSSY_FOR
-from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, Place
+from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, RETRACTION, Place
 from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
@@ -368,11 +368,14 @@ def delays_told(watcher: Watcher) -> list[float | None]:
     return [(int.from_bytes(h[20:22], "big") >> 4) / 100 if h[12:16] == b"\xbe\xde\0\2" else None for h in heads]
 
 
-def test_on_a_lossy_path_the_receiver_is_told_to_keep_pictures_longer(feed: Feed) -> None:
+def test_on_a_lossy_path_the_receiver_is_told_to_keep_pictures_longer(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lossy, other = Watcher(feed, VIDEO_WITH_DELAY), Watcher(feed, VIDEO_WITH_DELAY)
     for watcher in (lossy, other):
         watcher.sender.start(now=0.0)
     told = []
+    monkeypatch.setattr(sender, "RETRACTION", 6)
     for frame, now in enumerate((0.0, 1.0, LOSSY_FOR, LOSSY_FOR + 1.0, LOSSY_FOR + 2.0, LOSSY_FOR + 5.0)):
         if frame == 1:
             lossy.pace.lost(0.05, now)
@@ -383,6 +386,45 @@ def test_on_a_lossy_path_the_receiver_is_told_to_keep_pictures_longer(feed: Feed
         assert delays_told(other) == [None, None]
         told += delays_told(lossy)
     assert told == [None, None, 0.15, 0.15, 0.15, 0.15, 0, 0, 0, 0, None, None]
+
+
+def test_a_receiver_is_told_before_the_delay_is_forgotten(feed: Feed) -> None:
+    """Also where the camera was away when the losses were."""
+    watcher = Watcher(feed, VIDEO_WITH_DELAY)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=2), 0.0)
+    watcher.pace.lost(0.05, 0.0)
+    told, number, now = [], 2, 0.0
+    while number < 1_000:
+        watcher.sender.look(now)
+        if not 10 < now < 100:
+            feed.push(video(number, number, keyframe=False, packets=10), now)
+            number += 10
+        told += delays_told(watcher)
+        now += 1.0
+    assert told[:2] == [None, None]
+    assert told[2:112] == [0.15] * 110
+    assert told[112 : 112 + RETRACTION] == [0] * RETRACTION
+    assert set(told[112 + RETRACTION :]) == {None}
+
+
+def test_a_delay_that_is_told_while_a_picture_is_on_its_way_is_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "SLICE", 1)
+    waiting: list[Callable[[], None]] = []
+    feed = Feed(Kind.VIDEO, waiting.append)
+    watchers = [Watcher(feed, VIDEO_WITH_DELAY) for _ in range(2)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=2), 0.0)  # one has it
+    for watcher in watchers:
+        watcher.pace.lost(0.05, 0.0)
+        watcher.sender.look(0.0)
+        watcher.catch_up()
+    feed.push(video(2, 1, keyframe=False, packets=2), 0.0)
+    while waiting:
+        waiting.pop()()
+    told = sorted(str(delays_told(watcher)) for watcher in watchers)
+    assert told == ["[0.15, 0.15, 0.15, 0.15, 0.15, 0.15]", "[None, None, 0.15, 0.15]"], "a thin path's first twice"
 
 
 def test_while_packets_are_lost_the_delay_only_grows(feed: Feed) -> None:
@@ -399,7 +441,7 @@ def test_while_packets_are_lost_the_delay_only_grows(feed: Feed) -> None:
         watcher.catch_up()
         told += delays_told(watcher)
     assert told == sorted(told, key=lambda delay: delay or 0)
-    assert (told[0], told[-1]) == (0.15, pytest.approx(0.45))
+    assert (told[1], told[2], told[-1]) == (None, 0.15, pytest.approx(0.45))
 
 
 def test_without_rtx_no_header_changes_as_packets_are_sent_again_as_they_were(feed: Feed) -> None:
