@@ -30,6 +30,7 @@ REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indi
 FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the first keyframe has come, or never will
 MAX_RETRANSMISSIONS = 250  # packets in BUDGET_INTERVAL: 24 Mb/s, more than an honest loss burst needs
 BUDGET_INTERVAL = 0.1  # seconds
+EVIDENCE = 3  # packets that a viewer asks for again before its first report, to tell a lossy path by
 RETRACTION = 300  # packets that tell a receiver that it need not keep pictures longer any more
 _START_MASK = ~0x7FFF
 
@@ -221,6 +222,8 @@ class Sender:
                 found.append((extended, base, packet))
         if not found or self.format is None:
             return
+        if self._confirmed < 0 and self.stats.nacked >= EVIDENCE:  # the first report comes only after a second
+            self._pace.lost(self.stats.nacked / self.lane.packets, now)
         self.stats.retransmitted += len(found)
         if self.format.rtx is None:
             for extended, base, packet in found:  # byte-identical, so no nonce is used for two different packets

@@ -42,4 +42,5 @@ async def test_three_percent_loss_freezes_nothing(
     )
     assert after.retransmitted > 20, "packets were lost, and sent again"
     assert frozen < FROZEN_SHARE * seconds
+    assert after.jitter_buffer_delay > 0.08, "it keeps pictures for as long as it was asked to"
     assert after.frames_decoded - before.frames_decoded >= 0.95 * seconds * 30

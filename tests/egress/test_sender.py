@@ -11,7 +11,7 @@ from egress import outbox, sender
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import BURST, LOCAL_BURST, LOSSY_FOR
-from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, RETRACTION, Place
+from egress.sender import BUDGET_INTERVAL, EVIDENCE, MAX_RETRANSMISSIONS, RETRACTION, Place
 from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
@@ -190,7 +190,7 @@ def test_retransmissions_are_bounded(feed: Feed) -> None:
     watcher = Watcher(feed)
     watcher.sender.start(now=0.0)
     push(feed, gop_stream(packets=100), 5)
-    watcher.received()
+    watcher.sender.confirmed(watcher.received()[-1][0], now=0.0)  # so that this does not make the path a lossy one
     watcher.sender.retransmit(range(500), now=0.0)
     assert len(watcher.received()) == MAX_RETRANSMISSIONS
     watcher.sender.retransmit(range(10), now=BUDGET_INTERVAL)
@@ -386,6 +386,19 @@ def test_on_a_lossy_path_the_receiver_is_told_to_keep_pictures_longer(
         assert delays_told(other) == [None, None]
         told += delays_told(lossy)
     assert told == [None, None, 0.15, 0.15, 0.15, 0.15, 0, 0, 0, 0, None, None]
+
+
+def test_a_path_is_known_to_lose_packets_before_the_first_report_says_so(feed: Feed) -> None:
+    watchers = [Watcher(feed, VIDEO_WITH_DELAY) for _ in range(3)]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=100), 0.0)
+    first = [watcher.received()[0][0] for watcher in watchers]
+    for watcher, number, count in zip(watchers, first, (EVIDENCE, EVIDENCE - 1, EVIDENCE), strict=True):
+        if watcher is watchers[2]:
+            watcher.sender.confirmed(number + 99, now=0.1)
+        watcher.sender.retransmit(range(number, number + count), now=0.1)
+    assert [watcher.pace.thin(0.1) for watcher in watchers] == [True, False, False]
 
 
 def test_a_receiver_is_told_before_the_delay_is_forgotten(feed: Feed) -> None:
