@@ -171,14 +171,6 @@ class Group:
         return HEADER_SIZE + EXTENSION_SIZE if packet.probe and self.extension else HEADER_SIZE
 
 
-def playout_element(extension: int, least: float) -> bytes:
-    """The header extension that asks a receiver to keep pictures for at least so many seconds; 0: as it likes.
-
-    The least and the most, 12 bits each, in units of 10 ms. The most is Chromium's own.
-    """
-    return (extension << 28 | 2 << 24 | round(least * 100) << 12 | 1_000).to_bytes(4, "big")
-
-
 def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
     """Cut packets where GSO must: a run has equal sizes, of which the last may be smaller."""
     start = size = room = 0

@@ -17,10 +17,11 @@ from egress.answer import Format, Section
 from egress.capacity import Train
 from egress.delivery import Delivery
 from egress.dtls import DtlsServer
-from egress.fanout import Audience, Group, Lane, Parcel, fan_out, playout_element, runs
+from egress.fanout import Audience, Group, Lane, Parcel, fan_out, runs
 from egress.feed import Feed
 from egress.history import Packet
 from egress.pace import Pace
+from egress.playout import Playout
 from egress.port import Target
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
@@ -31,7 +32,6 @@ FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the fi
 MAX_RETRANSMISSIONS = 250  # packets in BUDGET_INTERVAL: 24 Mb/s, more than an honest loss burst needs
 BUDGET_INTERVAL = 0.1  # seconds
 EVIDENCE = 3  # packets that a viewer asks for again before its first report, to tell a lossy path by
-RETRACTION = 300  # packets that tell a receiver that it need not keep pictures longer any more
 _START_MASK = ~0x7FFF
 
 _original_sequence = struct.Struct("!H").pack  # RFC 4588 4
@@ -77,9 +77,7 @@ class Sender:
         self._target = target
         self._pace = pace
         self._thin = False
-        self._playout_delay = 0.0  # seconds; what the receiver is told …
-        self._playout = b""  # … with this header extension element; empty: nothing
-        self._told = 0  # packets that were sent when it was last told to keep pictures
+        self._playout = Playout(section.playout_delay)
         self._group: Group | None = None  # the one it is live in, or was
         self._delivery = Delivery()
         self._on_hold = False  # as it was at the last look
@@ -154,7 +152,7 @@ class Sender:
             return
         live = self.place is Place.LIVE
         self._leave(Place.WAITING if chosen else Place.UNPLAYABLE)
-        self.format, self._playout = chosen, b""
+        self.format, self._playout.element = chosen, b""
         # What was sent in another format is not sent again: its header would be another one under the same nonce.
         self._offsets = [(self._sequence(), self.lane.base)] if self._offsets else []
         if live and chosen:
@@ -301,23 +299,15 @@ class Sender:
         if self.feed.kind is Kind.VIDEO:  # the one whose reports are taken
             self._watch_path(now)
         thin, playout = self._pace.thin(now), self._choose_playout(now)
-        if thin != self._thin or playout != self._playout:
-            self._thin, self._playout = thin, playout
+        if thin != self._thin or playout != self._playout.element:
+            self._thin, self._playout.element = thin, playout
             self._rejoin()
 
     def _choose_playout(self, now: float) -> bytes:
-        """The element that tells the receiver how long to keep pictures, and for a while after that it need not."""
         # Without RTX a packet is sent again as it was, so its header must not become another one.
-        if not self._section.playout_delay or self.format is None or self.format.rtx is None:
+        if self.format is None or self.format.rtx is None:
             return b""
-        if delay := self._pace.playout_delay(self.feed.meter, now):
-            self._playout_delay = max(delay, self._playout_delay)  # while packets are lost it only grows
-            self._told = self.lane.packets
-        else:
-            self._playout_delay = 0.0
-            if not self._playout or self.lane.packets - self._told >= RETRACTION:
-                return b""
-        return playout_element(self._section.playout_delay, self._playout_delay)
+        return self._playout.choose(self._pace.playout_delay(self.feed.meter, now), self.lane.packets)
 
     def _watch_path(self, now: float) -> None:
         before, held = self._on_hold, self._delivery.judge(self._unconfirmed(), now)
@@ -406,4 +396,4 @@ class Sender:
     def _media_group(self) -> Group:
         """A group, still empty, for the media's headers."""
         assert self.format is not None, "nothing is sent before a format is chosen"
-        return Group(self.feed.ssrc, self.format.payload_type, self._section.transport_cc, self._playout)
+        return Group(self.feed.ssrc, self.format.payload_type, self._section.transport_cc, self._playout.element)

@@ -24,10 +24,10 @@ from egress.fanout import (
     Lane,
     Parcel,
     fan_out,
-    playout_element,
     runs,
 )
 from egress.history import Packet
+from egress.playout import element
 from egress.port import MAX_SEGMENTS
 from egress.srtp import GcmKeys
 from tests.fakes.target import FakeTarget
@@ -150,7 +150,7 @@ def test_probes_carry_the_transport_wide_sequence_number_to_those_who_accept_it(
 
 def test_a_playout_delay_is_in_every_packet() -> None:
     receiver = Receiver(base=0x10000)
-    group = Group(SSRC, PAYLOAD_TYPE, 3, playout_element(6, 0.25))
+    group = Group(SSRC, PAYLOAD_TYPE, 3, element(6, 0.25))
     packets = some_packets([MAX_PAYLOAD, 40])
     for probe in (True, False):
         parcel = Parcel([[p._replace(probe=probe) for p in packets]], group)

@@ -28,10 +28,11 @@ from common.media import MAX_PAYLOAD, Kind
 from egress import native, outbox
 from egress.answer import Section
 from egress.dtls import Identity
-from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, fan_out, playout_element, runs
+from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, fan_out, runs
 from egress.feed import Feed
 from egress.history import Packet
 from egress.ice import Path
+from egress.playout import element
 from egress.port import MAX_SEGMENTS, MediaSocket, Target
 from egress.srtp import GcmKeys
 from tests.fakes.media import gop_stream
@@ -156,7 +157,7 @@ def test_numbers_wrap_within_a_run_and_the_roc_counts(media_socket: MediaSocket)
 @needs_native
 def test_probes_carry_the_transport_wide_sequence_number(media_socket: MediaSocket) -> None:
     send_both(some_packets([MAX_PAYLOAD, 40], probe=True), 0x1FFFF, [Viewer(media_socket)], extension=3)
-    send_both(some_packets([MAX_PAYLOAD] * 60 + [40]), 0x1FFFF, [Viewer(media_socket)], 3, playout_element(6, 0.25))
+    send_both(some_packets([MAX_PAYLOAD] * 60 + [40]), 0x1FFFF, [Viewer(media_socket)], 3, element(6, 0.25))
 
 
 @needs_native

@@ -7,11 +7,12 @@ import pytest
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80
 
 from common.media import MAX_PAYLOAD, Kind
-from egress import outbox, sender
+from egress import outbox, playout
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import BURST, LOCAL_BURST, LOSSY_FOR
-from egress.sender import BUDGET_INTERVAL, EVIDENCE, MAX_RETRANSMISSIONS, RETRACTION, Place
+from egress.playout import RETRACTION
+from egress.sender import BUDGET_INTERVAL, EVIDENCE, MAX_RETRANSMISSIONS, Place
 from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
@@ -375,7 +376,7 @@ def test_on_a_lossy_path_the_receiver_is_told_to_keep_pictures_longer(
     for watcher in (lossy, other):
         watcher.sender.start(now=0.0)
     told = []
-    monkeypatch.setattr(sender, "RETRACTION", 6)
+    monkeypatch.setattr(playout, "RETRACTION", 6)
     for frame, now in enumerate((0.0, 1.0, LOSSY_FOR, LOSSY_FOR + 1.0, LOSSY_FOR + 2.0, LOSSY_FOR + 5.0)):
         if frame == 1:
             lossy.pace.lost(0.05, now)
