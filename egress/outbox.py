@@ -89,7 +89,8 @@ class Outbox:
 
     def _send_slice(self) -> None:
         self._working = True
-        room = SLICE * len(self._postings)  # who watches comes before who joins: the more waits, the longer the turn
+        # Who watches comes before who joins: the more pictures wait, the longer the turn.
+        room = SLICE * len({posting.index for posting in self._postings})
         try:
             while self._postings and room > 0:
                 room -= self._send_some(room)

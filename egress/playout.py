@@ -26,15 +26,18 @@ class Playout:
         self._seconds = 0.0
         self._told = 0  # packets that were sent when it was last told to keep pictures
 
-    def choose(self, needed: float, sent: int) -> bytes:
-        """The element for now, where pictures are to be kept for ``needed`` seconds, and so many packets were sent."""
-        if not self._extension:
-            return b""
-        if needed:
+    def update(self, needed: float, sent: int) -> bool:
+        """Pictures are to be kept for ``needed`` seconds, and so many packets were sent. ``True`` for a new element."""
+        before = self.element
+        if needed and self._extension:
             self._seconds = max(needed, self._seconds)  # while packets are lost it only grows
             self._told = sent
-        else:
+            self.element = element(self._extension, self._seconds)
+        elif before:
             self._seconds = 0.0
-            if not self.element or sent - self._told >= RETRACTION:
-                return b""
-        return element(self._extension, self._seconds)
+            self.element = element(self._extension, 0.0) if sent - self._told < RETRACTION else b""
+        return self.element != before
+
+    def forget(self) -> None:
+        """Tell nothing any more, and begin anew."""
+        self.element, self._seconds = b"", 0.0

@@ -152,7 +152,8 @@ class Sender:
             return
         live = self.place is Place.LIVE
         self._leave(Place.WAITING if chosen else Place.UNPLAYABLE)
-        self.format, self._playout.element = chosen, b""
+        self.format = chosen
+        self._playout.forget()
         # What was sent in another format is not sent again: its header would be another one under the same nonce.
         self._offsets = [(self._sequence(), self.lane.base)] if self._offsets else []
         if live and chosen:
@@ -298,16 +299,13 @@ class Sender:
         """See whether the path has become another: after each feedback, and once a second without."""
         if self.feed.kind is Kind.VIDEO:  # the one whose reports are taken
             self._watch_path(now)
-        thin, playout = self._pace.thin(now), self._choose_playout(now)
-        if thin != self._thin or playout != self._playout.element:
-            self._thin, self._playout.element = thin, playout
+        thin, told = self._pace.thin(now), False
+        if self.format is not None and self.format.rtx is not None:
+            # Without RTX a packet is sent again as it was, so its header must not become another one.
+            told = self._playout.update(self._pace.playout_delay(self.feed.meter, now), self.lane.packets)
+        if thin != self._thin or told:
+            self._thin = thin
             self._rejoin()
-
-    def _choose_playout(self, now: float) -> bytes:
-        # Without RTX a packet is sent again as it was, so its header must not become another one.
-        if self.format is None or self.format.rtx is None:
-            return b""
-        return self._playout.choose(self._pace.playout_delay(self.feed.meter, now), self.lane.packets)
 
     def _watch_path(self, now: float) -> None:
         before, held = self._on_hold, self._delivery.judge(self._unconfirmed(), now)

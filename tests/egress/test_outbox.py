@@ -11,7 +11,7 @@ from egress import native
 from egress import outbox as outbox_module
 from egress.feed import Feed
 from tests.fakes.media import gop_stream
-from tests.fakes.watcher import Watcher, push
+from tests.fakes.watcher import VIDEO, VIDEO_WITH_FEEDBACK, Watcher, push
 
 
 class Turns:
@@ -166,3 +166,15 @@ def test_whoever_is_left_when_nobody_is_does_no_harm(monkeypatch: pytest.MonkeyP
     push(turns.feed, stream, 1)
     turns.rest()
     assert sorted(len(watcher.numbers()) for watcher in watchers) == [0, 10]
+
+
+def test_a_picture_that_goes_to_two_groups_is_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 5)
+    sections = [VIDEO, VIDEO_WITH_FEEDBACK] * 2
+    watchers = [Watcher(turns.feed, section) for section in sections]
+    for watcher in watchers:
+        watcher.sender.start(now=0.0)
+    push(turns.feed, gop_stream(packets=5), 1)
+    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 0, 0, 5]
+    turns.rest()
+    assert [watcher.numbers() for watcher in watchers] == [list(range(5))] * 4
