@@ -12,6 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path as File
+from typing import Any
 
 import pytest
 from aiortc.rtcdtlstransport import (
@@ -243,6 +244,31 @@ def test_gso_that_is_refused_is_given_up_and_nothing_is_lost(media_socket: Media
         send_both(some_packets([90, 90, 10]), first, viewers)
     assert media_socket.gso, "EINVAL is about this destination"
     assert media_socket.failed == 0
+
+
+@needs_native
+@pytest.mark.parametrize("code", [errno.EIO, errno.EOPNOTSUPP])
+def test_gso_that_a_device_has_not_is_given_up_for_all(
+    ipv4: MediaSocket, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """The loopback has it, so the kernel's word is put into the compiled loop's mouth."""
+    viewers = [Viewer(ipv4), Viewer(ipv4)]
+    audience = Audience([(viewer.lane, viewer.target) for viewer in viewers])
+    send, refused = native.Audience.send, []
+
+    def refuses(self: native.Audience, *args: Any) -> list[tuple[int, int, int]]:
+        if refused:
+            return send(self, *args)
+        refused.append(self)
+        return [(0, 0, code), (1, 0, code)]
+
+    monkeypatch.setattr(native.Audience, "send", refuses)
+    packets = some_packets([90, 90, 10])
+    assert fan_out(parcel_of(packets), 0, audience) == {}
+    for viewer in viewers:
+        fan_out(parcel_of(packets), 0, Audience([(viewer.plain_lane, viewer.expected)]))  # type: ignore[list-item]
+        assert viewer.received(3) == viewer.expected.take()
+    assert (ipv4.gso, ipv4.failed) == (False, 0)
 
 
 @needs_native

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from common.errors import AddressInUseError, ConfigError
+from egress import port
 from egress.ice import Path
 from egress.port import RECEIVE_TIME, MediaPort, MediaSocket, Target
 
@@ -50,6 +52,20 @@ def test_without_gso_a_run_is_a_call_a_datagram(peer: socket.socket, media_socke
     media_socket.gso = False
     assert target_of(media_socket, peer).send_run(memoryview(bytes(700)), 300)
     assert [len(peer.recv(2_048)) for _ in range(3)] == [300, 300, 100]
+
+
+def test_a_system_that_is_not_linux_is_asked_for_nothing_of_linux(
+    peer: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port, "_LINUX", False)
+    media_socket = MediaSocket(peer.family, LOOPBACK[peer.family], 0)
+    with contextlib.closing(media_socket.socket):
+        assert not media_socket.gso
+        assert target_of(media_socket, peer).send_run(memoryview(bytes(700)), 300)
+        assert [len(peer.recv(2_048)) for _ in range(3)] == [300, 300, 100]
+        peer.sendto(b"hello", media_socket.socket.getsockname())
+        media_socket.socket.settimeout(5)
+        assert media_socket.receive() == (b"hello", Path(peer.getsockname()), 0.0)
 
 
 class Refuses:
