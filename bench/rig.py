@@ -16,7 +16,7 @@ import psutil
 from bench import floor
 from bench.load.crowd import PROFILES, Crowd
 from bench.load.signalling import Signalling
-from bench.load.tap import Tap
+from bench.load.tap import Between, Tap
 from bench.load.viewer import Options
 from bench.measure import Meter
 from bench.results import SUPPORTING, Result, Run
@@ -130,12 +130,14 @@ async def staged(
     """Start ``server`` on cameras, with ``crowd`` before it. ``tapped`` measures delay from the first camera."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        # By TCP it is the camera's threads that say who is served when.
+        before = await stack.enter_async_context(Tap(cameras[0])) if tapped and transport == "udp" else None
         running = await stack.enter_async_context(server.started(cameras, directory, transport))
         await asyncio.sleep(SETTLE)  # cameras are pulled, caches filled
         idle = {role: sum(map(_memory, pids)) for role, pids in running.pids.items() if role not in SUPPORTING}
         await stack.enter_async_context(crowd)
         tap = await stack.enter_async_context(Tap(cameras[0])) if tapped else None
-        crowd.engine.timeline = tap
+        crowd.engine.timeline = Between(before, tap) if before and tap else tap
         yield Stage(server, running, crowd, directory, {"camera": list(camera_pids)}, idle, tap)
 
 

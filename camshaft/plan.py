@@ -6,7 +6,7 @@ camera's URL and the cluster's secret: what stands on a command line can be read
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class Program:
     name: str
     arguments: tuple[str, ...]  # of camshaft
     environ: Mapping[str, str] = field(repr=False)
+    cpu: int | None = None  # the core that it keeps to, if it is to
 
 
 def shared_environ(environ: Mapping[str, str], file: Path | None, overrides: Mapping[Leaf, Any]) -> dict[str, str]:
@@ -40,11 +41,14 @@ def programs(
     environ: Mapping[str, str],
     *,
     cores: int,
+    cpus: Sequence[int] = (),
     demo_port: int | None = None,
     stored: Collection[str] = (),
 ) -> list[Program]:
     """The processes in the order in which they are started. ``demo_port`` adds the simulated camera, at that port.
 
+    ``cores`` is how many there are for us, ``cpus`` are the numbers of those we may run on. An egress for each of them
+    keeps to its own: all wake at the same picture, and the kernel would put two on one core and let the other rest.
     ``stored`` are names of cameras that were added at run time, which the simulated one must not hide.
 
     Raises ``ConfigError`` for what would fail only later, in one of them.
@@ -67,13 +71,14 @@ def programs(
     plan += [_worker("ingest", index, workers) for index in range(config.ingest.workers)]
     for index in range(egresses):
         port = {"CAMSHAFT_MEDIA_PORT": str(first + index if first else 0)}
-        plan.append(_worker("egress", index, workers | port))
+        cpu = cpus[index] if egresses == len(cpus) > 1 else None
+        plan.append(_worker("egress", index, workers | port, cpu))
     return plan
 
 
-def _worker(role: str, index: int, environ: Mapping[str, str]) -> Program:
+def _worker(role: str, index: int, environ: Mapping[str, str], cpu: int | None = None) -> Program:
     name = f"{role}-{index}"
-    return Program(name, (role, "--node", name), environ)
+    return Program(name, (role, "--node", name), environ, cpu)
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from broker.store import camera_names
-from camshaft.cores import cores
+from camshaft.cores import cores, cpus
 from camshaft.options import Given
 from camshaft.plan import programs, shared_environ
 from camshaft.ready import ask_ready, check_bus, free_listen
@@ -43,6 +43,7 @@ def serve(given: Given, *, demo: bool | None) -> int:
         config.model_copy(update={"http": config.http.model_copy(update={"listen": listen})}),
         shared_environ(os.environ, given.file, given.overrides) | _import_path(),
         cores=cores(),
+        cpus=cpus(),
         demo_port=_free_port() if demo else None,
         stored=stored,
     )

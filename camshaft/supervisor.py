@@ -107,6 +107,8 @@ class Supervisor:
             self._log.error("process cannot be started", program=program.name, reason=exc.strerror)
             return process.EXIT_FAILED
         self._running[program.name] = child
+        if program.cpu is not None:
+            _keep_to(child.pid, program.cpu)
         self._log.debug("process started", program=program.name, pid=child.pid)
         if self._stop.is_set():  # it came just now, and this child was not there to be told
             child.terminate()
@@ -177,6 +179,12 @@ def _told(code: int) -> str:
         return f"by {signal.Signals(-code).name}"
     except ValueError:
         return f"by signal {-code}"
+
+
+def _keep_to(pid: int, cpu: int) -> None:
+    """Let a process that has just begun, and so its threads to come, run on one core alone."""
+    with suppress(OSError):  # it has ended, or the core was taken from us: it runs anywhere then
+        os.sched_setaffinity(pid, {cpu})
 
 
 def _tell(sentence: str) -> None:

@@ -111,7 +111,7 @@ async def latency(plan: Plan) -> None:
     viewers = plan.viewers or 100
     with camera(plan, FULL_HD) as source:
         for server in plan.usable([_spread(plan.server), *plan.peers]):
-            # By UDP the camera sends each packet to us and to the server within the same few microseconds.
+            # By UDP the camera sends a frame to us and to the server within some tens of microseconds.
             async with staged(server, [source.url], plan.crowd(), transport="udp", tapped=True) as stage:
                 await stage.join(viewers)
                 await asyncio.sleep(SETTLE)

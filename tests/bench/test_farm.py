@@ -10,7 +10,7 @@ import av
 import pytest
 
 from bench import farm
-from bench.load.tap import Tap, TapError
+from bench.load.tap import Between, Tap, TapError
 from tests.fakes.clip import Clip
 from tests.fakes.gst_camera import GstCamera, missing
 
@@ -60,6 +60,26 @@ async def test_the_tap_knows_when_frames_left(cameras: list[str]) -> None:
         assert tap.sent_ns(timestamp + 1000) is None
         later = [at for at in tap._sent.values() if at > sent]
         assert later
+
+
+@pytest.mark.gstreamer
+async def test_between_two_taps_is_the_middle(clip: Path) -> None:
+    if problem := missing():
+        pytest.skip(problem)
+    with GstCamera(clip, TINY.fps) as camera:
+        async with Tap(camera.url) as before, Tap(camera.url) as after:
+            between = Between(before, after)
+            await heard(after, lambda: len(after._tails) > 5)
+            tail, timestamp = list(after._tails.items())[1]
+            await heard(before, lambda: before.sent_ns(timestamp) is not None)
+            assert between.recognise(tail) == timestamp
+            sent = before.sent_ns(timestamp), after.sent_ns(timestamp)
+            middle = between.sent_ns(timestamp)
+            assert None not in sent
+            assert middle is not None
+            assert min(sent) < middle < max(sent)  # type: ignore[type-var]
+            alone = next(stamp for stamp in before._sent if stamp not in after._sent)
+            assert between.sent_ns(alone) is None  # one of them has not seen it
 
 
 @pytest.mark.gstreamer

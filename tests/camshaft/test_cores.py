@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from camshaft.cores import cores
+from camshaft.cores import cores, cpus
 
 
 @pytest.fixture
@@ -41,3 +41,14 @@ def test_affinity_counts_where_there_is_no_quota(tmp_path: Path) -> None:
 
 def test_here_is_at_least_one() -> None:
     assert cores() >= 1
+
+
+@pytest.mark.usefixtures("eight")
+def test_a_quota_says_nothing_of_which() -> None:
+    assert cpus() == list(range(8))
+
+
+def test_number_of_cores_where_the_system_does_not_say_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert (cpus(), cores(tmp_path / "none")) == ([], 4)

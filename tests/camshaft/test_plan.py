@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,33 @@ def test_one_egress_for_each_core_and_the_broker_first() -> None:
         ("egress", "--node", "egress-0"),
         ("egress", "--node", "egress-1"),
     ]
+
+
+def test_an_egress_for_each_core_keeps_to_its_own_and_nothing_else_does() -> None:
+    plan = programs(config(), {}, cores=2, cpus=[3, 5])
+    assert {program.name: program.cpu for program in plan} == {
+        "broker": None,
+        "ingest-0": None,
+        "egress-0": 3,
+        "egress-1": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "cpus"),
+    [
+        (None, 2, range(8)),  # a container's quota: on which cores is the kernel's to say
+        (3, 4, range(4)),  # one core is left for whoever needs it
+        (4, 2, range(2)),
+        (1, 1, [0]),
+        (None, 2, []),  # not Linux
+    ],
+)
+def test_egress_runs_anywhere_unless_there_is_one_for_each_core(
+    workers: int | None, cores: int, cpus: Sequence[int]
+) -> None:
+    plan = programs(config(egress={"workers": workers}), {}, cores=cores, cpus=cpus)
+    assert {program.cpu for program in plan} == {None}
 
 
 def test_numbers_of_workers_are_configured() -> None:

@@ -165,6 +165,26 @@ def test_program_that_dies_is_started_again_and_the_others_stay(cluster: Callabl
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not Linux")
+def test_program_keeps_to_its_core_also_when_started_again(cluster: Callable[..., Cluster]) -> None:
+    everything = os.sched_getaffinity(0)
+    cpu = max(everything)
+    serve = cluster(egress_0=f"wait:{cpu}", broker="wait")
+    for times in (1, 2):
+        pid = serve.started("egress-0", times)
+        wait_until(lambda pid=pid: os.sched_getaffinity(pid) == {cpu}, "it runs on other cores")  # type: ignore[misc]
+        os.kill(pid, signal.SIGKILL)
+    assert os.sched_getaffinity(serve.started("broker")) == everything
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not Linux")
+def test_program_whose_core_is_gone_runs_on_the_others(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(egress_0="wait:1023")
+    pid = serve.started("egress-0")
+    serve.become_ready()
+    assert os.sched_getaffinity(pid) == os.sched_getaffinity(0)
+
+
 @pytest.mark.parametrize(
     ("behaviour", "exit_code", "message"),
     [

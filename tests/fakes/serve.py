@@ -1,4 +1,4 @@
-"""``serve`` with fake programs: ``serve.py DIRECTORY NAME=BEHAVIOUR...``. Ready when ``DIRECTORY/ready`` exists."""
+"""``serve`` with fake programs: ``serve.py DIRECTORY NAME=BEHAVIOUR[:CPU]...``. Ready when ``DIRECTORY/ready`` is there."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from common import log, process
 PROGRAM = Path(__file__).with_name("program.py")
 
 
+def _program(argument: str, directory: Path) -> Program:
+    name, _, rest = argument.partition("=")
+    behaviour, _, cpu = rest.partition(":")
+    return Program(name, (behaviour, name, str(directory)), os.environ, int(cpu) if cpu else None)
+
+
 def main() -> int:
     directory = Path(sys.argv[1])
-    plan = [
-        Program(name, (behaviour, name, str(directory)), os.environ)
-        for name, behaviour in (argument.split("=") for argument in sys.argv[2:])
-    ]
+    plan = [_program(argument, directory) for argument in sys.argv[2:]]
     restarts.MAX_FALSE_STARTS = int(os.environ.get("FAKE_FALSE_STARTS", restarts.MAX_FALSE_STARTS))
     log.configure("debug", "json", node="serve")
 
