@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from cryptography.hazmat.backends.openssl.backend import backend
+
+from egress import native
 
 KERNEL_ROLE = "kernel threads"
 
@@ -89,6 +92,7 @@ def machine() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "library": native.LIBRARY or f"{backend.openssl_version_text()} of Python's cryptography",
     }
 
 

@@ -136,7 +136,8 @@ class Result:
         lines = [
             f"# {self.scenario}",
             "",
-            f"{self.started}, {facts['cpu']}, {facts['memory']}, {facts['kernel']}, Python {facts['python']}.",
+            f"{self.started}, {facts['cpu']}, {facts['memory']}, {facts['kernel']}, Python {facts['python']}, "
+            f"{facts['library']}.",
             "; ".join(f"{name} {version}".strip() for name, version in versions.items()) + ".",
             "",
             f"    {self.command}",

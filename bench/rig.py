@@ -141,19 +141,24 @@ async def staged(
         yield Stage(server, running, crowd, directory, {"camera": list(camera_pids)}, idle, tap)
 
 
-async def floor_run(plan: Plan, clip: Clip, viewers: int, *, gso: bool = True) -> Run:
-    """The floor under the same load."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        async with plan.crowd() as crowd:
-            audience = floor.invite(crowd, viewers)
-            with floor.running(audience, plan.clip(clip), clip.fps, Path(directory), gso=gso) as (pid, language):
-                await crowd.watching()
-                await asyncio.sleep(SETTLE)
-                meter = Meter({"server": [pid], "load": [os.getpid()]})
-                crowd.begin()
-                await asyncio.sleep(plan.seconds)
-                label = f"{language}, {'UDP_SEGMENT' if gso else 'a call a packet'}"
-                return Run("floor", "", label, 1, viewers, meter.read(), crowd.end())
+async def floor_run(plan: Plan, clip: Clip, viewers: int, *, cameras: int = 1, gso: bool = True) -> Run:
+    """The floor under the same load: a process for each camera, viewers spread over them evenly."""
+    async with AsyncExitStack() as stack:
+        crowd = await stack.enter_async_context(plan.crowd())
+        pids, language = [], ""
+        for _ in range(cameras):
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            audience = floor.invite(crowd, viewers // cameras)
+            running = floor.running(audience, plan.clip(clip), clip.fps, directory, gso=gso)
+            pid, language = stack.enter_context(running)
+            pids.append(pid)
+        await crowd.watching()
+        await asyncio.sleep(SETTLE)
+        meter = Meter({"server": pids, "load": [os.getpid()]})
+        crowd.begin()
+        await asyncio.sleep(plan.seconds)
+        label = f"{language}, {'UDP_SEGMENT' if gso else 'a call a packet'}"
+        return Run("floor", "", label, cameras, viewers, meter.read(), crowd.end())
 
 
 def camera(plan: Plan, clip: Clip, *, sound: bool = False) -> GstCamera:

@@ -79,7 +79,8 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
         await stack.enter_async_context(link)
         stack.callback(worker.close)
         worker.start(send=link.send, report_soon=link.report_soon)
-        log.info("egress ready", node=node, port=port.number, addresses=addresses, compiled=compiled)
+        library = {"library": native.LIBRARY} if compiled else {}
+        log.info("egress ready", node=node, port=port.number, addresses=addresses, compiled=compiled, **library)
         await stop.wait()
 
 

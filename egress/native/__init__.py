@@ -16,6 +16,7 @@ except ImportError:  # no compiler or no headers when Camshaft was installed, or
     ffi = lib = None
 
 BUILT = lib is not None
+LIBRARY = ffi.string(lib.camshaft_library()).decode() if BUILT else ""  # that encrypts, with its version
 NEEDS = "a C compiler and the headers of Python and OpenSSL (Debian: gcc python3-dev libssl-dev)"
 
 Cipher = Any

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -58,6 +59,8 @@ struct outgoing { /* messages of one socket that wait for one system call */
 
 static _Thread_local uint8_t scratch[SCRATCH_SIZE];
 static _Thread_local struct outgoing outgoing;
+
+const char *camshaft_library(void) { return OpenSSL_version(OPENSSL_VERSION); }
 
 struct camshaft_cipher *camshaft_cipher_new(const uint8_t *key, size_t size) {
     const EVP_CIPHER *type = size == 16 ? EVP_aes_128_gcm() : size == 32 ? EVP_aes_256_gcm() : NULL;

@@ -15,6 +15,9 @@ struct camshaft_run { /* packets that one UDP GSO call can send */
     uint32_t payload_size, last_size; /* of each packet's payload, and of the last one's */
 };
 
+/* Name and version of the library that encrypts. */
+const char *camshaft_library(void);
+
 /* NULL if the key has not 16 or 32 bytes, or if there is no memory. */
 struct camshaft_cipher *camshaft_cipher_new(const uint8_t *key, size_t size);
 void camshaft_cipher_free(struct camshaft_cipher *cipher);

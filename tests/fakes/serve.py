@@ -1,4 +1,4 @@
-"""``serve`` with fake programs: ``serve.py DIRECTORY NAME=BEHAVIOUR[:CPU]...``. Ready when ``DIRECTORY/ready`` is there."""
+"""``serve`` with fake programs: ``serve.py DIRECTORY NAME=BEHAVIOUR[:CPU]...``. Ready when DIRECTORY/ready exists."""
 
 from __future__ import annotations
 
