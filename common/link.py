@@ -40,8 +40,11 @@ WARN_INTERVAL = 60.0  # seconds between two such lines
 
 
 def default_node(role: Role) -> str:
-    """A node name that no other worker has, for one that was started without."""
-    return f"{role}-{socket.gethostname()}-{os.getpid()}"
+    """A node name that no other worker has, for one that was started without.
+
+    Not the process id: in containers of one machine's name they all are number 1.
+    """
+    return f"{role}-{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 class Contact:

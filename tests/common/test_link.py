@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -347,6 +348,6 @@ async def test_a_worker_with_a_wrong_secret_says_that_nobody_answers(
     assert (events[0]["event"], events[0]["address"], events[0]["node"]) == (AWAY, endpoints.address, "egress-7")
 
 
-def test_default_node_names_role_host_and_process() -> None:
-    assert default_node(Role.EGRESS).startswith("egress-")
-    assert default_node(Role.EGRESS) != default_node(Role.INGEST)
+def test_default_node_names_role_and_host_and_is_nobody_elses() -> None:
+    assert default_node(Role.EGRESS).startswith(f"egress-{socket.gethostname()}-")
+    assert default_node(Role.EGRESS) != default_node(Role.EGRESS)  # in containers all have one process id

@@ -1,0 +1,35 @@
+# Camshaft in a container: every command of `camshaft`, the compiled loop included. compose.yaml runs a cluster of it.
+
+FROM debian:trixie-slim AS base
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3 \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM base AS build
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev libssl-dev python3-dev python3-venv
+WORKDIR /source
+COPY setup.cfg setup.py pyproject.toml MANIFEST.in README.md LICENSE ./
+COPY broker broker
+COPY camshaft camshaft
+COPY common common
+COPY egress egress
+COPY ingest ingest
+RUN python3 -m venv /opt/camshaft \
+    && /opt/camshaft/bin/pip install --no-cache-dir . \
+    && /opt/camshaft/bin/python -P -c "from egress import native; assert native.BUILT"
+
+FROM base
+# OpenSSL's library, which the compiled loop encrypts with, comes with Python.
+RUN useradd --system --no-create-home camshaft \
+    && install --directory --owner camshaft --group camshaft /run/camshaft /var/lib/camshaft
+COPY --from=build /opt/camshaft /opt/camshaft
+ENV PATH=/opt/camshaft/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    CAMSHAFT_EGRESS_COMPILED=always \
+    CAMSHAFT_STORE_PATH=/var/lib/camshaft/camshaft.db
+USER camshaft
+WORKDIR /var/lib/camshaft
+VOLUME /var/lib/camshaft
+ENTRYPOINT ["camshaft"]
+CMD ["serve"]

@@ -1,0 +1,53 @@
+"""The image and the compose file fit the product: what they name is there. Only Docker can say that they work."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from camshaft.cli import cli
+from common.bus import Endpoints
+from common.config import CAMERA_VARIABLE, leaves
+
+ROOT = Path(__file__).parents[2]
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+KNOWN = {CAMERA_VARIABLE, *(leaf.variable for leaf in leaves())}
+
+
+def test_every_role_is_a_service() -> None:
+    assert set(SERVICES) == {"broker", "ingest", "egress", "demo-camera"}
+
+
+@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
+def test_services_are_commands_of_ours_with_variables_that_exist(service: dict[str, Any]) -> None:
+    assert service["command"] in cli.commands
+    assert set(service.get("environment", {})) <= KNOWN
+
+
+def test_all_meet_at_one_broker_whose_directory_they_share() -> None:
+    workers = [service for service in SERVICES.values() if "environment" in service]
+    addresses = {service["environment"]["CAMSHAFT_BROKER_ADDRESS"] for service in workers}
+    assert len(workers) == 3
+    assert len(addresses) == 1
+    directory = Endpoints.parse(addresses.pop()).directory
+    assert all(f"bus:{directory}" in service["volumes"] for service in workers)
+    assert f" {directory} " in DOCKERFILE  # made in the image, or the volume would be root's
+
+
+def test_the_image_has_every_package_and_no_unknown_variable() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    packages = {name.rstrip("*") for name in setup["options.packages.find"]["include"].split()}
+    assert {name for name, to in re.findall(r"^COPY (\w+) (\w+)$", DOCKERFILE, re.MULTILINE) if name == to} == packages
+    assert set(re.findall(r"\b(CAMSHAFT_\w+)=", DOCKERFILE)) <= KNOWN
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {
+        name for names in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE) for name in names.split()
+    }
+    assert copied == sent
