@@ -20,6 +20,8 @@ MAX_DATAGRAM = 65_536
 READS = 64  # datagrams taken before other sockets get their turn
 TRIES = 64  # pairs of ports looked at until both are free
 
+_MARKER = 0x80  # RFC 3550 5.1, in the second byte; set in the packet type of RTCP as well
+
 _buffer = bytearray(MAX_DATAGRAM)  # shared by all: each datagram is copied out at once
 _view = memoryview(_buffer)
 
@@ -85,6 +87,8 @@ class UdpPort:
             except OSError:  # ICMP's answer to something that was sent
                 continue
             receive(bytes(_view[:count]), now_ns)
+            if self._checked and _buffer[1] & _MARKER:  # as a rule nothing follows a picture's end, nor a report
+                break
         self._flush()
 
     def _accept(self, source: tuple[str, int]) -> bool:

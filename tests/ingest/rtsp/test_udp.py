@@ -179,3 +179,17 @@ async def test_bursts_are_bounded_and_large_datagrams_whole(port: UdpPort) -> No
         camera.sendto(b"x" * 60_000, (HERE, port.port))
         await mailbox.flushed(3)
     assert mailbox.packets[-1] == b"x" * 60_000
+
+
+async def test_a_picture_s_end_is_flushed_before_what_follows_it(port: UdpPort) -> None:
+    mailbox = Mailbox()
+    with sender() as camera:
+        port.start(frozenset({HERE}), camera.getsockname(), mailbox.receive, mailbox.flush)
+        camera.sendto(b"\x80\x60 alone", (HERE, port.port))
+        await mailbox.flushed()
+        picture = [b"\x80\x60 begins", b"\x80\xe0 ends", b"\x80\x60 the next one"]
+        for datagram in picture:
+            camera.sendto(datagram, (HERE, port.port))
+        await mailbox.flushed(3)
+    assert mailbox.packets[1:] == picture
+    assert mailbox.bursts == [1, 3, 4]
