@@ -1,4 +1,5 @@
-# Camshaft in a container: every command of `camshaft`, the compiled loop included. compose.yaml runs a cluster of it.
+# Camshaft in a container: every command of `camshaft`, the compiled loop included. compose.yaml runs a cluster of it;
+# `docker run --network host camshaft` runs all in one container, with a page for this machine.
 
 FROM debian:trixie-slim AS base
 RUN apt-get update \
@@ -21,15 +22,15 @@ RUN python3 -m venv /opt/camshaft \
 
 FROM base
 # OpenSSL's library, which the compiled loop encrypts with, comes with Python.
-RUN useradd --system --no-create-home camshaft \
+RUN useradd --system --uid 10001 --no-create-home camshaft \
     && install --directory --owner camshaft --group camshaft /run/camshaft /var/lib/camshaft
 COPY --from=build /opt/camshaft /opt/camshaft
 ENV PATH=/opt/camshaft/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
+    XDG_RUNTIME_DIR=/run \
     CAMSHAFT_EGRESS_COMPILED=always \
     CAMSHAFT_STORE_PATH=/var/lib/camshaft/camshaft.db
 USER camshaft
 WORKDIR /var/lib/camshaft
-VOLUME /var/lib/camshaft
 ENTRYPOINT ["camshaft"]
 CMD ["serve"]

@@ -71,7 +71,7 @@ def programs(
     plan += [_worker("ingest", index, workers) for index in range(config.ingest.workers)]
     for index in range(egresses):
         port = {"CAMSHAFT_MEDIA_PORT": str(first + index if first else 0)}
-        cpu = cpus[index] if egresses == len(cpus) > 1 else None
+        cpu = cpus[index] if egresses == cores == len(cpus) > 1 else None
         plan.append(_worker("egress", index, workers | port, cpu))
     return plan
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import av
@@ -67,7 +68,10 @@ async def test_between_two_taps_is_the_middle(clip: Path) -> None:
     if problem := missing():
         pytest.skip(problem)
     with GstCamera(clip, TINY.fps) as camera:
-        async with Tap(camera.url) as before, Tap(camera.url) as after:
+        async with AsyncExitStack() as stack:
+            before = await stack.enter_async_context(Tap(camera.url))
+            await heard(before, lambda: len(before._tails) > 0)
+            after = await stack.enter_async_context(Tap(camera.url))
             between = Between(before, after)
             await heard(after, lambda: len(after._tails) > 5)
             tail, timestamp = list(after._tails.items())[1]
