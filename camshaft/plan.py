@@ -69,10 +69,10 @@ def programs(
         plan.append(Program("demo-camera", ("demo-camera", "--listen", f"127.0.0.1:{demo_port}"), workers))
     plan.append(Program("broker", ("broker",), front))
     plan += [_worker("ingest", index, workers) for index in range(config.ingest.workers)]
+    one_for_each = egresses == cores == len(cpus) > 1
     for index in range(egresses):
         port = {"CAMSHAFT_MEDIA_PORT": str(first + index if first else 0)}
-        cpu = cpus[index] if egresses == cores == len(cpus) > 1 else None
-        plan.append(_worker("egress", index, workers | port, cpu))
+        plan.append(_worker("egress", index, workers | port, cpus[index] if one_for_each else None))
     return plan
 
 

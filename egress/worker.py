@@ -79,8 +79,8 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
         await stack.enter_async_context(link)
         stack.callback(worker.close)
         worker.start(send=link.send, report_soon=link.report_soon)
-        library = {"library": native.LIBRARY} if compiled else {}
-        log.info("egress ready", node=node, port=port.number, addresses=addresses, compiled=compiled, **library)
+        loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
+        log.info("egress ready", node=node, port=port.number, addresses=addresses, send_loop=loop)
         await stop.wait()
 
 
