@@ -1,8 +1,9 @@
 """From a viewer's SDP offer and a camera's tracks to our answer (RFC 8829, RFC 9143, RFC 8839); pure.
 
 The answer takes from the offer exactly the payload types that can carry what the camera sends, with the offer's own
-numbers and parameters. A section that we cannot serve is rejected with port 0. If nothing can be served, the error says
-what the camera sends and what the browser would take.
+numbers and parameters. A section that we cannot serve is rejected with port 0; the first of a bundle is answered as
+inactive instead, because Chromium looks there for the transport of all. If nothing can be served, the error says what
+the camera sends and what the browser would take.
 
 While a camera's tracks are not known yet, every codec that we can send is kept open, and the payload type is chosen
 when the stream comes.
@@ -10,7 +11,6 @@ when the stream comes.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,19 +22,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from common.errors import ViewerError
 from common.media import Kind, Track
-
-TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
-PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-MAX_SECTIONS = 16  # a viewer offers two or three
-
-# What differs between two offers of the same browser, and but for the fingerprints is of no use to us whatever it says:
-# we are ICE-lite and receive nothing. Of a port it matters whether it is zero.
-_OWN_LINE = re.compile(r"(?m)^a=(?:candidate|end-of-candidates|msid|rtcp|ssrc|ssrc-group)(?::.*)?\r?$\n?")
-_ORIGIN = re.compile(r"(?m)^o=.*\S")
-_ADDRESS = re.compile(r"(?m)^c=.*\S")
-_PORT = re.compile(r"(?m)^(m=\S+ )[1-9]\d*(?= )")
-_CREDENTIAL = re.compile(r"(?m)^(a=ice-(?:ufrag|pwd):)\S+")
-_FINGERPRINT = re.compile(r"(?m)^(a=fingerprint:\S+ )(\S+)")
+from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, Offer, read, reduce
 
 UNKNOWN = {
     Kind.VIDEO: (Track(Kind.VIDEO, "H264", 90_000),),
@@ -90,8 +78,7 @@ class Negotiated:
 
     sections: tuple[Section, ...]
     dtls: RTCDtlsParameters
-    bundled: bool
-    media: Sequence[sdp.MediaDescription] = field(repr=False)
+    offer: Offer = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,38 +104,21 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
 
     Raises ``ViewerError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do.
     """
-    template, fingerprints = _template(offer)
-    common = _negotiate(template, tuple(tracks))
-    own = [RTCDtlsFingerprint(f.algorithm, fingerprints.get(f.value, f.value)) for f in common.dtls.fingerprints]
+    reduced, fingerprints = reduce(offer)
+    cacheable = len(reduced) <= MAX_CACHED
+    common = (_negotiate if cacheable else _negotiate.__wrapped__)(reduced, tuple(tracks))
+    own = [RTCDtlsFingerprint(f.algorithm, fingerprints[f.value]) for f in common.dtls.fingerprints]
     return replace(common, dtls=RTCDtlsParameters(own, common.dtls.role))
 
 
-def _template(offer: str) -> tuple[str, dict[str, str]]:
-    """The offer as everybody with this browser sends it, and the fingerprints that stand in it as #0, #1 and so on."""
-    fingerprints: dict[str, str] = {}
-
-    def name(found: re.Match[str]) -> str:
-        key = f"#{len(fingerprints)}"
-        fingerprints[key] = found[2]
-        return f"{found[1]}{key}"
-
-    shared = _OWN_LINE.sub("", offer)
-    shared = _ORIGIN.sub("o=- 1 1 IN IP4 0.0.0.0", shared)
-    shared = _PORT.sub(r"\g<1>9", _ADDRESS.sub("c=IN IP4 0.0.0.0", shared))
-    shared = _CREDENTIAL.sub(r"\1x", shared)
-    return _FINGERPRINT.sub(name, shared), fingerprints
-
-
 @lru_cache(maxsize=32)  # parsing a browser's offer takes longer than the rest of its handshake
-def _negotiate(offer: str, tracks: tuple[Track, ...]) -> Negotiated:
+def _negotiate(reduced: str, tracks: tuple[Track, ...]) -> Negotiated:
     """See ``negotiate``. What is returned is shared."""
-    description = _parse(offer)
+    offer = read(reduced)
     wanted = {kind: tuple(t for t in tracks if t.kind is kind and t.playable) for kind in Kind} if tracks else UNKNOWN
-    bundle = next((group.items for group in description.group if group.semantic == "BUNDLE"), None)
-    bundle_only = _bundle_only(offer, description) if bundle else ()
     sections: list[Section] = []
-    for media in description.media:
-        kind = _servable_kind(media, bundle, bundle_only, sections)
+    for media in offer.media:
+        kind = _servable_kind(media, offer, sections)
         if kind is None:
             continue
         formats = tuple(f for track in wanted[kind] for f in _formats(media, track))
@@ -158,14 +128,18 @@ def _negotiate(offer: str, tracks: tuple[Track, ...]) -> Negotiated:
             raise _not_webrtc(media, f"uses {media.profile}, not UDP/TLS/RTP/SAVPF")
         sections.append(Section(media.rtp.muxId, kind, formats, *(_extensions(media) if kind is Kind.VIDEO else ())))
     if not sections:
-        raise _no_usable_codec(description.media, tracks)
-    dtls = _dtls_parameters(_tagged(description.media, bundle, [section.mid for section in sections]))
-    return Negotiated(tuple(sections), dtls, bundle is not None, description.media)
+        raise _no_usable_codec(offer.media, tracks)
+    served = [section.mid for section in sections]
+    tag = _inactive_tag(offer, served)
+    dtls = _dtls_parameters(_tagged(offer, served) if tag is None else tag)
+    return Negotiated(tuple(sections), dtls, offer)
 
 
 def write_answer(negotiated: Negotiated, transport: Transport, sources: dict[Kind, Source], name: str) -> str:
     """The SDP answer. ``name`` identifies the media stream to the page and groups audio with video."""
     served = {section.mid: section for section in negotiated.sections}
+    bundle = negotiated.offer.bundle
+    tag = _inactive_tag(negotiated.offer, served)
     lines = [
         "v=0",
         f"o=- {secrets.randbits(62)} 1 IN IP4 0.0.0.0",
@@ -174,70 +148,51 @@ def write_answer(negotiated: Negotiated, transport: Transport, sources: dict[Kin
         "a=ice-lite",
         f"a=msid-semantic: WMS {name}",
     ]
-    if negotiated.bundled:
-        lines.append(f"a=group:BUNDLE {' '.join(served)}")
-    for media in negotiated.media:
+    if bundle:
+        lines.append(f"a=group:BUNDLE {' '.join([tag.rtp.muxId, *served] if tag else served)}")
+    for media in negotiated.offer.media:
         section = served.get(media.rtp.muxId)
-        lines += (
-            _rejected(media) if section is None else _served(media, section, transport, sources[section.kind], name)
-        )
+        if section is not None:
+            lines += _served(media, section, transport, sources[section.kind], name)
+        else:
+            lines += _inactive(media, transport) if media is tag else _rejected(media)
     return "\r\n".join(lines) + "\r\n"
 
 
-def _parse(offer: str) -> sdp.SessionDescription:
-    try:
-        description = sdp.SessionDescription.parse(offer)
-    except Exception as exc:  # aiortc's parser asserts, indexes and iterates; every one of these means a bad offer
-        raise ViewerError(400, "malformed_sdp", f"The SDP offer cannot be parsed ({type(exc).__name__}).") from None
-    if not description.media:
-        raise ViewerError(400, "malformed_sdp", "The SDP offer has no media section.")
-    if len(description.media) > MAX_SECTIONS:
-        raise ViewerError(400, "malformed_sdp", f"The SDP offer has more than {MAX_SECTIONS} media sections.")
-    if not all(media.fmt for media in description.media):
-        raise ViewerError(400, "malformed_sdp", "The SDP offer has a media section without a format.")
-    mids = [media.rtp.muxId for media in description.media]
-    if len(set(mids)) != len(mids):
-        raise ViewerError(400, "malformed_sdp", "The SDP offer's media sections need distinct a=mid values.")
-    return description
-
-
-def _bundle_only(offer: str, description: sdp.SessionDescription) -> list[str]:
-    """The mids of sections that are not to be served outside the bundle (RFC 9143 6)."""
-    _, groups = sdp.grouplines(offer)
-    sections = zip(description.media, groups, strict=True)
-    return [media.rtp.muxId for media, lines in sections if "a=bundle-only" in lines]
-
-
-def _servable_kind(
-    media: sdp.MediaDescription,
-    bundle: list[int | str] | None,
-    bundle_only: Collection[str],
-    served: list[Section],
-) -> Kind | None:
+def _servable_kind(media: sdp.MediaDescription, offer: Offer, served: list[Section]) -> Kind | None:
     """The kind of a section that wants media we might have; ``None`` to reject it."""
-    if not media.port and media.rtp.muxId not in bundle_only:  # RFC 3264 5.1: the viewer does not want it
+    if not media.port and media.rtp.muxId not in offer.bundle_only:  # RFC 3264 5.1: the viewer does not want it
         return None
     if media.kind not in list(Kind) or media.direction not in (None, "recvonly", "sendrecv"):
         return None
     kind = Kind(media.kind)
     if any(section.kind is kind for section in served):
         return None
-    if bundle is None:  # without BUNDLE each section would need a transport of its own: serve one
+    if offer.bundle is None:  # without BUNDLE each section would need a transport of its own: serve one
         return None if served else kind
-    return kind if media.rtp.muxId in bundle else None
+    return kind if media.rtp.muxId in offer.bundle else None
 
 
-def _tagged(
-    sections: Sequence[sdp.MediaDescription], bundle: list[int | str] | None, served: list[str]
-) -> sdp.MediaDescription:
+def _tagged(offer: Offer, served: list[str]) -> sdp.MediaDescription:
     """The section whose transport all share; the others need not describe it (RFC 9143 7.3.1, RFC 8829 5.2.1).
 
     It is the group's first that we serve and that is not bundle-only. If there is none, it is the first that is not
     bundle-only: what we reject there is its media.
     """
-    by_mid = {media.rtp.muxId: media for media in sections}
-    group = [by_mid[mid] for mid in bundle or served if mid in by_mid]
+    by_mid = {media.rtp.muxId: media for media in offer.media}
+    group = [by_mid[mid] for mid in offer.bundle or served if mid in by_mid]
     return min(group, key=lambda media: (not media.port, media.rtp.muxId not in served))
+
+
+def _inactive_tag(offer: Offer, served: Collection[str]) -> sdp.MediaDescription | None:
+    """The first section of the bundle if it is one of media, not served, and not refused by the viewer itself.
+
+    Chromium with the policy max-bundle takes no answer that rejects it (RFC 9143 7.3.3 would let the next one lead).
+    """
+    if not offer.bundle or offer.bundle[0] in served:
+        return None
+    first = next((media for media in offer.media if media.rtp.muxId == offer.bundle[0]), None)
+    return first if first is not None and first.port and first.kind in list(Kind) and first.rtp.codecs else None
 
 
 def _dtls_parameters(media: sdp.MediaDescription) -> RTCDtlsParameters:
@@ -261,22 +216,24 @@ def _not_webrtc(media: sdp.MediaDescription, problem: str) -> ViewerError:
 
 def _formats(media: sdp.MediaDescription, track: Track) -> list[Format]:
     """The offer's payload types for ``track``, in the offer's order."""
-    found = []
-    for codec in media.rtp.codecs:
-        payload_type = codec.payloadType
-        if payload_type is None or (codec.name.lower(), codec.clockRate) != (track.codec.lower(), track.clock_rate):
-            continue
-        profile = str(codec.parameters.get("profile-level-id", "42000a")) if track.codec == "H264" else ""
-        if track.codec == "H264" and (
-            str(codec.parameters.get("packetization-mode", "0")) != "1"  # FU-A needs mode 1 (RFC 6184 6.3)
-            or _mismatch(profile, track.profile) > _LAST_RESORT
-        ):
-            continue
-        found.append(Format(payload_type, track.codec, profile, _rtx(media, payload_type)))
-    best = min((_mismatch(f.profile, track.profile) for f in found), default=0)
+    wanted = track.codec.lower(), track.clock_rate
+    offered = [(pt, c) for c in media.rtp.codecs if (pt := c.payloadType) is not None]
+    found = [(pt, c) for pt, c in offered if (c.name.lower(), c.clockRate) == wanted]
+    rtx = {c.parameters.get("apt"): pt for pt, c in reversed(offered) if c.name.lower() == "rtx"}
+    if track.codec != "H264":
+        return [Format(pt, track.codec, "", rtx.get(pt)) for pt, _ in found[:1]]
+    # FU-A needs mode 1 (RFC 6184 6.3). Viewers that offer no such format take it all the same: depacketisers go by the
+    # NAL unit type, and GStreamer's and pion's users write formats without any parameter.
+    found = [(pt, c) for pt, c in found if str(c.parameters.get("packetization-mode", "0")) == "1"] or found
+    ranked = []
+    for pt, codec in found:
+        profile = str(codec.parameters.get("profile-level-id", _DEFAULT_PROFILE))
+        mismatch = _mismatch(profile, track.profile)
+        if mismatch <= _LAST_RESORT:
+            ranked.append((mismatch, Format(pt, track.codec, profile, rtx.get(pt))))
     if track.profile:  # known: one payload type; unknown: all of them stay open
-        found = [f for f in found if _mismatch(f.profile, track.profile) == best][:1]
-    return found if track.codec == "H264" else found[:1]
+        ranked = [min(ranked, key=lambda each: each[0])] if ranked else []
+    return [form for _, form in ranked]
 
 
 def _extensions(media: sdp.MediaDescription) -> tuple[int, int]:
@@ -291,11 +248,7 @@ def _extensions(media: sdp.MediaDescription) -> tuple[int, int]:
     return transport_cc, offered.get(PLAYOUT_DELAY, 0) if transport_cc else 0
 
 
-def _rtx(media: sdp.MediaDescription, payload_type: int) -> int | None:
-    retransmits = (c for c in media.rtp.codecs if c.name.lower() == "rtx" and c.parameters.get("apt") == payload_type)
-    return next((codec.payloadType for codec in retransmits), None)
-
-
+_DEFAULT_PROFILE = "42000a"  # RFC 6184 8.1: Baseline, level 1
 _LAST_RESORT = 100
 
 
@@ -321,22 +274,47 @@ def _h264_profile(level_id: str) -> sdp.H264Profile | None:
         return _H264_BY_IDC.get(level_id[:2].lower())
 
 
-def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Iterable[Track]) -> ViewerError:
-    sends = ", ".join(map(_describe, tracks)) or "H264 (packetization-mode 1), opus, PCMU or PCMA"
-    takes = sorted({c.name for m in media for c in m.rtp.codecs if c.name.lower() not in ("rtx", "red", "ulpfec")})
-    message = f"This browser cannot play the camera. The camera sends {sends}; the offer takes {', '.join(takes)}."
+def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Sequence[Track]) -> ViewerError:
+    sends = ", ".join(map(_describe, tracks)) or "H264, opus, PCMU or PCMA"
+    names = sorted({c.name[:_MAX_NAME] for m in media for c in m.rtp.codecs} - {"rtx", "red", "ulpfec"})
+    takes = ", ".join(name for name in names[:_MAX_NAMES] if name.isprintable()) or "nothing"
+    message = f"This browser cannot play the camera. The camera sends {sends}; the offer takes {takes}."
+    lacks_h264 = any(m.kind == Kind.VIDEO for m in media) and "H264" not in map(str.upper, names)
+    if lacks_h264 and (not tracks or any(track.codec == "H264" and track.playable for track in tracks)):
+        message += f" {_NO_H264}"
     return ViewerError(406, "no_usable_codec", message)
 
 
 def _describe(track: Track) -> str:
     if track.problem:
         return f"{track.codec} ({track.problem.rstrip('.')})"
-    return f"{track.codec} (profile {track.profile}, packetization-mode 1)" if track.profile else track.codec
+    return f"{track.codec} (profile {track.profile})" if track.profile else track.codec
+
+
+_NO_H264 = (
+    "H.264 is missing in the browser: in Firefox switch on the plug-in OpenH264 (Add-ons, Plugins), "
+    "or use another browser."
+)
+_MAX_NAMES, _MAX_NAME = 16, 24  # codecs that the sentence lists, characters of each: an offer may hold any text
 
 
 def _rejected(media: sdp.MediaDescription) -> list[str]:
     """RFC 8829 5.3.1: port 0, the offer's protocol and one of its formats."""
     return [f"m={media.kind} 0 {media.profile} {media.fmt[0]}", "c=IN IP4 0.0.0.0", "a=inactive", *_mid(media)]
+
+
+def _inactive(media: sdp.MediaDescription, transport: Transport) -> list[str]:
+    """No media, but the transport of the bundle (RFC 9143 7.3.1)."""
+    codec = media.rtp.codecs[0]
+    return [
+        f"m={media.kind} 9 {media.profile} {codec.payloadType}",
+        "c=IN IP4 0.0.0.0",
+        *_mid(media),
+        "a=inactive",
+        *_transport(transport),
+        f"a=rtpmap:{codec.payloadType} {codec}",
+        *_candidates(transport),
+    ]
 
 
 def _mid(media: sdp.MediaDescription) -> list[str]:
@@ -354,11 +332,7 @@ def _served(
         "a=rtcp:9 IN IP4 0.0.0.0",
         *_mid(media),
         "a=sendonly",
-        "a=rtcp-mux",
-        f"a=ice-ufrag:{transport.ufrag}",
-        f"a=ice-pwd:{transport.password}",
-        f"a=fingerprint:{transport.fingerprint}",
-        "a=setup:passive",
+        *_transport(transport),
         f"a=msid:{name} {name}-{media.kind}",
     ]
     if section.transport_cc:
@@ -372,9 +346,17 @@ def _served(
     if any(form.rtx is not None for form in section.formats):
         lines.append(f"a=ssrc-group:FID {source.ssrc} {source.rtx_ssrc}")
         ssrcs.append(source.rtx_ssrc)
-    lines += [f"a=ssrc:{ssrc} cname:{name}" for ssrc in ssrcs]
-    lines += [_candidate(rank, address, port) for rank, (address, port) in enumerate(transport.candidates)]
-    return [*lines, "a=end-of-candidates"]
+    return [*lines, *(f"a=ssrc:{ssrc} cname:{name}" for ssrc in ssrcs), *_candidates(transport)]
+
+
+def _transport(transport: Transport) -> list[str]:
+    return [
+        "a=rtcp-mux",
+        f"a=ice-ufrag:{transport.ufrag}",
+        f"a=ice-pwd:{transport.password}",
+        f"a=fingerprint:{transport.fingerprint}",
+        "a=setup:passive",
+    ]
 
 
 def _format_lines(codec: RTCRtpCodecParameters, form: Format, *, transport_cc: bool) -> list[str]:
@@ -393,6 +375,11 @@ def _format_lines(codec: RTCRtpCodecParameters, form: Format, *, transport_cc: b
 
 
 _FEEDBACK = {("nack", None), ("nack", "pli"), ("ccm", "fir"), ("goog-remb", None)}
+
+
+def _candidates(transport: Transport) -> list[str]:
+    addresses = enumerate(transport.candidates)
+    return [*(_candidate(rank, address, port) for rank, (address, port) in addresses), "a=end-of-candidates"]
 
 
 def _candidate(rank: int, address: str, port: int) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from common.errors import ViewerError
 from common.media import Kind, Track
 from egress.answer import PLAYOUT_DELAY, Negotiated, Source, Transport, _negotiate, negotiate, write_answer
-from tests.fakes.browser import H264_TYPES, Browser, audio_section, video_section
+from tests.fakes.browser import H264_TYPES, MODE_0_TYPE, Browser, audio_section, video_section
 
 CONSTRAINED_BASELINE, MAIN, HIGH, BASELINE = "42e01f", "4d0029", "640028", "420029"
 OPUS = Track(Kind.AUDIO, "opus", 48_000, 2)
@@ -70,9 +70,38 @@ def test_a_profile_that_no_offered_decoder_has_is_refused_with_reason() -> None:
     assert "VP8" in str(caught.value)
 
 
-def test_only_packetization_mode_1_will_do() -> None:
-    with pytest.raises(ViewerError, match="packetization-mode 1"):
-        negotiate(BROWSER.offer(video_section(h264={})), [h264(CONSTRAINED_BASELINE)])
+def test_packetization_mode_1_is_taken_where_there_is_one() -> None:
+    negotiated = negotiate(BROWSER.offer(), [h264(CONSTRAINED_BASELINE)])
+    assert MODE_0_TYPE not in [f.payload_type for f in negotiated.sections[0].formats]
+
+
+def test_without_packetization_mode_1_any_other_will_do() -> None:
+    negotiated = negotiate(BROWSER.offer(video_section(h264={})), [h264(HIGH)])
+    assert [f.payload_type for f in negotiated.sections[0].formats] == [MODE_0_TYPE]
+
+
+def test_formats_without_any_parameter_are_taken() -> None:
+    bare = re.sub("a=fmtp:.*\r\n", "", BROWSER.offer(video_section(h264={}))).replace("H264/", "h264/")
+    for tracks in ([h264(HIGH), OPUS], []):
+        assert [f.payload_type for f in negotiate(bare, tracks).sections[0].formats] == [MODE_0_TYPE]
+
+
+def test_a_browser_without_h264_is_told_what_it_lacks() -> None:
+    offer = BROWSER.offer().replace("H264/90000", "VP9/90000")
+    for tracks in ([h264(HIGH)], [h264(HIGH), Track(Kind.AUDIO, "PCMU", 8_000, problem="no")]):
+        with pytest.raises(ViewerError, match=r"H\.264 is missing in the browser: .*OpenH264") as caught:
+            negotiate(offer, tracks)
+        assert caught.value.status == 406
+    with pytest.raises(ViewerError) as caught:
+        negotiate(BROWSER.offer(video_section()), [OPUS])
+    assert "missing" not in str(caught.value)
+
+
+def test_a_refusal_lists_a_few_codecs_however_many_are_offered() -> None:
+    names = "".join(f"a=rtpmap:{n} {'x' * 500}{n}/90000\r\n" for n in range(35, 64))
+    with pytest.raises(ViewerError) as caught:
+        negotiate(BROWSER.offer(video_section(h264={}) + names), [OPUS])
+    assert len(str(caught.value)) < 600
 
 
 def test_unplayable_tracks_are_named() -> None:
@@ -98,7 +127,8 @@ def test_data_channels_second_videos_and_sections_that_send_are_rejected() -> No
     offer = BROWSER.offer(video_section("0", direction="sendonly"), video_section("1"), CHANNEL, video_section("3"))
     negotiated = negotiate(offer, [h264(HIGH), OPUS])
     assert [s.mid for s in negotiated.sections] == ["1"]
-    assert [m.port for m in answer(negotiated).media] == [0, 9, 0, 0]
+    assert [m.port for m in answer(negotiated).media] == [9, 9, 0, 0], "of a bundle the first is not rejected"
+    assert answer(negotiated).media[0].direction == "inactive"
 
 
 def test_while_the_camera_is_unknown_everything_stays_open() -> None:
@@ -240,17 +270,32 @@ def test_bundle_only_sections_share_the_transport_of_the_tagged_one() -> None:
     assert [m.port for m in answer(negotiated).media] == [9, 9]
 
 
-@pytest.mark.parametrize("first", [video_section("0"), CHANNEL.replace("a=mid:2", "a=mid:0")])
-def test_a_bundle_only_section_is_served_where_the_tagged_one_is_not(first: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "port"), [(video_section("0"), 9), (CHANNEL.replace("a=mid:2", "a=mid:0"), 0)], ids=["video", "channel"]
+)
+def test_a_bundle_only_section_is_served_where_the_tagged_one_is_not(first: str, port: int) -> None:
     negotiated = negotiate(transport_in(0, BROWSER.offer(first, audio_section("1"))), [OPUS])
     assert [s.mid for s in negotiated.sections] == ["1"]
-    assert [m.port for m in answer(negotiated).media] == [0, 9]
+    assert [m.port for m in answer(negotiated).media] == [port, 9]
 
 
-def test_the_transport_is_that_of_the_first_section_that_is_served() -> None:
-    offer = BROWSER.offer(video_section("0"), audio_section("1") + "a=fingerprint:sha-256 11:22\r\n")
-    fingerprints = [f.value for f in negotiate(offer, [OPUS]).dtls.fingerprints]
-    assert fingerprints[-1] == "11:22"
+def test_a_bundle_whose_first_section_is_not_served_keeps_its_transport_there() -> None:
+    negotiated = negotiate(BROWSER.offer(), [Track(Kind.VIDEO, "H265", 90_000, problem="no"), OPUS])
+    text = write_answer(negotiated, TRANSPORT, SOURCES, "name")
+    assert "a=group:BUNDLE 0 1\r\n" in text
+    _, video, audio = text.split("m=")
+    assert video.startswith("video 9 ")
+    for line in ("a=inactive", "a=mid:0", "a=rtcp-mux", "a=ice-ufrag:ours", "a=setup:passive", "a=end-of-candidates"):
+        assert f"{line}\r\n" in video
+    assert "a=sendonly" in audio
+
+
+def test_the_transport_is_that_of_the_first_section_that_is_not_rejected() -> None:
+    own = "a=fingerprint:sha-256 11:22\r\n"
+    offer = BROWSER.offer(CHANNEL.replace("a=mid:2", "a=mid:0"), audio_section("1") + own)
+    assert [f.value for f in negotiate(offer, [OPUS]).dtls.fingerprints][-1] == "11:22"
+    offer = BROWSER.offer(video_section("0"), audio_section("1") + own)
+    assert [f.value for f in negotiate(offer, [OPUS]).dtls.fingerprints][-1] != "11:22"
     with pytest.raises(ViewerError, match="video section has no a=fingerprint"):
         negotiate(transport_in(1, BROWSER.offer()), [h264(HIGH), OPUS])
 

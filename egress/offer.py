@@ -1,0 +1,175 @@
+"""Reads a viewer's SDP offer (RFC 8829, RFC 8866) in bounded time and space; pure.
+
+* An offer is reduced before it is parsed, in one pass: lines that decide nothing are left out, and so is what differs
+  between two offers of one browser. What remains is the same for everybody with that browser, and is parsed once.
+* What is parsed has at most ``MAX_SECTIONS`` sections, ``MAX_FORMATS`` formats with one rtpmap and one fmtp each, and
+  ``MAX_LINES`` lines of ``MAX_LINE`` characters: an offer is a stranger's, and everybody else waits while it is read.
+* RTCP feedback is attached here and not by the parser, whose time grows with codecs times lines of feedback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from aiortc import sdp
+from aiortc.rtcrtpparameters import RTCRtcpFeedback
+
+from common.errors import ViewerError
+
+TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+
+MAX_SECTIONS = 16  # a viewer offers two or three
+MAX_FORMATS = 160  # in all sections together: a browser with every codec has some sixty
+MAX_LINES = 2_000  # that matter; Chromium's offer of picture and sound has 300
+MAX_LINE = 2_048  # characters; a browser's longest lists its payload types, in 300
+MAX_FINGERPRINTS = 16  # in all sections together; a browser has one
+MAX_CACHED = 16_384  # characters of a reduced offer that is kept: Chromium's has 8,000
+
+_FEEDBACK = {
+    kind: RTCRtcpFeedback(*kind.split(" ")) for kind in ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
+}
+_EXTENSIONS = frozenset({TRANSPORT_CC, PLAYOUT_DELAY})
+_FLAGS = frozenset({"sendrecv", "sendonly", "recvonly", "inactive", "rtcp-mux", "bundle-only", "ice-lite"})
+_FEEDBACK_LINE = "a=rtcp-fb:"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An offer that was read; shared by everybody with the same browser.
+
+    ``bundle`` holds the mids of the BUNDLE group (RFC 9143), ``None`` without one; ``bundle_only`` the mids of sections
+    that are not to be served outside it. Fingerprints in ``media`` are keys of what ``reduce`` returns.
+    """
+
+    media: tuple[sdp.MediaDescription, ...]
+    bundle: tuple[str, ...] | None
+    bundle_only: frozenset[str]
+
+
+def reduce(offer: str) -> tuple[str, Mapping[str, str]]:
+    """The offer as everybody with this browser sends it, and the fingerprints that stand in it as #0, #1 and so on.
+
+    Raises ``ViewerError`` (400) for an offer beyond the limits above.
+    """
+    reduced = _Reduced()
+    for line in offer.splitlines():
+        if line.startswith("m="):
+            reduced.add_section(line)
+        elif line.startswith("a="):
+            reduced.add_attribute(line)
+    return "\r\n".join(reduced.lines) + "\r\n", reduced.fingerprints
+
+
+class _Reduced:
+    """An offer while it is being reduced. One line is kept for each key of a section: the first."""
+
+    def __init__(self) -> None:
+        self.lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0"]
+        self.fingerprints: dict[str, str] = {}
+        self._sections = self._formats = 0
+        self._seen: set[str] = set()  # keys of this section
+
+    def add_section(self, line: str) -> None:
+        """Take an ``m=`` line. Of its port it matters whether it is zero."""
+        self._sections += 1
+        if self._sections > MAX_SECTIONS:
+            raise _malformed(f"has more than {MAX_SECTIONS} media sections")
+        self._seen = set()
+        kind, _, rest = line.partition(" ")
+        port, _, rest = rest.partition(" ")
+        self._keep(f"{kind} {'9' if port.isdecimal() and port.strip('0') else port} {rest}", "m")
+        self._formats += rest.count(" ")
+        if self._formats > MAX_FORMATS:
+            raise _malformed(f"has more than {MAX_FORMATS} formats")
+
+    def add_attribute(self, line: str) -> None:
+        """Keep an ``a=`` line if it matters."""
+        name, colon, value = line[2:].partition(":")
+        first, _, rest = value.partition(" ")
+        match name:
+            case "rtpmap" | "fmtp":
+                self._keep(line, f"{name} {first}")
+            case "rtcp-fb" if rest in _FEEDBACK:
+                self._keep(line, line)
+            case "extmap" if rest in _EXTENSIONS:
+                self._keep(line, line)
+            case "fingerprint":
+                self._add_fingerprint(first, rest)
+            case "ice-ufrag" | "ice-pwd":  # a lite agent sends no checks
+                self._keep(f"a={name}:{'x' if value else ''}", name)
+            case "mid" | "setup":
+                self._keep(line, name)
+            case "group" if first == "BUNDLE":
+                self._keep(line, name)
+            case _ if name in _FLAGS and not colon:
+                self._keep(line, name)
+
+    def _add_fingerprint(self, algorithm: str, value: str) -> None:
+        if len(self.fingerprints) >= MAX_FINGERPRINTS:
+            raise _malformed(f"has more than {MAX_FINGERPRINTS} fingerprints")
+        key = f"#{len(self.fingerprints)}"
+        self.fingerprints[key] = value
+        self._keep(f"a=fingerprint:{algorithm} {key}", key)
+
+    def _keep(self, line: str, key: str) -> None:
+        if key in self._seen:
+            return
+        if len(line) > MAX_LINE:
+            raise _malformed(f"has a line of more than {MAX_LINE} characters")
+        if len(self.lines) >= MAX_LINES:
+            raise _malformed(f"has more than {MAX_LINES} lines")
+        self._seen.add(key)
+        self.lines.append(line)
+
+
+def read(reduced: str) -> Offer:
+    """Parse what ``reduce`` made. Raises ``ViewerError`` (400) if it is not an SDP offer."""
+    lines = reduced.splitlines()
+    try:
+        description = sdp.SessionDescription.parse("\r\n".join(x for x in lines if not x.startswith(_FEEDBACK_LINE)))
+    except Exception as exc:  # aiortc's parser asserts, indexes and iterates; every one of these means a bad offer
+        raise _malformed(f"cannot be parsed ({type(exc).__name__})") from None
+    media = tuple(description.media)
+    if not media:
+        raise _malformed("has no media section")
+    if not all(each.fmt for each in media):
+        raise _malformed("has a media section without a format")
+    mids = [each.rtp.muxId for each in media]
+    if len(set(mids)) != len(mids):
+        raise _malformed("needs distinct a=mid values, one for each media section")
+    sections = list(_sections(lines))
+    for each, own in zip(media, sections, strict=True):
+        _attach_feedback(each, own)
+    bundle = next((tuple(map(str, group.items)) for group in description.group), None)
+    only = (each.rtp.muxId for each, own in zip(media, sections, strict=True) if "a=bundle-only" in own)
+    return Offer(media, bundle, frozenset(only if bundle else ()))
+
+
+def _sections(lines: Iterable[str]) -> Iterable[list[str]]:
+    own: list[str] | None = None
+    for line in lines:
+        if line.startswith("m="):
+            if own is not None:
+                yield own
+            own = []
+        elif own is not None:
+            own.append(line)
+    if own is not None:
+        yield own
+
+
+def _attach_feedback(media: sdp.MediaDescription, lines: Iterable[str]) -> None:
+    """RFC 4585 4.2: feedback is for one payload type or, by an asterisk, for all."""
+    by_type: dict[str, list[RTCRtcpFeedback]] = {}
+    for line in lines:
+        if line.startswith(_FEEDBACK_LINE):
+            payload_type, _, kind = line.removeprefix(_FEEDBACK_LINE).partition(" ")
+            by_type.setdefault(payload_type, []).append(_FEEDBACK[kind])
+    for codec in media.rtp.codecs:
+        codec.rtcpFeedback = by_type.get("*", []) + by_type.get(str(codec.payloadType), [])
+
+
+def _malformed(problem: str) -> ViewerError:
+    return ViewerError(400, "malformed_sdp", f"The SDP offer {problem}.")

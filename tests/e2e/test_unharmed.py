@@ -1,0 +1,44 @@
+"""What strangers do beside a viewer: it loses no picture, no process dies, and no memory is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fakes.browser import Browser, audio_section, video_section
+from tests.fakes.bystander import unharmed
+from tests.fakes.clip import SMALL
+from tests.fakes.gst_camera import GstCamera
+
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
+
+
+async def post(http: aiohttp.ClientSession, url: str, offer: str) -> int:
+    async with http.post(url, data=offer, headers={"Content-Type": "application/sdp"}) as response:
+        await response.read()
+        return response.status
+
+
+def wide_offer(codecs: int) -> str:
+    """An offer of many codecs, each with every feedback there is."""
+    types = range(35, 35 + codecs)
+    lines = [line for pt in types for line in (f"a=rtpmap:{pt} H264/90000", "a=rtcp-fb:* nack", "a=rtcp-fb:* ccm fir")]
+    numbers = " ".join(map(str, types))
+    section = video_section().replace("SAVPF ", f"SAVPF {numbers} ") + "\r\n".join(lines) + "\r\n"
+    return Browser().offer(section, audio_section())
+
+
+@pytest.mark.timeout(240)
+async def test_offers_that_are_costly_to_read(
+    cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    running = await cluster({"front-door": gst_camera(SMALL).url})
+    async with aiohttp.ClientSession() as http, unharmed(running, "front-door"):
+        for codecs in (90, 300, 1_200):
+            for _ in range(20):
+                assert await post(http, running.whep("front-door"), wide_offer(codecs)) < 500
+        await asyncio.sleep(1.0)

@@ -1,0 +1,142 @@
+"""Somebody who watches while something bad goes on beside them: a viewer in a process of its own.
+
+``async with unharmed(running, "front-door"):`` is the whole of it. What the test does inside the block must not cost
+that viewer a picture, must kill no process of the cluster, and must leave no process with more memory than it had.
+
+The viewer's process is its own, so that an attack made in the test's event loop does not hold up the measurement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.fakes.cluster import Cluster
+
+GAP = 100.0  # ms without a picture that a viewer may notice; what the machine itself costs comes on top
+QUIET = 2.0  # seconds in which that is measured, before the bad things begin
+GROWTH = 0.10  # of a process's memory, once all is over
+SLACK = 6 << 20  # bytes: allocators keep some of what was used once
+PATIENCE = 60.0  # seconds until memory has been given back
+ANSWER = 30.0  # seconds for the viewer's process to say something
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the viewer saw since it was asked last."""
+
+    frames: int
+    lost: int  # packets that never came
+    gap_ms: float  # longest time without a packet of the picture
+    late_ms: float  # longest time for which the viewer's own process was held up
+
+
+class Bystander:
+    """The viewer's process; made by ``watching``."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def seen(self) -> Seen:
+        """What was seen since the last call."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(b"\n")
+        async with asyncio.timeout(ANSWER):
+            line = await self._process.stdout.readline()
+        assert line, "the bystander's process ended"
+        return Seen(**json.loads(line))
+
+
+@asynccontextmanager
+async def watching(whep: str) -> AsyncIterator[Bystander]:
+    """A viewer that has a picture."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, whep, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    try:
+        bystander = Bystander(process)
+        await bystander.seen()  # it answers when it has had a keyframe
+        yield bystander
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(ANSWER):
+                await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+@asynccontextmanager
+async def unharmed(running: Cluster, camera: str, *, memory: bool = True, gap_ms: float = GAP) -> AsyncIterator[None]:
+    """While the block runs a viewer of ``camera`` loses nothing; afterwards every process is as it was.
+
+    ``memory=False`` leaves out memory, for a block that leaves something behind on purpose.
+    """
+    async with watching(running.whep(camera)) as bystander:
+        await asyncio.sleep(QUIET)
+        quiet = await bystander.seen()
+        assert quiet.frames, "the camera gives no picture"
+        pids, before = running.pids(), memory_of(running)
+        yield
+        seen = await bystander.seen()
+        print(f"bystander: {seen}; before that {quiet}")
+        assert running.pids() == pids, "a process was lost"
+        assert seen.frames, "no picture came"
+        assert seen.lost == 0, "packets were lost"
+        allowed = gap_ms + quiet.gap_ms + quiet.late_ms + seen.late_ms
+        assert seen.gap_ms <= allowed, f"{seen.gap_ms} ms without a picture, {allowed} allowed"
+        if memory:
+            await _given_back(running, before)
+
+
+def memory_of(running: Cluster) -> dict[int, int]:
+    """Resident bytes of each process, by its id."""
+    return {pid: psutil.Process(pid).memory_info().rss for pids in running.pids().values() for pid in pids}
+
+
+async def _given_back(running: Cluster, before: dict[int, int]) -> None:
+    roles = {pid: role for role, pids in running.pids().items() for pid in pids}
+    grown: dict[str, Any] = {}
+    for _ in range(int(PATIENCE)):
+        now = memory_of(running)
+        grown = {
+            f"{roles[pid]} {pid}": (f"{size >> 20} MB", f"{now[pid] >> 20} MB")
+            for pid, size in before.items()
+            if now[pid] > size * (1 + GROWTH) + SLACK
+        }
+        if not grown:
+            return
+        await asyncio.sleep(1.0)
+    raise AssertionError(f"memory was not given back: {grown}")
+
+
+async def _watch(whep: str) -> None:
+    from bench.load.crowd import Crowd
+    from bench.load.signalling import Whep
+
+    async with Crowd() as crowd:
+        assert await crowd.join(Whep(whep)), crowd.end().failures
+        await crowd.watching()
+        while await asyncio.to_thread(sys.stdin.readline):
+            window = crowd.end()
+            crowd.begin()
+            viewer = window.viewers[0]
+            seen = {"frames": viewer.frames, "lost": viewer.lost, "gap_ms": viewer.gap_ms, "late_ms": window.late_ms}
+            print(json.dumps(seen), flush=True)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    asyncio.run(_watch(sys.argv[1]))
