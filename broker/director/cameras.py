@@ -13,7 +13,7 @@ from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, R
 from broker.director.state import GRACE, Camera, State, Worker
 from common.cameras import CameraSpec, CameraState
 from common.control import Assign, Release, Role
-from common.media import Track
+from common.media import Kind, Track
 
 
 def least_loaded_ingest(workers: Iterable[Worker]) -> Worker | None:
@@ -111,10 +111,12 @@ class Cameras:
         camera = self._cameras.get(id)
         if camera is None:
             return None
-        state, detail = self._how(camera)
+        state, detail, video = self._how(camera)
         worker = self._state.workers.get(camera.worker or "")
         stream = worker.streams.get(id) if worker else None
-        return CameraStatus(camera.spec, state, detail, camera.tracks, len(camera.sessions), camera.worker, stream)
+        return CameraStatus(
+            camera.spec, state, detail, video, camera.tracks, len(camera.sessions), camera.worker, stream
+        )
 
     def _expected_back(self, camera: Camera) -> bool:
         """Whether the worker that had the camera under an earlier broker may still report it."""
@@ -151,7 +153,15 @@ class Cameras:
             camera.kept_until = self._state.now + spec.keep_after
             self._state.send(camera.worker, Assign(spec))
 
-    def _how(self, camera: Camera) -> tuple[CameraState, str]:
+    def _how(self, camera: Camera) -> tuple[CameraState, str, str]:
+        """State, detail, and the codec of the picture: what people are told."""
+        video = next((track for track in camera.tracks if track.kind is Kind.VIDEO), None)
+        state, detail = self._state_of(camera)
+        if state is CameraState.PLAYING and video is not None and not video.playable:
+            state, detail = CameraState.NO_PICTURE, video.problem  # a viewer hears it and sees nothing
+        return state, detail, video.codec if video is not None else ""
+
+    def _state_of(self, camera: Camera) -> tuple[CameraState, str]:
         if camera.worker is not None:
             stream = self._state.workers[camera.worker].streams.get(camera.spec.id)
             if stream is not None and stream.revision == camera.spec.revision:

@@ -102,11 +102,12 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True)
 class CameraChanged:
-    """A camera is new, or its state or the detail of it changed."""
+    """A camera is new, or something of this changed. ``video`` is the codec of its picture, empty if it has none."""
 
     camera: str
     state: CameraState
     detail: str
+    video: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ class CameraStatus:
     spec: CameraSpec
     state: CameraState
     detail: str
+    video: str
     tracks: tuple[Track, ...]
     viewers: int
     worker: str | None

@@ -77,7 +77,7 @@ class Camera:
     worker: str | None = None  # who has it
     sessions: set[str] = field(default_factory=set)
     kept_until: float = float("-inf")  # on demand: needed until then also without viewers
-    announced: tuple[CameraState, str] | None = None
+    announced: tuple[CameraState, str, str] | None = None
 
     def needed(self, now: float) -> bool:
         """Whether it has to be pulled."""

@@ -8,14 +8,14 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel, TypeAdapter
 
 from broker.director.events import CameraStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT, Context
 from broker.front.openapi import document
-from broker.front.views import CameraView, NodeView, camera_view, node_view, session_view, viewer_view
+from broker.front.views import ArrivalView, CameraView, NodeView, camera_view, node_view, session_view, viewer_view
 from common import __version__
 from common.errors import ViewerError
 from common.process import LoadMeter
@@ -37,6 +37,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/api/viewers", list_viewers)
     app.router.add_get("/api/viewers/{session}", show_session)
     app.router.add_get("/api/nodes", list_nodes)
+    app.router.add_get("/api/arrival", arrival)
     app.router.add_get("/api/openapi.json", openapi)
 
 
@@ -97,6 +98,12 @@ async def list_nodes(request: web.Request) -> web.Response:
     now = context.clock()
     workers = sorted(context.cluster.director.workers, key=lambda worker: worker.node)
     return _answer([_broker(context, request.app[LOAD]), *(node_view(worker, now) for worker in workers)])
+
+
+async def arrival(request: web.Request) -> web.Response:
+    """How this request arrived."""
+    host, forwarded = request.headers.get(hdrs.HOST, ""), request.headers.get(hdrs.X_FORWARDED_HOST, "")
+    return _answer(ArrivalView(host=host, forwarded_host=forwarded))
 
 
 async def openapi(_request: web.Request) -> web.Response:

@@ -41,7 +41,12 @@ class Guard:
         authority = origin.partition("://")[2].lower()  # browsers write no path, and no port that is the scheme's
         if authority and (authority == (host or "").lower() or _host_name(authority) in self.hosts):
             return
-        raise ViewerError(403, "cross_origin", f"A page of {origin} may not ask for this.")
+        message = (
+            f"A page of {origin} may not ask {host or 'this server'} for this. If a proxy stands between them, let it "
+            "pass on the browser's Host header (nginx: proxy_set_header Host $http_host), or name the page's host in "
+            "http.hosts."
+        )
+        raise ViewerError(403, "cross_origin", message)
 
 
 def _host_name(host: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from broker.front.views import CameraView, NodeView, SessionView, ViewerView
+from broker.front.views import ArrivalView, CameraView, NodeView, SessionView, ViewerView
 from common import __version__
 from common.config import CameraConfig
 
@@ -88,6 +88,7 @@ OPERATIONS = (
         "get", "/api/viewers/{session}", "How a session is", (200, {_JSON: _ref("SessionView")}), problems=(404,)
     ),
     Operation("get", "/api/nodes", "All processes of the cluster", (200, _list_of("NodeView"))),
+    Operation("get", "/api/arrival", "What a proxy in between passes on", (200, {_JSON: _ref("ArrivalView")})),
     Operation("get", "/api/openapi.json", "This document", (200, {_JSON: {"type": "object"}})),
     Operation(
         "post",
@@ -116,7 +117,7 @@ OPERATIONS = (
 @cache
 def document() -> dict[str, Any]:
     """The whole document, OpenAPI 3.1."""
-    models = (CameraView, ViewerView, SessionView, NodeView, Problem, Health)
+    models = (CameraView, ViewerView, SessionView, NodeView, ArrivalView, Problem, Health)
     _, schemas = models_json_schema(
         [*((model, "serialization") for model in models), (CameraConfig, "validation")], ref_template=_REF + "{model}"
     )

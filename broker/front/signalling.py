@@ -1,11 +1,12 @@
 """WebSocket signalling: many viewers' sessions over one socket, each message one JSON object with a ``type``.
 
 From the page: ``offer`` {camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session}, ``attach``
-{session}, ``subscribe``.
+{session}, ``subscribe``, ``ping``.
 
 To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session, reason},
-``attached`` {session, camera}, ``camera`` {camera, state, sentence, detail, failed}, ``cameras`` {cameras}, ``removed``
-{camera}, ``error`` {code, message} and whichever of ``id``, ``session`` and ``camera`` it is about.
+``attached`` {session, camera}, ``camera`` {camera, state, sentence, detail, failed, video}, ``cameras`` {cameras},
+``removed`` {camera}, ``pong``, ``error`` {code, message} and whichever of ``id``, ``session`` and ``camera`` it is
+about.
 
 * A session belongs to the socket that made it, or that attached to it last: to know its id is to own it.
 * Sessions end with their socket if the page closes it, not if the connection breaks, the broker stops, or the page
@@ -86,8 +87,8 @@ class Hub:
                 if owner := self.owners.get(session):
                     owner.disown(session)
                     owner.tell("close", session=session, reason=reason)
-            case CameraChanged(camera, state, detail):
-                message = _encode("camera", **camera_summary(camera, state, detail).model_dump(mode="json"))
+            case CameraChanged(camera, state, detail, video):
+                message = _encode("camera", **camera_summary(camera, state, detail, video).model_dump(mode="json"))
                 for socket in self.sockets:
                     if socket.watches(camera):
                         socket.push(message)
@@ -205,10 +206,12 @@ class Socket:
                 self._start(tasks, self._attach(session), {"session": session}, more=more)
             case {"type": "subscribe"}:
                 self._subscribe()
+            case {"type": "ping"}:  # WebSocket's own pings are invisible to a page's script
+                self.tell("pong")
             case {"type": str(kind)} if kind in _FORMS:
                 self._garbage("invalid_message", f"A message of type {kind} needs {_FORMS[kind]}.")
             case {"type": str()}:
-                known = ", ".join([*_FORMS, "subscribe"])
+                known = ", ".join([*_FORMS, "subscribe", "ping"])
                 self._garbage("unknown_type", f"There is no such message; there are {known}.")
             case _:
                 self._garbage("invalid_message", "The message must be a JSON object with a type.")
@@ -251,7 +254,9 @@ class Socket:
             self.disown(session)
             self.tell("close", session=session, reason="ended")
         else:
-            self.tell("camera", **camera_summary(camera, status.state, status.detail).model_dump(mode="json"))
+            self.tell(
+                "camera", **camera_summary(camera, status.state, status.detail, status.video).model_dump(mode="json")
+            )
 
     def _subscribe(self) -> None:
         self.subscribed = True
@@ -259,7 +264,9 @@ class Socket:
         for camera in self._cluster.catalogue.specs:
             status = self._cluster.director.camera(camera)
             if status is not None:
-                summaries.append(camera_summary(camera, status.state, status.detail).model_dump(mode="json"))
+                summaries.append(
+                    camera_summary(camera, status.state, status.detail, status.video).model_dump(mode="json")
+                )
         self.tell("cameras", cameras=summaries)
 
     def _own(self, session: str, camera: str) -> None:

@@ -63,6 +63,7 @@ class CameraSummary(BaseModel):
     sentence: str
     detail: str
     failed: bool
+    video: str = Field(description="RTP encoding name of its picture as last seen; empty without one.")
 
 
 class ViewerView(BaseModel):
@@ -88,6 +89,13 @@ class ViewerView(BaseModel):
     jitter: float = Field(description="Seconds.")
     round_trip: float | None = Field(description="Seconds.")
     estimated_bandwidth: int | None = Field(description="Bit/s, as the receiver's feedback says.")
+
+
+class ArrivalView(BaseModel):
+    """How a request arrived: with this a page finds what a proxy in between does not pass on."""
+
+    host: str = Field(description="The Host header; a browser's names the host of the page's own address.")
+    forwarded_host: str = Field(description="The X-Forwarded-Host header; empty without one.")
 
 
 class SessionView(BaseModel):
@@ -131,7 +139,7 @@ def camera_view(entry: Entry, status: CameraStatus) -> CameraView:
         source="api" if entry.place is None else "config",
         place=entry.place,
         state=status.state,
-        sentence=status.state.sentence,
+        sentence=_sentence(status.state, status.detail),
         detail=redact(status.detail),
         failed=status.state.failed,
         connected_over=stream.transport if stream else "",
@@ -146,10 +154,15 @@ def camera_view(entry: Entry, status: CameraStatus) -> CameraView:
     )
 
 
-def camera_summary(camera: str, state: CameraState, detail: str) -> CameraSummary:
+def camera_summary(camera: str, state: CameraState, detail: str, video: str) -> CameraSummary:
     """A camera in short."""
     return CameraSummary(
-        camera=camera, state=state, sentence=state.sentence, detail=redact(detail), failed=state.failed
+        camera=camera,
+        state=state,
+        sentence=_sentence(state, detail),
+        detail=redact(detail),
+        failed=state.failed,
+        video=video,
     )
 
 
@@ -166,7 +179,7 @@ def session_view(cluster: Cluster, status: SessionStatus) -> SessionView:
     assert camera is not None, "a session's camera is always known"
     return SessionView(
         session=status.session,
-        camera=camera_summary(status.camera, camera.state, camera.detail),
+        camera=camera_summary(status.camera, camera.state, camera.detail, camera.video),
         state=viewer.state,
         video=viewer.video,
         audio=viewer.audio,
@@ -192,3 +205,10 @@ def node_view(worker: Worker, now: float) -> NodeView:
         viewers=len(worker.sessions),
         counters=report.counters,
     )
+
+
+def _sentence(state: CameraState, detail: str) -> str:
+    """The state for a person. Where what the camera sends is at fault, the detail says what that is and what to set."""
+    if state in (CameraState.NO_PICTURE, CameraState.NO_PLAYABLE_TRACK) and detail:
+        return f"{state.sentence.rstrip('.')}: {redact(detail).rstrip('.')}."
+    return state.sentence

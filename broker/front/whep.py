@@ -23,6 +23,7 @@ from common.errors import ViewerError
 SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
 
 _EXPOSED = "Location, ETag, Link, Accept-Patch, Retry-After"
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+){1,16}")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
@@ -46,7 +47,7 @@ async def offer(request: web.Request) -> web.Response:
     camera = request.match_info["camera"]
     answer = await request.app[CONTEXT].cluster.offer(camera, sdp)
     headers = {
-        "Location": f"/whep/{camera}/{answer.session}",
+        "Location": f"{_prefix(request)}/whep/{camera}/{answer.session}",
         "ETag": entity_tag(answer.session),
         "Accept-Patch": SDPFRAG,
     }
@@ -107,6 +108,12 @@ async def _find(request: web.Request) -> SessionStatus:
     if session is None or session.camera != request.match_info["camera"]:
         raise ViewerError(404, "unknown_session", "There is no such session; it may have ended.")
     return session
+
+
+def _prefix(request: web.Request) -> str:
+    """The path that a reverse proxy has us below, as it says itself; who invents one misleads itself alone."""
+    prefix = request.headers.get("X-Forwarded-Prefix", "").rstrip("/")
+    return prefix if _PREFIX.fullmatch(prefix) else ""
 
 
 def _expect(request: web.Request, media_type: str) -> None:

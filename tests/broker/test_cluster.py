@@ -219,7 +219,7 @@ async def test_notices(cluster: Cluster, endpoints: Endpoints, catalogue: Catalo
             cluster.cameras_changed()
     cluster.cameras_changed()
     assert notices == [
-        CameraChanged("door", CameraState.PLAYING, ""),
+        CameraChanged("door", CameraState.PLAYING, "", "H264"),
         CameraChanged("yard", CameraState.CONNECTING, ""),
         CameraRemoved("yard"),
     ]

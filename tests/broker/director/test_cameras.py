@@ -20,6 +20,7 @@ from broker.director.events import (
 from broker.director.state import GATHERING, GRACE
 from common.cameras import CameraState
 from common.control import DEAD_AFTER, Assign, HangUp, Ping, Release, Role
+from common.media import Kind, Track
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
 
 
@@ -151,7 +152,7 @@ def test_a_worker_that_is_silent_loses_its_cameras_to_another() -> None:
     assert sent(stage.tick()) == []
     commands = stage.tick(0.1)
     assert sent(commands) == [("in-2", Assign(camera("door")))]
-    assert of(CameraChanged, commands) == [CameraChanged("door", CameraState.CONNECTING, "")]
+    assert of(CameraChanged, commands) == [CameraChanged("door", CameraState.CONNECTING, "", "H264")]
 
 
 def test_a_worker_whose_connection_is_gone_is_given_up_when_its_report_is_overdue() -> None:
@@ -318,7 +319,7 @@ def test_an_on_demand_camera_is_pulled_while_somebody_watches_and_a_while_after(
         assert sent(stage.tick(1.0)) == []
     commands = stage.tick(1.0)
     assert sent(commands) == [("in-1", Release("door"))]
-    assert of(CameraChanged, commands) == [CameraChanged("door", CameraState.IDLE, "")]
+    assert of(CameraChanged, commands) == [CameraChanged("door", CameraState.IDLE, "", "H264")]
 
 
 def test_an_on_demand_camera_is_not_released_when_a_viewer_comes_in_time() -> None:
@@ -424,13 +425,26 @@ def test_changes_of_state_are_announced_once() -> None:
     expected = CameraChanged("door", CameraState.UNREACHABLE, "timed out")
     assert of(CameraChanged, stage.ingest("in-1", down)) == [expected]
     assert of(CameraChanged, stage.ingest("in-1", down)) == []
-    assert of(CameraChanged, stage.ingest("in-1", stream("door"))) == [CameraChanged("door", CameraState.PLAYING, "")]
+    playing = CameraChanged("door", CameraState.PLAYING, "", "H264")
+    assert of(CameraChanged, stage.ingest("in-1", stream("door"))) == [playing]
+
+
+def test_a_camera_whose_picture_cannot_be_played_is_not_playing() -> None:
+    stage = Stage(camera("door"))
+    sound = Track(Kind.AUDIO, "PCMU", 8_000)
+    tracks = (Track(Kind.VIDEO, "H265", 90_000, problem="H265 cannot be forwarded yet"), sound)
+    commands = stage.ingest("in-1", stream("door", tracks=tracks))
+    expected = CameraChanged("door", CameraState.NO_PICTURE, "H265 cannot be forwarded yet", "H265")
+    assert of(CameraChanged, commands) == [expected]
+    assert stage.state_of() is CameraState.NO_PICTURE
+    commands = stage.ingest("in-1", stream("door", tracks=(sound,)))  # a camera need not have a picture
+    assert of(CameraChanged, commands) == [CameraChanged("door", CameraState.PLAYING, "")]
 
 
 def test_a_camera_that_disappears_from_the_report_is_connecting_again() -> None:
     stage = Stage(camera("door"))
     stage.ingest("in-1", stream("door"))
-    assert of(CameraChanged, stage.ingest("in-1")) == [CameraChanged("door", CameraState.CONNECTING, "")]
+    assert of(CameraChanged, stage.ingest("in-1")) == [CameraChanged("door", CameraState.CONNECTING, "", "H264")]
 
 
 def test_tracks_are_remembered_once_and_outlive_the_connection() -> None:

@@ -93,6 +93,13 @@ def test_origins_that_are_not(origin: str, host: str | None) -> None:
         assert (caught.value.status, caught.value.code) == (403, "cross_origin")
 
 
+def test_a_refused_page_hears_what_a_proxy_in_between_would_have_to_pass_on() -> None:
+    with pytest.raises(ViewerError) as caught:
+        OPEN.check_origin("https://cams.example", "127.0.0.1:8080")
+    for name in ("https://cams.example", "127.0.0.1:8080", "proxy_set_header Host $http_host", "http.hosts"):
+        assert name in caught.value.message
+
+
 @given(origin=st.text(), host=st.none() | st.text())
 def test_any_text_is_judged(origin: str, host: str | None) -> None:
     for check in (lambda: LOCAL.check_host(host), lambda: LOCAL.check_origin(origin, host)):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from broker.front import signalling
 from common.cameras import CameraState
 from common.control import Answered, Candidate, Ended, HangUp, Offer
+from common.media import Kind, Track
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import PATIENCE, FakeEgress, FakeIngest
 
@@ -96,6 +97,7 @@ async def test_an_offer_is_answered(page: Page, egress: FakeEgress) -> None:
         "sentence": CameraState.CONNECTING.sentence,
         "detail": "",
         "failed": False,
+        "video": "",
     }
 
 
@@ -276,7 +278,36 @@ async def test_a_page_hears_of_the_cameras_it_watches(broker: RunningBroker, pag
             "sentence": CameraState.UNREACHABLE.sentence,
             "detail": "rtsp://***@host/door: timed out",
             "failed": True,
+            "video": "H264",
         }
+
+
+async def test_a_picture_that_cannot_be_played_is_a_failure_with_the_reason_in_its_sentence(
+    broker: RunningBroker, page: Page
+) -> None:
+    await page.send(type="subscribe")
+    await page.next("cameras")
+    async with FakeIngest(broker.endpoints, "in-1") as ingest:
+        await broker.until("/api/cameras/door", lambda camera: camera["state"] == "playing")
+        problem = "H265 cannot be forwarded yet; set this stream of the camera to H.264"
+        tracks = (Track(Kind.VIDEO, "H265", 90_000, problem=problem), Track(Kind.AUDIO, "PCMU", 8_000))
+        ingest.show("door", CameraState.PLAYING, tracks=tracks)
+        while (message := await page.next("camera"))["state"] != "no_picture":
+            pass
+        assert message["failed"]
+        assert message["video"] == "H265"
+        assert message["sentence"] == f"The camera's sound plays, and its picture cannot be played: {problem}."
+        camera = await broker.json("/api/cameras/door")
+        assert (camera["state"], camera["failed"], camera["sentence"]) == ("no_picture", True, message["sentence"])
+        ingest.show("door", CameraState.NO_PLAYABLE_TRACK, detail=f"video: {problem}")
+        message = await page.next("camera")
+        sentence = "The camera offers no track that a browser can play"
+        assert message["sentence"] == f"{sentence}: video: {problem}."
+
+
+async def test_a_page_can_ask_whether_the_server_still_answers(page: Page) -> None:
+    await page.send(type="ping")
+    assert await page.next() == {"type": "pong"}
 
 
 async def test_a_page_that_subscribes_hears_of_all_cameras(broker: RunningBroker, page: Page) -> None:

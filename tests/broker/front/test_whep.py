@@ -66,6 +66,18 @@ async def test_an_offer_is_answered(broker: RunningBroker, egress: FakeEgress) -
     assert (offer.session, offer.camera, offer.sdp) == (session, "door", OFFER)
 
 
+@pytest.mark.parametrize(
+    ("prefix", "before"),
+    [("/cams", "/cams"), ("/a/b.c/", "/a/b.c"), ("/", ""), ("cams", ""), ("//evil.example", ""), ("/a b", "")],
+)
+async def test_the_location_lies_below_the_path_that_a_proxy_names(
+    broker: RunningBroker, egress: FakeEgress, prefix: str, before: str
+) -> None:
+    headers = {"Content-Type": SDP, "X-Forwarded-Prefix": prefix}
+    response = await broker.http.post("/whep/door", data=OFFER, headers=headers)
+    assert response.headers["Location"].rpartition("/")[0] == f"{before}/whep/door"
+
+
 async def test_the_offer_carries_the_tracks_of_the_camera(broker: RunningBroker, egress: FakeEgress) -> None:
     async with FakeIngest(broker.endpoints, "in-1"):
         await broker.until("/api/cameras/door", lambda camera: camera["state"] == "playing")
