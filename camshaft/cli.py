@@ -15,6 +15,8 @@ import click
 from camshaft import __version__
 from camshaft.argv import CAMERA, URL
 from camshaft.options import Given, configured, node_option
+from camshaft.table import table
+from camshaft.tokens import token
 from common import log, process
 from common.cameras import CameraState, Transport, redact
 from common.config import Config
@@ -129,6 +131,9 @@ def _run(node: str, config: Config, main: Callable[[asyncio.Event], Awaitable[No
     sys.exit(process.run(main))
 
 
+cli.add_command(token)
+
+
 # Cameras
 
 
@@ -202,7 +207,7 @@ def list_(api: str, as_json: bool) -> None:
         click.echo("There are no cameras; add one: camshaft camera add NAME URL")
     else:
         rows = [("NAME", "STATE", "TRACKS", "VIEWERS", "URL"), *map(_row, cameras)]
-        click.echo("\n".join(_table(rows)))
+        click.echo("\n".join(table(rows)))
         for each in cameras:
             if each.get("failed"):
                 click.echo(f"{each['id']}: {each['sentence']} {each.get('detail') or ''}".rstrip())
@@ -267,11 +272,6 @@ def _told(result: ProbeResult) -> Iterator[str]:
 def _row(camera: dict[str, Any]) -> tuple[str, ...]:
     tracks = "+".join(track["codec"] for track in camera.get("tracks", ())) or "-"
     return camera["id"], camera["state"], tracks, str(camera.get("viewers", 0)), redact(camera["url"])
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _url(url: str) -> str:

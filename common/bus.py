@@ -18,7 +18,9 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -36,6 +38,7 @@ CONTROL_HWM = 10_000  # messages a peer: a burst of joins must fit
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # an enum's member takes twice as long
 DRAIN_LIMIT = 128  # messages handled before other work of the loop gets its turn …
 DRAIN_TIME = 0.004  # … and seconds: an offer takes one to two milliseconds, and they come in hundreds
+MAX_PORT = 65_532  # and three more
 MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
 
 _TCP_ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s/:@\[\]]+):(\d{1,5})")
@@ -44,18 +47,28 @@ _OUR_FILES = {"control", "media-in", "media-out", "lock"}
 _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
 
 
+class Domain(StrEnum):
+    """What a connection to the broker is for (ZMQ RFC 27: the domain of a ZAP request)."""
+
+    CONTROL = "control"
+    PUBLISH = "publish"
+    SUBSCRIBE = "subscribe"
+    JOIN = "join"
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The three sockets of a broker. Workers are told one address and derive the rest."""
+    """The sockets of a broker. Workers are told one address and derive the rest."""
 
     address: str
     control: str  # ROUTER: the control plane
     media_in: str  # XSUB: ingest publishes here
     media_out: str  # XPUB: egress subscribes here
+    join: str = ""  # ROUTER: a worker token is exchanged here for a key; none between processes of one machine
 
     @classmethod
     def parse(cls, address: str) -> Endpoints:
-        """``ipc://DIRECTORY`` or ``tcp://HOST:PORT``, which takes PORT and the two after it. Raises ``ConfigError``."""
+        """``ipc://DIRECTORY`` or ``tcp://HOST:PORT``, which takes PORT and the next three. Raises ``ConfigError``."""
         key = "broker.address"
         directory = address.rstrip("/")
         if directory.startswith("ipc:///"):
@@ -64,12 +77,11 @@ class Endpoints:
             return cls(address, f"{directory}/control", f"{directory}/media-in", f"{directory}/media-out")
         match = _TCP_ADDRESS.fullmatch(address)
         port = int(match[2]) if match else 0
-        if match is None or not 0 < port <= 65_533:
+        if match is None or not 0 < port <= MAX_PORT:
             raise ConfigError(
-                "", key, f"{redact(address)!r} is neither ipc:///DIRECTORY nor tcp://HOST:PORT (to 65533)"
+                "", key, f"{redact(address)!r} is neither ipc:///DIRECTORY nor tcp://HOST:PORT (to {MAX_PORT})"
             )
-        host = match[1]
-        return cls(address, f"tcp://{host}:{port}", f"tcp://{host}:{port + 1}", f"tcp://{host}:{port + 2}")
+        return cls(address, *(f"tcp://{match[1]}:{each}" for each in range(port, port + 4)))
 
     @property
     def directory(self) -> Path | None:
@@ -95,12 +107,16 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """CURVE key pairs (Z85) of a cluster. Both come from its one secret, so there is nothing else to hand out."""
+    """CURVE key pairs (Z85): the broker's, and that of a worker.
+
+    With one secret for the cluster both come from it, so there is nothing else to hand out. With worker tokens each
+    side has the secret half of its own pair alone, and the other is empty.
+    """
 
     server_public: bytes
-    server_secret: bytes
+    server_secret: bytes = field(repr=False)
     client_public: bytes
-    client_secret: bytes
+    client_secret: bytes = field(repr=False)
 
     @classmethod
     def derive(cls, secret: str) -> Keys:
@@ -120,7 +136,10 @@ class Keys:
         if secret:
             return cls.derive(secret)
         if endpoints.leaves_machine:
-            problem = f"needed because {endpoints.address} can be reached from other machines; same value on each"
+            problem = (
+                f"needed because {endpoints.address} can be reached from other machines: the same on each, or instead "
+                "cluster.token for each worker, made by `camshaft token worker` on the broker's machine"
+            )
             raise ConfigError("", "cluster.secret", problem)
         return None
 
@@ -202,8 +221,13 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys |
     return socket
 
 
-def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str) -> None:
-    """Bind ``socket`` as a CURVE server. Raises ``AddressInUseError``, or ``ConfigError`` for an impossible address."""
+def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str, domain: Domain | None = None) -> None:
+    """Bind ``socket`` as a CURVE server. Raises ``AddressInUseError``, or ``ConfigError`` for an impossible address.
+
+    ``domain`` is what a ZAP handler decides by, where workers have keys of their own.
+    """
+    if domain is not None:
+        socket.zap_domain = domain.encode()
     if keys is not None:
         socket.curve_publickey, socket.curve_secretkey = keys.server_public, keys.server_secret
         socket.curve_server = True
@@ -218,20 +242,25 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str)
 class Channel:
     """One ZeroMQ socket on the running event loop.
 
-    ``on_message`` gets one frame (``bytes``), or with ``multipart`` the list of a message's frames.
+    ``on_message`` gets one frame (``bytes``), or with ``multipart`` the list of a message's frames, or with ``signed``
+    the list of ``zmq.Frame``, which know the peer's key (``frame.get("User-Id")``) and cost more.
     """
 
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        on_message: Callable[[bytes], None] | Callable[[list[bytes]], None],
+        on_message: Callable[[bytes], None] | Callable[[list[bytes]], None] | Callable[[list[zmq.Frame]], None],
         *,
         multipart: bool = False,
+        signed: bool = False,
     ) -> None:
         self.socket = socket
         self.unsent = 0  # messages given up because the peer is slow or gone
         self._on_message: Callable[..., None] = on_message
-        self._receive: Callable[[int], bytes | list[bytes]] = socket.recv_multipart if multipart else socket.recv
+        self._receive: Callable[[int], bytes | list[bytes] | list[zmq.Frame]]
+        self._receive = socket.recv_multipart if multipart else socket.recv
+        if signed:
+            self._receive = partial(socket.recv_multipart, copy=False)
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
         self._closed = False

@@ -168,7 +168,7 @@ class BrokerConfig(_Section):
 
     address: str = Field(
         default_factory=default_broker_address,
-        description="ipc:///DIRECTORY on one machine, tcp://HOST:PORT (three ports from PORT on) on several.",
+        description="ipc:///DIRECTORY on one machine, tcp://HOST:PORT (PORT and the next three) on several.",
     )
 
 

@@ -128,9 +128,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Pull this camera, or go on with this newer revision of it; broker to ingest."""
+    """Pull this camera, or go on with this newer revision of it; broker to ingest.
+
+    ``key`` seals the camera's frames (``common.seal``); empty where workers have no keys of their own.
+    """
 
     camera: CameraSpec
+    key: bytes = field(default=b"", repr=False)
     type: Literal["assign"] = "assign"
 
 
@@ -140,6 +144,15 @@ class Release:
 
     camera: str
     type: Literal["release"] = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKey:
+    """The key that a camera's frames are sealed with from now on; broker to egress."""
+
+    camera: str
+    key: bytes = field(repr=False)
+    type: Literal["stream_key"] = "stream_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +231,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyWanted:
+    """Frames of this camera come that no key opens; egress to broker, which replies ``StreamKey``."""
+
+    camera: str
+    type: Literal["key_wanted"] = "key_wanted"
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """The worker stops now and gives up everything it has; worker to broker."""
 
@@ -226,8 +247,8 @@ class Leaving:
     type: Literal["leaving"] = "leaving"
 
 
-ToBroker = Report | Answered | Refused | Ended | Leaving
-ToWorker = Assign | Release | Offer | Candidate | HangUp | Drain | Ping
+ToBroker = Report | Answered | Refused | Ended | KeyWanted | Leaving
+ToWorker = Assign | Release | StreamKey | Offer | Candidate | HangUp | Drain | Ping
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])

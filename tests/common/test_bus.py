@@ -67,11 +67,12 @@ class TestEndpoints:
         assert not endpoints.leaves_machine
         assert endpoints.local == endpoints
 
-    def test_tcp_takes_three_ports(self) -> None:
+    def test_tcp_takes_four_ports(self) -> None:
         endpoints = Endpoints.parse("tcp://broker.example:5550")
         assert endpoints.control == "tcp://broker.example:5550"
         assert endpoints.media_in == "tcp://broker.example:5551"
         assert endpoints.media_out == "tcp://broker.example:5552"
+        assert endpoints.join == "tcp://broker.example:5553"
         assert endpoints.directory is None
 
     @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ class TestEndpoints:
             "tcp://host",
             "tcp://:5550",
             "tcp://host:0",
-            "tcp://host:65534",
+            "tcp://host:65533",
             "tcp://host:port",
             "tcp://::1:5550",
             "tcp://host:5550/path",

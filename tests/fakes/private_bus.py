@@ -19,9 +19,9 @@ def private_endpoints() -> Iterator[Endpoints]:
 
 
 def free_tcp_endpoints() -> Endpoints:
-    """``tcp`` endpoints on three consecutive ports of the loopback that were free a moment ago."""
-    for port in random.sample(range(20_000, 32_000, 3), 100):  # below what the system gives out by itself
-        probes = [socket.socket() for _ in range(3)]
+    """``tcp`` endpoints on four consecutive ports of the loopback that were free a moment ago."""
+    for port in random.sample(range(20_000, 32_000, 4), 100):  # below what the system gives out by itself
+        probes = [socket.socket() for _ in range(4)]
         try:
             for offset, probe in enumerate(probes):
                 probe.bind(("127.0.0.1", port + offset))
@@ -31,7 +31,7 @@ def free_tcp_endpoints() -> Endpoints:
             for probe in probes:
                 probe.close()
         return Endpoints.parse(f"tcp://127.0.0.1:{port}")
-    raise RuntimeError("no three free ports")
+    raise RuntimeError("no four free ports")
 
 
 @contextmanager

@@ -1,0 +1,328 @@
+"""Who may join the cluster and who has: the broker's own keys, worker tokens, and the keys they were exchanged for.
+
+An SQLite file beside the store, private to its owner. Unlike the store it is not held: ``camshaft token`` writes to it
+while the broker runs, and the broker looks whether it changed (``refresh``). It keeps digests of tokens, never tokens.
+
+A node's name belongs to the token with which it first joined: no other token gets it, also not when its worker is away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import zmq
+from zmq.utils import z85
+
+from common.control import Role
+from common.errors import ConfigError
+from common.seal import STREAM_KEY_BYTES
+from common.token import WorkerToken
+
+SCHEMA_VERSION = 1  # PRAGMA user_version
+APPLICATION_ID = 0x43414D4B  # PRAGMA application_id: "CAMK"
+LOCK_TIMEOUT = 2.0  # seconds: another process writes for a few milliseconds
+MEMBER_KEPT = 30 * 86_400.0  # seconds without a sign of life after which a key is forgotten
+SEEN_INTERVAL = 3_600.0  # seconds between two times that a member's sign of life is written down
+MAX_MEMBERS = 10_000  # keys; workers that keep none get a new one at each start
+MAX_TOKENS = 1_000
+
+_SCHEMA = """
+CREATE TABLE broker (public BLOB NOT NULL, secret BLOB NOT NULL, media BLOB NOT NULL) STRICT;
+CREATE TABLE token (
+    id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    role TEXT NOT NULL,
+    node TEXT NOT NULL,
+    expires REAL,
+    uses INTEGER,
+    made REAL NOT NULL,
+    revoked INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE member (
+    key TEXT PRIMARY KEY, role TEXT NOT NULL, node TEXT NOT NULL UNIQUE, token TEXT NOT NULL, seen REAL NOT NULL
+) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is kept of a worker token. Times are Unix seconds; ``None`` means no limit."""
+
+    id: str
+    role: Role
+    node: str  # the only name it can be used for; empty: any that is free
+    expires: float | None
+    uses: int | None  # that are left
+    made: float
+    revoked: bool
+    nodes: tuple[str, ...] = ()  # that joined with it
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker that joined: its CURVE public key (Z85), and what it may be."""
+
+    key: str
+    role: Role
+    node: str
+    token: str
+    seen: float  # Unix time, to the hour
+
+
+class JoinRefusedError(Exception):
+    """A worker may not join; the text says why and what to do. ``passing``: trying again in a moment may help."""
+
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = passing
+
+
+def keyring_path(store: Path) -> Path:
+    """Where the keyring of the broker with this store is."""
+    return store.with_name(f"{store.name}.keys")
+
+
+class Keyring:
+    """The open file. Every method may raise ``sqlite3.Error`` if the disk fails; opening raises ``ConfigError``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._claim()
+            self._database = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
+        except (OSError, sqlite3.Error) as exc:
+            raise self._unusable(getattr(exc, "strerror", None) or str(exc)) from None
+        try:
+            self._prepare()
+            row = self._database.execute("SELECT public, secret, media FROM broker").fetchone()
+            self.public, self.secret, self._media = row  # Z85 the first two, as pyzmq takes them
+            self._version = self._data_version()
+            self._read_members()
+        except (sqlite3.Error, ValueError, TypeError) as exc:
+            self._database.close()
+            raise self._unusable(f"is damaged ({exc})") from None
+        except BaseException:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; twice is fine."""
+        self._database.close()
+
+    # Tokens: for the operator
+
+    def make_token(
+        self, role: Role, *, node: str = "", expires: float | None = None, uses: int | None = None, now: float
+    ) -> WorkerToken:
+        """A new token. ``expires`` is a Unix time. Raises ``ConfigError`` if there are too many."""
+        token = WorkerToken.make(z85.decode(self.public))
+        with self._writing():
+            self._database.execute(
+                "DELETE FROM token WHERE expires < ? AND id NOT IN (SELECT token FROM member)", (now,)
+            )
+            if self._database.execute("SELECT count(*) FROM token").fetchone()[0] >= MAX_TOKENS:
+                raise ConfigError(
+                    "", "", f"there are {MAX_TOKENS} worker tokens; revoke some with `camshaft token revoke`"
+                )
+            row = (token.id, token.digest, role.value, node, expires, uses, now)
+            self._database.execute("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row)
+        return token
+
+    def tokens(self) -> list[Token]:
+        """All tokens, oldest first."""
+        nodes: dict[str, list[str]] = {}
+        for token, node in self._database.execute("SELECT token, node FROM member ORDER BY node"):
+            nodes.setdefault(token, []).append(node)
+        rows = self._database.execute(
+            "SELECT id, role, node, expires, uses, made, revoked FROM token ORDER BY made, id"
+        )
+        return [
+            Token(id, Role(role), node, expires, uses, made, bool(revoked), tuple(nodes.get(id, ())))
+            for id, role, node, expires, uses, made, revoked in rows
+        ]
+
+    def revoke(self, name: str) -> tuple[str, ...]:
+        """Take back a token and the keys it was exchanged for, or the key of one node. Returns the nodes this ends.
+
+        Raises ``ConfigError`` if there is neither.
+        """
+        run = self._database.execute
+        with self._writing():
+            known = run("UPDATE token SET revoked = 1 WHERE id = ?", (name,)).rowcount
+            nodes = [node for (node,) in run("SELECT node FROM member WHERE token = ? ORDER BY node", (name,))]
+            run("DELETE FROM member WHERE token = ?", (name,))
+            if not known:
+                nodes = [node for (node,) in run("SELECT node FROM member WHERE node = ?", (name,))]
+                run("DELETE FROM member WHERE node = ?", (name,))
+            if not known and not nodes:
+                raise ConfigError("", "", f"there is no worker token and no worker {name!r}; see `camshaft token list`")
+        self._read_members()
+        return tuple(nodes)
+
+    # Members: for the broker
+
+    def member(self, key: str) -> Member | None:
+        """The worker that has this key (Z85)."""
+        return self._members.get(key)
+
+    def member_named(self, node: str) -> Member | None:
+        """The worker of this name."""
+        return self._by_node.get(node)
+
+    def stream_key(self, camera: str, node: str) -> bytes:
+        """What ``node`` seals the frames of ``camera`` with; the same after a restart. Empty if it is no member."""
+        member = self._by_node.get(node)
+        if member is None:
+            return b""
+        return hmac.digest(self._media, f"{camera}\0{member.key}".encode(), hashlib.sha256)[:STREAM_KEY_BYTES]
+
+    def refresh(self) -> Collection[str]:
+        """See what ``camshaft token`` changed. Returns the keys that are no longer members'."""
+        if (version := self._data_version()) == self._version:
+            return ()
+        before = self._members.keys()
+        self._read_members()
+        self._version = version
+        return before - self._members.keys()
+
+    def admit(
+        self, token: str, secret: bytes, key: str, role: Role, node: str, *, lives: Callable[[str], bool], now: float
+    ) -> Member:
+        """Make the worker with this key (Z85) a member, unless it is one.
+
+        ``lives`` says whether a node of that name is at work. Raises ``JoinRefusedError``.
+        """
+        self.refresh()
+        known = self._members.get(key)
+        if known is not None and (known.role, known.node) == (role, node):
+            return known
+        if known is not None:
+            raise JoinRefusedError(
+                f"its key is that of the {known.role} worker {known.node!r}: start it with --node {known.node}, "
+                "or give each worker a --cluster-key-file of its own"
+            )
+        with self._writing():
+            self._use_token(token, secret, role, node, now)
+            self._take_name(token, node, lives)
+            self._make_room(lives, now)
+            member = Member(key, role, node, token, now)
+            row = (key, role.value, node, token, now)
+            self._database.execute("INSERT INTO member VALUES (?, ?, ?, ?, ?)", row)
+        self._read_members()
+        return member
+
+    def saw(self, member: Member, now: float) -> None:
+        """The member has given a sign of life."""
+        if now - member.seen >= SEEN_INTERVAL:
+            self._database.execute("UPDATE member SET seen = ? WHERE key = ?", (now, member.key))
+            self._enter(Member(member.key, member.role, member.node, member.token, now))
+
+    def _use_token(self, id: str, secret: bytes, role: Role, node: str, now: float) -> None:
+        select = "SELECT digest, role, node, expires, uses, revoked FROM token WHERE id = ?"
+        row = self._database.execute(select, (id,)).fetchone()
+        remedy = "make another with `camshaft token worker` on the broker's machine"
+        if row is None or not hmac.compare_digest(row[0], hashlib.sha256(secret).digest()):
+            raise JoinRefusedError(f"the broker does not know this worker token; {remedy}")
+        _, wanted_role, wanted_node, expires, uses, revoked = row
+        if revoked:
+            raise JoinRefusedError(f"the worker token {id} has been revoked; {remedy}")
+        if expires is not None and now >= expires:
+            raise JoinRefusedError(f"the worker token {id} has expired; {remedy}")
+        if wanted_role != role:
+            raise JoinRefusedError(
+                f"the worker token {id} is for {wanted_role} workers, and this is an {role}; {remedy}"
+            )
+        if wanted_node and wanted_node != node:
+            raise JoinRefusedError(
+                f"the worker token {id} is for the worker {wanted_node!r}; start it with that --node"
+            )
+        if uses is not None:
+            if uses <= 0:
+                raise JoinRefusedError(f"the worker token {id} has been used as often as it may be; {remedy}")
+            self._database.execute("UPDATE token SET uses = uses - 1 WHERE id = ?", (id,))
+
+    def _take_name(self, token: str, node: str, lives: Callable[[str], bool]) -> None:
+        """Free the name of a former worker of the same token; a worker that keeps no key comes back with a new one."""
+        holder = self._by_node.get(node)
+        if holder is not None and holder.token != token:
+            raise JoinRefusedError(
+                f"the name {node!r} belongs to a worker of another token; choose another --node, "
+                f"or free it with `camshaft token revoke {node}`"
+            )
+        if holder is not None and lives(node):
+            raise JoinRefusedError(f"a worker {node!r} is at work; give each its own --node", passing=True)
+        reserved = self._database.execute("SELECT id FROM token WHERE node = ? AND NOT revoked", (node,)).fetchall()
+        if reserved and token not in {id for (id,) in reserved}:
+            raise JoinRefusedError(
+                f"the name {node!r} is kept for the worker token {reserved[0][0]}; choose another --node"
+            )
+        self._database.execute("DELETE FROM member WHERE node = ?", (node,))
+
+    def _make_room(self, lives: Callable[[str], bool], now: float) -> None:
+        """Forget keys that nobody has used for long, and if there still are too many the one that was longest away."""
+        self._database.execute("DELETE FROM member WHERE seen < ?", (now - MEMBER_KEPT,))
+        oldest_first = [node for (node,) in self._database.execute("SELECT node FROM member ORDER BY seen")]
+        if len(oldest_first) >= MAX_MEMBERS:
+            gone = next((node for node in oldest_first if not lives(node)), None)
+            if gone is None:
+                raise JoinRefusedError(f"{MAX_MEMBERS} workers are at work, more than the cluster takes")
+            self._database.execute("DELETE FROM member WHERE node = ?", (gone,))
+
+    def _read_members(self) -> None:
+        self._members: dict[str, Member] = {}
+        self._by_node: dict[str, Member] = {}
+        for key, role, node, token, seen in self._database.execute("SELECT key, role, node, token, seen FROM member"):
+            self._enter(Member(key, Role(role), node, token, seen))
+
+    def _enter(self, member: Member) -> None:
+        self._members[member.key] = self._by_node[member.node] = member
+
+    def _data_version(self) -> int:
+        version: int = self._database.execute("PRAGMA data_version").fetchone()[0]  # grows when others have written
+        return version
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def _claim(self) -> None:
+        """Create the file, or see that it is ours, and make it private."""
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            header = os.pread(file, 72, 0)
+            if header and header[68:] != APPLICATION_ID.to_bytes(4):
+                raise self._unusable("is a file of another program")
+            os.fchmod(file, 0o600)
+        finally:
+            os.close(file)
+
+    def _prepare(self) -> None:
+        run = self._database.execute
+        with self._writing():
+            version = run("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise self._unusable(f"was written by a newer release (schema {version}, here {SCHEMA_VERSION})")
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    run(statement)
+                public, secret = zmq.curve_keypair()
+                run("INSERT INTO broker VALUES (?, ?, ?)", (public, secret, secrets.token_bytes(32)))
+                run(f"PRAGMA application_id = {APPLICATION_ID}")
+                run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _unusable(self, problem: str) -> ConfigError:
+        return ConfigError("", "store.path", f"{self._path}: {problem}; mend that, or choose another with --store-path")

@@ -1,0 +1,117 @@
+"""``camshaft token``: worker tokens, made on the broker's machine in the keyring beside its store.
+
+A broker that runs sees each change within a second.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from camshaft.options import Given, configured
+from camshaft.table import table
+from common.cameras import CAMERA_ID
+from common.control import Role
+from common.errors import ConfigError
+
+if TYPE_CHECKING:
+    from broker.keyring import Keyring, Token
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+MAX_LIFETIME = 10 * 365 * 86_400  # seconds
+
+
+@click.group()
+def token() -> None:
+    """Make, list and revoke the tokens by which workers of other machines join. For the broker's machine."""
+
+
+@token.command()
+@click.option(
+    "--role", type=click.Choice([role.value for role in Role]), required=True, help="What the worker is to be."
+)
+@click.option("--node", metavar="NAME", default="", help="The only name it may have; default: any that is free.")
+@click.option("--expires", metavar="TIME", help="How long it can be used, such as 30m, 24h or 7d; default: for ever.")
+@click.option(
+    "--uses", type=click.IntRange(1, 1_000_000), help="How many workers may join with it; default: any number."
+)
+@configured("store")
+def worker(given: Given, role: str, node: str, expires: str | None, uses: int | None) -> None:
+    """Print a token that lets workers of one role join: they are given it as CAMSHAFT_CLUSTER_TOKEN.
+
+    A worker exchanges it for a key of its own. Unless it keeps that (--cluster-key-file) it needs the token again at
+    each start, and each counts as a use.
+    """
+    if node and not CAMERA_ID.fullmatch(node):
+        problem = "a node's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or a digit"
+        raise ConfigError("--node", "", problem)
+    now = time.time()
+    until = now + _seconds(expires) if expires else None
+    with _keyring(given, make=True) as keyring:
+        click.echo(keyring.make_token(Role(role), node=node, expires=until, uses=uses, now=now))
+
+
+@token.command("list")
+@configured("store")
+def list_(given: Given) -> None:
+    """List the tokens and the workers that joined with each."""
+    with _keyring(given) as keyring:
+        tokens = keyring.tokens()
+    if not tokens:
+        click.echo("There are no worker tokens; make one: camshaft token worker --role egress")
+        return
+    now = time.time()
+    rows = [("TOKEN", "ROLE", "STATE", "NODE", "EXPIRES", "USES LEFT", "WORKERS")]
+    click.echo("\n".join(table([*rows, *(_row(each, now) for each in tokens)])))
+
+
+@token.command()
+@click.argument("name")
+@configured("store")
+def revoke(given: Given, name: str) -> None:
+    """Revoke the token NAME and the keys of all workers that joined with it, or the key of the one worker NAME."""
+    with _keyring(given) as keyring:
+        joined_with = next((each.id for each in keyring.tokens() if name in each.nodes and not each.revoked), None)
+        nodes = keyring.revoke(name)
+        of_a_token = any(each.id == name for each in keyring.tokens())
+    if of_a_token:
+        click.echo(f"Token {name} is revoked. Workers this shuts out: {', '.join(nodes) or 'none'}.")
+    else:
+        click.echo(f"The key of worker {name} is revoked.")
+        if joined_with is not None:
+            click.echo(f"Who has its token may still join: camshaft token revoke {joined_with} ends that.")
+
+
+@contextmanager
+def _keyring(given: Given, *, make: bool = False) -> Iterator[Keyring]:
+    from broker.keyring import Keyring, keyring_path
+
+    path = keyring_path(given.config().store.path)
+    if not make and not path.exists():
+        raise ConfigError("", "store.path", f"{path} does not exist: no worker token was made here; see --store-path")
+    with closing(Keyring(path)) as keyring:
+        yield keyring
+
+
+def _row(each: Token, now: float) -> tuple[str, ...]:
+    expired = each.expires is not None and each.expires <= now
+    state = "revoked" if each.revoked else "expired" if expired else "used up" if each.uses == 0 else "good"
+    until = (
+        "never" if each.expires is None else f"{datetime.fromtimestamp(each.expires, UTC).astimezone():%Y-%m-%d %H:%M}"
+    )
+    uses = "any" if each.uses is None else str(each.uses)
+    return each.id, each.role.value, state, each.node or "any", until, uses, ", ".join(each.nodes) or "-"
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < seconds <= MAX_LIFETIME:
+        raise ConfigError("--expires", "", f"{text!r} is no time such as 30m, 24h or 7d, at most ten years")
+    return seconds

@@ -1,0 +1,271 @@
+"""Tokens, and the keys they are exchanged for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import zmq
+from zmq.utils import z85
+
+from broker import keyring as module
+from broker.keyring import MEMBER_KEPT, SEEN_INTERVAL, JoinRefusedError, Keyring, Member, keyring_path
+from common.control import Role
+from common.errors import ConfigError
+from common.token import WorkerToken
+
+NOW = 1_000_000.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "camshaft.db.keys"
+
+
+@pytest.fixture
+def keyring(path: Path) -> Iterator[Keyring]:
+    with closing(Keyring(path)) as keyring:
+        yield keyring
+
+
+def new_key() -> str:
+    return zmq.curve_keypair()[0].decode()
+
+
+def admit(
+    keyring: Keyring,
+    token: WorkerToken,
+    node: str = "out-1",
+    *,
+    key: str = "",
+    role: Role = Role.EGRESS,
+    alive: tuple[str, ...] = (),
+    now: float = NOW,
+) -> Member:
+    return keyring.admit(token.id, token.secret, key or new_key(), role, node, lives=alive.__contains__, now=now)
+
+
+def test_it_lies_beside_the_store_and_only_its_owner_may_read_it(keyring: Keyring, path: Path) -> None:
+    assert keyring_path(path.with_name("camshaft.db")) == path
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_token_carries_the_brokers_key_and_is_kept_only_as_a_digest(keyring: Keyring, path: Path) -> None:
+    token = keyring.make_token(Role.EGRESS, now=NOW)
+    assert z85.encode(token.broker) == keyring.public
+    assert token.secret not in path.read_bytes()
+    assert str(token).encode() not in path.read_bytes()
+
+
+def test_a_token_is_exchanged_for_the_workers_key(keyring: Keyring) -> None:
+    token = keyring.make_token(Role.EGRESS, now=NOW)
+    member = admit(keyring, token)
+    assert (member.role, member.node, member.token) == (Role.EGRESS, "out-1", token.id)
+    assert keyring.member(member.key) == keyring.member_named("out-1") == member
+    assert keyring.tokens()[0].nodes == ("out-1",)
+
+
+def test_everything_survives_a_restart(keyring: Keyring, path: Path) -> None:
+    token = keyring.make_token(Role.INGEST, now=NOW)
+    member = admit(keyring, token, "in-1", role=Role.INGEST)
+    with closing(Keyring(path)) as again:
+        assert (again.public, again.secret) == (keyring.public, keyring.secret)
+        assert again.member(member.key) == member
+        assert again.stream_key("door", "in-1") == keyring.stream_key("door", "in-1") != b""
+
+
+def test_a_worker_that_is_a_member_needs_no_token_again(keyring: Keyring) -> None:
+    token = keyring.make_token(Role.EGRESS, uses=1, expires=NOW + 10, now=NOW)
+    member = admit(keyring, token)
+    assert admit(keyring, token, key=member.key, now=NOW + 1_000) == member
+
+
+def test_a_stream_key_is_another_for_each_camera_and_worker(keyring: Keyring) -> None:
+    token = keyring.make_token(Role.INGEST, now=NOW)
+    for node in ("in-1", "in-2"):
+        admit(keyring, token, node, role=Role.INGEST)
+    keys = {keyring.stream_key(camera, node) for camera in ("door", "yard") for node in ("in-1", "in-2")}
+    assert len(keys) == 4
+    assert keyring.stream_key("door", "nobody") == b""
+
+
+def test_a_worker_that_comes_back_with_a_new_key_seals_with_another(keyring: Keyring) -> None:
+    token = keyring.make_token(Role.INGEST, now=NOW)
+    admit(keyring, token, "in-1", role=Role.INGEST)
+    before = keyring.stream_key("door", "in-1")
+    admit(keyring, token, "in-1", role=Role.INGEST)
+    assert keyring.stream_key("door", "in-1") != before
+
+
+class TestRefused:
+    """Each with a sentence that says why and what to do."""
+
+    def test_unknown(self, keyring: Keyring) -> None:
+        with pytest.raises(JoinRefusedError, match="does not know this worker token; make another"):
+            admit(keyring, WorkerToken.make(bytes(32)))
+
+    def test_forged(self, keyring: Keyring) -> None:
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        with pytest.raises(JoinRefusedError, match="does not know this worker token"):
+            admit(keyring, WorkerToken(token.broker, token.id, bytes(20)))
+
+    def test_expired(self, keyring: Keyring) -> None:
+        token = keyring.make_token(Role.EGRESS, expires=NOW + 60, now=NOW)
+        admit(keyring, token, "out-1", now=NOW + 59)
+        with pytest.raises(JoinRefusedError, match=f"{token.id} has expired; make another"):
+            admit(keyring, token, "out-2", now=NOW + 60)
+
+    def test_used_up_and_a_refusal_is_no_use(self, keyring: Keyring) -> None:
+        token = keyring.make_token(Role.EGRESS, uses=2, now=NOW)
+        admit(keyring, token, "out-1")
+        with pytest.raises(JoinRefusedError, match="at work"):
+            admit(keyring, token, "out-1", alive=("out-1",))
+        admit(keyring, token, "out-2")
+        with pytest.raises(JoinRefusedError, match=f"{token.id} has been used as often as it may be"):
+            admit(keyring, token, "out-3")
+
+    def test_revoked(self, keyring: Keyring) -> None:
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        member = admit(keyring, token)
+        keyring.revoke(token.id)
+        for key in ("", member.key):
+            with pytest.raises(JoinRefusedError, match=f"{token.id} has been revoked"):
+                admit(keyring, token, key=key)
+
+    def test_another_role(self, keyring: Keyring) -> None:
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        with pytest.raises(JoinRefusedError, match="is for egress workers, and this is an ingest"):
+            admit(keyring, token, role=Role.INGEST)
+
+    def test_a_member_with_another_role_or_name(self, keyring: Keyring) -> None:
+        member = admit(keyring, keyring.make_token(Role.EGRESS, now=NOW))
+        token = keyring.make_token(Role.INGEST, now=NOW)
+        with pytest.raises(JoinRefusedError, match="--cluster-key-file of its own"):
+            admit(keyring, token, key=member.key, role=Role.INGEST)
+        with pytest.raises(JoinRefusedError, match="that of the egress worker 'out-1': start it with --node out-1"):
+            admit(keyring, token, "out-2", key=member.key)
+
+    def test_another_name_than_the_tokens(self, keyring: Keyring) -> None:
+        token = keyring.make_token(Role.EGRESS, node="wall", now=NOW)
+        with pytest.raises(JoinRefusedError, match="is for the worker 'wall'; start it with that --node"):
+            admit(keyring, token, "out-1")
+        admit(keyring, token, "wall")
+
+
+class TestNames:
+    def test_a_live_workers_name_is_taken(self, keyring: Keyring) -> None:
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        member = admit(keyring, token)
+        with pytest.raises(JoinRefusedError, match="a worker 'out-1' is at work") as caught:
+            admit(keyring, token, alive=("out-1",))
+        assert caught.value.passing, "its former self may be dead and not known to be"
+        assert keyring.member_named("out-1") == member
+
+    def test_a_worker_that_was_started_again_gets_its_name_and_its_former_key_is_worth_nothing(self, keyring) -> None:
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        former, now = admit(keyring, token), admit(keyring, token)
+        assert keyring.member(former.key) is None
+        assert keyring.member_named("out-1") == now
+
+    def test_no_other_token_gets_it_also_not_when_its_worker_is_away(self, keyring: Keyring) -> None:
+        admit(keyring, keyring.make_token(Role.EGRESS, now=NOW))
+        other = keyring.make_token(Role.EGRESS, now=NOW)
+        with pytest.raises(
+            JoinRefusedError, match=r"belongs to a worker of another token.*camshaft token revoke out-1"
+        ):
+            admit(keyring, other)
+        keyring.revoke("out-1")
+        assert admit(keyring, other).token == other.id
+
+    def test_a_name_that_a_token_is_for_is_kept_for_it(self, keyring: Keyring) -> None:
+        wall = keyring.make_token(Role.EGRESS, node="wall", now=NOW)
+        other = keyring.make_token(Role.EGRESS, now=NOW)
+        with pytest.raises(JoinRefusedError, match=f"kept for the worker token {wall.id}"):
+            admit(keyring, other, "wall")
+
+
+class TestRevoking:
+    def test_a_token_and_all_keys_that_it_was_exchanged_for(self, keyring: Keyring) -> None:
+        token, other = (keyring.make_token(Role.EGRESS, now=NOW) for _ in range(2))
+        for node in ("out-2", "out-1"):
+            admit(keyring, token, node)
+        kept = admit(keyring, other, "out-3")
+        assert keyring.revoke(token.id) == ("out-1", "out-2")
+        assert [each.revoked for each in keyring.tokens()] == [each.id == token.id for each in keyring.tokens()]
+        assert keyring.member(kept.key) == kept
+
+    def test_what_does_not_exist(self, keyring: Keyring) -> None:
+        with pytest.raises(ConfigError, match=r"no worker 'nobody'; see `camshaft token list`"):
+            keyring.revoke("nobody")
+
+    def test_a_broker_that_runs_sees_it(self, keyring: Keyring, path: Path) -> None:
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        member = admit(keyring, token)
+        assert keyring.refresh() == ()
+        with closing(Keyring(path)) as command:
+            command.revoke("out-1")
+        assert set(keyring.refresh()) == {member.key}
+        assert keyring.member(member.key) is None
+        assert keyring.refresh() == ()
+
+    def test_a_token_made_while_the_broker_runs_is_known_at_once(self, keyring: Keyring, path: Path) -> None:
+        with closing(Keyring(path)) as command:
+            token = command.make_token(Role.EGRESS, now=NOW)
+        assert admit(keyring, token).token == token.id
+
+
+class TestBounds:
+    def test_keys_that_nobody_used_for_long_are_forgotten(self, keyring: Keyring) -> None:
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        old, seen = (admit(keyring, token, node) for node in ("old", "seen"))
+        keyring.saw(seen, NOW + MEMBER_KEPT)
+        admit(keyring, token, "new", now=NOW + MEMBER_KEPT + 1)
+        assert keyring.member(old.key) is None
+        assert keyring.member(seen.key) is not None
+
+    def test_a_sign_of_life_is_not_written_down_at_each_report(self, keyring: Keyring, path: Path) -> None:
+        member = admit(keyring, keyring.make_token(Role.EGRESS, now=NOW))
+        before = path.read_bytes()
+        keyring.saw(member, NOW + SEEN_INTERVAL / 2)
+        assert path.read_bytes() == before
+
+    def test_the_worker_that_was_away_longest_makes_room(self, keyring: Keyring, monkeypatch) -> None:
+        monkeypatch.setattr(module, "MAX_MEMBERS", 2)
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        for moment, node in enumerate(("lives", "gone", "new")):
+            admit(keyring, token, node, alive=("lives",), now=NOW + moment)
+        assert keyring.tokens()[0].nodes == ("lives", "new")
+        with pytest.raises(JoinRefusedError, match="more than the cluster takes"):
+            admit(keyring, token, "one more", alive=("lives", "new"))
+
+    def test_there_cannot_be_any_number_of_tokens(self, keyring: Keyring, monkeypatch) -> None:
+        monkeypatch.setattr(module, "MAX_TOKENS", 2)
+        keyring.make_token(Role.EGRESS, expires=NOW + 1, now=NOW)
+        for _ in range(2):
+            keyring.make_token(Role.EGRESS, now=NOW + 2)  # the first has expired and makes room
+        with pytest.raises(ConfigError, match="camshaft token revoke"):
+            keyring.make_token(Role.EGRESS, now=NOW + 2)
+
+
+@pytest.mark.parametrize("content", [b"cameras: {}\n" * 100, b"\0"])
+def test_a_file_of_another_program_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="another program"):
+        Keyring(path)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_file_and_one_of_a_newer_release_are_named(keyring: Keyring, path: Path) -> None:
+    for statement, problem in (("PRAGMA user_version = 9", "newer release"), ("DELETE FROM broker", "damaged")):
+        copy = path.with_name("copy.keys")
+        copy.write_bytes(path.read_bytes())
+        database = sqlite3.connect(copy)
+        with database:
+            database.execute(statement)
+        database.close()
+        with pytest.raises(ConfigError, match=problem) as caught:
+            Keyring(copy)
+        assert str(copy) in str(caught.value)
