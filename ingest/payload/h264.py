@@ -38,6 +38,8 @@ from ingest.payload.output import Output
 CLOCK_RATE = 90_000
 
 MAX_UNIT_BYTES = 4 << 20  # of an access unit, and so of a NAL unit; a lossless 4K picture is smaller
+MAX_UNITS = 512  # NAL units in one packet: a 4K picture whose every row of macroblocks is a slice has 135 …
+SEQUENCE_SET_COST = 16  # … of which a sequence parameter set counts for so many: it takes that much longer to read
 MAX_HELD = 32  # SEI before a picture
 MAX_HELD_BYTES = 64 << 10  # of them, and of a parameter set
 NO_IDR_AFTER_NS = 10_000_000_000  # this long without an IDR picture, and recovery points have to do (open GOPs)
@@ -92,6 +94,9 @@ class H264:
         self._fate = _UNDECIDED
         self._rest = b""  # what of it has come and not been sent
         self._fragmented = False  # whether a piece of it has been sent
+        # The packet that is arriving, if it holds several.
+        self._left = MAX_UNITS  # NAL units that it may still hold
+        self._aggregate = False
         # The access unit that is arriving.
         self._timestamp = -1
         self._has_slices = False
@@ -179,15 +184,22 @@ class H264:
 
     def _receive_aggregate(self, packet: bytes, at: int, end: int) -> None:
         """RFC 6184 5.7.1; zeros behind the last NAL unit are padding."""
+        self._left, self._aggregate = MAX_UNITS, True
         while at + 2 < end:
             size = packet[at] << 8 | packet[at + 1]
             at += 2
+            if not size:
+                break
             if at + size > end:
                 self.dropped += 1
-                return
-            if size:
-                self._receive_whole(packet[at : at + size])
+                break
+            self._left -= 1
+            if self._left < 0:
+                self._too_much()
+                break
+            self._receive_whole(packet[at : at + size])
             at += size
+        self._aggregate = False
 
     def _receive_whole(self, nal: bytes) -> None:
         self._finish()
@@ -207,19 +219,44 @@ class H264:
 
     def _append(self, data: bytes) -> None:
         """More of the NAL unit that is arriving; Annex B start codes in it begin others."""
-        while data:
-            if self._fate is _UNDECIDED:
-                self._decide(data[0])
-            known = len(self._rest)
-            rest = self._rest + data if known else data
-            at = rest.find(_START_CODE, max(known - _HELD_BACK, 0), len(rest) - 1)
-            if at < 0:
-                self._keep(rest)
-                return
-            self._rest = rest[:at]
+        if not data:
+            return
+        if self._fate is _UNDECIDED:
+            self._decide(data[0])
+        known = len(self._rest)
+        rest = self._rest + data if known else data
+        at = rest.find(_START_CODE, max(known - _HELD_BACK, 0), len(rest) - 1)
+        if at >= 0:
+            rest = self._split(rest, at)
+        if rest:
+            self._keep(rest)
+
+    def _split(self, data: bytes, at: int) -> bytes:
+        """Finish all NAL units in ``data`` but the last. Returns what of that one has come; the first start code is at
+        ``at``."""
+        if not self._aggregate:
+            self._left = MAX_UNITS
+        begin = 0
+        while at >= 0:
+            self._rest = data[begin:at]
             self._finish()
-            self._begin(rest[at + 3] & 0x7F)
-            data = rest[at + 4 :]
+            self._begin(data[at + 3] & 0x7F)
+            begin = at + 4
+            self._left -= 1
+            if self._left < 0:
+                self._too_much()
+                return b""
+            if begin == len(data):
+                return b""
+            self._decide(data[begin])
+            at = data.find(_START_CODE, begin, len(data) - 1)
+        return data[begin:]
+
+    def _too_much(self) -> None:
+        """More than any camera sends at once: give it up, and the picture until the next keyframe."""
+        self.dropped += 1
+        self._fate = _SKIP
+        self._close()
 
     def _keep(self, rest: bytes) -> None:
         """Send what can be sent, of a NAL unit of which ``rest`` has come and not been sent."""
@@ -244,9 +281,7 @@ class H264:
             rest = rest[-_HELD_BACK:]
         self._rest = rest
         if self._size > MAX_UNIT_BYTES or len(rest) > MAX_HELD_BYTES:
-            self.dropped += 1
-            self._fate = _SKIP
-            self._close()
+            self._too_much()
 
     def _finish(self) -> None:
         """The NAL unit that is arriving, if one is, has come to its end."""
@@ -319,7 +354,10 @@ class H264:
                 self.dropped += 1
                 self._held.clear()
             self._held.append(nal)
-        elif not self._sets.learn(nal):
+            return
+        if header & 0x1F == SPS:
+            self._left -= SEQUENCE_SET_COST
+        if not self._sets.learn(nal):
             self.dropped += 1
         elif self._sets.active and self._sets.active.problem:
             self._close()

@@ -6,6 +6,7 @@ be read raises ``ValueError``.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +18,10 @@ MAX_PARAMETER_SET_BYTES = 4_096  # real ones stay under 100; scaling lists can t
 _MAX_DIMENSION = 16_384  # samples; beyond level 6.2
 _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # 7.3.2.1.1: with chroma_format_idc
 _EXTENDED_SAR = 255
+_MAX_ZEROS = 32  # before an Exp-Golomb code's first one
+_MAX_MESSAGES = 32  # of one SEI NAL unit that are looked at; encoders write one to four
+_FF_BYTES = re.compile(rb"\xff*")
+_MAX_MESSAGES = 32  # of one SEI NAL unit that are looked at; encoders send one to four
 
 # What no browser decodes, by profile_idc (annex A.2).
 _UNPLAYABLE_PROFILES = {
@@ -59,29 +64,31 @@ class SequenceParameterSet:
 
 
 class _Bits:
-    """Reads bits; ``ValueError`` past the end."""
+    """Reads bits; ``ValueError`` past the end. What is read costs the same wherever it stands."""
 
-    __slots__ = ("_bits", "_left")
+    __slots__ = ("_at", "_bits")
 
     def __init__(self, data: bytes) -> None:
-        self._bits = int.from_bytes(data, "big")
-        self._left = 8 * len(data)
+        self._bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}"
+        self._at = 0
 
     def u(self, count: int) -> int:
         """u(n): ``count`` bits."""
-        self._left -= count
-        if self._left < 0:
+        at = self._at
+        self._at = end = at + count
+        if end > len(self._bits):
             raise ValueError("parameter set ends too early")
-        return self._bits >> self._left & (1 << count) - 1
+        return int(self._bits[at:end], 2) if count else 0
 
     def ue(self) -> int:
         """ue(v): 9.1."""
-        zeros = 0
-        while not self.u(1):
-            zeros += 1
-            if zeros > 32:
-                raise ValueError("not an Exp-Golomb code")
-        return (1 << zeros) - 1 + self.u(zeros)
+        at = self._at
+        one = self._bits.find("1", at, at + _MAX_ZEROS + 1)
+        if one < 0:
+            early = len(self._bits) - at <= _MAX_ZEROS
+            raise ValueError("parameter set ends too early" if early else "not an Exp-Golomb code")
+        self._at = one
+        return self.u(one - at + 1) - 1
 
     def se(self) -> int:
         """se(v): 9.1.1."""
@@ -163,19 +170,18 @@ def parse_pps_ids(nal: bytes) -> tuple[int, int]:
 
 
 def has_recovery_point(nal: bytes) -> bool:
-    """Whether an SEI NAL unit holds a recovery point message (D.1.8)."""
+    """Whether an SEI NAL unit holds a recovery point message (D.1.8) among its first."""
     data = _unescape(nal[1:])
     position = 0
-    while position + 2 <= len(data):
+    for _ in range(_MAX_MESSAGES):
         values = []
         for _ in range(2):  # payloadType, payloadSize: 7.3.2.3.1
-            value = 0
-            while position < len(data) and data[position] == 0xFF:
-                value += 255
-                position += 1
+            more = _FF_BYTES.match(data, position)
+            count = len(more[0]) if more else 0
+            position += count
             if position >= len(data):
                 return False
-            values.append(value + data[position])
+            values.append(255 * count + data[position])
             position += 1
         if values[0] == 6:
             return True

@@ -133,7 +133,9 @@ class Reorder(Generic[T]):
         return ready
 
     def _give_up(self, count: int) -> None:
-        self._given_up.extend(self.expected + index & 0xFFFF for index in range(count))
+        if self._udp:  # else nothing that is missing comes late
+            newest = range(max(count - 2 * DEPTH, 0), count)
+            self._given_up.extend([self.expected + index & 0xFFFF for index in newest])
         self.lost += count
         self.expected = self.expected + count & 0xFFFF
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct
 
+MAX_PACKETS = 32  # of one compound packet that are looked at; cameras send two to four
 REPORT_INTERVAL = 5.0  # seconds between receiver reports: RFC 3550 6.2, and what keeps NATs open
 
 _SENDER_REPORT, _RECEIVER_REPORT, _SOURCE_DESCRIPTION, _GOODBYE = 200, 201, 202, 203
@@ -47,7 +48,9 @@ def parse(packet: bytes) -> list[SenderReport | Goodbye]:
     """The sender reports and goodbyes of a compound packet."""
     found: list[SenderReport | Goodbye] = []
     at = 0
-    while at + _HEADER.size <= len(packet):
+    for _ in range(MAX_PACKETS):
+        if at + _HEADER.size > len(packet):
+            break
         first, kind, words = _HEADER.unpack_from(packet, at)
         if first >> 6 != 2:
             break

@@ -15,16 +15,20 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
-MAX_CHALLENGES = 16  # looked at in one answer; real cameras send one to four
+MAX_CHALLENGES = 16  # looked at in one answer, of whatever scheme; real cameras send one to four
+MAX_CHALLENGE = 4_096  # characters of one header; a challenge has 100 to 200
+MAX_PARAMETERS = 32  # of one challenge; RFC 7616 knows ten
 
 # Strongest first. RFC 7616 6.1 names the first three; "-sess" mixes the client's nonce into the key.
 _HASHES = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
 _DIGEST_STRENGTH = {name: len(_HASHES) - rank for rank, name in enumerate(_HASHES)}
 _BASIC_STRENGTH = 0
 
+_SEPARATORS = re.compile(r"[\s,]*")  # passed at once: what looks for more of them at each of them takes its square
 _SCHEME = re.compile(r"[\s,]*([A-Za-z][\w-]*)(?:\s+|(?=,)|$)(?!=)")
 _PARAMETER = re.compile(r'[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
 
@@ -44,12 +48,9 @@ class Challenge:
     @classmethod
     def parse_all(cls, values: Iterable[str]) -> list[Challenge]:
         """Every Digest and Basic challenge in the values of all ``WWW-Authenticate`` headers; others are skipped."""
-        challenges: list[Challenge] = []
-        for value in values:
-            for scheme, parameters in _split(value):
-                if scheme in ("digest", "basic") and len(challenges) < MAX_CHALLENGES:
-                    challenges.append(cls._from(scheme, parameters))
-        return challenges
+        challenges = (challenge for value in values for challenge in _split(value[:MAX_CHALLENGE]))
+        known = islice(challenges, MAX_CHALLENGES)
+        return [cls._from(scheme, parameters) for scheme, parameters in known if scheme in ("digest", "basic")]
 
     @classmethod
     def _from(cls, scheme: str, parameters: dict[str, str]) -> Challenge:
@@ -159,7 +160,7 @@ class Authorization:
         scheme, _, rest = value.strip().partition(" ")
         if scheme.lower() == "basic":
             return cls("basic", {}, rest.strip())
-        return cls(scheme.lower(), _parameters(rest, 0)[0])
+        return cls(scheme.lower(), _parameters(rest[:MAX_CHALLENGE], 0)[0])
 
     @property
     def nonce(self) -> str:
@@ -267,14 +268,12 @@ def _algorithm(text: str) -> tuple[str, bool]:
     return name.removesuffix("-SESS"), name.endswith("-SESS")
 
 
-def _split(value: str) -> list[tuple[str, dict[str, str]]]:
+def _split(value: str) -> Iterator[tuple[str, dict[str, str]]]:
     """The challenges of one header, which may hold several: ``Digest realm="a", nonce="b", Basic realm="a"``."""
-    challenges: list[tuple[str, dict[str, str]]] = []
     position = 0
     while match := _SCHEME.match(value, position):
         parameters, position = _parameters(value, match.end())
-        challenges.append((match[1].lower(), parameters))
-    return challenges
+        yield match[1].lower(), parameters
 
 
 def _parameters(value: str, position: int) -> tuple[dict[str, str], int]:
@@ -283,7 +282,7 @@ def _parameters(value: str, position: int) -> tuple[dict[str, str], int]:
     What is neither is passed over up to the next comma: tokens (RFC 7235 2.1), and what was not quoted but should be.
     """
     parameters: dict[str, str] = {}
-    while True:
+    while len(parameters) < MAX_PARAMETERS:
         if match := _PARAMETER.match(value, position):
             text = re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
             parameters.setdefault(match[1].lower(), text)
@@ -291,7 +290,9 @@ def _parameters(value: str, position: int) -> tuple[dict[str, str], int]:
         elif _SCHEME.match(value, position) or (comma := value.find(",", position)) < 0:
             return parameters, position
         else:
-            position = comma + 1
+            separators = _SEPARATORS.match(value, comma)
+            position = separators.end() if separators else comma
+    return parameters, len(value)
 
 
 def _quote(text: str) -> str:

@@ -137,6 +137,7 @@ class Connection(asyncio.BufferedProtocol):
         self._ports: list[tuple[UdpPort, UdpPort]] = []  # of RTP and RTCP, one a track
         self._ssrc = secrets.randbits(32)
         self._report_due = 0.0
+        self._offered = 0  # bytes of room for the read that is under way
         self._flowing = False
         self._seen = 0  # packets of the first track
         self._seen_at = 0.0
@@ -222,7 +223,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._parser.buffer()
+        room = self._parser.buffer()
+        self._offered = len(room)
+        return room
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came: this and what it calls is done for every read."""
@@ -246,10 +249,28 @@ class Connection(asyncio.BufferedProtocol):
         if routes:
             self._flush()
             self._acknowledge()
+        if self._parser.more or nbytes == self._offered:
+            self._yield()
 
     def eof_received(self) -> bool:
         """The camera has no more to say; close."""
         return False
+
+    def _yield(self) -> None:
+        """There is more from this camera than one turn may take: let others have theirs before it goes on."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._parser.more:
+            self.buffer_updated(0)
+        if not self._parser.more:
+            transport.resume_reading()
 
     def _acknowledge(self) -> None:
         """Let the kernel acknowledge what came now, not up to 40 ms later.

@@ -3,7 +3,10 @@
 Rules:
 
 * One ``Parser`` for each connection and direction; it serves a client as well as a server. It owns its receive buffer,
-  so a ``BufferedProtocol`` can have the kernel write right into it, and its memory is bounded by ``CAPACITY``.
+  so a ``BufferedProtocol`` can have the kernel write right into it. That holds ``CAPACITY``, and more only while a
+  larger message comes.
+* Each byte is looked at a fixed number of times, however the bytes are cut, and one call of ``advance`` does a bounded
+  amount of work: what a hostile peer sends takes no longer than its length says.
 * Lenient in what it accepts: bare LF, blank lines before a message, folded and unknown headers, header names of any
   case.
 * Bytes between two messages that belong to neither are skipped up to the next thing that looks like a frame or a
@@ -16,30 +19,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from common.errors import ProtocolError
 
 MAX_HEAD_BYTES = 16 << 10  # start line and headers; real ones stay under 2 kB
-MAX_BODY_BYTES = 64 << 10  # real session descriptions stay under 10 kB
+MAX_HEADER_LINES = 256  # real messages have under 20
+MAX_BODY_BYTES = 256 << 10  # session descriptions stay under 10 kB, but for servers that list every stream they have
+MAX_MESSAGE_BYTES = MAX_HEAD_BYTES + MAX_BODY_BYTES
 MAX_JUNK_BYTES = 64 << 10  # skipped in a row before we give up: a camera's whole lost frame may be in it
-CAPACITY = MAX_HEAD_BYTES + MAX_BODY_BYTES  # holds the largest message, and the largest frame too
+CAPACITY = 80 << 10  # bytes of the buffer while nothing larger comes: the largest frame and some more
+MAX_ROOM = 64 << 10  # bytes offered to the kernel at once: what one camera may bring in before others have their turn
+MAX_FRAMES = 256  # that one call takes, for the same reason: 64 kB of a real camera are some 50
+MAX_EVENTS = 16  # messages and losses of synchronism that one call takes: each costs as much as many frames
 
 VERSION = "RTSP/1.0"
 _DOLLAR = 0x24
-_BLANKS = (0x0D, 0x0A)
 _MIN_ROOM = 16 << 10  # bytes offered to the kernel at least, so that a busy camera costs few system calls
 
+_BLANK_LINES = re.compile(rb"[\r\n]*")
 _STATUS_LINE = re.compile(rb"RTSP/\d\.\d +(\d{3})(?: (.*))?")
-_REQUEST_LINE = re.compile(rb"([A-Z_]{3,20}) +(\S.*?) +RTSP/\d\.\d")
+_METHOD = re.compile(rb"[A-Z_]{3,20}")
+_RTSP_VERSION = re.compile(rb"RTSP/\d\.\d")
 _START_OF_LINE = re.compile(
     rb"(?:RTSP/[\d.]*|[A-Z_]{1,20})(?: [^\x00-\x1f]*)?\r?\Z"
 )  # what may still become one of the two
-_SYNC = re.compile(rb"\$(.)..[\x80-\xbf]|RTSP/\d\.\d +\d{3}|[A-Z_]{3,20} +rtsps?://", re.DOTALL)
-_SYNC_TAIL = 31  # bytes kept when nothing was found: a sync point may have been cut by the end of the data
+_START_LENGTH = 64  # bytes of a line in which that is decided
+_NO_TEXT = re.compile(rb"[\x00-\x1f]")
+_SYNC = re.compile(rb"\$(.)..[\x80-\xbf]|RTSP/\d\.\d {1,4}\d{3}|(?<![A-Z_])[A-Z_]{3,20} {1,4}rtsps?://", re.DOTALL)
+_SYNC_TAIL = 34  # bytes kept when nothing was found: a sync point may have been cut by the end of the data
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+# What else answers where a camera should, by how it begins. Its own words are not repeated: they may be a secret of a
+# service that only this machine can reach.
+_OTHER_SERVICES = (
+    (b"HTTP/", "a web server (HTTP)"),
+    (b"SSH-", "an SSH server"),
+    (b"\x15", "a TLS server, for which the URL has to begin with rtsps://"),
+    (b"\x16", "a TLS server, for which the URL has to begin with rtsps://"),
+)
 
 
 class Headers:
@@ -118,6 +138,14 @@ class Frame(NamedTuple):
 Message = Request | Response | Frame
 
 
+class _Head(NamedTuple):
+    """A message without its body, and where that is."""
+
+    message: Request | Response
+    body: int  # offset from the message's start
+    size: int  # of the whole message
+
+
 class Parser:
     """Incremental parser of one direction of an RTSP connection.
 
@@ -129,12 +157,21 @@ class Parser:
         self.junk = 0  # bytes skipped in all
         self.channels: frozenset[int] | None = None
         """Interleaved channels in use, once known: makes resynchronising more certain."""
+        self.more = False
+        """``advance`` has stopped before the end: call ``advance(0)`` before anything more is written."""
+        self.room = MAX_ROOM
+        """Bytes that ``buffer`` offers at most."""
         self._buffer = bytearray(CAPACITY)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0  # of what has been received and not yet parsed
         self._synchronised = False  # something of RTSP was seen: junk is skipped from then on
         self._adrift = False  # in junk
         self._junk_in_a_row = 0
+        # The message that is arriving.
+        self._subject: Request | Response | None = None  # its start line
+        self._headers = 0  # offset from its start at which they begin
+        self._looked = 0  # bytes from its start that need no second look
+        self._head: _Head | None = None
 
     @property
     def partial(self) -> int:
@@ -150,11 +187,11 @@ class Parser:
         """Where to write next; never empty."""
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._start and CAPACITY - self._end < _MIN_ROOM:
-            rest = self._buffer[self._start : self._end]
-            self._start, self._end = 0, len(rest)
-            self._view[: self._end] = rest
-        return self._view[self._end :]
+            if len(self._buffer) > CAPACITY:
+                self._allocate(CAPACITY)
+        elif self._start and len(self._buffer) - self._end < _MIN_ROOM:
+            self._allocate(len(self._buffer))
+        return self._view[self._end : self._end + self.room]
 
     def feed(self, data: bytes) -> list[Message]:
         """Parse ``data``, of any size."""
@@ -166,17 +203,23 @@ class Parser:
             room[:count] = rest[:count]
             rest = rest[count:]
             messages += self.advance(count)
+            while self.more:
+                messages += self.advance(0)
         return messages
 
     def advance(self, count: int) -> list[Message]:
-        """Parse the ``count`` bytes that were written into ``buffer()``."""
+        """Parse the ``count`` bytes that were written into ``buffer()``. See ``more``."""
         self._end += count
         messages: list[Message] = []
         buffer, view = self._buffer, self._view
         start, end = self._start, self._end
-        while start < end:
+        events = 0
+        self.more = False
+        for _ in _TURN:
+            if start >= end:
+                break
             if buffer[start] == _DOLLAR and not self._adrift:
-                stop = start + 4 + (buffer[start + 2] << 8 | buffer[start + 3]) if end - start >= 4 else CAPACITY + 1
+                stop = start + 4 + (buffer[start + 2] << 8 | buffer[start + 3]) if end - start >= 4 else end + 1
                 if stop > end:
                     break
                 messages.append(Frame(buffer[start + 1], bytes(view[start + 4 : stop])))
@@ -185,22 +228,31 @@ class Parser:
             self._start = start
             if messages:
                 self._settle()
-            if self._adrift:
-                found = self._resynchronise()
-                start = self._start
-                if not found:
-                    break
-                continue
-            message = self._message()
-            if message is not None:
-                messages.append(message)
-            elif self._start == start:
+            if events == MAX_EVENTS:
+                self.more = True
                 break
-            start = self._start
+            events += 1
+            if not self._advance_by_event(messages):
+                start = self._start
+                break
+            buffer, view = self._buffer, self._view  # it may have been made larger
+            start, end = self._start, self._end
+        else:
+            self.more = start < end
         if messages:
             self._settle()
         self._start = start
         return messages
+
+    def _advance_by_event(self, messages: list[Message]) -> bool:
+        """Read or skip what is no frame. Whether that led any further."""
+        if self._adrift:
+            return self._resynchronise()
+        start = self._start
+        message = self._message()
+        if message is not None:
+            messages.append(message)
+        return self._start != start
 
     def _settle(self) -> None:
         self._synchronised = True
@@ -208,54 +260,75 @@ class Parser:
 
     def _message(self) -> Request | Response | None:
         """The message at ``_start``. ``None`` if it is incomplete, or if only junk or blank lines were skipped."""
+        blanks = _BLANK_LINES.match(self._buffer, self._start, self._end)
+        if blanks and blanks.end() > self._start:
+            self._start = blanks.end()
+            return None
+        if self._head is None:
+            self._head = self._read_head()
+        if self._head is None or self._end - self._start < self._head.size:
+            return None
+        message, at, size = self._head
+        body = bytes(self._view[self._start + at : self._start + size])
+        self._leave(self._start + size)
+        return replace(message, body=body) if body else message
+
+    def _read_head(self) -> _Head | None:
+        """Start line and headers at ``_start``; ``None`` while they are incomplete, or if junk was skipped instead."""
         buffer, start, end = self._buffer, self._start, self._end
-        while start < end and buffer[start] in _BLANKS:
-            start += 1
-        if start != self._start:
-            self._start = start
-            return None
-        newline = buffer.find(b"\n", start, end)
-        line = bytes(buffer[start : newline if newline >= 0 else end])
-        if not _START_OF_LINE.match(line):
-            self._skip_junk(line)
-            return None
-        if newline < 0:
-            if len(line) > MAX_HEAD_BYTES:
+        if self._subject is None:
+            newline = buffer.find(b"\n", start + self._looked, end)
+            stop = newline if newline >= 0 else end
+            if not self._may_be_start_line(stop):
+                self._skip_junk()
+                return None
+            if stop - start > MAX_HEAD_BYTES:
                 raise ProtocolError(f"a line is longer than {MAX_HEAD_BYTES} bytes")
-            return None
-        status, request = _STATUS_LINE.match(line.rstrip(b"\r")), _REQUEST_LINE.fullmatch(line.rstrip(b"\r"))
-        if not status and not request:
-            self._skip_junk(line)
-            return None
-        self._synchronised = True
-        head_end = self._head_end(newline)
-        if head_end is None:
+            self._looked = stop - start
+            if newline < 0:
+                return None
+            self._subject = _parse_start_line(bytes(buffer[start:newline]).rstrip(b"\r"))
+            if self._subject is None:
+                self._skip_junk()
+                return None
+            self._synchronised = True
+            self._headers = newline + 1 - start
+        ends = self._head_end()
+        if ends is None:
             if end - start > MAX_HEAD_BYTES:
                 raise ProtocolError(f"headers do not end within {MAX_HEAD_BYTES} bytes")
             return None
-        headers = _parse_headers(bytes(buffer[newline + 1 : head_end]))
-        length = _content_length(headers)
-        if end - head_end < length:
-            return None
-        self._start = head_end + length
-        body = bytes(buffer[head_end : self._start])
-        if status:
-            return Response(int(status[1]), (status[2] or b"").decode("latin-1").strip(), headers, body)
-        assert request is not None
-        return Request(request[1].decode(), request[2].decode("latin-1"), headers, body)
+        headers = _parse_headers(bytes(buffer[start + self._headers : start + ends]))
+        size = ends + _content_length(headers)
+        if size > len(buffer):
+            self._allocate(size)
+        return _Head(replace(self._subject, headers=headers), ends, size)
 
-    def _head_end(self, newline: int) -> int | None:
-        """Offset after the blank line that ends the headers; ``newline`` ends their start line. CRLF, LF or mixed."""
+    def _may_be_start_line(self, stop: int) -> bool:
+        """Whether the line at ``_start``, of which all until ``stop`` is there, may be one that begins a message."""
+        buffer, start = self._buffer, self._start
+        if self._looked < _START_LENGTH and not _START_OF_LINE.match(buffer, start, min(stop, start + _START_LENGTH)):
+            return False
+        control = _NO_TEXT.search(buffer, start + max(self._looked - 1, 0), stop)
+        return control is None or (control.start() == stop - 1 and control[0] == b"\r")
+
+    def _head_end(self) -> int | None:
+        """Offset from ``_start`` after the blank line that ends the headers. CRLF, LF or mixed."""
+        limit = min(self._end, self._start + MAX_HEAD_BYTES)
+        begin = self._start + max(self._headers - 1, self._looked - 2)
         ends = [
-            at + len(mark)
+            at + len(mark) - self._start
             for mark in (b"\n\r\n", b"\n\n")
-            if (at := self._buffer.find(mark, newline, min(self._end, self._start + MAX_HEAD_BYTES))) >= 0
+            if (at := self._buffer.find(mark, begin, limit)) >= 0
         ]
+        self._looked = limit - self._start
         return min(ends, default=None)
 
-    def _skip_junk(self, line: bytes) -> None:
+    def _skip_junk(self) -> None:
         if not self._synchronised:
-            raise ProtocolError(f"what answers does not speak RTSP; it begins with {line[:40]!r}")
+            begin = bytes(self._buffer[self._start : min(self._end, self._start + 8)])
+            looks = next((what for mark, what in _OTHER_SERVICES if begin.startswith(mark)), "nothing that is known")
+            raise ProtocolError(f"what answers does not speak RTSP; it looks like {looks}")
         self._adrift = True
         self._skip_to(self._start + 1)
 
@@ -272,9 +345,27 @@ class Parser:
     def _skip_to(self, offset: int) -> None:
         self.junk += offset - self._start
         self._junk_in_a_row += offset - self._start
-        self._start = offset
+        self._leave(offset)
         if self._junk_in_a_row > MAX_JUNK_BYTES:
             raise ProtocolError(f"{MAX_JUNK_BYTES} bytes in a row are neither RTSP nor interleaved frames")
+
+    def _leave(self, offset: int) -> None:
+        """Begin with what stands at ``offset``."""
+        self._start = offset
+        self._subject = self._head = None
+        self._headers = self._looked = 0
+
+    def _allocate(self, size: int) -> None:
+        """Move what is left to the beginning of a buffer of that size."""
+        rest = self._buffer[self._start : self._end]
+        if size != len(self._buffer):
+            self._buffer = bytearray(size)
+            self._view = memoryview(self._buffer)
+        self._start, self._end = 0, len(rest)
+        self._view[: self._end] = rest
+
+
+_TURN = range(MAX_FRAMES)
 
 
 def printable(text: str) -> str:
@@ -282,7 +373,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:80])
 
 
+def _parse_start_line(line: bytes) -> Request | Response | None:
+    if match := _STATUS_LINE.match(line):
+        return Response(int(match[1]), (match[2] or b"").decode("latin-1").strip())
+    method, _, rest = line.partition(b" ")
+    url, _, version = rest.rpartition(b" ")
+    if _METHOD.fullmatch(method) and url.strip() and _RTSP_VERSION.fullmatch(version):
+        return Request(method.decode(), url.strip(b" ").decode("latin-1"))
+    return None
+
+
 def _parse_headers(head: bytes) -> Headers:
+    if head.count(b"\n") > MAX_HEADER_LINES:
+        raise ProtocolError(f"a message has more than {MAX_HEADER_LINES} lines of headers")
     fields: list[tuple[str, str]] = []
     for line in head.decode("utf-8", "surrogateescape").split("\n"):
         if line[:1] in (" ", "\t") and fields:  # folded (RFC 2326 4.2 by way of RFC 2616 2.2)

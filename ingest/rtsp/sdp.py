@@ -1,6 +1,8 @@
 """Session descriptions (RFC 8866) as cameras write them: what is usable is taken, the rest passed over; no I/O.
 
-Nothing here raises: a description without a single media section is simply empty.
+Nothing here raises: a description without a single media section is simply empty. Each line is looked at a fixed
+number of times, and what is beyond the limits below is passed over, so that no description takes longer than a few
+milliseconds.
 """
 
 from __future__ import annotations
@@ -8,8 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+MAX_LINES = 4_096  # looked at; a camera's description has under 50, a server's that lists all of its streams 2,500
+MAX_LINE = 16 << 10  # characters; longer ones are passed over
 MAX_MEDIA = 32  # sections looked at; a camera has two or three
-MAX_FORMATS = 32  # of one section
+MAX_FORMATS = 32  # of one section …
+MAX_ALL_FORMATS = 64  # … and of all
+MAX_ATTRIBUTES = 64  # rtpmap or fmtp of one section, and fmtp of all
+MAX_PARAMETERS = 64  # of one format
 
 # RFC 3551 section 6: payload types that need no rtpmap.
 _STATIC = {
@@ -66,16 +73,16 @@ class SessionDescription:
 
 @dataclass(slots=True)
 class _Lines:
-    """One section's lines: its ``m=`` fields and the values of its attributes."""
+    """One section's lines: its ``m=`` fields, and the values of its attributes by name."""
 
     media: list[str] = field(default_factory=list)
-    attributes: list[tuple[str, str]] = field(default_factory=list)
+    attributes: dict[str, list[str]] = field(default_factory=dict)
 
     def value(self, name: str) -> str | None:
-        return next((value for key, value in self.attributes if key == name), None)
+        return next(iter(self.values(name)), None)
 
     def values(self, name: str) -> list[str]:
-        return [value for key, value in self.attributes if key == name]
+        return self.attributes.get(name, [])
 
 
 def parse(body: bytes) -> SessionDescription:
@@ -86,17 +93,26 @@ def parse(body: bytes) -> SessionDescription:
         text = body.decode("latin-1")
     session = _Lines()
     sections: list[_Lines] = []
-    for line in re.split(r"[\r\n\0]+", text):
-        kind, equals, value = line.strip().partition("=")
-        if not equals:
+    for line in re.split(r"[\r\n\0]+", text, maxsplit=MAX_LINES)[:MAX_LINES]:
+        kind, equals, value = line.partition("=")
+        if not equals or len(line) > MAX_LINE:
             continue
-        if kind.strip().lower() == "m" and len(sections) < MAX_MEDIA:
-            sections.append(_Lines(value.split()))
-        elif kind.strip().lower() == "a":
-            name, _, argument = value.strip().partition(":")
-            (sections[-1] if sections else session).attributes.append((name.strip().lower(), argument.strip()))
-    everywhere = [fmtp for section in sections for fmtp in section.values("fmtp")]
-    media = tuple(_section(section, everywhere) for section in sections if len(section.media) >= 3)
+        kind = kind.strip().lower()
+        if kind == "m":
+            if len(sections) == MAX_MEDIA:
+                break
+            sections.append(_Lines(value.split(maxsplit=3 + MAX_FORMATS)))
+        elif kind == "a":
+            name, _, argument = value.partition(":")
+            attributes = (sections[-1] if sections else session).attributes
+            attributes.setdefault(name.strip().lower(), []).append(argument.strip())
+    everywhere = _parameters([fmtp for section in sections for fmtp in section.values("fmtp")])
+    media: tuple[MediaSection, ...] = ()
+    left = MAX_ALL_FORMATS
+    for section in sections:
+        if len(section.media) >= 3:
+            media += (_section(section, everywhere, min(left, MAX_FORMATS)),)
+            left -= len(media[-1].formats)
     if media and all(section.back_channel for section in media):  # then the camera means something else by it
         media = tuple(
             MediaSection(section.kind, section.protocol, section.formats, section.control) for section in media
@@ -104,32 +120,37 @@ def parse(body: bytes) -> SessionDescription:
     return SessionDescription(media, session.value("control"))
 
 
-def _section(lines: _Lines, everywhere: list[str]) -> MediaSection:
+def _section(lines: _Lines, everywhere: dict[int, dict[str, str]], most: int) -> MediaSection:
     kind, _port, protocol, *listed = lines.media
-    rtpmaps = {int(m[1]): m for text in lines.values("rtpmap") if (m := _RTPMAP.match(text))}
+    texts = lines.values("rtpmap")[:MAX_ATTRIBUTES]
+    rtpmaps = {int(m[1]): m for text in texts if (m := _RTPMAP.match(text))}
     # Where no payload type is listed ("m=video 0 RTP/AVP smart/1/90000"), the rtpmaps say which there are.
     types = [int(text) for text in listed if text.isascii() and text.isdigit() and len(text) <= 3] or list(rtpmaps)
+    parameters = _parameters(lines.values("fmtp"))
     formats = []
-    for payload_type in dict.fromkeys(types[:MAX_FORMATS]):
+    for payload_type in dict.fromkeys(types[:most]):
         if payload_type > 127:
             continue
         codec, clock_rate, channels = _STATIC.get(payload_type, ("", 0, 1))
         if match := rtpmaps.get(payload_type):  # wins over the static meaning: Bosch uses 35 for H.264
             codec, clock_rate, channels = match[2], int(match[3] or 0) or clock_rate, int(match[4] or 1)
         # RFC 8866 6.15: fmtp stands in its own section; some cameras put it into another one.
-        fmtp = _fmtp(lines.values("fmtp"), payload_type) or _fmtp(everywhere, payload_type)
+        fmtp = parameters.get(payload_type) or everywhere.get(payload_type) or {}
         formats.append(Format(payload_type, codec, clock_rate, channels or 1, fmtp))
     back_channel = lines.value("sendonly") is not None
     return MediaSection(kind.lower(), protocol.upper(), tuple(formats), lines.value("control"), back_channel)
 
 
-def _fmtp(values: list[str], payload_type: int) -> dict[str, str]:
-    parameters: dict[str, str] = {}
-    for value in values:
+def _parameters(values: list[str]) -> dict[int, dict[str, str]]:
+    """The parameters of each payload type in the values of all ``fmtp``; the first of a name counts."""
+    found: dict[int, dict[str, str]] = {}
+    for value in values[:MAX_ATTRIBUTES]:
         match = _NUMBERED.match(value)
-        if match and int(match[1]) == payload_type:
-            for part in match[2].split(";"):
-                name, _, text = part.partition("=")
-                if name.strip():
-                    parameters.setdefault(name.strip().lower(), text.strip())
-    return parameters
+        if match is None:
+            continue
+        parameters = found.setdefault(int(match[1]), {})
+        for part in match[2].split(";", MAX_PARAMETERS)[:MAX_PARAMETERS]:
+            name, _, text = part.partition("=")
+            if name.strip() and len(parameters) < MAX_PARAMETERS:
+                parameters.setdefault(name.strip().lower(), text.strip())
+    return found

@@ -13,6 +13,7 @@ _PAIR = re.compile(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5}))?\s*")
 _MAX_PORT = 65_535
 _MAX_CHANNEL = 255
 _MAX_SPECS = 16  # of one header; real ones have one, seldom two
+_MAX_LENGTH = 2_048  # characters of a header that are looked at; real ones have 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class TransportSpec:
     @classmethod
     def parse(cls, value: str) -> TransportSpec:
         """The first understood spec of a header. Raises ``ProtocolError``."""
-        for text in value.split(",")[:_MAX_SPECS]:
+        for text in value[:_MAX_LENGTH].split(",")[:_MAX_SPECS]:
             protocol, *parameters = (part.strip() for part in text.split(";"))
             if re.fullmatch(r"(?i)RTP/AVPF?(/(UDP|TCP))?", protocol):
                 return cls._from(protocol.upper(), parameters)

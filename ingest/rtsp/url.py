@@ -19,6 +19,7 @@ _END_OF_AUTHORITY = re.compile(r"[/?#]")
 _HOST_AND_PORT = re.compile(
     r"(?:\[[^\]]*\]|[\w.-]*[.:][\w.:-]*)(?=[/?]|\Z)"
 )  # what a URL without its scheme begins with
+_MAX_NAME = 253  # characters of a host's name (RFC 1035 2.3.4, in text)
 _SAFE = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -68,7 +69,7 @@ class RtspUrl:
         if not authority:
             return None
         port = int(authority[3]) if authority[3] else DEFAULT_PORTS[scheme]
-        if not 0 < port < 65_536:
+        if not 0 < port < 65_536 or len(authority[2] or "") > _MAX_NAME:
             return None
         try:
             host = authority[1] or authority[2].encode("idna").decode()

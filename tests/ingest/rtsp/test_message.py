@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from common.errors import ProtocolError
 from ingest.rtsp.message import (
-    CAPACITY,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     MAX_JUNK_BYTES,
+    MAX_MESSAGE_BYTES,
     Frame,
     Headers,
     Message,
@@ -102,7 +102,7 @@ def test_garbage_after_a_message_is_bounded(pieces: list[bytes]) -> None:
             parser.feed(piece)
     except ProtocolError:
         return
-    assert parser.partial <= CAPACITY
+    assert parser.partial <= MAX_MESSAGE_BYTES
 
 
 def test_wire_form() -> None:
@@ -166,20 +166,22 @@ def test_headers_that_repeat() -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "looks"),
     [
-        b"HTTP/1.1 400 Bad Request\r\n",
-        b"SSH-2.0-OpenSSH_9.6\r\n",
-        b"220 mail ESMTP\r\n",
-        b"\x15\x03\x01\x00\x02\x02\x46",  # a TLS alert
-        b"\x00\x00\x00\x00",
+        (b"HTTP/1.1 400 Bad Request\r\n", "a web server"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "an SSH server"),
+        (b"220 mail ESMTP\r\n", "nothing that is known"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "a TLS server"),  # an alert
+        (b"\x00\x00\x00\x00", "nothing that is known"),
+        (b"SECRET=sesame\r\n", "nothing that is known"),
     ],
 )
-def test_something_else_answers(data: bytes) -> None:
+def test_something_else_answers_and_its_words_are_not_repeated(data: bytes, looks: str) -> None:
     parser = Parser()
-    with pytest.raises(ProtocolError, match="does not speak RTSP"):
+    with pytest.raises(ProtocolError, match=f"does not speak RTSP; it looks like {looks}") as caught:
         parser.feed(data)
     assert not parser.synchronised
+    assert not any(word in str(caught.value) for word in ("Bad", "OpenSSH", "220", "mail", "sesame"))
 
 
 def test_something_else_is_seen_at_the_first_bytes() -> None:
@@ -258,7 +260,7 @@ def test_largest_message_and_frame_fit() -> None:
     body = bytes(MAX_BODY_BYTES)
     padding = MAX_HEAD_BYTES - len(bytes(Response(200, "OK", Headers([("X", "")]), body))) + len(body)
     largest = Response(200, "OK", Headers([("X", "a" * padding)]), body)
-    assert len(bytes(largest)) == CAPACITY
+    assert len(bytes(largest)) == MAX_MESSAGE_BYTES
     parser = Parser()
     for _ in range(3):
         assert same(parser.feed(bytes(RTP) + bytes(largest)), [RTP, largest])
