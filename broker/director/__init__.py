@@ -6,7 +6,7 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
   sent: a command that was lost is sent again a second later, and a new broker learns everything from the reports.
 * A worker is dead when it is silent for ``DEAD_AFTER``, or for ``OVERDUE`` and its connection is gone, when it leaves,
   or when its node comes back as a new incarnation. Its cameras move at once; its answered sessions are over; its
-  unanswered offers go to another egress.
+  unanswered offers go to another egress if it left in good order, and are refused otherwise: one may be the cause.
 * Before it gives the first camera away, a broker waits until the ingest workers that it was told of have joined, or for
   ``GATHERING`` after the first, because a camera that plays is not moved.
 * A new broker waits for ``GRACE`` that a camera is reported by the worker that last had it, before it gives it away.
@@ -54,6 +54,7 @@ from common.media import Track
 
 OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
 WARN_INTERVAL = 60.0  # seconds between warnings of one kind
+_STOPPED = "worker_stopped"  # the reason of a worker that left in good order
 DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a person sees it
 
 
@@ -140,7 +141,7 @@ class Director:
             case Leaving(incarnation=incarnation):
                 worker = self._state.workers.get(node)
                 if worker is not None and worker.report.incarnation == incarnation:
-                    self._bury(worker, "worker_stopped")
+                    self._bury(worker, _STOPPED)
                     del self._state.workers[node]
             case Answered(session, sdp):
                 self._viewers.answered(node, session, sdp)
@@ -185,16 +186,16 @@ class Director:
     def _not_delivered(self, node: str, message: ToWorker) -> None:
         """The connection is gone. A worker that lives connects again within ``OVERDUE``, and then reports."""
         worker = self._state.workers.get(node)
+        if isinstance(message, Offer):  # which it never saw
+            self._viewers.offer_elsewhere(node, message.session)
         if worker is not None and worker.alive and self._state.now - worker.seen >= OVERDUE:
             self._bury(worker, "worker_lost")
-        elif isinstance(message, Offer):
-            self._viewers.offer_elsewhere(node, message.session)
 
     def _bury(self, worker: Worker, reason: str) -> None:
         worker.alive = False
         self._state.command(WorkerLost(worker.node, worker.report.role, reason))
         self._cameras.bury(worker)
-        self._viewers.bury(worker, reason)
+        self._viewers.bury(worker, reason, stopped=reason == _STOPPED)
         self._cameras.settle()
 
     def _tick(self) -> None:

@@ -14,6 +14,7 @@ from common.control import Candidate, HangUp, Offer, Refused, Role, ViewerState
 
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
 MAX_PENDING_OFFERS = 1_000  # unanswered at once; an egress answers some hundred a second
+MAX_PENDING_CHARACTERS = 16 << 20  # of their SDP together: a thousand of a browser's have 8 million
 ENDED_KEPT = 60.0  # seconds for which an ended session is kept in mind
 
 CLEARLY_BUSIER = 0.1
@@ -23,6 +24,7 @@ A second subscription costs the cluster about 0.3 ms of CPU a second, so it take
 _NO_EGRESS = "no_egress", "No egress process can take a viewer now; try again in a moment."
 _BUSY = "busy", "Too many viewers are joining at once; try again in a moment."
 _TIMEOUT = "egress_timeout", f"The egress process did not answer within {OFFER_TIMEOUT:.0f} s; try again."
+_DIED = "egress_died", "The egress process that was to answer has died; try again in a moment."
 
 
 def egress_for_viewer(workers: Iterable[Worker], camera: str, refused_by: Collection[str] = ()) -> Worker | None:
@@ -43,6 +45,7 @@ class Viewers:
         self._state = state
         self._sessions = state.sessions
         self._pending: dict[str, Session] = {}
+        self._pending_characters = 0  # of their offers
         self._ended: dict[str, float] = {}  # session to the time until which it is kept in mind
 
     def offer(self, id: str, camera_id: str, sdp: str) -> None:
@@ -51,13 +54,14 @@ class Viewers:
         worker = egress_for_viewer(self._state.workers.values(), camera_id)
         if camera is None:
             self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
-        elif len(self._pending) >= MAX_PENDING_OFFERS:
+        elif len(self._pending) >= MAX_PENDING_OFFERS or self._pending_characters + len(sdp) > MAX_PENDING_CHARACTERS:
             self._state.command(OfferRefused(id, 503, *_BUSY))
         elif worker is None:
             self._state.command(OfferRefused(id, 503, *_NO_EGRESS))
         else:
             session = Session(id, camera_id, worker.node, sdp, self._state.now + OFFER_TIMEOUT)
             self._pending[id] = session
+            self._pending_characters += len(sdp)
             self._enter(session)
             self._state.send(worker.node, Offer(id, camera_id, sdp, camera.tracks))
 
@@ -83,8 +87,8 @@ class Viewers:
         if session is None or session.node != node:
             self._discard(node, id)  # too late, or answered by another
         elif session.pending:
+            self._settled(session)
             session.offer = None
-            del self._pending[id]
             self._state.command(OfferAnswered(id, sdp))
 
     def refused(self, node: str, refused: Refused) -> None:
@@ -147,11 +151,17 @@ class Viewers:
         for id in sorted(missing):
             self._end(self._sessions[id], "lost")
 
-    def bury(self, worker: Worker, reason: str) -> None:
-        """The worker is dead: its answered sessions are over, its unanswered offers go elsewhere."""
+    def bury(self, worker: Worker, reason: str, *, stopped: bool) -> None:
+        """The worker is dead: its answered sessions are over.
+
+        Its unanswered offers go elsewhere if it was ``stopped`` in good order. Otherwise one of them may be what killed
+        it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
+        """
         for session in [self._sessions[id] for id in sorted(worker.sessions)]:
-            if session.pending:
+            if session.pending and stopped:
                 self.offer_elsewhere(worker.node, session.id)
+            elif session.pending:
+                self._refuse(session, 503, *_DIED)
             else:
                 self._end(session, reason)
 
@@ -159,7 +169,7 @@ class Viewers:
         """Give up offers that nobody answers, and forget sessions that ended long ago."""
         now = self._state.now
         for session in [s for s in self._pending.values() if s.deadline <= now]:
-            self._refuse(session, 504, *_TIMEOUT)
+            self._refuse(session, 503, *_TIMEOUT)
             self._discard(session.node, session.id)
         for id in [id for id, until in self._ended.items() if until <= now]:
             del self._ended[id]
@@ -193,13 +203,18 @@ class Viewers:
 
     def _leave(self, session: Session) -> None:
         del self._sessions[session.id]
-        self._pending.pop(session.id, None)
+        self._settled(session)
         self._ended[session.id] = self._state.now + ENDED_KEPT
         self._state.workers[session.node].leave(session.id, session.camera)
         camera = self._state.cameras[session.camera]
         camera.sessions.remove(session.id)
         if not camera.sessions:
             camera.kept_until = self._state.now + camera.spec.keep_after  # and then the next tick releases it
+
+    def _settled(self, session: Session) -> None:
+        """Its offer waits for no answer any more."""
+        if self._pending.pop(session.id, None) is not None:
+            self._pending_characters -= len(session.offer or "")
 
     def _discard(self, node: str, id: str) -> None:
         """Tell an egress that a session is over, and keep in mind to tell it again."""

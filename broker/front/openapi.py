@@ -96,7 +96,7 @@ OPERATIONS = (
         "WHEP: watch a camera",
         (201, {_SDP: _TEXT}),
         {_SDP: _TEXT},
-        (400, 404, 406, 413, 415, 422, 502, 503, 504),
+        (400, 404, 406, 413, 415, 422, 502, 503),
     ),
     Operation(
         "patch",

@@ -1,5 +1,6 @@
 import pytest
 
+from broker.director import OVERDUE
 from broker.director.events import (
     FromWorker,
     OfferAnswered,
@@ -8,10 +9,11 @@ from broker.director.events import (
     SessionEnded,
     Undelivered,
     ViewerLeft,
+    ViewerOffered,
     ViewerTrickled,
 )
 from broker.director.state import GRACE
-from broker.director.viewers import MAX_PENDING_OFFERS, OFFER_TIMEOUT
+from broker.director.viewers import MAX_PENDING_CHARACTERS, MAX_PENDING_OFFERS, OFFER_TIMEOUT
 from common.control import (
     DEAD_AFTER,
     Answered,
@@ -106,6 +108,18 @@ def test_too_many_offers_at_once_are_refused(stage: Stage) -> None:
     assert of(OfferRefused, stage.offer("one more")) == []
 
 
+def test_offers_that_are_large_together_are_refused(stage: Stage) -> None:
+    large = "x" * (MAX_PENDING_CHARACTERS // 4)
+    for i in range(4):
+        stage(ViewerOffered(f"s{i}", "door", large))
+    (refused,) = of(OfferRefused, stage.offer("one more"))
+    assert (refused.status, refused.code) == (503, "busy")
+    stage.hear("out-1", Answered("s0", "sdp"))
+    stage(ViewerLeft("s1"))
+    assert of(OfferRefused, stage(ViewerOffered("another", "door", large * 2))) == []
+    assert of(OfferRefused, stage(ViewerOffered("yet another", "door", "x"))) != []
+
+
 def test_what_the_egress_refuses_is_passed_on(stage: Stage) -> None:
     stage.offer("s1")
     assert stage.hear("out-1", Refused("s1", 406, "no_codec", "H265 only.")) == [
@@ -150,17 +164,40 @@ def test_an_offer_that_is_not_answered_in_time_is_given_up(stage: Stage) -> None
     stage.egress("out-1")
     assert stage.tick() == []
     commands = stage.tick(0.1)
-    assert [(c.status, c.code) for c in of(OfferRefused, commands)] == [(504, "egress_timeout")]
+    assert [(c.status, c.code) for c in of(OfferRefused, commands)] == [(503, "egress_timeout")]
     assert sent(commands) == [("out-1", HangUp("s1"))]
     assert sent(stage.hear("out-1", Answered("s1", "late"))) == [("out-1", HangUp("s1"))]
 
 
-def test_the_offers_of_an_egress_that_dies_go_to_another(stage: Stage) -> None:
+def test_the_offers_of_an_egress_that_stops_go_to_another(stage: Stage) -> None:
+    stage.egress("out-2", cpu=0.9)
+    stage.offer("s1")
+    assert sent(stage.leave("out-1")) == [("out-2", Offer("s1", "door", "offer of s1"))]
+    assert of(OfferAnswered, stage.hear("out-2", Answered("s1", "sdp"))) == [OfferAnswered("s1", "sdp")]
+
+
+@pytest.mark.parametrize(
+    "death",
+    [lambda stage: stage.tick(DEAD_AFTER - 1.0), lambda stage: stage.egress("out-1", incarnation="2")],
+    ids=["silent", "restarted"],
+)
+def test_an_offer_that_may_have_killed_its_egress_is_given_to_no_other(stage: Stage, death) -> None:
     stage.offer("s1")
     stage.now += 1.0
     stage.egress("out-2", cpu=0.9)
-    assert sent(stage.tick(DEAD_AFTER - 1.0)) == [("out-2", Offer("s1", "door", "offer of s1"))]
-    assert of(OfferAnswered, stage.hear("out-2", Answered("s1", "sdp"))) == [OfferAnswered("s1", "sdp")]
+    commands = death(stage)
+    assert [(c.session, c.status, c.code) for c in of(OfferRefused, commands)] == [("s1", 503, "egress_died")]
+    assert not any(isinstance(message, Offer) for _, message in sent(commands))
+    assert stage.director.session("s1") is None
+
+
+def test_an_offer_that_a_dead_egress_never_saw_goes_elsewhere(stage: Stage) -> None:
+    stage.offer("s1")
+    stage.now += OVERDUE
+    stage.egress("out-2", cpu=0.0)
+    commands = stage(Undelivered("out-1", Offer("s1", "door", "offer of s1")))
+    assert sent(commands) == [("out-2", Offer("s1", "door", "offer of s1"))]
+    assert of(OfferRefused, commands) == []
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ async def test_without_egress_the_viewer_is_told_to_come_back(broker: RunningBro
 async def test_an_egress_that_does_not_answer(broker: RunningBroker, egress: FakeEgress, monkeypatch) -> None:
     monkeypatch.setattr("broker.director.viewers.OFFER_TIMEOUT", 0.1)
     egress.silent = True
-    assert await refusal(await post(broker)) == (504, "egress_timeout")
+    assert await refusal(await post(broker)) == (503, "egress_timeout")
     await egress.told(HangUp)
 
 
