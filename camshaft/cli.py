@@ -54,7 +54,7 @@ def cli() -> None:
 
 # The cluster
 
-_SERVE = ("http", "media", "broker", "cluster", "ingest", "egress", "store", "log")
+_SERVE = ("http", "media", "broker", "cluster", "ingest", "egress", "limits", "store", "log")
 
 
 def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,7 +95,7 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 
 
 @cli.command()
-@configured("http", "broker", "cluster", "store", "log")
+@configured("http", "broker", "cluster", "limits", "store", "log")
 def broker(given: Given) -> None:
     """Run the broker: control plane, media relay and front door (page, WHEP, WebSocket, REST)."""
     config = given.config()
@@ -106,7 +106,7 @@ def broker(given: Given) -> None:
 
 @cli.command()
 @node_option(Role.INGEST)
-@configured("broker", "cluster", "log")
+@configured("broker", "cluster", "limits", "log")
 def ingest(given: Given, node: str) -> None:
     """Run an ingest process: pulls cameras that the broker assigns."""
     config = given.config()
@@ -117,7 +117,7 @@ def ingest(given: Given, node: str) -> None:
 
 @cli.command()
 @node_option(Role.EGRESS)
-@configured("media", "broker", "cluster", "log")
+@configured("media", "broker", "cluster", "limits", "log")
 def egress(given: Given, node: str) -> None:
     """Run an egress process: sends media to the viewers that the broker assigns."""
     config = given.config()

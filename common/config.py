@@ -198,6 +198,17 @@ class EgressConfig(_Section):
     )
 
 
+class LimitsConfig(_Section):
+    """What strangers, cameras and viewers may take of this machine."""
+
+    egress_viewers: Whole = Field(
+        3_000, ge=1, description="Sessions of an egress process; a further viewer is sent to another one, or refused."
+    )
+    unheard_viewers: Whole = Field(
+        1_000, ge=1, description="Answered viewers of an egress that have not been heard of yet; the oldest gives way."
+    )
+
+
 class StoreConfig(_Section):
     """Where cameras that were added at run time are kept."""
 
@@ -221,6 +232,7 @@ class Config(_Section):
     cluster: ClusterConfig = ClusterConfig()
     ingest: IngestConfig = IngestConfig()
     egress: EgressConfig = EgressConfig()
+    limits: LimitsConfig = LimitsConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
     _places: dict[str, str] = PrivateAttr(default_factory=dict)

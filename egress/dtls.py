@@ -63,15 +63,21 @@ class DtlsServer(RTCDtlsTransport):
         self._remote = remote
         self._compiled = identity.compiled
         self._transmit = send
-        self._ssl = self._connection = SSL.Connection(identity.context)  # aiortc's methods know it as _ssl
-        self._connection.set_accept_state()
-        self._connection.set_ciphertext_mtu(DTLS_MTU)
+        self._context = identity.context
         self._set_state(State.CONNECTING)
         self._flight: list[bytes] = []
         self._flights = 0  # that were sent, repetitions aside
         self._repeat_at = float("-inf")  # monotonic time of the flight's next repetition
         self._repeats = 0
         self.failure = ""  # why the handshake failed
+
+    @cached_property
+    def _connection(self) -> SSL.Connection:
+        """OpenSSL's part, made for the first datagram: it has 22 kB, and a flood of offers is never followed up."""
+        self._ssl = connection = SSL.Connection(self._context)  # aiortc's methods know it as _ssl
+        connection.set_accept_state()
+        connection.set_ciphertext_mtu(DTLS_MTU)
+        return connection
 
     @property
     def connected(self) -> bool:

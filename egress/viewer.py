@@ -63,6 +63,11 @@ class Viewer:
         self._pace = Pace()
         self._flights: list[float] = []  # when we answered in the handshake
 
+    @property
+    def heard(self) -> bool:
+        """Whether a check with this session's password has come."""
+        return bool(self.agent.paths)
+
     def target(self, media_socket: MediaSocket, path: Path) -> Target:
         """What answers along ``path``: where everything is sent to, if that is the way it goes."""
         current = self._target

@@ -17,7 +17,7 @@ import zmq
 
 from common import __version__
 from common.bus import Endpoints, Keys
-from common.config import Config
+from common.config import Config, LimitsConfig
 from common.control import (
     Answered,
     Assign,
@@ -48,6 +48,7 @@ from egress.subscriber import Subscriber
 from egress.viewer import REPORT_INTERVAL, Viewer
 
 SWEEP_INTERVAL = 0.1  # seconds
+GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.unheard_viewers)"
 
 log = get_logger()
 
@@ -65,7 +66,7 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
         stack.callback(port.close)
         subscriber = Subscriber(context, endpoints, keys, node)
         stack.callback(subscriber.close)
-        worker = Worker(port, subscriber, addresses, compiled=compiled)
+        worker = Worker(port, subscriber, addresses, compiled=compiled, limits=config.limits)
         link = Link(
             context,
             endpoints,
@@ -93,9 +94,21 @@ def _compiled(config: Config) -> bool:
 
 
 class Worker:
-    """All viewers of this process."""
+    """All viewers of this process.
 
-    def __init__(self, port: MediaPort, subscriber: Subscriber, addresses: list[str], *, compiled: bool) -> None:
+    An offer costs a stranger nothing, so what an answer leaves behind is bounded: of the viewers that nothing was heard
+    of yet the oldest gives way to a new one. An honest viewer is heard of within a second, however many only ask.
+    """
+
+    def __init__(
+        self,
+        port: MediaPort,
+        subscriber: Subscriber,
+        addresses: list[str],
+        *,
+        compiled: bool,
+        limits: LimitsConfig = LimitsConfig(),  # noqa: B008  # frozen
+    ) -> None:
         self.counters: Counter[str] = Counter()
         self._port = port
         self._subscriber = subscriber
@@ -104,7 +117,9 @@ class Worker:
         self._cname = secrets.token_hex(8)
         self._mux = Mux()
         self._pacer = Pacer()
+        self._limits = limits
         self._viewers: dict[str, Viewer] = {}
+        self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
         self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
         self._draining = False
         self._sweeper: asyncio.TimerHandle | None = None
@@ -176,6 +191,9 @@ class Worker:
             raise ViewerError(503, "draining", "This node takes no new viewers.")
         if offer.session in self._viewers:
             raise ViewerError(409, "session_exists", "The session has been answered already.")
+        if len(self._viewers) >= self._limits.egress_viewers:
+            message = f"This node has {len(self._viewers)} viewers, as many as limits.egress_viewers allows."
+            raise ViewerError(503, "full", message)
         negotiated = negotiate(offer.sdp, offer.tracks)
         stream = self._subscriber.acquire(offer.camera)
         try:
@@ -192,9 +210,20 @@ class Worker:
         except BaseException:
             self._subscriber.release(stream)
             raise
-        self._viewers[offer.session] = viewer
+        self._make_room()
+        self._viewers[offer.session] = self._unheard[offer.session] = viewer
         self._mux.add(viewer)
         return answer
+
+    def _make_room(self) -> None:
+        """Let the oldest viewer that was never heard of give way, if there are as many as may be."""
+        while len(self._unheard) >= self._limits.unheard_viewers:
+            session, viewer = next(iter(self._unheard.items()))
+            if viewer.heard:
+                del self._unheard[session]
+            else:
+                self.counters["gave_way"] += 1
+                self._end(viewer, GAVE_WAY)
 
     def _write_answer(self, viewer: Viewer, negotiated: Negotiated) -> str:
         fingerprint = self._identity.fingerprint
@@ -209,12 +238,17 @@ class Worker:
 
     def _remove(self, viewer: Viewer) -> None:
         del self._viewers[viewer.session]
+        self._unheard.pop(viewer.session, None)
         self._reports.pop(viewer.session, None)
         self._mux.remove(viewer)
         viewer.close()
         self._subscriber.release(viewer.stream)
         self.counters["rtcp_garbage"] += viewer.garbage
         self.counters["rtcp_ignored"] += viewer.ignored
+
+    def _end(self, viewer: Viewer, reason: str) -> None:
+        self._remove(viewer)
+        self._send(Ended(viewer.session, reason))
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -224,10 +258,11 @@ class Worker:
             if now < viewer.due:
                 continue
             viewer.sweep(now)
+            if viewer.heard:
+                self._unheard.pop(viewer.session, None)
             if viewer.ended:
                 log.info("viewer ended", session=viewer.session, camera=viewer.stream.camera, reason=viewer.ended)
-                self._remove(viewer)
-                self._send(Ended(viewer.session, viewer.ended))
+                self._end(viewer, viewer.ended)
             elif viewer.due - now >= REPORT_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
         self._subscriber.sweep(now)

@@ -87,9 +87,9 @@ def test_serve_has_an_option_for_every_leaf_with_its_description_and_variable() 
 @pytest.mark.parametrize(
     ("command", "sections"),
     [
-        ("broker", {"http", "broker", "cluster", "store", "log"}),
-        ("ingest", {"broker", "cluster", "log"}),
-        ("egress", {"media", "broker", "cluster", "log"}),
+        ("broker", {"http", "broker", "cluster", "limits", "store", "log"}),
+        ("ingest", {"broker", "cluster", "limits", "log"}),
+        ("egress", {"media", "broker", "cluster", "limits", "log"}),
     ],
 )
 def test_workers_have_the_options_that_concern_them(command: str, sections: set[str]) -> None:

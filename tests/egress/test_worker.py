@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, RTCStatsReport
 
@@ -68,6 +69,13 @@ async def becomes(peer: RTCPeerConnection, state: str) -> None:
         while peer.connectionState != state:
             changed.clear()
             await changed.wait()
+
+
+async def ask(broker: FakeBroker, *sessions: str) -> None:
+    """Make offers that nobody follows up."""
+    for session in sessions:
+        broker.tell(NODE, Offer(session, "yard", Browser().offer(), (PCMU,)))
+        await broker.said(Answered)
 
 
 async def watch(broker: FakeBroker, session: str = "s1", camera: str = "yard") -> RTCPeerConnection:
@@ -244,3 +252,37 @@ async def test_the_compiled_loop_can_be_insisted_on(broker: FakeBroker, monkeypa
     assert caught.group_contains(ConfigError, match="egress.compiled: it was not built; install a C compiler")
     async with running(broker):
         pass
+
+
+async def test_of_viewers_that_are_never_heard_of_the_oldest_gives_way(broker: FakeBroker) -> None:
+    async with running(broker, limits_unheard_viewers="3"):
+        peer = await watch(broker, "honest")
+        await ask(broker, "s1", "s2", "s3", "s4", "s5")
+        for session in ("s1", "s2"):
+            assert await broker.said(Ended) == Ended(session, worker.GAVE_WAY)
+        await broker.until(lambda: {v.session for v in broker.reports[NODE].viewers} == {"honest", "s3", "s4", "s5"})
+        assert broker.reports[NODE].counters["gave_way"] == 2
+        assert peer.connectionState == "connected"
+        await peer.close()
+
+
+async def test_a_full_egress_refuses_with_the_limits_name(broker: FakeBroker) -> None:
+    async with running(broker, limits_egress_viewers="2"):
+        await ask(broker, "s1", "s2")
+        broker.tell(NODE, Offer("s3", "yard", Browser().offer(), (PCMU,)))
+        refused = await broker.said(Refused)
+        assert (refused.status, refused.code) == (503, "full")
+        assert "limits.egress_viewers" in refused.message
+
+
+async def test_a_flood_of_offers_costs_little_memory(broker: FakeBroker) -> None:
+    """An offer that nobody follows up keeps a few kilobytes, not OpenSSL's twenty."""
+    async with running(broker, limits_unheard_viewers="2000"):
+        offer = Browser().offer()
+        sizes = []
+        for count in (100, 1_000):
+            for n in range(count):
+                broker.tell(NODE, Offer(f"{count} {n}", "yard", offer, (PCMU,)))
+                await broker.said(Answered)
+            sizes.append(psutil.Process().memory_info().rss)
+        assert (sizes[1] - sizes[0]) / 1_000 < 12_000
