@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 
+from bench.load.crowd import Crowd
+from bench.load.signalling import Whep
 from tests.fakes.cluster import Cluster
 
 GAP = 100.0  # ms without a picture that a viewer may notice; what the machine itself costs comes on top
@@ -61,7 +63,10 @@ class Bystander:
 async def watching(whep: str) -> AsyncIterator[Bystander]:
     """A viewer that has a picture."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, whep, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        *(sys.executable, "-m", "tests.fakes.bystander", whep),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
     )
     try:
         bystander = Bystander(process)
@@ -123,9 +128,6 @@ async def _given_back(running: Cluster, before: dict[int, int]) -> None:
 
 
 async def _watch(whep: str) -> None:
-    from bench.load.crowd import Crowd
-    from bench.load.signalling import Whep
-
     async with Crowd() as crowd:
         assert await crowd.join(Whep(whep)), crowd.end().failures
         await crowd.watching()
@@ -138,5 +140,4 @@ async def _watch(whep: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
     asyncio.run(_watch(sys.argv[1]))
