@@ -24,12 +24,9 @@ async def post(http: aiohttp.ClientSession, url: str, offer: str) -> int:
 
 
 def wide_offer(codecs: int) -> str:
-    """An offer of many codecs, each with every feedback there is."""
-    types = range(35, 35 + codecs)
-    lines = [line for pt in types for line in (f"a=rtpmap:{pt} H264/90000", "a=rtcp-fb:* nack", "a=rtcp-fb:* ccm fir")]
-    numbers = " ".join(map(str, types))
-    section = video_section().replace("SAVPF ", f"SAVPF {numbers} ") + "\r\n".join(lines) + "\r\n"
-    return Browser().offer(section, audio_section())
+    """An offer of many codecs, and as many lines of feedback, each for all of them."""
+    lines = (f"a=rtpmap:{200 + n} H264/90000\r\na=rtcp-fb:* x\r\n" for n in range(codecs))
+    return Browser().offer(video_section() + "".join(lines), audio_section())
 
 
 @pytest.mark.timeout(240)
@@ -38,7 +35,7 @@ async def test_offers_that_are_costly_to_read(
 ) -> None:
     running = await cluster({"front-door": gst_camera(SMALL).url})
     async with aiohttp.ClientSession() as http, unharmed(running, "front-door"):
-        for codecs in (90, 300, 1_200):
-            for _ in range(20):
+        for codecs in (300, 600, 1_200):
+            for _ in range(5):
                 assert await post(http, running.whep("front-door"), wide_offer(codecs)) < 500
         await asyncio.sleep(1.0)
