@@ -155,7 +155,7 @@ def write_answer(negotiated: Negotiated, transport: Transport, sources: dict[Kin
         if section is not None:
             lines += _served(media, section, transport, sources[section.kind], name)
         else:
-            lines += _inactive(media, transport) if media is tag else _rejected(media)
+            lines += _inactive(media, transport) if media is tag else _rejected(media, transport)
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -298,9 +298,13 @@ _NO_H264 = (
 _MAX_NAMES, _MAX_NAME = 16, 24  # codecs that the sentence lists, characters of each: an offer may hold any text
 
 
-def _rejected(media: sdp.MediaDescription) -> list[str]:
-    """RFC 8829 5.3.1: port 0, the offer's protocol and one of its formats."""
-    return [f"m={media.kind} 0 {media.profile} {media.fmt[0]}", "c=IN IP4 0.0.0.0", "a=inactive", *_mid(media)]
+def _rejected(media: sdp.MediaDescription, transport: Transport) -> list[str]:
+    """RFC 8829 5.3.1: port 0, the offer's protocol and one of its formats.
+
+    The transport is said here, too: GStreamer's webrtcbin refuses an answer with a section that has no fingerprint.
+    """
+    head = f"m={media.kind} 0 {media.profile} {media.fmt[0]}"
+    return [head, "c=IN IP4 0.0.0.0", "a=inactive", *_mid(media), *_transport(transport)]
 
 
 def _inactive(media: sdp.MediaDescription, transport: Transport) -> list[str]:

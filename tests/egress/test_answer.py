@@ -120,6 +120,7 @@ def test_a_section_we_cannot_serve_is_rejected_and_the_others_are_not() -> None:
     assert audio.startswith("audio 0 UDP/TLS/RTP/SAVPF 0\r\n")
     assert "a=inactive" in audio
     assert "a=mid:b" in audio
+    assert "a=fingerprint:" in audio, "GStreamer's webrtcbin looks for one in every section"
     assert "a=ssrc" not in audio
 
 
