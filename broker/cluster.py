@@ -45,7 +45,7 @@ from broker.director.events import (
 )
 from broker.strangers import Strangers
 from common.bus import Channel, Endpoints, Keys, bind, open_socket
-from common.control import decode_for_broker, encode
+from common.control import Report, decode_for_broker, encode
 from common.errors import ProtocolError, ViewerError
 from common.log import get_logger
 
@@ -187,6 +187,8 @@ class Cluster:
             self.counters["control_garbage"] += 1
             log.debug("control message dropped", reason=str(exc))
             return
+        if isinstance(message, Report) and message.partial:
+            self.counters["reports_partial"] += 1
         self._handle(FromWorker(node, message))
         self._publish_news()
 
@@ -199,11 +201,21 @@ class Cluster:
         while events:
             for command in self.director.handle(events.popleft(), self._clock()):
                 if isinstance(command, Send):
-                    if self._channel is None or not self._channel.send(command.node.encode(), encode(command.message)):
+                    if not self._send(command):
                         self.counters["control_undelivered"] += 1
                         events.append(Undelivered(command.node, command.message))
                 else:
                     self._perform(command)
+
+    def _send(self, command: Send) -> bool:
+        """Hand a message to a worker's connection. ``False`` if there is none, or if no message can hold it."""
+        try:
+            frame = encode(command.message)
+        except (TypeError, ValueError, OverflowError) as exc:
+            self.counters["control_unsendable"] += 1
+            log.warning("a message to a worker cannot be sent", worker=command.node, reason=type(exc).__name__)
+            return False
+        return self._channel is not None and self._channel.send(command.node.encode(), frame)
 
     def _perform(self, command: Command) -> None:
         match command:

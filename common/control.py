@@ -6,16 +6,21 @@ broker that has just started learns everything from the reports alone.
 
 Fields that a receiver does not know are ignored and missing ones take their default, so that versions can be mixed
 while a cluster is upgraded.
+
+What cameras and viewers say stands in reports, so none of it may make one invalid: ``encode`` bounds texts and numbers,
+and a receiver leaves out the item that is wrong instead of the whole report.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from math import isfinite
+from typing import Annotated, Any, Literal
 
 import msgpack
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from common.cameras import CameraSpec, CameraState
 from common.errors import ProtocolError
@@ -23,7 +28,21 @@ from common.media import Kind, Track
 
 REPORT_INTERVAL = 1.0  # seconds between a worker's reports
 DEAD_AFTER = 3.0  # seconds of silence after which a worker is dead
-MAX_MESSAGE_BYTES = 8 << 20  # a report of some ten thousand viewers; nothing honest is larger
+MAX_MESSAGE_BYTES = 8 << 20  # ZMQ_MAXMSGSIZE: larger reports are sent in parts (``common.reports``)
+MAX_TEXT = 1_000  # characters of any text in a report: a sentence or an address, and some of them quote a camera
+MAX_TRACKS = 16  # of one camera; more than the two that are played, as a newer ingest may list others
+MAX_INTEGER = (1 << 63) - 1  # what is larger, or smaller than its opposite, is sent as this
+
+
+def _short(tracks: tuple[Track, ...]) -> tuple[Track, ...]:
+    if any(len(text) > MAX_TEXT for t in tracks for text in (t.codec, t.profile, t.problem, t.warning)):
+        raise ValueError("a track's text is too long")
+    return tracks
+
+
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Tracks = Annotated[tuple[Track, ...], Field(max_length=MAX_TRACKS), AfterValidator(_short)]
 
 
 class Role(StrEnum):
@@ -37,7 +56,7 @@ class Role(StrEnum):
 class Load:
     """What a worker's process uses."""
 
-    cpu: float = 0.0  # share of one core since the last report, 0..1
+    cpu: Number = 0.0  # share of one core since the last report, 0..1
     memory: int = 0  # resident bytes
 
 
@@ -54,24 +73,24 @@ class TrackStats:
     dropped: int = 0  # arrived, but of no use: damaged, malformed, or of a frame that lost a packet
     frames: int = 0
     keyframes: int = 0
-    jitter: float = 0.0
+    jitter: Number = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
     """One camera as its ingest worker sees it."""
 
-    camera: str
+    camera: Text
     revision: int
     state: CameraState
-    detail: str = ""  # what was seen, without credentials
-    transport: str = ""  # "tcp" or "udp" once SETUP has succeeded
-    tracks: tuple[Track, ...] = ()
-    stats: tuple[TrackStats, ...] = ()
-    since: float = 0.0  # Unix time of the last change of state
+    detail: Text = ""  # what was seen, without credentials
+    transport: Text = ""  # "tcp" or "udp" once SETUP has succeeded
+    tracks: Tracks = ()
+    stats: Annotated[tuple[TrackStats, ...], Field(max_length=MAX_TRACKS)] = ()
+    since: Number = 0.0  # Unix time of the last change of state
     reconnects: int = 0
-    last_error: str = ""  # the sentence of the last failure, kept while playing again
-    retry_at: float | None = None  # Unix time of the next attempt
+    last_error: Text = ""  # the sentence of the last failure, kept while playing again
+    retry_at: Number | None = None  # Unix time of the next attempt
 
 
 class ViewerState(StrEnum):
@@ -86,15 +105,15 @@ class ViewerState(StrEnum):
 class ViewerReport:
     """One viewer as its egress sees it."""
 
-    session: str
-    camera: str
+    session: Text
+    camera: Text
     state: ViewerState
-    started: float = 0.0  # Unix time of the answer
-    remote: str = ""  # address and port that ICE selected
-    srtp: str = ""  # protection profile
-    video: str = ""  # codec in use, or why there is none
-    audio: str = ""
-    waiting: str = ""  # why nothing is sent right now, empty while media flows
+    started: Number = 0.0  # Unix time of the answer
+    remote: Text = ""  # address and port that ICE selected
+    srtp: Text = ""  # protection profile
+    video: Text = ""  # codec in use, or why there is none
+    audio: Text = ""
+    waiting: Text = ""  # why nothing is sent right now, empty while media flows
     packets: int = 0
     bytes: int = 0
     dropped: int = 0  # not sent because this viewer's path was full
@@ -102,27 +121,34 @@ class ViewerReport:
     retransmitted: int = 0
     plis: int = 0
     lost: int = 0  # as the viewer's receiver reports say
-    jitter: float = 0.0  # seconds
-    round_trip: float | None = None  # seconds
+    jitter: Number = 0.0  # seconds
+    round_trip: Number | None = None  # seconds
     estimated_bandwidth: int | None = None  # bit/s, as the viewer's feedback says
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything a worker is and does; worker to broker. ``incarnation`` differs after a restart of the same node."""
+    """Everything a worker is and does; worker to broker. ``incarnation`` differs after a restart of the same node.
 
-    node: str
+    The first part of several holds everything but the rest of ``streams``, ``viewers`` and ``cameras``.
+    """
+
+    node: Text
     role: Role
-    incarnation: str
-    host: str = ""
+    incarnation: Text
+    host: Text = ""
     pid: int = 0
-    version: str = ""
+    version: Text = ""
     load: Load = field(default_factory=Load)
     draining: bool = False
     streams: tuple[StreamReport, ...] = ()  # ingest: every camera it has been assigned
     viewers: tuple[ViewerReport, ...] = ()  # egress: every session it holds
     cameras: tuple[str, ...] = ()  # egress: streams it is subscribed to
     counters: dict[str, int] = field(default_factory=dict)  # dropped garbage, gaps and the like, by name
+    partial: bool = False  # something of ``streams`` and ``viewers`` could not be told: it is as it was
+    number: int = 0  # of a report that is sent in parts …
+    part: int = 0  # … which of them this is, from 0 …
+    parts: int = 1  # … and how many there are
     type: Literal["report"] = "report"
 
 
@@ -214,10 +240,10 @@ class Answered:
 class Refused:
     """An offer that cannot be served; egress to broker. The fields are those of ``ViewerError``."""
 
-    session: str
+    session: Text
     status: int
-    code: str
-    message: str
+    code: Text
+    message: Text
     type: Literal["refused"] = "refused"
 
 
@@ -225,8 +251,8 @@ class Refused:
 class Ended:
     """A viewer's session ended by itself: hung up by DTLS, consent expired, or never connected; egress to broker."""
 
-    session: str
-    reason: str
+    session: Text
+    reason: Text
     type: Literal["ended"] = "ended"
 
 
@@ -242,8 +268,8 @@ class KeyWanted:
 class Leaving:
     """The worker stops now and gives up everything it has; worker to broker."""
 
-    node: str
-    incarnation: str
+    node: Text
+    incarnation: Text
     type: Literal["leaving"] = "leaving"
 
 
@@ -252,34 +278,79 @@ ToWorker = Assign | Release | StreamKey | Offer | Candidate | HangUp | Drain | P
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
+_items: dict[str, TypeAdapter[Any]] = {"streams": TypeAdapter(StreamReport), "viewers": TypeAdapter(ViewerReport)}
+_BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Refused, Ended, Leaving}
 
 
-def encode(message: ToBroker | ToWorker) -> bytes:
-    """One frame."""
+def encode(message: ToBroker | ToWorker | StreamReport | ViewerReport) -> bytes:
+    """One frame, or an item of a report. Raises ``ValueError`` or ``TypeError`` for what is no such message."""
     # Not by pydantic: an egress with a thousand viewers reports every second, and meanwhile its pictures wait.
     packed: bytes = msgpack.packb(message, default=_map, unicode_errors="replace")  # a camera may send lone surrogates
     return packed
 
 
-def _map(message: Any) -> dict[str, object]:
-    return {name: getattr(message, name) for name in message.__dataclass_fields__}
+def _map(message: Any) -> dict[str, object] | int:
+    """What msgpack takes for a message; it asks for integers of more than 64 bits, too."""
+    kind = type(message)
+    if kind is int:
+        return MAX_INTEGER if message > 0 else -MAX_INTEGER
+    if kind not in _BOUNDED:
+        if not hasattr(kind, "__dataclass_fields__"):
+            raise TypeError(f"{kind.__name__} is no part of a control message")
+        return {name: getattr(message, name) for name in message.__dataclass_fields__}
+    fields = {}
+    for name in message.__dataclass_fields__:
+        value = getattr(message, name)
+        if type(value) is str and len(value) > MAX_TEXT:
+            value = value[: MAX_TEXT - 1] + "…"
+        elif type(value) is float and not isfinite(value):
+            value = 0.0
+        fields[name] = value
+    return fields
 
 
 def decode_for_broker(frame: bytes) -> ToBroker:
-    """A worker's message. Raises ``ProtocolError``."""
-    return _decode(_to_broker, frame)
+    """A worker's message. Raises ``ProtocolError``.
+
+    A report loses those of its streams and viewers that are not valid, and is then ``partial``.
+    """
+    message = _unpack(frame)
+    try:
+        return _to_broker.validate_python(message)
+    except ValidationError as exc:
+        if not isinstance(message, dict) or message.get("type") != "report":
+            raise _garbage(exc) from None
+    valid = {name: _valid(name, message[name]) for name in _items if isinstance(message.get(name), list)}
+    try:
+        return _to_broker.validate_python({**message, **valid, "partial": True})
+    except ValidationError as exc:
+        raise _garbage(exc) from None
 
 
 def decode_for_worker(frame: bytes) -> ToWorker:
     """The broker's message. Raises ``ProtocolError``."""
-    return _decode(_to_worker, frame)
-
-
-T = TypeVar("T")
-
-
-def _decode(adapter: TypeAdapter[T], frame: bytes) -> T:
     try:
-        return adapter.validate_python(msgpack.unpackb(frame))
-    except (ValueError, msgpack.UnpackException, ValidationError) as exc:
-        raise ProtocolError(f"not a control message: {type(exc).__name__}") from None
+        return _to_worker.validate_python(_unpack(frame))
+    except ValidationError as exc:
+        raise _garbage(exc) from None
+
+
+def _unpack(frame: bytes) -> Any:
+    try:
+        return msgpack.unpackb(frame)
+    except (ValueError, msgpack.UnpackException) as exc:
+        raise _garbage(exc) from None
+
+
+def _valid(name: str, items: list[object]) -> list[object]:
+    """Those items of a damaged report that are valid."""
+    valid: list[object] = []
+    for item in items:
+        with contextlib.suppress(ValidationError):
+            valid.append(_items[name].validate_python(item))
+    return valid
+
+
+def _garbage(error: Exception) -> ProtocolError:
+    """Without the error's text, which quotes the message, and that may hold a password."""
+    return ProtocolError(f"not a control message: {type(error).__name__}")

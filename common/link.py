@@ -1,7 +1,8 @@
 """A worker's end of the control plane: one DEALER that reports and listens.
 
 The link sends the worker's whole report once a second, and at once when told that something changed. It outlives the
-broker: ZeroMQ reconnects by itself and the next report tells a new broker everything.
+broker: ZeroMQ reconnects by itself and the next report tells a new broker everything. A report that cannot be made, or
+something in it that cannot be sent, is left out and counted; the worker is heard of all the same.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import secrets
 import socket
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 import zmq
 
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.control import (
+    MAX_MESSAGE_BYTES,
     REPORT_INTERVAL,
     Leaving,
     Ping,
@@ -31,6 +34,7 @@ from common.control import (
 from common.errors import ProtocolError
 from common.log import Logger, get_logger
 from common.process import LoadMeter
+from common.reports import split
 
 MIN_REPORT_GAP = 0.05  # seconds: a burst of changes becomes one report
 REPORT_SHARE = 0.05  # of the time that may go into reports of changes: one of a thousand viewers takes 40 ms
@@ -106,6 +110,8 @@ class Link:
         self._due = 0.0
         self._last_report = float("-inf")
         self._gap = MIN_REPORT_GAP
+        self._number = 0  # of the last report
+        self._warn_at = float("-inf")  # not before this time again of what could not be reported
 
     async def __aenter__(self) -> Link:
         self._channel = Channel(self._socket, self._receive)
@@ -127,8 +133,21 @@ class Link:
                 channel.close()
 
     def send(self, message: ToBroker) -> bool:
-        """Send a message of the worker's own, such as an answer. ``False``, and lost, while the broker is away."""
-        return self._channel is not None and self._channel.send(encode(message))
+        """Send a message of the worker's own, such as an answer.
+
+        ``False``, and lost, while the broker is away, and where no message can hold it, which is counted.
+        """
+        if self._channel is None:
+            return False
+        try:
+            frame = encode(message)
+        except (TypeError, ValueError, OverflowError):
+            self._count("control_unsendable", f"a message of type {message.type} cannot be sent")
+            return False
+        if len(frame) > MAX_MESSAGE_BYTES:  # the broker would close the connection
+            self._count("control_unsendable", f"a message of type {message.type} with {len(frame)} bytes is too large")
+            return False
+        return self._channel.send(frame)
 
     def report_soon(self) -> None:
         """Something changed: report within 50 ms instead of a second."""
@@ -148,10 +167,33 @@ class Link:
         if self._contact is not None:
             self._contact.tried(there, self._last_report)
         try:
-            sent = there and self.send(self._snapshot(self._base()))
+            sent = there and self._send_report(self._complete(self._base()))
             self._gap = max(MIN_REPORT_GAP, (loop.time() - self._last_report) / REPORT_SHARE)
-        finally:  # also when the snapshot failed: a worker that never reports again would be given up as dead
+        finally:  # in any case: a worker that never reports again would be given up as dead
             self._report_at(loop.time() + (REPORT_INTERVAL if sent else RETRY_INTERVAL))
+
+    def _complete(self, base: Report) -> Report:
+        """With the worker's own parts; if these cannot be told, the broker keeps the last that it was told."""
+        try:
+            return self._snapshot(base)
+        except Exception:  # a mistake of ours about one viewer must not take the worker from all others
+            self._count("report_failed", "the report could not be made", exc_info=True)
+            return replace(base, partial=True)
+
+    def _send_report(self, report: Report) -> bool:
+        self._number += 1
+        frames, bad = split(replace(report, number=self._number))
+        if bad:
+            self._count("report_failed", f"{bad} items could not be reported")
+        return self._channel is not None and all(self._channel.send(frame) for frame in frames)
+
+    def _count(self, name: str, event: str, **fields: object) -> None:
+        """Count something that should never happen, and say so at most once a minute."""
+        self.counters[name] += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._warn_at:
+            self._warn_at = now + WARN_INTERVAL
+            self._log.error(event, **fields)
 
     def _report_at(self, due: float) -> None:
         if self._timer is not None:

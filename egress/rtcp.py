@@ -20,6 +20,8 @@ _NACK, _TRANSPORT_CC = 1, 15  # transport-layer feedback message types, RFC 4585
 _PLI, _FIR, _APPLICATION = 1, 4, 15  # payload-specific ones, RFC 4585 6.3, RFC 5104 4.3.1
 _MAX_STATUSES = 2_000  # packets that one compound may tell the arrival of: more is not feedback but an attack
 _MAX_NACKS = 64  # entries of 17 packets each
+_MAX_BITRATE = 1 << 40  # bit/s: a REMB can say 2**81, which no path carries and no report holds
+_MAX_ROUND_TRIP = 60.0  # seconds: a viewer's last report and delay can make any of up to nine hours
 _SMALL_DELTA, _LARGE_DELTA = 1, 2  # packet statuses
 
 _head = struct.Struct("!BBH").unpack_from
@@ -161,7 +163,7 @@ def _payload_feedback(body: bytes, kind: int) -> list[Event]:
     if kind == _FIR:  # the SSRCs are in the entries
         return [PictureLoss(int.from_bytes(body[at : at + 4], "big")) for at in range(8, len(body) - 7, 8)]
     if kind == _APPLICATION and body[8:12] == b"REMB":
-        return [Bandwidth(rtp.unpack_remb_fci(body[8:])[0])]
+        return [Bandwidth(min(rtp.unpack_remb_fci(body[8:])[0], _MAX_BITRATE))]
     return []
 
 
@@ -219,8 +221,12 @@ def sender_reports(infos: Iterable[SenderInfo], cname: str, unix_ns: int, *, bye
 
 
 def round_trip(report: ReceptionReport, unix_ns: int) -> float | None:
-    """Seconds from our report to the viewer and back (RFC 3550 6.4.1), ``None`` if the viewer has had no report."""
+    """Seconds from our report to the viewer and back (RFC 3550 6.4.1), ``None`` if the viewer has had no report.
+
+    It is ``None`` also where it cannot be true, as with a report that was never ours.
+    """
     if not report.last_report:
         return None
     ticks = ((ntp_time(unix_ns) >> 16) - report.delay - report.last_report) & 0xFFFFFFFF
-    return ticks / 65_536 if ticks < 1 << 31 else 0.0
+    seconds = ticks / 65_536 if ticks < 1 << 31 else 0.0
+    return seconds if seconds <= _MAX_ROUND_TRIP else None

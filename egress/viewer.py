@@ -24,6 +24,7 @@ from egress.stream import Stream
 REPORT_INTERVAL = 1.0  # seconds between sender reports
 FIRST_REPORT_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it
 MAX_FEEDBACK = 20  # SRTCP datagrams in BUDGET_INTERVAL: more than a browser sends even when much is lost
+MAX_JITTER = 60.0  # seconds: a report can say thirteen hours
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
 
 
@@ -165,7 +166,7 @@ class Viewer:
             plis += stats.plis
             if reception := self._reports.get(feed.ssrc):
                 lost += reception.lost
-                jitter = max(jitter, reception.jitter / feed.timeline.clock_rate)
+                jitter = max(jitter, min(reception.jitter / feed.timeline.clock_rate, MAX_JITTER))
         return ViewerReport(
             session=self.session,
             camera=self.stream.camera,
@@ -182,7 +183,7 @@ class Viewer:
             nacked=nacked,
             retransmitted=retransmitted,
             plis=plis,
-            lost=lost,
+            lost=max(0, lost),  # RFC 3550 6.4.1: fewer than none where packets came twice
             jitter=jitter,
             round_trip=self._round_trip,
             estimated_bandwidth=int(capacity * 8) if (capacity := self._pace.capacity.estimate) else self._bandwidth,

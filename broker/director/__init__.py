@@ -7,6 +7,8 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
 * A worker is dead when it is silent for ``DEAD_AFTER``, or for ``OVERDUE`` and its connection is gone, when it leaves,
   or when its node comes back as a new incarnation. Its cameras move at once; its answered sessions are over; its
   unanswered offers go to another egress if it left in good order, and are refused otherwise: one may be the cause.
+* A report may come in parts. Each shows that the worker lives; what it has is taken from whole reports alone, and what
+  a report says it cannot tell stays as it was.
 * Before it gives the first camera away, a broker waits until the ingest workers that it was told of have joined, or for
   ``GATHERING`` after the first, because a camera that plays is not moved.
 * A new broker waits for ``GRACE`` that a camera is reported by the worker that last had it, before it gives it away.
@@ -51,6 +53,7 @@ from common.control import (
     ToWorker,
 )
 from common.media import Track
+from common.reports import Parts, completed
 
 OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
 WARN_INTERVAL = 60.0  # seconds between warnings of one kind
@@ -76,6 +79,7 @@ class Director:
         self._state = State(now, ingests)
         self._cameras = Cameras(self._state, cameras, tracks or {}, places or {})
         self._viewers = Viewers(self._state)
+        self._parts = Parts()
         self._warn_at: dict[str, float] = {}  # node whose name is used twice, to the time of the next warning
 
     def handle(self, event: Event, now: float) -> list[Command]:
@@ -135,7 +139,7 @@ class Director:
         match message:
             case Report():
                 if message.node == node:
-                    self._report(message)
+                    self._take(message)
                 else:
                     self._state.counters["wrong_node"] += 1
             case Leaving(incarnation=incarnation):
@@ -149,6 +153,21 @@ class Director:
                 self._viewers.refused(node, message)
             case Ended(session, reason):
                 self._viewers.ended(node, session, reason)
+
+    def _take(self, part: Report) -> None:
+        """A report, or a part of one."""
+        worker = self._state.workers.get(part.node)
+        known = worker is not None and worker.report.incarnation == part.incarnation
+        report = self._parts.take(part)
+        if self._parts.dropped:
+            self._state.counters["report_parts_lost"] = self._parts.dropped
+        if report is None:
+            if worker is not None and known and worker.alive:
+                worker.seen = self._state.now
+        elif report.partial and worker is not None and known:
+            self._report(completed(report, worker.report))
+        else:
+            self._report(report)
 
     def _report(self, report: Report) -> None:
         worker = self._state.workers.get(report.node)
@@ -193,6 +212,7 @@ class Director:
 
     def _bury(self, worker: Worker, reason: str) -> None:
         worker.alive = False
+        self._parts.forget(worker.node)
         self._state.command(WorkerLost(worker.node, worker.report.role, reason))
         self._cameras.bury(worker)
         self._viewers.bury(worker, reason, stopped=reason == _STOPPED)
@@ -207,5 +227,6 @@ class Director:
                 self._state.send(worker.node, Ping())
             elif silent >= DEAD_KEPT:
                 del self._state.workers[worker.node]
+        self._parts.keep(self._state.workers)
         self._viewers.expire()
         self._cameras.settle()

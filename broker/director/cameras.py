@@ -64,7 +64,7 @@ class Cameras:
             elif stream.revision == camera.spec.revision and stream.tracks not in ((), camera.tracks):
                 camera.tracks = stream.tracks
                 self._state.command(RememberTracks(id, stream.tracks))
-        for id in sorted(worker.cameras):
+        for id in sorted(worker.cameras if not worker.report.partial else worker.streams.keys() & worker.cameras):
             spec = self._cameras[id].spec
             if id not in worker.streams or worker.streams[id].revision != spec.revision:
                 self._state.send(worker.node, Assign(spec))

@@ -134,7 +134,7 @@ class Viewers:
 
     def reconcile(self, worker: Worker) -> None:
         """Compare the sessions an egress reports with those that it should have."""
-        missing = {id for id in worker.sessions if not self._sessions[id].pending}
+        missing = {id for id in worker.sessions if not self._sessions[id].pending and not worker.report.partial}
         for viewer in worker.report.viewers:
             session = self._sessions.get(viewer.session)
             missing.discard(viewer.session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict, replace
 
 import msgpack
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from common.cameras import CameraSpec, CameraState, TlsSpec, Transport
 from common.control import (
+    MAX_INTEGER,
+    MAX_TEXT,
     Answered,
     Assign,
     Candidate,
@@ -158,3 +161,69 @@ def test_text_that_is_not_unicode_does_not_silence_a_worker() -> None:
     received = decode_for_broker(encode(Report("n", Role.INGEST, "i", streams=(stream,))))
     assert isinstance(received, Report)
     assert received.streams[0].detail == "Server: ?!"
+
+
+def test_numbers_that_no_message_can_hold_do_not_silence_a_worker() -> None:
+    viewer = ViewerReport("s", "yard", ViewerState.CONNECTED, estimated_bandwidth=1 << 81, lost=-(1 << 70))
+    viewer = replace(viewer, jitter=float("nan"), round_trip=float("inf"))
+    received = decode_for_broker(encode(Report("n", Role.EGRESS, "i", viewers=(viewer,))))
+    assert isinstance(received, Report)
+    assert not received.partial
+    [told] = received.viewers
+    assert (told.estimated_bandwidth, told.lost) == (MAX_INTEGER, -MAX_INTEGER)
+    assert (told.jitter, told.round_trip) == (0.0, 0.0)
+
+
+def test_what_a_camera_says_is_not_told_at_any_length() -> None:
+    track = replace(VIDEO, problem="p" * 100_000)
+    stream = StreamReport("yard", 1, CameraState.MALFORMED, detail="d" * 100_000, last_error="e", tracks=(track,))
+    received = decode_for_broker(encode(Report("n", Role.INGEST, "i", streams=(stream,))))
+    assert isinstance(received, Report)
+    [told] = received.streams
+    assert (len(told.detail), told.last_error, len(told.tracks[0].problem)) == (MAX_TEXT, "e", MAX_TEXT)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"jitter": float("nan")},
+        {"round_trip": float("inf")},
+        {"remote": "r" * (MAX_TEXT + 1)},
+        {"state": "dancing"},
+        {"packets": "many"},
+        {"session": None},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_viewer_that_is_not_valid_is_left_out_and_the_others_are_not(wrong: dict[str, object]) -> None:
+    good = ViewerReport("good", "yard", ViewerState.CONNECTED)
+    report = msgpack.unpackb(encode(Report("n", Role.EGRESS, "i", viewers=(good, replace(good, session="bad")))))
+    report["viewers"][1] |= wrong
+    received = decode_for_broker(msgpack.packb(report))
+    assert isinstance(received, Report)
+    assert received.viewers == (good,)
+    assert received.partial
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tracks": [asdict(VIDEO)] * 1_000},
+        {"tracks": [asdict(VIDEO) | {"codec": "c" * (MAX_TEXT + 1)}]},
+        {"since": float("inf")},
+        {"revision": 1.5},
+    ],
+    ids=["a thousand tracks", "a codec without end", "infinity", "half a revision"],
+)
+def test_a_camera_that_is_not_valid_is_left_out_and_the_others_are_not(wrong: dict[str, object]) -> None:
+    good = StreamReport("good", 1, CameraState.PLAYING)
+    report = msgpack.unpackb(encode(Report("n", Role.INGEST, "i", streams=(good, good))))
+    report["streams"][0] |= wrong
+    received = decode_for_broker(msgpack.packb(report))
+    assert isinstance(received, Report)
+    assert received.streams == (good,)
+
+
+def test_what_is_no_message_is_not_encoded() -> None:
+    with pytest.raises(TypeError):
+        encode(Refused("s", 406, "code", object()))  # type: ignore[arg-type]

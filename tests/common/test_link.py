@@ -15,6 +15,8 @@ import zmq
 
 from common.bus import Channel, Endpoints, Keys, authenticated, bind, open_socket
 from common.control import (
+    MAX_MESSAGE_BYTES,
+    Answered,
     Drain,
     Ended,
     Leaving,
@@ -24,11 +26,14 @@ from common.control import (
     Role,
     ToBroker,
     ToWorker,
+    ViewerReport,
+    ViewerState,
     decode_for_broker,
     encode,
 )
 from common.link import MIN_REPORT_GAP, REPORT_SHARE, Contact, Link, default_node
 from common.log import get_logger
+from common.reports import Parts
 from tests.fakes.private_bus import free_tcp_endpoints
 
 AWAY = "no broker answers: is it running, is the secret the same?"
@@ -71,6 +76,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.cameras: tuple[str, ...] = ()
+        self.viewers: tuple[ViewerReport, ...] = ()
         self.snapshots = 0
         self.fail = False
         self.takes = 0.0  # seconds of work that a report is
@@ -81,7 +87,7 @@ class Worker:
         if self.fail:
             raise RuntimeError("no snapshot")
         time.sleep(self.takes)
-        return replace(report, cameras=self.cameras)
+        return replace(report, cameras=self.cameras, viewers=self.viewers)
 
 
 @pytest.fixture
@@ -218,18 +224,65 @@ async def test_new_broker_gets_the_newest_report_and_no_stale_ones(
         second.channel.close()
 
 
-async def test_snapshot_that_fails_does_not_silence_the_worker(broker: Broker, link: Link, worker: Worker) -> None:
-    failed = asyncio.Event()
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: failed.set())
+async def test_a_report_that_cannot_be_made_is_told_less_of_and_counted(
+    broker: Broker, link: Link, worker: Worker
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with link:
+            await broker.report()
+            worker.fail = True
+            link.report_soon()
+            failed = await broker.until(lambda message: isinstance(message, Report) and message.partial)
+            assert isinstance(failed, Report)
+            assert (failed.node, failed.cameras) == ("egress-7", ())
+            await broker.until(
+                lambda message: isinstance(message, Report) and message.counters.get("report_failed", 0) >= 2
+            )
+            worker.fail = False
+            broker.received.clear()
+            assert not (await broker.report()).partial
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["the report could not be made"]
+
+
+async def test_what_cannot_be_encoded_is_left_out_of_the_report(broker: Broker, link: Link, worker: Worker) -> None:
+    good = ViewerReport("good", "yard", ViewerState.CONNECTED)
+    worker.viewers = (good, replace(good, session="bad", packets=object()), replace(good, session="good too"))
+    async with link:
+        report = await broker.report()
+        assert [viewer.session for viewer in report.viewers] == ["good", "good too"]
+        assert report.partial
+        await broker.until(
+            lambda message: isinstance(message, Report) and message.counters.get("report_failed", 0) >= 1
+        )
+
+
+async def test_a_report_of_any_size_arrives(broker: Broker, link: Link, worker: Worker) -> None:
+    name = "c" * 64
+    worker.viewers = tuple(
+        ViewerReport(f"{number:032}", name, ViewerState.CONNECTED, waiting="w" * 900) for number in range(10_000)
+    )
+    async with link:
+        parts = Parts()
+        whole = None
+        seen = 0
+        async with asyncio.timeout(20):
+            while whole is None:
+                await broker.until(lambda _message, seen=seen: len(broker.received) > seen)
+                message = broker.received[seen][1]
+                seen += 1
+                whole = parts.take(message) if isinstance(message, Report) else None
+    assert whole.viewers == worker.viewers
+    assert seen > 1
+
+
+async def test_a_message_that_no_message_can_hold_is_counted_and_not_sent(broker: Broker, link: Link) -> None:
     async with link:
         await broker.report()
-        worker.fail = True
-        link.report_soon()
-        async with asyncio.timeout(5):
-            await failed.wait()
-        worker.fail = False
-        broker.received.clear()
-        await broker.report()
+        assert not link.send(Answered("s", "x" * (MAX_MESSAGE_BYTES + 1)))
+        assert not link.send(Answered("s", object()))  # type: ignore[arg-type]
+        assert link.counters["control_unsendable"] == 2
+        assert link.send(Ended("s", "still here"))
+        await broker.until(lambda message: message == Ended("s", "still here"))
 
 
 async def test_worker_that_comes_back_under_its_name_replaces_the_old_connection(

@@ -204,3 +204,19 @@ def test_it_reads_what_aiortc_writes(packets: list[rtp.AnyRtcpPacket]) -> None:
             case rtp.RtcpByePacket():
                 events.append(Bye())
     assert parse(b"".join(map(bytes, packets))) == events
+
+
+def test_no_bitrate_is_more_than_a_report_can_hold() -> None:
+    for exponent in (40, 63):
+        fci = b"REMB" + bytes([1]) + ((exponent << 18) | 0x3FFFF).to_bytes(3, "big") + bytes(4)
+        [estimate] = parse(bytes(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, fci)))
+        assert isinstance(estimate, Bandwidth)
+        assert estimate.bitrate == 1 << 40
+
+
+@pytest.mark.parametrize("delay", [0, 1 << 20, 0xFFFFFFFF])
+@pytest.mark.parametrize("last_report", [1, 0x12345678, 0xFFFFFFFF])
+def test_no_round_trip_is_longer_than_one_can_be(last_report: int, delay: int) -> None:
+    for second in range(0, 70_000, 997):
+        seconds = round_trip(ReceptionReport(1, 0.0, 0, 0, 0, last_report, delay), second * 10**9)
+        assert seconds is None or 0 <= seconds <= 60

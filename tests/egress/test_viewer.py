@@ -7,7 +7,7 @@ import weakref
 import pytest
 from aiortc import rtp
 
-from common.control import ViewerState
+from common.control import Report, Role, ViewerState, decode_for_broker, encode
 from common.media import Kind
 from egress.answer import negotiate
 from egress.dtls import Identity
@@ -150,6 +150,22 @@ def test_feedback_is_acted_on_and_reported() -> None:
     session.exchange()
     assert session.behind
     assert session.viewer.report(session.now).plis == 1
+
+
+def test_nothing_that_a_viewer_says_of_itself_makes_a_report_invalid() -> None:
+    session = Session()
+    session.play(3)
+    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    info = rtp.RtcpReceiverInfo(ssrc, 255, -(1 << 23), 0xFFFFFFFF, 0xFFFFFFFF, 1, 0)
+    remb = b"REMB" + bytes([1]) + b"\xff\xff\xff" + ssrc.to_bytes(4, "big")
+    session.browser.send_rtcp(rtp.RtcpRrPacket(9, [info] * 31), rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, remb))
+    session.exchange()
+    report = session.viewer.report(session.now)
+    whole = Report("n", Role.EGRESS, "i", viewers=(report,))
+    assert decode_for_broker(encode(whole)) == whole
+    assert report.estimated_bandwidth is not None
+    assert report.estimated_bandwidth < 1 << 53, "a page's numbers are exact up to there"
+    assert (report.lost, report.jitter) == (0, 60.0)
 
 
 def test_feedback_about_strangers_is_ignored() -> None:

@@ -1,0 +1,119 @@
+"""Reports in parts, reports that cannot tell everything, and whatever else a worker may say."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgpack
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.director.events import FromWorker, SessionEnded, WorkerLost
+from common.control import DEAD_AFTER, HangUp, Report, Role, decode_for_broker
+from common.errors import ProtocolError
+from tests.fakes.stage import Stage, camera, of, sent, stream, viewer
+
+
+def test_a_session_is_not_lost_because_a_report_comes_in_parts() -> None:
+    stage = Stage(camera())
+    stage.ingest("i")
+    stage.egress("e")
+    for session in ("a", "b"):
+        assert stage.watch(session) == "e"
+    for _ in range(5):
+        commands = stage.egress("e", viewer("a"), number=1, part=0, parts=2)
+        commands += stage.tick(DEAD_AFTER / 2)
+        assert not of(SessionEnded, commands)
+        assert not of(WorkerLost, commands), "a part shows that the worker lives"
+        stage.ingest("i", stream())
+    assert stage.director.session("b") is not None
+    stage.egress("e", viewer("a"), number=2, part=0, parts=2)
+    [ended] = of(SessionEnded, stage.egress("e", number=2, part=1, parts=2))
+    assert ended.session == "b"
+
+
+def test_what_a_report_cannot_tell_is_as_it_was() -> None:
+    stage = Stage(camera("door"), camera("yard"))
+    stage.ingest("i", stream("door"), stream("yard"))
+    stage.egress("e")
+    stage.watch("a")
+    commands = stage.egress("e", partial=True) + stage.ingest("i", partial=True)
+    assert not of(SessionEnded, commands)
+    assert sent(commands) == []
+    assert stage.director.camera("yard").stream == stream("yard")
+    assert stage.director.session("a") is not None
+
+
+def test_a_worker_that_is_new_and_cannot_tell_everything_joins() -> None:
+    stage = Stage(camera())
+    stage.egress("e", viewer("a"), partial=True)
+    assert stage.director.session("a") is not None
+
+
+def test_parts_of_a_node_that_never_joins_are_forgotten() -> None:
+    stage = Stage()
+    stage.egress("e", viewer("a"), number=1, part=0, parts=2)
+    stage.tick(1.0)
+    assert stage.director.counters["report_parts_lost"] == 0
+    stage.egress("e", number=1, part=1, parts=2)
+    assert not list(stage.director.workers)
+    assert stage.director.counters["report_parts_lost"] == 2
+
+
+def test_strangers_sessions_are_hung_up() -> None:
+    stage = Stage(camera())
+    commands = stage.egress("e", viewer("a", "nobody's"), viewer("a", "nobody's"), viewer("b", ""))
+    assert [message for _, message in sent(commands)] == [HangUp("a"), HangUp("a"), HangUp("b")]
+
+
+texts = st.sampled_from(["", "e", "i", "s", "door", "yard", "d" * 300, "\0", "ä"])
+numbers = st.sampled_from([0, 1, -1, 2**64 - 1, -(2**63), 0.5, float("nan"), float("inf")])
+anything = st.one_of(texts, numbers, st.none(), st.booleans(), st.just([]), st.just({}))
+tracks = st.fixed_dictionaries({"kind": st.sampled_from(["video", "smell"]), "codec": texts, "clock_rate": numbers})
+streams = st.fixed_dictionaries(
+    {"camera": texts, "revision": numbers, "state": st.sampled_from(["playing", "lost"])},
+    optional={"tracks": st.lists(tracks, max_size=3), "since": numbers, "detail": anything},
+)
+viewers = st.fixed_dictionaries(
+    {"session": texts, "camera": texts, "state": st.sampled_from(["connected", "closed", "odd"])},
+    optional={"jitter": numbers, "remote": anything},
+)
+reports = st.fixed_dictionaries(
+    {"type": st.just("report"), "node": texts, "role": st.sampled_from(["ingest", "egress"]), "incarnation": texts},
+    optional={
+        "streams": st.lists(streams, max_size=4),
+        "viewers": st.lists(viewers, max_size=4),
+        "cameras": st.lists(texts, max_size=3),
+        "draining": st.booleans(),
+        "partial": st.booleans(),
+        "number": numbers,
+        "part": numbers,
+        "parts": numbers,
+        "counters": st.dictionaries(texts, numbers, max_size=2),
+    },
+)
+others = st.one_of(
+    st.fixed_dictionaries({"type": st.just("answered"), "session": texts, "sdp": texts}),
+    st.fixed_dictionaries(
+        {"type": st.just("refused"), "session": texts, "status": numbers, "code": texts, "message": texts}
+    ),
+    st.fixed_dictionaries({"type": st.just("ended"), "session": texts, "reason": anything}),
+    st.fixed_dictionaries({"type": st.just("leaving"), "node": texts, "incarnation": texts}),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(texts, st.one_of(reports, others)), max_size=20))
+def test_nothing_that_a_worker_says_harms_the_director(said: list[tuple[str, dict[str, object]]]) -> None:
+    stage = Stage(camera("door"), camera("yard", on_demand=True))
+    stage.ingest("i")
+    stage.egress("e")
+    stage.offer("s")
+    for node, message in said:
+        with contextlib.suppress(ProtocolError):
+            stage(FromWorker(node, decode_for_broker(msgpack.packb(message))))
+        stage.tick(0.7)
+    stage.tick(2 * DEAD_AFTER)
+    stage.hear("e2", Report("e2", Role.EGRESS, "1"))
+    stage.hear("i2", Report("i2", Role.INGEST, "1"))
+    assert stage.watch("later") in {"e", "e2"} | {node for node, _ in said}
