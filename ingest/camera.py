@@ -21,10 +21,13 @@ from common.log import Logger
 from common.media import Batch, Kind
 from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transports
 from ingest.rtp.receiver import Receiver
+from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection, NoMediaError, connected, over_any
+from ingest.rtsp.connect import ForbiddenAddressError
 from ingest.rtsp.session import TransportRefusedError
 from ingest.rtsp.url import RtspUrl
 
+MAX_SHOWN = 512  # characters of what is said of a failure; a camera's own words may be among them
 LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with the same account is over
 
 
@@ -56,6 +59,8 @@ class Camera:
         self._sessions = 0  # in which media came
         self._flowing_since: float | None = None  # on the loop's clock
         self._logged = ""
+        self._pin = Pin()
+        self._redirected_to = ""
 
     @property
     def report(self) -> StreamReport:
@@ -125,9 +130,14 @@ class Camera:
                 epoch=self._epoch,
                 publish=lambda batches: self._shared.publish(self.spec.id, batches),
                 on_media=self._playing,
+                on_redirect=self._redirected,
+                pin=self._pin,
             ) as self._connection:
                 with self._shared.logins.playing(self._account):
                     await self._connection.ended()
+        except ForbiddenAddressError:
+            self._counters["redirects_refused"] += 1
+            raise
         except (TransportRefusedError, NoMediaError) as exc:
             self._log.debug("transport gives nothing", transport=transport, reason=exc.detail)
             raise
@@ -148,6 +158,13 @@ class Camera:
         )
         self._shared.changed()
 
+    def _redirected(self, url: RtspUrl) -> None:
+        """The camera leads elsewhere."""
+        self._counters["redirects"] += 1
+        log = self._log.debug if self._redirected_to == str(url) else self._log.info
+        log("redirected", to=redact(str(url))[:MAX_SHOWN])
+        self._redirected_to = str(url)
+
     def _over(self) -> None:
         """A session has ended, or did not come about."""
         self._report, connection = self.report, self._connection
@@ -165,6 +182,7 @@ class Camera:
         """Remember and log a failure. Returns the seconds to wait, ``wait`` if it is given."""
         delay = self._backoff.failed(error.state) if wait is None else wait
         changed = self._report.state is not error.state
+        error = CameraError(error.state, error.detail[:MAX_SHOWN])
         detail, sentence = redact(error.detail), redact(str(error))
         self._report = replace(
             self._report,

@@ -3,6 +3,9 @@
 A client keeps one ``Authenticator`` a connection: it takes the strongest challenge it knows and answers it. A server
 makes a ``Challenge`` and checks the ``Authorization`` that comes back.
 
+The password itself is never sent (Basic) where its digest will do: not to a camera that has taken a digest before, and
+without TLS not to one that offers both. Whoever sits on the line could ask for it otherwise.
+
 Cameras lock an account after a few wrong passwords. A password that was refused is therefore never sent twice on one
 connection; only a nonce that went stale, or that changed after the password had been accepted, is answered anew.
 """
@@ -100,11 +103,21 @@ class Challenge:
 
 
 @dataclass(slots=True)
+class Pin:
+    """What a camera has shown of its ways; outlives its connections."""
+
+    digest: bool = False  # it has taken a digest: it never gets the password itself any more
+
+
+@dataclass(slots=True)
 class Authenticator:
     """A client's side for one connection to one host."""
 
     username: str | None  # None: the URL has no credentials
     password: str = field(default="", repr=False)
+    encrypted: bool = False
+    pin: Pin = field(default_factory=Pin)
+    withheld: bool = field(default=False, init=False)  # the password was asked for as it is, and not sent
     _challenge: Challenge | None = field(default=None, init=False, repr=False)
     _count: int = field(default=0, init=False, repr=False)  # requests answered with the present nonce: "nc"
     sent: bool = field(default=False, init=False, repr=False)  # the last request carried credentials
@@ -116,7 +129,15 @@ class Authenticator:
 
         ``False`` is final: no credentials, no challenge that we know, or they were refused.
         """
-        known = [challenge for challenge in Challenge.parse_all(values) if challenge.strength is not None]
+        challenges = Challenge.parse_all(values)
+        digest = any(challenge.nonce for challenge in challenges) and not self.encrypted  # Basic has none
+        digest |= self.pin.digest or (self._challenge is not None and self._challenge.scheme == "Digest")
+        known = [
+            challenge
+            for challenge in challenges
+            if challenge.strength is not None and (challenge.scheme == "Digest" or not digest)
+        ]
+        self.withheld = bool(challenges) and not known
         if self.username is None or not known:
             return False
         best = max(known, key=lambda challenge: challenge.strength or 0)
@@ -133,6 +154,7 @@ class Authenticator:
         """A request with the present credentials was answered with something other than 401."""
         if self.sent:
             self._accepted, self._renewals = True, 0
+            self.pin.digest |= self._challenge is not None and self._challenge.scheme == "Digest"
 
     def header(self, method: str, uri: str) -> str | None:
         """``Authorization`` for a request; ``None`` while nobody has asked for one."""

@@ -24,6 +24,7 @@ from common.media import Batch, Track
 from ingest.payload.registry import Choice, choose
 from ingest.rtp.receiver import Receiver, Stream
 from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
+from ingest.rtsp.auth import Pin
 from ingest.rtsp.connect import connect
 from ingest.rtsp.message import Frame, Parser, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
@@ -47,6 +48,7 @@ TEARDOWN_TIMEOUT = 0.5  # seconds
 SILENCE_TIMEOUT = 5.0  # seconds without a packet of the picture; of the sound, where there is no picture
 FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TCP is tried
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
+MAX_UNREAD = 64 << 10  # bytes of ours that a camera leaves unread, beyond what the kernel keeps
 TICK = 0.25  # seconds between looks at the timers
 CNAME = "camshaft"
 PLAIN_WARNING = "it comes over UDP, which TLS does not encrypt; use TCP"
@@ -72,19 +74,26 @@ async def connected(
     epoch: int,
     publish: Callable[[list[Batch]], None],
     on_media: Callable[[Connection], None] = lambda _connection: None,
+    on_redirect: Callable[[RtspUrl], None] = lambda _url: None,
+    pin: Pin | None = None,
 ) -> AsyncIterator[Connection]:
     """A session that plays until the block is left. What ends it before is raised by ``ended``.
 
-    ``publish`` gets batches in order, ``on_media`` is called once, with the first packet. Redirects are followed.
+    ``publish`` gets batches in order, ``on_media`` is called once, with the first packet. Redirects are followed, but
+    not to where only this machine can reach, unless the camera is there itself; ``on_redirect`` is told of each.
     """
+    pin = pin or Pin()
+    origin: str | None = None
     for _ in range(MAX_REDIRECTS + 1):
-        open_ = partial(Connection, url, udp=udp, epoch=epoch, publish=publish, on_media=on_media)
-        connection = await connect(open_, url, tls)
+        open_ = partial(Connection, url, udp=udp, epoch=epoch, publish=publish, on_media=on_media, pin=pin)
+        connection = await connect(open_, url, tls, origin=origin)
         try:
             try:
                 await connection.play()
             except RedirectedError as exc:
                 url = _redirected(url, exc.location)
+                origin = origin or connection.peer
+                on_redirect(url)
                 continue
             yield connection
             return
@@ -124,13 +133,14 @@ class Connection(asyncio.BufferedProtocol):
         epoch: int,
         publish: Callable[[list[Batch]], None],
         on_media: Callable[[Connection], None],
+        pin: Pin,
     ) -> None:
         self.udp = udp
         self.stream = Stream([], udp=udp, epoch=epoch)  # empty until every track is set up
         self._publish, self._on_media = publish, on_media
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
-        self._session = Session(url, udp, self._select)
+        self._session = Session(url, udp, self._select, pin)
         self._choices: list[Choice] = []
         self._unplayable: list[Track] = []
         self._routes: dict[int, Callable[[bytes, int], None]] = {}  # by interleaved channel
@@ -148,6 +158,12 @@ class Connection(asyncio.BufferedProtocol):
         self._playing: asyncio.Future[None] = self._loop.create_future()
         self._failed: asyncio.Future[CameraError] = self._loop.create_future()
         self._lost: asyncio.Future[None] = self._loop.create_future()  # the transport is gone
+
+    @property
+    def peer(self) -> str:
+        """The camera's address."""
+        assert self._transport is not None
+        return str(self._transport.get_extra_info("peername")[0])
 
     @property
     def server(self) -> str:
@@ -293,7 +309,11 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > MAX_UNREAD:
+            self._fail(CameraError(CameraState.CLOSED, "it sends requests and does not read the answers"))
+        else:
             self._transport.write(data)
 
     # What the session wants to be done.
@@ -341,7 +361,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _open_ports(self, setup: Setup, receiver: Receiver, rtp: UdpPort, rtcp: UdpPort) -> None:
         assert self._transport is not None
-        peer = self._transport.get_extra_info("peername")[0]
+        peer = self.peer
         addresses = frozenset({peer, setup.spec.source or peer})
         ports = setup.spec.server_port or (None, None)
         for port, remote, receive in ((rtp, ports[0], receiver.receive), (rtcp, ports[1], receiver.receive_rtcp)):

@@ -16,7 +16,9 @@ from typing import TypeVar
 
 from common.cameras import CameraState, TlsSpec
 from common.errors import CameraError
+from ingest.rtsp.message import printable
 from ingest.rtsp.url import RtspUrl
+from ingest.rtsp.zone import may_lead
 
 CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together, TLS included
 
@@ -28,11 +30,26 @@ _SELF_SIGNED = {18, 19, 20, 21}  # X509_V_ERR: self-signed, or issued by an auth
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
-async def connect(factory: Callable[[], P], url: RtspUrl, tls: TlsSpec) -> P:
-    """Connect a protocol of ``factory``'s to the host and port of ``url``. Raises ``CameraError``."""
+class ForbiddenAddressError(CameraError):
+    """The camera leads to an address where it has no business."""
+
+    def __init__(self, host: str) -> None:
+        what = f"it redirects to {printable(host)}, which only this machine can reach"
+        super().__init__(CameraState.REJECTED, what)
+
+
+async def connect(factory: Callable[[], P], url: RtspUrl, tls: TlsSpec, *, origin: str | None = None) -> P:
+    """Connect a protocol of ``factory``'s to the host and port of ``url``.
+
+    ``origin`` is the address of the camera that redirected there, if one did: see ``zone``. Raises ``CameraError``;
+    ``ForbiddenAddressError`` where that camera may not lead.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + CONNECT_TIMEOUT
-    addresses = await _resolve(url.host, url.port, deadline)
+    found = await _resolve(url.host, url.port, deadline)
+    addresses = [address for address in found if origin is None or may_lead(origin, address)]
+    if found and not addresses:
+        raise ForbiddenAddressError(url.host)
     context = _context(tls.verify and tls.fingerprint is None, tls.legacy) if url.scheme == "rtsps" else None
     for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         now = loop.time()

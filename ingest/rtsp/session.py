@@ -20,7 +20,7 @@ from enum import Enum, auto
 from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
 from ingest.rtsp import sdp
-from ingest.rtsp.auth import Authenticator
+from ingest.rtsp.auth import Authenticator, Pin
 from ingest.rtsp.message import Headers, Request, Response, printable
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
@@ -126,6 +126,7 @@ class Session:
     url: RtspUrl
     udp: bool
     select: Callable[[sdp.SessionDescription], Sequence[sdp.MediaSection]]
+    pin: Pin = field(default_factory=Pin)
     state: State = field(default=State.START, init=False)
     setups: list[Setup] = field(default_factory=list, init=False)
     refused: dict[str, str] = field(default_factory=dict, init=False)  # kind: why the camera did not set it up
@@ -144,7 +145,8 @@ class Session:
     _keepalive_due: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self._auth = Authenticator(self.url.username, self.url.password)
+        encrypted = self.url.scheme == "rtsps"
+        self._auth = Authenticator(self.url.username, self.url.password, encrypted, self.pin)
         self._base = self.url
 
     @property
@@ -264,6 +266,9 @@ class Session:
             return []  # the keepalive was refused; as long as media comes, that is enough
         if self.url.username is None:
             raise CameraError(CameraState.UNAUTHORIZED, "it asks for them, and the URL has none")
+        if self._auth.withheld and self.pin.digest:
+            what = "it asks for the password itself (Basic), which it did not before; save the camera anew to allow it"
+            raise CameraError(CameraState.UNAUTHORIZED, what)
         if not self._auth.sent:
             asked = printable(", ".join(value.partition(" ")[0] for value in challenges)) or "no challenge"
             raise CameraError(CameraState.UNAUTHORIZED, f"it asks for them in a way that is not supported: {asked}")

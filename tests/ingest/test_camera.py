@@ -318,3 +318,52 @@ async def test_every_session_has_a_later_epoch(monkeypatch: pytest.MonkeyPatch) 
             fake.drop()
             await pulled.reached(CameraState.CLOSED)
     assert sorted({batch.epoch for batch in pulled.batches}) == [5, 6, 7]
+
+
+async def test_redirects_are_counted_and_logged_once(log: list[dict[str, object]]) -> None:
+    async with FakeCamera() as there:
+
+        def rewrite(request: Request, response: Response) -> Answer:
+            return Response(302, "Moved", Headers([("Location", there.url)]))
+
+        async with FakeCamera(rewrite=rewrite) as here, Pulled(here.url) as pulled:
+            await pulled.watch(3)
+            there.drop()
+            await pulled.until(lambda: pulled.camera.report.reconnects == 1)
+            assert pulled.camera.counters["redirects"] == 2
+    assert [event["to"] for event in log if event["event"] == "redirected" and event["log_level"] == "info"] == [
+        there.url
+    ]
+
+
+async def test_a_redirect_into_the_machine_is_refused_and_counted(log: list[dict[str, object]]) -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        return Response(302, "Moved", Headers([("Location", "rtsp://169.254.169.254/")]))
+
+    async with FakeCamera(rewrite=rewrite) as here, Pulled(here.url) as pulled:
+        report = await pulled.reached(CameraState.REJECTED)
+        assert pulled.camera.counters["redirects_refused"] == 1
+    assert "169.254.169.254" in report.detail
+    assert any(event["event"] == "not playing" for event in log)
+
+
+async def test_a_camera_that_took_a_digest_is_not_sent_the_password_later() -> None:
+    camera = FakeCamera(username="user", password="sesame-1", challenges=[Challenge.digest("camera")])
+    async with camera, Pulled(camera.login_url) as pulled:
+        await pulled.watch(3)
+        camera.challenges = [Challenge.basic("camera")]
+        camera.drop()
+        report = await pulled.reached(CameraState.UNAUTHORIZED)
+    assert "asks for the password itself (Basic)" in report.detail
+    sent = [value for request in camera.requests for value in request.headers.all("Authorization")]
+    assert sent
+    assert not any(value.startswith("Basic") for value in sent)
+
+
+async def test_what_is_said_of_a_failure_is_short() -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        return Response(302, "Moved", Headers([("Location", f"rtsp://169.254.169.254:{'9' * 9_000}/")]))
+
+    async with FakeCamera(rewrite=rewrite) as here, Pulled(here.url) as pulled:
+        report = await pulled.reached(CameraState.REJECTED)
+    assert len(report.last_error) < 1_000

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.rtsp.auth import Authenticator, Authorization, Challenge, digest_response
+from ingest.rtsp.auth import Authenticator, Authorization, Challenge, Pin, digest_response
 
 USER, PASSWORD = "admin", "s3cr:et@ü"
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=0x17F, exclude_characters="\x7f"), max_size=20)
@@ -74,7 +74,6 @@ def test_rfc_2069_vector() -> None:
             "Digest",
             "SHA-512-256",
         ),
-        (['Digest realm="r", nonce="n", algorithm=SHA3-999', 'Basic realm="r"'], "Basic", ""),
         (['Digest realm="r", nonce="n", qop="auth-int"', 'Digest realm="r", nonce="n"'], "Digest", ""),
         (["Negotiate abc==", 'Digest realm="r", nonce="n"'], "Digest", ""),
         (['Digest realm="r", nonce="n", algorithm=MD5, Basic realm="r"'], "Digest", "MD5"),
@@ -255,6 +254,52 @@ def test_same_nonce_again_is_final_even_in_mid_session() -> None:
     auth.accepted()
     auth.header("SETUP", "rtsp://camera/live")
     assert not auth.challenged(['Digest realm="r", nonce="n"'])
+
+
+BASIC = Challenge.basic("IP Camera")
+
+
+def test_basic_is_not_answered_once_a_digest_was_taken() -> None:
+    auth = Authenticator(USER, PASSWORD)
+    answer(auth, str(Challenge.digest("IP Camera")))
+    auth.accepted()
+    assert not auth.challenged([str(BASIC)])
+    assert auth.withheld
+
+
+def test_basic_is_not_answered_by_any_later_connection_either() -> None:
+    pin = Pin()
+    first = Authenticator(USER, PASSWORD, pin=pin)
+    answer(first, str(Challenge.digest("IP Camera")))
+    assert not pin.digest  # it may still be refused
+    first.accepted()
+    later = Authenticator(USER, PASSWORD, encrypted=True, pin=pin)
+    assert not later.challenged([str(BASIC)])
+    assert later.withheld
+    assert later.challenged([str(Challenge.digest("IP Camera"))])
+    assert not later.withheld
+
+
+def test_basic_is_not_answered_where_a_digest_was_refused() -> None:
+    auth = Authenticator(USER, PASSWORD)
+    answer(auth, str(Challenge.digest("IP Camera")))
+    assert not auth.challenged([str(BASIC)])
+
+
+def test_basic_beside_a_digest_that_is_not_known_needs_tls() -> None:
+    offered = [str(Challenge.digest("IP Camera", algorithm="MD6")), str(BASIC)]
+    plain = Authenticator(USER, PASSWORD)
+    assert not plain.challenged(offered)
+    assert plain.withheld
+    assert Authenticator(USER, PASSWORD, encrypted=True).challenged(offered)
+
+
+def test_basic_alone_is_answered_as_long_as_nothing_better_was_seen() -> None:
+    auth = Authenticator(USER, PASSWORD)
+    assert answer(auth, str(BASIC)).startswith("Basic ")
+    auth.accepted()
+    assert not auth.pin.digest
+    assert not auth.withheld
 
 
 def test_password_is_in_no_repr() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -23,7 +24,8 @@ from common.errors import CameraError
 from ingest.probe import probe
 from ingest.rtsp import client
 from ingest.rtsp.client import NoMediaError
-from ingest.rtsp.message import Headers, Request, Response
+from ingest.rtsp.connect import ForbiddenAddressError
+from ingest.rtsp.message import Frame, Headers, Request, Response
 from tests.fakes.camera import Answer, FakeCamera, h264_track, opus_track, pcmu_track
 from tests.fakes.video import encode
 from tests.fakes.viewer import Pulled, Viewer, playing
@@ -143,6 +145,37 @@ async def test_everything_is_released(udp: bool) -> None:
         await camera.until(lambda: not camera._peers)
         assert open_files() <= before
     gc.collect()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_more_than_a_turns_worth_at_once_is_taken_to_its_end(loop: Any) -> None:
+    tiny = bytes(Frame(77, b"")) * 5_000  # of a channel that nobody set up
+
+    async def watch() -> None:
+        viewer = Viewer()
+        async with FakeCamera(wrap=lambda frame: tiny + frame) as camera, playing(camera, viewer):
+            assert await viewer.watch(5) == WANTED[:5]
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(watch())
+
+
+async def test_a_camera_that_reads_no_answers_is_given_up() -> None:
+    flood = bytes(Request("OPTIONS", "*", Headers([("CSeq", "1"), ("Session", "x" * 8_000)]))) * 4_000
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        with suppress(OSError):
+            writer.write(flood)
+            await writer.drain()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        error = await error_of(f"rtsp://127.0.0.1:{port}/")
+    assert error.state is CameraState.CLOSED
+    assert "does not read the answers" in error.detail
 
 
 async def test_a_camera_that_does_not_answer_teardown_is_not_waited_for() -> None:
@@ -484,6 +517,32 @@ async def test_redirects_are_followed_and_what_was_left_is_closed() -> None:
         async with FakeCamera(rewrite=rewrite) as here, playing(here, viewer):
             await viewer.watch(5)
             await here.until(lambda: not here._peers)
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]"])
+async def test_a_redirect_to_what_only_this_machine_reaches_is_not_followed(host: str) -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        return Response(302, "Moved", Headers([("CSeq", "1"), ("Location", f"rtsp://{host}/latest/meta-data")]))
+
+    async with FakeCamera(rewrite=rewrite) as camera:
+        error = await error_of(camera)
+    assert isinstance(error, ForbiddenAddressError)
+    assert error.state is CameraState.REJECTED
+    assert "which only this machine can reach" in error.detail
+
+
+async def test_a_redirect_to_the_loopback_is_not_followed_for_a_camera_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client.Connection, "peer", "192.0.2.7")
+    async with FakeCamera() as there:
+
+        def rewrite(request: Request, response: Response) -> Answer:
+            return replace(response, status=302, headers=Headers([*response.headers, ("Location", there.url)]))
+
+        async with FakeCamera(rewrite=rewrite) as here:
+            assert isinstance(await error_of(here), ForbiddenAddressError)
+        assert there.connections == 0
 
 
 async def test_redirect_to_nowhere() -> None:
