@@ -22,6 +22,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from common.errors import ViewerError
 from common.media import Kind, Track
+from egress.ice import Credentials
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, Offer, read, reduce
 
 UNKNOWN = {
@@ -78,6 +79,7 @@ class Negotiated:
 
     sections: tuple[Section, ...]
     dtls: RTCDtlsParameters
+    ice: Credentials
     offer: Offer = field(repr=False)
 
 
@@ -104,11 +106,14 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
 
     Raises ``ViewerError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do.
     """
-    reduced, fingerprints = reduce(offer)
+    reduced, own = reduce(offer)
     cacheable = len(reduced) <= MAX_CACHED
     common = (_negotiate if cacheable else _negotiate.__wrapped__)(reduced, tuple(tracks))
-    own = [RTCDtlsFingerprint(f.algorithm, fingerprints[f.value]) for f in common.dtls.fingerprints]
-    return replace(common, dtls=RTCDtlsParameters(own, common.dtls.role))
+    fingerprints = [RTCDtlsFingerprint(f.algorithm, own.get(f.value, "")) for f in common.dtls.fingerprints]
+    ice = Credentials(
+        own.get(common.ice.ufrag, ""), own.get(common.ice.password.decode(), "").encode("utf-8", "replace")
+    )
+    return replace(common, dtls=RTCDtlsParameters(fingerprints, common.dtls.role), ice=ice)
 
 
 @lru_cache(maxsize=32)  # parsing a browser's offer takes longer than the rest of its handshake
@@ -131,8 +136,8 @@ def _negotiate(reduced: str, tracks: tuple[Track, ...]) -> Negotiated:
         raise _no_usable_codec(offer.media, tracks)
     served = [section.mid for section in sections]
     tag = _inactive_tag(offer, served)
-    dtls = _dtls_parameters(_tagged(offer, served) if tag is None else tag)
-    return Negotiated(tuple(sections), dtls, offer)
+    dtls, ice = _transport_of(_tagged(offer, served) if tag is None else tag)
+    return Negotiated(tuple(sections), dtls, ice, offer)
 
 
 def write_answer(negotiated: Negotiated, transport: Transport, sources: dict[Kind, Source], name: str) -> str:
@@ -195,7 +200,7 @@ def _inactive_tag(offer: Offer, served: Collection[str]) -> sdp.MediaDescription
     return first if first is not None and first.port and first.kind in list(Kind) and first.rtp.codecs else None
 
 
-def _dtls_parameters(media: sdp.MediaDescription) -> RTCDtlsParameters:
+def _transport_of(media: sdp.MediaDescription) -> tuple[RTCDtlsParameters, Credentials]:
     """Those of the transport that ``media`` describes. Raises ``ViewerError`` if it is none of WebRTC."""
     if media.dtls is None or not media.dtls.fingerprints:
         raise _not_webrtc(media, "has no a=fingerprint and a=setup")
@@ -207,7 +212,7 @@ def _dtls_parameters(media: sdp.MediaDescription) -> RTCDtlsParameters:
         raise _not_webrtc(media, "is ICE-lite, and so are we")
     if media.kind in list(Kind) and not media.rtcp_mux:
         raise _not_webrtc(media, "has no a=rtcp-mux")
-    return media.dtls
+    return media.dtls, Credentials(media.ice.usernameFragment, media.ice.password.encode())
 
 
 def _not_webrtc(media: sdp.MediaDescription, problem: str) -> ViewerError:

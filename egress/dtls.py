@@ -134,10 +134,15 @@ class DtlsServer(RTCDtlsTransport):
         """
         if not self._flight or now < self._repeat_at:
             return
-        for datagram in self._flight if self._repeats else ():
-            self._transmit(datagram)
+        if self._repeats:
+            self.repeat()
         self._repeat_at = now + FLIGHT_TIMEOUT * 2**self._repeats
         self._repeats += 1
+
+    def repeat(self) -> None:
+        """Send our last flight again."""
+        for datagram in self._flight:
+            self._transmit(datagram)
 
     def close(self) -> None:
         """Send close_notify, and nothing more."""

@@ -1,7 +1,7 @@
 """Which viewer a datagram is for (RFC 7983): STUN by our ufrag, everything else by the address it comes from.
 
-An address counts only once a check from it carried the right password, so nobody can be sent anything by forging a
-source address.
+An address counts only once a check from it carried the right password. It then belongs to the viewer that checked from
+it last, but nobody takes an address from a viewer that has proved to be there by forging checks from it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,16 @@ from collections import Counter
 from collections.abc import Iterable
 
 from common.errors import ProtocolError
-from egress.ice import Address, Path
-from egress.port import MediaSocket
-from egress.stun import BindingRequest, binding_error, binding_success
+from egress.ice import Address, Pair, Path
+from egress.port import MediaSocket, Target
+from egress.stun import (
+    BINDING_RESPONSES,
+    BindingRequest,
+    BindingResponse,
+    binding_error,
+    binding_success,
+    kind_of,
+)
 from egress.viewer import Viewer
 
 # First byte, RFC 7983 7.
@@ -26,6 +33,7 @@ class Mux:
         self.counters: Counter[str] = Counter()
         self._by_ufrag: dict[str, Viewer] = {}
         self._by_address: dict[Address, Viewer] = {}
+        self._by_transaction: dict[bytes, Viewer] = {}  # of checks of ours, at most one an address
 
     def add(self, viewer: Viewer) -> None:
         """Its checks are answered from now on."""
@@ -34,7 +42,14 @@ class Mux:
     def remove(self, viewer: Viewer) -> None:
         """Forget it and its addresses."""
         self._by_ufrag.pop(viewer.agent.ufrag, None)
-        self._forget(viewer, viewer.agent.paths)
+        self._forget(viewer, viewer.agent.pairs.values())
+
+    def keep_consent(self, viewer: Viewer, now: float) -> None:
+        """Ask the viewer whether it still receives, if that is due."""
+        target = viewer.destination
+        due = viewer.agent.consent_check(now) if target is not None else None
+        if due is not None and target is not None:
+            self._check(viewer, *due, target)
 
     def receive(self, data: bytes, path: Path, media_socket: MediaSocket, now: float, waited: float) -> None:
         """Hand a datagram to its viewer; count it if there is none. For the arguments see ``MediaPort``."""
@@ -53,6 +68,9 @@ class Mux:
         return None
 
     def _receive_stun(self, data: bytes, path: Path, media_socket: MediaSocket, now: float) -> None:
+        if kind_of(data) in BINDING_RESPONSES:
+            self._receive_response(data, path, media_socket, now)
+            return
         try:
             request = BindingRequest.parse(data)
         except ProtocolError:
@@ -62,7 +80,8 @@ class Mux:
         if viewer is None:
             self.counters["stun_unknown_ufrag"] += 1
             return
-        password = viewer.agent.password.encode()
+        agent = viewer.agent
+        password = agent.password.encode()
         if not request.verify(password):
             self.counters["stun_bad_password"] += 1
             return
@@ -70,14 +89,53 @@ class Mux:
         if request.controlled:  # RFC 8445 7.3.1.1: a lite agent is always the controlled one
             target.send(binding_error(request.transaction, password, 487, "Role Conflict"))
             return
+        pair = agent.heard(request, path, len(data), now)
+        # Our check goes first: its answer is a proof, and is then here before anything that the response leads to.
+        if (check := agent.check(pair, now)) is not None:
+            self._check(viewer, pair, check, target)
         host, port = path.remote[:2]
-        target.send(binding_success(request.transaction, password, host, port))
-        if viewer.agent.check(request, path, now):
-            viewer.selected(target)
-        self._by_address[path.remote] = viewer
-        self._forget(viewer, viewer.agent.forget_paths())
+        response = binding_success(request.transaction, password, host, port)
+        pair.sent += len(response)  # in any case, as it is no longer than the request
+        target.send(response)
+        if agent.select(pair, now):
+            viewer.selected(target, now)
+        self._claim(path.remote, viewer, now)
+        self._forget(viewer, agent.forget_paths())
 
-    def _forget(self, viewer: Viewer, addresses: Iterable[Address]) -> None:
-        for address in addresses:
-            if self._by_address.get(address) is viewer:  # it may be another's by now
-                del self._by_address[address]
+    def _receive_response(self, data: bytes, path: Path, media_socket: MediaSocket, now: float) -> None:
+        try:
+            response = BindingResponse.parse(data)
+        except ProtocolError:
+            self.counters["udp_garbage"] += 1
+            return
+        viewer = self._by_transaction.get(response.transaction)
+        pair = viewer.agent.answered(response, path, now) if viewer is not None else None
+        if viewer is None or pair is None:
+            self.counters["stun_unasked"] += 1
+            return
+        del self._by_transaction[response.transaction]
+        self._by_address[path.remote] = viewer
+        target = viewer.target(media_socket, pair.path)
+        if viewer.agent.select(pair, now):
+            viewer.selected(target, now)
+        else:
+            viewer.proved(target, now)
+
+    def _check(self, viewer: Viewer, pair: Pair, check: bytes, target: Target) -> None:
+        self._by_transaction[pair.transaction] = viewer
+        target.send(check)
+
+    def _claim(self, address: Address, viewer: Viewer, now: float) -> None:
+        """The viewer checked from ``address``."""
+        holder = self._by_address.get(address)
+        if holder is not None and holder is not viewer:
+            theirs, own = holder.agent.pairs.get(address), viewer.agent.pairs[address]
+            if theirs is not None and theirs.consents(now) and not own.consents(now):
+                return
+        self._by_address[address] = viewer
+
+    def _forget(self, viewer: Viewer, pairs: Iterable[Pair]) -> None:
+        for pair in pairs:
+            self._by_transaction.pop(pair.transaction, None)
+            if self._by_address.get(pair.path.remote) is viewer:  # it may be another's by now
+                del self._by_address[pair.path.remote]

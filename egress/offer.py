@@ -1,7 +1,7 @@
 """Reads a viewer's SDP offer (RFC 8829, RFC 8866) in bounded time and space; pure.
 
-* An offer is reduced before it is parsed, in one pass: lines that decide nothing are left out, and so is what differs
-  between two offers of one browser. What remains is the same for everybody with that browser, and is parsed once.
+* An offer is reduced before it is parsed, in one pass: lines that decide nothing are left out, and what is the viewer's
+  own is replaced by a key. What remains is the same for everybody with that browser, and is parsed once.
 * What is parsed has at most ``MAX_SECTIONS`` sections, ``MAX_FORMATS`` formats with one rtpmap and one fmtp each, and
   ``MAX_LINES`` lines of ``MAX_LINE`` characters: an offer is a stranger's, and everybody else waits while it is read.
 * RTCP feedback is attached here and not by the parser, whose time grows with codecs times lines of feedback.
@@ -25,6 +25,7 @@ MAX_FORMATS = 160  # in all sections together: a browser with every codec has so
 MAX_LINES = 2_000  # that matter; Chromium's offer of picture and sound has 300
 MAX_LINE = 2_048  # characters; a browser's longest lists its payload types, in 300
 MAX_FINGERPRINTS = 16  # in all sections together; a browser has one
+MAX_CREDENTIAL = 256  # characters (RFC 8839 5.4); one that is longer is none
 MAX_CACHED = 16_384  # characters of a reduced offer that is kept: Chromium's has 8,000
 
 _FEEDBACK = {
@@ -40,7 +41,7 @@ class Offer:
     """An offer that was read; shared by everybody with the same browser.
 
     ``bundle`` holds the mids of the BUNDLE group (RFC 9143), ``None`` without one; ``bundle_only`` the mids of sections
-    that are not to be served outside it. Fingerprints in ``media`` are keys of what ``reduce`` returns.
+    that are not to be served outside it. Fingerprints and credentials in ``media`` are keys of what ``reduce`` returns.
     """
 
     media: tuple[sdp.MediaDescription, ...]
@@ -49,7 +50,7 @@ class Offer:
 
 
 def reduce(offer: str) -> tuple[str, Mapping[str, str]]:
-    """The offer as everybody with this browser sends it, and the fingerprints that stand in it as #0, #1 and so on.
+    """The offer as everybody with this browser sends it, and the fingerprints and credentials that are #0, #1 … in it.
 
     Raises ``ViewerError`` (400) for an offer beyond the limits above.
     """
@@ -59,7 +60,7 @@ def reduce(offer: str) -> tuple[str, Mapping[str, str]]:
             reduced.add_section(line)
         elif line.startswith("a="):
             reduced.add_attribute(line)
-    return "\r\n".join(reduced.lines) + "\r\n", reduced.fingerprints
+    return "\r\n".join(reduced.lines) + "\r\n", reduced.own
 
 
 class _Reduced:
@@ -67,8 +68,8 @@ class _Reduced:
 
     def __init__(self) -> None:
         self.lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0"]
-        self.fingerprints: dict[str, str] = {}
-        self._sections = self._formats = 0
+        self.own: dict[str, str] = {}
+        self._sections = self._formats = self._fingerprints = 0
         self._seen: set[str] = set()  # keys of this section
 
     def add_section(self, line: str) -> None:
@@ -97,8 +98,8 @@ class _Reduced:
                 self._keep(line, line)
             case "fingerprint":
                 self._add_fingerprint(first, rest)
-            case "ice-ufrag" | "ice-pwd":  # a lite agent sends no checks
-                self._keep(f"a={name}:{'x' if value else ''}", name)
+            case "ice-ufrag" | "ice-pwd" if name not in self._seen:
+                self._keep(f"a={name}:{self._key(value.strip()) if len(value) <= MAX_CREDENTIAL else ''}", name)
             case "mid" | "setup":
                 self._keep(line, name)
             case "group" if first == "BUNDLE":
@@ -107,11 +108,21 @@ class _Reduced:
                 self._keep(line, name)
 
     def _add_fingerprint(self, algorithm: str, value: str) -> None:
-        if len(self.fingerprints) >= MAX_FINGERPRINTS:
+        self._fingerprints += 1
+        if self._fingerprints > MAX_FINGERPRINTS:
             raise _malformed(f"has more than {MAX_FINGERPRINTS} fingerprints")
-        key = f"#{len(self.fingerprints)}"
-        self.fingerprints[key] = value
+        key = self._key(value)
         self._keep(f"a=fingerprint:{algorithm} {key}", key)
+
+    def _key(self, value: str) -> str:
+        """What stands for ``value``, which is this viewer's own; nothing for nothing."""
+        if not value:
+            return ""
+        if len(value) > MAX_LINE:
+            raise _malformed(f"has a line of more than {MAX_LINE} characters")
+        key = f"#{len(self.own)}"
+        self.own[key] = value
+        return key
 
     def _keep(self, line: str, key: str) -> None:
         if key in self._seen:

@@ -1,8 +1,8 @@
-"""STUN as an ICE-lite agent needs it: read a Binding request, write its response (RFC 8489, RFC 8445).
+"""STUN as an ICE-lite agent needs it: Binding requests and their responses, read and written (RFC 8489, RFC 8445).
 
-Pure functions on bytes. Only what RFC 8445 7.3 asks of a lite agent is here: no long-term credentials, no TURN, no
-requests of our own. Hand-written because a response costs 9 µs this way and 36 µs through a general library, and a
-process answers hundreds a second.
+Pure functions on bytes. There is what RFC 8445 7.3 asks of a lite agent, and the requests by which consent is asked for
+(RFC 7675): no long-term credentials, no TURN. Hand-written because a response costs 9 µs this way and 36 µs through a
+general library, and a process answers hundreds a second.
 """
 
 from __future__ import annotations
@@ -19,14 +19,21 @@ from common.errors import ProtocolError
 MAGIC_COOKIE = 0x2112A442
 HEADER_SIZE = 20
 BINDING_REQUEST, BINDING_SUCCESS, BINDING_ERROR = 0x0001, 0x0101, 0x0111
+BINDING_RESPONSES = (BINDING_SUCCESS, BINDING_ERROR)
 
 USERNAME, MESSAGE_INTEGRITY, ERROR_CODE, XOR_MAPPED_ADDRESS = 0x0006, 0x0008, 0x0009, 0x0020
-USE_CANDIDATE, FINGERPRINT, ICE_CONTROLLED = 0x0025, 0x8028, 0x8029
+PRIORITY, USE_CANDIDATE, FINGERPRINT, ICE_CONTROLLED = 0x0024, 0x0025, 0x8028, 0x8029
+_PRIORITY_VALUE = (110 << 24 | 65_535 << 8 | 255).to_bytes(4, "big")  # RFC 8445 5.1.2: peer-reflexive, component 1
 _FINGERPRINT_XOR = 0x5354554E
 _INTEGRITY_SIZE = 24  # attribute header and HMAC-SHA1
 
 _header = struct.Struct("!HHI12s")
 _attribute = struct.Struct("!HH")
+
+
+def kind_of(data: bytes) -> int:
+    """The type of what looks like a STUN message; that of anything shorter is no message's."""
+    return int.from_bytes(data[:2], "big")
 
 
 class BindingRequest(NamedTuple):
@@ -65,8 +72,7 @@ class BindingRequest(NamedTuple):
             elif attribute == MESSAGE_INTEGRITY:
                 if size != 20:
                     raise ProtocolError("MESSAGE-INTEGRITY is not an HMAC-SHA1")
-                # RFC 8489 14.5: the length in the signed header ends with this attribute; what follows it is ignored.
-                signed = data[:2] + struct.pack("!H", at + _INTEGRITY_SIZE - HEADER_SIZE) + data[4:at]
+                signed = _signed(data, at)
                 break
             at += 4 + (size + 3 & ~3)
         else:
@@ -79,6 +85,50 @@ class BindingRequest(NamedTuple):
     def verify(self, password: bytes) -> bool:
         """Whether the sender knows our password."""
         return hmac.compare_digest(hmac.digest(password, self.signed, "sha1"), self.digest)
+
+
+class BindingResponse(NamedTuple):
+    """The answer to a request of ours, a success or an error."""
+
+    transaction: bytes
+    signed: bytes
+    digest: bytes
+
+    @classmethod
+    def parse(cls, data: bytes) -> BindingResponse:
+        """Raises ``ProtocolError`` for anything but a well-formed, signed response to a Binding request."""
+        if len(data) < HEADER_SIZE:
+            raise ProtocolError("shorter than a STUN header")
+        kind, length, cookie, transaction = _header.unpack_from(data)
+        if kind not in BINDING_RESPONSES or cookie != MAGIC_COOKIE or length != len(data) - HEADER_SIZE or length % 4:
+            raise ProtocolError("not a Binding response")
+        at = HEADER_SIZE
+        while at < len(data):
+            attribute, size = _attribute.unpack_from(data, at)
+            if attribute == MESSAGE_INTEGRITY:
+                digest = data[at + 4 : at + _INTEGRITY_SIZE]
+                if size != 20 or len(digest) != size:
+                    raise ProtocolError("MESSAGE-INTEGRITY is not an HMAC-SHA1")
+                return cls(transaction, _signed(data, at), digest)
+            at += 4 + (size + 3 & ~3)
+        raise ProtocolError("no MESSAGE-INTEGRITY")
+
+    def verify(self, password: bytes) -> bool:
+        """Whether the sender knows its own password."""
+        return hmac.compare_digest(hmac.digest(password, self.signed, "sha1"), self.digest)
+
+
+def binding_request(transaction: bytes, username: str, tie_breaker: bytes, password: bytes) -> bytes:
+    """A check of ours (RFC 8445 7.2), by which we see whether the peer receives; ``password`` is the peer's."""
+    attributes = b"".join(
+        _attribute.pack(name, len(value)) + value + bytes(-len(value) % 4)
+        for name, value in (
+            (USERNAME, username.encode("utf-8", "replace")),
+            (PRIORITY, _PRIORITY_VALUE),
+            (ICE_CONTROLLED, tie_breaker),
+        )
+    )
+    return _sign(BINDING_REQUEST, transaction, attributes, password)
 
 
 def binding_success(transaction: bytes, password: bytes, host: str, port: int) -> bytes:
@@ -102,6 +152,11 @@ def binding_error(transaction: bytes, password: bytes, code: int, reason: str) -
     value = struct.pack("!HBB", 0, code // 100, code % 100) + text
     attribute = _attribute.pack(ERROR_CODE, len(value)) + value + bytes(-len(value) % 4)
     return _sign(BINDING_ERROR, transaction, attribute, password)
+
+
+def _signed(data: bytes, at: int) -> bytes:
+    """What MESSAGE-INTEGRITY at ``at`` signs: the length in the header ends with it (RFC 8489 14.5)."""
+    return data[:2] + struct.pack("!H", at + _INTEGRITY_SIZE - HEADER_SIZE) + data[4:at]
 
 
 def _sign(kind: int, transaction: bytes, attributes: bytes, password: bytes) -> bytes:

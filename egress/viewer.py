@@ -2,6 +2,9 @@
 
 Life: answered, then ICE nominates a path, then DTLS gives keys, then the senders start; it ends by close_notify, BYE,
 hang-up, or when consent expires. The session outlives its camera: while the camera is away nothing is sent.
+
+The handshake goes where its datagrams come from until a path is selected (``egress.ice``), and only as many bytes as an
+address may be sent that has proved nothing; the rest of a flight waits for the proof. Media goes to the selected path.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from common.media import Kind
 from egress import rtcp
 from egress.answer import Negotiated
 from egress.dtls import DtlsServer, Identity
-from egress.ice import CONNECT_TIMEOUT, IceAgent, Path
+from egress.ice import CONNECT_TIMEOUT, Address, IceAgent, Pair, Path
 from egress.pace import Pace
 from egress.port import MediaSocket, Target
 from egress.sender import BUDGET_INTERVAL, Place, Sender
@@ -23,6 +26,7 @@ from egress.stream import Stream
 
 REPORT_INTERVAL = 1.0  # seconds between sender reports
 FIRST_REPORT_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it
+MAX_FLIGHTS = 3  # of ours in a handshake: there are two
 MAX_FEEDBACK = 20  # SRTCP datagrams in BUDGET_INTERVAL: more than a browser sends even when much is lost
 MAX_JITTER = 60.0  # seconds: a report can say thirteen hours
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
@@ -44,7 +48,7 @@ class Viewer:
     ) -> None:
         self.session = session
         self.stream = stream
-        self.agent = IceAgent(now)
+        self.agent = IceAgent(now, negotiated.ice)
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
         self.garbage = 0  # SRTCP datagrams that were none …
@@ -52,7 +56,9 @@ class Viewer:
         self.due = now  # when it is to be swept
         self._feedback_budget = MAX_FEEDBACK
         self._feedback_budget_until = 0.0
-        self._target: Target | None = None
+        self._target: Target | None = None  # the selected path, or before where the handshake comes from
+        self._pair: Pair | None = None  # the latter's
+        self._shown: set[Address] = set()  # where our part of the handshake was sent
         self._sections = {section.kind: section for section in negotiated.sections}  # all that is kept of the offer
         self._dtls = DtlsServer(identity, negotiated.dtls, self._transmit)
         self._cname = cname
@@ -62,40 +68,62 @@ class Viewer:
         self._round_trip: float | None = None
         self._bandwidth: int | None = None
         self._pace = Pace()
-        self._flights: list[float] = []  # when we answered in the handshake
+        self._flights: list[float] = []  # when we answered in the handshake, MAX_FLIGHTS times at most
+        self._withheld = False  # something of the handshake, until the address has proved more
 
     @property
     def heard(self) -> bool:
         """Whether a check with this session's password has come."""
-        return bool(self.agent.paths)
+        return bool(self.agent.pairs)
 
     def target(self, media_socket: MediaSocket, path: Path) -> Target:
         """What answers along ``path``: where everything is sent to, if that is the way it goes."""
         current = self._target
         return current if current is not None and current.path == path else Target(media_socket, path)
 
-    def selected(self, target: Target) -> None:
-        """ICE nominated a path; media goes there from now on."""
+    @property
+    def destination(self) -> Target | None:
+        """Where media goes, ``None`` before a path is selected."""
+        return self._target if self.agent.selected is not None else None
+
+    def selected(self, target: Target, now: float) -> None:
+        """Media goes to this path from now on: the viewer wants it there, and has proved that it receives there."""
         target.settle()
-        self._target = target
+        self._aim(target)
         for sender in self.senders.values():
             sender.retarget(target)
+        self.proved(target, now)
+
+    def proved(self, target: Target, now: float) -> None:
+        """The viewer receives at this path. What was held back of the handshake can go on."""
+        if self._withheld and self._target is not None and self._target.path.remote == target.path.remote:
+            self._withheld = False
+            self._dtls.repeat()
+        self._start(now)
 
     def receive_dtls(self, datagram: bytes, target: Target, now: float, waited: float = 0.0) -> None:
-        """A DTLS datagram, perhaps before a path was nominated: the answer then goes where it came from.
+        """A DTLS datagram, perhaps before a path was selected: the answer then goes where it came from.
 
         It has ``waited`` for us so many seconds, which is no part of the round trip.
         """
-        if self._target is None:
-            self._target = target
+        pair = self.agent.pairs.get(target.path.remote)
+        if pair is None:
+            return
+        pair.received += len(datagram)
+        if self.agent.selected is None:
+            self._aim(target)
         connected = self._dtls.connected
-        if self._dtls.receive(datagram) and not connected:
+        if self._dtls.receive(datagram) and not connected and len(self._flights) < MAX_FLIGHTS:
             self._flights.append(now)
         if self._dtls.over:
             self._end(self._dtls.failure or "closed by the viewer")
         elif self._dtls.connected and not connected:
             if len(self._flights) == 2:  # a third would be a repetition, and no telling which one was answered
                 self._pace.measured(now - waited - self._flights[0])
+            if self._shown == {target.path.remote}:
+                self.agent.shook_hands(pair, now)
+                if self.agent.select(pair, now):
+                    self.selected(target, now)
             self._start(now)
 
     def receive_rtcp(self, datagram: bytes, now: float, waited: float = 0.0) -> None:
@@ -130,6 +158,8 @@ class Viewer:
             if self._target is not None:
                 self._dtls.retransmit(now)
             return
+        if not self.ended and self.agent.selected is None and now - self.agent.created > CONNECT_TIMEOUT:
+            self.ended = "no address of the viewer answered"
         for sender in self.senders.values():
             sender.look(now)
             if sender.place is Place.UNPLAYABLE:  # only a new offer can help: the page makes one
@@ -190,12 +220,13 @@ class Viewer:
         )
 
     def _start(self, now: float) -> None:
-        assert self._target is not None, "a handshake needs somebody to shake hands with"
+        """Send media, if there are keys and there is a path to send it to."""
+        target = self.destination
+        if target is None or self.senders or not self._dtls.connected or self.ended:
+            return
         for section in self._sections.values():
             feed = self.stream.feeds[section.kind]
-            sender = self.senders[feed.ssrc] = Sender(
-                feed, section, self._dtls, self._target, self._pace, self._on_behind
-            )
+            sender = self.senders[feed.ssrc] = Sender(feed, section, self._dtls, target, self._pace, self._on_behind)
             sender.start(now)
 
     def _act(self, event: rtcp.Event, now: float, waited: float) -> None:
@@ -260,9 +291,18 @@ class Viewer:
             return "for the viewer's path, which seems stuck"
         return "for a keyframe" if sender.place is Place.WAITING else ""
 
+    def _aim(self, target: Target) -> None:
+        self._target, self._pair = target, self.agent.pairs[target.path.remote]
+
     def _transmit(self, datagram: bytes) -> None:
-        if self._target is not None:
-            self._target.send(datagram)
+        if self._target is None or self._pair is None:
+            return
+        if not self._pair.allows(len(datagram)):
+            self._withheld = True
+            return
+        if not self._dtls.connected:
+            self._shown.add(self._pair.path.remote)
+        self._target.send(datagram)
 
 
 def _printable(target: Target) -> str:

@@ -263,6 +263,8 @@ class Worker:
             if viewer.ended:
                 log.info("viewer ended", session=viewer.session, camera=viewer.stream.camera, reason=viewer.ended)
                 self._end(viewer, viewer.ended)
-            elif viewer.due - now >= REPORT_INTERVAL:
+                continue
+            self._mux.keep_consent(viewer, now)
+            if viewer.due - now >= REPORT_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
         self._subscriber.sweep(now)

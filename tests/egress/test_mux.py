@@ -1,23 +1,48 @@
 from __future__ import annotations
 
 import socket
-from types import SimpleNamespace
 
+import pytest
 from aioice import stun
 
 from egress.answer import negotiate
 from egress.dtls import Identity
-from egress.ice import MAX_PATHS, Address, Path
+from egress.ice import AMPLIFICATION, CONSENT_TIMEOUT, MAX_PATHS, Address, Credentials, Path
 from egress.mux import Mux
 from egress.stream import Stream
+from egress.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
 from egress.viewer import Viewer
 from tests.fakes.browser import Browser
+from tests.fakes.ice import answer as respond
+from tests.fakes.media import gop_stream
 
 IDENTITY = Identity(compiled=False)
 FEEDBACK = b"\x80\xc9" + bytes(30)
-BLACK_HOLE = SimpleNamespace(  # stands in for a ``MediaSocket``
-    socket=SimpleNamespace(sendmsg=lambda *_: 0, sendto=lambda *_: 0), family=socket.AF_INET, gso=False
-)
+REMOTE = Credentials("remo", b"a remote password of 22")  # of every ``Browser``
+
+
+class Wire:
+    """Stands in for a ``MediaSocket``, and keeps what is sent by address."""
+
+    def __init__(self) -> None:
+        self.socket = self
+        self.family = socket.AF_INET
+        self.gso = False
+        self.sent: dict[Address, list[bytes]] = {}
+
+    def sendto(self, data: bytes, address: Address) -> int:
+        self.sent.setdefault(address, []).append(bytes(data))
+        return len(data)
+
+    def sendmsg(self, buffers: object, ancillary: object, flags: int, address: Address) -> int:
+        raise AssertionError("no source address is known here")
+
+    def take(self, address: Address) -> list[bytes]:
+        """What has been sent there since the last call."""
+        return self.sent.pop(address, [])
+
+
+BLACK_HOLE = Wire()
 
 
 def viewer(session: str) -> Viewer:
@@ -26,15 +51,32 @@ def viewer(session: str) -> Viewer:
     return Viewer(session, stream, negotiated, IDENTITY, cname="cname", on_behind=lambda _: None, now=0.0)
 
 
-def receive(mux: Mux, data: bytes, address: Address) -> None:
-    mux.receive(data, Path(address), BLACK_HOLE, 0.0, 0.0)  # type: ignore[arg-type]
+def receive(mux: Mux, data: bytes, address: Address, now: float = 0.0, wire: Wire = BLACK_HOLE) -> None:
+    mux.receive(data, Path(address), wire, now, 0.0)  # type: ignore[arg-type]
 
 
-def check(mux: Mux, viewer: Viewer, address: Address) -> None:
+def check(
+    mux: Mux,
+    viewer: Viewer,
+    address: Address,
+    now: float = 0.0,
+    *,
+    nominate: bool = False,
+    answer: bool = False,
+    wire: Wire = BLACK_HOLE,
+) -> int:
+    """The browser checks ``address``; with ``answer`` it gets our check there and answers. Returns the check's size."""
     request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
     request.attributes["USERNAME"] = f"{viewer.agent.ufrag}:theirs"
+    if nominate:
+        request.attributes["USE-CANDIDATE"] = None
     request.add_message_integrity(viewer.agent.password.encode())
-    receive(mux, bytes(request), address)
+    wire.take(address)
+    receive(mux, bytes(request), address, now, wire)
+    for datagram in wire.sent.get(address, []) if answer else ():
+        if kind_of(datagram) == BINDING_REQUEST:
+            receive(mux, respond(datagram, REMOTE), address, now, wire)
+    return len(bytes(request))
 
 
 async def test_an_address_belongs_to_who_checked_from_it_last() -> None:
@@ -49,7 +91,7 @@ async def test_an_address_belongs_to_who_checked_from_it_last() -> None:
     check(mux, first, shared)
     for number in range(MAX_PATHS):  # the second one forgets what is no longer its own
         check(mux, second, ("192.0.2.2", 1 + number))
-    assert shared not in second.agent.paths
+    assert shared not in second.agent.pairs
     receive(mux, FEEDBACK, shared)
     assert first.garbage == 1
     mux.remove(second)
@@ -69,3 +111,134 @@ async def test_a_forgotten_address_is_nobodys() -> None:
     receive(mux, FEEDBACK, ("192.0.2.1", 2))
     assert mux.counters == {"udp_unknown_source": 1}
     assert only.garbage == 1
+
+
+HOME, MOBILE, VICTIM = ("192.0.2.1", 1), ("198.51.100.1", 2), ("203.0.113.1", 3)
+
+
+class Watching:
+    """A browser at HOME that has connected and gets a picture."""
+
+    def __init__(self) -> None:
+        self.mux, self.wire, self.browser = Mux(), Wire(), Browser()
+        self.stream = Stream("front-door", lambda: None)
+        self.source = gop_stream()
+        negotiated = negotiate(self.browser.offer(), [])
+        self.viewer = Viewer("s1", self.stream, negotiated, IDENTITY, cname="c", on_behind=lambda _: None, now=0.0)
+        self.mux.add(self.viewer)
+        self.now = 0.0
+        self.check(HOME, answer=True)
+        self.browser.start_dtls()
+        while datagrams := self.browser.take():
+            for datagram in datagrams:
+                receive(self.mux, datagram, HOME, self.now, self.wire)
+            for datagram in self.wire.take(HOME):
+                if datagram[0] > 3:
+                    self.browser.receive(datagram)
+        self.play()
+        assert self.media(HOME)
+
+    def check(self, address: Address, *, nominate: bool = True, answer: bool = False) -> int:
+        return check(self.mux, self.viewer, address, self.now, nominate=nominate, answer=answer, wire=self.wire)
+
+    def play(self) -> None:
+        batch = next(self.source)
+        self.stream.receive(batch, now=self.now, unix_ns=batch.arrival_ns)
+        for sender in self.viewer.senders.values():
+            sender.catch_up(self.now)
+
+    def media(self, address: Address) -> int:
+        """Bytes of media that have gone to an address since the last call."""
+        return sum(len(datagram) for datagram in self.wire.take(address) if datagram[0] >= 128)
+
+    def sweep(self) -> None:
+        self.viewer.sweep(self.now)
+        self.mux.keep_consent(self.viewer, self.now)
+
+
+def test_media_does_not_go_to_somebody_who_never_asked() -> None:
+    """Somebody watches, and forges checks from a victim's address that nominate it."""
+    watching = Watching()
+    forged = sent = 0
+    for second in range(1, 80):
+        watching.now = float(second)
+        forged += watching.check(VICTIM)
+        watching.check(HOME, nominate=False, answer=True)
+        watching.sweep()
+        watching.play()
+        for datagram in watching.wire.take(VICTIM):
+            assert kind_of(datagram) in (BINDING_SUCCESS, BINDING_REQUEST)
+            sent += len(datagram)
+    assert 0 < sent <= AMPLIFICATION * forged
+    assert watching.viewer.agent.selected == Path(HOME)
+
+
+def test_media_stops_where_nobody_answers_though_checks_come_from_elsewhere() -> None:
+    watching = Watching()
+    for second in range(1, 40):
+        watching.now = float(second)
+        watching.check(HOME, nominate=False)
+        watching.check(MOBILE, nominate=False, answer=True)
+        watching.sweep()
+        if watching.viewer.ended:
+            break
+    assert watching.viewer.ended == "consent expired"
+    assert watching.now == pytest.approx(CONSENT_TIMEOUT, abs=2)
+
+
+def test_a_phone_that_leaves_its_wifi_is_followed_at_once() -> None:
+    watching = Watching()
+    watching.now = 7.0
+    watching.check(MOBILE, answer=True)
+    watching.play()
+    assert watching.media(MOBILE)
+    assert not watching.media(HOME)
+
+
+def test_consent_is_asked_for_where_media_goes() -> None:
+    watching = Watching()
+    for second in range(1, 100):
+        watching.now = float(second)
+        watching.sweep()
+        for datagram in watching.wire.take(HOME):
+            if kind_of(datagram) == BINDING_REQUEST:
+                receive(watching.mux, respond(datagram, REMOTE), HOME, watching.now, watching.wire)
+        assert not watching.viewer.ended
+
+
+def test_an_address_is_not_taken_from_who_has_proved_to_be_there() -> None:
+    mux, own, forger = Mux(), viewer("s1"), viewer("s2")
+    mux.add(own)
+    mux.add(forger)
+    check(mux, own, HOME, answer=True)
+    check(mux, forger, HOME)
+    receive(mux, FEEDBACK, HOME)
+    assert (own.garbage, forger.garbage) == (1, 0)
+    check(mux, forger, HOME, now=1.0, answer=True)
+    receive(mux, FEEDBACK, HOME)
+    assert (own.garbage, forger.garbage) == (1, 1)
+
+
+def test_answers_to_nothing_are_counted() -> None:
+    mux, only, wire = Mux(), viewer("s1"), Wire()
+    mux.add(only)
+    check(mux, only, HOME, wire=wire)
+    [ours] = [datagram for datagram in wire.take(HOME) if kind_of(datagram) == BINDING_REQUEST]
+    receive(mux, respond(ours, REMOTE), MOBILE)
+    receive(mux, respond(ours, Credentials("remo", b"wrong")), HOME)
+    receive(mux, b"\x01\x01" + bytes(18), HOME)
+    assert (mux.counters["stun_unasked"], mux.counters["udp_garbage"]) == (2, 1)
+    receive(mux, respond(ours, REMOTE), HOME)
+    receive(mux, respond(ours, REMOTE), HOME)
+    assert mux.counters["stun_unasked"] == 3
+
+
+def test_nothing_is_kept_of_a_viewer_that_is_gone() -> None:
+    mux, only = Mux(), viewer("s1")
+    mux.add(only)
+    for number in range(3 * MAX_PATHS):
+        check(mux, only, ("192.0.2.1", 1 + number))
+    mux.remove(only)
+    assert not mux._by_address
+    assert not mux._by_transaction
+    assert not mux._by_ufrag

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ProtocolError
-from egress.stun import BindingRequest, binding_error, binding_success
+from egress.stun import BindingRequest, BindingResponse, binding_error, binding_request, binding_success, kind_of
 
 PASSWORD = b"a password of 22 chars"
 
@@ -107,3 +107,57 @@ def test_fingerprint_is_the_rfcs() -> None:
     assert struct.unpack("!I", message[-4:])[0] == zlib.crc32(message[:-8]) ^ 0x5354554E
     signed = message[:2] + struct.pack("!H", len(message) - 20 - 8) + message[4:-32]
     assert hmac.digest(PASSWORD, signed, "sha1") == message[-28:-8]
+
+
+def test_a_foreign_agent_understands_our_check() -> None:
+    data = binding_request(b"t" * 12, "theirs:ours", b"12345678", PASSWORD)
+    message = aioice_stun.parse_message(data)
+    message.check_message_integrity(PASSWORD)
+    assert message.message_class is aioice_stun.Class.REQUEST
+    assert message.attributes["USERNAME"] == "theirs:ours"
+    assert message.attributes["ICE-CONTROLLED"] == int.from_bytes(b"12345678", "big")
+    assert "USE-CANDIDATE" not in message.attributes
+
+
+def response(kind: aioice_stun.Class = aioice_stun.Class.RESPONSE) -> bytes:
+    message = aioice_stun.Message(aioice_stun.Method.BINDING, kind, transaction_id=b"t" * 12)
+    message.attributes["XOR-MAPPED-ADDRESS"] = ("192.0.2.1", 9)
+    message.add_message_integrity(PASSWORD)
+    message.add_fingerprint()
+    return bytes(message)
+
+
+@pytest.mark.parametrize("kind", [aioice_stun.Class.RESPONSE, aioice_stun.Class.ERROR])
+def test_parses_a_foreign_answer(kind: aioice_stun.Class) -> None:
+    parsed = BindingResponse.parse(response(kind))
+    assert parsed.transaction == b"t" * 12
+    assert parsed.verify(PASSWORD)
+    assert not parsed.verify(b"another password")
+    tampered = bytearray(response(kind))
+    tampered[30] ^= 1
+    assert not BindingResponse.parse(bytes(tampered)).verify(PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        response()[:19],
+        response()[:-1],
+        response()[:20],
+        check(),
+        response()[:2] + b"\0\0" + response()[4:20],
+        response()[:20] + b"\0\x08\0\x04" + response()[24:],
+    ],
+)
+def test_what_is_no_answer_is_a_protocol_error(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        BindingResponse.parse(data)
+
+
+@given(st.binary(max_size=100))
+def test_garbage_is_no_answer(data: bytes) -> None:
+    for garbage in (data, response()[:20] + data, response()[:2] + len(data).to_bytes(2, "big") + data):
+        kind_of(garbage)
+        with pytest.raises(ProtocolError):
+            BindingResponse.parse(garbage)

@@ -11,13 +11,13 @@ from common.control import Report, Role, ViewerState, decode_for_broker, encode
 from common.media import Kind
 from egress.answer import negotiate
 from egress.dtls import Identity
-from egress.ice import CONNECT_TIMEOUT, CONSENT_TIMEOUT
+from egress.ice import AMPLIFICATION, CONNECT_TIMEOUT, CONSENT_TIMEOUT, Path
 from egress.pace import LOCAL_ROUND_TRIP
 from egress.sender import BUDGET_INTERVAL, Sender
 from egress.stream import Stream
-from egress.stun import BindingRequest
 from egress.viewer import MAX_FEEDBACK, MEDIA_PAUSE, Viewer
 from tests.fakes.browser import Browser
+from tests.fakes.ice import prove, request
 from tests.fakes.media import audio, gop_stream, number
 from tests.fakes.target import FakeTarget
 
@@ -51,10 +51,14 @@ class Session:
             self.browser.start_dtls()
             self.exchange()
 
-    def nominate(self) -> None:
-        request = BindingRequest(bytes(12), "", "", True, False, b"", b"")
-        if self.viewer.agent.check(request, self.target.path, self.now):
-            self.viewer.selected(self.target)  # type: ignore[arg-type]
+    def nominate(self, *, answers: bool = True) -> None:
+        """The browser checks the path with USE-CANDIDATE and, unless told otherwise, answers our check."""
+        agent = self.viewer.agent
+        pair = agent.heard(request(), self.target.path, 100, self.now)
+        if answers:
+            prove(agent, pair, self.now)
+        if agent.select(pair, self.now):
+            self.viewer.selected(self.target, self.now)  # type: ignore[arg-type]
 
     def exchange(self) -> None:
         """Carry datagrams until there are none."""
@@ -301,3 +305,78 @@ def test_how_long_feedback_waited_is_no_part_of_the_round_trip() -> None:
     round_trip = session.viewer.report(session.now).round_trip
     assert round_trip is not None
     assert round_trip < 0.05
+
+
+ELSEWHERE = Path(("192.0.2.66", 66))
+
+
+def test_a_handshake_is_a_proof_where_our_checks_are_not_answered() -> None:
+    session = Session(connect=False)
+    session.nominate(answers=False)
+    session.viewer.agent.pairs[session.target.path.remote].received = 2_000
+    session.browser.start_dtls()
+    session.exchange()
+    session.play(3)
+    assert session.numbers(Kind.VIDEO) == list(range(9))
+    assert session.viewer.agent.selected == session.target.path
+
+
+def test_a_handshake_of_which_something_went_elsewhere_proves_nothing() -> None:
+    """Who gets our flight at one address could send the end of the handshake in the name of another."""
+    session, elsewhere = Session(connect=False), FakeTarget(ELSEWHERE)
+    agent = session.viewer.agent
+    for target in (session.target, elsewhere):
+        agent.heard(request(nominate=target is elsewhere), target.path, 2_000, session.now)
+    session.browser.start_dtls()
+    [hello] = session.browser.take()
+    session.viewer.receive_dtls(hello, session.target, 0.0)  # type: ignore[arg-type]
+    for datagram in session.target.take():
+        session.browser.receive(datagram)
+    session.viewer.receive_dtls(hello, elsewhere, 0.0)  # type: ignore[arg-type]
+    session.viewer.sweep(0.1)
+    session.viewer.sweep(0.3)
+    assert elsewhere.take(), "so far an address in use for the handshake gets what may be sent to it"
+    for datagram in session.browser.take():
+        session.viewer.receive_dtls(datagram, elsewhere, 0.4)  # type: ignore[arg-type]
+    for datagram in [*session.target.take(), *elsewhere.take()]:
+        session.browser.receive(datagram)
+    assert session.browser.connected
+    session.play(3)
+    assert agent.selected is None
+    assert session.browser.packets == []
+    assert elsewhere.take() == []
+    session.viewer.sweep(CONNECT_TIMEOUT + 1)
+    assert session.viewer.ended == "no address of the viewer answered"
+
+
+def test_an_address_that_proved_nothing_is_sent_three_times_what_came_from_it() -> None:
+    session = Session(connect=False)
+    session.nominate(answers=False)
+    pair = session.viewer.agent.pairs[session.target.path.remote]
+    session.browser.start_dtls()
+    [hello] = session.browser.take()
+    for repetition in range(5):
+        session.viewer.receive_dtls(hello, session.target, float(repetition))  # type: ignore[arg-type]
+        for tick in range(10):
+            session.viewer.sweep(repetition + tick / 10)
+    assert session.target.datagrams
+    assert sum(map(len, session.target.datagrams)) <= AMPLIFICATION * pair.received
+
+
+def test_what_is_held_back_of_a_handshake_comes_with_the_proof() -> None:
+    session = Session(connect=False)
+    agent = session.viewer.agent
+    session.nominate(answers=False)
+    pair = agent.pairs[session.target.path.remote]
+    pair.received = 0
+    session.browser.start_dtls()
+    [hello] = session.browser.take()
+    session.viewer.receive_dtls(hello, session.target, 0.0)  # type: ignore[arg-type]
+    assert session.target.take() == []
+    pair.received = 1_000
+    prove(agent, pair, session.now)
+    assert agent.select(pair, session.now)
+    session.viewer.selected(session.target, session.now)  # type: ignore[arg-type]
+    session.exchange()
+    session.play(1)
+    assert session.numbers(Kind.VIDEO) == [0, 1, 2]

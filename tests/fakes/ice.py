@@ -1,0 +1,32 @@
+"""What a full ICE agent does with our checks: it answers them, where it gets them."""
+
+from __future__ import annotations
+
+from aioice import stun
+
+from egress.ice import Credentials, IceAgent, Pair
+from egress.stun import BindingRequest, BindingResponse
+
+
+def answer(check: bytes, peer: Credentials) -> bytes:
+    """The peer's response to a check of ours, signed with its password."""
+    request = stun.parse_message(check)
+    request.check_message_integrity(peer.password)
+    response = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=request.transaction_id)
+    response.attributes["XOR-MAPPED-ADDRESS"] = ("192.0.2.9", 9)
+    response.add_message_integrity(peer.password)
+    response.add_fingerprint()
+    return bytes(response)
+
+
+def request(*, nominate: bool = True) -> BindingRequest:
+    """A check of the peer's, verified."""
+    return BindingRequest(bytes(12), "ours", "theirs", nominate, False, b"", b"")
+
+
+def prove(agent: IceAgent, pair: Pair, now: float) -> None:
+    """The peer answers a check of ours on ``pair``."""
+    check = agent.check(pair, now)
+    assert check is not None
+    response = BindingResponse.parse(answer(check, agent.remote))
+    assert agent.answered(response, pair.path, now) is pair
