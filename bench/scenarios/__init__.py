@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.rig import Plan
-from bench.scenarios import crowds, paths
+from bench.scenarios import crowds, endurance, paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +33,7 @@ SCENARIOS = {
     "feedback": Scenario("REMB and transport-wide feedback in the API", crowds.feedback),
     "browser": Scenario("Chromium: time to the first picture, delay from capture to screen, freezes", paths.browser),
     "pacing": Scenario("a 10 Mb/s link with a shallow queue, and 5 % loss (needs root)", paths.pacing),
+    "chaos": Scenario("every fault in turn while viewers watch: kills, hangs, cables, clocks, limits", endurance.chaos),
+    "soak": Scenario("viewers and cameras come and go for --seconds: what grows?", endurance.soak),
     "stuck": Scenario("a viewer whose path is stuck, and what that costs the others (needs root)", paths.stuck),
 }

@@ -1,0 +1,215 @@
+"""Faults that a cluster on this machine can be given: deaths, hangs, cables, clocks, full disks, limits.
+
+Each leaves the machine as it was: what is faked is faked for the cluster's processes alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import resource
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import psutil
+
+from tests.fakes.cluster import Cluster
+
+HANG = 10.0  # seconds for which a process is stopped, or a cable pulled
+STEP = 3_600  # seconds by which the clock is moved
+SPARE = 8  # descriptors, and …
+SPARE_MEMORY = 32 << 20  # … bytes that a process under a limit may still take
+WORKERS = ("ingest", "egress", "broker")
+_LIBFAKETIME = "faketime/libfaketime.so.1"  # Debian: apt install faketime
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong. ``happen`` returns why it cannot happen here, empty if it did.
+
+    ``bound``: seconds for which watchers may be in the dark.
+    """
+
+    name: str
+    bound: float
+    happen: Callable[[], Awaitable[str]]
+
+
+class Cable:
+    """A TCP connection's way to a camera, which can be cut: nothing is refused or reset, nothing comes through."""
+
+    def __init__(self, url: str) -> None:
+        self._camera = urlsplit(url)
+        self._whole = asyncio.Event()
+        self._whole.set()
+        self.url = ""
+
+    async def cut(self, seconds: float) -> str:
+        """Let nothing through for a time."""
+        self._whole.clear()
+        await asyncio.sleep(seconds)
+        self._whole.set()
+        return ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection."""
+        with contextlib.suppress(OSError):
+            there, back = await asyncio.open_connection(self._camera.hostname, self._camera.port)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._carry(reader, back))
+                    group.create_task(self._carry(there, writer))
+            except* OSError:
+                pass
+            finally:
+                back.close()
+                writer.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            await self._whole.wait()
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def cable(url: str) -> AsyncIterator[Cable]:
+    """A cable to the camera at ``url``; its own ``url`` leads through it."""
+    way = Cable(url)
+    async with await asyncio.start_server(way.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        parts = urlsplit(url)
+        way.url = parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{port}").geturl()
+        yield way
+
+
+@contextmanager
+def movable_clock(directory: Path) -> Iterator[None]:
+    """What is started inside reads its wall clock by way of a file, if libfaketime is there."""
+    library = next(Path("/usr/lib").glob(f"*/{_LIBFAKETIME}"), None)
+    if library is None:
+        yield
+        return
+    file = directory / "clock"
+    file.write_text("+0")
+    names = {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_NO_CACHE": "0",
+    }
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
+
+
+@contextmanager
+def small_disk(directory: Path) -> Iterator[Path]:
+    """A file system of one megabyte for the store; the directory itself where none can be mounted."""
+    place = directory / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "camshaft", place], capture_output=True, check=False
+    )
+    try:
+        yield place
+    finally:
+        if not mounted.returncode:
+            subprocess.run(["umount", "--lazy", place], check=False)
+
+
+def victim(running: Cluster, chance: random.Random) -> tuple[str, int]:
+    """A worker's role and number, at random."""
+    pids = running.pids()
+    role = chance.choice([role for role in WORKERS if role in pids])
+    return role, chance.randrange(len(pids[role]))
+
+
+def each(running: Cluster, wire: Cable) -> Iterator[Fault]:
+    """Every fault that there is, in order."""
+    for role in WORKERS:
+        yield Fault(f"kill -9 of {role}", 5.0, partial(_signal, running, role, signal.SIGKILL))
+    for role in WORKERS:
+        yield Fault(f"SIGSTOP of {role}", 7.0, partial(_signal, running, role, signal.SIGSTOP))
+    yield Fault("camera's cable out", HANG + 8.0, partial(wire.cut, HANG))
+    yield Fault("clock an hour ahead", 0.0, partial(_move_clock, running, STEP))
+    yield Fault("clock an hour back", 0.0, partial(_move_clock, running, -STEP))
+    yield Fault("disk full", 0.0, partial(_fill_disk, running))
+    yield Fault("no more memory for egress", 7.0, partial(_limit, running, "egress", resource.RLIMIT_AS))
+    yield Fault("no more descriptors for the broker", 5.0, partial(_limit, running, "broker", resource.RLIMIT_NOFILE))
+
+
+async def _signal(running: Cluster, role: str, number: signal.Signals) -> str:
+    pids = running.pids()[role]
+    for pid in pids:
+        os.kill(pid, number)
+    if number is signal.SIGSTOP:
+        await asyncio.sleep(HANG)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # replaced, as it should be
+                os.kill(pid, signal.SIGCONT)
+    return ""
+
+
+async def _move_clock(running: Cluster, seconds: int) -> str:
+    file = running.directory / "clock"
+    if not file.exists():
+        return "libfaketime is missing: apt install faketime"
+    file.write_text(f"{seconds:+d}")
+    await asyncio.sleep(HANG)
+    return ""
+
+
+async def _fill_disk(running: Cluster) -> str:
+    """Fill the store's disk, and see that a camera that cannot be kept is refused."""
+    place = running.directory / "disk"
+    if not place.is_mount():
+        return "no file system could be mounted: that needs root"
+    filler = place / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4_096))
+    async with aiohttp.ClientSession() as http:
+        camera = {"id": "x" * 64, "url": f"rtsp://192.0.2.1/{'x' * 4_000}", "on_demand": True}
+        async with http.post(f"{running.url}/api/cameras", json=camera) as response:
+            status = response.status
+    filler.unlink()
+    assert status >= 400, f"a camera was answered {status} though the disk is full"
+    return ""
+
+
+async def _limit(running: Cluster, role: str, kind: int) -> str:
+    """Let a process have no more than it has, and ask for more."""
+    pid = running.pids()[role][0]
+    process = psutil.Process(pid)
+    limit = process.memory_info().vms + SPARE_MEMORY if kind == resource.RLIMIT_AS else process.num_fds() + SPARE
+    soft, hard = resource.prlimit(pid, kind)
+    resource.prlimit(pid, kind, (limit, hard))
+    try:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+            asked = (_ask(http, running.whep("cam0")) for _ in range(200))
+            await asyncio.gather(*asked)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, kind, (soft, hard))
+    return ""
+
+
+async def _ask(http: aiohttp.ClientSession, url: str) -> None:
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with http.post(url, data="v=0", timeout=aiohttp.ClientTimeout(total=10)):
+            pass
