@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter, deque
 from collections.abc import Iterable
 
 import zmq
 
 from common.bus import Channel, Endpoints, Keys, open_socket
+from common.clock import unix_ns
 from common.errors import ProtocolError
 from common.log import get_logger
 from common.media import decode_frame, live_topic, replay_topic
@@ -120,7 +120,5 @@ class Subscriber:
         now = self._time()
         if egress is not None:
             stream.receive_replay(batches, now=now)
-        elif stream.receive(batch := batches[0], now=now, unix_ns=time.time_ns()):
-            stream.feeds[batch.kind].outbox.when_empty(
-                lambda: self._delays_ns.append(time.time_ns() - batch.arrival_ns)
-            )
+        elif stream.receive(batch := batches[0], now=now, unix_ns=unix_ns()):
+            stream.feeds[batch.kind].outbox.when_empty(lambda: self._delays_ns.append(unix_ns() - batch.arrival_ns))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from common import clock
 from common.control import ViewerReport, ViewerState
 from common.errors import ProtocolError
 from common.media import Kind
@@ -170,10 +171,10 @@ class Viewer:
     def close(self) -> None:
         """Say goodbye (RTCP BYE, close_notify) and send nothing more."""
         if self._dtls.connected and self._target is not None:
-            infos = self._sender_infos(time.time_ns())
+            infos = self._sender_infos(clock.unix_ns())
             if infos:
                 self._transmit(
-                    self._dtls.protect_rtcp(rtcp.sender_reports(infos, self._cname, time.time_ns(), bye=True))
+                    self._dtls.protect_rtcp(rtcp.sender_reports(infos, self._cname, clock.unix_ns(), bye=True))
                 )
         for sender in self.senders.values():
             sender.stop()
@@ -254,14 +255,14 @@ class Viewer:
         self._reports[report.ssrc] = report
         self.senders[report.ssrc].confirmed(report.highest & 0xFFFF, now)
         self._pace.lost(report.fraction_lost, now)
-        round_trip = rtcp.round_trip(report, time.time_ns() - int(waited * 1e9))
+        round_trip = rtcp.round_trip(report, clock.unix_ns() - int(waited * 1e9))
         if round_trip is not None:
             self._round_trip = round_trip
             self._pace.measured(round_trip)
 
     def _report(self) -> bool:
         """Send sender reports, if there is anything to report."""
-        unix_ns = time.time_ns()
+        unix_ns = clock.unix_ns()
         infos = self._sender_infos(unix_ns)
         if infos:
             self._transmit(self._dtls.protect_rtcp(rtcp.sender_reports(infos, self._cname, unix_ns)))

@@ -15,10 +15,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from time import time_ns
 from typing import NoReturn, TypeVar, cast
 
 from common.cameras import CameraState, TlsSpec, Transport
+from common.clock import unix_ns
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
 from ingest.payload.registry import Choice, choose
@@ -245,7 +245,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came: this and what it calls is done for every read."""
-        arrival_ns = time_ns()
+        arrival_ns = unix_ns()
         routes = self._routes
         try:
             for message in self._parser.advance(nbytes):
@@ -374,7 +374,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         """Publish what is ready to be."""
-        stream, now_ns = self.stream, time_ns()
+        stream, now_ns = self.stream, unix_ns()
         batches = stream.take(now_ns)
         if batches:
             self._publish(batches)
@@ -387,7 +387,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _expire(self) -> None:
         self._expiry = None
-        self.stream.expire(time_ns())
+        self.stream.expire(unix_ns())
         self._flush()
 
     # Time.
@@ -429,7 +429,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _send_reports(self) -> None:
         """RFC 3550 6.4.2: from the start, also when there is nothing to report yet."""
-        now_ns = time_ns()
+        now_ns = unix_ns()
         for index, (setup, receiver) in enumerate(zip(self._session.setups, self.stream.receivers, strict=True)):
             block = receiver.report_block(now_ns)
             report = receiver_report(self._ssrc, CNAME, [block] if block else [])

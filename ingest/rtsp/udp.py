@@ -10,9 +10,9 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from time import time_ns
 
 from common.cameras import CameraState
+from common.clock import unix_ns
 from common.errors import CameraError
 
 RECEIVE_BUFFER = 4 << 20  # bytes asked for, up to net.core.rmem_max: a keyframe comes all at once
@@ -72,7 +72,7 @@ class UdpPort:
 
     def _read(self) -> None:
         receive, sock = self._receive, self._socket
-        now_ns = time_ns()
+        now_ns = unix_ns()
         for _ in range(READS):
             try:
                 if self._checked:
