@@ -1,8 +1,8 @@
 """Unix time for media: it never steps.
 
-A machine's wall clock is set: by NTP after a start, by hand, by a virtual machine's host. Code that compares two moments
-by it then takes a picture for an hour old, or waits an hour for a packet. So media is stamped by the monotonic clock,
-which runs at the same pace, from where the wall clock stood when this process began. Times for people are wall time.
+A machine's wall clock is set: by NTP after a start, by hand, by a virtual machine's host. Code that compares moments
+by it takes a picture for an hour old, or waits an hour for a packet. So media is stamped by the monotonic clock, which
+runs at the same pace, from where the wall clock stood when this process began. Times for people are wall time.
 """
 
 from __future__ import annotations
