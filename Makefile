@@ -14,7 +14,7 @@ unexport CAMERA
 MAKEOVERRIDES :=
 endif
 
-.PHONY: help run test check format bench system clean
+.PHONY: help run test check format bench fuzz system clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be done here
@@ -39,6 +39,9 @@ format: $(VENV)/.check  ## Format the code
 bench: $(VENV)/.test  ## Measure; BENCH= gives options to the benchmark
 	@$(BIN)/python -m bench $(BENCH)
 
+fuzz: $(VENV)/.fuzz system  ## Look for inputs that no test knows; FUZZ= gives options, as --seconds 600 --target sdp
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
+
 system: $(VENV)/.test
 	@tools/system-packages $(BIN)/python
 	@$(BIN)/python -c "import egress.native, sys; sys.exit(not egress.native.BUILT)" || { $(INSTALL) .; }
@@ -59,6 +62,10 @@ $(VENV)/.run: $(VENV)/.python setup.cfg setup.py pyproject.toml $(wildcard egres
 
 $(VENV)/.test: $(VENV)/.run
 	@$(INSTALL) '.[test]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.run
+	@$(INSTALL) '.[test,fuzz]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.run

@@ -1,0 +1,232 @@
+"""What travels on the bus, what an operator writes, and what is shown to people."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgpack
+
+from common import address, control, media
+from common.bus import Endpoints
+from common.cameras import CameraSpec, CameraState, redact
+from common.document import cameras_of, load
+from common.errors import ConfigError, ProtocolError
+from common.log import _redact
+from common.media import Kind, Track
+from tests.fakes.media import audio, gop_stream
+from tests.fuzz.target import Target, repeated
+
+BATCHES = [batch for _, batch in zip(range(3), gop_stream(), strict=False)]
+LIVE = media.live_topic("door") + media.encode_batch(BATCHES[0])
+REPLAY = media.replay_topic("door", "out-1") + media.encode_replay(map(media.encode_batch, BATCHES))
+
+TRACKS = (Track(Kind.VIDEO, "H264", 90_000, profile="42e01f"), Track(Kind.AUDIO, "opus", 48_000, 2))
+STREAM = control.StreamReport("door", 1, CameraState.PLAYING, tracks=TRACKS, stats=(control.TrackStats(Kind.VIDEO, 9),))
+VIEWER = control.ViewerReport("s1", "door", control.ViewerState.CONNECTED, estimated_bandwidth=1_000_000)
+INGEST = control.Report("in-1", control.Role.INGEST, "1", streams=(STREAM,), counters={"gaps": 1})
+EGRESS = control.Report("out-1", control.Role.EGRESS, "1", viewers=(VIEWER,), cameras=("door",))
+TO_BROKER = tuple(
+    control.encode(message)
+    for message in (
+        INGEST,
+        EGRESS,
+        control.Answered("s1", "v=0"),
+        control.Refused("s1", 406, "no_usable_codec", "No."),
+        control.Ended("s1", "closed by the viewer"),
+        control.Leaving("out-1", "1"),
+    )
+)
+TO_WORKER = tuple(
+    control.encode(message)
+    for message in (
+        control.Assign(CameraSpec("door", "rtsp://user:secret@host/door", 1)),
+        control.Release("door"),
+        control.Offer("s1", "door", "v=0", TRACKS),
+        control.Candidate("s1", "candidate:1 1 udp 1 10.0.0.1 9 typ host"),
+        control.HangUp("s1"),
+        control.Drain(),
+        control.Ping(),
+    )
+)
+CONFIGURATION = b"""
+http:
+  listen: 127.0.0.1:8080
+  hosts: [a.example, b.example]
+cameras:
+  door: {url: "rtsp://user:pass@10.0.0.2/live", transport: tcp}
+  yard:
+    url: rtsps://10.0.0.3/live
+    tls: {verify: false}
+log: &log
+  level: debug
+"""
+CONFIG_WORDS = (
+    b"http:", b"cameras:", b"  url: rtsp://", b"<<: *a", b"&a", b"*a", b"!!python/object:os.system", b"- ", b"? ",
+    b"{", b"[", b"!!binary ", b"\n  ", b"'", b'"', b"|\n", b"%YAML 1.1\n", b"---\n", b"tls:", b"listen: ",
+)  # fmt: skip
+
+
+def decode_for_broker(data: bytes) -> None:
+    message = control.decode_for_broker(data)
+    control.decode_for_broker(control.encode(message))  # it is passed on, to a database and to people
+
+
+def decode_for_worker(data: bytes) -> None:
+    message = control.decode_for_worker(data)
+    control.decode_for_worker(control.encode(message))
+
+
+def hide(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape")
+    once = redact(text)
+    redact(once)
+    _redact(SimpleNamespace(), "info", {"event": text, "more": [text[:100]]})
+
+
+def read_addresses(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    for parse in (address.split_listen, address.split_ice_server, Endpoints.parse, lambda text: list(cameras_of(text))):
+        with contextlib.suppress(ValueError, ConfigError):
+            parse(text)
+    address.is_loopback(text)
+    address.page_address(address.reachable_host(text), 1)
+
+
+class _File:
+    """A configuration file that is not on any disk."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __str__(self) -> str:
+        return "camshaft.yaml"
+
+    def read_text(self, encoding: str) -> str:
+        return self._data.decode(encoding)
+
+
+def read_configuration(data: bytes) -> None:
+    file: Path = _File(data)  # type: ignore[assignment]
+    load(file, environ={})
+
+
+def _nested(size: int) -> bytes:
+    return b"door\0" + b"\x91" * size
+
+
+TARGETS = [
+    Target(
+        "bus-frame",
+        "media on the bus, from a worker",
+        media.decode_frame,
+        (LIVE, REPLAY, media.live_topic("door") + media.encode_batch(audio(1))),
+        (ProtocolError,),
+        (b"\0", b"\x9a\x01"),
+        {
+            "nesting": _nested,
+            "batches": lambda size: (
+                media.replay_topic("a", "b") + media.encode_replay([media.encode_batch(BATCHES[1])] * (size // 400))
+            ),
+            "payloads": lambda size: (
+                b"door\0" + msgpack.packb([1, "video", "H264", 1, 0, 0, 0, 0, 0, [b"x"] * (size // 3)])
+            ),
+            "topic": repeated(b"a"),
+        },
+    ),
+    Target(
+        "to-broker",
+        "reports and answers, from a worker",
+        decode_for_broker,
+        TO_BROKER,
+        (ProtocolError,),
+        tuple(
+            b"\xa0"[:0] + name
+            for name in (b"report", b"answered", b"streams", b"viewers", b"counters", b"\xcf" + b"\xff" * 8)
+        ),
+        {
+            "streams": lambda size: control.encode(
+                control.Report("in-1", control.Role.INGEST, "1", streams=(STREAM,) * (size // 900))
+            ),
+            "counters": lambda size: control.encode(
+                control.Report("in-1", control.Role.INGEST, "1", counters={str(n): n for n in range(size // 8)})
+            ),
+            "nesting": repeated(b"\x91"),
+            "wrong": lambda size: control.encode(INGEST)[:-20] + msgpack.packb({"streams": [{}] * size}),
+        },
+    ),
+    Target(
+        "to-worker",
+        "assignments and offers, from the broker",
+        decode_for_worker,
+        TO_WORKER,
+        (ProtocolError,),
+        (b"assign", b"offer", b"tracks", b"candidate", b"camera", b"\xcf" + b"\xff" * 8),
+        {
+            "tracks": lambda size: control.encode(control.Offer("s1", "door", "v=0", TRACKS * (size // 180))),
+            "nesting": repeated(b"\x91"),
+        },
+    ),
+    Target(
+        "redact",
+        "texts that may hold URLs, for a log line or an answer",
+        hide,
+        (
+            b"rtsp://user:pass@host/live?user=a&password=b",
+            b"turn:user:pass@host",
+            b"token=abc auth_key=x psw=1",
+            "ä://@".encode(),
+        ),
+        (),
+        (b"://", b"@", b"turn:", b"password=", b"token", b"=", b"&", b"pw=", b"key", b" "),
+        {
+            "names": repeated(b"pas"),
+            "tokens": repeated(b"token"),
+            "long name": repeated(b"a", b"pas"),
+            "letters": repeated(b"a"),
+            "at signs": repeated(b"@", b"://"),
+            "parameters": repeated(b"password=x&"),
+        },
+    ),
+    Target(
+        "addresses",
+        "addresses, from an operator",
+        read_addresses,
+        (
+            b"127.0.0.1:8080",
+            b"[::1%lo]:80",
+            b":0",
+            b"turn:user:p%40ss@host:3478?transport=tcp",
+            b"tcp://10.0.0.1:5555",
+            b"ipc:///tmp/x",
+            b"door=rtsp://a/b rtsp://c/d",
+        ),
+        words=(b"turn:", b"stun:", b"tcp://", b"ipc://", b"[", b"]", b":", b"%", b"?transport=udp", b"=rtsp://"),
+        grow={
+            "colons": repeated(b":"),
+            "letters": repeated(b"a", b"turn:"),
+            "names": repeated(b"a=", b"", b"://x"),
+            "cameras": repeated(b"rtsp://a "),
+            "percent": repeated(b"%41", b"turn:a:"),
+        },
+    ),
+    Target(
+        "config-file",
+        "the configuration file, from an operator",
+        read_configuration,
+        (CONFIGURATION, b"cameras: {a: {url: rtsp://a}}\n", b"a: &a {<<: *a}\n", b"---\n...\n"),
+        (ConfigError,),
+        CONFIG_WORDS,
+        {
+            "keys": repeated(b"k%d: 1\n"),
+            "cameras": repeated(b"  c%d: {url: 'rtsp://a/b'}\n", b"cameras:\n"),
+            "aliases": repeated(b"  - *a\n", b"a: &a [x]\nb:\n"),
+            "blanks": repeated(b" "),
+            "text": repeated(b"a"),
+            "merges": repeated(b"  <<: {a%d: 1}\n", b"http:\n"),
+        },
+        bound=4_096,
+        most=512,
+    ),
+]

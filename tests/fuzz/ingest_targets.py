@@ -1,0 +1,613 @@
+"""What cameras send: RTSP, session descriptions, RTP and RTCP, and what people write to reach them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from types import SimpleNamespace
+
+from common.errors import CameraError, ProtocolError
+from common.media import Kind, Track
+from ingest.payload import registry
+from ingest.payload.g711 import G711
+from ingest.payload.h264 import H264
+from ingest.payload.h264_sets import ParameterSets
+from ingest.payload.h264_syntax import has_recovery_point, parse_pps_ids, parse_sps
+from ingest.payload.opus import Opus
+from ingest.payload.output import Output
+from ingest.rtp import rtcp
+from ingest.rtp.clock import CameraClock, TrackClock
+from ingest.rtp.reorder import Reorder
+from ingest.rtsp import sdp
+from ingest.rtsp.auth import Authenticator, Authorization, Challenge
+from ingest.rtsp.message import Parser, Request, Response
+from ingest.rtsp.transport import TransportSpec
+from ingest.rtsp.udp import UdpPort
+from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
+from tests.fakes.clocks import ArrivalClock
+from tests.fuzz.target import Program, Target, repeated, string
+
+URL = RtspUrl.parse("rtsp://me:secret@camera.local:8554/live?stream=1")
+SPS = bytes.fromhex("6742c01fda0280f6c05a808080a0000003002000000651e3065400")
+PPS = bytes.fromhex("68ce3c80")
+HIGH_SPS = bytes.fromhex("67640028acb402800b74ffc000400062d41817ec")
+
+DESCRIPTION = b"""v=0\r
+o=- 1700000000 1 IN IP4 10.0.0.2\r
+s=Media Presentation\r
+c=IN IP4 0.0.0.0\r
+t=0 0\r
+a=control:rtsp://10.0.0.2/live/\r
+m=video 0 RTP/AVP 96\r
+a=rtpmap:96 H264/90000\r
+a=fmtp:96 packetization-mode=1; profile-level-id=64001F; sprop-parameter-sets=Z2QAH6zZ,aOvjyyLA\r
+a=control:trackID=1\r
+m=audio 0 RTP/AVP 0 8 97\r
+a=rtpmap:97 opus/48000/2\r
+a=control:trackID=2\r
+a=sendonly\r
+m=application 0 RTP/AVP 107\r
+a=rtpmap:107 vnd.onvif.metadata/90000\r
+"""
+OK = (
+    b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: OPTIONS, DESCRIBE, GET_PARAMETER\r\nSession: 7;timeout=60\r\n"
+    b"Transport: RTP/AVP/TCP;unicast;interleaved=0-1;ssrc=1234\r\nContent-Type: application/sdp\r\n"
+    b"Content-Length: 4\r\n\r\nbody"
+)
+ASKED = b"SET_PARAMETER rtsp://10.0.0.2/live RTSP/1.0\r\nCSeq: 4\r\n\r\n"
+UNAUTHORISED = (
+    b'RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\nWWW-Authenticate: Digest realm="r", nonce="n", qop="auth", opaque="o", '
+    b'algorithm=SHA-256, stale=false\r\nWWW-Authenticate: Basic realm="r"\r\n\r\n'
+)
+FRAME = b"$\0\0\x0e\x80\x60" + bytes(range(12))
+
+RTSP_WORDS = (
+    b"RTSP/1.0 200 OK\r\n", b"RTSP/1.0 401 ", b"\r\n\r\n", b"\n\n", b"CSeq: ", b"Content-Length: ", b"Session: ",
+    b";timeout=", b"Transport: ", b"RTP/AVP/TCP;unicast;interleaved=0-1", b"WWW-Authenticate: ", b"Location: rtsp://",
+    b"Content-Base: ", b"$\0\0\x0c\x80\x60", b" rtsp://a/b RTSP/1.0\r\n", b"Public: GET_PARAMETER",
+)  # fmt: skip
+SDP_WORDS = (
+    b"\r\nm=video 0 RTP/AVP ", b"\r\nm=audio 0 RTP/AVP ", b"\r\na=rtpmap:96 ", b"H264/90000", b"opus/48000/2",
+    b"\r\na=fmtp:96 ", b"packetization-mode=", b"sprop-parameter-sets=", b"profile-level-id=", b"\r\na=control:",
+    b"\r\na=sendonly", b"RTP/SAVP", b"MPEG4-GENERIC", b"\0",
+)  # fmt: skip
+AUTH_WORDS = (
+    b"Digest ", b"Basic ", b'realm="', b'nonce="', b'qop="auth"', b"algorithm=SHA-256", b"-sess", b"stale=true",
+    b'opaque="', b"response=", b"uri=", b"cnonce=", b"nc=00000001", b'\\"', b", ",
+)  # fmt: skip
+URL_WORDS = (b"rtsp://", b"rtsps://", b"@", b":", b"/", b"?", b"#", b"%40", b"[::1]", b"%25", b"user:pass@", b":554")
+
+
+def text(data: bytes) -> str:
+    """As headers reach what reads them: UTF-8, anything else kept as surrogates."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def parse_message(data: bytes) -> None:
+    for message in Parser().feed(data):
+        bytes(message) if isinstance(message, Response | Request) and _writable(message) else repr(message)
+
+
+def _writable(message: Request | Response) -> bool:
+    return not any("\0" in part or "\r" in part or "\n" in part for part in (getattr(message, "url", ""),))
+
+
+def parse_in_pieces(data: bytes) -> None:
+    """What comes in pieces of any size is what comes whole."""
+    program = Program(data)
+    size, parser = 1 + program.byte() % 64, Parser()
+    parser.feed(OK)
+    while piece := program.take(size):
+        parser.feed(piece)
+
+
+def resynchronise(data: bytes) -> None:
+    """Junk between the messages of a session that plays."""
+    parser = Parser()
+    parser.feed(OK)
+    parser.channels = frozenset({0, 1})
+    parser.feed(b"\xff" + data)
+
+
+def choose(data: bytes) -> None:
+    chosen, _ = registry.choose(sdp.parse(data))
+    for choice in chosen:
+        registry.make(choice.format, _output(choice.track))
+
+
+def _output(track: Track) -> Output:
+    return Output(track.kind, track.codec, ArrivalClock(), 1)
+
+
+def resolve(data: bytes) -> None:
+    first, _, second = text(data).partition("\n")
+    base = resolve_base(URL, first, second)
+    for url in (base, resolve_control(base, second), resolve_control(base, first)):
+        str(url).encode("ascii")  # goes on the wire
+
+
+def redirect(data: bytes) -> None:
+    there = URL.redirected(text(data))
+    str(there).encode("ascii")
+    assert there.host == URL.host or not there.password, "credentials go to the same host only"
+
+
+def answer_challenge(data: bytes) -> None:
+    authenticator = Authenticator("user", "password")
+    for values in text(data).split("\n\n"):
+        if not authenticator.challenged(values.split("\n")):
+            break
+        authenticator.header("DESCRIBE", "rtsp://camera/live")
+        authenticator.accepted()
+
+
+def verify_authorization(data: bytes) -> None:
+    given = Authorization.parse(text(data))
+    for challenge in (Challenge("Digest", "r", "n", "MD5", ("auth",)), Challenge("Basic", "r")):
+        assert not given.verify(challenge, "DESCRIBE", "user", "a password that no input can know")
+
+
+def parse_transport(data: bytes) -> None:
+    spec = TransportSpec.parse(text(data))
+    assert TransportSpec.parse(str(spec)).interleaved == spec.interleaved
+
+
+def read_datagrams(data: bytes) -> None:
+    """Datagrams from several addresses at a UDP port of one camera."""
+    program = Program(data)
+    addresses = ["192.0.2.1", "192.0.2.2", "198.51.100.9"]
+    waiting = deque[tuple[bytes, tuple[str, int]]]()
+    while program:
+        where = program.byte()
+        waiting.append((program.string(), (addresses[where % 3], 5000 + where // 64)))
+
+    def receive(buffer: bytearray) -> tuple[int, tuple[str, int]]:
+        if not waiting:
+            raise BlockingIOError
+        datagram, source = waiting.popleft()
+        buffer[: len(datagram)] = datagram
+        return len(datagram), source
+
+    sock = SimpleNamespace(
+        getsockname=lambda: ("192.0.2.100", 6000),
+        fileno=lambda: 0,
+        recvfrom_into=receive,
+        recv_into=lambda buffer: receive(buffer)[0],
+        connect=lambda _remote: None,
+        sendto=lambda *_: None,
+    )
+    loop = SimpleNamespace(add_reader=lambda *_: None)
+    asyncio._set_running_loop(loop)  # type: ignore[arg-type]
+    try:
+        port = UdpPort(sock)  # type: ignore[arg-type]
+    finally:
+        asyncio._set_running_loop(None)
+    port.start(frozenset(addresses[:2]), (addresses[0], 5000) if len(data) % 2 else None, lambda *_: None, lambda: None)
+    while waiting:
+        port._read()
+
+
+def read_reports(data: bytes) -> None:
+    reception = rtcp.Reception(90_000)
+    for number, item in enumerate(rtcp.parse(data)):
+        if isinstance(item, rtcp.SenderReport):
+            assert -(1 << 63) < item.ntp_ns < 1 << 63
+            reception.arrived(item.rtp_timestamp, number * 10**7)
+            reception.reported(item, number * 10**7)
+            reception.block(item.ssrc, item.ntp, number, number // 2, number * 10**8)
+
+
+def put_into_order(data: bytes) -> None:
+    program = Program(data)
+    order: Reorder[int] = Reorder(udp=program.byte() % 2 == 1)
+    now, handed = 0, 0
+    while program:
+        now += program.byte() << 20
+        sequence = program.number(2)
+        if not order.in_order(sequence):
+            handed += sum(packet is not None for packet in order.push(sequence, sequence, now))
+        handed += len(order.expire(now)) if program.byte() % 4 == 0 else 0
+        assert len(order.held) <= 128
+
+
+def follow_clock(data: bytes) -> None:
+    program = Program(data)
+    clock = TrackClock((90_000, 8_000, 48_000, 1)[program.byte() % 4], CameraClock())
+    now, last = 1_700_000_000_000_000_000, -1
+    while program:
+        step = program.byte()
+        now += (step - 16) * 10 ** (6 + step % 5)
+        if step % 8 == 0:
+            clock.reported(rtcp.SenderReport(1, program.number(8), program.number(4)), now)
+        elif step % 64 == 1:
+            clock.restart()
+        else:
+            stamp = clock.stamp(program.number(4), now)
+            assert stamp >= last, "timestamps never go back"
+            assert clock.capture_ns(stamp, now) <= now
+            last = stamp
+
+
+def depacketise(data: bytes) -> None:
+    program = Program(data)
+    output = Output(Kind.VIDEO, "H264", ArrivalClock(), 1)
+    h264 = H264({"sprop-parameter-sets": "Z0LAH9oCgPbAWoCAgKAAAAMAIAAABlHjBlQA,aM48gA=="}, output)
+    timestamp, now = 0, 0
+    while program:
+        what = program.byte()
+        timestamp += (what & 3) * 1_500
+        now += (what & 3) * 16_000_000
+        if what & 12 == 12:
+            h264.lost()
+        if payload := program.string():
+            h264.receive(b"\0" * 12 + payload, 12, 12 + len(payload), timestamp, bool(what & 16), now)
+        for batch in output.take(now):
+            assert all(0 < len(each) <= 1160 for each in batch.payloads)
+    str(h264.track)
+
+
+def read_sets(data: bytes) -> None:
+    first, *others = data.split(b"\xff\xff")
+    sets = ParameterSets(first.decode("latin-1"))
+    for nal in others:
+        if nal:
+            sets.learn(nal)
+    sets.units()
+
+
+def sound(make: type[G711] | type[Opus]) -> object:
+    def run(data: bytes) -> None:
+        program = Program(data)
+        output = Output(Kind.AUDIO, "PCMU", ArrivalClock(), 1)
+        form = G711("PCMU", output) if make is G711 else Opus(output)
+        timestamp = 0
+        while program:
+            timestamp += program.number(2)
+            if program.byte() % 8 == 0:
+                form.lost()
+            payload = program.string()
+            if payload:
+                form.receive(payload, 0, len(payload), timestamp, False, timestamp)
+            output.take(timestamp)
+
+    return run
+
+
+def _packets(*payloads: bytes, how: int = 17) -> bytes:
+    return b"".join(bytes((how,)) + string(payload) for payload in payloads)
+
+
+def _sender_report(*blocks: bytes) -> bytes:
+    return b"\x80\xc8\0\x06" + bytes(24) + b"\x81\xcb\0\x01" + bytes(4) + b"".join(blocks)
+
+
+HEAD = b"RTSP/1.0 200 OK\r\n"
+
+TARGETS = [
+    Target(
+        "rtsp-message",
+        "RTSP messages and interleaved frames, from a camera",
+        parse_message,
+        (OK, ASKED + OK, UNAUTHORISED, FRAME * 3 + OK, OK.replace(b"\r\n", b"\n")),
+        (ProtocolError,),
+        RTSP_WORDS,
+        {
+            "headers": repeated(b"X-%d: 1\r\n", HEAD, b"\r\n"),
+            "folded": repeated(b" x\r\n", HEAD + b"A: b\r\n", b"\r\n"),
+            "blanks": repeated(b" ", HEAD + b"A: ", b"b\r\n\r\n"),
+            "empty lines": repeated(b"\r\n"),
+            "empty frames": repeated(b"$\0\0\0"),
+            "spaces in the request": repeated(b" ", b"OPTIONS rtsp://a", b"x\r\n\r\n"),
+            "junk": repeated(b"\xff", OK),
+            "almost frames": repeated(b"$\x07\0\0", OK + b"\xff"),
+            "almost messages": repeated(b"RTSP/1.0\r\n", OK),
+        },
+        bound=16_384,
+    ),
+    Target(
+        "rtsp-pieces",
+        "the same, in pieces of any size",
+        parse_in_pieces,
+        (b"\0" + OK, b"\x05" + FRAME * 3 + ASKED, b"\x20" + UNAUTHORISED),
+        (ProtocolError,),
+        RTSP_WORDS,
+        {
+            "headers": repeated(b"X-%d: 1\r\n", b"\x3f" + HEAD, b"\r\n"),
+            "start line": repeated(b"A", b"\x3f" + HEAD[:-2], b"\r\n\r\n"),
+            "body": repeated(b"b", b"\x3f" + HEAD + b"Content-Length: 60000\r\n\r\n"),
+            "junk": repeated(b"\xff", b"\x3f"),
+        },
+        bound=16_384,
+    ),
+    Target(
+        "rtsp-junk",
+        "what a camera sends between two messages and is neither",
+        resynchronise,
+        (b"\xff" * 20 + FRAME + OK, b"$\x07\0\x02ab" + OK),
+        (ProtocolError,),
+        RTSP_WORDS,
+        {
+            "almost frames": repeated(b"$\x07\0\0\x80"),
+            "almost requests": repeated(b"OPTIONS  "),
+            "letters": repeated(b"A"),
+            "blanks": repeated(b" "),
+        },
+    ),
+    Target(
+        "sdp",
+        "a camera's session description",
+        sdp.parse,
+        (DESCRIPTION, DESCRIPTION.replace(b"\r\n", b"\n")),
+        words=SDP_WORDS,
+        grow={
+            "fmtp": repeated(b"a=fmtp:%d x=1\n", b"m=video 0 RTP/AVP 96\n"),
+            "sections with fmtp": repeated(b"m=video 0 RTP/AVP 96 97 98 99\na=fmtp:96 a=1;b=2\n"),
+            "fmtp after sections": repeated(b"a=fmtp:99 x=1\n", b"m=video 0 RTP/AVP 96 97 98 99\n" * 32),
+            "rtpmap": repeated(b"a=rtpmap:%d H264/90000\n", b"m=video 0 RTP/AVP 96\n"),
+            "formats": repeated(b" 96", b"m=video 0 RTP/AVP"),
+            "parameters": repeated(b"a%d;", b"m=video 0 RTP/AVP 96\na=fmtp:96 "),
+            "blanks": repeated(b" ", b"m=video 0 RTP/AVP 96\na=rtpmap:96 ", b"x"),
+            "digits": repeated(b"1", b"m=video 0 RTP/AVP 96\na=rtpmap:"),
+            "line breaks": repeated(b"\n"),
+        },
+    ),
+    Target(
+        "sdp-choice",
+        "the same, and which of it is played",
+        choose,
+        (DESCRIPTION,),
+        (CameraError,),
+        SDP_WORDS,
+        {
+            "sections": repeated(b"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n"),
+            "parameter sets": repeated(
+                b"Z0LAH9oCgPbA,", b"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 sprop-parameter-sets="
+            ),
+            "one parameter set": repeated(
+                b"AAAB", b"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 sprop-parameter-sets=Z0LA"
+            ),
+        },
+    ),
+    Target(
+        "rtsp-url",
+        "a camera's URL, from a person or the API",
+        lambda data: str(RtspUrl.parse(text(data))),
+        (b"rtsp://user:pass@10.0.0.2:554/live?a=b#c", b"rtsps://[::1]:322/", b"rtsp://us%C3%A9r:p%40@h\xc3\xb6st/a"),
+        (ValueError,),
+        URL_WORDS,
+        {
+            "at signs": repeated(b"@", b"rtsp://"),
+            "colons": repeated(b":", b"rtsp://"),
+            "slashes": repeated(b"/", b"rtsp://"),
+            "labels": repeated(b"a.", b"rtsp://"),
+            "foreign letters": repeated("ö".encode(), b"rtsp://"),
+            "percent": repeated(b"%41", b"rtsp://", b"@host/"),
+            "questions": repeated(b"?@", b"rtsp://"),
+        },
+    ),
+    Target(
+        "rtsp-resolve",
+        "Content-Base and a=control, from a camera",
+        resolve,
+        (b"rtsp://10.0.0.2/live/\ntrackID=1", b"192.168.1.2:554/live/\nrtsp://rtsp://x/y", b"/live\n?track=1"),
+        words=URL_WORDS,
+        grow={
+            "colons": repeated(b":"),
+            "slashes": repeated(b"/"),
+            "dots": repeated(b"a."),
+            "quotes": repeated(b'"'),
+            "bracket": repeated(b"a", b"["),
+            "surrogates": repeated(b"\xff", b"/"),
+        },
+        bound=16_384,
+    ),
+    Target(
+        "rtsp-redirect",
+        "the Location of a redirect, from a camera",
+        redirect,
+        (b"rtsp://camera.local/other", b"/other?a", b"rtsp://user:pass@elsewhere:8554/x", b"rtsps://camera.local/"),
+        (ValueError,),
+        URL_WORDS,
+        {
+            "at signs": repeated(b"@", b"rtsp://"),
+            "path": repeated(b"\xff", b"/"),
+            "blanks": repeated(b" ", b"rtsp://a/"),
+            "labels": repeated("ö.".encode(), b"rtsp://"),
+        },
+        bound=16_384,
+    ),
+    Target(
+        "auth-challenge",
+        "WWW-Authenticate, from a camera",
+        answer_challenge,
+        (
+            b'Digest realm="r", nonce="n", qop="auth", opaque="o", algorithm=SHA-256\nBasic realm="r"',
+            b'Digest realm="a \\" b", nonce="1"\n\nDigest realm="a", nonce="2", stale=TRUE\n\nBasic realm=x',
+            b"Negotiate abc, Digest nonce=x",
+        ),
+        (),
+        AUTH_WORDS,
+        {
+            "schemes": repeated(b"Digest "),
+            "commas": repeated(b","),
+            "blanks": repeated(b" ", b"Digest a=b"),
+            "parameters": repeated(b"a%d=b,", b"Digest "),
+            "open quote": repeated(b"\\", b'Digest realm="'),
+            "quotes": repeated(b'a="', b"Digest "),
+            "letters": repeated(b"a"),
+            "equals": repeated(b"a =", b"Digest "),
+            "qop": repeated(b"auth,", b'Digest nonce="n", qop="', b'"'),
+        },
+        bound=16_384,
+    ),
+    Target(
+        "auth-response",
+        "Authorization, from a client of the simulated camera",
+        verify_authorization,
+        (
+            b'Digest username="u", realm="r", nonce="n", uri="rtsp://a", response="0", qop=auth, nc=00000001, cnonce=x',
+            b"Basic dXNlcjpwYXNz",
+        ),
+        (),
+        AUTH_WORDS,
+        {
+            "parameters": repeated(b"a%d=b,", b"Digest "),
+            "open quote": repeated(b"\\", b'Digest realm="'),
+            "blanks": repeated(b" ", b"Digest a=b"),
+            "letters": repeated(b"a", b"Digest "),
+            "token": repeated(b"AAAA", b"Basic "),
+        },
+        bound=16_384,
+    ),
+    Target(
+        "rtsp-transport",
+        "the Transport header, from either end",
+        parse_transport,
+        (
+            b"RTP/AVP/TCP;unicast;interleaved=0-1;ssrc=DEADBEEF",
+            b'RTP/AVP;unicast;client_port=5000-5001;server_port=6000-6001;source="10.0.0.2";mode="PLAY"',
+            b"RAW/RAW/UDP,RTP/AVPF/UDP;multicast;interleaved=4",
+        ),
+        (ProtocolError,),
+        (b"interleaved=", b"client_port=", b"server_port=", b"ssrc=", b";", b"-", b"multicast"),
+        {
+            "parameters": repeated(b";a%d=b", b"RTP/AVP"),
+            "specs": repeated(b"x,"),
+            "blanks": repeated(b" ", b"RTP/AVP;interleaved=0", b"-"),
+            "digits": repeated(b"1", b"RTP/AVP;ssrc="),
+        },
+        bound=16_384,
+    ),
+    Target(
+        "udp-datagrams",
+        "datagrams at a camera's UDP ports, from anywhere",
+        read_datagrams,
+        (b"\0" + string(b"\x80\x60" + bytes(20)) + b"\x02" + string(b"x") + b"\x40" + string(b"\x80\xe0"),),
+        grow={"strangers": repeated(b"\x02" + string(b"x")), "own": repeated(b"\0" + string(b"\x80\x60"))},
+    ),
+    Target(
+        "camera-rtcp",
+        "sender reports and goodbyes, from a camera",
+        read_reports,
+        (_sender_report(), b"\x81\xcb\0\1" + bytes(4) + _sender_report()),
+        grow={
+            "goodbyes": repeated(b"\x80\xcb\0\0"),
+            "reports": repeated(_sender_report()),
+            "sources": repeated(b"\x9f\xcb\0\x1f" + bytes(124)),
+        },
+    ),
+    Target(
+        "rtp-order",
+        "sequence numbers, from a camera",
+        put_into_order,
+        (b"\1" + b"".join(b"\1" + n.to_bytes(2) + b"\1" for n in (1, 2, 4, 3, 9, 8, 5000, 5001, 70)),),
+        grow={
+            "ahead": lambda size: (
+                b"\1" + b"".join(b"\0" + (2 * n & 0xFFFF).to_bytes(2) + b"\1" for n in range(size // 4))
+            ),
+            "behind": lambda size: (
+                b"\1" + b"".join(b"\0" + (-n & 0xFFFF).to_bytes(2) + b"\1" for n in range(size // 4))
+            ),
+            "jumps": lambda size: (
+                b"\0" + b"".join(b"\0" + (2999 * n & 0xFFFF).to_bytes(2) + b"\1" for n in range(size // 4))
+            ),
+        },
+    ),
+    Target(
+        "rtp-clock",
+        "timestamps and sender reports, from a camera",
+        follow_clock,
+        (b"\0" + b"\x12\0\0\x10\0" * 6 + b"\x08" + bytes(12) + b"\x12\x80\0\0\0",),
+        grow={"packets": repeated(b"\x12\0\0\x10\0", b"\0"), "reports": repeated(b"\x08" + b"\xe0" * 12, b"\0")},
+    ),
+    Target(
+        "h264",
+        "RTP payloads with H.264, from a camera",
+        depacketise,
+        (
+            _packets(SPS, PPS, b"\x65\x88\x84" + bytes(20), b"\x41\x9a" + bytes(9)),
+            _packets(b"\x18" + string(SPS) + string(PPS), b"\x7c\x85\x88" + b"a" * 30, b"\x7c\x45" + b"b" * 30),
+            _packets(b"\0\0\0\1" + SPS + b"\0\0\0\1" + PPS + b"\0\0\1\x65\x88" + b"c" * 30, b"\x06\x06\x01\x84\x80"),
+            _packets(b"\x41\xe0" + b"d" * 9, how=28) + _packets(b"\x1d\0", b"\x1c"),
+        ),
+        words=(b"\0\0\1\x65\x88", b"\0\0\1\x67", b"\x7c\x85", b"\x7c\x45", b"\x7c\x05", b"\0\0\1\x41\x9a"),
+        grow={
+            "start codes": lambda size: _packets(SPS, PPS) + _packets(b"\x65\x88" + b"\0\0\1\x41" * (size // 4)),
+            "start codes of pictures": lambda size: (
+                _packets(SPS, PPS) + _packets(b"\x65\x88" + b"\0\0\1\x65\x88" * (size // 5))
+            ),
+            "bare start codes": lambda size: _packets(b"\x65\x88" + b"\0\0\1" * (size // 3)),
+            "aggregates": lambda size: _packets(b"\x18" + b"\0\2\x06\6" * (size // 4)),
+            "zeros": lambda size: _packets(b"\0" * size),
+            "sei": lambda size: _packets(SPS, PPS) + _packets(b"\x06\5\1\0") * (size // 7),
+            "fragments": lambda size: _packets(SPS, PPS, b"\x7c\x85\x88") + _packets(b"\x7c\x05a") * (size // 6),
+            "tiny pictures": lambda size: _packets(SPS, PPS) + _packets(b"\x65\x88") * (size // 5),
+            "sets": lambda size: b"".join(_packets(b"\x68" + bytes((n & 127 | 128, n >> 8))) for n in range(size // 6)),
+        },
+    ),
+    Target(
+        "h264-sps",
+        "sequence parameter sets, from a camera",
+        parse_sps,
+        (SPS, HIGH_SPS),
+        (ValueError,),
+        grow={
+            "ones": repeated(b"\xff", HIGH_SPS[:4]),
+            "zeros": repeated(b"\0", SPS[:4]),
+            "codes": repeated(b"\x49\x24\x92", HIGH_SPS[:6]),
+            "escapes": repeated(b"\0\0\3", SPS),
+        },
+        most=256,
+    ),
+    Target(
+        "h264-pps",
+        "picture parameter sets, from a camera",
+        parse_pps_ids,
+        (PPS,),
+        (ValueError,),
+        grow={"zeros": repeated(b"\0", b"\x68"), "escapes": repeated(b"\0\0\3", PPS)},
+        most=128,
+    ),
+    Target(
+        "h264-sei",
+        "supplemental information, from a camera",
+        has_recovery_point,
+        (b"\x06\x06\x01\x84\x80", b"\x06\x05\xff\x01" + bytes(256) + b"\x06\x01\x84"),
+        (ValueError,),
+        grow={
+            "ff": repeated(b"\xff", b"\x06"),
+            "messages": repeated(b"\5\0", b"\x06"),
+            "zeros": repeated(b"\0", b"\x06"),
+        },
+    ),
+    Target(
+        "h264-sets",
+        "parameter sets in a session description and in the stream, from a camera",
+        read_sets,
+        (b"Z2QAH6zZ,aOvjyyLA\xff\xff" + SPS + b"\xff\xff" + PPS,),
+        (ValueError,),
+        grow={
+            "announced": repeated(b"Z2QAH6zZ,"),
+            "commas": repeated(b","),
+            "start codes": repeated(b"AAAB"),
+            "in the stream": repeated(b"\xff\xff\x68\xce\x3c\x80"),
+        },
+    ),
+    Target(
+        "opus",
+        "RTP payloads with Opus, from a camera",
+        sound(Opus),  # type: ignore[arg-type]
+        (b"\x03\xc0\1" + string(b"opus" * 9),),
+        grow={"packets": repeated(b"\x03\xc0\1" + string(b"x"))},
+    ),
+    Target(
+        "g711",
+        "RTP payloads with G.711, from a camera",
+        sound(G711),  # type: ignore[arg-type]
+        (b"\x00\xa0\1" + string(b"\xff" * 200) + b"\x10\0\x08" + string(b"\x7f" * 500),),
+        grow={
+            "packets": repeated(b"\0\1\1" + string(b"x")),
+            "one packet": lambda size: b"\0\1\1" + string(b"x" * size),
+        },
+    ),
+]

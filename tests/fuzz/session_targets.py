@@ -1,0 +1,525 @@
+"""Whole sessions as programs: what the other side sends, in any order, and time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM
+from OpenSSL import SSL
+
+from broker.front.sdpfrag import candidates
+from camshaft.demo_camera.broadcast import Broadcast
+from camshaft.demo_camera.clip import Clip
+from camshaft.demo_camera.rtsp import Account, Connection, Server
+from camshaft.demo_camera.settings import Audio, Settings
+from common import control
+from common.errors import CameraError, ProtocolError, ViewerError
+from common.media import encode_batch
+from egress.answer import negotiate
+from egress.ice import AMPLIFICATION, Address, Path
+from egress.mux import Mux
+from egress.sender import Sender
+from egress.srtp import GcmKeys
+from egress.stream import Stream
+from egress.stun import binding_success
+from egress.viewer import Viewer
+from ingest.payload.registry import Choice, choose
+from ingest.rtp.receiver import Stream as Incoming
+from ingest.rtp.rtcp import receiver_report
+from ingest.rtsp.message import Frame, Parser
+from ingest.rtsp.sdp import MediaSection, SessionDescription
+from ingest.rtsp.session import BindPorts, Playing, Punch, Session
+from ingest.rtsp.session import Send as Say
+from tests.fakes.media import audio, gop_stream
+from tests.fuzz.egress_targets import FEEDBACK, IDENTITY, OFFERS, QuickBrowser, check
+from tests.fuzz.ingest_targets import DESCRIPTION, OK, PPS, RTSP_WORDS, SPS, UNAUTHORISED, URL
+from tests.fuzz.target import Program, Target, repeated, string
+
+SESSION = 0.1  # seconds of CPU for some hundred events; each of them has a limit where it is a target by itself
+
+ADDRESSES: tuple[Address, ...] = (
+    ("192.0.2.1", 5000),
+    ("192.0.2.1", 5001),
+    ("198.51.100.7", 9),
+    ("2001:db8::7", 5000, 0, 0),
+)
+REMOTE_PASSWORD = b"a remote password of 22"  # of tests.fakes.browser
+CANNED = (200, 301, 302, 401, 404, 454, 455, 457, 461, 500, 100, 551)
+
+
+class CameraSession:
+    """A camera at the cores that ``ingest.rtsp.client`` drives over sockets."""
+
+    def __init__(self, *, udp: bool) -> None:
+        self.now = 1_000.0
+        self.session = Session(URL, udp, self._select)
+        self.parser = Parser()
+        self.stream = Incoming([], udp=udp, epoch=1)
+        self.choices: list[Choice] = []
+        self.batches = 0
+        self._routes: dict[int, Any] = {}
+        self.do(self.session.start(self.now))
+
+    @property
+    def ns(self) -> int:
+        return int(self.now * 1e9)
+
+    def _select(self, description: SessionDescription) -> list[MediaSection]:
+        self.choices, _ = choose(description)
+        return [choice.section for choice in self.choices]
+
+    def do(self, actions: list[Any]) -> None:
+        for action in actions:
+            match action:
+                case Say(message):
+                    bytes(message)
+                case BindPorts():
+                    self.do(self.session.bound((5000, 5001), self.now))
+                case Punch():
+                    self._open()
+                case Playing():
+                    pass
+
+    def _open(self) -> None:
+        setups = self.session.setups
+        sections = [setup.section for setup in setups]
+        choices = [choice for choice in self.choices if any(choice.section is section for section in sections)]
+        self.stream = Incoming(choices, udp=self.session.udp, epoch=1)
+        for setup, receiver in zip(setups, self.stream.receivers, strict=True):
+            for channel, receive in zip(
+                setup.spec.interleaved or (), (receiver.receive, receiver.receive_rtcp), strict=False
+            ):
+                self._routes[channel] = receive
+        self.parser.channels = frozenset(self._routes) or None
+
+    def feed(self, data: bytes) -> None:
+        for message in self.parser.feed(data):
+            if isinstance(message, Frame):
+                if receive := self._routes.get(message.channel):
+                    receive(message.payload, self.ns)
+            else:
+                self.do(self.session.receive(message, self.now))
+        self.take()
+
+    def take(self) -> None:
+        for batch in self.stream.take(self.ns):
+            self.batches += 1
+            encode_batch(batch)
+
+    def answer(self, status: int, extra: bytes) -> None:
+        """The answer that fits, with more headers, perhaps the same again."""
+        headers = (
+            b"CSeq: 1\r\nSession: 12345678;timeout=60\r\nPublic: OPTIONS, GET_PARAMETER\r\n"
+            b"WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\nLocation: rtsp://elsewhere/live\r\n"
+        )  # fmt: skip
+        transport = (
+            b"Transport: RTP/AVP;unicast;client_port=5000-5001;server_port=6000-6001\r\n" if self.session.udp else b""
+        )
+        body = DESCRIPTION if self.session.state.name == "DESCRIBE" else b""
+        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        self.feed(b"RTSP/1.0 %d Words\r\n" % status + extra + headers + transport + length + body)
+
+    def tick(self, seconds: float) -> None:
+        self.now += seconds
+        self.do(self.session.tick(self.now, partial=bool(self.parser.partial)))
+        self.stream.expire(self.ns)
+        self.take()
+        blocks = [block for receiver in self.stream.receivers if (block := receiver.report_block(self.ns))]
+        receiver_report(1, "cname", blocks)
+        control.encode(
+            control.StreamReport(
+                "door",
+                1,
+                control.CameraState.PLAYING,
+                detail=self.session.server,
+                tracks=tuple(receiver.track for receiver in self.stream.receivers),
+                stats=tuple(receiver.stats for receiver in self.stream.receivers),
+            )  # type: ignore[arg-type]
+        )
+
+
+def watch_camera(data: bytes) -> None:
+    """A camera's session: answers, packets over either transport, and time."""
+    program = Program(data)
+    camera = CameraSession(udp=program.byte() % 2 == 1)
+    sequence = timestamp = 0
+    while program:
+        what = program.byte()
+        match what & 7:
+            case 0:
+                camera.feed(program.string())
+            case 1:
+                camera.answer(CANNED[what >> 3 if what >> 3 < len(CANNED) else 0], b"")
+            case 2:
+                camera.answer(200, program.string().replace(b"\r\n\r\n", b"\r\n"))
+            case 3 | 4:
+                sequence += what >> 5 & 3
+                timestamp += what >> 3 & 3
+                header = struct.pack(
+                    "!BBHII", 0x80, 0xE0 if what & 0x80 else 0x60, sequence & 0xFFFF, timestamp * 3_000, 7
+                )
+                packet = header + (
+                    program.string()
+                    if what & 7 == 4
+                    else (SPS, PPS, b"\x65\x88" + bytes(9))[what >> 3 & 3 if what >> 3 & 3 < 3 else 0]
+                )
+                if camera.session.udp:
+                    for receiver in camera.stream.receivers[:1]:
+                        receiver.receive(packet, camera.ns)
+                else:
+                    camera.feed(bytes(Frame(0, packet)))
+            case 5:
+                camera.tick((what >> 3) ** 2 / 64)
+            case 6:
+                packet = program.string()
+                for receiver in camera.stream.receivers:
+                    receiver.receive_rtcp(packet, camera.ns)
+                    receiver.receive(packet, camera.ns)
+            case 7:
+                camera.do(camera.session.stop(camera.now))
+    camera.tick(1.0)
+
+
+class PlainAssociation:
+    """Stands in for ``DtlsServer``: connected by the first datagram, and nothing is encrypted."""
+
+    profile = SRTP_AEAD_AES_128_GCM
+    failure = ""
+    over = connected = False
+
+    def __init__(self) -> None:
+        self.gcm_keys = GcmKeys(self.profile, bytes(28), compiled=False)
+
+    def receive(self, datagram: bytes) -> bool:
+        self.connected, self.over = True, datagram[:1] == b"\x15"
+        return True
+
+    def repeat(self) -> None:
+        pass
+
+    def retransmit(self, now: float) -> None:
+        pass
+
+    def close(self) -> None:
+        self.over = True
+
+    def protect_rtcp(self, packet: bytes) -> bytes:
+        return packet
+
+    protect_rtp = unprotect_rtcp = protect_rtcp
+
+
+class ViewerSessions:
+    """Up to three viewers of one camera at the port that ``egress.worker`` drives over sockets."""
+
+    def __init__(self, *, encrypted: bool) -> None:
+        self.now = 1_000.0
+        self.encrypted = encrypted
+        self.stream = Stream("door", lambda: None)
+        self.mux = Mux()
+        self.viewers: list[tuple[Viewer, QuickBrowser]] = []
+        self.behind: list[Sender] = []
+        self.checked: set[Address] = set()  # addresses from which somebody has shown to know a password …
+        self.proved: set[Address] = set()  # … and that somebody receives there
+        self.bytes_in: Counter[Address] = Counter()
+        self.bytes_out: Counter[Address] = Counter()
+        self.sent: list[tuple[bytes, Address]] = []
+        self._media = gop_stream(gop=5, size=40)
+        self._sounds = 0
+        sock = SimpleNamespace(sendto=self._send, sendmsg=lambda parts, *rest: self._send(b"".join(parts), rest[-1]))
+        self.socket: Any = SimpleNamespace(socket=sock, family=socket.AF_INET, gso=False, blocked=0, failed=0)
+
+    def _send(self, datagram: bytes, remote: Address) -> None:
+        assert remote in self.checked, "nothing goes where no check has come from"
+        self.bytes_out[remote] += len(datagram)
+        if remote not in self.proved:
+            assert not 128 <= datagram[0] < 192, "media goes where somebody has shown that it receives"
+            assert self.bytes_out[remote] <= AMPLIFICATION * self.bytes_in[remote]
+        self.sent.append((bytes(datagram), remote))
+
+    def offer(self, offer: str) -> None:
+        """Somebody new. Raises ``ViewerError``."""
+        browser = QuickBrowser()
+        negotiated = negotiate(offer, ())
+        viewer = Viewer(
+            f"s{len(self.viewers)}",
+            self.stream,
+            negotiated,
+            IDENTITY,
+            cname="cname",
+            on_behind=self.behind.append,
+            now=self.now,
+        )
+        if not self.encrypted:
+            viewer._dtls = PlainAssociation()  # type: ignore[assignment]
+        self.mux.add(viewer)
+        self.viewers.append((viewer, browser))
+
+    def receive(self, datagram: bytes, remote: Address) -> None:
+        if datagram:
+            self.bytes_in[remote] += len(datagram)
+            self.mux.receive(datagram, Path(remote), self.socket, self.now, 0.0)
+
+    def play(self, count: int) -> None:
+        for _ in range(count):
+            sound = audio(self._sounds)
+            self._sounds += 1
+            for batch in (next(self._media), sound):
+                self.stream.receive(batch._replace(arrival_ns=0), now=self.now, unix_ns=0)
+        behind, self.behind = self.behind, []
+        for sender in behind:
+            sender.catch_up(self.now)
+
+    def sweep(self, seconds: float) -> None:
+        """As the worker's sweep does it."""
+        self.now += seconds
+        for each in tuple(self.viewers):
+            viewer = each[0]
+            if self.now >= viewer.due:
+                viewer.sweep(self.now)
+            self.mux.keep_consent(viewer, self.now)
+            report = control.Report("out-1", control.Role.EGRESS, "1", viewers=(viewer.report(self.now),))
+            control.decode_for_broker(control.encode(report))
+            if viewer.ended:
+                self.leave(each)
+        assert len(self.mux._by_address) <= 17 * len(self.viewers) + 1
+
+    def answer_checks(self, remote: Address) -> None:
+        """The browser at this address answers the checks that were sent there."""
+        sent, self.sent = self.sent, []
+        for datagram, to in sent:
+            if to == remote and datagram[:2] == b"\0\1":
+                self.proved.add(remote)
+                host, port = remote[:2]
+                self.receive(binding_success(datagram[8:20], REMOTE_PASSWORD, host, port), remote)
+
+    def leave(self, each: tuple[Viewer, QuickBrowser]) -> None:
+        self.viewers.remove(each)
+        self.mux.remove(each[0])
+        each[0].close()
+
+
+def watch(data: bytes, *, encrypted: bool) -> None:
+    """Viewers' sessions: offer, ICE, DTLS, RTCP, trickle, leave, media and time, in any order."""
+    program = Program(data)
+    sessions = ViewerSessions(encrypted=encrypted)
+    while program:
+        what, where = program.byte(), program.byte()
+        remote = ADDRESSES[where & 3]
+        each = sessions.viewers[(where >> 2) % len(sessions.viewers)] if sessions.viewers else None
+        match what & 15:
+            case 0 if len(sessions.viewers) < 3:
+                with contextlib.suppress(ViewerError):
+                    sessions.offer(OFFERS[where % 3].decode())
+            case 1 if len(sessions.viewers) < 3:
+                with contextlib.suppress(ViewerError):
+                    sessions.offer(OFFERS[0].decode() + program.string().decode("utf-8", "replace"))
+            case 2 | 3 if each:
+                agent = each[0].agent
+                sessions.checked.add(remote)
+                extra = program.string() if what & 16 else b""
+                request = check(
+                    agent.ufrag,
+                    agent.password,
+                    nominate=bool(what & 32),
+                    controlled=what & 192 == 192,
+                    extra=extra[: len(extra) // 4 * 4],
+                )
+                sessions.receive(request, remote)
+            case 4 | 5 if each:
+                browser = each[1]
+                sessions.proved.add(remote)  # once the handshake is over
+                if not sessions.encrypted:
+                    sessions.receive(b"\x16", remote)
+                    continue
+                with contextlib.suppress(SSL.Error):
+                    browser.start_dtls() if not browser.connected else None
+                for datagram in filter(None, browser.take()):
+                    changed = bytearray(datagram)
+                    if what & 32:
+                        changed[program.byte() % len(changed)] ^= 1 + (where >> 4)
+                    sessions.receive(bytes(changed), remote)
+                back, sessions.sent = sessions.sent, []
+                for datagram, to in back:
+                    if to == remote and 20 <= datagram[0] < 64:
+                        with contextlib.suppress(SSL.Error):
+                            browser.receive(datagram)
+            case 6 | 7 if each:
+                feedback = (
+                    _about(each[0], program.string()) if what & 16 else _about(each[0], FEEDBACK[where % len(FEEDBACK)])
+                )
+                if sessions.encrypted and each[1].connected:
+                    with contextlib.suppress(Exception):  # libsrtp takes no packet that is none
+                        feedback = each[1]._tx.protect_rtcp(feedback)
+                sessions.receive(feedback, remote)
+            case 8:
+                sessions.receive(program.string(), remote)
+            case 9 | 10:
+                sessions.sweep((where / 16) ** 2 / 4)
+            case 12:
+                sessions.answer_checks(remote)
+            case 11:
+                sessions.play(where % 4)
+            case 13 if each:
+                sessions.leave(each)
+            case 14:
+                with contextlib.suppress(ViewerError):
+                    candidates(program.string().decode("utf-8", "replace"))
+            case 15:
+                sessions.stream.start(sessions.now)
+                sessions.stream.receive_replay([], now=sessions.now)
+    sessions.sent.clear()
+    sessions.sweep(0.5)
+
+
+def _about(viewer: Viewer, feedback: bytes) -> bytes:
+    """Feedback about what this viewer is sent: SSRC 2 stands for the picture's."""
+    ssrcs = list(viewer.senders)
+    return feedback.replace(b"\0\0\0\2", ssrcs[0].to_bytes(4)) if ssrcs else feedback
+
+
+def _settings() -> Settings:
+    return Settings(width=320, height=180, fps=25, gop=0.4, bitrate=400_000, audio=Audio.PCMU)
+
+
+_CLIP = Clip(_settings(), [], [], [], SPS, PPS)
+
+
+def serve_camera(data: bytes) -> None:
+    """A client's connection to the simulated camera."""
+    program = Program(data)
+    now = 1_000.0
+    account = Account("user", "password") if program.byte() % 2 else None
+    server = Server(Broadcast(_CLIP), account, lambda: now)
+    about = {
+        "peername": ("127.0.0.1", 5),
+        "sockname": ("127.0.0.1", 554),
+        "socket": SimpleNamespace(family=socket.AF_INET),
+    }
+    transport: Any = SimpleNamespace(
+        get_extra_info=about.get, write=lambda _: None, close=lambda: None, get_write_buffer_size=lambda: 0
+    )
+    sock = SimpleNamespace(sendto=lambda *_: None)
+    ports: Any = SimpleNamespace(numbers=(6000, 6001), rtp=sock, rtcp=sock)
+    server.ports = {(kind, int(socket.AF_INET)): ports for kind in server.broadcast.sources}
+    connection = Connection(server)
+    connection.connection_made(transport)
+    while program:
+        now += program.byte()
+        connection.data_received(program.string())
+        server.close_idle()
+    connection.connection_lost(None)
+
+
+def _asked(*requests: bytes) -> bytes:
+    return b"".join(b"\1" + string(request) for request in requests)
+
+
+def _request(method: bytes, track: bytes = b"", *headers: bytes) -> bytes:
+    lines = (b"%s rtsp://127.0.0.1/live%s RTSP/1.0" % (method, track), b"CSeq: 1", *headers, b"", b"")
+    return b"\r\n".join(lines)
+
+
+_PLAY = _asked(
+    _request(b"OPTIONS"),
+    _request(b"DESCRIBE"),
+    _request(b"SETUP", b"/video", b"Transport: RTP/AVP/TCP;unicast;interleaved=0-1"),
+    _request(b"SETUP", b"/audio", b"Transport: RTP/AVP;unicast;client_port=5000-5001"),
+    _request(b"PLAY"),
+    b"$\1\0\x08\x80\xc9\0\1\0\0\0\1" + _request(b"GET_PARAMETER"),
+    _request(b"TEARDOWN"),
+)
+_CAMERA = b"\1\1\1\1\1"
+_VIEWER = b"\0\0\x22\0\x0c\0" + b"\4\0" * 4 + b"\x0b\7"
+
+TARGETS = [
+    Target(
+        "camera-session",
+        "a whole session of a camera: RTSP, RTP, RTCP over either transport, and time",
+        watch_camera,
+        (
+            b"\0" + _CAMERA + b"\x23\x2b\xb3\x3c\x04" + string(b"\x41\x9a" + bytes(9)) + b"\x45\7\1",
+            b"\1" + _CAMERA + b"\x23\x2b\xb3\x3c\x06" + string(b"\x80\xc8\0\6" + bytes(24)) + b"\x4d\7",
+            b"\0\0" + string(UNAUTHORISED) + b"\0" + string(OK) + b"\x11\x09\x5d",
+            b"\0" + _CAMERA + b"\0" + string(b"\xff" * 9 + OK) + b"\x2a" + string(b"X: y\r\n") + b"\xfd",
+        ),
+        (CameraError, ProtocolError),
+        RTSP_WORDS,
+        {
+            "packets": repeated(b"\x23\x2b\xb3", b"\0" + _CAMERA),
+            "datagrams": repeated(b"\x23\x2b\xb3", b"\1" + _CAMERA),
+            "late datagrams": repeated(b"\x64" + string(b"\x41"), b"\1" + _CAMERA),
+            "ticks": repeated(b"\x0d", b"\0" + _CAMERA),
+        },
+        bound=8_192,
+        slow=SESSION,
+    ),
+    Target(
+        "viewer-session",
+        "whole sessions of viewers: offer, ICE, DTLS, RTCP, trickle, leave, and time",
+        lambda data: watch(data, encrypted=True),
+        (
+            _VIEWER + b"".join(bytes((6, n)) for n in range(8)) + b"\x09\x20\x0d\0",
+            b"\0\1\x22\0\x22\1\4\1\x24\1\xff\4\1\x0b\3\x22\2\x0a\xff\x0a\xff",
+            _VIEWER + b"\x0b\4\x16\0" + string(FEEDBACK[1]) + b"\x08\0" + string(b"\x80\xc9" + bytes(30)) + b"\x09\x80",
+        ),
+        grow={
+            "feedback": repeated(b"\6\2", _VIEWER),
+            "checks": repeated(b"\x22\1", _VIEWER),
+            "sweeps": repeated(b"\x09\4", _VIEWER),
+        },
+        most=256,
+        bound=1_024,
+        slow=SESSION,
+    ),
+    Target(
+        "viewer-feedback",
+        "the same without encryption, which takes the longest of all",
+        lambda data: watch(data, encrypted=False),
+        (
+            _VIEWER + b"".join(bytes((6, n)) for n in range(7)) + b"\x0b\4\x09\x20\x0d\0",
+            b"\0\0\0\1\x22\0\x22\5\4\0\4\5\x0b\4\x06\0\x0a\x20\x06\1\x06\6\x0d\4\x0a\xff",
+            _VIEWER + b"".join(b"\x16\0" + string(packet) for packet in FEEDBACK[:6]) + b"\x0a\x40",
+            b"\1\0"
+            + string(b"a=x\r\n")
+            + b"\x0e\0"
+            + string(b"a=candidate:1\n")
+            + b"\x32\0"
+            + string(b"\0\x24\0\4" + bytes(4)),
+        ),
+        grow={
+            "feedback": repeated(b"\6\1\x0b\1", _VIEWER),
+            "checks": repeated(b"\x22\1", _VIEWER),
+            "sweeps": repeated(b"\x09\4", _VIEWER),
+            "media": repeated(b"\x0b\7", _VIEWER),
+        },
+        most=512,
+        bound=4_096,
+        slow=SESSION,
+    ),
+    Target(
+        "demo-camera",
+        "a client's requests to the simulated camera",
+        serve_camera,
+        (
+            b"\0" + _PLAY,
+            b"\1" + _PLAY,
+            b"\1" + _asked(_request(b"DESCRIBE", b"", b'Authorization: Digest username="user"')),
+        ),
+        words=RTSP_WORDS,
+        grow={
+            "requests": repeated(_asked(_request(b"OPTIONS")), b"\0"),
+            "challenges": repeated(_asked(_request(b"DESCRIBE")), b"\1"),
+            "setups": repeated(_asked(_request(b"SETUP", b"/video", b"Transport: RTP/AVP/TCP;interleaved=0-1")), b"\0"),
+            "transports": lambda size: (
+                b"\0" + _asked(_request(b"SETUP", b"/video", b"Transport: " + b"x," * (size // 2)))
+            ),
+        },
+        bound=15_000,
+    ),
+]

@@ -1,0 +1,28 @@
+"""All targets, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.fuzz import broker_targets, common_targets, egress_targets, ingest_targets, session_targets
+from tests.fuzz import native_fanout as native
+from tests.fuzz.target import Target
+
+CORPUS = Path(__file__).with_name("corpus")
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for module in (ingest_targets, egress_targets, broker_targets, common_targets, session_targets)
+    for target in module.TARGETS
+}
+
+
+def listed() -> list[str]:
+    """The lines of docs/fuzzing.md that say what there is."""
+    about = {target.name: target.reads for target in TARGETS.values()} | {native.NAME: native.READS}
+    return [f"| `{name}` | {reads} |" for name, reads in about.items()]
+
+
+def corpus(name: str) -> list[bytes]:
+    """The inputs kept for a target: those it starts with, and those that the fuzzer found new paths with."""
+    return [*TARGETS[name].seeds, *(path.read_bytes() for path in sorted((CORPUS / name).glob("*")))]

@@ -1,0 +1,19 @@
+"""What there is to be fuzzed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.fuzz.table import TARGETS, listed
+
+DOCUMENT = Path(__file__).parents[2] / "docs/fuzzing.md"
+
+
+def test_the_document_names_all_targets_and_no_others() -> None:
+    found = re.findall(r"(?m)^\| `[\w-]+` \| .* \|$", DOCUMENT.read_text())
+    assert found == listed(), "python -m tests.fuzz --list prints what it should be"
+
+
+def test_every_target_has_something_to_start_with() -> None:
+    assert [name for name, target in TARGETS.items() if not target.seeds] == []
