@@ -204,6 +204,9 @@ class LimitsConfig(_Section):
     egress_viewers: Whole = Field(
         3_000, ge=1, description="Sessions of an egress process; a further viewer is sent to another one, or refused."
     )
+    free_memory: Whole = Field(
+        128, ge=0, description="MiB of memory that must be left for an egress to take a further viewer. 0: no matter."
+    )
     unheard_viewers: Whole = Field(
         1_000, ge=1, description="Answered viewers of an egress that have not been heard of yet; the oldest gives way."
     )

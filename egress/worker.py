@@ -37,6 +37,7 @@ from common.control import (
 from common.errors import ConfigError, ViewerError
 from common.link import Link
 from common.log import get_logger
+from common.memory import Shortage
 from egress import native
 from egress.addresses import advertised
 from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
@@ -118,6 +119,7 @@ class Worker:
         self._mux = Mux()
         self._pacer = Pacer()
         self._limits = limits
+        self._shortage = Shortage(limits.free_memory << 20)
         self._viewers: dict[str, Viewer] = {}
         self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
         self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
@@ -194,6 +196,9 @@ class Worker:
         if len(self._viewers) >= self._limits.egress_viewers:
             message = f"This node has {len(self._viewers)} viewers, as many as limits.egress_viewers allows."
             raise ViewerError(503, "full", message)
+        if self._shortage.now(asyncio.get_running_loop().time()):
+            message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
+            raise ViewerError(503, "no_memory", message)
         negotiated = negotiate(offer.sdp, offer.tracks)
         stream = self._subscriber.acquire(offer.camera)
         try:

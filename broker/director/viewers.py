@@ -65,15 +65,16 @@ class Viewers:
             self._enter(session)
             self._state.send(worker.node, Offer(id, camera_id, sdp, camera.tracks))
 
-    def offer_elsewhere(self, node: str, id: str) -> None:
-        """``node`` cannot take this viewer: ask the next egress."""
+    def offer_elsewhere(self, node: str, id: str, because: str = "") -> None:
+        """``node`` cannot take this viewer, ``because`` it says so: ask the next egress."""
         session = self._pending.get(id)
         if session is None or session.offer is None or session.node != node:
             return
         session.refused_by.add(node)
         worker = egress_for_viewer(self._state.workers.values(), session.camera, session.refused_by)
         if worker is None:
-            self._refuse(session, 503, *_NO_EGRESS)
+            code, message = _NO_EGRESS
+            self._refuse(session, 503, code, f"{message} {because}".strip())
             return
         self._state.workers[node].leave(id, session.camera)
         worker.join(id, session.camera)
@@ -97,7 +98,7 @@ class Viewers:
         if session is None or session.node != node:
             return
         if refused.status == 503:
-            self.offer_elsewhere(node, session.id)
+            self.offer_elsewhere(node, session.id, refused.message)
         else:
             status = refused.status if 400 <= refused.status < 600 else 502
             self._refuse(session, status, refused.code, refused.message)

@@ -275,6 +275,18 @@ async def test_a_full_egress_refuses_with_the_limits_name(broker: FakeBroker) ->
         assert "limits.egress_viewers" in refused.message
 
 
+async def test_an_egress_short_of_memory_refuses_with_the_limits_name(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(broker):
+        await ask(broker, "s1")
+        monkeypatch.setattr(worker.Shortage, "now", lambda self, now: True)
+        broker.tell(NODE, Offer("s2", "yard", Browser().offer(), (PCMU,)))
+        refused = await broker.said(Refused)
+        assert (refused.status, refused.code) == (503, "no_memory")
+        assert "limits.free_memory" in refused.message
+
+
 async def test_a_flood_of_offers_costs_little_memory(broker: FakeBroker) -> None:
     """An offer that nobody follows up keeps a few kilobytes, not OpenSSL's twenty."""
     async with running(broker, limits_unheard_viewers="2000"):

@@ -139,11 +139,12 @@ def test_an_impossible_status_of_a_refusal_becomes_bad_gateway(stage: Stage, sta
 def test_an_egress_that_can_take_nobody_is_not_the_last_word(stage: Stage) -> None:
     stage.egress("out-2", cpu=0.5)
     stage.offer("s1")
-    full = Refused("s1", 503, "draining", "No.")
+    full = Refused("s1", 503, "draining", "This one is draining.")
     assert sent(stage.hear("out-1", full)) == [("out-2", Offer("s1", "door", "offer of s1"))]
     assert stage.hear("out-1", full) == []  # it has no say in it any more
     (refused,) = stage.hear("out-2", full)
     assert (refused.status, refused.code) == (503, "no_egress")
+    assert "This one is draining." in refused.message
 
 
 def test_an_offer_that_could_not_be_delivered_goes_elsewhere(stage: Stage) -> None:

@@ -1,0 +1,46 @@
+"""How much memory is left, so that a process refuses new work before the kernel kills it.
+
+The smaller of what the machine has available and what a container's limit leaves (cgroup version 2). Memory that only
+caches files counts as left: the kernel takes it back by itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+READ_INTERVAL = 0.5  # seconds for which an answer is good: a flood asks a thousand times a second
+_CGROUP = Path("/sys/fs/cgroup")  # as a container sees its own
+
+
+def free_bytes(cgroup: Path = _CGROUP) -> int:
+    """Bytes that this process can still be given."""
+    return min(psutil.virtual_memory().available, _left_in(cgroup))
+
+
+class Shortage:
+    """Whether less than ``least`` bytes are left. Times are monotonic seconds."""
+
+    def __init__(self, least: int, cgroup: Path = _CGROUP) -> None:
+        self._least = least
+        self._cgroup = cgroup
+        self._read_at = float("-inf")
+        self._short = False
+
+    def now(self, now: float) -> bool:
+        """Look, at most every ``READ_INTERVAL``."""
+        if now - self._read_at >= READ_INTERVAL:
+            self._read_at, self._short = now, free_bytes(self._cgroup) < self._least
+        return self._short
+
+
+def _left_in(cgroup: Path) -> int:
+    """What the limit leaves; more than any machine has where there is none ("max", or no such file)."""
+    try:
+        limit = int((cgroup / "memory.max").read_text())
+        used = int((cgroup / "memory.current").read_text())
+        fields = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        return limit - used + int(fields.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return 1 << 62
