@@ -1,8 +1,14 @@
-"""The pages and what they load, from memory. No inline script, no foreign host: the policy says so to browsers."""
+"""The pages and what they load, from memory. No inline script, no foreign host: the policy says so to browsers.
+
+All addresses in them are relative, so that they also work below a path of a reverse proxy. The one style sheet that a
+script may make is the player's own, allowed by its hash, for browsers without ``adoptedStyleSheets``.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib import resources
 
@@ -11,9 +17,10 @@ from aiohttp import hdrs, web
 from broker.front.context import CONTEXT
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
+    "default-src 'none'; script-src 'self'; style-src 'self' '{style}'; img-src 'self' data:; media-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}"
 )
+_PLAYER_STYLE = re.compile(rb"const STYLE = `([^`]*)`;")
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
 
@@ -62,14 +69,14 @@ def load_assets() -> dict[str, Asset]:
 
 async def index(request: web.Request) -> web.Response:
     """The list of cameras. It may not be framed: another site could lure clicks into it."""
-    headers = {"Content-Security-Policy": f"{_POLICY}'none'", "X-Frame-Options": "DENY"}
+    headers = {"Content-Security-Policy": _policy(request, "'none'"), "X-Frame-Options": "DENY"}
     return request.app[ASSETS]["index.html"].response(request, headers=headers)
 
 
 async def watch(request: web.Request) -> web.Response:
     """One camera. It changes nothing, so it may be framed by a dashboard."""
     known = request.app[CONTEXT].cluster.catalogue.get(request.match_info["camera"]) is not None
-    headers = {"Content-Security-Policy": f"{_POLICY}*"}
+    headers = {"Content-Security-Policy": _policy(request, "*")}
     return request.app[ASSETS]["watch.html"].response(request, status=200 if known else 404, headers=headers)
 
 
@@ -80,3 +87,10 @@ async def static(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     headers = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
     return asset.response(request, headers=headers)
+
+
+def _policy(request: web.Request, ancestors: str) -> str:
+    found = _PLAYER_STYLE.search(request.app[ASSETS]["look.js"].body)
+    assert found is not None, "look.js has the player's style"
+    digest = base64.b64encode(hashlib.sha256(found[1]).digest()).decode()
+    return _POLICY.format(style=f"sha256-{digest}", ancestors=ancestors)

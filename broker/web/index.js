@@ -1,68 +1,49 @@
 // The list of cameras, live, and one of them playing.
 
+import { closeDialog, fetchWithin, openDialog } from "./browser.js";
+import { Cameras } from "./cameras.js";
 import "./player.js";
-import { SocketSignalling } from "./signalling.js";
+import { REQUEST_TIMEOUT } from "./signalling.js";
+import { UNREACHABLE } from "./words.js";
 
 const [player, list, connect, chosen, details] = ["player", "cameras", "connect", "chosen", "details"].map((id) =>
   document.getElementById(id),
 );
-const [empty, offline, alone, remove] = ["empty", "offline", "alone", "remove"].map((id) => document.getElementById(id));
+const [empty, offline, alone, remove] = ["empty", "offline", "alone", "remove"].map((id) =>
+  document.getElementById(id),
+);
 const [dialog, form, problem] = ["dialog", "form", "problem"].map((id) => document.getElementById(id));
 
-const OFFLINE_AFTER = 2000; // ms without the server; a restart is not worth a word
+const HOME = new URL("..", import.meta.url);
 const UNKNOWN = { state: "unknown", sentence: "Not known while the server cannot be reached.", detail: "" };
 
-const cameras = new Map(); // id to the last summary
+const cameras = new Cameras(HOME);
 let selected = null;
-let known = true; // whether those summaries can be relied upon
-let offlineTimer = 0;
 let asked = 0; // how often details were asked for
 
 // The list
 
-const signalling = SocketSignalling.to(new URL("/", location.href));
-signalling.addEventListener("cameras", ({ detail }) => {
-  cameras.clear();
-  for (const camera of detail.cameras) cameras.set(camera.camera, camera);
-  const back = !known;
-  known = true;
+cameras.addEventListener("list", () => {
   showList();
-  if (back) showDetails();
-  if (selected === null && cameras.size) select(cameras.keys().next().value);
+  if (selected === null && cameras.all.size) select(cameras.all.keys().next().value);
 });
-signalling.addEventListener("camera", ({ detail }) => {
-  cameras.set(detail.camera, detail);
-  showList();
-  if (detail.camera === selected) showDetails();
+cameras.addEventListener("camera", ({ detail }) => {
+  if (detail === selected) showDetails();
 });
-signalling.addEventListener("removed", ({ detail }) => {
-  cameras.delete(detail.camera);
-  showList();
-  if (detail.camera === selected) select(null);
+cameras.addEventListener("removed", ({ detail }) => {
+  if (detail === selected) select(null);
 });
-signalling.addEventListener("online", () => {
-  clearTimeout(offlineTimer);
-  offlineTimer = 0;
-  offline.hidden = true; // how the cameras are comes next
+cameras.addEventListener("notice", () => {
+  offline.textContent = cameras.notice;
+  offline.hidden = cameras.notice === "";
 });
-signalling.addEventListener("offline", () => {
-  offlineTimer ||= setTimeout(showOffline, OFFLINE_AFTER); // it is said again at each attempt
-});
-signalling.subscribe();
-
-function showOffline() {
-  offline.hidden = false;
-  known = false;
-  showList();
-  showDetails();
-}
 
 function showList() {
-  empty.hidden = cameras.size > 0;
+  empty.hidden = !cameras.answered || !cameras.known || cameras.all.size > 0;
   const items = new Map([...list.children].map((item) => [item.dataset.camera, item]));
-  for (const [id, item] of items) if (!cameras.has(id)) item.remove();
-  for (const [id, summary] of cameras) {
-    const camera = known ? summary : UNKNOWN;
+  for (const [id, item] of items) if (!cameras.all.has(id)) item.remove();
+  for (const [id, summary] of cameras.all) {
+    const camera = cameras.known ? summary : UNKNOWN;
     const item = items.get(id) ?? list.appendChild(newItem(id));
     item.dataset.state = camera.failed ? "failed" : camera.state;
     item.querySelector(".sentence").textContent = camera.sentence;
@@ -96,9 +77,9 @@ function select(id) {
   player.disconnect();
   player.setAttribute("camera", id ?? "");
   chosen.textContent = id ?? "No camera chosen";
-  connect.disabled = id === null;
+  connect.disabled = id === null || player.unable !== "";
   alone.hidden = id === null;
-  alone.href = `/watch/${encodeURIComponent(id ?? "")}`;
+  alone.href = new URL(`watch/${encodeURIComponent(id ?? "")}`, HOME).href;
   showList();
   showDetails();
 }
@@ -110,10 +91,10 @@ player.addEventListener("statechange", () => {
 
 async function showDetails() {
   const turn = ++asked;
-  const camera = selected === null ? null : known ? await detailsOf(selected) : UNKNOWN;
+  const camera = selected === null ? null : cameras.known ? await detailsOf(selected) : UNKNOWN;
   if (turn !== asked) return;
   remove.hidden = camera?.source !== "api";
-  details.replaceChildren();
+  details.textContent = "";
   for (const [name, text] of camera ? rowsOf(camera) : []) {
     if (text) details.append(element("dt", "", name), element("dd", "", text));
   }
@@ -122,7 +103,7 @@ async function showDetails() {
 /** What the API says of a camera; null if it says nothing. */
 async function detailsOf(id) {
   try {
-    const response = await fetch(`/api/cameras/${encodeURIComponent(id)}`);
+    const response = await fetchWithin(REQUEST_TIMEOUT, addressOf(id));
     return response.ok ? await response.json() : null;
   } catch {
     return null;
@@ -132,7 +113,7 @@ async function detailsOf(id) {
 function rowsOf(camera) {
   return [
     ["State", camera.sentence],
-    ["Seen", camera.detail],
+    ["Seen", camera.sentence.includes(camera.detail) ? "" : camera.detail],
     ["Address", camera.url],
     ["Connected over", camera.connected_over?.toUpperCase()],
     ["Tracks", camera.tracks?.map(describe).join("; ")],
@@ -142,7 +123,8 @@ function rowsOf(camera) {
 }
 
 function describe(track) {
-  return track.playable ? `${track.kind} ${track.codec}` : `${track.kind} ${track.codec}: ${track.problem}`;
+  const trouble = track.problem || track.warning;
+  return `${track.kind} ${track.codec}${trouble ? `: ${trouble}` : ""}`;
 }
 
 // Adding and removing
@@ -150,35 +132,44 @@ function describe(track) {
 document.getElementById("add").onclick = () => {
   form.reset();
   problem.textContent = "";
-  dialog.showModal();
+  openDialog(dialog);
 };
-document.getElementById("cancel").onclick = () => dialog.close();
+document.getElementById("cancel").onclick = () => closeDialog(dialog);
 
 form.onsubmit = async (event) => {
   event.preventDefault();
   const camera = Object.fromEntries(new FormData(form));
   camera.on_demand = form.elements.on_demand.checked;
-  problem.textContent = await call("POST", "/api/cameras", camera);
+  problem.textContent = await call("POST", new URL("api/cameras", HOME), camera);
   if (!problem.textContent) {
-    dialog.close();
+    closeDialog(dialog);
     select(camera.id);
   }
 };
 
 remove.onclick = async () => {
   if (confirm(`Remove ${selected}?`)) {
-    const refused = await call("DELETE", `/api/cameras/${encodeURIComponent(selected)}`);
+    const refused = await call("DELETE", addressOf(selected));
     if (refused) alert(refused);
   }
 };
 
 /** Ask the API for a change. Returns why it was refused, or empty text. */
-async function call(method, path, body) {
+async function call(method, url, body) {
+  let response;
   try {
     const headers = { "Content-Type": "application/json" };
-    const response = await fetch(path, { method, headers, body: JSON.stringify(body) });
-    return response.ok ? "" : (await response.json()).detail;
+    response = await fetchWithin(REQUEST_TIMEOUT, url, { method, headers, body: JSON.stringify(body) });
   } catch {
-    return "The server cannot be reached.";
+    return UNREACHABLE;
   }
+  if (response.ok) return "";
+  const problem = await response.json().catch(() => ({}));
+  return problem.detail ?? `The server refused with status ${response.status}.`;
 }
+
+function addressOf(id) {
+  return new URL(`api/cameras/${encodeURIComponent(id)}`, HOME);
+}
+
+if (player.connect) document.getElementById("broken").remove(); // the page has started

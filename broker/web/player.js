@@ -1,179 +1,50 @@
 // <camshaft-player camera="front-door">: one camera, live.
 //
-// Attributes: camera; signalling ("ws", the default, or "whep"); server (address of another server than the one this
-// script comes from; needs signalling="whep"); autoconnect.
-// A click on it while it is idle connects.
+// Attributes: camera; signalling ("ws", the default, which goes over to WHEP where WebSockets do not get through, or
+// "whep"); server (address of another server than the one this script comes from; needs signalling="whep"); autoconnect.
+// A click on it while it is idle connects, and one while the picture is paused goes on.
 // Methods: connect(), disconnect(), stats(). Events: playing, stalled, closed, error, statechange.
 // For measuring: video, pc, session, state, timing (ms after connect(): offered, answered, connected, firstFrame).
 //
 // It keeps a picture up: whatever breaks, it finds out (the server says so, ICE fails, or frames stop while the server
 // does not know the session any more) and makes a new session. While only the signalling is gone or only the camera is
-// down it touches nothing, because media goes on, or will come back, in the session that it has.
+// down it touches nothing, because media goes on, or will come back, in the session that it has. It is "playing" while
+// pictures move on the screen, and never else.
 
-import { SignallingError, SocketSignalling, WhepSignalling, iceServersOf, jittered } from "./signalling.js";
+import { connectionStateOf, fullScreenOf, progressOf } from "./browser.js";
+import { furnish, showMuted } from "./look.js";
+import { Playback } from "./playback.js";
+import { Session } from "./session.js";
+import { SignallingError, iceServersOf, jittered } from "./signalling.js";
+import { SocketSignalling } from "./socket.js";
+import { WhepSignalling } from "./whep.js";
+import { message, noPicture, unable } from "./words.js";
 
 const HOME = new URL("..", import.meta.url);
 iceServersOf(HOME); // so that the first click need not wait for them
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
 const STALLED_AFTER = 1500; // ms without a frame
 const CHECK_INTERVAL = 400; // ms between questions to the server while no frame comes
+const SOUND_CHECK_INTERVAL = 3000; // ms between questions whether a camera that gives only sound has a picture again
 const GIVE_UP_AFTER = 8000; // ms without a frame although server and camera say that all is well
 const RETRY_FIRST = 100; // ms
 const RETRY_LONGEST = 4000; // ms
 const RETRY_PERMANENT = 10000; // ms after an error that only somebody's action can mend
 const STEADY_AFTER = 5000; // ms of playing after which the next failure is a new one
 const ASLEEP_AFTER = 4000; // ms between two looks that must have been a frozen page, not a stalled stream
-
-const STYLE = new CSSStyleSheet();
-STYLE.replaceSync(`
-  :host { display: block; position: relative; overflow: hidden; background: #000; color: #e8eaed;
-          aspect-ratio: 16 / 9; font: 15px/1.4 system-ui, sans-serif; }
-  :host([hidden]) { display: none; }
-  video { width: 100%; height: 100%; object-fit: contain; display: block; }
-  .message { position: absolute; inset: 0; display: flex; align-items: center; justify-content: center; padding: 1.5em;
-             text-align: center; text-wrap: balance; background: rgb(0 0 0 / 55%); pointer-events: none; }
-  .message:empty { display: none; }
-  .controls { position: absolute; right: 0; bottom: 0; display: flex; gap: .25rem; padding: .5rem; opacity: 0;
-              transition: opacity .15s; }
-  :host(:hover) .controls, :host(:focus-within) .controls, .controls.on { opacity: 1; }
-  button { all: unset; box-sizing: border-box; width: 2.5rem; height: 2.5rem; padding: .5rem; border-radius: .4rem;
-           background: rgb(0 0 0 / 60%); cursor: pointer; }
-  button:hover { background: rgb(60 64 67 / 90%); }
-  button:focus-visible { outline: 2px solid #8ab4f8; outline-offset: 1px; }
-  button[hidden] { display: none; }
-  .start { position: absolute; inset: 0; width: auto; height: auto; border-radius: 0; background: none; }
-  .start:hover { background: none; }
-  .start:focus-visible { outline-offset: -3px; }
-  .start::before, .start::after { content: ""; position: absolute; left: 50%; top: 50%; translate: -50% -50%; }
-  .start::before { width: 4.5rem; height: 4.5rem; border-radius: 50%; background: rgb(60 64 67 / 60%); }
-  .start:hover::before { background: rgb(60 64 67 / 90%); }
-  .start::after { width: 1.5rem; height: 1.75rem; margin-left: .2rem; background: currentColor;
-                  clip-path: polygon(0 0, 100% 50%, 0 100%); }
-  svg { width: 100%; height: 100%; fill: currentColor; display: block; }
-  @media (prefers-reduced-motion: reduce) { .controls { transition: none; } }
-`);
-
-const ICONS = {
-  muted: "M4 9v6h4l5 5V4L8 9H4zm12.6 3 2.7-2.7-1.3-1.3-2.7 2.7-2.7-2.7v2.6l1.4 1.4-1.4 1.4v2.6l2.7-2.7 2.7 2.7 1.3-1.3z",
-  sound: "M4 9v6h4l5 5V4L8 9H4zm11.5 3c0-1.8-1-3.3-2.5-4v8c1.5-.7 2.5-2.2 2.5-4zM13 4.2v2.1a6 6 0 0 1 0 11.4v2.1a8 8 0 0 0 0-15.6z",
-  full: "M5 5h6v2H7v4H5V5zm8 0h6v6h-2V7h-4V5zM5 13h2v4h4v2H5v-6zm12 0h2v6h-6v-2h4v-4z",
-  play: "M8 5v14l11-7z",
-};
-
-const TEMPLATE = document.createElement("template");
-TEMPLATE.innerHTML = `
-  <video part="video" playsinline muted></video>
-  <div class="message" part="message" role="status" aria-live="polite"></div>
-  <button type="button" class="start" part="start" aria-label="Play" hidden></button>
-  <div class="controls" part="controls">
-    <button type="button" class="play" aria-label="Play" hidden></button>
-    <button type="button" class="mute"></button>
-    <button type="button" class="full" aria-label="Full screen"></button>
-  </div>`;
-
-/** What one look at the statistics says, in numbers that only grow. */
-function progress(report) {
-  const sum = { frames: 0, bytes: 0, video: false };
-  for (const entry of report.values()) {
-    if (entry.type !== "inbound-rtp") continue;
-    sum.bytes += entry.bytesReceived ?? 0;
-    if (entry.kind === "video") {
-      sum.video = true;
-      sum.frames += entry.framesDecoded ?? 0;
-    }
-  }
-  return sum;
-}
-
-/** One WebRTC session, from its offer to its end. It never tries again; its player does. */
-class Session {
-  id = null;
-  stream = new MediaStream();
-  summary = null; // how the camera is: what the server said last
-  #signalling;
-  #iceServers; // a promise
-  #player;
-  #found = []; // candidates, until the session has an id
-  #over = false;
-
-  /** `player` is told of marked(name), connected(state), media(), closed(reason) and cameraState(). */
-  constructor(signalling, iceServers, camera, player) {
-    this.#signalling = signalling;
-    this.#iceServers = iceServers;
-    this.camera = camera;
-    this.#player = player;
-    this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-    for (const kind of ["video", "audio"]) {
-      // No buffer beyond what the network makes necessary: this is live.
-      this.pc.addTransceiver(kind, { direction: "recvonly" }).receiver.jitterBufferTarget = 0;
-    }
-    this.pc.ontrack = ({ track }) => {
-      this.stream.addTrack(track);
-      track.addEventListener("unmute", () => this.#over || player.media());
-    };
-    this.pc.onicecandidate = ({ candidate }) => this.#trickle(candidate);
-    this.pc.onconnectionstatechange = () => this.#over || player.connected(this.pc.connectionState);
-  }
-
-  /** Offer and answer. Throws SignallingError. */
-  async start() {
-    const iceServers = await this.#iceServers;
-    if (this.#over) return;
-    if (iceServers.length) this.pc.setConfiguration({ bundlePolicy: "max-bundle", iceServers });
-    await this.pc.setLocalDescription();
-    this.#player.marked("offered");
-    const { session, sdp } = await this.#signalling.open(this.camera, this.pc.localDescription.sdp, this);
-    this.id = session;
-    if (this.#over) {
-      this.#signalling.close(session);
-      return;
-    }
-    this.#player.marked("answered");
-    await this.pc.setRemoteDescription({ type: "answer", sdp });
-    this.#found.splice(0).forEach((candidate) => this.#trickle(candidate));
-  }
-
-  /** Whether the server still knows it; also has the camera's state told. `undefined`: it cannot be asked. */
-  async check() {
-    return this.id === null || this.#over ? undefined : this.#signalling.check(this.id);
-  }
-
-  /** End it, here and at the server. */
-  close() {
-    if (this.#over) return;
-    this.#over = true;
-    this.pc.close();
-    if (this.id !== null) this.#signalling.close(this.id);
-  }
-
-  /** The server says that it is over. */
-  closed(reason) {
-    if (this.#over) return;
-    this.#over = true;
-    this.pc.close();
-    this.#player.closed(reason);
-  }
-
-  /** The server says how the camera is. */
-  cameraState(summary) {
-    this.summary = summary;
-    if (!this.#over) this.#player.cameraState();
-  }
-
-  #trickle(candidate) {
-    if (this.id === null) this.#found.push(candidate);
-    else if (!this.#over) this.#signalling.trickle(this.id, candidate);
-  }
-}
+const SOCKET_FAILURES = new Set(["disconnected", "unreachable"]); // after which the other way is tried
 
 class CamshaftPlayer extends HTMLElement {
   static observedAttributes = ["camera", "signalling", "server"];
 
-  state = "idle"; // idle, connecting, playing, stalled, waiting (for the camera), retrying, failed
+  // idle, connecting, playing, soundonly, paused (by browser or phone), stalled, waiting (for the camera), retrying, failed
+  state = "idle";
   timing = {};
   #parts;
+  #playback;
   #session = null;
   #wanted = false;
+  #byHttp = false; // signalling "ws" did not get through
   #began = 0;
   #failures = 0; // in a row
   #reason = ""; // of the last failure, for the message
@@ -188,22 +59,23 @@ class CamshaftPlayer extends HTMLElement {
 
   constructor() {
     super();
-    const root = this.attachShadow({ mode: "open" });
-    root.adoptedStyleSheets = [STYLE];
-    root.append(TEMPLATE.content.cloneNode(true));
-    const [video, message, start, play, mute, full] = ["video", ".message", ".start", ".play", ".mute", ".full"].map(
-      (selector) => root.querySelector(selector),
-    );
-    this.#parts = { video, message, start, play, mute };
+    const parts = (this.#parts = furnish(this.attachShadow({ mode: "open" })));
+    const { video, start, mute, full } = parts;
     video.muted = true; // or browsers would not let it play by itself
-    play.innerHTML = icon(ICONS.play);
-    full.innerHTML = icon(ICONS.full);
-    start.onclick = () => this.connect();
-    play.onclick = () => this.#play();
+    this.#playback = new Playback(video, {
+      paused: () => this.#session !== null && this.#enter("paused"),
+      muted: () => parts.controls.classList.add("on"), // sound needs a click: show where
+    });
+    start.onclick = () => (this.state === "idle" ? this.connect() : this.#goOn());
     mute.onclick = () => (video.muted = !video.muted);
-    full.onclick = () => (document.fullscreenElement ? document.exitFullscreen() : this.requestFullscreen());
-    video.onvolumechange = () => this.#showMuted();
-    this.#showMuted();
+    const fullScreen = fullScreenOf(this, video);
+    full.hidden = fullScreen === null;
+    full.onclick = fullScreen;
+    video.onvolumechange = () => {
+      showMuted(mute, video.muted);
+      if (!video.muted) parts.controls.classList.remove("on");
+    };
+    showMuted(mute, true);
   }
 
   get video() {
@@ -219,9 +91,15 @@ class CamshaftPlayer extends HTMLElement {
     return this.#session?.id ?? null;
   }
 
+  /** Why this browser can show no camera at all; empty if it can. */
+  get unable() {
+    return unable();
+  }
+
   connectedCallback() {
     addEventListener("pagehide", this.#onPageHide);
     addEventListener("pageshow", this.#onPageShow);
+    this.#showMessage();
     if (this.hasAttribute("autoconnect")) this.connect();
   }
 
@@ -243,9 +121,14 @@ class CamshaftPlayer extends HTMLElement {
   connect() {
     if (this.#wanted) return;
     this.#wanted = true;
+    this.#byHttp = false;
     this.#failures = 0;
     this.#began = performance.now();
     this.timing = {};
+    if (this.unable) {
+      this.#refused(new SignallingError("no_webrtc", this.unable, true)); // nothing will change while the page is there
+      return;
+    }
     this.#watchTimer = setInterval(() => this.#watch(), WATCH_INTERVAL);
     this.#start();
   }
@@ -257,7 +140,7 @@ class CamshaftPlayer extends HTMLElement {
     clearInterval(this.#watchTimer);
     clearTimeout(this.#retryTimer);
     this.#drop();
-    this.video.srcObject = null;
+    this.#playback.show(null);
     this.#enter("idle");
     this.#dispatch("closed", { reason: "disconnected" });
   }
@@ -266,16 +149,16 @@ class CamshaftPlayer extends HTMLElement {
   async stats() {
     const found = { state: this.state, camera: this.getAttribute("camera"), session: this.session };
     const report = (await this.pc?.getStats()) ?? new Map();
-    for (const entry of report.values()) {
+    report.forEach((entry) => {
       if (entry.type === "inbound-rtp") {
         const codec = report.get(entry.codecId)?.mimeType;
-        found[entry.kind] = { ...entry, codec };
+        found[entry.kind ?? entry.mediaType] = { ...entry, codec };
       } else if (entry.type === "transport") {
         found.transport = { ...entry };
       } else if (entry.type === "candidate-pair" && entry.nominated) {
         found.roundTripTime = entry.currentRoundTripTime;
       }
-    }
+    });
     return found;
   }
 
@@ -288,7 +171,7 @@ class CamshaftPlayer extends HTMLElement {
       connected: mine((state) => this.#connectionChanged(state)),
       media: mine(() => this.#showStream()),
       closed: mine((reason) => this.#ended(reason)),
-      cameraState: mine(() => this.#cameraChanged()),
+      cameraState: mine((before) => this.#cameraChanged(before)),
     });
     this.#session = session;
     this.#seen = { frames: 0, bytes: 0 };
@@ -316,8 +199,17 @@ class CamshaftPlayer extends HTMLElement {
   }
 
   #failed(error) {
-    this.#reason = error.message;
+    if (error.code === "blocked") {
+      this.#start(); // by HTTP
+      return;
+    }
+    if (SOCKET_FAILURES.has(error.code)) this.#byHttp = !this.#byHttp;
     this.#retry({ slowly: error.permanent });
+    this.#refused(error);
+  }
+
+  #refused(error) {
+    this.#reason = error.message;
     this.#enter(error.permanent ? "failed" : "retrying");
     this.#dispatch("error", { code: error.code ?? error.name, message: error.message });
   }
@@ -335,32 +227,32 @@ class CamshaftPlayer extends HTMLElement {
     else if (state === "failed" || state === "closed") this.#ended(`connection_${state}`);
   }
 
-  #cameraChanged() {
-    if (this.#session.summary.state !== "playing") this.#confirmed = false;
-    if (this.state === "stalled" || this.state === "waiting") this.#stalled();
+  /** The server says how the camera is; `before` is what it said last. */
+  #cameraChanged(before) {
+    const { summary, picture, takesH264 } = this.#session;
+    if (summary.state !== "playing") this.#confirmed = false;
+    const repaired = before !== null && before.state !== "playing" && summary.state === "playing" && summary.video;
+    if (repaired && picture === false && takesH264)
+      this.#ended("picture_returned"); // the session has no place for it
+    else if (this.state === "stalled" || this.state === "waiting") this.#stalled();
     else this.#showMessage();
   }
 
-  #showStream() {
-    if (this.video.srcObject !== this.#session.stream) {
-      this.video.srcObject = this.#session.stream;
-      this.#play();
-    }
+  #goOn() {
+    this.#playback.play();
     this.#awaitFrame();
   }
 
-  #play() {
-    this.video.play().then(
-      () => (this.#parts.play.hidden = true),
-      (error) => (this.#parts.play.hidden = error.name !== "NotAllowedError"),
-    );
+  #showStream() {
+    this.#playback.show(this.#session.stream);
+    this.#awaitFrame();
   }
 
   /** Be told of the next frame at once, not at the next look at the statistics. */
   #awaitFrame() {
     const session = this.#session;
     this.video.requestVideoFrameCallback?.(() => {
-      if (this.#session === session && this.video.srcObject === session.stream) this.#moved();
+      if (this.#session === session && this.video.srcObject === session.stream && !this.video.paused) this.#moved();
     });
   }
 
@@ -369,21 +261,27 @@ class CamshaftPlayer extends HTMLElement {
     const asleep = now - this.#looked > ASLEEP_AFTER;
     this.#looked = now;
     const session = this.#session;
-    if (session === null) return;
+    if (session === null || session.pc === null) return;
     if (asleep) {
       this.#movedAt = now; // nothing was looked at, so nothing is known to have stalled
       this.#check();
     }
-    const sum = progress(await session.pc.getStats());
+    const sum = await progressOf(session.pc, this.video);
     if (session !== this.#session) return;
-    // A hidden page need not decode, and a camera need not have video.
-    const frames = sum.video && !document.hidden;
-    const moved = frames ? sum.frames > this.#seen.frames : sum.bytes > this.#seen.bytes;
+    const pictured = sum.frames > this.#seen.frames;
+    const heard = sum.bytes > this.#seen.bytes;
     this.#seen = sum;
-    if (moved) this.#moved();
+    if (this.#playback.paused && (pictured || heard)) this.#playback.resume();
+    else if (pictured) this.#moved();
+    else if (heard && noPicture(session)) this.#heard();
+    else if (heard && sum.video && document.hidden)
+      this.#moved(); // a hidden page need not decode
+    else if (heard && !sum.video && session.summary === null)
+      this.#check(); // what comes without a picture?
     else if (performance.now() - this.#movedAt > STALLED_AFTER) this.#stalled();
   }
 
+  /** A picture has come, and the next is awaited. */
   #moved() {
     const now = (this.#movedAt = performance.now());
     this.#confirmed = false;
@@ -397,6 +295,15 @@ class CamshaftPlayer extends HTMLElement {
     }
   }
 
+  /** Sound comes, and there is a reason why no picture does. */
+  #heard() {
+    const now = (this.#movedAt = performance.now());
+    this.#failures = 0;
+    this.#awaitFrame();
+    this.#enter("soundonly");
+    if (now - this.#checkedAt > SOUND_CHECK_INTERVAL) this.#check(); // with WHEP nothing else tells
+  }
+
   /** No frame for a while: find out whose fault it is. */
   #stalled() {
     const { summary } = this.#session;
@@ -408,7 +315,7 @@ class CamshaftPlayer extends HTMLElement {
     this.#enter(down ? "waiting" : this.state === "connecting" ? "connecting" : "stalled");
     const now = performance.now();
     if (!down && this.#confirmed && now - this.#movedAt > GIVE_UP_AFTER) {
-      const reached = this.pc.connectionState === "connected";
+      const reached = connectionStateOf(this.pc) === "connected";
       this.#failed(
         reached
           ? new SignallingError("media_stopped", "The picture stopped.")
@@ -432,7 +339,9 @@ class CamshaftPlayer extends HTMLElement {
 
   #signalling() {
     const base = this.#base();
-    return this.getAttribute("signalling") === "whep" ? new WhepSignalling(base) : SocketSignalling.to(base);
+    if (this.#byHttp || this.getAttribute("signalling") === "whep") return new WhepSignalling(base);
+    const socket = SocketSignalling.to(base);
+    return socket.blocked ? new WhepSignalling(base) : socket;
   }
 
   #mark(name) {
@@ -448,39 +357,13 @@ class CamshaftPlayer extends HTMLElement {
   }
 
   #showStart() {
-    this.#parts.start.hidden = this.state !== "idle" || !this.getAttribute("camera");
+    const startable = this.state === "idle" && this.getAttribute("camera") && !this.unable;
+    this.#parts.start.hidden = !startable && this.state !== "paused";
   }
 
   #showMessage() {
-    const { message } = this.#parts;
-    const text = this.#message();
-    if (message.textContent !== text) message.textContent = text;
-  }
-
-  #message() {
-    const summary = this.#session?.summary;
-    switch (this.state) {
-      case "idle":
-      case "playing":
-        return "";
-      case "failed":
-        return this.#reason;
-      case "retrying":
-        return this.#reason ? `${this.#reason} Trying again.` : "Connecting again.";
-      case "waiting":
-        return summary.sentence;
-      case "stalled":
-        return "The picture has stopped; looking for the reason.";
-      default:
-        return summary && summary.state !== "playing" ? summary.sentence : "Connecting.";
-    }
-  }
-
-  #showMuted() {
-    const { muted } = this.video;
-    this.#parts.mute.innerHTML = icon(muted ? ICONS.muted : ICONS.sound);
-    this.#parts.mute.setAttribute("aria-label", muted ? "Turn sound on" : "Turn sound off");
-    this.#parts.mute.setAttribute("aria-pressed", String(!muted));
+    const text = message(this.state, this.#session, this.#reason);
+    if (this.#parts.message.textContent !== text) this.#parts.message.textContent = text;
   }
 
   #dispatch(type, detail = {}) {
@@ -492,10 +375,6 @@ class CamshaftPlayer extends HTMLElement {
   #onPageShow = ({ persisted }) => {
     if (persisted && this.#wanted) this.#start(); // back from the browser's cache of pages
   };
-}
-
-function icon(path) {
-  return `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${path}"/></svg>`;
 }
 
 customElements.define("camshaft-player", CamshaftPlayer);

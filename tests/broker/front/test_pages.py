@@ -59,7 +59,27 @@ def test_pages_obey_the_policy_and_load_only_what_is_there() -> None:
         text = assets[name].body.decode()
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=|javascript:", text), name
         for target in re.findall(r'(?:src|href)="([^"]+)"', text):
-            assert target == "/" or target.removeprefix("/static/") in assets, f"{name}: {target}"
+            assert target.removeprefix("../" if name == "watch.html" else "").removeprefix("static/") in assets, target
     for name, asset in assets.items():
         assert b"http://" not in asset.body.replace(b"http://www.w3.org/", b""), name
         assert b"https://" not in asset.body, name
+
+
+def test_all_that_a_page_imports_is_loaded_at_once() -> None:
+    assets = load_assets()
+    for name in ("index", "watch"):
+        wanted, seen = [f"{name}.js"], set()
+        while wanted:
+            module = wanted.pop()
+            seen.add(module)
+            imports = re.findall(r'^import (?:[^"]* from )?"\./([^"]+)"', assets[module].body.decode(), re.MULTILINE)
+            wanted += [other for other in imports if other not in seen]
+        preloaded = re.findall(r'rel="modulepreload" href="[./]*static/([^"]+)"', assets[f"{name}.html"].body.decode())
+        assert set(preloaded) | {f"{name}.js"} == seen
+
+
+def test_what_says_that_a_browser_is_too_old_is_understood_by_old_browsers() -> None:
+    text = load_assets()["fallback.js"].body.decode()
+    assert not re.search(
+        r"=>|\b(?:let|const|import|export|async|class)\b(?!.*\*)|\?\.|\?\?|`", re.sub("//.*", "", text)
+    )

@@ -1,5 +1,6 @@
 """The pages in a real Chromium, as far as no media is needed for it."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from common.cameras import CameraState
+from common.control import Offer
 from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.proxy import proxy
 from tests.fakes.workers import FakeEgress, FakeIngest
 
 playwright = pytest.importorskip("playwright.async_api")
@@ -125,7 +128,7 @@ async def test_a_check_that_is_refused_is_over_and_keeps_the_socket(page, monkey
     await page.goto("/")
     known, seconds, online = await page.evaluate(
         """async () => {
-            const { SocketSignalling } = await import("/static/signalling.js");
+            const { SocketSignalling } = await import("/static/socket.js");
             const socket = SocketSignalling.to(location.href);
             while (!socket.online) await new Promise((then) => setTimeout(then, 10));
             const start = performance.now();
@@ -180,7 +183,11 @@ async def test_without_the_server_no_state_is_claimed(broker: RunningBroker, pag
             socket.connect_to_server()
             sockets.append(socket)
 
+    async def carry_request(route) -> None:
+        await (route.abort() if down else route.continue_())
+
     await page.route_web_socket("**/ws", carry)
+    await page.route("**/api/**", carry_request)
     async with FakeIngest(broker.endpoints, "in-1"):
         await page.goto("/")
         door = page.locator("[data-camera=door]")
@@ -212,3 +219,208 @@ async def test_a_click_on_the_idle_picture_connects(broker: RunningBroker, page)
     await playwright.expect(start).to_be_visible()
     await page.evaluate("document.getElementById('player').setAttribute('camera', '')")
     await playwright.expect(start).to_be_hidden()  # there is nothing to connect to
+
+
+async def test_a_server_that_stands_still_is_noticed_and_so_is_its_return(broker: RunningBroker, page) -> None:
+    frozen = False
+
+    async def carry(socket) -> None:
+        server = socket.connect_to_server()
+        socket.on_message(lambda message: frozen or server.send(message))
+        server.on_message(lambda message: frozen or socket.send(message))
+
+    async def carry_request(route) -> None:
+        if not frozen:
+            await route.continue_()
+
+    await page.route_web_socket("**/ws", carry)
+    await page.route("**/api/**", carry_request)
+    await page.goto("/")
+    door = page.locator("[data-camera=door]")
+    await playwright.expect(door).to_have_attribute("data-state", "waiting")
+    frozen = True
+    await playwright.expect(page.locator("#offline")).to_have_text("The server cannot be reached. Trying again.")
+    await playwright.expect(door).to_have_attribute("data-state", "unknown")
+    frozen = False
+    await playwright.expect(page.locator("#offline")).to_be_hidden()
+    await playwright.expect(door).to_have_attribute("data-state", "waiting")
+
+
+async def test_that_there_is_no_camera_is_said_after_the_server_has_said_so(tmp_path: Path, page) -> None:
+    answers = asyncio.Event()
+
+    async def carry(socket) -> None:
+        await answers.wait()
+        socket.connect_to_server()
+
+    async def carry_request(route) -> None:
+        await answers.wait()
+        await route.continue_()
+
+    await page.route_web_socket("**/ws", carry)
+    await page.route("**/api/**", carry_request)
+    async with broker_in(tmp_path, store={"path": tmp_path / "empty.db"}) as broker:
+        await page.goto(broker.url)
+        await playwright.expect(page.locator("#offline")).to_be_visible()  # nothing for long enough to say that
+        await playwright.expect(page.locator("#empty")).to_be_hidden()
+        answers.set()
+        await playwright.expect(page.locator("#empty")).to_be_visible()
+
+
+# Proxies
+
+WEBSOCKETS = "WebSockets do not get through to Camshaft"
+REFUSED = "so WebSockets and changes are refused"
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ({}, ""),
+        ({"below": "/cams/"}, ""),
+        ({"upgrades": False}, WEBSOCKETS),
+        ({"keeps_host": False}, REFUSED),
+        ({"keeps_host": False, "upgrades": False}, REFUSED),
+    ],
+)
+async def test_behind_a_proxy_the_page_works_or_says_what_that_has_to_pass_on(
+    broker: RunningBroker, page, egress: FakeEgress, missing: dict, sentence: str
+) -> None:
+    async with FakeIngest(broker.endpoints, "in-1") as ingest, proxy(broker.url, **missing) as address:
+        await page.goto(address)
+        yard = page.locator("[data-camera=yard]")
+        await playwright.expect(yard).to_have_attribute("data-state", "playing")
+        ingest.show("yard", CameraState.UNAUTHORIZED)
+        await playwright.expect(yard).to_have_attribute("data-state", "failed")  # live
+        notice = page.locator("#offline")
+        if sentence:
+            await playwright.expect(notice).to_contain_text(sentence)
+            await playwright.expect(notice).to_contain_text("proxy_set_header Upgrade $http_upgrade")
+        else:
+            await playwright.expect(notice).to_be_hidden()
+        await page.click("[data-camera=door] button")
+        await page.click("#connect")
+        await egress.told(Offer)
+        await page.goto(await page.locator("#alone").get_attribute("href"))
+        await egress.told(Offer)
+
+
+async def test_a_change_that_a_proxy_makes_foreign_is_refused_with_what_to_set(broker: RunningBroker, page) -> None:
+    async with proxy(broker.url, keeps_host=False) as address:
+        await page.goto(address)
+        await page.click("#add")
+        await page.fill("[name=id]", "porch")
+        await page.fill("[name=url]", "rtsp://host/")
+        await page.click("#form .primary")
+        await playwright.expect(page.locator("#problem")).to_contain_text("proxy_set_header Host $http_host")
+
+
+# Browsers that cannot do all of it
+
+LACKS = {
+    "AbortSignal.timeout": "delete AbortSignal.timeout",
+    "AbortController": "delete window.AbortController; delete window.AbortSignal",
+    "an offer without an argument": """
+        const set = RTCPeerConnection.prototype.setLocalDescription;
+        RTCPeerConnection.prototype.setLocalDescription = function (description) {
+          return arguments.length ? set.call(this, description) : Promise.reject(new TypeError("Not enough arguments"));
+        };""",
+    "setConfiguration": "delete RTCPeerConnection.prototype.setConfiguration",
+    "connectionState": "delete RTCPeerConnection.prototype.connectionState",
+    "replaceChildren": "delete Element.prototype.replaceChildren; delete Document.prototype.replaceChildren",
+    "style sheets made by scripts": "window.CSSStyleSheet = function () { throw new TypeError('Illegal constructor') }",
+    "adopted style sheets": "for (const it of [Document, ShadowRoot]) delete it.prototype.adoptedStyleSheets",
+    "dialogs": "delete HTMLDialogElement.prototype.showModal; delete HTMLDialogElement.prototype.close",
+    "frame callbacks": "delete HTMLVideoElement.prototype.requestVideoFrameCallback",
+    "WebSocket": "delete window.WebSocket",
+}
+
+
+@pytest.mark.parametrize("lacking", LACKS)
+async def test_what_came_late_to_browsers_is_not_needed(page, egress: FakeEgress, lacking: str) -> None:
+    await page.add_init_script(LACKS[lacking])
+    await page.goto("/")
+    await page.click("[data-camera=door] button")
+    await page.click("#connect")
+    await egress.told(Offer)
+    assert await page.evaluate("getComputedStyle(document.querySelector('#player')).backgroundColor") == "rgb(0, 0, 0)"
+    await page.click("#add")
+    await playwright.expect(page.locator("#form")).to_be_visible()
+    await page.click("#cancel")
+    await playwright.expect(page.locator("#form")).to_be_hidden()
+
+
+@pytest.mark.parametrize("path", ["/", "/watch/door"])
+async def test_a_browser_without_webrtc_reads_so_and_finds_no_dead_button(page, path: str) -> None:
+    await page.add_init_script("delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;")
+    await page.goto(path)
+    await playwright.expect(page.locator("camshaft-player .message")).to_contain_text("This browser has no WebRTC")
+    await playwright.expect(page.locator("camshaft-player .start")).to_be_hidden()
+    if path == "/":
+        await playwright.expect(page.locator("[data-camera=door] button")).to_have_attribute("aria-pressed", "true")
+        await playwright.expect(page.locator("#connect")).to_be_disabled()
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "answer", "sentence"),
+    [
+        ("/", "player.js", {"body": "class Player { static { ??? } }"}, "This browser is too old for this page"),
+        ("/watch/door", "look.js", {"body": "document.nothing.there"}, "This browser is too old for this page"),
+        ("/watch/door", "words.js", {"status": 404}, "The scripts of this page have not arrived"),
+    ],
+)
+async def test_a_page_that_cannot_start_says_why(
+    broker: RunningBroker, path: str, module: str, answer: dict, sentence: str
+) -> None:
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page(base_url=broker.url)
+
+        async def spoil(route) -> None:
+            await route.fulfill(content_type="text/javascript", **answer)
+
+        await page.route(f"**/static/{module}", spoil)
+        await page.goto(path)
+        await playwright.expect(page.locator("#broken")).to_be_visible()
+        await playwright.expect(page.locator("#broken")).to_contain_text(sentence)
+        await browser.close()
+
+
+NO_STANDARD = "delete Element.prototype.requestFullscreen;"
+NO_VIDEO = "delete HTMLVideoElement.prototype.webkitEnterFullscreen;"
+NO_PREFIX = "delete Element.prototype.webkitRequestFullscreen;"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "called"),
+    [
+        ("", "element"),
+        (NO_STANDARD, "video"),
+        ("Object.defineProperty(document, 'fullscreenEnabled', {value: false});", "video"),  # a frame without the right
+        (NO_STANDARD + NO_VIDEO, "prefixed"),
+        (NO_STANDARD + NO_VIDEO + NO_PREFIX, None),
+    ],
+)
+async def test_the_screen_is_filled_in_the_way_that_there_is(page, lacking: str, called: str | None) -> None:
+    await page.add_init_script(
+        """window.called = null;
+        const note = (name) => function () { window.called = name; return Promise.reject(new TypeError("refused")) };
+        Element.prototype.requestFullscreen = note("element");
+        HTMLVideoElement.prototype.webkitEnterFullscreen = note("video");
+        Element.prototype.webkitRequestFullscreen = note("prefixed");"""
+        + lacking
+    )
+    await page.goto("/")
+    full = page.locator("camshaft-player .full")
+    if called is None:
+        await playwright.expect(full).to_be_hidden()
+    else:
+        await full.click()
+        assert await page.evaluate("window.called") == called
+
+
+async def test_what_the_browser_says_of_an_answer_is_not_what_people_read(page, egress: FakeEgress) -> None:
+    await page.goto("/watch/door")  # the fake egress answers what no browser takes
+    message = page.locator("camshaft-player .message")
+    await playwright.expect(message).to_contain_text("This browser could not agree with the server on a connection")
+    assert await page.evaluate("document.querySelector('camshaft-player').state") == "failed"

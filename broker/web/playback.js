@@ -1,0 +1,68 @@
+// Keeps a video element playing. A live picture that stands says nothing true, so whatever pauses it (a call, a media
+// key, headphones, a screen that goes dark, picture-in-picture or an iPhone's full screen that is closed) is answered by
+// playing on. What is paused again at once is left to people: they get a button; so do they where the browser wants a
+// click first. Sound is given up for the picture, never the other way round.
+
+const INSISTS_WITHIN = 2000; // ms after our resuming: who pauses again so soon means it, or will not have it otherwise
+const TRY_AGAIN_AFTER = 5000; // ms between attempts to resume without anybody there, as on a wall
+
+export class Playback {
+  #video;
+  #player;
+  #triedAt = -Infinity;
+
+  /** `player` is told of paused(), which stays until frames move again, and muted(): sound was taken away. */
+  constructor(video, player) {
+    this.#video = video;
+    this.#player = player;
+    video.addEventListener("pause", () => this.#onPause());
+    video.addEventListener("leavepictureinpicture", () => this.#resumeNow());
+    video.addEventListener("webkitendfullscreen", () => this.#resumeNow());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#resumeNow());
+  }
+
+  /** Whether the picture stands although it could move. */
+  get paused() {
+    return this.#video.srcObject !== null && this.#video.paused;
+  }
+
+  /** Show a stream from its beginning, or nothing. */
+  show(stream) {
+    if (this.#video.srcObject === stream) return;
+    this.#video.srcObject = stream;
+    if (stream) this.play();
+  }
+
+  /** Play; somebody asks for it. */
+  async play() {
+    this.#triedAt = performance.now();
+    try {
+      await this.#video.play();
+    } catch (error) {
+      if (error.name === "AbortError") return; // another stream or another pause came in between
+      if (this.#video.muted) {
+        this.#player.paused();
+      } else {
+        this.#video.muted = true;
+        this.#player.muted();
+        await this.play();
+      }
+    }
+  }
+
+  /** Say that the picture stands, and play on if that was not tried just now. */
+  resume() {
+    this.#player.paused();
+    if (this.#video.muted && performance.now() - this.#triedAt > TRY_AGAIN_AFTER) this.play();
+  }
+
+  #resumeNow() {
+    if (this.paused) this.play();
+  }
+
+  #onPause() {
+    if (!this.paused || this.#video.ended) return;
+    if (performance.now() - this.#triedAt > INSISTS_WITHIN) this.play();
+    else this.#player.paused();
+  }
+}

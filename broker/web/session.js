@@ -1,0 +1,108 @@
+// One WebRTC session, from its offer to its end. It never tries again; its player does.
+
+import { carries, followConnection, makeOffer, names } from "./browser.js";
+import { SignallingError } from "./signalling.js";
+import { NOT_UNDERSTOOD } from "./words.js";
+
+export class Session {
+  id = null;
+  pc = null; // once it has begun
+  stream = new MediaStream();
+  summary = null; // how the camera is: what the server said last
+  picture = null; // whether the answer has one; null before there is an answer
+  takesH264 = true; // whether the browser's offer does
+  #signalling;
+  #iceServers; // they, or a promise of them
+  #player;
+  #found = []; // candidates, until the session has an id
+  #over = false;
+
+  /** `player` is told of marked(name), connected(state), media(), closed(reason) and cameraState(summary before). */
+  constructor(signalling, iceServers, camera, player) {
+    this.#signalling = signalling;
+    this.#iceServers = iceServers;
+    this.camera = camera;
+    this.#player = player;
+  }
+
+  /** Offer and answer. Throws SignallingError. */
+  async start() {
+    const iceServers = await this.#iceServers;
+    if (this.#over) return;
+    const offer = await this.#accepted(async () => {
+      this.#connect(iceServers);
+      return makeOffer(this.pc);
+    });
+    if (this.#over) return;
+    this.takesH264 = names(offer, "H264");
+    this.#player.marked("offered");
+    const { session, sdp } = await this.#signalling.open(this.camera, offer, this);
+    this.id = session;
+    if (this.#over) {
+      this.#signalling.close(session);
+      return;
+    }
+    this.#player.marked("answered");
+    this.picture = carries(sdp, "video");
+    await this.#accepted(() => this.pc.setRemoteDescription({ type: "answer", sdp }));
+    this.#found.splice(0).forEach((candidate) => this.#trickle(candidate));
+  }
+
+  /** Whether the server still knows it; also has the camera's state told. `undefined`: it cannot be asked. */
+  async check() {
+    return this.id === null || this.#over ? undefined : this.#signalling.check(this.id);
+  }
+
+  /** End it, here and at the server. */
+  close() {
+    if (this.#over) return;
+    this.#over = true;
+    // The server first: once it hears the connection's own farewell there is no session left that could be ended.
+    const told = this.id === null ? null : this.#signalling.close(this.id);
+    Promise.resolve(told).then(() => this.pc?.close());
+  }
+
+  /** The server says that it is over. */
+  closed(reason) {
+    if (this.#over) return;
+    this.#over = true;
+    this.pc?.close();
+    this.#player.closed(reason);
+  }
+
+  /** The server says how the camera is. */
+  cameraState(summary) {
+    const before = this.summary;
+    this.summary = summary;
+    if (!this.#over) this.#player.cameraState(before);
+  }
+
+  #connect(iceServers) {
+    this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers });
+    for (const kind of ["video", "audio"]) {
+      // No buffer beyond what the network makes necessary: this is live.
+      this.pc.addTransceiver(kind, { direction: "recvonly" }).receiver.jitterBufferTarget = 0;
+    }
+    this.pc.ontrack = ({ track }) => {
+      this.stream.addTrack(track);
+      track.addEventListener("unmute", () => this.#over || this.#player.media());
+    };
+    this.pc.onicecandidate = ({ candidate }) => this.#trickle(candidate);
+    followConnection(this.pc, (state) => this.#over || this.#player.connected(state));
+  }
+
+  /** Do what the browser may refuse with an error of its own, which is no sentence for people. */
+  async #accepted(act) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!this.#over) console.warn("Camshaft: the browser refuses:", error);
+      throw new SignallingError("not_understood", NOT_UNDERSTOOD, true);
+    }
+  }
+
+  #trickle(candidate) {
+    if (this.id === null) this.#found.push(candidate);
+    else if (!this.#over) this.#signalling.trickle(this.id, candidate);
+  }
+}

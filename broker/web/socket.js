@@ -1,0 +1,273 @@
+// Signalling over the one WebSocket of a page. It reconnects by itself, and then attaches to its sessions again: media
+// does not depend on it. Where it does not get through although requests do, because of a proxy, it says so: `blocked`.
+
+import { fetchWithin } from "./browser.js";
+import { REQUEST_TIMEOUT, SignallingError, jittered, refusal } from "./signalling.js";
+import { UNREACHABLE, proxyProblem } from "./words.js";
+
+const CONNECT_TIMEOUT = 5000; // ms
+const DOUBT_AFTER = 1500; // ms of connecting after which a proxy may be in the way that never answers
+const BLOCKED_AFTER = 2; // failures beside a request that got through; one may be a server that was just starting
+const PING_INTERVAL = 1000; // ms, while the page shows the list
+const CHECK_TIMEOUT = 4000; // ms; right after its start the server takes 2.5 s to say that it knows no session
+const SESSIONS_STAY = 4000; // close code
+const OPEN = 1; // WebSocket.OPEN, also where there is no WebSocket
+const RECONNECT_FIRST = 200; // ms
+const RECONNECT_LONGEST = 3000; // ms
+const RECONNECT_BLOCKED = 15_000; // ms
+
+/**
+ * Dispatches `cameras`, `camera` and `removed` with the server's message as `detail`, `heard` with every message, and
+ * `online`, `offline` and `blocked`.
+ */
+export class SocketSignalling extends EventTarget {
+  static #instances = new Map();
+
+  /** The one socket to the server at `base` that all of this page shares. */
+  static to(base) {
+    const url = new URL("ws", base);
+    url.protocol = url.protocol.replace("http", "ws");
+    if (!this.#instances.has(url.href)) this.#instances.set(url.href, new SocketSignalling(url, base));
+    return this.#instances.get(url.href);
+  }
+
+  online = false;
+  blocked = ""; // what a proxy has to pass on; empty while no proxy is known to be in the way
+  #url;
+  #base;
+  #socket = null;
+  #subscribed = false;
+  #listeners = new Map(); // session to listener
+  #offers = new Map(); // id to {resolve, reject, listener}
+  #checks = new Map(); // session to {promise, settle}
+  #nextId = 1;
+  #delay = RECONNECT_FIRST;
+  #timer = 0;
+  #waiting = false; // to connect again
+  #misses = 0; // failures to connect beside a request that got through
+  #pinged = null; // when; null once something was heard since
+
+  constructor(url, base) {
+    super();
+    this.#url = url;
+    this.#base = base;
+    addEventListener("online", () => this.#reconnectNow());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#reconnectNow());
+    this.#connect();
+  }
+
+  /** Hear of all cameras, not only of those of open sessions. */
+  subscribe() {
+    if (!this.#subscribed) setInterval(() => this.#ping(), PING_INTERVAL);
+    this.#subscribed = true;
+    this.#send({ type: "subscribe" });
+  }
+
+  async open(camera, sdp, listener) {
+    await this.#opened();
+    const id = this.#nextId++;
+    const socket = this.#socket;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#lost(socket), REQUEST_TIMEOUT);
+      const settle = (settler) => (value) => (clearTimeout(timer), settler(value));
+      this.#offers.set(id, { resolve: settle(resolve), reject: settle(reject), listener });
+      this.#send({ type: "offer", camera, sdp, id });
+    });
+  }
+
+  trickle(session, candidate) {
+    const { candidate: text = "", sdpMid, sdpMLineIndex } = candidate ?? {};
+    this.#send({ type: "candidate", session, candidate: text, sdpMid, sdpMLineIndex });
+  }
+
+  check(session) {
+    if (this.#checks.has(session)) return this.#checks.get(session).promise;
+    if (!this.#send({ type: "attach", session })) return Promise.resolve(undefined);
+    const socket = this.#socket;
+    const timer = setTimeout(() => this.#lost(socket), CHECK_TIMEOUT);
+    let resolve;
+    const promise = new Promise((settle) => (resolve = settle));
+    this.#checks.set(session, { promise, settle: (known) => (clearTimeout(timer), resolve(known)) });
+    return promise;
+  }
+
+  close(session) {
+    this.#listeners.delete(session);
+    this.#send({ type: "close", session });
+  }
+
+  #connect() {
+    clearTimeout(this.#timer);
+    this.#waiting = false;
+    let socket = null;
+    try {
+      socket = this.#socket = new WebSocket(this.#url);
+    } catch {
+      this.#blockedBy(BLOCKED_AFTER); // no WebSocket in this browser, or none to such an address from such a page
+      return;
+    }
+    this.#timer = setTimeout(() => this.#lost(socket), CONNECT_TIMEOUT);
+    const doubt = setTimeout(() => this.#blockedBy(BLOCKED_AFTER), DOUBT_AFTER);
+    socket.onopen = () => {
+      clearTimeout(this.#timer);
+      clearTimeout(doubt);
+      this.online = true;
+      this.blocked = "";
+      this.#misses = 0;
+      this.#pinged = null;
+      this.#delay = RECONNECT_FIRST;
+      for (const session of this.#listeners.keys()) this.#send({ type: "attach", session });
+      if (this.#subscribed) this.#send({ type: "subscribe" });
+      this.dispatchEvent(new Event("online"));
+    };
+    socket.onmessage = ({ data }) => {
+      this.#pinged = null;
+      this.#receive(JSON.parse(data));
+      this.dispatchEvent(new Event("heard"));
+    };
+    socket.onclose = () => {
+      clearTimeout(doubt);
+      if (!this.online) this.#blockedBy(1);
+      this.#closed();
+    };
+  }
+
+  /** It did not open. If a request gets through meanwhile, that counts as so many `misses`. */
+  async #blockedBy(misses) {
+    let arrival;
+    try {
+      const response = await fetchWithin(CONNECT_TIMEOUT, new URL("api/arrival", this.#base), { cache: "no-store" });
+      arrival = await response.json();
+    } catch {
+      return; // nothing gets through, or nothing that is ours
+    }
+    this.#misses += misses;
+    if (this.online || this.#misses < BLOCKED_AFTER) return;
+    this.blocked = proxyProblem(arrival);
+    this.dispatchEvent(new Event("blocked"));
+  }
+
+  /** Notice a server that stands still: a browser takes minutes to call its connection closed. */
+  #ping() {
+    if (!this.online) return;
+    const now = performance.now();
+    if (this.#pinged === null) {
+      this.#pinged = now;
+      this.#send({ type: "ping" });
+    } else if (now - this.#pinged > CHECK_TIMEOUT) {
+      this.#lost(this.#socket);
+    }
+  }
+
+  /** Nothing is heard from the server. A browser takes minutes to call such a connection closed. */
+  #lost(socket) {
+    if (socket !== this.#socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(SESSIONS_STAY); // should it be heard after all
+    this.#closed();
+  }
+
+  #closed() {
+    this.online = false;
+    for (const { reject } of this.#offers.values()) {
+      reject(new SignallingError("disconnected", "The connection to the server broke."));
+    }
+    for (const { settle } of this.#checks.values()) settle(undefined);
+    this.#offers.clear();
+    this.#checks.clear();
+    this.dispatchEvent(new Event("offline"));
+    clearTimeout(this.#timer);
+    this.#waiting = true;
+    this.#timer = setTimeout(() => this.#connect(), jittered(this.blocked ? RECONNECT_BLOCKED : this.#delay));
+    this.#delay = Math.min(this.#delay * 2, RECONNECT_LONGEST);
+  }
+
+  #reconnectNow() {
+    if (this.#waiting) this.#connect();
+  }
+
+  #opened() {
+    if (this.online) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const settle = (act) => () => {
+        clearTimeout(timer);
+        this.removeEventListener("online", opened);
+        this.removeEventListener("blocked", blocked);
+        act();
+      };
+      const refuse = (code, sentence) => settle(() => reject(new SignallingError(code, sentence)));
+      const opened = settle(resolve);
+      const blocked = refuse("blocked", UNREACHABLE);
+      const timer = setTimeout(refuse("unreachable", UNREACHABLE), REQUEST_TIMEOUT);
+      this.addEventListener("online", opened);
+      this.addEventListener("blocked", blocked);
+    });
+  }
+
+  #send(message) {
+    if (this.#socket?.readyState !== OPEN) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  #receive(message) {
+    switch (message.type) {
+      case "answer":
+        this.#answered(message);
+        break;
+      case "attached":
+        this.#checked(message.session, true);
+        break;
+      case "close":
+        this.#ended(message.session, message.reason);
+        break;
+      case "camera":
+        for (const listener of this.#listeners.values()) {
+          if (listener.camera === message.camera) listener.cameraState(message);
+        }
+        this.dispatchEvent(new CustomEvent("camera", { detail: message }));
+        break;
+      case "cameras":
+      case "removed":
+        this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
+        break;
+      case "error":
+        this.#refused(message);
+        break;
+    }
+  }
+
+  #answered({ id, session, sdp }) {
+    const offer = this.#offers.get(id);
+    if (!offer) {
+      this.#send({ type: "close", session }); // nobody waits for it any more
+      return;
+    }
+    this.#offers.delete(id);
+    this.#listeners.set(session, offer.listener);
+    offer.resolve({ session, sdp });
+  }
+
+  #refused({ id, session, code, message }) {
+    if (this.#offers.has(id)) {
+      this.#offers.get(id).reject(refusal(code, message));
+      this.#offers.delete(id);
+    } else if (code === "unknown_session" && session) {
+      this.#checked(session, false);
+      this.#ended(session, code);
+    } else if (session) {
+      this.#checked(session, undefined);
+    }
+  }
+
+  #checked(session, known) {
+    this.#checks.get(session)?.settle(known);
+    this.#checks.delete(session);
+  }
+
+  #ended(session, reason) {
+    const listener = this.#listeners.get(session);
+    this.#listeners.delete(session);
+    listener?.closed(reason);
+  }
+}

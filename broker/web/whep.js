@@ -1,0 +1,76 @@
+// Signalling by WHEP: one HTTP resource a session, nothing pushed; `check` tells how the camera is. It passes every proxy
+// that passes the page.
+
+import { fetchWithin } from "./browser.js";
+import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
+import { UNREACHABLE } from "./words.js";
+
+const CLOSE_TIMEOUT = 1000; // ms
+
+export class WhepSignalling {
+  #base;
+  #sessions = new Map(); // URL, which is the session to the player, to {tag, listener}
+
+  constructor(base) {
+    this.#base = base;
+  }
+
+  async open(camera, sdp, listener) {
+    const endpoint = new URL(`whep/${encodeURIComponent(camera)}`, this.#base);
+    const response = await this.#fetch(endpoint, {
+      method: "POST",
+      headers: { "Content-Type": "application/sdp" },
+      body: sdp,
+    });
+    // By its name below our own address: a proxy that has the server below a path may not have changed the Location.
+    const name = new URL(response.headers.get("Location"), response.url).pathname.split("/").pop();
+    const session = `${endpoint.href}/${name}`;
+    this.#sessions.set(session, { tag: response.headers.get("ETag"), listener });
+    return { session, sdp: await response.text() };
+  }
+
+  trickle(session, candidate) {
+    const lines = candidate
+      ? [`a=ice-ufrag:${candidate.usernameFragment}`, `a=mid:${candidate.sdpMid}`, `a=${candidate.candidate}`]
+      : ["a=end-of-candidates"];
+    const headers = {
+      "Content-Type": "application/trickle-ice-sdpfrag",
+      "If-Match": this.#sessions.get(session)?.tag ?? "",
+    };
+    const body = lines.join("\r\n") + "\r\n";
+    this.#fetch(session, { method: "PATCH", headers, body }).catch(() => {}); // check() finds out what it means
+  }
+
+  async check(session) {
+    const { listener } = this.#sessions.get(session) ?? {};
+    try {
+      const id = session.slice(session.lastIndexOf("/") + 1);
+      const response = await this.#fetch(new URL(`api/viewers/${id}`, this.#base), { cache: "no-store" });
+      listener?.cameraState((await response.json()).camera);
+      return true;
+    } catch (error) {
+      if (error.code !== "unknown_session") return undefined;
+      this.#sessions.delete(session);
+      listener?.closed(error.code);
+      return false;
+    }
+  }
+
+  async close(session) {
+    this.#sessions.delete(session);
+    const options = { method: "DELETE", keepalive: true };
+    await fetchWithin(CLOSE_TIMEOUT, session, options).catch(() => {}); // if it is lost, ICE consent ends it
+  }
+
+  async #fetch(url, options) {
+    let response;
+    try {
+      response = await fetchWithin(REQUEST_TIMEOUT, url, options);
+    } catch {
+      throw new SignallingError("unreachable", UNREACHABLE);
+    }
+    if (response.ok) return response;
+    const problem = await response.json().catch(() => ({}));
+    throw refusal(problem.code ?? "refused", problem.detail ?? `The server refused with status ${response.status}.`);
+  }
+}

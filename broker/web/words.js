@@ -1,0 +1,81 @@
+// What the pages say to people. One sentence each: what is wrong, and what to do; never a browser's own error.
+
+import { decodesByPlugIn, hasWebRtc } from "./browser.js";
+
+export const UNREACHABLE = "The server cannot be reached.";
+export const NO_WEBRTC =
+  "This browser has no WebRTC, without which there is no live picture: switch it on in its settings, or use another browser.";
+export const NOT_UNDERSTOOD =
+  "This browser could not agree with the server on a connection: it may be too old, or have WebRTC switched off.";
+export const ONLY_SOUND = "The camera sends sound alone, and no picture.";
+
+const NO_H264 =
+  "This browser has no H.264, which is what the camera sends: use another one, such as Chrome, Edge or Safari.";
+const NO_PLUG_IN =
+  "This Firefox has no H.264, which is what the camera sends: switch on “OpenH264 Video Codec” under about:addons, " +
+  "Plugins (Firefox fetches it from the internet once), or use another browser.";
+const OTHER_H264 =
+  "This browser does not take the kind of H.264 that the camera sends: set the camera to the profile Main or Baseline, " +
+  "or use another browser.";
+
+const NGINX_UPGRADE =
+  'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"';
+
+/** Why this browser will never show a camera; empty if it may. */
+export const unable = () => (hasWebRtc() ? "" : NO_WEBRTC);
+
+/** Why there is no picture in a session whose sound may play; empty if there is no reason against one. */
+export function noPicture({ summary, picture, takesH264 }) {
+  if (summary === null) return "";
+  if (summary.state === "no_picture") return summary.sentence;
+  if (summary.state !== "playing" || picture !== false) return "";
+  if (!summary.video) return ONLY_SOUND;
+  if (takesH264) return OTHER_H264;
+  return decodesByPlugIn() ? NO_PLUG_IN : NO_H264;
+}
+
+/** What stands over the picture of a player in this `state`; `reason` is that of its last failure. */
+export function message(state, session, reason) {
+  const summary = session?.summary ?? null;
+  switch (state) {
+    case "idle":
+      return unable();
+    case "playing":
+    case "paused":
+      return "";
+    case "soundonly":
+      return noPicture(session);
+    case "failed":
+      return reason;
+    case "retrying":
+      return reason ? `${reason} Trying again.` : "Connecting again.";
+    case "waiting":
+      return summary.sentence;
+    case "stalled":
+      return hindrance(summary) || "The picture has stopped; looking for the reason.";
+    default:
+      return summary && summary.state !== "playing" ? summary.sentence : hindrance(summary) || "Connecting.";
+  }
+}
+
+/** What a camera that plays still lacks for a picture, such as its first keyframe. */
+function hindrance(summary) {
+  if (!summary || summary.state !== "playing" || !summary.detail) return "";
+  return `The camera is connected; ${summary.detail.replace(/\.$/, "")}.`;
+}
+
+/** What a proxy has to pass on, where requests get through to the server and WebSockets do not. */
+export function proxyProblem({ host, forwarded_host: forwarded }) {
+  if (host.toLowerCase() === location.host) {
+    return (
+      "WebSockets do not get through to Camshaft, so this page goes on without them; a proxy in between has to pass on " +
+      `Upgrade and Connection (nginx: ${NGINX_UPGRADE}).`
+    );
+  }
+  const told = forwarded ? ` (and ${forwarded} in X-Forwarded-Host alone)` : "";
+  return (
+    `The proxy in front of Camshaft asks it for ${host} and not for ${location.host}${told}, so WebSockets and changes ` +
+    `are refused; it has to pass on Host, Upgrade and Connection (nginx: proxy_set_header Host $http_host; ` +
+    `${NGINX_UPGRADE}), or ${location.hostname} has to stand in http.hosts.`
+  );
+}
