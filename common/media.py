@@ -9,6 +9,9 @@ Frame layout: topic, then one msgpack array. Topics end in NUL, so that no camer
 
 * ``camera NUL``: live batches, one a frame;
 * ``camera@egress NUL``: the cached group of pictures, an array of batches in one frame, for that egress alone.
+
+What comes from the bus is checked as what comes from a network is: ``decode_frame`` lets nothing through that those who
+take batches would have to check again, neither a size nor a range of numbers.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ MAX_GOP_BYTES = 16 << 20
 
 MAX_FRAME_BYTES = MAX_GOP_BYTES + (4 << 20)
 """ZMQ_MAXMSGSIZE of the media sockets: a cached group of pictures and its overhead."""
+
+MAX_PACKETS = 4_096  # of a batch: 4 MB, several times the largest picture of a camera
+MAX_BATCHES = 65_536  # of a cached group of pictures; one of 16 MiB with a packet in each has 14,000
 
 WIRE_VERSION = 1
 
@@ -81,6 +87,8 @@ CLOCK_RATES = {"H264": 90_000, "H265": 90_000, "VP8": 90_000, "VP9": 90_000, "AV
 }
 """RTP clock of each codec that may travel on the bus, in Hz."""
 
+_KIND_OF = {codec: "video" if rate == 90_000 else "audio" for codec, rate in CLOCK_RATES.items()}
+
 
 class Batch(NamedTuple):
     """RTP packets of one track with one timestamp. Order of the fields is order on the wire."""
@@ -112,7 +120,12 @@ class Batch(NamedTuple):
 
 
 _KEYFRAME, _UNIT_END = int(Flags.KEYFRAME), int(Flags.UNIT_END)  # an IntFlag's & is a call into Python
+_ALL_FLAGS = _KEYFRAME | _UNIT_END
 _FIELD_TYPES = (str, str, int, int, int, int, int, int, list)
+_MAX_COUNT = 1 << 48  # of an epoch, in milliseconds the year 10889, and of packets: 1,000 a second for 8,000 years
+_MAX_TIMESTAMP = 1 << 62  # ticks, in either direction
+_MAX_TIME = 1 << 63  # nanoseconds: the year 2262
+_LIMITS = {"max_str_len": 16, "max_bin_len": MAX_PAYLOAD, "max_map_len": 0, "max_ext_len": 0}
 _pack = msgpack.Packer(autoreset=True).pack
 
 
@@ -165,7 +178,9 @@ def decode_frame(frame: bytes) -> Frame:
     end = frame.find(b"\0", 0, 256) + 1
     camera, egress = parse_topic(frame[:end])
     try:
-        body = msgpack.unpackb(memoryview(frame)[end:])
+        body = msgpack.unpackb(
+            memoryview(frame)[end:], max_array_len=MAX_PACKETS if egress is None else MAX_BATCHES, **_LIMITS
+        )
     except (ValueError, msgpack.UnpackException) as exc:
         raise ProtocolError(f"not msgpack: {exc}") from None
     if egress is None:
@@ -179,6 +194,18 @@ def _batch(fields: object) -> Batch:
     if not isinstance(fields, list) or len(fields) != len(_FIELD_TYPES) + 1 or fields[0] != WIRE_VERSION:
         raise ProtocolError("not a batch of this version")
     batch = Batch._make(fields[1:])
-    if tuple(map(type, batch)) != _FIELD_TYPES or not batch.payloads or set(map(type, batch.payloads)) != {bytes}:
+    if tuple(map(type, batch)) != _FIELD_TYPES or set(map(type, batch.payloads)) != {bytes}:
         raise ProtocolError("batch has a field of the wrong type")
+    kind, codec, epoch, sequence, timestamp, capture_ns, arrival_ns, flags, payloads = batch
+    if _KIND_OF.get(codec) != kind:
+        raise ProtocolError("batch is of a codec that is not known, or not of its kind")
+    if not (
+        0 <= epoch | sequence < _MAX_COUNT  # if both are: one comparison for two
+        and 0 <= capture_ns | arrival_ns < _MAX_TIME
+        and -_MAX_TIMESTAMP <= timestamp < _MAX_TIMESTAMP
+        and 0 <= flags <= _ALL_FLAGS
+    ):
+        raise ProtocolError("batch has a number out of its range")
+    if len(payloads) > MAX_PACKETS or not all(payloads):
+        raise ProtocolError("batch has too many packets, or an empty one")
     return batch

@@ -205,6 +205,5 @@ class Feed:
 
 def _h264_profile(payload: bytes) -> str:
     """profile-level-id of the SPS that a keyframe's first packet starts with (RFC 6184 8.1); empty if there is none."""
-    kind = payload[0] & 0x1F
-    sps = payload[3:] if kind == _H264_STAP_A else payload
+    sps = payload[3:] if payload and payload[0] & 0x1F == _H264_STAP_A else payload
     return sps[1:4].hex() if len(sps) >= 4 and sps[0] & 0x1F == _H264_SPS else ""

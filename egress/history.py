@@ -12,7 +12,8 @@ from typing import NamedTuple
 from common.media import MAX_GOP_BYTES
 
 KEEP_PACKETS = 2_048  # packets kept for NACK though older than the last keyframe: some 4 s at 5 Mb/s
-KEEP_BYTES = MAX_GOP_BYTES
+KEEP_BYTES = MAX_GOP_BYTES + (4 << 20)  # with PACKET_BYTES for each: a group of pictures that ingest keeps has room
+PACKET_BYTES = 200  # that a packet takes beside its payload, so that no number of tiny ones takes more memory
 
 
 class Packet(NamedTuple):
@@ -30,7 +31,7 @@ class History:
     def __init__(self) -> None:
         self.end = 0  # index that the next packet will get
         self.keyframe: int | None = None  # index at which a decoder can start, while it is still here
-        self.size = 0  # bytes of payload held
+        self.size = 0  # bytes held
         self._start = 0
         self._packets: list[Packet] = []
 
@@ -46,7 +47,7 @@ class History:
             self.keyframe = first
         self._packets += packets
         self.end += len(packets)
-        self.size += sum([len(packet.payload) for packet in packets])
+        self.size += _size(packets)
         if len(self._packets) > 2 * KEEP_PACKETS or self.size > 2 * KEEP_BYTES:
             self._trim()
         return first
@@ -68,9 +69,9 @@ class History:
         if self.keyframe is not None:
             oldest_kept = min(oldest_kept, self.keyframe)
         drop = max(0, oldest_kept - self._start)
-        size = self.size - sum(len(packet.payload) for packet in self._packets[:drop])
+        size = self.size - _size(self._packets[:drop])
         while size > KEEP_BYTES:
-            size -= len(self._packets[drop].payload)
+            size -= len(self._packets[drop].payload) + PACKET_BYTES
             drop += 1
         if drop:
             del self._packets[:drop]
@@ -78,3 +79,7 @@ class History:
             self.size = size
         if self.keyframe is not None and self.keyframe < self._start:
             self.keyframe = None
+
+
+def _size(packets: list[Packet]) -> int:
+    return sum([len(packet.payload) for packet in packets]) + PACKET_BYTES * len(packets)

@@ -14,13 +14,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from common.media import Batch, Kind
+from common.media import MAX_GOP_BYTES, Batch, Kind
 from egress.feed import Feed
 from egress.outbox import Later, at_once
 
 MAX_AGE = 2.0  # seconds: a batch that waited longer in queues is no live picture any more
-MAX_PENDING = 512  # batches kept while the cached group of pictures is on its way
+MAX_PENDING = 512  # batches kept while the cached group of pictures is on its way …
+MAX_PENDING_BYTES = MAX_GOP_BYTES  # … and bytes of them
 REPLAY_INTERVAL = 1.0  # seconds between requests for it
+MAX_REPLAYS = 4  # taken in that time: one for each request, and what a worker still sends that was replaced
 TRANSIT_WINDOW = 5.0  # seconds over which the fastest way is remembered, once or twice: clocks are set, and drift
 EPOCH_SILENCE = 2.0  # seconds of silence after which an older epoch may take over
 
@@ -37,6 +39,9 @@ class Stream:
         self._epoch = 0
         self._expected: dict[str, int | None] = dict.fromkeys(Kind)  # next sequence number; None: a start is needed
         self._pending: list[Batch] = []
+        self._pending_size = 0  # bytes
+        self._replays_until = float("-inf")  # for these seconds …
+        self._replays = 0  # … so many more are taken
         self._received_at = float("-inf")  # newest batch of the epoch
         self._least_transit_ns: list[int] = []  # of this window and of the one before
         self._window_at = 0.0
@@ -62,22 +67,30 @@ class Stream:
         if batch.kind != Kind.VIDEO:
             return self._receive_audio(batch, now)
         if self._take(batch, now):
-            self._pending.clear()
+            self._forget_pending()
             return True
         expected = self._expected[Kind.VIDEO]
         if expected is None or batch.sequence > expected:
             if expected is not None and not self._pending:
                 self.counters["gaps"] += 1
-            if len(self._pending) >= MAX_PENDING:
-                self._pending.clear()
+            if len(self._pending) >= MAX_PENDING or self._pending_size > MAX_PENDING_BYTES:
+                self._forget_pending()
             self._pending.append(batch)
+            self._pending_size += batch.size
             self._request(now)
         return False
 
     def receive_replay(self, batches: Sequence[Batch], *, now: float) -> None:
         """Take the cached group of pictures, and what came live while it was on its way."""
+        if now >= self._replays_until:
+            self._replays, self._replays_until = MAX_REPLAYS, now + REPLAY_INTERVAL
+        if not self._replays:
+            self.counters["replays_refused"] += 1
+            return
+        self._replays -= 1
         self.counters["replays"] += 1
-        pending, self._pending = self._pending, []
+        pending = self._pending.copy()
+        self._forget_pending()
         self.feeds[Kind.VIDEO].pause()
         for batch in (*batches, *pending):
             if batch.kind == Kind.VIDEO and self._enter_epoch(batch, now):
@@ -113,9 +126,13 @@ class Stream:
             return False
         self._epoch = batch.epoch
         self._expected = dict.fromkeys(Kind)
-        self._pending.clear()
+        self._forget_pending()
         self._least_transit_ns.clear()
         return True
+
+    def _forget_pending(self) -> None:
+        self._pending.clear()
+        self._pending_size = 0
 
     def _stale(self, batch: Batch, now: float, unix_ns: int) -> bool:
         """Whether the batch waited too long on its way; measured against the fastest, as clocks of machines differ."""

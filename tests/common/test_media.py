@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from common.errors import ProtocolError
 from common.media import (
     CLOCK_RATES,
+    MAX_BATCHES,
+    MAX_PACKETS,
+    MAX_PAYLOAD,
     WIRE_VERSION,
     Batch,
     Flags,
@@ -26,19 +29,19 @@ from common.media import (
     replay_topic,
 )
 
-integers = st.integers(-(2**63), 2**64 - 1)
+counts = st.integers(0, 2**48 - 1)
+times = st.integers(0, 2**63 - 1)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 batches = st.builds(
-    Batch,
-    kind=st.sampled_from([str(kind) for kind in Kind]),
-    codec=st.sampled_from(sorted(CLOCK_RATES)),
-    epoch=integers,
-    sequence=integers,
-    timestamp=integers,
-    capture_ns=integers,
-    arrival_ns=integers,
-    flags=st.integers(0, 3),
-    payloads=st.lists(st.binary(max_size=20), min_size=1, max_size=4),
+    lambda codec, *rest: Batch("video" if CLOCK_RATES[codec] == 90_000 else "audio", codec, *rest),
+    st.sampled_from(sorted(CLOCK_RATES)),
+    counts,
+    counts,
+    st.integers(-(2**62), 2**62 - 1),
+    times,
+    times,
+    st.integers(0, 3),
+    st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4),
 )
 BATCH = Batch("video", "H264", 1_700_000_000_000, 0, 90_000, 5, 6, 1, [b"\x65abc"])
 
@@ -113,6 +116,26 @@ def fields(**changes: object) -> bytes:
         fields(payloads=[b"x", None]),
         fields(payloads=[[b"x"]]),
         fields(payloads=b"x"),
+        fields(payloads=[b"x", b""]),
+        fields(payloads=[b"x" * (MAX_PAYLOAD + 1)]),
+        fields(payloads=[b"x"] * (MAX_PACKETS + 1)),
+        fields(payloads=[[b"x"] * 100] * 100),
+        fields(kind="smell"),
+        fields(codec="H266"),
+        fields(codec="c" * 100),
+        fields(codec="opus"),
+        fields(kind="audio"),
+        fields(epoch=-1),
+        fields(epoch=1 << 48),
+        fields(sequence=-1),
+        fields(sequence=1 << 63),
+        fields(timestamp=1 << 63),
+        fields(timestamp=-(1 << 63)),
+        fields(capture_ns=-1),
+        fields(capture_ns=1 << 63),
+        fields(arrival_ns=1 << 63),
+        fields(flags=4),
+        fields(flags=-1),
         b"\xdd\xff\xff\xff\xff",  # an array of four billion
         b"\xc6\xff\xff\xff\xff",  # as many bytes
         b"\x91" * 100_000,  # nested without end
@@ -125,6 +148,11 @@ def fields(**changes: object) -> bytes:
 def test_damaged_body_is_a_protocol_error(topic: bytes, body: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_frame(topic + body)
+
+
+def test_replay_of_more_batches_than_there_can_be_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError):
+        decode_frame(replay_topic("cam", "egress") + encode_replay([b"\xc0"] * (MAX_BATCHES + 1)))
 
 
 def test_replay_with_one_damaged_batch_is_a_protocol_error() -> None:

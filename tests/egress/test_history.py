@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.history import KEEP_BYTES, KEEP_PACKETS, History, Packet
+from common.media import MAX_GOP_BYTES, MAX_PAYLOAD
+from egress.history import KEEP_BYTES, KEEP_PACKETS, PACKET_BYTES, History, Packet
 
 
 def packets(count: int, size: int = 1) -> list[Packet]:
@@ -42,7 +43,7 @@ def test_what_is_older_than_both_limits_goes() -> None:
 def test_an_endless_group_of_pictures_is_bounded_and_no_longer_a_start() -> None:
     history = History()
     history.append(packets(1, 1_000_000), keyframe=True)
-    for _ in range(40):
+    for _ in range(50):
         history.append(packets(1, 1_000_000), keyframe=False)
     assert history.size <= 2 * KEEP_BYTES
     assert history.keyframe is None
@@ -57,6 +58,24 @@ def test_it_is_always_a_window_on_the_newest(batches: list[tuple[int, bool]]) ->
         total += count
         assert history.end == total
         assert len(history.slice(history.start, total)) == total - history.start
-        assert history.size == total - history.start
+        assert history.size == (1 + PACKET_BYTES) * (total - history.start)
         assert history.keyframe == keyframe
         assert total - history.start >= min(total, KEEP_PACKETS)
+
+
+def test_no_number_of_tiny_packets_takes_more_memory_than_large_ones() -> None:
+    history = History()
+    history.append(packets(1), keyframe=True)
+    for _ in range(300):
+        history.append(packets(1_000), keyframe=False)
+    assert history.end - history.start <= 2 * KEEP_BYTES // PACKET_BYTES + 1_000
+    assert history.size <= 2 * KEEP_BYTES
+
+
+def test_a_group_of_pictures_that_ingest_keeps_stays_whole() -> None:
+    history = History()
+    history.append(packets(1, MAX_PAYLOAD), keyframe=True)
+    for _ in range(MAX_GOP_BYTES // MAX_PAYLOAD):
+        history.append(packets(1, MAX_PAYLOAD), keyframe=False)
+    history._trim()
+    assert history.keyframe == 0

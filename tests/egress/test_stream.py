@@ -2,12 +2,23 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.media import Batch, Kind
-from egress.stream import EPOCH_SILENCE, MAX_AGE, MAX_PENDING, REPLAY_INTERVAL, TRANSIT_WINDOW, Stream
+from common.errors import ProtocolError
+from common.media import MAX_PACKETS, MAX_PAYLOAD, Batch, Kind, decode_frame, encode_batch, live_topic
+from egress.stream import (
+    EPOCH_SILENCE,
+    MAX_AGE,
+    MAX_PENDING,
+    MAX_PENDING_BYTES,
+    MAX_REPLAYS,
+    REPLAY_INTERVAL,
+    TRANSIT_WINDOW,
+    Stream,
+)
 from tests.fakes.media import SECOND_NS, audio, gop_stream, number, video
+from tests.fakes.watcher import Watcher
 
 
 class Received:
@@ -205,3 +216,70 @@ def test_partial_access_units_stay_whole() -> None:
     tail = video(1, 0, packets=1)
     received.live(head, tail)
     assert received.sent() == [0, 1]
+
+
+def test_what_waits_for_a_replay_is_bounded_in_bytes() -> None:
+    received = Received()
+    large = video(1, 1)._replace(payloads=[bytes(MAX_PAYLOAD)] * 1_000)
+    for at in range(100):
+        received.live(large._replace(sequence=1_000 * at + 1))
+        assert sum(batch.size for batch in received.stream._pending) <= MAX_PENDING_BYTES + large.size
+
+
+def test_replays_that_nobody_asked_for_are_not_all_taken() -> None:
+    received = Received()
+    for _ in range(100):
+        received.replay(*frames(3))
+    assert received.stream.counters["replays"] == MAX_REPLAYS
+    assert received.stream.counters["replays_refused"] == 100 - MAX_REPLAYS
+    received.now += REPLAY_INTERVAL
+    received.replay(*frames(5))
+    assert received.sent() == list(range(5))
+
+
+extremes = st.sampled_from([0, 1, 2, 3, 2**31, 2**47, 2**48 - 1, 2**62 - 1])
+payloads = st.one_of(
+    st.binary(min_size=1, max_size=8),
+    st.sampled_from([b"\x67", b"\x67\x42", b"\x78", b"\x78\0\1\x67", b"\x65", bytes(MAX_PAYLOAD)]),
+)
+poison = st.builds(
+    Batch,
+    st.sampled_from(["video", "audio", "smell"]),
+    st.sampled_from(["H264", "H265", "VP8", "opus", "PCMU", "G722", "H266", ""]),
+    extremes,
+    extremes,
+    st.one_of(extremes, extremes.map(int.__neg__)),
+    extremes,
+    extremes,
+    st.integers(-1, 4),
+    st.one_of(
+        st.lists(payloads, max_size=4),
+        st.builds(lambda one, n: [one] * n, payloads, st.sampled_from([200, MAX_PACKETS])),
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(poison, st.booleans(), st.sampled_from([0.0, 0.1, 3.0])), max_size=12))
+def test_nothing_from_the_bus_raises_anything_else_than_a_protocol_error(
+    said: list[tuple[Batch, bool, float]],
+) -> None:
+    watched = Received()
+    watcher = Watcher(watched.stream.feeds[Kind.VIDEO])
+    watcher.sender.start(0.0)
+    for batch, replayed, seconds in said:
+        watched.now += seconds
+        try:
+            [decoded] = decode_frame(live_topic("front-door") + encode_batch(batch)).batches
+        except ProtocolError:
+            continue
+        if replayed:
+            watched.replay(decoded, decoded)
+        else:
+            watched.live(decoded)
+        for _ in range(3):
+            watcher.step()
+        watcher.target.take()
+    for feed in watched.stream.feeds.values():
+        assert feed.history.size < 64 << 20
+        assert 0 <= feed.timeline.at(0) < 1 << 32
