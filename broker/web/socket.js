@@ -9,6 +9,7 @@ const CONNECT_TIMEOUT = 5000; // ms
 const DOUBT_AFTER = 1500; // ms of connecting after which a proxy may be in the way that never answers
 const BLOCKED_AFTER = 2; // failures beside a request that got through; one may be a server that was just starting
 const PING_INTERVAL = 1000; // ms, while the page shows the list
+const PONG_TIMEOUT = 3000; // ms
 const CHECK_TIMEOUT = 4000; // ms; right after its start the server takes 2.5 s to say that it knows no session
 const SESSIONS_STAY = 4000; // close code
 const OPEN = 1; // WebSocket.OPEN, also where there is no WebSocket
@@ -58,7 +59,7 @@ export class SocketSignalling extends EventTarget {
 
   /** Hear of all cameras, not only of those of open sessions. */
   subscribe() {
-    if (!this.#subscribed) setInterval(() => this.#ping(), PING_INTERVAL);
+    if (!this.#subscribed) setInterval(() => this.#ask(), PING_INTERVAL);
     this.#subscribed = true;
     this.#send({ type: "subscribe" });
   }
@@ -72,6 +73,7 @@ export class SocketSignalling extends EventTarget {
       const settle = (settler) => (value) => (clearTimeout(timer), settler(value));
       this.#offers.set(id, { resolve: settle(resolve), reject: settle(reject), listener });
       this.#send({ type: "offer", camera, sdp, id });
+      this.#ask(); // an answer may take its time, but a pong tells whether anything gets through at all
     });
   }
 
@@ -148,15 +150,11 @@ export class SocketSignalling extends EventTarget {
   }
 
   /** Notice a server that stands still: a browser takes minutes to call its connection closed. */
-  #ping() {
-    if (!this.online) return;
-    const now = performance.now();
-    if (this.#pinged === null) {
-      this.#pinged = now;
-      this.#send({ type: "ping" });
-    } else if (now - this.#pinged > CHECK_TIMEOUT) {
-      this.#lost(this.#socket);
-    }
+  #ask() {
+    if (this.#pinged !== null || !this.#send({ type: "ping" })) return;
+    const socket = this.#socket;
+    const asked = (this.#pinged = performance.now());
+    setTimeout(() => this.#pinged === asked && this.#lost(socket), PONG_TIMEOUT);
   }
 
   /** Nothing is heard from the server. A browser takes minutes to call such a connection closed. */

@@ -267,6 +267,33 @@ async def test_that_there_is_no_camera_is_said_after_the_server_has_said_so(tmp_
         await playwright.expect(page.locator("#empty")).to_be_visible()
 
 
+async def test_what_a_socket_swallows_is_offered_by_http(page, egress: FakeEgress) -> None:
+    await page.route_web_socket("**/ws", lambda socket: socket.on_message(lambda _message: None))
+    await page.goto("/watch/door")
+    await egress.told(Offer)
+
+
+async def test_a_player_that_leaves_by_whep_is_still_known_to_the_server(page, egress: FakeEgress) -> None:
+    await page.add_init_script(
+        """RTCPeerConnection.prototype.setRemoteDescription = async () => {};
+        window.order = [];
+        const { close } = RTCPeerConnection.prototype;
+        RTCPeerConnection.prototype.close = function () { window.order.push("connection"); close.call(this); };
+        const native = window.fetch;
+        window.fetch = async (url, options) => {
+          const response = await native(url, options);
+          if (options?.method === "DELETE") window.order.push("server");
+          return response;
+        };"""
+    )
+    await page.goto("/watch/door?signalling=whep")
+    await egress.told(Offer)
+    await page.wait_for_function("document.querySelector('camshaft-player').session !== null")
+    await page.evaluate("document.querySelector('camshaft-player').disconnect()")
+    await page.wait_for_function("window.order.length === 2")
+    assert await page.evaluate("window.order") == ["server", "connection"]
+
+
 # Proxies
 
 WEBSOCKETS = "WebSockets do not get through to Camshaft"
