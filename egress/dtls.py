@@ -36,6 +36,7 @@ PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80
 
 FLIGHT_TIMEOUT = 0.1  # seconds to the first repetition of a flight, doubled with each
 DTLS_MTU = 1200  # bytes of a DTLS datagram, as for media
+MAX_SSRCS = 16  # that a peer may send feedback as: libsrtp keeps a state for each; browsers have one or two
 _RECORD_HEADER = 13  # bytes, RFC 6347 4.1; the length is the last two
 _MAX_RECORDS = 256  # read after a datagram: more than one of port.MAX_DATAGRAM bytes holds
 _RECORD_TYPES = range(20, 27)  # change_cipher_spec to ACK; DTLS 1.3's short headers are left in one piece
@@ -69,6 +70,7 @@ class DtlsServer(RTCDtlsTransport):
         self._flights = 0  # that were sent, repetitions aside
         self._repeat_at = float("-inf")  # monotonic time of the flight's next repetition
         self._repeats = 0
+        self._ssrcs: set[bytes] = set()  # of feedback that was authentic
         self.failure = ""  # why the handshake failed
 
     @cached_property
@@ -160,11 +162,15 @@ class DtlsServer(RTCDtlsTransport):
         return protected
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
-        """The compound packet, or ``None`` if it is not authentic."""
+        """The compound packet, or ``None`` if it is not authentic, or of one SSRC too many."""
+        ssrc = packet[4:8]  # in clear (RFC 3711 3.4)
+        if ssrc not in self._ssrcs and len(self._ssrcs) >= MAX_SSRCS:
+            return None
         try:
             plain: bytes = self._rx_srtp.unprotect_rtcp(packet)
         except (pylibsrtp.Error, ValueError):  # the latter above 1,500 bytes
             return None
+        self._ssrcs.add(ssrc)
         return plain
 
     def protect_rtp(self, packet: bytes) -> bytes:

@@ -28,6 +28,7 @@ CONSENT_INTERVAL = 5.0  # seconds from a proof to the next check of ours (RFC 76
 CONSENT_RETRY = 1.0  # … and between checks that were not answered
 CONNECT_TIMEOUT = 20.0  # seconds from the answer to a nominated pair and a DTLS handshake; browsers give up at about 15
 MAX_PATHS = 16  # addresses of one viewer that are remembered: a laptop has a few
+HEARD_BURST, HEARD_RATE = 100, 100.0  # checks of a peer's that are answered at once, and a second: browsers send 50
 CHECK_GAP = 0.1  # seconds between checks of ours on one pair while it has no consent
 CHECK_BURST, CHECK_RATE = 2 * MAX_PATHS, 4.0  # checks of ours to one viewer at once, and a second
 SWITCH_BURST, SWITCH_RATE = 5, 0.5  # changes of the selected pair at once, and a second: Wi-Fi, mobile, and back
@@ -122,6 +123,7 @@ class IceAgent:
     selected: Path | None = None  # … and where it goes
     answers: bool = False  # the peer has answered a check of ours
     _tie_breaker: bytes = field(default_factory=lambda: secrets.token_bytes(8))
+    hearing: Allowance = field(default_factory=lambda: Allowance(HEARD_BURST, HEARD_RATE))  # of checks that come
     _checks: Allowance = field(default_factory=lambda: Allowance(CHECK_BURST, CHECK_RATE))
     _switches: Allowance = field(default_factory=lambda: Allowance(SWITCH_BURST, SWITCH_RATE))
 

@@ -85,6 +85,9 @@ class Mux:
         if not request.verify(password):
             self.counters["stun_bad_password"] += 1
             return
+        if not agent.hearing.take(now):
+            self.counters["stun_ignored"] += 1
+            return
         target = viewer.target(media_socket, path)
         if request.controlled:  # RFC 8445 7.3.1.1: a lite agent is always the controlled one
             target.send(binding_error(request.transaction, password, 487, "Role Conflict"))

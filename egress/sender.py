@@ -23,6 +23,7 @@ from egress.history import Packet
 from egress.pace import Pace
 from egress.playout import Playout
 from egress.port import Target
+from egress.repeats import Repeats
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
 SILENCE = 1.0  # seconds without a picture after which a camera is taken to be away
@@ -55,6 +56,7 @@ class SenderStats:
     nacked: int = 0  # packets that the viewer asked for again
     retransmitted: int = 0
     plis: int = 0
+    withheld: int = 0  # packets and groups of pictures that were asked for again, and too much for the camera's rate
 
 
 class Sender:
@@ -90,6 +92,7 @@ class Sender:
         self._offsets: list[tuple[int, int]] = []  # (first extended sequence number, base), oldest first
         self._rtx_next = 0
         self._spare: list[Packet] = []  # to be retransmitted once more, after the picture that is on its way
+        self._repeats = Repeats()
         self._rtx_budget = MAX_RETRANSMISSIONS
         self._rtx_budget_until = 0.0
         self._next_replay = 0.0  # not before this time
@@ -217,8 +220,12 @@ class Sender:
             self.stats.nacked += 1
             extended, base = self._locate(number)
             packet = self.feed.history.get(extended + base) if extended >= 0 else None
-            if packet is not None:
+            if packet is None:
+                continue
+            if self._may_repeat(packet, now):
                 found.append((extended, base, packet))
+            else:
+                self.stats.withheld += 1
         if not found or self.format is None:
             return
         if self._confirmed < 0 and self.stats.nacked >= EVIDENCE:  # the first report comes only after a second
@@ -240,9 +247,12 @@ class Sender:
         # where it is long or packets are lost, what is sent again is sent twice. On a keyframe's way the second time
         # waits for its end: most are not needed, and the keyframe is.
         if self._pace.thin(now):
-            self._spare += again
+            self._spare += [packet for packet in again if self._may_repeat(packet, now)]
             if self.place is not Place.BEHIND:
                 self._send_spare()
+
+    def _may_repeat(self, packet: Packet, now: float) -> bool:
+        return self._repeats.allow_packet(len(packet.payload), self.feed.meter.rate, now)
 
     def _send_again(self, packets: Sequence[Packet]) -> None:
         """Packets whose payloads are those of RFC 4588 4, on the SSRC for retransmissions."""
@@ -277,7 +287,7 @@ class Sender:
         self._pace.capacity.add([*self._trains, *trains], by_index, MAX_PAYLOAD)
 
     def replay(self, now: float) -> None:
-        """Answer a picture loss indication: the group of pictures again, at most once a second.
+        """Answer a picture loss indication: the group of pictures again, at most once a second, and seldom a long one.
 
         It is not begun again before it can have arrived. Browsers also ask when a camera has gone silent; then its last
         pictures would only be shown as if they were new.
@@ -291,7 +301,11 @@ class Sender:
             and not silent
             and now >= self._next_replay
         ):
-            lasts = (feed.history.end - keyframe) * MAX_PAYLOAD / self._pace.rate(feed.meter.rate, now)
+            size = (feed.history.end - keyframe) * MAX_PAYLOAD
+            if not self._repeats.allow_pictures(size, feed.meter.rate, now):
+                self.stats.withheld += 1
+                return
+            lasts = size / self._pace.rate(feed.meter.rate, now)
             self._next_replay = now + max(REPLAY_INTERVAL, 2 * lasts)  # the camera goes on meanwhile
             self._go_behind(keyframe)
 

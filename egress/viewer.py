@@ -30,6 +30,7 @@ FIRST_REPORT_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync 
 MAX_FLIGHTS = 3  # of ours in a handshake: there are two
 MAX_FEEDBACK = 20  # SRTCP datagrams in BUDGET_INTERVAL: more than a browser sends even when much is lost
 MAX_JITTER = 60.0  # seconds: a report can say thirteen hours
+MAX_DTLS = 40  # datagrams of DTLS in that time: a handshake has ten, and repetitions
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
 
 
@@ -53,10 +54,11 @@ class Viewer:
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
         self.garbage = 0  # SRTCP datagrams that were none …
-        self.ignored = 0  # … and beyond MAX_FEEDBACK
+        self.ignored = 0  # … and beyond MAX_FEEDBACK, with those of DTLS beyond MAX_DTLS
         self.due = now  # when it is to be swept
         self._feedback_budget = MAX_FEEDBACK
-        self._feedback_budget_until = 0.0
+        self._dtls_budget = MAX_DTLS
+        self._budget_until = 0.0
         self._target: Target | None = None  # the selected path, or before where the handshake comes from
         self._pair: Pair | None = None  # the latter's
         self._shown: set[Address] = set()  # where our part of the handshake was sent
@@ -76,6 +78,11 @@ class Viewer:
     def heard(self) -> bool:
         """Whether a check with this session's password has come."""
         return bool(self.agent.pairs)
+
+    @property
+    def withheld(self) -> int:
+        """What was asked for again and not sent, because it was too much."""
+        return sum(sender.stats.withheld for sender in self.senders.values())
 
     def target(self, media_socket: MediaSocket, path: Path) -> Target:
         """What answers along ``path``: where everything is sent to, if that is the way it goes."""
@@ -108,8 +115,11 @@ class Viewer:
         It has ``waited`` for us so many seconds, which is no part of the round trip.
         """
         pair = self.agent.pairs.get(target.path.remote)
-        if pair is None:
+        self._renew_budgets(now)
+        if pair is None or not self._dtls_budget:
+            self.ignored += 1
             return
+        self._dtls_budget -= 1
         pair.received += len(datagram)
         if self.agent.selected is None:
             self._aim(target)
@@ -129,8 +139,7 @@ class Viewer:
 
     def receive_rtcp(self, datagram: bytes, now: float, waited: float = 0.0) -> None:
         """An SRTCP datagram: feedback. What is too much, not authentic, or not RTCP is counted."""
-        if now >= self._feedback_budget_until:
-            self._feedback_budget, self._feedback_budget_until = MAX_FEEDBACK, now + BUDGET_INTERVAL
+        self._renew_budgets(now)
         if not self._feedback_budget:
             self.ignored += 1
             return
@@ -291,6 +300,11 @@ class Viewer:
         if sender.held:
             return "for the viewer's path, which seems stuck"
         return "for a keyframe" if sender.place is Place.WAITING else ""
+
+    def _renew_budgets(self, now: float) -> None:
+        if now >= self._budget_until:
+            self._feedback_budget, self._dtls_budget = MAX_FEEDBACK, MAX_DTLS
+            self._budget_until = now + BUDGET_INTERVAL
 
     def _aim(self, target: Target) -> None:
         self._target, self._pair = target, self.agent.pairs[target.path.remote]

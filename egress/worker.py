@@ -163,6 +163,8 @@ class Worker:
         now = asyncio.get_running_loop().time()
         counters = Counter(base.counters) + self.counters + self._mux.counters
         counters.update(self._subscriber.statistics())
+        for viewer in self._viewers.values():
+            _count(viewer, counters)
         for media_socket in self._port.sockets:
             counters["udp_blocked"] += media_socket.blocked
             counters["udp_failed"] += media_socket.failed
@@ -246,10 +248,9 @@ class Worker:
         self._unheard.pop(viewer.session, None)
         self._reports.pop(viewer.session, None)
         self._mux.remove(viewer)
+        _count(viewer, self.counters)
         viewer.close()
         self._subscriber.release(viewer.stream)
-        self.counters["rtcp_garbage"] += viewer.garbage
-        self.counters["rtcp_ignored"] += viewer.ignored
 
     def _end(self, viewer: Viewer, reason: str) -> None:
         self._remove(viewer)
@@ -273,3 +274,10 @@ class Worker:
             if viewer.due - now >= REPORT_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
         self._subscriber.sweep(now)
+
+
+def _count(viewer: Viewer, counters: Counter[str]) -> None:
+    """Add what was dropped of what the viewer sent, and of what it asked for."""
+    counters["rtcp_garbage"] += viewer.garbage
+    counters["rtcp_ignored"] += viewer.ignored
+    counters["repeats_withheld"] += viewer.withheld

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
-from egress.dtls import DTLS_MTU, DtlsServer, Identity
+from egress.dtls import DTLS_MTU, MAX_SSRCS, DtlsServer, Identity
 from tests.fakes.browser import Browser
 
 IDENTITY = Identity(compiled=False)
@@ -69,6 +69,24 @@ def test_keys_fit_together_in_both_directions() -> None:
     assert server.unprotect_rtcp(datagram[:-1] + b"\0") is None, "tampered with"
     assert server.unprotect_rtcp(datagram) is None, "replayed"
     assert server.unprotect_rtcp(datagram + bytes(2_000)) is None, "longer than libsrtp takes"
+
+
+def test_a_viewer_cannot_make_up_sources_without_end() -> None:
+    """libsrtp keeps a state for each, and never gives one back."""
+    browser = Browser()
+    server, out = pair(browser)
+    shake_hands(browser, server, out)
+
+    def accepted(ssrc: int) -> bool:
+        browser.send_rtcp(rtp.RtcpRrPacket(ssrc))
+        (datagram,) = browser.take()
+        return server.unprotect_rtcp(datagram) is not None
+
+    forged = b"\x81\xc9\0\1" + bytes(40)
+    for number in range(100):
+        assert server.unprotect_rtcp(forged[:4] + number.to_bytes(4, "big") + forged[8:]) is None
+    assert [accepted(ssrc) for ssrc in range(1, 100)].count(True) == MAX_SSRCS
+    assert accepted(1), "what was there before is still heard"
 
 
 def test_a_certificate_that_is_not_the_offers_is_refused() -> None:

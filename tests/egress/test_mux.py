@@ -7,7 +7,7 @@ from aioice import stun
 
 from egress.answer import negotiate
 from egress.dtls import Identity
-from egress.ice import AMPLIFICATION, CONSENT_TIMEOUT, MAX_PATHS, Address, Credentials, Path
+from egress.ice import AMPLIFICATION, CONSENT_TIMEOUT, HEARD_BURST, MAX_PATHS, Address, Credentials, Path
 from egress.mux import Mux
 from egress.stream import Stream
 from egress.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
@@ -242,3 +242,15 @@ def test_nothing_is_kept_of_a_viewer_that_is_gone() -> None:
     assert not mux._by_address
     assert not mux._by_transaction
     assert not mux._by_ufrag
+
+
+def test_checks_by_the_thousand_are_not_all_answered() -> None:
+    mux, only, wire = Mux(), viewer("s1"), Wire()
+    mux.add(only)
+    for _ in range(1_000):
+        check(mux, only, HOME, wire=wire)
+        check(mux, only, HOME, wire=wire)
+    assert mux.counters["stun_ignored"] == 2_000 - HEARD_BURST
+    wire.take(HOME)
+    check(mux, only, HOME, now=1.0, wire=wire)
+    assert wire.take(HOME), "a second later it is heard again"

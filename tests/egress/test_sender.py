@@ -10,6 +10,7 @@ from egress import outbox
 from egress.feed import Feed
 from egress.history import KEEP_PACKETS
 from egress.pace import LOCAL_BURST
+from egress.repeats import PACKETS_BURST, PACKETS_SHARE, PICTURES_SHARE
 from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, Place
 from tests.fakes.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
@@ -328,3 +329,49 @@ def test_what_has_not_left_yet_is_not_sent_again() -> None:
     assert len(last.numbers()) == outbox.SLICE // 2
     last.sender.retransmit([0, 1], now=0.0)
     assert len(last.target.datagrams) == 2
+
+
+def playing(feed: Feed, seconds: int = 8) -> tuple[Watcher, float]:
+    """A viewer that has watched for a while 75 kB/s with a keyframe a second, and the time."""
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    frames, now = gop_stream(gop=30, size=833), 0.0
+    for _ in range(30 * seconds):
+        now += 1 / 30
+        feed.push(next(frames), now)
+    watcher.received()
+    return watcher, now
+
+
+def test_requests_draw_no_more_than_the_cameras_rate_allows(feed: Feed) -> None:
+    watcher, start = playing(feed)
+    sent, seconds = 0, 20
+    newest = watcher.sender.lane.packets
+    for tick in range(100 * seconds):
+        now = start + tick / 100
+        feed.pushed_at = now
+        watcher.sender.retransmit([number & 0xFFFF for number in range(newest - 60, newest)], now)
+        watcher.sender.replay(now)
+        watcher.sender.catch_up(now)
+        sent += sum(map(len, watcher.target.take()))
+    rate = feed.meter.rate
+    assert rate == pytest.approx(75_000, rel=0.1)
+    assert sent <= 1.2 * rate * ((PACKETS_SHARE + PICTURES_SHARE) * seconds + PACKETS_BURST + 1)
+    assert watcher.sender.stats.withheld > 1_000
+
+
+def test_a_viewer_that_loses_a_fifth_gets_it_all(feed: Feed) -> None:
+    watcher, start = playing(feed)
+    frames = gop_stream(gop=30, size=833)
+    for _ in range(240):
+        next(frames)
+    lost = 0
+    for frame in range(600):
+        now = start + frame / 30
+        feed.push(next(frames), now)
+        newest = watcher.sender.lane.packets
+        asked = [newest - 1] if frame % 5 < 3 else []
+        lost += len(asked)
+        watcher.sender.retransmit([number & 0xFFFF for number in asked], now)
+    assert watcher.sender.stats.retransmitted == lost == 360
+    assert not watcher.sender.stats.withheld
