@@ -47,7 +47,7 @@ from broker.strangers import Strangers
 from common.bus import Channel, Endpoints, Keys, bind, open_socket
 from common.control import Report, decode_for_broker, encode
 from common.errors import ProtocolError, ViewerError
-from common.log import get_logger
+from common.log import Sparing, get_logger
 
 TICK_INTERVAL = 0.25  # seconds
 STALLED_AFTER = 1.0  # seconds between two ticks: the machine, or somebody with a debugger, held this process
@@ -94,6 +94,7 @@ class Cluster:
         self._strangers: Strangers | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._offers: dict[str, asyncio.Future[str]] = {}
+        self._said = Sparing(log)
         self._listeners: list[Callable[[Notice], None]] = []
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
 
@@ -177,6 +178,7 @@ class Cluster:
         late, self._ticked = now - self._ticked > STALLED_AFTER, now
         if not late:  # else we stood still, and the reports that show who is alive are still to be read
             self._handle(Tick())
+        self._said.sweep(now)
         self._publish_news()
 
     def _receive(self, frames: list[bytes]) -> None:
@@ -245,6 +247,6 @@ class Cluster:
             case CameraRemoved(camera):
                 log.info("camera removed", camera=camera)
             case SessionEnded(session, camera, reason):
-                log.info("session ended", session=session, camera=camera, reason=reason)
+                self._said.info("session ended", now=self._clock(), session=session, camera=camera, reason=reason)
         for listener in list(self._listeners):
             listener(notice)

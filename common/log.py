@@ -1,6 +1,7 @@
 """Structured logs: one line an event, fields instead of prose, and never a password.
 
 Bind what identifies the subject (``camera``, ``session``, ``node``) to the logger; per-packet events stay at DEBUG.
+Lines that strangers can cause, as often as they like, go through ``Sparing``.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections import Counter
 from typing import Literal
 
 import structlog
@@ -18,6 +20,8 @@ from common.cameras import redact
 Format = Literal["auto", "text", "json"]
 Logger = structlog.stdlib.BoundLogger
 
+LINES_A_MINUTE = 30  # of one event that strangers cause: all of a household's or an office's
+
 _URL = re.compile("://|turns?:")  # where there can be credentials
 
 
@@ -25,6 +29,41 @@ def get_logger(**fields: object) -> Logger:
     """A logger with ``fields`` bound to every line."""
     logger: Logger = structlog.get_logger(**fields)
     return logger
+
+
+class Sparing:
+    """Writes lines that strangers can cause: of each event a few a minute, and the number of the others.
+
+    ``sweep`` is to be called now and then, so that the number is told when nothing follows.
+    """
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self._until: dict[str, float] = {}  # end of the minute of each event, in monotonic seconds
+        self._written: Counter[str] = Counter()  # in that minute
+        self._more: Counter[str] = Counter()
+
+    def info(self, event: str, *, now: float, **fields: object) -> None:
+        """Write a line, unless there were LINES_A_MINUTE of this event."""
+        if now >= self._until.get(event, float("-inf")):
+            self._tell(event)
+            self._until[event] = now + 60.0
+        if self._written[event] >= LINES_A_MINUTE:
+            self._more[event] += 1
+            return
+        self._written[event] += 1
+        self._log.info(event, **fields)
+
+    def sweep(self, now: float) -> None:
+        """Tell how many lines were left out of minutes that are over."""
+        for event in [event for event, until in self._until.items() if now >= until]:
+            self._tell(event)
+            del self._until[event]
+
+    def _tell(self, event: str) -> None:
+        del self._written[event]
+        if more := self._more.pop(event, 0):
+            self._log.info(f"{event}: and {more} more in the last minute")
 
 
 def configure(level: str = "info", style: Format = "auto", **fields: object) -> None:

@@ -80,6 +80,22 @@ class Viewer:
         return bool(self.agent.pairs)
 
     @property
+    def connected(self) -> bool:
+        """Whether media could be sent to it."""
+        return self._dtls.connected and self.agent.selected is not None
+
+    @property
+    def octets(self) -> int:
+        """Bytes of media that were sent."""
+        return sum(sender.lane.octets for sender in self.senders.values())
+
+    @property
+    def seen_at(self) -> list[str]:
+        """The addresses that it was heard from, that where media goes first."""
+        paths = [pair.path for pair in self.agent.pairs.values()]
+        return [_printable(path) for path in sorted(paths, key=lambda path: path != self.agent.selected)]
+
+    @property
     def withheld(self) -> int:
         """What was asked for again and not sent, because it was too much."""
         return sum(sender.stats.withheld for sender in self.senders.values())
@@ -212,7 +228,7 @@ class Viewer:
             camera=self.stream.camera,
             state=ViewerState.CONNECTED if self._dtls.connected else ViewerState.CONNECTING,
             started=self._started,
-            remote=_printable(self._target) if self._target else "",
+            remote=_printable(self._target.path) if self._target else "",
             srtp=self._dtls.profile.openssl_profile.decode() if self._dtls.connected else "",
             video=self._codec(Kind.VIDEO, video),
             audio=self._codec(Kind.AUDIO, audio),
@@ -320,6 +336,6 @@ class Viewer:
         self._target.send(datagram)
 
 
-def _printable(target: Target) -> str:
-    host, port = target.path.remote[:2]
+def _printable(path: Path) -> str:
+    host, port = path.remote[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

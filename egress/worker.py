@@ -36,7 +36,7 @@ from common.control import (
 )
 from common.errors import ConfigError, ViewerError
 from common.link import Link
-from common.log import get_logger
+from common.log import Sparing, get_logger
 from common.memory import Shortage
 from egress import native
 from egress.addresses import advertised
@@ -118,6 +118,7 @@ class Worker:
         self._cname = secrets.token_hex(8)
         self._mux = Mux()
         self._pacer = Pacer()
+        self._said = Sparing(log)
         self._limits = limits
         self._shortage = Shortage(limits.free_memory << 20)
         self._viewers: dict[str, Viewer] = {}
@@ -140,7 +141,8 @@ class Worker:
             self._sweeper.cancel()
         self._pacer.close()
         for viewer in tuple(self._viewers.values()):
-            self._remove(viewer)
+            self._remove(viewer, "this process stops")
+        self._said.sweep(float("inf"))
 
     def handle(self, message: ToWorker) -> None:
         """Do what the broker says."""
@@ -149,7 +151,7 @@ class Worker:
                 self._answer(message)
             case HangUp(session):
                 if viewer := self._viewers.get(session):
-                    self._remove(viewer)
+                    self._remove(viewer, "hung up")
             case Candidate():
                 pass  # RFC 8445 2.5: a lite agent sends no checks, so it has no use for the peer's candidates
             case Drain():
@@ -183,10 +185,10 @@ class Worker:
             self._send(Answered(offer.session, self._accept(offer)))
         except ViewerError as exc:
             self.counters["refused"] += 1
-            log.info("viewer refused", session=offer.session, camera=offer.camera, code=exc.code, reason=str(exc))
+            self._say("viewer refused", camera=offer.camera, code=exc.code, reason=str(exc))
             self._send(Refused(offer.session, exc.status, exc.code, exc.message))
         else:
-            log.info("viewer answered", session=offer.session, camera=offer.camera)
+            self._say("viewer answered", camera=offer.camera)
             self._report_soon()
 
     def _accept(self, offer: Offer) -> str:
@@ -243,7 +245,8 @@ class Worker:
         sources = {feed.kind: Source(feed.ssrc, feed.rtx_ssrc) for feed in viewer.stream.feeds.values()}
         return write_answer(negotiated, transport, sources, self._cname)
 
-    def _remove(self, viewer: Viewer) -> None:
+    def _remove(self, viewer: Viewer, reason: str) -> None:
+        self._say_goodbye(viewer, reason)
         del self._viewers[viewer.session]
         self._unheard.pop(viewer.session, None)
         self._reports.pop(viewer.session, None)
@@ -253,8 +256,24 @@ class Worker:
         self._subscriber.release(viewer.stream)
 
     def _end(self, viewer: Viewer, reason: str) -> None:
-        self._remove(viewer)
+        self._remove(viewer, reason)
         self._send(Ended(viewer.session, reason))
+
+    def _say_goodbye(self, viewer: Viewer, reason: str) -> None:
+        """One line on what became of the viewer. Its session's id is a right, and stands in no log."""
+        camera, seconds = viewer.stream.camera, round(asyncio.get_running_loop().time() - viewer.agent.created, 1)
+        if viewer.connected:
+            remote, sent = viewer.seen_at[0], viewer.octets
+            self._say("viewer left", camera=camera, remote=remote, reason=reason, seconds=seconds, sent_bytes=sent)
+            return
+        offered = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
+        tried = viewer.seen_at or "nowhere: no check has come; is the UDP port open on the way?"
+        self._say(
+            "viewer never connected", camera=camera, reason=reason, seconds=seconds, tried_from=tried, offered=offered
+        )
+
+    def _say(self, event: str, **fields: object) -> None:
+        self._said.info(event, now=asyncio.get_running_loop().time(), **fields)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -267,13 +286,13 @@ class Worker:
             if viewer.heard:
                 self._unheard.pop(viewer.session, None)
             if viewer.ended:
-                log.info("viewer ended", session=viewer.session, camera=viewer.stream.camera, reason=viewer.ended)
                 self._end(viewer, viewer.ended)
                 continue
             self._mux.keep_consent(viewer, now)
             if viewer.due - now >= REPORT_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
         self._subscriber.sweep(now)
+        self._said.sweep(now)
 
 
 def _count(viewer: Viewer, counters: Counter[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from common.errors import ConfigError
-from common.log import configure, get_logger
+from common.log import LINES_A_MINUTE, Sparing, configure, get_logger
 
 SECRET_URL = "rtsp://admin:hunter2@camera/stream"
 
@@ -145,3 +145,34 @@ def test_json_stays_one_line_whatever_a_camera_says(stderr: Captured) -> None:
     configure("info", "json")
     get_logger().info("connected", server='Cam\r\n{"event": "forged"}\x1b[2J')
     assert len(stderr.getvalue().splitlines()) == 1
+
+
+def test_lines_that_strangers_cause_are_summed_up() -> None:
+    with structlog.testing.capture_logs() as logs:
+        said = Sparing(get_logger())
+        for number in range(1_000):
+            said.info("viewer left", now=number / 100, number=number)
+            said.info("viewer refused", now=number / 100)
+        said.sweep(59.0)
+        assert len(logs) == 2 * LINES_A_MINUTE
+        said.sweep(60.0)
+        said.sweep(61.0)
+    assert [entry["event"] for entry in logs[2 * LINES_A_MINUTE :]] == [
+        f"{event}: and {1_000 - LINES_A_MINUTE} more in the last minute" for event in ("viewer left", "viewer refused")
+    ]
+    with structlog.testing.capture_logs() as logs:
+        said.info("viewer left", now=62.0)
+        said.sweep(200.0)
+    assert [entry["event"] for entry in logs] == ["viewer left"]
+
+
+def test_the_next_line_tells_of_those_left_out_before() -> None:
+    with structlog.testing.capture_logs() as logs:
+        said = Sparing(get_logger())
+        for second in range(LINES_A_MINUTE + 2):
+            said.info("viewer left", now=second / 10)
+        said.info("viewer left", now=100.0)
+    assert [entry["event"] for entry in logs[LINES_A_MINUTE:]] == [
+        "viewer left: and 2 more in the last minute",
+        "viewer left",
+    ]

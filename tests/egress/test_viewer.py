@@ -380,3 +380,16 @@ def test_what_is_held_back_of_a_handshake_comes_with_the_proof() -> None:
     session.exchange()
     session.play(1)
     assert session.numbers(Kind.VIDEO) == [0, 1, 2]
+
+
+def test_where_it_was_heard_from_is_told_the_selected_path_first() -> None:
+    session = Session(connect=False)
+    assert session.viewer.seen_at == []
+    session.viewer.agent.heard(request(nominate=False), ELSEWHERE, 100, 0.0)
+    session.nominate()
+    session.browser.start_dtls()
+    session.exchange()
+    assert session.viewer.seen_at == ["192.0.2.1:5000", "192.0.2.66:66"]
+    session.play(3)
+    assert session.viewer.connected
+    assert session.viewer.octets > 900

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, RTCStatsReport
 
 from common.cameras import CameraSpec
@@ -122,6 +123,28 @@ async def test_a_hang_up_reaches_the_viewer(broker: FakeBroker, report: Report) 
     await broker.until(lambda: not broker.reports[NODE].viewers)
     await peer.close()
     broker.tell(NODE, HangUp("s1"))  # hanging up twice does nothing
+
+
+async def test_what_became_of_a_viewer_stands_in_the_log(broker: FakeBroker, report: Report) -> None:
+    with structlog.testing.capture_logs() as logs:
+        peer = await watch(broker)
+        broker.tell(NODE, HangUp("s1"))
+        await broker.until(lambda: not broker.reports[NODE].viewers)
+        await peer.close()
+        broker.tell(NODE, Offer("s2", "yard", Browser().offer()))
+        await broker.said(Answered)
+        broker.tell(NODE, HangUp("s2"))
+        await broker.until(lambda: [entry for entry in logs if entry["event"] == "viewer never connected"])
+    [left] = [entry for entry in logs if entry["event"] == "viewer left"]
+    assert (left["camera"], left["reason"], left["sent_bytes"]) == ("yard", "hung up", 0)
+    assert left["remote"].rpartition(":")[2].isdigit()
+    assert left["seconds"] >= 0
+    [never] = [entry for entry in logs if entry["event"] == "viewer never connected"]
+    assert (never["camera"], never["reason"]) == ("yard", "hung up")
+    assert never["tried_from"].startswith("nowhere")
+    [offered] = never["offered"]
+    assert offered.startswith("127.0.0.1:")
+    assert not [entry for entry in logs if "s1" in entry.values() or "s2" in entry.values()], "an id is a right"
 
 
 async def test_stopping_says_goodbye_to_viewers_and_broker(broker: FakeBroker) -> None:
