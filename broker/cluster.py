@@ -7,7 +7,9 @@ workers through this class alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -43,9 +45,11 @@ from broker.director.events import (
     WorkerJoined,
     WorkerLost,
 )
+from broker.keyring import Keyring
 from broker.strangers import Strangers
-from common.bus import Channel, Endpoints, Keys, bind, open_socket
-from common.control import Report, decode_for_broker, encode
+from broker.stream_keys import current_key, with_keys
+from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
+from common.control import KeyWanted, Ping, Report, Role, ToBroker, ToWorker, decode_for_broker, encode
 from common.errors import ProtocolError, ViewerError
 from common.log import Sparing, get_logger
 
@@ -67,7 +71,8 @@ class Answer:
 class Cluster:
     """Async context manager. Raises ``AddressInUseError`` or ``ConfigError`` on entering.
 
-    ``ingests`` is how many ingest workers are being started, if that is known.
+    ``ingests`` is how many ingest workers are being started, if that is known. ``keyring`` says which worker has which
+    key, where each has one.
     """
 
     def __init__(
@@ -79,15 +84,23 @@ class Cluster:
         clock: Callable[[], float] = time.monotonic,
         *,
         ingests: int | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.director = Director(
-            clock(), catalogue.specs, tracks=catalogue.tracks, places=catalogue.places, ingests=ingests
+            clock(),
+            catalogue.specs,
+            tracks=catalogue.tracks,
+            places=catalogue.places,
+            ingests=ingests,
+            trusting=keyring is None,
         )
         self.counters: Counter[str] = Counter()
         self._context = context
         self._endpoints = endpoints
         self._keys = keys
+        self._keyring = keyring
+        self._routes: dict[str, tuple[bytes, str]] = {}  # node to its connection, and the key of that
         self._clock = clock
         self._ticked = clock()
         self._channel: Channel | None = None
@@ -101,12 +114,16 @@ class Cluster:
     async def __aenter__(self) -> Cluster:
         socket = open_socket(self._context, zmq.ROUTER)
         try:
-            bind(socket, self._endpoints.control, self._keys, "control plane")
+            domain = None if self._keyring is None else Domain.CONTROL
+            bind(socket, self._endpoints.control, self._keys, "control plane", domain)
         except BaseException:
             socket.close(linger=0)
             raise
         self._strangers = Strangers(socket, self.counters, "control_strangers")
-        self._channel = Channel(socket, self._receive, multipart=True)
+        if self._keyring is None:
+            self._channel = Channel(socket, self._receive, multipart=True)
+        else:
+            self._channel = Channel(socket, self._receive_signed, signed=True)
         self._tick()
         return self
 
@@ -189,10 +206,68 @@ class Cluster:
             self.counters["control_garbage"] += 1
             log.debug("control message dropped", reason=str(exc))
             return
+        self._hear(node, message)
+
+    def _receive_signed(self, frames: list[zmq.Frame]) -> None:
+        """The same where each worker has a key: the key says which worker it is, whatever the message says."""
+        assert self._keyring is not None
+        member = self._keyring.member(str(frames[-1].get("User-Id")))
+        if member is None:
+            self.counters["control_revoked"] += 1
+            return
+        try:
+            identity, payload = (frame.bytes for frame in frames)
+            message = decode_for_broker(payload)
+        except (ValueError, ProtocolError) as exc:
+            self.counters["control_garbage"] += 1
+            log.debug("control message dropped", reason=str(exc))
+            return
+        if isinstance(message, Report) and (message.node, message.role) != (member.node, member.role):
+            self.counters["control_impostor"] += 1
+            log.debug("control message dropped", reason="another worker's name or role", worker=member.node)
+            return
+        self._routes[member.node] = identity, member.key
+        with contextlib.suppress(sqlite3.Error):  # a disk that is full must not silence a worker
+            self._keyring.saw(member, time.time())
+        if not isinstance(message, KeyWanted):
+            self._hear(member.node, message)
+        elif member.role is Role.EGRESS and (key := current_key(message.camera, self.director, self._keyring)):
+            self._send(member.node, key)
+
+    def _hear(self, node: str, message: ToBroker) -> None:
         if isinstance(message, Report) and message.partial:
             self.counters["reports_partial"] += 1
         self._handle(FromWorker(node, message))
         self._publish_news()
+
+    def lives(self, node: str) -> bool:
+        """Whether a worker of this name is at work: it was heard of, and its connection is there."""
+        alive = any(worker.node == node and worker.alive for worker in self.director.workers)
+        return alive and self._send(node, Ping())
+
+    def _send(self, node: str, message: ToWorker) -> bool:
+        """Hand a message to a worker's connection. ``False`` if there is none, or if no message can hold it."""
+        try:
+            frame = encode(message)
+        except (TypeError, ValueError, OverflowError) as exc:
+            self.counters["control_unsendable"] += 1
+            log.warning("a message to a worker cannot be sent", worker=node, reason=type(exc).__name__)
+            return False
+        identity = node.encode()
+        if self._keyring is not None:
+            identity, key = self._routes.get(node, (b"", ""))
+            member = self._keyring.member(key)
+            if member is None or member.node != node:
+                self._routes.pop(node, None)
+                return False
+        return self._channel is not None and self._channel.send(identity, frame)
+
+    def _send_with_keys(self, node: str, message: ToWorker) -> bool:
+        """Send a message, and before it the keys that it makes necessary. Whether the message itself was sent."""
+        if self._keyring is None:
+            return self._send(node, message)
+        sent = [self._send(*each) for each in with_keys(node, message, self.director, self._keyring)]
+        return sent[-1]
 
     def _publish_news(self) -> None:
         news, self._news = self._news, asyncio.Event()
@@ -203,21 +278,11 @@ class Cluster:
         while events:
             for command in self.director.handle(events.popleft(), self._clock()):
                 if isinstance(command, Send):
-                    if not self._send(command):
+                    if not self._send_with_keys(command.node, command.message):
                         self.counters["control_undelivered"] += 1
                         events.append(Undelivered(command.node, command.message))
                 else:
                     self._perform(command)
-
-    def _send(self, command: Send) -> bool:
-        """Hand a message to a worker's connection. ``False`` if there is none, or if no message can hold it."""
-        try:
-            frame = encode(command.message)
-        except (TypeError, ValueError, OverflowError) as exc:
-            self.counters["control_unsendable"] += 1
-            log.warning("a message to a worker cannot be sent", worker=command.node, reason=type(exc).__name__)
-            return False
-        return self._channel is not None and self._channel.send(command.node.encode(), frame)
 
     def _perform(self, command: Command) -> None:
         match command:

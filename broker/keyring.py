@@ -21,6 +21,8 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
+from common.bus import Endpoints, Keys
+from common.config import Config
 from common.control import Role
 from common.errors import ConfigError
 from common.seal import STREAM_KEY_BYTES
@@ -33,6 +35,7 @@ MEMBER_KEPT = 30 * 86_400.0  # seconds without a sign of life after which a key 
 SEEN_INTERVAL = 3_600.0  # seconds between two times that a member's sign of life is written down
 MAX_MEMBERS = 10_000  # keys; workers that keep none get a new one at each start
 MAX_TOKENS = 1_000
+EXPIRED_KEPT = 7 * 86_400.0  # seconds for which a worker is told that its token has expired, and not that it is unknown
 
 _SCHEMA = """
 CREATE TABLE broker (public BLOB NOT NULL, secret BLOB NOT NULL, media BLOB NOT NULL) STRICT;
@@ -85,6 +88,17 @@ class JoinRefusedError(Exception):
         self.passing = passing
 
 
+def open_keyring(config: Config, endpoints: Endpoints) -> Keyring | None:
+    """The keyring if workers join by tokens: the bus is on TCP, there is no one secret, and a token was ever made.
+
+    Raises ``ConfigError`` if the file cannot be used.
+    """
+    path = keyring_path(config.store.path)
+    if endpoints.directory is not None or config.cluster.secret or not path.exists():
+        return None
+    return Keyring(path)
+
+
 def keyring_path(store: Path) -> Path:
     """Where the keyring of the broker with this store is."""
     return store.with_name(f"{store.name}.keys")
@@ -106,6 +120,7 @@ class Keyring:
             self.public, self.secret, self._media = row  # Z85 the first two, as pyzmq takes them
             self._version = self._data_version()
             self._read_members()
+            self._revoked: list[Member] = []
         except (sqlite3.Error, ValueError, TypeError) as exc:
             self._database.close()
             raise self._unusable(f"is damaged ({exc})") from None
@@ -117,6 +132,11 @@ class Keyring:
         """Close the file; twice is fine."""
         self._database.close()
 
+    @property
+    def keys(self) -> Keys:
+        """The broker's."""
+        return Keys(self.public, self.secret, b"", b"")
+
     # Tokens: for the operator
 
     def make_token(
@@ -126,7 +146,7 @@ class Keyring:
         token = WorkerToken.make(z85.decode(self.public))
         with self._writing():
             self._database.execute(
-                "DELETE FROM token WHERE expires < ? AND id NOT IN (SELECT token FROM member)", (now,)
+                "DELETE FROM token WHERE expires < ? AND id NOT IN (SELECT token FROM member)", (now - EXPIRED_KEPT,)
             )
             if self._database.execute("SELECT count(*) FROM token").fetchone()[0] >= MAX_TOKENS:
                 raise ConfigError(
@@ -184,14 +204,19 @@ class Keyring:
             return b""
         return hmac.digest(self._media, f"{camera}\0{member.key}".encode(), hashlib.sha256)[:STREAM_KEY_BYTES]
 
-    def refresh(self) -> Collection[str]:
-        """See what ``camshaft token`` changed. Returns the keys that are no longer members'."""
-        if (version := self._data_version()) == self._version:
-            return ()
-        before = self._members.keys()
-        self._read_members()
-        self._version = version
-        return before - self._members.keys()
+    def refresh(self) -> None:
+        """See what ``camshaft token`` changed."""
+        if (version := self._data_version()) != self._version:
+            before = dict(self._members)
+            self._read_members()
+            self._version = version
+            self._revoked += [member for key, member in before.items() if key not in self._members]
+
+    def take_revoked(self) -> Collection[Member]:
+        """The members whose keys were revoked by others since this was last asked."""
+        self.refresh()
+        revoked, self._revoked = self._revoked, []
+        return revoked
 
     def admit(
         self, token: str, secret: bytes, key: str, role: Role, node: str, *, lives: Callable[[str], bool], now: float

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections import Counter
 from dataclasses import dataclass
 from threading import Thread
@@ -20,10 +21,12 @@ from types import TracebackType
 import zmq
 
 from broker.strangers import Strangers
-from common.bus import Channel, Endpoints, Keys, bind, open_socket
+from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
+from common.errors import AddressInUseError
 
 _STATISTICS = struct.Struct("@Q")  # one frame each
 _STEERING = "inproc://relay"
+REBIND_TIMEOUT = 2.0  # seconds until an address that was ours is free again
 JOIN_TIMEOUT = 2.0  # seconds; the proxy ends within a millisecond
 
 
@@ -38,14 +41,25 @@ class RelayStatistics:
 
 
 class Relay:
-    """Async context manager: relays while open. Raises ``AddressInUseError`` or ``ConfigError`` on entering."""
+    """Async context manager: relays while open. Raises ``AddressInUseError`` or ``ConfigError`` on entering.
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, keys: Keys | None) -> None:
+    ``by_role`` lets a ZAP handler decide who publishes and who subscribes (``broker.doorman``).
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoints: Endpoints,
+        keys: Keys | None,
+        *,
+        by_role: bool = False,
+    ) -> None:
         self.statistics = RelayStatistics()  # as of the last ``refresh``
         self.counters: Counter[str] = Counter()
         self._context = context
         self._endpoints = endpoints
         self._keys = keys
+        self._domains = (Domain.PUBLISH, Domain.SUBSCRIBE) if by_role else (None, None)
         self._thread: Thread | None = None
         self._steering: Channel | None = None
         self._strangers: list[Strangers] = []
@@ -66,8 +80,8 @@ class Relay:
         outgoing.setsockopt(zmq.XPUB_VERBOSER, 1)
         steered = self._context.socket(zmq.PAIR)
         try:
-            bind(incoming, self._endpoints.media_in, self._keys, "media from ingest")
-            bind(outgoing, self._endpoints.media_out, self._keys, "media to egress")
+            bind(incoming, self._endpoints.media_in, self._keys, "media from ingest", self._domains[0])
+            bind(outgoing, self._endpoints.media_out, self._keys, "media to egress", self._domains[1])
             steered.bind(_STEERING)
         except BaseException:
             for socket in (incoming, outgoing, steered):
@@ -95,6 +109,20 @@ class Relay:
         self._steering.close()
         for strangers in self._strangers:
             strangers.close()
+
+    async def renew(self) -> None:
+        """Drop every connection. Workers are back in some tenths of a second, those that may connect."""
+        await self.__aexit__(None, None, None)
+        until = time.monotonic() + REBIND_TIMEOUT
+        while True:
+            try:
+                await self.__aenter__()
+            except AddressInUseError:  # libzmq closes sockets in a thread of its own
+                if time.monotonic() >= until:
+                    raise
+                await asyncio.sleep(0.01)
+            else:
+                return
 
     def _on_statistics(self, frames: list[bytes]) -> None:
         if len(frames) != 8:

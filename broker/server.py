@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import zmq
@@ -13,9 +14,12 @@ from aiohttp import web
 
 from broker.catalogue import Catalogue
 from broker.cluster import Cluster
+from broker.doorman import Doorman
 from broker.front.context import Context, IceServer
 from broker.front.door import application
 from broker.front.guard import Guard
+from broker.joining import Joining
+from broker.keyring import Keyring, open_keyring
 from broker.relay import Relay
 from broker.store import Store
 from common.address import is_loopback, page_address, split_ice_server, split_listen
@@ -37,29 +41,40 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
     ``AddressInUseError`` if that cannot be.
     """
     endpoints = Endpoints.parse(config.broker.address)
-    keys = Keys.of_cluster(endpoints, config.cluster.secret)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(claimed_directory(endpoints))
+        keyring = open_keyring(config, endpoints)
+        if keyring is not None:
+            stack.callback(keyring.close)
+        keys = Keys.of_cluster(endpoints, config.cluster.secret) if keyring is None else keyring.keys
         store = stack.enter_context(contextlib.closing(Store(config.store.path)))
         sockets = await open_listeners(config.http.listen)
         for listener in sockets:
             stack.callback(listener.close)
+        counters: Counter[str] = Counter()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         stack.callback(context.destroy, linger=0)
-        stack.enter_context(authenticated(context, keys))
-        relay = await stack.enter_async_context(Relay(context, endpoints, keys))
+        doorman = stack.enter_context(Doorman(context, keyring, counters)) if keyring is not None else None
+        if doorman is None:
+            stack.enter_context(authenticated(context, keys))
+        relay = await stack.enter_async_context(Relay(context, endpoints, keys, by_role=doorman is not None))
         ingests = config.ingest.workers if "workers" in config.ingest.model_fields_set else None
         catalogue = Catalogue(config, store)
-        cluster = await stack.enter_async_context(Cluster(context, endpoints, keys, catalogue, ingests=ingests))
+        cluster = await stack.enter_async_context(
+            Cluster(context, endpoints, keys, catalogue, ingests=ingests, keyring=keyring)
+        )
+        if keyring is not None and keys is not None and doorman is not None:
+            joining = Joining(context, endpoints, keys, keyring, doorman.joining, cluster.lives, counters)
+            stack.enter_context(joining)
         local = all(is_loopback(each.getsockname()[0]) for each in sockets)
         guard = Guard(local, [host.lower() for host in config.http.hosts])
         ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
-        await stack.enter_async_context(_serving(Context(cluster, relay, guard, ice_servers), sockets))
+        await stack.enter_async_context(_serving(Context(cluster, relay, guard, ice_servers, counters), sockets))
         page = page_address(*sockets[0].getsockname()[:2])
         log.info("broker ready", page=page, bus=endpoints.address)
         if on_ready is not None:
             on_ready(page)
-        await _watch(relay, stop)
+        await _watch(relay, keyring, stop)
 
 
 async def open_listeners(listen: str) -> list[socket.socket]:
@@ -105,8 +120,11 @@ async def _serving(context: Context, sockets: list[socket.socket]) -> AsyncItera
         await runner.cleanup()
 
 
-async def _watch(relay: Relay, stop: asyncio.Event) -> None:
+async def _watch(relay: Relay, keyring: Keyring | None, stop: asyncio.Event) -> None:
     while not stop.is_set():
+        if keyring is not None and (revoked := keyring.take_revoked()):
+            log.warning("keys were revoked; every media connection is made anew", workers=[m.node for m in revoked])
+            await relay.renew()
         if not relay.running:
             raise CamshaftError("the media relay ended by itself")
         relay.refresh()

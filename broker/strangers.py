@@ -6,6 +6,7 @@ ZeroMQ drops them by itself and tells nobody but a monitor.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from common.log import get_logger
 WARN_INTERVAL = 60.0  # seconds: a worker with a wrong secret tries again every two
 
 _EVENTS = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
+_numbers = itertools.count()
 
 log = get_logger()
 
@@ -41,7 +44,9 @@ class Strangers:
         self._clock = clock
         self._warned = float("-inf")
         self._told = 0  # of the count
-        self._channel = Channel(socket.get_monitor_socket(_EVENTS), self._on_event, multipart=True)
+        # Not under pyzmq's name for it, the descriptor's number: a socket that was just closed may have had the same.
+        monitor = socket.get_monitor_socket(_EVENTS, f"inproc://strangers-{next(_numbers)}")
+        self._channel = Channel(monitor, self._on_event, multipart=True)
 
     def close(self) -> None:
         """Stop counting."""
@@ -55,7 +60,7 @@ class Strangers:
         now, count = self._clock(), self._counters[self._name]
         if now - self._warned >= WARN_INTERVAL:
             log.warning(
-                "connections refused: another program, or a worker with another --cluster-secret",
+                "connections refused: another program, or a worker with another --cluster-secret or a revoked key",
                 address=event["endpoint"].decode(),
                 count=count - self._told,
             )

@@ -18,6 +18,7 @@ URL = "CAMSHAFT_URL"
 
 _SECRETS = {  # whatever they hold
     "--cluster-secret": "CAMSHAFT_CLUSTER_SECRET",
+    "--cluster-token": "CAMSHAFT_CLUSTER_TOKEN",
     "--http-ice-servers": "CAMSHAFT_HTTP_ICE_SERVERS",
 }
 _SEVERAL = {CAMERA: " ", "CAMSHAFT_HTTP_ICE_SERVERS": ","}  # what stands between the values

@@ -118,6 +118,11 @@ class Keys:
     client_public: bytes
     client_secret: bytes = field(repr=False)
 
+    @property
+    def by_token(self) -> bool:
+        """Whether they are those of a worker that joined by a token."""
+        return bool(self.client_secret) and not self.server_secret
+
     @classmethod
     def derive(cls, secret: str) -> Keys:
         """The same secret gives the same keys on every machine."""
@@ -228,6 +233,7 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str,
     """
     if domain is not None:
         socket.zap_domain = domain.encode()
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a ZAP handler nobody gets in; else everybody would
     if keys is not None:
         socket.curve_publickey, socket.curve_secretkey = keys.server_public, keys.server_secret
         socket.curve_server = True

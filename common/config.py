@@ -21,6 +21,8 @@ from pydantic.fields import FieldInfo
 
 from common.address import split_ice_server, split_listen
 from common.cameras import CAMERA_ID, CameraSpec, TlsSpec, Transport
+from common.errors import ProtocolError
+from common.token import WorkerToken
 
 ENV_PREFIX = "CAMSHAFT_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
@@ -94,6 +96,13 @@ def _secret(value: str) -> str:
     if value and len(value.strip()) < MIN_SECRET:
         raise ValueError(f"must have {MIN_SECRET} characters or more; openssl rand -hex 16 makes some")
     return value
+
+
+def _token(value: str) -> str:
+    try:
+        return str(WorkerToken.parse(value)) if value else value
+    except ProtocolError as exc:
+        raise ValueError(str(exc)) from None
 
 
 Whole = Annotated[int, BeforeValidator(_no_flag)]
@@ -180,6 +189,16 @@ class ClusterConfig(_Section):
         repr=False,
         description="Encrypts and authenticates the bus between machines; the same on each.",
         json_schema_extra={"secret": True},
+    )
+    token: Annotated[str, AfterValidator(_token)] = Field(
+        "",
+        repr=False,
+        description="A worker's, in place of the secret: made by `camshaft token worker` on the broker's machine.",
+        json_schema_extra={"secret": True},
+    )
+    key_file: Path | None = Field(
+        None,
+        description="Where a worker keeps the key its token is exchanged for; by default it gets one at each start.",
     )
 
 

@@ -260,7 +260,7 @@ class Ended:
 class KeyWanted:
     """Frames of this camera come that no key opens; egress to broker, which replies ``StreamKey``."""
 
-    camera: str
+    camera: Text
     type: Literal["key_wanted"] = "key_wanted"
 
 

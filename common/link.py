@@ -67,7 +67,10 @@ class Contact:
         elif self._there and not there:
             self._warn_at = now + AWAY_AFTER
         elif not there and now >= self._warn_at:
-            self._log.warning("no broker answers: is it running, is the secret the same?", address=self._address)
+            self._log.warning(
+                "no broker answers: is it running, is the secret the same, or was the token revoked?",
+                address=self._address,
+            )
             self._warn_at = now + WARN_INTERVAL
         self._there = there
 
@@ -103,7 +106,9 @@ class Link:
         self._address = endpoints.address
         self._contact: Contact | None = None
         self._socket = open_socket(context, zmq.DEALER, keys)
-        self._socket.setsockopt(zmq.ROUTING_ID, node.encode())
+        # Where workers have keys, a name that could be guessed would let another take over what is sent to it.
+        own = keys is not None and keys.by_token
+        self._socket.setsockopt(zmq.ROUTING_ID, secrets.token_hex(16).encode() if own else node.encode())
         self._socket.connect(endpoints.control)
         self._channel: Channel | None = None
         self._timer: asyncio.Handle | None = None  # uvloop's has no ``when()`` if it is due at once

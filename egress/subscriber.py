@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import zmq
 
@@ -12,10 +12,12 @@ from common.bus import Channel, Endpoints, Keys, open_socket
 from common.clock import unix_ns
 from common.errors import ProtocolError
 from common.log import get_logger
-from common.media import decode_frame, live_topic, replay_topic
+from common.media import decode_frame, live_topic, parse_topic, replay_topic
+from common.seal import StreamSeals
 from egress.stream import Stream
 
 LINGER = 5.0  # seconds a stream is kept after its last viewer: a page that is reloaded starts from the cache
+KEY_INTERVAL = 1.0  # seconds between two times that a camera's key is asked for
 WARN_INTERVAL = 60.0  # seconds between two lines that say the same
 DELAYS_KEPT = 2_000  # batches over which the delay's percentiles are taken
 
@@ -23,10 +25,19 @@ log = get_logger()
 
 
 class Subscriber:
-    """Owns the streams; viewers hold them by ``acquire`` and give them back by ``release``."""
+    """Owns the streams; viewers hold them by ``acquire`` and give them back by ``release``.
+
+    ``sealed``: frames count only if the worker that has the camera sealed them (``common.seal``).
+    """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, keys: Keys | None, node: str
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoints: Endpoints,
+        keys: Keys | None,
+        node: str,
+        *,
+        sealed: bool = False,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._node = node
@@ -34,14 +45,17 @@ class Subscriber:
         self._users: Counter[str] = Counter()
         self._unused_since: dict[str, float] = {}
         self._delays_ns: deque[int] = deque(maxlen=DELAYS_KEPT)
+        self._seals: dict[str, StreamSeals] | None = {} if sealed else None
+        self._key_wanted_at: dict[str, float] = {}
         self._socket = open_socket(context, zmq.SUB, keys)
         self._socket.connect(endpoints.media_out)
         self._channel: Channel | None = None
         self._overloads = 0  # at the last look
         self._warned_at = float("-inf")
 
-    def start(self) -> None:
-        """Read from now on."""
+    def start(self, *, key_wanted: Callable[[str], object] = lambda _camera: None) -> None:
+        """Read from now on. ``key_wanted`` asks the broker for a camera's key."""
+        self._key_wanted = key_wanted
         self._time = asyncio.get_running_loop().time
         self._channel = Channel(self._socket, self._receive)
 
@@ -76,6 +90,15 @@ class Subscriber:
             del self._users[stream.camera]
             self._unused_since[stream.camera] = asyncio.get_running_loop().time()
 
+    def learn(self, camera: str, key: bytes) -> None:
+        """The camera's frames are sealed with this key from now on. Where nothing is sealed it does not matter."""
+        if self._seals is None:
+            return
+        try:
+            self._seals.setdefault(camera, StreamSeals()).learn(key, asyncio.get_running_loop().time())
+        except ValueError:
+            self.counters["control_garbage"] += 1
+
     def sweep(self, now: float) -> None:
         """Drop streams that nobody has watched for a while, and say so when this process is too slow for the others."""
         overloads = sum(feed.overloads for stream in self._streams.values() for feed in stream.feeds.values())
@@ -87,6 +110,9 @@ class Subscriber:
             if now - since > LINGER:
                 del self._unused_since[camera]
                 stream = self._streams.pop(camera)
+                self._key_wanted_at.pop(camera, None)
+                if self._seals is not None:
+                    self._seals.pop(camera, None)
                 self.counters.update(stream.statistics)
                 for topic in (live_topic(camera), replay_topic(camera, self._node)):
                     self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
@@ -107,8 +133,27 @@ class Subscriber:
         self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
         self._socket.setsockopt(zmq.SUBSCRIBE, topic)
 
-    def _receive(self, frame: bytes) -> None:
+    def _open(self, frame: bytes, seals: dict[str, StreamSeals]) -> bytes | None:
+        """The frame without its seal; ``None``, and counted, if the worker that has the camera did not seal it.
+
+        Raises ``ProtocolError`` if it has no topic.
+        """
+        camera, _ = parse_topic(frame[: frame.find(b"\0", 0, 256) + 1])
+        now = self._time()
+        opener = seals.get(camera)
+        opened = opener.open(frame, now) if opener is not None else None
+        if opened is None and camera in self._streams:
+            self.counters["media_forged"] += 1
+            if now - self._key_wanted_at.get(camera, float("-inf")) >= KEY_INTERVAL:
+                self._key_wanted_at[camera] = now
+                self._key_wanted(camera)
+        return opened
+
+    def _receive(self, message: bytes) -> None:
         try:
+            frame = message if self._seals is None else self._open(message, self._seals)
+            if frame is None:
+                return
             camera, egress, batches = decode_frame(frame)
         except ProtocolError as exc:
             self.counters["media_garbage"] += 1

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import zmq
 
 from common import __version__
-from common.bus import Endpoints, Keys
+from common.bus import Endpoints
 from common.config import Config, LimitsConfig
 from common.control import (
     Answered,
@@ -25,11 +25,13 @@ from common.control import (
     Drain,
     Ended,
     HangUp,
+    KeyWanted,
     Offer,
     Refused,
     Release,
     Report,
     Role,
+    StreamKey,
     ToBroker,
     ToWorker,
     ViewerReport,
@@ -37,6 +39,7 @@ from common.control import (
 from common.errors import ConfigError, ViewerError
 from common.link import Link
 from common.log import Sparing, get_logger
+from common.membership import worker_keys
 from common.memory import Shortage
 from egress import native
 from egress.addresses import advertised
@@ -57,15 +60,17 @@ log = get_logger()
 async def run(config: Config, node: str, stop: asyncio.Event) -> None:
     """Serve viewers until ``stop`` is set. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot begin."""
     endpoints = Endpoints.parse(config.broker.address)
-    keys = Keys.of_cluster(endpoints, config.cluster.secret)
     compiled = _compiled(config)
     addresses = await advertised(config.media.advertise, config.media.listen)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(context.term)
+        keys = await worker_keys(context, endpoints, config.cluster, Role.EGRESS, node, stop)
+        if stop.is_set():
+            return
         port = MediaPort(config.media.listen, config.media.port)
         stack.callback(port.close)
-        subscriber = Subscriber(context, endpoints, keys, node)
+        subscriber = Subscriber(context, endpoints, keys, node, sealed=keys is not None and keys.by_token)
         stack.callback(subscriber.close)
         worker = Worker(port, subscriber, addresses, compiled=compiled, limits=config.limits)
         link = Link(
@@ -132,7 +137,7 @@ class Worker:
         self._send = send
         self._report_soon = report_soon
         self._port.start(self._mux.receive)
-        self._subscriber.start()
+        self._subscriber.start(key_wanted=lambda camera: send(KeyWanted(camera)))
         self._sweep()
 
     def close(self) -> None:
@@ -149,6 +154,8 @@ class Worker:
         match message:
             case Offer():
                 self._answer(message)
+            case StreamKey(camera, key):
+                self._subscriber.learn(camera, key)
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")

@@ -24,6 +24,7 @@ from common.media import (
     parse_topic,
     replay_topic,
 )
+from common.seal import Sealer
 
 _SUBSCRIBE = 1  # first byte of what an XPUB socket receives
 MAX_TOPIC = 256  # bytes: two names and what is between them
@@ -68,6 +69,7 @@ class Publisher:
         self._channel: Channel | None = None
         self._topics: dict[str, bytes] = {}
         self._gops: dict[str, Gop] = {}
+        self._sealers: dict[str, Sealer] = {}
 
     def __enter__(self) -> Publisher:
         self._channel = Channel(self._socket, self._subscribed)
@@ -88,11 +90,21 @@ class Publisher:
             topic = self._topics[camera] = live_topic(camera)
             self._gops[camera] = Gop()
         send = self._channel.send
+        sealer = self._sealers.get(camera)
         for batch in batches:
             encoded = encode_batch(batch)
             if batch.kind == _VIDEO:
                 self._gops[camera].add(batch, encoded)
-            send(topic + encoded)
+            frame = topic + encoded
+            send(frame if sealer is None else sealer.seal(frame))
+
+    def use_key(self, camera: str, key: bytes) -> None:
+        """Seal the camera's frames with ``key`` from now on; with an empty one, no longer."""
+        sealer = self._sealers.get(camera)
+        if not key:
+            self._sealers.pop(camera, None)
+        elif sealer is None or sealer.key != key:
+            self._sealers[camera] = Sealer(key)
 
     def forget(self, camera: str) -> None:
         """The camera's session is over: its last pictures are of no more use."""
@@ -111,7 +123,9 @@ class Publisher:
         if egress is None or not gop:
             return
         assert self._channel is not None
-        self._channel.send(replay_topic(camera, egress) + encode_replay(gop.batches))
+        frame = replay_topic(camera, egress) + encode_replay(gop.batches)
+        sealer = self._sealers.get(camera)
+        self._channel.send(frame if sealer is None else sealer.seal(frame))
         self.counters["replays"] += 1
 
 

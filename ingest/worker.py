@@ -20,6 +20,7 @@ from common.config import Config
 from common.control import Assign, Drain, Release, Report, Role, ToWorker
 from common.link import Link
 from common.log import get_logger
+from common.membership import worker_keys
 from ingest.camera import Camera, Shared
 from ingest.publisher import Publisher
 
@@ -27,8 +28,16 @@ from ingest.publisher import Publisher
 async def run(config: Config, node: str, stop: asyncio.Event) -> None:
     """Work until ``stop`` is set, or until drained. Raises ``ConfigError`` for a bus that cannot be."""
     endpoints = Endpoints.parse(config.broker.address)
-    keys = Keys.of_cluster(endpoints, config.cluster.secret)
-    with zmq.Context() as context, Publisher(context, endpoints, keys) as publisher:
+    with zmq.Context() as context:
+        keys = await worker_keys(context, endpoints, config.cluster, Role.INGEST, node, stop)
+        if not stop.is_set():
+            await _work(context, endpoints, keys, node, stop)
+
+
+async def _work(
+    context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, keys: Keys | None, node: str, stop: asyncio.Event
+) -> None:
+    with Publisher(context, endpoints, keys) as publisher:
         worker = Worker(publisher, node)
         link = Link(
             context,
@@ -73,7 +82,8 @@ class Worker:
     def receive(self, message: ToWorker) -> None:
         """The broker's word."""
         match message:
-            case Assign(spec):
+            case Assign(spec, key):
+                self._publisher.use_key(spec.id, key)
                 self._assign(spec)
             case Release(name):
                 self._release(name)
@@ -108,6 +118,7 @@ class Worker:
 
     def _release(self, name: str) -> None:
         if self._cameras.pop(name, None) is not None:
+            self._publisher.use_key(name, b"")
             self._tasks[name][-1].cancel()
             self.changed()
 

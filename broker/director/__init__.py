@@ -64,7 +64,9 @@ DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a p
 class Director:
     """See the package's text. ``tracks`` and ``places`` are what an earlier broker was told to remember.
 
-    ``ingests`` is how many ingest workers start with the broker, ``None`` if that is not known.
+    ``ingests`` is how many ingest workers start with the broker, ``None`` if that is not known. ``trusting`` lets any
+    ingest keep a camera that it reports and nobody else has, else only the one that is remembered to have it: the
+    answer to a report carries the camera's password.
     """
 
     def __init__(
@@ -75,9 +77,10 @@ class Director:
         tracks: Mapping[str, tuple[Track, ...]] | None = None,
         places: Mapping[str, str] | None = None,
         ingests: int | None = None,
+        trusting: bool = True,
     ) -> None:
         self._state = State(now, ingests)
-        self._cameras = Cameras(self._state, cameras, tracks or {}, places or {})
+        self._cameras = Cameras(self._state, cameras, tracks or {}, places or {}, trusting=trusting)
         self._viewers = Viewers(self._state)
         self._parts = Parts()
         self._warn_at: dict[str, float] = {}  # node whose name is used twice, to the time of the next warning

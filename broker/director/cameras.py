@@ -30,7 +30,10 @@ class Cameras:
         specs: Mapping[str, CameraSpec],
         tracks: Mapping[str, tuple[Track, ...]],
         places: Mapping[str, str],
+        *,
+        trusting: bool = True,
     ) -> None:
+        self._trusting = trusting
         self._state = state
         self._cameras = state.cameras
         for id, spec in specs.items():
@@ -57,7 +60,7 @@ class Cameras:
         self._state.changed.update(worker.streams)
         for id, stream in worker.streams.items():
             camera = self._cameras.get(id)
-            if camera is not None and camera.worker is None:
+            if camera is not None and camera.worker is None and (self._trusting or camera.place == worker.node):
                 self._adopt(camera, worker)
             if camera is None or camera.worker != worker.node:
                 self._state.send(worker.node, Release(id))

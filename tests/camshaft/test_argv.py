@@ -39,6 +39,7 @@ SECRET = "rtsp://admin:hunter2@camera/stream"
         ),
         (["broker", "--cluster-secret", "hunter2"], ["broker"], {"CAMSHAFT_CLUSTER_SECRET": "hunter2"}),
         (["broker", "--cluster-secret=hunter2"], ["broker"], {"CAMSHAFT_CLUSTER_SECRET": "hunter2"}),
+        (["ingest", "--cluster-token", "hunter2"], ["ingest"], {"CAMSHAFT_CLUSTER_TOKEN": "hunter2"}),
         (
             ["serve", "--http-ice-servers", "turn:u:hunter2@h", "--http-ice-servers=stun:h"],
             ["serve"],

@@ -15,7 +15,11 @@ def test_every_leaf_has_variable_option_and_help() -> None:
     assert table["--media-advertise"].is_list
     assert not table["--media-port"].is_list
     assert table["--store-path"].variable == "CAMSHAFT_STORE_PATH"
-    assert [option for option, leaf in table.items() if leaf.is_secret] == ["--http-ice-servers", "--cluster-secret"]
+    assert [option for option, leaf in table.items() if leaf.is_secret] == [
+        "--http-ice-servers",
+        "--cluster-secret",
+        "--cluster-token",
+    ]
     assert all(leaf.field.description for leaf in table.values())
 
 

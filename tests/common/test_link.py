@@ -36,7 +36,7 @@ from common.log import get_logger
 from common.reports import Parts
 from tests.fakes.private_bus import free_tcp_endpoints
 
-AWAY = "no broker answers: is it running, is the secret the same?"
+AWAY = "no broker answers: is it running, is the secret the same, or was the token revoked?"
 
 Context = zmq.Context[zmq.Socket[bytes]]
 

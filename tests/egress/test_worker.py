@@ -180,7 +180,7 @@ class BrokenOnce:
         self._broken.feeds.clear()
         self._streams = [Stream("yard", lambda: None), self._broken]
 
-    def start(self) -> None:
+    def start(self, **_: object) -> None:
         pass
 
     def sweep(self, now: float) -> None:

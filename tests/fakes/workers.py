@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import secrets
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
@@ -42,8 +43,18 @@ class FakeWorker:
 
     role: Role
 
-    def __init__(self, endpoints: Endpoints, node: str, *, keys: Keys | None = None, incarnation: str = "1") -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        node: str,
+        *,
+        keys: Keys | None = None,
+        incarnation: str = "1",
+        routing_id: bytes = b"",
+    ) -> None:
         self.node = node
+        own = keys is not None and keys.by_token
+        self._routing_id = routing_id or (secrets.token_hex(16).encode() if own else node.encode())
         self.state = Report(node, self.role, incarnation, host="host", pid=1, version="1")
         self.messages: list[ToWorker] = []
         self._endpoints = endpoints
@@ -53,7 +64,7 @@ class FakeWorker:
 
     async def __aenter__(self):
         socket = open_socket(self._context, zmq.DEALER, self._keys)
-        socket.setsockopt(zmq.ROUTING_ID, self.node.encode())
+        socket.setsockopt(zmq.ROUTING_ID, self._routing_id)
         socket.connect(self._endpoints.control)
         assert await asyncio.to_thread(socket.poll, int(PATIENCE * 1000), zmq.POLLOUT), "the broker is not there"
         self.channel = Channel(socket, self._receive)

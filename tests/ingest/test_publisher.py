@@ -12,13 +12,15 @@ import zmq
 
 from common.bus import Channel, Endpoints, open_socket
 from common.media import MAX_GOP_BYTES, Batch, Flags, decode_frame, encode_batch, live_topic, replay_topic
+from common.seal import Sealer, StreamSeals
 from ingest.publisher import Gop, Publisher
 
 BOUND = 10.0
 
 
 def batch(sequence: int, *, kind: str = "video", flags: int = 0, epoch: int = 1, size: int = 10) -> Batch:
-    return Batch(kind, "H264", epoch, sequence, sequence * 3_600, 1, 2, flags, [bytes(size)])
+    codec = "H264" if kind == "video" else "opus"
+    return Batch(kind, codec, epoch, sequence, sequence * 3_600, 1, 2, flags, [bytes(size)])
 
 
 def video(count: int, gop: int = 10, start: int = 0) -> list[Batch]:
@@ -196,3 +198,36 @@ def test_what_is_cached_is_what_was_sent() -> None:
     for each in batches:
         gop.add(each, encode_batch(each))
     assert gop.batches == [encode_batch(each) for each in batches]
+
+
+async def test_with_a_key_live_frames_and_replays_are_sealed_and_without_they_are_not(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        await flowing(publisher, egress, "door")
+        topic, key = replay_topic("door", "e"), bytes(range(16))
+        publisher.use_key("door", key)
+        publisher.publish("door", video(3))
+        egress.subscribe(topic)
+        async with asyncio.timeout(BOUND):
+            while len(egress.frames) < 4:  # noqa: ASYNC110 - sealed, so that ``until`` cannot read them
+                await asyncio.sleep(0)
+        seals = StreamSeals()
+        seals.learn(key, 0.0)
+        opened = [seals.open(frame, 0.0) for frame in egress.frames]
+        assert [decode_frame(frame).batches for frame in opened if frame] == [*([each] for each in video(3)), video(3)]
+        egress.frames.clear()
+        publisher.use_key("door", b"")
+        publisher.publish("door", video(1, start=3))
+        assert await egress.until(live_topic("door"), 1) == video(1, start=3)
+
+
+def test_a_key_that_is_given_again_goes_on_with_its_nonces(tmp_path: Path) -> None:
+    with zmq.Context() as context:
+        publisher = Publisher(context, Endpoints.parse(f"ipc://{tmp_path}"), None)
+        publisher.use_key("door", bytes(16))
+        before = publisher._sealers["door"]
+        publisher.use_key("door", bytes(16))
+        assert publisher._sealers["door"] is before
+        publisher.use_key("door", bytes(range(16)))
+        assert isinstance(publisher._sealers["door"], Sealer)
+        assert publisher._sealers["door"] is not before
+        publisher._socket.close()

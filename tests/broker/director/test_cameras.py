@@ -408,6 +408,16 @@ def test_a_new_broker_leaves_an_on_demand_camera_running_until_its_viewers_are_k
     assert sent(stage.tick()) == [("in-1", Release("door"))]
 
 
+def test_an_ingest_that_is_not_to_be_trusted_keeps_only_a_camera_that_it_is_remembered_to_have() -> None:
+    """What it is answered carries the camera's password."""
+    stage = Stage(camera("door"), camera("yard"), started_now=True, places={"door": "in-1"}, trusting=False)
+    claimed = stream("door"), stream("yard")
+    assert ("in-2", Release("door")) in sent(stage.ingest("in-2", *claimed))
+    assert stage.worker_of("door") != "in-2"
+    stage.ingest("in-1", *claimed)
+    assert stage.worker_of("door") == "in-1"
+
+
 def test_the_place_of_a_camera_is_remembered_and_forgotten() -> None:
     stage = Stage(camera("door"))
     assert of(RememberPlace, stage.ingest("in-1")) == [RememberPlace("door", "in-1")]

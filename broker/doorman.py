@@ -1,0 +1,105 @@
+"""Decides who may connect to which socket of the bus, where each worker has a key of its own.
+
+It is the ZAP handler (ZMQ RFC 27) of the broker's sockets: libzmq asks it about each handshake, with the socket's
+domain and the peer's CURVE key, and hands its answer on with each message as the ``User-Id``.
+
+* An ingest publishes, an egress subscribes, both report. Nobody else gets further than the join socket.
+* A handshake on the join socket tells only that the peer once saw a token, so each address may try only so often.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+
+import zmq
+from zmq.utils import z85
+
+from broker.keyring import Keyring
+from common.bus import Channel, Domain
+from common.control import Role
+
+JOIN_BURST = 300  # tries of one address: all workers of a large machine at once
+JOIN_RATE = 5.0  # tries a second after that
+MAX_ADDRESSES = 1_000  # that are remembered
+
+_ENDPOINT = "inproc://zeromq.zap.01"
+_VERSION = b"1.0"
+_ROLES = {Domain.CONTROL: frozenset(Role), Domain.PUBLISH: {Role.INGEST}, Domain.SUBSCRIBE: {Role.EGRESS}}
+
+
+class AddressBudget:
+    """How often each address may try: a bucket for each, which are few and forget the one not heard of for longest."""
+
+    def __init__(self, burst: int, rate: float) -> None:
+        self._burst = burst
+        self._rate = rate
+        self._buckets: dict[str, tuple[float, float]] = {}  # what is in it, and as of when; the latest stand last
+
+    def take(self, address: str, now: float) -> bool:
+        """Whether the address may try once more at ``now`` (monotonic seconds)."""
+        level, since = self._buckets.pop(address, (self._burst, now))
+        level = min(self._burst, level + (now - since) * self._rate)
+        allowed = level >= 1
+        self._buckets[address] = level - allowed, now
+        if len(self._buckets) > MAX_ADDRESSES:
+            del self._buckets[next(iter(self._buckets))]
+        return allowed
+
+
+class Doorman:
+    """Context manager; to be entered before the sockets are bound and left after they are closed.
+
+    ``counters`` gets ``control_refused`` and so on.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        keyring: Keyring,
+        counters: Counter[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._counters = counters
+        self.joining = AddressBudget(JOIN_BURST, JOIN_RATE)
+        self._context = context
+        self._keyring = keyring
+        self._clock = clock
+        self._channel: Channel | None = None
+
+    def __enter__(self) -> Doorman:
+        socket = self._context.socket(zmq.ROUTER)
+        socket.bind(_ENDPOINT)
+        self._channel = Channel(socket, self._asked, multipart=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._channel is not None
+        self._channel.close()
+
+    def lets_in(self, domain: str, address: str, key: str) -> bool:
+        """Whether a peer at ``address`` with this CURVE key (Z85) may connect for what ``domain`` says."""
+        if domain == Domain.JOIN:
+            return self.joining.take(address, self._clock())
+        self._keyring.refresh()
+        member = self._keyring.member(key)
+        return member is not None and member.role in _ROLES.get(Domain(domain), ())
+
+    def _asked(self, frames: list[bytes]) -> None:
+        """A ZAP request: envelope and empty frame, version, id, domain, address, routing id, mechanism, key."""
+        assert self._channel is not None
+        envelope, request = frames[:2], frames[2:]
+        if len(request) != 7 or request[0] != _VERSION:  # it comes from libzmq in this process
+            return
+        _, number, domain, address, _, mechanism, key = request
+        user = z85.encode(key).decode() if mechanism == b"CURVE" else ""
+        allowed = bool(user) and self.lets_in(domain.decode(), address.decode(errors="replace"), user)
+        if not allowed:
+            self._counters[f"{domain.decode()}_refused"] += 1
+        # After 400 libzmq's peer gives up for good, after 300 it tries again: a budget comes back, a key does not.
+        status = b"200" if allowed else b"300" if domain == b"join" else b"400"
+        self._channel.send(*envelope, _VERSION, number, status, b"", user.encode() if allowed else b"", b"")
