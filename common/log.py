@@ -20,6 +20,8 @@ from common.cameras import redact
 Format = Literal["auto", "text", "json"]
 Logger = structlog.stdlib.BoundLogger
 
+MAX_VALUE = 2_000  # characters of a value; a stranger's words can be as long as a message
+MAX_TRACEBACK = 50_000  # characters
 LINES_A_MINUTE = 30  # of one event that strangers cause: all of a household's or an office's
 
 _URL = re.compile("://|turns?:")  # where there can be credentials
@@ -79,6 +81,7 @@ def configure(level: str = "info", style: Format = "auto", **fields: object) -> 
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         _redact,
+        _shorten,
     ]
     renderer: structlog.typing.Processor
     renderer = (
@@ -117,4 +120,19 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
                 event[key] = redact(value)
         elif not isinstance(value, int | float | bool | None) and _URL.search(f"{value} {value!r}"):
             event[key] = redact(str(value))
+    return event
+
+
+def _shorten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """No value fills the disk. After ``_redact``, which would not know a password whose URL has lost its end."""
+    for key, value in event.items():
+        most = MAX_TRACEBACK if key == "exception" else MAX_VALUE
+        if isinstance(value, str):
+            if len(value) > most:
+                event[key] = f"{value[:most]}… ({len(value)} characters)"
+        elif isinstance(value, int):
+            if value.bit_length() > 1_000:
+                event[key] = f"a number of {value.bit_length()} bits"
+        elif not isinstance(value, float | None) and len(text := str(value)) > most:
+            event[key] = f"{text[:most]}… ({len(text)} characters)"
     return event

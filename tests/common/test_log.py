@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from common.errors import ConfigError
-from common.log import LINES_A_MINUTE, Sparing, configure, get_logger
+from common.log import LINES_A_MINUTE, MAX_VALUE, Sparing, configure, get_logger
 
 SECRET_URL = "rtsp://admin:hunter2@camera/stream"
 
@@ -176,3 +176,20 @@ def test_the_next_line_tells_of_those_left_out_before() -> None:
         "viewer left: and 2 more in the last minute",
         "viewer left",
     ]
+
+
+def test_what_strangers_say_is_not_told_at_any_length(style: str, stderr: Captured) -> None:
+    configure("info", style)  # type: ignore[arg-type]
+    get_logger().info("refused", reason="x" * 100_000, codecs=["y" * 100] * 1_000, number=1 << 100_000)
+    logging.getLogger("library").warning("z" * 100_000)
+    written = stderr.getvalue()
+    assert "x" * MAX_VALUE in written
+    assert len(written) < 4 * MAX_VALUE
+    assert "(100000 characters)" in written
+
+
+def test_a_password_is_not_shown_because_its_url_is_cut(style: str, stderr: Captured) -> None:
+    configure("info", style)  # type: ignore[arg-type]
+    secret = "rtsp://admin:" + "hunter2" * MAX_VALUE + "@camera/stream"
+    get_logger().info("refused", reason=secret)
+    assert "hunter2" not in stderr.getvalue()
