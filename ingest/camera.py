@@ -20,7 +20,6 @@ from common.errors import CameraError
 from common.log import Logger
 from common.media import Batch, Kind
 from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transports
-from ingest.rtp.receiver import Receiver
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection, NoMediaError, connected, over_any
 from ingest.rtsp.connect import ForbiddenAddressError
@@ -71,7 +70,7 @@ class Camera:
         receivers = connection.stream.receivers
         return replace(
             self._report,
-            detail=_hindrance(receivers[0]) if self._report.state is CameraState.PLAYING else self._report.detail,
+            detail=_hindrance(connection) if self._report.state is CameraState.PLAYING else self._report.detail,
             transport=Transport.UDP if connection.udp else Transport.TCP,
             tracks=connection.tracks,
             stats=tuple(receiver.stats for receiver in receivers),
@@ -199,9 +198,11 @@ class Camera:
         return delay
 
 
-def _hindrance(receiver: Receiver) -> str:
-    """Why nothing is seen of a track though its packets come; empty if there is no reason."""
-    if problem := receiver.track.problem:
-        return f"{receiver.kind}: {problem}"
-    waiting = receiver.kind is Kind.VIDEO and not receiver.stats.keyframes
+def _hindrance(connection: Connection) -> str:
+    """Why nothing is seen of a camera though its packets come; empty if there is no reason."""
+    receivers = connection.stream.receivers
+    for track in connection.tracks:
+        if track.problem and (track.kind is Kind.VIDEO or (len(receivers) == 1 and track.kind is receivers[0].kind)):
+            return f"{track.kind}: {track.problem}"
+    waiting = any(receiver.kind is Kind.VIDEO and not receiver.stats.keyframes for receiver in receivers)
     return "waiting for its first keyframe" if waiting else ""

@@ -17,40 +17,52 @@ from ingest.payload.output import Output
 from ingest.rtsp.message import printable
 from ingest.rtsp.sdp import Format, MediaSection, SessionDescription
 
-_USE_H264 = "cannot be forwarded yet; set this stream of the camera to H.264"
+MAX_CLOCK_RATE = 10_000_000  # Hz; what counts faster has no use for it, and is a slip
+DYNAMIC = range(96, 128)  # payload types whose meaning an rtpmap has to say (RFC 3551 section 6)
+
+_USE_H264 = "cannot be forwarded yet; set this stream of the camera to H.264, or use its sub-stream"
 _USE_G711 = "cannot be forwarded yet; set the camera's sound to G.711 or Opus"
 
-# By encoding name in upper case: the name as it is registered, and the rest of a sentence that begins with it.
+# How cameras spell what is registered as something else; dots do not count.
+_ALIASES = {"AVC": "H264", "HEVC": "H265", "G711U": "PCMU", "ULAW": "PCMU", "G711A": "PCMA", "ALAW": "PCMA"}
+
+# By registered encoding name in upper case: the name people know, and the rest of a sentence that begins with it.
 _NOT_YET = {
-    "H265": ("H265", _USE_H264),
-    "HEVC": ("H265", _USE_H264),
+    "H265": ("H.265", _USE_H264),
+    "H266": ("H.266", _USE_H264),
     "VP8": ("VP8", _USE_H264),
     "VP9": ("VP9", _USE_H264),
     "AV1": ("AV1", _USE_H264),
-    "JPEG": ("JPEG", _USE_H264),
-    "MP4V-ES": ("MP4V-ES", _USE_H264),
-    "MP2T": ("MP2T", _USE_H264),
-    "MPV": ("MPV", _USE_H264),
-    "H261": ("H261", _USE_H264),
-    "H263": ("H263", _USE_H264),
-    "H263-1998": ("H263-1998", _USE_H264),
-    "MPEG4-GENERIC": ("MPEG4-GENERIC", f"(AAC) {_USE_G711}"),
-    "MP4A-LATM": ("MP4A-LATM", f"(AAC) {_USE_G711}"),
-    "AC3": ("AC3", _USE_G711),
-    "G722": ("G722", _USE_G711),
-    "G723": ("G723", _USE_G711),
-    "G729": ("G729", _USE_G711),
-    "G726-16": ("G726-16", _USE_G711),
-    "G726-24": ("G726-24", _USE_G711),
-    "G726-32": ("G726-32", _USE_G711),
-    "G726-40": ("G726-40", _USE_G711),
-    "L16": ("L16", _USE_G711),
-    "L8": ("L8", _USE_G711),
+    "JPEG": ("Motion JPEG", _USE_H264),
+    "MP4V-ES": ("MPEG-4 video", _USE_H264),
+    "MP2T": ("an MPEG transport stream", _USE_H264),
+    "MPV": ("MPEG-2 video", _USE_H264),
+    "H261": ("H.261", _USE_H264),
+    "H263": ("H.263", _USE_H264),
+    "H263-1998": ("H.263", _USE_H264),
+    "H263-2000": ("H.263", _USE_H264),
+    "MPEG4-GENERIC": ("AAC", _USE_G711),
+    "MP4A-LATM": ("AAC", _USE_G711),
+    "AC3": ("AC-3", _USE_G711),
+    "G722": ("G.722", _USE_G711),
+    "G723": ("G.723", _USE_G711),
+    "G729": ("G.729", _USE_G711),
+    "G726-16": ("G.726", _USE_G711),
+    "G726-24": ("G.726", _USE_G711),
+    "G726-32": ("G.726", _USE_G711),
+    "G726-40": ("G.726", _USE_G711),
+    "AAL2-G726-16": ("G.726", _USE_G711),
+    "AAL2-G726-24": ("G.726", _USE_G711),
+    "AAL2-G726-32": ("G.726", _USE_G711),
+    "AAL2-G726-40": ("G.726", _USE_G711),
+    "L16": ("uncompressed sound (L16)", _USE_G711),
+    "L8": ("uncompressed sound (L8)", _USE_G711),
     "GSM": ("GSM", _USE_G711),
-    "DVI4": ("DVI4", _USE_G711),
-    "MPA": ("MPA", _USE_G711),
-    "SPEEX": ("speex", _USE_G711),
+    "DVI4": ("ADPCM (DVI4)", _USE_G711),
+    "MPA": ("MPEG audio (MP2 or MP3)", _USE_G711),
+    "SPEEX": ("Speex", _USE_G711),
 }
+_SRTP = "it is encrypted (SRTP), which is not supported; switch SRTP off in the camera, or use its address without it"
 
 
 class PayloadFormat(Protocol):
@@ -80,7 +92,8 @@ class Choice:
 
     section: MediaSection
     format: Format
-    track: Track
+    track: Track  # as it is published
+    clock_rate: int  # Hz, of the camera's timestamps
 
 
 def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
@@ -91,7 +104,9 @@ def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
     played: list[Choice] = []
     others: list[Track] = []
     for kind in Kind:
-        choices = [_best(section) for section in description.media if section.kind == kind and not section.back_channel]
+        sections = [section for section in description.media if section.kind == kind and not section.back_channel]
+        sections.sort(key=lambda section: section.direction == "inactive")  # some send all the same
+        choices = [_best(section) for section in sections]
         playable = [choice for choice in choices if choice.track.playable]
         if playable:
             played.append(playable[0])
@@ -103,47 +118,61 @@ def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
     return played, others
 
 
-def make(format_: Format, output: Output) -> PayloadFormat:
+def make(choice: Choice, output: Output) -> PayloadFormat:
     """The payload format for what ``choose`` chose."""
-    match format_.codec.upper():
+    match choice.track.codec:
         case "H264":
-            return h264.H264(format_.parameters, output)
-        case "OPUS":
+            return h264.H264(choice.format.parameters, output)
+        case "opus":
             return opus.Opus(output)
         case codec:
             return g711.G711(codec, output)
 
 
+def choice_of(section: MediaSection, format_: Format) -> Choice:
+    """What one format of a section is played as; its track has a problem if it is not."""
+    track = _track(section, format_)
+    rate = format_.clock_rate or track.clock_rate
+    if track.playable and rate > MAX_CLOCK_RATE:
+        track = replace(track, problem=f"its clock of {rate} Hz cannot be; set this stream of the camera anew")
+    return Choice(section, format_, track, rate)
+
+
 def _best(section: MediaSection) -> Choice:
-    choices = [Choice(section, format_, _track(section, format_)) for format_ in section.formats]
+    choices = [choice_of(section, format_) for format_ in section.formats]
     if not choices:
         problem = "the session description does not say what it is"
-        return Choice(section, Format(0, "", 0), Track(Kind(section.kind), "", 0, problem=problem))
-    return next((choice for choice in choices if choice.track.playable), choices[0])
+        return Choice(section, Format(0, "", 0), Track(Kind(section.kind), "", 0, problem=problem), 0)
+    playable = [choice for choice in choices if choice.track.playable]
+    return next((choice for choice in playable if choice.format.codec), (playable or choices)[0])
+
+
+def _codec(section: MediaSection, format_: Format) -> str:
+    """The registered name, in upper case."""
+    codec = format_.codec.upper().replace(".", "")
+    if not codec and section.kind == Kind.VIDEO and format_.payload_type in DYNAMIC:
+        return "H264"  # AJA Helo says no more than the number; whether it is H.264 is seen when it comes
+    return _ALIASES.get(codec, codec)
 
 
 def _track(section: MediaSection, format_: Format) -> Track:
-    kind, codec = Kind(section.kind), format_.codec.upper()
-    problem = ""
-    if "SAVP" in section.protocol:
-        problem = "it is encrypted (SRTP), which is not supported"
+    kind, codec = Kind(section.kind), _codec(section, format_)
+    problem = _SRTP if "SAVP" in section.protocol else ""
     if kind is Kind.VIDEO and codec == "H264":
         track = h264.announced_track(format_.parameters)
-        if format_.clock_rate not in (0, h264.CLOCK_RATE):
-            problem = problem or f"its clock is {format_.clock_rate} Hz, and H.264's is 90000"
-        elif format_.parameters.get("packetization-mode") == "2":
+        if format_.parameters.get("packetization-mode") == "2":
             problem = problem or "it is sent interleaved (packetization mode 2), which browsers cannot take"
         return replace(track, problem=problem or track.problem)
     if kind is Kind.AUDIO and codec == "OPUS":
-        if format_.clock_rate not in (0, opus.CLOCK_RATE):
-            problem = problem or f"its clock is {format_.clock_rate} Hz, and that of Opus is 48000"
         return Track(kind, "opus", opus.CLOCK_RATE, 2, problem=problem)
     if kind is Kind.AUDIO and codec in ("PCMU", "PCMA"):
         if format_.clock_rate not in (0, g711.CLOCK_RATE) or format_.channels != 1:
             what = f"{codec} at {format_.clock_rate} Hz with {format_.channels} channels"
             problem = problem or f"{what} is not what browsers play; set the camera's sound to 8 kHz mono"
         return Track(kind, codec, g711.CLOCK_RATE, 1, problem=problem)
-    name, reason = _NOT_YET.get(codec, (printable(format_.codec), "is not known"))
+    known = printable(format_.codec)
+    name, reason = _NOT_YET.get(codec, (known, "is not known"))
     if not name:
         problem = problem or f"the session description does not say what payload type {format_.payload_type} is"
-    return Track(kind, name, format_.clock_rate, format_.channels, problem=problem or f"{name} {reason}")
+    registered = codec if codec in _NOT_YET else known
+    return Track(kind, registered, format_.clock_rate, format_.channels, problem=problem or f"{name} {reason}")

@@ -49,11 +49,11 @@ class Receiver:
         self._raw = -1
         self._timestamp = 0
         self._order: Reorder[_Packet] = Reorder(udp=udp)
-        self._clock = TrackClock(track.clock_rate, camera)
-        self._reception = Reception(track.clock_rate)
+        self._clock = TrackClock(choice.clock_rate, camera, track.clock_rate)
+        self._reception = Reception(choice.clock_rate)
         self._output = Output(track.kind, track.codec, self._clock, epoch)
-        self._format = make(choice.format, self._output)
-        self._clock_rate = track.clock_rate
+        self._format = make(choice, self._output)
+        self._clock_rate = choice.clock_rate
         self._on_new_source = on_new_source
 
     @property

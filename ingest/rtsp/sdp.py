@@ -8,7 +8,7 @@ milliseconds.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 MAX_LINES = 4_096  # looked at; a camera's description has under 50, a server's that lists all of its streams 2,500
 MAX_LINE = 16 << 10  # characters; longer ones are passed over
@@ -37,6 +37,8 @@ _STATIC = {
     34: ("H263", 90_000, 1),
 }
 
+_DIRECTIONS = {"sendonly", "recvonly", "sendrecv", "inactive"}  # RFC 8866 6.7
+
 _RTPMAP = re.compile(r"(\d{1,3})\s+([^/\s]+)\s*(?:/\s*(\d{1,9}))?\s*(?:/\s*(\d{1,3}))?")
 _NUMBERED = re.compile(r"(\d{1,3})\s+(.*)", re.DOTALL)
 
@@ -60,7 +62,8 @@ class MediaSection:
     protocol: str  # "RTP/AVP" and its relatives
     formats: tuple[Format, ...]
     control: str | None = None
-    back_channel: bool = False  # for sending to the camera (ONVIF Streaming Specification 5.3)
+    direction: str = ""  # "sendonly", "recvonly", "sendrecv", "inactive"; empty if it does not say
+    back_channel: bool = False  # for sending sound to the camera (ONVIF Streaming Specification 5.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +110,46 @@ def parse(body: bytes) -> SessionDescription:
             attributes = (sections[-1] if sections else session).attributes
             attributes.setdefault(name.strip().lower(), []).append(argument.strip())
     everywhere = _parameters([fmtp for section in sections for fmtp in section.values("fmtp")])
+    usual = _direction(session)
     media: tuple[MediaSection, ...] = ()
     left = MAX_ALL_FORMATS
     for section in sections:
         if len(section.media) >= 3:
-            media += (_section(section, everywhere, min(left, MAX_FORMATS)),)
+            media += (_section(section, everywhere, usual, min(left, MAX_FORMATS)),)
             left -= len(media[-1].formats)
-    if media and all(section.back_channel for section in media):  # then the camera means something else by it
-        media = tuple(
-            MediaSection(section.kind, section.protocol, section.formats, section.control) for section in media
-        )
-    return SessionDescription(media, session.value("control"))
+    return SessionDescription(_without_back_channels(media), session.value("control"))
 
 
-def _section(lines: _Lines, everywhere: dict[int, dict[str, str]], most: int) -> MediaSection:
+def _without_back_channels(media: tuple[MediaSection, ...]) -> tuple[MediaSection, ...]:
+    """Mark the back channels: sections of sound that go the other way than the rest.
+
+    A device that follows ONVIF writes down what the client does and marks its back channel ``sendonly``; one that
+    follows RFC 8866 6.7 writes down what it does itself and marks it ``recvonly``. The mark on its picture says which
+    of the two it is (D-Link DCS-2630L: ``sendonly``), and a device's only sound is taken for a back channel in the
+    first case alone.
+    """
+    seen = {section.direction for section in media if section.kind in ("video", "audio")}
+    own_view = any(section.kind == "video" and section.direction == "sendonly" for section in media)
+    others = [section for section in media if section.kind == "audio" and section.direction != "recvonly"]
+    mark = ("recvonly" if others else None) if own_view else "sendonly" if seen != {"sendonly"} else None
+    return tuple(
+        replace(section, back_channel=section.kind == "audio" and section.direction == mark) for section in media
+    )
+
+
+def _direction(lines: _Lines) -> str:
+    return next((name for name in lines.attributes if name in _DIRECTIONS), "")
+
+
+def _section(lines: _Lines, everywhere: dict[int, dict[str, str]], usual_direction: str, most: int) -> MediaSection:
     kind, _port, protocol, *listed = lines.media
     texts = lines.values("rtpmap")[:MAX_ATTRIBUTES]
     rtpmaps = {int(m[1]): m for text in texts if (m := _RTPMAP.match(text))}
     # Where no payload type is listed ("m=video 0 RTP/AVP smart/1/90000"), the rtpmaps say which there are.
     types = [int(text) for text in listed if text.isascii() and text.isdigit() and len(text) <= 3] or list(rtpmaps)
     parameters = _parameters(lines.values("fmtp"))
+    if len(types) == len(rtpmaps) == 1 and types[0] not in _STATIC:  # one number is a slip: there is one format
+        rtpmaps = {types[0]: next(iter(rtpmaps.values()))}
     formats = []
     for payload_type in dict.fromkeys(types[:most]):
         if payload_type > 127:
@@ -137,8 +160,8 @@ def _section(lines: _Lines, everywhere: dict[int, dict[str, str]], most: int) ->
         # RFC 8866 6.15: fmtp stands in its own section; some cameras put it into another one.
         fmtp = parameters.get(payload_type) or everywhere.get(payload_type) or {}
         formats.append(Format(payload_type, codec, clock_rate, channels or 1, fmtp))
-    back_channel = lines.value("sendonly") is not None
-    return MediaSection(kind.lower(), protocol.upper(), tuple(formats), lines.value("control"), back_channel)
+    direction = _direction(lines) or usual_direction
+    return MediaSection(kind.lower(), protocol.upper(), tuple(formats), lines.value("control"), direction)
 
 
 def _parameters(values: list[str]) -> dict[int, dict[str, str]]:

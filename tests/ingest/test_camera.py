@@ -118,7 +118,9 @@ async def test_sound_alone_plays() -> None:
     async with FakeCamera([h265, pcmu_track()]) as fake, Pulled(fake.url) as pulled:
         await pulled.until(lambda: len(pulled.of("audio")) > 10)
         report = pulled.camera.report
-    assert (report.state, report.detail) == (CameraState.PLAYING, "")
+    assert report.state is CameraState.PLAYING
+    assert report.detail == f"video: {report.tracks[0].problem}"
+    assert "H.265" in report.detail
     assert [(track.codec, track.playable) for track in report.tracks] == [("H265", False), ("PCMU", True)]
 
 
@@ -126,7 +128,7 @@ async def test_nothing_playable() -> None:
     h265 = FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", [], control="v")
     async with FakeCamera([h265]) as fake, Pulled(fake.url) as pulled:
         report = await pulled.reached(CameraState.NO_PLAYABLE_TRACK)
-    assert "H265" in report.detail
+    assert "H.265" in report.detail
     assert "H.264" in report.last_error
 
 

@@ -45,6 +45,9 @@ def problem(text: str, kind: Kind) -> str:
         (AUDIO.replace("AVP 0", "AVP 8"), Track(Kind.AUDIO, "PCMA", 8_000), G711),
         ("m=audio 0 RTP/AVP 97\na=rtpmap:97 pcma/8000/1\n", Track(Kind.AUDIO, "PCMA", 8_000), G711),
         ("m=audio 0 RTP/AVP 97\na=rtpmap:97 OPUS/48000/2\n", Track(Kind.AUDIO, "opus", 48_000, 2), Opus),
+        ("m=video 0 RTP/AVP 96\n", Track(Kind.VIDEO, "H264", 90_000), H264),  # AJA Helo
+        (VIDEO.replace("H264", "H.264"), Track(Kind.VIDEO, "H264", 90_000), H264),
+        ("m=audio 0 RTP/AVP 97\na=rtpmap:97 G711U/8000\n", Track(Kind.AUDIO, "PCMU", 8_000), G711),
     ],
 )
 def test_played(text: str, track: Track, cls: type) -> None:
@@ -52,7 +55,7 @@ def test_played(text: str, track: Track, cls: type) -> None:
     assert choice.track == track
     assert others == []
     assert CLOCK_RATES[track.codec] == track.clock_rate
-    made = make(choice.format, Output(track.kind, track.codec, ArrivalClock(), 0))
+    made = make(choice, Output(track.kind, track.codec, ArrivalClock(), 0))
     assert type(made) is cls
     assert made.track == track
 
@@ -60,27 +63,29 @@ def test_played(text: str, track: Track, cls: type) -> None:
 @pytest.mark.parametrize(
     ("media", "kind", "words"),
     [
-        ("video 0 RTP/AVP 96\na=rtpmap:96 H265/90000", Kind.VIDEO, ["H265", "H.264"]),
-        ("video 0 RTP/AVP 96\na=rtpmap:96 hevc/90000", Kind.VIDEO, ["H265"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 H265/90000", Kind.VIDEO, ["H.265 ", "H.264"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 hevc/90000", Kind.VIDEO, ["H.265 "]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 H.265/90000", Kind.VIDEO, ["H.265 "]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 MP4V-ES/90000", Kind.VIDEO, ["MPEG-4 "]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000", Kind.VIDEO, ["VP8"]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 VP9/90000", Kind.VIDEO, ["VP9"]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000", Kind.VIDEO, ["AV1"]),
         ("video 0 RTP/AVP 26", Kind.VIDEO, ["JPEG"]),
-        ("video 0 RTP/AVP 33", Kind.VIDEO, ["MP2T"]),
-        ("video 0 RTP/AVP 96\na=rtpmap:96 H264/8000", Kind.VIDEO, ["8000 Hz"]),
+        ("video 0 RTP/AVP 33", Kind.VIDEO, ["MPEG transport stream"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 H264/90000000", Kind.VIDEO, ["90000000 Hz"]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2", Kind.VIDEO, ["interleaved"]),
         ("video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000", Kind.VIDEO, ["encrypted"]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 X-\u202eodd/90000", Kind.VIDEO, ["X-?odd is not known"]),
-        ("video 0 RTP/AVP 98", Kind.VIDEO, ["payload type 98"]),
+        ("video 0 RTP/AVP 71", Kind.VIDEO, ["payload type 71"]),
+        ("audio 0 RTP/AVP 98", Kind.AUDIO, ["payload type 98"]),
         ("video 0 RTP/AVP 255", Kind.VIDEO, ["does not say"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1", Kind.AUDIO, ["AAC", "G.711 or Opus"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 mpeg4-generic/16000/1", Kind.AUDIO, ["AAC"]),
-        ("audio 0 RTP/AVP 9", Kind.AUDIO, ["G722"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 L16/16000", Kind.AUDIO, ["L16"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000", Kind.AUDIO, ["G726-32"]),
+        ("audio 0 RTP/AVP 9", Kind.AUDIO, ["G.722"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 L16/16000", Kind.AUDIO, ["uncompressed"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000", Kind.AUDIO, ["G.726"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMU/16000", Kind.AUDIO, ["16000 Hz", "8 kHz mono"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMA/8000/2", Kind.AUDIO, ["2 channels"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 opus/16000/2", Kind.AUDIO, ["48000"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 H264/90000", Kind.AUDIO, ["H264 is not known"]),
     ],
 )
@@ -101,6 +106,34 @@ def test_first_playable_of_each_kind() -> None:
     assert others == []
 
 
+@pytest.mark.parametrize("rate", [1, 25, 1_000, 8_000, 30_000, 48_000, 90_000, 1_000_000])
+def test_any_clock_of_h264_and_opus_is_taken_and_published_as_browsers_count(rate: int) -> None:
+    opus = f"m=audio 0 RTP/AVP 97\na=rtpmap:97 opus/{rate}/2\n"
+    choices, _ = choose(sdp.parse((VIDEO.replace("90000", str(rate)) + opus).encode()))
+    assert [choice.clock_rate for choice in choices] == [rate, rate]
+    assert [choice.track.clock_rate for choice in choices] == [90_000, 48_000]
+
+
+def test_a_named_format_comes_before_one_that_says_nothing() -> None:
+    [choice], _ = choose(sdp.parse(b"m=video 0 RTP/AVP 96 97\na=rtpmap:97 H264/90000\n"))
+    assert choice.format.payload_type == 97
+
+
+def test_an_active_section_comes_before_an_inactive_one_which_is_better_than_none() -> None:
+    inactive = VIDEO + "a=inactive\n"
+    [choice], _ = choose(sdp.parse((inactive + VIDEO.replace(":v", ":w")).encode()))
+    assert choice.section.control == "w"
+    [choice], _ = choose(sdp.parse(inactive.encode()))
+    assert choice.section.control == "v"
+
+
+def test_names_are_those_that_people_know() -> None:
+    for rtpmap in ("MPEG4-GENERIC/16000", "MP4A-LATM/16000", "G726-32/8000", "MP4V-ES/90000"):
+        for kind in Kind:
+            said = problem(f"m={kind} 0 RTP/AVP 97\na=rtpmap:97 {rtpmap}\n", kind)
+            assert rtpmap.partition("/")[0] not in said
+
+
 def test_playable_format_of_a_section() -> None:
     text = "m=audio 0 RTP/AVP 97 9 8\na=rtpmap:97 MPEG4-GENERIC/16000\n"
     [choice], _ = choose(sdp.parse(text.encode()))
@@ -119,8 +152,8 @@ def test_metadata_and_back_channel_are_passed_over() -> None:
     [
         ("", "neither video nor audio"),
         ("m=application 0 RTP/AVP 107\n", "neither video nor audio"),
-        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\nm=audio 0 RTP/AVP 9\n", "video: H265"),
-        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\nm=audio 0 RTP/AVP 9\n", "audio: G722"),
+        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\nm=audio 0 RTP/AVP 9\n", "video: H.265"),
+        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\nm=audio 0 RTP/AVP 9\n", "audio: G.722"),
     ],
 )
 def test_nothing_playable(text: str, words: str) -> None:

@@ -404,3 +404,30 @@ def test_any_reports_leave_capture_before_arrival(events: list[tuple[int, int, i
         now += step
         clock.reported(SenderReport(1, ntp(now - time % 10**10) if near else time, raw), now)
         assert clock.capture_ns(clock.stamp(raw, now), now) <= now
+
+
+@pytest.mark.parametrize("rate", [25, 1_000, 8_000, 30_000, 48_000, 1_000_000])
+def test_a_clock_of_the_camera_s_own_is_scaled_without_drift_over_any_wrap(rate: int) -> None:
+    camera = Camera((1 << 32) - 5 * rate, TrackClock(rate, CameraClock(), RATE), rate=rate)
+    first = camera.frame()
+    for _ in range(25 * 60):
+        last = camera.frame()
+    assert last - first == 60 * RATE
+    step = 1 << 30
+    for _ in range(9):  # years of it
+        camera.start += step
+        camera.clock._arrival_ns -= step * 10**9 // rate  # so long has passed
+        camera.frame()
+    assert abs((camera.timestamp - first) - (60 * rate + 9 * step + rate // 25 * 9) * RATE // rate) <= RATE // rate + 1
+
+
+@pytest.mark.parametrize("rate", [25, 1_000, 8_000, 30_000, 1_000_000])
+def test_sender_reports_of_a_scaled_clock_say_the_time_of_capture(rate: int) -> None:
+    camera = Camera(7, TrackClock(rate, CameraClock(), RATE), rate=rate)
+    for number in range(250):
+        camera.late_ns = 30 * MS + number % 5 * MS
+        camera.frame()
+        if number % 50 == 0:
+            camera.report()
+    assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=MS)
+    assert camera.clock.repaired == 0

@@ -137,6 +137,37 @@ def test_all_back_channels_means_none() -> None:
     assert parse(text).media[0].control == "1"
 
 
+@pytest.mark.parametrize(
+    ("session", "video", "audio", "back"),
+    [
+        ("", "sendonly", ["recvonly"], [False]),  # D-Link DCS-2630L: its own view, and its only sound
+        ("", "sendonly", ["recvonly", "sendonly"], [True, False]),
+        ("", "sendonly", ["sendonly"], [False]),
+        ("", "recvonly", ["sendonly"], [True]),  # ONVIF
+        ("", "recvonly", ["recvonly", "sendonly"], [False, True]),
+        ("", "", ["sendonly"], [True]),
+        ("", "", ["", "sendonly"], [False, True]),
+        ("", "inactive", ["sendonly"], [True]),
+        ("a=sendonly\n", "", [""], [False]),
+        ("a=recvonly\n", "", ["", "sendonly"], [False, True]),
+        ("", "sendrecv", ["sendrecv"], [False]),
+    ],
+)
+def test_only_sound_can_be_a_back_channel(session: str, video: str, audio: list[str], back: list[bool]) -> None:
+    text = session + "".join(
+        f"m={kind} 0 RTP/AVP 0\na={direction}\n"
+        for kind, direction in [("video", video), *(("audio", a) for a in audio)]
+    )
+    first, *others = parse(text.encode()).media
+    assert not first.back_channel
+    assert [section.back_channel for section in others] == back
+
+
+def test_an_rtpmap_with_another_number_than_its_only_format() -> None:
+    assert only_format(b"m=video 0 RTP/AVP 96\na=rtpmap:97 H264/90000\n") == Format(96, "H264", 90_000)
+    assert only_format(b"m=audio 0 RTP/AVP 0\na=rtpmap:97 opus/48000/2\n").codec == "PCMU"
+
+
 def test_several_formats() -> None:
     [section] = parse(b"m=audio 0 RTP/AVP 0 8 8 200 x 97\na=rtpmap:97 opus/48000/2\n").media
     assert [found.codec for found in section.formats] == ["PCMU", "PCMA", "opus"]
