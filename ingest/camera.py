@@ -23,10 +23,12 @@ from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transp
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection, NoMediaError, connected, over_any
 from ingest.rtsp.connect import ForbiddenAddressError
-from ingest.rtsp.session import TransportRefusedError
+from ingest.rtsp.keepalive import Keepalive
+from ingest.rtsp.session import SuspectedLoginError, TransportRefusedError
 from ingest.rtsp.url import RtspUrl
 
 MAX_SHOWN = 512  # characters of what is said of a failure; a camera's own words may be among them
+MAX_REMEMBERED = 1_000  # cameras whose keepalive is remembered while nobody pulls them
 LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with the same account is over
 
 
@@ -39,6 +41,15 @@ class Shared:
     changed: Callable[[], None]  # a report should go out soon
     logins: Logins = field(default_factory=Logins)
     starts: Starts = field(default_factory=Starts)
+    keepalives: dict[tuple[str, str], Keepalive] = field(default_factory=dict, repr=False)  # by camera's id and URL
+
+    def keepalive(self, spec: CameraSpec) -> Keepalive:
+        """What is known of a camera's keepalive; it outlives the camera's task, which goes with an on-demand viewer."""
+        known = self.keepalives.pop((spec.id, spec.url), None) or Keepalive()
+        self.keepalives[spec.id, spec.url] = known
+        if len(self.keepalives) > MAX_REMEMBERED:
+            del self.keepalives[next(iter(self.keepalives))]
+        return known
 
 
 class Camera:
@@ -102,7 +113,7 @@ class Camera:
         self._account = Account(url.host.lower(), url.port, url.username, url.password) if url.username else None
         while True:
             if self._account and (wait := logins.refusal(self._account, loop.time())):
-                refused = CameraError(CameraState.UNAUTHORIZED, "so it did with another camera of the same account")
+                refused = CameraError(CameraState.UNAUTHORIZED, "another camera rejected the same ones a moment ago")
                 return self._failed(refused, wait)
             if not self._account or logins.begin(self._account):
                 break
@@ -110,6 +121,10 @@ class Camera:
         try:
             await asyncio.sleep(self._shared.starts.wait(loop.time()))
             await over_any(self._transports, partial(self._session, url))
+        except SuspectedLoginError as exc:
+            wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
+            named = exc.state is CameraState.CLOSED and wait_now is not None
+            return self._failed(CameraError(CameraState.UNAUTHORIZED, exc.detail) if named else exc, wait_now)
         except CameraError as exc:
             if self._account and exc.state is CameraState.UNAUTHORIZED:
                 return self._failed(exc, logins.refused(self._account, loop.time()))
@@ -131,6 +146,7 @@ class Camera:
                 on_media=self._playing,
                 on_redirect=self._redirected,
                 pin=self._pin,
+                keepalive=self._shared.keepalive(self.spec),
             ) as self._connection:
                 with self._shared.logins.playing(self._account):
                     await self._connection.ended()

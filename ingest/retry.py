@@ -17,6 +17,7 @@ from random import random
 from common.cameras import CameraState, Transport
 
 SETTLED_AFTER = 10.0  # seconds of media after which a camera's next failure is its first
+SUSPICIONS = 2  # failures that may be the password's, after which the whole account waits
 START_SPACING = 0.02  # seconds between two connection attempts of a process
 
 
@@ -133,6 +134,24 @@ class Logins:
         login.refusals += 1
         delay = LOGIN.delay(login.refusals, 0.0)
         login.refused_until = now + delay
+        return delay
+
+    def suspected(self, account: Account, now: float, *, hung_up: bool) -> float | None:
+        """What was begun failed as it does with some cameras when the password is wrong. Seconds for which the camera
+        is to wait; ``None`` if that is no matter of the password.
+
+        Nobody knows: a wrong path is answered so as well, and a camera that is starting hangs up. So the first hang-up
+        counts for nothing, and the account is left alone only when it goes on like that.
+        """
+        login = self._logins[account]
+        if login.playing or login.good:
+            return None
+        login.refusals += 1
+        if hung_up and login.refusals == 1:
+            return None
+        delay = LOGIN.delay(login.refusals + hung_up, 0.0)
+        if hung_up or login.refusals > SUSPICIONS:
+            login.refused_until = now + delay
         return delay
 
     def end(self, account: Account) -> None:

@@ -26,6 +26,7 @@ from ingest.rtp.receiver import Receiver, Stream
 from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.connect import connect
+from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.message import Frame, Parser, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import (
@@ -76,16 +77,20 @@ async def connected(
     on_media: Callable[[Connection], None] = lambda _connection: None,
     on_redirect: Callable[[RtspUrl], None] = lambda _url: None,
     pin: Pin | None = None,
+    keepalive: Keepalive | None = None,
 ) -> AsyncIterator[Connection]:
     """A session that plays until the block is left. What ends it before is raised by ``ended``.
 
     ``publish`` gets batches in order, ``on_media`` is called once, with the first packet. Redirects are followed, but
     not to where only this machine can reach, unless the camera is there itself; ``on_redirect`` is told of each.
+    ``pin`` and ``keepalive`` are what earlier sessions taught.
     """
-    pin = pin or Pin()
+    pin, keepalive = pin or Pin(), keepalive or Keepalive()
     origin: str | None = None
     for _ in range(MAX_REDIRECTS + 1):
-        open_ = partial(Connection, url, udp=udp, epoch=epoch, publish=publish, on_media=on_media, pin=pin)
+        open_ = partial(
+            Connection, url, udp=udp, epoch=epoch, publish=publish, on_media=on_media, pin=pin, keepalive=keepalive
+        )
         connection = await connect(open_, url, tls, origin=origin)
         try:
             try:
@@ -134,13 +139,14 @@ class Connection(asyncio.BufferedProtocol):
         publish: Callable[[list[Batch]], None],
         on_media: Callable[[Connection], None],
         pin: Pin,
+        keepalive: Keepalive,
     ) -> None:
         self.udp = udp
         self.stream = Stream([], udp=udp, epoch=epoch)  # empty until every track is set up
         self._publish, self._on_media = publish, on_media
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
-        self._session = Session(url, udp, self._select, pin)
+        self._session = Session(url, udp, self._select, pin, keepalive)
         self._choices: list[Choice] = []
         self._unplayable: list[Track] = []
         self._routes: dict[int, Callable[[bytes, int], None]] = {}  # by interleaved channel
@@ -234,7 +240,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended, from whatever side."""
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc or "")
-        self._fail(CameraError(CameraState.CLOSED, reason.lower()))
+        self._fail(self._session.lost(reason.lower()))
         self._lost.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -301,6 +307,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _fail(self, error: CameraError) -> None:
         if not self._failed.done():
+            if error.state in (CameraState.CLOSED, CameraState.SILENT):
+                self._session.broke(self._loop.time())
             self._failed.set_result(error)
 
     def _answered(self, message: Request | Response) -> None:

@@ -21,6 +21,7 @@ from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
 from ingest.rtsp import sdp
 from ingest.rtsp.auth import Authenticator, Pin
+from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.message import Headers, Request, Response, printable
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
@@ -32,8 +33,11 @@ DEFAULT_SESSION_TIMEOUT = 60.0  # seconds: RFC 2326 12.37
 MAX_KEEPALIVE_INTERVAL = 30.0  # seconds: half the default timeout; NATs forget idle connections too
 MIN_KEEPALIVE_INTERVAL = 1.0  # seconds, whatever the camera says
 
+_LOGIN_SUSPECTED = {400, 404, 454, 455}  # to the first request with a password: some cameras refuse it so
 _TRANSPORT_REFUSED = {400, 405, 406, 451, 456, 459, 460, 461, 462, 500, 501, 551}  # to SETUP: the other may do
+_URL_REFUSED = {400, 404, 451, 454, 455, 459, 460}  # to PLAY: that of the whole, or of the one stream, may do
 _REDIRECTS = {301, 302, 303, 305, 307}
+_FROM_NOW = ("Range", "npt=0-")  # RFC 2326 10.5; without a range some cameras send nothing
 
 
 class State(Enum):
@@ -74,6 +78,9 @@ _TRANSITIONS = {
 }
 
 
+_AWAITING = {State.OPTIONS, State.DESCRIBE, State.SETUP, State.PLAY}  # a request is under way, and nothing plays yet
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """Write this to the connection."""
@@ -111,6 +118,17 @@ class TransportRefusedError(CameraError):
     """The camera does not send over the transport that was asked for; another may do."""
 
 
+class SuspectedLoginError(CameraError):
+    """It failed right after it was given a password that it had not accepted before, and does not say why.
+
+    ``hung_up``: it did not even answer. The state is what would be shown if it were not for the password.
+    """
+
+    def __init__(self, state: CameraState, detail: str, *, hung_up: bool = False) -> None:
+        super().__init__(state, detail)
+        self.hung_up = hung_up
+
+
 class RedirectedError(CameraError):
     """The stream is elsewhere."""
 
@@ -127,6 +145,7 @@ class Session:
     udp: bool
     select: Callable[[sdp.SessionDescription], Sequence[sdp.MediaSection]]
     pin: Pin = field(default_factory=Pin)
+    keepalive: Keepalive = field(default_factory=Keepalive)  # what earlier sessions of the camera taught
     state: State = field(default=State.START, init=False)
     setups: list[Setup] = field(default_factory=list, init=False)
     refused: dict[str, str] = field(default_factory=dict, init=False)  # kind: why the camera did not set it up
@@ -136,9 +155,12 @@ class Session:
     _sections: list[sdp.MediaSection] = field(default_factory=list, init=False)
     _request: Request | None = field(default=None, init=False, repr=False)  # under way, without CSeq and Authorization
     _sequence: int = field(default=0, init=False)
-    _id: str | None = field(default=None, init=False)
+    _id: str | None = field(default=None, init=False)  # the first that was given: PLAY and all that follows carry it
+    _other_id: str | None = field(default=None, init=False)  # the last one that was different
+    _let_in: bool = field(default=False, init=False)  # a request with the password succeeded
     _timeout: float = field(default=DEFAULT_SESSION_TIMEOUT, init=False)
     _public: frozenset[str] = field(default=frozenset(), init=False)
+    _play_urls: list[RtspUrl] = field(default_factory=list, init=False)  # to try if PLAY's is refused
     _ports: Pair | None = field(default=None, init=False)
     _reply_due: float | None = field(default=None, init=False)
     _handshake_due: float = field(default=0.0, init=False)
@@ -180,6 +202,7 @@ class Session:
             return []
         if message.status == 401:
             return self._unauthorized(challenges)
+        self._check_login(message)
         self._auth.accepted()
         if self.state is State.PLAYING:
             self._keepalive_answered(message)
@@ -198,7 +221,28 @@ class Session:
         method = self._request.method if self._request else "the request"
         if partial:
             raise CameraError(CameraState.MALFORMED, f"its reply to {method} did not come to an end")
-        raise CameraError(CameraState.UNREACHABLE, f"no reply to {method} came in time")
+        detail = f"no reply to {method} came in time"
+        if self._auth.sent and not self._let_in:
+            raise SuspectedLoginError(CameraState.UNREACHABLE, detail, hung_up=True)
+        raise CameraError(CameraState.UNREACHABLE, detail)
+
+    def lost(self, reason: str) -> CameraError:
+        """The connection ended, and not by us: why, as far as it can be known."""
+        if self._request is not None and self.state in _AWAITING:
+            method = self._request.method
+            if self._auth.sent and not self._let_in:
+                detail = f"it hung up when it was given user name and password with {method}"
+                return SuspectedLoginError(CameraState.CLOSED, detail, hung_up=True)
+            if self._sequence == 1 and self.url.scheme == "rtsp":
+                detail = "it did so at the first request; if its port speaks TLS, write rtsps:// instead of rtsp://"
+                return CameraError(CameraState.CLOSED, detail)
+            reason = reason or f"instead of an answer to {method}"
+        return CameraError(CameraState.CLOSED, reason)
+
+    def broke(self, now: float) -> None:
+        """The camera ended the session, or sends nothing any more: it may be for what was said to keep it alive."""
+        if self.state is State.PLAYING:
+            self.keepalive.ended(now, self._timeout)
 
     def stop(self, now: float) -> list[Action]:
         """End the session. When actions are returned, it is polite to wait for CLOSED, for a moment."""
@@ -248,18 +292,48 @@ class Session:
             self._move(Event.MORE)
             return self._next_setup(now)
         self._move(Event.ANSWERED)
-        # RFC 2326 10.5; without a range some cameras send nothing.
-        return [Punch(), *self._ask("PLAY", self._base, now, ("Range", "npt=0-"))]
+        urls = [self._base, self.url]
+        if len(self.setups) == 1:
+            urls.append(resolve_control(self._base, self.setups[0].section.control))
+        self._play_urls = [url for url in dict.fromkeys(urls) if url != self._base]
+        return [Punch(), *self._ask("PLAY", self._base, now, _FROM_NOW)]
 
     def _on_play(self, response: Response, now: float) -> list[Action]:
-        if response.status == 457 and self._request and "Range" in self._request.headers:
-            return self._ask("PLAY", self._base, now)
+        if response.status >= 400 and (otherwise := self._play_otherwise(response.status, now)):
+            return otherwise
         self._expect_success(response)
         self._learn_session(response.headers)
         self._move(Event.ANSWERED)
+        self.keepalive.begin(self._public, now)
         self._reply_due = None
         self._schedule_keepalive(now)
         return [Playing()]
+
+    def _play_otherwise(self, status: int, now: float) -> list[Action]:
+        """PLAY was refused: ask once more in each way that some camera insists on."""
+        assert self._request is not None
+        if status == 457 and "Range" in self._request.headers:
+            return self._ask("PLAY", self._base, now)
+        if status == 454 and self._other_id is not None:  # each SETUP began a session, and the last one counts
+            self._id, self._other_id = self._other_id, None
+            return self._ask("PLAY", self._base, now, _FROM_NOW)
+        if status in _URL_REFUSED and self._play_urls:
+            self._base = self._play_urls.pop(0)
+            return self._ask("PLAY", self._base, now, _FROM_NOW)
+        return []
+
+    def _check_login(self, response: Response) -> None:
+        """Whether the password was refused in other words than 401."""
+        if not self._auth.sent or self._let_in or self.state not in _AWAITING:
+            return
+        if response.status < 400:
+            self._let_in = True
+        elif response.status == 403:  # Hikvision answers so to a wrong password, and while the account is locked
+            raise CameraError(CameraState.UNAUTHORIZED, self._rejection(response))
+        elif response.status in _LOGIN_SUSPECTED and self.state is not State.OPTIONS:
+            state = CameraState.NOT_FOUND if response.status == 404 else CameraState.REJECTED
+            detail = f"{self._rejection(response)}; some cameras also answer a wrong password so"
+            raise SuspectedLoginError(state, detail)
 
     def _unauthorized(self, challenges: Sequence[str]) -> list[Action]:
         if self.state is State.PLAYING:
@@ -275,8 +349,8 @@ class Session:
         raise CameraError(CameraState.UNAUTHORIZED)
 
     def _keepalive_answered(self, response: Response) -> None:
-        if response.status >= 400 and self._request and self._request.method == "GET_PARAMETER":
-            self._public -= {"GET_PARAMETER"}  # announced, and then refused: OPTIONS from now on
+        if response.status >= 400 and self._request:
+            self.keepalive.refused(self._request.method)  # announced, and then refused: another one from now on
 
     def _asked(self, request: Request) -> list[Action]:
         """Cameras may ask too (RFC 2326 10)."""
@@ -302,8 +376,9 @@ class Session:
         return self._ask("SETUP", url, now, ("Transport", str(spec)))
 
     def _keepalive(self, now: float) -> list[Action]:
-        method = "GET_PARAMETER" if "GET_PARAMETER" in self._public else "OPTIONS"
-        return self._ask(method, self._base, now)
+        self.keepalive.sent(now)
+        method = self.keepalive.method
+        return self._ask(method, self._base, now) if method else []
 
     def _schedule_keepalive(self, now: float) -> None:
         half = min(max(self._timeout / 2, MIN_KEEPALIVE_INTERVAL), MAX_KEEPALIVE_INTERVAL)
@@ -326,10 +401,14 @@ class Session:
     # Answers' contents.
 
     def _learn_session(self, headers: Headers) -> None:
-        """RFC 2326 12.37: ``Session: id;timeout=60``."""
+        """RFC 2326 12.37: ``Session: id;timeout=60``. H264DVR 1.0 gives each SETUP an id of its own and plays by the
+        first."""
         identifier, *parameters = (headers.get("Session") or "").split(";")
-        if identifier.strip():
-            self._id = identifier.strip()
+        identifier = identifier.strip()
+        if self._id is None:
+            self._id = identifier or None
+        elif identifier and identifier != self._id:
+            self._other_id = identifier
         for parameter in parameters:
             match = re.fullmatch(r"\s*timeout\s*=\s*\"?([0-9]{1,9})\"?\s*", parameter, re.IGNORECASE)
             if match:
@@ -358,7 +437,9 @@ class Session:
         if 200 <= response.status < 300:
             return
         state = CameraState.NOT_FOUND if response.status in (404, 410) else CameraState.REJECTED
-        raise CameraError(state, self._rejection(response))
+        hint = "; it may want a user name and password in its URL"
+        asks = response.status == 403 and self.url.username is None
+        raise CameraError(state, self._rejection(response) + (hint if asks else ""))
 
     def _rejection(self, response: Response) -> str:
         method = self._request.method if self._request else ""

@@ -182,6 +182,35 @@ def test_a_password_that_was_changed_is_not_tried_too_often_either() -> None:
         assert sum(start <= at < start + 1_800 for at in attempts) < 5
 
 
+@pytest.mark.parametrize("hung_up", [False, True])
+def test_what_may_be_the_password_cannot_lock_an_account_either(hung_up: bool) -> None:
+    logins, attempts, now = Logins(), [], 0.0
+    while now < 7_200:
+        attempts.append(now)
+        assert logins.begin(ACCOUNT)
+        now += logins.suspected(ACCOUNT, now, hung_up=hung_up) or 1.0
+        logins.end(ACCOUNT)
+    for start in attempts:
+        assert sum(start <= at < start + 1_800 for at in attempts) < 5
+
+
+def test_a_wrong_path_or_two_hold_up_no_other_camera_of_the_account() -> None:
+    logins = Logins()
+    for held_up in (0.0, 0.0, 480.0):
+        logins.begin(ACCOUNT)
+        logins.suspected(ACCOUNT, 5.0, hung_up=False)
+        logins.end(ACCOUNT)
+        assert logins.refusal(ACCOUNT, 5.0) == held_up
+
+
+def test_nothing_is_suspected_of_a_password_that_was_right() -> None:
+    logins = Logins()
+    logins.begin(ACCOUNT)
+    with logins.playing(ACCOUNT):
+        assert logins.suspected(ACCOUNT, 0.0, hung_up=True) is None
+    assert logins.suspected(ACCOUNT, 0.0, hung_up=False) is None
+
+
 def test_nothing_is_kept_of_attempts_that_came_to_nothing() -> None:
     logins = Logins()
     for number in range(100):

@@ -1,0 +1,69 @@
+"""Which request keeps a camera's sessions alive, learnt from those it ended; no I/O, time is an argument.
+
+One ``Keepalive`` a camera, for all of its sessions. GW Security and Hipcam cameras announce GET_PARAMETER and close the
+connection when it comes; others stop sending, or let a session end that only got OPTIONS. So a request that is followed
+by the end of a session is not used again, and the next one is; the last resort is to say nothing but RTCP. A request
+that has kept a session alive once needs two such ends, because cameras also end for other reasons.
+"""
+
+from __future__ import annotations
+
+METHODS = ("GET_PARAMETER", "OPTIONS", "SET_PARAMETER", "")  # in the order they are tried; the last: none
+AFTERMATH = 7.0  # seconds: a session that ends so soon after a request may have ended of it; silence shows after 5
+LIFETIME = (0.9, 1.5)  # parts of the session's timeout after which an end means that nothing kept it alive
+DOUBTS = 2  # ends in a row after which a request that was good is not used any more
+
+
+class Keepalive:
+    """See the module's text. The session calls ``begin``, then ``sent`` and ``answered``; ``ended`` when it broke."""
+
+    def __init__(self) -> None:
+        self._public: frozenset[str] = frozenset()
+        self._harmful: set[str] = set()
+        self._refused: set[str] = set()  # in this session
+        self._good: set[str] = set()
+        self._doubts = 0  # ends in a row that came after the present method, which had been good
+        self._began = 0.0
+        self._sent_at: float | None = None  # the last request of this session
+
+    @property
+    def method(self) -> str:
+        """What to ask next; empty for nothing."""
+        possible = [method for method in METHODS if method in ("OPTIONS", "") or method in self._public]
+        return next(method for method in possible if method not in self._harmful | self._refused)
+
+    def begin(self, public: frozenset[str], now: float) -> None:
+        """A session plays; ``public`` is what the camera says it understands."""
+        self._public, self._began = public, now
+        self._refused.clear()
+        self._sent_at = None
+
+    def sent(self, now: float) -> None:
+        """The interval has passed, and ``method`` is asked if there is one."""
+        if self._sent_at is not None:
+            self._good.add(self.method)
+        self._sent_at = now
+
+    def refused(self, method: str) -> None:
+        """The camera answered with an error. OPTIONS is asked all the same: its errors keep sessions alive too."""
+        if method in ("GET_PARAMETER", "SET_PARAMETER"):
+            self._refused.add(method)
+
+    def ended(self, now: float, timeout: float) -> None:
+        """The session broke. ``timeout`` is what the camera said its sessions live without a request, in seconds."""
+        method, sent_at, self._sent_at = self.method, self._sent_at, None
+        if sent_at is None:
+            return
+        least, most = (part * timeout for part in LIFETIME)
+        if now - sent_at > AFTERMATH and not least <= now - self._began <= most:
+            self._doubts = 0
+            return
+        if method in self._good:
+            self._doubts += 1
+            if self._doubts < DOUBTS:
+                return
+        self._doubts = 0
+        self._harmful.add(method)
+        if "" in self._harmful:  # nothing helps: perhaps it was never the keepalive
+            self._harmful.clear()
+            self._good.clear()
