@@ -118,7 +118,7 @@ class Catalogue:
         if patch.pop("id", id) != id:
             raise _wrong("id", "cannot be changed; add a new camera instead")
         if isinstance(url := patch.get("url"), str):
-            patch["url"] = _reveal(url, entry.config.url)
+            patch["url"] = _reveal(url.strip(), entry.config.url)
         self._put(id, _parse(_merge(entry.config.model_dump(mode="json"), patch)))
 
     def remove(self, id: str) -> None:

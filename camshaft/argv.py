@@ -40,18 +40,23 @@ def hide(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
         option, equals, value = argument.partition("=")
         variable = _SECRETS.get(option) or _URLS.get(option)
         if variable is None:
-            if takes_url and not argument.startswith("-") and redact(argument) != argument:
+            if takes_url and not argument.startswith("-") and _may_hold_password(argument):
                 moved[URL] = argument
             else:
                 kept.append(redact(argument))
             continue
         given = value if equals else next(rest, None)
-        if given is None or (option in _URLS and redact(given) == given):
+        if given is None or (option in _URLS and not _may_hold_password(given)):
             kept += [argument] if equals or given is None else [argument, given]
             continue
         before = moved.get(variable) or (environ.get(CAMERA) if variable == CAMERA else "")
         moved[variable] = f"{before}{_SEVERAL[variable]}{given}" if before and variable in _SEVERAL else given
     return (kept, {**environ, **moved}) if kept != list(arguments) else None
+
+
+def _may_hold_password(url: str) -> bool:
+    """Also of a URL that is not spelled as one, such as ``rtsp:/user:password@host``."""
+    return "@" in url or redact(url) != url
 
 
 def hide_own() -> None:

@@ -11,15 +11,16 @@ import ipaddress
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic.fields import FieldInfo
 
 from common.address import split_ice_server, split_listen
+from common.camera_url import read_pasted
 from common.cameras import CAMERA_ID, CameraSpec, TlsSpec, Transport
 from common.errors import ProtocolError
 from common.token import WorkerToken
@@ -30,7 +31,6 @@ CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
 SIMULATED = "camshaft serve, which simulates it"  # the place of such a camera
 MIN_SECRET = 16  # characters: less is guessed
-CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 
 
 def default_broker_address() -> str:
@@ -41,11 +41,7 @@ def default_broker_address() -> str:
 
 
 def _camera_url(url: str) -> str:
-    if not url.lower().startswith(CAMERA_SCHEMES):
-        raise ValueError(f"must start with {' or '.join(CAMERA_SCHEMES)}")
-    if not re.match(r"[a-z]+://[^/?#\s]", url, re.IGNORECASE) or any(c.isspace() or not c.isprintable() for c in url):
-        raise ValueError("must be rtsp://host[:port][/path] without spaces; user:password@ may stand before the host")
-    return url
+    return read_pasted(url).url
 
 
 def _camera_id(name: str) -> str:
@@ -137,6 +133,17 @@ class CameraConfig(_Section):
     on_demand: bool = Field(False, description="Pull the camera only while somebody watches.")
     keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
     tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unverified(cls, values: Any) -> Any:
+        """``rtspx://`` says that the certificate is not to be verified."""
+        if isinstance(values, Mapping) and isinstance(url := values.get("url"), str):
+            with contextlib.suppress(ValueError):
+                tls = values.get("tls") or {}
+                if read_pasted(url).unverified and isinstance(tls, Mapping):
+                    return {**values, "tls": {**tls, "verify": False}}
+        return values
 
     def spec(self, name: str, revision: int = 0) -> CameraSpec:
         """What an ingest worker is told."""

@@ -20,7 +20,7 @@ from common.config import CAMERA_VARIABLE, DEMO_VARIABLE, SIMULATED, CameraConfi
 from common.errors import ConfigError
 
 _MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
-_NAMED_URL = re.compile(r"([^=:/@]*)=(\w+://.*)")
+_NAMED_URL = re.compile(r"([^=:/@?]*)=([\"'<]?\w+:.*)")
 _MAX_DEPTH = 4  # cameras.NAME.tls.verify: below that a file can only be wrong, and an alias may recurse
 _Path = tuple[str | int, ...]
 

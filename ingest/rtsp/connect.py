@@ -24,6 +24,7 @@ CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together, TLS inclu
 
 # What TLS 1.2 may use, said here because Python's builds differ in it: forward secrecy, no SHA-1, keys of 2,048 bits.
 _CIPHERS = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
+_NO_TLS = "it does not speak TLS on this port; write rtsp:// instead of rtsps://, or take its port for TLS"
 _SELF_SIGNED = {18, 19, 20, 21}  # X509_V_ERR: self-signed, or issued by an authority that nobody knows here
 
 
@@ -118,17 +119,17 @@ def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError
         return CameraError(CameraState.TLS_FAILED, f"{error.verify_message or error.reason}; {allow}")
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "").replace("_", " ").lower()
-        hint = {
-            "wrong version number": "it does not speak TLS on this port",
-            "record layer failure": "it does not speak TLS on this port",
-        }.get(reason, f"{reason or error}; an old camera may need tls.legacy")
+        hint = {"wrong version number": _NO_TLS, "record layer failure": _NO_TLS}.get(
+            reason, f"{reason or error}; an old camera may need tls.legacy"
+        )
         return CameraError(CameraState.TLS_FAILED, hint)
     if isinstance(error, ConnectionRefusedError):
         return CameraError(CameraState.CONNECTION_REFUSED, where)
     if isinstance(error, TimeoutError):
-        return CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {CONNECT_TIMEOUT:g} s")
+        waits = "; or it does not speak TLS on this port: then write rtsp://" if url.scheme == "rtsps" else ""
+        return CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {CONNECT_TIMEOUT:g} s{waits}")
     if isinstance(error, ConnectionError) and url.scheme == "rtsps":
-        hint = "it does not speak TLS on this port, or it is so old that it needs tls.legacy"
+        hint = f"{_NO_TLS}; or it is so old that it needs tls.legacy"
         return CameraError(CameraState.TLS_FAILED, f"it closed the connection: {hint}")
     if isinstance(error, ConnectionError):
         return CameraError(CameraState.CLOSED, f"{where}, while connecting")

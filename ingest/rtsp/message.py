@@ -55,10 +55,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 # What else answers where a camera should, by how it begins. Its own words are not repeated: they may be a secret of a
 # service that only this machine can reach.
 _OTHER_SERVICES = (
-    (b"HTTP/", "a web server (HTTP)"),
+    (b"HTTP/", "a web server (HTTP); the port for RTSP is another one, as a rule 554"),
+    (b"<", "a web server; the port for RTSP is another one, as a rule 554"),
     (b"SSH-", "an SSH server"),
-    (b"\x15", "a TLS server, for which the URL has to begin with rtsps://"),
-    (b"\x16", "a TLS server, for which the URL has to begin with rtsps://"),
+    (b"\x15", "a TLS server; write rtsps:// instead of rtsp://"),
+    (b"\x16", "a TLS server; write rtsps:// instead of rtsp://"),
 )
 
 

@@ -49,6 +49,8 @@ SECRET = "rtsp://admin:hunter2@camera/stream"
         (["probe", SECRET], ["probe"], {"CAMSHAFT_URL": SECRET}),
         (["probe", "--", SECRET], ["probe", "--"], {"CAMSHAFT_URL": SECRET}),
         (["camera", "list", "--api", "http://u:hunter2@h"], ["camera", "list"], {"CAMSHAFT_API": "http://u:hunter2@h"}),
+        (["probe", "rtsp:/admin:hunter2@h"], ["probe"], {"CAMSHAFT_URL": "rtsp:/admin:hunter2@h"}),
+        (["serve", "--camera", "admin:hunter2@h"], ["serve"], {"CAMSHAFT_CAMERA": "admin:hunter2@h"}),
         (["serve", SECRET], ["serve", "rtsp://***@camera/stream"], {}),
         (["camera", "list", SECRET], ["camera", "list", "rtsp://***@camera/stream"], {}),
         (["ingest", f"--camra={SECRET}"], ["ingest", "--camra=rtsp://***@camera/stream"], {}),

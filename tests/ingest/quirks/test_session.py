@@ -82,3 +82,16 @@ async def test_what_was_learnt_outlives_the_camera_s_task() -> None:
             before = fake.methods.count("OPTIONS")
             await fake.asked("OPTIONS", before + 2)
     assert fake.methods.count("GET_PARAMETER") == 1
+
+
+async def test_a_camera_that_hangs_up_at_once_may_speak_tls() -> None:
+    fake = FakeCamera()
+
+    def rewrite(_request: Request, _response: Response) -> Answer:
+        fake.drop()
+        return None
+
+    fake.rewrite = rewrite
+    async with fake, Pulled(fake.url) as pulled:
+        report = await pulled.reached(CameraState.CLOSED)
+        assert "rtsps://" in report.detail
