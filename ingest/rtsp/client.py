@@ -431,8 +431,8 @@ class Connection(asyncio.BufferedProtocol):
     def _nothing_came(self, receiver: Receiver) -> str:
         if receiver.unexpected_type is not None:
             return f"packets of payload type {receiver.unexpected_type} come, which it has not announced"
-        if self.counters["foreign_datagrams"]:
-            return "packets came over UDP, but from another address than the camera's"
+        if stranger := next((port.stranger for pair in self._ports for port in pair if port.stranger), ""):
+            return f"packets come from {stranger} over UDP, not from the camera; they are not taken"
         return f"no {receiver.kind} has come over {'UDP' if self.udp else 'TCP'}"
 
     def _send_reports(self) -> None:

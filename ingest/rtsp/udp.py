@@ -1,7 +1,8 @@
 """UDP ports for RTP and RTCP from one camera.
 
-Only datagrams from the camera's address are taken. As soon as its port is known too, because it said so or by the first
-datagram, the kernel is told to take no others.
+Only datagrams from the camera's address are taken, and with the first of them the kernel is told to take no others than
+those of its port. Where the camera named its port that one comes first; servers that name one and send from another
+(Freebox) are heard when nothing has come from the named one for a moment.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from common.errors import CameraError
 RECEIVE_BUFFER = 4 << 20  # bytes asked for, up to net.core.rmem_max: a keyframe comes all at once
 MAX_DATAGRAM = 65_536
 READS = 64  # datagrams taken before other sockets get their turn
+PATIENCE = 0.5  # seconds for which only the port that the camera named is heard
 TRIES = 64  # pairs of ports looked at until both are free
 
 _MARKER = 0x80  # RFC 3550 5.1, in the second byte; set in the packet type of RTCP as well
@@ -31,11 +33,14 @@ class UdpPort:
 
     def __init__(self, sock: socket.socket) -> None:
         self.strangers = 0  # datagrams from elsewhere
+        self.stranger = ""  # the last address that they came from, if it was not the camera's
         self.port: int = sock.getsockname()[1]
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._addresses: frozenset[str] = frozenset()
         self._remote: tuple[str, int] | None = None  # where to send
+        self._named: tuple[str, int] | None = None  # where the camera says it sends from
+        self._patient_until = 0.0
         self._connected = False  # the kernel takes datagrams of one address and port only
         self._checked = False  # and none that came before are left
         self._receive: Callable[[bytes, int], None]
@@ -51,11 +56,11 @@ class UdpPort:
         """Begin to read from ``addresses``; ``flush`` follows each burst.
 
         ``remote`` is where the camera says it sends from and listens. If it is at the only one of the addresses,
-        datagrams from other ports are not taken.
+        datagrams from other ports are not taken for ``PATIENCE``.
         """
         self._addresses, self._remote, self._receive, self._flush = addresses, remote, receive, flush
         if remote is not None and addresses == {remote[0]}:
-            self._lock(remote)
+            self._named, self._patient_until = remote, self._loop.time() + PATIENCE
         self._loop.add_reader(self._socket.fileno(), self._read)
 
     def send(self, data: bytes) -> None:
@@ -92,7 +97,13 @@ class UdpPort:
         self._flush()
 
     def _accept(self, source: tuple[str, int]) -> bool:
-        if source[0] not in self._addresses or (self._connected and source[:2] != self._remote):
+        if source[0] not in self._addresses:
+            self.strangers += 1
+            self.stranger = source[0]
+            return False
+        wanted = self._remote if self._connected else self._named
+        early = self._connected or self._loop.time() < self._patient_until
+        if wanted is not None and source[:2] != wanted and early:
             self.strangers += 1
             return False
         if not self._connected:

@@ -84,6 +84,7 @@ class FakeCamera:
     sdp_head: str = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=camera\nt=0 0\na=control:*\n"
     name_ports: bool = True  # say server_port in the answer to SETUP
     foreign_port: bool = False  # send from another port than was said
+    foreign_host: str = ""  # and from this address
     interval: float = 0.004  # seconds between access units
     reports: bool = False  # send sender reports
     goodbye: bool = False  # say so and send nothing more
@@ -276,9 +277,10 @@ class _Peer(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in self._camera.host else socket.AF_INET
         ports = []
-        for _ in range(3):  # of RTP, of RTCP, and a foreign one
+        host = self._camera.host
+        for address in (host, host, self._camera.foreign_host or host):  # of RTP, of RTCP, and a foreign one
             port = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            port.bind((self._camera.host, 0))
+            port.bind((address, 0))
             loop.add_reader(port.fileno(), self._read, port)
             ports.append(port)
         return ports

@@ -432,10 +432,21 @@ async def test_24_no_server_port(foreign: bool) -> None:
     assert pulled.camera.report.transport == "udp"
 
 
-async def test_24_another_port_than_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_PACKET_TIMEOUT", 0.3)
-    pulled = await plays(FakeCamera(foreign_port=True), transport=Transport.UDP)
-    assert pulled.camera.report.transport == "tcp"
+@pytest.mark.parametrize("transports", [{"udp"}, {"udp", "tcp"}])
+async def test_24_another_port_than_it_said(transports: set[str]) -> None:
+    fake = FakeCamera(foreign_port=True, transports=transports, interval=0.02)
+    async with fake, Pulled(fake.url, transport=Transport.UDP) as pulled:
+        units = await pulled.watch(20)
+        assert units[0] in WANTED
+        assert pulled.camera.report.transport == "udp"
+
+
+async def test_24_another_address_than_the_camera_s_is_named() -> None:
+    fake = FakeCamera(foreign_port=True, foreign_host="127.0.0.2", transports={"udp"})
+    async with fake, Pulled(fake.url) as pulled:
+        report = await pulled.reached(CameraState.SILENT)
+        assert "packets come from 127.0.0.2" in report.detail
+        assert pulled.batches == []
 
 
 async def test_24_holes_are_punched_before_play() -> None:

@@ -124,7 +124,7 @@ async def test_the_first_port_of_the_camera_is_kept(port: UdpPort) -> None:
     assert mailbox.packets == [b"1", b"2"]
 
 
-async def test_the_port_that_the_camera_named_is_the_only_one(port: UdpPort) -> None:
+async def test_the_port_that_the_camera_named_comes_first(port: UdpPort) -> None:
     mailbox = Mailbox()
     with sender() as camera, sender() as other:
         other.sendto(b"queued before", (HERE, port.port))
@@ -135,6 +135,25 @@ async def test_the_port_that_the_camera_named_is_the_only_one(port: UdpPort) -> 
         port.send(b"punch")
         assert camera.recv(100) == b"punch"
     assert mailbox.packets == [b"camera"]
+
+
+async def test_another_port_of_the_camera_is_heard_when_nothing_comes_from_the_named_one(port: UdpPort) -> None:
+    mailbox = Mailbox()
+    with sender() as named, sender() as other, sender() as third, sender(ELSEWHERE) as stranger:
+        port.start(frozenset({HERE}), (HERE, named.getsockname()[1]), mailbox.receive, mailbox.flush)
+        other.sendto(b"early", (HERE, port.port))
+        await mailbox.flushed()
+        assert (mailbox.packets, port.stranger) == ([], "")
+        port._patient_until = 0.0
+        stranger.sendto(b"stranger", (HERE, port.port))
+        other.sendto(b"other", (HERE, port.port))
+        third.sendto(b"third", (HERE, port.port))
+        await mailbox.flushed(len(mailbox.bursts) + 1)
+        third.sendto(b"third again", (HERE, port.port))
+        other.sendto(b"other again", (HERE, port.port))
+        await mailbox.flushed(len(mailbox.bursts) + 1)
+    assert mailbox.packets == [b"other", b"other again"]
+    assert port.stranger == ELSEWHERE
 
 
 async def test_a_camera_that_sends_from_another_address_of_its_own(port: UdpPort) -> None:
