@@ -7,18 +7,21 @@ sentence in ``_NOT_YET``. Nothing that a session description says raises, except
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 from common.cameras import CameraState
 from common.errors import CameraError
 from common.media import Kind, Track
 from ingest.payload import g711, h264, opus
 from ingest.payload.output import Output
+from ingest.payload.unplayable import Unplayable
 from ingest.rtsp.message import printable
-from ingest.rtsp.sdp import Format, MediaSection, SessionDescription
+from ingest.rtsp.sdp import Format, MediaSection, SessionDescription, static_format
 
 MAX_CLOCK_RATE = 10_000_000  # Hz; what counts faster has no use for it, and is a slip
 DYNAMIC = range(96, 128)  # payload types whose meaning an rtpmap has to say (RFC 3551 section 6)
+
+_NO_MEDIA = {13, 19, *range(64, 96)}  # comfort noise; what RTCP would be taken for (RFC 5761 4)
 
 _USE_H264 = "cannot be forwarded yet; set this stream of the camera to H.264, or use its sub-stream"
 _USE_G711 = "cannot be forwarded yet; set the camera's sound to G.711 or Opus"
@@ -119,7 +122,9 @@ def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
 
 
 def make(choice: Choice, output: Output) -> PayloadFormat:
-    """The payload format for what ``choose`` chose."""
+    """The payload format for what ``choose`` chose, or for what came instead."""
+    if not choice.track.playable:
+        return Unplayable(choice.track)
     match choice.track.codec:
         case "H264":
             return h264.H264(choice.format.parameters, output)
@@ -136,6 +141,22 @@ def choice_of(section: MediaSection, format_: Format) -> Choice:
     if track.playable and rate > MAX_CLOCK_RATE:
         track = replace(track, problem=f"its clock of {rate} Hz cannot be; set this stream of the camera anew")
     return Choice(section, format_, track, rate)
+
+
+def choice_by_type(choice: Choice, payload_type: int) -> Choice | None:
+    """What packets of another payload type than the chosen one are, in the place of its track; ``None`` for what is no
+    media of a track.
+
+    The channel or port says which track it is. If the section announced the type as well, or RFC 3551 fixes what it is
+    of sound, that counts; else the camera numbers its packets otherwise than it says (OEM recorders do).
+    """
+    if payload_type in _NO_MEDIA:
+        return None
+    announced = next((each for each in choice.section.formats if each.payload_type == payload_type), None)
+    fixed = static_format(payload_type) if choice.track.kind is Kind.AUDIO else None
+    if announced is None and fixed is None:
+        return replace(choice, format=replace(choice.format, payload_type=payload_type))
+    return choice_of(choice.section, announced or cast(Format, fixed))
 
 
 def _best(section: MediaSection) -> Choice:

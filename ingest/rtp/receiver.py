@@ -12,7 +12,7 @@ from struct import Struct
 from common.control import TrackStats
 from common.media import Batch, Kind, Track
 from ingest.payload.output import Output
-from ingest.payload.registry import Choice, make
+from ingest.payload.registry import Choice, choice_by_type, make
 from ingest.rtp.clock import CameraClock, TrackClock
 from ingest.rtp.reorder import Reorder
 from ingest.rtp.rtcp import Reception, SenderReport, parse
@@ -20,11 +20,14 @@ from ingest.rtp.rtcp import Reception, SenderReport, parse
 _HEADER = Struct("!BBHII")  # RFC 3550 5.1
 _unpack = _HEADER.unpack_from
 
+ADOPT_FIRST = 2  # packets in a row of a payload type that was not expected, before any of the expected one came …
+ADOPT_LATER = 64  # … and after that: they may be a correction or an enhancement of the others
+
 _Packet = tuple[bytes, int, int, int, int]  # with the first two bytes of its header, its timestamp, its arrival
 
 
 class Receiver:
-    """One track of one session. ``on_new_source`` is called when the camera changes its SSRC."""
+    """One track of one session. ``on_new_source`` is called when the camera changes its SSRC or, ``True``, the format."""
 
     def __init__(
         self,
@@ -33,28 +36,39 @@ class Receiver:
         *,
         udp: bool,
         epoch: int,
-        on_new_source: Callable[[Receiver], None],
+        on_new_source: Callable[[Receiver, bool], None],
     ) -> None:
-        track = choice.track
-        self.kind: Kind = track.kind
+        self.kind: Kind = choice.track.kind
         self.packets = 0
         self.bytes = 0
         self.ssrc: int | None = None
         self.unexpected_type: int | None = None  # payload type of packets that were not announced
         self._goodbye = -1  # packets that had come when the camera said that there will be no more
         self._dropped = 0
-        self._payload_type = choice.format.payload_type
+        self._announced_type = self._payload_type = choice.format.payload_type
+        self._other: tuple[int, int, int, int] | None = None  # payload type, SSRC, sequence number due, packets before
+        self._others: list[tuple[bytes, int]] = []  # such packets in a row, with their arrival; at most ADOPT_FIRST
+        self._other_count = 0
         self._retired: int | None = None  # the SSRC before this one
         self._stranger: tuple[int, int, bytes, int] | None = None  # another one, after so many packets; packet, arrival
         self._raw = -1
         self._timestamp = 0
         self._order: Reorder[_Packet] = Reorder(udp=udp)
-        self._clock = TrackClock(choice.clock_rate, camera, track.clock_rate)
-        self._reception = Reception(choice.clock_rate)
+        self._camera = camera
+        self._on_new_source = on_new_source
+        self._choose(choice, epoch)
+
+    def _choose(self, choice: Choice, epoch: int) -> None:
+        """Take what comes for ``choice``."""
+        track = choice.track
+        self._choice = choice
+        self._payload_type = choice.format.payload_type
+        self._clock_rate = choice.clock_rate
+        self._clock = TrackClock(choice.clock_rate, self._camera, track.clock_rate)
+        self._reception = Reception(choice.clock_rate, self._order.received, self._order.lost)
         self._output = Output(track.kind, track.codec, self._clock, epoch)
         self._format = make(choice, self._output)
-        self._clock_rate = choice.clock_rate
-        self._on_new_source = on_new_source
+        self._raw = -1
 
     @property
     def track(self) -> Track:
@@ -169,7 +183,35 @@ class Receiver:
                 self.receive_rtcp(packet, arrival_ns)
                 return
             self.unexpected_type = second & 0x7F
+            if self._adopt(packet, second & 0x7F, arrival_ns):
+                return
         self._dropped += 1
+
+    def _adopt(self, packet: bytes, payload_type: int, arrival_ns: int) -> bool:
+        """Whether a packet of another payload type is taken, as are those after it: it is what the camera sends."""
+        _, _, sequence, _, ssrc = _unpack(packet)
+        if self._other != (payload_type, ssrc, sequence, self.packets):
+            self._others, self._other_count = [], 0
+        self._other = payload_type, ssrc, sequence + 1 & 0xFFFF, self.packets
+        self._others = [*self._others[1 - ADOPT_FIRST :], (packet, arrival_ns)]
+        self._other_count += 1
+        expected = not self.packets or payload_type == self._announced_type
+        if self._other_count < (ADOPT_FIRST if expected else ADOPT_LATER):
+            return False
+        choice = choice_by_type(self._choice, payload_type)
+        if choice is None:
+            return False
+        waiting, self._other, self._others = self._others, None, []
+        self._dropped -= len(waiting) - 1  # the last one was not counted yet
+        if choice.track == self._choice.track and choice.clock_rate == self._clock_rate:
+            self._choice, self._payload_type = choice, payload_type
+        else:
+            self._choose(choice, self._output.epoch)
+            if self.packets:
+                self._on_new_source(self, True)
+        for each in waiting:
+            self.receive(*each)
+        return True
 
     def _change_source(self, ssrc: int, packet: bytes, arrival_ns: int) -> bool:
         """Another SSRC appears: a camera that began anew, a stray packet, or one of the old source that took its time.
@@ -189,7 +231,7 @@ class Receiver:
         self._clock.restart()
         self._reception = Reception(self._clock_rate, self._order.received, self._order.lost)
         self._format.restart()
-        self._on_new_source(self)
+        self._on_new_source(self, False)
         self._dropped -= 1
         self.receive(*before[2:])
         return True
@@ -235,10 +277,10 @@ class Stream:
         """What came since the last call, as batches; what is not complete waits a moment for the rest."""
         return [batch for receiver in self.receivers for batch in receiver.take(now_ns)]
 
-    def _new_source(self, receiver: Receiver) -> None:
-        """The picture begins anew: so does the epoch, of all tracks. New sound alone goes on in the old one: its
-        timestamps are made to continue, and its decoder needs nothing from before."""
-        if receiver.kind is Kind.VIDEO:
+    def _new_source(self, receiver: Receiver, new_format: bool) -> None:
+        """The picture begins anew: so does the epoch, of all tracks. New sound of the same format goes on in the old
+        one: its timestamps are made to continue, and its decoder needs nothing from before."""
+        if receiver.kind is Kind.VIDEO or new_format:
             self.epoch += 1
             for each in self.receivers:
                 each.renew(self.epoch)

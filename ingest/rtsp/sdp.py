@@ -88,6 +88,12 @@ class _Lines:
         return self.attributes.get(name, [])
 
 
+def static_format(payload_type: int) -> Format | None:
+    """What a payload type means that nothing was said of, if RFC 3551 says it."""
+    meaning = _STATIC.get(payload_type)
+    return Format(payload_type, *meaning) if meaning else None
+
+
 def parse(body: bytes) -> SessionDescription:
     """Read a session description, UTF-8 or Latin-1, with any line ends."""
     try:

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from common.cameras import Transport
 from tests.fakes.camera import FakeCamera, h264_track, pcmu_track
 from tests.fakes.quirks import plays
 
@@ -31,3 +32,11 @@ async def test_a_picture_that_is_counted_by_another_clock_plays_at_its_true_spee
     pulled = await plays(fake)
     stamps = [batch.timestamp for batch in pulled.of("video") if batch.unit_end]
     assert {after - before for before, after in itertools.pairwise(stamps)} == {3_600}
+
+
+@pytest.mark.parametrize("transport", [Transport.TCP, Transport.UDP])
+async def test_packets_of_another_payload_type_than_announced_are_taken(transport: Transport) -> None:
+    fake = FakeCamera([h264_track(), pcmu_track()])
+    fake.tracks[0].payload_type, fake.tracks[1].payload_type = 97, 100
+    pulled = await plays(fake, transport=transport)
+    assert len(pulled.of("audio")) > 10

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.media import Batch
 from ingest.payload.output import GATHER_NS
 from ingest.payload.registry import choose
-from ingest.rtp.receiver import Stream
+from ingest.rtp.receiver import ADOPT_LATER, Stream
 from ingest.rtp.reorder import HOLD_NS
 from ingest.rtp.rtcp import receiver_report
 from ingest.rtsp import sdp
@@ -293,3 +293,59 @@ def test_any_path_gives_whole_groups(data: st.DataObject) -> None:
     assert [units_of(units[number])[0] for number in whole] == [WANTED[number] for number in whole]
     for number in whole:  # each one's references are there
         assert all(earlier in whole for earlier in range(number - number % 10, number))
+
+
+# Payload types that were not announced.
+
+
+def renumbered(packets: list[bytes], payload_type: int) -> list[bytes]:
+    return [packet[:1] + bytes((packet[1] & 0x80 | payload_type,)) + packet[2:] for packet in packets]
+
+
+@pytest.mark.parametrize("udp", [True, False])
+def test_another_payload_type_than_announced_is_taken_from_its_first_packet_on(udp: bool) -> None:
+    packets = renumbered(rtp_all(packetise(UNITS)), 97)
+    session = Session(udp=udp).feed(packets)
+    assert units_of(session.of("video")) == WANTED
+    assert session.video.stats.dropped == 0
+
+
+def test_what_comes_between_the_announced_packets_is_not_taken() -> None:
+    packets = rtp_all(packetise(UNITS))
+    mixed = []
+    for number, packet in enumerate(packets):
+        mixed += [packet, rtp(b"\x65repair", number, 1, payload_type=98)]
+    session = Session().feed(mixed)
+    assert units_of(session.of("video")) == WANTED
+    assert session.video.stats.dropped == len(packets)
+
+
+def test_the_announced_type_counts_as_soon_as_it_comes() -> None:
+    packets = rtp_all(packetise(UNITS))
+    session = Session().feed([rtp(b"\x65x", number, 1, payload_type=98) for number in range(3)]).feed(packets)
+    assert units_of(session.of("video"))[-20:] == WANTED[-20:]
+
+
+def test_a_type_that_is_announced_as_well_is_what_it_was_announced_as() -> None:
+    description = sdp.parse(b"m=audio 0 RTP/AVP 0 97\na=rtpmap:97 opus/48000/2\n")
+    stream = Stream(choose(description)[0], udp=False, epoch=1)
+    [audio] = stream.receivers
+    for number in range(5):
+        audio.receive(rtp(b"\xf8opus", number, 960 * number, payload_type=97), NOW)
+    assert audio.track.codec == "opus"
+    assert [batch.codec for batch in stream.take(NOW)] == ["opus"] * 5
+
+
+def test_sound_of_a_fixed_type_is_what_rfc_3551_says() -> None:
+    stream = Stream(choose(sdp.parse(b"m=audio 0 RTP/AVP 0\n"))[0], udp=False, epoch=1)
+    [audio] = stream.receivers
+    for number in range(3):
+        audio.receive(rtp(bytes(160), number, 160 * number, payload_type=8), NOW)
+    assert audio.track.codec == "PCMA"
+    for number in range(3, 3 + ADOPT_LATER):
+        audio.receive(rtp(bytes(160), number, 160 * number, payload_type=9), NOW)
+    assert "G.722" in audio.track.problem
+    assert stream.epoch == 2
+    for number in range(2):
+        audio.receive(rtp(bytes(13), 100 + number, 0, payload_type=13), NOW)  # comfort noise
+    assert "G.722" in audio.track.problem
