@@ -79,9 +79,15 @@ class Camera:
         if connection is None:
             return self._report
         receivers = connection.stream.receivers
+        state, detail = self._report.state, self._report.detail
+        if state is CameraState.PLAYING:
+            detail = _hindrance(connection)
+            if not any(track.playable for track in connection.tracks):  # what comes is not what was announced
+                state = CameraState.NO_PLAYABLE_TRACK
         return replace(
             self._report,
-            detail=_hindrance(connection) if self._report.state is CameraState.PLAYING else self._report.detail,
+            state=state,
+            detail=detail,
             transport=Transport.UDP if connection.udp else Transport.TCP,
             tracks=connection.tracks,
             stats=tuple(receiver.stats for receiver in receivers),
@@ -220,5 +226,4 @@ def _hindrance(connection: Connection) -> str:
     for track in connection.tracks:
         if track.problem and (track.kind is Kind.VIDEO or (len(receivers) == 1 and track.kind is receivers[0].kind)):
             return f"{track.kind}: {track.problem}"
-    waiting = any(receiver.kind is Kind.VIDEO and not receiver.stats.keyframes for receiver in receivers)
-    return "waiting for its first keyframe" if waiting else ""
+    return next((hindrance for receiver in receivers if (hindrance := receiver.hindrance)), "")

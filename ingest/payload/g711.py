@@ -20,12 +20,16 @@ class G711:
     def __init__(self, codec: str, output: Output) -> None:
         self.frames = 0  # packets sent
         self.keyframes = 0
+        self.hindrance = ""
         self.dropped = 0
         self.track = Track(Kind.AUDIO, codec, CLOCK_RATE)
         self._output = output
         self._rest = b""
         self._timestamp: int | None = None  # of the first byte of the rest
         self._gap = False  # packets are missing before the next one
+
+    def mark(self) -> None:
+        """Sound has no use for markers."""
 
     def lost(self) -> None:
         """Packets are missing: the next timestamp shows how many."""

@@ -28,10 +28,12 @@ from ingest.payload.h264_syntax import (
     PPS,
     SEI,
     SLICE,
+    SLICE_HEADER,
     SPS,
     SequenceParameterSet,
     first_slice_type,
     has_recovery_point,
+    slice_picture_set,
 )
 from ingest.payload.output import Output
 
@@ -43,6 +45,19 @@ SEQUENCE_SET_COST = 16  # … of which a sequence parameter set counts for so ma
 MAX_HELD = 32  # SEI before a picture
 MAX_HELD_BYTES = 64 << 10  # of them, and of a parameter set
 NO_IDR_AFTER_NS = 10_000_000_000  # this long without an IDR picture, and recovery points have to do (open GOPs)
+
+NO_KEYFRAME_NS = 5_000_000_000  # without a keyframe; most cameras send one every 1 to 4 s
+RECOVERIES = 2  # recovery points after which it is intra refresh
+H265_UNITS = 16  # NAL units in a row: one or two may be anything
+
+# H.265 (RFC 7798 1.1.4) has two bytes of header: the type in six bits of the first, a layer, which is 0, and a temporal
+# id in the second. Its slices, parameter sets and fragments look like these kinds, of which H.264 uses none in any
+# profile that browsers decode.
+_H265_KINDS = (0, 2, 4)
+_LOOKS_LIKE_H265 = (
+    "what comes is not H.264 as announced, it looks like H.265, which cannot be forwarded yet; "
+    "set this stream of the camera to H.264, or use its sub-stream"
+)
 
 _FRAGMENT = MAX_PAYLOAD - 2  # bytes of a NAL unit in one FU-A
 _HELD_BACK = 3  # bytes that are not sent yet: with the next ones they may turn out to be a start code
@@ -109,6 +124,27 @@ class H264:
         self._open = False  # a keyframe has come, and nothing was lost since
         self._idr_ns = 0  # arrival of the last IDR picture; until there is one, of the first picture
         self._no_idr = False
+        self._waiting_ns = 0  # arrival of the first NAL unit since nothing is published; 0 while something is
+        self._recoveries = 0  # recovery points since then that are no keyframes
+        self._h265_units = 0  # in a row that would be H.265
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing of what comes is published; empty while something is."""
+        if self._open:
+            return ""
+        waited_ns = self._arrival_ns - self._waiting_ns if self._waiting_ns else 0
+        if self._recoveries >= RECOVERIES and waited_ns >= NO_KEYFRAME_NS // 2:
+            return (
+                "it renews its picture bit by bit (intra refresh) and sends no keyframes, and browsers start with one; "
+                "switch intra refresh off in the camera, or set a keyframe interval (GOP) of 1 to 4 s"
+            )
+        if waited_ns >= NO_KEYFRAME_NS:
+            return (
+                f"no keyframe has come for {waited_ns // 10**9} s, and browsers start with one; "
+                "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
+            )
+        return "" if self.keyframes else "waiting for its first keyframe"
 
     @property
     def sps(self) -> SequenceParameterSet | None:
@@ -119,6 +155,8 @@ class H264:
     def track(self) -> Track:
         """As it is known now; a parameter set in the stream may change it."""
         sps = self._sets.active
+        if self._h265_units >= H265_UNITS:
+            return replace(self._announced, problem=_LOOKS_LIKE_H265)
         if sps is None:
             return replace(self._announced, warning=self._warning(None))
         return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, sps.problem, self._warning(sps))
@@ -164,11 +202,17 @@ class H264:
             self._end_unit()
             self._marked_timestamp = timestamp
 
+    def mark(self) -> None:
+        """A packet of the last timestamp without a payload carries the marker: the access unit ends."""
+        if self._has_slices and self._header < 0 and self._trust_markers:
+            self._end_unit()
+            self._marked_timestamp = self._timestamp
+
     # From packets to NAL units.
 
     def _receive_fragment(self, packet: bytes, start: int, end: int) -> None:
         """RFC 6184 5.8."""
-        if end - start < 3:
+        if end - start < 2:
             self.dropped += 1
             return
         bits = packet[start + 1]
@@ -185,11 +229,15 @@ class H264:
     def _receive_aggregate(self, packet: bytes, at: int, end: int) -> None:
         """RFC 6184 5.7.1; zeros behind the last NAL unit are padding."""
         self._left, self._aggregate = MAX_UNITS, True
+        empty = 0
         while at + 2 < end:
             size = packet[at] << 8 | packet[at + 1]
             at += 2
             if not size:
-                break
+                empty += 1
+                if empty > MAX_UNITS:
+                    break
+                continue
             if at + size > end:
                 self.dropped += 1
                 break
@@ -222,7 +270,12 @@ class H264:
         if not data:
             return
         if self._fate is _UNDECIDED:
-            self._decide(data[0])
+            if self._sets.several:  # which of them is said in the first bytes
+                data, self._rest = self._rest + data, b""
+                if len(data) < SLICE_HEADER and self._header & 0x1F in (SLICE, IDR):
+                    self._rest = data
+                    return
+            self._decide(data, 0)
         known = len(self._rest)
         rest = self._rest + data if known else data
         at = rest.find(_START_CODE, max(known - _HELD_BACK, 0), len(rest) - 1)
@@ -248,7 +301,7 @@ class H264:
                 return b""
             if begin == len(data):
                 return b""
-            self._decide(data[begin])
+            self._decide(data, begin)
             at = data.find(_START_CODE, begin, len(data) - 1)
         return data[begin:]
 
@@ -288,6 +341,8 @@ class H264:
         header = self._header
         if header < 0:
             return
+        if self._fate is _UNDECIDED and self._rest:  # so short that its picture parameter set was waited for
+            self._decide(self._rest, 0)
         self._header = -1
         rest = self._rest.rstrip(b"\0")  # zeros behind a NAL unit belong to Annex B, or are padding
         if self._fate is _PUBLISH:
@@ -298,17 +353,24 @@ class H264:
 
     # From NAL units to access units.
 
-    def _decide(self, first: int) -> None:
-        """The header and the first byte behind it say what becomes of a NAL unit."""
+    def _decide(self, data: bytes, at: int) -> None:
+        """The header, and what begins at ``data[at]`` behind it, say what becomes of a NAL unit."""
         kind = self._header & 0x1F
+        if not self._open and not self._waiting_ns:
+            self._waiting_ns = self._arrival_ns
         if kind in (SLICE, IDR):
-            self._fate = _PUBLISH if self._begin_slice(kind, first) else _SKIP
+            self._fate = _PUBLISH if self._begin_slice(kind, data, at) else _SKIP
+        elif kind in (SEI, SPS, PPS):
+            self._fate = _HOLD
         else:
-            self._fate = _HOLD if kind in (SEI, SPS, PPS) else _SKIP
+            self._fate = _SKIP
+            if kind in _H265_KINDS and 0 < data[at] < 8:
+                self._h265_units += 1
 
-    def _begin_slice(self, kind: int, first: int) -> bool:
+    def _begin_slice(self, kind: int, data: bytes, at: int) -> bool:
         """A slice begins, and perhaps an access unit with it. Whether it is to be published."""
-        slice_type = first_slice_type(first)
+        slice_type = first_slice_type(data[at])
+        self._h265_units = 0
         if self._has_slices:
             if slice_type is None or (self._sets.active and self._sets.active.interlaced):
                 return self._publishing
@@ -319,9 +381,17 @@ class H264:
             self._publishing = self._open
             return self._open
         self._reordered |= slice_type in B_SLICES
-        sets = self._sets.units() if slice_type is not None and self._is_key(kind, slice_type) else []
+        sets: list[bytes] = []
+        if slice_type is not None and self._may_be_key(kind, slice_type):
+            sets = self._sets.units(slice_picture_set(data[at : at + 2 * SLICE_HEADER]) if self._sets.several else None)
+            if self.sps and self.sps.problem:
+                sets = []
+            if kind == IDR and not sets:
+                self._close()
         if sets:
             self._open = True
+            self._waiting_ns = self._recoveries = 0
+            self._no_idr = kind != IDR
             self.keyframes += 1
         if not self._open:
             self._held.clear()
@@ -331,22 +401,19 @@ class H264:
         self._send_held(sets)
         return True
 
-    def _is_key(self, kind: int, slice_type: int) -> bool:
-        """Whether a decoder can start with this picture."""
+    def _may_be_key(self, kind: int, slice_type: int) -> bool:
+        """Whether a decoder can start with this picture, once it has the parameter sets."""
         if kind == IDR or not self._idr_ns:
             self._idr_ns = self._arrival_ns
-        if kind != IDR and self._arrival_ns - self._idr_ns < NO_IDR_AFTER_NS:
-            return False
-        sps = self._sets.active
-        if sps is None or sps.problem:
-            return False
         if kind == IDR:
-            self._no_idr = False
             return True
+        late = self._arrival_ns - self._idr_ns >= NO_IDR_AFTER_NS
+        if not self._held or (self._open and not late):
+            return False
+        recovery = any(map(has_recovery_point, self._held))
+        self._recoveries += recovery and not self._open
         # H.264 D.2.8: all pictures are right from some time after a recovery point on; after an I picture at once.
-        key = slice_type in I_SLICES and any(map(has_recovery_point, self._held))
-        self._no_idr |= key
-        return key
+        return late and recovery and slice_type in I_SLICES
 
     def _hold(self, header: int, nal: bytes) -> None:
         if header & 0x1F == SEI:

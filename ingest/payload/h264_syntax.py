@@ -169,6 +169,20 @@ def parse_pps_ids(nal: bytes) -> tuple[int, int]:
     return own, sequence
 
 
+SLICE_HEADER = 4  # bytes behind the NAL header that hold ``pic_parameter_set_id`` of a picture's first slice
+
+
+def slice_picture_set(data: bytes) -> int | None:
+    """``pic_parameter_set_id`` (7.3.3) of a slice from what follows its NAL header; ``None`` if that cannot be read."""
+    bits = _Bits(_unescape(data[: 2 * SLICE_HEADER]))
+    with suppress(ValueError):
+        bits.ue()  # first_mb_in_slice
+        bits.ue()  # slice_type
+        identifier = bits.ue()
+        return identifier if identifier <= MAX_PPS_ID else None
+    return None
+
+
 def has_recovery_point(nal: bytes) -> bool:
     """Whether an SEI NAL unit holds a recovery point message (D.1.8) among its first."""
     data = _unescape(nal[1:])

@@ -14,9 +14,13 @@ class Opus:
     def __init__(self, output: Output) -> None:
         self.frames = 0  # packets
         self.keyframes = 0
+        self.hindrance = ""
         self.dropped = 0
         self.track = Track(Kind.AUDIO, "opus", CLOCK_RATE, 2)  # RFC 7587 7: always announced as two channels
         self._output = output
+
+    def mark(self) -> None:
+        """Sound has no use for markers."""
 
     def lost(self) -> None:
         """Packets are missing: the decoder conceals it."""

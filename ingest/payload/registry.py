@@ -79,8 +79,15 @@ class PayloadFormat(Protocol):
     def track(self) -> Track:
         """As it is known now."""
 
+    @property
+    def hindrance(self) -> str:
+        """Why nothing of what comes is published, though it could be; empty while something is."""
+
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The next packet's payload ``packet[start:end]``, not empty; ``timestamp`` is extended, non-decreasing."""
+
+    def mark(self) -> None:
+        """The marker came in a packet without a payload, with the timestamp of the last one."""
 
     def lost(self) -> None:
         """Packets are missing between the last one and the next."""

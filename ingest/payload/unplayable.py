@@ -11,8 +11,12 @@ class Unplayable:
     def __init__(self, track: Track) -> None:
         self.frames = 0
         self.keyframes = 0
+        self.hindrance = ""
         self.dropped = 0  # packets
         self.track = track
+
+    def mark(self) -> None:
+        """It ends nothing."""
 
     def lost(self) -> None:
         """It was of no use either."""

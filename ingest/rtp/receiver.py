@@ -27,7 +27,7 @@ _Packet = tuple[bytes, int, int, int, int]  # with the first two bytes of its he
 
 
 class Receiver:
-    """One track of one session. ``on_new_source`` is called when the camera changes its SSRC or, ``True``, the format."""
+    """One track of one session. ``on_new_source`` is called when the SSRC changes or, with ``True``, the format."""
 
     def __init__(
         self,
@@ -74,6 +74,11 @@ class Receiver:
     def track(self) -> Track:
         """As it is known now."""
         return self._format.track
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing of what comes is published, though it could be; empty while something is."""
+        return self._format.hindrance
 
     @property
     def format(self) -> object:
@@ -170,6 +175,8 @@ class Receiver:
         start, end = (12, len(packet)) if not first & 0x3F else _bounds(packet, first)
         if start >= end:  # only padding, or nothing at all: some encoders keep the rate up with that
             self._dropped += start > end
+            if start == end and second > 127 and timestamp == self._raw:
+                self._format.mark()
             return
         if timestamp != self._raw:
             self._raw = timestamp

@@ -65,8 +65,8 @@ async def test_report_before_the_first_keyframe() -> None:
 async def test_report_of_a_picture_that_no_browser_decodes() -> None:
     units = encode(12, profile="high10", pixels="yuv420p10le")
     async with FakeCamera([h264_track(units)]) as fake, Pulled(fake.url) as pulled:
-        await pulled.reached(CameraState.PLAYING)
         await pulled.until_report(lambda report: "High 10" in report.detail)
+        assert pulled.state is CameraState.NO_PLAYABLE_TRACK
         assert not pulled.camera.report.tracks[0].playable
         assert pulled.batches == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -195,11 +196,22 @@ def test_resolution_changes_in_the_stream() -> None:
     assert decode(nal for unit in stream.units() for nal in unit) == 50
 
 
-def test_several_parameter_sets() -> None:
-    unit = [*PARAMETER_SETS, *encode(1, options="sps-id=1")[0][:2], SLICES[0][0]]
-    assert Stream().feed(packetise([unit])).units() == [
-        [unit[0], unit[2], unit[1], unit[3], unit[4]],
-    ]
+def test_of_several_parameter_sets_those_go_out_that_the_keyframe_refers_to() -> None:
+    other = encode(1, options="sps-id=1")[0]
+    unit = [*PARAMETER_SETS, *other[:2], SLICES[0][0]]
+    assert Stream().feed(packetise([unit])).units() == [[unit[0], unit[1], unit[4]]]
+    unit = [*other[:2], *PARAMETER_SETS, other[2]]
+    assert Stream().feed(packetise([unit])).units() == [[unit[0], unit[1], unit[4]]]
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 1_400])
+def test_ids_that_grow_with_each_keyframe(size: int) -> None:
+    """OpenH264 can take the next id for each keyframe; 31 is the last of a sequence parameter set."""
+    units = [list(encode(1, options=f"sps-id={number % 32}")[0]) for number in range(40)]
+    stream = Stream().feed(packetise(units, size=size))
+    assert stream.units() == units
+    assert stream.track.keyframes == 40
+    assert decode([nal for unit in stream.units() for nal in unit]) == 40
 
 
 def test_picture_parameter_sets_are_bounded() -> None:
@@ -209,6 +221,96 @@ def test_picture_parameter_sets_are_bounded() -> None:
     sets = [b"\x68" + int((ue(n) + "1" + "1" * 40)[:40], 2).to_bytes(5) for n in range(100)]
     stream = Stream().feed(packetise([[PARAMETER_SETS[0], *sets, SLICES[0][0]]]))
     assert len(stream.units()[0]) == 1 + 16 + 1
+
+
+def test_an_empty_fragment_ends_its_nal_unit_and_its_marker_the_picture() -> None:
+    packets = []
+    for packet in packetise(UNITS):
+        if packet.payload[0] & 0x1F == 28 and packet.payload[1] & 0x40:
+            open_ = bytes((packet.payload[0], packet.payload[1] & ~0x40)) + packet.payload[2:]
+            packets += [replace(packet, payload=open_, marker=False), replace(packet, payload=packet.payload[:2])]
+        else:
+            packets.append(packet)
+    stream = Stream()
+    for packet in packets:
+        stream.feed([packet])
+        if packet.marker:
+            assert stream.batches[-1].unit_end
+            assert stream.track.frames == packet.timestamp // TICKS + 1
+    assert stream.units() == [list(unit) for unit in UNITS]
+    assert stream.track.dropped == 0
+
+
+def test_a_marker_without_a_payload_ends_the_picture() -> None:
+    stream = Stream().feed(replace(packet, marker=False) for packet in packetise(UNITS[:1]))
+    assert stream.track.frames == 0
+    for _ in range(2):
+        stream.track.mark()
+        assert stream.feed([]).units() == [list(UNITS[0])]
+
+
+def test_an_aggregate_with_empty_entries() -> None:
+    unit = UNITS[0]
+    payload = aggregate([unit[0], b"", b"", unit[1]])
+    stream = Stream().feed([Packet(payload, 0, False), *packetise([unit[2:]])])
+    assert stream.units() == [list(unit)]
+
+
+# What is not H.264, and what cannot be started with.
+
+
+def h265(kind: int, size: int) -> list[bytes]:
+    """A NAL unit of H.265 (RFC 7798 4.4.1, 4.4.3), whole or in fragments."""
+    nal = bytes((kind << 1, 1)) + bytes(n * 7 % 251 + 1 for n in range(size))
+    if size < 1_400:
+        return [nal]
+    cuts = range(2, len(nal), 1_380)
+    return [
+        bytes((49 << 1, 1, 0x80 * (at == 2) | 0x40 * (at + 1_380 >= len(nal)) | kind)) + nal[at : at + 1_380]
+        for at in cuts
+    ]
+
+
+@pytest.mark.parametrize("size", [300, 4_000])
+def test_h265_that_comes_as_h264_is_named_and_nothing_of_it_is_published(size: int) -> None:
+    stream = Stream(SPROP)
+    for number in range(30):
+        payloads = h265(1, size) if number % 10 else [*h265(32, 24), *h265(33, 40), *h265(34, 8), *h265(19, size)]
+        stream.feed(Packet(payload, number * TICKS, payload is payloads[-1]) for payload in payloads)
+    assert stream.batches == []
+    assert "H.265" in stream.track.track.problem
+    assert "set this stream of the camera to H.264" in stream.track.track.problem
+    packets = packetise(UNITS, start=100 * TICKS)
+    assert stream.feed(packets).units()[1:] == [list(unit) for unit in UNITS[1:]]
+    assert stream.track.track.problem == ""
+
+
+def test_intra_refresh_is_named_soon_after_the_beginning() -> None:
+    stream, said = Stream(), []
+    for number in range(80):
+        begins = [*PARAMETER_SETS, RECOVERY_POINT] if number % 10 == 0 else []
+        stream.feed(packetise([[*begins, *SLICES[1]]], start=number * TICKS))
+        stream.arrival_ns += 40_000_000
+        said.append(stream.track.hindrance)
+    assert said[10] == "waiting for its first keyframe"
+    assert "switch intra refresh off" in said[70]
+    assert stream.batches == []
+
+
+def test_no_keyframe_for_long_says_what_to_set() -> None:
+    stream = Stream(SPROP)
+    for number in range(150):
+        stream.feed(packetise([SLICES[1]], start=number * TICKS))
+        stream.arrival_ns += 40_000_000
+    assert "set a keyframe interval" in stream.track.hindrance
+    stream.feed(packetise(UNITS, start=200 * TICKS))
+    assert stream.track.hindrance == ""
+    stream.track.lost()
+    assert stream.track.hindrance == ""
+    for number in range(150):
+        stream.feed(packetise([SLICES[1]], start=(300 + number) * TICKS))
+        stream.arrival_ns += 40_000_000
+    assert "set a keyframe interval" in stream.track.hindrance
 
 
 # What else stands before a picture.
@@ -444,7 +546,7 @@ def test_interleaved_mode_is_dropped_and_counted(packet_kind: int) -> None:
     ("payload", "dropped"),
     [
         (b"\x7c", 1),
-        (b"\x7c\x85", 1),
+        (b"\x7c\x85", 0),
         (b"\x7c\x05middle", 1),
         (b"\x00", 0),
         (b"\x00\x00\x01", 0),
