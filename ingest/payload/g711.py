@@ -1,23 +1,28 @@
 """G.711 over RTP (RFC 3551 4.5.14): cut anew into packets of 20 ms, which every browser is tuned for; no I/O.
 
 Cameras send chunks of any size, 40 ms or 1,024 bytes for instance, and some count their timestamps wrong. A byte is a
-sample, so that our timestamps are counted; the camera's only say when the count has to jump over a gap.
+sample, so that our timestamps are counted; the camera's only say when the count has to jump over a gap. Wyze, Sonoff
+and others send it at 16,000 Hz, which is brought to 8,000 first.
 """
 
 from __future__ import annotations
 
 from common.media import Kind, Track
 from ingest.payload.output import Output
+from ingest.payload.resample import Resampler
 
 CLOCK_RATE = 8_000
 CHUNK = 160  # samples in a packet: 20 ms
+PROOFS = 3  # packets in a row whose size and time say that the samples are 8,000 a second after all
+TOLERANCE = 0.05  # of such a rate
+
 MAX_DEVIATION = 800  # samples a timestamp may be ahead of the count where no packet is missing: 100 ms; more is a gap
 
 
 class G711:
     """One camera's PCMU or PCMA track."""
 
-    def __init__(self, codec: str, output: Output) -> None:
+    def __init__(self, codec: str, output: Output, *, rate: int = CLOCK_RATE, channels: int = 1) -> None:
         self.frames = 0  # packets sent
         self.keyframes = 0
         self.hindrance = ""
@@ -27,6 +32,9 @@ class G711:
         self._rest = b""
         self._timestamp: int | None = None  # of the first byte of the rest
         self._gap = False  # packets are missing before the next one
+        self._resampler = Resampler(codec, rate, channels) if (rate, channels) != (CLOCK_RATE, 1) else None
+        self._last: tuple[int, int] | None = None  # timestamp and size of the last packet
+        self._proofs = 0
 
     def mark(self) -> None:
         """Sound has no use for markers."""
@@ -38,17 +46,35 @@ class G711:
     def restart(self) -> None:
         """Another stream begins."""
         self._rest, self._timestamp = b"", None
+        self._last = None
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
         most = 0 if self._gap else MAX_DEVIATION
-        self._gap = False
+        if self._gap:
+            self._gap, self._last = False, None
         if self._timestamp is None or timestamp - self._timestamp - len(self._rest) > most:
             self._rest, self._timestamp = b"", timestamp
-        samples = self._rest + packet[start:end]
+            if self._resampler:
+                self._resampler.reset()
+        data = packet[start:end]
+        if self._resampler:
+            if self._is_plain(timestamp, end - start):
+                self._resampler, self._rest, self._timestamp = None, b"", timestamp
+            else:
+                data = self._resampler.convert(data)
+        samples = self._rest + data
         whole = len(samples) - len(samples) % CHUNK
         for at in range(0, whole, CHUNK):
             self._output.send(samples[at : at + CHUNK], self._timestamp + at, arrival_ns)
         self.frames += whole // CHUNK
         self._rest = samples[whole:]
         self._timestamp += whole
+
+    def _is_plain(self, timestamp: int, size: int) -> bool:
+        """Whether the samples are 8,000 a second and of one channel, whatever was announced; seen by size and time."""
+        last, self._last = self._last, (timestamp, size)
+        if last is not None:
+            ticks = timestamp - last[0]
+            self._proofs = self._proofs + 1 if ticks > 0 and abs(last[1] / ticks - 1) <= TOLERANCE else 0
+        return self._proofs >= PROOFS

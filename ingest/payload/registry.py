@@ -14,6 +14,7 @@ from common.errors import CameraError
 from common.media import Kind, Track
 from ingest.payload import g711, h264, opus
 from ingest.payload.output import Output
+from ingest.payload.resample import can_resample
 from ingest.payload.unplayable import Unplayable
 from ingest.rtsp.message import printable
 from ingest.rtsp.sdp import Format, MediaSection, SessionDescription, static_format
@@ -138,7 +139,7 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
         case "opus":
             return opus.Opus(output)
         case codec:
-            return g711.G711(codec, output)
+            return g711.G711(codec, output, rate=choice.clock_rate, channels=choice.format.channels)
 
 
 def choice_of(section: MediaSection, format_: Format) -> Choice:
@@ -194,9 +195,10 @@ def _track(section: MediaSection, format_: Format) -> Track:
     if kind is Kind.AUDIO and codec == "OPUS":
         return Track(kind, "opus", opus.CLOCK_RATE, 2, problem=problem)
     if kind is Kind.AUDIO and codec in ("PCMU", "PCMA"):
-        if format_.clock_rate not in (0, g711.CLOCK_RATE) or format_.channels != 1:
-            what = f"{codec} at {format_.clock_rate} Hz with {format_.channels} channels"
-            problem = problem or f"{what} is not what browsers play; set the camera's sound to 8 kHz mono"
+        rate = format_.clock_rate or g711.CLOCK_RATE
+        if not can_resample(rate, format_.channels):
+            what = f"G.711 at {rate} Hz with {format_.channels} channels"
+            problem = problem or f"{what} cannot be brought to what browsers play; set the camera's sound to 8 kHz mono"
         return Track(kind, codec, g711.CLOCK_RATE, 1, problem=problem)
     known = printable(format_.codec)
     name, reason = _NOT_YET.get(codec, (known, "is not known"))

@@ -77,7 +77,9 @@ async def test_nobody_there() -> None:
 async def test_url_that_is_none() -> None:
     result = await probe("http://user:hunter2@camera/")
     assert result.exit_code == 2
-    assert result.output == "camshaft: url: must start with rtsp:// or rtsps://\n"
+    assert result.output.startswith(
+        "camshaft: url: must start with rtsp:// or rtsps://; this is the address of a web page"
+    )
 
 
 async def test_camera_that_is_silent_ends_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,3 +114,28 @@ def test_g711_of_any_kind(packets: list[tuple[bytes, int]]) -> None:
     stamps = [batch.timestamp for batch in batches]
     assert all(after - before >= CHUNK for before, after in pairwise(stamps))
     assert all(len(batch.payloads[0]) == CHUNK for batch in batches)
+
+
+def test_g711_at_16_khz_comes_out_at_8_in_its_own_time() -> None:
+    output = Output(Kind.AUDIO, "PCMU", ArrivalClock(), epoch=3)
+    track = G711("PCMU", output, rate=16_000)
+    for number in range(100):  # 20 ms each; timestamps are those of 8,000 Hz by now
+        receive(track, b"\xff" * 320, 5_000 + 160 * number)
+    batches = output.take(0)
+    assert len(batches) in (98, 99, 100)
+    assert [batch.timestamp for batch in batches] == [5_000 + 160 * n for n in range(len(batches))]
+    assert {payload for batch in batches for payload in batch.payloads} == {b"\xff" * CHUNK}
+    track.lost()
+    receive(track, b"\xff" * 320, 5_000 + 160 * 200)
+    receive(track, b"\xff" * 320, 5_000 + 160 * 201)
+    assert output.take(0)[0].timestamp == 5_000 + 160 * 200
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (8_000, 2)])
+def test_samples_that_are_8_000_a_second_whatever_was_announced_are_not_thinned_out(rate: int, channels: int) -> None:
+    output = Output(Kind.AUDIO, "PCMU", ArrivalClock(), epoch=3)
+    track = G711("PCMU", output, rate=rate, channels=channels)
+    for number in range(50):
+        receive(track, bytes([number]) * 160, 160 * number)
+    payloads = [payload for batch in output.take(0) for payload in batch.payloads]
+    assert payloads[-40:] == [bytes([number]) * 160 for number in range(10, 50)]

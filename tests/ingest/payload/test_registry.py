@@ -45,6 +45,8 @@ def problem(text: str, kind: Kind) -> str:
         (AUDIO.replace("AVP 0", "AVP 8"), Track(Kind.AUDIO, "PCMA", 8_000), G711),
         ("m=audio 0 RTP/AVP 97\na=rtpmap:97 pcma/8000/1\n", Track(Kind.AUDIO, "PCMA", 8_000), G711),
         ("m=audio 0 RTP/AVP 97\na=rtpmap:97 OPUS/48000/2\n", Track(Kind.AUDIO, "opus", 48_000, 2), Opus),
+        ("m=audio 0 RTP/AVP 97\na=rtpmap:97 PCMU/16000\n", Track(Kind.AUDIO, "PCMU", 8_000), G711),
+        ("m=audio 0 RTP/AVP 97\na=rtpmap:97 PCMA/8000/2\n", Track(Kind.AUDIO, "PCMA", 8_000), G711),
         ("m=video 0 RTP/AVP 96\n", Track(Kind.VIDEO, "H264", 90_000), H264),  # AJA Helo
         (VIDEO.replace("H264", "H.264"), Track(Kind.VIDEO, "H264", 90_000), H264),
         ("m=audio 0 RTP/AVP 97\na=rtpmap:97 G711U/8000\n", Track(Kind.AUDIO, "PCMU", 8_000), G711),
@@ -84,8 +86,8 @@ def test_played(text: str, track: Track, cls: type) -> None:
         ("audio 0 RTP/AVP 9", Kind.AUDIO, ["G.722"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 L16/16000", Kind.AUDIO, ["uncompressed"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000", Kind.AUDIO, ["G.726"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMU/16000", Kind.AUDIO, ["16000 Hz", "8 kHz mono"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMA/8000/2", Kind.AUDIO, ["2 channels"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMU/4000", Kind.AUDIO, ["4000 Hz", "8 kHz mono"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMA/8000/6", Kind.AUDIO, ["6 channels"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 H264/90000", Kind.AUDIO, ["H264 is not known"]),
     ],
 )
