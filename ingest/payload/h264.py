@@ -156,7 +156,7 @@ class H264:
         """As it is known now; a parameter set in the stream may change it."""
         sps = self._sets.active
         if self._h265_units >= H265_UNITS:
-            return replace(self._announced, problem=_LOOKS_LIKE_H265)
+            return replace(self._announced, codec="H265", profile="", problem=_LOOKS_LIKE_H265)
         if sps is None:
             return replace(self._announced, warning=self._warning(None))
         return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, sps.problem, self._warning(sps))

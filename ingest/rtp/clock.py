@@ -21,6 +21,11 @@ MAX_STEP_NS = 500_000_000  # between what two reports say; more, and the camera'
 MAX_AGE_NS = 10_000_000_000  # of a picture that arrives, by its sender report; more, and the report is nonsense
 REPORTS = 3  # that agree with each other are believed again
 
+MEASURE_NS = 3_000_000_000  # over which a picture's clock is measured
+MEASURES = 2  # in a row that say it runs at another rate than announced
+RATES = (90_000, 48_000, 30_000, 16_000, 8_000, 1_000)  # Hz, at which cameras were seen to count pictures
+FAR_OFF, CLOSE = 0.25, 0.1  # parts: from the rate that was announced, and to one of those
+
 _WINDOW_NS = 10_000_000_000  # over which the least delay is sought
 _SLEW = 100  # a delay that grows is followed by 1 s in this many
 _SNAP_NS = 2_000_000_000  # a difference that grew by so much is no drift: the clock was set
@@ -99,6 +104,8 @@ class TrackClock:
         self._doubtful: tuple[int, int] | None = None  # the last one that did not fit to it
         self._doubts = 0  # that fit to each other
         self._early: SenderReport | None = None
+        self._measured_from: tuple[int, int] | None = None  # the last timestamp as it came, and the arrival
+        self._other_rate, self._other_rates = 0, 0  # what was measured, and how often in a row
 
     def stamp(self, raw: int, arrival_ns: int) -> int:
         """The timestamp to give out for the 32 bits of a packet that comes now; never less than the one before."""
@@ -125,6 +132,8 @@ class TrackClock:
             else:
                 self._begin_timeline(raw, elapsed)
         self._arrival_ns = arrival_ns
+        if self._measured_from is None or arrival_ns - self._measured_from[1] >= MEASURE_NS:
+            self._measure(arrival_ns)
         if self._early is not None:
             report, self._early = self._early, None
             self.reported(report, arrival_ns)
@@ -172,7 +181,30 @@ class TrackClock:
         self._extended = self._timestamp = self._timestamp + max(elapsed, 1)
         self._wrong = self._behind = 0
         self._restarted = False
-        self._report = self._doubtful = None
+        self._report = self._doubtful = self._measured_from = None
+
+    def _measure(self, arrival_ns: int) -> None:
+        """Compare the camera's count with the time that passed. Where it is a rate that cameras use, and not the one
+        announced, for two measures in a row, it is counted by that from now on; what was given out goes on."""
+        before, self._measured_from = self._measured_from, (self._extended, arrival_ns)
+        if before is None or self._out_rate != RATES[0]:
+            return
+        measured = (self._extended - before[0]) * 10**9 / (arrival_ns - before[1])
+        rate = next((rate for rate in RATES if abs(measured / rate - 1) < CLOSE), 0)
+        if not rate or abs(measured / self._rate - 1) < FAR_OFF:
+            self._other_rates = 0
+            return
+        self._other_rates = self._other_rates + 1 if rate == self._other_rate else 1
+        self._other_rate = rate
+        if self._other_rates < MEASURES:
+            return
+        given_out = self._timestamp * self._out_rate // self._rate
+        self.repaired += 1
+        self._rate, self._scales = rate, self._out_rate != rate
+        self._extended = self._timestamp = -(-given_out * rate // self._out_rate)
+        self._leap, self._back = self._ticks(LEAP_NS), self._ticks(BACK_NS)
+        self._report = self._doubtful = self._measured_from = None
+        self._other_rates = 0
 
     def _agree(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
         """Whether two reports are of one clock."""

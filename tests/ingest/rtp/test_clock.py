@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -431,3 +433,31 @@ def test_sender_reports_of_a_scaled_clock_say_the_time_of_capture(rate: int) -> 
             camera.report()
     assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=MS)
     assert camera.clock.repaired == 0
+
+
+@pytest.mark.parametrize(
+    ("announced", "counted"), [(30_000, 90_000), (90_000, 30_000), (90_000, 1_000), (8_000, 90_000)]
+)
+def test_a_clock_that_runs_at_another_rate_than_announced_is_found_out(announced: int, counted: int) -> None:
+    camera = Camera(5_000, TrackClock(announced, CameraClock(), RATE), rate=counted)
+    stamps = [camera.frame() for _ in range(25 * 20)]
+    assert all(after >= before for before, after in itertools.pairwise(stamps))
+    assert stamps[-1] - stamps[-26] == pytest.approx(RATE, abs=RATE // counted + 1)
+    camera.report()
+    camera.frame()
+    assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=MS)
+
+
+@pytest.mark.parametrize("speed", [0.6, 1.3, 2.0])
+def test_a_clock_that_is_only_wrong_is_taken_as_it_is(speed: float) -> None:
+    camera = Camera(5_000, TrackClock(RATE, CameraClock(), RATE), rate=round(RATE * speed))
+    stamps = [camera.frame() for _ in range(25 * 20)]
+    assert stamps[-1] - stamps[0] == pytest.approx((len(stamps) - 1) * RATE * speed / 25, rel=0.01)
+
+
+def test_a_group_of_pictures_that_comes_at_once_is_no_other_clock() -> None:
+    camera = Camera()
+    for number in range(25 * 20):
+        camera.late_ns = max(2_000 * MS - number * 40 * MS, 0)
+        camera.frame()
+    assert camera.timestamp - 1_000 == pytest.approx((25 * 20 - 1) * FRAME, abs=2)
