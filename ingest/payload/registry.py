@@ -107,10 +107,18 @@ class Choice:
     clock_rate: int  # Hz, of the camera's timestamps
 
 
+class NothingPlayableError(CameraError):
+    """By its description the camera has nothing that can be played. ``tracks`` say why."""
+
+    def __init__(self, detail: str, tracks: tuple[Track, ...]) -> None:
+        super().__init__(CameraState.NO_PLAYABLE_TRACK, detail)
+        self.tracks = tracks
+
+
 def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
     """The sections to play, at most one of each kind; and one of each kind that has none, with its problem.
 
-    Raises ``CameraError`` if none can be played.
+    Raises ``NothingPlayableError`` if none can be played.
     """
     played: list[Choice] = []
     others: list[Track] = []
@@ -125,8 +133,21 @@ def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
             others.append(choices[0].track)
     if not played:
         problems = "; ".join(f"{track.kind}: {track.problem}" for track in others)
-        raise CameraError(CameraState.NO_PLAYABLE_TRACK, problems or "it offers neither video nor audio")
+        raise NothingPlayableError(problems or "it offers neither video nor audio", tuple(others))
     return played, others
+
+
+def doubtful(description: SessionDescription) -> Choice | None:
+    """A picture to look at where nothing can be played: one that is called H.265, or by a name that nobody knows, and
+    may be H.264 all the same. Some cameras describe what was set before."""
+    for section in description.media:
+        if section.kind == Kind.VIDEO and "SAVP" not in section.protocol:
+            for format_ in section.formats:
+                codec = _codec(section, format_)
+                if codec == "H265" or codec not in _NOT_YET:
+                    rate = min(format_.clock_rate or h264.CLOCK_RATE, MAX_CLOCK_RATE)
+                    return Choice(section, replace(format_, parameters={}), h264.announced_track({}), rate)
+    return None
 
 
 def make(choice: Choice, output: Output) -> PayloadFormat:

@@ -21,7 +21,7 @@ from common.cameras import CameraState, TlsSpec, Transport
 from common.clock import unix_ns
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
-from ingest.payload.registry import Choice, choose
+from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtful
 from ingest.rtp.receiver import Receiver, Stream
 from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtsp.auth import Pin
@@ -48,6 +48,7 @@ MAX_REDIRECTS = 5
 TEARDOWN_TIMEOUT = 0.5  # seconds
 SILENCE_TIMEOUT = 5.0  # seconds without a packet of the picture; of the sound, where there is no picture
 FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TCP is tried
+LOOK_TIMEOUT = 5.0  # seconds for a keyframe of a picture that is announced as something else than H.264
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 MAX_UNREAD = 64 << 10  # bytes of ours that a camera leaves unread, beyond what the kernel keeps
 TICK = 0.25  # seconds between looks at the timers
@@ -149,6 +150,7 @@ class Connection(asyncio.BufferedProtocol):
         self._session = Session(url, udp, self._select, pin, keepalive)
         self._choices: list[Choice] = []
         self._unplayable: list[Track] = []
+        self._nothing_playable: NothingPlayableError | None = None  # by its description; a look is taken all the same
         self._routes: dict[int, Callable[[bytes, int], None]] = {}  # by interleaved channel
         self._ports: list[tuple[UdpPort, UdpPort]] = []  # of RTP and RTCP, one a track
         self._ssrc = secrets.randbits(32)
@@ -157,6 +159,7 @@ class Connection(asyncio.BufferedProtocol):
         self._flowing = False
         self._seen = 0  # packets of the first track
         self._seen_at = 0.0
+        self._playing_at = 0.0
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -179,6 +182,8 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def tracks(self) -> tuple[Track, ...]:
         """What is known of the camera's tracks now; at most one of each kind."""
+        if self._nothing_playable:
+            return self._nothing_playable.tracks
         tracks = {track.kind: track for track in self._unplayable}
         for choice in self._choices:
             refused = self._session.refused.get(choice.track.kind, "")
@@ -336,12 +341,18 @@ class Connection(asyncio.BufferedProtocol):
                 case Punch():
                     self._open_stream()
                 case Playing():
-                    self._seen_at = self._report_due = self._loop.time()
+                    self._seen_at = self._playing_at = self._report_due = self._loop.time()
                     if not self._playing.done():
                         self._playing.set_result(None)
 
     def _select(self, description: SessionDescription) -> list[MediaSection]:
-        self._choices, self._unplayable = choose(description)
+        try:
+            self._choices, self._unplayable = choose(description)
+        except NothingPlayableError as exc:
+            choice = doubtful(description)
+            if choice is None:
+                raise
+            self._choices, self._nothing_playable = [choice], exc
         return [choice.section for choice in self._choices]
 
     def _bind(self) -> tuple[int, int]:
@@ -386,7 +397,9 @@ class Connection(asyncio.BufferedProtocol):
         batches = stream.take(now_ns)
         if batches:
             self._publish(batches)
-        if not self._flowing and any(receiver.packets for receiver in stream.receivers):
+        if batches:
+            self._nothing_playable = None
+        if not self._flowing and not self._nothing_playable and any(each.packets for each in stream.receivers):
             self._flowing = True
             self._on_media(self)
         if self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
@@ -419,6 +432,10 @@ class Connection(asyncio.BufferedProtocol):
         if first.packets != self._seen:
             self._seen, self._seen_at = first.packets, now
         silence = now - self._seen_at
+        if self._nothing_playable:
+            if first.track.problem or now - self._playing_at >= LOOK_TIMEOUT:
+                raise self._nothing_playable
+            return
         if not first.packets:
             if silence >= (FIRST_PACKET_TIMEOUT if self.udp else SILENCE_TIMEOUT):
                 raise NoMediaError(self._nothing_came(first))

@@ -21,7 +21,7 @@ from ingest.rtsp import client
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Headers, Request, Response
 from tests.fakes.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
-from tests.fakes.video import encode
+from tests.fakes.video import Packet, encode
 from tests.fakes.viewer import Pulled
 
 
@@ -125,7 +125,9 @@ async def test_sound_alone_plays() -> None:
 
 
 async def test_nothing_playable() -> None:
-    h265 = FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", [], control="v")
+    h265 = FakeTrack(
+        "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", [[Packet(b"\x02\x01slice", 0, True)]], control="v"
+    )
     async with FakeCamera([h265]) as fake, Pulled(fake.url) as pulled:
         report = await pulled.reached(CameraState.NO_PLAYABLE_TRACK)
     assert "H.265" in report.detail

@@ -6,9 +6,11 @@ import itertools
 
 import pytest
 
-from common.cameras import Transport
-from tests.fakes.camera import FakeCamera, h264_track, pcmu_track
+from common.cameras import CameraState, Transport
+from tests.fakes.camera import FakeCamera, FakeTrack, h264_track, pcmu_track
 from tests.fakes.quirks import plays
+from tests.fakes.video import Packet
+from tests.fakes.viewer import Pulled
 
 
 async def test_a_picture_that_is_marked_as_a_back_channel_plays() -> None:
@@ -40,3 +42,37 @@ async def test_packets_of_another_payload_type_than_announced_are_taken(transpor
     fake.tracks[0].payload_type, fake.tracks[1].payload_type = 97, 100
     pulled = await plays(fake, transport=transport)
     assert len(pulled.of("audio")) > 10
+
+
+@pytest.mark.parametrize("name", ["H265/90000", "X-VENDOR/90000"])
+async def test_h264_that_is_announced_as_something_else_plays(name: str) -> None:
+    fake = FakeCamera()
+    fake.tracks[0].sdp = f"m=video 0 RTP/AVP 96\na=rtpmap:96 {name}\n"
+    pulled = await plays(fake)
+    assert [track.codec for track in pulled.camera.report.tracks] == ["H264"]
+
+
+async def test_h265_that_is_announced_as_such_is_looked_at_for_a_moment_only() -> None:
+    payload = b"\x02\x01" + bytes(range(1, 200))
+    units = [[Packet(payload, 0, True)]] * 10
+    fake = FakeCamera([FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", units, control="v")])
+    async with fake, Pulled(fake.url) as pulled:
+        report = await pulled.reached(CameraState.NO_PLAYABLE_TRACK)
+        assert report.detail.startswith("video: H.265 cannot be forwarded yet")
+        assert report.reconnects == 0
+        await fake.asked("TEARDOWN")
+        assert pulled.batches == []
+
+
+async def test_h265_that_is_announced_as_h264_is_said_to_be_that() -> None:
+    payload = b"\x02\x01" + bytes(range(1, 200))
+    fake = FakeCamera()
+    fake.tracks[0].units = [[Packet(payload, 0, True)]] * 10
+    async with fake, Pulled(fake.url) as pulled:
+        await pulled.until_report(lambda each: each.state is CameraState.NO_PLAYABLE_TRACK)
+        report = pulled.camera.report
+        assert "looks like H.265" in report.detail
+        assert [(track.codec, track.playable) for track in report.tracks] == [("H265", False)]
+        fake.tracks[0].units = h264_track().units
+        await pulled.watch(5)
+        assert pulled.camera.report.state is CameraState.PLAYING
