@@ -10,6 +10,7 @@ import msgpack
 
 from common import address, control, media
 from common.bus import Endpoints
+from common.camera_url import SCHEMES, read_pasted
 from common.cameras import CameraSpec, CameraState, redact
 from common.document import cameras_of, load
 from common.errors import ConfigError, ProtocolError
@@ -116,6 +117,12 @@ def _nested(size: int) -> bytes:
     return b"door\0" + b"\x91" * size
 
 
+def paste(data: bytes) -> None:
+    found = read_pasted(data.decode(errors="replace"))
+    assert found.url.startswith(SCHEMES)
+    assert found.url.isprintable()
+
+
 TARGETS = [
     Target(
         "bus-frame",
@@ -210,6 +217,28 @@ TARGETS = [
             "cameras": repeated(b"rtsp://a "),
             "percent": repeated(b"%41", b"turn:a:"),
         },
+    ),
+    Target(
+        "pasted-url",
+        "a camera's URL as it is pasted, from a person or the API",
+        paste,
+        (
+            b"rtspx://192.0.2.7:7441/aBcDeF?enableSrtp",
+            b'" rtsp:/u:p@h/a&amp;b "',
+            b"rtsp:\\\\h\\a",
+            b"<RTSP://h>",
+            b"h:554/a",
+        ),
+        (ValueError,),
+        (b"rtsp://", b"rtspx:", b"enableSrtp", b"&amp;", b"\xe2\x80\x8b", b"@", b"\\"),
+        {
+            "blanks": repeated(b" ", b"", b"rtsp://h/"),
+            "quotes": repeated(b"''", b"rtsp://h/"),
+            "at signs": repeated(b"@", b"rtsp://", b"h/"),
+            "queries": repeated(b"&enableSrtp", b"rtsp://h/?a"),
+            "entities": repeated(b"&amp;", b"rtsp://h/?a"),
+        },
+        bound=16_384,
     ),
     Target(
         "config-file",

@@ -11,7 +11,7 @@ from common.media import Kind, Track
 from ingest.payload import registry
 from ingest.payload.g711 import G711
 from ingest.payload.h264 import H264
-from ingest.payload.h264_sets import ParameterSets
+from ingest.payload.h264_sets import MAX_PICTURE_SETS, ParameterSets
 from ingest.payload.h264_syntax import has_recovery_point, parse_pps_ids, parse_sps
 from ingest.payload.opus import Opus
 from ingest.payload.output import Output
@@ -110,9 +110,11 @@ def resynchronise(data: bytes) -> None:
 
 
 def choose(data: bytes) -> None:
-    chosen, _ = registry.choose(sdp.parse(data))
+    description = sdp.parse(data)
+    registry.doubtful(description)
+    chosen, _ = registry.choose(description)
     for choice in chosen:
-        registry.make(choice.format, _output(choice.track))
+        registry.make(choice, _output(choice.track))
 
 
 def _output(track: Track) -> Output:
@@ -176,7 +178,7 @@ def read_datagrams(data: bytes) -> None:
         connect=lambda _remote: None,
         sendto=lambda *_: None,
     )
-    loop = SimpleNamespace(add_reader=lambda *_: None)
+    loop = SimpleNamespace(add_reader=lambda *_: None, time=lambda: float(len(waiting)))
     asyncio._set_running_loop(loop)  # type: ignore[arg-type]
     try:
         port = UdpPort(sock)  # type: ignore[arg-type]
@@ -212,7 +214,8 @@ def put_into_order(data: bytes) -> None:
 
 def follow_clock(data: bytes) -> None:
     program = Program(data)
-    clock = TrackClock((90_000, 8_000, 48_000, 1)[program.byte() % 4], CameraClock())
+    choice = program.byte()
+    clock = TrackClock((90_000, 8_000, 48_000, 1)[choice % 4], CameraClock(), 90_000 if choice & 4 else None)
     now, last = 1_700_000_000_000_000_000, -1
     while program:
         step = program.byte()
@@ -239,6 +242,8 @@ def depacketise(data: bytes) -> None:
         now += (what & 3) * 16_000_000
         if what & 12 == 12:
             h264.lost()
+        if what & 12 == 8:
+            h264.mark()
         if payload := program.string():
             h264.receive(b"\0" * 12 + payload, 12, 12 + len(payload), timestamp, bool(what & 16), now)
         for batch in output.take(now):
@@ -252,14 +257,21 @@ def read_sets(data: bytes) -> None:
     for nal in others:
         if nal:
             sets.learn(nal)
-    sets.units()
+    for identifier in (None, 0, 255):
+        assert len(sets.units(identifier)) <= 1 + MAX_PICTURE_SETS
 
 
 def sound(make: type[G711] | type[Opus]) -> object:
     def run(data: bytes) -> None:
         program = Program(data)
         output = Output(Kind.AUDIO, "PCMU", ArrivalClock(), 1)
-        form = G711("PCMU", output) if make is G711 else Opus(output)
+        choice = program.byte()
+        rate, channels = ((8_000, 1), (16_000, 1), (11_025, 2), (48_000, 2))[choice % 4]
+        form = (
+            G711("PCMA" if choice & 4 else "PCMU", output, rate=rate, channels=channels)
+            if make is G711
+            else Opus(output)
+        )
         timestamp = 0
         while program:
             timestamp += program.number(2)
