@@ -138,13 +138,12 @@ def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
 
 
 def doubtful(description: SessionDescription) -> Choice | None:
-    """A picture to look at where nothing can be played: one that is called H.265, or by a name that nobody knows, and
-    may be H.264 all the same. Some cameras describe what was set before."""
+    """A picture to look at where nothing can be played: it is called by a name that nobody knows, and may be H.264."""
     for section in description.media:
         if section.kind == Kind.VIDEO and "SAVP" not in section.protocol:
             for format_ in section.formats:
                 codec = _codec(section, format_)
-                if codec == "H265" or codec not in _NOT_YET:
+                if codec and codec not in _NOT_YET:
                     rate = min(format_.clock_rate or h264.CLOCK_RATE, MAX_CLOCK_RATE)
                     return Choice(section, replace(format_, parameters={}), h264.announced_track({}), rate)
     return None
