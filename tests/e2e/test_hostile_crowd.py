@@ -1,0 +1,43 @@
+"""Fifty strangers send what no parser expects, and somebody beside them watches in Chromium.
+
+``HOSTILE=10000 make test PYTEST=tests/e2e/test_hostile_crowd.py`` sends so many of each kind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.chromium import Chromium
+from tests.fakes.clip import SMALL
+from tests.fakes.gst_camera import GstCamera
+from tests.fakes.hostile import SOURCES, strangers
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
+
+EACH = int(os.environ.get("HOSTILE", "1000"))  # offers, PATCHes, WebSocket messages, STUN, DTLS and RTCP datagrams
+
+
+@pytest.mark.timeout(120 + EACH // 20)
+async def test_fifty_strangers_cost_a_viewer_no_picture(
+    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    running = await cluster({"front-door": gst_camera(SMALL).url}, egress=2)
+    viewing = await chromium.whep(running.whep("front-door"))
+    await viewing.shows(SMALL.fps)
+    before, pids = await viewing.stats(), running.pids()
+    async with strangers(running.url, "front-door", EACH) as crowd:
+        answers = await crowd
+    after = await viewing.stats()
+    print(answers)
+    assert running.pids() == pids, "a process was lost"
+    assert after.freezes == before.freezes, f"{after.freeze_seconds} s without a picture"
+    await viewing.shows(SMALL.fps)
+    for statuses in (answers.offers, answers.patches):
+        assert sum(statuses.values()) >= EACH
+        assert {status for status in statuses if status >= "500"} <= {"503"}, answers
+    assert min(answers.messages, answers.stun, answers.dtls, answers.rtcp) >= EACH * 0.9, answers
+    assert answers.connected > SOURCES / 2, "what lies behind a handshake was hardly tried"
