@@ -9,7 +9,7 @@ from common.errors import ProtocolError
 
 Pair = tuple[int, int]  # of RTP and of RTCP: ports, or channels
 
-_PAIR = re.compile(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5}))?\s*")
+_PAIR = re.compile(r"(\d{1,5})(?:\s*-\s*(\d{1,5}))?")
 _MAX_PORT = 65_535
 _MAX_CHANNEL = 255
 _MAX_SPECS = 16  # of one header; real ones have one, seldom two
@@ -73,7 +73,7 @@ class TransportSpec:
 
 def _pair(text: str | None, least: int, most: int) -> Pair | None:
     """``"a-b"``, or ``"a"`` for a and the one after it; ``None`` for anything else."""
-    match = _PAIR.fullmatch(text) if text else None
+    match = _PAIR.fullmatch(text.strip()) if text else None
     if not match:
         return None
     first = int(match[1])

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 
 _SCHEME = re.compile(r"(rtsps?)://", re.IGNORECASE)
+_SCHEMES = re.compile(r"(?:rtsps?://)+", re.IGNORECASE)  # "rtsp://rtsp://host/path" is a known camera's
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\]|([\w.-]+))(?::([0-9]{0,5}))?")
 _END_OF_AUTHORITY = re.compile(r"[/?#]")
 _HOST_AND_PORT = re.compile(
@@ -146,10 +147,7 @@ def resolve_control(base: RtspUrl, control: str | None) -> RtspUrl:
 
 def _absolute_target(text: str) -> str | None:
     """Path and query of an absolute URL, whatever its host looks like; ``None`` if it is not absolute."""
-    if not (scheme := _SCHEME.match(text)):
+    if not (schemes := _SCHEMES.match(text)):
         return None
-    while scheme:  # "rtsp://rtsp://host/path" is a known camera's
-        text = text[scheme.end() :]
-        scheme = _SCHEME.match(text)
-    start = _END_OF_AUTHORITY.search(text)
+    start = _END_OF_AUTHORITY.search(text, schemes.end())
     return text[start.start() :].partition("#")[0] if start else ""

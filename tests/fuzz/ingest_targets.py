@@ -404,6 +404,7 @@ TARGETS = [
         (b"rtsp://10.0.0.2/live/\ntrackID=1", b"192.168.1.2:554/live/\nrtsp://rtsp://x/y", b"/live\n?track=1"),
         words=URL_WORDS,
         grow={
+            "schemes": repeated(b"rtsp://"),
             "colons": repeated(b":"),
             "slashes": repeated(b"/"),
             "dots": repeated(b"a."),
@@ -488,7 +489,7 @@ TARGETS = [
             "blanks": repeated(b" ", b"RTP/AVP;interleaved=0", b"-"),
             "digits": repeated(b"1", b"RTP/AVP;ssrc="),
         },
-        bound=16_384,
+        bound=2_048,
     ),
     Target(
         "udp-datagrams",
