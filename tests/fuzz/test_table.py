@@ -17,3 +17,7 @@ def test_the_document_names_all_targets_and_no_others() -> None:
 
 def test_every_target_has_something_to_start_with() -> None:
     assert [name for name, target in TARGETS.items() if not target.seeds] == []
+
+
+def test_every_target_grows_but_the_handshake_whose_datagrams_are_few() -> None:
+    assert [name for name, target in TARGETS.items() if not target.grow] == ["dtls-handshake"]
