@@ -26,7 +26,7 @@ from common.config import Config
 from common.control import Role
 from common.errors import ConfigError
 from common.seal import STREAM_KEY_BYTES
-from common.token import WorkerToken
+from common.token import SECRET_BYTES, WorkerToken
 
 SCHEMA_VERSION = 1  # PRAGMA user_version
 APPLICATION_ID = 0x43414D4B  # PRAGMA application_id: "CAMK"
@@ -36,6 +36,8 @@ SEEN_INTERVAL = 3_600.0  # seconds between two times that a member's sign of lif
 MAX_MEMBERS = 10_000  # keys; workers that keep none get a new one at each start
 MAX_TOKENS = 1_000
 EXPIRED_KEPT = 7 * 86_400.0  # seconds for which a worker is told that its token has expired, and not that it is unknown
+
+_OWN_TOKENS = {Role.INGEST: "serveing", Role.EGRESS: "serveegr"}  # their ids
 
 _SCHEMA = """
 CREATE TABLE broker (public BLOB NOT NULL, secret BLOB NOT NULL, media BLOB NOT NULL) STRICT;
@@ -154,6 +156,14 @@ class Keyring:
                 )
             row = (token.id, token.digest, role.value, node, expires, uses, now)
             self._database.execute("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row)
+        return token
+
+    def own_token(self, role: Role, *, now: float) -> WorkerToken:
+        """The token of the workers that ``serve`` starts beside the broker; the one before is worth nothing then."""
+        token = WorkerToken(z85.decode(self.public), _OWN_TOKENS[role], secrets.token_bytes(SECRET_BYTES))
+        row = (token.id, token.digest, role.value, "", None, None, now)
+        with self._writing():
+            self._database.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row)
         return token
 
     def tokens(self) -> list[Token]:

@@ -44,12 +44,14 @@ def programs(
     cpus: Sequence[int] = (),
     demo_port: int | None = None,
     stored: Collection[str] = (),
+    tokens: Mapping[str, str] | None = None,
 ) -> list[Program]:
     """The processes in the order in which they are started. ``demo_port`` adds the simulated camera, at that port.
 
     ``cores`` is how many there are for us, ``cpus`` are the numbers of those we may run on. An egress for each of them
     keeps to its own: all wake at the same picture, and the kernel would put two on one core and let the other rest.
-    ``stored`` are names of cameras that were added at run time, which the simulated one must not hide.
+    ``stored`` are names of cameras that were added at run time, which the simulated one must not hide. ``tokens`` are
+    the worker tokens by role, where workers join by these.
 
     Raises ``ConfigError`` for what would fail only later, in one of them.
     """
@@ -68,11 +70,13 @@ def programs(
         front[DEMO_VARIABLE] = f"{name}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
         plan.append(Program("demo-camera", ("demo-camera", "--listen", f"127.0.0.1:{demo_port}"), workers))
     plan.append(Program("broker", ("broker",), front))
-    plan += [_worker("ingest", index, workers) for index in range(config.ingest.workers)]
+    own = {role: {"CAMSHAFT_CLUSTER_TOKEN": token} for role, token in (tokens or {}).items()}
+    ingest, egress = (workers | own.get(role, {}) for role in ("ingest", "egress"))
+    plan += [_worker("ingest", index, ingest) for index in range(config.ingest.workers)]
     one_for_each = egresses == cores == len(cpus) > 1
     for index in range(egresses):
         port = {"CAMSHAFT_MEDIA_PORT": str(first + index if first else 0)}
-        plan.append(_worker("egress", index, workers | port, cpus[index] if one_for_each else None))
+        plan.append(_worker("egress", index, egress | port, cpus[index] if one_for_each else None))
     return plan
 
 

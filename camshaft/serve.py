@@ -7,9 +7,11 @@ import os
 import shutil
 import socket
 import sys
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+from broker.keyring import open_keyring
 from broker.store import camera_names
 from camshaft.cores import cores, cpus
 from camshaft.options import Given
@@ -20,6 +22,7 @@ from common import log, process
 from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints
 from common.config import Config
+from common.control import Role
 from common.errors import AddressInUseError
 
 
@@ -46,6 +49,7 @@ def serve(given: Given, *, demo: bool | None) -> int:
         cpus=cpus(),
         demo_port=_free_port() if demo else None,
         stored=stored,
+        tokens=_own_tokens(config),
     )
     code = process.EXIT_OK
 
@@ -61,6 +65,15 @@ def serve(given: Given, *, demo: bool | None) -> int:
         code = await supervisor.run(stop)
 
     return process.run(run) or code
+
+
+def _own_tokens(config: Config) -> dict[str, str]:
+    """New tokens for our own workers, by role, if those of other machines join by tokens."""
+    keyring = open_keyring(config, Endpoints.parse(config.broker.address))
+    if keyring is None:
+        return {}
+    with closing(keyring):
+        return {role.value: str(keyring.own_token(role, now=time.time())) for role in Role}
 
 
 def _import_path() -> dict[str, str]:

@@ -100,6 +100,17 @@ def test_a_worker_that_comes_back_with_a_new_key_seals_with_another(keyring: Key
     assert keyring.stream_key("door", "in-1") != before
 
 
+def test_workers_of_serve_get_a_new_token_at_each_start_and_keep_their_names(keyring: Keyring) -> None:
+    first = keyring.own_token(Role.EGRESS, now=NOW)
+    admit(keyring, first, "egress-0")
+    second = keyring.own_token(Role.EGRESS, now=NOW)
+    assert first.id == second.id
+    assert WorkerToken.parse(str(second)) == second
+    with pytest.raises(JoinRefusedError, match="does not know"):
+        admit(keyring, first, "egress-0")
+    admit(keyring, second, "egress-0")
+
+
 class TestRefused:
     """Each with a sentence that says why and what to do."""
 

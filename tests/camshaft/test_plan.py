@@ -93,6 +93,13 @@ def test_cameras_of_the_environment_reach_the_broker_alone() -> None:
     assert "hunter2" not in repr(plan)
 
 
+def test_each_worker_is_told_the_token_of_its_role_and_nobody_else_is() -> None:
+    tokens = {"ingest": "camshaft-i", "egress": "camshaft-e"}
+    plan = by_name(programs(Config(), {}, cores=1, demo_port=1, tokens=tokens))
+    told = {name: program.environ.get("CAMSHAFT_CLUSTER_TOKEN") for name, program in plan.items()}
+    assert told == {"demo-camera": None, "broker": None, "ingest-0": "camshaft-i", "egress-0": "camshaft-e"}
+
+
 @pytest.mark.parametrize("address", ["tcp://*:5550", "tcp://0.0.0.0:5550", "tcp://[::]:5550"])
 def test_workers_are_told_an_address_they_can_connect_to(address: str) -> None:
     plan = by_name(programs(config(broker={"address": address}), {"CAMSHAFT_BROKER_ADDRESS": address}, cores=1))
