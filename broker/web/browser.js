@@ -5,10 +5,10 @@
 const PLUG_IN = /Firefox\//; // Firefox decodes H.264 of WebRTC with a plug-in
 
 /** Whether this browser has WebRTC: some are built without it, in some it can be switched off. */
-export const hasWebRtc = () =>
-  typeof MediaStream === "function" &&
-  typeof RTCPeerConnection === "function" &&
-  "addTransceiver" in RTCPeerConnection.prototype;
+export const hasWebRtc = () => typeof MediaStream === "function" && typeof RTCPeerConnection === "function";
+
+/** Whether that is WebRTC 1.0; before Chrome 69 and Safari 12.1 it was something else. */
+export const hasTransceivers = () => "addTransceiver" in RTCPeerConnection.prototype;
 
 /** Whether H.264 comes by a plug-in that may be missing or off. */
 export const decodesByPlugIn = () => PLUG_IN.test(navigator.userAgent);
@@ -67,14 +67,18 @@ export function carries(sdp, kind) {
   );
 }
 
-/** How far media has come on this connection, in numbers that only grow; `video`: whether there is any of it. */
+/**
+ * How far media has come on this connection, in numbers that only grow: pictures decoded, pictures received whole, and bytes
+ * of all media. `video`: whether there is any of that.
+ */
 export async function progressOf(pc, video) {
-  const sum = { frames: 0, bytes: 0, video: false };
+  const sum = { frames: 0, bytes: 0, received: 0, video: false };
   const add = (entry) => {
     if (entry.type !== "inbound-rtp" || entry.isRemote) return;
     sum.bytes += entry.bytesReceived ?? 0;
     if ((entry.kind ?? entry.mediaType) !== "video") return;
     sum.video = true;
+    sum.received += entry.framesReceived ?? 0;
     sum.frames += entry.framesDecoded ?? framesShown(video);
   };
   try {

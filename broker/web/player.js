@@ -18,7 +18,7 @@ import { Session } from "./session.js";
 import { SignallingError, iceServersOf, jittered } from "./signalling.js";
 import { SocketSignalling } from "./socket.js";
 import { WhepSignalling } from "./whep.js";
-import { message, noPicture, unable } from "./words.js";
+import { UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
 
 const HOME = new URL("..", import.meta.url);
 iceServersOf(HOME); // so that the first click need not wait for them
@@ -31,6 +31,7 @@ const RETRY_FIRST = 100; // ms
 const RETRY_LONGEST = 4000; // ms
 const RETRY_PERMANENT = 10000; // ms after an error that only somebody's action can mend
 const STEADY_AFTER = 5000; // ms of playing after which the next failure is a new one
+const UNDECODED_AFTER = 4000; // ms without a picture although whole ones come
 const ASLEEP_AFTER = 4000; // ms between two looks that must have been a frozen page, not a stalled stream
 const SOCKET_FAILURES = new Set(["disconnected", "unreachable"]); // after which the other way is tried
 
@@ -51,7 +52,9 @@ class CamshaftPlayer extends HTMLElement {
   #retryTimer = 0;
   #watchTimer = 0;
   #looked = 0; // when the statistics were last looked at
-  #seen = { frames: 0, bytes: 0 };
+  #seen = { frames: 0, bytes: 0, received: 0 };
+  #arrives = false; // whether whole pictures came between the last two looks
+  #undecoded = false; // and have for so long that it must be this browser
   #movedAt = 0; // when they last showed progress
   #steadySince = 0;
   #checkedAt = 0;
@@ -122,11 +125,12 @@ class CamshaftPlayer extends HTMLElement {
     if (this.#wanted) return;
     this.#wanted = true;
     this.#byHttp = false;
+    this.#undecoded = false;
     this.#failures = 0;
     this.#began = performance.now();
     this.timing = {};
     if (this.unable) {
-      this.#refused(new SignallingError("no_webrtc", this.unable, true)); // nothing will change while the page is there
+      this.#refused(new SignallingError("unable", this.unable, true)); // nothing will change while the page is there
       return;
     }
     this.#watchTimer = setInterval(() => this.#watch(), WATCH_INTERVAL);
@@ -174,7 +178,7 @@ class CamshaftPlayer extends HTMLElement {
       cameraState: mine((before) => this.#cameraChanged(before)),
     });
     this.#session = session;
-    this.#seen = { frames: 0, bytes: 0 };
+    this.#seen = { frames: 0, bytes: 0, received: 0 };
     this.#movedAt = this.#looked = performance.now();
     this.#confirmed = false;
     // Early, so that the video element is ready when the first frame is. But never after a failure, so that the last
@@ -270,6 +274,7 @@ class CamshaftPlayer extends HTMLElement {
     if (session !== this.#session) return;
     const pictured = sum.frames > this.#seen.frames;
     const heard = sum.bytes > this.#seen.bytes;
+    this.#arrives = sum.received > this.#seen.received;
     this.#seen = sum;
     if (this.#playback.paused && (pictured || heard)) this.#playback.resume();
     else if (pictured) this.#moved();
@@ -284,7 +289,7 @@ class CamshaftPlayer extends HTMLElement {
   /** A picture has come, and the next is awaited. */
   #moved() {
     const now = (this.#movedAt = performance.now());
-    this.#confirmed = false;
+    this.#confirmed = this.#undecoded = false;
     if (this.state !== "playing") {
       this.#steadySince = now;
       this.#mark("firstFrame");
@@ -312,18 +317,22 @@ class CamshaftPlayer extends HTMLElement {
       this.#dispatch("stalled");
       this.#awaitFrame();
     }
-    this.#enter(down ? "waiting" : this.state === "connecting" ? "connecting" : "stalled");
     const now = performance.now();
-    if (!down && this.#confirmed && now - this.#movedAt > GIVE_UP_AFTER) {
-      const reached = connectionStateOf(this.pc) === "connected";
-      this.#failed(
-        reached
-          ? new SignallingError("media_stopped", "The picture stopped.")
-          : new SignallingError("media_blocked", "No media arrives; the network may block UDP."),
-      );
+    this.#undecoded = this.#arrives && now - this.#movedAt > UNDECODED_AFTER;
+    this.#enter(down ? "waiting" : this.state === "connecting" ? "connecting" : "stalled");
+    if (!down && !hindrance(summary) && this.#confirmed && now - this.#movedAt > GIVE_UP_AFTER) {
+      this.#failed(this.#whyStopped());
     } else if (now - this.#checkedAt > CHECK_INTERVAL) {
       this.#check();
     }
+  }
+
+  #whyStopped() {
+    if (connectionStateOf(this.pc) !== "connected") {
+      return new SignallingError("media_blocked", "No media arrives; the network may block UDP.");
+    }
+    if (this.#undecoded) return new SignallingError("undecoded", UNDECODED, true);
+    return new SignallingError("media_stopped", "The picture stopped.");
   }
 
   async #check() {
@@ -362,7 +371,7 @@ class CamshaftPlayer extends HTMLElement {
   }
 
   #showMessage() {
-    const text = message(this.state, this.#session, this.#reason);
+    const text = message(this.state, this.#session, this.#reason, this.#undecoded);
     if (this.#parts.message.textContent !== text) this.#parts.message.textContent = text;
   }
 

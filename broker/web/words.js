@@ -1,6 +1,6 @@
 // What the pages say to people. One sentence each: what is wrong, and what to do; never a browser's own error.
 
-import { decodesByPlugIn, hasWebRtc } from "./browser.js";
+import { decodesByPlugIn, hasTransceivers, hasWebRtc } from "./browser.js";
 
 export const UNREACHABLE = "The server cannot be reached.";
 export const NO_WEBRTC =
@@ -9,6 +9,11 @@ export const NOT_UNDERSTOOD =
   "This browser could not agree with the server on a connection: it may be too old, or have WebRTC switched off.";
 export const ONLY_SOUND = "The camera sends sound alone, and no picture.";
 
+export const UNDECODED =
+  "The picture arrives, and this browser cannot decode it: set the camera to a smaller picture or the profile Baseline, " +
+  "or use another browser.";
+
+const TOO_OLD = "This browser is too old for live pictures: use a newer one.";
 const NO_H264 =
   "This browser has no H.264, which is what the camera sends: use another one, such as Chrome, Edge or Safari.";
 const NO_PLUG_IN =
@@ -22,7 +27,10 @@ const NGINX_UPGRADE =
   'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"';
 
 /** Why this browser will never show a camera; empty if it may. */
-export const unable = () => (hasWebRtc() ? "" : NO_WEBRTC);
+export function unable() {
+  if (!hasWebRtc()) return NO_WEBRTC;
+  return hasTransceivers() ? "" : TOO_OLD;
+}
 
 /** Why there is no picture in a session whose sound may play; empty if there is no reason against one. */
 export function noPicture({ summary, picture, takesH264 }) {
@@ -34,8 +42,8 @@ export function noPicture({ summary, picture, takesH264 }) {
   return decodesByPlugIn() ? NO_PLUG_IN : NO_H264;
 }
 
-/** What stands over the picture of a player in this `state`; `reason` is that of its last failure. */
-export function message(state, session, reason) {
+/** What stands over the picture of a player in this `state`; `reason` is that of its last failure, `undecoded` a fact. */
+export function message(state, session, reason, undecoded) {
   const summary = session?.summary ?? null;
   switch (state) {
     case "idle":
@@ -52,14 +60,15 @@ export function message(state, session, reason) {
     case "waiting":
       return summary.sentence;
     case "stalled":
-      return hindrance(summary) || "The picture has stopped; looking for the reason.";
+      return hindrance(summary) || (undecoded && UNDECODED) || "The picture has stopped; looking for the reason.";
     default:
-      return summary && summary.state !== "playing" ? summary.sentence : hindrance(summary) || "Connecting.";
+      if (summary && summary.state !== "playing") return summary.sentence;
+      return hindrance(summary) || (undecoded && UNDECODED) || "Connecting.";
   }
 }
 
 /** What a camera that plays still lacks for a picture, such as its first keyframe. */
-function hindrance(summary) {
+export function hindrance(summary) {
   if (!summary || summary.state !== "playing" || !summary.detail) return "";
   return `The camera is connected; ${summary.detail.replace(/\.$/, "")}.`;
 }

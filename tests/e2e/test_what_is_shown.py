@@ -189,6 +189,46 @@ async def test_a_picture_that_is_paused(chromium: Chromium, cluster: Callable[..
         await expect(door.start).to_be_hidden()
 
 
+async def test_a_browser_that_wants_a_click_first(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+    async with FakeCamera([h264(), pcmu_track()], interval=0.04) as camera:
+        running = await cluster({"door": camera.url})
+        door = await shown(chromium, f"{running.url}/watch/door", f"({REFUSES})()")
+        await door.state("paused")
+        await expect(door.start).to_be_visible()
+        await door.page.evaluate("window.refuses = false")
+        await door.start.click(position={"x": 20, "y": 20})
+        await door.state("playing")
+        await door.moves()
+
+
+async def test_a_picture_that_arrives_and_is_not_decoded(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+    undecoded = """
+      delete HTMLVideoElement.prototype.requestVideoFrameCallback;
+      const get = RTCPeerConnection.prototype.getStats;
+      RTCPeerConnection.prototype.getStats = async function () {
+        const made = new Map();
+        (await get.call(this)).forEach((entry, id) => made.set(id, { ...entry, framesDecoded: 0 }));
+        return made;
+      };"""
+    async with FakeCamera([h264(), pcmu_track()], interval=0.04) as camera:
+        running = await cluster({"door": camera.url})
+        door = await shown(chromium, f"{running.url}/watch/door", undecoded)
+        await expect(door.message).to_contain_text("this browser cannot decode it", timeout=PATIENCE)
+
+
+async def test_a_camera_without_keyframes_is_waited_for_in_one_session(
+    chromium: Chromium, cluster: Callable[..., Any]
+) -> None:
+    async with FakeCamera([h264_track(UNITS[1:20]), pcmu_track()], interval=0.04) as camera:
+        running = await cluster({"door": camera.url})
+        door = await shown(chromium, f"{running.url}/watch/door")
+        await expect(door.message).to_contain_text("waiting for its first keyframe", timeout=PATIENCE)
+        session = await door.page.evaluate("document.querySelector('camshaft-player').session")
+        await door.page.wait_for_timeout(10_000)  # longer than a picture that stopped without a reason is waited for
+        assert await door.page.evaluate("document.querySelector('camshaft-player').session") == session
+        await expect(door.message).to_contain_text("waiting for its first keyframe")
+
+
 async def test_sound_is_given_up_where_it_would_stop_the_picture(
     chromium: Chromium, cluster: Callable[..., Any]
 ) -> None:

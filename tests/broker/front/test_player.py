@@ -377,11 +377,20 @@ async def test_what_came_late_to_browsers_is_not_needed(page, egress: FakeEgress
     await playwright.expect(page.locator("#form")).to_be_hidden()
 
 
-@pytest.mark.parametrize("path", ["/", "/watch/door"])
-async def test_a_browser_without_webrtc_reads_so_and_finds_no_dead_button(page, path: str) -> None:
-    await page.add_init_script("delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;")
+@pytest.mark.parametrize(
+    ("path", "lacking", "sentence"),
+    [
+        ("/", "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;", "has no WebRTC"),
+        ("/watch/door", "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;", "has no WebRTC"),
+        ("/", "delete RTCPeerConnection.prototype.addTransceiver", "is too old"),
+    ],
+)
+async def test_a_browser_without_webrtc_reads_so_and_finds_no_dead_button(
+    page, path: str, lacking: str, sentence: str
+) -> None:
+    await page.add_init_script(lacking)
     await page.goto(path)
-    await playwright.expect(page.locator("camshaft-player .message")).to_contain_text("This browser has no WebRTC")
+    await playwright.expect(page.locator("camshaft-player .message")).to_contain_text(f"This browser {sentence}")
     await playwright.expect(page.locator("camshaft-player .start")).to_be_hidden()
     if path == "/":
         await playwright.expect(page.locator("[data-camera=door] button")).to_have_attribute("aria-pressed", "true")
