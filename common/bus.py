@@ -43,6 +43,7 @@ MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
 
 _TCP_ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s/:@\[\]]+):(\d{1,5})")
 _WILDCARD = re.compile(r"^tcp://(?:\*|0\.0\.0\.0|\[::\]):")
+_OWNER_ONLY = 0o600  # the directory is private too; a mode that says so needs no second look
 _OUR_FILES = {"control", "media-in", "media-out", "lock"}
 _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
 
@@ -190,15 +191,18 @@ def claimed_directory(endpoints: Endpoints) -> Iterator[None]:
         if not _OUR_FILES.issuperset(entry.name for entry in directory.iterdir()):
             raise ConfigError("", "broker.address", f"{directory} holds other files; name a directory of its own")
         directory.chmod(0o700)
-        lock = (directory / "lock").open("w")
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
     except OSError as exc:
         raise ConfigError("", "broker.address", f"{directory}: {exc.strerror}") from None
-    with lock:
+    try:
+        os.fchmod(lock, _OWNER_ONLY)  # an earlier release made it readable
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AddressInUseError("broker", endpoints.address, "--broker-address") from None
         yield
+    finally:
+        os.close(lock)
 
 
 def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys | None = None) -> zmq.Socket[bytes]:
@@ -239,6 +243,8 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str,
         socket.curve_server = True
     try:
         socket.bind(endpoint)
+        if endpoint.startswith("ipc://"):
+            os.chmod(endpoint.removeprefix("ipc://"), _OWNER_ONLY)  # noqa: PTH101 - there is no path here
     except zmq.ZMQError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise AddressInUseError(what, endpoint, "--broker-address") from None

@@ -38,3 +38,13 @@ async def test_the_log_tells_of_strangers_once_a_minute_with_their_number() -> N
     assert first["log_level"] == "warning"
     assert first["address"].endswith(endpoints.control[-6:])  # the port: a socket for IPv6 and IPv4 says it its own way
     assert second["count"] >= 3
+
+
+async def test_a_socket_with_the_descriptor_of_one_that_is_still_closing_has_a_monitor_of_its_own() -> None:
+    """pyzmq names a monitor after its socket's descriptor, which the system gives to the next socket at once."""
+    with zmq_context() as context:
+        socket, closing = open_socket(context, zmq.ROUTER), context.socket(zmq.PAIR)
+        closing.bind(f"inproc://monitor.s-{socket.getsockopt(zmq.FD)}")
+        Strangers(socket, Counter(), "strangers").close()
+        socket.close()
+        closing.close()

@@ -197,6 +197,13 @@ class TestClaimedDirectory:
         with claimed_directory(endpoints):
             pass
 
+    def test_its_lock_is_private_also_where_an_earlier_one_was_not(self, tmp_path: Path) -> None:
+        (tmp_path / "old").mkdir()
+        (tmp_path / "old/lock").touch(0o644)
+        for directory in (tmp_path / "old", tmp_path / "new"):
+            with claimed_directory(Endpoints.parse(f"ipc://{directory}")):
+                assert stat.S_IMODE((directory / "lock").stat().st_mode) == 0o600
+
     def test_makes_a_directory_of_ours_private_again(self, tmp_path: Path) -> None:
         (tmp_path / "control").touch()
         tmp_path.chmod(0o755)
@@ -235,6 +242,11 @@ class TestClaimedDirectory:
 
 
 class TestBind:
+    def test_a_unix_socket_is_its_owner_s_alone(self, context: Context, endpoint: str) -> None:
+        with open_socket(context, zmq.ROUTER) as socket:
+            bind(socket, endpoint, None, "broker")
+            assert stat.S_IMODE(Path(endpoint.removeprefix("ipc://")).stat().st_mode) == 0o600
+
     def test_port_in_use_is_named_with_the_option_that_changes_it(self, context: Context) -> None:
         with open_socket(context, zmq.ROUTER) as first, open_socket(context, zmq.ROUTER) as second:
             bind(first, "tcp://127.0.0.1:*", None, "broker")
