@@ -55,6 +55,7 @@ class Relay:
         by_role: bool = False,
     ) -> None:
         self.statistics = RelayStatistics()  # as of the last ``refresh``
+        self.unanswered = 0  # refreshes in a row: the thread stands still
         self.counters: Counter[str] = Counter()
         self._context = context
         self._endpoints = endpoints
@@ -72,6 +73,7 @@ class Relay:
     def refresh(self) -> None:
         """Ask for new ``statistics``; they are there a moment later."""
         assert self._steering is not None, "the relay is not open"
+        self.unanswered += 1
         self._steering.send(b"STATISTICS")
 
     async def __aenter__(self) -> Relay:
@@ -127,6 +129,7 @@ class Relay:
     def _on_statistics(self, frames: list[bytes]) -> None:
         if len(frames) != 8:
             return  # TERMINATE is acknowledged
+        self.unanswered = 0
         # Messages and bytes, received and sent: of the frontend (XSUB), then of the backend (XPUB).
         frames_in, bytes_in, _, _, _, _, frames_out, bytes_out = (_STATISTICS.unpack(frame)[0] for frame in frames)
         self.statistics = RelayStatistics(frames_in, bytes_in, frames_out, bytes_out)

@@ -27,9 +27,11 @@ from common.bus import Endpoints, Keys, authenticated, claimed_directory
 from common.config import Config
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import get_logger
+from common.systemd import READY, notify
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
 WATCH_INTERVAL = 1.0  # seconds between looks at the relay
+MAX_UNANSWERED = 5  # looks; it answers within a millisecond, and what hangs is ended for somebody to start it anew
 
 log = get_logger()
 
@@ -72,6 +74,7 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         await stack.enter_async_context(_serving(Context(cluster, relay, guard, ice_servers, counters), sockets))
         page = page_address(*sockets[0].getsockname()[:2])
         log.info("broker ready", page=page, bus=endpoints.address)
+        notify(READY)
         if on_ready is not None:
             on_ready(page)
         await _watch(relay, keyring, stop)
@@ -127,6 +130,8 @@ async def _watch(relay: Relay, keyring: Keyring | None, stop: asyncio.Event) -> 
             await relay.renew()
         if not relay.running:
             raise CamshaftError("the media relay ended by itself")
+        if relay.unanswered >= MAX_UNANSWERED:
+            raise CamshaftError(f"the media relay has not answered for {MAX_UNANSWERED * WATCH_INTERVAL:g} s")
         relay.refresh()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WATCH_INTERVAL):

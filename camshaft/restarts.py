@@ -2,8 +2,9 @@
 
 Rules:
 
-* It is started again after a pause that doubles with each end in a row and starts anew once it has lived
-  ``STEADY_AFTER``.
+* It is started again after a pause that doubles with each end in a row. An end is the first in a row if the program is
+  proven and had been well for ``WELL_AFTER``: whatever ends it, and however often, is no reason to keep viewers in the
+  dark. The pause is there for a program that cannot even begin.
 * What has never worked may be beyond help. Until a program is *proven* (the cluster has been ready while it ran, or it
   has been steady), an exit code that says so, or ``MAX_FALSE_STARTS`` ends in a row, are final. Afterwards nothing is.
 """
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from common.process import EXIT_ADDRESS_IN_USE, EXIT_CONFIG
 
 FIRST_PAUSE = 0.2  # seconds: a broker that is killed must be back before a person notices
-LONGEST_PAUSE = 10.0  # seconds
-STEADY_AFTER = 30.0  # seconds
-MAX_FALSE_STARTS = 8  # 25 s of pauses in all
+LONGEST_PAUSE = 5.0  # seconds
+WELL_AFTER = 2.0  # seconds from a program's first pulse: it has begun, found its broker, and does its work
+STEADY_AFTER = 30.0  # seconds from its start, however long that took
+MAX_FALSE_STARTS = 8  # 16 s of pauses in all
 
 HOPELESS = {EXIT_CONFIG, EXIT_ADDRESS_IN_USE}
 """Exit codes by which a program says that starting it again cannot help."""
@@ -30,15 +32,23 @@ class Restarts:
     proven: bool = False
     ends_in_a_row: int = 0
     _started: float = 0.0
+    _well_since: float | None = None
 
     def started(self, now: float) -> None:
         """The program runs."""
-        self._started = now
+        self._started, self._well_since = now, None
+
+    def pulsed(self, now: float) -> None:
+        """The program has shown that it works."""
+        if self._well_since is None:
+            self._well_since = now
 
     def ended(self, code: int, now: float) -> float | None:
         """The program ended with exit code ``code``: seconds until it is started again, ``None`` for never."""
         if now - self._started >= STEADY_AFTER:
             self.proven, self.ends_in_a_row = True, 0
+        if self.proven and self._well_since is not None and now - self._well_since >= WELL_AFTER:
+            self.ends_in_a_row = 0
         self.ends_in_a_row += 1
         if not self.proven and (code in HOPELESS or self.ends_in_a_row >= MAX_FALSE_STARTS):
             return None

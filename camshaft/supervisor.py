@@ -5,7 +5,10 @@ Rules:
 * Children run in sessions of their own: Ctrl-C reaches the supervisor alone, which then ends them in good order.
 * Each child holds the reading end of one pipe whose writing end is here (``common.process``): when the supervisor is
   gone, for whatever reason, so are they.
+* Each child holds the writing end of a pipe of its own, by which it gives its pulse. One that is silent is killed and
+  started again (``camshaft.pulse``).
 * Their standard error is ours; a line of log names its node.
+* To systemd we speak for all of them.
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from camshaft.plan import Program
+from camshaft.pulse import LOOK_INTERVAL, Heard
 from camshaft.restarts import HOPELESS, Restarts
-from common import process
+from common import process, systemd
 from common.log import get_logger
+from common.pulse import PULSE_FD
 
 STOP_GRACE = 3.5  # seconds for a clean end, before SIGKILL; the whole must be over in 5
+PULSE_BYTES = 4_096  # read at once: a second's byte, or an hour's after we were stopped
 READY_INTERVAL = 0.1  # seconds between questions whether the cluster is ready
 NOT_READY_AFTER = 15.0  # seconds after which the log says why it is not
 
@@ -57,6 +63,7 @@ class Supervisor:
         self._command = command
         self._restarts = {program.name: Restarts() for program in programs}
         self._running: dict[str, Process] = {}
+        self._pulses: dict[str, Heard] = {}  # of what is running
         self._stop = asyncio.Event()
         self._exit_code = process.EXIT_OK
         self._log = get_logger()
@@ -69,9 +76,11 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 keepers = [group.create_task(self._keep(program, reading)) for program in self._programs]
-                announcer = group.create_task(self._wait_until_ready())
+                others = [group.create_task(self._wait_until_ready()), group.create_task(self._watch())]
                 await stop.wait()
-                announcer.cancel()
+                systemd.notify(systemd.STOPPING)
+                for task in others:
+                    task.cancel()
                 await self._end_all(keepers)
         finally:
             os.close(reading)
@@ -95,18 +104,19 @@ class Supervisor:
     async def _run_once(self, program: Program, pipe: int) -> int:
         """Start the program, wait for its end, return its exit code; that of a signal is negative."""
         try:
-            child = await asyncio.create_subprocess_exec(
-                *self._command,
-                *program.arguments,
-                env={**program.environ, process.SUPERVISOR_FD: str(pipe)},
-                stdin=DEVNULL,
-                pass_fds=(pipe,),
-                start_new_session=True,
-            )
-        except OSError as exc:  # no memory, or too many processes: that passes
+            hearing, beating = os.pipe()
+            try:
+                child = await self._start(program, pipe, beating)
+            except BaseException:
+                os.close(hearing)
+                raise
+            finally:
+                os.close(beating)
+        except OSError as exc:  # no memory, too many processes or files: that passes
             self._log.error("process cannot be started", program=program.name, reason=exc.strerror)
             return process.EXIT_FAILED
         self._running[program.name] = child
+        self._listen(program.name, hearing)
         if program.cpu is not None:
             _keep_to(child.pid, program.cpu)
         self._log.debug("process started", program=program.name, pid=child.pid)
@@ -115,7 +125,45 @@ class Supervisor:
         try:
             return await child.wait()
         finally:
-            del self._running[program.name]
+            del self._running[program.name], self._pulses[program.name]
+            asyncio.get_running_loop().remove_reader(hearing)
+            os.close(hearing)
+
+    async def _start(self, program: Program, pipe: int, beating: int) -> Process:
+        inherited = {name: value for name, value in program.environ.items() if name not in systemd.VARIABLES}
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            *program.arguments,
+            env={**inherited, process.SUPERVISOR_FD: str(pipe), PULSE_FD: str(beating)},
+            stdin=DEVNULL,
+            pass_fds=(pipe, beating),
+            start_new_session=True,
+        )
+
+    def _listen(self, name: str, hearing: int) -> None:
+        """Hear a child's pulse from now on."""
+        pulse = self._pulses[name] = Heard()
+        loop = asyncio.get_running_loop()
+
+        def hear() -> None:
+            if os.read(hearing, PULSE_BYTES):
+                pulse.beat()
+                self._restarts[name].pulsed(time.monotonic())
+            else:  # it has ended, or closed what it inherited
+                loop.remove_reader(hearing)
+
+        loop.add_reader(hearing, hear)
+
+    async def _watch(self) -> None:
+        """Kill what hangs; its keeper starts it again."""
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            for name, pulse in self._pulses.items():
+                if pulse.look():
+                    silent = round(pulse.silent_looks * LOOK_INTERVAL)
+                    self._log.error("process hangs and is killed", program=name, silent_for=silent)
+                    with suppress(ProcessLookupError):
+                        self._running[name].kill()
 
     def _give_up(self, program: Program, code: int) -> None:
         if code in HOPELESS:
@@ -140,6 +188,7 @@ class Supervisor:
             await asyncio.sleep(READY_INTERVAL)
         for name in self._running:
             self._restarts[name].proven = True
+        systemd.notify(systemd.READY)
         self._announce()
 
     async def _wait_for_stop(self, seconds: float) -> None:
@@ -160,10 +209,7 @@ class Supervisor:
                 child.send_signal(number)
 
     def _take_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._interrupted)
-        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is to be ignored
-            loop.add_signal_handler(signal.SIGHUP, self._stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupted)
 
     def _interrupted(self) -> None:
         if self._stop.is_set():

@@ -2,7 +2,11 @@
 
 A supervised process inherits the reading end of a pipe whose writing end only the supervisor holds. When the
 supervisor dies, even by SIGKILL, the pipe ends; a thread that does nothing else sees it and stops the process. That
-needs no cooperation of the event loop, and works on every POSIX system.
+needs no cooperation of the event loop, and works on every POSIX system. By a second pipe the supervisor hears that the
+loop works, see ``common.pulse``.
+
+SIGHUP ends nothing: to most services it means "read your configuration again", which none of ours can do yet. Only
+where it says that the process's terminal is gone does it mean the end, as a person who closes a window expects.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ import psutil
 
 from common.control import Load
 from common.errors import AddressInUseError, CamshaftError, ConfigError
+from common.log import get_logger
+from common.pulse import PULSE_FD, Pulse
+from common.systemd import STOPPING, notify, watchdog
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_ADDRESS_IN_USE = 0, 1, 2, 3
 SUPERVISOR_FD = "CAMSHAFT_SUPERVISOR_FD"  # environment variable: number of the inherited pipe
@@ -40,10 +47,10 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     ours is shown as one sentence, others as their traceback. EXIT_CONFIG and EXIT_ADDRESS_IN_USE are for what
     starting again cannot mend.
     """
-    pipe = _supervisor_pipe()
+    pipe, pulse = _inherited_pipe(SUPERVISOR_FD), _inherited_pipe(PULSE_FD)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_stopped(main, pipe))
+            runner.run(_until_stopped(main, pipe, pulse))
     except (CamshaftError, ExceptionGroup) as exc:
         cause = _first_of_ours(exc)
         if cause is None:
@@ -78,22 +85,48 @@ class LoadMeter:
         return self._last
 
 
-async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]], pipe: int | None) -> None:
+async def _until_stopped(
+    main: Callable[[asyncio.Event], Awaitable[None]], pipe: int | None, pulse_pipe: int | None
+) -> None:
+    pulse = Pulse(pulse_pipe, watchdog())  # first: whoever sees that we listen to signals knows that we were heard
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        notify(STOPPING)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is ignored already
+        loop.add_signal_handler(signal.SIGHUP, _hung_up, _terminals(), end)
     if pipe is not None:
         threading.Thread(target=_watch_supervisor, args=(pipe,), name="supervisor-watch", daemon=True).start()
     gc.collect()
     gc.freeze()  # what was imported stays, and needs no walk
     gc.set_threshold(*GC_THRESHOLDS)
-    await main(stop)
+    try:
+        await main(stop)
+    finally:
+        pulse.stop()
 
 
-def _supervisor_pipe() -> int | None:
+def _terminals() -> list[int]:
+    """Which of our standard streams are a terminal."""
+    return [stream for stream in (0, 1, 2) if os.isatty(stream)]
+
+
+def _hung_up(terminals: list[int], end: Callable[[], None]) -> None:
+    """SIGHUP has come; ``terminals`` are those of our streams that were one at the start."""
+    if terminals and not any(map(os.isatty, terminals)):
+        end()  # nobody can be told: there is no terminal any more
+    else:
+        get_logger().warning("SIGHUP ignored: the configuration is read at the start only, restart to read it again")
+
+
+def _inherited_pipe(variable: str) -> int | None:
     """The inherited pipe; ``None`` if there is none, also where a stale variable names what is not a pipe."""
-    number = os.environ.pop(SUPERVISOR_FD, "")
+    number = os.environ.pop(variable, "")
     try:
         pipe = int(number)
         return pipe if stat.S_ISFIFO(os.fstat(pipe).st_mode) else None

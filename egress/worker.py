@@ -41,6 +41,7 @@ from common.link import Link
 from common.log import Sparing, get_logger
 from common.membership import worker_keys
 from common.memory import Shortage
+from common.systemd import READY, notify
 from egress import native
 from egress.addresses import advertised
 from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
@@ -88,6 +89,7 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
         worker.start(send=link.send, report_soon=link.report_soon)
         loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
         log.info("egress ready", node=node, port=port.number, addresses=addresses, send_loop=loop)
+        notify(READY)
         await stop.wait()
 
 

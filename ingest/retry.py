@@ -16,7 +16,7 @@ from random import random
 
 from common.cameras import CameraState, Transport
 
-SETTLED_AFTER = 10.0  # seconds of media after which a camera's next failure is its first
+SETTLED_AFTER = 3.0  # seconds of media after which a camera's next failure is its first: a keyframe or two were seen
 SUSPICIONS = 2  # failures that may be the password's, after which the whole account waits
 START_SPACING = 0.02  # seconds between two connection attempts of a process
 

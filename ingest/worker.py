@@ -21,6 +21,7 @@ from common.control import Assign, Drain, Release, Report, Role, ToWorker
 from common.link import Link
 from common.log import get_logger
 from common.membership import worker_keys
+from common.systemd import READY, notify
 from ingest.camera import Camera, Shared
 from ingest.publisher import Publisher
 
@@ -51,6 +52,7 @@ async def _work(
         )
         worker.changed = link.report_soon
         async with link:
+            notify(READY)
             await worker.run(stop)
 
 

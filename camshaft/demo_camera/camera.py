@@ -18,6 +18,7 @@ from camshaft.demo_camera.settings import Settings
 from common.address import split_listen
 from common.errors import AddressInUseError, ConfigError
 from common.log import get_logger
+from common.systemd import READY, notify
 
 SWEEP_INTERVAL = 5.0  # seconds between looks for sessions that went silent
 
@@ -30,6 +31,7 @@ async def run(settings: Settings, listen: str, account: Account | None, stop: as
         _log.info(
             "camera plays", url=f"rtsp://{address}/", size=f"{settings.width}x{settings.height}", fps=settings.fps
         )
+        notify(READY)
         await stop.wait()
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import socket
 from pathlib import Path
+from threading import Event
 
 import aiohttp
 import pytest
@@ -87,6 +88,30 @@ async def test_a_relay_that_died_ends_the_broker(tmp_path: Path, monkeypatch) ->
     with pytest.raises(CamshaftError, match="relay"):
         async with broker_in(tmp_path) as broker:
             await broker.task
+
+
+async def test_a_relay_that_hangs_ends_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that somebody starts it anew: what has its sockets open and answers nothing is no relay."""
+    monkeypatch.setattr("broker.server.WATCH_INTERVAL", 0.02)
+    hangs = Event()
+
+    def relay(*sockets) -> None:
+        hangs.wait(30)
+        for each in sockets:
+            each.close(linger=0)
+
+    monkeypatch.setattr("broker.relay._relay", relay)
+    asyncio.get_running_loop().call_later(2, hangs.set)
+    with pytest.raises(CamshaftError, match="relay has not answered"):
+        async with broker_in(tmp_path) as broker:
+            await broker.task
+
+
+async def test_a_relay_that_answers_is_let_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.server.WATCH_INTERVAL", 0.02)
+    async with broker_in(tmp_path) as broker:
+        await asyncio.sleep(0.5)
+        assert not broker.task.done()
 
 
 @pytest.mark.parametrize("listen", ["192.0.2.1:80", "no-such-host.invalid:80"])

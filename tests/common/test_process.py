@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -63,6 +64,70 @@ def test_signal_stops_the_process_cleanly(number: signal.Signals) -> None:
         child.send_signal(number)
         out, err = child.communicate(timeout=10)
     assert (out, err, child.returncode) == ("stopped\n", "", 0)
+
+
+@pytest.fixture
+def default_hang_up() -> Iterator[None]:
+    """Children begin with SIGHUP's usual action, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("default_hang_up")
+def test_hang_up_ends_nothing_and_is_logged() -> None:
+    body = "from common import log\nlog.configure('info', 'json')\nsys.exit(process.run(wait))"
+    with program(body) as child:
+        assert line(child) == "running"
+        child.send_signal(signal.SIGHUP)
+        assert child.stderr is not None
+        assert "SIGHUP ignored" in child.stderr.readline()
+        child.terminate()
+        assert child.communicate(timeout=10)[0] == "stopped\n"
+        assert child.returncode == 0
+
+
+@pytest.mark.usefixtures("default_hang_up")
+def test_hang_up_of_a_terminal_that_is_gone_ends_the_process(tmp_path: Path) -> None:
+    """A window was closed: the terminal is no terminal any more by the time that the signal comes."""
+    ours, terminal = os.openpty()
+    report = tmp_path / "report"
+    body = f"""
+async def main(stop):
+    os.write(1, b"running\\n")
+    await stop.wait()
+    open({str(report)!r}, "w").write("stopped")
+process.run(main)
+"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROLOGUE + body], cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    try:
+        os.close(terminal)
+        assert os.read(ours, 100).startswith(b"running")
+        os.close(ours)
+        child.send_signal(signal.SIGHUP)
+        assert child.wait(10) == 0
+        assert report.read_text() == "stopped"
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_systemd_is_told_that_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(f"{tmp_path}/notify")
+        systemd.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{tmp_path}/notify")
+        monkeypatch.setenv("WATCHDOG_USEC", "10000000")
+        with program("sys.exit(process.run(wait))") as child:
+            assert systemd.recv(100) == b"WATCHDOG=1"
+            assert line(child) == "running"
+            child.terminate()
+            while (told := systemd.recv(100)) == b"WATCHDOG=1":
+                pass
+            assert told == b"STOPPING=1"
+            assert child.wait(10) == 0
 
 
 @pytest.mark.parametrize(

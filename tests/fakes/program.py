@@ -19,6 +19,14 @@ async def wait(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
+async def blocked_once(stop: asyncio.Event) -> None:
+    """Hang at the first start, be well at the second."""
+    name, directory = sys.argv[2:4]
+    if len((Path(directory) / name).read_text().split()) == 1:
+        time.sleep(60)  # noqa: ASYNC251 - as what never returns
+    await stop.wait()
+
+
 async def config_error(stop: asyncio.Event) -> None:
     raise process.ConfigError("camshaft.yaml, line 7", "media.port", "is wrong")
 
@@ -37,7 +45,8 @@ def main() -> int:
         return 1
     if behaviour == "stubborn":
         time.sleep(60)
-    return process.run({"config-error": config_error, "address-in-use": address_in_use}.get(behaviour, wait))
+    mains = {"config-error": config_error, "address-in-use": address_in_use, "blocked-once": blocked_once}
+    return process.run(mains.get(behaviour, wait))
 
 
 if __name__ == "__main__":

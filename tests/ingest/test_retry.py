@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cameras import CameraState, Transport
-from ingest.retry import START_SPACING, Account, Backoff, Logins, Starts, Transports
+from ingest.retry import SETTLED_AFTER, START_SPACING, Account, Backoff, Logins, Starts, Transports
 
 ACCOUNT = Account("recorder", 554, "admin", "secret")
 FAILURES = [state for state in CameraState if state.failed]
@@ -65,6 +65,24 @@ def test_a_camera_that_played_for_a_while_starts_over() -> None:
     assert [backoff.failed(CameraState.CLOSED) for _ in range(3)] == [1, 2, 4]
     backoff.settled()
     assert backoff.failed(CameraState.CLOSED) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_camera_that_is_interrupted_for_ever_is_watched_most_of_the_time(seed: int) -> None:
+    """Its sessions last 14 s on average, as where a switch flaps; it is back after a second."""
+    chance = Random(seed)
+    backoff, now, dark = Backoff(chance.random), 0.0, []
+    while now < 3_600:
+        played = chance.expovariate(1 / 14)
+        now += played
+        if played >= SETTLED_AFTER:
+            backoff.settled()
+        lost = now
+        now += backoff.failed(CameraState.CLOSED)
+        while now < lost + 1.0:
+            now += backoff.failed(CameraState.CONNECTION_REFUSED)
+        dark.append(now - lost)
+    assert sum(dark) < 0.16 * now
 
 
 def test_each_kind_of_failure_is_counted_by_itself() -> None:

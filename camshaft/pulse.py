@@ -1,0 +1,35 @@
+"""When a process of ``serve`` is taken for hung; no I/O.
+
+Rules:
+
+* A process whose event loop works sends a beat a second (``common.pulse``). One that has been silent for ``HUNG_LOOKS``
+  looks of the supervisor hangs, be it stopped, blocked or swapped out for good.
+* Silence is counted in looks, not in seconds: where the supervisor itself stood still (the machine was suspended, or
+  too busy for anybody), that is one look, and the processes have as long as ever to be heard.
+* Until its first beat a process imports and connects, which takes long on a small machine: ``FIRST_LOOKS``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOOK_INTERVAL = 0.25  # seconds
+HUNG_LOOKS = 20  # 5 s: four beats missed; less would kill what a busy disk or a full swap holds up
+FIRST_LOOKS = 240  # 60 s: a Raspberry Pi that boots takes 20 to import everything
+
+
+@dataclass(slots=True)
+class Heard:
+    """One process's pulse, as the supervisor hears it."""
+
+    silent_looks: int = 0
+    _began: bool = False
+
+    def beat(self) -> None:
+        """Something was heard."""
+        self.silent_looks, self._began = 0, True
+
+    def look(self) -> bool:
+        """To be called each ``LOOK_INTERVAL``. ``True`` once, when the process is to be killed."""
+        self.silent_looks += 1
+        return self.silent_looks == (HUNG_LOOKS if self._began else FIRST_LOOKS)

@@ -1,0 +1,37 @@
+"""When a process is taken for hung, in looks of its supervisor."""
+
+from __future__ import annotations
+
+from camshaft.pulse import FIRST_LOOKS, HUNG_LOOKS, LOOK_INTERVAL, Heard
+from common.pulse import PULSE_INTERVAL
+
+
+def test_one_that_falls_silent_hangs_after_five_seconds_and_is_told_of_once() -> None:
+    heard = Heard()
+    heard.beat()
+    looks = [heard.look() for _ in range(3 * HUNG_LOOKS)]
+    assert looks.index(True) == HUNG_LOOKS - 1
+    assert looks.count(True) == 1
+    assert HUNG_LOOKS * LOOK_INTERVAL == 5.0
+
+
+def test_one_that_beats_never_hangs() -> None:
+    heard = Heard()
+    for _ in range(1_000):
+        heard.beat()
+        for _ in range(round(3 * PULSE_INTERVAL / LOOK_INTERVAL)):
+            assert not heard.look()
+
+
+def test_one_that_begins_has_time_to() -> None:
+    heard = Heard()
+    assert not any(heard.look() for _ in range(FIRST_LOOKS - 1))
+    assert heard.look()
+
+
+def test_one_that_is_heard_again_in_time_starts_anew() -> None:
+    heard = Heard()
+    heard.beat()
+    assert not any(heard.look() for _ in range(HUNG_LOOKS - 1))
+    heard.beat()
+    assert not any(heard.look() for _ in range(HUNG_LOOKS - 1))
