@@ -215,7 +215,8 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys |
     socket.setsockopt(zmq.RCVHWM, MEDIA_HWM if media else CONTROL_HWM)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES if media else MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.RECONNECT_IVL, 100)  # ms
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
+    # Without keys the broker is on this machine: pictures wait for it, and nobody minds to be asked twice a second.
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000 if keys is not None else 500)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 5_000)
     socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)  # a peer that lost its cable sends no FIN
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 6_000)

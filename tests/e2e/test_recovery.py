@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -15,9 +16,10 @@ from tests.fakes.gst_camera import GstCamera
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
 
 LONGEST_GAP = 5.0  # seconds
+LONGEST_HANG = 12.0  # seconds, 5 of which it takes to be sure that a process hangs; 7 on a machine of one's own
 STEADY_FRAMES = 45  # frames in a row, at most STEADY_GAP apart, after which it plays again
 STEADY_GAP = 0.5  # seconds
-PATIENCE = 20.0  # seconds until a test gives up; what it asserts is LONGEST_GAP
+PATIENCE = 30.0  # seconds until a test gives up; what it asserts is LONGEST_GAP or LONGEST_HANG
 
 
 @pytest.fixture
@@ -83,6 +85,22 @@ async def test_it_plays_again_by_itself(playing: Callable[[], Awaitable[Any]], v
     assert gap <= LONGEST_GAP
     if victim != "egress":
         assert await session(viewing) == before, "the WebRTC session lives in the egress, which nobody killed"
+
+
+@pytest.mark.parametrize("victim", ["ingest", "egress", "broker"])
+async def test_what_hangs_is_replaced_and_it_plays_again(
+    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera], victim: str
+) -> None:
+    """Each process is the only one of its kind: nobody else can take over."""
+    running = await cluster({"front-door": gst_camera().url})
+    viewing = await chromium.open(f"{running.url}/watch/front-door")
+    await viewing.shows(STEADY_FRAMES)
+    stopped_at = time.time()
+    stopped = running.kill(victim, number=signal.SIGSTOP)
+    gap = await gap_after(viewing, stopped_at)
+    print(f"{victim} hangs: {gap:.2f} s without a picture")
+    assert gap <= LONGEST_HANG
+    assert stopped not in running.pids()[victim]
 
 
 async def test_a_camera_that_comes_back_with_another_resolution_goes_on_in_the_same_session(

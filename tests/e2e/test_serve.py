@@ -97,6 +97,29 @@ def test_what_is_killed_comes_back_and_the_camera_plays_again(cluster: Command, 
     assert {process.pid for process in cluster.family()} == others | {after.pid}
 
 
+@pytest.mark.parametrize("name", ["demo-camera", "egress-0", "ingest-0", "broker"])
+def test_what_hangs_is_replaced_and_the_camera_plays_again(cluster: Command, name: str) -> None:
+    wait_until(lambda: plays(cluster, "demo"), "the simulated camera does not play")
+    before = cluster.child(name)
+    assert before is not None
+    others = {process.pid for process in cluster.family()} - {before.pid}
+    before.suspend()
+    after = wait_until(
+        lambda: (child := cluster.child(name)) and child.pid != before.pid and child, f"{name} was not replaced"
+    )
+    wait_until(lambda: (cluster.get("/readyz") or {}).get("status") == "ready", f"not ready again after {name} hung")
+    wait_until(lambda: plays(cluster, "demo"), f"the camera does not play again after {name} hung")
+    assert {process.pid for process in cluster.family()} == others | {after.pid}
+
+
+def test_hang_up_ends_none_of_its_processes(cluster: Command) -> None:
+    family = cluster.family()
+    for process in family:
+        process.send_signal(signal.SIGHUP)
+    wait_until(lambda: cluster.stderr.count("SIGHUP ignored") >= len(family), "not everybody has said so")
+    assert cluster.family() == family
+
+
 @pytest.mark.parametrize(
     ("given", "code", "words"),
     [
