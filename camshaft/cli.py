@@ -17,17 +17,21 @@ from camshaft.argv import CAMERA, URL
 from camshaft.options import Given, configured, node_option
 from camshaft.table import table
 from camshaft.tokens import token
-from common import log, process
+from common import log, process, variables
 from common.cameras import CameraState, Transport, redact
-from common.config import Config
+from common.config import DEMO_VARIABLE, Config, leaves
 from common.control import Role
 from common.document import parse_camera
 from common.errors import CameraError, CamshaftError, ConfigError
+from common.pulse import PULSE_FD
 
 if TYPE_CHECKING:
     from ingest.probe import ProbeResult
 
 DEFAULT_API = "http://127.0.0.1:8080"
+_DEMO_PASSWORD = "CAMSHAFT_DEMO_CAMERA_PASSWORD"  # noqa: S105 - a variable's name
+_INTERNAL = {CAMERA, DEMO_VARIABLE, _DEMO_PASSWORD, process.SUPERVISOR_FD, PULSE_FD}
+"""Variables that are no command's option: several cameras, a password, and what serve tells its processes."""
 
 
 class _Cli(click.Group):
@@ -36,10 +40,21 @@ class _Cli(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
         try:
+            variables.check(os.environ, _INTERNAL | set(_variables(self)))
             return super().invoke(ctx)
         except CamshaftError as exc:
             click.echo(f"camshaft: {exc}", err=True)
             ctx.exit(process.exit_code(exc))
+
+
+def _variables(command: click.Command) -> Iterator[str]:
+    """Every variable that ``command``, or one below it, reads."""
+    yield from (leaf.variable for leaf in leaves())
+    for parameter in command.params:
+        envvar = parameter.envvar
+        yield from [envvar] if isinstance(envvar, str) else envvar or ()
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from _variables(below)
 
 
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -315,7 +330,7 @@ def demo_camera(given: Given, listen: str, user: str | None, size: str, **option
     config = given.config()
     width, height = _size(size)
     settings = Settings(width, height, options["fps"], options["gop"], options["bitrate"], Audio(options["audio"]))
-    account = Account(user, os.environ.get("CAMSHAFT_DEMO_CAMERA_PASSWORD", "")) if user else None
+    account = Account(user, os.environ.get(_DEMO_PASSWORD, "")) if user else None
     _run("demo-camera", config, lambda stop: run(settings, _listen(listen), account, stop))
 
 

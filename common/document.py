@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from common.cameras import redact
 from common.config import CAMERA_VARIABLE, DEMO_VARIABLE, SIMULATED, CameraConfig, Config, Leaf, TlsConfig, leaves
 from common.errors import ConfigError
+from common.variables import is_service_link
 
 _MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
 _NAMED_URL = re.compile(r"([^=:/@?]*)=([\"'<]?\w+:.*)")
@@ -39,14 +40,16 @@ def load(
 ) -> Config:
     """Read the file (if any), lay variables and then ``overrides`` (the options) over it, and validate.
 
-    An empty variable counts as one that is not set. ``CAMSHAFT_CAMERA`` adds cameras, see ``cameras_of``. Raises
-    ``ConfigError`` with the line, variable or option to mend, the key, and what is allowed there.
+    An empty variable counts as one that is not set, and so does one that Kubernetes made for a service.
+    ``CAMSHAFT_CAMERA`` adds cameras, see ``cameras_of``. Raises ``ConfigError`` with the line, variable or option to
+    mend, the key, and what is allowed there.
     """
     document = _Document()
     if path is not None:
         document.read(path)
     for leaf in leaves():
-        if text := environ.get(leaf.variable):
+        text = environ.get(leaf.variable, "")
+        if text and not is_service_link(leaf.variable, text):
             document.put((leaf.section, leaf.key), text, leaf.variable)
     for variable, place in ((CAMERA_VARIABLE, CAMERA_VARIABLE), (DEMO_VARIABLE, SIMULATED)):
         for name, url in cameras_of(environ.get(variable, "")):

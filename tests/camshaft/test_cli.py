@@ -334,3 +334,20 @@ def test_broker_that_is_not_there() -> None:
         "camshaft: no answer from http://127.0.0.1:9 (Connection refused); is camshaft running there? "
         "--api names another address\n"
     )
+
+
+def test_misspelt_variable_ends_any_command_with_the_nearest_name() -> None:
+    for arguments in (["serve"], ["ingest"], ["camera", "list"]):
+        result = run(*arguments, environ={"CAMSHAFT_MEDIA_PROT": "1"})
+        assert result.exit_code == 2
+        assert "CAMSHAFT_MEDIA_PROT: there is no such variable; did you mean CAMSHAFT_MEDIA_PORT?" in result.output
+
+
+def test_every_variable_of_ours_is_known(served: list[dict[str, Any]]) -> None:
+    """Those of other commands and of serve's own processes too: one environment is for all."""
+    others = ["NODE=n", "API=http://h:1", "URL=rtsp://h/", "CAMERA=rtsp://h/", "DEMO=demo=rtsp://h/", "DEMO_IF_NONE=1"]
+    demo = ["DEMO_CAMERA_USER=u", "DEMO_CAMERA_PASSWORD=p", "DEMO_CAMERA_GOP=1", "SUPERVISOR_FD=99", "PULSE_FD=98"]
+    environ = dict(f"CAMSHAFT_{each}".split("=", 1) for each in others + demo)
+    result = run("serve", environ=environ)
+    assert result.exit_code == 0, result.output
+    assert len(served) == 1

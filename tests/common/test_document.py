@@ -85,6 +85,11 @@ def test_option_beats_variable_beats_file_beats_default(write: Writer) -> None:
     assert config.egress.workers is None
 
 
+def test_variable_that_kubernetes_made_for_a_service_is_not_a_setting() -> None:
+    config = load(None, environ={"CAMSHAFT_MEDIA_PORT": "tcp://10.0.0.1:80"})
+    assert config.media.port == Config().media.port
+
+
 def test_list_variable_is_split_at_commas() -> None:
     config = load(None, environ={"CAMSHAFT_MEDIA_ADVERTISE": "192.0.2.1, host,"})
     assert config.media.advertise == ("192.0.2.1", "host")
