@@ -43,7 +43,7 @@ from common.membership import worker_keys
 from common.memory import Shortage
 from common.systemd import READY, notify
 from egress import native
-from egress.addresses import advertised
+from egress.addresses import Advertised, watched
 from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
 from egress.dtls import Identity
 from egress.mux import Mux
@@ -62,7 +62,6 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
     """Serve viewers until ``stop`` is set. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot begin."""
     endpoints = Endpoints.parse(config.broker.address)
     compiled = _compiled(config)
-    addresses = await advertised(config.media.advertise, config.media.listen)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(context.term)
@@ -73,6 +72,7 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
         stack.callback(port.close)
         subscriber = Subscriber(context, endpoints, keys, node, sealed=keys is not None and keys.by_token)
         stack.callback(subscriber.close)
+        addresses = await stack.enter_async_context(watched(config.media.advertise, config.media.listen))
         worker = Worker(port, subscriber, addresses, compiled=compiled, limits=config.limits)
         link = Link(
             context,
@@ -88,7 +88,7 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
         stack.callback(worker.close)
         worker.start(send=link.send, report_soon=link.report_soon)
         loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
-        log.info("egress ready", node=node, port=port.number, addresses=addresses, send_loop=loop)
+        log.info("egress ready", node=node, port=port.number, addresses=addresses.now, send_loop=loop)
         notify(READY)
         await stop.wait()
 
@@ -112,7 +112,7 @@ class Worker:
         self,
         port: MediaPort,
         subscriber: Subscriber,
-        addresses: list[str],
+        addresses: Advertised,
         *,
         compiled: bool,
         limits: LimitsConfig = LimitsConfig(),  # noqa: B008  # frozen
@@ -120,7 +120,7 @@ class Worker:
         self.counters: Counter[str] = Counter()
         self._port = port
         self._subscriber = subscriber
-        self._candidates = tuple((address, port.number) for address in addresses)
+        self._addresses = addresses
         self._identity = Identity(compiled=compiled)
         self._cname = secrets.token_hex(8)
         self._mux = Mux()
@@ -263,6 +263,11 @@ class Worker:
         _count(viewer, self.counters)
         viewer.close()
         self._subscriber.release(viewer.stream)
+
+    @property
+    def _candidates(self) -> tuple[tuple[str, int], ...]:
+        """Where viewers are told to reach us, as of now."""
+        return tuple((address, self._port.number) for address in self._addresses.now)
 
     def _end(self, viewer: Viewer, reason: str) -> None:
         self._remove(viewer, reason)
