@@ -59,6 +59,10 @@ def camera_names(path: Path) -> frozenset[str]:
         return frozenset(store.cameras())
 
 
+class StoreInUseError(ConfigError):
+    """Another broker has the file."""
+
+
 class Store:
     """The open file. Every method may raise ``sqlite3.Error`` if the disk fails.
 
@@ -76,8 +80,10 @@ class Store:
             self._prepare()
         except sqlite3.Error as exc:
             self._database.close()
-            busy = exc.sqlite_errorcode == sqlite3.SQLITE_BUSY
-            raise self._unusable("is in use by another broker" if busy else str(exc)) from None
+            if exc.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                error = self._unusable("is in use by another broker")
+                raise StoreInUseError(error.where, error.key, error.problem) from None
+            raise self._unusable(str(exc)) from None
         except BaseException:
             self._database.close()
             raise

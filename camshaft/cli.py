@@ -85,7 +85,10 @@ def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command()
 @_camera_option
 @click.option(
-    "--demo-if-none", is_flag=True, envvar="CAMSHAFT_DEMO_IF_NONE", help="Simulate a camera if none is configured."
+    "--demo-if-none",
+    is_flag=True,
+    envvar="CAMSHAFT_DEMO_IF_NONE",
+    help="Simulate a camera if none is configured; take free addresses where another program has the usual ones.",
 )
 @configured(*_SERVE)
 def serve(given: Given, cameras: Sequence[str], demo_if_none: bool) -> None:

@@ -63,7 +63,7 @@ def programs(
     workers = {key: value for key, value in environ.items() if key != CAMERA_VARIABLE}
     workers["CAMSHAFT_BROKER_ADDRESS"] = Endpoints.parse(config.broker.address).local.address
     plan = []
-    front = {**environ, "CAMSHAFT_HTTP_LISTEN": config.http.listen}
+    front = {**environ, "CAMSHAFT_HTTP_LISTEN": config.http.listen, "CAMSHAFT_BROKER_ADDRESS": config.broker.address}
     front["CAMSHAFT_INGEST_WORKERS"] = str(config.ingest.workers)  # so that it waits for these, and no longer
     if demo_port is not None:
         name = _free_name("demo", {*config.cameras, *stored})

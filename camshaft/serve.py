@@ -12,7 +12,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from broker.keyring import open_keyring
-from broker.store import camera_names
+from broker.store import StoreInUseError, camera_names
+from camshaft.beside import beside
 from camshaft.cores import cores, cpus
 from camshaft.options import Given
 from camshaft.plan import programs, shared_environ
@@ -23,7 +24,7 @@ from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints
 from common.config import Config
 from common.control import Role
-from common.errors import AddressInUseError
+from common.errors import AddressInUseError, ConfigError
 
 
 def serve(given: Given, *, demo: bool | None) -> int:
@@ -33,12 +34,16 @@ def serve(given: Given, *, demo: bool | None) -> int:
     """
     config = given.config()
     log.configure(config.log.level, config.log.format, node="serve")
+    if demo is not False:
+        config, moved = beside(config, egresses=cores() if config.egress.workers is None else config.egress.workers)
+        if moved:
+            print(f"camshaft: another program has the usual addresses, so {', '.join(moved)}.", file=sys.stderr)
     try:
         listen = free_listen(config.http.listen)
         check_bus(Endpoints.parse(config.broker.address))
     except AddressInUseError as exc:
         raise AddressInUseError(exc.what, exc.address, f"{exc.option}; {SECOND_CLUSTER}") from None
-    stored = camera_names(config.store.path) if demo is not False else frozenset()
+    stored = _stored(config) if demo is not False else frozenset()
     alone = not (config.cameras or stored)  # without a camera of the operator's
     if demo is None:
         demo = alone
@@ -74,6 +79,16 @@ def _own_tokens(config: Config) -> dict[str, str]:
         return {}
     with closing(keyring):
         return {role.value: str(keyring.own_token(role, now=time.time())) for role in Role}
+
+
+def _stored(config: Config) -> frozenset[str]:
+    """Names of the cameras in the store. Raises ``ConfigError``, which says what to type if another cluster has it."""
+    try:
+        return camera_names(config.store.path)
+    except StoreInUseError as exc:
+        another = config.store.path.with_stem(f"{config.store.path.stem}-2")
+        problem = f"{config.store.path} is in use by another cluster; type CAMSHAFT_STORE_PATH={another} before"
+        raise ConfigError("", "store.path", f"{problem} your command, or --store-path {another} after it") from exc
 
 
 def _import_path() -> dict[str, str]:

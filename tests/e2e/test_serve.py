@@ -161,6 +161,29 @@ def test_second_cluster_is_told_what_is_taken_and_how_to_choose_another(
     assert cluster.get("/readyz")["status"] == "ready"
 
 
+def test_a_second_one_that_is_tried_out_takes_what_is_free_and_says_so(tmp_path: Path) -> None:
+    """Two people's `make run`, or one person's in two clones: nothing is set."""
+    (tmp_path / "run").mkdir()
+    nothing = dict.fromkeys(("CAMSHAFT_HTTP_LISTEN", "CAMSHAFT_MEDIA_PORT", "CAMSHAFT_BROKER_ADDRESS"), "")
+    environ = nothing | {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "CAMSHAFT_LOG_LEVEL": "warning"}
+    directories = [tmp_path / name for name in ("first", "second")]
+    for each in directories:
+        each.mkdir()
+    with Command(directories[0], "serve", "--demo-if-none", environ=environ) as first:
+        first.ready()
+        with Command(directories[1], "serve", "--demo-if-none", environ=environ) as second:
+            assert second.ready().page != first.page
+            assert "another program has the usual addresses" in second.stderr
+            for each in (first, second):
+                wait_until(lambda each=each: plays(each, "demo"), "it does not play")  # type: ignore[misc]
+        same_store = directories[0] / "camshaft.db"
+        third = environ | {"CAMSHAFT_STORE_PATH": str(same_store)}
+        with Command(directories[1], "serve", "--demo-if-none", environ=third) as refused:
+            assert refused.process.wait(BOUND) == 2
+            another = same_store.with_name("camshaft-2.db")
+            assert f"{same_store} is in use by another cluster; type CAMSHAFT_STORE_PATH={another}" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "shown"), [(("serve", "--demo-if-none"), ["demo"]), (("demo",), ["demo", "demo-2"])]
 )
