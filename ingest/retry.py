@@ -18,6 +18,7 @@ from common.cameras import CameraState, Transport
 
 SETTLED_AFTER = 3.0  # seconds of media after which a camera's next failure is its first: a keyframe or two were seen
 SUSPICIONS = 2  # failures that may be the password's, after which the whole account waits
+EAGER_TRIES = 2  # more tries within a second, for a camera that had played: it restarts, or its switch does
 START_SPACING = 0.02  # seconds between two connection attempts of a process
 
 
@@ -54,17 +55,22 @@ class Backoff:
 
     def __init__(self, chance: Callable[[], float] = random) -> None:
         self._failures: dict[Pace, int] = {}
+        self._eager = 0  # failures to come that count as the first
         self._chance = chance
 
     def failed(self, state: CameraState) -> float:
         """Seconds to wait after an attempt, or a session that was just begun, that ended in ``state``."""
         pace = _PACES.get(state, NETWORK)
+        if pace is NETWORK and self._eager:
+            self._eager -= 1
+            return pace.delay(1, self._chance())
         self._failures[pace] = failures = self._failures.get(pace, 0) + 1
         return pace.delay(failures, self._chance())
 
     def settled(self) -> None:
         """Media came for a while: all is well."""
         self._failures.clear()
+        self._eager = EAGER_TRIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,9 @@ def test_a_camera_that_played_for_a_while_starts_over() -> None:
     backoff = Backoff(lambda: 0.0)
     assert [backoff.failed(CameraState.CLOSED) for _ in range(3)] == [1, 2, 4]
     backoff.settled()
-    assert backoff.failed(CameraState.CLOSED) == 1
+    assert [backoff.failed(CameraState.CLOSED) for _ in range(5)] == [1, 1, 1, 2, 4], "at first it is only restarting"
+    backoff.settled()
+    assert backoff.failed(CameraState.NOT_FOUND) == 10, "somebody has to change something all the same"
 
 
 @pytest.mark.parametrize("seed", range(5))
