@@ -415,12 +415,14 @@ async def test_no_tls_where_it_was_asked_for(rude: bool) -> None:
         error = await error_of(camera.url.replace("rtsp:", "rtsps:"))
     assert error.state is CameraState.TLS_FAILED
     assert "not speak TLS" in error.detail
+    assert "write rtsp:// instead of rtsps://" in error.detail
 
 
 async def test_plain_rtsp_to_a_tls_port(certificate: tuple[ssl.SSLContext, str]) -> None:
     async with FakeCamera(tls=certificate[0]) as camera:
         error = await error_of(camera.url.replace("rtsps:", "rtsp:"))
     assert error.state in (CameraState.NOT_RTSP, CameraState.CLOSED)
+    assert "write rtsps:// instead of rtsp://" in error.detail
 
 
 async def test_udp_of_an_encrypted_camera_is_warned_of(certificate: tuple[ssl.SSLContext, str]) -> None:
