@@ -47,6 +47,7 @@ MAX_HELD_BYTES = 64 << 10  # of them, and of a parameter set
 NO_IDR_AFTER_NS = 10_000_000_000  # this long without an IDR picture, and recovery points have to do (open GOPs)
 
 NO_KEYFRAME_NS = 5_000_000_000  # without a keyframe; most cameras send one every 1 to 4 s
+ENDLESS = 2  # units whose last fragment lacks the end bit, after which the marker is believed
 RECOVERIES = 2  # recovery points after which it is intra refresh
 H265_UNITS = 16  # NAL units in a row: one or two may be anything
 
@@ -120,6 +121,8 @@ class H264:
         self._held: list[bytes] = []
         self._marked_timestamp = -1  # of the last one that the marker ended
         self._trust_markers = True
+        self._marked_open = False  # the marker has come, and its NAL unit has no end
+        self._endless = 0  # units in a row that ended like that
         # The stream.
         self._open = False  # a keyframe has come, and nothing was lost since
         self._idr_ns = 0  # arrival of the last IDR picture; until there is one, of the first picture
@@ -184,6 +187,8 @@ class H264:
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, not empty, in order; ``timestamp`` is extended."""
         if timestamp != self._timestamp:
+            if self._marked_open:  # nothing of the unit came after the marker
+                self._endless, self._marked_open = self._endless + 1, False
             self._end_unit()
             self._timestamp = timestamp
         self._arrival_ns = arrival_ns
@@ -198,7 +203,10 @@ class H264:
             self._receive_whole(packet[start:end])
         else:  # RFC 6184 5.2: the other aggregates need the interleaved mode, which cannot be played
             self.dropped += 1
-        if marker and self._has_slices and self._header < 0 and self._trust_markers:
+        if marker and self._has_slices and self._trust_markers:
+            if self._header >= 0 and self._endless < ENDLESS:
+                self._marked_open = True  # a marker within a fragmented NAL unit: too early, or the end bit is missing
+                return
             self._end_unit()
             self._marked_timestamp = timestamp
 
@@ -220,8 +228,12 @@ class H264:
             self._finish()  # one that never got its end
             self._begin(packet[start] & 0x60 | bits & 0x1F)
         elif self._header < 0:
+            if self._timestamp == self._marked_timestamp:
+                self._endless = 0  # the marker came too early after all
             self.dropped += 1
             return
+        elif self._marked_open:
+            self._endless, self._marked_open = 0, False
         self._append(packet[start + 2 : end])
         if bits & 0x40:
             self._finish()

@@ -241,6 +241,23 @@ def test_an_empty_fragment_ends_its_nal_unit_and_its_marker_the_picture() -> Non
     assert stream.track.dropped == 0
 
 
+def test_a_last_fragment_without_its_end_bit_is_believed_by_its_marker_after_a_few() -> None:
+    stream = Stream()
+    for packet in packetise(UNITS):
+        if packet.payload[0] & 0x1F == 28:
+            packet = replace(packet, payload=bytes((packet.payload[0], packet.payload[1] & ~0x40)) + packet.payload[2:])
+        stream.feed([packet])
+        if packet.marker and packet.timestamp > 10 * TICKS:
+            assert stream.track.frames == packet.timestamp // TICKS + 1
+    assert stream.units() == [list(unit) for unit in UNITS]
+
+
+def test_a_marker_in_the_middle_of_a_nal_unit_ends_nothing() -> None:
+    packets = packetise(UNITS)
+    marked = [replace(packet, marker=packet.marker or packet.payload[0] & 0x1F == 28) for packet in packets]
+    assert Stream().feed(marked).units() == [list(unit) for unit in UNITS]
+
+
 def test_a_marker_without_a_payload_ends_the_picture() -> None:
     stream = Stream().feed(replace(packet, marker=False) for packet in packetise(UNITS[:1]))
     assert stream.track.frames == 0
