@@ -9,6 +9,8 @@ domain and the peer's CURVE key, and hands its answer on with each message as th
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -85,7 +87,8 @@ class Doorman:
         """Whether a peer at ``address`` with this CURVE key (Z85) may connect for what ``domain`` says."""
         if domain == Domain.JOIN:
             return self.joining.take(address, self._clock())
-        self._keyring.refresh()
+        with contextlib.suppress(sqlite3.Error):  # it cannot be read: those who are known still come in
+            self._keyring.refresh()
         member = self._keyring.member(key)
         return member is not None and member.role in _ROLES.get(Domain(domain), ())
 

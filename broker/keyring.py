@@ -30,7 +30,8 @@ from common.token import SECRET_BYTES, WorkerToken
 
 SCHEMA_VERSION = 1  # PRAGMA user_version
 APPLICATION_ID = 0x43414D4B  # PRAGMA application_id: "CAMK"
-LOCK_TIMEOUT = 2.0  # seconds: another process writes for a few milliseconds
+LOCK_TIMEOUT = 2.0  # seconds: another process writes for a few milliseconds …
+BROKER_LOCK_TIMEOUT = 0.2  # … and a broker does not stand still for one that was stopped while it did
 MEMBER_KEPT = 30 * 86_400.0  # seconds without a sign of life after which a key is forgotten
 SEEN_INTERVAL = 3_600.0  # seconds between two times that a member's sign of life is written down
 MAX_MEMBERS = 10_000  # keys; workers that keep none get a new one at each start
@@ -98,7 +99,7 @@ def open_keyring(config: Config, endpoints: Endpoints) -> Keyring | None:
     path = keyring_path(config.store.path)
     if endpoints.directory is not None or config.cluster.secret or not path.exists():
         return None
-    return Keyring(path)
+    return Keyring(path, lock_timeout=BROKER_LOCK_TIMEOUT)
 
 
 def keyring_path(store: Path) -> Path:
@@ -109,11 +110,11 @@ def keyring_path(store: Path) -> Path:
 class Keyring:
     """The open file. Every method may raise ``sqlite3.Error`` if the disk fails; opening raises ``ConfigError``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
         self._path = path
         try:
             self._claim()
-            self._database = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
+            self._database = sqlite3.connect(path, timeout=lock_timeout, isolation_level=None)
         except (OSError, sqlite3.Error) as exc:
             raise self._unusable(getattr(exc, "strerror", None) or str(exc)) from None
         try:

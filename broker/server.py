@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import errno
 import socket
+import sqlite3
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 import zmq
 from aiohttp import web
@@ -19,7 +21,7 @@ from broker.front.context import Context, IceServer
 from broker.front.door import application
 from broker.front.guard import Guard
 from broker.joining import Joining
-from broker.keyring import Keyring, open_keyring
+from broker.keyring import Keyring, Member, open_keyring
 from broker.relay import Relay
 from broker.store import Store
 from common.address import is_loopback, page_address, split_ice_server, split_listen
@@ -30,6 +32,7 @@ from common.log import get_logger
 from common.systemd import READY, notify
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
+WARN_INTERVAL = 60.0  # seconds between two lines about a keyring that cannot be read
 WATCH_INTERVAL = 1.0  # seconds between looks at the relay
 MAX_UNANSWERED = 5  # looks; it answers within a millisecond, and what hangs is ended for somebody to start it anew
 
@@ -124,8 +127,16 @@ async def _serving(context: Context, sockets: list[socket.socket]) -> AsyncItera
 
 
 async def _watch(relay: Relay, keyring: Keyring | None, stop: asyncio.Event) -> None:
+    warned_at = float("-inf")
     while not stop.is_set():
-        if keyring is not None and (revoked := keyring.take_revoked()):
+        revoked: Collection[Member] = ()
+        try:
+            revoked = keyring.take_revoked() if keyring is not None else ()
+        except sqlite3.Error as exc:
+            if time.monotonic() - warned_at >= WARN_INTERVAL:
+                warned_at = time.monotonic()
+                log.warning("keyring cannot be read, so nobody can join and nothing can be revoked", reason=str(exc))
+        if revoked:
             log.warning("keys were revoked; every media connection is made anew", workers=[m.node for m in revoked])
             await relay.renew()
         if not relay.running:

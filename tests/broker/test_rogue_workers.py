@@ -6,10 +6,12 @@ Real sockets on the loopback, against a whole broker.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 import zmq
 
 from common.bus import Keys
@@ -208,6 +210,23 @@ async def test_members_are_known_to_a_broker_that_was_started_again(context, clu
         before = {(await worker.told(Assign)).key for _ in CAMERAS}
     async with cluster.broker(), FakeIngest(cluster.endpoints, "in-1", keys=keys) as worker:
         assert {(await worker.told(Assign)).key for _ in CAMERAS} == before
+
+
+async def test_a_keyring_that_somebody_holds_stops_neither_the_broker_nor_its_members(context, cluster) -> None:
+    async with cluster.broker() as broker:
+        keys = await joined(context, cluster, Role.EGRESS, "out-1")
+        holder = sqlite3.connect(cluster.config.store.path.with_name("camshaft.db.keys"), isolation_level=None)
+        with structlog.testing.capture_logs() as lines:
+            holder.execute("BEGIN EXCLUSIVE")
+            async with FakeEgress(cluster.endpoints, "out-1", keys=keys):
+                await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+                async with asyncio.timeout(PATIENCE):
+                    while not any("keyring cannot be read" in line["event"] for line in lines):  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                assert await broker.json("/healthz") == {"status": "ok"}
+        holder.execute("ROLLBACK")
+        holder.close()
+        await joined(context, cluster, Role.EGRESS, "out-2")
 
 
 async def test_the_one_secret_wins_and_makes_tokens_worthless(context, cluster: TokenCluster) -> None:
