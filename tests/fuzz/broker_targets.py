@@ -287,6 +287,7 @@ TARGETS = [
             "ticks": repeated(b"\x01\x08"),
             "reports": lambda size: _hear(*[TO_BROKER[0]] * (size // len(TO_BROKER[0]))),
         },
+        most=1_024,
         bound=16_384,
     ),
 ]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import msgpack
 
-from common import address, control, media
+from common import address, control, join, media
 from common.bus import Endpoints
 from common.camera_url import SCHEMES, read_pasted
 from common.cameras import CameraSpec, CameraState, redact
@@ -16,6 +16,8 @@ from common.document import cameras_of, load
 from common.errors import ConfigError, ProtocolError
 from common.log import _redact
 from common.media import Kind, Track
+from common.seal import StreamSeals
+from common.token import WorkerToken
 from tests.fakes.media import audio, gop_stream
 from tests.fuzz.target import Target, repeated
 
@@ -93,6 +95,20 @@ def read_addresses(data: bytes) -> None:
             parse(text)
     address.is_loopback(text)
     address.page_address(address.reachable_host(text), 1)
+
+
+def read_join(data: bytes) -> None:
+    """The join socket's messages, of either side."""
+    for decode in (join.decode_join, join.decode_verdict):
+        with contextlib.suppress(ProtocolError):
+            join.encode(decode(data))
+
+
+def open_sealed(data: bytes) -> None:
+    seals = StreamSeals()
+    seals.learn(b"sixteen letters.", 0.0)
+    seals.learn(b"another sixteen.", 1.0)
+    assert seals.open(data, 2.0) is None, "nobody knows the keys"
 
 
 class _File:
@@ -174,6 +190,33 @@ TARGETS = [
             "tracks": lambda size: control.encode(control.Offer("s1", "door", "v=0", TRACKS * (size // 180))),
             "nesting": repeated(b"\x91"),
         },
+    ),
+    Target(
+        "join",
+        "the exchange of a token for a key, from anybody who reaches the join socket",
+        read_join,
+        (
+            join.encode(join.Join("abcdefgh", b"secret" * 3, control.Role.EGRESS, "out-1")),
+            join.encode(join.Verdict(False, "No.", True)),
+        ),
+        words=(b"token", b"secret", b"role", b"node", b"accepted", b"reason", b"passing"),
+        grow={"nesting": repeated(b"\x91"), "name": lambda size: msgpack.packb({"node": "a" * size})},
+    ),
+    Target(
+        "worker-token",
+        "a worker token, from an operator",
+        lambda data: WorkerToken.parse(data.decode("utf-8", "replace")),
+        (str(WorkerToken(bytes(32), "abcdefgh", bytes(20))).encode(), b"camshaft-AAAA"),
+        (ProtocolError,),
+        (b"camshaft-", b"="),
+        {"letters": repeated(b"A", b"camshaft-"), "blanks": repeated(b" "), "padding": repeated(b"=", b"camshaft-A")},
+    ),
+    Target(
+        "sealed-frame",
+        "sealed media on the bus, from a worker",
+        open_sealed,
+        (LIVE + bytes(28), bytes(27)),
+        grow={"long": repeated(b"a")},
     ),
     Target(
         "redact",

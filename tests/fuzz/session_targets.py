@@ -408,6 +408,7 @@ def serve_camera(data: bytes) -> None:
     ports: Any = SimpleNamespace(numbers=(6000, 6001), rtp=sock, rtcp=sock)
     server.ports = {(kind, int(socket.AF_INET)): ports for kind in server.broadcast.sources}
     connection = Connection(server)
+    connection._log = SimpleNamespace(info=lambda *_, **__: None)  # type: ignore[assignment]
     connection.connection_made(transport)
     while program:
         now += program.byte()
