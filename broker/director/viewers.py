@@ -15,7 +15,8 @@ from common.control import Candidate, HangUp, Offer, Refused, Role, ViewerState
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
 MAX_PENDING_OFFERS = 1_000  # unanswered at once; an egress answers some hundred a second
 MAX_PENDING_CHARACTERS = 16 << 20  # of their SDP together: a thousand of a browser's have 8 million
-ENDED_KEPT = 60.0  # seconds for which an ended session is kept in mind
+ENDED_KEPT = 60.0  # seconds for which an ended session is kept in mind …
+MAX_ENDED = 50_000  # … unless there are more: a worker may report any number that nobody knows
 
 CLEARLY_BUSIER = 0.1
 """Share of a core by which an egress that has the stream may be busier than one that would have to subscribe to it.
@@ -116,7 +117,7 @@ class Viewers:
             self._leave(session)
             self._discard(session.node, id)
         elif self._state.starting:
-            self._ended[id] = self._state.now + ENDED_KEPT  # its egress has yet to report it
+            self._keep_in_mind(id)  # its egress has yet to report it
 
     def ended(self, node: str, id: str, reason: str) -> None:
         """An egress says that a session is over."""
@@ -205,7 +206,7 @@ class Viewers:
     def _leave(self, session: Session) -> None:
         del self._sessions[session.id]
         self._settled(session)
-        self._ended[session.id] = self._state.now + ENDED_KEPT
+        self._keep_in_mind(session.id)
         self._state.workers[session.node].leave(session.id, session.camera)
         camera = self._state.cameras[session.camera]
         camera.sessions.remove(session.id)
@@ -217,9 +218,15 @@ class Viewers:
         if self._pending.pop(session.id, None) is not None:
             self._pending_characters -= len(session.offer or "")
 
+    def _keep_in_mind(self, id: str) -> None:
+        """The session is over, whatever its egress still reports."""
+        self._ended[id] = self._state.now + ENDED_KEPT
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+
     def _discard(self, node: str, id: str) -> None:
         """Tell an egress that a session is over, and keep in mind to tell it again."""
-        self._ended[id] = self._state.now + ENDED_KEPT
+        self._keep_in_mind(id)
         self._state.send(node, HangUp(id))
 
 

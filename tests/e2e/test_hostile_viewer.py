@@ -15,7 +15,7 @@ from egress.ice import AMPLIFICATION
 from tests.fakes.bystander import unharmed
 from tests.fakes.clip import SMALL
 from tests.fakes.gst_camera import GstCamera
-from tests.fakes.stranger import Stranger, open_udp, take_all
+from tests.fakes.stranger import PATIENCE, Stranger, open_udp, take_all
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.timeout(240)]
 
@@ -53,6 +53,25 @@ async def test_a_victim_that_never_asked_gets_nothing(running: Any) -> None:
                     sent += len(datagram)
             assert 0 < sent <= AMPLIFICATION * forged
             assert stranger.received - before > 50_000, "where it has proved to be it is still served"
+
+
+async def test_a_viewer_that_moves_is_followed(running: Any) -> None:
+    """As a phone does that leaves its Wi-Fi: its next check comes from another address, and nominates it."""
+    async with Stranger(running.whep("front-door")) as phone:
+        with open_udp("127.0.0.3") as mobile:
+            phone.check(mobile)
+            came: list[bytes] = []
+            async with asyncio.timeout(PATIENCE):
+                while not any(datagram[0] >= 128 for datagram in came):
+                    came += (arrived := take_all(mobile))
+                    for datagram in arrived:
+                        phone.answer(datagram, mobile)
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)  # what was on its way
+            before = phone.received
+            await asyncio.sleep(1.0)
+            assert phone.received == before, "nothing goes where it was"
+            assert sum(map(len, take_all(mobile))) > 20_000
 
 
 async def test_requests_draw_little_more_than_the_picture(running: Any) -> None:

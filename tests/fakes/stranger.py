@@ -76,6 +76,11 @@ class Stranger:
         self.send(bytes(request), source)
         return len(bytes(request))
 
+    def answer(self, datagram: bytes, source: socket.socket | None = None) -> None:
+        """Answer a check of the server's, if this is one, from any socket."""
+        if datagram[:2] == b"\0\1":
+            self.send(answer(datagram, Credentials("remo", PASSWORD)), source)
+
     def send(self, datagram: bytes, source: socket.socket | None = None) -> None:
         """Send any bytes."""
         (source or self._socket).sendto(datagram, self._server)
@@ -99,8 +104,7 @@ class Stranger:
         while True:
             data = await loop.sock_recv(self._socket, 2_048)
             if data[0] < 4:
-                if data[:2] == b"\0\1":
-                    self.send(answer(data, Credentials("remo", PASSWORD)))
+                self.answer(data)
             elif data[0] < 64:
                 self.browser.receive(data)
                 self._flush()

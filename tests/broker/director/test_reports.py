@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import msgpack
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +65,15 @@ def test_strangers_sessions_are_hung_up() -> None:
     stage = Stage(camera())
     commands = stage.egress("e", viewer("a", "nobody's"), viewer("a", "nobody's"), viewer("b", ""))
     assert [message for _, message in sent(commands)] == [HangUp("a"), HangUp("a"), HangUp("b")]
+
+
+def test_no_number_of_strangers_sessions_is_kept_in_mind_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.director.viewers.MAX_ENDED", 50)
+    stage = Stage(camera())
+    for second in range(10):
+        told = [viewer(f"{second}-{number}", "nobody's") for number in range(20)]
+        assert len(sent(stage.egress("e", *told))) == 20
+        assert len(stage.director._viewers._ended) <= 50
 
 
 texts = st.sampled_from(["", "e", "i", "s", "door", "yard", "d" * 300, "\0", "ä"])
