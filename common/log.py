@@ -1,7 +1,8 @@
 """Structured logs: one line an event, fields instead of prose, and never a password.
 
 Bind what identifies the subject (``camera``, ``session``, ``node``) to the logger; per-packet events stay at DEBUG.
-Lines that strangers can cause, as often as they like, go through ``Sparing``.
+Lines that strangers can cause, as often as they like, go through ``Sparing``, or, where nothing
+sweeps once a second, ``Quiet``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
@@ -110,6 +113,53 @@ def configure(level: str = "info", style: Format = "auto", **fields: object) -> 
     root.setLevel(level.upper())
     for chatty in ("aiortc", "aioice", "aiohttp.access", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class Quiet:
+    """Writes lines that strangers can cause: of each kind at most ``lines`` a minute.
+
+    The next one that is written says how many of its kind were not, as ``more``.
+    """
+
+    INTERVAL = 60.0  # seconds
+    KINDS = 10_000  # that are kept apart
+
+    def __init__(self, logger: Logger, clock: Callable[[], float] = time.monotonic, lines: int = 1) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._lines = lines
+        self._minutes: dict[str, tuple[float, int]] = {}  # when each kind's minute ends, and lines left in it
+        self._more: Counter[str] = Counter()
+
+    def info(self, event: str, *, about: str = "", **fields: object) -> None:
+        """A line of level info. Its kind is its text and what it is ``about``: neither must be a stranger's choice."""
+        if self._due(event + about, fields):
+            self._logger.info(event, **fields)
+
+    def warning(self, event: str, *, about: str = "", **fields: object) -> None:
+        """A line of level warning, as above."""
+        if self._due(event + about, fields):
+            self._logger.warning(event, **fields)
+
+    def exception(self, event: str, *, about: str = "", **fields: object) -> None:
+        """A line of level error with the traceback of the error being handled, as above."""
+        if self._due(event + about, fields):
+            self._logger.exception(event, **fields)
+
+    def _due(self, kind: str, fields: dict[str, object]) -> bool:
+        now = self._clock()
+        end, left = self._minutes.get(kind, (now, 0))
+        if now >= end:
+            end, left = now + self.INTERVAL, self._lines
+        if len(self._minutes) >= self.KINDS:  # cameras come and go, and so do their names
+            self._minutes.clear()
+        self._minutes[kind] = end, max(0, left - 1)
+        if not left:
+            self._more[kind] += 1
+            return False
+        if more := self._more.pop(kind, 0):
+            fields["more"] = more
+        return True
 
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from common.errors import ConfigError
-from common.log import LINES_A_MINUTE, MAX_VALUE, Sparing, configure, get_logger
+from common.log import LINES_A_MINUTE, MAX_VALUE, Quiet, Sparing, configure, get_logger
 
 SECRET_URL = "rtsp://admin:hunter2@camera/stream"
 
@@ -193,3 +193,33 @@ def test_a_password_is_not_shown_because_its_url_is_cut(style: str, stderr: Capt
     secret = "rtsp://admin:" + "hunter2" * MAX_VALUE + "@camera/stream"
     get_logger().info("refused", reason=secret)
     assert "hunter2" not in stderr.getvalue()
+
+
+def test_lines_about_different_subjects_are_summed_up_separately(stderr: Captured) -> None:
+    configure("info", "json")
+    quiet = Quiet(get_logger(), lambda: 0.0, lines=2)
+    for _ in range(5):
+        for camera in ("door", "yard"):
+            quiet.info("camera state", about=camera, camera=camera)
+    lines = [json.loads(line)["camera"] for line in stderr.getvalue().splitlines()]
+    assert lines == ["door", "yard"] * 2
+
+
+def test_quiet_lines_are_summed_up_by_the_next_of_their_kind(stderr: Captured) -> None:
+    configure("info", "json")
+    now = [0.0]
+    quiet = Quiet(get_logger(), lambda: now[0])
+    for _ in range(1_000):
+        quiet.info("garbage", reason="x")
+        quiet.warning("refused")
+    now[0] = Quiet.INTERVAL
+    quiet.info("garbage", reason="y")
+    now[0] = 2 * Quiet.INTERVAL
+    quiet.info("garbage", reason="z")
+    lines = [json.loads(line) for line in stderr.getvalue().splitlines()]
+    assert [(line["event"], line.get("reason"), line.get("more")) for line in lines] == [
+        ("garbage", "x", None),
+        ("refused", None, None),
+        ("garbage", "y", 999),
+        ("garbage", "z", None),
+    ]
