@@ -103,6 +103,8 @@ class _Document:
             raise ConfigError(where, "", f"not valid YAML: {exc.problem}") from None
         except yaml.YAMLError:
             raise ConfigError(self._file, "", "not valid YAML") from None
+        except ValueError:  # of its constructors, such as for 2001-99-99, and of Python for 5,000 digits
+            raise ConfigError(self._file, "", "a number or a date in it cannot be read; put it in quotes") from None
         if loaded is not None and not isinstance(loaded, dict):
             raise ConfigError(self._file, "", f"must hold keys and values; allowed: {_names(Config)}")
         self._root = loaded or {}
@@ -167,7 +169,11 @@ def _telling(exc: ValidationError) -> ErrorDetails:
 
 
 def _dotted(at: _Path) -> str:
-    return redact(".".join(map(str, at)))  # somebody may have put a URL where the name belongs
+    """The keys, as a person wrote them: somebody may have put a URL, or a book, where the name belongs."""
+    return redact(".".join(map(str, at))[:MAX_KEY])
+
+
+MAX_KEY = 200  # characters of a key in an error
 
 
 def _names(model: type[BaseModel]) -> str:
@@ -193,7 +199,7 @@ def _model_at_camera(at: _Path) -> type[BaseModel] | None:
 
 def _problem(error: ErrorDetails, at: _Path) -> str:
     """What is wrong, and what is allowed."""
-    kind, message = error["type"], error["msg"].removeprefix("Value error, ")
+    kind = error["type"]
     if kind == "extra_forbidden":
         model = _model_at(at[:-1])
         return f"unknown key; allowed here: {_names(model)}" if model else "unknown key"
@@ -203,4 +209,45 @@ def _problem(error: ErrorDetails, at: _Path) -> str:
     model = _model_at(at[:-1])
     field = model.model_fields.get(str(at[-1])) if model else None
     hint = f" ({field.description})" if field and kind != "value_error" else ""
-    return ("is missing" if kind == "missing" else message[:1].lower() + message[1:]) + hint
+    return _sentence(error) + hint
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """What pydantic found, in words for people who write YAML and JSON."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return str(context.get("error", "")) or _OTHERWISE  # a sentence of ours
+    if kind in ("enum", "literal_error"):
+        return f"must be one of: {', '.join(_QUOTED.findall(str(context.get('expected', ''))))}"
+    if kind in _LIMITS:
+        word, key = _LIMITS[kind]
+        return word.format(f"{context[key]:g}" if isinstance(context[key], float) else context[key])
+    return _KINDS.get(kind, _OTHERWISE)
+
+
+_OTHERWISE = "is not what may stand here"
+_QUOTED = re.compile("'([^']*)'")
+_KINDS = {"missing": "is missing", "none_required": "must be left out", "invalid_key": "must be text"} | {
+    f"{type}_{way}": sentence
+    for type, sentence in {
+        "string": "must be text",
+        "bool": "must be true or false",
+        "int": "must be a whole number",
+        "float": "must be a number",
+        "finite": "must be a finite number",
+        "path": "must be a path",
+        "tuple": "must be a list",
+        "list": "must be a list",
+    }.items()
+    for way in ("type", "parsing", "parsing_size", "from_float", "unicode", "number")
+}
+_LIMITS = {
+    "greater_than_equal": ("must be {} or more", "ge"),
+    "greater_than": ("must be more than {}", "gt"),
+    "less_than_equal": ("must be {} or less", "le"),
+    "less_than": ("must be less than {}", "lt"),
+    "string_too_long": ("must have {} characters or fewer", "max_length"),
+    "string_too_short": ("must have {} characters or more", "min_length"),
+    "too_long": ("must have {} entries or fewer", "max_length"),
+    "too_short": ("must have {} entries or more", "min_length"),
+}

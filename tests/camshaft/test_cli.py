@@ -151,7 +151,7 @@ def test_mistake_in_the_configuration_is_one_sentence_and_exit_code_2(command: s
     ("arguments", "said"),
     [
         (["serve", "--config", "none.yaml"], "camshaft: none.yaml: cannot be read: No such file or directory\n"),
-        (["serve", "--media-port", "many"], "camshaft: --media-port: media.port: input should be a valid integer"),
+        (["serve", "--media-port", "many"], "camshaft: --media-port: media.port: must be a whole number"),
         (["egress", "--node", "a b"], "camshaft: --node: a node's name has 1 to 64"),
         (["demo-camera", "--size", "large"], "camshaft: --size: 'large' is not WIDTHxHEIGHT"),
         (["demo-camera", "--size", "321x200"], "camshaft: --size: '321x200' is not WIDTHxHEIGHT"),

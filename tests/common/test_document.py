@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.address import split_ice_server
 from common.cameras import Transport, redact
-from common.config import Config, Leaf, leaves
+from common.config import CameraConfig, Config, Leaf, TlsConfig, leaves
 from common.document import cameras_of, load
 from common.errors import ConfigError
 
@@ -120,20 +124,20 @@ MISTAKES = [
     ("cameras:\n  a:\n", 2, "cameras.a", ["must hold keys and values"]),
     ("cameras:\n  a b: {url: rtsp://x}", 2, "cameras.a b", ["1 to 64 letters"]),
     ("cameras: [1]", 1, "cameras", ["must hold keys and values"]),
-    ("cameras:\n  a: {url: rtsp://x, transport: quic}", 2, "cameras.a.transport", ["'auto', 'tcp' or 'udp'"]),
-    ("cameras:\n  a: {url: rtsp://x, keep_after: -1}", 2, "cameras.a.keep_after", ["greater than or equal to 0"]),
+    ("cameras:\n  a: {url: rtsp://x, transport: quic}", 2, "cameras.a.transport", ["must be one of: auto, tcp, udp"]),
+    ("cameras:\n  a: {url: rtsp://x, keep_after: -1}", 2, "cameras.a.keep_after", ["must be 0 or more"]),
     ("cameras:\n  a: {url: rtsp://x, keep_after: .nan}", 2, "cameras.a.keep_after", ["0"]),
     ("cameras:\n  a: {url: rtsp://x, tls: {fingerprint: abc}}", 2, "cameras.a.tls.fingerprint", ["64 hexadecimal"]),
-    ("\n\nmedia:\n  port: many", 4, "media.port", ["integer", "First UDP port"]),
+    ("\n\nmedia:\n  port: many", 4, "media.port", ["whole number", "First UDP port"]),
     ("media: {port: 70000}", 1, "media.port", ["65535"]),
     ("media: {port: yes}", 1, "media.port", ["whole number"]),
     ("media: {advertise: 1.2}", 1, "media.advertise", ["such as [192.0.2.7,"]),
-    ("media:\n  advertise:\n  - a\n  - [b]", 4, "media.advertise.1", ["valid string"]),
+    ("media:\n  advertise:\n  - a\n  - [b]", 4, "media.advertise.1", ["must be text"]),
     ("http: {listen: 8080}", 1, "http.listen", ["HOST:PORT"]),
     ("http: {listen: host}", 1, "http.listen", ["HOST:PORT"]),
     ("http: {listen: 'host:99999'}", 1, "http.listen", ["HOST:PORT"]),
     ("http: text", 1, "http", ["must hold keys and values; allowed: listen"]),
-    ("log: {level: loud}", 1, "log.level", ["'debug', 'info', 'warning' or 'error'"]),
+    ("log: {level: loud}", 1, "log.level", ["debug, info, warning, error"]),
     ("http: {}\nhttp: {}", 2, "http", ["given twice"]),
     ("cameras:\n  a: {url: rtsp://x}\n  a: {url: rtsp://y}", 3, "cameras.a", ["given twice"]),
     ("http: {\n", 2, "", ["not valid YAML"]),
@@ -366,3 +370,51 @@ def test_any_text_loads_or_is_a_config_error(text: str, tmp_path_factory: pytest
     path.write_text(text, "utf-8")
     with contextlib.suppress(ConfigError):
         load(path, environ={})
+
+
+VALUES = [None, True, 5, 1.5, -1, 10**30, float("inf"), float("nan"), "x", "", [], [None], [1], {}, {"a": 1}, {"a": {}}]
+FOREIGN = re.compile(
+    r"[Ii]nput should|valid (string|number|integer|boolean)|unable to|<class|\bNone\b|\bTrue\b|\bFalse\b"
+)
+
+
+def every_place() -> Iterator[tuple[str, ...]]:
+    """Every key of the model, and its sections."""
+    yield from (("cameras",), ("cameras", "door"), ("cameras", "door", "tls"))
+    yield from (("cameras", "door", key) for key in CameraConfig.model_fields)
+    yield from (("cameras", "door", "tls", key) for key in TlsConfig.model_fields)
+    yield from ((section,) for section in Config.model_fields)
+    yield from ((leaf.section, leaf.key) for leaf in leaves())
+
+
+def mistake_in(write: Writer, text: str) -> str:
+    """What is said of it, without the place; empty if nothing is wrong."""
+    try:
+        write.load(text)
+    except ConfigError as exc:
+        return str(exc).removeprefix(exc.where)
+    return ""
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_every_mistake_is_told_in_words_of_ours(write: Writer, value: object) -> None:
+    for place in every_place():
+        document: Any = {"cameras": {"door": {"url": "rtsp://host/"}}}
+        section = document
+        for key in place[:-1]:
+            section = section.setdefault(key, {})
+        section[place[-1]] = value
+        error = mistake_in(write, yaml.safe_dump(document))
+        assert not FOREIGN.search(error), error
+        assert "is not what may stand here" not in error
+
+
+@pytest.mark.parametrize(
+    "text", ["media: {port: 2001-99-99}", f"media: {{port: {'9' * 5_000}}}"], ids=["date", "digits"]
+)
+def test_what_yaml_itself_cannot_read_is_an_error_of_ours(write: Writer, text: str) -> None:
+    assert "cannot be read" in write.error(text).problem
+
+
+def test_a_key_without_end_is_cut(write: Writer) -> None:
+    assert len(str(write.error(f"media: {{{'x' * 900}: 1}}"))) < 600
