@@ -3,6 +3,10 @@
 It holds passwords, so only its owner may read it, and one broker at a time uses it. With a write-ahead log and
 ``synchronous = NORMAL`` a write does not wait for the disk: it takes 15 µs, and 4 ms when the log is folded in, so it
 is done on the event loop. A power cut may lose the writes of the last half minute; it never damages the file.
+
+All of it is also in memory, so that a file which was deleted or damaged under us is written again: before each write,
+and when ``check`` is called, we see whether the path still leads to our file. A file that somebody put in its place is
+theirs, and nothing is written until one of us is started again.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from common.config import CameraConfig
 from common.document import parse_camera
 from common.errors import ConfigError
+from common.log import get_logger
 from common.media import Track
 
 SCHEMA_VERSION = 1  # PRAGMA user_version
@@ -37,6 +42,16 @@ CREATE TABLE memory (
     place TEXT
 ) STRICT;
 """
+
+_Row = tuple[Any, ...]  # its id first
+_INSERT = {
+    "camera": "INSERT OR REPLACE INTO camera VALUES (?, ?)",
+    "memory": "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?)",
+}
+_SELECT = {"camera": "SELECT * FROM camera", "memory": "SELECT * FROM memory"}
+_DELETE = {"camera": "DELETE FROM camera WHERE id = ?", "memory": "DELETE FROM memory WHERE id = ?"}
+
+log = get_logger()
 
 _tracks = TypeAdapter(tuple[Track, ...])
 
@@ -63,6 +78,10 @@ class StoreInUseError(ConfigError):
     """Another broker has the file."""
 
 
+class ReplacedError(sqlite3.OperationalError):
+    """Where our file was there is another one."""
+
+
 class Store:
     """The open file. Every method may raise ``sqlite3.Error`` if the disk fails.
 
@@ -70,23 +89,24 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path.absolute()
+        self._log = self._path.with_name(f"{self._path.name}-wal")
+        self._rows: dict[str, dict[str, _Row]] = {table: {} for table in _INSERT}  # as they are in the file, by id
+        self._within = False  # a transaction
+        self._undo: list[tuple[str, str, _Row | None]] = []  # rows as they were before it, in order
+        self._seen: os.stat_result | None = None  # our file after the last write; ``None`` if it is not open
+        self._logged = False  # whether it has a write-ahead log
         try:
-            self._claim()
-            self._database = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
-        except (OSError, sqlite3.Error) as exc:
-            raise self._unusable(getattr(exc, "strerror", None) or str(exc)) from None
-        try:
-            self._prepare()
+            self._open()
+            for table, rows in self._rows.items():
+                rows.update((row[0], row) for row in self._database.execute(_SELECT[table]))
+        except OSError as exc:
+            raise self._unusable(exc.strerror or str(exc)) from None
         except sqlite3.Error as exc:
-            self._database.close()
-            if exc.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            if getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_OK) == sqlite3.SQLITE_BUSY:
                 error = self._unusable("is in use by another broker")
                 raise StoreInUseError(error.where, error.key, error.problem) from None
             raise self._unusable(str(exc)) from None
-        except BaseException:
-            self._database.close()
-            raise
 
     def close(self) -> None:
         """Close the file; twice is fine."""
@@ -98,11 +118,11 @@ class Store:
 
     def put_camera(self, id: str, config: CameraConfig) -> None:
         """Add or replace a camera."""
-        self._database.execute("INSERT OR REPLACE INTO camera VALUES (?, ?)", (id, config.model_dump_json()))
+        self._put("camera", (id, config.model_dump_json()))
 
     def remove_camera(self, id: str) -> None:
         """Remove a camera."""
-        self._database.execute("DELETE FROM camera WHERE id = ?", (id,))
+        self._delete("camera", id)
 
     def memories(self) -> dict[str, Memory]:
         """What is known of each camera, those of the configuration included."""
@@ -117,19 +137,124 @@ class Store:
     def remember(self, id: str, memory: Memory) -> None:
         """Keep what is known of a camera."""
         tracks = json.dumps([asdict(track) for track in memory.tracks])
-        row = (id, memory.digest, memory.revision, tracks, memory.place)
-        self._database.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?)", row)
+        self._put("memory", (id, memory.digest, memory.revision, tracks, memory.place))
 
     def forget(self, id: str) -> None:
         """Let go what is known of a camera."""
-        self._database.execute("DELETE FROM memory WHERE id = ?", (id,))
+        self._delete("memory", id)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """What is written inside takes effect as a whole, or not at all."""
-        with self._database:
+        self.check()
+        self._within, self._undo = True, []
+        try:
             self._database.execute("BEGIN")
             yield
+            self._database.execute("COMMIT")
+        except BaseException as exc:
+            for table, id, row in reversed(self._undo):
+                self._set(table, id, row)
+            with suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
+            if isinstance(exc, sqlite3.Error) and _says_damaged(exc):
+                self._write_again(f"is damaged ({exc})")  # the next one will succeed
+            raise
+        finally:
+            self._within = False
+        self._look()
+
+    def check(self) -> None:
+        """See that the file is where it was, and write it again if it is not.
+
+        Raises ``sqlite3.Error`` if that cannot be, ``ReplacedError`` if another file is there.
+        """
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            self._write_again("was deleted")
+            return
+        except OSError as exc:
+            raise sqlite3.OperationalError(exc.strerror) from None
+        if self._seen is None:
+            self._write_again("could not be opened again")
+        elif (found.st_dev, found.st_ino) != (self._seen.st_dev, self._seen.st_ino):
+            raise ReplacedError(
+                f"another file is at {self._path} now; start the broker again to use that one, or put the old one back"
+            )
+        elif self._logged and not self._log.exists():
+            self._write_again("lost its write-ahead log")
+        elif (found.st_size, found.st_mtime_ns) != (self._seen.st_size, self._seen.st_mtime_ns):
+            if problem := self._damage():
+                self._write_again(f"was damaged by another program ({problem})")
+            else:
+                self._seen = found
+
+    def _put(self, table: str, row: _Row) -> None:
+        with nullcontext() if self._within else self.transaction():
+            self._database.execute(_INSERT[table], row)
+            self._change(table, row[0], row)
+
+    def _delete(self, table: str, id: str) -> None:
+        with nullcontext() if self._within else self.transaction():
+            self._database.execute(_DELETE[table], (id,))
+            self._change(table, id, None)
+
+    def _change(self, table: str, id: str, row: _Row | None) -> None:
+        self._undo.append((table, id, self._rows[table].get(id)))
+        self._set(table, id, row)
+
+    def _set(self, table: str, id: str, row: _Row | None) -> None:
+        if row is None:
+            self._rows[table].pop(id, None)
+        else:
+            self._rows[table][id] = row
+
+    def _write_again(self, reason: str) -> None:
+        """A new file with what is in memory. What is left of the old one is kept beside it."""
+        log.warning("camera store is written again from memory", path=str(self._path), reason=reason)
+        self._database.close()  # first: it removes its write-ahead log by name
+        self._seen = None
+        try:
+            if self._path.exists():
+                self._path.replace(self._path.with_name(f"{self._path.name}.damaged"))
+            self._log.unlink(missing_ok=True)
+            self._open()
+        except OSError as exc:
+            raise sqlite3.OperationalError(f"{self._path} {reason}, and {exc.strerror or exc}") from None
+        except ConfigError as exc:
+            raise ReplacedError(exc.problem) from None
+        self._database.execute("BEGIN")
+        for table, rows in self._rows.items():
+            self._database.executemany(_INSERT[table], rows.values())
+        self._database.execute("COMMIT")
+        self._look()
+
+    def _look(self) -> None:
+        """Take in how our file looks after what we wrote."""
+        with suppress(OSError):  # what is wrong is seen by the next check
+            self._seen = self._path.stat()
+            self._logged = self._log.exists()
+
+    def _damage(self) -> str:
+        """What is wrong with the file as it is on the disk now; empty if nothing is."""
+        try:
+            self._database.execute("PRAGMA shrink_memory")  # else SQLite would look at what it remembers of the file
+            problem: str = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as exc:
+            return str(exc)
+        return "" if problem == "ok" else problem
+
+    def _open(self) -> None:
+        """Open the file, or make it. Raises ``OSError``, ``sqlite3.Error`` or ``ConfigError``."""
+        self._claim()
+        self._database = sqlite3.connect(self._path, timeout=LOCK_TIMEOUT, isolation_level=None)
+        try:
+            self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+        self._look()
 
     def _claim(self) -> None:
         """Create the file, or see that it is ours, and make it private. One that is not ours is only looked at."""
@@ -175,3 +300,8 @@ class Store:
 
 def _read_tracks(text: str) -> tuple[Track, ...]:
     return _tracks.validate_json(text)
+
+
+def _says_damaged(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
