@@ -21,13 +21,11 @@ from common.cameras import CAMERA_ID, CameraSpec, redact
 from common.config import SIMULATED, CameraConfig, Config
 from common.document import parse_camera
 from common.errors import ConfigError, ViewerError
-from common.log import get_logger
+from common.log import Quiet, get_logger
 from common.media import Track
 
-MAX_CAMERAS = 10_000  # what one broker's director goes through four times a second
-
 _HIDDEN = "***"
-_AUTHORITY = re.compile(r"(?P<scheme>\w+://)(?P<user>.*@)?(?P<host>[^/?#]*)(?P<rest>.*)")
+_HOST_END = re.compile("[/?#]")
 
 log = get_logger()
 
@@ -47,6 +45,8 @@ class Catalogue:
     def __init__(self, config: Config, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
+        self._most = config.limits.cameras
+        self._quiet = Quiet(log)
         self._memories = store.memories()
         self._newest = max((memory.revision for memory in self._memories.values()), default=0)
         self._entries: dict[str, Entry] = {}
@@ -79,6 +79,13 @@ class Catalogue:
         places = {id: self._memories[id].place for id in self._entries}
         return {id: place for id, place in places.items() if place is not None}
 
+    def check_store(self) -> None:
+        """Have a store that was lost written again now, and not only with the next change."""
+        try:
+            self._store.check()
+        except sqlite3.Error as exc:
+            self._quiet.warning("camera store cannot be written", reason=str(exc))
+
     def get(self, id: str) -> Entry | None:
         """One camera."""
         return self._entries.get(id)
@@ -90,7 +97,7 @@ class Catalogue:
             try:
                 self._store.remember(id, self._memories[id])
             except sqlite3.Error as exc:
-                log.warning("camera store cannot be written", reason=str(exc))
+                self._quiet.warning("camera store cannot be written", reason=str(exc))
 
     def add(self, document: Mapping[str, Any]) -> str:
         """Add a camera as the API describes it: a ``CameraConfig`` and its ``id``. Returns the id."""
@@ -106,8 +113,9 @@ class Catalogue:
             raise ViewerError(
                 409, "camera_exists", f"There is a camera {id!r} already; change or remove it, or choose another name."
             )
-        if len(self._entries) >= MAX_CAMERAS:
-            raise ViewerError(507, "too_many_cameras", f"No more than {MAX_CAMERAS} cameras can be kept.")
+        if 0 < self._most <= len(self._entries):
+            message = f"No more cameras can be kept (limits.cameras is {self._most}); remove one."
+            raise ViewerError(503, "limit_cameras", message)
         self._put(id, config)
         return id
 
@@ -176,8 +184,8 @@ class Catalogue:
             with self._store.transaction():
                 yield
         except sqlite3.Error as exc:
-            log.warning("camera store cannot be written", reason=str(exc))
-            raise ViewerError(507, "store_failed", f"The camera store cannot be written: {exc}.") from None
+            self._quiet.warning("camera store cannot be written", reason=str(exc))
+            raise ViewerError(503, "store_failed", f"The camera store cannot be written: {exc}.") from None
 
 
 def _parse(fields: Mapping[str, Any]) -> CameraConfig:
@@ -209,10 +217,19 @@ def _reveal(url: str, current: str) -> str:
         return current
     if _HIDDEN not in url:
         return url
-    new, old = _AUTHORITY.fullmatch(url), _AUTHORITY.fullmatch(current)
-    if new is None or old is None or new["user"] != f"{_HIDDEN}@" or _HIDDEN in new["host"] + new["rest"]:
+    (scheme, user, host, rest), (old_scheme, old_user, old_host, _) = _split(url), _split(current)
+    if user != f"{_HIDDEN}@" or _HIDDEN in host + rest:
         raise _wrong("url", f"{_HIDDEN} stands for hidden credentials; give the real ones")
-    if (new["scheme"], new["host"]) != (old["scheme"], old["host"]):
+    if (scheme, host) != (old_scheme, old_host):
         # Otherwise whoever may change a camera could have its password sent to a host of theirs.
         raise _wrong("url", "the host changed, so user and password must be given again")
-    return f"{old['scheme']}{old['user'] or ''}{new['host']}{new['rest']}"
+    return f"{scheme}{old_user}{host}{rest}"
+
+
+def _split(url: str) -> tuple[str, str, str, str]:
+    """A URL as ``rtsp://``, ``user:password@`` (which may hold any character, to the last @), host, and the rest."""
+    scheme, separator, rest = url.partition("://")
+    user, at, rest = rest.rpartition("@")
+    end = _HOST_END.search(rest)
+    host = rest[: end.start()] if end else rest
+    return scheme + separator, user + at, host, rest[len(host) :]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import sqlite3
 import time
 from collections import Counter, deque
@@ -51,11 +50,12 @@ from broker.stream_keys import current_key, with_keys
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
 from common.control import KeyWanted, Ping, Report, Role, ToBroker, ToWorker, decode_for_broker, encode
 from common.errors import ProtocolError, ViewerError
-from common.log import Sparing, get_logger
+from common.log import Quiet, Sparing, get_logger
+from common.sessions import new_session, public_name
 
 TICK_INTERVAL = 0.25  # seconds
 STALLED_AFTER = 1.0  # seconds between two ticks: the machine, or somebody with a debugger, held this process
-SESSION_ID_BYTES = 24  # of randomness: who knows a session's id may end it
+STATES_LOGGED = 60  # lines a minute about one camera: that of one pulled on demand changes as viewers like
 
 log = get_logger()
 
@@ -103,6 +103,7 @@ class Cluster:
         self._routes: dict[str, tuple[bytes, str]] = {}  # node to its connection, and the key of that
         self._clock = clock
         self._ticked = clock()
+        self._quiet = Quiet(log, clock, STATES_LOGGED)
         self._channel: Channel | None = None
         self._strangers: Strangers | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -146,7 +147,7 @@ class Cluster:
 
     async def offer(self, camera: str, sdp: str) -> Answer:
         """Have a viewer's offer answered. Raises ``ViewerError``; if cancelled, the session is ended."""
-        session = secrets.token_urlsafe(SESSION_ID_BYTES)
+        session = new_session(sdp)
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._offers[session] = future
         try:
@@ -308,10 +309,11 @@ class Cluster:
     def _notify(self, notice: Notice) -> None:
         match notice:
             case CameraChanged(camera, state, detail):
-                log.info("camera state", camera=camera, state=state.value, detail=detail)
+                self._quiet.info("camera state", about=camera, camera=camera, state=state.value, detail=detail)
             case CameraRemoved(camera):
                 log.info("camera removed", camera=camera)
             case SessionEnded(session, camera, reason):
-                self._said.info("session ended", now=self._clock(), session=session, camera=camera, reason=reason)
+                name = public_name(session)
+                self._said.info("session ended", now=self._clock(), session=name, camera=camera, reason=reason)
         for listener in list(self._listeners):
             listener(notice)

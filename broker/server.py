@@ -9,26 +9,29 @@ import socket
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import Callable, Collection
 
 import zmq
-from aiohttp import web
 
 from broker.catalogue import Catalogue
 from broker.cluster import Cluster
 from broker.doorman import Doorman
+from broker.front.connections import SPARE_FILES, serving
 from broker.front.context import Context, IceServer
 from broker.front.door import application
 from broker.front.guard import Guard
+from broker.front.quotas import Quotas
 from broker.joining import Joining
 from broker.keyring import Keyring, Member, open_keyring
 from broker.relay import Relay
 from broker.store import Store
 from common.address import is_loopback, page_address, split_ice_server, split_listen
 from common.bus import Endpoints, Keys, authenticated, claimed_directory
-from common.config import Config
+from common.config import Config, LimitsConfig
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import get_logger
+from common.memory import Shortage
+from common.process import raise_file_limit
 from common.systemd import READY, notify
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
@@ -74,13 +77,16 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         local = all(is_loopback(each.getsockname()[0]) for each in sockets)
         guard = Guard(local, [host.lower() for host in config.http.hosts])
         ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
-        await stack.enter_async_context(_serving(Context(cluster, relay, guard, ice_servers, counters), sockets))
+        quotas = Quotas(_within_files(config.limits), lambda id: cluster.director.session(id) is not None)
+        memory = Shortage(config.limits.free_memory << 20)
+        front = Context(cluster, relay, guard, quotas, memory, ice_servers, counters)
+        await stack.enter_async_context(serving(application(front), front, sockets, SHUTDOWN_TIMEOUT))
         page = page_address(*sockets[0].getsockname()[:2])
         log.info("broker ready", page=page, bus=endpoints.address)
         notify(READY)
         if on_ready is not None:
             on_ready(page)
-        await _watch(relay, keyring, stop)
+        await _watch(relay, catalogue, keyring, stop)
 
 
 async def open_listeners(listen: str) -> list[socket.socket]:
@@ -114,19 +120,17 @@ async def open_listeners(listen: str) -> list[socket.socket]:
     return found
 
 
-@contextlib.asynccontextmanager
-async def _serving(context: Context, sockets: list[socket.socket]) -> AsyncIterator[None]:
-    runner = web.AppRunner(application(context), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
-    await runner.setup()
-    try:
-        for listener in sockets:
-            await web.SockSite(runner, listener).start()
-        yield
-    finally:
-        await runner.cleanup()
+def _within_files(limits: LimitsConfig) -> LimitsConfig:
+    """The limits, with no more connections than this process may have files open."""
+    most = max(1, raise_file_limit() - SPARE_FILES)
+    if 0 < limits.connections <= most:
+        return limits
+    if limits.connections:
+        log.warning("fewer connections than limits.connections: raise the limit of open files", connections=most)
+    return limits.model_copy(update={"connections": most})
 
 
-async def _watch(relay: Relay, keyring: Keyring | None, stop: asyncio.Event) -> None:
+async def _watch(relay: Relay, catalogue: Catalogue, keyring: Keyring | None, stop: asyncio.Event) -> None:
     warned_at = float("-inf")
     while not stop.is_set():
         revoked: Collection[Member] = ()
@@ -144,6 +148,7 @@ async def _watch(relay: Relay, keyring: Keyring | None, stop: asyncio.Event) -> 
         if relay.unanswered >= MAX_UNANSWERED:
             raise CamshaftError(f"the media relay has not answered for {MAX_UNANSWERED * WATCH_INTERVAL:g} s")
         relay.refresh()
+        catalogue.check_store()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WATCH_INTERVAL):
                 await stop.wait()

@@ -43,6 +43,22 @@ def page_address(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
+def network_of(address: str) -> str | None:
+    """What one person commands, for limits by address: an IPv4 address, or the /64 of an IPv6 address.
+
+    ``None`` for the loopback, and for what is no IP address: that may be a reverse proxy, which speaks for many.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return None if found.is_loopback else str(ipaddress.ip_network((found, 64), strict=False))
+        found = found.ipv4_mapped
+    return None if found.is_loopback else str(found)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens on ``host``, an address or a name."""
     try:

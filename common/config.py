@@ -16,7 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from common.address import split_ice_server, split_listen
@@ -31,6 +40,8 @@ CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
 SIMULATED = "camshaft serve, which simulates it"  # the place of such a camera
 MIN_SECRET = 16  # characters: less is guessed
+_FINGERPRINT = "([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}"
+MAX_URL = 2_048  # characters of a camera's address: it stands in logs, reports and requests
 
 
 def default_broker_address() -> str:
@@ -41,6 +52,8 @@ def default_broker_address() -> str:
 
 
 def _camera_url(url: str) -> str:
+    if len(url) > MAX_URL:
+        raise ValueError(f"has {len(url)} characters; no more than {MAX_URL} are allowed")
     return read_pasted(url).url
 
 
@@ -56,7 +69,7 @@ def _listen(value: str) -> str:
 
 
 def _fingerprint(value: str) -> str:
-    if not re.fullmatch(r"([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}", value):
+    if not re.fullmatch(_FINGERPRINT, value):
         raise ValueError("must be the 64 hexadecimal digits of a SHA-256 fingerprint; colons may stand between them")
     return value
 
@@ -64,6 +77,12 @@ def _fingerprint(value: str) -> str:
 def _no_flag(value: object) -> object:
     if isinstance(value, bool):  # YAML's yes and on, which would pass as 1
         raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic wants a ValueError
+    return value
+
+
+def _no_flag_but_number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - as above
     return value
 
 
@@ -81,6 +100,13 @@ def _host(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
         raise ValueError("must be a name alone, such as cameras.example.org, without https:// and without a port")
     return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("must be an IP address, such as 192.0.2.7") from None
 
 
 def _ice_server(value: str) -> str:
@@ -102,13 +128,26 @@ def _token(value: str) -> str:
 
 
 Whole = Annotated[int, BeforeValidator(_no_flag)]
-CameraUrl = Annotated[str, AfterValidator(_camera_url)]
-CameraId = Annotated[str, AfterValidator(_camera_id)]
+CameraUrl = Annotated[
+    str,
+    AfterValidator(_camera_url),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^[Rr][Tt][Ss][Pp][Ss]?://[!$-.0->@-~][!-~]*$", "maxLength": MAX_URL}
+    ),
+]
+CameraId = Annotated[
+    str, AfterValidator(_camera_id), WithJsonSchema({"type": "string", "pattern": f"^{CAMERA_ID.pattern}$"})
+]
 Listen = Annotated[str, AfterValidator(_listen)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 IceServers = Annotated[tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_several)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
-Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+Limit = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
+Rate = Annotated[float, BeforeValidator(_no_flag_but_number), Field(ge=0, allow_inf_nan=False)]
+Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_several)]
+Fingerprint = Annotated[
+    str, AfterValidator(_fingerprint), WithJsonSchema({"type": "string", "pattern": f"^{_FINGERPRINT}$"})
+]
 
 
 class _Section(BaseModel):
@@ -225,16 +264,40 @@ class EgressConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """What strangers, cameras and viewers may take of this machine."""
+    """What strangers, cameras and viewers may take of this machine. 0 is no limit; see docs/limits.md."""
 
+    connections: Limit = Field(
+        10_000, description="HTTP connections at once; fewer where the system allows fewer files."
+    )
+    connections_per_address: Limit = Field(512, description="HTTP connections of one address at once.")
+    sockets: Limit = Field(5_000, description="WebSockets at once.")
+    sockets_per_address: Limit = Field(256, description="WebSockets of one address at once.")
+    socket_queue: Limit = Field(
+        4 << 20, description="Bytes that wait for a page that does not read its WebSocket; then it is cut off."
+    )
+    socket_queues: Limit = Field(
+        64 << 20, description="Bytes that wait for all WebSockets; then the one that waits for most is cut off."
+    )
+    offers: Limit = Field(1_000, description="Viewers' offers that are being answered at once.")
+    offers_per_address: Limit = Field(256, description="Offers of one address that are being answered at once.")
+    offer_rate: Rate = Field(200.0, description="Viewers' offers a second; ten seconds' worth may come at once.")
+    offer_rate_per_address: Rate = Field(25.0, description="Offers a second of one address.")
+    offer_rate_per_camera: Rate = Field(100.0, description="Offers a second for one camera.")
+    sessions: Limit = Field(10_000, description="Viewers at once.")
+    sessions_per_address: Limit = Field(1_000, description="Viewers of one address at once.")
+    sessions_per_camera: Limit = Field(5_000, description="Viewers of one camera at once.")
+    free_memory: Limit = Field(
+        128, description="MiB of memory that must be left for a further viewer or WebSocket. 0: no matter."
+    )
+    cameras: Limit = Field(10_000, description="Cameras, those of the configuration included, that the API adds to.")
     egress_viewers: Whole = Field(
         3_000, ge=1, description="Sessions of an egress process; a further viewer is sent to another one, or refused."
     )
-    free_memory: Whole = Field(
-        128, ge=0, description="MiB of memory that must be left for an egress to take a further viewer. 0: no matter."
-    )
     unheard_viewers: Whole = Field(
         1_000, ge=1, description="Answered viewers of an egress that have not been heard of yet; the oldest gives way."
+    )
+    proxies: Addresses = Field(
+        (), description="Reverse proxies, which speak for many people: limits per address do not hold for them."
     )
 
 

@@ -12,8 +12,10 @@ where it says that the process's terminal is gone does it mean the end, as a per
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
+import resource
 import signal
 import stat
 import sys
@@ -48,6 +50,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     starting again cannot mend.
     """
     pipe, pulse = _inherited_pipe(SUPERVISOR_FD), _inherited_pipe(PULSE_FD)
+    raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_stopped(main, pipe, pulse))
@@ -83,6 +86,19 @@ class LoadMeter:
             self._cpu, self._wall = cpu, wall
             self._last = Load(round(share, 4), self._process.memory_info().rss)
         return self._last
+
+
+def raise_file_limit() -> int:
+    """Allow this process as many open files as the system lets it have; returns how many those are.
+
+    Debian's default of 1,024 is for programs that use ``select``; each viewer's connection and each camera is a file.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # macOS names a hard limit that it does not grant
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 async def _until_stopped(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, TypeAdapter
 
 from broker.director.events import CameraStatus
-from broker.front.bodies import read_text
+from broker.front.bodies import parse_json, read_text
 from broker.front.context import CONTEXT, Context
 from broker.front.openapi import document
 from broker.front.views import ArrivalView, CameraView, NodeView, camera_view, node_view, session_view, viewer_view
@@ -21,6 +20,8 @@ from common.errors import ViewerError
 from common.process import LoadMeter
 
 LOAD = web.AppKey("load", LoadMeter)
+
+MAX_CAMERA = 16 << 10  # bytes of a camera's description, most of it an address of 2 kB at most
 
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
 _list = TypeAdapter(list[Any])
@@ -145,9 +146,9 @@ async def _read(request: web.Request) -> dict[str, Any]:
     if request.content_type not in _JSON_TYPES:
         raise ViewerError(415, "wrong_content_type", f"The Content-Type must be {_JSON_TYPES[0]}.")
     try:
-        document = json.loads(await read_text(request))
-    except (ValueError, RecursionError):
-        raise ViewerError(400, "not_json", "The body is not JSON.") from None
+        document = parse_json(await read_text(request, MAX_CAMERA))
+    except ValueError as exc:
+        raise ViewerError(400, "not_json", f"The body {exc}.") from None
     if not isinstance(document, dict):
         raise ViewerError(400, "not_an_object", "The body must be a JSON object.")
     return document

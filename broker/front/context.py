@@ -11,7 +11,10 @@ from aiohttp import web
 
 from broker.cluster import Cluster
 from broker.front.guard import Guard
+from broker.front.quotas import Quotas
 from broker.relay import Relay
+from common.log import Quiet, get_logger
+from common.memory import Shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,12 @@ class Context:
     cluster: Cluster
     relay: Relay
     guard: Guard
+    quotas: Quotas
+    memory: Shortage
     ice_servers: tuple[IceServer, ...] = ()
     counters: Counter[str] = field(default_factory=Counter)  # what the front door dropped or refused, by name
     clock: Callable[[], float] = time.monotonic
+    quiet: Quiet = field(default_factory=lambda: Quiet(get_logger()))  # for what strangers can cause
 
 
 CONTEXT = web.AppKey("context", Context)

@@ -6,6 +6,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from broker.front import api, health, pages, signalling, whep
+from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
 from broker.front.problems import MAX_BODY, problems
 
@@ -14,13 +15,23 @@ _CHANGING = {hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}
 
 def application(context: Context) -> web.Application:
     """All routes. ``/metrics`` will be one more module like those here."""
-    app = web.Application(middlewares=[problems, _guard], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[_watched, problems, _guard], client_max_size=MAX_BODY)
     app[CONTEXT] = context
     for module in (api, health, pages, signalling, whep):
         module.add_routes(app)
     app.on_response_prepare.append(_harden)
     app.on_shutdown.append(_release_waiting)
     return app
+
+
+@web.middleware
+async def _watched(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell the connection that it is of use: those that are not are closed."""
+    connection = request.protocol
+    if not isinstance(connection, Connection):
+        return await handler(request)
+    with connection.in_use():
+        return await handler(request)
 
 
 @web.middleware

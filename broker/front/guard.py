@@ -34,17 +34,21 @@ class Guard:
             message = f"This server does not answer to the name {name!r}. If it is to, name it with --http-hosts."
             raise ViewerError(421, "unknown_host", message)
 
+    def is_ours(self, origin: str | None, host: str | None) -> bool:
+        """Whether a page of ours asks, or no page at all: not a browser, or what no other site could have caused."""
+        if origin is None:
+            return True
+        authority = origin.partition("://")[2].lower()  # browsers write no path, and no port that is the scheme's
+        return bool(authority) and (authority == (host or "").lower() or _host_name(authority) in self.hosts)
+
     def check_origin(self, origin: str | None, host: str | None) -> None:
         """Refuse what a page of another site asks for. Raises ``ViewerError``."""
-        if origin is None:
-            return  # not a browser, or not a request that another site could have caused
-        authority = origin.partition("://")[2].lower()  # browsers write no path, and no port that is the scheme's
-        if authority and (authority == (host or "").lower() or _host_name(authority) in self.hosts):
+        if self.is_ours(origin, host):
             return
         message = (
-            f"A page of {origin} may not ask {host or 'this server'} for this. If a proxy stands between them, let it "
-            "pass on the browser's Host header (nginx: proxy_set_header Host $http_host), or name the page's host in "
-            "http.hosts."
+            f"A page of {str(origin)[:200]} may not ask {host or 'this server'} for this. If a proxy stands between "
+            "them, let it pass on the browser's Host header (nginx: proxy_set_header Host $http_host), or name the "
+            "page's host in http.hosts."
         )
         raise ViewerError(403, "cross_origin", message)
 

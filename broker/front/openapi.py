@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from broker.front.views import ArrivalView, CameraView, NodeView, SessionView, ViewerView
 from common import __version__
-from common.config import CameraConfig
+from common.config import CameraConfig, CameraId
 
 _REF = "#/components/schemas/"
 _JSON, _PATCH, _SDP, _FRAGMENT = (
@@ -30,6 +30,12 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str
+
+
+class NewCamera(CameraConfig):
+    """A camera to add."""
+
+    id: CameraId = Field(description="Its name: letters, digits, '.', '_' and '-'.")
 
 
 class Health(BaseModel):
@@ -60,7 +66,6 @@ def _list_of(name: str) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
-_NEW_CAMERA = {"allOf": [_ref("CameraConfig"), {"type": "object", "required": ["id"], "properties": {"id": _TEXT}}]}
 _NOTHING: dict[str, Any] = {}
 
 OPERATIONS = (
@@ -70,8 +75,8 @@ OPERATIONS = (
         "/api/cameras",
         "Add a camera",
         (201, {_JSON: _ref("CameraView")}),
-        {_JSON: _NEW_CAMERA},
-        (400, 403, 409, 413, 415, 422, 507),
+        {_JSON: _ref("NewCamera")},
+        (400, 403, 409, 413, 415, 422, 503),
     ),
     Operation("get", "/api/cameras/{id}", "One camera", (200, {_JSON: _ref("CameraView")}), problems=(404,)),
     Operation(
@@ -79,10 +84,10 @@ OPERATIONS = (
         "/api/cameras/{id}",
         "Change a camera; a hidden password is kept",
         (200, {_JSON: _ref("CameraView")}),
-        {_PATCH: {"type": "object"}, _JSON: {"type": "object"}},
-        (400, 403, 404, 409, 413, 415, 422, 507),
+        {_PATCH: _ref("CameraChange"), _JSON: _ref("CameraChange")},
+        (400, 403, 404, 409, 413, 415, 422, 503),
     ),
-    Operation("delete", "/api/cameras/{id}", "Remove a camera", (204, _NOTHING), problems=(403, 404, 409, 507)),
+    Operation("delete", "/api/cameras/{id}", "Remove a camera", (204, _NOTHING), problems=(403, 404, 409, 503)),
     Operation("get", "/api/viewers", "All viewers", (200, _list_of("ViewerView"))),
     Operation(
         "get", "/api/viewers/{session}", "How a session is", (200, {_JSON: _ref("SessionView")}), problems=(404,)
@@ -119,8 +124,10 @@ def document() -> dict[str, Any]:
     """The whole document, OpenAPI 3.1."""
     models = (CameraView, ViewerView, SessionView, NodeView, ArrivalView, Problem, Health)
     _, schemas = models_json_schema(
-        [*((model, "serialization") for model in models), (CameraConfig, "validation")], ref_template=_REF + "{model}"
+        [*((model, "serialization") for model in models), (CameraConfig, "validation"), (NewCamera, "validation")],
+        ref_template=_REF + "{model}",
     )
+    schemas["$defs"]["CameraChange"] = _change_of(schemas["$defs"]["CameraConfig"])
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _describe(operation)
@@ -129,6 +136,23 @@ def document() -> dict[str, Any]:
         "info": {"title": "Camshaft", "version": __version__, "summary": "RTSP cameras in, WebRTC viewers out"},
         "paths": paths,
         "components": {"schemas": schemas["$defs"]},
+    }
+
+
+def _change_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """A merge patch (RFC 7396) for what a schema describes: any of its keys, and null for a key's default."""
+    optional = {
+        name: {"anyOf": [{k: v for k, v in each.items() if k != "default"}, {"type": "null"}]}
+        for name, each in schema["properties"].items()
+        if name not in schema.get("required", ())
+    }
+    required = {name: schema["properties"][name] for name in schema.get("required", ())}
+    return {
+        "type": "object",
+        "title": "CameraChange",
+        "description": "What is to be another; null brings a default back.",
+        "additionalProperties": False,
+        "properties": required | optional,
     }
 
 

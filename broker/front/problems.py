@@ -7,13 +7,15 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from broker.front.context import CONTEXT
 from common.errors import ViewerError
 
 MAX_BODY = 64 << 10  # bytes: an offer of Chromium's with all its codecs is 8 kB
-RETRY_AFTER = 1  # seconds, with every 503: workers come back within that
+RETRY_AFTER = 1  # seconds, with every 429 and 503: workers come back within that
 
 _HEADERS = {
     426: {"Connection": "Upgrade", "Upgrade": "websocket"},  # RFC 9110 15.5.22
+    429: {"Retry-After": str(RETRY_AFTER)},
     503: {"Retry-After": str(RETRY_AFTER)},
 }
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -24,23 +26,30 @@ _SENTENCES = {
 }
 
 
-def problem(error: ViewerError) -> web.Response:
-    """The response for an error of ours."""
-    body = {
+def problem_body(error: ViewerError) -> dict[str, object]:
+    """RFC 9457's members for an error of ours."""
+    return {
         "type": "about:blank",
         "title": _title(error.status),
         "status": error.status,
         "detail": error.message,
         "code": error.code,
     }
+
+
+def problem(error: ViewerError) -> web.Response:
+    """The response for an error of ours."""
     return web.json_response(
-        body, status=error.status, content_type="application/problem+json", headers=_HEADERS.get(error.status)
+        problem_body(error),
+        status=error.status,
+        content_type="application/problem+json",
+        headers=_HEADERS.get(error.status),
     )
 
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn errors into problem details. What is a bug of ours is left to aiohttp: a traceback in the log, and a 500."""
+    """Turn errors into problem details. A bug of ours is a 500, counted, and a traceback in the log once a minute."""
     try:
         return await handler(request)
     except ViewerError as exc:
@@ -51,6 +60,15 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if "Allow" in exc.headers:
             response.headers["Allow"] = exc.headers["Allow"]
         return response
+    except web.HTTPException:
+        raise
+    except ConnectionError:  # it has gone, and hears no answer
+        raise
+    except Exception:
+        context = request.app[CONTEXT]
+        context.counters["http_bugs"] += 1
+        context.quiet.exception("request failed", method=request.method, path=request.path[:200])
+        return problem(ViewerError(500, "internal_error", "The server made a mistake; its log has the details."))
 
 
 def _title(status: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.errors import ViewerError
 
+MAX_LINES = 1_000  # of one fragment
 MAX_CANDIDATES = 100  # in one fragment: browsers send a handful for each network interface
 
 
@@ -12,8 +13,11 @@ def candidates(fragment: str) -> list[str]:
 
     Raises ``ViewerError`` if it is not a fragment.
     """
+    if fragment.count("\n") > MAX_LINES:
+        raise _malformed(f"it has more than {MAX_LINES} lines")
     found = []
-    for line in fragment.splitlines():
+    for line in fragment.split("\n"):
+        line = line.rstrip("\r")
         if not line.strip():
             continue
         name, equals, value = line.partition("=")

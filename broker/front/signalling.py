@@ -20,14 +20,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from broker.catalogue import MAX_CAMERAS
 from broker.director.events import CameraChanged, CameraRemoved, Notice, SessionEnded
+from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
+from broker.front.offers import ask, check_memory
 from broker.front.problems import MAX_BODY
 from broker.front.views import camera_summary
 from common.errors import ViewerError
@@ -35,11 +37,10 @@ from common.errors import ViewerError
 HEARTBEAT = 15.0  # seconds between pings: proxies cut what is silent for a minute
 CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
 MAX_FRAME = 1 << 20  # bytes: beyond it the socket is closed; what is only over MAX_BODY gets an error
-MAX_SOCKETS = 5_000
 MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of cameras
-MAX_QUEUED = 2 * MAX_CAMERAS  # messages for a page that does not read them; then it is cut off
-MAX_ID = 256  # characters of the id that a page gives an offer
+MAX_ID = 256  # characters, or bits, of the id that a page gives an offer
 RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and some candidates for each camera
+SUBSCRIBE_INTERVAL = 1.0  # seconds
 SESSIONS_STAY = 4000  # close code of a page that gives up a connection it takes for dead, and will attach over another
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
 
@@ -66,10 +67,15 @@ async def connect(request: web.Request) -> web.WebSocketResponse:
     response = web.WebSocketResponse(heartbeat=HEARTBEAT, timeout=CLOSE_TIMEOUT, max_msg_size=MAX_FRAME, compress=False)
     if not response.can_prepare(request):
         raise ViewerError(426, "upgrade_required", "This address speaks WebSocket only.")
-    if len(hub.sockets) >= MAX_SOCKETS:
-        raise ViewerError(503, "too_many_sockets", "Too many pages are connected; try again in a moment.")
-    await response.prepare(request)
-    await Socket(hub, context, request, response).serve()
+    address = context.quotas.address(request.remote)
+    context.quotas.sockets.check(address)
+    check_memory(context)
+    context.quotas.sockets.open(address)
+    try:
+        await response.prepare(request)
+        await Socket(hub, context, request, response).serve()
+    finally:
+        context.quotas.sockets.close(address)
     return response
 
 
@@ -79,6 +85,7 @@ class Hub:
     def __init__(self) -> None:
         self.sockets: set[Socket] = set()
         self.owners: dict[str, Socket] = {}
+        self.queued = 0  # bytes that wait for all of them
 
     def notice(self, notice: Notice) -> None:
         """Tell the pages that it concerns."""
@@ -112,10 +119,14 @@ class Socket:
         self._context = context
         self._cluster = context.cluster
         self._transport = request.transport
+        self._address = context.quotas.address(request.remote)
         self._sessions: dict[str, str] = {}  # session to camera
         self._requests: set[asyncio.Task[None]] = set()  # offers and attachments under way
-        self._outgoing: asyncio.Queue[str] = asyncio.Queue(MAX_QUEUED)
+        self._outgoing: deque[str] = deque()
+        self._filled = asyncio.Event()
+        self.queued = 0  # bytes in it: a message is ASCII
         self._allowance, self._refilled = BURST, context.clock()
+        self._subscribe_at = 0.0
 
     async def serve(self) -> None:
         """Handle messages until the socket closes, and end what ends with it."""
@@ -129,6 +140,9 @@ class Socket:
                     task.cancel()  # an offer that is cancelled ends its session
         finally:
             self._hub.sockets.discard(self)
+            self._hub.queued -= self.queued
+            self.queued = 0
+            self._outgoing.clear()
             for session in list(self._sessions):
                 self.disown(session)
                 if closed_by_page:
@@ -140,12 +154,18 @@ class Socket:
 
     def push(self, message: str) -> None:
         """The same for one that is encoded already. A page that does not read its messages is cut off."""
-        try:
-            self._outgoing.put_nowait(message)
-        except asyncio.QueueFull:
-            self._context.counters["ws_slow_page"] += 1
-            if self._transport is not None:
-                self._transport.abort()
+        if self not in self._hub.sockets:
+            return
+        self._outgoing.append(message)
+        self._filled.set()
+        self.queued += len(message)
+        self._hub.queued += len(message)
+        limits = self._context.quotas.limits
+        if 0 < limits.socket_queue < self.queued and len(self._outgoing) > 1:  # one may be as large as it has to be
+            self._cut_off("socket_queue", limits.socket_queue)
+        elif 0 < limits.socket_queues < self._hub.queued:
+            most = max(self._hub.sockets, key=lambda socket: socket.queued)
+            most._cut_off("socket_queues", limits.socket_queues)
 
     def disown(self, session: str) -> None:
         """The session is over, or another socket's now."""
@@ -160,7 +180,27 @@ class Socket:
     async def _write(self) -> None:
         with contextlib.suppress(ConnectionError):  # the reader sees it too
             while True:
-                await self.response.send_str(await self._outgoing.get())
+                await self._filled.wait()
+                self._filled.clear()
+                while self._outgoing:
+                    message = self._outgoing.popleft()
+                    await self.response.send_str(message)  # waits for a page that does not read
+                    if self.queued:  # else it was cut off meanwhile
+                        self.queued -= len(message)
+                        self._hub.queued -= len(message)
+
+    def _cut_off(self, setting: str, limit: int) -> None:
+        """The page does not read what it is sent: nothing more is kept for it."""
+        self._context.counters["ws_slow_page"] += 1
+        self._context.quiet.warning(
+            "page does not read its messages and is cut off", setting=f"limits.{setting}", bytes=limit
+        )
+        self._hub.sockets.discard(self)  # so that nothing more comes
+        self._hub.queued -= self.queued
+        self.queued = 0
+        self._outgoing.clear()
+        if self._transport is not None:
+            self._transport.abort()
 
     async def _read(self, tasks: asyncio.TaskGroup) -> bool:
         """Handle messages until the socket closes; whether the page closed it."""
@@ -186,9 +226,9 @@ class Socket:
 
     def _receive(self, text: str, tasks: asyncio.TaskGroup) -> None:
         try:
-            message = json.loads(text)
-        except (ValueError, RecursionError):
-            self._garbage("not_json", "The message is not JSON.")
+            message = parse_json(text)
+        except ValueError as exc:
+            self._garbage("not_json", f"The message {exc}.")
             return
         match message:
             case {"type": "offer", "camera": str(camera), "sdp": str(sdp)} if _valid_id(message.get("id", "")):
@@ -229,9 +269,9 @@ class Socket:
 
     async def _offer(self, camera: str, sdp: str, about: dict[str, Any]) -> None:
         try:
-            answer = await self._cluster.offer(camera, sdp)
+            answer = await ask(self._context, self._address, camera, sdp)
         except ViewerError as exc:
-            self._error(exc.code, exc.message, camera=camera, **about)
+            self._error(exc.code, exc.message, camera=camera[:MAX_ID], **about)
             return
         self._own(answer.session, camera)
         self.tell("answer", session=answer.session, camera=camera, sdp=answer.sdp, **about)
@@ -259,6 +299,11 @@ class Socket:
             )
 
     def _subscribe(self) -> None:
+        now = self._context.clock()
+        if now < self._subscribe_at:  # the answer is the largest there is, for the shortest question
+            self._garbage("rate_limited", f"No more than one subscribe in {SUBSCRIBE_INTERVAL:.0f} s.")
+            return
+        self._subscribe_at = now + SUBSCRIBE_INTERVAL
         self.subscribed = True
         summaries = []
         for camera in self._cluster.catalogue.specs:
@@ -302,7 +347,9 @@ def _encode(type: str, **fields: Any) -> str:
 
 
 def _valid_id(id: object) -> bool:
-    return isinstance(id, int) or (isinstance(id, str) and len(id) <= MAX_ID)
+    if isinstance(id, str):
+        return len(id) <= MAX_ID
+    return isinstance(id, int) and id.bit_length() <= MAX_ID
 
 
 async def _listening(app: web.Application) -> AsyncIterator[None]:

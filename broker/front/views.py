@@ -15,6 +15,7 @@ from common.cameras import CameraState, Transport, redact
 from common.config import TlsConfig
 from common.control import Load, Role, TrackStats, ViewerReport, ViewerState
 from common.media import Kind
+from common.sessions import public_name
 
 
 class TrackView(BaseModel):
@@ -27,6 +28,9 @@ class TrackView(BaseModel):
     profile: str = Field(description="H.264: profile-level-id.")
     playable: bool
     problem: str = Field(description="Why it cannot be played; empty if it can.")
+    warning: str = Field(
+        description="Why it is played and may not look as it should; empty if there is no such reason."
+    )
 
 
 class CameraView(BaseModel):
@@ -69,7 +73,7 @@ class CameraSummary(BaseModel):
 class ViewerView(BaseModel):
     """One viewer's session."""
 
-    session: str
+    session: str = Field(description="Its public name; to know its secret one is to own it.")
     camera: str
     node: str = Field(description="The egress process that serves it.")
     state: ViewerState
@@ -101,7 +105,7 @@ class ArrivalView(BaseModel):
 class SessionView(BaseModel):
     """What a player asks about its session."""
 
-    session: str
+    session: str = Field(description="The name that lists and logs have for it.")
     camera: CameraSummary
     state: ViewerState
     video: str
@@ -169,7 +173,8 @@ def camera_summary(camera: str, state: CameraState, detail: str, video: str) -> 
 def viewer_view(status: SessionStatus) -> ViewerView:
     """A viewer in full. One whose egress has not reported it yet is connecting."""
     report = status.report or ViewerReport(status.session, status.camera, ViewerState.CONNECTING)
-    return ViewerView(node=status.node, **asdict(report) | {"started": report.started or None})
+    changed = {"session": public_name(status.session), "started": report.started or None}
+    return ViewerView(node=status.node, **asdict(report) | changed)
 
 
 def session_view(cluster: Cluster, status: SessionStatus) -> SessionView:
@@ -178,7 +183,7 @@ def session_view(cluster: Cluster, status: SessionStatus) -> SessionView:
     camera = cluster.director.camera(status.camera)
     assert camera is not None, "a session's camera is always known"
     return SessionView(
-        session=status.session,
+        session=viewer.session,
         camera=camera_summary(status.camera, camera.state, camera.detail, camera.video),
         state=viewer.state,
         video=viewer.video,

@@ -1,10 +1,12 @@
 """WHEP, draft-ietf-wish-whep: ``POST`` an offer, get the answer and the address of a session; ``DELETE`` it to leave.
 
-The session behaves like WHIP's (RFC 9725 4.3): ``PATCH`` trickles candidates under ``If-Match``; an ICE restart is
-refused with 422, and the player makes a new session instead. GET, HEAD and PUT are reserved and answered with 405
-(RFC 9725 4.2): whether a session still exists is asked at ``/api/viewers/{session}``.
+The session behaves like WHIP's (RFC 9725 4.3): ``PATCH`` trickles candidates under ``If-Match``, or with the ICE user
+fragment of the offer; an ICE restart is refused with 422, and the player makes a new session instead. GET, HEAD and PUT
+are reserved and answered with 405 (RFC 9725 4.2): whether a session still exists is asked at
+``/api/viewers/{session}``.
 
 All of it is open to pages of every origin (CORS), and so is that answer: who knows a session's name may end it anyway.
+Passwords of TURN servers are not: they go to pages of ours, and to what is no page.
 """
 
 from __future__ import annotations
@@ -17,24 +19,28 @@ from aiohttp import web
 from broker.director.events import SessionStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
+from broker.front.offers import ask
 from broker.front.sdpfrag import candidates
 from common.errors import ViewerError
+from common.sessions import is_same_ice, names_ice
 
 SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
 
 _EXPOSED = "Location, ETag, Link, Accept-Patch, Retry-After"
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+){1,16}")
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9-]{1,64}+(?:, ?[A-Za-z0-9-]{1,64}+){0,31}")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
 def add_routes(app: web.Application) -> None:
     """Add WHEP to the application."""
     endpoint, session = "/whep/{camera}", "/whep/{camera}/{session}"
-    app.router.add_post(endpoint, offer)
-    app.router.add_options(endpoint, endpoint_options)
-    app.router.add_patch(session, trickle)
-    app.router.add_delete(session, leave)
-    app.router.add_options(session, session_options)
+    for end in ("", "/"):  # several players add a slash, and a redirect would fail a browser's preflight
+        app.router.add_post(endpoint + end, offer)
+        app.router.add_options(endpoint + end, endpoint_options)
+        app.router.add_patch(session + end, trickle)
+        app.router.add_delete(session + end, leave)
+        app.router.add_options(session + end, session_options)
     app.on_response_prepare.append(_allow_all_origins)
 
 
@@ -42,10 +48,14 @@ async def offer(request: web.Request) -> web.Response:
     """A viewer joins."""
     _expect(request, SDP)
     sdp = await read_text(request)
+    if not sdp.strip():
+        raise ViewerError(
+            400, "empty_offer", "The body is empty; it must be an SDP offer. This server makes no offers."
+        )
     if not sdp.lstrip().startswith("v=0"):
         raise ViewerError(400, "malformed_sdp", "The body is not an SDP offer (RFC 8866): it does not begin with v=0.")
-    camera = request.match_info["camera"]
-    answer = await request.app[CONTEXT].cluster.offer(camera, sdp)
+    context, camera = request.app[CONTEXT], request.match_info["camera"]
+    answer = await ask(context, context.quotas.address(request.remote), camera, sdp)
     headers = {
         "Location": f"{_prefix(request)}/whep/{camera}/{answer.session}",
         "ETag": entity_tag(answer.session),
@@ -60,8 +70,10 @@ async def trickle(request: web.Request) -> web.Response:
     """A viewer's candidates."""
     _expect(request, SDPFRAG)
     session = await _find(request)
-    _check_precondition(request, session.session)
-    for candidate in candidates(await read_text(request)):
+    fragment = await read_text(request)
+    found = candidates(fragment)
+    _check_precondition(request, session.session, fragment)
+    for candidate in found:
         request.app[CONTEXT].cluster.trickle(session.session, candidate)
     return web.Response(status=204)
 
@@ -77,13 +89,13 @@ async def endpoint_options(request: web.Request) -> web.Response:
     """What may be done with a camera; also the CORS preflight."""
     response = web.Response(status=204, headers={"Allow": "POST, OPTIONS", "Accept-Post": SDP})
     _add_links(request, response)
-    return _preflight(response, "POST, OPTIONS")
+    return _preflight(request, response, "POST, OPTIONS")
 
 
 async def session_options(request: web.Request) -> web.Response:
     """What may be done with a session; also the CORS preflight."""
     methods = "PATCH, DELETE, OPTIONS"
-    return _preflight(web.Response(status=204, headers={"Allow": methods, "Accept-Patch": SDPFRAG}), methods)
+    return _preflight(request, web.Response(status=204, headers={"Allow": methods, "Accept-Patch": SDPFRAG}), methods)
 
 
 def entity_tag(session: str) -> str:
@@ -91,12 +103,19 @@ def entity_tag(session: str) -> str:
     return f'"{hashlib.sha256(session.encode()).hexdigest()[:16]}"'
 
 
-def _check_precondition(request: web.Request, session: str) -> None:
-    """RFC 9725 4.3.1: the entity tag says which ICE session a fragment belongs to."""
+def _check_precondition(request: web.Request, session: str, fragment: str) -> None:
+    """RFC 9725 4.3.1: the entity tag says which ICE session a fragment belongs to.
+
+    MediaMTX's player sends ``*`` and whip-whep sends nothing, so the fragment's own ICE user fragment says it too.
+    """
     condition = request.headers.get("If-Match")
     if condition is None:
+        if is_same_ice(session, fragment):
+            return
         raise ViewerError(428, "if_match_missing", "Send the session's ETag in an If-Match header.")
-    if condition.strip() == "*":  # RFC 9725 4.3.3: this asks for an ICE restart
+    if condition.strip() == "*":  # RFC 9725 4.3.3: with other credentials this asks for an ICE restart
+        if is_same_ice(session, fragment) or not names_ice(fragment):
+            return
         message = "An ICE restart is not supported; make a new session with POST."
         raise ViewerError(422, "ice_restart_unsupported", message)
     if entity_tag(session) not in _ENTITY_TAG.findall(condition):
@@ -122,13 +141,19 @@ def _expect(request: web.Request, media_type: str) -> None:
 
 
 def _add_links(request: web.Request, response: web.Response) -> None:
-    for server in request.app[CONTEXT].ice_servers:
-        response.headers.add("Link", server.link)
+    """Name the STUN and TURN servers; those with a password not to pages of sites that are not ours."""
+    context = request.app[CONTEXT]
+    ours = context.guard.is_ours(request.headers.get("Origin"), request.headers.get("Host"))
+    for server in context.ice_servers:
+        if ours or not server.credential:
+            response.headers.add("Link", server.link)
 
 
-def _preflight(response: web.Response, methods: str) -> web.Response:
+def _preflight(request: web.Request, response: web.Response, methods: str) -> web.Response:
+    wanted = request.headers.get("Access-Control-Request-Headers", "")  # players add headers of their own
+    more = f", {wanted}" if _HEADER_NAMES.fullmatch(wanted) else ""
     response.headers["Access-Control-Allow-Methods"] = methods
-    response.headers["Access-Control-Allow-Headers"] = "Content-Type, If-Match, Authorization"
+    response.headers["Access-Control-Allow-Headers"] = f"Content-Type, If-Match, Authorization{more}"
     response.headers["Access-Control-Max-Age"] = "86400"
     return response
 

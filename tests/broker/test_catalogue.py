@@ -12,6 +12,7 @@ from common.config import CameraConfig, Config
 from common.document import load
 from common.errors import ViewerError
 from common.media import Kind, Track
+from tests.fakes.cost import assert_linear
 
 H264 = Track(Kind.VIDEO, "H264", 90_000)
 URL = "rtsp://user:se:cr@et@host:554/door"
@@ -89,6 +90,7 @@ def test_an_added_camera_is_there_and_survives(catalogue: Catalogue, store: Stor
         ({"id": "x" * 65, "url": URL}, "id"),
         ({"id": "door"}, "url"),
         ({"id": "door", "url": "http://host/"}, "url"),
+        ({"id": "door", "url": "rtsp://host/" + "x" * 2_048}, "url"),
         ({"id": "door", "url": "rtsp://***@host/"}, "url"),
         ({"id": "door", "url": URL, "color": "red"}, "color"),
         ({"id": "door", "url": URL, "keep_after": "long"}, "keep_after"),
@@ -110,12 +112,12 @@ def test_an_id_is_taken_once(catalogue: Catalogue) -> None:
     assert refused(caught) == (409, "camera_exists")
 
 
-def test_there_is_a_limit(catalogue: Catalogue, monkeypatch) -> None:
-    monkeypatch.setattr("broker.catalogue.MAX_CAMERAS", 1)
+def test_there_is_a_limit(store: Store) -> None:
+    catalogue = Catalogue(Config(limits={"cameras": 1}), store)
     catalogue.add({"id": "door", "url": URL})
     with pytest.raises(ViewerError) as caught:
         catalogue.add({"id": "yard", "url": URL})
-    assert refused(caught) == (507, "too_many_cameras")
+    assert refused(caught) == (503, "limit_cameras")
 
 
 def test_a_change_replaces_what_it_names_and_null_brings_the_default_back(catalogue: Catalogue) -> None:
@@ -183,6 +185,13 @@ def test_a_hidden_password_never_goes_to_another_host(catalogue: Catalogue, curr
     assert catalogue.specs["door"].url == current
 
 
+@pytest.mark.parametrize("piece", ["@", "@a", "***@", "://", "/", "x"])
+def test_a_hidden_password_takes_time_in_proportion_to_the_url(catalogue: Catalogue, piece: str) -> None:
+    catalogue.add({"id": "door", "url": f"rtsp://user:{'@' * 1_900}@host/door"})
+    for start in ("rtsp://", "rtsp://***@"):
+        assert_linear(lambda url, start=start: catalogue.change("door", {"url": start + url}), piece, end="\n")
+
+
 def test_every_url_may_be_sent_back_as_it_is_shown(catalogue: Catalogue) -> None:
     for i, url in enumerate((URL, "rtsp://host", "rtsps://u@h/@", "rtsp://h/?pass=1&token=2")):
         catalogue.add({"id": f"c{i}", "url": url})
@@ -230,7 +239,7 @@ def test_a_disk_that_fails_is_told(catalogue: Catalogue, store: Store, monkeypat
     ):
         with pytest.raises(ViewerError) as caught:
             action()
-        assert refused(caught) == (507, "store_failed")
+        assert refused(caught) == (503, "store_failed")
     assert catalogue.specs.keys() == {"door"}
     catalogue.remember("door", place="ingest-1")  # only logged: it is not worth stopping for
     assert catalogue.places == {"door": "ingest-1"}
@@ -329,3 +338,27 @@ def test_tracks_of_another_address_are_forgotten(catalogue: Catalogue) -> None:
     catalogue.change("door", {"url": "rtsp://elsewhere/"})
     assert catalogue.tracks == {"door": ()}
     assert catalogue.places == {"door": "ingest-1"}
+
+
+def test_a_store_that_is_deleted_loses_no_camera(catalogue: Catalogue, store: Store, tmp_path: Path) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    (tmp_path / "camshaft.db").unlink()
+    catalogue.add({"id": "yard", "url": URL})
+    store.close()
+    again = Store(tmp_path / "camshaft.db")
+    assert Catalogue(Config(), again).specs == catalogue.specs
+    again.close()
+
+
+def test_a_store_that_another_one_took_the_place_of_is_told(catalogue: Catalogue, store: Store, tmp_path: Path) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    other = tmp_path / "other"
+    other.write_bytes(b"")
+    other.replace(tmp_path / "camshaft.db")
+    for _ in range(2):
+        with pytest.raises(ViewerError, match=r"another file is at .* now; start the broker again") as caught:
+            catalogue.add({"id": "yard", "url": URL})
+        assert refused(caught) == (503, "store_failed")
+        catalogue.check_store()  # only logged
+    assert catalogue.specs.keys() == {"door"}
+    assert (tmp_path / "camshaft.db").read_bytes() == b""

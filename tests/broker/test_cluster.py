@@ -92,7 +92,7 @@ async def test_an_offer_is_answered(cluster: Cluster, egress: FakeEgress) -> Non
     answer = await cluster.offer("door", "sdp")
     offer = await egress.told(Offer)
     assert answer == Answer(offer.session, "answer of sdp")
-    assert len(answer.session) == 32  # 192 bits in base64
+    assert len(answer.session) == 38  # 192 bits in base64, and a mark of the offer
 
 
 async def test_the_log_names_workers_beside_the_process_that_writes_it(cluster: Cluster) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,7 +18,15 @@ import pytest
 
 from common.control import Load
 from common.errors import AddressInUseError, CamshaftError, ConfigError
-from common.process import EXIT_ADDRESS_IN_USE, EXIT_CONFIG, EXIT_FAILED, SUPERVISOR_FD, LoadMeter, exit_code
+from common.process import (
+    EXIT_ADDRESS_IN_USE,
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    SUPERVISOR_FD,
+    LoadMeter,
+    exit_code,
+    raise_file_limit,
+)
 
 ROOT = Path(__file__).parents[2]
 PROLOGUE = """
@@ -237,3 +247,26 @@ def test_load_meter_measures_share_of_a_core_and_memory(monkeypatch: pytest.Monk
     clock.update(cpu=10.6, wall=101.1)
     assert meter.read() == first, "over so short a time a share of CPU is noise"
     assert isinstance(first, Load)
+
+
+def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(before[0], 256), before[1]))
+        assert raise_file_limit() == before[1]
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_every_process_may_have_as_many_files_open_as_the_system_allows() -> None:
+    body = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+async def main(stop):
+    say(resource.getrlimit(resource.RLIMIT_NOFILE))
+process.run(main)
+"""
+    with program(body) as process:
+        soft, hard = ast.literal_eval(line(process))
+    assert soft == hard

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from common.sessions import public_name
 from tests.fakes.chromium import Chromium, Viewing
 from tests.fakes.gst_camera import GstCamera
 
@@ -72,7 +73,8 @@ async def test_it_plays_again_by_itself(playing: Callable[[], Awaitable[Any]], v
             camera.restart()
         case "egress":  # the one that serves the page
             node = await viewing.page.evaluate(
-                "async (id) => (await (await fetch('/api/viewers')).json()).find(v => v.session === id).node", before
+                "async (id) => (await (await fetch('/api/viewers')).json()).find(v => v.session === id).node",
+                public_name(before),
             )
             running.kill("egress", int(node.removeprefix("egress-")))
         case "ingest":  # the one that pulls the camera

@@ -11,6 +11,7 @@ from broker.front.openapi import OPERATIONS, document
 from common.cameras import CameraState
 from common.control import Load, TrackStats, ViewerReport, ViewerState
 from common.media import Kind, Track
+from common.sessions import public_name
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress, FakeIngest
 
@@ -128,7 +129,11 @@ async def test_the_worker_is_told_the_password_that_is_hidden(broker: RunningBro
         ("POST", "/api/cameras", b"", (400, "not_json")),
         ("POST", "/api/cameras", b"{", (400, "not_json")),
         ("POST", "/api/cameras", b"\xff", (400, "malformed_text")),
-        ("POST", "/api/cameras", b"[" * 50_000, (400, "not_json")),
+        ("POST", "/api/cameras", b"[" * 10_000, (400, "not_json")),
+        ("POST", "/api/cameras", b"[" * 20_000, (413, "too_large")),
+        ("POST", "/api/cameras", b'{"id": "x", "keep_after": ' + b"9" * 5_000 + b"}", (400, "not_json")),
+        ("POST", "/api/cameras", b'{"id": "x", "url": "rtsp://h/", "keep_after": NaN}', (400, "not_json")),
+        ("POST", "/api/cameras", b'{"id": "x", "url": "rtsp://h/", "keep_after": 1e400}', (422, "invalid_camera")),
         ("POST", "/api/cameras", [], (400, "not_an_object")),
         ("POST", "/api/cameras", None, (400, "not_an_object")),
         ("POST", "/api/cameras", {}, (422, "invalid_camera")),
@@ -201,7 +206,7 @@ async def test_what_a_worker_reports_is_shown(broker: RunningBroker) -> None:
             CameraState.UNREACHABLE,
             detail=f"{URL}: timed out",
             transport="udp",
-            tracks=(Track(Kind.AUDIO, "AAC", 44_100, 2, problem="Browsers cannot play AAC."),),
+            tracks=(Track(Kind.AUDIO, "AAC", 44_100, 2, problem="Browsers cannot play AAC.", warning="It stutters."),),
             stats=(TrackStats(Kind.AUDIO, packets=7, lost=1),),
             since=1_700_000_000.0,
             reconnects=3,
@@ -219,6 +224,7 @@ async def test_what_a_worker_reports_is_shown(broker: RunningBroker) -> None:
     assert camera["retry_at"] == 1_700_000_005.0
     (track,) = camera["tracks"]
     assert (track["codec"], track["playable"], track["problem"]) == ("AAC", False, "Browsers cannot play AAC.")
+    assert track["warning"] == "It stutters."
     (statistics,) = camera["statistics"]
     assert (statistics["kind"], statistics["packets"], statistics["lost"]) == ("audio", 7, 1)
 
@@ -234,7 +240,7 @@ async def test_viewers(broker: RunningBroker) -> None:
         (shown,) = await broker.until("/api/viewers", len)
         assert shown["node"] == "out-1"
         assert {key: shown[key] for key in ("session", "camera", "state", "started", "remote", "srtp", "video")} == {
-            "session": "s1",
+            "session": public_name("s1"),
             "camera": "door",
             "state": "connected",
             "started": 1.5,
@@ -288,7 +294,7 @@ async def test_every_route_is_described_and_no_other(broker: RunningBroker) -> N
     from broker.front.door import application
 
     routes = {
-        (route.method.lower(), route.resource.canonical)
+        (route.method.lower(), route.resource.canonical.rstrip("/") or "/")
         for route in application_of(application).router.routes()
         if route.method not in ("HEAD", "OPTIONS")
     }
@@ -301,7 +307,7 @@ def application_of(application):
     from broker.front.context import Context
     from broker.front.guard import Guard
 
-    return application(Context(None, None, Guard(local=True)))  # type: ignore[arg-type]
+    return application(Context(None, None, Guard(local=True), None, None))  # type: ignore[arg-type]
 
 
 def test_every_reference_of_the_document_leads_somewhere() -> None:

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from broker.front.sdpfrag import MAX_CANDIDATES, candidates
 from common.errors import ViewerError
+from tests.fakes.cost import assert_linear
 
 # RFC 8840 9, shortened
 FRAGMENT = """a=ice-pwd:asd88fgpdd777uzjYhagZg
@@ -35,6 +36,16 @@ def test_what_is_no_fragment_is_refused(text: str) -> None:
     with pytest.raises(ViewerError) as caught:
         candidates(text)
     assert (caught.value.status, caught.value.code) == (400, "malformed_sdpfrag")
+
+
+@pytest.mark.parametrize("piece", ["a=\n", "\r", "\n", "a=candidate:1\n", "x"])
+def test_the_time_is_in_proportion_to_the_fragment(piece: str) -> None:
+    assert_linear(candidates, piece)
+
+
+def test_the_number_of_lines_is_limited() -> None:
+    with pytest.raises(ViewerError, match="more than 1000 lines"):
+        candidates("a=mid:0\n" * 1_001)
 
 
 def test_the_number_of_candidates_is_limited() -> None:

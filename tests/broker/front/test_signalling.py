@@ -1,8 +1,10 @@
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -11,8 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.front import signalling
+from broker.front.quotas import Quotas
 from common.cameras import CameraState
+from common.config import LimitsConfig
 from common.control import Answered, Candidate, Ended, HangUp, Offer
+from common.log import Quiet, get_logger
 from common.media import Kind, Track
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import PATIENCE, FakeEgress, FakeIngest
@@ -356,7 +361,7 @@ async def test_sessions_of_a_removed_camera_end(broker: RunningBroker, page: Pag
         ('{"type": "offer", "camera": 7, "sdp": "x"}', "invalid_message"),
         ('{"type": "offer", "camera": "door", "sdp": null}', "invalid_message"),
         ('{"type": "offer", "camera": "door", "sdp": "x", "id": {}}', "invalid_message"),
-        ('{"type": "offer", "camera": "door", "sdp": "x", "id": NaN}', "invalid_message"),
+        ('{"type": "offer", "camera": "door", "sdp": "x", "id": NaN}', "not_json"),
         ('{"type": "offer", "camera": "door", "sdp": "x", "id": "' + "x" * 300 + '"}', "invalid_message"),
         ('{"type": "candidate", "session": "x"}', "invalid_message"),
         ('{"type": "candidate", "session": "x", "candidate": 7}', "invalid_message"),
@@ -424,9 +429,15 @@ async def test_messages_are_limited_in_rate(broker: RunningBroker, page: Page, m
     page.break_off()  # the server is in no hurry to read its farewell
 
 
-async def test_a_page_that_does_not_read_is_cut_off(broker: RunningBroker, page: Page, egress, monkeypatch) -> None:
-    monkeypatch.setattr(signalling, "MAX_QUEUED", 10)
-    async with broker.http.ws_connect("/ws") as socket:
+async def test_a_page_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
+    """Many messages or few: what counts is the memory that they take."""
+    limits = {"socket_queue": 1 << 20}
+    async with (
+        broker_in(tmp_path, cameras=CAMERAS, limits=limits) as broker,
+        FakeEgress(broker.endpoints, "out-1"),
+        broker.http.ws_connect("/ws") as socket,
+    ):
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
         transport = socket._response.connection.transport
         transport.pause_reading()
         with contextlib.suppress(ConnectionError):
@@ -436,11 +447,68 @@ async def test_a_page_that_does_not_read_is_cut_off(broker: RunningBroker, page:
         transport.resume_reading()
 
 
-async def test_sockets_are_limited(broker: RunningBroker, page: Page, monkeypatch) -> None:
-    monkeypatch.setattr(signalling, "MAX_SOCKETS", 1)
-    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-        await broker.http.ws_connect("/ws")
-    assert caught.value.status == 503
+class Deaf:
+    """A page's connection as the broker has it, of a page that never reads."""
+
+    def __init__(self, hub: signalling.Hub, limits: LimitsConfig, counters: Counter[str]) -> None:
+        self.aborted = False
+        context = SimpleNamespace(
+            cluster=None,
+            clock=lambda: 0.0,
+            counters=counters,
+            quiet=Quiet(get_logger()),
+            quotas=Quotas(limits, lambda _: True),
+        )
+        request = SimpleNamespace(transport=self, remote="127.0.0.1")
+        self.socket = signalling.Socket(hub, context, request, None)
+        hub.sockets.add(self.socket)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_messages_that_wait_are_limited_in_bytes() -> None:
+    hub, counters = signalling.Hub(), Counter()
+    deaf = Deaf(hub, LimitsConfig(socket_queue=1_000, socket_queues=0), counters)
+    deaf.socket.push("x" * 5_000)  # a long list of cameras is one message
+    assert not deaf.aborted
+    deaf.socket.push("x")
+    assert deaf.aborted
+    assert counters["ws_slow_page"] == 1
+    deaf.socket.push("x" * 5_000)  # what comes before its reader notices
+    assert (deaf.socket.queued, hub.queued) == (0, 0)
+
+
+def test_messages_that_wait_for_all_are_limited_in_bytes_and_the_deafest_goes() -> None:
+    hub, counters = signalling.Hub(), Counter()
+    limits = LimitsConfig(socket_queue=0, socket_queues=1_000)
+    first, second, third = (Deaf(hub, limits, counters) for _ in range(3))
+    first.socket.push("x" * 600)
+    for each in (second, third, third):
+        each.socket.push("x" * 200)
+    assert (first.aborted, second.aborted, third.aborted) == (True, False, False)
+    assert hub.queued == 600
+
+
+async def test_the_list_of_all_cameras_is_told_once_a_second(page: Page) -> None:
+    for _ in range(2):
+        await page.send(type="subscribe")
+    assert (await page.next())["type"] == "cameras"
+    assert await page.error() == "rate_limited"
+
+
+async def test_sockets_are_limited(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, limits={"sockets": 1}) as broker:
+        async with broker.http.ws_connect("/ws"):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                await broker.http.ws_connect("/ws")
+            assert caught.value.status == 503
+            assert caught.value.headers["Retry-After"] == "1"
+        async with asyncio.timeout(PATIENCE):
+            while True:  # the first one's place is free as soon as its end was noticed
+                with contextlib.suppress(aiohttp.WSServerHandshakeError):
+                    async with broker.http.ws_connect("/ws"):
+                        break
 
 
 async def test_plain_http_is_told_to_upgrade(broker: RunningBroker) -> None:
@@ -467,7 +535,7 @@ async def test_pages_of_other_origins_are_refused(broker: RunningBroker, origin:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=5,
 )

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 from broker.front.context import IceServer
 from broker.front.whep import SDP, SDPFRAG
 from common.control import Candidate, Ended, HangUp, Offer
+from common.sessions import public_name
 from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.log import Recorder
 from tests.fakes.workers import H264, FakeEgress, FakeIngest
 
-OFFER = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n"
+OFFER = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\na=ice-ufrag:EsAw\r\n"
 FRAGMENT = (
     "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
     "a=candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host\r\na=end-of-candidates\r\n"
@@ -20,7 +23,14 @@ CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rts
 
 
 @pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
+def log(monkeypatch) -> Recorder:
+    log = Recorder()
+    monkeypatch.setattr("broker.cluster.log", log)
+    return log
+
+
+@pytest.fixture
+async def broker(tmp_path: Path, log: Recorder) -> AsyncIterator[RunningBroker]:
     async with broker_in(tmp_path, cameras=CAMERAS) as broker:
         yield broker
 
@@ -101,7 +111,7 @@ async def test_the_whole_life_of_a_session(broker: RunningBroker, egress: FakeEg
     assert await egress.told(Candidate) == Candidate(session, "")
 
     view = await broker.json(f"/api/viewers/{session}")
-    assert (view["session"], view["state"], view["camera"]["camera"]) == (session, "connected", "door")
+    assert (view["session"], view["state"], view["camera"]["camera"]) == (public_name(session), "connected", "door")
 
     response = await broker.http.delete(location)
     assert response.status == 200
@@ -134,14 +144,117 @@ async def test_a_session_belongs_to_its_camera(broker: RunningBroker, egress: Fa
         ({}, (428, "if_match_missing")),
         ({"If-Match": '"other"'}, (412, "etag_mismatch")),
         ({"If-Match": "garbage"}, (412, "etag_mismatch")),
+        ({"If-Match": '"' * 8_000}, (412, "etag_mismatch")),
         ({"If-Match": "*"}, (422, "ice_restart_unsupported")),
     ],
 )
 async def test_preconditions_of_a_patch(broker: RunningBroker, egress: FakeEgress, headers, expected) -> None:
     location = (await post(broker)).headers["Location"]
-    response = await broker.http.patch(location, data=FRAGMENT, headers=headers | {"Content-Type": SDPFRAG})
+    restart = FRAGMENT.replace("EsAw", "other")
+    response = await broker.http.patch(location, data=restart, headers=headers | {"Content-Type": SDPFRAG})
     assert await refusal(response) == expected
     assert not [message for message in egress.messages if isinstance(message, Candidate)]
+
+
+@pytest.mark.parametrize(
+    ("headers", "fragment"),
+    [
+        ({"If-Match": "*"}, FRAGMENT),  # MediaMTX's reader.js, which starts anew every 2 s if this is refused
+        ({}, FRAGMENT),  # whip-whep 1.2
+        ({"If-Match": " * "}, FRAGMENT.partition("m=")[2].join(["m=", ""])),  # no credentials: nothing to restart with
+    ],
+)
+async def test_candidates_with_the_offers_own_credentials_are_no_restart(broker, egress, headers, fragment) -> None:
+    location = (await post(broker)).headers["Location"]
+    response = await broker.http.patch(location, data=fragment, headers=headers | {"Content-Type": SDPFRAG})
+    assert response.status == 204
+    assert (await egress.told(Candidate)).candidate.startswith("candidate:1")
+
+
+async def test_addresses_may_end_in_a_slash(broker: RunningBroker, egress: FakeEgress) -> None:
+    response = await post(broker, "door/")
+    assert response.status == 201
+    location = response.headers["Location"]
+    assert not location.endswith("/")
+    headers = {"Content-Type": SDPFRAG, "If-Match": response.headers["ETag"]}
+    assert (await broker.http.patch(f"{location}/", data=FRAGMENT, headers=headers)).status == 204
+    for path in ("/whep/door/", f"{location}/"):
+        assert (await broker.http.options(path)).status == 204
+    assert (await broker.http.delete(f"{location}/")).status == 200
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/sdp; charset=utf-8", "application/sdp;charset=UTF-8", "Application/SDP"]
+)
+async def test_a_content_type_is_read_as_http_has_it(broker: RunningBroker, egress, content_type: str) -> None:
+    assert (await post(broker, headers={"Content-Type": content_type})).status == 201
+
+
+@pytest.mark.parametrize("body", ["", "\r\n"])
+async def test_an_empty_offer_is_refused_clearly(broker: RunningBroker, egress: FakeEgress, body: str) -> None:
+    assert await refusal(await post(broker, data=body)) == (400, "empty_offer")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+async def test_methods_that_are_reserved(broker: RunningBroker, egress: FakeEgress, method: str) -> None:
+    location = (await post(broker)).headers["Location"]
+    for path in ("/whep/door", location):
+        response = await broker.http.request(method, path)
+        assert response.status == 405
+        assert "OPTIONS" in response.headers["Allow"]
+
+
+async def test_a_preflight_allows_the_headers_that_players_add(broker: RunningBroker) -> None:
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    names = {"Access-Control-Request-Headers": "content-type,x-player-version"}
+    response = await broker.http.options("/whep/door", headers=asked | names)
+    assert response.status == 204
+    allowed = response.headers["Access-Control-Allow-Headers"].lower().replace(" ", "").split(",")
+    assert {"content-type", "if-match", "authorization", "x-player-version"} <= set(allowed)
+    garbage = {"Access-Control-Request-Headers": "x" * 7_000 + ", é\u2028"}
+    response = await broker.http.options("/whep/door", headers=asked | garbage)
+    assert response.headers["Access-Control-Allow-Headers"] == "Content-Type, If-Match, Authorization"
+
+
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [
+        (None, True),
+        ("same", True),
+        ("https://cams.example", True),  # named in http.hosts
+        ("https://elsewhere.example", False),
+        ("null", False),
+        ("", False),
+    ],
+)
+async def test_a_turn_password_is_told_to_pages_of_ours_alone(tmp_path: Path, origin: str | None, told: bool) -> None:
+    http = {
+        "listen": "127.0.0.1:0",
+        "hosts": ["cams.example"],
+        "ice_servers": ["stun:stun.example:3478", "turn:user:hunter2@turn.example"],
+    }
+    async with broker_in(tmp_path, cameras=CAMERAS, http=http) as broker, FakeEgress(broker.endpoints, "out-1"):
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        origin = broker.url.rstrip("/") if origin == "same" else origin
+        headers = {} if origin is None else {"Origin": origin}
+        offered = await post(broker, headers={"Content-Type": SDP} | headers)
+        assert offered.status == 201
+        for response in (offered, await broker.http.options("/whep/door", headers=headers)):
+            links = response.headers.getall("Link")
+            assert "stun:stun.example" in links[0]
+            assert any("hunter2" in link for link in links) is told
+
+
+async def test_lists_and_logs_have_another_name_for_a_session(broker: RunningBroker, egress, log: Recorder) -> None:
+    secret = (await post(broker)).headers["Location"].rpartition("/")[2]
+    (listed,) = await broker.until("/api/viewers", lambda viewers: viewers and viewers[0]["state"] == "connected")
+    assert listed["session"] == public_name(secret)
+    assert secret not in json.dumps([listed, await broker.json(f"/api/viewers/{secret}")])
+    assert (await broker.http.delete(f"/whep/door/{listed['session']}")).status == 404
+    egress.send(Ended(secret, "consent expired"))
+    await broker.until("/api/viewers", lambda viewers: not viewers)
+    assert log.of("session ended")[0]["session"] == public_name(secret)
+    assert secret not in str(log.lines)
 
 
 async def test_one_of_several_entity_tags_is_enough(broker: RunningBroker, egress: FakeEgress) -> None:
@@ -175,7 +288,7 @@ async def test_a_wrong_fragment(broker, egress, content_type: str, body: str | b
         ({"camera": "door%2Fx"}, (404, "unknown_camera")),
         ({"headers": {"Content-Type": "application/json"}}, (415, "wrong_content_type")),
         ({"headers": {"Content-Type": ""}}, (415, "wrong_content_type")),
-        ({"data": ""}, (400, "malformed_sdp")),
+        ({"data": ""}, (400, "empty_offer")),
         ({"data": "{}"}, (400, "malformed_sdp")),
         ({"data": b"v=0\r\n\xff\xfe"}, (400, "malformed_text")),
         ({"data": OFFER + "a" * 70_000}, (413, "too_large")),

@@ -1,0 +1,169 @@
+"""How much one address, one camera and everybody together may have of the front door. No I/O.
+
+A limit of 0 is none. The address is the TCP peer's: an IPv4 address, or the /64 of an IPv6 address, which one person
+commands. Peers on the loopback and those named as ``limits.proxies`` speak for many people, so what holds for each
+address does not hold for them; what holds for all does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.address import network_of
+from common.config import LimitsConfig
+from common.errors import ViewerError
+
+REMEMBERED = 10_000  # addresses or cameras whose rate is kept; those that have been quiet longest are forgotten
+
+
+def over(setting: str, limit: float, sentence: str) -> ViewerError:
+    """The refusal of what is beyond ``limits.setting``, with a ``code`` of the same name."""
+    return ViewerError(503, f"limit_{setting}", f"{sentence} (limits.{setting} is {limit:g}); try again in a moment.")
+
+
+class Counted:
+    """What is open at this moment: in all, and by address."""
+
+    def __init__(self, what: str, setting: str, total: int, each: int) -> None:
+        self.total = 0
+        self._what = what
+        self._setting = setting
+        self._most = total
+        self._most_each = each
+        self._by_address: Counter[str] = Counter()
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit on all of them is reached."""
+        return 0 < self._most <= self.total
+
+    def check(self, address: str | None) -> None:
+        """Raises ``ViewerError`` if ``address`` may not have one more. ``None`` is a peer that speaks for many."""
+        if self.full:
+            raise over(self._setting, self._most, f"No more {self._what} can be open at once")
+        if address is not None and 0 < self._most_each <= self._by_address[address]:
+            raise over(
+                f"{self._setting}_per_address", self._most_each, f"Your address can have no more {self._what} at once"
+            )
+
+    def open(self, address: str | None) -> None:
+        """One more is open."""
+        self.total += 1
+        if address is not None:
+            self._by_address[address] += 1
+
+    def close(self, address: str | None) -> None:
+        """One that was open is not any more."""
+        self.total -= 1
+        if address is not None:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled: float
+
+
+class Rate:
+    """At most ``rate`` a second for each key, and ``BURST_SECONDS`` worth of them at once."""
+
+    BURST_SECONDS = 10.0  # a wall of cameras opens, or a broker restarts and everybody comes back
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self._buckets: dict[str, _Bucket] = {}  # those that were used last at the end
+
+    def take(self, key: str, now: float) -> bool:
+        """Whether one more is within the rate; then it is counted."""
+        if self.rate <= 0:
+            return True
+        most = self.rate * self.BURST_SECONDS
+        bucket = self._buckets.pop(key, None) or _Bucket(most, now)
+        bucket.tokens = min(most, bucket.tokens + max(0.0, now - bucket.filled) * self.rate)
+        bucket.filled = now
+        self._buckets[key] = bucket
+        if len(self._buckets) > REMEMBERED:
+            del self._buckets[next(iter(self._buckets))]
+        if bucket.tokens < 1.0:
+            return False
+        bucket.tokens -= 1.0
+        return True
+
+
+class Quotas:
+    """Everything that the front door counts. ``alive`` tells whether a session still exists."""
+
+    def __init__(self, limits: LimitsConfig, alive: Callable[[str], bool]) -> None:
+        self.connections = Counted("connections", "connections", limits.connections, limits.connections_per_address)
+        self.sockets = Counted("WebSockets", "sockets", limits.sockets, limits.sockets_per_address)
+        self.offers = Counted("unanswered offers", "offers", limits.offers, limits.offers_per_address)
+        self.limits = limits
+        self._alive = alive
+        self._proxies = frozenset(limits.proxies)
+        self._rate = Rate(limits.offer_rate)
+        self._rate_each = Rate(limits.offer_rate_per_address)
+        self._rate_camera = Rate(limits.offer_rate_per_camera)
+        self._sessions: dict[str, set[str]] = {}  # by address
+
+    def address(self, peer: str | None) -> str | None:
+        """What ``peer``, a TCP peer's address, is counted by; ``None`` if it speaks for many."""
+        return None if peer is None or peer in self._proxies else network_of(peer)
+
+    def check_offer(self, address: str | None, camera: str, viewers: int, sessions: int, now: float) -> None:
+        """One more offer, for a camera that ``viewers`` watch while there are ``sessions`` in all.
+
+        Raises ``ViewerError``.
+        """
+        limits = self.limits
+        self.offers.check(address)
+        if 0 < limits.sessions <= sessions:
+            raise over("sessions", limits.sessions, "No more viewers can watch at once")
+        if 0 < limits.sessions_per_camera <= viewers:
+            raise over(
+                "sessions_per_camera", limits.sessions_per_camera, "No more viewers can watch this camera at once"
+            )
+        if address is not None and 0 < limits.sessions_per_address <= len(self._sessions_of(address)):
+            message = "Your address can have no more viewers at once"
+            raise over("sessions_per_address", limits.sessions_per_address, message)
+        if address is not None and not self._rate_each.take(address, now):
+            message = "Your address has sent too many offers a second"
+            raise _too_fast("offer_rate_per_address", limits.offer_rate_per_address, message)
+        if not self._rate_camera.take(camera, now):
+            message = "Too many viewers a second ask for this camera"
+            raise _too_fast("offer_rate_per_camera", limits.offer_rate_per_camera, message)
+        if not self._rate.take("", now):
+            raise over("offer_rate", limits.offer_rate, "Too many viewers are joining each second")
+
+    def joined(self, address: str | None, session: str) -> None:
+        """An offer was answered."""
+        if address is not None:
+            self._sessions.setdefault(address, set()).add(session)
+
+    def sweep(self) -> None:
+        """Forget sessions that are over."""
+        for address in list(self._sessions):
+            self._prune(address)
+
+    def _sessions_of(self, address: str) -> set[str]:
+        found = self._sessions.get(address, set())
+        if len(found) >= self.limits.sessions_per_address:
+            self._prune(address)
+            found = self._sessions.get(address, set())
+        return found
+
+    def _prune(self, address: str) -> None:
+        left = {session for session in self._sessions[address] if self._alive(session)}
+        if left:
+            self._sessions[address] = left
+        else:
+            del self._sessions[address]
+
+
+def _too_fast(setting: str, rate: float, sentence: str) -> ViewerError:
+    """RFC 6585 4."""
+    return ViewerError(429, f"limit_{setting}", f"{sentence} (limits.{setting} is {rate:g}); try again in a moment.")

@@ -1,0 +1,186 @@
+"""Connections that are of no use are closed, and those that are too many are refused, while others are served."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from broker.front import connections
+from tests.fakes.broker import PATIENCE, RunningBroker, broker_in
+from tests.fakes.log import Recorder
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.fixture
+def log(monkeypatch) -> Recorder:
+    log = Recorder()
+    monkeypatch.setattr("broker.front.context.get_logger", lambda: log)
+    return log
+
+
+@pytest.fixture
+async def broker(tmp_path: Path, monkeypatch, log: Recorder) -> AsyncIterator[RunningBroker]:
+    monkeypatch.setattr(connections, "SWEEP_INTERVAL", 0.05)
+    async with broker_in(tmp_path, limits={"connections": 5}, cameras={"door": {"url": "rtsp://host/"}}) as broker:
+        yield broker
+
+
+class Client:
+    """A bare TCP connection to the broker."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def answer(self) -> bytes:
+        """The status line of the next answer, which is read as a whole; empty if the connection was closed."""
+        async with asyncio.timeout(PATIENCE):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                head = await self.reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+                await self.reader.readexactly(length)
+                return head.partition(b"\r\n")[0]
+        return b""
+
+
+@contextlib.asynccontextmanager
+async def connected(broker: RunningBroker) -> AsyncIterator[Client]:
+    host, _, port = broker.url.removeprefix("http://").rstrip("/").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+async def counter(broker: RunningBroker, name: str) -> int:
+    return (await broker.json("/api/nodes"))[0]["counters"].get(name, 0)
+
+
+@pytest.mark.parametrize("start", [b"", b"GET", GET[:-2]])
+async def test_a_head_that_does_not_arrive_closes_the_connection(broker, monkeypatch, start: bytes) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+    async with connected(broker) as client:
+        client.writer.write(start)
+        assert await client.answer() == b""
+    assert await counter(broker, "http_slow_head") == 1
+
+
+async def test_a_head_that_comes_byte_by_byte_gets_no_more_time(broker: RunningBroker, monkeypatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+    async with connected(broker) as client:
+        client.writer.write(GET)
+        assert await client.answer() == b"HTTP/1.1 200 OK"
+        with contextlib.suppress(ConnectionError):
+            for byte in b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 1_000:
+                client.writer.write(bytes([byte]))
+                await asyncio.sleep(0.02)
+                if client.reader.at_eof():
+                    break
+        assert client.reader.at_eof()
+
+
+async def test_a_connection_that_is_idle_between_requests_is_kept(broker: RunningBroker, monkeypatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.2)
+    async with connected(broker) as client:
+        client.writer.write(GET)
+        assert await client.answer() == b"HTTP/1.1 200 OK"
+        await asyncio.sleep(0.5)
+        client.writer.write(GET)
+        assert await client.answer() == b"HTTP/1.1 200 OK"
+
+
+async def test_a_body_that_does_not_arrive_is_answered(broker: RunningBroker, monkeypatch) -> None:
+    monkeypatch.setattr("broker.front.bodies.BODY_TIMEOUT", 0.2)
+    async with connected(broker) as client:
+        head = (
+            b"POST /whep/door HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\nContent-Length: 9\r\n\r\n"
+        )
+        client.writer.write(head + b"v=0")
+        assert await client.answer() == b"HTTP/1.1 408 Request Timeout"
+
+
+async def test_who_does_not_read_answers_is_cut_off(broker: RunningBroker, monkeypatch) -> None:
+    monkeypatch.setattr(connections, "STALL_TIMEOUT", 0.3)
+    async with connected(broker) as client:
+        client.writer.transport.pause_reading()
+        with contextlib.suppress(ConnectionError):
+            for _ in range(3_000):  # 30 MB of answers: more than the kernel keeps
+                client.writer.write(b"GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await client.writer.drain()
+        await broker.until("/api/nodes", lambda nodes: nodes[0]["counters"].get("http_slow_reader"))
+
+
+async def test_the_longest_idle_connection_makes_room(broker: RunningBroker) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(connected(broker)) for _ in range(6)]
+        assert await idle[0].answer() == b""
+        idle[-1].writer.write(GET)
+        assert await idle[-1].answer() == b"HTTP/1.1 200 OK"
+    assert await counter(broker, "http_idle_closed") >= 1
+
+
+async def test_a_thousand_idle_connections_keep_nobody_out(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, limits={"connections": 500}) as broker, contextlib.AsyncExitStack() as stack:
+        for _ in range(1_100):
+            await stack.enter_async_context(connected(broker))
+        assert (await broker.json("/healthz"))["status"] == "ok"
+
+
+async def test_connections_in_use_are_not_closed_for_others(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, limits={"connections": 2}) as broker:
+        async with broker.http.ws_connect("/ws"), broker.http.ws_connect("/ws"), connected(broker) as third:
+            assert await third.answer() == b"HTTP/1.1 503 Service Unavailable"
+        assert await counter(broker, "http_limit_connections") == 1
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\x16\x03\x01\x02\x00\x01\x00\x01", b"GET / HTTP/9\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"x" * 20_000 + b"\r\n\r\n"],
+)
+async def test_what_is_not_http_is_refused_and_floods_no_log(
+    broker: RunningBroker, garbage: bytes, log: Recorder
+) -> None:
+    for _ in range(20):
+        async with connected(broker) as client:
+            client.writer.write(garbage)
+            assert (await client.answer()).endswith(b" 400 Bad Request")
+    assert await counter(broker, "http_garbage") == 20
+    assert len(log.of("request cannot be read")) == 1
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_it_is_the_same_on_every_loop(tmp_path: Path, monkeypatch, loop) -> None:
+    """uvloop's transports are not asyncio's."""
+    monkeypatch.setattr(connections, "SWEEP_INTERVAL", 0.05)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(connections, "STALL_TIMEOUT", 0.3)
+
+    async def everything() -> None:
+        async with broker_in(tmp_path, limits={"connections": 3}) as broker:
+            async with connected(broker) as slow, connected(broker) as client:
+                slow.writer.write(GET[:-2])
+                client.writer.write(GET)
+                assert await client.answer() == b"HTTP/1.1 200 OK"
+                assert await slow.answer() == b""
+                client.writer.write(b"\x16\x03\x01\r\n\r\n")
+                assert (await client.answer()).endswith(b" 400 Bad Request")
+            async with contextlib.AsyncExitStack() as pages:
+                for _ in range(3):
+                    await pages.enter_async_context(broker.http.ws_connect("/ws"))
+                late = await pages.enter_async_context(connected(broker))
+                assert await late.answer() == b"HTTP/1.1 503 Service Unavailable"
+            async with connected(broker) as deaf:
+                deaf.writer.transport.pause_reading()
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(3_000):
+                        deaf.writer.write(b"GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                        await deaf.writer.drain()
+                names = {"http_slow_head", "http_garbage", "http_limit_connections", "http_slow_reader"}
+                await broker.until("/api/nodes", lambda nodes: names <= nodes[0]["counters"].keys())
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(everything())

@@ -1,0 +1,123 @@
+"""What one address, one camera and everybody together may have, and the words of a refusal."""
+
+import pytest
+
+from broker.front import quotas
+from broker.front.quotas import Counted, Quotas, Rate
+from common.config import LimitsConfig
+from common.errors import ViewerError
+
+ANN, BOB = "192.0.2.1", "192.0.2.2"
+
+
+def refused(call, *arguments, **named) -> tuple[int, str]:
+    with pytest.raises(ViewerError) as caught:
+        call(*arguments, **named)
+    setting = caught.value.code.removeprefix("limit_")
+    assert f"(limits.{setting} is " in caught.value.message  # it names what an operator can change
+    assert setting in LimitsConfig.model_fields
+    return caught.value.status, setting
+
+
+def quotas_of(alive=lambda _session: True, **limits) -> Quotas:
+    return Quotas(LimitsConfig(**limits), alive)
+
+
+def test_what_is_open_is_limited_in_all_and_by_address() -> None:
+    counted = Counted("connections", "connections", total=3, each=2)
+    for address in (ANN, ANN):
+        counted.check(address)
+        counted.open(address)
+    assert refused(counted.check, ANN) == (503, "connections_per_address")
+    counted.check(BOB)
+    counted.open(BOB)
+    assert refused(counted.check, "192.0.2.3") == (503, "connections")
+    counted.close(ANN)
+    counted.check(ANN)
+    assert counted.total == 2
+
+
+def test_who_speaks_for_many_is_limited_with_all_others_only() -> None:
+    counted = Counted("connections", "connections", total=3, each=1)
+    for _ in range(3):
+        counted.check(None)
+        counted.open(None)
+    assert refused(counted.check, None) == (503, "connections")
+
+
+def test_no_limit_is_none() -> None:
+    counted = Counted("connections", "connections", total=0, each=0)
+    for _ in range(1_000):
+        counted.check(ANN)
+        counted.open(ANN)
+    assert all(Rate(0.0).take("x", 0.0) for _ in range(1_000))
+
+
+def test_a_rate_allows_ten_seconds_worth_at_once_and_then_its_own_pace() -> None:
+    rate = Rate(2.0)
+    assert [rate.take("ann", 0.0) for _ in range(21)] == [True] * 20 + [False]
+    assert rate.take("bob", 0.0)
+    assert [rate.take("ann", 1.0) for _ in range(3)] == [True, True, False]
+
+
+def test_a_rate_forgets_who_has_been_quiet_longest(monkeypatch) -> None:
+    monkeypatch.setattr(quotas, "REMEMBERED", 2)
+    rate = Rate(0.1)
+    for key in ("ann", "bob", "ann", "eve"):
+        rate.take(key, 0.0)
+    assert not rate.take("ann", 0.0)  # remembered: its one token is gone
+    assert rate.take("bob", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "viewers", "sessions", "expected"),
+    [
+        ({"sessions": 5}, 0, 5, (503, "sessions")),
+        ({"sessions_per_camera": 5}, 5, 5, (503, "sessions_per_camera")),
+        ({"sessions_per_address": 1}, 0, 0, (503, "sessions_per_address")),
+        ({"offers_per_address": 1}, 0, 0, (503, "offers_per_address")),
+        ({"offers": 1}, 0, 0, (503, "offers")),
+        ({"offer_rate": 0.1}, 0, 0, (503, "offer_rate")),
+        ({"offer_rate_per_address": 0.1}, 0, 0, (429, "offer_rate_per_address")),
+        ({"offer_rate_per_camera": 0.1}, 0, 0, (429, "offer_rate_per_camera")),
+    ],
+)
+def test_each_limit_of_offers_has_its_refusal(limits, viewers: int, sessions: int, expected) -> None:
+    everything = quotas_of(**limits)
+    everything.check_offer(ANN, "door", 0, 0, 0.0)
+    everything.joined(ANN, "one")
+    everything.offers.open(ANN)
+    assert refused(everything.check_offer, ANN, "door", viewers, sessions, 0.0) == expected
+
+
+def test_a_session_that_is_over_makes_room() -> None:
+    alive = {"one", "two"}
+    everything = quotas_of(alive.__contains__, sessions_per_address=2)
+    for session in ("one", "two"):
+        everything.joined(ANN, session)
+    assert refused(everything.check_offer, ANN, "door", 0, 0, 0.0) == (503, "sessions_per_address")
+    everything.check_offer(BOB, "door", 0, 0, 0.0)
+    everything.check_offer(None, "door", 0, 0, 0.0)
+    alive.discard("one")
+    everything.check_offer(ANN, "door", 0, 0, 0.0)
+    alive.clear()
+    everything.sweep()
+    assert everything._sessions == {}
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("127.0.0.1", None),
+        ("::1", None),
+        ("::ffff:127.0.0.1", None),
+        ("192.0.2.9", None),
+        (None, None),
+    ],
+)
+def test_a_peer_is_counted_by_what_one_person_commands(peer: str | None, address: str | None) -> None:
+    assert quotas_of(proxies=["192.0.2.9"]).address(peer) == address
