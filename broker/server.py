@@ -30,7 +30,7 @@ from common.bus import Endpoints, Keys, authenticated, claimed_directory
 from common.config import Config, LimitsConfig
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import get_logger
-from common.memory import Shortage
+from common.memory import Shortage, give_back
 from common.process import raise_file_limit
 from common.systemd import READY, notify
 
@@ -38,6 +38,7 @@ SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we s
 WARN_INTERVAL = 60.0  # seconds between two lines about a keyring that cannot be read
 WATCH_INTERVAL = 1.0  # seconds between looks at the relay
 MAX_UNANSWERED = 5  # looks; it answers within a millisecond, and what hangs is ended for somebody to start it anew
+TRIM_INTERVAL = 10.0  # seconds after which what strangers made us allocate goes back to the system
 
 log = get_logger()
 
@@ -132,6 +133,7 @@ def _within_files(limits: LimitsConfig) -> LimitsConfig:
 
 async def _watch(relay: Relay, catalogue: Catalogue, keyring: Keyring | None, stop: asyncio.Event) -> None:
     warned_at = float("-inf")
+    trim_at = time.monotonic() + TRIM_INTERVAL
     while not stop.is_set():
         revoked: Collection[Member] = ()
         try:
@@ -149,6 +151,9 @@ async def _watch(relay: Relay, catalogue: Catalogue, keyring: Keyring | None, st
             raise CamshaftError(f"the media relay has not answered for {MAX_UNANSWERED * WATCH_INTERVAL:g} s")
         relay.refresh()
         catalogue.check_store()
+        if time.monotonic() >= trim_at:
+            trim_at = time.monotonic() + TRIM_INTERVAL
+            await asyncio.to_thread(give_back)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WATCH_INTERVAL):
                 await stop.wait()

@@ -132,7 +132,7 @@ CameraUrl = Annotated[
     str,
     AfterValidator(_camera_url),
     WithJsonSchema(
-        {"type": "string", "pattern": r"^[Rr][Tt][Ss][Pp][Ss]?://[!$-.0->@-~][!-~]*$", "maxLength": MAX_URL}
+        {"type": "string", "pattern": r"^[Rr][Tt][Ss][Pp][Ss]?://[!$-.0->@-\[\]-~][!-~]*$", "maxLength": MAX_URL}
     ),
 ]
 CameraId = Annotated[

@@ -281,7 +281,7 @@ class Socket:
     async def _attach(self, session: str) -> None:
         status = await self._cluster.find(session)
         if status is None or not status.answered:
-            self._error("unknown_session", "There is no such session; it may have ended.", session=session)
+            self._error("unknown_session", "There is no such session; it may have ended.", session=session[:MAX_ID])
             return
         self._own(session, status.camera)
         self.tell("attached", session=session, camera=status.camera)
@@ -322,7 +322,9 @@ class Socket:
 
     def _owns(self, session: str) -> bool:
         if session not in self._sessions:
-            self._error("unknown_session", "This socket has no such session; it may have ended.", session=session)
+            self._error(
+                "unknown_session", "This socket has no such session; it may have ended.", session=session[:MAX_ID]
+            )
         return session in self._sessions
 
     def _within_rate(self) -> bool:
