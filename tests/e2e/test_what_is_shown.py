@@ -108,7 +108,7 @@ async def test_a_camera_of_which_only_the_sound_plays(
         running = await cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door?signalling={signalling}")
         await door.state("soundonly")
-        await expect(door.message).to_contain_text("H265")
+        await expect(door.message).to_contain_text("H.265")
         await expect(door.message).to_contain_text("H.264")
         await door.sounds()
         camera.tracks = [h264(), pcmu_track()]  # as it was told
@@ -128,7 +128,7 @@ async def test_a_camera_that_changes_to_another_codec_while_it_is_watched(
         await door.state("playing")
         camera.tracks = [h265(), *sound]
         camera.drop()
-        await expect(door.message).to_contain_text("H265", timeout=PATIENCE)
+        await expect(door.message).to_contain_text("H.265", timeout=PATIENCE)
         await expect(door.message).to_contain_text("H.264")
         await door.state("soundonly" if sound else "waiting")
         assert await door.number("videoWidth") == 320  # the last picture stays below
