@@ -77,6 +77,7 @@ class CameraState(StrEnum):
     SILENT = "silent"
     CLOSED = "closed"
     MALFORMED = "malformed"
+    OVER_LIMIT = "over_limit"
 
     @property
     def sentence(self) -> str:
@@ -110,6 +111,7 @@ _SENTENCES = {
     CameraState.SILENT: "The camera is connected but sends no media.",
     CameraState.CLOSED: "The camera closed the connection.",
     CameraState.MALFORMED: "The camera sent something that is not valid RTSP or SDP.",
+    CameraState.OVER_LIMIT: "The camera sends more than this server takes of one; set a lower bitrate in the camera.",
 }
 
 

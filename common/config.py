@@ -299,6 +299,14 @@ class LimitsConfig(_Section):
     proxies: Addresses = Field(
         (), description="Reverse proxies, which speak for many people: limits per address do not hold for them."
     )
+    camera_bitrate: Whole = Field(
+        200, ge=1, description="Mbit/s that a camera may send for long; beyond that it is slowed, then left alone."
+    )
+    cache_bytes: Whole = Field(
+        512 << 20,
+        ge=16 << 20,
+        description="Bytes of pictures that a process keeps of all cameras together; the largest gives way first.",
+    )
 
 
 class StoreConfig(_Section):

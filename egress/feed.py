@@ -13,7 +13,7 @@ from typing import Protocol
 from common.media import CLOCK_RATES, Batch, Kind
 from egress.capacity import Train
 from egress.fanout import Group, GroupKey, Lane, Parcel, runs
-from egress.history import History, Packet
+from egress.history import Histories, History, Packet
 from egress.outbox import Later, Outbox, at_once
 from egress.pace import BURST, Meter
 from egress.port import Target
@@ -80,13 +80,13 @@ class Timeline:
 class Feed:
     """One track towards all its viewers."""
 
-    def __init__(self, kind: Kind, later: Later = at_once) -> None:
+    def __init__(self, kind: Kind, later: Later = at_once, histories: Histories | None = None) -> None:
         self.kind = kind
         self.ssrc = secrets.randbits(32)
         self.rtx_ssrc = secrets.randbits(32)
         self.codec = ""  # none has come yet
         self.profile = ""  # H.264 profile-level-id, from the newest SPS
-        self.history = History()
+        self.history = History(histories)
         self.timeline = Timeline(90_000)
         self.pushed_at: float | None = None  # monotonic time of the newest batch
         self.meter = Meter()

@@ -7,8 +7,11 @@ with which a new viewer starts.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
+from weakref import WeakSet
 
+from common.config import LimitsConfig
 from common.media import MAX_GOP_BYTES
 
 KEEP_PACKETS = 2_048  # packets kept for NACK though older than the last keyframe: some 4 s at 5 Mb/s
@@ -25,15 +28,43 @@ class Packet(NamedTuple):
     probe: bool = False  # carries a transport-wide sequence number to those who accept one
 
 
+class Histories:
+    """All histories of a process. Together they hold ``most`` bytes; the largest gives way first."""
+
+    def __init__(self, most: int = LimitsConfig().cache_bytes) -> None:
+        self.counters: Counter[str] = Counter()
+        self._most = most
+        self._held = 0  # bytes at the last count, and what was added since
+        self._all: WeakSet[History] = WeakSet()
+
+    def add(self, history: History) -> None:
+        """Count that one in, for as long as it lives."""
+        self._all.add(history)
+
+    def charge(self, count: int) -> None:
+        """One of them holds so many bytes more."""
+        self._held += count
+        if self._held > self._most:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        while (held := sum(history.size for history in self._all)) > self._most:
+            max(self._all, key=lambda history: history.size).halve()
+            self.counters["histories_cut"] += 1
+        self._held = held
+
+
 class History:
     """A window on the newest packets: at least the last group of pictures if it is within KEEP_BYTES."""
 
-    def __init__(self) -> None:
+    def __init__(self, histories: Histories | None = None) -> None:
         self.end = 0  # index that the next packet will get
         self.keyframe: int | None = None  # index at which a decoder can start, while it is still here
         self.size = 0  # bytes held
         self._start = 0
         self._packets: list[Packet] = []
+        self._histories = histories or Histories()
+        self._histories.add(self)
 
     @property
     def start(self) -> int:
@@ -47,10 +78,16 @@ class History:
             self.keyframe = first
         self._packets += packets
         self.end += len(packets)
-        self.size += _size(packets)
+        size = _size(packets)
+        self.size += size
         if len(self._packets) > 2 * KEEP_PACKETS or self.size > 2 * KEEP_BYTES:
-            self._trim()
+            self._trim(KEEP_BYTES)
+        self._histories.charge(size)
         return first
+
+    def halve(self) -> None:
+        """Give up the older half of what is held, whatever it is good for."""
+        self._trim(self.size // 2)
 
     def get(self, index: int) -> Packet | None:
         """The packet with that index, if it is still here."""
@@ -63,14 +100,14 @@ class History:
         assert offset >= 0, "older than the history"
         return self._packets[offset : offset + count]
 
-    def _trim(self) -> None:
-        """Drop what is older than both the last keyframe and KEEP_PACKETS; beyond KEEP_BYTES drop in any case."""
+    def _trim(self, most: int) -> None:
+        """Drop what is older than both the last keyframe and KEEP_PACKETS; beyond ``most`` bytes drop in any case."""
         oldest_kept = self.end - KEEP_PACKETS
         if self.keyframe is not None:
             oldest_kept = min(oldest_kept, self.keyframe)
         drop = max(0, oldest_kept - self._start)
         size = self.size - _size(self._packets[:drop])
-        while size > KEEP_BYTES:
+        while size > most:
             size -= len(self._packets[drop].payload) + PACKET_BYTES
             drop += 1
         if drop:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from common.media import MAX_GOP_BYTES, Batch, Kind
 from egress.feed import Feed
+from egress.history import Histories
 from egress.outbox import Later, at_once
 
 MAX_AGE = 2.0  # seconds: a batch that waited longer in queues is no live picture any more
@@ -30,9 +31,15 @@ EPOCH_SILENCE = 2.0  # seconds of silence after which an older epoch may take ov
 class Stream:
     """One camera. ``request_replay`` asks ingest for the cached group of pictures; for ``later`` see ``Outbox``."""
 
-    def __init__(self, camera: str, request_replay: Callable[[], None], later: Later = at_once) -> None:
+    def __init__(
+        self,
+        camera: str,
+        request_replay: Callable[[], None],
+        later: Later = at_once,
+        histories: Histories | None = None,
+    ) -> None:
         self.camera = camera
-        self.feeds: dict[str, Feed] = {kind: Feed(kind, later) for kind in Kind}
+        self.feeds: dict[str, Feed] = {kind: Feed(kind, later, histories) for kind in Kind}
         self.counters: Counter[str] = Counter()
         self._request_replay = request_replay
         self._requested_at = float("-inf")

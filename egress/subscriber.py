@@ -10,10 +10,12 @@ import zmq
 
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.clock import unix_ns
+from common.config import LimitsConfig
 from common.errors import ProtocolError
 from common.log import get_logger
 from common.media import decode_frame, live_topic, parse_topic, replay_topic
 from common.seal import StreamSeals
+from egress.history import Histories
 from egress.stream import Stream
 
 LINGER = 5.0  # seconds a stream is kept after its last viewer: a page that is reloaded starts from the cache
@@ -36,11 +38,13 @@ class Subscriber:
         endpoints: Endpoints,
         keys: Keys | None,
         node: str,
+        cache_bytes: int = LimitsConfig().cache_bytes,
         *,
         sealed: bool = False,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._node = node
+        self._histories = Histories(cache_bytes)
         self._streams: dict[str, Stream] = {}
         self._users: Counter[str] = Counter()
         self._unused_since: dict[str, float] = {}
@@ -78,7 +82,9 @@ class Subscriber:
         stream = self._streams.get(camera)
         if stream is None:
             later = asyncio.get_running_loop().call_soon
-            stream = self._streams[camera] = Stream(camera, lambda: self._request_replay(camera), later)
+            stream = self._streams[camera] = Stream(
+                camera, lambda: self._request_replay(camera), later, self._histories
+            )
             self._socket.setsockopt(zmq.SUBSCRIBE, live_topic(camera))
             stream.start(asyncio.get_running_loop().time())
         return stream
@@ -119,7 +125,7 @@ class Subscriber:
 
     def statistics(self) -> dict[str, int]:
         """Counters of all streams, present and past, and the delay from ingest to egress in microseconds."""
-        total = Counter(self.counters)
+        total = self.counters + self._histories.counters
         for stream in self._streams.values():
             total.update(stream.statistics)
         if delays := sorted(self._delays_ns):

@@ -70,7 +70,14 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
             return
         port = MediaPort(config.media.listen, config.media.port)
         stack.callback(port.close)
-        subscriber = Subscriber(context, endpoints, keys, node, sealed=keys is not None and keys.by_token)
+        subscriber = Subscriber(
+            context,
+            endpoints,
+            keys,
+            node,
+            config.limits.cache_bytes,
+            sealed=keys is not None and keys.by_token,
+        )
         stack.callback(subscriber.close)
         addresses = await stack.enter_async_context(watched(config.media.advertise, config.media.listen))
         worker = Worker(port, subscriber, addresses, compiled=compiled, limits=config.limits)

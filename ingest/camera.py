@@ -15,6 +15,7 @@ from functools import partial
 from typing import NoReturn
 
 from common.cameras import CameraSpec, CameraState, Transport, redact
+from common.config import LimitsConfig
 from common.control import StreamReport
 from common.errors import CameraError
 from common.log import Logger
@@ -39,6 +40,7 @@ class Shared:
     publish: Callable[[str, list[Batch]], None]
     forget: Callable[[str], None]  # a session is over
     changed: Callable[[], None]  # a report should go out soon
+    bitrate: int = LimitsConfig().camera_bitrate  # Mbit/s that each may send for long
     logins: Logins = field(default_factory=Logins)
     starts: Starts = field(default_factory=Starts)
     keepalives: dict[tuple[str, str], Keepalive] = field(default_factory=dict, repr=False)  # by camera's id and URL
@@ -153,6 +155,7 @@ class Camera:
                 on_redirect=self._redirected,
                 pin=self._pin,
                 keepalive=self._shared.keepalive(self.spec),
+                bitrate=self._shared.bitrate,
             ) as self._connection:
                 with self._shared.logins.playing(self._account):
                     await self._connection.ended()

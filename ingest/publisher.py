@@ -12,6 +12,7 @@ from types import TracebackType
 import zmq
 
 from common.bus import Channel, Endpoints, Keys, open_socket
+from common.config import LimitsConfig
 from common.errors import ProtocolError
 from common.media import (
     MAX_GOP_BYTES,
@@ -27,6 +28,7 @@ from common.media import (
 from common.seal import Sealer
 
 _SUBSCRIBE = 1  # first byte of what an XPUB socket receives
+OVERHEAD = 48  # bytes that Python needs for each batch: a hostile camera's are small and many
 MAX_TOPIC = 256  # bytes: two names and what is between them
 
 
@@ -34,8 +36,8 @@ class Gop:
     """A camera's encoded video batches since its last keyframe."""
 
     def __init__(self) -> None:
+        self.size = 0  # bytes held, what Python needs to hold them included
         self._batches: list[bytes] = []
-        self._size = 0
         self._epoch = -1
 
     def __len__(self) -> int:
@@ -49,19 +51,33 @@ class Gop:
     def add(self, batch: Batch, encoded: bytes) -> None:
         """The next batch of the picture."""
         if batch.flags & _KEYFRAME:
-            self._batches, self._size, self._epoch = [], 0, batch.epoch
+            self.clear()
+            self._epoch = batch.epoch
         elif not self._batches or batch.epoch != self._epoch:
             return
-        self._size += len(encoded)
+        self.size += len(encoded) + OVERHEAD
         self._batches.append(encoded)
-        if self._size > MAX_GOP_BYTES:  # the rest of this group is not cached: its beginning would be missing
-            self._batches, self._size = [], 0
+        if self.size > MAX_GOP_BYTES:  # the rest of this group is not cached: its beginning would be missing
+            self.clear()
+
+    def clear(self) -> None:
+        """Hold nothing until the next keyframe."""
+        self._batches, self.size = [], 0
 
 
 class Publisher:
-    """A context manager; while open, ``publish`` sends and subscriptions are answered."""
+    """A context manager; while open, ``publish`` sends and subscriptions are answered.
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, keys: Keys | None) -> None:
+    The cached groups of all cameras hold ``cache_bytes`` together; the largest gives way first.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoints: Endpoints,
+        keys: Keys | None,
+        cache_bytes: int = LimitsConfig().cache_bytes,
+    ) -> None:
         self.counters: Counter[str] = Counter()
         self._socket = open_socket(context, zmq.XPUB, keys)
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each egress's subscription, not only the first to a topic
@@ -70,6 +86,8 @@ class Publisher:
         self._topics: dict[str, bytes] = {}
         self._gops: dict[str, Gop] = {}
         self._sealers: dict[str, Sealer] = {}
+        self._cached = 0  # bytes of all of them
+        self._cache_bytes = cache_bytes
 
     def __enter__(self) -> Publisher:
         self._channel = Channel(self._socket, self._subscribed)
@@ -89,14 +107,19 @@ class Publisher:
         if topic is None:
             topic = self._topics[camera] = live_topic(camera)
             self._gops[camera] = Gop()
+        gop = self._gops[camera]
         send = self._channel.send
         sealer = self._sealers.get(camera)
         for batch in batches:
             encoded = encode_batch(batch)
             if batch.kind == _VIDEO:
-                self._gops[camera].add(batch, encoded)
+                before = gop.size
+                gop.add(batch, encoded)
+                self._cached += gop.size - before
             frame = topic + encoded
             send(frame if sealer is None else sealer.seal(frame))
+        if self._cached > self._cache_bytes:
+            self._relieve()
 
     def use_key(self, camera: str, key: bytes) -> None:
         """Seal the camera's frames with ``key`` from now on; with an empty one, no longer."""
@@ -109,7 +132,16 @@ class Publisher:
     def forget(self, camera: str) -> None:
         """The camera's session is over: its last pictures are of no more use."""
         self._topics.pop(camera, None)
-        self._gops.pop(camera, None)
+        if gop := self._gops.pop(camera, None):
+            self._cached -= gop.size
+
+    def _relieve(self) -> None:
+        """Give up what the largest groups hold: viewers of those cameras wait for the next keyframe."""
+        while self._cached > self._cache_bytes:
+            largest = max(self._gops.values(), key=lambda gop: gop.size)
+            self._cached -= largest.size
+            largest.clear()
+            self.counters["caches_given_up"] += 1
 
     def _subscribed(self, message: bytes) -> None:
         if message[:1] != bytes((_SUBSCRIBE,)) or len(message) > MAX_TOPIC:

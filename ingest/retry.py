@@ -47,6 +47,7 @@ _PACES = {
     CameraState.NOT_FOUND: SETTINGS,
     CameraState.NOT_RTSP: SETTINGS,
     CameraState.TLS_FAILED: SETTINGS,
+    CameraState.OVER_LIMIT: SETTINGS,
 }
 
 

@@ -16,7 +16,7 @@ import zmq
 
 from common.bus import Endpoints, Keys
 from common.cameras import CameraSpec
-from common.config import Config
+from common.config import Config, LimitsConfig
 from common.control import Assign, Drain, Release, Report, Role, ToWorker
 from common.link import Link
 from common.log import get_logger
@@ -32,14 +32,19 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
     with zmq.Context() as context:
         keys = await worker_keys(context, endpoints, config.cluster, Role.INGEST, node, stop)
         if not stop.is_set():
-            await _work(context, endpoints, keys, node, stop)
+            await _work(context, endpoints, keys, node, config.limits, stop)
 
 
 async def _work(
-    context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, keys: Keys | None, node: str, stop: asyncio.Event
+    context: zmq.Context[zmq.Socket[bytes]],
+    endpoints: Endpoints,
+    keys: Keys | None,
+    node: str,
+    limits: LimitsConfig,
+    stop: asyncio.Event,
 ) -> None:
-    with Publisher(context, endpoints, keys) as publisher:
-        worker = Worker(publisher, node)
+    with Publisher(context, endpoints, keys, limits.cache_bytes) as publisher:
+        worker = Worker(publisher, node, limits)
         link = Link(
             context,
             endpoints,
@@ -59,11 +64,11 @@ async def _work(
 class Worker:
     """The cameras of this process."""
 
-    def __init__(self, publisher: Publisher, node: str) -> None:
+    def __init__(self, publisher: Publisher, node: str, limits: LimitsConfig = LimitsConfig()) -> None:  # noqa: B008  # frozen
         self.changed: Callable[[], None] = lambda: None  # a report should go out soon
         self._publisher = publisher
         self._log = get_logger(node=node)
-        self._shared = Shared(publisher.publish, publisher.forget, lambda: self.changed())
+        self._shared = Shared(publisher.publish, publisher.forget, lambda: self.changed(), limits.camera_bitrate)
         self._cameras: dict[str, Camera] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}  # the last runs the camera, all before it say goodbye
         self._group: asyncio.TaskGroup

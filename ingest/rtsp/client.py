@@ -15,19 +15,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from time import thread_time
 from typing import NoReturn, TypeVar, cast
 
 from common.cameras import CameraState, TlsSpec, Transport
 from common.clock import unix_ns
+from common.config import LimitsConfig
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
+from ingest.budget import Budget
 from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtful
 from ingest.rtp.receiver import Receiver, Stream
 from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.connect import connect
 from ingest.rtsp.keepalive import Keepalive
-from ingest.rtsp.message import Frame, Parser, Request, Response
+from ingest.rtsp.message import MAX_ROOM, Frame, Message, Parser, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import (
     Action,
@@ -51,6 +54,8 @@ FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TC
 LOOK_TIMEOUT = 5.0  # seconds for a keyframe of a picture that is announced as something else than H.264
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 MAX_UNREAD = 64 << 10  # bytes of ours that a camera leaves unread, beyond what the kernel keeps
+TURN_NS = 2_000_000  # that one camera may take before others; one that takes longer is read in smaller pieces …
+MIN_ROOM = 4_096  # … of so many bytes at least
 TICK = 0.25  # seconds between looks at the timers
 CNAME = "camshaft"
 PLAIN_WARNING = "it comes over UDP, which TLS does not encrypt; use TCP"
@@ -79,18 +84,29 @@ async def connected(
     on_redirect: Callable[[RtspUrl], None] = lambda _url: None,
     pin: Pin | None = None,
     keepalive: Keepalive | None = None,
+    bitrate: int = LimitsConfig().camera_bitrate,
 ) -> AsyncIterator[Connection]:
     """A session that plays until the block is left. What ends it before is raised by ``ended``.
 
     ``publish`` gets batches in order, ``on_media`` is called once, with the first packet. Redirects are followed, but
     not to where only this machine can reach, unless the camera is there itself; ``on_redirect`` is told of each.
-    ``pin`` and ``keepalive`` are what earlier sessions taught.
+    ``pin`` and ``keepalive`` are what earlier sessions taught; ``bitrate`` is what the camera may send for long, in
+    Mbit/s.
     """
     pin, keepalive = pin or Pin(), keepalive or Keepalive()
+    budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
     origin: str | None = None
     for _ in range(MAX_REDIRECTS + 1):
         open_ = partial(
-            Connection, url, udp=udp, epoch=epoch, publish=publish, on_media=on_media, pin=pin, keepalive=keepalive
+            Connection,
+            url,
+            udp=udp,
+            epoch=epoch,
+            publish=publish,
+            on_media=on_media,
+            pin=pin,
+            keepalive=keepalive,
+            budget=budget,
         )
         connection = await connect(open_, url, tls, origin=origin)
         try:
@@ -141,6 +157,7 @@ class Connection(asyncio.BufferedProtocol):
         on_media: Callable[[Connection], None],
         pin: Pin,
         keepalive: Keepalive,
+        budget: Budget,
     ) -> None:
         self.udp = udp
         self.stream = Stream([], udp=udp, epoch=epoch)  # empty until every track is set up
@@ -148,6 +165,9 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
         self._session = Session(url, udp, self._select, pin, keepalive)
+        self._budget = budget
+        self._slowed = 0  # times that it was not read for a while, because it sent too much
+        self._resumption: asyncio.TimerHandle | None = None  # while it is not read
         self._choices: list[Choice] = []
         self._unplayable: list[Track] = []
         self._nothing_playable: NothingPlayableError | None = None  # by its description; a look is taken all the same
@@ -201,6 +221,7 @@ class Connection(asyncio.BufferedProtocol):
         return Counter(
             timestamps_repaired=self.stream.repaired,
             junk_bytes=self._parser.junk,
+            slowed=self._slowed,
             foreign_datagrams=sum(port.strangers for pair in self._ports for port in pair),
         )
 
@@ -218,7 +239,7 @@ class Connection(asyncio.BufferedProtocol):
 
     async def close(self) -> None:
         """End the session so that the camera notices, and release everything."""
-        for timer in (self._ticker, self._expiry):
+        for timer in (self._ticker, self._expiry, self._resumption):
             if timer is not None:
                 timer.cancel()
         for port in (port for pair in self._ports for port in pair):
@@ -258,8 +279,10 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes came: this and what it calls is done for every read."""
         arrival_ns = unix_ns()
         routes = self._routes
+        messages: Sequence[Message] = ()
         try:
-            for message in self._parser.advance(nbytes):
+            messages = self._parser.advance(nbytes)
+            for message in messages:
                 if type(message) is Frame:
                     receive = routes.get(message.channel)
                     if receive is not None:
@@ -274,30 +297,60 @@ class Connection(asyncio.BufferedProtocol):
         except CameraError as exc:
             self._fail(exc)
         if routes:
-            self._flush()
+            self._flush(arrival_ns, nbytes, len(messages))
             self._acknowledge()
+        else:
+            self._spend(nbytes, len(messages), 0, unix_ns() - arrival_ns)
         if self._parser.more or nbytes == self._offered:
-            self._yield()
+            self._pause(0.0)
 
     def eof_received(self) -> bool:
         """The camera has no more to say; close."""
         return False
 
-    def _yield(self) -> None:
-        """There is more from this camera than one turn may take: let others have theirs before it goes on."""
-        transport = self._transport
-        if transport is not None and not transport.is_closing():
-            transport.pause_reading()
-            self._loop.call_soon(self._go_on)
+    def _spend(self, size: int, packets: int, batches: int, passed_ns: int) -> None:
+        """The camera was served. One that takes more than its share is not read for a while, then given up."""
+        if passed_ns > TURN_NS:
+            self._parser.room = max(self._parser.room // 2, MIN_ROOM)
+        if not self._budget.spend(size, packets, batches, passed_ns):
+            return
+        now = self._loop.time()
+        if wait := self._budget.wait(now, thread_time()):
+            self._slowed += 1
+            self._pause(wait)
+            if complaint := self._budget.complaint(now):
+                self._fail(CameraError(CameraState.OVER_LIMIT, complaint))
 
-    def _go_on(self) -> None:
+    def _pause(self, wait: float) -> None:
+        """Do not read for ``wait`` seconds; 0 lets the others have their turn before there is more of this camera."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        if self._resumption is not None:
+            if not wait:
+                return
+            self._resumption.cancel()
+        transport.pause_reading()
+        if wait:
+            for port in (port for pair in self._ports for port in pair):
+                port.pause()
+        self._resumption = self._loop.call_later(wait, self._go_on)
+
+    @property
+    def _resting(self) -> bool:
+        return self._resumption is not None
+
+    def _go_on(self) -> None:
+        self._resumption = None
+        if self._transport is None or self._transport.is_closing():
+            return
         if self._parser.more:
             self.buffer_updated(0)
-        if not self._parser.more:
-            transport.resume_reading()
+        if self._resting:
+            return
+        self._transport.resume_reading()
+        for port in (port for pair in self._ports for port in pair):
+            port.resume()
 
     def _acknowledge(self) -> None:
         """Let the kernel acknowledge what came now, not up to 40 ms later.
@@ -391,12 +444,13 @@ class Connection(asyncio.BufferedProtocol):
 
     # Packets.
 
-    def _flush(self) -> None:
-        """Publish what is ready to be."""
+    def _flush(self, arrival_ns: int, size: int, packets: int) -> None:
+        """Publish what is ready to be. So many bytes and packets came at that time."""
         stream, now_ns = self.stream, unix_ns()
         batches = stream.take(now_ns)
         if batches:
             self._publish(batches)
+        self._spend(size, packets, len(batches), now_ns - arrival_ns)
         if batches:
             self._nothing_playable = None
         if not self._flowing and not self._nothing_playable and any(each.packets for each in stream.receivers):
@@ -408,13 +462,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def _expire(self) -> None:
         self._expiry = None
-        self.stream.expire(unix_ns())
-        self._flush()
+        now_ns = unix_ns()
+        self.stream.expire(now_ns)
+        self._flush(now_ns, 0, 0)
 
     # Time.
 
     def _tick(self) -> None:
         now = self._loop.time()
+        self._budget.wait(now, thread_time())
+        self._parser.room = min(2 * self._parser.room, MAX_ROOM)
         try:
             self._do(self._session.tick(now, partial=self._parser.partial > 0))
             if self._session.state is State.PLAYING:

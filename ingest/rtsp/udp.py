@@ -41,19 +41,20 @@ class UdpPort:
         self._remote: tuple[str, int] | None = None  # where to send
         self._named: tuple[str, int] | None = None  # where the camera says it sends from
         self._patient_until = 0.0
+        self._started = False
         self._connected = False  # the kernel takes datagrams of one address and port only
         self._checked = False  # and none that came before are left
         self._receive: Callable[[bytes, int], None]
-        self._flush: Callable[[], None]
+        self._flush: Callable[[int, int, int], None]
 
     def start(
         self,
         addresses: frozenset[str],
         remote: tuple[str, int] | None,
         receive: Callable[[bytes, int], None],
-        flush: Callable[[], None],
+        flush: Callable[[int, int, int], None],
     ) -> None:
-        """Begin to read from ``addresses``; ``flush`` follows each burst.
+        """Begin to read from ``addresses``; ``flush`` follows each burst, with its time, bytes and datagrams.
 
         ``remote`` is where the camera says it sends from and listens. If it is at the only one of the addresses,
         datagrams from other ports are not taken for ``PATIENCE``.
@@ -61,7 +62,18 @@ class UdpPort:
         self._addresses, self._remote, self._receive, self._flush = addresses, remote, receive, flush
         if remote is not None and addresses == {remote[0]}:
             self._named, self._patient_until = remote, self._loop.time() + PATIENCE
-        self._loop.add_reader(self._socket.fileno(), self._read)
+        self._started = True
+        self.resume()
+
+    def pause(self) -> None:
+        """Do not read for now: what the kernel has no room for is lost."""
+        if self._started and self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+
+    def resume(self) -> None:
+        """Read, if that has begun."""
+        if self._started and self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket.fileno(), self._read)
 
     def send(self, data: bytes) -> None:
         """To the camera, once its port is known. What cannot be sent is lost, as any datagram may be."""
@@ -78,7 +90,8 @@ class UdpPort:
     def _read(self) -> None:
         receive, sock = self._receive, self._socket
         now_ns = unix_ns()
-        for _ in range(READS):
+        datagrams = size = 0
+        for datagrams in range(1, READS + 1):  # noqa: B007
             try:
                 if self._checked:
                     count = sock.recv_into(_buffer)
@@ -91,10 +104,11 @@ class UdpPort:
                 break
             except OSError:  # ICMP's answer to something that was sent
                 continue
+            size += count
             receive(bytes(_view[:count]), now_ns)
             if self._checked and _buffer[1] & _MARKER:  # as a rule nothing follows a picture's end, nor a report
                 break
-        self._flush()
+        self._flush(now_ns, size, datagrams)
 
     def _accept(self, source: tuple[str, int]) -> bool:
         if source[0] not in self._addresses:

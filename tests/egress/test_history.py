@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import MAX_GOP_BYTES, MAX_PAYLOAD
-from egress.history import KEEP_BYTES, KEEP_PACKETS, PACKET_BYTES, History, Packet
+from egress.history import KEEP_BYTES, KEEP_PACKETS, PACKET_BYTES, Histories, History, Packet
 
 
 def packets(count: int, size: int = 1) -> list[Packet]:
@@ -77,5 +77,27 @@ def test_a_group_of_pictures_that_ingest_keeps_stays_whole() -> None:
     history.append(packets(1, MAX_PAYLOAD), keyframe=True)
     for _ in range(MAX_GOP_BYTES // MAX_PAYLOAD):
         history.append(packets(1, MAX_PAYLOAD), keyframe=False)
-    history._trim()
+    history._trim(KEEP_BYTES)
     assert history.keyframe == 0
+
+
+def test_all_histories_together_are_bounded_and_the_largest_gives_way() -> None:
+    histories = Histories(1_000_000)
+    small, large = History(histories), History(histories)
+    small.append(packets(10, 1_000), keyframe=True)
+    for _ in range(50):
+        large.append(packets(100, 1_000), keyframe=True)
+        assert small.size + large.size <= 1_000_000
+    assert small.keyframe == 0
+    assert large.end == 5_000
+    assert large.slice(large.start, 9_999)[-1] == packets(100, 1_000)[-1]
+    assert histories.counters["histories_cut"] > 0
+
+
+def test_a_history_that_is_gone_takes_no_room() -> None:
+    histories = Histories(1_000_000)
+    for _ in range(20):
+        history = History(histories)
+        history.append(packets(100, 4_000), keyframe=True)
+        assert history.start == 0
+    assert not histories.counters

@@ -58,7 +58,13 @@ class Viewer:
 
 @asynccontextmanager
 async def playing(
-    camera: FakeCamera, viewer: Viewer, *, udp: bool = False, url: str = "", tls: TlsSpec | None = None
+    camera: FakeCamera,
+    viewer: Viewer,
+    *,
+    udp: bool = False,
+    url: str = "",
+    tls: TlsSpec | None = None,
+    bitrate: int = 1_000,
 ) -> AsyncIterator[Connection]:
     async with asyncio.timeout(2 * BOUND):
         async with connected(
@@ -68,6 +74,7 @@ async def playing(
             epoch=5,
             publish=viewer.publish,
             on_media=viewer.on_media,
+            bitrate=bitrate,
         ) as connection:
             yield connection
 

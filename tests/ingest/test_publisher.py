@@ -13,7 +13,7 @@ import zmq
 from common.bus import Channel, Endpoints, open_socket
 from common.media import MAX_GOP_BYTES, Batch, Flags, decode_frame, encode_batch, live_topic, replay_topic
 from common.seal import Sealer, StreamSeals
-from ingest.publisher import Gop, Publisher
+from ingest.publisher import OVERHEAD, Gop, Publisher
 
 BOUND = 10.0
 
@@ -61,12 +61,12 @@ class Egress:
 
 
 @asynccontextmanager
-async def bus(tmp_path: Path) -> AsyncIterator[tuple[Publisher, Egress]]:
+async def bus(tmp_path: Path, cache_bytes: int = 1 << 30) -> AsyncIterator[tuple[Publisher, Egress]]:
     endpoints = Endpoints.parse(f"ipc://{tmp_path}")
     with zmq.Context() as context:
         egress = Egress(context, endpoints)
         try:
-            with Publisher(context, endpoints, None) as publisher:
+            with Publisher(context, endpoints, None, cache_bytes) as publisher:
                 yield publisher, egress
         finally:
             egress.channel.close()
@@ -172,7 +172,7 @@ async def test_subscriptions_are_seen_while_a_lot_is_sent(tmp_path: Path) -> Non
 
 def test_a_group_that_is_too_large_is_not_cached() -> None:
     gop = Gop()
-    encoded = bytes(MAX_GOP_BYTES // 4)
+    encoded = bytes(MAX_GOP_BYTES // 4 - OVERHEAD)
     for number in range(4):
         gop.add(batch(number, flags=Flags.KEYFRAME if number == 0 else 0), encoded)
     assert len(gop.batches) == 4
@@ -231,3 +231,30 @@ def test_a_key_that_is_given_again_goes_on_with_its_nonces(tmp_path: Path) -> No
         assert isinstance(publisher._sealers["door"], Sealer)
         assert publisher._sealers["door"] is not before
         publisher._socket.close()
+
+
+async def test_all_groups_together_are_bounded_and_the_largest_gives_way(tmp_path: Path) -> None:
+    async with bus(tmp_path, cache_bytes=1 << 20) as (publisher, egress):
+        publisher.publish("front", video(5))
+        for number in range(40):
+            keyframe = Flags.KEYFRAME if number % 7 == 0 else 0
+            publisher.publish("hostile", [batch(number, flags=keyframe | Flags.UNIT_END, size=400_000)])
+        assert publisher.counters["caches_given_up"] > 0
+        egress.subscribe(replay_topic("front", "egress-1"))
+        assert await egress.until(replay_topic("front", "egress-1"), 5) == video(5)
+
+
+async def test_a_camera_that_is_forgotten_takes_no_room(tmp_path: Path) -> None:
+    async with bus(tmp_path, cache_bytes=1 << 20) as (publisher, _egress):
+        for number in range(10):
+            publisher.publish(f"camera-{number}", [batch(0, flags=Flags.KEYFRAME, size=800_000)])
+            publisher.forget(f"camera-{number}")
+        assert not publisher.counters
+
+
+def test_small_batches_count_for_what_they_take() -> None:
+    gop = Gop()
+    for number in range(1_000):
+        each = batch(number, flags=Flags.KEYFRAME if not number else 0, size=1)
+        gop.add(each, encode_batch(each))
+    assert gop.size >= 1_000 * (len(encode_batch(batch(0, size=1))) + 40)

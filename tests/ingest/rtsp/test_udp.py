@@ -21,13 +21,17 @@ class Mailbox:
     def __init__(self) -> None:
         self.packets: list[bytes] = []
         self.bursts: list[int] = []
+        self.size = 0
         self._changed = asyncio.Event()
 
     def receive(self, packet: bytes, arrival_ns: int) -> None:
         assert arrival_ns > 0
         self.packets.append(packet)
 
-    def flush(self) -> None:
+    def flush(self, arrival_ns: int, size: int, datagrams: int) -> None:
+        assert arrival_ns > 0
+        self.size += size
+        assert datagrams > 0
         self.bursts.append(len(self.packets))
         self._changed.set()
 
