@@ -184,7 +184,9 @@ def read_datagrams(data: bytes) -> None:
         port = UdpPort(sock)  # type: ignore[arg-type]
     finally:
         asyncio._set_running_loop(None)
-    port.start(frozenset(addresses[:2]), (addresses[0], 5000) if len(data) % 2 else None, lambda *_: None, lambda: None)
+    port.start(
+        frozenset(addresses[:2]), (addresses[0], 5000) if len(data) % 2 else None, lambda *_: None, lambda *_: None
+    )
     while waiting:
         port._read()
 

@@ -1,0 +1,37 @@
+"""A camera that means harm beside one that does not: whoever watches the other one notices nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.fakes.bystander import memory_of, unharmed, watching
+from tests.fakes.clip import SMALL
+from tests.fakes.gst_camera import GstCamera
+from tests.fakes.hostile_camera import hostile_camera
+
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
+
+GAP = 500.0  # ms: the machine is busy with sending the harm, too; it was seconds
+MOST = 150 << 20  # bytes that a process may grow by in the meantime; it was 350 MB
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", ["keyframes", "start-codes", "drip"])
+async def test_a_hostile_camera_harms_no_other(
+    kind: str, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    with hostile_camera(kind) as url:
+        running = await cluster({"front-door": gst_camera(SMALL).url, "hostile": url})
+        before = memory_of(running)
+        async with unharmed(running, "front-door", memory=False, gap_ms=GAP), AsyncExitStack() as stack:
+            if kind == "keyframes":
+                await stack.enter_async_context(watching(running.whep("hostile")))
+            for _ in range(16):
+                await asyncio.sleep(1.0)
+                grown = {pid: size - before[pid] for pid, size in memory_of(running).items()}
+                assert max(grown.values()) < MOST
