@@ -231,6 +231,8 @@ TARGETS = [
         (),
         (b"://", b"@", b"turn:", b"password=", b"token", b"=", b"&", b"pw=", b"key", b" "),
         {
+            "schemes": repeated(b"://"),
+            "turn": repeated(b"turn:"),
             "names": repeated(b"pas"),
             "tokens": repeated(b"token"),
             "long name": repeated(b"a", b"pas"),

@@ -13,7 +13,7 @@ from tests.fuzz.target import Target, seconds
 FACTOR = 10
 MOST = 1.2  # times the work for each byte
 HARMLESS = 0.001  # seconds of CPU: nobody waits for less, and the clock is not sure of it
-ROUNDS = 15  # of both sizes in turn; the best of each counts
+ROUNDS = 20  # of both sizes in turn; the best of each counts
 HOPELESS = 4 * MOST  # times, and no further round will help
 
 CASES = [pytest.param(target, how, id=f"{target.name}-{how}") for target in TARGETS.values() for how in target.grow]
