@@ -28,6 +28,11 @@ def build_replay(binary: Path) -> None:
     _compile(os.environ.get("CC", "cc"), binary, "-fsanitize=address,undefined", "-DREPLAY")
 
 
+def fuzzer_missing() -> str:
+    """Why this target cannot be fuzzed here; empty if it can."""
+    return "" if shutil.which("clang") else "clang is missing: apt-get install clang libclang-rt-14-dev"
+
+
 def compiler_missing() -> str:
     """Why nothing can be replayed here; empty if it can."""
     return "" if shutil.which(os.environ.get("CC", "cc")) else "no C compiler"
