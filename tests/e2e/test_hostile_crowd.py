@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,20 @@ from tests.fakes.hostile import SOURCES, strangers
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
 
 EACH = int(os.environ.get("HOSTILE", "1000"))  # offers, PATCHes, WebSocket messages, STUN, DTLS and RTCP datagrams
+LOOK = 0.02  # seconds between looks at whether this process gets its turn
+HELD_UP = 0.1  # seconds that one is late: then the machine is busy, and a browser on it freezes by itself
+
+
+async def held_up() -> int:
+    """How often this process, which has nothing to do, did not get its turn; until it is cancelled."""
+    loop, times = asyncio.get_running_loop(), 0
+    try:
+        while True:
+            asked = loop.time()
+            await asyncio.sleep(LOOK)
+            times += loop.time() - asked - LOOK > HELD_UP
+    except asyncio.CancelledError:
+        return times
 
 
 @pytest.mark.timeout(120 + EACH // 20)
@@ -29,12 +44,16 @@ async def test_fifty_strangers_cost_a_viewer_no_picture(
     viewing = await chromium.whep(running.whep("front-door"))
     await viewing.shows(SMALL.fps)
     before, pids = await viewing.stats(), running.pids()
+    watch = asyncio.create_task(held_up())
     async with strangers(running.url, "front-door", EACH) as crowd:
         answers = await crowd
+    watch.cancel()
+    late = await watch
     after = await viewing.stats()
-    print(answers)
+    print(answers, after, f"held up {late} times")
     assert running.pids() == pids, "a process was lost"
-    assert after.freezes == before.freezes, f"{after.freeze_seconds} s without a picture"
+    assert after.packets_lost == 0
+    assert after.freezes - before.freezes <= late, f"{after.freeze_seconds} s without a picture"
     await viewing.shows(SMALL.fps)
     for statuses in (answers.offers, answers.patches):
         assert sum(statuses.values()) >= EACH
