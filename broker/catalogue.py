@@ -80,7 +80,8 @@ class Catalogue:
         return {id: place for id, place in places.items() if place is not None}
 
     def check_store(self) -> None:
-        """Have a store that was lost written again now, and not only with the next change."""
+        """Have a store that was lost written again now, and not only with the next change; to be called each second."""
+        self._quiet.sweep()
         try:
             self._store.check()
         except sqlite3.Error as exc:

@@ -50,7 +50,7 @@ from broker.stream_keys import current_key, with_keys
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
 from common.control import KeyWanted, Ping, Report, Role, ToBroker, ToWorker, decode_for_broker, encode
 from common.errors import ProtocolError, ViewerError
-from common.log import Quiet, Sparing, get_logger
+from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.sessions import new_session, public_name
 
 TICK_INTERVAL = 0.25  # seconds
@@ -103,12 +103,12 @@ class Cluster:
         self._routes: dict[str, tuple[bytes, str]] = {}  # node to its connection, and the key of that
         self._clock = clock
         self._ticked = clock()
-        self._quiet = Quiet(log, clock, STATES_LOGGED)
+        self._states = Quiet(log, clock, STATES_LOGGED)
+        self._ends = Quiet(log, clock, LINES_A_MINUTE)
         self._channel: Channel | None = None
         self._strangers: Strangers | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._offers: dict[str, asyncio.Future[str]] = {}
-        self._said = Sparing(log)
         self._listeners: list[Callable[[Notice], None]] = []
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
 
@@ -196,7 +196,8 @@ class Cluster:
         late, self._ticked = now - self._ticked > STALLED_AFTER, now
         if not late:  # else we stood still, and the reports that show who is alive are still to be read
             self._handle(Tick())
-        self._said.sweep(now)
+        self._states.sweep()
+        self._ends.sweep()
         self._publish_news()
 
     def _receive(self, frames: list[bytes]) -> None:
@@ -309,11 +310,11 @@ class Cluster:
     def _notify(self, notice: Notice) -> None:
         match notice:
             case CameraChanged(camera, state, detail):
-                self._quiet.info("camera state", about=camera, camera=camera, state=state.value, detail=detail)
+                self._states.info("camera state", about=camera, camera=camera, state=state.value, detail=detail)
             case CameraRemoved(camera):
                 log.info("camera removed", camera=camera)
             case SessionEnded(session, camera, reason):
                 name = public_name(session)
-                self._said.info("session ended", now=self._clock(), session=name, camera=camera, reason=reason)
+                self._ends.info("session ended", session=name, camera=camera, reason=reason)
         for listener in list(self._listeners):
             listener(notice)

@@ -21,12 +21,12 @@ from broker.keyring import JoinRefusedError, Keyring
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
 from common.errors import AddressInUseError, ProtocolError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_join, encode
-from common.log import get_logger
+from common.log import Quiet, get_logger
 
 LIFETIME = 10.0  # seconds; a join takes milliseconds, and one that is cut off is tried again
 MAX_CONNECTIONS = 500
 QUEUE = 10  # messages of one peer that wait, each way
-WARN_INTERVAL = 10.0  # seconds between two lines about workers that were refused
+REFUSALS_LOGGED = 6  # lines a minute about workers that may not join
 _REBIND_INTERVAL = 0.05  # seconds between tries while libzmq's own thread still closes the former socket
 
 log = get_logger()
@@ -55,7 +55,7 @@ class Joining:
         self._channel: Channel | None = None
         self._renewal: asyncio.TimerHandle | None = None
         self._answered = 0
-        self._warned_at = float("-inf")
+        self._quiet = Quiet(log, lines=REFUSALS_LOGGED)
 
     def __enter__(self) -> Joining:
         self._open()
@@ -124,13 +124,11 @@ class Joining:
             self._keyring.admit(join.token, join.secret, key, join.role, join.node, lives=self._lives, now=time.time())
         except JoinRefusedError as exc:
             self._counters["join_refused"] += 1
-            now = time.monotonic()
-            if not exc.passing and now - self._warned_at >= WARN_INTERVAL:
-                self._warned_at = now
-                log.warning("a worker may not join", worker=join.node, role=join.role.value, reason=str(exc))
+            if not exc.passing:
+                self._quiet.warning("a worker may not join", worker=join.node, role=join.role.value, reason=str(exc))
             return Verdict(False, str(exc), exc.passing)
         except sqlite3.Error as exc:
-            log.warning("keyring cannot be written", reason=str(exc))
+            self._quiet.warning("keyring cannot be written", reason=str(exc))
             return Verdict(False, f"the broker cannot write its keyring: {exc}", passing=True)
         self._counters["joined"] += 1
         log.info("worker may join", worker=join.node, role=join.role.value, token=join.token)

@@ -29,13 +29,12 @@ from common.address import is_loopback, page_address, split_ice_server, split_li
 from common.bus import Endpoints, Keys, authenticated, claimed_directory
 from common.config import Config, LimitsConfig
 from common.errors import AddressInUseError, CamshaftError, ConfigError
-from common.log import get_logger
+from common.log import Quiet, get_logger
 from common.memory import Shortage, give_back
 from common.process import raise_file_limit
 from common.systemd import READY, notify
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
-WARN_INTERVAL = 60.0  # seconds between two lines about a keyring that cannot be read
 WATCH_INTERVAL = 1.0  # seconds between looks at the relay
 MAX_UNANSWERED = 5  # looks; it answers within a millisecond, and what hangs is ended for somebody to start it anew
 TRIM_INTERVAL = 10.0  # seconds after which what strangers made us allocate goes back to the system
@@ -132,16 +131,14 @@ def _within_files(limits: LimitsConfig) -> LimitsConfig:
 
 
 async def _watch(relay: Relay, catalogue: Catalogue, keyring: Keyring | None, stop: asyncio.Event) -> None:
-    warned_at = float("-inf")
+    quiet = Quiet(log)
     trim_at = time.monotonic() + TRIM_INTERVAL
     while not stop.is_set():
         revoked: Collection[Member] = ()
         try:
             revoked = keyring.take_revoked() if keyring is not None else ()
         except sqlite3.Error as exc:
-            if time.monotonic() - warned_at >= WARN_INTERVAL:
-                warned_at = time.monotonic()
-                log.warning("keyring cannot be read, so nobody can join and nothing can be revoked", reason=str(exc))
+            quiet.warning("keyring cannot be read, so nobody can join and nothing can be revoked", reason=str(exc))
         if revoked:
             log.warning("keys were revoked; every media connection is made anew", workers=[m.node for m in revoked])
             await relay.renew()

@@ -1,8 +1,7 @@
 """Structured logs: one line an event, fields instead of prose, and never a password.
 
 Bind what identifies the subject (``camera``, ``session``, ``node``) to the logger; per-packet events stay at DEBUG.
-Lines that strangers can cause, as often as they like, go through ``Sparing``, or, where nothing
-sweeps once a second, ``Quiet``.
+Lines that strangers can cause, as often as they like, go through ``Quiet``.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ import logging
 import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import structlog
@@ -25,7 +24,7 @@ Logger = structlog.stdlib.BoundLogger
 
 MAX_VALUE = 2_000  # characters of a value; a stranger's words can be as long as a message
 MAX_TRACEBACK = 50_000  # characters
-LINES_A_MINUTE = 30  # of one event that strangers cause: all of a household's or an office's
+LINES_A_MINUTE = 30  # of an event that is worth a line each: all of a household's or an office's
 
 _URL = re.compile("://|turns?:")  # where there can be credentials
 
@@ -34,41 +33,6 @@ def get_logger(**fields: object) -> Logger:
     """A logger with ``fields`` bound to every line."""
     logger: Logger = structlog.get_logger(**fields)
     return logger
-
-
-class Sparing:
-    """Writes lines that strangers can cause: of each event a few a minute, and the number of the others.
-
-    ``sweep`` is to be called now and then, so that the number is told when nothing follows.
-    """
-
-    def __init__(self, log: Logger) -> None:
-        self._log = log
-        self._until: dict[str, float] = {}  # end of the minute of each event, in monotonic seconds
-        self._written: Counter[str] = Counter()  # in that minute
-        self._more: Counter[str] = Counter()
-
-    def info(self, event: str, *, now: float, **fields: object) -> None:
-        """Write a line, unless there were LINES_A_MINUTE of this event."""
-        if now >= self._until.get(event, float("-inf")):
-            self._tell(event)
-            self._until[event] = now + 60.0
-        if self._written[event] >= LINES_A_MINUTE:
-            self._more[event] += 1
-            return
-        self._written[event] += 1
-        self._log.info(event, **fields)
-
-    def sweep(self, now: float) -> None:
-        """Tell how many lines were left out of minutes that are over."""
-        for event in [event for event, until in self._until.items() if now >= until]:
-            self._tell(event)
-            del self._until[event]
-
-    def _tell(self, event: str) -> None:
-        del self._written[event]
-        if more := self._more.pop(event, 0):
-            self._log.info(f"{event}: and {more} more in the last minute")
 
 
 def configure(level: str = "info", style: Format = "auto", **fields: object) -> None:
@@ -116,50 +80,76 @@ def configure(level: str = "info", style: Format = "auto", **fields: object) -> 
 
 
 class Quiet:
-    """Writes lines that strangers can cause: of each kind at most ``lines`` a minute.
+    """Writes lines that strangers can cause: of each kind at most ``lines`` a minute, and how many more there were.
 
-    The next one that is written says how many of its kind were not, as ``more``.
+    A line's kind is its text and what it is ``about``: neither must be a stranger's choice. The number is told by
+    ``sweep``, to be called now and then, or before the next line of the kind. Times are monotonic seconds.
     """
 
     INTERVAL = 60.0  # seconds
-    KINDS = 10_000  # that are kept apart
+    KINDS = 10_000  # that are kept apart: cameras come and go, and so do their names
 
     def __init__(self, logger: Logger, clock: Callable[[], float] = time.monotonic, lines: int = 1) -> None:
         self._logger = logger
         self._clock = clock
         self._lines = lines
-        self._minutes: dict[str, tuple[float, int]] = {}  # when each kind's minute ends, and lines left in it
-        self._more: Counter[str] = Counter()
+        self._minutes: dict[tuple[str, str], _Minute] = {}  # of each kind; the one that ends first stands first
 
     def info(self, event: str, *, about: str = "", **fields: object) -> None:
-        """A line of level info. Its kind is its text and what it is ``about``: neither must be a stranger's choice."""
-        if self._due(event + about, fields):
+        """Write a line of level info."""
+        if self._due(event, about):
             self._logger.info(event, **fields)
 
     def warning(self, event: str, *, about: str = "", **fields: object) -> None:
-        """A line of level warning, as above."""
-        if self._due(event + about, fields):
+        """Write a line of level warning."""
+        if self._due(event, about):
             self._logger.warning(event, **fields)
 
     def exception(self, event: str, *, about: str = "", **fields: object) -> None:
-        """A line of level error with the traceback of the error being handled, as above."""
-        if self._due(event + about, fields):
+        """Write a line of level error with the traceback of the error that is being handled."""
+        if self._due(event, about):
             self._logger.exception(event, **fields)
 
-    def _due(self, kind: str, fields: dict[str, object]) -> bool:
+    def sweep(self) -> None:
+        """Tell how many lines were left out of minutes that are over."""
         now = self._clock()
-        end, left = self._minutes.get(kind, (now, 0))
-        if now >= end:
-            end, left = now + self.INTERVAL, self._lines
-        if len(self._minutes) >= self.KINDS:  # cameras come and go, and so do their names
-            self._minutes.clear()
-        self._minutes[kind] = end, max(0, left - 1)
-        if not left:
-            self._more[kind] += 1
-            return False
-        if more := self._more.pop(kind, 0):
-            fields["more"] = more
-        return True
+        while self._minutes and now >= next(iter(self._minutes.values())).end:
+            self._finish(next(iter(self._minutes)))
+
+    def flush(self) -> None:
+        """Tell how many lines were left out, also of minutes that are not over: no more lines will come."""
+        for kind in tuple(self._minutes):
+            self._finish(kind)
+
+    def _due(self, event: str, about: str) -> bool:
+        now, kind = self._clock(), (event, about)
+        minute = self._minutes.get(kind)
+        if minute is not None and now >= minute.end:
+            self._finish(kind)
+            minute = None
+        if minute is None:
+            if len(self._minutes) >= self.KINDS:
+                self._finish(next(iter(self._minutes)))
+            minute = self._minutes[kind] = _Minute(now + self.INTERVAL, self._lines)
+        if minute.left:
+            minute.left -= 1
+            return True
+        minute.more += 1
+        return False
+
+    def _finish(self, kind: tuple[str, str]) -> None:
+        if more := self._minutes.pop(kind).more:
+            event, about = kind
+            self._logger.info(f"{event}: and {more} more in a minute", **({"about": about} if about else {}))
+
+
+@dataclass(slots=True)
+class _Minute:
+    """Of one kind of line, from its first on."""
+
+    end: float
+    left: int  # lines that may still be written
+    more: int = 0  # lines that were not
 
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

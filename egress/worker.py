@@ -38,7 +38,7 @@ from common.control import (
 )
 from common.errors import ConfigError, ViewerError
 from common.link import Link
-from common.log import Sparing, get_logger
+from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.membership import worker_keys
 from common.memory import Shortage
 from common.systemd import READY, notify
@@ -132,7 +132,7 @@ class Worker:
         self._cname = secrets.token_hex(8)
         self._mux = Mux()
         self._pacer = Pacer()
-        self._said = Sparing(log)
+        self._quiet = Quiet(log, lines=LINES_A_MINUTE)
         self._limits = limits
         self._shortage = Shortage(limits.free_memory << 20)
         self._viewers: dict[str, Viewer] = {}
@@ -156,7 +156,7 @@ class Worker:
         self._pacer.close()
         for viewer in tuple(self._viewers.values()):
             self._remove(viewer, "this process stops")
-        self._said.sweep(float("inf"))
+        self._quiet.flush()
 
     def handle(self, message: ToWorker) -> None:
         """Do what the broker says."""
@@ -201,10 +201,10 @@ class Worker:
             self._send(Answered(offer.session, self._accept(offer)))
         except ViewerError as exc:
             self.counters["refused"] += 1
-            self._say("viewer refused", camera=offer.camera, code=exc.code, reason=str(exc))
+            self._quiet.info("viewer refused", camera=offer.camera, code=exc.code, reason=str(exc))
             self._send(Refused(offer.session, exc.status, exc.code, exc.message))
         else:
-            self._say("viewer answered", camera=offer.camera)
+            self._quiet.info("viewer answered", camera=offer.camera)
             self._report_soon()
 
     def _accept(self, offer: Offer) -> str:
@@ -285,16 +285,15 @@ class Worker:
         camera, seconds = viewer.stream.camera, round(asyncio.get_running_loop().time() - viewer.agent.created, 1)
         if viewer.connected:
             remote, sent = viewer.seen_at[0], viewer.octets
-            self._say("viewer left", camera=camera, remote=remote, reason=reason, seconds=seconds, sent_bytes=sent)
+            self._quiet.info(
+                "viewer left", camera=camera, remote=remote, reason=reason, seconds=seconds, sent_bytes=sent
+            )
             return
         offered = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
         tried = viewer.seen_at or "nowhere: no check has come; is the UDP port open on the way?"
-        self._say(
+        self._quiet.info(
             "viewer never connected", camera=camera, reason=reason, seconds=seconds, tried_from=tried, offered=offered
         )
-
-    def _say(self, event: str, **fields: object) -> None:
-        self._said.info(event, now=asyncio.get_running_loop().time(), **fields)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -313,7 +312,7 @@ class Worker:
             if viewer.due - now >= REPORT_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
         self._subscriber.sweep(now)
-        self._said.sweep(now)
+        self._quiet.sweep()
 
 
 def _count(viewer: Viewer, counters: Counter[str]) -> None:

@@ -163,6 +163,7 @@ class Connections:
                 self._context.counters["http_slow_reader"] += 1
                 self._drop(connection)
         self._quotas.sweep()
+        self._context.quiet.sweep()
 
     def _stalled(self, connection: Connection, now: float) -> bool:
         """Whether what waits to be sent has not become less for too long."""

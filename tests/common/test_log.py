@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from common.errors import ConfigError
-from common.log import LINES_A_MINUTE, MAX_VALUE, Quiet, Sparing, configure, get_logger
+from common.log import LINES_A_MINUTE, MAX_VALUE, Quiet, configure, get_logger
 
 SECRET_URL = "rtsp://admin:hunter2@camera/stream"
 
@@ -147,35 +147,90 @@ def test_json_stays_one_line_whatever_a_camera_says(stderr: Captured) -> None:
     assert len(stderr.getvalue().splitlines()) == 1
 
 
-def test_lines_that_strangers_cause_are_summed_up() -> None:
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_lines_that_strangers_cause_are_summed_up_when_their_minute_is_over() -> None:
+    clock = Clock()
     with structlog.testing.capture_logs() as logs:
-        said = Sparing(get_logger())
+        quiet = Quiet(get_logger(), clock, LINES_A_MINUTE)
         for number in range(1_000):
-            said.info("viewer left", now=number / 100, number=number)
-            said.info("viewer refused", now=number / 100)
-        said.sweep(59.0)
+            clock.now = number / 100
+            quiet.info("viewer left", number=number)
+            quiet.info("viewer refused")
+        clock.now = 59.0
+        quiet.sweep()
         assert len(logs) == 2 * LINES_A_MINUTE
-        said.sweep(60.0)
-        said.sweep(61.0)
+        clock.now = 61.0
+        quiet.sweep()
+        quiet.sweep()
     assert [entry["event"] for entry in logs[2 * LINES_A_MINUTE :]] == [
-        f"{event}: and {1_000 - LINES_A_MINUTE} more in the last minute" for event in ("viewer left", "viewer refused")
+        f"{event}: and {1_000 - LINES_A_MINUTE} more in a minute" for event in ("viewer left", "viewer refused")
     ]
     with structlog.testing.capture_logs() as logs:
-        said.info("viewer left", now=62.0)
-        said.sweep(200.0)
+        quiet.info("viewer left")
+        clock.now = 200.0
+        quiet.sweep()
     assert [entry["event"] for entry in logs] == ["viewer left"]
 
 
-def test_the_next_line_tells_of_those_left_out_before() -> None:
+def test_what_was_left_out_is_told_before_the_next_line_where_nobody_swept() -> None:
+    clock = Clock()
     with structlog.testing.capture_logs() as logs:
-        said = Sparing(get_logger())
-        for second in range(LINES_A_MINUTE + 2):
-            said.info("viewer left", now=second / 10)
-        said.info("viewer left", now=100.0)
-    assert [entry["event"] for entry in logs[LINES_A_MINUTE:]] == [
-        "viewer left: and 2 more in the last minute",
-        "viewer left",
+        quiet = Quiet(get_logger(), clock)
+        for _ in range(1_000):
+            quiet.info("garbage", reason="x")
+            quiet.warning("refused")
+        clock.now = Quiet.INTERVAL
+        quiet.info("garbage", reason="y")
+        clock.now = 2 * Quiet.INTERVAL
+        quiet.info("garbage", reason="z")
+    assert [(entry["event"], entry.get("reason")) for entry in logs] == [
+        ("garbage", "x"),
+        ("refused", None),
+        ("garbage: and 999 more in a minute", None),
+        ("garbage", "y"),
+        ("garbage", "z"),
     ]
+
+
+def test_what_was_left_out_is_told_at_the_end() -> None:
+    with structlog.testing.capture_logs() as logs:
+        quiet = Quiet(get_logger(), lambda: 0.0)
+        for _ in range(3):
+            quiet.info("viewer left")
+        quiet.flush()
+        quiet.flush()
+    assert [entry["event"] for entry in logs] == ["viewer left", "viewer left: and 2 more in a minute"]
+
+
+def test_lines_about_different_subjects_are_counted_apart() -> None:
+    with structlog.testing.capture_logs() as logs:
+        quiet = Quiet(get_logger(), lambda: 0.0, lines=2)
+        for _ in range(5):
+            for camera in ("door", "yard"):
+                quiet.info("camera state", about=camera, camera=camera)
+        quiet.flush()
+    assert [entry["camera"] for entry in logs[:4]] == ["door", "yard"] * 2
+    assert [(entry["event"], entry["about"]) for entry in logs[4:]] == [
+        ("camera state: and 3 more in a minute", camera) for camera in ("door", "yard")
+    ]
+
+
+def test_what_is_counted_apart_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Quiet, "KINDS", 10)
+    with structlog.testing.capture_logs() as logs:
+        quiet = Quiet(get_logger(), lambda: 0.0)
+        for number in range(100):
+            for _ in range(2):
+                quiet.info("camera state", about=str(number))
+        assert len(quiet._minutes) == 10
+        quiet.flush()
+    assert len(logs) == 2 * 100  # none is lost by that
 
 
 def test_what_strangers_say_is_not_told_at_any_length(style: str, stderr: Captured) -> None:
@@ -193,33 +248,3 @@ def test_a_password_is_not_shown_because_its_url_is_cut(style: str, stderr: Capt
     secret = "rtsp://admin:" + "hunter2" * MAX_VALUE + "@camera/stream"
     get_logger().info("refused", reason=secret)
     assert "hunter2" not in stderr.getvalue()
-
-
-def test_lines_about_different_subjects_are_summed_up_separately(stderr: Captured) -> None:
-    configure("info", "json")
-    quiet = Quiet(get_logger(), lambda: 0.0, lines=2)
-    for _ in range(5):
-        for camera in ("door", "yard"):
-            quiet.info("camera state", about=camera, camera=camera)
-    lines = [json.loads(line)["camera"] for line in stderr.getvalue().splitlines()]
-    assert lines == ["door", "yard"] * 2
-
-
-def test_quiet_lines_are_summed_up_by_the_next_of_their_kind(stderr: Captured) -> None:
-    configure("info", "json")
-    now = [0.0]
-    quiet = Quiet(get_logger(), lambda: now[0])
-    for _ in range(1_000):
-        quiet.info("garbage", reason="x")
-        quiet.warning("refused")
-    now[0] = Quiet.INTERVAL
-    quiet.info("garbage", reason="y")
-    now[0] = 2 * Quiet.INTERVAL
-    quiet.info("garbage", reason="z")
-    lines = [json.loads(line) for line in stderr.getvalue().splitlines()]
-    assert [(line["event"], line.get("reason"), line.get("more")) for line in lines] == [
-        ("garbage", "x", None),
-        ("refused", None, None),
-        ("garbage", "y", 999),
-        ("garbage", "z", None),
-    ]
