@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 import zmq
 
+from broker import cluster as module
 from broker.catalogue import Catalogue
 from broker.cluster import Answer, Cluster
 from broker.director.events import CameraChanged, CameraRemoved, SessionEnded
@@ -29,6 +29,7 @@ from common.control import (
     encode,
 )
 from common.errors import AddressInUseError, ViewerError
+from tests.fakes.log import Recorder
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints, zmq_context
 from tests.fakes.workers import H264, PATIENCE, FakeEgress, FakeIngest
 
@@ -95,19 +96,21 @@ async def test_an_offer_is_answered(cluster: Cluster, egress: FakeEgress) -> Non
     assert len(answer.session) == 38  # 192 bits in base64, and a mark of the offer
 
 
-async def test_the_log_names_workers_beside_the_process_that_writes_it(cluster: Cluster) -> None:
-    with structlog.testing.capture_logs() as events:
-        for incarnation, host, pid in (("1", "there", 1), ("2", "here", 2), ("1", "there", 1)):
-            report = Report("out-1", Role.EGRESS, incarnation, host, pid)
-            cluster._receive([b"out-1", encode(report)])
-    assert not any("node" in event for event in events), "that is the broker's own name"
-    assert [(event["event"], event["worker"]) for event in events] == [
+async def test_the_log_names_workers_beside_the_process_that_writes_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "log", recorder := Recorder())
+    for incarnation, host, pid in (("1", "there", 1), ("2", "here", 2), ("1", "there", 1)):
+        report = Report("out-1", Role.EGRESS, incarnation, host, pid)
+        cluster._receive([b"out-1", encode(report)])
+    assert not any("node" in fields for _, fields in recorder.lines), "that is the broker's own name"
+    assert [(event, fields["worker"]) for event, fields in recorder.lines] == [
         ("worker joined", "out-1"),
         ("worker lost", "out-1"),
         ("worker joined", "out-1"),
         ("two processes run under one --node name; give each its own", "out-1"),
     ]
-    assert events[-1]["processes"] == ("here, process 2", "there, process 1")
+    assert recorder.lines[-1][1]["processes"] == ("here, process 2", "there, process 1")
 
 
 async def test_a_refusal_is_an_error(cluster: Cluster, egress: FakeEgress) -> None:
