@@ -20,6 +20,8 @@ import zmq
 from zmq.utils import z85
 
 from broker.keyring import Keyring
+from common.address import network_of
+from common.bucket import TokenBuckets
 from common.bus import Channel, Domain
 from common.control import Role
 
@@ -32,23 +34,15 @@ _VERSION = b"1.0"
 _ROLES = {Domain.CONTROL: frozenset(Role), Domain.PUBLISH: {Role.INGEST}, Domain.SUBSCRIBE: {Role.EGRESS}}
 
 
-class AddressBudget:
-    """How often each address may try: a bucket for each, which are few and forget the one not heard of for longest."""
+class AddressBudget(TokenBuckets):
+    """How often each address may try. As everywhere, the /64 of an IPv6 address is one."""
 
-    def __init__(self, burst: int, rate: float) -> None:
-        self._burst = burst
-        self._rate = rate
-        self._buckets: dict[str, tuple[float, float]] = {}  # what is in it, and as of when; the latest stand last
+    def __init__(self, burst: int = JOIN_BURST, rate: float = JOIN_RATE) -> None:
+        super().__init__(burst, rate, MAX_ADDRESSES)
 
-    def take(self, address: str, now: float) -> bool:
+    def take(self, key: str, now: float) -> bool:
         """Whether the address may try once more at ``now`` (monotonic seconds)."""
-        level, since = self._buckets.pop(address, (self._burst, now))
-        level = min(self._burst, level + (now - since) * self._rate)
-        allowed = level >= 1
-        self._buckets[address] = level - allowed, now
-        if len(self._buckets) > MAX_ADDRESSES:
-            del self._buckets[next(iter(self._buckets))]
-        return allowed
+        return super().take(network_of(key) or key, now)
 
 
 class Doorman:
@@ -65,7 +59,7 @@ class Doorman:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._counters = counters
-        self.joining = AddressBudget(JOIN_BURST, JOIN_RATE)
+        self.joining = AddressBudget()
         self._context = context
         self._keyring = keyring
         self._clock = clock

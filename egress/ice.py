@@ -21,6 +21,7 @@ import string
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from common.bucket import TokenBucket
 from egress.stun import BindingRequest, BindingResponse, binding_request
 
 CONSENT_TIMEOUT = 30.0  # seconds without a proof after which nothing may be sent any more (RFC 7675 5.1)
@@ -88,29 +89,6 @@ class Pair:
 
 
 @dataclass(slots=True)
-class Allowance:
-    """A bucket of tokens: ``burst`` at once, ``rate`` a second."""
-
-    burst: float
-    rate: float
-    _left: float = field(init=False)
-    _at: float = field(default=float("-inf"), init=False)
-
-    def __post_init__(self) -> None:
-        self._left = self.burst
-
-    def take(self, now: float) -> bool:
-        """Use one token if there is one."""
-        if now > self._at:
-            self._left = min(self.burst, self._left + (now - self._at) * self.rate)
-            self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
-@dataclass(slots=True)
 class IceAgent:
     """The ICE state of one viewer. All times are monotonic seconds."""
 
@@ -123,9 +101,9 @@ class IceAgent:
     selected: Path | None = None  # … and where it goes
     answers: bool = False  # the peer has answered a check of ours
     _tie_breaker: bytes = field(default_factory=lambda: secrets.token_bytes(8))
-    hearing: Allowance = field(default_factory=lambda: Allowance(HEARD_BURST, HEARD_RATE))  # of checks that come
-    _checks: Allowance = field(default_factory=lambda: Allowance(CHECK_BURST, CHECK_RATE))
-    _switches: Allowance = field(default_factory=lambda: Allowance(SWITCH_BURST, SWITCH_RATE))
+    hearing: TokenBucket = field(default_factory=lambda: TokenBucket(HEARD_BURST, HEARD_RATE))  # of checks that come
+    _checks: TokenBucket = field(default_factory=lambda: TokenBucket(CHECK_BURST, CHECK_RATE))
+    _switches: TokenBucket = field(default_factory=lambda: TokenBucket(SWITCH_BURST, SWITCH_RATE))
 
     def heard(self, request: BindingRequest, path: Path, size: int, now: float) -> Pair:
         """Take note of a verified check of ``size`` bytes. Returns its pair."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from common.address import network_of
+from common.bucket import TokenBuckets
 from common.config import LimitsConfig
 from common.errors import ViewerError
 
@@ -63,36 +63,18 @@ class Counted:
                 del self._by_address[address]
 
 
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    filled: float
-
-
-class Rate:
-    """At most ``rate`` a second for each key, and ``BURST_SECONDS`` worth of them at once."""
+class Rate(TokenBuckets):
+    """At most ``rate`` a second for each key, and ``BURST_SECONDS`` worth of them at once, but one in any case."""
 
     BURST_SECONDS = 10.0  # a wall of cameras opens, or a broker restarts and everybody comes back
 
     def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self._buckets: dict[str, _Bucket] = {}  # those that were used last at the end
+        super().__init__(max(1.0, rate * self.BURST_SECONDS), rate, REMEMBERED)
+        self._limited = rate > 0
 
     def take(self, key: str, now: float) -> bool:
         """Whether one more is within the rate; then it is counted."""
-        if self.rate <= 0:
-            return True
-        most = self.rate * self.BURST_SECONDS
-        bucket = self._buckets.pop(key, None) or _Bucket(most, now)
-        bucket.tokens = min(most, bucket.tokens + max(0.0, now - bucket.filled) * self.rate)
-        bucket.filled = now
-        self._buckets[key] = bucket
-        if len(self._buckets) > REMEMBERED:
-            del self._buckets[next(iter(self._buckets))]
-        if bucket.tokens < 1.0:
-            return False
-        bucket.tokens -= 1.0
-        return True
+        return not self._limited or super().take(key, now)
 
 
 class Quotas:

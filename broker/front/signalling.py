@@ -32,6 +32,7 @@ from broker.front.context import CONTEXT, Context
 from broker.front.offers import ask, check_memory
 from broker.front.problems import MAX_BODY
 from broker.front.views import camera_summary
+from common.bucket import TokenBucket
 from common.errors import ViewerError
 
 HEARTBEAT = 15.0  # seconds between pings: proxies cut what is silent for a minute
@@ -125,7 +126,7 @@ class Socket:
         self._outgoing: deque[str] = deque()
         self._filled = asyncio.Event()
         self.queued = 0  # bytes in it: a message is ASCII
-        self._allowance, self._refilled = BURST, context.clock()
+        self._messages = TokenBucket(BURST, RATE)
         self._subscribe_at = 0.0
 
     async def serve(self) -> None:
@@ -213,7 +214,7 @@ class Socket:
             if message.type in (WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR):
                 return False
             pause = 0.0  # for others: frames that are there already are returned at once
-            if not self._within_rate():
+            if not self._messages.take(self._context.clock()):
                 self._garbage("rate_limited", "Too many messages at once; slow down.")
                 pause = 1 / RATE  # what is still to come waits in the page's own buffers
             elif message.type is not WSMsgType.TEXT:
@@ -326,15 +327,6 @@ class Socket:
                 "unknown_session", "This socket has no such session; it may have ended.", session=session[:MAX_ID]
             )
         return session in self._sessions
-
-    def _within_rate(self) -> bool:
-        now = self._context.clock()
-        self._allowance = min(BURST, self._allowance + (now - self._refilled) * RATE)
-        self._refilled = now
-        if self._allowance < 1.0:
-            return False
-        self._allowance -= 1.0
-        return True
 
     def _garbage(self, code: str, message: str, **about: Any) -> None:
         self._context.counters[f"ws_{code}"] += 1

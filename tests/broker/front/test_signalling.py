@@ -418,15 +418,17 @@ async def test_a_page_at_its_limit_may_ask_for_its_own_sessions(page: Page, egre
     assert await page.error() == "too_many_sessions"
 
 
-async def test_messages_are_limited_in_rate(broker: RunningBroker, page: Page, monkeypatch) -> None:
+async def test_messages_are_limited_in_rate(broker: RunningBroker, monkeypatch) -> None:
     monkeypatch.setattr(signalling, "RATE", 0.1)
-    for _ in range(int(signalling.BURST) + 1):
-        await page.socket.send_str("7")
-    codes = [await page.error() for _ in range(int(signalling.BURST) + 1)]
-    assert codes[:-1] == ["invalid_message"] * int(signalling.BURST)
-    assert codes[-1] == "rate_limited"
-    assert await counter(broker, "ws_rate_limited") == 1
-    page.break_off()  # the server is in no hurry to read its farewell
+    async with broker.http.ws_connect("/ws") as socket:
+        page = Page(socket)
+        for _ in range(int(signalling.BURST) + 1):
+            await page.socket.send_str("7")
+        codes = [await page.error() for _ in range(int(signalling.BURST) + 1)]
+        assert codes[:-1] == ["invalid_message"] * int(signalling.BURST)
+        assert codes[-1] == "rate_limited"
+        assert await counter(broker, "ws_rate_limited") == 1
+        page.break_off()  # the server is in no hurry to read its farewell
 
 
 async def test_a_page_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
