@@ -1,4 +1,7 @@
-"""Reading a request's body: in bounded time and space, as text. aiohttp refuses what is over ``MAX_BODY``."""
+"""Reading a request's body: in bounded time and space, as text. aiohttp refuses what is over ``MAX_BODY``.
+
+No body is decompressed: offers are small, and what a stranger compresses has no size before it is unpacked.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import asyncio
 import json
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from broker.front.problems import MAX_BODY
 from common.errors import ViewerError
@@ -16,6 +19,8 @@ BODY_TIMEOUT = 10.0  # seconds for a body of at most 64 kB
 
 async def read_text(request: web.Request, limit: int = MAX_BODY) -> str:
     """The body as UTF-8 text of at most ``limit`` bytes. Raises ``ViewerError``."""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
+        raise ViewerError(415, "content_encoded", "The body must not be compressed: send it without Content-Encoding.")
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             body = await request.read()

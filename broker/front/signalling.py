@@ -37,7 +37,7 @@ from common.errors import ViewerError
 
 HEARTBEAT = 15.0  # seconds between pings: proxies cut what is silent for a minute
 CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
-MAX_FRAME = 1 << 20  # bytes: beyond it the socket is closed; what is only over MAX_BODY gets an error
+MAX_FRAME = 2 * MAX_BODY  # bytes: beyond it the socket is closed; what is only over MAX_BODY gets an error
 MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of cameras
 MAX_ID = 256  # characters, or bits, of the id that a page gives an offer
 RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and some candidates for each camera

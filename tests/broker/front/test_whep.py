@@ -1,5 +1,6 @@
 import asyncio
 import json
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -297,6 +298,15 @@ async def test_a_wrong_fragment(broker, egress, content_type: str, body: str | b
 async def test_a_wrong_offer_is_refused_with_a_reason(broker, egress, options, expected) -> None:
     assert await refusal(await post(broker, **options)) == expected
     assert egress.messages == []
+
+
+@pytest.mark.parametrize("encoding", ["deflate", "gzip", "br", "zstd", "x", "identity, gzip"])
+async def test_no_body_is_decompressed(broker: RunningBroker, egress: FakeEgress, encoding: str) -> None:
+    for body in (zlib.compress(bytes(50_000_000), 9), b"garbage"):
+        response = await post(broker, data=body, headers={"Content-Type": SDP, "Content-Encoding": encoding})
+        assert await refusal(response) == (415, "content_encoded")
+    nodes = await broker.json("/api/nodes")
+    assert "http_bugs" not in nodes[0]["counters"]
 
 
 async def test_a_body_without_a_length_is_limited_too(broker: RunningBroker, egress: FakeEgress) -> None:
