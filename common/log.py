@@ -1,7 +1,8 @@
 """Structured logs: one line an event, fields instead of prose, and never a password.
 
 Bind what identifies the subject (``camera``, ``session``, ``node``) to the logger; per-packet events stay at DEBUG.
-Lines that strangers can cause, as often as they like, go through ``Quiet``.
+Lines that strangers can cause, as often as they like, go through ``Quiet``. Of what libraries write any line may be
+such a one: each place in their code gets LINES_A_MINUTE.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def configure(level: str = "info", style: Format = "auto", **fields: object) -> 
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_FewOfLibraries())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -150,6 +152,31 @@ class _Minute:
     end: float
     left: int  # lines that may still be written
     more: int = 0  # lines that were not
+
+
+class _FewOfLibraries(logging.Filter):
+    """Lets LINES_A_MINUTE pass of each place in a library's code that writes lines; the next one tells of the others.
+
+    An aiohttp that warns of every odd header would fill the disk, and be read by nobody.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._minutes: dict[tuple[str, int], tuple[float, int]] = {}  # when each place's ends, and lines so far
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        if isinstance(record.msg, dict):  # one of ours, by way of structlog
+            return True
+        place, now = (record.name, record.lineno), time.monotonic()
+        end, lines = self._minutes.get(place, (now, 0))
+        if now >= end:
+            if lines > LINES_A_MINUTE:
+                record.msg = f"{record.getMessage()} (and {lines - LINES_A_MINUTE} more of this kind before)"
+                record.args = ()
+            end, lines = now + 60.0, 0
+        self._minutes[place] = end, lines + 1
+        return lines < LINES_A_MINUTE
 
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

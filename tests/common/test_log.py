@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -248,3 +249,22 @@ def test_a_password_is_not_shown_because_its_url_is_cut(style: str, stderr: Capt
     secret = "rtsp://admin:" + "hunter2" * MAX_VALUE + "@camera/stream"
     get_logger().info("refused", reason=secret)
     assert "hunter2" not in stderr.getvalue()
+
+
+def test_libraries_write_few_lines_a_minute_from_each_place(stderr: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    configure("info", "json")
+    library = logging.getLogger("library")
+    for number in range(1_000):
+        if number == 990:
+            now[0] = 61.0
+        library.warning("client %d has an odd header", number)
+        get_logger().info("ours")
+    library.error("another place")
+    lines = [json.loads(line)["event"] for line in stderr.getvalue().splitlines()]
+    odd = [line for line in lines if "odd header" in line]
+    assert len(odd) == LINES_A_MINUTE + 10
+    assert odd[LINES_A_MINUTE] == "client 990 has an odd header (and 960 more of this kind before)"
+    assert lines.count("another place") == 1
+    assert lines.count("ours") == 1_000
