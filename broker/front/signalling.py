@@ -97,12 +97,12 @@ class Hub:
                     owner.tell("close", session=session, reason=reason)
             case CameraChanged(camera, state, detail, video):
                 message = _encode("camera", **camera_summary(camera, state, detail, video).model_dump(mode="json"))
-                for socket in self.sockets:
+                for socket in tuple(self.sockets):  # one that is cut off leaves them
                     if socket.watches(camera):
                         socket.push(message)
             case CameraRemoved(camera):
                 message = _encode("removed", camera=camera)
-                for socket in self.sockets:
+                for socket in tuple(self.sockets):
                     if socket.subscribed:
                         socket.push(message)
 

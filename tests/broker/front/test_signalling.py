@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from broker.director.events import CameraChanged, CameraRemoved, Notice
 from broker.front import signalling
 from broker.front.problems import MAX_BODY
 from broker.front.quotas import Quotas
@@ -491,6 +492,22 @@ def test_messages_that_wait_for_all_are_limited_in_bytes_and_the_deafest_goes() 
         each.socket.push("x" * 200)
     assert (first.aborted, second.aborted, third.aborted) == (True, False, False)
     assert hub.queued == 600
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [CameraRemoved("door"), CameraChanged("door", CameraState.PLAYING, "", "H264")],
+    ids=["removed", "changed"],
+)
+def test_pages_that_are_cut_off_keep_no_notice_from_the_others(notice: Notice) -> None:
+    hub, counters = signalling.Hub(), Counter()
+    pages = [Deaf(hub, LimitsConfig(socket_queue=1_000, socket_queues=0), counters) for _ in range(20)]
+    for number, page in enumerate(pages):
+        page.socket.subscribed = True
+        page.socket.push("x" * (1_000 if number % 2 else 1))
+    hub.notice(notice)
+    assert [page.aborted for page in pages] == [False, True] * 10
+    assert all(len(page.socket._outgoing) == 2 for page in pages[::2])
 
 
 async def test_the_list_of_all_cameras_is_told_once_a_second(page: Page) -> None:
