@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 from aiohttp import web
@@ -24,6 +25,11 @@ _SENTENCES = {
     405: "This method is not allowed here; see the Allow header.",
     413: f"The body is larger than {MAX_BODY >> 10} kB.",
 }
+_BELOW_A_PATH = re.compile(r"^/[^/]+(?:/[^/]+){0,15}?/(?:ws$|(?:api|static|watch|whep)/)")
+_NOT_STRIPPED = (
+    "If a reverse proxy has this server below a path, it has to take that path off (nginx: a slash at the end of "
+    "proxy_pass)."
+)
 
 
 def problem_body(error: ViewerError) -> dict[str, object]:
@@ -56,7 +62,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(exc)
     except web.HTTPError as exc:
         code = _CODES.get(exc.status, "http_error")
-        response = problem(ViewerError(exc.status, code, _SENTENCES.get(exc.status, exc.reason)))
+        sentence = _SENTENCES.get(exc.status, exc.reason)
+        if exc.status == 404 and _BELOW_A_PATH.search(request.path):
+            sentence = f"{sentence} {_NOT_STRIPPED}"
+        response = problem(ViewerError(exc.status, code, sentence))
         if "Allow" in exc.headers:
             response.headers["Allow"] = exc.headers["Allow"]
         return response
@@ -67,8 +76,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception:
         context = request.app[CONTEXT]
         context.counters["http_bugs"] += 1
-        context.quiet.exception("request failed", method=request.method, path=request.path[:200])
+        context.quiet.exception("request failed", method=request.method, route=_route(request))
         return problem(ViewerError(500, "internal_error", "The server made a mistake; its log has the details."))
+
+
+def _route(request: web.Request) -> str:
+    """The path with names in place of what stands there: a session's own name is its viewer's secret."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"
 
 
 def _title(status: int) -> str:

@@ -123,3 +123,29 @@ async def test_a_bug_is_a_500_that_is_counted_and_logged_once(broker, log: Recor
     monkeypatch.undo()
     assert (await broker.json("/api/nodes"))[0]["counters"]["http_bugs"] == 3
     assert len(log.of("request failed")) == 1
+
+
+async def test_a_bug_puts_no_session_into_the_log(broker, log: Recorder, monkeypatch) -> None:
+    monkeypatch.setattr("broker.front.api.session_view", lambda *_: 1 / 0)
+    monkeypatch.setattr("broker.cluster.Cluster.find", lambda *_: asyncio.sleep(0, "found"))
+    async with broker.http.get("/api/viewers/secret-name") as response:
+        assert response.status == 500
+    assert "secret-name" not in str(log.lines)
+    assert log.of("request failed")[0]["route"] == "/api/viewers/{session}"
+
+
+@pytest.mark.parametrize(
+    ("path", "hinted"),
+    [
+        ("/cams/whep/door", True),
+        ("/a/b/ws", True),
+        ("/cams/api/cameras", True),
+        ("/cams/", False),
+        ("/static/nothing.js", False),
+        ("/api/nothing", False),
+    ],
+)
+async def test_a_path_that_a_proxy_left_in_is_named_as_that(broker, path: str, hinted: bool) -> None:
+    async with broker.http.get(path) as response:
+        assert response.status == 404
+        assert ("reverse proxy" in (await response.json())["detail"]) == hinted
