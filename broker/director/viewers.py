@@ -13,8 +13,7 @@ from broker.director.state import Session, State, Worker
 from common.control import Candidate, HangUp, Offer, Refused, Role, ViewerState
 
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
-MAX_PENDING_OFFERS = 1_000  # unanswered at once; an egress answers some hundred a second
-MAX_PENDING_CHARACTERS = 16 << 20  # of their SDP together: a thousand of a browser's have 8 million
+MAX_PENDING_CHARACTERS = 16 << 20  # of unanswered offers' SDP: a browser's have 8 million in a thousand (limits.offers)
 ENDED_KEPT = 60.0  # seconds for which an ended session is kept in mind …
 MAX_ENDED = 50_000  # … unless there are more: a worker may report any number that nobody knows
 
@@ -25,6 +24,7 @@ A second subscription costs the cluster about 0.3 ms of CPU a second, so it take
 _NO_EGRESS = "no_egress", "No egress process can take a viewer now; try again in a moment."
 _BUSY = "busy", "Too many viewers are joining at once; try again in a moment."
 _TIMEOUT = "egress_timeout", f"The egress process did not answer within {OFFER_TIMEOUT:.0f} s; try again."
+_GAVE_UP = "egress_gave_up", "The egress process that was to answer gave up; try again in a moment."
 _DIED = "egress_died", "The egress process that was to answer has died; try again in a moment."
 
 
@@ -55,7 +55,7 @@ class Viewers:
         worker = egress_for_viewer(self._state.workers.values(), camera_id)
         if camera is None:
             self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
-        elif len(self._pending) >= MAX_PENDING_OFFERS or self._pending_characters + len(sdp) > MAX_PENDING_CHARACTERS:
+        elif self._pending_characters + len(sdp) > MAX_PENDING_CHARACTERS:
             self._state.command(OfferRefused(id, 503, *_BUSY))
         elif worker is None:
             self._state.command(OfferRefused(id, 503, *_NO_EGRESS))
@@ -100,9 +100,10 @@ class Viewers:
             return
         if refused.status == 503:
             self.offer_elsewhere(node, session.id, refused.message)
-        else:
-            status = refused.status if 400 <= refused.status < 600 else 502
-            self._refuse(session, status, refused.code, refused.message)
+        elif 400 <= refused.status < 500:
+            self._refuse(session, refused.status, refused.code, refused.message)
+        else:  # of no viewer's concern
+            self._refuse(session, 503, *_GAVE_UP)
 
     def trickled(self, id: str, candidate: str) -> None:
         """A viewer found an ICE candidate."""
@@ -194,7 +195,7 @@ class Viewers:
     def _end(self, session: Session, reason: str) -> None:
         self._leave(session)
         if session.pending:
-            self._state.command(OfferRefused(session.id, 502, "session_ended", f"The egress process gave up: {reason}"))
+            self._state.command(OfferRefused(session.id, 503, *_GAVE_UP))
         else:
             self._state.command(SessionEnded(session.id, session.camera, reason))
 
