@@ -196,6 +196,8 @@ class Cluster:
         late, self._ticked = now - self._ticked > STALLED_AFTER, now
         if not late:  # else we stood still, and the reports that show who is alive are still to be read
             self._handle(Tick())
+        for node in self._routes.keys() - {worker.node for worker in self.director.workers}:
+            del self._routes[node]  # names that workers were given anew at each start
         self._states.sweep()
         self._ends.sweep()
         self._publish_news()

@@ -17,6 +17,7 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from broker.director.cameras import Cameras
 from broker.director.events import (
@@ -168,7 +169,7 @@ class Director:
             if worker is not None and known and worker.alive:
                 worker.seen = self._state.now
         elif report.partial and worker is not None and known:
-            self._report(completed(report, worker.report))
+            self._report(completed(report, _still_had(worker)))
         else:
             self._report(report)
 
@@ -230,6 +231,16 @@ class Director:
                 self._state.send(worker.node, Ping())
             elif silent >= DEAD_KEPT:
                 del self._state.workers[worker.node]
+                self._warn_at.pop(worker.node, None)
         self._parts.keep(self._state.workers)
         self._viewers.expire()
         self._cameras.settle()
+
+
+def _still_had(worker: Worker) -> Report:
+    """The worker's last report less what is over: otherwise one that can never tell everything would grow for ever."""
+    return replace(
+        worker.report,
+        streams=tuple(stream for stream in worker.report.streams if stream.camera in worker.cameras),
+        viewers=tuple(viewer for viewer in worker.report.viewers if viewer.session in worker.sessions),
+    )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.director.events import FromWorker, SessionEnded, WorkerLost
-from common.control import DEAD_AFTER, HangUp, Report, Role, decode_for_broker
+from common.control import DEAD_AFTER, Ended, HangUp, Report, Role, decode_for_broker
 from common.errors import ProtocolError
 from tests.fakes.stage import Stage, camera, of, sent, stream, viewer
 
@@ -43,6 +43,19 @@ def test_what_a_report_cannot_tell_is_as_it_was() -> None:
     assert sent(commands) == []
     assert stage.director.camera("yard").stream == stream("yard")
     assert stage.director.session("a") is not None
+
+
+def test_a_worker_that_can_never_tell_everything_is_not_remembered_for_what_is_over() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("i", stream("door"))
+    stage.egress("e")
+    for number in range(50):
+        stage.watch(f"s{number}")
+        stage.egress("e", viewer(f"s{number}"), partial=True)
+        stage.hear("e", Ended(f"s{number}", "hung up"))
+    stage.egress("e", partial=True)
+    [egress] = [worker for worker in stage.director.workers if worker.node == "e"]
+    assert len(egress.report.viewers) <= 1
 
 
 def test_a_worker_that_is_new_and_cannot_tell_everything_joins() -> None:
