@@ -42,6 +42,8 @@ def _short(tracks: tuple[Track, ...]) -> tuple[Track, ...]:
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[Number, AfterValidator(lambda share: max(0.0, share))]
+"""Of a core. One below nothing would draw every camera and viewer to the worker that claims it."""
 Tracks = Annotated[tuple[Track, ...], Field(max_length=MAX_TRACKS), AfterValidator(_short)]
 
 
@@ -56,7 +58,7 @@ class Role(StrEnum):
 class Load:
     """What a worker's process uses."""
 
-    cpu: Number = 0.0  # share of one core since the last report, 0..1
+    cpu: Share = 0.0  # share of one core since the last report, 0..1
     memory: int = 0  # resident bytes
 
 

@@ -227,3 +227,9 @@ def test_a_camera_that_is_not_valid_is_left_out_and_the_others_are_not(wrong: di
 def test_what_is_no_message_is_not_encoded() -> None:
     with pytest.raises(TypeError):
         encode(Refused("s", 406, "code", object()))  # type: ignore[arg-type]
+
+
+def test_no_worker_claims_to_do_less_than_nothing() -> None:
+    report = decode_for_broker(encode(replace(REPORT, load=Load(-1e300, 1))))
+    assert isinstance(report, Report)
+    assert (report.load, report.streams) == (Load(0.0, 1), REPORT.streams)
