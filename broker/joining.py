@@ -19,7 +19,7 @@ import zmq
 from broker.doorman import AddressBudget
 from broker.keyring import JoinRefusedError, Keyring
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
-from common.errors import AddressInUseError, ProtocolError
+from common.errors import CamshaftError, ProtocolError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_join, encode
 from common.log import Quiet, get_logger
 
@@ -90,7 +90,7 @@ class Joining:
             self._channel = None
         try:
             self._open()
-        except AddressInUseError:
+        except (CamshaftError, zmq.ZMQError):  # still taken, or no descriptors are left: nobody else would try again
             self._renewal = loop.call_later(_REBIND_INTERVAL, self._renew)
 
     def _renew_in(self, seconds: float) -> None:

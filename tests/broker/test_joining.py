@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -17,8 +18,10 @@ from broker import joining as module
 from broker.doorman import AddressBudget, Doorman
 from broker.joining import Joining
 from broker.keyring import Keyring
+from common import bus
 from common.bus import Endpoints, Keys
 from common.control import Role
+from common.errors import ConfigError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_verdict, encode
 from common.token import WorkerToken
 from tests.fakes.members import PATIENCE, Socket
@@ -163,4 +166,18 @@ async def test_an_address_that_floods_is_cut_off_and_memory_stays(strict_door: D
     for peer in peers:
         peer.channel.close()
     token = door.keyring.make_token(Role.EGRESS, now=0.0)
+    assert await door_ask_once(door, join(token)) == Verdict(True)
+
+
+async def test_a_socket_that_cannot_be_made_is_tried_again(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = door.keyring.make_token(Role.EGRESS, now=0.0)
+    failures = iter([zmq.ZMQError(errno.EMFILE), ConfigError("", "broker.address", "cannot listen")])
+
+    def open_socket(*arguments: object) -> zmq.Socket[bytes]:
+        for failure in failures:
+            raise failure
+        return bus.open_socket(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "open_socket", open_socket)
+    door.joining._renew()
     assert await door_ask_once(door, join(token)) == Verdict(True)
