@@ -100,8 +100,11 @@ class Subscriber:
         """The camera's frames are sealed with this key from now on. Where nothing is sealed it does not matter."""
         if self._seals is None:
             return
+        now = asyncio.get_running_loop().time()
+        if camera not in self._streams:  # if its offer is refused, nobody will ever release it
+            self._unused_since.setdefault(camera, now)
         try:
-            self._seals.setdefault(camera, StreamSeals()).learn(key, asyncio.get_running_loop().time())
+            self._seals.setdefault(camera, StreamSeals()).learn(key, now)
         except ValueError:
             self.counters["control_garbage"] += 1
 
@@ -115,10 +118,11 @@ class Subscriber:
         for camera, since in tuple(self._unused_since.items()):
             if now - since > LINGER:
                 del self._unused_since[camera]
-                stream = self._streams.pop(camera)
                 self._key_wanted_at.pop(camera, None)
                 if self._seals is not None:
                     self._seals.pop(camera, None)
+                if (stream := self._streams.pop(camera, None)) is None:
+                    continue
                 self.counters.update(stream.statistics)
                 for topic in (live_topic(camera), replay_topic(camera, self._node)):
                     self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)

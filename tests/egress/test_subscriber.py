@@ -13,7 +13,7 @@ from common.media import Batch, encode_batch, encode_replay, live_topic, replay_
 from common.seal import STREAM_KEY_BYTES, Sealer
 from egress import subscriber as module
 from egress.stream import Stream
-from egress.subscriber import Subscriber
+from egress.subscriber import LINGER, Subscriber
 from tests.fakes.bus import FakeBroker
 from tests.fakes.media import audio, video
 
@@ -101,6 +101,15 @@ async def test_a_camera_that_moved_is_seen_from_its_new_worker_and_no_longer_fro
     egress.live(audio(2), KEY)
     await egress.until(lambda: egress.forged == 1)
     assert egress.stream._expected["audio"] == 2
+
+
+async def test_a_key_for_a_viewer_that_never_came_is_forgotten(egress: Egress) -> None:
+    egress.subscriber.learn("door", KEY)
+    for number in range(100):
+        egress.subscriber.learn(f"yard-{number}", KEY)
+    egress.subscriber.sweep(asyncio.get_running_loop().time() + 2 * LINGER)
+    assert egress.subscriber._seals is not None
+    assert list(egress.subscriber._seals) == ["door"], "the one that is watched"
 
 
 async def test_a_key_that_is_none_is_counted_and_the_former_stays(egress: Egress) -> None:
