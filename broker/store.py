@@ -224,10 +224,16 @@ class Store:
             raise sqlite3.OperationalError(f"{self._path} {reason}, and {exc.strerror or exc}") from None
         except ConfigError as exc:
             raise ReplacedError(exc.problem) from None
-        self._database.execute("BEGIN")
-        for table, rows in self._rows.items():
-            self._database.executemany(_INSERT[table], rows.values())
-        self._database.execute("COMMIT")
+        try:
+            self._database.execute("BEGIN")
+            for table, rows in self._rows.items():
+                self._database.executemany(_INSERT[table], rows.values())
+            self._database.execute("COMMIT")
+        except sqlite3.Error:  # the disk is full: half a file is worth less than none, which is written again
+            self._database.close()
+            self._seen = None
+            self._path.unlink(missing_ok=True)
+            raise
         self._look()
 
     def _look(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker import store as module
 from broker.store import APPLICATION_ID, Memory, ReplacedError, Store, camera_names
 from common.config import CameraConfig
 from common.errors import ConfigError
@@ -301,6 +302,20 @@ def test_a_file_that_is_lost_is_written_again(store: Store, path: Path, lose, ho
     assert again.cameras() == {"door": DOOR, "yard": DOOR}
     again.close()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_could_not_be_written_again_is_tried_anew(store: Store, path: Path, monkeypatch) -> None:
+    for name in ("door", "yard"):
+        store.put_camera(name, CameraConfig(url=f"rtsp://host/{name}"))
+    with monkeypatch.context() as full:
+        full.setitem(module._INSERT, "camera", "INSERT INTO nowhere VALUES (?, ?)")
+        delete_all(path)
+        for _ in range(2):
+            with pytest.raises(sqlite3.Error):
+                store.check()
+    store.check()
+    store.put_camera("hall", CameraConfig(url="rtsp://host/hall"))
+    assert cameras_on_disk(path) == {"door", "yard", "hall"}
 
 
 def test_a_file_that_was_only_touched_is_left_alone(store: Store, path: Path) -> None:
