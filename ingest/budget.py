@@ -5,6 +5,9 @@ given up: what it sends then is no live picture any more, and what comes over UD
 
 Each of the four is a bucket that empties at its rate and may be filled by ``BURST`` seconds of it at once. Time of a
 processor is known only for the whole process; the time that passed while the camera was served is the other bound.
+
+Counting is a part of every read, so that it is all that ``spend`` does. The buckets are looked at by ``wait``: after
+what may matter came, and a few times a second.
 """
 
 from __future__ import annotations
@@ -14,10 +17,14 @@ from dataclasses import dataclass
 BURST = 1.0  # seconds of each rate that may come at once: a camera that stood still has much to send
 MAX_PACKETS = 50_000  # a second; a camera at 200 Mbit/s sends 18,000
 MAX_BATCHES = 2_000  # a second: each costs a message on the bus, and every viewer a call; a camera has some 150
-MAX_BUSY = 0.25  # part of one processor; a 4K camera takes 0.02 here
+MAX_BUSY = 0.5  # part of one processor; 60 Mbit/s take 0.04 here, and machines that are used are five times slower
 PATIENCE = 10.0  # seconds over budget until a camera is given up
 FORGIVEN = 1.0  # seconds without being slowed after which that begins anew
 LEAST_WAIT = 0.02  # seconds that a camera is not read, at least
+LEAST_BURST = 4 << 20  # bytes that may come at once however low the bitrate: a keyframe at most, after a quiet scene
+LOOK_BYTES = 256 << 10  # after so many bytes the buckets are looked at, or earlier where the bitrate is low …
+LOOKS = 20  # … namely so many times a second at that rate
+LOOK_NS = 5_000_000  # so they are after so much time
 
 _NS = 1e-9
 
@@ -26,51 +33,58 @@ _NS = 1e-9
 class _Bucket:
     rate: float  # a second
     complaint: str  # what a camera does that stays over it
+    most: float  # that may be in it
     level: float = 0.0
 
     @property
     def wait(self) -> float:
         """Seconds until it is not too full any more."""
-        return max(self.level - self.rate * BURST, 0.0) / self.rate
+        return max(self.level - self.most, 0.0) / self.rate
 
 
 class Budget:
     """One camera's; ``bitrate`` is what it may send for long, in Mbit/s."""
 
     def __init__(self, bitrate: int, now: float, cpu: float) -> None:
-        rates = (
-            (bitrate * 1e6 / 8, f"it sends more than the {bitrate} Mbit/s that limits.camera_bitrate allows"),
-            (MAX_PACKETS, f"it sends more than {MAX_PACKETS} packets a second"),
-            (MAX_BATCHES, f"it sends more than {MAX_BATCHES} pictures or pieces of sound a second"),
-            (MAX_BUSY, f"what it sends takes more than {MAX_BUSY:.0%} of a processor to read"),
+        rate = bitrate * 1e6 / 8
+        self._bytes = _Bucket(
+            rate,
+            f"it sends more than the {bitrate} Mbit/s that limits.camera_bitrate allows",
+            max(rate * BURST, LEAST_BURST),
         )
-        self._buckets = [_Bucket(*each) for each in rates]
-        self._bytes, self._packets, self._batches, self._busy = self._buckets
-        self._most_bytes = self._bytes.rate * BURST  # looked at for every read
-        self._passed_ns = 0  # while the camera was served, since the last settlement
-        self._settled_at, self._cpu = now, cpu
+        self._packets, self._batches, self._busy = (
+            _Bucket(rate, complaint, rate * BURST)
+            for rate, complaint in (
+                (MAX_PACKETS, f"it sends more than {MAX_PACKETS} packets a second"),
+                (MAX_BATCHES, f"it sends more than {MAX_BATCHES} pictures or pieces of sound a second"),
+                (MAX_BUSY, f"what it sends takes more than {MAX_BUSY:.0%} of a processor to read"),
+            )
+        )
+        self._buckets = (self._bytes, self._packets, self._batches, self._busy)
+        self._look_bytes = min(LOOK_BYTES, rate / LOOKS)
+        self._size = self._count = self._cuts = self._passed_ns = 0  # spent since the buckets were looked at
+        self._looked_at, self._cpu = now, cpu
         self._wait = 0.0  # seconds, as last asked
         self._over_since: float | None = None
         self._slow_until = 0.0
 
     def spend(self, size: int, packets: int, batches: int, passed_ns: int) -> bool:
-        """The camera was served. Whether it may have taken too much: then ``wait`` knows."""
-        self._bytes.level += size
-        self._packets.level += packets
-        self._batches.level += batches
+        """The camera was served. Whether it is time to ask ``wait``."""
+        self._size += size
+        self._count += packets
+        self._cuts += batches
         self._passed_ns += passed_ns
-        return (
-            self._bytes.level > self._most_bytes
-            or self._packets.level > MAX_PACKETS * BURST
-            or self._batches.level > MAX_BATCHES * BURST
-            or self._busy.level + self._passed_ns * _NS > MAX_BUSY * BURST
-        )
+        return self._size > self._look_bytes or self._passed_ns > LOOK_NS
 
     def wait(self, now: float, cpu: float) -> float:
         """Seconds for which not to read; 0 to go on. ``cpu`` is what the process has taken so far, in seconds."""
+        passed = max(now - self._looked_at, 0.0)
+        self._bytes.level += self._size
+        self._packets.level += self._count
+        self._batches.level += self._cuts
         self._busy.level += max(min(self._passed_ns * _NS, cpu - self._cpu), 0.0)
-        passed = max(now - self._settled_at, 0.0)
-        self._passed_ns, self._settled_at, self._cpu = 0, now, cpu
+        self._size = self._count = self._cuts = self._passed_ns = 0
+        self._looked_at, self._cpu = now, cpu
         for bucket in self._buckets:
             bucket.level = max(bucket.level - bucket.rate * passed, 0.0)
         self._wait = max(bucket.wait for bucket in self._buckets)

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from time import thread_time
+from time import thread_time, thread_time_ns
 from typing import NoReturn, TypeVar, cast
 
 from common.cameras import CameraState, TlsSpec, Transport
@@ -54,8 +54,9 @@ FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TC
 LOOK_TIMEOUT = 5.0  # seconds for a keyframe of a picture that is announced as something else than H.264
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 MAX_UNREAD = 64 << 10  # bytes of ours that a camera leaves unread, beyond what the kernel keeps
-TURN_NS = 4_000_000  # that one camera may take before others; one that takes longer is read in smaller pieces …
-MIN_ROOM = 16 << 10  # … of so many bytes at least: a busy machine, too, makes turns long
+TURN_NS = 4_000_000  # of the processor for one camera before others; one that takes more is read in smaller pieces …
+MIN_ROOM = 16 << 10  # … of so many bytes at least
+WATCHED = 2  # ticks after a long turn in which the processor's time is measured: a busy machine, too, makes turns long
 TICK = 0.25  # seconds between looks at the timers
 CNAME = "camshaft"
 PLAIN_WARNING = "it comes over UDP, which TLS does not encrypt; use TCP"
@@ -168,6 +169,8 @@ class Connection(asyncio.BufferedProtocol):
         self._budget = budget
         self._slowed = 0  # times that it was not read for a while, because it sent too much
         self._resumption: asyncio.TimerHandle | None = None  # while it is not read
+        self._watched = 0  # ticks for which the processor's time is measured
+        self._began_ns: int | None = None  # the processor's time at the last turn that was
         self._choices: list[Choice] = []
         self._unplayable: list[Track] = []
         self._nothing_playable: NothingPlayableError | None = None  # by its description; a look is taken all the same
@@ -181,7 +184,7 @@ class Connection(asyncio.BufferedProtocol):
         self._seen_at = 0.0
         self._playing_at = 0.0
         self._transport: asyncio.Transport | None = None
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | None = None  # the transport's, which closes it
         self._ticker: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._playing: asyncio.Future[None] = self._loop.create_future()
@@ -261,13 +264,18 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected; with TLS, after its handshake. Nothing is said before ``play``."""
         self._transport = cast(asyncio.Transport, transport)
-        self._socket = transport.get_extra_info("socket")
+        if sock := transport.get_extra_info("socket"):
+            # uvloop's own makes another one for each call: that took longer than the call.
+            self._socket = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended, from whatever side."""
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc or "")
         self._fail(self._session.lost(reason.lower()))
         self._lost.set_result(None)
+        if self._socket is not None:
+            self._socket.detach()
+            self._socket = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
@@ -278,6 +286,8 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came: this and what it calls is done for every read."""
         arrival_ns = unix_ns()
+        if self._watched:
+            self._began_ns = thread_time_ns()
         routes = self._routes
         messages: Sequence[Message] = ()
         try:
@@ -309,12 +319,27 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def _spend(self, size: int, packets: int, batches: int, passed_ns: int) -> None:
-        """The camera was served. One that takes more than its share is not read for a while, then given up."""
+        """The camera was served."""
         if passed_ns > TURN_NS:
+            passed_ns = self._took_long(passed_ns)
+        if self._budget.spend(size, packets, batches, passed_ns):
+            self._slow_down(self._loop.time())
+
+    def _took_long(self, passed_ns: int) -> int:
+        """Serving the camera took so much time. Returns what of it was the processor's, as far as that is known.
+
+        It is measured for a while from now on; a camera that takes that long by it is read in smaller pieces.
+        """
+        self._watched = WATCHED
+        if self._began_ns is None:
+            return passed_ns
+        taken_ns = min(thread_time_ns() - self._began_ns, passed_ns)
+        if taken_ns > TURN_NS:
             self._parser.room = max(self._parser.room // 2, MIN_ROOM)
-        if not self._budget.spend(size, packets, batches, passed_ns):
-            return
-        now = self._loop.time()
+        return taken_ns
+
+    def _slow_down(self, now: float) -> None:
+        """Do not read a camera for a while that takes more than its share, and give it up in the end."""
         if wait := self._budget.wait(now, thread_time()):
             self._slowed += 1
             self._pause(wait)
@@ -470,7 +495,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _tick(self) -> None:
         now = self._loop.time()
-        self._budget.wait(now, thread_time())
+        if not self._resumption:
+            self._slow_down(now)
+        self._watched = max(self._watched - 1, 0)
+        if not self._watched:
+            self._began_ns = None
         self._parser.room = min(2 * self._parser.room, MAX_ROOM)
         try:
             self._do(self._session.tick(now, partial=self._parser.partial > 0))

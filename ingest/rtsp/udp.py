@@ -18,7 +18,8 @@ from common.errors import CameraError
 
 RECEIVE_BUFFER = 4 << 20  # bytes asked for, up to net.core.rmem_max: a keyframe comes all at once
 MAX_DATAGRAM = 65_536
-READS = 64  # datagrams taken before other sockets get their turn
+READS = 64  # datagrams taken before other sockets get their turn …
+READ_BYTES = 96 << 10  # … or as many bytes; real cameras' datagrams have 1,500
 PATIENCE = 0.5  # seconds for which only the port that the camera named is heard
 TRIES = 64  # pairs of ports looked at until both are free
 
@@ -106,6 +107,8 @@ class UdpPort:
                 continue
             size += count
             receive(bytes(_view[:count]), now_ns)
+            if size >= READ_BYTES:
+                break
             if self._checked and _buffer[1] & _MARKER:  # as a rule nothing follows a picture's end, nor a report
                 break
         self._flush(now_ns, size, datagrams)

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import socket
 import ssl
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -227,6 +229,28 @@ async def test_a_camera_that_takes_long_to_serve_is_read_in_smaller_pieces(monke
         monkeypatch.setattr(client, "TURN_NS", 10**10)
         while connection._parser.room < MAX_ROOM:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+def spin(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@pytest.mark.parametrize(("take", "smaller"), [(spin, True), (time.sleep, False)])
+async def test_only_time_of_the_processor_makes_a_turn_long(take: Callable[[float], None], smaller: bool) -> None:
+    rooms: list[int] = []
+
+    def serve(_payload: bytes, _arrival_ns: int) -> None:
+        take(1.5 * client.TURN_NS / 1e9)
+        rooms.append(connection._parser.room)
+
+    async with FakeCamera() as camera, playing(camera, Viewer()) as connection:
+        connection._routes[0] = serve
+        async with asyncio.timeout(20):
+            while len(rooms) < 20:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert (min(rooms) < MAX_ROOM) == smaller
 
 
 async def test_a_camera_that_reads_no_answers_is_given_up() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import CameraError
 from ingest.rtsp import udp
-from ingest.rtsp.udp import READS, UdpPort, bind_pair
+from ingest.rtsp.udp import READ_BYTES, READS, UdpPort, bind_pair
 
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 
@@ -202,6 +202,17 @@ async def test_bursts_are_bounded_and_large_datagrams_whole(port: UdpPort) -> No
         camera.sendto(b"x" * 60_000, (HERE, port.port))
         await mailbox.flushed(3)
     assert mailbox.packets[-1] == b"x" * 60_000
+
+
+async def test_bursts_of_large_datagrams_are_bounded_by_their_bytes(port: UdpPort) -> None:
+    mailbox, size = Mailbox(), 50_000
+    with sender() as camera:
+        for _ in range(4):
+            camera.sendto(bytes(size), (HERE, port.port))
+        port.start(frozenset({HERE}), None, mailbox.receive, mailbox.flush)
+        await mailbox.flushed(2)
+    assert mailbox.bursts[0] * size < READ_BYTES + size
+    assert mailbox.bursts[-1] == 4
 
 
 async def test_a_picture_s_end_is_flushed_before_what_follows_it(port: UdpPort) -> None:
