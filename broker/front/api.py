@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 from broker.director.events import CameraStatus
 from broker.front.bodies import parse_json, read_text
 from broker.front.context import CONTEXT, Context
+from broker.front.offers import check_socket
 from broker.front.openapi import document
 from broker.front.views import ArrivalView, CameraView, NodeView, camera_view, node_view, session_view, viewer_view
 from common import __version__
@@ -102,9 +103,14 @@ async def list_nodes(request: web.Request) -> web.Response:
 
 
 async def arrival(request: web.Request) -> web.Response:
-    """How this request arrived."""
+    """How this request arrived, and whether a WebSocket would be let in beside it."""
+    context, refused = request.app[CONTEXT], ""
+    try:
+        check_socket(context, context.quotas.address(request.remote))
+    except ViewerError as exc:
+        refused = exc.message
     host, forwarded = request.headers.get(hdrs.HOST, ""), request.headers.get(hdrs.X_FORWARDED_HOST, "")
-    return _answer(ArrivalView(host=host, forwarded_host=forwarded))
+    return _answer(ArrivalView(host=host, forwarded_host=forwarded, refused=refused))
 
 
 async def openapi(_request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""A viewer's offer on its way from the front door to the cluster: within the limits, or refused with the limit."""
+"""Viewers' offers and WebSockets at the front door: within the limits, or refused with the limit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ def check_memory(context: Context) -> None:
     """Raises ``ViewerError`` while there is too little for one more viewer or page."""
     if context.memory.now(context.clock()):
         raise over("free_memory", context.quotas.limits.free_memory, "The server has too little memory for one more")
+
+
+def check_socket(context: Context, address: str | None) -> None:
+    """Raises ``ViewerError`` while the peer that is counted as ``address`` may have no further WebSocket."""
+    context.quotas.sockets.check(address)
+    check_memory(context)
 
 
 async def ask(context: Context, address: str | None, camera: str, sdp: str) -> Answer:

@@ -29,7 +29,7 @@ from aiohttp import WSMsgType, web
 from broker.director.events import CameraChanged, CameraRemoved, Notice, SessionEnded
 from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
-from broker.front.offers import ask, check_memory
+from broker.front.offers import ask, check_socket
 from broker.front.problems import MAX_BODY
 from broker.front.views import camera_summary
 from common.bucket import TokenBucket
@@ -69,8 +69,7 @@ async def connect(request: web.Request) -> web.WebSocketResponse:
     if not response.can_prepare(request):
         raise ViewerError(426, "upgrade_required", "This address speaks WebSocket only.")
     address = context.quotas.address(request.remote)
-    context.quotas.sockets.check(address)
-    check_memory(context)
+    check_socket(context, address)
     context.quotas.sockets.open(address)
     try:
         await response.prepare(request)

@@ -100,6 +100,7 @@ class ArrivalView(BaseModel):
 
     host: str = Field(description="The Host header; a browser's names the host of the page's own address.")
     forwarded_host: str = Field(description="The X-Forwarded-Host header; empty without one.")
+    refused: str = Field(description="Why this server itself would refuse a WebSocket now; empty if it would not.")
 
 
 class SessionView(BaseModel):

@@ -1,9 +1,10 @@
 // Signalling over the one WebSocket of a page. It reconnects by itself, and then attaches to its sessions again: media
-// does not depend on it. Where it does not get through although requests do, because of a proxy, it says so: `blocked`.
+// does not depend on it. Where it does not get through although requests do, because of a proxy or of one of the server's
+// limits, it says so: `blocked`.
 
 import { fetchWithin } from "./browser.js";
 import { REQUEST_TIMEOUT, SignallingError, jittered, refusal } from "./signalling.js";
-import { UNREACHABLE, proxyProblem } from "./words.js";
+import { UNREACHABLE, socketProblem } from "./words.js";
 
 const CONNECT_TIMEOUT = 5000; // ms
 const DOUBT_AFTER = 1500; // ms of connecting after which a proxy may be in the way that never answers
@@ -33,7 +34,7 @@ export class SocketSignalling extends EventTarget {
   }
 
   online = false;
-  blocked = ""; // what a proxy has to pass on; empty while no proxy is known to be in the way
+  blocked = ""; // why there is no WebSocket although there is a server; empty while that is not known
   #url;
   #base;
   #socket = null;
@@ -139,13 +140,14 @@ export class SocketSignalling extends EventTarget {
     let arrival;
     try {
       const response = await fetchWithin(CONNECT_TIMEOUT, new URL("api/arrival", this.#base), { cache: "no-store" });
+      if (!response.ok) return; // by a limit of the server's, or by a proxy whose server is away
       arrival = await response.json();
     } catch {
       return; // nothing gets through, or nothing that is ours
     }
     this.#misses += misses;
     if (this.online || this.#misses < BLOCKED_AFTER) return;
-    this.blocked = proxyProblem(arrival);
+    this.blocked = socketProblem(arrival);
     this.dispatchEvent(new Event("blocked"));
   }
 

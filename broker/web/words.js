@@ -73,8 +73,9 @@ export function hindrance(summary) {
   return `The camera is connected; ${summary.detail.replace(/\.$/, "")}.`;
 }
 
-/** What a proxy has to pass on, where requests get through to the server and WebSockets do not. */
-export function proxyProblem({ host, forwarded_host: forwarded }) {
+/** Why WebSockets do not get through where requests do: a limit of the server, or what a proxy has to pass on. */
+export function socketProblem({ host, forwarded_host: forwarded, refused }) {
+  if (refused) return `${refused} Until then this page goes on without a WebSocket.`;
   if (host.toLowerCase() === location.host) {
     return (
       "WebSockets do not get through to Camshaft, so this page goes on without them; a proxy in between has to pass on " +

@@ -93,7 +93,7 @@ async def test_the_address_of_a_new_camera(broker: RunningBroker) -> None:
 async def test_a_page_learns_how_its_requests_arrive(broker: RunningBroker) -> None:
     headers = {"Host": "10.0.0.7:8080", "X-Forwarded-Host": "cams.example"}
     async with broker.http.get("/api/arrival", headers=headers) as response:
-        assert await response.json() == {"host": "10.0.0.7:8080", "forwarded_host": "cams.example"}
+        assert await response.json() == {"host": "10.0.0.7:8080", "forwarded_host": "cams.example", "refused": ""}
 
 
 async def test_a_merge_patch_has_a_type_of_its_own(broker: RunningBroker) -> None:

@@ -524,6 +524,7 @@ async def test_sockets_are_limited(tmp_path: Path) -> None:
                 await broker.http.ws_connect("/ws")
             assert caught.value.status == 503
             assert caught.value.headers["Retry-After"] == "1"
+            assert "limits.sockets is 1" in (await broker.json("/api/arrival"))["refused"]  # a page sees no status
         async with asyncio.timeout(PATIENCE):
             while True:  # the first one's place is free as soon as its end was noticed
                 with contextlib.suppress(aiohttp.WSServerHandshakeError):
