@@ -264,7 +264,7 @@ class EgressConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """What strangers, cameras and viewers may take of this machine. 0 is no limit; see docs/limits.md."""
+    """What strangers, cameras and viewers may take of this machine. 0, where it may be given, is no limit."""
 
     connections: Limit = Field(
         10_000, description="HTTP connections at once; fewer where the system allows fewer files."
