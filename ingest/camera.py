@@ -20,6 +20,7 @@ from common.control import StreamReport
 from common.errors import CameraError
 from common.log import Logger
 from common.media import Batch, Kind
+from ingest.payload.registry import NothingPlayableError
 from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transports
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection, NoMediaError, connected, over_any
@@ -121,7 +122,9 @@ class Camera:
         self._account = Account(url.host.lower(), url.port, url.username, url.password) if url.username else None
         while True:
             if self._account and (wait := logins.refusal(self._account, loop.time())):
-                refused = CameraError(CameraState.UNAUTHORIZED, "another camera rejected the same ones a moment ago")
+                refused = CameraError(
+                    CameraState.UNAUTHORIZED, "another camera rejected the same credentials a moment ago"
+                )
                 return self._failed(refused, wait)
             if not self._account or logins.begin(self._account):
                 break
@@ -133,6 +136,9 @@ class Camera:
             wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
             named = exc.state is CameraState.CLOSED and wait_now is not None
             return self._failed(CameraError(CameraState.UNAUTHORIZED, exc.detail) if named else exc, wait_now)
+        except NothingPlayableError as exc:  # what it sent before is not there any more
+            self._report = replace(self._report, tracks=exc.tracks, stats=())
+            return self._failed(exc)
         except CameraError as exc:
             if self._account and exc.state is CameraState.UNAUTHORIZED:
                 return self._failed(exc, logins.refused(self._account, loop.time()))
@@ -206,8 +212,8 @@ class Camera:
         """Remember and log a failure. Returns the seconds to wait, ``wait`` if it is given."""
         delay = self._backoff.failed(error.state) if wait is None else wait
         changed = self._report.state is not error.state
-        error = CameraError(error.state, error.detail[:MAX_SHOWN])
-        detail, sentence = redact(error.detail), redact(str(error))
+        # Cut last: a URL that was cut before its @ would show its password.
+        detail, sentence = redact(error.detail)[:MAX_SHOWN], redact(str(error))[:MAX_SHOWN]
         self._report = replace(
             self._report,
             state=error.state,

@@ -134,6 +134,27 @@ async def test_nothing_playable() -> None:
     assert "H.264" in report.last_error
 
 
+async def test_a_camera_that_comes_back_as_something_else_is_reported_as_that() -> None:
+    h265 = FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", [], control="v")
+    async with FakeCamera([h264_track(), pcmu_track()]) as fake, Pulled(fake.url) as pulled:
+        await pulled.watch(5)
+        fake.tracks[:] = [h265]
+        fake.drop()
+        report = await pulled.reached(CameraState.NO_PLAYABLE_TRACK)
+    assert [(track.codec, track.playable) for track in report.tracks] == [("H265", False)]
+    assert report.stats == ()
+
+
+async def test_what_is_said_of_a_failure_is_cut_after_the_password_was_taken_out() -> None:
+    said = "x" * (camera_module.MAX_SHOWN - 20) + " rtsp://user:hunter2hunter2@camera/"
+    async with FakeCamera() as fake, Pulled(fake.url) as pulled:
+        await pulled.watch(1)
+        pulled.camera._failed(CameraError(CameraState.REJECTED, said + "y" * 10_000))
+        report = pulled.camera.report
+        assert "hunter" not in report.detail + report.last_error
+        assert max(len(report.detail), len(report.last_error)) <= camera_module.MAX_SHOWN
+
+
 @pytest.mark.parametrize(
     ("url", "state"),
     [
