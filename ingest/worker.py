@@ -90,8 +90,9 @@ class Worker:
         """The broker's word."""
         match message:
             case Assign(spec, key):
-                self._publisher.use_key(spec.id, key)
-                self._assign(spec)
+                if spec.id in self._cameras or not self._draining:
+                    self._publisher.use_key(spec.id, key)
+                    self._assign(spec)
             case Release(name):
                 self._release(name)
             case Drain():
@@ -112,8 +113,6 @@ class Worker:
         running = self._cameras.get(spec.id)
         if running is not None and running.spec == spec:
             return
-        if running is None and self._draining:
-            return
         tasks = self._tasks.setdefault(spec.id, [])
         if running is not None:
             tasks[-1].cancel()
@@ -125,7 +124,6 @@ class Worker:
 
     def _release(self, name: str) -> None:
         if self._cameras.pop(name, None) is not None:
-            self._publisher.use_key(name, b"")
             self._tasks[name][-1].cancel()
             self.changed()
 
@@ -139,6 +137,8 @@ class Worker:
         self._tasks[name].remove(task)
         if not self._tasks[name]:
             del self._tasks[name]
+            if name not in self._cameras:  # up to now something may have been published
+                self._publisher.use_key(name, b"")
         self._check_drained()
 
     def _check_drained(self) -> None:

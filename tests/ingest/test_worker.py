@@ -312,6 +312,22 @@ async def test_changes_while_the_goodbye_takes_long(tmp_path: Path) -> None:
     assert (most, fake.connections) == (1, 2)
 
 
+async def test_a_key_is_used_until_the_camera_has_gone_and_then_forgotten(tmp_path: Path) -> None:
+    async with FakeCamera(rewrite=unanswered) as fake, told(tmp_path) as (ingest, _):
+        sealers = ingest._publisher._sealers
+        ingest.receive(Assign(spec("door", fake), bytes(16)))
+        await fake.asked("PLAY")
+        ingest.receive(Release("door"))
+        assert "door" in sealers
+        async with asyncio.timeout(BOUND):
+            while ingest._tasks:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert not sealers
+        ingest._draining = True
+        ingest.receive(Assign(spec("other", fake), bytes(16)))
+        assert not sealers
+
+
 async def test_what_comes_during_the_farewell_is_too_late(tmp_path: Path) -> None:
     async with FakeCamera(rewrite=unanswered) as fake, told(tmp_path) as (ingest, stop):
         ingest.receive(Assign(spec("door", fake)))
