@@ -24,7 +24,8 @@ class Keepalive:
         self._good: set[str] = set()
         self._doubts = 0  # ends in a row that came after the present method, which had been good
         self._began = 0.0
-        self._sent_at: float | None = None  # the last request of this session
+        self._asked = ""  # the last request of this session …
+        self._sent_at: float | None = None  # … and when that was
 
     @property
     def method(self) -> str:
@@ -41,8 +42,8 @@ class Keepalive:
     def sent(self, now: float) -> None:
         """The interval has passed, and ``method`` is asked if there is one."""
         if self._sent_at is not None:
-            self._good.add(self.method)
-        self._sent_at = now
+            self._good.add(self._asked)
+        self._asked, self._sent_at = self.method, now
 
     def refused(self, method: str) -> None:
         """The camera answered with an error. OPTIONS is asked all the same: its errors keep sessions alive too."""
@@ -51,7 +52,7 @@ class Keepalive:
 
     def ended(self, now: float, timeout: float) -> None:
         """The session broke. ``timeout`` is what the camera said its sessions live without a request, in seconds."""
-        method, sent_at, self._sent_at = self.method, self._sent_at, None
+        method, sent_at, self._sent_at = self._asked, self._sent_at, None
         if sent_at is None:
             return
         least, most = (part * timeout for part in LIFETIME)

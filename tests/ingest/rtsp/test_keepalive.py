@@ -67,3 +67,13 @@ def test_a_refused_request_is_not_asked_again_in_that_session() -> None:
     assert keepalive.method == "OPTIONS"
     keepalive.begin(BOTH, 0.0)
     assert keepalive.method == "GET_PARAMETER"
+
+
+def test_a_session_ends_of_what_was_asked_and_not_of_what_would_be_asked_next() -> None:
+    keepalive = Keepalive()
+    keepalive.begin(BOTH, 0.0)
+    keepalive.sent(INTERVAL)
+    keepalive.refused("GET_PARAMETER")
+    keepalive.ended(INTERVAL + 1, TIMEOUT)
+    keepalive.begin(BOTH, 0.0)
+    assert keepalive.method == "OPTIONS"
