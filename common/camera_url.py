@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 SCHEMES = ("rtsp://", "rtsps://")
+MAX_QUOTES = 4  # around each other: a configuration's, a shell's, a chat's
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # zero width: chats and web pages leave them
 _QUOTES = {'"': '"', "'": "'", "`": "`", "<": ">", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c"}
@@ -30,8 +31,9 @@ class PastedUrl(NamedTuple):
 def read_pasted(text: str) -> PastedUrl:
     """Read what somebody pasted. Raises ``ValueError`` with what it has to be instead."""
     text = text.translate(_INVISIBLE).strip()
-    while len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
-        text = text[1:-1].strip()
+    for _ in range(MAX_QUOTES):
+        if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
+            text = text[1:-1].strip()
     found = _SCHEME.match(text)
     if not found:
         raise ValueError(_no_scheme(text))

@@ -19,7 +19,6 @@ _MAX_DIMENSION = 16_384  # samples; beyond level 6.2
 _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # 7.3.2.1.1: with chroma_format_idc
 _EXTENDED_SAR = 255
 _MAX_ZEROS = 32  # before an Exp-Golomb code's first one
-_MAX_MESSAGES = 32  # of one SEI NAL unit that are looked at; encoders write one to four
 _FF_BYTES = re.compile(rb"\xff*")
 _MAX_MESSAGES = 32  # of one SEI NAL unit that are looked at; encoders send one to four
 

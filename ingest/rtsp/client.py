@@ -452,7 +452,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._open_ports(setup, receiver, *self._ports[index])
             elif setup.spec.interleaved:
                 rtp, rtcp = setup.spec.interleaved
-                self._routes[rtp], self._routes[rtcp] = receiver.receive, receiver.receive_rtcp
+                self._routes[rtcp] = receiver.receive_rtcp
+                self._routes[rtp] = receiver.receive  # last: where both are one, it tells them apart
         if self._routes:
             self._parser.channels = frozenset(self._routes)
 

@@ -44,6 +44,12 @@ def test_a_password_stays_as_it_is(password: str) -> None:
     assert read_pasted(url).url == url
 
 
+def test_some_quotes_around_each_other_are_taken_off_and_not_thousands() -> None:
+    assert read_pasted("\"'`rtsp://door/`'\"").url == "rtsp://door/"
+    with pytest.raises(ValueError, match="must start with"):
+        read_pasted('"' * 5 + "rtsp://door/" + '"' * 5)
+
+
 def test_the_path_is_read_from_a_web_page_s_source() -> None:
     assert read_pasted("rtsp://192.0.2.7/cam?channel=1&amp;subtype=0").url == "rtsp://192.0.2.7/cam?channel=1&subtype=0"
 

@@ -137,6 +137,17 @@ async def test_sender_reports_set_the_capture_clock() -> None:
     assert abs(last.arrival_ns - last.capture_ns) < 2 * 10**9
 
 
+async def test_a_camera_may_put_rtp_and_rtcp_on_one_channel() -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        headers = [each for each in response.headers if each[0] != "Transport"]
+        transport = ("Transport", "RTP/AVP/TCP;unicast;interleaved=0-0")
+        return replace(response, headers=Headers([*headers, transport])) if request.method == "SETUP" else response
+
+    viewer = Viewer()
+    async with FakeCamera(reports=True, rewrite=rewrite) as camera, playing(camera, viewer):
+        assert await viewer.watch(10) == WANTED[:10]
+
+
 @pytest.mark.parametrize("udp", [False, True])
 async def test_everything_is_released(udp: bool) -> None:
     async with FakeCamera([h264_track(), opus_track()]) as camera:
