@@ -116,10 +116,11 @@ class Connections:
         """Whether a new connection is let in; if not it is answered and closed."""
         peer = transport.get_extra_info("peername")
         connection.address = self._quotas.address(peer[0] if peer else None)
-        if self._quotas.connections.full and self.idle:
-            self._context.counters["http_idle_closed"] += 1
-            self._drop(next(iter(self.idle)))
         try:
+            self._quotas.connections.check_each(connection.address)  # first: it is not to cost another one its place
+            if self._quotas.connections.full and self.idle:
+                self._context.counters["http_idle_closed"] += 1
+                self._drop(next(iter(self.idle)))
             self._quotas.connections.check(connection.address)
         except ViewerError as exc:
             self._context.counters[f"http_{exc.code}"] += 1

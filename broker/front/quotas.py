@@ -43,6 +43,10 @@ class Counted:
         """Raises ``ViewerError`` if ``address`` may not have one more. ``None`` is a peer that speaks for many."""
         if self.full:
             raise over(self._setting, self._most, f"No more {self._what} can be open at once")
+        self.check_each(address)
+
+    def check_each(self, address: str | None) -> None:
+        """The same by the limit of each address alone."""
         if address is not None and 0 < self._most_each <= self._by_address[address]:
             raise over(
                 f"{self._setting}_per_address", self._most_each, f"Your address can have no more {self._what} at once"

@@ -9,6 +9,7 @@ import pytest
 import uvloop
 
 from broker.front import connections
+from broker.front.quotas import Counted, over
 from tests.fakes.broker import PATIENCE, RunningBroker, broker_in
 from tests.fakes.log import Recorder
 
@@ -121,6 +122,27 @@ async def test_the_longest_idle_connection_makes_room(broker: RunningBroker) -> 
         idle[-1].writer.write(GET)
         assert await idle[-1].answer() == b"HTTP/1.1 200 OK"
     assert await counter(broker, "http_idle_closed") >= 1
+
+
+async def test_an_address_beyond_its_own_limit_costs_no_other_its_place(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = iter([*"abcde", *"ffff"])
+    monkeypatch.setattr("broker.front.quotas.Quotas.address", lambda _self, _peer: next(addresses, "f"))
+    monkeypatch.setattr("broker.front.quotas.Counted.check_each", refuse_f)
+    async with contextlib.AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(connected(broker)) for _ in range(5)]
+        for _ in range(4):
+            greedy = await stack.enter_async_context(connected(broker))
+            assert await greedy.answer() == b"HTTP/1.1 503 Service Unavailable"
+        for client in idle:
+            client.writer.write(GET)
+            assert await client.answer() == b"HTTP/1.1 200 OK"
+
+
+def refuse_f(_counted: Counted, address: str | None) -> None:
+    if address == "f":
+        raise over("connections_per_address", 0, "Your address can have no more connections at once")
 
 
 async def test_a_thousand_idle_connections_keep_nobody_out(tmp_path: Path) -> None:
