@@ -196,7 +196,7 @@ class HttpConfig(_Section):
     listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
     hosts: Hosts = Field(
         (),
-        description="Names that people reach us by; any other is refused then, and on the loopback always.",
+        description="Names that this server is reached by; if some are given, and on the loopback, it refuses others.",
     )
     ice_servers: IceServers = Field(
         (),
@@ -214,7 +214,7 @@ class MediaConfig(_Section):
     )
     listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
     advertise: Texts = Field(
-        (), description="Addresses or names that viewers reach us by; empty for those of this machine's interfaces."
+        (), description="Addresses or names at which viewers reach this machine; empty for those of its interfaces."
     )
 
 
@@ -239,12 +239,12 @@ class ClusterConfig(_Section):
     token: Annotated[str, AfterValidator(_token)] = Field(
         "",
         repr=False,
-        description="A worker's, in place of the secret: made by `camshaft token worker` on the broker's machine.",
+        description="A worker's token, in place of the secret; made on the broker's machine: `camshaft token worker`.",
         json_schema_extra={"secret": True},
     )
     key_file: Path | None = Field(
         None,
-        description="Where a worker keeps the key its token is exchanged for; by default it gets one at each start.",
+        description="File for the key that a worker gets for its token; by default it gets a new one at each start.",
     )
 
 
@@ -273,10 +273,11 @@ class LimitsConfig(_Section):
     sockets: Limit = Field(5_000, description="WebSockets at once.")
     sockets_per_address: Limit = Field(256, description="WebSockets of one address at once.")
     socket_queue: Limit = Field(
-        4 << 20, description="Bytes that wait for a page that does not read its WebSocket; then it is cut off."
+        4 << 20,
+        description="Bytes that may wait for a page that does not read its WebSocket; beyond it the page is cut off.",
     )
     socket_queues: Limit = Field(
-        64 << 20, description="Bytes that wait for all WebSockets; then the one that waits for most is cut off."
+        64 << 20, description="Bytes that may wait for all WebSockets; beyond it the one with most is cut off."
     )
     offers: Limit = Field(1_000, description="Viewers' offers that are being answered at once.")
     offers_per_address: Limit = Field(256, description="Offers of one address that are being answered at once.")
@@ -286,10 +287,10 @@ class LimitsConfig(_Section):
     sessions: Limit = Field(10_000, description="Viewers at once.")
     sessions_per_address: Limit = Field(1_000, description="Viewers of one address at once.")
     sessions_per_camera: Limit = Field(5_000, description="Viewers of one camera at once.")
-    free_memory: Limit = Field(
-        128, description="MiB of memory that must be left for a further viewer or WebSocket. 0: no matter."
+    free_memory: Limit = Field(128, description="MiB of memory that must be free for a further viewer or WebSocket.")
+    cameras: Limit = Field(
+        10_000, description="Cameras in all, those of the configuration included; beyond it the API adds none."
     )
-    cameras: Limit = Field(10_000, description="Cameras, those of the configuration included, that the API adds to.")
     egress_viewers: Whole = Field(
         3_000, ge=1, description="Sessions of an egress process; a further viewer is sent to another one, or refused."
     )
@@ -300,7 +301,9 @@ class LimitsConfig(_Section):
         (), description="Reverse proxies, which speak for many people: limits per address do not hold for them."
     )
     camera_bitrate: Whole = Field(
-        200, ge=1, description="Mbit/s that a camera may send for long; beyond that it is slowed, then left alone."
+        200,
+        ge=1,
+        description="Mbit/s that a camera may send for long; beyond it the camera is slowed, then left alone.",
     )
     cache_bytes: Whole = Field(
         512 << 20,
