@@ -25,7 +25,8 @@ MAX_PENDING_BYTES = MAX_GOP_BYTES  # … and bytes of them
 REPLAY_INTERVAL = 1.0  # seconds between requests for it
 MAX_REPLAYS = 4  # taken in that time: one for each request, and what a worker still sends that was replaced
 TRANSIT_WINDOW = 5.0  # seconds over which the fastest way is remembered, once or twice: clocks are set, and drift
-EPOCH_SILENCE = 2.0  # seconds of silence after which an older epoch may take over
+EPOCH_SILENCE = 2.0  # seconds of silence after which an older epoch may take over, and numbers that were passed
+MOST_WAIT = 30.0  # seconds: no queue holds a batch for longer, so one that seems so late tells that a clock was set
 
 
 class Stream:
@@ -50,6 +51,7 @@ class Stream:
         self._replays_until = float("-inf")  # for these seconds …
         self._replays = 0  # … so many more are taken
         self._received_at = float("-inf")  # newest batch of the epoch
+        self._taken_at = dict.fromkeys(Kind, float("-inf"))  # newest batch that was sent on
         self._least_transit_ns: list[int] = []  # of this window and of the one before
         self._window_at = 0.0
 
@@ -71,6 +73,9 @@ class Stream:
         if self._stale(batch, now, unix_ns):
             self.counters["stale"] += 1
             return False
+        expected = self._expected[batch.kind]
+        if expected is not None and batch.sequence < expected and now - self._taken_at[batch.kind] >= EPOCH_SILENCE:
+            self._expected[batch.kind] = None
         if batch.kind != Kind.VIDEO:
             return self._receive_audio(batch, now)
         if self._take(batch, now):
@@ -112,6 +117,7 @@ class Stream:
             if expected is not None:
                 self.counters["lost"] += batch.sequence - expected
         self._expected[Kind.VIDEO] = batch.sequence + len(batch.payloads)
+        self._taken_at[Kind.VIDEO] = now
         self.feeds[Kind.VIDEO].push(batch, now)
         return True
 
@@ -122,6 +128,7 @@ class Stream:
                 return False
             self.counters["lost"] += batch.sequence - expected
         self._expected[Kind.AUDIO] = batch.sequence + len(batch.payloads)
+        self._taken_at[Kind.AUDIO] = now
         self.feeds[Kind.AUDIO].push(batch, now)
         return True
 
@@ -150,7 +157,11 @@ class Stream:
             least[:] = [transit, *least[:1]]
         elif transit < least[0]:
             least[0] = transit
-        return transit - min(least) > MAX_AGE * 1e9
+        late = transit - min(least)
+        if late > MOST_WAIT * 1e9:
+            least[:] = [transit]
+            return False
+        return late > MAX_AGE * 1e9
 
     def _request(self, now: float) -> None:
         if now - self._requested_at >= REPLAY_INTERVAL:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,6 +140,24 @@ def test_an_older_epoch_takes_over_when_the_newer_is_silent() -> None:
     received.now = EPOCH_SILENCE
     received.live(*frames(2))
     assert received.sent() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "stray", [{"sequence": (1 << 48) - 4}, {"epoch": (1 << 48) - 1}, {"arrival_ns": (1 << 63) - 1}]
+)
+@pytest.mark.parametrize("kind", Kind)
+def test_one_batch_from_nowhere_silences_nobody_for_long(stray: dict[str, int], kind: Kind) -> None:
+    received = Received()
+    batches = frames(150, gop=10) if kind is Kind.VIDEO else [audio(number) for number in range(150)]
+    received.live(*batches[:20])
+    received.now = 0.6
+    unix_ns = batches[20].arrival_ns
+    received.stream.receive(batches[20]._replace(**stray), now=received.now, unix_ns=unix_ns)
+    taken = []
+    for batch in batches[21:]:
+        received.now += 1 / 30
+        taken.append(received.live(batch)[0])
+    assert all(taken[int(30 * EPOCH_SILENCE) + 12 :])
 
 
 def test_audio_goes_on_over_a_gap() -> None:
