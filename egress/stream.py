@@ -51,7 +51,7 @@ class Stream:
         self._replays_until = float("-inf")  # for these seconds …
         self._replays = 0  # … so many more are taken
         self._received_at = float("-inf")  # newest batch of the epoch
-        self._taken_at = dict.fromkeys(Kind, float("-inf"))  # newest batch that was sent on
+        self._taken_at: dict[str, float] = dict.fromkeys(Kind, float("-inf"))  # newest batch that was sent on
         self._least_transit_ns: list[int] = []  # of this window and of the one before
         self._window_at = 0.0
 

@@ -3,6 +3,8 @@
 A limit of 0 is none. The address is the TCP peer's: an IPv4 address, or the /64 of an IPv6 address, which one person
 commands. Peers on the loopback and those named as ``limits.proxies`` speak for many people, so what holds for each
 address does not hold for them; what holds for all does.
+
+Whoever asks often cannot use up what everybody has in common: there is a reserve for addresses that ask seldom.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from common.bucket import TokenBuckets
 from common.config import LimitsConfig
 from common.errors import ViewerError
 
+SELDOM = 0.2  # offers a second of an address that asks seldom: two at once, and then one in five seconds
+RESERVE = 0.25  # part of ``limits.offer_rate`` that is kept for such addresses on top, whatever all others ask for
 REMEMBERED = 10_000  # addresses or cameras whose rate is kept; those that have been quiet longest are forgotten
 
 
@@ -94,6 +98,8 @@ class Quotas:
         self._rate = Rate(limits.offer_rate)
         self._rate_each = Rate(limits.offer_rate_per_address)
         self._rate_camera = Rate(limits.offer_rate_per_camera)
+        self._seldom = Rate(SELDOM)
+        self._reserve = Rate((limits.offer_rate or limits.offer_rate_per_camera) * RESERVE)
         self._sessions: dict[str, set[str]] = {}  # by address
 
     def address(self, peer: str | None) -> str | None:
@@ -119,11 +125,14 @@ class Quotas:
         if address is not None and not self._rate_each.take(address, now):
             message = "Your address has sent too many offers a second"
             raise _too_fast("offer_rate_per_address", limits.offer_rate_per_address, message)
-        if not self._rate_camera.take(camera, now):
+        seldom = address is not None and self._seldom.take(address, now)
+        within_camera = self._rate_camera.take(camera, now)
+        if (within_camera and self._rate.take("", now)) or (seldom and self._reserve.take("", now)):
+            return
+        if not within_camera:
             message = "Too many viewers a second ask for this camera"
             raise _too_fast("offer_rate_per_camera", limits.offer_rate_per_camera, message)
-        if not self._rate.take("", now):
-            raise over("offer_rate", limits.offer_rate, "Too many viewers are joining each second")
+        raise over("offer_rate", limits.offer_rate, "Too many viewers are joining each second")
 
     def joined(self, address: str | None, session: str) -> None:
         """An offer was answered."""

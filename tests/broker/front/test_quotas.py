@@ -79,10 +79,43 @@ def test_a_rate_below_one_in_ten_seconds_still_lets_one_through() -> None:
 )
 def test_each_limit_of_offers_has_its_refusal(limits, viewers: int, sessions: int, expected) -> None:
     everything = quotas_of(**limits)
-    everything.check_offer(ANN, "door", 0, 0, 0.0)
-    everything.joined(ANN, "one")
-    everything.offers.open(ANN)
-    assert refused(everything.check_offer, ANN, "door", viewers, sessions, 0.0) == expected
+    asking = ANN if "address" in expected[1] else None  # an address that asks seldom may draw from the reserve
+    everything.check_offer(asking, "door", 0, 0, 0.0)
+    everything.joined(asking, "one")
+    everything.offers.open(asking)
+    assert refused(everything.check_offer, asking, "door", viewers, sessions, 0.0) == expected
+
+
+@pytest.mark.parametrize("cameras", [1, 10])
+def test_who_asks_often_does_not_use_up_what_others_need(cameras: int) -> None:
+    everything = quotas_of()
+    crowd = [f"198.51.100.{number}" for number in range(50)]
+    admitted = 0
+    for second in range(60):
+        for number in range(1_000):
+            now = second + number / 1_000
+            try:
+                everything.check_offer(crowd[number % 50], f"camera-{number % cameras}", 0, 0, now)
+                admitted += 1
+            except ViewerError:
+                pass
+        if second % 6 == 5:
+            everything.check_offer(ANN, "camera-0", 0, 0, second + 1.0)
+    assert admitted <= 1.25 * LimitsConfig().offer_rate * (60 + Rate.BURST_SECONDS)
+
+
+def test_strangers_without_number_get_no_more_than_all_and_the_reserve() -> None:
+    everything = quotas_of()
+    admitted = 0
+    for number in range(100_000):
+        try:
+            everything.check_offer(f"2001:db8:0:{number:x}::/64", "door", 0, 0, number / 1_000)
+            admitted += 1
+        except ViewerError:
+            pass
+    limits = LimitsConfig()
+    most = limits.offer_rate_per_camera + 0.25 * limits.offer_rate
+    assert admitted <= most * (100 + Rate.BURST_SECONDS) + 1
 
 
 def test_a_session_that_is_over_makes_room() -> None:
