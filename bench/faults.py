@@ -16,16 +16,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import psutil
 
+from bench.load import sdp
 from tests.fakes.cluster import Cluster
 
 HANG = 10.0  # seconds for which a process is stopped, or a cable pulled
 STEP = 3_600  # seconds by which the clock is moved
+CAMERAS_TOO_MANY = 100  # 200 kB of them
 SPARE = 8  # descriptors, and …
 SPARE_MEMORY = 32 << 20  # … bytes that a process under a limit may still take
 WORKERS = ("ingest", "egress", "broker")
@@ -175,7 +178,7 @@ async def _move_clock(running: Cluster, seconds: int) -> str:
 
 
 async def _fill_disk(running: Cluster) -> str:
-    """Fill the store's disk, and see that a camera that cannot be kept is refused."""
+    """Fill the store's disk, and see that cameras that cannot be kept are refused."""
     place = running.directory / "disk"
     if not place.is_mount():
         return "no file system could be mounted: that needs root"
@@ -183,12 +186,18 @@ async def _fill_disk(running: Cluster) -> str:
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4_096))
+    answers: list[int] = []
     async with aiohttp.ClientSession() as http:
-        camera = {"id": "x" * 64, "url": f"rtsp://192.0.2.1/{'x' * 4_000}", "on_demand": True}
-        async with http.post(f"{running.url}/api/cameras", json=camera) as response:
-            status = response.status
-    filler.unlink()
-    assert status >= 400, f"a camera was answered {status} though the disk is full"
+        for number in range(CAMERAS_TOO_MANY):  # the first may fit into what the store has claimed already
+            camera = {"id": f"full{number}", "url": f"rtsp://192.0.2.1/{'x' * 2_000}", "on_demand": True}
+            async with http.post(f"{running.url}/api/cameras", json=camera) as response:
+                answers.append(response.status)
+        filler.unlink()
+        for number, status in enumerate(answers):
+            if status == HTTPStatus.CREATED:
+                async with http.delete(f"{running.url}/api/cameras/full{number}"):
+                    pass
+    assert HTTPStatus.SERVICE_UNAVAILABLE in answers, f"cameras were answered {answers} though the disk is full"
     return ""
 
 
@@ -211,5 +220,9 @@ async def _limit(running: Cluster, role: str, kind: int) -> str:
 
 async def _ask(http: aiohttp.ClientSession, url: str) -> None:
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        async with http.post(url, data="v=0", timeout=aiohttp.ClientTimeout(total=10)):
+        headers = {"Content-Type": "application/sdp"}
+        async with http.post(url, data=_OFFER, headers=headers, timeout=aiohttp.ClientTimeout(total=10)):
             pass
+
+
+_OFFER = sdp.offer(sdp.Session("ufrag", "password" * 3, ("sha-256", ":".join(["00"] * 32)), "actpass"))
