@@ -69,15 +69,20 @@ def node_option(role: Role) -> Callable[[Command], Command]:
     )
 
 
-def _node(name: str | None, role: Role) -> str:
-    if not name:
-        from common.link import default_node  # late: it takes ZeroMQ
-
-        return default_node(role)
+def check_node(name: str) -> str:
+    """The name, if a node may have it: it goes by the rules of a camera's. Raises ``ConfigError``."""
     if not CAMERA_ID.fullmatch(name):
         problem = "a node's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or a digit"
         raise ConfigError("--node", "", problem)
     return name
+
+
+def _node(name: str | None, role: Role) -> str:
+    if name:
+        return check_node(name)
+    from common.link import default_node  # late: it takes ZeroMQ
+
+    return default_node(role)
 
 
 def _option(leaf: Leaf) -> Callable[[Command], Command]:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camshaft.options import Given, configured
+from camshaft.options import Given, check_node, configured
 from camshaft.table import table
-from common.cameras import CAMERA_ID
 from common.control import Role
 from common.errors import ConfigError
 
@@ -48,9 +47,8 @@ def worker(given: Given, role: str, node: str, expires: str | None, uses: int | 
     A worker exchanges it for a key of its own. Unless it keeps that (--cluster-key-file) it needs the token again at
     each start, and each counts as a use.
     """
-    if node and not CAMERA_ID.fullmatch(node):
-        problem = "a node's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or a digit"
-        raise ConfigError("--node", "", problem)
+    if node:
+        check_node(node)
     now = time.time()
     until = now + _seconds(expires) if expires else None
     with _keyring(given, make=True) as keyring:

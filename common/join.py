@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 import msgpack
 from pydantic import Field, TypeAdapter, ValidationError
 
+from common.cameras import CAMERA_ID
 from common.control import Role
 from common.errors import ProtocolError
 
@@ -24,7 +25,7 @@ class Join:
     token: Annotated[str, Field(max_length=16)]  # its id
     secret: Annotated[bytes, Field(max_length=64)] = field(repr=False)
     role: Role
-    node: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    node: Annotated[str, Field(pattern=f"^{CAMERA_ID.pattern}$")]
 
 
 @dataclass(frozen=True, slots=True)
