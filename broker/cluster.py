@@ -213,7 +213,7 @@ class Cluster:
         self._hear(node, message)
 
     def _receive_signed(self, frames: list[zmq.Frame]) -> None:
-        """The same where each worker has a key: the key says which worker it is, whatever the message says."""
+        """Take a message where each worker has a key: that says which worker it is, whatever the message says."""
         assert self._keyring is not None
         member = self._keyring.member(str(frames[-1].get("User-Id")))
         if member is None:

@@ -147,7 +147,7 @@ class Quiet:
 
 @dataclass(slots=True)
 class _Minute:
-    """Of one kind of line, from its first on."""
+    """The minute of one kind of line, from its first line on."""
 
     end: float
     left: int  # lines that may still be written

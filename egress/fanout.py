@@ -143,12 +143,12 @@ class Group:
         return len(self._lanes)
 
     def add(self, lane: Lane, target: Target) -> None:
-        """Of what is sent from now on."""
+        """Include ``lane`` in every batch pushed from now on."""
         self._lanes[lane] = target
         self._audience = None
 
     def discard(self, lane: Lane) -> None:
-        """The opposite. What is on its way already is for the outbox to stop."""
+        """Exclude ``lane`` from later batches; those in flight are the outbox's to stop."""
         self._lanes.pop(lane, None)
         self._audience = None
 

@@ -1,6 +1,6 @@
 """Hears from the kernel when a link or an address of this machine comes or goes (Linux; rtnetlink(7)).
 
-What has changed is not read: whoever is told looks at the interfaces anew. So a message that cannot be understood, or
+What has changed is not read: the listener looks at the interfaces anew. So a message that cannot be understood, or
 one that was lost because too many came at once, counts as a change like any other.
 """
 

@@ -31,7 +31,7 @@ class Repeats:
         return True
 
     def allow_pictures(self, size: int, rate: float, now: float) -> bool:
-        """The same for a group of pictures."""
+        """Whether a group of pictures of ``size`` bytes may be sent again; it is then counted. ``rate`` is bytes/s."""
         self._pass(rate, now)
         if self._pictures > 0:
             return False

@@ -89,7 +89,7 @@ class Cameras:
             self.settle_one(camera)
 
     def settle_one(self, camera: Camera) -> None:
-        """The same for one camera."""
+        """Give one camera a worker if it is needed, or take it from its worker if it is not."""
         self._state.changed.add(camera.spec.id)
         if not camera.needed(self._state.now):
             self._release(camera)

@@ -60,7 +60,7 @@ class Worker:
         self.watched[camera] += 1
 
     def leave(self, session: str, camera: str) -> None:
-        """And is no longer."""
+        """A viewer of ``camera`` is no longer this egress's."""
         self.sessions.remove(session)
         self.watched[camera] -= 1
         if not self.watched[camera]:

@@ -94,7 +94,7 @@ class Connection(web.RequestHandler):
 
 
 class Connections:
-    """All of them."""
+    """Every connection of the front door."""
 
     def __init__(self, context: Context) -> None:
         self.idle: dict[Connection, None] = {}  # between two requests, or before the first; longest first
@@ -134,12 +134,12 @@ class Connections:
         return True
 
     def rest(self, connection: Connection) -> None:
-        """Its request has been answered."""
+        """The connection's request has been answered."""
         if connection in self._all:
             self.idle[connection] = None
 
     def gone(self, connection: Connection) -> None:
-        """It is closed."""
+        """The connection is closed: its place is another's."""
         if connection in self._all:
             self._all.discard(connection)
             self.idle.pop(connection, None)

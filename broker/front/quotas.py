@@ -50,7 +50,7 @@ class Counted:
         self.check_each(address)
 
     def check_each(self, address: str | None) -> None:
-        """The same by the limit of each address alone."""
+        """Raises ``ViewerError`` if ``address`` has as many as one address may have, whatever there is in all."""
         if address is not None and 0 < self._most_each <= self._by_address[address]:
             raise over(
                 f"{self._setting}_per_address", self._most_each, f"Your address can have no more {self._what} at once"

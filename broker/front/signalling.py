@@ -153,7 +153,7 @@ class Socket:
         self.push(_encode(type, **fields))
 
     def push(self, message: str) -> None:
-        """The same for one that is encoded already. A page that does not read its messages is cut off."""
+        """Send an encoded message without waiting. A page that does not read its messages is cut off."""
         if self not in self._hub.sockets:
             return
         self._outgoing.append(message)
