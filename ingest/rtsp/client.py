@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from time import thread_time, thread_time_ns
+from time import thread_time
 from typing import NoReturn, TypeVar, cast
 
 from common.cameras import CameraState, TlsSpec, Transport
@@ -30,7 +30,7 @@ from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.connect import connect
 from ingest.rtsp.keepalive import Keepalive
-from ingest.rtsp.message import MAX_ROOM, Frame, Message, Parser, Request, Response
+from ingest.rtsp.message import Frame, Message, Parser, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import (
     Action,
@@ -44,6 +44,7 @@ from ingest.rtsp.session import (
     State,
     TransportRefusedError,
 )
+from ingest.rtsp.turns import Turns
 from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl
 
@@ -54,9 +55,6 @@ FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TC
 LOOK_TIMEOUT = 5.0  # seconds for a keyframe of a picture that is announced as something else than H.264
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 MAX_UNREAD = 64 << 10  # bytes of ours that a camera leaves unread, beyond what the kernel keeps
-TURN_NS = 4_000_000  # of the processor for one camera before others; one that takes more is read in smaller pieces …
-MIN_ROOM = 16 << 10  # … of so many bytes at least
-WATCHED = 2  # ticks after a long turn in which the processor's time is measured: a busy machine, too, makes turns long
 TICK = 0.25  # seconds between looks at the timers
 CNAME = "camshaft"
 PLAIN_WARNING = "it comes over UDP, which TLS does not encrypt; use TCP"
@@ -166,16 +164,12 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
         self._session = Session(url, udp, self._select, pin, keepalive)
-        self._budget = budget
-        self._slowed = 0  # times that it was not read for a while, because it sent too much
-        self._resumption: asyncio.TimerHandle | None = None  # while it is not read
-        self._watched = 0  # ticks for which the processor's time is measured
-        self._began_ns: int | None = None  # the processor's time at the last turn that was
         self._choices: list[Choice] = []
         self._unplayable: list[Track] = []
         self._nothing_playable: NothingPlayableError | None = None  # by its description; a look is taken all the same
         self._routes: dict[int, Callable[[bytes, int], None]] = {}  # by interleaved channel
         self._ports: list[tuple[UdpPort, UdpPort]] = []  # of RTP and RTCP, one a track
+        self._turns = Turns(budget, self._parser, self._ports, self._go_on, self._fail)
         self._ssrc = secrets.randbits(32)
         self._report_due = 0.0
         self._offered = 0  # bytes of room for the read that is under way
@@ -224,7 +218,7 @@ class Connection(asyncio.BufferedProtocol):
         return Counter(
             timestamps_repaired=self.stream.repaired,
             junk_bytes=self._parser.junk,
-            slowed=self._slowed,
+            slowed=self._turns.slowed,
             foreign_datagrams=sum(port.strangers for pair in self._ports for port in pair),
         )
 
@@ -242,9 +236,10 @@ class Connection(asyncio.BufferedProtocol):
 
     async def close(self) -> None:
         """End the session so that the camera notices, and release everything."""
-        for timer in (self._ticker, self._expiry, self._resumption):
+        for timer in (self._ticker, self._expiry):
             if timer is not None:
                 timer.cancel()
+        self._turns.end()
         for port in (port for pair in self._ports for port in pair):
             port.close()
         self._routes = {}
@@ -264,6 +259,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected; with TLS, after its handshake. Nothing is said before ``play``."""
         self._transport = cast(asyncio.Transport, transport)
+        self._turns.begin(self._transport)
         if sock := transport.get_extra_info("socket"):
             # uvloop's own makes another one for each call: that took longer than the call.
             self._socket = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
@@ -286,8 +282,8 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came: this and what it calls is done for every read."""
         arrival_ns = unix_ns()
-        if self._watched:
-            self._began_ns = thread_time_ns()
+        if self._turns.watched:
+            self._turns.watch()
         routes = self._routes
         messages: Sequence[Message] = ()
         try:
@@ -310,72 +306,17 @@ class Connection(asyncio.BufferedProtocol):
             self._flush(arrival_ns, nbytes, len(messages))
             self._acknowledge()
         else:
-            self._spend(nbytes, len(messages), 0, unix_ns() - arrival_ns)
+            self._turns.spend(nbytes, len(messages), 0, unix_ns() - arrival_ns)
         if self._parser.more or nbytes == self._offered:
-            self._pause(0.0)
+            self._turns.pause(0.0)
 
     def eof_received(self) -> bool:
         """The camera has no more to say; close."""
         return False
 
-    def _spend(self, size: int, packets: int, batches: int, passed_ns: int) -> None:
-        """The camera was served."""
-        if passed_ns > TURN_NS:
-            passed_ns = self._took_long(passed_ns)
-        if self._budget.spend(size, packets, batches, passed_ns):
-            self._slow_down(self._loop.time())
-
-    def _took_long(self, passed_ns: int) -> int:
-        """Serving the camera took so much time. Returns what of it was the processor's, as far as that is known.
-
-        It is measured for a while from now on; a camera that takes that long by it is read in smaller pieces.
-        """
-        self._watched = WATCHED
-        if self._began_ns is None:
-            return passed_ns
-        taken_ns = min(thread_time_ns() - self._began_ns, passed_ns)
-        if taken_ns > TURN_NS:
-            self._parser.room = max(self._parser.room // 2, MIN_ROOM)
-        return taken_ns
-
-    def _slow_down(self, now: float) -> None:
-        """Do not read a camera for a while that takes more than its share, and give it up in the end."""
-        if wait := self._budget.wait(now, thread_time()):
-            self._slowed += 1
-            self._pause(wait)
-            if complaint := self._budget.complaint(now):
-                self._fail(CameraError(CameraState.OVER_LIMIT, complaint))
-
-    def _pause(self, wait: float) -> None:
-        """Do not read for ``wait`` seconds; 0 lets the others have their turn before there is more of this camera."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        if self._resumption is not None:
-            if not wait:
-                return
-            self._resumption.cancel()
-        transport.pause_reading()
-        if wait:
-            for port in (port for pair in self._ports for port in pair):
-                port.pause()
-        self._resumption = self._loop.call_later(wait, self._go_on)
-
-    @property
-    def _resting(self) -> bool:
-        return self._resumption is not None
-
     def _go_on(self) -> None:
-        self._resumption = None
-        if self._transport is None or self._transport.is_closing():
-            return
         if self._parser.more:
             self.buffer_updated(0)
-        if self._resting:
-            return
-        self._transport.resume_reading()
-        for port in (port for pair in self._ports for port in pair):
-            port.resume()
 
     def _acknowledge(self) -> None:
         """Let the kernel acknowledge what came now, not up to 40 ms later.
@@ -476,7 +417,7 @@ class Connection(asyncio.BufferedProtocol):
         batches = stream.take(now_ns)
         if batches:
             self._publish(batches)
-        self._spend(size, packets, len(batches), now_ns - arrival_ns)
+        self._turns.spend(size, packets, len(batches), now_ns - arrival_ns)
         if batches:
             self._nothing_playable = None
         if not self._flowing and not self._nothing_playable and any(each.packets for each in stream.receivers):
@@ -496,12 +437,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _tick(self) -> None:
         now = self._loop.time()
-        if not self._resumption:
-            self._slow_down(now)
-        self._watched = max(self._watched - 1, 0)
-        if not self._watched:
-            self._began_ns = None
-        self._parser.room = min(2 * self._parser.room, MAX_ROOM)
+        self._turns.tick(now)
         try:
             self._do(self._session.tick(now, partial=self._parser.partial > 0))
             if self._session.state is State.PLAYING:

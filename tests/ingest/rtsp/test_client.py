@@ -6,8 +6,6 @@ import asyncio
 import gc
 import socket
 import ssl
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,12 +21,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from common.cameras import CameraSpec, CameraState, TlsSpec
 from common.errors import CameraError
-from ingest import budget
 from ingest.probe import probe
 from ingest.rtsp import client
 from ingest.rtsp.client import NoMediaError
 from ingest.rtsp.connect import ForbiddenAddressError
-from ingest.rtsp.message import MAX_ROOM, Frame, Headers, Request, Response
+from ingest.rtsp.message import Headers, Request, Response
 from tests.fakes.camera import Answer, FakeCamera, h264_track, opus_track, pcmu_track
 from tests.fakes.video import encode
 from tests.fakes.viewer import Pulled, Viewer, playing
@@ -159,109 +156,6 @@ async def test_everything_is_released(udp: bool) -> None:
         await camera.until(lambda: not camera._peers)
         assert open_files() <= before
     gc.collect()
-
-
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_more_than_a_turns_worth_at_once_is_taken_to_its_end(loop: Any) -> None:
-    tiny = bytes(Frame(77, b"")) * 5_000  # of a channel that nobody set up
-
-    async def watch() -> None:
-        viewer = Viewer()
-        async with FakeCamera(wrap=lambda frame: tiny + frame) as camera, playing(camera, viewer):
-            assert await viewer.watch(5) == WANTED[:5]
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(watch())
-
-
-def flooding(kilobytes: int) -> FakeCamera:
-    """A camera that sends so much with each packet of its picture."""
-    junk = bytes(Frame(77, bytes(1_020))) * kilobytes  # of a channel that nobody set up
-    return FakeCamera(wrap=lambda frame: junk + frame)
-
-
-async def test_a_camera_over_its_bitrate_is_read_no_faster() -> None:
-    async with flooding(20) as camera, playing(camera, Viewer(), bitrate=8) as connection:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        while connection.counters["slowed"] < 5:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        assert loop.time() - begun >= 0.1
-        assert sum(receiver.bytes for receiver in connection.stream.receivers) < 1_000_000  # the junk is most of it
-
-
-@pytest.mark.parametrize("udp", [False, True])
-async def test_a_camera_that_stays_over_its_bitrate_is_given_up(udp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "PATIENCE", 0.5)
-    camera = FakeCamera([h264_track(encode(width=640, height=480))], interval=0.0) if udp else flooding(20)
-    async with camera:
-        with pytest.raises(CameraError) as caught:
-            async with playing(camera, Viewer(), udp=udp, bitrate=1) as connection:
-                await connection.ended()
-        assert connection.counters["slowed"] > 0
-    assert caught.value.state is CameraState.OVER_LIMIT
-    assert "more than the 1 Mbit/s that limits.camera_bitrate allows" in caught.value.detail
-
-
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
-    async def watch() -> None:
-        taken = [0]
-        async with flooding(400) as camera, playing(camera, Viewer()) as connection:
-            spend, running = connection._budget.spend, asyncio.get_running_loop()
-
-            def count(size: int, *others: int) -> bool:
-                taken[-1] += size
-                return spend(size, *others)
-
-            def beat() -> None:
-                taken.append(0)
-                running.call_soon(beat)
-
-            connection._transport.pause_reading()  # type: ignore[union-attr]
-            await asyncio.sleep(0.2)  # so that there is much to be read at once
-            monkeypatch.setattr(connection._budget, "spend", count)
-            beat()
-            connection._transport.resume_reading()  # type: ignore[union-attr]
-            async with asyncio.timeout(10):
-                while sum(taken) < 2_000_000:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
-        assert max(taken) <= 2 * MAX_ROOM
-
-    with pytest.MonkeyPatch.context() as monkeypatch, asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(watch())
-
-
-async def test_a_camera_that_takes_long_to_serve_is_read_in_smaller_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "TURN_NS", -1)  # whatever it takes is long
-    async with FakeCamera() as camera, playing(camera, Viewer()) as connection:
-        while connection._parser.room > client.MIN_ROOM:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        monkeypatch.setattr(client, "TURN_NS", 10**10)
-        while connection._parser.room < MAX_ROOM:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-def spin(seconds: float) -> None:
-    until = time.thread_time() + seconds
-    while time.thread_time() < until:
-        pass
-
-
-@pytest.mark.parametrize(("take", "smaller"), [(spin, True), (time.sleep, False)])
-async def test_only_time_of_the_processor_makes_a_turn_long(take: Callable[[float], None], smaller: bool) -> None:
-    rooms: list[int] = []
-
-    def serve(_payload: bytes, _arrival_ns: int) -> None:
-        take(1.5 * client.TURN_NS / 1e9)
-        rooms.append(connection._parser.room)
-
-    async with FakeCamera() as camera, playing(camera, Viewer()) as connection:
-        connection._routes[0] = serve
-        async with asyncio.timeout(20):
-            while len(rooms) < 20:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-    assert (min(rooms) < MAX_ROOM) == smaller
 
 
 async def test_a_camera_that_reads_no_answers_is_given_up() -> None:

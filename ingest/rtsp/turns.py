@@ -1,0 +1,126 @@
+"""How much of one camera is read at a time, and when nothing is: a camera must not stop those beside it.
+
+A turn is what one read of one socket brings. It is bounded in bytes, in smaller ones where they take long; what is left
+waits until the others had theirs. A camera that takes more than its ``Budget`` is not read for a while, then given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import thread_time, thread_time_ns
+
+from common.cameras import CameraState
+from common.errors import CameraError
+from ingest.budget import Budget
+from ingest.rtsp.message import MAX_ROOM, Parser
+from ingest.rtsp.udp import UdpPort
+
+TURN_NS = 4_000_000  # of the processor for one camera before others; one that takes more is read in smaller pieces …
+MIN_ROOM = 16 << 10  # … of so many bytes at least
+WATCHED = 2  # ticks after a long turn in which the processor's time is measured: a busy machine, too, makes turns long
+
+
+class Turns:
+    """One connection's. ``ports`` are its UDP ports, as they are by then.
+
+    ``go_on`` is called where reading is to be resumed, before it is: more may have been read than one turn takes.
+    ``give_up`` gets the error of a camera that stays over its budget.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        parser: Parser,
+        ports: Sequence[tuple[UdpPort, UdpPort]],
+        go_on: Callable[[], None],
+        give_up: Callable[[CameraError], None],
+    ) -> None:
+        self.slowed = 0  # times that the camera was not read for a while, because it sent too much
+        self.watched = 0  # ticks for which the processor's time is measured
+        self._budget, self._parser, self._ports = budget, parser, ports
+        self._go_on, self._give_up = go_on, give_up
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._resumption: asyncio.TimerHandle | None = None  # while the camera is not read
+        self._began_ns: int | None = None  # the processor's time at the last turn that was watched
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """The connection is there, and is read."""
+        self._transport = transport
+
+    def end(self) -> None:
+        """Nothing is to be read any more."""
+        if self._resumption is not None:
+            self._resumption.cancel()
+
+    def watch(self) -> None:
+        """A turn begins; to be called while ``watched``."""
+        self._began_ns = thread_time_ns()
+
+    def spend(self, size: int, packets: int, batches: int, passed_ns: int) -> None:
+        """The camera was served: so much came, and took so long by the clock."""
+        if passed_ns > TURN_NS:
+            passed_ns = self._took_long(passed_ns)
+        if self._budget.spend(size, packets, batches, passed_ns):
+            self._slow_down(self._loop.time())
+
+    def pause(self, wait: float) -> None:
+        """Do not read for ``wait`` seconds; 0 lets the others have their turn before there is more of this camera."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._resumption is not None:
+            if not wait:
+                return
+            self._resumption.cancel()
+        transport.pause_reading()
+        if wait:
+            for port in (port for pair in self._ports for port in pair):
+                port.pause()
+        self._resumption = self._loop.call_later(wait, self._resume)
+
+    def tick(self, now: float) -> None:
+        """To be called a few times a second: what was taken is looked at, and pieces grow again."""
+        if not self._paused:
+            self._slow_down(now)
+        self.watched = max(self.watched - 1, 0)
+        if not self.watched:
+            self._began_ns = None
+        self._parser.room = min(2 * self._parser.room, MAX_ROOM)
+
+    def _took_long(self, passed_ns: int) -> int:
+        """Serving the camera took so much time. Returns what of it was the processor's, as far as that is known.
+
+        It is measured for a while from now on; a camera that takes that long by it is read in smaller pieces.
+        """
+        self.watched = WATCHED
+        if self._began_ns is None:
+            return passed_ns
+        taken_ns = min(thread_time_ns() - self._began_ns, passed_ns)
+        if taken_ns > TURN_NS:
+            self._parser.room = max(self._parser.room // 2, MIN_ROOM)
+        return taken_ns
+
+    def _slow_down(self, now: float) -> None:
+        """Do not read a camera for a while that takes more than its share, and give it up in the end."""
+        if wait := self._budget.wait(now, thread_time()):
+            self.slowed += 1
+            self.pause(wait)
+            if complaint := self._budget.complaint(now):
+                self._give_up(CameraError(CameraState.OVER_LIMIT, complaint))
+
+    @property
+    def _paused(self) -> bool:
+        return self._resumption is not None
+
+    def _resume(self) -> None:
+        self._resumption = None
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._go_on()
+        if self._paused:
+            return
+        self._transport.resume_reading()
+        for port in (port for pair in self._ports for port in pair):
+            port.resume()

@@ -1,0 +1,125 @@
+"""How a camera is read that sends much, or takes long to be served."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uvloop
+
+from common.cameras import CameraState
+from common.errors import CameraError
+from ingest import budget
+from ingest.rtsp import turns
+from ingest.rtsp.message import MAX_ROOM, Frame
+from tests.fakes.camera import FakeCamera, h264_track
+from tests.fakes.video import encode
+from tests.fakes.viewer import Viewer, playing
+
+WANTED = [list(unit) for unit in encode()]
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_more_than_a_turns_worth_at_once_is_taken_to_its_end(loop: Any) -> None:
+    tiny = bytes(Frame(77, b"")) * 5_000  # of a channel that nobody set up
+
+    async def watch() -> None:
+        viewer = Viewer()
+        async with FakeCamera(wrap=lambda frame: tiny + frame) as camera, playing(camera, viewer):
+            assert await viewer.watch(5) == WANTED[:5]
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(watch())
+
+
+def flooding(kilobytes: int) -> FakeCamera:
+    """A camera that sends so much with each packet of its picture."""
+    junk = bytes(Frame(77, bytes(1_020))) * kilobytes  # of a channel that nobody set up
+    return FakeCamera(wrap=lambda frame: junk + frame)
+
+
+async def test_a_camera_over_its_bitrate_is_read_no_faster() -> None:
+    async with flooding(20) as camera, playing(camera, Viewer(), bitrate=8) as connection:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while connection.counters["slowed"] < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert loop.time() - begun >= 0.1
+        assert sum(receiver.bytes for receiver in connection.stream.receivers) < 1_000_000  # the junk is most of it
+
+
+@pytest.mark.parametrize("udp", [False, True])
+async def test_a_camera_that_stays_over_its_bitrate_is_given_up(udp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "PATIENCE", 0.5)
+    camera = FakeCamera([h264_track(encode(width=640, height=480))], interval=0.0) if udp else flooding(20)
+    async with camera:
+        with pytest.raises(CameraError) as caught:
+            async with playing(camera, Viewer(), udp=udp, bitrate=1) as connection:
+                await connection.ended()
+        assert connection.counters["slowed"] > 0
+    assert caught.value.state is CameraState.OVER_LIMIT
+    assert "more than the 1 Mbit/s that limits.camera_bitrate allows" in caught.value.detail
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
+    async def watch() -> None:
+        taken = [0]
+        async with flooding(400) as camera, playing(camera, Viewer()) as connection:
+            spend, running = connection._turns._budget.spend, asyncio.get_running_loop()
+
+            def count(size: int, *others: int) -> bool:
+                taken[-1] += size
+                return spend(size, *others)
+
+            def beat() -> None:
+                taken.append(0)
+                running.call_soon(beat)
+
+            connection._transport.pause_reading()  # type: ignore[union-attr]
+            await asyncio.sleep(0.2)  # so that there is much to be read at once
+            monkeypatch.setattr(connection._turns._budget, "spend", count)
+            beat()
+            connection._transport.resume_reading()  # type: ignore[union-attr]
+            async with asyncio.timeout(10):
+                while sum(taken) < 2_000_000:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        assert max(taken) <= 2 * MAX_ROOM
+
+    with pytest.MonkeyPatch.context() as monkeypatch, asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(watch())
+
+
+async def test_a_camera_that_takes_long_to_serve_is_read_in_smaller_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_NS", -1)  # whatever it takes is long
+    async with FakeCamera() as camera, playing(camera, Viewer()) as connection:
+        while connection._parser.room > turns.MIN_ROOM:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(turns, "TURN_NS", 10**10)
+        while connection._parser.room < MAX_ROOM:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def spin(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@pytest.mark.parametrize(("take", "smaller"), [(spin, True), (time.sleep, False)])
+async def test_only_time_of_the_processor_makes_a_turn_long(take: Callable[[float], None], smaller: bool) -> None:
+    rooms: list[int] = []
+
+    def serve(_payload: bytes, _arrival_ns: int) -> None:
+        take(1.5 * turns.TURN_NS / 1e9)
+        rooms.append(connection._parser.room)
+
+    async with FakeCamera() as camera, playing(camera, Viewer()) as connection:
+        connection._routes[0] = serve
+        async with asyncio.timeout(20):
+            while len(rooms) < 20:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert (min(rooms) < MAX_ROOM) == smaller
