@@ -29,8 +29,12 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster(directory: Path) -> Iterator[Command]:
     """One cluster with a simulated camera, for every test that leaves it as it was."""
-    with Command(directory, "demo") as cluster:
-        yield cluster.ready()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # its processes begin with that, also under nohup
+    try:
+        with Command(directory, "demo") as cluster:
+            yield cluster.ready()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def cameras(cluster: Command) -> dict[str, dict[str, Any]]:
