@@ -30,7 +30,7 @@ from common.bus import Endpoints, Keys, authenticated, claimed_directory
 from common.config import Config, LimitsConfig
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import Quiet, get_logger
-from common.memory import Shortage, give_back
+from common.memory import Shortage, give_back_aside
 from common.process import raise_file_limit
 from common.systemd import READY, notify
 
@@ -150,7 +150,7 @@ async def _watch(relay: Relay, catalogue: Catalogue, keyring: Keyring | None, st
         catalogue.check_store()
         if time.monotonic() >= trim_at:
             trim_at = time.monotonic() + TRIM_INTERVAL
-            await asyncio.to_thread(give_back)
+            await give_back_aside()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WATCH_INTERVAL):
                 await stop.wait()

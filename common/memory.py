@@ -6,6 +6,7 @@ caches files counts as left: the kernel takes it back by itself.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 from pathlib import Path
@@ -29,6 +30,12 @@ def give_back() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+async def give_back_aside() -> None:
+    """The same in another thread. Where the system has no memory for a thread, nothing is given back this time."""
+    with contextlib.suppress(RuntimeError):
+        await asyncio.to_thread(give_back)
 
 
 class Shortage:

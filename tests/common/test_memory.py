@@ -1,12 +1,14 @@
+import asyncio
 import ctypes
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
-from common.memory import READ_INTERVAL, Shortage, free_bytes
+from common.memory import READ_INTERVAL, Shortage, free_bytes, give_back_aside
 
 MB = 1 << 20
 ROOT = Path(__file__).parents[2]
@@ -52,3 +54,12 @@ print(freed - psutil.Process().memory_info().rss)
 """
     done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True, cwd=ROOT)
     assert int(done.stdout) > 20 << 20
+
+
+async def test_where_no_thread_can_be_started_the_process_goes_on() -> None:
+    class Full(ThreadPoolExecutor):
+        def submit(self, *_arguments, **_named):
+            raise RuntimeError("can't start new thread")  # CPython's words, under ``ulimit -v`` or a limit of tasks
+
+    asyncio.get_running_loop().set_default_executor(Full())
+    await give_back_aside()
