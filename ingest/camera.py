@@ -23,9 +23,10 @@ from common.media import Batch, Kind
 from ingest.payload.registry import NothingPlayableError
 from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transports
 from ingest.rtsp.auth import Pin
-from ingest.rtsp.client import Connection, NoMediaError, connected, over_any
+from ingest.rtsp.client import Connection, NoMediaError
 from ingest.rtsp.connect import ForbiddenAddressError
 from ingest.rtsp.keepalive import Keepalive
+from ingest.rtsp.opening import connected, over_any
 from ingest.rtsp.session import SuspectedLoginError, TransportRefusedError
 from ingest.rtsp.url import RtspUrl
 

@@ -13,7 +13,8 @@ from common.errors import CameraError
 from common.media import Batch, Kind, Track
 from ingest.payload.h264 import H264
 from ingest.retry import Transports
-from ingest.rtsp.client import Connection, connected, over_any
+from ingest.rtsp.client import Connection
+from ingest.rtsp.opening import connected, over_any
 from ingest.rtsp.url import RtspUrl
 
 LISTEN = 2.0  # seconds of media that are looked at, at least

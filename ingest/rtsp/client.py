@@ -1,8 +1,8 @@
 """Drives one RTSP session over real sockets.
 
-``connected`` opens the connection, lets ``Session`` decide what is said on it, and hands packets to the ``Stream`` that
-was agreed on. What one read of one socket brought is published before the next socket is looked at. Every failure is
-one ``CameraError``, and no wait is without a bound.
+A ``Connection`` lets ``Session`` decide what is said, and hands packets to the ``Stream`` that was agreed on. What
+one read of one socket brought is published before the next socket is looked at. Every failure is one ``CameraError``,
+and no wait is without a bound.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ import asyncio
 import secrets
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from time import thread_time
-from typing import NoReturn, TypeVar, cast
+from typing import NoReturn, cast
 
-from common.cameras import CameraState, TlsSpec, Transport
+from common.cameras import CameraState
 from common.clock import unix_ns
-from common.config import LimitsConfig
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
 from ingest.budget import Budget
@@ -28,7 +25,6 @@ from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtf
 from ingest.rtp.receiver import Receiver, Stream
 from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtsp.auth import Pin
-from ingest.rtsp.connect import connect
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.message import Frame, Message, Parser, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
@@ -37,18 +33,15 @@ from ingest.rtsp.session import (
     BindPorts,
     Playing,
     Punch,
-    RedirectedError,
     Send,
     Session,
     Setup,
     State,
-    TransportRefusedError,
 )
 from ingest.rtsp.turns import Turns
 from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl
 
-MAX_REDIRECTS = 5
 TEARDOWN_TIMEOUT = 0.5  # seconds
 SILENCE_TIMEOUT = 5.0  # seconds without a packet of the picture; of the sound, where there is no picture
 FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TCP is tried
@@ -61,8 +54,6 @@ PLAIN_WARNING = "it comes over UDP, which TLS does not encrypt; use TCP"
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
-T = TypeVar("T")
-
 
 class NoMediaError(CameraError):
     """The session plays and not one packet has come: another transport may do better."""
@@ -71,80 +62,8 @@ class NoMediaError(CameraError):
         super().__init__(CameraState.SILENT, detail)
 
 
-@asynccontextmanager
-async def connected(
-    url: RtspUrl,
-    tls: TlsSpec,
-    *,
-    udp: bool,
-    epoch: int,
-    publish: Callable[[list[Batch]], None],
-    on_media: Callable[[Connection], None] = lambda _connection: None,
-    on_redirect: Callable[[RtspUrl], None] = lambda _url: None,
-    pin: Pin | None = None,
-    keepalive: Keepalive | None = None,
-    bitrate: int = LimitsConfig().camera_bitrate,
-) -> AsyncIterator[Connection]:
-    """A session that plays until the block is left. What ends it before is raised by ``ended``.
-
-    ``publish`` gets batches in order, ``on_media`` is called once, with the first packet. Redirects are followed, but
-    not to where only this machine can reach, unless the camera is there itself; ``on_redirect`` is told of each.
-    ``pin`` and ``keepalive`` are what earlier sessions taught; ``bitrate`` is what the camera may send for long, in
-    Mbit/s.
-    """
-    pin, keepalive = pin or Pin(), keepalive or Keepalive()
-    budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
-    origin: str | None = None
-    for _ in range(MAX_REDIRECTS + 1):
-        open_ = partial(
-            Connection,
-            url,
-            udp=udp,
-            epoch=epoch,
-            publish=publish,
-            on_media=on_media,
-            pin=pin,
-            keepalive=keepalive,
-            budget=budget,
-        )
-        connection = await connect(open_, url, tls, origin=origin)
-        try:
-            try:
-                await connection.play()
-            except RedirectedError as exc:
-                url = _redirected(url, exc.location)
-                origin = origin or connection.peer
-                on_redirect(url)
-                continue
-            yield connection
-            return
-        finally:
-            await connection.close()
-    raise CameraError(CameraState.REJECTED, f"it redirects more than {MAX_REDIRECTS} times")
-
-
-async def over_any(transports: Iterable[Transport], attempt: Callable[[Transport], Awaitable[T]]) -> T:
-    """``attempt`` over one transport after the other, until one works. Raises ``CameraError``: where none does, the one
-    that says most. A camera that plays and gives nothing has more to mend than one that refuses what it does not know.
-    """
-    errors: list[CameraError] = []
-    for transport in transports:
-        try:
-            return await attempt(transport)
-        except (TransportRefusedError, NoMediaError) as exc:
-            errors.append(exc)
-    raise max(errors, key=lambda error: isinstance(error, NoMediaError))
-
-
-def _redirected(url: RtspUrl, location: str) -> RtspUrl:
-    try:
-        return url.redirected(location)
-    except ValueError as problem:
-        raise CameraError(CameraState.REJECTED, str(problem)) from None
-
-
 class Connection(asyncio.BufferedProtocol):
-    """One RTSP connection and its UDP ports; made by ``connected``."""
+    """One RTSP connection and its UDP ports; made by ``opening.connected``."""
 
     def __init__(
         self,

@@ -7,13 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 
+import pytest
+
 from common.cameras import CameraSpec, CameraState, TlsSpec
 from common.control import StreamReport
+from common.errors import CameraError
 from common.log import get_logger
 from common.media import Batch
 from ingest.camera import Camera, Shared
 from ingest.retry import Backoff
-from ingest.rtsp.client import Connection, connected
+from ingest.rtsp.client import Connection
+from ingest.rtsp.opening import connected
 from ingest.rtsp.url import RtspUrl
 from tests.fakes.camera import BOUND, FakeCamera
 from tests.fakes.video import units_of
@@ -120,3 +124,13 @@ class Pulled(Viewer):
 
     def _forget(self, camera: str) -> None:
         self.forgotten += 1
+
+
+async def error_of(camera: FakeCamera | str, *, udp: bool = False, tls: TlsSpec | None = None) -> CameraError:
+    """How a session that cannot be ends."""
+    target = camera if isinstance(camera, FakeCamera) else FakeCamera()
+    url = camera if isinstance(camera, str) else camera.url
+    with pytest.raises(CameraError) as caught:
+        async with playing(target, Viewer(), udp=udp, url=url, tls=tls) as connection:
+            await connection.ended()
+    return caught.value

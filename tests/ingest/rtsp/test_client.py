@@ -24,11 +24,10 @@ from common.errors import CameraError
 from ingest.probe import probe
 from ingest.rtsp import client
 from ingest.rtsp.client import NoMediaError
-from ingest.rtsp.connect import ForbiddenAddressError
 from ingest.rtsp.message import Headers, Request, Response
 from tests.fakes.camera import Answer, FakeCamera, h264_track, opus_track, pcmu_track
 from tests.fakes.video import encode
-from tests.fakes.viewer import Pulled, Viewer, playing
+from tests.fakes.viewer import Pulled, Viewer, error_of, playing
 
 UNITS = encode()
 WANTED = [list(unit) for unit in UNITS]
@@ -36,16 +35,6 @@ WANTED = [list(unit) for unit in UNITS]
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-async def error_of(camera: FakeCamera | str, *, udp: bool = False, tls: TlsSpec | None = None) -> CameraError:
-    """How a session that cannot be ends."""
-    target = camera if isinstance(camera, FakeCamera) else FakeCamera()
-    url = camera if isinstance(camera, str) else camera.url
-    with pytest.raises(CameraError) as caught:
-        async with playing(target, Viewer(), udp=udp, url=url, tls=tls) as connection:
-            await connection.ended()
-    return caught.value
 
 
 @pytest.mark.parametrize("udp", [False, True])
@@ -505,49 +494,3 @@ async def test_goodbye_ends_the_session_sooner(monkeypatch: pytest.MonkeyPatch) 
         camera.goodbye = True
         with pytest.raises(CameraError, match="goodbye"):
             await connection.ended()
-
-
-async def test_redirects_are_followed_and_what_was_left_is_closed() -> None:
-    viewer = Viewer()
-    async with FakeCamera() as there:
-
-        def rewrite(request: Request, response: Response) -> Answer:
-            return replace(response, status=302, headers=Headers([*response.headers, ("Location", there.url)]))
-
-        async with FakeCamera(rewrite=rewrite) as here, playing(here, viewer):
-            await viewer.watch(5)
-            await here.until(lambda: not here._peers)
-
-
-@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]"])
-async def test_a_redirect_to_what_only_this_machine_reaches_is_not_followed(host: str) -> None:
-    def rewrite(request: Request, response: Response) -> Answer:
-        return Response(302, "Moved", Headers([("CSeq", "1"), ("Location", f"rtsp://{host}/latest/meta-data")]))
-
-    async with FakeCamera(rewrite=rewrite) as camera:
-        error = await error_of(camera)
-    assert isinstance(error, ForbiddenAddressError)
-    assert error.state is CameraState.REJECTED
-    assert "which only this machine can reach" in error.detail
-
-
-async def test_a_redirect_to_the_loopback_is_not_followed_for_a_camera_elsewhere(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(client.Connection, "peer", "192.0.2.7")
-    async with FakeCamera() as there:
-
-        def rewrite(request: Request, response: Response) -> Answer:
-            return replace(response, status=302, headers=Headers([*response.headers, ("Location", there.url)]))
-
-        async with FakeCamera(rewrite=rewrite) as here:
-            assert isinstance(await error_of(here), ForbiddenAddressError)
-        assert there.connections == 0
-
-
-async def test_redirect_to_nowhere() -> None:
-    async with FakeCamera(rewrite=lambda _, response: replace(response, status=302)) as camera:
-        assert (await error_of(camera)).state is CameraState.REJECTED
-    nowhere = Headers([("Location", "http://elsewhere/")])
-    async with FakeCamera(rewrite=lambda _, response: replace(response, status=302, headers=nowhere)) as camera:
-        assert (await error_of(camera)).state is CameraState.REJECTED

@@ -1,0 +1,101 @@
+"""Opens sessions: where a camera leads, and over one transport after the other.
+
+A session is an async context manager, which releases everything that it took. Every failure is one ``CameraError``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from time import thread_time
+from typing import TypeVar
+
+from common.cameras import CameraState, TlsSpec, Transport
+from common.config import LimitsConfig
+from common.errors import CameraError
+from common.media import Batch
+from ingest.budget import Budget
+from ingest.rtsp.auth import Pin
+from ingest.rtsp.client import Connection, NoMediaError
+from ingest.rtsp.connect import connect
+from ingest.rtsp.keepalive import Keepalive
+from ingest.rtsp.session import RedirectedError, TransportRefusedError
+from ingest.rtsp.url import RtspUrl
+
+MAX_REDIRECTS = 5
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def connected(
+    url: RtspUrl,
+    tls: TlsSpec,
+    *,
+    udp: bool,
+    epoch: int,
+    publish: Callable[[list[Batch]], None],
+    on_media: Callable[[Connection], None] = lambda _connection: None,
+    on_redirect: Callable[[RtspUrl], None] = lambda _url: None,
+    pin: Pin | None = None,
+    keepalive: Keepalive | None = None,
+    bitrate: int = LimitsConfig().camera_bitrate,
+) -> AsyncIterator[Connection]:
+    """A session that plays until the block is left. What ends it before is raised by ``ended``.
+
+    ``publish`` gets batches in order, ``on_media`` is called once, with the first packet. Redirects are followed, but
+    not to where only this machine can reach, unless the camera is there itself; ``on_redirect`` is told of each.
+    ``pin`` and ``keepalive`` are what earlier sessions taught; ``bitrate`` is what the camera may send for long, in
+    Mbit/s.
+    """
+    pin, keepalive = pin or Pin(), keepalive or Keepalive()
+    budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
+    origin: str | None = None
+    for _ in range(MAX_REDIRECTS + 1):
+        open_ = partial(
+            Connection,
+            url,
+            udp=udp,
+            epoch=epoch,
+            publish=publish,
+            on_media=on_media,
+            pin=pin,
+            keepalive=keepalive,
+            budget=budget,
+        )
+        connection = await connect(open_, url, tls, origin=origin)
+        try:
+            try:
+                await connection.play()
+            except RedirectedError as exc:
+                url = _redirected(url, exc.location)
+                origin = origin or connection.peer
+                on_redirect(url)
+                continue
+            yield connection
+            return
+        finally:
+            await connection.close()
+    raise CameraError(CameraState.REJECTED, f"it redirects more than {MAX_REDIRECTS} times")
+
+
+async def over_any(transports: Iterable[Transport], attempt: Callable[[Transport], Awaitable[T]]) -> T:
+    """``attempt`` over one transport after the other, until one works. Raises ``CameraError``: where none does, the one
+    that says most. A camera that plays and gives nothing has more to mend than one that refuses what it does not know.
+    """
+    errors: list[CameraError] = []
+    for transport in transports:
+        try:
+            return await attempt(transport)
+        except (TransportRefusedError, NoMediaError) as exc:
+            errors.append(exc)
+    raise max(errors, key=lambda error: isinstance(error, NoMediaError))
+
+
+def _redirected(url: RtspUrl, location: str) -> RtspUrl:
+    try:
+        return url.redirected(location)
+    except ValueError as problem:
+        raise CameraError(CameraState.REJECTED, str(problem)) from None

@@ -1,0 +1,72 @@
+"""Sessions are opened where a camera leads, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from common.cameras import CameraState
+from ingest.rtsp import client
+from ingest.rtsp.connect import ForbiddenAddressError
+from ingest.rtsp.message import Headers, Request, Response
+from ingest.rtsp.opening import MAX_REDIRECTS
+from tests.fakes.camera import Answer, FakeCamera
+from tests.fakes.viewer import Viewer, error_of, playing
+
+
+async def test_redirects_are_followed_and_what_was_left_is_closed() -> None:
+    viewer = Viewer()
+    async with FakeCamera() as there:
+
+        def rewrite(request: Request, response: Response) -> Answer:
+            return replace(response, status=302, headers=Headers([*response.headers, ("Location", there.url)]))
+
+        async with FakeCamera(rewrite=rewrite) as here, playing(here, viewer):
+            await viewer.watch(5)
+            await here.until(lambda: not here._peers)
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]"])
+async def test_a_redirect_to_what_only_this_machine_reaches_is_not_followed(host: str) -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        return Response(302, "Moved", Headers([("CSeq", "1"), ("Location", f"rtsp://{host}/latest/meta-data")]))
+
+    async with FakeCamera(rewrite=rewrite) as camera:
+        error = await error_of(camera)
+    assert isinstance(error, ForbiddenAddressError)
+    assert error.state is CameraState.REJECTED
+    assert "which only this machine can reach" in error.detail
+
+
+async def test_a_redirect_to_the_loopback_is_not_followed_for_a_camera_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client.Connection, "peer", "192.0.2.7")
+    async with FakeCamera() as there:
+
+        def rewrite(request: Request, response: Response) -> Answer:
+            return replace(response, status=302, headers=Headers([*response.headers, ("Location", there.url)]))
+
+        async with FakeCamera(rewrite=rewrite) as here:
+            assert isinstance(await error_of(here), ForbiddenAddressError)
+        assert there.connections == 0
+
+
+async def test_redirect_to_nowhere() -> None:
+    async with FakeCamera(rewrite=lambda _, response: replace(response, status=302)) as camera:
+        assert (await error_of(camera)).state is CameraState.REJECTED
+    nowhere = Headers([("Location", "http://elsewhere/")])
+    async with FakeCamera(rewrite=lambda _, response: replace(response, status=302, headers=nowhere)) as camera:
+        assert (await error_of(camera)).state is CameraState.REJECTED
+
+
+async def test_redirects_in_a_circle_come_to_an_end() -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        return replace(response, status=302, headers=Headers([*response.headers, ("Location", camera.url)]))
+
+    async with FakeCamera(rewrite=rewrite) as camera:
+        error = await error_of(camera)
+        assert camera.connections == MAX_REDIRECTS + 1
+    assert error.state is CameraState.REJECTED
+    assert "redirects more than" in error.detail
