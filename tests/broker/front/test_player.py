@@ -332,6 +332,25 @@ async def test_behind_a_proxy_the_page_works_or_says_what_that_has_to_pass_on(
         await egress.told(Offer)
 
 
+async def test_a_page_beyond_the_limit_of_websockets_names_that_and_no_proxy(tmp_path: Path) -> None:
+    async with (
+        broker_in(tmp_path, cameras=CAMERAS, limits={"sockets": 1}) as broker,
+        FakeEgress(broker.endpoints, "out-1") as egress,
+        broker.http.ws_connect("/ws"),
+        playwright.async_playwright() as driver,
+    ):
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page(base_url=broker.url)
+        await page.goto("/")
+        notice = page.locator("#offline")
+        await playwright.expect(notice).to_contain_text("(limits.sockets is 1)")
+        await playwright.expect(notice).not_to_contain_text("proxy")
+        await page.click("[data-camera=door] button")
+        await page.click("#connect")
+        await egress.told(Offer)  # by WHEP
+        await browser.close()
+
+
 async def test_a_change_that_a_proxy_makes_foreign_is_refused_with_what_to_set(broker: RunningBroker, page) -> None:
     async with proxy(broker.url, keeps_host=False) as address:
         await page.goto(address)
