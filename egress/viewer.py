@@ -25,8 +25,8 @@ from egress.port import MediaSocket, Target
 from egress.sender import BUDGET_INTERVAL, Place, Sender
 from egress.stream import Stream
 
-REPORT_INTERVAL = 1.0  # seconds between sender reports
-FIRST_REPORT_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it
+RTCP_INTERVAL = 1.0  # seconds between sender reports
+FIRST_RTCP_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it
 MAX_FLIGHTS = 3  # of ours in a handshake: there are two
 MAX_FEEDBACK = 20  # SRTCP datagrams in BUDGET_INTERVAL: more than a browser sends even when much is lost
 MAX_JITTER = 60.0  # seconds: a report can say thirteen hours
@@ -175,7 +175,7 @@ class Viewer:
 
     def sweep(self, now: float) -> None:
         """When it is ``due``: retransmissions of the handshake, consent, sender reports."""
-        self.due = now + FIRST_REPORT_INTERVAL
+        self.due = now + FIRST_RTCP_INTERVAL
         if not self.ended:
             self.ended = self.agent.expired(now)
         if not self._dtls.connected:
@@ -191,7 +191,7 @@ class Viewer:
             if sender.place is Place.UNPLAYABLE:  # only a new offer can help: the page makes one
                 self.ended = f"the camera changed to {sender.feed.codec}, which this session cannot carry"
         if self._report():
-            self.due = now + REPORT_INTERVAL
+            self.due = now + RTCP_INTERVAL
 
     def close(self) -> None:
         """Say goodbye (RTCP BYE, close_notify) and send nothing more."""

@@ -50,7 +50,7 @@ from egress.mux import Mux
 from egress.pacer import Pacer
 from egress.port import MediaPort
 from egress.subscriber import Subscriber
-from egress.viewer import REPORT_INTERVAL, Viewer
+from egress.viewer import RTCP_INTERVAL, Viewer
 
 SWEEP_INTERVAL = 0.1  # seconds
 GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.unheard_viewers)"
@@ -309,7 +309,7 @@ class Worker:
                 self._end(viewer, viewer.ended)
                 continue
             self._mux.keep_consent(viewer, now)
-            if viewer.due - now >= REPORT_INTERVAL:
+            if viewer.due - now >= RTCP_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
         self._subscriber.sweep(now)
         self._quiet.sweep()
