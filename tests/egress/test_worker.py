@@ -11,19 +11,20 @@ from pathlib import Path
 
 import psutil
 import pytest
-import structlog
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, RTCStatsReport
 
 from common.cameras import CameraSpec
 from common.control import Answered, Assign, Candidate, Drain, Ended, HangUp, Leaving, Offer, Refused, Report
 from common.document import load
 from common.errors import AddressInUseError, ConfigError
+from common.log import LINES_A_MINUTE
 from common.media import Kind, Track
 from egress import addresses, worker
 from egress.port import MediaPort
 from egress.stream import Stream
 from tests.fakes.browser import Browser
 from tests.fakes.bus import FakeBroker
+from tests.fakes.log import Recorder
 from tests.fakes.media import audio
 
 NODE = "egress-7"
@@ -125,8 +126,9 @@ async def test_a_hang_up_reaches_the_viewer(broker: FakeBroker, report: Report) 
     broker.tell(NODE, HangUp("s1"))  # hanging up twice does nothing
 
 
-async def test_what_became_of_a_viewer_stands_in_the_log(broker: FakeBroker, report: Report) -> None:
-    with structlog.testing.capture_logs() as logs:
+async def test_what_became_of_a_viewer_stands_in_the_log(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "log", log := Recorder())
+    async with running(broker):
         peer = await watch(broker)
         broker.tell(NODE, HangUp("s1"))
         await broker.until(lambda: not broker.reports[NODE].viewers)
@@ -134,17 +136,17 @@ async def test_what_became_of_a_viewer_stands_in_the_log(broker: FakeBroker, rep
         broker.tell(NODE, Offer("s2", "yard", Browser().offer()))
         await broker.said(Answered)
         broker.tell(NODE, HangUp("s2"))
-        await broker.until(lambda: [entry for entry in logs if entry["event"] == "viewer never connected"])
-    [left] = [entry for entry in logs if entry["event"] == "viewer left"]
+        await broker.until(lambda: log.of("viewer never connected"))
+    [left] = log.of("viewer left")
     assert (left["camera"], left["reason"], left["sent_bytes"]) == ("yard", "hung up", 0)
     assert left["remote"].rpartition(":")[2].isdigit()
     assert left["seconds"] >= 0
-    [never] = [entry for entry in logs if entry["event"] == "viewer never connected"]
+    [never] = log.of("viewer never connected")
     assert (never["camera"], never["reason"]) == ("yard", "hung up")
     assert never["tried_from"].startswith("nowhere")
     [offered] = never["offered"]
     assert offered.startswith("127.0.0.1:")
-    assert not [entry for entry in logs if "s1" in entry.values() or "s2" in entry.values()], "an id is a right"
+    assert not [line for line in log.lines if "s1" in line[1].values() or "s2" in line[1].values()], "an id is a right"
 
 
 async def test_stopping_says_goodbye_to_viewers_and_broker(broker: FakeBroker) -> None:
@@ -357,3 +359,15 @@ async def test_a_flood_of_offers_costs_little_memory(broker: FakeBroker) -> None
                 await broker.said(Answered)
             sizes.append(psutil.Process().memory_info().rss)
         assert (sizes[1] - sizes[0]) / 1_000 < 12_000
+
+
+async def test_lines_about_viewers_beyond_thirty_a_minute_are_summed_up_at_the_end(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "log", log := Recorder())
+    async with running(broker):
+        for number in range(LINES_A_MINUTE + 3):
+            broker.tell(NODE, Offer(f"s{number}", "yard", "no offer"))
+        await broker.until(lambda: broker.reports[NODE].counters.get("refused", 0) == LINES_A_MINUTE + 3)
+    assert len(log.of("viewer refused")) == LINES_A_MINUTE
+    assert len(log.of("viewer refused: and 3 more in a minute")) == 1
