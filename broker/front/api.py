@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from broker.director.events import CameraStatus
 from broker.front.bodies import parse_json, read_text
 from broker.front.context import CONTEXT, Context
+from broker.front.lists import KeptList
 from broker.front.offers import check_socket
 from broker.front.openapi import document
-from broker.front.views import ArrivalView, CameraView, NodeView, camera_view, node_view, session_view, viewer_view
+from broker.front.views import (
+    ArrivalView,
+    CameraView,
+    NodeView,
+    ViewerView,
+    camera_view,
+    node_view,
+    session_view,
+    viewer_view,
+)
 from common import __version__
 from common.errors import ViewerError
 from common.process import LoadMeter
 
 LOAD = web.AppKey("load", LoadMeter)
+LISTS = web.AppKey("lists", dict[str, KeptList])
 
 MAX_CAMERA = 16 << 10  # bytes of a camera's description, most of it an address of 2 kB at most
 
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
-_list = TypeAdapter(list[Any])
 
 
 def add_routes(app: web.Application) -> None:
     """Add the API to the application."""
     app[LOAD] = LoadMeter()
+    app[LISTS] = {name: KeptList(app[CONTEXT].clock) for name in ("cameras", "viewers", "nodes")}
     app.router.add_get("/api/cameras", list_cameras)
     app.router.add_post("/api/cameras", add_camera)
     app.router.add_get("/api/cameras/{id}", show_camera)
@@ -46,14 +57,14 @@ def add_routes(app: web.Application) -> None:
 async def list_cameras(request: web.Request) -> web.Response:
     """All cameras."""
     context = request.app[CONTEXT]
-    return _answer([_camera(context, id) for id in context.cluster.catalogue.specs])
+    return _answer_list(request, "cameras", lambda: [_camera(context, id) for id in context.cluster.catalogue.specs])
 
 
 async def add_camera(request: web.Request) -> web.Response:
     """A new camera."""
     context = request.app[CONTEXT]
     id = context.cluster.catalogue.add(await _read(request))
-    context.cluster.cameras_changed()
+    _cameras_changed(request)
     return _answer(_camera(context, id), status=201, headers={"Location": f"/api/cameras/{id}"})
 
 
@@ -66,23 +77,26 @@ async def change_camera(request: web.Request) -> web.Response:
     """Some of a camera's configuration is to be another: a JSON merge patch (RFC 7396)."""
     context, id = request.app[CONTEXT], request.match_info["id"]
     context.cluster.catalogue.change(id, await _read(request))
-    context.cluster.cameras_changed()
+    _cameras_changed(request)
     return _answer(_camera(context, id))
 
 
 async def remove_camera(request: web.Request) -> web.Response:
     """A camera is not wanted any more."""
-    context = request.app[CONTEXT]
-    context.cluster.catalogue.remove(request.match_info["id"])
-    context.cluster.cameras_changed()
+    request.app[CONTEXT].cluster.catalogue.remove(request.match_info["id"])
+    _cameras_changed(request)
     return web.Response(status=204)
 
 
 async def list_viewers(request: web.Request) -> web.Response:
     """All viewers' sessions."""
     director = request.app[CONTEXT].cluster.director
-    statuses = (director.session(id) for id in director.sessions)
-    return _answer([viewer_view(status) for status in statuses if status is not None])
+
+    def viewers() -> list[ViewerView]:
+        statuses = (director.session(id) for id in director.sessions)
+        return [viewer_view(status) for status in statuses if status is not None]
+
+    return _answer_list(request, "viewers", viewers)
 
 
 async def show_session(request: web.Request) -> web.Response:
@@ -97,9 +111,13 @@ async def show_session(request: web.Request) -> web.Response:
 async def list_nodes(request: web.Request) -> web.Response:
     """All processes of the cluster, this one first."""
     context = request.app[CONTEXT]
-    now = context.clock()
-    workers = sorted(context.cluster.director.workers, key=lambda worker: worker.node)
-    return _answer([_broker(context, request.app[LOAD]), *(node_view(worker, now) for worker in workers)])
+
+    def nodes() -> list[NodeView]:
+        now = context.clock()
+        workers = sorted(context.cluster.director.workers, key=lambda worker: worker.node)
+        return [_broker(context, request.app[LOAD]), *(node_view(worker, now) for worker in workers)]
+
+    return _answer_list(request, "nodes", nodes)
 
 
 async def arrival(request: web.Request) -> web.Response:
@@ -160,8 +178,16 @@ async def _read(request: web.Request) -> dict[str, Any]:
     return document
 
 
-def _answer(
-    view: BaseModel | Sequence[BaseModel], *, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    text = view.model_dump_json() if isinstance(view, BaseModel) else _list.dump_json(list(view)).decode()
-    return web.json_response(text=text, status=status, headers={"Cache-Control": "no-store"} | (headers or {}))
+def _cameras_changed(request: web.Request) -> None:
+    request.app[CONTEXT].cluster.cameras_changed()
+    request.app[LISTS]["cameras"].forget()
+
+
+def _answer(view: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    headers = {"Cache-Control": "no-store"} | (headers or {})
+    return web.json_response(text=view.model_dump_json(), status=status, headers=headers)
+
+
+def _answer_list(request: web.Request, name: str, make: Callable[[], Sequence[BaseModel]]) -> web.Response:
+    body = request.app[LISTS][name].read(make)
+    return web.json_response(body=body, headers={"Cache-Control": "no-store"})
