@@ -86,9 +86,12 @@ class Hub:
         self.sockets: set[Socket] = set()
         self.owners: dict[str, Socket] = {}
         self.queued = 0  # bytes that wait for all of them
+        self.summaries = ""  # the message with all cameras, until one of them changes: it is long, and asked for often
 
     def notice(self, notice: Notice) -> None:
         """Tell the pages that it concerns."""
+        if not isinstance(notice, SessionEnded):
+            self.summaries = ""
         match notice:
             case SessionEnded(session, _, reason):
                 if owner := self.owners.get(session):
@@ -305,6 +308,10 @@ class Socket:
             return
         self._subscribe_at = now + SUBSCRIBE_INTERVAL
         self.subscribed = True
+        self._hub.summaries = self._hub.summaries or self._summaries()
+        self.push(self._hub.summaries)
+
+    def _summaries(self) -> str:
         summaries = []
         for camera in self._cluster.catalogue.specs:
             status = self._cluster.director.camera(camera)
@@ -312,7 +319,7 @@ class Socket:
                 summaries.append(
                     camera_summary(camera, status.state, status.detail, status.video).model_dump(mode="json")
                 )
-        self.tell("cameras", cameras=summaries)
+        return _encode("cameras", cameras=summaries)
 
     def _own(self, session: str, camera: str) -> None:
         if (before := self._hub.owners.get(session)) is not None:

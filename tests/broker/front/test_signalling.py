@@ -517,6 +517,33 @@ async def test_the_list_of_all_cameras_is_told_once_a_second(page: Page) -> None
     assert await page.error() == "rate_limited"
 
 
+async def until_state(page: Page, camera: str, state: str) -> None:
+    while (told := await page.next("camera"))["camera"] != camera or told["state"] != state:
+        pass
+
+
+async def test_the_list_is_made_once_for_all_pages_until_a_camera_changes(
+    broker: RunningBroker, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    summary = signalling.camera_summary
+    monkeypatch.setattr(signalling, "camera_summary", lambda *args: made.append(args[0]) or summary(*args))
+    async with broker.http.ws_connect("/ws") as socket, broker.http.ws_connect("/ws") as another:
+        lists = []
+        for each in (page, Page(socket)):
+            await each.send(type="subscribe")
+            lists.append((await each.next("cameras"))["cameras"])
+        assert lists[0] == lists[1]
+        assert made == ["door", "yard"]
+        async with FakeIngest(broker.endpoints, "in-1") as ingest:
+            await until_state(page, "yard", "playing")
+            ingest.show("yard", CameraState.UNAUTHORIZED)
+            await until_state(page, "yard", "unauthorized")
+            await Page(another).send(type="subscribe")
+            [yard] = [each for each in (await Page(another).next("cameras"))["cameras"] if each["camera"] == "yard"]
+            assert yard["state"] == "unauthorized"
+
+
 async def test_sockets_are_limited(tmp_path: Path) -> None:
     async with broker_in(tmp_path, limits={"sockets": 1}) as broker:
         async with broker.http.ws_connect("/ws"):
