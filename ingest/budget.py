@@ -5,9 +5,6 @@ given up: what it sends then is no live picture any more, and what comes over UD
 
 Each of the four is a bucket that empties at its rate and may be filled by ``BURST`` seconds of it at once. Time of a
 processor is known only for the whole process; the time that passed while the camera was served is the other bound.
-
-Counting is a part of every read, so that it is all that ``spend`` does. The buckets are looked at by ``wait``: after
-what may matter came, and a few times a second.
 """
 
 from __future__ import annotations
@@ -22,9 +19,8 @@ PATIENCE = 10.0  # seconds over budget until a camera is given up
 FORGIVEN = 1.0  # seconds without being slowed after which that begins anew
 LEAST_WAIT = 0.02  # seconds that a camera is not read, at least
 LEAST_BURST = 4 << 20  # bytes that may come at once however low the bitrate: a keyframe at most, after a quiet scene
-LOOK_BYTES = 256 << 10  # after so many bytes the buckets are looked at, or earlier where the bitrate is low …
+LOOK_BYTES = 256 << 10  # after so many bytes ``wait`` is to be asked, or earlier where the bitrate is low …
 LOOKS = 20  # … namely so many times a second at that rate
-LOOK_NS = 5_000_000  # so they are after so much time
 
 _NS = 1e-9
 
@@ -61,29 +57,26 @@ class Budget:
             )
         )
         self._buckets = (self._bytes, self._packets, self._batches, self._busy)
-        self._look_bytes = min(LOOK_BYTES, rate / LOOKS)
-        self._size = self._count = self._cuts = self._passed_ns = 0  # spent since the buckets were looked at
+        self.look_bytes = int(min(LOOK_BYTES, rate / LOOKS))
+        """Bytes after which ``wait`` is to be asked; besides that it is a few times a second."""
+        self._passed_ns = 0  # while the camera was served, since ``wait`` was asked
         self._looked_at, self._cpu = now, cpu
         self._wait = 0.0  # seconds, as last asked
         self._over_since: float | None = None
         self._slow_until = 0.0
 
-    def spend(self, size: int, packets: int, batches: int, passed_ns: int) -> bool:
-        """The camera was served. Whether it is time to ask ``wait``."""
-        self._size += size
-        self._count += packets
-        self._cuts += batches
+    def spend(self, size: int, packets: int, batches: int, passed_ns: int) -> None:
+        """The camera was served."""
+        self._bytes.level += size
+        self._packets.level += packets
+        self._batches.level += batches
         self._passed_ns += passed_ns
-        return self._size > self._look_bytes or self._passed_ns > LOOK_NS
 
     def wait(self, now: float, cpu: float) -> float:
         """Seconds for which not to read; 0 to go on. ``cpu`` is what the process has taken so far, in seconds."""
         passed = max(now - self._looked_at, 0.0)
-        self._bytes.level += self._size
-        self._packets.level += self._count
-        self._batches.level += self._cuts
         self._busy.level += max(min(self._passed_ns * _NS, cpu - self._cpu), 0.0)
-        self._size = self._count = self._cuts = self._passed_ns = 0
+        self._passed_ns = 0
         self._looked_at, self._cpu = now, cpu
         for bucket in self._buckets:
             bucket.level = max(bucket.level - bucket.rate * passed, 0.0)

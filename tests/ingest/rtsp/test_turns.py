@@ -13,8 +13,9 @@ import uvloop
 from common.cameras import CameraState
 from common.errors import CameraError
 from ingest import budget
+from ingest.budget import LOOK_BYTES, Budget
 from ingest.rtsp import turns
-from ingest.rtsp.message import MAX_ROOM, Frame
+from ingest.rtsp.message import MAX_ROOM, Frame, Message, Parser
 from tests.fakes.camera import FakeCamera, h264_track
 from tests.fakes.video import encode
 from tests.fakes.viewer import Viewer, playing
@@ -69,11 +70,11 @@ def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
     async def watch() -> None:
         taken = [0]
         async with flooding(400) as camera, playing(camera, Viewer()) as connection:
-            spend, running = connection._turns._budget.spend, asyncio.get_running_loop()
+            advance, running = connection._parser.advance, asyncio.get_running_loop()
 
-            def count(size: int, *others: int) -> bool:
+            def count(size: int) -> list[Message]:
                 taken[-1] += size
-                return spend(size, *others)
+                return advance(size)
 
             def beat() -> None:
                 taken.append(0)
@@ -81,7 +82,7 @@ def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
 
             connection._transport.pause_reading()  # type: ignore[union-attr]
             await asyncio.sleep(0.2)  # so that there is much to be read at once
-            monkeypatch.setattr(connection._turns._budget, "spend", count)
+            monkeypatch.setattr(connection._parser, "advance", count)
             beat()
             connection._transport.resume_reading()  # type: ignore[union-attr]
             async with asyncio.timeout(10):
@@ -123,3 +124,32 @@ async def test_only_time_of_the_processor_makes_a_turn_long(take: Callable[[floa
             while len(rooms) < 20:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert (min(rooms) < MAX_ROOM) == smaller
+
+
+async def test_the_budget_is_told_after_what_may_matter_and_a_few_times_a_second() -> None:
+    told: list[int] = []
+
+    class Told(Budget):
+        def spend(self, size: int, packets: int, batches: int, passed_ns: int) -> None:
+            told.append(size)
+
+    def each() -> turns.Turns:
+        told.clear()
+        return turns.Turns(Told(200, 0.0, 0.0), Parser(), [], lambda: None, lambda _error: None)
+
+    turn = each()
+    for _ in range(10):
+        turn.spend(1_400, 1, 1, 50_000)
+    assert not told
+    turn.tick(1.0)
+    assert not told
+    for _ in range(100):
+        turn.spend(1_400, 1, 1, 50_000)
+    turn.tick(1.25)
+    assert told == [154_000]
+    turn = each()
+    turn.spend(LOOK_BYTES + 1, 1, 1, 50_000)
+    assert told
+    turn = each()
+    turn.spend(1, 1, 1, turns.TURN_NS + 1)
+    assert told
