@@ -6,32 +6,37 @@ no more than ``SHARE`` of the time has gone into it. One that did not is always 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
 SHARE = 0.1  # of the time
-LONG = 0.01  # seconds, from which a list is kept
+LONG = 0.01  # seconds of CPU from which a list is kept
 
 _list = TypeAdapter(list[Any])
 
 
 class KeptList:
-    """One list as JSON. ``clock`` gives monotonic seconds."""
+    """One list as JSON. ``clock`` gives monotonic seconds, ``cpu`` those that this thread has worked.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    What counts is the work: on a busy machine the shortest list may take long.
+    """
+
+    def __init__(self, clock: Callable[[], float], cpu: Callable[[], float] = time.thread_time) -> None:
         self._clock = clock
+        self._cpu = cpu
         self._text = b""
         self._until = float("-inf")
 
     def read(self, make: Callable[[], Sequence[BaseModel]]) -> bytes:
         """What ``make`` gives, perhaps as it was a moment ago."""
-        began = self._clock()
-        if began >= self._until:
+        if self._clock() >= self._until:
+            began = self._cpu()
             self._text = _list.dump_json(list(make()))
-            ended = self._clock()
-            self._until = ended + (ended - began) / SHARE if ended - began >= LONG else float("-inf")
+            took = self._cpu() - began
+            self._until = self._clock() + took / SHARE if took >= LONG else float("-inf")
         return self._text
 
     def forget(self) -> None:

@@ -12,16 +12,18 @@ class View(BaseModel):
 
 
 class Maker:
-    """Makes a list in so many seconds, by a clock of its own."""
+    """Makes a list with so many seconds of work, by clocks of its own; others may hold it up ``waits`` seconds."""
 
-    def __init__(self, seconds: float) -> None:
-        self.now = 0.0
+    def __init__(self, seconds: float, waits: float = 0.0) -> None:
+        self.now = self.worked = 0.0
         self.made = 0
         self._seconds = seconds
-        self.list = KeptList(lambda: self.now)
+        self._waits = waits
+        self.list = KeptList(lambda: self.now, lambda: self.worked)
 
     def __call__(self) -> Sequence[BaseModel]:
-        self.now += self._seconds
+        self.worked += self._seconds
+        self.now += self._seconds + self._waits
         self.made += 1
         return [View(number=self.made)]
 
@@ -30,7 +32,7 @@ class Maker:
 
 
 def test_a_list_that_is_quickly_made_is_as_of_now() -> None:
-    maker = Maker(LONG / 2)
+    maker = Maker(LONG / 2, waits=1.0)  # on a busy machine
     assert [maker.read() for _ in range(3)] == [b'[{"number":1}]', b'[{"number":2}]', b'[{"number":3}]']
 
 
