@@ -1,7 +1,8 @@
 """Whether what is sent to a viewer arrives, and for how long a path that does not deliver is left alone; pure.
 
 All viewers share one socket. What piles up in the kernel for one of them takes the socket's buffer from all others. A
-path is judged at each receiver report, however rarely these come, and by their absence once they have come.
+path is judged at each receiver report, however rarely these come, and by their absence once they have come: but not
+by the absence of those that may have come while our socket was full of what others sent.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class Delivery:
             self._bad += 1
         else:
             self.held, self._bad, self._hold = False, 0, FIRST_HOLD
+
+    def deaf_until(self, now: float) -> None:
+        """Until now datagrams to us were dropped, whoever sent them: reports may have been among them."""
+        if self._awaited_since is not None:
+            self._awaited_since = now
 
     def judge(self, behind: float, now: float) -> bool:
         """Whether to leave the path alone, where what is known to have arrived is now so far ``behind``."""

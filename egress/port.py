@@ -4,7 +4,8 @@ Reads datagrams and hands them on with the path they came by; sends runs of data
 it. Both sockets are bound to every interface, so the kernel would choose the source address of what we send; a browser
 that checked one of our addresses wants its answer from that one. IP_PKTINFO tells and sets it (RFC 3542 6.1 for IPv6).
 
-The kernel's timestamps tell how long a datagram waited for us: in a rush that is longer than its way here.
+The kernel's timestamps tell how long a datagram waited for us: in a rush that is longer than its way here. In a flood
+the kernel drops what finds the socket full, and tells with what comes next: then a viewer's silence proves nothing.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ _LINUX: Final = sys.platform == "linux"
 _SOL_UDP, _UDP_SEGMENT = 17, 103  # linux/udp.h
 _IP_PKTINFO = 8  # linux/in.h; Python's socket module has it from 3.14 on
 _SO_TIMESTAMPNS = 64  # SO_TIMESTAMPNS_NEW, asm-generic/socket.h: two 64-bit integers everywhere; since Linux 5.1
-_ANCILLARY_SIZE = 96  # bytes: both of these with their headers
+_SO_RXQ_OVFL = 40  # asm-generic/socket.h: how many datagrams the kernel has dropped, told once there are any
+_ANCILLARY_SIZE = 96  # bytes: all three with their headers
 _timestamp = struct.Struct("=qq").unpack
+_count = struct.Struct("=I").unpack
 _segment_size = struct.Struct("=H").pack
 _NO_GSO = {errno.EIO, errno.EOPNOTSUPP}  # the device has no checksum offload, or the system no GSO
 _GSO_REFUSED = _NO_GSO | {errno.EINVAL, errno.EMSGSIZE}  # these two: not to this destination, as where its MTU is small
@@ -67,6 +70,7 @@ class MediaSocket:
         self.gso = self._has_gso()
         self.blocked = 0  # sends that the full buffer refused
         self.failed = 0  # sends that failed for another reason, such as no route
+        self.dropped = 0  # datagrams that came and found the socket full
 
     @property
     def number(self) -> int:
@@ -80,7 +84,9 @@ class MediaSocket:
         Raises ``BlockingIOError`` if there is none.
         """
         data, ancillary, _flags, remote = self.socket.recvmsg(MAX_DATAGRAM, _ANCILLARY_SIZE if self._tells_local else 0)
-        local, arrived = _read_ancillary(ancillary)
+        local, arrived, dropped = _read_ancillary(ancillary)
+        if dropped:  # else none yet, or the system does not tell
+            self.dropped = dropped
         return data, Path(remote, local), arrived
 
     def _ask_for_ancillary_data(self, family: socket.AddressFamily) -> bool:
@@ -90,8 +96,9 @@ class MediaSocket:
             self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         else:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        with contextlib.suppress(OSError):  # an older kernel
-            self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        for option in (_SO_TIMESTAMPNS, _SO_RXQ_OVFL):
+            with contextlib.suppress(OSError):  # an older kernel
+                self.socket.setsockopt(socket.SOL_SOCKET, option, 1)
         return True
 
     def _has_gso(self) -> bool:
@@ -268,9 +275,12 @@ def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
     return [(found[0][0], str(found[0][4][0]))]
 
 
-def _read_ancillary(ancillary: Ancillary) -> tuple[bytes, float]:
-    """Our packed address that was sent to, and the Unix time of arrival; empty and 0 where the system does not tell."""
-    local, arrived = b"", 0.0
+def _read_ancillary(ancillary: Ancillary) -> tuple[bytes, float, int]:
+    """Our packed address that was sent to, the Unix time of arrival, and how many datagrams were dropped before.
+
+    Empty and 0 where the system does not tell.
+    """
+    local, arrived, dropped = b"", 0.0, 0
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
             seconds, nanoseconds = _timestamp(data)
@@ -279,7 +289,9 @@ def _read_ancillary(ancillary: Ancillary) -> tuple[bytes, float]:
             local = data[4:8]  # struct in_pktinfo: interface, local address, header's destination
         elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
             local = data[:16]  # struct in6_pktinfo: address, interface
-    return local, arrived
+        elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL:
+            (dropped,) = _count(data)
+    return local, arrived, dropped
 
 
 def _default_source(family: socket.AddressFamily, remote: Address) -> bytes:

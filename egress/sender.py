@@ -275,6 +275,10 @@ class Sender:
             self._confirmed = extended + base
             self._delivery.reported(self._unconfirmed(), now)
 
+    def deaf_until(self, now: float) -> None:
+        """Reports may have come and been dropped until now."""
+        self._delivery.deaf_until(now)
+
     def arrived(self, arrivals: Mapping[int, float]) -> None:
         """Transport-wide feedback: seconds by sequence number."""
         by_index = {}

@@ -173,6 +173,11 @@ class Viewer:
         for sender in self.senders.values():
             sender.look(now)
 
+    def deaf_until(self, now: float) -> None:
+        """What this viewer sent may have been dropped until now, in a flood of others: its silence proves nothing."""
+        for sender in self.senders.values():
+            sender.deaf_until(now)
+
     def sweep(self, now: float) -> None:
         """When it is ``due``: retransmissions of the handshake, consent, sender reports."""
         self.due = now + FIRST_RTCP_INTERVAL

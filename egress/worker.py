@@ -140,6 +140,7 @@ class Worker:
         self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
         self._draining = False
         self._sweeper: asyncio.TimerHandle | None = None
+        self._dropped = 0  # datagrams to the port, at the last sweep
 
     def start(self, *, send: Callable[[ToBroker], object], report_soon: Callable[[], None]) -> None:
         """Read from the sockets, and answer the broker through ``send``."""
@@ -186,6 +187,7 @@ class Worker:
         for media_socket in self._port.sockets:
             counters["udp_blocked"] += media_socket.blocked
             counters["udp_failed"] += media_socket.failed
+            counters["udp_dropped"] += media_socket.dropped
         return dataclasses.replace(
             base,
             draining=self._draining,
@@ -299,6 +301,10 @@ class Worker:
         loop = asyncio.get_running_loop()
         self._sweeper = loop.call_later(SWEEP_INTERVAL, self._sweep)
         now = loop.time()
+        dropped, self._dropped = self._dropped, sum(media_socket.dropped for media_socket in self._port.sockets)
+        if dropped != self._dropped:
+            for viewer in self._viewers.values():
+                viewer.deaf_until(now)
         for viewer in tuple(self._viewers.values()):
             if now < viewer.due:
                 continue

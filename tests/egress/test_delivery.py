@@ -81,6 +81,18 @@ def test_a_camera_that_pauses_before_all_is_confirmed_is_no_stuck_path(feed: Fee
     assert watch_for(watcher, stream, 2.0, every=0) == 180
 
 
+def test_reports_that_a_flood_drops_are_not_missed(feed: Feed) -> None:
+    stream = gop_stream(gop=30)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    watch_for(watcher, stream, 1.0)
+    for _ in range(10):
+        watcher.sender.deaf_until(watcher.now)
+        assert watch_for(watcher, stream, 1.0, every=0) == 90
+    watch_for(watcher, stream, WAITS * LEAST_WAIT + 0.5, every=0)
+    assert watcher.sender.held, "the flood is over, and still nothing comes"
+
+
 def test_who_never_reports_is_not_judged(feed: Feed) -> None:
     watcher = Watcher(feed)
     watcher.sender.start(now=0.0)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import sys
 import time
 from collections.abc import Iterator
 
@@ -228,6 +229,27 @@ async def test_how_long_a_datagram_waited_for_us_is_told(host: str) -> None:
             assert 0.05 <= waited <= now - sent + 0.001  # another clock's milliseconds
     finally:
         port.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_what_found_the_socket_full_is_told(peer: socket.socket, media_socket: MediaSocket) -> None:
+    address = media_socket.socket.getsockname()
+    peer.sendto(b"hello", address)
+    media_socket.receive()
+    assert not media_socket.dropped
+    media_socket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    for _ in range(1_000):
+        peer.sendto(b"flood", address)
+    took = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            media_socket.receive()
+            took += 1
+    peer.sendto(b"hello", address)
+    _, path, arrived = media_socket.receive()
+    assert path.remote == peer.getsockname()
+    assert arrived, "there is room to tell everything at once"
+    assert media_socket.dropped == 1_000 - took > 0
 
 
 async def test_a_flood_does_not_keep_the_loop_from_other_work() -> None:

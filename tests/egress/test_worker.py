@@ -215,6 +215,26 @@ async def test_an_answer_that_cannot_be_written_leaves_nothing_behind() -> None:
     assert subscriber.users == 0
 
 
+async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "SWEEP_INTERVAL", 0.01)
+    port = MediaPort("127.0.0.1", 0)
+    tested = worker.Worker(port, BrokenOnce(), addresses.Advertised((), "127.0.0.1"), compiled=False)  # type: ignore[arg-type]
+    tested.start(send=lambda _message: None, report_soon=lambda: None)
+    told: list[float] = []
+    try:
+        with pytest.raises(KeyError):
+            tested.handle(Offer("s1", "yard", Browser().offer()))
+        tested.handle(Offer("s1", "yard", Browser().offer()))
+        monkeypatch.setattr(tested._viewers["s1"], "deaf_until", told.append)
+        for dropped in (5, 6):
+            port.sockets[0].dropped = dropped
+            await asyncio.sleep(0.2)
+        assert len(told) == 2
+    finally:
+        tested.close()
+        port.close()
+
+
 async def test_the_stream_is_asked_for_its_pictures_and_given_up_after_a_while(
     broker: FakeBroker, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
