@@ -14,7 +14,7 @@ from dataclasses import dataclass
 BURST = 1.0  # seconds of each rate that may come at once: a camera that stood still has much to send
 MAX_PACKETS = 50_000  # a second; a camera at 200 Mbit/s sends 18,000
 MAX_BATCHES = 2_000  # a second: each costs a message on the bus, and every viewer a call; a camera has some 150
-MAX_BUSY = 0.5  # part of one processor; 60 Mbit/s take 0.04 here, and machines that are used are five times slower
+MAX_BUSY = 0.5  # part of one processor; 60 Mbit/s take 0.04 here, and a small board is five times slower
 PATIENCE = 10.0  # seconds over budget until a camera is given up
 FORGIVEN = 1.0  # seconds without being slowed after which that begins anew
 LEAST_WAIT = 0.02  # seconds that a camera is not read, at least
