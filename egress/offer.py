@@ -148,6 +148,8 @@ def read(reduced: str) -> Offer:
     if not all(each.fmt for each in media):
         raise _malformed("has a media section without a format")
     mids = [each.rtp.muxId for each in media]
+    if not all(mid.isprintable() for mid in mids):  # RFC 5888 4: a token; it stands in our answer
+        raise _malformed("has an a=mid value with control characters")
     if len(set(mids)) != len(mids):
         raise _malformed("needs distinct a=mid values, one for each media section")
     sections = list(_sections(lines))

@@ -63,6 +63,8 @@ def test_each_section_has_lines_of_its_own() -> None:
         (BROWSER.offer(audio_section() + "a=fingerprint:sha-256 AB\r\n" * 17), "fingerprints"),
         ("v=0\r\n", "no media section"),
         (BROWSER.offer(audio_section("0"), audio_section("0")), "distinct"),
+        (BROWSER.offer(audio_section("0\0")), "control characters"),
+        (BROWSER.offer(audio_section("\x1b[31m0")), "control characters"),
     ],
 )
 def test_what_is_beyond_a_limit_is_refused_by_name(offer: str, problem: str) -> None:
