@@ -48,6 +48,7 @@ from broker.keyring import Keyring
 from broker.strangers import Strangers
 from broker.stream_keys import current_key, with_keys
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
+from common.config import LimitsConfig
 from common.control import KeyWanted, Ping, Report, Role, ToBroker, ToWorker, decode_for_broker, encode
 from common.errors import ProtocolError, ViewerError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
@@ -85,6 +86,7 @@ class Cluster:
         *,
         ingests: int | None = None,
         keyring: Keyring | None = None,
+        limits: LimitsConfig = LimitsConfig(),  # noqa: B008  # frozen
     ) -> None:
         self.catalogue = catalogue
         self.director = Director(
@@ -94,6 +96,7 @@ class Cluster:
             places=catalogue.places,
             ingests=ingests,
             trusting=keyring is None,
+            sessions_each=limits.egress_viewers,
         )
         self.counters: Counter[str] = Counter()
         self._context = context

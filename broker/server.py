@@ -69,7 +69,7 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         ingests = config.ingest.workers if "workers" in config.ingest.model_fields_set else None
         catalogue = Catalogue(config, store)
         cluster = await stack.enter_async_context(
-            Cluster(context, endpoints, keys, catalogue, ingests=ingests, keyring=keyring)
+            Cluster(context, endpoints, keys, catalogue, ingests=ingests, keyring=keyring, limits=config.limits)
         )
         if keyring is not None and keys is not None and doorman is not None:
             joining = Joining(context, endpoints, keys, keyring, doorman.joining, cluster.lives, counters)

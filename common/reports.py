@@ -15,6 +15,9 @@ from common.control import MAX_MESSAGE_BYTES, Report, StreamReport, ViewerReport
 PART_BYTES = MAX_MESSAGE_BYTES // 4  # of the streams, viewers and names in a part, so that the rest has room as well
 _UNFIT = (TypeError, ValueError, OverflowError)  # what ``encode`` raises for what no message can hold
 MAX_PARTS = 256  # half a gigabyte: what claims to have more is no report
+MAX_ITEMS = (
+    30_000  # streams, viewers and names of one report, kept while parts are missing; a process has a tenth of it
+)
 
 
 def split(report: Report, *, part_bytes: int = PART_BYTES) -> tuple[list[bytes], int]:
@@ -70,7 +73,8 @@ class Parts:
         elif not _follows(begun, part):
             self.dropped += 1
             return None
-        if not 1 < part.parts <= MAX_PARTS:
+        if not 1 < part.parts <= MAX_PARTS or sum(map(_items, (*begun, part))) > MAX_ITEMS:
+            self.forget(part.node)
             self.dropped += 1
             return None
         self._begun[part.node] = [*begun, part]
@@ -150,6 +154,10 @@ def _sizes(report: Report) -> Iterator[tuple[_Item, float]]:
             yield item, 4 * len(item) + 5 if isinstance(item, str) else len(encode(item))
         except _UNFIT:
             yield item, float("inf")
+
+
+def _items(report: Report) -> int:
+    return len(report.streams) + len(report.viewers) + len(report.cameras)
 
 
 def _follows(begun: list[Report], part: Report) -> bool:

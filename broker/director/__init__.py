@@ -39,6 +39,7 @@ from broker.director.events import (
 from broker.director.state import State, Worker
 from broker.director.viewers import Viewers
 from common.cameras import CameraSpec
+from common.config import LimitsConfig
 from common.control import (
     DEAD_AFTER,
     REPORT_INTERVAL,
@@ -67,7 +68,8 @@ class Director:
 
     ``ingests`` is how many ingest workers start with the broker, ``None`` if that is not known. ``trusting`` lets any
     ingest keep a camera that it reports and nobody else has, else only the one that is remembered to have it: the
-    answer to a report carries the camera's password.
+    answer to a report carries the camera's password. Of one egress's report at most ``sessions_each`` sessions are
+    believed that nobody here has heard of.
     """
 
     def __init__(
@@ -79,10 +81,11 @@ class Director:
         places: Mapping[str, str] | None = None,
         ingests: int | None = None,
         trusting: bool = True,
+        sessions_each: int = LimitsConfig().egress_viewers,
     ) -> None:
         self._state = State(now, ingests)
         self._cameras = Cameras(self._state, cameras, tracks or {}, places or {}, trusting=trusting)
-        self._viewers = Viewers(self._state)
+        self._viewers = Viewers(self._state, sessions_each)
         self._parts = Parts()
         self._warn_at: dict[str, float] = {}  # node whose name is used twice, to the time of the next warning
 

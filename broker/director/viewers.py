@@ -42,8 +42,9 @@ def egress_for_viewer(workers: Iterable[Worker], camera: str, refused_by: Collec
 class Viewers:
     """The director's part for viewers."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, sessions_each: int) -> None:
         self._state = state
+        self._sessions_each = sessions_each
         self._sessions = state.sessions
         self._pending: dict[str, Session] = {}
         self._pending_characters = 0  # of their offers
@@ -149,6 +150,8 @@ class Viewers:
                 continue
             elif session is not None or viewer.session in self._ended or viewer.camera not in self._state.cameras:
                 self._discard(worker.node, viewer.session)
+            elif len(worker.sessions) >= self._sessions_each:  # it makes them up: no egress takes so many
+                self._state.counters["sessions_not_believed"] += 1
             else:
                 self._enter(Session(viewer.session, viewer.camera, worker.node, report=viewer))
         for id in sorted(missing):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from common.cameras import CameraState
 from common.control import Load, Report, Role, StreamReport, ViewerReport, ViewerState, decode_for_broker
-from common.reports import MAX_PARTS, Parts, completed, split
+from common.reports import MAX_ITEMS, MAX_PARTS, Parts, completed, split
 
 STREAM = StreamReport("yard", 1, CameraState.PLAYING)
 VIEWER = ViewerReport("s", "yard", ViewerState.CONNECTED)
@@ -113,3 +113,14 @@ def test_a_partial_report_leaves_the_rest_as_it_was() -> None:
     assert whole.cameras == LARGE.cameras
     assert whole.viewers == tuple(changed if viewer.session == "s3" else viewer for viewer in LARGE.viewers)
     assert whole.counters == {"gaps": 4}
+
+
+def test_parts_that_hold_more_than_a_worker_can_have_are_not_kept() -> None:
+    many = tuple(f"cam-{number}" for number in range(MAX_ITEMS // 2 + 1))
+    first, second = (replace(LARGE, streams=(), viewers=(), cameras=many, part=part, parts=3) for part in (0, 1))
+    parts = Parts()
+    assert parts.take(first) is None
+    assert parts.take(second) is None
+    assert parts.dropped == 2
+    assert not parts._begun
+    assert parts.take(LARGE) == LARGE

@@ -279,6 +279,15 @@ def test_a_session_reported_as_closed_is_over(stage: Stage) -> None:
     assert stage.egress("out-1", closed) == []
 
 
+def test_of_one_egress_no_more_sessions_are_adopted_than_an_egress_takes() -> None:
+    stage = Stage(camera("door"), sessions_each=3)
+    stage.egress("out-1", *(viewer(f"s{number}") for number in range(10)))
+    assert len(stage.director.sessions) == 3
+    assert stage.director.counters["sessions_not_believed"] == 7
+    stage.egress("out-2", viewer("another"))
+    assert stage.director.session("another") is not None, "of another one they are"
+
+
 def test_sessions_of_an_earlier_broker_are_adopted(stage: Stage) -> None:
     report = viewer("s1")
     assert stage.egress("out-1", report) == []
