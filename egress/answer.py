@@ -22,8 +22,8 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from common.errors import ViewerError
 from common.media import Kind, Track
-from egress.ice import Credentials
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, Offer, read, reduce
+from egress.wire.ice import Credentials
 
 UNKNOWN = {
     Kind.VIDEO: (Track(Kind.VIDEO, "H264", 90_000),),

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from common.errors import ProtocolError
-from egress.ice import Address, Pair, Path
-from egress.port import MediaSocket, Target
-from egress.stun import (
+from egress.viewer import Viewer
+from egress.wire.ice import Address, Pair, Path
+from egress.wire.port import MediaSocket, Target
+from egress.wire.stun import (
     BINDING_RESPONSES,
     BindingRequest,
     BindingResponse,
@@ -20,7 +21,6 @@ from egress.stun import (
     binding_success,
     kind_of,
 )
-from egress.viewer import Viewer
 
 # First byte, RFC 7983 7.
 _STUN, _DTLS, _RTP = range(4), range(20, 64), range(128, 192)

@@ -3,8 +3,9 @@
 Life: answered, then ICE nominates a path, then DTLS gives keys, then the senders start; it ends by close_notify, BYE,
 hang-up, or when consent expires. The session outlives its camera: while the camera is away nothing is sent.
 
-The handshake goes where its datagrams come from until a path is selected (``egress.ice``), and only as many bytes as an
-address may be sent that has proved nothing; the rest of a flight waits for the proof. Media goes to the selected path.
+The handshake goes where its datagrams come from until a path is selected (``egress.wire.ice``), and only as many bytes
+as an address may be sent that has proved nothing; the rest of a flight waits for the proof. Media goes to the selected
+path.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from common import clock
 from common.control import ViewerReport, ViewerState
 from common.errors import ProtocolError
 from common.media import Kind
-from egress import rtcp
 from egress.answer import Negotiated
-from egress.dtls import DtlsServer, Identity
-from egress.ice import CONNECT_TIMEOUT, Address, IceAgent, Pair, Path
-from egress.pace import Pace
-from egress.port import MediaSocket, Target
+from egress.media.stream import Stream
+from egress.path.pace import Pace
 from egress.sender import BUDGET_INTERVAL, Place, Sender
-from egress.stream import Stream
+from egress.wire import rtcp
+from egress.wire.dtls import DtlsServer, Identity
+from egress.wire.ice import CONNECT_TIMEOUT, Address, IceAgent, Pair, Path
+from egress.wire.port import MediaSocket, Target
 
 RTCP_INTERVAL = 1.0  # seconds between sender reports
 FIRST_RTCP_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it

@@ -1,7 +1,7 @@
 """The egress process: offers in, answers out, and the viewers that come of them.
 
 Everything happens in callbacks of one event loop: datagrams, batches, control messages, and two timers for the whole
-process, the sweep here and the pacer's. There is no task and no timer per viewer.
+process, the sweep here and that of ``catch_up``. There is no task and no timer per viewer.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ from common.membership import worker_keys
 from common.memory import Shortage
 from common.systemd import READY, notify
 from egress import native
-from egress.addresses import Advertised, watched
 from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
-from egress.dtls import Identity
+from egress.catch_up import CatchUp
+from egress.media.subscriber import Subscriber
 from egress.mux import Mux
-from egress.pacer import Pacer
-from egress.port import MediaPort
-from egress.subscriber import Subscriber
 from egress.viewer import RTCP_INTERVAL, Viewer
+from egress.wire.addresses import Advertised, watched
+from egress.wire.dtls import Identity
+from egress.wire.port import MediaPort
 
 SWEEP_INTERVAL = 0.1  # seconds
 GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.unheard_viewers)"
@@ -131,7 +131,7 @@ class Worker:
         self._identity = Identity(compiled=compiled)
         self._cname = secrets.token_hex(8)
         self._mux = Mux()
-        self._pacer = Pacer()
+        self._catch_up = CatchUp()
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
         self._limits = limits
         self._shortage = Shortage(limits.free_memory << 20)
@@ -154,7 +154,7 @@ class Worker:
         """Say goodbye to every viewer."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        self._pacer.close()
+        self._catch_up.close()
         for viewer in tuple(self._viewers.values()):
             self._remove(viewer, "this process stops")
         self._quiet.flush()
@@ -230,7 +230,7 @@ class Worker:
                 negotiated,
                 self._identity,
                 cname=self._cname,
-                on_behind=self._pacer.add,
+                on_behind=self._catch_up.add,
                 now=asyncio.get_running_loop().time(),
             )
             answer = self._write_answer(viewer, negotiated)

@@ -1,7 +1,7 @@
 """The compiled half of the fan-out, where it was built.
 
-``fanout.c`` does for each viewer what ``egress.fanout`` does in Python, byte for byte, at a third of the cost. This
-module only makes its objects. What owns memory there is freed with the Python object that stands for it.
+``fanout.c`` does for each viewer what ``egress.media.fanout`` does in Python, byte for byte, at a third of the cost.
+This module only makes its objects. What owns memory there is freed with the Python object that stands for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-/* The compiled half of egress/fanout.py: for each viewer the sequence number, AES-GCM (RFC 7714), and one message for
+/* The compiled half of egress/media/fanout.py: for each viewer the sequence number, AES-GCM (RFC 7714), and one message for
  * each run of datagrams; many viewers a call, and several messages a system call.
  *
  * It knows nothing of who watches what: it is given headers, payloads, keys and addresses, keeps nothing between calls

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiortc import rtp
 
-from egress.ice import AMPLIFICATION
+from egress.wire.ice import AMPLIFICATION
 from tests.fakes.bystander import unharmed
 from tests.fakes.clip import SMALL
 from tests.fakes.gst_camera import GstCamera

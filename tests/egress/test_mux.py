@@ -6,12 +6,12 @@ import pytest
 from aioice import stun
 
 from egress.answer import negotiate
-from egress.dtls import Identity
-from egress.ice import AMPLIFICATION, CONSENT_TIMEOUT, HEARD_BURST, MAX_PATHS, Address, Credentials, Path
+from egress.media.stream import Stream
 from egress.mux import Mux
-from egress.stream import Stream
-from egress.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
 from egress.viewer import Viewer
+from egress.wire.dtls import Identity
+from egress.wire.ice import AMPLIFICATION, CONSENT_TIMEOUT, HEARD_BURST, MAX_PATHS, Address, Credentials, Path
+from egress.wire.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
 from tests.fakes.browser import Browser
 from tests.fakes.ice import answer as respond
 from tests.fakes.media import gop_stream

@@ -26,16 +26,17 @@ from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
 
 from common.media import MAX_PAYLOAD, Kind
-from egress import native, outbox
+from egress import native
 from egress.answer import Section
-from egress.dtls import Identity
-from egress.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, fan_out, runs
-from egress.feed import Feed
-from egress.history import Packet
-from egress.ice import Path
-from egress.playout import element
-from egress.port import MAX_SEGMENTS, MediaSocket, Target
-from egress.srtp import GcmKeys
+from egress.media import outbox
+from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, fan_out, runs
+from egress.media.feed import Feed
+from egress.media.history import Packet
+from egress.path.playout import element
+from egress.wire.dtls import Identity
+from egress.wire.ice import Path
+from egress.wire.port import MAX_SEGMENTS, MediaSocket, Target
+from egress.wire.srtp import GcmKeys
 from tests.fakes.media import gop_stream
 from tests.fakes.target import FakeTarget
 from tests.fakes.watcher import VIDEO, VIDEO_WITHOUT_RTX, Watcher, push

@@ -6,10 +6,10 @@ import pytest
 from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80
 
 from common.media import MAX_PAYLOAD, Kind
-from egress import outbox
-from egress.feed import Feed
-from egress.history import KEEP_PACKETS
-from egress.pace import LOCAL_BURST
+from egress.media import outbox
+from egress.media.feed import Feed
+from egress.media.history import KEEP_PACKETS
+from egress.path.pace import LOCAL_BURST
 from egress.repeats import PACKETS_BURST, PACKETS_SHARE, PICTURES_SHARE
 from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, Place
 from tests.fakes.browser import Browser

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from common.media import MAX_PAYLOAD, Kind
-from egress import outbox, playout
-from egress.feed import Feed
-from egress.pace import BURST, LOSSY_FOR
-from egress.playout import RETRACTION
+from egress.media import outbox
+from egress.media.feed import Feed
+from egress.media.stream import Stream
+from egress.path import playout
+from egress.path.pace import BURST, LOSSY_FOR
+from egress.path.playout import RETRACTION
 from egress.sender import EVIDENCE, Place
-from egress.stream import Stream
 from tests.fakes.media import gop_stream, video
 from tests.fakes.watcher import VIDEO_WITH_DELAY, VIDEO_WITH_FEEDBACK, VIDEO_WITHOUT_RTX, Watcher, push
 

@@ -10,12 +10,12 @@ from aiortc import rtp
 from common.control import Report, Role, ViewerState, decode_for_broker, encode
 from common.media import Kind
 from egress.answer import negotiate
-from egress.dtls import Identity
-from egress.ice import AMPLIFICATION, CONNECT_TIMEOUT, CONSENT_TIMEOUT, Path
-from egress.pace import LOCAL_ROUND_TRIP
+from egress.media.stream import Stream
+from egress.path.pace import LOCAL_ROUND_TRIP
 from egress.sender import BUDGET_INTERVAL, Sender
-from egress.stream import Stream
 from egress.viewer import MAX_FEEDBACK, MEDIA_PAUSE, Viewer
+from egress.wire.dtls import Identity
+from egress.wire.ice import AMPLIFICATION, CONNECT_TIMEOUT, CONSENT_TIMEOUT, Path
 from tests.fakes.browser import Browser
 from tests.fakes.ice import prove, request
 from tests.fakes.media import audio, gop_stream, number

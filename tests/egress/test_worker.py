@@ -19,9 +19,10 @@ from common.document import load
 from common.errors import AddressInUseError, ConfigError
 from common.log import LINES_A_MINUTE
 from common.media import Kind, Track
-from egress import addresses, worker
-from egress.port import MediaPort
-from egress.stream import Stream
+from egress import worker
+from egress.media.stream import Stream
+from egress.wire import addresses
+from egress.wire.port import MediaPort
 from tests.fakes.browser import Browser
 from tests.fakes.bus import FakeBroker
 from tests.fakes.log import Recorder
@@ -238,7 +239,7 @@ async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch:
 async def test_the_stream_is_asked_for_its_pictures_and_given_up_after_a_while(
     broker: FakeBroker, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("egress.subscriber.LINGER", 0.2)
+    monkeypatch.setattr("egress.media.subscriber.LINGER", 0.2)
     broker.tell(NODE, Offer("s1", "yard", Browser().offer()))
     await broker.said(Answered)
     await broker.until(lambda: f"yard@{NODE}\0".encode() in broker.subscriptions)

@@ -22,7 +22,7 @@ from typing import cast
 import aiohttp
 from OpenSSL import SSL
 
-from egress.stun import binding_success
+from egress.wire.stun import binding_success
 from tests.fuzz.egress_targets import FEEDBACK, OFFERS, QuickBrowser, check
 from tests.fuzz.table import corpus
 

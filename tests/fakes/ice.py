@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aioice import stun
 
-from egress.ice import Credentials, IceAgent, Pair
-from egress.stun import BindingRequest, BindingResponse
+from egress.wire.ice import Credentials, IceAgent, Pair
+from egress.wire.stun import BindingRequest, BindingResponse
 
 
 def answer(check: bytes, peer: Credentials) -> bytes:

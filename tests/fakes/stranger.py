@@ -15,7 +15,7 @@ import aiohttp
 from aioice import stun
 from aiortc import rtp
 
-from egress.ice import Credentials
+from egress.wire.ice import Credentials
 from tests.fakes.browser import Browser
 from tests.fakes.ice import answer
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from egress.ice import Path
+from egress.wire.ice import Path
 
 
 @dataclass(eq=False)
 class FakeTarget:
-    """Stands in for ``egress.port.Target``."""
+    """Stands in for ``egress.wire.port.Target``."""
 
     path: Path = field(default_factory=lambda: Path(("192.0.2.1", 5000)))
     datagrams: list[bytes] = field(default_factory=list)

@@ -9,10 +9,10 @@ from aiortc.rtcdtlstransport import RTCDtlsParameters
 
 from common.media import Batch, Kind
 from egress.answer import Format, Section
-from egress.dtls import DtlsServer, Identity
-from egress.feed import Feed
-from egress.pace import Pace
+from egress.media.feed import Feed
+from egress.path.pace import Pace
 from egress.sender import Sender
+from egress.wire.dtls import DtlsServer, Identity
 from tests.fakes.browser import Browser
 from tests.fakes.media import number
 from tests.fakes.target import FakeTarget
@@ -55,7 +55,7 @@ class Watcher:
             self.step()
 
     def step(self) -> None:
-        """One step of the pacer."""
+        """One step of ``CatchUp``."""
         self.sender.catch_up(self.now)
         self.now += 0.005
 

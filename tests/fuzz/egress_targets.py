@@ -13,12 +13,13 @@ from OpenSSL import SSL
 from common.control import Offer
 from common.errors import ProtocolError, ViewerError
 from common.media import Kind, Track, decode_frame, encode_batch, live_topic
-from egress import answer, rtcp
+from egress import answer
 from egress.answer import UNKNOWN, Source, Transport, negotiate, write_answer
-from egress.dtls import DtlsServer, Identity
-from egress.port import _read_ancillary
-from egress.stream import Stream
-from egress.stun import BINDING_RESPONSES, BindingRequest, BindingResponse, binding_success, kind_of
+from egress.media.stream import Stream
+from egress.wire import rtcp
+from egress.wire.dtls import DtlsServer, Identity
+from egress.wire.port import _read_ancillary
+from egress.wire.stun import BINDING_RESPONSES, BindingRequest, BindingResponse, binding_success, kind_of
 from tests.fakes.browser import Browser, audio_section, video_section
 from tests.fakes.media import audio, gop_stream, video
 from tests.fuzz.common_targets import LIVE, REPLAY

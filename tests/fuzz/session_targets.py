@@ -21,13 +21,13 @@ from common import control
 from common.errors import CameraError, ProtocolError, ViewerError
 from common.media import encode_batch
 from egress.answer import negotiate
-from egress.ice import AMPLIFICATION, Address, Path
+from egress.media.stream import Stream
 from egress.mux import Mux
 from egress.sender import Sender
-from egress.srtp import GcmKeys
-from egress.stream import Stream
-from egress.stun import binding_success
 from egress.viewer import Viewer
+from egress.wire.ice import AMPLIFICATION, Address, Path
+from egress.wire.srtp import GcmKeys
+from egress.wire.stun import binding_success
 from ingest.payload.registry import Choice, choose
 from ingest.rtp.receiver import Stream as Incoming
 from ingest.rtp.rtcp import receiver_report

@@ -1,0 +1,1 @@
+"""One track, received once and sent once for all of its viewers."""

@@ -1,0 +1,209 @@
+"""One track of a stream as this process sends it: numbering, timestamps, history, and the fan-out to live viewers.
+
+All viewers of a feed get the same SSRC, timestamps and payloads. Those who have everything there is are *live*: they
+are in a group and get each batch as it comes. The others are told when they can start, and read from the history.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from typing import Protocol
+
+from common.media import CLOCK_RATES, Batch, Kind
+from egress.media.fanout import Group, GroupKey, Lane, Parcel, runs
+from egress.media.history import Histories, History, Packet
+from egress.media.outbox import Later, Outbox, at_once
+from egress.path.capacity import Train
+from egress.path.pace import BURST, Meter
+from egress.wire.port import Target
+
+MAX_LATE = 1.0  # seconds that a batch may wait for its turn; a process that is slower skips to the next keyframe
+PARCELS_KEPT = 8  # of 64 kB at most: the group of pictures at 2 Mb/s, for those who join at nearly the same time
+MARKER = 0x80  # RFC 3550 5.1, second byte
+
+_H264_SPS, _H264_STAP_A = 7, 24  # NAL unit types, RFC 6184 5.2
+
+
+class Listener(Protocol):
+    """A viewer's end of a feed."""
+
+    def may_start(self, index: int) -> None:
+        """The batch at ``index``, about to be sent to live viewers, is one that a receiver can start with."""
+
+    def fall_behind(self, index: int) -> None:
+        """The packets from ``index`` on could not be sent: the socket's buffer is full."""
+
+    def slow_down(self, index: int) -> None:
+        """The packets from ``index`` on are too many to be sent at once on a thin path."""
+
+    def skip_ahead(self, index: int) -> None:
+        """The packets from ``index`` on are given up: go on where a receiver can start."""
+
+    def format_changed(self) -> None:
+        """The feed's codec or profile is known now, or is another one."""
+
+
+class Timeline:
+    """Maps the timestamps of successive epochs onto one RTP clock that never jumps.
+
+    Within an epoch it is an offset. At a new epoch (the camera reconnected, or another worker took it over) the clock
+    goes on by the time that passed between the captures.
+    """
+
+    def __init__(self, clock_rate: int) -> None:
+        self.clock_rate = clock_rate
+        self.capture_ns = 0  # Unix time of the newest batch's capture …
+        self.timestamp = secrets.randbits(31)  # … and its extended timestamp as sent
+        self._epoch: int | None = None
+        self._offset = 0
+
+    def map(self, batch: Batch) -> int:
+        """The 32-bit RTP timestamp to send for ``batch``."""
+        if batch.epoch != self._epoch:
+            passed = 0
+            if self._epoch is not None:
+                passed = (batch.capture_ns - self.capture_ns) * self.clock_rate // 1_000_000_000
+            # At least 10 ms on: two frames with one timestamp would be one frame to a receiver.
+            self._offset = self.timestamp + max(passed, self.clock_rate // 100) - batch.timestamp
+            self._epoch = batch.epoch
+        self.timestamp = batch.timestamp + self._offset
+        self.capture_ns = batch.capture_ns
+        return self.timestamp & 0xFFFFFFFF
+
+    def at(self, unix_ns: int) -> int:
+        """The 32-bit RTP timestamp of a moment, for sender reports (RFC 3550 6.4.1)."""
+        passed = (unix_ns - self.capture_ns) * self.clock_rate // 1_000_000_000
+        return (self.timestamp + passed) & 0xFFFFFFFF
+
+
+class Feed:
+    """One track towards all its viewers."""
+
+    def __init__(self, kind: Kind, later: Later = at_once, histories: Histories | None = None) -> None:
+        self.kind = kind
+        self.ssrc = secrets.randbits(32)
+        self.rtx_ssrc = secrets.randbits(32)
+        self.codec = ""  # none has come yet
+        self.profile = ""  # H.264 profile-level-id, from the newest SPS
+        self.history = History(histories)
+        self.timeline = Timeline(90_000)
+        self.pushed_at: float | None = None  # monotonic time of the newest batch
+        self.meter = Meter()
+        self.trains: deque[Train] = deque(maxlen=64)  # runs of probes, as they went to live viewers
+        self.outbox = Outbox(later, self._blocked)
+        self.overloads = 0  # times that this process was too slow for all its viewers
+        self._groups: dict[GroupKey, Group] = {}
+        self._parcels: dict[tuple[int, int, GroupKey], Parcel] = {}  # of this group of pictures, as joiners had them
+        self._in_keyframe = False
+        self._listeners: set[Listener] = set()
+        self._idle: set[Listener] = set()  # those who are not live
+        self._live: dict[Lane, Listener] = {}
+        self._thin: dict[Lane, Listener] = {}  # those of the live ones who must not be sent bursts
+
+    def push(self, batch: Batch, now: float) -> None:
+        """Send a batch to everyone who is live, and remember it for everyone else."""
+        self.pushed_at = now
+        if self.outbox.late(now) > MAX_LATE:
+            self._skip_ahead()
+        if batch.codec != self.codec or (batch.keyframe and self.codec == "H264"):
+            self._learn_format(batch)
+        timestamp = self.timeline.map(batch)
+        self.meter.add(batch.size, self.timeline.timestamp / self.timeline.clock_rate)
+        probe = batch.keyframe or self._in_keyframe
+        packets = [Packet(payload, timestamp, 0, probe) for payload in batch.payloads]
+        if self.kind is Kind.VIDEO:
+            ends = batch.unit_end
+            self._in_keyframe = probe and not ends
+            if ends:
+                packets[-1] = Packet(batch.payloads[-1], timestamp, MARKER, probe)
+        index = self.history.append(packets, keyframe=batch.keyframe)
+        if batch.keyframe:
+            self._parcels.clear()
+        if batch.keyframe or self.kind is Kind.AUDIO:
+            for listener in tuple(self._idle):
+                listener.may_start(index)
+        if self.meter.burst > BURST:
+            for listener in tuple(self._thin.values()):
+                listener.slow_down(index)
+        pieces = list(runs(packets))
+        for group in self._groups.values():
+            self.outbox.add(Parcel(pieces, group), index, now)
+        for piece in pieces if probe else ():
+            self.trains.append((index, index + len(piece)))
+            index += len(piece)
+        self.outbox.send()
+
+    def pause(self) -> None:
+        """What is pushed next comes late and at once: those who are live get it at their own pace."""
+        for listener in tuple(self._live.values()):
+            listener.slow_down(self.history.end)
+
+    def parcel(self, first: int, count: int, group: Group) -> Parcel:
+        """Up to ``count`` packets from ``first`` on, which must be in the history. Who joins together shares them."""
+        key = first, min(first + count, self.history.end), group.key
+        parcel = self._parcels.pop(key, None) or Parcel(list(runs(self.history.slice(first, count))), group)
+        self._parcels[key] = parcel  # the newest is the last
+        if len(self._parcels) > PARCELS_KEPT:
+            del self._parcels[next(iter(self._parcels))]
+        return parcel
+
+    def add(self, listener: Listener) -> None:
+        """Tell this viewer's end from now on."""
+        self._listeners.add(listener)
+        self._idle.add(listener)
+
+    def discard(self, listener: Listener) -> None:
+        """The viewer is gone."""
+        self._listeners.discard(listener)
+        self._idle.discard(listener)
+
+    def join(self, listener: Listener, lane: Lane, group: Group, target: Target, *, thin: bool) -> None:
+        """Send each batch on ``lane`` from now on, but no bursts if its path is ``thin``.
+
+        ``group`` says what the lane's headers are like.
+        """
+        group = self._groups.setdefault(group.key, group)
+        group.add(lane, target)
+        self._live[lane] = listener
+        self._idle.discard(listener)
+        if thin:
+            self._thin[lane] = listener
+
+    def leave(self, lane: Lane, group: Group) -> int:
+        """Send nothing more on a live ``lane``. Returns the index of the first packet that it did not get."""
+        self._thin.pop(lane, None)
+        self._idle.add(self._live.pop(lane))
+        group = self._groups[group.key]
+        group.discard(lane)
+        if not group:
+            del self._groups[group.key]
+        unsent = self.outbox.forget(lane)
+        return self.history.end if unsent is None else unsent
+
+    def _skip_ahead(self) -> None:
+        self.overloads += 1
+        unsent = self.outbox.clear()
+        for lane, listener in tuple(self._live.items()):
+            listener.skip_ahead(unsent.get(lane, self.history.end))
+
+    def _blocked(self, lane: Lane, index: int) -> None:
+        self._live[lane].fall_behind(index)
+
+    def _learn_format(self, batch: Batch) -> None:
+        codec, profile = batch.codec, _h264_profile(batch.payloads[0]) if batch.codec == "H264" else ""
+        if codec != self.codec:
+            rate = CLOCK_RATES.get(codec, self.timeline.clock_rate)
+            if rate != self.timeline.clock_rate:
+                self.timeline = Timeline(rate)
+        elif profile in ("", self.profile):
+            return
+        self.codec, self.profile = codec, profile or self.profile
+        for listener in tuple(self._listeners):
+            listener.format_changed()
+
+
+def _h264_profile(payload: bytes) -> str:
+    """profile-level-id of the SPS that a keyframe's first packet starts with (RFC 6184 8.1); empty if there is none."""
+    sps = payload[3:] if payload and payload[0] & 0x1F == _H264_STAP_A else payload
+    return sps[1:4].hex() if len(sps) >= 4 and sps[0] & 0x1F == _H264_SPS else ""

@@ -1,0 +1,187 @@
+"""ICE-lite (RFC 8445 2.5): we offer host candidates and answer checks; the browser does the rest.
+
+One agent a viewer, no task and no timer: the port hands it verified checks, the worker's sweep asks whether its
+consent is still fresh (RFC 7675).
+
+A check shows who sent it and not who receives at the address that it came from: source addresses are forged. So media
+goes only where the peer has proved that it receives: it answered a check of ours there, signed with its own password,
+or it completed there a handshake of which nothing was sent elsewhere.
+
+* Consent belongs to a pair. It is as old as the last proof there; of the selected pair it is asked for again and again.
+* A nomination (RFC 8445 8.1.1) counts once its pair has consent; until then media goes where it went.
+* Without a proof an address is sent at most ``AMPLIFICATION`` times the bytes that came from it.
+* A peer that has never answered a check, as some do not, keeps its consent by checks of its own, but only for the pair
+  that its handshake came by.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from common.bucket import TokenBucket
+from egress.wire.stun import BindingRequest, BindingResponse, binding_request
+
+CONSENT_TIMEOUT = 30.0  # seconds without a proof after which nothing may be sent any more (RFC 7675 5.1)
+CONSENT_INTERVAL = 5.0  # seconds from a proof to the next check of ours (RFC 7675 5.1) …
+CONSENT_RETRY = 1.0  # … and between checks that were not answered
+CONNECT_TIMEOUT = 20.0  # seconds from the answer to a nominated pair and a DTLS handshake; browsers give up at about 15
+MAX_PATHS = 16  # addresses of one viewer that are remembered: a laptop has a few
+HEARD_BURST, HEARD_RATE = 100, 100.0  # checks of a peer's that are answered at once, and a second: browsers send 50
+CHECK_GAP = 0.1  # seconds between checks of ours on one pair while it has no consent
+CHECK_BURST, CHECK_RATE = 2 * MAX_PATHS, 4.0  # checks of ours to one viewer at once, and a second
+SWITCH_BURST, SWITCH_RATE = 5, 0.5  # changes of the selected pair at once, and a second: Wi-Fi, mobile, and back
+AMPLIFICATION = 3  # bytes sent for each byte received, as QUIC has it (RFC 9000 8.1)
+_ICE_CHARS = string.ascii_letters + string.digits
+
+Address = tuple[str, int] | tuple[str, int, int, int]
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ICE_CHARS) for _ in range(length))
+
+
+class Path(NamedTuple):
+    """One way to a viewer: its address, and which of ours it used, so that we answer from the same.
+
+    A tuple, as one is made for every datagram: a frozen dataclass takes three times as long.
+    """
+
+    remote: Address
+    local: bytes = b""  # our packed IP address; empty where the system does not tell
+
+
+class Credentials(NamedTuple):
+    """The peer's name and password, by which our checks are made and its answers are known."""
+
+    ufrag: str
+    password: bytes
+
+
+NOBODY = Credentials("", b"")  # who cannot be checked
+
+
+@dataclass(slots=True)
+class Pair:
+    """One address of the peer's, and what it has shown. Times are monotonic seconds."""
+
+    path: Path
+    received: int = 0  # bytes while nothing was proved …
+    sent: int = 0  # … and bytes that went there
+    proved_at: float = float("-inf")
+    by_handshake: bool = False
+    transaction: bytes = b""  # of our check that is not answered yet
+    checked_at: float = float("-inf")  # when that was sent last
+
+    def consents(self, now: float) -> bool:
+        """Whether the peer has proved, not long ago, that it receives here."""
+        return now - self.proved_at <= CONSENT_TIMEOUT
+
+    def allows(self, size: int) -> bool:
+        """Whether so many bytes may be sent here, which are then counted."""
+        if self.proved_at == float("-inf"):
+            if self.sent + size > AMPLIFICATION * self.received:
+                return False
+            self.sent += size
+        return True
+
+
+@dataclass(slots=True)
+class IceAgent:
+    """The ICE state of one viewer. All times are monotonic seconds."""
+
+    created: float
+    remote: Credentials = NOBODY
+    ufrag: str = field(default_factory=lambda: _random(8))
+    password: str = field(default_factory=lambda: _random(24), repr=False)
+    pairs: dict[Address, Pair] = field(default_factory=dict)  # every address that passed a check, oldest first
+    nominated: Address | None = None  # what the browser wants media to go to …
+    selected: Path | None = None  # … and where it goes
+    answers: bool = False  # the peer has answered a check of ours
+    _tie_breaker: bytes = field(default_factory=lambda: secrets.token_bytes(8))
+    hearing: TokenBucket = field(default_factory=lambda: TokenBucket(HEARD_BURST, HEARD_RATE))  # of checks that come
+    _checks: TokenBucket = field(default_factory=lambda: TokenBucket(CHECK_BURST, CHECK_RATE))
+    _switches: TokenBucket = field(default_factory=lambda: TokenBucket(SWITCH_BURST, SWITCH_RATE))
+
+    def heard(self, request: BindingRequest, path: Path, size: int, now: float) -> Pair:
+        """Take note of a verified check of ``size`` bytes. Returns its pair."""
+        pair = self.pairs.get(path.remote)
+        if pair is None:
+            pair = self.pairs[path.remote] = Pair(path)
+        pair.received += size
+        if request.use_candidate:  # the last one counts: browsers renominate when a better path appears
+            self.nominated = path.remote
+            pair.path = path
+        if pair.by_handshake and not self.answers and pair.consents(now):
+            pair.proved_at = now
+        return pair
+
+    def check(self, pair: Pair, now: float) -> bytes | None:
+        """A check of ours that is to be sent on ``pair`` because of one of the peer's, if one is due."""
+        if pair.consents(now + CONSENT_INTERVAL) or now - pair.checked_at < CHECK_GAP or not self._checks.take(now):
+            return None
+        return self._check(pair, now)
+
+    def consent_check(self, now: float) -> tuple[Pair, bytes] | None:
+        """A check of ours that is due on the selected pair, for its consent."""
+        pair = self.pairs.get(self.selected.remote) if self.selected is not None else None
+        if pair is None or now - pair.proved_at < CONSENT_INTERVAL or now - pair.checked_at < CONSENT_RETRY:
+            return None
+        datagram = self._check(pair, now)
+        return None if datagram is None else (pair, datagram)
+
+    def answered(self, response: BindingResponse, path: Path, now: float) -> Pair | None:
+        """Take a response. Returns its pair if it is the peer's answer to our check there: a proof."""
+        pair = self.pairs.get(path.remote)
+        if pair is None or not pair.transaction or pair.transaction != response.transaction:
+            return None
+        if not response.verify(self.remote.password):
+            return None
+        self.answers = True
+        pair.transaction = b""
+        pair.proved_at = now
+        return pair
+
+    def shook_hands(self, pair: Pair, now: float) -> None:
+        """The handshake was completed on ``pair``, and our part of it was sent nowhere else: a proof."""
+        pair.proved_at = now
+        pair.by_handshake = True
+
+    def select(self, pair: Pair, now: float) -> bool:
+        """Whether media is to go along ``pair`` from now on, where it did not before."""
+        if self.selected == pair.path or not pair.consents(now):
+            return False
+        if self.selected is not None and self.selected.remote != pair.path.remote:
+            if self.nominated != pair.path.remote or not self._switches.take(now):
+                return False
+        elif self.selected is None and self.nominated != pair.path.remote and not pair.by_handshake:
+            return False
+        self.selected = pair.path
+        return True
+
+    def forget_paths(self) -> list[Pair]:
+        """Forget the oldest paths beyond MAX_PATHS and return them."""
+        used = {self.selected.remote if self.selected is not None else None, self.nominated}
+        candidates = (address for address in tuple(self.pairs) if address not in used)
+        return [self.pairs.pop(next(candidates)) for _ in range(len(self.pairs) - MAX_PATHS)]
+
+    def expired(self, now: float) -> str:
+        """Why this viewer must be given up, empty while it need not be."""
+        if self.nominated is None:
+            return "ICE never connected" if now - self.created > CONNECT_TIMEOUT else ""
+        if self.selected is None or self.pairs[self.selected.remote].consents(now):
+            return ""
+        return "consent expired"
+
+    def _check(self, pair: Pair, now: float) -> bytes | None:
+        if not self.remote.password:
+            return None
+        transaction = pair.transaction or secrets.token_bytes(12)
+        username = f"{self.remote.ufrag}:{self.ufrag}"
+        datagram = binding_request(transaction, username, self._tie_breaker, self.remote.password)
+        if not pair.allows(len(datagram)):
+            return None
+        pair.transaction, pair.checked_at = transaction, now  # the same until it is answered, as on a slow path
+        return datagram

@@ -1,0 +1,108 @@
+"""Paths that do not deliver are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from common.media import Batch, Kind
+from egress.media.feed import Feed
+from egress.path.stuck import LAST_HOLD, LEAST_WAIT, UNCONFIRMED, WAITS
+from egress.sender import Place
+from tests.fakes.media import gop_stream
+from tests.fakes.watcher import Watcher
+
+
+@pytest.fixture
+def feed() -> Feed:
+    return Feed(Kind.VIDEO)
+
+
+def watch_for(watcher: Watcher, stream: Iterator[Batch], seconds: float, *, every: int = 1, late: int = 0) -> int:
+    """Play; the viewer reports every ``every``-th picture, ``late`` packets late. Returns the number of packets."""
+    sent, frames = 0, int(seconds * 30)
+    for frame in range(frames):
+        watcher.sender.feed.push(next(stream), watcher.now)
+        for _ in range(6):
+            watcher.step()
+        watcher.now += 1 / 30 - 6 * 0.005
+        numbers = [sequence for sequence, _ in watcher.received()]
+        sent += len(numbers)
+        watcher.sender.look(watcher.now)
+        if numbers and every and frame % every == 0 and numbers[-1] >= late:
+            watcher.sender.confirmed(numbers[-1] - late, watcher.now)
+    return sent
+
+
+@pytest.mark.parametrize(("every", "late"), [(0, 0), (30, 1_000)], ids=["nothing arrives", "all is ten seconds late"])
+def test_a_stuck_path_is_left_alone_for_longer_and_longer(feed: Feed, every: int, late: int) -> None:
+    stream = gop_stream(gop=30)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    assert watch_for(watcher, stream, 20.0, every=30) == 20 * 90
+    assert not watcher.sender.stats.stuck
+    watch_for(watcher, stream, UNCONFIRMED + WAITS * LEAST_WAIT + 0.5, every=every, late=late)
+    assert watcher.sender.held
+    assert watch_for(watcher, stream, 60.0, every=every, late=late) < 10 * 90
+    assert watcher.sender.stats.stuck >= 4
+    watch_for(watcher, stream, LAST_HOLD + 2.0, every=30)
+    assert not watcher.sender.held
+    assert watcher.sender.place is Place.LIVE
+
+
+def test_what_arrives_after_all_ends_the_hold(feed: Feed) -> None:
+    stream = gop_stream(gop=30)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    watch_for(watcher, stream, 1.0)
+    watch_for(watcher, stream, UNCONFIRMED + WAITS * LEAST_WAIT + 0.5, every=0)
+    assert watcher.sender.held
+    watcher.sender.confirmed(watcher.sender._sequence() - 1, watcher.now)
+    watcher.sender.look(watcher.now)
+    assert watcher.sender.place is Place.BEHIND
+
+
+def test_reports_may_come_rarely(feed: Feed) -> None:
+    """RFC 3550 6.2 lets receivers take five seconds and more."""
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    assert watch_for(watcher, gop_stream(gop=30), 60.0, every=200) == 60 * 90
+
+
+def test_a_camera_that_pauses_before_all_is_confirmed_is_no_stuck_path(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    stream = gop_stream(gop=30)
+    watch_for(watcher, stream, 5.0, every=30)
+    for _ in range(200):
+        watcher.now += 0.1
+        watcher.sender.look(watcher.now)
+    assert watch_for(watcher, stream, 2.0, every=0) == 180
+
+
+def test_reports_that_a_flood_drops_are_not_missed(feed: Feed) -> None:
+    stream = gop_stream(gop=30)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    watch_for(watcher, stream, 1.0)
+    for _ in range(10):
+        watcher.sender.deaf_until(watcher.now)
+        assert watch_for(watcher, stream, 1.0, every=0) == 90
+    watch_for(watcher, stream, WAITS * LEAST_WAIT + 0.5, every=0)
+    assert watcher.sender.held, "the flood is over, and still nothing comes"
+
+
+def test_who_never_reports_is_not_judged(feed: Feed) -> None:
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    assert watch_for(watcher, gop_stream(gop=30), 10.0, every=0) == 900
+
+
+def test_a_pause_of_the_camera_and_a_long_group_of_pictures_are_no_stuck_path(feed: Feed) -> None:
+    watcher = Watcher(feed, round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    watch_for(watcher, gop_stream(gop=3_000, packets=10, size=1_000), 20.0)
+    watcher.sender.replay(watcher.now)
+    watch_for(watcher, gop_stream(gop=3_000, epoch=60_000), 40.0, every=30)
+    assert not watcher.sender.stats.stuck
