@@ -19,8 +19,8 @@ from typing import Any
 from broker.store import Memory, Store
 from common.cameras import CAMERA_ID, CameraSpec, redact
 from common.config import SIMULATED, CameraConfig, Config
-from common.document import parse_camera
-from common.errors import ConfigError, ViewerError
+from common.config_file import parse_camera
+from common.errors import ConfigError, RequestError
 from common.log import Quiet, get_logger
 from common.media import Track
 
@@ -40,7 +40,7 @@ class Entry:
 
 
 class Catalogue:
-    """See the module's text. Methods that change it raise ``ViewerError`` with the status to answer."""
+    """See the module's text. Methods that change it raise ``RequestError`` with the status to answer."""
 
     def __init__(self, config: Config, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._store = store
@@ -111,12 +111,12 @@ class Catalogue:
         if _HIDDEN in config.url:
             raise _wrong("url", f"{_HIDDEN} stands for hidden credentials; give the real ones")
         if id in self._entries:
-            raise ViewerError(
+            raise RequestError(
                 409, "camera_exists", f"There is a camera {id!r} already; change or remove it, or choose another name."
             )
         if 0 < self._most <= len(self._entries):
             message = f"No more cameras can be kept (limits.cameras is {self._most}); remove one."
-            raise ViewerError(503, "limit_cameras", message)
+            raise RequestError(503, "limit_cameras", message)
         self._put(id, config)
         return id
 
@@ -141,7 +141,7 @@ class Catalogue:
     def _changeable(self, id: str) -> Entry:
         entry = self._entries.get(id)
         if entry is None:
-            raise ViewerError(404, "unknown_camera", f"There is no camera {id!r}.")
+            raise RequestError(404, "unknown_camera", f"There is no camera {id!r}.")
         if entry.place is not None:
             message = f"Camera {id!r} comes from {entry.place}; change it there and restart."
             if entry.place == SIMULATED:
@@ -149,7 +149,7 @@ class Catalogue:
                     f"Camera {id!r} is simulated. Add a camera of your own and start `camshaft serve` again: "
                     "then it is gone. `camshaft demo` always simulates one."
                 )
-            raise ViewerError(409, "camera_is_configured", message)
+            raise RequestError(409, "camera_is_configured", message)
         return entry
 
     def _put(self, id: str, config: CameraConfig) -> None:
@@ -180,13 +180,13 @@ class Catalogue:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Either all that is written inside takes effect, or nothing does and ``ViewerError`` is raised."""
+        """Either all that is written inside takes effect, or nothing does and ``RequestError`` is raised."""
         try:
             with self._store.transaction():
                 yield
         except sqlite3.Error as exc:
             self._quiet.warning("camera store cannot be written", reason=str(exc))
-            raise ViewerError(503, "store_failed", f"The camera store cannot be written: {exc}.") from None
+            raise RequestError(503, "store_failed", f"The camera store cannot be written: {exc}.") from None
 
 
 def _parse(fields: Mapping[str, Any]) -> CameraConfig:
@@ -196,8 +196,8 @@ def _parse(fields: Mapping[str, Any]) -> CameraConfig:
         raise _wrong(exc.key, exc.problem) from None
 
 
-def _wrong(key: str, problem: str) -> ViewerError:
-    return ViewerError(422, "invalid_camera", f"{key}: {problem}")
+def _wrong(key: str, problem: str) -> RequestError:
+    return RequestError(422, "invalid_camera", f"{key}: {problem}")
 
 
 def _merge(target: dict[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from types import TracebackType
 
 import zmq
 
-from broker.strangers import Strangers
+from broker.unauthenticated import Unauthenticated
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
 from common.errors import AddressInUseError
 
@@ -63,7 +63,7 @@ class Relay:
         self._domains = (Domain.PUBLISH, Domain.SUBSCRIBE) if by_role else (None, None)
         self._thread: Thread | None = None
         self._steering: Channel | None = None
-        self._strangers: list[Strangers] = []
+        self._unauthenticated: list[Unauthenticated] = []
 
     @property
     def running(self) -> bool:
@@ -89,9 +89,9 @@ class Relay:
             for socket in (incoming, outgoing, steered):
                 socket.close(linger=0)
             raise
-        self._strangers = [
-            Strangers(incoming, self.counters, "media_in_strangers"),
-            Strangers(outgoing, self.counters, "media_out_strangers"),
+        self._unauthenticated = [
+            Unauthenticated(incoming, self.counters, "media_in_strangers"),
+            Unauthenticated(outgoing, self.counters, "media_out_strangers"),
         ]
         steering = self._context.socket(zmq.PAIR)
         steering.connect(_STEERING)
@@ -109,8 +109,8 @@ class Relay:
         self._steering.send(b"TERMINATE")
         await asyncio.to_thread(self._thread.join, JOIN_TIMEOUT)
         self._steering.close()
-        for strangers in self._strangers:
-            strangers.close()
+        for each in self._unauthenticated:
+            each.close()
 
     async def renew(self) -> None:
         """Drop every connection. Workers are back in some tenths of a second, those that may connect."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 import zmq
 
 from broker.catalogue import Catalogue
-from broker.cluster import Cluster
+from broker.control_plane import ControlPlane
 from broker.doorman import Doorman
 from broker.front.connections import SPARE_FILES, serving
 from broker.front.context import Context, IceServer
@@ -68,18 +68,18 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         relay = await stack.enter_async_context(Relay(context, endpoints, keys, by_role=doorman is not None))
         ingests = config.ingest.workers if "workers" in config.ingest.model_fields_set else None
         catalogue = Catalogue(config, store)
-        cluster = await stack.enter_async_context(
-            Cluster(context, endpoints, keys, catalogue, ingests=ingests, keyring=keyring, limits=config.limits)
+        control = await stack.enter_async_context(
+            ControlPlane(context, endpoints, keys, catalogue, ingests=ingests, keyring=keyring, limits=config.limits)
         )
         if keyring is not None and keys is not None and doorman is not None:
-            joining = Joining(context, endpoints, keys, keyring, doorman.joining, cluster.lives, counters)
+            joining = Joining(context, endpoints, keys, keyring, doorman.joining, control.lives, counters)
             stack.enter_context(joining)
         local = all(is_loopback(each.getsockname()[0]) for each in sockets)
         guard = Guard(local, [host.lower() for host in config.http.hosts])
         ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
-        quotas = Quotas(_within_files(config.limits), lambda id: cluster.director.session(id) is not None)
+        quotas = Quotas(_within_files(config.limits), lambda id: control.director.session(id) is not None)
         memory = Shortage(config.limits.free_memory << 20)
-        front = Context(cluster, relay, guard, quotas, memory, ice_servers, counters)
+        front = Context(control, relay, guard, quotas, memory, ice_servers, counters)
         await stack.enter_async_context(serving(application(front), front, sockets, SHUTDOWN_TIMEOUT))
         page = page_address(*sockets[0].getsockname()[:2])
         log.info("broker ready", page=page, bus=endpoints.address)

@@ -23,7 +23,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from common.config import CameraConfig
-from common.document import parse_camera
+from common.config_file import parse_camera
 from common.errors import ConfigError
 from common.log import get_logger
 from common.media import Track

@@ -20,8 +20,8 @@ from camshaft.tokens import token
 from common import log, process, variables
 from common.cameras import CameraState, Transport, redact
 from common.config import DEMO_VARIABLE, Config, leaves
+from common.config_file import parse_camera
 from common.control import Role
-from common.document import parse_camera
 from common.errors import CameraError, CamshaftError, ConfigError
 from common.pulse import PULSE_FD
 

@@ -13,8 +13,8 @@ import click
 
 from common.cameras import CAMERA_ID
 from common.config import CONFIG_VARIABLE, Config, Leaf, leaves
+from common.config_file import load
 from common.control import Role
-from common.document import load
 from common.errors import ConfigError
 
 DEFAULT_FILE = Path("camshaft.yaml")

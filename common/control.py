@@ -240,7 +240,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An offer that cannot be served; egress to broker. The fields are those of ``ViewerError``."""
+    """An offer that cannot be served; egress to broker. The fields are those of ``RequestError``."""
 
     session: Text
     status: int

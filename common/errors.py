@@ -56,8 +56,8 @@ class CameraError(CamshaftError):
         return f"{self.state.sentence} ({self.detail})" if self.detail else self.state.sentence
 
 
-class ViewerError(CamshaftError):
-    """A viewer's request cannot be served. ``status`` is the HTTP status, ``code`` a stable word for programs."""
+class RequestError(CamshaftError):
+    """A request of people's cannot be served. ``status`` is the HTTP status, ``code`` a stable word for programs."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(status, code, message)

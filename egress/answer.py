@@ -20,7 +20,7 @@ from aiortc import sdp
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
-from common.errors import ViewerError
+from common.errors import RequestError
 from common.media import Kind, Track
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, Offer, read, reduce
 from egress.wire.ice import Credentials
@@ -104,7 +104,7 @@ class Source:
 def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
     """Choose what of ``offer`` to serve with the camera's ``tracks`` (none: not known yet).
 
-    Raises ``ViewerError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do.
+    Raises ``RequestError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do.
     """
     reduced, own = reduce(offer)
     cacheable = len(reduced) <= MAX_CACHED
@@ -201,7 +201,7 @@ def _inactive_tag(offer: Offer, served: Collection[str]) -> sdp.MediaDescription
 
 
 def _transport_of(media: sdp.MediaDescription) -> tuple[RTCDtlsParameters, Credentials]:
-    """Those of the transport that ``media`` describes. Raises ``ViewerError`` if it is none of WebRTC."""
+    """Those of the transport that ``media`` describes. Raises ``RequestError`` if it is none of WebRTC."""
     if media.dtls is None or not media.dtls.fingerprints:
         raise _not_webrtc(media, "has no a=fingerprint and a=setup")
     if media.dtls.role == "server":
@@ -215,8 +215,8 @@ def _transport_of(media: sdp.MediaDescription) -> tuple[RTCDtlsParameters, Crede
     return media.dtls, Credentials(media.ice.usernameFragment, media.ice.password.encode())
 
 
-def _not_webrtc(media: sdp.MediaDescription, problem: str) -> ViewerError:
-    return ViewerError(400, "not_webrtc", f"The SDP offer's {media.kind} section {problem}.")
+def _not_webrtc(media: sdp.MediaDescription, problem: str) -> RequestError:
+    return RequestError(400, "not_webrtc", f"The SDP offer's {media.kind} section {problem}.")
 
 
 def _formats(media: sdp.MediaDescription, track: Track) -> list[Format]:
@@ -279,7 +279,7 @@ def _h264_profile(level_id: str) -> sdp.H264Profile | None:
         return _H264_BY_IDC.get(level_id[:2].lower())
 
 
-def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Sequence[Track]) -> ViewerError:
+def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Sequence[Track]) -> RequestError:
     sends = ", ".join(map(_describe, tracks)) or "H264, opus, PCMU or PCMA"
     names = sorted({c.name[:_MAX_NAME] for m in media for c in m.rtp.codecs} - {"rtx", "red", "ulpfec"})
     takes = ", ".join(name for name in names[:_MAX_NAMES] if name.isprintable()) or "nothing"
@@ -287,7 +287,7 @@ def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Sequence[Tra
     lacks_h264 = any(m.kind == Kind.VIDEO for m in media) and "H264" not in map(str.upper, names)
     if lacks_h264 and (not tracks or any(track.codec == "H264" and track.playable for track in tracks)):
         message += f" {_NO_H264}"
-    return ViewerError(406, "no_usable_codec", message)
+    return RequestError(406, "no_usable_codec", message)
 
 
 def _describe(track: Track) -> str:

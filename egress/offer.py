@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from aiortc import sdp
 from aiortc.rtcrtpparameters import RTCRtcpFeedback
 
-from common.errors import ViewerError
+from common.errors import RequestError
 
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
@@ -52,7 +52,7 @@ class Offer:
 def reduce(offer: str) -> tuple[str, Mapping[str, str]]:
     """The offer as everybody with this browser sends it, and the fingerprints and credentials that are #0, #1 … in it.
 
-    Raises ``ViewerError`` (400) for an offer beyond the limits above.
+    Raises ``RequestError`` (400) for an offer beyond the limits above.
     """
     reduced = _Reduced()
     for line in offer.splitlines():
@@ -136,7 +136,7 @@ class _Reduced:
 
 
 def read(reduced: str) -> Offer:
-    """Parse what ``reduce`` made. Raises ``ViewerError`` (400) if it is not an SDP offer."""
+    """Parse what ``reduce`` made. Raises ``RequestError`` (400) if it is not an SDP offer."""
     lines = reduced.splitlines()
     try:
         description = sdp.SessionDescription.parse("\r\n".join(x for x in lines if not x.startswith(_FEEDBACK_LINE)))
@@ -184,5 +184,5 @@ def _attach_feedback(media: sdp.MediaDescription, lines: Iterable[str]) -> None:
         codec.rtcpFeedback = by_type.get("*", []) + by_type.get(str(codec.payloadType), [])
 
 
-def _malformed(problem: str) -> ViewerError:
-    return ViewerError(400, "malformed_sdp", f"The SDP offer {problem}.")
+def _malformed(problem: str) -> RequestError:
+    return RequestError(400, "malformed_sdp", f"The SDP offer {problem}.")

@@ -36,7 +36,7 @@ from common.control import (
     ToWorker,
     ViewerReport,
 )
-from common.errors import ConfigError, ViewerError
+from common.errors import ConfigError, RequestError
 from common.link import Link
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.membership import worker_keys
@@ -201,7 +201,7 @@ class Worker:
     def _answer(self, offer: Offer) -> None:
         try:
             self._send(Answered(offer.session, self._accept(offer)))
-        except ViewerError as exc:
+        except RequestError as exc:
             self.counters["refused"] += 1
             self._quiet.info("viewer refused", camera=offer.camera, code=exc.code, reason=str(exc))
             self._send(Refused(offer.session, exc.status, exc.code, exc.message))
@@ -210,17 +210,17 @@ class Worker:
             self._report_soon()
 
     def _accept(self, offer: Offer) -> str:
-        """Make the viewer and return the SDP answer. Raises ``ViewerError``."""
+        """Make the viewer and return the SDP answer. Raises ``RequestError``."""
         if self._draining:
-            raise ViewerError(503, "draining", "This node takes no new viewers.")
+            raise RequestError(503, "draining", "This node takes no new viewers.")
         if offer.session in self._viewers:
-            raise ViewerError(409, "session_exists", "The session has been answered already.")
+            raise RequestError(409, "session_exists", "The session has been answered already.")
         if len(self._viewers) >= self._limits.egress_viewers:
             message = f"This node has {len(self._viewers)} viewers, as many as limits.egress_viewers allows."
-            raise ViewerError(503, "full", message)
+            raise RequestError(503, "full", message)
         if self._shortage.now(asyncio.get_running_loop().time()):
             message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
-            raise ViewerError(503, "no_memory", message)
+            raise RequestError(503, "no_memory", message)
         negotiated = negotiate(offer.sdp, offer.tracks)
         stream = self._subscriber.acquire(offer.camera)
         try:

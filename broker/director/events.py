@@ -83,7 +83,7 @@ class OfferAnswered:
 
 @dataclass(frozen=True, slots=True)
 class OfferRefused:
-    """A viewer's offer cannot be served. The fields are those of ``ViewerError``."""
+    """A viewer's offer cannot be served. The fields are those of ``RequestError``."""
 
     session: str
     status: int

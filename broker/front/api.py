@@ -27,7 +27,7 @@ from broker.front.views import (
     viewer_view,
 )
 from common import __version__
-from common.errors import ViewerError
+from common.errors import RequestError
 from common.process import LoadMeter
 
 LOAD = web.AppKey("load", LoadMeter)
@@ -57,13 +57,13 @@ def add_routes(app: web.Application) -> None:
 async def list_cameras(request: web.Request) -> web.Response:
     """All cameras."""
     context = request.app[CONTEXT]
-    return _answer_list(request, "cameras", lambda: [_camera(context, id) for id in context.cluster.catalogue.specs])
+    return _answer_list(request, "cameras", lambda: [_camera(context, id) for id in context.control.catalogue.specs])
 
 
 async def add_camera(request: web.Request) -> web.Response:
     """A new camera."""
     context = request.app[CONTEXT]
-    id = context.cluster.catalogue.add(await _read(request))
+    id = context.control.catalogue.add(await _read(request))
     _cameras_changed(request)
     return _answer(_camera(context, id), status=201, headers={"Location": f"/api/cameras/{id}"})
 
@@ -76,21 +76,21 @@ async def show_camera(request: web.Request) -> web.Response:
 async def change_camera(request: web.Request) -> web.Response:
     """Some of a camera's configuration is to be another: a JSON merge patch (RFC 7396)."""
     context, id = request.app[CONTEXT], request.match_info["id"]
-    context.cluster.catalogue.change(id, await _read(request))
+    context.control.catalogue.change(id, await _read(request))
     _cameras_changed(request)
     return _answer(_camera(context, id))
 
 
 async def remove_camera(request: web.Request) -> web.Response:
     """A camera is not wanted any more."""
-    request.app[CONTEXT].cluster.catalogue.remove(request.match_info["id"])
+    request.app[CONTEXT].control.catalogue.remove(request.match_info["id"])
     _cameras_changed(request)
     return web.Response(status=204)
 
 
 async def list_viewers(request: web.Request) -> web.Response:
     """All viewers' sessions."""
-    director = request.app[CONTEXT].cluster.director
+    director = request.app[CONTEXT].control.director
 
     def viewers() -> list[ViewerView]:
         statuses = (director.session(id) for id in director.sessions)
@@ -101,11 +101,11 @@ async def list_viewers(request: web.Request) -> web.Response:
 
 async def show_session(request: web.Request) -> web.Response:
     """How one viewer's session is, for its player."""
-    cluster = request.app[CONTEXT].cluster
-    status = await cluster.find(request.match_info["session"])
+    control = request.app[CONTEXT].control
+    status = await control.find(request.match_info["session"])
     if status is None:
-        raise ViewerError(404, "unknown_session", "There is no such session; it may have ended.")
-    return _answer(session_view(cluster, status))
+        raise RequestError(404, "unknown_session", "There is no such session; it may have ended.")
+    return _answer(session_view(control, status))
 
 
 async def list_nodes(request: web.Request) -> web.Response:
@@ -114,7 +114,7 @@ async def list_nodes(request: web.Request) -> web.Response:
 
     def nodes() -> list[NodeView]:
         now = context.clock()
-        workers = sorted(context.cluster.director.workers, key=lambda worker: worker.node)
+        workers = sorted(context.control.director.workers, key=lambda worker: worker.node)
         return [_broker(context, request.app[LOAD]), *(node_view(worker, now) for worker in workers)]
 
     return _answer_list(request, "nodes", nodes)
@@ -125,7 +125,7 @@ async def arrival(request: web.Request) -> web.Response:
     context, refused = request.app[CONTEXT], ""
     try:
         check_socket(context, context.quotas.address(request.remote))
-    except ViewerError as exc:
+    except RequestError as exc:
         refused = exc.message
     host, forwarded = request.headers.get(hdrs.HOST, ""), request.headers.get(hdrs.X_FORWARDED_HOST, "")
     return _answer(ArrivalView(host=host, forwarded_host=forwarded, refused=refused))
@@ -137,18 +137,18 @@ async def openapi(_request: web.Request) -> web.Response:
 
 
 def _camera(context: Context, id: str) -> CameraView:
-    entry = context.cluster.catalogue.get(id)
+    entry = context.control.catalogue.get(id)
     if entry is None:
-        raise ViewerError(404, "unknown_camera", f"There is no camera {id!r}.")
-    status = context.cluster.director.camera(id)
+        raise RequestError(404, "unknown_camera", f"There is no camera {id!r}.")
+    status = context.control.director.camera(id)
     assert isinstance(status, CameraStatus), "the director knows every camera of the catalogue"
     return camera_view(entry, status)
 
 
 def _broker(context: Context, load: LoadMeter) -> NodeView:
     relayed = context.relay.statistics
-    counters = context.cluster.counters + context.relay.counters + context.counters
-    counters.update(context.cluster.director.counters)
+    counters = context.control.counters + context.relay.counters + context.counters
+    counters.update(context.control.director.counters)
     counters["relay_frames_in"], counters["relay_bytes_in"] = relayed.frames_in, relayed.bytes_in
     return NodeView(
         node="broker",
@@ -160,26 +160,26 @@ def _broker(context: Context, load: LoadMeter) -> NodeView:
         draining=False,
         silent_for=0.0,
         load=load.read(),
-        cameras=list(context.cluster.catalogue.specs),
-        viewers=len(context.cluster.director.sessions),
+        cameras=list(context.control.catalogue.specs),
+        viewers=len(context.control.director.sessions),
         counters=dict(counters),
     )
 
 
 async def _read(request: web.Request) -> dict[str, Any]:
     if request.content_type not in _JSON_TYPES:
-        raise ViewerError(415, "wrong_content_type", f"The Content-Type must be {_JSON_TYPES[0]}.")
+        raise RequestError(415, "wrong_content_type", f"The Content-Type must be {_JSON_TYPES[0]}.")
     try:
         document = parse_json(await read_text(request, MAX_CAMERA))
     except ValueError as exc:
-        raise ViewerError(400, "not_json", f"The body {exc}.") from None
+        raise RequestError(400, "not_json", f"The body {exc}.") from None
     if not isinstance(document, dict):
-        raise ViewerError(400, "not_an_object", "The body must be a JSON object.")
+        raise RequestError(400, "not_an_object", "The body must be a JSON object.")
     return document
 
 
 def _cameras_changed(request: web.Request) -> None:
-    request.app[CONTEXT].cluster.cameras_changed()
+    request.app[CONTEXT].control.cameras_changed()
     request.app[LISTS]["cameras"].forget()
 
 

@@ -12,25 +12,25 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from broker.front.problems import MAX_BODY
-from common.errors import ViewerError
+from common.errors import RequestError
 
 BODY_TIMEOUT = 10.0  # seconds for a body of at most 64 kB
 
 
 async def read_text(request: web.Request, limit: int = MAX_BODY) -> str:
-    """The body as UTF-8 text of at most ``limit`` bytes. Raises ``ViewerError``."""
+    """The body as UTF-8 text of at most ``limit`` bytes. Raises ``RequestError``."""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
-        raise ViewerError(415, "content_encoded", "The body must not be compressed: send it without Content-Encoding.")
+        raise RequestError(415, "content_encoded", "The body must not be compressed: send it without Content-Encoding.")
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             body = await request.read()
         if len(body) > limit:
-            raise ViewerError(413, "too_large", f"The body is larger than {limit >> 10} kB.")
+            raise RequestError(413, "too_large", f"The body is larger than {limit >> 10} kB.")
         return body.decode()
     except UnicodeDecodeError:
-        raise ViewerError(400, "malformed_text", "The body is not UTF-8 text.") from None
+        raise RequestError(400, "malformed_text", "The body is not UTF-8 text.") from None
     except TimeoutError:
-        raise ViewerError(408, "too_slow", f"The body did not arrive within {BODY_TIMEOUT:.0f} s.") from None
+        raise RequestError(408, "too_slow", f"The body did not arrive within {BODY_TIMEOUT:.0f} s.") from None
 
 
 def parse_json(text: str) -> Any:

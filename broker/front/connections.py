@@ -22,7 +22,7 @@ from aiohttp import web
 
 from broker.front.context import Context
 from broker.front.problems import RETRY_AFTER, problem, problem_body
-from common.errors import ViewerError
+from common.errors import RequestError
 
 HEAD_TIMEOUT = 10.0  # seconds: a head is a few kilobytes
 IDLE_TIMEOUT = 75.0  # seconds between two requests: longer than reverse proxies keep a connection (nginx: 60)
@@ -122,7 +122,7 @@ class Connections:
                 self._context.counters["http_idle_closed"] += 1
                 self._drop(next(iter(self.idle)))
             self._quotas.connections.check(connection.address)
-        except ViewerError as exc:
+        except RequestError as exc:
             self._context.counters[f"http_{exc.code}"] += 1
             self._context.quiet.warning("connection refused", reason=exc.message, address=connection.address)
             transport.write(_refusal(exc))
@@ -150,7 +150,7 @@ class Connections:
         self._context.counters["http_garbage"] += 1
         self._context.quiet.info("request cannot be read", reason=type(exc).__name__)
         sentence = "The request is not HTTP/1.1, or its head is too large."
-        response = problem(ViewerError(status, "malformed_request", sentence))
+        response = problem(RequestError(status, "malformed_request", sentence))
         response.force_close()
         return response
 
@@ -181,7 +181,7 @@ class Connections:
         connection.link.abort()
 
 
-def _refusal(error: ViewerError) -> bytes:
+def _refusal(error: RequestError) -> bytes:
     """A response for a connection that no request was read from."""
     body = json.dumps(problem_body(error)).encode()
     head = (

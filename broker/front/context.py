@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from broker.cluster import Cluster
+from broker.control_plane import ControlPlane
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
 from broker.relay import Relay
@@ -43,7 +43,7 @@ def _quoted(text: str) -> str:
 class Context:
     """The broker behind the front door."""
 
-    cluster: Cluster
+    control: ControlPlane
     relay: Relay
     guard: Guard
     quotas: Quotas

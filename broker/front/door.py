@@ -51,4 +51,4 @@ async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _release_waiting(app: web.Application) -> None:
-    app[CONTEXT].cluster.stop()
+    app[CONTEXT].control.stop()

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from common.errors import ViewerError
+from common.errors import RequestError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Guard:
     hosts: Collection[str] = ()
 
     def check_host(self, host: str | None) -> None:
-        """Refuse a ``Host`` header that no honest client would send us. Raises ``ViewerError``."""
+        """Refuse a ``Host`` header that no honest client would send us. Raises ``RequestError``."""
         name = _host_name(host or "localhost")
         known = _is_address(name) or _is_localhost(name) or name in self.hosts
         if (self.local or self.hosts) and not known:
             message = f"This server does not answer to the name {name!r}. If it is to, name it with --http-hosts."
-            raise ViewerError(421, "unknown_host", message)
+            raise RequestError(421, "unknown_host", message)
 
     def is_ours(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of ours asks, or no page at all: not a browser, or what no other site could have caused."""
@@ -42,7 +42,7 @@ class Guard:
         return bool(authority) and (authority == (host or "").lower() or _host_name(authority) in self.hosts)
 
     def check_origin(self, origin: str | None, host: str | None) -> None:
-        """Refuse what a page of another site asks for. Raises ``ViewerError``."""
+        """Refuse what a page of another site asks for. Raises ``RequestError``."""
         if self.is_ours(origin, host):
             return
         message = (
@@ -50,7 +50,7 @@ class Guard:
             "them, let it pass on the browser's Host header (nginx: proxy_set_header Host $http_host), or name the "
             "page's host in http.hosts."
         )
-        raise ViewerError(403, "cross_origin", message)
+        raise RequestError(403, "cross_origin", message)
 
 
 def _host_name(host: str) -> str:

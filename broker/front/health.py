@@ -29,6 +29,6 @@ async def ready(request: web.Request) -> web.Response:
 def reasons_not_ready(context: Context) -> list[str]:
     """A sentence for everything that keeps a viewer from being served."""
     reasons = [] if context.relay.running else ["The media relay is not running."]
-    workers = context.cluster.director.workers
+    workers = context.control.director.workers
     missing = [role for role in Role if not any(worker.takes(role) for worker in workers)]
     return reasons + [f"No {role.value} process is connected." for role in missing]

@@ -75,7 +75,7 @@ async def index(request: web.Request) -> web.Response:
 
 async def watch(request: web.Request) -> web.Response:
     """One camera. It changes nothing, so it may be framed by a dashboard."""
-    known = request.app[CONTEXT].cluster.catalogue.get(request.match_info["camera"]) is not None
+    known = request.app[CONTEXT].control.catalogue.get(request.match_info["camera"]) is not None
     headers = {"Content-Security-Policy": _policy(request, "*")}
     return request.app[ASSETS]["watch.html"].response(request, status=200 if known else 404, headers=headers)
 

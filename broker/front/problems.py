@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from broker.front.context import CONTEXT
-from common.errors import ViewerError
+from common.errors import RequestError
 
 MAX_BODY = 64 << 10  # bytes: an offer of Chromium's with all its codecs is 8 kB
 RETRY_AFTER = 1  # seconds, with every 429 and 503: workers come back within that
@@ -32,7 +32,7 @@ _NOT_STRIPPED = (
 )
 
 
-def problem_body(error: ViewerError) -> dict[str, object]:
+def problem_body(error: RequestError) -> dict[str, object]:
     """RFC 9457's members for an error of ours."""
     return {
         "type": "about:blank",
@@ -43,7 +43,7 @@ def problem_body(error: ViewerError) -> dict[str, object]:
     }
 
 
-def problem(error: ViewerError) -> web.Response:
+def problem(error: RequestError) -> web.Response:
     """The response for an error of ours."""
     return web.json_response(
         problem_body(error),
@@ -58,14 +58,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Turn errors into problem details. A bug of ours is a 500, counted, and a traceback in the log once a minute."""
     try:
         return await handler(request)
-    except ViewerError as exc:
+    except RequestError as exc:
         return problem(exc)
     except web.HTTPError as exc:
         code = _CODES.get(exc.status, "http_error")
         sentence = _SENTENCES.get(exc.status, exc.reason)
         if exc.status == 404 and _BELOW_A_PATH.search(request.path):
             sentence = f"{sentence} {_NOT_STRIPPED}"
-        response = problem(ViewerError(exc.status, code, sentence))
+        response = problem(RequestError(exc.status, code, sentence))
         if "Allow" in exc.headers:
             response.headers["Allow"] = exc.headers["Allow"]
         return response
@@ -77,7 +77,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         context = request.app[CONTEXT]
         context.counters["http_bugs"] += 1
         context.quiet.exception("request failed", method=request.method, route=_route(request))
-        return problem(ViewerError(500, "internal_error", "The server made a mistake; its log has the details."))
+        return problem(RequestError(500, "internal_error", "The server made a mistake; its log has the details."))
 
 
 def _route(request: web.Request) -> str:

@@ -15,16 +15,16 @@ from collections.abc import Callable
 from common.address import network_of
 from common.bucket import TokenBuckets
 from common.config import LimitsConfig
-from common.errors import ViewerError
+from common.errors import RequestError
 
 SELDOM = 0.2  # offers a second of an address that asks seldom: two at once, and then one in five seconds
 RESERVE = 0.25  # part of ``limits.offer_rate`` that is kept for such addresses on top, whatever all others ask for
 REMEMBERED = 10_000  # addresses or cameras whose rate is kept; those that have been quiet longest are forgotten
 
 
-def over(setting: str, limit: float, sentence: str) -> ViewerError:
+def over(setting: str, limit: float, sentence: str) -> RequestError:
     """The refusal of what is beyond ``limits.setting``, with a ``code`` of the same name."""
-    return ViewerError(503, f"limit_{setting}", f"{sentence} (limits.{setting} is {limit:g}); try again in a moment.")
+    return RequestError(503, f"limit_{setting}", f"{sentence} (limits.{setting} is {limit:g}); try again in a moment.")
 
 
 class Counted:
@@ -44,13 +44,13 @@ class Counted:
         return 0 < self._most <= self.total
 
     def check(self, address: str | None) -> None:
-        """Raises ``ViewerError`` if ``address`` may not have one more. ``None`` is a peer that speaks for many."""
+        """Raises ``RequestError`` if ``address`` may not have one more. ``None`` is a peer that speaks for many."""
         if self.full:
             raise over(self._setting, self._most, f"No more {self._what} can be open at once")
         self.check_each(address)
 
     def check_each(self, address: str | None) -> None:
-        """Raises ``ViewerError`` if ``address`` has as many as one address may have, whatever there is in all."""
+        """Raises ``RequestError`` if ``address`` has as many as one address may have, whatever there is in all."""
         if address is not None and 0 < self._most_each <= self._by_address[address]:
             raise over(
                 f"{self._setting}_per_address", self._most_each, f"Your address can have no more {self._what} at once"
@@ -109,7 +109,7 @@ class Quotas:
     def check_offer(self, address: str | None, camera: str, viewers: int, sessions: int, now: float) -> None:
         """One more offer, for a camera that ``viewers`` watch while there are ``sessions`` in all.
 
-        Raises ``ViewerError``.
+        Raises ``RequestError``.
         """
         limits = self.limits
         self.offers.check(address)
@@ -159,6 +159,6 @@ class Quotas:
             del self._sessions[address]
 
 
-def _too_fast(setting: str, rate: float, sentence: str) -> ViewerError:
+def _too_fast(setting: str, rate: float, sentence: str) -> RequestError:
     """RFC 6585 4."""
-    return ViewerError(429, f"limit_{setting}", f"{sentence} (limits.{setting} is {rate:g}); try again in a moment.")
+    return RequestError(429, f"limit_{setting}", f"{sentence} (limits.{setting} is {rate:g}); try again in a moment.")

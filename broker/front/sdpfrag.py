@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.errors import ViewerError
+from common.errors import RequestError
 
 MAX_LINES = 1_000  # of one fragment
 MAX_CANDIDATES = 100  # in one fragment: browsers send a handful for each network interface
@@ -11,7 +11,7 @@ MAX_CANDIDATES = 100  # in one fragment: browsers send a handful for each networ
 def candidates(fragment: str) -> list[str]:
     """The candidates of a fragment, ``candidate:…`` each, and empty text where it says that there are no more.
 
-    Raises ``ViewerError`` if it is not a fragment.
+    Raises ``RequestError`` if it is not a fragment.
     """
     if fragment.count("\n") > MAX_LINES:
         raise _malformed(f"it has more than {MAX_LINES} lines")
@@ -32,9 +32,9 @@ def candidates(fragment: str) -> list[str]:
     if not fragment.strip():
         raise _malformed("it is empty")
     if len(found) > MAX_CANDIDATES:
-        raise ViewerError(400, "too_many_candidates", f"No more than {MAX_CANDIDATES} candidates may come at once.")
+        raise RequestError(400, "too_many_candidates", f"No more than {MAX_CANDIDATES} candidates may come at once.")
     return found
 
 
-def _malformed(problem: str) -> ViewerError:
-    return ViewerError(400, "malformed_sdpfrag", f"The body is not an ICE fragment of SDP (RFC 8840): {problem}.")
+def _malformed(problem: str) -> RequestError:
+    return RequestError(400, "malformed_sdpfrag", f"The body is not an ICE fragment of SDP (RFC 8840): {problem}.")

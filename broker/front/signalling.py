@@ -33,7 +33,7 @@ from broker.front.offers import ask, check_socket
 from broker.front.problems import MAX_BODY
 from broker.front.views import camera_summary
 from common.bucket import TokenBucket
-from common.errors import ViewerError
+from common.errors import RequestError
 
 HEARTBEAT = 15.0  # seconds between pings: proxies cut what is silent for a minute
 CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
@@ -67,7 +67,7 @@ async def connect(request: web.Request) -> web.WebSocketResponse:
     context.guard.check_origin(request.headers.get("Origin"), request.headers.get("Host"))
     response = web.WebSocketResponse(heartbeat=HEARTBEAT, timeout=CLOSE_TIMEOUT, max_msg_size=MAX_FRAME, compress=False)
     if not response.can_prepare(request):
-        raise ViewerError(426, "upgrade_required", "This address speaks WebSocket only.")
+        raise RequestError(426, "upgrade_required", "This address speaks WebSocket only.")
     address = context.quotas.address(request.remote)
     check_socket(context, address)
     context.quotas.sockets.open(address)
@@ -120,7 +120,7 @@ class Socket:
         self.response = response
         self._hub = hub
         self._context = context
-        self._cluster = context.cluster
+        self._control = context.control
         self._transport = request.transport
         self._address = context.quotas.address(request.remote)
         self._sessions: dict[str, str] = {}  # session to camera
@@ -149,7 +149,7 @@ class Socket:
             for session in list(self._sessions):
                 self.disown(session)
                 if closed_by_page:
-                    self._cluster.hang_up(session)
+                    self._control.hang_up(session)
 
     def tell(self, type: str, **fields: Any) -> None:
         """Send a message without waiting."""
@@ -239,11 +239,11 @@ class Socket:
                 self._start(tasks, self._offer(camera, sdp, about), about | {"camera": camera})
             case {"type": "candidate", "session": str(session), "candidate": str(candidate)}:
                 if self._owns(session):
-                    self._cluster.trickle(session, candidate)
+                    self._control.trickle(session, candidate)
             case {"type": "close", "session": str(session)}:
                 if self._owns(session):
                     self.disown(session)
-                    self._cluster.hang_up(session)
+                    self._control.hang_up(session)
             case {"type": "attach", "session": str(session)}:
                 more = session not in self._sessions  # a page may ask for one of its own at any time
                 self._start(tasks, self._attach(session), {"session": session}, more=more)
@@ -273,7 +273,7 @@ class Socket:
     async def _offer(self, camera: str, sdp: str, about: dict[str, Any]) -> None:
         try:
             answer = await ask(self._context, self._address, camera, sdp)
-        except ViewerError as exc:
+        except RequestError as exc:
             self._error(exc.code, exc.message, camera=camera[:MAX_ID], **about)
             return
         self._own(answer.session, camera)
@@ -282,7 +282,7 @@ class Socket:
         self._show(answer.session, camera)
 
     async def _attach(self, session: str) -> None:
-        status = await self._cluster.find(session)
+        status = await self._control.find(session)
         if status is None or not status.answered:
             self._error("unknown_session", "There is no such session; it may have ended.", session=session[:MAX_ID])
             return
@@ -292,8 +292,8 @@ class Socket:
 
     def _show(self, session: str, camera: str) -> None:
         """Tell how the camera is, unless the session ended while its answer was on its way here."""
-        status = self._cluster.director.camera(camera)
-        if status is None or self._cluster.director.session(session) is None:
+        status = self._control.director.camera(camera)
+        if status is None or self._control.director.session(session) is None:
             self.disown(session)
             self.tell("close", session=session, reason="ended")
         else:
@@ -313,8 +313,8 @@ class Socket:
 
     def _summaries(self) -> str:
         summaries = []
-        for camera in self._cluster.catalogue.specs:
-            status = self._cluster.director.camera(camera)
+        for camera in self._control.catalogue.specs:
+            status = self._control.director.camera(camera)
             if status is not None:
                 summaries.append(
                     camera_summary(camera, status.state, status.detail, status.video).model_dump(mode="json")
@@ -353,7 +353,7 @@ def _valid_id(id: object) -> bool:
 
 
 async def _listening(app: web.Application) -> AsyncIterator[None]:
-    with app[CONTEXT].cluster.listening(app[HUB].notice):
+    with app[CONTEXT].control.listening(app[HUB].notice):
         yield
 
 

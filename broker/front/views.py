@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from broker.catalogue import Entry
-from broker.cluster import Cluster
+from broker.control_plane import ControlPlane
 from broker.director.events import CameraStatus, SessionStatus
 from broker.director.state import Worker
 from common.cameras import CameraState, Transport, redact
@@ -178,10 +178,10 @@ def viewer_view(status: SessionStatus) -> ViewerView:
     return ViewerView(node=status.node, **asdict(report) | changed)
 
 
-def session_view(cluster: Cluster, status: SessionStatus) -> SessionView:
+def session_view(control: ControlPlane, status: SessionStatus) -> SessionView:
     """A session as its player sees it."""
     viewer = viewer_view(status)
-    camera = cluster.director.camera(status.camera)
+    camera = control.director.camera(status.camera)
     assert camera is not None, "a session's camera is always known"
     return SessionView(
         session=viewer.session,

@@ -21,7 +21,7 @@ from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
 from broker.front.offers import ask
 from broker.front.sdpfrag import candidates
-from common.errors import ViewerError
+from common.errors import RequestError
 from common.sessions import is_same_ice, names_ice
 
 SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
@@ -49,11 +49,11 @@ async def offer(request: web.Request) -> web.Response:
     _expect(request, SDP)
     sdp = await read_text(request)
     if not sdp.strip():
-        raise ViewerError(
+        raise RequestError(
             400, "empty_offer", "The body is empty; it must be an SDP offer. This server makes no offers."
         )
     if not sdp.lstrip().startswith("v=0"):
-        raise ViewerError(400, "malformed_sdp", "The body is not an SDP offer (RFC 8866): it does not begin with v=0.")
+        raise RequestError(400, "malformed_sdp", "The body is not an SDP offer (RFC 8866): it does not begin with v=0.")
     context, camera = request.app[CONTEXT], request.match_info["camera"]
     answer = await ask(context, context.quotas.address(request.remote), camera, sdp)
     headers = {
@@ -74,14 +74,14 @@ async def trickle(request: web.Request) -> web.Response:
     found = candidates(fragment)
     _check_precondition(request, session.session, fragment)
     for candidate in found:
-        request.app[CONTEXT].cluster.trickle(session.session, candidate)
+        request.app[CONTEXT].control.trickle(session.session, candidate)
     return web.Response(status=204)
 
 
 async def leave(request: web.Request) -> web.Response:
     """A viewer leaves."""
     session = await _find(request)
-    request.app[CONTEXT].cluster.hang_up(session.session)
+    request.app[CONTEXT].control.hang_up(session.session)
     return web.Response(status=200)
 
 
@@ -112,20 +112,20 @@ def _check_precondition(request: web.Request, session: str, fragment: str) -> No
     if condition is None:
         if is_same_ice(session, fragment):
             return
-        raise ViewerError(428, "if_match_missing", "Send the session's ETag in an If-Match header.")
+        raise RequestError(428, "if_match_missing", "Send the session's ETag in an If-Match header.")
     if condition.strip() == "*":  # RFC 9725 4.3.3: with other credentials this asks for an ICE restart
         if is_same_ice(session, fragment) or not names_ice(fragment):
             return
         message = "An ICE restart is not supported; make a new session with POST."
-        raise ViewerError(422, "ice_restart_unsupported", message)
+        raise RequestError(422, "ice_restart_unsupported", message)
     if entity_tag(session) not in _ENTITY_TAG.findall(condition):
-        raise ViewerError(412, "etag_mismatch", "If-Match does not name the session's ETag.")
+        raise RequestError(412, "etag_mismatch", "If-Match does not name the session's ETag.")
 
 
 async def _find(request: web.Request) -> SessionStatus:
-    session = await request.app[CONTEXT].cluster.find(request.match_info["session"])
+    session = await request.app[CONTEXT].control.find(request.match_info["session"])
     if session is None or session.camera != request.match_info["camera"]:
-        raise ViewerError(404, "unknown_session", "There is no such session; it may have ended.")
+        raise RequestError(404, "unknown_session", "There is no such session; it may have ended.")
     return session
 
 
@@ -137,7 +137,7 @@ def _prefix(request: web.Request) -> str:
 
 def _expect(request: web.Request, media_type: str) -> None:
     if request.content_type != media_type:
-        raise ViewerError(415, "wrong_content_type", f"The Content-Type must be {media_type}.")
+        raise RequestError(415, "wrong_content_type", f"The Content-Type must be {media_type}.")
 
 
 def _add_links(request: web.Request, response: web.Response) -> None:

@@ -9,8 +9,8 @@ from broker.catalogue import Catalogue
 from broker.store import Store
 from common.cameras import redact
 from common.config import CameraConfig, Config
-from common.document import load
-from common.errors import ViewerError
+from common.config_file import load
+from common.errors import RequestError
 from common.media import Kind, Track
 from tests.fakes.cost import assert_linear
 
@@ -42,7 +42,7 @@ def catalogue(store: Store, clock: Clock) -> Catalogue:
     return Catalogue(Config(), store, clock)
 
 
-def refused(caught: pytest.ExceptionInfo[ViewerError]) -> tuple[int, str]:
+def refused(caught: pytest.ExceptionInfo[RequestError]) -> tuple[int, str]:
     return caught.value.status, caught.value.code
 
 
@@ -66,7 +66,7 @@ def test_the_configuration_hides_a_camera_of_the_store(store: Store) -> None:
 
 def test_a_simulated_camera_cannot_be_removed_and_says_how_it_goes(store: Store) -> None:
     catalogue = Catalogue(load(None, environ={"CAMSHAFT_DEMO": "demo=rtsp://127.0.0.1:8554/"}), store)
-    with pytest.raises(ViewerError, match="Add a camera of your own and start `camshaft serve` again") as caught:
+    with pytest.raises(RequestError, match="Add a camera of your own and start `camshaft serve` again") as caught:
         catalogue.remove("demo")
     assert refused(caught) == (409, "camera_is_configured")
 
@@ -97,7 +97,7 @@ def test_an_added_camera_is_there_and_survives(catalogue: Catalogue, store: Stor
     ],
 )
 def test_a_wrong_camera_is_refused_and_its_key_named(catalogue: Catalogue, document: dict[str, Any], key: str) -> None:
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         catalogue.add(document)
     assert refused(caught) == (422, "invalid_camera")
     assert caught.value.message.startswith(f"{key}: ")
@@ -107,7 +107,7 @@ def test_a_wrong_camera_is_refused_and_its_key_named(catalogue: Catalogue, docum
 
 def test_an_id_is_taken_once(catalogue: Catalogue) -> None:
     catalogue.add({"id": "door", "url": URL})
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         catalogue.add({"id": "door", "url": URL})
     assert refused(caught) == (409, "camera_exists")
 
@@ -115,7 +115,7 @@ def test_an_id_is_taken_once(catalogue: Catalogue) -> None:
 def test_there_is_a_limit(store: Store) -> None:
     catalogue = Catalogue(Config(limits={"cameras": 1}), store)
     catalogue.add({"id": "door", "url": URL})
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         catalogue.add({"id": "yard", "url": URL})
     assert refused(caught) == (503, "limit_cameras")
 
@@ -141,7 +141,7 @@ def test_a_change_replaces_what_it_names_and_null_brings_the_default_back(catalo
 def test_a_wrong_change_is_refused_and_changes_nothing(catalogue: Catalogue, patch: dict[str, Any], key: str) -> None:
     catalogue.add({"id": "door", "url": URL})
     before = catalogue.get("door")
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         catalogue.change("door", patch)
     assert refused(caught) == (422, "invalid_camera")
     assert caught.value.message.startswith(f"{key}: ")
@@ -179,7 +179,7 @@ def test_a_hidden_password_is_kept(catalogue: Catalogue, current: str, sent: str
 )
 def test_a_hidden_password_never_goes_to_another_host(catalogue: Catalogue, current: str, sent: str) -> None:
     catalogue.add({"id": "door", "url": current})
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         catalogue.change("door", {"url": sent})
     assert refused(caught) == (422, "invalid_camera")
     assert catalogue.specs["door"].url == current
@@ -208,7 +208,7 @@ def test_removal(catalogue: Catalogue, store: Store) -> None:
 
 @pytest.mark.parametrize("action", [lambda c: c.change("door", {}), lambda c: c.remove("door")])
 def test_what_is_not_there_cannot_be_changed(catalogue: Catalogue, action) -> None:
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         action(catalogue)
     assert refused(caught) == (404, "unknown_camera")
 
@@ -218,7 +218,7 @@ def test_what_is_configured_is_changed_in_its_file(store: Store, tmp_path: Path,
     file = tmp_path / "camshaft.yaml"
     file.write_text("cameras:\n  door:\n    url: rtsp://host/door\n")
     catalogue = Catalogue(load(file, environ={}), store)
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         action(catalogue)
     assert refused(caught) == (409, "camera_is_configured")
     assert f"{file}, line 3" in caught.value.message
@@ -237,7 +237,7 @@ def test_a_disk_that_fails_is_told(catalogue: Catalogue, store: Store, monkeypat
         lambda: catalogue.change("door", {"on_demand": True}),
         lambda: catalogue.remove("door"),
     ):
-        with pytest.raises(ViewerError) as caught:
+        with pytest.raises(RequestError) as caught:
             action()
         assert refused(caught) == (503, "store_failed")
     assert catalogue.specs.keys() == {"door"}
@@ -259,7 +259,7 @@ def test_a_camera_is_written_as_a_whole_or_not_at_all(catalogue: Catalogue, stor
             lambda: catalogue.change("door", {"on_demand": True}),
             lambda: catalogue.remove("door"),
         ):
-            with pytest.raises(ViewerError):
+            with pytest.raises(RequestError):
                 action()
     assert Catalogue(Config(), store).specs == catalogue.specs
     catalogue.change("door", {"on_demand": True})
@@ -356,7 +356,7 @@ def test_a_store_that_another_one_took_the_place_of_is_told(catalogue: Catalogue
     other.write_bytes(b"")
     other.replace(tmp_path / "camshaft.db")
     for _ in range(2):
-        with pytest.raises(ViewerError, match=r"another file is at .* now; start the broker again") as caught:
+        with pytest.raises(RequestError, match=r"another file is at .* now; start the broker again") as caught:
             catalogue.add({"id": "yard", "url": URL})
         assert refused(caught) == (503, "store_failed")
         catalogue.check_store()  # only logged

@@ -12,7 +12,7 @@ import pytest
 from camshaft.beside import beside
 from common.bus import Endpoints, claimed_directory
 from common.config import BrokerConfig, Config, HttpConfig, MediaConfig
-from common.document import load
+from common.config_file import load
 
 HOST = "127.0.0.1"
 

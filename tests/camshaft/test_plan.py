@@ -10,7 +10,7 @@ import pytest
 
 from camshaft.plan import Program, programs, shared_environ
 from common.config import Config, leaves
-from common.document import load
+from common.config_file import load
 from common.errors import ConfigError
 
 

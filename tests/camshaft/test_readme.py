@@ -7,7 +7,7 @@ from pathlib import Path
 
 from camshaft.cli import cli
 from common.config import Leaf, leaves
-from common.document import load
+from common.config_file import load
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 

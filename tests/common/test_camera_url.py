@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.camera_url import SCHEMES, read_pasted
-from common.document import cameras_of, parse_camera
+from common.config_file import cameras_of, parse_camera
 from common.errors import ConfigError
 
 URL = "rtsp://192.0.2.7:554/live"

@@ -4,7 +4,7 @@ import pytest
 
 from common.cameras import redact
 from common.config import Config
-from common.document import load, parse_camera
+from common.config_file import load, parse_camera
 from common.errors import ConfigError
 
 

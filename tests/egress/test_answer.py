@@ -6,7 +6,7 @@ from aiortc import sdp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import ViewerError
+from common.errors import RequestError
 from common.media import Kind, Track
 from egress.answer import PLAYOUT_DELAY, Negotiated, Source, Transport, _negotiate, negotiate, write_answer
 from tests.fakes.browser import H264_TYPES, MODE_0_TYPE, Browser, audio_section, video_section
@@ -63,7 +63,7 @@ def test_the_nearest_profile_is_taken(profile: str, offered: tuple[str, ...], ch
 
 
 def test_a_profile_that_no_offered_decoder_has_is_refused_with_reason() -> None:
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         negotiate(BROWSER.offer(video_section()), [h264("7a0028")])  # High 4:2:2
     assert (caught.value.status, caught.value.code) == (406, "no_usable_codec")
     assert "7a0028" in str(caught.value)
@@ -89,24 +89,24 @@ def test_formats_without_any_parameter_are_taken() -> None:
 def test_a_browser_without_h264_is_told_what_it_lacks() -> None:
     offer = BROWSER.offer().replace("H264/90000", "VP9/90000")
     for tracks in ([h264(HIGH)], [h264(HIGH), Track(Kind.AUDIO, "PCMU", 8_000, problem="no")]):
-        with pytest.raises(ViewerError, match=r"H\.264 is missing in the browser: .*OpenH264") as caught:
+        with pytest.raises(RequestError, match=r"H\.264 is missing in the browser: .*OpenH264") as caught:
             negotiate(offer, tracks)
         assert caught.value.status == 406
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         negotiate(BROWSER.offer(video_section()), [OPUS])
     assert "missing" not in str(caught.value)
 
 
 def test_a_refusal_lists_a_few_codecs_however_many_are_offered() -> None:
     names = "".join(f"a=rtpmap:{n} {'x' * 500}{n}/90000\r\n" for n in range(35, 64))
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         negotiate(BROWSER.offer(video_section(h264={}) + names), [OPUS])
     assert len(str(caught.value)) < 600
 
 
 def test_unplayable_tracks_are_named() -> None:
     tracks = [Track(Kind.VIDEO, "H265", 90_000, problem="H.265 cannot be played yet.")]
-    with pytest.raises(ViewerError, match=r"H265 \(H\.265 cannot be played yet\)"):
+    with pytest.raises(RequestError, match=r"H265 \(H\.265 cannot be played yet\)"):
         negotiate(BROWSER.offer(), tracks)
 
 
@@ -242,7 +242,7 @@ def test_a_playout_delay_travels_beside_a_transport_wide_sequence_number() -> No
     ],
 )
 def test_a_bad_offer_says_what_is_wrong(offer: str, problem: str) -> None:
-    with pytest.raises(ViewerError, match=problem) as caught:
+    with pytest.raises(RequestError, match=problem) as caught:
         negotiate(offer, [])
     assert caught.value.status == 400
 
@@ -297,7 +297,7 @@ def test_the_transport_is_that_of_the_first_section_that_is_not_rejected() -> No
     assert [f.value for f in negotiate(offer, [OPUS]).dtls.fingerprints][-1] == "11:22"
     offer = BROWSER.offer(video_section("0"), audio_section("1") + own)
     assert [f.value for f in negotiate(offer, [OPUS]).dtls.fingerprints][-1] != "11:22"
-    with pytest.raises(ViewerError, match="video section has no a=fingerprint"):
+    with pytest.raises(RequestError, match="video section has no a=fingerprint"):
         negotiate(transport_in(1, BROWSER.offer()), [h264(HIGH), OPUS])
 
 
@@ -306,7 +306,7 @@ def test_a_section_that_the_viewer_rejects_stays_rejected() -> None:
     negotiated = negotiate(offer, [h264(HIGH), OPUS])
     assert [m.port for m in answer(negotiated).media] == [9, 0]
     alone = BROWSER.offer(audio_section() + "a=bundle-only\r\n", bundle=False).replace("m=audio 9", "m=audio 0")
-    with pytest.raises(ViewerError, match="cannot play"):
+    with pytest.raises(RequestError, match="cannot play"):
         negotiate(alone, [OPUS])
 
 
@@ -327,5 +327,5 @@ def test_mutilated_offers_are_answered_or_refused(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(lines) - 1))
         lines[at] = data.draw(st.sampled_from([lines[at][:-3], lines[at] * 2, "", "a=x", lines[-at], "m=video 1 A 96"]))
-    with contextlib.suppress(ViewerError):
+    with contextlib.suppress(RequestError):
         write_answer(negotiate("\r\n".join(lines), [h264(HIGH), OPUS]), TRANSPORT, SOURCES, "name")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import ViewerError
+from common.errors import RequestError
 from common.media import Kind, Track
 from egress.answer import _negotiate, negotiate
 from egress.offer import MAX_FORMATS, MAX_LINE, MAX_LINES, MAX_SECTIONS, read, reduce
@@ -20,7 +20,7 @@ COST = 0.05  # seconds of CPU that nothing comes near to: what is bounded takes 
 
 
 def refused(offer: str) -> str:
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         negotiate(offer, [H264])
     assert (caught.value.status, caught.value.code) == (400, "malformed_sdp")
     return str(caught.value)
@@ -114,7 +114,7 @@ def test_no_offer_takes_long_to_read(shape: str) -> None:
     for _ in range(3):
         _negotiate.cache_clear()
         before = time.process_time()
-        with contextlib.suppress(ViewerError):
+        with contextlib.suppress(RequestError):
             negotiate(offer, [H264])
         took.append(time.process_time() - before)
     print(f"{shape}: {min(took) * 1e3:.1f} ms")
@@ -138,5 +138,5 @@ def test_offers_that_are_kept_stay_small() -> None:
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for offer in (text, f"{BROWSER.offer()}{text}", f"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na={text}"):
-        with contextlib.suppress(ViewerError):
+        with contextlib.suppress(RequestError):
             read(reduce(offer)[0])

@@ -14,8 +14,8 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, RTCStatsReport
 
 from common.cameras import CameraSpec
+from common.config_file import load
 from common.control import Answered, Assign, Candidate, Drain, Ended, HangUp, Leaving, Offer, Refused, Report
-from common.document import load
 from common.errors import AddressInUseError, ConfigError
 from common.log import LINES_A_MINUTE
 from common.media import Kind, Track

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from broker.catalogue import Catalogue
-from broker.cluster import Answer
+from broker.control_plane import Answer
 from broker.director import Director
 from broker.director.events import FromWorker, Send, SessionStatus, Tick, ViewerLeft, ViewerOffered, ViewerTrickled
 from broker.front import signalling, whep
@@ -21,7 +21,7 @@ from broker.front.sdpfrag import candidates
 from common import control
 from common.cameras import CameraSpec
 from common.config import CameraConfig, Config, LimitsConfig
-from common.errors import ProtocolError, ViewerError
+from common.errors import ProtocolError, RequestError
 from tests.fuzz.common_targets import TO_BROKER
 from tests.fuzz.ingest_targets import URL_WORDS
 from tests.fuzz.target import Program, Target, repeated, string
@@ -43,9 +43,9 @@ def _text(data: bytes) -> str:
 def judge_host(data: bytes) -> None:
     host, _, origin = data.decode("latin-1").partition("\n")
     for guard in (Guard(True), Guard(False), Guard(False, {"a.example"})):
-        with contextlib.suppress(ViewerError):
+        with contextlib.suppress(RequestError):
             guard.check_host(host)
-        with contextlib.suppress(ViewerError):
+        with contextlib.suppress(RequestError):
             guard.check_origin(origin, host)
 
 
@@ -91,8 +91,8 @@ def change_camera(data: bytes) -> None:
     assert isinstance(entry.config, CameraConfig)
 
 
-class _Cluster:
-    """A cluster that answers at once."""
+class _ControlPlane:
+    """A control plane that answers at once."""
 
     def __init__(self) -> None:
         self.catalogue = SimpleNamespace(specs=CAMERAS)
@@ -101,7 +101,7 @@ class _Cluster:
 
     async def offer(self, camera: str, sdp: str) -> Answer:
         if camera not in CAMERAS:
-            raise ViewerError(404, "unknown_camera", f"There is no camera {camera!r}.")
+            raise RequestError(404, "unknown_camera", f"There is no camera {camera!r}.")
         return Answer(f"s-{len(sdp)}", "v=0")
 
     async def find(self, session: str) -> SessionStatus | None:
@@ -128,7 +128,7 @@ def signal(data: bytes) -> None:
     """Messages on one WebSocket, a line each."""
     quotas = Quotas(LimitsConfig(), lambda _: True)
     context: Any = SimpleNamespace(
-        cluster=_Cluster(),
+        control=_ControlPlane(),
         counters=Counter(),
         clock=lambda: 0.0,
         quotas=quotas,
@@ -184,7 +184,7 @@ TARGETS = [
         "trickled candidates, the body of a WHEP PATCH from anybody",
         lambda data: candidates(_text(data)),
         (FRAGMENT, b"a=end-of-candidates\n"),
-        (ViewerError,),
+        (RequestError,),
         (b"a=candidate:", b"\r\n", b"a=end-of-candidates", b"="),
         {
             "lines": repeated(b"a=b\n"),
@@ -215,7 +215,7 @@ TARGETS = [
         "If-Match of a WHEP PATCH and its fragment, from anybody",
         check_tag,
         (b'"x", W/"abc"', b"*", b'"'),
-        (ViewerError,),
+        (RequestError,),
         (b'W/"', b'", "', whep.entity_tag("a-session").encode()),
         {
             "quotes": repeated(b'"'),
@@ -231,7 +231,7 @@ TARGETS = [
         "the body of POST /api/cameras, from anybody who may",
         add_camera,
         (_CAMERA, b'{"id": "a", "url": "rtsps://[::1]/", "tls": {"verify": false, "fingerprint": "AB:CD"}}'),
-        (ViewerError, ValueError),
+        (RequestError, ValueError),
         (b'"id": ', b'"url": "rtsp://', b'"tls": {', b'"transport": "udp"', *URL_WORDS),
         {
             "keys": repeated(b'"k%d": 1, ', b'{"id": "a", ', b'"url": "rtsp://a"}'),
@@ -253,7 +253,7 @@ TARGETS = [
             b'{"url": "rtsp://user:pass@10.0.0.2/", "tls": null}',
             b'{"transport": null}',
         ),
-        (ViewerError, ValueError),
+        (RequestError, ValueError),
         (b'"url": "rtsp://', b"***@", b"***", b"null", *URL_WORDS),
         {
             "hidden": repeated(b"***@", b'{"url": "rtsp://', b'"}'),

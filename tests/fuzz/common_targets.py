@@ -12,7 +12,7 @@ from common import address, control, join, media
 from common.bus import Endpoints
 from common.camera_url import SCHEMES, read_pasted
 from common.cameras import CameraSpec, CameraState, redact
-from common.document import cameras_of, load
+from common.config_file import cameras_of, load
 from common.errors import ConfigError, ProtocolError
 from common.log import _redact
 from common.media import Kind, Track

@@ -11,7 +11,7 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsParameters
 from OpenSSL import SSL
 
 from common.control import Offer
-from common.errors import ProtocolError, ViewerError
+from common.errors import ProtocolError, RequestError
 from common.media import Kind, Track, decode_frame, encode_batch, live_topic
 from egress import answer
 from egress.answer import UNKNOWN, Source, Transport, negotiate, write_answer
@@ -222,7 +222,7 @@ TARGETS = [
         "a viewer's SDP offer, from anybody",
         answer_offer,
         tuple(bytes((n,)) + o for n, o in enumerate(OFFERS)),
-        (ViewerError,),
+        (RequestError,),
         SDP_WORDS,
         {
             "feedback of all": lambda size: (

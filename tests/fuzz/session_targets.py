@@ -18,7 +18,7 @@ from camshaft.demo_camera.clip import Clip
 from camshaft.demo_camera.rtsp import Account, Connection, Server
 from camshaft.demo_camera.settings import Audio, Settings
 from common import control
-from common.errors import CameraError, ProtocolError, ViewerError
+from common.errors import CameraError, ProtocolError, RequestError
 from common.media import encode_batch
 from egress.answer import negotiate
 from egress.media.stream import Stream
@@ -243,7 +243,7 @@ class ViewerSessions:
         self.sent.append((bytes(datagram), remote))
 
     def offer(self, offer: str) -> None:
-        """Somebody new. Raises ``ViewerError``."""
+        """Somebody new. Raises ``RequestError``."""
         browser = QuickBrowser()
         negotiated = negotiate(offer, ())
         viewer = Viewer(
@@ -314,10 +314,10 @@ def watch(data: bytes, *, encrypted: bool) -> None:
         each = sessions.viewers[(where >> 2) % len(sessions.viewers)] if sessions.viewers else None
         match what & 15:
             case 0 if len(sessions.viewers) < 3:
-                with contextlib.suppress(ViewerError):
+                with contextlib.suppress(RequestError):
                     sessions.offer(OFFERS[where % 3].decode())
             case 1 if len(sessions.viewers) < 3:
-                with contextlib.suppress(ViewerError):
+                with contextlib.suppress(RequestError):
                     sessions.offer(OFFERS[0].decode() + program.string().decode("utf-8", "replace"))
             case 2 | 3 if each:
                 agent = each[0].agent
@@ -368,7 +368,7 @@ def watch(data: bytes, *, encrypted: bool) -> None:
             case 13 if each:
                 sessions.leave(each)
             case 14:
-                with contextlib.suppress(ViewerError):
+                with contextlib.suppress(RequestError):
                     candidates(program.string().decode("utf-8", "replace"))
             case 15:
                 sessions.stream.start(sessions.now)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.front.guard import Guard
-from common.errors import ViewerError
+from common.errors import RequestError
 
 LOCAL = Guard(local=True, hosts=("cams.example",))
 OPEN = Guard(local=False)
@@ -37,7 +37,7 @@ def test_names_that_reach_the_loopback(host: str | None) -> None:
     ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "notlocalhost", "[::"],
 )
 def test_names_that_do_not(host: str) -> None:
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         LOCAL.check_host(host)
     assert (caught.value.status, caught.value.code) == (421, "unknown_host")
     assert "--http-hosts" in caught.value.message
@@ -51,7 +51,7 @@ def test_only_published_names_reach_an_open_port_if_there_are_some() -> None:
     published = Guard(local=False, hosts=("cams.example",))
     for host in ("cams.example", "192.0.2.7:8080", "localhost"):
         published.check_host(host)
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         published.check_host("evil.example")
     assert (caught.value.status, caught.value.code) == (421, "unknown_host")
 
@@ -88,13 +88,13 @@ def test_origins_that_are_ours(origin: str | None, host: str) -> None:
 )
 def test_origins_that_are_not(origin: str, host: str | None) -> None:
     for guard in (LOCAL, OPEN):
-        with pytest.raises(ViewerError) as caught:
+        with pytest.raises(RequestError) as caught:
             guard.check_origin(origin, host)
         assert (caught.value.status, caught.value.code) == (403, "cross_origin")
 
 
 def test_a_refused_page_hears_what_a_proxy_in_between_would_have_to_pass_on() -> None:
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         OPEN.check_origin("https://cams.example", "127.0.0.1:8080")
     for name in ("https://cams.example", "127.0.0.1:8080", "proxy_set_header Host $http_host", "http.hosts"):
         assert name in caught.value.message
@@ -103,5 +103,5 @@ def test_a_refused_page_hears_what_a_proxy_in_between_would_have_to_pass_on() ->
 @given(origin=st.text(), host=st.none() | st.text())
 def test_any_text_is_judged(origin: str, host: str | None) -> None:
     for check in (lambda: LOCAL.check_host(host), lambda: LOCAL.check_origin(origin, host)):
-        with contextlib.suppress(ViewerError):
+        with contextlib.suppress(RequestError):
             check()

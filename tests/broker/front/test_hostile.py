@@ -127,7 +127,7 @@ async def test_a_bug_is_a_500_that_is_counted_and_logged_once(broker, log: Recor
 
 async def test_a_bug_puts_no_session_into_the_log(broker, log: Recorder, monkeypatch) -> None:
     monkeypatch.setattr("broker.front.api.session_view", lambda *_: 1 / 0)
-    monkeypatch.setattr("broker.cluster.Cluster.find", lambda *_: asyncio.sleep(0, "found"))
+    monkeypatch.setattr("broker.control_plane.ControlPlane.find", lambda *_: asyncio.sleep(0, "found"))
     async with broker.http.get("/api/viewers/secret-name") as response:
         assert response.status == 500
     assert "secret-name" not in str(log.lines)

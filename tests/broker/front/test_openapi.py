@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from broker.front.openapi import document
 from common.cameras import CameraState
 from common.config import CameraConfig
+from common.config_file import parse_camera
 from common.control import TrackStats
-from common.document import parse_camera
 from common.media import Kind, Track
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.schema import Schemas

@@ -4,13 +4,13 @@ import pytest
 
 from broker.front.quotas import Counted, Quotas, Rate
 from common.config import LimitsConfig
-from common.errors import ViewerError
+from common.errors import RequestError
 
 ANN, BOB = "192.0.2.1", "192.0.2.2"
 
 
 def refused(call, *arguments, **named) -> tuple[int, str]:
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         call(*arguments, **named)
     setting = caught.value.code.removeprefix("limit_")
     assert f"(limits.{setting} is " in caught.value.message  # it names what an operator can change
@@ -97,7 +97,7 @@ def test_who_asks_often_does_not_use_up_what_others_need(cameras: int) -> None:
             try:
                 everything.check_offer(crowd[number % 50], f"camera-{number % cameras}", 0, 0, now)
                 admitted += 1
-            except ViewerError:
+            except RequestError:
                 pass
         if second % 6 == 5:
             everything.check_offer(ANN, "camera-0", 0, 0, second + 1.0)
@@ -111,7 +111,7 @@ def test_strangers_without_number_get_no_more_than_all_and_the_reserve() -> None
         try:
             everything.check_offer(f"2001:db8:0:{number:x}::/64", "door", 0, 0, number / 1_000)
             admitted += 1
-        except ViewerError:
+        except RequestError:
             pass
     limits = LimitsConfig()
     most = limits.offer_rate_per_camera + 0.25 * limits.offer_rate

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.front.sdpfrag import MAX_CANDIDATES, candidates
-from common.errors import ViewerError
+from common.errors import RequestError
 from tests.fakes.cost import assert_linear
 
 # RFC 8840 9, shortened
@@ -33,7 +33,7 @@ def test_a_fragment_may_hold_no_candidate() -> None:
 
 @pytest.mark.parametrize("text", ["", "\r\n", "{}", "candidate:1", "aa=x", "=x", "a=mid:0\nnonsense"])
 def test_what_is_no_fragment_is_refused(text: str) -> None:
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         candidates(text)
     assert (caught.value.status, caught.value.code) == (400, "malformed_sdpfrag")
 
@@ -44,13 +44,13 @@ def test_the_time_is_in_proportion_to_the_fragment(piece: str) -> None:
 
 
 def test_the_number_of_lines_is_limited() -> None:
-    with pytest.raises(ViewerError, match="more than 1000 lines"):
+    with pytest.raises(RequestError, match="more than 1000 lines"):
         candidates("a=mid:0\n" * 1_001)
 
 
 def test_the_number_of_candidates_is_limited() -> None:
     assert len(candidates("a=candidate:1\n" * MAX_CANDIDATES)) == MAX_CANDIDATES
-    with pytest.raises(ViewerError) as caught:
+    with pytest.raises(RequestError) as caught:
         candidates("a=candidate:1\n" * (MAX_CANDIDATES + 1))
     assert caught.value.code == "too_many_candidates"
 
@@ -59,6 +59,6 @@ def test_the_number_of_candidates_is_limited() -> None:
 def test_any_text_gives_candidates_or_an_error(text: str) -> None:
     try:
         found = candidates(text)
-    except ViewerError:
+    except RequestError:
         return
     assert all(not candidate or candidate.startswith("candidate:") for candidate in found)

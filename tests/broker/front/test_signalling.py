@@ -457,7 +457,7 @@ class Deaf:
     def __init__(self, hub: signalling.Hub, limits: LimitsConfig, counters: Counter[str]) -> None:
         self.aborted = False
         context = SimpleNamespace(
-            cluster=None,
+            control=None,
             clock=lambda: 0.0,
             counters=counters,
             quiet=Quiet(get_logger()),

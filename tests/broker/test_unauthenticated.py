@@ -4,7 +4,7 @@ from collections import Counter
 import structlog
 import zmq
 
-from broker.strangers import WARN_INTERVAL, Strangers
+from broker.unauthenticated import WARN_INTERVAL, Unauthenticated
 from common.bus import Keys, authenticated, bind, open_socket
 from tests.fakes.private_bus import free_tcp_endpoints, zmq_context
 
@@ -15,7 +15,7 @@ async def test_the_log_tells_of_strangers_once_a_minute_with_their_number() -> N
     with zmq_context() as context, authenticated(context, keys), structlog.testing.capture_logs() as events:
         socket = open_socket(context, zmq.ROUTER)
         now = 100.0
-        strangers = Strangers(socket, counters, "strangers", lambda: now)
+        refused = Unauthenticated(socket, counters, "strangers", lambda: now)
         bind(socket, endpoints.control, keys, "control plane")
 
         async def refuse_until(count: int) -> None:
@@ -33,7 +33,7 @@ async def test_the_log_tells_of_strangers_once_a_minute_with_their_number() -> N
         now += WARN_INTERVAL
         await refuse_until(counters["strangers"] + 1)
         first, second = events
-        strangers.close()
+        refused.close()
         socket.close()
     assert first["log_level"] == "warning"
     assert first["address"].endswith(endpoints.control[-6:])  # the port: a socket for IPv6 and IPv4 says it its own way
@@ -45,6 +45,6 @@ async def test_a_socket_with_the_descriptor_of_one_that_is_still_closing_has_a_m
     with zmq_context() as context:
         socket, closing = open_socket(context, zmq.ROUTER), context.socket(zmq.PAIR)
         closing.bind(f"inproc://monitor.s-{socket.getsockopt(zmq.FD)}")
-        Strangers(socket, Counter(), "strangers").close()
+        Unauthenticated(socket, Counter(), "strangers").close()
         socket.close()
         closing.close()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from common.address import split_ice_server
 from common.cameras import Transport, redact
 from common.config import CameraConfig, Config, Leaf, TlsConfig, leaves
-from common.document import cameras_of, load
+from common.config_file import cameras_of, load
 from common.errors import ConfigError
 
 

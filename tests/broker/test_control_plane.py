@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from broker import cluster as module
+from broker import control_plane as module
 from broker.catalogue import Catalogue
-from broker.cluster import Answer, Cluster
+from broker.control_plane import Answer, ControlPlane
 from broker.director.events import CameraChanged, CameraRemoved, SessionEnded
 from broker.director.state import GRACE
 from broker.store import Store
@@ -28,7 +28,7 @@ from common.control import (
     ViewerState,
     encode,
 )
-from common.errors import AddressInUseError, ViewerError
+from common.errors import AddressInUseError, RequestError
 from tests.fakes.log import Recorder
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints, zmq_context
 from tests.fakes.workers import H264, PATIENCE, FakeEgress, FakeIngest
@@ -70,39 +70,39 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def cluster(context, endpoints: Endpoints, catalogue: Catalogue, clock: Clock) -> AsyncIterator[Cluster]:
-    async with Cluster(context, endpoints, None, catalogue, clock) as cluster:
-        yield cluster
+async def control(context, endpoints: Endpoints, catalogue: Catalogue, clock: Clock) -> AsyncIterator[ControlPlane]:
+    async with ControlPlane(context, endpoints, None, catalogue, clock) as control:
+        yield control
 
 
 @pytest.fixture
-async def egress(cluster: Cluster, endpoints: Endpoints) -> AsyncIterator[FakeEgress]:
+async def egress(control: ControlPlane, endpoints: Endpoints) -> AsyncIterator[FakeEgress]:
     async with FakeEgress(endpoints, "out-1") as egress:
-        await until(cluster, lambda: list(cluster.director.workers))
+        await until(control, lambda: list(control.director.workers))
         yield egress
 
 
-async def until(cluster: Cluster, condition) -> None:
+async def until(control: ControlPlane, condition) -> None:
     """Wait until the condition holds; it is asked whenever a worker has said something and four times a second."""
     async with asyncio.timeout(PATIENCE):
         while not condition():
-            await cluster.news()
+            await control.news()
 
 
-async def test_an_offer_is_answered(cluster: Cluster, egress: FakeEgress) -> None:
-    answer = await cluster.offer("door", "sdp")
+async def test_an_offer_is_answered(control: ControlPlane, egress: FakeEgress) -> None:
+    answer = await control.offer("door", "sdp")
     offer = await egress.told(Offer)
     assert answer == Answer(offer.session, "answer of sdp")
     assert len(answer.session) == 38  # 192 bits in base64, and a mark of the offer
 
 
 async def test_the_log_names_workers_beside_the_process_that_writes_it(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    control: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "log", recorder := Recorder())
     for incarnation, host, pid in (("1", "there", 1), ("2", "here", 2), ("1", "there", 1)):
         report = Report("out-1", Role.EGRESS, incarnation, host, pid)
-        cluster._receive([b"out-1", encode(report)])
+        control._receive([b"out-1", encode(report)])
     assert not any("node" in fields for _, fields in recorder.lines), "that is the broker's own name"
     assert [(event, fields["worker"]) for event, fields in recorder.lines] == [
         ("worker joined", "out-1"),
@@ -113,16 +113,16 @@ async def test_the_log_names_workers_beside_the_process_that_writes_it(
     assert recorder.lines[-1][1]["processes"] == ("here, process 2", "there, process 1")
 
 
-async def test_a_refusal_is_an_error(cluster: Cluster, egress: FakeEgress) -> None:
+async def test_a_refusal_is_an_error(control: ControlPlane, egress: FakeEgress) -> None:
     egress.refusal = (406, "no_codec", "H.265 only.")
-    with pytest.raises(ViewerError) as caught:
-        await cluster.offer("door", "sdp")
+    with pytest.raises(RequestError) as caught:
+        await control.offer("door", "sdp")
     assert (caught.value.status, caught.value.code, caught.value.message) == (406, "no_codec", "H.265 only.")
 
 
-async def test_who_stops_waiting_for_an_answer_ends_the_session(cluster: Cluster, egress: FakeEgress) -> None:
+async def test_who_stops_waiting_for_an_answer_ends_the_session(control: ControlPlane, egress: FakeEgress) -> None:
     egress.silent = True
-    waiting = asyncio.create_task(cluster.offer("door", "sdp"))
+    waiting = asyncio.create_task(control.offer("door", "sdp"))
     offer = await egress.told(Offer)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -132,12 +132,12 @@ async def test_who_stops_waiting_for_an_answer_ends_the_session(cluster: Cluster
     assert await egress.told(HangUp) == HangUp(offer.session)
 
 
-async def test_who_stops_waiting_although_the_answer_is_there_ends_the_session(cluster, egress) -> None:
+async def test_who_stops_waiting_although_the_answer_is_there_ends_the_session(control, egress) -> None:
     egress.silent = True
-    waiting = asyncio.create_task(cluster.offer("door", "sdp"))
+    waiting = asyncio.create_task(control.offer("door", "sdp"))
     offer = await egress.told(Offer)
     egress.send(Answered(offer.session, "answer"))
-    await until(cluster, lambda: cluster.director.session(offer.session).answered)
+    await until(control, lambda: control.director.session(offer.session).answered)
     waiting.cancel()
     try:
         await waiting  # it was quicker: then the session is its to keep
@@ -145,82 +145,84 @@ async def test_who_stops_waiting_although_the_answer_is_there_ends_the_session(c
         assert await egress.told(HangUp) == HangUp(offer.session)
 
 
-async def test_stopping_lets_nobody_wait(cluster: Cluster, egress: FakeEgress) -> None:
+async def test_stopping_lets_nobody_wait(control: ControlPlane, egress: FakeEgress) -> None:
     egress.silent = True
-    waiting = asyncio.create_task(cluster.offer("door", "sdp"))
+    waiting = asyncio.create_task(control.offer("door", "sdp"))
     await egress.told(Offer)
-    cluster.stop()
-    with pytest.raises(ViewerError) as caught:
+    control.stop()
+    with pytest.raises(RequestError) as caught:
         await waiting
     assert (caught.value.status, caught.value.code) == (503, "stopping")
 
 
-async def test_candidates_and_the_end_reach_the_egress(cluster: Cluster, egress: FakeEgress) -> None:
-    session = (await cluster.offer("door", "sdp")).session
-    cluster.trickle(session, "candidate:1")
+async def test_candidates_and_the_end_reach_the_egress(control: ControlPlane, egress: FakeEgress) -> None:
+    session = (await control.offer("door", "sdp")).session
+    control.trickle(session, "candidate:1")
     assert await egress.told(Candidate) == Candidate(session, "candidate:1")
-    cluster.hang_up(session)
+    control.hang_up(session)
     assert await egress.told(HangUp) == HangUp(session)
-    assert await cluster.find(session) is None
+    assert await control.find(session) is None
 
 
-async def test_an_offer_to_an_egress_that_is_gone_goes_to_another(cluster, endpoints: Endpoints) -> None:
+async def test_an_offer_to_an_egress_that_is_gone_goes_to_another(control, endpoints: Endpoints) -> None:
     async with FakeEgress(endpoints, "out-2") as second:
         async with FakeEgress(endpoints, "out-1"):
-            await until(cluster, lambda: len(list(cluster.director.workers)) == 2)
+            await until(control, lambda: len(list(control.director.workers)) == 2)
             second.report(cameras=())
-        answer = await cluster.offer("door", "sdp")  # out-1 comes first by name, and is closed without a farewell
+        answer = await control.offer("door", "sdp")  # out-1 comes first by name, and is closed without a farewell
         assert (await second.told(Offer)).session == answer.session
-    assert cluster.counters["control_undelivered"] >= 1
+    assert control.counters["control_undelivered"] >= 1
 
 
-async def test_a_worker_whose_connection_is_gone_is_soon_lost(cluster: Cluster, endpoints: Endpoints) -> None:
+async def test_a_worker_whose_connection_is_gone_is_soon_lost(control: ControlPlane, endpoints: Endpoints) -> None:
     ended: list[object] = []
-    with cluster.listening(ended.append):
+    with control.listening(ended.append):
         async with FakeEgress(endpoints, "out-1"):
-            await until(cluster, lambda: list(cluster.director.workers))
-            session = (await cluster.offer("door", "sdp")).session
-            await until(cluster, lambda: cluster.director.session(session).report)
-        await until(cluster, lambda: not next(iter(cluster.director.workers)).alive)
+            await until(control, lambda: list(control.director.workers))
+            session = (await control.offer("door", "sdp")).session
+            await until(control, lambda: control.director.session(session).report)
+        await until(control, lambda: not next(iter(control.director.workers)).alive)
     assert SessionEnded(session, "door", "worker_lost") in ended
-    assert next(iter(cluster.director.workers)).seen > time.monotonic() - DEAD_AFTER
+    assert next(iter(control.director.workers)).seen > time.monotonic() - DEAD_AFTER
 
 
-async def test_after_standing_still_nobody_is_thought_dead(cluster: Cluster, egress: FakeEgress, clock: Clock) -> None:
-    session = (await cluster.offer("door", "sdp")).session
-    await until(cluster, lambda: cluster.director.session(session).report)
+async def test_after_standing_still_nobody_is_thought_dead(
+    control: ControlPlane, egress: FakeEgress, clock: Clock
+) -> None:
+    session = (await control.offer("door", "sdp")).session
+    await until(control, lambda: control.director.session(session).report)
     clock.ahead += 60.0
-    await cluster.news()  # a tick
+    await control.news()  # a tick
     egress.report()
     for _ in range(3):
-        await cluster.news()
-    assert cluster.director.session(session) is not None
+        await control.news()
+    assert control.director.session(session) is not None
 
 
-async def test_a_session_of_an_earlier_broker_is_waited_for(cluster: Cluster, endpoints: Endpoints) -> None:
-    finding = asyncio.create_task(cluster.find("s1"))
+async def test_a_session_of_an_earlier_broker_is_waited_for(control: ControlPlane, endpoints: Endpoints) -> None:
+    finding = asyncio.create_task(control.find("s1"))
     async with FakeEgress(endpoints, "out-1") as egress:
         egress.report(viewers=(ViewerReport("s1", "door", ViewerState.CONNECTED),))
         status = await finding
         assert (status.camera, status.node) == ("door", "out-1")
 
 
-async def test_a_session_is_not_waited_for_once_the_start_is_over(cluster: Cluster, clock: Clock) -> None:
+async def test_a_session_is_not_waited_for_once_the_start_is_over(control: ControlPlane, clock: Clock) -> None:
     clock.ahead += GRACE
-    await cluster.news()
-    assert await asyncio.wait_for(cluster.find("s1"), 1.0) is None
+    await control.news()
+    assert await asyncio.wait_for(control.find("s1"), 1.0) is None
 
 
-async def test_notices(cluster: Cluster, endpoints: Endpoints, catalogue: Catalogue) -> None:
+async def test_notices(control: ControlPlane, endpoints: Endpoints, catalogue: Catalogue) -> None:
     notices: list[object] = []
-    with cluster.listening(notices.append):
+    with control.listening(notices.append):
         async with FakeIngest(endpoints, "in-1"):
-            await until(cluster, lambda: cluster.director.camera("door").state is CameraState.PLAYING)
+            await until(control, lambda: control.director.camera("door").state is CameraState.PLAYING)
             catalogue.add({"id": "yard", "url": "rtsp://host/"})
-            cluster.cameras_changed()
+            control.cameras_changed()
             catalogue.remove("yard")
-            cluster.cameras_changed()
-    cluster.cameras_changed()
+            control.cameras_changed()
+    control.cameras_changed()
     assert notices == [
         CameraChanged("door", CameraState.PLAYING, "", "H264"),
         CameraChanged("yard", CameraState.CONNECTING, ""),
@@ -228,26 +230,26 @@ async def test_notices(cluster: Cluster, endpoints: Endpoints, catalogue: Catalo
     ]
 
 
-async def test_what_is_to_be_remembered_reaches_the_catalogue(cluster, endpoints, catalogue: Catalogue) -> None:
+async def test_what_is_to_be_remembered_reaches_the_catalogue(control, endpoints, catalogue: Catalogue) -> None:
     async with FakeIngest(endpoints, "in-1"):
-        await until(cluster, lambda: cluster.director.camera("door").tracks)
+        await until(control, lambda: control.director.camera("door").tracks)
     assert catalogue.tracks == {"door": (H264,)}
     assert catalogue.places == {"door": "in-1"}
 
 
-async def test_garbage_is_counted_and_harms_nobody(cluster: Cluster, egress: FakeEgress) -> None:
+async def test_garbage_is_counted_and_harms_nobody(control: ControlPlane, egress: FakeEgress) -> None:
     egress.send(b"\xff")
     egress.channel.send(b"two", b"frames")
     egress.send(Ended("nobody", "x"))
     egress.send(Report("another name", Role.EGRESS, "1"))
-    await until(cluster, lambda: cluster.director.counters.get("wrong_node"))
-    assert cluster.counters["control_garbage"] == 2
-    assert await cluster.offer("door", "sdp")
+    await until(control, lambda: control.director.counters.get("wrong_node"))
+    assert control.counters["control_garbage"] == 2
+    assert await control.offer("door", "sdp")
 
 
 async def test_a_port_in_use_is_named(context, catalogue: Catalogue) -> None:
     endpoints = free_tcp_endpoints()
-    async with Cluster(context, endpoints, None, catalogue):
+    async with ControlPlane(context, endpoints, None, catalogue):
         with pytest.raises(AddressInUseError, match="--broker-address"):
-            async with Cluster(context, endpoints, None, catalogue):
+            async with ControlPlane(context, endpoints, None, catalogue):
                 pass

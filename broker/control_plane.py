@@ -45,12 +45,12 @@ from broker.director.events import (
     WorkerLost,
 )
 from broker.keyring import Keyring
-from broker.strangers import Strangers
 from broker.stream_keys import current_key, with_keys
+from broker.unauthenticated import Unauthenticated
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
 from common.config import LimitsConfig
 from common.control import KeyWanted, Ping, Report, Role, ToBroker, ToWorker, decode_for_broker, encode
-from common.errors import ProtocolError, ViewerError
+from common.errors import ProtocolError, RequestError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.sessions import new_session, public_name
 
@@ -69,7 +69,7 @@ class Answer:
     sdp: str = field(repr=False)
 
 
-class Cluster:
+class ControlPlane:
     """Async context manager. Raises ``AddressInUseError`` or ``ConfigError`` on entering.
 
     ``ingests`` is how many ingest workers are being started, if that is known. ``keyring`` says which worker has which
@@ -109,13 +109,13 @@ class Cluster:
         self._states = Quiet(log, clock, STATES_LOGGED)
         self._ends = Quiet(log, clock, LINES_A_MINUTE)
         self._channel: Channel | None = None
-        self._strangers: Strangers | None = None
+        self._unauthenticated: Unauthenticated | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._offers: dict[str, asyncio.Future[str]] = {}
         self._listeners: list[Callable[[Notice], None]] = []
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
 
-    async def __aenter__(self) -> Cluster:
+    async def __aenter__(self) -> ControlPlane:
         socket = open_socket(self._context, zmq.ROUTER)
         try:
             domain = None if self._keyring is None else Domain.CONTROL
@@ -123,7 +123,7 @@ class Cluster:
         except BaseException:
             socket.close(linger=0)
             raise
-        self._strangers = Strangers(socket, self.counters, "control_strangers")
+        self._unauthenticated = Unauthenticated(socket, self.counters, "control_strangers")
         if self._keyring is None:
             self._channel = Channel(socket, self._receive, multipart=True)
         else:
@@ -139,17 +139,17 @@ class Cluster:
             self._timer.cancel()
         if self._channel is not None:
             self._channel.close()
-        if self._strangers is not None:
-            self._strangers.close()
+        if self._unauthenticated is not None:
+            self._unauthenticated.close()
 
     def stop(self) -> None:
         """Let nobody wait any longer. Sessions are left alone: they outlive the broker."""
         for future in self._offers.values():
             if not future.done():
-                future.set_exception(ViewerError(503, "stopping", "The broker is stopping; try again in a moment."))
+                future.set_exception(RequestError(503, "stopping", "The broker is stopping; try again in a moment."))
 
     async def offer(self, camera: str, sdp: str) -> Answer:
-        """Have a viewer's offer answered. Raises ``ViewerError``; if cancelled, the session is ended."""
+        """Have a viewer's offer answered. Raises ``RequestError``; if cancelled, the session is ended."""
         session = new_session(sdp)
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._offers[session] = future
@@ -298,7 +298,7 @@ class Cluster:
                     future.set_result(sdp)
             case OfferRefused(session, status, code, message):
                 if (future := self._offers.get(session)) and not future.done():
-                    future.set_exception(ViewerError(status, code, message))
+                    future.set_exception(RequestError(status, code, message))
             case RememberTracks(camera, tracks):
                 self.catalogue.remember(camera, tracks=tracks)
             case RememberPlace(camera, node):

@@ -26,7 +26,7 @@ _numbers = itertools.count()
 log = get_logger()
 
 
-class Strangers:
+class Unauthenticated:
     """Counts failed handshakes of one bound socket as ``counters[name]``, from now until closed.
 
     To be made before the socket is given to another thread.
@@ -45,7 +45,7 @@ class Strangers:
         self._warned = float("-inf")
         self._told = 0  # of the count
         # Not under pyzmq's name for it, the descriptor's number: a socket that was just closed may have had the same.
-        monitor = socket.get_monitor_socket(_EVENTS, f"inproc://strangers-{next(_numbers)}")
+        monitor = socket.get_monitor_socket(_EVENTS, f"inproc://unauthenticated-{next(_numbers)}")
         self._channel = Channel(monitor, self._on_event, multipart=True)
 
     def close(self) -> None:
