@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.load.rtcp import NTP_EPOCH
-from tests.fakes.clip import access_units, is_keyframe, nal_units
+from rigs.clip import access_units, is_keyframe, nal_units
 
 MTU = 1400  # bytes of an RTP packet, as cameras send them
 CLOCK = 90_000

@@ -24,7 +24,7 @@ import aiohttp
 import psutil
 
 from bench.load import sdp
-from tests.fakes.cluster import Cluster
+from rigs.cluster import Cluster
 
 HANG = 10.0  # seconds for which a process is stopped, or a cable pulled
 STEP = 3_600  # seconds by which the clock is moved

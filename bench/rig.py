@@ -21,8 +21,8 @@ from bench.load.viewer import Options
 from bench.measure import Meter
 from bench.results import SUPPORTING, Result, Run
 from bench.servers import Running, Server
-from tests.fakes.clip import Clip
-from tests.fakes.gst_camera import GstCamera, missing
+from rigs.clip import Clip
+from rigs.gst_camera import GstCamera, missing
 
 FULL_HD = Clip()
 LOW = Clip(width=1280, height=720, bitrate=1_000_000)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from bench.load.crowd import Crowd
 from bench.load.dtls import Keys
-from tests.fakes.clip import access_units, nal_units
+from rigs.clip import access_units, nal_units
 
 SOURCE = Path(__file__).with_name("floor.c")
 PYTHON = Path(__file__).with_name("floor.py")

@@ -17,7 +17,7 @@ from bench.results import Check, Run
 from bench.rig import BIG_KEYFRAMES, FULL_HD, LOW, MIDDLE, SETTLE, Plan, Stage, camera, floor_run, staged
 from bench.servers import Server
 from bench.servers.camshaft import Camshaft
-from tests.fakes.gst_camera import GstCamera
+from rigs.gst_camera import GstCamera
 
 
 async def fanout(plan: Plan) -> None:

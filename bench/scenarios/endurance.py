@@ -26,7 +26,7 @@ from bench.load.signalling import Whep
 from bench.load.viewer import Viewer
 from bench.results import Check
 from bench.rig import LOW, Plan, camera
-from tests.fakes.cluster import Cluster
+from rigs.cluster import Cluster
 
 DARK = 0.5  # seconds without a packet of the picture from which a watcher counts as in the dark
 PATIENCE = 3.0  # seconds without one after which it makes a new session

@@ -19,12 +19,12 @@ from bench.results import Check, Run
 from bench.rig import FULL_HD, SETTLE, Plan, Stage, camera, staged
 from bench.servers import Server
 from bench.servers.camshaft import Camshaft
-from tests.fakes import chromium as chromium_rig
-from tests.fakes import namespace as namespace_rig
-from tests.fakes.chromium import CHROMIUM, Viewing, chromium
-from tests.fakes.clip import Clip, access_units
-from tests.fakes.namespace import Link, Namespace, two_hosts
-from tests.fakes.path import Path
+from rigs import chromium as chromium_rig
+from rigs import namespace as namespace_rig
+from rigs.chromium import CHROMIUM, Viewing, chromium
+from rigs.clip import Clip, access_units
+from rigs.namespace import Link, Namespace, two_hosts
+from rigs.path import Path
 
 LONG_GOP = Clip(gop=120)  # 4 s: whoever waits for the next keyframe waits long
 THIN = Path(rate=10e6, delay=0.03, queue=60_000)  # 48 ms of queue

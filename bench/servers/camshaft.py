@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.load.signalling import Whep
 from bench.servers import Running
-from tests.fakes.cluster import Cluster
+from rigs.cluster import Cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from bench.load.crowd import Crowd
 from bench.load.dtls import Keys
 from bench.load.signalling import Whep
 from bench.load.viewer import Options, State
-from tests.fakes.clip import Clip
-from tests.fakes.whep import WhepServer
+from rigs.clip import Clip
+from rigs.whep import WhepServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load generator is for Linux")
 

@@ -12,8 +12,8 @@ import pytest
 
 from bench import farm
 from bench.load.tap import Between, Tap, TapError
-from tests.fakes.clip import Clip
-from tests.fakes.gst_camera import GstCamera, missing
+from rigs.clip import Clip
+from rigs.gst_camera import GstCamera, missing
 
 TINY = Clip(width=320, height=240, bitrate=400_000, seconds=4)
 

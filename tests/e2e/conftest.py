@@ -1,6 +1,6 @@
 """Rigs for tests with real processes and foreign software.
 
-Modules under ``tests/fakes`` are imported by their path from the repository's root (``from tests.fakes.clip import
+Modules under ``tests/fakes`` are imported by their path from the repository's root (``from rigs.clip import
 Clip``): ``pythonpath = .`` puts the root on the path, and ``tests`` without ``__init__.py`` is a namespace package.
 """
 
@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import chromium as chromium_rig
-from tests.fakes import gst_camera as gst_rig
-from tests.fakes import namespace as namespace_rig
-from tests.fakes.chromium import Chromium
-from tests.fakes.clip import SMALL, Clip
-from tests.fakes.cluster import Cluster
-from tests.fakes.gst_camera import GstCamera
+from rigs import chromium as chromium_rig
+from rigs import gst_camera as gst_rig
+from rigs import namespace as namespace_rig
+from rigs.chromium import Chromium
+from rigs.clip import SMALL, Clip
+from rigs.cluster import Cluster
+from rigs.gst_camera import GstCamera
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ async def chromium() -> AsyncIterator[Chromium]:
 
 @pytest.fixture
 def two_hosts() -> Callable[..., Any]:
-    """``with two_hosts(down=Path(…), up=Path(…)) as (server, viewer, link)``: see ``tests.fakes.namespace``."""
+    """``with two_hosts(down=Path(…), up=Path(…)) as (server, viewer, link)``: see ``rigs.namespace``."""
     if problem := namespace_rig.missing():
         pytest.skip(problem)
     return namespace_rig.two_hosts

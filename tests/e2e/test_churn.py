@@ -14,8 +14,8 @@ import pytest
 
 from bench.load.crowd import Crowd
 from bench.load.signalling import Whep
-from tests.fakes.clip import SMALL
-from tests.fakes.gst_camera import GstCamera
+from rigs.clip import SMALL
+from rigs.gst_camera import GstCamera
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 

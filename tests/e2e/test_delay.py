@@ -11,8 +11,8 @@ import pytest
 
 from bench.load.crowd import Crowd
 from bench.load.signalling import Whep
-from tests.fakes.clip import Clip
-from tests.fakes.gst_camera import GstCamera
+from rigs.clip import Clip
+from rigs.gst_camera import GstCamera
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 

@@ -12,7 +12,7 @@ from playwright.async_api import async_playwright
 
 from camshaft.demo_camera.picture import CELLS, CHECK_BITS
 from camshaft.demo_camera.settings import LOOP_SECONDS
-from tests.fakes.command import Command
+from rigs.command import Command
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 

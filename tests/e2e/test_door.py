@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from common.process import raise_file_limit
-from tests.fakes.browser import Browser, video_section
+from rigs.browser import Browser, video_section
+from rigs.clip import SMALL
+from rigs.cluster import Cluster
+from rigs.gst_camera import GstCamera
 from tests.fakes.bystander import unharmed, watching
-from tests.fakes.clip import SMALL
-from tests.fakes.cluster import Cluster
-from tests.fakes.gst_camera import GstCamera
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.timeout(240)]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.chromium import Chromium, Viewing
-from tests.fakes.clip import Clip
-from tests.fakes.gst_camera import GstCamera
+from rigs.chromium import Chromium, Viewing
+from rigs.clip import Clip
+from rigs.gst_camera import GstCamera
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.chromium import Chromium
-from tests.fakes.clip import SMALL
-from tests.fakes.gst_camera import GstCamera
+from rigs.chromium import Chromium
+from rigs.clip import SMALL
+from rigs.gst_camera import GstCamera
 from tests.fakes.hostile import SOURCES, strangers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]

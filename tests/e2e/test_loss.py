@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.chromium import Chromium
-from tests.fakes.gst_camera import GstCamera
-from tests.fakes.path import Path
-from tests.fakes.relay import Relay
+from rigs.chromium import Chromium
+from rigs.gst_camera import GstCamera
+from rigs.path import Path
+from rigs.relay import Relay
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.camera import FakeCamera, h264_track, opus_track
-from tests.fakes.chromium import Chromium
-from tests.fakes.video import encode, kind
+from rigs.camera import FakeCamera, h264_track, opus_track
+from rigs.chromium import Chromium
+from rigs.video import encode, kind
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from common.sessions import public_name
-from tests.fakes.chromium import Chromium, Viewing
-from tests.fakes.gst_camera import GstCamera
+from rigs.chromium import Chromium, Viewing
+from rigs.gst_camera import GstCamera
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
 
@@ -108,7 +108,7 @@ async def test_what_hangs_is_replaced_and_it_plays_again(
 async def test_a_camera_that_comes_back_with_another_resolution_goes_on_in_the_same_session(
     playing: Callable[[], Awaitable[Any]], clip: Callable[..., Any]
 ) -> None:
-    from tests.fakes.clip import Clip
+    from rigs.clip import Clip
 
     _running, camera, viewing = await playing()
     before = await session(viewing)

@@ -12,12 +12,12 @@ import av
 import psutil
 import pytest
 
-from tests.fakes.chromium import Chromium, luma_deviation
-from tests.fakes.clip import SMALL, Clip, access_units, is_keyframe
-from tests.fakes.gst_camera import GstCamera
-from tests.fakes.path import Path
-from tests.fakes.relay import Relay
-from tests.fakes.whep import WhepServer
+from rigs.chromium import Chromium, luma_deviation
+from rigs.clip import SMALL, Clip, access_units, is_keyframe
+from rigs.gst_camera import GstCamera
+from rigs.path import Path
+from rigs.relay import Relay
+from rigs.whep import WhepServer
 
 pytestmark = pytest.mark.e2e
 OTHER = Clip(width=320, height=240, bitrate=400_000, seconds=4)
@@ -164,7 +164,7 @@ def test_hosts_are_apart_from_this_one_and_gone_at_the_end(two_hosts: Callable[.
 @pytest.mark.namespace
 @pytest.mark.browser
 async def test_chromium_watches_from_another_host(two_hosts: Callable[..., Any], tmp_path: FilePath) -> None:
-    from tests.fakes.chromium import CHROMIUM, chromium
+    from rigs.chromium import CHROMIUM, chromium
 
     with two_hosts(down=Path(loss=0.02)) as (server, viewer, link), server.entered():
         async with WhepServer(server.address) as whep, chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser:

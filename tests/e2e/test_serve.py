@@ -16,7 +16,7 @@ import pytest
 
 from broker.store import Store
 from common.config import CameraConfig
-from tests.fakes.command import BOUND, ROOT, Command, wait_until
+from rigs.command import BOUND, ROOT, Command, wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from tests.fakes.command import BOUND, ROOT, Command, wait_until
+from rigs.command import BOUND, ROOT, Command, wait_until
 from tests.fakes.private_bus import free_tcp_endpoints
 
 pytestmark = pytest.mark.e2e

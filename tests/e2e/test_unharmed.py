@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.fakes.browser import Browser, audio_section, video_section
+from rigs.browser import Browser, audio_section, video_section
+from rigs.clip import SMALL
+from rigs.gst_camera import GstCamera
 from tests.fakes.bystander import unharmed
-from tests.fakes.clip import SMALL
-from tests.fakes.gst_camera import GstCamera
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 

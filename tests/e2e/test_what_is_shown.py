@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.fakes.camera import FakeCamera, FakeTrack, h264_track, pcmu_track
-from tests.fakes.chromium import Chromium
-from tests.fakes.video import Packet, encode
+from rigs.camera import FakeCamera, FakeTrack, h264_track, pcmu_track
+from rigs.chromium import Chromium
+from rigs.video import Packet, encode
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from common.errors import RequestError
 from common.media import Kind, Track
 from egress.answer import PLAYOUT_DELAY, Negotiated, Source, Transport, _negotiate, negotiate, write_answer
-from tests.fakes.browser import H264_TYPES, MODE_0_TYPE, Browser, audio_section, video_section
+from rigs.browser import H264_TYPES, MODE_0_TYPE, Browser, audio_section, video_section
 
 CONSTRAINED_BASELINE, MAIN, HIGH, BASELINE = "42e01f", "4d0029", "640028", "420029"
 OPUS = Track(Kind.AUDIO, "opus", 48_000, 2)

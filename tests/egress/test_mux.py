@@ -12,8 +12,8 @@ from egress.viewer import Viewer
 from egress.wire.dtls import Identity
 from egress.wire.ice import AMPLIFICATION, CONSENT_TIMEOUT, HEARD_BURST, MAX_PATHS, Address, Credentials, Path
 from egress.wire.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
-from tests.fakes.browser import Browser
-from tests.fakes.ice import answer as respond
+from rigs.browser import Browser
+from rigs.ice import answer as respond
 from tests.fakes.media import gop_stream
 
 IDENTITY = Identity(compiled=False)

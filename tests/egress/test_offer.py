@@ -11,7 +11,7 @@ from common.errors import RequestError
 from common.media import Kind, Track
 from egress.answer import _negotiate, negotiate
 from egress.offer import MAX_FORMATS, MAX_LINE, MAX_LINES, MAX_SECTIONS, read, reduce
-from tests.fakes.browser import Browser, audio_section, video_section
+from rigs.browser import Browser, audio_section, video_section
 
 BROWSER = Browser()
 H264 = Track(Kind.VIDEO, "H264", 90_000, profile="640028")

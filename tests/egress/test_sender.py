@@ -12,7 +12,7 @@ from egress.media.history import KEEP_PACKETS
 from egress.path.pace import LOCAL_BURST
 from egress.repeats import PACKETS_BURST, PACKETS_SHARE, PICTURES_SHARE
 from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, Place
-from tests.fakes.browser import Browser
+from rigs.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
 from tests.fakes.target import FakeTarget
 from tests.fakes.watcher import AUDIO, VIDEO_WITHOUT_RTX, Watcher, push

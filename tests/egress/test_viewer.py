@@ -16,8 +16,8 @@ from egress.sender import BUDGET_INTERVAL, Sender
 from egress.viewer import MAX_FEEDBACK, MEDIA_PAUSE, Viewer
 from egress.wire.dtls import Identity
 from egress.wire.ice import AMPLIFICATION, CONNECT_TIMEOUT, CONSENT_TIMEOUT, Path
-from tests.fakes.browser import Browser
-from tests.fakes.ice import prove, request
+from rigs.browser import Browser
+from rigs.ice import prove, request
 from tests.fakes.media import audio, gop_stream, number
 from tests.fakes.target import FakeTarget
 

@@ -23,7 +23,7 @@ from egress import worker
 from egress.media.stream import Stream
 from egress.wire import addresses
 from egress.wire.port import MediaPort
-from tests.fakes.browser import Browser
+from rigs.browser import Browser
 from tests.fakes.bus import FakeBroker
 from tests.fakes.log import Recorder
 from tests.fakes.media import audio

@@ -22,7 +22,7 @@ import psutil
 
 from bench.load.crowd import Crowd
 from bench.load.signalling import Whep
-from tests.fakes.cluster import Cluster
+from rigs.cluster import Cluster
 
 GAP = 100.0  # ms without a picture that a viewer may notice; what the machine itself costs comes on top
 QUIET = 2.0  # seconds in which that is measured, before the bad things begin

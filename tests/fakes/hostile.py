@@ -31,7 +31,7 @@ AT_ONCE = 6  # sources that are at work, so that the machine has something left 
 DATAGRAMS = 20  # in a row
 PAUSE = 0.002  # seconds between them
 CONNECT = 5.0  # seconds for a real session; without one its datagrams come from nobody
-REMOTE_PASSWORD = b"a remote password of 22"  # of tests.fakes.browser
+REMOTE_PASSWORD = b"a remote password of 22"  # of rigs.browser
 ROOT = Path(__file__).parents[2]
 _LONG = 200  # times that a piece is repeated
 

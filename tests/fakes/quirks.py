@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from common.cameras import CameraState
 from ingest.rtsp.message import Headers, Request, Response
-from tests.fakes.camera import Answer, FakeCamera
-from tests.fakes.video import Packet, encode, kind
+from rigs.camera import Answer, FakeCamera
+from rigs.video import Packet, encode, kind
 from tests.fakes.viewer import Pulled
 
 UNITS = encode()

@@ -19,8 +19,8 @@ from ingest.retry import Backoff
 from ingest.rtsp.client import Connection
 from ingest.rtsp.opening import connected
 from ingest.rtsp.url import RtspUrl
-from tests.fakes.camera import BOUND, FakeCamera
-from tests.fakes.video import units_of
+from rigs.camera import BOUND, FakeCamera
+from rigs.video import units_of
 
 
 class Viewer:

@@ -13,7 +13,7 @@ from egress.media.feed import Feed
 from egress.path.pace import Pace
 from egress.sender import Sender
 from egress.wire.dtls import DtlsServer, Identity
-from tests.fakes.browser import Browser
+from rigs.browser import Browser
 from tests.fakes.media import number
 from tests.fakes.target import FakeTarget
 

@@ -20,7 +20,7 @@ from egress.wire import rtcp
 from egress.wire.dtls import DtlsServer, Identity
 from egress.wire.port import _read_ancillary
 from egress.wire.stun import BINDING_RESPONSES, BindingRequest, BindingResponse, binding_success, kind_of
-from tests.fakes.browser import Browser, audio_section, video_section
+from rigs.browser import Browser, audio_section, video_section
 from tests.fakes.media import audio, gop_stream, video
 from tests.fuzz.common_targets import LIVE, REPLAY
 from tests.fuzz.target import Program, Target, repeated, string

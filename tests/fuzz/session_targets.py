@@ -48,7 +48,7 @@ ADDRESSES: tuple[Address, ...] = (
     ("198.51.100.7", 9),
     ("2001:db8::7", 5000, 0, 0),
 )
-REMOTE_PASSWORD = b"a remote password of 22"  # of tests.fakes.browser
+REMOTE_PASSWORD = b"a remote password of 22"  # of rigs.browser
 CANNED = (200, 301, 302, 401, 404, 454, 455, 457, 461, 500, 100, 551)
 
 

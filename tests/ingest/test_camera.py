@@ -20,8 +20,8 @@ from ingest.retry import Account, Backoff
 from ingest.rtsp import client
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Headers, Request, Response
-from tests.fakes.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
-from tests.fakes.video import Packet, encode
+from rigs.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
+from rigs.video import Packet, encode
 from tests.fakes.viewer import Pulled
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from common.cameras import CameraSpec, CameraState, Transport
 from ingest.probe import probe
-from tests.fakes import gst_camera as rig
-from tests.fakes.clip import Clip
-from tests.fakes.gst_camera import GstCamera
-from tests.fakes.video import decode
+from rigs import gst_camera as rig
+from rigs.clip import Clip
+from rigs.gst_camera import GstCamera
+from rigs.video import decode
 from tests.fakes.viewer import Pulled
 
 CLIP = Clip(width=640, height=360, bitrate=1_500_000, seconds=2, gop=30)

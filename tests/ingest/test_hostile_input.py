@@ -28,7 +28,7 @@ from ingest.rtsp.message import MAX_BODY_BYTES, MAX_EVENTS, MAX_FRAMES, Headers,
 from ingest.rtsp.session import Session
 from ingest.rtsp.transport import TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
-from tests.fakes.video import encode
+from rigs.video import encode
 
 OK = b"RTSP/1.0 200 OK\r\n"
 URL = RtspUrl.parse("rtsp://camera/live")

@@ -10,8 +10,8 @@ from ingest import probe as probe_module
 from ingest.probe import ProbeResult, probe
 from ingest.rtsp import client
 from ingest.rtsp.message import Headers, Request, Response
-from tests.fakes.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track
-from tests.fakes.video import encode
+from rigs.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track
+from rigs.video import encode
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,10 @@ from common.cameras import CameraState, Transport
 from ingest.rtsp import client
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Frame, Headers, Request, Response
-from tests.fakes.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
+from rigs.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
+from rigs.rtp import rtp
+from rigs.video import Packet, encode, kind
 from tests.fakes.quirks import SETS, SLICES, SPROP, UNITS, WANTED, changed, media, plays, with_header
-from tests.fakes.rtp import rtp
-from tests.fakes.video import Packet, encode, kind
 from tests.fakes.viewer import Pulled
 
 # Connecting.

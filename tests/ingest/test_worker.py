@@ -31,7 +31,7 @@ from common.media import Batch, decode_frame, live_topic, replay_topic
 from ingest import worker
 from ingest.publisher import Publisher
 from ingest.rtsp.message import Request, Response
-from tests.fakes.camera import Answer, FakeCamera, h264_track, opus_track
+from rigs.camera import Answer, FakeCamera, h264_track, opus_track
 
 BOUND = 15.0
 NODE = "ingest-1"

@@ -9,8 +9,8 @@ import pytest
 
 from common.cameras import CameraState
 from common.control import Offer
+from rigs.proxy import proxy
 from tests.fakes.broker import RunningBroker, broker_in
-from tests.fakes.proxy import proxy
 from tests.fakes.workers import FakeEgress, FakeIngest
 
 playwright = pytest.importorskip("playwright.async_api")

@@ -13,7 +13,7 @@ from camshaft.demo_camera.broadcast import BURST, Broadcast, Part
 from camshaft.demo_camera.clip import Clip
 from camshaft.demo_camera.settings import Audio, Settings
 from common.media import Kind
-from tests.fakes.rtsp_client import Rtp
+from rigs.rtsp_client import Rtp
 
 
 class Receiver:

@@ -12,7 +12,7 @@ import pytest
 from camshaft.demo_camera.clip import KEPT_CLIPS, Clip, encode_sound
 from camshaft.demo_camera.picture import read_number
 from camshaft.demo_camera.settings import Audio, Settings
-from tests.fakes.rtsp_client import Rtp, access_units
+from rigs.rtsp_client import Rtp, access_units
 
 SMALL = Settings(width=320, height=180, fps=5, gop=2.0, bitrate=200_000, audio=Audio.PCMU)
 

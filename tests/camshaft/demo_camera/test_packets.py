@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camshaft.demo_camera.packets import MAX_PAYLOAD, rtp_packet, sender_report, split_nal_units, video_payloads
-from tests.fakes.rtsp_client import Rtp, access_units
+from rigs.rtsp_client import Rtp, access_units
 
 nal_units = st.builds(
     lambda kind, size, fill: bytes([0x60 | kind]) + bytes([fill]) * size,

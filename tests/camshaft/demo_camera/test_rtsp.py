@@ -22,7 +22,7 @@ from camshaft.demo_camera.picture import read_number
 from camshaft.demo_camera.rtsp import Account
 from camshaft.demo_camera.settings import Audio, Settings
 from common.errors import AddressInUseError, ConfigError
-from tests.fakes.rtsp_client import Client, Rtp, access_units, digest
+from rigs.rtsp_client import Client, Rtp, access_units, digest
 
 SMALL = Settings(width=320, height=180, fps=25, gop=0.4, bitrate=400_000, audio=Audio.OPUS)
 TCP = {"video": "RTP/AVP/TCP;unicast;interleaved=0-1", "audio": "RTP/AVP/TCP;unicast;interleaved=2-3"}

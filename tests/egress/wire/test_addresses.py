@@ -14,7 +14,7 @@ import structlog
 
 from egress.wire import addresses
 from egress.wire.addresses import MAX_CANDIDATES, Advertised, watched
-from tests.fakes import namespace
+from rigs import namespace
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from egress.wire.dtls import DTLS_MTU, MAX_SSRCS, DtlsServer, Identity
-from tests.fakes.browser import Browser
+from rigs.browser import Browser
 
 IDENTITY = Identity(compiled=False)
 

@@ -22,7 +22,7 @@ from egress.wire.ice import (
     Path,
 )
 from egress.wire.stun import BindingRequest, BindingResponse
-from tests.fakes.ice import answer, prove, request
+from rigs.ice import answer, prove, request
 
 WIFI, CABLE = Path(("192.0.2.1", 1)), Path(("192.0.2.2", 2))
 PEER = Credentials("theirs", b"a password of theirs, 22 or more")

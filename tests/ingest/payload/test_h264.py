@@ -14,8 +14,8 @@ from common.media import MAX_PAYLOAD, Batch, Kind
 from ingest.payload import h264
 from ingest.payload.h264 import H264, MAX_UNIT_BYTES, NO_IDR_AFTER_NS
 from ingest.payload.output import GATHER_NS, Output
+from rigs.video import TICKS, Packet, aggregate, decode, encode, fragment, kind, packetise, units_of
 from tests.fakes.clocks import ArrivalClock
-from tests.fakes.video import TICKS, Packet, aggregate, decode, encode, fragment, kind, packetise, units_of
 
 UNITS = encode()
 SLICES = [[nal for nal in unit if kind(nal) in (1, 5)] for unit in UNITS]

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from ingest.payload.h264_sets import MAX_BYTES, MAX_PICTURE_SETS, ParameterSets
-from tests.fakes.video import encode
+from rigs.video import encode
 
 SETS = list(encode(1)[0][:2])
 OTHER = list(encode(1, width=640, options="sps-id=3")[0][:2])

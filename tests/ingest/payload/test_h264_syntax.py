@@ -16,7 +16,7 @@ from ingest.payload.h264_syntax import (
     parse_pps_ids,
     parse_sps,
 )
-from tests.fakes.video import encode, kind
+from rigs.video import encode, kind
 
 # x264 and others, 25 frames a second, 322 by 242.
 CONSTRAINED_BASELINE = bytes.fromhex("6742c00dd90150878888c044000003000400000300c83c50a920")

@@ -7,9 +7,9 @@ import itertools
 import pytest
 
 from common.cameras import CameraState, Transport
-from tests.fakes.camera import FakeCamera, h264_track, pcmu_track
+from rigs.camera import FakeCamera, h264_track, pcmu_track
+from rigs.video import Packet
 from tests.fakes.quirks import plays
-from tests.fakes.video import Packet
 from tests.fakes.viewer import Pulled
 
 

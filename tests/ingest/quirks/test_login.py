@@ -8,7 +8,7 @@ from common.cameras import CameraState
 from ingest.retry import Backoff
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Request, Response
-from tests.fakes.camera import Answer, FakeCamera
+from rigs.camera import Answer, FakeCamera
 from tests.fakes.viewer import Pulled
 
 

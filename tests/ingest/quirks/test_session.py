@@ -6,7 +6,7 @@ import pytest
 
 from common.cameras import CameraState
 from ingest.rtsp.message import Request, Response
-from tests.fakes.camera import Answer, FakeCamera, h264_track, pcmu_track
+from rigs.camera import Answer, FakeCamera, h264_track, pcmu_track
 from tests.fakes.quirks import plays, with_header
 from tests.fakes.viewer import Pulled
 

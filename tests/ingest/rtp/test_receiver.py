@@ -17,8 +17,8 @@ from ingest.rtp.receiver import ADOPT_LATER, Stream
 from ingest.rtp.reorder import HOLD_NS
 from ingest.rtp.rtcp import receiver_report
 from ingest.rtsp import sdp
-from tests.fakes.rtp import goodbye, rtp, rtp_all, sender_report
-from tests.fakes.video import TICKS, encode, packetise, units_of
+from rigs.rtp import goodbye, rtp, rtp_all, sender_report
+from rigs.video import TICKS, encode, packetise, units_of
 
 UNITS = encode()
 WANTED = [list(unit) for unit in UNITS]

@@ -25,8 +25,8 @@ from ingest.probe import probe
 from ingest.rtsp import client
 from ingest.rtsp.client import NoMediaError
 from ingest.rtsp.message import Headers, Request, Response
-from tests.fakes.camera import Answer, FakeCamera, h264_track, opus_track, pcmu_track
-from tests.fakes.video import encode
+from rigs.camera import Answer, FakeCamera, h264_track, opus_track, pcmu_track
+from rigs.video import encode
 from tests.fakes.viewer import Pulled, Viewer, error_of, playing
 
 UNITS = encode()

@@ -11,7 +11,7 @@ from ingest.rtsp import client
 from ingest.rtsp.connect import ForbiddenAddressError
 from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.opening import MAX_REDIRECTS
-from tests.fakes.camera import Answer, FakeCamera
+from rigs.camera import Answer, FakeCamera
 from tests.fakes.viewer import Viewer, error_of, playing
 
 

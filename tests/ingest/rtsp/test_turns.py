@@ -16,8 +16,8 @@ from ingest import budget
 from ingest.budget import LOOK_BYTES, Budget
 from ingest.rtsp import turns
 from ingest.rtsp.message import MAX_ROOM, Frame, Message, Parser
-from tests.fakes.camera import FakeCamera, h264_track
-from tests.fakes.video import encode
+from rigs.camera import FakeCamera, h264_track
+from rigs.video import encode
 from tests.fakes.viewer import Viewer, playing
 
 WANTED = [list(unit) for unit in encode()]

@@ -2,7 +2,7 @@
 // that a test can look at any page, the product's or the bare viewers below, in the same way.
 (() => {
   const KEPT_FRAMES = 4000;
-  const [CODE_BITS, CODE_FIELDS] = [12, 16]; // see tests/fakes/clip.py
+  const [CODE_BITS, CODE_FIELDS] = [12, 16]; // see rigs/clip.py
   const connections = [];
   const videos = [];
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from tests.fakes.video import Packet
+from rigs.video import Packet
 
 
 def rtp(

@@ -16,7 +16,7 @@ import select
 import sys
 import time
 
-from tests.fakes.path import Path
+from rigs.path import Path
 
 MTU = 65_535
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from tests.fakes.path import Path
+from rigs.path import Path
 
 Address = tuple[str, int]
 RECEIVE_BUFFER = 4 << 20  # bytes: the relay itself must lose nothing

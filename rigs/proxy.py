@@ -23,7 +23,7 @@ async def proxy(
     """
     async with aiohttp.ClientSession(upstream, auto_decompress=False) as session:
 
-        async def handle(request: web.Request) -> web.StreamResponse:
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
             if not request.path.startswith(below):
                 raise web.HTTPNotFound
             path = request.path_qs.removeprefix(below)
@@ -49,7 +49,7 @@ async def proxy(
 
 
 async def _carry_socket(
-    request: web.Request, session: aiohttp.ClientSession, path: str, headers: dict[str, str]
+    request: web.BaseRequest, session: aiohttp.ClientSession, path: str, headers: dict[str, str]
 ) -> web.StreamResponse:
     wanted = {name: value for name, value in headers.items() if not name.lower().startswith("sec-websocket")}
     try:
@@ -59,7 +59,10 @@ async def _carry_socket(
     browser = web.WebSocketResponse()
     await browser.prepare(request)
 
-    async def copy(source, target) -> None:
+    async def copy(
+        source: aiohttp.ClientWebSocketResponse | web.WebSocketResponse,
+        target: aiohttp.ClientWebSocketResponse | web.WebSocketResponse,
+    ) -> None:
         async for message in source:
             await target.send_str(message.data)
         await target.close()

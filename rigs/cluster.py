@@ -129,7 +129,7 @@ class Cluster:
         (self.directory / "camshaft.yaml").write_text(yaml.safe_dump(document))
         command = [sys.executable, "-m", "camshaft", "serve", "--config", "camshaft.yaml", *self.arguments]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CAMSHAFT_")}
-        environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+        environ["PYTHONPATH"] = str(Path(__file__).parents[1])
         with (self.directory / "camshaft.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ

@@ -37,7 +37,7 @@ def missing() -> str:
 class GstCamera:
     """A context manager; inside it the camera runs, and ``url`` is where."""
 
-    clip: Path  # an Annex-B file from tests.fakes.clip
+    clip: Path  # an Annex-B file from rigs.clip
     fps: int = 30
     audio: Literal["opus", "pcmu", "pcma", "aac", ""] = "opus"
     transports: tuple[Literal["tcp", "udp"], ...] = ("tcp", "udp")

@@ -1,4 +1,4 @@
-"""A camera that means harm, in a process of its own: ``python -m tests.fakes.hostile_camera KIND`` prints its URL.
+"""A camera that means harm, in a process of its own: ``python -m rigs.hostile_camera KIND`` prints its URL.
 
 It answers like any other until PLAY, and then sends as fast as the connection takes it:
 
@@ -28,10 +28,10 @@ SDP = b"v=0\r\ns=x\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=contro
 def hostile_camera(kind: str) -> Iterator[str]:
     """Its URL, while it runs."""
     with subprocess.Popen(
-        (sys.executable, "-m", "tests.fakes.hostile_camera", kind),
+        (sys.executable, "-m", "rigs.hostile_camera", kind),
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[1],
     ) as process:
         try:
             assert process.stdout is not None

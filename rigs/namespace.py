@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path as FilePath
 
-from tests.fakes.path import Path
+from rigs.path import Path
 
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000  # linux/if_tun.h
 CLONE_NEWNET = 0x40000000  # linux/sched.h
@@ -132,7 +132,7 @@ def two_hosts(down: Path | None = None, up: Path | None = None) -> Iterator[tupl
             stdout=subprocess.PIPE,
             text=True,
             pass_fds=devices,
-            env={**os.environ, "PYTHONPATH": str(FilePath(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(FilePath(__file__).parents[1])},
         )
         try:
             yield hosts[0], hosts[1], Link(process)

@@ -21,8 +21,8 @@ from common.errors import ProtocolError
 from ingest.rtsp.auth import Authorization, Challenge
 from ingest.rtsp.message import Frame, Headers, Parser, Request, Response
 from ingest.rtsp.transport import TransportSpec
-from tests.fakes.rtp import goodbye, rtp, sender_report
-from tests.fakes.video import Packet, encode, packetise
+from rigs.rtp import goodbye, rtp, sender_report
+from rigs.video import Packet, encode, packetise
 
 BOUND = 10.0  # seconds that a test waits at most for what has to happen
 

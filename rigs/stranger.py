@@ -16,8 +16,8 @@ from aioice import stun
 from aiortc import rtp
 
 from egress.wire.ice import Credentials
-from tests.fakes.browser import Browser
-from tests.fakes.ice import answer
+from rigs.browser import Browser
+from rigs.ice import answer
 
 PASSWORD = b"a remote password of 22"  # of ``Browser.offer``
 PATIENCE = 20.0  # seconds

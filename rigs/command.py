@@ -1,7 +1,7 @@
 """A ``camshaft`` command as somebody types it, in processes of its own, on ports and in directories of its own.
 
 For what the command line promises: what it prints, its exit code, its processes. Tests of what viewers see start the
-product with ``tests.fakes.cluster`` instead.
+product with ``rigs.cluster`` instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 BOUND = 40.0  # seconds: more than anything here takes on a busy machine
 
 
