@@ -202,7 +202,7 @@ async def measure(options: argparse.Namespace, address: str, port: int, pid: int
             spec = CameraSpec(f"camera-{number}", url, Transport(options.transport), revision=1)
             broker.control.send(NODE.encode(), encode(Assign(spec)))
         deadline = time.monotonic() + 30 + options.cameras
-        while sum(s.state is CameraState.PLAYING for s in (await broker.next_report()).streams) < options.cameras:
+        while sum(s.state is CameraState.PLAYING for s in (await broker.next_report()).served) < options.cameras:
             if time.monotonic() > deadline:
                 raise SystemExit("not all cameras play")
         await asyncio.sleep(2)
@@ -236,7 +236,7 @@ async def measure(options: argparse.Namespace, address: str, port: int, pid: int
 
 def count(report: Report, name: str) -> int:
     """Sum of a counter over all tracks."""
-    return sum(getattr(stats, name) for stream in report.streams for stats in stream.stats)
+    return sum(getattr(stats, name) for stream in report.served for stats in stream.stats)
 
 
 @contextmanager

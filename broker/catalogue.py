@@ -18,7 +18,7 @@ from typing import Any
 
 from broker.store import Memory, Store
 from common.cameras import CAMERA_ID, CameraSpec, redact
-from common.config import SIMULATED, CameraConfig, Config
+from common.config import CameraConfig, Config, Origin
 from common.config_file import parse_camera
 from common.errors import ConfigError, RequestError
 from common.log import Quiet, get_logger
@@ -32,11 +32,11 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One camera. ``place`` names where the configuration has it, ``None`` if it was added at run time."""
+    """One camera. ``origin`` is where the configuration has it, ``None`` if it was added at run time."""
 
     spec: CameraSpec
     config: CameraConfig
-    place: str | None
+    origin: Origin | None
 
 
 class Catalogue:
@@ -52,13 +52,13 @@ class Catalogue:
         self._entries: dict[str, Entry] = {}
         with self._writing():
             for id, camera in config.cameras.items():
-                self._enter(id, camera, config.place_of(id))
+                self._enter(id, camera, config.origin_of(id))
             for id, camera in store.cameras().items():
                 if id not in self._entries:
                     self._enter(id, camera, None)
                 else:
-                    place = config.place_of(id)
-                    log.warning("camera of the store is hidden by the configuration", camera=id, place=place)
+                    where = config.origin_of(id).where
+                    log.warning("camera of the store is hidden by the configuration", camera=id, place=where)
             for id in self._memories.keys() - self._entries.keys():  # they were removed from the configuration
                 store.forget(id)
                 del self._memories[id]
@@ -74,10 +74,10 @@ class Catalogue:
         return {id: self._memories[id].tracks for id in self._entries}
 
     @property
-    def places(self) -> Mapping[str, str]:
+    def last_workers(self) -> Mapping[str, str]:
         """Which worker had each camera when this was last known."""
-        places = {id: self._memories[id].place for id in self._entries}
-        return {id: place for id, place in places.items() if place is not None}
+        workers = {id: self._memories[id].worker for id in self._entries}
+        return {id: worker for id, worker in workers.items() if worker is not None}
 
     def check_store(self) -> None:
         """Have a store that was lost written again now, and not only with the next change; to be called each second."""
@@ -92,7 +92,7 @@ class Catalogue:
         return self._entries.get(id)
 
     def remember(self, id: str, **changes: Any) -> None:
-        """Keep ``tracks`` or ``place`` of a camera across restarts. If the disk fails, that is logged and no more."""
+        """Keep ``tracks`` or ``worker`` of a camera across restarts. If the disk fails, that is logged and no more."""
         if id in self._entries:
             self._memories[id] = replace(self._memories[id], **changes)
             try:
@@ -142,9 +142,9 @@ class Catalogue:
         entry = self._entries.get(id)
         if entry is None:
             raise RequestError(404, "unknown_camera", f"There is no camera {id!r}.")
-        if entry.place is not None:
-            message = f"Camera {id!r} comes from {entry.place}; change it there and restart."
-            if entry.place == SIMULATED:
+        if entry.origin is not None:
+            message = f"Camera {id!r} comes from {entry.origin.where}; change it there and restart."
+            if entry.origin.simulated:
                 message = (
                     f"Camera {id!r} is simulated. Add a camera of your own and start `camshaft serve` again: "
                     "then it is gone. `camshaft demo` always simulates one."
@@ -160,13 +160,13 @@ class Catalogue:
         self._memories[id] = memory
         self._entries[id] = Entry(config.spec(id, memory.revision), config, None)
 
-    def _enter(self, id: str, config: CameraConfig, place: str | None) -> None:
+    def _enter(self, id: str, config: CameraConfig, origin: Origin | None) -> None:
         """The camera is there at the start."""
         memory = self._memory(id, config)
         if memory is not self._memories.get(id):
             self._store.remember(id, memory)
             self._memories[id] = memory
-        self._entries[id] = Entry(config.spec(id, memory.revision), config, place)
+        self._entries[id] = Entry(config.spec(id, memory.revision), config, origin)
 
     def _memory(self, id: str, config: CameraConfig) -> Memory:
         """What is known of a camera: as before, unless its configuration is another."""
@@ -176,7 +176,7 @@ class Catalogue:
             return known
         self._newest = max(int(self._clock() * 1000), self._newest + 1)
         tracks = known.tracks if known and before and before.config.url == config.url else ()
-        return Memory(digest, self._newest, tracks, known.place if known else None)
+        return Memory(digest, self._newest, tracks, known.worker if known else None)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -31,8 +31,8 @@ from broker.director.events import (
     Notice,
     OfferAnswered,
     OfferRefused,
-    RememberPlace,
     RememberTracks,
+    RememberWorker,
     Send,
     SessionEnded,
     SessionStatus,
@@ -93,7 +93,7 @@ class ControlPlane:
             clock(),
             catalogue.specs,
             tracks=catalogue.tracks,
-            places=catalogue.places,
+            last_workers=catalogue.last_workers,
             ingests=ingests,
             trusting=keyring is None,
             sessions_each=limits.egress_viewers,
@@ -301,8 +301,8 @@ class ControlPlane:
                     future.set_exception(RequestError(status, code, message))
             case RememberTracks(camera, tracks):
                 self.catalogue.remember(camera, tracks=tracks)
-            case RememberPlace(camera, node):
-                self.catalogue.remember(camera, place=node)
+            case RememberWorker(camera, node):
+                self.catalogue.remember(camera, worker=node)
             case WorkerJoined(node, role):
                 log.info("worker joined", worker=node, role=role.value)
             case WorkerLost(node, role, reason):

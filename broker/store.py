@@ -63,7 +63,7 @@ class Memory:
     digest: str
     revision: int
     tracks: tuple[Track, ...] = ()
-    place: str | None = None  # the ingest worker that had it
+    worker: str | None = None  # the ingest worker that had it
 
 
 def camera_names(path: Path) -> frozenset[str]:
@@ -129,7 +129,7 @@ class Store:
         rows = self._database.execute("SELECT id, digest, revision, tracks, place FROM memory")
         try:
             return {
-                id: Memory(digest, revision, _read_tracks(text), place) for id, digest, revision, text, place in rows
+                id: Memory(digest, revision, _read_tracks(text), worker) for id, digest, revision, text, worker in rows
             }
         except (sqlite3.Error, ValidationError) as exc:
             raise self._unusable(f"is damaged ({type(exc).__name__})") from None
@@ -137,7 +137,7 @@ class Store:
     def remember(self, id: str, memory: Memory) -> None:
         """Keep what is known of a camera."""
         tracks = json.dumps([asdict(track) for track in memory.tracks])
-        self._put("memory", (id, memory.digest, memory.revision, tracks, memory.place))
+        self._put("memory", (id, memory.digest, memory.revision, tracks, memory.worker))
 
     def forget(self, id: str) -> None:
         """Let go what is known of a camera."""

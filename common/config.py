@@ -38,7 +38,6 @@ ENV_PREFIX = "CAMSHAFT_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
-SIMULATED = "camshaft serve, which simulates it"  # the place of such a camera
 MIN_SECRET = 16  # characters: less is guessed
 _FINGERPRINT = "([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}"
 MAX_URL = 2_048  # characters of a camera's address: it stands in logs, reports and requests
@@ -325,6 +324,14 @@ class LogConfig(_Section):
     format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON lines.")
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a setting was made, and a person changes it: ``camshaft.yaml, line 3``, a variable or an option."""
+
+    where: str
+    simulated: bool = False  # a camera that ``camshaft serve`` plays itself
+
+
 class Config(_Section):
     """Everything that can be configured."""
 
@@ -338,11 +345,16 @@ class Config(_Section):
     limits: LimitsConfig = LimitsConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
-    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+    _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
 
-    def place_of(self, camera: str) -> str:
-        """Where a person changes one of ``cameras``: ``camshaft.yaml, line 3``, or a variable's name."""
-        return self._places.get(camera, "the configuration")
+    def model_post_init(self, context: Any) -> None:
+        """Ask ``origin_of``, if the context of the validation has it, for the origin of each camera."""
+        if isinstance(context, dict) and (origin_of := context.get("origin_of")):
+            self._origins.update((camera, origin_of(camera)) for camera in self.cameras)
+
+    def origin_of(self, camera: str) -> Origin:
+        """Where one of ``cameras`` was configured."""
+        return self._origins.get(camera, Origin("the configuration"))
 
 
 @dataclass(frozen=True, slots=True)

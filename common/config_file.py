@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from common.cameras import redact
-from common.config import CAMERA_VARIABLE, DEMO_VARIABLE, SIMULATED, CameraConfig, Config, Leaf, TlsConfig, leaves
+from common.config import CAMERA_VARIABLE, DEMO_VARIABLE, CameraConfig, Config, Leaf, Origin, TlsConfig, leaves
 from common.errors import ConfigError
 from common.variables import is_service_link
 
@@ -50,12 +50,13 @@ def load(
     for leaf in leaves():
         text = environ.get(leaf.variable, "")
         if text and not is_service_link(leaf.variable, text):
-            document.put((leaf.section, leaf.key), text, leaf.variable)
-    for variable, place in ((CAMERA_VARIABLE, CAMERA_VARIABLE), (DEMO_VARIABLE, SIMULATED)):
+            document.put((leaf.section, leaf.key), text, Origin(leaf.variable))
+    simulated = Origin("camshaft serve, which simulates it", simulated=True)
+    for variable, origin in ((CAMERA_VARIABLE, Origin(CAMERA_VARIABLE)), (DEMO_VARIABLE, simulated)):
         for name, url in cameras_of(environ.get(variable, "")):
-            document.put(("cameras", name, "url"), url, place)
+            document.put(("cameras", name, "url"), url, origin)
     for leaf, value in (overrides or {}).items():
-        document.put((leaf.section, leaf.key), value, leaf.option)
+        document.put((leaf.section, leaf.key), value, Origin(leaf.option))
     return document.validate()
 
 
@@ -74,11 +75,11 @@ def cameras_of(value: str) -> Iterator[tuple[str, str]]:
 
 
 class _Document:
-    """A configuration being put together, and for each of its keys the place it came from."""
+    """A configuration being put together, and for each of its keys where it came from."""
 
     def __init__(self) -> None:
         self._root: dict[str, Any] = {}
-        self._sources: dict[_Path, str] = {}
+        self._origins: dict[_Path, Origin] = {}
         self._file = ""
 
     def read(self, path: Path) -> None:
@@ -99,7 +100,7 @@ class _Document:
             raise ConfigError(self._file, "", "not valid YAML: nested too deeply") from None
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
-            where = f"{self._file}, line {mark.line + 1}" if mark else self._file
+            where = self._line(mark) if mark else self._file
             raise ConfigError(where, "", f"not valid YAML: {exc.problem}") from None
         except yaml.YAMLError:
             raise ConfigError(self._file, "", "not valid YAML") from None
@@ -112,24 +113,24 @@ class _Document:
     def _map(self, node: yaml.Node | None, at: _Path) -> None:
         if node is None or len(at) > _MAX_DEPTH:
             return
-        self._sources.setdefault(at, f"{self._file}, line {node.start_mark.line + 1}")
+        self._origins.setdefault(at, Origin(self._line(node.start_mark)))
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self._map(item, (*at, index))
         elif isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                where = f"{self._file}, line {key.start_mark.line + 1}"
+                where = self._line(key.start_mark)
                 if not isinstance(key, yaml.ScalarNode):
                     raise ConfigError(where, _dotted(at), "a key must be plain text")
                 below = (*at, key.value)
                 if key.tag != _MERGE:
                     key.tag = _TEXT  # a camera may be called 1, no or on, which YAML takes for other things
-                if below in self._sources:
+                if below in self._origins:
                     raise ConfigError(where, _dotted(below), "is given twice")
-                self._sources[below] = where
+                self._origins[below] = Origin(where)
                 self._map(value, below)
 
-    def put(self, at: tuple[str, ...], value: object, source: str) -> None:
+    def put(self, at: tuple[str, ...], value: object, origin: Origin) -> None:
         """Set one value over whatever the file says."""
         section = self._root
         for depth, key in enumerate(at[:-1], 1):
@@ -137,29 +138,31 @@ class _Document:
             if below is None:
                 below = section[key] = {}
             if not isinstance(below, dict):
-                raise ConfigError(self._where(at[:depth]), _dotted(at[:depth]), "must hold keys and values")
+                raise ConfigError(self._origin(at[:depth]).where, _dotted(at[:depth]), "must hold keys and values")
             section = below
         section[at[-1]] = value
-        self._sources = {path: place for path, place in self._sources.items() if path[: len(at)] != at}
-        self._sources[at] = source
+        self._origins = {path: before for path, before in self._origins.items() if path[: len(at)] != at}
+        self._origins[at] = origin
 
     def validate(self) -> Config:
         """The model, or ``ConfigError`` for the first mistake."""
         # An empty section ("http:" alone) is the section's defaults, as a person reads it.
         document = {key: value for key, value in self._root.items() if value is not None}
         try:
-            config = Config.model_validate(document)
+            context = {"origin_of": lambda camera: self._origin(("cameras", camera, "url"))}
+            return Config.model_validate(document, context=context)
         except ValidationError as exc:
             error = _telling(exc)
             at = tuple(part for part in error["loc"] if part != "[key]")
-            raise ConfigError(self._where(at), _dotted(at), _problem(error, at)) from None
-        config._places.update((camera, self._where(("cameras", camera, "url"))) for camera in config.cameras)
-        return config
+            raise ConfigError(self._origin(at).where, _dotted(at), _problem(error, at)) from None
 
-    def _where(self, at: _Path) -> str:
-        while at and at not in self._sources:
+    def _origin(self, at: _Path) -> Origin:
+        while at and at not in self._origins:
             at = at[:-1]
-        return self._sources.get(at, self._file)
+        return self._origins.get(at, Origin(self._file))
+
+    def _line(self, mark: yaml.Mark) -> str:
+        return f"{self._file}, line {mark.line + 1}"
 
 
 def _telling(exc: ValidationError) -> ErrorDetails:

@@ -132,7 +132,7 @@ class ViewerReport:
 class Report:
     """Everything a worker is and does; worker to broker. ``incarnation`` differs after a restart of the same node.
 
-    The first part of several holds everything but the rest of ``streams``, ``viewers`` and ``cameras``.
+    The first part of several holds everything but the rest of ``served``, ``viewers`` and ``subscribed``.
     """
 
     node: Text
@@ -143,11 +143,11 @@ class Report:
     version: Text = ""
     load: Load = field(default_factory=Load)
     draining: bool = False
-    streams: tuple[StreamReport, ...] = ()  # ingest: every camera it has been assigned
+    served: tuple[StreamReport, ...] = ()  # ingest: every camera it has been assigned
     viewers: tuple[ViewerReport, ...] = ()  # egress: every session it holds
-    cameras: tuple[str, ...] = ()  # egress: streams it is subscribed to
+    subscribed: tuple[str, ...] = ()  # egress: cameras whose streams it is subscribed to
     counters: dict[str, int] = field(default_factory=dict)  # dropped garbage, gaps and the like, by name
-    partial: bool = False  # something of ``streams`` and ``viewers`` could not be told: it is as it was
+    partial: bool = False  # something of ``served`` and ``viewers`` could not be told: it is as it was
     number: int = 0  # of a report that is sent in parts …
     part: int = 0  # … which of them this is, from 0 …
     parts: int = 1  # … and how many there are
@@ -280,7 +280,7 @@ ToWorker = Assign | Release | StreamKey | Offer | Candidate | HangUp | Drain | P
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
-_items: dict[str, TypeAdapter[Any]] = {"streams": TypeAdapter(StreamReport), "viewers": TypeAdapter(ViewerReport)}
+_items: dict[str, TypeAdapter[Any]] = {"served": TypeAdapter(StreamReport), "viewers": TypeAdapter(ViewerReport)}
 _BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Refused, Ended, Leaving}
 
 

@@ -43,9 +43,9 @@ def split(report: Report, *, part_bytes: int = PART_BYTES) -> tuple[list[bytes],
         base = rest if number == 0 else replace(rest, counters={})
         part = replace(
             base,
-            streams=tuple(piece.streams),
+            served=tuple(piece.served),
             viewers=tuple(piece.viewers),
-            cameras=tuple(piece.cameras),
+            subscribed=tuple(piece.subscribed),
             partial=partial,
             part=number,
             parts=len(pieces),
@@ -83,9 +83,9 @@ class Parts:
         parts = self._begun.pop(part.node)
         return replace(
             parts[0],
-            streams=tuple(stream for each in parts for stream in each.streams),
+            served=tuple(stream for each in parts for stream in each.served),
             viewers=tuple(viewer for each in parts for viewer in each.viewers),
-            cameras=tuple(camera for each in parts for camera in each.cameras),
+            subscribed=tuple(camera for each in parts for camera in each.subscribed),
             partial=any(each.partial for each in parts),
             part=0,
             parts=1,
@@ -103,13 +103,13 @@ class Parts:
 
 def completed(report: Report, before: Report) -> Report:
     """A ``partial`` report, with what it leaves out as the same worker told it ``before``."""
-    streams = {stream.camera: stream for stream in (*before.streams, *report.streams)}
+    served = {stream.camera: stream for stream in (*before.served, *report.served)}
     viewers = {viewer.session: viewer for viewer in (*before.viewers, *report.viewers)}
     return replace(
         report,
-        streams=tuple(streams.values()),
+        served=tuple(served.values()),
         viewers=tuple(viewers.values()),
-        cameras=report.cameras or before.cameras,
+        subscribed=report.subscribed or before.subscribed,
     )
 
 
@@ -121,24 +121,24 @@ class _Piece:
     """What goes into one part."""
 
     size: int = 0
-    streams: list[StreamReport] = field(default_factory=list)
+    served: list[StreamReport] = field(default_factory=list)
     viewers: list[ViewerReport] = field(default_factory=list)
-    cameras: list[str] = field(default_factory=list)
+    subscribed: list[str] = field(default_factory=list)
 
     def add(self, item: _Item, size: int) -> None:
         self.size += size
         match item:
             case StreamReport():
-                self.streams.append(item)
+                self.served.append(item)
             case ViewerReport():
                 self.viewers.append(item)
             case str():
-                self.cameras.append(item)
+                self.subscribed.append(item)
 
 
 def _rest(report: Report) -> tuple[Report, int]:
     """A report without its items, and 1 if more of it had to be left out."""
-    rest = replace(report, streams=(), viewers=(), cameras=())
+    rest = replace(report, served=(), viewers=(), subscribed=())
     try:
         encode(rest)
     except _UNFIT:
@@ -148,7 +148,7 @@ def _rest(report: Report) -> tuple[Report, int]:
 
 def _sizes(report: Report) -> Iterator[tuple[_Item, float]]:
     """Each item with its bytes, infinite for one that cannot be encoded."""
-    items: tuple[_Item, ...] = (*report.streams, *report.viewers, *report.cameras)
+    items: tuple[_Item, ...] = (*report.served, *report.viewers, *report.subscribed)
     for item in items:
         try:
             yield item, 4 * len(item) + 5 if isinstance(item, str) else len(encode(item))
@@ -157,7 +157,7 @@ def _sizes(report: Report) -> Iterator[tuple[_Item, float]]:
 
 
 def _items(report: Report) -> int:
-    return len(report.streams) + len(report.viewers) + len(report.cameras)
+    return len(report.served) + len(report.viewers) + len(report.subscribed)
 
 
 def _follows(begun: list[Report], part: Report) -> bool:

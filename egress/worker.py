@@ -194,7 +194,7 @@ class Worker:
             viewers=tuple(
                 self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items()
             ),
-            cameras=tuple(self._subscriber.cameras),
+            subscribed=tuple(self._subscriber.cameras),
             counters=dict(counters),
         )
 

@@ -107,7 +107,7 @@ class Worker:
         for each in (self._publisher.counters, *(camera.counters for camera in cameras)):
             counters.update(each)
         streams = tuple(camera.report for camera in cameras)
-        return replace(report, draining=self._draining, streams=streams, counters=dict(counters))
+        return replace(report, draining=self._draining, served=streams, counters=dict(counters))
 
     def _assign(self, spec: CameraSpec) -> None:
         running = self._cameras.get(spec.id)

@@ -64,7 +64,7 @@ DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a p
 
 
 class Director:
-    """See the package's text. ``tracks`` and ``places`` are what an earlier broker was told to remember.
+    """See the package's text. ``tracks`` and ``last_workers`` are what an earlier broker was told to remember.
 
     ``ingests`` is how many ingest workers start with the broker, ``None`` if that is not known. ``trusting`` lets any
     ingest keep a camera that it reports and nobody else has, else only the one that is remembered to have it: the
@@ -78,13 +78,13 @@ class Director:
         cameras: Mapping[str, CameraSpec],
         *,
         tracks: Mapping[str, tuple[Track, ...]] | None = None,
-        places: Mapping[str, str] | None = None,
+        last_workers: Mapping[str, str] | None = None,
         ingests: int | None = None,
         trusting: bool = True,
         sessions_each: int = LimitsConfig().egress_viewers,
     ) -> None:
         self._state = State(now, ingests)
-        self._cameras = Cameras(self._state, cameras, tracks or {}, places or {}, trusting=trusting)
+        self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
         self._viewers = Viewers(self._state, sessions_each)
         self._parts = Parts()
         self._warn_at: dict[str, float] = {}  # node whose name is used twice, to the time of the next warning
@@ -244,6 +244,6 @@ def _still_had(worker: Worker) -> Report:
     """The worker's last report less what is over: otherwise one that can never tell everything would grow for ever."""
     return replace(
         worker.report,
-        streams=tuple(stream for stream in worker.report.streams if stream.camera in worker.cameras),
+        served=tuple(stream for stream in worker.report.served if stream.camera in worker.cameras),
         viewers=tuple(viewer for viewer in worker.report.viewers if viewer.session in worker.sessions),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, RememberPlace, RememberTracks
+from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, RememberTracks, RememberWorker
 from broker.director.state import GRACE, Camera, State, Worker
 from common.cameras import CameraSpec, CameraState
 from common.control import Assign, Release, Role
@@ -22,14 +22,14 @@ def least_loaded_ingest(workers: Iterable[Worker]) -> Worker | None:
 
 
 class Cameras:
-    """The director's part for cameras. ``tracks`` and ``places`` are remembered from an earlier broker."""
+    """The director's part for cameras. ``tracks`` and ``last_workers`` are remembered from an earlier broker."""
 
     def __init__(
         self,
         state: State,
         specs: Mapping[str, CameraSpec],
         tracks: Mapping[str, tuple[Track, ...]],
-        places: Mapping[str, str],
+        last_workers: Mapping[str, str],
         *,
         trusting: bool = True,
     ) -> None:
@@ -37,7 +37,7 @@ class Cameras:
         self._state = state
         self._cameras = state.cameras
         for id, spec in specs.items():
-            self._cameras[id] = Camera(spec, tracks.get(id, ()), places.get(id))
+            self._cameras[id] = Camera(spec, tracks.get(id, ()), last_workers.get(id))
         state.changed.update(self._cameras)
 
     def want(self, specs: Mapping[str, CameraSpec]) -> None:
@@ -56,11 +56,11 @@ class Cameras:
     def reconcile(self, worker: Worker) -> None:
         """Compare what an ingest worker reports with what it should have."""
         self._state.changed.update(worker.streams)
-        worker.streams = {stream.camera: stream for stream in worker.report.streams}
+        worker.streams = {stream.camera: stream for stream in worker.report.served}
         self._state.changed.update(worker.streams)
         for id, stream in worker.streams.items():
             camera = self._cameras.get(id)
-            if camera is not None and camera.worker is None and (self._trusting or camera.place == worker.node):
+            if camera is not None and camera.worker is None and (self._trusting or camera.last_worker == worker.node):
                 self._adopt(camera, worker)
             if camera is None or camera.worker != worker.node:
                 self._state.send(worker.node, Release(id))
@@ -123,7 +123,7 @@ class Cameras:
 
     def _expected_back(self, camera: Camera) -> bool:
         """Whether the worker that had the camera under an earlier broker may still report it."""
-        return self._state.starting and camera.place is not None and camera.place not in self._state.workers
+        return self._state.starting and camera.last_worker is not None and camera.last_worker not in self._state.workers
 
     def _adopt(self, camera: Camera, worker: Worker) -> None:
         """Let a worker keep a camera that it has. At first the viewers of one on demand may not be known yet."""
@@ -144,9 +144,9 @@ class Cameras:
 
     def _set_worker(self, camera: Camera, node: str | None) -> None:
         camera.worker = node
-        if camera.place != node:
-            camera.place = node
-            self._state.command(RememberPlace(camera.spec.id, node))
+        if camera.last_worker != node:
+            camera.last_worker = node
+            self._state.command(RememberWorker(camera.spec.id, node))
 
     def _change(self, camera: Camera, spec: CameraSpec) -> None:
         if camera.spec.url != spec.url:

@@ -126,7 +126,7 @@ class RememberTracks:
 
 
 @dataclass(frozen=True, slots=True)
-class RememberPlace:
+class RememberWorker:
     """Keep which worker has a camera across restarts, so that a new broker waits for it; ``None``: nobody."""
 
     camera: str
@@ -166,7 +166,7 @@ Command = (
     | OfferAnswered
     | OfferRefused
     | RememberTracks
-    | RememberPlace
+    | RememberWorker
     | WorkerJoined
     | WorkerLost
     | NodeNameTwice

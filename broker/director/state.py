@@ -52,7 +52,7 @@ class Worker:
 
     def has_stream(self, camera: str) -> bool:
         """Whether this egress is subscribed to the camera, or about to be."""
-        return camera in self.report.cameras or camera in self.watched
+        return camera in self.report.subscribed or camera in self.watched
 
     def join(self, session: str, camera: str) -> None:
         """A viewer of ``camera`` is this egress's now."""
@@ -73,8 +73,8 @@ class Camera:
 
     spec: CameraSpec
     tracks: tuple[Track, ...] = ()  # the last that were seen
-    place: str | None = None  # as remembered: ``worker``, or who had it before this broker started
-    worker: str | None = None  # who has it
+    last_worker: str | None = None  # ``worker``, or the one that had it under an earlier broker
+    worker: str | None = None  # the one that has it now
     sessions: set[str] = field(default_factory=set)
     kept_until: float = float("-inf")  # on demand: needed until then also without viewers
     announced: tuple[CameraState, str, str] | None = None

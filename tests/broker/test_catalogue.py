@@ -8,7 +8,7 @@ import pytest
 from broker.catalogue import Catalogue
 from broker.store import Store
 from common.cameras import redact
-from common.config import CameraConfig, Config
+from common.config import CameraConfig, Config, Origin
 from common.config_file import load
 from common.errors import RequestError
 from common.media import Kind, Track
@@ -53,8 +53,8 @@ def test_cameras_come_from_the_configuration_and_from_the_store(store: Store, tm
     catalogue = Catalogue(load(file, environ={}), store)
     assert catalogue.specs.keys() == {"door", "yard"}
     assert catalogue.specs["door"].on_demand
-    assert catalogue.get("door").place == f"{file}, line 2"
-    assert catalogue.get("yard").place is None
+    assert catalogue.get("door").origin == Origin(f"{file}, line 2")
+    assert catalogue.get("yard").origin is None
 
 
 def test_the_configuration_hides_a_camera_of_the_store(store: Store) -> None:
@@ -241,8 +241,8 @@ def test_a_disk_that_fails_is_told(catalogue: Catalogue, store: Store, monkeypat
             action()
         assert refused(caught) == (503, "store_failed")
     assert catalogue.specs.keys() == {"door"}
-    catalogue.remember("door", place="ingest-1")  # only logged: it is not worth stopping for
-    assert catalogue.places == {"door": "ingest-1"}
+    catalogue.remember("door", worker="ingest-1")  # only logged: it is not worth stopping for
+    assert catalogue.last_workers == {"door": "ingest-1"}
 
 
 def test_a_camera_is_written_as_a_whole_or_not_at_all(catalogue: Catalogue, store: Store, monkeypatch) -> None:
@@ -313,11 +313,11 @@ def test_tracks_and_place_are_kept_over_a_restart(catalogue: Catalogue, store: S
     catalogue.add({"id": "door", "url": URL})
     catalogue.add({"id": "yard", "url": URL})
     catalogue.remember("door", tracks=(H264,))
-    catalogue.remember("door", place="ingest-1")
-    catalogue.remember("nobody", place="ingest-1")
+    catalogue.remember("door", worker="ingest-1")
+    catalogue.remember("nobody", worker="ingest-1")
     again = Catalogue(Config(), store)
     assert again.tracks == {"door": (H264,), "yard": ()}
-    assert again.places == {"door": "ingest-1"}
+    assert again.last_workers == {"door": "ingest-1"}
 
 
 def test_nothing_is_kept_of_cameras_that_are_gone(catalogue: Catalogue, store: Store) -> None:
@@ -332,12 +332,12 @@ def test_nothing_is_kept_of_cameras_that_are_gone(catalogue: Catalogue, store: S
 
 def test_tracks_of_another_address_are_forgotten(catalogue: Catalogue) -> None:
     catalogue.add({"id": "door", "url": URL})
-    catalogue.remember("door", tracks=(H264,), place="ingest-1")
+    catalogue.remember("door", tracks=(H264,), worker="ingest-1")
     catalogue.change("door", {"on_demand": True})
     assert catalogue.tracks == {"door": (H264,)}
     catalogue.change("door", {"url": "rtsp://elsewhere/"})
     assert catalogue.tracks == {"door": ()}
-    assert catalogue.places == {"door": "ingest-1"}
+    assert catalogue.last_workers == {"door": "ingest-1"}
 
 
 def test_a_store_that_is_deleted_loses_no_camera(catalogue: Catalogue, store: Store, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ async def test_an_offer_to_an_egress_that_is_gone_goes_to_another(control, endpo
     async with FakeEgress(endpoints, "out-2") as second:
         async with FakeEgress(endpoints, "out-1"):
             await until(control, lambda: len(list(control.director.workers)) == 2)
-            second.report(cameras=())
+            second.report(subscribed=())
         answer = await control.offer("door", "sdp")  # out-1 comes first by name, and is closed without a farewell
         assert (await second.told(Offer)).session == answer.session
     assert control.counters["control_undelivered"] >= 1
@@ -234,7 +234,7 @@ async def test_what_is_to_be_remembered_reaches_the_catalogue(control, endpoints
     async with FakeIngest(endpoints, "in-1"):
         await until(control, lambda: control.director.camera("door").tracks)
     assert catalogue.tracks == {"door": (H264,)}
-    assert catalogue.places == {"door": "in-1"}
+    assert catalogue.last_workers == {"door": "in-1"}
 
 
 async def test_garbage_is_counted_and_harms_nobody(control: ControlPlane, egress: FakeEgress) -> None:

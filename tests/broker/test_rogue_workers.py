@@ -133,7 +133,7 @@ async def test_a_camera_goes_with_its_password_to_one_ingest_alone(context, clus
         for node, role in (("in-1", Role.INGEST), ("in-2", Role.INGEST), ("out-1", Role.EGRESS)):
             keys[node] = await joined(context, cluster, role, node, token=tokens[role])
         async with FakeIngest(cluster.endpoints, "in-1", keys=keys["in-1"]) as first:
-            await first.until(lambda: len(first.state.streams) == 2)
+            await first.until(lambda: len(first.state.served) == 2)
             await broker.until("/api/nodes", lambda nodes: len(nodes[1]["cameras"]) == 2 if len(nodes) > 1 else False)
     async with (
         cluster.broker() as broker,
@@ -141,10 +141,10 @@ async def test_a_camera_goes_with_its_password_to_one_ingest_alone(context, clus
         FakeEgress(cluster.endpoints, "out-1", keys=keys["out-1"]) as egress,
     ):
         claimed = tuple(StreamReport(name, 1, CameraState.PLAYING) for name in CAMERAS)
-        rogue.report(streams=claimed)
+        rogue.report(served=claimed)
         await broker.until("/api/nodes", lambda nodes: len(nodes) == 3)
         async with FakeIngest(cluster.endpoints, "in-1", keys=keys["in-1"]) as first:
-            first.report(streams=tuple(StreamReport(name, 1, CameraState.PLAYING) for name in CAMERAS))
+            first.report(served=tuple(StreamReport(name, 1, CameraState.PLAYING) for name in CAMERAS))
             await first.until(lambda: sum(isinstance(message, Assign) for message in first.messages) >= 2)
             said = [message for worker in (rogue, egress) for message in worker.messages]
             assert not any(isinstance(message, Assign) for message in said)
@@ -246,10 +246,10 @@ async def test_a_connection_named_like_a_worker_draws_nothing_to_itself(context,
         async with FakeEgress(cluster.endpoints, "out-2", keys=other, routing_id=b"in-1") as rogue:
             await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
             async with FakeIngest(cluster.endpoints, "in-1", keys=honest) as worker:
-                await worker.until(lambda: len(worker.state.streams) == 2)
+                await worker.until(lambda: len(worker.state.served) == 2)
                 assert rogue.messages == []
 
 
 def test_reports_carry_no_password() -> None:
-    report = Report("in-1", Role.INGEST, "1", streams=(StreamReport("door", 1, CameraState.PLAYING),))
+    report = Report("in-1", Role.INGEST, "1", served=(StreamReport("door", 1, CameraState.PLAYING),))
     assert b"hunter2" not in encode(report)

@@ -227,12 +227,12 @@ tracks = st.builds(
 )
 
 
-@given(tracks=st.lists(tracks, max_size=3).map(tuple), place=st.none() | st.text())
-def test_any_memory_comes_back_as_it_was(tmp_path_factory, tracks, place) -> None:
+@given(tracks=st.lists(tracks, max_size=3).map(tuple), worker=st.none() | st.text())
+def test_any_memory_comes_back_as_it_was(tmp_path_factory, tracks, worker) -> None:
     store = Store(tmp_path_factory.mktemp("store") / "camshaft.db")
     try:
-        store.remember("door", Memory("digest", 1, tracks, place))
-        assert store.memories() == {"door": Memory("digest", 1, tracks, place)}
+        store.remember("door", Memory("digest", 1, tracks, worker))
+        assert store.memories() == {"door": Memory("digest", 1, tracks, worker)}
     finally:
         store.close()
 

@@ -76,7 +76,7 @@ def test_those_who_watch_get_the_next_one_when_the_camera_moves(plant: Plant) ->
     for node in ("out-1", "out-2"):
         plant.report(node, Role.EGRESS)
     plant.handle(ViewerOffered("s", "door", "sdp"))
-    plant.report("in-1", Role.INGEST, streams=(StreamReport("door", 0, CameraState.PLAYING),))
+    plant.report("in-1", Role.INGEST, served=(StreamReport("door", 0, CameraState.PLAYING),))
     plant.report("in-2", Role.INGEST)
     key = plant.key("in-2")
     sent = plant.handle(FromWorker("in-1", Leaving("in-1", "1")))

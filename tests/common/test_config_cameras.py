@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from common.cameras import redact
-from common.config import Config
+from common.config import Config, Origin
 from common.config_file import load, parse_camera
 from common.errors import ConfigError
 
@@ -12,9 +12,9 @@ def test_a_camera_of_the_configuration_names_the_place_to_change_it(tmp_path: Pa
     file = tmp_path / "camshaft.yaml"
     file.write_text("cameras:\n  door:\n    url: rtsp://host/door\n")
     config = load(file, environ={"CAMSHAFT_CAMERA": "rtsp://host/"})
-    assert config.place_of("door") == f"{file}, line 3"
-    assert config.place_of("camera") == "CAMSHAFT_CAMERA"
-    assert Config().place_of("door") == "the configuration"
+    assert config.origin_of("door") == Origin(f"{file}, line 3")
+    assert config.origin_of("camera") == Origin("CAMSHAFT_CAMERA")
+    assert Config().origin_of("door") == Origin("the configuration")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ REPORT = Report(
     Role.INGEST,
     "a1",
     load=Load(0.5, 1 << 20),
-    streams=(
+    served=(
         StreamReport(
             "yard",
             3,
@@ -58,7 +58,7 @@ REPORT = Report(
         ),
     ),
     viewers=(ViewerReport("s", "yard", ViewerState.CONNECTED, round_trip=0.01, estimated_bandwidth=5_000_000),),
-    cameras=("yard",),
+    subscribed=("yard",),
     counters={"control_garbage": 2},
 )
 TO_BROKER: list[ToBroker] = [
@@ -158,9 +158,9 @@ def test_repr_holds_neither_url_nor_sdp(message: ToBroker | ToWorker) -> None:
 
 def test_text_that_is_not_unicode_does_not_silence_a_worker() -> None:
     stream = StreamReport("yard", 1, CameraState.MALFORMED, detail="Server: \udcff!")
-    received = decode_for_broker(encode(Report("n", Role.INGEST, "i", streams=(stream,))))
+    received = decode_for_broker(encode(Report("n", Role.INGEST, "i", served=(stream,))))
     assert isinstance(received, Report)
-    assert received.streams[0].detail == "Server: ?!"
+    assert received.served[0].detail == "Server: ?!"
 
 
 def test_numbers_that_no_message_can_hold_do_not_silence_a_worker() -> None:
@@ -177,9 +177,9 @@ def test_numbers_that_no_message_can_hold_do_not_silence_a_worker() -> None:
 def test_what_a_camera_says_is_not_told_at_any_length() -> None:
     track = replace(VIDEO, problem="p" * 100_000)
     stream = StreamReport("yard", 1, CameraState.MALFORMED, detail="d" * 100_000, last_error="e", tracks=(track,))
-    received = decode_for_broker(encode(Report("n", Role.INGEST, "i", streams=(stream,))))
+    received = decode_for_broker(encode(Report("n", Role.INGEST, "i", served=(stream,))))
     assert isinstance(received, Report)
-    [told] = received.streams
+    [told] = received.served
     assert (len(told.detail), told.last_error, len(told.tracks[0].problem)) == (MAX_TEXT, "e", MAX_TEXT)
 
 
@@ -217,11 +217,11 @@ def test_a_viewer_that_is_not_valid_is_left_out_and_the_others_are_not(wrong: di
 )
 def test_a_camera_that_is_not_valid_is_left_out_and_the_others_are_not(wrong: dict[str, object]) -> None:
     good = StreamReport("good", 1, CameraState.PLAYING)
-    report = msgpack.unpackb(encode(Report("n", Role.INGEST, "i", streams=(good, good))))
-    report["streams"][0] |= wrong
+    report = msgpack.unpackb(encode(Report("n", Role.INGEST, "i", served=(good, good))))
+    report["served"][0] |= wrong
     received = decode_for_broker(msgpack.packb(report))
     assert isinstance(received, Report)
-    assert received.streams == (good,)
+    assert received.served == (good,)
 
 
 def test_what_is_no_message_is_not_encoded() -> None:
@@ -232,4 +232,4 @@ def test_what_is_no_message_is_not_encoded() -> None:
 def test_no_worker_claims_to_do_less_than_nothing() -> None:
     report = decode_for_broker(encode(replace(REPORT, load=Load(-1e300, 1))))
     assert isinstance(report, Report)
-    assert (report.load, report.streams) == (Load(0.0, 1), REPORT.streams)
+    assert (report.load, report.served) == (Load(0.0, 1), REPORT.served)

@@ -87,7 +87,7 @@ class Worker:
         if self.fail:
             raise RuntimeError("no snapshot")
         time.sleep(self.takes)
-        return replace(report, cameras=self.cameras, viewers=self.viewers)
+        return replace(report, subscribed=self.cameras, viewers=self.viewers)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ async def test_first_report_says_who_and_what(broker: Broker, link: Link, worker
     worker.cameras = ("yard",)
     async with link:
         report = await broker.report()
-    assert (report.node, report.role, report.version, report.cameras) == ("egress-7", Role.EGRESS, "1.2", ("yard",))
+    assert (report.node, report.role, report.version, report.subscribed) == ("egress-7", Role.EGRESS, "1.2", ("yard",))
     assert report.incarnation == link.incarnation
     assert report.pid > 0
     assert report.load.memory > 0
@@ -187,7 +187,7 @@ async def test_a_burst_of_changes_is_one_report_and_soon(broker: Broker, link: L
         for number in range(100):
             worker.cameras = (f"cam-{number}",)
             link.report_soon()
-        await broker.until(lambda message: isinstance(message, Report) and message.cameras == ("cam-99",))
+        await broker.until(lambda message: isinstance(message, Report) and message.subscribed == ("cam-99",))
         assert worker.snapshots - before <= 2 + (asyncio.get_running_loop().time() - started) / MIN_REPORT_GAP
 
 
@@ -219,7 +219,7 @@ async def test_new_broker_gets_the_newest_report_and_no_stale_ones(
         assert worker.snapshots == snapshots, "no report is built for a broker that is away"
         second = Broker(context, endpoints)
         report = await second.report()
-        assert report.cameras == ("cam-49",)
+        assert report.subscribed == ("cam-49",)
         assert [type(message) for _, message in second.received] == [Report]
         second.channel.close()
 
@@ -234,7 +234,7 @@ async def test_a_report_that_cannot_be_made_is_told_less_of_and_counted(
             link.report_soon()
             failed = await broker.until(lambda message: isinstance(message, Report) and message.partial)
             assert isinstance(failed, Report)
-            assert (failed.node, failed.cameras) == ("egress-7", ())
+            assert (failed.node, failed.subscribed) == ("egress-7", ())
             await broker.until(
                 lambda message: isinstance(message, Report) and message.counters.get("report_failed", 0) >= 2
             )
@@ -351,7 +351,7 @@ def test_changes_are_reported_on_the_loop_that_the_workers_run_on(endpoints: End
                     worker.cameras = (f"cam-{number}",)
                     link.report_soon()
                     link.report_soon()
-                await broker.until(lambda message: isinstance(message, Report) and message.cameras == ("cam-2",))
+                await broker.until(lambda message: isinstance(message, Report) and message.subscribed == ("cam-2",))
             broker.channel.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -18,9 +18,9 @@ LARGE = Report(
     host="h",
     load=Load(0.5, 7),
     draining=True,
-    streams=tuple(replace(STREAM, camera=f"cam-{number}") for number in range(30)),
+    served=tuple(replace(STREAM, camera=f"cam-{number}") for number in range(30)),
     viewers=tuple(replace(VIEWER, session=f"s{number}") for number in range(30)),
-    cameras=tuple(f"cam-{number}" for number in range(100)),
+    subscribed=tuple(f"cam-{number}" for number in range(100)),
     counters={"gaps": 3},
     number=9,
 )
@@ -95,7 +95,7 @@ def test_what_cannot_be_encoded_is_left_out_and_told() -> None:
     assert bad == 1
     told = decode_for_broker(frames[0])
     assert isinstance(told, Report)
-    assert (told.viewers, told.streams, told.partial) == ((VIEWER,), LARGE.streams, True)
+    assert (told.viewers, told.served, told.partial) == ((VIEWER,), LARGE.served, True)
 
 
 def test_a_worker_is_heard_of_whatever_else_cannot_be_told() -> None:
@@ -109,15 +109,15 @@ def test_a_worker_is_heard_of_whatever_else_cannot_be_told() -> None:
 def test_a_partial_report_leaves_the_rest_as_it_was() -> None:
     changed = replace(VIEWER, session="s3", packets=7)
     whole = completed(Report("n", Role.EGRESS, "i", viewers=(changed,), counters={"gaps": 4}, partial=True), LARGE)
-    assert whole.streams == LARGE.streams
-    assert whole.cameras == LARGE.cameras
+    assert whole.served == LARGE.served
+    assert whole.subscribed == LARGE.subscribed
     assert whole.viewers == tuple(changed if viewer.session == "s3" else viewer for viewer in LARGE.viewers)
     assert whole.counters == {"gaps": 4}
 
 
 def test_parts_that_hold_more_than_a_worker_can_have_are_not_kept() -> None:
     many = tuple(f"cam-{number}" for number in range(MAX_ITEMS // 2 + 1))
-    first, second = (replace(LARGE, streams=(), viewers=(), cameras=many, part=part, parts=3) for part in (0, 1))
+    first, second = (replace(LARGE, served=(), viewers=(), subscribed=many, part=part, parts=3) for part in (0, 1))
     parts = Parts()
     assert parts.take(first) is None
     assert parts.take(second) is None

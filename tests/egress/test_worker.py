@@ -100,7 +100,7 @@ async def packets_received(peer: RTCPeerConnection) -> int:
 
 
 async def test_a_foreign_viewer_hears_the_camera(broker: FakeBroker, report: Report) -> None:
-    assert (report.role, report.viewers, report.cameras) == ("egress", (), ())
+    assert (report.role, report.viewers, report.subscribed) == ("egress", (), ())
     peer = await watch(broker)
     await broker.until(lambda: broker.watches("yard"))
     sequence = 0
@@ -111,7 +111,7 @@ async def test_a_foreign_viewer_hears_the_camera(broker: FakeBroker, report: Rep
             await asyncio.sleep(0.005)
     viewer = (await broker.until(lambda: [v for v in broker.reports[NODE].viewers if v.packets]))[0]
     assert (viewer.session, viewer.camera, viewer.state) == ("s1", "yard", "connected")
-    assert broker.reports[NODE].cameras == ("yard",)
+    assert broker.reports[NODE].subscribed == ("yard",)
     assert broker.reports[NODE].counters["delay_p50_us"] >= 0
     await peer.close()
     ended = await broker.said(Ended)
@@ -245,7 +245,7 @@ async def test_the_stream_is_asked_for_its_pictures_and_given_up_after_a_while(
     await broker.until(lambda: f"yard@{NODE}\0".encode() in broker.subscriptions)
     broker.tell(NODE, HangUp("s1"))
     await broker.until(lambda: not broker.subscriptions)
-    await broker.until(lambda: not broker.reports[NODE].cameras)
+    await broker.until(lambda: not broker.reports[NODE].subscribed)
 
 
 async def test_garbage_on_every_port_is_dropped_and_counted(broker: FakeBroker, report: Report) -> None:

@@ -58,7 +58,7 @@ class Stage:
 
     def ingest(self, node: str, *streams: StreamReport, cpu: float = 0.0, **fields: Any) -> list[Command]:
         fields = {"incarnation": "1"} | fields
-        return self.hear(node, Report(node, Role.INGEST, load=Load(cpu), streams=streams, **fields))
+        return self.hear(node, Report(node, Role.INGEST, load=Load(cpu), served=streams, **fields))
 
     def egress(self, node: str, *viewers: ViewerReport, cpu: float = 0.0, **fields: Any) -> list[Command]:
         fields = {"incarnation": "1"} | fields

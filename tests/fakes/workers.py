@@ -125,14 +125,14 @@ class FakeIngest(FakeWorker):
             case Assign(camera):
                 self.show(camera.id, CameraState.PLAYING, spec=camera, tracks=(H264,), transport="tcp")
             case Release(id):
-                self.report(streams=tuple(stream for stream in self.state.streams if stream.camera != id))
+                self.report(served=tuple(stream for stream in self.state.served if stream.camera != id))
 
     def show(self, id: str, state: CameraState, *, spec: CameraSpec | None = None, **fields: Any) -> None:
         """Report a camera's state."""
-        before = next((stream for stream in self.state.streams if stream.camera == id), None)
+        before = next((stream for stream in self.state.served if stream.camera == id), None)
         revision = spec.revision if spec else before.revision if before else 0
-        others = tuple(stream for stream in self.state.streams if stream.camera != id)
-        self.report(streams=(*others, StreamReport(id, revision, state, **fields)))
+        others = tuple(stream for stream in self.state.served if stream.camera != id)
+        self.report(served=(*others, StreamReport(id, revision, state, **fields)))
 
 
 class FakeEgress(FakeWorker):

@@ -300,7 +300,7 @@ TARGETS = [
             _hear(*TO_BROKER[:1]) + _hear(*TO_BROKER[1:], node=1) + b"\x06\1\x01\xff\x07\1",
             _hear(TO_BROKER[1], node=1) + b"\x06\1\x0a\2\x01\x40" + _hear(*TO_BROKER[2:], node=2) + b"\x01\xff" * 3,
         ),
-        words=(b"report", b"streams", b"viewers", b"incarnation"),
+        words=(b"report", b"served", b"viewers", b"incarnation"),
         grow={
             "offers": repeated(b"\x06\1"),
             "ticks": repeated(b"\x01\x08"),

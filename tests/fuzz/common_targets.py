@@ -28,8 +28,8 @@ REPLAY = media.replay_topic("door", "out-1") + media.encode_replay(map(media.enc
 TRACKS = (Track(Kind.VIDEO, "H264", 90_000, profile="42e01f"), Track(Kind.AUDIO, "opus", 48_000, 2))
 STREAM = control.StreamReport("door", 1, CameraState.PLAYING, tracks=TRACKS, stats=(control.TrackStats(Kind.VIDEO, 9),))
 VIEWER = control.ViewerReport("s1", "door", control.ViewerState.CONNECTED, estimated_bandwidth=1_000_000)
-INGEST = control.Report("in-1", control.Role.INGEST, "1", streams=(STREAM,), counters={"gaps": 1})
-EGRESS = control.Report("out-1", control.Role.EGRESS, "1", viewers=(VIEWER,), cameras=("door",))
+INGEST = control.Report("in-1", control.Role.INGEST, "1", served=(STREAM,), counters={"gaps": 1})
+EGRESS = control.Report("out-1", control.Role.EGRESS, "1", viewers=(VIEWER,), subscribed=("door",))
 TO_BROKER = tuple(
     control.encode(message)
     for message in (
@@ -166,17 +166,17 @@ TARGETS = [
         (ProtocolError,),
         tuple(
             b"\xa0"[:0] + name
-            for name in (b"report", b"answered", b"streams", b"viewers", b"counters", b"\xcf" + b"\xff" * 8)
+            for name in (b"report", b"answered", b"served", b"viewers", b"counters", b"\xcf" + b"\xff" * 8)
         ),
         {
-            "streams": lambda size: control.encode(
-                control.Report("in-1", control.Role.INGEST, "1", streams=(STREAM,) * (size // 900))
+            "served": lambda size: control.encode(
+                control.Report("in-1", control.Role.INGEST, "1", served=(STREAM,) * (size // 900))
             ),
             "counters": lambda size: control.encode(
                 control.Report("in-1", control.Role.INGEST, "1", counters={str(n): n for n in range(size // 8)})
             ),
             "nesting": repeated(b"\x91"),
-            "wrong": lambda size: control.encode(INGEST)[:-20] + msgpack.packb({"streams": [{}] * size}),
+            "wrong": lambda size: control.encode(INGEST)[:-20] + msgpack.packb({"served": [{}] * size}),
         },
     ),
     Target(

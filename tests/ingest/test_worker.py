@@ -71,7 +71,7 @@ class Broker:
         self._media.send(b"\x01" + topic)
 
     def stream(self, camera: str) -> StreamReport | None:
-        streams = self.report.streams if self.report else ()
+        streams = self.report.served if self.report else ()
         return next((stream for stream in streams if stream.camera == camera), None)
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -116,7 +116,7 @@ def spec(name: str, fake: FakeCamera, revision: int = 1) -> CameraSpec:
 async def test_says_who_it_is(tmp_path: Path) -> None:
     async with running(tmp_path) as (broker, _, _):
         assert broker.report is not None
-        assert (broker.report.node, broker.report.role, broker.report.streams) == (NODE, Role.INGEST, ())
+        assert (broker.report.node, broker.report.role, broker.report.served) == (NODE, Role.INGEST, ())
     assert broker.report.load.memory > 0
 
 
@@ -152,7 +152,7 @@ async def test_a_new_revision_restarts_after_the_old_one_has_gone(tmp_path: Path
         await broker.reached("door", CameraState.PLAYING)
         assert old.methods[-1] == "TEARDOWN"
         assert broker.report is not None
-        assert len(broker.report.streams) == 1
+        assert len(broker.report.served) == 1
 
 
 async def test_many_revisions_in_a_row(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ async def test_release(tmp_path: Path) -> None:
         await broker.reached("door", CameraState.PLAYING)
         broker.send(Release("unknown"))
         broker.send(Release("door"))
-        await broker.until(lambda: broker.report and not broker.report.streams)
+        await broker.until(lambda: broker.report and not broker.report.served)
         await fake.asked("TEARDOWN")
         broker.send(Assign(spec("door", fake)))
         await broker.reached("door", CameraState.PLAYING)
@@ -349,9 +349,9 @@ async def test_two_hundred_cameras(tmp_path: Path) -> None:
         for number in range(200):
             broker.send(Assign(spec(f"c{number}", fake)))
         playing = CameraState.PLAYING
-        await broker.until(lambda: broker.report and sum(s.state is playing for s in broker.report.streams) == 200)
+        await broker.until(lambda: broker.report and sum(s.state is playing for s in broker.report.served) == 200)
         fake.drop()
-        await broker.until(lambda: broker.report and sum(s.reconnects for s in broker.report.streams) == 200)
+        await broker.until(lambda: broker.report and sum(s.reconnects for s in broker.report.served) == 200)
 
 
 async def test_a_bus_that_cannot_be() -> None:

@@ -8,8 +8,8 @@ from broker.director.events import (
     CameraRemoved,
     NodeNameTwice,
     OfferRefused,
-    RememberPlace,
     RememberTracks,
+    RememberWorker,
     Send,
     SessionEnded,
     Undelivered,
@@ -88,7 +88,7 @@ def test_cameras_of_the_only_worker_move_at_once_when_it_has_started_again() -> 
 
 
 def test_a_camera_that_a_worker_has_is_left_with_it_while_others_gather() -> None:
-    stage = Stage(camera("door"), ingests=None, started_now=True, places={"door": "in-1"})
+    stage = Stage(camera("door"), ingests=None, started_now=True, last_workers={"door": "in-1"})
     assert sent(stage.ingest("in-1", stream("door"))) == []
     assert stage.state_of("door") is CameraState.PLAYING
 
@@ -368,7 +368,7 @@ def test_a_camera_that_becomes_on_demand_is_kept_its_while() -> None:
 
 
 def test_a_new_broker_waits_for_the_worker_that_had_the_camera() -> None:
-    stage = Stage(camera("door"), started_now=True, places={"door": "in-1"})
+    stage = Stage(camera("door"), started_now=True, last_workers={"door": "in-1"})
     assert sent(stage.ingest("in-2")) == []
     assert sent(stage.ingest("in-1", stream("door"))) == []
     assert stage.worker_of("door") == "in-1"
@@ -376,16 +376,16 @@ def test_a_new_broker_waits_for_the_worker_that_had_the_camera() -> None:
 
 
 def test_a_new_broker_waits_no_longer_than_the_grace() -> None:
-    stage = Stage(camera("door"), started_now=True, places={"door": "in-1"})
+    stage = Stage(camera("door"), started_now=True, last_workers={"door": "in-1"})
     stage.ingest("in-2")
     assert sent(stage.tick(GRACE - 0.1)) == []
     commands = stage.tick(0.1)
     assert sent(commands) == [("in-2", Assign(camera("door")))]
-    assert of(RememberPlace, commands) == [RememberPlace("door", "in-2")]
+    assert of(RememberWorker, commands) == [RememberWorker("door", "in-2")]
 
 
 def test_a_new_broker_need_not_wait_once_the_worker_is_back_without_the_camera() -> None:
-    stage = Stage(camera("door"), started_now=True, places={"door": "in-1"})
+    stage = Stage(camera("door"), started_now=True, last_workers={"door": "in-1"})
     stage.ingest("in-2", cpu=0.5)
     assert sent(stage.ingest("in-1")) == [("in-1", Assign(camera("door")))]
 
@@ -410,7 +410,7 @@ def test_a_new_broker_leaves_an_on_demand_camera_running_until_its_viewers_are_k
 
 def test_an_ingest_that_is_not_to_be_trusted_keeps_only_a_camera_that_it_is_remembered_to_have() -> None:
     """What it is answered carries the camera's password."""
-    stage = Stage(camera("door"), camera("yard"), started_now=True, places={"door": "in-1"}, trusting=False)
+    stage = Stage(camera("door"), camera("yard"), started_now=True, last_workers={"door": "in-1"}, trusting=False)
     claimed = stream("door"), stream("yard")
     assert ("in-2", Release("door")) in sent(stage.ingest("in-2", *claimed))
     assert stage.worker_of("door") != "in-2"
@@ -418,11 +418,11 @@ def test_an_ingest_that_is_not_to_be_trusted_keeps_only_a_camera_that_it_is_reme
     assert stage.worker_of("door") == "in-1"
 
 
-def test_the_place_of_a_camera_is_remembered_and_forgotten() -> None:
+def test_the_worker_of_a_camera_is_remembered_and_forgotten() -> None:
     stage = Stage(camera("door"))
-    assert of(RememberPlace, stage.ingest("in-1")) == [RememberPlace("door", "in-1")]
-    assert of(RememberPlace, stage.ingest("in-1", stream("door"))) == []
-    assert of(RememberPlace, stage.leave("in-1")) == [RememberPlace("door", None)]
+    assert of(RememberWorker, stage.ingest("in-1")) == [RememberWorker("door", "in-1")]
+    assert of(RememberWorker, stage.ingest("in-1", stream("door"))) == []
+    assert of(RememberWorker, stage.leave("in-1")) == [RememberWorker("door", None)]
 
 
 # What is shown and remembered

@@ -13,7 +13,7 @@ from broker.director.events import (
     FromWorker,
     OfferAnswered,
     OfferRefused,
-    RememberPlace,
+    RememberWorker,
     Send,
     SessionEnded,
     Tick,
@@ -69,7 +69,7 @@ class FakeWorker:
             self.incarnation,
             load=Load(self.cpu),
             draining=self.draining,
-            streams=tuple(StreamReport(c.id, c.revision, CameraState.PLAYING) for c in self.cameras.values()),
+            served=tuple(StreamReport(c.id, c.revision, CameraState.PLAYING) for c in self.cameras.values()),
             viewers=tuple(ViewerReport(s, c, ViewerState.CONNECTED) for s, c in self.sessions.items()),
         )
 
@@ -101,7 +101,7 @@ class Cluster(RuleBasedStateMachine):
         self.orphans: set[str] = (
             set()
         )  # their viewers gave up while no broker was there to hear of it: consent ends them
-        self.places: dict[str, str] = {}
+        self.last_workers: dict[str, str] = {}
         self.serial = 0
         self.lossy = False
         self.losses: list[bool] = []
@@ -126,10 +126,10 @@ class Cluster(RuleBasedStateMachine):
                     self.waiting.remove(session)
                 case SessionEnded(session=session):
                     self.viewers.pop(session, None)  # or it was adopted, and its offer died with the old broker
-                case RememberPlace(camera, None):
-                    self.places.pop(camera, None)
-                case RememberPlace(camera, node):
-                    self.places[camera] = node
+                case RememberWorker(camera, None):
+                    self.last_workers.pop(camera, None)
+                case RememberWorker(camera, node):
+                    self.last_workers[camera] = node
 
     def deliver(self, node: str, message) -> None:
         worker = self.workers.get(node)
@@ -223,7 +223,7 @@ class Cluster(RuleBasedStateMachine):
 
     @rule()
     def broker_restarts(self) -> None:
-        self.director = Director(self.now, self.wanted, places=self.places)
+        self.director = Director(self.now, self.wanted, last_workers=self.last_workers)
         self.waiting.clear()  # their HTTP requests died with the broker
         self.detached.update(self.viewers)
         self.orphans.update(set(self.held()) - self.viewers.keys())

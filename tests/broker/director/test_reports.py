@@ -104,9 +104,9 @@ viewers = st.fixed_dictionaries(
 reports = st.fixed_dictionaries(
     {"type": st.just("report"), "node": texts, "role": st.sampled_from(["ingest", "egress"]), "incarnation": texts},
     optional={
-        "streams": st.lists(streams, max_size=4),
+        "served": st.lists(streams, max_size=4),
         "viewers": st.lists(viewers, max_size=4),
-        "cameras": st.lists(texts, max_size=3),
+        "subscribed": st.lists(texts, max_size=3),
         "draining": st.booleans(),
         "partial": st.booleans(),
         "number": numbers,

@@ -63,10 +63,10 @@ def test_tracks_that_an_earlier_broker_saw_are_used() -> None:
         ({"out-1": {"cpu": 0.5}, "out-2": {"cpu": 0.2}}, "out-2"),
         ({"out-1": {"cpu": 0.2}, "out-2": {"cpu": 0.5}}, "out-1"),
         ({"out-1": {"cpu": 0.2, "draining": True}, "out-2": {"cpu": 0.5}}, "out-2"),
-        ({"out-1": {"cpu": 0.28, "cameras": ("door",)}, "out-2": {"cpu": 0.2}}, "out-1"),
-        ({"out-1": {"cpu": 0.32, "cameras": ("door",)}, "out-2": {"cpu": 0.2}}, "out-2"),
-        ({"out-1": {"cpu": 0.28, "cameras": ("yard",)}, "out-2": {"cpu": 0.2}}, "out-2"),
-        ({"out-1": {"cpu": 0.1, "cameras": ("door",), "draining": True}, "out-2": {"cpu": 0.2}}, "out-2"),
+        ({"out-1": {"cpu": 0.28, "subscribed": ("door",)}, "out-2": {"cpu": 0.2}}, "out-1"),
+        ({"out-1": {"cpu": 0.32, "subscribed": ("door",)}, "out-2": {"cpu": 0.2}}, "out-2"),
+        ({"out-1": {"cpu": 0.28, "subscribed": ("yard",)}, "out-2": {"cpu": 0.2}}, "out-2"),
+        ({"out-1": {"cpu": 0.1, "subscribed": ("door",), "draining": True}, "out-2": {"cpu": 0.2}}, "out-2"),
     ],
 )
 def test_which_egress_a_viewer_gets(egresses: dict, expected: str) -> None:

@@ -254,7 +254,7 @@ async def test_viewers(broker: RunningBroker) -> None:
 async def test_nodes(broker: RunningBroker) -> None:
     async with FakeIngest(broker.endpoints, "in-1") as ingest, FakeEgress(broker.endpoints, "out-1") as egress:
         ingest.report(load=Load(0.25, 1_000_000), counters={"rtp_garbage": 3})
-        egress.report(draining=True, cameras=("door",))
+        egress.report(draining=True, subscribed=("door",))
         await broker.until("/api/nodes", lambda nodes: len(nodes) == 3 and nodes[1]["counters"] and nodes[2]["cameras"])
         first, second, third = await broker.json("/api/nodes")
     assert (first["node"], first["role"], first["alive"]) == ("broker", "broker", True)
