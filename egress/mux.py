@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from common.errors import ProtocolError
 from egress.viewer import Viewer
 from egress.wire.ice import Address, Pair, Path
-from egress.wire.port import MediaSocket, Target
 from egress.wire.stun import (
     BINDING_RESPONSES,
     BindingRequest,
@@ -21,6 +20,7 @@ from egress.wire.stun import (
     binding_success,
     kind_of,
 )
+from egress.wire.way import Carrier, Way
 
 # First byte, RFC 7983 7.
 _STUN, _DTLS, _RTP = range(4), range(20, 64), range(128, 192)
@@ -51,25 +51,25 @@ class Mux:
         if due is not None and target is not None:
             self._check(viewer, *due, target)
 
-    def receive(self, data: bytes, path: Path, media_socket: MediaSocket, now: float, waited: float) -> None:
+    def receive(self, data: bytes, path: Path, carrier: Carrier, now: float, waited: float) -> None:
         """Hand a datagram to its viewer; count it if there is none. For the arguments see ``MediaPort``."""
         first = data[0]
         if first in _STUN:
-            return self._receive_stun(data, path, media_socket, now)
+            return self._receive_stun(data, path, carrier, now)
         viewer = self._by_address.get(path.remote)
         if viewer is None:
             self.counters["udp_unknown_source"] += 1
         elif first in _RTP:  # nobody sends us RTP: it is RTCP, or fails to be
             viewer.receive_rtcp(data, now, waited)
         elif first in _DTLS:
-            viewer.receive_dtls(data, viewer.target(media_socket, path), now, waited)
+            viewer.receive_dtls(data, viewer.target(carrier, path), now, waited)
         else:
             self.counters["udp_garbage"] += 1
         return None
 
-    def _receive_stun(self, data: bytes, path: Path, media_socket: MediaSocket, now: float) -> None:
+    def _receive_stun(self, data: bytes, path: Path, carrier: Carrier, now: float) -> None:
         if kind_of(data) in BINDING_RESPONSES:
-            self._receive_response(data, path, media_socket, now)
+            self._receive_response(data, path, carrier, now)
             return
         try:
             request = BindingRequest.parse(data)
@@ -88,7 +88,7 @@ class Mux:
         if not agent.hearing.take(now):
             self.counters["stun_ignored"] += 1
             return
-        target = viewer.target(media_socket, path)
+        target = viewer.target(carrier, path)
         if request.controlled:  # RFC 8445 7.3.1.1: a lite agent is always the controlled one
             target.send(binding_error(request.transaction, password, 487, "Role Conflict"))
             return
@@ -105,7 +105,7 @@ class Mux:
         self._claim(path.remote, viewer, now)
         self._forget(viewer, agent.forget_paths())
 
-    def _receive_response(self, data: bytes, path: Path, media_socket: MediaSocket, now: float) -> None:
+    def _receive_response(self, data: bytes, path: Path, carrier: Carrier, now: float) -> None:
         try:
             response = BindingResponse.parse(data)
         except ProtocolError:
@@ -118,13 +118,13 @@ class Mux:
             return
         del self._by_transaction[response.transaction]
         self._by_address[path.remote] = viewer
-        target = viewer.target(media_socket, pair.path)
+        target = viewer.target(carrier, pair.path)
         if viewer.agent.select(pair, now):
             viewer.selected(target, now)
         else:
             viewer.proved(target, now)
 
-    def _check(self, viewer: Viewer, pair: Pair, check: bytes, target: Target) -> None:
+    def _check(self, viewer: Viewer, pair: Pair, check: bytes, target: Way) -> None:
         self._by_transaction[pair.transaction] = viewer
         target.send(check)
 

@@ -17,13 +17,13 @@ from egress.answer import Format, Section
 from egress.media.fanout import Audience, Group, Lane, Parcel, fan_out, runs
 from egress.media.feed import Feed
 from egress.media.history import Packet
+from egress.media.target import Target
 from egress.path.capacity import Train
 from egress.path.pace import Pace
 from egress.path.playout import Playout
 from egress.path.stuck import Delivery
 from egress.repeats import Repeats
 from egress.wire.dtls import DtlsServer
-from egress.wire.port import Target
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
 SILENCE = 1.0  # seconds without a picture after which a camera is taken to be away

@@ -24,7 +24,7 @@ from egress.sender import BUDGET_INTERVAL, Place, Sender
 from egress.wire import rtcp
 from egress.wire.dtls import DtlsServer, Identity
 from egress.wire.ice import CONNECT_TIMEOUT, Address, IceAgent, Pair, Path
-from egress.wire.port import MediaSocket, Target
+from egress.wire.way import Carrier, Way
 
 RTCP_INTERVAL = 1.0  # seconds between sender reports
 FIRST_RTCP_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it
@@ -60,7 +60,7 @@ class Viewer:
         self._feedback_budget = MAX_FEEDBACK
         self._dtls_budget = MAX_DTLS
         self._budget_until = 0.0
-        self._target: Target | None = None  # the selected path, or before where the handshake comes from
+        self._target: Way | None = None  # the selected path, or before where the handshake comes from
         self._pair: Pair | None = None  # the latter's
         self._shown: set[Address] = set()  # where our part of the handshake was sent
         self._sections = {section.kind: section for section in negotiated.sections}  # all that is kept of the offer
@@ -101,17 +101,17 @@ class Viewer:
         """What was asked for again and not sent, because it was too much."""
         return sum(sender.stats.withheld for sender in self.senders.values())
 
-    def target(self, media_socket: MediaSocket, path: Path) -> Target:
+    def target(self, carrier: Carrier, path: Path) -> Way:
         """What answers along ``path``: where everything is sent to, if that is the way it goes."""
         current = self._target
-        return current if current is not None and current.path == path else Target(media_socket, path)
+        return current if current is not None and current.path == path else carrier.way(path)
 
     @property
-    def destination(self) -> Target | None:
+    def destination(self) -> Way | None:
         """Where media goes, ``None`` before a path is selected."""
         return self._target if self.agent.selected is not None else None
 
-    def selected(self, target: Target, now: float) -> None:
+    def selected(self, target: Way, now: float) -> None:
         """Media goes to this path from now on: the viewer wants it there, and has proved that it receives there."""
         target.settle()
         self._aim(target)
@@ -119,14 +119,14 @@ class Viewer:
             sender.retarget(target)
         self.proved(target, now)
 
-    def proved(self, target: Target, now: float) -> None:
+    def proved(self, target: Way, now: float) -> None:
         """The viewer receives at this path. What was held back of the handshake can go on."""
         if self._withheld and self._target is not None and self._target.path.remote == target.path.remote:
             self._withheld = False
             self._dtls.repeat()
         self._start(now)
 
-    def receive_dtls(self, datagram: bytes, target: Target, now: float, waited: float = 0.0) -> None:
+    def receive_dtls(self, datagram: bytes, target: Way, now: float, waited: float = 0.0) -> None:
         """A DTLS datagram, perhaps before a path was selected: the answer then goes where it came from.
 
         It has ``waited`` for us so many seconds, which is no part of the round trip.
@@ -328,7 +328,7 @@ class Viewer:
             self._feedback_budget, self._dtls_budget = MAX_FEEDBACK, MAX_DTLS
             self._budget_until = now + BUDGET_INTERVAL
 
-    def _aim(self, target: Target) -> None:
+    def _aim(self, target: Way) -> None:
         self._target, self._pair = target, self.agent.pairs[target.path.remote]
 
     def _transmit(self, datagram: bytes) -> None:

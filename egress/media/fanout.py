@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 from egress import native
 from egress.media.history import Packet
-from egress.wire.port import MAX_SEGMENTS, Refusal, Target
-from egress.wire.srtp import GcmKeys
+from egress.media.target import MAX_SEGMENTS, Refusal, Target
 
 HEADER_SIZE = 12  # bytes, RFC 3550 5.1 without CSRC and extension
 EXTENSION_SIZE = 8  # bytes, RFC 8285 4.2 with one element of two bytes …
@@ -47,12 +47,27 @@ _Frame = tuple[Packet, memoryview, memoryview]  # a packet, and where its header
 _Slot = tuple[int, bytes, bytes, memoryview]  # number less what all have in common, payload, header, where payload goes
 
 
+class Keys(Protocol):
+    """What encrypting one viewer's packets with AES-GCM takes; see ``egress.wire.srtp.GcmKeys``."""
+
+    @property
+    def cipher(self) -> native.Cipher | None:
+        """The key for the compiled loop, ``None`` where that is not used."""
+
+    @property
+    def encrypt_into(self) -> Callable[[bytes, bytes, bytes, memoryview], object]:
+        """Called with nonce, payload, header, and where ciphertext and tag go."""
+
+    def iv(self, ssrc: int) -> int:
+        """The part of the nonce that is the same for all packets of ``ssrc``."""
+
+
 class Lane:
     """One SSRC towards one viewer. Packet index i of the track has extended sequence number i - ``base`` here."""
 
     __slots__ = ("_base", "_octets", "_packets", "compiled", "encrypt_into", "iv", "keys", "protect", "ssrc")
 
-    def __init__(self, base: int, ssrc: int, keys: GcmKeys | None, protect: Callable[[bytes], bytes]) -> None:
+    def __init__(self, base: int, ssrc: int, keys: Keys | None, protect: Callable[[bytes], bytes]) -> None:
         self.ssrc = ssrc
         self.keys = keys  # None: the peer has no GCM, ``protect`` (libsrtp) does it
         self.iv = keys.iv(ssrc) if keys else 0
@@ -76,12 +91,12 @@ class Lane:
     @property
     def packets(self) -> int:
         """How many were sent."""
-        return self._packets if self.compiled is None else int(self.compiled.packets)
+        return self._packets if self.compiled is None else self._packets + int(self.compiled.packets)
 
     @property
     def octets(self) -> int:
         """Bytes of payload that were sent, as a sender report counts them (RFC 3550 6.4.1)."""
-        return self._octets if self.compiled is None else int(self.compiled.octets)
+        return self._octets if self.compiled is None else self._octets + int(self.compiled.octets)
 
     def count(self, packets: int, octets: int) -> None:
         """What was sent without the compiled loop."""
@@ -93,14 +108,21 @@ class Lane:
         return Lane(base, self.ssrc, self.keys, self.protect)
 
 
+Member = tuple[Lane, Target]
+
+
 class Audience:
     """Lanes and where each goes. Those that the compiled loop serves come first."""
 
     __slots__ = ("_compiled", "border", "members")
 
-    def __init__(self, members: Iterable[tuple[Lane, Target]]) -> None:
-        self.members = sorted(members, key=lambda member: member[0].compiled is None)
-        self.border = sum(lane.compiled is not None for lane, _ in self.members)
+    def __init__(self, members: Iterable[Member]) -> None:
+        served: list[Member] = []
+        others: list[Member] = []
+        for lane, target in members:
+            (others if lane.compiled is None or target.route is None else served).append((lane, target))
+        self.members = served + others
+        self.border = len(served)
         self._compiled: native.Audience | None = None
 
     @property
@@ -245,7 +267,7 @@ def _fan_out_compiled(parcel: Parcel, first: int, audience: Audience, start: int
     return lacking
 
 
-def _fan_out_plain(parcel: Parcel, first: int, lanes: Sequence[tuple[Lane, Target]]) -> dict[Lane, int]:
+def _fan_out_plain(parcel: Parcel, first: int, lanes: Sequence[Member]) -> dict[Lane, int]:
     lacking: dict[Lane, int] = {}
     for run in parcel.runs:
         if blocked := _send_run(run, first, parcel.group, lanes):
@@ -258,7 +280,7 @@ def _fan_out_plain(parcel: Parcel, first: int, lanes: Sequence[tuple[Lane, Targe
     return lacking
 
 
-def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[tuple[Lane, Target]]) -> list[Lane]:
+def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[Member]) -> list[Lane]:
     frames: list[_Frame] = []
     end = 0
     for packet in run:

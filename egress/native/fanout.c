@@ -30,7 +30,7 @@
 #define SEQUENCE_AT 2        /* RFC 3550 5.1 */
 #define PLAIN_HEADER 12      /* a longer one has a transport-wide sequence number, equal to the RTP sequence number ... */
 #define EXTENSION_AT 17      /* ... after the RFC 8285 4.2 header and the first element's first byte */
-#define MAX_MESSAGES 128     /* in one system call; a run without GSO takes one a packet, up to MAX_SEGMENTS of port.py */
+#define MAX_MESSAGES 128     /* in one system call; a run without GSO takes one a packet, up to MAX_SEGMENTS of target.py */
 #define SCRATCH_SIZE 131072  /* bytes: two of the longest runs (MAX_RUN_BYTES of fanout.py), and still in the cache */
 
 #define CONTROL_SIZE (CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo)))

@@ -19,15 +19,14 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Final
 
 from common.errors import AddressInUseError, ConfigError
 from common.log import get_logger
 from egress import native
+from egress.media.target import Refusal
 from egress.wire.ice import Address, Path
 
-MAX_SEGMENTS = 64  # datagrams in one UDP GSO call: UDP_MAX_SEGMENTS before Linux 6.9
 RECEIVE_LIMIT = 128  # datagrams read before other work of the loop gets its turn …
 RECEIVE_TIME = 0.01  # … and seconds: those of a DTLS handshake take a millisecond each
 MAX_DATAGRAM = 2_048  # bytes we read of one: DTLS, STUN and RTCP are all below 1,500
@@ -89,6 +88,10 @@ class MediaSocket:
             self.dropped = dropped
         return data, Path(remote, local), arrived
 
+    def way(self, path: Path) -> UdpTarget:
+        """See ``Carrier``."""
+        return UdpTarget(self, path)
+
     def _ask_for_ancillary_data(self, family: socket.AddressFamily) -> bool:
         if not _LINUX:
             return False
@@ -109,16 +112,8 @@ class MediaSocket:
         return _LINUX
 
 
-class Refusal(Enum):
-    """Why the kernel sent nothing, as far as it matters."""
-
-    FULL = auto()  # the socket's buffer
-    NO_GSO = auto()  # to this destination: to be sent again, and from now on a datagram at a time
-    LOST = auto()  # for any other reason, such as no route: it would fail again
-
-
-class Target:
-    """Where one viewer's datagrams go: socket, address, and the address of ours to send from."""
+class UdpTarget:
+    """Where one viewer's datagrams go: socket, address, and the address of ours to send from. See ``Way``."""
 
     __slots__ = ("_control", "_gso", "_route", "_send", "_send_plain", "_socket", "path")
 
@@ -311,6 +306,3 @@ def _from_address(local: bytes) -> Ancillary:
     if len(local) == 16:
         return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local + bytes(4))]
     return []
-
-
-__all__ = ["MAX_SEGMENTS", "Address", "MediaPort", "MediaSocket", "Refusal", "Target"]

@@ -44,7 +44,7 @@ class GcmKeys:
     def __init__(self, profile: SRTPProtectionProfile, master: bytes, *, compiled: bool) -> None:
         master_key, master_salt = master[: profile.key_length], master[profile.key_length :]
         key = derive(master_key, master_salt, _LABEL_ENCRYPTION, profile.key_length)
-        self.encrypt_into = None if compiled else AESGCM(key).encrypt_into
+        self.encrypt_into = AESGCM(key).encrypt_into
         self.cipher = native.cipher(key) if compiled else None
         self._salt = int.from_bytes(derive(master_key, master_salt, _LABEL_SALT, GCM_SALT_SIZE), "big")
 

@@ -11,6 +11,7 @@ from egress.mux import Mux
 from egress.viewer import Viewer
 from egress.wire.dtls import Identity
 from egress.wire.ice import AMPLIFICATION, CONSENT_TIMEOUT, HEARD_BURST, MAX_PATHS, Address, Credentials, Path
+from egress.wire.port import UdpTarget
 from egress.wire.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
 from rigs.browser import Browser
 from rigs.ice import answer as respond
@@ -29,6 +30,9 @@ class Wire:
         self.family = socket.AF_INET
         self.gso = False
         self.sent: dict[Address, list[bytes]] = {}
+
+    def way(self, path: Path) -> UdpTarget:
+        return UdpTarget(self, path)  # type: ignore[arg-type]
 
     def sendto(self, data: bytes, address: Address) -> int:
         self.sent.setdefault(address, []).append(bytes(data))

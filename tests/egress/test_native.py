@@ -32,10 +32,11 @@ from egress.media import outbox
 from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, fan_out, runs
 from egress.media.feed import Feed
 from egress.media.history import Packet
+from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element
 from egress.wire.dtls import Identity
 from egress.wire.ice import Path
-from egress.wire.port import MAX_SEGMENTS, MediaSocket, Target
+from egress.wire.port import MediaSocket, UdpTarget
 from egress.wire.srtp import GcmKeys
 from tests.fakes.media import gop_stream
 from tests.fakes.target import FakeTarget
@@ -82,7 +83,7 @@ class Viewer:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.socket.bind((LOOPBACK[media_socket.family], 0))
         self.socket.settimeout(5)
-        self.target = Target(media_socket, Path(self.socket.getsockname(), local))
+        self.target = UdpTarget(media_socket, Path(self.socket.getsockname(), local))
         self.lane = Lane(base, SSRC, GcmKeys(profile, master, compiled=True), unreachable)
         self.expected = FakeTarget()
         self.plain_lane = Lane(base, SSRC, GcmKeys(profile, master, compiled=False), unreachable)
@@ -185,7 +186,7 @@ def test_more_viewers_than_go_into_one_system_call(ipv4: MediaSocket) -> None:
     send_both(some_packets([MAX_PAYLOAD] * 20), 11, viewers)
     ipv4.gso = False
     for viewer in viewers:
-        viewer.target = Target(ipv4, viewer.target.path)
+        viewer.target = UdpTarget(ipv4, viewer.target.path)
     send_both(some_packets([200] * 50), 31, viewers)
 
 
@@ -273,6 +274,20 @@ def test_gso_that_a_device_has_not_is_given_up_for_all(
 
 
 @needs_native
+def test_a_viewer_that_no_socket_leads_to_shares_a_group_and_is_served_without_it(ipv4: MediaSocket) -> None:
+    direct, other = Viewer(ipv4), Viewer(ipv4)
+    packets = some_packets([MAX_PAYLOAD, MAX_PAYLOAD, 90])
+    audience = Audience([(other.lane, other.expected), (direct.lane, direct.target)])
+    assert audience.border == 1
+    assert fan_out(parcel_of(packets), 7, audience) == {}
+    assert len(direct.received(3)) == 3
+    framed = other.expected.take()
+    assert fan_out(parcel_of(packets), 7, Audience([(other.plain_lane, other.expected)])) == {}
+    assert framed == other.expected.take()
+    assert (other.lane.packets, other.lane.octets) == (3, 2 * MAX_PAYLOAD + 90)
+
+
+@needs_native
 def test_an_audience_learns_that_gso_was_refused(ipv4: MediaSocket) -> None:
     ipv4.socket.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_NO_CHECK", 11), 1)
     viewers = [Viewer(ipv4), Viewer(ipv4)]
@@ -300,7 +315,7 @@ def test_an_audience_learns_that_another_one_was_refused_gso_to_the_same_target(
 @needs_native
 def test_a_destination_that_takes_nothing_costs_the_others_nothing(ipv4: MediaSocket) -> None:
     before, nobody, after = Viewer(ipv4), Viewer(ipv4), Viewer(ipv4)
-    nobody.target = Target(ipv4, Path(("127.0.0.1", 0)))
+    nobody.target = UdpTarget(ipv4, Path(("127.0.0.1", 0)))
     audience = Audience([(viewer.lane, viewer.target) for viewer in (before, nobody, after)])
     for first in (0, 3):
         assert fan_out(parcel_of(some_packets([90, 90, 10])), first, audience) == {}
@@ -423,7 +438,7 @@ class CompiledWatcher(Watcher):
         self.socket.bind((LOOPBACK[media_socket.family], 0))
         self.socket.setblocking(False)
         super().__init__(feed, section, identity=COMPILED)
-        self.sender.retarget(Target(media_socket, Path(self.socket.getsockname())))
+        self.sender.retarget(UdpTarget(media_socket, Path(self.socket.getsockname())))
 
     def __del__(self) -> None:
         self.socket.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from egress.media.target import Refusal
 from egress.wire.ice import Path
 
 
 @dataclass(eq=False)
 class FakeTarget:
-    """Stands in for ``egress.wire.port.Target``."""
+    """Stands in for a way to a viewer that the compiled fan-out cannot send by."""
 
     path: Path = field(default_factory=lambda: Path(("192.0.2.1", 5000)))
     datagrams: list[bytes] = field(default_factory=list)
@@ -17,6 +18,13 @@ class FakeTarget:
     full: bool = False
     room: int | None = None  # calls until it is full
     refuses: int = 0  # calls before it takes anything
+
+    @property
+    def route(self) -> None:
+        return None
+
+    def refused(self, code: int, *, segmented: bool) -> Refusal:
+        raise AssertionError("nothing compiled sends here")
 
     def settle(self) -> None:
         pass

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 from collections import Counter
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,7 @@ from egress.mux import Mux
 from egress.sender import Sender
 from egress.viewer import Viewer
 from egress.wire.ice import AMPLIFICATION, Address, Path
+from egress.wire.port import UdpTarget
 from egress.wire.srtp import GcmKeys
 from egress.wire.stun import binding_success
 from ingest.payload.registry import Choice, choose
@@ -233,6 +235,7 @@ class ViewerSessions:
         self._sounds = 0
         sock = SimpleNamespace(sendto=self._send, sendmsg=lambda parts, *rest: self._send(b"".join(parts), rest[-1]))
         self.socket: Any = SimpleNamespace(socket=sock, family=socket.AF_INET, gso=False, blocked=0, failed=0)
+        self.socket.way = partial(UdpTarget, self.socket)
 
     def _send(self, datagram: bytes, remote: Address) -> None:
         assert remote in self.checked, "nothing goes where no check has come from"

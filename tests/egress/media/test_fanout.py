@@ -27,8 +27,8 @@ from egress.media.fanout import (
     runs,
 )
 from egress.media.history import Packet
+from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element
-from egress.wire.port import MAX_SEGMENTS
 from egress.wire.srtp import GcmKeys
 from tests.fakes.target import FakeTarget
 

@@ -13,7 +13,7 @@ import pytest
 from common.errors import AddressInUseError, ConfigError
 from egress.wire import port
 from egress.wire.ice import Path
-from egress.wire.port import RECEIVE_TIME, MediaPort, MediaSocket, Target
+from egress.wire.port import RECEIVE_TIME, MediaPort, MediaSocket, UdpTarget
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 has_ipv6 = socket.has_ipv6
@@ -38,8 +38,8 @@ def media_socket(peer: socket.socket) -> Iterator[MediaSocket]:
     opened.socket.close()
 
 
-def target_of(media_socket: MediaSocket, peer: socket.socket) -> Target:
-    return Target(media_socket, Path(peer.getsockname()))
+def target_of(media_socket: MediaSocket, peer: socket.socket) -> UdpTarget:
+    return UdpTarget(media_socket, Path(peer.getsockname()))
 
 
 def test_a_run_arrives_as_its_datagrams(peer: socket.socket, media_socket: MediaSocket) -> None:
@@ -107,7 +107,7 @@ def test_refused_gso_is_given_up_where_it_is_refused_and_nothing_is_lost(
 
 
 def test_a_destination_that_takes_nothing_leaves_gso_to_the_others(media_socket: MediaSocket) -> None:
-    nobody = Target(media_socket, Path((LOOPBACK[media_socket.family], 0)))
+    nobody = UdpTarget(media_socket, Path((LOOPBACK[media_socket.family], 0)))
     assert nobody.send_run(memoryview(bytes(700)), 300)
     assert media_socket.failed == 3
     assert media_socket.gso
@@ -201,7 +201,7 @@ async def test_answers_leave_from_the_address_that_was_asked() -> None:
             data, path, media_socket, _now, _waited = await asyncio.wait_for(arrived.get(), 5)
             assert data == b"hello"
             assert path.local == bytes([127, 0, 0, 2])
-            target = Target(media_socket, path)
+            target = UdpTarget(media_socket, path)
             for settled in (b"before", b"after"):
                 assert target.send(settled)
                 peer.settimeout(5)
@@ -307,7 +307,7 @@ def test_the_source_address_is_named_only_where_it_is_not_the_default() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.bind(("127.0.0.1", 0))
             for local, named in ((bytes([127, 0, 0, 1]), False), (bytes([127, 0, 0, 2]), True)):
-                target = Target(media_socket, Path(peer.getsockname(), local))
+                target = UdpTarget(media_socket, Path(peer.getsockname(), local))
                 target.settle()
                 assert bool(target._control) == named
     finally:

@@ -1,0 +1,39 @@
+"""Where one viewer's datagrams go, as far as the fan-out needs to know, whatever carries them; pure.
+
+``egress.wire.port`` has the target that is a UDP address. Another kind, such as a TCP connection that frames its
+packets (RFC 4571), has no ``route``, and is served by Python alone.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Protocol
+
+from egress import native
+
+MAX_SEGMENTS = 64  # datagrams in one run: UDP_MAX_SEGMENTS before Linux 6.9
+
+
+class Refusal(Enum):
+    """Why nothing was sent, as far as it matters."""
+
+    FULL = auto()  # the buffer on its way
+    NO_GSO = auto()  # to this destination: to be sent again, and from now on a datagram at a time
+    LOST = auto()  # for any other reason, such as no route: it would fail again
+
+
+class Target(Protocol):
+    """One viewer's end of the way to it."""
+
+    @property
+    def route(self) -> native.Route | None:
+        """The same for the compiled fan-out; ``None`` if that cannot send here."""
+
+    def refused(self, code: int, *, segmented: bool) -> Refusal:
+        """Learn from the ``errno`` with which the compiled fan-out's send of one or, ``segmented``, several failed."""
+
+    def send_run(self, datagrams: memoryview, size: int) -> bool:
+        """Send datagrams that lie back to back, each ``size`` bytes, the last perhaps fewer.
+
+        ``False`` if the buffer is full and nothing of them has left; any other failure is counted and lost.
+        """
