@@ -36,7 +36,7 @@ from common.config import BrokerConfig, Config
 from common.control import Assign, Report, decode_for_broker, encode
 from common.process import run
 from ingest import worker
-from ingest.rtsp.message import Frame, Headers, Parser, Request, Response
+from ingest.rtsp.message import Headers, InterleavedFrame, Parser, Request, Response
 from ingest.rtsp.transport import TransportSpec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,7 +140,7 @@ class SimulatedCamera(asyncio.Protocol):
                 with suppress(OSError):
                     self.udp.send(packet)
         elif not self.transport.is_closing():
-            self.transport.write(b"".join(bytes(Frame(0, packet)) for packet in packets))
+            self.transport.write(b"".join(bytes(InterleavedFrame(0, packet)) for packet in packets))
         self.due += 1 / FPS
         self.timer = asyncio.get_running_loop().call_at(self.due, self._send)
 

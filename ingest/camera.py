@@ -21,7 +21,7 @@ from common.errors import CameraError
 from common.log import Logger
 from common.media import Batch, Kind
 from ingest.payload.registry import NothingPlayableError
-from ingest.retry import SETTLED_AFTER, Account, Backoff, Logins, Starts, Transports
+from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins, Starts, Transports
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection, NoMediaError
 from ingest.rtsp.connect import ForbiddenAddressError
@@ -63,7 +63,7 @@ class Camera:
         self.spec = spec
         self._shared = shared
         self._log = log.bind(camera=spec.id)
-        self._backoff = Backoff()
+        self._attempts = Attempts()
         self._transports = Transports(spec.transport, encrypted=spec.encrypted)
         self._account: Account | None = None
         self._connection: Connection | None = None
@@ -206,12 +206,12 @@ class Camera:
         self._shared.forget(self.spec.id)
         if self._flowing_since is not None:
             if asyncio.get_running_loop().time() - self._flowing_since >= SETTLED_AFTER:
-                self._backoff.settled()
+                self._attempts.settled()
             self._flowing_since = None
 
     def _failed(self, error: CameraError, wait: float | None = None) -> float:
         """Remember and log a failure. Returns the seconds to wait, ``wait`` if it is given."""
-        delay = self._backoff.failed(error.state) if wait is None else wait
+        delay = self._attempts.failed(error.state) if wait is None else wait
         changed = self._report.state is not error.state
         # Cut last: a URL that was cut before its @ would show its password.
         detail, sentence = redact(error.detail)[:MAX_SHOWN], redact(str(error))[:MAX_SHOWN]

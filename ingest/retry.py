@@ -23,7 +23,7 @@ START_SPACING = 0.02  # seconds between two connection attempts of a process
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Backoff:
     """Delays between attempts grow from ``first`` by doubling to ``last``; chance takes some of it off."""
 
     first: float  # seconds
@@ -37,11 +37,11 @@ class Pace:
         return ceiling - (ceiling - self.floor) * self.chance * chance
 
 
-NETWORK = Pace(1.0, 30.0, chance=1.0, floor=0.5)
-SETTINGS = Pace(10.0, 60.0, chance=0.5, floor=5.0)  # somebody has to change something: no hurry
-LOGIN = Pace(120.0, 1_800.0, chance=0.0, floor=120.0)
+NETWORK = Backoff(1.0, 30.0, chance=1.0, floor=0.5)
+SETTINGS = Backoff(10.0, 60.0, chance=0.5, floor=5.0)  # somebody has to change something: no hurry
+LOGIN = Backoff(120.0, 1_800.0, chance=0.0, floor=120.0)
 
-_PACES = {
+_BACKOFFS = {
     CameraState.UNAUTHORIZED: LOGIN,
     CameraState.NO_PLAYABLE_TRACK: SETTINGS,
     CameraState.NOT_FOUND: SETTINGS,
@@ -51,22 +51,22 @@ _PACES = {
 }
 
 
-class Backoff:
+class Attempts:
     """One camera's attempts."""
 
     def __init__(self, chance: Callable[[], float] = random) -> None:
-        self._failures: dict[Pace, int] = {}
+        self._failures: dict[Backoff, int] = {}
         self._eager = 0  # failures to come that count as the first
         self._chance = chance
 
     def failed(self, state: CameraState) -> float:
         """Seconds to wait after an attempt, or a session that was just begun, that ended in ``state``."""
-        pace = _PACES.get(state, NETWORK)
-        if pace is NETWORK and self._eager:
+        backoff = _BACKOFFS.get(state, NETWORK)
+        if backoff is NETWORK and self._eager:
             self._eager -= 1
-            return pace.delay(1, self._chance())
-        self._failures[pace] = failures = self._failures.get(pace, 0) + 1
-        return pace.delay(failures, self._chance())
+            return backoff.delay(1, self._chance())
+        self._failures[backoff] = failures = self._failures.get(backoff, 0) + 1
+        return backoff.delay(failures, self._chance())
 
     def settled(self) -> None:
         """Media came for a while: all is well."""

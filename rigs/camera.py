@@ -19,7 +19,7 @@ from typing import cast
 
 from common.errors import ProtocolError
 from ingest.rtsp.auth import Authorization, Challenge
-from ingest.rtsp.message import Frame, Headers, Parser, Request, Response
+from ingest.rtsp.message import Headers, InterleavedFrame, Parser, Request, Response
 from ingest.rtsp.transport import TransportSpec
 from rigs.rtp import goodbye, rtp, sender_report
 from rigs.video import Packet, encode, packetise
@@ -93,7 +93,7 @@ class FakeCamera:
     wrap: Callable[[bytes], bytes] = lambda frame: frame  # an interleaved frame as it is written
     requests: list[Request] = field(default_factory=list)  # everything that was asked
     packets: list[bytes] = field(default_factory=list)  # everything that was sent to it over UDP
-    frames: list[Frame] = field(default_factory=list)  # and interleaved
+    frames: list[InterleavedFrame] = field(default_factory=list)  # and interleaved
     nagle: bool = False  # write packet by packet, and leave it to TCP when they go
     rude: bool = False  # close without a word when something is not RTSP
     connections: int = 0
@@ -210,7 +210,7 @@ class _Peer(asyncio.Protocol):
             if isinstance(message, Request):
                 self._camera.requests.append(message)
                 self._respond(message)
-            elif isinstance(message, Frame):
+            elif isinstance(message, InterleavedFrame):
                 self._camera.frames.append(message)
         self._camera._notify()
 
@@ -321,7 +321,7 @@ class _Peer(asyncio.Protocol):
         camera = self._camera
         if spec.interleaved:
             if not self._transport.is_closing():
-                self._transport.write(camera.wrap(bytes(Frame(spec.interleaved[which], data))))
+                self._transport.write(camera.wrap(bytes(InterleavedFrame(spec.interleaved[which], data))))
         elif spec.client_port:
             source = ports[2] if camera.foreign_port else ports[which]
             with suppress(BlockingIOError, ConnectionRefusedError):

@@ -8,7 +8,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-from ingest.rtsp.message import Frame, Headers, Parser, Request, Response
+from ingest.rtsp.message import Headers, InterleavedFrame, Parser, Request, Response
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Client:
     async def _read(self) -> None:
         while data := await self.reader.read(65_536):
             for message in self.parser.feed(data):
-                if isinstance(message, Frame):
+                if isinstance(message, InterleavedFrame):
                     self.channel(message.channel).put_nowait(message.payload)
                 elif isinstance(message, Response):
                     self._responses.put_nowait(message)

@@ -1,7 +1,7 @@
 """The way of a track's packets from the socket to batches: checked, put into order, stamped, unpacked; no I/O.
 
 This is ingest's hot path: a camera at 2 Mb/s sends some 200 packets a second, and a process has a hundred cameras. What
-is done for every packet is in ``Receiver.receive`` and ``Receiver._deliver``; ``bench/ingest_cost.py`` measures it.
+is done for every packet is in ``TrackReceiver.receive`` and ``_deliver``; ``bench/ingest_cost.py`` measures it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ADOPT_LATER = 64  # … and after that: they may be a correction or an enhanceme
 _Packet = tuple[bytes, int, int, int, int]  # with the first two bytes of its header, its timestamp, its arrival
 
 
-class Receiver:
+class TrackReceiver:
     """One track of one session. ``on_new_source`` is called when the SSRC changes or, with ``True``, the format."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Receiver:
         *,
         udp: bool,
         epoch: int,
-        on_new_source: Callable[[Receiver, bool], None],
+        on_new_source: Callable[[TrackReceiver, bool], None],
     ) -> None:
         self.kind: Kind = choice.track.kind
         self.packets = 0
@@ -254,14 +254,15 @@ def _bounds(packet: bytes, first: int) -> tuple[int, int]:
     return start, end
 
 
-class Stream:
+class CameraStream:
     """The tracks of one session of a camera, on one capture clock and in one epoch."""
 
     def __init__(self, choices: Sequence[Choice], *, udp: bool, epoch: int) -> None:
         self.epoch = epoch  # Unix milliseconds
         self.clock = CameraClock()
         self.receivers = [
-            Receiver(choice, self.clock, udp=udp, epoch=epoch, on_new_source=self._new_source) for choice in choices
+            TrackReceiver(choice, self.clock, udp=udp, epoch=epoch, on_new_source=self._new_source)
+            for choice in choices
         ]
 
     @property
@@ -284,7 +285,7 @@ class Stream:
         """What came since the last call, as batches; what is not complete waits a moment for the rest."""
         return [batch for receiver in self.receivers for batch in receiver.take(now_ns)]
 
-    def _new_source(self, receiver: Receiver, new_format: bool) -> None:
+    def _new_source(self, receiver: TrackReceiver, new_format: bool) -> None:
         """The picture begins anew: so does the epoch, of all tracks. New sound of the same format goes on in the old
         one: its timestamps are made to continue, and its decoder needs nothing from before."""
         if receiver.kind is Kind.VIDEO or new_format:

@@ -1,8 +1,8 @@
 """Drives one RTSP session over real sockets.
 
-A ``Connection`` lets ``Session`` decide what is said, and hands packets to the ``Stream`` that was agreed on. What
-one read of one socket brought is published before the next socket is looked at. Every failure is one ``CameraError``,
-and no wait is without a bound.
+A ``Connection`` lets ``RtspSession`` decide what is said, and hands packets to the ``CameraStream`` that was agreed on.
+What one read of one socket brought is published before the next socket is looked at. Every failure is one
+``CameraError``, and no wait is without a bound.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
 from ingest.budget import Budget
 from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtful
-from ingest.rtp.receiver import Receiver, Stream
+from ingest.rtp.receiver import CameraStream, TrackReceiver
 from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.keepalive import Keepalive
-from ingest.rtsp.message import Frame, Message, Parser, Request, Response
+from ingest.rtsp.message import InterleavedFrame, Message, Parser, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import (
     Action,
     BindPorts,
     Playing,
     Punch,
+    RtspSession,
     Send,
-    Session,
+    SessionState,
     Setup,
-    State,
 )
 from ingest.rtsp.turns import Turns
 from ingest.rtsp.udp import UdpPort, bind_pair
@@ -78,11 +78,11 @@ class Connection(asyncio.BufferedProtocol):
         budget: Budget,
     ) -> None:
         self.udp = udp
-        self.stream = Stream([], udp=udp, epoch=epoch)  # empty until every track is set up
+        self.stream = CameraStream([], udp=udp, epoch=epoch)  # empty until every track is set up
         self._publish, self._on_media = publish, on_media
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
-        self._session = Session(url, udp, self._select, pin, keepalive)
+        self._session = RtspSession(url, udp, self._select, pin, keepalive)
         self._choices: list[Choice] = []
         self._unplayable: list[Track] = []
         self._nothing_playable: NothingPlayableError | None = None  # by its description; a look is taken all the same
@@ -167,7 +167,7 @@ class Connection(asyncio.BufferedProtocol):
             try:
                 if not transport.is_closing():
                     self._do(self._session.stop(self._loop.time()))
-                    if self._session.state is State.TEARDOWN:
+                    if self._session.state is SessionState.TEARDOWN:
                         await asyncio.wait((self._lost,), timeout=TEARDOWN_TIMEOUT)
             finally:  # also of who has no time for the goodbye
                 transport.abort()
@@ -208,7 +208,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             messages = self._parser.advance(nbytes)
             for message in messages:
-                if type(message) is Frame:
+                if type(message) is InterleavedFrame:
                     receive = routes.get(message.channel)
                     if receive is not None:
                         receive(message.payload, arrival_ns)
@@ -256,7 +256,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answered(self, message: Request | Response) -> None:
         self._do(self._session.receive(message, self._loop.time()))
-        if self._session.state is State.CLOSED and self._transport is not None:
+        if self._session.state is SessionState.CLOSED and self._transport is not None:
             self._transport.close()
 
     def _write(self, data: bytes) -> None:
@@ -306,7 +306,7 @@ class Connection(asyncio.BufferedProtocol):
         setups = self._session.setups
         sections = [setup.section for setup in setups]
         choices = [choice for choice in self._choices if any(choice.section is section for section in sections)]
-        self.stream = Stream(choices, udp=self.udp, epoch=self.stream.epoch)
+        self.stream = CameraStream(choices, udp=self.udp, epoch=self.stream.epoch)
         for index, (setup, receiver) in enumerate(zip(setups, self.stream.receivers, strict=True)):
             if self.udp:
                 self._open_ports(setup, receiver, *self._ports[index])
@@ -317,7 +317,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._routes:
             self._parser.channels = frozenset(self._routes)
 
-    def _open_ports(self, setup: Setup, receiver: Receiver, rtp: UdpPort, rtcp: UdpPort) -> None:
+    def _open_ports(self, setup: Setup, receiver: TrackReceiver, rtp: UdpPort, rtcp: UdpPort) -> None:
         assert self._transport is not None
         peer = self.peer
         addresses = frozenset({peer, setup.spec.source or peer})
@@ -359,7 +359,7 @@ class Connection(asyncio.BufferedProtocol):
         self._turns.tick(now)
         try:
             self._do(self._session.tick(now, partial=self._parser.partial > 0))
-            if self._session.state is State.PLAYING:
+            if self._session.state is SessionState.PLAYING:
                 self._check_silence(now)
                 if now >= self._report_due:
                     self._report_due = now + REPORT_INTERVAL
@@ -387,7 +387,7 @@ class Connection(asyncio.BufferedProtocol):
             still = " while its sound goes on" if any(other.packets for other in others) else ""
             raise CameraError(CameraState.SILENT, f"no {first.kind} for {SILENCE_TIMEOUT:g} s{still}")
 
-    def _nothing_came(self, receiver: Receiver) -> str:
+    def _nothing_came(self, receiver: TrackReceiver) -> str:
         if receiver.unexpected_type is not None:
             return f"packets of payload type {receiver.unexpected_type} come, which it has not announced"
         if stranger := next((port.stranger for pair in self._ports for port in pair if port.stranger), ""):
@@ -403,4 +403,4 @@ class Connection(asyncio.BufferedProtocol):
             if self.udp:
                 self._ports[index][1].send(report)
             elif setup.spec.interleaved:
-                self._write(bytes(Frame(setup.spec.interleaved[1], report)))
+                self._write(bytes(InterleavedFrame(setup.spec.interleaved[1], report)))

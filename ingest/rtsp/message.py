@@ -126,7 +126,7 @@ class Response:
         return _serialise(f"{VERSION} {self.status} {self.reason}", self.headers, self.body)
 
 
-class Frame(NamedTuple):
+class InterleavedFrame(NamedTuple):
     """An interleaved packet (RFC 2326 10.12). A tuple, because there are thousands a second."""
 
     channel: int
@@ -136,7 +136,7 @@ class Frame(NamedTuple):
         return b"$%c%b%b" % (self.channel, len(self.payload).to_bytes(2, "big"), self.payload)
 
 
-Message = Request | Response | Frame
+Message = Request | Response | InterleavedFrame
 
 
 class _Head(NamedTuple):
@@ -223,7 +223,7 @@ class Parser:
                 stop = start + 4 + (buffer[start + 2] << 8 | buffer[start + 3]) if end - start >= 4 else end + 1
                 if stop > end:
                     break
-                messages.append(Frame(buffer[start + 1], bytes(view[start + 4 : stop])))
+                messages.append(InterleavedFrame(buffer[start + 1], bytes(view[start + 4 : stop])))
                 start = stop
                 continue
             self._start = start

@@ -40,7 +40,7 @@ _REDIRECTS = {301, 302, 303, 305, 307}
 _FROM_NOW = ("Range", "npt=0-")  # RFC 2326 10.5; without a range some cameras send nothing
 
 
-class State(Enum):
+class SessionState(Enum):
     """Where the session stands; named after the request whose answer is awaited."""
 
     START = auto()
@@ -53,7 +53,7 @@ class State(Enum):
     CLOSED = auto()
 
 
-class Event(Enum):
+class SessionEvent(Enum):
     """What moves the session on."""
 
     CONNECTED = auto()
@@ -64,21 +64,22 @@ class Event(Enum):
 
 
 _TRANSITIONS = {
-    (State.START, Event.CONNECTED): State.OPTIONS,
-    (State.OPTIONS, Event.ANSWERED): State.DESCRIBE,
-    (State.DESCRIBE, Event.ANSWERED): State.SETUP,
-    (State.SETUP, Event.MORE): State.SETUP,
-    (State.SETUP, Event.ANSWERED): State.PLAY,
-    (State.PLAY, Event.ANSWERED): State.PLAYING,
-    (State.SETUP, Event.STOPPED): State.TEARDOWN,
-    (State.PLAY, Event.STOPPED): State.TEARDOWN,
-    (State.PLAYING, Event.STOPPED): State.TEARDOWN,
-    (State.TEARDOWN, Event.ANSWERED): State.CLOSED,
-    **{(state, Event.ENDED): State.CLOSED for state in State},
+    (SessionState.START, SessionEvent.CONNECTED): SessionState.OPTIONS,
+    (SessionState.OPTIONS, SessionEvent.ANSWERED): SessionState.DESCRIBE,
+    (SessionState.DESCRIBE, SessionEvent.ANSWERED): SessionState.SETUP,
+    (SessionState.SETUP, SessionEvent.MORE): SessionState.SETUP,
+    (SessionState.SETUP, SessionEvent.ANSWERED): SessionState.PLAY,
+    (SessionState.PLAY, SessionEvent.ANSWERED): SessionState.PLAYING,
+    (SessionState.SETUP, SessionEvent.STOPPED): SessionState.TEARDOWN,
+    (SessionState.PLAY, SessionEvent.STOPPED): SessionState.TEARDOWN,
+    (SessionState.PLAYING, SessionEvent.STOPPED): SessionState.TEARDOWN,
+    (SessionState.TEARDOWN, SessionEvent.ANSWERED): SessionState.CLOSED,
+    **{(state, SessionEvent.ENDED): SessionState.CLOSED for state in SessionState},
 }
 
 
-_AWAITING = {State.OPTIONS, State.DESCRIBE, State.SETUP, State.PLAY}  # a request is under way, and nothing plays yet
+# A request is under way, and nothing plays yet.
+_AWAITING = {SessionState.OPTIONS, SessionState.DESCRIBE, SessionState.SETUP, SessionState.PLAY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class RedirectedError(CameraError):
 
 
 @dataclass(slots=True, eq=False)
-class Session:
+class RtspSession:
     """See the module's text. ``select`` picks the sections to set up, and raises ``CameraError`` if none is of use."""
 
     url: RtspUrl
@@ -146,7 +147,7 @@ class Session:
     select: Callable[[sdp.SessionDescription], Sequence[sdp.MediaSection]]
     pin: Pin = field(default_factory=Pin)
     keepalive: Keepalive = field(default_factory=Keepalive)  # what earlier sessions of the camera taught
-    state: State = field(default=State.START, init=False)
+    state: SessionState = field(default=SessionState.START, init=False)
     setups: list[Setup] = field(default_factory=list, init=False)
     refused: dict[str, str] = field(default_factory=dict, init=False)  # kind: why the camera did not set it up
     server: str = field(default="", init=False)  # what the camera calls itself
@@ -174,11 +175,11 @@ class Session:
     @property
     def due(self) -> float | None:
         """When ``tick`` has to be called next."""
-        return self._keepalive_due if self.state is State.PLAYING else self._reply_due
+        return self._keepalive_due if self.state is SessionState.PLAYING else self._reply_due
 
     def start(self, now: float) -> list[Action]:
         """The connection is there."""
-        self._move(Event.CONNECTED)
+        self._move(SessionEvent.CONNECTED)
         self._handshake_due = now + HANDSHAKE_TIMEOUT
         return self._ask("OPTIONS", self.url, now)
 
@@ -192,19 +193,19 @@ class Session:
         if isinstance(message, Request):
             return self._asked(message)
         self.server = self.server or printable(message.headers.get("Server") or "")
-        if message.status < 200 or self.state in (State.START, State.CLOSED):
+        if message.status < 200 or self.state in (SessionState.START, SessionState.CLOSED):
             return []
         challenges = message.headers.all("WWW-Authenticate")
         if message.status == 401 and self._request is not None and self._auth.challenged(challenges):
             return self._send(self._request, now)
-        if self.state is State.TEARDOWN:
-            self._move(Event.ANSWERED)
+        if self.state is SessionState.TEARDOWN:
+            self._move(SessionEvent.ANSWERED)
             return []
         if message.status == 401:
             return self._unauthorized(challenges)
         self._check_login(message)
         self._auth.accepted()
-        if self.state is State.PLAYING:
+        if self.state is SessionState.PLAYING:
             self._keepalive_answered(message)
             return []
         if message.status in _REDIRECTS and (location := message.headers.get("Location")):
@@ -215,7 +216,7 @@ class Session:
         """Keep the session alive, or find that a reply is overdue; ``partial`` says whether a part of it has come."""
         if self.due is None or now < self.due:
             return []
-        if self.state is State.PLAYING:
+        if self.state is SessionState.PLAYING:
             self._schedule_keepalive(now)
             return self._keepalive(now)
         method = self._request.method if self._request else "the request"
@@ -241,16 +242,16 @@ class Session:
 
     def broke(self, now: float) -> None:
         """The camera ended the session, or sends nothing any more: it may be for what was said to keep it alive."""
-        if self.state is State.PLAYING:
+        if self.state is SessionState.PLAYING:
             self.keepalive.ended(now, self._timeout)
 
     def stop(self, now: float) -> list[Action]:
         """End the session. When actions are returned, it is polite to wait for CLOSED, for a moment."""
-        if self._id is not None and (self.state, Event.STOPPED) in _TRANSITIONS:
-            self._move(Event.STOPPED)
+        if self._id is not None and (self.state, SessionEvent.STOPPED) in _TRANSITIONS:
+            self._move(SessionEvent.STOPPED)
             return self._ask("TEARDOWN", self._base, now)
-        if self.state is not State.TEARDOWN:
-            self._move(Event.ENDED)
+        if self.state is not SessionState.TEARDOWN:
+            self._move(SessionEvent.ENDED)
         return []
 
     # What each answer leads to.
@@ -259,7 +260,7 @@ class Session:
         if response.status == 200:  # some cameras refuse OPTIONS and are fine otherwise
             names = ",".join(response.headers.all("Public")).upper().split(",")
             self._public = frozenset(name.strip() for name in names)
-        self._move(Event.ANSWERED)
+        self._move(SessionEvent.ANSWERED)
         return self._ask("DESCRIBE", self.url, now, ("Accept", "application/sdp"))
 
     def _on_describe(self, response: Response, now: float) -> list[Action]:
@@ -272,7 +273,7 @@ class Session:
         self._sections = list(self.select(description))
         if not self._sections:
             raise CameraError(CameraState.NO_PLAYABLE_TRACK)
-        self._move(Event.ANSWERED)
+        self._move(SessionEvent.ANSWERED)
         return self._next_setup(now)
 
     def _on_setup(self, response: Response, now: float) -> list[Action]:
@@ -289,9 +290,9 @@ class Session:
             self.refused[section.kind] = f"the camera did not set it up: {exc.detail}"  # it still has a picture
         del self._sections[0]
         if self._sections:
-            self._move(Event.MORE)
+            self._move(SessionEvent.MORE)
             return self._next_setup(now)
-        self._move(Event.ANSWERED)
+        self._move(SessionEvent.ANSWERED)
         urls = [self._base, self.url]
         if len(self.setups) == 1:
             urls.append(resolve_control(self._base, self.setups[0].section.control))
@@ -303,7 +304,7 @@ class Session:
             return otherwise
         self._expect_success(response)
         self._learn_session(response.headers)
-        self._move(Event.ANSWERED)
+        self._move(SessionEvent.ANSWERED)
         self.keepalive.begin(self._public, now)
         self._reply_due = None
         self._schedule_keepalive(now)
@@ -330,13 +331,13 @@ class Session:
             self._let_in = True
         elif response.status == 403:  # Hikvision answers so to a wrong password, and while the account is locked
             raise CameraError(CameraState.UNAUTHORIZED, self._rejection(response))
-        elif response.status in _LOGIN_SUSPECTED and self.state is not State.OPTIONS:
+        elif response.status in _LOGIN_SUSPECTED and self.state is not SessionState.OPTIONS:
             state = CameraState.NOT_FOUND if response.status == 404 else CameraState.REJECTED
             detail = f"{self._rejection(response)}; some cameras also answer a wrong password so"
             raise SuspectedLoginError(state, detail)
 
     def _unauthorized(self, challenges: Sequence[str]) -> list[Action]:
-        if self.state is State.PLAYING:
+        if self.state is SessionState.PLAYING:
             return []  # the keepalive was refused; as long as media comes, that is enough
         if self.url.username is None:
             raise CameraError(CameraState.UNAUTHORIZED, "it asks for them, and the URL has none")
@@ -445,15 +446,15 @@ class Session:
         method = self._request.method if self._request else ""
         return f"{method} was answered with {_status(response)}"
 
-    def _move(self, event: Event) -> None:
+    def _move(self, event: SessionEvent) -> None:
         self.state = _TRANSITIONS[self.state, event]
 
 
-_HANDLERS: dict[State, Callable[[Session, Response, float], list[Action]]] = {
-    State.OPTIONS: Session._on_options,
-    State.DESCRIBE: Session._on_describe,
-    State.SETUP: Session._on_setup,
-    State.PLAY: Session._on_play,
+_HANDLERS: dict[SessionState, Callable[[RtspSession, Response, float], list[Action]]] = {
+    SessionState.OPTIONS: RtspSession._on_options,
+    SessionState.DESCRIBE: RtspSession._on_describe,
+    SessionState.SETUP: RtspSession._on_setup,
+    SessionState.PLAY: RtspSession._on_play,
 }
 
 

@@ -15,7 +15,7 @@ from common.errors import CameraError
 from common.log import get_logger
 from common.media import Batch
 from ingest.camera import Camera, Shared
-from ingest.retry import Backoff
+from ingest.retry import Attempts
 from ingest.rtsp.client import Connection
 from ingest.rtsp.opening import connected
 from ingest.rtsp.url import RtspUrl
@@ -90,7 +90,7 @@ class Pulled(Viewer):
         super().__init__()
         self.shared = Shared(self._publish, self._forget, self._changed.set)
         self.camera = Camera(CameraSpec("door", url, **spec), self.shared, get_logger())  # type: ignore[arg-type]
-        self.camera._backoff = Backoff(lambda: 1.0)  # no test has time for bad luck
+        self.camera._attempts = Attempts(lambda: 1.0)  # no test has time for bad luck
         self.forgotten = 0
 
     @property

@@ -31,11 +31,11 @@ from egress.wire.port import UdpTarget
 from egress.wire.srtp import GcmKeys
 from egress.wire.stun import binding_success
 from ingest.payload.registry import Choice, choose
-from ingest.rtp.receiver import Stream as Incoming
+from ingest.rtp.receiver import CameraStream
 from ingest.rtp.rtcp import receiver_report
-from ingest.rtsp.message import Frame, Parser
+from ingest.rtsp.message import InterleavedFrame, Parser
 from ingest.rtsp.sdp import MediaSection, SessionDescription
-from ingest.rtsp.session import BindPorts, Playing, Punch, Session
+from ingest.rtsp.session import BindPorts, Playing, Punch, RtspSession
 from ingest.rtsp.session import Send as Say
 from tests.fakes.media import audio, gop_stream
 from tests.fuzz.egress_targets import FEEDBACK, IDENTITY, OFFERS, QuickBrowser, check
@@ -59,9 +59,9 @@ class CameraSession:
 
     def __init__(self, *, udp: bool) -> None:
         self.now = 1_000.0
-        self.session = Session(URL, udp, self._select)
+        self.session = RtspSession(URL, udp, self._select)
         self.parser = Parser()
-        self.stream = Incoming([], udp=udp, epoch=1)
+        self.stream = CameraStream([], udp=udp, epoch=1)
         self.choices: list[Choice] = []
         self.batches = 0
         self._routes: dict[int, Any] = {}
@@ -91,7 +91,7 @@ class CameraSession:
         setups = self.session.setups
         sections = [setup.section for setup in setups]
         choices = [choice for choice in self.choices if any(choice.section is section for section in sections)]
-        self.stream = Incoming(choices, udp=self.session.udp, epoch=1)
+        self.stream = CameraStream(choices, udp=self.session.udp, epoch=1)
         for setup, receiver in zip(setups, self.stream.receivers, strict=True):
             for channel, receive in zip(
                 setup.spec.interleaved or (), (receiver.receive, receiver.receive_rtcp), strict=False
@@ -101,7 +101,7 @@ class CameraSession:
 
     def feed(self, data: bytes) -> None:
         for message in self.parser.feed(data):
-            if isinstance(message, Frame):
+            if isinstance(message, InterleavedFrame):
                 if receive := self._routes.get(message.channel):
                     receive(message.payload, self.ns)
             else:
@@ -174,7 +174,7 @@ def watch_camera(data: bytes) -> None:
                     for receiver in camera.stream.receivers[:1]:
                         receiver.receive(packet, camera.ns)
                 else:
-                    camera.feed(bytes(Frame(0, packet)))
+                    camera.feed(bytes(InterleavedFrame(0, packet)))
             case 5:
                 camera.tick((what >> 3) ** 2 / 64)
             case 6:

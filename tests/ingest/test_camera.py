@@ -16,7 +16,7 @@ from common.media import Kind
 from ingest import camera as camera_module
 from ingest.camera import Camera
 from ingest.probe import probe
-from ingest.retry import Account, Backoff
+from ingest.retry import Account, Attempts
 from ingest.rtsp import client
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Headers, Request, Response
@@ -316,7 +316,7 @@ async def test_a_changed_password_is_tried_at_once() -> None:
 async def test_a_session_that_lasted_settles_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     paces: list[str] = []
 
-    class Counted(Backoff):
+    class Counted(Attempts):
         def settled(self) -> None:
             paces.append("settled")
             super().settled()
@@ -324,7 +324,7 @@ async def test_a_session_that_lasted_settles_the_pace(monkeypatch: pytest.Monkey
     async def one_session(settled_after: float) -> None:
         monkeypatch.setattr(camera_module, "SETTLED_AFTER", settled_after)
         async with FakeCamera() as fake, Pulled(fake.url) as pulled:
-            pulled.camera._backoff = Counted(lambda: 1.0)
+            pulled.camera._attempts = Counted(lambda: 1.0)
             await pulled.watch(5)
             fake.drop()
             await pulled.reached(CameraState.CLOSED)

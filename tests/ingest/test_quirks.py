@@ -15,7 +15,7 @@ import pytest
 from common.cameras import CameraState, Transport
 from ingest.rtsp import client
 from ingest.rtsp.auth import Challenge
-from ingest.rtsp.message import Frame, Headers, Request, Response
+from ingest.rtsp.message import Headers, InterleavedFrame, Request, Response
 from rigs.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
 from rigs.rtp import rtp
 from rigs.video import Packet, encode, kind
@@ -422,7 +422,7 @@ async def test_23_junk_between_frames() -> None:
 
 async def test_23_answers_between_frames() -> None:
     fake = FakeCamera()
-    fake.wrap = lambda frame: frame + b"RTSP/1.0 200 OK\r\nCSeq: 77\r\n\r\n" + bytes(Frame(99, b"whatever"))
+    fake.wrap = lambda frame: frame + b"RTSP/1.0 200 OK\r\nCSeq: 77\r\n\r\n" + bytes(InterleavedFrame(99, b"whatever"))
     await plays(fake)
 
 
@@ -518,7 +518,7 @@ async def test_25_another_source_in_mid_stream() -> None:
 async def test_26_strange_rtcp() -> None:
     fake = FakeCamera(reports=True)
     strange = [b"\x81\xca\x00\x03\0\0\0\x01\x01\x04name", b"\x80\xff\0\0", b"\x80", b"", b"\x80\xc8\0\x06"]
-    fake.wrap = lambda frame: frame + b"".join(bytes(Frame(1, packet)) for packet in strange)
+    fake.wrap = lambda frame: frame + b"".join(bytes(InterleavedFrame(1, packet)) for packet in strange)
     await plays(fake)
 
 

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cameras import CameraState, Transport
-from ingest.retry import SETTLED_AFTER, START_SPACING, Account, Backoff, Logins, Starts, Transports
+from ingest.retry import SETTLED_AFTER, START_SPACING, Account, Attempts, Logins, Starts, Transports
 
 ACCOUNT = Account("recorder", 554, "admin", "secret")
 FAILURES = [state for state in CameraState if state.failed]
 
 
 def delays(state: CameraState, count: int, chance: float) -> list[float]:
-    backoff = Backoff(lambda: chance)
-    return [backoff.failed(state) for _ in range(count)]
+    attempts = Attempts(lambda: chance)
+    return [attempts.failed(state) for _ in range(count)]
 
 
 def test_network_failures() -> None:
@@ -43,9 +43,9 @@ def test_wrong_passwords_cannot_lock_an_account(chance: float) -> None:
 
 @given(st.lists(st.sampled_from(FAILURES), max_size=60), st.integers())
 def test_any_failures(states: list[CameraState], seed: int) -> None:
-    backoff = Backoff(Random(seed).random)
+    attempts = Attempts(Random(seed).random)
     for state in states:
-        delay = backoff.failed(state)
+        delay = attempts.failed(state)
         assert delay >= (120 if state is CameraState.UNAUTHORIZED else 0.5)
         assert delay <= (1_800 if state is CameraState.UNAUTHORIZED else 60)
 
@@ -54,44 +54,44 @@ def test_no_storm_when_all_come_back() -> None:
     for failures in range(1, 8):
         moments = []
         for seed in range(200):
-            backoff = Backoff(Random(seed).random)
-            moments.append([backoff.failed(CameraState.SILENT) for _ in range(failures)][-1])
+            attempts = Attempts(Random(seed).random)
+            moments.append([attempts.failed(CameraState.SILENT) for _ in range(failures)][-1])
         tenths = [sum(n / 10 <= moment < (n + 1) / 10 for moment in moments) for n in range(300)]
         assert max(tenths) < (80 if failures == 1 else 40)
 
 
 def test_a_camera_that_played_for_a_while_starts_over() -> None:
-    backoff = Backoff(lambda: 0.0)
-    assert [backoff.failed(CameraState.CLOSED) for _ in range(3)] == [1, 2, 4]
-    backoff.settled()
-    assert [backoff.failed(CameraState.CLOSED) for _ in range(5)] == [1, 1, 1, 2, 4], "at first it is only restarting"
-    backoff.settled()
-    assert backoff.failed(CameraState.NOT_FOUND) == 10, "somebody has to change something all the same"
+    attempts = Attempts(lambda: 0.0)
+    assert [attempts.failed(CameraState.CLOSED) for _ in range(3)] == [1, 2, 4]
+    attempts.settled()
+    assert [attempts.failed(CameraState.CLOSED) for _ in range(5)] == [1, 1, 1, 2, 4], "at first it is only restarting"
+    attempts.settled()
+    assert attempts.failed(CameraState.NOT_FOUND) == 10, "somebody has to change something all the same"
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_camera_that_is_interrupted_for_ever_is_watched_most_of_the_time(seed: int) -> None:
     """Its sessions last 14 s on average, as where a switch flaps; it is back after a second."""
     chance = Random(seed)
-    backoff, now, dark = Backoff(chance.random), 0.0, []
+    attempts, now, dark = Attempts(chance.random), 0.0, []
     while now < 3_600:
         played = chance.expovariate(1 / 14)
         now += played
         if played >= SETTLED_AFTER:
-            backoff.settled()
+            attempts.settled()
         lost = now
-        now += backoff.failed(CameraState.CLOSED)
+        now += attempts.failed(CameraState.CLOSED)
         while now < lost + 1.0:
-            now += backoff.failed(CameraState.CONNECTION_REFUSED)
+            now += attempts.failed(CameraState.CONNECTION_REFUSED)
         dark.append(now - lost)
     assert sum(dark) < 0.16 * now
 
 
 def test_each_kind_of_failure_is_counted_by_itself() -> None:
-    backoff = Backoff(lambda: 0.0)
-    assert backoff.failed(CameraState.UNAUTHORIZED) == 120
-    assert backoff.failed(CameraState.UNREACHABLE) == 1
-    assert backoff.failed(CameraState.UNAUTHORIZED) == 240
+    attempts = Attempts(lambda: 0.0)
+    assert attempts.failed(CameraState.UNAUTHORIZED) == 120
+    assert attempts.failed(CameraState.UNREACHABLE) == 1
+    assert attempts.failed(CameraState.UNAUTHORIZED) == 240
 
 
 def test_attempts_are_spaced() -> None:

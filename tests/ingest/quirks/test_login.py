@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.cameras import CameraState
-from ingest.retry import Backoff
+from ingest.retry import Attempts
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Request, Response
 from rigs.camera import Answer, FakeCamera
@@ -74,6 +74,6 @@ async def test_the_right_password_after_a_wrong_path_is_not_suspected() -> None:
 async def test_forbidden_without_a_password_asks_for_one() -> None:
     fake = FakeCamera(rewrite=lambda request, _: Response(403, "Forbidden") if request.method == "DESCRIBE" else _)
     async with fake, Pulled(fake.url) as pulled:
-        pulled.camera._backoff = Backoff(lambda: 0.0)
+        pulled.camera._attempts = Attempts(lambda: 0.0)
         report = await pulled.reached(CameraState.REJECTED)
         assert "user name and password" in report.detail

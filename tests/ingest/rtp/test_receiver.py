@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.media import Batch
 from ingest.payload.output import GATHER_NS
 from ingest.payload.registry import choose
-from ingest.rtp.receiver import ADOPT_LATER, Stream
+from ingest.rtp.receiver import ADOPT_LATER, CameraStream
 from ingest.rtp.reorder import HOLD_NS
 from ingest.rtp.rtcp import receiver_report
 from ingest.rtsp import sdp
@@ -31,7 +31,7 @@ class Session:
     """Both tracks of a session, and what came of them."""
 
     def __init__(self, *, udp: bool = True) -> None:
-        self.stream = Stream(choose(DESCRIPTION)[0], udp=udp, epoch=1_000)
+        self.stream = CameraStream(choose(DESCRIPTION)[0], udp=udp, epoch=1_000)
         self.video, self.audio = self.stream.receivers
         self.batches: list[Batch] = []
         self.now_ns = NOW
@@ -328,7 +328,7 @@ def test_the_announced_type_counts_as_soon_as_it_comes() -> None:
 
 def test_a_type_that_is_announced_as_well_is_what_it_was_announced_as() -> None:
     description = sdp.parse(b"m=audio 0 RTP/AVP 0 97\na=rtpmap:97 opus/48000/2\n")
-    stream = Stream(choose(description)[0], udp=False, epoch=1)
+    stream = CameraStream(choose(description)[0], udp=False, epoch=1)
     [audio] = stream.receivers
     for number in range(5):
         audio.receive(rtp(b"\xf8opus", number, 960 * number, payload_type=97), NOW)
@@ -337,7 +337,7 @@ def test_a_type_that_is_announced_as_well_is_what_it_was_announced_as() -> None:
 
 
 def test_sound_of_a_fixed_type_is_what_rfc_3551_says() -> None:
-    stream = Stream(choose(sdp.parse(b"m=audio 0 RTP/AVP 0\n"))[0], udp=False, epoch=1)
+    stream = CameraStream(choose(sdp.parse(b"m=audio 0 RTP/AVP 0\n"))[0], udp=False, epoch=1)
     [audio] = stream.receivers
     for number in range(3):
         audio.receive(rtp(bytes(160), number, 160 * number, payload_type=8), NOW)

@@ -12,8 +12,8 @@ from ingest.rtsp.message import (
     MAX_HEAD_BYTES,
     MAX_JUNK_BYTES,
     MAX_MESSAGE_BYTES,
-    Frame,
     Headers,
+    InterleavedFrame,
     Message,
     Parser,
     Request,
@@ -23,15 +23,15 @@ from ingest.rtsp.message import (
 OK = Response(200, "OK", Headers([("CSeq", "1")]))
 DESCRIBED = Response(200, "OK", Headers([("CSeq", "2"), ("Content-Type", "application/sdp")]), b"v=0\r\ns=x\r\n")
 DESCRIBE = Request("DESCRIBE", "rtsp://camera/live", Headers([("CSeq", "2"), ("Accept", "application/sdp")]))
-RTP = Frame(0, b"\x80\x60" + bytes(range(200)))
-RTCP = Frame(1, b"\x80\xc8\x00\x01" + bytes(4))
+RTP = InterleavedFrame(0, b"\x80\x60" + bytes(range(200)))
+RTCP = InterleavedFrame(1, b"\x80\xc8\x00\x01" + bytes(4))
 
 
 def same(parsed: list[Message], sent: list[Message]) -> bool:
     """Equal, but for Content-Length, which is written by the serialiser."""
 
     def bare(message: Message) -> Message:
-        if isinstance(message, Frame):
+        if isinstance(message, InterleavedFrame):
             return message
         headers = Headers((k, v) for k, v in message.headers if k != "Content-Length")
         if isinstance(message, Request):
@@ -41,7 +41,7 @@ def same(parsed: list[Message], sent: list[Message]) -> bool:
     return [bare(m) for m in parsed] == [bare(m) for m in sent]
 
 
-SEQUENCE: list[Message] = [OK, DESCRIBED, RTP, RTCP, DESCRIBE, Frame(2, b""), OK, RTP]
+SEQUENCE: list[Message] = [OK, DESCRIBED, RTP, RTCP, DESCRIBE, InterleavedFrame(2, b""), OK, RTP]
 
 
 def test_whole() -> None:
@@ -80,7 +80,7 @@ def test_response_round_trip(status: int, reason: str, body: bytes) -> None:
 
 @given(st.integers(0, 255), st.binary(max_size=70_000).filter(lambda data: len(data) <= 0xFFFF))
 def test_frame_round_trip(channel: int, payload: bytes) -> None:
-    assert Parser().feed(bytes(Frame(channel, payload))) == [Frame(channel, payload)]
+    assert Parser().feed(bytes(InterleavedFrame(channel, payload))) == [InterleavedFrame(channel, payload)]
 
 
 @given(st.binary(max_size=500))
@@ -88,7 +88,7 @@ def test_garbage_is_an_error_or_nothing(data: bytes) -> None:
     parser = Parser()
     try:
         for message in parser.feed(data):
-            assert isinstance(message, Frame | Request | Response)
+            assert isinstance(message, InterleavedFrame | Request | Response)
     except ProtocolError:
         pass
 
@@ -108,7 +108,7 @@ def test_garbage_after_a_message_is_bounded(pieces: list[bytes]) -> None:
 def test_wire_form() -> None:
     assert bytes(DESCRIBE) == (b"DESCRIBE rtsp://camera/live RTSP/1.0\r\nCSeq: 2\r\nAccept: application/sdp\r\n\r\n")
     assert bytes(Response(454, "Session Not Found")) == b"RTSP/1.0 454 Session Not Found\r\n\r\n"
-    assert bytes(Frame(3, b"ab")) == b"$\x03\x00\x02ab"
+    assert bytes(InterleavedFrame(3, b"ab")) == b"$\x03\x00\x02ab"
 
 
 def test_the_length_of_a_body_is_counted() -> None:
@@ -195,7 +195,7 @@ def test_something_else_is_seen_at_the_first_bytes() -> None:
         b"\x00" * 10,
         b"hello",
         b"\x24\x77\xff\xff" * 3,  # dollars of channels that nobody set up
-        b"\x24" + bytes(Frame(0x77, b"\x80abcd")),  # one that looks like a frame
+        b"\x24" + bytes(InterleavedFrame(0x77, b"\x80abcd")),  # one that looks like a frame
         bytes(range(1, 256)) * 8,
         b"RTSP/9",
         b"RTSP/1.0 what\r\n",
@@ -264,12 +264,12 @@ def test_largest_message_and_frame_fit() -> None:
     parser = Parser()
     for _ in range(3):
         assert same(parser.feed(bytes(RTP) + bytes(largest)), [RTP, largest])
-        assert parser.feed(bytes(Frame(0, bytes(0xFFFF)))) == [Frame(0, bytes(0xFFFF))]
+        assert parser.feed(bytes(InterleavedFrame(0, bytes(0xFFFF)))) == [InterleavedFrame(0, bytes(0xFFFF))]
 
 
 def test_buffer_is_never_empty() -> None:
     parser = Parser()
-    data = bytes(Frame(0, bytes(60_000))) * 5
+    data = bytes(InterleavedFrame(0, bytes(60_000))) * 5
     while data:
         room = parser.buffer()
         assert len(room) > 0

@@ -21,9 +21,9 @@ from ingest.rtsp.session import (
     Playing,
     Punch,
     RedirectedError,
+    RtspSession,
     Send,
-    Session,
-    State,
+    SessionState,
     TransportRefusedError,
 )
 from ingest.rtsp.url import RtspUrl
@@ -46,7 +46,7 @@ class Talk:
         udp: bool = False,
         select: Callable[[SessionDescription], list[MediaSection]] = everything,
     ) -> None:
-        self.session = Session(RtspUrl.parse(url), udp, select)
+        self.session = RtspSession(RtspUrl.parse(url), udp, select)
         self.now = 100.0
         self.sent: list[Request] = []
         self.events: list[object] = []
@@ -96,8 +96,8 @@ class Talk:
                 return Response(200, "OK", Headers(headers))
         return Response(200, "OK", Headers([cseq]))
 
-    def until(self, state: State) -> Talk:
-        if self.session.state is State.START:
+    def until(self, state: SessionState) -> Talk:
+        if self.session.state is SessionState.START:
             self.start()
         while self.session.state is not state:
             self.step()
@@ -117,7 +117,7 @@ def unauthorized(*challenges: str) -> Response:
 
 
 def test_conversation_over_tcp() -> None:
-    talk = Talk().until(State.PLAYING)
+    talk = Talk().until(SessionState.PLAYING)
     assert talk.lines == [
         ("OPTIONS", "rtsp://camera:8554/live"),
         ("DESCRIBE", "rtsp://camera:8554/live"),
@@ -140,7 +140,7 @@ def test_conversation_over_tcp() -> None:
 
 
 def test_conversation_over_udp() -> None:
-    talk = Talk(udp=True).until(State.PLAYING)
+    talk = Talk(udp=True).until(SessionState.PLAYING)
     assert [request.headers.get("Transport") for request in talk.sent[2:4]] == [
         "RTP/AVP;unicast;client_port=5000-5001",
         "RTP/AVP;unicast;client_port=5002-5003",
@@ -149,7 +149,7 @@ def test_conversation_over_udp() -> None:
 
 
 def test_only_what_is_selected_is_set_up() -> None:
-    talk = Talk(select=lambda description: [description.media[1]]).until(State.PLAYING)
+    talk = Talk(select=lambda description: [description.media[1]]).until(SessionState.PLAYING)
     assert talk.lines[2:4] == [
         ("SETUP", "rtsp://camera:8554/live/trackID=2"),
         ("PLAY", "rtsp://camera:8554/live"),
@@ -161,7 +161,7 @@ def test_selecting_nothing_is_an_error() -> None:
         raise CameraError(CameraState.NO_PLAYABLE_TRACK, "why")
 
     with pytest.raises(CameraError) as caught:
-        Talk(select=nothing).until(State.PLAYING)
+        Talk(select=nothing).until(SessionState.PLAYING)
     assert caught.value.state is CameraState.NO_PLAYABLE_TRACK
 
 
@@ -178,7 +178,7 @@ def test_selecting_nothing_is_an_error() -> None:
 def test_where_requests_go(headers: list[tuple[str, str]], sdp: bytes, setup: str, play: str) -> None:
     talk = Talk()
     talk.describe_headers, talk.sdp = headers, sdp
-    talk.until(State.PLAYING)
+    talk.until(SessionState.PLAYING)
     assert talk.lines[2] == ("SETUP", f"rtsp://camera:8554{setup}")
     assert talk.lines[-1] == ("PLAY", f"rtsp://camera:8554{play}")
     talk.do(talk.session.tick(talk.now + 60))
@@ -192,7 +192,7 @@ def test_where_requests_go(headers: list[tuple[str, str]], sdp: bytes, setup: st
 def test_options_may_be_refused(status: int) -> None:
     talk = Talk()
     talk.answers["OPTIONS"] = [Response(status)]
-    assert talk.until(State.PLAYING).session.state is State.PLAYING
+    assert talk.until(SessionState.PLAYING).session.state is SessionState.PLAYING
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_refusals_have_a_state_and_say_what_was_seen(method: str, status: int, s
     talk = Talk()
     talk.answers[method] = [Response(status, "So\x1b[1m sad")]
     with pytest.raises(CameraError) as caught:
-        talk.until(State.PLAYING)
+        talk.until(SessionState.PLAYING)
     assert (caught.value.state, caught.value.detail) == (
         state,
         f"{method} was answered with {status} So?[1m sad",
@@ -227,7 +227,7 @@ def test_transport_refused(status: int) -> None:
         talk = Talk(udp=udp)
         talk.answers["SETUP"] = [Response(status, "Unsupported Transport")]
         with pytest.raises(TransportRefusedError, match=str(status)):
-            talk.until(State.PLAYING)
+            talk.until(SessionState.PLAYING)
 
 
 @pytest.mark.parametrize(
@@ -243,14 +243,14 @@ def test_another_transport_than_asked_for(udp: bool, transport: str, words: str)
     talk = Talk(udp=udp)
     talk.answers["SETUP"] = [Response(200, "OK", Headers([("Transport", transport)]))]
     with pytest.raises(TransportRefusedError, match=words):
-        talk.until(State.PLAYING)
+        talk.until(SessionState.PLAYING)
 
 
 def test_transport_that_makes_no_sense() -> None:
     talk = Talk()
     talk.answers["SETUP"] = [Response(200, "OK", Headers([("Transport", "carrier pigeon")]))]
     with pytest.raises(CameraError) as caught:
-        talk.until(State.PLAYING)
+        talk.until(SessionState.PLAYING)
     assert caught.value.state is CameraState.MALFORMED
 
 
@@ -269,7 +269,7 @@ def test_channels_follow_the_answer(transports: list[str | None], channels: list
         Response(200, "OK", Headers([("Session", "x"), *([("Transport", value)] if value else [])]))
         for value in transports
     ]
-    talk.until(State.PLAYING)
+    talk.until(SessionState.PLAYING)
     assert [setup.spec.interleaved for setup in talk.session.setups] == channels
 
 
@@ -283,10 +283,10 @@ def test_channels_follow_the_answer(transports: list[str | None], channels: list
     ],
 )
 def test_a_second_track_that_is_not_set_up_leaves_the_first(answer: Response, words: str) -> None:
-    talk = Talk().until(State.SETUP)
+    talk = Talk().until(SessionState.SETUP)
     talk.step()
     talk.answer(answer)
-    talk.until(State.PLAYING)
+    talk.until(SessionState.PLAYING)
     assert [setup.section.kind for setup in talk.session.setups] == ["video"]
     assert words in talk.session.refused["audio"]
 
@@ -299,12 +299,12 @@ def test_describe_without_a_description(body: bytes) -> None:
     talk = Talk(select=select)
     talk.sdp = body
     with pytest.raises(CameraError) as caught:
-        talk.until(State.PLAYING)
+        talk.until(SessionState.PLAYING)
     assert caught.value.state is (CameraState.NO_PLAYABLE_TRACK if body else CameraState.MALFORMED)
 
 
 def test_play_without_range_where_ranges_are_refused() -> None:
-    talk = Talk().until(State.PLAY)
+    talk = Talk().until(SessionState.PLAY)
     talk.answer(Response(457, "Invalid Range"))
     assert "Range" not in talk.last.headers
     with pytest.raises(CameraError):
@@ -312,15 +312,15 @@ def test_play_without_range_where_ranges_are_refused() -> None:
 
 
 def test_provisional_answers_are_not_the_answer() -> None:
-    talk = Talk().until(State.DESCRIBE)
+    talk = Talk().until(SessionState.DESCRIBE)
     talk.answer(Response(100, "Continue"))
-    assert talk.session.state is State.DESCRIBE
+    assert talk.session.state is SessionState.DESCRIBE
 
 
 def test_wrong_sequence_numbers_in_answers_do_not_matter() -> None:
     talk = Talk().start()
     talk.answer(Response(200, "OK", Headers([("CSeq", "99")])))
-    assert talk.session.state is State.DESCRIBE
+    assert talk.session.state is SessionState.DESCRIBE
 
 
 @pytest.mark.parametrize("status", [201, 250])
@@ -328,7 +328,7 @@ def test_other_kinds_of_success(status: int) -> None:
     talk = Talk()
     talk.answers["DESCRIBE"] = [Response(status, "OK", Headers(), SDP)]
     talk.answers["PLAY"] = [Response(status)]
-    talk.until(State.PLAYING)
+    talk.until(SessionState.PLAYING)
 
 
 def test_what_the_camera_calls_itself() -> None:
@@ -346,7 +346,7 @@ def test_redirect(status: int, method: str) -> None:
     talk = Talk()
     talk.answers[method] = [Response(status, "Moved", Headers([("Location", "rtsp://elsewhere/x")]))]
     with pytest.raises(RedirectedError) as caught:
-        talk.until(State.PLAYING)
+        talk.until(SessionState.PLAYING)
     assert caught.value.location == "rtsp://elsewhere/x"
 
 
@@ -354,7 +354,7 @@ def test_redirect_to_nowhere_is_a_refusal() -> None:
     talk = Talk()
     talk.answers["DESCRIBE"] = [Response(302, "Found")]
     with pytest.raises(CameraError, match="302"):
-        talk.until(State.PLAYING)
+        talk.until(SessionState.PLAYING)
 
 
 # Authentication.
@@ -365,7 +365,7 @@ def test_challenge_at_any_point(method: str) -> None:
     challenge = Challenge.digest("cam", algorithm="SHA-256")
     talk = Talk()
     talk.answers[method] = [unauthorized('Basic realm="cam"', str(challenge))]
-    talk.until(State.PLAYING)
+    talk.until(SessionState.PLAYING)
     first = next(i for i, request in enumerate(talk.sent) if request.method == method)
     assert talk.sent[first].headers.get("Authorization") is None
     for request in talk.sent[first + 1 :]:
@@ -376,7 +376,7 @@ def test_challenge_at_any_point(method: str) -> None:
 
 
 def test_wrong_password_is_final() -> None:
-    talk = Talk().until(State.DESCRIBE)
+    talk = Talk().until(SessionState.DESCRIBE)
     talk.answer(unauthorized('Digest realm="cam", nonce="a"'))
     with pytest.raises(CameraError) as caught:
         talk.answer(unauthorized('Digest realm="cam", nonce="b"'))
@@ -393,7 +393,7 @@ def test_wrong_password_is_final() -> None:
     ],
 )
 def test_why_it_is_unauthorized(url: str, challenges: list[str], words: str) -> None:
-    talk = Talk(url).until(State.DESCRIBE)
+    talk = Talk(url).until(SessionState.DESCRIBE)
     with pytest.raises(CameraError, match=words) as caught:
         talk.answer(unauthorized(*challenges))
     assert caught.value.state is CameraState.UNAUTHORIZED
@@ -402,7 +402,7 @@ def test_why_it_is_unauthorized(url: str, challenges: list[str], words: str) -> 
 def test_new_nonce_in_mid_session() -> None:
     talk = Talk()
     talk.answers["DESCRIBE"] = [unauthorized('Digest realm="cam", nonce="a"')]
-    talk.until(State.PLAYING)
+    talk.until(SessionState.PLAYING)
     for nonce in "bcd":
         talk.do(talk.session.tick(talk.now + 1_000))
         talk.answer(unauthorized(f'Digest realm="cam", nonce="{nonce}", stale=true'))
@@ -412,20 +412,20 @@ def test_new_nonce_in_mid_session() -> None:
     talk.do(talk.session.tick(talk.now + 2_000))
     talk.answer(unauthorized('Digest realm="cam", nonce="e"'), unauthorized('Digest realm="cam", nonce="f"'))
     assert len(talk.sent) == count + 2  # once, and then it is left alone: the media decides
-    assert talk.session.state is State.PLAYING
+    assert talk.session.state is SessionState.PLAYING
 
 
 def test_new_nonce_for_the_goodbye() -> None:
     talk = Talk()
     talk.answers["DESCRIBE"] = [unauthorized('Digest realm="cam", nonce="a"')]
-    talk.until(State.PLAYING)
+    talk.until(SessionState.PLAYING)
     talk.do(talk.session.stop(talk.now))
     talk.answer(unauthorized('Digest realm="cam", nonce="b", stale=true'))
-    assert (talk.last.method, talk.session.state) == ("TEARDOWN", State.TEARDOWN)
+    assert (talk.last.method, talk.session.state) == ("TEARDOWN", SessionState.TEARDOWN)
     assert 'nonce="b"' in (talk.last.headers.get("Authorization") or "")
     count = len(talk.sent)
     talk.answer(unauthorized('Digest realm="cam", nonce="c", stale=true'))
-    assert (len(talk.sent), talk.session.state) == (count, State.CLOSED)
+    assert (len(talk.sent), talk.session.state) == (count, SessionState.CLOSED)
 
 
 # Time.
@@ -447,7 +447,7 @@ def test_new_nonce_for_the_goodbye() -> None:
 def test_keepalive_comes_in_time(header: str, latest: float) -> None:
     talk = Talk()
     talk.session_header = header
-    talk.until(State.PLAYING)
+    talk.until(SessionState.PLAYING)
     due = talk.session.due
     assert due is not None
     assert latest / 2 < due - talk.now <= latest
@@ -473,23 +473,23 @@ def test_keepalive_comes_in_time(header: str, latest: float) -> None:
 def test_keepalive_uses_what_the_camera_knows(public: str, method: str) -> None:
     talk = Talk()
     talk.public = public
-    talk.until(State.PLAYING)
+    talk.until(SessionState.PLAYING)
     talk.do(talk.session.tick(talk.now + 100))
     assert talk.last.method == method
 
 
 def test_keepalive_that_is_refused_is_done_differently() -> None:
-    talk = Talk().until(State.PLAYING)
+    talk = Talk().until(SessionState.PLAYING)
     talk.do(talk.session.tick(talk.now + 100))
     talk.answer(Response(405, "Method Not Allowed"))
     talk.do(talk.session.tick(talk.now + 200))
     assert talk.last.method == "OPTIONS"
     talk.answer(Response(454, "Session Not Found"))
-    assert talk.session.state is State.PLAYING
+    assert talk.session.state is SessionState.PLAYING
 
 
-@pytest.mark.parametrize("state", [State.OPTIONS, State.DESCRIBE, State.SETUP, State.PLAY])
-def test_reply_that_never_comes(state: State) -> None:
+@pytest.mark.parametrize("state", [SessionState.OPTIONS, SessionState.DESCRIBE, SessionState.SETUP, SessionState.PLAY])
+def test_reply_that_never_comes(state: SessionState) -> None:
     talk = Talk().until(state)
     due = talk.session.due
     assert due == talk.now + REPLY_TIMEOUT
@@ -512,7 +512,7 @@ def test_slow_replies_have_an_end_too() -> None:
 
 
 def test_ports_that_are_never_bound() -> None:
-    session = Session(RtspUrl.parse(URL), True, everything)
+    session = RtspSession(RtspUrl.parse(URL), True, everything)
     session.start(0)
     session.receive(Response(200), 0)
     assert session.receive(Response(200, "OK", Headers(), SDP), 0) == [BindPorts()]
@@ -522,31 +522,31 @@ def test_ports_that_are_never_bound() -> None:
 # Ends, and questions from the camera.
 
 
-@pytest.mark.parametrize("state", [State.PLAY, State.PLAYING])
-def test_stop(state: State) -> None:
+@pytest.mark.parametrize("state", [SessionState.PLAY, SessionState.PLAYING])
+def test_stop(state: SessionState) -> None:
     talk = Talk().until(state)
     talk.do(talk.session.stop(talk.now))
     assert (talk.last.method, talk.last.url) == ("TEARDOWN", "rtsp://camera:8554/live")
     assert talk.last.headers.get("Session") == "abc"
     assert talk.session.stop(talk.now) == []
-    assert talk.session.state is State.TEARDOWN
+    assert talk.session.state is SessionState.TEARDOWN
     talk.answer(Response(454))
-    assert talk.session.state is State.CLOSED
+    assert talk.session.state is SessionState.CLOSED
     assert talk.session.stop(talk.now) == []
 
 
-@pytest.mark.parametrize("state", [State.START, State.OPTIONS, State.DESCRIBE, State.SETUP])
-def test_stop_before_there_is_a_session(state: State) -> None:
+@pytest.mark.parametrize("state", [SessionState.START, SessionState.OPTIONS, SessionState.DESCRIBE, SessionState.SETUP])
+def test_stop_before_there_is_a_session(state: SessionState) -> None:
     talk = Talk()
-    if state is not State.START:
+    if state is not SessionState.START:
         talk.until(state)
     assert talk.session.stop(talk.now) == []
-    assert talk.session.state is State.CLOSED
+    assert talk.session.state is SessionState.CLOSED
     assert talk.session.receive(Response(200), talk.now) == []
 
 
 def test_questions_are_answered() -> None:
-    talk = Talk().until(State.PLAYING)
+    talk = Talk().until(SessionState.PLAYING)
     for method, status in [("OPTIONS", 200), ("GET_PARAMETER", 200), ("SET_PARAMETER", 200), ("ANNOUNCE", 501)]:
         [action] = talk.session.receive(Request(method, "*", Headers([("cseq", "44"), ("Session", "abc")])), talk.now)
         assert isinstance(action, Send)
@@ -557,7 +557,7 @@ def test_questions_are_answered() -> None:
 
 @pytest.mark.parametrize("method", ["TEARDOWN", "REDIRECT"])
 def test_the_camera_ends_the_session(method: str) -> None:
-    talk = Talk().until(State.PLAYING)
+    talk = Talk().until(SessionState.PLAYING)
     with pytest.raises(CameraError, match=method) as caught:
         talk.session.receive(Request(method, "*", Headers([("Location", "rtsp://else/")])), talk.now)
     assert caught.value.state is CameraState.CLOSED

@@ -15,7 +15,7 @@ from common.errors import CameraError
 from ingest import budget
 from ingest.budget import LOOK_BYTES, Budget
 from ingest.rtsp import turns
-from ingest.rtsp.message import MAX_ROOM, Frame, Message, Parser
+from ingest.rtsp.message import MAX_ROOM, InterleavedFrame, Message, Parser
 from rigs.camera import FakeCamera, h264_track
 from rigs.video import encode
 from tests.fakes.viewer import Viewer, playing
@@ -25,7 +25,7 @@ WANTED = [list(unit) for unit in encode()]
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_more_than_a_turns_worth_at_once_is_taken_to_its_end(loop: Any) -> None:
-    tiny = bytes(Frame(77, b"")) * 5_000  # of a channel that nobody set up
+    tiny = bytes(InterleavedFrame(77, b"")) * 5_000  # of a channel that nobody set up
 
     async def watch() -> None:
         viewer = Viewer()
@@ -38,7 +38,7 @@ def test_more_than_a_turns_worth_at_once_is_taken_to_its_end(loop: Any) -> None:
 
 def flooding(kilobytes: int) -> FakeCamera:
     """A camera that sends so much with each packet of its picture."""
-    junk = bytes(Frame(77, bytes(1_020))) * kilobytes  # of a channel that nobody set up
+    junk = bytes(InterleavedFrame(77, bytes(1_020))) * kilobytes  # of a channel that nobody set up
     return FakeCamera(wrap=lambda frame: junk + frame)
 
 
