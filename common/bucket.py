@@ -18,14 +18,22 @@ class TokenBucket:
         self._tokens = self.burst
 
     def take(self, now: float) -> bool:
-        """Use one token, if there is one. Time that goes backwards fills nothing."""
-        if now > self._filled_at:
-            self._tokens = min(self.burst, self._tokens + (now - self._filled_at) * self.rate)
-            self._filled_at = now
-        if self._tokens < 1.0:
+        """Use one token, if there is one."""
+        if self.fill(now) < 1.0:
             return False
         self._tokens -= 1.0
         return True
+
+    def fill(self, now: float) -> float:
+        """How many tokens there are now. Time that goes backwards fills nothing."""
+        if now > self._filled_at:
+            self._tokens = min(self.burst, self._tokens + (now - self._filled_at) * self.rate)
+            self._filled_at = now
+        return self._tokens
+
+    def spend(self, count: float) -> None:
+        """Use ``count`` tokens, also such as are not there yet."""
+        self._tokens -= count
 
 
 class TokenBuckets:

@@ -21,8 +21,8 @@ from egress.media.target import Target
 from egress.path.capacity import Train
 from egress.path.pace import Pace
 from egress.path.playout import Playout
-from egress.path.stuck import Delivery
-from egress.repeats import Repeats
+from egress.path.stuck import StuckJudge
+from egress.repeat_budget import RepeatBudget
 from egress.wire.dtls import DtlsServer
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
@@ -78,10 +78,11 @@ class Sender:
         self._section = section
         self._target = target
         self._pace = pace
+        self._quality = pace.quality
         self._thin = False
         self._playout = Playout(section.playout_delay)
         self._group: Group | None = None  # the one it is live in, or was
-        self._delivery = Delivery()
+        self._stuck = StuckJudge()
         self._on_hold = False  # as it was at the last look
         self._confirmed = -1  # index of the newest packet that a report says has arrived
         self._on_behind = on_behind
@@ -92,7 +93,7 @@ class Sender:
         self._offsets: list[tuple[int, int]] = []  # (first extended sequence number, base), oldest first
         self._rtx_next = 0
         self._spare: list[Packet] = []  # to be retransmitted once more, after the picture that is on its way
-        self._repeats = Repeats()
+        self._repeats = RepeatBudget()
         self._rtx_budget = MAX_RETRANSMISSIONS
         self._rtx_budget_until = 0.0
         self._next_replay = 0.0  # not before this time
@@ -102,12 +103,12 @@ class Sender:
     @property
     def held(self) -> bool:
         """Whether nothing is sent because what was sent does not arrive."""
-        return self._delivery.held
+        return self._stuck.held
 
     def start(self, now: float) -> None:
         """Begin with what is there, if anything is; to be called once."""
         feed = self.feed
-        self._thin = self._pace.thin(now)
+        self._thin = self._quality.thin(now)
         self._next_replay = now + FIRST_REPLAY
         feed.add(self)
         self.format_changed()
@@ -125,7 +126,7 @@ class Sender:
 
     def may_start(self, index: int) -> None:
         """See ``Listener``. Whoever waits starts here, and who lags too far goes on here."""
-        waits = self.place is Place.WAITING and self.format is not None and not self._delivery.held
+        waits = self.place is Place.WAITING and self.format is not None and not self._stuck.held
         if waits or (self.place is Place.BEHIND and self._lag() > MAX_LAG):
             self._skip_to(index)
             self._join()
@@ -229,7 +230,7 @@ class Sender:
         if not found or self.format is None:
             return
         if self._confirmed < 0 and self.stats.nacked >= EVIDENCE:  # the first report comes only after a second
-            self._pace.lost(self.stats.nacked / self.lane.packets, now)
+            self._quality.lost(self.stats.nacked / self.lane.packets, now)
         self.stats.retransmitted += len(found)
         if self.format.rtx is None:
             for extended, base, packet in found:  # byte-identical, so no nonce is used for two different packets
@@ -246,7 +247,7 @@ class Sender:
         # A receiver that does not know the round trip asks once more only after 100 ms, and by then the picture stands:
         # where it is long or packets are lost, what is sent again is sent twice. On a keyframe's way the second time
         # waits for its end: most are not needed, and the keyframe is.
-        if self._pace.thin(now):
+        if self._quality.thin(now):
             self._spare += [packet for packet in again if self._may_repeat(packet, now)]
             if self.place is not Place.BEHIND:
                 self._send_spare()
@@ -273,11 +274,11 @@ class Sender:
         extended, base = self._locate(number)
         if extended >= 0 and self.feed.kind is Kind.VIDEO:
             self._confirmed = extended + base
-            self._delivery.reported(self._unconfirmed(), now)
+            self._stuck.reported(self._unconfirmed(), now)
 
     def deaf_until(self, now: float) -> None:
         """Reports may have come and been dropped until now."""
-        self._delivery.deaf_until(now)
+        self._stuck.deaf_until(now)
 
     def arrived(self, arrivals: Mapping[int, float]) -> None:
         """Transport-wide feedback: seconds by sequence number."""
@@ -288,7 +289,7 @@ class Sender:
                 by_index[extended + base] = seconds
         live = self.place is Place.LIVE  # else the feed's trains are not how this viewer got them
         trains = [train for train in self.feed.trains if train[0] >= self._live_from] if live else []
-        self._pace.capacity.add([*self._trains, *trains], by_index, MAX_PAYLOAD)
+        self._quality.capacity.add([*self._trains, *trains], by_index, MAX_PAYLOAD)
 
     def replay(self, now: float) -> None:
         """Answer a picture loss indication: the group of pictures again, at most once a second, and seldom a long one.
@@ -309,7 +310,7 @@ class Sender:
             if not self._repeats.allow_pictures(size, feed.meter.rate, now):
                 self.stats.withheld += 1
                 return
-            lasts = size / self._pace.rate(feed.meter.rate, now)
+            lasts = size / self._quality.rate(feed.meter.rate, now)
             self._next_replay = now + max(REPLAY_INTERVAL, 2 * lasts)  # the camera goes on meanwhile
             self._go_behind(keyframe)
 
@@ -317,16 +318,18 @@ class Sender:
         """See whether the path has become another: after each feedback, and once a second without."""
         if self.feed.kind is Kind.VIDEO:  # the one whose reports are taken
             self._watch_path(now)
-        thin, told = self._pace.thin(now), False
+        thin, told = self._quality.thin(now), False
         if self.format is not None and self.format.rtx is not None:
             # Without RTX a packet is sent again as it was, so its header must not become another one.
-            told = self._playout.update(self._pace.playout_delay(self.feed.meter, now), self.lane.packets)
+            meter = self.feed.meter
+            delay = self._quality.playout_delay(meter.rate, meter.largest, now)
+            told = self._playout.update(delay, self.lane.packets)
         if thin != self._thin or told:
             self._thin = thin
             self._rejoin()
 
     def _watch_path(self, now: float) -> None:
-        before, held = self._on_hold, self._delivery.judge(self._unconfirmed(), now)
+        before, held = self._on_hold, self._stuck.judge(self._unconfirmed(), now)
         self._on_hold = held
         if held and not before:
             self.stats.stuck += 1

@@ -20,6 +20,7 @@ from common.media import Kind
 from egress.answer import Negotiated
 from egress.media.stream import Stream
 from egress.path.pace import Pace
+from egress.path.quality import PathQuality
 from egress.sender import BUDGET_INTERVAL, Place, Sender
 from egress.wire import rtcp
 from egress.wire.dtls import DtlsServer, Identity
@@ -71,7 +72,8 @@ class Viewer:
         self._reports: dict[int, rtcp.ReceptionReport] = {}
         self._round_trip: float | None = None
         self._bandwidth: int | None = None
-        self._pace = Pace()
+        self._quality = PathQuality()
+        self._pace = Pace(self._quality)
         self._flights: list[float] = []  # when we answered in the handshake, MAX_FLIGHTS times at most
         self._withheld = False  # something of the handshake, until the address has proved more
 
@@ -147,7 +149,7 @@ class Viewer:
             self._end(self._dtls.failure or "closed by the viewer")
         elif self._dtls.connected and not connected:
             if len(self._flights) == 2:  # a third would be a repetition, and no telling which one was answered
-                self._pace.measured(now - waited - self._flights[0])
+                self._quality.measured(now - waited - self._flights[0])
             if self._shown == {target.path.remote}:
                 self.agent.shook_hands(pair, now)
                 if self.agent.select(pair, now):
@@ -248,7 +250,7 @@ class Viewer:
             lost=max(0, lost),  # RFC 3550 6.4.1: fewer than none where packets came twice
             jitter=jitter,
             round_trip=self._round_trip,
-            estimated_bandwidth=int(capacity * 8) if (capacity := self._pace.capacity.estimate) else self._bandwidth,
+            estimated_bandwidth=int(capacity * 8) if (capacity := self._quality.capacity.estimate) else self._bandwidth,
         )
 
     def _start(self, now: float) -> None:
@@ -285,11 +287,11 @@ class Viewer:
     def _take_report(self, report: rtcp.ReceptionReport, now: float, waited: float) -> None:
         self._reports[report.ssrc] = report
         self.senders[report.ssrc].confirmed(report.highest & 0xFFFF, now)
-        self._pace.lost(report.fraction_lost, now)
+        self._quality.lost(report.fraction_lost, now)
         round_trip = rtcp.round_trip(report, clock.unix_ns() - int(waited * 1e9))
         if round_trip is not None:
             self._round_trip = round_trip
-            self._pace.measured(round_trip)
+            self._quality.measured(round_trip)
 
     def _report(self) -> bool:
         """Send sender reports, if there is anything to report."""

@@ -13,10 +13,11 @@ from typing import Protocol
 from common.media import CLOCK_RATES, Batch, Kind
 from egress.media.fanout import Group, GroupKey, Lane, Parcel, runs
 from egress.media.history import Histories, History, Packet
+from egress.media.meter import Meter
 from egress.media.outbox import Later, Outbox, at_once
 from egress.media.target import Target
 from egress.path.capacity import Train
-from egress.path.pace import BURST, Meter
+from egress.path.pace import BURST
 
 MAX_LATE = 1.0  # seconds that a batch may wait for its turn; a process that is slower skips to the next keyframe
 PARCELS_KEPT = 8  # of 64 kB at most: the group of pictures at 2 Mb/s, for those who join at nearly the same time

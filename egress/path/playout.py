@@ -1,7 +1,7 @@
 """How long a receiver is asked to keep pictures before it shows them, on a path that loses some; pure.
 
 It is the playout delay extension of WebRTC (``rtp-hdrext/playout-delay``): the least and the most, for what comes from
-now on. How long that has to be ``Pace.playout_delay`` knows.
+now on. How long that has to be ``PathQuality.playout_delay`` knows.
 """
 
 from __future__ import annotations

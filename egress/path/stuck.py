@@ -14,7 +14,7 @@ WAITS = 3  # that nothing is heard for, until a path is taken to be stuck; 1 if 
 FIRST_HOLD, LAST_HOLD = 4.0, 16.0  # seconds that it is then left alone, doubled each time
 
 
-class Delivery:
+class StuckJudge:
     """The judgement on one viewer's path. All times are monotonic seconds."""
 
     __slots__ = ("_awaited_since", "_bad", "_hold", "_until", "_wait", "held")

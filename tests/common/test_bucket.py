@@ -18,6 +18,12 @@ class TestTokenBucket:
         bucket = TokenBucket(1, 1.0)
         assert [bucket.take(now) for now in (10.0, 0.0, 5.0, 10.0, 11.0)] == [True, False, False, False, True]
 
+    def test_what_costs_more_than_there_is_leaves_a_debt(self) -> None:
+        bucket = TokenBucket(10, 4.0)
+        assert bucket.fill(0.0) == 10
+        bucket.spend(14)
+        assert [bucket.fill(now) for now in (0.0, 1.0, 2.0)] == [-4, 0, 4]
+
 
 class TestTokenBuckets:
     def test_each_key_has_its_own(self) -> None:

@@ -10,7 +10,7 @@ from egress.media import outbox
 from egress.media.feed import Feed
 from egress.media.history import KEEP_PACKETS
 from egress.path.pace import LOCAL_BURST
-from egress.repeats import PACKETS_BURST, PACKETS_SHARE, PICTURES_SHARE
+from egress.repeat_budget import PACKETS_BURST, PACKETS_SHARE, PICTURES_SHARE
 from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, Place
 from rigs.browser import Browser
 from tests.fakes.media import audio, gop_stream, video

@@ -12,8 +12,9 @@ from egress.media import outbox
 from egress.media.feed import Feed
 from egress.media.stream import Stream
 from egress.path import playout
-from egress.path.pace import BURST, LOSSY_FOR
+from egress.path.pace import BURST
 from egress.path.playout import RETRACTION
+from egress.path.quality import LOSSY_FOR
 from egress.sender import EVIDENCE, Place
 from tests.fakes.media import gop_stream, video
 from tests.fakes.watcher import VIDEO_WITH_DELAY, VIDEO_WITH_FEEDBACK, VIDEO_WITHOUT_RTX, Watcher, push
@@ -29,7 +30,7 @@ def test_on_a_lossy_path_what_was_lost_is_sent_twice(feed: Feed) -> None:
     watcher.sender.start(now=0.0)
     push(feed, gop_stream(), 4)
     watcher.received()
-    watcher.pace.lost(0.05, now=0.0)
+    watcher.quality.lost(0.05, now=0.0)
     watcher.sender.retransmit([5], now=0.0)
     assert watcher.received() == [(0, 5), (1, 5)]
 
@@ -102,7 +103,7 @@ def test_a_path_that_turns_out_lossy_is_paced(feed: Feed) -> None:
     watcher.sender.start(now=0.0)
     feed.push(video(0, 0, keyframe=True, packets=30, size=1_000), 0.0)
     assert watcher.sender.place is Place.LIVE
-    watcher.pace.lost(0.05, now=0.1)
+    watcher.quality.lost(0.05, now=0.1)
     watcher.sender.look(now=0.2)
     feed.push(video(30, 1, keyframe=True, packets=30, size=1_000), 0.3)
     assert watcher.sender.place is Place.BEHIND
@@ -124,7 +125,7 @@ def test_on_a_lossy_path_the_receiver_is_told_to_keep_pictures_longer(
     monkeypatch.setattr(playout, "RETRACTION", 6)
     for frame, now in enumerate((0.0, 1.0, LOSSY_FOR, LOSSY_FOR + 1.0, LOSSY_FOR + 2.0, LOSSY_FOR + 5.0)):
         if frame == 1:
-            lossy.pace.lost(0.05, now)
+            lossy.quality.lost(0.05, now)
         for watcher in (lossy, other):
             watcher.sender.look(now)
         feed.push(video(2 * frame, frame, keyframe=frame == 0, packets=2), now)
@@ -144,7 +145,7 @@ def test_a_path_is_known_to_lose_packets_before_the_first_report_says_so(feed: F
         if watcher is watchers[2]:
             watcher.sender.confirmed(number + 99, now=0.1)
         watcher.sender.retransmit(range(number, number + count), now=0.1)
-    assert [watcher.pace.thin(0.1) for watcher in watchers] == [True, False, False]
+    assert [watcher.quality.thin(0.1) for watcher in watchers] == [True, False, False]
 
 
 def test_a_receiver_is_told_before_the_delay_is_forgotten(feed: Feed) -> None:
@@ -152,7 +153,7 @@ def test_a_receiver_is_told_before_the_delay_is_forgotten(feed: Feed) -> None:
     watcher = Watcher(feed, VIDEO_WITH_DELAY)
     watcher.sender.start(now=0.0)
     feed.push(video(0, 0, keyframe=True, packets=2), 0.0)
-    watcher.pace.lost(0.05, 0.0)
+    watcher.quality.lost(0.05, 0.0)
     told, number, now = [], 2, 0.0
     while number < 1_000:
         watcher.sender.look(now)
@@ -176,7 +177,7 @@ def test_a_delay_that_is_told_while_a_picture_is_on_its_way_is_in_the_next(monke
         watcher.sender.start(now=0.0)
     feed.push(video(0, 0, keyframe=True, packets=2), 0.0)  # one has it
     for watcher in watchers:
-        watcher.pace.lost(0.05, 0.0)
+        watcher.quality.lost(0.05, 0.0)
         watcher.sender.look(0.0)
         watcher.catch_up()
     feed.push(video(2, 1, keyframe=False, packets=2), 0.0)
@@ -192,7 +193,7 @@ def test_while_packets_are_lost_the_delay_only_grows(feed: Feed) -> None:
     told = []
     for frame in range(900):  # 30 s: one large keyframe in the first ten, none after that
         now = frame / 30
-        watcher.pace.lost(0.05, now)
+        watcher.quality.lost(0.05, now)
         watcher.sender.look(now)
         packets = 200 if frame == 150 else 2
         feed.push(video(100 * frame, frame, keyframe=frame == 0, packets=packets, size=1_000), now)
@@ -208,7 +209,7 @@ def test_without_rtx_no_header_changes_as_packets_are_sent_again_as_they_were(fe
     watcher.sender.start(now=0.0)
     feed.push(video(0, 0, keyframe=True, packets=2), 0.0)
     first = watcher.target.take()
-    watcher.pace.lost(0.05, now=0.1)
+    watcher.quality.lost(0.05, now=0.1)
     watcher.sender.look(now=0.1)
     watcher.sender.retransmit([int.from_bytes(first[0][2:4], "big")], now=0.1)
     assert watcher.target.take() == first[:1]
@@ -224,12 +225,12 @@ def test_feedback_on_keyframes_measures_the_path_and_sets_the_pace(feed: Feed) -
     assert len(first) == 40
     rate = 3_000_000
     watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / rate for sequence, _ in first})
-    assert watcher.pace.capacity.estimate == pytest.approx(rate)
-    assert watcher.pace.thin(now=0.0)
+    assert watcher.quality.capacity.estimate == pytest.approx(rate)
+    assert watcher.quality.thin(now=0.0)
     fast = 100_000_000
     for _ in range(20):
         watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / fast for sequence, _ in first})
-    assert not watcher.pace.thin(now=0.0)
+    assert not watcher.quality.thin(now=0.0)
 
 
 def test_feedback_on_what_came_live_uses_the_feeds_trains(feed: Feed) -> None:
@@ -240,7 +241,7 @@ def test_feedback_on_what_came_live_uses_the_feeds_trains(feed: Feed) -> None:
     feed.push(video(20, 1, packets=10, size=MAX_PAYLOAD), 0.0)
     assert list(feed.trains) == [(0, 10), (10, 20)], "all of the keyframe, and nothing else"
     watcher.sender.arrived({n: n * 0.001 for n in range(20)})
-    assert watcher.pace.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.001)
+    assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.001)
 
 
 def test_how_a_burst_was_spread_is_not_taken_for_the_path(feed: Feed) -> None:
@@ -256,7 +257,7 @@ def test_how_a_burst_was_spread_is_not_taken_for_the_path(feed: Feed) -> None:
         arrivals |= {sequence: step + sequence * 0.0005 for sequence, _ in watcher.received() if sequence >= 3}
     assert watcher.sender.place is Place.BEHIND
     watcher.sender.arrived(arrivals)
-    assert watcher.pace.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.0005)
+    assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.0005)
 
 
 def test_a_start_that_is_sent_twice_counts_as_sent_though_the_second_is_blocked(feed: Feed) -> None:

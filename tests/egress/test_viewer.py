@@ -11,7 +11,7 @@ from common.control import Report, Role, ViewerState, decode_for_broker, encode
 from common.media import Kind
 from egress.answer import negotiate
 from egress.media.stream import Stream
-from egress.path.pace import LOCAL_ROUND_TRIP
+from egress.path.quality import LOCAL_ROUND_TRIP
 from egress.sender import BUDGET_INTERVAL, Sender
 from egress.viewer import MAX_FEEDBACK, MEDIA_PAUSE, Viewer
 from egress.wire.dtls import Identity
@@ -287,7 +287,7 @@ def test_a_codec_that_the_session_cannot_carry_ends_it_with_the_reason() -> None
 )
 def test_the_handshake_tells_whether_the_path_is_a_long_one(round_trip: float, waits: float, thin: bool) -> None:
     session = Session(round_trip=round_trip, waits=waits)
-    assert session.viewer._pace.thin(session.now) is thin
+    assert session.viewer._quality.thin(session.now) is thin
 
 
 def test_how_long_feedback_waited_is_no_part_of_the_round_trip() -> None:

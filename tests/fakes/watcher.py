@@ -11,6 +11,7 @@ from common.media import Batch, Kind
 from egress.answer import Format, Section
 from egress.media.feed import Feed
 from egress.path.pace import Pace
+from egress.path.quality import PathQuality
 from egress.sender import Sender
 from egress.wire.dtls import DtlsServer, Identity
 from rigs.browser import Browser
@@ -44,10 +45,10 @@ class Watcher:
         while not dtls.connected:
             for datagram in self.browser.take():
                 dtls.receive(datagram)
-        self.pace = Pace()
-        self.pace.measured(round_trip)
+        self.quality = PathQuality()
+        self.quality.measured(round_trip)
         self.now = 0.0
-        self.sender = Sender(feed, section, dtls, self.target, self.pace, self.behind.append)  # type: ignore[arg-type]
+        self.sender = Sender(feed, section, dtls, self.target, Pace(self.quality), self.behind.append)
 
     def catch_up(self) -> None:
         """Until there is nothing left, or nothing more can be sent."""

@@ -13,7 +13,7 @@ PACKETS_BURST = 2.0  # seconds of the camera at once: what is lost when a phone 
 PICTURES_SHARE = 1.0  # of the rate for whole groups of pictures; the first that is asked for is sent in any case
 
 
-class Repeats:
+class RepeatBudget:
     """What one viewer was sent again of one track."""
 
     __slots__ = ("_at", "_packets", "_pictures")

@@ -1,0 +1,48 @@
+"""What a camera sends, measured: its rate, and the bursts that are more than a thin path takes at once; pure."""
+
+from __future__ import annotations
+
+from egress.path.quality import thin_rate
+
+WINDOW = 4.0  # seconds over which a camera's rate is taken: two groups of pictures, as a rule
+
+
+class Meter:
+    """Measures one track.
+
+    Time is the media's, so that pictures which come at once from a cache count as what they were.
+    """
+
+    __slots__ = ("_at", "_known", "_largest", "_since", "_size", "burst", "rate")
+
+    def __init__(self) -> None:
+        self.rate = 0.0  # bytes/s
+        self.burst = 0.0  # bytes in a bucket that leaks at the rate of a thin path …
+        self._largest = [0.0, 0.0]  # … and the most that were in it, in the window before and in this one
+        self._known = False  # whether a whole window has been measured
+        self._size = 0  # bytes in this window
+        self._since: float | None = None
+        self._at = 0.0
+
+    def add(self, size: int, now: float) -> None:
+        """``size`` bytes belong to the moment ``now``, in seconds of media time."""
+        if self._since is None or not 0 <= now - self._at < WINDOW:
+            self._since = self._at = now
+        self.burst = max(0.0, self.burst - (now - self._at) * thin_rate(self.rate)) + size
+        self._largest[1] = max(self._largest[1], self.burst)
+        self._size += size
+        self._at = now
+        passed = now - self._since
+        if passed >= WINDOW:
+            current = self._size / passed
+            self.rate = (self.rate + current) / 2 if self._known else current
+            self._known = True
+            self._size, self._since = 0, now
+            self._largest = [self._largest[1], 0.0]
+        elif not self._known:
+            self.rate = self._size / max(passed, 1.0)
+
+    @property
+    def largest(self) -> float:
+        """The largest burst of late, in bytes: a keyframe's size, as a rule."""
+        return max(self._largest)
