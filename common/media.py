@@ -1,14 +1,21 @@
 """Media on the bus: what a track is, and the batch of RTP packets that travels in one ZeroMQ frame.
 
-A batch holds the RTP packets of one track that reached ingest together and share one timestamp, so at most one access
+A batch holds the RTP packets of one track that came together and share one timestamp, so at most one access
 unit. They are normalised: no CSRC, no extension, no padding, consecutive sequence numbers. All header fields that the
 packets have in common are therefore sent once, and each packet is its payload; an egress builds the 12-byte header
 (RFC 3550 5.1) for its viewers from them.
 
-Frame layout: topic, then one msgpack array. Topics end in NUL, so that no camera's topic is a prefix of another's:
+What travels under one topic is a *rendition*: a camera's stream as it came, or one made from it. People, assignments
+and the store name cameras; topics, epochs, seals, caches and histories belong to renditions. The grammar of a name is::
 
-* ``camera NUL``: live batches, one a frame;
-* ``camera@egress NUL``: the cached group of pictures, an array of batches in one frame, for that egress alone.
+    rendition = camera *( "/" part )    ; a part has the characters of a camera's id: neither "/" nor "@" nor NUL
+
+Today each camera has one, its stream as it came, which has the camera's own name (``as_it_came``).
+
+Frame layout: topic, then one msgpack array. Topics end in NUL, so that no rendition's topic is a prefix of another's:
+
+* ``rendition NUL``: live batches, one a frame;
+* ``rendition@node NUL``: the cached group of pictures, an array of batches in one frame, for that worker alone.
 
 What comes from the bus is checked as what comes from a network is: ``decode_frame`` lets nothing through that those who
 take batches would have to check again, neither a size nor a range of numbers.
@@ -20,7 +27,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, NewType
 
 import msgpack
 
@@ -40,6 +47,9 @@ MAX_PACKETS = 4_096  # of a batch: 4 MB, several times the largest picture of a 
 MAX_BATCHES = 65_536  # of a cached group of pictures; one of 16 MiB with a packet in each has 14,000
 
 WIRE_VERSION = 1
+
+Rendition = NewType("Rendition", str)
+"""The name of what travels under one topic; see the grammar above."""
 
 
 class Kind(StrEnum):
@@ -129,27 +139,37 @@ _LIMITS = {"max_str_len": 16, "max_bin_len": MAX_PAYLOAD, "max_map_len": 0, "max
 _pack = msgpack.Packer(autoreset=True).pack
 
 
-def live_topic(camera: str) -> bytes:
-    """The topic of a camera's live batches."""
-    return camera.encode() + b"\0"
+def as_it_came(camera: str) -> Rendition:
+    """The rendition that a camera's own stream is."""
+    return Rendition(camera)
 
 
-def replay_topic(camera: str, egress: str) -> bytes:
-    """The topic to which one egress subscribes in order to be sent the cached group of pictures."""
-    return f"{camera}@{egress}".encode() + b"\0"
+def camera_of(rendition: Rendition) -> str:
+    """The camera that a rendition shows."""
+    return rendition.partition("/")[0]
 
 
-@lru_cache(maxsize=1024)  # there are as many as cameras, each many times a second
-def parse_topic(topic: bytes) -> tuple[str, str | None]:
-    """Camera, and egress if it is a replay topic. Raises ``ProtocolError``."""
+def live_topic(rendition: Rendition) -> bytes:
+    """The topic of a rendition's live batches."""
+    return rendition.encode() + b"\0"
+
+
+def replay_topic(rendition: Rendition, node: str) -> bytes:
+    """The topic to which the worker ``node`` subscribes in order to be sent the cached group of pictures."""
+    return f"{rendition}@{node}".encode() + b"\0"
+
+
+@lru_cache(maxsize=1024)  # there are as many as renditions, each many times a second
+def parse_topic(topic: bytes) -> tuple[Rendition, str | None]:
+    """Rendition, and the worker that asked if it is a replay topic. Raises ``ProtocolError``."""
     try:
         text = topic.decode("ascii")
     except UnicodeDecodeError:
         raise ProtocolError("topic is not ASCII") from None
     if not text.endswith("\0"):
         raise ProtocolError("topic does not end in NUL")
-    camera, at, egress = text[:-1].partition("@")
-    return camera, egress if at else None
+    rendition, at, node = text[:-1].partition("@")
+    return Rendition(rendition), node if at else None
 
 
 def encode_batch(batch: Batch) -> bytes:
@@ -166,28 +186,28 @@ def encode_replay(encoded: Iterable[bytes]) -> bytes:
 
 
 class Frame(NamedTuple):
-    """What one ZeroMQ frame holds. ``egress`` is set if it is a replay for that egress."""
+    """What one ZeroMQ frame holds. ``node`` is set if it is a replay for that worker."""
 
-    camera: str
-    egress: str | None
+    rendition: Rendition
+    node: str | None
     batches: list[Batch]
 
 
 def decode_frame(frame: bytes) -> Frame:
     """A frame of either kind. Raises ``ProtocolError`` on anything else."""
     end = frame.find(b"\0", 0, 256) + 1
-    camera, egress = parse_topic(frame[:end])
+    rendition, node = parse_topic(frame[:end])
     try:
         body = msgpack.unpackb(
-            memoryview(frame)[end:], max_array_len=MAX_PACKETS if egress is None else MAX_BATCHES, **_LIMITS
+            memoryview(frame)[end:], max_array_len=MAX_PACKETS if node is None else MAX_BATCHES, **_LIMITS
         )
     except (ValueError, msgpack.UnpackException) as exc:
         raise ProtocolError(f"not msgpack: {exc}") from None
-    if egress is None:
-        return Frame(camera, None, [_batch(body)])
+    if node is None:
+        return Frame(rendition, None, [_batch(body)])
     if not isinstance(body, list):
         raise ProtocolError("replay is not an array")
-    return Frame(camera, egress, [_batch(fields) for fields in body])
+    return Frame(rendition, node, [_batch(fields) for fields in body])
 
 
 def _batch(fields: object) -> Batch:

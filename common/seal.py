@@ -1,7 +1,7 @@
-"""Seals on media frames: proof that a frame comes from the worker that was assigned its camera.
+"""Seals on media frames: proof that a frame comes from the worker that was given what it shows.
 
-The relay looks at nothing, so any ingest could publish any camera. Where workers have keys of their own, the broker
-gives each assignment a key; the ingest appends nonce and tag to every frame (AES-GCM with the frame as associated data,
+The relay looks at nothing, so any ingest could publish any rendition. Where workers have keys of their own, the broker
+gives each assignment a key; the worker appends nonce and tag to every frame (AES-GCM with the frame as associated data,
 which is GMAC: NIST SP 800-38D 3), and an egress drops what does not verify. The topic is part of what is sealed.
 
 3 µs for 15 kB on each side; a keyed BLAKE2b takes 23, HMAC-SHA256 14.
@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 STREAM_KEY_BYTES = 16
 SEAL_BYTES = 28  # nonce and tag
-FORMER_KEY_KEPT = 5.0  # seconds for which frames of the worker that had the camera before are still on their way
+FORMER_KEY_KEPT = 5.0  # seconds for which frames of the worker that made it before are still on their way
 
 _NONCE_BYTES, _TAG_BYTES, _RANDOM_BYTES = 12, 16, 6
 _COUNTER_BYTES = _NONCE_BYTES - _RANDOM_BYTES
 
 
 class Sealer:
-    """Seals the frames of one camera. No nonce comes twice: 48 random bits for each sealer, and a count."""
+    """Seals the frames of one rendition. No nonce comes twice: 48 random bits for each sealer, and a count."""
 
     def __init__(self, key: bytes) -> None:
         self.key = key
@@ -39,7 +39,7 @@ class Sealer:
 
 
 class StreamSeals:
-    """Opens the frames of one camera, with its key and for a moment the one before."""
+    """Opens the frames of one rendition, with its key and for a moment the one before."""
 
     def __init__(self) -> None:
         self._key = b""
@@ -48,19 +48,19 @@ class StreamSeals:
         self._former_until = float("-inf")
 
     def learn(self, key: bytes, now: float) -> None:
-        """The camera's frames are sealed with ``key`` from now on. Raises ``ValueError`` if it is none."""
+        """The rendition's frames are sealed with ``key`` from now on. Raises ``ValueError`` if it is none."""
         if key != self._key:
             cipher = AESGCM(key)
             self._key, self._cipher, self._former = key, cipher, self._cipher
             self._former_until = now + FORMER_KEY_KEPT
 
     def open(self, frame: bytes, now: float) -> bytes | None:
-        """The frame without its seal; ``None`` if it was not sealed with a key of this camera's."""
+        """The frame without its seal; ``None`` if it was not sealed with a key of this rendition's."""
         if self._cipher is None or len(frame) < SEAL_BYTES:
             return None
         content, seal = frame[:-SEAL_BYTES], frame[-SEAL_BYTES:]
         if _verifies(self._cipher, content, seal):
-            self._former = None  # the worker that has the camera now has begun: its predecessor has nothing more to say
+            self._former = None  # the worker that makes it now has begun: its predecessor has nothing more to say
             return content
         if self._former is not None and now < self._former_until and _verifies(self._former, content, seal):
             return content

@@ -39,6 +39,7 @@ from common.control import (
 from common.errors import ConfigError, RequestError
 from common.link import Link
 from common.log import LINES_A_MINUTE, Quiet, get_logger
+from common.media import as_it_came, camera_of
 from common.membership import worker_keys
 from common.memory import Shortage
 from common.systemd import READY, notify
@@ -147,7 +148,7 @@ class Worker:
         self._send = send
         self._report_soon = report_soon
         self._port.start(self._mux.receive)
-        self._subscriber.start(key_wanted=lambda camera: send(KeyWanted(camera)))
+        self._subscriber.start(key_wanted=lambda rendition: send(KeyWanted(camera_of(rendition))))
         self._sweep()
 
     def close(self) -> None:
@@ -165,7 +166,7 @@ class Worker:
             case Offer():
                 self._answer(message)
             case StreamKey(camera, key):
-                self._subscriber.learn(camera, key)
+                self._subscriber.learn(as_it_came(camera), key)
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")
@@ -194,7 +195,7 @@ class Worker:
             viewers=tuple(
                 self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items()
             ),
-            subscribed=tuple(self._subscriber.cameras),
+            subscribed=tuple(map(camera_of, self._subscriber.renditions)),
             counters=dict(counters),
         )
 
@@ -222,7 +223,7 @@ class Worker:
             message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
             raise RequestError(503, "no_memory", message)
         negotiated = negotiate(offer.sdp, offer.tracks)
-        stream = self._subscriber.acquire(offer.camera)
+        stream = self._subscriber.acquire(as_it_came(offer.camera))
         try:
             viewer = Viewer(
                 offer.session,

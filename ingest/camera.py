@@ -19,7 +19,7 @@ from common.config import LimitsConfig
 from common.control import StreamReport
 from common.errors import CameraError
 from common.log import Logger
-from common.media import Batch, Kind
+from common.media import Batch, Kind, Rendition, as_it_came
 from ingest.payload.registry import NothingPlayableError
 from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins, Starts, Transports
 from ingest.rtsp.auth import Pin
@@ -39,8 +39,8 @@ LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with
 class Shared:
     """What the cameras of a process have in common."""
 
-    publish: Callable[[str, list[Batch]], None]
-    forget: Callable[[str], None]  # a session is over
+    publish: Callable[[Rendition, list[Batch]], None]
+    forget: Callable[[Rendition], None]  # a session is over
     changed: Callable[[], None]  # a report should go out soon
     bitrate: int = LimitsConfig().camera_bitrate  # Mbit/s that each may send for long
     logins: Logins = field(default_factory=Logins)
@@ -61,6 +61,7 @@ class Camera:
 
     def __init__(self, spec: CameraSpec, shared: Shared, log: Logger) -> None:
         self.spec = spec
+        self._rendition = as_it_came(spec.id)
         self._shared = shared
         self._log = log.bind(camera=spec.id)
         self._attempts = Attempts()
@@ -157,7 +158,7 @@ class Camera:
                 self.spec.tls,
                 udp=transport is Transport.UDP,
                 epoch=self._epoch,
-                publish=lambda batches: self._shared.publish(self.spec.id, batches),
+                publish=lambda batches: self._shared.publish(self._rendition, batches),
                 on_media=self._playing,
                 on_redirect=self._redirected,
                 pin=self._pin,
@@ -203,7 +204,7 @@ class Camera:
         if connection is not None:
             self._epoch = connection.stream.epoch
             self._counters += connection.counters
-        self._shared.forget(self.spec.id)
+        self._shared.forget(self._rendition)
         if self._flowing_since is not None:
             if asyncio.get_running_loop().time() - self._flowing_since >= SETTLED_AFTER:
                 self._attempts.settled()

@@ -19,6 +19,7 @@ from common.media import (
     Batch,
     Flags,
     Kind,
+    Rendition,
     encode_batch,
     encode_replay,
     live_topic,
@@ -33,7 +34,7 @@ MAX_TOPIC = 256  # bytes: two names and what is between them
 
 
 class Gop:
-    """A camera's encoded video batches since its last keyframe."""
+    """A rendition's encoded video batches since its last keyframe."""
 
     def __init__(self) -> None:
         self.size = 0  # bytes held, what Python needs to hold them included
@@ -68,7 +69,7 @@ class Gop:
 class Publisher:
     """A context manager; while open, ``publish`` sends and subscriptions are answered.
 
-    The cached groups of all cameras hold ``cache_bytes`` together; the largest gives way first.
+    The cached groups of all renditions hold ``cache_bytes`` together; the largest gives way first.
     """
 
     def __init__(
@@ -83,9 +84,9 @@ class Publisher:
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each egress's subscription, not only the first to a topic
         self._endpoint = endpoints.media_in
         self._channel: Channel | None = None
-        self._topics: dict[str, bytes] = {}
-        self._gops: dict[str, Gop] = {}
-        self._sealers: dict[str, Sealer] = {}
+        self._topics: dict[Rendition, bytes] = {}
+        self._gops: dict[Rendition, Gop] = {}
+        self._sealers: dict[Rendition, Sealer] = {}
         self._cached = 0  # bytes of all of them
         self._cache_bytes = cache_bytes
 
@@ -100,16 +101,16 @@ class Publisher:
         assert self._channel is not None
         self._channel.close()
 
-    def publish(self, camera: str, batches: list[Batch]) -> None:
-        """Send what a read of a camera's socket brought."""
+    def publish(self, rendition: Rendition, batches: list[Batch]) -> None:
+        """Send what has come of a rendition since the last call."""
         assert self._channel is not None
-        topic = self._topics.get(camera)
+        topic = self._topics.get(rendition)
         if topic is None:
-            topic = self._topics[camera] = live_topic(camera)
-            self._gops[camera] = Gop()
-        gop = self._gops[camera]
+            topic = self._topics[rendition] = live_topic(rendition)
+            self._gops[rendition] = Gop()
+        gop = self._gops[rendition]
         send = self._channel.send
-        sealer = self._sealers.get(camera)
+        sealer = self._sealers.get(rendition)
         for batch in batches:
             encoded = encode_batch(batch)
             if batch.kind == _VIDEO:
@@ -121,22 +122,22 @@ class Publisher:
         if self._cached > self._cache_bytes:
             self._relieve()
 
-    def use_key(self, camera: str, key: bytes) -> None:
-        """Seal the camera's frames with ``key`` from now on; with an empty one, no longer."""
-        sealer = self._sealers.get(camera)
+    def use_key(self, rendition: Rendition, key: bytes) -> None:
+        """Seal the rendition's frames with ``key`` from now on; with an empty one, no longer."""
+        sealer = self._sealers.get(rendition)
         if not key:
-            self._sealers.pop(camera, None)
+            self._sealers.pop(rendition, None)
         elif sealer is None or sealer.key != key:
-            self._sealers[camera] = Sealer(key)
+            self._sealers[rendition] = Sealer(key)
 
-    def forget(self, camera: str) -> None:
-        """The camera's session is over: its last pictures are of no more use."""
-        self._topics.pop(camera, None)
-        if gop := self._gops.pop(camera, None):
+    def forget(self, rendition: Rendition) -> None:
+        """What the rendition was made of is over: its last pictures are of no more use."""
+        self._topics.pop(rendition, None)
+        if gop := self._gops.pop(rendition, None):
             self._cached -= gop.size
 
     def _relieve(self) -> None:
-        """Give up what the largest groups hold: viewers of those cameras wait for the next keyframe."""
+        """Give up what the largest groups hold: viewers of those renditions wait for the next keyframe."""
         while self._cached > self._cache_bytes:
             largest = max(self._gops.values(), key=lambda gop: gop.size)
             self._cached -= largest.size
@@ -147,16 +148,16 @@ class Publisher:
         if message[:1] != bytes((_SUBSCRIBE,)) or len(message) > MAX_TOPIC:
             return
         try:
-            camera, egress = parse_topic(message[1:])
+            rendition, node = parse_topic(message[1:])
         except ProtocolError:
             self.counters["subscription_garbage"] += 1
             return
-        gop = self._gops.get(camera)
-        if egress is None or not gop:
+        gop = self._gops.get(rendition)
+        if node is None or not gop:
             return
         assert self._channel is not None
-        frame = replay_topic(camera, egress) + encode_replay(gop.batches)
-        sealer = self._sealers.get(camera)
+        frame = replay_topic(rendition, node) + encode_replay(gop.batches)
+        sealer = self._sealers.get(rendition)
         self._channel.send(frame if sealer is None else sealer.seal(frame))
         self.counters["replays"] += 1
 

@@ -20,6 +20,7 @@ from common.config import Config, LimitsConfig
 from common.control import Assign, Drain, Release, Report, Role, ToWorker
 from common.link import Link
 from common.log import get_logger
+from common.media import as_it_came
 from common.membership import worker_keys
 from common.systemd import READY, notify
 from ingest.camera import Camera, Shared
@@ -91,7 +92,7 @@ class Worker:
         match message:
             case Assign(spec, key):
                 if spec.id in self._cameras or not self._draining:
-                    self._publisher.use_key(spec.id, key)
+                    self._publisher.use_key(as_it_came(spec.id), key)
                     self._assign(spec)
             case Release(name):
                 self._release(name)
@@ -138,7 +139,7 @@ class Worker:
         if not self._tasks[name]:
             del self._tasks[name]
             if name not in self._cameras:  # up to now something may have been published
-                self._publisher.use_key(name, b"")
+                self._publisher.use_key(as_it_came(name), b"")
         self._check_drained()
 
     def _check_drained(self) -> None:

@@ -1,4 +1,4 @@
-"""One camera as it arrives from the bus: order, gaps, epochs; pure.
+"""One rendition as it arrives from the bus: order, gaps, epochs; pure.
 
 Batches of an epoch and track are numbered without gaps, so a gap means that the bus dropped something: the publisher's
 queue was full, or the relay was away. Then the stream asks for the cached group of pictures again. If that covers the
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from common.media import MAX_GOP_BYTES, Batch, Kind
+from common.media import MAX_GOP_BYTES, Batch, Kind, Rendition, camera_of
 from egress.media.feed import Feed
 from egress.media.history import Histories
 from egress.media.outbox import Later, at_once
@@ -30,16 +30,16 @@ MOST_WAIT = 30.0  # seconds: no queue holds a batch for longer, so one that seem
 
 
 class Stream:
-    """One camera. ``request_replay`` asks ingest for the cached group of pictures; for ``later`` see ``Outbox``."""
+    """One rendition. ``request_replay`` asks for its cached group of pictures; for ``later`` see ``Outbox``."""
 
     def __init__(
         self,
-        camera: str,
+        rendition: Rendition,
         request_replay: Callable[[], None],
         later: Later = at_once,
         histories: Histories | None = None,
     ) -> None:
-        self.camera = camera
+        self.rendition = rendition
         self.feeds: dict[str, Feed] = {kind: Feed(kind, later, histories) for kind in Kind}
         self.counters: Counter[str] = Counter()
         self._request_replay = request_replay
@@ -54,6 +54,11 @@ class Stream:
         self._taken_at: dict[str, float] = dict.fromkeys(Kind, float("-inf"))  # newest batch that was sent on
         self._least_transit_ns: list[int] = []  # of this window and of the one before
         self._window_at = 0.0
+
+    @property
+    def camera(self) -> str:
+        """The camera that it shows."""
+        return camera_of(self.rendition)
 
     @property
     def statistics(self) -> Counter[str]:

@@ -20,7 +20,10 @@ from common.media import (
     Flags,
     Frame,
     Kind,
+    Rendition,
     Track,
+    as_it_came,
+    camera_of,
     decode_frame,
     encode_batch,
     encode_replay,
@@ -61,6 +64,18 @@ def test_no_topic_is_a_prefix_of_another() -> None:
     assert not live_topic("cam-1").startswith(live_topic("cam"))
     assert not replay_topic("cam", "egress-10").startswith(replay_topic("cam", "egress-1"))
     assert not replay_topic("cam", "egress").startswith(live_topic("cam"))
+
+
+def test_the_only_rendition_of_a_camera_has_the_topic_that_older_peers_know() -> None:
+    assert live_topic(as_it_came("yard")) == b"yard\0"
+
+
+@given(names, names)
+def test_a_rendition_with_parts_shows_its_camera_and_is_taken_for_no_other(camera: str, part: str) -> None:
+    made = Rendition(f"{camera}/{part}")
+    assert camera_of(made) == camera == camera_of(as_it_came(camera))
+    assert parse_topic(replay_topic(made, "egress-0")) == (made, "egress-0")
+    assert not live_topic(made).startswith(live_topic(as_it_came(camera)))
 
 
 def test_parse_topic() -> None:

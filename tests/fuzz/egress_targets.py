@@ -189,7 +189,7 @@ def receive_media(data: bytes) -> None:
         now += program.byte() / 16
         with contextlib.suppress(ProtocolError):
             frame = decode_frame(program.string())
-            if frame.egress is None:
+            if frame.node is None:
                 for batch in frame.batches:
                     stream.receive(batch, now=now, unix_ns=int(now * 1e9))
             else:
