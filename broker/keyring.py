@@ -152,9 +152,7 @@ class Keyring:
                 "DELETE FROM token WHERE expires < ? AND id NOT IN (SELECT token FROM member)", (now - EXPIRED_KEPT,)
             )
             if self._database.execute("SELECT count(*) FROM token").fetchone()[0] >= MAX_TOKENS:
-                raise ConfigError(
-                    "", "", f"there are {MAX_TOKENS} worker tokens; revoke some with `camshaft token revoke`"
-                )
+                raise ConfigError(f"there are {MAX_TOKENS} worker tokens; revoke some with `camshaft token revoke`")
             row = (token.id, token.digest, role.value, node, expires, uses, now)
             self._database.execute("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row)
         return token
@@ -194,7 +192,7 @@ class Keyring:
                 nodes = [node for (node,) in run("SELECT node FROM member WHERE node = ?", (name,))]
                 run("DELETE FROM member WHERE node = ?", (name,))
             if not known and not nodes:
-                raise ConfigError("", "", f"there is no worker token and no worker {name!r}; see `camshaft token list`")
+                raise ConfigError(f"there is no worker token and no worker {name!r}; see `camshaft token list`")
         self._read_members()
         return tuple(nodes)
 
@@ -361,4 +359,4 @@ class Keyring:
                 run(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _unusable(self, problem: str) -> ConfigError:
-        return ConfigError("", "store.path", f"{self._path}: {problem}; mend that, or choose another with --store-path")
+        return ConfigError(f"{self._path}: {problem}; mend that, or choose another with --store-path", key="store.path")

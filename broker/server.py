@@ -66,10 +66,17 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         if doorman is None:
             stack.enter_context(authenticated(context, keys))
         relay = await stack.enter_async_context(Relay(context, endpoints, keys, by_role=doorman is not None))
-        ingests = config.ingest.workers if "workers" in config.ingest.model_fields_set else None
         catalogue = Catalogue(config, store)
         control = await stack.enter_async_context(
-            ControlPlane(context, endpoints, keys, catalogue, ingests=ingests, keyring=keyring, limits=config.limits)
+            ControlPlane(
+                context,
+                endpoints,
+                keys,
+                catalogue,
+                ingests=config.ingest.workers,
+                keyring=keyring,
+                limits=config.limits,
+            )
         )
         if keyring is not None and keys is not None and doorman is not None:
             joining = Joining(context, endpoints, keys, keyring, doorman.joining, control.lives, counters)
@@ -116,7 +123,7 @@ async def open_listeners(listen: str) -> list[socket.socket]:
             listener.close()
         if exc.errno == errno.EADDRINUSE:
             raise AddressInUseError("web page", listen, "--http-listen") from None
-        raise ConfigError("", "http.listen", f"cannot listen on {listen}: {exc.strerror or exc}") from None
+        raise ConfigError(f"cannot listen on {listen}: {exc.strerror or exc}", key="http.listen") from None
     return found
 
 

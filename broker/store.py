@@ -105,7 +105,7 @@ class Store:
         except sqlite3.Error as exc:
             if getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_OK) == sqlite3.SQLITE_BUSY:
                 error = self._unusable("is in use by another broker")
-                raise StoreInUseError(error.where, error.key, error.problem) from None
+                raise StoreInUseError(error.problem, key=error.key) from None
             raise self._unusable(str(exc)) from None
 
     def close(self) -> None:
@@ -301,7 +301,7 @@ class Store:
                 raise self._unusable(f"holds a camera {id!r} that is wrong: {exc}") from None
 
     def _unusable(self, problem: str) -> ConfigError:
-        return ConfigError("", "store.path", f"{self._path}: {problem}; mend that, or choose another with --store-path")
+        return ConfigError(f"{self._path}: {problem}; mend that, or choose another with --store-path", key="store.path")
 
 
 def _read_tracks(text: str) -> tuple[Track, ...]:

@@ -24,7 +24,7 @@ class Api:
 
     def __init__(self, address: str) -> None:
         if urlsplit(address).scheme not in ("http", "https"):
-            raise ConfigError("--api", "", f"{redact(address)} is no address of the form http://HOST:PORT")
+            raise ConfigError(f"{redact(address)} is no address of the form http://HOST:PORT", where="--api")
         self._address = address.rstrip("/")
         # No proxies: the usual address is on this machine.
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open

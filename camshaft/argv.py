@@ -12,16 +12,13 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from common.cameras import redact
+from common.settings import SECRETS, option_of, variable_of
 
 CAMERA = "CAMSHAFT_CAMERA"
 URL = "CAMSHAFT_URL"
 
-_SECRETS = {  # whatever they hold
-    "--cluster-secret": "CAMSHAFT_CLUSTER_SECRET",
-    "--cluster-token": "CAMSHAFT_CLUSTER_TOKEN",
-    "--http-ice-servers": "CAMSHAFT_HTTP_ICE_SERVERS",
-}
-_SEVERAL = {CAMERA: " ", "CAMSHAFT_HTTP_ICE_SERVERS": ","}  # what stands between the values
+_SECRETS = {option_of(*setting): variable_of(*setting) for setting in SECRETS}  # whatever they hold
+_SEVERAL = {CAMERA: " ", variable_of("http", "ice_servers"): ","}  # what stands between the values
 _URLS = {"--camera": CAMERA, "--api": "CAMSHAFT_API"}  # if they hold a password
 _URL_COMMANDS = (["probe"], ["camera", "add"])  # take a camera's URL as an argument
 

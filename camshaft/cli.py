@@ -18,8 +18,9 @@ from camshaft.options import Given, configured, node_option
 from camshaft.table import table
 from camshaft.tokens import token
 from common import log, process, variables
+from common.address import page_address, split_listen
 from common.cameras import CameraState, Transport, redact
-from common.config import DEMO_VARIABLE, Config, leaves
+from common.config import DEMO_VARIABLE, Config, HttpConfig, leaves
 from common.config_file import parse_camera
 from common.control import Role
 from common.errors import CameraError, CamshaftError, ConfigError
@@ -28,7 +29,7 @@ from common.pulse import PULSE_FD
 if TYPE_CHECKING:
     from ingest.probe import ProbeResult
 
-DEFAULT_API = "http://127.0.0.1:8080"
+DEFAULT_API = page_address(*split_listen(HttpConfig().listen)).rstrip("/")
 _DEMO_PASSWORD = "CAMSHAFT_DEMO_CAMERA_PASSWORD"  # noqa: S105 - a variable's name
 _INTERNAL = {CAMERA, DEMO_VARIABLE, _DEMO_PASSWORD, process.SUPERVISOR_FD, PULSE_FD}
 """Variables that are no command's option: several cameras, a password, and what serve tells its processes."""
@@ -299,7 +300,7 @@ def _url(url: str) -> str:
         click.echo("URL: ", err=True, nl=False)
     line = sys.stdin.readline().strip()
     if not line:
-        raise ConfigError("standard input", "", "holds no URL")
+        raise ConfigError("holds no URL", where="standard input")
     return line
 
 
@@ -344,15 +345,13 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         size = 0, 0
     if not (64 <= size[0] <= 7680 and 64 <= size[1] <= 4320) or size[0] % 2 or size[1] % 2:
-        raise ConfigError("--size", "", f"{text!r} is not WIDTHxHEIGHT, even numbers from 64x64 to 7680x4320")
+        raise ConfigError(f"{text!r} is not WIDTHxHEIGHT, even numbers from 64x64 to 7680x4320", where="--size")
     return size
 
 
 def _listen(text: str) -> str:
-    from common.address import split_listen
-
     try:
         split_listen(text)
     except ValueError as exc:
-        raise ConfigError("--listen", "", str(exc)) from None
+        raise ConfigError(str(exc), where="--listen") from None
     return text

@@ -73,7 +73,7 @@ def check_node(name: str) -> str:
     """The name, if a node may have it: it goes by the rules of a camera's. Raises ``ConfigError``."""
     if not CAMERA_ID.fullmatch(name):
         problem = "a node's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or a digit"
-        raise ConfigError("--node", "", problem)
+        raise ConfigError(problem, where="--node")
     return name
 
 

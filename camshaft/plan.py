@@ -13,10 +13,13 @@ from typing import Any
 from urllib.parse import quote
 
 from common.bus import Endpoints
-from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, Config, Leaf
+from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, Config, Leaf, leaves
 from common.errors import ConfigError
 
 MAX_PORT = 65_535
+INGESTS = 1  # processes, unless the operator says how many
+
+_VARIABLES = {(leaf.section, leaf.key): leaf.variable for leaf in leaves()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +58,29 @@ def programs(
 
     Raises ``ConfigError`` for what would fail only later, in one of them.
     """
+    ingests = config.ingest.workers if config.ingest.workers is not None else INGESTS
     egresses = config.egress.workers if config.egress.workers is not None else cores
     first = config.media.port
     if first + max(egresses - 1, 0) > MAX_PORT:
         problem = f"{egresses} egress processes need as many ports from {first} on, which goes beyond {MAX_PORT}"
-        raise ConfigError("", "media.port", problem)
+        raise ConfigError(problem, key="media.port")
     workers = {key: value for key, value in environ.items() if key != CAMERA_VARIABLE}
-    workers["CAMSHAFT_BROKER_ADDRESS"] = Endpoints.parse(config.broker.address).local.address
+    workers |= _setting("broker", "address", Endpoints.parse(config.broker.address).local.address)
     plan = []
-    front = {**environ, "CAMSHAFT_HTTP_LISTEN": config.http.listen, "CAMSHAFT_BROKER_ADDRESS": config.broker.address}
-    front["CAMSHAFT_INGEST_WORKERS"] = str(config.ingest.workers)  # so that it waits for these, and no longer
+    front = {**environ, **_setting("http", "listen", config.http.listen)}
+    front |= _setting("broker", "address", config.broker.address)
+    front |= _setting("ingest", "workers", ingests)  # so that it waits for these, and no longer
     if demo_port is not None:
         name = _free_name("demo", {*config.cameras, *stored})
         front[DEMO_VARIABLE] = f"{name}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
         plan.append(Program("demo-camera", ("demo-camera", "--listen", f"127.0.0.1:{demo_port}"), workers))
     plan.append(Program("broker", ("broker",), front))
-    own = {role: {"CAMSHAFT_CLUSTER_TOKEN": token} for role, token in (tokens or {}).items()}
+    own = {role: _setting("cluster", "token", token) for role, token in (tokens or {}).items()}
     ingest, egress = (workers | own.get(role, {}) for role in ("ingest", "egress"))
-    plan += [_worker("ingest", index, ingest) for index in range(config.ingest.workers)]
+    plan += [_worker("ingest", index, ingest) for index in range(ingests)]
     one_for_each = egresses == cores == len(cpus) > 1
     for index in range(egresses):
-        port = {"CAMSHAFT_MEDIA_PORT": str(first + index if first else 0)}
+        port = _setting("media", "port", first + index if first else 0)
         plan.append(_worker("egress", index, egress | port, cpus[index] if one_for_each else None))
     return plan
 
@@ -93,6 +98,11 @@ def _free_name(name: str, taken: Collection[str]) -> str:
 def _demo_account(environ: Mapping[str, str]) -> str:
     user, password = (environ.get(f"CAMSHAFT_DEMO_CAMERA_{part}", "") for part in ("USER", "PASSWORD"))
     return f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+
+
+def _setting(section: str, key: str, value: object) -> dict[str, str]:
+    """One setting as a process is told it."""
+    return {_VARIABLES[section, key]: _text(value)}
 
 
 def _text(value: object) -> str:

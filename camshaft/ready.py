@@ -27,7 +27,7 @@ def free_listen(listen: str) -> str:
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise AddressInUseError("http", listen, "--http-listen") from None
-        raise ConfigError("", "http.listen", f"cannot listen on {listen}: {exc.strerror or exc}") from None
+        raise ConfigError(f"cannot listen on {listen}: {exc.strerror or exc}", key="http.listen") from None
     return f"{_bracketed(host)}:{port}"
 
 

@@ -88,7 +88,7 @@ def _stored(config: Config) -> frozenset[str]:
     except StoreInUseError as exc:
         another = config.store.path.with_stem(f"{config.store.path.stem}-2")
         problem = f"{config.store.path} is in use by another cluster; type CAMSHAFT_STORE_PATH={another} before"
-        raise ConfigError("", "store.path", f"{problem} your command, or --store-path {another} after it") from exc
+        raise ConfigError(f"{problem} your command, or --store-path {another} after it", key="store.path") from exc
 
 
 def _import_path() -> dict[str, str]:

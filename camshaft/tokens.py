@@ -92,7 +92,7 @@ def _keyring(given: Given, *, make: bool = False) -> Iterator[Keyring]:
 
     path = keyring_path(given.config().store.path)
     if not make and not path.exists():
-        raise ConfigError("", "store.path", f"{path} does not exist: no worker token was made here; see --store-path")
+        raise ConfigError(f"{path} does not exist: no worker token was made here; see --store-path", key="store.path")
     with closing(Keyring(path)) as keyring:
         yield keyring
 
@@ -111,5 +111,5 @@ def _seconds(text: str) -> float:
     match = re.fullmatch(r"(\d{1,9})([smhd])", text)
     seconds = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < seconds <= MAX_LIFETIME:
-        raise ConfigError("--expires", "", f"{text!r} is no time such as 30m, 24h or 7d, at most ten years")
+        raise ConfigError(f"{text!r} is no time such as 30m, 24h or 7d, at most ten years", where="--expires")
     return seconds

@@ -74,13 +74,13 @@ class Endpoints:
         directory = address.rstrip("/")
         if directory.startswith("ipc:///"):
             if len(os.fsencode(directory)) + len("/media-out") - len("ipc://") > MAX_IPC_PATH:
-                raise ConfigError("", key, f"{address!r} is longer than a Unix socket's path may be; use a shorter one")
+                raise ConfigError(f"{address!r} is longer than a Unix socket's path may be; use a shorter one", key=key)
             return cls(address, f"{directory}/control", f"{directory}/media-in", f"{directory}/media-out")
         match = _TCP_ADDRESS.fullmatch(address)
         port = int(match[2]) if match else 0
         if match is None or not 0 < port <= MAX_PORT:
             raise ConfigError(
-                "", key, f"{redact(address)!r} is neither ipc:///DIRECTORY nor tcp://HOST:PORT (to {MAX_PORT})"
+                f"{redact(address)!r} is neither ipc:///DIRECTORY nor tcp://HOST:PORT (to {MAX_PORT})", key=key
             )
         return cls(address, *(f"tcp://{match[1]}:{each}" for each in range(port, port + 4)))
 
@@ -146,7 +146,7 @@ class Keys:
                 f"needed because {endpoints.address} can be reached from other machines: the same on each, or instead "
                 "cluster.token for each worker, made by `camshaft token worker` on the broker's machine"
             )
-            raise ConfigError("", "cluster.secret", problem)
+            raise ConfigError(problem, key="cluster.secret")
         return None
 
 
@@ -187,13 +187,13 @@ def claimed_directory(endpoints: Endpoints) -> Iterator[None]:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_uid != os.getuid():
-            raise ConfigError("", "broker.address", f"{directory} belongs to another user")
+            raise ConfigError(f"{directory} belongs to another user", key="broker.address")
         if not _OUR_FILES.issuperset(entry.name for entry in directory.iterdir()):
-            raise ConfigError("", "broker.address", f"{directory} holds other files; name a directory of its own")
+            raise ConfigError(f"{directory} holds other files; name a directory of its own", key="broker.address")
         directory.chmod(0o700)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
     except OSError as exc:
-        raise ConfigError("", "broker.address", f"{directory}: {exc.strerror}") from None
+        raise ConfigError(f"{directory}: {exc.strerror}", key="broker.address") from None
     try:
         os.fchmod(lock, _OWNER_ONLY)  # an earlier release made it readable
         try:
@@ -249,7 +249,7 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str,
     except zmq.ZMQError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise AddressInUseError(what, endpoint, "--broker-address") from None
-        raise ConfigError("", "broker.address", f"cannot listen on {endpoint}: {exc.strerror}") from None
+        raise ConfigError(f"cannot listen on {endpoint}: {exc.strerror}", key="broker.address") from None
 
 
 class Channel:

@@ -32,9 +32,9 @@ from common.address import split_ice_server, split_listen
 from common.camera_url import read_pasted
 from common.cameras import CAMERA_ID, CameraSpec, TlsSpec, Transport
 from common.errors import ProtocolError
+from common.settings import ENV_PREFIX, SECRETS, option_of, variable_of
 from common.token import WorkerToken
 
-ENV_PREFIX = "CAMSHAFT_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
@@ -201,7 +201,6 @@ class HttpConfig(_Section):
         (),
         repr=False,
         description="STUN and TURN servers for viewers: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT.",
-        json_schema_extra={"secret": True},
     )
 
 
@@ -233,13 +232,11 @@ class ClusterConfig(_Section):
         "",
         repr=False,
         description="Encrypts and authenticates the bus between machines; the same on each.",
-        json_schema_extra={"secret": True},
     )
     token: Annotated[str, AfterValidator(_token)] = Field(
         "",
         repr=False,
         description="A worker's token, in place of the secret; made on the broker's machine: `camshaft token worker`.",
-        json_schema_extra={"secret": True},
     )
     key_file: Path | None = Field(
         None,
@@ -250,7 +247,7 @@ class ClusterConfig(_Section):
 class IngestConfig(_Section):
     """Ingest processes of `serve`."""
 
-    workers: Whole = Field(1, ge=0, le=256, description="Ingest processes to start.")
+    workers: Whole | None = Field(None, ge=0, le=256, description="Ingest processes to start; default one.")
 
 
 class EgressConfig(_Section):
@@ -368,18 +365,17 @@ class Leaf:
     @property
     def variable(self) -> str:
         """Its environment variable."""
-        return f"{ENV_PREFIX}{self.section}_{self.key}".upper()
+        return variable_of(self.section, self.key)
 
     @property
     def option(self) -> str:
         """Its command line option."""
-        return f"--{self.section}-{self.key}".replace("_", "-")
+        return option_of(self.section, self.key)
 
     @property
     def is_secret(self) -> bool:
         """Whether its value must not stand on a command line, where every user of the machine can read it."""
-        extra = self.field.json_schema_extra
-        return isinstance(extra, dict) and extra.get("secret") is True
+        return (self.section, self.key) in SECRETS
 
     @property
     def is_list(self) -> bool:

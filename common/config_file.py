@@ -32,7 +32,7 @@ def parse_camera(document: Mapping[str, Any]) -> CameraConfig:
         return CameraConfig.model_validate(document)
     except ValidationError as exc:
         error = _telling(exc)
-        raise ConfigError("", _dotted(error["loc"]), _problem(error, ("cameras", "", *error["loc"]))) from None
+        raise ConfigError(_problem(error, ("cameras", "", *error["loc"])), key=_dotted(error["loc"])) from None
 
 
 def load(
@@ -88,26 +88,26 @@ class _Document:
         try:
             text = path.read_text("utf-8")
         except OSError as exc:
-            raise ConfigError(self._file, "", f"cannot be read: {exc.strerror}") from None
+            raise ConfigError(f"cannot be read: {exc.strerror}", where=self._file) from None
         except UnicodeDecodeError:
-            raise ConfigError(self._file, "", "is not UTF-8 text") from None
+            raise ConfigError("is not UTF-8 text", where=self._file) from None
         try:
             loader = yaml.SafeLoader(text)
             node = loader.get_single_node()
             self._map(node, ())
             loaded = loader.construct_document(node) if node is not None else None
         except RecursionError:
-            raise ConfigError(self._file, "", "not valid YAML: nested too deeply") from None
+            raise ConfigError("not valid YAML: nested too deeply", where=self._file) from None
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
             where = self._line(mark) if mark else self._file
-            raise ConfigError(where, "", f"not valid YAML: {exc.problem}") from None
+            raise ConfigError(f"not valid YAML: {exc.problem}", where=where) from None
         except yaml.YAMLError:
-            raise ConfigError(self._file, "", "not valid YAML") from None
+            raise ConfigError("not valid YAML", where=self._file) from None
         except ValueError:  # of its constructors, such as for 2001-99-99, and of Python for 5,000 digits
-            raise ConfigError(self._file, "", "a number or a date in it cannot be read; put it in quotes") from None
+            raise ConfigError("a number or a date in it cannot be read; put it in quotes", where=self._file) from None
         if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(self._file, "", f"must hold keys and values; allowed: {_names(Config)}")
+            raise ConfigError(f"must hold keys and values; allowed: {_names(Config)}", where=self._file)
         self._root = loaded or {}
 
     def _map(self, node: yaml.Node | None, at: _Path) -> None:
@@ -121,12 +121,12 @@ class _Document:
             for key, value in node.value:
                 where = self._line(key.start_mark)
                 if not isinstance(key, yaml.ScalarNode):
-                    raise ConfigError(where, _dotted(at), "a key must be plain text")
+                    raise ConfigError("a key must be plain text", where=where, key=_dotted(at))
                 below = (*at, key.value)
                 if key.tag != _MERGE:
                     key.tag = _TEXT  # a camera may be called 1, no or on, which YAML takes for other things
                 if below in self._origins:
-                    raise ConfigError(where, _dotted(below), "is given twice")
+                    raise ConfigError("is given twice", where=where, key=_dotted(below))
                 self._origins[below] = Origin(where)
                 self._map(value, below)
 
@@ -138,7 +138,9 @@ class _Document:
             if below is None:
                 below = section[key] = {}
             if not isinstance(below, dict):
-                raise ConfigError(self._origin(at[:depth]).where, _dotted(at[:depth]), "must hold keys and values")
+                raise ConfigError(
+                    "must hold keys and values", where=self._origin(at[:depth]).where, key=_dotted(at[:depth])
+                )
             section = below
         section[at[-1]] = value
         self._origins = {path: before for path, before in self._origins.items() if path[: len(at)] != at}
@@ -154,7 +156,7 @@ class _Document:
         except ValidationError as exc:
             error = _telling(exc)
             at = tuple(part for part in error["loc"] if part != "[key]")
-            raise ConfigError(self._origin(at).where, _dotted(at), _problem(error, at)) from None
+            raise ConfigError(_problem(error, at), where=self._origin(at).where, key=_dotted(at)) from None
 
     def _origin(self, at: _Path) -> Origin:
         while at and at not in self._origins:

@@ -1,6 +1,6 @@
-"""Every error Camshaft raises on purpose, on one page.
+"""The kinds of errors that packages raise to each other; an error of one module's own stands there.
 
-The class says whose fault it is, the fields say what happened, and ``str()`` is the sentence for a person.
+An error's class says whose fault it is, its fields say what happened, and ``str()`` is the sentence for a person.
 Nothing here ever carries a camera's password: URLs are redacted before they reach an error.
 """
 
@@ -19,8 +19,8 @@ class ConfigError(CamshaftError):
     ``where`` names the place to mend, such as ``camshaft.yaml, line 3`` or ``CAMSHAFT_MEDIA_PORT``; ``key`` is dotted.
     """
 
-    def __init__(self, where: str, key: str, problem: str) -> None:
-        super().__init__(where, key, problem)
+    def __init__(self, problem: str, *, where: str = "", key: str = "") -> None:
+        super().__init__(problem)
         self.where = where
         self.key = key
         self.problem = problem

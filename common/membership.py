@@ -43,7 +43,7 @@ async def worker_keys(
     if endpoints.directory is not None or not cluster.token:
         return Keys.of_cluster(endpoints, cluster.secret)
     if cluster.secret:
-        raise ConfigError("", "cluster.token", "and cluster.secret cannot both be given: the cluster uses one of them")
+        raise ConfigError("and cluster.secret cannot both be given: the cluster uses one of them", key="cluster.token")
     token = WorkerToken.parse(cluster.token)
     public, secret = _key_pair(cluster.key_file)
     keys = Keys(z85.encode(token.broker), b"", public, secret)
@@ -84,7 +84,7 @@ async def _join(context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, k
                 if verdict is not None and verdict.accepted:
                     return
                 if verdict is not None and (not verdict.passing or loop.time() >= give_up):
-                    raise ConfigError("", "cluster.token", verdict.reason)
+                    raise ConfigError(verdict.reason, key="cluster.token")
             await asyncio.sleep(RETRY_INTERVAL if asked else CONNECT_INTERVAL)
     finally:
         channel.close()
@@ -112,7 +112,7 @@ def _key_pair(file: Path | None) -> tuple[bytes, bytes]:
                 made.write(secret + b"\n")
         return zmq.curve_public(secret), secret
     except OSError as exc:
-        raise ConfigError("", "cluster.key_file", f"{file}: {exc.strerror}") from None
+        raise ConfigError(f"{file}: {exc.strerror}", key="cluster.key_file") from None
     except (ValueError, zmq.ZMQError):
         problem = f"{file} holds no key; remove it, and the worker joins anew by its token"
-        raise ConfigError("", "cluster.key_file", problem) from None
+        raise ConfigError(problem, key="cluster.key_file") from None

@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-from common.config import ENV_PREFIX
 from common.errors import ConfigError
+from common.settings import ENV_PREFIX
 
 _LINK = re.compile(
     r"CAMSHAFT(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
@@ -36,4 +36,4 @@ def check(environ: Mapping[str, str], known: Collection[str]) -> None:
         words = {each.removeprefix(ENV_PREFIX): each for each in known}
         similar = get_close_matches(name.removeprefix(ENV_PREFIX), words, n=1, cutoff=_SIMILAR)
         hint = f"did you mean {words[similar[0]]}?" if similar else "camshaft serve --help lists those there are"
-        raise ConfigError(name, "", f"there is no such variable; {hint}")
+        raise ConfigError(f"there is no such variable; {hint}", where=name)

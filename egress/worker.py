@@ -105,7 +105,7 @@ def _compiled(config: Config) -> bool:
     """Whether to send by the compiled loop. Raises ``ConfigError`` if that is wanted and cannot be."""
     if config.egress.compiled == "always" and not native.BUILT:
         problem = f"it was not built; install {native.NEEDS}, and Camshaft again"
-        raise ConfigError("", "egress.compiled", problem)
+        raise ConfigError(problem, key="egress.compiled")
     return native.BUILT and config.egress.compiled != "never"
 
 

@@ -48,7 +48,7 @@ async def serving(settings: Settings, listen: str, account: Account | None = Non
         except OSError as exc:
             if exc.errno == errno.EADDRINUSE:
                 raise AddressInUseError("demo-camera", listen, "--listen") from None
-            raise ConfigError("--listen", "", f"cannot listen on {listen}: {exc.strerror}") from None
+            raise ConfigError(f"cannot listen on {listen}: {exc.strerror}", where="--listen") from None
         tasks = [group.create_task(broadcast.run()), group.create_task(_sweep(server))]
         try:
             for bound in listener.sockets:

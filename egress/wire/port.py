@@ -239,7 +239,7 @@ class MediaPort:
             if exc.errno == errno.EADDRINUSE:
                 raise AddressInUseError("media", f"UDP {address}", "--media-port") from None
             if not optional:
-                raise ConfigError("", "media.listen", f"cannot bind UDP {address}: {exc.strerror}") from None
+                raise ConfigError(f"cannot bind UDP {address}: {exc.strerror}", key="media.listen") from None
             log.info("no IPv6 on this machine", error=exc.strerror)
 
     def _readable(self, media_socket: MediaSocket) -> None:
@@ -266,7 +266,7 @@ def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
     except OSError as exc:
-        raise ConfigError("", "media.listen", f"{host!r} is not an address of this machine: {exc.strerror}") from None
+        raise ConfigError(f"{host!r} is not an address of this machine: {exc.strerror}", key="media.listen") from None
     return [(found[0][0], str(found[0][4][0]))]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
@@ -153,14 +154,15 @@ async def test_an_address_that_floods_is_cut_off_and_memory_stays(strict_door: D
     door, process = strict_door, psutil.Process()
     peers = [Socket(door.context, zmq.DEALER, door.endpoints.join, door.keys()) for _ in range(10)]
     await asyncio.sleep(0)
-    grown = []
+    grown, began = [], time.monotonic()
     for _ in range(3):
         for _ in range(300):
             for peer in peers:
                 peer.channel.send(os.urandom(400))
             await asyncio.sleep(0.001)
         grown.append(process.memory_info().rss)
-    assert door.counters["join_refused"] + door.counters["join_garbage"] <= 60, "20 at once and 2 a second"
+    answered = door.counters["join_refused"] + door.counters["join_garbage"]
+    assert answered <= 22 + 2 * (time.monotonic() - began), "20 at once and 2 a second"
     assert door.counters["join_flood"] >= 1
     assert grown[-1] - grown[0] < 20 << 20
     for peer in peers:
@@ -171,7 +173,7 @@ async def test_an_address_that_floods_is_cut_off_and_memory_stays(strict_door: D
 
 async def test_a_socket_that_cannot_be_made_is_tried_again(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     token = door.keyring.make_token(Role.EGRESS, now=0.0)
-    failures = iter([zmq.ZMQError(errno.EMFILE), ConfigError("", "broker.address", "cannot listen")])
+    failures = iter([zmq.ZMQError(errno.EMFILE), ConfigError("cannot listen", key="broker.address")])
 
     def open_socket(*arguments: object) -> zmq.Socket[bytes]:
         for failure in failures:

@@ -119,7 +119,7 @@ class Opaque:
 
 @pytest.mark.parametrize(
     "value",
-    [SECRET_URL, [SECRET_URL], {"url": SECRET_URL}, ConfigError("", "", SECRET_URL), SECRET_URL.encode(), Opaque()],
+    [SECRET_URL, [SECRET_URL], {"url": SECRET_URL}, ConfigError(SECRET_URL), SECRET_URL.encode(), Opaque()],
     ids=lambda value: type(value).__name__,
 )
 def test_no_value_shows_a_password(stderr: Captured, style: str, value: object) -> None:

@@ -143,10 +143,14 @@ def test_systemd_is_told_that_it_stops(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        ("ConfigError('camshaft.yaml, line 3', 'media.port', 'is wrong')", EXIT_CONFIG, "line 3: media.port: is wrong"),
+        (
+            "ConfigError('is wrong', where='camshaft.yaml, line 3', key='media.port')",
+            EXIT_CONFIG,
+            "line 3: media.port: is wrong",
+        ),
         ("AddressInUseError('http', '127.0.0.1:80', '--http-listen')", EXIT_ADDRESS_IN_USE, "--http-listen"),
         ("CamshaftError('all is lost')", EXIT_FAILED, "all is lost"),
-        ("ExceptionGroup('g', [ExceptionGroup('h', [ConfigError('', 'a.b', 'x')])])", EXIT_CONFIG, "a.b: x"),
+        ("ExceptionGroup('g', [ExceptionGroup('h', [ConfigError('x', key='a.b')])])", EXIT_CONFIG, "a.b: x"),
     ],
 )
 def test_error_of_ours_is_one_sentence_and_an_exit_code(error: str, code: int, sentence: str) -> None:
@@ -158,9 +162,7 @@ def test_error_of_ours_is_one_sentence_and_an_exit_code(error: str, code: int, s
     assert sentence in err
 
 
-@pytest.mark.parametrize(
-    "error", ["ZeroDivisionError()", "ExceptionGroup('g', [ConfigError('', '', 'x'), ValueError()])"]
-)
+@pytest.mark.parametrize("error", ["ZeroDivisionError()", "ExceptionGroup('g', [ConfigError('x'), ValueError()])"])
 def test_error_of_others_is_a_traceback(error: str) -> None:
     with program(f"async def main(stop): raise {error}\nsys.exit(process.run(main))") as child:
         _, err = child.communicate(timeout=10)
@@ -230,7 +232,7 @@ sys.exit(process.run(main))
 
 
 def test_exit_code_tells_whether_starting_again_helps() -> None:
-    assert exit_code(ConfigError("", "", "")) == EXIT_CONFIG
+    assert exit_code(ConfigError("")) == EXIT_CONFIG
     assert exit_code(AddressInUseError("", "", "")) == EXIT_ADDRESS_IN_USE
     assert exit_code(CamshaftError()) == EXIT_FAILED
 

@@ -28,7 +28,7 @@ async def blocked_once(stop: asyncio.Event) -> None:
 
 
 async def config_error(stop: asyncio.Event) -> None:
-    raise process.ConfigError("camshaft.yaml, line 7", "media.port", "is wrong")
+    raise process.ConfigError("is wrong", where="camshaft.yaml, line 7", key="media.port")
 
 
 async def address_in_use(stop: asyncio.Event) -> None:

@@ -1,0 +1,20 @@
+"""How a setting ``section.key`` is called as a variable and as an option, and which settings are secret.
+
+Imports nothing: ``camshaft.argv`` hides secrets before there is time to import more.
+"""
+
+from __future__ import annotations
+
+ENV_PREFIX = "CAMSHAFT_"
+SECRETS = ("http", "ice_servers"), ("cluster", "secret"), ("cluster", "token")
+"""Settings whose values must not stand on a command line, where every user of the machine can read them."""
+
+
+def variable_of(section: str, key: str) -> str:
+    """A setting's environment variable."""
+    return f"{ENV_PREFIX}{section}_{key}".upper()
+
+
+def option_of(section: str, key: str) -> str:
+    """A setting's command line option."""
+    return f"--{section}-{key}".replace("_", "-")
