@@ -73,7 +73,7 @@ def list_scenarios() -> None:
 @click.option("--egress", default=1, show_default=True, help="Egress processes of the cluster.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, help="Directory for the results.")
 def run(names: tuple[str, ...], peers: tuple[str, ...], ingest: int, egress: int, out: Path, **load: Any) -> None:
-    """Run scenarios, one after the other, and write their results as JSON, Markdown and SVG."""
+    """Run scenarios, one after the other, and write their results as JSON and Markdown."""
     reached = True
     for name in SCENARIOS if "all" in names else names:
         started = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

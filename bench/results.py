@@ -10,7 +10,6 @@ from typing import Any
 
 from bench.load.report import Window
 from bench.measure import KERNEL_ROLE, Measured, Usage, machine
-from bench.plot import line_chart
 
 SUPPORTING = ("camera", KERNEL_ROLE, "load")  # roles that are not the server's
 
@@ -158,16 +157,12 @@ class Result:
         return "\n".join(lines)
 
     def write(self, directory: Path) -> Path:
-        """Write JSON, Markdown and, where there is something to compare, a plot. Returns the Markdown's path."""
+        """Write JSON and Markdown. Returns the Markdown's path."""
         directory.mkdir(parents=True, exist_ok=True)
         stem = f"{self.scenario}-{self.started.replace(':', '')}"
         (directory / f"{stem}.json").write_text(json.dumps(self.to_json(), indent=1))
-        text = self.to_markdown()
-        for name, picture in plots(self.runs).items():
-            (directory / f"{stem}-{name}.svg").write_text(picture)
-            text += f"\n![{name}]({stem}-{name}.svg)\n"
         page = directory / f"{stem}.md"
-        page.write_text(text)
+        page.write_text(self.to_markdown())
         return page
 
 
@@ -256,20 +251,3 @@ def _checks(checks: Sequence[Check]) -> list[str]:
 
 def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-
-
-def plots(runs: Sequence[Run]) -> dict[str, str]:
-    """CPU and delay against viewers, by name; none unless a server was run with different numbers of viewers."""
-    cpu: dict[str, list[tuple[float, float]]] = {}
-    delay: dict[str, list[tuple[float, float]]] = {}
-    for run in sorted(runs, key=lambda run: run.viewers):
-        cpu.setdefault(run.server, []).append((run.viewers, run.microseconds()))
-        if run.window.delay_ms.count:
-            delay.setdefault(f"{run.server} p50", []).append((run.viewers, run.window.delay_ms.median))
-            delay.setdefault(f"{run.server} p99", []).append((run.viewers, run.window.delay_ms.p99))
-    found = {}
-    for name, series, label in (("cpu", cpu, "CPU µs a packet and viewer"), ("delay", delay, "delay, ms")):
-        lines = {key: points for key, points in series.items() if len({x for x, _ in points}) > 1}
-        if lines:
-            found[name] = line_chart(lines, "viewers", label)
-    return found

@@ -145,19 +145,18 @@ async def floor_run(plan: Plan, clip: Clip, viewers: int, *, cameras: int = 1, g
     """The floor under the same load: a process for each camera, viewers spread over them evenly."""
     async with AsyncExitStack() as stack:
         crowd = await stack.enter_async_context(plan.crowd())
-        pids, language = [], ""
+        pids = []
         for _ in range(cameras):
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             audience = floor.invite(crowd, viewers // cameras)
             running = floor.running(audience, plan.clip(clip), clip.fps, directory, gso=gso)
-            pid, language = stack.enter_context(running)
-            pids.append(pid)
+            pids.append(stack.enter_context(running))
         await crowd.watching()
         await asyncio.sleep(SETTLE)
         meter = Meter({"server": pids, "load": [os.getpid()]})
         crowd.begin()
         await asyncio.sleep(plan.seconds)
-        label = f"{language}, {'UDP_SEGMENT' if gso else 'a call a packet'}"
+        label = "UDP_SEGMENT" if gso else "a call a packet"
         return Run("floor", "", label, cameras, viewers, meter.read(), crowd.end())
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,24 +16,23 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from bench.load.crowd import Crowd
 from bench.load.dtls import Keys
 from rigs.clip import access_units, nal_units
+from rigs.video import fragment
 
 SOURCE = Path(__file__).with_name("floor.c")
-PYTHON = Path(__file__).with_name("floor.py")
 MAX_PAYLOAD = 1160  # bytes of an RTP payload, as the product cuts them
 CLOCK = 90_000
 MAX_SECONDS = 3600  # it is killed when it is no longer wanted; this is for the case that we are
 TYPES = {96: ("video", "h264", CLOCK)}
 
 
-def build(directory: Path) -> tuple[list[str], str]:
-    """The command that runs the floor, and the language it is in: C if a compiler and OpenSSL's headers are here."""
+def build(directory: Path) -> Path:
+    """Compile the floor into ``directory``; the program's path. Raises ``RuntimeError`` where that is not possible."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is not None:
-        program = directory / "floor"
-        command = [compiler, "-O2", "-o", str(program), str(SOURCE), "-lcrypto"]
-        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-            return [str(program)], "C"
-    return [sys.executable, str(PYTHON)], "Python"
+    program = directory / "floor"
+    command = [compiler or "cc", "-O2", "-o", str(program), str(SOURCE), "-lcrypto"]
+    if compiler is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        raise RuntimeError("the floor needs a C compiler and OpenSSL's headers: apt install gcc libssl-dev")
+    return program
 
 
 def packetize(clip: Path, fps: int, key: bytes, salt: bytes) -> bytes:
@@ -49,17 +47,11 @@ def packetize(clip: Path, fps: int, key: bytes, salt: bytes) -> bytes:
 
 
 def _cut(nal: bytes) -> list[bytes]:
-    """A NAL unit as single packet or as fragmentation units of equal size (RFC 6184 5.6, 5.8)."""
+    """A NAL unit as one packet or as fragmentation units of equal size (RFC 6184 5.6, 5.8)."""
     if len(nal) <= MAX_PAYLOAD:
         return [nal]
-    body = nal[1:]
-    count = -(-len(body) // (MAX_PAYLOAD - 2))
-    size = -(-len(body) // count)
-    parts = []
-    for at in range(0, len(body), size):
-        flags = (0x80 if at == 0 else 0) | (0x40 if at + size >= len(body) else 0)
-        parts.append(bytes([nal[0] & 0xE0 | 28, nal[0] & 0x1F | flags]) + body[at : at + size])
-    return parts
+    count = -(-(len(nal) - 1) // (MAX_PAYLOAD - 2))
+    return fragment(nal, 2 - (1 - len(nal)) // count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +71,15 @@ def invite(crowd: Crowd, viewers: int, address: str = "127.0.0.1") -> Audience:
 
 
 @contextmanager
-def running(
-    audience: Audience, clip: Path, fps: int, directory: Path, *, gso: bool = True
-) -> Iterator[tuple[int, str]]:
-    """Let the floor send to its audience; yields its process id and the language it is in."""
+def running(audience: Audience, clip: Path, fps: int, directory: Path, *, gso: bool = True) -> Iterator[int]:
+    """Let the floor send to its audience; yields its process id. Raises ``RuntimeError`` as ``build`` does."""
     packets = directory / "packets"
     key, salt = (_derived(audience.key, audience.salt, label, size) for label, size in ((0, 16), (2, 12)))
     packets.write_bytes(packetize(clip, fps, key, salt))
-    command, language = build(directory)
-    arguments = [str(int(gso)), str(packets), str(MAX_SECONDS), *audience.destinations]
-    process = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    command = [str(build(directory)), str(int(gso)), str(packets), str(MAX_SECONDS), *audience.destinations]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
-        yield process.pid, language
+        yield process.pid
     finally:
         process.kill()
         process.communicate()

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from bench.load.report import Spread, ViewerCounts, Window
 from bench.measure import KERNEL_ROLE, Measured, Usage
-from bench.plot import line_chart
-from bench.results import Check, Result, Run, plots
+from bench.results import Check, Result, Run
 
 
 def run(server: str, viewers: int, cpu: float, *, packets: int = 1_000_000) -> Run:
@@ -53,10 +51,6 @@ def test_results_are_written(tmp_path: Path) -> None:
     written = json.loads(page.with_suffix(".json").read_text())
     assert written["runs"][2]["cpu_us_a_packet"] == 20.0
     assert [check["reached"] for check in written["checks"]] == [True, False]
-    assert {path.name for path in tmp_path.glob("*.svg")} == {
-        "scaling-2026-01-02T030405Z-cpu.svg",
-        "scaling-2026-01-02T030405Z-delay.svg",
-    }
 
 
 def test_the_ratio_is_that_of_cpu_for_the_same_viewers() -> None:
@@ -66,20 +60,3 @@ def test_the_ratio_is_that_of_cpu_for_the_same_viewers() -> None:
     rows = [line for line in result.to_markdown().splitlines() if line.startswith("| Peer")]
     assert rows[0].endswith("| 1.0 |")
     assert "| 8.00 |" in rows[0]
-
-
-def test_plots_need_more_than_one_number_of_viewers() -> None:
-    assert plots([run("ours", 10, 1.0), run("Peer", 10, 2.0)]) == {}
-
-
-def test_a_chart_is_well_formed_and_holds_every_line() -> None:
-    chart = line_chart({"a < b": [(10, 1.0), (500, 2.5)], "other": [(10, 0.0), (500, 0.0)]}, "viewers", "µs & more")
-    root = ET.fromstring(chart)
-    lines = root.findall("{http://www.w3.org/2000/svg}polyline")
-    assert len(lines) == 2
-    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"a < b", "other", "viewers", "µs & more", "500"} <= set(texts)
-
-
-def test_a_chart_of_nothing_but_zeros() -> None:
-    ET.fromstring(line_chart({"flat": [(0, 0.0)]}, "x", "y"))
