@@ -11,12 +11,12 @@ from typing import Any
 
 import aiohttp
 
-from bench import farm
 from bench.load.report import Spread
 from bench.results import Check, Run
 from bench.rig import BIG_KEYFRAMES, FULL_HD, LOW, MIDDLE, SETTLE, Plan, Stage, camera, floor_run, staged
 from bench.servers import Server
 from bench.servers.camshaft import Camshaft
+from rigs import farm
 from rigs.gst_camera import GstCamera
 
 
@@ -142,8 +142,11 @@ async def ingest(plan: Plan) -> None:
             await stage.crowd.join(stage.running.streams[0])
             await stage.crowd.watching()
             states = await _playing(stage, cameras)
+            before = await _arrived(stage)
             run = await stage.window(f"{cameras} cameras", plan.seconds, camera_states=states)
-            plan.result.runs.append(run)
+            packets = await _arrived(stage) - before  # a report a second: off by one of them at the most
+    cost = round(run.measured.of(["ingest"]).cpu / max(packets, 1) * 1e6, 2)
+    plan.result.runs.append(replace(run, notes={**run.notes, "ingest_us_a_packet": cost}))
     share = {role: usage.cpu / run.measured.seconds * 100 for role, usage in run.measured.roles.items()}
     plan.result.checks.append(Check("cameras playing", states.get("playing", 0), cameras, at_least=True))
     plan.result.checks.append(Check("ingest, share of a core", share.get("ingest", 0.0), 60, "%"))
@@ -227,6 +230,11 @@ async def _api(stage: Stage, what: str) -> list[dict[str, Any]]:
         body = await response.json()
         entries: list[dict[str, Any]] = body if isinstance(body, list) else body[what]
         return entries
+
+
+async def _arrived(stage: Stage) -> int:
+    """Packets that ingest has had from all cameras."""
+    return sum(track["packets"] for entry in await _api(stage, "cameras") for track in entry["statistics"])
 
 
 async def _playing(stage: Stage, cameras: int) -> dict[str, int]:

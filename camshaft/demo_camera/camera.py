@@ -37,18 +37,30 @@ async def run(settings: Settings, listen: str, account: Account | None, stop: as
 
 @asynccontextmanager
 async def serving(settings: Settings, listen: str, account: Account | None = None) -> AsyncIterator[str]:
-    """A camera that plays while the context is open; gives ``HOST:PORT``."""
+    """A camera that shows its clip while the context is open; gives ``HOST:PORT``. Raises as ``playing`` does."""
+    async with (
+        asyncio.TaskGroup() as group,
+        _clip(settings, group) as clip,
+        playing(Broadcast(clip), listen, account) as address,
+    ):
+        yield address
+
+
+@asynccontextmanager
+async def playing(broadcast: Broadcast, listen: str, account: Account | None = None) -> AsyncIterator[str]:
+    """Play to whoever comes while the context is open; gives ``HOST:PORT``.
+
+    Raises ``AddressInUseError`` and ``ConfigError``.
+    """
     host, port = split_listen(listen)
-    loop = asyncio.get_running_loop()
-    async with asyncio.TaskGroup() as group, _clip(settings, group) as clip:
-        broadcast = Broadcast(clip)
-        server = Server(broadcast, account, time.monotonic)
-        try:
-            listener = await loop.create_server(server.connect, host or None, port)
-        except OSError as exc:
-            if exc.errno == errno.EADDRINUSE:
-                raise AddressInUseError("demo-camera", listen, "--listen") from None
-            raise ConfigError(f"cannot listen on {listen}: {exc.strerror}", where="--listen") from None
+    server = Server(broadcast, account, time.monotonic)
+    try:
+        listener = await asyncio.get_running_loop().create_server(server.connect, host or None, port)
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise AddressInUseError("demo-camera", listen, "--listen") from None
+        raise ConfigError(f"cannot listen on {listen}: {exc.strerror}", where="--listen") from None
+    async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(broadcast.run()), group.create_task(_sweep(server))]
         try:
             for bound in listener.sockets:

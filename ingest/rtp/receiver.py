@@ -1,7 +1,7 @@
 """The way of a track's packets from the socket to batches: checked, put into order, stamped, unpacked; no I/O.
 
 This is ingest's hot path: a camera at 2 Mb/s sends some 200 packets a second, and a process has a hundred cameras. What
-is done for every packet is in ``TrackReceiver.receive`` and ``_deliver``; ``bench/ingest_cost.py`` measures it.
+is done for every packet is in ``TrackReceiver.receive`` and ``_deliver``; ``bench run ingest`` measures it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,87 @@
+"""Many simulated cameras in one cheap process: for load on ingest, where real camera software would be the load itself.
+
+Each is the product's demo camera, on a port of its own. All loop the same clip, each from another place in it and at
+another moment within the frame interval, as cameras on a wall do.
+
+``python -m rigs.farm CLIP FPS CAMERAS`` writes a line with all URLs and serves until standard input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from camshaft.demo_camera.broadcast import Broadcast
+from camshaft.demo_camera.camera import playing
+from camshaft.demo_camera.clip import Clip
+from camshaft.demo_camera.packets import video_payloads
+from camshaft.demo_camera.settings import Audio, Settings
+from common.process import run
+from rigs.clip import access_units, is_keyframe, nal_units
+
+
+class Late(Broadcast):
+    """A camera whose clock is slow by ``lag`` seconds, and so shows everything later than others do."""
+
+    def __init__(self, clip: Clip, lag: float) -> None:
+        super().__init__(clip)
+        self._lag = lag
+
+    def now(self) -> float:
+        """Unix time by this camera's clock."""
+        return super().now() - self._lag
+
+
+def load(path: Path, fps: int) -> Clip:
+    """A file of ``rigs.clip`` as the demo camera wants it, without access unit delimiters."""
+    units = access_units(path)
+    nals = [[nal for nal in nal_units(unit) if nal[0] & 0x1F != 9] for unit in units]
+    sps, pps = (next(nal for nal in nals[0] if nal[0] & 0x1F == kind) for kind in (7, 8))
+    pictures: list[list[bytes] | None] = [video_payloads(unit) for unit in nals]
+    settings = Settings(fps=fps, audio=Audio.NONE)
+    return Clip(settings, pictures, [is_keyframe(unit) for unit in units], [], sps, pps)
+
+
+def cameras(path: Path, fps: int, count: int) -> Iterator[Broadcast]:
+    """That many cameras that loop the clip."""
+    clip = load(path, fps)
+    for index in range(count):
+        first = index * len(clip.pictures) // count
+        pictures = clip.pictures[first:] + clip.pictures[:first]
+        keyframes = clip.keyframes[first:] + clip.keyframes[:first]
+        yield Late(replace(clip, pictures=pictures, keyframes=keyframes), index / count / fps)
+
+
+async def main(path: Path, fps: int, count: int) -> None:
+    """Serve until standard input ends."""
+    async with AsyncExitStack() as stack:
+        addresses = [
+            await stack.enter_async_context(playing(camera, "127.0.0.1:0")) for camera in cameras(path, fps, count)
+        ]
+        print(*(f"rtsp://{address}/" for address in addresses), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+@contextmanager
+def running(clip: Path, fps: int, count: int) -> Iterator[tuple[list[str], int]]:
+    """Run a farm in a process of its own; yields the cameras' URLs and its process id."""
+    command = [sys.executable, "-m", "rigs.farm", str(clip), str(fps), str(count)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        urls = process.stdout.readline().split()
+        if not urls:
+            raise RuntimeError("the camera farm did not start")
+        yield urls, process.pid
+    finally:
+        process.kill()
+        process.communicate()
+
+
+if __name__ == "__main__":
+    sys.exit(run(lambda _stop: main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
