@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from aiortc import sdp
-from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from common.errors import RequestError
 from common.media import Kind, Track
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, Offer, read, reduce
+from egress.wire.certificate import Fingerprint
 from egress.wire.ice import Credentials
 
 UNKNOWN = {
@@ -78,7 +78,7 @@ class Negotiated:
     """The offer, understood."""
 
     sections: tuple[Section, ...]
-    dtls: RTCDtlsParameters
+    fingerprints: tuple[Fingerprint, ...]  # of the viewer's certificate
     ice: Credentials
     offer: Offer = field(repr=False)
 
@@ -109,11 +109,11 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
     reduced, own = reduce(offer)
     cacheable = len(reduced) <= MAX_CACHED
     common = (_negotiate if cacheable else _negotiate.__wrapped__)(reduced, tuple(tracks))
-    fingerprints = [RTCDtlsFingerprint(f.algorithm, own.get(f.value, "")) for f in common.dtls.fingerprints]
+    fingerprints = tuple(Fingerprint(each.algorithm, own.get(each.value, "")) for each in common.fingerprints)
     ice = Credentials(
         own.get(common.ice.ufrag, ""), own.get(common.ice.password.decode(), "").encode("utf-8", "replace")
     )
-    return replace(common, dtls=RTCDtlsParameters(fingerprints, common.dtls.role), ice=ice)
+    return replace(common, fingerprints=fingerprints, ice=ice)
 
 
 @lru_cache(maxsize=32)  # parsing a browser's offer takes longer than the rest of its handshake
@@ -136,8 +136,8 @@ def _negotiate(reduced: str, tracks: tuple[Track, ...]) -> Negotiated:
         raise _no_usable_codec(offer.media, tracks)
     served = [section.mid for section in sections]
     tag = _inactive_tag(offer, served)
-    dtls, ice = _transport_of(_tagged(offer, served) if tag is None else tag)
-    return Negotiated(tuple(sections), dtls, ice, offer)
+    fingerprints, ice = _transport_of(_tagged(offer, served) if tag is None else tag)
+    return Negotiated(tuple(sections), fingerprints, ice, offer)
 
 
 def write_answer(negotiated: Negotiated, transport: Transport, sources: dict[Kind, Source], name: str) -> str:
@@ -200,7 +200,7 @@ def _inactive_tag(offer: Offer, served: Collection[str]) -> sdp.MediaDescription
     return first if first is not None and first.port and first.kind in list(Kind) and first.rtp.codecs else None
 
 
-def _transport_of(media: sdp.MediaDescription) -> tuple[RTCDtlsParameters, Credentials]:
+def _transport_of(media: sdp.MediaDescription) -> tuple[tuple[Fingerprint, ...], Credentials]:
     """Those of the transport that ``media`` describes. Raises ``RequestError`` if it is none of WebRTC."""
     if media.dtls is None or not media.dtls.fingerprints:
         raise _not_webrtc(media, "has no a=fingerprint and a=setup")
@@ -212,7 +212,8 @@ def _transport_of(media: sdp.MediaDescription) -> tuple[RTCDtlsParameters, Crede
         raise _not_webrtc(media, "is ICE-lite, and so are we")
     if media.kind in list(Kind) and not media.rtcp_mux:
         raise _not_webrtc(media, "has no a=rtcp-mux")
-    return media.dtls, Credentials(media.ice.usernameFragment, media.ice.password.encode())
+    fingerprints = tuple(Fingerprint(each.algorithm, each.value) for each in media.dtls.fingerprints)
+    return fingerprints, Credentials(media.ice.usernameFragment, media.ice.password.encode())
 
 
 def _not_webrtc(media: sdp.MediaDescription, problem: str) -> RequestError:

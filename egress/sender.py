@@ -23,7 +23,7 @@ from egress.path.pace import Pace
 from egress.path.playout import Playout
 from egress.path.stuck import StuckJudge
 from egress.repeat_budget import RepeatBudget
-from egress.wire.dtls import DtlsServer
+from egress.wire.srtp import Srtp
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
 SILENCE = 1.0  # seconds without a picture after which a camera is taken to be away
@@ -66,7 +66,7 @@ class Sender:
         self,
         feed: Feed,
         section: Section,
-        dtls: DtlsServer,
+        srtp: Srtp,
         target: Target,
         pace: Pace,
         on_behind: Callable[[Sender], None],
@@ -87,7 +87,7 @@ class Sender:
         self._confirmed = -1  # index of the newest packet that a report says has arrived
         self._on_behind = on_behind
         self.lane, self._rtx_lane = (
-            Lane(0, ssrc, dtls.gcm_keys, dtls.protect_rtp) for ssrc in (feed.ssrc, feed.rtx_ssrc)
+            Lane(0, ssrc, srtp.gcm_keys, srtp.protect_rtp) for ssrc in (feed.ssrc, feed.rtx_ssrc)
         )
         self._next = 0  # index of the next packet, while not live
         self._offsets: list[tuple[int, int]] = []  # (first extended sequence number, base), oldest first

@@ -65,7 +65,7 @@ class Viewer:
         self._pair: Pair | None = None  # the latter's
         self._shown: set[Address] = set()  # where our part of the handshake was sent
         self._sections = {section.kind: section for section in negotiated.sections}  # all that is kept of the offer
-        self._dtls = DtlsServer(identity, negotiated.dtls, self._transmit)
+        self._dtls = DtlsServer(identity, negotiated.fingerprints, self._transmit)
         self._cname = cname
         self._on_behind = on_behind
         self._started = time.time()
@@ -163,7 +163,7 @@ class Viewer:
             self.ignored += 1
             return
         self._feedback_budget -= 1
-        compound = self._dtls.unprotect_rtcp(datagram) if self._dtls.connected else None
+        compound = self._dtls.srtp.unprotect_rtcp(datagram) if self._dtls.connected else None
         try:
             events = rtcp.parse(compound) if compound is not None else None
         except ProtocolError:
@@ -207,7 +207,7 @@ class Viewer:
             infos = self._sender_infos(clock.unix_ns())
             if infos:
                 self._transmit(
-                    self._dtls.protect_rtcp(rtcp.sender_reports(infos, self._cname, clock.unix_ns(), bye=True))
+                    self._dtls.srtp.protect_rtcp(rtcp.sender_reports(infos, self._cname, clock.unix_ns(), bye=True))
                 )
         for sender in self.senders.values():
             sender.stop()
@@ -237,7 +237,7 @@ class Viewer:
             state=ViewerState.CONNECTED if self._dtls.connected else ViewerState.CONNECTING,
             started=self._started,
             remote=_printable(self._target.path) if self._target else "",
-            srtp=self._dtls.profile.openssl_profile.decode() if self._dtls.connected else "",
+            srtp=self._dtls.srtp.profile.name if self._dtls.connected else "",
             video=self._codec(Kind.VIDEO, video),
             audio=self._codec(Kind.AUDIO, audio),
             waiting=self._waiting(video or audio, now),
@@ -260,7 +260,9 @@ class Viewer:
             return
         for section in self._sections.values():
             feed = self.stream.feeds[section.kind]
-            sender = self.senders[feed.ssrc] = Sender(feed, section, self._dtls, target, self._pace, self._on_behind)
+            sender = self.senders[feed.ssrc] = Sender(
+                feed, section, self._dtls.srtp, target, self._pace, self._on_behind
+            )
             sender.start(now)
 
     def _act(self, event: rtcp.Event, now: float, waited: float) -> None:
@@ -298,7 +300,7 @@ class Viewer:
         unix_ns = clock.unix_ns()
         infos = self._sender_infos(unix_ns)
         if infos:
-            self._transmit(self._dtls.protect_rtcp(rtcp.sender_reports(infos, self._cname, unix_ns)))
+            self._transmit(self._dtls.srtp.protect_rtcp(rtcp.sender_reports(infos, self._cname, unix_ns)))
         return bool(infos)
 
     def _sender_infos(self, unix_ns: int) -> list[rtcp.SenderInfo]:

@@ -254,11 +254,10 @@ class Worker:
                 self._end(viewer, GAVE_WAY)
 
     def _write_answer(self, viewer: Viewer, negotiated: Negotiated) -> str:
-        fingerprint = self._identity.fingerprint
         transport = Transport(
             viewer.agent.ufrag,
             viewer.agent.password,
-            f"{fingerprint.algorithm} {fingerprint.value}",
+            str(self._identity.fingerprint),
             self._candidates,
         )
         sources = {feed.kind: Source(feed.ssrc, feed.rtx_ssrc) for feed in viewer.stream.feeds.values()}

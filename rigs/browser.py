@@ -6,17 +6,15 @@ Decryption is libsrtp's, so what it accepts is what browsers accept.
 from __future__ import annotations
 
 import contextlib
+import struct
 from dataclasses import dataclass, field
 
 import pylibsrtp
 from aiortc import rtp
-from aiortc.rtcdtlstransport import (
-    SRTP_AEAD_AES_128_GCM,
-    SRTP_AES128_CM_SHA1_80,
-    RTCCertificate,
-    SRTPProtectionProfile,
-)
 from OpenSSL import SSL
+
+from egress.wire.certificate import Certificate
+from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, Profile
 
 CHROME_PROFILES = [SRTP_AES128_CM_SHA1_80, SRTP_AEAD_AES_128_GCM]
 """In Chrome's order: a server that let the client choose would get AES-CM."""
@@ -95,7 +93,7 @@ def audio_section(mid: str = "1", *, codecs: tuple[str, ...] = ("opus", "PCMU", 
 class Browser:
     """One viewer. ``sent`` holds the datagrams it wants to send."""
 
-    profiles: list[SRTPProtectionProfile] = field(default_factory=lambda: list(CHROME_PROFILES))
+    profiles: list[Profile] = field(default_factory=lambda: list(CHROME_PROFILES))
     sent: list[bytes] = field(default_factory=list)
     packets: list[rtp.RtpPacket] = field(default_factory=list)
     reports: list[rtp.AnyRtcpPacket] = field(default_factory=list)
@@ -104,21 +102,20 @@ class Browser:
     closed: bool = False
 
     def __post_init__(self) -> None:
-        self.certificate = RTCCertificate.generateCertificate()
-        self._ssl = SSL.Connection(self.certificate._create_ssl_context(self.profiles))
-        self._ssl.set_connect_state()
+        self.certificate = Certificate()
+        self.ssl = SSL.Connection(self.certificate.context(profile.name for profile in self.profiles))
+        self.ssl.set_connect_state()
 
     def offer(self, *sections: str, setup: str = "actpass", bundle: bool = True, fingerprint: bool = True) -> str:
         """An SDP offer of the given sections (default: video and audio)."""
         sections = sections or (video_section(), audio_section())
         mids = [line[6:] for section in sections for line in section.splitlines() if line.startswith("a=mid:")]
-        sha256 = next(f for f in self.certificate.getFingerprints() if f.algorithm == "sha-256")
         lines = ["v=0", "o=- 4611731400430051336 2 IN IP4 127.0.0.1", "s=-", "t=0 0"]
         if bundle:
             lines.append(f"a=group:BUNDLE {' '.join(mids)}")
         lines += ["a=ice-ufrag:remo", "a=ice-pwd:a remote password of 22", f"a=setup:{setup}"]
         if fingerprint:
-            lines.append(f"a=fingerprint:sha-256 {sha256.value}")
+            lines.append(f"a=fingerprint:{self.certificate.fingerprint()}")
         return "\r\n".join(lines) + "\r\n" + "".join(sections)
 
     def start_dtls(self) -> None:
@@ -128,12 +125,12 @@ class Browser:
     def receive(self, datagram: bytes) -> None:
         """Take a datagram of the server's."""
         if 20 <= datagram[0] < 64:
-            self._ssl.bio_write(datagram)
+            self.ssl.bio_write(datagram)
             if not self.connected:
                 self._advance()
                 return
             try:
-                self._ssl.recv(1500)
+                self.ssl.recv(1500)
             except SSL.ZeroReturnError:
                 self.closed = True
             except SSL.Error:
@@ -150,11 +147,15 @@ class Browser:
 
     def send_rtcp(self, *packets: rtp.AnyRtcpPacket) -> None:
         """Send feedback."""
-        self.sent.append(self._tx.protect_rtcp(b"".join(map(bytes, packets))))
+        self.sent.append(self.protect_rtcp(b"".join(map(bytes, packets))))
+
+    def protect_rtcp(self, compound: bytes) -> bytes:
+        """SRTCP of what may be no RTCP at all. Raises what libsrtp makes of it."""
+        return self._tx.protect_rtcp(compound)
 
     def close(self) -> None:
         """Send close_notify."""
-        self._ssl.shutdown()
+        self.ssl.shutdown()
         self._flush()
 
     def take(self) -> list[bytes]:
@@ -164,7 +165,7 @@ class Browser:
 
     def _advance(self) -> None:
         try:
-            self._ssl.do_handshake()
+            self.ssl.do_handshake()
         except SSL.WantReadError:
             pass
         else:
@@ -174,22 +175,20 @@ class Browser:
 
     def _flush(self) -> None:
         with contextlib.suppress(SSL.Error):
-            self.sent.append(self._ssl.bio_read(65_536))
+            self.sent.append(self.ssl.bio_read(65_536))
 
     def _export_keys(self) -> None:
-        name = self._ssl.get_selected_srtp_profile()
+        name = self.ssl.get_selected_srtp_profile().decode()
         if not name:
             return
-        profile = self.profile = next(p for p in self.profiles if p.openssl_profile == name)
-        size = 2 * (profile.key_length + profile.salt_length)
-        material = self._ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
+        profile = self.profile = next(p for p in self.profiles if p.name == name)
+        key, salt = profile.key_size, profile.salt_size
+        material = self.ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (key + salt))
+        client_key, server_key, client_salt, server_salt = struct.unpack(f"{key}s{key}s{salt}s{salt}s", material)
         self._tx, self._rx = (
-            pylibsrtp.Session(
-                pylibsrtp.Policy(
-                    key=profile.get_key_and_salt(material, index),
-                    ssrc_type=kind,
-                    srtp_profile=profile.libsrtp_profile,
-                )
+            pylibsrtp.Session(pylibsrtp.Policy(key=master, ssrc_type=kind, srtp_profile=profile.libsrtp))
+            for master, kind in (
+                (client_key + client_salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND),
+                (server_key + server_salt, pylibsrtp.Policy.SSRC_ANY_INBOUND),
             )
-            for index, kind in ((0, pylibsrtp.Policy.SSRC_ANY_OUTBOUND), (1, pylibsrtp.Policy.SSRC_ANY_INBOUND))
         )

@@ -1,9 +1,7 @@
-"""DTLS-SRTP (RFC 5764) on top of aiortc's ``RTCDtlsTransport``, without its tasks.
+"""The DTLS handshake with one viewer (RFC 6347), from which come the SRTP keys (RFC 5764). No socket, task or timer.
 
-aiortc's transport pulls datagrams in a task of its own, one a viewer. Here datagrams are pushed in, the handshake goes
-on within that call, and retransmissions are a matter of the worker's sweep. Everything else is aiortc's: certificate,
-SSL context, check of the peer's fingerprint, SRTP key export, libsrtp sessions. The names with an underscore that we
-use are held by tests/egress/test_contract.py, and the version range is pinned in setup.cfg.
+Datagrams are pushed in, the handshake goes on within that call, and what is to be sent is handed to a function;
+retransmissions are a matter of the worker's sweep, which says what time it is.
 
 We are always the DTLS server (``a=setup:passive``): the server picks the SRTP profile by its own order, and as a server
 Chrome never picks GCM.
@@ -12,71 +10,74 @@ Chrome never picks GCM.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from functools import cached_property
 
-import pylibsrtp
-from aiortc.rtcdtlstransport import (
+from OpenSSL import SSL
+
+from egress.wire.certificate import Certificate, Fingerprint, vouched_for
+from egress.wire.srtp import (
     SRTP_AEAD_AES_128_GCM,
     SRTP_AEAD_AES_256_GCM,
     SRTP_AES128_CM_SHA1_80,
-    RTCCertificate,
-    RTCDtlsFingerprint,
-    RTCDtlsParameters,
-    RTCDtlsTransport,
-    SRTPProtectionProfile,
-    State,
+    Srtp,
+    masters,
 )
-from OpenSSL import SSL
 
-from egress.wire.srtp import GcmKeys
-
-PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80]
+PROFILES = (SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80)
 """SRTP profiles in our order of preference: GCM costs half of CM with HMAC-SHA1, and 128 bits suffice."""
 
 FLIGHT_TIMEOUT = 0.1  # seconds to the first repetition of a flight, doubled with each
 DTLS_MTU = 1200  # bytes of a DTLS datagram, as for media
-MAX_SSRCS = 16  # that a peer may send feedback as: libsrtp keeps a state for each; browsers have one or two
 _RECORD_HEADER = 13  # bytes, RFC 6347 4.1; the length is the last two
 _MAX_RECORDS = 256  # read after a datagram: more than one of port.MAX_DATAGRAM bytes holds
 _RECORD_TYPES = range(20, 27)  # change_cipher_spec to ACK; DTLS 1.3's short headers are left in one piece
 
 
 class Identity:
-    """This process's certificate, its SSL context and its fingerprint, made once for all viewers."""
+    """What the associations of this process share: its certificate, as an SSL context and a fingerprint."""
 
     def __init__(self, *, compiled: bool) -> None:
         self.compiled = compiled  # whether what we send is encrypted by egress.native
-        self.certificate = RTCCertificate.generateCertificate()
-        self.context = self.certificate._create_ssl_context(PROFILES)
+        certificate = Certificate()
+        self.context = certificate.context(profile.name for profile in PROFILES)
         self.context.set_options(SSL.OP_NO_QUERY_MTU)  # there is no socket to ask; the MTU is DTLS_MTU
-        prints = self.certificate.getFingerprints()
-        self.fingerprint: RTCDtlsFingerprint = next(f for f in prints if f.algorithm == "sha-256")
+        self.fingerprint = certificate.fingerprint()
 
 
-class DtlsServer(RTCDtlsTransport):
-    """One viewer's DTLS association. ``send`` transmits a datagram to wherever the viewer is."""
+class _State(Enum):
+    """An association is connecting, then connected, and from either it closes or fails; from there it goes nowhere."""
 
-    def __init__(self, identity: Identity, remote: RTCDtlsParameters, send: Callable[[bytes], None]) -> None:
-        super().__init__(None, [identity.certificate])  # type: ignore[arg-type]  # ours has no pull transport
-        self._srtp_profiles = PROFILES
-        self._set_role("server")
-        self._remote = remote
-        self._compiled = identity.compiled
+    CONNECTING = auto()
+    CONNECTED = auto()
+    CLOSED = auto()
+    FAILED = auto()
+
+
+class DtlsServer:
+    """One viewer's DTLS association.
+
+    ``remote`` are the fingerprints of the viewer's certificate, as its offer has them; ``send`` transmits a datagram to
+    wherever the viewer is.
+    """
+
+    def __init__(self, identity: Identity, remote: Iterable[Fingerprint], send: Callable[[bytes], None]) -> None:
+        self.failure = ""  # why the association failed
+        self._identity = identity
+        self._remote = tuple(remote)
         self._transmit = send
-        self._context = identity.context
-        self._set_state(State.CONNECTING)
+        self._state = _State.CONNECTING
+        self._srtp: Srtp | None = None
         self._flight: list[bytes] = []
         self._flights = 0  # that were sent, repetitions aside
         self._repeat_at = float("-inf")  # monotonic time of the flight's next repetition
         self._repeats = 0
-        self._ssrcs: set[bytes] = set()  # of feedback that was authentic
-        self.failure = ""  # why the handshake failed
 
     @cached_property
     def _connection(self) -> SSL.Connection:
         """OpenSSL's part, made for the first datagram: it has 22 kB, and a flood of offers is never followed up."""
-        self._ssl = connection = SSL.Connection(self._context)  # aiortc's methods know it as _ssl
+        connection = SSL.Connection(self._identity.context)
         connection.set_accept_state()
         connection.set_ciphertext_mtu(DTLS_MTU)
         return connection
@@ -84,29 +85,18 @@ class DtlsServer(RTCDtlsTransport):
     @property
     def connected(self) -> bool:
         """Whether media can be protected."""
-        return self._state is State.CONNECTED
+        return self._state is _State.CONNECTED
 
     @property
     def over(self) -> bool:
         """Whether the association failed or was closed by either side."""
-        return self._state in (State.FAILED, State.CLOSED)
+        return self._state in (_State.FAILED, _State.CLOSED)
 
     @property
-    def profile(self) -> SRTPProtectionProfile:
-        """The negotiated SRTP profile; only once connected."""
-        name = self._connection.get_selected_srtp_profile()
-        return next(profile for profile in PROFILES if profile.openssl_profile == name)
-
-    @cached_property
-    def gcm_keys(self) -> GcmKeys | None:
-        """Our sending keys if the profile is a GCM one; only once connected."""
-        profile = self.profile
-        if profile is SRTP_AES128_CM_SHA1_80:
-            return None
-        size = 2 * (profile.key_length + profile.salt_length)
-        material = self._connection.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
-        master = profile.get_key_and_salt(material, 1)  # RFC 5764 4.2: the server's key is second
-        return GcmKeys(profile, master, compiled=self._compiled)
+    def srtp(self) -> Srtp:
+        """What protects media; only once connected."""
+        assert self._srtp is not None, "not connected yet"
+        return self._srtp
 
     def receive(self, datagram: bytes) -> bool:
         """Take a DTLS datagram; whatever it is, it can end this association at most. ``True`` if it was answered."""
@@ -115,7 +105,7 @@ class DtlsServer(RTCDtlsTransport):
         flights = self._flights
         try:
             self._connection.bio_write(datagram)
-            if self._state is State.CONNECTING:
+            if self._state is _State.CONNECTING:
                 self._shake_hands()
             else:
                 for _ in range(_MAX_RECORDS):  # nobody has anything to tell us, but what is not read is kept
@@ -123,9 +113,9 @@ class DtlsServer(RTCDtlsTransport):
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:  # close_notify
-            self._set_state(State.CLOSED)
+            self._state = _State.CLOSED
         except SSL.Error as exc:  # a fatal alert; what is not authentic OpenSSL drops (RFC 6347 4.1.2.7)
-            self._fail(f"DTLS {'handshake' if self._state is State.CONNECTING else 'association'} failed: {exc}")
+            self._fail(f"DTLS {'handshake' if self._state is _State.CONNECTING else 'association'} failed: {exc}")
         self._flush()
         return self._flights > flights
 
@@ -148,51 +138,34 @@ class DtlsServer(RTCDtlsTransport):
 
     def close(self) -> None:
         """Send close_notify, and nothing more."""
-        if self._state is State.CONNECTED:
+        if self._state is _State.CONNECTED:
             with contextlib.suppress(SSL.Error):
                 self._connection.shutdown()
             self._flush()
         if not self.over:
-            self._set_state(State.CLOSED)
+            self._state = _State.CLOSED
         self._transmit = _nowhere  # its owner, which is then freed without the help of the garbage collector
 
-    def protect_rtcp(self, packet: bytes) -> bytes:
-        """SRTCP of a compound packet."""
-        protected: bytes = self._tx_srtp.protect_rtcp(packet)
-        return protected
-
-    def unprotect_rtcp(self, packet: bytes) -> bytes | None:
-        """The compound packet, or ``None`` if it is not authentic, or of one SSRC too many."""
-        ssrc = packet[4:8]  # in clear (RFC 3711 3.4)
-        if ssrc not in self._ssrcs and len(self._ssrcs) >= MAX_SSRCS:
-            return None
-        try:
-            plain: bytes = self._rx_srtp.unprotect_rtcp(packet)
-        except (pylibsrtp.Error, ValueError):  # the latter above 1,500 bytes
-            return None
-        self._ssrcs.add(ssrc)
-        return plain
-
-    def protect_rtp(self, packet: bytes) -> bytes:
-        """SRTP through libsrtp, for profiles without ``gcm_keys``. Packets up to 1,356 bytes."""
-        protected: bytes = self._tx_srtp.protect(packet)
-        return protected
-
     def _shake_hands(self) -> None:
+        """Go on with the handshake. Raises ``SSL.WantReadError`` until it is over, ``SSL.Error`` if it failed."""
         self._connection.do_handshake()
         self._flush()  # our last flight, before anything protected with the keys
-        self._validate_peer_identity(self._remote)
-        if not self.over:
-            self._setup_srtp()
-            self.failure = "no SRTP profile in common" if self.over else ""
-        else:
-            self.failure = "the DTLS certificate is not the one of the offer"
-        if not self.failure:
-            self._set_state(State.CONNECTED)
+        certificate = self._connection.get_peer_certificate(as_cryptography=True)
+        if certificate is None or not vouched_for(certificate, self._remote):
+            return self._fail("the DTLS certificate is not the one of the offer")
+        name = self._connection.get_selected_srtp_profile().decode()
+        profile = next((profile for profile in PROFILES if profile.name == name), None)
+        if profile is None:
+            return self._fail("no SRTP profile in common")
+        material = self._connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * profile.master_size)
+        theirs, ours = masters(profile, material)
+        self._srtp = Srtp(profile, ours, theirs, compiled=self._identity.compiled)
+        self._state = _State.CONNECTED
+        return None
 
     def _fail(self, reason: str) -> None:
         self.failure = reason
-        self._set_state(State.FAILED)
+        self._state = _State.FAILED
 
     def _send_flight(self, flight: list[bytes]) -> None:
         self._flight, self._repeat_at, self._repeats = flight, float("-inf"), 0

@@ -15,12 +15,6 @@ from pathlib import Path as File
 from typing import Any
 
 import pytest
-from aiortc.rtcdtlstransport import (
-    SRTP_AEAD_AES_128_GCM,
-    SRTP_AEAD_AES_256_GCM,
-    SRTP_AES128_CM_SHA1_80,
-    SRTPProtectionProfile,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
@@ -37,7 +31,13 @@ from egress.path.playout import element
 from egress.wire.dtls import Identity
 from egress.wire.ice import Path
 from egress.wire.port import MediaSocket, UdpTarget
-from egress.wire.srtp import GcmKeys
+from egress.wire.srtp import (
+    SRTP_AEAD_AES_128_GCM,
+    SRTP_AEAD_AES_256_GCM,
+    SRTP_AES128_CM_SHA1_80,
+    GcmKeys,
+    Profile,
+)
 from tests.fakes.media import gop_stream
 from tests.fakes.target import FakeTarget
 from tests.fakes.watcher import VIDEO, VIDEO_WITHOUT_RTX, Watcher, push
@@ -73,12 +73,12 @@ class Viewer:
     def __init__(
         self,
         media_socket: MediaSocket,
-        profile: SRTPProtectionProfile = SRTP_AEAD_AES_128_GCM,
+        profile: Profile = SRTP_AEAD_AES_128_GCM,
         base: int = 0,
         *,
         local: bytes = b"",
     ) -> None:
-        master = os.urandom(profile.key_length + profile.salt_length)
+        master = os.urandom(profile.master_size)
         self.socket = socket.socket(media_socket.family, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.socket.bind((LOOPBACK[media_socket.family], 0))
@@ -142,7 +142,7 @@ def send_both(
 @needs_native
 @pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
 @pytest.mark.parametrize("profile", [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM], ids=["gcm128", "gcm256"])
-def test_both_send_the_same(media_socket: MediaSocket, profile: SRTPProtectionProfile, gso: bool) -> None:
+def test_both_send_the_same(media_socket: MediaSocket, profile: Profile, gso: bool) -> None:
     media_socket.gso = gso
     viewers = [Viewer(media_socket, profile, base) for base in (0, 0, 700, -(1 << 40))]
     for sizes in ([1], [MAX_PAYLOAD, MAX_PAYLOAD, 5], [MAX_PAYLOAD + 2] * 53, [30] * MAX_SEGMENTS):
@@ -199,9 +199,9 @@ def test_viewers_of_both_sockets_and_of_both_ways_to_encrypt_share_a_group(ipv4:
     with contextlib.closing(ipv6.socket):
         viewers = [Viewer(ipv4), Viewer(ipv6), Viewer(ipv4), Viewer(ipv6)]
         profile = SRTP_AES128_CM_SHA1_80
-        key = os.urandom(profile.key_length + profile.salt_length)
+        key = os.urandom(profile.master_size)
         policies = [
-            Policy(key=key, ssrc_type=kind, srtp_profile=profile.libsrtp_profile)
+            Policy(key=key, ssrc_type=kind, srtp_profile=profile.libsrtp)
             for kind in (Policy.SSRC_ANY_OUTBOUND, Policy.SSRC_ANY_INBOUND)
         ]
         outbound, inbound = map(Session, policies)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80
 
 from common.media import MAX_PAYLOAD, Kind
 from egress.media import outbox
@@ -12,6 +11,7 @@ from egress.media.history import KEEP_PACKETS
 from egress.path.pace import LOCAL_BURST
 from egress.repeat_budget import PACKETS_BURST, PACKETS_SHARE, PICTURES_SHARE
 from egress.sender import BUDGET_INTERVAL, MAX_RETRANSMISSIONS, Place
+from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, Profile
 from rigs.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
 from tests.fakes.target import FakeTarget
@@ -150,9 +150,9 @@ def test_lost_packets_are_sent_again_as_rtx(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("profile", [SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80], ids=["gcm", "cm"])
-def test_without_rtx_the_same_packet_is_sent_again(feed: Feed, profile: object) -> None:
+def test_without_rtx_the_same_packet_is_sent_again(feed: Feed, profile: Profile) -> None:
     stream = gop_stream()
-    watcher = Watcher(feed, VIDEO_WITHOUT_RTX, Browser([profile]))  # type: ignore[list-item]
+    watcher = Watcher(feed, VIDEO_WITHOUT_RTX, Browser([profile]))
     watcher.sender.start(now=0.0)
     push(feed, stream, 4)
     first = watcher.target.take()

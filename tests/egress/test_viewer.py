@@ -92,7 +92,7 @@ class Session:
 def test_from_offer_to_picture_and_sound() -> None:
     session = Session()
     assert session.browser.connected
-    assert session.browser.profile.openssl_profile == b"SRTP_AEAD_AES_128_GCM"
+    assert session.browser.profile.name == "SRTP_AEAD_AES_128_GCM"
     session.play(5)
     assert session.numbers(Kind.VIDEO) == list(range(15))
     assert session.numbers(Kind.AUDIO) == list(range(5))

@@ -216,7 +216,7 @@ class Stranger(asyncio.DatagramProtocol):
             feedback = changed(self.dice, _RTCP)
             if self.browser.connected and self.dice.random() < 0.8:
                 with contextlib.suppress(Exception):  # libsrtp takes no packet that is none
-                    feedback = self.browser._tx.protect_rtcp(feedback[:1_400])
+                    feedback = self.browser.protect_rtcp(feedback[:1_400])
             self._send(feedback)
             self.answers.stun += 1
             self.answers.dtls += 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from aiortc.rtcdtlstransport import RTCDtlsParameters
-
 from common.media import Batch, Kind
 from egress.answer import Format, Section
 from egress.media.feed import Feed
@@ -40,7 +38,7 @@ class Watcher:
         self.browser = browser or Browser()
         self.target = FakeTarget()
         self.behind: list[Sender] = []
-        dtls = DtlsServer(identity, RTCDtlsParameters(self.browser.certificate.getFingerprints()), self.browser.receive)
+        dtls = DtlsServer(identity, [self.browser.certificate.fingerprint()], self.browser.receive)
         self.browser.start_dtls()
         while not dtls.connected:
             for datagram in self.browser.take():
@@ -48,7 +46,7 @@ class Watcher:
         self.quality = PathQuality()
         self.quality.measured(round_trip)
         self.now = 0.0
-        self.sender = Sender(feed, section, dtls, self.target, Pace(self.quality), self.behind.append)
+        self.sender = Sender(feed, section, dtls.srtp, self.target, Pace(self.quality), self.behind.append)
 
     def catch_up(self) -> None:
         """Until there is nothing left, or nothing more can be sent."""

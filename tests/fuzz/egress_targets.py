@@ -7,7 +7,6 @@ import hmac
 import struct
 from functools import cache
 
-from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsParameters
 from OpenSSL import SSL
 
 from common.control import Offer
@@ -17,10 +16,11 @@ from egress import answer
 from egress.answer import UNKNOWN, Source, Transport, negotiate, write_answer
 from egress.media.stream import Stream
 from egress.wire import rtcp
+from egress.wire.certificate import Certificate
 from egress.wire.dtls import DtlsServer, Identity
 from egress.wire.port import _read_ancillary
 from egress.wire.stun import BINDING_RESPONSES, BindingRequest, BindingResponse, binding_success, kind_of
-from rigs.browser import Browser, audio_section, video_section
+from rigs.browser import CHROME_PROFILES, Browser, audio_section, video_section
 from tests.fakes.media import audio, gop_stream, video
 from tests.fuzz.common_targets import LIVE, REPLAY
 from tests.fuzz.target import Program, Target, repeated, string
@@ -38,9 +38,9 @@ CAMERAS = (
 
 
 @cache
-def certificate() -> RTCCertificate:
+def certificate() -> Certificate:
     """One for all browsers: making one takes longer than most inputs."""
-    return RTCCertificate.generateCertificate()
+    return Certificate()
 
 
 class QuickBrowser(Browser):
@@ -48,13 +48,13 @@ class QuickBrowser(Browser):
 
     def __post_init__(self) -> None:
         self.certificate = certificate()
-        self._ssl = SSL.Connection(_context())
-        self._ssl.set_connect_state()
+        self.ssl = SSL.Connection(_context())
+        self.ssl.set_connect_state()
 
 
 @cache
 def _context() -> SSL.Context:
-    return certificate()._create_ssl_context(Browser().profiles)
+    return certificate().context(profile.name for profile in CHROME_PROFILES)
 
 
 BROWSER = QuickBrowser()
@@ -115,7 +115,7 @@ def read_candidates_addresses(data: bytes) -> None:
 
 
 def _association() -> DtlsServer:
-    return DtlsServer(IDENTITY, RTCDtlsParameters(certificate().getFingerprints()), lambda _: None)
+    return DtlsServer(IDENTITY, [certificate().fingerprint()], lambda _: None)
 
 
 def read_records(data: bytes) -> None:
@@ -140,7 +140,7 @@ def shake_hands(data: bytes) -> None:
     """A handshake whose datagrams are lost, repeated, reordered and changed as the program says."""
     program, browser = Program(data), QuickBrowser()
     to_browser: list[bytes] = []
-    association = DtlsServer(IDENTITY, RTCDtlsParameters(certificate().getFingerprints()), to_browser.append)
+    association = DtlsServer(IDENTITY, [certificate().fingerprint()], to_browser.append)
     browser.start_dtls()
     for turn in range(24):
         for datagram in filter(None, browser.take()):
@@ -159,14 +159,14 @@ def shake_hands(data: bytes) -> None:
         to_browser.clear()
         if not program and browser.connected:
             break
-    association.unprotect_rtcp(program.rest()) if association.connected else None
+    association.srtp.unprotect_rtcp(program.rest()) if association.connected else None
     association.close()
 
 
 @cache
 def _connected() -> DtlsServer:
     browser, to_browser = QuickBrowser(), list[bytes]()
-    association = DtlsServer(IDENTITY, RTCDtlsParameters(certificate().getFingerprints()), to_browser.append)
+    association = DtlsServer(IDENTITY, [certificate().fingerprint()], to_browser.append)
     browser.start_dtls()
     while not association.connected:
         for datagram in browser.take():
@@ -177,7 +177,7 @@ def _connected() -> DtlsServer:
 
 
 def unprotect(data: bytes) -> None:
-    assert _connected().unprotect_rtcp(data) is None, "nobody knows the key"
+    assert _connected().srtp.unprotect_rtcp(data) is None, "nobody knows the key"
 
 
 def receive_media(data: bytes) -> None:

@@ -10,7 +10,6 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from aiortc.rtcdtlstransport import SRTP_AEAD_AES_128_GCM
 from OpenSSL import SSL
 
 from broker.front.sdpfrag import candidates
@@ -28,7 +27,7 @@ from egress.sender import Sender
 from egress.viewer import Viewer
 from egress.wire.ice import AMPLIFICATION, Address, Path
 from egress.wire.port import UdpTarget
-from egress.wire.srtp import GcmKeys
+from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, GcmKeys
 from egress.wire.stun import binding_success
 from ingest.payload.registry import Choice, choose
 from ingest.rtp.receiver import CameraStream
@@ -190,12 +189,11 @@ def watch_camera(data: bytes) -> None:
 class PlainAssociation:
     """Stands in for ``DtlsServer``: connected by the first datagram, and nothing is encrypted."""
 
-    profile = SRTP_AEAD_AES_128_GCM
     failure = ""
     over = connected = False
 
     def __init__(self) -> None:
-        self.gcm_keys = GcmKeys(self.profile, bytes(28), compiled=False)
+        self.srtp = PlainSrtp()
 
     def receive(self, datagram: bytes) -> bool:
         self.connected, self.over = True, datagram[:1] == b"\x15"
@@ -209,6 +207,15 @@ class PlainAssociation:
 
     def close(self) -> None:
         self.over = True
+
+
+class PlainSrtp:
+    """Stands in for ``Srtp``."""
+
+    profile = SRTP_AEAD_AES_128_GCM
+
+    def __init__(self) -> None:
+        self.gcm_keys = GcmKeys(self.profile, bytes(28), compiled=False)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         return packet
@@ -358,7 +365,7 @@ def watch(data: bytes, *, encrypted: bool) -> None:
                 )
                 if sessions.encrypted and each[1].connected:
                     with contextlib.suppress(Exception):  # libsrtp takes no packet that is none
-                        feedback = each[1]._tx.protect_rtcp(feedback)
+                        feedback = each[1].protect_rtcp(feedback)
                 sessions.receive(feedback, remote)
             case 8:
                 sessions.receive(program.string(), remote)
