@@ -142,7 +142,7 @@ class Report:
     pid: int = 0
     version: Text = ""
     load: Load = field(default_factory=Load)
-    draining: bool = False
+    draining: bool = False  # it is ending: what it has may move, and it takes nothing new
     served: tuple[StreamReport, ...] = ()  # ingest: every camera it has been assigned
     viewers: tuple[ViewerReport, ...] = ()  # egress: every session it holds
     subscribed: tuple[str, ...] = ()  # egress: cameras whose streams it is subscribed to
@@ -216,13 +216,6 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
-    """Take no new viewers or cameras and end when the last one has gone; broker to worker."""
-
-    type: Literal["drain"] = "drain"
-
-
-@dataclass(frozen=True, slots=True)
 class Ping:
     """Nothing is to be done; broker to a worker whose report is overdue. That it can be sent at all is the answer."""
 
@@ -276,7 +269,7 @@ class Leaving:
 
 
 ToBroker = Report | Answered | Refused | Ended | KeyWanted | Leaving
-ToWorker = Assign | Release | StreamKey | Offer | Candidate | HangUp | Drain | Ping
+ToWorker = Assign | Release | StreamKey | Offer | Candidate | HangUp | Ping
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])

@@ -22,7 +22,6 @@ from common.control import (
     Answered,
     Assign,
     Candidate,
-    Drain,
     Ended,
     HangUp,
     KeyWanted,
@@ -139,7 +138,6 @@ class Worker:
         self._viewers: dict[str, Viewer] = {}
         self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
         self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
-        self._draining = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._dropped = 0  # datagrams to the port, at the last sweep
 
@@ -172,9 +170,6 @@ class Worker:
                     self._remove(viewer, "hung up")
             case Candidate():
                 pass  # RFC 8445 2.5: a lite agent sends no checks, so it has no use for the peer's candidates
-            case Drain():
-                self._draining = True
-                self._report_soon()
             case Assign() | Release():
                 self.counters["control_misdirected"] += 1
 
@@ -191,7 +186,6 @@ class Worker:
             counters["udp_dropped"] += media_socket.dropped
         return dataclasses.replace(
             base,
-            draining=self._draining,
             viewers=tuple(
                 self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items()
             ),
@@ -212,8 +206,6 @@ class Worker:
 
     def _accept(self, offer: Offer) -> str:
         """Make the viewer and return the SDP answer. Raises ``RequestError``."""
-        if self._draining:
-            raise RequestError(503, "draining", "This node takes no new viewers.")
         if offer.session in self._viewers:
             raise RequestError(409, "session_exists", "The session has been answered already.")
         if len(self._viewers) >= self._limits.egress_viewers:

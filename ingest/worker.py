@@ -17,7 +17,7 @@ import zmq
 from common.bus import Endpoints, Keys
 from common.cameras import CameraSpec
 from common.config import Config, LimitsConfig
-from common.control import Assign, Drain, Release, Report, Role, ToWorker
+from common.control import Assign, Release, Report, Role, ToWorker
 from common.link import Link
 from common.log import get_logger
 from common.media import as_it_came
@@ -28,7 +28,7 @@ from ingest.publisher import Publisher
 
 
 async def run(config: Config, node: str, stop: asyncio.Event) -> None:
-    """Work until ``stop`` is set, or until drained. Raises ``ConfigError`` for a bus that cannot be."""
+    """Work until ``stop`` is set. Raises ``ConfigError`` for a bus that cannot be."""
     endpoints = Endpoints.parse(config.broker.address)
     with zmq.Context() as context:
         keys = await worker_keys(context, endpoints, config.cluster, Role.INGEST, node, stop)
@@ -73,17 +73,13 @@ class Worker:
         self._cameras: dict[str, Camera] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}  # the last runs the camera, all before it say goodbye
         self._group: asyncio.TaskGroup
-        self._draining = False
-        self._drained = asyncio.Event()
+        self._ending = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set or the worker is drained; then end every session."""
+        """Until ``stop`` is set; then end every session."""
         async with asyncio.TaskGroup() as self._group:
-            waits = [self._group.create_task(event.wait()) for event in (stop, self._drained)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for task in waits:
-                task.cancel()
-            self._draining = True
+            await stop.wait()
+            self._ending = True
             for name in tuple(self._cameras):
                 self._release(name)
 
@@ -91,15 +87,11 @@ class Worker:
         """The broker's word."""
         match message:
             case Assign(spec, key):
-                if spec.id in self._cameras or not self._draining:
+                if not self._ending:
                     self._publisher.use_key(as_it_came(spec.id), key)
                     self._assign(spec)
             case Release(name):
                 self._release(name)
-            case Drain():
-                self._draining = True
-                self._check_drained()
-                self.changed()
 
     def snapshot(self, report: Report) -> Report:
         """This worker's part of its report."""
@@ -108,7 +100,7 @@ class Worker:
         for each in (self._publisher.counters, *(camera.counters for camera in cameras)):
             counters.update(each)
         streams = tuple(camera.report for camera in cameras)
-        return replace(report, draining=self._draining, served=streams, counters=dict(counters))
+        return replace(report, draining=self._ending, served=streams, counters=dict(counters))
 
     def _assign(self, spec: CameraSpec) -> None:
         running = self._cameras.get(spec.id)
@@ -140,11 +132,6 @@ class Worker:
             del self._tasks[name]
             if name not in self._cameras:  # up to now something may have been published
                 self._publisher.use_key(as_it_came(name), b"")
-        self._check_drained()
-
-    def _check_drained(self) -> None:
-        if self._draining and not self._tasks:
-            self._drained.set()
 
 
 def _version() -> str:

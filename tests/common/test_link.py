@@ -17,8 +17,8 @@ from common.bus import Channel, Endpoints, Keys, authenticated, bind, open_socke
 from common.control import (
     MAX_MESSAGE_BYTES,
     Answered,
-    Drain,
     Ended,
+    HangUp,
     Leaving,
     Ping,
     Release,
@@ -152,16 +152,16 @@ async def test_broker_is_heard(broker: Broker, link: Link, worker: Worker) -> No
         await broker.report()
         broker.channel.send(b"egress-7", encode(Ping()))  # for the connection, not for the worker
         broker.channel.send(b"egress-7", encode(Release("yard")))
-        broker.channel.send(b"egress-7", encode(Drain()))
+        broker.channel.send(b"egress-7", encode(HangUp("s1")))
         assert await worker.told.get() == Release("yard")
-        assert await worker.told.get() == Drain()
+        assert await worker.told.get() == HangUp("s1")
 
 
 async def test_garbage_from_the_broker_is_counted_and_reported(broker: Broker, link: Link, worker: Worker) -> None:
     async with link, asyncio.timeout(5):
         await broker.report()
         broker.channel.send(b"egress-7", b"\xc1garbage")
-        broker.channel.send(b"egress-7", encode(Drain()))
+        broker.channel.send(b"egress-7", encode(HangUp("s1")))
         await worker.told.get()
         link.report_soon()
         await broker.until(lambda message: isinstance(message, Report) and message.counters.get("control_garbage") == 1)
@@ -306,8 +306,8 @@ async def test_worker_that_comes_back_under_its_name_replaces_the_old_connection
             await broker.until(
                 lambda message: isinstance(message, Report) and message.incarnation == successor.incarnation
             )
-            broker.channel.send(b"egress-7", encode(Drain()))
-            assert await again.told.get() == Drain()
+            broker.channel.send(b"egress-7", encode(HangUp("s1")))
+            assert await again.told.get() == HangUp("s1")
             assert worker.told.empty()
 
 

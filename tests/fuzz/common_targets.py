@@ -49,7 +49,6 @@ TO_WORKER = tuple(
         control.Offer("s1", "door", "v=0", TRACKS),
         control.Candidate("s1", "candidate:1 1 udp 1 10.0.0.1 9 typ host"),
         control.HangUp("s1"),
-        control.Drain(),
         control.Ping(),
     )
 )

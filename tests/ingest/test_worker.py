@@ -16,7 +16,6 @@ from common.cameras import CameraSpec, CameraState
 from common.config import BrokerConfig, Config
 from common.control import (
     Assign,
-    Drain,
     Leaving,
     Release,
     Report,
@@ -176,29 +175,13 @@ async def test_release(tmp_path: Path) -> None:
         await broker.reached("door", CameraState.PLAYING)
 
 
-async def test_drain_ends_with_the_last_camera(tmp_path: Path) -> None:
-    async with FakeCamera() as fake, running(tmp_path) as (broker, stop, task):
+async def test_one_that_ends_says_so_and_that_its_cameras_may_move_while_it_says_goodbye(tmp_path: Path) -> None:
+    async with FakeCamera(rewrite=unanswered) as fake, running(tmp_path) as (broker, stop, _):
         broker.send(Assign(spec("door", fake)))
-        await broker.reached("door", CameraState.PLAYING)
-        broker.send(Drain())
-        await broker.until(lambda: broker.report and broker.report.draining)
-        broker.send(Assign(spec("late", fake)))
-        broker.send(Assign(spec("door", fake, 2)))  # a camera that it still has is kept up to date
-        await broker.until(lambda: (found := broker.stream("door")) and found.revision == 2)
-        await broker.reached("door", CameraState.PLAYING)
-        assert broker.stream("late") is None
-        broker.send(Release("door"))
-        async with asyncio.timeout(3):
-            await task
-        assert not stop.is_set()
-        await broker.until(lambda: broker.left)
-
-
-async def test_drain_of_an_idle_worker(tmp_path: Path) -> None:
-    async with running(tmp_path) as (broker, _, task):
-        broker.send(Drain())
-        async with asyncio.timeout(3):
-            await task
+        await fake.asked("PLAY")
+        stop.set()
+        await broker.until(lambda: broker.report and broker.report.draining and not broker.report.served)
+        assert broker.left is None
 
 
 async def test_stop_says_goodbye_to_everybody(tmp_path: Path) -> None:
@@ -323,7 +306,7 @@ async def test_a_key_is_used_until_the_camera_has_gone_and_then_forgotten(tmp_pa
             while ingest._tasks:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert not sealers
-        ingest._draining = True
+        ingest._ending = True
         ingest.receive(Assign(spec("other", fake), bytes(16)))
         assert not sealers
 
