@@ -16,8 +16,9 @@ from types import TracebackType
 
 import zmq
 
+from broker.admission import JoinRefusedError
 from broker.doorman import AddressBudget
-from broker.keyring import JoinRefusedError, Keyring
+from broker.keyring import Keyring
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
 from common.errors import CamshaftError, ProtocolError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_join, encode

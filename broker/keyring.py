@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
@@ -21,6 +20,8 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
+from broker.admission import JoinRefusedError, Member, make_room, take_name, use_token
+from broker.database import Format, claim, make_tables, unusable
 from common.bus import Endpoints, Keys
 from common.config import Config
 from common.control import Role
@@ -28,19 +29,18 @@ from common.errors import ConfigError
 from common.seal import STREAM_KEY_BYTES
 from common.token import SECRET_BYTES, WorkerToken
 
-SCHEMA_VERSION = 1  # PRAGMA user_version
-APPLICATION_ID = 0x43414D4B  # PRAGMA application_id: "CAMK"
 LOCK_TIMEOUT = 2.0  # seconds: another process writes for a few milliseconds …
 BROKER_LOCK_TIMEOUT = 0.2  # … and a broker does not stand still for one that was stopped while it did
-MEMBER_KEPT = 30 * 86_400.0  # seconds without a sign of life after which a key is forgotten
 SEEN_INTERVAL = 3_600.0  # seconds between two times that a member's sign of life is written down
-MAX_MEMBERS = 10_000  # keys; workers that keep none get a new one at each start
 MAX_TOKENS = 1_000
 EXPIRED_KEPT = 7 * 86_400.0  # seconds for which a worker is told that its token has expired, and not that it is unknown
 
 _OWN_TOKENS = {Role.INGEST: "serveing", Role.EGRESS: "serveegr"}  # their ids
 
-_SCHEMA = """
+FORMAT = Format(
+    0x43414D4B,  # "CAMK"
+    version=1,
+    schema="""
 CREATE TABLE broker (public BLOB NOT NULL, secret BLOB NOT NULL, media BLOB NOT NULL) STRICT;
 CREATE TABLE token (
     id TEXT PRIMARY KEY,
@@ -55,7 +55,8 @@ CREATE TABLE token (
 CREATE TABLE member (
     key TEXT PRIMARY KEY, role TEXT NOT NULL, node TEXT NOT NULL UNIQUE, token TEXT NOT NULL, seen REAL NOT NULL
 ) STRICT;
-"""
+""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +71,6 @@ class Token:
     made: float
     revoked: bool
     nodes: tuple[str, ...] = ()  # that joined with it
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A worker that joined: its CURVE public key (Z85), and what it may be."""
-
-    key: str
-    role: Role
-    node: str
-    token: str
-    seen: float  # Unix time, to the hour
-
-
-class JoinRefusedError(Exception):
-    """A worker may not join; the text says why and what to do. ``passing``: trying again in a moment may help."""
-
-    def __init__(self, reason: str, *, passing: bool = False) -> None:
-        super().__init__(reason)
-        self.passing = passing
 
 
 def open_keyring(config: Config, endpoints: Endpoints) -> Keyring | None:
@@ -113,10 +95,10 @@ class Keyring:
     def __init__(self, path: Path, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
         self._path = path
         try:
-            self._claim()
+            claim(path, FORMAT)
             self._database = sqlite3.connect(path, timeout=lock_timeout, isolation_level=None)
         except (OSError, sqlite3.Error) as exc:
-            raise self._unusable(getattr(exc, "strerror", None) or str(exc)) from None
+            raise unusable(path, getattr(exc, "strerror", None) or str(exc)) from None
         try:
             self._prepare()
             row = self._database.execute("SELECT public, secret, media FROM broker").fetchone()
@@ -126,7 +108,7 @@ class Keyring:
             self._revoked: list[Member] = []
         except (sqlite3.Error, ValueError, TypeError) as exc:
             self._database.close()
-            raise self._unusable(f"is damaged ({exc})") from None
+            raise unusable(path, f"is damaged ({exc})") from None
         except BaseException:
             self._database.close()
             raise
@@ -244,9 +226,9 @@ class Keyring:
                 "or give each worker a --cluster-key-file of its own"
             )
         with self._writing():
-            self._use_token(token, secret, role, node, now)
-            self._take_name(token, node, lives)
-            self._make_room(lives, now)
+            use_token(self._database, token, secret, role, node, now=now)
+            take_name(self._database, token, node, self._by_node.get(node), lives)
+            make_room(self._database, lives, now=now)
             member = Member(key, role, node, token, now)
             row = (key, role.value, node, token, now)
             self._database.execute("INSERT INTO member VALUES (?, ?, ?, ?, ?)", row)
@@ -258,57 +240,6 @@ class Keyring:
         if now - member.seen >= SEEN_INTERVAL:
             self._database.execute("UPDATE member SET seen = ? WHERE key = ?", (now, member.key))
             self._enter(Member(member.key, member.role, member.node, member.token, now))
-
-    def _use_token(self, id: str, secret: bytes, role: Role, node: str, now: float) -> None:
-        select = "SELECT digest, role, node, expires, uses, revoked FROM token WHERE id = ?"
-        row = self._database.execute(select, (id,)).fetchone()
-        remedy = "make another with `camshaft token worker` on the broker's machine"
-        if row is None or not hmac.compare_digest(row[0], hashlib.sha256(secret).digest()):
-            raise JoinRefusedError(f"the broker does not know this worker token; {remedy}")
-        _, wanted_role, wanted_node, expires, uses, revoked = row
-        if revoked:
-            raise JoinRefusedError(f"the worker token {id} has been revoked; {remedy}")
-        if expires is not None and now >= expires:
-            raise JoinRefusedError(f"the worker token {id} has expired; {remedy}")
-        if wanted_role != role:
-            raise JoinRefusedError(
-                f"the worker token {id} is for {wanted_role} workers, and this is an {role}; {remedy}"
-            )
-        if wanted_node and wanted_node != node:
-            raise JoinRefusedError(
-                f"the worker token {id} is for the worker {wanted_node!r}; start it with that --node"
-            )
-        if uses is not None:
-            if uses <= 0:
-                raise JoinRefusedError(f"the worker token {id} has been used as often as it may be; {remedy}")
-            self._database.execute("UPDATE token SET uses = uses - 1 WHERE id = ?", (id,))
-
-    def _take_name(self, token: str, node: str, lives: Callable[[str], bool]) -> None:
-        """Free the name of a former worker of the same token; a worker that keeps no key comes back with a new one."""
-        holder = self._by_node.get(node)
-        if holder is not None and holder.token != token:
-            raise JoinRefusedError(
-                f"the name {node!r} belongs to a worker of another token; choose another --node, "
-                f"or free it with `camshaft token revoke {node}`"
-            )
-        if holder is not None and lives(node):
-            raise JoinRefusedError(f"a worker {node!r} is at work; give each its own --node", passing=True)
-        reserved = self._database.execute("SELECT id FROM token WHERE node = ? AND NOT revoked", (node,)).fetchall()
-        if reserved and token not in {id for (id,) in reserved}:
-            raise JoinRefusedError(
-                f"the name {node!r} is kept for the worker token {reserved[0][0]}; choose another --node"
-            )
-        self._database.execute("DELETE FROM member WHERE node = ?", (node,))
-
-    def _make_room(self, lives: Callable[[str], bool], now: float) -> None:
-        """Forget keys that nobody has used for long, and if there still are too many the one that was longest away."""
-        self._database.execute("DELETE FROM member WHERE seen < ?", (now - MEMBER_KEPT,))
-        oldest_first = [node for (node,) in self._database.execute("SELECT node FROM member ORDER BY seen")]
-        if len(oldest_first) >= MAX_MEMBERS:
-            gone = next((node for node in oldest_first if not lives(node)), None)
-            if gone is None:
-                raise JoinRefusedError(f"{MAX_MEMBERS} workers are at work, more than the cluster takes")
-            self._database.execute("DELETE FROM member WHERE node = ?", (gone,))
 
     def _read_members(self) -> None:
         self._members: dict[str, Member] = {}
@@ -333,30 +264,8 @@ class Keyring:
             raise
         self._database.execute("COMMIT")
 
-    def _claim(self) -> None:
-        """Create the file, or see that it is ours, and make it private."""
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            header = os.pread(file, 72, 0)
-            if header and header[68:] != APPLICATION_ID.to_bytes(4):
-                raise self._unusable("is a file of another program")
-            os.fchmod(file, 0o600)
-        finally:
-            os.close(file)
-
     def _prepare(self) -> None:
-        run = self._database.execute
         with self._writing():
-            version = run("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise self._unusable(f"was written by a newer release (schema {version}, here {SCHEMA_VERSION})")
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    run(statement)
-                public, secret = zmq.curve_keypair()
-                run("INSERT INTO broker VALUES (?, ?, ?)", (public, secret, secrets.token_bytes(32)))
-                run(f"PRAGMA application_id = {APPLICATION_ID}")
-                run(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-    def _unusable(self, problem: str) -> ConfigError:
-        return ConfigError(f"{self._path}: {problem}; mend that, or choose another with --store-path", key="store.path")
+            if make_tables(self._database, self._path, FORMAT):
+                row = (*zmq.curve_keypair(), secrets.token_bytes(32))
+                self._database.execute("INSERT INTO broker VALUES (?, ?, ?)", row)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 
 import zmq
 
+from broker.admission import Member
 from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
 from broker.doorman import Doorman
@@ -22,7 +23,7 @@ from broker.front.door import application
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
 from broker.joining import Joining
-from broker.keyring import Keyring, Member, open_keyring
+from broker.keyring import Keyring, open_keyring
 from broker.relay import Relay
 from broker.store import Store
 from common.address import is_loopback, page_address, split_ice_server, split_listen

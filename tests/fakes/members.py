@@ -12,15 +12,33 @@ from typing import Any
 
 import zmq
 
+from broker.admission import Member
 from broker.keyring import Keyring, keyring_path
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.config import Config
 from common.control import Role
 from common.membership import worker_keys
+from common.token import WorkerToken
 from tests.fakes.broker import RunningBroker, configuration, running_broker
 from tests.fakes.private_bus import free_tcp_endpoints
 
 PATIENCE = 10.0  # seconds
+NOW = 1_000_000.0  # Unix time at which members are admitted
+
+
+def admit(
+    keyring: Keyring,
+    token: WorkerToken,
+    node: str = "out-1",
+    *,
+    key: str = "",
+    role: Role = Role.EGRESS,
+    alive: tuple[str, ...] = (),
+    now: float = NOW,
+) -> Member:
+    """Have a worker join, with a new key if it brings none."""
+    key = key or zmq.curve_keypair()[0].decode()
+    return keyring.admit(token.id, token.secret, key, role, node, lives=alive.__contains__, now=now)
 
 
 @dataclass

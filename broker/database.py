@@ -1,0 +1,57 @@
+"""A SQLite file of ours: private to its owner, known by its header, and never one that a newer release has written."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import ConfigError
+
+_APPLICATION_ID_AT = 68  # offset in SQLite's file header, https://www.sqlite.org/fileformat.html 1.3.17
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What is in the file: ``PRAGMA application_id`` and ``user_version``, and the statements that make it."""
+
+    application_id: int
+    version: int
+    schema: str
+
+
+def claim(path: Path, format: Format) -> None:
+    """Create the file, or see that it is ours, and make it private. One that is not ours is only looked at.
+
+    Raises ``OSError`` or ``ConfigError``.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        header = os.pread(file, _APPLICATION_ID_AT + 4, 0)  # not by SQLite, which would replay another's journal
+        if header and header[_APPLICATION_ID_AT:] != format.application_id.to_bytes(4):
+            raise unusable(path, "is a file of another program")
+        os.fchmod(file, 0o600)  # SQLite gives its -wal and -journal files the mode of the database
+    finally:
+        os.close(file)
+
+
+def make_tables(database: sqlite3.Connection, path: Path, format: Format) -> bool:
+    """Make the tables of a new file, within a transaction of the caller's; whether it was new.
+
+    Raises ``sqlite3.Error``, or ``ConfigError`` if a newer release wrote it.
+    """
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version > format.version:
+        raise unusable(path, f"was written by a newer release (schema {version}, here {format.version})")
+    if version == 0:
+        for statement in format.schema.split(";"):
+            database.execute(statement)
+        database.execute(f"PRAGMA application_id = {format.application_id}")
+        database.execute(f"PRAGMA user_version = {format.version}")
+    return bool(version == 0)
+
+
+def unusable(path: Path, problem: str) -> ConfigError:
+    """The error for a file that cannot be used."""
+    return ConfigError(f"{path}: {problem}; mend that, or choose another with --store-path", key="store.path")
