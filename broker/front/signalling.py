@@ -165,10 +165,10 @@ class Socket:
         self._hub.queued += len(message)
         limits = self._context.quotas.limits
         if 0 < limits.socket_queue < self.queued and len(self._outgoing) > 1:  # one may be as large as it has to be
-            self._cut_off("socket_queue", limits.socket_queue)
+            self.cut_off("socket_queue", limits.socket_queue)
         elif 0 < limits.socket_queues < self._hub.queued:
             most = max(self._hub.sockets, key=lambda socket: socket.queued)
-            most._cut_off("socket_queues", limits.socket_queues)
+            most.cut_off("socket_queues", limits.socket_queues)
 
     def disown(self, session: str) -> None:
         """The session is over, or another socket's now."""
@@ -192,7 +192,7 @@ class Socket:
                         self.queued -= len(message)
                         self._hub.queued -= len(message)
 
-    def _cut_off(self, setting: str, limit: int) -> None:
+    def cut_off(self, setting: str, limit: int) -> None:
         """The page does not read what it is sent: nothing more is kept for it."""
         self._context.counters["ws_slow_page"] += 1
         self._context.quiet.warning(

@@ -93,7 +93,9 @@ async def test_systemd_is_told_twice_as_often_as_it_asks(tmp_path: Path, monkeyp
         pulse.stop()
 
 
-async def test_without_anybody_to_hear_it_there_is_none() -> None:
-    timers = len(asyncio.get_running_loop()._scheduled)  # type: ignore[attr-defined]
-    Pulse(None)
-    assert len(asyncio.get_running_loop()._scheduled) == timers  # type: ignore[attr-defined]
+async def test_without_anybody_to_hear_it_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[float] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio.get_running_loop(), "call_later", lambda delay, _call: timers.append(delay))
+        Pulse(None)
+    assert timers == []
