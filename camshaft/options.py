@@ -80,7 +80,7 @@ def check_node(name: str) -> str:
 def _node(name: str | None, role: Role) -> str:
     if name:
         return check_node(name)
-    from common.link import default_node  # late: it takes ZeroMQ
+    from common.worker.link import default_node  # late: it takes ZeroMQ
 
     return default_node(role)
 

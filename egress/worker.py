@@ -36,12 +36,12 @@ from common.control import (
     ViewerReport,
 )
 from common.errors import ConfigError, RequestError
-from common.link import Link
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.media import as_it_came, camera_of
-from common.membership import worker_keys
 from common.memory import Shortage
 from common.systemd import READY, notify
+from common.worker.link import Link
+from common.worker.membership import worker_keys
 from egress import native
 from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
 from egress.catch_up import CatchUp

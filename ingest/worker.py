@@ -18,13 +18,13 @@ from common.bus import Endpoints, Keys
 from common.cameras import CameraSpec
 from common.config import Config, LimitsConfig
 from common.control import Assign, Release, Report, Role, ToWorker
-from common.link import Link
 from common.log import get_logger
 from common.media import as_it_came
-from common.membership import worker_keys
 from common.systemd import READY, notify
+from common.worker.link import Link
+from common.worker.membership import worker_keys
+from common.worker.publisher import Publisher
 from ingest.camera import Camera, Shared
-from ingest.publisher import Publisher
 
 
 async def run(config: Config, node: str, stop: asyncio.Event) -> None:

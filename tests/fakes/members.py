@@ -17,8 +17,8 @@ from broker.keyring import Keyring, keyring_path
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.config import Config
 from common.control import Role
-from common.membership import worker_keys
 from common.token import WorkerToken
+from common.worker.membership import worker_keys
 from tests.fakes.broker import RunningBroker, configuration, running_broker
 from tests.fakes.private_bus import free_tcp_endpoints
 

@@ -27,8 +27,8 @@ from common.control import (
 )
 from common.errors import ConfigError
 from common.media import Batch, decode_frame, live_topic, replay_topic
+from common.worker.publisher import Publisher
 from ingest import worker
-from ingest.publisher import Publisher
 from ingest.rtsp.message import Request, Response
 from rigs.camera import Answer, FakeCamera, h264_track, opus_track
 

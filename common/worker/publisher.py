@@ -1,4 +1,4 @@
-"""Publishes batches on the bus, and sends each egress that subscribes the group of pictures it came too late for.
+"""Publishes batches on the bus, and sends each worker that subscribes the group of pictures it came too late for.
 
 The bus is one XPUB socket for the whole process. ZeroMQ itself drops what nobody has subscribed to, and what a broker
 that is slow or away cannot take. Nothing here waits.

@@ -13,7 +13,7 @@ import zmq
 from common.bus import Channel, Endpoints, open_socket
 from common.media import MAX_GOP_BYTES, Batch, Flags, decode_frame, encode_batch, live_topic, replay_topic
 from common.seal import Sealer, StreamSeals
-from ingest.publisher import OVERHEAD, Gop, Publisher
+from common.worker.publisher import OVERHEAD, Gop, Publisher
 
 BOUND = 10.0
 

@@ -18,9 +18,9 @@ from common.config import ClusterConfig
 from common.control import Role
 from common.errors import ConfigError, ProtocolError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_verdict, encode
-from common.link import Contact
 from common.log import get_logger
 from common.token import WorkerToken
+from common.worker.link import Contact
 
 CONNECT_INTERVAL = 0.1  # seconds between looks whether the broker is there
 ANSWER_TIMEOUT = 1.0  # seconds for an answer: it takes milliseconds, unless the broker drops the connection

@@ -31,9 +31,9 @@ from common.control import (
     decode_for_broker,
     encode,
 )
-from common.link import MIN_REPORT_GAP, REPORT_SHARE, Contact, Link, default_node
 from common.log import get_logger
 from common.reports import Parts
+from common.worker.link import MIN_REPORT_GAP, REPORT_SHARE, Contact, Link, default_node
 from tests.fakes.private_bus import free_tcp_endpoints
 
 AWAY = "no broker answers: is it running, is the secret the same, or was the token revoked?"
@@ -379,7 +379,7 @@ def test_a_broker_that_is_back_soon_is_only_said_to_be_back() -> None:
 async def test_a_worker_with_a_wrong_secret_says_that_nobody_answers(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.link.AWAY_AFTER", 0.3)
+    monkeypatch.setattr("common.worker.link.AWAY_AFTER", 0.3)
     endpoints, keys = free_tcp_endpoints(), Keys.derive("secret")
     socket = open_socket(context, zmq.ROUTER)
     with authenticated(context, keys), structlog.testing.capture_logs() as events:

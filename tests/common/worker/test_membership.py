@@ -16,8 +16,8 @@ from common.bus import Endpoints, Keys
 from common.config import ClusterConfig
 from common.control import Role
 from common.errors import ConfigError
-from common.membership import worker_keys
 from common.token import WorkerToken
+from common.worker.membership import worker_keys
 from tests.fakes.members import TokenCluster, joined, token_cluster
 from tests.fakes.private_bus import zmq_context
 from tests.fakes.workers import FakeEgress
