@@ -10,11 +10,11 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from aiortc import rtp
-
 from common.errors import ProtocolError
 
 NTP_UNIX_OFFSET = 2_208_988_800  # seconds from 1900 to 1970
+_SENDER_REPORT, _RECEIVER_REPORT, _SOURCE_DESCRIPTION, _BYE = 200, 201, 202, 203  # packet types, RFC 3550 12.1 …
+_TRANSPORT_FEEDBACK, _PAYLOAD_FEEDBACK = 205, 206  # … and RFC 4585 6.1
 _CNAME = 1  # SDES item, RFC 3550 6.5.1
 _NACK, _TRANSPORT_CC = 1, 15  # transport-layer feedback message types, RFC 4585 6.2
 _PLI, _FIR, _APPLICATION = 1, 4, 15  # payload-specific ones, RFC 4585 6.3, RFC 5104 4.3.1
@@ -111,7 +111,7 @@ def _packets(compound: bytes) -> Iterator[tuple[int, int, int, int]]:
         if first & 0x20 and not 1 <= padding <= at - body:
             raise ValueError("more padding than there is, or none")
         count = first & 0x1F
-        if kind == rtp.RTCP_RTPFB and count == _TRANSPORT_CC:
+        if kind == _TRANSPORT_FEEDBACK and count == _TRANSPORT_CC:
             statuses += int.from_bytes(compound[body + 10 : body + 12], "big")
             if statuses > _MAX_STATUSES:
                 raise ValueError(f"feedback on {statuses} packets")
@@ -119,17 +119,17 @@ def _packets(compound: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _events(compound: bytes, kind: int, count: int, body: int, end: int) -> Sequence[Event]:
-    if kind == rtp.RTCP_RR:
+    if kind == _RECEIVER_REPORT:
         return _reports(compound, body + 4, end, count)
-    if kind == rtp.RTCP_SR:
+    if kind == _SENDER_REPORT:
         return _reports(compound, body + 24, end, count)
-    if kind == rtp.RTCP_RTPFB and count == _NACK:
+    if kind == _TRANSPORT_FEEDBACK and count == _NACK:
         return _nack(compound, body, end)
-    if kind == rtp.RTCP_RTPFB and count == _TRANSPORT_CC:
+    if kind == _TRANSPORT_FEEDBACK and count == _TRANSPORT_CC:
         return [_arrivals(compound[body + 8 : end])]
-    if kind == rtp.RTCP_PSFB:
+    if kind == _PAYLOAD_FEEDBACK:
         return _payload_feedback(compound[body:end], count)
-    return [Bye()] if kind == rtp.RTCP_BYE else []
+    return [Bye()] if kind == _BYE else []
 
 
 def _reports(compound: bytes, start: int, end: int, count: int) -> list[ReceptionReport]:
@@ -163,8 +163,16 @@ def _payload_feedback(body: bytes, kind: int) -> list[Event]:
     if kind == _FIR:  # the SSRCs are in the entries
         return [PictureLoss(int.from_bytes(body[at : at + 4], "big")) for at in range(8, len(body) - 7, 8)]
     if kind == _APPLICATION and body[8:12] == b"REMB":
-        return [Bandwidth(min(rtp.unpack_remb_fci(body[8:])[0], _MAX_BITRATE))]
+        return [_remb(body)]
     return []
+
+
+def _remb(body: bytes) -> Bandwidth:
+    """draft-alvestrand-rmcat-remb-03, 2.2. Raises ``ValueError`` or ``IndexError``."""
+    if len(body) < 16 + 4 * body[12]:
+        raise ValueError("fewer SSRCs than announced")
+    exponent, mantissa = divmod(int.from_bytes(body[13:16], "big"), 1 << 18)
+    return Bandwidth(min(mantissa << exponent, _MAX_BITRATE))
 
 
 def _arrivals(body: bytes) -> Arrivals:
@@ -207,16 +215,16 @@ def sender_reports(infos: Iterable[SenderInfo], cname: str, unix_ns: int, *, bye
     infos, name, ntp = list(infos), cname.encode(), ntp_time(unix_ns)
     parts = [
         _sender_report(
-            0x80, rtp.RTCP_SR, 6, info.ssrc, ntp, info.timestamp, info.packets & 0xFFFFFFFF, info.octets & 0xFFFFFFFF
+            0x80, _SENDER_REPORT, 6, info.ssrc, ntp, info.timestamp, info.packets & 0xFFFFFFFF, info.octets & 0xFFFFFFFF
         )
         for info in infos
     ]
     item = name + bytes(4 - (len(name) + 2) % 4)  # the list of items ends with zeros, at 32 bits (RFC 3550 6.5)
     words = (6 + len(item)) // 4
-    parts += [_description(0x81, rtp.RTCP_SDES, words, info.ssrc, _CNAME, len(name)) + item for info in infos]
+    parts += [_description(0x81, _SOURCE_DESCRIPTION, words, info.ssrc, _CNAME, len(name)) + item for info in infos]
     if bye:
         ssrcs = b"".join(info.ssrc.to_bytes(4, "big") for info in infos)
-        parts.append(struct.pack("!BBH", 0x80 | len(infos), rtp.RTCP_BYE, len(infos)) + ssrcs)
+        parts.append(struct.pack("!BBH", 0x80 | len(infos), _BYE, len(infos)) + ssrcs)
     return b"".join(parts)
 
 

@@ -4,6 +4,7 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
+from aiortc import RTCDtlsFingerprint, RTCDtlsParameters, sdp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,33 @@ def refused(offer: str) -> str:
         negotiate(offer, [H264])
     assert (caught.value.status, caught.value.code) == (400, "malformed_sdp")
     return str(caught.value)
+
+
+def test_aiortc_parses_sdp_into_what_we_read() -> None:
+    """Its documentation does not speak of this: where an upgrade breaks it, this module has to change."""
+    description = sdp.SessionDescription.parse(
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n"
+        "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n"
+        "a=ice-ufrag:u\r\na=ice-pwd:p\r\na=fingerprint:sha-256 AB\r\na=setup:actpass\r\n"
+        "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=rtcp-fb:96 nack pli\r\n"
+        "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
+    )
+    (media,) = description.media
+    assert (description.group[0].semantic, description.group[0].items) == ("BUNDLE", ["0"])
+    assert (media.kind, media.profile, media.fmt, media.direction) == (
+        "video",
+        "UDP/TLS/RTP/SAVPF",
+        [96, 97],
+        "recvonly",
+    )
+    assert (media.rtp.muxId, media.rtcp_mux) == ("0", True)
+    assert media.dtls == RTCDtlsParameters([RTCDtlsFingerprint("sha-256", "AB")], role="auto")
+    assert (media.ice.usernameFragment, media.ice.password, media.ice.iceLite) == ("u", "p", False)
+    h264, rtx = media.rtp.codecs
+    assert (h264.name, h264.clockRate, h264.payloadType, str(h264)) == ("H264", 90_000, 96, "H264/90000")
+    assert h264.parameters == {"packetization-mode": "1"}
+    assert [(f.type, f.parameter) for f in h264.rtcpFeedback] == [("nack", "pli")]
+    assert rtx.parameters == {"apt": 96}
 
 
 def test_feedback_is_that_of_its_payload_type_and_that_of_all() -> None:

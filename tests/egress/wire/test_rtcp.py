@@ -181,6 +181,11 @@ _packets = st.one_of(
     ),
     st.builds(rtp.RtcpRtpfbPacket, st.just(rtp.RTCP_RTPFB_NACK), _words, _words, _nacks),
     st.builds(rtp.RtcpPsfbPacket, st.just(rtp.RTCP_PSFB_PLI), _words, _words),
+    st.builds(
+        lambda bitrate, ssrcs: rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, rtp.pack_remb_fci(bitrate, ssrcs)),
+        st.integers(0, 1 << 40),
+        st.lists(_words, max_size=255),
+    ),
     st.builds(rtp.RtcpByePacket, st.lists(_words, max_size=31)),
 )
 
@@ -199,6 +204,8 @@ def test_it_reads_what_aiortc_writes(packets: list[rtp.AnyRtcpPacket]) -> None:
                 ]
             case rtp.RtcpRtpfbPacket():
                 events.append(Nack(packet.media_ssrc, tuple(packet.lost)))
+            case rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, fci=fci):
+                events.append(Bandwidth(rtp.unpack_remb_fci(fci)[0]))
             case rtp.RtcpPsfbPacket():
                 events.append(PictureLoss(packet.media_ssrc))
             case rtp.RtcpByePacket():
@@ -212,6 +219,13 @@ def test_no_bitrate_is_more_than_a_report_can_hold() -> None:
         [estimate] = parse(bytes(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, fci)))
         assert isinstance(estimate, Bandwidth)
         assert estimate.bitrate == 1 << 40
+
+
+@pytest.mark.parametrize("size", [4, 8, 12])
+def test_a_bitrate_that_is_cut_off_raises(size: int) -> None:
+    fci = rtp.pack_remb_fci(1_000, [1, 2])
+    with pytest.raises(ProtocolError):
+        parse(bytes(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, fci[:size])))
 
 
 @pytest.mark.parametrize("delay", [0, 1 << 20, 0xFFFFFFFF])
