@@ -50,6 +50,7 @@ class Catalogue:
         self._memories = store.memories()
         self._newest = max((memory.revision for memory in self._memories.values()), default=0)
         self._entries: dict[str, Entry] = {}
+        self._listeners: list[Callable[[], None]] = []
         with self._writing():
             for id, camera in config.cameras.items():
                 self._enter(id, camera, config.origin_of(id))
@@ -78,6 +79,10 @@ class Catalogue:
         """Which worker had each camera when this was last known."""
         workers = {id: self._memories[id].worker for id in self._entries}
         return {id: worker for id, worker in workers.items() if worker is not None}
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` from now on whenever a camera was added, changed or removed."""
+        self._listeners.append(listener)
 
     def check_store(self) -> None:
         """Have a store that was lost written again now, and not only with the next change; to be called each second."""
@@ -137,6 +142,11 @@ class Catalogue:
             self._store.remove_camera(id)
             self._store.forget(id)
         del self._entries[id], self._memories[id]
+        self._announce()
+
+    def _announce(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def _changeable(self, id: str) -> Entry:
         entry = self._entries.get(id)
@@ -159,6 +169,7 @@ class Catalogue:
             self._store.remember(id, memory)
         self._memories[id] = memory
         self._entries[id] = Entry(config.spec(id, memory.revision), config, None)
+        self._announce()
 
     def _enter(self, id: str, config: CameraConfig, origin: Origin | None) -> None:
         """The camera is there at the start."""

@@ -7,8 +7,6 @@ workers through this class alone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from types import TracebackType
 import zmq
 
 from broker.catalogue import Catalogue
+from broker.control_socket import ControlSocket
 from broker.director import Director
 from broker.director.events import (
     CameraChanged,
@@ -46,11 +45,10 @@ from broker.director.events import (
 )
 from broker.keyring import Keyring
 from broker.stream_keys import current_key, with_keys
-from broker.unauthenticated import Unauthenticated
-from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
+from common.bus import Endpoints, Keys
 from common.config import LimitsConfig
-from common.control import KeyWanted, Ping, Report, Role, ToBroker, ToWorker, decode_for_broker, encode
-from common.errors import ProtocolError, RequestError
+from common.control import KeyWanted, Ping, Report, ToBroker, ToWorker
+from common.errors import RequestError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.sessions import new_session, public_name
 
@@ -103,31 +101,21 @@ class ControlPlane:
         self._endpoints = endpoints
         self._keys = keys
         self._keyring = keyring
-        self._routes: dict[str, tuple[bytes, str]] = {}  # node to its connection, and the key of that
         self._clock = clock
         self._ticked = clock()
         self._states = Quiet(log, clock, STATES_LOGGED)
         self._ends = Quiet(log, clock, LINES_A_MINUTE)
-        self._channel: Channel | None = None
-        self._unauthenticated: Unauthenticated | None = None
+        self._socket: ControlSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._offers: dict[str, asyncio.Future[str]] = {}
         self._listeners: list[Callable[[Notice], None]] = []
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
+        catalogue.on_change(lambda: self._handle(CamerasWanted(catalogue.specs)))
 
     async def __aenter__(self) -> ControlPlane:
-        socket = open_socket(self._context, zmq.ROUTER)
-        try:
-            domain = None if self._keyring is None else Domain.CONTROL
-            bind(socket, self._endpoints.control, self._keys, "control plane", domain)
-        except BaseException:
-            socket.close(linger=0)
-            raise
-        self._unauthenticated = Unauthenticated(socket, self.counters, "control_strangers")
-        if self._keyring is None:
-            self._channel = Channel(socket, self._receive, multipart=True)
-        else:
-            self._channel = Channel(socket, self._receive_signed, signed=True)
+        self._socket = ControlSocket(
+            self._context, self._endpoints, self._keys, self._keyring, self._hear, self.counters
+        )
         self._tick()
         return self
 
@@ -137,10 +125,8 @@ class ControlPlane:
         self.stop()
         if self._timer is not None:
             self._timer.cancel()
-        if self._channel is not None:
-            self._channel.close()
-        if self._unauthenticated is not None:
-            self._unauthenticated.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def stop(self) -> None:
         """Let nobody wait any longer. Sessions are left alone: they outlive the broker."""
@@ -180,10 +166,6 @@ class ControlPlane:
         """Wait until a worker has said something, or a moment has passed."""
         await self._news.wait()
 
-    def cameras_changed(self) -> None:
-        """The catalogue is another than before."""
-        self._handle(CamerasWanted(self.catalogue.specs))
-
     @contextmanager
     def listening(self, listener: Callable[[Notice], None]) -> Iterator[None]:
         """While open, ``listener`` is called with every notice of the director's."""
@@ -199,49 +181,17 @@ class ControlPlane:
         late, self._ticked = now - self._ticked > STALLED_AFTER, now
         if not late:  # else we stood still, and the reports that show who is alive are still to be read
             self._handle(Tick())
-        for node in self._routes.keys() - {worker.node for worker in self.director.workers}:
-            del self._routes[node]  # names that workers were given anew at each start
+        if self._socket is not None:
+            self._socket.keep([worker.node for worker in self.director.workers])
         self._states.sweep()
         self._ends.sweep()
         self._publish_news()
 
-    def _receive(self, frames: list[bytes]) -> None:
-        try:
-            identity, payload = frames
-            node, message = identity.decode(), decode_for_broker(payload)
-        except (ValueError, ProtocolError) as exc:
-            self.counters["control_garbage"] += 1
-            log.debug("control message dropped", reason=str(exc))
-            return
-        self._hear(node, message)
-
-    def _receive_signed(self, frames: list[zmq.Frame]) -> None:
-        """Take a message where each worker has a key: that says which worker it is, whatever the message says."""
-        assert self._keyring is not None
-        member = self._keyring.member(str(frames[-1].get("User-Id")))
-        if member is None:
-            self.counters["control_revoked"] += 1
-            return
-        try:
-            identity, payload = (frame.bytes for frame in frames)
-            message = decode_for_broker(payload)
-        except (ValueError, ProtocolError) as exc:
-            self.counters["control_garbage"] += 1
-            log.debug("control message dropped", reason=str(exc))
-            return
-        if isinstance(message, Report) and (message.node, message.role) != (member.node, member.role):
-            self.counters["control_impostor"] += 1
-            log.debug("control message dropped", reason="another worker's name or role", worker=member.node)
-            return
-        self._routes[member.node] = identity, member.key
-        with contextlib.suppress(sqlite3.Error):  # a disk that is full must not silence a worker
-            self._keyring.saw(member, time.time())
-        if not isinstance(message, KeyWanted):
-            self._hear(member.node, message)
-        elif member.role is Role.EGRESS and (key := current_key(message.camera, self.director, self._keyring)):
-            self._send(member.node, key)
-
     def _hear(self, node: str, message: ToBroker) -> None:
+        if isinstance(message, KeyWanted):
+            if self._keyring is not None and (key := current_key(message.camera, self.director, self._keyring)):
+                self._send(node, key)
+            return
         if isinstance(message, Report) and message.partial:
             self.counters["reports_partial"] += 1
         self._handle(FromWorker(node, message))
@@ -253,21 +203,7 @@ class ControlPlane:
         return alive and self._send(node, Ping())
 
     def _send(self, node: str, message: ToWorker) -> bool:
-        """Hand a message to a worker's connection. ``False`` if there is none, or if no message can hold it."""
-        try:
-            frame = encode(message)
-        except (TypeError, ValueError, OverflowError) as exc:
-            self.counters["control_unsendable"] += 1
-            log.warning("a message to a worker cannot be sent", worker=node, reason=type(exc).__name__)
-            return False
-        identity = node.encode()
-        if self._keyring is not None:
-            identity, key = self._routes.get(node, (b"", ""))
-            member = self._keyring.member(key)
-            if member is None or member.node != node:
-                self._routes.pop(node, None)
-                return False
-        return self._channel is not None and self._channel.send(identity, frame)
+        return self._socket is not None and self._socket.send(node, message)
 
     def _send_with_keys(self, node: str, message: ToWorker) -> bool:
         """Send a message, and before it the keys that it makes necessary. Whether the message itself was sent."""

@@ -42,6 +42,7 @@ def add_routes(app: web.Application) -> None:
     """Add the API to the application."""
     app[LOAD] = LoadMeter()
     app[LISTS] = {name: KeptList(app[CONTEXT].clock) for name in ("cameras", "viewers", "nodes")}
+    app.on_startup.append(_forget_with_each_change)
     app.router.add_get("/api/cameras", list_cameras)
     app.router.add_post("/api/cameras", add_camera)
     app.router.add_get("/api/cameras/{id}", show_camera)
@@ -64,7 +65,6 @@ async def add_camera(request: web.Request) -> web.Response:
     """A new camera."""
     context = request.app[CONTEXT]
     id = context.control.catalogue.add(await _read(request))
-    _cameras_changed(request)
     return _answer(_camera(context, id), status=201, headers={"Location": f"/api/cameras/{id}"})
 
 
@@ -77,14 +77,12 @@ async def change_camera(request: web.Request) -> web.Response:
     """Some of a camera's configuration is to be another: a JSON merge patch (RFC 7396)."""
     context, id = request.app[CONTEXT], request.match_info["id"]
     context.control.catalogue.change(id, await _read(request))
-    _cameras_changed(request)
     return _answer(_camera(context, id))
 
 
 async def remove_camera(request: web.Request) -> web.Response:
     """A camera is not wanted any more."""
     request.app[CONTEXT].control.catalogue.remove(request.match_info["id"])
-    _cameras_changed(request)
     return web.Response(status=204)
 
 
@@ -178,9 +176,8 @@ async def _read(request: web.Request) -> dict[str, Any]:
     return document
 
 
-def _cameras_changed(request: web.Request) -> None:
-    request.app[CONTEXT].control.cameras_changed()
-    request.app[LISTS]["cameras"].forget()
+async def _forget_with_each_change(app: web.Application) -> None:
+    app[CONTEXT].control.catalogue.on_change(app[LISTS]["cameras"].forget)
 
 
 def _answer(view: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -77,6 +77,17 @@ def test_an_added_camera_is_there_and_survives(catalogue: Catalogue, store: Stor
     assert Catalogue(Config(), store).specs == catalogue.specs
 
 
+def test_every_change_announces_itself_once_it_is_made(catalogue: Catalogue) -> None:
+    told: list[list[str]] = []
+    catalogue.on_change(lambda: told.append([spec.url for spec in catalogue.specs.values()]))
+    catalogue.add({"id": "door", "url": "rtsp://host/one"})
+    catalogue.change("door", {"url": "rtsp://host/two"})
+    with pytest.raises(RequestError):
+        catalogue.change("door", {"url": "two"})
+    catalogue.remove("door")
+    assert told == [["rtsp://host/one"], ["rtsp://host/two"], []]
+
+
 @pytest.mark.parametrize(
     ("document", "key"),
     [

@@ -26,7 +26,6 @@ from common.control import (
     Role,
     ViewerReport,
     ViewerState,
-    encode,
 )
 from common.errors import AddressInUseError, RequestError
 from tests.fakes.log import Recorder
@@ -102,7 +101,7 @@ async def test_the_log_names_workers_beside_the_process_that_writes_it(
     monkeypatch.setattr(module, "log", recorder := Recorder())
     for incarnation, host, pid in (("1", "there", 1), ("2", "here", 2), ("1", "there", 1)):
         report = Report("out-1", Role.EGRESS, incarnation, host, pid)
-        control._receive([b"out-1", encode(report)])
+        control._hear("out-1", report)
     assert not any("node" in fields for _, fields in recorder.lines), "that is the broker's own name"
     assert [(event, fields["worker"]) for event, fields in recorder.lines] == [
         ("worker joined", "out-1"),
@@ -219,10 +218,8 @@ async def test_notices(control: ControlPlane, endpoints: Endpoints, catalogue: C
         async with FakeIngest(endpoints, "in-1"):
             await until(control, lambda: control.director.camera("door").state is CameraState.PLAYING)
             catalogue.add({"id": "yard", "url": "rtsp://host/"})
-            control.cameras_changed()
             catalogue.remove("yard")
-            control.cameras_changed()
-    control.cameras_changed()
+    catalogue.add({"id": "hall", "url": "rtsp://host/"})  # nobody listens any more
     assert notices == [
         CameraChanged("door", CameraState.PLAYING, "", "H264"),
         CameraChanged("yard", CameraState.CONNECTING, ""),
