@@ -88,6 +88,7 @@ class FakeCamera:
     interval: float = 0.004  # seconds between access units
     reports: bool = False  # send sender reports
     goodbye: bool = False  # say so and send nothing more
+    flood: Callable[[], Iterable[bytes]] | None = None  # written instead of media, as fast as the connection takes it
     rewrite: Callable[[Request, Response], Answer] = lambda _request, response: response
     mangle: Callable[[bytes], list[bytes]] = lambda packet: [packet]
     wrap: Callable[[bytes], bytes] = lambda frame: frame  # an interleaved frame as it is written
@@ -179,6 +180,8 @@ class _Peer(asyncio.Protocol):
         self._parser = Parser()
         self._setups: list[tuple[FakeTrack, TransportSpec, list[socket.socket]]] = []
         self._pump: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()  # in the connection, for more of a flood
+        self._room.set()
         self._closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -193,6 +196,12 @@ class _Peer(asyncio.Protocol):
         self._camera._peers.discard(self)
         self._stop()
         self._camera._notify()
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
 
     def drop(self) -> None:
         self._transport.abort()
@@ -221,7 +230,7 @@ class _Peer(asyncio.Protocol):
         if answer is not None and not self._transport.is_closing():
             self._transport.write(bytes(answer))
             if request.method == "PLAY" and isinstance(answer, Response) and answer.status == 200:
-                self._pump = self._camera._pumps.create_task(self._play())
+                self._pump = self._camera._pumps.create_task(self._flood() if self._camera.flood else self._play())
 
     def _unauthorized(self, request: Request) -> Response | None:
         camera = self._camera
@@ -316,6 +325,16 @@ class _Peer(asyncio.Protocol):
                     for mangled in camera.mangle(data):
                         self._send(spec, ports, 0, mangled)
             await asyncio.sleep(camera.interval)
+
+    async def _flood(self) -> None:
+        assert self._camera.flood is not None
+        for number, piece in enumerate(self._camera.flood()):
+            if self._transport.is_closing():
+                return
+            self._transport.write(piece)
+            await self._room.wait()
+            if not number % 64:  # others get a turn, too
+                await asyncio.sleep(0)
 
     def _send(self, spec: TransportSpec, ports: list[socket.socket], which: int, data: bytes) -> None:
         camera = self._camera
