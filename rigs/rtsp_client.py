@@ -1,4 +1,4 @@
-"""A raw RTSP client for tests: its own digest, its own RTP parsing, nothing of the product but the message parser."""
+"""A raw RTSP client: its own RTP parsing and, for tests of a login, its own digest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import re
 import struct
 from dataclasses import dataclass, field
 
+from ingest.rtsp.auth import Authenticator
 from ingest.rtsp.message import Headers, InterleavedFrame, Parser, Request, Response
+from rigs.video import depacketise
 
 
 @dataclass
@@ -37,7 +39,8 @@ class Client:
     writer: asyncio.StreamWriter
     parser: Parser = field(default_factory=Parser)
     channels: dict[int, asyncio.Queue[bytes]] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # of every request
+    login: Authenticator | None = None  # answers challenges; without one a 401 is an answer like any other
     number: int = 0
     _responses: asyncio.Queue[Response] = field(default_factory=asyncio.Queue)
     _task: asyncio.Task[None] | None = None
@@ -68,8 +71,16 @@ class Client:
 
     async def ask(self, method: str, url: str, **headers: str) -> Response:
         """Send a request and wait for its answer; underscores in names stand for hyphens."""
+        response = await self._ask(method, url, headers)
+        if response.status == 401 and self.login and self.login.challenged(response.headers.all("WWW-Authenticate")):
+            return await self._ask(method, url, headers)
+        return response
+
+    async def _ask(self, method: str, url: str, headers: dict[str, str]) -> Response:
         self.number += 1
         fields = {"CSeq": str(self.number)} | self.headers | {k.replace("_", "-"): v for k, v in headers.items()}
+        if self.login and (credentials := self.login.header(method, url)):
+            fields["Authorization"] = credentials
         self.writer.write(bytes(Request(method, url, Headers(fields.items()))))
         async with asyncio.timeout(10):
             response = await self._responses.get()
@@ -111,18 +122,12 @@ def digest(challenge: str, method: str, url: str, username: str, password: str) 
 
 
 def access_units(packets: list[Rtp]) -> list[tuple[int, bytes]]:
-    """Timestamp and Annex B bytes of each H.264 access unit (RFC 6184 single NAL units and FU-A)."""
+    """Timestamp and Annex B bytes of each H.264 access unit."""
     units: list[tuple[int, bytes]] = []
-    current = b""
+    payloads: list[bytes] = []
     for packet in packets:
-        kind = packet.payload[0] & 0x1F
-        if kind == 28:
-            if packet.payload[1] & 0x80:
-                current += b"\0\0\0\1" + bytes([packet.payload[0] & 0xE0 | packet.payload[1] & 0x1F])
-            current += packet.payload[2:]
-        else:
-            current += b"\0\0\0\1" + packet.payload
+        payloads.append(packet.payload)
         if packet.marker:
-            units.append((packet.timestamp, current))
-            current = b""
+            units.append((packet.timestamp, b"".join(b"\0\0\0\1" + nal for nal in depacketise(payloads))))
+            payloads.clear()
     return units

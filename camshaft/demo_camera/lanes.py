@@ -76,7 +76,7 @@ class PortPair:
     """
 
     def __init__(self, host: str, family: socket.AddressFamily, on_rtcp: Callable[[str], None]) -> None:
-        self.rtp, self.rtcp = _bind_pair(host, family)
+        self.rtp, self.rtcp = bind_pair(host, family)
         self._on_rtcp = on_rtcp
         self._loop = asyncio.get_running_loop()
         for one in (self.rtp, self.rtcp):
@@ -102,7 +102,8 @@ class PortPair:
                     self._on_rtcp(address[0])
 
 
-def _bind_pair(host: str, family: socket.AddressFamily) -> tuple[socket.socket, socket.socket]:
+def bind_pair(host: str, family: socket.AddressFamily) -> tuple[socket.socket, socket.socket]:
+    """Two sockets that do not block, on an even port and the next one. Raises ``OSError`` if no such two are free."""
     for _ in range(_ATTEMPTS):
         rtp = socket.socket(family, socket.SOCK_DGRAM)
         rtcp = socket.socket(family, socket.SOCK_DGRAM)
