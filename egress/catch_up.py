@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 
 from egress.media.outbox import SLICE
-from egress.sender import Place, Sender
+from egress.position import Position
+from egress.sender import Sender
 
 INTERVAL = 0.005  # seconds between steps
 
@@ -44,7 +45,7 @@ class CatchUp:
         while self._turn and room > 0:
             sender = self._turn.pop()
             room -= sender.catch_up(loop.time())
-            if sender.place is not Place.BEHIND:
+            if sender.position is not Position.BEHIND:
                 self._behind.discard(sender)
         if not self._behind:
             self._turn.clear()

@@ -21,7 +21,9 @@ from egress.answer import Negotiated
 from egress.media.stream import Stream
 from egress.path.pace import Pace
 from egress.path.quality import PathQuality
-from egress.sender import BUDGET_INTERVAL, Place, Sender
+from egress.position import Position
+from egress.retransmission import BUDGET_INTERVAL
+from egress.sender import Sender
 from egress.wire import rtcp
 from egress.wire.dtls import DtlsServer, Identity
 from egress.wire.ice import CONNECT_TIMEOUT, Address, IceAgent, Pair, Path
@@ -101,7 +103,7 @@ class Viewer:
     @property
     def withheld(self) -> int:
         """What was asked for again and not sent, because it was too much."""
-        return sum(sender.stats.withheld for sender in self.senders.values())
+        return sum(sender.retransmission.stats.withheld for sender in self.senders.values())
 
     def target(self, carrier: Carrier, path: Path) -> Way:
         """What answers along ``path``: where everything is sent to, if that is the way it goes."""
@@ -196,7 +198,7 @@ class Viewer:
             self.ended = "no address of the viewer answered"
         for sender in self.senders.values():
             sender.look(now)
-            if sender.place is Place.UNPLAYABLE:  # only a new offer can help: the page makes one
+            if sender.position is Position.UNPLAYABLE:  # only a new offer can help: the page makes one
                 self.ended = f"the camera changed to {sender.feed.codec}, which this session cannot carry"
         if self._report():
             self.due = now + RTCP_INTERVAL
@@ -221,13 +223,13 @@ class Viewer:
         packets = octets = blocked = nacked = retransmitted = plis = lost = 0
         jitter = 0.0
         for sender in senders:  # a loop, for a thousand viewers are reported every second
-            stats, lane, feed = sender.stats, sender.lane, sender.feed
+            again, lane, feed = sender.retransmission.stats, sender.lane, sender.feed
             packets += lane.packets
             octets += lane.octets
-            blocked += stats.blocked
-            nacked += stats.nacked
-            retransmitted += stats.retransmitted
-            plis += stats.plis
+            blocked += sender.cursor.blocked
+            nacked += again.nacked
+            retransmitted += again.retransmitted
+            plis += sender.stats.plis
             if reception := self._reports.get(feed.ssrc):
                 lost += reception.lost
                 jitter = max(jitter, min(reception.jitter / feed.timeline.clock_rate, MAX_JITTER))
@@ -323,9 +325,9 @@ class Viewer:
             return "for the viewer to connect"
         if sender.feed.pushed_at is None or now - sender.feed.pushed_at > MEDIA_PAUSE:
             return "for the camera"
-        if sender.held:
+        if sender.position is Position.ON_HOLD:
             return "for the viewer's path, which seems stuck"
-        return "for a keyframe" if sender.place is Place.WAITING else ""
+        return "for a keyframe" if sender.position is Position.WAITING else ""
 
     def _renew_budgets(self, now: float) -> None:
         if now >= self._budget_until:

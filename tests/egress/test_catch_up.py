@@ -10,7 +10,7 @@ from common.media import Kind
 from egress import catch_up as catch_up_module
 from egress.catch_up import CatchUp
 from egress.media.feed import Feed
-from egress.sender import Place
+from egress.position import Position
 from tests.fakes.media import gop_stream
 from tests.fakes.watcher import Watcher, push
 
@@ -30,7 +30,7 @@ async def test_many_who_are_behind_get_their_turns_one_after_the_other(
         watcher.sender.start(now=0.0)
         catch_up.add(watcher.sender)
     async with asyncio.timeout(10):
-        while any(watcher.sender.place is Place.BEHIND for watcher in watchers):
+        while any(watcher.sender.position is Position.BEHIND for watcher in watchers):
             await asyncio.sleep(0)
             slices.append(sum(len(watcher.target.datagrams) for watcher in watchers))
     assert sorted(set(slices)) == [0, 12, 24, 36] or sorted(set(slices)) == [12, 24, 36]

@@ -463,7 +463,7 @@ def test_who_leaves_and_comes_back_between_slices_gets_everything_once(
         watcher.sender.start(now=0.0)
     push(feed, stream, 2)
     for watcher in (*watchers[2:], watchers[0]):
-        watcher.sender.slow_down(feed.history.end)
+        watcher.sender.cursor.slow_down(feed.history.end)
         watcher.catch_up()
     watchers[1].sender.retarget(watchers[1].target)  # type: ignore[arg-type]
     watchers[1].catch_up()
@@ -494,4 +494,4 @@ def test_a_viewer_is_served_by_it_from_the_first_picture_to_what_was_lost(ipv4: 
         assert len(again) == 2, "on the SSRC for retransmissions"
     else:
         assert again == [], "the same packets, which libsrtp knows to be repeated"
-    assert watcher.sender.stats.retransmitted == 2
+    assert watcher.sender.retransmission.stats.retransmitted == 2

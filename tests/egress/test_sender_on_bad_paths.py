@@ -15,7 +15,8 @@ from egress.path import playout
 from egress.path.pace import BURST
 from egress.path.playout import RETRACTION
 from egress.path.quality import LOSSY_FOR
-from egress.sender import EVIDENCE, Place
+from egress.position import Position
+from egress.sender import EVIDENCE
 from tests.fakes.media import gop_stream, video
 from tests.fakes.watcher import VIDEO_WITH_DELAY, VIDEO_WITH_FEEDBACK, VIDEO_WITHOUT_RTX, Watcher, push
 
@@ -23,44 +24,6 @@ from tests.fakes.watcher import VIDEO_WITH_DELAY, VIDEO_WITH_FEEDBACK, VIDEO_WIT
 @pytest.fixture
 def feed() -> Feed:
     return Feed(Kind.VIDEO)
-
-
-def test_on_a_lossy_path_what_was_lost_is_sent_twice(feed: Feed) -> None:
-    watcher = Watcher(feed)
-    watcher.sender.start(now=0.0)
-    push(feed, gop_stream(), 4)
-    watcher.received()
-    watcher.quality.lost(0.05, now=0.0)
-    watcher.sender.retransmit([5], now=0.0)
-    assert watcher.received() == [(0, 5), (1, 5)]
-
-
-def test_on_a_lossy_path_the_second_time_waits_for_the_keyframe_that_is_on_its_way(feed: Feed) -> None:
-    feed.push(video(0, 0, keyframe=True, packets=60, size=1_000), 0.0)
-    feed.push(video(60, 1, keyframe=False, packets=3, size=1_000), 0.0)
-    watcher = Watcher(feed, round_trip=0.05)
-    watcher.sender.start(now=0.0)
-    watcher.step()
-    assert len(watcher.received()) < 60
-    watcher.sender.retransmit([2], now=watcher.now)
-    assert watcher.received() == [(0, 2)]
-    watcher.catch_up()
-    published = [number for _, number in watcher.received()]
-    assert published.index(2) == published.index(59) + 1
-    assert published[-3:] == [60, 61, 62]
-
-
-def test_what_waits_for_its_second_time_is_forgotten_with_the_picture(feed: Feed) -> None:
-    feed.push(video(0, 0, keyframe=True, packets=60, size=1_000), 0.0)
-    watcher = Watcher(feed, round_trip=0.05)
-    watcher.sender.start(now=0.0)
-    watcher.step()
-    watcher.sender.retransmit([2], now=watcher.now)
-    watcher.received()
-    feed.push(video(60, 1, keyframe=False)._replace(codec="VP8"), 0.0)
-    feed.push(video(63, 2, keyframe=True, packets=3), 0.0)
-    watcher.catch_up()
-    assert 2 not in [number for _, number in watcher.received()]
 
 
 def test_on_a_thin_path_a_burst_is_spread_and_the_rest_comes_live(feed: Feed) -> None:
@@ -72,13 +35,13 @@ def test_on_a_thin_path_a_burst_is_spread_and_the_rest_comes_live(feed: Feed) ->
         now += 1 / 30
         feed.push(video(10 * frame, frame, keyframe=frame == 1, packets=10, size=1_000), now)
     assert thin.numbers() == local.numbers() == list(range(10, 610))
-    assert thin.sender.place is Place.LIVE
+    assert thin.sender.position is Position.LIVE
     feed.push(video(610, 61, keyframe=True, packets=130, size=1_000), now + 1 / 30)
     assert len(local.received()) == 130
-    assert thin.sender.place is Place.BEHIND
+    assert thin.sender.position is Position.BEHIND
     thin.now = now + 1 / 30
     received = []
-    while thin.sender.place is Place.BEHIND:
+    while thin.sender.position is Position.BEHIND:
         thin.step()
         received.append(thin.numbers())
     assert [n for step in received for n in step] == list(range(610, 740))
@@ -102,11 +65,11 @@ def test_a_path_that_turns_out_lossy_is_paced(feed: Feed) -> None:
     watcher = Watcher(feed)
     watcher.sender.start(now=0.0)
     feed.push(video(0, 0, keyframe=True, packets=30, size=1_000), 0.0)
-    assert watcher.sender.place is Place.LIVE
+    assert watcher.sender.position is Position.LIVE
     watcher.quality.lost(0.05, now=0.1)
     watcher.sender.look(now=0.2)
     feed.push(video(30, 1, keyframe=True, packets=30, size=1_000), 0.3)
-    assert watcher.sender.place is Place.BEHIND
+    assert watcher.sender.position is Position.BEHIND
 
 
 def delays_told(watcher: Watcher) -> list[float | None]:
@@ -129,7 +92,7 @@ def test_on_a_lossy_path_the_receiver_is_told_to_keep_pictures_longer(
         for watcher in (lossy, other):
             watcher.sender.look(now)
         feed.push(video(2 * frame, frame, keyframe=frame == 0, packets=2), now)
-        assert lossy.sender.place is other.sender.place is Place.LIVE
+        assert lossy.sender.position is other.sender.position is Position.LIVE
         assert delays_told(other) == [None, None]
         told += delays_told(lossy)
     assert told == [None, None, 0.15, 0.15, 0.15, 0.15, 0, 0, 0, 0, None, None]
@@ -220,7 +183,7 @@ def test_feedback_on_keyframes_measures_the_path_and_sets_the_pace(feed: Feed) -
     watcher.sender.start(now=0.0)
     feed.push(video(0, 0, keyframe=True, packets=40, size=MAX_PAYLOAD), 0.0)
     watcher.catch_up()
-    assert watcher.sender.place is Place.LIVE
+    assert watcher.sender.position is Position.LIVE
     first = watcher.received()
     assert len(first) == 40
     rate = 3_000_000
@@ -250,12 +213,12 @@ def test_how_a_burst_was_spread_is_not_taken_for_the_path(feed: Feed) -> None:
     watcher.sender.start(now=0.0)
     feed.push(video(0, 0, keyframe=True, packets=3, size=MAX_PAYLOAD), 0.0)
     feed.push(video(3, 1, keyframe=True, packets=60, size=MAX_PAYLOAD), 0.0)
-    assert watcher.sender.place is Place.BEHIND
+    assert watcher.sender.position is Position.BEHIND
     arrivals = {}
     for step in range(20):
         watcher.step()
         arrivals |= {sequence: step + sequence * 0.0005 for sequence, _ in watcher.received() if sequence >= 3}
-    assert watcher.sender.place is Place.BEHIND
+    assert watcher.sender.position is Position.BEHIND
     watcher.sender.arrived(arrivals)
     assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.0005)
 
@@ -266,7 +229,7 @@ def test_a_start_that_is_sent_twice_counts_as_sent_though_the_second_is_blocked(
     thin.sender.start(now=0.0)
     thin.target.room = 1
     thin.step()
-    assert thin.sender.place is Place.LIVE
+    assert thin.sender.position is Position.LIVE
     assert thin.numbers() == [0, 1]
 
 
@@ -285,7 +248,7 @@ def test_a_replay_after_a_gap_is_paced() -> None:
     assert 0 < len(watcher.received()) <= BURST // MAX_PAYLOAD
     watcher.catch_up()
     watcher.catch_up()
-    assert watcher.sender.place is Place.LIVE
+    assert watcher.sender.position is Position.LIVE
     assert watcher.numbers()[-1] == 2_509
 
 

@@ -12,7 +12,8 @@ from common.media import Kind
 from egress.answer import negotiate
 from egress.media.stream import Stream
 from egress.path.quality import LOCAL_ROUND_TRIP
-from egress.sender import BUDGET_INTERVAL, Sender
+from egress.retransmission import BUDGET_INTERVAL
+from egress.sender import Sender
 from egress.viewer import MAX_FEEDBACK, MEDIA_PAUSE, Viewer
 from egress.wire.dtls import Identity
 from egress.wire.ice import AMPLIFICATION, CONNECT_TIMEOUT, CONSENT_TIMEOUT, Path

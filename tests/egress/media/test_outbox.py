@@ -87,7 +87,7 @@ def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypat
     watchers = turns.watched(3)
     push(feed, stream, 2)
     paused, moved, new = watchers[2], watchers[1], Watcher(feed)
-    paused.sender.slow_down(feed.history.end)
+    paused.sender.cursor.slow_down(feed.history.end)
     paused.catch_up()
     moved.sender.retarget(moved.target)  # type: ignore[arg-type]
     moved.catch_up()

@@ -9,7 +9,7 @@ import pytest
 from common.media import Batch, Kind
 from egress.media.feed import Feed
 from egress.path.stuck import LAST_HOLD, LEAST_WAIT, UNCONFIRMED, WAITS
-from egress.sender import Place
+from egress.position import Position
 from tests.fakes.media import gop_stream
 from tests.fakes.watcher import Watcher
 
@@ -43,12 +43,12 @@ def test_a_stuck_path_is_left_alone_for_longer_and_longer(feed: Feed, every: int
     assert watch_for(watcher, stream, 20.0, every=30) == 20 * 90
     assert not watcher.sender.stats.stuck
     watch_for(watcher, stream, UNCONFIRMED + WAITS * LEAST_WAIT + 0.5, every=every, late=late)
-    assert watcher.sender.held
+    assert watcher.sender.position is Position.ON_HOLD
     assert watch_for(watcher, stream, 60.0, every=every, late=late) < 10 * 90
     assert watcher.sender.stats.stuck >= 4
     watch_for(watcher, stream, LAST_HOLD + 2.0, every=30)
-    assert not watcher.sender.held
-    assert watcher.sender.place is Place.LIVE
+    assert watcher.sender.position is not Position.ON_HOLD
+    assert watcher.sender.position is Position.LIVE
 
 
 def test_what_arrives_after_all_ends_the_hold(feed: Feed) -> None:
@@ -57,10 +57,11 @@ def test_what_arrives_after_all_ends_the_hold(feed: Feed) -> None:
     watcher.sender.start(now=0.0)
     watch_for(watcher, stream, 1.0)
     watch_for(watcher, stream, UNCONFIRMED + WAITS * LEAST_WAIT + 0.5, every=0)
-    assert watcher.sender.held
-    watcher.sender.confirmed(watcher.sender._sequence() - 1, watcher.now)
+    assert watcher.sender.position is Position.ON_HOLD
+    cursor = watcher.sender.cursor
+    watcher.sender.confirmed(cursor.upto - 1 - watcher.sender.lane.base & 0xFFFF, watcher.now)
     watcher.sender.look(watcher.now)
-    assert watcher.sender.place is Place.BEHIND
+    assert watcher.sender.position is Position.BEHIND
 
 
 def test_reports_may_come_rarely(feed: Feed) -> None:
@@ -90,7 +91,7 @@ def test_reports_that_a_flood_drops_are_not_missed(feed: Feed) -> None:
         watcher.sender.deaf_until(watcher.now)
         assert watch_for(watcher, stream, 1.0, every=0) == 90
     watch_for(watcher, stream, WAITS * LEAST_WAIT + 0.5, every=0)
-    assert watcher.sender.held, "the flood is over, and still nothing comes"
+    assert watcher.sender.position is Position.ON_HOLD, "the flood is over, and still nothing comes"
 
 
 def test_who_never_reports_is_not_judged(feed: Feed) -> None:

@@ -1,0 +1,147 @@
+"""One viewer's place in a feed: its position (``egress.position``), its next packet, and the headers that it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.media import Kind
+from egress.answer import Format, Section
+from egress.media.fanout import Group, Lane
+from egress.media.feed import Feed
+from egress.media.target import Target
+from egress.numbering import Numbering
+from egress.path.playout import Playout
+from egress.position import TRANSITIONS, Event, Position
+
+MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
+FRESH = 5.0  # seconds after which the history of a silent camera is no picture to start with
+
+
+class Cursor:
+    """A ``Listener`` of the feed. ``on_move`` is called with each position that it takes."""
+
+    def __init__(
+        self, feed: Feed, section: Section, lane: Lane, target: Target, on_move: Callable[[Position], None]
+    ) -> None:
+        self.feed = feed
+        self.position = Position.WAITING
+        self.format: Format | None = None
+        self.numbering = Numbering(lane)
+        self.playout = Playout(section.playout_delay)
+        self.target = target
+        self.thin = False  # no bursts
+        self.next = 0  # index of the next packet, while not live
+        self.live_from = 0  # index from which packets came live
+        self.blocked = 0  # times that the socket's buffer was full
+        self._lane = lane
+        self._section = section
+        self._group: Group | None = None  # the one it is live in, or was
+        self._on_move = on_move
+
+    @property
+    def upto(self) -> int:
+        """Index of the next packet."""
+        return self.feed.history.end if self.position is Position.LIVE else self.next
+
+    def start(self, now: float) -> None:
+        """Begin with what is there, if anything is; to be called once."""
+        self.feed.add(self)
+        self.format_changed()
+        self.begin(now)
+
+    def stop(self) -> None:
+        """The viewer leaves."""
+        self.move(Event.STOPPED)
+        self.feed.discard(self)
+        self._on_move = lambda _position: None  # what knew this cursor is freed at once
+
+    def begin(self, now: float) -> None:
+        """Start with the cached group of pictures, if there is one and it is no old picture."""
+        feed = self.feed
+        if self.position is not Position.WAITING or feed.pushed_at is None or now - feed.pushed_at > FRESH:
+            return
+        if feed.kind is Kind.VIDEO and feed.history.keyframe is not None:
+            self.go_back(feed.history.keyframe)
+
+    def go_back(self, keyframe: int) -> None:
+        """Go on at that index, from the history."""
+        self.move(Event.WENT_BACK)
+        self.skip_to(keyframe)
+
+    def rejoin(self) -> None:
+        """Get what comes live by another target, with other headers, or in other bursts than before."""
+        if self.position is Position.LIVE:
+            self.move(Event.FELL_BEHIND)
+            if self.next == self.feed.history.end:
+                self.move(Event.CAUGHT_UP)
+
+    def skip_to(self, index: int) -> None:
+        """Go on at ``index``, without a gap in the sequence numbers."""
+        assert self.position is not Position.LIVE, "what is on its way has the numbers that it was pushed with"
+        self.numbering.skip(index, self.next)
+        self.next = index
+
+    def move(self, event: Event) -> None:
+        """Take the position that ``egress.position`` says, and see to it that what it says of that holds."""
+        before, self.position = self.position, TRANSITIONS[self.position, event]
+        if before is Position.LIVE:
+            assert self._group is not None, "who is live has joined a group"
+            self.next = self.feed.leave(self._lane, self._group)
+        if self.position is Position.LIVE:
+            self.live_from = self.next
+            self._group = self.group()
+            self.feed.join(self, self._lane, self._group, self.target, thin=self.thin)
+        self._on_move(self.position)
+
+    def group(self) -> Group:
+        """A group, still empty, for the headers that it gets now."""
+        assert self.format is not None, "nothing is sent before a format is chosen"
+        return Group(self.feed.ssrc, self.format.payload_type, self._section.transport_cc, self.playout.element)
+
+    # See ``Listener``.
+
+    def may_start(self, index: int) -> None:
+        """See ``Listener``. Whoever waits starts here, and who lags too far goes on here."""
+        waits = self.position is Position.WAITING and self.format is not None
+        if waits or (self.position is Position.BEHIND and self._lag() > MAX_LAG):
+            self.skip_to(index)
+            self.move(Event.START_CAME)
+
+    def fall_behind(self, index: int) -> None:
+        """See ``Listener``."""
+        self.blocked += 1
+        self.slow_down(index)
+
+    def slow_down(self, index: int) -> None:
+        """See ``Listener``."""
+        self.move(Event.FELL_BEHIND)
+        self.next = min(self.next, index)
+
+    def skip_ahead(self, index: int) -> None:
+        """See ``Listener``."""
+        self.move(Event.CUT_OFF)
+        self.next = min(self.next, index)
+
+    def format_changed(self) -> None:
+        """See ``Listener``. The payload type is chosen anew."""
+        if not self.feed.codec:
+            return
+        chosen = self._section.choose(self.feed.codec, self.feed.profile)
+        if chosen is not None and chosen == self.format:
+            return
+        live = self.position is Position.LIVE
+        self.move(Event.FORMAT_CHOSEN if chosen else Event.FORMAT_REFUSED)
+        self.format = chosen
+        self.playout.forget()
+        # What was sent in another format is not sent again: its header would be another one under the same nonce.
+        self.numbering.forget(self.next)
+        if live and chosen:
+            self.move(Event.START_CAME)
+
+    def _lag(self) -> float:
+        """Seconds of media between this viewer and the newest."""
+        packet = self.feed.history.get(self.next)
+        if packet is None:  # fallen out of the history
+            return float("inf")
+        timeline = self.feed.timeline
+        return ((timeline.timestamp - packet.timestamp) & 0xFFFFFFFF) / timeline.clock_rate

@@ -1,0 +1,70 @@
+"""Where a viewer stands in a feed: the one table of how it gets from there to elsewhere.
+
+``Cursor.move`` alone changes a position, and does what the new one implies:
+
+* WAITING: there is no packet to go on with. It goes live with the next batch that a receiver can start with.
+* BEHIND: it knows its next packet, which is read from the history. ``CatchUp`` is told on the way here, and asks for as
+  long as it is here.
+* LIVE: its lane is in a group of the feed, and only then. The feed sends, and knows what is next.
+* UNPLAYABLE: the viewer accepted no format that the track has now. Only another format leads out.
+* ON_HOLD: what was sent does not arrive, so nothing is. Only the judge of the path (``egress.path.stuck``) leads out,
+  or a format that is none for the viewer.
+* OVER: the viewer has left. Nothing leads out.
+
+Numbers are skipped only while it is not LIVE: then nothing is on its way that has the old ones. What is not in the
+table cannot happen, and is a mistake in this package if it does.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+
+class Position(Enum):
+    """Where a viewer stands."""
+
+    WAITING = auto()
+    BEHIND = auto()
+    LIVE = auto()
+    UNPLAYABLE = auto()
+    ON_HOLD = auto()
+    OVER = auto()
+
+
+class Event(Enum):
+    """What moves it."""
+
+    START_CAME = auto()  # the batch that is about to be sent is one to start with, and nothing before it matters
+    WENT_BACK = auto()  # to the keyframe of the cached group of pictures: at the beginning, or as pictures were lost
+    FELL_BEHIND = auto()  # a batch cannot be taken as it comes, or its headers are to be others
+    CAUGHT_UP = auto()  # nothing is left in the history that was not sent
+    CUT_OFF = auto()  # what would be next is given up, or not in the history any more
+    FORMAT_CHOSEN = auto()  # the viewer accepted the track's new format
+    FORMAT_REFUSED = auto()  # it did not
+    GOT_STUCK = auto()  # nothing arrives
+    CAME_FREE = auto()  # something did, or it is time for another try
+    STOPPED = auto()  # the viewer leaves
+
+
+TRANSITIONS: dict[tuple[Position, Event], Position] = {
+    (Position.WAITING, Event.START_CAME): Position.LIVE,
+    (Position.WAITING, Event.WENT_BACK): Position.BEHIND,
+    (Position.WAITING, Event.GOT_STUCK): Position.ON_HOLD,
+    (Position.WAITING, Event.FORMAT_CHOSEN): Position.WAITING,
+    (Position.BEHIND, Event.CAUGHT_UP): Position.LIVE,
+    (Position.BEHIND, Event.START_CAME): Position.LIVE,
+    (Position.BEHIND, Event.WENT_BACK): Position.BEHIND,
+    (Position.BEHIND, Event.CUT_OFF): Position.WAITING,
+    (Position.BEHIND, Event.GOT_STUCK): Position.ON_HOLD,
+    (Position.BEHIND, Event.FORMAT_CHOSEN): Position.WAITING,
+    (Position.LIVE, Event.FELL_BEHIND): Position.BEHIND,
+    (Position.LIVE, Event.WENT_BACK): Position.BEHIND,
+    (Position.LIVE, Event.CUT_OFF): Position.WAITING,
+    (Position.LIVE, Event.GOT_STUCK): Position.ON_HOLD,
+    (Position.LIVE, Event.FORMAT_CHOSEN): Position.WAITING,
+    (Position.ON_HOLD, Event.CAME_FREE): Position.WAITING,
+    (Position.ON_HOLD, Event.FORMAT_CHOSEN): Position.ON_HOLD,
+    (Position.UNPLAYABLE, Event.FORMAT_CHOSEN): Position.WAITING,
+    **{(position, Event.FORMAT_REFUSED): Position.UNPLAYABLE for position in Position if position is not Position.OVER},
+    **{(position, Event.STOPPED): Position.OVER for position in Position},
+}
