@@ -18,10 +18,6 @@ from typing import Any
 import click
 import psutil
 
-from bench.load.crowd import PROFILES, Crowd
-from bench.load.signalling import Whep
-from bench.load.tap import Tap
-from bench.load.viewer import Options
 from bench.measure import Meter
 from bench.results import Result, Run
 from bench.rig import JOINS_A_SECOND, SETTLE, Plan
@@ -29,6 +25,10 @@ from bench.scenarios import SCENARIOS
 from bench.servers import Server
 from bench.servers.camshaft import Camshaft
 from bench.servers.peers import Go2Rtc, Janus, MediaMtx
+from rigs.load.crowd import PROFILES, Crowd
+from rigs.load.signalling import Whep
+from rigs.load.tap import Tap
+from rigs.load.viewer import Options
 
 RESULTS = Path(__file__).with_name("results")
 

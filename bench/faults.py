@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import psutil
 
-from bench.load import sdp
 from rigs.cluster import Cluster
+from rigs.load import sdp
 
 HANG = 10.0  # seconds for which a process is stopped, or a cable pulled
 STEP = 3_600  # seconds by which the clock is moved

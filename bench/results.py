@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.load.report import Window
 from bench.measure import KERNEL_ROLE, Measured, Usage, machine
+from rigs.load.report import Window
 
 SUPPORTING = ("camera", KERNEL_ROLE, "load")  # roles that are not the server's
 

@@ -14,15 +14,15 @@ from typing import Any
 import psutil
 
 from bench import floor
-from bench.load.crowd import PROFILES, Crowd
-from bench.load.signalling import Signalling
-from bench.load.tap import Between, Tap
-from bench.load.viewer import Options
 from bench.measure import Meter
 from bench.results import SUPPORTING, Result, Run
 from bench.servers import Running, Server
 from rigs.clip import Clip
 from rigs.gst_camera import GstCamera, missing
+from rigs.load.crowd import PROFILES, Crowd
+from rigs.load.signalling import Signalling
+from rigs.load.tap import Between, Tap
+from rigs.load.viewer import Options
 
 FULL_HD = Clip()
 LOW = Clip(width=1280, height=720, bitrate=1_000_000)

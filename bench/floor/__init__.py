@@ -13,9 +13,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from bench.load.crowd import Crowd
-from bench.load.dtls import Keys
 from rigs.clip import access_units, nal_units
+from rigs.load.crowd import Crowd
+from rigs.load.dtls import Keys
 from rigs.video import fragment
 
 SOURCE = Path(__file__).with_name("floor.c")

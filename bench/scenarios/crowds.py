@@ -11,13 +11,13 @@ from typing import Any
 
 import aiohttp
 
-from bench.load.report import Spread
 from bench.results import Check, Run
 from bench.rig import BIG_KEYFRAMES, FULL_HD, LOW, MIDDLE, SETTLE, Plan, Stage, camera, floor_run, staged
 from bench.servers import Server
 from bench.servers.camshaft import Camshaft
 from rigs import farm
 from rigs.gst_camera import GstCamera
+from rigs.load.report import Spread
 
 
 async def fanout(plan: Plan) -> None:

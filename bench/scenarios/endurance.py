@@ -21,12 +21,12 @@ import aiohttp
 import psutil
 
 from bench import faults
-from bench.load.crowd import Crowd
-from bench.load.signalling import Whep
-from bench.load.viewer import Viewer
 from bench.results import Check
 from bench.rig import LOW, Plan, camera
 from rigs.cluster import Cluster
+from rigs.load.crowd import Crowd
+from rigs.load.signalling import Whep
+from rigs.load.viewer import Viewer
 
 DARK = 0.5  # seconds without a packet of the picture from which a watcher counts as in the dark
 PATIENCE = 3.0  # seconds without one after which it makes a new session

@@ -13,8 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path as FilePath
 
 from bench import floor
-from bench.load.report import Spread
-from bench.load.signalling import Whep
 from bench.results import Check, Run
 from bench.rig import FULL_HD, SETTLE, Plan, Stage, camera, staged
 from bench.servers import Server
@@ -23,6 +21,8 @@ from rigs import chromium as chromium_rig
 from rigs import namespace as namespace_rig
 from rigs.chromium import CHROMIUM, Viewing, chromium
 from rigs.clip import Clip, access_units
+from rigs.load.report import Spread
+from rigs.load.signalling import Whep
 from rigs.namespace import Link, Namespace, two_hosts
 from rigs.path import Path
 

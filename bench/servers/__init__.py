@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from bench.load.signalling import Signalling
+from rigs.load.signalling import Signalling
 
 
 @dataclass(frozen=True, slots=True)

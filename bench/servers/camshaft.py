@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.load.signalling import Whep
 from bench.servers import Running
 from rigs.cluster import Cluster
+from rigs.load.signalling import Whep
 
 
 @dataclass(frozen=True, slots=True)

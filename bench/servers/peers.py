@@ -19,10 +19,10 @@ from pathlib import Path
 import psutil
 import yaml
 
-from bench.load.signalling import Janus as JanusSignalling
-from bench.load.signalling import Whep
 from bench.servers import Running
 from bench.servers.process import free_port, running
+from rigs.load.signalling import Janus as JanusSignalling
+from rigs.load.signalling import Whep
 
 
 @dataclass(frozen=True, slots=True)

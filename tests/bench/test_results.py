@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.load.report import Spread, ViewerCounts, Window
 from bench.measure import KERNEL_ROLE, Measured, Usage
 from bench.results import Check, Result, Run
+from rigs.load.report import Spread, ViewerCounts, Window
 
 
 def run(server: str, viewers: int, cpu: float, *, packets: int = 1_000_000) -> Run:

@@ -12,10 +12,10 @@ import aiohttp
 import psutil
 import pytest
 
-from bench.load.crowd import Crowd
-from bench.load.signalling import Whep
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
+from rigs.load.crowd import Crowd
+from rigs.load.signalling import Whep
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 

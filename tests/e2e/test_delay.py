@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bench.load.crowd import Crowd
-from bench.load.signalling import Whep
 from rigs.clip import Clip
 from rigs.gst_camera import GstCamera
+from rigs.load.crowd import Crowd
+from rigs.load.signalling import Whep
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 

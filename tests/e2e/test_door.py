@@ -16,10 +16,10 @@ import pytest
 
 from common.process import raise_file_limit
 from rigs.browser import Browser, video_section
+from rigs.bystander import unharmed, watching
 from rigs.clip import SMALL
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
-from tests.fakes.bystander import unharmed, watching
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.timeout(240)]
 

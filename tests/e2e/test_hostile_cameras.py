@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from rigs.bystander import memory_of, unharmed, watching
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from rigs.hostile_camera import hostile_camera
-from tests.fakes.bystander import memory_of, unharmed, watching
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 

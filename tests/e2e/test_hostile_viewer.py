@@ -12,10 +12,10 @@ import pytest
 from aiortc import rtp
 
 from egress.wire.ice import AMPLIFICATION
+from rigs.bystander import unharmed
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from rigs.stranger import PATIENCE, Stranger, open_udp, take_all
-from tests.fakes.bystander import unharmed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.timeout(240)]
 

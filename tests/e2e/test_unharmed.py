@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 
 from rigs.browser import Browser, audio_section, video_section
+from rigs.bystander import unharmed
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
-from tests.fakes.bystander import unharmed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 

@@ -5,8 +5,8 @@ from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load.rtp import Stream, extensions_of, payload_of, starts_h264_keyframe
-from bench.load.sdp import MID, TRANSPORT_CC
+from rigs.load.rtp import Stream, extensions_of, payload_of, starts_h264_keyframe
+from rigs.load.sdp import MID, TRANSPORT_CC
 
 
 def take(stream: Stream, number: int) -> None:

@@ -7,8 +7,8 @@ from aioice import stun as foreign
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load import stun
-from bench.load.stun import Message, StunError
+from rigs.load import stun
+from rigs.load.stun import Message, StunError
 
 KEY = b"a password"
 

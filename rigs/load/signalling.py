@@ -12,9 +12,9 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from bench.load import sdp
-from bench.load.engine import ConnectError, Engine
-from bench.load.viewer import Viewer
+from rigs.load import sdp
+from rigs.load.engine import ConnectError, Engine
+from rigs.load.viewer import Viewer
 
 TIMEOUT = aiohttp.ClientTimeout(total=20)  # seconds for one request
 

@@ -12,11 +12,11 @@ from typing import Self
 
 import aiohttp
 
-from bench.load.dtls import Identity, Keys
-from bench.load.engine import ConnectError, Engine, Timeline
-from bench.load.report import ViewerCounts, Window, milliseconds
-from bench.load.signalling import TIMEOUT, Signalling
-from bench.load.viewer import Options, State, Viewer
+from rigs.load.dtls import Identity, Keys
+from rigs.load.engine import ConnectError, Engine, Timeline
+from rigs.load.report import ViewerCounts, Window, milliseconds
+from rigs.load.signalling import TIMEOUT, Signalling
+from rigs.load.viewer import Options, State, Viewer
 
 MAX_JOINING = 64  # viewers in signalling at once; more would only measure their own queue
 PROFILES = ("SRTP_AEAD_AES_128_GCM", "SRTP_AEAD_AES_256_GCM", "SRTP_AES128_CM_SHA1_80")

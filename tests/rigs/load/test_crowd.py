@@ -1,36 +1,22 @@
-"""The load generator against a server that it shares no line with, and against the floor."""
+"""The load generator against a server that it shares no line with."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-import psutil
 import pytest
 
-from bench import floor
-from bench.load.crowd import Crowd
-from bench.load.dtls import Keys
-from bench.load.signalling import Whep
-from bench.load.viewer import Options, State
-from rigs.clip import Clip
+from rigs.load.crowd import Crowd
+from rigs.load.dtls import Keys
+from rigs.load.signalling import Whep
+from rigs.load.viewer import Options, State
 from rigs.whep import WhepServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load generator is for Linux")
-
-TINY = Clip(width=320, height=240, bitrate=400_000, seconds=4)
-
-
-@pytest.fixture(scope="module")
-def clip(pytestconfig: pytest.Config) -> Path:
-    assert pytestconfig.cache is not None
-    return TINY.file(pytestconfig.cache.mkdir("clips"))
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -87,18 +73,6 @@ async def test_a_server_that_refuses(unused_tcp_port: int) -> None:
         failures = crowd.end().failures
         assert "no answer to the offer" in failures[0]
         assert "the server answers 405" in failures[1]
-
-
-@pytest.mark.parametrize("gro", [False, True])
-@pytest.mark.parametrize("gso", [False, True])
-async def test_the_floor_sends_what_viewers_can_decrypt(clip: Path, tmp_path: Path, gro: bool, gso: bool) -> None:
-    async with Crowd(Options(sample=1), gro=gro) as crowd:
-        with floor.running(floor.invite(crowd, 5), clip, TINY.fps, tmp_path, gso=gso):
-            await crowd.watching()
-            await until(lambda: all(viewer.checked > 50 for viewer in crowd.members))
-            window = crowd.end()
-    assert window.total("lost") == window.total("corrupt") == window.total("stray") == 0
-    assert all(counts.frames > 10 for counts in window.viewers)
 
 
 class Sender:
@@ -161,25 +135,3 @@ async def test_a_gap_is_measured_between_the_kernels_times_of_arrival() -> None:
         counts, after = crowd.end().viewers[0], crowd.members[0].streams[0].last_ns
         sender.close()
     assert counts.gap_ms == pytest.approx((after - before) / 1e6, abs=0.001)
-
-
-def test_the_floor_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match="needs a C compiler"):
-        floor.build(tmp_path)
-
-
-def test_the_floor_ends_when_nobody_waits_for_it(clip: Path, tmp_path: Path) -> None:
-    program = str(floor.build(tmp_path))
-    (tmp_path / "packets").write_bytes(floor.packetize(clip, TINY.fps, bytes(16), bytes(12)))
-    arguments = [program, "1", str(tmp_path / "packets"), "3600", "127.0.0.1:9"]
-    parent = f"from subprocess import *; print(Popen({arguments!r}, stdin=PIPE).pid, flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        orphan = psutil.Process(int(process.stdout.readline()))
-        process.kill()
-    try:
-        orphan.wait(10)
-    finally:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            orphan.kill()

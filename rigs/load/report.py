@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from bench.load.receive import dropped
-from bench.load.viewer import State, Viewer
+from rigs.load.receive import dropped
+from rigs.load.viewer import State, Viewer
 
 
 @dataclass(frozen=True, slots=True)

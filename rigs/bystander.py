@@ -20,9 +20,9 @@ from typing import Any
 
 import psutil
 
-from bench.load.crowd import Crowd
-from bench.load.signalling import Whep
 from rigs.cluster import Cluster
+from rigs.load.crowd import Crowd
+from rigs.load.signalling import Whep
 
 GAP = 100.0  # ms without a picture that a viewer may notice; what the machine itself costs comes on top
 QUIET = 2.0  # seconds in which that is measured, before the bad things begin
@@ -63,10 +63,10 @@ class Bystander:
 async def watching(whep: str) -> AsyncIterator[Bystander]:
     """A viewer that has a picture."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.fakes.bystander", whep),
+        *(sys.executable, "-m", "rigs.bystander", whep),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[1],
     )
     try:
         bystander = Bystander(process)

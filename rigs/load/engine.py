@@ -22,13 +22,13 @@ from array import array
 from collections import deque
 from typing import Protocol
 
-from bench.load.dtls import Identity
-from bench.load.ice import IceAgent
-from bench.load.receive import SO_TIMESTAMPNS, UDP_GRO, Receiver
-from bench.load.rtp import HEADER as RTP_HEADER
-from bench.load.rtp import Stream
-from bench.load.sdp import Session
-from bench.load.viewer import Options, Out, State, Viewer
+from rigs.load.dtls import Identity
+from rigs.load.ice import IceAgent
+from rigs.load.receive import SO_TIMESTAMPNS, UDP_GRO, Receiver
+from rigs.load.rtp import HEADER as RTP_HEADER
+from rigs.load.rtp import Stream
+from rigs.load.sdp import Session
+from rigs.load.viewer import Options, Out, State, Viewer
 
 RECEIVE_BUFFER = 4 << 20  # bytes: a keyframe must fit until its viewer is read
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h: beyond net.core.rmem_max, for root

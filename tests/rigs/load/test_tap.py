@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.load.tap import Between, Tap, TapError
 from rigs import farm
 from rigs.clip import Clip
 from rigs.gst_camera import GstCamera, missing
+from rigs.load.tap import Between, Tap, TapError
 
 TINY = Clip(width=320, height=240, bitrate=400_000, seconds=4)
 

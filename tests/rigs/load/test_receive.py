@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.load.receive import SO_TIMESTAMPNS, UDP_GRO, Receiver, dropped
+from rigs.load.receive import SO_TIMESTAMPNS, UDP_GRO, Receiver, dropped
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="recvmmsg is Linux's")
 UDP_SEGMENT = 103

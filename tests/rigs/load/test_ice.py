@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.load.ice import CONSENT_TIMEOUT, Address, IceAgent
-from bench.load.stun import StunError
+from rigs.load.ice import CONSENT_TIMEOUT, Address, IceAgent
+from rigs.load.stun import StunError
 
 HERE, THERE = ("192.0.2.1", 1000), ("192.0.2.2", 2000)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.load.dtls import Dtls, DtlsError, Identity
+from rigs.load.dtls import Dtls, DtlsError, Identity
 
 GCM, CM = "SRTP_AEAD_AES_128_GCM", "SRTP_AES128_CM_SHA1_80"
 

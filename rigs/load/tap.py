@@ -12,15 +12,15 @@ import socket
 import struct
 from typing import Self
 
-from bench.load.engine import RECEIVE_BUFFER
-from bench.load.receive import SO_TIMESTAMPNS
-from bench.load.rtp import HEADER, payload_of
-from bench.load.viewer import TAIL
 from camshaft.demo_camera.lanes import bind_pair
 from ingest.rtsp import sdp
 from ingest.rtsp.auth import Authenticator
 from ingest.rtsp.message import Response
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
+from rigs.load.engine import RECEIVE_BUFFER
+from rigs.load.receive import SO_TIMESTAMPNS
+from rigs.load.rtp import HEADER, payload_of
+from rigs.load.viewer import TAIL
 from rigs.rtsp_client import Client
 
 REMEMBERED = 600  # frames: 20 s at 30 a second

@@ -10,8 +10,8 @@ import random
 import secrets
 from dataclasses import dataclass, field
 
-from bench.load import stun
-from bench.load.stun import Message, StunError
+from rigs.load import stun
+from rigs.load.stun import Message, StunError
 
 Address = tuple[str, int]
 

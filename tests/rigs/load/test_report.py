@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load.report import Spread, ViewerCounts, Window
+from rigs.load.report import Spread, ViewerCounts, Window
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1))

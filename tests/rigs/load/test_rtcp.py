@@ -7,8 +7,8 @@ from aiortc import rtp as foreign
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load import rtcp
-from bench.load.rtcp import Block
+from rigs.load import rtcp
+from rigs.load.rtcp import Block
 
 
 def test_a_receiver_report_as_a_foreign_parser_reads_it() -> None:

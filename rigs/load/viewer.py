@@ -13,11 +13,11 @@ from enum import Enum, auto
 from pylibsrtp import Error as SrtpError
 from pylibsrtp import Policy, Session
 
-from bench.load import rtcp, sdp
-from bench.load.dtls import Dtls, DtlsError, Identity, Keys
-from bench.load.ice import Address, IceAgent
-from bench.load.rtp import HEADER, Stream, extensions_of, payload_of, starts_h264_keyframe
-from bench.load.stun import StunError
+from rigs.load import rtcp, sdp
+from rigs.load.dtls import Dtls, DtlsError, Identity, Keys
+from rigs.load.ice import Address, IceAgent
+from rigs.load.rtp import HEADER, Stream, extensions_of, payload_of, starts_h264_keyframe
+from rigs.load.stun import StunError
 
 CONNECT_TIMEOUT = 15.0  # seconds from the answer to DTLS
 NACK_ATTEMPTS = 10  # as Chromium does

@@ -7,8 +7,8 @@ from aiortc import sdp as foreign
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load import sdp
-from bench.load.sdp import Session
+from rigs.load import sdp
+from rigs.load.sdp import Session
 
 OURS = Session("ufrag", "p" * 24, ("sha-256", ":".join(["AB"] * 32)), "actpass", candidates=[("192.0.2.1", 4000)])
 
