@@ -14,17 +14,24 @@ unexport CAMERA
 MAKEOVERRIDES :=
 endif
 
-.PHONY: help run test check format bench fuzz system clean
+# Tests mostly wait, so there are more processes than cores; tests/conftest.py says what runs beside what.
+PARALLEL := -n 4 --dist loadgroup --no-loadscope-reorder
+FAST     := not (e2e or browser or gstreamer or namespace or slow)
+
+.PHONY: help run test test-fast check format bench fuzz system clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be done here
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## Start a cluster and print the page's address: make run [CAMERA=rtsp://user:password@host/path]
 	@exec $(BIN)/camshaft serve --demo-if-none
 
 test: $(VENV)/.test system  ## Run the tests; PYTEST= gives options to pytest
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
+
+test-fast: $(VENV)/.test  ## Run what needs neither browser nor network namespace and waits for no clock: two minutes
+	@$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST)" $(PYTEST)
 
 check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before a commit
 	@$(BIN)/ruff format --check .

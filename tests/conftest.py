@@ -1,7 +1,22 @@
-"""For all tests: what Hypothesis draws."""
+"""For all tests: what Hypothesis draws, and what may run beside what.
 
+Tests run in several processes at once (pytest-xdist). Three rules keep them apart:
+
+* what drives a browser is one group, so that one process runs all of it, one test after the other;
+* what is marked ``alone`` judges times that others on the machine would add to: it waits until the other tests have
+  ended, and they wait until it has;
+* what takes long comes first, so that no process is left with it at the end, and what is ``alone`` comes last.
+"""
+
+from __future__ import annotations
+
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # A machine may be busy, so no example has a deadline: one that is missed would say nothing of the code.
@@ -12,3 +27,48 @@ settings.register_profile("fixed", deadline=None, derandomize=True, print_blob=T
 settings.register_profile("anew", deadline=None, derandomize=False, max_examples=2_000, print_blob=True)
 
 settings.load_profile("fixed" if os.environ.get("CI") else "patient")
+
+LONG = ("browser", "e2e", "gstreamer", "namespace")  # markers, those first that take longest
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests and put those of a browser into one group; the same in every process, as xdist demands."""
+    for item in items:
+        if item.get_closest_marker("browser") and not item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+    items.sort(key=_rank)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around everything: no test's time-out runs while it waits for its turn
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Let a test begin when what it may not run beside has ended."""
+    with _turn(item.config.rootpath, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+def _rank(item: pytest.Item) -> int:
+    """When an item's turn comes: the smaller the earlier."""
+    if item.get_closest_marker("alone"):
+        return len(LONG) + 1
+    return next((at for at, name in enumerate(LONG) if item.get_closest_marker(name)), len(LONG))
+
+
+@contextmanager
+def _turn(root: Path, *, alone: bool) -> Iterator[None]:
+    """Be one of the running tests of this checkout, or the only one. There is one door, so that nobody overtakes."""
+    with _opened(root / "tests") as room:
+        with _opened(root) as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    """A descriptor of a directory; who closes it gives up its lock."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -122,7 +122,9 @@ class FakeIngest(FakeWorker):
 
     def obey(self, message: ToWorker) -> None:
         match message:
-            case Assign(camera):
+            case Assign(camera) if not any(
+                (stream.camera, stream.revision) == (camera.id, camera.revision) for stream in self.state.served
+            ):  # it is told again what it does already where its report and the message cross
                 self.show(camera.id, CameraState.PLAYING, spec=camera, tracks=(H264,), transport="tcp")
             case Release(id):
                 self.report(served=tuple(stream for stream in self.state.served if stream.camera != id))

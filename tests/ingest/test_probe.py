@@ -20,7 +20,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_module, "LISTEN", 0.3)
 
 
-async def look(camera: FakeCamera, longest: float = 1.0) -> ProbeResult:
+async def look(camera: FakeCamera, longest: float = 20.0) -> ProbeResult:
     async with camera:
         return await probe(CameraSpec("x", camera.url), longest)
 

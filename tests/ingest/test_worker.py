@@ -323,6 +323,7 @@ async def test_what_comes_during_the_farewell_is_too_late(tmp_path: Path) -> Non
     assert fake.connections == 1
 
 
+@pytest.mark.slow
 async def test_two_hundred_cameras(tmp_path: Path) -> None:
     few = h264_track()
     async with (

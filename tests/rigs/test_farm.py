@@ -26,6 +26,7 @@ def cameras(clip: Path) -> Iterator[list[str]]:
         yield urls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_a_foreign_client_plays_every_camera(cameras: list[str], transport: str) -> None:
     for url in cameras:

@@ -149,6 +149,7 @@ def test_parses_a_foreign_answer(kind: aioice_stun.Class) -> None:
         response()[:2] + b"\0\0" + response()[4:20],
         response()[:20] + b"\0\x08\0\x04" + response()[24:],
     ],
+    ids=["nothing", "a byte less", "cut short", "header alone", "a request", "no length", "a short address"],
 )
 def test_what_is_no_answer_is_a_protocol_error(data: bytes) -> None:
     with pytest.raises(ProtocolError):
