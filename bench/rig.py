@@ -137,7 +137,7 @@ async def staged(
         idle = {role: sum(map(_memory, pids)) for role, pids in running.pids.items() if role not in SUPPORTING}
         await stack.enter_async_context(crowd)
         tap = await stack.enter_async_context(Tap(cameras[0])) if tapped else None
-        crowd.engine.timeline = Between(before, tap) if before and tap else tap
+        crowd.engine.delays.timeline = Between(before, tap) if before and tap else tap
         yield Stage(server, running, crowd, directory, {"camera": list(camera_pids)}, idle, tap)
 
 

@@ -12,8 +12,9 @@ from typing import Self
 
 import aiohttp
 
+from rigs.load.delays import Timeline
 from rigs.load.dtls import Identity, Keys
-from rigs.load.engine import ConnectError, Engine, Timeline
+from rigs.load.engine import ConnectError, Engine
 from rigs.load.report import ViewerCounts, Window, milliseconds
 from rigs.load.signalling import TIMEOUT, Signalling
 from rigs.load.viewer import Options, State, Viewer
@@ -47,7 +48,7 @@ class Crowd:
     async def __aenter__(self) -> Self:
         _raise_descriptor_limit()
         self.engine = Engine(Identity(self._profiles), self._options, gro=self._gro)
-        self.engine.timeline = self._timeline
+        self.engine.delays.timeline = self._timeline
         self._http = aiohttp.ClientSession(timeout=TIMEOUT, connector=aiohttp.TCPConnector(limit=MAX_JOINING))
         self._seats = asyncio.Semaphore(MAX_JOINING)
         self.begin()
@@ -128,8 +129,8 @@ class Crowd:
         return Window(
             seconds=time.monotonic() - self._began,
             viewers=counts,
-            delay_ms=milliseconds(self.engine.delays),
-            capture_ms=milliseconds([delay for viewer in members for delay in viewer.capture_delays]),
+            delay_ms=milliseconds(self.engine.delays.seconds),
+            capture_ms=milliseconds([delay for viewer in members for delay in viewer.feedback.capture_delays]),
             round_trip_ms=milliseconds([trip for viewer in members for trip in viewer.agent.round_trips]),
             load_user=cpu.user - self._cpu.user,
             load_system=cpu.system - self._cpu.system,

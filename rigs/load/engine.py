@@ -18,10 +18,9 @@ import contextlib
 import select
 import socket
 import time
-from array import array
 from collections import deque
-from typing import Protocol
 
+from rigs.load.delays import Delays
 from rigs.load.dtls import Identity
 from rigs.load.ice import IceAgent
 from rigs.load.receive import SO_TIMESTAMPNS, UDP_GRO, Receiver
@@ -38,19 +37,8 @@ SWEEPS_A_ROUND = 10  # after so many every connected viewer has been looked at
 RECOGNITION = 5.0  # seconds in which a frame is recognised, or the viewer's camera is not the one that is tapped
 EVENTS = 512  # sockets handled before the event loop's other work gets its turn
 SAME_MOMENT_NS = 5_000_000  # packets read together are counted together if they came within so many ns
-SETTLED_NS = 100_000_000  # a frame that arrived so long ago is known to the tap too
 
 HEADER = RTP_HEADER.unpack_from
-
-
-class Timeline(Protocol):
-    """Who knows when a frame left the camera; see ``tap``."""
-
-    def recognise(self, tail: bytes) -> int | None:
-        """The camera's RTP timestamp of the frame whose last payload ends so; ``None`` if it is not known (yet)."""
-
-    def sent_ns(self, timestamp: int) -> int | None:
-        """Unix time at which the last packet of the frame with that timestamp of the camera's left the camera."""
 
 
 class ConnectError(Exception):
@@ -62,13 +50,11 @@ class Engine:
 
     def __init__(self, identity: Identity, options: Options, *, gro: bool = True) -> None:
         self.viewers: dict[int, Viewer] = {}  # by descriptor
-        self.delays = array("d")  # seconds from camera to viewer: one for each frame of each viewer
+        self.delays = Delays()
         self.late = 0.0  # seconds by which the latest sweep came late: how overloaded this process was
-        self.timeline: Timeline | None = None
         self._identity, self._options = identity, options
         self._joining_epoll, self._media_epoll = select.epoll(), select.epoll()
         self._receiver = Receiver(trains=gro)
-        self._marks: list[tuple[Viewer, int, int]] = []  # ends of frames: viewer, RTP timestamp, arrival
         self._joining: dict[Viewer, asyncio.Future[None]] = {}
         self._repairing: set[Viewer] = set()
         self._round: deque[Viewer] = deque()
@@ -144,12 +130,11 @@ class Engine:
 
     def restart_counting(self) -> None:
         """A window begins: forget the longest gaps and the delays so far."""
-        self._resolve_marks()
-        del self.delays[:]
+        self.delays.restart(self.viewers.values())
         self.late = 0.0
         for viewer in self.viewers.values():
             viewer.agent.round_trips.clear()
-            viewer.capture_delays.clear()
+            viewer.feedback.capture_delays.clear()
             for stream in viewer.streams.values():
                 stream.gap_ns = 0
 
@@ -210,8 +195,8 @@ class Engine:
         stream.last_ns = last_ns
         if second & 0x80:
             stream.frames += 1
-            if stream.kind == "video" and self.timeline is not None:
-                self._marks.append((viewer, timestamp, last_ns))
+            if stream.kind == "video" and self.delays.timeline is not None:
+                self.delays.marks.append((viewer, timestamp, last_ns))
         stream.sample_in -= count
         if stream.sample_in < 0:
             self._inspect(viewer, stream, start, step, count, size, now)
@@ -223,7 +208,7 @@ class Engine:
         """Decrypt all of a train while the first keyframe is awaited, else its last packet."""
         for index in range(0 if not viewer.first_keyframe_at else count - 1, count):
             viewer.inspect(stream, self._packet(start, step, index, size), now)
-        if viewer.shift is None and self.timeline is not None and now - viewer.first_keyframe_at < RECOGNITION:
+        if viewer.shift is None and self.delays.timeline is not None and now - viewer.first_keyframe_at < RECOGNITION:
             stream.sample_in = 0  # until one of its frames is recognised
 
     def _packet(self, start: int, step: int, number: int, size: int) -> bytes:
@@ -279,25 +264,4 @@ class Engine:
             self._send(viewer, out)
             if not out:
                 self._repairing.discard(viewer)
-        self._resolve_marks()
-
-    def _resolve_marks(self) -> None:
-        """Look up when the frames that arrived had left the camera; not the latest ones, for it may tell us late."""
-        timeline, settled = self.timeline, time.time_ns() - SETTLED_NS
-        if timeline is None:
-            return
-        for viewer in self.viewers.values():
-            while viewer.tails and viewer.tails[0][2] < time.monotonic() - SETTLED_NS / 1e9:
-                tail, timestamp, _ = viewer.tails.pop(0)
-                origin = timeline.recognise(tail)
-                if origin is not None:
-                    viewer.shift = (timestamp - origin) & 0xFFFFFFFF
-        marks, self._marks = self._marks, []
-        for mark in marks:
-            viewer, timestamp, at = mark
-            if at > settled:
-                self._marks.append(mark)
-            elif viewer.shift is not None:
-                sent = timeline.sent_ns((timestamp - viewer.shift) & 0xFFFFFFFF)
-                if sent is not None:
-                    self.delays.append((at - sent) / 1e9)
+        self.delays.resolve(self.viewers.values())

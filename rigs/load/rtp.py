@@ -60,6 +60,18 @@ class Stream:
         """Highest extended sequence number (RFC 3550 A.1)."""
         return self.base + self.expected - 1
 
+    def add(self, sequence: int, timestamp: int, size: int, at_ns: int) -> int:
+        """Count a packet that the fast path did not; returns how many numbers it skips."""
+        holes = self.disorder(sequence) if sequence != self.next else 0
+        self.packets += 1
+        self.bytes += size
+        if self.next == sequence:
+            self.next = (sequence + 1) & 0xFFFF
+            if self.last_ns:
+                self.gap_ns = max(self.gap_ns, at_ns - self.last_ns)
+            self.last_ns, self.last_timestamp = at_ns, timestamp
+        return holes
+
     def disorder(self, first: int) -> int:
         """A packet other than the expected one came; returns how many numbers it skips. Count it afterwards.
 

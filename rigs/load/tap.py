@@ -35,7 +35,7 @@ class TapError(Exception):
 
 
 class Tap:
-    """An async context manager; see ``engine.Timeline`` for what it tells."""
+    """An async context manager; see ``delays.Timeline`` for what it tells."""
 
     def __init__(self, url: str) -> None:
         self._url = RtspUrl.parse(url)

@@ -15,12 +15,12 @@ from pylibsrtp import Policy, Session
 
 from rigs.load import rtcp, sdp
 from rigs.load.dtls import Dtls, DtlsError, Identity, Keys
+from rigs.load.feedback import Feedback
 from rigs.load.ice import Address, IceAgent
-from rigs.load.rtp import HEADER, Stream, extensions_of, payload_of, starts_h264_keyframe
+from rigs.load.rtp import HEADER, Stream, payload_of, starts_h264_keyframe
 from rigs.load.stun import StunError
 
 CONNECT_TIMEOUT = 15.0  # seconds from the answer to DTLS
-NACK_ATTEMPTS = 10  # as Chromium does
 REPORT_INTERVAL = 1.0  # seconds between receiver reports
 TAIL = 24  # last bytes of a frame by which it is recognised on its way
 
@@ -78,17 +78,16 @@ class Viewer:
     stray: int = 0  # datagrams that are nothing we know
     shift: int | None = None  # RTP timestamp minus that of the camera, once a frame was recognised
     tails: list[tuple[bytes, int, float]] = field(default_factory=list)  # of frames to be recognised
-    capture_delays: list[float] = field(default_factory=list)  # seconds, by sender reports
-    twcc_id: int = 0
+    feedback: Feedback = field(init=False)
     _dtls: Dtls | None = None
     _receive: Session | None = None
     _send: Session | None = None
     _types: dict[int, tuple[str, str, int]] = field(default_factory=dict)
     _originals: dict[int, int] = field(default_factory=dict)
-    _ssrc: int = 0
     _report_due: float = 0.0
-    _arrivals: dict[int, int] = field(default_factory=dict)  # of transport-wide sequence numbers, in microseconds
-    _feedback: int = 0
+
+    def __post_init__(self) -> None:
+        self.feedback = Feedback(1_000_000 + self.number, f"viewer-{self.number}", self.streams, self.options.remb)
 
     def describe(self, candidates: list[Address], setup: str) -> sdp.Session:
         """Our transport for a description."""
@@ -101,8 +100,7 @@ class Viewer:
         self._types = remote.payload_types()
         self._originals = {pt: apt for media in remote.media for pt, apt in media.rtx.items()}
         if self.options.twcc:
-            self.twcc_id = next((m.extensions.get(sdp.TRANSPORT_CC, 0) for m in remote.media if m.accepted), 0)
-        self._ssrc = 1_000_000 + self.number
+            self.feedback.twcc_id = next((m.extensions.get(sdp.TRANSPORT_CC, 0) for m in remote.media if m.accepted), 0)
         self._dtls = Dtls(self.identity, remote.fingerprint, server=we_are_server)
         family = self.socket.family
         candidates = [(host, port) for host, port in remote.candidates if (":" in host) == (family == socket.AF_INET6)]
@@ -148,8 +146,9 @@ class Viewer:
             if self.agent.expired(now):
                 self._fail("consent expired: the server no longer answers")
             elif now >= self._report_due:
+                assert self._send is not None
                 self._report_due = now + REPORT_INTERVAL
-                out += self._report(now, to)
+                out.append((self._send.protect_rtcp(self.feedback.report(now)), to))
         return out
 
     def close(self) -> Out:
@@ -165,7 +164,7 @@ class Viewer:
         if stream is None and payload_type in self._types:
             kind, codec, rate = self._types[payload_type]
             kind = "rtx" if payload_type in self._originals else kind
-            stream = self.streams[ssrc] = Stream(ssrc, kind, codec, rate, kind == "rtx" or bool(self.twcc_id))
+            stream = self.streams[ssrc] = Stream(ssrc, kind, codec, rate, kind == "rtx" or bool(self.feedback.twcc_id))
         return stream
 
     def lost_packets(self, stream: Stream, count: int) -> Out:
@@ -208,12 +207,6 @@ class Viewer:
         if packet[1] & 0x80 and self.shift is None:
             self.tails.append((payload[-TAIL:], HEADER.unpack_from(packet)[3], now))
 
-    def collect(self, packet: memoryview, at_ns: int) -> None:
-        """Remember a packet's transport-wide sequence number for the next feedback."""
-        value = extensions_of(packet).get(self.twcc_id)
-        if value is not None and len(value) == 2:
-            self._arrivals[int.from_bytes(value, "big")] = at_ns // 1000
-
     def _stun(self, data: bytes, source: Address, now: float) -> Out:
         before = self.agent.nominated
         out = self.agent.receive(data, source, now)
@@ -251,21 +244,13 @@ class Viewer:
             return []
         if not self.first_packet_at:
             self.first_packet_at = now
-        holes = stream.disorder(sequence) if sequence != stream.next else 0
-        stream.packets += 1
-        stream.bytes += len(data)
-        if stream.next == sequence:
-            stream.next = (sequence + 1) & 0xFFFF
-            if stream.last_ns:
-                stream.gap_ns = max(stream.gap_ns, at_ns - stream.last_ns)
-            stream.last_ns, stream.last_timestamp = at_ns, timestamp
-        if second & 0x80:
-            stream.frames += 1
+        holes = stream.add(sequence, timestamp, len(data), at_ns)
+        stream.frames += second >> 7
         stream.sample_in -= 1
         if stream.sample_in < 0 or stream.kind == "rtx":
             self.inspect(stream, data, now)
-        if self.twcc_id:
-            self.collect(memoryview(data), at_ns)
+        if self.feedback.twcc_id:
+            self.feedback.collect(data, at_ns)
         return self.lost_packets(stream, holes) if holes else []
 
     def _repaired(self, plain: bytes) -> None:
@@ -289,48 +274,10 @@ class Viewer:
             if stream is not None:
                 stream.report_ntp, stream.report_timestamp, stream.report_at = report.ntp, report.timestamp, now
 
-    def _report(self, now: float, to: Address) -> Out:
-        assert self._send is not None
-        blocks = []
-        for stream in self.streams.values():
-            if stream.kind != "rtx" and stream.packets:
-                blocks.append(self._block(stream, now))
-                self._measure_delay(stream)
-        compound = rtcp.receiver_report(self._ssrc, blocks, f"viewer-{self.number}")
-        video = [stream for stream in self.streams.values() if stream.kind == "video"]
-        if self.options.remb and video:
-            compound += rtcp.remb(self._ssrc, self.options.remb, [stream.ssrc for stream in video])
-        if self._arrivals and video:
-            compound += rtcp.transport_feedback(self._ssrc, video[0].ssrc, self._arrivals, self._feedback)
-            self._arrivals.clear()
-            self._feedback += 1
-        return [(self._send.protect_rtcp(compound), to)]
-
-    def _block(self, stream: Stream, now: float) -> rtcp.Block:
-        expected, lost = stream.expected - stream.expected_before, stream.lost - stream.lost_before
-        stream.expected_before, stream.lost_before = stream.expected, stream.lost
-        fraction = min(255, max(0, lost * 256 // expected)) if expected > 0 else 0
-        last, delay = 0, 0
-        if stream.report_at:
-            last, delay = stream.report_ntp >> 16 & 0xFFFFFFFF, int((now - stream.report_at) * 65_536)
-        return rtcp.Block(stream.ssrc, fraction, stream.lost, stream.highest, int(stream.jitter), last, delay)
-
-    def _measure_delay(self, stream: Stream) -> None:
-        """Capture to arrival of the last packet, by the server's sender report (RFC 3550 6.4.1)."""
-        if stream.kind == "video" and stream.report_at:
-            ticks = (stream.last_timestamp - stream.report_timestamp + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
-            captured = rtcp.unix_time(stream.report_ntp) + ticks / stream.clock_rate
-            self.capture_delays.append(stream.last_ns / 1e9 - captured)
-
     def _nack(self, stream: Stream, numbers: list[int]) -> Out:
-        wanted = [number for number in numbers if stream.missing[number] < NACK_ATTEMPTS]
-        for number in wanted:
-            stream.missing[number] += 1
         to = self.agent.nominated
-        if not wanted or to is None or self._send is None:
-            return []
-        report = rtcp.receiver_report(self._ssrc, [], f"viewer-{self.number}")
-        return [(self._send.protect_rtcp(report + rtcp.nack(self._ssrc, stream.ssrc, wanted)), to)]
+        compound = self.feedback.nack(stream, numbers)
+        return [(self._send.protect_rtcp(compound), to)] if compound and to is not None and self._send else []
 
     def _fail(self, problem: str) -> None:
         self.state, self.problem = State.FAILED, problem
