@@ -39,7 +39,6 @@ from broker.director.events import (
     Undelivered,
     ViewerLeft,
     ViewerOffered,
-    ViewerTrickled,
     WorkerJoined,
     WorkerLost,
 )
@@ -147,10 +146,6 @@ class ControlPlane:
             raise
         finally:
             del self._offers[session]
-
-    def trickle(self, session: str, candidate: str) -> None:
-        """Pass on a viewer's ICE candidate (``candidate:…``); empty text ends them."""
-        self._handle(ViewerTrickled(session, candidate))
 
     def hang_up(self, session: str) -> None:
         """End a viewer's session; one that is gone already is no error."""

@@ -199,15 +199,6 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A viewer's trickled ICE candidate (RFC 8840); broker to egress. Empty text ends the candidates."""
-
-    session: str
-    candidate: str
-    type: Literal["candidate"] = "candidate"
-
-
-@dataclass(frozen=True, slots=True)
 class HangUp:
     """The viewer's session is over; broker to egress."""
 
@@ -269,7 +260,7 @@ class Leaving:
 
 
 ToBroker = Report | Answered | Refused | Ended | KeyWanted | Leaving
-ToWorker = Assign | Release | StreamKey | Offer | Candidate | HangUp | Ping
+ToWorker = Assign | Release | StreamKey | Offer | HangUp | Ping
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])

@@ -21,7 +21,6 @@ from common.config import Config, LimitsConfig
 from common.control import (
     Answered,
     Assign,
-    Candidate,
     Ended,
     HangUp,
     KeyWanted,
@@ -168,8 +167,6 @@ class Worker:
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")
-            case Candidate():
-                pass  # RFC 8445 2.5: a lite agent sends no checks, so it has no use for the peer's candidates
             case Assign() | Release():
                 self.counters["control_misdirected"] += 1
 

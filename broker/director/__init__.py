@@ -32,7 +32,6 @@ from broker.director.events import (
     Undelivered,
     ViewerLeft,
     ViewerOffered,
-    ViewerTrickled,
     WorkerJoined,
     WorkerLost,
 )
@@ -105,8 +104,6 @@ class Director:
                 self._viewers.offer(session, camera, sdp)
                 if camera in self._state.cameras:
                     self._cameras.settle_one(self._state.cameras[camera])
-            case ViewerTrickled(session, candidate):
-                self._viewers.trickled(session, candidate)
             case ViewerLeft(session):
                 self._viewers.left(session)
             case Tick():

@@ -43,14 +43,6 @@ class ViewerOffered:
 
 
 @dataclass(frozen=True, slots=True)
-class ViewerTrickled:
-    """A viewer found an ICE candidate; empty text ends them."""
-
-    session: str
-    candidate: str
-
-
-@dataclass(frozen=True, slots=True)
 class ViewerLeft:
     """A viewer ended its session."""
 
@@ -62,7 +54,7 @@ class Tick:
     """Time has passed."""
 
 
-Event = FromWorker | Undelivered | CamerasWanted | ViewerOffered | ViewerTrickled | ViewerLeft | Tick
+Event = FromWorker | Undelivered | CamerasWanted | ViewerOffered | ViewerLeft | Tick
 
 
 @dataclass(frozen=True, slots=True)

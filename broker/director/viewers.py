@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 from broker.director.events import OfferAnswered, OfferRefused, SessionEnded, SessionStatus
 from broker.director.state import Session, State, Worker
-from common.control import Candidate, HangUp, Offer, Refused, Role, ViewerState
+from common.control import HangUp, Offer, Refused, Role, ViewerState
 
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
 MAX_PENDING_CHARACTERS = 16 << 20  # of unanswered offers' SDP: a browser's have 8 million in a thousand (limits.offers)
@@ -105,12 +105,6 @@ class Viewers:
             self._refuse(session, refused.status, refused.code, refused.message)
         else:  # of no viewer's concern
             self._refuse(session, 503, *_GAVE_UP)
-
-    def trickled(self, id: str, candidate: str) -> None:
-        """A viewer found an ICE candidate."""
-        session = self._sessions.get(id)
-        if session is not None:
-            self._state.send(session.node, Candidate(id, candidate))
 
     def left(self, id: str) -> None:
         """A viewer hung up, or gave up waiting for the answer."""

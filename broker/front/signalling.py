@@ -237,9 +237,8 @@ class Socket:
             case {"type": "offer", "camera": str(camera), "sdp": str(sdp)} if _valid_id(message.get("id", "")):
                 about = {"id": message["id"]} if "id" in message else {}
                 self._start(tasks, self._offer(camera, sdp, about), about | {"camera": camera})
-            case {"type": "candidate", "session": str(session), "candidate": str(candidate)}:
-                if self._owns(session):
-                    self._control.trickle(session, candidate)
+            case {"type": "candidate", "session": str(session), "candidate": str()}:
+                self._owns(session)  # an error if it does not; the candidate itself nobody needs, see ``sdpfrag``
             case {"type": "close", "session": str(session)}:
                 if self._owns(session):
                     self.disown(session)

@@ -20,7 +20,7 @@ from broker.director.events import SessionStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
 from broker.front.offers import ask
-from broker.front.sdpfrag import candidates
+from broker.front.sdpfrag import check_fragment
 from common.errors import RequestError
 from common.sessions import is_same_ice, names_ice
 
@@ -67,14 +67,12 @@ async def offer(request: web.Request) -> web.Response:
 
 
 async def trickle(request: web.Request) -> web.Response:
-    """A viewer's candidates."""
+    """A viewer's candidates: checked, and let go."""
     _expect(request, SDPFRAG)
     session = await _find(request)
     fragment = await read_text(request)
-    found = candidates(fragment)
+    check_fragment(fragment)
     _check_precondition(request, session.session, fragment)
-    for candidate in found:
-        request.app[CONTEXT].control.trickle(session.session, candidate)
     return web.Response(status=204)
 
 

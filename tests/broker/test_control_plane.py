@@ -18,7 +18,6 @@ from common.config import CameraConfig, Config
 from common.control import (
     DEAD_AFTER,
     Answered,
-    Candidate,
     Ended,
     HangUp,
     Offer,
@@ -154,10 +153,8 @@ async def test_stopping_lets_nobody_wait(control: ControlPlane, egress: FakeEgre
     assert (caught.value.status, caught.value.code) == (503, "stopping")
 
 
-async def test_candidates_and_the_end_reach_the_egress(control: ControlPlane, egress: FakeEgress) -> None:
+async def test_the_end_reaches_the_egress(control: ControlPlane, egress: FakeEgress) -> None:
     session = (await control.offer("door", "sdp")).session
-    control.trickle(session, "candidate:1")
-    assert await egress.told(Candidate) == Candidate(session, "candidate:1")
     control.hang_up(session)
     assert await egress.told(HangUp) == HangUp(session)
     assert await control.find(session) is None

@@ -13,7 +13,7 @@ from broker.director.events import FromWorker, Send, ViewerOffered
 from broker.keyring import Keyring
 from broker.stream_keys import current_key, with_keys
 from common.cameras import CameraSpec, CameraState
-from common.control import Assign, Candidate, Leaving, Offer, Report, Role, StreamKey, StreamReport
+from common.control import Assign, HangUp, Leaving, Offer, Report, Role, StreamKey, StreamReport
 
 DOOR = CameraSpec("door", "rtsp://host/door")
 
@@ -88,5 +88,5 @@ def test_those_who_watch_get_the_next_one_when_the_camera_moves(plant: Plant) ->
 
 
 def test_everything_else_is_sent_as_it_is(plant: Plant) -> None:
-    message = Candidate("s", "candidate:1")
+    message = HangUp("s")
     assert list(with_keys("out-1", message, plant.director, plant.keyring)) == [("out-1", message)]

@@ -16,7 +16,6 @@ from common.control import (
     MAX_TEXT,
     Answered,
     Assign,
-    Candidate,
     Ended,
     HangUp,
     Leaving,
@@ -72,7 +71,6 @@ TO_WORKER: list[ToWorker] = [
     Assign(CameraSpec("yard", "rtsp://u:ä@h/", Transport.UDP, True, 0.5, TlsSpec(False, "ab" * 32, True), 9)),
     Release("yard"),
     Offer("s", "yard", "v=0\r\n", (VIDEO,)),
-    Candidate("s", "candidate:1 1 udp 1 192.0.2.1 1 typ host"),
     HangUp("s"),
     Ping(),
 ]

@@ -15,7 +15,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, R
 
 from common.cameras import CameraSpec
 from common.config_file import load
-from common.control import Answered, Assign, Candidate, Ended, HangUp, Leaving, Offer, Refused, Report
+from common.control import Answered, Assign, Ended, HangUp, Leaving, Offer, Refused, Report
 from common.errors import AddressInUseError, ConfigError
 from common.log import LINES_A_MINUTE
 from common.media import Kind, Track
@@ -257,7 +257,7 @@ async def test_garbage_on_every_port_is_dropped_and_counted(broker: FakeBroker, 
     broker.tell(NODE, b"garbage")
     broker.tell(NODE, b"\x80")
     broker.tell(NODE, Assign(CameraSpec("yard", "rtsp://h/")))
-    broker.tell(NODE, Candidate("nobody", "candidate:1 1 udp 1 192.0.2.1 9 typ host"))
+    broker.tell(NODE, HangUp("nobody"))
     expected = {
         "udp_garbage": 2,
         "udp_unknown_source": 3,

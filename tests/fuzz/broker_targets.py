@@ -12,12 +12,12 @@ from typing import Any
 from broker.catalogue import Catalogue
 from broker.control_plane import Answer
 from broker.director import Director
-from broker.director.events import FromWorker, Send, SessionStatus, Tick, ViewerLeft, ViewerOffered, ViewerTrickled
+from broker.director.events import FromWorker, Send, SessionStatus, Tick, Undelivered, ViewerLeft, ViewerOffered
 from broker.front import signalling, whep
 from broker.front.bodies import parse_json
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
-from broker.front.sdpfrag import candidates
+from broker.front.sdpfrag import check_fragment
 from common import control
 from common.cameras import CameraSpec
 from common.config import CameraConfig, Config, LimitsConfig
@@ -97,7 +97,7 @@ class _ControlPlane:
     def __init__(self) -> None:
         self.catalogue = SimpleNamespace(specs=CAMERAS)
         self.director = Director(0.0, CAMERAS)
-        self.hang_up = self.trickle = lambda *_: None
+        self.hang_up = lambda *_: None
 
     async def offer(self, camera: str, sdp: str) -> Answer:
         if camera not in CAMERAS:
@@ -165,7 +165,7 @@ def direct(data: bytes) -> None:
                 event = ViewerOffered(f"s{program.byte() % 4}", "door" if what & 4 else "nowhere", "v=0")
             case 3:
                 session = f"s{program.byte() % 4}"
-                event = ViewerLeft(session) if what & 4 else ViewerTrickled(session, _text(program.string()))
+                event = ViewerLeft(session) if what & 4 else Undelivered(node, control.HangUp(session))
         for command in director.handle(event, now):
             if isinstance(command, Send):
                 control.encode(command.message)
@@ -182,7 +182,7 @@ TARGETS = [
     Target(
         "sdpfrag",
         "trickled candidates, the body of a WHEP PATCH from anybody",
-        lambda data: candidates(_text(data)),
+        lambda data: check_fragment(_text(data)),
         (FRAGMENT, b"a=end-of-candidates\n"),
         (RequestError,),
         (b"a=candidate:", b"\r\n", b"a=end-of-candidates", b"="),

@@ -47,7 +47,6 @@ TO_WORKER = tuple(
         control.Assign(CameraSpec("door", "rtsp://user:secret@host/door", 1)),
         control.Release("door"),
         control.Offer("s1", "door", "v=0", TRACKS),
-        control.Candidate("s1", "candidate:1 1 udp 1 10.0.0.1 9 typ host"),
         control.HangUp("s1"),
         control.Ping(),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from OpenSSL import SSL
 
-from broker.front.sdpfrag import candidates
+from broker.front.sdpfrag import check_fragment
 from camshaft.demo_camera.broadcast import Broadcast
 from camshaft.demo_camera.clip import Clip
 from camshaft.demo_camera.rtsp import Account, Connection, Server
@@ -379,7 +379,7 @@ def watch(data: bytes, *, encrypted: bool) -> None:
                 sessions.leave(each)
             case 14:
                 with contextlib.suppress(RequestError):
-                    candidates(program.string().decode("utf-8", "replace"))
+                    check_fragment(program.string().decode("utf-8", "replace"))
             case 15:
                 sessions.stream.start(sessions.now)
                 sessions.stream.receive_replay([], now=sessions.now)

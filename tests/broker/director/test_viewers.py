@@ -10,14 +10,12 @@ from broker.director.events import (
     Undelivered,
     ViewerLeft,
     ViewerOffered,
-    ViewerTrickled,
 )
 from broker.director.state import GRACE
 from broker.director.viewers import MAX_PENDING_CHARACTERS, OFFER_TIMEOUT
 from common.control import (
     DEAD_AFTER,
     Answered,
-    Candidate,
     Ended,
     HangUp,
     Offer,
@@ -233,14 +231,8 @@ def test_a_viewer_that_gives_up_before_the_answer(stage: Stage) -> None:
     assert stage.hear("out-1", Answered("s1", "sdp")) == [Send("out-1", HangUp("s1"))]
 
 
-def test_candidates_go_to_the_egress_of_the_session(stage: Stage) -> None:
-    stage.watch("s1")
-    assert sent(stage(ViewerTrickled("s1", "candidate:1"))) == [("out-1", Candidate("s1", "candidate:1"))]
-
-
-@pytest.mark.parametrize("event", [ViewerTrickled("nobody", ""), ViewerLeft("nobody")])
-def test_events_of_unknown_sessions_do_nothing(stage: Stage, event) -> None:
-    assert stage(event) == []
+def test_who_leaves_without_a_session_does_nothing(stage: Stage) -> None:
+    assert stage(ViewerLeft("nobody")) == []
 
 
 def test_a_viewer_that_leaves_before_a_new_broker_knows_it_is_hung_up() -> None:
