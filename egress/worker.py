@@ -41,10 +41,11 @@ from common.memory import Shortage
 from common.systemd import READY, notify
 from common.worker.link import Link
 from common.worker.membership import worker_keys
+from common.worker.subscriber import Subscriber
 from egress import native
 from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
 from egress.catch_up import CatchUp
-from egress.media.subscriber import Subscriber
+from egress.media.streams import Streams
 from egress.mux import Mux
 from egress.viewer import RTCP_INTERVAL, Viewer
 from egress.wire.addresses import Advertised, watched
@@ -74,12 +75,12 @@ async def run(config: Config, node: str, stop: asyncio.Event) -> None:
             endpoints,
             keys,
             node,
-            config.limits.cache_bytes,
             sealed=keys is not None and keys.by_token,
+            key_wanted=lambda rendition: link.send(KeyWanted(camera_of(rendition))),
         )
-        stack.callback(subscriber.close)
+        streams = Streams(stack.enter_context(subscriber), config.limits.cache_bytes)
         addresses = await stack.enter_async_context(watched(config.media.advertise, config.media.listen))
-        worker = Worker(port, subscriber, addresses, compiled=compiled, limits=config.limits)
+        worker = Worker(port, streams, addresses, compiled=compiled, limits=config.limits)
         link = Link(
             context,
             endpoints,
@@ -117,7 +118,7 @@ class Worker:
     def __init__(
         self,
         port: MediaPort,
-        subscriber: Subscriber,
+        streams: Streams,
         addresses: Advertised,
         *,
         compiled: bool,
@@ -125,7 +126,7 @@ class Worker:
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._port = port
-        self._subscriber = subscriber
+        self._streams = streams
         self._addresses = addresses
         self._identity = Identity(compiled=compiled)
         self._cname = secrets.token_hex(8)
@@ -145,7 +146,6 @@ class Worker:
         self._send = send
         self._report_soon = report_soon
         self._port.start(self._mux.receive)
-        self._subscriber.start(key_wanted=lambda rendition: send(KeyWanted(camera_of(rendition))))
         self._sweep()
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ class Worker:
             case Offer():
                 self._answer(message)
             case StreamKey(camera, key):
-                self._subscriber.learn(as_it_came(camera), key)
+                self._streams.learn(as_it_came(camera), key)
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")
@@ -174,7 +174,7 @@ class Worker:
         """Complete a report with everything this process has."""
         now = asyncio.get_running_loop().time()
         counters = Counter(base.counters) + self.counters + self._mux.counters
-        counters.update(self._subscriber.statistics())
+        counters.update(self._streams.statistics())
         for viewer in self._viewers.values():
             _count(viewer, counters)
         for media_socket in self._port.sockets:
@@ -186,7 +186,7 @@ class Worker:
             viewers=tuple(
                 self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items()
             ),
-            subscribed=tuple(map(camera_of, self._subscriber.renditions)),
+            subscribed=tuple(map(camera_of, self._streams.renditions)),
             counters=dict(counters),
         )
 
@@ -212,7 +212,7 @@ class Worker:
             message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
             raise RequestError(503, "no_memory", message)
         negotiated = negotiate(offer.sdp, offer.tracks)
-        stream = self._subscriber.acquire(as_it_came(offer.camera))
+        stream = self._streams.acquire(as_it_came(offer.camera))
         try:
             viewer = Viewer(
                 offer.session,
@@ -225,7 +225,7 @@ class Worker:
             )
             answer = self._write_answer(viewer, negotiated)
         except BaseException:
-            self._subscriber.release(stream)
+            self._streams.release(stream)
             raise
         self._make_room()
         self._viewers[offer.session] = self._unheard[offer.session] = viewer
@@ -260,7 +260,7 @@ class Worker:
         self._mux.remove(viewer)
         _count(viewer, self.counters)
         viewer.close()
-        self._subscriber.release(viewer.stream)
+        self._streams.release(viewer.stream)
 
     @property
     def _candidates(self) -> tuple[tuple[str, int], ...]:
@@ -306,7 +306,7 @@ class Worker:
             self._mux.keep_consent(viewer, now)
             if viewer.due - now >= RTCP_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
-        self._subscriber.sweep(now)
+        self._streams.sweep(now)
         self._quiet.sweep()
 
 

@@ -1,36 +1,19 @@
-"""One rendition as it arrives from the bus: order, gaps, epochs; pure.
-
-Batches of an epoch and track are numbered without gaps, so a gap means that the bus dropped something: the publisher's
-queue was full, or the relay was away. Then the stream asks for the cached group of pictures again. If that covers the
-gap nobody notices; if not, video goes on at the next keyframe. In no case does a viewer get part of a picture as if it
-were the whole.
-
-A newer epoch (the camera's session started anew) replaces an older one at once. An older one is left over from a worker
-that does not know yet that it has been replaced; it counts again only if the newer one has gone silent.
-"""
+"""One rendition as viewers are sent it: a feed for each kind of track."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from common.media import MAX_GOP_BYTES, Batch, Kind, Rendition, camera_of
+from common.media import Kind, Rendition, camera_of
+from common.worker.incoming import Incoming
 from egress.media.feed import Feed
 from egress.media.history import Histories
 from egress.media.outbox import Later, at_once
 
-MAX_AGE = 2.0  # seconds: a batch that waited longer in queues is no live picture any more
-MAX_PENDING = 512  # batches kept while the cached group of pictures is on its way …
-MAX_PENDING_BYTES = MAX_GOP_BYTES  # … and bytes of them
-REPLAY_INTERVAL = 1.0  # seconds between requests for it
-MAX_REPLAYS = 4  # taken in that time: one for each request, and what a worker still sends that was replaced
-TRANSIT_WINDOW = 5.0  # seconds over which the fastest way is remembered, once or twice: clocks are set, and drift
-EPOCH_SILENCE = 2.0  # seconds of silence after which an older epoch may take over, and numbers that were passed
-MOST_WAIT = 30.0  # seconds: no queue holds a batch for longer, so one that seems so late tells that a clock was set
-
 
 class Stream:
-    """One rendition. ``request_replay`` asks for its cached group of pictures; for ``later`` see ``Outbox``."""
+    """``incoming`` takes what comes from the bus, and ``request_replay`` is its; for ``later`` see ``Outbox``."""
 
     def __init__(
         self,
@@ -41,19 +24,7 @@ class Stream:
     ) -> None:
         self.rendition = rendition
         self.feeds: dict[str, Feed] = {kind: Feed(kind, later, histories) for kind in Kind}
-        self.counters: Counter[str] = Counter()
-        self._request_replay = request_replay
-        self._requested_at = float("-inf")
-        self._epoch = 0
-        self._expected: dict[str, int | None] = dict.fromkeys(Kind)  # next sequence number; None: a start is needed
-        self._pending: list[Batch] = []
-        self._pending_size = 0  # bytes
-        self._replays_until = float("-inf")  # for these seconds …
-        self._replays = 0  # … so many more are taken
-        self._received_at = float("-inf")  # newest batch of the epoch
-        self._taken_at: dict[str, float] = dict.fromkeys(Kind, float("-inf"))  # newest batch that was sent on
-        self._least_transit_ns: list[int] = []  # of this window and of the one before
-        self._window_at = 0.0
+        self.incoming = Incoming(self.feeds, request_replay)
 
     @property
     def camera(self) -> str:
@@ -61,114 +32,11 @@ class Stream:
         return camera_of(self.rendition)
 
     @property
+    def overloads(self) -> int:
+        """Times that this process was too slow for all its viewers."""
+        return sum(feed.overloads for feed in self.feeds.values())
+
+    @property
     def statistics(self) -> Counter[str]:
         """Counters for reports."""
-        return self.counters + Counter(overloads=sum(feed.overloads for feed in self.feeds.values()))
-
-    def start(self, now: float) -> None:
-        """The stream has just been subscribed to."""
-        self._request(now)
-
-    def receive(self, batch: Batch, *, now: float, unix_ns: int) -> bool:
-        """Take a live batch. ``True`` if it was sent on."""
-        if not self._enter_epoch(batch, now):
-            self.counters["old_epoch"] += 1
-            return False
-        self._received_at = now
-        if self._stale(batch, now, unix_ns):
-            self.counters["stale"] += 1
-            return False
-        expected = self._expected[batch.kind]
-        if expected is not None and batch.sequence < expected and now - self._taken_at[batch.kind] >= EPOCH_SILENCE:
-            self._expected[batch.kind] = None
-        if batch.kind != Kind.VIDEO:
-            return self._receive_audio(batch, now)
-        if self._take(batch, now):
-            self._forget_pending()
-            return True
-        expected = self._expected[Kind.VIDEO]
-        if expected is None or batch.sequence > expected:
-            if expected is not None and not self._pending:
-                self.counters["gaps"] += 1
-            if len(self._pending) >= MAX_PENDING or self._pending_size > MAX_PENDING_BYTES:
-                self._forget_pending()
-            self._pending.append(batch)
-            self._pending_size += batch.size
-            self._request(now)
-        return False
-
-    def receive_replay(self, batches: Sequence[Batch], *, now: float) -> None:
-        """Take the cached group of pictures, and what came live while it was on its way."""
-        if now >= self._replays_until:
-            self._replays, self._replays_until = MAX_REPLAYS, now + REPLAY_INTERVAL
-        if not self._replays:
-            self.counters["replays_refused"] += 1
-            return
-        self._replays -= 1
-        self.counters["replays"] += 1
-        pending = self._pending.copy()
-        self._forget_pending()
-        self.feeds[Kind.VIDEO].pause()
-        for batch in (*batches, *pending):
-            if batch.kind == Kind.VIDEO and self._enter_epoch(batch, now):
-                self._take(batch, now)
-
-    def _take(self, batch: Batch, now: float) -> bool:
-        """Send a video batch on if it is the next one, or one to start with."""
-        expected = self._expected[Kind.VIDEO]
-        if batch.sequence != expected:
-            if not batch.keyframe or (expected is not None and batch.sequence < expected):
-                return False
-            if expected is not None:
-                self.counters["lost"] += batch.sequence - expected
-        self._expected[Kind.VIDEO] = batch.sequence + len(batch.payloads)
-        self._taken_at[Kind.VIDEO] = now
-        self.feeds[Kind.VIDEO].push(batch, now)
-        return True
-
-    def _receive_audio(self, batch: Batch, now: float) -> bool:
-        expected = self._expected[Kind.AUDIO]
-        if expected is not None and batch.sequence != expected:
-            if batch.sequence < expected:
-                return False
-            self.counters["lost"] += batch.sequence - expected
-        self._expected[Kind.AUDIO] = batch.sequence + len(batch.payloads)
-        self._taken_at[Kind.AUDIO] = now
-        self.feeds[Kind.AUDIO].push(batch, now)
-        return True
-
-    def _enter_epoch(self, batch: Batch, now: float) -> bool:
-        """Whether ``batch`` is of the current epoch, perhaps because it has just become that."""
-        if batch.epoch == self._epoch:
-            return True
-        if batch.epoch < self._epoch and now - self._received_at < EPOCH_SILENCE:
-            return False
-        self._epoch = batch.epoch
-        self._expected = dict.fromkeys(Kind)
-        self._forget_pending()
-        self._least_transit_ns.clear()
-        return True
-
-    def _forget_pending(self) -> None:
-        self._pending.clear()
-        self._pending_size = 0
-
-    def _stale(self, batch: Batch, now: float, unix_ns: int) -> bool:
-        """Whether the batch waited too long on its way; measured against the fastest, as clocks of machines differ."""
-        transit = unix_ns - batch.arrival_ns
-        least = self._least_transit_ns
-        if not least or now - self._window_at > TRANSIT_WINDOW:
-            self._window_at = now
-            least[:] = [transit, *least[:1]]
-        elif transit < least[0]:
-            least[0] = transit
-        late = transit - min(least)
-        if late > MOST_WAIT * 1e9:
-            least[:] = [transit]
-            return False
-        return late > MAX_AGE * 1e9
-
-    def _request(self, now: float) -> None:
-        if now - self._requested_at >= REPLAY_INTERVAL:
-            self._requested_at = now
-            self._request_replay()
+        return self.incoming.counters + Counter(overloads=self.overloads)

@@ -147,7 +147,7 @@ class Watching:
 
     def play(self) -> None:
         batch = next(self.source)
-        self.stream.receive(batch, now=self.now, unix_ns=batch.arrival_ns)
+        self.stream.incoming.receive(batch, now=self.now, unix_ns=batch.arrival_ns)
         for sender in self.viewer.senders.values():
             sender.catch_up(self.now)
 

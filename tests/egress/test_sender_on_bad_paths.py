@@ -239,11 +239,11 @@ def test_a_replay_after_a_gap_is_paced() -> None:
     watcher.sender.start(now=0.0)
     batches = [batch for batch, _ in zip(gop_stream(gop=300, packets=10, size=1_000), range(251), strict=False)]
     for batch in batches[:100]:
-        stream.receive(batch, now=batch.arrival_ns / 1e9, unix_ns=batch.arrival_ns)
+        stream.incoming.receive(batch, now=batch.arrival_ns / 1e9, unix_ns=batch.arrival_ns)
     assert len(watcher.received()) == 1_000
     last = batches[-1]
-    stream.receive(last, now=10.0, unix_ns=last.arrival_ns)
-    stream.receive_replay(batches, now=10.0)
+    stream.incoming.receive(last, now=10.0, unix_ns=last.arrival_ns)
+    stream.incoming.receive_replay(batches, now=10.0)
     watcher.step()
     assert 0 < len(watcher.received()) <= BURST // MAX_PAYLOAD
     watcher.catch_up()

@@ -77,10 +77,10 @@ class Session:
     def play(self, count: int) -> None:
         for _ in range(count):
             batch = next(self.source)
-            self.stream.receive(batch, now=self.now, unix_ns=batch.arrival_ns)
+            self.stream.incoming.receive(batch, now=self.now, unix_ns=batch.arrival_ns)
             sound = audio(self.sounds)
             self.sounds += 1
-            self.stream.receive(sound, now=self.now, unix_ns=sound.arrival_ns)
+            self.stream.incoming.receive(sound, now=self.now, unix_ns=sound.arrival_ns)
         for sender in self.behind:
             sender.catch_up(self.now)
         self.exchange()
@@ -276,7 +276,7 @@ def test_a_codec_that_the_session_cannot_carry_ends_it_with_the_reason() -> None
     session = Session()
     session.play(1)
     batch = next(session.source)._replace(codec="VP8")
-    session.stream.receive(batch, now=0.0, unix_ns=batch.arrival_ns)
+    session.stream.incoming.receive(batch, now=0.0, unix_ns=batch.arrival_ns)
     session.viewer.sweep(session.now)
     assert session.viewer.ended == "the camera changed to VP8, which this session cannot carry"
 

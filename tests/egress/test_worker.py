@@ -171,16 +171,13 @@ async def test_offers_that_cannot_be_served_are_refused_with_the_reason(broker: 
 
 
 class BrokenOnce:
-    """A subscriber whose first stream lacks what an answer needs."""
+    """Streams of which the first lacks what an answer needs."""
 
     def __init__(self) -> None:
         self.users = 0
         self._broken = Stream("yard", lambda: None)
         self._broken.feeds.clear()
         self._streams = [Stream("yard", lambda: None), self._broken]
-
-    def start(self, **_: object) -> None:
-        pass
 
     def sweep(self, now: float) -> None:
         pass
@@ -195,21 +192,21 @@ class BrokenOnce:
 
 async def test_an_answer_that_cannot_be_written_leaves_nothing_behind() -> None:
     said: list[object] = []
-    subscriber = BrokenOnce()
+    streams = BrokenOnce()
     port = MediaPort("127.0.0.1", 0)
-    tested = worker.Worker(port, subscriber, addresses.Advertised((), "127.0.0.1"), compiled=False)  # type: ignore[arg-type]
+    tested = worker.Worker(port, streams, addresses.Advertised((), "127.0.0.1"), compiled=False)  # type: ignore[arg-type]
     tested.start(send=said.append, report_soon=lambda: None)
     try:
         offer = Offer("s1", "yard", Browser().offer())
         with pytest.raises(KeyError):
             tested.handle(offer)
-        assert subscriber.users == 0
+        assert streams.users == 0
         tested.handle(offer)
         assert [type(message) for message in said] == [Answered]
     finally:
         tested.close()
         port.close()
-    assert subscriber.users == 0
+    assert streams.users == 0
 
 
 async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +232,7 @@ async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch:
 async def test_the_stream_is_asked_for_its_pictures_and_given_up_after_a_while(
     broker: FakeBroker, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("egress.media.subscriber.LINGER", 0.2)
+    monkeypatch.setattr("egress.media.streams.LINGER", 0.2)
     broker.tell(NODE, Offer("s1", "yard", Browser().offer()))
     await broker.said(Answered)
     await broker.until(lambda: f"yard@{NODE}\0".encode() in broker.subscriptions)

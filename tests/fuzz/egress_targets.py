@@ -191,9 +191,9 @@ def receive_media(data: bytes) -> None:
             frame = decode_frame(program.string())
             if frame.node is None:
                 for batch in frame.batches:
-                    stream.receive(batch, now=now, unix_ns=int(now * 1e9))
+                    stream.incoming.receive(batch, now=now, unix_ns=int(now * 1e9))
             else:
-                stream.receive_replay(frame.batches, now=now)
+                stream.incoming.receive_replay(frame.batches, now=now)
     for feed in stream.feeds.values():
         0 <= feed.timeline.at(int(now * 1e9)) < 1 << 32  # noqa: B015
 

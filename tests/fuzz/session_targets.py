@@ -280,7 +280,7 @@ class ViewerSessions:
             sound = audio(self._sounds)
             self._sounds += 1
             for batch in (next(self._media), sound):
-                self.stream.receive(batch._replace(arrival_ns=0), now=self.now, unix_ns=0)
+                self.stream.incoming.receive(batch._replace(arrival_ns=0), now=self.now, unix_ns=0)
         behind, self.behind = self.behind, []
         for sender in behind:
             sender.catch_up(self.now)
@@ -381,8 +381,8 @@ def watch(data: bytes, *, encrypted: bool) -> None:
                 with contextlib.suppress(RequestError):
                     check_fragment(program.string().decode("utf-8", "replace"))
             case 15:
-                sessions.stream.start(sessions.now)
-                sessions.stream.receive_replay([], now=sessions.now)
+                sessions.stream.incoming.start(sessions.now)
+                sessions.stream.incoming.receive_replay([], now=sessions.now)
     sessions.sent.clear()
     sessions.sweep(0.5)
 

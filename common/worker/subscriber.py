@@ -1,0 +1,130 @@
+"""Reads renditions from the bus: one SUB socket, a subscription for each, and one more for its cached pictures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+
+import zmq
+
+from common.bus import Channel, Endpoints, Keys, open_socket
+from common.clock import unix_ns
+from common.errors import ProtocolError
+from common.log import get_logger
+from common.media import Batch, Rendition, decode_frame, live_topic, parse_topic, replay_topic
+from common.seal import StreamSeals
+from common.worker.incoming import Incoming
+
+KEY_INTERVAL = 1.0  # seconds between two times that a rendition's key is asked for
+
+log = get_logger()
+
+PassedOn = Callable[[Batch], object]
+"""Called with each live batch that was passed on, after it was."""
+
+
+class Subscriber:
+    """A context manager; while open, what is subscribed to comes.
+
+    ``sealed``: frames count only if the worker that makes the rendition sealed them (``common.seal``); ``key_wanted``
+    asks the broker for a rendition's key.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoints: Endpoints,
+        keys: Keys | None,
+        node: str,
+        *,
+        sealed: bool = False,
+        key_wanted: Callable[[Rendition], object] = lambda _rendition: None,
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self._node = node
+        self._incoming: dict[Rendition, tuple[Incoming, PassedOn]] = {}
+        self._seals: dict[Rendition, StreamSeals] | None = {} if sealed else None
+        self._key_wanted = key_wanted
+        self._key_wanted_at: dict[Rendition, float] = {}
+        self._time = asyncio.get_running_loop().time
+        self._socket = open_socket(context, zmq.SUB, keys)
+        self._endpoint = endpoints.media_out
+        self._channel: Channel | None = None
+
+    def __enter__(self) -> Subscriber:
+        self._channel = Channel(self._socket, self._receive)
+        self._socket.connect(self._endpoint)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._channel is not None
+        self._channel.close()
+
+    def subscribe(self, rendition: Rendition, incoming: Incoming, passed_on: PassedOn = lambda _batch: None) -> None:
+        """Give ``incoming`` from now on what comes of ``rendition``."""
+        self._incoming[rendition] = incoming, passed_on
+        self._socket.setsockopt(zmq.SUBSCRIBE, live_topic(rendition))
+        incoming.start(self._time())
+
+    def unsubscribe(self, rendition: Rendition) -> None:
+        """Let nothing come any more, and forget the key; one that was never subscribed to is no error."""
+        self._key_wanted_at.pop(rendition, None)
+        if self._seals is not None:
+            self._seals.pop(rendition, None)
+        if self._incoming.pop(rendition, None) is not None:
+            for topic in (live_topic(rendition), replay_topic(rendition, self._node)):
+                self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+
+    def request_replay(self, rendition: Rendition) -> None:
+        """Subscribe anew to the replay topic: its publisher sees that, and answers with the cached pictures."""
+        topic = replay_topic(rendition, self._node)
+        self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+        self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+
+    def learn(self, rendition: Rendition, key: bytes) -> None:
+        """The rendition's frames are sealed with this key from now on. Where nothing is sealed it does not matter."""
+        if self._seals is None:
+            return
+        try:
+            self._seals.setdefault(rendition, StreamSeals()).learn(key, self._time())
+        except ValueError:
+            self.counters["control_garbage"] += 1
+
+    def _open(self, frame: bytes, seals: dict[Rendition, StreamSeals]) -> bytes | None:
+        """The frame without its seal; ``None``, and counted, if the worker that makes the rendition did not seal it.
+
+        Raises ``ProtocolError`` if it has no topic.
+        """
+        rendition, _ = parse_topic(frame[: frame.find(b"\0", 0, 256) + 1])
+        now = self._time()
+        opener = seals.get(rendition)
+        opened = opener.open(frame, now) if opener is not None else None
+        if opened is None and rendition in self._incoming:
+            self.counters["media_forged"] += 1
+            if now - self._key_wanted_at.get(rendition, float("-inf")) >= KEY_INTERVAL:
+                self._key_wanted_at[rendition] = now
+                self._key_wanted(rendition)
+        return opened
+
+    def _receive(self, message: bytes) -> None:
+        try:
+            frame = message if self._seals is None else self._open(message, self._seals)
+            if frame is None:
+                return
+            rendition, node, batches = decode_frame(frame)
+        except ProtocolError as exc:
+            self.counters["media_garbage"] += 1
+            log.debug("media message dropped", reason=str(exc))
+            return
+        if rendition not in self._incoming:  # unsubscribed a moment ago
+            return
+        incoming, passed_on = self._incoming[rendition]
+        now = self._time()
+        if node is not None:
+            incoming.receive_replay(batches, now=now)
+        elif incoming.receive(batches[0], now=now, unix_ns=unix_ns()):
+            passed_on(batches[0])

@@ -1,0 +1,95 @@
+"""The streams of this egress: each is subscribed to while somebody watches it, and a little longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterable
+from functools import partial
+
+from common.clock import unix_ns
+from common.config import LimitsConfig
+from common.log import get_logger
+from common.media import Batch, Rendition
+from common.worker.subscriber import Subscriber
+from egress.media.history import Histories
+from egress.media.stream import Stream
+
+LINGER = 5.0  # seconds a stream is kept after its last viewer: a page that is reloaded starts from the cache
+WARN_INTERVAL = 60.0  # seconds between two lines that say the same
+DELAYS_KEPT = 2_000  # batches over which the delay's percentiles are taken
+
+log = get_logger()
+
+
+class Streams:
+    """Viewers hold a stream by ``acquire`` and give it back by ``release``."""
+
+    def __init__(self, subscriber: Subscriber, cache_bytes: int = LimitsConfig().cache_bytes) -> None:
+        self._subscriber = subscriber
+        self._counters: Counter[str] = Counter()  # of streams that are over
+        self._histories = Histories(cache_bytes)
+        self._streams: dict[Rendition, Stream] = {}
+        self._users: Counter[Rendition] = Counter()
+        self._unused_since: dict[Rendition, float] = {}
+        self._delays_ns: deque[int] = deque(maxlen=DELAYS_KEPT)
+        self._overloads = 0  # at the last look
+        self._warned_at = float("-inf")
+
+    @property
+    def renditions(self) -> Iterable[Rendition]:
+        """All that are subscribed to."""
+        return self._streams.keys()
+
+    def acquire(self, rendition: Rendition) -> Stream:
+        """The stream of ``rendition``, subscribed to from now on if it was not."""
+        self._users[rendition] += 1
+        self._unused_since.pop(rendition, None)
+        stream = self._streams.get(rendition)
+        if stream is None:
+            request_replay = partial(self._subscriber.request_replay, rendition)
+            later = asyncio.get_running_loop().call_soon
+            stream = self._streams[rendition] = Stream(rendition, request_replay, later, self._histories)
+            self._subscriber.subscribe(rendition, stream.incoming, partial(self._measure, stream))
+        return stream
+
+    def release(self, stream: Stream) -> None:
+        """One user less."""
+        self._users[stream.rendition] -= 1
+        if not self._users[stream.rendition]:
+            del self._users[stream.rendition]
+            self._unused_since[stream.rendition] = asyncio.get_running_loop().time()
+
+    def learn(self, rendition: Rendition, key: bytes) -> None:
+        """The rendition's frames are sealed with this key from now on."""
+        if rendition not in self._streams:  # if its offer is refused, nobody will ever release it
+            self._unused_since.setdefault(rendition, asyncio.get_running_loop().time())
+        self._subscriber.learn(rendition, key)
+
+    def sweep(self, now: float) -> None:
+        """Drop streams that nobody has watched for a while, and say so when this process is too slow for the others."""
+        overloads = sum(stream.overloads for stream in self._streams.values())
+        if overloads > self._overloads and now - self._warned_at > WARN_INTERVAL:
+            self._warned_at = now
+            log.warning("too many viewers for this process, pictures are skipped: start more egress workers")
+        self._overloads = overloads
+        for rendition, since in tuple(self._unused_since.items()):
+            if now - since > LINGER:
+                del self._unused_since[rendition]
+                self._subscriber.unsubscribe(rendition)
+                if (stream := self._streams.pop(rendition, None)) is not None:
+                    self._counters.update(stream.statistics)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters of all streams, present and past, and the delay from ingest to egress in microseconds."""
+        total = self._counters + self._histories.counters + self._subscriber.counters
+        for stream in self._streams.values():
+            total.update(stream.statistics)
+        if delays := sorted(self._delays_ns):
+            total["delay_p50_us"] = delays[len(delays) // 2] // 1_000
+            total["delay_p99_us"] = delays[len(delays) * 99 // 100] // 1_000
+        return dict(total)
+
+    def _measure(self, stream: Stream, batch: Batch) -> None:
+        """Note how old a batch is when the last viewer has been sent it."""
+        stream.feeds[batch.kind].outbox.when_empty(lambda: self._delays_ns.append(unix_ns() - batch.arrival_ns))

@@ -1,0 +1,78 @@
+"""How long an egress keeps what it is subscribed to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from common.seal import STREAM_KEY_BYTES
+from common.worker.subscriber import Subscriber
+from egress.media.streams import LINGER, Streams
+from tests.fakes.bus import FakeBroker
+from tests.fakes.media import audio
+
+KEY = bytes(STREAM_KEY_BYTES)
+
+
+class Egress:
+    """The streams of an egress, and the subscriber that they have."""
+
+    def __init__(self, broker: FakeBroker, subscriber: Subscriber) -> None:
+        self.broker = broker
+        self.subscriber = subscriber
+        self.streams = Streams(subscriber)
+
+    def sweep(self, *, after: float) -> None:
+        self.streams.sweep(asyncio.get_running_loop().time() + after)
+
+
+@pytest.fixture
+async def egress(tmp_path: Path) -> AsyncIterator[Egress]:
+    async with FakeBroker(tmp_path) as broker:
+        with zmq.Context() as context, Subscriber(context, broker.endpoints, None, "out-1", sealed=True) as subscriber:
+            yield Egress(broker, subscriber)
+
+
+async def test_viewers_of_one_rendition_have_one_stream(egress: Egress) -> None:
+    assert egress.streams.acquire("door") is egress.streams.acquire("door")
+    assert egress.streams.acquire("yard").rendition == "yard"
+    assert list(egress.streams.renditions) == ["door", "yard"]
+
+
+async def test_a_stream_is_kept_for_a_page_that_is_reloaded(egress: Egress) -> None:
+    stream = egress.streams.acquire("door")
+    egress.streams.release(stream)
+    egress.sweep(after=LINGER / 2)
+    assert egress.streams.acquire("door") is stream
+    egress.sweep(after=2 * LINGER)
+    assert list(egress.streams.renditions) == ["door"]
+
+
+async def test_a_stream_that_nobody_watches_any_more_is_given_up_with_its_key_and_its_counts_stay(
+    egress: Egress,
+) -> None:
+    stream = egress.streams.acquire("door")
+    await egress.broker.until(lambda: egress.broker.watches("door"))
+    egress.streams.learn("door", KEY)
+    for number in (0, 5):
+        stream.incoming.receive(audio(number), now=0.0, unix_ns=0)
+    egress.streams.release(stream)
+    egress.sweep(after=2 * LINGER)
+    assert list(egress.streams.renditions) == []
+    assert egress.subscriber._seals == {}
+    assert egress.streams.statistics()["lost"] == 4
+    await egress.broker.until(lambda: not egress.broker.subscriptions)
+
+
+async def test_a_key_for_a_viewer_that_never_came_is_forgotten(egress: Egress) -> None:
+    egress.streams.acquire("door")
+    egress.streams.learn("door", KEY)
+    for number in range(100):
+        egress.streams.learn(f"yard-{number}", KEY)
+    egress.sweep(after=2 * LINGER)
+    assert egress.subscriber._seals is not None
+    assert list(egress.subscriber._seals) == ["door"], "the one that is watched"
