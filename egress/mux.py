@@ -37,21 +37,21 @@ class Mux:
 
     def add(self, viewer: Viewer) -> None:
         """Its checks are answered from now on."""
-        self._by_ufrag[viewer.agent.ufrag] = viewer
+        self._by_ufrag[viewer.contact.agent.ufrag] = viewer
 
     def remove(self, viewer: Viewer) -> None:
         """Forget it and its addresses."""
-        self._by_ufrag.pop(viewer.agent.ufrag, None)
-        self._forget(viewer, viewer.agent.pairs.values())
+        self._by_ufrag.pop(viewer.contact.agent.ufrag, None)
+        self._forget(viewer, viewer.contact.agent.pairs.values())
 
     def keep_consent(self, viewer: Viewer, now: float) -> None:
         """Ask the viewer whether it still receives, if that is due."""
-        target = viewer.destination
-        due = viewer.agent.consent_check(now) if target is not None else None
-        if due is not None and target is not None:
-            self._check(viewer, *due, target)
+        way = viewer.contact.selected
+        due = viewer.contact.agent.consent_check(now) if way is not None else None
+        if due is not None and way is not None:
+            self._check(viewer, *due, way)
 
-    def receive(self, data: bytes, path: Path, carrier: Carrier, now: float, waited: float) -> None:
+    def receive(self, data: bytes, path: Path, carrier: Carrier, now: float, unix_ns: int, waited: float) -> None:
         """Hand a datagram to its viewer; count it if there is none. For the arguments see ``MediaPort``."""
         first = data[0]
         if first in _STUN:
@@ -60,9 +60,9 @@ class Mux:
         if viewer is None:
             self.counters["udp_unknown_source"] += 1
         elif first in _RTP:  # nobody sends us RTP: it is RTCP, or fails to be
-            viewer.receive_rtcp(data, now, waited)
+            viewer.receive_rtcp(data, now=now, unix_ns=unix_ns - int(waited * 1e9))
         elif first in _DTLS:
-            viewer.receive_dtls(data, viewer.target(carrier, path), now, waited)
+            viewer.receive_dtls(data, viewer.contact.way_to(carrier, path), now=now, waited=waited)
         else:
             self.counters["udp_garbage"] += 1
         return None
@@ -80,7 +80,7 @@ class Mux:
         if viewer is None:
             self.counters["stun_unknown_ufrag"] += 1
             return
-        agent = viewer.agent
+        agent = viewer.contact.agent
         password = agent.password.encode()
         if not request.verify(password):
             self.counters["stun_bad_password"] += 1
@@ -88,20 +88,20 @@ class Mux:
         if not agent.hearing.take(now):
             self.counters["stun_ignored"] += 1
             return
-        target = viewer.target(carrier, path)
+        way = viewer.contact.way_to(carrier, path)
         if request.controlled:  # RFC 8445 7.3.1.1: a lite agent is always the controlled one
-            target.send(binding_error(request.transaction, password, 487, "Role Conflict"))
+            way.send(binding_error(request.transaction, password, 487, "Role Conflict"))
             return
         pair = agent.heard(request, path, len(data), now)
         # Our check goes first: its answer is a proof, and is then here before anything that the response leads to.
         if (check := agent.check(pair, now)) is not None:
-            self._check(viewer, pair, check, target)
+            self._check(viewer, pair, check, way)
         host, port = path.remote[:2]
         response = binding_success(request.transaction, password, host, port)
         pair.sent += len(response)  # in any case, as it is no longer than the request
-        target.send(response)
+        way.send(response)
         if agent.select(pair, now):
-            viewer.selected(target, now)
+            viewer.selected(way, now)
         self._claim(path.remote, viewer, now)
         self._forget(viewer, agent.forget_paths())
 
@@ -112,27 +112,27 @@ class Mux:
             self.counters["udp_garbage"] += 1
             return
         viewer = self._by_transaction.get(response.transaction)
-        pair = viewer.agent.answered(response, path, now) if viewer is not None else None
+        pair = viewer.contact.agent.answered(response, path, now) if viewer is not None else None
         if viewer is None or pair is None:
             self.counters["stun_unasked"] += 1
             return
         del self._by_transaction[response.transaction]
         self._by_address[path.remote] = viewer
-        target = viewer.target(carrier, pair.path)
-        if viewer.agent.select(pair, now):
-            viewer.selected(target, now)
+        way = viewer.contact.way_to(carrier, pair.path)
+        if viewer.contact.agent.select(pair, now):
+            viewer.selected(way, now)
         else:
-            viewer.proved(target, now)
+            viewer.proved(way, now)
 
-    def _check(self, viewer: Viewer, pair: Pair, check: bytes, target: Way) -> None:
+    def _check(self, viewer: Viewer, pair: Pair, check: bytes, way: Way) -> None:
         self._by_transaction[pair.transaction] = viewer
-        target.send(check)
+        way.send(check)
 
     def _claim(self, address: Address, viewer: Viewer, now: float) -> None:
         """The viewer checked from ``address``."""
         holder = self._by_address.get(address)
         if holder is not None and holder is not viewer:
-            theirs, own = holder.agent.pairs.get(address), viewer.agent.pairs[address]
+            theirs, own = holder.contact.agent.pairs.get(address), viewer.contact.agent.pairs[address]
             if theirs is not None and theirs.consents(now) and not own.consents(now):
                 return
         self._by_address[address] = viewer

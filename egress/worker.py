@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import dataclasses
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable
 
 import zmq
 
-from common import __version__
+from common import __version__, clock
 from common.bus import Endpoints
 from common.config import Config, LimitsConfig
 from common.control import (
@@ -222,6 +223,7 @@ class Worker:
                 cname=self._cname,
                 on_behind=self._catch_up.add,
                 now=asyncio.get_running_loop().time(),
+                started=time.time(),
             )
             answer = self._write_answer(viewer, negotiated)
         except BaseException:
@@ -244,8 +246,8 @@ class Worker:
 
     def _write_answer(self, viewer: Viewer, negotiated: Negotiated) -> str:
         transport = Transport(
-            viewer.agent.ufrag,
-            viewer.agent.password,
+            viewer.contact.agent.ufrag,
+            viewer.contact.agent.password,
             str(self._identity.fingerprint),
             self._candidates,
         )
@@ -259,7 +261,7 @@ class Worker:
         self._reports.pop(viewer.session, None)
         self._mux.remove(viewer)
         _count(viewer, self.counters)
-        viewer.close()
+        viewer.close(unix_ns=clock.unix_ns())
         self._streams.release(viewer.stream)
 
     @property
@@ -273,15 +275,16 @@ class Worker:
 
     def _say_goodbye(self, viewer: Viewer, reason: str) -> None:
         """One line on what became of the viewer. Its session's id is a right, and stands in no log."""
-        camera, seconds = viewer.stream.camera, round(asyncio.get_running_loop().time() - viewer.agent.created, 1)
-        if viewer.connected:
-            remote, sent = viewer.seen_at[0], viewer.octets
+        contact, camera = viewer.contact, viewer.stream.camera
+        seconds = round(asyncio.get_running_loop().time() - contact.agent.created, 1)
+        if contact.ready:
+            remote, sent = contact.seen_at[0], viewer.octets
             self._quiet.info(
                 "viewer left", camera=camera, remote=remote, reason=reason, seconds=seconds, sent_bytes=sent
             )
             return
         offered = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
-        tried = viewer.seen_at or "nowhere: no check has come; is the UDP port open on the way?"
+        tried = contact.seen_at or "nowhere: no check has come; is the UDP port open on the way?"
         self._quiet.info(
             "viewer never connected", camera=camera, reason=reason, seconds=seconds, tried_from=tried, offered=offered
         )
@@ -297,7 +300,7 @@ class Worker:
         for viewer in tuple(self._viewers.values()):
             if now < viewer.due:
                 continue
-            viewer.sweep(now)
+            viewer.sweep(now=now, unix_ns=clock.unix_ns())
             if viewer.heard:
                 self._unheard.pop(viewer.session, None)
             if viewer.ended:
@@ -311,7 +314,8 @@ class Worker:
 
 
 def _count(viewer: Viewer, counters: Counter[str]) -> None:
-    """Add what was dropped of what the viewer sent, and of what it asked for."""
-    counters["rtcp_garbage"] += viewer.garbage
+    """Add what was dropped of what the viewer sent, and of what it was to be sent."""
+    counters["rtcp_garbage"] += viewer.feedback.garbage
     counters["rtcp_ignored"] += viewer.ignored
     counters["repeats_withheld"] += viewer.withheld
+    counters["paths_stuck"] += viewer.stuck

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from common import clock
 from common.errors import AddressInUseError, ConfigError
 from common.log import get_logger
 from egress import native
@@ -193,7 +194,8 @@ class UdpTarget:
 class MediaPort:
     """Both sockets on the running event loop.
 
-    ``on_datagram`` gets the datagram, its path, the socket, the monotonic time, and for how many seconds it has waited.
+    ``on_datagram`` gets the datagram, its path, the socket, the monotonic time in seconds and the Unix time in
+    nanoseconds (``common.clock``), and for how many seconds it has waited.
     """
 
     def __init__(self, host: str, number: int) -> None:
@@ -209,14 +211,13 @@ class MediaPort:
         except BaseException:
             self.close()
             raise
-        self.received = 0
 
     @property
     def number(self) -> int:
         """The port's number; 0 before the first socket is bound."""
         return self.sockets[0].number if self.sockets else 0
 
-    def start(self, on_datagram: Callable[[bytes, Path, MediaSocket, float, float], None]) -> None:
+    def start(self, on_datagram: Callable[[bytes, Path, MediaSocket, float, int, float], None]) -> None:
         """Read from now on."""
         self._on_datagram = on_datagram
         loop = asyncio.get_running_loop()
@@ -252,9 +253,9 @@ class MediaPort:
                 return
             except OSError:  # an ICMP error of an earlier send
                 continue
-            self.received += 1
             if data:
-                self._on_datagram(data, path, media_socket, now, max(0.0, time.time() - arrived) if arrived else 0.0)
+                waited = max(0.0, time.time() - arrived) if arrived else 0.0
+                self._on_datagram(data, path, media_socket, now, clock.unix_ns(), waited)
             now = time.monotonic()
             if now > until:
                 return

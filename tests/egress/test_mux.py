@@ -4,6 +4,7 @@ import socket
 
 import pytest
 from aioice import stun
+from aiortc import rtp
 
 from egress.answer import negotiate
 from egress.media.stream import Stream
@@ -52,11 +53,11 @@ BLACK_HOLE = Wire()
 def viewer(session: str) -> Viewer:
     negotiated = negotiate(Browser().offer(), [])
     stream = Stream("front-door", lambda: None)
-    return Viewer(session, stream, negotiated, IDENTITY, cname="cname", on_behind=lambda _: None, now=0.0)
+    return Viewer(session, stream, negotiated, IDENTITY, cname="cname", on_behind=lambda _: None, now=0.0, started=0.0)
 
 
 def receive(mux: Mux, data: bytes, address: Address, now: float = 0.0, wire: Wire = BLACK_HOLE) -> None:
-    mux.receive(data, Path(address), wire, now, 0.0)  # type: ignore[arg-type]
+    mux.receive(data, Path(address), wire, now, int(now * 1e9), 0.0)  # type: ignore[arg-type]
 
 
 def check(
@@ -71,10 +72,10 @@ def check(
 ) -> int:
     """The browser checks ``address``; with ``answer`` it gets our check there and answers. Returns the check's size."""
     request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    request.attributes["USERNAME"] = f"{viewer.agent.ufrag}:theirs"
+    request.attributes["USERNAME"] = f"{viewer.contact.agent.ufrag}:theirs"
     if nominate:
         request.attributes["USE-CANDIDATE"] = None
-    request.add_message_integrity(viewer.agent.password.encode())
+    request.add_message_integrity(viewer.contact.agent.password.encode())
     wire.take(address)
     receive(mux, bytes(request), address, now, wire)
     for datagram in wire.sent.get(address, []) if answer else ():
@@ -91,16 +92,16 @@ async def test_an_address_belongs_to_who_checked_from_it_last() -> None:
     check(mux, first, shared)
     check(mux, second, shared)
     receive(mux, FEEDBACK, shared)
-    assert (first.garbage, second.garbage) == (0, 1)
+    assert (first.feedback.garbage, second.feedback.garbage) == (0, 1)
     check(mux, first, shared)
     for number in range(MAX_PATHS):  # the second one forgets what is no longer its own
         check(mux, second, ("192.0.2.2", 1 + number))
-    assert shared not in second.agent.pairs
+    assert shared not in second.contact.agent.pairs
     receive(mux, FEEDBACK, shared)
-    assert first.garbage == 1
+    assert first.feedback.garbage == 1
     mux.remove(second)
     receive(mux, FEEDBACK, shared)
-    assert first.garbage == 2
+    assert first.feedback.garbage == 2
     mux.remove(first)
     receive(mux, FEEDBACK, shared)
     assert mux.counters == {"udp_unknown_source": 1}
@@ -114,7 +115,7 @@ async def test_a_forgotten_address_is_nobodys() -> None:
     receive(mux, FEEDBACK, ("192.0.2.1", 1))
     receive(mux, FEEDBACK, ("192.0.2.1", 2))
     assert mux.counters == {"udp_unknown_source": 1}
-    assert only.garbage == 1
+    assert only.feedback.garbage == 1
 
 
 HOME, MOBILE, VICTIM = ("192.0.2.1", 1), ("198.51.100.1", 2), ("203.0.113.1", 3)
@@ -128,7 +129,9 @@ class Watching:
         self.stream = Stream("front-door", lambda: None)
         self.source = gop_stream()
         negotiated = negotiate(self.browser.offer(), [])
-        self.viewer = Viewer("s1", self.stream, negotiated, IDENTITY, cname="c", on_behind=lambda _: None, now=0.0)
+        self.viewer = Viewer(
+            "s1", self.stream, negotiated, IDENTITY, cname="c", on_behind=lambda _: None, now=0.0, started=0.0
+        )
         self.mux.add(self.viewer)
         self.now = 0.0
         self.check(HOME, answer=True)
@@ -156,8 +159,25 @@ class Watching:
         return sum(len(datagram) for datagram in self.wire.take(address) if datagram[0] >= 128)
 
     def sweep(self) -> None:
-        self.viewer.sweep(self.now)
+        self.viewer.sweep(now=self.now, unix_ns=int(self.now * 1e9))
         self.mux.keep_consent(self.viewer, self.now)
+
+
+def test_how_long_feedback_waited_for_us_is_no_part_of_the_round_trip() -> None:
+    watching = Watching()
+    watching.now = 1_000.0
+    watching.check(HOME, answer=True)
+    watching.sweep()
+    for datagram in watching.wire.take(HOME):
+        if datagram[0] > 3:
+            watching.browser.receive(datagram)
+    report = next(each for each in watching.browser.reports if isinstance(each, rtp.RtcpSrPacket))
+    middle = report.sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF
+    watching.browser.send_rtcp(rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(report.ssrc, 0, 0, 0, 0, middle, 0)]))
+    [datagram] = watching.browser.take()
+    later = 1_001_000_000_000  # a second after the report, most of which it waited
+    watching.mux.receive(datagram, Path(HOME), watching.wire, 1_001.0, later, 0.97)  # type: ignore[arg-type]
+    assert watching.viewer.report(1_001.0).round_trip == pytest.approx(0.03, abs=0.001)
 
 
 def test_media_does_not_go_to_somebody_who_never_asked() -> None:
@@ -174,7 +194,7 @@ def test_media_does_not_go_to_somebody_who_never_asked() -> None:
             assert kind_of(datagram) in (BINDING_SUCCESS, BINDING_REQUEST)
             sent += len(datagram)
     assert 0 < sent <= AMPLIFICATION * forged
-    assert watching.viewer.agent.selected == Path(HOME)
+    assert watching.viewer.contact.agent.selected == Path(HOME)
 
 
 def test_media_stops_where_nobody_answers_though_checks_come_from_elsewhere() -> None:
@@ -217,10 +237,10 @@ def test_an_address_is_not_taken_from_who_has_proved_to_be_there() -> None:
     check(mux, own, HOME, answer=True)
     check(mux, forger, HOME)
     receive(mux, FEEDBACK, HOME)
-    assert (own.garbage, forger.garbage) == (1, 0)
+    assert (own.feedback.garbage, forger.feedback.garbage) == (1, 0)
     check(mux, forger, HOME, now=1.0, answer=True)
     receive(mux, FEEDBACK, HOME)
-    assert (own.garbage, forger.garbage) == (1, 1)
+    assert (own.feedback.garbage, forger.feedback.garbage) == (1, 1)
 
 
 def test_answers_to_nothing_are_counted() -> None:

@@ -15,12 +15,13 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, R
 
 from common.cameras import CameraSpec
 from common.config_file import load
-from common.control import Answered, Assign, Ended, HangUp, Leaving, Offer, Refused, Report
+from common.control import Answered, Assign, Ended, HangUp, Leaving, Offer, Refused, Report, Role
 from common.errors import AddressInUseError, ConfigError
 from common.log import LINES_A_MINUTE
 from common.media import Kind, Track
 from egress import worker
 from egress.media.stream import Stream
+from egress.viewer import Viewer
 from egress.wire import addresses
 from egress.wire.port import MediaPort
 from rigs.browser import Browser
@@ -182,6 +183,11 @@ class BrokenOnce:
     def sweep(self, now: float) -> None:
         pass
 
+    renditions = ()
+
+    def statistics(self) -> dict[str, int]:
+        return {}
+
     def acquire(self, camera: str) -> Stream:
         self.users += 1
         return self._streams.pop()
@@ -224,6 +230,25 @@ async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch:
             port.sockets[0].dropped = dropped
             await asyncio.sleep(0.2)
         assert len(told) == 2
+    finally:
+        tested.close()
+        port.close()
+
+
+async def test_how_often_paths_were_stuck_is_counted_also_of_viewers_that_have_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Viewer, "stuck", 3)
+    port = MediaPort("127.0.0.1", 0)
+    tested = worker.Worker(port, BrokenOnce(), addresses.Advertised((), "127.0.0.1"), compiled=False)  # type: ignore[arg-type]
+    tested.start(send=lambda _message: None, report_soon=lambda: None)
+    try:
+        with pytest.raises(KeyError):
+            tested.handle(Offer("s1", "yard", Browser().offer()))
+        tested.handle(Offer("s1", "yard", Browser().offer()))
+        assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
+        tested.handle(HangUp("s1"))
+        assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
     finally:
         tested.close()
         port.close()

@@ -264,16 +264,17 @@ class ViewerSessions:
             cname="cname",
             on_behind=self.behind.append,
             now=self.now,
+            started=self.now,
         )
         if not self.encrypted:
-            viewer._dtls = PlainAssociation()  # type: ignore[assignment]
+            viewer.contact.dtls = PlainAssociation()  # type: ignore[assignment]
         self.mux.add(viewer)
         self.viewers.append((viewer, browser))
 
     def receive(self, datagram: bytes, remote: Address) -> None:
         if datagram:
             self.bytes_in[remote] += len(datagram)
-            self.mux.receive(datagram, Path(remote), self.socket, self.now, 0.0)
+            self.mux.receive(datagram, Path(remote), self.socket, self.now, int(self.now * 1e9), 0.0)
 
     def play(self, count: int) -> None:
         for _ in range(count):
@@ -291,7 +292,7 @@ class ViewerSessions:
         for each in tuple(self.viewers):
             viewer = each[0]
             if self.now >= viewer.due:
-                viewer.sweep(self.now)
+                viewer.sweep(now=self.now, unix_ns=int(self.now * 1e9))
             self.mux.keep_consent(viewer, self.now)
             report = control.Report("out-1", control.Role.EGRESS, "1", viewers=(viewer.report(self.now),))
             control.decode_for_broker(control.encode(report))
@@ -311,7 +312,7 @@ class ViewerSessions:
     def leave(self, each: tuple[Viewer, QuickBrowser]) -> None:
         self.viewers.remove(each)
         self.mux.remove(each[0])
-        each[0].close()
+        each[0].close(unix_ns=int(self.now * 1e9))
 
 
 def watch(data: bytes, *, encrypted: bool) -> None:
@@ -330,7 +331,7 @@ def watch(data: bytes, *, encrypted: bool) -> None:
                 with contextlib.suppress(RequestError):
                     sessions.offer(OFFERS[0].decode() + program.string().decode("utf-8", "replace"))
             case 2 | 3 if each:
-                agent = each[0].agent
+                agent = each[0].contact.agent
                 sessions.checked.add(remote)
                 extra = program.string() if what & 16 else b""
                 request = check(

@@ -191,14 +191,14 @@ def test_other_failures_are_counted_and_not_retried(
 async def test_answers_leave_from_the_address_that_was_asked() -> None:
     """On a machine with several addresses a browser takes an answer only from the one that it sent to."""
     port = MediaPort("", 0)
-    arrived: asyncio.Queue[tuple[bytes, Path, MediaSocket, float, float]] = asyncio.Queue()
+    arrived: asyncio.Queue[tuple[bytes, Path, MediaSocket, float, int, float]] = asyncio.Queue()
     port.start(lambda *args: arrived.put_nowait(args))
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.bind(("127.0.0.1", 0))
             peer.connect(("127.0.0.2", port.number))  # loopback is a whole network
             peer.send(b"hello")
-            data, path, media_socket, _now, _waited = await asyncio.wait_for(arrived.get(), 5)
+            data, path, media_socket, _now, _unix_ns, _waited = await asyncio.wait_for(arrived.get(), 5)
             assert data == b"hello"
             assert path.local == bytes([127, 0, 0, 2])
             target = UdpTarget(media_socket, path)
@@ -218,7 +218,7 @@ async def test_how_long_a_datagram_waited_for_us_is_told(host: str) -> None:
     except ConfigError:
         pytest.skip("this machine has no IPv6")
     told: asyncio.Queue[tuple[float, float]] = asyncio.Queue()
-    port.start(lambda data, path, media_socket, now, waited: told.put_nowait((now, waited)))
+    port.start(lambda data, path, media_socket, now, unix_ns, waited: told.put_nowait((now, waited)))
     try:
         with socket.socket(port.sockets[0].family, socket.SOCK_DGRAM) as peer:
             sent = time.monotonic()

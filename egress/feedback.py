@@ -1,0 +1,85 @@
+"""RTCP with one viewer: its feedback is told to its senders and kept for reports, and ours is put together; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.bucket import TokenBucket
+from common.errors import ProtocolError
+from common.media import Kind
+from egress.path.quality import PathQuality
+from egress.sender import Sender
+from egress.wire import rtcp
+from egress.wire.srtp import Srtp
+
+FEEDBACK_BURST = 20  # SRTCP datagrams at once: more than a browser sends even when much is lost …
+FEEDBACK_RATE = 200.0  # … and a second
+
+
+class Feedback:
+    """Of one viewer, on what its ``senders``, by SSRC, send. Monotonic seconds unless named otherwise."""
+
+    def __init__(self, senders: Mapping[int, Sender], quality: PathQuality) -> None:
+        self.reports: dict[int, rtcp.ReceptionReport] = {}  # the newest of each SSRC
+        self.round_trip: float | None = None  # seconds
+        self.bandwidth: int | None = None  # bit/s, as the viewer estimates it
+        self.bye = False  # the viewer says that it leaves
+        self.garbage = 0  # SRTCP datagrams that were none …
+        self.ignored = 0  # … and too many
+        self._senders = senders
+        self._quality = quality
+        self._budget = TokenBucket(FEEDBACK_BURST, FEEDBACK_RATE)
+
+    def receive(self, datagram: bytes, srtp: Srtp | None, *, now: float, unix_ns: int) -> None:
+        """Take an SRTCP datagram that arrived at ``unix_ns``. What is too much, not authentic or no RTCP is counted."""
+        if not self._budget.take(now):
+            self.ignored += 1
+            return
+        compound = srtp.unprotect_rtcp(datagram) if srtp is not None else None
+        try:
+            events = rtcp.parse(compound) if compound is not None else None
+        except ProtocolError:
+            events = None
+        if events is None:
+            self.garbage += 1
+            return
+        for event in events:
+            self._act(event, now, unix_ns)
+        for sender in self._senders.values():
+            sender.look(now)
+
+    def sender_reports(self, cname: str, unix_ns: int, *, bye: bool = False) -> bytes | None:
+        """A compound packet on what was sent until ``unix_ns``; ``None`` if that is nothing."""
+        infos = [
+            rtcp.SenderInfo(ssrc, sender.feed.timeline.at(unix_ns), sender.lane.packets, sender.lane.octets)
+            for ssrc, sender in self._senders.items()
+            if sender.lane.packets
+        ]
+        return rtcp.sender_reports(infos, cname, unix_ns, bye=bye) if infos else None
+
+    def _act(self, event: rtcp.Event, now: float, unix_ns: int) -> None:
+        senders = self._senders
+        match event:
+            case rtcp.Nack(ssrc, sequence_numbers) if ssrc in senders:
+                senders[ssrc].retransmit(sequence_numbers, now)
+            case rtcp.PictureLoss(ssrc) if ssrc in senders:
+                senders[ssrc].replay(now)
+            case rtcp.ReceptionReport(ssrc=ssrc) if ssrc in senders:
+                self._take_report(event, now, unix_ns)
+            case rtcp.Bandwidth(bitrate):
+                self.bandwidth = bitrate
+            case rtcp.Arrivals(seconds):
+                for sender in senders.values():
+                    if sender.feed.kind is Kind.VIDEO:  # the only one with probes
+                        sender.arrived(seconds)
+            case rtcp.Bye():
+                self.bye = True
+
+    def _take_report(self, report: rtcp.ReceptionReport, now: float, unix_ns: int) -> None:
+        self.reports[report.ssrc] = report
+        self._senders[report.ssrc].confirmed(report.highest & 0xFFFF, now)
+        self._quality.lost(report.fraction_lost, now)
+        round_trip = rtcp.round_trip(report, unix_ns)
+        if round_trip is not None:
+            self.round_trip = round_trip
+            self._quality.measured(round_trip)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+from aiortc import rtp
+
+from common.control import Report, Role, decode_for_broker, encode
+from common.media import Kind
+from egress.feedback import FEEDBACK_BURST, FEEDBACK_RATE
+from tests.fakes.session import Session
+
+
+def test_feedback_is_acted_on_and_reported() -> None:
+    session = Session()
+    session.play(3)
+    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    session.browser.packets.clear()
+    session.browser.send_rtcp(
+        rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(ssrc, 0, 2, 0, 900, 0, 0)]),
+        rtp.RtcpRtpfbPacket(rtp.RTCP_RTPFB_NACK, 9, ssrc, [4]),
+        rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, rtp.pack_remb_fci(3_000_000, [ssrc])),
+    )
+    session.exchange()
+    assert {p.ssrc for p in session.browser.packets} == {session.stream.feeds[Kind.VIDEO].rtx_ssrc}
+    report = session.viewer.report(session.now)
+    assert (report.nacked, report.retransmitted, report.lost) == (1, 1, 2)
+    assert report.jitter == 0.01
+    assert report.estimated_bandwidth == 3_000_000
+    session.now = 5.0
+    session.play(1)
+    session.browser.send_rtcp(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, ssrc))
+    session.exchange()
+    assert session.behind
+    assert session.viewer.report(session.now).plis == 1
+
+
+def test_nothing_that_a_viewer_says_of_itself_makes_a_report_invalid() -> None:
+    session = Session()
+    session.play(3)
+    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    info = rtp.RtcpReceiverInfo(ssrc, 255, -(1 << 23), 0xFFFFFFFF, 0xFFFFFFFF, 1, 0)
+    remb = b"REMB" + bytes([1]) + b"\xff\xff\xff" + ssrc.to_bytes(4, "big")
+    session.browser.send_rtcp(rtp.RtcpRrPacket(9, [info] * 31), rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, remb))
+    session.exchange()
+    report = session.viewer.report(session.now)
+    whole = Report("n", Role.EGRESS, "i", viewers=(report,))
+    assert decode_for_broker(encode(whole)) == whole
+    assert report.estimated_bandwidth is not None
+    assert report.estimated_bandwidth < 1 << 53, "a page's numbers are exact up to there"
+    assert (report.lost, report.jitter) == (0, 60.0)
+
+
+def test_feedback_about_strangers_is_ignored() -> None:
+    session = Session()
+    session.play(1)
+    session.browser.packets.clear()
+    session.browser.send_rtcp(rtp.RtcpRtpfbPacket(rtp.RTCP_RTPFB_NACK, 9, 12345, [0]))
+    session.exchange()
+    assert session.browser.packets == []
+
+
+def test_garbage_is_counted() -> None:
+    session = Session()
+    session.viewer.receive_rtcp(b"\x80\xc9" + bytes(30), now=session.now, unix_ns=session.unix_ns)
+    assert session.viewer.feedback.garbage == 1
+    early = Session(connect=False)
+    early.viewer.receive_rtcp(b"\x80\xc9" + bytes(30), now=early.now, unix_ns=early.unix_ns)
+    assert early.viewer.feedback.garbage == 1
+
+
+def test_more_feedback_than_anybody_needs_is_ignored() -> None:
+    session = Session()
+    session.play(1)
+    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    for _ in range(FEEDBACK_BURST + 3):
+        session.browser.send_rtcp(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, ssrc))
+    session.exchange()
+    assert session.viewer.report(session.now).plis == FEEDBACK_BURST
+    assert session.viewer.ignored == 3
+    session.now += 1 / FEEDBACK_RATE
+    session.browser.send_rtcp(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, ssrc))
+    session.exchange()
+    assert session.viewer.report(session.now).plis == FEEDBACK_BURST + 1
+
+
+def test_the_round_trip_is_that_of_a_report_and_its_answer() -> None:
+    session = Session()
+    session.play(1)
+    session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
+    session.exchange()
+    report = next(p for p in session.browser.reports if isinstance(p, rtp.RtcpSrPacket))
+    middle = report.sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF
+    info = rtp.RtcpReceiverInfo(report.ssrc, 0, 0, 0, 0, middle, 0)
+    session.browser.send_rtcp(rtp.RtcpRrPacket(9, [info]))
+    [datagram] = session.browser.take()
+    session.viewer.receive_rtcp(datagram, now=session.now, unix_ns=session.unix_ns + 30_000_000)
+    assert session.viewer.report(session.now).round_trip == pytest.approx(0.03, abs=0.001)

@@ -1,0 +1,87 @@
+"""A viewer's session in an egress, with a browser at its other end."""
+
+from __future__ import annotations
+
+from common.media import Kind
+from egress.answer import negotiate
+from egress.media.stream import Stream
+from egress.sender import Sender
+from egress.viewer import Viewer
+from egress.wire.dtls import Identity
+from rigs.browser import Browser
+from rigs.ice import prove, request
+from tests.fakes.media import audio, gop_stream, number
+from tests.fakes.target import FakeTarget
+
+IDENTITY = Identity(compiled=False)
+
+
+class Session:
+    """A browser that watches a stream, without a network."""
+
+    def __init__(self, *, connect: bool = True, round_trip: float = 0.0, waits: float = 0.0) -> None:
+        self.now = 0.0
+        self.round_trip = round_trip  # seconds, of the handshake
+        self.waits = waits  # seconds that each of its datagrams waits for us
+        self.stream = Stream("front-door", lambda: None)
+        self.source = gop_stream()
+        self.sounds = 0
+        self.browser = Browser()
+        self.target = FakeTarget()
+        self.behind: list[Sender] = []
+        self.viewer = Viewer(
+            "s1",
+            self.stream,
+            negotiate(self.browser.offer(), []),
+            IDENTITY,
+            cname="cname",
+            on_behind=self.behind.append,
+            now=0.0,
+            started=0.0,
+        )
+        if connect:
+            self.nominate()
+            self.browser.start_dtls()
+            self.exchange()
+
+    @property
+    def unix_ns(self) -> int:
+        """The clock of reports."""
+        return int((1_000 + self.now) * 1e9)
+
+    def nominate(self, *, answers: bool = True) -> None:
+        """The browser checks the path with USE-CANDIDATE and, unless told otherwise, answers our check."""
+        agent = self.viewer.contact.agent
+        pair = agent.heard(request(), self.target.path, 100, self.now)
+        if answers:
+            prove(agent, pair, self.now)
+        if agent.select(pair, self.now):
+            self.viewer.selected(self.target, self.now)
+
+    def exchange(self) -> None:
+        """Carry datagrams until there are none."""
+        while (to_server := self.browser.take()) or self.target.datagrams:
+            for datagram in to_server:
+                if datagram[0] < 64:
+                    self.now += self.round_trip / 2 + self.waits
+                    self.viewer.receive_dtls(datagram, self.target, now=self.now, waited=self.waits)
+                    self.now += self.round_trip / 2
+                else:
+                    self.viewer.receive_rtcp(datagram, now=self.now, unix_ns=self.unix_ns)
+            for datagram in self.target.take():
+                self.browser.receive(datagram)
+
+    def play(self, count: int) -> None:
+        for _ in range(count):
+            batch = next(self.source)
+            self.stream.incoming.receive(batch, now=self.now, unix_ns=batch.arrival_ns)
+            sound = audio(self.sounds)
+            self.sounds += 1
+            self.stream.incoming.receive(sound, now=self.now, unix_ns=sound.arrival_ns)
+        for sender in self.behind:
+            sender.catch_up(self.now)
+        self.exchange()
+
+    def numbers(self, kind: Kind) -> list[int]:
+        ssrc = self.stream.feeds[kind].ssrc
+        return [number(p.payload) for p in self.browser.packets if p.ssrc == ssrc]
