@@ -18,15 +18,14 @@ about.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from broker.director.events import CameraChanged, CameraRemoved, Notice, SessionEnded
+from broker.front.backlog import Backlog, Outgoing
 from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
 from broker.front.offers import ask, check_socket
@@ -85,7 +84,7 @@ class Hub:
     def __init__(self) -> None:
         self.sockets: set[Socket] = set()
         self.owners: dict[str, Socket] = {}
-        self.queued = 0  # bytes that wait for all of them
+        self.backlog = Backlog()
         self.summaries = ""  # the message with all cameras, until one of them changes: it is long, and asked for often
 
     def notice(self, notice: Notice) -> None:
@@ -99,12 +98,12 @@ class Hub:
                     owner.tell("close", session=session, reason=reason)
             case CameraChanged(camera, state, detail, video):
                 message = _encode("camera", **camera_summary(camera, state, detail, video).model_dump(mode="json"))
-                for socket in tuple(self.sockets):  # one that is cut off leaves them
+                for socket in self.sockets:
                     if socket.watches(camera):
                         socket.push(message)
             case CameraRemoved(camera):
                 message = _encode("removed", camera=camera)
-                for socket in tuple(self.sockets):
+                for socket in self.sockets:
                     if socket.subscribed:
                         socket.push(message)
 
@@ -121,13 +120,10 @@ class Socket:
         self._hub = hub
         self._context = context
         self._control = context.control
-        self._transport = request.transport
+        self._outgoing = Outgoing(hub.backlog, context, request.transport)
         self._address = context.quotas.address(request.remote)
         self._sessions: dict[str, str] = {}  # session to camera
         self._requests: set[asyncio.Task[None]] = set()  # offers and attachments under way
-        self._outgoing: deque[str] = deque()
-        self._filled = asyncio.Event()
-        self.queued = 0  # bytes in it: a message is ASCII
         self._messages = TokenBucket(BURST, RATE)
         self._subscribe_at = 0.0
 
@@ -137,15 +133,13 @@ class Socket:
         closed_by_page = False
         try:
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(self._write())
+                writer = tasks.create_task(self._outgoing.write(self.response.send_str))
                 closed_by_page = await self._read(tasks)
                 for task in (writer, *self._requests):
                     task.cancel()  # an offer that is cancelled ends its session
         finally:
             self._hub.sockets.discard(self)
-            self._hub.queued -= self.queued
-            self.queued = 0
-            self._outgoing.clear()
+            self._outgoing.close()
             for session in list(self._sessions):
                 self.disown(session)
                 if closed_by_page:
@@ -157,18 +151,7 @@ class Socket:
 
     def push(self, message: str) -> None:
         """Send an encoded message without waiting. A page that does not read its messages is cut off."""
-        if self not in self._hub.sockets:
-            return
-        self._outgoing.append(message)
-        self._filled.set()
-        self.queued += len(message)
-        self._hub.queued += len(message)
-        limits = self._context.quotas.limits
-        if 0 < limits.socket_queue < self.queued and len(self._outgoing) > 1:  # one may be as large as it has to be
-            self.cut_off("socket_queue", limits.socket_queue)
-        elif 0 < limits.socket_queues < self._hub.queued:
-            most = max(self._hub.sockets, key=lambda socket: socket.queued)
-            most.cut_off("socket_queues", limits.socket_queues)
+        self._outgoing.push(message)
 
     def disown(self, session: str) -> None:
         """The session is over, or another socket's now."""
@@ -179,31 +162,6 @@ class Socket:
     def watches(self, camera: str) -> bool:
         """Whether the page wants to hear of this camera."""
         return self.subscribed or camera in self._sessions.values()
-
-    async def _write(self) -> None:
-        with contextlib.suppress(ConnectionError):  # the reader sees it too
-            while True:
-                await self._filled.wait()
-                self._filled.clear()
-                while self._outgoing:
-                    message = self._outgoing.popleft()
-                    await self.response.send_str(message)  # waits for a page that does not read
-                    if self.queued:  # else it was cut off meanwhile
-                        self.queued -= len(message)
-                        self._hub.queued -= len(message)
-
-    def cut_off(self, setting: str, limit: int) -> None:
-        """The page does not read what it is sent: nothing more is kept for it."""
-        self._context.counters["ws_slow_page"] += 1
-        self._context.quiet.warning(
-            "page does not read its messages and is cut off", setting=f"limits.{setting}", bytes=limit
-        )
-        self._hub.sockets.discard(self)  # so that nothing more comes
-        self._hub.queued -= self.queued
-        self.queued = 0
-        self._outgoing.clear()
-        if self._transport is not None:
-            self._transport.abort()
 
     async def _read(self, tasks: asyncio.TaskGroup) -> bool:
         """Handle messages until the socket closes; whether the page closed it."""
