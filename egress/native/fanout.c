@@ -36,7 +36,7 @@
 #define CONTROL_SIZE (CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo)))
 
 struct camshaft_route {
-    int socket, gso;
+    int fd, gso;
     socklen_t address_size;
     union {
         struct sockaddr_in v4;
@@ -83,11 +83,12 @@ static size_t put_ancillary(uint8_t *at, int level, int type, const void *data, 
     return CMSG_SPACE(size);
 }
 
-struct camshaft_route *camshaft_route_new(int socket, int gso, int family, const uint8_t *address, uint16_t port,
+struct camshaft_route *camshaft_route_new(int fd, int gso, int family, const uint8_t *address, uint16_t port,
                                           uint32_t flow, uint32_t scope, const uint8_t *local, size_t local_size) {
+    if (family != AF_INET && family != AF_INET6) return NULL;
     struct camshaft_route *route = calloc(1, sizeof *route);
     if (!route) return NULL;
-    route->socket = socket;
+    route->fd = fd;
     route->gso = gso;
     uint16_t segment = 0; /* each message has its own */
     route->segment_size = put_ancillary(route->control, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
@@ -152,8 +153,8 @@ static int seal_run(const struct camshaft_run *run, const uint8_t *header, const
     return 1;
 }
 
-static size_t datagram_size(const struct camshaft_run *run, uint32_t index) {
-    return run->header_size + (index + 1 < run->count ? run->payload_size : run->last_size) + TAG_SIZE;
+static size_t datagram_size(const struct camshaft_run *run, uint32_t at) {
+    return run->header_size + (at + 1 < run->count ? run->payload_size : run->last_size) + TAG_SIZE;
 }
 
 static size_t payloads_size(const struct camshaft_run *run) {
@@ -164,7 +165,15 @@ static size_t datagrams_size(const struct camshaft_run *run) {
     return payloads_size(run) + (size_t)run->count * (run->header_size + TAG_SIZE);
 }
 
-static void add_message(struct camshaft_route *route, int viewer, int run, uint8_t *data, size_t size, size_t segment) {
+/* Whether the run fits into what is reserved for one, and its datagrams into the number that tells the kernel their size. */
+static int fits(const struct camshaft_run *run) {
+    if (!run->count || run->count > MAX_MESSAGES) return 0;
+    if (run->header_size > SCRATCH_SIZE || run->payload_size > SCRATCH_SIZE || run->last_size > SCRATCH_SIZE) return 0;
+    return datagrams_size(run) <= SCRATCH_SIZE && (run->count == 1 || datagram_size(run, 0) <= UINT16_MAX);
+}
+
+/* `segment`: the size of each datagram but the last where there are several, else 0. */
+static void add_message(struct camshaft_route *route, int viewer, int run, uint8_t *data, size_t size, uint16_t segment) {
     struct outgoing *out = &outgoing;
     struct iovec *part = &out->parts[out->used];
     struct msghdr *message = &out->messages[out->used].msg_hdr;
@@ -173,9 +182,8 @@ static void add_message(struct camshaft_route *route, int viewer, int run, uint8
         .msg_name = &route->address, .msg_namelen = route->address_size, .msg_iov = part, .msg_iovlen = 1};
     if (segment) {
         uint8_t *control = out->controls[out->used];
-        uint16_t value = (uint16_t)segment;
         memcpy(control, route->control, route->segment_size + route->local_size);
-        memcpy(CMSG_DATA((struct cmsghdr *)control), &value, sizeof value);
+        memcpy(CMSG_DATA((struct cmsghdr *)control), &segment, sizeof segment);
         message->msg_control = control;
         message->msg_controllen = route->segment_size + route->local_size;
     } else if (route->local_size) {
@@ -195,15 +203,16 @@ static int ends_turn(int code, int segmented) {
 
 /* Without GSO a run is several messages: once the first of them has left, the rest is lost as it might be on any path, for
  * its sequence numbers must not be used for anything else. */
-static int flush(int socket, int *sent, int *errors) {
+static int flush(int fd, int *sent, int *errors) {
     struct outgoing *out = &outgoing;
     int refused = 0;
     for (int done = 0; done < out->used;) {
-        int taken = sendmmsg(socket, out->messages + done, (unsigned)(out->used - done), 0);
+        int taken = sendmmsg(fd, out->messages + done, (unsigned)(out->used - done), 0);
         if (taken > 0) {
             done += taken;
             continue;
         }
+        if (errno == EINTR) continue; /* by a signal, before anything has left */
         int code = errno, viewer = out->owners[done].viewer, run = out->owners[done].run;
         int begun = done && out->owners[done - 1].viewer == viewer && out->owners[done - 1].run == run;
         errors[viewer] = code;
@@ -239,23 +248,23 @@ int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const stru
                      int64_t first, struct camshaft_lane **lanes, struct camshaft_route **routes, int *sent, int *errors,
                      int viewers) {
     struct outgoing *out = &outgoing;
-    int refused = 0, socket = -1;
-    for (int index = 0; index < run_count; index++)
-        if (runs[index].count > MAX_MESSAGES || datagrams_size(&runs[index]) > SCRATCH_SIZE) return -1;
+    int refused = 0, fd = -1;
+    for (int at = 0; at < run_count; at++)
+        if (!fits(&runs[at])) return -1;
     for (int viewer = 0; viewer < viewers; viewer++) {
         struct camshaft_route *route = routes[viewer];
         const uint8_t *header = headers, *payload = payloads;
         uint64_t number = (uint64_t)(first - lanes[viewer]->base);
         sent[viewer] = run_count;
         errors[viewer] = 0;
-        for (int index = 0; index < run_count; index++) {
-            const struct camshaft_run *run = &runs[index];
+        for (int at = 0; at < run_count; at++) {
+            const struct camshaft_run *run = &runs[at];
             int segmented = route->gso && run->count > 1;
             int messages = segmented ? 1 : (int)run->count;
             size_t size = datagrams_size(run);
-            if (route->socket != socket || out->used + messages > MAX_MESSAGES || out->filled + size > SCRATCH_SIZE) {
-                refused += flush(socket, sent, errors);
-                socket = route->socket;
+            if (route->fd != fd || out->used + messages > MAX_MESSAGES || out->filled + size > SCRATCH_SIZE) {
+                refused += flush(fd, sent, errors);
+                fd = route->fd;
                 if (sent[viewer] < run_count) break; /* it has ended this viewer's turn */
             }
             uint8_t *data = scratch + out->filled;
@@ -265,10 +274,10 @@ int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const stru
                 break;
             }
             if (segmented) {
-                add_message(route, viewer, index, data, size, datagram_size(run, 0));
+                add_message(route, viewer, at, data, size, (uint16_t)datagram_size(run, 0));
             } else {
                 for (uint32_t packet = 0; packet < run->count; packet++) {
-                    add_message(route, viewer, index, data, datagram_size(run, packet), 0);
+                    add_message(route, viewer, at, data, datagram_size(run, packet), 0);
                     data += datagram_size(run, packet);
                 }
             }
@@ -277,7 +286,7 @@ int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const stru
             number += run->count;
         }
     }
-    refused += flush(socket, sent, errors);
+    refused += flush(fd, sent, errors);
     count(runs, lanes, sent, viewers);
     return refused;
 }

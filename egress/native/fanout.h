@@ -22,8 +22,9 @@ const char *camshaft_library(void);
 struct camshaft_cipher *camshaft_cipher_new(const uint8_t *key, size_t size);
 void camshaft_cipher_free(struct camshaft_cipher *cipher);
 
-/* family: AF_INET or AF_INET6; address and local: packed, in network byte order; local_size 0: the kernel chooses. */
-struct camshaft_route *camshaft_route_new(int socket, int gso, int family, const uint8_t *address, uint16_t port,
+/* address and local: packed, in network byte order; local_size 0: the kernel chooses. NULL if the family is neither
+ * AF_INET nor AF_INET6, or if there is no memory. */
+struct camshaft_route *camshaft_route_new(int fd, int gso, int family, const uint8_t *address, uint16_t port,
                                           uint32_t flow, uint32_t scope, const uint8_t *local, size_t local_size);
 void camshaft_route_free(struct camshaft_route *route);
 
@@ -36,7 +37,7 @@ void camshaft_route_free(struct camshaft_route *route);
  * sent      how many runs have left for each viewer, or are lost for good; the others are to be sent again
  * errors    the latest errno if something was refused, else 0
  *
- * Returns how often something was refused; -1, and nothing is sent, if a run is too long. */
+ * Returns how often something was refused; -1, and nothing is sent, if a run is empty or too long. */
 int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const struct camshaft_run *runs, int run_count,
                      int64_t first, struct camshaft_lane **lanes, struct camshaft_route **routes, int *sent, int *errors,
                      int viewers);

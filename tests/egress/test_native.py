@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path as File
 from typing import Any
@@ -381,6 +385,74 @@ def test_a_run_of_which_something_left_is_not_to_be_sent_again() -> None:
 
 
 @needs_native
+@pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
+def test_a_viewer_whose_buffer_is_full_has_no_further_turn(ipv4: MediaSocket, gso: bool) -> None:
+    """There is more for it than goes into one system call: what comes after would leave a gap in what it gets."""
+    with stream_socket(room=0) as (full, _receiver):
+        full.gso = ipv4.gso = gso
+        stuck, well = Viewer(full), Viewer(ipv4)
+        parcel = parcel_of(some_packets([1_000] * 300))
+        audience = Audience([(stuck.lane, stuck.target), (well.lane, well.target)])
+        refused = audience.compiled.send(parcel.compiled, 0, 0, 2)
+        assert refused == [(0, 0, errno.EAGAIN)]
+        assert (stuck.lane.packets, well.lane.packets) == (0, 300)
+        assert len(well.received(300)) == 300
+        assert audience.compiled.send(parcel.compiled, 0, 0, 0) == [], "nothing is left over for another call"
+
+
+@needs_native
+def test_a_viewer_whose_packets_cannot_be_encrypted_costs_the_others_nothing(ipv4: MediaSocket) -> None:
+    before, broken, after = (Viewer(ipv4) for _ in range(3))
+    built = importlib.util.find_spec("egress.native._fanout")
+    assert built is not None
+    crypto = ctypes.CDLL(built.origin)  # leads to the OpenSSL that it was linked with
+    crypto.EVP_CIPHER_CTX_new.restype = ctypes.c_void_p
+    crypto.EVP_CIPHER_CTX_free.argtypes = [ctypes.c_void_p]
+    without_key = crypto.EVP_CIPHER_CTX_new()
+    broken.lane.compiled.cipher = native.ffi.cast("struct camshaft_cipher *", without_key)
+    viewers = [before, broken, after]
+    audience = Audience([(viewer.lane, viewer.target) for viewer in viewers])
+    parcel = parcel_of(some_packets([40, 40, 50, 50]))
+    try:
+        assert audience.compiled.send(parcel.compiled, 0, 0, 3) == [(1, 2, errno.EPROTO)], "lost, and told once"
+    finally:
+        crypto.EVP_CIPHER_CTX_free(without_key)
+    assert [len(viewer.received(count)) for viewer, count in zip(viewers, (4, 0, 4), strict=True)] == [4, 0, 4]
+
+
+@needs_native
+def test_a_signal_loses_nothing(ipv4: MediaSocket) -> None:
+    """A system call that it interrupts before anything has left is made again, as Python's own are (PEP 475)."""
+    with stream_socket(room=0) as (full, receiver):
+        full.socket.setblocking(True)
+        receiver.setblocking(True)
+        viewer, sent = Viewer(full), threading.Event()
+        audience = Audience([(viewer.lane, viewer.target)])
+        compiled, parcel, caller = audience.compiled, parcel_of(some_packets([9])), threading.get_ident()
+
+        def disturb() -> None:
+            for _ in range(20):
+                signal.pthread_kill(caller, signal.SIGUSR1)
+                sent.wait(0.01)
+            while not sent.is_set():
+                receiver.recv(1 << 20)
+
+        handled: list[int] = []
+        before = signal.signal(signal.SIGUSR1, lambda *_: handled.append(1))
+        disturber = threading.Thread(target=disturb)
+        disturber.start()
+        try:
+            refused = compiled.send(parcel.compiled, 0, 0, 1)
+        finally:
+            sent.set()
+            receiver.setblocking(False)
+            disturber.join()
+            signal.signal(signal.SIGUSR1, before)
+        assert refused == []
+        assert handled
+
+
+@needs_native
 def test_what_is_refused_is_told_by_its_errno() -> None:
     lane = Lane(0, SSRC, GcmKeys(SRTP_AEAD_AES_128_GCM, os.urandom(28), compiled=True), unreachable)
     closed = native.route(-1, True, socket.AF_INET, ("127.0.0.1", 9), b"")
@@ -390,9 +462,43 @@ def test_what_is_refused_is_told_by_its_errno() -> None:
 
 
 @needs_native
-def test_no_run_is_too_long_for_it() -> None:
+@pytest.mark.parametrize(
+    "payloads",
+    [[bytes(1_200)] * 200, [bytes(1_200)] * 129, [bytes(33_000)] * 4, [bytes(65_600), b"1"], [bytes(65_508), b"1"]],
+    ids=["bytes", "packets", "scratch", "datagram", "a-byte"],
+)
+def test_no_run_is_too_long_for_it(payloads: list[bytes]) -> None:
+    """Nor has it a datagram whose size does not go into the 16 bits by which the kernel is told."""
     with pytest.raises(ValueError, match="longer"):
-        native.Audience([], []).send(native.Parcel([([bytes(12)] * 200, [bytes(1_200)] * 200)]), 0, 0, 0)
+        native.Audience([], []).send(native.Parcel([([bytes(12)] * len(payloads), payloads)]), 0, 0, 0)
+
+
+@needs_native
+def test_the_longest_runs_are_not_too_long_for_it() -> None:
+    for payloads in ([bytes(900)] * 128, [bytes(65_507), b"1"], [bytes(65_600)]):
+        assert native.Audience([], []).send(native.Parcel([([bytes(12)] * len(payloads), payloads)]), 0, 0, 0) == []
+
+
+@needs_native
+def test_runs_may_fill_what_is_reserved_for_them_to_the_last_byte(ipv4: MediaSocket) -> None:
+    viewer = Viewer(ipv4)
+    whole = [bytes(65_536 - HEADER_SIZE - GCM_TAG_SIZE)]  # more than UDP takes, and half of what is reserved
+    parcel = native.Parcel([([bytes(12)], whole), ([bytes(12)], whole)])
+    refused = native.Audience([viewer.lane.compiled], [viewer.target.route]).send(parcel, 0, 0, 1)
+    assert refused == [(0, 2, errno.EMSGSIZE)]
+    viewer.received(0)
+
+
+@needs_native
+def test_only_the_two_families_of_udp_have_routes() -> None:
+    address = bytes(16)
+    made = [
+        native.lib.camshaft_route_new(-1, 1, family, address, 9, 0, 0, b"", 0)
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_UNSPEC)
+    ]
+    assert [route != native.ffi.NULL for route in made] == [True, True, False, False]
+    for route in made:
+        native.lib.camshaft_route_free(route)
 
 
 @needs_native
@@ -427,6 +533,43 @@ def test_a_datagram_that_cannot_be_sent_does_not_keep_the_next_from_it(ipv4: Med
     refused = native.Audience([viewer.lane.compiled], [viewer.target.route]).send(parcel, 0, 0, 1)
     assert refused == [(0, 2, errno.EMSGSIZE)]
     assert len(viewer.received(1)[0]) == HEADER_SIZE + 5 + GCM_TAG_SIZE
+
+
+IPV6_FLOWINFO, IPV6_FLOWINFO_SEND = 11, 33  # linux/in6.h: tell the flow of what comes, and send that of the address
+
+
+@needs_native
+def test_an_address_of_ipv6_keeps_its_flow_and_its_interface() -> None:
+    """As Python's own socket does it, whatever this machine makes of them."""
+    try:
+        ipv6 = MediaSocket(socket.AF_INET6, "::", 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    parcel = native.Parcel([([bytes(12)], [b"x"])])
+    lane = Lane(0, SSRC, GcmKeys(SRTP_AEAD_AES_128_GCM, os.urandom(28), compiled=True), unreachable)
+
+    def send(remote: tuple[str, int, int, int]) -> int:
+        """The errno of a datagram to ``remote``, the same by both."""
+        route = native.route(sock.fileno(), True, sock.family, remote, b"")
+        codes = [code for _, _, code in native.Audience([lane.compiled], [route]).send(parcel, 0, 0, 1)]
+        expected = []
+        try:
+            sock.sendto(b"x", remote)
+        except OSError as exc:
+            expected.append(exc.errno)
+        assert codes == expected
+        return sum(codes)
+
+    with contextlib.closing(ipv6.socket) as sock, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer:
+        peer.bind(("::1", 0))
+        peer.settimeout(5)
+        peer.setsockopt(socket.IPPROTO_IPV6, IPV6_FLOWINFO, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FLOWINFO_SEND, 1)
+        assert send(("::1", peer.getsockname()[1], 0x12345, 0)) == 0
+        flows = [peer.recvmsg(100, 100)[1][0][2] for _ in range(2)]
+        assert flows == [(0x12345).to_bytes(4, "big")] * 2
+        for scope in (socket.if_nametoindex("lo"), 0x7FFFFFFF, 0):
+            send(("fe80::1", 9, 0, scope))
 
 
 class CompiledWatcher(Watcher):
