@@ -23,7 +23,7 @@ from common.cameras import CameraSpec
 from common.config import CameraConfig, Config, LimitsConfig
 from common.errors import ProtocolError, RequestError
 from tests.fuzz.common_targets import TO_BROKER
-from tests.fuzz.ingest_targets import URL_WORDS
+from tests.fuzz.rtsp_targets import URL_WORDS
 from tests.fuzz.target import Program, Target, repeated, string
 
 CAMERAS = {

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.fuzz import broker_targets, common_targets, egress_targets, ingest_targets, session_targets
+from tests.fuzz import (
+    broker_targets,
+    camera_session_targets,
+    common_targets,
+    demo_camera_targets,
+    egress_targets,
+    media_targets,
+    rtsp_targets,
+    viewer_session_targets,
+)
 from tests.fuzz import native_fanout as native
 from tests.fuzz.target import Target
 
 CORPUS = Path(__file__).with_name("corpus")
 
-TARGETS: dict[str, Target] = {
-    target.name: target
-    for module in (ingest_targets, egress_targets, broker_targets, common_targets, session_targets)
-    for target in module.TARGETS
-}
+_MODULES = (
+    rtsp_targets,
+    media_targets,
+    egress_targets,
+    broker_targets,
+    common_targets,
+    camera_session_targets,
+    viewer_session_targets,
+    demo_camera_targets,
+)
+TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}
 
 
 def listed() -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 SLOW = 0.020  # seconds of CPU for one input; more is a finding, for everybody in the process waits meanwhile
+SESSION = 0.1  # seconds of CPU for some hundred events; each of them has a limit where it is a target by itself
 
 
 @dataclass(frozen=True)
