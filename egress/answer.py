@@ -21,40 +21,19 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from common.errors import RequestError
 from common.media import Kind, Track
+from egress.formats import Format, formats_for, mismatch
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, Offer, read, reduce
 from egress.wire.certificate import Fingerprint
 from egress.wire.ice import Credentials
 
 UNKNOWN = {
-    Kind.VIDEO: (Track(Kind.VIDEO, "H264", 90_000),),
+    Kind.VIDEO: tuple(Track(Kind.VIDEO, codec, 90_000) for codec in ("H264", "H265", "VP8", "VP9", "AV1")),
     Kind.AUDIO: (
         Track(Kind.AUDIO, "opus", 48_000, 2),
-        Track(Kind.AUDIO, "PCMU", 8_000),
-        Track(Kind.AUDIO, "PCMA", 8_000),
+        *(Track(Kind.AUDIO, c, 8_000) for c in ("PCMU", "PCMA", "G722")),
     ),
 }
 """What may come from a camera that has never played."""
-
-# By a stream's H.264 profile, the others whose decoders can play it (RFC 6184 8.1, ITU-T H.264 A.2), best match first.
-_H264 = sdp.H264Profile
-_H264_DECODERS = {
-    _H264.PROFILE_CONSTRAINED_BASELINE: (_H264.PROFILE_BASELINE, _H264.PROFILE_MAIN, _H264.PROFILE_HIGH),
-    _H264.PROFILE_BASELINE: (_H264.PROFILE_CONSTRAINED_BASELINE,),
-    _H264.PROFILE_MAIN: (_H264.PROFILE_HIGH,),
-    _H264.PROFILE_CONSTRAINED_HIGH: (_H264.PROFILE_HIGH,),
-    _H264.PROFILE_HIGH: (_H264.PROFILE_CONSTRAINED_HIGH,),
-}
-_H264_BY_IDC = {"42": _H264.PROFILE_BASELINE, "4d": _H264.PROFILE_MAIN, "64": _H264.PROFILE_HIGH}
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One payload type that the viewer accepts."""
-
-    payload_type: int
-    codec: str  # as in ``Track.codec``
-    profile: str = ""  # H.264 profile-level-id of the offer
-    rtx: int | None = None  # payload type of its retransmissions (RFC 4588)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +49,7 @@ class Section:
     def choose(self, codec: str, profile: str = "") -> Format | None:
         """The payload type for a stream, best profile match first."""
         usable = [f for f in self.formats if f.codec == codec]
-        return min(usable, key=lambda f: _mismatch(f.profile, profile), default=None)
+        return min(usable, key=lambda f: mismatch(codec, f.profile, profile), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +105,7 @@ def _negotiate(reduced: str, tracks: tuple[Track, ...]) -> Negotiated:
         kind = _servable_kind(media, offer, sections)
         if kind is None:
             continue
-        formats = tuple(f for track in wanted[kind] for f in _formats(media, track))
+        formats = tuple(f for track in wanted[kind] for f in formats_for(media, track))
         if not formats:
             continue
         if "SAVPF" not in media.profile:
@@ -220,28 +199,6 @@ def _not_webrtc(media: sdp.MediaDescription, problem: str) -> RequestError:
     return RequestError(400, "not_webrtc", f"The SDP offer's {media.kind} section {problem}.")
 
 
-def _formats(media: sdp.MediaDescription, track: Track) -> list[Format]:
-    """The offer's payload types for ``track``, in the offer's order."""
-    wanted = track.codec.lower(), track.clock_rate
-    offered = [(pt, c) for c in media.rtp.codecs if (pt := c.payloadType) is not None]
-    found = [(pt, c) for pt, c in offered if (c.name.lower(), c.clockRate) == wanted]
-    rtx = {c.parameters.get("apt"): pt for pt, c in reversed(offered) if c.name.lower() == "rtx"}
-    if track.codec != "H264":
-        return [Format(pt, track.codec, "", rtx.get(pt)) for pt, _ in found[:1]]
-    # FU-A needs mode 1 (RFC 6184 6.3). Viewers that offer no such format take it all the same: depacketisers go by the
-    # NAL unit type, and GStreamer's and pion's users write formats without any parameter.
-    found = [(pt, c) for pt, c in found if str(c.parameters.get("packetization-mode", "0")) == "1"] or found
-    ranked = []
-    for pt, codec in found:
-        profile = str(codec.parameters.get("profile-level-id", _DEFAULT_PROFILE))
-        mismatch = _mismatch(profile, track.profile)
-        if mismatch <= _LAST_RESORT:
-            ranked.append((mismatch, Format(pt, track.codec, profile, rtx.get(pt))))
-    if track.profile:  # known: one payload type; unknown: all of them stay open
-        ranked = [min(ranked, key=lambda each: each[0])] if ranked else []
-    return [form for _, form in ranked]
-
-
 def _extensions(media: sdp.MediaDescription) -> tuple[int, int]:
     """Ids of the transport-wide sequence number, if the offer has its feedback too, and of the playout delay beside it.
 
@@ -252,32 +209,6 @@ def _extensions(media: sdp.MediaDescription) -> tuple[int, int]:
         return 0, 0
     transport_cc = offered.get(TRANSPORT_CC, 0)
     return transport_cc, offered.get(PLAYOUT_DELAY, 0) if transport_cc else 0
-
-
-_DEFAULT_PROFILE = "42000a"  # RFC 6184 8.1: Baseline, level 1
-_LAST_RESORT = 100
-
-
-def _mismatch(offered: str, sent: str) -> int:
-    """How badly a decoder for H.264 profile ``offered`` fits a stream of profile ``sent``; 0 is exact.
-
-    Browsers on some platforms announce Constrained Baseline alone and still decode Main and High, so another profile of
-    those that browsers decode is a last resort and not a refusal.
-    """
-    if not sent:
-        return 0
-    have, need = _h264_profile(offered), _h264_profile(sent)
-    if need not in _H264_DECODERS:
-        return _LAST_RESORT if have is need and have else _LAST_RESORT + 1
-    also = (need, *_H264_DECODERS[need])
-    return also.index(have) if have in also else _LAST_RESORT
-
-
-def _h264_profile(level_id: str) -> sdp.H264Profile | None:
-    try:
-        return sdp.parse_h264_profile_level_id(level_id)[0]
-    except ValueError:  # cameras set constraint flags and levels that the strict table does not have
-        return _H264_BY_IDC.get(level_id[:2].lower())
 
 
 def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Sequence[Track]) -> RequestError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.media import Kind
-from egress.answer import Format, Section
+from egress.answer import Section
+from egress.formats import Format
 from egress.media.fanout import Group, Lane
 from egress.media.feed import Feed
 from egress.media.target import Target

@@ -124,7 +124,7 @@ def test_what_a_viewer_was_is_freed_at_once() -> None:
 def test_a_codec_that_the_session_cannot_carry_ends_it_with_the_reason() -> None:
     session = Session()
     session.play(1)
-    batch = next(session.source)._replace(codec="VP8")
+    batch = next(session.source)._replace(codec="VP9")
     session.stream.incoming.receive(batch, now=0.0, unix_ns=batch.arrival_ns)
     session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
-    assert session.viewer.ended == "the camera changed to VP8, which this session cannot carry"
+    assert session.viewer.ended == "the camera changed to VP9, which this session cannot carry"
