@@ -1,8 +1,7 @@
 """For all tests: what Hypothesis draws, and what may run beside what.
 
-Tests run in several processes at once (pytest-xdist). Three rules keep them apart:
+Tests run in several processes at once (pytest-xdist). Two rules keep them apart:
 
-* what drives a browser is one group, so that one process runs all of it, one test after the other;
 * what is marked ``alone`` judges times that others on the machine would add to: it waits until the other tests have
   ended, and they wait until it has;
 * what takes long comes first, so that no process is left with it at the end, and what is ``alone`` comes last.
@@ -28,23 +27,29 @@ settings.register_profile("anew", deadline=None, derandomize=False, max_examples
 
 settings.load_profile("fixed" if os.environ.get("CI") else "patient")
 
-LONG = ("browser", "e2e", "gstreamer", "namespace")  # markers, those first that take longest
+LONG = ("e2e", "browser", "gstreamer", "namespace", "slow")  # markers, those first that take longest
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests and put those of a browser into one group; the same in every process, as xdist demands."""
-    for item in items:
-        if item.get_closest_marker("browser") and not item.get_closest_marker("alone"):
-            item.add_marker(pytest.mark.xdist_group("browser"))
+    """Order the tests; the same in every process, as xdist demands."""
     items.sort(key=_rank)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # around everything: no test's time-out runs while it waits for its turn
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
     """Let a test begin when what it may not run beside has ended."""
-    with _turn(item.config.rootpath, alone=item.get_closest_marker("alone") is not None):
+    with turn(item.config.rootpath, alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@contextmanager
+def turn(root: Path, *, alone: bool) -> Iterator[None]:
+    """Be one of the running tests of this checkout, or the only one. There is one door, so that nobody overtakes."""
+    with _opened(root / "tests") as room:
+        with _opened(root) as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 def _rank(item: pytest.Item) -> int:
@@ -52,16 +57,6 @@ def _rank(item: pytest.Item) -> int:
     if item.get_closest_marker("alone"):
         return len(LONG) + 1
     return next((at for at, name in enumerate(LONG) if item.get_closest_marker(name)), len(LONG))
-
-
-@contextmanager
-def _turn(root: Path, *, alone: bool) -> Iterator[None]:
-    """Be one of the running tests of this checkout, or the only one. There is one door, so that nobody overtakes."""
-    with _opened(root / "tests") as room:
-        with _opened(root) as door:
-            fcntl.flock(door, fcntl.LOCK_EX)
-            fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        yield
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from rigs.gst_camera import GstCamera
 from rigs.load.crowd import Crowd
 from rigs.load.signalling import Whep
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.alone]
 
 FULL_HD = Clip()
 VIEWERS = 10

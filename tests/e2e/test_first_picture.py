@@ -14,7 +14,7 @@ from rigs.chromium import Chromium, Viewing
 from rigs.clip import Clip
 from rigs.gst_camera import GstCamera
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
 LONG_GOP = Clip(width=1280, height=720, fps=30, bitrate=2_000_000, gop=120)  # a keyframe every 4 s
 JOINS = 10

@@ -12,7 +12,7 @@ from rigs.chromium import Chromium, Viewing
 from rigs.clip import Clip
 from rigs.gst_camera import GstCamera
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
 FULL_HD = Clip(width=1920, height=1080, fps=30, bitrate=4_000_000, gop=60)
 SECONDS = 10.0

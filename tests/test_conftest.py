@@ -1,0 +1,85 @@
+"""What may run beside what, told by threads that stand for the processes of a run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import turn
+
+BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
+
+
+class Process:
+    """Runs one test in its turn: ``runs`` is set when it does, and it goes on until ``end``."""
+
+    def __init__(self, root: Path, *, alone: bool) -> None:
+        self.runs, self._may_end = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(root, alone))
+        self._thread.start()
+
+    def end(self) -> None:
+        self._may_end.set()
+        self._thread.join(BOUND)
+
+    def _run(self, root: Path, alone: bool) -> None:
+        with turn(root, alone=alone):
+            self.runs.set()
+            self._may_end.wait(BOUND)
+
+
+@contextmanager
+def process(root: Path, *, alone: bool = False) -> Iterator[Process]:
+    started = Process(root, alone=alone)
+    yield started
+    started.end()
+
+
+def stands_at_the_door(root: Path) -> None:
+    """Wait until somebody does: from then on nobody else comes in."""
+    deadline = time.monotonic() + BOUND
+    door = os.open(root, os.O_RDONLY)
+    try:
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            fcntl.flock(door, fcntl.LOCK_UN)
+            time.sleep(0.001)
+    finally:
+        os.close(door)
+    raise AssertionError("nobody waits")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "tests").mkdir()
+    return tmp_path
+
+
+def test_tests_run_beside_each_other(root: Path) -> None:
+    with process(root) as one, process(root) as another:
+        assert one.runs.wait(BOUND)
+        assert another.runs.wait(BOUND)
+
+
+def test_who_is_alone_waits_for_the_others_and_nobody_overtakes(root: Path) -> None:
+    with process(root) as before:
+        assert before.runs.wait(BOUND)
+        with process(root, alone=True) as alone:
+            stands_at_the_door(root)
+            assert not alone.runs.is_set()
+            with process(root) as after:
+                before.end()
+                assert alone.runs.wait(BOUND)
+                assert not after.runs.wait(0.1)
+                alone.end()
+                assert after.runs.wait(BOUND)
