@@ -98,8 +98,8 @@ class Mux:
             self._check(viewer, pair, check, way)
         host, port = path.remote[:2]
         response = binding_success(request.transaction, password, host, port)
-        pair.sent += len(response)  # in any case, as it is no longer than the request
-        way.send(response)
+        if pair.allows(len(response)):
+            way.send(response)
         if agent.select(pair, now):
             viewer.selected(way, now)
         self._claim(path.remote, viewer, now)

@@ -43,7 +43,7 @@ _twice_extended_header = struct.Struct("!BBHIIHHBH4sx").pack
 _scratch = memoryview(bytearray(65_536))
 
 GroupKey = tuple[int, int, bytes]
-_Frame = tuple[Packet, memoryview, memoryview]  # a packet, and where its header and its payload go
+_Draft = tuple[Packet, memoryview, memoryview]  # a packet, and where its header and its payload go
 _Slot = tuple[int, bytes, bytes, memoryview]  # number less what all have in common, payload, header, where payload goes
 
 
@@ -79,7 +79,7 @@ class Lane:
 
     @property
     def base(self) -> int:
-        """To be changed only while no batch is on its way on this lane."""
+        """It changes only while the lane is in no group and no posting: see ``egress.position``."""
         return self._base
 
     @base.setter
@@ -99,12 +99,12 @@ class Lane:
         return self._octets if self.compiled is None else self._octets + int(self.compiled.octets)
 
     def count(self, packets: int, octets: int) -> None:
-        """What was sent without the compiled loop."""
+        """So much was sent, and not by the compiled loop, which counts by itself."""
         self._packets += packets
         self._octets += octets
 
     def at(self, base: int) -> Lane:
-        """The same SSRC and keys, for what was sent when ``base`` was another."""
+        """A lane of the same SSRC and keys, for what was sent while ``base`` was another."""
         return Lane(base, self.ssrc, self.keys, self.protect)
 
 
@@ -112,7 +112,7 @@ Member = tuple[Lane, Target]
 
 
 class Audience:
-    """Lanes and where each goes. Those that the compiled loop serves come first."""
+    """Lanes and where each goes, as they were when it was made. The first ``border`` are the compiled loop's."""
 
     __slots__ = ("_compiled", "border", "members")
 
@@ -127,14 +127,14 @@ class Audience:
 
     @property
     def compiled(self) -> native.Audience:
-        """The first ``border`` members for the compiled loop, made when it is first asked for."""
+        """Its members for the compiled loop, made when it is first asked for."""
         if self._compiled is None:
             served = self.members[: self.border]
             self._compiled = native.Audience([lane.compiled for lane, _ in served], [to.route for _, to in served])
         return self._compiled
 
     def renew(self) -> None:
-        """A target has changed its route."""
+        """Use the routes that the targets have now: one has changed."""
         self._compiled = None
 
     def without(self, lane: Lane, start: int) -> Audience | None:
@@ -154,10 +154,11 @@ class Group:
     __slots__ = ("_audience", "_lanes", "extension", "payload_type", "playout", "ssrc")
 
     def __init__(self, ssrc: int, payload_type: int, extension: int = 0, playout: bytes = b"") -> None:
+        assert extension or not playout, "the playout delay's element stands behind the other one"
         self.ssrc = ssrc
         self.payload_type = payload_type
         self.extension = extension  # id of the transport-wide sequence number, 0 for lanes without
-        self.playout = playout  # the playout delay's element, empty for lanes without; not without the former
+        self.playout = playout  # the playout delay's element, empty for lanes without
         self._lanes: dict[Lane, Target] = {}
         self._audience: Audience | None = None
 
@@ -176,7 +177,7 @@ class Group:
 
     @property
     def audience(self) -> Audience:
-        """Who is in the group now; it stays as it is when that changes."""
+        """The lanes that are in the group now. Who comes or goes later does not change it."""
         if self._audience is None:
             self._audience = Audience(self._lanes.items())
         return self._audience
@@ -281,21 +282,21 @@ def _fan_out_plain(parcel: Parcel, first: int, lanes: Sequence[Member]) -> dict[
 
 
 def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[Member]) -> list[Lane]:
-    frames: list[_Frame] = []
+    drafts: list[_Draft] = []
     end = 0
     for packet in run:
         start = end + group.header_size(packet)
         stop = start + len(packet.payload) + GCM_TAG_SIZE
-        frames.append((packet, _scratch[end:start], _scratch[start:stop]))
+        drafts.append((packet, _scratch[end:start], _scratch[start:stop]))
         end = stop
-    datagrams, size = _scratch[:end], len(frames[0][1]) + len(frames[0][2])
+    datagrams, size = _scratch[:end], len(drafts[0][1]) + len(drafts[0][2])
     slots: list[_Slot] = []
     written = None  # the first packet's number in ``slots``
     blocked = []
     for lane, target in lanes:
         number = first - lane.base
         if number != written:
-            written, slots = number, _number(frames, number, group)
+            written, slots = number, _number(drafts, number, group)
         if encrypt := lane.encrypt_into:
             iv = lane.iv ^ (number & ~0xFFFF)  # RFC 7714 8.1: SSRC || ROC || SEQ, xor the salt
             for low, payload, header, out in slots:
@@ -309,12 +310,12 @@ def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[M
     return blocked
 
 
-def _number(frames: Sequence[_Frame], first: int, group: Group) -> list[_Slot]:
+def _number(drafts: Sequence[_Draft], first: int, group: Group) -> list[_Slot]:
     """Write the headers of packets whose extended sequence numbers begin with ``first``."""
     high = first & ~0xFFFF
     slots = []
-    for number, (packet, place, out) in enumerate(frames, first):
-        place[:] = header = _write_header(packet, number & 0xFFFF, group)
+    for number, (packet, head, out) in enumerate(drafts, first):
+        head[:] = header = _write_header(packet, number & 0xFFFF, group)
         slots.append((number ^ high, packet.payload, header, out))
     return slots
 

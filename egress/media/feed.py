@@ -164,6 +164,7 @@ class Feed:
 
         ``group`` says what the lane's headers are like.
         """
+        assert lane not in self._live, "each packet has its number once"
         group = self._groups.setdefault(group.key, group)
         group.add(lane, target)
         self._live[lane] = listener
