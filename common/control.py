@@ -100,7 +100,6 @@ class ViewerState(StrEnum):
 
     CONNECTING = "connecting"  # answered; ICE and DTLS are under way
     CONNECTED = "connected"  # media can flow
-    CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 from broker.director.events import OfferAnswered, OfferRefused, SessionEnded, SessionStatus
 from broker.director.state import Session, State, Worker
-from common.control import HangUp, Offer, Refused, Role, ViewerState
+from common.control import HangUp, Offer, Refused, Role
 
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
 MAX_PENDING_CHARACTERS = 16 << 20  # of unanswered offers' SDP: a browser's have 8 million in a thousand (limits.offers)
@@ -138,10 +138,6 @@ class Viewers:
             missing.discard(viewer.session)
             if session is not None and session.node == worker.node:
                 session.report = viewer
-                if viewer.state is ViewerState.CLOSED:
-                    self._end(session, "closed")
-            elif viewer.state is ViewerState.CLOSED:
-                continue
             elif session is not None or viewer.session in self._ended or viewer.camera not in self._state.cameras:
                 self._discard(worker.node, viewer.session)
             elif len(worker.sessions) >= self._sessions_each:  # it makes them up: no egress takes so many

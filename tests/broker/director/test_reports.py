@@ -98,7 +98,7 @@ streams = st.fixed_dictionaries(
     optional={"tracks": st.lists(tracks, max_size=3), "since": numbers, "detail": anything},
 )
 viewers = st.fixed_dictionaries(
-    {"session": texts, "camera": texts, "state": st.sampled_from(["connected", "closed", "odd"])},
+    {"session": texts, "camera": texts, "state": st.sampled_from(["connected", "connecting", "odd"])},
     optional={"jitter": numbers, "remote": anything},
 )
 reports = st.fixed_dictionaries(

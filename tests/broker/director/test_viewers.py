@@ -22,7 +22,6 @@ from common.control import (
     Refused,
     Report,
     Role,
-    ViewerState,
 )
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
 
@@ -262,13 +261,6 @@ def test_an_offer_missing_from_the_report_is_still_on_its_way(stage: Stage) -> N
     stage.offer("s1")
     assert stage.egress("out-1") == []
     assert stage.hear("out-1", Answered("s1", "sdp")) == [OfferAnswered("s1", "sdp")]
-
-
-def test_a_session_reported_as_closed_is_over(stage: Stage) -> None:
-    stage.watch("s1")
-    closed = viewer("s1", state=ViewerState.CLOSED)
-    assert stage.egress("out-1", closed) == [SessionEnded("s1", "door", "closed")]
-    assert stage.egress("out-1", closed) == []
 
 
 def test_of_one_egress_no_more_sessions_are_adopted_than_an_egress_takes() -> None:
