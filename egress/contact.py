@@ -8,7 +8,7 @@ selected path.
 from __future__ import annotations
 
 from common.bucket import TokenBucket
-from egress.answer import Negotiated
+from egress.negotiation import Negotiated
 from egress.wire.dtls import DtlsServer, Identity
 from egress.wire.ice import Address, IceAgent, Pair, Path
 from egress.wire.way import Carrier, Way

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.media import Kind
-from egress.answer import Section
 from egress.formats import Format
 from egress.media.fanout import Group, Lane
 from egress.media.feed import Feed
 from egress.media.target import Target
+from egress.negotiation import Section
 from egress.numbering import Numbering
 from egress.path.playout import Playout
 from egress.position import TRANSITIONS, Event, Position

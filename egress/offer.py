@@ -37,7 +37,7 @@ _FEEDBACK_LINE = "a=rtcp-fb:"
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ParsedOffer:
     """An offer that was read; shared by everybody with the same browser.
 
     ``bundle`` holds the mids of the BUNDLE group (RFC 9143), ``None`` without one; ``bundle_only`` the mids of sections
@@ -135,7 +135,7 @@ class _Reduced:
         self.lines.append(line)
 
 
-def read(reduced: str) -> Offer:
+def read(reduced: str) -> ParsedOffer:
     """Parse what ``reduce`` made. Raises ``RequestError`` (400) if it is not an SDP offer."""
     lines = reduced.splitlines()
     try:
@@ -157,7 +157,7 @@ def read(reduced: str) -> Offer:
         _attach_feedback(each, own)
     bundle = next((tuple(map(str, group.items)) for group in description.group), None)
     only = (each.rtp.muxId for each, own in zip(media, sections, strict=True) if "a=bundle-only" in own)
-    return Offer(media, bundle, frozenset(only if bundle else ()))
+    return ParsedOffer(media, bundle, frozenset(only if bundle else ()))
 
 
 def _sections(lines: Iterable[str]) -> Iterable[list[str]]:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from common.media import MAX_PAYLOAD, Kind
-from egress.answer import Section
 from egress.cursor import Cursor
 from egress.formats import Format
 from egress.media.fanout import Audience, Lane, Parcel, fan_out, runs
 from egress.media.feed import Feed
 from egress.media.target import Target
+from egress.negotiation import Section
 from egress.path.capacity import Train
 from egress.path.pace import Pace
 from egress.path.stuck import StuckJudge

@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 from common.control import ViewerReport, ViewerState
 from common.media import Kind
-from egress.answer import Negotiated
 from egress.contact import Contact, printable
 from egress.feedback import Feedback
 from egress.media.stream import Stream
+from egress.negotiation import Negotiated
 from egress.path.pace import Pace
 from egress.path.quality import PathQuality
 from egress.position import Position

@@ -44,10 +44,11 @@ from common.worker.link import Link
 from common.worker.membership import worker_keys
 from common.worker.subscriber import Subscriber
 from egress import native
-from egress.answer import Negotiated, Source, Transport, negotiate, write_answer
+from egress.answer import Ssrcs, TransportDescription, write_answer
 from egress.catch_up import CatchUp
 from egress.media.streams import Streams
 from egress.mux import Mux
+from egress.negotiation import Negotiated, negotiate
 from egress.viewer import RTCP_INTERVAL, Viewer
 from egress.wire.addresses import Advertised, watched
 from egress.wire.dtls import Identity
@@ -245,14 +246,14 @@ class Worker:
                 self._end(viewer, GAVE_WAY)
 
     def _write_answer(self, viewer: Viewer, negotiated: Negotiated) -> str:
-        transport = Transport(
+        transport = TransportDescription(
             viewer.contact.agent.ufrag,
             viewer.contact.agent.password,
             str(self._identity.fingerprint),
             self._candidates,
         )
-        sources = {feed.kind: Source(feed.ssrc, feed.rtx_ssrc) for feed in viewer.stream.feeds.values()}
-        return write_answer(negotiated, transport, sources, self._cname)
+        ssrcs = {feed.kind: Ssrcs(feed.ssrc, feed.rtx_ssrc) for feed in viewer.stream.feeds.values()}
+        return write_answer(negotiated, transport, ssrcs, self._cname)
 
     def _remove(self, viewer: Viewer, reason: str) -> None:
         self._say_goodbye(viewer, reason)

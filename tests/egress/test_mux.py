@@ -6,9 +6,9 @@ import pytest
 from aioice import stun
 from aiortc import rtp
 
-from egress.answer import negotiate
 from egress.media.stream import Stream
 from egress.mux import Mux
+from egress.negotiation import negotiate
 from egress.viewer import Viewer
 from egress.wire.dtls import Identity
 from egress.wire.ice import AMPLIFICATION, CONSENT_TIMEOUT, HEARD_BURST, MAX_PATHS, Address, Credentials, Path

@@ -25,12 +25,12 @@ from pylibsrtp import Policy, Session
 
 from common.media import MAX_PAYLOAD, Kind
 from egress import native
-from egress.answer import Section
 from egress.media import outbox
 from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, fan_out, runs
 from egress.media.feed import Feed
 from egress.media.history import Packet
 from egress.media.target import MAX_SEGMENTS
+from egress.negotiation import Section
 from egress.path.playout import element
 from egress.wire.dtls import Identity
 from egress.wire.ice import Path

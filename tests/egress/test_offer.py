@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from common.media import Kind, Track
-from egress.answer import _negotiate, negotiate
+from egress.negotiation import _negotiate, negotiate
 from egress.offer import MAX_FORMATS, MAX_LINE, MAX_LINES, MAX_SECTIONS, read, reduce
 from rigs.browser import Browser, audio_section, video_section
 

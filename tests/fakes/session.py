@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from common.media import Kind
-from egress.answer import negotiate
 from egress.media.stream import Stream
+from egress.negotiation import negotiate
 from egress.sender import Sender
 from egress.viewer import Viewer
 from egress.wire.dtls import Identity

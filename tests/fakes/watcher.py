@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from common.media import Batch, Kind
-from egress.answer import Section
 from egress.formats import Format
 from egress.media.feed import Feed
+from egress.negotiation import Section
 from egress.path.pace import Pace
 from egress.path.quality import PathQuality
 from egress.sender import Sender

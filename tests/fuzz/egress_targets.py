@@ -12,9 +12,10 @@ from OpenSSL import SSL
 from common.control import Offer
 from common.errors import ProtocolError, RequestError
 from common.media import Kind, Track, decode_frame, encode_batch, live_topic
-from egress import answer
-from egress.answer import UNKNOWN, Source, Transport, negotiate, write_answer
+from egress import negotiation
+from egress.answer import Ssrcs, TransportDescription, write_answer
 from egress.media.stream import Stream
+from egress.negotiation import UNKNOWN, negotiate
 from egress.wire import rtcp
 from egress.wire.certificate import Certificate
 from egress.wire.dtls import DtlsServer, Identity
@@ -27,8 +28,8 @@ from tests.fuzz.target import Program, Target, repeated, string
 
 PASSWORD = b"a password of 22 chars"
 IDENTITY = Identity(compiled=False)
-TRANSPORT = Transport("ours", "password", "sha-256 AB:CD", (("192.0.2.1", 5000), ("2001:db8::1", 5000)))
-SOURCES = {Kind.VIDEO: Source(1, 2), Kind.AUDIO: Source(3, 4)}
+TRANSPORT = TransportDescription("ours", "password", "sha-256 AB:CD", (("192.0.2.1", 5000), ("2001:db8::1", 5000)))
+SSRCS = {Kind.VIDEO: Ssrcs(1, 2), Kind.AUDIO: Ssrcs(3, 4)}
 CAMERAS = (
     (),
     (Track(Kind.VIDEO, "H264", 90_000, profile="42e01f"), Track(Kind.AUDIO, "PCMU", 8_000)),
@@ -81,13 +82,13 @@ def answer_offer(data: bytes) -> None:
     if not data:
         return
     tracks = CAMERAS[data[0] % len(CAMERAS)]
-    answer._negotiate.cache_clear()  # what is timed is the parsing
+    negotiation._negotiate.cache_clear()  # what is timed is the parsing
     offer = Offer("s1", "door", data[1:].decode("utf-8", "replace"), tracks)
     negotiated = negotiate(offer.sdp, offer.tracks)
     for section in negotiated.sections:
         for track in tracks or UNKNOWN[section.kind]:
             section.choose(track.codec, track.profile)
-    write_answer(negotiated, TRANSPORT, SOURCES, "cname").encode()
+    write_answer(negotiated, TRANSPORT, SSRCS, "cname").encode()
 
 
 def check(ufrag: str, password: str, *, nominate: bool = True, controlled: bool = False, extra: bytes = b"") -> bytes:

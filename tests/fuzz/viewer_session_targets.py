@@ -14,9 +14,9 @@ from OpenSSL import SSL
 from broker.front.sdpfrag import check_fragment
 from common import control
 from common.errors import RequestError
-from egress.answer import negotiate
 from egress.media.stream import Stream
 from egress.mux import Mux
+from egress.negotiation import negotiate
 from egress.sender import Sender
 from egress.viewer import Viewer
 from egress.wire.ice import AMPLIFICATION, Address, Path

@@ -1,0 +1,189 @@
+"""From a viewer's SDP offer and a camera's tracks to what the viewer will get (RFC 8829, RFC 9143); pure.
+
+From the offer are taken exactly the payload types that can carry what the camera sends, with the offer's own numbers.
+If there is none, the error says what the camera sends and what the browser would take.
+
+While a camera's tracks are not known yet, every codec that we can send is kept open, and the payload type is chosen
+when the stream comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from aiortc import sdp
+
+from common.errors import RequestError
+from common.media import Kind, Track
+from egress.formats import Format, formats_for, mismatch
+from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, ParsedOffer, read, reduce
+from egress.wire.certificate import Fingerprint
+from egress.wire.ice import Credentials
+
+UNKNOWN = {
+    Kind.VIDEO: tuple(Track(Kind.VIDEO, codec, 90_000) for codec in ("H264", "H265", "VP8", "VP9", "AV1")),
+    Kind.AUDIO: (
+        Track(Kind.AUDIO, "opus", 48_000, 2),
+        *(Track(Kind.AUDIO, c, 8_000) for c in ("PCMU", "PCMA", "G722")),
+    ),
+}
+"""What may come from a camera that has never played."""
+
+_NO_H264 = (
+    "H.264 is missing in the browser: in Firefox switch on the plug-in OpenH264 (Add-ons, Plugins), "
+    "or use another browser."
+)
+_MAX_NAMES, _MAX_NAME = 16, 24  # codecs that the sentence lists, characters of each: an offer may hold any text
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One media section that we serve."""
+
+    mid: str
+    kind: Kind
+    formats: tuple[Format, ...]
+    transport_cc: int = 0  # id of the transport-wide sequence number's header extension, 0 without
+    playout_delay: int = 0  # id of the playout delay's, 0 without
+
+    def choose(self, codec: str, profile: str = "") -> Format | None:
+        """The payload type for a stream, best profile match first."""
+        usable = [f for f in self.formats if f.codec == codec]
+        return min(usable, key=lambda f: mismatch(codec, f.profile, profile), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """The offer, understood."""
+
+    sections: tuple[Section, ...]
+    fingerprints: tuple[Fingerprint, ...]  # of the viewer's certificate
+    ice: Credentials
+    inactive: str | None  # mid of the section that has the bundle's transport and no media, if there is such a one
+    offer: ParsedOffer = field(repr=False)
+
+
+def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
+    """Choose what of ``offer`` to serve with the camera's ``tracks`` (none: not known yet).
+
+    Raises ``RequestError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do.
+    """
+    reduced, own = reduce(offer)
+    cacheable = len(reduced) <= MAX_CACHED
+    common = (_negotiate if cacheable else _negotiate.__wrapped__)(reduced, tuple(tracks))
+    fingerprints = tuple(Fingerprint(each.algorithm, own.get(each.value, "")) for each in common.fingerprints)
+    ice = Credentials(
+        own.get(common.ice.ufrag, ""), own.get(common.ice.password.decode(), "").encode("utf-8", "replace")
+    )
+    return replace(common, fingerprints=fingerprints, ice=ice)
+
+
+@lru_cache(maxsize=32)  # parsing a browser's offer takes longer than the rest of its handshake
+def _negotiate(reduced: str, tracks: tuple[Track, ...]) -> Negotiated:
+    """See ``negotiate``. What is returned is shared."""
+    offer = read(reduced)
+    wanted = {kind: tuple(t for t in tracks if t.kind is kind and t.playable) for kind in Kind} if tracks else UNKNOWN
+    sections: list[Section] = []
+    for media in offer.media:
+        kind = _servable_kind(media, offer, sections)
+        if kind is None:
+            continue
+        formats = tuple(f for track in wanted[kind] for f in formats_for(media, track))
+        if not formats:
+            continue
+        if "SAVPF" not in media.profile:
+            raise _not_webrtc(media, f"uses {media.profile}, not UDP/TLS/RTP/SAVPF")
+        sections.append(Section(media.rtp.muxId, kind, formats, *(_extensions(media) if kind is Kind.VIDEO else ())))
+    if not sections:
+        raise _no_usable_codec(offer.media, tracks)
+    served = [section.mid for section in sections]
+    inactive = _inactive_tag(offer, served)
+    fingerprints, ice = _transport_of(_tagged(offer, served) if inactive is None else inactive)
+    return Negotiated(tuple(sections), fingerprints, ice, None if inactive is None else inactive.rtp.muxId, offer)
+
+
+def _servable_kind(media: sdp.MediaDescription, offer: ParsedOffer, served: list[Section]) -> Kind | None:
+    """The kind of a section that wants media we might have; ``None`` to reject it."""
+    if not media.port and media.rtp.muxId not in offer.bundle_only:  # RFC 3264 5.1: the viewer does not want it
+        return None
+    if media.kind not in list(Kind) or media.direction not in (None, "recvonly", "sendrecv"):
+        return None
+    kind = Kind(media.kind)
+    if any(section.kind is kind for section in served):
+        return None
+    if offer.bundle is None:  # without BUNDLE each section would need a transport of its own: serve one
+        return None if served else kind
+    return kind if media.rtp.muxId in offer.bundle else None
+
+
+def _tagged(offer: ParsedOffer, served: list[str]) -> sdp.MediaDescription:
+    """The section whose transport all share; the others need not describe it (RFC 9143 7.3.1, RFC 8829 5.2.1).
+
+    It is the group's first that we serve and that is not bundle-only. If there is none, it is the first that is not
+    bundle-only: what we reject there is its media.
+    """
+    by_mid = {media.rtp.muxId: media for media in offer.media}
+    group = [by_mid[mid] for mid in offer.bundle or served if mid in by_mid]
+    return min(group, key=lambda media: (not media.port, media.rtp.muxId not in served))
+
+
+def _inactive_tag(offer: ParsedOffer, served: Collection[str]) -> sdp.MediaDescription | None:
+    """The first section of the bundle if it is one of media, not served, and not refused by the viewer itself.
+
+    Chromium with the policy max-bundle takes no answer that rejects it (RFC 9143 7.3.3 would let the next one lead).
+    """
+    if not offer.bundle or offer.bundle[0] in served:
+        return None
+    first = next((media for media in offer.media if media.rtp.muxId == offer.bundle[0]), None)
+    return first if first is not None and first.port and first.kind in list(Kind) and first.rtp.codecs else None
+
+
+def _transport_of(media: sdp.MediaDescription) -> tuple[tuple[Fingerprint, ...], Credentials]:
+    """Those of the transport that ``media`` describes. Raises ``RequestError`` if it is none of WebRTC."""
+    if media.dtls is None or not media.dtls.fingerprints:
+        raise _not_webrtc(media, "has no a=fingerprint and a=setup")
+    if media.dtls.role == "server":
+        raise _not_webrtc(media, "has a=setup:passive, and so have we")
+    if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
+        raise _not_webrtc(media, "has no a=ice-ufrag and a=ice-pwd")
+    if media.ice.iceLite:
+        raise _not_webrtc(media, "is ICE-lite, and so are we")
+    if media.kind in list(Kind) and not media.rtcp_mux:
+        raise _not_webrtc(media, "has no a=rtcp-mux")
+    fingerprints = tuple(Fingerprint(each.algorithm, each.value) for each in media.dtls.fingerprints)
+    return fingerprints, Credentials(media.ice.usernameFragment, media.ice.password.encode())
+
+
+def _not_webrtc(media: sdp.MediaDescription, problem: str) -> RequestError:
+    return RequestError(400, "not_webrtc", f"The SDP offer's {media.kind} section {problem}.")
+
+
+def _extensions(media: sdp.MediaDescription) -> tuple[int, int]:
+    """Ids of the transport-wide sequence number, if the offer has its feedback too, and of the playout delay beside it.
+
+    Zero for one that is not to be used. One-byte headers know ids up to 14 (RFC 8285 4.2).
+    """
+    offered = {extension.uri: extension.id for extension in media.rtp.headerExtensions if 0 < extension.id < 15}
+    if not any(feedback.type == "transport-cc" for codec in media.rtp.codecs for feedback in codec.rtcpFeedback):
+        return 0, 0
+    transport_cc = offered.get(TRANSPORT_CC, 0)
+    return transport_cc, offered.get(PLAYOUT_DELAY, 0) if transport_cc else 0
+
+
+def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Sequence[Track]) -> RequestError:
+    sends = ", ".join(map(_describe, tracks)) or "H264, opus, PCMU or PCMA"
+    names = sorted({c.name[:_MAX_NAME] for m in media for c in m.rtp.codecs} - {"rtx", "red", "ulpfec"})
+    takes = ", ".join(name for name in names[:_MAX_NAMES] if name.isprintable()) or "nothing"
+    message = f"This browser cannot play the camera. The camera sends {sends}; the offer takes {takes}."
+    lacks_h264 = any(m.kind == Kind.VIDEO for m in media) and "H264" not in map(str.upper, names)
+    if lacks_h264 and (not tracks or any(track.codec == "H264" and track.playable for track in tracks)):
+        message += f" {_NO_H264}"
+    return RequestError(406, "no_usable_codec", message)
+
+
+def _describe(track: Track) -> str:
+    if track.problem:
+        return f"{track.codec} ({track.problem.rstrip('.')})"
+    return f"{track.codec} (profile {track.profile})" if track.profile else track.codec
