@@ -7,31 +7,27 @@ process, the sweep here and that of ``catch_up``. There is no task and no timer 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from functools import partial
 
-import zmq
-
-from common import __version__, clock
-from common.bus import Endpoints
+from common import clock
 from common.config import Config, LimitsConfig
 from common.control import (
     Answered,
     Assign,
     Ended,
     HangUp,
-    KeyWanted,
     Offer,
     Refused,
     Release,
     Report,
     Role,
     StreamKey,
-    ToBroker,
     ToWorker,
     ViewerReport,
 )
@@ -39,10 +35,8 @@ from common.errors import ConfigError, RequestError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.media import as_it_came, camera_of
 from common.memory import Shortage
-from common.systemd import READY, notify
 from common.worker.link import Link
-from common.worker.membership import worker_keys
-from common.worker.subscriber import Subscriber
+from common.worker.process import Surroundings, run_worker
 from egress import native
 from egress.answer import Ssrcs, TransportDescription, write_answer
 from egress.catch_up import CatchUp
@@ -62,44 +56,16 @@ log = get_logger()
 
 async def run(config: Config, node: str, stop: asyncio.Event) -> None:
     """Serve viewers until ``stop`` is set. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot begin."""
-    endpoints = Endpoints.parse(config.broker.address)
-    compiled = _compiled(config)
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    async with contextlib.AsyncExitStack() as stack:
-        stack.callback(context.term)
-        keys = await worker_keys(context, endpoints, config.cluster, Role.EGRESS, node, stop)
-        if stop.is_set():
-            return
-        port = MediaPort(config.media.listen, config.media.port)
-        stack.callback(port.close)
-        subscriber = Subscriber(
-            context,
-            endpoints,
-            keys,
-            node,
-            sealed=keys is not None and keys.by_token,
-            key_wanted=lambda rendition: link.send(KeyWanted(camera_of(rendition))),
-        )
-        streams = Streams(stack.enter_context(subscriber), config.limits.cache_bytes)
-        addresses = await stack.enter_async_context(watched(config.media.advertise, config.media.listen))
-        worker = Worker(port, streams, addresses, compiled=compiled, limits=config.limits)
-        link = Link(
-            context,
-            endpoints,
-            keys,
-            node=node,
-            role=Role.EGRESS,
-            version=__version__,
-            snapshot=worker.report,
-            on_message=worker.handle,
-        )
-        await stack.enter_async_context(link)
-        stack.callback(worker.close)
-        worker.start(send=link.send, report_soon=link.report_soon)
-        loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
-        log.info("egress ready", node=node, port=port.number, addresses=addresses.now, send_loop=loop)
-        notify(READY)
-        await stop.wait()
+    await run_worker(Role.EGRESS, partial(_opened, compiled=_compiled(config)), config, node, stop)
+
+
+@asynccontextmanager
+async def _opened(around: Surroundings, *, compiled: bool) -> AsyncIterator[Egress]:
+    media, limits = around.config.media, around.config.limits
+    with closing(MediaPort(media.listen, media.port)) as port, around.subscriber() as subscriber:
+        async with watched(media.advertise, media.listen) as addresses:
+            streams = Streams(subscriber, limits.cache_bytes)
+            yield Egress(around.link, port, streams, addresses, compiled=compiled, limits=limits)
 
 
 def _compiled(config: Config) -> bool:
@@ -110,7 +76,7 @@ def _compiled(config: Config) -> bool:
     return native.BUILT and config.egress.compiled != "never"
 
 
-class Worker:
+class Egress:
     """All viewers of this process.
 
     An offer costs a stranger nothing, so what an answer leaves behind is bounded: of the viewers that nothing was heard
@@ -119,6 +85,7 @@ class Worker:
 
     def __init__(
         self,
+        link: Link,
         port: MediaPort,
         streams: Streams,
         addresses: Advertised,
@@ -127,9 +94,11 @@ class Worker:
         limits: LimitsConfig = LimitsConfig(),  # noqa: B008  # frozen
     ) -> None:
         self.counters: Counter[str] = Counter()
+        self._link = link
         self._port = port
         self._streams = streams
         self._addresses = addresses
+        self._send_loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
         self._identity = Identity(compiled=compiled)
         self._cname = secrets.token_hex(8)
         self._mux = Mux()
@@ -143,15 +112,18 @@ class Worker:
         self._sweeper: asyncio.TimerHandle | None = None
         self._dropped = 0  # datagrams to the port, at the last sweep
 
-    def start(self, *, send: Callable[[ToBroker], object], report_soon: Callable[[], None]) -> None:
-        """Read from the sockets, and answer the broker through ``send``."""
-        self._send = send
-        self._report_soon = report_soon
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set; then say goodbye to every viewer."""
         self._port.start(self._mux.receive)
         self._sweep()
+        number, addresses = self._port.number, self._addresses.now
+        log.info("egress ready", node=self._link.node, port=number, addresses=addresses, send_loop=self._send_loop)
+        try:
+            await stop.wait()
+        finally:
+            self._close()
 
-    def close(self) -> None:
-        """Say goodbye to every viewer."""
+    def _close(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._catch_up.close()
@@ -194,14 +166,14 @@ class Worker:
 
     def _answer(self, offer: Offer) -> None:
         try:
-            self._send(Answered(offer.session, self._accept(offer)))
+            self._link.send(Answered(offer.session, self._accept(offer)))
         except RequestError as exc:
             self.counters["refused"] += 1
             self._quiet.info("viewer refused", camera=offer.camera, code=exc.code, reason=str(exc))
-            self._send(Refused(offer.session, exc.status, exc.code, exc.message))
+            self._link.send(Refused(offer.session, exc.status, exc.code, exc.message))
         else:
             self._quiet.info("viewer answered", camera=offer.camera)
-            self._report_soon()
+            self._link.report_soon()
 
     def _accept(self, offer: Offer) -> str:
         """Make the viewer and return the SDP answer. Raises ``RequestError``."""
@@ -272,7 +244,7 @@ class Worker:
 
     def _end(self, viewer: Viewer, reason: str) -> None:
         self._remove(viewer, reason)
-        self._send(Ended(viewer.session, reason))
+        self._link.send(Ended(viewer.session, reason))
 
     def _say_goodbye(self, viewer: Viewer, reason: str) -> None:
         """One line on what became of the viewer. Its session's id is a right, and stands in no log."""

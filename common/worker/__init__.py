@@ -2,3 +2,23 @@
 
 The broker is no worker and uses none of it.
 """
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from common.control import Report, ToWorker
+
+
+class Worker(Protocol):
+    """What a kind of worker has to be; all else about a worker's process is ``common.worker.process``."""
+
+    def handle(self, message: ToWorker) -> None:
+        """Do what the broker says."""
+
+    def report(self, base: Report) -> Report:
+        """Complete a report, in which the rest is set already, with everything that this worker is and does."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set, and end in good order: the broker is told that it is over when this returns."""

@@ -12,12 +12,13 @@ import os
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from types import TracebackType
 
 import zmq
 
+from common import __version__
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.control import (
     MAX_MESSAGE_BYTES,
@@ -27,7 +28,6 @@ from common.control import (
     Report,
     Role,
     ToBroker,
-    ToWorker,
     decode_for_worker,
     encode,
 )
@@ -35,6 +35,7 @@ from common.errors import ProtocolError
 from common.log import Logger, get_logger
 from common.process import LoadMeter
 from common.reports import split
+from common.worker import Worker
 
 MIN_REPORT_GAP = 0.05  # seconds: a burst of changes becomes one report
 REPORT_SHARE = 0.05  # of the time that may go into reports of changes: one of a thousand viewers takes 40 ms
@@ -76,11 +77,7 @@ class Contact:
 
 
 class Link:
-    """Async context manager; while open it reports and calls ``on_message`` for what the broker says.
-
-    ``snapshot`` fills the parts of the report that are the worker's: it gets the report with everything else set, and
-    returns it completed (``dataclasses.replace``).
-    """
+    """``serving`` opens it; until then, and afterwards, nothing can be sent."""
 
     def __init__(
         self,
@@ -90,26 +87,18 @@ class Link:
         *,
         node: str,
         role: Role,
-        version: str,
-        snapshot: Callable[[Report], Report],
-        on_message: Callable[[ToWorker], None],
     ) -> None:
         self.node = node
         self.incarnation = secrets.token_hex(8)
         self.counters: Counter[str] = Counter()
+        self._context = context
+        self._endpoints = endpoints
+        self._keys = keys
         self._role = role
-        self._version = version
-        self._snapshot = snapshot
-        self._on_message = on_message
         self._load = LoadMeter()
         self._log = get_logger(node=node)
-        self._address = endpoints.address
+        self._worker: Worker | None = None
         self._contact: Contact | None = None
-        self._socket = open_socket(context, zmq.DEALER, keys)
-        # Where workers have keys, a name that could be guessed would let another take over what is sent to it.
-        own = keys is not None and keys.by_token
-        self._socket.setsockopt(zmq.ROUTING_ID, secrets.token_hex(16).encode() if own else node.encode())
-        self._socket.connect(endpoints.control)
         self._channel: Channel | None = None
         self._timer: asyncio.Handle | None = None  # uvloop's has no ``when()`` if it is due at once
         self._due = 0.0
@@ -118,19 +107,24 @@ class Link:
         self._number = 0  # of the last report
         self._warn_at = float("-inf")  # not before this time again of what could not be reported
 
-    async def __aenter__(self) -> Link:
-        self._channel = Channel(self._socket, self._receive)
-        self._contact = Contact(self._address, asyncio.get_running_loop().time(), self._log)
+    @asynccontextmanager
+    async def serving(self, worker: Worker) -> AsyncIterator[None]:
+        """While open, report for ``worker`` and hand it what the broker says; at the end, say goodbye."""
+        socket = open_socket(self._context, zmq.DEALER, self._keys)
+        # Where workers have keys, a name that could be guessed would let another take over what is sent to it.
+        own = self._keys is not None and self._keys.by_token
+        socket.setsockopt(zmq.ROUTING_ID, secrets.token_hex(16).encode() if own else self.node.encode())
+        socket.connect(self._endpoints.control)
+        self._worker = worker
+        self._contact = Contact(self._endpoints.address, asyncio.get_running_loop().time(), self._log)
+        self._channel = channel = Channel(socket, self._receive)
         self.report_soon()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        channel, self._channel = self._channel, None
-        if channel is not None:
+        try:
+            yield
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._channel = None
             try:
                 channel.send(encode(Leaving(self.node, self.incarnation)))
                 await asyncio.sleep(MIN_REPORT_GAP)  # LINGER is 0: give the farewell time to reach the wire
@@ -179,8 +173,9 @@ class Link:
 
     def _complete(self, base: Report) -> Report:
         """With the worker's own parts; if these cannot be told, the broker keeps the last that it was told."""
+        assert self._worker is not None
         try:
-            return self._snapshot(base)
+            return self._worker.report(base)
         except Exception:  # a mistake of ours about one viewer must not take the worker from all others
             self._count("report_failed", "the report could not be made", exc_info=True)
             return replace(base, partial=True)
@@ -213,7 +208,7 @@ class Link:
             incarnation=self.incarnation,
             host=socket.gethostname(),
             pid=os.getpid(),
-            version=self._version,
+            version=__version__,
             load=self._load.read(),
             counters=dict(self.counters) | {"tasks": len(asyncio.all_tasks())},  # a leak shows here
         )
@@ -225,5 +220,5 @@ class Link:
             self.counters["control_garbage"] += 1
             self._log.debug("control message dropped", reason=str(exc))
             return
-        if not isinstance(message, Ping):
-            self._on_message(message)
+        if self._worker is not None and not isinstance(message, Ping):
+            self._worker.handle(message)

@@ -196,32 +196,53 @@ class BrokenOnce:
         self.users -= 1
 
 
+class Said:
+    """A link that leads nowhere, and what was said through it."""
+
+    node = NODE
+
+    def __init__(self) -> None:
+        self.messages: list[object] = []
+
+    def send(self, message: object) -> None:
+        self.messages.append(message)
+
+    def report_soon(self) -> None:
+        pass
+
+
+@contextlib.asynccontextmanager
+async def without_broker(link: Said, streams: BrokenOnce) -> AsyncIterator[tuple[worker.Egress, MediaPort]]:
+    """An egress at work that nobody but the test tells anything, and its port."""
+    stop = asyncio.Event()
+    advertised = addresses.Advertised((), "127.0.0.1")
+    with contextlib.closing(MediaPort("127.0.0.1", 0)) as port:
+        egress = worker.Egress(link, port, streams, advertised, compiled=False)  # type: ignore[arg-type]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(egress.run(stop))
+            await asyncio.sleep(0)
+            try:
+                yield egress, port
+            finally:
+                stop.set()
+
+
 async def test_an_answer_that_cannot_be_written_leaves_nothing_behind() -> None:
-    said: list[object] = []
-    streams = BrokenOnce()
-    port = MediaPort("127.0.0.1", 0)
-    tested = worker.Worker(port, streams, addresses.Advertised((), "127.0.0.1"), compiled=False)  # type: ignore[arg-type]
-    tested.start(send=said.append, report_soon=lambda: None)
-    try:
+    said, streams = Said(), BrokenOnce()
+    async with without_broker(said, streams) as (tested, _):
         offer = Offer("s1", "yard", Browser().offer())
         with pytest.raises(KeyError):
             tested.handle(offer)
         assert streams.users == 0
         tested.handle(offer)
-        assert [type(message) for message in said] == [Answered]
-    finally:
-        tested.close()
-        port.close()
+        assert [type(message) for message in said.messages] == [Answered]
     assert streams.users == 0
 
 
 async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "SWEEP_INTERVAL", 0.01)
-    port = MediaPort("127.0.0.1", 0)
-    tested = worker.Worker(port, BrokenOnce(), addresses.Advertised((), "127.0.0.1"), compiled=False)  # type: ignore[arg-type]
-    tested.start(send=lambda _message: None, report_soon=lambda: None)
     told: list[float] = []
-    try:
+    async with without_broker(Said(), BrokenOnce()) as (tested, port):
         with pytest.raises(KeyError):
             tested.handle(Offer("s1", "yard", Browser().offer()))
         tested.handle(Offer("s1", "yard", Browser().offer()))
@@ -230,28 +251,19 @@ async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch:
             port.sockets[0].dropped = dropped
             await asyncio.sleep(0.2)
         assert len(told) == 2
-    finally:
-        tested.close()
-        port.close()
 
 
 async def test_how_often_paths_were_stuck_is_counted_also_of_viewers_that_have_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Viewer, "stuck", 3)
-    port = MediaPort("127.0.0.1", 0)
-    tested = worker.Worker(port, BrokenOnce(), addresses.Advertised((), "127.0.0.1"), compiled=False)  # type: ignore[arg-type]
-    tested.start(send=lambda _message: None, report_soon=lambda: None)
-    try:
+    async with without_broker(Said(), BrokenOnce()) as (tested, _):
         with pytest.raises(KeyError):
             tested.handle(Offer("s1", "yard", Browser().offer()))
         tested.handle(Offer("s1", "yard", Browser().offer()))
         assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
         tested.handle(HangUp("s1"))
         assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
-    finally:
-        tested.close()
-        port.close()
 
 
 async def test_the_stream_is_asked_for_its_pictures_and_given_up_after_a_while(

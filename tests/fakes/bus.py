@@ -12,7 +12,7 @@ import zmq
 
 from common.bus import Channel, Endpoints, open_socket
 from common.control import Report, ToBroker, ToWorker, decode_for_broker, encode
-from common.media import Batch, encode_batch, encode_replay, live_topic, parse_topic, replay_topic
+from common.media import Batch, decode_frame, encode_batch, encode_replay, live_topic, parse_topic, replay_topic
 
 T = TypeVar("T")
 PATIENCE = 10.0  # seconds
@@ -27,15 +27,18 @@ class FakeBroker:
         self.messages: list[ToBroker] = []
         self.reports: dict[str, Report] = {}
         self.subscriptions: set[bytes] = set()
+        self.published: list[tuple[str, Batch]] = []  # rendition and batch of what is followed
         self._changed = asyncio.Event()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
     async def __aenter__(self) -> FakeBroker:
-        control, media = (open_socket(self._context, kind) for kind in (zmq.ROUTER, zmq.XPUB))
+        control, media, incoming = (open_socket(self._context, kind) for kind in (zmq.ROUTER, zmq.XPUB, zmq.XSUB))
         control.bind(self.endpoints.control)
         media.bind(self.endpoints.media_out)
+        incoming.bind(self.endpoints.media_in)
         self._control = Channel(control, self._on_control, multipart=True)
         self._media = Channel(media, self._on_subscription)
+        self._incoming = Channel(incoming, self._on_media)
         return self
 
     async def __aexit__(
@@ -43,6 +46,7 @@ class FakeBroker:
     ) -> None:
         self._control.close()
         self._media.close()
+        self._incoming.close()
         self._context.term()
 
     def tell(self, node: str, message: ToWorker | bytes) -> None:
@@ -61,6 +65,10 @@ class FakeBroker:
     def replay(self, camera: str, egress: str, *batches: Batch) -> None:
         """The cached group of pictures."""
         self._media.send(replay_topic(camera, egress) + encode_replay(map(encode_batch, batches)))
+
+    def follow(self, rendition: str) -> None:
+        """Keep what workers publish of it."""
+        self._incoming.send(b"\1" + live_topic(rendition))
 
     def watches(self, camera: str) -> bool:
         """Whether an egress is subscribed to the camera."""
@@ -87,6 +95,11 @@ class FakeBroker:
             self.reports[message.node] = message
         else:
             self.messages.append(message)
+        self._changed.set()
+
+    def _on_media(self, message: bytes) -> None:
+        frame = decode_frame(message)
+        self.published += [(frame.rendition, batch) for batch in frame.batches]
         self._changed.set()
 
     def _on_subscription(self, frame: bytes) -> None:

@@ -27,6 +27,7 @@ from common.control import (
 )
 from common.errors import ConfigError
 from common.media import Batch, decode_frame, live_topic, replay_topic
+from common.worker.link import Link
 from common.worker.publisher import Publisher
 from ingest import worker
 from ingest.rtsp.message import Request, Response
@@ -245,19 +246,20 @@ async def test_failing_cameras_leave_the_others_alone(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def told(tmp_path: Path) -> AsyncIterator[tuple[worker.Worker, asyncio.Event]]:
+async def told(tmp_path: Path) -> AsyncIterator[tuple[worker.Ingest, asyncio.Event]]:
     """A worker without a broker; it has to end soon after the test."""
     stop = asyncio.Event()
-    with zmq.Context() as context, Publisher(context, Endpoints.parse(f"ipc://{tmp_path}"), None) as publisher:
-        told = worker.Worker(publisher, NODE)
-        task = asyncio.create_task(told.run(stop))
-        await asyncio.sleep(0)
-        try:
-            yield told, stop
-        finally:
-            stop.set()
-            async with asyncio.timeout(3):
-                await task
+    endpoints = Endpoints.parse(f"ipc://{tmp_path}")
+    with zmq.Context() as context, Publisher(context, endpoints, None) as publisher:
+        async with asyncio.TaskGroup() as group:
+            told = worker.Ingest(Link(context, endpoints, None, node=NODE, role=Role.INGEST), publisher, group)
+            task = asyncio.create_task(told.run(stop))
+            try:
+                yield told, stop
+            finally:
+                stop.set()
+                async with asyncio.timeout(3):
+                    await task
 
 
 def unanswered(request: Request, response: Response) -> Answer:
@@ -267,10 +269,10 @@ def unanswered(request: Request, response: Response) -> Answer:
 
 async def test_changed_and_released_at_once(tmp_path: Path) -> None:
     async with FakeCamera() as fake, told(tmp_path) as (ingest, _):
-        ingest.receive(Assign(spec("door", fake)))
+        ingest.handle(Assign(spec("door", fake)))
         await fake.asked("PLAY")
-        ingest.receive(Assign(spec("door", fake, 2)))
-        ingest.receive(Release("door"))
+        ingest.handle(Assign(spec("door", fake, 2)))
+        ingest.handle(Release("door"))
         await fake.until(lambda: not fake._peers)
         assert fake.methods.count("PLAY") == fake.methods.count("TEARDOWN") == 1
 
@@ -284,13 +286,13 @@ async def test_changes_while_the_goodbye_takes_long(tmp_path: Path) -> None:
         return unanswered(request, response)
 
     async with FakeCamera(rewrite=rewrite) as fake, told(tmp_path) as (ingest, _):
-        ingest.receive(Assign(spec("door", fake)))
+        ingest.handle(Assign(spec("door", fake)))
         await fake.asked("PLAY")
-        ingest.receive(Assign(spec("door", fake, 2)))
+        ingest.handle(Assign(spec("door", fake, 2)))
         await fake.asked("TEARDOWN")
-        ingest.receive(Assign(spec("door", fake, 3)))
-        ingest.receive(Release("door"))
-        ingest.receive(Assign(spec("door", fake, 4)))
+        ingest.handle(Assign(spec("door", fake, 3)))
+        ingest.handle(Release("door"))
+        ingest.handle(Assign(spec("door", fake, 4)))
         await fake.asked("PLAY", 2)
     assert (most, fake.connections) == (1, 2)
 
@@ -298,28 +300,28 @@ async def test_changes_while_the_goodbye_takes_long(tmp_path: Path) -> None:
 async def test_a_key_is_used_until_the_camera_has_gone_and_then_forgotten(tmp_path: Path) -> None:
     async with FakeCamera(rewrite=unanswered) as fake, told(tmp_path) as (ingest, _):
         sealers = ingest._publisher._sealers
-        ingest.receive(Assign(spec("door", fake), bytes(16)))
+        ingest.handle(Assign(spec("door", fake), bytes(16)))
         await fake.asked("PLAY")
-        ingest.receive(Release("door"))
+        ingest.handle(Release("door"))
         assert "door" in sealers
         async with asyncio.timeout(BOUND):
             while ingest._tasks:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert not sealers
         ingest._ending = True
-        ingest.receive(Assign(spec("other", fake), bytes(16)))
+        ingest.handle(Assign(spec("other", fake), bytes(16)))
         assert not sealers
 
 
 async def test_what_comes_during_the_farewell_is_too_late(tmp_path: Path) -> None:
     async with FakeCamera(rewrite=unanswered) as fake, told(tmp_path) as (ingest, stop):
-        ingest.receive(Assign(spec("door", fake)))
+        ingest.handle(Assign(spec("door", fake)))
         await fake.asked("PLAY")
         stop.set()
         await fake.asked("TEARDOWN")
-        ingest.receive(Assign(spec("door", fake, 2)))
-        ingest.receive(Assign(spec("other", fake)))
-        ingest.receive(Release("door"))
+        ingest.handle(Assign(spec("door", fake, 2)))
+        ingest.handle(Assign(spec("other", fake)))
+        ingest.handle(Release("door"))
     assert fake.connections == 1
 
 

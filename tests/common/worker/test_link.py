@@ -13,6 +13,7 @@ import pytest
 import structlog
 import zmq
 
+from common import __version__
 from common.bus import Channel, Endpoints, Keys, authenticated, bind, open_socket
 from common.control import (
     MAX_MESSAGE_BYTES,
@@ -77,17 +78,20 @@ class Worker:
     def __init__(self) -> None:
         self.cameras: tuple[str, ...] = ()
         self.viewers: tuple[ViewerReport, ...] = ()
-        self.snapshots = 0
+        self.reports = 0
         self.fail = False
         self.takes = 0.0  # seconds of work that a report is
         self.told: asyncio.Queue[ToWorker] = asyncio.Queue()
 
-    def snapshot(self, report: Report) -> Report:
-        self.snapshots += 1
+    def handle(self, message: ToWorker) -> None:
+        self.told.put_nowait(message)
+
+    def report(self, base: Report) -> Report:
+        self.reports += 1
         if self.fail:
-            raise RuntimeError("no snapshot")
+            raise RuntimeError("no report")
         time.sleep(self.takes)
-        return replace(report, subscribed=self.cameras, viewers=self.viewers)
+        return replace(base, subscribed=self.cameras, viewers=self.viewers)
 
 
 @pytest.fixture
@@ -114,26 +118,20 @@ def worker() -> Worker:
 
 
 @pytest.fixture
-def link(context: Context, endpoints: Endpoints, worker: Worker) -> Iterator[Link]:
-    link = Link(
-        context,
-        endpoints,
-        None,
-        node="egress-7",
-        role=Role.EGRESS,
-        version="1.2",
-        snapshot=worker.snapshot,
-        on_message=worker.told.put_nowait,
-    )
-    yield link
-    link._socket.close()
+def link(context: Context, endpoints: Endpoints) -> Link:
+    return Link(context, endpoints, None, node="egress-7", role=Role.EGRESS)
 
 
 async def test_first_report_says_who_and_what(broker: Broker, link: Link, worker: Worker) -> None:
     worker.cameras = ("yard",)
-    async with link:
+    async with link.serving(worker):
         report = await broker.report()
-    assert (report.node, report.role, report.version, report.subscribed) == ("egress-7", Role.EGRESS, "1.2", ("yard",))
+    assert (report.node, report.role, report.version, report.subscribed) == (
+        "egress-7",
+        Role.EGRESS,
+        __version__,
+        ("yard",),
+    )
     assert report.incarnation == link.incarnation
     assert report.pid > 0
     assert report.load.memory > 0
@@ -141,14 +139,14 @@ async def test_first_report_says_who_and_what(broker: Broker, link: Link, worker
 
 
 async def test_reports_keep_coming(broker: Broker, link: Link) -> None:
-    async with link:
+    async with link.serving(Worker()):
         await broker.report()
         broker.received.clear()
         await broker.report()
 
 
 async def test_broker_is_heard(broker: Broker, link: Link, worker: Worker) -> None:
-    async with link, asyncio.timeout(5):
+    async with link.serving(worker), asyncio.timeout(5):
         await broker.report()
         broker.channel.send(b"egress-7", encode(Ping()))  # for the connection, not for the worker
         broker.channel.send(b"egress-7", encode(Release("yard")))
@@ -158,7 +156,7 @@ async def test_broker_is_heard(broker: Broker, link: Link, worker: Worker) -> No
 
 
 async def test_garbage_from_the_broker_is_counted_and_reported(broker: Broker, link: Link, worker: Worker) -> None:
-    async with link, asyncio.timeout(5):
+    async with link.serving(worker), asyncio.timeout(5):
         await broker.report()
         broker.channel.send(b"egress-7", b"\xc1garbage")
         broker.channel.send(b"egress-7", encode(HangUp("s1")))
@@ -170,29 +168,29 @@ async def test_garbage_from_the_broker_is_counted_and_reported(broker: Broker, l
 async def test_reports_that_are_much_work_come_less_often(broker: Broker, link: Link, worker: Worker) -> None:
     worker.takes = 0.05
     loop = asyncio.get_running_loop()
-    async with link:
+    async with link.serving(worker):
         await broker.report()
-        before, started = worker.snapshots, loop.time()
-        while worker.snapshots < before + 3:
+        before, started = worker.reports, loop.time()
+        while worker.reports < before + 3:
             link.report_soon()
             await asyncio.sleep(0.01)
         assert loop.time() - started > 2 * worker.takes / REPORT_SHARE
 
 
 async def test_a_burst_of_changes_is_one_report_and_soon(broker: Broker, link: Link, worker: Worker) -> None:
-    async with link:
+    async with link.serving(worker):
         await broker.report()
-        before = worker.snapshots
+        before = worker.reports
         started = asyncio.get_running_loop().time()
         for number in range(100):
             worker.cameras = (f"cam-{number}",)
             link.report_soon()
         await broker.until(lambda message: isinstance(message, Report) and message.subscribed == ("cam-99",))
-        assert worker.snapshots - before <= 2 + (asyncio.get_running_loop().time() - started) / MIN_REPORT_GAP
+        assert worker.reports - before <= 2 + (asyncio.get_running_loop().time() - started) / MIN_REPORT_GAP
 
 
 async def test_own_messages_and_farewell(broker: Broker, link: Link) -> None:
-    async with link:
+    async with link.serving(Worker()):
         await broker.report()
         assert link.send(Ended("s", "hung up"))
     await broker.until(lambda message: message == Ended("s", "hung up"))
@@ -205,18 +203,18 @@ async def test_new_broker_gets_the_newest_report_and_no_stale_ones(
     context: Context, endpoints: Endpoints, link: Link, worker: Worker
 ) -> None:
     first = Broker(context, endpoints)
-    async with link:
+    async with link.serving(worker):
         await first.report()
         first.channel.close()
         async with asyncio.timeout(5):
             while link.send(Ended("s", "during the outage")):  # noqa: ASYNC110 - ZeroMQ tells nobody of a lost peer
                 await asyncio.sleep(0)
-        snapshots = worker.snapshots
+        snapshots = worker.reports
         for number in range(50):
             worker.cameras = (f"cam-{number}",)
             link.report_soon()
             await asyncio.sleep(0.005)
-        assert worker.snapshots == snapshots, "no report is built for a broker that is away"
+        assert worker.reports == snapshots, "no report is built for a broker that is away"
         second = Broker(context, endpoints)
         report = await second.report()
         assert report.subscribed == ("cam-49",)
@@ -228,7 +226,7 @@ async def test_a_report_that_cannot_be_made_is_told_less_of_and_counted(
     broker: Broker, link: Link, worker: Worker
 ) -> None:
     with structlog.testing.capture_logs() as logs:
-        async with link:
+        async with link.serving(worker):
             await broker.report()
             worker.fail = True
             link.report_soon()
@@ -247,7 +245,7 @@ async def test_a_report_that_cannot_be_made_is_told_less_of_and_counted(
 async def test_what_cannot_be_encoded_is_left_out_of_the_report(broker: Broker, link: Link, worker: Worker) -> None:
     good = ViewerReport("good", "yard", ViewerState.CONNECTED)
     worker.viewers = (good, replace(good, session="bad", packets=object()), replace(good, session="good too"))
-    async with link:
+    async with link.serving(worker):
         report = await broker.report()
         assert [viewer.session for viewer in report.viewers] == ["good", "good too"]
         assert report.partial
@@ -261,7 +259,7 @@ async def test_a_report_of_any_size_arrives(broker: Broker, link: Link, worker: 
     worker.viewers = tuple(
         ViewerReport(f"{number:032}", name, ViewerState.CONNECTED, waiting="w" * 900) for number in range(10_000)
     )
-    async with link:
+    async with link.serving(worker):
         parts = Parts()
         whole = None
         seen = 0
@@ -276,7 +274,7 @@ async def test_a_report_of_any_size_arrives(broker: Broker, link: Link, worker: 
 
 
 async def test_a_message_that_no_message_can_hold_is_counted_and_not_sent(broker: Broker, link: Link) -> None:
-    async with link:
+    async with link.serving(Worker()):
         await broker.report()
         assert not link.send(Answered("s", "x" * (MAX_MESSAGE_BYTES + 1)))
         assert not link.send(Answered("s", object()))  # type: ignore[arg-type]
@@ -290,7 +288,7 @@ async def test_worker_that_comes_back_under_its_name_replaces_the_old_connection
 ) -> None:
     """As after ``kill -9``: the old connection may still look alive to the broker."""
     again = Worker()
-    async with link:
+    async with link.serving(worker):
         await broker.report()
         successor = Link(
             context,
@@ -298,11 +296,8 @@ async def test_worker_that_comes_back_under_its_name_replaces_the_old_connection
             None,
             node="egress-7",
             role=Role.EGRESS,
-            version="1.2",
-            snapshot=again.snapshot,
-            on_message=again.told.put_nowait,
         )
-        async with successor, asyncio.timeout(5):
+        async with successor.serving(again), asyncio.timeout(5):
             await broker.until(
                 lambda message: isinstance(message, Report) and message.incarnation == successor.incarnation
             )
@@ -313,17 +308,20 @@ async def test_worker_that_comes_back_under_its_name_replaces_the_old_connection
 
 async def test_cancelled_while_leaving_it_still_closes_its_socket(broker: Broker, link: Link) -> None:
     async def work() -> None:
-        async with link:
+        async with link.serving(Worker()):
+            assert link._channel is not None
+            opened.append(link._channel.socket)
             await broker.report()
             leaving.set()
 
+    opened: list[zmq.Socket[bytes]] = []
     leaving = asyncio.Event()
     task = asyncio.create_task(work())
     await leaving.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert link._socket.closed
+    assert opened[0].closed
 
 
 def test_changes_are_reported_on_the_loop_that_the_workers_run_on(endpoints: Endpoints) -> None:
@@ -339,11 +337,8 @@ def test_changes_are_reported_on_the_loop_that_the_workers_run_on(endpoints: End
                 None,
                 node="egress-7",
                 role=Role.EGRESS,
-                version="1.2",
-                snapshot=worker.snapshot,
-                on_message=worker.told.put_nowait,
             )
-            async with link:
+            async with link.serving(worker):
                 link.report_soon()
                 await broker.report()
                 for number in range(3):
@@ -390,11 +385,8 @@ async def test_a_worker_with_a_wrong_secret_says_that_nobody_answers(
             Keys.derive("another secret"),
             node="egress-7",
             role=Role.EGRESS,
-            version="1.2",
-            snapshot=lambda report: report,
-            on_message=lambda _message: None,
         )
-        async with link, asyncio.timeout(5):
+        async with link.serving(Worker()), asyncio.timeout(5):
             while not events:  # noqa: ASYNC110 - a log has no event to wait for
                 await asyncio.sleep(0.01)
     socket.close()

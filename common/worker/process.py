@@ -1,0 +1,74 @@
+"""The process of a worker, whatever its kind: it joins, opens what its kind needs, says hello, works, and says goodbye.
+
+The event loop, signals, the supervisor and the pulse are every process's: ``common.process``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+
+import zmq
+
+from common.bus import Endpoints, Keys
+from common.config import Config
+from common.control import KeyWanted, Role
+from common.media import Rendition, camera_of
+from common.systemd import READY, notify
+from common.worker import Worker
+from common.worker.link import Link
+from common.worker.membership import worker_keys
+from common.worker.publisher import Publisher
+from common.worker.subscriber import Subscriber
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker of any kind finds around it: its settings, its way to the broker, both ends of the media bus."""
+
+    config: Config
+    node: str
+    context: zmq.Context[zmq.Socket[bytes]]
+    endpoints: Endpoints
+    keys: Keys | None
+    link: Link
+
+    def publisher(self) -> Publisher:
+        """For a kind that makes renditions; to be entered once."""
+        return Publisher(self.context, self.endpoints, self.keys, self.config.limits.cache_bytes)
+
+    def subscriber(self) -> Subscriber:
+        """For a kind that takes renditions; to be entered once."""
+        return Subscriber(
+            self.context,
+            self.endpoints,
+            self.keys,
+            self.node,
+            sealed=self.keys is not None and self.keys.by_token,
+            key_wanted=self._ask_for_key,
+        )
+
+    def _ask_for_key(self, rendition: Rendition) -> None:
+        self.link.send(KeyWanted(camera_of(rendition)))
+
+
+Opened = Callable[[Surroundings], AbstractAsyncContextManager[Worker]]
+"""Makes a kind's worker and what it needs. It is left after the broker was told that the worker is over."""
+
+
+async def run_worker(role: Role, opened: Opened, config: Config, node: str, stop: asyncio.Event) -> None:
+    """Be the worker ``node`` until ``stop`` is set. Raises ``ConfigError`` for a bus that cannot be."""
+    endpoints = Endpoints.parse(config.broker.address)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    async with AsyncExitStack() as stack:
+        stack.callback(context.term)
+        keys = await worker_keys(context, endpoints, config.cluster, role, node, stop)
+        if stop.is_set():
+            return
+        link = Link(context, endpoints, keys, node=node, role=role)
+        worker = await stack.enter_async_context(opened(Surroundings(config, node, context, endpoints, keys, link)))
+        async with link.serving(worker):
+            notify(READY)
+            await worker.run(stop)

@@ -1,0 +1,106 @@
+"""A kind of worker in a few lines: it takes a rendition and makes another, and is all that a kind has to bring."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from common.config import BrokerConfig, Config
+from common.control import HangUp, Leaving, Report, Role, ToWorker
+from common.errors import ConfigError
+from common.media import Batch, Rendition
+from common.worker.incoming import Incoming
+from common.worker.process import Surroundings, run_worker
+from common.worker.publisher import Publisher
+from common.worker.subscriber import Subscriber
+from tests.fakes.bus import FakeBroker
+from tests.fakes.media import audio, video
+
+NODE = "copier-1"
+DOOR, COPY = Rendition("door"), Rendition("door/copy")
+
+
+class Copier:
+    """Publishes again what it reads."""
+
+    def __init__(self, publisher: Publisher, subscriber: Subscriber) -> None:
+        self.told: list[ToWorker] = []
+        self.at_the_end: list[str] = []
+        self._publisher = publisher
+        sinks = {"video": self, "audio": self}
+        subscriber.subscribe(DOOR, Incoming(sinks, lambda: subscriber.request_replay(DOOR)))
+
+    def push(self, batch: Batch, now: float) -> None:
+        self._publisher.publish(COPY, [batch])
+
+    def pause(self) -> None:
+        pass
+
+    def handle(self, message: ToWorker) -> None:
+        self.told.append(message)
+
+    def report(self, base: Report) -> Report:
+        return replace(base, counters={**base.counters, "copied": 1})
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.at_the_end.append("worker")
+
+
+@asynccontextmanager
+async def running(broker: FakeBroker, made: list[Copier]) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+
+    @asynccontextmanager
+    async def opened(around: Surroundings) -> AsyncIterator[Copier]:
+        with around.publisher() as publisher, around.subscriber() as subscriber:
+            made.append(Copier(publisher, subscriber))
+            yield made[0]
+            made[0].at_the_end.append("what it needs")
+
+    config = Config(broker=BrokerConfig(address=broker.address))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run_worker(Role.EGRESS, opened, config, NODE, stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def test_it_says_hello_is_told_things_and_says_goodbye_before_it_closes_what_it_needs(tmp_path: Path) -> None:
+    made: list[Copier] = []
+    async with FakeBroker(tmp_path) as broker:
+        async with running(broker, made):
+            report = await broker.until(lambda: broker.reports.get(NODE))
+            assert (report.role, report.counters["copied"]) == (Role.EGRESS, 1)
+            broker.tell(NODE, HangUp("s1"))
+            await broker.until(lambda: made[0].told == [HangUp("s1")])
+        await broker.said(Leaving)
+        assert made[0].at_the_end == ["worker", "what it needs"]
+
+
+async def test_it_takes_one_rendition_and_makes_another(tmp_path: Path) -> None:
+    async with FakeBroker(tmp_path) as broker, running(broker, []):
+        broker.follow(COPY)
+        await broker.until(lambda: broker.watches(DOOR))
+        sound = map(audio, itertools.count())
+        async with asyncio.timeout(10):
+            while not broker.published:  # nothing tells that a publisher has heard of a subscription
+                broker.publish(DOOR, next(sound))
+                await asyncio.sleep(0.01)
+        picture = video(0, 0, keyframe=True)
+        broker.publish(DOOR, picture)
+        await broker.until(lambda: (COPY, picture) in broker.published)
+        assert {rendition for rendition, _ in broker.published} == {COPY}
+
+
+async def test_a_bus_that_cannot_be(tmp_path: Path) -> None:
+    config = Config(broker=BrokerConfig(address="nonsense"))
+    with pytest.raises(ConfigError):
+        await run_worker(Role.EGRESS, None, config, NODE, asyncio.Event())  # type: ignore[arg-type]
