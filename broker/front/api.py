@@ -38,21 +38,11 @@ MAX_CAMERA = 16 << 10  # bytes of a camera's description, most of it an address 
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
 
 
-def add_routes(app: web.Application) -> None:
-    """Add the API to the application."""
+def prepare(app: web.Application) -> None:
+    """Give the application what the API keeps between requests."""
     app[LOAD] = LoadMeter()
     app[LISTS] = {name: KeptList(app[CONTEXT].clock) for name in ("cameras", "viewers", "nodes")}
     app.on_startup.append(_forget_with_each_change)
-    app.router.add_get("/api/cameras", list_cameras)
-    app.router.add_post("/api/cameras", add_camera)
-    app.router.add_get("/api/cameras/{id}", show_camera)
-    app.router.add_patch("/api/cameras/{id}", change_camera)
-    app.router.add_delete("/api/cameras/{id}", remove_camera)
-    app.router.add_get("/api/viewers", list_viewers)
-    app.router.add_get("/api/viewers/{session}", show_session)
-    app.router.add_get("/api/nodes", list_nodes)
-    app.router.add_get("/api/arrival", arrival)
-    app.router.add_get("/api/openapi.json", openapi)
 
 
 async def list_cameras(request: web.Request) -> web.Response:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import api, health, pages, signalling, whep
+from broker.front import api, pages, signalling, whep
 from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
 from broker.front.problems import MAX_BODY, problems
-
-_CHANGING = {hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}
+from broker.front.routes import Need, add_routes, need_of
 
 
 def application(context: Context) -> web.Application:
-    """All routes. ``/metrics`` will be one more module like those here."""
+    """All routes, and what every request passes on its way."""
     app = web.Application(middlewares=[_watched, problems, _guard], client_max_size=MAX_BODY)
     app[CONTEXT] = context
-    for module in (api, health, pages, signalling, whep):
-        module.add_routes(app)
+    for module in (api, pages, signalling, whep):
+        module.prepare(app)
+    add_routes(app)
     app.on_response_prepare.append(_harden)
     app.on_shutdown.append(_release_waiting)
     return app
@@ -39,7 +39,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     guard = request.app[CONTEXT].guard
     host = request.headers.get(hdrs.HOST)
     guard.check_host(host)
-    if request.method in _CHANGING and not request.path.startswith("/whep/"):
+    if need_of(request) is Need.OUR_PAGE:
         guard.check_origin(request.headers.get(hdrs.ORIGIN), host)
     return await handler(request)
 

@@ -8,12 +8,6 @@ from broker.front.context import CONTEXT, Context
 from common.control import Role
 
 
-def add_routes(app: web.Application) -> None:
-    """Add the health checks to the application."""
-    app.router.add_get("/healthz", alive)
-    app.router.add_get("/readyz", ready)
-
-
 async def alive(_request: web.Request) -> web.Response:
     """200 as long as the process can answer at all."""
     return web.json_response({"status": "ok"}, headers={"Cache-Control": "no-store"})

@@ -48,12 +48,9 @@ class Asset:
 ASSETS = web.AppKey("assets", dict[str, Asset])
 
 
-def add_routes(app: web.Application) -> None:
-    """Add the pages to the application."""
+def prepare(app: web.Application) -> None:
+    """Load the pages into the application."""
     app[ASSETS] = load_assets()
-    app.router.add_get("/", index)
-    app.router.add_get("/watch/{camera}", watch)
-    app.router.add_get("/static/{name}", static)
 
 
 def load_assets() -> dict[str, Asset]:

@@ -52,10 +52,9 @@ _FORMS = {
 }
 
 
-def add_routes(app: web.Application) -> None:
-    """Add the WebSocket to the application."""
+def prepare(app: web.Application) -> None:
+    """Give the application its hub of sockets."""
     app[HUB] = Hub()
-    app.router.add_get("/ws", connect)
     app.cleanup_ctx.append(_listening)
     app.on_shutdown.append(_close_all)
 
@@ -63,7 +62,6 @@ def add_routes(app: web.Application) -> None:
 async def connect(request: web.Request) -> web.WebSocketResponse:
     """A page connects."""
     context, hub = request.app[CONTEXT], request.app[HUB]
-    context.guard.check_origin(request.headers.get("Origin"), request.headers.get("Host"))
     response = web.WebSocketResponse(heartbeat=HEARTBEAT, timeout=CLOSE_TIMEOUT, max_msg_size=MAX_FRAME, compress=False)
     if not response.can_prepare(request):
         raise RequestError(426, "upgrade_required", "This address speaks WebSocket only.")

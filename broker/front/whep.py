@@ -32,15 +32,8 @@ _HEADER_NAMES = re.compile(r"[A-Za-z0-9-]{1,64}+(?:, ?[A-Za-z0-9-]{1,64}+){0,31}
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
-def add_routes(app: web.Application) -> None:
-    """Add WHEP to the application."""
-    endpoint, session = "/whep/{camera}", "/whep/{camera}/{session}"
-    for end in ("", "/"):  # several players add a slash, and a redirect would fail a browser's preflight
-        app.router.add_post(endpoint + end, offer)
-        app.router.add_options(endpoint + end, endpoint_options)
-        app.router.add_patch(session + end, trickle)
-        app.router.add_delete(session + end, leave)
-        app.router.add_options(session + end, session_options)
+def prepare(app: web.Application) -> None:
+    """Open WHEP's answers to pages of all origins."""
     app.on_response_prepare.append(_allow_all_origins)
 
 
@@ -85,15 +78,14 @@ async def leave(request: web.Request) -> web.Response:
 
 async def endpoint_options(request: web.Request) -> web.Response:
     """What may be done with a camera; also the CORS preflight."""
-    response = web.Response(status=204, headers={"Allow": "POST, OPTIONS", "Accept-Post": SDP})
+    response = _preflight(request, {"Accept-Post": SDP})
     _add_links(request, response)
-    return _preflight(request, response, "POST, OPTIONS")
+    return response
 
 
 async def session_options(request: web.Request) -> web.Response:
     """What may be done with a session; also the CORS preflight."""
-    methods = "PATCH, DELETE, OPTIONS"
-    return _preflight(request, web.Response(status=204, headers={"Allow": methods, "Accept-Patch": SDPFRAG}), methods)
+    return _preflight(request, {"Accept-Patch": SDPFRAG})
 
 
 def entity_tag(session: str) -> str:
@@ -147,13 +139,19 @@ def _add_links(request: web.Request, response: web.Response) -> None:
             response.headers.add("Link", server.link)
 
 
-def _preflight(request: web.Request, response: web.Response, methods: str) -> web.Response:
+def _preflight(request: web.Request, headers: dict[str, str]) -> web.Response:
+    resource = request.match_info.route.resource
+    assert resource is not None, "this very route has one"
+    methods = ", ".join(route.method for route in resource)
     wanted = request.headers.get("Access-Control-Request-Headers", "")  # players add headers of their own
     more = f", {wanted}" if _HEADER_NAMES.fullmatch(wanted) else ""
-    response.headers["Access-Control-Allow-Methods"] = methods
-    response.headers["Access-Control-Allow-Headers"] = f"Content-Type, If-Match, Authorization{more}"
-    response.headers["Access-Control-Max-Age"] = "86400"
-    return response
+    headers |= {
+        "Allow": methods,
+        "Access-Control-Allow-Methods": methods,
+        "Access-Control-Allow-Headers": f"Content-Type, If-Match, Authorization{more}",
+        "Access-Control-Max-Age": "86400",
+    }
+    return web.Response(status=204, headers=headers)
 
 
 async def _allow_all_origins(request: web.Request, response: web.StreamResponse) -> None:
