@@ -72,9 +72,15 @@ _SRTP = "it is encrypted (SRTP), which is not supported; switch SRTP off in the 
 class PayloadFormat(Protocol):
     """What ``make`` makes: packets in, batches into its ``Output``."""
 
-    frames: int  # published access units, or packets of sound
-    keyframes: int
     dropped: int  # packets that were of no use
+
+    @property
+    def frames(self) -> int:
+        """Published access units, or packets of sound."""
+
+    @property
+    def keyframes(self) -> int:
+        """Those of them with which a decoder can start."""
 
     @property
     def track(self) -> Track:

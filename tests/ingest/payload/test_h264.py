@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import MAX_PAYLOAD, Batch, Kind
-from ingest.payload import h264
-from ingest.payload.h264 import H264, MAX_UNIT_BYTES, NO_IDR_AFTER_NS
+from ingest.payload import nal_format, nal_units
+from ingest.payload.h264 import H264, NO_IDR_AFTER_NS
+from ingest.payload.nal_units import MAX_UNIT_BYTES
 from ingest.payload.output import GATHER_NS, Output
 from rigs.video import TICKS, Packet, aggregate, decode, encode, fragment, kind, packetise, units_of
 from tests.fakes.clocks import ArrivalClock
@@ -360,12 +361,12 @@ def test_large_sei() -> None:
 def test_endless_sei_is_bounded() -> None:
     stream = Stream()
     stream.feed([Packet(SEI, 0, False)] * 100)
-    assert len(stream.track._held) <= h264.MAX_HELD
+    assert len(stream.track._held) <= nal_format.MAX_HELD
     stream.feed([Packet(b"\x06" + b"a" * 5_000, 0, False)] * 20)
-    assert sum(map(len, stream.track._held)) <= h264.MAX_HELD_BYTES
+    assert sum(map(len, stream.track._held)) <= nal_units.MAX_HELD_BYTES
     pieces = fragment(b"\x06" + b"a" * 200_000, 1_400)
     stream.feed(Packet(piece, 0, False) for piece in pieces[:-1])
-    assert len(stream.track._rest) <= h264.MAX_HELD_BYTES
+    assert len(stream.track._rest) <= nal_units.MAX_HELD_BYTES
     assert stream.track.dropped > 3
     assert stream.feed(packetise(UNITS, start=90_000)).units() == WANTED
 

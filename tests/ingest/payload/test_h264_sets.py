@@ -99,7 +99,7 @@ def test_what_is_kept_is_bounded_and_the_newest_stays() -> None:
     sets.learn(SETS[0])
     for identifier in range(256):
         sets.learn(picture_set(identifier, 0) + bytes([1]) * 4_000)
-    assert sets._bytes <= MAX_BYTES
+    assert sets._sequence.size + sets._picture.size <= MAX_BYTES
     assert sum(len(nal) for nal in sets.units(255)) <= MAX_BYTES
     assert sets.units(0) == []
 

@@ -1,0 +1,48 @@
+"""Nothing is published between a loss and the next keyframe: a browser would show the damage, or freeze on it; no I/O.
+
+The gate is closed at first, opened by a picture with which a decoder can start (RFC 5104 2.2: a decoder refresh point)
+and closed again by whatever is missing, damaged or cannot be decoded. While it is closed it knows why.
+"""
+
+from __future__ import annotations
+
+NO_KEYFRAME_NS = 5_000_000_000  # without a keyframe; most cameras send one every 1 to 4 s
+RECOVERIES = 2  # recovery points after which it is intra refresh
+
+
+class KeyframeGate:
+    """One track's."""
+
+    def __init__(self) -> None:
+        self.keyframes = 0  # that have opened it, or come while it was open
+        self.open = False
+        self.recoveries = 0  # recovery points since it was closed that are no keyframes
+        self._waiting_ns = 0  # arrival of the first NAL unit since it was closed; 0 while it is open
+
+    def arrived(self, arrival_ns: int) -> None:
+        """Something came that can be published only while the gate is open."""
+        if not self.open and not self._waiting_ns:
+            self._waiting_ns = arrival_ns
+
+    def pass_keyframe(self) -> None:
+        """A keyframe begins, and can be decoded."""
+        self.open = True
+        self._waiting_ns = self.recoveries = 0
+        self.keyframes += 1
+
+    def hindrance(self, now_ns: int) -> str:
+        """Why nothing of what comes is published, as of the last arrival; empty while something is."""
+        if self.open:
+            return ""
+        waited_ns = now_ns - self._waiting_ns if self._waiting_ns else 0
+        if self.recoveries >= RECOVERIES and waited_ns >= NO_KEYFRAME_NS // 2:
+            return (
+                "it renews its picture bit by bit (intra refresh) and sends no keyframes, and browsers start with one; "
+                "switch intra refresh off in the camera, or set a keyframe interval (GOP) of 1 to 4 s"
+            )
+        if waited_ns >= NO_KEYFRAME_NS:
+            return (
+                f"no keyframe has come for {waited_ns // 10**9} s, and browsers start with one; "
+                "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
+            )
+        return "" if self.keyframes else "waiting for its first keyframe"

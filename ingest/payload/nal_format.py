@@ -1,0 +1,125 @@
+"""What the payload formats of codecs with NAL units share beyond the NAL units: RFC 6184, RFC 7798; no I/O.
+
+A codec's own module derives from ``NalPayloadFormat`` and says what its NAL units mean: which begin a picture, which a
+decoder can start with, and which stand before it.
+
+* SEI and parameter sets are held until their picture begins, wherever the camera put them.
+* An access unit ends with the marker bit on a slice, else when the timestamp changes or the next picture begins. If its
+  last packet has left by then, a NAL unit without meaning carries the marker.
+* After a loss nothing is published until the next keyframe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.media import MAX_PAYLOAD
+from ingest.payload.fragmentation import aggregate
+from ingest.payload.keyframes import KeyframeGate
+from ingest.payload.nal_units import (
+    AGGREGATE,
+    CONTINUE,
+    FRAGMENT,
+    MAX_HELD_BYTES,
+    NONE,
+    SINGLE,
+    NalSyntax,
+    NalUnits,
+)
+from ingest.payload.output import Output
+
+MAX_HELD = 32  # SEI before a picture
+
+
+class NalPayloadFormat(NalUnits):
+    """One track's payload format; see the module's text."""
+
+    def __init__(self, syntax: NalSyntax, output: Output) -> None:
+        super().__init__(syntax, output)
+        self._gate = KeyframeGate()
+        self._arrival_ns = 0
+        self._held: list[bytes] = []  # SEI before the picture
+
+    @property
+    def frames(self) -> int:
+        """Published access units."""
+        return self._access_units.published
+
+    @property
+    def keyframes(self) -> int:
+        """Those of them with which a decoder can start."""
+        return self._gate.keyframes
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing of what comes is published; empty while something is."""
+        return self._gate.hindrance(self._arrival_ns)
+
+    def lost(self) -> None:
+        """Packets are missing between the last one and the next."""
+        self._fate = NONE
+        self._close()
+
+    def restart(self) -> None:
+        """Another stream begins: nothing of the old one is continued."""
+        self.lost()
+        self._access_units.restart()
+
+    def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
+        """The payload ``packet[start:end]``, not empty, in order; ``timestamp`` is extended."""
+        access_units = self._access_units
+        if timestamp != access_units.timestamp:
+            if self._fate is not NONE:
+                self._finish()
+            access_units.turn_to(timestamp)
+        self._arrival_ns = arrival_ns
+        if not self._output.payloads:
+            self._output.arrival_ns = arrival_ns
+        structure = self._structures[packet[start]]
+        if structure is FRAGMENT:
+            at = start + self._header_size
+            if self._fate is CONTINUE and at < end and packet[at] < 0x40 and not access_units.marked_open:
+                self._append(packet[at + 1 : end])  # neither the first nor the last: nearly all of a large picture
+            else:
+                self._receive_fragment(packet, start, end)
+        elif structure is SINGLE:
+            self._receive_single(packet[start:end])
+        elif structure is AGGREGATE:
+            self._receive_aggregate(packet, start + self._header_size, end)
+        else:
+            self.dropped += 1
+        if marker:
+            if self._fate is NONE:
+                access_units.marked()
+            elif access_units.marked_within():
+                self._finish()
+                access_units.end()
+
+    def mark(self) -> None:
+        """A packet of the last timestamp without a payload carries the marker: the access unit ends."""
+        if self._fate is NONE:
+            self._access_units.marked()
+
+    def _close(self) -> None:
+        """Publish nothing until the next keyframe."""
+        self._access_units.discard()
+        self._held.clear()
+        self._gate.open = False
+
+    def _hold(self, sei: bytes) -> None:
+        """Keep it for the picture that it stands before."""
+        if len(self._held) == MAX_HELD or sum(map(len, self._held)) + len(sei) > MAX_HELD_BYTES:
+            self.dropped += 1
+            self._held.clear()
+        self._held.append(sei)
+
+    def _send_held(self, sets: Sequence[bytes]) -> None:
+        """What stands before the first slice: in one packet if it fits, so that it breaks no run of equal sizes."""
+        units = [*sets, *self._held]
+        self._held.clear()
+        size = self._header_size
+        if len(units) > 1 and size + sum(2 + len(nal) for nal in units) <= MAX_PAYLOAD:
+            self._output.payloads.append(aggregate(self._syntax.aggregate_header(units), units))
+            return
+        for nal in units:
+            self._send(nal[:size], nal[size:])
