@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from typing import Any, Self
 import aiohttp
 import psutil
 import yaml
+
+from rigs.process import free_port
 
 READY_TIMEOUT = 20.0  # seconds from the start until /readyz says yes
 STOP_TIMEOUT = 8.0  # seconds from SIGTERM to the end of the last process
@@ -53,7 +54,7 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         self._sockets = tempfile.TemporaryDirectory(prefix="camshaft-")  # a Unix socket's path must be short
-        self.port = _free_port(self.host)
+        self.port = free_port(self.host)
         self.start()
         try:
             await self.ready()
@@ -176,10 +177,3 @@ class Cluster:
             self._process.kill()
             self._process.wait()
             self._sockets.cleanup()
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -9,7 +9,6 @@ another moment within the frame interval, as cameras on a wall do.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -22,7 +21,9 @@ from camshaft.demo_camera.clip import Clip
 from camshaft.demo_camera.packets import video_payloads
 from camshaft.demo_camera.settings import Audio, Settings
 from common.process import run
-from rigs.clip import access_units, is_keyframe, nal_units
+from rigs.clip import access_units, is_keyframe
+from rigs.process import program
+from rigs.video import kind, nal_units
 
 
 class Late(Broadcast):
@@ -40,8 +41,8 @@ class Late(Broadcast):
 def load(path: Path, fps: int) -> Clip:
     """A file of ``rigs.clip`` as the demo camera wants it, without access unit delimiters."""
     units = access_units(path)
-    nals = [[nal for nal in nal_units(unit) if nal[0] & 0x1F != 9] for unit in units]
-    sps, pps = (next(nal for nal in nals[0] if nal[0] & 0x1F == kind) for kind in (7, 8))
+    nals = [[nal for nal in nal_units(unit) if kind(nal) != 9] for unit in units]
+    sps, pps = (next(nal for nal in nals[0] if kind(nal) == wanted) for wanted in (7, 8))
     pictures: list[list[bytes] | None] = [video_payloads(unit) for unit in nals]
     settings = Settings(fps=fps, audio=Audio.NONE)
     return Clip(settings, pictures, [is_keyframe(unit) for unit in units], [], sps, pps)
@@ -70,17 +71,8 @@ async def main(path: Path, fps: int, count: int) -> None:
 @contextmanager
 def running(clip: Path, fps: int, count: int) -> Iterator[tuple[list[str], int]]:
     """Run a farm in a process of its own; yields the cameras' URLs and its process id."""
-    command = [sys.executable, "-m", "rigs.farm", str(clip), str(fps), str(count)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        urls = process.stdout.readline().split()
-        if not urls:
-            raise RuntimeError("the camera farm did not start")
-        yield urls, process.pid
-    finally:
-        process.kill()
-        process.communicate()
+    with program("rigs.farm", str(clip), str(fps), str(count)) as (urls, pid):
+        yield urls.split(), pid
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ingest.rtsp.message import InterleavedFrame
 from rigs.camera import FakeCamera, FakeTrack
+from rigs.process import program
 from rigs.rtp import rtp
 from rigs.video import aggregate
 
@@ -30,17 +29,8 @@ SETS = aggregate((SPS, PPS))
 @contextmanager
 def hostile_camera(kind: str) -> Iterator[str]:
     """Its URL, while it runs."""
-    with subprocess.Popen(
-        (sys.executable, "-m", "rigs.hostile_camera", kind),
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
+    with program("rigs.hostile_camera", kind) as (url, _pid):
+        yield url
 
 
 def _frame(number: int, timestamp: int, payload: bytes, *, marker: bool) -> bytes:

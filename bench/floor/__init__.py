@@ -13,10 +13,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from rigs.clip import access_units, nal_units
+from rigs.clip import access_units
 from rigs.load.crowd import Crowd
 from rigs.load.dtls import Keys
-from rigs.video import fragment
+from rigs.video import fragment, kind, nal_units
 
 SOURCE = Path(__file__).with_name("floor.c")
 MAX_PAYLOAD = 1160  # bytes of an RTP payload, as the product cuts them
@@ -39,7 +39,7 @@ def packetize(clip: Path, fps: int, key: bytes, salt: bytes) -> bytes:
     """The clip as the floor's input: packets cut as RFC 6184 and equal runs want them."""
     out = [key, salt, struct.pack("=I", CLOCK)]
     for index, unit in enumerate(access_units(clip)):
-        payloads = [part for nal in nal_units(unit) if nal[0] & 0x1F != 9 for part in _cut(nal)]
+        payloads = [part for nal in nal_units(unit) if kind(nal) != 9 for part in _cut(nal)]
         out.append(struct.pack("=II", index * CLOCK // fps, len(payloads)))
         for number, payload in enumerate(payloads, 1):
             out += [struct.pack("=BH", number == len(payloads), len(payload)), payload]

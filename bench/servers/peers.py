@@ -20,23 +20,29 @@ import psutil
 import yaml
 
 from bench.servers import Running
-from bench.servers.process import free_port, running
 from rigs.load.signalling import Janus as JanusSignalling
 from rigs.load.signalling import Whep
+from rigs.process import free_port, running
 
 
 @dataclass(frozen=True, slots=True)
-class MediaMtx:
-    """MediaMTX (Go)."""
+class _Binary:
+    """A server that is one file."""
 
     binary: str
-    name: str = "MediaMTX"
 
     def problem(self) -> str:
-        return _missing(self.binary)
+        return "" if shutil.which(self.binary) else f"{self.binary} is not an executable file"
 
     def version(self) -> str:
-        return _first_line([self.binary, "--version"])
+        return (_output([self.binary, "--version"]).splitlines() or [""])[0].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class MediaMtx(_Binary):
+    """MediaMTX (Go)."""
+
+    name: str = "MediaMTX"
 
     @asynccontextmanager
     async def started(self, cameras: Sequence[str], directory: Path, transport: str = "tcp") -> AsyncIterator[Running]:
@@ -58,17 +64,10 @@ class MediaMtx:
 
 
 @dataclass(frozen=True, slots=True)
-class Go2Rtc:
+class Go2Rtc(_Binary):
     """go2rtc (Go)."""
 
-    binary: str
     name: str = "go2rtc"
-
-    def problem(self) -> str:
-        return _missing(self.binary)
-
-    def version(self) -> str:
-        return _first_line([self.binary, "--version"])
 
     @asynccontextmanager
     async def started(self, cameras: Sequence[str], directory: Path, transport: str = "tcp") -> AsyncIterator[Running]:
@@ -151,14 +150,6 @@ def _outer_address() -> str:
             if address.family == socket.AF_INET and not address.address.startswith("127."):
                 return address.address
     return ""
-
-
-def _missing(binary: str) -> str:
-    return "" if shutil.which(binary) else f"{binary} is not an executable file"
-
-
-def _first_line(command: list[str]) -> str:
-    return (_output(command).splitlines() or [""])[0].strip()
 
 
 def _output(command: list[str]) -> str:

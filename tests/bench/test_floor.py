@@ -13,13 +13,11 @@ import psutil
 import pytest
 
 from bench import floor
-from rigs.clip import Clip
+from rigs.clip import TINY
 from rigs.load.crowd import Crowd
 from rigs.load.viewer import Options
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load generator is for Linux")
-
-TINY = Clip(width=320, height=240, bitrate=400_000, seconds=4)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from camshaft.beside import beside
 from common.bus import Endpoints, claimed_directory
 from common.config import BrokerConfig, Config, HttpConfig, MediaConfig
 from common.config_file import load
+from rigs.process import free_port
 
 HOST = "127.0.0.1"
 
@@ -22,7 +23,7 @@ class Machine:
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.bus = f"ipc://{directory}/bus"
-        self.http, self.media = _free_port(socket.SOCK_STREAM), _free_port(socket.SOCK_DGRAM)
+        self.http, self.media = free_port(), free_port("0.0.0.0", socket.SOCK_DGRAM)
         self._stack = stack
 
     def config(self) -> Config:
@@ -44,13 +45,6 @@ class Machine:
 
     def take_bus(self) -> None:
         self._stack.enter_context(claimed_directory(Endpoints.parse(self.bus)))
-
-
-def _free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

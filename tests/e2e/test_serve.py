@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,8 @@ import pytest
 from broker.store import Store
 from common.config import CameraConfig
 from rigs.command import BOUND, ROOT, Command, wait_until
+from rigs.process import free_port
+from tests.fakes.private_bus import free_tcp_endpoints
 
 pytestmark = pytest.mark.e2e
 
@@ -256,7 +257,7 @@ def test_mistake_in_the_file_ends_it_with_one_message(tmp_path: Path) -> None:
 
 def test_processes_start_alone_by_variables(tmp_path: Path) -> None:
     """As containers do: no file, no options, tcp between them, a secret."""
-    address = f"tcp://127.0.0.1:{free_port(three=True)}"
+    address = free_tcp_endpoints().address
     common = {"CAMSHAFT_BROKER_ADDRESS": address, "CAMSHAFT_CLUSTER_SECRET": "s" * 16}
     listen = f"127.0.0.1:{free_port()}"
     directories = [tmp_path / name for name in ("broker", "ingest", "egress")]
@@ -270,23 +271,6 @@ def test_processes_start_alone_by_variables(tmp_path: Path) -> None:
         broker.page = f"http://{listen}"
         wait_until(lambda: (broker.get("/readyz") or {}).get("status") == "ready", "the three do not find each other")
         assert {node["node"] for node in broker.get("/api/nodes")} >= {"i-1", "e-1"}
-
-
-def free_port(*, three: bool = False) -> int:
-    """A port that is free now, with the two after it if ``three``."""
-    while True:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            if port > 65_000:
-                continue
-            try:
-                for number in (port + 1, port + 2) if three else ():
-                    with socket.socket() as other:
-                        other.bind(("127.0.0.1", number))
-            except OSError:
-                continue
-        return port
 
 
 def listening(pid: int) -> int | None:

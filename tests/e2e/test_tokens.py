@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,15 +14,10 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from rigs.command import BOUND, ROOT, Command, wait_until
+from rigs.process import free_port
 from tests.fakes.private_bus import free_tcp_endpoints
 
 pytestmark = pytest.mark.e2e
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def token(directory: Path, role: str) -> str:

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import pytest
 
 from rigs import farm
-from rigs.clip import Clip
-
-TINY = Clip(width=320, height=240, bitrate=400_000, seconds=4)
-
-
-@pytest.fixture(scope="module")
-def clip(pytestconfig: pytest.Config) -> Path:
-    assert pytestconfig.cache is not None
-    return TINY.file(pytestconfig.cache.mkdir("clips"))
-
-
-@pytest.fixture
-def cameras(clip: Path) -> Iterator[list[str]]:
-    with farm.running(clip, TINY.fps, 3) as (urls, _pid):
-        yield urls
+from rigs.clip import TINY
 
 
 @pytest.mark.slow

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from rigs import farm
-from rigs.clip import Clip
+from rigs.clip import TINY
 from rigs.gst_camera import GstCamera, missing
 from rigs.load.tap import Between, Tap, TapError
-
-TINY = Clip(width=320, height=240, bitrate=400_000, seconds=4)
-
-
-@pytest.fixture(scope="module")
-def clip(pytestconfig: pytest.Config) -> Path:
-    assert pytestconfig.cache is not None
-    return TINY.file(pytestconfig.cache.mkdir("clips"))
-
-
-@pytest.fixture
-def cameras(clip: Path) -> Iterator[list[str]]:
-    with farm.running(clip, TINY.fps, 3) as (urls, _pid):
-        yield urls
 
 
 async def heard(tap: Tap, condition: Callable[[], bool]) -> None:

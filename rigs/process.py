@@ -1,4 +1,4 @@
-"""Starting a server's process, waiting until it listens, and ending it."""
+"""Processes that are started, waited for until they are ready, and ended: servers, and rigs that are programs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import shlex
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 START_TIMEOUT = 20.0  # seconds until it listens
 STOP_TIMEOUT = 8.0  # seconds from SIGTERM to SIGKILL
 
@@ -46,6 +48,25 @@ async def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def program(module: str, *arguments: str) -> Iterator[tuple[str, int]]:
+    """Run a module of this checkout that serves until it is killed; yields its first line and its process id.
+
+    Raises ``StartError`` if it ends without a word.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline().strip()
+        if not line:
+            raise StartError(f"{module} did not start")
+        yield line, process.pid
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
