@@ -6,9 +6,10 @@ import pytest
 import zmq
 
 from broker.relay import Relay
-from common.bus import Channel, Endpoints, Keys, authenticated, open_socket
+from common.bus import Endpoints, Keys, authenticated
 from common.errors import AddressInUseError, ConfigError
 from common.media import live_topic, replay_topic
+from tests.fakes.members import Socket
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints, zmq_context
 
 DOOR, YARD = live_topic("door"), live_topic("yard")
@@ -31,22 +32,6 @@ def bus(request, context) -> Iterator[tuple[Endpoints, Keys | None]]:
             yield free_tcp_endpoints(), keys
 
 
-class Peer:
-    """A worker's media socket, read by the loop."""
-
-    def __init__(self, context: zmq.Context, kind: int, endpoint: str, keys: Keys | None) -> None:
-        socket = open_socket(context, kind, keys)
-        if kind == zmq.XPUB:
-            socket.setsockopt(zmq.XPUB_VERBOSE, 1)
-        socket.connect(endpoint)
-        self.frames: asyncio.Queue[bytes] = asyncio.Queue()
-        self.channel = Channel(socket, self.frames.put_nowait)
-
-    async def next(self) -> bytes:
-        async with asyncio.timeout(5):
-            return await self.frames.get()
-
-
 @pytest.fixture
 async def relay(context, bus) -> AsyncIterator[Relay]:
     async with Relay(context, *bus) as relay:
@@ -54,15 +39,15 @@ async def relay(context, bus) -> AsyncIterator[Relay]:
 
 
 @pytest.fixture
-async def publisher(context, bus, relay) -> AsyncIterator[Peer]:
-    peer = Peer(context, zmq.XPUB, bus[0].media_in, bus[1])
+async def publisher(context, bus, relay) -> AsyncIterator[Socket]:
+    peer = Socket(context, zmq.XPUB, bus[0].media_in, bus[1])
     yield peer
     peer.channel.close()
 
 
 @pytest.fixture
-async def subscribers(context, bus, relay) -> AsyncIterator[tuple[Peer, Peer]]:
-    peers = tuple(Peer(context, zmq.SUB, bus[0].media_out, bus[1]) for _ in range(2))
+async def subscribers(context, bus, relay) -> AsyncIterator[tuple[Socket, Socket]]:
+    peers = tuple(Socket(context, zmq.SUB, bus[0].media_out, bus[1]) for _ in range(2))
     yield peers
     for peer in peers:
         peer.channel.close()
@@ -101,7 +86,7 @@ async def test_a_topic_is_unsubscribed_with_its_last_subscriber(publisher, subsc
 
 async def test_a_publisher_that_comes_later_learns_what_is_subscribed(context, bus, relay, subscribers) -> None:
     subscribers[0].channel.socket.subscribe(DOOR)
-    late = Peer(context, zmq.XPUB, bus[0].media_in, bus[1])
+    late = Socket(context, zmq.XPUB, bus[0].media_in, bus[1])
     assert await late.next() == b"\x01" + DOOR
     late.channel.close()
 
@@ -163,10 +148,10 @@ async def test_a_peer_with_another_secret_gets_nothing(context) -> None:
     endpoints, keys = free_tcp_endpoints(), Keys.derive("secret")
     with authenticated(context, keys):
         async with Relay(context, endpoints, keys) as relay:
-            stranger = Peer(context, zmq.XPUB, endpoints.media_in, Keys.derive("another secret"))
-            unencrypted = Peer(context, zmq.XPUB, endpoints.media_in, None)
-            member = Peer(context, zmq.XPUB, endpoints.media_in, keys)
-            subscriber = Peer(context, zmq.SUB, endpoints.media_out, keys)
+            stranger = Socket(context, zmq.XPUB, endpoints.media_in, Keys.derive("another secret"))
+            unencrypted = Socket(context, zmq.XPUB, endpoints.media_in, None)
+            member = Socket(context, zmq.XPUB, endpoints.media_in, keys)
+            subscriber = Socket(context, zmq.SUB, endpoints.media_out, keys)
             subscriber.channel.socket.subscribe(DOOR)
             assert await member.next() == b"\x01" + DOOR
             async with asyncio.timeout(5):

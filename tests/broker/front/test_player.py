@@ -27,13 +27,6 @@ async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
 
 
 @pytest.fixture
-async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
-    async with FakeEgress(broker.endpoints, "out-1") as egress:
-        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
-        yield egress
-
-
-@pytest.fixture
 async def page(broker: RunningBroker) -> AsyncIterator:
     async with playwright.async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -34,13 +34,6 @@ async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
         yield broker
 
 
-@pytest.fixture
-async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
-    async with FakeEgress(broker.endpoints, "out-1") as egress:
-        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
-        yield egress
-
-
 class Page:
     """A page's end of the socket."""
 

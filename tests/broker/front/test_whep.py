@@ -36,13 +36,6 @@ async def broker(tmp_path: Path, log: Recorder) -> AsyncIterator[RunningBroker]:
         yield broker
 
 
-@pytest.fixture
-async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
-    async with FakeEgress(broker.endpoints, "out-1") as egress:
-        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
-        yield egress
-
-
 async def post(broker: RunningBroker, camera: str = "door", **options) -> aiohttp.ClientResponse:
     options = {"data": OFFER, "headers": {"Content-Type": SDP}} | options
     return await broker.http.post(f"/whep/{camera}", **options)

@@ -1,0 +1,18 @@
+"""For tests of the front door, each of which has a ``broker`` of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.fakes.broker import RunningBroker
+from tests.fakes.workers import FakeEgress
+
+
+@pytest.fixture
+async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
+    """An egress that the broker knows already."""
+    async with FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        yield egress
