@@ -15,7 +15,7 @@ MAKEOVERRIDES :=
 endif
 
 # Tests mostly wait, so there are more processes than cores; tests/conftest.py says what runs beside what.
-PARALLEL := -n 4 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 FAST     := not (e2e or browser or gstreamer or namespace or slow)
 
 .PHONY: help run test test-fast check format bench fuzz system clean

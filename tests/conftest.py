@@ -1,4 +1,4 @@
-"""For all tests: what Hypothesis draws, and what may run beside what.
+"""For all tests: what Hypothesis draws, what may run beside what, and logs that no earlier test has set up.
 
 Tests run in several processes at once (pytest-xdist). Two rules keep them apart:
 
@@ -10,12 +10,15 @@ Tests run in several processes at once (pytest-xdist). Two rules keep them apart
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 # A machine may be busy, so no example has a deadline: one that is missed would say nothing of the code.
@@ -40,6 +43,23 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
     """Let a test begin when what it may not run beside has ended."""
     with turn(item.config.rootpath, alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that runs in a test's own process sets up logs for ever: undo it, and let no logger remember it."""
+    configure = structlog.configure
+
+    def configure_for_now(**options: Any) -> None:
+        configure(**options | {"cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configure_for_now)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 @contextmanager

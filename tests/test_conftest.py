@@ -1,4 +1,4 @@
-"""What may run beside what, told by threads that stand for the processes of a run."""
+"""What may run beside what, told by threads that stand for the processes of a run; and logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
+from common.log import configure, get_logger
 from tests.conftest import turn
 
 BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
@@ -83,3 +85,13 @@ def test_who_is_alone_waits_for_the_others_and_nobody_overtakes(root: Path) -> N
                 assert not after.runs.wait(0.1)
                 alone.end()
                 assert after.runs.wait(BOUND)
+
+
+def test_no_logger_remembers_how_logs_were_set_up_once() -> None:
+    logger = get_logger()
+    configure("info", "json")
+    logger.info("as a command does")
+    structlog.reset_defaults()  # as after each test
+    with structlog.testing.capture_logs() as lines:
+        logger.info("as the next test does")
+    assert [line["event"] for line in lines] == ["as the next test does"]

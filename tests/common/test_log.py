@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -30,12 +29,8 @@ class Captured:
 
 
 @pytest.fixture
-def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Captured]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield Captured(capsys)
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
+def stderr(capsys: pytest.CaptureFixture[str]) -> Captured:
+    return Captured(capsys)
 
 
 @pytest.fixture(params=["json", "text"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import statistics
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,8 +37,12 @@ async def test_a_picture_at_once_and_no_further_from_live_than_others(
     waited = await chromium.whep(running.whep("front-door"))
     await waited.shows(10)
     first_pictures, behind = [], []
-    for _ in range(JOINS):
-        await asyncio.sleep(random.uniform(0, LONG_GOP.gop / LONG_GOP.fps))  # a random moment of the group of pictures
+    group, left, begun = LONG_GOP.gop / LONG_GOP.fps, set(range(JOINS)), time.monotonic()
+    while left:  # moments that are spread evenly over a group of pictures, the one that comes next first
+        now = (time.monotonic() - begun) % group * JOINS / group
+        moment = min(left, key=lambda moment: (moment - now) % JOINS)
+        left.remove(moment)
+        await asyncio.sleep((moment - now) % JOINS * group / JOINS)
         joined = await chromium.whep(running.whep("front-door"))
         first_pictures.append(await joined.first_frame_ms())
         await asyncio.sleep(1.0)  # the second after which the delay is compared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 
 from rigs.camera import FakeCamera, h264_track, opus_track
-from rigs.chromium import Chromium
+from rigs.chromium import Chromium, Stats, Viewing
 from rigs.video import encode, kind
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
+PATIENCE = 20.0  # seconds
+WAITING = 5  # pictures that a browser may hold between the network and its decoder
 UNITS = encode(50, gop=25)
 SPROP = ",".join(base64.b64encode(nal).decode() for nal in UNITS[0][:2])
 
@@ -69,6 +72,14 @@ ODD = (
 )
 
 
+async def decodes_all(viewing: Viewing) -> Stats:
+    """Wait until what was received is decoded, but for what waits for its turn, however busy the machine is."""
+    async with asyncio.timeout(PATIENCE):
+        while (stats := await viewing.stats()).frames_received - stats.frames_decoded > WAITING:
+            await viewing.shows(1)
+    return stats
+
+
 async def test_odd_cameras_are_shown(cluster: Callable[..., Any], chromium: Chromium) -> None:
     async with AsyncExitStack() as stack:
         cameras = {}
@@ -79,10 +90,12 @@ async def test_odd_cameras_are_shown(cluster: Callable[..., Any], chromium: Chro
         running = await cluster(cameras)
         for name in cameras:
             viewing = await chromium.whep(running.whep(name))
+            await viewing.shows(1)
+            at_first = await viewing.stats()
             await viewing.shows(60)
-            stats = await viewing.stats()
+            stats = await decodes_all(viewing)
             assert (stats.width, stats.height) == (320, 240), name
-            assert stats.frames_decoded > 0.9 * stats.frames_received, name
+            assert stats.plis == at_first.plis, f"{name}: a picture could not be decoded, so a keyframe was asked for"
             assert stats.keyframes_decoded >= 2, name
             await viewing.close()
 
