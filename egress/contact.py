@@ -13,7 +13,6 @@ from egress.wire.dtls import DtlsServer, Identity
 from egress.wire.ice import Address, IceAgent, Pair, Path
 from egress.wire.way import Carrier, Way
 
-MAX_FLIGHTS = 3  # of ours in a handshake: there are two
 DTLS_BURST, DTLS_RATE = 40, 400.0  # datagrams at once, and a second: a handshake has ten, and repetitions
 
 
@@ -24,11 +23,11 @@ class Contact:
         self.agent = IceAgent(now, negotiated.ice)
         self.dtls = DtlsServer(identity, negotiated.fingerprints, self.send)
         self.way: Way | None = None  # to the selected path, or before to where the handshake comes from
-        self.round_trip: float | None = None  # seconds, of the handshake
+        self.round_trip: float | None = None  # seconds that the handshake took, and no longer than that
         self.ignored = 0  # datagrams of DTLS: from addresses that no check has come from, and too many
         self._pair: Pair | None = None  # of the way
         self._shown: set[Address] = set()  # where our part of the handshake was sent
-        self._flights: list[float] = []  # when we answered in the handshake, MAX_FLIGHTS times at most
+        self._answered_at: float | None = None  # when we did first in the handshake
         self._withheld = False  # something of the handshake, until the address has proved more
         self._budget = TokenBucket(DTLS_BURST, DTLS_RATE)
 
@@ -75,13 +74,13 @@ class Contact:
         pair.received += len(datagram)
         if self.agent.selected is None:
             self.aim(way)
-        before = self.dtls.connected
-        if self.dtls.receive(datagram) and not before and len(self._flights) < MAX_FLIGHTS:
-            self._flights.append(now)
+        before, answered = self.dtls.connected, self.dtls.receive(datagram)
         if before or not self.dtls.connected:
+            if answered and self._answered_at is None:
+                self._answered_at = now
             return False
-        if len(self._flights) == 2:  # a third would be a repetition, and no telling which one was answered
-            self.round_trip = now - waited - self._flights[0]
+        if self._answered_at is not None:
+            self.round_trip = now - waited - self._answered_at
         if self._shown != {way.path.remote}:
             return False
         self.agent.shook_hands(pair, now)

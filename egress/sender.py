@@ -153,7 +153,7 @@ class Sender:
     def confirmed(self, number: int, now: float) -> None:
         """A receiver report says that the packet with this sequence number arrived, and none after it."""
         index = self.cursor.numbering.index(number, self.cursor.upto)
-        if index is not None and self.feed.kind is Kind.VIDEO:
+        if index is not None and self.feed.kind is Kind.VIDEO:  # by sound, which may pause, no path is judged
             self._confirmed = index
             self._stuck.reported(self._unconfirmed(), now)
 
@@ -172,8 +172,7 @@ class Sender:
 
     def look(self, now: float) -> None:
         """See whether the path has become another: after each feedback, and once a second without."""
-        if self.feed.kind is Kind.VIDEO:  # the one whose reports are taken
-            self._judge(now)
+        self._judge(now)
         cursor, thin, told = self.cursor, self._quality.thin(now), False
         if self.format is not None and self.format.rtx is not None:
             # Without RTX a packet is sent again as it was, so its header must not become another one.

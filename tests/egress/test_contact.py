@@ -116,3 +116,28 @@ def test_more_of_a_handshake_than_anybody_needs_is_ignored() -> None:
     assert session.viewer.ignored == 3
     session.viewer.receive_dtls(b"\x16", session.target, now=session.now + 1 / DTLS_RATE)
     assert session.viewer.ignored == 3
+
+
+class Shaking:
+    """An association that answers each datagram, and is made by the third."""
+
+    failure, over, came = "", False, 0
+
+    @property
+    def connected(self) -> bool:
+        return self.came >= 3
+
+    def receive(self, datagram: bytes) -> bool:
+        self.came += 1
+        return True
+
+
+def test_where_we_answer_twice_the_round_trip_is_no_longer_than_from_the_first_answer() -> None:
+    """Which one was answered cannot be known, and a path must not look shorter than it is."""
+    session = Session(connect=False)
+    session.nominate()
+    contact = session.viewer.contact
+    contact.dtls = Shaking()  # type: ignore[assignment]
+    for now in (1.0, 1.4, 1.5, 2.0):
+        contact.receive(b"\x16", session.target, now, waited=0.1)
+    assert contact.round_trip == pytest.approx(0.4)

@@ -94,3 +94,13 @@ def test_the_round_trip_is_that_of_a_report_and_its_answer() -> None:
     [datagram] = session.browser.take()
     session.viewer.receive_rtcp(datagram, now=session.now, unix_ns=session.unix_ns + 30_000_000)
     assert session.viewer.report(session.now).round_trip == pytest.approx(0.03, abs=0.001)
+
+
+def test_a_path_that_is_reported_as_lossy_is_spared_at_once() -> None:
+    session = Session()
+    session.play(3)
+    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    assert not session.viewer.senders[ssrc].cursor.thin
+    session.browser.send_rtcp(rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(ssrc, 64, 2, 0, 900, 0, 0)]))
+    session.exchange()
+    assert session.viewer.senders[ssrc].cursor.thin

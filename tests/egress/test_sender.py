@@ -6,8 +6,8 @@ from common.media import MAX_PAYLOAD, Kind
 from egress.media.feed import Feed
 from egress.path.pace import LOCAL_BURST
 from egress.position import Position
-from tests.fakes.media import gop_stream
-from tests.fakes.watcher import Watcher, push
+from tests.fakes.media import audio, gop_stream
+from tests.fakes.watcher import AUDIO, Watcher, push
 
 
 @pytest.fixture
@@ -62,3 +62,16 @@ def test_a_full_buffer_is_made_up_for_from_the_history(feed: Feed) -> None:
     assert watcher.sender.position is Position.LIVE
     push(feed, stream, 1)
     assert watcher.numbers() == other.numbers() == list(range(15))
+
+
+def test_a_path_is_not_judged_by_sound() -> None:
+    feed = Feed(Kind.AUDIO)
+    watcher = Watcher(feed, AUDIO)
+    watcher.sender.start(now=0.0)
+    for number in range(20):
+        feed.push(audio(number), number / 50)
+        watcher.sender.confirmed(watcher.received()[-1][0], number / 50)
+    for number in range(20, 60 * 50):
+        feed.push(audio(number), number / 50)
+        watcher.sender.look(number / 50)
+        assert watcher.sender.position is Position.LIVE

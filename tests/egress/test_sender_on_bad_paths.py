@@ -12,6 +12,7 @@ from egress.media import outbox
 from egress.media.feed import Feed
 from egress.media.stream import Stream
 from egress.path import playout
+from egress.path.capacity import MIN_TRAIN
 from egress.path.pace import BURST
 from egress.path.playout import RETRACTION
 from egress.path.quality import LOSSY_FOR
@@ -221,6 +222,32 @@ def test_how_a_burst_was_spread_is_not_taken_for_the_path(feed: Feed) -> None:
     assert watcher.sender.position is Position.BEHIND
     watcher.sender.arrived(arrivals)
     assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.0005)
+
+
+def test_also_when_it_is_live_later_what_went_before_is_not_taken_for_a_train(feed: Feed) -> None:
+    watcher = Watcher(feed, VIDEO_WITH_FEEDBACK, round_trip=0.05)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, keyframe=True, packets=3, size=MAX_PAYLOAD), 0.0)
+    feed.push(video(3, 1, keyframe=True, packets=60, size=MAX_PAYLOAD), 0.0)
+    arrivals, step = {}, 0
+    while watcher.sender.position is Position.BEHIND:
+        watcher.step()
+        step += 1
+        arrivals |= {sequence: step + sequence * 0.0005 for sequence, _ in watcher.received() if sequence >= 3}
+    assert step > 10
+    assert sum(1 for first, end in feed.trains if end - first >= MIN_TRAIN) == 2, "as it left for others"
+    watcher.sender.arrived(arrivals)
+    assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.0005)
+
+
+def test_the_first_batch_that_comes_live_is_a_train(feed: Feed) -> None:
+    watcher = Watcher(feed, VIDEO_WITH_FEEDBACK)
+    watcher.sender.start(now=0.0)
+    feed.push(video(0, 0, packets=10, size=MAX_PAYLOAD), 0.0)
+    feed.push(video(10, 1, keyframe=True, packets=10, size=MAX_PAYLOAD), 0.0)
+    first = watcher.received()[0][0]
+    watcher.sender.arrived({first + n: n * 0.001 for n in range(10)})
+    assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.001)
 
 
 def test_a_start_that_is_sent_twice_counts_as_sent_though_the_second_is_blocked(feed: Feed) -> None:

@@ -186,3 +186,27 @@ def test_runs_are_what_gso_can_send(sizes: list[tuple[int, bool]]) -> None:
 def test_a_large_access_unit_takes_few_runs() -> None:
     sizes = [30, *[MAX_PAYLOAD] * 120, 7]
     assert [len(run) for run in runs(some_packets(sizes))] == [1, 53, 53, 15]
+
+
+class Routed(FakeTarget):
+    """One that the compiled loop could send to."""
+
+    route = object()  # type: ignore[assignment]
+
+
+def test_without_one_of_them_an_audience_still_knows_whom_the_compiled_loop_serves() -> None:
+    lanes = [Lane(0, SSRC, None, bytes) for _ in range(7)]
+    for lane in lanes[::2]:
+        lane.compiled = object()
+    members = [(lane, FakeTarget() if lane is lanes[2] else Routed()) for lane in lanes]
+    audience = Audience(members)
+    assert [lane for lane, _ in audience.members[: audience.border]] == [lanes[0], lanes[4], lanes[6]]
+    for start in range(8):
+        for at, (lane, _) in enumerate(audience.members):
+            rest = audience.without(lane, start)
+            if at < start:
+                assert rest is None
+                continue
+            assert rest is not None
+            assert rest.members == [*audience.members[start:at], *audience.members[at + 1 :]]
+            assert rest.border == Audience(rest.members).border

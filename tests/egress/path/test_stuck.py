@@ -8,7 +8,7 @@ import pytest
 
 from common.media import Batch, Kind
 from egress.media.feed import Feed
-from egress.path.stuck import LAST_HOLD, LEAST_WAIT, UNCONFIRMED, WAITS
+from egress.path.stuck import BAD_REPORTS, FIRST_HOLD, LAST_HOLD, LEAST_WAIT, UNCONFIRMED, WAITS, StuckJudge
 from egress.position import Position
 from tests.fakes.media import gop_stream
 from tests.fakes.watcher import Watcher
@@ -107,3 +107,54 @@ def test_a_pause_of_the_camera_and_a_long_group_of_pictures_are_no_stuck_path(fe
     watcher.sender.replay(watcher.now)
     watch_for(watcher, gop_stream(gop=3_000, epoch=60_000), 40.0, every=30)
     assert not watcher.sender.stats.stuck
+
+
+def stuck() -> tuple[StuckJudge, float]:
+    """A judge that has just taken its path to be stuck, by reports a second, and the time."""
+    judge, now = StuckJudge(), 0.0
+    judge.reported(0.0, now)
+    for _ in range(BAD_REPORTS):
+        assert not judge.judge(FAR, now)
+        now += 1.0
+        judge.reported(FAR, now)
+    assert judge.judge(FAR, now)
+    return judge, now
+
+
+FAR = 2 * UNCONFIRMED
+
+
+def test_after_a_hold_the_next_bad_report_ends_the_other_try() -> None:
+    judge, now = stuck()
+    assert judge.judge(FAR, now + FIRST_HOLD - 0.1)
+    now += FIRST_HOLD
+    assert not judge.judge(FAR, now)
+    judge.reported(FAR, now + 0.5)
+    assert judge.judge(FAR, now + 0.5)
+
+
+def test_after_a_hold_there_is_time_for_one_report() -> None:
+    judge, now = stuck()
+    now += FIRST_HOLD
+    assert not judge.judge(FAR, now)
+    assert not judge.judge(FAR, now + 0.9)
+    assert judge.judge(FAR, now + 1.1)
+
+
+def test_each_hold_is_twice_as_long_until_the_longest_and_the_first_again_after_a_good_report() -> None:
+    judge, now = stuck()
+    holds = [FIRST_HOLD]
+    while holds[-1] < LAST_HOLD or len(holds) < 5:
+        now += holds[-1]
+        assert not judge.judge(FAR, now)
+        now += 1.1
+        assert judge.judge(FAR, now)
+        holds.append(min(2 * holds[-1], LAST_HOLD))
+        assert judge.judge(FAR, now + holds[-1] - 0.1)
+    judge.reported(0.0, now)
+    assert not judge.judge(0.0, now)
+    for _ in range(BAD_REPORTS):
+        now += 1.0
+        judge.reported(FAR, now)
+    assert judge.judge(FAR, now)
+    assert not judge.judge(FAR, now + FIRST_HOLD)
