@@ -17,7 +17,7 @@ import zmq
 from broker.keyring import Keyring
 from broker.unauthenticated import Unauthenticated
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
-from common.control import KeyWanted, Report, Role, ToBroker, ToWorker, decode_for_broker, encode
+from common.control import SUBSCRIBERS, KeyWanted, Report, ToBroker, ToWorker, decode_for_broker, encode
 from common.errors import ProtocolError
 from common.log import get_logger
 
@@ -110,7 +110,7 @@ class ControlSocket:
         self._routes[member.node] = identity, member.key
         with contextlib.suppress(sqlite3.Error):  # a disk that is full must not silence a worker
             self._keyring.saw(member, time.time())
-        if not isinstance(message, KeyWanted) or member.role is Role.EGRESS:
+        if not isinstance(message, KeyWanted) or member.role in SUBSCRIBERS:
             self._heard(member.node, message)
 
     def _garbage(self, error: Exception) -> None:

@@ -3,7 +3,7 @@
 It is the ZAP handler (ZMQ RFC 27) of the broker's sockets: libzmq asks it about each handshake, with the socket's
 domain and the peer's CURVE key, and hands its answer on with each message as the ``User-Id``.
 
-* An ingest publishes, an egress subscribes, both report. Nobody else gets further than the join socket.
+* A worker reports, and publishes or subscribes as its role says. Nobody else gets further than the join socket.
 * A handshake on the join socket tells only that the peer once saw a token, so each address may try only so often.
 """
 
@@ -23,7 +23,7 @@ from broker.keyring import Keyring
 from common.address import network_of
 from common.bucket import TokenBuckets
 from common.bus import Channel, Domain
-from common.control import Role
+from common.control import PUBLISHERS, SUBSCRIBERS, Role
 
 JOIN_BURST = 300  # tries of one address: all workers of a large machine at once
 JOIN_RATE = 5.0  # tries a second after that
@@ -31,7 +31,7 @@ MAX_ADDRESSES = 1_000  # that are remembered
 
 _ENDPOINT = "inproc://zeromq.zap.01"
 _VERSION = b"1.0"
-_ROLES = {Domain.CONTROL: frozenset(Role), Domain.PUBLISH: {Role.INGEST}, Domain.SUBSCRIBE: {Role.EGRESS}}
+_ROLES = {Domain.CONTROL: frozenset(Role), Domain.PUBLISH: PUBLISHERS, Domain.SUBSCRIBE: SUBSCRIBERS}
 
 
 class AddressBudget(TokenBuckets):

@@ -35,8 +35,6 @@ SEEN_INTERVAL = 3_600.0  # seconds between two times that a member's sign of lif
 MAX_TOKENS = 1_000
 EXPIRED_KEPT = 7 * 86_400.0  # seconds for which a worker is told that its token has expired, and not that it is unknown
 
-_OWN_TOKENS = {Role.INGEST: "serveing", Role.EGRESS: "serveegr"}  # their ids
-
 FORMAT = Format(
     0x43414D4B,  # "CAMK"
     version=1,
@@ -141,7 +139,7 @@ class Keyring:
 
     def own_token(self, role: Role, *, now: float) -> WorkerToken:
         """The token of the workers that ``serve`` starts beside the broker; the one before is worth nothing then."""
-        token = WorkerToken(z85.decode(self.public), _OWN_TOKENS[role], secrets.token_bytes(SECRET_BYTES))
+        token = WorkerToken(z85.decode(self.public), f"serve{role.value[:3]}", secrets.token_bytes(SECRET_BYTES))
         row = (token.id, token.digest, role.value, "", None, None, now)
         with self._writing():
             self._database.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row)

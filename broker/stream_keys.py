@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from broker.director import Director
 from broker.keyring import Keyring
-from common.control import Assign, Offer, Role, StreamKey, ToWorker
+from common.control import SUBSCRIBERS, Assign, Offer, StreamKey, ToWorker
 
 
 def with_keys(node: str, message: ToWorker, director: Director, keyring: Keyring) -> Iterator[tuple[str, ToWorker]]:
@@ -21,7 +21,7 @@ def with_keys(node: str, message: ToWorker, director: Director, keyring: Keyring
         case Assign(camera):
             key = keyring.stream_key(camera.id, node)
             for worker in director.workers:
-                if worker.alive and worker.report.role is Role.EGRESS and worker.has_stream(camera.id):
+                if worker.alive and worker.report.role in SUBSCRIBERS and worker.has_stream(camera.id):
                     yield worker.node, StreamKey(camera.id, key)
             message = replace(message, key=key)
         case Offer(camera=camera_id):

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,12 +18,12 @@ from camshaft.argv import CAMERA, URL
 from camshaft.options import Given, configured, node_option
 from camshaft.table import table
 from camshaft.tokens import token
+from camshaft.workers import KINDS, WorkerKind
 from common import log, process, variables
 from common.address import page_address, split_listen
 from common.cameras import CameraState, Transport, redact
 from common.config import DEMO_VARIABLE, Config, HttpConfig, leaves
 from common.config_file import parse_camera
-from common.control import Role
 from common.errors import CameraError, CamshaftError, ConfigError
 from common.pulse import PULSE_FD
 
@@ -123,26 +124,20 @@ def broker(given: Given) -> None:
     _run("broker", config, lambda stop: run(config, stop))
 
 
-@cli.command()
-@node_option(Role.INGEST)
-@configured("broker", "cluster", "limits", "log")
-def ingest(given: Given, node: str) -> None:
-    """Run an ingest process: pulls cameras that the broker assigns."""
-    config = given.config()
-    from ingest.worker import run
+def _worker_command(kind: WorkerKind) -> click.Command:
+    @click.command(kind.role.value, help=kind.help)
+    @node_option(kind.role)
+    @configured(*kind.sections)
+    def command(given: Given, node: str) -> None:
+        config = given.config()
+        run = import_module(kind.module).run
+        _run(node, config, lambda stop: run(config, node, stop))
 
-    _run(node, config, lambda stop: run(config, node, stop))
+    return command
 
 
-@cli.command()
-@node_option(Role.EGRESS)
-@configured("media", "broker", "cluster", "limits", "log")
-def egress(given: Given, node: str) -> None:
-    """Run an egress process: sends media to the viewers that the broker assigns."""
-    config = given.config()
-    from egress.worker import run
-
-    _run(node, config, lambda stop: run(config, node, stop))
+for _kind in KINDS:
+    cli.add_command(_worker_command(_kind))
 
 
 def _run(node: str, config: Config, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

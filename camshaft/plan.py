@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from camshaft.workers import KINDS, Own
 from common.bus import Endpoints
 from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, Config, Leaf, leaves
-from common.errors import ConfigError
-
-MAX_PORT = 65_535
-INGESTS = 1  # processes, unless the operator says how many
+from common.control import Role
 
 _VARIABLES = {(leaf.section, leaf.key): leaf.variable for leaf in leaves()}
 
@@ -58,36 +56,29 @@ def programs(
 
     Raises ``ConfigError`` for what would fail only later, in one of them.
     """
-    ingests = config.ingest.workers if config.ingest.workers is not None else INGESTS
-    egresses = config.egress.workers if config.egress.workers is not None else cores
-    first = config.media.port
-    if first + max(egresses - 1, 0) > MAX_PORT:
-        problem = f"{egresses} egress processes need as many ports from {first} on, which goes beyond {MAX_PORT}"
-        raise ConfigError(problem, key="media.port")
+    processes = {kind: kind.processes(config, cores) for kind in KINDS}
     workers = {key: value for key, value in environ.items() if key != CAMERA_VARIABLE}
-    workers |= _setting("broker", "address", Endpoints.parse(config.broker.address).local.address)
+    workers |= _settings({("broker", "address"): Endpoints.parse(config.broker.address).local.address})
     plan = []
-    front = {**environ, **_setting("http", "listen", config.http.listen)}
-    front |= _setting("broker", "address", config.broker.address)
-    front |= _setting("ingest", "workers", ingests)  # so that it waits for these, and no longer
+    front = {**environ}
+    front |= _settings({("http", "listen"): config.http.listen, ("broker", "address"): config.broker.address})
+    ingests = sum(len(settings) for kind, settings in processes.items() if kind.role is Role.INGEST)
+    front |= _settings({("ingest", "workers"): ingests})  # so that it waits for these, and no longer
     if demo_port is not None:
         name = _free_name("demo", {*config.cameras, *stored})
         front[DEMO_VARIABLE] = f"{name}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
         plan.append(Program("demo-camera", ("demo-camera", "--listen", f"127.0.0.1:{demo_port}"), workers))
     plan.append(Program("broker", ("broker",), front))
-    own = {role: _setting("cluster", "token", token) for role, token in (tokens or {}).items()}
-    ingest, egress = (workers | own.get(role, {}) for role in ("ingest", "egress"))
-    plan += [_worker("ingest", index, ingest) for index in range(ingests)]
-    one_for_each = egresses == cores == len(cpus) > 1
-    for index in range(egresses):
-        port = _setting("media", "port", first + index if first else 0)
-        plan.append(_worker("egress", index, egress | port, cpus[index] if one_for_each else None))
+    for kind, settings in processes.items():
+        role = kind.role.value
+        shared = workers | (_settings({("cluster", "token"): tokens[role]}) if tokens else {})
+        one_for_each = kind.pinned and len(settings) == cores == len(cpus) > 1
+        for index, own in enumerate(settings):
+            name = f"{role}-{index}"
+            plan.append(
+                Program(name, (role, "--node", name), shared | _settings(own), cpus[index] if one_for_each else None)
+            )
     return plan
-
-
-def _worker(role: str, index: int, environ: Mapping[str, str], cpu: int | None = None) -> Program:
-    name = f"{role}-{index}"
-    return Program(name, (role, "--node", name), environ, cpu)
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:
@@ -100,9 +91,9 @@ def _demo_account(environ: Mapping[str, str]) -> str:
     return f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
 
 
-def _setting(section: str, key: str, value: object) -> dict[str, str]:
-    """One setting as a process is told it."""
-    return {_VARIABLES[section, key]: _text(value)}
+def _settings(given: Own) -> dict[str, str]:
+    """Settings as a process is told them."""
+    return {_VARIABLES[key]: _text(value) for key, value in given.items()}
 
 
 def _text(value: object) -> str:

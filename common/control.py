@@ -48,10 +48,20 @@ Tracks = Annotated[tuple[Track, ...], Field(max_length=MAX_TRACKS), AfterValidat
 
 
 class Role(StrEnum):
-    """What a worker does."""
+    """What a worker does. A new kind of worker begins here: ``docs/development.md`` says how it goes on."""
 
     INGEST = "ingest"
     EGRESS = "egress"
+
+
+PUBLISHERS = frozenset({Role.INGEST})
+"""The roles that make renditions: they may publish."""
+
+SUBSCRIBERS = frozenset({Role.EGRESS})
+"""The roles that take renditions: they may subscribe, and are told the keys that these are sealed with."""
+
+NEEDED = (Role.INGEST, Role.EGRESS)
+"""The roles without which nothing can be watched: the cluster is not ready before it has one of each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from broker.front.context import CONTEXT, Context
-from common.control import Role
+from common.control import NEEDED
 
 
 async def alive(_request: web.Request) -> web.Response:
@@ -24,5 +24,5 @@ def reasons_not_ready(context: Context) -> list[str]:
     """A sentence for everything that keeps a viewer from being served."""
     reasons = [] if context.relay.running else ["The media relay is not running."]
     workers = context.control.director.workers
-    missing = [role for role in Role if not any(worker.takes(role) for worker in workers)]
+    missing = [role for role in NEEDED if not any(worker.takes(role) for worker in workers)]
     return reasons + [f"No {role.value} process is connected." for role in missing]

@@ -118,7 +118,7 @@ class NodeView(BaseModel):
     """One process of the cluster."""
 
     node: str
-    role: Literal["broker", "ingest", "egress"]
+    role: str = Field(json_schema_extra={"enum": ["broker", *Role]})
     host: str
     pid: int
     version: str
@@ -196,10 +196,9 @@ def session_view(control: ControlPlane, status: SessionStatus) -> SessionView:
 def node_view(worker: Worker, now: float) -> NodeView:
     """A worker."""
     report = worker.report
-    ingest = report.role is Role.INGEST
     return NodeView(
         node=report.node,
-        role="ingest" if ingest else "egress",
+        role=report.role.value,
         host=report.host,
         pid=report.pid,
         version=report.version,
@@ -207,7 +206,7 @@ def node_view(worker: Worker, now: float) -> NodeView:
         draining=report.draining,
         silent_for=round(now - worker.seen, 3),
         load=report.load,
-        cameras=sorted(worker.cameras if ingest else report.subscribed),
+        cameras=sorted({*worker.cameras, *report.subscribed}),
         viewers=len(worker.sessions),
         counters=report.counters,
     )

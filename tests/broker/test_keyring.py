@@ -82,6 +82,11 @@ def test_a_worker_that_comes_back_with_a_new_key_seals_with_another(keyring: Key
     assert keyring.stream_key("door", "in-1") != before
 
 
+def test_the_brokers_own_workers_have_a_token_for_each_role(keyring: Keyring) -> None:
+    tokens = {role: keyring.own_token(role, now=NOW) for role in Role}
+    assert {token.id: token.role for token in keyring.tokens()} == {token.id: role for role, token in tokens.items()}
+
+
 def test_workers_of_serve_get_a_new_token_at_each_start_and_keep_their_names(keyring: Keyring) -> None:
     first = keyring.own_token(Role.EGRESS, now=NOW)
     admit(keyring, first, "egress-0")

@@ -1,0 +1,62 @@
+"""The kinds of worker that there are: how each is called by hand, and what ``serve`` starts of it; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from common.config import Config
+from common.control import Role
+from common.errors import ConfigError
+
+MAX_PORT = 65_535
+INGESTS = 1  # processes, unless the operator says how many
+
+Own = Mapping[tuple[str, str], object]
+"""Settings of one process alone, by section and key."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerKind:
+    """One kind of worker; its command is called by its role."""
+
+    role: Role
+    module: str  # whose ``run(config, node, stop)`` is such a worker; imported by its command alone
+    sections: tuple[str, ...]  # of the configuration, of which its command takes options
+    help: str  # of its command
+    processes: Callable[[Config, int], list[Own]]  # that serve starts; the second argument is how many cores there are
+    pinned: bool = False  # whether each keeps to a core of its own, if there is one for each
+
+
+def _ingests(config: Config, _cores: int) -> list[Own]:
+    return [{}] * (config.ingest.workers if config.ingest.workers is not None else INGESTS)
+
+
+def _egresses(config: Config, cores: int) -> list[Own]:
+    """One for each core, each with a port of its own. Raises ``ConfigError`` if there are not as many ports."""
+    count = config.egress.workers if config.egress.workers is not None else cores
+    first = config.media.port
+    if first + max(count - 1, 0) > MAX_PORT:
+        problem = f"{count} egress processes need as many ports from {first} on, which goes beyond {MAX_PORT}"
+        raise ConfigError(problem, key="media.port")
+    return [{("media", "port"): first + index if first else 0} for index in range(count)]
+
+
+KINDS = (
+    WorkerKind(
+        Role.INGEST,
+        "ingest.worker",
+        ("broker", "cluster", "limits", "log"),
+        "Run an ingest process: pulls cameras that the broker assigns.",
+        _ingests,
+    ),
+    WorkerKind(
+        Role.EGRESS,
+        "egress.worker",
+        ("media", "broker", "cluster", "limits", "log"),
+        "Run an egress process: sends media to the viewers that the broker assigns.",
+        _egresses,
+        pinned=True,
+    ),
+)
+"""In the order in which ``serve`` starts them."""
