@@ -15,9 +15,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from common.bus import Channel
-from common.log import get_logger
-
-WARN_INTERVAL = 60.0  # seconds: a worker with a wrong secret tries again every two
+from common.log import Quiet, get_logger
 
 _EVENTS = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 
@@ -41,15 +39,14 @@ class Unauthenticated:
     ) -> None:
         self._counters = counters
         self._name = name
-        self._clock = clock
-        self._warned = float("-inf")
-        self._told = 0  # of the count
+        self._quiet = Quiet(log, clock)  # a worker with a wrong secret tries again every two seconds
         # Not under pyzmq's name for it, the descriptor's number: a socket that was just closed may have had the same.
         monitor = socket.get_monitor_socket(_EVENTS, f"inproc://unauthenticated-{next(_numbers)}")
         self._channel = Channel(monitor, self._on_event, multipart=True)
 
     def close(self) -> None:
         """Stop counting."""
+        self._quiet.flush()
         self._channel.close()
 
     def _on_event(self, frames: list[bytes]) -> None:
@@ -57,11 +54,7 @@ class Unauthenticated:
         if not event["event"] & _EVENTS:
             return
         self._counters[self._name] += 1
-        now, count = self._clock(), self._counters[self._name]
-        if now - self._warned >= WARN_INTERVAL:
-            log.warning(
-                "connections refused: another program, or a worker with another --cluster-secret or a revoked key",
-                address=event["endpoint"].decode(),
-                count=count - self._told,
-            )
-            self._warned, self._told = now, count
+        self._quiet.warning(
+            "connection refused: another program, or a worker with another --cluster-secret or a revoked key",
+            address=event["endpoint"].decode(),
+        )

@@ -107,6 +107,11 @@ class Quiet:
         if self._due(event, about):
             self._logger.warning(event, **fields)
 
+    def error(self, event: str, *, about: str = "", **fields: object) -> None:
+        """Write a line of level error."""
+        if self._due(event, about):
+            self._logger.error(event, **fields)
+
     def exception(self, event: str, *, about: str = "", **fields: object) -> None:
         """Write a line of level error with the traceback of the error that is being handled."""
         if self._due(event, about):

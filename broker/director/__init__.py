@@ -37,6 +37,7 @@ from broker.director.events import (
 )
 from broker.director.state import State, Worker
 from broker.director.viewers import Viewers
+from common.bucket import TokenBuckets
 from common.cameras import CameraSpec
 from common.config import LimitsConfig
 from common.control import (
@@ -57,7 +58,8 @@ from common.media import Track
 from common.reports import Parts, completed
 
 OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
-WARN_INTERVAL = 60.0  # seconds between warnings of one kind
+WARN_INTERVAL = 60.0  # seconds between warnings of one kind …
+MAX_WARNED = 1_000  # … about each of so many nodes
 _STOPPED = "worker_stopped"  # the reason of a worker that left in good order
 DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a person sees it
 
@@ -86,7 +88,7 @@ class Director:
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
         self._viewers = Viewers(self._state, sessions_each)
         self._parts = Parts()
-        self._warn_at: dict[str, float] = {}  # node whose name is used twice, to the time of the next warning
+        self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take in what happened at ``now`` (monotonic seconds) and return what has to be done, in order."""
@@ -201,8 +203,7 @@ class Director:
     def _name_used_twice(self, *reports: Report) -> None:
         self._state.counters["node_name_used_twice"] += 1
         one, other = reports
-        if self._state.now >= self._warn_at.get(one.node, self._state.now):
-            self._warn_at[one.node] = self._state.now + WARN_INTERVAL
+        if self._warnings.take(one.node, self._state.now):
             where = f"{one.host}, process {one.pid}", f"{other.host}, process {other.pid}"
             self._state.command(NodeNameTwice(one.node, where))
 
@@ -231,7 +232,6 @@ class Director:
                 self._state.send(worker.node, Ping())
             elif silent >= DEAD_KEPT:
                 del self._state.workers[worker.node]
-                self._warn_at.pop(worker.node, None)
         self._parts.keep(self._state.workers)
         self._viewers.expire()
         self._cameras.settle()

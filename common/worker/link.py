@@ -15,10 +15,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import zmq
 
 from common import __version__
+from common.bucket import TokenBucket
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.control import (
     MAX_MESSAGE_BYTES,
@@ -32,7 +34,7 @@ from common.control import (
     encode,
 )
 from common.errors import ProtocolError
-from common.log import Logger, get_logger
+from common.log import Logger, Quiet, get_logger
 from common.process import LoadMeter
 from common.reports import split
 from common.worker import Worker
@@ -59,20 +61,21 @@ class Contact:
         self._address = address
         self._log = log
         self._there = False
-        self._warn_at = now + AWAY_AFTER
+        self._away_at = now + AWAY_AFTER
+        self._lines = TokenBucket(1, 1 / WARN_INTERVAL)
 
     def tried(self, there: bool, now: float) -> None:
         """Take in whether the broker could be reached at ``now``."""
         if there and not self._there:
             self._log.info("broker reached", address=self._address)
         elif self._there and not there:
-            self._warn_at = now + AWAY_AFTER
-        elif not there and now >= self._warn_at:
+            self._away_at = now + AWAY_AFTER
+            self._lines = TokenBucket(1, 1 / WARN_INTERVAL)
+        elif not there and now >= self._away_at and self._lines.take(now):
             self._log.warning(
                 "no broker answers: is it running, is the secret the same, or was the token revoked?",
                 address=self._address,
             )
-            self._warn_at = now + WARN_INTERVAL
         self._there = there
 
 
@@ -105,7 +108,7 @@ class Link:
         self._last_report = float("-inf")
         self._gap = MIN_REPORT_GAP
         self._number = 0  # of the last report
-        self._warn_at = float("-inf")  # not before this time again of what could not be reported
+        self._quiet = Quiet(self._log)  # for what should never happen, and may at each report
 
     @asynccontextmanager
     async def serving(self, worker: Worker) -> AsyncIterator[None]:
@@ -144,7 +147,7 @@ class Link:
             self._count("control_unsendable", f"a message of type {message.type} cannot be sent")
             return False
         if len(frame) > MAX_MESSAGE_BYTES:  # the broker would close the connection
-            self._count("control_unsendable", f"a message of type {message.type} with {len(frame)} bytes is too large")
+            self._count("control_unsendable", f"a message of type {message.type} is too large", bytes=len(frame))
             return False
         return self._channel.send(frame)
 
@@ -160,6 +163,7 @@ class Link:
     def _report(self) -> None:
         loop = asyncio.get_running_loop()
         self._last_report = loop.time()
+        self._quiet.sweep()
         sent = False
         # Asked first: a report of a thousand viewers is not worth building for a broker that is away.
         there = self._channel is not None and self._channel.writable
@@ -184,16 +188,13 @@ class Link:
         self._number += 1
         frames, bad = split(replace(report, number=self._number))
         if bad:
-            self._count("report_failed", f"{bad} items could not be reported")
+            self._count("report_failed", "items could not be reported", items=bad)
         return self._channel is not None and all(self._channel.send(frame) for frame in frames)
 
-    def _count(self, name: str, event: str, **fields: object) -> None:
+    def _count(self, name: str, event: str, **fields: Any) -> None:
         """Count something that should never happen, and say so at most once a minute."""
         self.counters[name] += 1
-        now = asyncio.get_running_loop().time()
-        if now >= self._warn_at:
-            self._warn_at = now + WARN_INTERVAL
-            self._log.error(event, **fields)
+        self._quiet.error(event, **fields)
 
     def _report_at(self, due: float) -> None:
         if self._timer is not None:

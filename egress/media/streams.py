@@ -9,14 +9,13 @@ from functools import partial
 
 from common.clock import unix_ns
 from common.config import LimitsConfig
-from common.log import get_logger
+from common.log import Quiet, get_logger
 from common.media import Batch, Rendition
 from common.worker.subscriber import Subscriber
 from egress.media.history import Histories
 from egress.media.stream import Stream
 
 LINGER = 5.0  # seconds a stream is kept after its last viewer: a page that is reloaded starts from the cache
-WARN_INTERVAL = 60.0  # seconds between two lines that say the same
 DELAYS_KEPT = 2_000  # batches over which the delay's percentiles are taken
 
 log = get_logger()
@@ -34,7 +33,7 @@ class Streams:
         self._unused_since: dict[Rendition, float] = {}
         self._delays_ns: deque[int] = deque(maxlen=DELAYS_KEPT)
         self._overloads = 0  # at the last look
-        self._warned_at = float("-inf")
+        self._quiet = Quiet(log)
 
     @property
     def renditions(self) -> Iterable[Rendition]:
@@ -69,10 +68,10 @@ class Streams:
     def sweep(self, now: float) -> None:
         """Drop streams that nobody has watched for a while, and say so when this process is too slow for the others."""
         overloads = sum(stream.overloads for stream in self._streams.values())
-        if overloads > self._overloads and now - self._warned_at > WARN_INTERVAL:
-            self._warned_at = now
-            log.warning("too many viewers for this process, pictures are skipped: start more egress workers")
+        if overloads > self._overloads:
+            self._quiet.warning("too many viewers for this process, pictures are skipped: start more egress workers")
         self._overloads = overloads
+        self._quiet.sweep()
         for rendition, since in tuple(self._unused_since.items()):
             if now - since > LINGER:
                 del self._unused_since[rendition]

@@ -204,6 +204,17 @@ def test_what_was_left_out_is_told_at_the_end() -> None:
     assert [entry["event"] for entry in logs] == ["viewer left", "viewer left: and 2 more in a minute"]
 
 
+def test_each_level_is_written_as_that() -> None:
+    with structlog.testing.capture_logs() as logs:
+        quiet = Quiet(get_logger())
+        for level in ("info", "warning", "error"):
+            for _ in range(2):
+                getattr(quiet, level)(f"a line of {level}", number=1)
+    assert logs == [
+        {"event": f"a line of {level}", "number": 1, "log_level": level} for level in ("info", "warning", "error")
+    ]
+
+
 def test_lines_about_different_subjects_are_counted_apart() -> None:
     with structlog.testing.capture_logs() as logs:
         quiet = Quiet(get_logger(), lambda: 0.0, lines=2)
