@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import struct
 import zlib
+from collections.abc import Container
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ USERNAME, MESSAGE_INTEGRITY, ERROR_CODE, XOR_MAPPED_ADDRESS = 0x0006, 0x0008, 0x
 PRIORITY, USE_CANDIDATE, FINGERPRINT, ICE_CONTROLLED = 0x0024, 0x0025, 0x8028, 0x8029
 _PRIORITY_VALUE = (110 << 24 | 65_535 << 8 | 255).to_bytes(4, "big")  # RFC 8445 5.1.2: peer-reflexive, component 1
 _FINGERPRINT_XOR = 0x5354554E
-_INTEGRITY_SIZE = 24  # attribute header and HMAC-SHA1
+_DIGEST_SIZE = 20  # bytes of an HMAC-SHA1 …
+_INTEGRITY_SIZE = 4 + _DIGEST_SIZE  # … and with the attribute's header
 
 _header = struct.Struct("!HHI12s")
 _attribute = struct.Struct("!HH")
@@ -36,8 +38,34 @@ def kind_of(data: bytes) -> int:
     return int.from_bytes(data[:2], "big")
 
 
+def _read(data: bytes, kinds: Container[int]) -> tuple[bytes, dict[int, bytes], bytes, bytes]:
+    """Transaction and attributes of a signed message of one of these types, what is signed of it, and by what digest.
+
+    What follows MESSAGE-INTEGRITY is not signed, and ignored (RFC 8489 14.5). Raises ``ProtocolError``.
+    """
+    if len(data) < HEADER_SIZE:
+        raise ProtocolError("shorter than a STUN header")
+    kind, length, cookie, transaction = _header.unpack_from(data)
+    if kind not in kinds or cookie != MAGIC_COOKIE or length != len(data) - HEADER_SIZE or length % 4:
+        raise ProtocolError("not a STUN message of this type")
+    attributes: dict[int, bytes] = {}
+    at = HEADER_SIZE
+    while at < len(data):  # every attribute is padded to 4 bytes (RFC 8489 14), so a header always fits
+        attribute, size = _attribute.unpack_from(data, at)
+        value = data[at + 4 : at + 4 + size]
+        if len(value) != size:
+            raise ProtocolError("an attribute runs past the end")
+        if attribute == MESSAGE_INTEGRITY:
+            if size != _DIGEST_SIZE:
+                raise ProtocolError("MESSAGE-INTEGRITY is not an HMAC-SHA1")
+            return transaction, attributes, _signed(data, at), value
+        attributes[attribute] = value
+        at += 4 + (size + 3 & ~3)
+    raise ProtocolError("no MESSAGE-INTEGRITY")
+
+
 class BindingRequest(NamedTuple):
-    """One connectivity check. ``signed`` and ``digest`` are what ``verify`` needs."""
+    """One connectivity check."""
 
     transaction: bytes
     local_ufrag: str  # ours: the part of USERNAME before the colon (RFC 8445 7.2.2)
@@ -50,41 +78,17 @@ class BindingRequest(NamedTuple):
     @classmethod
     def parse(cls, data: bytes) -> BindingRequest:
         """Raises ``ProtocolError`` for anything but a well-formed, signed Binding request."""
-        if len(data) < HEADER_SIZE:
-            raise ProtocolError("shorter than a STUN header")
-        kind, length, cookie, transaction = _header.unpack_from(data)
-        if kind != BINDING_REQUEST or cookie != MAGIC_COOKIE or length != len(data) - HEADER_SIZE or length % 4:
-            raise ProtocolError("not a Binding request")
-        username = b""
-        use_candidate = controlled = False
-        at = HEADER_SIZE
-        while at < len(data):  # every attribute is padded to 4 bytes (RFC 8489 14), so a header always fits
-            attribute, size = _attribute.unpack_from(data, at)
-            value = data[at + 4 : at + 4 + size]
-            if len(value) != size:
-                raise ProtocolError("an attribute runs past the end")
-            if attribute == USERNAME:
-                username = value
-            elif attribute == USE_CANDIDATE:
-                use_candidate = True
-            elif attribute == ICE_CONTROLLED:
-                controlled = True
-            elif attribute == MESSAGE_INTEGRITY:
-                if size != 20:
-                    raise ProtocolError("MESSAGE-INTEGRITY is not an HMAC-SHA1")
-                signed = _signed(data, at)
-                break
-            at += 4 + (size + 3 & ~3)
-        else:
-            raise ProtocolError("no MESSAGE-INTEGRITY")
-        local, colon, remote = username.decode("ascii", "replace").partition(":")
+        transaction, attributes, signed, digest = _read(data, (BINDING_REQUEST,))
+        local, colon, remote = attributes.get(USERNAME, b"").decode("ascii", "replace").partition(":")
         if not colon:
             raise ProtocolError("USERNAME has no colon")
-        return cls(transaction, local, remote, use_candidate, controlled, signed, value)
+        return cls(
+            transaction, local, remote, USE_CANDIDATE in attributes, ICE_CONTROLLED in attributes, signed, digest
+        )
 
     def verify(self, password: bytes) -> bool:
         """Whether the sender knows our password."""
-        return hmac.compare_digest(hmac.digest(password, self.signed, "sha1"), self.digest)
+        return _verify(self.signed, self.digest, password)
 
 
 class BindingResponse(NamedTuple):
@@ -97,25 +101,16 @@ class BindingResponse(NamedTuple):
     @classmethod
     def parse(cls, data: bytes) -> BindingResponse:
         """Raises ``ProtocolError`` for anything but a well-formed, signed response to a Binding request."""
-        if len(data) < HEADER_SIZE:
-            raise ProtocolError("shorter than a STUN header")
-        kind, length, cookie, transaction = _header.unpack_from(data)
-        if kind not in BINDING_RESPONSES or cookie != MAGIC_COOKIE or length != len(data) - HEADER_SIZE or length % 4:
-            raise ProtocolError("not a Binding response")
-        at = HEADER_SIZE
-        while at < len(data):
-            attribute, size = _attribute.unpack_from(data, at)
-            if attribute == MESSAGE_INTEGRITY:
-                digest = data[at + 4 : at + _INTEGRITY_SIZE]
-                if size != 20 or len(digest) != size:
-                    raise ProtocolError("MESSAGE-INTEGRITY is not an HMAC-SHA1")
-                return cls(transaction, _signed(data, at), digest)
-            at += 4 + (size + 3 & ~3)
-        raise ProtocolError("no MESSAGE-INTEGRITY")
+        transaction, _, signed, digest = _read(data, BINDING_RESPONSES)
+        return cls(transaction, signed, digest)
 
     def verify(self, password: bytes) -> bool:
         """Whether the sender knows its own password."""
-        return hmac.compare_digest(hmac.digest(password, self.signed, "sha1"), self.digest)
+        return _verify(self.signed, self.digest, password)
+
+
+def _verify(signed: bytes, digest: bytes, password: bytes) -> bool:
+    return hmac.compare_digest(hmac.digest(password, signed, "sha1"), digest)
 
 
 def binding_request(transaction: bytes, username: str, tie_breaker: bytes, password: bytes) -> bytes:
@@ -162,6 +157,6 @@ def _signed(data: bytes, at: int) -> bytes:
 def _sign(kind: int, transaction: bytes, attributes: bytes, password: bytes) -> bytes:
     length = len(attributes) + _INTEGRITY_SIZE
     signed = _header.pack(kind, length, MAGIC_COOKIE, transaction) + attributes
-    message = signed + _attribute.pack(MESSAGE_INTEGRITY, 20) + hmac.digest(password, signed, "sha1")
+    message = signed + _attribute.pack(MESSAGE_INTEGRITY, _DIGEST_SIZE) + hmac.digest(password, signed, "sha1")
     message = message[:2] + struct.pack("!H", length + 8) + message[4:]
     return message + _attribute.pack(FINGERPRINT, 4) + struct.pack("!I", zlib.crc32(message) ^ _FINGERPRINT_XOR)
