@@ -60,7 +60,7 @@ class Credentials(NamedTuple):
     password: bytes
 
 
-NOBODY = Credentials("", b"")  # who cannot be checked
+NOBODY = Credentials("", b"")  # a peer that cannot be checked
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class IceAgent:
     _switches: TokenBucket = field(default_factory=lambda: TokenBucket(SWITCH_BURST, SWITCH_RATE))
 
     def heard(self, request: BindingRequest, path: Path, size: int, now: float) -> Pair:
-        """Take note of a verified check of ``size`` bytes. Returns its pair."""
+        """Take note of a check of the peer's, ``size`` bytes and verified. Returns the pair that it came by."""
         pair = self.pairs.get(path.remote)
         if pair is None:
             pair = self.pairs[path.remote] = Pair(path)
@@ -119,13 +119,13 @@ class IceAgent:
         return pair
 
     def check(self, pair: Pair, now: float) -> bytes | None:
-        """A check of ours that is to be sent on ``pair`` because of one of the peer's, if one is due."""
+        """A check of ours to be sent on ``pair``, where one of the peer's has come; ``None`` while none is due."""
         if pair.consents(now + CONSENT_INTERVAL) or now - pair.checked_at < CHECK_GAP or not self._checks.take(now):
             return None
         return self._check(pair, now)
 
     def consent_check(self, now: float) -> tuple[Pair, bytes] | None:
-        """A check of ours that is due on the selected pair, for its consent."""
+        """The selected pair and a check that asks for its consent again; ``None`` while none is due."""
         pair = self.pairs.get(self.selected.remote) if self.selected is not None else None
         if pair is None or now - pair.proved_at < CONSENT_INTERVAL or now - pair.checked_at < CONSENT_RETRY:
             return None
@@ -133,7 +133,7 @@ class IceAgent:
         return None if datagram is None else (pair, datagram)
 
     def answered(self, response: BindingResponse, path: Path, now: float) -> Pair | None:
-        """Take a response. Returns its pair if it is the peer's answer to our check there: a proof."""
+        """Take a response: a proof, if it answers our check there. Returns the pair that is proved, else ``None``."""
         pair = self.pairs.get(path.remote)
         if pair is None or not pair.transaction or pair.transaction != response.transaction:
             return None
@@ -145,12 +145,12 @@ class IceAgent:
         return pair
 
     def shook_hands(self, pair: Pair, now: float) -> None:
-        """The handshake was completed on ``pair``, and our part of it was sent nowhere else: a proof."""
+        """Take a handshake that was completed on ``pair`` for a proof: our part of it was sent nowhere else."""
         pair.proved_at = now
         pair.by_handshake = True
 
     def select(self, pair: Pair, now: float) -> bool:
-        """Whether media is to go along ``pair`` from now on, where it did not before."""
+        """Let media go along ``pair``, if that has consent and the peer wants it. ``True`` if it did not before."""
         if self.selected == pair.path or not pair.consents(now):
             return False
         if self.selected is not None and self.selected.remote != pair.path.remote:
@@ -168,7 +168,7 @@ class IceAgent:
         return [self.pairs.pop(next(candidates)) for _ in range(len(self.pairs) - MAX_PATHS)]
 
     def expired(self, now: float) -> str:
-        """Why this viewer must be given up, empty while it need not be."""
+        """The reason why this viewer must be given up, empty while there is none."""
         if self.nominated is None:
             return "ICE never connected" if now - self.created > CONNECT_TIMEOUT else ""
         if self.selected is None or self.pairs[self.selected.remote].consents(now):

@@ -129,14 +129,20 @@ class UdpTarget:
 
     @property
     def route(self) -> native.Route:
-        """The same for the compiled fan-out. It holds the socket's number: send nothing more once that is closed."""
+        """This target as the compiled fan-out takes it.
+
+        It holds the socket's number: nothing may be sent by it once the socket is closed.
+        """
         if self._route is None:
             sock, local = self._socket, self.path.local if self._control else b""
             self._route = native.route(sock.socket.fileno(), self._gso, sock.family, self.path.remote, local)
         return self._route
 
     def settle(self) -> None:
-        """To be called before much is sent: naming the source address costs 0.3 µs a call, and is rarely needed."""
+        """Name the source address no more where the kernel chooses it anyway; to be called before much is sent.
+
+        Naming it costs 0.3 µs a call.
+        """
         if self._control and self.path.local == _default_source(self._socket.family, self.path.remote):
             self._control, self._route = [], None
 
@@ -272,9 +278,9 @@ def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
 
 
 def _read_ancillary(ancillary: Ancillary) -> tuple[bytes, float, int]:
-    """Our packed address that was sent to, the Unix time of arrival, and how many datagrams were dropped before.
+    """The packed address of ours that was sent to, the Unix time of arrival, and how many were dropped before.
 
-    Empty and 0 where the system does not tell.
+    They are empty and 0 where the system does not tell.
     """
     local, arrived, dropped = b"", 0.0, 0
     for level, kind, data in ancillary:

@@ -1,7 +1,7 @@
-"""RTCP towards and from viewers (RFC 3550 6, RFC 4585): compound packets out, feedback in; pure.
+"""RTCP to and from viewers (RFC 3550 6, RFC 4585): compound packets out, feedback in; pure.
 
 Hand-written because every viewer sends and gets a compound packet a second, and a process that wakes up for one finds
-its caches cold: what counts is how much code it runs through. Only what a viewer acts on is read.
+its caches cold: what counts is how much code it runs through. Only what egress acts on is read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _description = struct.Struct("!BBHIBB").pack
 
 @dataclass(frozen=True, slots=True)
 class SenderInfo:
-    """What a sender report says of one SSRC."""
+    """One SSRC in a sender report (RFC 3550 6.4.1)."""
 
     ssrc: int
     timestamp: int  # RTP time of the report's moment
@@ -43,7 +43,7 @@ class SenderInfo:
 
 @dataclass(frozen=True, slots=True)
 class Nack:
-    """Generic NACK: send these sequence numbers again."""
+    """The viewer asks for these packets again (generic NACK, RFC 4585 6.2.1)."""
 
     ssrc: int
     sequence_numbers: tuple[int, ...]
@@ -51,14 +51,14 @@ class Nack:
 
 @dataclass(frozen=True, slots=True)
 class PictureLoss:
-    """PLI or FIR: the viewer needs something that it can start decoding with."""
+    """The viewer needs something that it can start decoding with (PLI, RFC 4585 6.3.1; FIR, RFC 5104 4.3.1)."""
 
     ssrc: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReceptionReport:
-    """How one SSRC arrives at the viewer."""
+    """How one SSRC arrives at the viewer (RFC 3550 6.4.1)."""
 
     ssrc: int
     fraction_lost: float  # since the report before, 0..1
@@ -71,14 +71,14 @@ class ReceptionReport:
 
 @dataclass(frozen=True, slots=True)
 class Bandwidth:
-    """Receiver estimated maximum bitrate (REMB), in bit/s."""
+    """The viewer's estimate of what its path carries (REMB), in bit/s."""
 
     bitrate: int
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Transport-wide feedback: when packets arrived, on a clock of the viewer's own."""
+    """When packets arrived, by transport-wide feedback and on a clock of the viewer's own."""
 
     seconds: dict[int, float]  # by transport-wide sequence number
 
@@ -100,7 +100,7 @@ def parse(compound: bytes) -> list[Event]:
 
 
 def _packets(compound: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Of each packet its type, the count or format in its first byte, and where its body starts and ends."""
+    """Each packet's type, the count or format in its first byte, and where its body starts and ends."""
     at = statuses = 0
     while at < len(compound):
         first, kind, words = _head(compound, at)
@@ -229,9 +229,9 @@ def sender_reports(infos: Iterable[SenderInfo], cname: str, unix_ns: int, *, bye
 
 
 def round_trip(report: ReceptionReport, unix_ns: int) -> float | None:
-    """Seconds from our report to the viewer and back (RFC 3550 6.4.1), ``None`` if the viewer has had no report.
+    """Seconds from our report to the viewer and back (RFC 3550 6.4.1).
 
-    It is ``None`` also where it cannot be true, as with a report that was never ours.
+    ``None`` if the viewer has had no report, or if the time cannot be true, as with a report that was never ours.
     """
     if not report.last_report:
         return None

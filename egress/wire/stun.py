@@ -1,8 +1,8 @@
 """STUN as an ICE-lite agent needs it: Binding requests and their responses, read and written (RFC 8489, RFC 8445).
 
-Pure functions on bytes. There is what RFC 8445 7.3 asks of a lite agent, and the requests by which consent is asked for
-(RFC 7675): no long-term credentials, no TURN. Hand-written because a response costs 9 µs this way and 36 µs through a
-general library, and a process answers hundreds a second.
+Pure functions on bytes. They do what RFC 8445 7.3 asks of a lite agent, and write the requests that ask for consent
+(RFC 7675); there are no long-term credentials and no TURN. Hand-written because a response costs 9 µs this way and
+36 µs through a general library, and a process answers hundreds a second.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _attribute = struct.Struct("!HH")
 
 
 def kind_of(data: bytes) -> int:
-    """The type of what looks like a STUN message; that of anything shorter is no message's."""
+    """The message type that ``data`` claims to have (RFC 8489 5), or some other number if it is shorter than that."""
     return int.from_bytes(data[:2], "big")
 
 
@@ -114,7 +114,7 @@ def _verify(signed: bytes, digest: bytes, password: bytes) -> bool:
 
 
 def binding_request(transaction: bytes, username: str, tie_breaker: bytes, password: bytes) -> bytes:
-    """A check of ours (RFC 8445 7.2), by which we see whether the peer receives; ``password`` is the peer's."""
+    """A check of ours (RFC 8445 7.2), signed with the peer's password: its answer shows that the peer receives."""
     attributes = b"".join(
         _attribute.pack(name, len(value)) + value + bytes(-len(value) % 4)
         for name, value in (
@@ -150,7 +150,7 @@ def binding_error(transaction: bytes, password: bytes, code: int, reason: str) -
 
 
 def _signed(data: bytes, at: int) -> bytes:
-    """What MESSAGE-INTEGRITY at ``at`` signs: the length in the header ends with it (RFC 8489 14.5)."""
+    """The bytes that MESSAGE-INTEGRITY at ``at`` signs: the length in the header ends with it (RFC 8489 14.5)."""
     return data[:2] + struct.pack("!H", at + _INTEGRITY_SIZE - HEADER_SIZE) + data[4:at]
 
 

@@ -14,14 +14,14 @@ class Way(Target, Protocol):
     path: Path
 
     def settle(self) -> None:
-        """To be called before much is sent."""
+        """Get ready for much to be sent; to be called before that."""
 
     def send(self, datagram: bytes | memoryview) -> bool:
         """Send one datagram. ``False`` if the buffer is full; any other failure is counted and lost."""
 
 
 class Carrier(Protocol):
-    """What a datagram came by, and an answer can go by."""
+    """The socket, or its like, that a datagram came by and that can carry an answer."""
 
     def way(self, path: Path) -> Way:
         """The way to the other end of ``path``."""

@@ -34,7 +34,7 @@ from egress.negotiation import Section
 from egress.path.playout import element
 from egress.wire.dtls import Identity
 from egress.wire.ice import Path
-from egress.wire.port import MediaSocket, UdpTarget
+from egress.wire.port import MediaSocket, UdpTarget, _from_address
 from egress.wire.srtp import (
     SRTP_AEAD_AES_128_GCM,
     SRTP_AEAD_AES_256_GCM,
@@ -231,6 +231,33 @@ def test_the_address_of_ours_is_the_one_that_was_asked(ipv4: MediaSocket, gso: b
         viewer.target.settle()
     fan_out(parcel_of(some_packets([20, 20])), 0, Audience([(viewer.lane, viewer.target)]))
     assert [viewer.socket.recvfrom(100)[1][0] for _ in range(2)] == ["127.0.0.2"] * 2
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("media_socket", "local"),
+    [(socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")],
+    indirect=["media_socket"],
+    ids=["ipv4", "ipv6"],
+)
+def test_an_address_that_is_not_ours_is_asked_for_and_refused(media_socket: MediaSocket, local: str) -> None:
+    viewer = Viewer(media_socket, local=socket.inet_pton(media_socket.family, local))
+    parcel = parcel_of(some_packets([20]))
+    ((_, _, code),) = Audience([(viewer.lane, viewer.target)]).compiled.send(parcel.compiled, 0, 0, 1)
+    with pytest.raises(OSError, match=os.strerror(code)):  # as by Python's own socket
+        media_socket.socket.sendmsg([b"x"], _from_address(viewer.target.path.local), 0, viewer.target.path.remote)
+    viewer.received(0)
+
+
+@needs_native
+def test_only_a_route_with_gso_has_a_run_in_one_message(ipv4: MediaSocket) -> None:
+    ipv4.socket.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_NO_CHECK", 11), 1)  # EINVAL with UDP_SEGMENT
+    parcel = parcel_of(some_packets([90, 90, 10]))
+    for gso, refused in ((True, [(0, 0, errno.EINVAL)]), (False, [])):
+        ipv4.gso = gso
+        viewer = Viewer(ipv4)
+        assert Audience([(viewer.lane, viewer.target)]).compiled.send(parcel.compiled, 0, 0, 1) == refused
+        assert len(viewer.received(0 if gso else 3)) == (0 if gso else 3)
 
 
 @needs_native
