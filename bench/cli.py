@@ -18,7 +18,7 @@ from typing import Any
 import click
 import psutil
 
-from bench.measure import Meter
+from bench.measure import Meter, memory
 from bench.results import Result, Run
 from bench.rig import JOINS_A_SECOND, SETTLE, Plan
 from bench.scenarios import SCENARIOS
@@ -140,7 +140,7 @@ async def _measure(
     options: Options,
     profiles: tuple[str, ...],
 ) -> None:
-    idle = {role: sum(psutil.Process(pid).memory_info().rss for pid in members) for role, members in pids.items()}
+    idle = {role: memory(members) for role, members in pids.items()}
     async with contextlib.AsyncExitStack() as stack:
         tap = await stack.enter_async_context(Tap(camera)) if camera else None
         crowd = await stack.enter_async_context(Crowd(options, profiles=profiles, gro=gro, timeline=tap))
@@ -178,10 +178,7 @@ async def _generate(
 
 
 async def _join(crowd: Crowd, ways: list[Whep], viewers: int, rate: float) -> None:
-    async with asyncio.TaskGroup() as group:
-        for index, way in enumerate(ways):
-            share = viewers // len(ways) + (index < viewers % len(ways))
-            group.create_task(crowd.join(way, share, a_second=rate / len(ways)))
+    await crowd.spread(ways, viewers, a_second=rate)
     if not crowd.members:
         raise click.ClickException(f"nobody could join: {'; '.join(sorted(set(crowd.end().failures)))}")
     await crowd.watching()

@@ -80,6 +80,11 @@ class Meter:
         return {role: sum(map(_usage, pids), Usage()) for role, pids in self._pids.items()}
 
 
+def memory(pids: Iterable[int]) -> int:
+    """Resident bytes of these processes; none of those that are gone."""
+    return sum(_usage(pid).memory for pid in pids)
+
+
 def machine() -> dict[str, str]:
     """What the numbers were measured on."""
     model = ""

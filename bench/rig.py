@@ -11,16 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bench import floor
-from bench.measure import Meter
+from bench.measure import Meter, memory
 from bench.results import SUPPORTING, Result, Run
 from bench.servers import Running, Server
 from rigs.clip import Clip
 from rigs.gst_camera import GstCamera, missing
 from rigs.load.crowd import PROFILES, Crowd
-from rigs.load.signalling import Signalling
 from rigs.load.tap import Between, Tap
 from rigs.load.viewer import Options
 
@@ -81,11 +78,7 @@ class Stage:
 
     async def join(self, count: int, *, a_second: float = JOINS_A_SECOND) -> None:
         """Let viewers join, evenly over the streams, and wait until all have their first keyframe."""
-        ways: Sequence[Signalling] = self.running.streams
-        shares = [count // len(ways) + (index < count % len(ways)) for index in range(len(ways))]
-        async with asyncio.TaskGroup() as group:
-            for way, share in zip(ways, shares, strict=True):
-                group.create_task(self.crowd.join(way, share, a_second=a_second / len(ways)))
+        await self.crowd.spread(self.running.streams, count, a_second=a_second)
         if self.crowd.members:
             await self.crowd.watching()
 
@@ -134,7 +127,7 @@ async def staged(
         before = await stack.enter_async_context(Tap(cameras[0])) if tapped and transport == "udp" else None
         running = await stack.enter_async_context(server.started(cameras, directory, transport))
         await asyncio.sleep(SETTLE)  # cameras are pulled, caches filled
-        idle = {role: sum(map(_memory, pids)) for role, pids in running.pids.items() if role not in SUPPORTING}
+        idle = {role: memory(pids) for role, pids in running.pids.items() if role not in SUPPORTING}
         await stack.enter_async_context(crowd)
         tap = await stack.enter_async_context(Tap(cameras[0])) if tapped else None
         crowd.engine.delays.timeline = Between(before, tap) if before and tap else tap
@@ -168,11 +161,3 @@ def camera(plan: Plan, clip: Clip, *, sound: bool = False) -> GstCamera:
     if problem := missing():
         raise RuntimeError(problem)
     return GstCamera(plan.clip(clip), clip.fps, audio="opus" if sound else "")
-
-
-def _memory(pid: int) -> int:
-    try:
-        memory: int = psutil.Process(pid).memory_info().rss
-    except psutil.Error:
-        return 0
-    return memory

@@ -2,6 +2,9 @@
 
 It plays H.264 and sound in a loop. How it misbehaves is set by its fields; ``rewrite`` may change, replace or swallow
 any answer, ``mangle`` any RTP packet.
+
+It is the one RTSP server beside the product's demo camera, which never misbehaves. Both read and write messages, logins
+and transports by ``ingest.rtsp``.
 """
 
 from __future__ import annotations

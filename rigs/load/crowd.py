@@ -78,6 +78,13 @@ class Crowd:
                 tasks.append(group.create_task(self._join(way, local)))
         return [viewer for task in tasks if (viewer := task.result()) is not None]
 
+    async def spread(self, ways: Sequence[Signalling], count: int, *, a_second: float) -> None:
+        """Let ``count`` viewers join, evenly over several ways, so many a second in all."""
+        async with asyncio.TaskGroup() as group:
+            for index, way in enumerate(ways):
+                share = count // len(ways) + (index < count % len(ways))
+                group.create_task(self.join(way, share, a_second=a_second / len(ways)))
+
     def adopt(self, keys: Keys, types: dict[int, tuple[str, str, int]], count: int, local: str) -> list[int]:
         """Open ``count`` viewers for somebody who sends with ``keys`` without being asked; returns their ports."""
         ports = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from rigs.load.receive import dropped
@@ -68,14 +68,8 @@ class ViewerCounts:
             if stream.kind == "rtx":
                 counts.retransmissions += stream.packets
                 continue
-            counts.packets += stream.packets
-            counts.bytes += stream.bytes
-            counts.expected += stream.expected
-            counts.lost += stream.lost
-            counts.recovered += stream.recovered
-            counts.late += stream.late
-            counts.duplicates += stream.duplicates
-            counts.restarts += stream.restarts
+            for name in _OF_STREAMS:
+                setattr(counts, name, getattr(counts, name) + getattr(stream, name))
             if stream.kind == "video":
                 counts.frames += stream.frames
                 counts.gap_ms = round(stream.gap_ns / 1e6, 3)
@@ -95,22 +89,9 @@ class ViewerCounts:
         return ViewerCounts(**values)
 
 
-_ADDITIVE = [
-    "packets",
-    "bytes",
-    "frames",
-    "expected",
-    "lost",
-    "recovered",
-    "retransmissions",
-    "late",
-    "duplicates",
-    "restarts",
-    "corrupt",
-    "checked",
-    "stray",
-    "dropped",
-]
+_OF_STREAMS = ("packets", "bytes", "expected", "lost", "recovered", "late", "duplicates", "restarts")
+# What is counted is whole numbers; times, words and the viewer's own number are not differences of anything.
+_ADDITIVE = [each.name for each in fields(ViewerCounts) if each.type == "int" and each.name != "number"]
 
 
 @dataclass(slots=True)
