@@ -38,6 +38,7 @@ check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@tools/check-scripts $(VENV)
 
 format: $(VENV)/.check  ## Format the code
 	@$(BIN)/ruff format .

@@ -97,8 +97,9 @@ function framesShown(video) {
 
 /** The function that fills the screen with `element`, or empties it again; null where nothing can. */
 export function fullScreenOf(element, video) {
-  const shown = () => document.fullscreenElement ?? document.webkitFullscreenElement ?? null;
-  const leave = () => (document.exitFullscreen ?? document.webkitExitFullscreen).call(document);
+  const page = /** @type {any} */ (document); // with the names of older Safaris
+  const shown = () => page.fullscreenElement ?? page.webkitFullscreenElement ?? null;
+  const leave = () => (page.exitFullscreen ?? page.webkitExitFullscreen).call(page);
   const toggle = (enter) => () => attempt(() => (shown() ? leave() : enter()));
   if (element.requestFullscreen && document.fullscreenEnabled) return toggle(() => element.requestFullscreen());
   // An iPhone fills its screen with videos alone, and has controls of its own there.

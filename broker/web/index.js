@@ -6,13 +6,16 @@ import "./player.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
 import { UNREACHABLE } from "./words.js";
 
-const [player, list, connect, chosen, details] = ["player", "cameras", "connect", "chosen", "details"].map((id) =>
+const player = /** @type {import("./player.js").CamshaftPlayer} */ (document.getElementById("player"));
+const list = document.getElementById("cameras");
+const [chosen, details, empty, offline] = ["chosen", "details", "empty", "offline"].map((id) =>
   document.getElementById(id),
 );
-const [empty, offline, alone, remove] = ["empty", "offline", "alone", "remove"].map((id) =>
-  document.getElementById(id),
-);
-const [dialog, form, problem] = ["dialog", "form", "problem"].map((id) => document.getElementById(id));
+const connect = /** @type {HTMLButtonElement} */ (document.getElementById("connect"));
+const remove = document.getElementById("remove");
+const alone = /** @type {HTMLAnchorElement} */ (document.getElementById("alone"));
+const [dialog, problem] = ["dialog", "problem"].map((id) => document.getElementById(id));
+const form = /** @type {HTMLFormElement} */ (document.getElementById("form"));
 
 const HOME = new URL("..", import.meta.url);
 const UNKNOWN = { state: "unknown", sentence: "Not known while the server cannot be reached.", detail: "" };
@@ -27,28 +30,32 @@ cameras.addEventListener("list", () => {
   showList();
   if (selected === null && cameras.all.size) select(cameras.all.keys().next().value);
 });
-cameras.addEventListener("camera", ({ detail }) => {
-  if (detail === selected) showDetails();
+cameras.addEventListener("camera", (event) => {
+  if (idOf(event) === selected) showDetails();
 });
-cameras.addEventListener("removed", ({ detail }) => {
-  if (detail === selected) select(null);
+cameras.addEventListener("removed", (event) => {
+  if (idOf(event) === selected) select(null);
 });
 cameras.addEventListener("notice", () => {
   offline.textContent = cameras.notice;
   offline.hidden = cameras.notice === "";
 });
 
+const idOf = (event) => /** @type {CustomEvent<string>} */ (event).detail;
+
 function showList() {
   empty.hidden = !cameras.answered || !cameras.known || cameras.all.size > 0;
-  const items = new Map([...list.children].map((item) => [item.dataset.camera, item]));
+  const shown = /** @type {HTMLElement[]} */ ([...list.children]);
+  const items = new Map(shown.map((item) => [item.dataset.camera, item]));
   for (const [id, item] of items) if (!cameras.all.has(id)) item.remove();
   for (const [id, summary] of cameras.all) {
     const camera = cameras.known ? summary : UNKNOWN;
     const item = items.get(id) ?? list.appendChild(newItem(id));
     item.dataset.state = camera.failed ? "failed" : camera.state;
     item.querySelector(".sentence").textContent = camera.sentence;
-    item.firstChild.title = camera.detail;
-    item.firstChild.setAttribute("aria-pressed", String(id === selected));
+    const button = item.querySelector("button");
+    button.title = camera.detail;
+    button.setAttribute("aria-pressed", String(id === selected));
   }
 }
 
@@ -139,8 +146,8 @@ document.getElementById("cancel").onclick = () => closeDialog(dialog);
 form.onsubmit = async (event) => {
   event.preventDefault();
   const camera = Object.fromEntries(new FormData(form));
-  camera.on_demand = form.elements.on_demand.checked;
-  problem.textContent = await call("POST", new URL("api/cameras", HOME), camera);
+  const { checked } = /** @type {HTMLInputElement} */ (form.querySelector("[name=on_demand]"));
+  problem.textContent = await call("POST", new URL("api/cameras", HOME), { ...camera, on_demand: checked });
   if (!problem.textContent) {
     closeDialog(dialog);
     select(camera.id);

@@ -35,7 +35,7 @@ const UNDECODED_AFTER = 4000; // ms without a picture although whole ones come
 const ASLEEP_AFTER = 4000; // ms between two looks that must have been a frozen page, not a stalled stream
 const SOCKET_FAILURES = new Set(["disconnected", "unreachable"]); // after which the other way is tried
 
-class CamshaftPlayer extends HTMLElement {
+export class CamshaftPlayer extends HTMLElement {
   static observedAttributes = ["camera", "signalling", "server"];
 
   // idle, connecting, playing, soundonly, paused (by browser or phone), stalled, waiting (for the camera), retrying, failed

@@ -3,7 +3,7 @@
 import "./player.js";
 
 const camera = decodeURIComponent(location.pathname.split("/").pop());
-const player = document.getElementById("player");
+const player = /** @type {import("./player.js").CamshaftPlayer} */ (document.getElementById("player"));
 document.title = `${camera} · Camshaft`;
 document.getElementById("name").textContent = camera;
 player.setAttribute("camera", camera);
