@@ -26,8 +26,9 @@ from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection, NoMediaError
 from ingest.rtsp.connect import ForbiddenAddressError
 from ingest.rtsp.keepalive import Keepalive
+from ingest.rtsp.login import SuspectedLoginError
 from ingest.rtsp.opening import connected, over_any
-from ingest.rtsp.session import SuspectedLoginError, TransportRefusedError
+from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.url import RtspUrl
 
 MAX_SHOWN = 512  # characters of what is said of a failure; a camera's own words may be among them

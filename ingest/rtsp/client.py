@@ -36,8 +36,8 @@ from ingest.rtsp.session import (
     RtspSession,
     Send,
     SessionState,
-    Setup,
 )
+from ingest.rtsp.setup import Setup
 from ingest.rtsp.turns import Turns
 from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl

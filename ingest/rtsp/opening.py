@@ -21,7 +21,8 @@ from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection, NoMediaError
 from ingest.rtsp.connect import connect
 from ingest.rtsp.keepalive import Keepalive
-from ingest.rtsp.session import RedirectedError, TransportRefusedError
+from ingest.rtsp.session import RedirectedError
+from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.url import RtspUrl
 
 MAX_REDIRECTS = 5

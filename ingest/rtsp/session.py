@@ -12,28 +12,27 @@ Each of the states between START and PLAYING has exactly one request under way. 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from common.cameras import CameraState
-from common.errors import CameraError, ProtocolError
+from common.errors import CameraError
 from ingest.rtsp import sdp
-from ingest.rtsp.auth import Authenticator, Pin
+from ingest.rtsp.auth import Pin
 from ingest.rtsp.keepalive import Keepalive
+from ingest.rtsp.login import Login
 from ingest.rtsp.message import Headers, Request, Response, printable
+from ingest.rtsp.requests import Requests
+from ingest.rtsp.setup import Setup, TransportRefusedError, agreed, channels_for
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
 
-USER_AGENT = "camshaft"  # TP-Link cameras answer 401 for ever to requests without one
 REPLY_TIMEOUT = 10.0  # seconds: a Wi-Fi camera may stall that long and still be alive
 HANDSHAKE_TIMEOUT = 20.0  # seconds from the connection to PLAY's answer, however many requests it takes
-DEFAULT_SESSION_TIMEOUT = 60.0  # seconds: RFC 2326 12.37
 MAX_KEEPALIVE_INTERVAL = 30.0  # seconds: half the default timeout; NATs forget idle connections too
 MIN_KEEPALIVE_INTERVAL = 1.0  # seconds, whatever the camera says
 
-_LOGIN_SUSPECTED = {400, 404, 454, 455}  # to the first request with a password: some cameras refuse it so
 _TRANSPORT_REFUSED = {400, 405, 406, 451, 456, 459, 460, 461, 462, 500, 501, 551}  # to SETUP: the other may do
 _URL_REFUSED = {400, 404, 451, 454, 455, 459, 460}  # to PLAY: that of the whole, or of the one stream, may do
 _REDIRECTS = {301, 302, 303, 305, 307}
@@ -107,29 +106,6 @@ class Playing:
 Action = Send | BindPorts | Punch | Playing
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """A media section that the camera agreed to send."""
-
-    section: sdp.MediaSection
-    spec: TransportSpec
-
-
-class TransportRefusedError(CameraError):
-    """The camera does not send over the transport that was asked for; another may do."""
-
-
-class SuspectedLoginError(CameraError):
-    """It failed right after it was given a password that it had not accepted before, and does not say why.
-
-    ``hung_up``: it did not even answer. The state is what would be shown if it were not for the password.
-    """
-
-    def __init__(self, state: CameraState, detail: str, *, hung_up: bool = False) -> None:
-        super().__init__(state, detail)
-        self.hung_up = hung_up
-
-
 class RedirectedError(CameraError):
     """The stream is elsewhere."""
 
@@ -151,15 +127,10 @@ class RtspSession:
     setups: list[Setup] = field(default_factory=list, init=False)
     refused: dict[str, str] = field(default_factory=dict, init=False)  # kind: why the camera did not set it up
     server: str = field(default="", init=False)  # what the camera calls itself
-    _auth: Authenticator = field(init=False, repr=False)
-    _base: RtspUrl = field(init=False)
+    _login: Login = field(init=False, repr=False)
+    _requests: Requests = field(init=False, repr=False)
+    _base: RtspUrl = field(init=False)  # of the whole: for PLAY, keepalive and TEARDOWN
     _sections: list[sdp.MediaSection] = field(default_factory=list, init=False)
-    _request: Request | None = field(default=None, init=False, repr=False)  # under way, without CSeq and Authorization
-    _sequence: int = field(default=0, init=False)
-    _id: str | None = field(default=None, init=False)  # the first that was given: PLAY and all that follows carry it
-    _other_id: str | None = field(default=None, init=False)  # the last one that was different
-    _let_in: bool = field(default=False, init=False)  # a request with the password succeeded
-    _timeout: float = field(default=DEFAULT_SESSION_TIMEOUT, init=False)
     _public: frozenset[str] = field(default=frozenset(), init=False)
     _play_urls: list[RtspUrl] = field(default_factory=list, init=False)  # to try if PLAY's is refused
     _ports: Pair | None = field(default=None, init=False)
@@ -168,8 +139,8 @@ class RtspSession:
     _keepalive_due: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        encrypted = self.url.scheme == "rtsps"
-        self._auth = Authenticator(self.url.username, self.url.password, encrypted, self.pin)
+        self._login = Login(self.url, self.pin)
+        self._requests = Requests(self._login)
         self._base = self.url
 
     @property
@@ -189,52 +160,57 @@ class RtspSession:
         return self._setup(now, TransportSpec(tcp=False, client_port=ports))
 
     def receive(self, message: Request | Response, now: float) -> list[Action]:
-        """The camera sent something."""
+        """The camera sent something. Raises ``CameraError`` if that ends the session."""
         if isinstance(message, Request):
-            return self._asked(message)
+            return [Send(_answer(message))]
         self.server = self.server or printable(message.headers.get("Server") or "")
         if message.status < 200 or self.state in (SessionState.START, SessionState.CLOSED):
             return []
         challenges = message.headers.all("WWW-Authenticate")
-        if message.status == 401 and self._request is not None and self._auth.challenged(challenges):
-            return self._send(self._request, now)
+        request, auth = self._requests.under_way, self._login.auth
+        if message.status == 401 and request is not None and auth.challenged(challenges):
+            return self._send(self._requests.again(request), now)
         if self.state is SessionState.TEARDOWN:
             self._move(SessionEvent.ANSWERED)
             return []
         if message.status == 401:
-            return self._unauthorized(challenges)
-        self._check_login(message)
-        self._auth.accepted()
+            if self.state is SessionState.PLAYING:
+                return []  # the keepalive was refused; as long as media comes, that is enough
+            raise self._login.refusal(challenges)
+        if self.state in _AWAITING:
+            options = self.state is SessionState.OPTIONS
+            self._login.answered(message.status, self._rejection(message), options=options)
+        auth.accepted()
         if self.state is SessionState.PLAYING:
-            self._keepalive_answered(message)
+            if message.status >= 400:
+                self.keepalive.refused(self._requests.method)  # announced, and then refused: another from now on
             return []
         if message.status in _REDIRECTS and (location := message.headers.get("Location")):
             raise RedirectedError(location)
         return _HANDLERS[self.state](self, message, now)
 
     def tick(self, now: float, *, partial: bool = False) -> list[Action]:
-        """Keep the session alive, or find that a reply is overdue; ``partial`` says whether a part of it has come."""
+        """Keep the session alive. Raises ``CameraError`` for an overdue reply; ``partial``: a part of it is there."""
         if self.due is None or now < self.due:
             return []
         if self.state is SessionState.PLAYING:
             self._schedule_keepalive(now)
-            return self._keepalive(now)
-        method = self._request.method if self._request else "the request"
+            self.keepalive.sent(now)
+            method = self.keepalive.method
+            return self._ask(method, self._base, now) if method else []
+        method = self._requests.method or "the request"
         if partial:
             raise CameraError(CameraState.MALFORMED, f"its reply to {method} did not come to an end")
-        detail = f"no reply to {method} came in time"
-        if self._auth.sent and not self._let_in:
-            raise SuspectedLoginError(CameraState.UNREACHABLE, detail, hung_up=True)
-        raise CameraError(CameraState.UNREACHABLE, detail)
+        raise self._login.unanswered(CameraState.UNREACHABLE, f"no reply to {method} came in time")
 
     def lost(self, reason: str) -> CameraError:
         """The connection ended, and not by us: why, as far as it can be known."""
-        if self._request is not None and self.state in _AWAITING:
-            method = self._request.method
-            if self._auth.sent and not self._let_in:
+        if self.state in _AWAITING:
+            method = self._requests.method
+            if self._login.doubtful:
                 detail = f"it hung up when it was given user name and password with {method}"
-                return SuspectedLoginError(CameraState.CLOSED, detail, hung_up=True)
-            if self._sequence == 1 and self.url.scheme == "rtsp":
+                return self._login.unanswered(CameraState.CLOSED, detail)
+            if self._requests.first and self.url.scheme == "rtsp":
                 detail = "it did so at the first request; if its port speaks TLS, write rtsps:// instead of rtsp://"
                 return CameraError(CameraState.CLOSED, detail)
             reason = reason or f"instead of an answer to {method}"
@@ -243,11 +219,11 @@ class RtspSession:
     def broke(self, now: float) -> None:
         """The camera ended the session, or sends nothing any more: it may be for what was said to keep it alive."""
         if self.state is SessionState.PLAYING:
-            self.keepalive.ended(now, self._timeout)
+            self.keepalive.ended(now, self._requests.timeout)
 
     def stop(self, now: float) -> list[Action]:
         """End the session. When actions are returned, it is polite to wait for CLOSED, for a moment."""
-        if self._id is not None and (self.state, SessionEvent.STOPPED) in _TRANSITIONS:
+        if self._requests.session_id is not None and (self.state, SessionEvent.STOPPED) in _TRANSITIONS:
             self._move(SessionEvent.STOPPED)
             return self._ask("TEARDOWN", self._base, now)
         if self.state is not SessionState.TEARDOWN:
@@ -282,8 +258,8 @@ class RtspSession:
             if response.status in _TRANSPORT_REFUSED:
                 raise TransportRefusedError(CameraState.REJECTED, self._rejection(response))
             self._expect_success(response)
-            self._learn_session(response.headers)
-            self.setups.append(Setup(section, self._agreed(response.headers.get("Transport"))))
+            self._requests.learn(response.headers)
+            self.setups.append(Setup(section, agreed(response.headers.get("Transport"), self._ports, self.setups)))
         except CameraError as exc:
             if not self.setups:
                 raise
@@ -303,7 +279,7 @@ class RtspSession:
         if response.status >= 400 and (otherwise := self._play_otherwise(response.status, now)):
             return otherwise
         self._expect_success(response)
-        self._learn_session(response.headers)
+        self._requests.learn(response.headers)
         self._move(SessionEvent.ANSWERED)
         self.keepalive.begin(self._public, now)
         self._reply_due = None
@@ -312,56 +288,15 @@ class RtspSession:
 
     def _play_otherwise(self, status: int, now: float) -> list[Action]:
         """PLAY was refused: ask once more in each way that some camera insists on."""
-        assert self._request is not None
-        if status == 457 and "Range" in self._request.headers:
+        request = self._requests.under_way
+        if status == 457 and request is not None and "Range" in request.headers:
             return self._ask("PLAY", self._base, now)
-        if status == 454 and self._other_id is not None:  # each SETUP began a session, and the last one counts
-            self._id, self._other_id = self._other_id, None
+        if status == 454 and self._requests.take_other_id():  # each SETUP began a session, and the last one counts
             return self._ask("PLAY", self._base, now, _FROM_NOW)
         if status in _URL_REFUSED and self._play_urls:
             self._base = self._play_urls.pop(0)
             return self._ask("PLAY", self._base, now, _FROM_NOW)
         return []
-
-    def _check_login(self, response: Response) -> None:
-        """Whether the password was refused in other words than 401."""
-        if not self._auth.sent or self._let_in or self.state not in _AWAITING:
-            return
-        if response.status < 400:
-            self._let_in = True
-        elif response.status == 403:  # Hikvision answers so to a wrong password, and while the account is locked
-            raise CameraError(CameraState.UNAUTHORIZED, self._rejection(response))
-        elif response.status in _LOGIN_SUSPECTED and self.state is not SessionState.OPTIONS:
-            state = CameraState.NOT_FOUND if response.status == 404 else CameraState.REJECTED
-            detail = f"{self._rejection(response)}; some cameras also answer a wrong password so"
-            raise SuspectedLoginError(state, detail)
-
-    def _unauthorized(self, challenges: Sequence[str]) -> list[Action]:
-        if self.state is SessionState.PLAYING:
-            return []  # the keepalive was refused; as long as media comes, that is enough
-        if self.url.username is None:
-            raise CameraError(CameraState.UNAUTHORIZED, "it asks for them, and the URL has none")
-        if self._auth.withheld and self.pin.digest:
-            what = "it asks for the password itself (Basic), which it did not before; save the camera anew to allow it"
-            raise CameraError(CameraState.UNAUTHORIZED, what)
-        if not self._auth.sent:
-            asked = printable(", ".join(value.partition(" ")[0] for value in challenges)) or "no challenge"
-            raise CameraError(CameraState.UNAUTHORIZED, f"it asks for them in a way that is not supported: {asked}")
-        raise CameraError(CameraState.UNAUTHORIZED)
-
-    def _keepalive_answered(self, response: Response) -> None:
-        if response.status >= 400 and self._request:
-            self.keepalive.refused(self._request.method)  # announced, and then refused: another one from now on
-
-    def _asked(self, request: Request) -> list[Action]:
-        """Cameras may ask too (RFC 2326 10)."""
-        echoed = [(name, value) for name, value in request.headers if name.lower() in ("cseq", "session")]
-        known = {"OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "TEARDOWN", "REDIRECT"}
-        if request.method not in known:
-            return [Send(Response(501, "Not Implemented", Headers(echoed)))]
-        if request.method in ("REDIRECT", "TEARDOWN"):  # where to is asked again by the next DESCRIBE
-            raise CameraError(CameraState.CLOSED, f"it ended the session: {request.method}")
-        return [Send(Response(200, "OK", Headers([*echoed, ("Public", ", ".join(sorted(known)))])))]
 
     # Requests.
 
@@ -369,70 +304,22 @@ class RtspSession:
         if self.udp:
             self._reply_due = self._handshake_due
             return [BindPorts()]
-        channel = 2 * len(self.setups)
-        return self._setup(now, TransportSpec(tcp=True, interleaved=(channel, channel + 1)))
+        return self._setup(now, TransportSpec(tcp=True, interleaved=channels_for(self.setups)))
 
     def _setup(self, now: float, spec: TransportSpec) -> list[Action]:
         url = resolve_control(self._base, self._sections[0].control)
         return self._ask("SETUP", url, now, ("Transport", str(spec)))
 
-    def _keepalive(self, now: float) -> list[Action]:
-        self.keepalive.sent(now)
-        method = self.keepalive.method
-        return self._ask(method, self._base, now) if method else []
-
     def _schedule_keepalive(self, now: float) -> None:
-        half = min(max(self._timeout / 2, MIN_KEEPALIVE_INTERVAL), MAX_KEEPALIVE_INTERVAL)
+        half = min(max(self._requests.timeout / 2, MIN_KEEPALIVE_INTERVAL), MAX_KEEPALIVE_INTERVAL)
         self._keepalive_due = now + 0.9 * half  # a timer may be late
 
     def _ask(self, method: str, url: RtspUrl, now: float, *headers: tuple[str, str]) -> list[Action]:
-        self._request = Request(method, str(url), Headers(headers))
-        return self._send(self._request, now)
+        return self._send(self._requests.ask(method, url, *headers), now)
 
     def _send(self, request: Request, now: float) -> list[Action]:
-        self._sequence += 1
-        headers = [("CSeq", str(self._sequence)), ("User-Agent", USER_AGENT)]
-        if authorization := self._auth.header(request.method, request.url):
-            headers.append(("Authorization", authorization))
-        if self._id is not None:
-            headers.append(("Session", self._id))
         self._reply_due = min(now + REPLY_TIMEOUT, self._handshake_due)
-        return [Send(Request(request.method, request.url, Headers([*headers, *request.headers])))]
-
-    # Answers' contents.
-
-    def _learn_session(self, headers: Headers) -> None:
-        """RFC 2326 12.37: ``Session: id;timeout=60``. H264DVR 1.0 gives each SETUP an id of its own and plays by the
-        first."""
-        identifier, *parameters = (headers.get("Session") or "").split(";")
-        identifier = identifier.strip()
-        if self._id is None:
-            self._id = identifier or None
-        elif identifier and identifier != self._id:
-            self._other_id = identifier
-        for parameter in parameters:
-            match = re.fullmatch(r"\s*timeout\s*=\s*\"?([0-9]{1,9})\"?\s*", parameter, re.IGNORECASE)
-            if match:
-                self._timeout = float(match[1]) or DEFAULT_SESSION_TIMEOUT
-
-    def _agreed(self, answer: str | None) -> TransportSpec:
-        """What SETUP's answer means: the camera's word counts, even if it is not what was asked for."""
-        asked = TransportSpec(tcp=not self.udp, client_port=self._ports if self.udp else None)
-        try:
-            spec = TransportSpec.parse(answer) if answer else asked
-        except ProtocolError as exc:
-            raise CameraError(CameraState.MALFORMED, str(exc)) from None
-        if spec.multicast or spec.tcp == self.udp:
-            answered = "multicast" if spec.multicast else "TCP" if spec.tcp else "UDP"
-            wanted = "UDP" if self.udp else "TCP"
-            raise TransportRefusedError(CameraState.REJECTED, f"asked for {wanted}, it answered with {answered}")
-        if self.udp:
-            return spec
-        taken = {channel for setup in self.setups for channel in setup.spec.interleaved or ()}
-        if spec.interleaved is None or taken & set(spec.interleaved):  # answers "0-1" every time, and means ours
-            channel = 2 * len(self.setups)
-            return TransportSpec(tcp=True, interleaved=(channel, channel + 1), ssrc=spec.ssrc)
-        return spec
+        return [Send(request)]
 
     def _expect_success(self, response: Response) -> None:
         if 200 <= response.status < 300:
@@ -443,8 +330,7 @@ class RtspSession:
         raise CameraError(state, self._rejection(response) + (hint if asks else ""))
 
     def _rejection(self, response: Response) -> str:
-        method = self._request.method if self._request else ""
-        return f"{method} was answered with {_status(response)}"
+        return f"{self._requests.method} was answered with {_status(response)}"
 
     def _move(self, event: SessionEvent) -> None:
         self.state = _TRANSITIONS[self.state, event]
@@ -460,3 +346,14 @@ _HANDLERS: dict[SessionState, Callable[[RtspSession, Response, float], list[Acti
 
 def _status(response: Response) -> str:
     return f"{response.status} {printable(response.reason)}".strip()
+
+
+def _answer(request: Request) -> Response:
+    """Cameras may ask too (RFC 2326 10). Raises ``CameraError`` if the session ends with it."""
+    echoed = [(name, value) for name, value in request.headers if name.lower() in ("cseq", "session")]
+    known = {"OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "TEARDOWN", "REDIRECT"}
+    if request.method not in known:
+        return Response(501, "Not Implemented", Headers(echoed))
+    if request.method in ("REDIRECT", "TEARDOWN"):  # where to is asked again by the next DESCRIBE
+        raise CameraError(CameraState.CLOSED, f"it ended the session: {request.method}")
+    return Response(200, "OK", Headers([*echoed, ("Public", ", ".join(sorted(known)))]))

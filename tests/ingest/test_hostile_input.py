@@ -23,9 +23,10 @@ from ingest.payload.registry import choose
 from ingest.rtp import rtcp
 from ingest.rtp.reorder import Reorder
 from ingest.rtsp import sdp
-from ingest.rtsp.auth import Authenticator, Challenge
+from ingest.rtsp.auth import Authenticator, Challenge, Pin
+from ingest.rtsp.login import Login
 from ingest.rtsp.message import MAX_BODY_BYTES, MAX_EVENTS, MAX_FRAMES, Headers, Parser, Response
-from ingest.rtsp.session import RtspSession
+from ingest.rtsp.requests import Requests
 from ingest.rtsp.transport import TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
 from rigs.video import encode
@@ -206,7 +207,7 @@ def test_other_headers(make: Callable[[int], str]) -> None:
             lambda: resolve_base(URL, text, text),
             lambda: resolve_control(URL, text),
             lambda: URL.redirected(text),
-            lambda: RtspSession(URL, False, lambda _description: [])._learn_session(Headers([("Session", text)])),
+            lambda: Requests(Login(URL, Pin())).learn(Headers([("Session", text)])),
         ]
         return sum(map(seconds, readers))
 

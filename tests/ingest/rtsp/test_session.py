@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cameras import CameraState
 from common.errors import CameraError
-from ingest.rtsp.auth import Authorization, Challenge
 from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import (
@@ -24,96 +21,9 @@ from ingest.rtsp.session import (
     RtspSession,
     Send,
     SessionState,
-    TransportRefusedError,
 )
 from ingest.rtsp.url import RtspUrl
-
-URL = "rtsp://admin:secret@camera:8554/live"
-SDP = b"v=0\r\nm=video 0 RTP/AVP 96\r\na=control:trackID=1\r\nm=audio 0 RTP/AVP 0\r\na=control:trackID=2\r\n"
-
-
-def everything(description: SessionDescription) -> list[MediaSection]:
-    return list(description.media)
-
-
-class Talk:
-    """A session and a camera that answers as it should, unless told otherwise."""
-
-    def __init__(
-        self,
-        url: str = URL,
-        *,
-        udp: bool = False,
-        select: Callable[[SessionDescription], list[MediaSection]] = everything,
-    ) -> None:
-        self.session = RtspSession(RtspUrl.parse(url), udp, select)
-        self.now = 100.0
-        self.sent: list[Request] = []
-        self.events: list[object] = []
-        self.ports = 5_000
-        self.answers: dict[str, list[Response]] = {}  # by method, used up one by one
-        self.sdp = SDP
-        self.describe_headers: list[tuple[str, str]] = []
-        self.session_header = "abc"
-        self.public = "OPTIONS, DESCRIBE, GET_PARAMETER"
-
-    def do(self, actions: object) -> None:
-        assert isinstance(actions, list)
-        for action in actions:
-            if isinstance(action, BindPorts):
-                self.ports += 2
-                self.do(self.session.bound((self.ports - 2, self.ports - 1), self.now))
-            elif isinstance(action, Send) and isinstance(action.message, Request):
-                self.sent.append(action.message)
-            else:
-                self.events.append(action)
-
-    def start(self) -> Talk:
-        self.do(self.session.start(self.now))
-        return self
-
-    def answer(self, *responses: Response) -> Talk:
-        for response in responses:
-            self.do(self.session.receive(response, self.now))
-        return self
-
-    def step(self) -> Talk:
-        """Answer the last request."""
-        request = self.sent[-1]
-        queued = self.answers.get(request.method)
-        return self.answer(queued.pop(0) if queued else self.usual(request))
-
-    def usual(self, request: Request) -> Response:
-        cseq = ("CSeq", request.headers.get("CSeq") or "")
-        match request.method:
-            case "OPTIONS":
-                return Response(200, "OK", Headers([cseq, ("Public", self.public)]))
-            case "DESCRIBE":
-                return Response(200, "OK", Headers([cseq, *self.describe_headers]), self.sdp)
-            case "SETUP":
-                transport = request.headers.get("Transport") or ""
-                headers = [cseq, ("Session", self.session_header), ("Transport", transport)]
-                return Response(200, "OK", Headers(headers))
-        return Response(200, "OK", Headers([cseq]))
-
-    def until(self, state: SessionState) -> Talk:
-        if self.session.state is SessionState.START:
-            self.start()
-        while self.session.state is not state:
-            self.step()
-        return self
-
-    @property
-    def last(self) -> Request:
-        return self.sent[-1]
-
-    @property
-    def lines(self) -> list[tuple[str, str]]:
-        return [(request.method, request.url) for request in self.sent]
-
-
-def unauthorized(*challenges: str) -> Response:
-    return Response(401, "Unauthorized", Headers(("WWW-Authenticate", value) for value in challenges))
+from tests.fakes.talk import SDP, URL, Talk, everything
 
 
 def test_conversation_over_tcp() -> None:
@@ -221,76 +131,6 @@ def test_refusals_have_a_state_and_say_what_was_seen(method: str, status: int, s
     )
 
 
-@pytest.mark.parametrize("status", [461, 400, 406, 500, 501])
-def test_transport_refused(status: int) -> None:
-    for udp in (True, False):
-        talk = Talk(udp=udp)
-        talk.answers["SETUP"] = [Response(status, "Unsupported Transport")]
-        with pytest.raises(TransportRefusedError, match=str(status)):
-            talk.until(SessionState.PLAYING)
-
-
-@pytest.mark.parametrize(
-    ("udp", "transport", "words"),
-    [
-        (True, "RTP/AVP/TCP;unicast;interleaved=0-1", "UDP.*TCP"),
-        (True, "RTP/AVP;unicast;interleaved=0-1", "UDP.*TCP"),
-        (False, "RTP/AVP;unicast;client_port=5000-5001", "TCP.*UDP"),
-        (True, "RTP/AVP;multicast;destination=239.1.1.1;port=5000-5001", "multicast"),
-    ],
-)
-def test_another_transport_than_asked_for(udp: bool, transport: str, words: str) -> None:
-    talk = Talk(udp=udp)
-    talk.answers["SETUP"] = [Response(200, "OK", Headers([("Transport", transport)]))]
-    with pytest.raises(TransportRefusedError, match=words):
-        talk.until(SessionState.PLAYING)
-
-
-def test_transport_that_makes_no_sense() -> None:
-    talk = Talk()
-    talk.answers["SETUP"] = [Response(200, "OK", Headers([("Transport", "carrier pigeon")]))]
-    with pytest.raises(CameraError) as caught:
-        talk.until(SessionState.PLAYING)
-    assert caught.value.state is CameraState.MALFORMED
-
-
-@pytest.mark.parametrize(
-    ("transports", "channels"),
-    [
-        (["RTP/AVP/TCP;unicast;interleaved=4-5", "RTP/AVP/TCP;unicast;interleaved=6-7"], [(4, 5), (6, 7)]),
-        (["RTP/AVP;unicast;interleaved=4-5", "RTP/AVP/TCP;unicast;interleaved=2"], [(4, 5), (2, 3)]),
-        (["RTP/AVP/TCP;unicast;interleaved=0-1", "RTP/AVP/TCP;unicast;interleaved=0-1"], [(0, 1), (2, 3)]),
-        (["RTP/AVP/TCP;unicast", None], [(0, 1), (2, 3)]),
-    ],
-)
-def test_channels_follow_the_answer(transports: list[str | None], channels: list[tuple[int, int]]) -> None:
-    talk = Talk()
-    talk.answers["SETUP"] = [
-        Response(200, "OK", Headers([("Session", "x"), *([("Transport", value)] if value else [])]))
-        for value in transports
-    ]
-    talk.until(SessionState.PLAYING)
-    assert [setup.spec.interleaved for setup in talk.session.setups] == channels
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (Response(461, "Unsupported Transport"), "461"),
-        (Response(404, "Not Found"), "404"),
-        (Response(200, "OK", Headers([("Transport", "carrier pigeon")])), "carrier pigeon"),
-        (Response(200, "OK", Headers([("Transport", "RTP/AVP;unicast;server_port=5000-5001")])), "UDP"),
-    ],
-)
-def test_a_second_track_that_is_not_set_up_leaves_the_first(answer: Response, words: str) -> None:
-    talk = Talk().until(SessionState.SETUP)
-    talk.step()
-    talk.answer(answer)
-    talk.until(SessionState.PLAYING)
-    assert [setup.section.kind for setup in talk.session.setups] == ["video"]
-    assert words in talk.session.refused["audio"]
-
-
 @pytest.mark.parametrize("body", [b"", b"v=0\r\n", b"<html>"])
 def test_describe_without_a_description(body: bytes) -> None:
     def select(description: SessionDescription) -> list[MediaSection]:
@@ -355,77 +195,6 @@ def test_redirect_to_nowhere_is_a_refusal() -> None:
     talk.answers["DESCRIBE"] = [Response(302, "Found")]
     with pytest.raises(CameraError, match="302"):
         talk.until(SessionState.PLAYING)
-
-
-# Authentication.
-
-
-@pytest.mark.parametrize("method", ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"])
-def test_challenge_at_any_point(method: str) -> None:
-    challenge = Challenge.digest("cam", algorithm="SHA-256")
-    talk = Talk()
-    talk.answers[method] = [unauthorized('Basic realm="cam"', str(challenge))]
-    talk.until(SessionState.PLAYING)
-    first = next(i for i, request in enumerate(talk.sent) if request.method == method)
-    assert talk.sent[first].headers.get("Authorization") is None
-    for request in talk.sent[first + 1 :]:
-        given = Authorization.parse(request.headers.get("Authorization") or "")
-        assert given.verify(challenge, request.method, "admin", "secret")
-    assert talk.sent[first + 1].headers.get("Transport") == talk.sent[first].headers.get("Transport")
-    assert talk.sent[first + 1].headers.get("CSeq") != talk.sent[first].headers.get("CSeq")
-
-
-def test_wrong_password_is_final() -> None:
-    talk = Talk().until(SessionState.DESCRIBE)
-    talk.answer(unauthorized('Digest realm="cam", nonce="a"'))
-    with pytest.raises(CameraError) as caught:
-        talk.answer(unauthorized('Digest realm="cam", nonce="b"'))
-    assert caught.value.state is CameraState.UNAUTHORIZED
-    assert sum("Authorization" in request.headers for request in talk.sent) == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "challenges", "words"),
-    [
-        ("rtsp://camera/live", ['Basic realm="cam"'], "the URL has none"),
-        (URL, ["Negotiate", "Kerberos x=1"], "not supported: Negotiate, Kerberos"),
-        (URL, [], "not supported: no challenge"),
-    ],
-)
-def test_why_it_is_unauthorized(url: str, challenges: list[str], words: str) -> None:
-    talk = Talk(url).until(SessionState.DESCRIBE)
-    with pytest.raises(CameraError, match=words) as caught:
-        talk.answer(unauthorized(*challenges))
-    assert caught.value.state is CameraState.UNAUTHORIZED
-
-
-def test_new_nonce_in_mid_session() -> None:
-    talk = Talk()
-    talk.answers["DESCRIBE"] = [unauthorized('Digest realm="cam", nonce="a"')]
-    talk.until(SessionState.PLAYING)
-    for nonce in "bcd":
-        talk.do(talk.session.tick(talk.now + 1_000))
-        talk.answer(unauthorized(f'Digest realm="cam", nonce="{nonce}", stale=true'))
-        assert f'nonce="{nonce}"' in (talk.last.headers.get("Authorization") or "")
-        talk.answer(Response(200))
-    count = len(talk.sent)
-    talk.do(talk.session.tick(talk.now + 2_000))
-    talk.answer(unauthorized('Digest realm="cam", nonce="e"'), unauthorized('Digest realm="cam", nonce="f"'))
-    assert len(talk.sent) == count + 2  # once, and then it is left alone: the media decides
-    assert talk.session.state is SessionState.PLAYING
-
-
-def test_new_nonce_for_the_goodbye() -> None:
-    talk = Talk()
-    talk.answers["DESCRIBE"] = [unauthorized('Digest realm="cam", nonce="a"')]
-    talk.until(SessionState.PLAYING)
-    talk.do(talk.session.stop(talk.now))
-    talk.answer(unauthorized('Digest realm="cam", nonce="b", stale=true'))
-    assert (talk.last.method, talk.session.state) == ("TEARDOWN", SessionState.TEARDOWN)
-    assert 'nonce="b"' in (talk.last.headers.get("Authorization") or "")
-    count = len(talk.sent)
-    talk.answer(unauthorized('Digest realm="cam", nonce="c", stale=true'))
-    assert (len(talk.sent), talk.session.state) == (count, SessionState.CLOSED)
 
 
 # Time.

@@ -1,0 +1,73 @@
+"""Whether a camera has let one session in, and what its refusals say of user name and password; no I/O.
+
+401 is the plain word for it. Some cameras refuse a wrong password in other words, or hang up: ``SuspectedLoginError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.cameras import CameraState
+from common.errors import CameraError
+from ingest.rtsp.auth import Authenticator, Pin
+from ingest.rtsp.message import printable
+from ingest.rtsp.url import RtspUrl
+
+_SUSPECTED = {400, 404, 454, 455}  # to the first request with a password: some cameras refuse it so
+
+
+class SuspectedLoginError(CameraError):
+    """It failed right after it was given a password that it had not accepted before, and does not say why.
+
+    ``hung_up``: it did not even answer. The state is what would be shown if it were not for the password.
+    """
+
+    def __init__(self, state: CameraState, detail: str, *, hung_up: bool = False) -> None:
+        super().__init__(state, detail)
+        self.hung_up = hung_up
+
+
+class Login:
+    """One session's, with the credentials of ``url``."""
+
+    def __init__(self, url: RtspUrl, pin: Pin) -> None:
+        self.auth = Authenticator(url.username, url.password, url.scheme == "rtsps", pin)
+        self._let_in = False  # a request with the password succeeded
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the last request carried a password that the camera has not accepted yet."""
+        return self.auth.sent and not self._let_in
+
+    def answered(self, status: int, rejection: str, *, options: bool) -> None:
+        """A request was answered other than by 401, and nothing plays yet; ``options``: it was OPTIONS.
+
+        Raises ``CameraError`` for a password that is refused in other words.
+        """
+        if not self.doubtful:
+            return
+        if status < 400:
+            self._let_in = True
+        elif status == 403:  # Hikvision answers so to a wrong password, and while the account is locked
+            raise CameraError(CameraState.UNAUTHORIZED, rejection)
+        elif status in _SUSPECTED and not options:
+            state = CameraState.NOT_FOUND if status == 404 else CameraState.REJECTED
+            raise SuspectedLoginError(state, f"{rejection}; some cameras also answer a wrong password so")
+
+    def refusal(self, challenges: Sequence[str]) -> CameraError:
+        """What a 401 that is final means, by its ``WWW-Authenticate`` values."""
+        detail = ""
+        if self.auth.username is None:
+            detail = "it asks for them, and the URL has none"
+        elif self.auth.withheld and self.auth.pin.digest:
+            detail = (
+                "it asks for the password itself (Basic), which it did not before; save the camera anew to allow it"
+            )
+        elif not self.auth.sent:
+            asked = printable(", ".join(value.partition(" ")[0] for value in challenges)) or "no challenge"
+            detail = f"it asks for them in a way that is not supported: {asked}"
+        return CameraError(CameraState.UNAUTHORIZED, detail)
+
+    def unanswered(self, state: CameraState, detail: str) -> CameraError:
+        """The error for a request that got no answer: the password may be the reason."""
+        return SuspectedLoginError(state, detail, hung_up=True) if self.doubtful else CameraError(state, detail)

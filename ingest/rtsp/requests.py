@@ -1,0 +1,75 @@
+"""One session's requests as they go on the wire: numbered, with the session's id and its credentials; no I/O."""
+
+from __future__ import annotations
+
+import re
+
+from ingest.rtsp.login import Login
+from ingest.rtsp.message import Headers, Request
+from ingest.rtsp.url import RtspUrl
+
+USER_AGENT = "camshaft"  # TP-Link cameras answer 401 for ever to requests without one
+DEFAULT_SESSION_TIMEOUT = 60.0  # seconds: RFC 2326 12.37
+
+
+class Requests:
+    """One request at a time is under way: the last that was asked."""
+
+    def __init__(self, login: Login) -> None:
+        self.timeout = DEFAULT_SESSION_TIMEOUT  # seconds that the camera keeps the session without a request
+        self.session_id: str | None = None  # the first that was given: PLAY and all that follows carry it
+        self._other_id: str | None = None  # the last one that was different
+        self._login = login
+        self._under_way: Request | None = None  # without CSeq and Authorization
+        self._sequence = 0
+
+    @property
+    def under_way(self) -> Request | None:
+        """The last one that was asked, as the session wants it; ``None`` before the first."""
+        return self._under_way
+
+    @property
+    def method(self) -> str:
+        """That of the last one; empty before the first."""
+        return self._under_way.method if self._under_way else ""
+
+    @property
+    def first(self) -> bool:
+        """Whether only one has been sent so far."""
+        return self._sequence == 1
+
+    def ask(self, method: str, url: RtspUrl, *headers: tuple[str, str]) -> Request:
+        """A new one, to be sent."""
+        self._under_way = Request(method, str(url), Headers(headers))
+        return self.again(self._under_way)
+
+    def again(self, request: Request) -> Request:
+        """The one that is under way, to be sent with the credentials that were asked for since."""
+        self._sequence += 1
+        headers = [("CSeq", str(self._sequence)), ("User-Agent", USER_AGENT)]
+        if authorization := self._login.auth.header(request.method, request.url):
+            headers.append(("Authorization", authorization))
+        if self.session_id is not None:
+            headers.append(("Session", self.session_id))
+        return Request(request.method, request.url, Headers([*headers, *request.headers]))
+
+    def learn(self, headers: Headers) -> None:
+        """RFC 2326 12.37: ``Session: id;timeout=60``. H264DVR 1.0 gives each SETUP an id of its own and plays by the
+        first."""
+        identifier, *parameters = (headers.get("Session") or "").split(";")
+        identifier = identifier.strip()
+        if self.session_id is None:
+            self.session_id = identifier or None
+        elif identifier and identifier != self.session_id:
+            self._other_id = identifier
+        for parameter in parameters:
+            match = re.fullmatch(r"\s*timeout\s*=\s*\"?([0-9]{1,9})\"?\s*", parameter, re.IGNORECASE)
+            if match:
+                self.timeout = float(match[1]) or DEFAULT_SESSION_TIMEOUT
+
+    def take_other_id(self) -> bool:
+        """Go on with the last id that was given, if it is not the first. Whether there is one."""
+        if self._other_id is None:
+            return False
+        self.session_id, self._other_id = self._other_id, None
+        return True

@@ -1,0 +1,51 @@
+"""What SETUP's answer means for one media section (RFC 2326 10.4, 12.39); no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.cameras import CameraState
+from common.errors import CameraError, ProtocolError
+from ingest.rtsp.sdp import MediaSection
+from ingest.rtsp.transport import Pair, TransportSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A media section that the camera agreed to send."""
+
+    section: MediaSection
+    spec: TransportSpec
+
+
+class TransportRefusedError(CameraError):
+    """The camera does not send over the transport that was asked for; another may do."""
+
+
+def channels_for(setups: Sequence[Setup]) -> Pair:
+    """The interleaved channels to ask for where so many sections are set up."""
+    return 2 * len(setups), 2 * len(setups) + 1
+
+
+def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> TransportSpec:
+    """What was agreed by the ``Transport`` header of an answer: the camera's word counts, even if it is not what was
+    asked for. ``ports`` are those asked for over UDP, ``None`` means TCP; ``setups`` came before.
+
+    Raises ``TransportRefusedError`` for another transport, ``CameraError`` for what cannot be read.
+    """
+    tcp = ports is None
+    try:
+        spec = TransportSpec.parse(answer) if answer else TransportSpec(tcp=tcp, client_port=ports)
+    except ProtocolError as exc:
+        raise CameraError(CameraState.MALFORMED, str(exc)) from None
+    if spec.multicast or spec.tcp != tcp:
+        answered = "multicast" if spec.multicast else "TCP" if spec.tcp else "UDP"
+        wanted = "TCP" if tcp else "UDP"
+        raise TransportRefusedError(CameraState.REJECTED, f"asked for {wanted}, it answered with {answered}")
+    taken = {channel for setup in setups for channel in setup.spec.interleaved or ()}
+    if tcp and (
+        spec.interleaved is None or taken & set(spec.interleaved)
+    ):  # it answers "0-1" each time, and means ours
+        return TransportSpec(tcp=True, interleaved=channels_for(setups), ssrc=spec.ssrc)
+    return spec
