@@ -1,0 +1,79 @@
+"""After a loss nothing until the next keyframe, and why a picture does not begin."""
+
+from __future__ import annotations
+
+import pytest
+
+from rigs.video import TICKS, encode, packetise, units_of
+from tests.fakes.h264 import PARAMETER_SETS, RECOVERY_POINT, SLICES, SPROP, UNITS, WANTED, Stream
+
+
+def test_intra_refresh_is_named_soon_after_the_beginning() -> None:
+    stream, said = Stream(), []
+    for number in range(80):
+        begins = [*PARAMETER_SETS, RECOVERY_POINT] if number % 10 == 0 else []
+        stream.feed(packetise([[*begins, *SLICES[1]]], start=number * TICKS))
+        stream.arrival_ns += 40_000_000
+        said.append(stream.track.hindrance)
+    assert said[10] == "waiting for its first keyframe"
+    assert "switch intra refresh off" in said[70]
+    assert stream.batches == []
+
+
+def test_no_keyframe_for_long_says_what_to_set() -> None:
+    stream = Stream(SPROP)
+    for number in range(150):
+        stream.feed(packetise([SLICES[1]], start=number * TICKS))
+        stream.arrival_ns += 40_000_000
+    assert "set a keyframe interval" in stream.track.hindrance
+    stream.feed(packetise(UNITS, start=200 * TICKS))
+    assert stream.track.hindrance == ""
+    stream.track.lost()
+    assert stream.track.hindrance == ""
+    for number in range(150):
+        stream.feed(packetise([SLICES[1]], start=(300 + number) * TICKS))
+        stream.arrival_ns += 40_000_000
+    assert "set a keyframe interval" in stream.track.hindrance
+
+
+@pytest.mark.parametrize("read", [1, 1_000])
+@pytest.mark.parametrize("unit", [10, 13])
+def test_after_a_loss_nothing_until_the_next_keyframe(unit: int, read: int) -> None:
+    packets = packetise(UNITS, size=600)
+    at = next(i for i, packet in enumerate(packets) if packet.timestamp == unit * TICKS) + (5 if unit == 10 else 2)
+    stream = Stream().feed(packets[:at], read=read, flush=False)
+    stream.track.lost()
+    stream.feed(packets[at + 1 :], read=read)
+    ended = [batch.timestamp for batch in stream.batches if batch.unit_end]
+    assert ended == [n * TICKS for n in (*range(unit), *range(20, 30))]
+    damaged = [batch for batch in stream.batches if batch.timestamp == unit * TICKS]
+    assert bool(damaged) == (read == 1)  # what has not left yet never does
+    assert stream.track.dropped >= (20 - unit) * 4
+    sequence = 0
+    for batch in stream.batches:
+        assert batch.sequence == sequence
+        sequence += len(batch.payloads)
+    after = [batch for batch in stream.batches if batch.timestamp >= 20 * TICKS]
+    assert after[0].keyframe
+    assert units_of(after) == WANTED[20:]
+
+
+def test_loss_within_a_keyframe_does_not_restart_in_its_second_slice() -> None:
+    sliced = encode(20, options="slices=4")
+    packets = packetise(sliced)
+    stream = Stream().feed(packets[:3])
+    stream.track.lost()
+    stream.feed(packets[4:])
+    assert [batch.timestamp for batch in stream.batches if batch.keyframe] == [0, 10 * TICKS]
+    assert {batch.timestamp // TICKS for batch in stream.batches} == {0, *range(10, 20)}
+
+
+def test_loss_before_anything_was_published() -> None:
+    stream = Stream()
+    stream.track.lost()
+    assert stream.feed(packetise(UNITS)).units() == WANTED
+
+
+def test_starts_with_a_keyframe() -> None:
+    stream = Stream().feed(packetise(UNITS)[7:])
+    assert stream.units() == WANTED[10:]
