@@ -37,17 +37,17 @@ class Mux:
 
     def add(self, viewer: Viewer) -> None:
         """Its checks are answered from now on."""
-        self._by_ufrag[viewer.contact.agent.ufrag] = viewer
+        self._by_ufrag[viewer.reach.agent.ufrag] = viewer
 
     def remove(self, viewer: Viewer) -> None:
         """Forget it and its addresses."""
-        self._by_ufrag.pop(viewer.contact.agent.ufrag, None)
-        self._forget(viewer, viewer.contact.agent.pairs.values())
+        self._by_ufrag.pop(viewer.reach.agent.ufrag, None)
+        self._forget(viewer, viewer.reach.agent.pairs.values())
 
     def keep_consent(self, viewer: Viewer, now: float) -> None:
         """Ask the viewer whether it still receives, if that is due."""
-        way = viewer.contact.selected
-        due = viewer.contact.agent.consent_check(now) if way is not None else None
+        way = viewer.reach.selected
+        due = viewer.reach.agent.consent_check(now) if way is not None else None
         if due is not None and way is not None:
             self._check(viewer, *due, way)
 
@@ -62,7 +62,7 @@ class Mux:
         elif first in _RTP:  # nobody sends us RTP: it is RTCP, or fails to be
             viewer.receive_rtcp(data, now=now, unix_ns=unix_ns - int(waited * 1e9))
         elif first in _DTLS:
-            viewer.receive_dtls(data, viewer.contact.way_to(carrier, path), now=now, waited=waited)
+            viewer.receive_dtls(data, viewer.reach.way_to(carrier, path), now=now, waited=waited)
         else:
             self.counters["udp_garbage"] += 1
         return None
@@ -80,7 +80,7 @@ class Mux:
         if viewer is None:
             self.counters["stun_unknown_ufrag"] += 1
             return
-        agent = viewer.contact.agent
+        agent = viewer.reach.agent
         password = agent.password.encode()
         if not request.verify(password):
             self.counters["stun_bad_password"] += 1
@@ -88,7 +88,7 @@ class Mux:
         if not agent.hearing.take(now):
             self.counters["stun_ignored"] += 1
             return
-        way = viewer.contact.way_to(carrier, path)
+        way = viewer.reach.way_to(carrier, path)
         if request.controlled:  # RFC 8445 7.3.1.1: a lite agent is always the controlled one
             way.send(binding_error(request.transaction, password, 487, "Role Conflict"))
             return
@@ -112,14 +112,14 @@ class Mux:
             self.counters["udp_garbage"] += 1
             return
         viewer = self._by_transaction.get(response.transaction)
-        pair = viewer.contact.agent.answered(response, path, now) if viewer is not None else None
+        pair = viewer.reach.agent.answered(response, path, now) if viewer is not None else None
         if viewer is None or pair is None:
             self.counters["stun_unasked"] += 1
             return
         del self._by_transaction[response.transaction]
         self._by_address[path.remote] = viewer
-        way = viewer.contact.way_to(carrier, pair.path)
-        if viewer.contact.agent.select(pair, now):
+        way = viewer.reach.way_to(carrier, pair.path)
+        if viewer.reach.agent.select(pair, now):
             viewer.selected(way, now)
         else:
             viewer.proved(way, now)
@@ -132,7 +132,7 @@ class Mux:
         """The viewer checked from ``address``."""
         holder = self._by_address.get(address)
         if holder is not None and holder is not viewer:
-            theirs, own = holder.contact.agent.pairs.get(address), viewer.contact.agent.pairs[address]
+            theirs, own = holder.reach.agent.pairs.get(address), viewer.reach.agent.pairs[address]
             if theirs is not None and theirs.consents(now) and not own.consents(now):
                 return
         self._by_address[address] = viewer

@@ -3,7 +3,7 @@
 Life: answered, then ICE nominates a path, then DTLS gives keys, then the senders start; it ends by close_notify, BYE,
 hang-up, or when consent expires. The session outlives its camera: while the camera is away nothing is sent.
 
-How the viewer is reached is told in ``egress.contact``, what it reports in ``egress.feedback``, and what it gets in
+How the viewer is reached is told in ``egress.reach``, what it reports in ``egress.feedback``, and what it gets in
 ``egress.sender``. Here is what joins them.
 """
 
@@ -13,13 +13,13 @@ from collections.abc import Callable
 
 from common.control import ViewerReport, ViewerState
 from common.media import Kind
-from egress.contact import Contact, printable
 from egress.feedback import Feedback
 from egress.media.stream import Stream
 from egress.negotiation import Negotiated
 from egress.path.pace import Pace
 from egress.path.quality import PathQuality
 from egress.position import Position
+from egress.reach import Reach, printable
 from egress.sender import Sender
 from egress.wire.dtls import Identity
 from egress.wire.ice import CONNECT_TIMEOUT
@@ -48,7 +48,7 @@ class Viewer:
     ) -> None:
         self.session = session
         self.stream = stream
-        self.contact = Contact(identity, negotiated, now)
+        self.reach = Reach(identity, negotiated, now)
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
         self.due = now  # when it is to be swept
@@ -63,7 +63,7 @@ class Viewer:
     @property
     def heard(self) -> bool:
         """Whether a check with this session's password has come."""
-        return bool(self.contact.agent.pairs)
+        return bool(self.reach.agent.pairs)
 
     @property
     def octets(self) -> int:
@@ -83,19 +83,19 @@ class Viewer:
     @property
     def ignored(self) -> int:
         """Datagrams of DTLS and SRTCP that were too many."""
-        return self.contact.ignored + self.feedback.ignored
+        return self.reach.ignored + self.feedback.ignored
 
     def selected(self, way: Way, now: float) -> None:
         """Media goes this way from now on: the viewer wants it there, and has proved that it receives there."""
         way.settle()
-        self.contact.aim(way)
+        self.reach.aim(way)
         for sender in self.senders.values():
             sender.retarget(way)
         self.proved(way, now)
 
     def proved(self, way: Way, now: float) -> None:
         """The viewer receives at the end of this way."""
-        self.contact.proved(way)
+        self.reach.proved(way)
         self._start(now)
 
     def receive_dtls(self, datagram: bytes, way: Way, *, now: float, waited: float = 0.0) -> None:
@@ -103,21 +103,21 @@ class Viewer:
 
         It has ``waited`` for us so many seconds.
         """
-        dtls = self.contact.dtls
+        dtls = self.reach.dtls
         before = dtls.connected
-        proved = self.contact.receive(datagram, way, now, waited)
+        proved = self.reach.receive(datagram, way, now, waited)
         if dtls.over:
             self._end(dtls.failure or "closed by the viewer")
         elif dtls.connected and not before:
-            if self.contact.round_trip is not None:
-                self._quality.measured(self.contact.round_trip)
+            if self.reach.round_trip is not None:
+                self._quality.measured(self.reach.round_trip)
             if proved:
                 self.selected(way, now)
             self._start(now)
 
     def receive_rtcp(self, datagram: bytes, *, now: float, unix_ns: int) -> None:
         """An SRTCP datagram, which arrived at ``unix_ns``: feedback."""
-        dtls = self.contact.dtls
+        dtls = self.reach.dtls
         self.feedback.receive(datagram, dtls.srtp if dtls.connected else None, now=now, unix_ns=unix_ns)
         if self.feedback.bye:
             self._end("closed by the viewer")
@@ -129,14 +129,14 @@ class Viewer:
 
     def sweep(self, *, now: float, unix_ns: int) -> None:
         """When it is ``due``: retransmissions of the handshake, consent, sender reports."""
-        agent, dtls = self.contact.agent, self.contact.dtls
+        agent, dtls = self.reach.agent, self.reach.dtls
         self.due = now + FIRST_RTCP_INTERVAL
         if not self.ended:
             self.ended = agent.expired(now)
         if not dtls.connected:
             if not self.ended and now - agent.created > CONNECT_TIMEOUT:
                 self.ended = "DTLS never connected"
-            if self.contact.way is not None:
+            if self.reach.way is not None:
                 dtls.retransmit(now)
             return
         if not self.ended and agent.selected is None and now - agent.created > CONNECT_TIMEOUT:
@@ -150,18 +150,18 @@ class Viewer:
 
     def close(self, *, unix_ns: int) -> None:
         """Say goodbye (RTCP BYE, close_notify) and send nothing more."""
-        if self.contact.dtls.connected:
+        if self.reach.dtls.connected:
             self._send_reports(unix_ns, bye=True)
         for sender in self.senders.values():
             sender.stop()
         self.senders.clear()
-        self.contact.dtls.close()
+        self.reach.dtls.close()
 
     def report(self, now: float) -> ViewerReport:
         """For the control plane."""
         senders = tuple(self.senders.values())
         video, audio = self._sender(Kind.VIDEO), self._sender(Kind.AUDIO)
-        dtls, way, reports = self.contact.dtls, self.contact.way, self.feedback.reports
+        dtls, way, reports = self.reach.dtls, self.reach.way, self.feedback.reports
         capacity = self._quality.capacity.estimate
         packets = octets = blocked = nacked = retransmitted = plis = lost = 0
         jitter = 0.0
@@ -200,7 +200,7 @@ class Viewer:
 
     def _start(self, now: float) -> None:
         """Send media, if there are keys and there is a path to send it to."""
-        way, dtls = self.contact.selected, self.contact.dtls
+        way, dtls = self.reach.selected, self.reach.dtls
         if way is None or self.senders or not dtls.connected or self.ended:
             return
         for section in self._sections.values():
@@ -216,7 +216,7 @@ class Viewer:
         """Send sender reports, if there is anything to report."""
         compound = self.feedback.sender_reports(self._cname, unix_ns, bye=bye)
         if compound is not None:
-            self.contact.send(self.contact.dtls.srtp.protect_rtcp(compound))
+            self.reach.send(self.reach.dtls.srtp.protect_rtcp(compound))
         return compound is not None
 
     def _sender(self, kind: Kind) -> Sender | None:

@@ -219,8 +219,8 @@ class Egress:
 
     def _write_answer(self, viewer: Viewer, negotiated: Negotiated) -> str:
         transport = TransportDescription(
-            viewer.contact.agent.ufrag,
-            viewer.contact.agent.password,
+            viewer.reach.agent.ufrag,
+            viewer.reach.agent.password,
             str(self._identity.fingerprint),
             self._candidates,
         )
@@ -248,16 +248,16 @@ class Egress:
 
     def _say_goodbye(self, viewer: Viewer, reason: str) -> None:
         """One line on what became of the viewer. Its session's id is a right, and stands in no log."""
-        contact, camera = viewer.contact, viewer.stream.camera
-        seconds = round(asyncio.get_running_loop().time() - contact.agent.created, 1)
-        if contact.ready:
-            remote, sent = contact.seen_at[0], viewer.octets
+        reach, camera = viewer.reach, viewer.stream.camera
+        seconds = round(asyncio.get_running_loop().time() - reach.agent.created, 1)
+        if reach.ready:
+            remote, sent = reach.seen_at[0], viewer.octets
             self._quiet.info(
                 "viewer left", camera=camera, remote=remote, reason=reason, seconds=seconds, sent_bytes=sent
             )
             return
         offered = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
-        tried = contact.seen_at or "nowhere: no check has come; is the UDP port open on the way?"
+        tried = reach.seen_at or "nowhere: no check has come; is the UDP port open on the way?"
         self._quiet.info(
             "viewer never connected", camera=camera, reason=reason, seconds=seconds, tried_from=tried, offered=offered
         )

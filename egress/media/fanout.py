@@ -47,7 +47,7 @@ _Draft = tuple[Packet, memoryview, memoryview]  # a packet, and where its header
 _Slot = tuple[int, bytes, bytes, memoryview]  # number less what all have in common, payload, header, where payload goes
 
 
-class Keys(Protocol):
+class MediaKeys(Protocol):
     """What encrypting one viewer's packets with AES-GCM takes; see ``egress.wire.srtp.GcmKeys``."""
 
     @property
@@ -67,12 +67,12 @@ class Lane:
 
     __slots__ = ("_base", "_octets", "_packets", "compiled", "encrypt_into", "iv", "keys", "protect", "ssrc")
 
-    def __init__(self, base: int, ssrc: int, keys: Keys | None, protect: Callable[[bytes], bytes]) -> None:
+    def __init__(self, base: int, ssrc: int, keys: MediaKeys | None, protect: Callable[[bytes], bytes]) -> None:
         self.ssrc = ssrc
         self.keys = keys  # None: the peer has no GCM, ``protect`` (libsrtp) does it
         self.iv = keys.iv(ssrc) if keys else 0
-        self.encrypt_into = keys.encrypt_into if keys else None
         self.compiled = native.lane(keys.cipher, self.iv, base) if keys and keys.cipher else None
+        self.encrypt_into = keys.encrypt_into if keys and self.compiled is None else None
         self.protect = protect
         self._base = base
         self._packets = self._octets = 0  # that were not counted by the compiled loop
@@ -98,6 +98,11 @@ class Lane:
         """Bytes of payload that were sent, as a sender report counts them (RFC 3550 6.4.1)."""
         return self._octets if self.compiled is None else self._octets + int(self.compiled.octets)
 
+    def prepare(self) -> None:
+        """Be ready to be served without the compiled loop."""
+        if self.encrypt_into is None and self.keys is not None:
+            self.encrypt_into = self.keys.encrypt_into
+
     def count(self, packets: int, octets: int) -> None:
         """So much was sent, and not by the compiled loop, which counts by itself."""
         self._packets += packets
@@ -120,7 +125,11 @@ class Audience:
         served: list[Member] = []
         others: list[Member] = []
         for lane, target in members:
-            (others if lane.compiled is None or target.route is None else served).append((lane, target))
+            if lane.compiled is not None and target.route is not None:
+                served.append((lane, target))
+            else:
+                lane.prepare()
+                others.append((lane, target))
         self.members = served + others
         self.border = len(served)
         self._compiled: native.Audience | None = None

@@ -11,6 +11,7 @@ with its own SSRC and sequence, or byte-identical.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -68,6 +69,9 @@ def derive(master_key: bytes, master_salt: bytes, label: int, size: int) -> byte
     return cipher.encryptor().update(bytes(size))
 
 
+EncryptInto = Callable[[bytes, bytes, bytes, memoryview], object]
+
+
 class GcmKeys:
     """What encrypting one viewer's RTP takes.
 
@@ -76,14 +80,22 @@ class GcmKeys:
     (RFC 7714 8.1).
     """
 
-    __slots__ = ("_salt", "cipher", "encrypt_into")
+    __slots__ = ("_encrypt_into", "_key", "_salt", "cipher")
 
     def __init__(self, profile: Profile, master: bytes, *, compiled: bool) -> None:
         master_key, master_salt = master[: profile.key_size], master[profile.key_size :]
         key = derive(master_key, master_salt, _LABEL_ENCRYPTION, profile.key_size)
-        self.encrypt_into = AESGCM(key).encrypt_into
+        self._key = key
+        self._encrypt_into: EncryptInto | None = None
         self.cipher = native.cipher(key) if compiled else None
         self._salt = int.from_bytes(derive(master_key, master_salt, _LABEL_SALT, GCM_SALT_SIZE), "big")
+
+    @property
+    def encrypt_into(self) -> EncryptInto:
+        """Made when it is first asked for: it has 2.6 kB, which a viewer of the compiled loop alone need not."""
+        if self._encrypt_into is None:
+            self._encrypt_into = AESGCM(self._key).encrypt_into
+        return self._encrypt_into
 
     def iv(self, ssrc: int) -> int:
         """The part of the nonce that is the same for all packets of ``ssrc``."""

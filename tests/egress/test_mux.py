@@ -72,10 +72,10 @@ def check(
 ) -> int:
     """The browser checks ``address``; with ``answer`` it gets our check there and answers. Returns the check's size."""
     request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    request.attributes["USERNAME"] = f"{viewer.contact.agent.ufrag}:theirs"
+    request.attributes["USERNAME"] = f"{viewer.reach.agent.ufrag}:theirs"
     if nominate:
         request.attributes["USE-CANDIDATE"] = None
-    request.add_message_integrity(viewer.contact.agent.password.encode())
+    request.add_message_integrity(viewer.reach.agent.password.encode())
     wire.take(address)
     receive(mux, bytes(request), address, now, wire)
     for datagram in wire.sent.get(address, []) if answer else ():
@@ -96,7 +96,7 @@ async def test_an_address_belongs_to_who_checked_from_it_last() -> None:
     check(mux, first, shared)
     for number in range(MAX_PATHS):  # the second one forgets what is no longer its own
         check(mux, second, ("192.0.2.2", 1 + number))
-    assert shared not in second.contact.agent.pairs
+    assert shared not in second.reach.agent.pairs
     receive(mux, FEEDBACK, shared)
     assert first.feedback.garbage == 1
     mux.remove(second)
@@ -194,7 +194,7 @@ def test_media_does_not_go_to_somebody_who_never_asked() -> None:
             assert kind_of(datagram) in (BINDING_SUCCESS, BINDING_REQUEST)
             sent += len(datagram)
     assert 0 < sent <= AMPLIFICATION * forged
-    assert watching.viewer.contact.agent.selected == Path(HOME)
+    assert watching.viewer.reach.agent.selected == Path(HOME)
 
 
 def test_media_stops_where_nobody_answers_though_checks_come_from_elsewhere() -> None:

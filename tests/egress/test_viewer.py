@@ -109,7 +109,7 @@ def test_goodbye_is_said_properly() -> None:
 def test_what_a_viewer_was_is_freed_at_once() -> None:
     session = Session()
     session.play(20)
-    gone = [weakref.ref(session.viewer), weakref.ref(session.viewer.contact.dtls)]
+    gone = [weakref.ref(session.viewer), weakref.ref(session.viewer.reach.dtls)]
     gc.collect()
     gc.disable()  # the collector walks through what is old once in millions of objects
     try:

@@ -51,7 +51,7 @@ class Session:
 
     def nominate(self, *, answers: bool = True) -> None:
         """The browser checks the path with USE-CANDIDATE and, unless told otherwise, answers our check."""
-        agent = self.viewer.contact.agent
+        agent = self.viewer.reach.agent
         pair = agent.heard(request(), self.target.path, 100, self.now)
         if answers:
             prove(agent, pair, self.now)

@@ -117,7 +117,7 @@ class ViewerSessions:
             started=self.now,
         )
         if not self.encrypted:
-            viewer.contact.dtls = PlainAssociation()  # type: ignore[assignment]
+            viewer.reach.dtls = PlainAssociation()  # type: ignore[assignment]
         self.mux.add(viewer)
         self.viewers.append((viewer, browser))
 
@@ -181,7 +181,7 @@ def watch(data: bytes, *, encrypted: bool) -> None:
                 with contextlib.suppress(RequestError):
                     sessions.offer(OFFERS[0].decode() + program.string().decode("utf-8", "replace"))
             case 2 | 3 if each:
-                agent = each[0].contact.agent
+                agent = each[0].reach.agent
                 sessions.checked.add(remote)
                 extra = program.string() if what & 16 else b""
                 request = check(

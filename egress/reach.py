@@ -16,7 +16,7 @@ from egress.wire.way import Carrier, Way
 DTLS_BURST, DTLS_RATE = 40, 400.0  # datagrams at once, and a second: a handshake has ten, and repetitions
 
 
-class Contact:
+class Reach:
     """One viewer's addresses and association. Times are monotonic seconds."""
 
     def __init__(self, identity: Identity, negotiated: Negotiated, now: float) -> None:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from common.media import Kind
-from egress.contact import DTLS_BURST, DTLS_RATE
 from egress.path.quality import LOCAL_ROUND_TRIP
+from egress.reach import DTLS_BURST, DTLS_RATE
 from egress.wire.ice import AMPLIFICATION, CONNECT_TIMEOUT, Path
 from rigs.ice import prove, request
 from tests.fakes.session import Session
@@ -26,18 +26,18 @@ def test_the_handshake_tells_whether_the_path_is_a_long_one(round_trip: float, w
 def test_a_handshake_is_a_proof_where_our_checks_are_not_answered() -> None:
     session = Session(connect=False)
     session.nominate(answers=False)
-    session.viewer.contact.agent.pairs[session.target.path.remote].received = 2_000
+    session.viewer.reach.agent.pairs[session.target.path.remote].received = 2_000
     session.browser.start_dtls()
     session.exchange()
     session.play(3)
     assert session.numbers(Kind.VIDEO) == list(range(9))
-    assert session.viewer.contact.agent.selected == session.target.path
+    assert session.viewer.reach.agent.selected == session.target.path
 
 
 def test_a_handshake_of_which_something_went_elsewhere_proves_nothing() -> None:
     """Who gets our flight at one address could send the end of the handshake in the name of another."""
     session, elsewhere = Session(connect=False), FakeTarget(ELSEWHERE)
-    agent = session.viewer.contact.agent
+    agent = session.viewer.reach.agent
     for target in (session.target, elsewhere):
         agent.heard(request(nominate=target is elsewhere), target.path, 2_000, session.now)
     session.browser.start_dtls()
@@ -65,7 +65,7 @@ def test_a_handshake_of_which_something_went_elsewhere_proves_nothing() -> None:
 def test_an_address_that_proved_nothing_is_sent_three_times_what_came_from_it() -> None:
     session = Session(connect=False)
     session.nominate(answers=False)
-    pair = session.viewer.contact.agent.pairs[session.target.path.remote]
+    pair = session.viewer.reach.agent.pairs[session.target.path.remote]
     session.browser.start_dtls()
     [hello] = session.browser.take()
     for repetition in range(5):
@@ -78,7 +78,7 @@ def test_an_address_that_proved_nothing_is_sent_three_times_what_came_from_it() 
 
 def test_what_is_held_back_of_a_handshake_comes_with_the_proof() -> None:
     session = Session(connect=False)
-    agent = session.viewer.contact.agent
+    agent = session.viewer.reach.agent
     session.nominate(answers=False)
     pair = agent.pairs[session.target.path.remote]
     pair.received = 0
@@ -97,14 +97,14 @@ def test_what_is_held_back_of_a_handshake_comes_with_the_proof() -> None:
 
 def test_where_it_was_heard_from_is_told_the_selected_path_first() -> None:
     session = Session(connect=False)
-    assert session.viewer.contact.seen_at == []
-    session.viewer.contact.agent.heard(request(nominate=False), ELSEWHERE, 100, 0.0)
+    assert session.viewer.reach.seen_at == []
+    session.viewer.reach.agent.heard(request(nominate=False), ELSEWHERE, 100, 0.0)
     session.nominate()
     session.browser.start_dtls()
     session.exchange()
-    assert session.viewer.contact.seen_at == ["192.0.2.1:5000", "192.0.2.66:66"]
+    assert session.viewer.reach.seen_at == ["192.0.2.1:5000", "192.0.2.66:66"]
     session.play(3)
-    assert session.viewer.contact.ready
+    assert session.viewer.reach.ready
     assert session.viewer.octets > 900
 
 
@@ -136,8 +136,8 @@ def test_where_we_answer_twice_the_round_trip_is_no_longer_than_from_the_first_a
     """Which one was answered cannot be known, and a path must not look shorter than it is."""
     session = Session(connect=False)
     session.nominate()
-    contact = session.viewer.contact
-    contact.dtls = Shaking()  # type: ignore[assignment]
+    reach = session.viewer.reach
+    reach.dtls = Shaking()  # type: ignore[assignment]
     for now in (1.0, 1.4, 1.5, 2.0):
-        contact.receive(b"\x16", session.target, now, waited=0.1)
-    assert contact.round_trip == pytest.approx(0.4)
+        reach.receive(b"\x16", session.target, now, waited=0.1)
+    assert reach.round_trip == pytest.approx(0.4)
