@@ -71,15 +71,27 @@ def list_scenarios() -> None:
 @click.option("--peer", "peers", multiple=True, help="mediamtx=PATH, go2rtc=PATH or janus; repeatable.")
 @click.option("--ingest", default=1, show_default=True, help="Ingest processes of the cluster.")
 @click.option("--egress", default=1, show_default=True, help="Egress processes of the cluster.")
+@click.option(
+    "--transport", type=click.Choice(["tcp", "udp"]), default="tcp", help="How the cameras of `ingest` are pulled."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, help="Directory for the results.")
-def run(names: tuple[str, ...], peers: tuple[str, ...], ingest: int, egress: int, out: Path, **load: Any) -> None:
+def run(
+    names: tuple[str, ...],
+    peers: tuple[str, ...],
+    ingest: int,
+    egress: int,
+    transport: str,
+    out: Path,
+    **load: Any,
+) -> None:
     """Run scenarios, one after the other, and write their results as JSON and Markdown."""
     reached = True
     for name in SCENARIOS if "all" in names else names:
         started = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         result = Result(name, _command_line(), started)
         servers = [_peer(peer) for peer in peers]
-        plan = Plan(result, Camshaft(ingest, egress), servers, cache=out.absolute() / "clips", **_plan(load))
+        cache = out.absolute() / "clips"
+        plan = Plan(result, Camshaft(ingest, egress), servers, cache=cache, transport=transport, **_plan(load))
         try:
             _run(SCENARIOS[name].run(plan))
         finally:  # what was measured before something failed is kept

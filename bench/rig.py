@@ -43,6 +43,7 @@ class Plan:
     options: Options = field(default_factory=Options)
     profiles: tuple[str, ...] = PROFILES  # of SRTP, best first
     cache: Path = Path("bench/results/clips")
+    transport: str = "tcp"  # of the scenario ingest
 
     def clip(self, clip: Clip) -> Path:
         """Where the clip is, encoded."""

@@ -138,7 +138,7 @@ async def ingest(plan: Plan) -> None:
     if not plan.usable([plan.server]):
         return
     with farm.running(plan.clip(MIDDLE), MIDDLE.fps, cameras) as (urls, pid):
-        async with staged(plan.server, urls, plan.crowd(), camera_pids=[pid]) as stage:
+        async with staged(plan.server, urls, plan.crowd(), camera_pids=[pid], transport=plan.transport) as stage:
             await stage.crowd.join(stage.running.streams[0])
             await stage.crowd.watching()
             states = await _playing(stage, cameras)
