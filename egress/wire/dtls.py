@@ -174,20 +174,25 @@ class DtlsServer:
             self._transmit(datagram)
 
     def _flush(self) -> None:
-        """Send what OpenSSL has written: a run of records without datagram borders, so cut it at record borders."""
+        """Send what OpenSSL has written."""
         try:
-            out = self._connection.bio_read(65_536)
-        except SSL.Error:  # nothing to send
+            written = self._connection.bio_read(65_536)
+        except SSL.Error:  # nothing
             return
-        flight = []
-        start = end = 0
-        while end + _RECORD_HEADER <= len(out) and out[end] in _RECORD_TYPES:
-            size = _RECORD_HEADER + int.from_bytes(out[end + 11 : end + 13], "big")
-            if end > start and end + size - start > DTLS_MTU:
-                flight.append(out[start:end])
-                start = end
-            end += size
-        self._send_flight([*flight, out[start:]])
+        self._send_flight(datagrams(written))
+
+
+def datagrams(written: bytes) -> list[bytes]:
+    """Cut what OpenSSL has written, a run of records, into datagrams of up to ``DTLS_MTU`` bytes with whole records."""
+    cut = []
+    start = end = 0
+    while end + _RECORD_HEADER <= len(written) and written[end] in _RECORD_TYPES:
+        size = _RECORD_HEADER + int.from_bytes(written[end + 11 : end + 13], "big")
+        if end > start and end + size - start > DTLS_MTU:
+            cut.append(written[start:end])
+            start = end
+        end += size
+    return [*cut, written[start:]]
 
 
 def _nowhere(_datagram: bytes) -> None:

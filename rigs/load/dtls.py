@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import struct
 from dataclasses import dataclass
-from typing import Literal
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
-Profile = Literal["SRTP_AEAD_AES_128_GCM", "SRTP_AEAD_AES_256_GCM", "SRTP_AES128_CM_SHA1_80"]
+from egress.wire.certificate import Certificate, Fingerprint, vouched_for
+from egress.wire.dtls import DTLS_MTU, PROFILES, datagrams
+from egress.wire.srtp import masters
 
-KEY_LENGTHS: dict[str, tuple[int, int]] = {  # bytes of master key and salt (RFC 7714 12, RFC 3711 5.2)
-    "SRTP_AEAD_AES_128_GCM": (16, 12),
-    "SRTP_AEAD_AES_256_GCM": (32, 12),
-    "SRTP_AES128_CM_SHA1_80": (16, 14),
-}
-MTU = 1200  # bytes of a datagram
+_CIPHERS = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"  # some servers' certificates have RSA
 
 
 class DtlsError(Exception):
@@ -37,26 +28,13 @@ class Keys:
 
 
 class Identity:
-    """A certificate and the contexts made from it, shared by all viewers: making one costs more than a handshake."""
+    """A certificate and the context made from it, shared by all viewers: making one costs more than a handshake."""
 
     def __init__(self, profiles: tuple[str, ...]) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "viewer")])
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=30))
-            .sign(key, hashes.SHA256())
-        )
-        self.fingerprint = _colons(certificate.fingerprint(hashes.SHA256()))
-        context = SSL.Context(SSL.DTLS_METHOD)
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)  # by fingerprint
-        context.use_certificate(certificate)
-        context.use_privatekey(key)
-        context.set_cipher_list(b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES")
-        context.set_tlsext_use_srtp(b":".join(profile.encode() for profile in profiles))
-        self.context = context
+        certificate = Certificate()
+        self.fingerprint = certificate.fingerprint().value
+        self.context = certificate.context(profiles)
+        self.context.set_cipher_list(_CIPHERS)
 
 
 class Dtls:
@@ -65,14 +43,14 @@ class Dtls:
     def __init__(self, identity: Identity, fingerprint: tuple[str, str], *, server: bool) -> None:
         self.done = False
         self.closed = False
-        self._fingerprint = fingerprint
+        self._fingerprint = Fingerprint(*fingerprint)
         self._server = server
         self._connection = SSL.Connection(identity.context, None)
         if server:
             self._connection.set_accept_state()
         else:
             self._connection.set_connect_state()
-        self._connection.set_ciphertext_mtu(MTU)
+        self._connection.set_ciphertext_mtu(DTLS_MTU)
 
     def start(self) -> list[bytes]:
         """The first flight, if it is ours."""
@@ -84,7 +62,7 @@ class Dtls:
         if not self.done:
             return self._shake()
         try:
-            self._connection.recv(MTU)
+            self._connection.recv(DTLS_MTU)
         except SSL.ZeroReturnError:
             self.closed = True
         except SSL.Error:
@@ -108,14 +86,14 @@ class Dtls:
 
     def keys(self) -> Keys:
         """SRTP profile and keys (RFC 5764 4.2). Raises ``DtlsError`` if no profile was agreed on."""
-        profile = self._connection.get_selected_srtp_profile().decode()
-        if profile not in KEY_LENGTHS:
-            raise DtlsError(f"no common SRTP profile ({profile or 'none'})")
-        key, salt = KEY_LENGTHS[profile]
-        material = self._connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (key + salt))
-        client = material[:key] + material[2 * key : 2 * key + salt]
-        server = material[key : 2 * key] + material[2 * key + salt :]
-        return Keys(profile, server, client) if self._server else Keys(profile, client, server)
+        name = self._connection.get_selected_srtp_profile().decode()
+        profile = next((profile for profile in PROFILES if profile.name == name), None)
+        if profile is None:
+            raise DtlsError(f"no common SRTP profile ({name or 'none'})")
+        client, server = masters(
+            profile, self._connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * profile.master_size)
+        )
+        return Keys(name, server, client) if self._server else Keys(name, client, server)
 
     def _shake(self) -> list[bytes]:
         try:
@@ -124,11 +102,10 @@ class Dtls:
             return self._flights()
         except SSL.Error as exc:
             raise DtlsError(f"handshake failed: {exc}") from None
-        function, expected = self._fingerprint
         certificate = self._connection.get_peer_certificate(as_cryptography=True)
-        known = {"sha-256": hashes.SHA256(), "sha-384": hashes.SHA384(), "sha-512": hashes.SHA512()}.get(function)
-        if known is None or certificate is None or _colons(certificate.fingerprint(known)) != expected:
-            raise DtlsError(f"the peer's certificate does not have the {function} fingerprint of its description")
+        if certificate is None or not vouched_for(certificate, [self._fingerprint]):
+            algorithm = self._fingerprint.algorithm
+            raise DtlsError(f"the peer's certificate does not have the {algorithm} fingerprint of its description")
         self.done = True
         return self._flights()
 
@@ -140,18 +117,4 @@ class Dtls:
                 pending += self._connection.bio_read(65_536)
             except SSL.WantReadError:
                 break
-        datagrams: list[bytes] = []
-        at = 0
-        while at + 13 <= len(pending):
-            size = 13 + struct.unpack_from("!H", pending, at + 11)[0]  # RFC 6347 4.1: the length ends the header
-            record = pending[at : at + size]
-            if datagrams and len(datagrams[-1]) + size <= MTU:
-                datagrams[-1] += record
-            else:
-                datagrams.append(record)
-            at += size
-        return datagrams
-
-
-def _colons(digest: bytes) -> str:
-    return digest.hex(":").upper()
+        return datagrams(pending) if pending else []
