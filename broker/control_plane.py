@@ -184,7 +184,7 @@ class ControlPlane:
 
     def _hear(self, node: str, message: ToBroker) -> None:
         if isinstance(message, KeyWanted):
-            if self._keyring is not None and (key := current_key(message.camera, self.director, self._keyring)):
+            if self._keyring is not None and (key := current_key(message.rendition, self.director, self._keyring)):
                 self._send(node, key)
             return
         if isinstance(message, Report) and message.partial:

@@ -24,7 +24,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from common.cameras import CameraSpec, CameraState
 from common.errors import ProtocolError
-from common.media import Kind, Track
+from common.media import Kind, Rendition, Track
 
 REPORT_INTERVAL = 1.0  # seconds between a worker's reports
 DEAD_AFTER = 3.0  # seconds of silence after which a worker is dead
@@ -167,7 +167,7 @@ class Report:
 class Assign:
     """Pull this camera, or go on with this newer revision of it; broker to ingest.
 
-    ``key`` seals the camera's frames (``common.seal``); empty where workers have no keys of their own.
+    ``key`` seals the frames of its renditions (``common.seal``); empty where workers have no keys of their own.
     """
 
     camera: CameraSpec
@@ -185,9 +185,9 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class StreamKey:
-    """The key that a camera's frames are sealed with from now on; broker to egress."""
+    """The key that a rendition's frames are sealed with from now on; broker to a worker that takes it."""
 
-    camera: str
+    rendition: Rendition
     key: bytes = field(repr=False)
     type: Literal["stream_key"] = "stream_key"
 
@@ -253,9 +253,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class KeyWanted:
-    """Frames of this camera come that no key opens; egress to broker, which replies ``StreamKey``."""
+    """Frames of this rendition come that no key opens; worker to broker, which replies ``StreamKey``."""
 
-    camera: Text
+    rendition: Annotated[Rendition, Field(max_length=MAX_TEXT)]
     type: Literal["key_wanted"] = "key_wanted"
 
 

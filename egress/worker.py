@@ -136,8 +136,8 @@ class Egress:
         match message:
             case Offer():
                 self._answer(message)
-            case StreamKey(camera, key):
-                self._streams.learn(as_it_came(camera), key)
+            case StreamKey(rendition, key):
+                self._streams.learn(rendition, key)
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")

@@ -15,7 +15,7 @@ import zmq
 from common.bus import Endpoints, Keys
 from common.config import Config
 from common.control import KeyWanted, Role
-from common.media import Rendition, camera_of
+from common.media import Rendition
 from common.systemd import READY, notify
 from common.worker import Worker
 from common.worker.link import Link
@@ -51,7 +51,7 @@ class Surroundings:
         )
 
     def _ask_for_key(self, rendition: Rendition) -> None:
-        self.link.send(KeyWanted(camera_of(rendition)))
+        self.link.send(KeyWanted(rendition))
 
 
 Opened = Callable[[Surroundings], AbstractAsyncContextManager[Worker]]

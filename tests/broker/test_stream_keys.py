@@ -14,6 +14,7 @@ from broker.keyring import Keyring
 from broker.stream_keys import current_key, with_keys
 from common.cameras import CameraSpec, CameraState
 from common.control import Assign, HangUp, Leaving, Offer, Report, Role, StreamKey, StreamReport
+from common.media import Rendition
 
 DOOR = CameraSpec("door", "rtsp://host/door")
 
@@ -85,6 +86,13 @@ def test_those_who_watch_get_the_next_one_when_the_camera_moves(plant: Plant) ->
         ("in-2", Assign(DOOR, key)),
     ]
     assert current_key("door", plant.director, plant.keyring) == StreamKey("door", key)
+
+
+def test_whatever_a_worker_makes_of_a_camera_has_one_key(plant: Plant) -> None:
+    plant.report("in-1", Role.INGEST)
+    own, another = Rendition("door"), Rendition("door/sub")
+    assert current_key(own, plant.director, plant.keyring) == StreamKey(own, plant.key("in-1"))
+    assert current_key(another, plant.director, plant.keyring) == StreamKey(another, plant.key("in-1"))
 
 
 def test_everything_else_is_sent_as_it_is(plant: Plant) -> None:

@@ -18,6 +18,7 @@ from common.control import (
     Assign,
     Ended,
     HangUp,
+    KeyWanted,
     Leaving,
     Load,
     Offer,
@@ -26,6 +27,7 @@ from common.control import (
     Release,
     Report,
     Role,
+    StreamKey,
     StreamReport,
     ToBroker,
     ToWorker,
@@ -65,12 +67,14 @@ TO_BROKER: list[ToBroker] = [
     Answered("s", "v=0\r\n"),
     Refused("s", 406, "no_codec", "None."),
     Ended("s", "consent expired"),
+    KeyWanted("yard"),
     Leaving("egress-0", "b2"),
 ]
 TO_WORKER: list[ToWorker] = [
     Assign(CameraSpec("yard", "rtsp://u:ä@h/", Transport.UDP, True, 0.5, TlsSpec(False, "ab" * 32, True), 9)),
     Release("yard"),
     Offer("s", "yard", "v=0\r\n", (VIDEO,)),
+    StreamKey("yard", bytes(16)),
     HangUp("s"),
     Ping(),
 ]
