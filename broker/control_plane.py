@@ -237,7 +237,7 @@ class ControlPlane:
             case WorkerJoined(node, role):
                 log.info("worker joined", worker=node, role=role.value)
             case WorkerLost(node, role, reason):
-                log.warning("worker lost", worker=node, role=role.value, reason=reason)
+                log.warning("worker lost", worker=node, role=role.value, reason=reason.value)
             case NodeNameTwice(node, where):
                 log.warning("two processes run under one --node name; give each its own", worker=node, processes=where)
             case CameraChanged() | CameraRemoved() | SessionEnded():
@@ -249,8 +249,8 @@ class ControlPlane:
                 self._states.info("camera state", about=camera, camera=camera, state=state.value, detail=detail)
             case CameraRemoved(camera):
                 log.info("camera removed", camera=camera)
-            case SessionEnded(session, camera, reason):
+            case SessionEnded(session, camera, reason, detail):
                 name = public_name(session)
-                self._ends.info("session ended", session=name, camera=camera, reason=reason)
+                self._ends.info("session ended", session=name, camera=camera, reason=reason.value, detail=detail)
         for listener in list(self._listeners):
             listener(notice)

@@ -24,6 +24,7 @@ from broker.director.events import (
     CameraStatus,
     CamerasWanted,
     Command,
+    EndReason,
     Event,
     FromWorker,
     NodeNameTwice,
@@ -60,7 +61,6 @@ from common.reports import Parts, completed
 OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
 WARN_INTERVAL = 60.0  # seconds between warnings of one kind …
 MAX_WARNED = 1_000  # … about each of so many nodes
-_STOPPED = "worker_stopped"  # the reason of a worker that left in good order
 DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a person sees it
 
 
@@ -151,7 +151,7 @@ class Director:
             case Leaving(incarnation=incarnation):
                 worker = self._state.workers.get(node)
                 if worker is not None and worker.report.incarnation == incarnation:
-                    self._bury(worker, _STOPPED)
+                    self._bury(worker, EndReason.WORKER_STOPPED)
                     del self._state.workers[node]
             case Answered(session, sdp):
                 self._viewers.answered(node, session, sdp)
@@ -185,7 +185,7 @@ class Director:
                 self._name_used_twice(worker.report, report)
                 if worker.alive:
                     return  # the newer one keeps the name
-            self._bury(worker, "worker_restarted")
+            self._bury(worker, EndReason.WORKER_RESTARTED)
             joined = True
             predecessor = worker.report.incarnation
             worker = self._state.workers[report.node] = Worker(report, self._state.now, predecessor=predecessor)
@@ -213,21 +213,21 @@ class Director:
         if isinstance(message, Offer):  # which it never saw
             self._viewers.offer_elsewhere(node, message.session)
         if worker is not None and worker.alive and self._state.now - worker.seen >= OVERDUE:
-            self._bury(worker, "worker_lost")
+            self._bury(worker, EndReason.WORKER_LOST)
 
-    def _bury(self, worker: Worker, reason: str) -> None:
+    def _bury(self, worker: Worker, reason: EndReason) -> None:
         worker.alive = False
         self._parts.forget(worker.node)
         self._state.command(WorkerLost(worker.node, worker.report.role, reason))
         self._cameras.bury(worker)
-        self._viewers.bury(worker, reason, stopped=reason == _STOPPED)
+        self._viewers.bury(worker, reason)
         self._cameras.settle()
 
     def _tick(self) -> None:
         for worker in list(self._state.workers.values()):
             silent = self._state.now - worker.seen
             if worker.alive and silent >= DEAD_AFTER:
-                self._bury(worker, "worker_lost")
+                self._bury(worker, EndReason.WORKER_LOST)
             elif worker.alive and silent >= OVERDUE:
                 self._state.send(worker.node, Ping())
             elif silent >= DEAD_KEPT:

@@ -1,8 +1,20 @@
 """Which ingest worker pulls which camera, and how each camera is.
 
-A camera stays with its worker until that dies, leaves or drains: so the first are given away only when the workers that
-start together are there (``State.gathering``). What a worker reports is compared with what it should
-have, and the difference is sent: an ``Assign`` or ``Release`` that was lost is sent again at the next report.
+A camera is free or given to one worker, and no method but those named here moves it:
+
+=====  ========================================================================  =====  ==============================
+from   when                                                                      to     by
+=====  ========================================================================  =====  ==============================
+free   it is needed, workers have gathered, and none is expected back with it    given  ``settle_one``, least loaded
+free   a worker reports it that may keep it (``trusting``, or had it before)     given  ``_adopt``
+given  it is not needed any more, or is no longer wanted                         free   ``_release``
+given  its worker drains while another takes cameras                             free   ``_release``, ``settle_one``
+given  its worker is dead                                                        free   ``bury``
+=====  ========================================================================  =====  ==============================
+
+It stays with its worker until that dies, leaves or drains: so the first are given away only when the workers that start
+together are there (``State.gathering``). What a worker reports is compared with what it should have, and the difference
+is sent: an ``Assign`` or ``Release`` that was lost is sent again at the next report.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from common.cameras import CameraSpec, CameraState
 from common.control import Role, StreamReport, ToBroker, ToWorker, ViewerReport
@@ -83,13 +84,42 @@ class OfferRefused:
     message: str
 
 
+class EndReason(StrEnum):
+    """Why a worker, or a session, is over. The value is for programs, ``sentence`` for people."""
+
+    EGRESS = "ended_by_egress"  # which says itself why: ``SessionEnded.detail``
+    MISSING = "lost"
+    CAMERA_REMOVED = "camera_removed"
+    WORKER_STOPPED = "worker_stopped"
+    WORKER_LOST = "worker_lost"
+    WORKER_RESTARTED = "worker_restarted"
+    MEANWHILE = "ended"
+
+    @property
+    def sentence(self) -> str:
+        """What happened, in one sentence."""
+        return _END_SENTENCES[self]
+
+
+_END_SENTENCES = {
+    EndReason.EGRESS: "The egress process ended the session.",
+    EndReason.MISSING: "The egress process no longer has the session.",
+    EndReason.CAMERA_REMOVED: "The camera was removed.",
+    EndReason.WORKER_STOPPED: "The process was stopped.",
+    EndReason.WORKER_LOST: "The process no longer answers.",
+    EndReason.WORKER_RESTARTED: "The process was started again.",
+    EndReason.MEANWHILE: "The session ended before its answer arrived.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """An answered session is over, and its viewer did not ask for that."""
+    """An answered session is over, and its viewer did not ask for that. ``detail`` is what its egress says of it."""
 
     session: str
     camera: str
-    reason: str
+    reason: EndReason
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +169,7 @@ class WorkerLost:
 
     node: str
     role: Role
-    reason: str
+    reason: EndReason
 
 
 @dataclass(frozen=True, slots=True)

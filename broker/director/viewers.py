@@ -1,14 +1,28 @@
 """Which egress serves which viewer, from the offer to the end of the session.
 
-A session that nobody here knows is adopted from an egress's report: that is how a new broker learns of the viewers. One
-that was ended here is kept in mind for a while and hung up again for as long as its egress still reports it.
+A session is in one of four states, and no method but those named here moves it:
+
+=========  =====================================================  =========  ==========================================
+from       when                                                   to         by
+=========  =====================================================  =========  ==========================================
+unknown    its viewer's offer goes to an egress                   pending    ``_enter``
+unknown    an egress reports it: a new broker learns of it so     answered   ``_enter``
+pending    its egress takes no more, or stops in good order       pending    ``offer_elsewhere``, at another egress
+pending    its egress answers                                     answered   ``answered``
+pending    it is refused by all, expires, or its egress dies      over       ``_refuse``
+answered   its egress ends it, dies, or reports without it        over       ``_end``
+both       its viewer leaves, or the camera is removed            over       ``_leave``
+over       ``ENDED_KEPT`` has passed                              unknown    ``expire``
+=========  =====================================================  =========  ==========================================
+
+One that is over is kept in mind, and hung up again for as long as its egress still reports it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from broker.director.events import OfferAnswered, OfferRefused, SessionEnded, SessionStatus
+from broker.director.events import EndReason, OfferAnswered, OfferRefused, SessionEnded, SessionStatus
 from broker.director.state import Session, State, Worker
 from common.control import HangUp, Offer, Refused, Role
 
@@ -119,7 +133,7 @@ class Viewers:
         """An egress says that a session is over."""
         session = self._sessions.get(id)
         if session is not None and session.node == node:
-            self._end(session, reason)
+            self._end(session, EndReason.EGRESS, reason)
 
     def remove_camera(self, id: str) -> None:
         """End all sessions of a camera that is no longer wanted."""
@@ -127,7 +141,7 @@ class Viewers:
             if session.pending:
                 self._refuse(session, 404, *_unknown(id))
             else:
-                self._end(session, "camera_removed")
+                self._end(session, EndReason.CAMERA_REMOVED)
             self._discard(session.node, session.id)
 
     def reconcile(self, worker: Worker) -> None:
@@ -145,16 +159,16 @@ class Viewers:
             else:
                 self._enter(Session(viewer.session, viewer.camera, worker.node, report=viewer))
         for id in sorted(missing):
-            self._end(self._sessions[id], "lost")
+            self._end(self._sessions[id], EndReason.MISSING)
 
-    def bury(self, worker: Worker, reason: str, *, stopped: bool) -> None:
+    def bury(self, worker: Worker, reason: EndReason) -> None:
         """The worker is dead: its answered sessions are over.
 
-        Its unanswered offers go elsewhere if it was ``stopped`` in good order. Otherwise one of them may be what killed
+        Its unanswered offers go elsewhere if it was stopped in good order. Otherwise one of them may be what killed
         it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
         """
         for session in [self._sessions[id] for id in sorted(worker.sessions)]:
-            if session.pending and stopped:
+            if session.pending and reason is EndReason.WORKER_STOPPED:
                 self.offer_elsewhere(worker.node, session.id)
             elif session.pending:
                 self._refuse(session, 503, *_DIED)
@@ -185,12 +199,12 @@ class Viewers:
         self._leave(session)
         self._state.command(OfferRefused(session.id, status, code, message))
 
-    def _end(self, session: Session, reason: str) -> None:
+    def _end(self, session: Session, reason: EndReason, detail: str = "") -> None:
         self._leave(session)
         if session.pending:
             self._state.command(OfferRefused(session.id, 503, *_GAVE_UP))
         else:
-            self._state.command(SessionEnded(session.id, session.camera, reason))
+            self._state.command(SessionEnded(session.id, session.camera, reason, detail))
 
     def _enter(self, session: Session) -> None:
         self._sessions[session.id] = session

@@ -3,10 +3,10 @@
 From the page: ``offer`` {camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session}, ``attach``
 {session}, ``subscribe``, ``ping``.
 
-To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session, reason},
-``attached`` {session, camera}, ``camera`` {camera, state, sentence, detail, failed, video}, ``cameras`` {cameras},
-``removed`` {camera}, ``pong``, ``error`` {code, message} and whichever of ``id``, ``session`` and ``camera`` it is
-about.
+To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session, reason,
+sentence}, ``attached`` {session, camera}, ``camera`` {camera, state, sentence, detail, failed, video}, ``cameras``
+{cameras}, ``removed`` {camera}, ``pong``, ``error`` {code, message} and whichever of ``id``, ``session`` and ``camera``
+it is about.
 
 * A session belongs to the socket that made it, or that attached to it last: to know its id is to own it.
 * Sessions end with their socket if the page closes it, not if the connection breaks, the broker stops, or the page
@@ -24,7 +24,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from broker.director.events import CameraChanged, CameraRemoved, Notice, SessionEnded
+from broker.director.events import CameraChanged, CameraRemoved, EndReason, Notice, SessionEnded
 from broker.front.backlog import Backlog, Outgoing
 from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
@@ -90,10 +90,10 @@ class Hub:
         if not isinstance(notice, SessionEnded):
             self.summaries = ""
         match notice:
-            case SessionEnded(session, _, reason):
+            case SessionEnded(session, _, reason, detail):
                 if owner := self.owners.get(session):
                     owner.disown(session)
-                    owner.tell("close", session=session, reason=reason)
+                    owner.tell("close", session=session, reason=reason, sentence=detail or reason.sentence)
             case CameraChanged(camera, state, detail, video):
                 message = _encode("camera", **camera_summary(camera, state, detail, video).model_dump(mode="json"))
                 for socket in self.sockets:
@@ -250,7 +250,8 @@ class Socket:
         status = self._control.director.camera(camera)
         if status is None or self._control.director.session(session) is None:
             self.disown(session)
-            self.tell("close", session=session, reason="ended")
+            reason = EndReason.MEANWHILE
+            self.tell("close", session=session, reason=reason, sentence=reason.sentence)
         else:
             self.tell(
                 "camera", **camera_summary(camera, status.state, status.detail, status.video).model_dump(mode="json")

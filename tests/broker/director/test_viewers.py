@@ -2,6 +2,7 @@ import pytest
 
 from broker.director import OVERDUE
 from broker.director.events import (
+    EndReason,
     FromWorker,
     OfferAnswered,
     OfferRefused,
@@ -206,7 +207,9 @@ def test_the_sessions_of_an_egress_that_dies_end(stage: Stage, death, reason: st
 
 def test_a_session_that_its_egress_ends(stage: Stage) -> None:
     stage.watch("s1")
-    assert stage.hear("out-1", Ended("s1", "consent expired")) == [SessionEnded("s1", "door", "consent expired")]
+    assert stage.hear("out-1", Ended("s1", "consent expired")) == [
+        SessionEnded("s1", "door", EndReason.EGRESS, "consent expired")
+    ]
     assert stage.hear("out-1", Ended("s1", "again")) == []
 
 
@@ -323,3 +326,8 @@ def test_a_worker_may_not_report_under_another_name(stage: Stage) -> None:
     assert stage(FromWorker("out-1", Report("out-2", Role.EGRESS, "1"))) == []
     assert stage.director.counters["wrong_node"] == 1
     assert [worker.node for worker in stage.director.workers] == ["out-1"]
+
+
+@pytest.mark.parametrize("reason", EndReason)
+def test_every_end_has_a_sentence(reason: EndReason) -> None:
+    assert reason.sentence.endswith(".")

@@ -158,7 +158,8 @@ async def test_the_session_of_another_socket_is_out_of_reach(broker, page: Page,
 async def test_a_session_that_its_egress_ends(page: Page, egress: FakeEgress) -> None:
     session = await page.watch()
     egress.send(Ended(session, "consent expired"))
-    assert await page.next("close") == {"type": "close", "session": session, "reason": "consent expired"}
+    close = {"type": "close", "session": session, "reason": "ended_by_egress", "sentence": "consent expired"}
+    assert await page.next("close") == close
     await page.send(type="close", session=session)
     assert await page.error() == "unknown_session"
 
@@ -166,7 +167,8 @@ async def test_a_session_that_its_egress_ends(page: Page, egress: FakeEgress) ->
 async def test_a_session_whose_egress_restarts(page: Page, egress: FakeEgress) -> None:
     session = await page.watch()
     egress.report(incarnation="2", viewers=())
-    assert await page.next("close") == {"type": "close", "session": session, "reason": "worker_restarted"}
+    close = {"session": session, "reason": "worker_restarted", "sentence": "The process was started again."}
+    assert await page.next("close") == {"type": "close"} | close
 
 
 async def test_a_session_that_ends_with_its_answer(page: Page, egress: FakeEgress) -> None:
@@ -332,7 +334,8 @@ async def test_sessions_of_a_removed_camera_end(broker: RunningBroker, page: Pag
     await broker.http.post("/api/cameras", json={"id": "porch", "url": "rtsp://host/"})
     session = await page.watch("porch")
     await broker.http.delete("/api/cameras/porch")
-    assert await page.next("close") == {"type": "close", "session": session, "reason": "camera_removed"}
+    close = {"session": session, "reason": "camera_removed", "sentence": "The camera was removed."}
+    assert await page.next("close") == {"type": "close"} | close
 
 
 # Garbage
