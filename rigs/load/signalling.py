@@ -45,7 +45,7 @@ class Whep:
         return route_to(self.url)
 
     async def join(self, http: aiohttp.ClientSession, engine: Engine, viewer: Viewer) -> str:
-        ours = viewer.describe([viewer.socket.getsockname()[:2]], "actpass")
+        ours = viewer.describe("actpass")
         offer = sdp.offer(ours, twcc=viewer.options.twcc)
         try:
             async with http.post(self.url, data=offer, headers={"Content-Type": "application/sdp"}) as response:
@@ -84,7 +84,7 @@ class Janus:
         handle = f"{session}/{attached['data']['id']}"
         await self._ask(http, handle, janus="message", body={"request": "watch", "id": self.mountpoint})
         jsep = await self._event(http, session, "jsep")
-        ours = viewer.describe([viewer.socket.getsockname()[:2]], "active")
+        ours = viewer.describe("active")
         offered = _parse(jsep["sdp"])
         answer = {"type": "answer", "sdp": sdp.answer(ours, offered), "trickle": False}
         await self._ask(http, handle, janus="message", body={"request": "start"}, jsep=answer)

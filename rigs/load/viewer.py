@@ -89,9 +89,9 @@ class Viewer:
     def __post_init__(self) -> None:
         self.feedback = Feedback(1_000_000 + self.number, f"viewer-{self.number}", self.streams, self.options.remb)
 
-    def describe(self, candidates: list[Address], setup: str) -> sdp.Session:
+    def describe(self, setup: str) -> sdp.Session:
         """Our transport for a description."""
-        fingerprint = ("sha-256", self.identity.fingerprint)
+        fingerprint, candidates = ("sha-256", self.identity.fingerprint), [self.socket.getsockname()[:2]]
         return sdp.Session(self.agent.ufrag, self.agent.password, fingerprint, setup, candidates=candidates)
 
     def connect(self, remote: sdp.Session, we_are_server: bool, now: float) -> Out:
@@ -169,16 +169,13 @@ class Viewer:
 
     def lost_packets(self, stream: Stream, count: int) -> Out:
         """The engine found ``count`` packets missing just now."""
-        if not self.options.nack or stream.kind != "video":
-            return []
         return self._nack(stream, list(stream.missing)[-count:])
 
     def repair(self) -> Out:
         """Ask once more for what is still missing; empty when there is nothing left to ask for."""
         out: Out = []
         for stream in self.streams.values():
-            if stream.missing and stream.kind == "video" and self.options.nack:
-                out += self._nack(stream, list(stream.missing))
+            out += self._nack(stream, list(stream.missing))
         return out
 
     def inspect(self, stream: Stream, packet: bytes, now: float) -> None:
@@ -276,8 +273,10 @@ class Viewer:
 
     def _nack(self, stream: Stream, numbers: list[int]) -> Out:
         to = self.agent.nominated
+        if not self.options.nack or stream.kind != "video" or to is None or self._send is None:
+            return []
         compound = self.feedback.nack(stream, numbers)
-        return [(self._send.protect_rtcp(compound), to)] if compound and to is not None and self._send else []
+        return [(self._send.protect_rtcp(compound), to)] if compound else []
 
     def _fail(self, problem: str) -> None:
         self.state, self.problem = State.FAILED, problem
