@@ -16,6 +16,7 @@ from OpenSSL import SSL
 from egress.wire.certificate import Certificate
 from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, Profile
 
+UFRAG, PASSWORD = "remo", "a remote password of 22"  # of every browser, for ICE
 CHROME_PROFILES = [SRTP_AES128_CM_SHA1_80, SRTP_AEAD_AES_128_GCM]
 """In Chrome's order: a server that let the client choose would get AES-CM."""
 
@@ -113,7 +114,7 @@ class Browser:
         lines = ["v=0", "o=- 4611731400430051336 2 IN IP4 127.0.0.1", "s=-", "t=0 0"]
         if bundle:
             lines.append(f"a=group:BUNDLE {' '.join(mids)}")
-        lines += ["a=ice-ufrag:remo", "a=ice-pwd:a remote password of 22", f"a=setup:{setup}"]
+        lines += [f"a=ice-ufrag:{UFRAG}", f"a=ice-pwd:{PASSWORD}", f"a=setup:{setup}"]
         if fingerprint:
             lines.append(f"a=fingerprint:{self.certificate.fingerprint()}")
         return "\r\n".join(lines) + "\r\n" + "".join(sections)

@@ -16,10 +16,9 @@ from aioice import stun
 from aiortc import rtp
 
 from egress.wire.ice import Credentials
-from rigs.browser import Browser
+from rigs.browser import PASSWORD, UFRAG, Browser
 from rigs.ice import answer
 
-PASSWORD = b"a remote password of 22"  # of ``Browser.offer``
 PATIENCE = 20.0  # seconds
 BUFFER = 8 << 20  # bytes
 
@@ -68,7 +67,7 @@ class Stranger:
     def check(self, source: socket.socket, *, nominate: bool = True) -> int:
         """Send a check with the right password from any socket. Returns its size."""
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-        request.attributes["USERNAME"] = f"{self._found('a=ice-ufrag:(.*)')}:remo"
+        request.attributes["USERNAME"] = f"{self._found('a=ice-ufrag:(.*)')}:{UFRAG}"
         request.attributes["PRIORITY"] = 1
         if nominate:
             request.attributes["USE-CANDIDATE"] = None
@@ -79,7 +78,7 @@ class Stranger:
     def answer(self, datagram: bytes, source: socket.socket | None = None) -> None:
         """Answer a check of the server's, if this is one, from any socket."""
         if datagram[:2] == b"\0\1":
-            self.send(answer(datagram, Credentials("remo", PASSWORD)), source)
+            self.send(answer(datagram, Credentials(UFRAG, PASSWORD.encode())), source)
 
     def send(self, datagram: bytes, source: socket.socket | None = None) -> None:
         """Send any bytes."""

@@ -14,13 +14,13 @@ from egress.wire.dtls import Identity
 from egress.wire.ice import AMPLIFICATION, CONSENT_TIMEOUT, HEARD_BURST, MAX_PATHS, Address, Credentials, Path
 from egress.wire.port import UdpTarget
 from egress.wire.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
-from rigs.browser import Browser
+from rigs.browser import PASSWORD, UFRAG, Browser
 from rigs.ice import answer as respond
 from tests.fakes.media import gop_stream
 
 IDENTITY = Identity(compiled=False)
 FEEDBACK = b"\x80\xc9" + bytes(30)
-REMOTE = Credentials("remo", b"a remote password of 22")  # of every ``Browser``
+REMOTE = Credentials(UFRAG, PASSWORD.encode())
 
 
 class Wire:
@@ -249,7 +249,7 @@ def test_answers_to_nothing_are_counted() -> None:
     check(mux, only, HOME, wire=wire)
     [ours] = [datagram for datagram in wire.take(HOME) if kind_of(datagram) == BINDING_REQUEST]
     receive(mux, respond(ours, REMOTE), MOBILE)
-    receive(mux, respond(ours, Credentials("remo", b"wrong")), HOME)
+    receive(mux, respond(ours, Credentials(UFRAG, b"wrong")), HOME)
     receive(mux, b"\x01\x01" + bytes(18), HOME)
     assert (mux.counters["stun_unasked"], mux.counters["udp_garbage"]) == (2, 1)
     receive(mux, respond(ours, REMOTE), HOME)

@@ -23,6 +23,7 @@ import aiohttp
 from OpenSSL import SSL
 
 from egress.wire.stun import binding_success
+from rigs.browser import PASSWORD
 from tests.fuzz.egress_targets import FEEDBACK, OFFERS, QuickBrowser, check
 from tests.fuzz.table import corpus
 
@@ -31,7 +32,6 @@ AT_ONCE = 6  # sources that are at work, so that the machine has something left 
 DATAGRAMS = 20  # in a row
 PAUSE = 0.002  # seconds between them
 CONNECT = 5.0  # seconds for a real session; without one its datagrams come from nobody
-REMOTE_PASSWORD = b"a remote password of 22"  # of rigs.browser
 ROOT = Path(__file__).parents[2]
 _LONG = 200  # times that a piece is repeated
 
@@ -132,7 +132,7 @@ class Stranger(asyncio.DatagramProtocol):
         assert self.transport is not None
         if data[:2] == b"\0\1":
             host, port = self.transport.get_extra_info("sockname")[:2]
-            self.transport.sendto(binding_success(data[8:20], REMOTE_PASSWORD, host, port), addr)
+            self.transport.sendto(binding_success(data[8:20], PASSWORD.encode(), host, port), addr)
         elif 20 <= data[0] < 64 and not self.browser.connected:
             with contextlib.suppress(SSL.Error):
                 self.browser.receive(data)

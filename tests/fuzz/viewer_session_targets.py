@@ -23,6 +23,7 @@ from egress.wire.ice import AMPLIFICATION, Address, Path
 from egress.wire.port import UdpTarget
 from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, GcmKeys
 from egress.wire.stun import binding_success
+from rigs.browser import PASSWORD
 from tests.fakes.media import audio, gop_stream
 from tests.fuzz.egress_targets import FEEDBACK, IDENTITY, OFFERS, QuickBrowser, check
 from tests.fuzz.target import SESSION, Program, Target, repeated, string
@@ -33,7 +34,6 @@ ADDRESSES: tuple[Address, ...] = (
     ("198.51.100.7", 9),
     ("2001:db8::7", 5000, 0, 0),
 )
-REMOTE_PASSWORD = b"a remote password of 22"  # of rigs.browser
 
 
 class PlainAssociation:
@@ -157,7 +157,7 @@ class ViewerSessions:
             if to == remote and datagram[:2] == b"\0\1":
                 self.proved.add(remote)
                 host, port = remote[:2]
-                self.receive(binding_success(datagram[8:20], REMOTE_PASSWORD, host, port), remote)
+                self.receive(binding_success(datagram[8:20], PASSWORD.encode(), host, port), remote)
 
     def leave(self, each: tuple[Viewer, QuickBrowser]) -> None:
         self.viewers.remove(each)
