@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from common.media import MAX_PAYLOAD
 from egress.cursor import Cursor
@@ -25,6 +24,9 @@ FIRST_REPLAY = 0.5  # … and from the start to the first answer: by then the fi
 MAX_RETRANSMISSIONS = 250  # packets in BUDGET_INTERVAL: 24 Mb/s, more than an honest loss burst needs
 BUDGET_INTERVAL = 0.1  # seconds
 
+Lost = tuple[int, int, Packet]
+"""A packet that is to be sent again: the extended sequence number that it had, the lane's base then, and itself."""
+
 _original_sequence = struct.Struct("!H").pack  # RFC 4588 4
 
 
@@ -35,14 +37,6 @@ class RetransmissionStats:
     nacked: int = 0  # packets that the viewer asked for again
     retransmitted: int = 0
     withheld: int = 0  # packets and groups of pictures that were asked for again, and too much for the camera's rate
-
-
-class Lost(NamedTuple):
-    """A packet that was asked for again, with the number that it was sent with."""
-
-    extended: int
-    base: int  # of the lane, then
-    packet: Packet
 
 
 class Retransmission:
@@ -82,7 +76,7 @@ class Retransmission:
             if (packet := get(extended + base)) is None:
                 continue
             if self._may_repeat(packet, now):
-                found.append(Lost(extended, base, packet))
+                found.append((extended, base, packet))
             else:
                 self.stats.withheld += 1
         return found
