@@ -17,6 +17,7 @@ from egress.media.history import Packet
 from egress.path.pace import Pace
 from egress.position import Position
 from egress.repeat_budget import RepeatBudget
+from egress.wire.srtp import REPEAT_WINDOW
 
 SILENCE = 1.0  # seconds without a picture after which a camera is taken to be away
 REPLAY_INTERVAL = 1.0  # seconds between answers to a viewer's picture loss indications …
@@ -134,8 +135,11 @@ class Retransmission:
 
     def _send_as_it_was(self, lost: Iterable[Lost]) -> None:
         group = self._cursor.group()
+        oldest = self._cursor.upto - REPEAT_WINDOW
         for extended, base, packet in lost:
-            if extended + base >= self._feed.outbox.unsent:  # given up before it leaves, its number would be another's
+            if (
+                not oldest <= extended + base < self._feed.outbox.unsent
+            ):  # given up later, its number would be another's
                 continue
             lane = self._cursor.numbering.lane.at(base)
             fan_out(Parcel([[packet]], group), extended + base, Audience([(lane, self._cursor.target)]))

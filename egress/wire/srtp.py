@@ -23,9 +23,7 @@ from egress import native
 
 GCM_SALT_SIZE = 12  # bytes, RFC 7714 12
 MAX_SSRCS = 16  # that a peer may send feedback as: libsrtp keeps a state for each; browsers have one or two
-REPEAT_WINDOW = (
-    1024  # packets: libsrtp protects one again that is no older; without RTX that is how losses are repaired
-)
+REPEAT_WINDOW = 1024  # newest packets that may be protected again, as losses are repaired without RTX; at most 32,767
 _LABEL_ENCRYPTION, _LABEL_SALT = 0x00, 0x02  # RFC 3711 4.3.2
 
 

@@ -12,7 +12,7 @@ from egress.media.feed import Feed
 from egress.position import Position
 from egress.repeat_budget import PACKETS_BURST, PACKETS_SHARE, PICTURES_SHARE
 from egress.retransmission import BUDGET_INTERVAL, MAX_RETRANSMISSIONS
-from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, Profile
+from egress.wire.srtp import REPEAT_WINDOW, SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, Profile
 from rigs.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
 from tests.fakes.watcher import AUDIO, VIDEO_WITHOUT_RTX, Watcher, push
@@ -54,6 +54,19 @@ def test_without_rtx_the_same_packet_is_sent_again(feed: Feed, profile: Profile)
     if profile is SRTP_AEAD_AES_128_GCM:
         assert watcher.target.take() == [first[5]], "byte-identical: no nonce is used for two different packets"
     assert watcher.sender.retransmission.stats.retransmitted == 1
+
+
+@pytest.mark.parametrize("profile", [SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80], ids=["gcm", "cm"])
+def test_without_rtx_nothing_is_sent_again_that_libsrtp_would_refuse(feed: Feed, profile: Profile) -> None:
+    """It keeps no more of what it has protected; its refusal would be an error in the middle of everybody's turn."""
+    watcher = Watcher(feed, VIDEO_WITHOUT_RTX, Browser([profile]))
+    watcher.sender.start(now=0.0)
+    push(feed, gop_stream(gop=1_000), 400)
+    first = watcher.target.take()
+    assert len(first) == 1_200
+    oldest = len(first) - REPEAT_WINDOW
+    watcher.sender.retransmit([0, oldest - 1, oldest], now=10.0)
+    assert [again[:12] for again in watcher.target.take()] == [first[oldest][:12]]
 
 
 def test_numbers_that_were_never_sent_are_not_sent_again(feed: Feed) -> None:

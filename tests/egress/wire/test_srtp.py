@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE
-from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, GcmKeys, Profile, derive
+from egress.wire.srtp import (
+    REPEAT_WINDOW,
+    SRTP_AEAD_AES_128_GCM,
+    SRTP_AEAD_AES_256_GCM,
+    SRTP_AES128_CM_SHA1_80,
+    GcmKeys,
+    Profile,
+    Srtp,
+    derive,
+    masters,
+)
 
 
 def test_key_derivation_is_the_rfcs() -> None:
@@ -15,6 +25,22 @@ def test_key_derivation_is_the_rfcs() -> None:
     salt = bytes.fromhex("0EC675AD498AFEEBB6960B3AABE6")
     assert derive(key, salt, 0, 16) == bytes.fromhex("C61E7A93744F39EE10734AFE3FF7A087")
     assert derive(key, salt, 2, 14) == bytes.fromhex("30CBBC08863D8C85D49DB34A9AE1")
+
+
+def test_each_side_has_its_own_key_and_salt() -> None:
+    """RFC 5764 4.2: both keys, and then both salts, the client's before the server's."""
+    profile = Profile("", libsrtp=0, key_size=3, salt_size=2, gcm=False)
+    assert masters(profile, b"CCCSSSccss") == (b"CCCcc", b"SSSss")
+
+
+def test_a_packet_may_be_protected_again_for_a_while() -> None:
+    profile = SRTP_AES128_CM_SHA1_80
+    srtp = Srtp(profile, os.urandom(profile.master_size), os.urandom(profile.master_size), compiled=False)
+    packets = [bytes([0x80, 96]) + number.to_bytes(2, "big") + bytes(9) for number in range(REPEAT_WINDOW + 1)]
+    protected = [srtp.protect_rtp(packet) for packet in packets]
+    assert srtp.protect_rtp(packets[1]) == protected[1]
+    with pytest.raises(pylibsrtp.Error):
+        srtp.protect_rtp(packets[0])
 
 
 @pytest.mark.parametrize("profile", [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM], ids=["128", "256"])
