@@ -46,6 +46,8 @@ MAX_FRAME_BYTES = MAX_GOP_BYTES + (4 << 20)
 MAX_PACKETS = 4_096  # of a batch: 4 MB, several times the largest picture of a camera
 MAX_BATCHES = 65_536  # of a cached group of pictures; one of 16 MiB with a packet in each has 14,000
 
+MAX_TOPIC = 256  # bytes with its NUL: a rendition and, of a replay's, the name of a node
+
 WIRE_VERSION = 1
 
 Rendition = NewType("Rendition", str)
@@ -195,7 +197,7 @@ class Frame(NamedTuple):
 
 def decode_frame(frame: bytes) -> Frame:
     """A frame of either kind. Raises ``ProtocolError`` on anything else."""
-    end = frame.find(b"\0", 0, 256) + 1
+    end = frame.find(b"\0", 0, MAX_TOPIC) + 1
     rendition, node = parse_topic(frame[:end])
     try:
         body = msgpack.unpackb(

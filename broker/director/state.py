@@ -22,7 +22,7 @@ VIEWER_SHARE = 0.005
 
 @dataclass(slots=True)
 class Worker:
-    """One ingest or egress process."""
+    """A worker's process, as its reports tell."""
 
     report: Report  # the last
     seen: float  # when it came

@@ -16,6 +16,7 @@ from common.config import LimitsConfig
 from common.errors import ProtocolError
 from common.media import (
     MAX_GOP_BYTES,
+    MAX_TOPIC,
     Batch,
     Flags,
     Kind,
@@ -30,7 +31,6 @@ from common.seal import Sealer
 
 _SUBSCRIBE = 1  # first byte of what an XPUB socket receives
 OVERHEAD = 48  # bytes that Python needs for each batch: a hostile camera's are small and many
-MAX_TOPIC = 256  # bytes: two names and what is between them
 
 
 class Gop:
@@ -81,7 +81,7 @@ class Publisher:
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._socket = open_socket(context, zmq.XPUB, keys)
-        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each egress's subscription, not only the first to a topic
+        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each worker's subscription, not only the first to a topic
         self._endpoint = endpoints.media_in
         self._channel: Channel | None = None
         self._topics: dict[Rendition, bytes] = {}

@@ -13,7 +13,7 @@ from common.bus import Channel, Endpoints, Keys, open_socket
 from common.clock import unix_ns
 from common.errors import ProtocolError
 from common.log import get_logger
-from common.media import Batch, Rendition, decode_frame, live_topic, parse_topic, replay_topic
+from common.media import MAX_TOPIC, Batch, Rendition, decode_frame, live_topic, parse_topic, replay_topic
 from common.seal import StreamSeals
 from common.worker.incoming import Incoming
 
@@ -99,7 +99,7 @@ class Subscriber:
 
         Raises ``ProtocolError`` if it has no topic.
         """
-        rendition, _ = parse_topic(frame[: frame.find(b"\0", 0, 256) + 1])
+        rendition, _ = parse_topic(frame[: frame.find(b"\0", 0, MAX_TOPIC) + 1])
         now = self._time()
         opener = seals.get(rendition)
         opened = opener.open(frame, now) if opener is not None else None

@@ -101,8 +101,14 @@ viewers = st.fixed_dictionaries(
     {"session": texts, "camera": texts, "state": st.sampled_from(["connected", "connecting", "odd"])},
     optional={"jitter": numbers, "remote": anything},
 )
+ROLES = [role.value for role in Role]
 reports = st.fixed_dictionaries(
-    {"type": st.just("report"), "node": texts, "role": st.sampled_from(["ingest", "egress"]), "incarnation": texts},
+    {
+        "type": st.just("report"),
+        "node": texts,
+        "role": st.sampled_from([role.value for role in Role]),
+        "incarnation": texts,
+    },
     optional={
         "served": st.lists(streams, max_size=4),
         "viewers": st.lists(viewers, max_size=4),

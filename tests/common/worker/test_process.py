@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import zmq
 
+from common.bus import Keys
 from common.config import BrokerConfig, Config
-from common.control import HangUp, Leaving, Report, Role, ToWorker
+from common.control import HangUp, KeyWanted, Leaving, Report, Role, ToBroker, ToWorker
 from common.errors import ConfigError
-from common.media import Batch, Rendition
+from common.media import Batch, Rendition, live_topic
 from common.worker.incoming import Incoming
 from common.worker.process import Surroundings, run_worker
 from common.worker.publisher import Publisher
@@ -98,6 +101,19 @@ async def test_it_takes_one_rendition_and_makes_another(tmp_path: Path) -> None:
         broker.publish(DOOR, picture)
         await broker.until(lambda: (COPY, picture) in broker.published)
         assert {rendition for rendition, _ in broker.published} == {COPY}
+
+
+async def test_where_frames_are_sealed_it_asks_the_broker_for_the_key_of_what_it_cannot_open(tmp_path: Path) -> None:
+    said: list[ToBroker] = []
+    keys = Keys(zmq.curve_keypair()[0], b"", *zmq.curve_keypair())  # of a worker that joined by a token
+    async with FakeBroker(tmp_path) as broker:
+        with zmq.Context() as context:
+            link = SimpleNamespace(send=said.append)
+            around = Surroundings(Config(), NODE, context, broker.endpoints, keys, link)  # type: ignore[arg-type]
+            with around.subscriber() as subscriber:
+                subscriber.subscribe(COPY, Incoming({}, lambda: None))
+                subscriber._receive(live_topic(COPY) + b"not sealed")
+    assert said == [KeyWanted(COPY)]
 
 
 async def test_a_bus_that_cannot_be(tmp_path: Path) -> None:
