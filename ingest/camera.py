@@ -23,12 +23,13 @@ from common.media import Batch, Kind, Rendition, as_it_came
 from ingest.payload.registry import NothingPlayableError
 from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins, Starts, Transports
 from ingest.rtsp.auth import Pin
-from ingest.rtsp.client import Connection, NoMediaError
+from ingest.rtsp.client import Connection
 from ingest.rtsp.connect import ForbiddenAddressError
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.login import SuspectedLoginError
 from ingest.rtsp.opening import connected, over_any
 from ingest.rtsp.setup import TransportRefusedError
+from ingest.rtsp.silence import NoMediaError
 from ingest.rtsp.url import RtspUrl
 
 MAX_SHOWN = 512  # characters of what is said of a failure; a camera's own words may be among them

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from common.errors import ProtocolError
+from ingest.rtsp.strangers import FIRST_BYTES, looks_like
 
 MAX_HEAD_BYTES = 16 << 10  # start line and headers; real ones stay under 2 kB
 MAX_HEADER_LINES = 256  # real messages have under 20
@@ -51,16 +52,6 @@ _SYNC = re.compile(rb"\$(.)..[\x80-\xbf]|RTSP/\d\.\d {1,4}\d{3}|(?<![A-Z_])[A-Z_
 _SYNC_TAIL = 34  # bytes kept when nothing was found: a sync point may have been cut by the end of the data
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-
-# What else answers where a camera should, by how it begins. Its own words are not repeated: they may be a secret of a
-# service that only this machine can reach.
-_OTHER_SERVICES = (
-    (b"HTTP/", "a web server (HTTP); the port for RTSP is another one, as a rule 554"),
-    (b"<", "a web server; the port for RTSP is another one, as a rule 554"),
-    (b"SSH-", "an SSH server"),
-    (b"\x15", "a TLS server; write rtsps:// instead of rtsp://"),
-    (b"\x16", "a TLS server; write rtsps:// instead of rtsp://"),
-)
 
 
 class Headers:
@@ -327,9 +318,8 @@ class Parser:
 
     def _skip_junk(self) -> None:
         if not self._synchronised:
-            begin = bytes(self._buffer[self._start : min(self._end, self._start + 8)])
-            looks = next((what for mark, what in _OTHER_SERVICES if begin.startswith(mark)), "nothing that is known")
-            raise ProtocolError(f"what answers does not speak RTSP; it looks like {looks}")
+            begin = bytes(self._buffer[self._start : min(self._end, self._start + FIRST_BYTES)])
+            raise ProtocolError(f"what answers does not speak RTSP; it looks like {looks_like(begin)}")
         self._adrift = True
         self._skip_to(self._start + 1)
 

@@ -18,11 +18,12 @@ from common.errors import CameraError
 from common.media import Batch
 from ingest.budget import Budget
 from ingest.rtsp.auth import Pin
-from ingest.rtsp.client import Connection, NoMediaError
+from ingest.rtsp.client import Connection
 from ingest.rtsp.connect import connect
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.session import RedirectedError
 from ingest.rtsp.setup import TransportRefusedError
+from ingest.rtsp.silence import NoMediaError
 from ingest.rtsp.url import RtspUrl
 
 MAX_REDIRECTS = 5

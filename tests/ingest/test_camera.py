@@ -17,7 +17,7 @@ from ingest import camera as camera_module
 from ingest.camera import Camera
 from ingest.probe import probe
 from ingest.retry import Account, Attempts
-from ingest.rtsp import client
+from ingest.rtsp import silence
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Headers, Request, Response
 from rigs.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
@@ -202,8 +202,8 @@ async def test_a_failure_after_playing_is_news(log: list[dict[str, object]]) -> 
 async def test_no_media_says_more_than_a_transport_that_is_refused(
     transport: Transport, works: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.3)
-    monkeypatch.setattr(client, "FIRST_PACKET_TIMEOUT", 0.3)
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(silence, "FIRST_PACKET_TIMEOUT", 0.3)
     async with FakeCamera(transports={works}, silent={works}) as fake:
         async with Pulled(fake.url, transport=transport) as pulled:
             await pulled.until(lambda: pulled.camera.report.retry_at is not None)

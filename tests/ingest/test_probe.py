@@ -8,7 +8,7 @@ from common.cameras import CameraSpec, CameraState, Transport
 from common.errors import CameraError
 from ingest import probe as probe_module
 from ingest.probe import ProbeResult, probe
-from ingest.rtsp import client
+from ingest.rtsp import silence
 from ingest.rtsp.message import Headers, Request, Response
 from rigs.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track
 from rigs.video import encode
@@ -48,7 +48,7 @@ async def test_over_udp_where_tcp_is_refused() -> None:
 
 
 async def test_over_udp_where_nothing_comes_over_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.3)
     assert (await look(FakeCamera(silent={"tcp"}))).transport is Transport.UDP
 
 
@@ -109,8 +109,8 @@ async def test_no_camera(url: str, state: CameraState) -> None:
 
 
 async def test_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.3)
-    monkeypatch.setattr(client, "FIRST_PACKET_TIMEOUT", 0.3)
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(silence, "FIRST_PACKET_TIMEOUT", 0.3)
     with pytest.raises(CameraError) as caught:
         await look(FakeCamera(silent={"tcp", "udp"}))
     assert caught.value.state is CameraState.SILENT

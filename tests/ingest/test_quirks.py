@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from common.cameras import CameraState, Transport
-from ingest.rtsp import client
+from ingest.rtsp import silence
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Headers, InterleavedFrame, Request, Response
 from rigs.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track, pcmu_track
@@ -27,8 +27,8 @@ from tests.fakes.viewer import Pulled
 
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.AUTO])
 async def test_01_nothing_comes_over_the_first_transport(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_PACKET_TIMEOUT", 0.3)
-    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.5)
+    monkeypatch.setattr(silence, "FIRST_PACKET_TIMEOUT", 0.3)
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.5)
     first, second = ("udp", "tcp") if transport is Transport.UDP else ("tcp", "udp")
     fake = FakeCamera(silent={first})
     pulled = await plays(fake, transport=transport)
@@ -619,7 +619,7 @@ async def test_31_a_camera_that_reboots() -> None:
 
 @pytest.mark.parametrize("transport", [Transport.TCP, Transport.UDP])
 async def test_31_a_cable_that_is_pulled(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.5)
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.5)
     async with FakeCamera() as fake, Pulled(fake.url, transport=transport) as pulled:
         await pulled.watch(5)
         fake.silent = {"tcp", "udp"}  # nothing comes any more, and nothing says why

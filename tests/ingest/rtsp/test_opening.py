@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from common.cameras import CameraState
+from common.cameras import CameraState, Transport
+from common.errors import CameraError
 from ingest.rtsp import client
 from ingest.rtsp.connect import ForbiddenAddressError
 from ingest.rtsp.message import Headers, Request, Response
-from ingest.rtsp.opening import MAX_REDIRECTS
+from ingest.rtsp.opening import MAX_REDIRECTS, over_any
+from ingest.rtsp.setup import TransportRefusedError
+from ingest.rtsp.silence import NoMediaError
 from rigs.camera import Answer, FakeCamera
 from tests.fakes.viewer import Viewer, error_of, playing
 
@@ -70,3 +73,30 @@ async def test_redirects_in_a_circle_come_to_an_end() -> None:
         assert camera.connections == MAX_REDIRECTS + 1
     assert error.state is CameraState.REJECTED
     assert "redirects more than" in error.detail
+
+
+async def failure_of(errors: dict[Transport, CameraError]) -> CameraError:
+    async def attempt(transport: Transport) -> None:
+        raise errors[transport]
+
+    with pytest.raises(CameraError) as caught:
+        await over_any(errors, attempt)
+    return caught.value
+
+
+@pytest.mark.parametrize("order", [(Transport.TCP, Transport.UDP), (Transport.UDP, Transport.TCP)])
+async def test_of_two_failures_the_user_sees_that_of_the_transport_that_played(order: tuple[Transport, ...]) -> None:
+    refused = TransportRefusedError(CameraState.REJECTED, "SETUP was answered with 461")
+    silent = NoMediaError("no video has come over UDP")
+    assert await failure_of(dict(zip(order, (refused, silent), strict=True))) is silent
+    assert await failure_of(dict(zip(order, (silent, refused), strict=True))) is silent
+
+
+async def test_of_two_failures_of_one_kind_the_user_sees_the_first() -> None:
+    first, second = (TransportRefusedError(CameraState.REJECTED, text) for text in ("TCP", "UDP"))
+    assert await failure_of({Transport.TCP: first, Transport.UDP: second}) is first
+
+
+async def test_another_failure_ends_the_attempts() -> None:
+    locked = CameraError(CameraState.UNAUTHORIZED)
+    assert await failure_of({Transport.TCP: locked, Transport.UDP: NoMediaError("never tried")}) is locked

@@ -1,0 +1,131 @@
+"""The media of one RTSP session: which sections are played, and the ways by which their packets come.
+
+Over TCP each track has two interleaved channels; over UDP, two ports, of which ``SessionMedia`` is the owner.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from common.media import Track
+from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtful
+from ingest.rtp.receiver import CameraStream, TrackReceiver
+from ingest.rtp.rtcp import receiver_report
+from ingest.rtsp.message import InterleavedFrame
+from ingest.rtsp.sdp import MediaSection, SessionDescription
+from ingest.rtsp.setup import Setup
+from ingest.rtsp.transport import Pair
+from ingest.rtsp.udp import UdpPort, bind_pair
+from ingest.rtsp.url import RtspUrl
+
+CNAME = "camshaft"
+PLAIN_WARNING = "it comes over UDP, which TLS does not encrypt; use TCP"
+
+
+class SessionMedia:
+    """One session's, over UDP or TCP."""
+
+    def __init__(self, url: RtspUrl, *, udp: bool, epoch: int) -> None:
+        self.udp = udp
+        self.stream = CameraStream([], udp=udp, epoch=epoch)  # empty until every track is set up
+        self.ports: list[tuple[UdpPort, UdpPort]] = []  # of RTP and RTCP, one a track
+        self.nothing_playable: NothingPlayableError | None = None  # by its description; a look is taken all the same
+        self._encrypted = url.scheme == "rtsps"
+        self._choices: list[Choice] = []
+        self._unplayable: list[Track] = []
+        self._setups: Sequence[Setup] = ()
+        self._ssrc = secrets.randbits(32)
+
+    def select(self, description: SessionDescription) -> list[MediaSection]:
+        """The sections to set up. Raises ``NothingPlayableError``."""
+        try:
+            self._choices, self._unplayable = choose(description)
+        except NothingPlayableError as exc:
+            choice = doubtful(description)
+            if choice is None:
+                raise
+            self._choices, self.nothing_playable = [choice], exc
+        return [choice.section for choice in self._choices]
+
+    def tracks(self, refused: Mapping[str, str]) -> tuple[Track, ...]:
+        """What is known of the camera's tracks now; ``refused`` says by kind why one was not set up."""
+        if self.nothing_playable:
+            return self.nothing_playable.tracks
+        tracks = {track.kind: track for track in self._unplayable}
+        for choice in self._choices:
+            tracks[choice.track.kind] = replace(choice.track, problem=refused.get(choice.track.kind, ""))
+        for receiver in self.stream.receivers:
+            track = tracks[receiver.kind] = receiver.track
+            if self.udp and self._encrypted:
+                warning = "; ".join(filter(None, (track.warning, PLAIN_WARNING)))
+                tracks[receiver.kind] = replace(track, warning=warning)
+        return tuple(tracks[kind] for kind in sorted(tracks, reverse=True))  # video first
+
+    @property
+    def strangers(self) -> int:
+        """Datagrams that came from elsewhere than the camera."""
+        return sum(port.strangers for pair in self.ports for port in pair)
+
+    @property
+    def stranger(self) -> str:
+        """An address that some of them came from; empty if none did."""
+        return next((port.stranger for pair in self.ports for port in pair if port.stranger), "")
+
+    def bind(self, local: str) -> Pair:
+        """Open the ports of the next track at our address. Raises ``CameraError``."""
+        pair = bind_pair(local, socket.AF_INET6 if ":" in local else socket.AF_INET)
+        self.ports.append(pair)
+        return pair[0].port, pair[1].port
+
+    def open(
+        self, setups: Sequence[Setup], peer: str, flush: Callable[[int, int, int], None]
+    ) -> dict[int, Callable[[bytes, int], None]]:
+        """Everything is set up: from now on packets may come. Returns where those of each interleaved channel go."""
+        self._setups = setups
+        sections = [setup.section for setup in setups]
+        choices = [choice for choice in self._choices if any(choice.section is section for section in sections)]
+        self.stream = CameraStream(choices, udp=self.udp, epoch=self.stream.epoch)
+        routes: dict[int, Callable[[bytes, int], None]] = {}
+        for index, (setup, receiver) in enumerate(zip(setups, self.stream.receivers, strict=True)):
+            if self.udp:
+                self._start(setup, receiver, peer, flush, *self.ports[index])
+            elif setup.spec.interleaved:
+                rtp, rtcp = setup.spec.interleaved
+                routes[rtcp] = receiver.receive_rtcp
+                routes[rtp] = receiver.receive  # last: where both are one, it tells them apart
+        return routes
+
+    def _start(
+        self,
+        setup: Setup,
+        receiver: TrackReceiver,
+        peer: str,
+        flush: Callable[[int, int, int], None],
+        rtp: UdpPort,
+        rtcp: UdpPort,
+    ) -> None:
+        addresses = frozenset({peer, setup.spec.source or peer})
+        ports = setup.spec.server_port or (None, None)
+        for port, remote, receive in ((rtp, ports[0], receiver.receive), (rtcp, ports[1], receiver.receive_rtcp)):
+            port.start(addresses, (peer, remote) if remote else None, receive, flush)
+        # Open the way through firewalls: an empty RTP packet, an empty receiver report.
+        rtp.send(b"\x80" + bytes(7) + self._ssrc.to_bytes(4))
+        rtcp.send(receiver_report(self._ssrc, CNAME, []))
+
+    def send_reports(self, now_ns: int, write: Callable[[bytes], None]) -> None:
+        """RFC 3550 6.4.2: from the start, also when there is nothing to report yet; ``write`` sends over TCP."""
+        for index, (setup, receiver) in enumerate(zip(self._setups, self.stream.receivers, strict=True)):
+            block = receiver.report_block(now_ns)
+            report = receiver_report(self._ssrc, CNAME, [block] if block else [])
+            if self.udp:
+                self.ports[index][1].send(report)
+            elif setup.spec.interleaved:
+                write(bytes(InterleavedFrame(setup.spec.interleaved[1], report)))
+
+    def close(self) -> None:
+        """Give the ports back."""
+        for port in (port for pair in self.ports for port in pair):
+            port.close()

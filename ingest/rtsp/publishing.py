@@ -1,0 +1,51 @@
+"""Publishes what the reads of one session's sockets brought, as soon as it is whole or has waited for long enough."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from common.clock import unix_ns
+from common.media import Batch
+from ingest.rtsp.media import SessionMedia
+from ingest.rtsp.turns import Turns
+
+
+class Publishing:
+    """One session's. ``on_media`` is called once, with the first packet of something that can be played."""
+
+    def __init__(
+        self, media: SessionMedia, turns: Turns, publish: Callable[[list[Batch]], None], on_media: Callable[[], None]
+    ) -> None:
+        self._media, self._turns, self._publish, self._on_media = media, turns, publish, on_media
+        self._flowing = False
+        self._loop = asyncio.get_running_loop()
+        self._expiry: asyncio.TimerHandle | None = None
+
+    def flush(self, arrival_ns: int, size: int, packets: int) -> None:
+        """Publish what is ready to be. So many bytes and packets came at that time."""
+        media, now_ns = self._media, unix_ns()
+        stream = media.stream
+        batches = stream.take(now_ns)
+        if batches:
+            self._publish(batches)
+        self._turns.spend(size, packets, len(batches), now_ns - arrival_ns)
+        if batches:
+            media.nothing_playable = None
+        if not self._flowing and not media.nothing_playable and any(each.packets for each in stream.receivers):
+            self._flowing = True
+            self._on_media()
+        if self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
+            # uvloop counts in milliseconds: less than one would call again and again until the time has come.
+            self._expiry = self._loop.call_later(max(deadline_ns - now_ns, 1_000_000) / 1e9, self._expire)
+
+    def close(self) -> None:
+        """Publish nothing any more that waits."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+
+    def _expire(self) -> None:
+        self._expiry = None
+        now_ns = unix_ns()
+        self._media.stream.expire(now_ns)
+        self.flush(now_ns, 0, 0)

@@ -1,0 +1,39 @@
+"""Has the kernel acknowledge what came over TCP now, not up to 40 ms later.
+
+A camera that writes packets one by one, and has not turned Nagle's algorithm off, holds the end of a picture back until
+what it sent before is acknowledged (RFC 1122 4.2.3.4). The kernel forgets it by and by: after every report we send it
+takes the connection for a dialogue. So it is told after each read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
+
+
+class QuickAck:
+    """One connection's; does nothing before it ``begin``s."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None  # the transport's, which closes it
+
+    def begin(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
+        if sock := transport.get_extra_info("socket"):
+            # uvloop's own makes another one for each call: that took longer than the call.
+            self._socket = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
+
+    def acknowledge(self) -> None:
+        """Something was read."""
+        if _QUICKACK is not None and self._socket is not None:
+            with suppress(OSError):  # closed a moment ago
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def end(self) -> None:
+        """The connection is gone, and its file descriptor may be another one's soon."""
+        if self._socket is not None:
+            self._socket.detach()
+            self._socket = None

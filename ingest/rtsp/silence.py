@@ -1,0 +1,61 @@
+"""How long a session may be silent, and what is said of one that is. Time is an argument."""
+
+from __future__ import annotations
+
+from common.cameras import CameraState
+from common.errors import CameraError
+from ingest.rtp.receiver import TrackReceiver
+from ingest.rtsp.media import SessionMedia
+
+SILENCE_TIMEOUT = 5.0  # seconds without a packet of the picture; of the sound, where there is no picture
+FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TCP is tried
+LOOK_TIMEOUT = 5.0  # seconds for a keyframe of a picture that is announced as something else than H.264
+GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
+
+
+class NoMediaError(CameraError):
+    """The session plays and not one packet has come: another transport may do better."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(CameraState.SILENT, detail)
+
+
+class Silence:
+    """One session's."""
+
+    def __init__(self, media: SessionMedia) -> None:
+        self._media = media
+        self._seen = 0  # packets of the first track
+        self._seen_at = 0.0
+        self._playing_at = 0.0
+
+    def begin(self, now: float) -> None:
+        """The session plays."""
+        self._seen_at = self._playing_at = now
+
+    def check(self, now: float) -> None:
+        """To be called a few times a second while the session plays. Raises ``CameraError`` when it is of no use."""
+        media = self._media
+        first, *others = media.stream.receivers
+        if first.packets != self._seen:
+            self._seen, self._seen_at = first.packets, now
+        silence = now - self._seen_at
+        if media.nothing_playable:
+            if first.track.problem or now - self._playing_at >= LOOK_TIMEOUT:
+                raise media.nothing_playable
+            return
+        if not first.packets:
+            if silence >= (FIRST_PACKET_TIMEOUT if media.udp else SILENCE_TIMEOUT):
+                raise NoMediaError(self._nothing_came(first))
+        elif first.said_goodbye and silence >= GOODBYE_TIMEOUT:
+            raise CameraError(CameraState.CLOSED, "it said goodbye (RTCP BYE)")
+        elif silence >= SILENCE_TIMEOUT:
+            still = " while its sound goes on" if any(other.packets for other in others) else ""
+            raise CameraError(CameraState.SILENT, f"no {first.kind} for {SILENCE_TIMEOUT:g} s{still}")
+
+    def _nothing_came(self, receiver: TrackReceiver) -> str:
+        if receiver.unexpected_type is not None:
+            return f"packets of payload type {receiver.unexpected_type} come, which it has not announced"
+        if stranger := self._media.stranger:
+            return f"packets come from {stranger} over UDP, not from the camera; they are not taken"
+        return f"no {receiver.kind} has come over {'UDP' if self._media.udp else 'TCP'}"

@@ -1,0 +1,20 @@
+"""What answers where a camera should, told by its first bytes; no I/O.
+
+Its own words are not repeated: they may be a secret of a service that only this machine can reach.
+"""
+
+from __future__ import annotations
+
+_SERVICES = (
+    (b"HTTP/", "a web server (HTTP); the port for RTSP is another one, as a rule 554"),
+    (b"<", "a web server; the port for RTSP is another one, as a rule 554"),
+    (b"SSH-", "an SSH server"),
+    (b"\x15", "a TLS server; write rtsps:// instead of rtsp://"),
+    (b"\x16", "a TLS server; write rtsps:// instead of rtsp://"),
+)
+FIRST_BYTES = 8  # that tell it
+
+
+def looks_like(begin: bytes) -> str:
+    """What begins so, and is no RTSP: the end of a sentence for a person, with what to do."""
+    return next((what for mark, what in _SERVICES if begin.startswith(mark)), "nothing that is known")

@@ -1,0 +1,32 @@
+"""What came is acknowledged at once."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import uvloop
+
+from ingest.rtsp import client
+from rigs.camera import FakeCamera, h264_track
+from tests.fakes.viewer import Viewer, playing
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_camera_with_nagles_algorithm_does_not_wait_for_us(loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "REPORT_INTERVAL", 0.0)  # what we send makes the kernel slow to acknowledge
+    monkeypatch.setattr(client, "TICK", 0.02)
+
+    async def watch() -> None:
+        viewer = Viewer()
+        camera = FakeCamera([h264_track(size=300)], interval=0.033, nagle=True)
+        async with camera, playing(camera, viewer):
+            await viewer.watch(80)
+        came = [batch.arrival_ns for batch in viewer.batches if batch.unit_end]
+        together = sum(after - before < 5_000_000 for before, after in pairwise(came))
+        assert together < 10  # else one waits for our acknowledgement until the next is there: 30 of 80
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(watch())
