@@ -36,11 +36,11 @@ class Mux:
         self._by_transaction: dict[bytes, Viewer] = {}  # of checks of ours, at most one an address
 
     def add(self, viewer: Viewer) -> None:
-        """Its checks are answered from now on."""
+        """Answer the viewer's checks from now on."""
         self._by_ufrag[viewer.reach.agent.ufrag] = viewer
 
     def remove(self, viewer: Viewer) -> None:
-        """Forget it and its addresses."""
+        """Forget the viewer and its addresses."""
         self._by_ufrag.pop(viewer.reach.agent.ufrag, None)
         self._forget(viewer, viewer.reach.agent.pairs.values())
 
@@ -129,7 +129,7 @@ class Mux:
         way.send(check)
 
     def _claim(self, address: Address, viewer: Viewer, now: float) -> None:
-        """The viewer checked from ``address``."""
+        """Take ``address``, from which the viewer checked, for the viewer's, if nobody else has proved to be there."""
         holder = self._by_address.get(address)
         if holder is not None and holder is not viewer:
             theirs, own = holder.reach.agent.pairs.get(address), viewer.reach.agent.pairs[address]

@@ -56,7 +56,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """The offer, understood."""
+    """What an offer and a camera's tracks agree on."""
 
     sections: tuple[Section, ...]
     fingerprints: tuple[Fingerprint, ...]  # of the viewer's certificate
@@ -82,7 +82,10 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
 
 @lru_cache(maxsize=32)  # parsing a browser's offer takes longer than the rest of its handshake
 def _negotiate(reduced: str, tracks: tuple[Track, ...]) -> Negotiated:
-    """See ``negotiate``. What is returned is shared."""
+    """Negotiate for everybody with this browser and camera: what is a viewer's own is still a key of ``reduce``'s.
+
+    The result is shared. Raises ``RequestError``.
+    """
     offer = read(reduced)
     wanted = {kind: tuple(t for t in tracks if t.kind is kind and t.playable) for kind in Kind} if tracks else UNKNOWN
     sections: list[Section] = []
@@ -141,7 +144,10 @@ def _inactive_tag(offer: ParsedOffer, served: Collection[str]) -> sdp.MediaDescr
 
 
 def _transport_of(media: sdp.MediaDescription) -> tuple[tuple[Fingerprint, ...], Credentials]:
-    """Those of the transport that ``media`` describes. Raises ``RequestError`` if it is none of WebRTC."""
+    """Fingerprints and credentials of the transport that ``media`` describes.
+
+    Raises ``RequestError`` if it is no transport of WebRTC's.
+    """
     if media.dtls is None or not media.dtls.fingerprints:
         raise _not_webrtc(media, "has no a=fingerprint and a=setup")
     if media.dtls.role == "server":

@@ -115,7 +115,7 @@ class _Reduced:
         self._keep(f"a=fingerprint:{algorithm} {key}", key)
 
     def _key(self, value: str) -> str:
-        """What stands for ``value``, which is this viewer's own; nothing for nothing."""
+        """The key that stands for ``value``, which is this viewer's own; empty for an empty one."""
         if not value:
             return ""
         if len(value) > MAX_LINE:
