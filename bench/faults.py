@@ -98,7 +98,7 @@ async def cable(url: str) -> AsyncIterator[Cable]:
 
 @contextmanager
 def movable_clock(directory: Path) -> Iterator[None]:
-    """What is started inside reads its wall clock by way of a file, if libfaketime is there."""
+    """Processes started inside read their wall clock by way of a file, if libfaketime is there."""
     library = next(Path("/usr/lib").glob(f"*/{_LIBFAKETIME}"), None)
     if library is None:
         yield

@@ -1,4 +1,4 @@
-"""What processes cost over a window: CPU by role, memory, and what the kernel spends beside them.
+"""The cost of processes over a window: CPU by role, memory, and what the kernel spends beside them.
 
 CPU times are the kernel's own sums over all threads, dead ones included. A receiving socket on the same machine is
 filled in the sender's system time; what the kernel defers goes to its ``ksoftirqd`` threads, which are counted as a
@@ -68,7 +68,7 @@ class Meter:
         self._busy = _busy()
 
     def read(self) -> Measured:
-        """What was spent since."""
+        """The cost since the start."""
         roles = {}
         for role, now in self._snapshot().items():
             before = self._before[role]
@@ -86,7 +86,7 @@ def memory(pids: Iterable[int]) -> int:
 
 
 def machine() -> dict[str, str]:
-    """What the numbers were measured on."""
+    """Facts about the machine that the numbers were measured on."""
     model = ""
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -36,7 +36,7 @@ class Run:
 
     @property
     def server_usage(self) -> Usage:
-        """Of all the server's processes."""
+        """Usage of all the server's processes."""
         return self.measured.of(role for role in self.measured.roles if role not in SUPPORTING)
 
     def microseconds(self, *roles: str) -> float:
@@ -56,7 +56,7 @@ class Run:
 
     @property
     def load_microseconds(self) -> float:
-        """What the load generator itself spent a packet."""
+        """CPU time a packet of the load generator itself, in microseconds."""
         spent = self.window.load_user + self.window.load_system
         return spent / self.packets * 1e6 if self.packets else 0.0
 
@@ -208,7 +208,7 @@ def _table(runs: Sequence[Run]) -> list[str]:
 
 
 def _processes(runs: Sequence[Run]) -> list[str]:
-    """What each kind of process takes, of servers that have several: share of a core, and resident memory of all."""
+    """Share of a core and resident memory of each kind of process, for servers that have several kinds."""
     runs = [run for run in runs if len(set(run.measured.roles) - set(SUPPORTING)) > 1]
     roles = list(dict.fromkeys(role for run in runs for role in run.measured.roles if role not in SUPPORTING))
     rows = []

@@ -1,4 +1,4 @@
-"""What every scenario does: a camera, a server, a crowd of viewers, a steady window, a ``Run``."""
+"""The steps of every scenario: a camera, a server, a crowd of viewers, a steady window, a ``Run``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ JOINS_A_SECOND = 50.0
 
 @dataclass(slots=True)
 class Plan:
-    """What the command line asks for."""
+    """The command line's wishes."""
 
     result: Result
     server: Server  # the one that the targets are for
@@ -95,7 +95,7 @@ class Stage:
         return Meter({**self.running.pids, **self.cameras, "load": [os.getpid()]})
 
     def run(self, label: str, meter: Meter, **notes: Any) -> Run:
-        """What ``meter`` and the crowd have seen since they began."""
+        """The run that ``meter`` and the crowd have seen since they began."""
         measured, window = meter.read(), self.crowd.end()
         return Run(
             server=self.server.name,

@@ -1,4 +1,4 @@
-"""What tests and the benchmark play: the world around the product, as far as it has to be there to be tested.
+"""Parts that tests and the benchmark play: the world around the product, as far as it has to be there to be tested.
 
 Cameras, viewers, strangers, browsers, networks, and the product itself started as people start it. A rig does what it
 is told, over real sockets or as bytes, and judges nothing: that is for the test or the scenario. No rig imports tests

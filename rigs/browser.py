@@ -160,7 +160,7 @@ class Browser:
         self._flush()
 
     def take(self) -> list[bytes]:
-        """What has been sent since the last call."""
+        """Take the datagrams sent since the last call."""
         sent, self.sent = self.sent, []
         return sent
 

@@ -34,7 +34,7 @@ ANSWER = 30.0  # seconds for the viewer's process to say something
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the viewer saw since it was asked last."""
+    """One answer of the viewer: its view since it was asked last."""
 
     frames: int
     lost: int  # packets that never came
@@ -49,7 +49,7 @@ class Bystander:
         self._process = process
 
     async def seen(self) -> Seen:
-        """What was seen since the last call."""
+        """Ask the viewer for its view since the last call."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(b"\n")

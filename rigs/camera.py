@@ -141,7 +141,7 @@ class FakeCamera:
 
     @property
     def methods(self) -> list[str]:
-        """What was asked, in order."""
+        """Methods of all requests, in order."""
         return [request.method for request in self.requests]
 
     def drop(self) -> None:

@@ -59,7 +59,7 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What ``getStats()`` says of one peer connection; counters since its start, zero where it says nothing."""
+    """Statistics of one peer connection by ``getStats()``: counters since its start, zero where it says nothing."""
 
     state: str
     video_codec: str  # such as video/H264
@@ -128,11 +128,11 @@ class Viewing:
     page: Page
 
     async def all_stats(self) -> list[Stats]:
-        """Of every open peer connection of the page, oldest first."""
+        """Statistics of every open peer connection of the page, oldest first."""
         return [Stats.of(report) for report in await self.page.evaluate("probe.stats()")]
 
     async def stats(self) -> Stats:
-        """Of the newest open peer connection. Raises ``IndexError`` if there is none."""
+        """Statistics of the newest open peer connection. Raises ``IndexError`` if there is none."""
         return (await self.all_stats())[-1]
 
     async def frames(self) -> list[Frame]:

@@ -29,7 +29,7 @@ CODE_FIELDS = 16  # fields in the width of the picture, so a field is a sixteent
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What to encode. The default is a usual 1080p camera."""
+    """A clip to encode. The default is a usual 1080p camera."""
 
     width: int = 1920
     height: int = 1080

@@ -106,7 +106,7 @@ class Command:
         return None
 
     def get(self, path: str) -> Any:
-        """What the API answers, ``None`` if it does not."""
+        """The API's answer, ``None`` if there is none."""
         try:
             with urllib.request.urlopen(self.page + path, timeout=5) as response:
                 return json.loads(response.read())

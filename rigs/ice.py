@@ -1,4 +1,4 @@
-"""What a full ICE agent does with our checks: it answers them, where it gets them."""
+"""The part of a full ICE agent that our checks see: it answers them, where it gets them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Path:
-    """What happens to packets. The default is a perfect wire."""
+    """The fate of packets on one way. The default is a perfect wire."""
 
     delay: float = 0.0  # seconds, one way
     loss: float = 0.0  # share of packets lost at random, 0..1

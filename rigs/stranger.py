@@ -128,7 +128,7 @@ def open_udp(host: str) -> socket.socket:
 
 
 def take_all(source: socket.socket) -> list[bytes]:
-    """What has come to a socket that nobody reads."""
+    """The datagrams that have come to a socket that nobody reads."""
     taken = []
     while True:
         try:

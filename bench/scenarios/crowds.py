@@ -51,7 +51,7 @@ async def fanout(plan: Plan) -> None:
 
 
 async def footprint(plan: Plan) -> None:
-    """What each process takes with one camera, picture and sound, and few or many viewers."""
+    """CPU and memory of each process with one camera, picture and sound, and few or many viewers."""
     with camera(plan, FULL_HD, sound=True) as source:
         for server in plan.usable([_spread(plan.server)]):
             for viewers in [1, 10, 100] if plan.viewers is None else [plan.viewers]:

@@ -1,4 +1,4 @@
-"""What lasts: one fault after the other while viewers watch (``chaos``), and long coming and going (``soak``).
+"""Endurance: one fault after the other while viewers watch (``chaos``), and long coming and going (``soak``).
 
 A watcher behaves as the page's player does: when no picture has come for a while it makes a new session, again and
 again. What counts is how long it was in the dark.
@@ -165,7 +165,7 @@ GROWTH = (("memory", 4.0, "MB"), ("descriptors", 4.0, ""), ("threads", 1.0, ""),
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What each process held at one moment, by name."""
+    """Memory, descriptors and threads of each process at one moment, by name."""
 
     at: float  # seconds since the start
     values: dict[str, float]

@@ -192,7 +192,7 @@ def _hosts(plan: Plan, down: Path = THIN) -> Iterator[tuple[Namespace, Namespace
 
 
 def _clog(host: Namespace) -> None:
-    """What leaves ``host`` from now on waits in the kernel: 64 kbit/s and a queue without bounds."""
+    """Let packets that leave ``host`` wait in the kernel from now on: 64 kbit/s and a queue without bounds."""
     command = "tc qdisc add dev wire root tbf rate 64kbit burst 2kb limit 100mb"
     subprocess.run(host.command(*command.split()), check=True, capture_output=True)
 

@@ -29,7 +29,7 @@ class Server(Protocol):
         """For tables."""
 
     def version(self) -> str:
-        """As it says itself."""
+        """The version that the server tells."""
 
     def problem(self) -> str:
         """Why it cannot be run here; empty if it can."""

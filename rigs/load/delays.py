@@ -13,7 +13,7 @@ SETTLED_NS = 100_000_000  # a frame that arrived so long ago is known to the tap
 
 
 class Timeline(Protocol):
-    """Who knows when a frame left the camera; see ``tap``."""
+    """A record of when each frame left the camera; see ``tap``."""
 
     def recognise(self, tail: bytes) -> int | None:
         """The camera's RTP timestamp of the frame whose last payload ends so; ``None`` if it is not known (yet)."""
@@ -23,7 +23,7 @@ class Timeline(Protocol):
 
 
 class Delays:
-    """Of the frames that ``marks`` name, once the timeline can be asked for them. Without one nothing is measured."""
+    """Delays of the frames that ``marks`` name, once the timeline knows them; without one, none."""
 
     def __init__(self) -> None:
         self.timeline: Timeline | None = None

@@ -20,7 +20,7 @@ class DtlsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What the handshake agreed on; keys are master key and salt."""
+    """The outcome of a handshake; keys are master key and salt."""
 
     profile: str
     local: bytes

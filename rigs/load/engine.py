@@ -226,7 +226,7 @@ class Engine:
         self._after(viewer)
 
     def _after(self, viewer: Viewer) -> None:
-        """What the slow path may have brought about."""
+        """Act on a change that the slow path may have brought about."""
         future = self._joining.get(viewer)
         if future is not None and not future.done():
             if viewer.state is State.CONNECTED:

@@ -1,4 +1,4 @@
-"""What a viewer tells the server of what it got: receiver reports, NACKs, REMB, transport-wide feedback. Pure."""
+"""A viewer's feedback to the server: receiver reports, NACKs, REMB, transport-wide feedback. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NACK_ATTEMPTS = 10  # as Chromium does
 
 @dataclass(slots=True)
 class Feedback:
-    """Of one viewer; it looks into the viewer's streams when a report is due."""
+    """Feedback of one viewer; it looks into the viewer's streams when a report is due."""
 
     ssrc: int
     cname: str
@@ -30,7 +30,7 @@ class Feedback:
             self._arrivals[int.from_bytes(value, "big")] = at_ns // 1000
 
     def report(self, now: float) -> bytes:
-        """What is due: a compound packet, and a look at how old the last packets were."""
+        """The compound packet that is due; measures how old the last packets are, too."""
         blocks = []
         for stream in self.streams.values():
             if stream.kind != "rtx" and stream.packets:

@@ -1,4 +1,4 @@
-"""What a window of time looked like to the viewers, in sum and one by one."""
+"""A window of time as viewers saw it, in sum and one by one."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ViewerCounts:
         return counts
 
     def since(self, before: ViewerCounts) -> ViewerCounts:
-        """What was added after ``before``."""
+        """The counts added after ``before``."""
         values = asdict(self)
         for name in _ADDITIVE:
             values[name] -= getattr(before, name)

@@ -12,7 +12,7 @@ MAX_MISSING = 512  # sequence numbers remembered as missing; older ones are lost
 
 @dataclass(slots=True)
 class Stream:
-    """What arrived of one SSRC.
+    """Counters of one SSRC's packets.
 
     The engine's fast path adds to ``packets`` and ``bytes`` and moves ``next`` as long as packets come in order;
     everything else happens in ``disorder`` and ``retransmitted``.

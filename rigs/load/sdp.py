@@ -35,7 +35,7 @@ class Media:
 
 @dataclass(slots=True)
 class Session:
-    """What a description says about transport, and its sections."""
+    """A description: its transport, and its sections."""
 
     ufrag: str = ""
     password: str = ""

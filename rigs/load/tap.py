@@ -150,7 +150,7 @@ class Between:
         self._before, self._after = before, after
 
     def recognise(self, tail: bytes) -> int | None:
-        """As ``Tap`` does: the camera gives all its clients the same timestamps."""
+        """The RTP timestamp of the frame that ends with ``tail``; the camera gives all its clients the same."""
         return self._after.recognise(tail)
 
     def sent_ns(self, timestamp: int) -> int | None:

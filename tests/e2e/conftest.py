@@ -1,7 +1,8 @@
 """Rigs for tests with real processes and foreign software.
 
-Modules under ``tests/fakes`` are imported by their path from the repository's root (``from rigs.clip import
-Clip``): ``pythonpath = .`` puts the root on the path, and ``tests`` without ``__init__.py`` is a namespace package.
+Rigs and fakes are imported by their path from the repository's root (``from rigs.clip import Clip``, ``from
+tests.fakes.broker import broker_in``): ``pythonpath = .`` puts the root on the path, and ``tests`` without
+``__init__.py`` is a namespace package.
 """
 
 from __future__ import annotations

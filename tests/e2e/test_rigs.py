@@ -13,14 +13,13 @@ import psutil
 import pytest
 
 from rigs.chromium import Chromium, luma_deviation
-from rigs.clip import SMALL, Clip, access_units, is_keyframe
+from rigs.clip import SMALL, TINY, Clip, access_units, is_keyframe
 from rigs.gst_camera import GstCamera
 from rigs.path import Path
 from rigs.relay import Relay
 from rigs.whep import WhepServer
 
 pytestmark = pytest.mark.e2e
-OTHER = Clip(width=320, height=240, bitrate=400_000, seconds=4)
 
 
 def watch(url: str, frames: int, *, transport: str = "tcp") -> tuple[tuple[int, int], set[str]]:
@@ -65,7 +64,7 @@ async def test_gst_camera_comes_back_on_its_port_with_another_picture(
     camera.kill()
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", camera.port)):
         pass
-    camera.restart(clip(OTHER))
+    camera.restart(clip(TINY))
     assert camera.url == before
     assert (await asyncio.to_thread(watch, camera.url, 10))[0] == (320, 240)
 
@@ -82,7 +81,7 @@ async def test_gst_camera_changes_its_picture_in_mid_stream(
             for count, picture in enumerate(container.decode(video=0)):
                 seen.add((picture.width, picture.height))
                 if count == 10:
-                    camera.switch(clip(OTHER))
+                    camera.switch(clip(TINY))
                 if len(seen) == 2:
                     break
         return seen
