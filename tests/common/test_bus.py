@@ -6,12 +6,14 @@ import asyncio
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zmq
 
 from common.bus import (
     DRAIN_LIMIT,
+    DRAIN_TIME,
     MAX_IPC_PATH,
     Channel,
     Endpoints,
@@ -310,6 +312,27 @@ class TestChannel:
             await asyncio.sleep(0)
             seen.append(len(box.messages))
         assert max(after - before for before, after in zip([0, *seen], seen, strict=False)) <= 2 * DRAIN_LIMIT
+        channel.close()
+
+    async def test_messages_that_take_long_do_not_keep_the_loop_from_other_work(
+        self, pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now, handled, seen = 100.0, 0, [0]
+
+        def handle(_message: bytes) -> None:
+            nonlocal now, handled
+            now, handled = now + DRAIN_TIME * 0.6, handled + 1
+
+        monkeypatch.setattr("common.bus.time", SimpleNamespace(monotonic=lambda: now))
+        for _ in range(12):
+            pair[1].send(b"x")
+        pair[0].poll(1000)
+        channel = Channel(pair[0], handle)
+        while handled < 12:
+            await asyncio.sleep(0)
+            seen.append(handled)
+        turns = [after - before for before, after in zip(seen, seen[1:], strict=False)]
+        assert max(turns) <= 2 * 2, "two messages a drain, and in one turn a signal and a second look"
         channel.close()
 
     async def test_echo_under_load_loses_no_signal(self, pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]) -> None:

@@ -46,6 +46,12 @@ def test_a_large_report_arrives_whole() -> None:
     assert taken.take(parts[-1]) is None, "there is nothing that it would end"
 
 
+def test_every_part_says_that_not_all_is_told_and_only_the_first_has_the_counters() -> None:
+    parts = parts_of(replace(LARGE, partial=True))
+    assert all(part.partial for part in parts), "a part that is lost must not take it along"
+    assert [bool(part.counters) for part in parts] == [True] + [False] * (len(parts) - 1)
+
+
 def test_a_report_that_lacks_a_part_is_none() -> None:
     parts = parts_of(LARGE)
     for missing in range(len(parts)):

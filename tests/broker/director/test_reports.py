@@ -74,6 +74,20 @@ def test_parts_of_a_node_that_never_joins_are_forgotten() -> None:
     assert stage.director.counters["report_parts_lost"] == 2
 
 
+def test_a_part_of_a_dead_workers_report_neither_revives_it_nor_is_kept() -> None:
+    stage = Stage(camera())
+    stage.egress("e")
+    stage.egress("e", viewer("a"), number=1, part=0, parts=2)
+    stage.tick(DEAD_AFTER)
+    died = stage.now
+    stage.tick(1.0)
+    stage.egress("e", viewer("b"), number=1, part=1, parts=2)  # the rest of what it began to tell before
+    stage.egress("e", viewer("b"), number=2, part=0, parts=2)
+    [worker] = stage.director.workers
+    assert (worker.alive, worker.seen) == (False, died - DEAD_AFTER)
+    assert stage.director.session("a") is None
+
+
 def test_strangers_sessions_are_hung_up() -> None:
     stage = Stage(camera())
     commands = stage.egress("e", viewer("a", "nobody's"), viewer("a", "nobody's"), viewer("b", ""))

@@ -22,6 +22,14 @@ def quotas_of(alive=lambda _session: True, **limits) -> Quotas:
     return Quotas(LimitsConfig(**limits), alive)
 
 
+def test_addresses_that_have_nothing_open_are_not_remembered() -> None:
+    counted = Counted("connections", "connections", total=0, each=2)
+    for number in range(100):
+        counted.open(f"192.0.2.{number}")
+        counted.close(f"192.0.2.{number}")
+    assert (counted.total, len(counted._by_address)) == (0, 0)
+
+
 def test_what_is_open_is_limited_in_all_and_by_address() -> None:
     counted = Counted("connections", "connections", total=3, each=2)
     for address in (ANN, ANN):
