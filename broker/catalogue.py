@@ -233,7 +233,7 @@ def _reveal(url: str, current: str) -> str:
     if user != f"{_HIDDEN}@" or _HIDDEN in host + rest:
         raise _wrong("url", f"{_HIDDEN} stands for hidden credentials; give the real ones")
     if (scheme, host) != (old_scheme, old_host):
-        # Otherwise whoever may change a camera could have its password sent to a host of theirs.
+        # Otherwise a person who may change a camera could have its password sent to a host of theirs.
         raise _wrong("url", "the host changed, so user and password must be given again")
     return f"{scheme}{old_user}{host}{rest}"
 

@@ -1,4 +1,4 @@
-"""Who may join the cluster and who has: the broker's own keys, worker tokens, and the keys they were exchanged for.
+"""The keys of the cluster: the broker's own, worker tokens, and the keys of workers that these were exchanged for.
 
 An SQLite file beside the store, private to its owner. Unlike the store it is not held: ``camshaft token`` writes to it
 while the broker runs, and the broker looks whether it changed (``refresh``). It keeps digests of tokens, never tokens.

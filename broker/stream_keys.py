@@ -1,4 +1,4 @@
-"""Who is told the key that a rendition's frames are sealed with: the ingest that has the camera, and those who take it.
+"""The workers that are told the key of a rendition's frames: the ingest that has the camera, and those that take it.
 
 The key follows from camera and worker (``Keyring.stream_key``): nothing is kept here, and a new broker knows the same.
 A worker that missed one says so (``KeyWanted``).

@@ -2,7 +2,7 @@
 
 A camera's URL with its password is the natural thing to type, so it is accepted; before anything else is done, or even
 imported, the process replaces itself by one that has it in a variable. For the instant until then it can be seen;
-whoever minds gives the variable, a file or standard input to begin with.
+an operator who minds gives the variable, a file or standard input to begin with.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "cameras",
         metavar="[NAME=]URL",
         multiple=True,
-        help=f"One more camera. With a password better as the variable: it is moved there, but was seen.  [{CAMERA}]",
+        help=f"A camera to add. For a password use the variable: others may see an option for an instant.  [{CAMERA}]",
     )(command)
 
 
@@ -171,9 +171,11 @@ _url_argument = click.argument("url", envvar=URL)
 @camera.command()
 @click.argument("name")
 @_url_argument
-@click.option("--transport", type=click.Choice(_TRANSPORTS), help="How RTP comes.")
+@click.option("--transport", type=click.Choice(_TRANSPORTS), help="Transport of RTP.")
 @click.option("--on-demand", is_flag=True, help="Pull the camera only while somebody watches.")
-@click.option("--keep-after", type=float, metavar="SECONDS", help="How long to keep an on-demand camera unwatched.")
+@click.option(
+    "--keep-after", type=float, metavar="SECONDS", help="Time to keep an on-demand camera after its last viewer left."
+)
 @click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
 @click.option("--tls-fingerprint", metavar="HEX", help="rtsps: SHA-256 of the only certificate accepted.")
 @click.option("--tls-legacy", is_flag=True, help="rtsps: allow the old ciphers of old cameras.")
@@ -240,7 +242,7 @@ def remove(name: str, api: str) -> None:
 
 @cli.command()
 @_url_argument
-@click.option("--transport", type=click.Choice(_TRANSPORTS), default="auto", help="How RTP comes.")
+@click.option("--transport", type=click.Choice(_TRANSPORTS), default="auto", help="Transport of RTP.")
 @click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @configured("log")
@@ -312,10 +314,12 @@ def _demo_option(name: str, text: str, **more: Any) -> Callable[[Callable[..., A
 @_demo_option("--listen", "RTSP address.", metavar="HOST:PORT", default="127.0.0.1:8554")
 @_demo_option("--user", "Ask for this user, and the password in CAMSHAFT_DEMO_CAMERA_PASSWORD.", metavar="NAME")
 @_demo_option("--audio", "Codec of the sound.", type=click.Choice(["opus", "pcmu", "none"]), default="opus")
-@_demo_option("--size", "Of the picture.", metavar="WIDTHxHEIGHT", default="1280x720")
+@_demo_option("--size", "Size of the picture.", metavar="WIDTHxHEIGHT", default="1280x720")
 @_demo_option("--fps", "Pictures a second.", type=click.IntRange(1, 60), default=30)
 @_demo_option("--gop", "Seconds from one keyframe to the next.", type=click.FloatRange(0.1, 60), default=2.0)
-@_demo_option("--bitrate", "bit/s of the video.", type=click.IntRange(50_000, 100_000_000), default=2_000_000)
+@_demo_option(
+    "--bitrate", "Bitrate of the picture, bit/s.", type=click.IntRange(50_000, 100_000_000), default=2_000_000
+)
 @configured("log")
 def demo_camera(given: Given, listen: str, user: str | None, size: str, **options: Any) -> None:
     """Run a simulated camera: a clock and a beep each second, on any path.

@@ -18,8 +18,8 @@ MAX_ANSWER_BYTES = 16 << 10
 def free_listen(listen: str) -> str:
     """``listen`` with its port, or for port 0 a free one, after seeing that nobody else has it.
 
-    Asked before anything is started: whoever has the port might answer in our place. Raises ``AddressInUseError``, or
-    ``ConfigError`` if the host is none of this machine's.
+    Asked before anything is started: the program that has the port might answer in our place. Raises
+    ``AddressInUseError``, or ``ConfigError`` if the host is none of this machine's.
     """
     host, port = split_listen(listen)
     try:
@@ -34,8 +34,8 @@ def free_listen(listen: str) -> str:
 def check_bus(endpoints: Endpoints) -> None:
     """See that the broker's own addresses are free. Raises ``AddressInUseError`` and ``ConfigError``.
 
-    Asked before anything is started: our workers would join whoever has them, and push out that cluster's workers of
-    the same names.
+    Asked before anything is started: our workers would join the cluster that has them, and push out its workers of the
+    same names.
     """
     with claimed_directory(endpoints):
         pass

@@ -107,7 +107,10 @@ def _announce(listen: str, *, only_demo: bool) -> None:
     with suppress(OSError):  # nobody reads our standard output, which is no reason to end
         print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
         if not is_loopback(host):
-            print("Whoever reaches this port may watch and change everything: there are no passwords yet.", flush=True)
+            print(
+                "Everybody who reaches this port can watch and change everything: there are no passwords yet.",
+                flush=True,
+            )
 
 
 def _command() -> str:

@@ -32,13 +32,15 @@ def token() -> None:
 
 
 @token.command()
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True, help="Role of the workers.")
 @click.option(
-    "--role", type=click.Choice([role.value for role in Role]), required=True, help="What the worker is to be."
+    "--node", metavar="NAME", default="", help="The only name that a worker may have with it; default: any free name."
 )
-@click.option("--node", metavar="NAME", default="", help="The only name it may have; default: any that is free.")
-@click.option("--expires", metavar="TIME", help="How long it can be used, such as 30m, 24h or 7d; default: for ever.")
 @click.option(
-    "--uses", type=click.IntRange(1, 1_000_000), help="How many workers may join with it; default: any number."
+    "--expires", metavar="TIME", help="Time for which it can be used, such as 30m, 24h or 7d; default: for ever."
+)
+@click.option(
+    "--uses", type=click.IntRange(1, 1_000_000), help="Number of workers that may join with it; default: any."
 )
 @configured("store")
 def worker(given: Given, role: str, node: str, expires: str | None, uses: int | None) -> None:
@@ -83,7 +85,9 @@ def revoke(given: Given, name: str) -> None:
     else:
         click.echo(f"The key of worker {name} is revoked.")
         if joined_with is not None:
-            click.echo(f"Who has its token may still join: camshaft token revoke {joined_with} ends that.")
+            click.echo(
+                f"A worker with its token can join again: to prevent that, type camshaft token revoke {joined_with}."
+            )
 
 
 @contextmanager

@@ -167,7 +167,7 @@ class CameraConfig(_Section):
     url: CameraUrl = Field(
         repr=False, description="rtsp:// or rtsps:// address, with user and password if it needs them."
     )
-    transport: Transport = Field(Transport.AUTO, description="How RTP comes: auto (TCP, then UDP), tcp, udp.")
+    transport: Transport = Field(Transport.AUTO, description="Transport of RTP: auto (TCP, then UDP), tcp or udp.")
     on_demand: bool = Field(False, description="Pull the camera only while somebody watches.")
     keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
     tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps.")
@@ -195,7 +195,7 @@ class HttpConfig(_Section):
     listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
     hosts: Hosts = Field(
         (),
-        description="Names that this server is reached by; if some are given, and on the loopback, it refuses others.",
+        description="Names of this server in browsers; if some are given, and on the loopback, others are refused.",
     )
     ice_servers: IceServers = Field(
         (),
@@ -212,7 +212,8 @@ class MediaConfig(_Section):
     )
     listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
     advertise: Texts = Field(
-        (), description="Addresses or names at which viewers reach this machine; empty for those of its interfaces."
+        (),
+        description="Addresses or names at which viewers reach this machine; empty for its interfaces' addresses.",
     )
 
 
@@ -255,7 +256,8 @@ class EgressConfig(_Section):
 
     workers: Whole | None = Field(None, ge=0, le=256, description="Egress processes to start; default one per core.")
     compiled: Literal["auto", "always", "never"] = Field(
-        "auto", description="Send by the compiled loop: auto where it was built, always (or do not start), never."
+        "auto",
+        description="Use the compiled send loop: auto (where it was built), always (or do not start), never.",
     )
 
 
@@ -263,7 +265,7 @@ class LimitsConfig(_Section):
     """What strangers, cameras and viewers may take of this machine. 0, where it may be given, is no limit."""
 
     connections: Limit = Field(
-        10_000, description="HTTP connections at once; fewer where the system allows fewer files."
+        10_000, description="HTTP connections at once; fewer where the system allows fewer open files."
     )
     connections_per_address: Limit = Field(512, description="HTTP connections of one address at once.")
     sockets: Limit = Field(5_000, description="WebSockets at once.")
@@ -273,7 +275,7 @@ class LimitsConfig(_Section):
         description="Bytes that may wait for a page that does not read its WebSocket; beyond it the page is cut off.",
     )
     socket_queues: Limit = Field(
-        64 << 20, description="Bytes that may wait for all WebSockets; beyond it the one with most is cut off."
+        64 << 20, description="Bytes that may wait for all WebSockets; beyond it the page with most is cut off."
     )
     offers: Limit = Field(1_000, description="Viewers' offers that are being answered at once.")
     offers_per_address: Limit = Field(256, description="Offers of one address that are being answered at once.")
@@ -291,7 +293,9 @@ class LimitsConfig(_Section):
         3_000, ge=1, description="Sessions of an egress process; a further viewer is sent to another one, or refused."
     )
     unheard_viewers: Whole = Field(
-        1_000, ge=1, description="Answered viewers of an egress that have not been heard of yet; the oldest gives way."
+        1_000,
+        ge=1,
+        description="Answered viewers of an egress process that have sent nothing yet; the oldest gives way.",
     )
     proxies: Addresses = Field(
         (), description="Reverse proxies, which speak for many people: limits per address do not hold for them."
@@ -304,7 +308,7 @@ class LimitsConfig(_Section):
     cache_bytes: Whole = Field(
         512 << 20,
         ge=16 << 20,
-        description="Bytes of pictures that a process keeps of all cameras together; the largest gives way first.",
+        description="Bytes of pictures that a process keeps of all cameras; the largest history is cut first.",
     )
 
 
@@ -317,7 +321,7 @@ class StoreConfig(_Section):
 class LogConfig(_Section):
     """Logs, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is shown.")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is written.")
     format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON lines.")
 
 

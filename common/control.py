@@ -43,7 +43,7 @@ def _short(tracks: tuple[Track, ...]) -> tuple[Track, ...]:
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[Number, AfterValidator(lambda share: max(0.0, share))]
-"""Of a core. One below nothing would draw every camera and viewer to the worker that claims it."""
+"""A share of one core. One below zero would draw every camera and viewer to the worker that claims it."""
 Tracks = Annotated[tuple[Track, ...], Field(max_length=MAX_TRACKS), AfterValidator(_short)]
 
 

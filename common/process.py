@@ -36,10 +36,10 @@ SUPERVISOR_FD = "CAMSHAFT_SUPERVISOR_FD"  # environment variable: number of the 
 ORPHAN_GRACE = 3.0  # seconds that a process has for a clean end after its supervisor died
 LOAD_INTERVAL = 0.5  # seconds: a share of CPU over less is noise
 GC_THRESHOLDS = 2_000, 10, 50
-"""Of the garbage collector's generations. By Python's own it walks through every object there is whenever their number
-has grown by a quarter: with a thousand viewers that stopped all pictures for 130 ms, each time in a rush of new ones.
-Reference counts free what ends here (of viewers a test holds that), so the oldest generation can wait until a million
-objects more have come than gone."""
+"""Thresholds of the garbage collector's generations. By Python's own it walks through every object there is whenever
+their number has grown by a quarter: with a thousand viewers that stopped all pictures for 130 ms, each time in a
+rush of new ones. Reference counts free what ends here (of viewers a test holds that), so the oldest generation can
+wait until a million objects more have come than gone."""
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:

@@ -1,4 +1,4 @@
-"""Who may ask: the defences against pages of other sites that a viewer's browser has open. No I/O.
+"""The defences against pages of other sites that a viewer's browser has open. No I/O.
 
 * A request that changes something, and a WebSocket, must come from a page of ours or from no page at all: browsers send
   ``Origin``, and it must name the host that was asked.

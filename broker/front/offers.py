@@ -11,7 +11,11 @@ from common.errors import RequestError
 def check_memory(context: Context) -> None:
     """Raises ``RequestError`` while there is too little for one more viewer or page."""
     if context.memory.now(context.clock()):
-        raise over("free_memory", context.quotas.limits.free_memory, "The server has too little memory for one more")
+        raise over(
+            "free_memory",
+            context.quotas.limits.free_memory,
+            "The server has too little free memory for a further viewer or page",
+        )
 
 
 def check_socket(context: Context, address: str | None) -> None:

@@ -4,7 +4,7 @@ A limit of 0 is none. The address is the TCP peer's: an IPv4 address, or the /64
 commands. Peers on the loopback and those named as ``limits.proxies`` speak for many people, so what holds for each
 address does not hold for them; what holds for all does.
 
-Whoever asks often cannot use up what everybody has in common: there is a reserve for addresses that ask seldom.
+An address that asks often cannot use up what all have in common: a reserve is kept for addresses that ask seldom.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Quotas:
         if not within_camera:
             message = "Too many viewers a second ask for this camera"
             raise _too_fast("offer_rate_per_camera", limits.offer_rate_per_camera, message)
-        raise over("offer_rate", limits.offer_rate, "Too many viewers are joining each second")
+        raise over("offer_rate", limits.offer_rate, "Too many viewers a second are joining")
 
     def joined(self, address: str | None, session: str) -> None:
         """An offer was answered."""

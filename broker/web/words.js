@@ -4,10 +4,10 @@ import { decodesByPlugIn, hasTransceivers, hasWebRtc } from "./browser.js";
 
 export const UNREACHABLE = "The server cannot be reached.";
 export const NO_WEBRTC =
-  "This browser has no WebRTC, without which there is no live picture: switch it on in its settings, or use another browser.";
+  "This browser has no WebRTC, which live pictures need: switch it on in the browser's settings, or use another browser.";
 export const NOT_UNDERSTOOD =
   "This browser could not agree with the server on a connection: it may be too old, or have WebRTC switched off.";
-export const ONLY_SOUND = "The camera sends sound alone, and no picture.";
+export const ONLY_SOUND = "The camera sends sound, and no picture.";
 
 export const UNDECODED =
   "The picture arrives, and this browser cannot decode it: set the camera to a smaller picture or the profile Baseline, " +
@@ -15,12 +15,12 @@ export const UNDECODED =
 
 const TOO_OLD = "This browser is too old for live pictures: use a newer one.";
 const NO_H264 =
-  "This browser has no H.264, which is what the camera sends: use another one, such as Chrome, Edge or Safari.";
+  "The camera sends H.264, and this browser cannot play it: use another one, such as Chrome, Edge or Safari.";
 const NO_PLUG_IN =
-  "This Firefox has no H.264, which is what the camera sends: switch on “OpenH264 Video Codec” under about:addons, " +
+  "The camera sends H.264, and this Firefox cannot play it yet: switch on “OpenH264 Video Codec” under about:addons, " +
   "Plugins (Firefox fetches it from the internet once), or use another browser.";
 const OTHER_H264 =
-  "This browser does not take the kind of H.264 that the camera sends: set the camera to the profile Main or Baseline, " +
+  "The camera sends a kind of H.264 that this browser cannot play: set the camera to the profile Main or Baseline, " +
   "or use another browser.";
 
 const NGINX_UPGRADE =

@@ -94,7 +94,7 @@ class Source:
 
 
 class Broadcast:
-    """Plays a clip to whoever is in ``receivers``."""
+    """Plays a clip to all ``receivers``."""
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip

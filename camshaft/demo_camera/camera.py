@@ -48,7 +48,7 @@ async def serving(settings: Settings, listen: str, account: Account | None = Non
 
 @asynccontextmanager
 async def playing(broadcast: Broadcast, listen: str, account: Account | None = None) -> AsyncIterator[str]:
-    """Play to whoever comes while the context is open; gives ``HOST:PORT``.
+    """Play to every client that comes while the context is open; gives ``HOST:PORT``.
 
     Raises ``AddressInUseError`` and ``ConfigError``.
     """

@@ -43,7 +43,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who may watch."""
+    """The account that may watch."""
 
     username: str
     password: str = field(repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -331,7 +332,7 @@ class TestChannel:
         while handled < 12:
             await asyncio.sleep(0)
             seen.append(handled)
-        turns = [after - before for before, after in zip(seen, seen[1:], strict=False)]
+        turns = [after - before for before, after in itertools.pairwise(seen)]
         assert max(turns) <= 2 * 2, "two messages a drain, and in one turn a signal and a second look"
         channel.close()
 
