@@ -45,15 +45,15 @@ class Budget:
         rate = bitrate * 1e6 / 8
         self._bytes = _Bucket(
             rate,
-            f"it sends more than the {bitrate} Mbit/s that limits.camera_bitrate allows",
+            f"the camera sends more than the {bitrate} Mbit/s that limits.camera_bitrate allows",
             max(rate * BURST, LEAST_BURST),
         )
         self._packets, self._batches, self._busy = (
             _Bucket(rate, complaint, rate * BURST)
             for rate, complaint in (
-                (MAX_PACKETS, f"it sends more than {MAX_PACKETS} packets a second"),
-                (MAX_BATCHES, f"it sends more than {MAX_BATCHES} pictures or pieces of sound a second"),
-                (MAX_BUSY, f"what it sends takes more than {MAX_BUSY:.0%} of a processor to read"),
+                (MAX_PACKETS, f"the camera sends more than {MAX_PACKETS} packets a second"),
+                (MAX_BATCHES, f"the camera sends more than {MAX_BATCHES} pictures or pieces of sound a second"),
+                (MAX_BUSY, f"what the camera sends takes more than {MAX_BUSY:.0%} of a processor to read"),
             )
         )
         self._buckets = (self._bytes, self._packets, self._batches, self._busy)

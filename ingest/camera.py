@@ -112,7 +112,7 @@ class Camera:
                 delay = await self._attempt()
             except Exception:  # a mistake of ours in the face of one camera must not take the others away
                 self._log.exception("unexpected error")
-                delay = self._failed(CameraError(CameraState.MALFORMED, "an error of Camshaft's own; see its log"))
+                delay = self._failed(CameraError(CameraState.MALFORMED, "Camshaft failed on its own; its log says how"))
             await asyncio.sleep(delay)
             self._report = replace(self._report, retry_at=None)
 
@@ -126,9 +126,8 @@ class Camera:
         self._account = Account(url.host.lower(), url.port, url.username, url.password) if url.username else None
         while True:
             if self._account and (wait := logins.refusal(self._account, loop.time())):
-                refused = CameraError(
-                    CameraState.UNAUTHORIZED, "another camera rejected the same credentials a moment ago"
-                )
+                detail = f"another camera rejected the same credentials; not trying again for {wait:.0f} s"
+                refused = CameraError(CameraState.UNAUTHORIZED, detail)
                 return self._failed(refused, wait)
             if not self._account or logins.begin(self._account):
                 break

@@ -143,7 +143,9 @@ class _Sight:
             if kind is Kind.VIDEO and track.playable:
                 problems += _keyframe_problems(probed, len(self._keyframes), self._elapsed)
         if connection.stream.clock.distrusted:
-            problems.append("its sender reports carry a time that cannot be; sound and picture may be apart")
+            problems.append(
+                "the camera's sender reports carry an impossible time, so sound and picture may be apart; set its clock"
+            )
         return problems
 
 

@@ -57,7 +57,7 @@ H265_UNITS = 16  # NAL units in a row: one or two may be anything
 # profile that browsers decode.
 _H265_KINDS = (0, 2, 4)
 _LOOKS_LIKE_H265 = (
-    "what comes is not H.264 as announced, it looks like H.265, which cannot be forwarded yet; "
+    "the stream is announced as H.264 and looks like H.265, which cannot be forwarded yet; "
     "set this stream of the camera to H.264, or use its sub-stream"
 )
 
@@ -130,11 +130,17 @@ class H264(NalPayloadFormat):
     def _warning(self, sps: SequenceParameterSet | None) -> str:
         warnings = []
         if self._reordered and not (sps and sps.reorders is False):
-            warnings.append("it has B-frames, which browsers show in the wrong order; turn them off in the camera")
+            warnings.append(
+                "the picture has B-frames, which browsers show in the wrong order; turn them off in the camera"
+            )
         if sps and sps.interlaced:
-            warnings.append("it is interlaced, which browsers show with comb lines")
+            warnings.append(
+                "the picture is interlaced, which browsers show with comb lines; set the camera to progressive"
+            )
         if self._no_idr:
-            warnings.append("it has no IDR pictures, without which most browsers do not start")
+            warnings.append(
+                "no IDR picture comes, without which most browsers do not start; set a keyframe interval in the camera"
+            )
         return "; ".join(warnings)
 
     def _decide(self, data: bytes, at: int) -> Fate:

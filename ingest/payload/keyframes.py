@@ -37,7 +37,7 @@ class KeyframeGate:
         waited_ns = now_ns - self._waiting_ns if self._waiting_ns else 0
         if self.recoveries >= RECOVERIES and waited_ns >= NO_KEYFRAME_NS // 2:
             return (
-                "it renews its picture bit by bit (intra refresh) and sends no keyframes, and browsers start with one; "
+                "the camera renews its picture bit by bit (intra refresh), and browsers need a keyframe to start; "
                 "switch intra refresh off in the camera, or set a keyframe interval (GOP) of 1 to 4 s"
             )
         if waited_ns >= NO_KEYFRAME_NS:

@@ -66,7 +66,10 @@ _NOT_YET = {
     "MPA": ("MPEG audio (MP2 or MP3)", _USE_G711),
     "SPEEX": ("Speex", _USE_G711),
 }
-_SRTP = "it is encrypted (SRTP), which is not supported; switch SRTP off in the camera, or use its address without it"
+_INTERLEAVED = (
+    "the track is sent interleaved (packetization mode 2), which browsers cannot take; set mode 1 in the camera"
+)
+_SRTP = "the track is encrypted (SRTP), which is not supported; switch SRTP off in the camera"
 
 
 class PayloadFormat(Protocol):
@@ -139,7 +142,7 @@ def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
             others.append(choices[0].track)
     if not played:
         problems = "; ".join(f"{track.kind}: {track.problem}" for track in others)
-        raise NothingPlayableError(problems or "it offers neither video nor audio", tuple(others))
+        raise NothingPlayableError(problems or "the camera offers neither video nor audio", tuple(others))
     return played, others
 
 
@@ -173,7 +176,7 @@ def choice_of(section: MediaSection, format_: Format) -> Choice:
     track = _track(section, format_)
     rate = format_.clock_rate or track.clock_rate
     if track.playable and rate > MAX_CLOCK_RATE:
-        track = replace(track, problem=f"its clock of {rate} Hz cannot be; set this stream of the camera anew")
+        track = replace(track, problem=f"a clock of {rate} Hz is impossible; set this stream of the camera up anew")
     return Choice(section, format_, track, rate)
 
 
@@ -216,7 +219,7 @@ def _track(section: MediaSection, format_: Format) -> Track:
     if kind is Kind.VIDEO and codec == "H264":
         track = h264.announced_track(format_.parameters)
         if format_.parameters.get("packetization-mode") == "2":
-            problem = problem or "it is sent interleaved (packetization mode 2), which browsers cannot take"
+            problem = problem or _INTERLEAVED
         return replace(track, problem=problem or track.problem)
     if kind is Kind.AUDIO and codec == "OPUS":
         return Track(kind, "opus", opus.CLOCK_RATE, 2, problem=problem)

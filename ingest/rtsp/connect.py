@@ -24,7 +24,7 @@ CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together, TLS inclu
 
 # What TLS 1.2 may use, said here because Python's builds differ in it: forward secrecy, no SHA-1, keys of 2,048 bits.
 _CIPHERS = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
-_NO_TLS = "it does not speak TLS on this port; write rtsp:// instead of rtsps://, or take its port for TLS"
+_NO_TLS = "the camera does not speak TLS on this port; write rtsp:// instead of rtsps://, or take its port for TLS"
 _SELF_SIGNED = {18, 19, 20, 21}  # X509_V_ERR: self-signed, or issued by an authority that nobody knows here
 
 
@@ -35,7 +35,7 @@ class ForbiddenAddressError(CameraError):
     """The camera leads to an address where it has no business."""
 
     def __init__(self, host: str) -> None:
-        what = f"it redirects to {printable(host)}, which only this machine can reach"
+        what = f"the camera redirects to {printable(host)}, which only this machine can reach"
         super().__init__(CameraState.REJECTED, what)
 
 
@@ -107,7 +107,10 @@ def _check_fingerprint(transport: asyncio.Transport, expected: str | None) -> No
     certificate = session.getpeercert(binary_form=True) or b""
     found = hashlib.sha256(certificate).hexdigest()
     if found != expected.replace(":", "").lower():
-        raise CameraError(CameraState.TLS_FAILED, f"its certificate's fingerprint is {found}, not the one expected")
+        raise CameraError(
+            CameraState.TLS_FAILED,
+            f"the certificate's fingerprint is {found}; if that is the camera's new one, set tls.fingerprint to it",
+        )
 
 
 def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError:
@@ -115,7 +118,9 @@ def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError
     if isinstance(error, ssl.SSLCertVerificationError):
         allow = "allow it by its tls.fingerprint, or turn tls.verify off"
         if error.verify_code in _SELF_SIGNED:
-            return CameraError(CameraState.TLS_FAILED, f"no known authority has signed its certificate; {allow}")
+            return CameraError(
+                CameraState.TLS_FAILED, f"no known authority has signed the camera's certificate; {allow}"
+            )
         return CameraError(CameraState.TLS_FAILED, f"{error.verify_message or error.reason}; {allow}")
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "").replace("_", " ").lower()
@@ -130,7 +135,7 @@ def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError
         return CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {CONNECT_TIMEOUT:g} s{waits}")
     if isinstance(error, ConnectionError) and url.scheme == "rtsps":
         hint = f"{_NO_TLS}; or it is so old that it needs tls.legacy"
-        return CameraError(CameraState.TLS_FAILED, f"it closed the connection: {hint}")
+        return CameraError(CameraState.TLS_FAILED, f"{hint}")
     if isinstance(error, ConnectionError):
         return CameraError(CameraState.CLOSED, f"{where}, while connecting")
     return CameraError(CameraState.UNREACHABLE, f"{where}: {error.strerror or error}")

@@ -52,20 +52,22 @@ class Login:
             raise CameraError(CameraState.UNAUTHORIZED, rejection)
         elif status in _SUSPECTED and not options:
             state = CameraState.NOT_FOUND if status == 404 else CameraState.REJECTED
-            raise SuspectedLoginError(state, f"{rejection}; some cameras also answer a wrong password so")
+            raise SuspectedLoginError(
+                state, f"{rejection}; some cameras answer a wrong password this way too, so check it"
+            )
 
     def refusal(self, challenges: Sequence[str]) -> CameraError:
         """What a 401 that is final means, by its ``WWW-Authenticate`` values."""
         detail = ""
         if self.auth.username is None:
-            detail = "it asks for them, and the URL has none"
+            detail = "the camera asks for a user name and password, and its URL has none; add them"
         elif self.auth.withheld and self.auth.pin.digest:
             detail = (
-                "it asks for the password itself (Basic), which it did not before; save the camera anew to allow it"
+                "the camera asks for the password itself (Basic), which it did not before; save it anew to allow it"
             )
         elif not self.auth.sent:
             asked = printable(", ".join(value.partition(" ")[0] for value in challenges)) or "no challenge"
-            detail = f"it asks for them in a way that is not supported: {asked}"
+            detail = f"the camera asks for a password in a way that is not supported ({asked}); set it to Digest"
         return CameraError(CameraState.UNAUTHORIZED, detail)
 
     def unanswered(self, state: CameraState, detail: str) -> CameraError:

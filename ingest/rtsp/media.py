@@ -22,7 +22,7 @@ from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl
 
 CNAME = "camshaft"
-PLAIN_WARNING = "it comes over UDP, which TLS does not encrypt; use TCP"
+PLAIN_WARNING = "the media comes over UDP, which TLS does not encrypt; use TCP"
 
 
 class SessionMedia:

@@ -80,7 +80,10 @@ async def connected(
             return
         finally:
             await connection.close()
-    raise CameraError(CameraState.REJECTED, f"it redirects more than {MAX_REDIRECTS} times")
+    raise CameraError(
+        CameraState.REJECTED,
+        f"the camera redirects more than {MAX_REDIRECTS} times; point its URL at where the stream is",
+    )
 
 
 async def over_any(transports: Iterable[Transport], attempt: Callable[[Transport], Awaitable[T]]) -> T:

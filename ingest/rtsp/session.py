@@ -110,7 +110,7 @@ class RedirectedError(CameraError):
     """The stream is elsewhere."""
 
     def __init__(self, location: str) -> None:
-        super().__init__(CameraState.REJECTED, "it redirects elsewhere")
+        super().__init__(CameraState.REJECTED, "the camera redirects elsewhere")
         self.location = location
 
 
@@ -200,7 +200,7 @@ class RtspSession:
             return self._ask(method, self._base, now) if method else []
         method = self._requests.method or "the request"
         if partial:
-            raise CameraError(CameraState.MALFORMED, f"its reply to {method} did not come to an end")
+            raise CameraError(CameraState.MALFORMED, f"the camera's reply to {method} did not come to an end")
         raise self._login.unanswered(CameraState.UNREACHABLE, f"no reply to {method} came in time")
 
     def lost(self, reason: str) -> CameraError:
@@ -208,12 +208,14 @@ class RtspSession:
         if self.state in _AWAITING:
             method = self._requests.method
             if self._login.doubtful:
-                detail = f"it hung up when it was given user name and password with {method}"
+                detail = f"the camera hung up when {method} gave it the user name and password; check them"
                 return self._login.unanswered(CameraState.CLOSED, detail)
             if self._requests.first and self.url.scheme == "rtsp":
-                detail = "it did so at the first request; if its port speaks TLS, write rtsps:// instead of rtsp://"
+                detail = (
+                    "the camera hung up at the first request; if its port speaks TLS, write rtsps:// instead of rtsp://"
+                )
                 return CameraError(CameraState.CLOSED, detail)
-            reason = reason or f"instead of an answer to {method}"
+            reason = reason or f"the camera hung up instead of answering {method}"
         return CameraError(CameraState.CLOSED, reason)
 
     def broke(self, now: float) -> None:
@@ -242,7 +244,7 @@ class RtspSession:
     def _on_describe(self, response: Response, now: float) -> list[Action]:
         self._expect_success(response)
         if not response.body:
-            raise CameraError(CameraState.MALFORMED, "its reply to DESCRIBE holds no session description")
+            raise CameraError(CameraState.MALFORMED, "the camera's reply to DESCRIBE holds no session description")
         description = sdp.parse(response.body)
         base = response.headers.get("Content-Base") or response.headers.get("Content-Location")
         self._base = resolve_base(self.url, base, description.control)
@@ -325,7 +327,7 @@ class RtspSession:
         if 200 <= response.status < 300:
             return
         state = CameraState.NOT_FOUND if response.status in (404, 410) else CameraState.REJECTED
-        hint = "; it may want a user name and password in its URL"
+        hint = "; the camera may want a user name and password in its URL"
         asks = response.status == 403 and self.url.username is None
         raise CameraError(state, self._rejection(response) + (hint if asks else ""))
 
@@ -355,5 +357,5 @@ def _answer(request: Request) -> Response:
     if request.method not in known:
         return Response(501, "Not Implemented", Headers(echoed))
     if request.method in ("REDIRECT", "TEARDOWN"):  # where to is asked again by the next DESCRIBE
-        raise CameraError(CameraState.CLOSED, f"it ended the session: {request.method}")
+        raise CameraError(CameraState.CLOSED, f"the camera ended the session ({request.method})")
     return Response(200, "OK", Headers([*echoed, ("Public", ", ".join(sorted(known)))]))

@@ -42,7 +42,9 @@ def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> T
     if spec.multicast or spec.tcp != tcp:
         answered = "multicast" if spec.multicast else "TCP" if spec.tcp else "UDP"
         wanted = "TCP" if tcp else "UDP"
-        raise TransportRefusedError(CameraState.REJECTED, f"asked for {wanted}, it answered with {answered}")
+        raise TransportRefusedError(
+            CameraState.REJECTED, f"the camera answered with {answered} where {wanted} was asked for"
+        )
     taken = {channel for setup in setups for channel in setup.spec.interleaved or ()}
     if tcp and (
         spec.interleaved is None or taken & set(spec.interleaved)

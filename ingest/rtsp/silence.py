@@ -48,14 +48,14 @@ class Silence:
             if silence >= (FIRST_PACKET_TIMEOUT if media.udp else SILENCE_TIMEOUT):
                 raise NoMediaError(self._nothing_came(first))
         elif first.said_goodbye and silence >= GOODBYE_TIMEOUT:
-            raise CameraError(CameraState.CLOSED, "it said goodbye (RTCP BYE)")
+            raise CameraError(CameraState.CLOSED, "the camera said goodbye (RTCP BYE)")
         elif silence >= SILENCE_TIMEOUT:
             still = " while its sound goes on" if any(other.packets for other in others) else ""
             raise CameraError(CameraState.SILENT, f"no {first.kind} for {SILENCE_TIMEOUT:g} s{still}")
 
     def _nothing_came(self, receiver: TrackReceiver) -> str:
         if receiver.unexpected_type is not None:
-            return f"packets of payload type {receiver.unexpected_type} come, which it has not announced"
+            return f"packets of payload type {receiver.unexpected_type} come, which the camera has not announced"
         if stranger := self._media.stranger:
             return f"packets come from {stranger} over UDP, not from the camera; they are not taken"
         return f"no {receiver.kind} has come over {'UDP' if self._media.udp else 'TCP'}"

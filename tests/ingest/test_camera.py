@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 
@@ -235,7 +236,7 @@ async def test_an_error_of_our_own_is_logged_and_retried(
         patch.setattr(camera_module, "connected", broken)
         async with FakeCamera() as fake, Pulled(fake.url) as pulled:
             report = await pulled.reached(CameraState.MALFORMED)
-            assert "Camshaft's own" in report.detail
+            assert "Camshaft failed on its own" in report.detail
             patch.undo()
             await pulled.watch(5)
     assert [event["log_level"] for event in log if event["event"] == "unexpected error"] == ["error"]
@@ -266,7 +267,11 @@ async def test_cameras_of_one_account_try_a_wrong_password_once() -> None:
         assert fake.wrong_logins == 1
         retries = [other.report.retry_at for other in others]
         assert all(at is not None and at > time.time() + 100 for at in retries)
-    assert sum("another camera" in each.report.detail for each in [first.camera, *others]) == 8
+    details = [each.report.detail for each in [first.camera, *others] if "another camera" in each.report.detail]
+    assert len(details) == 8
+    said = re.compile(r"another camera rejected the same credentials; not trying again for (\d+) s")
+    assert all(0 < int(match[1]) <= 120 for match in map(said.fullmatch, details) if match)
+    assert all(map(said.fullmatch, details))
 
 
 async def test_cameras_of_one_account_play_together() -> None:

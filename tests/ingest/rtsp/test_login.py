@@ -41,9 +41,9 @@ def test_wrong_password_is_final() -> None:
 @pytest.mark.parametrize(
     ("url", "challenges", "words"),
     [
-        ("rtsp://camera/live", ['Basic realm="cam"'], "the URL has none"),
-        (URL, ["Negotiate", "Kerberos x=1"], "not supported: Negotiate, Kerberos"),
-        (URL, [], "not supported: no challenge"),
+        ("rtsp://camera/live", ['Basic realm="cam"'], "its URL has none; add them"),
+        (URL, ["Negotiate", "Kerberos x=1"], r"not supported \(Negotiate, Kerberos\)"),
+        (URL, [], r"not supported \(no challenge\)"),
     ],
 )
 def test_why_it_is_unauthorized(url: str, challenges: list[str], words: str) -> None:
