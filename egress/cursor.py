@@ -86,7 +86,7 @@ class Cursor:
         """Take the position that ``egress.position`` says, and see to it that what it says of that holds."""
         before, self.position = self.position, TRANSITIONS[self.position, event]
         if before is Position.LIVE:
-            assert self._group is not None, "who is live has joined a group"
+            assert self._group is not None, "a live viewer has joined a group"
             self.next = self.feed.leave(self._lane, self._group)
         if self.position is Position.LIVE:
             self.live_from = self.next
@@ -102,7 +102,7 @@ class Cursor:
     # See ``Listener``.
 
     def may_start(self, index: int) -> None:
-        """See ``Listener``. Whoever waits starts here, and who lags too far goes on here."""
+        """See ``Listener``. A viewer that waits starts here, and one that lags too far goes on here."""
         waits = self.position is Position.WAITING and self.format is not None
         if waits or (self.position is Position.BEHIND and self._lag() > MAX_LAG):
             self.skip_to(index)

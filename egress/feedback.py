@@ -17,7 +17,7 @@ FEEDBACK_RATE = 200.0  # … and a second
 
 
 class Feedback:
-    """Of one viewer, on what its ``senders``, by SSRC, send. Monotonic seconds unless named otherwise."""
+    """One viewer's feedback on what its ``senders``, by SSRC, send it. ``now`` is in monotonic seconds."""
 
     def __init__(self, senders: Mapping[int, Sender], quality: PathQuality) -> None:
         self.reports: dict[int, rtcp.ReceptionReport] = {}  # the newest of each SSRC

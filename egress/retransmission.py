@@ -57,11 +57,11 @@ class Retransmission:
         self._next_replay = 0.0  # not before this time
 
     def start(self, now: float) -> None:
-        """The first group of pictures goes out."""
+        """Begin: the first group of pictures goes out now."""
         self._next_replay = now + FIRST_REPLAY
 
     def find(self, sequence_numbers: Iterable[int], now: float) -> list[Lost]:
-        """Those of a NACK (RFC 4585 6.2.1) that are to be sent again."""
+        """The packets of a NACK (RFC 4585 6.2.1) that are to be sent again."""
         if now >= self._budget_until:
             self._budget, self._budget_until = MAX_RETRANSMISSIONS, now + BUDGET_INTERVAL
         locate, upto, get = self._cursor.numbering.locate, self._cursor.upto, self._feed.history.get
@@ -113,9 +113,9 @@ class Retransmission:
         self._spare.clear()
 
     def replay(self, now: float) -> int | None:
-        """Index of the keyframe to go back to on a picture loss indication; ``None`` for not at all.
+        """Index of the keyframe to go back to on a picture loss indication; ``None``: stay.
 
-        It is at most once a second, seldom for a long group of pictures, and not before the last can have arrived.
+        Pictures are repeated at most once a second, long groups seldom, and none before the last can have arrived.
         Browsers also ask when a camera has gone silent; then its last pictures would only be shown as if they were new.
         """
         feed, keyframe = self._feed, self._feed.history.keyframe

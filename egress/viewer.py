@@ -158,7 +158,7 @@ class Viewer:
         self.reach.dtls.close()
 
     def report(self, now: float) -> ViewerReport:
-        """For the control plane."""
+        """What the control plane is told of it."""
         senders = tuple(self.senders.values())
         video, audio = self._sender(Kind.VIDEO), self._sender(Kind.AUDIO)
         dtls, way, reports = self.reach.dtls, self.reach.way, self.feedback.reports

@@ -14,7 +14,7 @@ without GCM, the same is done here, byte for byte, at two to three times the cos
   buffer: 1.54 µs a packet, against 1.80 with a header a viewer and ``encrypt`` (14 packets of 1,188 bytes to 100
   viewers over loopback, 0.65 of it the kernel's);
 * headers are written anew only for a lane whose number is not that of the lane before: new viewers get equal ones, and
-  those who have skipped something have their own.
+  those that have skipped something have their own.
 
 The transport-wide sequence number of a probe is its RTP sequence number: it grows as the extension demands, and costs
 no header of a viewer's own. Where a receiver is told a playout delay, every packet carries both.
@@ -186,7 +186,7 @@ class Group:
 
     @property
     def audience(self) -> Audience:
-        """The lanes that are in the group now. Who comes or goes later does not change it."""
+        """The lanes that are in the group now. Lanes that come or go later do not change it."""
         if self._audience is None:
             self._audience = Audience(self._lanes.items())
         return self._audience

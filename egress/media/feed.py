@@ -1,6 +1,6 @@
 """One track of a stream as this process sends it: numbering, timestamps, history, and the fan-out to live viewers.
 
-All viewers of a feed get the same SSRC, timestamps and payloads. Those who have everything there is are *live*: they
+All viewers of a feed get the same SSRC, timestamps and payloads. Those that have everything there is are *live*: they
 are in a group and get each batch as it comes. The others are told when they can start, and read from the history.
 """
 
@@ -20,7 +20,7 @@ from egress.path.capacity import Train
 from egress.path.pace import BURST
 
 MAX_LATE = 1.0  # seconds that a batch may wait for its turn; a process that is slower skips to the next keyframe
-PARCELS_KEPT = 8  # of 64 kB at most: the group of pictures at 2 Mb/s, for those who join at nearly the same time
+PARCELS_KEPT = 8  # of 64 kB at most: the group of pictures at 2 Mb/s, for viewers that join at nearly the same time
 MARKER = 0x80  # RFC 3550 5.1, second byte
 
 _H264_SPS, _H264_STAP_A = 7, 24  # NAL unit types, RFC 6184 5.2
@@ -98,12 +98,12 @@ class Feed:
         self._parcels: dict[tuple[int, int, GroupKey], Parcel] = {}  # of this group of pictures, as joiners had them
         self._in_keyframe = False
         self._listeners: set[Listener] = set()
-        self._idle: set[Listener] = set()  # those who are not live
+        self._idle: set[Listener] = set()  # those that are not live
         self._live: dict[Lane, Listener] = {}
-        self._thin: dict[Lane, Listener] = {}  # those of the live ones who must not be sent bursts
+        self._thin: dict[Lane, Listener] = {}  # those of the live ones that must not be sent bursts
 
     def push(self, batch: Batch, now: float) -> None:
-        """Send a batch to everyone who is live, and remember it for everyone else."""
+        """Send a batch to every live viewer, and remember it for the others."""
         self.pushed_at = now
         if self.outbox.late(now) > MAX_LATE:
             self._skip_ahead()
@@ -136,12 +136,12 @@ class Feed:
         self.outbox.send()
 
     def pause(self) -> None:
-        """What is pushed next comes late and at once: those who are live get it at their own pace."""
+        """Let live viewers get what is pushed next at their own pace: it comes late and at once."""
         for listener in tuple(self._live.values()):
             listener.slow_down(self.history.end)
 
     def parcel(self, first: int, count: int, group: Group) -> Parcel:
-        """Up to ``count`` packets from ``first`` on, which must be in the history. Who joins together shares them."""
+        """Up to ``count`` packets from ``first`` on, all in the history. Viewers that join together share them."""
         key = first, min(first + count, self.history.end), group.key
         parcel = self._parcels.pop(key, None) or Parcel(list(runs(self.history.slice(first, count))), group)
         self._parcels[key] = parcel  # the newest is the last

@@ -25,7 +25,7 @@ class Packet(NamedTuple):
     payload: bytes
     timestamp: int  # 32 bits, as sent to every viewer
     marker: int  # 0x80 or 0, ready to be combined with the payload type
-    probe: bool = False  # carries a transport-wide sequence number to those who accept one
+    probe: bool = False  # carries a transport-wide sequence number to viewers that accept one
 
 
 class Histories:

@@ -16,7 +16,7 @@ Later = Callable[[Callable[[], None]], object]
 
 
 def at_once(work: Callable[[], None]) -> None:
-    """A ``Later`` for those who have nothing else to do."""
+    """The ``Later`` of a process that has nothing else to do."""
     work()
 
 
@@ -89,7 +89,7 @@ class Outbox:
 
     def _send_slice(self) -> None:
         self._working = True
-        # Who watches comes before who joins: the more pictures wait, the longer the turn.
+        # Viewers that watch come before those that join: the more pictures wait, the longer the turn.
         room = SLICE * len({posting.index for posting in self._postings})
         try:
             while self._postings and room > 0:

@@ -38,13 +38,13 @@ class StuckJudge:
             self.held, self._bad, self._hold = False, 0, FIRST_HOLD
 
     def deaf_until(self, now: float) -> None:
-        """Until now datagrams to us were dropped, whoever sent them: reports may have been among them."""
+        """Expect no report from before now: datagrams to us were dropped, and it may have been one of them."""
         if self._awaited_since is not None:
             self._awaited_since = now
 
     def judge(self, behind: float, now: float) -> bool:
         """Whether to leave the path alone, where what is known to have arrived is now so far ``behind``."""
-        if self._awaited_since is None:  # who sends no reports is not judged
+        if self._awaited_since is None:  # a viewer that sends no reports is not judged
             return False
         if self.held:
             if now >= self._until:  # another try: the next bad report ends it
