@@ -1,0 +1,114 @@
+"""What comes among the packets, in another order, on another channel, or from another source."""
+
+from __future__ import annotations
+
+import re
+
+from common.cameras import Transport
+from ingest.rtsp.message import InterleavedFrame, Request, Response
+from rigs.camera import Answer, FakeCamera, h264_track, pcmu_track
+from tests.fakes.quirks import plays, with_header
+from tests.fakes.viewer import Pulled
+
+
+async def test_channels_under_plain_rtp_avp_are_followed() -> None:
+    def rewrite(request: Request, response: Response) -> Answer:
+        transport = response.headers.get("Transport")
+        if not transport:
+            return response
+        return with_header(response, "Transport", re.sub(r"RTP/AVP/TCP", "RTP/AVP", transport))
+
+    await plays(FakeCamera([h264_track(), pcmu_track()], rewrite=rewrite))
+
+
+async def test_channels_of_the_camera_s_own_are_followed() -> None:
+    fake = FakeCamera([h264_track(), pcmu_track()])
+    own = {0: 10, 1: 11, 2: 20, 3: 21}
+
+    def rewrite(request: Request, response: Response) -> Answer:
+        transport = response.headers.get("Transport")
+        if not transport:
+            return response
+        return with_header(
+            response, "Transport", re.sub(r"=(\d)-(\d)", lambda m: f"={own[int(m[1])]}-{own[int(m[2])]}", transport)
+        )
+
+    fake.rewrite = rewrite
+    fake.wrap = lambda frame: bytes((frame[0], own[frame[1]])) + frame[2:]
+    pulled = await plays(fake)
+    assert len(pulled.of("audio")) > 10
+
+
+async def test_junk_between_frames_is_skipped() -> None:
+    fake = FakeCamera()
+    count = 0
+
+    def wrap(frame: bytes) -> bytes:
+        nonlocal count
+        count += 1
+        return frame + bytes(range(count % 7 * 5)) if count > 3 else frame
+
+    fake.wrap = wrap
+    await plays(fake)
+
+
+async def test_answers_between_frames_do_no_harm() -> None:
+    fake = FakeCamera()
+    fake.wrap = lambda frame: frame + b"RTSP/1.0 200 OK\r\nCSeq: 77\r\n\r\n" + bytes(InterleavedFrame(99, b"whatever"))
+    await plays(fake)
+
+
+async def test_shuffled_packets_are_put_into_order() -> None:
+    fake = FakeCamera()
+    held: list[bytes] = []
+
+    def mangle(packet: bytes) -> list[bytes]:
+        if packet[3] % 5 == 0 and not held:
+            held.append(packet)
+            return []
+        return [packet, packet, *[held.pop() for _ in held]]
+
+    fake.mangle = mangle
+    pulled = await plays(fake, transport=Transport.UDP)
+    [stats] = pulled.camera.report.stats
+    assert stats.lost == stats.dropped == 0
+    assert stats.duplicates > 20
+    assert stats.reordered > 5
+
+
+async def test_numbers_that_start_again_are_followed() -> None:
+    fake = FakeCamera()
+    offset = 0
+
+    def mangle(packet: bytes) -> list[bytes]:
+        sequence = int.from_bytes(packet[2:4]) + offset
+        return [packet[:2] + (sequence & 0xFFFF).to_bytes(2) + packet[4:]]
+
+    fake.mangle = mangle
+    async with fake, Pulled(fake.url, transport=Transport.UDP) as pulled:
+        await pulled.watch(20)
+        offset = -2_000
+        before = len(pulled.units())
+        await pulled.watch(before + 30)
+        assert pulled.camera.report.reconnects == 0
+
+
+async def test_another_source_in_mid_stream_begins_a_new_epoch() -> None:
+    fake = FakeCamera([h264_track(), pcmu_track()])
+    async with fake, Pulled(fake.url) as pulled:
+        await pulled.watch(15)
+        fake.tracks[0].ssrc = 77
+        await pulled.until(lambda: len({batch.epoch for batch in pulled.of("video")}) == 2)
+        await pulled.until(lambda: len({batch.epoch for batch in pulled.of("audio")}) == 2)
+        first, second = sorted({batch.epoch for batch in pulled.batches})
+        assert next(batch for batch in pulled.of("video") if batch.epoch == second).keyframe
+        assert next(batch for batch in pulled.of("video") if batch.epoch == second).sequence == 0
+        assert pulled.camera.report.reconnects == 0
+        assert first < second
+
+
+async def test_strange_rtcp_does_no_harm() -> None:
+    fake = FakeCamera(reports=True)
+    strange = [b"\x81\xca\x00\x03\0\0\0\x01\x01\x04name", b"\x80\xff\0\0", b"\x80", b"", b"\x80\xc8\0\x06"]
+    fake.wrap = lambda frame: frame + b"".join(bytes(InterleavedFrame(1, packet)) for packet in strange)
+    await plays(fake)
