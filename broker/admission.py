@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common.control import Role
+from common.control import NodeName, Role
 
 MEMBER_KEPT = 30 * 86_400.0  # seconds without a sign of life after which a key is forgotten
 MAX_MEMBERS = 10_000  # keys; workers that keep none get a new one at each start
@@ -24,7 +24,7 @@ class Member:
 
     key: str
     role: Role
-    node: str
+    node: NodeName
     token: str
     seen: float  # Unix time, to the hour
 
@@ -37,7 +37,7 @@ class JoinRefusedError(Exception):
         self.passing = passing
 
 
-def use_token(database: sqlite3.Connection, id: str, secret: bytes, role: Role, node: str, *, now: float) -> None:
+def use_token(database: sqlite3.Connection, id: str, secret: bytes, role: Role, node: NodeName, *, now: float) -> None:
     """Use the token once for this worker. Raises ``JoinRefusedError`` if it is not good for it."""
     select = "SELECT digest, role, node, expires, uses, revoked FROM token WHERE id = ?"
     row = database.execute(select, (id,)).fetchone()
@@ -60,7 +60,7 @@ def use_token(database: sqlite3.Connection, id: str, secret: bytes, role: Role, 
 
 
 def take_name(
-    database: sqlite3.Connection, token: str, node: str, holder: Member | None, lives: Callable[[str], bool]
+    database: sqlite3.Connection, token: str, node: NodeName, holder: Member | None, lives: Callable[[NodeName], bool]
 ) -> None:
     """Take the name from its ``holder``, a former worker of the same token, which comes back with a new key.
 
@@ -81,7 +81,7 @@ def take_name(
     database.execute("DELETE FROM member WHERE node = ?", (node,))
 
 
-def make_room(database: sqlite3.Connection, lives: Callable[[str], bool], *, now: float) -> None:
+def make_room(database: sqlite3.Connection, lives: Callable[[NodeName], bool], *, now: float) -> None:
     """Forget keys that nobody has used for long, and if there still are too many the one that was longest away.
 
     Raises ``JoinRefusedError`` if the workers of all of them are at work.

@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from broker.store import Memory, Store
-from common.cameras import CAMERA_ID, CameraSpec, redact
+from common.cameras import CAMERA_ID, CameraName, CameraSpec, redact
 from common.config import CameraConfig, Config, Origin
 from common.config_file import parse_camera
+from common.control import NodeName
 from common.errors import ConfigError, RequestError
 from common.log import Quiet, get_logger
 from common.media import Track
@@ -49,7 +50,7 @@ class Catalogue:
         self._quiet = Quiet(log)
         self._memories = store.memories()
         self._newest = max((memory.revision for memory in self._memories.values()), default=0)
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[CameraName, Entry] = {}
         self._listeners: list[Callable[[], None]] = []
         with self._writing():
             for id, camera in config.cameras.items():
@@ -65,17 +66,17 @@ class Catalogue:
                 del self._memories[id]
 
     @property
-    def specs(self) -> Mapping[str, CameraSpec]:
+    def specs(self) -> Mapping[CameraName, CameraSpec]:
         """What the director is to see to."""
         return {id: entry.spec for id, entry in self._entries.items()}
 
     @property
-    def tracks(self) -> Mapping[str, tuple[Track, ...]]:
+    def tracks(self) -> Mapping[CameraName, tuple[Track, ...]]:
         """What was last seen of each camera as it is configured now."""
         return {id: self._memories[id].tracks for id in self._entries}
 
     @property
-    def last_workers(self) -> Mapping[str, str]:
+    def last_workers(self) -> Mapping[CameraName, NodeName]:
         """Which worker had each camera when this was last known."""
         workers = {id: self._memories[id].worker for id in self._entries}
         return {id: worker for id, worker in workers.items() if worker is not None}
@@ -92,11 +93,11 @@ class Catalogue:
         except sqlite3.Error as exc:
             self._quiet.warning("camera store cannot be written", reason=str(exc))
 
-    def get(self, id: str) -> Entry | None:
+    def get(self, id: CameraName) -> Entry | None:
         """One camera."""
         return self._entries.get(id)
 
-    def remember(self, id: str, **changes: Any) -> None:
+    def remember(self, id: CameraName, **changes: Any) -> None:
         """Keep ``tracks`` or ``worker`` of a camera across restarts. If the disk fails, that is logged and no more."""
         if id in self._entries:
             self._memories[id] = replace(self._memories[id], **changes)
@@ -105,7 +106,7 @@ class Catalogue:
             except sqlite3.Error as exc:
                 self._quiet.warning("camera store cannot be written", reason=str(exc))
 
-    def add(self, document: Mapping[str, Any]) -> str:
+    def add(self, document: Mapping[str, Any]) -> CameraName:
         """Add a camera as the API describes it: a ``CameraConfig`` and its ``id``. Returns the id."""
         fields = dict(document)
         id = fields.pop("id", None)
@@ -122,10 +123,10 @@ class Catalogue:
         if 0 < self._most <= len(self._entries):
             message = f"No more cameras can be kept (limits.cameras is {self._most}); remove one."
             raise RequestError(503, "limit_cameras", message)
-        self._put(id, config)
-        return id
+        self._put(name := CameraName(id), config)
+        return name
 
-    def change(self, id: str, patch: Mapping[str, Any]) -> None:
+    def change(self, id: CameraName, patch: Mapping[str, Any]) -> None:
         """Lay a JSON merge patch (RFC 7396) over a camera's configuration. A hidden password is the one it has."""
         entry = self._changeable(id)
         patch = dict(patch)
@@ -135,7 +136,7 @@ class Catalogue:
             patch["url"] = _reveal(url.strip(), entry.config.url)
         self._put(id, _parse(_merge(entry.config.model_dump(mode="json"), patch)))
 
-    def remove(self, id: str) -> None:
+    def remove(self, id: CameraName) -> None:
         """Remove a camera that was added at run time."""
         self._changeable(id)
         with self._writing():
@@ -148,7 +149,7 @@ class Catalogue:
         for listener in self._listeners:
             listener()
 
-    def _changeable(self, id: str) -> Entry:
+    def _changeable(self, id: CameraName) -> Entry:
         entry = self._entries.get(id)
         if entry is None:
             raise RequestError(404, "unknown_camera", f"There is no camera {id!r}.")
@@ -162,7 +163,7 @@ class Catalogue:
             raise RequestError(409, "camera_is_configured", message)
         return entry
 
-    def _put(self, id: str, config: CameraConfig) -> None:
+    def _put(self, id: CameraName, config: CameraConfig) -> None:
         memory = self._memory(id, config)
         with self._writing():
             self._store.put_camera(id, config)
@@ -171,7 +172,7 @@ class Catalogue:
         self._entries[id] = Entry(config.spec(id, memory.revision), config, None)
         self._announce()
 
-    def _enter(self, id: str, config: CameraConfig, origin: Origin | None) -> None:
+    def _enter(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> None:
         """The camera is there at the start."""
         memory = self._memory(id, config)
         if memory is not self._memories.get(id):
@@ -179,7 +180,7 @@ class Catalogue:
             self._memories[id] = memory
         self._entries[id] = Entry(config.spec(id, memory.revision), config, origin)
 
-    def _memory(self, id: str, config: CameraConfig) -> Memory:
+    def _memory(self, id: CameraName, config: CameraConfig) -> Memory:
         """What is known of a camera: as before, unless its configuration is another."""
         digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()
         known, before = self._memories.get(id), self._entries.get(id)

@@ -45,11 +45,12 @@ from broker.director.events import (
 from broker.keyring import Keyring
 from broker.stream_keys import current_key, with_keys
 from common.bus import Endpoints, Keys
+from common.cameras import CameraName
 from common.config import LimitsConfig
-from common.control import KeyWanted, Ping, Report, ToBroker, ToWorker
+from common.control import KeyWanted, NodeName, Ping, Report, ToBroker, ToWorker
 from common.errors import RequestError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
-from common.sessions import new_session, public_name
+from common.sessions import SessionName, new_session, public_name
 
 TICK_INTERVAL = 0.25  # seconds
 STALLED_AFTER = 1.0  # seconds between two ticks: the machine, or somebody with a debugger, held this process
@@ -62,7 +63,7 @@ log = get_logger()
 class Answer:
     """What a viewer's offer came to."""
 
-    session: str
+    session: SessionName
     sdp: str = field(repr=False)
 
 
@@ -106,7 +107,7 @@ class ControlPlane:
         self._ends = Quiet(log, clock, LINES_A_MINUTE)
         self._socket: ControlSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._offers: dict[str, asyncio.Future[str]] = {}
+        self._offers: dict[SessionName, asyncio.Future[str]] = {}
         self._listeners: list[Callable[[Notice], None]] = []
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
         catalogue.on_change(lambda: self._handle(CamerasWanted(catalogue.specs)))
@@ -133,7 +134,7 @@ class ControlPlane:
             if not future.done():
                 future.set_exception(RequestError(503, "stopping", "The broker is stopping; try again in a moment."))
 
-    async def offer(self, camera: str, sdp: str) -> Answer:
+    async def offer(self, camera: CameraName, sdp: str) -> Answer:
         """Have a viewer's offer answered. Raises ``RequestError``; if cancelled, the session is ended."""
         session = new_session(sdp)
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -147,11 +148,11 @@ class ControlPlane:
         finally:
             del self._offers[session]
 
-    def hang_up(self, session: str) -> None:
+    def hang_up(self, session: SessionName) -> None:
         """End a viewer's session; one that is gone already is no error."""
         self._handle(ViewerLeft(session))
 
-    async def find(self, session: str) -> SessionStatus | None:
+    async def find(self, session: SessionName) -> SessionStatus | None:
         """A viewer's session. Right after a start its egress has yet to report it: then this waits a little."""
         while (status := self.director.session(session)) is None and self.director.may_appear(session):
             await self.news()
@@ -182,7 +183,7 @@ class ControlPlane:
         self._ends.sweep()
         self._publish_news()
 
-    def _hear(self, node: str, message: ToBroker) -> None:
+    def _hear(self, node: NodeName, message: ToBroker) -> None:
         if isinstance(message, KeyWanted):
             if self._keyring is not None and (key := current_key(message.rendition, self.director, self._keyring)):
                 self._send(node, key)
@@ -192,15 +193,15 @@ class ControlPlane:
         self._handle(FromWorker(node, message))
         self._publish_news()
 
-    def lives(self, node: str) -> bool:
+    def lives(self, node: NodeName) -> bool:
         """Whether a worker of this name is at work: it was heard of, and its connection is there."""
         alive = any(worker.node == node and worker.alive for worker in self.director.workers)
         return alive and self._send(node, Ping())
 
-    def _send(self, node: str, message: ToWorker) -> bool:
+    def _send(self, node: NodeName, message: ToWorker) -> bool:
         return self._socket is not None and self._socket.send(node, message)
 
-    def _send_with_keys(self, node: str, message: ToWorker) -> bool:
+    def _send_with_keys(self, node: NodeName, message: ToWorker) -> bool:
         """Send a message, and before it the keys that it makes necessary. Whether the message itself was sent."""
         if self._keyring is None:
             return self._send(node, message)

@@ -17,7 +17,7 @@ import zmq
 from broker.keyring import Keyring
 from broker.unauthenticated import Unauthenticated
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
-from common.control import SUBSCRIBERS, KeyWanted, Report, ToBroker, ToWorker, decode_for_broker, encode
+from common.control import SUBSCRIBERS, KeyWanted, NodeName, Report, ToBroker, ToWorker, decode_for_broker, encode
 from common.errors import ProtocolError
 from common.log import get_logger
 
@@ -36,13 +36,13 @@ class ControlSocket:
         endpoints: Endpoints,
         keys: Keys | None,
         keyring: Keyring | None,
-        heard: Callable[[str, ToBroker], None],
+        heard: Callable[[NodeName, ToBroker], None],
         counters: Counter[str],
     ) -> None:
         self._keyring = keyring
         self._heard = heard
         self._counters = counters
-        self._routes: dict[str, tuple[bytes, str]] = {}  # node to its connection, and the key of that
+        self._routes: dict[NodeName, tuple[bytes, str]] = {}  # node to its connection, and the key of that
         socket = open_socket(context, zmq.ROUTER)
         try:
             bind(socket, endpoints.control, keys, "control plane", None if keyring is None else Domain.CONTROL)
@@ -60,12 +60,12 @@ class ControlSocket:
         self._channel.close()
         self._unauthenticated.close()
 
-    def keep(self, nodes: Collection[str]) -> None:
+    def keep(self, nodes: Collection[NodeName]) -> None:
         """Forget the connections of all nodes but these: names that workers were given anew at each start."""
         for node in self._routes.keys() - set(nodes):
             del self._routes[node]
 
-    def send(self, node: str, message: ToWorker) -> bool:
+    def send(self, node: NodeName, message: ToWorker) -> bool:
         """Hand a message to a worker's connection. ``False`` if there is none, or if no message can hold it."""
         try:
             frame = encode(message)
@@ -85,7 +85,7 @@ class ControlSocket:
     def _receive(self, frames: list[bytes]) -> None:
         try:
             identity, payload = frames
-            node, message = identity.decode(), decode_for_broker(payload)
+            node, message = NodeName(identity.decode()), decode_for_broker(payload)
         except (ValueError, ProtocolError) as exc:
             self._garbage(exc)
             return

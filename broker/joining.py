@@ -20,6 +20,7 @@ from broker.admission import JoinRefusedError
 from broker.doorman import AddressBudget
 from broker.keyring import Keyring
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
+from common.control import NodeName
 from common.errors import CamshaftError, ProtocolError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_join, encode
 from common.log import Quiet, get_logger
@@ -43,7 +44,7 @@ class Joining:
         keys: Keys,
         keyring: Keyring,
         budget: AddressBudget,
-        lives: Callable[[str], bool],
+        lives: Callable[[NodeName], bool],
         counters: Counter[str],
     ) -> None:
         self._counters = counters

@@ -24,7 +24,7 @@ from broker.admission import JoinRefusedError, Member, make_room, take_name, use
 from broker.database import Format, claim, make_tables, unusable
 from common.bus import Endpoints, Keys
 from common.config import Config
-from common.control import Role
+from common.control import NodeName, Role
 from common.errors import ConfigError
 from common.seal import STREAM_KEY_BYTES
 from common.token import SECRET_BYTES, WorkerToken
@@ -208,7 +208,15 @@ class Keyring:
         return revoked
 
     def admit(
-        self, token: str, secret: bytes, key: str, role: Role, node: str, *, lives: Callable[[str], bool], now: float
+        self,
+        token: str,
+        secret: bytes,
+        key: str,
+        role: Role,
+        node: NodeName,
+        *,
+        lives: Callable[[NodeName], bool],
+        now: float,
     ) -> Member:
         """Make the worker with this key (Z85) a member, unless it is one.
 

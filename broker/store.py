@@ -23,8 +23,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from broker.database import Format, claim, make_tables, unusable
+from common.cameras import CameraName
 from common.config import CameraConfig
 from common.config_file import parse_camera
+from common.control import NodeName
 from common.errors import ConfigError
 from common.log import get_logger
 from common.media import Track
@@ -66,10 +68,10 @@ class Memory:
     digest: str
     revision: int
     tracks: tuple[Track, ...] = ()
-    worker: str | None = None  # the ingest worker that had it
+    worker: NodeName | None = None  # the ingest worker that had it
 
 
-def camera_names(path: Path) -> frozenset[str]:
+def camera_names(path: Path) -> frozenset[CameraName]:
     """Names of the cameras added at run time; none if there is no file yet. Raises ``ConfigError``."""
     if not path.exists():
         return frozenset()
@@ -115,19 +117,19 @@ class Store:
         """Close the file; twice is fine."""
         self._database.close()
 
-    def cameras(self) -> dict[str, CameraConfig]:
+    def cameras(self) -> dict[CameraName, CameraConfig]:
         """The cameras added at run time. Raises ``ConfigError`` if the file holds what is none."""
         return dict(self._read_cameras())
 
-    def put_camera(self, id: str, config: CameraConfig) -> None:
+    def put_camera(self, id: CameraName, config: CameraConfig) -> None:
         """Add or replace a camera."""
         self._put("camera", (id, config.model_dump_json()))
 
-    def remove_camera(self, id: str) -> None:
+    def remove_camera(self, id: CameraName) -> None:
         """Remove a camera."""
         self._delete("camera", id)
 
-    def memories(self) -> dict[str, Memory]:
+    def memories(self) -> dict[CameraName, Memory]:
         """What is known of each camera, those of the configuration included."""
         rows = self._database.execute("SELECT id, digest, revision, tracks, place FROM memory")
         try:
@@ -137,12 +139,12 @@ class Store:
         except (sqlite3.Error, ValidationError) as exc:
             raise unusable(self._path, f"is damaged ({type(exc).__name__})") from None
 
-    def remember(self, id: str, memory: Memory) -> None:
+    def remember(self, id: CameraName, memory: Memory) -> None:
         """Keep what is known of a camera."""
         tracks = json.dumps([asdict(track) for track in memory.tracks])
         self._put("memory", (id, memory.digest, memory.revision, tracks, memory.worker))
 
-    def forget(self, id: str) -> None:
+    def forget(self, id: CameraName) -> None:
         """Let go what is known of a camera."""
         self._delete("memory", id)
 
@@ -277,7 +279,7 @@ class Store:
         if problem != "ok":
             raise unusable(self._path, f"is damaged ({problem})")
 
-    def _read_cameras(self) -> Iterator[tuple[str, CameraConfig]]:
+    def _read_cameras(self) -> Iterator[tuple[CameraName, CameraConfig]]:
         for id, text in self._database.execute("SELECT id, config FROM camera ORDER BY id"):
             try:
                 fields: Any = json.loads(text)

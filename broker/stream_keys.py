@@ -11,11 +11,13 @@ from dataclasses import replace
 
 from broker.director import Director
 from broker.keyring import Keyring
-from common.control import SUBSCRIBERS, Assign, Offer, StreamKey, ToWorker
+from common.control import SUBSCRIBERS, Assign, NodeName, Offer, StreamKey, ToWorker
 from common.media import Rendition, as_it_came, camera_of
 
 
-def with_keys(node: str, message: ToWorker, director: Director, keyring: Keyring) -> Iterator[tuple[str, ToWorker]]:
+def with_keys(
+    node: NodeName, message: ToWorker, director: Director, keyring: Keyring
+) -> Iterator[tuple[NodeName, ToWorker]]:
     """What is to be sent, to whom, when the director orders ``message`` to ``node``; the message itself comes last."""
     match message:
         case Assign(camera):

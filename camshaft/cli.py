@@ -21,9 +21,10 @@ from camshaft.tokens import token
 from camshaft.workers import KINDS, WorkerKind
 from common import log, process, variables
 from common.address import page_address, split_listen
-from common.cameras import CameraState, Transport, redact
+from common.cameras import CameraName, CameraState, Transport, redact
 from common.config import DEMO_VARIABLE, Config, HttpConfig, leaves
 from common.config_file import parse_camera
+from common.control import NodeName
 from common.errors import CameraError, CamshaftError, ConfigError
 from common.pulse import PULSE_FD
 
@@ -128,7 +129,7 @@ def _worker_command(kind: WorkerKind) -> click.Command:
     @click.command(kind.role.value, help=kind.help)
     @node_option(kind.role)
     @configured(*kind.sections)
-    def command(given: Given, node: str) -> None:
+    def command(given: Given, node: NodeName) -> None:
         config = given.config()
         run = import_module(kind.module).run
         _run(node, config, lambda stop: run(config, node, stop))
@@ -257,7 +258,7 @@ def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: 
     from ingest.probe import probe as look
 
     try:
-        result = asyncio.run(look(camera.spec("probe")))
+        result = asyncio.run(look(camera.spec(CameraName("probe"))))
     except CameraError as exc:
         failure = {"state": exc.state, "detail": redact(exc.detail)}
         click.echo(json.dumps(failure, indent=2) if as_json else redact(str(exc)))

@@ -14,7 +14,7 @@ import click
 from common.cameras import CAMERA_ID
 from common.config import CONFIG_VARIABLE, Config, Leaf, leaves
 from common.config_file import load
-from common.control import Role
+from common.control import NodeName, Role
 from common.errors import ConfigError
 
 DEFAULT_FILE = Path("camshaft.yaml")
@@ -69,15 +69,15 @@ def node_option(role: Role) -> Callable[[Command], Command]:
     )
 
 
-def check_node(name: str) -> str:
+def check_node(name: str) -> NodeName:
     """The name, if a node may have it: it goes by the rules of a camera's. Raises ``ConfigError``."""
     if not CAMERA_ID.fullmatch(name):
         problem = "a node's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or a digit"
         raise ConfigError(problem, where="--node")
-    return name
+    return NodeName(name)
 
 
-def _node(name: str | None, role: Role) -> str:
+def _node(name: str | None, role: Role) -> NodeName:
     if name:
         return check_node(name)
     from common.worker.link import default_node  # late: it takes ZeroMQ

@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NewType
+
+CameraName = NewType("CameraName", str)
+"""The name that an operator gave a camera."""
 
 CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """A camera's id: it stands in URLs, ZeroMQ topics and metrics, so it keeps to characters that need no quoting."""
@@ -128,7 +132,7 @@ class TlsSpec:
 class CameraSpec:
     """One camera as the operator wants it. ``revision`` grows with each change, so that a worker sees it is stale."""
 
-    id: str
+    id: CameraName
     url: str = field(repr=False)
     transport: Transport = Transport.AUTO
     on_demand: bool = False

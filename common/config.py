@@ -30,7 +30,7 @@ from pydantic.fields import FieldInfo
 
 from common.address import split_ice_server, split_listen
 from common.camera_url import read_pasted
-from common.cameras import CAMERA_ID, CameraSpec, TlsSpec, Transport
+from common.cameras import CAMERA_ID, CameraName, CameraSpec, TlsSpec, Transport
 from common.errors import ProtocolError
 from common.settings import ENV_PREFIX, SECRETS, option_of, variable_of
 from common.token import WorkerToken
@@ -56,10 +56,10 @@ def _camera_url(url: str) -> str:
     return read_pasted(url).url
 
 
-def _camera_id(name: str) -> str:
+def _camera_id(name: str) -> CameraName:
     if not CAMERA_ID.fullmatch(name):
         raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
-    return name
+    return CameraName(name)
 
 
 def _listen(value: str) -> str:
@@ -135,7 +135,7 @@ CameraUrl = Annotated[
     ),
 ]
 CameraId = Annotated[
-    str, AfterValidator(_camera_id), WithJsonSchema({"type": "string", "pattern": f"^{CAMERA_ID.pattern}$"})
+    CameraName, AfterValidator(_camera_id), WithJsonSchema({"type": "string", "pattern": f"^{CAMERA_ID.pattern}$"})
 ]
 Listen = Annotated[str, AfterValidator(_listen)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
@@ -183,7 +183,7 @@ class CameraConfig(_Section):
                     return {**values, "tls": {**tls, "verify": False}}
         return values
 
-    def spec(self, name: str, revision: int = 0) -> CameraSpec:
+    def spec(self, name: CameraName, revision: int = 0) -> CameraSpec:
         """What an ingest worker is told."""
         tls = TlsSpec(self.tls.verify, self.tls.fingerprint, self.tls.legacy)
         return CameraSpec(name, self.url, self.transport, self.on_demand, self.keep_after, tls, revision)

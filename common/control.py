@@ -17,14 +17,15 @@ import contextlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NewType
 
 import msgpack
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from common.cameras import CameraSpec, CameraState
+from common.cameras import CameraName, CameraSpec, CameraState
 from common.errors import ProtocolError
 from common.media import Kind, Rendition, Track
+from common.sessions import SessionName
 
 REPORT_INTERVAL = 1.0  # seconds between a worker's reports
 DEAD_AFTER = 3.0  # seconds of silence after which a worker is dead
@@ -40,11 +41,16 @@ def _short(tracks: tuple[Track, ...]) -> tuple[Track, ...]:
     return tracks
 
 
-Text = Annotated[str, Field(max_length=MAX_TEXT)]
+_SHORT = Field(max_length=MAX_TEXT)
+Text = Annotated[str, _SHORT]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[Number, AfterValidator(lambda share: max(0.0, share))]
 """A share of one core. One below zero would draw every camera and viewer to the worker that claims it."""
 Tracks = Annotated[tuple[Track, ...], Field(max_length=MAX_TRACKS), AfterValidator(_short)]
+
+
+NodeName = NewType("NodeName", str)
+"""The name of a worker's process; no other of the cluster has it."""
 
 
 class Role(StrEnum):
@@ -92,7 +98,7 @@ class TrackStats:
 class StreamReport:
     """One camera as its ingest worker sees it."""
 
-    camera: Text
+    camera: Annotated[CameraName, _SHORT]
     revision: int
     state: CameraState
     detail: Text = ""  # what was seen, without credentials
@@ -116,8 +122,8 @@ class ViewerState(StrEnum):
 class ViewerReport:
     """One viewer as its egress sees it."""
 
-    session: Text
-    camera: Text
+    session: Annotated[SessionName, _SHORT]
+    camera: Annotated[CameraName, _SHORT]
     state: ViewerState
     started: Number = 0.0  # Unix time of the answer
     remote: Text = ""  # address and port that ICE selected
@@ -144,7 +150,7 @@ class Report:
     The first part of several holds everything but the rest of ``served``, ``viewers`` and ``subscribed``.
     """
 
-    node: Text
+    node: Annotated[NodeName, _SHORT]
     role: Role
     incarnation: Text
     host: Text = ""
@@ -179,7 +185,7 @@ class Assign:
 class Release:
     """Stop pulling this camera; broker to ingest."""
 
-    camera: str
+    camera: CameraName
     type: Literal["release"] = "release"
 
 
@@ -200,8 +206,8 @@ class Offer:
     codec open that we can send.
     """
 
-    session: str
-    camera: str
+    session: SessionName
+    camera: CameraName
     sdp: str = field(repr=False)
     tracks: tuple[Track, ...] = ()
     type: Literal["offer"] = "offer"
@@ -211,7 +217,7 @@ class Offer:
 class HangUp:
     """The viewer's session is over; broker to egress."""
 
-    session: str
+    session: SessionName
     type: Literal["hang_up"] = "hang_up"
 
 
@@ -226,7 +232,7 @@ class Ping:
 class Answered:
     """The SDP answer to an offer; egress to broker."""
 
-    session: str
+    session: SessionName
     sdp: str = field(repr=False)
     type: Literal["answered"] = "answered"
 
@@ -235,7 +241,7 @@ class Answered:
 class Refused:
     """An offer that cannot be served; egress to broker. The fields are those of ``RequestError``."""
 
-    session: Text
+    session: Annotated[SessionName, _SHORT]
     status: int
     code: Text
     message: Text
@@ -246,7 +252,7 @@ class Refused:
 class Ended:
     """A viewer's session ended by itself: hung up by DTLS, consent expired, or never connected; egress to broker."""
 
-    session: Text
+    session: Annotated[SessionName, _SHORT]
     reason: Text
     type: Literal["ended"] = "ended"
 
@@ -263,7 +269,7 @@ class KeyWanted:
 class Leaving:
     """The worker stops now and gives up everything it has; worker to broker."""
 
-    node: Text
+    node: Annotated[NodeName, _SHORT]
     incarnation: Text
     type: Literal["leaving"] = "leaving"
 

@@ -12,7 +12,7 @@ import msgpack
 from pydantic import Field, TypeAdapter, ValidationError
 
 from common.cameras import CAMERA_ID
-from common.control import Role
+from common.control import NodeName, Role
 from common.errors import ProtocolError
 
 MAX_JOIN_BYTES = 512  # of a message, as of a frame: a name of 64 letters and a token are 150
@@ -25,7 +25,7 @@ class Join:
     token: Annotated[str, Field(max_length=16)]  # its id
     secret: Annotated[bytes, Field(max_length=64)] = field(repr=False)
     role: Role
-    node: Annotated[str, Field(pattern=f"^{CAMERA_ID.pattern}$")]
+    node: Annotated[NodeName, Field(pattern=f"^{CAMERA_ID.pattern}$")]
 
 
 @dataclass(frozen=True, slots=True)

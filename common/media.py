@@ -31,6 +31,7 @@ from typing import NamedTuple, NewType
 
 import msgpack
 
+from common.cameras import CameraName
 from common.errors import ProtocolError
 
 MAX_PAYLOAD = 1160
@@ -146,9 +147,9 @@ def as_it_came(camera: str) -> Rendition:
     return Rendition(camera)
 
 
-def camera_of(rendition: Rendition) -> str:
+def camera_of(rendition: Rendition) -> CameraName:
     """The camera that a rendition shows."""
-    return rendition.partition("/")[0]
+    return CameraName(rendition.partition("/")[0])
 
 
 def live_topic(rendition: Rendition) -> bytes:

@@ -14,6 +14,10 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
+from typing import NewType
+
+SessionName = NewType("SessionName", str)
+"""A session's secret name: between our processes and to its viewer alone."""
 
 SECRET_BYTES = 24  # of randomness
 _TOKEN = 32  # characters that they take
@@ -22,11 +26,11 @@ _MARK = 6  # characters
 _UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 
 
-def new_session(offer: str) -> str:
+def new_session(offer: str) -> SessionName:
     """A secret name for the session of an SDP offer."""
     token = secrets.token_urlsafe(SECRET_BYTES)
     ufrag = _UFRAG.search(offer)
-    return token + _mark(token, ufrag[1] if ufrag else "")
+    return SessionName(token + _mark(token, ufrag[1] if ufrag else ""))
 
 
 def is_same_ice(session: str, fragment: str) -> bool:

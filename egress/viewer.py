@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from common.control import ViewerReport, ViewerState
 from common.media import Kind
+from common.sessions import SessionName
 from egress.feedback import Feedback
 from egress.media.stream import Stream
 from egress.negotiation import Negotiated
@@ -36,7 +37,7 @@ class Viewer:
 
     def __init__(
         self,
-        session: str,
+        session: SessionName,
         stream: Stream,
         negotiated: Negotiated,
         identity: Identity,

@@ -22,6 +22,7 @@ from common.control import (
     Assign,
     Ended,
     HangUp,
+    NodeName,
     Offer,
     Refused,
     Release,
@@ -54,7 +55,7 @@ GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.
 log = get_logger()
 
 
-async def run(config: Config, node: str, stop: asyncio.Event) -> None:
+async def run(config: Config, node: NodeName, stop: asyncio.Event) -> None:
     """Serve viewers until ``stop`` is set. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot begin."""
     await run_worker(Role.EGRESS, partial(_opened, compiled=_compiled(config)), config, node, stop)
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from common.cameras import CameraSpec
 from common.config import Config, LimitsConfig
-from common.control import Assign, Release, Report, Role, ToWorker
+from common.control import Assign, NodeName, Release, Report, Role, ToWorker
 from common.log import get_logger
 from common.media import as_it_came
 from common.worker.link import Link
@@ -23,7 +23,7 @@ from common.worker.publisher import Publisher
 from ingest.camera import Camera, Shared
 
 
-async def run(config: Config, node: str, stop: asyncio.Event) -> None:
+async def run(config: Config, node: NodeName, stop: asyncio.Event) -> None:
     """Pull cameras until ``stop`` is set. Raises ``ConfigError`` for a bus that cannot be."""
     await run_worker(Role.INGEST, _opened, config, node, stop)
 

@@ -39,7 +39,7 @@ from broker.director.events import (
 from broker.director.state import State, Worker
 from broker.director.viewers import Viewers
 from common.bucket import TokenBuckets
-from common.cameras import CameraSpec
+from common.cameras import CameraName, CameraSpec
 from common.config import LimitsConfig
 from common.control import (
     DEAD_AFTER,
@@ -47,6 +47,7 @@ from common.control import (
     Answered,
     Ended,
     Leaving,
+    NodeName,
     Offer,
     Ping,
     Refused,
@@ -57,6 +58,7 @@ from common.control import (
 )
 from common.media import Track
 from common.reports import Parts, completed
+from common.sessions import SessionName
 
 OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
 WARN_INTERVAL = 60.0  # seconds between warnings of one kind …
@@ -76,10 +78,10 @@ class Director:
     def __init__(
         self,
         now: float,
-        cameras: Mapping[str, CameraSpec],
+        cameras: Mapping[CameraName, CameraSpec],
         *,
-        tracks: Mapping[str, tuple[Track, ...]] | None = None,
-        last_workers: Mapping[str, str] | None = None,
+        tracks: Mapping[CameraName, tuple[Track, ...]] | None = None,
+        last_workers: Mapping[CameraName, NodeName] | None = None,
         ingests: int | None = None,
         trusting: bool = True,
         sessions_each: int = LimitsConfig().egress_viewers,
@@ -125,23 +127,23 @@ class Director:
         return self._state.workers.values()
 
     @property
-    def sessions(self) -> Collection[str]:
+    def sessions(self) -> Collection[SessionName]:
         """All sessions, answered or not."""
         return self._state.sessions.keys()
 
-    def camera(self, id: str) -> CameraStatus | None:
+    def camera(self, id: CameraName) -> CameraStatus | None:
         """How a camera is now, ``None`` if there is no such camera."""
         return self._cameras.status(id)
 
-    def session(self, id: str) -> SessionStatus | None:
+    def session(self, id: SessionName) -> SessionStatus | None:
         """How a viewer's session is now, ``None`` if there is no such session."""
         return self._viewers.status(id)
 
-    def may_appear(self, session: str) -> bool:
+    def may_appear(self, session: SessionName) -> bool:
         """Whether a session that is unknown may become known: egresses of an earlier broker are still on their way."""
         return self._viewers.may_appear(session)
 
-    def _hear(self, node: str, message: ToBroker) -> None:
+    def _hear(self, node: NodeName, message: ToBroker) -> None:
         match message:
             case Report():
                 if message.node == node:
@@ -207,7 +209,7 @@ class Director:
             where = f"{one.host}, process {one.pid}", f"{other.host}, process {other.pid}"
             self._state.command(NodeNameTwice(one.node, where))
 
-    def _not_delivered(self, node: str, message: ToWorker) -> None:
+    def _not_delivered(self, node: NodeName, message: ToWorker) -> None:
         """The connection is gone. A worker that lives connects again within ``OVERDUE``, and then reports."""
         worker = self._state.workers.get(node)
         if isinstance(message, Offer):  # which it never saw

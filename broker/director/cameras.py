@@ -23,8 +23,8 @@ from collections.abc import Iterable, Mapping
 
 from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, RememberTracks, RememberWorker
 from broker.director.state import GRACE, Camera, State, Worker
-from common.cameras import CameraSpec, CameraState
-from common.control import Assign, Release, Role
+from common.cameras import CameraName, CameraSpec, CameraState
+from common.control import Assign, NodeName, Release, Role
 from common.media import Kind, Track
 
 
@@ -39,9 +39,9 @@ class Cameras:
     def __init__(
         self,
         state: State,
-        specs: Mapping[str, CameraSpec],
-        tracks: Mapping[str, tuple[Track, ...]],
-        last_workers: Mapping[str, str],
+        specs: Mapping[CameraName, CameraSpec],
+        tracks: Mapping[CameraName, tuple[Track, ...]],
+        last_workers: Mapping[CameraName, NodeName],
         *,
         trusting: bool = True,
     ) -> None:
@@ -52,7 +52,7 @@ class Cameras:
             self._cameras[id] = Camera(spec, tracks.get(id, ()), last_workers.get(id))
         state.changed.update(self._cameras)
 
-    def want(self, specs: Mapping[str, CameraSpec]) -> None:
+    def want(self, specs: Mapping[CameraName, CameraSpec]) -> None:
         """Take over the operator's list. What has been removed from it must have no sessions left."""
         for id in self._cameras.keys() - specs.keys():
             self._release(self._cameras.pop(id))
@@ -121,13 +121,13 @@ class Cameras:
                 self._state.command(CameraChanged(id, *current))
         self._state.changed.clear()
 
-    def status(self, id: str) -> CameraStatus | None:
+    def status(self, id: CameraName) -> CameraStatus | None:
         """How a camera is now."""
         camera = self._cameras.get(id)
         if camera is None:
             return None
         state, detail, video = self._how(camera)
-        worker = self._state.workers.get(camera.worker or "")
+        worker = self._state.workers.get(camera.worker) if camera.worker is not None else None
         stream = worker.streams.get(id) if worker else None
         return CameraStatus(
             camera.spec, state, detail, video, camera.tracks, len(camera.sessions), camera.worker, stream
@@ -154,7 +154,7 @@ class Cameras:
             self._state.workers[camera.worker].cameras.remove(camera.spec.id)
             self._set_worker(camera, None)
 
-    def _set_worker(self, camera: Camera, node: str | None) -> None:
+    def _set_worker(self, camera: Camera, node: NodeName | None) -> None:
         camera.worker = node
         if camera.last_worker != node:
             camera.last_worker = node

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from common.cameras import CameraSpec, CameraState
-from common.control import Role, StreamReport, ToBroker, ToWorker, ViewerReport
+from common.cameras import CameraName, CameraSpec, CameraState
+from common.control import NodeName, Role, StreamReport, ToBroker, ToWorker, ViewerReport
 from common.media import Track
+from common.sessions import SessionName
 
 
 @dataclass(frozen=True, slots=True)
 class FromWorker:
     """A worker's message, with the name it is connected under."""
 
-    node: str
+    node: NodeName
     message: ToBroker
 
 
@@ -23,7 +24,7 @@ class FromWorker:
 class Undelivered:
     """A message of ours could not be handed to ``node``: its connection is gone or stuck."""
 
-    node: str
+    node: NodeName
     message: ToWorker
 
 
@@ -31,15 +32,15 @@ class Undelivered:
 class CamerasWanted:
     """The whole list of cameras, after every change of it."""
 
-    cameras: Mapping[str, CameraSpec]
+    cameras: Mapping[CameraName, CameraSpec]
 
 
 @dataclass(frozen=True, slots=True)
 class ViewerOffered:
     """A viewer wants to watch; the answer is ``OfferAnswered`` or ``OfferRefused``."""
 
-    session: str
-    camera: str
+    session: SessionName
+    camera: CameraName
     sdp: str = field(repr=False)
 
 
@@ -47,7 +48,7 @@ class ViewerOffered:
 class ViewerLeft:
     """A viewer ended its session."""
 
-    session: str
+    session: SessionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ Event = FromWorker | Undelivered | CamerasWanted | ViewerOffered | ViewerLeft | 
 class Send:
     """Send a message to a worker."""
 
-    node: str
+    node: NodeName
     message: ToWorker
 
 
@@ -70,7 +71,7 @@ class Send:
 class OfferAnswered:
     """The egress answered a viewer's offer."""
 
-    session: str
+    session: SessionName
     sdp: str = field(repr=False)
 
 
@@ -78,7 +79,7 @@ class OfferAnswered:
 class OfferRefused:
     """A viewer's offer cannot be served. The fields are those of ``RequestError``."""
 
-    session: str
+    session: SessionName
     status: int
     code: str
     message: str
@@ -116,8 +117,8 @@ _END_SENTENCES = {
 class SessionEnded:
     """An answered session is over, and its viewer did not ask for that. ``detail`` is what its egress says of it."""
 
-    session: str
-    camera: str
+    session: SessionName
+    camera: CameraName
     reason: EndReason
     detail: str = ""
 
@@ -126,7 +127,7 @@ class SessionEnded:
 class CameraChanged:
     """A camera is new, or something of this changed. ``video`` is the codec of its picture, empty if it has none."""
 
-    camera: str
+    camera: CameraName
     state: CameraState
     detail: str
     video: str = ""
@@ -136,14 +137,14 @@ class CameraChanged:
 class CameraRemoved:
     """A camera is no longer wanted by the operator."""
 
-    camera: str
+    camera: CameraName
 
 
 @dataclass(frozen=True, slots=True)
 class RememberTracks:
     """Keep a camera's tracks across restarts, for offers that come while it is down."""
 
-    camera: str
+    camera: CameraName
     tracks: tuple[Track, ...]
 
 
@@ -151,15 +152,15 @@ class RememberTracks:
 class RememberWorker:
     """Keep which worker has a camera across restarts, so that a new broker waits for it; ``None``: nobody."""
 
-    camera: str
-    node: str | None
+    camera: CameraName
+    node: NodeName | None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerJoined:
     """A worker reported for the first time, or again after it was given up."""
 
-    node: str
+    node: NodeName
     role: Role
 
 
@@ -167,7 +168,7 @@ class WorkerJoined:
 class WorkerLost:
     """A worker left, died, or was replaced by a new incarnation of itself."""
 
-    node: str
+    node: NodeName
     role: Role
     reason: EndReason
 
@@ -176,7 +177,7 @@ class WorkerLost:
 class NodeNameTwice:
     """Two workers that both live have one name, and push each other out; ``where`` is host and process of each."""
 
-    node: str
+    node: NodeName
     where: tuple[str, str]
 
 
@@ -206,7 +207,7 @@ class CameraStatus:
     video: str
     tracks: tuple[Track, ...]
     viewers: int
-    worker: str | None
+    worker: NodeName | None
     stream: StreamReport | None
 
 
@@ -214,8 +215,8 @@ class CameraStatus:
 class SessionStatus:
     """A viewer's session as the director sees it now; ``report`` is ``None`` until its egress first reports it."""
 
-    session: str
-    camera: str
-    node: str
+    session: SessionName
+    camera: CameraName
+    node: NodeName
     answered: bool
     report: ViewerReport | None

@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from broker.director.events import Command, Send
-from common.cameras import CameraSpec, CameraState
-from common.control import Report, Role, StreamReport, ToWorker, ViewerReport
+from common.cameras import CameraName, CameraSpec, CameraState
+from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
 from common.media import Track
+from common.sessions import SessionName
 
 GATHERING = 0.5  # seconds from the first ingest worker until cameras are shared out among those that start with it
 GRACE = 2.5  # seconds after a broker's start: workers reconnect every 2 s at the latest, and then report at once
@@ -28,13 +29,13 @@ class Worker:
     seen: float  # when it came
     alive: bool = True
     predecessor: str = ""  # incarnation that had this node's name before
-    cameras: set[str] = field(default_factory=set)  # ingest: assigned to it
-    streams: dict[str, StreamReport] = field(default_factory=dict)  # ingest: what it says of each camera
-    sessions: set[str] = field(default_factory=set)  # egress: on it, answered or not
-    watched: Counter[str] = field(default_factory=Counter)  # egress: number of sessions of each camera
+    cameras: set[CameraName] = field(default_factory=set)  # ingest: assigned to it
+    streams: dict[CameraName, StreamReport] = field(default_factory=dict)  # ingest: what it says of each camera
+    sessions: set[SessionName] = field(default_factory=set)  # egress: on it, answered or not
+    watched: Counter[CameraName] = field(default_factory=Counter)  # egress: number of sessions of each camera
 
     @property
-    def node(self) -> str:
+    def node(self) -> NodeName:
         """Its name."""
         return self.report.node
 
@@ -50,16 +51,16 @@ class Worker:
         """Whether it may be given something new of ``role``'s."""
         return self.alive and self.report.role is role and not self.report.draining
 
-    def has_stream(self, camera: str) -> bool:
+    def has_stream(self, camera: CameraName) -> bool:
         """Whether this egress is subscribed to the camera, or about to be."""
         return camera in self.report.subscribed or camera in self.watched
 
-    def join(self, session: str, camera: str) -> None:
+    def join(self, session: SessionName, camera: CameraName) -> None:
         """A viewer of ``camera`` is this egress's now."""
         self.sessions.add(session)
         self.watched[camera] += 1
 
-    def leave(self, session: str, camera: str) -> None:
+    def leave(self, session: SessionName, camera: CameraName) -> None:
         """A viewer of ``camera`` is no longer this egress's."""
         self.sessions.remove(session)
         self.watched[camera] -= 1
@@ -73,9 +74,9 @@ class Camera:
 
     spec: CameraSpec
     tracks: tuple[Track, ...] = ()  # the last that were seen
-    last_worker: str | None = None  # ``worker``, or the one that had it under an earlier broker
-    worker: str | None = None  # the one that has it now
-    sessions: set[str] = field(default_factory=set)
+    last_worker: NodeName | None = None  # ``worker``, or the one that had it under an earlier broker
+    worker: NodeName | None = None  # the one that has it now
+    sessions: set[SessionName] = field(default_factory=set)
     kept_until: float = float("-inf")  # on demand: needed until then also without viewers
     announced: tuple[CameraState, str, str] | None = None
 
@@ -88,12 +89,12 @@ class Camera:
 class Session:
     """One viewer's session."""
 
-    id: str
-    camera: str
-    node: str  # its egress
+    id: SessionName
+    camera: CameraName
+    node: NodeName  # its egress
     offer: str | None = field(default=None, repr=False)  # SDP, until it is answered
     deadline: float = 0.0  # for the answer
-    refused_by: set[str] = field(default_factory=set)
+    refused_by: set[NodeName] = field(default_factory=set)
     report: ViewerReport | None = None
 
     @property
@@ -110,10 +111,10 @@ class State:
         self.started = now
         self._ingests = ingests
         self._share_at = float("inf")
-        self.workers: dict[str, Worker] = {}
-        self.cameras: dict[str, Camera] = {}
-        self.sessions: dict[str, Session] = {}
-        self.changed: set[str] = set()  # cameras whose state may be another than the one announced
+        self.workers: dict[NodeName, Worker] = {}
+        self.cameras: dict[CameraName, Camera] = {}
+        self.sessions: dict[SessionName, Session] = {}
+        self.changed: set[CameraName] = set()  # cameras whose state may be another than the one announced
         self.commands: list[Command] = []
         self.counters: Counter[str] = Counter()
 
@@ -137,6 +138,6 @@ class State:
         """Order something, after what is ordered already."""
         self.commands.append(command)
 
-    def send(self, node: str, message: ToWorker) -> None:
+    def send(self, node: NodeName, message: ToWorker) -> None:
         """Order a message to a worker."""
         self.commands.append(Send(node, message))

@@ -24,7 +24,9 @@ from collections.abc import Collection, Iterable
 
 from broker.director.events import EndReason, OfferAnswered, OfferRefused, SessionEnded, SessionStatus
 from broker.director.state import Session, State, Worker
-from common.control import HangUp, Offer, Refused, Role
+from common.cameras import CameraName
+from common.control import HangUp, NodeName, Offer, Refused, Role
+from common.sessions import SessionName
 
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
 MAX_PENDING_CHARACTERS = 16 << 20  # of unanswered offers' SDP: a browser's have 8 million in a thousand (limits.offers)
@@ -42,7 +44,9 @@ _GAVE_UP = "egress_gave_up", "The egress process that was to answer gave up; try
 _DIED = "egress_died", "The egress process that was to answer has died; try again in a moment."
 
 
-def egress_for_viewer(workers: Iterable[Worker], camera: str, refused_by: Collection[str] = ()) -> Worker | None:
+def egress_for_viewer(
+    workers: Iterable[Worker], camera: CameraName, refused_by: Collection[NodeName] = ()
+) -> Worker | None:
     """The least-loaded egress that has the stream, unless another one has clearly less to do."""
     candidates = sorted((w for w in workers if w.takes(Role.EGRESS)), key=lambda w: (w.busy, w.node))
     candidates = [w for w in candidates if w.node not in refused_by]
@@ -60,11 +64,11 @@ class Viewers:
         self._state = state
         self._sessions_each = sessions_each
         self._sessions = state.sessions
-        self._pending: dict[str, Session] = {}
+        self._pending: dict[SessionName, Session] = {}
         self._pending_characters = 0  # of their offers
-        self._ended: dict[str, float] = {}  # session to the time until which it is kept in mind
+        self._ended: dict[SessionName, float] = {}  # session to the time until which it is kept in mind
 
-    def offer(self, id: str, camera_id: str, sdp: str) -> None:
+    def offer(self, id: SessionName, camera_id: CameraName, sdp: str) -> None:
         """Pass a viewer's offer to an egress."""
         camera = self._state.cameras.get(camera_id)
         worker = egress_for_viewer(self._state.workers.values(), camera_id)
@@ -81,7 +85,7 @@ class Viewers:
             self._enter(session)
             self._state.send(worker.node, Offer(id, camera_id, sdp, camera.tracks))
 
-    def offer_elsewhere(self, node: str, id: str, because: str = "") -> None:
+    def offer_elsewhere(self, node: NodeName, id: SessionName, because: str = "") -> None:
         """``node`` cannot take this viewer, ``because`` it says so: ask the next egress."""
         session = self._pending.get(id)
         if session is None or session.offer is None or session.node != node:
@@ -98,7 +102,7 @@ class Viewers:
         tracks = self._state.cameras[session.camera].tracks
         self._state.send(worker.node, Offer(id, session.camera, session.offer, tracks))
 
-    def answered(self, node: str, id: str, sdp: str) -> None:
+    def answered(self, node: NodeName, id: SessionName, sdp: str) -> None:
         """An egress accepted an offer."""
         session = self._sessions.get(id)
         if session is None or session.node != node:
@@ -108,7 +112,7 @@ class Viewers:
             session.offer = None
             self._state.command(OfferAnswered(id, sdp))
 
-    def refused(self, node: str, refused: Refused) -> None:
+    def refused(self, node: NodeName, refused: Refused) -> None:
         """An egress declined an offer: for good, or (503) because it can take nobody now."""
         session = self._pending.get(refused.session)
         if session is None or session.node != node:
@@ -120,7 +124,7 @@ class Viewers:
         else:  # of no viewer's concern
             self._refuse(session, 503, *_GAVE_UP)
 
-    def left(self, id: str) -> None:
+    def left(self, id: SessionName) -> None:
         """A viewer hung up, or gave up waiting for the answer."""
         session = self._sessions.get(id)
         if session is not None:
@@ -129,13 +133,13 @@ class Viewers:
         elif self._state.starting:
             self._keep_in_mind(id)  # its egress has yet to report it
 
-    def ended(self, node: str, id: str, reason: str) -> None:
+    def ended(self, node: NodeName, id: SessionName, reason: str) -> None:
         """An egress says that a session is over."""
         session = self._sessions.get(id)
         if session is not None and session.node == node:
             self._end(session, EndReason.EGRESS, reason)
 
-    def remove_camera(self, id: str) -> None:
+    def remove_camera(self, id: CameraName) -> None:
         """End all sessions of a camera that is no longer wanted."""
         for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
             if session.pending:
@@ -184,14 +188,14 @@ class Viewers:
         for id in [id for id, until in self._ended.items() if until <= now]:
             del self._ended[id]
 
-    def status(self, id: str) -> SessionStatus | None:
+    def status(self, id: SessionName) -> SessionStatus | None:
         """How a session is now."""
         session = self._sessions.get(id)
         if session is None:
             return None
         return SessionStatus(id, session.camera, session.node, not session.pending, session.report)
 
-    def may_appear(self, id: str) -> bool:
+    def may_appear(self, id: SessionName) -> bool:
         """Whether a session that is unknown may yet be reported."""
         return self._state.starting and id not in self._ended
 
@@ -226,17 +230,17 @@ class Viewers:
         if self._pending.pop(session.id, None) is not None:
             self._pending_characters -= len(session.offer or "")
 
-    def _keep_in_mind(self, id: str) -> None:
+    def _keep_in_mind(self, id: SessionName) -> None:
         """The session is over, whatever its egress still reports."""
         self._ended[id] = self._state.now + ENDED_KEPT
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
 
-    def _discard(self, node: str, id: str) -> None:
+    def _discard(self, node: NodeName, id: SessionName) -> None:
         """Tell an egress that a session is over, and keep in mind to tell it again."""
         self._keep_in_mind(id)
         self._state.send(node, HangUp(id))
 
 
-def _unknown(camera: str) -> tuple[str, str]:
+def _unknown(camera: CameraName) -> tuple[str, str]:
     return "unknown_camera", f"There is no camera {camera!r}."

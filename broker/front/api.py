@@ -27,8 +27,10 @@ from broker.front.views import (
     viewer_view,
 )
 from common import __version__
+from common.cameras import CameraName
 from common.errors import RequestError
 from common.process import LoadMeter
+from common.sessions import SessionName
 
 LOAD = web.AppKey("load", LoadMeter)
 LISTS = web.AppKey("lists", dict[str, KeptList])
@@ -60,19 +62,19 @@ async def add_camera(request: web.Request) -> web.Response:
 
 async def show_camera(request: web.Request) -> web.Response:
     """One camera."""
-    return _answer(_camera(request.app[CONTEXT], request.match_info["id"]))
+    return _answer(_camera(request.app[CONTEXT], CameraName(request.match_info["id"])))
 
 
 async def change_camera(request: web.Request) -> web.Response:
     """Some of a camera's configuration is to be another: a JSON merge patch (RFC 7396)."""
-    context, id = request.app[CONTEXT], request.match_info["id"]
+    context, id = request.app[CONTEXT], CameraName(request.match_info["id"])
     context.control.catalogue.change(id, await _read(request))
     return _answer(_camera(context, id))
 
 
 async def remove_camera(request: web.Request) -> web.Response:
     """A camera is not wanted any more."""
-    request.app[CONTEXT].control.catalogue.remove(request.match_info["id"])
+    request.app[CONTEXT].control.catalogue.remove(CameraName(request.match_info["id"]))
     return web.Response(status=204)
 
 
@@ -90,7 +92,7 @@ async def list_viewers(request: web.Request) -> web.Response:
 async def show_session(request: web.Request) -> web.Response:
     """How one viewer's session is, for its player."""
     control = request.app[CONTEXT].control
-    status = await control.find(request.match_info["session"])
+    status = await control.find(SessionName(request.match_info["session"]))
     if status is None:
         raise RequestError(404, "unknown_session", "There is no such session; it may have ended.")
     return _answer(session_view(control, status))
@@ -124,7 +126,7 @@ async def openapi(_request: web.Request) -> web.Response:
     return web.json_response(document())
 
 
-def _camera(context: Context, id: str) -> CameraView:
+def _camera(context: Context, id: CameraName) -> CameraView:
     entry = context.control.catalogue.get(id)
     if entry is None:
         raise RequestError(404, "unknown_camera", f"There is no camera {id!r}.")

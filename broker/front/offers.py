@@ -5,6 +5,7 @@ from __future__ import annotations
 from broker.control_plane import Answer
 from broker.front.context import Context
 from broker.front.quotas import over
+from common.cameras import CameraName
 from common.errors import RequestError
 
 
@@ -24,7 +25,7 @@ def check_socket(context: Context, address: str | None) -> None:
     check_memory(context)
 
 
-async def ask(context: Context, address: str | None, camera: str, sdp: str) -> Answer:
+async def ask(context: Context, address: str | None, camera: CameraName, sdp: str) -> Answer:
     """Have an offer answered for the peer that is counted as ``address``. Raises ``RequestError``."""
     control, quotas = context.control, context.quotas
     status = control.director.camera(camera)

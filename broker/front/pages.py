@@ -15,6 +15,7 @@ from importlib import resources
 from aiohttp import hdrs, web
 
 from broker.front.context import CONTEXT
+from common.cameras import CameraName
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' '{style}'; img-src 'self' data:; media-src 'self' blob:; "
@@ -72,7 +73,7 @@ async def index(request: web.Request) -> web.Response:
 
 async def watch(request: web.Request) -> web.Response:
     """One camera. It changes nothing, so it may be framed by a dashboard."""
-    known = request.app[CONTEXT].control.catalogue.get(request.match_info["camera"]) is not None
+    known = request.app[CONTEXT].control.catalogue.get(CameraName(request.match_info["camera"])) is not None
     headers = {"Content-Security-Policy": _policy(request, "*")}
     return request.app[ASSETS]["watch.html"].response(request, status=200 if known else 404, headers=headers)
 

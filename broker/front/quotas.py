@@ -16,6 +16,7 @@ from common.address import network_of
 from common.bucket import TokenBuckets
 from common.config import LimitsConfig
 from common.errors import RequestError
+from common.sessions import SessionName
 
 SELDOM = 0.2  # offers a second of an address that asks seldom: two at once, and then one in five seconds
 RESERVE = 0.25  # part of ``limits.offer_rate`` that is kept for such addresses on top, whatever all others ask for
@@ -88,7 +89,7 @@ class Rate(TokenBuckets):
 class Quotas:
     """Everything that the front door counts. ``alive`` tells whether a session still exists."""
 
-    def __init__(self, limits: LimitsConfig, alive: Callable[[str], bool]) -> None:
+    def __init__(self, limits: LimitsConfig, alive: Callable[[SessionName], bool]) -> None:
         self.connections = Counted("connections", "connections", limits.connections, limits.connections_per_address)
         self.sockets = Counted("WebSockets", "sockets", limits.sockets, limits.sockets_per_address)
         self.offers = Counted("unanswered offers", "offers", limits.offers, limits.offers_per_address)
@@ -100,7 +101,7 @@ class Quotas:
         self._rate_camera = Rate(limits.offer_rate_per_camera)
         self._seldom = Rate(SELDOM)
         self._reserve = Rate((limits.offer_rate or limits.offer_rate_per_camera) * RESERVE)
-        self._sessions: dict[str, set[str]] = {}  # by address
+        self._sessions: dict[str, set[SessionName]] = {}  # by address
 
     def address(self, peer: str | None) -> str | None:
         """What ``peer``, a TCP peer's address, is counted by; ``None`` if it speaks for many."""
@@ -134,7 +135,7 @@ class Quotas:
             raise _too_fast("offer_rate_per_camera", limits.offer_rate_per_camera, message)
         raise over("offer_rate", limits.offer_rate, "Too many viewers a second are joining")
 
-    def joined(self, address: str | None, session: str) -> None:
+    def joined(self, address: str | None, session: SessionName) -> None:
         """An offer was answered."""
         if address is not None:
             self._sessions.setdefault(address, set()).add(session)
@@ -144,7 +145,7 @@ class Quotas:
         for address in list(self._sessions):
             self._prune(address)
 
-    def _sessions_of(self, address: str) -> set[str]:
+    def _sessions_of(self, address: str) -> set[SessionName]:
         found = self._sessions.get(address, set())
         if len(found) >= self.limits.sessions_per_address:
             self._prune(address)

@@ -32,7 +32,9 @@ from broker.front.offers import ask, check_socket
 from broker.front.problems import MAX_BODY
 from broker.front.views import camera_summary
 from common.bucket import TokenBucket
+from common.cameras import CameraName
 from common.errors import RequestError
+from common.sessions import SessionName
 
 HEARTBEAT = 15.0  # seconds between pings: proxies cut what is silent for a minute
 CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
@@ -81,7 +83,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.sockets: set[Socket] = set()
-        self.owners: dict[str, Socket] = {}
+        self.owners: dict[SessionName, Socket] = {}
         self.backlog = Backlog()
         self.summaries = ""  # the message with all cameras, until one of them changes: it is long, and asked for often
 
@@ -120,7 +122,7 @@ class Socket:
         self._control = context.control
         self._outgoing = Outgoing(hub.backlog, context, request.transport)
         self._address = context.quotas.address(request.remote)
-        self._sessions: dict[str, str] = {}  # session to camera
+        self._sessions: dict[SessionName, CameraName] = {}  # session to camera
         self._requests: set[asyncio.Task[None]] = set()  # offers and attachments under way
         self._messages = TokenBucket(BURST, RATE)
         self._subscribe_at = 0.0
@@ -151,13 +153,13 @@ class Socket:
         """Send an encoded message without waiting. A page that does not read its messages is cut off."""
         self._outgoing.push(message)
 
-    def disown(self, session: str) -> None:
+    def disown(self, session: SessionName) -> None:
         """The session is over, or another socket's now."""
         self._sessions.pop(session, None)
         if self._hub.owners.get(session) is self:
             del self._hub.owners[session]
 
-    def watches(self, camera: str) -> bool:
+    def watches(self, camera: CameraName) -> bool:
         """Whether the page wants to hear of this camera."""
         return self.subscribed or camera in self._sessions.values()
 
@@ -192,16 +194,16 @@ class Socket:
         match message:
             case {"type": "offer", "camera": str(camera), "sdp": str(sdp)} if _valid_id(message.get("id", "")):
                 about = {"id": message["id"]} if "id" in message else {}
-                self._start(tasks, self._offer(camera, sdp, about), about | {"camera": camera})
+                self._start(tasks, self._offer(CameraName(camera), sdp, about), about | {"camera": camera})
             case {"type": "candidate", "session": str(session), "candidate": str()}:
-                self._owns(session)  # an error if it does not; the candidate itself nobody needs, see ``sdpfrag``
+                self._owns(SessionName(session))  # else an error; nobody needs the candidate itself, see ``sdpfrag``
             case {"type": "close", "session": str(session)}:
-                if self._owns(session):
-                    self.disown(session)
-                    self._control.hang_up(session)
+                if self._owns(name := SessionName(session)):
+                    self.disown(name)
+                    self._control.hang_up(name)
             case {"type": "attach", "session": str(session)}:
                 more = session not in self._sessions  # a page may ask for one of its own at any time
-                self._start(tasks, self._attach(session), {"session": session}, more=more)
+                self._start(tasks, self._attach(SessionName(session)), {"session": session}, more=more)
             case {"type": "subscribe"}:
                 self._subscribe()
             case {"type": "ping"}:  # WebSocket's own pings are invisible to a page's script
@@ -225,7 +227,7 @@ class Socket:
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
 
-    async def _offer(self, camera: str, sdp: str, about: dict[str, Any]) -> None:
+    async def _offer(self, camera: CameraName, sdp: str, about: dict[str, Any]) -> None:
         try:
             answer = await ask(self._context, self._address, camera, sdp)
         except RequestError as exc:
@@ -236,7 +238,7 @@ class Socket:
         self.tell("candidate", session=answer.session, candidate="")  # the answer has them all
         self._show(answer.session, camera)
 
-    async def _attach(self, session: str) -> None:
+    async def _attach(self, session: SessionName) -> None:
         status = await self._control.find(session)
         if status is None or not status.answered:
             self._error("unknown_session", "There is no such session; it may have ended.", session=session[:MAX_ID])
@@ -245,7 +247,7 @@ class Socket:
         self.tell("attached", session=session, camera=status.camera)
         self._show(session, status.camera)
 
-    def _show(self, session: str, camera: str) -> None:
+    def _show(self, session: SessionName, camera: CameraName) -> None:
         """Tell how the camera is, unless the session ended while its answer was on its way here."""
         status = self._control.director.camera(camera)
         if status is None or self._control.director.session(session) is None:
@@ -277,13 +279,13 @@ class Socket:
                 )
         return _encode("cameras", cameras=summaries)
 
-    def _own(self, session: str, camera: str) -> None:
+    def _own(self, session: SessionName, camera: CameraName) -> None:
         if (before := self._hub.owners.get(session)) is not None:
             before.disown(session)
         self._hub.owners[session] = self
         self._sessions[session] = camera
 
-    def _owns(self, session: str) -> bool:
+    def _owns(self, session: SessionName) -> bool:
         if session not in self._sessions:
             self._error(
                 "unknown_session", "This socket has no such session; it may have ended.", session=session[:MAX_ID]

@@ -21,8 +21,9 @@ from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
 from broker.front.offers import ask
 from broker.front.sdpfrag import check_fragment
+from common.cameras import CameraName
 from common.errors import RequestError
-from common.sessions import is_same_ice, names_ice
+from common.sessions import SessionName, is_same_ice, names_ice
 
 SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
 
@@ -47,7 +48,7 @@ async def offer(request: web.Request) -> web.Response:
         )
     if not sdp.lstrip().startswith("v=0"):
         raise RequestError(400, "malformed_sdp", "The body is not an SDP offer (RFC 8866): it does not begin with v=0.")
-    context, camera = request.app[CONTEXT], request.match_info["camera"]
+    context, camera = request.app[CONTEXT], CameraName(request.match_info["camera"])
     answer = await ask(context, context.quotas.address(request.remote), camera, sdp)
     headers = {
         "Location": f"{_prefix(request)}/whep/{camera}/{answer.session}",
@@ -113,7 +114,7 @@ def _check_precondition(request: web.Request, session: str, fragment: str) -> No
 
 
 async def _find(request: web.Request) -> SessionStatus:
-    session = await request.app[CONTEXT].control.find(request.match_info["session"])
+    session = await request.app[CONTEXT].control.find(SessionName(request.match_info["session"]))
     if session is None or session.camera != request.match_info["camera"]:
         raise RequestError(404, "unknown_session", "There is no such session; it may have ended.")
     return session

@@ -26,6 +26,7 @@ from common.control import (
     MAX_MESSAGE_BYTES,
     REPORT_INTERVAL,
     Leaving,
+    NodeName,
     Ping,
     Report,
     Role,
@@ -46,12 +47,12 @@ AWAY_AFTER = 3.0  # seconds without the broker until the log says so: a restart 
 WARN_INTERVAL = 60.0  # seconds between two such lines
 
 
-def default_node(role: Role) -> str:
+def default_node(role: Role) -> NodeName:
     """A node name that no other worker has, for one that was started without.
 
     Not the process id: in containers of one machine's name they all are number 1.
     """
-    return f"{role}-{socket.gethostname()}-{secrets.token_hex(4)}"
+    return NodeName(f"{role}-{socket.gethostname()}-{secrets.token_hex(4)}")
 
 
 class Contact:
@@ -88,7 +89,7 @@ class Link:
         endpoints: Endpoints,
         keys: Keys | None,
         *,
-        node: str,
+        node: NodeName,
         role: Role,
     ) -> None:
         self.node = node

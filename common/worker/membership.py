@@ -15,7 +15,7 @@ from zmq.utils import z85
 
 from common.bus import Channel, Endpoints, Keys, open_socket
 from common.config import ClusterConfig
-from common.control import Role
+from common.control import NodeName, Role
 from common.errors import ConfigError, ProtocolError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_verdict, encode
 from common.log import get_logger
@@ -33,7 +33,7 @@ async def worker_keys(
     endpoints: Endpoints,
     cluster: ClusterConfig,
     role: Role,
-    node: str,
+    node: NodeName,
     stop: asyncio.Event,
 ) -> Keys | None:
     """The keys by which a worker connects, ``None`` where none are needed or if ``stop`` was set meanwhile.

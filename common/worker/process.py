@@ -14,7 +14,7 @@ import zmq
 
 from common.bus import Endpoints, Keys
 from common.config import Config
-from common.control import KeyWanted, Role
+from common.control import KeyWanted, NodeName, Role
 from common.media import Rendition
 from common.systemd import READY, notify
 from common.worker import Worker
@@ -29,7 +29,7 @@ class Surroundings:
     """What a worker of any kind finds around it: its settings, its way to the broker, both ends of the media bus."""
 
     config: Config
-    node: str
+    node: NodeName
     context: zmq.Context[zmq.Socket[bytes]]
     endpoints: Endpoints
     keys: Keys | None
@@ -58,7 +58,7 @@ Opened = Callable[[Surroundings], AbstractAsyncContextManager[Worker]]
 """Makes a kind's worker and what it needs. It is left after the broker was told that the worker is over."""
 
 
-async def run_worker(role: Role, opened: Opened, config: Config, node: str, stop: asyncio.Event) -> None:
+async def run_worker(role: Role, opened: Opened, config: Config, node: NodeName, stop: asyncio.Event) -> None:
     """Be the worker ``node`` until ``stop`` is set. Raises ``ConfigError`` for a bus that cannot be."""
     endpoints = Endpoints.parse(config.broker.address)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()

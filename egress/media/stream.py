@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from common.cameras import CameraName
 from common.media import Kind, Rendition, camera_of
 from common.worker.incoming import Incoming
 from egress.media.feed import Feed
@@ -27,7 +28,7 @@ class Stream:
         self.incoming = Incoming(self.feeds, request_replay)
 
     @property
-    def camera(self) -> str:
+    def camera(self) -> CameraName:
         """The camera that it shows."""
         return camera_of(self.rendition)
 
