@@ -55,7 +55,7 @@ class Sender:
         self._pace = pace
         self._quality = pace.quality
         self._on_behind = on_behind
-        self._stuck = StuckJudge()
+        self._stuck = StuckJudge() if feed.kind is Kind.VIDEO else None  # by sound, which may pause, none is judged
         self._confirmed = -1  # index of the newest packet that a report says has arrived
         self._trains: deque[Train] = deque(maxlen=64)  # runs of probes that did not go live, as they were sent
 
@@ -153,13 +153,14 @@ class Sender:
     def confirmed(self, number: int, now: float) -> None:
         """A receiver report says that the packet with this sequence number arrived, and none after it."""
         index = self.cursor.numbering.index(number, self.cursor.upto)
-        if index is not None and self.feed.kind is Kind.VIDEO:  # by sound, which may pause, no path is judged
+        if index is not None and self._stuck is not None:
             self._confirmed = index
             self._stuck.reported(self._unconfirmed(), now)
 
     def deaf_until(self, now: float) -> None:
         """Reports may have come and been dropped until now."""
-        self._stuck.deaf_until(now)
+        if self._stuck is not None:
+            self._stuck.deaf_until(now)
 
     def arrived(self, arrivals: Mapping[int, float]) -> None:
         """Transport-wide feedback: seconds by sequence number."""
@@ -172,29 +173,31 @@ class Sender:
 
     def look(self, now: float) -> None:
         """See whether the path has become another: after each feedback, and once a second without."""
-        self._judge(now)
+        if self._stuck is not None:
+            self._judge(self._stuck, now)
         cursor, thin, told = self.cursor, self._quality.thin(now), False
-        if self.format is not None and self.format.rtx is not None:
+        if cursor.format is not None and cursor.format.rtx is not None:
             # Without RTX a packet is sent again as it was, so its header must not become another one.
-            meter = self.feed.meter
-            delay = self._quality.playout_delay(meter.rate, meter.largest, now)
+            quality, meter = self._quality, self.feed.meter
+            delay = quality.playout_delay(meter.rate, meter.largest, now) if quality.lossy(now) else 0.0
             told = cursor.playout.update(delay, self.lane.packets)
         if thin != cursor.thin or told:
             cursor.thin = thin
             cursor.rejoin()
 
-    def _judge(self, now: float) -> None:
-        held = self._stuck.judge(self._unconfirmed(), now)
-        if held and (self.position, Event.GOT_STUCK) in TRANSITIONS:
+    def _judge(self, judge: StuckJudge, now: float) -> None:
+        cursor, stuck = self.cursor, judge.judge(self._unconfirmed(), now)
+        if stuck and (cursor.position, Event.GOT_STUCK) in TRANSITIONS:
             self.stats.stuck += 1
-            self.cursor.move(Event.GOT_STUCK)
-        elif not held and self.position is Position.ON_HOLD:
-            self.cursor.move(Event.CAME_FREE)
-            self.cursor.begin(now)
+            cursor.move(Event.GOT_STUCK)
+        elif not stuck and cursor.position is Position.ON_HOLD:
+            cursor.move(Event.CAME_FREE)
+            cursor.begin(now)
 
     def _unconfirmed(self) -> float:
         """Seconds of media between the newest picture that arrived and the newest that was sent."""
-        newest, confirmed = self.feed.history.get(self.cursor.upto - 1), self.feed.history.get(self._confirmed)
+        history = self.feed.history
+        newest, confirmed = history.get(self.cursor.upto - 1), history.get(self._confirmed)
         if newest is None or confirmed is None:  # fallen out of the history
             return 0.0 if newest is None else float("inf")
         ticks = (newest.timestamp - confirmed.timestamp) & 0xFFFFFFFF

@@ -49,6 +49,10 @@ class PathQuality:
         if share >= LOSS:
             self._lossy_until = now + LOSSY_FOR
 
+    def lossy(self, now: float) -> bool:
+        """Whether its receiver reported loss of late."""
+        return now < self._lossy_until
+
     def thin(self, now: float) -> bool:
         """Whether bursts are to be avoided."""
         if now < self._lossy_until:
@@ -73,7 +77,7 @@ class PathQuality:
         A receiver learns from the arrivals of pictures how long to keep them, but leaves out those that something was
         sent again of. On a lossy path that is every keyframe, the very pictures that take long.
         """
-        if now >= self._lossy_until:
+        if not self.lossy(now):
             return 0.0
         round_trip = min(self._round_trip, UNKNOWN_ROUND_TRIP)
         needed = burst / self.rate(camera_rate, now) + 1.5 * round_trip

@@ -29,7 +29,9 @@ def test_loss_makes_a_path_thin_for_a_while() -> None:
     assert not quality.thin(now=10.0)
     quality.lost(0.05, now=10.0)
     assert quality.thin(now=10.0)
+    assert quality.lossy(now=10.0)
     assert not quality.thin(now=10.0 + LOSSY_FOR)
+    assert not quality.lossy(now=10.0 + LOSSY_FOR)
 
 
 def test_a_lossy_paths_receiver_keeps_pictures_for_as_long_as_a_keyframe_and_its_repair_take() -> None:
