@@ -1,4 +1,4 @@
-"""What one camera may take of its process: bytes, packets, batches, a processor's time; no I/O, time is an argument.
+"""One camera's share of its process: bytes, packets, batches, a processor's time; no I/O, time is an argument.
 
 A camera that takes more is read more slowly, so that it takes no more than this in the end. One that stays over it is
 given up: what it sends then is no live picture any more, and what comes over UDP is lost.

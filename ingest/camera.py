@@ -39,7 +39,7 @@ LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with
 
 @dataclass(slots=True)
 class Shared:
-    """What the cameras of a process have in common."""
+    """The things that all cameras of a process share."""
 
     publish: Callable[[Rendition, list[Batch]], None]
     forget: Callable[[Rendition], None]  # a session is over
@@ -50,7 +50,7 @@ class Shared:
     keepalives: dict[tuple[str, str], Keepalive] = field(default_factory=dict, repr=False)  # by camera's id and URL
 
     def keepalive(self, spec: CameraSpec) -> Keepalive:
-        """What is known of a camera's keepalive; it outlives the camera's task, which goes with an on-demand viewer."""
+        """The keepalive learnt for a camera; it outlives the camera's task, which goes with an on-demand viewer."""
         known = self.keepalives.pop((spec.id, spec.url), None) or Keepalive()
         self.keepalives[spec.id, spec.url] = known
         if len(self.keepalives) > MAX_REMEMBERED:
@@ -102,11 +102,11 @@ class Camera:
 
     @property
     def counters(self) -> Counter[str]:
-        """What came and was of no use, beyond the tracks' own statistics."""
+        """Counters of data that was of no use, beyond the tracks' own statistics."""
         return self._counters + self._connection.counters if self._connection else self._counters
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Keep the camera playing until cancelled."""
         while True:
             try:
                 delay = await self._attempt()

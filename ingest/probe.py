@@ -81,7 +81,7 @@ async def _watch(spec: CameraSpec, url: RtspUrl, longest: float, transport: Tran
 
 
 class _Sight:
-    """What was seen of a camera."""
+    """The batches and timestamps that were seen of a camera."""
 
     def __init__(self) -> None:
         self.began: float | None = None  # on the loop's clock

@@ -76,7 +76,7 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where a password is used. A recorder has one for all of its cameras; another port may be another device."""
+    """One password at one address. A recorder has one for all of its cameras; another port may be another device."""
 
     host: str
     port: int
@@ -117,7 +117,7 @@ class Logins:
 
     @contextmanager
     def playing(self, account: Account | None) -> Iterator[None]:
-        """Around a session that the camera let in."""
+        """Hold this around a session that the camera let in."""
         if account is None:
             yield
             return
@@ -144,8 +144,8 @@ class Logins:
         return delay
 
     def suspected(self, account: Account, now: float, *, hung_up: bool) -> float | None:
-        """What was begun failed as it does with some cameras when the password is wrong. Seconds for which the camera
-        is to wait; ``None`` if that is no matter of the password.
+        """The attempt that was begun failed as it does with some cameras when the password is wrong. Seconds for which
+        the camera is to wait; ``None`` if that is no matter of the password.
 
         Nobody knows: a wrong path is answered so as well, and a camera that is starting hangs up. So the first hang-up
         counts for nothing, and the account is left alone only when it goes on like that.
@@ -162,7 +162,7 @@ class Logins:
         return delay
 
     def end(self, account: Account) -> None:
-        """What was begun is over."""
+        """The attempt that was begun is over."""
         login = self._logins[account]
         login.trying -= 1
         if not (login.trying or login.good or login.refusals):

@@ -1,4 +1,4 @@
-"""Where one track's access units begin and end, and which of them are published; no I/O.
+"""One track's access units: where each begins and ends, and whether it is published; no I/O.
 
 RFC 6184 5.1, RFC 7798 4.1 and RFC 9628 4.1 agree: an access unit is what shares a timestamp, and the marker bit stands
 on its last packet. Cameras set markers too early, on every slice, or not at all, and give two pictures one timestamp.
@@ -8,7 +8,7 @@ on its last packet. Cameras set markers too early, on every slice, or not at all
     AWAITED ──a slice begins──▶ SKIPPED ──publish──▶ PUBLISHED
        ▲──────── the marker, another timestamp, the next picture, discard ────────┘ (from either)
 
-* Whatever comes while it is AWAITED, such as parameter sets and SEI, belongs to the picture that comes next.
+* NAL units that come while it is AWAITED, such as parameter sets and SEI, belongs to the picture that comes next.
 * A marker ends the access unit unless it is AWAITED. Within a fragmented NAL unit it has come too early, or the last
   fragment lacks its end bit: ``marked_open`` until the next fragment or timestamp tells which. If nothing followed it
   ``ENDLESS`` times in a row, such a marker is believed at once.
@@ -28,7 +28,7 @@ _UNIT_END = int(Flags.UNIT_END)
 
 
 class Picture(Enum):
-    """What has come of the access unit's picture."""
+    """The states of the access unit's picture."""
 
     AWAITED = auto()  # no slice yet
     SKIPPED = auto()  # slices that are not published

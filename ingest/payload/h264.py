@@ -3,7 +3,7 @@
 ``NalPayloadFormat`` takes the packets apart and makes new ones; here is what H.264's NAL units mean.
 
 * Parameter sets go out before every IDR picture and nowhere else, whether the camera sent them there or not.
-* Access unit delimiters, filler and whatever else browsers have no use for are taken out.
+* Access unit delimiters, filler and all else that browsers have no use for are taken out.
 * Where no IDR picture comes for long, an I picture behind a recovery point is a keyframe (open GOPs).
 """
 
@@ -119,7 +119,7 @@ class H264(NalPayloadFormat):
 
     @property
     def track(self) -> Track:
-        """As it is known now; a parameter set in the stream may change it."""
+        """The track as it is known now; a parameter set in the stream may change it."""
         sps = self.sps
         if self._h265_units >= H265_UNITS:
             return replace(self._announced, codec="H265", profile="", problem=_LOOKS_LIKE_H265)
@@ -156,7 +156,7 @@ class H264(NalPayloadFormat):
         return SKIP
 
     def _awaits_more(self) -> bool:
-        """Of several picture parameter sets, the first bytes of a slice say which it refers to."""
+        """The first bytes of a slice say to which of several picture parameter sets it refers."""
         return self._sets.several and self._type in (SLICE, IDR)
 
     def _begin_slice(self, kind: int, data: bytes, at: int) -> bool:

@@ -1,4 +1,4 @@
-"""As much of the H.264 bitstream syntax (ITU-T H.264) as forwarding needs; no I/O.
+"""The H.264 bitstream syntax (ITU-T H.264), as much of it as forwarding needs; no I/O.
 
 Parameter sets are read far enough to know what a browser will make of the stream; nothing is ever decoded. What cannot
 be read raises ``ValueError``.

@@ -1,7 +1,7 @@
 """Nothing is published between a loss and the next keyframe: a browser would show the damage, or freeze on it; no I/O.
 
 The gate is closed at first, opened by a picture with which a decoder can start (RFC 5104 2.2: a decoder refresh point)
-and closed again by whatever is missing, damaged or cannot be decoded. While it is closed it knows why.
+and closed again by data that is missing, damaged or cannot be decoded. While it is closed it knows why.
 """
 
 from __future__ import annotations

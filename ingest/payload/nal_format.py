@@ -1,4 +1,4 @@
-"""What the payload formats of codecs with NAL units share beyond the NAL units: RFC 6184, RFC 7798; no I/O.
+"""The part that payload formats of codecs with NAL units share beyond the NAL units: RFC 6184, RFC 7798; no I/O.
 
 A codec's own module derives from ``NalPayloadFormat`` and says what its NAL units mean: which begin a picture, which a
 decoder can start with, and which stand before it.
@@ -47,7 +47,7 @@ class NalPayloadFormat(NalUnits):
 
     @property
     def keyframes(self) -> int:
-        """Those of them with which a decoder can start."""
+        """Published access units with which a decoder can start."""
         return self._gate.keyframes
 
     @property
@@ -114,7 +114,7 @@ class NalPayloadFormat(NalUnits):
         self._held.append(sei)
 
     def _send_held(self, sets: Sequence[bytes]) -> None:
-        """What stands before the first slice: in one packet if it fits, so that it breaks no run of equal sizes."""
+        """Send what stands before the first slice: in one packet if it fits, which breaks no run of equal sizes."""
         units = [*sets, *self._held]
         self._held.clear()
         size = self._header_size

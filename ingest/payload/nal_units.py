@@ -36,7 +36,7 @@ _START_CODE = b"\0\0\1"
 
 
 class Structure(Enum):
-    """What a packet holds (RFC 6184 5.4, RFC 7798 4.4)."""
+    """The structures of a packet (RFC 6184 5.4, RFC 7798 4.4)."""
 
     SINGLE = auto()
     AGGREGATE = auto()
@@ -45,7 +45,7 @@ class Structure(Enum):
 
 
 class Fate(Enum):
-    """What becomes of the NAL unit that is arriving."""
+    """The states of the NAL unit that is arriving."""
 
     NONE = auto()  # none is
     UNDECIDED = auto()  # depends on its first bytes
@@ -103,7 +103,7 @@ class NalUnits(ABC):
 
     @abstractmethod
     def _decide(self, data: bytes, at: int) -> Fate:
-        """What becomes of a NAL unit by its type, and by what begins at ``data[at]`` behind its header."""
+        """Say what becomes of a NAL unit by its type, and by what begins at ``data[at]`` behind its header."""
 
     @abstractmethod
     def _awaits_more(self) -> bool:

@@ -73,7 +73,7 @@ _SRTP = "the track is encrypted (SRTP), which is not supported; switch SRTP off 
 
 
 class PayloadFormat(Protocol):
-    """What ``make`` makes: packets in, batches into its ``Output``."""
+    """A track's packets in, batches into its ``Output``; made by ``make``."""
 
     dropped: int  # packets that were of no use
 
@@ -83,11 +83,11 @@ class PayloadFormat(Protocol):
 
     @property
     def keyframes(self) -> int:
-        """Those of them with which a decoder can start."""
+        """Published access units with which a decoder can start."""
 
     @property
     def track(self) -> Track:
-        """As it is known now."""
+        """The track as it is known now."""
 
     @property
     def hindrance(self) -> str:
@@ -117,7 +117,7 @@ class Choice:
 
 
 class NothingPlayableError(CameraError):
-    """By its description the camera has nothing that can be played. ``tracks`` say why."""
+    """The camera has nothing that can be played, by its description. ``tracks`` say why."""
 
     def __init__(self, detail: str, tracks: tuple[Track, ...]) -> None:
         super().__init__(CameraState.NO_PLAYABLE_TRACK, detail)
@@ -172,7 +172,7 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
 
 
 def choice_of(section: MediaSection, format_: Format) -> Choice:
-    """What one format of a section is played as; its track has a problem if it is not."""
+    """The choice of one format of a section; its track has a problem if it is not played."""
     track = _track(section, format_)
     rate = format_.clock_rate or track.clock_rate
     if track.playable and rate > MAX_CLOCK_RATE:
@@ -181,8 +181,8 @@ def choice_of(section: MediaSection, format_: Format) -> Choice:
 
 
 def choice_by_type(choice: Choice, payload_type: int) -> Choice | None:
-    """What packets of another payload type than the chosen one are, in the place of its track; ``None`` for what is no
-    media of a track.
+    """The choice that packets of another payload type than the chosen one stand for; ``None`` for what is no media of a
+    track.
 
     The channel or port says which track it is. If the section announced the type as well, or RFC 3551 fixes what it is
     of sound, that counts; else the camera numbers its packets otherwise than it says (OEM recorders do).

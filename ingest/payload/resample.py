@@ -39,13 +39,13 @@ class Resampler:
         self.reset()
 
     def reset(self) -> None:
-        """What comes next has nothing to do with what came before."""
+        """Forget what came before: the next samples do not continue it."""
         self._samples = [0.0] * (self._taps // 2)
         self._position = 0  # of the next sample that goes out, in phases from the first that is kept
         self._odd = b""
 
     def convert(self, data: bytes) -> bytes:
-        """What goes out for what came in; a millisecond of it waits for more."""
+        """The samples to send for ``data``; a millisecond of it waits for more."""
         decoded: list[float] = [self._decoded[byte] for byte in self._odd + data]
         self._odd = b""
         if self._channels == 2:

@@ -16,13 +16,13 @@ class Unplayable:
         self.track = track
 
     def mark(self) -> None:
-        """It ends nothing."""
+        """Do nothing: the marker ends nothing here."""
 
     def lost(self) -> None:
-        """It was of no use either."""
+        """Do nothing: the missing packets were of no use either."""
 
     def restart(self) -> None:
-        """What comes stays of no use."""
+        """Do nothing: another stream is of no use either."""
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """Drop it."""

@@ -72,7 +72,7 @@ class TrackReceiver:
 
     @property
     def track(self) -> Track:
-        """As it is known now."""
+        """The track as it is known now."""
         return self._format.track
 
     @property
@@ -82,7 +82,7 @@ class TrackReceiver:
 
     @property
     def format(self) -> object:
-        """The payload format, for who wants to know more of it than ``track`` says."""
+        """The payload format, which knows more than ``track`` says."""
         return self._format
 
     @property
@@ -150,14 +150,14 @@ class TrackReceiver:
                 self._goodbye = self.packets
 
     def report_block(self, now_ns: int) -> bytes | None:
-        """For a receiver report; ``None`` before the first packet."""
+        """The block for a receiver report; ``None`` before the first packet."""
         if self.ssrc is None or self._order.expected < 0:
             return None
         order = self._order
         return self._reception.block(self.ssrc, order.highest, order.received, order.lost, now_ns)
 
     def take(self, now_ns: int) -> list[Batch]:
-        """What came since the last call, as batches; what is not complete waits a moment for the rest."""
+        """Batches of what came since the last call; a unit that is not complete waits a moment for the rest."""
         return self._output.take(now_ns)
 
     def renew(self, epoch: int) -> None:
@@ -245,7 +245,7 @@ class TrackReceiver:
 
 
 def _bounds(packet: bytes, first: int) -> tuple[int, int]:
-    """Where the payload is in a packet with sources, an extension or padding (RFC 3550 5.1, 5.3.1)."""
+    """Start and end of the payload in a packet with sources, an extension or padding (RFC 3550 5.1, 5.3.1)."""
     start, end = 12 + 4 * (first & 0x0F), len(packet)
     if first & 0x10:
         start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4])
@@ -282,7 +282,7 @@ class CameraStream:
             receiver.expire(now_ns)
 
     def take(self, now_ns: int) -> list[Batch]:
-        """What came since the last call, as batches; what is not complete waits a moment for the rest."""
+        """Batches of what came since the last call; a unit that is not complete waits a moment for the rest."""
         return [batch for receiver in self.receivers for batch in receiver.take(now_ns)]
 
     def _new_source(self, receiver: TrackReceiver, new_format: bool) -> None:

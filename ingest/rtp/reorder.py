@@ -80,7 +80,7 @@ class Reorder(Generic[T]):
         return ready + self.expire(now_ns)
 
     def expire(self, now_ns: int) -> list[T | None]:
-        """What has waited long enough, as from ``push``."""
+        """Packets that have waited long enough, as from ``push``."""
         ready: list[T | None] = []
         while (deadline := self.deadline_ns) is not None and deadline <= now_ns:
             ready += self._skip_gap()
@@ -126,7 +126,7 @@ class Reorder(Generic[T]):
         return [packet]
 
     def _release(self) -> list[T | None]:
-        """What is held and due."""
+        """Packets that are held and due."""
         ready: list[T | None] = []
         while self.expected in self.held:
             ready += self._next(self.held.pop(self.expected)[0])

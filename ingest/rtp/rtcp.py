@@ -22,7 +22,7 @@ _REPORT_BLOCK = Struct("!IIIIII")
 
 @dataclass(frozen=True, slots=True)
 class SenderReport:
-    """What the camera's clock showed at one RTP timestamp (RFC 3550 6.4.1)."""
+    """The camera's clock at one RTP timestamp (RFC 3550 6.4.1)."""
 
     ssrc: int
     ntp: int  # 64 bits: seconds since 1900 and their fraction
@@ -65,7 +65,7 @@ def parse(packet: bytes) -> list[SenderReport | Goodbye]:
 
 
 class Reception:
-    """What a receiver report says of one source (RFC 3550 6.4.1, A.3, A.8); others before it had so many packets."""
+    """A receiver report's content on one source (RFC 3550 6.4.1, A.3, A.8); others before it had so many packets."""
 
     def __init__(self, clock_rate: int, received: int = 0, lost: int = 0) -> None:
         self._clock_rate = clock_rate

@@ -4,7 +4,7 @@ A client keeps one ``Authenticator`` a connection: it takes the strongest challe
 makes a ``Challenge`` and checks the ``Authorization`` that comes back.
 
 The password itself is never sent (Basic) where its digest will do: not to a camera that has taken a digest before, and
-without TLS not to one that offers both. Whoever sits on the line could ask for it otherwise.
+without TLS not to one that offers both. Somebody on the line could ask for it otherwise.
 
 Cameras lock an account after a few wrong passwords. A password that was refused is therefore never sent twice on one
 connection; only a nonce that went stale, or that changed after the password had been accepted, is answered anew.
@@ -93,7 +93,7 @@ class Challenge:
 
     @property
     def strength(self) -> int | None:
-        """For choosing the strongest; ``None`` for what we cannot answer."""
+        """A rank for choosing the strongest; ``None`` for a challenge that we cannot answer."""
         if self.scheme == "Basic":
             return _BASIC_STRENGTH
         if not self.nonce or (self.qop and "auth" not in self.qop):
@@ -104,7 +104,7 @@ class Challenge:
 
 @dataclass(slots=True)
 class Pin:
-    """What a camera has shown of its ways; outlives its connections."""
+    """A camera's habits that outlive its connections."""
 
     digest: bool = False  # it has taken a digest: it never gets the password itself any more
 

@@ -71,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def stream(self) -> CameraStream:
-        """What comes of the tracks; empty until every one is set up."""
+        """The tracks' receivers; none until every track is set up."""
         return self._media.stream
 
     @property
@@ -82,17 +82,17 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def server(self) -> str:
-        """What the camera calls itself."""
+        """The name that the camera gives itself."""
         return self._session.server
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """What is known of the camera's tracks now; at most one of each kind."""
+        """The camera's tracks as they are known now; at most one of each kind."""
         return self._media.tracks(self._session.refused)
 
     @property
     def counters(self) -> Counter[str]:
-        """What came and was of no use, beyond the tracks' own statistics."""
+        """Counters of data that was of no use, beyond the tracks' own statistics."""
         return Counter(
             timestamps_repaired=self.stream.repaired,
             junk_bytes=self._parser.junk,
@@ -127,7 +127,7 @@ class Connection(asyncio.BufferedProtocol):
                     self._do(self._session.stop(self._loop.time()))
                     if self._session.state is SessionState.TEARDOWN:
                         await asyncio.wait((self._lost,), timeout=TEARDOWN_TIMEOUT)
-            finally:  # also of who has no time for the goodbye
+            finally:  # also where there is no time for the goodbye
                 transport.abort()
             await asyncio.wait((self._lost,))
 
@@ -140,14 +140,14 @@ class Connection(asyncio.BufferedProtocol):
         self._quickack.begin(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection ended, from whatever side."""
+        """The connection ended, from either side."""
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc or "")
         self._fail(self._session.lost(reason.lower()))
         self._lost.set_result(None)
         self._quickack.end()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go."""
+        """Give asyncio the room for the next bytes."""
         room = self._parser.buffer()
         self._offered = len(room)
         return room

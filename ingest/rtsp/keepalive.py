@@ -29,7 +29,7 @@ class Keepalive:
 
     @property
     def method(self) -> str:
-        """What to ask next; empty for nothing."""
+        """The method to ask next; empty for none."""
         possible = [method for method in METHODS if method in ("OPTIONS", "") or method in self._public]
         return next(method for method in possible if method not in self._harmful | self._refused)
 

@@ -17,9 +17,9 @@ _SUSPECTED = {400, 404, 454, 455}  # to the first request with a password: some 
 
 
 class SuspectedLoginError(CameraError):
-    """It failed right after it was given a password that it had not accepted before, and does not say why.
+    """The camera failed right after it got a password that it had not accepted before, and does not say why.
 
-    ``hung_up``: it did not even answer. The state is what would be shown if it were not for the password.
+    ``hung_up``: the camera did not even answer. The state is what would be shown if it were not for the password.
     """
 
     def __init__(self, state: CameraState, detail: str, *, hung_up: bool = False) -> None:
@@ -57,7 +57,7 @@ class Login:
             )
 
     def refusal(self, challenges: Sequence[str]) -> CameraError:
-        """What a 401 that is final means, by its ``WWW-Authenticate`` values."""
+        """The error for a 401 that is final, by its ``WWW-Authenticate`` values."""
         detail = ""
         if self.auth.username is None:
             detail = "the camera asks for a user name and password, and its URL has none; add them"

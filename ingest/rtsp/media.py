@@ -51,7 +51,7 @@ class SessionMedia:
         return [choice.section for choice in self._choices]
 
     def tracks(self, refused: Mapping[str, str]) -> tuple[Track, ...]:
-        """What is known of the camera's tracks now; ``refused`` says by kind why one was not set up."""
+        """The camera's tracks as they are known now; ``refused`` says by kind why one was not set up."""
         if self.nothing_playable:
             return self.nothing_playable.tracks
         tracks = {track.kind: track for track in self._unplayable}

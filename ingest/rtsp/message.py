@@ -176,7 +176,7 @@ class Parser:
         return self._synchronised
 
     def buffer(self) -> memoryview:
-        """Where to write next; never empty."""
+        """The room to write into next; never empty."""
         if self._start == self._end:
             self._start = self._end = 0
             if len(self._buffer) > CAPACITY:
@@ -360,7 +360,7 @@ _TURN = range(MAX_FRAMES)
 
 
 def printable(text: str) -> str:
-    """What a camera wrote, cut and cleaned for a log line or an API answer."""
+    """A camera's own words, cut and cleaned for a log line or an API answer."""
     return "".join(c if c.isprintable() else "?" for c in text[:80])
 
 

@@ -30,7 +30,7 @@ class Requests:
 
     @property
     def method(self) -> str:
-        """That of the last one; empty before the first."""
+        """The method of the last request; empty before the first."""
         return self._under_way.method if self._under_way else ""
 
     @property

@@ -68,7 +68,7 @@ class MediaSection:
 
 @dataclass(frozen=True, slots=True)
 class SessionDescription:
-    """What DESCRIBE answered."""
+    """The answer to DESCRIBE, as far as it is usable."""
 
     media: tuple[MediaSection, ...] = ()
     control: str | None = None
@@ -89,7 +89,7 @@ class _Lines:
 
 
 def static_format(payload_type: int) -> Format | None:
-    """What a payload type means that nothing was said of, if RFC 3551 says it."""
+    """The format of a payload type without an rtpmap; ``None`` if RFC 3551 fixes none."""
     meaning = _STATIC.get(payload_type)
     return Format(payload_type, *meaning) if meaning else None
 

@@ -40,7 +40,7 @@ _FROM_NOW = ("Range", "npt=0-")  # RFC 2326 10.5; without a range some cameras s
 
 
 class SessionState(Enum):
-    """Where the session stands; named after the request whose answer is awaited."""
+    """The session's state, named after the request whose answer is awaited."""
 
     START = auto()
     OPTIONS = auto()
@@ -53,7 +53,7 @@ class SessionState(Enum):
 
 
 class SessionEvent(Enum):
-    """What moves the session on."""
+    """The events that move the session on."""
 
     CONNECTED = auto()
     ANSWERED = auto()  # and no more requests of this kind are needed

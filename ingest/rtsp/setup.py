@@ -1,4 +1,4 @@
-"""What SETUP's answer means for one media section (RFC 2326 10.4, 12.39); no I/O."""
+"""The answer to SETUP, and what is agreed by it for one media section (RFC 2326 10.4, 12.39); no I/O."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def channels_for(setups: Sequence[Setup]) -> Pair:
 
 
 def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> TransportSpec:
-    """What was agreed by the ``Transport`` header of an answer: the camera's word counts, even if it is not what was
-    asked for. ``ports`` are those asked for over UDP, ``None`` means TCP; ``setups`` came before.
+    """The transport that the ``Transport`` header of an answer agrees on: the camera's word counts, even if it is not
+    what was asked for. ``ports`` are those asked for over UDP, ``None`` means TCP; ``setups`` came before.
 
     Raises ``TransportRefusedError`` for another transport, ``CameraError`` for what cannot be read.
     """

@@ -34,7 +34,7 @@ class Silence:
         self._seen_at = self._playing_at = now
 
     def check(self, now: float) -> None:
-        """To be called a few times a second while the session plays. Raises ``CameraError`` when it is of no use."""
+        """Raise ``CameraError`` if the session is of no use; to be called a few times a second while it plays."""
         media = self._media
         first, *others = media.stream.receivers
         if first.packets != self._seen:

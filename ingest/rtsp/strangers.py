@@ -1,6 +1,6 @@
-"""What answers where a camera should, told by its first bytes; no I/O.
+"""Other services that answer where a camera should, told by their first bytes; no I/O.
 
-Its own words are not repeated: they may be a secret of a service that only this machine can reach.
+Their own words are not repeated: they may be a secret of a service that only this machine can reach.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ FIRST_BYTES = 8  # that tell it
 
 
 def looks_like(begin: bytes) -> str:
-    """What begins so, and is no RTSP: the end of a sentence for a person, with what to do."""
+    """Name the service whose answer begins so: the end of a sentence for a person, with what to do."""
     return next((what for mark, what in _SERVICES if begin.startswith(mark)), "nothing that is known")

@@ -110,7 +110,7 @@ class Turns:
         self._resumption = self._loop.call_later(wait, self._resume)
 
     def tick(self, now: float) -> None:
-        """To be called a few times a second: what was taken is looked at, and pieces grow again."""
+        """Look at what was taken, and let pieces grow again; to be called a few times a second."""
         if self._passed_ns > LOOK_NS and not self._paused:
             self._slow_down(now)
         self.watched = max(self.watched - 1, 0)

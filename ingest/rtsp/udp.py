@@ -77,7 +77,7 @@ class UdpPort:
             self._loop.add_reader(self._socket.fileno(), self._read)
 
     def send(self, data: bytes) -> None:
-        """To the camera, once its port is known. What cannot be sent is lost, as any datagram may be."""
+        """Send to the camera, once its port is known. A datagram that cannot be sent is lost, as any may be."""
         if self._remote is not None:
             with suppress(OSError):
                 self._socket.sendto(data, self._remote)

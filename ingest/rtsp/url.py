@@ -93,7 +93,7 @@ class RtspUrl:
         return replace(self, target=quote(target, safe=_SAFE, errors="surrogateescape"))
 
     def redirected(self, location: str) -> RtspUrl:
-        """Where a redirect leads (RFC 2326 10.10 and 11.3): credentials go along to the same host only.
+        """The URL that a redirect leads to (RFC 2326 10.10 and 11.3): credentials go along to the same host only.
 
         Raises ``ValueError`` for what is no RTSP URL, and for a way out of TLS.
         """

@@ -1,4 +1,4 @@
-"""Addresses that mean something only from where one is: services there trust whoever can reach them; no I/O.
+"""Addresses that mean something only from where one is: services there trust every peer; no I/O.
 
 A camera that redirects to one of them would have us speak to them in its place. It may do so only if it is there too.
 """
