@@ -81,6 +81,9 @@ class Stats:
     plis: int
     jitter: float  # seconds
     jitter_buffer_delay: float  # seconds, mean of a frame
+    jitter_buffer_target: (
+        float  # seconds for which it wants to keep a frame, mean; one that comes late is kept for less
+    )
     audio_samples: int
     audio_concealed: int
     audio_packets: int
@@ -113,6 +116,7 @@ class Stats:
             plis=video.get("pliCount", 0),
             jitter=video.get("jitter", 0.0),
             jitter_buffer_delay=video.get("jitterBufferDelay", 0.0) / emitted if emitted else 0.0,
+            jitter_buffer_target=video.get("jitterBufferTargetDelay", 0.0) / emitted if emitted else 0.0,
             audio_samples=audio.get("totalSamplesReceived", 0),
             audio_concealed=audio.get("concealedSamples", 0),
             audio_packets=audio.get("packetsReceived", 0),

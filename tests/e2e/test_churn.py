@@ -19,7 +19,7 @@ from rigs.load.signalling import Whep
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 
-SECONDS = 60.0
+SECONDS = 30.0
 VIEWERS = 20
 CAMERAS = ("front-door", "yard", "garage")
 PATIENCE = 30.0
@@ -57,9 +57,9 @@ async def come_and_go(crowd: Crowd, running: Any, until: float, chance: random.R
         joined = await crowd.join(Whep(running.whep(chance.choice(CAMERAS))))
         assert joined, "a viewer was turned away"
         taken += 1
-        await asyncio.sleep(chance.uniform(0.2, 6.0))
+        await asyncio.sleep(chance.uniform(0.2, 3.0))
         await crowd.leave(joined)
-        await asyncio.sleep(chance.uniform(0.0, 1.0))
+        await asyncio.sleep(chance.uniform(0.0, 0.5))
     return taken
 
 
