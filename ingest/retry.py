@@ -86,6 +86,12 @@ class Account:
 
 @dataclass(slots=True)
 class _Login:
+    """One account as the cameras of the process found it.
+
+    unknown ──plays──▶ good ──refused──▶ doubted ──plays──▶ good; ``refusals`` in a row say how long that waits.
+    While it plays somewhere a refusal is a matter of the one camera; while it does not, one camera at a time tries it.
+    """
+
     trying: int = 0
     playing: int = 0
     good: bool = False  # it has played, and was not refused since

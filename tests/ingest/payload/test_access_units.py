@@ -7,8 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from common.media import Kind
+from ingest.payload.access_units import ENDLESS, AccessUnits
+from ingest.payload.output import Output
 from rigs.video import TICKS, Packet, encode, fragment, kind, packetise
-from tests.fakes.h264 import ARRIVAL_NS, AUD, SEI, SLICES, UNITS, WANTED, Stream
+from tests.fakes.clocks import ArrivalClock
+from tests.fakes.h264 import ARRIVAL_NS, AUD, PARAMETER_SETS, SEI, SLICES, UNITS, WANTED, Stream
 
 
 def test_batches_end_with_the_read_and_with_the_unit() -> None:
@@ -143,3 +147,58 @@ def test_marker_on_what_is_taken_out() -> None:
 def test_timestamps_repeated() -> None:
     stream = Stream().feed(Packet(packet.payload, 0, packet.marker) for packet in packetise(UNITS))
     assert stream.units() == WANTED
+
+
+# The marks of cameras that lie, one by one.
+
+
+def begun(timestamp: int, units: AccessUnits | None = None) -> AccessUnits:
+    """Access units of which one has begun, and is published."""
+    units = units or AccessUnits(Output(Kind.VIDEO, "H264", ArrivalClock(), epoch=7), b"end")
+    units.turn_to(timestamp)
+    assert units.begin(True, False, True)
+    units.publish(ARRIVAL_NS, 0)
+    return units
+
+
+def test_a_marker_within_a_nal_unit_is_believed_when_nothing_followed_it_a_few_times() -> None:
+    units = begun(0)
+    for number in range(1, ENDLESS + 1):
+        assert not units.marked_within()
+        begun(number, units)
+    assert units.marked_within()
+
+
+def test_a_fragment_behind_such_a_marker_begins_the_count_anew() -> None:
+    units = begun(0)
+    for number in range(1, ENDLESS + 1):
+        assert not units.marked_within()
+        begun(number, units)
+    assert not begun(10, units).marked_open
+    units.continued()
+    assert not units.marked_within()
+
+
+def test_a_stray_fragment_begins_the_count_anew_only_behind_the_unit_that_the_marker_ended() -> None:
+    units = begun(0)
+    for number in range(1, ENDLESS + 1):
+        assert not units.marked_within()
+        begun(number, units)
+    units.continued_after_end()  # behind nothing that a marker ended
+    assert units.marked_within()
+    units.end()
+    units.continued_after_end()
+    begun(20, units)
+    assert not units.marked_within()
+
+
+def test_a_marker_in_the_middle_of_a_nal_unit_without_an_end_ends_nothing() -> None:
+    unit = [*PARAMETER_SETS, b"\x65\x88" + bytes(range(1, 251)) * 40]
+    packets = []
+    for packet in packetise([unit] * 6):
+        payload, middle = packet.payload, packet.payload == packetise([unit])[5].payload
+        if kind(payload) == 28:
+            payload = bytes((payload[0], payload[1] & ~0x40)) + payload[2:]
+        packets.append(Packet(payload, packet.timestamp, middle))
+    assert sum(packet.marker for packet in packets) == 6
+    assert Stream().feed([*packets, Packet(AUD, 30 * TICKS, False)]).units() == [unit] * 6

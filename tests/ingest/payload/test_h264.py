@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from common.media import MAX_PAYLOAD
 from ingest.payload import nal_format, nal_units
 from ingest.payload.h264 import NO_IDR_AFTER_NS
-from rigs.video import TICKS, Packet, decode, encode, fragment, kind, packetise, units_of
+from rigs.video import TICKS, Packet, aggregate, decode, encode, fragment, kind, packetise, units_of
 from tests.fakes.h264 import AUD, PARAMETER_SETS, RECOVERY_POINT, SEI, SLICES, SPROP, UNITS, WANTED, Stream
 
 
@@ -316,3 +316,10 @@ def test_any_change_to_a_real_stream_ends_in_a_clean_keyframe(data: st.DataObjec
     stream.feed(packetise(UNITS, start=20 * TICKS))
     slices = [[nal for nal in unit if kind(nal) in (1, 5)] for unit in units_of(stream.batches[before:])]
     assert slices == SLICES
+
+
+def test_sequence_parameter_sets_of_one_packet_are_few() -> None:
+    stream = Stream().feed([Packet(aggregate(PARAMETER_SETS[:1] * 20), 0, False)])
+    assert stream.track.dropped == 0
+    stream.feed([Packet(aggregate(PARAMETER_SETS[:1] * 60), TICKS, False)])
+    assert stream.track.dropped == 1

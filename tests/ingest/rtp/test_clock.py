@@ -461,3 +461,17 @@ def test_a_group_of_pictures_that_comes_at_once_is_no_other_clock() -> None:
         camera.late_ns = max(2_000 * MS - number * 40 * MS, 0)
         camera.frame()
     assert camera.timestamp - 1_000 == pytest.approx((25 * 20 - 1) * FRAME, abs=2)
+
+
+def test_a_wrong_timestamp_is_later_than_the_one_before_though_both_came_at_once() -> None:
+    camera = Camera()
+    before = camera.frame()
+    assert camera.clock.stamp(camera.raw + 100 * RATE, camera.arrival_ns) == before + 1
+
+
+def test_two_measures_that_do_not_agree_are_no_other_clock() -> None:
+    clock, raw = TrackClock(RATE, CameraClock(), RATE), 0
+    for number in range(6 * 75):
+        raw += (30_000, 48_000)[number // 75 % 2] // 25  # another rate in each measure
+        clock.stamp(raw, NOW + number * FRAME_NS)
+    assert clock.repaired == 0

@@ -165,3 +165,12 @@ def test_any_sequence_numbers(packets: list[tuple[int, int]], udp: bool) -> None
         assert all(0 < (held - order.expected & 0xFFFF) < DEPTH for held in order.held)
     assert ready == order.received
     assert ready + len(order.held) + order.duplicates + order.dropped == len(packets)
+
+
+def test_over_tcp_only_the_last_packet_can_come_twice() -> None:
+    order: Reorder[int] = Reorder(udp=False)
+    for number in (100, 101, 102):
+        order.push(number, number, 0)
+    assert order.push(102, 102, 0) == []
+    assert order.push(101, 101, 0) == [None, 101]
+    assert order.duplicates == 1

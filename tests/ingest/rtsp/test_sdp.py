@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.rtsp.sdp import MAX_FORMATS, MAX_MEDIA, Format, SessionDescription, parse
+from ingest.rtsp.sdp import MAX_ALL_FORMATS, MAX_FORMATS, MAX_MEDIA, Format, SessionDescription, parse
 
 USUAL = b"""v=0\r
 o=- 1700000000 1 IN IP4 10.0.0.2\r
@@ -188,3 +188,14 @@ def test_any_bytes(body: bytes) -> None:
 def test_any_lines(lines: list[bytes], junk: bytes) -> None:
     for section in parse(b"\n".join([*lines, junk])).media:
         assert all(0 <= found.payload_type <= 127 for found in section.formats)
+
+
+def test_a_direction_of_the_session_holds_for_sections_without_one() -> None:
+    text = b"v=0\na=inactive\nm=video 0 RTP/AVP 96\nm=audio 0 RTP/AVP 0\na=sendrecv\n"
+    assert [section.direction for section in parse(text).media] == ["inactive", "sendrecv"]
+
+
+def test_the_formats_of_all_sections_together_are_bounded() -> None:
+    section = b"m=video 0 RTP/AVP " + b" ".join(b"%d" % n for n in range(96, 96 + MAX_FORMATS)) + b"\n"
+    sections = parse(section * MAX_MEDIA).media
+    assert sum(len(section.formats) for section in sections) == MAX_ALL_FORMATS
