@@ -507,6 +507,18 @@ def test_a_signal_loses_nothing(ipv4: MediaSocket) -> None:
 
 
 @needs_native
+def test_each_lane_counts_what_has_left_on_it(ipv4: MediaSocket) -> None:
+    viewers = [Viewer(ipv4) for _ in range(3)]
+    lanes = [viewer.lane.compiled for viewer in viewers]
+    parcel = native.Parcel([([bytes(12)], [b"alone"]), ([bytes(12)] * 2, [b"two", b"two"])])
+    with socket.socket(socket.AF_UNIX) as other:  # refuses the second run as a device without GSO does
+        without = native.route(other.fileno(), True, socket.AF_INET, ("127.0.0.1", 9), b"")
+        routes = [viewers[0].target.route, without, viewers[2].target.route]
+        assert native.Audience(lanes, routes).send(parcel, 0, 0, 3) == [(1, 1, errno.EOPNOTSUPP)]
+    assert [(lane.packets, lane.octets) for lane in lanes] == [(3, 11), (1, 5), (3, 11)]
+
+
+@needs_native
 @pytest.mark.parametrize("packets", [1, 2])
 def test_what_is_refused_is_told_by_its_errno(packets: int) -> None:
     lane = Lane(0, SSRC, GcmKeys(SRTP_AEAD_AES_128_GCM, os.urandom(28), compiled=True), unreachable)
