@@ -37,7 +37,9 @@ def _egresses(config: Config, cores: int) -> list[Own]:
     count = config.egress.workers if config.egress.workers is not None else cores
     first = config.media.port
     if first + max(count - 1, 0) > MAX_PORT:
-        problem = f"{count} egress processes need as many ports from {first} on, which goes beyond {MAX_PORT}"
+        problem = (
+            f"{count} egress processes need as many ports from {first} on; set it to {MAX_PORT + 1 - count} or less"
+        )
         raise ConfigError(problem, key="media.port")
     return [{("media", "port"): first + index if first else 0} for index in range(count)]
 
