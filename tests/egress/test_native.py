@@ -507,6 +507,16 @@ def test_a_signal_loses_nothing(ipv4: MediaSocket) -> None:
 
 
 @needs_native
+def test_a_refusal_is_told_once(ipv4: MediaSocket) -> None:
+    viewers = [Viewer(ipv4), Viewer(ipv4)]
+    closed = native.route(-1, True, socket.AF_INET, ("127.0.0.1", 9), b"")
+    audience = native.Audience([viewer.lane.compiled for viewer in viewers], [viewers[0].target.route, closed])
+    too_large, small = (native.Parcel([([bytes(12)], [bytes(size)])]) for size in (65_508, 9))
+    assert audience.send(too_large, 0, 0, 2) == [(0, 1, errno.EMSGSIZE), (1, 1, errno.EBADF)]
+    assert audience.send(small, 1, 0, 2) == [(1, 1, errno.EBADF)]
+
+
+@needs_native
 def test_each_lane_counts_what_has_left_on_it(ipv4: MediaSocket) -> None:
     viewers = [Viewer(ipv4) for _ in range(3)]
     lanes = [viewer.lane.compiled for viewer in viewers]
