@@ -64,7 +64,8 @@ class AccessUnits:
     def marked(self) -> None:
         """The marker bit has come, and no NAL unit lacks its last fragment: the access unit ends."""
         if self.picture is not AWAITED and self._trust_markers:
-            self.end()
+            self.complete()  # as ``end`` does, without another call for each picture
+            self._marked_timestamp = self.timestamp
 
     def end(self) -> None:
         """The marker is believed, and the access unit ends with it."""

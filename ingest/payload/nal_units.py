@@ -245,6 +245,10 @@ class NalUnits(ABC):
             self._access_units.size += len(rest)
             if fate is CONTINUE:
                 end(self._output.payloads, self._fragment_headers[self._header], rest, True)
+            elif (
+                len(rest) <= MAX_PAYLOAD - self._header_size
+            ):  # as ``_send`` does, without a call for each small picture
+                self._output.payloads.append(self._header + rest)
             else:
                 self._send(self._header, rest)
         elif fate is HOLD:

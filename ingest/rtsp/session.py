@@ -36,6 +36,7 @@ MIN_KEEPALIVE_INTERVAL = 1.0  # seconds, whatever the camera says
 _TRANSPORT_REFUSED = {400, 405, 406, 451, 456, 459, 460, 461, 462, 500, 501, 551}  # to SETUP: the other may do
 _URL_REFUSED = {400, 404, 451, 454, 455, 459, 460}  # to PLAY: that of the whole, or of the one stream, may do
 _REDIRECTS = {301, 302, 303, 305, 307}
+_PERHAPS_TLS = "the camera hung up at the first request; if its port speaks TLS, write rtsps:// instead of rtsp://"
 _FROM_NOW = ("Range", "npt=0-")  # RFC 2326 10.5; without a range some cameras send nothing
 
 
@@ -211,10 +212,7 @@ class RtspSession:
                 detail = f"the camera hung up when {method} gave it the user name and password; check them"
                 return self._login.unanswered(CameraState.CLOSED, detail)
             if self._requests.first and self.url.scheme == "rtsp":
-                detail = (
-                    "the camera hung up at the first request; if its port speaks TLS, write rtsps:// instead of rtsp://"
-                )
-                return CameraError(CameraState.CLOSED, detail)
+                return CameraError(CameraState.CLOSED, _PERHAPS_TLS)
             reason = reason or f"the camera hung up instead of answering {method}"
         return CameraError(CameraState.CLOSED, reason)
 
