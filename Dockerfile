@@ -15,6 +15,7 @@ COPY broker broker
 COPY camshaft camshaft
 COPY common common
 COPY egress egress
+COPY transcode transcode
 COPY ingest ingest
 RUN python3 -m venv /opt/camshaft \
     && /opt/camshaft/bin/pip install --no-cache-dir . \

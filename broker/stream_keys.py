@@ -1,7 +1,7 @@
-"""The workers that are told the key of a rendition's frames: the ingest that has the camera, and those that take it.
+"""The workers that are told the key of a rendition's frames: the one that makes it, and those that take it.
 
-The key follows from camera and worker (``Keyring.stream_key``): nothing is kept here, and a new broker knows the same.
-A worker that missed one says so (``KeyWanted``).
+The key follows from rendition and worker (``Keyring.stream_key``): nothing is kept here, and a new broker knows the
+same. A worker that missed one says so (``KeyWanted``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from broker.director import Director
 from broker.keyring import Keyring
-from common.control import SUBSCRIBERS, Assign, NodeName, Offer, StreamKey, ToWorker
-from common.media import Rendition, as_it_came, camera_of
+from common.control import SUBSCRIBERS, Assign, Convert, NodeName, Offer, StreamKey, ToWorker
+from common.media import Rendition, as_it_came, camera_of, converted_kind
 
 
 def with_keys(
@@ -21,11 +21,15 @@ def with_keys(
     """What is to be sent, to whom, when the director orders ``message`` to ``node``; the message itself comes last."""
     match message:
         case Assign(camera):
-            key = keyring.stream_key(camera.id, node)
-            for worker in director.workers:
-                if worker.alive and worker.report.role in SUBSCRIBERS and worker.has_stream(camera.id):
-                    yield worker.node, StreamKey(as_it_came(camera.id), key)
+            rendition = as_it_came(camera.id)
+            key = keyring.stream_key(rendition, node)
+            yield from _told(rendition, key, director)
             message = replace(message, key=key)
+        case Convert(rendition):
+            key = keyring.stream_key(rendition, node)
+            yield from _told(rendition, key, director)
+            source = current_key(as_it_came(camera_of(rendition)), director, keyring)
+            message = replace(message, key=key, source_key=source.key if source else b"")
         case Offer(camera=camera_id):
             if (stream_key := current_key(as_it_came(camera_id), director, keyring)) is not None:
                 yield node, stream_key
@@ -33,8 +37,22 @@ def with_keys(
 
 
 def current_key(rendition: Rendition, director: Director, keyring: Keyring) -> StreamKey | None:
-    """What a worker has to know to open the rendition's frames now; ``None`` while no worker makes it."""
-    camera = camera_of(rendition)
-    status = director.camera(camera)
-    key = keyring.stream_key(camera, status.worker) if status is not None and status.worker is not None else b""
+    """What a worker has to know to open the rendition's frames now; ``None`` while nobody makes it."""
+    if converted_kind(rendition) is not None:
+        made, node = rendition, director.converter(rendition)
+    else:  # whatever the ingest makes of a camera has one key
+        made = as_it_came(camera_of(rendition))
+        status = director.camera(camera_of(rendition))
+        node = status.worker if status is not None else None
+    key = keyring.stream_key(made, node) if node is not None else b""
     return StreamKey(rendition, key) if key else None
+
+
+def _told(rendition: Rendition, key: bytes, director: Director) -> Iterator[tuple[NodeName, StreamKey]]:
+    """To those that take the rendition: egresses of its viewers, and workers that convert it."""
+    camera = camera_of(rendition)
+    for worker in director.workers:
+        takes = rendition in worker.report.subscribed or camera in worker.watched
+        converts = rendition == as_it_came(camera) and camera in map(camera_of, worker.report.made)
+        if worker.alive and worker.report.role in SUBSCRIBERS and (takes or converts):
+            yield worker.node, StreamKey(rendition, key)

@@ -72,7 +72,7 @@ def cli() -> None:
 
 # The cluster
 
-_SERVE = ("http", "media", "broker", "cluster", "ingest", "egress", "limits", "store", "log")
+_SERVE = ("http", "media", "broker", "cluster", "ingest", "egress", "transcode", "limits", "store", "log")
 
 
 def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:

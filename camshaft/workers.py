@@ -11,6 +11,7 @@ from common.errors import ConfigError
 
 MAX_PORT = 65_535
 INGESTS = 1  # processes, unless the operator says how many
+TRANSCODERS = 1  # the same; it converts on all cores
 
 Own = Mapping[tuple[str, str], object]
 """Settings of one process alone, by section and key."""
@@ -44,6 +45,10 @@ def _egresses(config: Config, cores: int) -> list[Own]:
     return [{("media", "port"): first + index if first else 0} for index in range(count)]
 
 
+def _transcoders(config: Config, _cores: int) -> list[Own]:
+    return [{}] * (config.transcode.workers if config.transcode.workers is not None else TRANSCODERS)
+
+
 KINDS = (
     WorkerKind(
         Role.INGEST,
@@ -59,6 +64,13 @@ KINDS = (
         "Run an egress process: sends media to the viewers that the broker assigns.",
         _egresses,
         pinned=True,
+    ),
+    WorkerKind(
+        Role.TRANSCODE,
+        "transcode.worker",
+        ("transcode", "broker", "cluster", "limits", "log"),
+        "Run a transcode process: converts what browsers do not take.",
+        _transcoders,
     ),
 )
 """In the order in which ``serve`` starts them."""

@@ -261,6 +261,18 @@ class EgressConfig(_Section):
     )
 
 
+class TranscodeConfig(_Section):
+    """Transcode processes: they turn what browsers do not take into H.264 and Opus, while somebody watches it."""
+
+    workers: Whole | None = Field(None, ge=0, le=256, description="Transcode processes to start; default one.")
+    max_height: Whole = Field(
+        0, ge=0, le=8_192, description="Lines of a converted picture; a higher one is made smaller. 0: as it comes."
+    )
+    share: float = Field(
+        0.75, gt=0, le=1, description="Share of the cores beyond which a process begins no further conversion."
+    )
+
+
 class LimitsConfig(_Section):
     """What strangers, cameras and viewers may take of this machine. 0, where it may be given, is no limit."""
 
@@ -343,6 +355,7 @@ class Config(_Section):
     cluster: ClusterConfig = ClusterConfig()
     ingest: IngestConfig = IngestConfig()
     egress: EgressConfig = EgressConfig()
+    transcode: TranscodeConfig = TranscodeConfig()
     limits: LimitsConfig = LimitsConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()

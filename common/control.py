@@ -27,6 +27,7 @@ from common.errors import ProtocolError
 from common.media import Kind, Rendition, Track
 from common.sessions import SessionName
 
+CONVERTERS_FULL = "every transcode worker is full"  # an ``Offer``'s reason that may be gone in a moment
 REPORT_INTERVAL = 1.0  # seconds between a worker's reports
 DEAD_AFTER = 3.0  # seconds of silence after which a worker is dead
 MAX_MESSAGE_BYTES = 8 << 20  # ZMQ_MAXMSGSIZE: larger reports are sent in parts (``common.reports``)
@@ -36,7 +37,7 @@ MAX_INTEGER = (1 << 63) - 1  # what is larger, or smaller than its opposite, is 
 
 
 def _short(tracks: tuple[Track, ...]) -> tuple[Track, ...]:
-    if any(len(text) > MAX_TEXT for t in tracks for text in (t.codec, t.profile, t.problem, t.warning)):
+    if any(len(text) > MAX_TEXT for t in tracks for text in (t.codec, t.profile, t.problem, t.warning, t.convert)):
         raise ValueError("a track's text is too long")
     return tracks
 
@@ -58,12 +59,13 @@ class Role(StrEnum):
 
     INGEST = "ingest"
     EGRESS = "egress"
+    TRANSCODE = "transcode"
 
 
-PUBLISHERS = frozenset({Role.INGEST})
+PUBLISHERS = frozenset({Role.INGEST, Role.TRANSCODE})
 """The roles that make renditions: they may publish."""
 
-SUBSCRIBERS = frozenset({Role.EGRESS})
+SUBSCRIBERS = frozenset({Role.EGRESS, Role.TRANSCODE})
 """The roles that take renditions: they may subscribe, and are told the keys that these are sealed with."""
 
 NEEDED = (Role.INGEST, Role.EGRESS)
@@ -158,9 +160,11 @@ class Report:
     version: Text = ""
     load: Load = field(default_factory=Load)
     draining: bool = False  # it is ending: what it has may move, and it takes nothing new
+    full: bool = False  # transcode: one more conversion would spoil those that run
     served: tuple[StreamReport, ...] = ()  # ingest: every camera it has been assigned
     viewers: tuple[ViewerReport, ...] = ()  # egress: every session it holds
-    subscribed: tuple[str, ...] = ()  # egress: cameras whose streams it is subscribed to
+    subscribed: tuple[Rendition, ...] = ()  # egress: renditions that it is subscribed to
+    made: tuple[Rendition, ...] = ()  # transcode: renditions that it makes
     counters: dict[str, int] = field(default_factory=dict)  # dropped garbage, gaps and the like, by name
     partial: bool = False  # something of ``served`` and ``viewers`` could not be told: it is as it was
     number: int = 0  # of a report that is sent in parts …
@@ -190,6 +194,28 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Convert:
+    """Make this rendition of its camera's ``track``, or go on with another track; broker to transcode.
+
+    ``key`` seals the rendition's frames, and ``source_key`` opens the camera's; both as in ``Assign``.
+    """
+
+    rendition: Rendition
+    track: Track
+    key: bytes = field(default=b"", repr=False)
+    source_key: bytes = field(default=b"", repr=False)
+    type: Literal["convert"] = "convert"
+
+
+@dataclass(frozen=True, slots=True)
+class EndConversion:
+    """Make this rendition no more; broker to transcode."""
+
+    rendition: Rendition
+    type: Literal["end_conversion"] = "end_conversion"
+
+
+@dataclass(frozen=True, slots=True)
 class StreamKey:
     """The key that a rendition's frames are sealed with from now on; broker to a worker that takes it."""
 
@@ -203,13 +229,16 @@ class Offer:
     """A viewer's SDP offer; broker to egress, which replies ``Answered`` or ``Refused``.
 
     ``tracks`` are the camera's, as last seen; empty when the camera has never played, and the answer then keeps every
-    codec open that we can send.
+    codec open that we can send. Kinds of track that are ``convertible`` may be promised as what a converter makes of
+    them; for the others ``unconverted`` says why not.
     """
 
     session: SessionName
     camera: CameraName
     sdp: str = field(repr=False)
     tracks: tuple[Track, ...] = ()
+    convertible: tuple[Kind, ...] = ()
+    unconverted: str = "no transcode worker runs"
     type: Literal["offer"] = "offer"
 
 
@@ -230,10 +259,11 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The SDP answer to an offer; egress to broker."""
+    """The SDP answer to an offer, and the renditions that were promised; egress to broker."""
 
     session: SessionName
     sdp: str = field(repr=False)
+    renditions: tuple[Rendition, ...] = ()
     type: Literal["answered"] = "answered"
 
 
@@ -275,7 +305,7 @@ class Leaving:
 
 
 ToBroker = Report | Answered | Refused | Ended | KeyWanted | Leaving
-ToWorker = Assign | Release | StreamKey | Offer | HangUp | Ping
+ToWorker = Assign | Release | Convert | EndConversion | StreamKey | Offer | HangUp | Ping
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])

@@ -10,7 +10,8 @@ and the store name cameras; topics, epochs, seals, caches and histories belong t
 
     rendition = camera *( "/" part )    ; a part has the characters of a camera's id: neither "/" nor "@" nor NUL
 
-Today each camera has one, its stream as it came, which has the camera's own name (``as_it_came``).
+A camera's stream as it came has the camera's own name (``as_it_came``); what a converter makes of one of its tracks is
+named by the codec that it becomes (``converted``).
 
 Frame layout: topic, then one msgpack array. Topics end in NUL, so that no rendition's topic is a prefix of another's:
 
@@ -73,9 +74,10 @@ class Flags(IntFlag):
 class Track:
     """One track as a viewer must be told of it (RFC 8866 rtpmap and fmtp).
 
-    ``codec`` is the RTP encoding name in the case of its registration (``H264``, ``opus``, ``PCMU``). ``problem`` says
-    why the track cannot be played yet; an unplayable track is listed and never published. ``warning`` says why a track
-    that is published may not look as it should.
+    ``codec`` is the RTP encoding name in the case of its registration (``H264``, ``opus``, ``PCMU``), or ``AAC``.
+    ``problem`` says why the track cannot be played; an unplayable track is listed and never published. ``convert`` says
+    why no browser shows a track that is published as it comes: viewers get what a converter makes of it. ``warning``
+    says why a track that is published may not look as it should.
     """
 
     kind: Kind
@@ -85,6 +87,7 @@ class Track:
     profile: str = ""  # H.264: profile-level-id, six hex digits; empty when unknown
     problem: str = ""
     warning: str = ""
+    convert: str = ""
 
     @property
     def playable(self) -> bool:
@@ -92,15 +95,29 @@ class Track:
         return not self.problem
 
 
+CONVERTED = {
+    Kind.VIDEO: Track(Kind.VIDEO, "H264", 90_000, profile="42e01f"),
+    Kind.AUDIO: Track(Kind.AUDIO, "opus", 48_000, 2),
+}
+"""What a converter makes of a track: what all browsers play."""
+
 CLOCK_RATES = {"H264": 90_000, "H265": 90_000, "VP8": 90_000, "VP9": 90_000, "AV1": 90_000} | {
     "opus": 48_000,
     "PCMU": 8_000,
     "PCMA": 8_000,
     "G722": 8_000,  # RFC 3551 4.5.2: 8,000 by an old mistake, though it samples at 16,000
 }
-"""RTP clock of each codec that may travel on the bus, in Hz."""
+"""RTP clock of each codec that viewers may be sent, in Hz."""
 
-_KIND_OF = {codec: "video" if rate == 90_000 else "audio" for codec, rate in CLOCK_RATES.items()}
+_CONVERTED = {
+    "video": ("JPEG", "MP4V-ES"),
+    "audio": ("AAC", "L16", "MPA", *(f"{order}G726-{rate}" for order in ("", "AAL2-") for rate in (16, 24, 32, 40))),
+}
+"""Codecs that travel on the bus to a converter alone, as access units that were cut into pieces."""
+
+_KIND_OF = {codec: "video" if rate == 90_000 else "audio" for codec, rate in CLOCK_RATES.items()} | {
+    codec: kind for kind, codecs in _CONVERTED.items() for codec in codecs
+}
 
 
 class Batch(NamedTuple):
@@ -145,6 +162,17 @@ _pack = msgpack.Packer(autoreset=True).pack
 def as_it_came(camera: str) -> Rendition:
     """The rendition that a camera's own stream is."""
     return Rendition(camera)
+
+
+def converted(camera: CameraName, kind: Kind) -> Rendition:
+    """The rendition that a converter makes of a camera's track of that kind."""
+    return Rendition(f"{camera}/{CONVERTED[kind].codec.lower()}")
+
+
+def converted_kind(rendition: Rendition) -> Kind | None:
+    """The kind of track that a converter makes of its camera's; ``None`` for a stream as it came."""
+    _, _, part = rendition.partition("/")
+    return next((kind for kind, track in CONVERTED.items() if track.codec.lower() == part), None)
 
 
 def camera_of(rendition: Rendition) -> CameraName:

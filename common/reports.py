@@ -11,6 +11,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 
 from common.control import MAX_MESSAGE_BYTES, Report, StreamReport, ViewerReport, encode
+from common.media import Rendition
 
 PART_BYTES = MAX_MESSAGE_BYTES // 4  # of the streams, viewers and names in a part, so that the rest has room as well
 _UNFIT = (TypeError, ValueError, OverflowError)  # what ``encode`` raises for what no message can hold
@@ -123,7 +124,7 @@ class _Piece:
     size: int = 0
     served: list[StreamReport] = field(default_factory=list)
     viewers: list[ViewerReport] = field(default_factory=list)
-    subscribed: list[str] = field(default_factory=list)
+    subscribed: list[Rendition] = field(default_factory=list)
 
     def add(self, item: _Item, size: int) -> None:
         self.size += size
@@ -133,7 +134,7 @@ class _Piece:
             case ViewerReport():
                 self.viewers.append(item)
             case str():
-                self.subscribed.append(item)
+                self.subscribed.append(Rendition(item))
 
 
 def _rest(report: Report) -> tuple[Report, int]:

@@ -15,8 +15,9 @@ from functools import lru_cache
 
 from aiortc import sdp
 
+from common.control import CONVERTERS_FULL
 from common.errors import RequestError
-from common.media import Kind, Track
+from common.media import CONVERTED, Kind, Track
 from egress.formats import Format, formats_for, mismatch
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, ParsedOffer, read, reduce
 from egress.wire.certificate import Fingerprint
@@ -35,6 +36,7 @@ _NO_H264 = (
     "H.264 is missing in the browser: in Firefox switch on the plug-in OpenH264 (Add-ons, Plugins), "
     "or use another browser."
 )
+_FULL = "The camera has to be converted for this browser, and every transcode worker is full; try again in a moment."
 _MAX_NAMES, _MAX_NAME = 16, 24  # codecs that the sentence lists, characters of each: an offer may hold any text
 
 
@@ -47,6 +49,7 @@ class Section:
     formats: tuple[Format, ...]
     transport_cc: int = 0  # id of the transport-wide sequence number's header extension, 0 without
     playout_delay: int = 0  # id of the playout delay's, 0 without
+    converted: bool = False  # whether the viewer gets what a converter makes of the camera's track
 
     def choose(self, codec: str, profile: str = "") -> Format | None:
         """The payload type for a stream, best profile match first."""
@@ -65,14 +68,22 @@ class Negotiated:
     offer: ParsedOffer = field(repr=False)
 
 
-def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
+def negotiate(
+    offer: str, tracks: Iterable[Track], convertible: Collection[Kind] = (), unconverted: str = ""
+) -> Negotiated:
     """Choose what of ``offer`` to serve with the camera's ``tracks`` (none: not known yet).
 
-    Raises ``RequestError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do.
+    Kinds that are ``convertible`` are served by what a converter makes where the offer takes nothing that comes, or no
+    browser shows it as it should be; ``unconverted`` says why others are not.
+
+    Raises ``RequestError``: 400 for an offer that is not valid or not WebRTC, 406 if none of its codecs will do, 503 if
+    one will as soon as a converter has room.
     """
     reduced, own = reduce(offer)
     cacheable = len(reduced) <= MAX_CACHED
-    common = (_negotiate if cacheable else _negotiate.__wrapped__)(reduced, tuple(tracks))
+    common = (_negotiate if cacheable else _negotiate.__wrapped__)(
+        reduced, tuple(tracks), tuple(convertible), unconverted
+    )
     fingerprints = tuple(Fingerprint(each.algorithm, own.get(each.value, "")) for each in common.fingerprints)
     ice = Credentials(
         own.get(common.ice.ufrag, ""), own.get(common.ice.password.decode(), "").encode("utf-8", "replace")
@@ -81,30 +92,52 @@ def negotiate(offer: str, tracks: Iterable[Track]) -> Negotiated:
 
 
 @lru_cache(maxsize=32)  # parsing a browser's offer takes longer than the rest of its handshake
-def _negotiate(reduced: str, tracks: tuple[Track, ...]) -> Negotiated:
+def _negotiate(
+    reduced: str, tracks: tuple[Track, ...], convertible: tuple[Kind, ...] = (), unconverted: str = ""
+) -> Negotiated:
     """Negotiate for everybody with this browser and camera: what is a viewer's own is still a key of ``reduce``'s.
 
     The result is shared. Raises ``RequestError``.
     """
     offer = read(reduced)
-    wanted = {kind: tuple(t for t in tracks if t.kind is kind and t.playable) for kind in Kind} if tracks else UNKNOWN
     sections: list[Section] = []
     for media in offer.media:
         kind = _servable_kind(media, offer, sections)
         if kind is None:
             continue
-        formats = tuple(f for track in wanted[kind] for f in formats_for(media, track))
+        formats, is_converted = _formats(media, kind, tracks, kind in convertible)
         if not formats:
+            if kind is Kind.VIDEO and unconverted == CONVERTERS_FULL and _come(kind, tracks):
+                raise RequestError(503, "converters_full", _FULL)  # rather than sound alone
             continue
         if "SAVPF" not in media.profile:
             raise _not_webrtc(media, f"uses {media.profile}, not UDP/TLS/RTP/SAVPF")
-        sections.append(Section(media.rtp.muxId, kind, formats, *(_extensions(media) if kind is Kind.VIDEO else ())))
+        ids = _extensions(media) if kind is Kind.VIDEO else (0, 0)
+        sections.append(Section(media.rtp.muxId, kind, formats, *ids, is_converted))
     if not sections:
-        raise _no_usable_codec(offer.media, tracks)
+        raise _no_usable_codec(offer.media, tracks, unconverted)
     served = [section.mid for section in sections]
     inactive = _inactive_tag(offer, served)
     fingerprints, ice = _transport_of(_tagged(offer, served) if inactive is None else inactive)
     return Negotiated(tuple(sections), fingerprints, ice, None if inactive is None else inactive.rtp.muxId, offer)
+
+
+def _formats(
+    media: sdp.MediaDescription, kind: Kind, tracks: Sequence[Track], convertible: bool
+) -> tuple[tuple[Format, ...], bool]:
+    """The payload types for what a viewer gets of a kind, and whether a converter makes that."""
+    come = _come(kind, tracks) if tracks else UNKNOWN[kind]
+    choices = [(come, False)]
+    if come and tracks and convertible:
+        choices.insert(0 if come[0].convert else 1, ((CONVERTED[kind],), True))
+    for choice, is_converted in choices:
+        if formats := tuple(found for track in choice for found in formats_for(media, track)):
+            return formats, is_converted
+    return (), False
+
+
+def _come(kind: Kind, tracks: Sequence[Track]) -> tuple[Track, ...]:
+    return tuple(track for track in tracks if track.kind is kind and track.playable)
 
 
 def _servable_kind(media: sdp.MediaDescription, offer: ParsedOffer, served: list[Section]) -> Kind | None:
@@ -178,11 +211,13 @@ def _extensions(media: sdp.MediaDescription) -> tuple[int, int]:
     return transport_cc, offered.get(PLAYOUT_DELAY, 0) if transport_cc else 0
 
 
-def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Sequence[Track]) -> RequestError:
+def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Sequence[Track], unconverted: str) -> RequestError:
     sends = ", ".join(map(_describe, tracks)) or "H264, opus, PCMU or PCMA"
     names = sorted({c.name[:_MAX_NAME] for m in media for c in m.rtp.codecs} - {"rtx", "red", "ulpfec"})
     takes = ", ".join(name for name in names[:_MAX_NAMES] if name.isprintable()) or "nothing"
     message = f"This browser cannot play the camera. The camera sends {sends}; the offer takes {takes}."
+    if unconverted and any(track.playable for track in tracks):
+        message += f" It is not converted, because {unconverted}."
     lacks_h264 = any(m.kind == Kind.VIDEO for m in media) and "H264" not in map(str.upper, names)
     if lacks_h264 and (not tracks or any(track.codec == "H264" and track.playable for track in tracks)):
         message += f" {_NO_H264}"

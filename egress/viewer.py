@@ -9,8 +9,9 @@ How the viewer is reached is told in ``egress.reach``, what it reports in ``egre
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from common.cameras import CameraName
 from common.control import ViewerReport, ViewerState
 from common.media import Kind
 from common.sessions import SessionName
@@ -38,7 +39,8 @@ class Viewer:
     def __init__(
         self,
         session: SessionName,
-        stream: Stream,
+        camera: CameraName,
+        streams: Mapping[Kind, Stream],
         negotiated: Negotiated,
         identity: Identity,
         *,
@@ -48,7 +50,8 @@ class Viewer:
         started: float,
     ) -> None:
         self.session = session
-        self.stream = stream
+        self.camera = camera
+        self.streams = streams
         self.reach = Reach(identity, negotiated, now)
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
@@ -179,7 +182,7 @@ class Viewer:
                 jitter = max(jitter, min(reception.jitter / feed.timeline.clock_rate, MAX_JITTER))
         return ViewerReport(
             session=self.session,
-            camera=self.stream.camera,
+            camera=self.camera,
             state=ViewerState.CONNECTED if dtls.connected else ViewerState.CONNECTING,
             started=self._started,
             remote=printable(way.path) if way is not None else "",
@@ -205,7 +208,7 @@ class Viewer:
         if way is None or self.senders or not dtls.connected or self.ended:
             return
         for section in self._sections.values():
-            feed = self.stream.feeds[section.kind]
+            feed = self.streams[section.kind].feeds[section.kind]
             sender = self.senders[feed.ssrc] = Sender(feed, section, dtls.srtp, way, self._pace, self._on_behind)
             sender.start(now)
 
@@ -221,7 +224,8 @@ class Viewer:
         return compound is not None
 
     def _sender(self, kind: Kind) -> Sender | None:
-        return self.senders.get(self.stream.feeds[kind].ssrc)
+        stream = self.streams.get(kind)
+        return self.senders.get(stream.feeds[kind].ssrc) if stream is not None else None
 
     def _codec(self, kind: Kind, sender: Sender | None) -> str:
         if kind not in self._sections:

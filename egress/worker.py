@@ -11,7 +11,7 @@ import dataclasses
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from functools import partial
 
@@ -20,6 +20,7 @@ from common.config import Config, LimitsConfig
 from common.control import (
     Answered,
     Assign,
+    Convert,
     Ended,
     HangUp,
     NodeName,
@@ -34,13 +35,14 @@ from common.control import (
 )
 from common.errors import ConfigError, RequestError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
-from common.media import as_it_came, camera_of
+from common.media import Kind, Rendition, as_it_came, converted
 from common.memory import Shortage
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
 from egress import native
 from egress.answer import Ssrcs, TransportDescription, write_answer
 from egress.catch_up import CatchUp
+from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.mux import Mux
 from egress.negotiation import Negotiated, negotiate
@@ -142,7 +144,7 @@ class Egress:
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")
-            case Assign() | Release():
+            case Assign() | Release() | Convert():
                 self.counters["control_misdirected"] += 1
 
     def report(self, base: Report) -> Report:
@@ -161,13 +163,14 @@ class Egress:
             viewers=tuple(
                 self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items()
             ),
-            subscribed=tuple(map(camera_of, self._streams.renditions)),
+            subscribed=tuple(self._streams.renditions),
             counters=dict(counters),
         )
 
     def _answer(self, offer: Offer) -> None:
         try:
-            self._link.send(Answered(offer.session, self._accept(offer)))
+            answer, renditions = self._accept(offer)
+            self._link.send(Answered(offer.session, answer, renditions))
         except RequestError as exc:
             self.counters["refused"] += 1
             self._quiet.info("viewer refused", camera=offer.camera, code=exc.code, reason=str(exc))
@@ -176,8 +179,8 @@ class Egress:
             self._quiet.info("viewer answered", camera=offer.camera)
             self._link.report_soon()
 
-    def _accept(self, offer: Offer) -> str:
-        """Make the viewer and return the SDP answer. Raises ``RequestError``."""
+    def _accept(self, offer: Offer) -> tuple[str, tuple[Rendition, ...]]:
+        """Make the viewer; return the SDP answer, and the renditions it promises. Raises ``RequestError``."""
         if offer.session in self._viewers:
             raise RequestError(409, "session_exists", "The session has been answered already.")
         if len(self._viewers) >= self._limits.egress_viewers:
@@ -186,12 +189,19 @@ class Egress:
         if self._shortage.now(asyncio.get_running_loop().time()):
             message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
             raise RequestError(503, "no_memory", message)
-        negotiated = negotiate(offer.sdp, offer.tracks)
-        stream = self._streams.acquire(as_it_came(offer.camera))
+        negotiated = negotiate(offer.sdp, offer.tracks, offer.convertible, offer.unconverted)
+        renditions = {
+            section.kind: converted(offer.camera, section.kind) if section.converted else as_it_came(offer.camera)
+            for section in negotiated.sections
+        }
+        streams: dict[Kind, Stream] = {}
         try:
+            for kind, rendition in renditions.items():
+                streams[kind] = self._streams.acquire(rendition)
             viewer = Viewer(
                 offer.session,
-                stream,
+                offer.camera,
+                streams,
                 negotiated,
                 self._identity,
                 cname=self._cname,
@@ -201,12 +211,12 @@ class Egress:
             )
             answer = self._write_answer(viewer, negotiated)
         except BaseException:
-            self._streams.release(stream)
+            self._release(streams)
             raise
         self._make_room()
         self._viewers[offer.session] = self._unheard[offer.session] = viewer
         self._mux.add(viewer)
-        return answer
+        return answer, tuple(renditions.values())
 
     def _make_room(self) -> None:
         """Let the oldest viewer that was never heard of give way, if there are as many as may be."""
@@ -225,7 +235,8 @@ class Egress:
             str(self._identity.fingerprint),
             self._candidates,
         )
-        ssrcs = {feed.kind: Ssrcs(feed.ssrc, feed.rtx_ssrc) for feed in viewer.stream.feeds.values()}
+        feeds = {kind: stream.feeds[kind] for kind, stream in viewer.streams.items()}
+        ssrcs = {kind: Ssrcs(feed.ssrc, feed.rtx_ssrc) for kind, feed in feeds.items()}
         return write_answer(negotiated, transport, ssrcs, self._cname)
 
     def _remove(self, viewer: Viewer, reason: str) -> None:
@@ -236,7 +247,11 @@ class Egress:
         self._mux.remove(viewer)
         _count(viewer, self.counters)
         viewer.close(unix_ns=clock.unix_ns())
-        self._streams.release(viewer.stream)
+        self._release(viewer.streams)
+
+    def _release(self, streams: Mapping[Kind, Stream]) -> None:
+        for stream in streams.values():
+            self._streams.release(stream)
 
     @property
     def _candidates(self) -> tuple[tuple[str, int], ...]:
@@ -249,7 +264,7 @@ class Egress:
 
     def _say_goodbye(self, viewer: Viewer, reason: str) -> None:
         """One line on what became of the viewer. Its session's id is a right, and stands in no log."""
-        reach, camera = viewer.reach, viewer.stream.camera
+        reach, camera = viewer.reach, viewer.camera
         seconds = round(asyncio.get_running_loop().time() - reach.agent.created, 1)
         if reach.ready:
             remote, sent = reach.seen_at[0], viewer.octets

@@ -137,7 +137,8 @@ class _Sight:
         problems = []
         for probed in tracks:
             kind, track = probed.track.kind, probed.track
-            problems += [f"{kind}: {text}" for text in (track.problem, track.warning) if text]
+            converted = f"{track.convert}; it is converted while somebody watches" if track.convert else ""
+            problems += [f"{kind}: {text}" for text in (track.problem, track.warning, converted) if text]
             if probed.lost:
                 problems.append(f"{kind}: {probed.lost} of {probed.lost + probed.packets} packets were lost")
             if kind is Kind.VIDEO and track.playable:

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from broker.director.cameras import Cameras
+from broker.director.conversions import Conversions
 from broker.director.events import (
     CameraStatus,
     CamerasWanted,
@@ -56,7 +57,7 @@ from common.control import (
     ToBroker,
     ToWorker,
 )
-from common.media import Track
+from common.media import Rendition, Track
 from common.reports import Parts, completed
 from common.sessions import SessionName
 
@@ -88,7 +89,8 @@ class Director:
     ) -> None:
         self._state = State(now, ingests)
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
-        self._viewers = Viewers(self._state, sessions_each)
+        self._conversions = Conversions(self._state)
+        self._viewers = Viewers(self._state, self._conversions, sessions_each)
         self._parts = Parts()
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
 
@@ -135,6 +137,10 @@ class Director:
         """How a camera is now, ``None`` if there is no such camera."""
         return self._cameras.status(id)
 
+    def converter(self, rendition: Rendition) -> NodeName | None:
+        """The worker that makes a rendition, ``None`` while nobody does."""
+        return self._conversions.worker(rendition)
+
     def session(self, id: SessionName) -> SessionStatus | None:
         """How a viewer's session is now, ``None`` if there is no such session."""
         return self._viewers.status(id)
@@ -155,8 +161,8 @@ class Director:
                 if worker is not None and worker.report.incarnation == incarnation:
                     self._bury(worker, EndReason.WORKER_STOPPED)
                     del self._state.workers[node]
-            case Answered(session, sdp):
-                self._viewers.answered(node, session, sdp)
+            case Answered(session, sdp, renditions):
+                self._viewers.answered(node, session, sdp, renditions)
             case Refused():
                 self._viewers.refused(node, message)
             case Ended(session, reason):
@@ -194,13 +200,19 @@ class Director:
         worker.report, worker.seen, worker.alive = report, self._state.now, True
         if joined and report.role is Role.INGEST:
             self._state.ingest_joined()
-        if report.role is Role.INGEST:
-            self._cameras.reconcile(worker)
-        else:
-            self._viewers.reconcile(worker)
+        match report.role:
+            case Role.INGEST:
+                self._cameras.reconcile(worker)
+            case Role.EGRESS:
+                self._viewers.reconcile(worker)
+                self._conversions.subscribed(worker)
+            case Role.TRANSCODE:
+                self._conversions.reconcile(worker)
         if joined:
             self._state.command(WorkerJoined(report.node, report.role))
             self._cameras.settle()
+            if report.role is Role.TRANSCODE:
+                self._cameras.converters_changed()
 
     def _name_used_twice(self, *reports: Report) -> None:
         self._state.counters["node_name_used_twice"] += 1
@@ -223,6 +235,9 @@ class Director:
         self._state.command(WorkerLost(worker.node, worker.report.role, reason))
         self._cameras.bury(worker)
         self._viewers.bury(worker, reason)
+        self._conversions.bury(worker)
+        if worker.report.role is Role.TRANSCODE:
+            self._cameras.converters_changed()
         self._cameras.settle()
 
     def _tick(self) -> None:
@@ -237,6 +252,7 @@ class Director:
         self._parts.keep(self._state.workers)
         self._viewers.expire()
         self._cameras.settle()
+        self._conversions.settle()
 
 
 def _still_had(worker: Worker) -> Report:

@@ -25,7 +25,7 @@ from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, R
 from broker.director.state import GRACE, Camera, State, Worker
 from common.cameras import CameraName, CameraSpec, CameraState
 from common.control import Assign, NodeName, Release, Role
-from common.media import Kind, Track
+from common.media import CLOCK_RATES, Kind, Track
 
 
 def least_loaded_ingest(workers: Iterable[Worker]) -> Worker | None:
@@ -121,6 +121,10 @@ class Cameras:
                 self._state.command(CameraChanged(id, *current))
         self._state.changed.clear()
 
+    def converters_changed(self) -> None:
+        """A transcode worker has come or gone: what has to be converted can be shown now, or no more."""
+        self._state.changed.update(id for id, camera in self._cameras.items() if any(t.convert for t in camera.tracks))
+
     def status(self, id: CameraName) -> CameraStatus | None:
         """How a camera is now."""
         camera = self._cameras.get(id)
@@ -174,6 +178,10 @@ class Cameras:
         state, detail = self._state_of(camera)
         if state is CameraState.PLAYING and video is not None and not video.playable:
             state, detail = CameraState.NO_PICTURE, video.problem  # a viewer hears it and sees nothing
+        elif state is CameraState.PLAYING and video is not None and video.convert and not self._state.converts:
+            detail = f"{video.convert}, and no transcode worker runs that would convert it"
+            if video.codec not in CLOCK_RATES:
+                state = CameraState.NO_PICTURE
         return state, detail, video.codec if video is not None else ""
 
     def _state_of(self, camera: Camera) -> tuple[CameraState, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from broker.director.events import Command, Send
 from common.cameras import CameraName, CameraSpec, CameraState
 from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
-from common.media import Track
+from common.media import Track, as_it_came
 from common.sessions import SessionName
 
 GATHERING = 0.5  # seconds from the first ingest worker until cameras are shared out among those that start with it
@@ -53,7 +53,7 @@ class Worker:
 
     def has_stream(self, camera: CameraName) -> bool:
         """Whether this egress is subscribed to the camera, or about to be."""
-        return camera in self.report.subscribed or camera in self.watched
+        return camera in self.watched or as_it_came(camera) in self.report.subscribed
 
     def join(self, session: SessionName, camera: CameraName) -> None:
         """A viewer of ``camera`` is this egress's now."""
@@ -127,6 +127,11 @@ class State:
     def gathering(self) -> bool:
         """Whether ingest workers that start together may still be on their way: cameras are to be shared among them."""
         return self.now < self._share_at
+
+    @property
+    def converts(self) -> bool:
+        """Whether there is a worker that can convert."""
+        return any(worker.takes(Role.TRANSCODE) for worker in self.workers.values())
 
     def ingest_joined(self) -> None:
         """An ingest worker is new."""

@@ -22,10 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from broker.director.conversions import Conversions
 from broker.director.events import EndReason, OfferAnswered, OfferRefused, SessionEnded, SessionStatus
 from broker.director.state import Session, State, Worker
 from common.cameras import CameraName
-from common.control import HangUp, NodeName, Offer, Refused, Role
+from common.control import HangUp, NodeName, Refused, Role
+from common.media import Rendition
 from common.sessions import SessionName
 
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
@@ -60,8 +62,9 @@ def egress_for_viewer(
 class Viewers:
     """The director's part for viewers."""
 
-    def __init__(self, state: State, sessions_each: int) -> None:
+    def __init__(self, state: State, conversions: Conversions, sessions_each: int) -> None:
         self._state = state
+        self._conversions = conversions
         self._sessions_each = sessions_each
         self._sessions = state.sessions
         self._pending: dict[SessionName, Session] = {}
@@ -83,7 +86,7 @@ class Viewers:
             self._pending[id] = session
             self._pending_characters += len(sdp)
             self._enter(session)
-            self._state.send(worker.node, Offer(id, camera_id, sdp, camera.tracks))
+            self._state.send(worker.node, self._conversions.offer(id, camera_id, sdp))
 
     def offer_elsewhere(self, node: NodeName, id: SessionName, because: str = "") -> None:
         """``node`` cannot take this viewer, ``because`` it says so: ask the next egress."""
@@ -99,11 +102,11 @@ class Viewers:
         self._state.workers[node].leave(id, session.camera)
         worker.join(id, session.camera)
         session.node = worker.node
-        tracks = self._state.cameras[session.camera].tracks
-        self._state.send(worker.node, Offer(id, session.camera, session.offer, tracks))
+        self._state.send(worker.node, self._conversions.offer(id, session.camera, session.offer))
 
-    def answered(self, node: NodeName, id: SessionName, sdp: str) -> None:
+    def answered(self, node: NodeName, id: SessionName, sdp: str, renditions: tuple[Rendition, ...] = ()) -> None:
         """An egress accepted an offer."""
+        self._conversions.promised(node, renditions)
         session = self._sessions.get(id)
         if session is None or session.node != node:
             self._discard(node, id)  # too late, or answered by another

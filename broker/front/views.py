@@ -126,7 +126,9 @@ class NodeView(BaseModel):
     draining: bool
     silent_for: float = Field(description="Seconds since it last reported.")
     load: Load = Field(description="cpu: share of a core; memory: resident bytes.")
-    cameras: list[str] = Field(description="Ingest: those it pulls. Egress: those it is subscribed to.")
+    cameras: list[str] = Field(
+        description="Ingest: those it pulls. Egress: renditions it is subscribed to. Transcode: renditions it makes."
+    )
     viewers: int
     counters: dict[str, int] = Field(description="What it dropped, by name.")
 
@@ -206,7 +208,7 @@ def node_view(worker: Worker, now: float) -> NodeView:
         draining=report.draining,
         silent_for=round(now - worker.seen, 3),
         load=report.load,
-        cameras=sorted({*worker.cameras, *report.subscribed}),
+        cameras=sorted({*worker.cameras, *report.subscribed, *report.made}),
         viewers=len(worker.sessions),
         counters=report.counters,
     )

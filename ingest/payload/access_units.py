@@ -20,7 +20,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from common.media import Flags
-from ingest.payload.output import Output
+from common.payload.output import Output
 
 ENDLESS = 2  # units whose last fragment lacks the end bit, after which the marker is believed
 

@@ -8,7 +8,7 @@ and others send it at 16,000 Hz, which is brought to 8,000 first.
 from __future__ import annotations
 
 from common.media import Kind, Track
-from ingest.payload.output import Output
+from common.payload.output import Output
 from ingest.payload.resample import Resampler
 
 CLOCK_RATE = 8_000

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from common.media import Flags, Kind, Track
+from common.payload.fragmentation import FragmentHeaders
+from common.payload.output import Output
 from ingest.payload.access_units import PUBLISHED
-from ingest.payload.fragmentation import FragmentHeaders
 from ingest.payload.h264_sets import ParameterSets
 from ingest.payload.h264_syntax import (
     B_SLICES,
@@ -44,7 +45,6 @@ from ingest.payload.nal_units import (
     NalSyntax,
     Structure,
 )
-from ingest.payload.output import Output
 
 CLOCK_RATE = 90_000
 
@@ -57,9 +57,11 @@ H265_UNITS = 16  # NAL units in a row: one or two may be anything
 # profile that browsers decode.
 _H265_KINDS = (0, 2, 4)
 _LOOKS_LIKE_H265 = (
-    "the stream is announced as H.264 and looks like H.265, which cannot be forwarded yet; "
-    "set this stream of the camera to H.264, or use its sub-stream"
+    "the stream is announced as H.264 and looks like H.265; "
+    "set this stream of the camera to H.264, or restart the camera, so that it announces what it sends"
 )
+
+_NO_IDR = "no IDR picture comes, without which most browsers do not start; set a keyframe interval in the camera"
 
 _STAP_A, _FU_A = 24, 28
 _KEYFRAME = int(Flags.KEYFRAME)
@@ -95,7 +97,7 @@ _SYNTAX = NalSyntax(
 def announced_track(parameters: Mapping[str, str]) -> Track:
     """The track as the ``fmtp`` parameters of a session description have it (RFC 6184 8.1)."""
     if sps := ParameterSets(parameters.get("sprop-parameter-sets", "")).active:
-        return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, sps.problem)
+        return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, convert=sps.convert)
     profile = parameters.get("profile-level-id", "").lower()
     return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, profile if re.fullmatch("[0-9a-f]{6}", profile) else "")
 
@@ -123,25 +125,18 @@ class H264(NalPayloadFormat):
         sps = self.sps
         if self._h265_units >= H265_UNITS:
             return replace(self._announced, codec="H265", profile="", problem=_LOOKS_LIKE_H265)
-        if sps is None:
-            return replace(self._announced, warning=self._warning(None))
-        return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, sps.problem, self._warning(sps))
+        track = self._announced
+        if sps is not None:
+            track = Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id)
+        return replace(track, warning=_NO_IDR if self._no_idr else "", convert=self._convert(sps))
 
-    def _warning(self, sps: SequenceParameterSet | None) -> str:
-        warnings = []
+    def _convert(self, sps: SequenceParameterSet | None) -> str:
+        """Why browsers do not show the pictures as they should be; empty if they do."""
         if self._reordered and not (sps and sps.reorders is False):
-            warnings.append(
-                "the picture has B-frames, which browsers show in the wrong order; turn them off in the camera"
-            )
+            return "the picture has B-frames, which browsers show in the wrong order"
         if sps and sps.interlaced:
-            warnings.append(
-                "the picture is interlaced, which browsers show with comb lines; set the camera to progressive"
-            )
-        if self._no_idr:
-            warnings.append(
-                "no IDR picture comes, without which most browsers do not start; set a keyframe interval in the camera"
-            )
-        return "; ".join(warnings)
+            return "the picture is interlaced, which browsers show with comb lines"
+        return sps.convert if sps else self._announced.convert
 
     def _decide(self, data: bytes, at: int) -> Fate:
         kind = self._type
@@ -172,8 +167,6 @@ class H264(NalPayloadFormat):
         sets: list[bytes] = []
         if slice_type is not None and self._may_be_key(kind, slice_type):
             sets = self._sets.units(slice_picture_set(data[at : at + 2 * SLICE_HEADER]) if self._sets.several else None)
-            if self.sps and self.sps.problem:
-                sets = []
             if kind == IDR and not sets:
                 self._close()
         if sets:
@@ -210,5 +203,3 @@ class H264(NalPayloadFormat):
             self._left -= SEQUENCE_SET_COST
         if not self._sets.learn(nal):
             self.dropped += 1
-        elif self._sets.active and self._sets.active.problem:
-            self._close()

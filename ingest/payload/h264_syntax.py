@@ -51,7 +51,7 @@ class SequenceParameterSet:
     frame_rate: float | None  # as the timing in its VUI says, if it does
 
     @property
-    def problem(self) -> str:
+    def convert(self) -> str:
         """Why no browser can decode the stream; empty if they can."""
         profile = _UNPLAYABLE_PROFILES.get(int(self.profile_level_id[:2], 16))
         what = f"profile {profile}" if profile else ""
@@ -59,7 +59,7 @@ class SequenceParameterSet:
             what = f"{self.bit_depth} bits a sample"
         if not what and self.chroma_format != 1:
             what = "a chroma format other than 4:2:0"
-        return f"browsers do not decode H.264 with {what}; set the camera to Main or High profile" if what else ""
+        return f"browsers do not decode H.264 with {what}" if what else ""
 
 
 class _Bits:

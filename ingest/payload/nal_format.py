@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.media import MAX_PAYLOAD
-from ingest.payload.fragmentation import aggregate
+from common.payload.fragmentation import aggregate
+from common.payload.output import Output
 from ingest.payload.keyframes import KeyframeGate
 from ingest.payload.nal_units import (
     AGGREGATE,
@@ -26,7 +27,6 @@ from ingest.payload.nal_units import (
     NalSyntax,
     NalUnits,
 )
-from ingest.payload.output import Output
 
 MAX_HELD = 32  # SEI before a picture
 

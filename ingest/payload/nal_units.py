@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from common.media import MAX_PAYLOAD
+from common.payload.fragmentation import FragmentHeaders, cut, end
+from common.payload.output import Output
 from ingest.payload.access_units import AccessUnits
-from ingest.payload.fragmentation import FragmentHeaders, cut, end
-from ingest.payload.output import Output
 
 MAX_UNIT_BYTES = 4 << 20  # of an access unit, and so of a NAL unit; a lossless 4K picture is smaller
 MAX_UNITS = 512  # NAL units in one packet: a 4K picture whose every row of macroblocks is a slice has 135

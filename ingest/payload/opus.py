@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.media import MAX_PAYLOAD, Kind, Track
-from ingest.payload.output import Output
+from common.payload.output import Output
 
 CLOCK_RATE = 48_000  # RFC 7587 4.1, whatever the encoder's rate
 

@@ -1,7 +1,7 @@
 """Which media of a camera are played, and why the others are not; no I/O.
 
 A codec that can be played has a module of its own here and an entry in ``make``; every other one that cameras use has a
-sentence in ``_NOT_YET``. Nothing that a session description says raises, except that nothing at all can be played.
+sentence in ``_UNKNOWN``. Nothing that a session description says raises, except that nothing at all can be played.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from typing import Protocol, cast
 
 from common.cameras import CameraState
 from common.errors import CameraError
-from common.media import Kind, Track
-from ingest.payload import g711, h264, opus
-from ingest.payload.output import Output
+from common.media import CLOCK_RATES, Kind, Track
+from common.payload.output import Output
+from ingest.payload import aac, g711, h264, h265, opus, vpx
+from ingest.payload.frames import Frames
+from ingest.payload.jpeg import repack_jpeg
+from ingest.payload.mpeg4 import repack_mpeg4
 from ingest.payload.resample import can_resample
+from ingest.payload.sound import Sound
 from ingest.payload.unplayable import Unplayable
 from ingest.rtsp.message import printable
 from ingest.rtsp.sdp import Format, MediaSection, SessionDescription, static_format
@@ -24,46 +28,38 @@ DYNAMIC = range(96, 128)  # payload types whose meaning an rtpmap has to say (RF
 
 _NO_MEDIA = {13, 19, *range(64, 96)}  # comfort noise; what RTCP would be taken for (RFC 5761 4)
 
-_USE_H264 = "cannot be forwarded yet; set this stream of the camera to H.264, or use its sub-stream"
-_USE_G711 = "cannot be forwarded yet; set the camera's sound to G.711 or Opus"
+_USE_H264 = "cannot be played; set this stream of the camera to H.264 or H.265, or use its sub-stream"
+_USE_G711 = "cannot be played; set the camera's sound to G.711, Opus or AAC"
 
 # How cameras spell what is registered as something else; dots do not count.
 _ALIASES = {"AVC": "H264", "HEVC": "H265", "G711U": "PCMU", "ULAW": "PCMU", "G711A": "PCMA", "ALAW": "PCMA"}
 
+# What travels to a converter, by registered encoding name in upper case: the name that people know.
+_CONVERTED = {
+    "JPEG": "Motion JPEG",
+    "MP4V-ES": "MPEG-4 video",
+    "MPEG4-GENERIC": "AAC",
+    "MP4A-LATM": "AAC",
+    "L16": "uncompressed sound (L16)",
+    "MPA": "MPEG audio (MP2 or MP3)",
+} | {f"{order}G726-{rate}": "G.726" for order in ("", "AAL2-") for rate in (16, 24, 32, 40)}
+_MPA_HEADER = 4  # bytes, RFC 2250 3.5
+
 # By registered encoding name in upper case: the name people know, and the rest of a sentence that begins with it.
-_NOT_YET = {
-    "H265": ("H.265", _USE_H264),
+_UNKNOWN = {
     "H266": ("H.266", _USE_H264),
-    "VP8": ("VP8", _USE_H264),
-    "VP9": ("VP9", _USE_H264),
-    "AV1": ("AV1", _USE_H264),
-    "JPEG": ("Motion JPEG", _USE_H264),
-    "MP4V-ES": ("MPEG-4 video", _USE_H264),
     "MP2T": ("an MPEG transport stream", _USE_H264),
     "MPV": ("MPEG-2 video", _USE_H264),
     "H261": ("H.261", _USE_H264),
     "H263": ("H.263", _USE_H264),
     "H263-1998": ("H.263", _USE_H264),
     "H263-2000": ("H.263", _USE_H264),
-    "MPEG4-GENERIC": ("AAC", _USE_G711),
-    "MP4A-LATM": ("AAC", _USE_G711),
     "AC3": ("AC-3", _USE_G711),
-    "G722": ("G.722", _USE_G711),
     "G723": ("G.723", _USE_G711),
     "G729": ("G.729", _USE_G711),
-    "G726-16": ("G.726", _USE_G711),
-    "G726-24": ("G.726", _USE_G711),
-    "G726-32": ("G.726", _USE_G711),
-    "G726-40": ("G.726", _USE_G711),
-    "AAL2-G726-16": ("G.726", _USE_G711),
-    "AAL2-G726-24": ("G.726", _USE_G711),
-    "AAL2-G726-32": ("G.726", _USE_G711),
-    "AAL2-G726-40": ("G.726", _USE_G711),
-    "L16": ("uncompressed sound (L16)", _USE_G711),
     "L8": ("uncompressed sound (L8)", _USE_G711),
     "GSM": ("GSM", _USE_G711),
     "DVI4": ("ADPCM (DVI4)", _USE_G711),
-    "MPA": ("MPEG audio (MP2 or MP3)", _USE_G711),
     "SPEEX": ("Speex", _USE_G711),
 }
 _INTERLEAVED = (
@@ -137,7 +133,7 @@ def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
         choices = [_best(section) for section in sections]
         playable = [choice for choice in choices if choice.track.playable]
         if playable:
-            played.append(playable[0])
+            played.append(min(playable, key=_preference))
         elif choices:
             others.append(choices[0].track)
     if not played:
@@ -152,7 +148,7 @@ def doubtful(description: SessionDescription) -> Choice | None:
         if section.kind == Kind.VIDEO and "SAVP" not in section.protocol:
             for format_ in section.formats:
                 codec = _codec(section, format_)
-                if codec and codec not in _NOT_YET:
+                if codec and codec not in _UNKNOWN:
                     rate = min(format_.clock_rate or h264.CLOCK_RATE, MAX_CLOCK_RATE)
                     return Choice(section, replace(format_, parameters={}), h264.announced_track({}), rate)
     return None
@@ -165,10 +161,29 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
     match choice.track.codec:
         case "H264":
             return h264.H264(choice.format.parameters, output)
+        case "H265":
+            return h265.H265(choice.format.parameters, output)
+        case "VP8":
+            return Frames(choice.track, vpx.repack_vp8, output)
+        case "VP9":
+            return Frames(choice.track, vpx.repack_vp9, output)
+        case "AV1":
+            return Frames(choice.track, vpx.repack_av1, output)
+        case "JPEG":
+            return Frames(choice.track, repack_jpeg, output)
+        case "MP4V-ES":
+            return Frames(choice.track, repack_mpeg4(choice.format.parameters), output)
         case "opus":
             return opus.Opus(output)
-        case codec:
+        case "AAC":
+            codec = choice.format.codec.upper()
+            return aac.Aac(codec, choice.clock_rate, choice.format.parameters, output)
+        case "PCMU" | "PCMA" as codec:
             return g711.G711(codec, output, rate=choice.clock_rate, channels=choice.format.channels)
+        case "G722" as codec:  # eight bits are two samples, but the clock counts as if they were one
+            return g711.G711(codec, output)
+        case codec:
+            return Sound(choice.track, output, header=_MPA_HEADER if codec == "MPA" else 0)
 
 
 def choice_of(section: MediaSection, format_: Format) -> Choice:
@@ -201,8 +216,13 @@ def _best(section: MediaSection) -> Choice:
     if not choices:
         problem = "the session description does not say what it is"
         return Choice(section, Format(0, "", 0), Track(Kind(section.kind), "", 0, problem=problem), 0)
-    playable = [choice for choice in choices if choice.track.playable]
+    playable = sorted((choice for choice in choices if choice.track.playable), key=_preference)
     return next((choice for choice in playable if choice.format.codec), (playable or choices)[0])
+
+
+def _preference(choice: Choice) -> tuple[bool, bool]:
+    """What all browsers take as it comes is best, then what some take, then what is converted."""
+    return bool(choice.track.convert), choice.track.codec == "H265"
 
 
 def _codec(section: MediaSection, format_: Format) -> str:
@@ -229,9 +249,26 @@ def _track(section: MediaSection, format_: Format) -> Track:
             what = f"G.711 at {rate} Hz with {format_.channels} channels"
             problem = problem or f"{what} cannot be brought to what browsers play; set the camera's sound to 8 kHz mono"
         return Track(kind, codec, g711.CLOCK_RATE, 1, problem=problem)
+    if kind is Kind.AUDIO and codec == "G722":
+        return Track(kind, codec, g711.CLOCK_RATE, 1, problem=problem)
+    if kind is Kind.VIDEO and codec == "H265":
+        return replace(h265.announced_track(format_.parameters), problem=problem)
+    if kind is Kind.VIDEO and codec in ("VP8", "VP9", "AV1"):
+        return Track(kind, codec, CLOCK_RATES[codec], problem=problem)
+    if codec in _CONVERTED and (kind is Kind.VIDEO) is (codec in ("JPEG", "MP4V-ES")):
+        return _converted(kind, codec, format_, problem)
     known = printable(format_.codec)
-    name, reason = _NOT_YET.get(codec, (known, "is not known"))
+    name, reason = _UNKNOWN.get(codec, (_CONVERTED.get(codec, known), "is not known"))
     if not name:
         problem = problem or f"the session description does not say what payload type {format_.payload_type} is"
-    registered = codec if codec in _NOT_YET else known
+    registered = codec if codec in _UNKNOWN else known
     return Track(kind, registered, format_.clock_rate, format_.channels, problem=problem or f"{name} {reason}")
+
+
+def _converted(kind: Kind, codec: str, format_: Format, problem: str) -> Track:
+    if codec in ("MPEG4-GENERIC", "MP4A-LATM"):
+        track = aac.announced_track(codec, format_.clock_rate or 48_000, format_.channels, format_.parameters)
+    else:
+        rate = format_.clock_rate or (h264.CLOCK_RATE if kind is Kind.VIDEO or codec == "MPA" else g711.CLOCK_RATE)
+        track = Track(kind, codec, rate, format_.channels)
+    return replace(track, problem=problem or track.problem, convert=f"browsers do not take {_CONVERTED[codec]}")

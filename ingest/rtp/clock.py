@@ -98,6 +98,7 @@ class TrackClock:
         self._extended = 0  # the same in our timeline
         self._timestamp = 0  # the last one given out
         self._arrival_ns = 0
+        self._back_ns = 0  # how much earlier than the last timestamp given out the picture is shown: a B-frame's
         self._wrong = self._behind = 0  # in a row
         self._restarted = False
         self._report: tuple[int, int] | None = None  # in force: extended timestamp, and the camera's time then
@@ -113,6 +114,7 @@ class TrackClock:
             self._raw = self._extended = self._timestamp = raw
         elapsed = max(self._ticks(arrival_ns - self._arrival_ns), 0)
         step = _signed(raw - self._raw)
+        self._back_ns = 0
         if self._restarted:
             self._begin_timeline(raw, elapsed)
         elif 0 <= step <= elapsed + self._leap:
@@ -122,6 +124,7 @@ class TrackClock:
             self._timestamp = max(self._extended, self._timestamp)
         elif -self._back <= step < 0:  # a B-frame; those about it keep the time
             self._behind += 1
+            self._back_ns = -step * 10**9 // self._rate
             if self._behind >= BEHIND:
                 self._begin_timeline(raw, elapsed)
         else:
@@ -163,7 +166,13 @@ class TrackClock:
         self._report, self._doubtful = new, None
 
     def capture_ns(self, timestamp: int, arrival_ns: int) -> int:
-        """When the camera captured what has this timestamp, as given out, and arrives now; never after that."""
+        """When the camera captured what has this timestamp, as given out, and arrives now; never after that.
+
+        A B-frame has the timestamp of the picture that came before it, and was captured earlier than that one.
+        """
+        return self._captured_ns(timestamp, arrival_ns) - self._back_ns
+
+    def _captured_ns(self, timestamp: int, arrival_ns: int) -> int:
         media_ns = timestamp * 10**9 // self._out_rate
         by_arrival = media_ns + self._delay.update(arrival_ns - media_ns, arrival_ns)
         if self._report is None:
@@ -179,7 +188,7 @@ class TrackClock:
     def _begin_timeline(self, raw: int, elapsed: int) -> None:
         self._raw = raw
         self._extended = self._timestamp = self._timestamp + max(elapsed, 1)
-        self._wrong = self._behind = 0
+        self._wrong = self._behind = self._back_ns = 0
         self._restarted = False
         self._report = self._doubtful = self._measured_from = None
 

@@ -11,7 +11,7 @@ from struct import Struct
 
 from common.control import TrackStats
 from common.media import Batch, Kind, Track
-from ingest.payload.output import Output
+from common.payload.output import Output
 from ingest.payload.registry import Choice, choice_by_type, make
 from ingest.rtp.clock import CameraClock, TrackClock
 from ingest.rtp.reorder import Reorder

@@ -24,12 +24,13 @@ def by_name(plan: list[Program]) -> dict[str, Program]:
 
 def test_one_egress_for_each_core_and_the_broker_first() -> None:
     plan = programs(Config(), {}, cores=2)
-    assert [program.name for program in plan] == ["broker", "ingest-0", "egress-0", "egress-1"]
+    assert [program.name for program in plan] == ["broker", "ingest-0", "egress-0", "egress-1", "transcode-0"]
     assert [program.arguments for program in plan] == [
         ("broker",),
         ("ingest", "--node", "ingest-0"),
         ("egress", "--node", "egress-0"),
         ("egress", "--node", "egress-1"),
+        ("transcode", "--node", "transcode-0"),
     ]
 
 
@@ -40,6 +41,7 @@ def test_an_egress_for_each_core_keeps_to_its_own_and_nothing_else_does() -> Non
         "ingest-0": None,
         "egress-0": 3,
         "egress-1": 5,
+        "transcode-0": None,
     }
 
 
@@ -62,8 +64,8 @@ def test_egress_runs_anywhere_unless_there_is_one_for_each_core(
 
 
 def test_numbers_of_workers_are_configured() -> None:
-    plan = programs(config(ingest={"workers": 2}, egress={"workers": 0}), {}, cores=8)
-    assert [program.name for program in plan] == ["broker", "ingest-0", "ingest-1"]
+    plan = programs(config(ingest={"workers": 2}, egress={"workers": 0}, transcode={"workers": 2}), {}, cores=8)
+    assert [program.name for program in plan] == ["broker", "ingest-0", "ingest-1", "transcode-0", "transcode-1"]
 
 
 def test_the_broker_is_told_how_many_ingest_workers_start_with_it() -> None:
@@ -94,10 +96,10 @@ def test_cameras_of_the_environment_reach_the_broker_alone() -> None:
 
 
 def test_each_worker_is_told_the_token_of_its_role_and_nobody_else_is() -> None:
-    tokens = {"ingest": "camshaft-i", "egress": "camshaft-e"}
+    tokens = {"ingest": "camshaft-i", "egress": "camshaft-e", "transcode": "camshaft-t"}
     plan = by_name(programs(Config(), {}, cores=1, demo_port=1, tokens=tokens))
     told = {name: program.environ.get("CAMSHAFT_CLUSTER_TOKEN") for name, program in plan.items()}
-    assert told == {"demo-camera": None, "broker": None, "ingest-0": "camshaft-i", "egress-0": "camshaft-e"}
+    assert told == {"demo-camera": None, "broker": None} | {f"{role}-0": token for role, token in tokens.items()}
 
 
 @pytest.mark.parametrize("address", ["tcp://*:5550", "tcp://0.0.0.0:5550", "tcp://[::]:5550"])

@@ -6,6 +6,7 @@ import pytest
 from aioice import stun
 from aiortc import rtp
 
+from common.media import Kind
 from egress.media.stream import Stream
 from egress.mux import Mux
 from egress.negotiation import negotiate
@@ -53,7 +54,17 @@ BLACK_HOLE = Wire()
 def viewer(session: str) -> Viewer:
     negotiated = negotiate(Browser().offer(), [])
     stream = Stream("front-door", lambda: None)
-    return Viewer(session, stream, negotiated, IDENTITY, cname="cname", on_behind=lambda _: None, now=0.0, started=0.0)
+    return Viewer(
+        session,
+        "front-door",
+        dict.fromkeys(Kind, stream),
+        negotiated,
+        IDENTITY,
+        cname="cname",
+        on_behind=lambda _: None,
+        now=0.0,
+        started=0.0,
+    )
 
 
 def receive(mux: Mux, data: bytes, address: Address, now: float = 0.0, wire: Wire = BLACK_HOLE) -> None:
@@ -130,7 +141,15 @@ class Watching:
         self.source = gop_stream()
         negotiated = negotiate(self.browser.offer(), [])
         self.viewer = Viewer(
-            "s1", self.stream, negotiated, IDENTITY, cname="c", on_behind=lambda _: None, now=0.0, started=0.0
+            "s1",
+            "front-door",
+            dict.fromkeys(Kind, self.stream),
+            negotiated,
+            IDENTITY,
+            cname="c",
+            on_behind=lambda _: None,
+            now=0.0,
+            started=0.0,
         )
         self.mux.add(self.viewer)
         self.now = 0.0

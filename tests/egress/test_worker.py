@@ -178,7 +178,8 @@ class BrokenOnce:
         self.users = 0
         self._broken = Stream("yard", lambda: None)
         self._broken.feeds.clear()
-        self._streams = [Stream("yard", lambda: None), self._broken]
+        whole = Stream("yard", lambda: None)
+        self._streams = [whole, whole, self._broken, self._broken]  # for picture and sound
 
     def sweep(self, now: float) -> None:
         pass

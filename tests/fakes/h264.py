@@ -6,8 +6,8 @@ import base64
 from collections.abc import Iterable
 
 from common.media import MAX_PAYLOAD, Batch, Kind
+from common.payload.output import GATHER_NS, Output
 from ingest.payload.h264 import H264
-from ingest.payload.output import GATHER_NS, Output
 from rigs.video import Packet, encode, kind, units_of
 from tests.fakes.clocks import ArrivalClock
 

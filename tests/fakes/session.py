@@ -31,7 +31,8 @@ class Session:
         self.behind: list[Sender] = []
         self.viewer = Viewer(
             "s1",
-            self.stream,
+            "front-door",
+            dict.fromkeys(Kind, self.stream),
             negotiate(self.browser.offer(), []),
             IDENTITY,
             cname="cname",

@@ -64,6 +64,10 @@ class Stage:
         fields = {"incarnation": "1"} | fields
         return self.hear(node, Report(node, Role.EGRESS, load=Load(cpu), viewers=viewers, **fields))
 
+    def transcode(self, node: str, *renditions: str, cpu: float = 0.0, **fields: Any) -> list[Command]:
+        fields = {"incarnation": "1"} | fields
+        return self.hear(node, Report(node, Role.TRANSCODE, load=Load(cpu), made=renditions, **fields))
+
     def leave(self, node: str, incarnation: str = "1") -> list[Command]:
         return self.hear(node, Leaving(node, incarnation))
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 from common.errors import CameraError, ProtocolError
 from common.media import Track
+from common.payload.output import Output
 from ingest.payload import registry
-from ingest.payload.output import Output
 from ingest.rtsp import sdp
 from ingest.rtsp.auth import Authenticator, Authorization, Challenge
 from ingest.rtsp.message import Parser, Request, Response

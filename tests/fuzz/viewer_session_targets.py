@@ -14,6 +14,7 @@ from OpenSSL import SSL
 from broker.front.sdpfrag import check_fragment
 from common import control
 from common.errors import RequestError
+from common.media import Kind
 from egress.media.stream import Stream
 from egress.mux import Mux
 from egress.negotiation import negotiate
@@ -108,7 +109,8 @@ class ViewerSessions:
         negotiated = negotiate(offer, ())
         viewer = Viewer(
             f"s{len(self.viewers)}",
-            self.stream,
+            "door",
+            dict.fromkeys(Kind, self.stream),
             negotiated,
             IDENTITY,
             cname="cname",

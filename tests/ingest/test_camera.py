@@ -66,10 +66,9 @@ async def test_report_before_the_first_keyframe() -> None:
 async def test_report_of_a_picture_that_no_browser_decodes() -> None:
     units = encode(12, profile="high10", pixels="yuv420p10le")
     async with FakeCamera([h264_track(units)]) as fake, Pulled(fake.url) as pulled:
-        await pulled.until_report(lambda report: "High 10" in report.detail)
-        assert pulled.state is CameraState.NO_PLAYABLE_TRACK
-        assert not pulled.camera.report.tracks[0].playable
-        assert pulled.batches == []
+        await pulled.watch(5)
+        assert pulled.state is CameraState.PLAYING
+        assert "High 10" in pulled.camera.report.tracks[0].convert
 
 
 async def test_report_while_away_keeps_what_was_known() -> None:
@@ -96,12 +95,12 @@ async def test_last_error_is_kept_while_playing_again() -> None:
 
 
 async def test_unplayable_tracks_are_reported_with_the_reason() -> None:
-    aac = FakeTrack("m=audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1\n", [], control="a")
-    async with FakeCamera([h264_track(), aac]) as fake, Pulled(fake.url) as pulled:
+    ac3 = FakeTrack("m=audio 0 RTP/AVP 97\na=rtpmap:97 AC3/48000/2\n", [], control="a")
+    async with FakeCamera([h264_track(), ac3]) as fake, Pulled(fake.url) as pulled:
         await pulled.watch(5)
         report = pulled.camera.report
-    assert [(track.codec, track.playable) for track in report.tracks] == [("H264", True), ("MPEG4-GENERIC", False)]
-    assert "AAC" in report.tracks[1].problem
+    assert [(track.codec, track.playable) for track in report.tracks] == [("H264", True), ("AC3", False)]
+    assert "AC-3" in report.tracks[1].problem
     assert len(report.stats) == 1
 
 
@@ -115,34 +114,34 @@ async def test_a_track_that_the_camera_refuses_is_reported_with_the_reason() -> 
 
 
 async def test_sound_alone_plays() -> None:
-    h265 = FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", [], control="v")
-    async with FakeCamera([h265, pcmu_track()]) as fake, Pulled(fake.url) as pulled:
+    h266 = FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\n", [], control="v")
+    async with FakeCamera([h266, pcmu_track()]) as fake, Pulled(fake.url) as pulled:
         await pulled.until(lambda: len(pulled.of("audio")) > 10)
         report = pulled.camera.report
     assert report.state is CameraState.PLAYING
     assert report.detail == f"video: {report.tracks[0].problem}"
-    assert "H.265" in report.detail
-    assert [(track.codec, track.playable) for track in report.tracks] == [("H265", False), ("PCMU", True)]
+    assert "H.266" in report.detail
+    assert [(track.codec, track.playable) for track in report.tracks] == [("H266", False), ("PCMU", True)]
 
 
 async def test_nothing_playable() -> None:
-    h265 = FakeTrack(
-        "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", [[Packet(b"\x02\x01slice", 0, True)]], control="v"
+    h266 = FakeTrack(
+        "m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\n", [[Packet(b"\x02\x01slice", 0, True)]], control="v"
     )
-    async with FakeCamera([h265]) as fake, Pulled(fake.url) as pulled:
+    async with FakeCamera([h266]) as fake, Pulled(fake.url) as pulled:
         report = await pulled.reached(CameraState.NO_PLAYABLE_TRACK)
-    assert "H.265" in report.detail
+    assert "H.266" in report.detail
     assert "H.264" in report.last_error
 
 
 async def test_a_camera_that_comes_back_as_something_else_is_reported_as_that() -> None:
-    h265 = FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", [], control="v")
+    h266 = FakeTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\n", [], control="v")
     async with FakeCamera([h264_track(), pcmu_track()]) as fake, Pulled(fake.url) as pulled:
         await pulled.watch(5)
-        fake.tracks[:] = [h265]
+        fake.tracks[:] = [h266]
         fake.drop()
         report = await pulled.reached(CameraState.NO_PLAYABLE_TRACK)
-    assert [(track.codec, track.playable) for track in report.tracks] == [("H265", False)]
+    assert [(track.codec, track.playable) for track in report.tracks] == [("H266", False)]
     assert report.stats == ()
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from common.errors import CamshaftError
 from common.media import Kind
+from common.payload.output import Output
 from ingest.payload.h264 import H264
 from ingest.payload.h264_sets import ParameterSets
 from ingest.payload.h264_syntax import has_recovery_point, parse_sps
-from ingest.payload.output import Output
 from ingest.payload.registry import choose
 from ingest.rtp import rtcp
 from ingest.rtp.reorder import Reorder

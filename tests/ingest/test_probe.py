@@ -53,10 +53,10 @@ async def test_over_udp_where_nothing_comes_over_tcp(monkeypatch: pytest.MonkeyP
 
 
 async def test_sound_that_cannot_be_played() -> None:
-    aac = FakeTrack("m=audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1\n", [], control="a")
-    result = await look(FakeCamera([h264_track(), aac]))
+    ac3 = FakeTrack("m=audio 0 RTP/AVP 97\na=rtpmap:97 AC3/48000/2\n", [], control="a")
+    result = await look(FakeCamera([h264_track(), ac3]))
     [problem] = result.problems
-    assert problem.startswith("audio: AAC")
+    assert problem.startswith("audio: AC-3")
     assert result.tracks[1].packets == 0
 
 

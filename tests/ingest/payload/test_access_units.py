@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from common.media import Kind
+from common.payload.output import Output
 from ingest.payload.access_units import ENDLESS, AccessUnits
-from ingest.payload.output import Output
 from rigs.video import TICKS, Packet, encode, fragment, kind, packetise
 from tests.fakes.clocks import ArrivalClock
 from tests.fakes.h264 import ARRIVAL_NS, AUD, PARAMETER_SETS, SEI, SLICES, UNITS, WANTED, Stream

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import MAX_PAYLOAD, Batch, Kind
+from common.payload.output import Output
 from ingest.payload.g711 import CHUNK, G711, MAX_DEVIATION
 from ingest.payload.opus import Opus
-from ingest.payload.output import Output
 from tests.fakes.clocks import ArrivalClock
 
 ARRIVAL_NS = 1_700_000_000_000_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.media import MAX_PAYLOAD
-from ingest.payload.fragmentation import aggregate, cut, end
+from common.payload.fragmentation import aggregate, cut, end
 
 H264 = (b"\x7c\x85", b"\x7c\x05", b"\x7c\x45")  # RFC 6184 5.8
 H265 = (b"\x62\x01\x93", b"\x62\x01\x13", b"\x62\x01\x53")  # RFC 7798 4.4.3: one byte more

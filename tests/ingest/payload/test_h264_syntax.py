@@ -42,7 +42,7 @@ def test_profiles(nal: bytes, profile_level_id: str, reorders: bool, problem: st
     sps = parse_sps(nal)
     assert (sps.profile_level_id, sps.reorders, sps.frame_rate) == (profile_level_id, reorders, 25.0)
     assert (sps.width, sps.height, sps.interlaced, sps.id) == (322, 242, False, 0)
-    assert problem in sps.problem if problem else not sps.problem
+    assert problem in sps.convert if problem else not sps.convert
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 240), (1920, 1080), (642, 362), (16, 16)])
@@ -70,8 +70,8 @@ def test_ids() -> None:
 
 
 def test_bit_depth_and_chroma_inside_high_are_problems_too() -> None:
-    assert "10 bits" in parse_sps(b"\x67\x64" + HIGH_10[2:]).problem
-    assert "4:2:0" in parse_sps(b"\x67\x64" + HIGH_422[2:]).problem
+    assert "10 bits" in parse_sps(b"\x67\x64" + HIGH_10[2:]).convert
+    assert "4:2:0" in parse_sps(b"\x67\x64" + HIGH_422[2:]).convert
 
 
 def test_broken_usability_information_is_passed_over() -> None:

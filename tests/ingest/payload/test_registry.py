@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from common.cameras import CameraState
 from common.errors import CameraError
 from common.media import CLOCK_RATES, Kind, Track
+from common.payload.output import Output
+from ingest.payload.aac import Aac
+from ingest.payload.frames import Frames
 from ingest.payload.g711 import G711
 from ingest.payload.h264 import H264
+from ingest.payload.h265 import H265
 from ingest.payload.opus import Opus
-from ingest.payload.output import Output
 from ingest.payload.registry import choose, make
+from ingest.payload.sound import Sound
 from ingest.rtsp import sdp
 from tests.fakes.clocks import ArrivalClock
 
@@ -62,17 +66,55 @@ def test_played(text: str, track: Track, cls: type) -> None:
     assert made.track == track
 
 
+def converted(kind: Kind, codec: str, rate: int, channels: int = 1, name: str = "") -> Track:
+    return Track(kind, codec, rate, channels, convert=f"browsers do not take {name or codec}")
+
+
+@pytest.mark.parametrize(
+    ("media", "track", "cls"),
+    [
+        ("video 0 RTP/AVP 96\na=rtpmap:96 hevc/90000", Track(Kind.VIDEO, "H265", 90_000), H265),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 H.265/90000", Track(Kind.VIDEO, "H265", 90_000), H265),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000", Track(Kind.VIDEO, "VP8", 90_000), Frames),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 VP9/90000", Track(Kind.VIDEO, "VP9", 90_000), Frames),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000", Track(Kind.VIDEO, "AV1", 90_000), Frames),
+        ("video 0 RTP/AVP 26", converted(Kind.VIDEO, "JPEG", 90_000, name="Motion JPEG"), Frames),
+        (
+            "video 0 RTP/AVP 96\na=rtpmap:96 MP4V-ES/90000",
+            converted(Kind.VIDEO, "MP4V-ES", 90_000, name="MPEG-4 video"),
+            Frames,
+        ),
+        ("audio 0 RTP/AVP 9", Track(Kind.AUDIO, "G722", 8_000), G711),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 mpeg4-generic/16000/1", converted(Kind.AUDIO, "AAC", 16_000), Aac),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 MP4A-LATM/44100/2", converted(Kind.AUDIO, "AAC", 44_100, 2), Aac),
+        (
+            "audio 0 RTP/AVP 97\na=rtpmap:97 L16/16000",
+            converted(Kind.AUDIO, "L16", 16_000, name="uncompressed sound (L16)"),
+            Sound,
+        ),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000", converted(Kind.AUDIO, "G726-32", 8_000, name="G.726"), Sound),
+        ("audio 0 RTP/AVP 14", converted(Kind.AUDIO, "MPA", 90_000, name="MPEG audio (MP2 or MP3)"), Sound),
+    ],
+)
+def test_published_as_it_comes_or_for_a_converter(media: str, track: Track, cls: type) -> None:
+    [choice], others = choose(sdp.parse(f"m={media}\n".encode()))
+    assert (choice.track, others) == (track, [])
+    made = make(choice, Output(track.kind, track.codec, ArrivalClock(), 0))
+    assert type(made) is cls
+    assert made.track.codec == track.codec
+
+
+def test_what_every_browser_takes_is_preferred() -> None:
+    text = "m=video 0 RTP/AVP 26\n" + VIDEO.replace("H264", "H265") + VIDEO + "m=audio 0 RTP/AVP 14\n" + AUDIO
+    assert [track.codec for track in chosen(text)[0]] == ["H264", "PCMU"]
+    text = "m=video 0 RTP/AVP 26\n" + VIDEO.replace("H264", "H265")
+    assert [track.codec for track in chosen(text)[0]] == ["H265"]
+
+
 @pytest.mark.parametrize(
     ("media", "kind", "words"),
     [
-        ("video 0 RTP/AVP 96\na=rtpmap:96 H265/90000", Kind.VIDEO, ["H.265 ", "H.264"]),
-        ("video 0 RTP/AVP 96\na=rtpmap:96 hevc/90000", Kind.VIDEO, ["H.265 "]),
-        ("video 0 RTP/AVP 96\na=rtpmap:96 H.265/90000", Kind.VIDEO, ["H.265 "]),
-        ("video 0 RTP/AVP 96\na=rtpmap:96 MP4V-ES/90000", Kind.VIDEO, ["MPEG-4 "]),
-        ("video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000", Kind.VIDEO, ["VP8"]),
-        ("video 0 RTP/AVP 96\na=rtpmap:96 VP9/90000", Kind.VIDEO, ["VP9"]),
-        ("video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000", Kind.VIDEO, ["AV1"]),
-        ("video 0 RTP/AVP 26", Kind.VIDEO, ["JPEG"]),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 H266/90000", Kind.VIDEO, ["H.266 ", "H.264"]),
         ("video 0 RTP/AVP 33", Kind.VIDEO, ["MPEG transport stream"]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 H264/90000000", Kind.VIDEO, ["90000000 Hz"]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2", Kind.VIDEO, ["interleaved"]),
@@ -81,11 +123,8 @@ def test_played(text: str, track: Track, cls: type) -> None:
         ("video 0 RTP/AVP 71", Kind.VIDEO, ["payload type 71"]),
         ("audio 0 RTP/AVP 98", Kind.AUDIO, ["payload type 98"]),
         ("video 0 RTP/AVP 255", Kind.VIDEO, ["does not say"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1", Kind.AUDIO, ["AAC", "G.711 or Opus"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 mpeg4-generic/16000/1", Kind.AUDIO, ["AAC"]),
-        ("audio 0 RTP/AVP 9", Kind.AUDIO, ["G.722"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 L16/16000", Kind.AUDIO, ["uncompressed"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000", Kind.AUDIO, ["G.726"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1\na=fmtp:97 config=F8E85000", Kind.AUDIO, ["AAC-LC"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 AC3/48000", Kind.AUDIO, ["AC-3", "G.711, Opus or AAC"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMU/4000", Kind.AUDIO, ["4000 Hz", "8 kHz mono"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMA/8000/6", Kind.AUDIO, ["6 channels"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 H264/90000", Kind.AUDIO, ["H264 is not known"]),
@@ -98,11 +137,12 @@ def test_known_and_not_playable(media: str, kind: Kind, words: list[str]) -> Non
 
 def test_profile_that_browsers_cannot_decode() -> None:
     sprop = "Z24ADabLICoQ8REYCIAAAAMAgAAAGQeKFSQ="  # High 10
-    assert "High 10" in problem(f"{VIDEO}a=fmtp:96 sprop-parameter-sets={sprop}\n", Kind.VIDEO)
+    [track], _ = chosen(f"{VIDEO}a=fmtp:96 sprop-parameter-sets={sprop}\n")
+    assert "High 10" in track.convert
 
 
 def test_first_playable_of_each_kind() -> None:
-    text = VIDEO.replace("H264", "H265") + VIDEO + VIDEO + AUDIO.replace("AVP 0", "AVP 9") + AUDIO
+    text = VIDEO.replace("H264", "H265") + VIDEO + VIDEO + AUDIO.replace("AVP 0", "AVP 15") + AUDIO
     played, others = choose(sdp.parse(text.encode()))
     assert [choice.track.codec for choice in played] == ["H264", "PCMU"]
     assert others == []
@@ -130,14 +170,20 @@ def test_an_active_section_comes_before_an_inactive_one_which_is_better_than_non
 
 
 def test_names_are_those_that_people_know() -> None:
-    for rtpmap in ("MPEG4-GENERIC/16000", "MP4A-LATM/16000", "G726-32/8000", "MP4V-ES/90000"):
-        for kind in Kind:
-            said = problem(f"m={kind} 0 RTP/AVP 97\na=rtpmap:97 {rtpmap}\n", kind)
-            assert rtpmap.partition("/")[0] not in said
+    sound = ("MPEG4-GENERIC/16000", "MP4A-LATM/16000", "G726-32/8000", "MPA/90000")
+    for kind, rtpmaps in ((Kind.AUDIO, sound), (Kind.VIDEO, ("MP4V-ES/90000",))):
+        for rtpmap in rtpmaps:
+            [track], _ = chosen(f"m={kind} 0 RTP/AVP 97\na=rtpmap:97 {rtpmap}\n")
+            assert rtpmap.partition("/")[0] not in track.convert.split()
+            wrong = next(other for other in Kind if other is not kind)
+            assert (
+                rtpmap.partition("/")[0]
+                not in problem(f"m={wrong} 0 RTP/AVP 97\na=rtpmap:97 {rtpmap}\n", wrong).split()
+            )
 
 
 def test_playable_format_of_a_section() -> None:
-    text = "m=audio 0 RTP/AVP 97 9 8\na=rtpmap:97 MPEG4-GENERIC/16000\n"
+    text = "m=audio 0 RTP/AVP 97 14 8\na=rtpmap:97 MPEG4-GENERIC/16000\n"
     [choice], _ = choose(sdp.parse(text.encode()))
     assert (choice.format.payload_type, choice.track.codec) == (8, "PCMA")
 
@@ -154,8 +200,8 @@ def test_metadata_and_back_channel_are_passed_over() -> None:
     [
         ("", "neither video nor audio"),
         ("m=application 0 RTP/AVP 107\n", "neither video nor audio"),
-        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\nm=audio 0 RTP/AVP 9\n", "video: H.265"),
-        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\nm=audio 0 RTP/AVP 9\n", "audio: G.722"),
+        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\nm=audio 0 RTP/AVP 15\n", "video: H.266"),
+        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\nm=audio 0 RTP/AVP 15\n", "audio: the session"),
     ],
 )
 def test_nothing_playable(text: str, words: str) -> None:

@@ -63,12 +63,12 @@ async def test_what_is_announced_by_such_a_name_and_is_no_h264_is_looked_at_for_
         assert pulled.batches == []
 
 
-async def test_h265_that_is_announced_as_such_is_not_pulled() -> None:
+async def test_h266_is_not_pulled() -> None:
     fake = FakeCamera()
-    fake.tracks[0].sdp = "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n"
+    fake.tracks[0].sdp = "m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\n"
     async with fake, Pulled(fake.url) as pulled:
         report = await pulled.reached(CameraState.NO_PLAYABLE_TRACK)
-        assert report.detail.startswith("video: H.265 cannot be forwarded yet")
+        assert report.detail.startswith("video: H.266 cannot be played")
     assert "SETUP" not in fake.methods
 
 

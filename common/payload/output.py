@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from common.media import Batch, Flags, Kind
+from common.media import MAX_PAYLOAD, Batch, Flags, Kind
 
 GATHER_NS = 4_000_000  # how long the beginning of an access unit waits for the rest, on a busy machine or a slow link
 
@@ -75,6 +75,12 @@ class Output:
         self.payloads.append(payload)
         self.cut(_UNIT_END)
 
+    def send_unit(self, payloads: list[bytes], timestamp: int, arrival_ns: int, flags: int = 0) -> None:
+        """A whole access unit."""
+        self.begin(timestamp, arrival_ns, flags)
+        self.payloads += payloads
+        self.cut(_UNIT_END)
+
     def discard(self) -> None:
         """Forget the payloads that are in no batch yet."""
         self.payloads = []
@@ -99,6 +105,11 @@ class Output:
         if batches:
             self._batches = []
         return batches
+
+
+def pieces(data: bytes, size: int = MAX_PAYLOAD) -> list[bytes]:
+    """``data`` in pieces of ``size`` bytes, the last one smaller: equal sizes are what segmentation offload takes."""
+    return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 _UNIT_END = int(Flags.UNIT_END)

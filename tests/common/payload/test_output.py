@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.media import Flags, Kind
-from ingest.payload.output import GATHER_NS, Output
+from common.payload.output import GATHER_NS, Output
 
 NOW = 5_000_000_000
 

@@ -1,0 +1,148 @@
+"""Which transcode worker makes which rendition: what egresses have promised, and no camera sends.
+
+An egress promises in its answer, and its reports go on to say what it is subscribed to: that is what is wanted. When
+the last one has given a rendition up, which it does some seconds after its last viewer, the conversion ends.
+
+* A conversion stays with its worker until it is wanted no more, or the worker dies or drains.
+* What a worker reports is compared with what it should have, and the difference is sent, as for cameras.
+* A worker that is full gets nothing new: what runs is not spoilt for what might.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from broker.director.state import State, Worker
+from common.cameras import CameraName
+from common.control import CONVERTERS_FULL, Convert, EndConversion, NodeName, Offer, Role
+from common.media import CONVERTED, Rendition, Track, camera_of, converted, converted_kind
+from common.sessions import SessionName
+
+CONVERSION_SHARE = 0.1
+"""Share of a core that a conversion that has just been given is expected to need."""
+
+_NO_WORKER = "no transcode worker runs"
+
+
+@dataclass(slots=True)
+class _Conversion:
+    node: NodeName
+    track: Track  # of the camera, as it was sent
+
+
+class Conversions:
+    """The director's part for what is converted."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._running: dict[Rendition, _Conversion] = {}
+        self._subscribed: dict[NodeName, set[Rendition]] = {}  # by egress, as it last reported …
+        self._promised: dict[NodeName, set[Rendition]] = {}  # … and since then
+
+    def offer(self, session: SessionName, camera: CameraName, sdp: str) -> Offer:
+        """The offer as it goes to an egress, with what it may promise."""
+        convertible = tuple(kind for kind in CONVERTED if self._may_convert(converted(camera, kind)))
+        tracks = self._state.cameras[camera].tracks
+        return Offer(session, camera, sdp, tracks, convertible, "" if len(convertible) == 2 else self.hindrance)
+
+    @property
+    def hindrance(self) -> str:
+        """Why no conversion can begin now; empty if one can."""
+        if not self._state.converts:
+            return _NO_WORKER
+        workers = [worker for worker in self._state.workers.values() if worker.takes(Role.TRANSCODE)]
+        return CONVERTERS_FULL if all(worker.report.full for worker in workers) else ""
+
+    def promised(self, node: NodeName, names: tuple[Rendition, ...]) -> None:
+        """An egress has answered a viewer, and subscribes to these."""
+        new = _made(names) - self._subscribed.get(node, set())
+        if new:
+            self._promised.setdefault(node, set()).update(new)
+            self.settle()
+
+    def subscribed(self, egress: Worker) -> None:
+        """An egress has reported what it is subscribed to."""
+        names = _made(egress.report.subscribed)
+        if self._promised.pop(egress.node, None) is not None or names != self._subscribed.get(egress.node, set()):
+            self._subscribed[egress.node] = names
+            self.settle()
+
+    def reconcile(self, worker: Worker) -> None:
+        """Compare what a transcode worker reports with what it should have."""
+        for rendition in worker.report.made:
+            if rendition not in self._running and self._state.starting:  # of an earlier broker's
+                self._adopt(rendition, worker)
+            conversion = self._running.get(rendition)
+            if conversion is None or conversion.node != worker.node:
+                self._state.send(worker.node, EndConversion(rendition))
+        for rendition, conversion in self._running.items():
+            if conversion.node == worker.node and rendition not in worker.report.made:
+                self._state.send(worker.node, Convert(rendition, conversion.track))
+        self.settle()
+
+    def bury(self, worker: Worker) -> None:
+        """The worker is dead: what it made is made elsewhere, and what it was subscribed to it is no more."""
+        self._promised.pop(worker.node, None)
+        self._subscribed.pop(worker.node, None)
+        self._running = {r: conversion for r, conversion in self._running.items() if conversion.node != worker.node}
+        self.settle()
+
+    def settle(self) -> None:
+        """Begin what is wanted, end what is not, and follow cameras whose tracks have changed."""
+        wanted = self._wanted()
+        for rendition in [rendition for rendition in self._running if rendition not in wanted]:
+            if not self._state.starting:
+                self._state.send(self._running.pop(rendition).node, EndConversion(rendition))
+        for rendition in sorted(wanted):
+            track = self._source(rendition)
+            conversion = self._running.get(rendition)
+            if track is None:
+                continue
+            if conversion is None:
+                self._begin(rendition, track)
+            elif conversion.track != track:
+                conversion.track = track
+                self._state.send(conversion.node, Convert(rendition, track))
+
+    def worker(self, rendition: Rendition) -> NodeName | None:
+        """The worker that makes it, ``None`` while nobody does."""
+        conversion = self._running.get(rendition)
+        return conversion.node if conversion is not None else None
+
+    def _wanted(self) -> set[Rendition]:
+        wanted = set[Rendition]().union(*self._subscribed.values(), *self._promised.values())
+        return {rendition for rendition in wanted if camera_of(rendition) in self._state.cameras}
+
+    def _source(self, rendition: Rendition) -> Track | None:
+        """The camera's track that a rendition is made of, once it is known."""
+        kind = converted_kind(rendition)
+        tracks = self._state.cameras[camera_of(rendition)].tracks
+        return next((track for track in tracks if track.kind is kind and track.playable), None)
+
+    def _may_convert(self, rendition: Rendition) -> bool:
+        return rendition in self._running or not self.hindrance
+
+    def _begin(self, rendition: Rendition, track: Track) -> None:
+        given = Counter(conversion.node for conversion in self._running.values())
+        workers = [w for w in self._state.workers.values() if w.takes(Role.TRANSCODE) and not w.report.full]
+        if not workers:
+            return
+        busy = {w.node: w.report.load.cpu + CONVERSION_SHARE * given[w.node] for w in workers}
+        worker = min(workers, key=lambda w: (busy[w.node], w.node))
+        self._running[rendition] = _Conversion(worker.node, track)
+        self._state.send(worker.node, Convert(rendition, track))
+
+    def _adopt(self, rendition: Rendition, worker: Worker) -> None:
+        kind = converted_kind(rendition)
+        if kind is None or camera_of(rendition) not in self._state.cameras or not worker.takes(Role.TRANSCODE):
+            return
+        track = self._source(rendition)
+        if track is not None:
+            self._running[rendition] = _Conversion(worker.node, track)
+
+
+def _made(names: Iterable[Rendition]) -> set[Rendition]:
+    """Those that a converter makes."""
+    return {name for name in names if converted_kind(name) is not None}

@@ -1,0 +1,126 @@
+"""Video whose packets are put together to whole frames before anything is published: all but H.264; no I/O.
+
+A frame ends with the marker, or where the timestamp changes. Waiting for its end costs as long as the camera takes to
+send it, a few milliseconds; what is gained is that each codec is one function: from the payloads of a frame to those
+that go out. After a loss nothing is published until the next keyframe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from common.errors import ProtocolError
+from common.media import Flags, Track
+from common.payload.output import Output
+
+MAX_FRAME_BYTES = 4 << 20  # a lossless 4K picture is smaller
+MAX_FRAME_PACKETS = 4_096  # as many as a batch may have
+NO_KEYFRAME_NS = 5_000_000_000  # without a keyframe; most cameras send one every 1 to 4 s
+
+_KEYFRAME = int(Flags.KEYFRAME)
+
+
+class Unit(NamedTuple):
+    """What goes out for one frame."""
+
+    payloads: list[bytes]
+    keyframe: bool
+
+
+Repack = Callable[[list[bytes]], list[Unit]]
+"""From the payloads of one timestamp to the frames that go out: one, as a rule. Raises ``ProtocolError``."""
+
+
+class Frames:
+    """One camera's video track in a codec that ``repack`` understands."""
+
+    def __init__(self, track: Track, repack: Repack, output: Output) -> None:
+        self.frames = 0
+        self.keyframes = 0
+        self.dropped = 0  # packets
+        self.track = track
+        self._repack = repack
+        self._output = output
+        self._payloads: list[bytes] = []
+        self._size = 0
+        self._timestamp = -1
+        self._begun_ns = 0  # arrival of the frame's first packet
+        self._damaged = False  # something of the frame is missing
+        self._open = False  # a keyframe has come, and nothing was lost since
+        self._arrival_ns = 0
+        self._waiting_ns = 0  # arrival of the first packet since nothing is published; 0 while something is
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing of what comes is published; empty while something is."""
+        waited_ns = self._arrival_ns - self._waiting_ns if self._waiting_ns else 0
+        if self._open or not waited_ns:
+            return "" if self._open or self.keyframes else "waiting for its first keyframe"
+        if waited_ns < NO_KEYFRAME_NS:
+            return "" if self.keyframes else "waiting for its first keyframe"
+        return (
+            f"no keyframe has come for {waited_ns // 10**9} s, and players start with one; "
+            "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
+        )
+
+    def mark(self) -> None:
+        """A packet of the last timestamp without a payload carries the marker: the frame ends."""
+        self._finish()
+
+    def lost(self) -> None:
+        """Packets are missing between the last one and the next: of this frame, of the next, or of both.
+
+        If it is the next one's beginning, ``repack`` sees that.
+        """
+        self.dropped += len(self._payloads)
+        self._begin(self._timestamp)
+        self._damaged, self._open = True, False
+
+    def restart(self) -> None:
+        """Another stream begins: nothing of the old one is continued."""
+        self._begin(-1)
+        self._open = False
+
+    def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
+        """The payload ``packet[start:end]``, not empty, in order; ``timestamp`` is extended."""
+        if timestamp != self._timestamp:
+            self._finish()
+            self._begin(timestamp)
+        if not self._payloads:
+            self._begun_ns = arrival_ns
+        self._arrival_ns = arrival_ns
+        if not self._open and not self._waiting_ns:
+            self._waiting_ns = arrival_ns
+        if self._damaged:
+            self.dropped += 1
+            return
+        self._payloads.append(packet[start:end])
+        self._size += end - start
+        if self._size > MAX_FRAME_BYTES or len(self._payloads) > MAX_FRAME_PACKETS:
+            self.lost()
+        elif marker:
+            self._finish()
+
+    def _begin(self, timestamp: int) -> None:
+        self._timestamp, self._payloads, self._size, self._damaged = timestamp, [], 0, False
+
+    def _finish(self) -> None:
+        """The frame that is arriving has come to its end, if one is."""
+        payloads, self._payloads, self._size = self._payloads, [], 0
+        if not payloads:
+            return
+        try:
+            units = self._repack(payloads)
+        except ProtocolError:
+            self.dropped += len(payloads)
+            self._open = False
+            return
+        for unit in units:
+            if unit.keyframe:
+                self._open, self._waiting_ns = True, 0
+                self.keyframes += 1
+            if self._open:
+                self.frames += 1
+                flags = _KEYFRAME if unit.keyframe else 0
+                self._output.send_unit(unit.payloads, self._timestamp, self._begun_ns, flags)

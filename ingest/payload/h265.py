@@ -1,0 +1,184 @@
+"""H.265 over RTP (RFC 7798) from cameras, made fit for WebRTC; no I/O.
+
+In: single NAL units, aggregation packets and fragmentation units, and what cameras make of them: start codes within a
+packet, zero padding, markers missing. Out: the same in payloads of at most ``MAX_PAYLOAD`` bytes, as RFC 7798 has them.
+
+* Parameter sets go out before every picture that decoding can begin with (IRAP) and nowhere else, wherever the camera
+  sent them, in one packet where they fit in one.
+* Access unit delimiters, filler and supplemental information are taken out: browsers have no use for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from common.errors import ProtocolError
+from common.media import CLOCK_RATES, MAX_PAYLOAD, Kind, Track
+from common.payload.access_unit import access_unit
+from common.payload.output import Output, pieces
+from ingest.payload.bits import Bits
+from ingest.payload.frames import Frames, Unit
+from ingest.payload.h265_syntax import (
+    IRAP,
+    MAX_PARAMETER_SET_BYTES,
+    PPS,
+    SLICES,
+    SPS,
+    VPS,
+    SequenceParameterSet,
+    parse_sps,
+)
+
+MAX_UNITS = 1_024  # NAL units of an access unit: a picture of 8K has 600 slices at most (A.4.1)
+MAX_SETS = 64  # parameter sets of a kind that are kept; picture parameter sets may be as many (7.4.3.3.1)
+
+_START_CODE = re.compile(b"\0\0+\1")
+_NAMES = {VPS: "sprop-vps", SPS: "sprop-sps", PPS: "sprop-pps"}  # RFC 7798 7.1
+_AGGREGATE, _FRAGMENT = 48, 49  # RFC 7798 4.4.2, 4.4.3
+_HEADER = 2  # bytes
+
+
+def announced_track(parameters: Mapping[str, str]) -> Track:
+    """The track as the ``fmtp`` parameters of a session description have it (RFC 7798 7.1)."""
+    return _track(ParameterSets(parameters).sequence)
+
+
+class ParameterSets:
+    """What has been announced and has come of video, sequence and picture parameter sets.
+
+    A camera has one of the first two kinds at a time, and of picture parameter sets one for each identifier.
+    """
+
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        self.sequence: SequenceParameterSet | None = None  # the newest
+        self._sets: dict[int, dict[int, bytes]] = {kind: {} for kind in _NAMES}
+        for kind, name in _NAMES.items():
+            for text in parameters.get(name, "").split(","):
+                for nal in _START_CODE.split(_decoded(text)):
+                    if _kind(nal) == kind:
+                        with suppress(ValueError):  # it may still come in the stream
+                            self.learn(nal)
+
+    def learn(self, nal: bytes) -> None:
+        """Take in one that has come. Raises ``ValueError`` if it cannot be read."""
+        kind = _kind(nal)
+        if len(nal) > MAX_PARAMETER_SET_BYTES:
+            raise ValueError("a parameter set is too long")
+        known = self._sets[kind]
+        if kind == SPS:
+            self.sequence = parse_sps(nal)
+            if nal not in known.values():  # pictures of the old sequence need none of these
+                self._sets[PPS].clear()
+        known[Bits(nal[_HEADER : _HEADER + 8]).ue() if kind == PPS else 0] = nal  # pps_pic_parameter_set_id
+        while len(known) > MAX_SETS:
+            del known[next(iter(known))]
+
+    @property
+    def missing(self) -> str:
+        """The kind that has not come yet; empty if all have."""
+        names = {VPS: "video", SPS: "sequence", PPS: "picture"}
+        return next((names[kind] for kind, known in self._sets.items() if not known), "")
+
+    @property
+    def units(self) -> list[bytes]:
+        """All of them, in the order in which a decoder needs them."""
+        return [nal for known in self._sets.values() for nal in known.values()]
+
+
+class H265(Frames):
+    """One camera's H.265 track."""
+
+    def __init__(self, parameters: Mapping[str, str], output: Output) -> None:
+        self._sets = ParameterSets(parameters)
+        self._irap_seen = False
+        super().__init__(_track(self._sets.sequence), self._repack_unit, output)
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing of what comes is published; empty while something is."""
+        if not self.keyframes and self._irap_seen and self._sets.missing:
+            return f"its {self._sets.missing} parameter set never comes; restart the camera's stream"
+        return super().hindrance
+
+    def _repack_unit(self, payloads: list[bytes]) -> list[Unit]:
+        slices: list[bytes] = []
+        irap = False
+        for nal in self._nal_units(payloads):
+            kind = _kind(nal)
+            if kind in _NAMES:
+                self._learn(nal)
+            elif kind in SLICES:
+                slices.append(nal)
+                irap |= kind in IRAP
+        if not slices:
+            return []
+        self._irap_seen |= irap
+        keyframe = irap and not self._sets.missing
+        if irap and not keyframe:
+            raise ProtocolError("a picture has come before its parameter sets")
+        units = _packets(self._sets.units) if keyframe else []
+        for nal in slices:
+            units += _fragments(nal)
+        return [Unit(units, keyframe)]
+
+    def _nal_units(self, payloads: list[bytes]) -> Iterator[bytes]:
+        """As a byte stream, so that start codes that a camera left in its packets begin NAL units as well."""
+        stream = access_unit("H265", payloads)
+        units = _START_CODE.split(stream, maxsplit=MAX_UNITS)
+        if len(units) > MAX_UNITS:
+            raise ProtocolError("an access unit has too many NAL units")
+        for nal in units:
+            nal = nal.rstrip(b"\0")
+            if len(nal) > _HEADER:
+                yield nal
+
+    def _learn(self, nal: bytes) -> None:
+        before = self._sets.sequence
+        try:
+            self._sets.learn(nal)
+        except ValueError:
+            self.dropped += 1
+        if self._sets.sequence != before:
+            self.track = _track(self._sets.sequence)
+
+
+def _track(sequence: SequenceParameterSet | None) -> Track:
+    track = Track(Kind.VIDEO, "H265", CLOCK_RATES["H265"])
+    if sequence is None:
+        return track
+    return replace(track, profile=sequence.profile_tier_level, convert=sequence.convert)
+
+
+def _kind(nal: bytes) -> int:
+    return nal[0] >> 1 & 0x3F if nal else -1
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _packets(nals: list[bytes]) -> list[bytes]:
+    """In one aggregation packet (RFC 7798 4.4.2) if they fit, so that they break no run of equal sizes."""
+    if len(nals) > 1 and _HEADER + sum(2 + len(nal) for nal in nals) <= MAX_PAYLOAD:
+        return [bytes((_AGGREGATE << 1, 1)) + b"".join(len(nal).to_bytes(2, "big") + nal for nal in nals)]
+    return [payload for nal in nals for payload in _fragments(nal)]
+
+
+def _fragments(nal: bytes) -> list[bytes]:
+    """The NAL unit in one packet, or in fragmentation units of equal size (RFC 7798 4.4.3)."""
+    if len(nal) <= MAX_PAYLOAD:
+        return [nal]
+    header = bytes((nal[0] & 0x81 | _FRAGMENT << 1, nal[1]))
+    parts = pieces(nal[_HEADER:], MAX_PAYLOAD - _HEADER - 1)
+    bits = bytearray([_kind(nal)] * len(parts))
+    bits[0] |= 0x80
+    bits[-1] |= 0x40
+    return [header + bytes((bit,)) + part for bit, part in zip(bits, parts, strict=True)]

@@ -1,0 +1,40 @@
+"""Sound that no browser takes by WebRTC, on its way to a converter: L16, G.726, MP2 and MP3; no I/O.
+
+Each packet stands for itself and travels as it came, less the header of its payload format.
+"""
+
+from __future__ import annotations
+
+from common.media import Track
+from common.payload.output import Output, pieces
+
+
+class Sound:
+    """One camera's track. ``header`` is how many bytes stand before the sound in each packet."""
+
+    def __init__(self, track: Track, output: Output, *, header: int = 0) -> None:
+        self.frames = 0  # packets
+        self.keyframes = 0
+        self.hindrance = ""
+        self.dropped = 0
+        self.track = track
+        self._output = output
+        self._header = header
+
+    def mark(self) -> None:
+        """Sound has no use for markers."""
+
+    def lost(self) -> None:
+        """Packets are missing: the converter's timestamps show it."""
+
+    def restart(self) -> None:
+        """Another stream begins: every packet stands for itself."""
+
+    def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
+        """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
+        start += self._header
+        if start >= end:
+            self.dropped += 1
+            return
+        self.frames += 1
+        self._output.send_unit(pieces(packet[start:end]), timestamp, arrival_ns)

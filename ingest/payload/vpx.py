@@ -1,0 +1,91 @@
+"""VP8 (RFC 7741), VP9 (RFC 9628) and AV1 over RTP from cameras, made fit for WebRTC; no I/O.
+
+Each frame is taken out of the camera's packets and put into new ones of ``MAX_PAYLOAD`` bytes, with the least of a
+descriptor that receivers need: cameras have one layer, and what they say of layers is left out.
+"""
+
+from __future__ import annotations
+
+from common.errors import ProtocolError
+from common.media import MAX_PAYLOAD
+from common.payload.access_unit import access_unit, obus
+from common.payload.output import pieces
+from ingest.payload.frames import Unit
+
+_SEQUENCE_HEADER = 1  # obu_type, AV1 6.2.2
+_LEAST = 8  # bytes of room in which an OBU is begun
+_NOT_SENT = {2, 8, 15}  # temporal delimiters, tile lists and padding: RTP Payload Format For AV1, 5
+
+
+def repack_vp8(payloads: list[bytes]) -> list[Unit]:
+    """RFC 7741 4.2. Each packet has the one byte of descriptor that has to be: S in the first, partition 0 in all."""
+    if payloads[0][0] & 0x17 != 0x10:  # S, and PID 0
+        raise ProtocolError("the beginning of a frame is missing")
+    frame = access_unit("VP8", payloads)
+    if len(frame) < 3:
+        raise ProtocolError("a frame of VP8 has no header")
+    first, *rest = pieces(frame, MAX_PAYLOAD - 1)
+    return [Unit([b"\x10" + first, *(b"\0" + piece for piece in rest)], keyframe=not frame[0] & 1)]  # RFC 6386 9.1
+
+
+def repack_vp9(payloads: list[bytes]) -> list[Unit]:
+    """RFC 9628 4.2: B in the first packet, E in the last, P where the picture needs another one."""
+    if not payloads[0][0] & 0x08:
+        raise ProtocolError("the beginning of a frame is missing")
+    frame = access_unit("VP9", payloads)
+    keyframe = _is_vp9_keyframe(frame)
+    cut = pieces(frame, MAX_PAYLOAD - 1)
+    bits = bytearray([0 if keyframe else 0x40] * len(cut))
+    bits[0] |= 0x08
+    bits[-1] |= 0x04
+    return [Unit([bytes((bit,)) + piece for bit, piece in zip(bits, cut, strict=True)], keyframe)]
+
+
+def _is_vp9_keyframe(frame: bytes) -> bool:
+    """VP9 6.2: frame_marker, profile, show_existing_frame, frame_type."""
+    if not frame or frame[0] >> 6 != 2:
+        raise ProtocolError("a frame of VP9 has no header")
+    profile = frame[0] >> 5 & 1 | frame[0] >> 3 & 2
+    at = 2 if profile == 3 else 3  # the bit, counted from the lowest, at which show_existing_frame stands
+    return not frame[0] >> at & 1 and not frame[0] >> at - 1 & 1
+
+
+def repack_av1(payloads: list[bytes]) -> list[Unit]:
+    """RTP Payload Format For AV1, 4.4: each OBU element with its size, in as few packets as they fit in."""
+    elements = []
+    for obu in obus(payloads):
+        if not obu or obu[0] & 0x80:
+            raise ProtocolError("an OBU has no header")
+        if obu[0] >> 3 & 15 not in _NOT_SENT:
+            elements.append(_without_size(obu))
+    keyframe = any(obu[0] >> 3 & 15 == _SEQUENCE_HEADER for obu in elements)
+    if not elements:
+        raise ProtocolError("a temporal unit is empty")
+    out = [bytearray(1)]
+    for obu in elements:
+        if MAX_PAYLOAD - len(out[-1]) < _LEAST:
+            out.append(bytearray(1))
+        while obu:
+            room = MAX_PAYLOAD - len(out[-1]) - 2
+            out[-1] += _leb128(len(obu[:room])) + obu[:room]
+            obu = obu[room:]
+            if obu:
+                out[-1][0] |= 0x40  # Y: it goes on …
+                out.append(bytearray((0x80,)))  # … Z: here
+    if keyframe:
+        out[0][0] |= 0x08  # N
+    return [Unit([bytes(packet) for packet in out], keyframe)]
+
+
+def _without_size(obu: bytes) -> bytes:
+    """RTP Payload Format For AV1, 5: OBUs should be sent without their own size fields."""
+    if not obu[0] & 0x02:
+        return obu
+    at = header = 2 if obu[0] & 0x04 else 1
+    while at < len(obu) and obu[at] & 0x80:
+        at += 1
+    return bytes((obu[0] & ~0x02,)) + obu[1:header] + obu[at + 1 :]
+
+
+def _leb128(value: int) -> bytes:
+    return bytes((value,)) if value < 0x80 else bytes((value & 0x7F | 0x80, value >> 7))

@@ -1,0 +1,186 @@
+"""What viewers were promised is converted once, by one worker, for as long as somebody is subscribed to it."""
+
+from __future__ import annotations
+
+from broker.director.events import CameraChanged
+from common.cameras import CameraState
+from common.control import Answered, Convert, EndConversion, Offer
+from common.media import Kind, Rendition, Track
+from tests.fakes.stage import Stage, camera, sent, stream
+
+H265 = Track(Kind.VIDEO, "H265", 90_000)
+JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
+B_FRAMES = Track(Kind.VIDEO, "H264", 90_000, convert="it has B-frames, which browsers show in the wrong order")
+AAC = Track(Kind.AUDIO, "AAC", 16_000, convert="browsers do not take AAC")
+PICTURE, SOUND = "door/h264", "door/opus"
+
+
+def stage(*tracks: Track, transcoders: int = 1) -> Stage:
+    made = Stage(camera())
+    made.ingest("in-1", stream(tracks=tracks or (H265, AAC)))
+    made.egress("out-1")
+    for number in range(transcoders):
+        made.transcode(f"tc-{number + 1}")
+    return made
+
+
+def offered(made: Stage, session: str = "s") -> Offer:
+    [offer] = [message for _, message in sent(made.offer(session)) if isinstance(message, Offer)]
+    return offer
+
+
+def watch(made: Stage, *renditions: str, session: str = "s", node: str = "out-1") -> list[tuple[str, object]]:
+    offered(made, session)
+    return sent(made.hear(node, Answered(session, "answer", renditions)))
+
+
+def test_an_offer_says_what_may_be_promised() -> None:
+    offer = offered(stage())
+    assert (offer.convertible, offer.unconverted) == ((Kind.VIDEO, Kind.AUDIO), "")
+    assert offer.tracks == (H265, AAC)
+
+
+def test_without_a_transcode_worker_nothing_may_be_promised() -> None:
+    offer = offered(stage(transcoders=0))
+    assert (offer.convertible, offer.unconverted) == ((), "no transcode worker runs")
+
+
+def test_what_is_promised_is_begun_at_once_and_once() -> None:
+    made = stage()
+    assert watch(made, PICTURE, SOUND) == [("tc-1", Convert(PICTURE, H265)), ("tc-1", Convert(SOUND, AAC))]
+    assert watch(made, PICTURE, SOUND, session="t") == []
+    assert sent(made.egress("out-1", subscribed=("door", PICTURE, SOUND))) == []
+    assert made.director.converter(Rendition(PICTURE)) == "tc-1"
+
+
+def test_what_a_viewer_gets_as_it_comes_is_not_converted() -> None:
+    made = stage()
+    assert watch(made, "door") == []
+    assert sent(made.egress("out-1", subscribed=("door",))) == []
+
+
+def test_it_ends_when_nobody_is_subscribed_any_more() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    made.egress("out-2", subscribed=(PICTURE,))
+    assert sent(made.egress("out-1")) == []
+    assert sent(made.egress("out-2")) == [("tc-1", EndConversion(PICTURE))]
+    assert made.director.converter(Rendition(PICTURE)) is None
+
+
+def test_it_ends_with_the_egress_that_wanted_it() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    assert ("tc-1", EndConversion(PICTURE)) in sent(made.leave("out-1"))
+
+
+def test_a_command_that_was_lost_is_sent_again() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    assert sent(made.transcode("tc-1")) == [("tc-1", Convert(PICTURE, H265))]
+    assert sent(made.transcode("tc-1", PICTURE)) == []
+    made.egress("out-1")
+    assert sent(made.transcode("tc-1", PICTURE)) == [("tc-1", EndConversion(PICTURE))]
+
+
+def test_the_least_loaded_worker_gets_the_next_one() -> None:
+    made = stage(transcoders=2)
+    made.transcode("tc-1", cpu=0.5)
+    assert watch(made, PICTURE) == [("tc-2", Convert(PICTURE, H265))]
+    made.transcode("tc-1", cpu=0.0)
+    assert watch(made, SOUND, session="t") == [("tc-1", Convert(SOUND, AAC))], "what was just given counts"
+
+
+def test_a_full_worker_gets_nothing_new_and_keeps_what_it_has() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    made.transcode("tc-1", PICTURE, full=True)
+    offer = offered(made, "t")
+    assert (offer.convertible, offer.unconverted) == ((Kind.VIDEO,), "every transcode worker is full")
+    assert watch(made, SOUND, session="u") == [], "promised by an egress that knew no better"
+    assert sent(made.transcode("tc-1", PICTURE)) == [("tc-1", Convert(SOUND, AAC))], "as soon as there is room"
+
+
+def test_what_a_dead_worker_made_is_made_by_another() -> None:
+    made = stage(transcoders=2)
+    [(node, _)] = watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    other = "tc-2" if node == "tc-1" else "tc-1"
+    assert sent(made.leave(node)) == [(other, Convert(PICTURE, H265))]
+
+
+def test_without_another_worker_it_waits_for_one() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    made.leave("tc-1")
+    assert sent(made.tick()) == []
+    assert sent(made.transcode("tc-9")) == [("tc-9", Convert(PICTURE, H265))]
+
+
+def test_a_conversion_follows_its_cameras_codec() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    made.ingest("in-1", stream(tracks=(JPEG,)))
+    assert ("tc-1", Convert(PICTURE, JPEG)) in sent(made.tick())
+
+
+def test_a_camera_that_was_never_seen_is_converted_once_it_plays() -> None:
+    made = Stage(camera())
+    made.egress("out-1")
+    made.transcode("tc-1")
+    assert watch(made, PICTURE) == []
+    made.ingest("in-1", stream(tracks=(H265,)))
+    assert ("tc-1", Convert(PICTURE, H265)) in sent(made.tick())
+
+
+def test_a_new_broker_leaves_running_conversions_alone() -> None:
+    made = Stage(camera(), started_now=True, tracks={"door": (H265,)})
+    assert sent(made.transcode("tc-1", PICTURE)) == []
+    assert [message for _, message in sent(made.egress("out-1", subscribed=(PICTURE,)))] == []
+    assert made.director.converter(Rendition(PICTURE)) == "tc-1"
+    assert ("tc-1", EndConversion(PICTURE)) not in sent(made.tick(10.0))
+
+
+def test_names_that_no_converter_makes_are_ignored() -> None:
+    made = stage()
+    names = ("door/vp8", "door/", "yard/h264", "/h264", "door/h264/x", "x" * 300)
+    assert watch(made, *names) == []
+    assert sent(made.egress("out-1", subscribed=names)) == []
+
+
+def test_a_removed_camera_is_converted_no_more() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    made.want()
+    assert ("tc-1", EndConversion(PICTURE)) in sent(made.tick())
+
+
+def announced(made: Stage) -> tuple[CameraState, str]:
+    status = made.director.camera("door")
+    assert status is not None
+    return status.state, status.detail
+
+
+def test_a_camera_is_green_only_if_its_picture_can_be_shown() -> None:
+    made = stage(JPEG, transcoders=0)
+    state, detail = announced(made)
+    assert state is CameraState.NO_PICTURE
+    assert detail == "browsers do not take Motion JPEG, and no transcode worker runs that would convert it"
+    [change] = [command for command in made.transcode("tc-1") if isinstance(command, CameraChanged)]
+    assert change.state is CameraState.PLAYING
+    [change] = [command for command in made.leave("tc-1") if isinstance(command, CameraChanged)]
+    assert change.state is CameraState.NO_PICTURE
+
+
+def test_a_picture_that_browsers_show_badly_is_shown_all_the_same() -> None:
+    state, detail = announced(stage(B_FRAMES, transcoders=0))
+    assert state is CameraState.PLAYING
+    assert detail.startswith("it has B-frames")
+    assert announced(stage(B_FRAMES)) == (CameraState.PLAYING, "")

@@ -1,0 +1,191 @@
+"""H.265: whatever a camera makes of its packets, the same pictures go out, and each keyframe can be begun with."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import av
+import pytest
+
+from common.media import MAX_PAYLOAD, Batch, Kind
+from common.payload.access_unit import access_unit
+from common.payload.output import Output
+from ingest.payload.h265 import H265, announced_track
+from rigs.codecs import pictures
+from tests.fakes.clocks import ArrivalClock
+
+X265 = "preset=ultrafast x265-params=log-level=none:bframes={}:repeat-headers=1:keyint=10:min-keyint=10:scenecut=0"
+TICKS = 3_000
+VPS, SPS, PPS, AUD = 32, 33, 34, 35
+
+
+def kind(nal: bytes) -> int:
+    return nal[0] >> 1 & 0x3F
+
+
+def split(stream: bytes) -> list[bytes]:
+    return [nal for nal in re.split(b"\0\0\0?\1", stream) if nal]
+
+
+def encoded(*, pixels: str = "yuv420p", bframes: int = 0) -> list[list[bytes]]:
+    """The NAL units of each picture, without supplemental information."""
+    coded = pictures("libx265", pixels=pixels, options=X265.format(bframes) + (" bf=2" if bframes else ""))
+    return [[nal for nal in split(picture.data) if kind(nal) != 39] for picture in coded]
+
+
+def fragment(nal: bytes, size: int = 1_400) -> list[bytes]:
+    if len(nal) <= size:
+        return [nal]
+    parts = [nal[at : at + size - 3] for at in range(2, len(nal), size - 3)]
+    return [
+        bytes((nal[0] & 0x81 | 49 << 1, nal[1], (n == 0) << 7 | (n == len(parts) - 1) << 6 | kind(nal))) + part
+        for n, part in enumerate(parts)
+    ]
+
+
+class Camera:
+    def __init__(self, parameters: dict[str, str] | None = None) -> None:
+        self.output = Output(Kind.VIDEO, "H265", ArrivalClock(), epoch=1)
+        self.format = H265(parameters or {}, self.output)
+        self.number = 0
+
+    def send(self, nals: list[bytes], *, size: int = 1_400, marker: bool = True, at: int = 5) -> None:
+        payloads = [payload for nal in nals for payload in fragment(nal, size)]
+        for index, payload in enumerate(payloads):
+            last = index == len(payloads) - 1
+            self.format.receive(b"head" + payload, 4, 4 + len(payload), self.number * TICKS, marker and last, at)
+        self.number += 1
+
+    def units(self) -> list[tuple[Batch, list[bytes]]]:
+        batches = self.output.take(0)
+        assert all(len(payload) <= MAX_PAYLOAD for batch in batches for payload in batch.payloads)
+        return [(batch, split(access_unit("H265", batch.payloads))) for batch in batches]
+
+
+def decoded(units: list[tuple[Batch, list[bytes]]]) -> int:
+    decoder = av.CodecContext.create("hevc", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    count = 0
+    for _, nals in units:
+        count += len(decoder.decode(av.Packet(b"".join(b"\0\0\0\1" + nal for nal in nals))))
+    return count + len(decoder.decode(None))
+
+
+def without_sets(nals: list[bytes]) -> list[bytes]:
+    return [nal for nal in nals if kind(nal) not in (VPS, SPS, PPS)]
+
+
+def sprop(nals: list[bytes]) -> dict[str, str]:
+    names = {VPS: "sprop-vps", SPS: "sprop-sps", PPS: "sprop-pps"}
+    return {names[kind(nal)]: base64.b64encode(nal).decode() for nal in nals if kind(nal) in names}
+
+
+@pytest.mark.parametrize("size", [100, 1_400, 60_000])
+def test_pictures_in_packets_of_any_size_go_out_as_they_are(size: int) -> None:
+    camera, sent = Camera(), encoded()
+    for nals in sent:
+        camera.send(nals, size=size)
+    units = camera.units()
+    assert [nals for _, nals in units] == sent
+    assert [batch.keyframe for batch, _ in units] == [kind(nals[0]) == VPS for nals in sent]
+    assert decoded(units) == len(sent) == camera.format.frames
+
+
+def test_sets_of_the_description_stand_before_each_keyframe() -> None:
+    sent = encoded()
+    camera = Camera(sprop(sent[0]))
+    for nals in sent:
+        camera.send(without_sets(nals))
+    units = camera.units()
+    assert decoded(units) == len(sent)
+    assert [[kind(nal) for nal in nals[:3]] for batch, nals in units if batch.keyframe] == [[VPS, SPS, PPS]] * 2
+    assert len(units[0][0].payloads[0]) < 200, "they share a packet"
+
+
+def test_sets_that_were_sent_once_stand_before_each_keyframe() -> None:
+    camera, sent = Camera(), encoded()
+    for number, nals in enumerate(sent):
+        camera.send(nals if not number else without_sets(nals))
+    assert decoded(camera.units()[-10:]) == 10
+
+
+def test_sets_in_packets_of_their_own_belong_to_the_next_picture() -> None:
+    camera, sent = Camera(), encoded()
+    for nal in sent[0]:
+        camera.send([nal])
+    assert len(camera.units()) == 1
+
+
+def test_start_codes_in_a_packet_begin_nal_units() -> None:
+    camera, sent = Camera(), encoded()
+    for nals in sent:
+        camera.send([b"\0\0\0\1".join(nals)])
+    assert [nals for _, nals in camera.units()] == sent
+
+
+def test_what_browsers_have_no_use_for_is_left_out() -> None:
+    camera, sent = Camera(), encoded()
+    camera.send([bytes((AUD << 1, 1, 0x10)), *sent[0], bytes((40 << 1, 1)) + b"suffix"])
+    assert [nals for _, nals in camera.units()] == sent[:1]
+
+
+def test_without_a_video_parameter_set_one_sentence_says_so() -> None:
+    camera = Camera()
+    for nals in encoded():
+        camera.send([nal for nal in nals if kind(nal) != VPS])
+    assert camera.units() == []
+    assert "its video parameter set never comes" in camera.format.hindrance
+
+
+def test_pictures_after_a_loss_wait_for_a_keyframe() -> None:
+    camera, sent = Camera(), encoded()
+    for number, nals in enumerate(sent):
+        if number == 3:
+            camera.format.lost()
+        camera.send(nals)
+    assert [batch.timestamp // TICKS for batch, _ in camera.units()] == [0, 1, 2, *range(10, 20)]
+
+
+def test_a_picture_parameter_set_that_comes_anew_takes_the_place_of_the_old_one() -> None:
+    camera, sent = Camera(), encoded()
+    old = next(nal for nal in sent[0] if kind(nal) == PPS)
+    camera.send([*sent[0][:2], old[:-1] + bytes((old[-1] ^ 0x10,)), old, *without_sets(sent[0])])
+    [(_, nals)] = camera.units()
+    assert [nal for nal in nals if kind(nal) == PPS] == [old]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "profile"),
+    [("yuv420p", "profile-id=1;tier-flag=0;level-id=60"), ("yuv420p10le", "profile-id=2;tier-flag=0;level-id=60")],
+)
+def test_the_profile_is_known_from_the_description_and_from_the_stream(pixels: str, profile: str) -> None:
+    sent = encoded(pixels=pixels)
+    assert announced_track(sprop(sent[0])).profile == profile
+    camera = Camera()
+    assert camera.format.track.profile == ""
+    camera.send(sent[0])
+    assert camera.format.track.profile == profile
+    assert camera.format.track.convert == ""
+
+
+def test_pictures_in_another_order_than_shown_and_unusual_profiles_are_to_be_converted() -> None:
+    camera = Camera()
+    camera.send(encoded(bframes=2)[0])
+    assert "B-frames" in camera.format.track.convert
+    camera = Camera()
+    camera.send(encoded(pixels="yuv444p")[0])
+    assert "profile 4" in camera.format.track.convert
+
+
+@pytest.mark.parametrize("text", ["", "!", "AAAA", "QgE=", ","])
+def test_sets_that_are_none_are_ignored(text: str) -> None:
+    assert announced_track({"sprop-vps": text, "sprop-sps": text, "sprop-pps": text}).profile == ""
+
+
+@pytest.mark.parametrize("nal", [b"\x42\1", b"\x42\1\xff\xff\xff\xff", b"\x62\1", b"\x60\1\0\xff", b"\x44\1\0"])
+def test_damaged_packets_are_no_pictures(nal: bytes) -> None:
+    camera, sent = Camera(), encoded()
+    camera.send([nal])
+    camera.send(sent[0])
+    assert [nals for _, nals in camera.units()] == sent[:1]

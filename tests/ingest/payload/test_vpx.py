@@ -1,0 +1,98 @@
+"""VP8, VP9 and AV1 in packets of any size become packets of ours, which hold the same frames."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import ProtocolError
+from common.media import MAX_PAYLOAD
+from common.payload.access_unit import access_unit
+from ingest.payload.frames import Unit
+from ingest.payload.vpx import repack_av1, repack_vp8, repack_vp9
+from rigs.codecs import pictures
+
+REALTIME = "deadline=realtime cpu-used=8 b=4M"
+
+
+def cut(frame: bytes, first: bytes, later: bytes, size: int) -> list[bytes]:
+    parts = [frame[at : at + size] for at in range(0, len(frame), size)]
+    return [(later if number else first) + part for number, part in enumerate(parts)]
+
+
+def payloads_of(units: list[Unit]) -> list[bytes]:
+    assert all(len(payload) <= MAX_PAYLOAD for unit in units for payload in unit.payloads)
+    return [payload for unit in units for payload in unit.payloads]
+
+
+@pytest.mark.parametrize("size", [100, 1_400, 60_000])
+def test_vp8_frames_stay_what_they_are(size: int) -> None:
+    for picture in pictures("libvpx", options=REALTIME):
+        units = repack_vp8(cut(picture.data, b"\x90\x80\x85\x05", b"\x80\x80\x85\x05", size))
+        assert [unit.keyframe for unit in units] == [picture.keyframe]
+        payloads = payloads_of(units)
+        assert access_unit("VP8", payloads) == picture.data
+        assert [payload[0] for payload in payloads] == [0x10] + [0] * (len(payloads) - 1)
+
+
+@pytest.mark.parametrize("size", [100, 1_400, 60_000])
+def test_vp9_frames_stay_what_they_are(size: int) -> None:
+    for picture in pictures("libvpx-vp9", options=REALTIME):
+        units = repack_vp9(cut(picture.data, b"\xa8\x05\x20\x07", b"\xa0\x05\x20\x07", size))
+        assert [unit.keyframe for unit in units] == [picture.keyframe]
+        payloads = payloads_of(units)
+        assert access_unit("VP9", payloads) == picture.data
+        predicted = 0 if picture.keyframe else 0x40
+        assert payloads[0][0] & 0xF8 == predicted | 0x08
+        assert payloads[-1][0] & 0x04
+        assert all(payload[0] & 0x4B == predicted for payload in payloads[1:])
+
+
+def obus_of(unit: bytes) -> list[bytes]:
+    """The OBUs of the low-overhead format (AV1 5.2), as they stand there."""
+    found, at = [], 0
+    while at < len(unit):
+        begin, size, shift = at, 0, 0
+        at += 2 if unit[at] & 4 else 1
+        while True:
+            byte = unit[at]
+            size |= (byte & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if not byte & 0x80:
+                break
+        at += size
+        found.append(unit[begin:at])
+    return found
+
+
+def test_av1_temporal_units_stay_what_they_are() -> None:
+    for picture in pictures("libsvtav1", options="preset=12 crf=20 svtav1-params=pred-struct=1"):
+        obus = [obu for obu in obus_of(picture.data) if obu[0] >> 3 & 15 != 2]
+        # One packet for each OBU, the last one in two: W=1, and Y and Z where it is cut.
+        *whole, last = obus
+        half = len(last) // 2
+        packets = [b"\x10" + obu for obu in whole] + [b"\x50" + last[:half], b"\x90" + last[half:]]
+        units = repack_av1(packets)
+        assert [unit.keyframe for unit in units] == [picture.keyframe]
+        payloads = payloads_of(units)
+        assert obus_of(access_unit("AV1", payloads))[1:] == obus
+        assert bool(payloads[0][0] & 0x08) is picture.keyframe, "N"
+
+
+@pytest.mark.parametrize(
+    ("repack", "payloads"),
+    [
+        (repack_vp8, [b"\0frame"]),
+        (repack_vp8, [b"\x10f"]),
+        (repack_vp9, [b"\0frame"]),
+        (repack_vp9, [b"\x08\0"]),
+        (repack_vp9, [b"\x08"]),
+        (repack_av1, [b"\x90half"]),
+        (repack_av1, [b"\x50half"]),
+        (repack_av1, [b"\x10\xff"]),
+        (repack_av1, [b"\x10\x12\0"]),
+    ],
+)
+def test_what_is_no_frame_is_refused(repack: object, payloads: list[bytes]) -> None:
+    assert callable(repack)
+    with pytest.raises(ProtocolError):
+        repack(payloads)

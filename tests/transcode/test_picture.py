@@ -1,0 +1,179 @@
+"""Whatever FFmpeg decodes comes out as H.264 that every browser plays, picture by picture."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import pytest
+
+from common.media import MAX_PAYLOAD
+from common.payload.access_unit import access_unit
+from rigs.codecs import Coded, pictures
+from transcode.access_units import AccessUnit
+from transcode.conversion import Made
+from transcode.picture import KEYFRAME_INTERVAL, MIN_SIZE, PictureConverter
+
+FRAME_NS = 33_333_333
+START_NS = 1_700_000_000_000_000_000
+X265 = "preset=ultrafast x265-params=log-level=none:bframes=0:keyint=10:min-keyint=10:scenecut=0"
+
+
+def units(coded: tuple[Coded, ...]) -> list[AccessUnit]:
+    times = [START_NS + picture.number * FRAME_NS for picture in coded]
+    return [AccessUnit(c.data, at, at + 5, c.keyframe) for c, at in zip(coded, times, strict=True)]
+
+
+def convert(codec: str, coded: tuple[Coded, ...], **settings: int) -> tuple[PictureConverter, list[list[Made]]]:
+    converter = PictureConverter(codec, **settings)
+    return converter, [converter.convert(unit) for unit in units(coded)]
+
+
+def decoded(made: list[Made]) -> list[av.VideoFrame]:
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    decoder.thread_count = 1
+    return [frame for p in made for frame in decoder.decode(av.Packet(access_unit("H264", p.payloads)))]
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "pixels", "options"),
+    [
+        ("H265", "libx265", "yuv420p", X265),
+        ("H265", "libx265", "yuv420p10le", X265),
+        ("H264", "libx264", "yuv422p10le", "preset=ultrafast tune=zerolatency"),
+        ("VP8", "libvpx", "yuv420p", "deadline=realtime cpu-used=8"),
+        ("VP9", "libvpx-vp9", "yuv420p", "deadline=realtime cpu-used=8"),
+        ("AV1", "libsvtav1", "yuv420p", "preset=12 svtav1-params=pred-struct=1"),
+        ("JPEG", "mjpeg", "yuvj420p", ""),
+        ("MP4V-ES", "mpeg4", "yuv420p", ""),
+    ],
+)
+def test_each_picture_comes_out_at_once(codec: str, encoder: str, pixels: str, options: str) -> None:
+    coded = pictures(encoder, pixels=pixels, options=options)
+    converter, out = convert(codec, coded)
+    assert [len(made) for made in out] == [1] * len(coded)
+    made = [picture for each in out for picture in each]
+    assert [picture.capture_ns for picture in made] == [START_NS + n * FRAME_NS for n in range(len(coded))]
+    assert all(picture.arrival_ns == picture.capture_ns + 5 for picture in made)
+    shown = decoded(made)
+    assert len(shown) == len(coded)
+    assert {(frame.width, frame.height, frame.format.name) for frame in shown} <= {
+        (320, 240, "yuv420p"),
+        (320, 240, "yuvj420p"),
+    }
+    sequence = access_unit("H264", made[0].payloads)[4:8]
+    assert sequence[:2] == b"\x67\x42", "Baseline"
+    assert sequence[2] & 0x40, "constrained"
+    assert all(len(payload) <= MAX_PAYLOAD for picture in made for payload in picture.payloads)
+    assert converter.size == (320, 240)
+
+
+def test_pictures_that_come_in_another_order_are_put_right_within_two() -> None:
+    coded = pictures("libx264", options="preset=veryfast bf=2 b_strategy=0 sc_threshold=0")
+    assert [picture.number for picture in coded] != sorted(picture.number for picture in coded)
+    converter, out = convert("H264", coded)
+    made = [picture for each in out for picture in each]
+    assert all(before.capture_ns < after.capture_ns for before, after in pairwise(made))
+    assert len(made) >= len(coded) - 2
+    assert converter.undecodable == 0
+
+
+def test_keyframes_stand_where_the_source_has_them() -> None:
+    coded = pictures("libx265", 40, options=X265.replace("keyint=10:min-keyint=10", "keyint=20:min-keyint=20"))
+    _, out = convert("H265", coded)
+    assert [each[0].keyframe for each in out] == [picture.keyframe for picture in coded]
+    assert sum(each[0].keyframe for each in out) == 2
+
+
+def test_a_source_of_keyframes_alone_gets_one_each_two_seconds() -> None:
+    coded = pictures("mjpeg", 90, pixels="yuvj420p")
+    _, out = convert("JPEG", coded)
+    times = [each[0].capture_ns // 1000 for each in out if each[0].keyframe]
+    assert len(times) == 2
+    assert times[1] - times[0] >= KEYFRAME_INTERVAL
+
+
+def test_a_picture_higher_than_allowed_is_made_smaller() -> None:
+    converter, out = convert("JPEG", pictures("mjpeg", 2, width=640, height=480, pixels="yuvj420p"), max_height=270)
+    assert converter.size == (360, 270)
+    assert {(frame.width, frame.height) for frame in decoded([p for each in out for p in each])} == {(360, 270)}
+
+
+def test_a_picture_that_is_not_shown_is_decoded_for_the_next_ones() -> None:
+    coded = pictures("libx265", 30, options=X265)
+    converter = PictureConverter("H265")
+    out = [converter.convert(unit, show=n == 2 or n > 22) for n, unit in enumerate(units(coded))]
+    assert [len(made) for made in out] == [0, 0, 1] + [0] * 20 + [1] * 7
+    made = [picture for each in out for picture in each]
+    assert [picture.keyframe for picture in made[:3]] == [True, True, False], "the source's of 20 was not shown"
+    assert len(decoded(made)) == len(made)
+
+
+def test_a_change_of_resolution_begins_with_a_keyframe() -> None:
+    converter = PictureConverter("JPEG")
+    coded = (*pictures("mjpeg", 3, pixels="yuvj420p"), *pictures("mjpeg", 3, width=160, height=128, pixels="yuvj420p"))
+    made = [converter.convert(AccessUnit(c.data, START_NS + n * FRAME_NS, 0, True))[0] for n, c in enumerate(coded)]
+    assert [picture.keyframe for picture in made] == [True, False, False, True, False, False]
+    assert [frame.width for frame in decoded(made)] == [320] * 3 + [160] * 3
+
+
+def test_fields_become_whole_pictures() -> None:
+    coded = pictures("libx264", options="preset=ultrafast tune=zerolatency x264-params=interlaced=1:bframes=0")
+    converter, out = convert("H264", coded)
+    shown = decoded([picture for each in out for picture in each])
+    assert len(shown) >= len(coded) - 1
+    assert not any(frame.interlaced_frame for frame in shown)
+    assert converter.undecodable == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\0\0\0\1", b"\0\0\0\1\x65garbage", bytes(range(256)) * 40])
+def test_garbage_gives_no_picture_and_what_follows_is_fine(data: bytes) -> None:
+    converter = PictureConverter("H264")
+    converter.convert(AccessUnit(data, START_NS, START_NS, True))
+    coded = pictures("libx264", options="preset=ultrafast tune=zerolatency")
+    made = [p for unit in units(coded) for p in converter.convert(unit)]
+    assert len(made) >= len(coded) - 1
+
+
+def test_a_picture_too_small_to_encode_is_counted() -> None:
+    coded = pictures("mjpeg", 1, width=MIN_SIZE // 2, height=MIN_SIZE // 2, pixels="yuvj420p")
+    converter, out = convert("JPEG", coded)
+    assert out == [[]]
+    assert converter.undecodable == 1
+
+
+def test_times_that_go_back_do_not_stop_it() -> None:
+    converter = PictureConverter("JPEG")
+    [coded] = pictures("mjpeg", 1, pixels="yuvj420p")
+    for at in (5, 3, 3, 4):
+        assert len(converter.convert(AccessUnit(coded.data, START_NS + at * FRAME_NS, 0, True))) == 1
+
+
+def test_a_conversion_takes_little_more_than_its_codecs_alone() -> None:
+    coded = pictures("libx265", 30, width=1280, height=720, options=X265)
+
+    def alone() -> float:
+        decoder, begun = av.CodecContext.create("hevc", "r"), time.thread_time()
+        encoder = av.CodecContext.create("libx264", "w")
+        assert isinstance(decoder, av.VideoCodecContext)
+        assert isinstance(encoder, av.VideoCodecContext)
+        decoder.thread_count = encoder.thread_count = 1
+        encoder.width, encoder.height, encoder.pix_fmt = 1280, 720, "yuv420p"
+        encoder.time_base = Fraction(1, 30)
+        encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "25"}
+        for picture in coded:
+            for frame in decoder.decode(av.Packet(picture.data)):
+                frame.pts = picture.number
+                encoder.encode(frame)
+        return time.thread_time() - begun
+
+    def whole() -> float:
+        converter, begun = PictureConverter("H265"), time.thread_time()
+        for unit in units(coded):
+            converter.convert(unit)
+        return time.thread_time() - begun
+
+    assert min(whole() for _ in range(3)) < 1.4 * min(alone() for _ in range(3))

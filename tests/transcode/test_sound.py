@@ -1,0 +1,101 @@
+"""Whatever sound FFmpeg decodes comes out as Opus that has the same pitch and the right times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import av
+import pytest
+
+from common.media import Kind, Track
+from ingest.payload.aac import Configuration
+from rigs.codecs import TONE, Tone, pitch, tone
+from transcode.access_units import AccessUnit
+from transcode.conversion import Made
+from transcode.sound import MAX_DRIFT_NS, PACKET_MS, SoundConverter
+
+START_NS = 1_700_000_000_000_000_000
+PACKET_NS = PACKET_MS * 1_000_000
+
+
+def adts(sound: Tone, rate: int, channels: int) -> Tone:
+    configuration = Configuration(2, rate, channels)
+    return replace(sound, payloads=tuple(configuration.adts(len(frame)) + frame for frame in sound.payloads))
+
+
+def samples(packets: list[Made]) -> list[int]:
+    decoder = av.CodecContext.create("libopus", "r")
+    assert isinstance(decoder, av.AudioCodecContext)
+    decoder.sample_rate, decoder.layout = 48_000, "stereo"
+    pcm = b"".join(
+        bytes(frame.planes[0])[: frame.samples * 4]
+        for p in packets
+        for frame in decoder.decode(av.Packet(p.payloads[0]))
+    )
+    return list(memoryview(pcm).cast("h"))[::2]
+
+
+CASES = {
+    "AAC at 16 kHz": (Track(Kind.AUDIO, "AAC", 16_000), adts(tone("aac", rate=16_000), 16_000, 1)),
+    "AAC in stereo": (Track(Kind.AUDIO, "AAC", 48_000, 2), adts(tone("aac", rate=48_000, channels=2), 48_000, 2)),
+    "L16": (Track(Kind.AUDIO, "L16", 44_100, 2), tone("pcm_s16be", rate=44_100, channels=2)),
+    "G.726 at 32 kbit/s": (Track(Kind.AUDIO, "G726-32", 8_000), tone("g726le", options="code_size=4")),
+    "G.726 at 16 kbit/s": (Track(Kind.AUDIO, "G726-16", 8_000), tone("g726le", options="code_size=2")),
+    "G.726 in the order of AAL2": (Track(Kind.AUDIO, "AAL2-G726-32", 8_000), tone("g726", options="code_size=4")),
+    "MP2": (Track(Kind.AUDIO, "MPA", 90_000), tone("mp2", rate=48_000, channels=2)),
+    "MP3": (Track(Kind.AUDIO, "MPA", 90_000), tone("libmp3lame", rate=48_000, channels=2)),
+    "G.722": (Track(Kind.AUDIO, "G722", 8_000), tone("g722", rate=16_000)),
+    "G.711": (Track(Kind.AUDIO, "PCMA", 8_000), tone("pcm_alaw")),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_tone_is_heard(case: str) -> None:
+    track, sound = CASES[case]
+    converter, packets = SoundConverter(track), []
+    for number, payload in enumerate(sound.payloads):
+        at = START_NS + int(number * sound.seconds * 1e9)
+        packets += converter.convert(AccessUnit(payload, at, at + 5, True))
+    assert converter.undecodable <= 1, "MP3 needs the frame before"
+    assert pitch(samples(packets)) == pytest.approx(TONE, rel=0.02)
+    assert {after.capture_ns - before.capture_ns for before, after in pairwise(packets)} <= {
+        PACKET_NS,
+        PACKET_NS + 1,
+        PACKET_NS - 1,
+    }
+    assert abs(packets[0].capture_ns - START_NS) < int(sound.seconds * 1e9) + 100_000_000
+
+
+def pcm(number: int, *, at_ns: int | None = None) -> AccessUnit:
+    at = START_NS + number * PACKET_NS if at_ns is None else at_ns
+    return AccessUnit(bytes(160), at, at, True)
+
+
+def test_a_gap_in_the_source_is_a_gap_in_the_times() -> None:
+    converter, packets = SoundConverter(Track(Kind.AUDIO, "PCMU", 8_000)), []
+    for number in [*range(10), *range(60, 70)]:
+        packets += converter.convert(pcm(number))
+    gaps = [after.capture_ns - before.capture_ns for before, after in pairwise(packets)]
+    assert max(gaps) == pytest.approx(51 * PACKET_NS, abs=PACKET_NS)
+    assert min(gaps) > 0
+
+
+@pytest.mark.parametrize("drift", [0.99, 1.01])
+def test_a_clock_that_runs_wrong_is_followed(drift: float) -> None:
+    converter, packets = SoundConverter(Track(Kind.AUDIO, "PCMU", 8_000)), []
+    for number in range(1_000):
+        packets += converter.convert(pcm(0, at_ns=START_NS + int(number * PACKET_NS * drift)))
+    last = START_NS + int(999 * PACKET_NS * drift)
+    assert abs(packets[-1].capture_ns - last) < MAX_DRIFT_NS + 2 * PACKET_NS
+    assert all(before.capture_ns < after.capture_ns for before, after in pairwise(packets))
+
+
+def test_garbage_is_counted_and_what_follows_is_heard() -> None:
+    frames = adts(tone("aac", rate=16_000), 16_000, 1)
+    converter, packets = SoundConverter(Track(Kind.AUDIO, "AAC", 16_000)), []
+    for number, payload in enumerate([b"garbage", b"", *frames.payloads]):
+        at = START_NS + number * 64_000_000
+        packets += converter.convert(AccessUnit(payload, at, at, True))
+    assert converter.undecodable >= 1
+    assert pitch(samples(packets)) == pytest.approx(TONE, rel=0.02)

@@ -1,0 +1,197 @@
+"""One rendition made of another: batches in from the bus, batches out to it, and a thread's work between them.
+
+Units wait in one queue, in order, and one thread at a time works on them. What a codec does with them holds no lock of
+Python's, so a process carries as many conversions as it has cores.
+
+* A unit is decoded always, because the next ones need it, and shown only if few wait behind it: a cached group of
+  pictures, or a moment without a core, is caught up with by decoding alone, and the newest picture comes first.
+* A queue of ``MAX_WAITING`` has no end in sight: all of it is given up, and it goes on with the next keyframe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.log import Logger
+from common.media import CLOCK_RATES, MAX_PAYLOAD, Batch, Flags, Track
+from common.payload.output import Output, pieces
+from transcode.access_units import AccessUnit, Assembler
+
+SHOWN_BEFORE = 3  # units that may wait behind one that is shown: more is a burst, or too slow a machine
+MAX_WAITING = 600  # units: the pictures of twenty seconds, and the sound of twelve
+UNITS_A_TURN = 16  # that a thread works on before others have theirs
+
+_KEYFRAME = int(Flags.KEYFRAME)
+_STAP_A, _FU_A = 24, 28  # RFC 6184 5.7.1, 5.8
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of an access unit. Times are Unix nanoseconds."""
+
+    payloads: list[bytes]
+    keyframe: bool
+    capture_ns: int
+    arrival_ns: int
+
+
+class Converter(Protocol):
+    """Turns access units of one codec into payloads of another. It is called by one thread at a time."""
+
+    undecodable: int
+
+    def convert(self, unit: AccessUnit, *, show: bool) -> list[Made]:
+        """Take the next unit. What comes of it; nothing need come of one that is not to be shown."""
+
+
+class Conversion:
+    """A sink for one track of a rendition. ``publish`` is called in the event loop with what was made of it."""
+
+    def __init__(
+        self,
+        source: Track,
+        made: Track,
+        make: Callable[[], Converter],
+        publish: Callable[[list[Batch]], object],
+        executor: Executor,
+        log: Logger,
+        *,
+        epoch: int,
+    ) -> None:
+        self.units = 0  # that have come
+        self.made = 0  # of them
+        self.given_up = 0  # because too many waited
+        self.failed = 0  # times that the converter had to be made anew
+        self._make, self._converter = make, make()
+        self._undecodable = 0  # of converters before this one
+        self._assembler = Assembler(source.kind, source.codec)
+        self._clock = _Stamped()
+        self._output = Output(made.kind, made.codec, self._clock, epoch)
+        self._clock_rate = CLOCK_RATES[made.codec]
+        self._zero_ns: int | None = None  # capture time of timestamp 0
+        self._publish = publish
+        self._executor = executor
+        self._log = log
+        self._waiting: deque[AccessUnit] = deque()
+        self._working = False
+        self._closed = False
+
+    @property
+    def undecodable(self) -> int:
+        """Access units of which nothing could be made."""
+        return self._undecodable + self._converter.undecodable + self._assembler.damaged
+
+    def push(self, batch: Batch, now: float) -> None:
+        """The next batch of the source."""
+        unit = self._assembler.push(batch)
+        if unit is None or self._closed:
+            return
+        self.units += 1
+        if len(self._waiting) >= MAX_WAITING:
+            self.given_up += len(self._waiting)
+            self._waiting.clear()
+            self._assembler.lost()
+            return
+        self._waiting.append(unit)
+        if not self._working:
+            self._start()
+
+    def pause(self) -> None:
+        """What comes next is a burst: the queue's length tells that as well."""
+
+    def close(self) -> None:
+        """Work on nothing more."""
+        self._closed = True
+        self._waiting.clear()
+
+    def _start(self) -> None:
+        self._working = True
+        asyncio.get_running_loop().run_in_executor(self._executor, self._work).add_done_callback(self._worked)
+
+    def _work(self) -> list[Made]:
+        """In a thread: a turn's units."""
+        made: list[Made] = []
+        for _ in range(UNITS_A_TURN):
+            try:
+                unit = self._waiting.popleft()
+            except IndexError:
+                break
+            made += self._converter.convert(unit, show=len(self._waiting) <= SHOWN_BEFORE)
+        return made
+
+    def _worked(self, turn: asyncio.Future[list[Made]]) -> None:
+        self._working = False
+        if self._closed or turn.cancelled():
+            return
+        if error := turn.exception():
+            self.failed += 1
+            self._undecodable += self._converter.undecodable
+            self._log.warning("a converter failed and is made anew", reason=f"{type(error).__name__}: {error}")
+            self._converter = self._make()
+            self._assembler.lost()
+            self._waiting.clear()
+        else:
+            self._send(turn.result())
+        if self._waiting:
+            self._start()
+
+    def _send(self, made: list[Made]) -> None:
+        for each in made:
+            if self._zero_ns is None:
+                self._zero_ns = each.capture_ns
+            self._clock.stamp_ns = each.capture_ns
+            timestamp = (each.capture_ns - self._zero_ns) * self._clock_rate // 10**9
+            self._output.send_unit(each.payloads, timestamp, each.arrival_ns, _KEYFRAME if each.keyframe else 0)
+        self.made += len(made)
+        if made:
+            self._publish(self._output.take(0))
+
+
+class _Stamped:
+    """The capture clock of units that bring their time along."""
+
+    def __init__(self) -> None:
+        self.stamp_ns = 0
+
+    def capture_ns(self, timestamp: int, arrival_ns: int) -> int:
+        return self.stamp_ns
+
+
+def h264_payloads(units: list[bytes]) -> list[bytes]:
+    """The NAL units of an access unit as RFC 6184 has them: parameter sets in one packet, slices in equal fragments."""
+    small = [unit for unit in units if unit[0] & 0x1F > 5]
+    payloads = []
+    if len(small) > 1:
+        head = max(unit[0] & 0x60 for unit in small) | _STAP_A
+        payloads.append(bytes((head,)) + b"".join(len(unit).to_bytes(2, "big") + unit for unit in small))
+    else:
+        payloads += small
+    for unit in units:
+        if unit[0] & 0x1F <= 5:
+            payloads += _fragments(unit)
+    return payloads
+
+
+def _fragments(unit: bytes) -> list[bytes]:
+    if len(unit) <= MAX_PAYLOAD:
+        return [unit]
+    parts = pieces(unit[1:], MAX_PAYLOAD - 2)
+    bits = bytearray([unit[0] & 0x1F] * len(parts))
+    bits[0] |= 0x80
+    bits[-1] |= 0x40
+    return [bytes((unit[0] & 0xE0 | _FU_A, bit)) + part for bit, part in zip(bits, parts, strict=True)]
+
+
+class Nothing:
+    """The sink of the track that is not converted."""
+
+    def push(self, batch: Batch, now: float) -> None:
+        """Nothing comes of it."""
+
+    def pause(self) -> None:
+        """Nothing comes of it."""

@@ -1,0 +1,176 @@
+"""The transcode process: makes renditions of others, as the broker orders, and tells how each of them is.
+
+Everything but the codecs' work happens in callbacks of one event loop; they work in a thread for each core. Hostile
+bytes meet a decoder here and nowhere else: if one brings this process down, another takes over what it made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from common.clock import unix_ns
+from common.config import Config, TranscodeConfig
+from common.control import Convert, EndConversion, NodeName, Report, Role, StreamKey, ToWorker
+from common.log import get_logger
+from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, camera_of, converted_kind
+from common.worker.incoming import Incoming, Sink
+from common.worker.link import Link
+from common.worker.process import Surroundings, run_worker
+from common.worker.publisher import Publisher
+from common.worker.subscriber import Subscriber
+from transcode.conversion import Conversion, Converter, Nothing
+
+
+async def run(config: Config, node: NodeName, stop: asyncio.Event) -> None:
+    """Convert until ``stop`` is set. Raises ``ConfigError`` for a bus that cannot be."""
+    await run_worker(Role.TRANSCODE, _opened, config, node, stop)
+
+
+@asynccontextmanager
+async def _opened(around: Surroundings) -> AsyncIterator[Transcoder]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with (
+        around.publisher() as publisher,
+        around.subscriber() as subscriber,
+        ThreadPoolExecutor(cores, "codec") as executor,
+    ):
+        worker = Transcoder(around.link, subscriber, publisher, executor, around.config.transcode, cores=cores)
+        yield worker
+        worker.close()
+
+
+@dataclass(slots=True)
+class _Running:
+    """A conversion, and what it is of."""
+
+    track: Track  # the source
+    conversion: Conversion
+
+
+class Transcoder:
+    """The conversions of this process. Those of one camera share its subscription."""
+
+    def __init__(
+        self,
+        link: Link,
+        subscriber: Subscriber,
+        publisher: Publisher,
+        executor: Executor,
+        config: TranscodeConfig = TranscodeConfig(),  # noqa: B008  # frozen
+        *,
+        cores: int = 1,
+    ) -> None:
+        self._link = link
+        self._subscriber = subscriber
+        self._publisher = publisher
+        self._executor = executor
+        self._config = config
+        self._cores = cores
+        self._log = get_logger(node=link.node)
+        self._running: dict[Rendition, _Running] = {}
+        self._sinks: dict[Rendition, dict[str, Sink]] = {}  # by the rendition that is subscribed to
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set."""
+        await stop.wait()
+
+    def close(self) -> None:
+        """End every conversion."""
+        for rendition in tuple(self._running):
+            self._end(rendition)
+
+    def handle(self, message: ToWorker) -> None:
+        """Do what the broker says."""
+        match message:
+            case Convert(rendition, track, key, source_key):
+                self._convert(rendition, track, key, source_key)
+            case EndConversion(rendition):
+                self._end(rendition)
+            case StreamKey(rendition, key):
+                self._subscriber.learn(rendition, key)
+
+    def report(self, base: Report) -> Report:
+        """Complete a report with the conversions."""
+        counters = Counter(base.counters) + self._publisher.counters + self._subscriber.counters
+        for running in self._running.values():
+            conversion = running.conversion
+            counters["units"] += conversion.units
+            counters["units_made"] += conversion.made
+            counters["units_given_up"] += conversion.given_up
+            counters["units_undecodable"] += conversion.undecodable
+            counters["converters_failed"] += conversion.failed
+        full = base.load.cpu > self._config.share * self._cores
+        return replace(base, made=tuple(self._running), full=full, counters=dict(counters))
+
+    def _convert(self, rendition: Rendition, track: Track, key: bytes, source_key: bytes) -> None:
+        kind, source = converted_kind(rendition), as_it_came(camera_of(rendition))
+        if kind is None or track.kind is not kind:
+            return
+        self._publisher.use_key(rendition, key)
+        running = self._running.get(rendition)
+        if running is not None and running.track.codec == track.codec:
+            if source_key:
+                self._subscriber.learn(source, source_key)
+            return
+        self._end(rendition)
+        conversion = Conversion(
+            track,
+            CONVERTED[kind],
+            partial(_converter, track, self._config.max_height),
+            partial(self._publisher.publish, rendition),
+            self._executor,
+            self._log,
+            epoch=unix_ns() // 1_000_000,
+        )
+        self._running[rendition] = _Running(track, conversion)
+        self._connect(source, kind, conversion, source_key)
+        self._log.info("conversion begins", rendition=rendition, of=track.codec, to=CONVERTED[kind].codec)
+        self._link.report_soon()
+
+    def _connect(self, source: Rendition, kind: Kind, sink: Sink, key: bytes) -> None:
+        """Give ``sink`` what comes of the source; pictures from the cached ones on, so they are subscribed to anew."""
+        sinks = self._sinks.setdefault(source, {})
+        begun = bool(sinks)
+        for each in Kind:
+            sinks.setdefault(each, Nothing())
+        sinks[kind] = sink
+        if begun and kind is Kind.AUDIO:
+            return
+        self._subscriber.unsubscribe(source)
+        if key:
+            self._subscriber.learn(source, key)
+        self._subscriber.subscribe(source, Incoming(sinks, partial(self._subscriber.request_replay, source)))
+
+    def _end(self, rendition: Rendition) -> None:
+        running = self._running.pop(rendition, None)
+        if running is None:
+            return
+        running.conversion.close()
+        source = as_it_came(camera_of(rendition))
+        sinks = self._sinks[source]
+        sinks[running.track.kind] = Nothing()
+        if all(isinstance(sink, Nothing) for sink in sinks.values()):
+            del self._sinks[source]
+            self._subscriber.unsubscribe(source)
+        self._publisher.forget(rendition)
+        self._publisher.use_key(rendition, b"")
+        self._log.info("conversion ends", rendition=rendition, units=running.conversion.units)
+        self._link.report_soon()
+
+
+def _converter(track: Track, max_height: int) -> Converter:
+    # Late: FFmpeg's libraries take 30 MB, and most clusters have nothing to convert.
+    if track.kind is Kind.VIDEO:
+        from transcode.picture import PictureConverter
+
+        return PictureConverter(track.codec, max_height=max_height)
+    from transcode.sound import SoundConverter
+
+    return SoundConverter(track)
