@@ -11,7 +11,8 @@ pending    its egress takes no more, or stops in good order       pending    ``o
 pending    its egress answers                                     answered   ``answered``
 pending    it is refused by all, expires, or its egress dies      over       ``_refuse``
 answered   its egress ends it, dies, or reports without it        over       ``_end``
-both       its viewer leaves, or the camera is removed            over       ``_leave``
+pending    its viewer leaves, or the camera is removed            over       ``_leave``
+answered   its viewer leaves, or the camera is removed            over       ``_leave``
 over       ``ENDED_KEPT`` has passed                              unknown    ``expire``
 =========  =====================================================  =========  ==========================================
 

@@ -63,7 +63,7 @@ class SessionEvent(Enum):
     ENDED = auto()  # nothing is left to be said
 
 
-_TRANSITIONS = {
+TRANSITIONS = {
     (SessionState.START, SessionEvent.CONNECTED): SessionState.OPTIONS,
     (SessionState.OPTIONS, SessionEvent.ANSWERED): SessionState.DESCRIBE,
     (SessionState.DESCRIBE, SessionEvent.ANSWERED): SessionState.SETUP,
@@ -223,7 +223,7 @@ class RtspSession:
 
     def stop(self, now: float) -> list[Action]:
         """End the session. When actions are returned, it is polite to wait for CLOSED, for a moment."""
-        if self._requests.session_id is not None and (self.state, SessionEvent.STOPPED) in _TRANSITIONS:
+        if self._requests.session_id is not None and (self.state, SessionEvent.STOPPED) in TRANSITIONS:
             self._move(SessionEvent.STOPPED)
             return self._ask("TEARDOWN", self._base, now)
         if self.state is not SessionState.TEARDOWN:
@@ -333,7 +333,7 @@ class RtspSession:
         return f"{self._requests.method} was answered with {_status(response)}"
 
     def _move(self, event: SessionEvent) -> None:
-        self.state = _TRANSITIONS[self.state, event]
+        self.state = TRANSITIONS[self.state, event]
 
 
 _HANDLERS: dict[SessionState, Callable[[RtspSession, Response, float], list[Action]]] = {

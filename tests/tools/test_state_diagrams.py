@@ -1,0 +1,47 @@
+"""The page of state machines shows the tables in the code."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from broker.director import cameras, viewers
+from broker.director.cameras import Cameras
+from broker.director.viewers import Viewers
+from egress.position import TRANSITIONS, Event, Position
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/states.md"
+tool = runpy.run_path(str(ROOT / "tools/state-diagrams"))
+
+
+def test_the_page_is_what_the_command_prints() -> None:
+    assert PAGE.read_text() == tool["page"](), "write it anew: .venv/bin/python tools/state-diagrams > docs/states.md"
+
+
+def test_each_transition_is_an_arrow_or_in_a_sentence() -> None:
+    edges, sentences = tool["edges_of"](TRANSITIONS)
+    told = {event for event in Event if any(f"`{event.name}`" in sentence for sentence in sentences)}
+    assert told == {Event.STOPPED, Event.FORMAT_REFUSED}
+    drawn = [(begin.name, event.name, end.name) for (begin, event), end in TRANSITIONS.items() if event not in told]
+    assert edges == drawn
+
+
+def test_an_event_that_one_state_does_not_know_is_drawn() -> None:
+    some = {key: end for key, end in TRANSITIONS.items() if key != (Position.LIVE, Event.STOPPED)}
+    edges, _ = tool["edges_of"](some)
+    assert ("WAITING", "STOPPED", "OVER") in edges
+
+
+def test_a_label_holds_nothing_that_ends_it() -> None:
+    assert "    here --> there: because, yes\n" in tool["diagram"]([("here", "because: `yes`", "there")])
+
+
+@pytest.mark.parametrize(("module", "kind"), [(cameras, Cameras), (viewers, Viewers)])
+def test_each_method_that_a_header_names_is_there(module: object, kind: type) -> None:
+    named = {name for *_, by in tool["rows"](module) for name in re.findall("``(\\w+)``", by)}
+    assert named
+    assert [name for name in named if not callable(getattr(kind, name, None))] == []
