@@ -1,0 +1,57 @@
+"""The documents name what is there."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGES = ("broker", "camshaft", "common", "egress", "ingest", "transcode", "rigs", "bench")
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+MOST_WORDS = 40
+DATA = {"camshaft.yaml", "camshaft.db.keys"}  # files of the operator's
+MADE = {"bench/results/", "ingest/x.py", "tests/ingest/test_x.py"}  # by the benchmark; and names that stand for any
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is that of a module, or of something in one."""
+    parts = name.split(".")
+    paths = [ROOT.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
+    count = max(at for at, path in enumerate(paths, 1) if path.is_dir() or path.with_suffix(".py").is_file())
+    value: object = import_module(".".join(parts[:count])) if parts[count:] else None
+    for each in parts[count:]:
+        if not hasattr(value, each) and each not in getattr(value, "__annotations__", {}):
+            return False
+        value = getattr(value, each, None)
+    return True
+
+
+def test_a_name_that_is_nowhere_is_noticed() -> None:
+    assert exists("egress.media.fanout.Lane.base")
+    assert not exists("egress.media.fanout.Lane.basis")
+    assert not exists("egress.fanout")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_dotted_name_is_something(page: Path) -> None:
+    names = set(re.findall(rf"`((?:{'|'.join(PACKAGES)})(?:\.\w+)+)`", page.read_text())) - DATA
+    settings = {name for name in names if f"| `{name}` |" in PAGES[0].read_text()}
+    assert [name for name in sorted(names - settings) if not exists(name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_file_of_the_repository_is_there(page: Path) -> None:
+    folders = "|".join((*PACKAGES, "tests", "tools", "docs", "deploy"))
+    paths = set(re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())) - MADE
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def test_the_glossary_is_short_and_in_order() -> None:
+    words = re.findall(r"^\| ([a-z ]+) \|.*\| `[\w.]+` \|$", ARCHITECTURE.partition("## Glossary")[2], re.MULTILINE)
+    assert words
+    assert words == sorted(words)
+    assert len(words) <= MOST_WORDS
