@@ -67,12 +67,12 @@ class Catalogue:
 
     @property
     def specs(self) -> Mapping[CameraName, CameraSpec]:
-        """What the director is to see to."""
+        """The cameras that the director is to see to."""
         return {id: entry.spec for id, entry in self._entries.items()}
 
     @property
     def tracks(self) -> Mapping[CameraName, tuple[Track, ...]]:
-        """What was last seen of each camera as it is configured now."""
+        """The last that was seen of each camera as it is configured now."""
         return {id: self._memories[id].tracks for id in self._entries}
 
     @property
@@ -181,7 +181,7 @@ class Catalogue:
         self._entries[id] = Entry(config.spec(id, memory.revision), config, origin)
 
     def _memory(self, id: CameraName, config: CameraConfig) -> Memory:
-        """What is known of a camera: as before, unless its configuration is another."""
+        """A camera as it is remembered: as before, unless its configuration is another."""
         digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()
         known, before = self._memories.get(id), self._entries.get(id)
         if known is not None and known.digest == digest:

@@ -61,7 +61,7 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a viewer's offer came to."""
+    """The outcome of a viewer's offer."""
 
     session: SessionName
     sdp: str = field(repr=False)

@@ -14,7 +14,7 @@ _APPLICATION_ID_AT = 68  # offset in SQLite's file header, https://www.sqlite.or
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What is in the file: ``PRAGMA application_id`` and ``user_version``, and the statements that make it."""
+    """The file's contents: ``PRAGMA application_id`` and ``user_version``, and the statements that make it."""
 
     application_id: int
     version: int

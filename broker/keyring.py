@@ -59,7 +59,7 @@ CREATE TABLE member (
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is kept of a worker token. Times are Unix seconds; ``None`` means no limit."""
+    """A worker token, as far as it is kept. Times are Unix seconds; ``None`` means no limit."""
 
     id: str
     role: Role
@@ -187,7 +187,7 @@ class Keyring:
         return self._by_node.get(node)
 
     def stream_key(self, camera: str, node: str) -> bytes:
-        """What ``node`` seals the frames of ``camera`` with; the same after a restart. Empty if it is no member."""
+        """The key by which ``node`` seals frames of ``camera``; the same after a restart. Empty if it is no member."""
         member = self._by_node.get(node)
         if member is None:
             return b""

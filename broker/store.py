@@ -1,4 +1,4 @@
-"""What survives a restart: the cameras added at run time, and what was last seen of every camera. One SQLite file.
+"""All that survives a restart: the cameras added at run time, and what was last seen of every camera. One SQLite file.
 
 It holds passwords, so only its owner may read it, and one broker at a time uses it. With a write-ahead log and
 ``synchronous = NORMAL`` a write does not wait for the disk: it takes 15 µs, and 4 ms when the log is folded in, so it
@@ -63,7 +63,7 @@ _tracks = TypeAdapter(tuple[Track, ...])
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is known of a camera from before. ``digest`` tells whether it is still configured the same."""
+    """A camera as it was before. ``digest`` tells whether it is still configured the same."""
 
     digest: str
     revision: int
@@ -130,7 +130,7 @@ class Store:
         self._delete("camera", id)
 
     def memories(self) -> dict[CameraName, Memory]:
-        """What is known of each camera, those of the configuration included."""
+        """Each camera as it was before, those of the configuration included."""
         rows = self._database.execute("SELECT id, digest, revision, tracks, place FROM memory")
         try:
             return {
@@ -150,7 +150,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is written inside takes effect as a whole, or not at all."""
+        """A transaction: all that is written inside takes effect, or nothing."""
         self.check()
         self._within, self._undo = True, []
         try:
@@ -248,7 +248,7 @@ class Store:
             self._logged = self._log.exists()
 
     def _damage(self) -> str:
-        """What is wrong with the file as it is on the disk now; empty if nothing is."""
+        """The fault of the file as it is on the disk now; empty if it has none."""
         try:
             self._database.execute("PRAGMA shrink_memory")  # else SQLite would look at what it remembers of the file
             problem: str = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]

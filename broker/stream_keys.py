@@ -18,7 +18,7 @@ from common.media import Rendition, as_it_came, camera_of, converted_kind
 def with_keys(
     node: NodeName, message: ToWorker, director: Director, keyring: Keyring
 ) -> Iterator[tuple[NodeName, ToWorker]]:
-    """What is to be sent, to whom, when the director orders ``message`` to ``node``; the message itself comes last."""
+    """The messages to send, and to whom, when the director orders ``message`` to ``node``; it comes last itself."""
     match message:
         case Assign(camera):
             rendition = as_it_came(camera.id)
@@ -37,7 +37,7 @@ def with_keys(
 
 
 def current_key(rendition: Rendition, director: Director, keyring: Keyring) -> StreamKey | None:
-    """What a worker has to know to open the rendition's frames now; ``None`` while nobody makes it."""
+    """The key that opens the rendition's frames now, as a worker is told it; ``None`` while nobody makes it."""
     if converted_kind(rendition) is not None:
         made, node = rendition, director.converter(rendition)
     else:  # whatever the ingest makes of a camera has one key

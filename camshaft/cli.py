@@ -270,7 +270,7 @@ def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: 
 
 
 def _told(result: ProbeResult) -> Iterator[str]:
-    """What a probe has found, for a person."""
+    """A probe's findings, for a person."""
     yield f"The camera plays over {result.transport}."
     for seen in result.tracks:
         track = seen.track

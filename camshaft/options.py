@@ -24,7 +24,7 @@ Command = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the operator gave: a file, and options to lay over it."""
+    """The operator's wishes: a file, and options to lay over it."""
 
     file: Path | None
     overrides: Mapping[Leaf, Any]

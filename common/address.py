@@ -38,13 +38,13 @@ def reachable_host(host: str) -> str:
 
 
 def page_address(host: str, port: int) -> str:
-    """What a person on this machine types into a browser."""
+    """The address that a person on this machine types into a browser."""
     host = reachable_host(host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def network_of(address: str) -> str | None:
-    """What one person commands, for limits by address: an IPv4 address, or the /64 of an IPv6 address.
+    """The addresses that one person commands, for limits by address: an IPv4 address, or the /64 of an IPv6 address.
 
     ``None`` for the loopback, and for what is no IP address: that may be a reverse proxy, which speaks for many.
     """

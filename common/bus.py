@@ -49,7 +49,7 @@ _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
 
 
 class Domain(StrEnum):
-    """What a connection to the broker is for (ZMQ RFC 27: the domain of a ZAP request)."""
+    """The purpose of a connection to the broker (ZMQ RFC 27: the domain of a ZAP request)."""
 
     CONTROL = "control"
     PUBLISH = "publish"

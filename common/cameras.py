@@ -1,4 +1,4 @@
-"""What a camera is to every process: its specification, its connection state, and its URL without the password.
+"""A camera as every process knows it: its specification, its connection state, and its URL without the password.
 
 Passwords live in ``CameraSpec.url`` alone, which ``repr`` leaves out. Everything shown to people goes through
 ``redact``.

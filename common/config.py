@@ -184,7 +184,7 @@ class CameraConfig(_Section):
         return values
 
     def spec(self, name: CameraName, revision: int = 0) -> CameraSpec:
-        """What an ingest worker is told."""
+        """The camera as an ingest worker is told of it."""
         tls = TlsSpec(self.tls.verify, self.tls.fingerprint, self.tls.legacy)
         return CameraSpec(name, self.url, self.transport, self.on_demand, self.keep_after, tls, revision)
 
@@ -227,7 +227,7 @@ class BrokerConfig(_Section):
 
 
 class ClusterConfig(_Section):
-    """What the machines of a cluster share."""
+    """The secret or the token by which machines of a cluster know each other."""
 
     secret: Annotated[str, AfterValidator(_secret)] = Field(
         "",
@@ -274,7 +274,7 @@ class TranscodeConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """What strangers, cameras and viewers may take of this machine. 0, where it may be given, is no limit."""
+    """Limits to what strangers, cameras and viewers take of this machine. 0, where it may be given, is no limit."""
 
     connections: Limit = Field(
         10_000, description="HTTP connections at once; fewer where the system allows fewer open files."

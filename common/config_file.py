@@ -203,7 +203,7 @@ def _model_at_camera(at: _Path) -> type[BaseModel] | None:
 
 
 def _problem(error: ErrorDetails, at: _Path) -> str:
-    """What is wrong, and what is allowed."""
+    """A sentence that says what is wrong, and what is allowed."""
     kind = error["type"]
     if kind == "extra_forbidden":
         model = _model_at(at[:-1])
@@ -218,7 +218,7 @@ def _problem(error: ErrorDetails, at: _Path) -> str:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    """What pydantic found, in words for people who write YAML and JSON."""
+    """Pydantic's finding, in words for people who write YAML and JSON."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(context.get("error", "")) or _OTHERWISE  # a sentence of ours

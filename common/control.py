@@ -55,7 +55,7 @@ NodeName = NewType("NodeName", str)
 
 
 class Role(StrEnum):
-    """What a worker does. A new kind of worker begins here: ``docs/development.md`` says how it goes on."""
+    """The kind of a worker. A new kind of worker begins here: ``docs/development.md`` says how it goes on."""
 
     INGEST = "ingest"
     EGRESS = "egress"
@@ -74,7 +74,7 @@ NEEDED = (Role.INGEST, Role.EGRESS)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a worker's process uses."""
+    """The processor and memory that a worker's process uses."""
 
     cpu: Share = 0.0  # share of one core since the last report, 0..1
     memory: int = 0  # resident bytes
@@ -321,7 +321,7 @@ def encode(message: ToBroker | ToWorker | StreamReport | ViewerReport) -> bytes:
 
 
 def _map(message: Any) -> dict[str, object] | int:
-    """What msgpack takes for a message; it asks for integers of more than 64 bits, too."""
+    """A message as msgpack takes it; it asks for integers of more than 64 bits, too."""
     kind = type(message)
     if kind is int:
         return MAX_INTEGER if message > 0 else -MAX_INTEGER

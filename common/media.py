@@ -64,7 +64,7 @@ class Kind(StrEnum):
 
 
 class Flags(IntFlag):
-    """What a batch starts and ends."""
+    """Marks of a batch that starts a keyframe or ends its access unit."""
 
     KEYFRAME = 1  # the first packet starts an access unit that decodes by itself, parameter sets included
     UNIT_END = 2  # the last packet ends its access unit: it carries the RTP marker bit for video
@@ -99,7 +99,7 @@ CONVERTED = {
     Kind.VIDEO: Track(Kind.VIDEO, "H264", 90_000, profile="42e01f"),
     Kind.AUDIO: Track(Kind.AUDIO, "opus", 48_000, 2),
 }
-"""What a converter makes of a track: what all browsers play."""
+"""The track that a converter makes of each kind: all browsers play it."""
 
 CLOCK_RATES = {"H264": 90_000, "H265": 90_000, "VP8": 90_000, "VP9": 90_000, "AV1": 90_000} | {
     "opus": 48_000,
@@ -217,7 +217,7 @@ def encode_replay(encoded: Iterable[bytes]) -> bytes:
 
 
 class Frame(NamedTuple):
-    """What one ZeroMQ frame holds. ``node`` is set if it is a replay for that worker."""
+    """The contents of one ZeroMQ frame. ``node`` is set if it is a replay for that worker."""
 
     rendition: Rendition
     node: str | None

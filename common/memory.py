@@ -55,7 +55,7 @@ class Shortage:
 
 
 def _left_in(cgroup: Path) -> int:
-    """What the limit leaves; more than any machine has where there is none ("max", or no such file)."""
+    """The bytes that the limit leaves; more than any machine has where there is none ("max", or no such file)."""
     try:
         limit = int((cgroup / "memory.max").read_text())
         used = int((cgroup / "memory.current").read_text())

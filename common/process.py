@@ -1,4 +1,4 @@
-"""What every process of ours does around its work: the event loop, signals, and ending when its supervisor is gone.
+"""The frame of every process of ours: the event loop, signals, and ending when its supervisor is gone.
 
 A supervised process inherits the reading end of a pipe whose writing end only the supervisor holds. When the
 supervisor dies, even by SIGKILL, the pipe ends; a thread that does nothing else sees it and stops the process. That

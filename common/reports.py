@@ -119,7 +119,7 @@ _Item = StreamReport | ViewerReport | str
 
 @dataclass(slots=True)
 class _Piece:
-    """What goes into one part."""
+    """The items of one part."""
 
     size: int = 0
     served: list[StreamReport] = field(default_factory=list)

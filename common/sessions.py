@@ -44,7 +44,7 @@ def names_ice(fragment: str) -> bool:
 
 
 def public_name(session: str) -> str:
-    """What lists and logs show."""
+    """The name that lists and logs show."""
     return hashlib.sha256(f"public {session}".encode()).hexdigest()[:12]
 
 

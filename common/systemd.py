@@ -1,4 +1,4 @@
-"""What a service tells systemd: that it is ready, that it lives, and that it is stopping; see sd_notify(3).
+"""A service's messages to systemd: that it is ready, that it lives, and that it is stopping; see sd_notify(3).
 
 Each is a datagram to the socket that ``NOTIFY_SOCKET`` names. Where nobody named one, nothing is sent, and a datagram
 that does not arrive is no reason to end: systemd then acts as if it had heard nothing, which is its own decision.
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 READY, WATCHDOG, STOPPING = "READY=1", "WATCHDOG=1", "STOPPING=1"
 VARIABLES = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})
-"""What systemd tells its service. ``serve`` answers for its processes, so they are not told."""
+"""The variables by which systemd tells its service. ``serve`` answers for its processes, so they are not told."""
 
 
 def notify(state: str) -> None:

@@ -38,7 +38,7 @@ class WorkerToken:
 
     @classmethod
     def parse(cls, text: str) -> WorkerToken:
-        """What ``str`` gave. Raises ``ProtocolError``, without the text in it."""
+        """The token of a text that ``str`` gave. Raises ``ProtocolError``, without the text in it."""
         try:
             content = base64.urlsafe_b64decode(text.strip().removeprefix(PREFIX) + "==")
         except (ValueError, binascii.Error):
@@ -51,7 +51,7 @@ class WorkerToken:
 
     @property
     def digest(self) -> bytes:
-        """What the broker keeps of the secret: SHA-256, enough for 160 random bits."""
+        """The part that the broker keeps of the secret: SHA-256, enough for 160 random bits."""
         return hashlib.sha256(self.secret).digest()
 
     def __str__(self) -> str:

@@ -56,7 +56,7 @@ def formats_for(media: sdp.MediaDescription, track: Track) -> list[Format]:
 
 
 def _profile(codec: str, parameters: Mapping[str, object]) -> str:
-    """What a format's parameters say of the profile, with the defaults of its payload format."""
+    """The profile that a format's parameters name, with the defaults of its payload format."""
     match codec:
         case "H264":  # RFC 6184 8.1: Baseline, level 1
             return str(parameters.get("profile-level-id", "42000a"))

@@ -30,7 +30,7 @@ UNKNOWN = {
         *(Track(Kind.AUDIO, c, 8_000) for c in ("PCMU", "PCMA", "G722")),
     ),
 }
-"""What may come from a camera that has never played."""
+"""The tracks that may come from a camera that has never played."""
 
 _NO_H264 = (
     "H.264 is missing in the browser: in Firefox switch on the plug-in OpenH264 (Add-ons, Plugins), "
@@ -59,7 +59,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """What an offer and a camera's tracks agree on."""
+    """The agreement of an offer and a camera's tracks."""
 
     sections: tuple[Section, ...]
     fingerprints: tuple[Fingerprint, ...]  # of the viewer's certificate

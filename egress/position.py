@@ -32,7 +32,7 @@ class Position(Enum):
 
 
 class Event(Enum):
-    """What moves it."""
+    """The events that move it."""
 
     START_CAME = auto()  # the batch that is about to be sent is one to start with, and nothing before it matters
     WENT_BACK = auto()  # to the keyframe of the cached group of pictures: at the beginning, or as pictures were lost

@@ -48,7 +48,7 @@ class Reach:
         return [printable(path) for path in sorted(paths, key=lambda path: path != self.agent.selected)]
 
     def way_to(self, carrier: Carrier, path: Path) -> Way:
-        """What answers along ``path``: the way that everything is sent by, if it is that."""
+        """The way that answers along ``path``: the one that everything is sent by, if it is that."""
         current = self.way
         return current if current is not None and current.path == path else carrier.way(path)
 

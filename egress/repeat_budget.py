@@ -14,7 +14,7 @@ PICTURES_SHARE = 1.0  # of the rate for whole groups of pictures; the first that
 
 
 class RepeatBudget:
-    """What one viewer was sent again of one track."""
+    """Bounds what one viewer is sent again of one track."""
 
     __slots__ = ("_at", "_packets", "_pictures")
 

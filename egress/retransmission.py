@@ -1,4 +1,4 @@
-"""What one viewer of a feed is sent again: packets that it asks for, and groups of pictures; pure but for the sending.
+"""The packets that one viewer is sent again: those that it asks for, and groups of pictures; pure but for the sending.
 
 By RTX (RFC 4588) where the viewer accepts it, else byte-identical, so that no nonce is used for two different packets.
 All of it is bounded: requests by their number, and what is sent by ``RepeatBudget``.
@@ -41,7 +41,7 @@ class RetransmissionStats:
 
 
 class Retransmission:
-    """What is sent again of what went out at ``cursor``, by RTX on a ``lane`` of its own."""
+    """Sends again what went out at ``cursor``, by RTX on a ``lane`` of its own."""
 
     def __init__(self, cursor: Cursor, lane: Lane, pace: Pace) -> None:
         self.stats = RetransmissionStats()

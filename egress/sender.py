@@ -1,4 +1,4 @@
-"""What one viewer gets of one feed, from its first picture to what it loses, at the pace that its path allows.
+"""One viewer's part of one feed, from its first picture to its losses, at the pace that its path allows.
 
 Its place in the feed is the ``Cursor``'s, what it is sent again ``Retransmission``'s. Here is what joins them: what the
 viewer reports, what is known of its path, and catching up from the history.
@@ -66,7 +66,7 @@ class Sender:
 
     @property
     def format(self) -> Format | None:
-        """What the viewer gets, ``None`` before that is known and if it accepts nothing that there is."""
+        """The format that the viewer gets, ``None`` before that is known and if it accepts nothing that there is."""
         return self.cursor.format
 
     def start(self, now: float) -> None:

@@ -76,7 +76,7 @@ class Viewer:
 
     @property
     def withheld(self) -> int:
-        """What was asked for again and not sent, because it was too much."""
+        """Packets and groups of pictures that were asked for again and not sent, because it was too much."""
         return sum(sender.retransmission.stats.withheld for sender in self.senders.values())
 
     @property
@@ -127,7 +127,7 @@ class Viewer:
             self._end("closed by the viewer")
 
     def deaf_until(self, now: float) -> None:
-        """What this viewer sent may have been dropped until now, in a flood of others: its silence proves nothing."""
+        """Make nothing of this viewer's silence until now: its packets may have been dropped in a flood of others."""
         for sender in self.senders.values():
             sender.deaf_until(now)
 
@@ -162,7 +162,7 @@ class Viewer:
         self.reach.dtls.close()
 
     def report(self, now: float) -> ViewerReport:
-        """What the control plane is told of it."""
+        """The viewer as the control plane is told of it."""
         senders = tuple(self.senders.values())
         video, audio = self._sender(Kind.VIDEO), self._sender(Kind.AUDIO)
         dtls, way, reports = self.reach.dtls, self.reach.way, self.feedback.reports

@@ -32,7 +32,7 @@ _STAP_A, _FU_A = 24, 28  # RFC 6184 5.7.1, 5.8
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What came of an access unit. Times are Unix nanoseconds."""
+    """The product of an access unit. Times are Unix nanoseconds."""
 
     payloads: list[bytes]
     keyframe: bool
@@ -102,7 +102,7 @@ class Conversion:
             self._start()
 
     def pause(self) -> None:
-        """What comes next is a burst: the queue's length tells that as well."""
+        """Do nothing: a burst comes next, and the queue's length tells that as well."""
 
     def close(self) -> None:
         """Work on nothing more."""

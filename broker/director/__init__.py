@@ -120,7 +120,7 @@ class Director:
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What was dropped, by name."""
+        """Counts of what was dropped, by name."""
         return self._state.counters
 
     @property

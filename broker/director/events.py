@@ -1,4 +1,4 @@
-"""What the director is told, and what it orders: one frozen dataclass each. No I/O, no behaviour."""
+"""The director's events and commands: one frozen dataclass each. No I/O, no behaviour."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class EndReason(StrEnum):
 
     @property
     def sentence(self) -> str:
-        """What happened, in one sentence."""
+        """One sentence for people that says what happened."""
         return _END_SENTENCES[self]
 
 
@@ -182,7 +182,7 @@ class NodeNameTwice:
 
 
 Notice = CameraChanged | CameraRemoved | SessionEnded
-"""What the front door tells people about."""
+"""The commands that the front door tells people of."""
 
 Command = (
     Send

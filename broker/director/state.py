@@ -41,7 +41,7 @@ class Worker:
 
     @property
     def busy(self) -> float:
-        """What workers of one role are compared by: about the share of a core that this one uses or soon will.
+        """The measure that workers of one role are compared by: about the share of a core that it uses or soon will.
 
         Measured load lags by a second; counting what a worker has been given is what spreads a burst.
         """
@@ -104,7 +104,7 @@ class Session:
 
 
 class State:
-    """What the parts of the director share. Times are on the caller's monotonic clock, in seconds."""
+    """The state that the parts of the director share. Times are on the caller's monotonic clock, in seconds."""
 
     def __init__(self, now: float, ingests: int | None) -> None:
         self.now = now

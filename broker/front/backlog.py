@@ -14,7 +14,7 @@ from broker.front.context import Context
 
 
 class Backlog:
-    """What waits for all pages."""
+    """The bytes that wait for all pages."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -22,7 +22,7 @@ class Backlog:
 
 
 class Outgoing:
-    """What waits for one page. Messages are ASCII, so that a character is a byte."""
+    """The messages that wait for one page. They are ASCII, so that a character is a byte."""
 
     def __init__(self, backlog: Backlog, context: Context, transport: asyncio.Transport | None) -> None:
         self.bytes = 0

@@ -89,7 +89,7 @@ class Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """What is not HTTP, in the form of all our errors; a stranger's bytes are worth no line of the log each."""
+        """Answer what is not HTTP in the form of all our errors; a stranger's bytes are not worth a line of the log."""
         return self._door.refuse_garbage(status, exc)
 
 

@@ -1,4 +1,4 @@
-"""What the handlers of the front door share."""
+"""The things that the handlers of the front door share."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class KeptList:
         self._until = float("-inf")
 
     def read(self, make: Callable[[], Sequence[BaseModel]]) -> bytes:
-        """What ``make`` gives, perhaps as it was a moment ago."""
+        """The list that ``make`` gives, perhaps as it was a moment ago."""
         if self._clock() >= self._until:
             began = self._cpu()
             self._text = _list.dump_json(list(make()))

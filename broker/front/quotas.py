@@ -29,7 +29,7 @@ def over(setting: str, limit: float, sentence: str) -> RequestError:
 
 
 class Counted:
-    """What is open at this moment: in all, and by address."""
+    """A count of what is open at this moment: in all, and by address."""
 
     def __init__(self, what: str, setting: str, total: int, each: int) -> None:
         self.total = 0
@@ -104,7 +104,7 @@ class Quotas:
         self._sessions: dict[str, set[SessionName]] = {}  # by address
 
     def address(self, peer: str | None) -> str | None:
-        """What ``peer``, a TCP peer's address, is counted by; ``None`` if it speaks for many."""
+        """The name that ``peer``, a TCP peer's address, is counted by; ``None`` if it speaks for many."""
         return None if peer is None or peer in self._proxies else network_of(peer)
 
     def check_offer(self, address: str | None, camera: str, viewers: int, sessions: int, now: float) -> None:

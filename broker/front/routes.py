@@ -16,7 +16,7 @@ from broker.front import api, health, pages, signalling, whep
 
 
 class Need(Enum):
-    """What a route needs of a request."""
+    """The conditions that a route makes of a request."""
 
     NOTHING = auto()  # beside a Host header that is ours, which every request needs
     OUR_PAGE = auto()  # it comes from a page of ours, or from no page
@@ -76,7 +76,7 @@ def add_routes(app: web.Application) -> None:
 
 
 def need_of(request: web.Request) -> Need:
-    """What the route that a request takes needs."""
+    """The conditions of the route that a request takes."""
     need = request.app[NEEDS].get(request.match_info.route)
     if need is None:  # a 404 or 405
         need = Need.OUR_PAGE if request.method in CHANGING and not request.path.startswith(WHEP) else Need.NOTHING

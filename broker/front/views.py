@@ -1,4 +1,4 @@
-"""What the API shows: the models of its answers, and how they are made. Never a password."""
+"""The answers of the API: their models, and how they are made. None holds a password."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CameraView(BaseModel):
 
 
 class CameraSummary(BaseModel):
-    """What a list of cameras needs; also sent over the WebSocket when it changes."""
+    """A camera as lists show it; also sent over the WebSocket when it changes."""
 
     camera: str
     state: CameraState
@@ -104,7 +104,7 @@ class ArrivalView(BaseModel):
 
 
 class SessionView(BaseModel):
-    """What a player asks about its session."""
+    """A session as its player sees it."""
 
     session: str = Field(description="The name that lists and logs have for it.")
     camera: CameraSummary

@@ -78,14 +78,14 @@ async def leave(request: web.Request) -> web.Response:
 
 
 async def endpoint_options(request: web.Request) -> web.Response:
-    """What may be done with a camera; also the CORS preflight."""
+    """The methods that a camera's address has; also the CORS preflight."""
     response = _preflight(request, {"Accept-Post": SDP})
     _add_links(request, response)
     return response
 
 
 async def session_options(request: web.Request) -> web.Response:
-    """What may be done with a session; also the CORS preflight."""
+    """The methods that a session's address has; also the CORS preflight."""
     return _preflight(request, {"Accept-Patch": SDPFRAG})
 
 

@@ -48,7 +48,7 @@ class Part:
 
 
 class Receiver(Protocol):
-    """What a session is to the broadcast. Neither method may block or raise."""
+    """A session as the broadcast sees it. Neither method may block or raise."""
 
     def media(self, kind: Kind, part: Part) -> None:
         """Packets of one track."""

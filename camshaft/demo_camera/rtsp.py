@@ -50,7 +50,7 @@ class Account:
 
 
 class Server:
-    """What all connections share."""
+    """The things that all connections share."""
 
     def __init__(self, broadcast: Broadcast, account: Account | None, now: Callable[[], float]) -> None:
         self.broadcast = broadcast

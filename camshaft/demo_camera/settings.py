@@ -1,4 +1,4 @@
-"""What the simulated camera shows."""
+"""The settings of the simulated camera."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AUDIO_FRAMES_PER_SECOND = 50  # 20 ms each, for either codec
 
 
 class Audio(StrEnum):
-    """What the microphone's sound is coded as."""
+    """The codec of the microphone's sound."""
 
     OPUS = "opus"
     PCMU = "pcmu"

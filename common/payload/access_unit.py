@@ -18,7 +18,7 @@ _TEMPORAL_DELIMITER = b"\x12\0"  # AV1 5.6: an OBU of type 2 with a size field t
 
 
 def access_unit(codec: str, payloads: list[bytes]) -> bytes:
-    """What the decoder of ``codec`` takes. Payloads of codecs that have none of these formats are put together."""
+    """The access unit as the decoder of ``codec`` takes it. Payloads of all other codecs are just put together."""
     return b"".join(_UNPACK.get(codec, _joined)(payloads))
 
 

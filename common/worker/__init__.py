@@ -1,4 +1,4 @@
-"""What a worker of any kind is made of: membership in the cluster, the link to the broker, both ends of the media bus.
+"""The parts of a worker of any kind: membership in the cluster, the link to the broker, both ends of the media bus.
 
 The broker is no worker and uses none of it.
 """
@@ -12,7 +12,7 @@ from common.control import Report, ToWorker
 
 
 class Worker(Protocol):
-    """What a kind of worker has to be; all else about a worker's process is ``common.worker.process``."""
+    """A worker of any kind has these methods; all else about a worker's process is ``common.worker.process``."""
 
     def handle(self, message: ToWorker) -> None:
         """Do what the broker says."""

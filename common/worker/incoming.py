@@ -34,7 +34,7 @@ class Sink(Protocol):
         """The next batch."""
 
     def pause(self) -> None:
-        """What is pushed next comes late and at once: it is a cached group of pictures."""
+        """Expect the next batches late and at once: they are a cached group of pictures."""
 
 
 class Incoming:

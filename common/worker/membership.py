@@ -91,7 +91,7 @@ async def _join(context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, k
 
 
 async def _verdict(frames: asyncio.Queue[bytes]) -> Verdict | None:
-    """What the broker says, ``None`` if it says nothing."""
+    """The broker's answer, ``None`` if none comes."""
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT):
             return decode_verdict(await frames.get())

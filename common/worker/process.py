@@ -26,7 +26,7 @@ from common.worker.subscriber import Subscriber
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a worker of any kind finds around it: its settings, its way to the broker, both ends of the media bus."""
+    """The surroundings of a worker of any kind: its settings, its way to the broker, both ends of the media bus."""
 
     config: Config
     node: NodeName

@@ -131,7 +131,7 @@ class Publisher:
             self._sealers[rendition] = Sealer(key)
 
     def forget(self, rendition: Rendition) -> None:
-        """What the rendition was made of is over: its last pictures are of no more use."""
+        """Keep nothing of a rendition whose source is over: its last pictures are of no more use."""
         self._topics.pop(rendition, None)
         if gop := self._gops.pop(rendition, None):
             self._cached -= gop.size

@@ -48,7 +48,7 @@ _Slot = tuple[int, bytes, bytes, memoryview]  # number less what all have in com
 
 
 class MediaKeys(Protocol):
-    """What encrypting one viewer's packets with AES-GCM takes; see ``egress.wire.srtp.GcmKeys``."""
+    """The keys that encrypt one viewer's packets with AES-GCM; see ``egress.wire.srtp.GcmKeys``."""
 
     @property
     def cipher(self) -> native.Cipher | None:
@@ -193,7 +193,7 @@ class Group:
 
     @property
     def key(self) -> GroupKey:
-        """What lanes must agree in to share a group of one SSRC."""
+        """The properties that lanes must agree in to share a group of one SSRC."""
         return self.payload_type, self.extension, self.playout
 
     def header_size(self, packet: Packet) -> int:

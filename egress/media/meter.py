@@ -1,4 +1,4 @@
-"""What a camera sends, measured: its rate, and the bursts that are more than a thin path takes at once; pure."""
+"""Measures what a camera sends: its rate, and the bursts that are more than a thin path takes at once; pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What is on its way to live viewers. A keyframe to some hundred of them takes a tenth of a second to encrypt and send:
-it is done in slices, between which the process hears its sockets and other streams get their turn.
+"""Parcels on their way to live viewers. A keyframe to some hundreds of them takes a tenth of a second to encrypt and
+send: it is done in slices, between which the process hears its sockets and other streams get their turn.
 """
 
 from __future__ import annotations

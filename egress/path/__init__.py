@@ -1,1 +1,1 @@
-"""What is known of one viewer's path: its capacity and quality, whether it is stuck, how long its player waits."""
+"""The knowledge of one viewer's path: its capacity and quality, whether it is stuck, how long its player waits."""

@@ -1,4 +1,4 @@
-"""What a path can carry, from how trains of packets arrive (packet pair dispersion); pure.
+"""The rate that a path can carry, from how trains of packets arrive (packet pair dispersion); pure.
 
 Packets that leave back to back arrive spaced by the narrowest link on their way, so a train's size over its spread is
 that link's rate, however little the camera sends. The arrival times are the viewer's transport-wide feedback on the

@@ -16,7 +16,7 @@ def element(extension: int, least: float) -> bytes:
 
 
 class Playout:
-    """What one receiver is told. ``extension`` is the id of the extension, 0 where it does not know that."""
+    """The delay that one receiver is told. ``extension`` is the id of the extension, 0 where it does not know that."""
 
     __slots__ = ("_extension", "_seconds", "_told", "element")
 

@@ -1,4 +1,4 @@
-"""What is known of one viewer's path: whether it is thin, and how fast it may be sent what does not come live; pure.
+"""The quality of one viewer's path: whether it is thin, and how fast it may be sent what does not come live; pure.
 
 On a local network everything goes at once: pacing would only add delay. On a thin path a burst overruns a router's
 queue, so there a viewer gets packets as fast as the path carries them, or, while that is unknown, at twice the

@@ -49,7 +49,7 @@ class Certificate:
         return fingerprint(self.x509, algorithm)
 
     def context(self, srtp_profiles: Iterable[str]) -> SSL.Context:
-        """What associations with this certificate share; making it costs as much as a handshake.
+        """The SSL context of associations with this certificate; making it costs as much as a handshake.
 
         ``srtp_profiles`` are OpenSSL's names, most preferred first. Either side shows its certificate, and none is
         checked here: that is for ``vouched_for``.

@@ -36,7 +36,7 @@ _RECORD_TYPES = range(20, 27)  # change_cipher_spec to ACK; DTLS 1.3's short hea
 
 
 class Identity:
-    """What the associations of this process share: its certificate, as an SSL context and a fingerprint."""
+    """The identity that associations of this process share: its certificate, as an SSL context and a fingerprint."""
 
     def __init__(self, *, compiled: bool) -> None:
         self.compiled = compiled  # whether what we send is encrypted by egress.native
@@ -94,7 +94,7 @@ class DtlsServer:
 
     @property
     def srtp(self) -> Srtp:
-        """What protects media; only once connected."""
+        """The protection of media; only once connected."""
         assert self._srtp is not None, "not connected yet"
         return self._srtp
 

@@ -71,7 +71,7 @@ EncryptInto = Callable[[bytes, bytes, bytes, memoryview], object]
 
 
 class GcmKeys:
-    """What encrypting one viewer's RTP takes.
+    """The keys that encrypt one viewer's RTP.
 
     ``encrypt_into(nonce, payload, header, out)`` writes ciphertext and tag; the compiled fan-out takes ``cipher``.
     The nonce of a packet is ``(iv(ssrc) ^ index).to_bytes(12, "big")`` with ``index`` = ROC << 16 | sequence number

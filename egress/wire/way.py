@@ -1,4 +1,4 @@
-"""What carries a viewer's datagrams, as far as ICE and DTLS need to know; pure. ``egress.wire.port`` has UDP."""
+"""Carriers of a viewer's datagrams, as far as ICE and DTLS need to know; pure. ``egress.wire.port`` has UDP."""
 
 from __future__ import annotations
 
