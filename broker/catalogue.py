@@ -107,7 +107,10 @@ class Catalogue:
                 self._quiet.warning("camera store cannot be written", reason=str(exc))
 
     def add(self, document: Mapping[str, Any]) -> CameraName:
-        """Add a camera as the API describes it: a ``CameraConfig`` and its ``id``. Returns the id."""
+        """Add a camera as the API describes it: a ``CameraConfig`` and its ``id``. Returns the id.
+
+        Raises ``RequestError`` for what is wrong with it.
+        """
         fields = dict(document)
         id = fields.pop("id", None)
         if not isinstance(id, str) or not CAMERA_ID.fullmatch(id):
@@ -127,7 +130,10 @@ class Catalogue:
         return name
 
     def change(self, id: CameraName, patch: Mapping[str, Any]) -> None:
-        """Lay a JSON merge patch (RFC 7396) over a camera's configuration. A hidden password is the one it has."""
+        """Lay a JSON merge patch (RFC 7396) over a camera's configuration. A hidden password is the one it has.
+
+        Raises ``RequestError`` for what is wrong with it.
+        """
         entry = self._changeable(id)
         patch = dict(patch)
         if patch.pop("id", id) != id:

@@ -130,7 +130,7 @@ class Store:
         self._delete("camera", id)
 
     def memories(self) -> dict[CameraName, Memory]:
-        """Each camera as it was before, those of the configuration included."""
+        """Each camera as it was before, those of the configuration too. Raises ``ConfigError`` for a damaged file."""
         rows = self._database.execute("SELECT id, digest, revision, tracks, place FROM memory")
         try:
             return {

@@ -83,7 +83,7 @@ class _Document:
         self._file = ""
 
     def read(self, path: Path) -> None:
-        """Take over a YAML file."""
+        """Take over a YAML file. Raises ``ConfigError``."""
         self._file = str(path)
         try:
             text = path.read_text("utf-8")
@@ -131,7 +131,7 @@ class _Document:
                 self._map(value, below)
 
     def put(self, at: tuple[str, ...], value: object, origin: Origin) -> None:
-        """Set one value over whatever the file says."""
+        """Set one value over whatever the file says. Raises ``ConfigError`` where a section is none."""
         section = self._root
         for depth, key in enumerate(at[:-1], 1):
             below = section.setdefault(key, {})
@@ -147,7 +147,7 @@ class _Document:
         self._origins[at] = origin
 
     def validate(self) -> Config:
-        """The model, or ``ConfigError`` for the first mistake."""
+        """The model. Raises ``ConfigError`` for the first mistake."""
         # An empty section ("http:" alone) is the section's defaults, as a person reads it.
         document = {key: value for key, value in self._root.items() if value is not None}
         try:

@@ -73,7 +73,7 @@ class _Reduced:
         self._seen: set[str] = set()  # keys of this section
 
     def add_section(self, line: str) -> None:
-        """Take an ``m=`` line. Of its port it matters whether it is zero."""
+        """Take an ``m=`` line, of whose port only zero matters. Raises ``RequestError`` for one too many."""
         self._sections += 1
         if self._sections > MAX_SECTIONS:
             raise _malformed(f"has more than {MAX_SECTIONS} media sections")

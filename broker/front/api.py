@@ -90,7 +90,7 @@ async def list_viewers(request: web.Request) -> web.Response:
 
 
 async def show_session(request: web.Request) -> web.Response:
-    """How one viewer's session is, for its player."""
+    """One viewer's session, for its player. Raises ``RequestError`` if there is none."""
     control = request.app[CONTEXT].control
     status = await control.find(SessionName(request.match_info["session"]))
     if status is None:

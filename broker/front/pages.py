@@ -79,7 +79,7 @@ async def watch(request: web.Request) -> web.Response:
 
 
 async def static(request: web.Request) -> web.Response:
-    """A script or a style sheet. Pages of other origins may load the player."""
+    """A script or a style sheet, which pages of other origins may load, too. Raises ``HTTPNotFound``."""
     asset = request.app[ASSETS].get(request.match_info["name"])
     if asset is None or asset.content_type == "text/html":
         raise web.HTTPNotFound

@@ -62,7 +62,7 @@ def prepare(app: web.Application) -> None:
 
 
 async def connect(request: web.Request) -> web.WebSocketResponse:
-    """A page connects."""
+    """A page connects. Raises ``RequestError`` for a request that is no WebSocket's, or one too many."""
     context, hub = request.app[CONTEXT], request.app[HUB]
     response = web.WebSocketResponse(heartbeat=HEARTBEAT, timeout=CLOSE_TIMEOUT, max_msg_size=MAX_FRAME, compress=False)
     if not response.can_prepare(request):

@@ -39,7 +39,7 @@ def prepare(app: web.Application) -> None:
 
 
 async def offer(request: web.Request) -> web.Response:
-    """A viewer joins."""
+    """A viewer joins. Raises ``RequestError`` if it cannot."""
     _expect(request, SDP)
     sdp = await read_text(request)
     if not sdp.strip():

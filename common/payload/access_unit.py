@@ -122,7 +122,7 @@ def _av1(payloads: list[bytes]) -> Iterator[bytes]:
 
 
 def obus(payloads: list[bytes]) -> Iterator[bytes]:
-    """The OBUs of a temporal unit of AV1, as they are in the packets."""
+    """The OBUs of a temporal unit of AV1, as they are in the packets. Raises ``ProtocolError``."""
     begun = b""
     for payload in payloads:
         continues, goes_on, count = payload[0] & 0x80, payload[0] & 0x40, payload[0] >> 4 & 3

@@ -67,6 +67,7 @@ class Audience:
         """Send ``parcel``, whose first packet has index ``first``, to those from place ``start`` to before ``stop``.
 
         Returns place, number of runs that are not to be sent again, and errno of those to whom something was not sent.
+        Raises ``ValueError`` for places that are none.
         """
         if not 0 <= start <= stop <= self.size:
             raise ValueError("nobody is at that place")

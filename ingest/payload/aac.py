@@ -44,7 +44,7 @@ class Configuration:
 
     @classmethod
     def read(cls, bits: Bits) -> Configuration:
-        """Read it from where it begins."""
+        """Read it from where it begins. Raises ``ValueError``."""
         kind, rate, channels = _object_type(bits), _rate(bits), bits.u(4)
         if kind in (_SBR, _PS):
             _rate(bits)  # of what comes out, with the band that is replicated

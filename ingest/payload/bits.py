@@ -15,7 +15,7 @@ class Bits:
         self._at = 0
 
     def u(self, count: int) -> int:
-        """u(n): ``count`` bits."""
+        """u(n): ``count`` bits. Raises ``ValueError``."""
         at = self._at
         self._at = end = at + count
         if end > len(self._bits):
@@ -28,7 +28,7 @@ class Bits:
         return int(bits, 2) if len(bits) == count else None
 
     def ue(self) -> int:
-        """ue(v): 9.1."""
+        """ue(v): 9.1. Raises ``ValueError``."""
         at = self._at
         one = self._bits.find("1", at, at + _MAX_ZEROS + 1)
         if one < 0:

@@ -72,7 +72,7 @@ class _Bits:
         self._at = 0
 
     def u(self, count: int) -> int:
-        """u(n): ``count`` bits."""
+        """u(n): ``count`` bits. Raises ``ValueError``."""
         at = self._at
         self._at = end = at + count
         if end > len(self._bits):
@@ -80,7 +80,7 @@ class _Bits:
         return int(self._bits[at:end], 2) if count else 0
 
     def ue(self) -> int:
-        """ue(v): 9.1."""
+        """ue(v): 9.1. Raises ``ValueError``."""
         at = self._at
         one = self._bits.find("1", at, at + _MAX_ZEROS + 1)
         if one < 0:
@@ -96,7 +96,7 @@ class _Bits:
 
 
 def parse_sps(nal: bytes) -> SequenceParameterSet:
-    """Read a sequence parameter set, its NAL header included."""
+    """Read a sequence parameter set, its NAL header included. Raises ``ValueError``."""
     if len(nal) < 5 or nal[0] & 0x1F != SPS or len(nal) > MAX_PARAMETER_SET_BYTES:
         raise ValueError("not a sequence parameter set")
     bits = _Bits(_unescape(nal[4:]))
@@ -158,7 +158,7 @@ def parse_sps(nal: bytes) -> SequenceParameterSet:
 
 
 def parse_pps_ids(nal: bytes) -> tuple[int, int]:
-    """Its own id and that of the sequence parameter set it refers to."""
+    """Its own id and that of the sequence parameter set it refers to. Raises ``ValueError``."""
     if len(nal) < 2 or nal[0] & 0x1F != PPS or len(nal) > MAX_PARAMETER_SET_BYTES:
         raise ValueError("not a picture parameter set")
     bits = _Bits(_unescape(nal[1:16]))

@@ -47,7 +47,7 @@ class SequenceParameterSet:
 
 
 def parse_sps(nal: bytes) -> SequenceParameterSet:
-    """Read a sequence parameter set, its NAL header included."""
+    """Read a sequence parameter set, its NAL header included. Raises ``ValueError``."""
     if len(nal) < 6 or nal[0] >> 1 & 0x3F != SPS or len(nal) > MAX_PARAMETER_SET_BYTES:
         raise ValueError("not a sequence parameter set")
     bits = Bits(nal[2:].replace(b"\0\0\3", b"\0\0"))  # 7.3.1.1: emulation prevention

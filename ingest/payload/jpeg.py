@@ -50,7 +50,7 @@ _HUFFMAN = (
 
 
 def repack_jpeg(payloads: list[bytes]) -> list[Unit]:
-    """Each image is a keyframe."""
+    """Each image is a keyframe. Raises ``ProtocolError``."""
     expected, scan, head = 0, [], b""
     for payload in payloads:
         if len(payload) < _HEADER.size:

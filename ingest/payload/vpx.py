@@ -18,7 +18,10 @@ _NOT_SENT = {2, 8, 15}  # temporal delimiters, tile lists and padding: RTP Paylo
 
 
 def repack_vp8(payloads: list[bytes]) -> list[Unit]:
-    """RFC 7741 4.2. Each packet has the one byte of descriptor that has to be: S in the first, partition 0 in all."""
+    """RFC 7741 4.2. Each packet has the one byte of descriptor that has to be: S in the first, partition 0 in all.
+
+    Raises ``ProtocolError``.
+    """
     if payloads[0][0] & 0x17 != 0x10:  # S, and PID 0
         raise ProtocolError("the beginning of a frame is missing")
     frame = access_unit("VP8", payloads)
@@ -29,7 +32,10 @@ def repack_vp8(payloads: list[bytes]) -> list[Unit]:
 
 
 def repack_vp9(payloads: list[bytes]) -> list[Unit]:
-    """RFC 9628 4.2: B in the first packet, E in the last, P where the picture needs another one."""
+    """RFC 9628 4.2: B in the first packet, E in the last, P where the picture needs another one.
+
+    Raises ``ProtocolError``.
+    """
     if not payloads[0][0] & 0x08:
         raise ProtocolError("the beginning of a frame is missing")
     frame = access_unit("VP9", payloads)
@@ -51,7 +57,10 @@ def _is_vp9_keyframe(frame: bytes) -> bool:
 
 
 def repack_av1(payloads: list[bytes]) -> list[Unit]:
-    """RTP Payload Format For AV1, 4.4: each OBU element with its size, in as few packets as they fit in."""
+    """RTP Payload Format For AV1, 4.4: each OBU element with its size, in as few packets as they fit in.
+
+    Raises ``ProtocolError``.
+    """
     elements = []
     for obu in obus(payloads):
         if not obu or obu[0] & 0x80:
