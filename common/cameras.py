@@ -111,7 +111,7 @@ _SENTENCES = {
     CameraState.NOT_FOUND: "The camera has no such stream; check the path in its URL.",
     CameraState.REJECTED: "The camera rejected the request.",
     CameraState.NO_PLAYABLE_TRACK: "The camera offers no track that a browser can play.",
-    CameraState.NO_PICTURE: "The camera's sound plays, and its picture does not.",
+    CameraState.NO_PICTURE: "The camera's picture cannot be shown.",
     CameraState.SILENT: "The camera is connected but sends no media.",
     CameraState.CLOSED: "The camera closed the connection.",
     CameraState.MALFORMED: "The camera sent something that is not valid RTSP or SDP.",

@@ -143,6 +143,24 @@ class Viewing:
         """The last frames that the page's videos have shown, at most 4,000 a video."""
         return [Frame(*frame) for frame in await self.page.evaluate("probe.frames()")]
 
+    async def loudest_hz(self) -> float:
+        """The loudest frequency of the sound of the page's first video, in Hz; 0 for silence."""
+        loudest: float = await self.page.evaluate(
+            """async () => {
+                const audio = new AudioContext();
+                await audio.resume();
+                const listener = new AnalyserNode(audio, { fftSize: 16384 });
+                audio.createMediaStreamSource(document.querySelector("video").srcObject).connect(listener);
+                await new Promise((resolve) => setTimeout(resolve, 1000));
+                const levels = new Float32Array(listener.frequencyBinCount);
+                listener.getFloatFrequencyData(levels);
+                await audio.close();
+                const top = levels.reduce((best, level, bin) => (level > levels[best] ? bin : best), 0);
+                return levels[top] > -80 ? (top * audio.sampleRate) / listener.fftSize : 0;
+            }"""
+        )
+        return loudest
+
     async def read_codes(self) -> None:
         """From now on, read the number of each frame that is shown."""
         await self.page.evaluate("probe.readsCodes = true")

@@ -27,7 +27,7 @@ from rigs.process import free_port
 
 READY_TIMEOUT = 20.0  # seconds from the start until /readyz says yes
 STOP_TIMEOUT = 8.0  # seconds from SIGTERM to the end of the last process
-ROLES = ("broker", "ingest", "egress", "demo-camera")
+ROLES = ("broker", "ingest", "egress", "transcode", "demo-camera")
 
 
 class NotReadyError(Exception):

@@ -13,6 +13,7 @@ from itertools import pairwise
 import av
 
 TONE = 440  # Hz
+_NOISE = 8_192  # samples: a hundred pictures of 1080p and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,12 @@ class Tone:
     seconds: float  # of sound in each
 
 
+def row(number: int, width: int, step: int = 8) -> bytes:
+    """Each line of a picture's brightness: it moves by ``step`` samples from one picture to the next."""
+    noise = random.Random(1).randbytes(_NOISE)
+    return bytes(byte // 2 for byte in noise[number * step : number * step + width])
+
+
 @cache
 def pictures(
     encoder: str, count: int = 20, *, width: int = 320, height: int = 240, pixels: str = "yuv420p", options: str = ""
@@ -44,15 +51,11 @@ def pictures(
     settings = dict(option.split("=", 1) for option in options.split())
     context.max_b_frames = int(settings.pop("bf", "0"))
     context.options = settings
-    row = random.Random(1).randbytes(width + 8 * count)
     packets = []
     for number in range(count):
         frame = av.VideoFrame(width, height, "yuv420p")
         for plane, step in zip(frame.planes, (8, 4, 4), strict=True):  # colours have half as many samples
-            line = bytes(byte // 2 for byte in row[number * step : number * step + plane.width]).ljust(
-                plane.line_size, b"\0"
-            )
-            plane.update(line * plane.height)
+            plane.update(row(number, plane.width, step).ljust(plane.line_size, b"\0") * plane.height)
         frame = frame.reformat(format=pixels)
         frame.pts, frame.time_base = number, Fraction(1, 30)
         packets += context.encode(frame)

@@ -42,8 +42,10 @@ async def _opened(around: Surroundings) -> AsyncIterator[Transcoder]:
         ThreadPoolExecutor(cores, "codec") as executor,
     ):
         worker = Transcoder(around.link, subscriber, publisher, executor, around.config.transcode, cores=cores)
-        yield worker
-        worker.close()
+        try:
+            yield worker
+        finally:
+            worker.close()
 
 
 @dataclass(slots=True)

@@ -203,6 +203,8 @@ class Director:
         match report.role:
             case Role.INGEST:
                 self._cameras.reconcile(worker)
+                while self._cameras.to_convert:
+                    self._viewers.convert(self._cameras.to_convert.pop())
             case Role.EGRESS:
                 self._viewers.reconcile(worker)
                 self._conversions.subscribed(worker)

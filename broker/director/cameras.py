@@ -45,6 +45,7 @@ class Cameras:
         *,
         trusting: bool = True,
     ) -> None:
+        self.to_convert: set[CameraName] = set()  # those of which a track turned out to be nothing for browsers
         self._trusting = trusting
         self._state = state
         self._cameras = state.cameras
@@ -77,6 +78,8 @@ class Cameras:
             if camera is None or camera.worker != worker.node:
                 self._state.send(worker.node, Release(id))
             elif stream.revision == camera.spec.revision and stream.tracks not in ((), camera.tracks):
+                if _needs_more(camera.tracks, stream.tracks) and self._state.converts:
+                    self.to_convert.add(id)
                 camera.tracks = stream.tracks
                 self._state.command(RememberTracks(id, stream.tracks))
         for id in sorted(worker.cameras if not worker.report.partial else worker.streams.keys() & worker.cameras):
@@ -195,3 +198,9 @@ class Cameras:
         if self._state.starting or least_loaded_ingest(self._state.workers.values()):
             return CameraState.CONNECTING, ""
         return CameraState.WAITING, ""
+
+
+def _needs_more(before: tuple[Track, ...], after: tuple[Track, ...]) -> bool:
+    """Whether a track that browsers were thought to take as it comes has to be converted after all."""
+    plain = {track.kind for track in before if not track.convert}
+    return any(track.convert and track.kind in plain for track in after)

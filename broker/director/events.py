@@ -95,6 +95,7 @@ class EndReason(StrEnum):
     WORKER_LOST = "worker_lost"
     WORKER_RESTARTED = "worker_restarted"
     MEANWHILE = "ended"
+    CONVERTED = "converted"
 
     @property
     def sentence(self) -> str:
@@ -110,6 +111,7 @@ _END_SENTENCES = {
     EndReason.WORKER_LOST: "The process no longer answers.",
     EndReason.WORKER_RESTARTED: "The process was started again.",
     EndReason.MEANWHILE: "The session ended before its answer arrived.",
+    EndReason.CONVERTED: "The camera is converted from now on; a new session gets that.",
 }
 
 

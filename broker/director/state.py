@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from broker.director.events import Command, Send
 from common.cameras import CameraName, CameraSpec, CameraState
 from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
-from common.media import Track, as_it_came
+from common.media import Rendition, Track, as_it_came
 from common.sessions import SessionName
 
 GATHERING = 0.5  # seconds from the first ingest worker until cameras are shared out among those that start with it
@@ -96,6 +96,7 @@ class Session:
     deadline: float = 0.0  # for the answer
     refused_by: set[NodeName] = field(default_factory=set)
     report: ViewerReport | None = None
+    renditions: tuple[Rendition, ...] = ()  # that it was promised
 
     @property
     def pending(self) -> bool:

@@ -28,7 +28,7 @@ from broker.director.events import EndReason, OfferAnswered, OfferRefused, Sessi
 from broker.director.state import Session, State, Worker
 from common.cameras import CameraName
 from common.control import HangUp, NodeName, Refused, Role
-from common.media import Rendition
+from common.media import Rendition, as_it_came
 from common.sessions import SessionName
 
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
@@ -113,7 +113,7 @@ class Viewers:
             self._discard(node, id)  # too late, or answered by another
         elif session.pending:
             self._settled(session)
-            session.offer = None
+            session.offer, session.renditions = None, renditions
             self._state.command(OfferAnswered(id, sdp))
 
     def refused(self, node: NodeName, refused: Refused) -> None:
@@ -142,6 +142,13 @@ class Viewers:
         session = self._sessions.get(id)
         if session is not None and session.node == node:
             self._end(session, EndReason.EGRESS, reason)
+
+    def convert(self, id: CameraName) -> None:
+        """End the sessions that get the camera's stream as it comes: their players make new ones, and are converted."""
+        for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
+            if as_it_came(id) in session.renditions:
+                self._end(session, EndReason.CONVERTED)
+                self._discard(session.node, session.id)
 
     def remove_camera(self, id: CameraName) -> None:
         """End all sessions of a camera that is no longer wanted."""

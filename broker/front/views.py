@@ -25,11 +25,14 @@ class TrackView(BaseModel):
     codec: str = Field(description="RTP encoding name.")
     clock_rate: int = Field(description="Hz.")
     channels: int
-    profile: str = Field(description="H.264: profile-level-id.")
+    profile: str = Field(description="H.264: profile-level-id. H.265: profile-id, tier-flag and level-id.")
     playable: bool
     problem: str = Field(description="Why it cannot be played; empty if it can.")
     warning: str = Field(
         description="Why it is played and may not look as it should; empty if there is no such reason."
+    )
+    convert: str = Field(
+        description="Why no browser shows it as it comes, so that it is converted while somebody watches; else empty."
     )
 
 

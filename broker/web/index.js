@@ -130,7 +130,8 @@ function rowsOf(camera) {
 }
 
 function describe(track) {
-  const trouble = track.problem || track.warning;
+  const converted = track.convert && `${track.convert}; it is converted while somebody watches`;
+  const trouble = track.problem || track.warning || converted;
   return `${track.kind} ${track.codec}${trouble ? `: ${trouble}` : ""}`;
 }
 

@@ -93,11 +93,13 @@ def announced_track(codec: str, clock_rate: int, channels: int, parameters: Mapp
 class Aac:
     """One camera's AAC track, in either payload format."""
 
-    def __init__(self, codec: str, clock_rate: int, parameters: Mapping[str, str], output: Output) -> None:
+    def __init__(
+        self, codec: str, track: Track, clock_rate: int, parameters: Mapping[str, str], output: Output
+    ) -> None:
         self.frames = 0
         self.keyframes = 0
         self.dropped = 0  # packets
-        self.track = announced_track(codec, clock_rate, 1, parameters)
+        self.track = track
         self._output = output
         self._clock_rate = clock_rate
         self._latm = codec == "MP4A-LATM"
@@ -237,7 +239,7 @@ def _stream_mux_config(bits: Bits) -> tuple[Configuration, int]:
 
 
 def _skip_rest_of_config(bits: Bits) -> None:
-    """Skip the fields behind a configuration in the stream; in session descriptions GStreamer leaves them out."""
+    """What stands behind a configuration in the stream; in a session description GStreamer leaves it out."""
     bits.u(3 + 8)  # frameLengthType, latmBufferFullness
     if bits.u(1):  # otherDataPresent
         while bits.u(1):

@@ -37,7 +37,7 @@ from ingest.payload.h265_syntax import (
 MAX_UNITS = 1_024  # NAL units of an access unit: a picture of 8K has 600 slices at most (A.4.1)
 MAX_SETS = 64  # parameter sets of a kind that are kept; picture parameter sets may be as many (7.4.3.3.1)
 
-_START_CODE = re.compile(b"\0\0+\1")
+_START_CODE = re.compile(b"\0\0\1")
 _NAMES = {VPS: "sprop-vps", SPS: "sprop-sps", PPS: "sprop-pps"}  # RFC 7798 7.1
 _AGGREGATE, _FRAGMENT = 48, 49  # RFC 7798 4.4.2, 4.4.3
 _HEADER = 2  # bytes
@@ -49,7 +49,7 @@ def announced_track(parameters: Mapping[str, str]) -> Track:
 
 
 class ParameterSets:
-    """The parameter sets that were announced or have come: video, sequence and picture parameter sets.
+    """What has been announced and has come of video, sequence and picture parameter sets.
 
     A camera has one of the first two kinds at a time, and of picture parameter sets one for each identifier.
     """

@@ -177,7 +177,7 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
             return opus.Opus(output)
         case "AAC":
             codec = choice.format.codec.upper()
-            return aac.Aac(codec, choice.clock_rate, choice.format.parameters, output)
+            return aac.Aac(codec, choice.track, choice.clock_rate, choice.format.parameters, output)
         case "PCMU" | "PCMA" as codec:
             return g711.G711(codec, output, rate=choice.clock_rate, channels=choice.format.channels)
         case "G722" as codec:  # eight bits are two samples, but the clock counts as if they were one
@@ -221,7 +221,7 @@ def _best(section: MediaSection) -> Choice:
 
 
 def _preference(choice: Choice) -> tuple[bool, bool]:
-    """The order of choice: a codec that all browsers take as it comes, one that some take, one that is converted."""
+    """What all browsers take as it comes is best, then what some take, then what is converted."""
     return bool(choice.track.convert), choice.track.codec == "H265"
 
 

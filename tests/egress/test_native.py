@@ -9,12 +9,10 @@ import importlib.util
 import itertools
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path as File
@@ -472,38 +470,6 @@ def test_a_viewer_whose_packets_cannot_be_encrypted_costs_the_others_nothing(ipv
     finally:
         crypto.EVP_CIPHER_CTX_free(without_key)
     assert [len(viewer.received(count)) for viewer, count in zip(viewers, (4, 0, 4), strict=True)] == [4, 0, 4]
-
-
-@needs_native
-def test_a_signal_loses_nothing(ipv4: MediaSocket) -> None:
-    """A system call that it interrupts before anything has left is made again, as Python's own are (PEP 475)."""
-    with stream_socket(room=0) as (full, receiver):
-        full.socket.setblocking(True)
-        receiver.setblocking(True)
-        viewer, sent = Viewer(full), threading.Event()
-        audience = Audience([(viewer.lane, viewer.target)])
-        compiled, parcel, caller = audience.compiled, parcel_of(some_packets([9])), threading.get_ident()
-
-        def disturb() -> None:
-            for _ in range(20):
-                signal.pthread_kill(caller, signal.SIGUSR1)
-                sent.wait(0.01)
-            while not sent.is_set():
-                receiver.recv(1 << 20)
-
-        handled: list[int] = []
-        before = signal.signal(signal.SIGUSR1, lambda *_: handled.append(1))
-        disturber = threading.Thread(target=disturb)
-        disturber.start()
-        try:
-            refused = compiled.send(parcel.compiled, 0, 0, 1)
-        finally:
-            sent.set()
-            receiver.setblocking(False)
-            disturber.join()
-            signal.signal(signal.SIGUSR1, before)
-        assert refused == []
-        assert handled
 
 
 @needs_native

@@ -30,7 +30,7 @@ class RunningBroker:
     task: asyncio.Task[None]
 
     async def json(self, path: str) -> Any:
-        """The answer to a GET."""
+        """What a GET answers."""
         async with self.http.get(path) as response:
             return await response.json()
 

@@ -46,7 +46,7 @@ class Stream:
         return self
 
     def units(self) -> list[list[bytes]]:
-        """All that was published; every rule of a batch is checked on the way."""
+        """What was published; every rule of a batch is checked on the way."""
         sequence = 0
         timestamps: list[int] = []
         for batch in self.batches:

@@ -1,4 +1,4 @@
-"""A sink for a rendition from the bus, which remembers all of it."""
+"""What takes a rendition from the bus in tests: it remembers."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.fuzz import (
     broker_targets,
     camera_session_targets,
+    codec_targets,
     common_targets,
     demo_camera_targets,
     egress_targets,
@@ -22,6 +23,7 @@ CORPUS = Path(__file__).with_name("corpus")
 _MODULES = (
     rtsp_targets,
     media_targets,
+    codec_targets,
     egress_targets,
     broker_targets,
     common_targets,

@@ -40,11 +40,10 @@ def test_what_a_script_gets_wrong_is_named(tmp_path: Path, script: str, problem:
     assert problem in done.stdout
 
 
-@pytest.mark.parametrize(("environ", "code"), [({}, 0), ({"CI": "true"}, 1)])
-def test_without_npm_a_person_goes_on_and_ci_fails(tmp_path: Path, environ: dict[str, str], code: int) -> None:
+def test_without_npm_it_says_so_and_goes_on(tmp_path: Path) -> None:
     for program in ("sh", "timeout"):
         (tmp_path / program).symlink_to(shutil.which(program) or "")
-    done = check(ROOT, tmp_path, PATH=str(tmp_path), **environ)
-    assert done.returncode == code
+    done = check(ROOT, tmp_path, PATH=str(tmp_path))
+    assert done.returncode == 0
     assert "TypeScript" in done.stderr
     assert "npm" in done.stderr

@@ -11,7 +11,7 @@ import pytest
 
 from common.media import MAX_PAYLOAD
 from common.payload.access_unit import access_unit
-from rigs.codecs import Coded, pictures
+from rigs.codecs import Coded, pictures, row
 from transcode.access_units import AccessUnit
 from transcode.conversion import Made
 from transcode.picture import KEYFRAME_INTERVAL, MIN_SIZE, PictureConverter
@@ -79,6 +79,14 @@ def test_pictures_that_come_in_another_order_are_put_right_within_two() -> None:
     assert all(before.capture_ns < after.capture_ns for before, after in pairwise(made))
     assert len(made) >= len(coded) - 2
     assert converter.undecodable == 0
+    assert [number_in(frame) for frame in decoded(made)] == list(range(len(made)))
+
+
+def number_in(frame: av.VideoFrame) -> int:
+    """Which of the rig's pictures it is, by how far its pattern has moved."""
+    line = bytes(frame.reformat(format="gray").planes[0])[: frame.width]
+    differences = [sum(abs(a - b) for a, b in zip(line, row(number, frame.width), strict=True)) for number in range(20)]
+    return differences.index(min(differences))
 
 
 def test_keyframes_stand_where_the_source_has_them() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from broker.director.events import CameraChanged
+from broker.director.events import CameraChanged, EndReason, SessionEnded
 from common.cameras import CameraState
-from common.control import Answered, Convert, EndConversion, Offer
+from common.control import Answered, Convert, EndConversion, HangUp, Offer
 from common.media import Kind, Rendition, Track
 from tests.fakes.stage import Stage, camera, sent, stream
 
@@ -184,3 +184,20 @@ def test_a_picture_that_browsers_show_badly_is_shown_all_the_same() -> None:
     assert state is CameraState.PLAYING
     assert detail.startswith("it has B-frames")
     assert announced(stage(B_FRAMES)) == (CameraState.PLAYING, "")
+
+
+def test_who_gets_a_stream_that_turns_out_to_need_conversion_is_told_to_join_again() -> None:
+    plain = Track(Kind.VIDEO, "H264", 90_000)
+    made = stage(plain)
+    watch(made, "door", session="raw")
+    watch(made, PICTURE, session="converted")
+    commands = made.ingest("in-1", stream(tracks=(B_FRAMES,)))
+    assert [c for c in commands if isinstance(c, SessionEnded)] == [SessionEnded("raw", "door", EndReason.CONVERTED)]
+    assert ("out-1", HangUp("raw")) in sent(commands)
+    assert not [c for c in made.ingest("in-1", stream(tracks=(B_FRAMES,))) if isinstance(c, SessionEnded)]
+
+
+def test_without_a_converter_a_viewer_keeps_what_there_is() -> None:
+    made = stage(Track(Kind.VIDEO, "H264", 90_000), transcoders=0)
+    watch(made, "door")
+    assert not [c for c in made.ingest("in-1", stream(tracks=(B_FRAMES,))) if isinstance(c, SessionEnded)]

@@ -299,7 +299,7 @@ async def test_a_picture_that_cannot_be_played_is_a_failure_with_the_reason_in_i
             pass
         assert message["failed"]
         assert message["video"] == "H265"
-        assert message["sentence"] == f"The camera's sound plays, and its picture does not: {problem}."
+        assert message["sentence"] == f"The camera's picture cannot be shown: {problem}."
         camera = await broker.json("/api/cameras/door")
         assert (camera["state"], camera["failed"], camera["sentence"]) == ("no_picture", True, message["sentence"])
         ingest.show("door", CameraState.NO_PLAYABLE_TRACK, detail=f"video: {problem}")

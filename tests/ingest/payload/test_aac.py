@@ -19,7 +19,8 @@ LATM = {"cpresent": "0", "config": "400028103fc0"}  # 16,000 Hz, mono
 class Camera:
     def __init__(self, codec: str, rate: int, parameters: dict[str, str]) -> None:
         self.output = Output(Kind.AUDIO, "AAC", ArrivalClock(), epoch=1)
-        self.format = Aac(codec, rate, parameters, self.output)
+        track = announced_track(codec, rate, 1, parameters)
+        self.format = Aac(codec, track, rate, parameters, self.output)
 
     def send(self, payload: bytes, timestamp: int, *, marker: bool = True) -> None:
         self.format.receive(b"head" + payload, 4, 4 + len(payload), timestamp, marker, 5)

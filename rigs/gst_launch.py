@@ -1,0 +1,55 @@
+"""Cameras of any codec that nobody here wrote: GStreamer encodes, packetises and serves each of them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rigs.gst_camera import SYSTEM_PYTHON
+
+SERVER = Path(__file__).with_name("gst_launch_server.py")
+FPS = 25
+TONE = 440  # Hz
+
+_PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate={fps}/1,format={pixels}"
+_SOUND = (
+    "audiotestsrc is-live=true freq={tone} ! audioconvert ! audioresample ! audio/x-raw,rate={rate},channels={channels}"
+)
+
+
+def picture(encoder: str, *, pixels: str = "I420") -> str:
+    """A moving ball. ``encoder`` is the rest of the pipeline, up to a payloader."""
+    return f"{_PICTURE.format(fps=FPS, pixels=pixels)} ! {encoder} name=pay0 pt=96"
+
+
+def sound(encoder: str, *, rate: int, channels: int = 1, track: int = 1, pt: int = 97) -> str:
+    """A tone. ``track`` is its place in the session description."""
+    return f"{_SOUND.format(tone=TONE, rate=rate, channels=channels)} ! {encoder} name=pay{track} pt={pt}"
+
+
+class GstLaunch:
+    """A context manager; inside it each pipeline is a camera, whose address is in ``urls``."""
+
+    def __init__(self, pipelines: Sequence[str]) -> None:
+        self.urls: list[str] = []
+        self._pipelines = pipelines
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        command = [SYSTEM_PYTHON, str(SERVER), *self._pipelines]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        port = int(self._process.stdout.readline())
+        self.urls = [f"rtsp://127.0.0.1:{port}/{number}" for number in range(len(self._pipelines))]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(timeout=10)

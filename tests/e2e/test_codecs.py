@@ -1,0 +1,188 @@
+"""What cameras send, and what a browser gets of it: each codec from GStreamer, through the whole product, in Chromium.
+
+The table in docs/codecs.md is what these tests see; one that does not fit to it fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rigs import gst_camera as gst_rig
+from rigs.chromium import Chromium, Stats
+from rigs.gst_launch import FPS, TONE, GstLaunch, picture, sound
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
+
+TABLE = Path(__file__).parents[2] / "docs" / "codecs.md"
+SECONDS = 4.0
+PACKETS = 50  # of sound in a second
+X264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=50 bitrate=800"
+X265 = "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=50 bitrate=800"
+H264 = picture(f"{X264} ! video/x-h264,profile=constrained-baseline ! rtph264pay")
+PCMU = sound("mulawenc ! rtppcmupay", rate=8_000, pt=0)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A camera's picture or sound, and the codec in which a browser gets it."""
+
+    pipeline: str
+    got: str
+
+    @property
+    def converted(self) -> bool:
+        return self.got.endswith("*")
+
+
+PICTURES = {
+    "H.264 Constrained Baseline": Sent(H264, "H264"),
+    "H.264 Main": Sent(picture(f"{X264} ! video/x-h264,profile=main ! rtph264pay"), "H264"),
+    "H.264 High": Sent(picture(f"{X264} dct8x8=true ! video/x-h264,profile=high ! rtph264pay"), "H264"),
+    "H.264 with B-frames": Sent(
+        picture("x264enc speed-preset=ultrafast bframes=2 b-adapt=false key-int-max=50 bitrate=800 ! rtph264pay"),
+        "H264*",
+    ),
+    "H.264 with 10 bits": Sent(picture(f"{X264} ! rtph264pay", pixels="I420_10LE"), "H264*"),
+    "H.264 interlaced": Sent(picture(f"{X264} interlaced=true ! rtph264pay"), "H264*"),
+    "H.265 Main": Sent(picture(f"{X265} ! rtph265pay"), "H264*"),
+    "H.265 Main 10": Sent(picture(f"{X265} ! rtph265pay", pixels="I420_10LE"), "H264*"),
+    "Motion JPEG": Sent(picture("jpegenc ! rtpjpegpay"), "H264*"),
+    "VP8": Sent(picture("vp8enc deadline=1 keyframe-max-dist=50 ! rtpvp8pay"), "VP8"),
+    "VP9": Sent(picture("vp9enc deadline=1 cpu-used=8 keyframe-max-dist=50 ! rtpvp9pay"), "VP9"),
+}
+SOUNDS = {
+    "Opus": Sent(sound("opusenc ! rtpopuspay", rate=48_000), "opus"),
+    "G.711 µ-law": Sent(PCMU, "PCMU"),
+    "G.711 A-law": Sent(sound("alawenc ! rtppcmapay", rate=8_000, pt=8), "PCMA"),
+    "G.722": Sent(sound("avenc_g722 ! rtpg722pay", rate=16_000, pt=9), "G722"),
+    "AAC (MPEG4-GENERIC), 16 kHz": Sent(sound("avenc_aac ! rtpmp4gpay", rate=16_000), "opus*"),
+    "AAC (MPEG4-GENERIC), 48 kHz stereo": Sent(sound("avenc_aac ! rtpmp4gpay", rate=48_000, channels=2), "opus*"),
+    "AAC (LATM)": Sent(sound("avenc_aac ! rtpmp4apay", rate=48_000, channels=2), "opus*"),
+    "L16": Sent(sound("rtpL16pay", rate=44_100, channels=2), "opus*"),
+    "MP2": Sent(sound("avenc_mp2 ! rtpmpapay", rate=48_000, channels=2, pt=14), "opus*"),
+}
+
+
+def cameras(*pipelines: str) -> GstLaunch:
+    if problem := gst_rig.missing():
+        pytest.skip(problem)
+    return GstLaunch(pipelines)
+
+
+@asynccontextmanager
+async def watched(
+    pipeline: str, chromium: Chromium, cluster: Callable[..., Any], **settings: Any
+) -> AsyncIterator[tuple[Stats, Stats, float]]:
+    """What the browser counted when the picture was there, and some seconds later, and the tone it hears in Hz."""
+    with cameras(pipeline) as launched:
+        running = await cluster({"front-door": launched.urls[0]}, **settings)
+        viewing = await chromium.whep(running.whep("front-door"))
+        await viewing.shows(FPS)
+        before = await viewing.stats()
+        await asyncio.sleep(SECONDS)  # the time to measure, not to wait for something
+        after = await viewing.stats()
+        yield before, after, await viewing.loudest_hz()
+        await viewing.close()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+async def test_the_picture_moves(name: str, chromium: Chromium, cluster: Callable[..., Any]) -> None:
+    sent = PICTURES[name]
+    async with watched(f"{sent.pipeline} {PCMU}", chromium, cluster) as (before, after, _):
+        assert after.video_codec == f"video/{sent.got.rstrip('*')}"
+        assert after.frames_decoded - before.frames_decoded >= 0.95 * FPS * SECONDS - 2
+        assert after.freezes == 0
+        assert after.audio_packets - before.audio_packets >= 0.9 * SECONDS * PACKETS
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+async def test_the_sound_is_there(name: str, chromium: Chromium, cluster: Callable[..., Any]) -> None:
+    sent = SOUNDS[name]
+    async with watched(f"{H264} {sent.pipeline}", chromium, cluster) as (before, after, heard):
+        assert after.audio_codec == f"audio/{sent.got.rstrip('*')}"
+        assert after.audio_packets - before.audio_packets >= 0.9 * SECONDS * PACKETS
+        assert after.audio_concealed - before.audio_concealed < 0.1 * (after.audio_samples - before.audio_samples)
+        assert heard == pytest.approx(TONE, rel=0.02)
+        assert after.frames_decoded - before.frames_decoded >= 0.95 * FPS * SECONDS - 2
+
+
+MJPEG = f"{picture('jpegenc ! rtpjpegpay')} {PCMU}"
+
+
+async def asked(running: Any, path: str) -> Any:
+    async with aiohttp.ClientSession() as http, http.get(f"{running.url}{path}") as response:
+        return await response.json()
+
+
+async def converter(running: Any) -> dict[str, Any]:
+    [node] = [node for node in await asked(running, "/api/nodes") if node["role"] == "transcode"]
+    return dict(node)
+
+
+async def test_one_conversion_serves_all_viewers_and_ends_after_the_last(
+    chromium: Chromium, cluster: Callable[..., Any]
+) -> None:
+    with cameras(MJPEG) as launched:
+        running = await cluster({"front-door": launched.urls[0]})
+        assert (await converter(running))["cameras"] == [], "nothing is converted that nobody watches"
+        viewings = [await chromium.whep(running.whep("front-door")) for _ in range(3)]
+        for viewing in viewings:
+            await viewing.shows(FPS)
+        before = await converter(running)
+        await asyncio.sleep(SECONDS)  # the time to measure, not to wait for something
+        after = await converter(running)
+        assert after["cameras"] == ["front-door/h264"]
+        made = after["counters"]["units_made"] - before["counters"]["units_made"]
+        assert made <= 1.3 * FPS * SECONDS + FPS, "each picture once"
+        for viewing in viewings:
+            await viewing.close()
+        async with asyncio.timeout(15):
+            while (await converter(running))["cameras"]:  # noqa: ASYNC110  # HTTP tells nobody
+                await asyncio.sleep(0.2)
+
+
+async def test_a_transcode_process_that_is_killed_costs_a_moment_and_no_session(
+    chromium: Chromium, cluster: Callable[..., Any]
+) -> None:
+    with cameras(MJPEG) as launched:
+        running = await cluster({"front-door": launched.urls[0]})
+        viewing = await chromium.whep(running.whep("front-door"))
+        await viewing.shows(FPS)
+        running.kill("transcode")
+        await asyncio.sleep(0.5)  # what was on its way is over by then
+        await viewing.shows(FPS, seconds=10)
+        assert len(await viewing.all_stats()) == 1
+        assert "viewer left" not in running.log
+
+
+async def test_where_nothing_is_converted_the_camera_says_what_is_missing(
+    chromium: Chromium, cluster: Callable[..., Any]
+) -> None:
+    with cameras(MJPEG) as launched:
+        running = await cluster({"front-door": launched.urls[0]}, config={"transcode": {"workers": 0}})
+        viewing = await chromium.open(f"{running.url}/watch/front-door")
+        said = viewing.page.get_by_text("browsers do not take Motion JPEG, and no transcode worker runs")
+        await said.first.wait_for(timeout=20_000)
+        [camera] = await asked(running, "/api/cameras")
+        assert (camera["state"], camera["failed"]) == ("no_picture", True)
+
+
+def test_the_table_in_the_docs_is_what_these_tests_see() -> None:
+    rows = [f"| {name} | {_said(sent)} |" for name, sent in [*PICTURES.items(), *SOUNDS.items()]]
+    text = TABLE.read_text()
+    missing = [row for row in rows if row not in text]
+    assert not missing, "docs/codecs.md should have:\n" + "\n".join(missing)
+
+
+def _said(sent: Sent) -> str:
+    codec = {"H264": "H.264", "opus": "Opus", "PCMU": "G.711 µ-law", "PCMA": "G.711 A-law", "G722": "G.722"}
+    name = codec.get(sent.got.rstrip("*"), sent.got)
+    return f"converted to {name}" if sent.converted else f"passed as {name}"

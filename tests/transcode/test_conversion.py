@@ -1,0 +1,156 @@
+"""Units go in from the bus, what is made of them comes out to it, in order, however busy the machine is."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from common.media import CONVERTED, Batch, Flags, Kind, Track
+from common.payload.access_unit import access_unit
+from tests.fakes.log import Recorder
+from transcode.access_units import AccessUnit
+from transcode.conversion import MAX_WAITING, SHOWN_BEFORE, Conversion, Made, h264_payloads
+
+KEY_AND_END, END = int(Flags.KEYFRAME | Flags.UNIT_END), int(Flags.UNIT_END)
+FRAME_NS = 40_000_000
+
+
+class Slow:
+    """A converter that waits for the test before each unit, if it is told to."""
+
+    def __init__(self) -> None:
+        self.undecodable = 0
+        self.seen: list[tuple[bytes, bool]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def convert(self, unit: AccessUnit, *, show: bool) -> list[Made]:
+        assert self.gate.wait(5)
+        self.seen.append((unit.data, show))
+        if unit.data == b"bad":
+            raise MemoryError("no more")
+        return [Made([unit.data], unit.keyframe, unit.capture_ns, unit.arrival_ns)] if show else []
+
+
+class Bench:
+    def __init__(self, executor: ThreadPoolExecutor) -> None:
+        self.converters: list[Slow] = []
+        self.batches: list[Batch] = []
+        source = Track(Kind.VIDEO, "JPEG", 90_000)
+        self.log = Recorder()
+        self.conversion = Conversion(
+            source,
+            CONVERTED[Kind.VIDEO],
+            self._make,
+            self.batches.extend,
+            executor,
+            self.log,  # type: ignore[arg-type]
+            epoch=7,
+        )
+        self._number = 0
+
+    def _make(self) -> Slow:
+        self.converters.append(Slow())
+        return self.converters[-1]
+
+    def push(self, data: bytes, *, flags: int = KEY_AND_END) -> None:
+        at = 10**18 + self._number * FRAME_NS
+        self._number += 1
+        self.conversion.push(Batch("video", "JPEG", 1, self._number, 0, at, at + 5, flags, [data]), 0.0)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110  # a thread tells nobody
+                await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    with ThreadPoolExecutor(1) as executor:
+        made = Bench(executor)
+        try:
+            yield made
+        finally:
+            made.conversion.close()
+            for converter in made.converters:
+                converter.gate.set()
+
+
+async def test_what_is_made_is_published_with_the_times_of_its_source() -> None:
+    async with bench() as made:
+        for number in range(5):
+            made.push(b"%d" % number)
+            await made.until(lambda: len(made.batches) == made.conversion.units)
+    assert [batch.payloads for batch in made.batches] == [[b"%d" % n] for n in range(5)]
+    assert [batch.timestamp for batch in made.batches] == [n * 3_600 for n in range(5)]
+    assert [batch.capture_ns for batch in made.batches] == [10**18 + n * FRAME_NS for n in range(5)]
+    assert {(batch.codec, batch.kind, batch.epoch, batch.flags) for batch in made.batches} == {
+        ("H264", "video", 7, KEY_AND_END)
+    }
+    assert (made.conversion.units, made.conversion.made, made.conversion.given_up) == (5, 5, 0)
+
+
+async def test_a_burst_is_caught_up_with_by_decoding_and_the_newest_come_first() -> None:
+    async with bench() as made:
+        made.converters[0].gate.clear()
+        for number in range(20):
+            made.push(b"%d" % number)
+        made.converters[0].gate.set()
+        await made.until(lambda: len(made.converters[0].seen) == 20)
+        await made.until(lambda: made.conversion.made == 1 + SHOWN_BEFORE + 1)
+    assert [data for data, _ in made.converters[0].seen] == [b"%d" % n for n in range(20)], "all are decoded, in order"
+    shown = [show for _, show in made.converters[0].seen]
+    assert shown == [True] + [False] * (18 - SHOWN_BEFORE) + [True] * (SHOWN_BEFORE + 1), "the first was alone"
+
+
+async def test_a_queue_without_end_is_given_up_until_the_next_keyframe() -> None:
+    async with bench() as made:
+        made.converters[0].gate.clear()
+        made.push(b"first")
+        for number in range(MAX_WAITING + 3):
+            made.push(b"%d" % number, flags=END)
+        assert made.conversion.given_up >= MAX_WAITING - 1
+        before = made.conversion.units
+        made.push(b"needs another", flags=END)
+        assert made.conversion.units == before
+        made.push(b"new")
+        made.converters[0].gate.set()
+        await made.until(lambda: made.converters[0].seen[-1:] == [(b"new", True)])
+
+
+async def test_a_converter_that_fails_is_made_anew_and_said_to_be() -> None:
+    async with bench() as made:
+        made.push(b"fine")
+        await made.until(lambda: len(made.batches) == 1)
+        made.push(b"bad")
+        await made.until(lambda: made.conversion.failed == 1)
+        made.push(b"needs another", flags=END)
+        made.push(b"new")
+        await made.until(lambda: len(made.batches) == 2)
+    assert len(made.converters) == 2
+    assert made.converters[1].seen == [(b"new", True)]
+    assert "MemoryError" in str(made.log.of("a converter failed and is made anew"))
+
+
+async def test_a_closed_conversion_publishes_nothing_more() -> None:
+    async with bench() as made:
+        made.converters[0].gate.clear()
+        made.push(b"on its way")
+        made.conversion.close()
+        made.converters[0].gate.set()
+        made.push(b"late")
+        await made.until(lambda: len(made.converters[0].seen) == 1)
+        await asyncio.sleep(0.05)  # nothing comes, which cannot be waited for
+    assert made.batches == []
+
+
+def test_parameter_sets_share_a_packet_and_slices_are_cut_equally() -> None:
+    units = [b"\x67sps", b"\x68pps", b"\x65" + bytes(3_000), b"\x65small"]
+    payloads = h264_payloads(units)
+    assert payloads[0] == b"\x78\0\4\x67sps\0\4\x68pps"
+    assert [len(payload) for payload in payloads[1:3]] == [1_160, 1_160]
+    assert payloads[-1] == b"\x65small"
+    assert access_unit("H264", payloads) == b"".join(b"\0\0\0\1" + unit for unit in units)

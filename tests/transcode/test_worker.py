@@ -1,0 +1,130 @@
+"""A transcode process: it takes a camera's stream, makes what the broker orders, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import av
+
+from common.config import BrokerConfig, Config
+from common.control import Convert, EndConversion, Leaving, Role
+from common.media import MAX_PAYLOAD, Batch, Flags, Kind, Rendition, Track
+from common.payload.access_unit import access_unit
+from common.payload.output import pieces
+from rigs.codecs import pictures, tone
+from tests.fakes.bus import FakeBroker
+from transcode.worker import run
+
+NODE = "transcode-1"
+DOOR, PICTURE, SOUND = Rendition("door"), Rendition("door/h264"), Rendition("door/opus")
+JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
+PCM = Track(Kind.AUDIO, "L16", 48_000, 2, convert="browsers do not take uncompressed sound (L16)")
+
+
+@asynccontextmanager
+async def at_work(directory: Path) -> AsyncIterator[FakeBroker]:
+    stop = asyncio.Event()
+    async with FakeBroker(directory) as broker, asyncio.TaskGroup() as group:
+        group.create_task(run(Config(broker=BrokerConfig(address=broker.address)), NODE, stop))
+        broker.follow(PICTURE)
+        broker.follow(SOUND)
+        try:
+            await broker.until(lambda: broker.reports.get(NODE))
+            yield broker
+        finally:
+            stop.set()
+
+
+def images() -> list[Batch]:
+    """A camera's pictures, which do not end."""
+    coded, sequence, batches = pictures("mjpeg", 10, pixels="yuvj420p"), 0, []
+    for number, picture in enumerate(itertools.islice(itertools.cycle(coded), 400)):
+        payloads, now = pieces(picture.data, MAX_PAYLOAD), time.time_ns()
+        flags = int(Flags.KEYFRAME | Flags.UNIT_END)
+        batches.append(Batch("video", "JPEG", 1, sequence, number * 3_000, now, now, flags, payloads))
+        sequence += len(payloads)
+    return batches
+
+
+def sounds() -> list[Batch]:
+    batches, sequence = [], 0
+    for number, data in enumerate(tone("pcm_s16be", 2.0, rate=48_000, channels=2).payloads):
+        payloads, now = pieces(data, MAX_PAYLOAD), time.time_ns() + number * 20_000_000
+        batches.append(Batch("audio", "L16", 1, sequence, number * 960, now, now, int(Flags.UNIT_END), payloads))
+        sequence += len(payloads)
+    return batches
+
+
+async def played(broker: FakeBroker, batches: list[Batch], rendition: Rendition, least: int) -> list[Batch]:
+    """Publish until so much of a rendition has come."""
+    async with asyncio.timeout(20):
+        for batch in batches:
+            now = time.time_ns()
+            broker.publish(DOOR, batch._replace(arrival_ns=now, capture_ns=now))
+            await asyncio.sleep(0.02)
+            if len(came := [each for name, each in broker.published if name == rendition]) >= least:
+                return came
+    raise AssertionError(f"only {len(came)} batches came")
+
+
+async def test_a_picture_is_converted_from_the_order_on_until_its_end(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as broker:
+        broker.tell(NODE, Convert(PICTURE, JPEG))
+        await broker.until(lambda: broker.watches(DOOR))
+        made = await played(broker, images(), PICTURE, 10)
+        assert {(batch.kind, batch.codec) for batch in made} == {("video", "H264")}
+        assert made[0].keyframe
+        decoder = av.CodecContext.create("h264", "r")
+        assert isinstance(decoder, av.VideoCodecContext)
+        decoder.thread_count = 1
+        assert sum(len(decoder.decode(av.Packet(access_unit("H264", batch.payloads)))) for batch in made) == len(made)
+        report = await broker.until(lambda: broker.reports[NODE] if broker.reports[NODE].made else None)
+        assert (report.role, report.made, report.full) == (Role.TRANSCODE, (PICTURE,), False)
+        broker.tell(NODE, EndConversion(PICTURE))
+        await broker.until(lambda: not broker.watches(DOOR))
+        await broker.until(lambda: broker.reports[NODE].made == ())
+    assert any(isinstance(message, Leaving) for message in broker.messages)
+
+
+async def test_picture_and_sound_of_a_camera_share_its_stream(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as broker:
+        broker.tell(NODE, Convert(PICTURE, JPEG))
+        broker.tell(NODE, Convert(SOUND, PCM))
+        await broker.until(lambda: broker.watches(DOOR))
+        both = [batch for pair in zip(images(), sounds(), strict=False) for batch in pair]
+        made = await played(broker, both, SOUND, 20)
+        assert {batch.codec for batch in made} == {"opus"}
+        broker.tell(NODE, EndConversion(SOUND))
+        await broker.until(lambda: broker.reports[NODE].made == (PICTURE,))
+        assert broker.watches(DOOR), "the picture goes on"
+        broker.published.clear()
+        await played(broker, images()[200:], PICTURE, 3)
+
+
+async def test_another_codec_begins_another_conversion_and_the_same_one_goes_on(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as broker:
+        for track in (JPEG, JPEG):
+            broker.tell(NODE, Convert(PICTURE, track))
+        first = (await played(broker, images(), PICTURE, 3))[-1].epoch
+        broker.tell(NODE, Convert(PICTURE, JPEG))
+        broker.published.clear()
+        assert (await played(broker, images()[100:], PICTURE, 3))[-1].epoch == first
+        broker.tell(NODE, Convert(PICTURE, Track(Kind.VIDEO, "H265", 90_000)))
+        broker.tell(NODE, Convert(PICTURE, JPEG))
+        await asyncio.sleep(0.05)  # so that the next batches are of the newest order, which tells nobody
+        broker.published.clear()
+        assert (await played(broker, images()[200:], PICTURE, 3))[-1].epoch > first
+
+
+async def test_an_order_that_cannot_be_is_left_alone(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as broker:
+        broker.tell(NODE, Convert(Rendition("door/vp8"), JPEG))
+        broker.tell(NODE, Convert(SOUND, JPEG))
+        broker.tell(NODE, EndConversion(PICTURE))
+        broker.tell(NODE, Convert(PICTURE, JPEG))
+        await broker.until(lambda: broker.reports[NODE].made == (PICTURE,))
