@@ -185,7 +185,7 @@ class _FewOfLibraries(logging.Filter):
 
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Whatever reaches a line, a URL's credentials do not."""
+    """Take the credentials of URLs out of all that reaches a line."""
     for key, value in event.items():
         if isinstance(value, str):
             if _URL.search(value):

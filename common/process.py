@@ -104,7 +104,7 @@ def raise_file_limit() -> int:
 async def _until_stopped(
     main: Callable[[asyncio.Event], Awaitable[None]], pipe: int | None, pulse_pipe: int | None
 ) -> None:
-    pulse = Pulse(pulse_pipe, watchdog())  # first: whoever sees that we listen to signals knows that we were heard
+    pulse = Pulse(pulse_pipe, watchdog())  # first: by the time that we listen to signals we have been heard
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -1,7 +1,7 @@
 """An RTSP server made of GStreamer: run by the system's python3, which has ``gi``; nothing else is imported.
 
 Started with one argument, a JSON object of ``OPTIONS``. Writes ``{"port": N}`` as its first line to standard output,
-then serves until standard input ends, so that it never outlives whoever started it. Each line on standard input is the
+then serves until standard input ends, so that it never outlives its parent. Each line on standard input is the
 path of another clip to go on with from the next access unit: a camera that changes its resolution in mid-stream.
 
 Video is never encoded here. Access units are read once and handed to the payloader when they are due, so a 1080p30

@@ -26,7 +26,7 @@ from rigs.load.signalling import Whep
 from rigs.namespace import Link, Namespace, two_hosts
 from rigs.path import Path
 
-LONG_GOP = Clip(gop=120)  # 4 s: whoever waits for the next keyframe waits long
+LONG_GOP = Clip(gop=120)  # 4 s: a viewer that waits for the next keyframe waits long
 THIN = Path(rate=10e6, delay=0.03, queue=60_000)  # 48 ms of queue
 HEAVY = Clip(noise=20)  # IDR frames of about 150 kB
 JOINS = 10

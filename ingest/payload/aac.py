@@ -239,7 +239,7 @@ def _stream_mux_config(bits: Bits) -> tuple[Configuration, int]:
 
 
 def _skip_rest_of_config(bits: Bits) -> None:
-    """What stands behind a configuration in the stream; in a session description GStreamer leaves it out."""
+    """Skip the fields behind a configuration in the stream; in session descriptions GStreamer leaves them out."""
     bits.u(3 + 8)  # frameLengthType, latmBufferFullness
     if bits.u(1):  # otherDataPresent
         while bits.u(1):

@@ -22,7 +22,7 @@ _KEYFRAME = int(Flags.KEYFRAME)
 
 
 class Unit(NamedTuple):
-    """What goes out for one frame."""
+    """The payloads that go out for one frame."""
 
     payloads: list[bytes]
     keyframe: bool

@@ -49,7 +49,7 @@ def announced_track(parameters: Mapping[str, str]) -> Track:
 
 
 class ParameterSets:
-    """What has been announced and has come of video, sequence and picture parameter sets.
+    """The parameter sets that were announced or have come: video, sequence and picture parameter sets.
 
     A camera has one of the first two kinds at a time, and of picture parameter sets one for each identifier.
     """

@@ -221,7 +221,7 @@ def _best(section: MediaSection) -> Choice:
 
 
 def _preference(choice: Choice) -> tuple[bool, bool]:
-    """What all browsers take as it comes is best, then what some take, then what is converted."""
+    """The order of choice: a codec that all browsers take as it comes, one that some take, one that is converted."""
     return bool(choice.track.convert), choice.track.codec == "H265"
 
 

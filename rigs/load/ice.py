@@ -1,7 +1,7 @@
 """An ICE agent for one UDP component (RFC 8445): full, controlling or controlled, host candidates only.
 
 Pure: datagrams and the time go in, datagrams with their destination come out. There is no role conflict to resolve,
-since whoever offers controls and the other side does not (RFC 8445 6.1.1), a lite peer included.
+since the side that offers controls and the other does not (RFC 8445 6.1.1), a lite peer included.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=20)  # seconds for one request
 class Signalling(Protocol):
     """A way to agree with a server on a session."""
 
-    controlling: bool  # whoever offers controls ICE
+    controlling: bool  # the side that offers controls ICE
 
     def local_address(self) -> str:
         """The address of ours by which the server is reached."""

@@ -50,7 +50,7 @@ def test_an_egress_for_each_core_keeps_to_its_own_and_nothing_else_does() -> Non
     [
         (None, 2, range(8)),  # a container's quota: on which cores is the kernel's to say
         (8, 2, range(8)),
-        (3, 4, range(4)),  # one core is left for whoever needs it
+        (3, 4, range(4)),  # one core is left for all others
         (4, 2, range(2)),
         (1, 1, [0]),
         (None, 2, []),  # not Linux

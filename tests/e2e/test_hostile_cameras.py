@@ -1,4 +1,4 @@
-"""A camera that means harm beside one that does not: whoever watches the other one notices nothing."""
+"""A camera that means harm beside one that does not: viewers of the other one notice nothing."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class RunningBroker:
     task: asyncio.Task[None]
 
     async def json(self, path: str) -> Any:
-        """What a GET answers."""
+        """The answer to a GET."""
         async with self.http.get(path) as response:
             return await response.json()
 

@@ -7,5 +7,5 @@ class ArrivalClock:
     """Capture is arrival."""
 
     def capture_ns(self, timestamp: int, arrival_ns: int) -> int:
-        """Whatever the timestamp says."""
+        """The time of arrival, for any timestamp."""
         return arrival_ns

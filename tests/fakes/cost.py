@@ -1,4 +1,4 @@
-"""What a call costs, for tests that a parser's time grows with its input and not with its square."""
+"""The cost of a call, for tests that a parser's time grows with its input and not with its square."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Stream:
         return self
 
     def units(self) -> list[list[bytes]]:
-        """What was published; every rule of a batch is checked on the way."""
+        """All that was published; every rule of a batch is checked on the way."""
         sequence = 0
         timestamps: list[int] = []
         for batch in self.batches:

@@ -38,7 +38,7 @@ _LONG = 200  # times that a piece is repeated
 
 @dataclass
 class Answers:
-    """What was sent, and how it was answered."""
+    """A request, and how it was answered."""
 
     offers: Counter[str] = field(default_factory=Counter)  # by HTTP status
     patches: Counter[str] = field(default_factory=Counter)

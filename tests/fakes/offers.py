@@ -1,4 +1,4 @@
-"""What cameras send and viewers offer, beyond the sections of ``rigs.browser``."""
+"""Tracks that cameras send and sections that viewers offer, beyond the sections of ``rigs.browser``."""
 
 from __future__ import annotations
 

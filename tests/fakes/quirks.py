@@ -1,4 +1,4 @@
-"""What tests of cameras' quirks have in common: a camera that gets one thing wrong, and what has to come of it."""
+"""The common part of tests of cameras' quirks: a camera that gets one thing wrong, and what has to come of it."""
 
 from __future__ import annotations
 

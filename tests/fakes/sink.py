@@ -1,4 +1,4 @@
-"""What takes a rendition from the bus in tests: it remembers."""
+"""A sink for a rendition from the bus, which remembers all of it."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Stage:
 
 
 def sent(commands: list[Command]) -> list[tuple[str, ToWorker]]:
-    """What goes to which worker, pings aside."""
+    """The messages to each worker, pings aside."""
     return [(c.node, c.message) for c in commands if isinstance(c, Send) and not isinstance(c.message, Ping)]
 
 

@@ -43,6 +43,6 @@ class FakeTarget:
         return True
 
     def take(self) -> list[bytes]:
-        """What has come since the last call."""
+        """The datagrams since the last call."""
         datagrams, self.datagrams = self.datagrams, []
         return datagrams

@@ -112,7 +112,7 @@ class FakeWorker:
         self._news.set()
 
     def obey(self, message: ToWorker) -> None:
-        """What it does by itself."""
+        """Do what a worker of this kind does by itself."""
 
 
 class FakeIngest(FakeWorker):
