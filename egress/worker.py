@@ -21,6 +21,7 @@ from common.control import (
     Answered,
     Assign,
     Convert,
+    EndConversion,
     Ended,
     HangUp,
     NodeName,
@@ -144,7 +145,7 @@ class Egress:
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")
-            case Assign() | Release() | Convert():
+            case Assign() | Release() | Convert() | EndConversion():
                 self.counters["control_misdirected"] += 1
 
     def report(self, base: Report) -> Report:

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ingest.payload.bits import Bits
+
 SLICE, IDR, SEI, SPS, PPS = 1, 5, 6, 7, 8  # nal_unit_type, table 7-1; the ones that are passed on
 MAX_SPS_ID, MAX_PPS_ID = 31, 255
 MAX_PARAMETER_SET_BYTES = 4_096  # real ones stay under 100; scaling lists can take some hundred
@@ -18,7 +20,6 @@ MAX_PARAMETER_SET_BYTES = 4_096  # real ones stay under 100; scaling lists can t
 _MAX_DIMENSION = 16_384  # samples; beyond level 6.2
 _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # 7.3.2.1.1: with chroma_format_idc
 _EXTENDED_SAR = 255
-_MAX_ZEROS = 32  # before an Exp-Golomb code's first one
 _FF_BYTES = re.compile(rb"\xff*")
 _MAX_MESSAGES = 32  # of one SEI NAL unit that are looked at; encoders send one to four
 
@@ -62,44 +63,11 @@ class SequenceParameterSet:
         return f"browsers do not decode H.264 with {what}" if what else ""
 
 
-class _Bits:
-    """Reads bits; ``ValueError`` past the end. What is read costs the same wherever it stands."""
-
-    __slots__ = ("_at", "_bits")
-
-    def __init__(self, data: bytes) -> None:
-        self._bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}"
-        self._at = 0
-
-    def u(self, count: int) -> int:
-        """u(n): ``count`` bits. Raises ``ValueError``."""
-        at = self._at
-        self._at = end = at + count
-        if end > len(self._bits):
-            raise ValueError("parameter set ends too early")
-        return int(self._bits[at:end], 2) if count else 0
-
-    def ue(self) -> int:
-        """ue(v): 9.1. Raises ``ValueError``."""
-        at = self._at
-        one = self._bits.find("1", at, at + _MAX_ZEROS + 1)
-        if one < 0:
-            early = len(self._bits) - at <= _MAX_ZEROS
-            raise ValueError("parameter set ends too early" if early else "not an Exp-Golomb code")
-        self._at = one
-        return self.u(one - at + 1) - 1
-
-    def se(self) -> int:
-        """se(v): 9.1.1."""
-        code = self.ue()
-        return (code + 1) // 2 if code & 1 else -(code // 2)
-
-
 def parse_sps(nal: bytes) -> SequenceParameterSet:
     """Read a sequence parameter set, its NAL header included. Raises ``ValueError``."""
     if len(nal) < 5 or nal[0] & 0x1F != SPS or len(nal) > MAX_PARAMETER_SET_BYTES:
         raise ValueError("not a sequence parameter set")
-    bits = _Bits(_unescape(nal[4:]))
+    bits = Bits(_unescape(nal[4:]))
     identifier = bits.ue()
     if identifier > MAX_SPS_ID:
         raise ValueError("seq_parameter_set_id out of range")
@@ -161,7 +129,7 @@ def parse_pps_ids(nal: bytes) -> tuple[int, int]:
     """Its own id and that of the sequence parameter set it refers to. Raises ``ValueError``."""
     if len(nal) < 2 or nal[0] & 0x1F != PPS or len(nal) > MAX_PARAMETER_SET_BYTES:
         raise ValueError("not a picture parameter set")
-    bits = _Bits(_unescape(nal[1:16]))
+    bits = Bits(_unescape(nal[1:16]))
     own, sequence = bits.ue(), bits.ue()
     if own > MAX_PPS_ID or sequence > MAX_SPS_ID:
         raise ValueError("parameter set id out of range")
@@ -173,7 +141,7 @@ SLICE_HEADER = 4  # bytes behind the NAL header that hold ``pic_parameter_set_id
 
 def slice_picture_set(data: bytes) -> int | None:
     """``pic_parameter_set_id`` (7.3.3) of a slice from what follows its NAL header; ``None`` if that cannot be read."""
-    bits = _Bits(_unescape(data[: 2 * SLICE_HEADER]))
+    bits = Bits(_unescape(data[: 2 * SLICE_HEADER]))
     with suppress(ValueError):
         bits.ue()  # first_mb_in_slice
         bits.ue()  # slice_type
@@ -229,7 +197,7 @@ def _unescape(data: bytes) -> bytes:
     return data.replace(b"\0\0\3", b"\0\0")
 
 
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: Bits, size: int) -> None:
     """7.3.2.1.1.1."""
     last = next_scale = 8
     for _ in range(size):
@@ -238,7 +206,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = next_scale or last
 
 
-def _parse_vui(bits: _Bits) -> tuple[bool | None, float | None]:
+def _parse_vui(bits: Bits) -> tuple[bool | None, float | None]:
     """E.1.1: whether pictures are reordered, and the frame rate; ``None`` for what it does not say."""
     frame_rate = None
     if bits.u(1) and bits.u(8) == _EXTENDED_SAR:
@@ -273,7 +241,7 @@ def _parse_vui(bits: _Bits) -> tuple[bool | None, float | None]:
     return bits.ue() > 0, frame_rate  # max_num_reorder_frames
 
 
-def _skip_hrd(bits: _Bits) -> None:
+def _skip_hrd(bits: Bits) -> None:
     """E.1.2."""
     count = bits.ue() + 1
     if count > 32:

@@ -35,7 +35,8 @@ TO_BROKER = tuple(
     for message in (
         INGEST,
         EGRESS,
-        control.Answered("s1", "v=0"),
+        control.Report("tc-1", control.Role.TRANSCODE, "1", made=("door/h264",), full=True),
+        control.Answered("s1", "v=0", ("door/h264", "door")),
         control.Refused("s1", 406, "no_usable_codec", "No."),
         control.Ended("s1", "closed by the viewer"),
         control.Leaving("out-1", "1"),
@@ -46,6 +47,8 @@ TO_WORKER = tuple(
     for message in (
         control.Assign(CameraSpec("door", "rtsp://user:secret@host/door", 1)),
         control.Release("door"),
+        control.Convert("door/h264", TRACKS[0], bytes(16), bytes(16)),
+        control.EndConversion("door/h264"),
         control.Offer("s1", "door", "v=0", TRACKS),
         control.HangUp("s1"),
         control.Ping(),
