@@ -53,6 +53,8 @@ def _told(rendition: Rendition, key: bytes, director: Director) -> Iterator[tupl
     camera = camera_of(rendition)
     for worker in director.workers:
         takes = rendition in worker.report.subscribed or camera in worker.watched
-        converts = rendition == as_it_came(camera) and camera in map(camera_of, worker.report.made)
+        converts = rendition == as_it_came(camera) and any(
+            camera_of(each.rendition) == camera for each in worker.report.made
+        )
         if worker.alive and worker.report.role in SUBSCRIBERS and (takes or converts):
             yield worker.node, StreamKey(rendition, key)

@@ -146,6 +146,14 @@ class ViewerReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """One rendition as the worker that makes it says: of which track, as it was told last."""
+
+    rendition: Rendition
+    track: Track
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything a worker is and does; worker to broker. ``incarnation`` differs after a restart of the same node.
 
@@ -164,7 +172,7 @@ class Report:
     served: tuple[StreamReport, ...] = ()  # ingest: every camera it has been assigned
     viewers: tuple[ViewerReport, ...] = ()  # egress: every session it holds
     subscribed: tuple[Rendition, ...] = ()  # egress: renditions that it is subscribed to
-    made: tuple[Rendition, ...] = ()  # transcode: renditions that it makes
+    made: tuple[Made, ...] = ()  # transcode: every rendition that it makes
     counters: dict[str, int] = field(default_factory=dict)  # dropped garbage, gaps and the like, by name
     partial: bool = False  # something of ``served`` and ``viewers`` could not be told: it is as it was
     number: int = 0  # of a report that is sent in parts …
@@ -310,7 +318,7 @@ ToWorker = Assign | Release | Convert | EndConversion | StreamKey | Offer | Hang
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
 _items: dict[str, TypeAdapter[Any]] = {"served": TypeAdapter(StreamReport), "viewers": TypeAdapter(ViewerReport)}
-_BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Refused, Ended, Leaving}
+_BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Refused, Ended, Leaving, Made}
 
 
 def encode(message: ToBroker | ToWorker | StreamReport | ViewerReport) -> bytes:

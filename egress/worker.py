@@ -11,7 +11,7 @@ import dataclasses
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from functools import partial
 
@@ -212,7 +212,7 @@ class Egress:
             )
             answer = self._write_answer(viewer, negotiated)
         except BaseException:
-            self._release(streams)
+            self._streams.release(*streams.values())
             raise
         self._make_room()
         self._viewers[offer.session] = self._unheard[offer.session] = viewer
@@ -248,11 +248,7 @@ class Egress:
         self._mux.remove(viewer)
         _count(viewer, self.counters)
         viewer.close(unix_ns=clock.unix_ns())
-        self._release(viewer.streams)
-
-    def _release(self, streams: Mapping[Kind, Stream]) -> None:
-        for stream in streams.values():
-            self._streams.release(stream)
+        self._streams.release(*viewer.streams.values())
 
     @property
     def _candidates(self) -> tuple[tuple[str, int], ...]:

@@ -6,15 +6,19 @@ Python's, so a process carries as many conversions as it has cores.
 * A unit is decoded always, because the next ones need it, and shown only if few wait behind it: a cached group of
   pictures, or a moment without a core, is caught up with by decoding alone, and the newest picture comes first.
 * A queue of ``MAX_WAITING`` has no end in sight: all of it is given up, and it goes on with the next keyframe.
+* What was made leaves at once: a turn ends with the first unit that is shown.
+* When the source's session starts anew (another epoch), so does the conversion: its times have nothing to do with the
+  old ones, and what a thread still makes of these is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from common.log import Logger
@@ -23,7 +27,8 @@ from common.payload.output import Output, pieces
 from transcode.access_units import AccessUnit, Assembler
 
 SHOWN_BEFORE = 3  # units that may wait behind one that is shown: more is a burst, or too slow a machine
-MAX_WAITING = 600  # units: the pictures of twenty seconds, and the sound of twelve
+MAX_WAITING = 600  # units: the pictures of twenty seconds, and the sound of twelve …
+MAX_WAITING_BYTES = 32 << 20  # … and bytes of them: a group of pictures of 16 MiB, and what comes meanwhile
 UNITS_A_TURN = 16  # that a thread works on before others have theirs
 
 _KEYFRAME = int(Flags.KEYFRAME)
@@ -73,11 +78,16 @@ class Conversion:
         self._clock = _Stamped()
         self._output = Output(made.kind, made.codec, self._clock, epoch)
         self._clock_rate = CLOCK_RATES[made.codec]
-        self._zero_ns: int | None = None  # capture time of timestamp 0
+        self._zero_ns: int | None = None  # capture time of the epoch's first timestamp …
+        self._zero = 0  # … which is this one: they go on over epochs
+        self._timestamp = 0  # the last one
         self._publish = publish
         self._executor = executor
         self._log = log
         self._waiting: deque[AccessUnit] = deque()
+        self._pushed = self._taken = 0  # bytes; the second is counted by threads, one at a time
+        self._source_epoch: int | None = None
+        self._generation = 0  # of the converter: what an older one makes is dropped
         self._working = False
         self._closed = False
 
@@ -86,18 +96,34 @@ class Conversion:
         """Access units of which nothing could be made."""
         return self._undecodable + self._converter.undecodable + self._assembler.damaged
 
+    @property
+    def counters(self) -> Counter[str]:
+        """For reports."""
+        return Counter(
+            units=self.units,
+            units_made=self.made,
+            units_given_up=self.given_up,
+            units_undecodable=self.undecodable,
+            converters_failed=self.failed,
+        )
+
     def push(self, batch: Batch, now: float) -> None:
         """The next batch of the source."""
+        if batch.epoch != self._source_epoch:
+            if self._source_epoch is not None:
+                self._begin_anew()
+            self._source_epoch = batch.epoch
         unit = self._assembler.push(batch)
         if unit is None or self._closed:
             return
         self.units += 1
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or self._pushed - self._taken > MAX_WAITING_BYTES:
             self.given_up += len(self._waiting)
-            self._waiting.clear()
+            self._forget_waiting()
             self._assembler.lost()
             return
         self._waiting.append(unit)
+        self._pushed += len(unit.data)
         if not self._working:
             self._start()
 
@@ -107,35 +133,53 @@ class Conversion:
     def close(self) -> None:
         """Work on nothing more."""
         self._closed = True
+        self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
         self._waiting.clear()
+        self._pushed = self._taken
+
+    def _begin_anew(self) -> None:
+        """Another epoch of the source, and of what is made of it."""
+        self._renew_converter()
+        self._zero_ns, self._zero = None, self._timestamp + 1
+        self._output.renew(self._output.epoch + 1)
+
+    def _renew_converter(self) -> None:
+        self._generation += 1
+        self._undecodable += self._converter.undecodable
+        self._converter = self._make()
+        self._assembler.lost()
+        self._forget_waiting()
+        self._waiting = deque()  # the old one is the old converter's, which may be at work
 
     def _start(self) -> None:
         self._working = True
-        asyncio.get_running_loop().run_in_executor(self._executor, self._work).add_done_callback(self._worked)
+        turn = asyncio.get_running_loop().run_in_executor(self._executor, self._work, self._converter, self._waiting)
+        turn.add_done_callback(partial(self._worked, self._generation))
 
-    def _work(self) -> list[Made]:
-        """In a thread: a turn's units."""
-        made: list[Made] = []
+    def _work(self, converter: Converter, waiting: deque[AccessUnit]) -> list[Made]:
+        """In a thread: a turn's units, until something is to be sent."""
         for _ in range(UNITS_A_TURN):
             try:
-                unit = self._waiting.popleft()
+                unit = waiting.popleft()
             except IndexError:
                 break
-            made += self._converter.convert(unit, show=len(self._waiting) <= SHOWN_BEFORE)
-        return made
+            self._taken += len(unit.data)
+            if made := converter.convert(unit, show=len(waiting) <= SHOWN_BEFORE):
+                return made
+        return []
 
-    def _worked(self, turn: asyncio.Future[list[Made]]) -> None:
+    def _worked(self, generation: int, turn: asyncio.Future[list[Made]]) -> None:
         self._working = False
         if self._closed or turn.cancelled():
             return
-        if error := turn.exception():
+        error = turn.exception()
+        if error is not None and generation == self._generation:
             self.failed += 1
-            self._undecodable += self._converter.undecodable
             self._log.warning("a converter failed and is made anew", reason=f"{type(error).__name__}: {error}")
-            self._converter = self._make()
-            self._assembler.lost()
-            self._waiting.clear()
-        else:
+            self._renew_converter()
+        elif error is None and generation == self._generation:
             self._send(turn.result())
         if self._waiting:
             self._start()
@@ -145,8 +189,9 @@ class Conversion:
             if self._zero_ns is None:
                 self._zero_ns = each.capture_ns
             self._clock.stamp_ns = each.capture_ns
-            timestamp = (each.capture_ns - self._zero_ns) * self._clock_rate // 10**9
-            self._output.send_unit(each.payloads, timestamp, each.arrival_ns, _KEYFRAME if each.keyframe else 0)
+            self._timestamp = self._zero + (each.capture_ns - self._zero_ns) * self._clock_rate // 10**9
+            flags = _KEYFRAME if each.keyframe else 0
+            self._output.send_unit(each.payloads, self._timestamp, each.arrival_ns, flags)
         self.made += len(made)
         if made:
             self._publish(self._output.take(0))

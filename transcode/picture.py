@@ -46,6 +46,7 @@ class PictureConverter:
         self._keyframes_alone = codec == "JPEG"
         decoder = VideoCodecContext.create(DECODERS[codec], "r")
         assert isinstance(decoder, VideoCodecContext)
+        decoder.options = {"max_pixels": str(MAX_PIXELS)}  # judged before memory is taken for it
         self._decoder = decoder
         self._decoder.thread_count = 1  # frame threads hold pictures back
         if codec == "MP4V-ES":  # whose decoder waits for B-frames that cameras do not send
@@ -85,6 +86,8 @@ class PictureConverter:
             self.undecodable += 1
             return []
         self._keyframe_due |= frame.key_frame
+        if not show or not frame.interlaced_frame:
+            self._filter = None  # which would go on with the picture before the gap
         if not show:
             return []
         try:

@@ -31,7 +31,7 @@ BIT_RATE = 64_000  # bit/s: speech and a street need no more
 MAX_DRIFT_NS = 60_000_000
 MAX_PACKET_NS = 600_000_000  # of sound in one packet, where the first frame that is decoded may be of the one before
 _SAMPLES = CLOCK_RATE * PACKET_MS // 1000
-_NS_PER_SAMPLE = Fraction(10**9, CLOCK_RATE)
+_SECONDS_PER_SAMPLE = Fraction(1, CLOCK_RATE)
 
 
 class SoundConverter:
@@ -57,7 +57,8 @@ class SoundConverter:
         """Decode as if nothing had come before."""
         self._decoder = _decoder(self._track)
         self._resampler = AudioResampler("s16", "stereo", CLOCK_RATE, _SAMPLES)
-        self._samples_in = self._samples_out = 0  # since sample 0
+        self._seconds_in = Fraction(0)  # of sound since sample 0, as the decoder counts it …
+        self._samples_out = 0  # … and as we do
 
     def convert(self, unit: AccessUnit, *, show: bool = True) -> list[Made]:
         """The packets that come out when ``unit`` goes in, whether it is shown or not: sound has no keyframes."""
@@ -74,18 +75,18 @@ class SoundConverter:
             return []
 
     def _encode(self, frame: AudioFrame, capture_ns: int) -> list[Made]:
-        expected = self._zero_ns + int(self._samples_in * _NS_PER_SAMPLE)
-        if not self._samples_in or abs(capture_ns - expected) > self._tolerance_ns:
-            self._zero_ns = capture_ns - int((self._samples_in - self._samples_out) * _NS_PER_SAMPLE)
-            self._samples_in -= self._samples_out
-            self._samples_out = 0
+        expected = self._zero_ns + int(self._seconds_in * 10**9)
+        if not self._seconds_in or abs(capture_ns - expected) > self._tolerance_ns:
+            waiting = max(self._seconds_in - self._samples_out * _SECONDS_PER_SAMPLE, Fraction(0))
+            self._zero_ns = capture_ns - int(waiting * 10**9)
+            self._seconds_in, self._samples_out = waiting, 0
         frame.pts = None
-        self._samples_in += frame.samples * CLOCK_RATE // frame.sample_rate
+        self._seconds_in += Fraction(frame.samples, frame.sample_rate)
         packets = []
         for resampled in self._resampler.resample(frame):
             resampled.pts = None
             for encoded in self._encoder.encode(resampled):
-                at = self._zero_ns + int(self._samples_out * _NS_PER_SAMPLE)
+                at = self._zero_ns + int(self._samples_out * _SECONDS_PER_SAMPLE * 10**9)
                 self._samples_out += _SAMPLES
                 self._last_ns = max(at, self._last_ns + 1)
                 packets.append(Made([bytes(encoded)], False, self._last_ns, self._arrival_ns))

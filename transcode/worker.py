@@ -17,7 +17,7 @@ from functools import partial
 
 from common.clock import unix_ns
 from common.config import Config, TranscodeConfig
-from common.control import Convert, EndConversion, NodeName, Report, Role, StreamKey, ToWorker
+from common.control import Convert, EndConversion, Made, NodeName, Report, Role, StreamKey, ToWorker
 from common.log import get_logger
 from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, camera_of, converted_kind
 from common.worker.incoming import Incoming, Sink
@@ -76,6 +76,7 @@ class Transcoder:
         self._config = config
         self._cores = cores
         self._log = get_logger(node=link.node)
+        self._counters: Counter[str] = Counter()  # of conversions that are over
         self._running: dict[Rendition, _Running] = {}
         self._sinks: dict[Rendition, dict[str, Sink]] = {}  # by the rendition that is subscribed to
 
@@ -100,28 +101,30 @@ class Transcoder:
 
     def report(self, base: Report) -> Report:
         """Complete a report with the conversions."""
-        counters = Counter(base.counters) + self._publisher.counters + self._subscriber.counters
+        counters = Counter(base.counters) + self._counters + self._publisher.counters + self._subscriber.counters
         for running in self._running.values():
-            conversion = running.conversion
-            counters["units"] += conversion.units
-            counters["units_made"] += conversion.made
-            counters["units_given_up"] += conversion.given_up
-            counters["units_undecodable"] += conversion.undecodable
-            counters["converters_failed"] += conversion.failed
+            counters.update(running.conversion.counters)
         full = base.load.cpu > self._config.share * self._cores
-        return replace(base, made=tuple(self._running), full=full, counters=dict(counters))
+        return replace(
+            base,
+            made=tuple(Made(rendition, running.track) for rendition, running in self._running.items()),
+            full=full,
+            counters=dict(counters),
+        )
 
     def _convert(self, rendition: Rendition, track: Track, key: bytes, source_key: bytes) -> None:
         kind, source = converted_kind(rendition), as_it_came(camera_of(rendition))
         if kind is None or track.kind is not kind:
             return
-        self._publisher.use_key(rendition, key)
         running = self._running.get(rendition)
-        if running is not None and running.track.codec == track.codec:
+        if running is not None and _alike(running.track, track):
+            running.track = track
+            self._publisher.use_key(rendition, key)
             if source_key:
                 self._subscriber.learn(source, source_key)
             return
         self._end(rendition)
+        self._publisher.use_key(rendition, key)
         conversion = Conversion(
             track,
             CONVERTED[kind],
@@ -155,6 +158,7 @@ class Transcoder:
         if running is None:
             return
         running.conversion.close()
+        self._counters.update(running.conversion.counters)
         source = as_it_came(camera_of(rendition))
         sinks = self._sinks[source]
         sinks[running.track.kind] = Nothing()
@@ -165,6 +169,11 @@ class Transcoder:
         self._publisher.use_key(rendition, b"")
         self._log.info("conversion ends", rendition=rendition, units=running.conversion.units)
         self._link.report_soon()
+
+
+def _alike(one: Track, other: Track) -> bool:
+    """Whether what decodes one decodes the other."""
+    return (one.codec, one.clock_rate, one.channels) == (other.codec, other.clock_rate, other.channels)
 
 
 def _converter(track: Track, max_height: int) -> Converter:

@@ -237,7 +237,7 @@ class Director:
         self._state.command(WorkerLost(worker.node, worker.report.role, reason))
         self._cameras.bury(worker)
         self._viewers.bury(worker, reason)
-        self._conversions.bury(worker)
+        self._conversions.bury(worker, stopped=reason is EndReason.WORKER_STOPPED)
         if worker.report.role is Role.TRANSCODE:
             self._cameras.converters_changed()
         self._cameras.settle()

@@ -3,9 +3,10 @@
 An egress promises in its answer, and its reports go on to say what it is subscribed to: that is what is wanted. When
 the last one has given a rendition up, which it does some seconds after its last viewer, the conversion ends.
 
-* A conversion stays with its worker until it is wanted no more, or the worker dies or drains.
+* A conversion stays with its worker until it is wanted no more, or the worker dies.
 * What a worker reports is compared with what it should have, and the difference is sent, as for cameras.
-* A worker that is full gets nothing new: what runs is not spoilt for what might.
+* A worker that is full gets nothing new: what runs is not spoilt for what might. As its load is known a second late, it
+  gets a few at once at most.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from common.control import CONVERTERS_FULL, Convert, EndConversion, NodeName, Of
 from common.media import CONVERTED, Rendition, Track, camera_of, converted, converted_kind
 from common.sessions import SessionName
 
+MOST_AT_ONCE = 2  # conversions that a worker is given between two of its reports
+SUSPENSION = (
+    5.0  # seconds for which a rendition waits after the second death of its worker; doubled with each further one
+)
+FORGIVEN_AFTER = 60.0  # seconds that it is made without a death after which earlier ones do not count
 CONVERSION_SHARE = 0.1
 """Share of a core that a conversion that has just been given is expected to need."""
 
@@ -40,6 +46,8 @@ class Conversions:
         self._running: dict[Rendition, _Conversion] = {}
         self._subscribed: dict[NodeName, set[Rendition]] = {}  # by egress, as it last reported …
         self._promised: dict[NodeName, set[Rendition]] = {}  # … and since then
+        self._given: Counter[NodeName] = Counter()  # conversions that a worker was given since its last report
+        self._suspected: dict[Rendition, tuple[int, float]] = {}  # deaths with it in a row, and when it is made again
 
     def offer(self, session: SessionName, camera: CameraName, sdp: str) -> Offer:
         """The offer as it goes to an egress, with what it may promise."""
@@ -52,8 +60,7 @@ class Conversions:
         """Why no conversion can begin now; empty if one can."""
         if not self._state.converts:
             return _NO_WORKER
-        workers = [worker for worker in self._state.workers.values() if worker.takes(Role.TRANSCODE)]
-        return CONVERTERS_FULL if all(worker.report.full for worker in workers) else ""
+        return "" if any(map(self._has_room, self._state.workers.values())) else CONVERTERS_FULL
 
     def promised(self, node: NodeName, names: tuple[Rendition, ...]) -> None:
         """An egress has answered a viewer, and subscribes to these."""
@@ -71,27 +78,42 @@ class Conversions:
 
     def reconcile(self, worker: Worker) -> None:
         """Compare what a transcode worker reports with what it should have."""
-        for rendition in worker.report.made:
+        self._given.pop(worker.node, None)
+        made = {each.rendition: each.track for each in worker.report.made}
+        for rendition, track in made.items():
             if rendition not in self._running and self._state.starting:  # of an earlier broker's
-                self._adopt(rendition, worker)
+                self._adopt(rendition, worker, track)
             conversion = self._running.get(rendition)
             if conversion is None or conversion.node != worker.node:
                 self._state.send(worker.node, EndConversion(rendition))
         for rendition, conversion in self._running.items():
-            if conversion.node == worker.node and rendition not in worker.report.made:
+            if conversion.node == worker.node and made.get(rendition) != conversion.track:
                 self._state.send(worker.node, Convert(rendition, conversion.track))
         self.settle()
 
-    def bury(self, worker: Worker) -> None:
-        """The worker is dead: what it made is made elsewhere, and what it was subscribed to it is no more."""
+    def bury(self, worker: Worker, *, stopped: bool) -> None:
+        """The worker is dead: what it made is made elsewhere, and what it was subscribed to it is no more.
+
+        Unless it was ``stopped`` in good order, something that it made may be what killed it. So each of these waits
+        before it is given to the next one, the longer the more workers died with it.
+        """
         self._promised.pop(worker.node, None)
         self._subscribed.pop(worker.node, None)
-        self._running = {r: conversion for r, conversion in self._running.items() if conversion.node != worker.node}
+        self._given.pop(worker.node, None)
+        for rendition in [each for each, conversion in self._running.items() if conversion.node == worker.node]:
+            del self._running[rendition]
+            if not stopped:
+                deaths, until = self._suspected.get(rendition, (0, 0.0))
+                deaths = deaths + 1 if self._state.now < until + FORGIVEN_AFTER else 1
+                self._suspected[rendition] = deaths, self._state.now + SUSPENSION * (2 ** min(deaths - 1, 6) - 1)
         self.settle()
 
     def settle(self) -> None:
         """Begin what is wanted, end what is not, and follow cameras whose tracks have changed."""
         wanted = self._wanted()
+        for rendition in self._suspected.keys() - wanted:
+            if self._state.now > self._suspected[rendition][1] + FORGIVEN_AFTER:
+                del self._suspected[rendition]
         for rendition in [rendition for rendition in self._running if rendition not in wanted]:
             if not self._state.starting:
                 self._state.send(self._running.pop(rendition).node, EndConversion(rendition))
@@ -124,22 +146,24 @@ class Conversions:
     def _may_convert(self, rendition: Rendition) -> bool:
         return rendition in self._running or not self.hindrance
 
+    def _has_room(self, worker: Worker) -> bool:
+        """Whether a worker may be given one more: what it was given since it last told its load is not in that yet."""
+        return worker.takes(Role.TRANSCODE) and not worker.report.full and self._given[worker.node] < MOST_AT_ONCE
+
     def _begin(self, rendition: Rendition, track: Track) -> None:
-        given = Counter(conversion.node for conversion in self._running.values())
-        workers = [w for w in self._state.workers.values() if w.takes(Role.TRANSCODE) and not w.report.full]
-        if not workers:
+        workers = [worker for worker in self._state.workers.values() if self._has_room(worker)]
+        if not workers or self._state.now < self._suspected.get(rendition, (0, 0.0))[1]:
             return
-        busy = {w.node: w.report.load.cpu + CONVERSION_SHARE * given[w.node] for w in workers}
+        busy = {w.node: w.report.load.cpu + CONVERSION_SHARE * self._given[w.node] for w in workers}
         worker = min(workers, key=lambda w: (busy[w.node], w.node))
+        self._given[worker.node] += 1
         self._running[rendition] = _Conversion(worker.node, track)
         self._state.send(worker.node, Convert(rendition, track))
 
-    def _adopt(self, rendition: Rendition, worker: Worker) -> None:
-        kind = converted_kind(rendition)
-        if kind is None or camera_of(rendition) not in self._state.cameras or not worker.takes(Role.TRANSCODE):
+    def _adopt(self, rendition: Rendition, worker: Worker, track: Track) -> None:
+        if converted_kind(rendition) is None or camera_of(rendition) not in self._state.cameras:
             return
-        track = self._source(rendition)
-        if track is not None:
+        if worker.takes(Role.TRANSCODE):
             self._running[rendition] = _Conversion(worker.node, track)
 
 

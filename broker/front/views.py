@@ -211,7 +211,7 @@ def node_view(worker: Worker, now: float) -> NodeView:
         draining=report.draining,
         silent_for=round(now - worker.seen, 3),
         load=report.load,
-        cameras=sorted({*worker.cameras, *report.subscribed, *report.made}),
+        cameras=sorted({*worker.cameras, *report.subscribed, *(each.rendition for each in report.made)}),
         viewers=len(worker.sessions),
         counters=report.counters,
     )

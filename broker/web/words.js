@@ -38,8 +38,16 @@ export function noPicture({ summary, picture, takesH264 }) {
   if (summary.state === "no_picture") return summary.sentence;
   if (summary.state !== "playing" || picture !== false) return "";
   if (!summary.video) return ONLY_SOUND;
+  if (summary.video !== "H264") return unconverted(summary.video);
   if (takesH264) return OTHER_H264;
   return decodesByPlugIn() ? NO_PLUG_IN : NO_H264;
+}
+
+function unconverted(codec) {
+  return (
+    `The camera sends ${codec.replace(/^H26/, "H.26")}, which this browser cannot play as it comes, and nothing converts ` +
+    "it: start a transcode process (camshaft transcode), or use another browser."
+  );
 }
 
 /** What stands over the picture of a player in this `state`; `reason` is that of its last failure, `undecoded` a fact. */

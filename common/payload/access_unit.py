@@ -131,7 +131,10 @@ def obus(payloads: list[bytes]) -> Iterator[bytes]:
             raise ProtocolError("an OBU has lost a part")
         elements[0] = begun + elements[0]
         begun = elements.pop() if goes_on else b""
-        yield from elements
+        for element in elements:
+            if len(element) < (2 if element[:1] and element[0] & 0x04 else 1):
+                raise ProtocolError("an OBU has no header")
+            yield element
     if begun:
         raise ProtocolError("an OBU has no end")
 
@@ -152,7 +155,7 @@ def _elements(payload: bytes, count: int) -> Iterator[bytes]:
 
 def _sized(obu: bytes) -> bytes:
     """The OBU with a size field (AV1 5.3.2), unless it has one."""
-    if not obu or obu[0] & 0x02:
+    if obu[0] & 0x02:
         return obu
     header = 2 if obu[0] & 0x04 else 1
     size, field = len(obu) - header, bytearray()

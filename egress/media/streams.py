@@ -52,12 +52,13 @@ class Streams:
             self._subscriber.subscribe(rendition, stream.incoming, partial(self._measure, stream))
         return stream
 
-    def release(self, stream: Stream) -> None:
-        """One user less."""
-        self._users[stream.rendition] -= 1
-        if not self._users[stream.rendition]:
-            del self._users[stream.rendition]
-            self._unused_since[stream.rendition] = asyncio.get_running_loop().time()
+    def release(self, *streams: Stream) -> None:
+        """One user less of each."""
+        for stream in streams:
+            self._users[stream.rendition] -= 1
+            if not self._users[stream.rendition]:
+                del self._users[stream.rendition]
+                self._unused_since[stream.rendition] = asyncio.get_running_loop().time()
 
     def learn(self, rendition: Rendition, key: bytes) -> None:
         """The rendition's frames are sealed with this key from now on."""

@@ -23,6 +23,7 @@ from ingest.payload.unplayable import Unplayable
 from ingest.rtsp.message import printable
 from ingest.rtsp.sdp import Format, MediaSection, SessionDescription, static_format
 
+SOUND_RATES = range(8_000, 96_001)  # Hz, of sound that is converted: with one of 1 Hz a packet would last for minutes
 MAX_CLOCK_RATE = 10_000_000  # Hz; what counts faster has no use for it, and is a slip
 DYNAMIC = range(96, 128)  # payload types whose meaning an rtpmap has to say (RFC 3551 section 6)
 
@@ -271,4 +272,9 @@ def _converted(kind: Kind, codec: str, format_: Format, problem: str) -> Track:
     else:
         rate = format_.clock_rate or (h264.CLOCK_RATE if kind is Kind.VIDEO or codec == "MPA" else g711.CLOCK_RATE)
         track = Track(kind, codec, rate, format_.channels)
+        if kind is Kind.AUDIO and codec != "MPA" and not (rate in SOUND_RATES and format_.channels in (1, 2)):
+            what = f"{_CONVERTED[codec]} at {rate} Hz with {format_.channels} channels"
+            problem = (
+                problem or f"{what} cannot be converted; set the camera's sound to 48 kHz or less, in mono or stereo"
+            )
     return replace(track, problem=problem or track.problem, convert=f"browsers do not take {_CONVERTED[codec]}")

@@ -23,6 +23,7 @@ from common.control import (
     KeyWanted,
     Leaving,
     Load,
+    Made,
     Offer,
     Ping,
     Refused,
@@ -66,7 +67,7 @@ REPORT = Report(
 TO_BROKER: list[ToBroker] = [
     REPORT,
     Report("egress-0", Role.EGRESS, "b2", draining=True),
-    Report("transcode-0", Role.TRANSCODE, "c3", full=True, made=("yard/h264",)),
+    Report("transcode-0", Role.TRANSCODE, "c3", full=True, made=(Made("yard/h264", VIDEO),)),
     Answered("s", "v=0\r\n"),
     Answered("s", "v=0\r\n", ("yard", "yard/opus")),
     Refused("s", 406, "no_codec", "None."),

@@ -184,6 +184,7 @@ async def test_cluster_shows_a_foreign_camera_to_a_foreign_viewer(
         "broker": 1,
         "ingest": 1,
         "egress": 2,
+        "transcode": 1,
     }
     by_whep = await chromium.whep(running.whep("front-door"))
     by_websocket = await chromium.websocket(running.websocket, "front-door")

@@ -116,4 +116,4 @@ def test_serve_lets_its_own_workers_in(tmp_path: Path) -> None:
     with Command(tmp_path, "serve", environ={"CAMSHAFT_BROKER_ADDRESS": address}) as cluster:
         cluster.ready()
         (broker,) = [node for node in cluster.get("/api/nodes") if node["role"] == "broker"]
-        assert broker["counters"]["joined"] == 2
+        assert broker["counters"]["joined"] == 3

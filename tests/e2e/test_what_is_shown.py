@@ -40,9 +40,9 @@ def h264() -> FakeTrack:
     return h264_track(UNITS)
 
 
-def h265() -> FakeTrack:
+def h266() -> FakeTrack:
     units = [[Packet(b"\x26\x01" + bytes(500), 0, True)] for _ in range(25)]
-    return FakeTrack("m=video 0 RTP/AVP 98\na=rtpmap:98 H265/90000\n", units, 98, control="trackID=1")
+    return FakeTrack("m=video 0 RTP/AVP 98\na=rtpmap:98 H266/90000\n", units, 98, control="trackID=1")
 
 
 class Shown:
@@ -104,11 +104,11 @@ async def shown(chromium: Chromium, url: str, *init: str) -> Shown:
 async def test_a_camera_of_which_only_the_sound_plays(
     chromium: Chromium, cluster: Callable[..., Any], signalling: str
 ) -> None:
-    async with FakeCamera([h265(), pcmu_track()], interval=0.04) as camera:
+    async with FakeCamera([h266(), pcmu_track()], interval=0.04) as camera:
         running = await cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door?signalling={signalling}")
         await door.state("soundonly")
-        await expect(door.message).to_contain_text("H.265")
+        await expect(door.message).to_contain_text("H.266")
         await expect(door.message).to_contain_text("H.264")
         await door.sounds()
         camera.tracks = [h264(), pcmu_track()]  # as it was told
@@ -126,9 +126,9 @@ async def test_a_camera_that_changes_to_another_codec_while_it_is_watched(
         running = await cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door")
         await door.state("playing")
-        camera.tracks = [h265(), *sound]
+        camera.tracks = [h266(), *sound]
         camera.drop()
-        await expect(door.message).to_contain_text("H.265", timeout=PATIENCE)
+        await expect(door.message).to_contain_text("H.266", timeout=PATIENCE)
         await expect(door.message).to_contain_text("H.264")
         await door.state("soundonly" if sound else "waiting")
         assert await door.number("videoWidth") == 320  # the last picture stays below
@@ -139,6 +139,24 @@ async def test_a_camera_that_changes_to_another_codec_while_it_is_watched(
         camera.drop()
         await door.state("playing")
         await expect(door.message).to_have_text("")
+
+
+async def test_a_picture_that_this_browser_cannot_play_and_nothing_converts(
+    chromium: Chromium, cluster: Callable[..., Any]
+) -> None:
+    vp9 = FakeTrack(
+        "m=video 0 RTP/AVP 98\na=rtpmap:98 VP9/90000\n", [[Packet(b"\x08\x82key", 0, True)]], 98, control="v"
+    )
+    async with FakeCamera([vp9, pcmu_track()], interval=0.04) as camera:
+        running = await cluster({"door": camera.url}, config={"transcode": {"workers": 0}})
+        page = await chromium.context.new_page()
+        await page.add_init_script(NO_H264.replace("h264", "vp9"))
+        await page.goto(f"{running.url}/watch/door")
+        door = Shown(page)
+        await door.state("soundonly")
+        await expect(door.message).to_contain_text("VP9, which this browser cannot play")
+        await expect(door.message).to_contain_text("camshaft transcode")
+        await door.sounds()
 
 
 @pytest.mark.parametrize(

@@ -193,8 +193,8 @@ class BrokenOnce:
         self.users += 1
         return self._streams.pop()
 
-    def release(self, stream: Stream) -> None:
-        self.users -= 1
+    def release(self, *streams: Stream) -> None:
+        self.users -= len(streams)
 
 
 class Said:

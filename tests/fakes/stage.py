@@ -9,6 +9,7 @@ from common.control import (
     Answered,
     Leaving,
     Load,
+    Made,
     Offer,
     Ping,
     Report,
@@ -19,7 +20,7 @@ from common.control import (
     ViewerReport,
     ViewerState,
 )
-from common.media import Kind, Track
+from common.media import Kind, Rendition, Track, camera_of, converted_kind
 
 H264 = Track(Kind.VIDEO, "H264", 90_000, profile="42e01f")
 
@@ -66,7 +67,14 @@ class Stage:
 
     def transcode(self, node: str, *renditions: str, cpu: float = 0.0, **fields: Any) -> list[Command]:
         fields = {"incarnation": "1"} | fields
-        return self.hear(node, Report(node, Role.TRANSCODE, load=Load(cpu), made=renditions, **fields))
+        made = tuple(Made(Rendition(name), fields.pop("track", None) or self._track_of(name)) for name in renditions)
+        return self.hear(node, Report(node, Role.TRANSCODE, load=Load(cpu), made=made, **fields))
+
+    def _track_of(self, rendition: str) -> Track:
+        """The camera's track that it is made of now."""
+        camera = self.director.camera(camera_of(Rendition(rendition)))
+        kind = converted_kind(Rendition(rendition))
+        return next((track for track in camera.tracks if track.kind is kind), H264) if camera else H264
 
     def leave(self, node: str, incarnation: str = "1") -> list[Command]:
         return self.hear(node, Leaving(node, incarnation))

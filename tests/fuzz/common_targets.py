@@ -35,7 +35,7 @@ TO_BROKER = tuple(
     for message in (
         INGEST,
         EGRESS,
-        control.Report("tc-1", control.Role.TRANSCODE, "1", made=("door/h264",), full=True),
+        control.Report("tc-1", control.Role.TRANSCODE, "1", made=(control.Made("door/h264", TRACKS[0]),), full=True),
         control.Answered("s1", "v=0", ("door/h264", "door")),
         control.Refused("s1", 406, "no_usable_codec", "No."),
         control.Ended("s1", "closed by the viewer"),

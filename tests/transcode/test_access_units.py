@@ -112,6 +112,7 @@ def test_sound_goes_on_after_a_loss() -> None:
         ("AV1", [b"\x40ab"]),
         ("AV1", [b"\x90ab"]),
         ("AV1", [b"\x00\xff\xff\xff\xff\xff\xff"]),
+        ("AV1", [b"\x10\x34"]),
     ],
 )
 def test_a_damaged_unit_is_counted_and_waits_for_a_keyframe(codec: str, payloads: list[bytes]) -> None:

@@ -12,7 +12,7 @@ from common.media import CONVERTED, Batch, Flags, Kind, Track
 from common.payload.access_unit import access_unit
 from tests.fakes.log import Recorder
 from transcode.access_units import AccessUnit
-from transcode.conversion import MAX_WAITING, SHOWN_BEFORE, Conversion, Made, h264_payloads
+from transcode.conversion import MAX_WAITING, MAX_WAITING_BYTES, SHOWN_BEFORE, Conversion, Made, h264_payloads
 
 KEY_AND_END, END = int(Flags.KEYFRAME | Flags.UNIT_END), int(Flags.UNIT_END)
 FRAME_NS = 40_000_000
@@ -39,18 +39,24 @@ class Bench:
     def __init__(self, executor: ThreadPoolExecutor) -> None:
         self.converters: list[Slow] = []
         self.batches: list[Batch] = []
+        self.turns: list[int] = []  # how many of them left at once
         source = Track(Kind.VIDEO, "JPEG", 90_000)
         self.log = Recorder()
         self.conversion = Conversion(
             source,
             CONVERTED[Kind.VIDEO],
             self._make,
-            self.batches.extend,
+            self._publish,
             executor,
             self.log,  # type: ignore[arg-type]
             epoch=7,
         )
+        self.epoch = 1
         self._number = 0
+
+    def _publish(self, batches: list[Batch]) -> None:
+        self.turns.append(len(batches))
+        self.batches += batches
 
     def _make(self) -> Slow:
         self.converters.append(Slow())
@@ -59,7 +65,7 @@ class Bench:
     def push(self, data: bytes, *, flags: int = KEY_AND_END) -> None:
         at = 10**18 + self._number * FRAME_NS
         self._number += 1
-        self.conversion.push(Batch("video", "JPEG", 1, self._number, 0, at, at + 5, flags, [data]), 0.0)
+        self.conversion.push(Batch("video", "JPEG", self.epoch, self._number, 0, at, at + 5, flags, [data]), 0.0)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -154,3 +160,41 @@ def test_parameter_sets_share_a_packet_and_slices_are_cut_equally() -> None:
     assert [len(payload) for payload in payloads[1:3]] == [1_160, 1_160]
     assert payloads[-1] == b"\x65small"
     assert access_unit("H264", payloads) == b"".join(b"\0\0\0\1" + unit for unit in units)
+
+
+async def test_another_epoch_of_the_source_begins_another_of_what_is_made() -> None:
+    async with bench() as made:
+        made.push(b"old")
+        await made.until(lambda: len(made.batches) == 1)
+        made.converters[0].gate.clear()
+        made.push(b"dropped")
+        made.epoch = 2
+        made.push(b"needs another", flags=END)
+        made.push(b"new")
+        made.converters[0].gate.set()
+        await made.until(lambda: len(made.batches) == 2)
+    assert [batch.payloads for batch in made.batches] == [[b"old"], [b"new"]]
+    assert [batch.epoch for batch in made.batches] == [7, 8]
+    assert made.batches[0].timestamp < made.batches[1].timestamp
+    assert len(made.converters) == 2
+
+
+async def test_what_was_made_leaves_before_the_next_unit_is_worked_on() -> None:
+    async with bench() as made:
+        gate = made.converters[0].gate
+        gate.clear()
+        for number in range(3):
+            made.push(b"%d" % number)
+        gate.set()
+        await made.until(lambda: len(made.batches) == 3)
+    assert made.turns == [1, 1, 1]
+
+
+async def test_a_queue_is_bounded_in_bytes() -> None:
+    async with bench() as made:
+        made.converters[0].gate.clear()
+        made.push(b"first")
+        for _ in range(40):
+            made.push(bytes(1 << 20), flags=END)
+        assert made.conversion.given_up
+        assert sum(len(unit.data) for unit in made.conversion._waiting) <= MAX_WAITING_BYTES

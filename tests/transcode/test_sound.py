@@ -99,3 +99,15 @@ def test_garbage_is_counted_and_what_follows_is_heard() -> None:
         packets += converter.convert(AccessUnit(payload, at, at, True))
     assert converter.undecodable >= 1
     assert pitch(samples(packets)) == pytest.approx(TONE, rel=0.02)
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(44_100, 580), (44_100, 1_024), (11_025, 512), (8_000, 160)])
+def test_an_hour_of_sound_stays_with_its_source(rate: int, samples: int) -> None:
+    converter = SoundConverter(Track(Kind.AUDIO, "L16", rate, 1))
+    silence, last = bytes(2 * samples), []
+    count = 60 * rate // samples  # a minute tells: what adds up to a step in two minutes is a third of it by then
+    for number in range(count):
+        at = START_NS + number * samples * 10**9 // rate
+        last = converter.convert(AccessUnit(silence, at, at, True)) or last
+    end = START_NS + count * samples * 10**9 // rate
+    assert abs(end - last[-1].capture_ns) < 50_000_000

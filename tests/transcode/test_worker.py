@@ -6,19 +6,22 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 
 from common.config import BrokerConfig, Config
-from common.control import Convert, EndConversion, Leaving, Role
+from common.control import Convert, EndConversion, Leaving, Made, Role
 from common.media import MAX_PAYLOAD, Batch, Flags, Kind, Rendition, Track
 from common.payload.access_unit import access_unit
 from common.payload.output import pieces
 from rigs.codecs import pictures, tone
 from tests.fakes.bus import FakeBroker
-from transcode.worker import run
+from transcode.worker import Transcoder, run
 
 NODE = "transcode-1"
 DOOR, PICTURE, SOUND = Rendition("door"), Rendition("door/h264"), Rendition("door/opus")
@@ -84,7 +87,7 @@ async def test_a_picture_is_converted_from_the_order_on_until_its_end(tmp_path: 
         decoder.thread_count = 1
         assert sum(len(decoder.decode(av.Packet(access_unit("H264", batch.payloads)))) for batch in made) == len(made)
         report = await broker.until(lambda: broker.reports[NODE] if broker.reports[NODE].made else None)
-        assert (report.role, report.made, report.full) == (Role.TRANSCODE, (PICTURE,), False)
+        assert (report.role, report.made, report.full) == (Role.TRANSCODE, (Made(PICTURE, JPEG),), False)
         broker.tell(NODE, EndConversion(PICTURE))
         await broker.until(lambda: not broker.watches(DOOR))
         await broker.until(lambda: broker.reports[NODE].made == ())
@@ -100,7 +103,7 @@ async def test_picture_and_sound_of_a_camera_share_its_stream(tmp_path: Path) ->
         made = await played(broker, both, SOUND, 20)
         assert {batch.codec for batch in made} == {"opus"}
         broker.tell(NODE, EndConversion(SOUND))
-        await broker.until(lambda: broker.reports[NODE].made == (PICTURE,))
+        await broker.until(lambda: broker.reports[NODE].made == (Made(PICTURE, JPEG),))
         assert broker.watches(DOOR), "the picture goes on"
         broker.published.clear()
         await played(broker, images()[200:], PICTURE, 3)
@@ -127,4 +130,28 @@ async def test_an_order_that_cannot_be_is_left_alone(tmp_path: Path) -> None:
         broker.tell(NODE, Convert(SOUND, JPEG))
         broker.tell(NODE, EndConversion(PICTURE))
         broker.tell(NODE, Convert(PICTURE, JPEG))
-        await broker.until(lambda: broker.reports[NODE].made == (PICTURE,))
+        await broker.until(lambda: broker.reports[NODE].made == (Made(PICTURE, JPEG),))
+
+
+async def test_the_key_of_a_rendition_outlives_a_change_of_codec(tmp_path: Path) -> None:
+    link = SimpleNamespace(node=NODE, report_soon=lambda: None)
+    keys: dict[str, bytes] = {}
+    publisher = SimpleNamespace(use_key=keys.__setitem__, forget=lambda _: None, publish=lambda *_: None)
+    subscriber = SimpleNamespace(
+        learn=lambda *_: None, subscribe=lambda *_: None, unsubscribe=lambda _: None, request_replay=lambda _: None
+    )
+    with ThreadPoolExecutor(1) as executor:
+        worker = Transcoder(link, subscriber, publisher, executor)  # type: ignore[arg-type]
+        worker.handle(Convert(PICTURE, JPEG, b"k" * 16, b"s" * 16))
+        worker.handle(Convert(PICTURE, Track(Kind.VIDEO, "H265", 90_000), b"n" * 16, b"s" * 16))
+        assert keys[PICTURE] == b"n" * 16
+        worker.close()
+        assert keys[PICTURE] == b""
+
+
+async def test_sound_of_another_rate_is_another_conversion(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as broker:
+        slower = replace(PCM, clock_rate=16_000)
+        broker.tell(NODE, Convert(SOUND, PCM))
+        broker.tell(NODE, Convert(SOUND, slower))
+        await broker.until(lambda: broker.reports[NODE].made == (Made(SOUND, slower),))

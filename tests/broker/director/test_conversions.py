@@ -201,3 +201,57 @@ def test_without_a_converter_a_viewer_keeps_what_there_is() -> None:
     made = stage(Track(Kind.VIDEO, "H264", 90_000), transcoders=0)
     watch(made, "door")
     assert not [c for c in made.ingest("in-1", stream(tracks=(B_FRAMES,))) if isinstance(c, SessionEnded)]
+
+
+def wall(*names: str) -> Stage:
+    """Cameras with Motion JPEG, all watched by one egress."""
+    made = Stage(*map(camera, names))
+    made.ingest("in-1", *(stream(name, tracks=(JPEG,)) for name in names))
+    made.transcode("tc-1")
+    made.egress("out-1", subscribed=tuple(f"{name}/h264" for name in names))
+    return made
+
+
+def test_a_worker_gets_a_few_at_once_and_more_when_it_has_told_its_load() -> None:
+    made = wall("a", "b", "c", "d")
+    running = [name for name in "abcd" if made.director.converter(Rendition(f"{name}/h264"))]
+    assert running == ["a", "b"]
+    assert sent(made.transcode("tc-1", "a/h264", "b/h264", full=True)) == [], "they were too much already"
+    commands = sent(made.transcode("tc-1", "a/h264", "b/h264"))
+    assert commands == [("tc-1", Convert("c/h264", JPEG)), ("tc-1", Convert("d/h264", JPEG))]
+
+
+def test_a_change_of_codec_that_was_lost_is_sent_again() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    made.transcode("tc-1", PICTURE)
+    made.ingest("in-1", stream(tracks=(JPEG,)))
+    made.tick()
+    assert sent(made.transcode("tc-1", PICTURE, track=H265)) == [("tc-1", Convert(PICTURE, JPEG))]
+    assert sent(made.transcode("tc-1", PICTURE, track=JPEG)) == []
+
+
+def test_what_may_have_killed_two_workers_waits_before_the_next() -> None:
+    made = stage(transcoders=3)
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+
+    def dies() -> list[tuple[str, object]]:
+        node = made.director.converter(Rendition(PICTURE))
+        assert node is not None
+        return sent(made.transcode(node, incarnation="2")) + sent(made.tick())
+
+    assert [type(message) for _, message in dies() if isinstance(message, Convert)] == [Convert], "it may be chance"
+    assert not [message for _, message in dies() if isinstance(message, Convert)]
+    assert made.director.converter(Rendition(PICTURE)) is None
+    for node in ("tc-1", "tc-2", "tc-3"):
+        made.transcode(node, incarnation="2")
+    assert made.director.converter(Rendition(PICTURE)) is None
+    for _ in range(3):
+        made.now += 2
+        for node in ("tc-1", "tc-2", "tc-3"):
+            made.transcode(node, incarnation="2")
+        made.egress("out-1", subscribed=(PICTURE,))
+    made.tick()
+    assert made.director.converter(Rendition(PICTURE)) is not None
