@@ -19,7 +19,7 @@ from rigs import gst_camera as gst_rig
 from rigs.chromium import Chromium, Stats
 from rigs.gst_launch import FPS, TONE, GstLaunch, picture, sound
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
 
 TABLE = Path(__file__).parents[2] / "docs" / "codecs.md"
 SECONDS = 4.0
