@@ -19,10 +19,10 @@ from rigs import gst_camera as gst_rig
 from rigs.chromium import Chromium, Stats
 from rigs.gst_launch import FPS, TONE, GstLaunch, picture, sound
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
 TABLE = Path(__file__).parents[2] / "docs" / "codecs.md"
-SECONDS = 4.0
+SECONDS = 3.0
 PACKETS = 50  # of sound in a second
 X264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=50 bitrate=800"
 X265 = "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=50 bitrate=800"
