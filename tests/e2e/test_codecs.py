@@ -127,11 +127,18 @@ async def converter(running: Any) -> dict[str, Any]:
     return dict(node)
 
 
+async def joined(running: Any) -> bool:
+    return any(node["role"] == "transcode" for node in await asked(running, "/api/nodes"))
+
+
 async def test_one_conversion_serves_all_viewers_and_ends_after_the_last(
     chromium: Chromium, cluster: Callable[..., Any]
 ) -> None:
     with cameras(MJPEG) as launched:
         running = await cluster({"front-door": launched.urls[0]})
+        async with asyncio.timeout(15):
+            while not await joined(running):  # noqa: ASYNC110  # HTTP tells nobody
+                await asyncio.sleep(0.2)
         assert (await converter(running))["cameras"] == [], "nothing is converted that nobody watches"
         viewings = [await chromium.whep(running.whep("front-door")) for _ in range(3)]
         for viewing in viewings:
