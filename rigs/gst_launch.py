@@ -20,6 +20,17 @@ _SOUND = (
 )
 
 
+def missing(pipeline: str) -> str:
+    """The elements of a pipeline that are not installed here, in a sentence; empty if all are."""
+    elements = {part.split()[0] for part in pipeline.split("!") if "/" not in part.split()[0]}
+    found = {
+        name: not subprocess.run(["gst-inspect-1.0", name], capture_output=True, check=False).returncode
+        for name in elements
+    }
+    lacking = sorted(name for name, there in found.items() if not there)
+    return f"GStreamer lacks {', '.join(lacking)}: apt install gstreamer1.0-libav and its plugins" if lacking else ""
+
+
 def picture(encoder: str, *, pixels: str = "I420") -> str:
     """A moving ball. ``encoder`` is the rest of the pipeline, up to a payloader."""
     return f"{_PICTURE.format(fps=FPS, pixels=pixels)} ! {encoder} name=pay0 pt=96"

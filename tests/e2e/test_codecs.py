@@ -17,7 +17,7 @@ import pytest
 
 from rigs import gst_camera as gst_rig
 from rigs.chromium import Chromium, Stats
-from rigs.gst_launch import FPS, TONE, GstLaunch, picture, sound
+from rigs.gst_launch import FPS, TONE, GstLaunch, missing, picture, sound
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
@@ -72,7 +72,7 @@ SOUNDS = {
 
 
 def cameras(*pipelines: str) -> GstLaunch:
-    if problem := gst_rig.missing():
+    if problem := gst_rig.missing() or missing(" ".join(pipelines)):
         pytest.skip(problem)
     return GstLaunch(pipelines)
 
