@@ -271,6 +271,9 @@ class TranscodeConfig(_Section):
     share: float = Field(
         0.75, gt=0, le=1, description="Share of the cores beyond which a process begins no further conversion."
     )
+    memory: Whole = Field(
+        4_096, ge=0, le=1 << 20, description="MiB that a process may take before what asks for more fails. 0: no limit."
+    )
 
 
 class LimitsConfig(_Section):

@@ -21,7 +21,8 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import psutil
 
@@ -99,6 +100,26 @@ def raise_file_limit() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+@contextmanager
+def memory_limit(mebibytes: int) -> Iterator[None]:
+    """Let this process have at most that much memory of its own, in MiB, meanwhile; 0 is no limit of ours.
+
+    What would take it past that fails with ``MemoryError``, or ends the process, and not the machine. A stricter limit
+    that the system has set stays. Linux counts threads' stacks and what was mapped; macOS does not enforce it.
+    """
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = mebibytes << 20
+    stricter = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    if mebibytes:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_DATA, (min([wanted, *stricter]), hard))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 async def _until_stopped(

@@ -20,6 +20,7 @@ from common.config import Config, TranscodeConfig
 from common.control import Convert, EndConversion, Made, NodeName, Report, Role, StreamKey, ToWorker
 from common.log import get_logger
 from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, camera_of, converted_kind
+from common.process import memory_limit
 from common.worker.incoming import Incoming, Sink
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
@@ -37,6 +38,7 @@ async def run(config: Config, node: NodeName, stop: asyncio.Event) -> None:
 async def _opened(around: Surroundings) -> AsyncIterator[Transcoder]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with (
+        memory_limit(around.config.transcode.memory),
         around.publisher() as publisher,
         around.subscriber() as subscriber,
         ThreadPoolExecutor(cores, "codec") as executor,

@@ -25,6 +25,7 @@ from common.process import (
     SUPERVISOR_FD,
     LoadMeter,
     exit_code,
+    memory_limit,
     raise_file_limit,
 )
 
@@ -259,6 +260,30 @@ def test_as_many_files_may_be_open_as_the_system_allows() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not enforce it")
+def test_what_takes_more_than_its_memory_limit_fails_and_the_process_goes_on() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with memory_limit(2_048):
+        bytearray(1 << 20)
+        with pytest.raises(MemoryError):
+            bytearray(4 << 30)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    with memory_limit(0):
+        assert resource.getrlimit(resource.RLIMIT_DATA) == before
+        bytearray(4 << 30)
+
+
+def test_a_stricter_limit_of_the_system_stays() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    stricter = 8 << 30
+    resource.setrlimit(resource.RLIMIT_DATA, (stricter, before[1]))
+    try:
+        with memory_limit(16_384):
+            assert resource.getrlimit(resource.RLIMIT_DATA)[0] == stricter
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def test_every_process_may_have_as_many_files_open_as_the_system_allows() -> None:

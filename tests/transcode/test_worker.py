@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import resource
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 
 import av
 
-from common.config import BrokerConfig, Config
+from common.config import BrokerConfig, Config, TranscodeConfig
 from common.control import Convert, EndConversion, Leaving, Made, Role
 from common.media import MAX_PAYLOAD, Batch, Flags, Kind, Rendition, Track
 from common.payload.access_unit import access_unit
@@ -41,6 +42,13 @@ async def at_work(directory: Path) -> AsyncIterator[FakeBroker]:
             yield broker
         finally:
             stop.set()
+
+
+async def test_a_transcode_process_has_a_memory_limit_while_it_works(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    async with at_work(tmp_path):
+        assert resource.getrlimit(resource.RLIMIT_DATA)[0] == TranscodeConfig().memory << 20
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 def images() -> list[Batch]:
