@@ -172,7 +172,7 @@ class Viewing:
 
     async def first_frame_ms(self, *, seconds: float = 15.0) -> float:
         """Milliseconds from the click (or the start of a bare viewer) to the first frame on the screen."""
-        await self.page.wait_for_function("probe.firstFrame !== null", timeout=seconds * 1000)
+        await self.page.wait_for_function("() => probe.firstFrame !== null", timeout=seconds * 1000)
         elapsed: float = await self.page.evaluate("probe.firstFrame - probe.clicked")
         return elapsed
 

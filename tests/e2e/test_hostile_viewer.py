@@ -105,6 +105,7 @@ async def test_sources_without_end_and_handshakes_without_end(running: Any) -> N
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.alone
 async def test_what_is_nothing_from_many_places(running: Any) -> None:
     random.seed(7)
     sources = [open_udp(f"127.0.0.{10 + number}") for number in range(50)]

@@ -15,9 +15,9 @@ from rigs.camera import FakeCamera, h264_track, opus_track
 from rigs.chromium import Chromium, Stats, Viewing
 from rigs.video import encode, kind
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(240)]
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 WAITING = 5  # pictures that a browser may hold between the network and its decoder
 UNITS = encode(50, gop=25)
 SPROP = ",".join(base64.b64encode(nal).decode() for nal in UNITS[0][:2])

@@ -33,7 +33,9 @@ def cluster(directory: Path) -> Iterator[Command]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # its processes begin with that, also under nohup
     try:
         with Command(directory, "demo") as cluster:
-            yield cluster.ready()
+            cluster.ready()
+            wait_until(lambda: everybody_serves(cluster), "not everybody has joined")
+            yield cluster
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -44,6 +46,15 @@ def cameras(cluster: Command) -> dict[str, dict[str, Any]]:
 
 def plays(cluster: Command, name: str) -> bool:
     return cameras(cluster).get(name, {}).get("state") == "playing"
+
+
+def everybody_serves(cluster: Command) -> bool:
+    """Whether each process has joined, or listens as the simulated camera does: the cluster may be ready before."""
+    nodes = {node["pid"] for node in cluster.get("/api/nodes") or ()}
+    try:
+        return all(process.pid in nodes or process.net_connections("tcp") for process in cluster.family()[1:])
+    except psutil.Error:  # ended while we looked
+        return False
 
 
 def camshaft(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
@@ -100,6 +111,7 @@ def test_what_fails_is_replaced_and_the_camera_plays_again(
     after = wait_until(
         lambda: (child := cluster.child(name)) and child.pid != before.pid and child, f"{name} was not replaced"
     )
+    wait_until(lambda: everybody_serves(cluster), f"what replaces {name} does not serve")
     wait_until(lambda: (cluster.get("/readyz") or {}).get("status") == "ready", f"not ready again without {name}")
     wait_until(lambda: plays(cluster, "demo"), f"the camera does not play again without {name}")
     assert {process.pid for process in cluster.family()} == others | {after.pid}

@@ -28,6 +28,11 @@ def token(directory: Path, role: str) -> str:
     return made.stdout.strip()
 
 
+def count(cluster: Command, name: str) -> int:
+    """A counter of all nodes together."""
+    return sum(node["counters"].get(name, 0) for node in cluster.get("/api/nodes") or ())
+
+
 class Machines:
     """The broker's machine and those of its workers, each with a directory of its own."""
 
@@ -62,8 +67,7 @@ class Machines:
         return [each["state"] for each in self.broker.get("/api/cameras") or ()] == ["playing"]
 
     def count(self, name: str) -> int:
-        nodes = self.broker.get("/api/nodes") or ()
-        return sum(node["counters"].get(name, 0) for node in nodes)
+        return count(self.broker, name)
 
 
 @pytest.fixture
@@ -114,6 +118,5 @@ def test_serve_lets_its_own_workers_in(tmp_path: Path) -> None:
     token(tmp_path, "egress")
     address = free_tcp_endpoints().address
     with Command(tmp_path, "serve", environ={"CAMSHAFT_BROKER_ADDRESS": address}) as cluster:
-        cluster.ready()
-        (broker,) = [node for node in cluster.get("/api/nodes") if node["role"] == "broker"]
-        assert broker["counters"]["joined"] == 3
+        cluster.ready()  # which does not wait for a worker that converts
+        wait_until(lambda: count(cluster, "joined") == 3, "the workers do not join")

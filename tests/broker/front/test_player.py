@@ -281,9 +281,9 @@ async def test_a_player_that_leaves_by_whep_is_still_known_to_the_server(page, e
     )
     await page.goto("/watch/door?signalling=whep")
     await egress.told(Offer)
-    await page.wait_for_function("document.querySelector('camshaft-player').session !== null")
+    await page.wait_for_function("() => document.querySelector('camshaft-player').session !== null")
     await page.evaluate("document.querySelector('camshaft-player').disconnect()")
-    await page.wait_for_function("window.order.length === 2")
+    await page.wait_for_function("() => window.order.length === 2")
     assert await page.evaluate("window.order") == ["server", "connection"]
 
 
