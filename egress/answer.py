@@ -15,6 +15,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from common.media import Kind
 from egress.formats import Format
+from egress.media.feed import Source
 from egress.negotiation import Negotiated, Section
 from egress.offer import PLAYOUT_DELAY, TRANSPORT_CC
 
@@ -31,16 +32,8 @@ class TransportDescription:
     candidates: tuple[tuple[str, int], ...]  # address and port, most preferred first
 
 
-@dataclass(frozen=True, slots=True)
-class Ssrcs:
-    """The synchronization sources of one kind of media (RFC 3550 3, RFC 4588 4)."""
-
-    media: int
-    rtx: int  # of its retransmissions
-
-
 def write_answer(
-    negotiated: Negotiated, transport: TransportDescription, ssrcs: Mapping[Kind, Ssrcs], name: str
+    negotiated: Negotiated, transport: TransportDescription, sources: Mapping[Kind, Source], name: str
 ) -> str:
     """The SDP answer. ``name`` identifies the media stream to the page and groups audio with video."""
     served = {section.mid: section for section in negotiated.sections}
@@ -58,7 +51,7 @@ def write_answer(
     for media in negotiated.offer.media:
         mid = media.rtp.muxId
         if section := served.get(mid):
-            lines += _served(media, section, transport, ssrcs[section.kind], name)
+            lines += _served(media, section, transport, sources[section.kind], name)
         else:
             lines += _inactive(media, transport) if mid == inactive else _rejected(media, transport)
     return "\r\n".join(lines) + "\r\n"
@@ -92,7 +85,7 @@ def _mid(media: sdp.MediaDescription) -> list[str]:
 
 
 def _served(
-    media: sdp.MediaDescription, section: Section, transport: TransportDescription, ssrcs: Ssrcs, name: str
+    media: sdp.MediaDescription, section: Section, transport: TransportDescription, source: Source, name: str
 ) -> list[str]:
     by_type = {codec.payloadType: codec for codec in media.rtp.codecs}
     types = [pt for f in section.formats for pt in (f.payload_type, f.rtx) if pt is not None]
@@ -112,10 +105,10 @@ def _served(
     for each in section.formats:
         lines += _format_lines(by_type[each.payload_type], each, transport_cc=bool(section.transport_cc))
     # Chromium takes the first a=ssrc of a section for the media's, so the RTX one comes second.
-    named = [ssrcs.media]
+    named = [source.ssrc]
     if any(each.rtx is not None for each in section.formats):
-        lines.append(f"a=ssrc-group:FID {ssrcs.media} {ssrcs.rtx}")
-        named.append(ssrcs.rtx)
+        lines.append(f"a=ssrc-group:FID {source.ssrc} {source.rtx_ssrc}")
+        named.append(source.rtx_ssrc)
     return [*lines, *(f"a=ssrc:{ssrc} cname:{name}" for ssrc in named), *_candidates(transport)]
 
 

@@ -69,6 +69,16 @@ class Cursor:
         self.move(Event.WENT_BACK)
         self.skip_to(keyframe)
 
+    def change_feed(self, feed: Feed) -> None:
+        """Wait for a start in another feed of the same source. Numbers go on; nothing of the old one is sent again."""
+        self.move(Event.FEED_CHANGED)
+        self.feed.discard(self)
+        self.numbering.forget(self.next)
+        self.feed, self.format = feed, None
+        self.skip_to(feed.history.end)
+        feed.add(self)
+        self.format_changed()
+
     def rejoin(self) -> None:
         """Get what comes live by another target, with other headers, or in other bursts than before."""
         if self.position is Position.LIVE:
@@ -97,7 +107,7 @@ class Cursor:
     def group(self) -> Group:
         """A group, still empty, for the headers that it gets now."""
         assert self.format is not None, "nothing is sent before a format is chosen"
-        return Group(self.feed.ssrc, self.format.payload_type, self._section.transport_cc, self.playout.element)
+        return Group(self.feed.source.ssrc, self.format.payload_type, self._section.transport_cc, self.playout.element)
 
     # See ``Listener``.
 

@@ -50,6 +50,7 @@ class Section:
     transport_cc: int = 0  # id of the transport-wide sequence number's header extension, 0 without
     playout_delay: int = 0  # id of the playout delay's, 0 without
     converted: bool = False  # whether the viewer gets what a converter makes of the camera's track
+    convertible: bool = False  # whether it may get that yet, if the camera sends what it does not take
 
     def choose(self, codec: str, profile: str = "") -> Format | None:
         """The payload type for a stream, best profile match first."""
@@ -106,6 +107,7 @@ def _negotiate(
         if kind is None:
             continue
         formats, is_converted = _formats(media, kind, tracks, kind in convertible)
+        spare = _spare(media, kind, formats) if kind in convertible and not is_converted else None
         if not formats:
             if kind is Kind.VIDEO and unconverted == CONVERTERS_FULL and _come(kind, tracks):
                 raise RequestError(503, "converters_full", _FULL)  # rather than sound alone
@@ -113,7 +115,8 @@ def _negotiate(
         if "SAVPF" not in media.profile:
             raise _not_webrtc(media, f"uses {media.profile}, not UDP/TLS/RTP/SAVPF")
         ids = _extensions(media) if kind is Kind.VIDEO else (0, 0)
-        sections.append(Section(media.rtp.muxId, kind, formats, *ids, is_converted))
+        accepted = formats + (spare or ())
+        sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, spare is not None))
     if not sections:
         raise _no_usable_codec(offer.media, tracks, unconverted)
     served = [section.mid for section in sections]
@@ -134,6 +137,14 @@ def _formats(
         if formats := tuple(found for track in choice for found in formats_for(media, track)):
             return formats, is_converted
     return (), False
+
+
+def _spare(media: sdp.MediaDescription, kind: Kind, formats: tuple[Format, ...]) -> tuple[Format, ...] | None:
+    """The payload types beside ``formats`` for what a converter makes; ``None`` if the viewer does not take that."""
+    track = CONVERTED[kind]
+    if any(form.codec == track.codec for form in formats):
+        return ()
+    return tuple(formats_for(media, track)) or None
 
 
 def _come(kind: Kind, tracks: Sequence[Track]) -> tuple[Track, ...]:

@@ -6,7 +6,7 @@
 * BEHIND: it knows its next packet, which is read from the history. ``CatchUp`` is told on the way here, and asks for as
   long as it is here.
 * LIVE: its lane is in a group of the feed, and only then. The feed sends, and knows what is next.
-* UNPLAYABLE: the viewer accepted no format that the track has now. Only another format leads out.
+* UNPLAYABLE: the viewer accepted no format that the track has now. Only another format or feed leads out.
 * ON_HOLD: what was sent does not arrive, so nothing is. Only the judge of the path (``egress.path.stuck``) leads out,
   or a format that is none for the viewer.
 * OVER: the viewer has left. Nothing leads out.
@@ -41,6 +41,7 @@ class Event(Enum):
     CUT_OFF = auto()  # what would be next is given up, or not in the history any more
     FORMAT_CHOSEN = auto()  # the viewer accepted the track's new format
     FORMAT_REFUSED = auto()  # it did not
+    FEED_CHANGED = auto()  # it goes on in another feed
     GOT_STUCK = auto()  # nothing arrives
     CAME_FREE = auto()  # something did, or it is time for another try
     STOPPED = auto()  # the viewer leaves
@@ -51,20 +52,25 @@ TRANSITIONS: dict[tuple[Position, Event], Position] = {
     (Position.WAITING, Event.WENT_BACK): Position.BEHIND,
     (Position.WAITING, Event.GOT_STUCK): Position.ON_HOLD,
     (Position.WAITING, Event.FORMAT_CHOSEN): Position.WAITING,
+    (Position.WAITING, Event.FEED_CHANGED): Position.WAITING,
     (Position.BEHIND, Event.CAUGHT_UP): Position.LIVE,
     (Position.BEHIND, Event.START_CAME): Position.LIVE,
     (Position.BEHIND, Event.WENT_BACK): Position.BEHIND,
     (Position.BEHIND, Event.CUT_OFF): Position.WAITING,
     (Position.BEHIND, Event.GOT_STUCK): Position.ON_HOLD,
     (Position.BEHIND, Event.FORMAT_CHOSEN): Position.WAITING,
+    (Position.BEHIND, Event.FEED_CHANGED): Position.WAITING,
     (Position.LIVE, Event.FELL_BEHIND): Position.BEHIND,
     (Position.LIVE, Event.WENT_BACK): Position.BEHIND,
     (Position.LIVE, Event.CUT_OFF): Position.WAITING,
     (Position.LIVE, Event.GOT_STUCK): Position.ON_HOLD,
     (Position.LIVE, Event.FORMAT_CHOSEN): Position.WAITING,
+    (Position.LIVE, Event.FEED_CHANGED): Position.WAITING,
     (Position.ON_HOLD, Event.CAME_FREE): Position.WAITING,
     (Position.ON_HOLD, Event.FORMAT_CHOSEN): Position.ON_HOLD,
+    (Position.ON_HOLD, Event.FEED_CHANGED): Position.ON_HOLD,
     (Position.UNPLAYABLE, Event.FORMAT_CHOSEN): Position.WAITING,
+    (Position.UNPLAYABLE, Event.FEED_CHANGED): Position.WAITING,
     **{(position, Event.FORMAT_REFUSED): Position.UNPLAYABLE for position in Position if position is not Position.OVER},
     **{(position, Event.STOPPED): Position.OVER for position in Position},
 }

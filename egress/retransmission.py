@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from common.media import MAX_PAYLOAD
 from egress.cursor import Cursor
 from egress.media.fanout import Audience, Group, Lane, Parcel, fan_out, runs
+from egress.media.feed import Feed
 from egress.media.history import Packet
 from egress.path.pace import Pace
 from egress.position import Position
@@ -46,7 +47,6 @@ class Retransmission:
     def __init__(self, cursor: Cursor, lane: Lane, pace: Pace) -> None:
         self.stats = RetransmissionStats()
         self._cursor = cursor
-        self._feed = cursor.feed
         self._lane = lane
         self._pace = pace
         self._next = 0  # index of the next packet on the lane
@@ -55,6 +55,10 @@ class Retransmission:
         self._budget = MAX_RETRANSMISSIONS
         self._budget_until = 0.0
         self._next_replay = 0.0  # not before this time
+
+    @property
+    def _feed(self) -> Feed:
+        return self._cursor.feed
 
     def start(self, now: float) -> None:
         """Begin: the first group of pictures goes out now."""
@@ -148,7 +152,7 @@ class Retransmission:
         """Packets whose payloads are those of RFC 4588 4."""
         assert self._cursor.format is not None, "nothing is sent again before it was sent"
         assert self._cursor.format.rtx is not None, "without RTX, packets are sent again as they were"
-        parcel = Parcel(list(runs(packets)), Group(self._feed.rtx_ssrc, self._cursor.format.rtx))
+        parcel = Parcel(list(runs(packets)), Group(self._feed.source.rtx_ssrc, self._cursor.format.rtx))
         fan_out(parcel, self._next, Audience([(self._lane, self._cursor.target)]))
         self._next += len(packets)
         self._pace.spend(sum(len(packet.payload) for packet in packets))  # it takes from what is still to be sent

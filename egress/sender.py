@@ -1,4 +1,4 @@
-"""One viewer's part of one feed, from its first picture to its losses, at the pace that its path allows.
+"""One viewer's part of a feed, from its first picture to its losses, at the pace that its path allows.
 
 Its place in the feed is the ``Cursor``'s, what it is sent again ``Retransmission``'s. Here is what joins them: what the
 viewer reports, what is known of its path, and catching up from the history.
@@ -47,9 +47,9 @@ class Sender:
         pace: Pace,
         on_behind: Callable[[Sender], None],
     ) -> None:
-        self.feed = feed
         self.stats = SenderStats()
-        self.lane, rtx_lane = (Lane(0, ssrc, srtp.gcm_keys, srtp.protect_rtp) for ssrc in (feed.ssrc, feed.rtx_ssrc))
+        ssrcs = feed.source.ssrc, feed.source.rtx_ssrc
+        self.lane, rtx_lane = (Lane(0, ssrc, srtp.gcm_keys, srtp.protect_rtp) for ssrc in ssrcs)
         self.cursor = Cursor(feed, section, self.lane, target, self._moved)
         self.retransmission = Retransmission(self.cursor, rtx_lane, pace)
         self._pace = pace
@@ -58,6 +58,11 @@ class Sender:
         self._stuck = StuckJudge() if feed.kind is Kind.VIDEO else None  # by sound, which may pause, none is judged
         self._confirmed = -1  # index of the newest packet that a report says has arrived
         self._trains: deque[Train] = deque(maxlen=64)  # runs of probes that did not go live, as they were sent
+
+    @property
+    def feed(self) -> Feed:
+        """The feed that it is sent."""
+        return self.cursor.feed
 
     @property
     def position(self) -> Position:
@@ -78,6 +83,13 @@ class Sender:
     def stop(self) -> None:
         """Send nothing more."""
         self.cursor.stop()
+
+    def change_feed(self, feed: Feed, now: float) -> None:
+        """Go on with another feed of the same source, at the first picture that it has or gets."""
+        self._confirmed = -1
+        self._trains.clear()
+        self.cursor.change_feed(feed)
+        self.cursor.begin(now)
 
     def retarget(self, target: Target) -> None:
         """The viewer moved to another address."""

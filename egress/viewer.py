@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from common.cameras import CameraName
 from common.control import ViewerReport, ViewerState
-from common.media import Kind
+from common.media import Kind, Rendition, converted
 from common.sessions import SessionName
 from egress.feedback import Feedback
 from egress.media.stream import Stream
@@ -30,6 +30,7 @@ from egress.wire.way import Way
 RTCP_INTERVAL = 1.0  # seconds between sender reports
 FIRST_RTCP_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it
 MAX_JITTER = 60.0  # seconds: a report can say thirteen hours
+CONVERTED_WITHIN = 5.0  # seconds for the first of what a converter is to make for a session that goes on with it
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
 
 
@@ -46,12 +47,13 @@ class Viewer:
         *,
         cname: str,
         on_behind: Callable[[Sender], None],
+        exchange: Callable[[Stream, Rendition], Stream],
         now: float,
         started: float,
     ) -> None:
         self.session = session
         self.camera = camera
-        self.streams = streams
+        self.streams = dict(streams)
         self.reach = Reach(identity, negotiated, now)
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
@@ -62,6 +64,8 @@ class Viewer:
         self._sections = {section.kind: section for section in negotiated.sections}  # all that is kept of the offer
         self._cname = cname
         self._on_behind = on_behind
+        self._exchange = exchange
+        self._unplayable: dict[Kind, tuple[str, float]] = {}  # codecs that it goes on without, and since when
         self._started = started  # Unix time
 
     @property
@@ -147,8 +151,13 @@ class Viewer:
             self.ended = "no address of the viewer answered"
         for sender in self.senders.values():
             sender.look(now)
-            if sender.position is Position.UNPLAYABLE:  # only a new offer can help: the page makes one
-                self.ended = f"the camera changed to {sender.feed.codec}, which this session cannot carry"
+            if sender.position is Position.UNPLAYABLE:
+                self._convert(sender, now)
+        for kind, (codec, since) in tuple(self._unplayable.items()):
+            if self.streams[kind].feeds[kind].codec:
+                del self._unplayable[kind]
+            elif now - since > CONVERTED_WITHIN:
+                self._give_up(codec)
         if self._send_reports(unix_ns):
             self.due = now + RTCP_INTERVAL
 
@@ -177,7 +186,7 @@ class Viewer:
             nacked += again.nacked
             retransmitted += again.retransmitted
             plis += sender.stats.plis
-            if reception := reports.get(feed.ssrc):
+            if reception := reports.get(feed.source.ssrc):
                 lost += reception.lost
                 jitter = max(jitter, min(reception.jitter / feed.timeline.clock_rate, MAX_JITTER))
         return ViewerReport(
@@ -209,8 +218,23 @@ class Viewer:
             return
         for section in self._sections.values():
             feed = self.streams[section.kind].feeds[section.kind]
-            sender = self.senders[feed.ssrc] = Sender(feed, section, dtls.srtp, way, self._pace, self._on_behind)
+            sender = self.senders[feed.source.ssrc] = Sender(feed, section, dtls.srtp, way, self._pace, self._on_behind)
             sender.start(now)
+
+    def _convert(self, sender: Sender, now: float) -> None:
+        """The camera sends what the session does not take: go on with what a converter makes of it."""
+        kind, codec = sender.feed.kind, sender.feed.codec
+        wanted = converted(self.camera, kind)
+        if not self._sections[kind].convertible or self.streams[kind].rendition == wanted:
+            self._give_up(codec)
+            return
+        self.streams[kind] = stream = self._exchange(self.streams[kind], wanted)
+        self._unplayable[kind] = codec, now
+        sender.change_feed(stream.feeds[kind], now)
+
+    def _give_up(self, codec: str) -> None:
+        """Only a new offer can help: the page makes one."""
+        self.ended = f"the camera changed to {codec}, which this session cannot carry"
 
     def _end(self, reason: str) -> None:
         self.ended = reason
@@ -225,7 +249,7 @@ class Viewer:
 
     def _sender(self, kind: Kind) -> Sender | None:
         stream = self.streams.get(kind)
-        return self.senders.get(stream.feeds[kind].ssrc) if stream is not None else None
+        return self.senders.get(stream.feeds[kind].source.ssrc) if stream is not None else None
 
     def _codec(self, kind: Kind, sender: Sender | None) -> str:
         if kind not in self._sections:

@@ -41,7 +41,7 @@ from common.memory import Shortage
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
 from egress import native
-from egress.answer import Ssrcs, TransportDescription, write_answer
+from egress.answer import TransportDescription, write_answer
 from egress.catch_up import CatchUp
 from egress.media.stream import Stream
 from egress.media.streams import Streams
@@ -207,6 +207,7 @@ class Egress:
                 self._identity,
                 cname=self._cname,
                 on_behind=self._catch_up.add,
+                exchange=self._exchange,
                 now=asyncio.get_running_loop().time(),
                 started=time.time(),
             )
@@ -218,6 +219,12 @@ class Egress:
         self._viewers[offer.session] = self._unheard[offer.session] = viewer
         self._mux.add(viewer)
         return answer, tuple(renditions.values())
+
+    def _exchange(self, stream: Stream, rendition: Rendition) -> Stream:
+        """The stream of ``rendition`` for a viewer of another, and let the broker know at once that it is wanted."""
+        other = self._streams.exchange(stream, rendition)
+        self._link.report_soon()
+        return other
 
     def _make_room(self) -> None:
         """Let the oldest viewer that was never heard of give way, if there are as many as may be."""
@@ -236,9 +243,8 @@ class Egress:
             str(self._identity.fingerprint),
             self._candidates,
         )
-        feeds = {kind: stream.feeds[kind] for kind, stream in viewer.streams.items()}
-        ssrcs = {kind: Ssrcs(feed.ssrc, feed.rtx_ssrc) for kind, feed in feeds.items()}
-        return write_answer(negotiated, transport, ssrcs, self._cname)
+        sources = {kind: stream.feeds[kind].source for kind, stream in viewer.streams.items()}
+        return write_answer(negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer, reason: str) -> None:
         self._say_goodbye(viewer, reason)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import av
 
@@ -61,6 +62,21 @@ def pictures(
         packets += context.encode(frame)
     packets += context.encode(None)
     return tuple(Coded(bytes(packet), packet.pts or 0, packet.is_keyframe) for packet in packets)
+
+
+def record(path: Path, encoder: str, *, fps: int, seconds: int) -> None:
+    """Write an MP4 file of small pictures that move, with a keyframe every two seconds."""
+    with av.open(path, "w") as file:
+        stream = file.add_stream(encoder, rate=fps)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.gop_size = 320, 240, 2 * fps
+        for number in range(fps * seconds):
+            frame = av.VideoFrame(320, 240, "yuv420p")
+            for plane, step in zip(frame.planes, (8, 4, 4), strict=True):
+                plane.update(row(number % 800, plane.width, step).ljust(plane.line_size, b"\0") * plane.height)
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
 
 
 @cache

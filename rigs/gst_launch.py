@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
+from rigs.codecs import record
 from rigs.gst_camera import SYSTEM_PYTHON
 
 SERVER = Path(__file__).with_name("gst_launch_server.py")
@@ -18,6 +20,9 @@ _PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,heigh
 _SOUND = (
     "audiotestsrc is-live=true freq={tone} ! audioconvert ! audioresample ! audio/x-raw,rate={rate},channels={channels}"
 )
+
+_RECORDING = "{recording}"  # stands for the file, until a server is started
+_RECORDED_SECONDS = 60
 
 
 def missing(pipeline: str) -> str:
@@ -36,6 +41,11 @@ def picture(encoder: str, *, pixels: str = "I420") -> str:
     return f"{_PICTURE.format(fps=FPS, pixels=pixels)} ! {encoder} name=pay0 pt=96"
 
 
+def recorded(payloader: str) -> str:
+    """A minute of MPEG-4 from a file: GStreamer's encoders of that give pictures without timestamps."""
+    return f"filesrc location={_RECORDING} ! qtdemux ! mpeg4videoparse ! {payloader} name=pay0 pt=96"
+
+
 def sound(encoder: str, *, rate: int, channels: int = 1, track: int = 1, pt: int = 97) -> str:
     """A tone. ``track`` is its place in the session description."""
     return f"{_SOUND.format(tone=TONE, rate=rate, channels=channels)} ! {encoder} name=pay{track} pt={pt}"
@@ -48,9 +58,16 @@ class GstLaunch:
         self.urls: list[str] = []
         self._pipelines = pipelines
         self._process: subprocess.Popen[str] | None = None
+        self._directory: TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
-        command = [SYSTEM_PYTHON, str(SERVER), *self._pipelines]
+        pipelines = self._pipelines
+        if any(_RECORDING in pipeline for pipeline in pipelines):
+            self._directory = TemporaryDirectory()
+            file = Path(self._directory.name) / "recording.mp4"
+            record(file, "mpeg4", fps=FPS, seconds=_RECORDED_SECONDS)
+            pipelines = [pipeline.replace(_RECORDING, str(file)) for pipeline in pipelines]
+        command = [SYSTEM_PYTHON, str(SERVER), *pipelines]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         port = int(self._process.stdout.readline())
@@ -64,3 +81,5 @@ class GstLaunch:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait(timeout=10)
+        if self._directory is not None:
+            self._directory.cleanup()

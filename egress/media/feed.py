@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind
@@ -45,26 +46,37 @@ class Listener(Protocol):
         """The feed's codec or profile is known now, or is another one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The synchronization source that a kind of media is to its viewers (RFC 3550 3), and that of what is repeated.
+
+    Feeds that a viewer may be moved between share one, so that it is one stream to the receiver all the while.
+    """
+
+    ssrc: int = field(default_factory=lambda: secrets.randbits(32))
+    rtx_ssrc: int = field(default_factory=lambda: secrets.randbits(32))  # RFC 4588 4
+    origin: int = field(default_factory=lambda: secrets.randbits(31))  # timestamp of what was captured in 1970
+
+
 class Timeline:
     """Maps the timestamps of successive epochs onto one RTP clock that never jumps.
 
-    Within an epoch it is an offset. At a new epoch (the camera reconnected, or another worker took it over) the clock
-    goes on by the time that passed between the captures.
+    What was captured at one time has nearly one timestamp in all timelines of an ``origin`` and a clock rate. Within an
+    epoch the timestamps are the camera's and an offset. At a new epoch (the camera reconnected, or another worker took
+    it over) the clock goes on by the time that passed between the captures.
     """
 
-    def __init__(self, clock_rate: int) -> None:
+    def __init__(self, clock_rate: int, origin: int) -> None:
         self.clock_rate = clock_rate
         self.capture_ns = 0  # Unix time of the newest batch's capture …
-        self.timestamp = secrets.randbits(31)  # … and its extended timestamp as sent
+        self.timestamp = origin  # … and its extended timestamp as sent
         self._epoch: int | None = None
         self._offset = 0
 
     def map(self, batch: Batch) -> int:
         """The 32-bit RTP timestamp to send for ``batch``."""
         if batch.epoch != self._epoch:
-            passed = 0
-            if self._epoch is not None:
-                passed = (batch.capture_ns - self.capture_ns) * self.clock_rate // 1_000_000_000
+            passed = (batch.capture_ns - self.capture_ns) * self.clock_rate // 1_000_000_000
             # At least 10 ms on: two frames with one timestamp would be one frame to a receiver.
             self._offset = self.timestamp + max(passed, self.clock_rate // 100) - batch.timestamp
             self._epoch = batch.epoch
@@ -81,14 +93,19 @@ class Timeline:
 class Feed:
     """One track towards all its viewers."""
 
-    def __init__(self, kind: Kind, later: Later = at_once, histories: Histories | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        later: Later = at_once,
+        histories: Histories | None = None,
+        source: Source | None = None,
+    ) -> None:
         self.kind = kind
-        self.ssrc = secrets.randbits(32)
-        self.rtx_ssrc = secrets.randbits(32)
+        self.source = source or Source()
         self.codec = ""  # none has come yet
         self.profile = ""  # H.264 profile-level-id, from the newest SPS
         self.history = History(histories)
-        self.timeline = Timeline(90_000)
+        self.timeline = Timeline(90_000, self.source.origin)
         self.pushed_at: float | None = None  # monotonic time of the newest batch
         self.meter = Meter()
         self.trains: deque[Train] = deque(maxlen=64)  # runs of probes, as they went to live viewers
@@ -197,7 +214,7 @@ class Feed:
         if codec != self.codec:
             rate = CLOCK_RATES.get(codec, self.timeline.clock_rate)
             if rate != self.timeline.clock_rate:
-                self.timeline = Timeline(rate)
+                self.timeline = Timeline(rate, self.source.origin)
         elif profile in ("", self.profile):
             return
         self.codec, self.profile = codec, profile or self.profile

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from common.cameras import CameraName
 from common.media import Kind, Rendition, camera_of
 from common.worker.incoming import Incoming
-from egress.media.feed import Feed
+from egress.media.feed import Feed, Source
 from egress.media.history import Histories
 from egress.media.outbox import Later, at_once
 
@@ -22,9 +22,11 @@ class Stream:
         request_replay: Callable[[], None],
         later: Later = at_once,
         histories: Histories | None = None,
+        sources: Mapping[Kind, Source] | None = None,
     ) -> None:
         self.rendition = rendition
-        self.feeds: dict[str, Feed] = {kind: Feed(kind, later, histories) for kind in Kind}
+        sources = sources or {kind: Source() for kind in Kind}
+        self.feeds: dict[str, Feed] = {kind: Feed(kind, later, histories, sources[kind]) for kind in Kind}
         self.incoming = Incoming(self.feeds, request_replay)
 
     @property

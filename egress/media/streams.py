@@ -10,8 +10,9 @@ from functools import partial
 from common.clock import unix_ns
 from common.config import LimitsConfig
 from common.log import Quiet, get_logger
-from common.media import Batch, Rendition
+from common.media import Batch, Kind, Rendition
 from common.worker.subscriber import Subscriber
+from egress.media.feed import Source
 from egress.media.history import Histories
 from egress.media.stream import Stream
 
@@ -22,12 +23,16 @@ log = get_logger()
 
 
 class Streams:
-    """Viewers hold a stream by ``acquire`` and give it back by ``release``."""
+    """Viewers hold a stream by ``acquire`` and give it back by ``release``.
+
+    They may be moved from any to any other, so all have the same sources.
+    """
 
     def __init__(self, subscriber: Subscriber, cache_bytes: int = LimitsConfig().cache_bytes) -> None:
         self._subscriber = subscriber
         self._counters: Counter[str] = Counter()  # of streams that are over
         self._histories = Histories(cache_bytes)
+        self._sources = {kind: Source() for kind in Kind}
         self._streams: dict[Rendition, Stream] = {}
         self._users: Counter[Rendition] = Counter()
         self._unused_since: dict[Rendition, float] = {}
@@ -48,7 +53,8 @@ class Streams:
         if stream is None:
             request_replay = partial(self._subscriber.request_replay, rendition)
             later = asyncio.get_running_loop().call_soon
-            stream = self._streams[rendition] = Stream(rendition, request_replay, later, self._histories)
+            stream = Stream(rendition, request_replay, later, self._histories, self._sources)
+            self._streams[rendition] = stream
             self._subscriber.subscribe(rendition, stream.incoming, partial(self._measure, stream))
         return stream
 
@@ -59,6 +65,12 @@ class Streams:
             if not self._users[stream.rendition]:
                 del self._users[stream.rendition]
                 self._unused_since[stream.rendition] = asyncio.get_running_loop().time()
+
+    def exchange(self, stream: Stream, rendition: Rendition) -> Stream:
+        """The stream of ``rendition`` for a user that gives back ``stream``."""
+        other = self.acquire(rendition)
+        self.release(stream)
+        return other
 
     def learn(self, rendition: Rendition, key: bytes) -> None:
         """The rendition's frames are sealed with this key from now on."""

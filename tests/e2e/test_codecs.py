@@ -17,7 +17,7 @@ import pytest
 
 from rigs import gst_camera as gst_rig
 from rigs.chromium import Chromium, Stats
-from rigs.gst_launch import FPS, TONE, GstLaunch, missing, picture, sound
+from rigs.gst_launch import FPS, TONE, GstLaunch, missing, picture, recorded, sound
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
@@ -55,6 +55,7 @@ PICTURES = {
     "H.265 Main": Sent(picture(f"{X265} ! rtph265pay"), "H264*"),
     "H.265 Main 10": Sent(picture(f"{X265} ! rtph265pay", pixels="I420_10LE"), "H264*"),
     "Motion JPEG": Sent(picture("jpegenc ! rtpjpegpay"), "H264*"),
+    "MPEG-4 part 2": Sent(recorded("rtpmp4vpay config-interval=1"), "H264*"),
     "VP8": Sent(picture("vp8enc deadline=1 keyframe-max-dist=50 ! rtpvp8pay"), "VP8"),
     "VP9": Sent(picture("vp9enc deadline=1 cpu-used=8 keyframe-max-dist=50 ! rtpvp9pay"), "VP9"),
 }
@@ -67,6 +68,7 @@ SOUNDS = {
     "AAC (MPEG4-GENERIC), 48 kHz stereo": Sent(sound("avenc_aac ! rtpmp4gpay", rate=48_000, channels=2), "opus*"),
     "AAC (LATM)": Sent(sound("avenc_aac ! rtpmp4apay", rate=48_000, channels=2), "opus*"),
     "L16": Sent(sound("rtpL16pay", rate=44_100, channels=2), "opus*"),
+    "G.726 (32 kb/s)": Sent(sound("avenc_g726 bitrate=32000 ! rtpg726pay force-aal2=false", rate=8_000), "opus*"),
     "MP2": Sent(sound("avenc_mp2 ! rtpmpapay", rate=48_000, channels=2, pt=14), "opus*"),
 }
 

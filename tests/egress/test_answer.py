@@ -7,19 +7,20 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from common.media import Kind, Track
-from egress.answer import Ssrcs, TransportDescription, write_answer
+from egress.answer import TransportDescription, write_answer
+from egress.media.feed import Source
 from egress.negotiation import Negotiated, negotiate
 from egress.offer import PLAYOUT_DELAY
 from rigs.browser import H264_TYPES, Browser, audio_section, video_section
 from tests.fakes.offers import BASELINE, CHANNEL, CONSTRAINED_BASELINE, HIGH, MAIN, OPUS, h264, transport_in
 
 TRANSPORT = TransportDescription("ours", "our password", "sha-256 AB:CD", (("192.0.2.1", 8189), ("2001:db8::1", 8189)))
-SSRCS = {Kind.VIDEO: Ssrcs(1, 2), Kind.AUDIO: Ssrcs(3, 4)}
+SOURCES = {Kind.VIDEO: Source(1, 2), Kind.AUDIO: Source(3, 4)}
 BROWSER = Browser()
 
 
 def answer(negotiated: Negotiated) -> sdp.SessionDescription:
-    text = write_answer(negotiated, TRANSPORT, SSRCS, "name")
+    text = write_answer(negotiated, TRANSPORT, SOURCES, "name")
     assert text.endswith("\r\n")
     assert "\n" not in text.replace("\r\n", "")
     return sdp.SessionDescription.parse(text)
@@ -43,7 +44,7 @@ def test_the_answer_has_what_the_stream_really_is(profile: str, chosen: str) -> 
 def test_a_section_we_cannot_serve_is_rejected_and_the_others_are_not() -> None:
     offer = BROWSER.offer(video_section("a"), audio_section("b", codecs=("PCMU",)))
     negotiated = negotiate(offer, [h264(HIGH), OPUS])
-    text = write_answer(negotiated, TRANSPORT, SSRCS, "name")
+    text = write_answer(negotiated, TRANSPORT, SOURCES, "name")
     assert "a=group:BUNDLE a\r\n" in text
     video, audio = text.split("m=")[1:]
     assert "a=sendonly" in video
@@ -77,7 +78,7 @@ def test_while_the_camera_is_unknown_everything_stays_open() -> None:
 
 
 def test_the_answers_transport() -> None:
-    text = write_answer(negotiate(BROWSER.offer(), [h264(HIGH), OPUS]), TRANSPORT, SSRCS, "name")
+    text = write_answer(negotiate(BROWSER.offer(), [h264(HIGH), OPUS]), TRANSPORT, SOURCES, "name")
     assert text.count("a=ice-lite") == 1
     assert text.index("a=ice-lite") < text.index("m=")
     for section in text.split("m=")[1:]:
@@ -102,9 +103,9 @@ def test_a_playout_delay_travels_beside_a_transport_wide_sequence_number() -> No
     assert [s.playout_delay for s in negotiate(with_delay, []).sections] == [6, 0]
     assert negotiate(with_delay.replace("transport-cc\r\n", "x\r\n"), []).sections[0].playout_delay == 0
     assert negotiate(with_delay.replace("a=extmap:6", "a=extmap:15"), []).sections[0].playout_delay == 0
-    text = write_answer(negotiate(with_delay, []), TRANSPORT, SSRCS, "name")
+    text = write_answer(negotiate(with_delay, []), TRANSPORT, SOURCES, "name")
     assert f"a=extmap:6 {PLAYOUT_DELAY}\r\n" in text.split("m=")[1]
-    assert "playout" not in write_answer(negotiate(BROWSER.offer(), []), TRANSPORT, SSRCS, "name")
+    assert "playout" not in write_answer(negotiate(BROWSER.offer(), []), TRANSPORT, SOURCES, "name")
 
 
 def test_bundle_only_sections_share_the_transport_of_the_tagged_one() -> None:
@@ -125,7 +126,7 @@ def test_a_bundle_only_section_is_served_where_the_tagged_one_is_not(first: str,
 
 def test_a_bundle_whose_first_section_is_not_served_keeps_its_transport_there() -> None:
     negotiated = negotiate(BROWSER.offer(), [Track(Kind.VIDEO, "H265", 90_000, problem="no"), OPUS])
-    text = write_answer(negotiated, TRANSPORT, SSRCS, "name")
+    text = write_answer(negotiated, TRANSPORT, SOURCES, "name")
     assert "a=group:BUNDLE 0 1\r\n" in text
     _, video, audio = text.split("m=")
     assert video.startswith("video 9 ")
@@ -145,13 +146,13 @@ def test_a_section_that_the_viewer_rejects_stays_rejected() -> None:
 
 def test_a_section_without_mid_is_answered_without() -> None:
     offer = BROWSER.offer(video_section(), bundle=False).replace("a=mid:0\r\n", "")
-    assert "a=mid" not in write_answer(negotiate(offer, [h264(HIGH)]), TRANSPORT, SSRCS, "name")
+    assert "a=mid" not in write_answer(negotiate(offer, [h264(HIGH)]), TRANSPORT, SOURCES, "name")
 
 
 def test_without_bundle_one_section_is_served() -> None:
     negotiated = negotiate(BROWSER.offer(bundle=False), [])
     assert [s.kind for s in negotiated.sections] == [Kind.VIDEO]
-    assert "a=group" not in write_answer(negotiated, TRANSPORT, SSRCS, "name")
+    assert "a=group" not in write_answer(negotiated, TRANSPORT, SOURCES, "name")
 
 
 @given(st.data())
@@ -161,4 +162,4 @@ def test_mutilated_offers_are_answered_or_refused(data: st.DataObject) -> None:
         at = data.draw(st.integers(0, len(lines) - 1))
         lines[at] = data.draw(st.sampled_from([lines[at][:-3], lines[at] * 2, "", "a=x", lines[-at], "m=video 1 A 96"]))
     with contextlib.suppress(RequestError):
-        write_answer(negotiate("\r\n".join(lines), [h264(HIGH), OPUS]), TRANSPORT, SSRCS, "name")
+        write_answer(negotiate("\r\n".join(lines), [h264(HIGH), OPUS]), TRANSPORT, SOURCES, "name")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from common.media import Kind
-from egress.media.feed import Feed
+from egress.media.feed import Feed, Source
 from egress.media.history import KEEP_PACKETS
 from egress.position import Position
 from tests.fakes.media import audio, gop_stream, video
@@ -107,3 +107,51 @@ def test_a_codec_that_was_not_accepted_is_unplayable_from_the_start() -> None:
     watcher.sender.start(now=0.0)
     feed.push(audio(0, codec="PCMA"), 0.0)
     assert watcher.sender.position is Position.UNPLAYABLE
+
+
+def two_feeds() -> tuple[Feed, Feed]:
+    source = Source()
+    return Feed(Kind.VIDEO, source=source), Feed(Kind.VIDEO, source=source)
+
+
+def test_in_another_feed_numbers_go_on_and_nothing_of_the_old_one_is_sent_again() -> None:
+    feed, other = two_feeds()
+    stream, others = gop_stream(), gop_stream(packets=5)
+    push(other, others, 13)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, stream, 4)
+    watcher.sender.change_feed(other, now=0.0)
+    watcher.catch_up()
+    assert watcher.sender.position is Position.LIVE
+    sequence_numbers, published = zip(*watcher.received(), strict=True)
+    assert sequence_numbers == tuple(range(12 + 15))
+    assert published == (*range(12), *range(50, 65)), "from the keyframe that it has"
+    push(feed, stream, 2)
+    push(other, others, 1)
+    assert watcher.received() == [(number, number - 12 + 50) for number in range(27, 32)]
+    watcher.sender.retransmit([3, 13], now=0.0)
+    watcher.received()
+    (again,) = watcher.browser.packets
+    assert again.payload[:2] == (13).to_bytes(2, "big")
+
+
+def test_in_another_feed_the_timestamps_are_those_of_the_time_of_capture() -> None:
+    feed, other = two_feeds()
+    feed.push(video(0, 30, keyframe=True), 0.0)
+    feed.push(video(3, 60), 0.0)
+    shifted = video(0, 60, keyframe=True, epoch=2)._replace(timestamp=77, capture_ns=video(3, 60).capture_ns)
+    other.push(shifted, 0.0)
+    assert other.timeline.timestamp == feed.timeline.timestamp
+
+
+def test_in_another_feed_without_a_picture_it_waits_for_one() -> None:
+    feed, other = two_feeds()
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, gop_stream(), 1)
+    watcher.sender.change_feed(other, now=0.0)
+    assert watcher.sender.position is Position.WAITING
+    watcher.received()
+    push(other, gop_stream(), 1)
+    assert [number for number, _ in watcher.received()] == [3, 4, 5]

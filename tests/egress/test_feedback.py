@@ -12,7 +12,7 @@ from tests.fakes.session import Session
 def test_feedback_is_acted_on_and_reported() -> None:
     session = Session()
     session.play(3)
-    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    ssrc = session.stream.feeds[Kind.VIDEO].source.ssrc
     session.browser.packets.clear()
     session.browser.send_rtcp(
         rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(ssrc, 0, 2, 0, 900, 0, 0)]),
@@ -20,7 +20,7 @@ def test_feedback_is_acted_on_and_reported() -> None:
         rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, rtp.pack_remb_fci(3_000_000, [ssrc])),
     )
     session.exchange()
-    assert {p.ssrc for p in session.browser.packets} == {session.stream.feeds[Kind.VIDEO].rtx_ssrc}
+    assert {p.ssrc for p in session.browser.packets} == {session.stream.feeds[Kind.VIDEO].source.rtx_ssrc}
     report = session.viewer.report(session.now)
     assert (report.nacked, report.retransmitted, report.lost) == (1, 1, 2)
     assert report.jitter == 0.01
@@ -36,7 +36,7 @@ def test_feedback_is_acted_on_and_reported() -> None:
 def test_nothing_that_a_viewer_says_of_itself_makes_a_report_invalid() -> None:
     session = Session()
     session.play(3)
-    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    ssrc = session.stream.feeds[Kind.VIDEO].source.ssrc
     info = rtp.RtcpReceiverInfo(ssrc, 255, -(1 << 23), 0xFFFFFFFF, 0xFFFFFFFF, 1, 0)
     remb = b"REMB" + bytes([1]) + b"\xff\xff\xff" + ssrc.to_bytes(4, "big")
     session.browser.send_rtcp(rtp.RtcpRrPacket(9, [info] * 31), rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_APP, 9, 0, remb))
@@ -70,7 +70,7 @@ def test_garbage_is_counted() -> None:
 def test_more_feedback_than_anybody_needs_is_ignored() -> None:
     session = Session()
     session.play(1)
-    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    ssrc = session.stream.feeds[Kind.VIDEO].source.ssrc
     for _ in range(FEEDBACK_BURST + 3):
         session.browser.send_rtcp(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, ssrc))
     session.exchange()
@@ -99,7 +99,7 @@ def test_the_round_trip_is_that_of_a_report_and_its_answer() -> None:
 def test_a_path_that_is_reported_as_lossy_is_spared_at_once() -> None:
     session = Session()
     session.play(3)
-    ssrc = session.stream.feeds[Kind.VIDEO].ssrc
+    ssrc = session.stream.feeds[Kind.VIDEO].source.ssrc
     assert not session.viewer.senders[ssrc].cursor.thin
     session.browser.send_rtcp(rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(ssrc, 64, 2, 0, 900, 0, 0)]))
     session.exchange()

@@ -62,6 +62,7 @@ def viewer(session: str) -> Viewer:
         IDENTITY,
         cname="cname",
         on_behind=lambda _: None,
+        exchange=lambda stream, _: stream,
         now=0.0,
         started=0.0,
     )
@@ -148,6 +149,7 @@ class Watching:
             IDENTITY,
             cname="c",
             on_behind=lambda _: None,
+            exchange=lambda stream, _: stream,
             now=0.0,
             started=0.0,
         )

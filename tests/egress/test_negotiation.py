@@ -4,7 +4,7 @@ import pytest
 
 from common.errors import RequestError
 from common.media import Kind, Track
-from egress.negotiation import _negotiate, negotiate
+from egress.negotiation import Section, _negotiate, negotiate
 from rigs.browser import MODE_0_TYPE, Browser, audio_section, video_section
 from tests.fakes.offers import CHANNEL, CONSTRAINED_BASELINE, HIGH, MAIN, OPUS, h264, transport_in
 
@@ -75,6 +75,29 @@ def test_unplayable_tracks_are_named() -> None:
     tracks = [Track(Kind.VIDEO, "H265", 90_000, problem="H.265 cannot be played yet.")]
     with pytest.raises(RequestError, match=r"H265 \(H\.265 cannot be played yet\)"):
         negotiate(BROWSER.offer(), tracks)
+
+
+def sections(*tracks: Track, convertible: tuple[Kind, ...] = tuple(Kind)) -> list[tuple[list[str], bool, bool]]:
+    """Of each section: its codecs, whether it is converted, and whether it may be yet."""
+    negotiated = negotiate(BROWSER.offer(), tracks, convertible)
+    return [(codecs(section), section.converted, section.convertible) for section in negotiated.sections]
+
+
+def codecs(section: Section) -> list[str]:
+    return list(dict.fromkeys(form.codec for form in section.formats))
+
+
+def test_what_the_viewer_does_not_take_is_converted() -> None:
+    tracks = Track(Kind.VIDEO, "JPEG", 90_000, convert="no"), Track(Kind.AUDIO, "AAC", 16_000, convert="no")
+    assert sections(*tracks) == [(["H264"], True, False), (["opus"], True, False)]
+
+
+def test_a_viewer_may_be_sent_what_a_converter_makes_later_on() -> None:
+    tracks = Track(Kind.VIDEO, "VP8", 90_000), Track(Kind.AUDIO, "PCMU", 8_000)
+    assert sections(*tracks) == [(["VP8", "H264"], False, True), (["PCMU", "opus"], False, True)]
+    assert sections(*tracks, convertible=()) == [(["VP8"], False, False), (["PCMU"], False, False)]
+    video, sound = sections()
+    assert (video[1:], sound[1:]) == ((False, True), (False, True)), "nothing is known of the camera"
 
 
 def test_transport_wide_feedback_needs_the_extension_and_the_feedback() -> None:

@@ -29,7 +29,7 @@ def test_every_event_moves_somebody() -> None:
     ("start", "events"),
     [
         (Position.OVER, set()),
-        (Position.UNPLAYABLE, {Event.FORMAT_CHOSEN, Event.STOPPED}),
+        (Position.UNPLAYABLE, {Event.FORMAT_CHOSEN, Event.FEED_CHANGED, Event.STOPPED}),
         (Position.ON_HOLD, {Event.CAME_FREE, Event.FORMAT_REFUSED, Event.STOPPED}),
     ],
 )

@@ -33,8 +33,8 @@ def test_lost_packets_are_sent_again_as_rtx(feed: Feed) -> None:
     watcher.received()
     packets = watcher.browser.packets
     assert [(p.payload_type, p.ssrc, p.sequence_number) for p in packets] == [
-        (103, feed.rtx_ssrc, 0),
-        (103, feed.rtx_ssrc, 1),
+        (103, feed.source.rtx_ssrc, 0),
+        (103, feed.source.rtx_ssrc, 1),
     ]
     originals = feed.history.slice(0, 12)
     assert [p.payload for p in packets] == [b"\0\2" + originals[2].payload, b"\0\5" + originals[5].payload]

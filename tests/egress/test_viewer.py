@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 
 from aiortc import rtp
 
 from common.control import ViewerState
 from common.media import Kind
-from egress.viewer import MEDIA_PAUSE
+from egress.viewer import CONVERTED_WITHIN, MEDIA_PAUSE
 from egress.wire.ice import CONNECT_TIMEOUT, CONSENT_TIMEOUT
+from tests.fakes.media import audio, gop_stream
 from tests.fakes.session import Session
 
 
@@ -49,9 +51,9 @@ def test_sender_reports_once_a_second_for_what_is_sent() -> None:
             session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
     session.exchange()
     reports = [p for p in session.browser.reports if isinstance(p, rtp.RtcpSrPacket)]
-    assert {p.ssrc for p in reports} == {feed.ssrc for feed in session.stream.feeds.values()}
+    assert {p.ssrc for p in reports} == {feed.source.ssrc for feed in session.stream.feeds.values()}
     assert len(reports) == 4
-    video = [p for p in reports if p.ssrc == session.stream.feeds[Kind.VIDEO].ssrc]
+    video = [p for p in reports if p.ssrc == session.stream.feeds[Kind.VIDEO].source.ssrc]
     assert video[-1].sender_info.packet_count == 6
 
 
@@ -128,3 +130,48 @@ def test_a_codec_that_the_session_cannot_carry_ends_it_with_the_reason() -> None
     session.stream.incoming.receive(batch, now=0.0, unix_ns=batch.arrival_ns)
     session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
     assert session.viewer.ended == "the camera changed to VP9, which this session cannot carry"
+
+
+def sends(session: Session, kind: Kind, codec: str) -> None:
+    """The camera sends something else of one kind, and the viewer is swept."""
+    made = next(session.source) if kind is Kind.VIDEO else audio(session.sounds)
+    batch = made._replace(codec=codec)
+    session.stream.incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
+    session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
+
+
+def test_a_codec_that_the_session_cannot_carry_is_converted_where_it_can_be_and_the_session_goes_on() -> None:
+    session = Session(convertible=tuple(Kind))
+    session.play(5)
+    sends(session, Kind.VIDEO, "JPEG")
+    assert [stream.rendition for stream in session.others] == ["front-door/h264"]
+    before = [p for p in session.browser.packets if p.ssrc == session.sources[Kind.VIDEO].ssrc]
+    for batch in itertools.islice(gop_stream(epoch=7), 5):
+        session.others[0].incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
+    session.exchange()
+    after = [p for p in session.browser.packets if p.ssrc == session.sources[Kind.VIDEO].ssrc]
+    assert len(after) == len(before) + 15
+    numbers = [p.sequence_number for p in after]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    session.now += 2 * CONVERTED_WITHIN
+    session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
+    assert not session.viewer.ended
+    assert session.viewer.streams[Kind.AUDIO] is session.stream, "sound goes on as it came"
+
+
+def test_a_session_whose_camera_was_not_known_gets_converted_sound_too() -> None:
+    session = Session(convertible=tuple(Kind))
+    sends(session, Kind.AUDIO, "G726-32")
+    assert [stream.rendition for stream in session.others] == ["front-door/opus"]
+    session.others[0].incoming.receive(audio(0), now=session.now, unix_ns=0)
+    session.exchange()
+    assert [p.payload_type for p in session.browser.packets] == [111]
+
+
+def test_a_session_ends_where_nothing_is_converted_in_time() -> None:
+    session = Session(convertible=tuple(Kind))
+    session.play(1)
+    sends(session, Kind.VIDEO, "JPEG")
+    session.now += CONVERTED_WITHIN + 0.1
+    session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
+    assert session.viewer.ended == "the camera changed to JPEG, which this session cannot carry"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from common.media import Kind
+from collections.abc import Sequence
+
+from common.media import Kind, Rendition
+from egress.media.feed import Source
 from egress.media.stream import Stream
 from egress.negotiation import negotiate
 from egress.sender import Sender
@@ -19,11 +22,20 @@ IDENTITY = Identity(compiled=False)
 class Session:
     """A browser that watches a stream, without a network."""
 
-    def __init__(self, *, connect: bool = True, round_trip: float = 0.0, waits: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        connect: bool = True,
+        round_trip: float = 0.0,
+        waits: float = 0.0,
+        convertible: Sequence[Kind] = (),
+    ) -> None:
         self.now = 0.0
         self.round_trip = round_trip  # seconds, of the handshake
         self.waits = waits  # seconds that each of its datagrams waits for us
-        self.stream = Stream("front-door", lambda: None)
+        self.sources = {kind: Source() for kind in Kind}
+        self.stream = Stream("front-door", lambda: None, sources=self.sources)
+        self.others: list[Stream] = []  # that the viewer has gone on with
         self.source = gop_stream()
         self.sounds = 0
         self.browser = Browser()
@@ -33,10 +45,11 @@ class Session:
             "s1",
             "front-door",
             dict.fromkeys(Kind, self.stream),
-            negotiate(self.browser.offer(), []),
+            negotiate(self.browser.offer(), [], convertible),
             IDENTITY,
             cname="cname",
             on_behind=self.behind.append,
+            exchange=self.exchange_stream,
             now=0.0,
             started=0.0,
         )
@@ -44,6 +57,11 @@ class Session:
             self.nominate()
             self.browser.start_dtls()
             self.exchange()
+
+    def exchange_stream(self, _stream: Stream, rendition: Rendition) -> Stream:
+        """The stream of another rendition, as an egress would have it."""
+        self.others.append(Stream(rendition, lambda: None, sources=self.sources))
+        return self.others[-1]
 
     @property
     def unix_ns(self) -> int:
@@ -84,5 +102,5 @@ class Session:
         self.exchange()
 
     def numbers(self, kind: Kind) -> list[int]:
-        ssrc = self.stream.feeds[kind].ssrc
+        ssrc = self.stream.feeds[kind].source.ssrc
         return [number(p.payload) for p in self.browser.packets if p.ssrc == ssrc]

@@ -13,7 +13,8 @@ from common.control import Offer
 from common.errors import ProtocolError, RequestError
 from common.media import Kind, Track, decode_frame, encode_batch, live_topic
 from egress import negotiation
-from egress.answer import Ssrcs, TransportDescription, write_answer
+from egress.answer import TransportDescription, write_answer
+from egress.media.feed import Source
 from egress.media.stream import Stream
 from egress.negotiation import UNKNOWN, negotiate
 from egress.wire import rtcp
@@ -29,7 +30,7 @@ from tests.fuzz.target import Program, Target, repeated, string
 PASSWORD = b"a password of 22 chars"
 IDENTITY = Identity(compiled=False)
 TRANSPORT = TransportDescription("ours", "password", "sha-256 AB:CD", (("192.0.2.1", 5000), ("2001:db8::1", 5000)))
-SSRCS = {Kind.VIDEO: Ssrcs(1, 2), Kind.AUDIO: Ssrcs(3, 4)}
+SOURCES = {Kind.VIDEO: Source(1, 2), Kind.AUDIO: Source(3, 4)}
 CAMERAS = (
     (),
     (Track(Kind.VIDEO, "H264", 90_000, profile="42e01f"), Track(Kind.AUDIO, "PCMU", 8_000)),
@@ -88,7 +89,7 @@ def answer_offer(data: bytes) -> None:
     for section in negotiated.sections:
         for track in tracks or UNKNOWN[section.kind]:
             section.choose(track.codec, track.profile)
-    write_answer(negotiated, TRANSPORT, SSRCS, "cname").encode()
+    write_answer(negotiated, TRANSPORT, SOURCES, "cname").encode()
 
 
 def check(ufrag: str, password: str, *, nominate: bool = True, controlled: bool = False, extra: bytes = b"") -> bytes:

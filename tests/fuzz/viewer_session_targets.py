@@ -115,6 +115,7 @@ class ViewerSessions:
             IDENTITY,
             cname="cname",
             on_behind=self.behind.append,
+            exchange=lambda stream, _rendition: stream,
             now=self.now,
             started=self.now,
         )

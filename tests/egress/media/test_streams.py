@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from common.media import Kind
 from common.seal import STREAM_KEY_BYTES
 from common.worker.subscriber import Subscriber
 from egress.media.streams import LINGER, Streams
@@ -41,6 +42,16 @@ async def test_viewers_of_one_rendition_have_one_stream(egress: Egress) -> None:
     assert egress.streams.acquire("door") is egress.streams.acquire("door")
     assert egress.streams.acquire("yard").rendition == "yard"
     assert list(egress.streams.renditions) == ["door", "yard"]
+
+
+async def test_a_viewer_that_goes_on_with_another_stream_gives_back_its_first(egress: Egress) -> None:
+    stream = egress.streams.acquire("door")
+    other = egress.streams.exchange(stream, "door/h264")
+    assert other.rendition == "door/h264"
+    for kind in Kind:
+        assert other.feeds[kind].source == stream.feeds[kind].source, "to the viewer it is one source"
+    egress.sweep(after=2 * LINGER)
+    assert list(egress.streams.renditions) == ["door/h264"]
 
 
 async def test_a_stream_is_kept_for_a_page_that_is_reloaded(egress: Egress) -> None:
