@@ -1,5 +1,7 @@
 """The cameras there are: those of the configuration, which only its file changes, and those added at run time.
 
+Each stream of a camera is remembered, and seen to by the director, under a name of its own.
+
 Every camera has a revision that grows whenever its configuration differs from what it was, also while we did not run:
 that is how an ingest worker that outlived a broker is told of a change. Revisions are Unix milliseconds, so that they
 grow even if the store was lost.
@@ -8,12 +10,13 @@ grow even if the store was lost.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from broker.store import Memory, Store
@@ -35,7 +38,8 @@ log = get_logger()
 class Entry:
     """One camera. ``origin`` is where the configuration has it, ``None`` if it was added at run time."""
 
-    spec: CameraSpec
+    id: CameraName
+    specs: Mapping[CameraName, CameraSpec]  # of its streams by their names, the main one first
     config: CameraConfig
     origin: Origin | None
 
@@ -61,25 +65,28 @@ class Catalogue:
                 else:
                     where = config.origin_of(id).where
                     log.warning("camera of the store is hidden by the configuration", camera=id, place=where)
-            for id in self._memories.keys() - self._entries.keys():  # they were removed from the configuration
-                store.forget(id)
-                del self._memories[id]
+            self._forget(self._memories.keys() - self.specs.keys())  # they were removed from the configuration
+
+    @property
+    def names(self) -> Iterable[CameraName]:
+        """All cameras."""
+        return self._entries.keys()
 
     @property
     def specs(self) -> Mapping[CameraName, CameraSpec]:
-        """The cameras that the director is to see to."""
-        return {id: entry.spec for id, entry in self._entries.items()}
+        """The streams that the director is to see to."""
+        return {name: spec for entry in self._entries.values() for name, spec in entry.specs.items()}
 
     @property
     def tracks(self) -> Mapping[CameraName, tuple[Track, ...]]:
-        """The last that was seen of each camera as it is configured now."""
-        return {id: self._memories[id].tracks for id in self._entries}
+        """The last that was seen of each stream as it is configured now."""
+        return {name: self._memories[name].tracks for name in self.specs}
 
     @property
     def last_workers(self) -> Mapping[CameraName, NodeName]:
-        """Which worker had each camera when this was last known."""
-        workers = {id: self._memories[id].worker for id in self._entries}
-        return {id: worker for id, worker in workers.items() if worker is not None}
+        """Which worker had each stream when this was last known."""
+        workers = {name: self._memories[name].worker for name in self.specs}
+        return {name: worker for name, worker in workers.items() if worker is not None}
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` from now on whenever a camera was added, changed or removed."""
@@ -97,12 +104,12 @@ class Catalogue:
         """One camera."""
         return self._entries.get(id)
 
-    def remember(self, id: CameraName, **changes: Any) -> None:
-        """Keep ``tracks`` or ``worker`` of a camera across restarts. If the disk fails, that is logged and no more."""
-        if id in self._entries:
-            self._memories[id] = replace(self._memories[id], **changes)
+    def remember(self, name: CameraName, **changes: Any) -> None:
+        """Keep ``tracks`` or ``worker`` of a stream across restarts. If the disk fails, that is logged and no more."""
+        if name in self._memories:
+            self._memories[name] = replace(self._memories[name], **changes)
             try:
-                self._store.remember(id, self._memories[id])
+                self._store.remember(name, self._memories[name])
             except sqlite3.Error as exc:
                 self._quiet.warning("camera store cannot be written", reason=str(exc))
 
@@ -117,8 +124,9 @@ class Catalogue:
             rule = "1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
             raise _wrong("id", f"must be given: {rule}" if id is None else f"must be {rule}")
         config = _parse(fields)
-        if _HIDDEN in config.url:
-            raise _wrong("url", f"{_HIDDEN} stands for hidden credentials; give the real ones")
+        for key, url in (("url", config.url), ("streams.sub.url", config.streams.sub and config.streams.sub.url)):
+            if url and _HIDDEN in url:
+                raise _wrong(key, f"{_HIDDEN} stands for hidden credentials; give the real ones")
         if id in self._entries:
             raise RequestError(
                 409, "camera_exists", f"There is a camera {id!r} already; change or remove it, or choose another name."
@@ -138,18 +146,30 @@ class Catalogue:
         patch = dict(patch)
         if patch.pop("id", id) != id:
             raise _wrong("id", "cannot be changed; add a new camera instead")
+        match patch:
+            case {"streams": {"main": {"url": url}}}:
+                patch |= {"url": url, "streams": {**patch["streams"], "main": None}}
         if isinstance(url := patch.get("url"), str):
             patch["url"] = _reveal(url.strip(), entry.config.url)
+        match patch:
+            case {"streams": {"sub": {"url": str(url)}}}:
+                revealed = _reveal(url.strip(), (entry.config.streams.sub or entry.config).url)
+                patch["streams"] = {**patch["streams"], "sub": {**patch["streams"]["sub"], "url": revealed}}
         self._put(id, _parse(_merge(entry.config.model_dump(mode="json"), patch)))
 
     def remove(self, id: CameraName) -> None:
         """Remove a camera that was added at run time."""
-        self._changeable(id)
+        entry = self._changeable(id)
         with self._writing():
             self._store.remove_camera(id)
-            self._store.forget(id)
-        del self._entries[id], self._memories[id]
+            self._forget(entry.specs)
+        del self._entries[id]
         self._announce()
+
+    def _forget(self, names: Iterable[CameraName]) -> None:
+        for name in tuple(names):
+            self._store.forget(name)
+            del self._memories[name]
 
     def _announce(self) -> None:
         for listener in self._listeners:
@@ -170,30 +190,45 @@ class Catalogue:
         return entry
 
     def _put(self, id: CameraName, config: CameraConfig) -> None:
-        memory = self._memory(id, config)
+        before = self._entries.get(id)
+        memories = self._remembered(id, config)
         with self._writing():
             self._store.put_camera(id, config)
-            self._store.remember(id, memory)
-        self._memories[id] = memory
-        self._entries[id] = Entry(config.spec(id, memory.revision), config, None)
+            for name, memory in memories.items():
+                self._store.remember(name, memory)
+            self._forget(before.specs.keys() - memories.keys() if before is not None else ())
+        self._memories |= memories
+        self._entries[id] = self._entry(id, config, None)
         self._announce()
 
     def _enter(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> None:
         """The camera is there at the start."""
-        memory = self._memory(id, config)
-        if memory is not self._memories.get(id):
-            self._store.remember(id, memory)
-            self._memories[id] = memory
-        self._entries[id] = Entry(config.spec(id, memory.revision), config, origin)
+        for name, memory in self._remembered(id, config).items():
+            if memory is not self._memories.get(name):
+                self._store.remember(name, memory)
+                self._memories[name] = memory
+        self._entries[id] = self._entry(id, config, origin)
 
-    def _memory(self, id: CameraName, config: CameraConfig) -> Memory:
-        """A camera as it is remembered: as before, unless its configuration is another."""
-        digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()
-        known, before = self._memories.get(id), self._entries.get(id)
+    def _entry(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> Entry:
+        specs = config.specs(id).items()
+        revised = {name: replace(spec, revision=self._memories[name].revision) for name, spec in specs}
+        return Entry(id, revised, config, origin)
+
+    def _remembered(self, id: CameraName, config: CameraConfig) -> dict[CameraName, Memory]:
+        """Each stream of a camera as it is remembered: as before, unless its configuration is another."""
+        before = self._entries.get(id)
+        return {
+            name: self._memory(name, spec, before.specs.get(name) if before is not None else None)
+            for name, spec in config.specs(id).items()
+        }
+
+    def _memory(self, name: CameraName, spec: CameraSpec, before: CameraSpec | None) -> Memory:
+        digest = hashlib.sha256(json.dumps(asdict(spec)).encode()).hexdigest()
+        known = self._memories.get(name)
         if known is not None and known.digest == digest:
             return known
         self._newest = max(int(self._clock() * 1000), self._newest + 1)
-        tracks = known.tracks if known and before and before.config.url == config.url else ()
+        tracks = known.tracks if known and before and before.url == spec.url else ()
         return Memory(digest, self._newest, tracks, known.worker if known else None)
 
     @contextmanager
@@ -215,7 +250,7 @@ def _parse(fields: Mapping[str, Any]) -> CameraConfig:
 
 
 def _wrong(key: str, problem: str) -> RequestError:
-    return RequestError(422, "invalid_camera", f"{key}: {problem}")
+    return RequestError(422, "invalid_camera", f"{key}: {problem}" if key else f"{problem[0].upper()}{problem[1:]}.")
 
 
 def _merge(target: dict[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

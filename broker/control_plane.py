@@ -39,6 +39,8 @@ from broker.director.events import (
     Undelivered,
     ViewerLeft,
     ViewerOffered,
+    ViewerWishes,
+    Wish,
     WorkerJoined,
     WorkerLost,
 )
@@ -134,19 +136,23 @@ class ControlPlane:
             if not future.done():
                 future.set_exception(RequestError(503, "stopping", "The broker is stopping; try again in a moment."))
 
-    async def offer(self, camera: CameraName, sdp: str) -> Answer:
+    async def offer(self, camera: CameraName, sdp: str, wish: Wish = Wish()) -> Answer:  # noqa: B008  # frozen
         """Have a viewer's offer answered. Raises ``RequestError``; if cancelled, the session is ended."""
         session = new_session(sdp)
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._offers[session] = future
         try:
-            self._handle(ViewerOffered(session, camera, sdp))
+            self._handle(ViewerOffered(session, camera, sdp, wish))
             return Answer(session, await future)
         except asyncio.CancelledError:
             self._handle(ViewerLeft(session))
             raise
         finally:
             del self._offers[session]
+
+    def shows(self, session: SessionName, height: int) -> None:
+        """A viewer shows the picture with this height now, in pixels."""
+        self._handle(ViewerWishes(session, height))
 
     def hang_up(self, session: SessionName) -> None:
         """End a viewer's session; one that is gone already is no error."""

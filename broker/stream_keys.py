@@ -39,12 +39,11 @@ def with_keys(
 def current_key(rendition: Rendition, director: Director, keyring: Keyring) -> StreamKey | None:
     """The key that opens the rendition's frames now, as a worker is told it; ``None`` while nobody makes it."""
     if converted_kind(rendition) is not None:
-        made, node = rendition, director.converter(rendition)
-    else:  # whatever the ingest makes of a camera has one key
-        made = as_it_came(camera_of(rendition))
+        node = director.converter(rendition)
+    else:
         status = director.camera(camera_of(rendition))
         node = status.worker if status is not None else None
-    key = keyring.stream_key(made, node) if node is not None else b""
+    key = keyring.stream_key(rendition, node) if node is not None else b""
     return StreamKey(rendition, key) if key else None
 
 

@@ -15,11 +15,11 @@ from common.cameras import redact
 from common.settings import SECRETS, option_of, variable_of
 
 CAMERA = "CAMSHAFT_CAMERA"
-URL = "CAMSHAFT_URL"
+URL, SUB_URL = "CAMSHAFT_URL", "CAMSHAFT_SUB_URL"
 
 _SECRETS = {option_of(*setting): variable_of(*setting) for setting in SECRETS}  # whatever they hold
 _SEVERAL = {CAMERA: " ", variable_of("http", "ice_servers"): ","}  # what stands between the values
-_URLS = {"--camera": CAMERA, "--api": "CAMSHAFT_API"}  # if they hold a password
+_URLS = {"--camera": CAMERA, "--sub": SUB_URL, "--api": "CAMSHAFT_API"}  # if they hold a password
 _URL_COMMANDS = (["probe"], ["camera", "add"])  # take a camera's URL as an argument
 
 

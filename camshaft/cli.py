@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from camshaft import __version__
-from camshaft.argv import CAMERA, URL
+from camshaft.argv import CAMERA, SUB_URL, URL
 from camshaft.options import Given, configured, node_option
 from camshaft.table import table
 from camshaft.tokens import token
@@ -172,6 +172,12 @@ _url_argument = click.argument("url", envvar=URL)
 @camera.command()
 @click.argument("name")
 @_url_argument
+@click.option(
+    "--sub",
+    metavar="URL",
+    envvar=SUB_URL,
+    help=f"Address of its sub-stream, which viewers get that show it small.  [{SUB_URL}]",
+)
 @click.option("--transport", type=click.Choice(_TRANSPORTS), help="Transport of RTP.")
 @click.option("--on-demand", is_flag=True, help="Pull the camera only while somebody watches.")
 @click.option(
@@ -205,6 +211,7 @@ def add(name: str, url: str, api: str, as_json: bool, **options: Any) -> None:
         "on_demand": options["on_demand"] or None,
         "keep_after": options["keep_after"],
         "tls": tls or None,
+        "streams": {"sub": {"url": options["sub"]}} if options["sub"] else None,
     }
     added = Api(api).add(name, {key: value for key, value in wanted.items() if value is not None})
     click.echo(json.dumps(added, indent=2) if as_json else f"Camera {name} is added.")

@@ -1,5 +1,8 @@
 """A camera as every process knows it: its specification, its connection state, and its URL without the password.
 
+A camera has a main stream, and perhaps a sub-stream: smaller pictures of the same. Each is pulled, assigned and watched
+by itself, so between processes a stream's name stands where a camera's may. The main stream has the camera's own.
+
 Passwords live in ``CameraSpec.url`` alone, which ``repr`` leaves out. Everything shown to people goes through
 ``redact``.
 """
@@ -12,10 +15,13 @@ from enum import StrEnum
 from typing import NewType
 
 CameraName = NewType("CameraName", str)
-"""The name that an operator gave a camera."""
+"""The name that an operator gave a camera, or the name of its sub-stream: ``CAMERA/sub``."""
 
 CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """A camera's id: it stands in URLs, ZeroMQ topics and metrics, so it keeps to characters that need no quoting."""
+
+MAIN, SUB = "main", "sub"
+"""The streams of a camera."""
 
 _BEFORE_CREDENTIALS = re.compile(r"://|\bturns?:")
 _WHITE_SPACE = re.compile(r"\s")
@@ -25,6 +31,17 @@ _SECRET_PARAMETERS = re.compile(
     r"((?:(?:(?<!com)(?<!by)pas|pwd|psw|secret|token|auth|key(?!frame))[\w.-]{0,32}+|(?<![a-z0-9])pw?)=)[^&\s\"'<>?#]+",
     re.IGNORECASE,
 )
+
+
+def stream_of(camera: CameraName, stream: str) -> CameraName:
+    """The name of a camera's stream."""
+    return camera if stream == MAIN else CameraName(f"{camera}/{stream}")
+
+
+def split_stream(name: CameraName) -> tuple[CameraName, str]:
+    """The camera of a stream's name, and which of its streams that is."""
+    camera, _, stream = name.partition("/")
+    return CameraName(camera), stream or MAIN
 
 
 def redact(text: str) -> str:
@@ -130,7 +147,10 @@ class TlsSpec:
 
 @dataclass(frozen=True, slots=True)
 class CameraSpec:
-    """One camera as the operator wants it. ``revision`` grows with each change, so that a worker sees it is stale."""
+    """One stream of a camera as the operator wants it.
+
+    ``revision`` grows with each change, so that a worker sees it is stale.
+    """
 
     id: CameraName
     url: str = field(repr=False)

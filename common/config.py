@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -27,10 +27,11 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
 
 from common.address import split_ice_server, split_listen
 from common.camera_url import read_pasted
-from common.cameras import CAMERA_ID, CameraName, CameraSpec, TlsSpec, Transport
+from common.cameras import CAMERA_ID, SUB, CameraName, CameraSpec, TlsSpec, Transport, stream_of
 from common.errors import ProtocolError
 from common.settings import ENV_PREFIX, SECRETS, option_of, variable_of
 from common.token import WorkerToken
@@ -161,6 +162,21 @@ class TlsConfig(_Section):
     legacy: bool = Field(False, description="Allow the old ciphers and TLS versions of old cameras.")
 
 
+class StreamConfig(_Section):
+    """One of a camera's streams."""
+
+    url: CameraUrl = Field(repr=False, description="As the camera's url.")
+
+
+class StreamsConfig(_Section):
+    """A camera's streams."""
+
+    main: SkipJsonSchema[StreamConfig | None] = Field(None, description="The camera's url, if it is not given there.")
+    sub: StreamConfig | None = Field(
+        None, description="A stream of smaller pictures; pulled while somebody watches it."
+    )
+
+
 class CameraConfig(_Section):
     """One camera. Also the body of the REST API."""
 
@@ -171,6 +187,20 @@ class CameraConfig(_Section):
     on_demand: bool = Field(False, description="Pull the camera only while somebody watches.")
     keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
     tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps.")
+    streams: StreamsConfig = Field(StreamsConfig(), repr=False, description="Its further streams: sub.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _main(cls, values: Any) -> Any:
+        """The main stream's address is the camera's, wherever it is given."""
+        match values:
+            case {"streams": {"main": {"url": url}}}:
+                if values.get("url", url) != url:
+                    raise ValueError(
+                        "the main stream's address is given twice, as url and as streams.main.url; leave one out"
+                    )
+                return {**values, "url": url, "streams": {**values["streams"], "main": None}}
+        return values
 
     @model_validator(mode="before")
     @classmethod
@@ -184,9 +214,18 @@ class CameraConfig(_Section):
         return values
 
     def spec(self, name: CameraName, revision: int = 0) -> CameraSpec:
-        """The camera as an ingest worker is told of it."""
+        """The camera's main stream as an ingest worker is told of it."""
         tls = TlsSpec(self.tls.verify, self.tls.fingerprint, self.tls.legacy)
         return CameraSpec(name, self.url, self.transport, self.on_demand, self.keep_after, tls, revision)
+
+    def specs(self, name: CameraName, revision: int = 0) -> dict[CameraName, CameraSpec]:
+        """All its streams by their names. Of those beside the main one, none is pulled that nobody watches."""
+        main = self.spec(name, revision)
+        specs = {name: main}
+        if self.streams.sub is not None:
+            sub = stream_of(name, SUB)
+            specs[sub] = replace(main, id=sub, url=self.streams.sub.url, on_demand=True)
+        return specs
 
 
 class HttpConfig(_Section):

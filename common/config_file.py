@@ -16,13 +16,24 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from common.cameras import redact
-from common.config import CAMERA_VARIABLE, DEMO_VARIABLE, CameraConfig, Config, Leaf, Origin, TlsConfig, leaves
+from common.config import (
+    CAMERA_VARIABLE,
+    DEMO_VARIABLE,
+    CameraConfig,
+    Config,
+    Leaf,
+    Origin,
+    StreamConfig,
+    StreamsConfig,
+    TlsConfig,
+    leaves,
+)
 from common.errors import ConfigError
 from common.variables import is_service_link
 
 _MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
 _NAMED_URL = re.compile(r"([^=:/@?]*)=([\"'<]?\w+:.*)")
-_MAX_DEPTH = 4  # cameras.NAME.tls.verify: below that a file can only be wrong, and an alias may recurse
+_MAX_DEPTH = 5  # cameras.NAME.streams.sub.url: below that a file can only be wrong, and an alias may recurse
 _Path = tuple[str | int, ...]
 
 
@@ -199,7 +210,14 @@ def _model_at(at: _Path) -> type[BaseModel] | None:
 
 
 def _model_at_camera(at: _Path) -> type[BaseModel] | None:
-    return TlsConfig if at[:1] == ("tls",) else CameraConfig
+    match at:
+        case ("tls", *_):
+            return TlsConfig
+        case ("streams",):
+            return StreamsConfig
+        case ("streams", *_):
+            return StreamConfig
+    return CameraConfig
 
 
 def _problem(error: ErrorDetails, at: _Path) -> str:

@@ -125,7 +125,7 @@ class ViewerReport:
     """One viewer as its egress sees it."""
 
     session: Annotated[SessionName, _SHORT]
-    camera: Annotated[CameraName, _SHORT]
+    camera: Annotated[CameraName, _SHORT]  # or rather its stream that is sent
     state: ViewerState
     started: Number = 0.0  # Unix time of the answer
     remote: Text = ""  # address and port that ICE selected
@@ -143,6 +143,8 @@ class ViewerReport:
     jitter: Number = 0.0  # seconds
     round_trip: Number | None = None  # seconds
     estimated_bandwidth: int | None = None  # bit/s, as the viewer's feedback says
+    capacity: int | None = None  # bit/s that its path carries, as trains of packets arrive
+    declined: Text = ""  # the stream that it was to be moved to, and of whose picture it takes nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,17 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Show a viewer another stream of its camera; broker to egress. ``tracks`` and ``convertible`` as in ``Offer``."""
+
+    session: SessionName
+    camera: CameraName
+    tracks: tuple[Track, ...] = ()
+    convertible: tuple[Kind, ...] = ()
+    type: Literal["move"] = "move"
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """The viewer's session is over; broker to egress."""
 
@@ -313,7 +326,7 @@ class Leaving:
 
 
 ToBroker = Report | Answered | Refused | Ended | KeyWanted | Leaving
-ToWorker = Assign | Release | Convert | EndConversion | StreamKey | Offer | HangUp | Ping
+ToWorker = Assign | Release | Convert | EndConversion | StreamKey | Offer | Move | HangUp | Ping
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])

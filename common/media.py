@@ -8,10 +8,10 @@ packets have in common are therefore sent once, and each packet is its payload; 
 What travels under one topic is a *rendition*: a camera's stream as it came, or one made from it. People, assignments
 and the store name cameras; topics, epochs, seals, caches and histories belong to renditions. The grammar of a name is::
 
-    rendition = camera *( "/" part )    ; a part has the characters of a camera's id: neither "/" nor "@" nor NUL
+    rendition = camera [ "/sub" ] [ "/" codec ]    ; no part has "/", "@" or NUL
 
-A camera's stream as it came has the camera's own name (``as_it_came``); what a converter makes of one of its tracks is
-named by the codec that it becomes (``converted``).
+A camera's stream as it came has its own name (``as_it_came``); what a converter makes of one of its tracks is named by
+the codec that it becomes (``converted``).
 
 Frame layout: topic, then one msgpack array. Topics end in NUL, so that no rendition's topic is a prefix of another's:
 
@@ -88,6 +88,8 @@ class Track:
     problem: str = ""
     warning: str = ""
     convert: str = ""
+    width: int = 0  # of the picture in pixels, 0 where that is not known
+    height: int = 0
 
     @property
     def playable(self) -> bool:
@@ -100,6 +102,8 @@ CONVERTED = {
     Kind.AUDIO: Track(Kind.AUDIO, "opus", 48_000, 2),
 }
 """The track that a converter makes of each kind: all browsers play it."""
+
+_CONVERTED_KINDS = {track.codec.lower(): kind for kind, track in CONVERTED.items()}
 
 CLOCK_RATES = {"H264": 90_000, "H265": 90_000, "VP8": 90_000, "VP9": 90_000, "AV1": 90_000} | {
     "opus": 48_000,
@@ -171,13 +175,12 @@ def converted(camera: CameraName, kind: Kind) -> Rendition:
 
 def converted_kind(rendition: Rendition) -> Kind | None:
     """The kind of track that a converter makes of its camera's; ``None`` for a stream as it came."""
-    _, _, part = rendition.partition("/")
-    return next((kind for kind, track in CONVERTED.items() if track.codec.lower() == part), None)
+    return _CONVERTED_KINDS.get(rendition.rpartition("/")[2]) if "/" in rendition else None
 
 
 def camera_of(rendition: Rendition) -> CameraName:
-    """The camera that a rendition shows."""
-    return CameraName(rendition.partition("/")[0])
+    """The name of the camera's stream that a rendition shows."""
+    return CameraName(rendition if converted_kind(rendition) is None else rendition.rpartition("/")[0])
 
 
 def live_topic(rendition: Rendition) -> bytes:

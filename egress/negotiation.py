@@ -15,9 +15,10 @@ from functools import lru_cache
 
 from aiortc import sdp
 
+from common.cameras import CameraName
 from common.control import CONVERTERS_FULL
 from common.errors import RequestError
-from common.media import CONVERTED, Kind, Track
+from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, converted
 from egress.formats import Format, formats_for, mismatch
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, ParsedOffer, read, reduce
 from egress.wire.certificate import Fingerprint
@@ -123,6 +124,25 @@ def _negotiate(
     inactive = _inactive_tag(offer, served)
     fingerprints, ice = _transport_of(_tagged(offer, served) if inactive is None else inactive)
     return Negotiated(tuple(sections), fingerprints, ice, None if inactive is None else inactive.rtp.muxId, offer)
+
+
+def renditions_for(
+    sections: Iterable[Section], camera: CameraName, tracks: Sequence[Track], convertible: Collection[Kind]
+) -> dict[Kind, Rendition]:
+    """The rendition of each kind for a session that has these ``sections``, and is to show ``camera`` from now on.
+
+    Of a kind of which it takes nothing there is none. ``tracks`` are the camera's, empty if they are not known yet.
+    """
+    renditions: dict[Kind, Rendition] = {}
+    for section in sections:
+        come = _come(section.kind, tracks)
+        taken = not tracks or any(section.choose(track.codec, track.profile) for track in come)
+        may_convert = section.kind in convertible and section.choose(CONVERTED[section.kind].codec) is not None
+        if come and may_convert and (not taken or come[0].convert):
+            renditions[section.kind] = converted(camera, section.kind)
+        elif taken:
+            renditions[section.kind] = as_it_came(camera)
+    return renditions
 
 
 def _formats(

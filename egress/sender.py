@@ -84,12 +84,11 @@ class Sender:
         """Send nothing more."""
         self.cursor.stop()
 
-    def change_feed(self, feed: Feed, now: float) -> None:
-        """Go on with another feed of the same source, at the first picture that it has or gets."""
+    def change_feed(self, feed: Feed) -> None:
+        """Wait for a start in another feed of the same source."""
         self._confirmed = -1
         self._trains.clear()
         self.cursor.change_feed(feed)
-        self.cursor.begin(now)
 
     def retarget(self, target: Target) -> None:
         """The viewer moved to another address."""

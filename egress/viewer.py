@@ -9,15 +9,16 @@ How the viewer is reached is told in ``egress.reach``, what it reports in ``egre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from common.cameras import CameraName
 from common.control import ViewerReport, ViewerState
 from common.media import Kind, Rendition, converted
 from common.sessions import SessionName
 from egress.feedback import Feedback
+from egress.handover import Handover, Renditions
 from egress.media.stream import Stream
-from egress.negotiation import Negotiated
+from egress.negotiation import Negotiated, Section
 from egress.path.pace import Pace
 from egress.path.quality import PathQuality
 from egress.position import Position
@@ -47,12 +48,12 @@ class Viewer:
         *,
         cname: str,
         on_behind: Callable[[Sender], None],
-        exchange: Callable[[Stream, Rendition], Stream],
+        renditions: Renditions,
         now: float,
         started: float,
     ) -> None:
         self.session = session
-        self.camera = camera
+        self.camera = camera  # or rather its stream that is sent
         self.streams = dict(streams)
         self.reach = Reach(identity, negotiated, now)
         self.senders: dict[int, Sender] = {}  # by SSRC
@@ -64,7 +65,9 @@ class Viewer:
         self._sections = {section.kind: section for section in negotiated.sections}  # all that is kept of the offer
         self._cname = cname
         self._on_behind = on_behind
-        self._exchange = exchange
+        self._renditions = renditions
+        self._handover: Handover | None = None
+        self._declined = CameraName("")
         self._unplayable: dict[Kind, tuple[str, float]] = {}  # codecs that it goes on without, and since when
         self._started = started  # Unix time
 
@@ -130,6 +133,30 @@ class Viewer:
         if self.feedback.bye:
             self._end("closed by the viewer")
 
+    def move(self, camera: CameraName, renditions: Mapping[Kind, Rendition]) -> None:
+        """Show another stream of the camera: of each kind that rendition, from its first picture on.
+
+        Until then everything stays as it is. Without a picture the move is declined, and reports say so.
+        """
+        if camera == (self._handover.camera if self._handover is not None else self.camera):
+            return
+        self._stay()
+        self._declined = CameraName("")
+        if camera == self.camera:
+            return
+        if Kind.VIDEO in self._sections and Kind.VIDEO not in renditions:
+            self._declined = camera
+            return
+        streams = {kind: self._renditions.acquire(renditions[kind]) for kind in self.streams if kind in renditions}
+        self._handover = Handover(camera, streams, self._hand_over)
+        if not self.senders:
+            self._handover.may_start(0)
+
+    @property
+    def sections(self) -> Iterable[Section]:
+        """Its sections of media."""
+        return self._sections.values()
+
     def deaf_until(self, now: float) -> None:
         """Make nothing of this viewer's silence until now: its packets may have been dropped in a flood of others."""
         for sender in self.senders.values():
@@ -162,12 +189,14 @@ class Viewer:
             self.due = now + RTCP_INTERVAL
 
     def close(self, *, unix_ns: int) -> None:
-        """Say goodbye (RTCP BYE, close_notify) and send nothing more."""
+        """Say goodbye (RTCP BYE, close_notify), send nothing more, and give back what was sent."""
         if self.reach.dtls.connected:
             self._send_reports(unix_ns, bye=True)
         for sender in self.senders.values():
             sender.stop()
         self.senders.clear()
+        self._stay()
+        self._renditions.release(*self.streams.values())
         self.reach.dtls.close()
 
     def report(self, now: float) -> ViewerReport:
@@ -192,6 +221,8 @@ class Viewer:
         return ViewerReport(
             session=self.session,
             camera=self.camera,
+            capacity=int(newest * 8) if (newest := self._quality.capacity.newest) else None,
+            declined=self._declined,
             state=ViewerState.CONNECTED if dtls.connected else ViewerState.CONNECTING,
             started=self._started,
             remote=printable(way.path) if way is not None else "",
@@ -228,13 +259,39 @@ class Viewer:
         if not self._sections[kind].convertible or self.streams[kind].rendition == wanted:
             self._give_up(codec)
             return
-        self.streams[kind] = stream = self._exchange(self.streams[kind], wanted)
+        self._change(kind, self._renditions.acquire(wanted))
         self._unplayable[kind] = codec, now
-        sender.change_feed(stream.feeds[kind], now)
+        sender.cursor.begin(now)
+
+    def _hand_over(self, kind: Kind, index: int) -> None:
+        """The stream that is to be shown begins, in that kind's feed at ``index``."""
+        assert self._handover is not None, "it is what calls this"
+        handover, self._handover = self._handover, None
+        self.camera = handover.camera
+        for each, stream in handover.streams.items():
+            self._change(each, stream)
+        if (sender := self._sender(kind)) is not None:
+            sender.cursor.may_start(index)
+
+    def _change(self, kind: Kind, stream: Stream) -> None:
+        """Get that kind from another stream, which was acquired."""
+        sender = self._sender(kind)
+        before, self.streams[kind] = self.streams[kind], stream
+        self._unplayable.pop(kind, None)
+        if sender is not None:
+            sender.change_feed(stream.feeds[kind])
+        self._renditions.release(before)
 
     def _give_up(self, codec: str) -> None:
         """Only a new offer can help: the page makes one."""
         self.ended = f"the camera changed to {codec}, which this session cannot carry"
+
+    def _stay(self) -> None:
+        """Give up a move that has not happened yet."""
+        if self._handover is not None:
+            self._handover.end()
+            self._renditions.release(*self._handover.streams.values())
+            self._handover = None
 
     def _end(self, reason: str) -> None:
         self.ended = reason

@@ -24,6 +24,7 @@ from common.control import (
     EndConversion,
     Ended,
     HangUp,
+    Move,
     NodeName,
     Offer,
     Refused,
@@ -46,7 +47,7 @@ from egress.catch_up import CatchUp
 from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.mux import Mux
-from egress.negotiation import Negotiated, negotiate
+from egress.negotiation import Negotiated, negotiate, renditions_for
 from egress.viewer import RTCP_INTERVAL, Viewer
 from egress.wire.addresses import Advertised, watched
 from egress.wire.dtls import Identity
@@ -114,6 +115,7 @@ class Egress:
         self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
         self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
         self._sweeper: asyncio.TimerHandle | None = None
+        self._told: frozenset[Rendition] = frozenset()  # renditions, at the last sweep
         self._dropped = 0  # datagrams to the port, at the last sweep
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -145,6 +147,9 @@ class Egress:
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")
+            case Move(session, camera, tracks, convertible):
+                if viewer := self._viewers.get(session):
+                    viewer.move(camera, renditions_for(viewer.sections, camera, tracks, convertible))
             case Assign() | Release() | Convert() | EndConversion():
                 self.counters["control_misdirected"] += 1
 
@@ -207,7 +212,7 @@ class Egress:
                 self._identity,
                 cname=self._cname,
                 on_behind=self._catch_up.add,
-                exchange=self._exchange,
+                renditions=self._streams,
                 now=asyncio.get_running_loop().time(),
                 started=time.time(),
             )
@@ -219,12 +224,6 @@ class Egress:
         self._viewers[offer.session] = self._unheard[offer.session] = viewer
         self._mux.add(viewer)
         return answer, tuple(renditions.values())
-
-    def _exchange(self, stream: Stream, rendition: Rendition) -> Stream:
-        """The stream of ``rendition`` for a viewer of another, and let the broker know at once that it is wanted."""
-        other = self._streams.exchange(stream, rendition)
-        self._link.report_soon()
-        return other
 
     def _make_room(self) -> None:
         """Let the oldest viewer that was never heard of give way, if there are as many as may be."""
@@ -254,7 +253,6 @@ class Egress:
         self._mux.remove(viewer)
         _count(viewer, self.counters)
         viewer.close(unix_ns=clock.unix_ns())
-        self._streams.release(*viewer.streams.values())
 
     @property
     def _candidates(self) -> tuple[tuple[str, int], ...]:
@@ -302,6 +300,9 @@ class Egress:
             if viewer.due - now >= RTCP_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
         self._streams.sweep(now)
+        told, self._told = self._told, frozenset(self._streams.renditions)
+        if told != self._told:  # one may have to be converted, which begins when the broker knows
+            self._link.report_soon()
         self._quiet.sweep()
 
 

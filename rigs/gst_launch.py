@@ -16,7 +16,10 @@ SERVER = Path(__file__).with_name("gst_launch_server.py")
 FPS = 25
 TONE = 440  # Hz
 
-_PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate={fps}/1,format={pixels}"
+_PICTURE = (
+    "videotestsrc is-live=true pattern=ball"
+    " ! video/x-raw,width={width},height={height},framerate={fps}/1,format={pixels}"
+)
 _SOUND = (
     "audiotestsrc is-live=true freq={tone} ! audioconvert ! audioresample ! audio/x-raw,rate={rate},channels={channels}"
 )
@@ -36,9 +39,10 @@ def missing(pipeline: str) -> str:
     return f"GStreamer lacks {', '.join(lacking)}: apt install gstreamer1.0-libav and its plugins" if lacking else ""
 
 
-def picture(encoder: str, *, pixels: str = "I420") -> str:
+def picture(encoder: str, *, pixels: str = "I420", size: tuple[int, int] = (320, 240)) -> str:
     """A moving ball. ``encoder`` is the rest of the pipeline, up to a payloader."""
-    return f"{_PICTURE.format(fps=FPS, pixels=pixels)} ! {encoder} name=pay0 pt=96"
+    shape = _PICTURE.format(fps=FPS, pixels=pixels, width=size[0], height=size[1])
+    return f"{shape} ! {encoder} name=pay0 pt=96"
 
 
 def recorded(payloader: str) -> str:

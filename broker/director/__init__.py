@@ -34,6 +34,7 @@ from broker.director.events import (
     Undelivered,
     ViewerLeft,
     ViewerOffered,
+    ViewerWishes,
     WorkerJoined,
     WorkerLost,
 )
@@ -104,12 +105,15 @@ class Director:
                 self._not_delivered(node, message)
             case CamerasWanted(cameras):
                 for id in self._state.cameras.keys() - cameras.keys():
-                    self._viewers.remove_camera(id)
+                    self._viewers.remove_camera(id, cameras)
                 self._cameras.want(cameras)
-            case ViewerOffered(session, camera, sdp):
-                self._viewers.offer(session, camera, sdp)
-                if camera in self._state.cameras:
-                    self._cameras.settle_one(self._state.cameras[camera])
+            case ViewerOffered(session, camera, sdp, wish):
+                self._viewers.offer(session, camera, sdp, wish)
+                self._cameras.settle_all_of(camera)
+            case ViewerWishes(session, height):
+                self._viewers.wishes(session, height)
+                if (status := self._viewers.status(session)) is not None:
+                    self._cameras.settle_all_of(status.camera)
             case ViewerLeft(session):
                 self._viewers.left(session)
             case Tick():
@@ -253,6 +257,7 @@ class Director:
                 del self._state.workers[worker.node]
         self._parts.keep(self._state.workers)
         self._viewers.expire()
+        self._viewers.settle()
         self._cameras.settle()
         self._conversions.settle()
 

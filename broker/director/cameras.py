@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 
 from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, RememberTracks, RememberWorker
 from broker.director.state import GRACE, Camera, State, Worker
-from common.cameras import CameraName, CameraSpec, CameraState
+from common.cameras import MAIN, SUB, CameraName, CameraSpec, CameraState, split_stream, stream_of
 from common.control import Assign, NodeName, Release, Role
 from common.media import CLOCK_RATES, Kind, Track
 
@@ -73,6 +73,8 @@ class Cameras:
         self._state.changed.update(worker.streams)
         for id, stream in worker.streams.items():
             camera = self._cameras.get(id)
+            if camera is not None and camera.worker == worker.node:
+                camera.count(sum(track.bytes for track in stream.stats), self._state.now)
             if camera is not None and camera.worker is None and (self._trusting or camera.last_worker == worker.node):
                 self._adopt(camera, worker)
             if camera is None or camera.worker != worker.node:
@@ -103,6 +105,13 @@ class Cameras:
         for camera in self._cameras.values():
             self.settle_one(camera)
 
+    def settle_all_of(self, name: CameraName) -> None:
+        """See to all streams of the camera that has a stream of this name, if there is one."""
+        camera, _ = split_stream(name)
+        for stream in (MAIN, SUB):
+            if (found := self._cameras.get(stream_of(camera, stream))) is not None:
+                self.settle_one(found)
+
     def settle_one(self, camera: Camera) -> None:
         """Give one camera a worker if it is needed, or take it from its worker if it is not."""
         self._state.changed.add(camera.spec.id)
@@ -116,9 +125,11 @@ class Cameras:
 
     def announce(self) -> None:
         """Tell of every camera whose state changed since it was last told of."""
-        for id in sorted(self._state.changed & self._cameras.keys()):
+        changed = self._state.changed | {split_stream(id)[0] for id in self._state.changed}
+        for id in sorted(changed & self._cameras.keys()):
             camera = self._cameras[id]
             current = self._how(camera)
+            camera.failed = self._how_itself(camera)[0].failed
             if camera.announced != current:
                 camera.announced = current
                 self._state.command(CameraChanged(id, *current))
@@ -134,10 +145,12 @@ class Cameras:
         if camera is None:
             return None
         state, detail, video = self._how(camera)
+        viewers = len(camera.sessions) + sum(len(other.sessions) for other in self._beside(camera))
         worker = self._state.workers.get(camera.worker) if camera.worker is not None else None
         stream = worker.streams.get(id) if worker else None
+        itself, shown = self._how_itself(camera), len(camera.sessions)
         return CameraStatus(
-            camera.spec, state, detail, video, camera.tracks, len(camera.sessions), camera.worker, stream
+            camera.spec, state, detail, video, camera.tracks, viewers, camera.worker, stream, itself, shown
         )
 
     def _expected_back(self, camera: Camera) -> bool:
@@ -175,8 +188,22 @@ class Cameras:
             camera.kept_until = self._state.now + spec.keep_after
             self._state.send(camera.worker, Assign(spec))
 
+    def _beside(self, camera: Camera) -> Iterable[Camera]:
+        """The further streams of the camera whose main stream this is."""
+        name, stream = split_stream(camera.spec.id)
+        sub = self._cameras.get(stream_of(name, SUB))
+        return () if sub is None or stream != MAIN else (sub,)
+
     def _how(self, camera: Camera) -> tuple[CameraState, str, str]:
-        """State, detail, and the codec of the picture: what people are told."""
+        """State, detail, and the codec of the picture: what people are told. A camera plays if any of its streams does.
+
+        The state of a sub-stream is its own alone.
+        """
+        itself = self._how_itself(camera)
+        ways = (itself, *map(self._how_itself, self._beside(camera)))
+        return next((way for way in ways if way[0] is CameraState.PLAYING), itself)
+
+    def _how_itself(self, camera: Camera) -> tuple[CameraState, str, str]:
         video = next((track for track in camera.tracks if track.kind is Kind.VIDEO), None)
         state, detail = self._state_of(camera)
         if state is CameraState.PLAYING and video is not None and not video.playable:

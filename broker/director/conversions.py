@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from broker.director.state import State, Worker
 from common.cameras import CameraName
-from common.control import CONVERTERS_FULL, Convert, EndConversion, NodeName, Offer, Role
+from common.control import CONVERTERS_FULL, Convert, EndConversion, Move, NodeName, Offer, Role
 from common.media import CONVERTED, Rendition, Track, camera_of, converted, converted_kind
 from common.sessions import SessionName
 
@@ -54,6 +54,11 @@ class Conversions:
         convertible = tuple(kind for kind in CONVERTED if self._may_convert(converted(camera, kind)))
         tracks = self._state.cameras[camera].tracks
         return Offer(session, camera, sdp, tracks, convertible, "" if len(convertible) == 2 else self.hindrance)
+
+    def move(self, session: SessionName, camera: CameraName) -> Move:
+        """The order to show a session that camera, with what may be promised of it."""
+        convertible = tuple(kind for kind in CONVERTED if self._may_convert(converted(camera, kind)))
+        return Move(session, camera, self._state.cameras[camera].tracks, convertible)
 
     @property
     def hindrance(self) -> str:

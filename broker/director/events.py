@@ -35,6 +35,23 @@ class CamerasWanted:
     cameras: Mapping[CameraName, CameraSpec]
 
 
+class StreamWish(StrEnum):
+    """The stream of a camera that a viewer asks for."""
+
+    AUTO = "auto"  # what suits the height that it shows, and its bandwidth
+    MAIN = "main"
+    SUB = "sub"
+    UNKNOWN = ""  # an earlier broker was told: it stays where it is
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The part of a camera that a viewer wants. ``height`` is its picture's on the screen, in pixels; 0: unknown."""
+
+    stream: StreamWish = StreamWish.AUTO
+    height: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class ViewerOffered:
     """A viewer wants to watch; the answer is ``OfferAnswered`` or ``OfferRefused``."""
@@ -42,6 +59,15 @@ class ViewerOffered:
     session: SessionName
     camera: CameraName
     sdp: str = field(repr=False)
+    wish: Wish = Wish()
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerWishes:
+    """A viewer shows the picture with another height."""
+
+    session: SessionName
+    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +82,7 @@ class Tick:
     """Time has passed."""
 
 
-Event = FromWorker | Undelivered | CamerasWanted | ViewerOffered | ViewerLeft | Tick
+Event = FromWorker | Undelivered | CamerasWanted | ViewerOffered | ViewerWishes | ViewerLeft | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +153,10 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True)
 class CameraChanged:
-    """A camera is new, or something of this changed. ``video`` is the codec of its picture, empty if it has none."""
+    """A camera is new, or something of this changed. ``video`` is the codec of its picture, empty if it has none.
+
+    Of a sub-stream it is told as well, under its name.
+    """
 
     camera: CameraName
     state: CameraState
@@ -201,7 +230,7 @@ Command = (
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """A camera as the director sees it now."""
+    """A stream of a camera as the director sees it now; state and viewers of the main one are those of the camera."""
 
     spec: CameraSpec
     state: CameraState
@@ -211,6 +240,8 @@ class CameraStatus:
     viewers: int
     worker: NodeName | None
     stream: StreamReport | None
+    itself: tuple[CameraState, str, str]  # state, detail and video of the stream alone
+    shown: int  # viewers of the stream alone
 
 
 @dataclass(frozen=True, slots=True)

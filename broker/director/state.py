@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from broker.director.events import Command, Send
+from broker.director.events import Command, Send, StreamWish, Wish
 from common.cameras import CameraName, CameraSpec, CameraState
 from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
 from common.media import Rendition, Track, as_it_came
@@ -13,6 +13,9 @@ from common.sessions import SessionName
 
 GATHERING = 0.5  # seconds from the first ingest worker until cameras are shared out among those that start with it
 GRACE = 2.5  # seconds after a broker's start: workers reconnect every 2 s at the latest, and then report at once
+
+RATE_SPAN = 1.9  # seconds over which a camera's bitrate is taken: a group of pictures, as most have it …
+RATE_WINDOW = 10.0  # … unless its reports are further apart
 
 CAMERA_SHARE = 0.01
 """Share of a core that a camera is expected to need at ingest: some hundred cameras fill one."""
@@ -70,7 +73,7 @@ class Worker:
 
 @dataclass(slots=True)
 class Camera:
-    """One camera that the operator wants."""
+    """One stream of a camera that the operator wants."""
 
     spec: CameraSpec
     tracks: tuple[Track, ...] = ()  # the last that were seen
@@ -79,10 +82,26 @@ class Camera:
     sessions: set[SessionName] = field(default_factory=set)
     kept_until: float = float("-inf")  # on demand: needed until then also without viewers
     announced: tuple[CameraState, str, str] | None = None
+    failed: bool = False  # as was last seen
+    bitrate: float = 0.0  # bit/s, over the last seconds; 0 while nothing is known
+    counted: tuple[int, float] = (0, 0.0)  # bytes that have come, and when they were reported
+
+    def count(self, octets: int, now: float) -> None:
+        """So many bytes have come since its session with the camera began."""
+        before, at = self.counted
+        if octets < before or now - at > RATE_WINDOW:
+            self.counted = octets, now
+        elif now - at >= RATE_SPAN:
+            rate = 8 * (octets - before) / (now - at)
+            self.bitrate = (self.bitrate + rate) / 2 if self.bitrate else rate
+            self.counted = octets, now
 
     def needed(self, now: float) -> bool:
         """Whether it has to be pulled."""
         return not self.spec.on_demand or bool(self.sessions) or now < self.kept_until
+
+
+_NO_WISH = Wish(StreamWish.UNKNOWN)
 
 
 @dataclass(slots=True)
@@ -90,13 +109,16 @@ class Session:
     """One viewer's session."""
 
     id: SessionName
-    camera: CameraName
+    camera: CameraName  # the stream that it is to be shown
     node: NodeName  # its egress
     offer: str | None = field(default=None, repr=False)  # SDP, until it is answered
     deadline: float = 0.0  # for the answer
     refused_by: set[NodeName] = field(default_factory=set)
     report: ViewerReport | None = None
     renditions: tuple[Rendition, ...] = ()  # that it was promised
+    wish: Wish = _NO_WISH
+    thin_until: float = float("-inf")  # its path is taken not to carry the main stream until then …
+    patience: float = 0.0  # … which was so many seconds away when it was decided
 
     @property
     def pending(self) -> bool:

@@ -21,12 +21,13 @@ One that is over is kept in mind, and hung up again for as long as its egress st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 
 from broker.director.conversions import Conversions
-from broker.director.events import EndReason, OfferAnswered, OfferRefused, SessionEnded, SessionStatus
+from broker.director.events import EndReason, OfferAnswered, OfferRefused, SessionEnded, SessionStatus, StreamWish, Wish
 from broker.director.state import Session, State, Worker
-from common.cameras import CameraName
+from broker.director.streams import choose, hear
+from common.cameras import MAIN, SUB, CameraName, split_stream, stream_of
 from common.control import HangUp, NodeName, Refused, Role
 from common.media import Rendition, as_it_came
 from common.sessions import SessionName
@@ -72,22 +73,28 @@ class Viewers:
         self._pending_characters = 0  # of their offers
         self._ended: dict[SessionName, float] = {}  # session to the time until which it is kept in mind
 
-    def offer(self, id: SessionName, camera_id: CameraName, sdp: str) -> None:
+    def offer(self, id: SessionName, camera_id: CameraName, sdp: str, wish: Wish) -> None:
         """Pass a viewer's offer to an egress."""
-        camera = self._state.cameras.get(camera_id)
-        worker = egress_for_viewer(self._state.workers.values(), camera_id)
-        if camera is None:
+        session = Session(id, camera_id, NodeName(""), sdp, self._state.now + OFFER_TIMEOUT, wish=wish)
+        known = camera_id in self._state.cameras
+        if known:
+            session.camera = self._choose(session)
+        worker = egress_for_viewer(self._state.workers.values(), session.camera)
+        if not known:
             self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
+        elif wish.stream is StreamWish.SUB and stream_of(camera_id, SUB) not in self._state.cameras:
+            message = f"Camera {camera_id!r} has no sub-stream; leave `stream` out, or give the camera one."
+            self._state.command(OfferRefused(id, 404, "unknown_stream", message))
         elif self._pending_characters + len(sdp) > MAX_PENDING_CHARACTERS:
             self._state.command(OfferRefused(id, 503, *_BUSY))
         elif worker is None:
             self._state.command(OfferRefused(id, 503, *_NO_EGRESS))
         else:
-            session = Session(id, camera_id, worker.node, sdp, self._state.now + OFFER_TIMEOUT)
+            session.node = worker.node
             self._pending[id] = session
             self._pending_characters += len(sdp)
             self._enter(session)
-            self._state.send(worker.node, self._conversions.offer(id, camera_id, sdp))
+            self._state.send(worker.node, self._conversions.offer(id, session.camera, sdp))
 
     def offer_elsewhere(self, node: NodeName, id: SessionName, because: str = "") -> None:
         """``node`` cannot take this viewer, ``because`` it says so: ask the next egress."""
@@ -128,6 +135,45 @@ class Viewers:
         else:  # of no viewer's concern
             self._refuse(session, 503, *_GAVE_UP)
 
+    def wishes(self, id: SessionName, height: int) -> None:
+        """A viewer shows the picture with another height."""
+        session = self._sessions.get(id)
+        if session is not None:
+            stream = session.wish.stream
+            session.wish = Wish(StreamWish.AUTO if stream is StreamWish.UNKNOWN else stream, height)
+            self._see_to(session)
+
+    def settle(self) -> None:
+        """Show each viewer of a camera with several streams the one that it is to see."""
+        cameras = self._state.cameras
+        for name in [name for name in cameras if split_stream(name)[1] != MAIN]:
+            main, _ = split_stream(name)
+            for id in sorted(cameras[name].sessions | cameras[main].sessions):
+                self._see_to(self._sessions[id])
+
+    def _see_to(self, session: Session) -> bool:
+        """Order a move if one is due. Whether it was, or none can be ordered yet."""
+        if session.pending:
+            return True
+        chosen = self._choose(session)
+        if chosen != session.camera:
+            self._depart(session)
+            session.camera = chosen
+            self._enter(session)
+            self._move(session)
+            return True
+        return False
+
+    def _move(self, session: Session) -> None:
+        """Tell its egress which stream a session is to be shown, and keep nothing of what was promised before."""
+        session.renditions = ()
+        self._state.send(session.node, self._conversions.move(session.id, session.camera))
+
+    def _choose(self, session: Session) -> CameraName:
+        camera, _ = split_stream(session.camera)
+        cameras = self._state.cameras
+        return choose(session, cameras[camera], cameras.get(stream_of(camera, SUB)), now=self._state.now)
+
     def left(self, id: SessionName) -> None:
         """A viewer hung up, or gave up waiting for the answer."""
         session = self._sessions.get(id)
@@ -150,8 +196,20 @@ class Viewers:
                 self._end(session, EndReason.CONVERTED)
                 self._discard(session.node, session.id)
 
-    def remove_camera(self, id: CameraName) -> None:
-        """End all sessions of a camera that is no longer wanted."""
+    def remove_camera(self, id: CameraName, remaining: Container[CameraName] = ()) -> None:
+        """End all sessions of a camera that is no longer wanted; those of a sub-stream get the main one.
+
+        ``remaining`` are the streams that are still wanted.
+        """
+        main, _ = split_stream(id)
+        if main in remaining:
+            for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
+                self._depart(session)
+                session.camera = main
+                self._enter(session)
+                if not session.pending:
+                    self._move(session)
+            return
         for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
             if session.pending:
                 self._refuse(session, 404, *_unknown(id))
@@ -166,7 +224,9 @@ class Viewers:
             session = self._sessions.get(viewer.session)
             missing.discard(viewer.session)
             if session is not None and session.node == worker.node:
-                session.report = viewer
+                hear(session, viewer, self._state.cameras[split_stream(session.camera)[0]], now=self._state.now)
+                if not self._see_to(session) and viewer.camera != session.camera:  # a move may have been lost
+                    self._move(session)
             elif session is not None or viewer.session in self._ended or viewer.camera not in self._state.cameras:
                 self._discard(worker.node, viewer.session)
             elif len(worker.sessions) >= self._sessions_each:  # it makes them up: no egress takes so many
@@ -223,6 +283,7 @@ class Viewers:
 
     def _enter(self, session: Session) -> None:
         self._sessions[session.id] = session
+        self._state.changed.add(session.camera)
         self._state.workers[session.node].join(session.id, session.camera)
         self._state.cameras[session.camera].sessions.add(session.id)
 
@@ -230,6 +291,11 @@ class Viewers:
         del self._sessions[session.id]
         self._settled(session)
         self._keep_in_mind(session.id)
+        self._depart(session)
+
+    def _depart(self, session: Session) -> None:
+        """It is not a session of its stream any more."""
+        self._state.changed.add(session.camera)
         self._state.workers[session.node].leave(session.id, session.camera)
         camera = self._state.cameras[session.camera]
         camera.sessions.remove(session.id)

@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import hdrs, web
 from pydantic import BaseModel
 
-from broker.director.events import CameraStatus
 from broker.front.bodies import parse_json, read_text
 from broker.front.context import CONTEXT, Context
 from broker.front.lists import KeptList
@@ -50,7 +49,7 @@ def prepare(app: web.Application) -> None:
 async def list_cameras(request: web.Request) -> web.Response:
     """All cameras."""
     context = request.app[CONTEXT]
-    return _answer_list(request, "cameras", lambda: [_camera(context, id) for id in context.control.catalogue.specs])
+    return _answer_list(request, "cameras", lambda: [_camera(context, id) for id in context.control.catalogue.names])
 
 
 async def add_camera(request: web.Request) -> web.Response:
@@ -130,9 +129,8 @@ def _camera(context: Context, id: CameraName) -> CameraView:
     entry = context.control.catalogue.get(id)
     if entry is None:
         raise RequestError(404, "unknown_camera", f"There is no camera {id!r}.")
-    status = context.control.director.camera(id)
-    assert isinstance(status, CameraStatus), "the director knows every camera of the catalogue"
-    return camera_view(entry, status)
+    statuses = {name: context.control.director.camera(name) for name in entry.specs}
+    return camera_view(entry, {name: status for name, status in statuses.items() if status is not None})
 
 
 def _broker(context: Context, load: LoadMeter) -> NodeView:
@@ -150,7 +148,7 @@ def _broker(context: Context, load: LoadMeter) -> NodeView:
         draining=False,
         silent_for=0.0,
         load=load.read(),
-        cameras=list(context.control.catalogue.specs),
+        cameras=list(context.control.catalogue.names),
         viewers=len(context.control.director.sessions),
         counters=dict(counters),
     )

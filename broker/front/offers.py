@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from broker.control_plane import Answer
+from broker.director.events import StreamWish, Wish
 from broker.front.context import Context
 from broker.front.quotas import over
-from common.cameras import CameraName
+from common.cameras import MAIN, CameraName, split_stream
 from common.errors import RequestError
+
+MAX_HEIGHT_DIGITS = 5  # of a picture on a screen
+MAX_SHOWN = 100  # characters of a name that is none
 
 
 def check_memory(context: Context) -> None:
@@ -25,10 +29,32 @@ def check_socket(context: Context, address: str | None) -> None:
     check_memory(context)
 
 
-async def ask(context: Context, address: str | None, camera: CameraName, sdp: str) -> Answer:
+def parse_wish(stream: object, height: object) -> Wish:
+    """The stream and the height of a viewer's, as it gives them; ``None`` for what it does not give.
+
+    Raises ``RequestError``.
+    """
+    streams = [wish.value for wish in StreamWish if wish]
+    if stream is not None and stream not in streams:
+        raise RequestError(400, "invalid_stream", f"The stream must be one of {', '.join(streams)}.")
+    return Wish(StreamWish(stream or StreamWish.AUTO), parse_height(0 if height is None else height))
+
+
+def parse_height(height: object) -> int:
+    """The height of a picture on the screen, as a number or its digits. Raises ``RequestError``."""
+    if isinstance(height, str) and height.isascii() and height.isdecimal() and len(height) <= MAX_HEIGHT_DIGITS:
+        height = int(height)
+    if not isinstance(height, int) or isinstance(height, bool) or not 0 <= height < 10**MAX_HEIGHT_DIGITS:
+        raise RequestError(400, "invalid_height", "The height must be a whole number of pixels.")
+    return height
+
+
+async def ask(context: Context, address: str | None, camera: CameraName, sdp: str, wish: Wish) -> Answer:
     """Have an offer answered for the peer that is counted as ``address``. Raises ``RequestError``."""
     control, quotas = context.control, context.quotas
     status = control.director.camera(camera)
+    if split_stream(camera)[1] != MAIN:
+        raise RequestError(404, "unknown_camera", f"There is no camera {camera[:MAX_SHOWN]!r}.")
     if status is not None:  # else it is refused anyway, and its name is a stranger's choice
         try:
             check_memory(context)
@@ -40,7 +66,7 @@ async def ask(context: Context, address: str | None, camera: CameraName, sdp: st
             raise
     quotas.offers.open(address)
     try:
-        answer = await control.offer(camera, sdp)
+        answer = await control.offer(camera, sdp, wish)
     finally:
         quotas.offers.close(address)
     quotas.joined(address, answer.session)

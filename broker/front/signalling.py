@@ -1,7 +1,8 @@
 """WebSocket signalling: many viewers' sessions over one socket, each message one JSON object with a ``type``.
 
-From the page: ``offer`` {camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session}, ``attach``
-{session}, ``subscribe``, ``ping``.
+From the page: ``offer`` {camera, sdp, id?, stream?, height?}, ``height`` {session, height}, ``candidate`` {session,
+candidate}, ``close`` {session}, ``attach`` {session}, ``subscribe``, ``ping``. ``stream`` is ``main``, ``sub`` or
+``auto``, the default; ``height`` is that of the picture on the screen in pixels, by which ``auto`` chooses.
 
 To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session, reason,
 sentence}, ``attached`` {session, camera}, ``camera`` {camera, state, sentence, detail, failed, video}, ``cameras``
@@ -28,11 +29,11 @@ from broker.director.events import CameraChanged, CameraRemoved, EndReason, Noti
 from broker.front.backlog import Backlog, Outgoing
 from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
-from broker.front.offers import ask, check_socket
+from broker.front.offers import ask, check_socket, parse_height, parse_wish
 from broker.front.problems import MAX_BODY
 from broker.front.views import camera_summary
 from common.bucket import TokenBucket
-from common.cameras import CameraName
+from common.cameras import MAIN, CameraName, split_stream
 from common.errors import RequestError
 from common.sessions import SessionName
 
@@ -48,6 +49,7 @@ SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
 
 _FORMS = {
     "offer": "camera and sdp, both text; id, if any, is text or a whole number",
+    "height": "session, which is text, and height, a whole number",
     "candidate": "session and candidate, both text",
     "close": "session, which is text",
     "attach": "session, which is text",
@@ -90,6 +92,8 @@ class Hub:
     def notice(self, notice: Notice) -> None:
         """Tell the pages that it concerns."""
         if not isinstance(notice, SessionEnded):
+            if split_stream(notice.camera)[1] != MAIN:  # pages hear of the camera as a whole
+                return
             self.summaries = ""
         match notice:
             case SessionEnded(session, _, reason, detail):
@@ -194,7 +198,11 @@ class Socket:
         match message:
             case {"type": "offer", "camera": str(camera), "sdp": str(sdp)} if _valid_id(message.get("id", "")):
                 about = {"id": message["id"]} if "id" in message else {}
-                self._start(tasks, self._offer(CameraName(camera), sdp, about), about | {"camera": camera})
+                wish = message.get("stream"), message.get("height")
+                self._start(tasks, self._offer(CameraName(camera), sdp, wish, about), about | {"camera": camera})
+            case {"type": "height", "session": str(session), "height": int(height)}:
+                if self._owns(name := SessionName(session)):
+                    self._shows(name, height)
             case {"type": "candidate", "session": str(session), "candidate": str()}:
                 self._owns(SessionName(session))  # else an error; nobody needs the candidate itself, see ``sdpfrag``
             case {"type": "close", "session": str(session)}:
@@ -227,9 +235,9 @@ class Socket:
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
 
-    async def _offer(self, camera: CameraName, sdp: str, about: dict[str, Any]) -> None:
+    async def _offer(self, camera: CameraName, sdp: str, wish: tuple[object, object], about: dict[str, Any]) -> None:
         try:
-            answer = await ask(self._context, self._address, camera, sdp)
+            answer = await ask(self._context, self._address, camera, sdp, parse_wish(*wish))
         except RequestError as exc:
             self._error(exc.code, exc.message, camera=camera[:MAX_ID], **about)
             return
@@ -238,14 +246,21 @@ class Socket:
         self.tell("candidate", session=answer.session, candidate="")  # the answer has them all
         self._show(answer.session, camera)
 
+    def _shows(self, session: SessionName, height: int) -> None:
+        try:
+            self._control.shows(session, parse_height(height))
+        except RequestError as exc:
+            self._garbage(exc.code, exc.message, session=session)
+
     async def _attach(self, session: SessionName) -> None:
         status = await self._control.find(session)
         if status is None or not status.answered:
             self._error("unknown_session", "There is no such session; it may have ended.", session=session[:MAX_ID])
             return
-        self._own(session, status.camera)
-        self.tell("attached", session=session, camera=status.camera)
-        self._show(session, status.camera)
+        camera, _ = split_stream(status.camera)
+        self._own(session, camera)
+        self.tell("attached", session=session, camera=camera)
+        self._show(session, camera)
 
     def _show(self, session: SessionName, camera: CameraName) -> None:
         """Tell how the camera is, unless the session ended while its answer was on its way here."""
@@ -271,7 +286,7 @@ class Socket:
 
     def _summaries(self) -> str:
         summaries = []
-        for camera in self._control.catalogue.specs:
+        for camera in self._control.catalogue.names:
             status = self._control.director.camera(camera)
             if status is not None:
                 summaries.append(

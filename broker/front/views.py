@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Literal
 
@@ -11,7 +12,7 @@ from broker.catalogue import Entry
 from broker.control_plane import ControlPlane
 from broker.director.events import CameraStatus, SessionStatus
 from broker.director.state import Worker
-from common.cameras import CameraState, Transport, redact
+from common.cameras import CameraName, CameraState, Transport, redact, split_stream
 from common.config import TlsConfig
 from common.control import Load, Role, TrackStats, ViewerReport, ViewerState
 from common.media import Kind
@@ -34,10 +35,24 @@ class TrackView(BaseModel):
     convert: str = Field(
         description="Why no browser shows it as it comes, so that it is converted while somebody watches; else empty."
     )
+    width: int = Field(description="Of the picture in pixels; 0 where that is not known.")
+    height: int
+
+
+class StreamView(BaseModel):
+    """One of a camera's streams."""
+
+    url: str = Field(description="With *** in place of user and password.")
+    state: CameraState
+    sentence: str = Field(description="The state, for a person.")
+    failed: bool = Field(description="Whether there is no picture because of an error.")
+    tracks: list[TrackView] = Field(description="As last seen; empty if it never played.")
+    viewers: int = Field(description="Those that are shown it, or are about to be.")
+    worker: str | None = Field(description="The ingest process that pulls it.")
 
 
 class CameraView(BaseModel):
-    """One camera: how it is configured, and how it is."""
+    """One camera: how it is configured, and how it is. What is not told apart by streams is of the main one."""
 
     id: str
     url: str = Field(description="With *** in place of user and password.")
@@ -58,8 +73,9 @@ class CameraView(BaseModel):
     reconnects: int
     last_error: str
     retry_at: float | None = Field(description="Unix time of the next attempt.")
-    viewers: int
+    viewers: int = Field(description="Of all its streams.")
     worker: str | None = Field(description="The ingest process that pulls it.")
+    streams: dict[str, StreamView] = Field(description="All its streams: main, and perhaps sub.")
 
 
 class CameraSummary(BaseModel):
@@ -78,6 +94,7 @@ class ViewerView(BaseModel):
 
     session: str = Field(description="Its public name; to know its secret one is to own it.")
     camera: str
+    stream: str = Field(description="The camera's stream that it is shown: main or sub.")
     node: str = Field(description="The egress process that serves it.")
     state: ViewerState
     started: float | None = Field(description="Unix time of the answer.")
@@ -136,11 +153,12 @@ class NodeView(BaseModel):
     counters: dict[str, int] = Field(description="What it dropped, by name.")
 
 
-def camera_view(entry: Entry, status: CameraStatus) -> CameraView:
-    """A camera in full."""
+def camera_view(entry: Entry, statuses: Mapping[CameraName, CameraStatus]) -> CameraView:
+    """A camera in full. ``statuses`` are those of its streams."""
+    status = statuses[entry.id]
     stream = status.stream
     return CameraView(
-        id=entry.spec.id,
+        id=entry.id,
         url=redact(entry.config.url),
         transport=entry.config.transport,
         on_demand=entry.config.on_demand,
@@ -161,6 +179,20 @@ def camera_view(entry: Entry, status: CameraStatus) -> CameraView:
         retry_at=stream.retry_at if stream else None,
         viewers=status.viewers,
         worker=status.worker,
+        streams={split_stream(name)[1]: _stream_view(each) for name, each in statuses.items()},
+    )
+
+
+def _stream_view(status: CameraStatus) -> StreamView:
+    state, detail, _ = status.itself
+    return StreamView(
+        url=redact(status.spec.url),
+        state=state,
+        sentence=_sentence(state, detail),
+        failed=state.failed,
+        tracks=[TrackView(playable=track.playable, **asdict(track)) for track in status.tracks],
+        viewers=status.shown,
+        worker=status.worker,
     )
 
 
@@ -179,18 +211,25 @@ def camera_summary(camera: str, state: CameraState, detail: str, video: str) -> 
 def viewer_view(status: SessionStatus) -> ViewerView:
     """A viewer in full. One whose egress has not reported it yet is connecting."""
     report = status.report or ViewerReport(status.session, status.camera, ViewerState.CONNECTING)
-    changed = {"session": public_name(status.session), "started": report.started or None}
+    camera, stream = split_stream(report.camera)
+    changed = {
+        "session": public_name(status.session),
+        "camera": camera,
+        "stream": stream,
+        "started": report.started or None,
+    }
     return ViewerView(node=status.node, **asdict(report) | changed)
 
 
 def session_view(control: ControlPlane, status: SessionStatus) -> SessionView:
     """A session as its player sees it."""
     viewer = viewer_view(status)
-    camera = control.director.camera(status.camera)
+    name, _ = split_stream(status.camera)
+    camera = control.director.camera(name)
     assert camera is not None, "a session's camera is always known"
     return SessionView(
         session=viewer.session,
-        camera=camera_summary(status.camera, camera.state, camera.detail, camera.video),
+        camera=camera_summary(name, camera.state, camera.detail, camera.video),
         state=viewer.state,
         video=viewer.video,
         audio=viewer.audio,

@@ -1,5 +1,8 @@
 """WHEP, draft-ietf-wish-whep: ``POST`` an offer, get the answer and the address of a session; ``DELETE`` it to leave.
 
+``?stream=`` names the camera's stream, ``main``, ``sub`` or ``auto``, and ``?height=`` the height of its picture on the
+screen in pixels, by which ``auto``, the default, chooses.
+
 The session behaves like WHIP's (RFC 9725 4.3): ``PATCH`` trickles candidates under ``If-Match``, or with the ICE user
 fragment of the offer; an ICE restart is refused with 422, and the player makes a new session instead. GET, HEAD and PUT
 are reserved and answered with 405 (RFC 9725 4.2): whether a session still exists is asked at
@@ -19,9 +22,9 @@ from aiohttp import web
 from broker.director.events import SessionStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
-from broker.front.offers import ask
+from broker.front.offers import ask, parse_wish
 from broker.front.sdpfrag import check_fragment
-from common.cameras import CameraName
+from common.cameras import CameraName, split_stream
 from common.errors import RequestError
 from common.sessions import SessionName, is_same_ice, names_ice
 
@@ -49,7 +52,8 @@ async def offer(request: web.Request) -> web.Response:
     if not sdp.lstrip().startswith("v=0"):
         raise RequestError(400, "malformed_sdp", "The body is not an SDP offer (RFC 8866): it does not begin with v=0.")
     context, camera = request.app[CONTEXT], CameraName(request.match_info["camera"])
-    answer = await ask(context, context.quotas.address(request.remote), camera, sdp)
+    wish = parse_wish(request.query.get("stream"), request.query.get("height"))
+    answer = await ask(context, context.quotas.address(request.remote), camera, sdp, wish)
     headers = {
         "Location": f"{_prefix(request)}/whep/{camera}/{answer.session}",
         "ETag": entity_tag(answer.session),
@@ -115,7 +119,7 @@ def _check_precondition(request: web.Request, session: str, fragment: str) -> No
 
 async def _find(request: web.Request) -> SessionStatus:
     session = await request.app[CONTEXT].control.find(SessionName(request.match_info["session"]))
-    if session is None or session.camera != request.match_info["camera"]:
+    if session is None or split_stream(session.camera)[0] != request.match_info["camera"]:
         raise RequestError(404, "unknown_session", "There is no such session; it may have ended.")
     return session
 

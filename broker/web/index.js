@@ -122,6 +122,7 @@ function rowsOf(camera) {
     ["State", camera.sentence],
     ["Seen", camera.sentence.includes(camera.detail) ? "" : camera.detail],
     ["Address", camera.url],
+    ["Sub-stream", camera.streams?.sub && `${camera.streams.sub.url}: ${camera.streams.sub.sentence}`],
     ["Connected over", camera.connected_over?.toUpperCase()],
     ["Tracks", camera.tracks?.map(describe).join("; ")],
     ["Last error", camera.failed ? "" : camera.last_error],
@@ -146,9 +147,10 @@ document.getElementById("cancel").onclick = () => closeDialog(dialog);
 
 form.onsubmit = async (event) => {
   event.preventDefault();
-  const camera = Object.fromEntries(new FormData(form));
+  const { sub, ...camera } = Object.fromEntries(new FormData(form));
   const { checked } = /** @type {HTMLInputElement} */ (form.querySelector("[name=on_demand]"));
-  problem.textContent = await call("POST", new URL("api/cameras", HOME), { ...camera, on_demand: checked });
+  const streams = sub ? { sub: { url: sub } } : {};
+  problem.textContent = await call("POST", new URL("api/cameras", HOME), { ...camera, streams, on_demand: checked });
   if (!problem.textContent) {
     closeDialog(dialog);
     select(camera.id);

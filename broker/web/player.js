@@ -1,7 +1,8 @@
 // <camshaft-player camera="front-door">: one camera, live.
 //
-// Attributes: camera; signalling ("ws", the default, which goes over to WHEP where WebSockets do not get through, or
-// "whep"); server (address of another server than the one this script comes from; needs signalling="whep"); autoconnect.
+// Attributes: camera; stream ("main", "sub", or "auto", the default: what suits the size of the picture); signalling
+// ("ws", the default, which goes over to WHEP where WebSockets do not get through, or "whep"); server (address of another
+// server than the one this script comes from; needs signalling="whep"); autoconnect.
 // A click on it while it is idle connects, and one while the picture is paused goes on.
 // Methods: connect(), disconnect(), stats(). Events: playing, stalled, closed, error, statechange.
 // For measuring: video, pc, session, state, timing (ms after connect(): offered, answered, connected, firstFrame).
@@ -12,6 +13,7 @@
 // pictures move on the screen, and never else.
 
 import { connectionStateOf, fullScreenOf, progressOf } from "./browser.js";
+import { followHeight, heightOf } from "./height.js";
 import { furnish, showMuted } from "./look.js";
 import { Playback } from "./playback.js";
 import { Session } from "./session.js";
@@ -36,7 +38,7 @@ const ASLEEP_AFTER = 4000; // ms between two looks that must have been a frozen 
 const SOCKET_FAILURES = new Set(["disconnected", "unreachable"]); // after which the other way is tried
 
 export class CamshaftPlayer extends HTMLElement {
-  static observedAttributes = ["camera", "signalling", "server"];
+  static observedAttributes = ["camera", "stream", "signalling", "server"];
 
   // idle, connecting, playing, soundonly, paused (by browser or phone), stalled, waiting (for the camera), retrying, failed
   state = "idle";
@@ -79,6 +81,7 @@ export class CamshaftPlayer extends HTMLElement {
       if (!video.muted) parts.controls.classList.remove("on");
     };
     showMuted(mute, true);
+    followHeight(video, () => this.#session?.resized());
   }
 
   get video() {
@@ -170,7 +173,9 @@ export class CamshaftPlayer extends HTMLElement {
     clearTimeout(this.#retryTimer);
     this.#drop();
     const mine = (act) => (detail) => this.#session === session && act(detail);
-    const session = new Session(this.#signalling(), iceServersOf(this.#base()), this.getAttribute("camera") ?? "", {
+    const camera = this.getAttribute("camera") ?? "";
+    const wish = () => ({ stream: this.getAttribute("stream") ?? "auto", height: heightOf(this.video) });
+    const session = new Session(this.#signalling(), iceServersOf(this.#base()), camera, wish, {
       marked: mine((name) => this.#mark(name)),
       connected: mine((state) => this.#connectionChanged(state)),
       media: mine(() => this.#showStream()),

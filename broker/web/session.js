@@ -12,16 +12,22 @@ export class Session {
   picture = null; // whether the answer has one; null before there is an answer
   takesH264 = true; // whether the browser's offer does
   #signalling;
+  #wish;
+  #told = 0; // height
   #iceServers; // they, or a promise of them
   #player;
   #found = []; // candidates, until the session has an id
   #over = false;
 
-  /** `player` is told of marked(name), connected(state), media(), closed(reason) and cameraState(summary before). */
-  constructor(signalling, iceServers, camera, player) {
+  /**
+   * `wish` is a function that gives {stream, height}. `player` is told of marked(name), connected(state), media(),
+   * closed(reason) and cameraState(summary before).
+   */
+  constructor(signalling, iceServers, camera, wish, player) {
     this.#signalling = signalling;
     this.#iceServers = iceServers;
     this.camera = camera;
+    this.#wish = wish;
     this.#player = player;
   }
 
@@ -36,7 +42,9 @@ export class Session {
     if (this.#over) return;
     this.takesH264 = names(offer, "H264");
     this.#player.marked("offered");
-    const { session, sdp } = await this.#signalling.open(this.camera, offer, this);
+    const wish = this.#wish();
+    this.#told = wish.height;
+    const { session, sdp } = await this.#signalling.open(this.camera, offer, this, wish);
     this.id = session;
     if (this.#over) {
       this.#signalling.close(session);
@@ -46,6 +54,20 @@ export class Session {
     this.picture = carries(sdp, "video");
     await this.#accepted(() => this.pc.setRemoteDescription({ type: "answer", sdp }));
     this.#found.splice(0).forEach((candidate) => this.#trickle(candidate));
+  }
+
+  /** The picture stands on the screen with another height. */
+  resized() {
+    const { height } = this.#wish();
+    if (this.id === null || this.#over || !height || height === this.#told) return;
+    this.#told = height;
+    this.#signalling.height(this.id, height);
+  }
+
+  /** The server knows the session again, and perhaps nothing of what it was told before. */
+  attached() {
+    this.#told = 0;
+    this.resized();
   }
 
   /** Whether the server still knows it; also has the camera's state told. `undefined`: it cannot be asked. */

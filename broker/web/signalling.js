@@ -1,14 +1,17 @@
 // How a player reaches the server: over the page's one WebSocket (socket.js), or by WHEP (whep.js). Both have the same
 // methods:
 //
-//   open(camera, sdp, listener)   -> {session, sdp}; throws SignallingError
+//   open(camera, sdp, listener, wish)   -> {session, sdp}; throws SignallingError
+//   height(session, height)          the picture stands on the screen with another height than the wish had
 //   trickle(session, candidate)      an RTCIceCandidate, or null when there are no more
 //   check(session)                -> false if the server does not know the session any more, true if it does,
 //                                    undefined if the server cannot be asked now
 //   close(session)                   may return a promise, for when the server has heard of it
 //
-// The listener of a session has its `camera`'s name, closed(reason), and cameraState({state, sentence, detail, failed,
-// video}).
+// A wish is {stream, height}: "main", "sub" or "auto", and pixels of the screen, 0 where that is not known.
+//
+// The listener of a session has its `camera`'s name, closed(reason), attached(), and cameraState({state, sentence, detail,
+// failed, video}).
 
 import { fetchWithin } from "./browser.js";
 
@@ -24,7 +27,14 @@ export class SignallingError extends Error {
   }
 }
 
-const PERMANENT = new Set(["malformed_sdp", "not_webrtc", "no_usable_codec", "unknown_camera"]);
+const PERMANENT = new Set([
+  "malformed_sdp",
+  "not_webrtc",
+  "no_usable_codec",
+  "unknown_camera",
+  "unknown_stream",
+  "invalid_stream",
+]);
 
 /** The server's refusal as an error. */
 export function refusal(code, message) {

@@ -65,7 +65,7 @@ export class SocketSignalling extends EventTarget {
     this.#send({ type: "subscribe" });
   }
 
-  async open(camera, sdp, listener) {
+  async open(camera, sdp, listener, { stream, height }) {
     await this.#opened();
     const id = this.#nextId++;
     const socket = this.#socket;
@@ -73,9 +73,13 @@ export class SocketSignalling extends EventTarget {
       const timer = setTimeout(() => this.#lost(socket), REQUEST_TIMEOUT);
       const settle = (settler) => (value) => (clearTimeout(timer), settler(value));
       this.#offers.set(id, { resolve: settle(resolve), reject: settle(reject), listener });
-      this.#send({ type: "offer", camera, sdp, id });
+      this.#send({ type: "offer", camera, sdp, id, stream, height });
       this.#ask(); // an answer may take its time, but a pong tells whether anything gets through at all
     });
+  }
+
+  height(session, height) {
+    this.#send({ type: "height", session, height });
   }
 
   trickle(session, candidate) {
@@ -217,6 +221,7 @@ export class SocketSignalling extends EventTarget {
         break;
       case "attached":
         this.#checked(message.session, true);
+        this.#listeners.get(message.session)?.attached();
         break;
       case "close":
         this.#ended(message.session, message.reason);

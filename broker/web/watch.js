@@ -7,6 +7,8 @@ const player = /** @type {import("./player.js").CamshaftPlayer} */ (document.get
 document.title = `${camera} · Camshaft`;
 document.getElementById("name").textContent = camera;
 player.setAttribute("camera", camera);
-if (new URLSearchParams(location.search).get("signalling") === "whep") player.setAttribute("signalling", "whep");
+for (const [name, value] of new URLSearchParams(location.search)) {
+  if (name === "stream" || name === "signalling") player.setAttribute(name, value);
+}
 player.connect();
 document.getElementById("broken").remove(); // the page has started

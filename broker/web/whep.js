@@ -15,9 +15,9 @@ export class WhepSignalling {
     this.#base = base;
   }
 
-  async open(camera, sdp, listener) {
+  async open(camera, sdp, listener, wish) {
     const endpoint = new URL(`whep/${encodeURIComponent(camera)}`, this.#base);
-    const response = await this.#fetch(endpoint, {
+    const response = await this.#fetch(`${endpoint}?${new URLSearchParams(wish)}`, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: sdp,
@@ -28,6 +28,8 @@ export class WhepSignalling {
     this.#sessions.set(session, { tag: response.headers.get("ETag"), listener });
     return { session, sdp: await response.text() };
   }
+
+  height() {} // there is no way to say it: the stream is chosen once
 
   trickle(session, candidate) {
     const lines = candidate

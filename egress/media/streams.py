@@ -66,12 +66,6 @@ class Streams:
                 del self._users[stream.rendition]
                 self._unused_since[stream.rendition] = asyncio.get_running_loop().time()
 
-    def exchange(self, stream: Stream, rendition: Rendition) -> Stream:
-        """The stream of ``rendition`` for a user that gives back ``stream``."""
-        other = self.acquire(rendition)
-        self.release(stream)
-        return other
-
     def learn(self, rendition: Rendition, key: bytes) -> None:
         """The rendition's frames are sealed with this key from now on."""
         if rendition not in self._streams:  # if its offer is refused, nobody will ever release it

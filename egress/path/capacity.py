@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 MIN_TRAIN = 4  # packets: below, the feedback's resolution of 250 µs is most of what is measured
 TRAINS_KEPT = 15  # the median over these is the estimate: other traffic and Wi-Fi frames blur single trains
+NEWEST = 3  # trains
 RESOLUTION = 250e-6  # seconds of an arrival time
 
 Train = tuple[int, int]  # index of the first packet, and of the one after the last
@@ -28,6 +29,11 @@ class Capacity:
     def estimate(self) -> float | None:
         """Bytes/s, ``None`` before the first train was seen to arrive."""
         return statistics.median(self._rates) if self._rates else None
+
+    @property
+    def newest(self) -> float | None:
+        """The same of the last few trains alone: it follows a path that has become another."""
+        return statistics.median(list(self._rates)[-NEWEST:]) if self._rates else None
 
     def add(self, trains: Iterable[Train], arrivals: Mapping[int, float], size: int) -> None:
         """Use the trains of which ``arrivals`` (index to seconds) tells enough; packets have about ``size`` bytes."""

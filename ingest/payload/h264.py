@@ -97,9 +97,13 @@ _SYNTAX = NalSyntax(
 def announced_track(parameters: Mapping[str, str]) -> Track:
     """The track as the ``fmtp`` parameters of a session description have it (RFC 6184 8.1)."""
     if sps := ParameterSets(parameters.get("sprop-parameter-sets", "")).active:
-        return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, convert=sps.convert)
+        return replace(_track(sps), convert=sps.convert)
     profile = parameters.get("profile-level-id", "").lower()
     return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, profile if re.fullmatch("[0-9a-f]{6}", profile) else "")
+
+
+def _track(sps: SequenceParameterSet) -> Track:
+    return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, width=sps.width, height=sps.height)
 
 
 class H264(NalPayloadFormat):
@@ -127,7 +131,7 @@ class H264(NalPayloadFormat):
             return replace(self._announced, codec="H265", profile="", problem=_LOOKS_LIKE_H265)
         track = self._announced
         if sps is not None:
-            track = Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id)
+            track = _track(sps)
         return replace(track, warning=_NO_IDR if self._no_idr else "", convert=self._convert(sps))
 
     def _convert(self, sps: SequenceParameterSet | None) -> str:

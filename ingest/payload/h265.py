@@ -151,7 +151,13 @@ def _track(sequence: SequenceParameterSet | None) -> Track:
     track = Track(Kind.VIDEO, "H265", CLOCK_RATES["H265"])
     if sequence is None:
         return track
-    return replace(track, profile=sequence.profile_tier_level, convert=sequence.convert)
+    return replace(
+        track,
+        profile=sequence.profile_tier_level,
+        convert=sequence.convert,
+        width=sequence.width,
+        height=sequence.height,
+    )
 
 
 def _kind(nal: bytes) -> int:

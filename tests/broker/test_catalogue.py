@@ -196,6 +196,60 @@ def test_a_hidden_password_never_goes_to_another_host(catalogue: Catalogue, curr
     assert catalogue.specs["door"].url == current
 
 
+def test_a_camera_has_the_streams_that_it_is_given(catalogue: Catalogue, store: Store) -> None:
+    sub = "rtsp://user:se:cr@et@host:554/sub"
+    catalogue.add({"id": "door", "streams": {"main": {"url": URL}, "sub": {"url": sub}}, "keep_after": 3})
+    assert list(catalogue.names) == ["door"]
+    assert {name: (spec.id, spec.url) for name, spec in catalogue.specs.items()} == {
+        "door": ("door", URL),
+        "door/sub": ("door/sub", sub),
+    }
+    assert [spec.on_demand for spec in catalogue.specs.values()] == [False, True], "an idle one is not pulled"
+    assert catalogue.specs["door/sub"].keep_after == 3
+    assert Catalogue(Config(), store).specs == catalogue.specs
+    catalogue.remember("door/sub", tracks=(H264,))
+    assert Catalogue(Config(), store).tracks == {"door": (), "door/sub": (H264,)}
+
+
+def test_a_stream_is_changed_and_removed_by_itself(catalogue: Catalogue, store: Store) -> None:
+    catalogue.add({"id": "door", "url": URL})
+    catalogue.change("door", {"streams": {"sub": {"url": "rtsp://***@host:554/sub"}}})
+    first = dict(catalogue.specs)
+    assert first["door/sub"].url == "rtsp://user:se:cr@et@host:554/sub", "the camera's own password"
+    catalogue.remember("door", tracks=(H264,))
+    catalogue.change("door", {"streams": {"sub": {"url": "rtsp://***@host:554/sub2"}}})
+    assert catalogue.specs["door"] == first["door"], "it goes on as it is"
+    assert catalogue.specs["door/sub"].url == "rtsp://user:se:cr@et@host:554/sub2"
+    assert catalogue.specs["door/sub"].revision > first["door/sub"].revision
+    catalogue.change("door", {"streams": {"main": {"url": "rtsp://elsewhere/"}}})
+    assert catalogue.specs["door"].url == "rtsp://elsewhere/"
+    catalogue.change("door", {"streams": {"sub": None}})
+    assert catalogue.specs.keys() == store.memories().keys() == {"door"}
+    catalogue.change("door", {"streams": {"sub": {"url": "rtsp://host/"}}})
+    catalogue.remove("door")
+    assert catalogue.specs == {}
+    assert store.memories() == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"url": URL, "streams": {"main": {"url": "rtsp://x/"}}}, "The main stream's address is given twice"),
+        ({"url": URL, "streams": {"sub": {"url": "rtsp://***@host/"}}}, "streams.sub.url: *** stands for hidden"),
+        ({"url": URL, "streams": {"sub": {"url": "http://host/"}}}, "streams.sub.url: must start with rtsp://"),
+        ({"url": URL, "streams": {"third": {}}}, "streams.third: unknown key; allowed here: main, sub"),
+        ({"url": URL, "streams": {"sub": {"uri": "rtsp://host/"}}}, "streams.sub.uri: unknown key; allowed here: url"),
+        ({"url": URL, "streams": "both"}, "streams: must hold keys and values; allowed: main, sub"),
+        ({"streams": {"sub": {"url": "rtsp://host/"}}}, "url: is missing"),
+    ],
+)
+def test_what_is_wrong_with_a_stream_is_said(catalogue: Catalogue, fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        catalogue.add({"id": "door", **fields})
+    assert refused(caught) == (422, "invalid_camera")
+    assert caught.value.message.startswith(words)
+
+
 @pytest.mark.parametrize("piece", ["@", "@a", "***@", "://", "/", "x"])
 def test_a_hidden_password_takes_time_in_proportion_to_the_url(catalogue: Catalogue, piece: str) -> None:
     catalogue.add({"id": "door", "url": f"rtsp://user:{'@' * 1_900}@host/door"})

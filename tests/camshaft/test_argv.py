@@ -46,6 +46,7 @@ SECRET = "rtsp://admin:hunter2@camera/stream"
             {"CAMSHAFT_HTTP_ICE_SERVERS": "turn:u:hunter2@h,stun:h"},
         ),
         (["camera", "add", "yard", SECRET, "--json"], ["camera", "add", "yard", "--json"], {"CAMSHAFT_URL": SECRET}),
+        (["camera", "add", "yard", "-", "--sub", SECRET], ["camera", "add", "yard", "-"], {"CAMSHAFT_SUB_URL": SECRET}),
         (["probe", SECRET], ["probe"], {"CAMSHAFT_URL": SECRET}),
         (["probe", "--", SECRET], ["probe", "--"], {"CAMSHAFT_URL": SECRET}),
         (["camera", "list", "--api", "http://u:hunter2@h"], ["camera", "list"], {"CAMSHAFT_API": "http://u:hunter2@h"}),

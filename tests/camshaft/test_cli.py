@@ -294,7 +294,7 @@ def test_camera_is_added(api: FakeApi, arguments: list[str], environ: dict[str, 
 def test_camera_is_added_with_everything(api: FakeApi) -> None:
     api.status, api.answer = 201, {"id": "yard"}
     options = ["--transport", "udp", "--on-demand", "--keep-after", "5", "--no-tls-verify", "--tls-legacy"]
-    options += ["--tls-fingerprint", "ab", "--json"]
+    options += ["--tls-fingerprint", "ab", "--sub", "rtsps://h/sub", "--json"]
     result = run("camera", "add", "yard", "rtsps://h/", "--api", api.address, *options)
     assert json.loads(result.output) == {"id": "yard"}
     assert api.requests[0][2] == {
@@ -304,6 +304,7 @@ def test_camera_is_added_with_everything(api: FakeApi) -> None:
         "on_demand": True,
         "keep_after": 5.0,
         "tls": {"verify": False, "legacy": True, "fingerprint": "ab"},
+        "streams": {"sub": {"url": "rtsps://h/sub"}},
     }
 
 

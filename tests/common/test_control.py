@@ -24,6 +24,7 @@ from common.control import (
     Leaving,
     Load,
     Made,
+    Move,
     Offer,
     Ping,
     Refused,
@@ -84,6 +85,7 @@ TO_WORKER: list[ToWorker] = [
     Offer("s", "yard", "v=0\r\n", (VIDEO,), (Kind.VIDEO,), "every transcode worker is full"),
     StreamKey("yard", bytes(16)),
     HangUp("s"),
+    Move("s", "door/sub", (Track(Kind.VIDEO, "H264", 90_000),), (Kind.VIDEO,)),
     Ping(),
 ]
 

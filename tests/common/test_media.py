@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.cameras import MAIN, SUB, split_stream, stream_of
 from common.errors import ProtocolError
 from common.media import (
     CLOCK_RATES,
@@ -20,10 +21,11 @@ from common.media import (
     Flags,
     Frame,
     Kind,
-    Rendition,
     Track,
     as_it_came,
     camera_of,
+    converted,
+    converted_kind,
     decode_frame,
     encode_batch,
     encode_replay,
@@ -70,10 +72,13 @@ def test_the_only_rendition_of_a_camera_has_the_topic_that_older_peers_know() ->
     assert live_topic(as_it_came("yard")) == b"yard\0"
 
 
-@given(names, names)
-def test_a_rendition_with_parts_shows_its_camera_and_is_taken_for_no_other(camera: str, part: str) -> None:
-    made = Rendition(f"{camera}/{part}")
-    assert camera_of(made) == camera == camera_of(as_it_came(camera))
+@given(names, st.sampled_from([MAIN, SUB]), st.sampled_from(Kind))
+def test_a_rendition_with_parts_shows_its_stream_and_is_taken_for_no_other(name: str, stream: str, kind: Kind) -> None:
+    camera = stream_of(name, stream)
+    assert split_stream(camera) == (name, stream)
+    made = converted(camera, kind)
+    assert (camera_of(made), converted_kind(made)) == (camera, kind)
+    assert (camera_of(as_it_came(camera)), converted_kind(as_it_came(camera))) == (camera, None)
     assert parse_topic(replay_topic(made, "egress-0")) == (made, "egress-0")
     assert not live_topic(made).startswith(live_topic(as_it_came(camera)))
 

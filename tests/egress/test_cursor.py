@@ -121,7 +121,8 @@ def test_in_another_feed_numbers_go_on_and_nothing_of_the_old_one_is_sent_again(
     watcher = Watcher(feed)
     watcher.sender.start(now=0.0)
     push(feed, stream, 4)
-    watcher.sender.change_feed(other, now=0.0)
+    watcher.sender.change_feed(other)
+    watcher.sender.cursor.begin(0.0)
     watcher.catch_up()
     assert watcher.sender.position is Position.LIVE
     sequence_numbers, published = zip(*watcher.received(), strict=True)
@@ -150,7 +151,7 @@ def test_in_another_feed_without_a_picture_it_waits_for_one() -> None:
     watcher = Watcher(feed)
     watcher.sender.start(now=0.0)
     push(feed, gop_stream(), 1)
-    watcher.sender.change_feed(other, now=0.0)
+    watcher.sender.change_feed(other)
     assert watcher.sender.position is Position.WAITING
     watcher.received()
     push(other, gop_stream(), 1)

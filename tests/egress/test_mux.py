@@ -18,6 +18,7 @@ from egress.wire.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
 from rigs.browser import PASSWORD, UFRAG, Browser
 from rigs.ice import answer as respond
 from tests.fakes.media import gop_stream
+from tests.fakes.renditions import NoOthers
 
 IDENTITY = Identity(compiled=False)
 FEEDBACK = b"\x80\xc9" + bytes(30)
@@ -62,7 +63,7 @@ def viewer(session: str) -> Viewer:
         IDENTITY,
         cname="cname",
         on_behind=lambda _: None,
-        exchange=lambda stream, _: stream,
+        renditions=NoOthers(),
         now=0.0,
         started=0.0,
     )
@@ -149,7 +150,7 @@ class Watching:
             IDENTITY,
             cname="c",
             on_behind=lambda _: None,
-            exchange=lambda stream, _: stream,
+            renditions=NoOthers(),
             now=0.0,
             started=0.0,
         )

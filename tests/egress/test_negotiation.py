@@ -1,10 +1,11 @@
 import re
+from dataclasses import replace
 
 import pytest
 
 from common.errors import RequestError
 from common.media import Kind, Track
-from egress.negotiation import Section, _negotiate, negotiate
+from egress.negotiation import Section, _negotiate, negotiate, renditions_for
 from rigs.browser import MODE_0_TYPE, Browser, audio_section, video_section
 from tests.fakes.offers import CHANNEL, CONSTRAINED_BASELINE, HIGH, MAIN, OPUS, h264, transport_in
 
@@ -98,6 +99,26 @@ def test_a_viewer_may_be_sent_what_a_converter_makes_later_on() -> None:
     assert sections(*tracks, convertible=()) == [(["VP8"], False, False), (["PCMU"], False, False)]
     video, sound = sections()
     assert (video[1:], sound[1:]) == ((False, True), (False, True)), "nothing is known of the camera"
+
+
+@pytest.mark.parametrize(
+    ("tracks", "convertible", "expected"),
+    [
+        ((), tuple(Kind), ["door/sub", "door/sub"]),
+        ((h264(HIGH), OPUS), (), ["door/sub", "door/sub"]),
+        ((Track(Kind.VIDEO, "H265", 90_000), OPUS), tuple(Kind), ["door/sub/h264", "door/sub"]),
+        ((Track(Kind.VIDEO, "H265", 90_000), OPUS), (), [None, "door/sub"]),
+        ((replace(h264(HIGH), convert="B-frames"), OPUS), tuple(Kind), ["door/sub/h264", "door/sub"]),
+        ((replace(h264(HIGH), convert="B-frames"), OPUS), (), ["door/sub", "door/sub"]),
+        ((h264(HIGH),), tuple(Kind), ["door/sub", None]),
+    ],
+)
+def test_a_session_that_is_moved_gets_what_it_takes_of_the_other_stream(
+    tracks: tuple[Track, ...], convertible: tuple[Kind, ...], expected: list[str | None]
+) -> None:
+    sections = negotiate(BROWSER.offer(), [h264(HIGH), OPUS]).sections
+    renditions = renditions_for(sections, "door/sub", tracks, convertible)
+    assert [renditions.get(kind) for kind in Kind] == expected
 
 
 def test_transport_wide_feedback_needs_the_extension_and_the_feedback() -> None:

@@ -7,7 +7,7 @@ import weakref
 from aiortc import rtp
 
 from common.control import ViewerState
-from common.media import Kind
+from common.media import Batch, Kind, as_it_came
 from egress.viewer import CONVERTED_WITHIN, MEDIA_PAUSE
 from egress.wire.ice import CONNECT_TIMEOUT, CONSENT_TIMEOUT
 from tests.fakes.media import audio, gop_stream
@@ -175,3 +175,72 @@ def test_a_session_ends_where_nothing_is_converted_in_time() -> None:
     session.now += CONVERTED_WITHIN + 0.1
     session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
     assert session.viewer.ended == "the camera changed to JPEG, which this session cannot carry"
+
+
+def moved(session: Session, *batches: Batch) -> None:
+    """The viewer is to see the sub-stream, and this comes of it."""
+    session.viewer.move("front-door/sub", dict.fromkeys(Kind, as_it_came("front-door/sub")))
+    for batch in batches:
+        session.others[0].incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
+    session.exchange()
+
+
+def test_a_viewer_keeps_its_picture_until_that_of_the_other_stream_begins() -> None:
+    session = Session()
+    session.play(5)
+    source = gop_stream(epoch=9)
+    first, *rest = itertools.islice(source, 3)
+    moved(session, *rest)
+    assert session.viewer.camera == "front-door"
+    session.play(1)
+    before = len(session.numbers(Kind.VIDEO))
+    assert before == 18, "what does not begin with a keyframe shows nothing"
+    session.others[0].incoming.receive(first._replace(sequence=9, timestamp=99_000), now=0.0, unix_ns=0)
+    session.exchange()
+    assert session.viewer.camera == "front-door/sub"
+    session.play(1)
+    packets = [p for p in session.browser.packets if p.ssrc == session.sources[Kind.VIDEO].ssrc]
+    assert len(packets) == before + 3, "nothing comes of the first stream any more"
+    assert [p.sequence_number for p in packets] == list(range(before + 3))
+    assert session.viewer.report(session.now).camera == "front-door/sub"
+    assert session.released == ["front-door", "front-door"], "its picture and its sound"
+    session.viewer.close(unix_ns=session.unix_ns)
+    assert session.released[2:] == ["front-door/sub", "front-door/sub"]
+
+
+def test_sound_follows_the_picture() -> None:
+    session = Session()
+    session.play(5)
+    moved(session, *(audio(number, epoch=9) for number in range(4)))
+    heard = len(session.numbers(Kind.AUDIO))
+    moved(session, next(gop_stream(epoch=9)), *(audio(number, epoch=9) for number in range(4, 6)))
+    assert len(session.numbers(Kind.AUDIO)) == heard + 2
+
+
+def test_a_viewer_that_was_not_sent_anything_begins_with_the_other_stream() -> None:
+    session = Session(connect=False)
+    moved(session)
+    assert session.viewer.camera == "front-door/sub"
+    assert {stream.rendition for stream in session.viewer.streams.values()} == {"front-door/sub"}
+
+
+def test_a_move_that_is_taken_back_leaves_everything_as_it_was() -> None:
+    session = Session()
+    session.play(5)
+    moved(session)
+    session.viewer.move("front-door", dict.fromkeys(Kind, as_it_came("front-door")))
+    assert session.released == ["front-door/sub", "front-door/sub"]
+    keyframe = next(gop_stream(epoch=9))
+    session.others[0].incoming.receive(keyframe, now=0.0, unix_ns=0)
+    session.play(1)
+    assert session.viewer.camera == "front-door"
+    assert session.numbers(Kind.VIDEO) == list(range(18))
+
+
+def test_a_stream_of_whose_picture_the_viewer_takes_nothing_is_declined() -> None:
+    session = Session()
+    session.play(5)
+    session.viewer.move("front-door/sub", {Kind.AUDIO: as_it_came("front-door/sub")})
+    report = session.viewer.report(session.now)
+    assert (report.camera, report.declined) == ("front-door", "front-door/sub")
+    assert session.others == []

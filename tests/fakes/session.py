@@ -35,7 +35,8 @@ class Session:
         self.waits = waits  # seconds that each of its datagrams waits for us
         self.sources = {kind: Source() for kind in Kind}
         self.stream = Stream("front-door", lambda: None, sources=self.sources)
-        self.others: list[Stream] = []  # that the viewer has gone on with
+        self.others: list[Stream] = []  # that the viewer has acquired since …
+        self.released: list[Rendition] = []  # … and what it has given back
         self.source = gop_stream()
         self.sounds = 0
         self.browser = Browser()
@@ -49,7 +50,7 @@ class Session:
             IDENTITY,
             cname="cname",
             on_behind=self.behind.append,
-            exchange=self.exchange_stream,
+            renditions=self,
             now=0.0,
             started=0.0,
         )
@@ -58,10 +59,16 @@ class Session:
             self.browser.start_dtls()
             self.exchange()
 
-    def exchange_stream(self, _stream: Stream, rendition: Rendition) -> Stream:
-        """The stream of another rendition, as an egress would have it."""
-        self.others.append(Stream(rendition, lambda: None, sources=self.sources))
-        return self.others[-1]
+    def acquire(self, rendition: Rendition) -> Stream:
+        """See ``Renditions``."""
+        known = next((stream for stream in self.others if stream.rendition == rendition), None)
+        if known is None:
+            self.others.append(known := Stream(rendition, lambda: None, sources=self.sources))
+        return known
+
+    def release(self, *streams: Stream) -> None:
+        """See ``Renditions``."""
+        self.released += [stream.rendition for stream in streams]
 
     @property
     def unix_ns(self) -> int:

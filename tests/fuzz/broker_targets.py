@@ -12,7 +12,7 @@ from typing import Any
 from broker.catalogue import Catalogue
 from broker.control_plane import Answer
 from broker.director import Director
-from broker.director.events import FromWorker, Send, SessionStatus, Tick, Undelivered, ViewerLeft, ViewerOffered
+from broker.director.events import FromWorker, Send, SessionStatus, Tick, Undelivered, ViewerLeft, ViewerOffered, Wish
 from broker.front import signalling, whep
 from broker.front.bodies import parse_json
 from broker.front.guard import Guard
@@ -95,11 +95,11 @@ class _ControlPlane:
     """A control plane that answers at once."""
 
     def __init__(self) -> None:
-        self.catalogue = SimpleNamespace(specs=CAMERAS)
+        self.catalogue = SimpleNamespace(names=CAMERAS)
         self.director = Director(0.0, CAMERAS)
-        self.hang_up = lambda *_: None
+        self.hang_up = self.shows = lambda *_: None
 
-    async def offer(self, camera: str, sdp: str) -> Answer:
+    async def offer(self, camera: str, sdp: str, _wish: Wish) -> Answer:
         if camera not in CAMERAS:
             raise RequestError(404, "unknown_camera", f"There is no camera {camera!r}.")
         return Answer(f"s-{len(sdp)}", "v=0")

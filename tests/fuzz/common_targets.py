@@ -51,6 +51,7 @@ TO_WORKER = tuple(
         control.EndConversion("door/h264"),
         control.Offer("s1", "door", "v=0", TRACKS),
         control.HangUp("s1"),
+        control.Move("s1", "door/sub"),
         control.Ping(),
     )
 )

@@ -26,6 +26,7 @@ from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, GcmKeys
 from egress.wire.stun import binding_success
 from rigs.browser import PASSWORD
 from tests.fakes.media import audio, gop_stream
+from tests.fakes.renditions import NoOthers
 from tests.fuzz.egress_targets import FEEDBACK, IDENTITY, OFFERS, QuickBrowser, check
 from tests.fuzz.target import SESSION, Program, Target, repeated, string
 
@@ -115,7 +116,7 @@ class ViewerSessions:
             IDENTITY,
             cname="cname",
             on_behind=self.behind.append,
-            exchange=lambda stream, _rendition: stream,
+            renditions=NoOthers(),
             now=self.now,
             started=self.now,
         )

@@ -69,6 +69,17 @@ async def test_a_configured_camera_is_shown(broker: RunningBroker) -> None:
         "retry_at": None,
         "viewers": 0,
         "worker": None,
+        "streams": {
+            "main": {
+                "url": "rtsp://***@host/door",
+                "state": "idle",
+                "sentence": CameraState.IDLE.sentence,
+                "failed": False,
+                "tracks": [],
+                "viewers": 0,
+                "worker": None,
+            }
+        },
     }
 
 
@@ -161,7 +172,7 @@ async def test_a_refusal_names_the_key_and_what_is_allowed(broker: RunningBroker
     body = {"id": "x", "url": URL, "color": "red"}
     async with broker.http.post("/api/cameras", json=body) as response:
         detail = (await response.json())["detail"]
-    assert detail == "color: unknown key; allowed here: url, transport, on_demand, keep_after, tls"
+    assert detail == "color: unknown key; allowed here: url, transport, on_demand, keep_after, tls, streams"
 
 
 async def test_a_configured_camera_is_changed_in_its_file(broker: RunningBroker) -> None:

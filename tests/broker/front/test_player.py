@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.cameras import CameraState
-from common.control import Offer
+from common.control import Move, Offer
 from rigs.proxy import proxy
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress, FakeIngest
@@ -64,10 +64,12 @@ async def test_a_camera_is_added_and_removed_by_clicking(broker: RunningBroker, 
     await page.click("#form .primary")
     await playwright.expect(page.locator("#problem")).to_contain_text("rtsp://")
     await page.fill("[name=url]", "rtsp://user:secret@host/")
+    await page.fill("[name=sub]", "rtsp://user:secret@host/small")
     await page.check("[name=on_demand]")
     await page.click("#form .primary")
     await playwright.expect(page.locator("[data-camera=porch] button")).to_have_attribute("aria-pressed", "true")
     await playwright.expect(page.locator("#details")).to_contain_text("rtsp://***@host/")
+    await playwright.expect(page.locator("#details")).to_contain_text("rtsp://***@host/small: Nobody watches")
     assert (await broker.json("/api/cameras/porch"))["on_demand"]
 
     page.on("dialog", lambda dialog: dialog.accept())
@@ -285,6 +287,25 @@ async def test_a_player_that_leaves_by_whep_is_still_known_to_the_server(page, e
     await page.evaluate("document.querySelector('camshaft-player').disconnect()")
     await page.wait_for_function("() => window.order.length === 2")
     assert await page.evaluate("window.order") == ["server", "connection"]
+
+
+async def test_the_player_says_how_high_its_picture_stands(tmp_path: Path, page) -> None:
+    door = {"url": "rtsp://host/door", "streams": {"sub": {"url": "rtsp://host/sub"}}}
+    store = {"path": tmp_path / "second.db"}
+    async with (
+        broker_in(tmp_path, store=store, cameras={"door": door}) as broker,
+        FakeEgress(broker.endpoints, "out-1") as egress,
+    ):
+        await page.add_init_script("RTCPeerConnection.prototype.setRemoteDescription = async () => {};")
+        await page.set_viewport_size({"width": 320, "height": 240})
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        await page.goto(f"{broker.url}watch/door")
+        assert (await egress.told(Offer)).camera == "door/sub"
+        await page.set_viewport_size({"width": 1280, "height": 900})
+        assert (await egress.told(Move)).camera == "door"
+        for query in ("stream=sub", "signalling=whep&stream=sub"):
+            await page.goto(f"{broker.url}watch/door?{query}")
+            assert (await egress.told(Offer)).camera == "door/sub"
 
 
 # Proxies

@@ -19,7 +19,7 @@ from broker.front.problems import MAX_BODY
 from broker.front.quotas import Quotas
 from common.cameras import CameraState
 from common.config import LimitsConfig
-from common.control import Answered, Ended, HangUp, Offer
+from common.control import Answered, Ended, HangUp, Move, Offer
 from common.log import Quiet, get_logger
 from common.media import Kind, Track
 from tests.fakes.broker import RunningBroker, broker_in
@@ -132,6 +132,40 @@ async def test_candidates_of_a_session_are_no_error_and_need_no_answer(page: Pag
         await page.send(type="candidate", session=session, candidate=candidate, sdpMid="0", sdpMLineIndex=0)
     await page.send(type="ping")
     assert (await page.next("pong", "error"))["type"] == "pong"
+
+
+async def test_a_viewer_gets_the_stream_that_it_asks_for_and_another_one_as_it_shows_the_picture(
+    tmp_path: Path,
+) -> None:
+    cameras = {"door": {"url": "rtsp://host/door", "streams": {"sub": {"url": "rtsp://host/sub"}}}}
+    async with broker_in(tmp_path, cameras=cameras) as broker, FakeEgress(broker.endpoints, "out-1") as egress:
+        async with broker.http.ws_connect("/ws") as socket:
+            page = Page(socket)
+            await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+            for fields, stream in (({}, "door"), ({"stream": "sub"}, "door/sub"), ({"height": 180}, "door/sub")):
+                await page.send(type="offer", camera="door", sdp="x", **fields)
+                session = (await page.next("answer"))["session"]
+                assert (await egress.told(Offer)).camera == stream
+            await page.send(type="height", session=session, height=1_080)
+            assert await egress.told(Move) == Move(session, "door")
+            for fields, code in (
+                ({"type": "height", "session": session, "height": -1}, "invalid_height"),
+                ({"type": "height", "session": "x", "height": 5}, "unknown_session"),
+                ({"type": "offer", "camera": "door", "sdp": "x", "stream": "third"}, "invalid_stream"),
+                ({"type": "offer", "camera": "door", "sdp": "x", "height": 1 << 70}, "invalid_height"),
+                ({"type": "offer", "camera": "door/sub", "sdp": "x"}, "unknown_camera"),
+            ):
+                await page.send(**fields)
+                assert (await page.next("error"))["code"] == code
+            viewers = await broker.json("/api/viewers")
+            assert {viewer["camera"] for viewer in viewers} == {"door"}
+            assert {viewer["stream"] for viewer in viewers} == {"main", "sub"}
+        shown = await broker.json("/api/cameras/door")
+        assert {name: stream["url"] for name, stream in shown["streams"].items()} == {
+            "main": "rtsp://host/door",
+            "sub": "rtsp://host/sub",
+        }
+        assert [camera["id"] for camera in await broker.json("/api/cameras")] == ["door"]
 
 
 async def test_a_session_is_closed(page: Page, egress: FakeEgress) -> None:
@@ -364,6 +398,7 @@ async def test_sessions_of_a_removed_camera_end(broker: RunningBroker, page: Pag
         ('{"type": "offer", "camera": "door", "sdp": "x", "id": "' + "x" * 300 + '"}', "invalid_message"),
         ('{"type": "candidate", "session": "x"}', "invalid_message"),
         ('{"type": "candidate", "session": "x", "candidate": 7}', "invalid_message"),
+        ('{"type": "height", "session": "x", "height": "tall"}', "invalid_message"),
         ('{"type": "close"}', "invalid_message"),
         ('{"type": "attach", "session": []}', "invalid_message"),
         (json.dumps({"type": "offer", "camera": "door", "sdp": "x" * 66_000}), "too_large"),

@@ -89,6 +89,29 @@ async def test_the_offer_carries_the_tracks_of_the_camera(broker: RunningBroker,
     assert (await egress.told(Offer)).tracks == (H264,)
 
 
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("stream=sub", 404, "unknown_stream"),
+        ("stream=third", 400, "invalid_stream"),
+        ("height=tall", 400, "invalid_height"),
+        ("height=-1", 400, "invalid_height"),
+        ("height=1e3", 400, "invalid_height"),
+    ],
+)
+async def test_a_wish_that_cannot_be_met_is_refused_with_the_reason(
+    broker: RunningBroker, egress: FakeEgress, query: str, status: int, code: str
+) -> None:
+    response = await broker.http.post(f"/whep/door?{query}", data=OFFER, headers={"Content-Type": SDP})
+    assert await refusal(response) == (status, code)
+
+
+async def test_a_height_and_a_stream_may_be_given(broker: RunningBroker, egress: FakeEgress) -> None:
+    for query in ("stream=auto&height=240", "stream=main", "height=", "other=1"):
+        response = await broker.http.post(f"/whep/door?{query}", data=OFFER, headers={"Content-Type": SDP})
+        assert response.status == (400 if query == "height=" else 201)
+
+
 async def test_no_two_sessions_have_the_same_name(broker: RunningBroker, egress: FakeEgress) -> None:
     responses = await asyncio.gather(*(post(broker) for _ in range(20)))
     assert len({response.headers["Location"] for response in responses}) == 20
@@ -102,8 +125,8 @@ async def test_the_whole_life_of_a_session(broker: RunningBroker, egress: FakeEg
     response = await broker.http.patch(location, data=FRAGMENT, headers={"Content-Type": SDPFRAG, "If-Match": tag})
     assert response.status == 204
 
-    view = await broker.json(f"/api/viewers/{session}")
-    assert (view["session"], view["state"], view["camera"]["camera"]) == (public_name(session), "connected", "door")
+    view = await broker.until(f"/api/viewers/{session}", lambda view: view["state"] == "connected")
+    assert (view["session"], view["camera"]["camera"]) == (public_name(session), "door")
 
     response = await broker.http.delete(location)
     assert response.status == 200

@@ -1,0 +1,68 @@
+"""Which stream of its camera a viewer is shown; pure.
+
+A viewer that asks for a stream gets that, if there is one. One that leaves the choice gets the sub-stream
+
+* where it shows the picture no higher than ``ENLARGED`` times that of the sub-stream, or
+* where its path does not carry the main stream: it is too narrow, or much of what was sent is lost. When ``PATIENCE``
+  has passed, and the path is ``ROOM`` times as wide as it must be, it gets the main stream again; if that fails within
+  ``RELAPSE``, twice as much has to pass the next time.
+
+A stream that fails is shown to nobody while the other plays.
+"""
+
+from __future__ import annotations
+
+from broker.director.events import StreamWish
+from broker.director.state import Camera, Session
+from common.cameras import CameraName
+from common.control import ViewerReport
+from common.media import Kind
+
+ENLARGED = 1.25
+ASSUMED_HEIGHT = 360  # pixels, of a sub-stream that was never seen
+ROOM = 1.5
+PATIENCE, LONGEST_PATIENCE = 10.0, 320.0  # seconds
+RELAPSE = 60.0  # seconds
+LOST = 0.1  # share of packets lost between two reports that is too much …
+JUDGED = 30  # … of so many at least
+
+
+def choose(session: Session, main: Camera, sub: Camera | None, *, now: float) -> CameraName:
+    """The stream that the viewer is to be shown now."""
+    wish = session.wish.stream
+    if sub is None:
+        return main.spec.id
+    if wish is StreamWish.UNKNOWN:
+        return session.camera
+    small = wish is StreamWish.SUB or (wish is StreamWish.AUTO and (_fits(session, sub) or now < session.thin_until))
+    chosen, other = (sub, main) if small else (main, sub)
+    failed = chosen.failed and not other.failed
+    declined = session.report is not None and session.report.declined == chosen.spec.id
+    return other.spec.id if failed or declined else chosen.spec.id
+
+
+def _fits(session: Session, sub: Camera) -> bool:
+    """Whether the sub-stream's picture is as large as the viewer shows it."""
+    video = next((track for track in sub.tracks if track.kind is Kind.VIDEO), None)
+    height = video.height if video is not None and video.height else ASSUMED_HEIGHT
+    return 0 < session.wish.height <= ENLARGED * height
+
+
+def hear(session: Session, report: ViewerReport, main: Camera, *, now: float) -> None:
+    """Take in what the viewer's egress says of its path."""
+    before, session.report = session.report, report
+    on_main = report.camera == main.spec.id
+    needed = main.bitrate if on_main else ROOM * main.bitrate
+    narrow = report.capacity is not None and report.capacity < needed
+    lossy = before is not None and before.camera == report.camera and _lossy(before, report)
+    if on_main and (narrow or lossy) and now >= session.thin_until:
+        relapse = now < session.thin_until + RELAPSE
+        session.patience = min(2 * session.patience, LONGEST_PATIENCE) if relapse else PATIENCE
+        session.thin_until = now + session.patience
+    elif narrow and now < session.thin_until:
+        session.thin_until = max(session.thin_until, now + PATIENCE)
+
+
+def _lossy(before: ViewerReport, report: ViewerReport) -> bool:
+    sent, lost = report.packets - before.packets, report.lost - before.lost
+    return sent >= JUDGED and lost >= LOST * sent

@@ -1,0 +1,214 @@
+"""Which of a camera's streams a viewer is shown, and how it gets from one to the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from broker.director.events import (
+    CameraChanged,
+    OfferRefused,
+    SessionEnded,
+    StreamWish,
+    ViewerLeft,
+    ViewerOffered,
+    ViewerWishes,
+    Wish,
+)
+from broker.director.state import GRACE
+from broker.director.streams import PATIENCE, ROOM
+from common.cameras import CameraState
+from common.control import Answered, Assign, Convert, Move, Offer, Release, TrackStats, ViewerReport
+from common.media import Kind, Track
+from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
+
+SUB_TRACK = replace(H264, width=640, height=360)
+MAIN_BITRATE = 4_000_000  # bit/s
+FULL, TILE = 1080, 240
+
+
+class Scene:
+    """A camera with two streams, an ingest and an egress, and one viewer."""
+
+    def __init__(self, **sub: Any) -> None:
+        self.stage = Stage(camera("door"), camera("door/sub", on_demand=True))
+        self.stage.ingest("in-1", stream("door"))
+        self.stage.egress("out-1")
+        self.sub = sub
+        self.octets = 0
+
+    def offer(self, wish: Wish) -> str:
+        """The stream that a viewer is given."""
+        commands = self.stage(ViewerOffered("s", "door", "offer", wish))
+        [offer] = [message for _, message in sent(commands) if isinstance(message, Offer)]
+        self.stage.hear("out-1", Answered("s", "answer"))
+        return offer.camera
+
+    def second(self, shown: str, **report: Any) -> list[Any]:
+        """A second passes in which the camera sends 4 Mb/s; the moves that are ordered."""
+        self.stage.now += 1.0
+        self.octets += MAIN_BITRATE // 8
+        main = stream("door", stats=(TrackStats(Kind.VIDEO, bytes=self.octets),))
+        fields = {"tracks": (SUB_TRACK,)} | self.sub
+        ordered = self.stage.ingest("in-1", main, stream("door/sub", **fields))
+        ordered += self.stage.egress("out-1", replace(viewer("s", shown), **report))
+        return [message for _, message in sent(ordered + self.stage.tick()) if isinstance(message, Move)]
+
+    def shown(self) -> str:
+        return self.stage.director.session("s").camera
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@pytest.mark.parametrize(
+    ("wish", "given"),
+    [
+        (Wish(), "door"),
+        (Wish(StreamWish.MAIN, TILE), "door"),
+        (Wish(StreamWish.SUB, FULL), "door/sub"),
+        (Wish(StreamWish.AUTO, FULL), "door"),
+        (Wish(StreamWish.AUTO, TILE), "door/sub"),
+    ],
+)
+def test_an_offer_gets_the_stream_that_it_asks_for_or_that_suits_its_height(
+    scene: Scene, wish: Wish, given: str
+) -> None:
+    assert scene.offer(wish) == given
+
+
+def test_a_stream_that_nobody_watches_is_not_pulled(scene: Scene) -> None:
+    assert scene.stage.worker_of("door/sub") is None
+    commands = scene.stage(ViewerOffered("s", "door", "offer", Wish(StreamWish.SUB)))
+    assert [m.camera.id for _, m in sent(commands) if isinstance(m, Assign)] == ["door/sub"]
+    scene.stage(ViewerLeft("s"))
+    ordered = []
+    for _ in range(12):
+        ordered += sent(scene.stage.tick(1.0) + scene.stage.ingest("in-1", stream("door"), stream("door/sub")))
+    assert ("in-1", Release("door/sub")) in ordered
+
+
+def test_a_camera_without_a_sub_stream_says_so() -> None:
+    stage = Stage(camera("door"))
+    stage.egress("out-1")
+    [refused] = of(OfferRefused, stage(ViewerOffered("s", "door", "offer", Wish(StreamWish.SUB))))
+    assert (refused.status, refused.code) == (404, "unknown_stream")
+    assert "no sub-stream" in refused.message
+
+
+def test_another_height_moves_the_viewer_and_the_order_is_repeated_until_it_is_done(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.AUTO, FULL))
+    assert scene.second("door") == []
+    ordered = sent(scene.stage(ViewerWishes("s", TILE)))
+    assert ("out-1", Move("s", "door/sub")) in ordered
+    assert [move.camera for move in scene.second("door")] == ["door/sub"], "it was lost"
+    assert scene.second("door/sub") == []
+    scene.stage(ViewerWishes("s", FULL))
+    assert [move.camera for move in scene.second("door/sub")] == ["door"]
+    assert scene.second("door") == []
+
+
+def test_who_named_a_stream_stays_with_it_whatever_it_shows(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.MAIN, FULL))
+    scene.stage(ViewerWishes("s", TILE))
+    assert scene.second("door") == []
+
+
+def test_the_height_of_the_sub_stream_decides_once_it_is_known(scene: Scene) -> None:
+    scene.sub = {"tracks": (replace(H264, height=90),)}
+    assert scene.offer(Wish(StreamWish.AUTO, TILE)) == "door/sub"
+    assert [move.camera for move in scene.second("door/sub")] == ["door"]
+
+
+@pytest.mark.parametrize("failing", ["door", "door/sub"])
+def test_a_stream_that_fails_is_left_for_the_other(failing: str) -> None:
+    scene = Scene()
+    wish = Wish(StreamWish.SUB if failing == "door/sub" else StreamWish.MAIN)
+    scene.offer(wish)
+    other = {"door": "door/sub", "door/sub": "door"}[failing]
+    broken = stream(failing, state=CameraState.UNREACHABLE)
+    scene.stage.ingest("in-1", broken, stream(other))
+    scene.stage.tick(1.0)
+    assert scene.shown() == other
+    assert scene.stage.state_of("door") is CameraState.PLAYING, "the camera has a picture"
+    scene.stage.ingest("in-1", stream(failing), stream(other))
+    scene.stage.tick(1.0)
+    assert scene.shown() == failing, "it is what was asked for"
+
+
+def test_where_both_fail_the_main_streams_state_is_the_cameras(scene: Scene) -> None:
+    states = {"door": CameraState.UNREACHABLE, "door/sub": CameraState.UNAUTHORIZED}
+    commands = scene.stage.ingest("in-1", *(stream(name, state=state) for name, state in states.items()))
+    assert scene.stage.state_of("door") is CameraState.UNREACHABLE
+    assert scene.stage.director.camera("door").itself[0] is CameraState.UNREACHABLE
+    assert {change.camera for change in of(CameraChanged, commands)} == {"door"}, "the other is not pulled"
+
+
+def test_a_stream_of_whose_picture_the_viewer_takes_nothing_is_given_up(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.AUTO, TILE))
+    for _ in range(3):
+        scene.second("door/sub")
+    scene.stage(ViewerWishes("s", FULL))
+    assert [move.camera for move in scene.second("door/sub", declined="door")] == ["door/sub"]
+    assert scene.second("door/sub", declined="door") == []
+
+
+def test_a_path_that_loses_much_gets_the_sub_stream_and_after_a_while_the_main_one_again(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.AUTO, FULL))
+    for second in range(1, 4):
+        assert scene.second("door", packets=500 * second) == []
+    assert [move.camera for move in scene.second("door", packets=2_000, lost=100)] == ["door/sub"]
+    quiet = [scene.second("door/sub", packets=2_100 + 100 * second) for second in range(round(PATIENCE) - 1)]
+    assert quiet == [[]] * len(quiet)
+    assert [move.camera for move in scene.second("door/sub", packets=9_000)] == ["door"]
+    scene.second("door", packets=9_500)
+    assert [move.camera for move in scene.second("door", packets=9_900, lost=300)] == ["door/sub"]
+    again = [scene.second("door/sub", packets=9_900) for _ in range(round(1.9 * PATIENCE))]
+    assert again == [[]] * len(again), "it relapsed: twice as long"
+
+
+def test_a_path_that_is_too_narrow_gets_the_sub_stream_until_it_has_room(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.AUTO, FULL))
+    for _ in range(4):
+        assert scene.second("door", capacity=2 * MAIN_BITRATE) == []
+    assert [move.camera for move in scene.second("door", capacity=MAIN_BITRATE // 4)] == ["door/sub"]
+    for _ in range(round(3 * PATIENCE)):
+        assert scene.second("door/sub", capacity=round(1.2 * MAIN_BITRATE)) == []
+    moves = [scene.second("door/sub", capacity=round(2 * ROOM * MAIN_BITRATE)) for _ in range(round(PATIENCE))]
+    assert [move.camera for made in moves for move in made] == ["door"]
+
+
+def test_what_a_viewer_wished_of_an_earlier_broker_is_not_known_so_it_stays(scene: Scene) -> None:
+    scene.stage = Stage(camera("door"), camera("door/sub", on_demand=True), started_now=True)
+    scene.second("door/sub")
+    scene.stage.tick(GRACE)
+    assert scene.second("door/sub") == []
+    assert scene.shown() == "door/sub"
+    scene.stage(ViewerWishes("s", FULL))
+    assert scene.shown() == "door"
+
+
+def test_a_sub_stream_that_is_taken_away_leaves_its_viewers_the_main_one(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.SUB))
+    scene.second("door/sub")
+    commands = scene.stage.want(camera("door"))
+    assert not of(SessionEnded, commands)
+    assert ("out-1", Move("s", "door", (H264,), ())) in sent(commands)
+    assert scene.shown() == "door"
+
+
+def test_a_move_says_what_can_be_converted_of_the_stream(scene: Scene) -> None:
+    h265 = Track(Kind.VIDEO, "H265", 90_000, height=360)
+    scene.sub = {"tracks": (h265,)}
+    scene.stage.transcode("tc-1")
+    scene.offer(Wish(StreamWish.AUTO, FULL))
+    scene.stage(ViewerWishes("s", TILE))
+    [move] = scene.second("door")
+    assert (move.tracks, move.convertible) == ((h265,), (Kind.VIDEO, Kind.AUDIO))
+    report = ViewerReport("s", "door/sub", viewer("s").state)
+    ordered = sent(scene.stage.egress("out-1", report, subscribed=("door", "door/sub", "door/sub/h264")))
+    assert ("tc-1", Convert("door/sub/h264", h265)) in ordered

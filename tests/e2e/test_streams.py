@@ -1,0 +1,110 @@
+"""A camera with a main stream and a sub-stream, from GStreamer, watched in Chromium: each viewer gets what it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rigs import gst_camera as gst_rig
+from rigs.chromium import Chromium, Viewing
+from rigs.gst_launch import FPS, GstLaunch, missing, picture, sound
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
+
+PATIENCE = 15.0  # seconds
+QUIET = 3.0  # seconds in which nothing may move any more
+FREEZE = 0.5  # seconds; on a machine of its own a move costs none
+X264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=800 ! rtph264pay"
+PCMU = sound("mulawenc ! rtppcmupay", rate=8_000, pt=0)
+MAIN, SUB = (640, 480), (320, 240)
+STREAMS = (f"{picture(X264, size=MAIN)} {PCMU}", f"{picture(X264, size=SUB)} {PCMU}")
+FULL, TILE = {"width": 1280, "height": 900}, {"width": 320, "height": 260}
+
+
+@asynccontextmanager
+async def watched(cluster: Callable[..., Any], *pipelines: str) -> AsyncIterator[Any]:
+    """A cluster with one camera, whose streams these are."""
+    if problem := gst_rig.missing() or missing(" ".join(pipelines)):
+        pytest.skip(problem)
+    with GstLaunch(pipelines) as launched:
+        main, sub = launched.urls
+        running = await cluster({"front-door": {"url": main, "streams": {"sub": {"url": sub}}}})
+        yield running
+
+
+async def camera(running: Any) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/cameras/front-door") as response:
+        return dict(await response.json())
+
+
+async def viewers(running: Any) -> list[dict[str, Any]]:
+    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as response:
+        return list(await response.json())
+
+
+async def becomes(viewing: Viewing, size: tuple[int, int]) -> None:
+    """Wait until the picture has that size."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            stats = await viewing.stats()
+            if (stats.width, stats.height) == size:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
+    chromium: Chromium, cluster: Callable[..., Any]
+) -> None:
+    async with watched(cluster, *STREAMS) as running:
+        viewing = await chromium.open(f"{running.url}/watch/front-door")
+        await viewing.page.set_viewport_size(FULL)  # type: ignore[arg-type]
+        await viewing.shows(FPS)
+        await becomes(viewing, MAIN)
+        streams = (await camera(running))["streams"]
+        assert (streams["sub"]["state"], streams["main"]["state"]) == ("idle", "playing"), "nobody watches the other"
+        before = await viewing.stats()
+        for viewport, size, name in ((TILE, SUB, "sub"), (FULL, MAIN, "main")):
+            await viewing.page.set_viewport_size(viewport)  # type: ignore[arg-type]
+            await becomes(viewing, size)
+            await asyncio.sleep(QUIET)  # the time to see that it stays, not to wait for something
+            await becomes(viewing, size)
+            [viewer] = await viewers(running)
+            assert (viewer["camera"], viewer["stream"]) == ("front-door", name)
+        after = await viewing.stats()
+        assert len(await viewing.all_stats()) == 1, "it is the same session"
+        assert "viewer left" not in running.log
+        assert after.freeze_seconds - before.freeze_seconds < FREEZE
+        assert after.packets_lost == before.packets_lost
+        assert after.audio_concealed - before.audio_concealed < 0.05 * (after.audio_samples - before.audio_samples)
+
+
+async def test_a_player_by_whep_says_which_stream_it_wants(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+    async with watched(cluster, *STREAMS) as running:
+        for query, size in (("stream=sub", SUB), ("stream=main&height=90", MAIN), ("height=180", SUB)):
+            viewing = await chromium.whep(f"{running.whep('front-door')}?{query}")
+            await viewing.shows(FPS)
+            await becomes(viewing, size)
+            await viewing.close()
+
+
+async def test_a_stream_that_fails_leaves_the_other(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+    nothing = "rtsp://127.0.0.1:9/nothing"
+    if problem := gst_rig.missing() or missing(STREAMS[0]):
+        pytest.skip(problem)
+    with GstLaunch(STREAMS[:1]) as launched:
+        url = launched.urls[0]
+        cameras = {
+            "front-door": {"url": url, "streams": {"sub": {"url": nothing}}},
+            "yard": {"url": nothing, "streams": {"sub": {"url": url}}},
+        }
+        running = await cluster(cameras)
+        for name, query in (("front-door", "stream=sub"), ("yard", "")):
+            viewing = await chromium.whep(f"{running.whep(name)}?{query}")
+            await viewing.shows(FPS)
+            await becomes(viewing, MAIN)
+            await viewing.close()
