@@ -7,12 +7,14 @@ workers through this class alone.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 import zmq
 
@@ -35,6 +37,10 @@ from broker.director.events import (
     Send,
     SessionEnded,
     SessionStatus,
+    StillGivenUp,
+    StillRefused,
+    StillTaken,
+    StillWanted,
     Tick,
     Undelivered,
     ViewerLeft,
@@ -67,6 +73,14 @@ class Answer:
 
     session: SessionName
     sdp: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A still: a JPEG file, and the Unix time of its capture."""
+
+    jpeg: bytes = field(repr=False)
+    captured: float
 
 
 class ControlPlane:
@@ -110,6 +124,7 @@ class ControlPlane:
         self._socket: ControlSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._offers: dict[SessionName, asyncio.Future[str]] = {}
+        self._stills: dict[str, asyncio.Future[Picture]] = {}
         self._listeners: list[Callable[[Notice], None]] = []
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
         catalogue.on_change(lambda: self._handle(CamerasWanted(catalogue.specs)))
@@ -132,7 +147,8 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Let nobody wait any longer. Sessions are left alone: they outlive the broker."""
-        for future in self._offers.values():
+        waiting: list[asyncio.Future[Any]] = [*self._offers.values(), *self._stills.values()]
+        for future in waiting:
             if not future.done():
                 future.set_exception(RequestError(503, "stopping", "The broker is stopping; try again in a moment."))
 
@@ -149,6 +165,20 @@ class ControlPlane:
             raise
         finally:
             del self._offers[session]
+
+    async def still(self, camera: CameraName, wish: Wish) -> Picture:
+        """Have one picture of a camera drawn. Raises ``RequestError``."""
+        request = secrets.token_hex(8)
+        future: asyncio.Future[Picture] = asyncio.get_running_loop().create_future()
+        self._stills[request] = future
+        try:
+            self._handle(StillWanted(request, camera, wish))
+            return await future
+        except asyncio.CancelledError:
+            self._handle(StillGivenUp(request))
+            raise
+        finally:
+            del self._stills[request]
 
     def shows(self, session: SessionName, height: int) -> None:
         """A viewer shows the picture with this height now, in pixels."""
@@ -237,6 +267,12 @@ class ControlPlane:
             case OfferRefused(session, status, code, message):
                 if (future := self._offers.get(session)) and not future.done():
                     future.set_exception(RequestError(status, code, message))
+            case StillTaken(request, jpeg, captured):
+                if (waiting := self._stills.get(request)) and not waiting.done():
+                    waiting.set_result(Picture(jpeg, captured))
+            case StillRefused(request, status, code, message):
+                if (waiting := self._stills.get(request)) and not waiting.done():
+                    waiting.set_exception(RequestError(status, code, message))
             case RememberTracks(camera, tracks):
                 self.catalogue.remember(camera, tracks=tracks)
             case RememberWorker(camera, node):

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from broker.director import Director
 from broker.keyring import Keyring
-from common.control import SUBSCRIBERS, Assign, Convert, NodeName, Offer, StreamKey, ToWorker
+from common.control import SUBSCRIBERS, Assign, Convert, NodeName, Offer, Snapshot, StreamKey, ToWorker
 from common.media import Rendition, as_it_came, camera_of, converted_kind
 
 
@@ -30,6 +30,9 @@ def with_keys(
             yield from _told(rendition, key, director)
             source = current_key(as_it_came(camera_of(rendition)), director, keyring)
             message = replace(message, key=key, source_key=source.key if source else b"")
+        case Snapshot(camera=camera_id):
+            source = current_key(as_it_came(camera_id), director, keyring)
+            message = replace(message, source_key=source.key if source else b"")
         case Offer(camera=camera_id):
             if (stream_key := current_key(as_it_came(camera_id), director, keyring)) is not None:
                 yield node, stream_key

@@ -226,6 +226,19 @@ class EndConversion:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Draw the newest keyframe of a camera's ``track``; broker to transcode, which replies ``SnapshotTaken`` or
+    ``SnapshotFailed``. ``height`` is the most in pixels, 0: as it is. ``source_key`` as in ``Convert``."""
+
+    request: str
+    camera: CameraName
+    track: Track
+    height: int = 0
+    source_key: bytes = field(default=b"", repr=False)
+    type: Literal["snapshot"] = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
 class StreamKey:
     """The key that a rendition's frames are sealed with from now on; broker to a worker that takes it."""
 
@@ -317,6 +330,25 @@ class KeyWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """A still as a JPEG file; transcode to broker. ``captured`` is the Unix time of its capture."""
+
+    request: Text
+    jpeg: bytes = field(repr=False)
+    captured: Number = 0.0
+    type: Literal["snapshot_taken"] = "snapshot_taken"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFailed:
+    """There is no still; transcode to broker."""
+
+    request: Text
+    reason: Text
+    type: Literal["snapshot_failed"] = "snapshot_failed"
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """The worker stops now and gives up everything it has; worker to broker."""
 
@@ -325,13 +357,13 @@ class Leaving:
     type: Literal["leaving"] = "leaving"
 
 
-ToBroker = Report | Answered | Refused | Ended | KeyWanted | Leaving
-ToWorker = Assign | Release | Convert | EndConversion | StreamKey | Offer | Move | HangUp | Ping
+ToBroker = Report | Answered | Refused | Ended | KeyWanted | SnapshotTaken | SnapshotFailed | Leaving
+ToWorker = Assign | Release | Convert | EndConversion | Snapshot | StreamKey | Offer | Move | HangUp | Ping
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
 _items: dict[str, TypeAdapter[Any]] = {"served": TypeAdapter(StreamReport), "viewers": TypeAdapter(ViewerReport)}
-_BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Refused, Ended, Leaving, Made}
+_BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Refused, Ended, Leaving, Made, SnapshotFailed}
 
 
 def encode(message: ToBroker | ToWorker | StreamReport | ViewerReport) -> bytes:

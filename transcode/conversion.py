@@ -24,6 +24,7 @@ from typing import Protocol
 from common.log import Logger
 from common.media import CLOCK_RATES, MAX_PAYLOAD, Batch, Flags, Track
 from common.payload.output import Output, pieces
+from common.worker.incoming import Sink
 from transcode.access_units import AccessUnit, Assembler
 
 SHOWN_BEFORE = 3  # units that may wait behind one that is shown: more is a burst, or too slow a machine
@@ -232,11 +233,18 @@ def _fragments(unit: bytes) -> list[bytes]:
     return [bytes((unit[0] & 0xE0 | _FU_A, bit)) + part for bit, part in zip(bits, parts, strict=True)]
 
 
-class Nothing:
-    """The sink of the track that is not converted."""
+class Several:
+    """The sinks of one track: none, where nobody wants it."""
+
+    def __init__(self) -> None:
+        self.sinks: list[Sink] = []
 
     def push(self, batch: Batch, now: float) -> None:
-        """Nothing comes of it."""
+        """See ``Sink``."""
+        for sink in tuple(self.sinks):  # one may have enough with this
+            sink.push(batch, now)
 
     def pause(self) -> None:
-        """Nothing comes of it."""
+        """See ``Sink``."""
+        for sink in self.sinks:
+            sink.pause()

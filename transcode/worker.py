@@ -17,7 +17,19 @@ from functools import partial
 
 from common.clock import unix_ns
 from common.config import Config, TranscodeConfig
-from common.control import Convert, EndConversion, Made, NodeName, Report, Role, StreamKey, ToWorker
+from common.control import (
+    Convert,
+    EndConversion,
+    Made,
+    NodeName,
+    Report,
+    Role,
+    Snapshot,
+    SnapshotFailed,
+    SnapshotTaken,
+    StreamKey,
+    ToWorker,
+)
 from common.log import get_logger
 from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, camera_of, converted_kind
 from common.process import memory_limit
@@ -26,7 +38,13 @@ from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
 from common.worker.publisher import Publisher
 from common.worker.subscriber import Subscriber
-from transcode.conversion import Conversion, Converter, Nothing
+from transcode.access_units import AccessUnit
+from transcode.conversion import Conversion, Converter, Several
+from transcode.still import Still, draw
+
+DECODED = frozenset({"H264", "H265", "VP8", "VP9", "AV1", "JPEG", "MP4V-ES"})  # codecs of pictures
+MAX_STILLS = 16  # that are waited for or drawn at once
+STILL_WITHIN = 5.0  # seconds for a keyframe to come
 
 
 async def run(config: Config, node: NodeName, stop: asyncio.Event) -> None:
@@ -80,7 +98,8 @@ class Transcoder:
         self._log = get_logger(node=link.node)
         self._counters: Counter[str] = Counter()  # of conversions that are over
         self._running: dict[Rendition, _Running] = {}
-        self._sinks: dict[Rendition, dict[str, Sink]] = {}  # by the rendition that is subscribed to
+        self._sinks: dict[Rendition, dict[str, Several]] = {}  # by the rendition that is subscribed to
+        self._stills = 0  # that are being made
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set."""
@@ -98,6 +117,8 @@ class Transcoder:
                 self._convert(rendition, track, key, source_key)
             case EndConversion(rendition):
                 self._end(rendition)
+            case Snapshot():
+                self._take_still(message)
             case StreamKey(rendition, key):
                 self._subscriber.learn(rendition, key)
 
@@ -141,14 +162,54 @@ class Transcoder:
         self._log.info("conversion begins", rendition=rendition, of=track.codec, to=CONVERTED[kind].codec)
         self._link.report_soon()
 
+    def _take_still(self, order: Snapshot) -> None:
+        """Have the next keyframe drawn, and answer with that; a cached one comes at once."""
+        if order.track.kind is not Kind.VIDEO or order.track.codec not in DECODED:
+            self._link.send(SnapshotFailed(order.request, "its picture cannot be decoded"))
+            return
+        if self._stills >= MAX_STILLS:
+            self._link.send(SnapshotFailed(order.request, f"{MAX_STILLS} stills are being made already"))
+            return
+        source = as_it_came(order.camera)
+        self._stills += 1
+        loop = asyncio.get_running_loop()
+
+        def draw_it(unit: AccessUnit) -> None:
+            late.cancel()
+            self._disconnect(source, Kind.VIDEO, still)
+            work = loop.run_in_executor(self._executor, draw, unit, order.track.codec, order.height)
+            work.add_done_callback(partial(answer, unit.capture_ns))
+
+        def answer(capture_ns: int, work: asyncio.Future[bytes]) -> None:
+            self._stills -= 1
+            if work.cancelled():
+                return
+            if (error := work.exception()) is not None:
+                self._counters["stills_failed"] += 1
+                self._link.send(SnapshotFailed(order.request, str(error)))
+            else:
+                self._counters["stills_made"] += 1
+                self._link.send(SnapshotTaken(order.request, work.result(), capture_ns / 1e9))
+
+        def give_up() -> None:
+            self._stills -= 1
+            self._disconnect(source, Kind.VIDEO, still)
+            self._link.send(SnapshotFailed(order.request, f"no keyframe came within {STILL_WITHIN:.0f} s"))
+
+        still = Still(order.track, draw_it)
+        late = loop.call_later(STILL_WITHIN, give_up)
+        self._connect(source, Kind.VIDEO, still, order.source_key)
+
     def _connect(self, source: Rendition, kind: Kind, sink: Sink, key: bytes) -> None:
-        """Give ``sink`` what comes of the source; pictures from the cached ones on, so they are subscribed to anew."""
-        sinks = self._sinks.setdefault(source, {})
-        begun = bool(sinks)
-        for each in Kind:
-            sinks.setdefault(each, Nothing())
-        sinks[kind] = sink
-        if begun and kind is Kind.AUDIO:
+        """Give ``sink`` what comes of the source.
+
+        A conversion gets pictures from the cached ones on, so they are subscribed to anew. For a still that would
+        disturb what runs already: then it waits for the next keyframe.
+        """
+        sinks = self._sinks.setdefault(source, {each: Several() for each in Kind})
+        begun, flows = any(each.sinks for each in sinks.values()), bool(sinks[kind].sinks)
+        sinks[kind].sinks.append(sink)
+        if (begun and kind is Kind.AUDIO) or (flows and isinstance(sink, Still)):
             return
         self._subscriber.unsubscribe(source)
         if key:
@@ -161,16 +222,18 @@ class Transcoder:
             return
         running.conversion.close()
         self._counters.update(running.conversion.counters)
-        source = as_it_came(camera_of(rendition))
-        sinks = self._sinks[source]
-        sinks[running.track.kind] = Nothing()
-        if all(isinstance(sink, Nothing) for sink in sinks.values()):
-            del self._sinks[source]
-            self._subscriber.unsubscribe(source)
+        self._disconnect(as_it_came(camera_of(rendition)), running.track.kind, running.conversion)
         self._publisher.forget(rendition)
         self._publisher.use_key(rendition, b"")
         self._log.info("conversion ends", rendition=rendition, units=running.conversion.units)
         self._link.report_soon()
+
+    def _disconnect(self, source: Rendition, kind: Kind, sink: Sink) -> None:
+        sinks = self._sinks[source]
+        sinks[kind].sinks.remove(sink)
+        if not any(each.sinks for each in sinks.values()):
+            del self._sinks[source]
+            self._subscriber.unsubscribe(source)
 
 
 def _alike(one: Track, other: Track) -> bool:

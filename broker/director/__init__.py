@@ -30,6 +30,8 @@ from broker.director.events import (
     FromWorker,
     NodeNameTwice,
     SessionStatus,
+    StillGivenUp,
+    StillWanted,
     Tick,
     Undelivered,
     ViewerLeft,
@@ -39,6 +41,7 @@ from broker.director.events import (
     WorkerLost,
 )
 from broker.director.state import State, Worker
+from broker.director.stills import Stills
 from broker.director.viewers import Viewers
 from common.bucket import TokenBuckets
 from common.cameras import CameraName, CameraSpec
@@ -55,6 +58,8 @@ from common.control import (
     Refused,
     Report,
     Role,
+    SnapshotFailed,
+    SnapshotTaken,
     ToBroker,
     ToWorker,
 )
@@ -92,6 +97,7 @@ class Director:
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
         self._conversions = Conversions(self._state)
         self._viewers = Viewers(self._state, self._conversions, sessions_each)
+        self._stills = Stills(self._state)
         self._parts = Parts()
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
 
@@ -116,9 +122,15 @@ class Director:
                     self._cameras.settle_all_of(status.camera)
             case ViewerLeft(session):
                 self._viewers.left(session)
+            case StillWanted(request, camera, wish):
+                self._stills.want(request, camera, wish)
+                self._cameras.settle_all_of(camera)
+            case StillGivenUp(request):
+                self._stills.give_up(request)
             case Tick():
                 self._tick()
         self._cameras.announce()
+        self._stills.settle()
         commands, self._state.commands = self._state.commands, []
         return commands
 
@@ -171,6 +183,10 @@ class Director:
                 self._viewers.refused(node, message)
             case Ended(session, reason):
                 self._viewers.ended(node, session, reason)
+            case SnapshotTaken():
+                self._stills.taken(node, message)
+            case SnapshotFailed():
+                self._stills.failed(node, message)
 
     def _take(self, part: Report) -> None:
         """A report, or a part of one."""
@@ -242,6 +258,7 @@ class Director:
         self._cameras.bury(worker)
         self._viewers.bury(worker, reason)
         self._conversions.bury(worker, stopped=reason is EndReason.WORKER_STOPPED)
+        self._stills.bury(worker)
         if worker.report.role is Role.TRANSCODE:
             self._cameras.converters_changed()
         self._cameras.settle()

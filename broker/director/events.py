@@ -71,6 +71,22 @@ class ViewerWishes:
 
 
 @dataclass(frozen=True, slots=True)
+class StillWanted:
+    """Somebody asks for one picture; the answer is ``StillTaken`` or ``StillRefused``."""
+
+    request: str
+    camera: CameraName
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class StillGivenUp:
+    """Nobody waits for that picture any more."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class ViewerLeft:
     """A viewer ended its session."""
 
@@ -82,7 +98,17 @@ class Tick:
     """Time has passed."""
 
 
-Event = FromWorker | Undelivered | CamerasWanted | ViewerOffered | ViewerWishes | ViewerLeft | Tick
+Event = (
+    FromWorker
+    | Undelivered
+    | CamerasWanted
+    | ViewerOffered
+    | ViewerWishes
+    | ViewerLeft
+    | StillWanted
+    | StillGivenUp
+    | Tick
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +132,25 @@ class OfferRefused:
     """A viewer's offer cannot be served. The fields are those of ``RequestError``."""
 
     session: SessionName
+    status: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StillTaken:
+    """A picture as a JPEG file, and the Unix time of its capture."""
+
+    request: str
+    jpeg: bytes = field(repr=False)
+    captured: float
+
+
+@dataclass(frozen=True, slots=True)
+class StillRefused:
+    """There is no picture. The fields are those of ``RequestError``."""
+
+    request: str
     status: int
     code: str
     message: str
@@ -219,6 +264,8 @@ Command = (
     Send
     | OfferAnswered
     | OfferRefused
+    | StillTaken
+    | StillRefused
     | RememberTracks
     | RememberWorker
     | WorkerJoined

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import api, pages, signalling, whep
+from broker.front import api, pages, signalling, stills, whep
 from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
 from broker.front.problems import MAX_BODY, problems
@@ -16,7 +16,7 @@ def application(context: Context) -> web.Application:
     """All routes, and what every request passes on its way."""
     app = web.Application(middlewares=[_watched, problems, _guard], client_max_size=MAX_BODY)
     app[CONTEXT] = context
-    for module in (api, pages, signalling, whep):
+    for module in (api, pages, signalling, stills, whep):
         module.prepare(app)
     add_routes(app)
     app.on_response_prepare.append(_harden)

@@ -88,6 +88,13 @@ OPERATIONS = (
         (400, 403, 404, 408, 409, 413, 415, 422, 503),
     ),
     Operation("delete", "/api/cameras/{id}", "Remove a camera", (204, _NOTHING), problems=(403, 404, 409, 503)),
+    Operation(
+        "get",
+        "/api/cameras/{id}/snapshot.jpg",
+        "A camera's newest keyframe; ?height= in pixels and ?stream= choose its size",
+        (200, {"image/jpeg": {"type": "string", "format": "binary"}}),
+        problems=(400, 404, 429, 503),
+    ),
     Operation("get", "/api/viewers", "All viewers", (200, _list_of("ViewerView"))),
     Operation(
         "get", "/api/viewers/{session}", "How a session is", (200, {_JSON: _ref("SessionView")}), problems=(404,)

@@ -99,6 +99,8 @@ class Quotas:
         self._rate = Rate(limits.offer_rate)
         self._rate_each = Rate(limits.offer_rate_per_address)
         self._rate_camera = Rate(limits.offer_rate_per_camera)
+        self._rate_still = Rate(limits.still_rate)
+        self._rate_still_each = Rate(limits.still_rate_per_address)
         self._seldom = Rate(SELDOM)
         self._reserve = Rate((limits.offer_rate or limits.offer_rate_per_camera) * RESERVE)
         self._sessions: dict[str, set[SessionName]] = {}  # by address
@@ -134,6 +136,15 @@ class Quotas:
             message = "Too many viewers a second ask for this camera"
             raise _too_fast("offer_rate_per_camera", limits.offer_rate_per_camera, message)
         raise over("offer_rate", limits.offer_rate, "Too many viewers a second are joining")
+
+    def check_still(self, address: str | None, now: float) -> None:
+        """One more still is asked for. Raises ``RequestError``."""
+        limits = self.limits
+        if address is not None and not self._rate_still_each.take(address, now):
+            message = "Your address has asked for too many stills a second"
+            raise _too_fast("still_rate_per_address", limits.still_rate_per_address, message)
+        if not self._rate_still.take("", now):
+            raise over("still_rate", limits.still_rate, "Too many stills a second are asked for")
 
     def joined(self, address: str | None, session: SessionName) -> None:
         """An offer was answered."""

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import api, health, pages, signalling, whep
+from broker.front import api, health, pages, signalling, stills, whep
 
 
 class Need(Enum):
@@ -41,6 +41,7 @@ ROUTES = (
     Route("GET", "/api/cameras/{id}", api.show_camera),
     Route("PATCH", "/api/cameras/{id}", api.change_camera, Need.OUR_PAGE),
     Route("DELETE", "/api/cameras/{id}", api.remove_camera, Need.OUR_PAGE),
+    Route("GET", "/api/cameras/{id}/snapshot.jpg", stills.snapshot),
     Route("GET", "/api/viewers", api.list_viewers),
     Route("GET", "/api/viewers/{session}", api.show_session),
     Route("GET", "/api/nodes", api.list_nodes),

@@ -31,6 +31,9 @@ from common.control import (
     Release,
     Report,
     Role,
+    Snapshot,
+    SnapshotFailed,
+    SnapshotTaken,
     StreamKey,
     StreamReport,
     ToBroker,
@@ -74,6 +77,8 @@ TO_BROKER: list[ToBroker] = [
     Refused("s", 406, "no_codec", "None."),
     Ended("s", "consent expired"),
     KeyWanted("yard"),
+    SnapshotTaken("r", b"\xff\xd8 bytes", 5.0),
+    SnapshotFailed("r", "no keyframe"),
     Leaving("egress-0", "b2"),
 ]
 TO_WORKER: list[ToWorker] = [
@@ -85,7 +90,8 @@ TO_WORKER: list[ToWorker] = [
     Offer("s", "yard", "v=0\r\n", (VIDEO,), (Kind.VIDEO,), "every transcode worker is full"),
     StreamKey("yard", bytes(16)),
     HangUp("s"),
-    Move("s", "door/sub", (Track(Kind.VIDEO, "H264", 90_000),), (Kind.VIDEO,)),
+    Snapshot("r", "door", VIDEO, 360, bytes(16)),
+    Move("s", "door/sub", (VIDEO,), (Kind.VIDEO,)),
     Ping(),
 ]
 

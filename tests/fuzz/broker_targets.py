@@ -12,7 +12,20 @@ from typing import Any
 from broker.catalogue import Catalogue
 from broker.control_plane import Answer
 from broker.director import Director
-from broker.director.events import FromWorker, Send, SessionStatus, Tick, Undelivered, ViewerLeft, ViewerOffered, Wish
+from broker.director.events import (
+    FromWorker,
+    Send,
+    SessionStatus,
+    StillGivenUp,
+    StillWanted,
+    StreamWish,
+    Tick,
+    Undelivered,
+    ViewerLeft,
+    ViewerOffered,
+    ViewerWishes,
+    Wish,
+)
 from broker.front import signalling, whep
 from broker.front.bodies import parse_json
 from broker.front.guard import Guard
@@ -30,6 +43,7 @@ CAMERAS = {
     "door": CameraSpec("door", "rtsp://user:secret@host/door", 1),
     "yard": CameraSpec("yard", "rtsp://host/y", 1),
 }
+STREAMS = CAMERAS | {"door/sub": CameraSpec("door/sub", "rtsp://host/sub", on_demand=True)}
 FRAGMENT = (
     b"a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
     b"a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0\r\na=end-of-candidates\r\n"
@@ -150,7 +164,7 @@ def direct(data: bytes) -> None:
     """Workers' messages, viewers and time, at the director."""
     program = Program(data)
     now = 1_000.0
-    director = Director(now, CAMERAS, ingests=1)
+    director = Director(now, STREAMS, ingests=1)
     while program:
         what = program.byte()
         node = ("in-1", "out-1", "out-2", "other")[what >> 2 & 3]
@@ -162,10 +176,19 @@ def direct(data: bytes) -> None:
             case 1:
                 now += program.byte() / 32
             case 2:
-                event = ViewerOffered(f"s{program.byte() % 4}", "door" if what & 4 else "nowhere", "v=0")
+                camera = "door" if what & 4 else "nowhere"
+                asked, height = program.byte(), program.byte() * 8 if what & 16 else 0
+                wish = Wish(tuple(StreamWish)[asked >> 4 & 3], height)
+                event = ViewerOffered(f"s{asked % 4}", camera, "v=0", wish)
+                if what & 32:
+                    event = StillWanted(f"r{asked % 4}", camera, wish)
             case 3:
                 session = f"s{program.byte() % 4}"
                 event = ViewerLeft(session) if what & 4 else Undelivered(node, control.HangUp(session))
+                if what & 16:
+                    event = ViewerWishes(session, program.byte() * 8)
+                elif what & 32:
+                    event = StillGivenUp(f"r{session[1:]}")
         for command in director.handle(event, now):
             if isinstance(command, Send):
                 control.encode(command.message)

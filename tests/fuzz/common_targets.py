@@ -39,6 +39,8 @@ TO_BROKER = tuple(
         control.Answered("s1", "v=0", ("door/h264", "door")),
         control.Refused("s1", 406, "no_usable_codec", "No."),
         control.Ended("s1", "closed by the viewer"),
+        control.SnapshotTaken("r1", b"\xff\xd8", 1.0),
+        control.SnapshotFailed("r1", "no keyframe"),
         control.Leaving("out-1", "1"),
     )
 )
@@ -52,6 +54,7 @@ TO_WORKER = tuple(
         control.Offer("s1", "door", "v=0", TRACKS),
         control.HangUp("s1"),
         control.Move("s1", "door/sub"),
+        control.Snapshot("r1", "door", TRACKS[0], 360),
         control.Ping(),
     )
 )

@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 
 from common.config import BrokerConfig, Config, TranscodeConfig
-from common.control import Convert, EndConversion, Leaving, Made, Role
+from common.control import Convert, EndConversion, Leaving, Made, Role, Snapshot, SnapshotFailed, SnapshotTaken
 from common.media import MAX_PAYLOAD, Batch, Flags, Kind, Rendition, Track
 from common.payload.access_unit import access_unit
 from common.payload.output import pieces
@@ -163,3 +164,47 @@ async def test_sound_of_another_rate_is_another_conversion(tmp_path: Path) -> No
         broker.tell(NODE, Convert(SOUND, PCM))
         broker.tell(NODE, Convert(SOUND, slower))
         await broker.until(lambda: broker.reports[NODE].made == (Made(SOUND, slower),))
+
+
+async def still(broker: FakeBroker, batches: list[Batch], track: Track = JPEG, height: int = 0) -> Any:
+    """The answer to a request for a still, while these come."""
+    broker.tell(NODE, Snapshot("r", "door", track, height))
+    async with asyncio.timeout(20):
+        for batch in batches:
+            now = time.time_ns()
+            broker.publish(DOOR, batch._replace(arrival_ns=now, capture_ns=now))
+            await asyncio.sleep(0.02)
+            if answers := [m for m in broker.messages if isinstance(m, SnapshotTaken | SnapshotFailed)]:
+                broker.messages.clear()
+                return answers[0]
+    return None
+
+
+async def test_a_still_is_drawn_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as broker:
+        taken = await still(broker, images(), height=120)
+        assert isinstance(taken, SnapshotTaken)
+        assert taken.jpeg[:2] == b"\xff\xd8"
+        assert abs(taken.captured - time.time()) < 10
+        await broker.until(lambda: not broker.watches("door"))
+
+
+async def test_a_conversion_goes_on_beside_a_still(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as broker:
+        broker.tell(NODE, Convert(PICTURE, JPEG))
+        frames = images()
+        before = await played(broker, frames, PICTURE, 5)
+        assert isinstance(await still(broker, frames[100:]), SnapshotTaken)
+        assert broker.watches("door")
+        after = await played(broker, frames[200:], PICTURE, len(before) + 5)
+        assert {batch.epoch for batch in after} == {batch.epoch for batch in before}
+
+
+async def test_a_still_of_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as broker:
+        failed = await still(broker, images()[:3], track=PCM)
+        assert failed == SnapshotFailed("r", "its picture cannot be decoded")
+        damaged = [batch._replace(payloads=[b"\xff" * 50]) for batch in images()]
+        failed = await still(broker, damaged)
+        assert isinstance(failed, SnapshotFailed)
+        assert "keyframe" in failed.reason

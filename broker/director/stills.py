@@ -1,0 +1,112 @@
+"""Which transcode worker draws which still, for people who ask for one picture of a camera.
+
+A still waits until its stream plays, and then for one worker's answer: it is given to no second one, since what its
+keyframe holds may be what killed the first. A camera on demand is pulled for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from broker.director.events import StillRefused, StillTaken, Wish
+from broker.director.state import Camera, Session, State, Worker
+from broker.director.streams import choose
+from common.cameras import SUB, CameraName, CameraState, stream_of
+from common.control import NodeName, Role, Snapshot, SnapshotFailed, SnapshotTaken
+from common.media import Kind
+from common.sessions import SessionName
+
+WITHIN = 10.0  # seconds for a camera to be reached, a keyframe to come, and a picture to be drawn
+
+_NO_WORKER = "no_converter", "No transcode worker runs, and it is they who draw stills (transcode.workers)."
+_TIMEOUT = "still_timeout", f"There was no picture within {WITHIN:.0f} s; try again."
+_DIED = "still_failed", "The transcode worker that was to draw the picture has died; try again in a moment."
+
+
+@dataclass(slots=True)
+class _Still:
+    camera: CameraName  # or rather its stream
+    height: int
+    deadline: float
+    node: NodeName | None = None  # the one that draws it
+
+
+class Stills:
+    """The director's part for stills."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._wanted: dict[str, _Still] = {}
+
+    def want(self, request: str, camera: CameraName, wish: Wish) -> None:
+        """Somebody asks for a still of a camera."""
+        main = self._state.cameras.get(camera)
+        if main is None:
+            self._state.command(StillRefused(request, 404, "unknown_camera", f"There is no camera {camera!r}."))
+            return
+        sub = self._state.cameras.get(stream_of(camera, SUB))
+        asked = Session(SessionName(request), camera, NodeName(""), wish=wish)
+        name = choose(asked, main, sub, now=self._state.now)
+        chosen = self._state.cameras[name]
+        chosen.kept_until = max(chosen.kept_until, self._state.now + max(WITHIN, chosen.spec.keep_after))
+        self._wanted[request] = _Still(name, wish.height, self._state.now + WITHIN)
+
+    def give_up(self, request: str) -> None:
+        """Nobody waits for it any more."""
+        self._wanted.pop(request, None)
+
+    def settle(self) -> None:
+        """Have drawn what can be, and refuse what cannot."""
+        for request, still in list(self._wanted.items()):
+            if still.node is None:
+                self._see_to(request, still)
+            if self._state.now >= still.deadline:
+                self._refuse(request, 503, *_TIMEOUT)
+
+    def taken(self, node: NodeName, taken: SnapshotTaken) -> None:
+        """A worker has drawn one."""
+        if self._is_for(node, taken.request):
+            del self._wanted[taken.request]
+            self._state.command(StillTaken(taken.request, taken.jpeg, taken.captured))
+
+    def failed(self, node: NodeName, failed: SnapshotFailed) -> None:
+        """A worker could not draw one."""
+        if self._is_for(node, failed.request):
+            self._refuse(failed.request, 503, "still_failed", f"There is no picture: {failed.reason}.")
+
+    def bury(self, worker: Worker) -> None:
+        """The worker is dead."""
+        for request, still in list(self._wanted.items()):
+            if still.node == worker.node:
+                self._refuse(request, 503, *_DIED)
+
+    def _is_for(self, node: NodeName, request: str) -> bool:
+        still = self._wanted.get(request)
+        return still is not None and still.node == node
+
+    def _see_to(self, request: str, still: _Still) -> None:
+        camera = self._state.cameras.get(still.camera)
+        workers = [worker for worker in self._state.workers.values() if worker.takes(Role.TRANSCODE)]
+        if camera is None:
+            self._refuse(request, 404, "unknown_camera", f"There is no camera {still.camera!r} any more.")
+        elif not workers and not self._state.starting:
+            self._refuse(request, 503, *_NO_WORKER)
+        elif camera.failed:
+            self._refuse(request, 503, "camera_failed", "The camera gives no picture now; its state says why.")
+        elif workers and self._plays(camera):
+            video = next((track for track in camera.tracks if track.kind is Kind.VIDEO and track.playable), None)
+            if video is None:
+                self._refuse(request, 503, "no_picture", "The camera has no picture that can be shown.")
+                return
+            worker = min(workers, key=lambda each: (each.busy, each.node))
+            still.node = worker.node
+            self._state.send(worker.node, Snapshot(request, still.camera, video, still.height))
+
+    def _plays(self, camera: Camera) -> bool:
+        worker = self._state.workers.get(camera.worker) if camera.worker is not None else None
+        stream = worker.streams.get(camera.spec.id) if worker is not None else None
+        return stream is not None and stream.state is CameraState.PLAYING and bool(camera.tracks)
+
+    def _refuse(self, request: str, status: int, code: str, message: str) -> None:
+        if self._wanted.pop(request, None) is not None:
+            self._state.command(StillRefused(request, status, code, message))

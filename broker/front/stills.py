@@ -1,0 +1,76 @@
+"""Stills: one picture of a camera as a JPEG file, drawn once a second however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from email.utils import formatdate
+
+from aiohttp import hdrs, web
+
+from broker.control_plane import ControlPlane, Picture
+from broker.director.events import Wish
+from broker.front.context import CONTEXT
+from broker.front.offers import check_memory, parse_wish
+from common.cameras import CameraName
+from common.errors import RequestError
+
+FRESH = 1.0  # seconds for which one is given to everybody who asks for the same
+MOST = 64  # different ones in that time, and at once: each takes some 20 ms of a core, and 200 kB
+
+_Key = tuple[CameraName, Wish]
+
+
+class Stills:
+    """The stills of the last second, and those that are being drawn. ``clock`` gives monotonic seconds."""
+
+    def __init__(self, control: ControlPlane, clock: Callable[[], float]) -> None:
+        self._control = control
+        self._clock = clock
+        self._drawn: dict[_Key, tuple[float, asyncio.Task[Picture]]] = {}  # and until when each is fresh
+
+    async def get(self, camera: CameraName, wish: Wish) -> Picture:
+        """A still that is at most a second old. Raises ``RequestError``."""
+        now = self._clock()
+        for key in [key for key, (until, task) in self._drawn.items() if until <= now and task.done()]:
+            del self._drawn[key]
+        known = self._drawn.get((camera, wish))
+        if known is None:
+            if len(self._drawn) >= MOST:
+                raise RequestError(503, "too_many_stills", f"{MOST} different stills were asked for within a second.")
+            task = asyncio.create_task(self._control.still(camera, wish))
+            known = self._drawn[camera, wish] = now + FRESH, task
+            task.add_done_callback(lambda done: self._done((camera, wish), done))
+        return await asyncio.shield(known[1])  # others may wait for it, too
+
+    def _done(self, key: _Key, task: asyncio.Task[Picture]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            del self._drawn[key]  # whoever asks next may be luckier
+        else:
+            self._drawn[key] = self._clock() + FRESH, task
+
+
+STILLS = web.AppKey("stills", Stills)
+
+
+def prepare(app: web.Application) -> None:
+    """Give the application its stills."""
+    context = app[CONTEXT]
+    app[STILLS] = Stills(context.control, context.clock)
+
+
+async def snapshot(request: web.Request) -> web.Response:
+    """A camera's newest keyframe as a JPEG file. Raises ``RequestError``."""
+    context = request.app[CONTEXT]
+    camera = CameraName(request.match_info["id"])
+    wish = parse_wish(request.query.get("stream"), request.query.get("height"))
+    if context.control.catalogue.get(camera) is None:
+        raise RequestError(404, "unknown_camera", f"There is no camera {camera!r}.")
+    check_memory(context)
+    context.quotas.check_still(context.quotas.address(request.remote), context.clock())
+    picture = await request.app[STILLS].get(camera, wish)
+    headers = {
+        hdrs.CACHE_CONTROL: f"private, max-age={FRESH:.0f}",
+        hdrs.LAST_MODIFIED: formatdate(picture.captured, usegmt=True),
+    }
+    return web.Response(body=picture.jpeg, content_type="image/jpeg", headers=headers)

@@ -1,0 +1,128 @@
+"""Who draws a still, and what those get who cannot have one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from broker.director.events import Command, StillGivenUp, StillRefused, StillTaken, StillWanted, StreamWish, Wish
+from broker.director.stills import WITHIN
+from common.cameras import CameraState
+from common.control import Assign, Release, Snapshot, SnapshotFailed, SnapshotTaken
+from common.media import Kind, Track
+from tests.fakes.stage import H264, Stage, camera, of, sent, stream
+
+TILE = Wish(StreamWish.AUTO, 180)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """A camera that plays, and a worker that draws."""
+    stage = Stage(camera())
+    stage.ingest("in-1", stream())
+    stage.transcode("tc-1")
+    return stage
+
+
+def want(stage: Stage, wish: Wish = Wish(), request: str = "r", name: str = "door") -> list[Command]:  # noqa: B008
+    return stage(StillWanted(request, name, wish))
+
+
+def refusal(commands: list[Command]) -> tuple[int, str]:
+    [refused] = of(StillRefused, commands)
+    assert refused.message.endswith(".")
+    return refused.status, refused.code
+
+
+def test_a_still_is_drawn_by_a_worker_and_passed_on(stage: Stage) -> None:
+    assert sent(want(stage, TILE)) == [("tc-1", Snapshot("r", "door", H264, 180))]
+    assert stage.hear("tc-1", SnapshotTaken("r", b"jpeg", 5.0)) == [StillTaken("r", b"jpeg", 5.0)]
+    assert stage.hear("tc-1", SnapshotTaken("r", b"again", 6.0)) == []
+
+
+def test_only_the_worker_that_was_asked_may_answer(stage: Stage) -> None:
+    stage.transcode("tc-2")
+    want(stage)
+    assert stage.hear("tc-2", SnapshotTaken("r", b"forged", 5.0)) == []
+    assert stage.hear("in-1", SnapshotFailed("r", "no")) == []
+    assert of(StillTaken, stage.hear("tc-1", SnapshotTaken("r", b"jpeg", 5.0)))
+
+
+def test_the_least_busy_worker_is_asked(stage: Stage) -> None:
+    stage.transcode("tc-1", cpu=0.9)
+    stage.transcode("tc-2", cpu=0.1)
+    assert [node for node, _ in sent(want(stage))] == ["tc-2"]
+
+
+def test_a_camera_on_demand_is_pulled_for_it_and_let_go_after_a_while() -> None:
+    stage = Stage(camera(on_demand=True))
+    stage.ingest("in-1")
+    stage.transcode("tc-1")
+    assert [type(message) for _, message in sent(want(stage))] == [Assign]
+    assert sent(stage.ingest("in-1", stream())) == [("tc-1", Snapshot("r", "door", H264))]
+    stage.hear("tc-1", SnapshotTaken("r", b"jpeg", 5.0))
+    ordered = []
+    for _ in range(12):
+        ordered += sent(stage.tick(1.0) + stage.ingest("in-1", stream()) + stage.transcode("tc-1"))
+    assert ("in-1", Release("door")) in ordered
+
+
+def test_a_small_one_is_drawn_of_the_sub_stream() -> None:
+    stage = Stage(camera(), camera("door/sub", on_demand=True))
+    stage.ingest("in-1", stream())
+    stage.transcode("tc-1")
+    want(stage, TILE)
+    [snapshot] = [m for _, m in sent(stage.ingest("in-1", stream(), stream("door/sub"))) if isinstance(m, Snapshot)]
+    assert snapshot.camera == "door/sub"
+
+
+def test_who_cannot_have_one_is_told_why(stage: Stage) -> None:
+    assert refusal(want(stage, name="porch")) == (404, "unknown_camera")
+    stage.ingest("in-1", stream(state=CameraState.UNREACHABLE))
+    assert refusal(want(stage)) == (503, "camera_failed")
+    sound = (Track(Kind.AUDIO, "opus", 48_000, 2), replace(H264, problem="no"))
+    stage.ingest("in-1", stream(tracks=sound))
+    assert refusal(want(stage)) == (503, "camera_failed"), "its state says that there is no picture"
+    stage.ingest("in-1", stream(tracks=sound[:1]))
+    assert refusal(want(stage)) == (503, "no_picture")
+    stage.leave("tc-1")
+    stage.ingest("in-1", stream())
+    assert refusal(want(stage)) == (503, "no_converter")
+
+
+def test_a_worker_that_fails_or_dies_is_not_followed_by_another(stage: Stage) -> None:
+    stage.transcode("tc-2")
+    want(stage)
+    commands = stage.hear("tc-1", SnapshotFailed("r", "the keyframe gives no picture"))
+    assert refusal(commands) == (503, "still_failed")
+    assert "the keyframe gives no picture" in of(StillRefused, commands)[0].message
+    [node] = [node for node, _ in sent(want(stage))]
+    commands = stage.leave(node)
+    assert refusal(commands) == (503, "still_failed")
+    assert sent(commands) == []
+
+
+def test_one_that_never_comes_is_given_up_in_time(stage: Stage) -> None:
+    want(stage)
+    told = []
+    for _ in range(round(WITHIN)):
+        assert told == []
+        stage.transcode("tc-1")
+        told = of(StillRefused, stage.tick(1.0))
+    assert refusal(told) == (503, "still_timeout")
+
+
+def test_one_that_nobody_waits_for_any_more_is_forgotten(stage: Stage) -> None:
+    want(stage)
+    stage(StillGivenUp("r"))
+    assert stage.hear("tc-1", SnapshotTaken("r", b"jpeg", 5.0)) == []
+    assert of(StillRefused, stage.tick(60.0)) == []
+
+
+def test_a_camera_that_is_removed_takes_its_stills_along() -> None:
+    stage = Stage(camera(on_demand=True))
+    stage.ingest("in-1")
+    stage.transcode("tc-1")
+    want(stage)
+    assert refusal(stage.want()) == (404, "unknown_camera")

@@ -1,0 +1,67 @@
+"""One picture of a camera as JPEG (ITU-T T.81): the next keyframe that comes, decoded by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from common.media import Batch, Track
+from transcode.access_units import AccessUnit, Assembler
+
+_SAMPLES = "yuvj420p"  # of the full range, as JPEG files have them
+_QUALITY = "4"  # of FFmpeg's scale for JPEG, 2 to 31: 1080p gives some 200 kB
+_TIME_BASE = Fraction(1, 25)  # which means nothing here, and has to be given
+
+
+class Still:
+    """A sink that waits for one keyframe of ``track``; ``on_keyframe`` is called once with it."""
+
+    def __init__(self, track: Track, on_keyframe: Callable[[AccessUnit], object]) -> None:
+        self._assembler = Assembler(track.kind, track.codec)
+        self._on_keyframe = on_keyframe
+        self._done = False
+
+    def push(self, batch: Batch, now: float) -> None:
+        """See ``Sink``."""
+        if self._done or (unit := self._assembler.push(batch)) is None or not unit.keyframe:
+            return
+        self._done = True
+        self._on_keyframe(unit)
+
+    def pause(self) -> None:
+        """See ``Sink``."""
+
+
+def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
+    """The JPEG file of a keyframe, at most ``height`` pixels high; 0: as high as it is.
+
+    Raises ``ValueError`` if no picture comes of it.
+    """
+    import av  # late: FFmpeg's libraries take 30 MB, and most clusters have nothing to convert
+    from av.video.codeccontext import VideoCodecContext
+
+    from transcode.picture import DECODERS, MAX_PIXELS, MIN_SIZE
+
+    decoder = VideoCodecContext.create(DECODERS[codec], "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.thread_count = 1
+    try:
+        frames = [*decoder.decode(av.Packet(unit.data)), *decoder.decode(None)]
+        frame = next(iter(frames), None)
+        if frame is None or min(frame.width, frame.height) < MIN_SIZE:
+            raise ValueError("the keyframe gives no picture")
+        size = frame.width, frame.height
+        if 0 < height < frame.height:
+            height = max(MIN_SIZE, height)
+            size = max(MIN_SIZE, frame.width * height // frame.height), height
+        encoder = VideoCodecContext.create("mjpeg", "w")
+        assert isinstance(encoder, VideoCodecContext)
+        encoder.width, encoder.height, encoder.pix_fmt = *size, _SAMPLES
+        encoder.time_base = _TIME_BASE
+        encoder.options = {"qmin": _QUALITY, "qmax": _QUALITY}
+        picture = frame.reformat(*size, format=_SAMPLES, dst_color_range="JPEG")
+        picture.pts, picture.time_base = 0, _TIME_BASE
+        return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])
+    except av.FFmpegError as exc:
+        raise ValueError(f"the keyframe cannot be decoded ({type(exc).__name__})") from None
