@@ -66,6 +66,7 @@ class Catalogue:
                     where = config.origin_of(id).where
                     log.warning("camera of the store is hidden by the configuration", camera=id, place=where)
             self._forget(self._memories.keys() - self.specs.keys())  # they were removed from the configuration
+        self._keep_memories()
 
     @property
     def names(self) -> Iterable[CameraName]:
@@ -164,12 +165,17 @@ class Catalogue:
             self._store.remove_camera(id)
             self._forget(entry.specs)
         del self._entries[id]
+        self._keep_memories()
         self._announce()
 
     def _forget(self, names: Iterable[CameraName]) -> None:
-        for name in tuple(names):
+        for name in names:
             self._store.forget(name)
-            del self._memories[name]
+
+    def _keep_memories(self) -> None:
+        """Let go what is known of streams that are not there any more: the store has done so."""
+        specs = self.specs
+        self._memories = {name: memory for name, memory in self._memories.items() if name in specs}
 
     def _announce(self) -> None:
         for listener in self._listeners:
@@ -199,6 +205,7 @@ class Catalogue:
             self._forget(before.specs.keys() - memories.keys() if before is not None else ())
         self._memories |= memories
         self._entries[id] = self._entry(id, config, None)
+        self._keep_memories()
         self._announce()
 
     def _enter(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> None:

@@ -180,9 +180,9 @@ class ControlPlane:
         finally:
             del self._stills[request]
 
-    def shows(self, session: SessionName, height: int) -> None:
-        """A viewer shows the picture with this height now, in pixels."""
-        self._handle(ViewerWishes(session, height))
+    def shows(self, session: SessionName, wish: Wish) -> None:
+        """A viewer wants something else of its camera now."""
+        self._handle(ViewerWishes(session, wish))
 
     def hang_up(self, session: SessionName) -> None:
         """End a viewer's session; one that is gone already is no error."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from broker.director import Director
 from broker.keyring import Keyring
-from common.control import SUBSCRIBERS, Assign, Convert, NodeName, Offer, Snapshot, StreamKey, ToWorker
+from common.control import SUBSCRIBERS, Assign, Convert, Move, NodeName, Offer, Snapshot, StreamKey, ToWorker
 from common.media import Rendition, as_it_came, camera_of, converted_kind
 
 
@@ -33,7 +33,7 @@ def with_keys(
         case Snapshot(camera=camera_id):
             source = current_key(as_it_came(camera_id), director, keyring)
             message = replace(message, source_key=source.key if source else b"")
-        case Offer(camera=camera_id):
+        case Offer(camera=camera_id) | Move(camera=camera_id):
             if (stream_key := current_key(as_it_came(camera_id), director, keyring)) is not None:
                 yield node, stream_key
     yield node, message

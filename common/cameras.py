@@ -17,6 +17,9 @@ from typing import NewType
 CameraName = NewType("CameraName", str)
 """The name that an operator gave a camera, or the name of its sub-stream: ``CAMERA/sub``."""
 
+NOTHING = CameraName("")
+"""The name of no camera."""
+
 CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """A camera's id: it stands in URLs, ZeroMQ topics and metrics, so it keeps to characters that need no quoting."""
 

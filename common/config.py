@@ -189,6 +189,24 @@ class CameraConfig(_Section):
     tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps.")
     streams: StreamsConfig = Field(StreamsConfig(), repr=False, description="Its further streams: sub.")
 
+    # The last of these comes first.
+    @model_validator(mode="before")
+    @classmethod
+    def _unverified(cls, values: Any) -> Any:
+        """``rtspx://`` says that the certificate is not to be verified."""
+        urls: list[object] = []
+        if isinstance(values, Mapping):
+            urls.append(values.get("url"))
+        match values:
+            case {"streams": {"sub": {"url": url}}}:
+                urls.append(url)
+        for url in urls:
+            with contextlib.suppress(ValueError):
+                tls = values.get("tls") or {}
+                if isinstance(url, str) and read_pasted(url).unverified and isinstance(tls, Mapping):
+                    return {**values, "tls": {**tls, "verify": False}}
+        return values
+
     @model_validator(mode="before")
     @classmethod
     def _main(cls, values: Any) -> Any:
@@ -200,17 +218,6 @@ class CameraConfig(_Section):
                         "the main stream's address is given twice, as url and as streams.main.url; leave one out"
                     )
                 return {**values, "url": url, "streams": {**values["streams"], "main": None}}
-        return values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unverified(cls, values: Any) -> Any:
-        """``rtspx://`` says that the certificate is not to be verified."""
-        if isinstance(values, Mapping) and isinstance(url := values.get("url"), str):
-            with contextlib.suppress(ValueError):
-                tls = values.get("tls") or {}
-                if read_pasted(url).unverified and isinstance(tls, Mapping):
-                    return {**values, "tls": {**tls, "verify": False}}
         return values
 
     def spec(self, name: CameraName, revision: int = 0) -> CameraSpec:

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, NewType
 import msgpack
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from common.cameras import CameraName, CameraSpec, CameraState
+from common.cameras import NOTHING, CameraName, CameraSpec, CameraState
 from common.errors import ProtocolError
 from common.media import Kind, Rendition, Track
 from common.sessions import SessionName
@@ -144,7 +144,8 @@ class ViewerReport:
     round_trip: Number | None = None  # seconds
     estimated_bandwidth: int | None = None  # bit/s, as the viewer's feedback says
     capacity: int | None = None  # bit/s that its path carries, as trains of packets arrive
-    declined: Text = ""  # the stream that it was to be moved to, and of whose picture it takes nothing
+    declined: Text = ""  # the stream that it was to be shown, and of whose picture it takes nothing
+    beside: Text = ""  # another stream, of which it still gets something
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +255,9 @@ class Offer:
     ``tracks`` are the camera's, as last seen; empty when the camera has never played, and the answer then keeps every
     codec open that we can send. Kinds of track that are ``convertible`` may be promised as what a converter makes of
     them; for the others ``unconverted`` says why not.
+
+    The viewer may be moved to the camera's ``other`` stream later on, if there is one, and unless its choice is
+    ``fixed`` it may begin with that.
     """
 
     session: SessionName
@@ -262,6 +266,9 @@ class Offer:
     tracks: tuple[Track, ...] = ()
     convertible: tuple[Kind, ...] = ()
     unconverted: str = "no transcode worker runs"
+    other: CameraName = NOTHING
+    other_tracks: tuple[Track, ...] = ()
+    fixed: bool = False
     type: Literal["offer"] = "offer"
 
 

@@ -53,7 +53,7 @@ class Feedback:
         infos = [
             rtcp.SenderInfo(ssrc, sender.feed.timeline.at(unix_ns), sender.lane.packets, sender.lane.octets)
             for ssrc, sender in self._senders.items()
-            if sender.lane.packets
+            if sender.lane.packets and sender.feed.pushed_at is not None
         ]
         return rtcp.sender_reports(infos, cname, unix_ns, bye=bye) if infos else None
 
@@ -71,7 +71,7 @@ class Feedback:
             case rtcp.Arrivals(seconds):
                 for sender in senders.values():
                     if sender.feed.kind is Kind.VIDEO:  # the only one with probes
-                        sender.arrived(seconds)
+                        sender.arrived(seconds, now)
             case rtcp.Bye():
                 self.bye = True
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
-from common.cameras import CameraName
 from common.media import Kind, Rendition
 from egress.media.feed import Feed
 from egress.media.stream import Stream
@@ -22,35 +21,31 @@ class Renditions(Protocol):
 
 
 class Handover:
-    """A ``Listener`` of the feed that is to come: ``on_start`` is called with the index that a receiver can start at.
+    """A ``Listener`` of the feed that a viewer is to get of one kind.
 
-    ``streams`` are those that the viewer of ``camera`` is to get, by kind. Sound follows the picture, where there is
-    one.
+    ``on_start`` is called with itself and the index of each batch that a receiver can start with, until ``end``.
     """
 
-    def __init__(
-        self, camera: CameraName, streams: Mapping[Kind, Stream], on_start: Callable[[Kind, int], None]
-    ) -> None:
-        self.camera = camera
-        self.streams = dict(streams)
-        self._kind = Kind.VIDEO if Kind.VIDEO in streams else Kind.AUDIO
+    def __init__(self, kind: Kind, stream: Stream, on_start: Callable[[Handover, int], None]) -> None:
+        self.kind = kind
+        self.stream = stream
         self._on_start = on_start
-        self._feed.add(self)
+        self.feed.add(self)
 
     @property
-    def _feed(self) -> Feed:
-        return self.streams[self._kind].feeds[self._kind]
+    def feed(self) -> Feed:
+        """The feed that is to come."""
+        return self.stream.feeds[self.kind]
 
     def end(self) -> None:
         """Listen no more."""
-        self._feed.discard(self)
+        self.feed.discard(self)
 
     # See ``Listener``. It is never live, so that nothing but a start concerns it.
 
     def may_start(self, index: int) -> None:
         """See ``Listener``."""
-        self.end()
-        self._on_start(self._kind, index)
+        self._on_start(self, index)
 
     def fall_behind(self, index: int) -> None:
         """See ``Listener``."""

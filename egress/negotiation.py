@@ -71,9 +71,15 @@ class Negotiated:
 
 
 def negotiate(
-    offer: str, tracks: Iterable[Track], convertible: Collection[Kind] = (), unconverted: str = ""
+    offer: str,
+    tracks: Iterable[Track],
+    convertible: Collection[Kind] = (),
+    unconverted: str = "",
+    others: Iterable[Track] | None = None,
 ) -> Negotiated:
-    """Choose what of ``offer`` to serve with the camera's ``tracks`` (none: not known yet).
+    """Choose what of ``offer`` to serve with the ``tracks`` of a camera's stream (none: not known yet).
+
+    ``others`` are those of another stream that the viewer may be moved to, ``None`` if there is no such stream.
 
     Kinds that are ``convertible`` are served by what a converter makes where the offer takes nothing that comes, or no
     browser shows it as it should be; ``unconverted`` says why others are not.
@@ -84,7 +90,7 @@ def negotiate(
     reduced, own = reduce(offer)
     cacheable = len(reduced) <= MAX_CACHED
     common = (_negotiate if cacheable else _negotiate.__wrapped__)(
-        reduced, tuple(tracks), tuple(convertible), unconverted
+        reduced, tuple(tracks), tuple(convertible), unconverted, None if others is None else tuple(others)
     )
     fingerprints = tuple(Fingerprint(each.algorithm, own.get(each.value, "")) for each in common.fingerprints)
     ice = Credentials(
@@ -95,7 +101,11 @@ def negotiate(
 
 @lru_cache(maxsize=32)  # parsing a browser's offer takes longer than the rest of its handshake
 def _negotiate(
-    reduced: str, tracks: tuple[Track, ...], convertible: tuple[Kind, ...] = (), unconverted: str = ""
+    reduced: str,
+    tracks: tuple[Track, ...],
+    convertible: tuple[Kind, ...] = (),
+    unconverted: str = "",
+    others: tuple[Track, ...] | None = None,
 ) -> Negotiated:
     """Negotiate for everybody with this browser and camera: what is a viewer's own is still a key of ``reduce``'s.
 
@@ -116,8 +126,9 @@ def _negotiate(
         if "SAVPF" not in media.profile:
             raise _not_webrtc(media, f"uses {media.profile}, not UDP/TLS/RTP/SAVPF")
         ids = _extensions(media) if kind is Kind.VIDEO else (0, 0)
-        accepted = formats + (spare or ())
-        sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, spare is not None))
+        accepted = tuple(dict.fromkeys(formats + _formats_of(media, kind, others) + (spare or ())))
+        may_convert = is_converted or spare is not None
+        sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, may_convert))
     if not sections:
         raise _no_usable_codec(offer.media, tracks, unconverted)
     served = [section.mid for section in sections]
@@ -157,6 +168,14 @@ def _formats(
         if formats := tuple(found for track in choice for found in formats_for(media, track)):
             return formats, is_converted
     return (), False
+
+
+def _formats_of(media: sdp.MediaDescription, kind: Kind, others: tuple[Track, ...] | None) -> tuple[Format, ...]:
+    """The payload types for the stream that the viewer may be moved to."""
+    if others is None:
+        return ()
+    come = _come(kind, others) if others else UNKNOWN[kind]
+    return tuple(found for track in come for found in formats_for(media, track))
 
 
 def _spare(media: sdp.MediaDescription, kind: Kind, formats: tuple[Format, ...]) -> tuple[Format, ...] | None:

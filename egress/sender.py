@@ -88,6 +88,8 @@ class Sender:
         """Wait for a start in another feed of the same source."""
         self._confirmed = -1
         self._trains.clear()
+        if self._stuck is not None:
+            self._stuck.begin_anew()
         self.cursor.change_feed(feed)
 
     def retarget(self, target: Target) -> None:
@@ -173,14 +175,14 @@ class Sender:
         if self._stuck is not None:
             self._stuck.deaf_until(now)
 
-    def arrived(self, arrivals: Mapping[int, float]) -> None:
+    def arrived(self, arrivals: Mapping[int, float], now: float) -> None:
         """Transport-wide feedback: seconds by sequence number."""
         cursor, upto = self.cursor, self.cursor.upto
         indexed = ((cursor.numbering.index(number, upto), seconds) for number, seconds in arrivals.items())
         by_index = {index: seconds for index, seconds in indexed if index is not None}
         live = cursor.position is Position.LIVE  # else the feed's trains are not how this viewer got them
         trains = [train for train in self.feed.trains if train[0] >= cursor.live_from] if live else []
-        self._quality.capacity.add([*self._trains, *trains], by_index, MAX_PAYLOAD)
+        self._quality.capacity.add([*self._trains, *trains], by_index, MAX_PAYLOAD, now)
 
     def look(self, now: float) -> None:
         """See whether the path has become another: after each feedback, and once a second without."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from common.cameras import CameraName
+from common.cameras import NOTHING, CameraName
 from common.control import ViewerReport, ViewerState
 from common.media import Kind, Rendition, converted
 from common.sessions import SessionName
@@ -49,6 +49,7 @@ class Viewer:
         cname: str,
         on_behind: Callable[[Sender], None],
         renditions: Renditions,
+        declined: CameraName = NOTHING,
         now: float,
         started: float,
     ) -> None:
@@ -66,8 +67,9 @@ class Viewer:
         self._cname = cname
         self._on_behind = on_behind
         self._renditions = renditions
-        self._handover: Handover | None = None
-        self._declined = CameraName("")
+        self._handovers: dict[Kind, Handover] = {}
+        self._going = camera  # where it is moved
+        self._declined = declined
         self._unplayable: dict[Kind, tuple[str, float]] = {}  # codecs that it goes on without, and since when
         self._started = started  # Unix time
 
@@ -136,21 +138,27 @@ class Viewer:
     def move(self, camera: CameraName, renditions: Mapping[Kind, Rendition]) -> None:
         """Show another stream of the camera: of each kind that rendition, from its first picture on.
 
-        Until then everything stays as it is. Without a picture the move is declined, and reports say so.
+        Until then everything stays as it is. Sound follows the picture, and stays what it is where there is no other.
+        Without anything to lead, or if the session takes nothing of what comes, the move is declined: reports say so.
         """
-        if camera == (self._handover.camera if self._handover is not None else self.camera):
+        wanted = {kind: renditions[kind] for kind in self.streams if kind in renditions}
+        pending = {kind: handover.stream.rendition for kind, handover in self._handovers.items()}
+        if camera == self._going and pending.items() <= wanted.items():
             return
         self._stay()
-        self._declined = CameraName("")
-        if camera == self.camera:
-            return
-        if Kind.VIDEO in self._sections and Kind.VIDEO not in renditions:
+        self._declined = NOTHING
+        if self._lead not in wanted:
             self._declined = camera
             return
-        streams = {kind: self._renditions.acquire(renditions[kind]) for kind in self.streams if kind in renditions}
-        self._handover = Handover(camera, streams, self._hand_over)
-        if not self.senders:
-            self._handover.may_start(0)
+        self._going = camera
+        for kind, rendition in wanted.items():
+            if self.streams[kind].rendition != rendition:
+                self._handovers[kind] = Handover(kind, self._renditions.acquire(rendition), self._hand_over)
+        if self._lead not in self._handovers:
+            self.camera = camera
+        if not self.senders:  # nothing was sent that could stay
+            for handover in tuple(self._handovers.values()):
+                self._complete(handover)
 
     @property
     def sections(self) -> Iterable[Section]:
@@ -221,8 +229,9 @@ class Viewer:
         return ViewerReport(
             session=self.session,
             camera=self.camera,
-            capacity=int(newest * 8) if (newest := self._quality.capacity.newest) else None,
+            capacity=int(newest * 8) if (newest := self._quality.capacity.newest(now)) else None,
             declined=self._declined,
+            beside=next((each.camera for each in self.streams.values() if each.camera != self.camera), ""),
             state=ViewerState.CONNECTED if dtls.connected else ViewerState.CONNECTING,
             started=self._started,
             remote=printable(way.path) if way is not None else "",
@@ -255,7 +264,7 @@ class Viewer:
     def _convert(self, sender: Sender, now: float) -> None:
         """The camera sends what the session does not take: go on with what a converter makes of it."""
         kind, codec = sender.feed.kind, sender.feed.codec
-        wanted = converted(self.camera, kind)
+        wanted = converted(self.streams[kind].camera, kind)
         if not self._sections[kind].convertible or self.streams[kind].rendition == wanted:
             self._give_up(codec)
             return
@@ -263,15 +272,41 @@ class Viewer:
         self._unplayable[kind] = codec, now
         sender.cursor.begin(now)
 
-    def _hand_over(self, kind: Kind, index: int) -> None:
-        """The stream that is to be shown begins, in that kind's feed at ``index``."""
-        assert self._handover is not None, "it is what calls this"
-        handover, self._handover = self._handover, None
-        self.camera = handover.camera
-        for each, stream in handover.streams.items():
-            self._change(each, stream)
-        if (sender := self._sender(kind)) is not None:
-            sender.cursor.may_start(index)
+    @property
+    def _lead(self) -> Kind:
+        """The kind that the others follow."""
+        return Kind.VIDEO if Kind.VIDEO in self.streams else Kind.AUDIO
+
+    def _hand_over(self, handover: Handover, index: int) -> None:
+        """Something that is to be shown can begin in its feed at ``index``."""
+        kind, feed = handover.kind, handover.feed
+        if kind is not self._lead and self._lead in self._handovers:
+            return  # the picture comes first
+        section, instead = self._sections[kind], converted(self._going, kind)
+        if section.choose(feed.codec, feed.profile) is not None:
+            self._complete(handover)
+            if (sender := self._sender(kind)) is not None:
+                sender.cursor.may_start(index)
+            return
+        self._drop(handover)
+        if section.convertible and handover.stream.rendition != instead:
+            self._handovers[kind] = Handover(kind, self._renditions.acquire(instead), self._hand_over)
+        elif kind is self._lead:
+            self._declined = self._going
+            self._stay()
+
+    def _complete(self, handover: Handover) -> None:
+        """From here on the viewer gets what it was to get of that kind."""
+        handover.end()
+        del self._handovers[handover.kind]
+        if handover.kind is self._lead:
+            self.camera = self._going
+        self._change(handover.kind, handover.stream)
+
+    def _drop(self, handover: Handover) -> None:
+        handover.end()
+        del self._handovers[handover.kind]
+        self._renditions.release(handover.stream)
 
     def _change(self, kind: Kind, stream: Stream) -> None:
         """Get that kind from another stream, which was acquired."""
@@ -287,11 +322,10 @@ class Viewer:
         self.ended = f"the camera changed to {codec}, which this session cannot carry"
 
     def _stay(self) -> None:
-        """Give up a move that has not happened yet."""
-        if self._handover is not None:
-            self._handover.end()
-            self._renditions.release(*self._handover.streams.values())
-            self._handover = None
+        """Give up a move, as far as it has not happened yet."""
+        for handover in tuple(self._handovers.values()):
+            self._drop(handover)
+        self._going = self.camera
 
     def _end(self, reason: str) -> None:
         self.ended = reason

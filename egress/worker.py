@@ -7,6 +7,7 @@ process, the sweep here and that of ``catch_up``. There is no task and no timer 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import secrets
 import time
@@ -16,6 +17,7 @@ from contextlib import asynccontextmanager, closing
 from functools import partial
 
 from common import clock
+from common.cameras import NOTHING, CameraName
 from common.config import Config, LimitsConfig
 from common.control import (
     Answered,
@@ -195,9 +197,9 @@ class Egress:
         if self._shortage.now(asyncio.get_running_loop().time()):
             message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
             raise RequestError(503, "no_memory", message)
-        negotiated = negotiate(offer.sdp, offer.tracks, offer.convertible, offer.unconverted)
+        camera, negotiated = _negotiated(offer)
         renditions = {
-            section.kind: converted(offer.camera, section.kind) if section.converted else as_it_came(offer.camera)
+            section.kind: converted(camera, section.kind) if section.converted else as_it_came(camera)
             for section in negotiated.sections
         }
         streams: dict[Kind, Stream] = {}
@@ -206,13 +208,14 @@ class Egress:
                 streams[kind] = self._streams.acquire(rendition)
             viewer = Viewer(
                 offer.session,
-                offer.camera,
+                camera,
                 streams,
                 negotiated,
                 self._identity,
                 cname=self._cname,
                 on_behind=self._catch_up.add,
                 renditions=self._streams,
+                declined=offer.camera if camera != offer.camera else NOTHING,
                 now=asyncio.get_running_loop().time(),
                 started=time.time(),
             )
@@ -304,6 +307,37 @@ class Egress:
         if told != self._told:  # one may have to be converted, which begins when the broker knows
             self._link.report_soon()
         self._quiet.sweep()
+
+
+def _negotiated(offer: Offer) -> tuple[CameraName, Negotiated]:
+    """The stream that the viewer begins with, and what is served of it. Raises ``RequestError``.
+
+    It is the one that it is to be shown, unless the other one's picture is all that its browser takes as it comes.
+    """
+    others = offer.other_tracks if offer.other else None
+    refused: RequestError | None = None
+    first: Negotiated | None = None
+    try:
+        first = negotiate(offer.sdp, offer.tracks, offer.convertible, offer.unconverted, others)
+    except RequestError as exc:
+        refused = exc
+    if first is not None and (offer.fixed or others is None or _has_picture(first, converted=False)):
+        return offer.camera, first
+    if others is not None and not offer.fixed and (refused is None or refused.status != 400):
+        with contextlib.suppress(RequestError):
+            second = negotiate(offer.sdp, others, offer.convertible, offer.unconverted, offer.tracks)
+            better = first is None or not _has_picture(first, converted=True)
+            if _has_picture(second, converted=better) and (others or better):
+                return offer.other, second
+    if first is None:
+        assert refused is not None, "one of the two came of it"
+        raise refused
+    return offer.camera, first
+
+
+def _has_picture(negotiated: Negotiated, *, converted: bool) -> bool:
+    """Whether a picture is served, be it ``converted`` or only as it comes."""
+    return any(each.kind is Kind.VIDEO and (converted or not each.converted) for each in negotiated.sections)
 
 
 def _count(viewer: Viewer, counters: Counter[str]) -> None:

@@ -116,8 +116,8 @@ class Director:
             case ViewerOffered(session, camera, sdp, wish):
                 self._viewers.offer(session, camera, sdp, wish)
                 self._cameras.settle_all_of(camera)
-            case ViewerWishes(session, height):
-                self._viewers.wishes(session, height)
+            case ViewerWishes(session, wish):
+                self._viewers.wishes(session, wish)
                 if (status := self._viewers.status(session)) is not None:
                     self._cameras.settle_all_of(status.camera)
             case ViewerLeft(session):

@@ -129,7 +129,7 @@ class Cameras:
         for id in sorted(changed & self._cameras.keys()):
             camera = self._cameras[id]
             current = self._how(camera)
-            camera.failed = self._how_itself(camera)[0].failed
+            camera.saw(self._how_itself(camera)[0], self._state.now)
             if camera.announced != current:
                 camera.announced = current
                 self._state.command(CameraChanged(id, *current))
@@ -184,6 +184,7 @@ class Cameras:
         if camera.spec.url != spec.url:
             camera.tracks = ()
         camera.spec = spec
+        camera.failures, camera.failed_until = 0, float("-inf")
         if camera.worker is not None:
             camera.kept_until = self._state.now + spec.keep_after
             self._state.send(camera.worker, Assign(spec))

@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from broker.director.state import State, Worker
-from common.cameras import CameraName
+from broker.director.events import StreamWish
+from broker.director.state import Camera, Session, State, Worker
+from common.cameras import NOTHING, CameraName
 from common.control import CONVERTERS_FULL, Convert, EndConversion, Move, NodeName, Offer, Role
 from common.media import CONVERTED, Rendition, Track, camera_of, converted, converted_kind
 from common.sessions import SessionName
@@ -49,11 +50,22 @@ class Conversions:
         self._given: Counter[NodeName] = Counter()  # conversions that a worker was given since its last report
         self._suspected: dict[Rendition, tuple[int, float]] = {}  # deaths with it in a row, and when it is made again
 
-    def offer(self, session: SessionName, camera: CameraName, sdp: str) -> Offer:
-        """The offer as it goes to an egress, with what it may promise."""
+    def offer(self, session: Session, other: Camera | None) -> Offer:
+        """The session's offer as it goes to an egress, with what it may promise of its stream and the ``other``."""
+        camera, sdp = session.camera, session.offer
+        assert sdp is not None, "it waits for its answer"
         convertible = tuple(kind for kind in CONVERTED if self._may_convert(converted(camera, kind)))
-        tracks = self._state.cameras[camera].tracks
-        return Offer(session, camera, sdp, tracks, convertible, "" if len(convertible) == 2 else self.hindrance)
+        return Offer(
+            session.id,
+            camera,
+            sdp,
+            self._state.cameras[camera].tracks,
+            convertible,
+            "" if len(convertible) == 2 else self.hindrance,
+            NOTHING if other is None else other.spec.id,
+            () if other is None else other.tracks,
+            fixed=session.wish.stream is not StreamWish.AUTO,
+        )
 
     def move(self, session: SessionName, camera: CameraName) -> Move:
         """The order to show a session that camera, with what may be promised of it."""

@@ -64,10 +64,10 @@ class ViewerOffered:
 
 @dataclass(frozen=True, slots=True)
 class ViewerWishes:
-    """A viewer shows the picture with another height."""
+    """A viewer wants something else of its camera now: it shows the picture with another height."""
 
     session: SessionName
-    height: int
+    wish: Wish
 
 
 @dataclass(frozen=True, slots=True)

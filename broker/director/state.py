@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from broker.director.events import Command, Send, StreamWish, Wish
-from common.cameras import CameraName, CameraSpec, CameraState
+from common.cameras import NOTHING, CameraName, CameraSpec, CameraState
 from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
 from common.media import Rendition, Track, as_it_came
 from common.sessions import SessionName
@@ -16,6 +16,8 @@ GRACE = 2.5  # seconds after a broker's start: workers reconnect every 2 s at th
 
 RATE_SPAN = 1.9  # seconds over which a camera's bitrate is taken: a group of pictures, as most have it …
 RATE_WINDOW = 10.0  # … unless its reports are further apart
+
+FIRST_FAILURE, LAST_FAILURE = 30.0, 300.0  # seconds for which a stream that failed is left for the other
 
 CAMERA_SHARE = 0.01
 """Share of a core that a camera is expected to need at ingest: some hundred cameras fill one."""
@@ -82,7 +84,10 @@ class Camera:
     sessions: set[SessionName] = field(default_factory=set)
     kept_until: float = float("-inf")  # on demand: needed until then also without viewers
     announced: tuple[CameraState, str, str] | None = None
-    failed: bool = False  # as was last seen
+    leaving: set[SessionName] = field(default_factory=set)  # moved from here, and still shown it
+    failing: bool = False  # as was last seen
+    failures: int = 0  # in a row
+    failed_until: float = float("-inf")  # it is taken for one that fails until then
     bitrate: float = 0.0  # bit/s, over the last seconds; 0 while nothing is known
     counted: tuple[int, float] = (0, 0.0)  # bytes that have come, and when they were reported
 
@@ -96,9 +101,23 @@ class Camera:
             self.bitrate = (self.bitrate + rate) / 2 if self.bitrate else rate
             self.counted = octets, now
 
+    def saw(self, state: CameraState, now: float) -> None:
+        """Its state was looked at. One that fails is taken to fail for a while, as nobody may be pulling it then."""
+        self.failing = state.failed
+        if state is CameraState.PLAYING:
+            self.failures, self.failed_until = 0, float("-inf")
+        elif state.failed:
+            if now >= self.failed_until:
+                self.failures += 1
+            self.failed_until = now + min(FIRST_FAILURE * 2 ** min(self.failures - 1, 10), LAST_FAILURE)
+
+    def failed(self, now: float) -> bool:
+        """Whether it gives no picture, or did not when it was last pulled."""
+        return now < self.failed_until
+
     def needed(self, now: float) -> bool:
         """Whether it has to be pulled."""
-        return not self.spec.on_demand or bool(self.sessions) or now < self.kept_until
+        return not self.spec.on_demand or bool(self.sessions) or bool(self.leaving) or now < self.kept_until
 
 
 _NO_WISH = Wish(StreamWish.UNKNOWN)
@@ -119,6 +138,7 @@ class Session:
     wish: Wish = _NO_WISH
     thin_until: float = float("-inf")  # its path is taken not to carry the main stream until then …
     patience: float = 0.0  # … which was so many seconds away when it was decided
+    declined: tuple[CameraName, tuple[Track, ...]] = (NOTHING, ())  # the stream that its egress cannot show, as it was
 
     @property
     def pending(self) -> bool:

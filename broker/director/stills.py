@@ -91,7 +91,7 @@ class Stills:
             self._refuse(request, 404, "unknown_camera", f"There is no camera {still.camera!r} any more.")
         elif not workers and not self._state.starting:
             self._refuse(request, 503, *_NO_WORKER)
-        elif camera.failed:
+        elif camera.failing:
             self._refuse(request, 503, "camera_failed", "The camera gives no picture now; its state says why.")
         elif workers and self._plays(camera):
             video = next((track for track in camera.tracks if track.kind is Kind.VIDEO and track.playable), None)

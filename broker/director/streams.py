@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from broker.director.events import StreamWish
 from broker.director.state import Camera, Session
-from common.cameras import CameraName
+from common.cameras import NOTHING, CameraName
 from common.control import ViewerReport
 from common.media import Kind
 
@@ -29,16 +29,24 @@ JUDGED = 30  # … of so many at least
 
 def choose(session: Session, main: Camera, sub: Camera | None, *, now: float) -> CameraName:
     """The stream that the viewer is to be shown now."""
-    wish = session.wish.stream
     if sub is None:
         return main.spec.id
-    if wish is StreamWish.UNKNOWN:
-        return session.camera
-    small = wish is StreamWish.SUB or (wish is StreamWish.AUTO and (_fits(session, sub) or now < session.thin_until))
-    chosen, other = (sub, main) if small else (main, sub)
-    failed = chosen.failed and not other.failed
-    declined = session.report is not None and session.report.declined == chosen.spec.id
-    return other.spec.id if failed or declined else chosen.spec.id
+    match session.wish.stream:
+        case StreamWish.UNKNOWN:
+            small = session.camera == sub.spec.id
+        case StreamWish.AUTO:
+            small = _fits(session, sub) or now < session.thin_until
+        case wish:
+            small = wish is StreamWish.SUB
+    streams = [stream for stream in ((sub, main) if small else (main, sub)) if _may_show(session, stream)]
+    playing = (stream for stream in streams if not stream.failed(now))
+    chosen = next(playing, next(iter(streams), None))
+    return session.camera if chosen is None else chosen.spec.id
+
+
+def _may_show(session: Session, stream: Camera) -> bool:
+    """Whether the viewer takes what the stream sends, as far as its egress has said."""
+    return session.declined != (stream.spec.id, stream.tracks)
 
 
 def _fits(session: Session, sub: Camera) -> bool:
@@ -48,9 +56,12 @@ def _fits(session: Session, sub: Camera) -> bool:
     return 0 < session.wish.height <= ENLARGED * height
 
 
-def hear(session: Session, report: ViewerReport, main: Camera, *, now: float) -> None:
-    """Take in what the viewer's egress says of its path."""
+def hear(session: Session, report: ViewerReport, main: Camera, sub: Camera | None, *, now: float) -> None:
+    """Take in what the viewer's egress says of it."""
     before, session.report = session.report, report
+    if before is None or report.declined != before.declined:
+        declined = next((each for each in (main, sub) if each and each.spec.id == report.declined), None)
+        session.declined = (declined.spec.id, declined.tracks) if declined is not None else (NOTHING, ())
     on_main = report.camera == main.spec.id
     needed = main.bitrate if on_main else ROOM * main.bitrate
     narrow = report.capacity is not None and report.capacity < needed

@@ -25,10 +25,10 @@ from collections.abc import Collection, Container, Iterable
 
 from broker.director.conversions import Conversions
 from broker.director.events import EndReason, OfferAnswered, OfferRefused, SessionEnded, SessionStatus, StreamWish, Wish
-from broker.director.state import Session, State, Worker
+from broker.director.state import Camera, Session, State, Worker
 from broker.director.streams import choose, hear
 from common.cameras import MAIN, SUB, CameraName, split_stream, stream_of
-from common.control import HangUp, NodeName, Refused, Role
+from common.control import HangUp, NodeName, Refused, Role, ViewerReport
 from common.media import Rendition, as_it_came
 from common.sessions import SessionName
 
@@ -94,7 +94,7 @@ class Viewers:
             self._pending[id] = session
             self._pending_characters += len(sdp)
             self._enter(session)
-            self._state.send(worker.node, self._conversions.offer(id, session.camera, sdp))
+            self._state.send(worker.node, self._conversions.offer(session, self._other(session)))
 
     def offer_elsewhere(self, node: NodeName, id: SessionName, because: str = "") -> None:
         """``node`` cannot take this viewer, ``because`` it says so: ask the next egress."""
@@ -110,7 +110,7 @@ class Viewers:
         self._state.workers[node].leave(id, session.camera)
         worker.join(id, session.camera)
         session.node = worker.node
-        self._state.send(worker.node, self._conversions.offer(id, session.camera, session.offer))
+        self._state.send(worker.node, self._conversions.offer(session, self._other(session)))
 
     def answered(self, node: NodeName, id: SessionName, sdp: str, renditions: tuple[Rendition, ...] = ()) -> None:
         """An egress accepted an offer."""
@@ -135,12 +135,11 @@ class Viewers:
         else:  # of no viewer's concern
             self._refuse(session, 503, *_GAVE_UP)
 
-    def wishes(self, id: SessionName, height: int) -> None:
-        """A viewer shows the picture with another height."""
+    def wishes(self, id: SessionName, wish: Wish) -> None:
+        """A viewer wants something else of its camera now."""
         session = self._sessions.get(id)
         if session is not None:
-            stream = session.wish.stream
-            session.wish = Wish(StreamWish.AUTO if stream is StreamWish.UNKNOWN else stream, height)
+            session.wish = wish
             self._see_to(session)
 
     def settle(self) -> None:
@@ -157,12 +156,35 @@ class Viewers:
             return True
         chosen = self._choose(session)
         if chosen != session.camera:
-            self._depart(session)
-            session.camera = chosen
-            self._enter(session)
-            self._move(session)
+            self._move_to(session, chosen)
             return True
         return False
+
+    def _move_to(self, session: Session, camera: CameraName) -> None:
+        """It is a session of another stream from now on; the one that it is still shown is kept until then."""
+        before = session.camera
+        self._depart(session)
+        session.camera = camera
+        self._enter(session)
+        self._state.cameras[before].leaving.add(session.id)
+        self._state.cameras[camera].leaving.discard(session.id)
+        if not session.pending:
+            self._move(session)
+
+    def _hear(self, session: Session, report: ViewerReport) -> None:
+        """Take in what a session's egress says of it: which streams it still needs, and how its path is."""
+        main, _ = split_stream(session.camera)
+        cameras = self._state.cameras
+        sub = cameras.get(stream_of(main, SUB))
+        for stream in (cameras[main], *filter(None, [sub])):
+            if stream.spec.id not in (report.camera, report.beside):
+                stream.leaving.discard(session.id)
+        hear(session, report, cameras[main], sub, now=self._state.now)
+
+    def _other(self, session: Session) -> Camera | None:
+        """The other stream of its camera, if there is one."""
+        main, stream = split_stream(session.camera)
+        return self._state.cameras.get(stream_of(main, SUB if stream == MAIN else MAIN))
 
     def _move(self, session: Session) -> None:
         """Tell its egress which stream a session is to be shown, and keep nothing of what was promised before."""
@@ -192,7 +214,8 @@ class Viewers:
     def convert(self, id: CameraName) -> None:
         """End the sessions that get the camera's stream as it comes: their players make new ones, and are converted."""
         for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
-            if as_it_came(id) in session.renditions:
+            moved = not session.renditions and session.report is not None and session.report.camera == id
+            if moved or as_it_came(id) in session.renditions:
                 self._end(session, EndReason.CONVERTED)
                 self._discard(session.node, session.id)
 
@@ -204,11 +227,7 @@ class Viewers:
         main, _ = split_stream(id)
         if main in remaining:
             for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
-                self._depart(session)
-                session.camera = main
-                self._enter(session)
-                if not session.pending:
-                    self._move(session)
+                self._move_to(session, main)
             return
         for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
             if session.pending:
@@ -224,7 +243,7 @@ class Viewers:
             session = self._sessions.get(viewer.session)
             missing.discard(viewer.session)
             if session is not None and session.node == worker.node:
-                hear(session, viewer, self._state.cameras[split_stream(session.camera)[0]], now=self._state.now)
+                self._hear(session, viewer)
                 if not self._see_to(session) and viewer.camera != session.camera:  # a move may have been lost
                     self._move(session)
             elif session is not None or viewer.session in self._ended or viewer.camera not in self._state.cameras:
@@ -299,6 +318,8 @@ class Viewers:
         self._state.workers[session.node].leave(session.id, session.camera)
         camera = self._state.cameras[session.camera]
         camera.sessions.remove(session.id)
+        if (other := self._other(session)) is not None:
+            other.leaving.discard(session.id)
         if not camera.sessions:
             camera.kept_until = self._state.now + camera.spec.keep_after  # and then the next tick releases it
 

@@ -37,10 +37,10 @@ def parse_wish(stream: object, height: object) -> Wish:
     streams = [wish.value for wish in StreamWish if wish]
     if stream is not None and stream not in streams:
         raise RequestError(400, "invalid_stream", f"The stream must be one of {', '.join(streams)}.")
-    return Wish(StreamWish(stream or StreamWish.AUTO), parse_height(0 if height is None else height))
+    return Wish(StreamWish(stream or StreamWish.AUTO), _height(0 if height is None else height))
 
 
-def parse_height(height: object) -> int:
+def _height(height: object) -> int:
     """The height of a picture on the screen, as a number or its digits. Raises ``RequestError``."""
     if isinstance(height, str) and height.isascii() and height.isdecimal() and len(height) <= MAX_HEIGHT_DIGITS:
         height = int(height)

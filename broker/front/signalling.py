@@ -1,8 +1,8 @@
 """WebSocket signalling: many viewers' sessions over one socket, each message one JSON object with a ``type``.
 
-From the page: ``offer`` {camera, sdp, id?, stream?, height?}, ``height`` {session, height}, ``candidate`` {session,
-candidate}, ``close`` {session}, ``attach`` {session}, ``subscribe``, ``ping``. ``stream`` is ``main``, ``sub`` or
-``auto``, the default; ``height`` is that of the picture on the screen in pixels, by which ``auto`` chooses.
+From the page: ``offer`` {camera, sdp, id?, stream?, height?}, ``show`` {session, stream?, height?}, ``candidate``
+{session, candidate}, ``close`` {session}, ``attach`` {session}, ``subscribe``, ``ping``. ``stream`` is ``main``,
+``sub`` or ``auto``, the default; ``height`` is that of the picture on the screen in pixels, by which ``auto`` chooses.
 
 To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session, reason,
 sentence}, ``attached`` {session, camera}, ``camera`` {camera, state, sentence, detail, failed, video}, ``cameras``
@@ -29,7 +29,7 @@ from broker.director.events import CameraChanged, CameraRemoved, EndReason, Noti
 from broker.front.backlog import Backlog, Outgoing
 from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
-from broker.front.offers import ask, check_socket, parse_height, parse_wish
+from broker.front.offers import ask, check_socket, parse_wish
 from broker.front.problems import MAX_BODY
 from broker.front.views import camera_summary
 from common.bucket import TokenBucket
@@ -49,7 +49,7 @@ SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
 
 _FORMS = {
     "offer": "camera and sdp, both text; id, if any, is text or a whole number",
-    "height": "session, which is text, and height, a whole number",
+    "show": "session, which is text",
     "candidate": "session and candidate, both text",
     "close": "session, which is text",
     "attach": "session, which is text",
@@ -200,9 +200,9 @@ class Socket:
                 about = {"id": message["id"]} if "id" in message else {}
                 wish = message.get("stream"), message.get("height")
                 self._start(tasks, self._offer(CameraName(camera), sdp, wish, about), about | {"camera": camera})
-            case {"type": "height", "session": str(session), "height": int(height)}:
+            case {"type": "show", "session": str(session)}:
                 if self._owns(name := SessionName(session)):
-                    self._shows(name, height)
+                    self._shows(name, message.get("stream"), message.get("height"))
             case {"type": "candidate", "session": str(session), "candidate": str()}:
                 self._owns(SessionName(session))  # else an error; nobody needs the candidate itself, see ``sdpfrag``
             case {"type": "close", "session": str(session)}:
@@ -246,9 +246,9 @@ class Socket:
         self.tell("candidate", session=answer.session, candidate="")  # the answer has them all
         self._show(answer.session, camera)
 
-    def _shows(self, session: SessionName, height: int) -> None:
+    def _shows(self, session: SessionName, stream: object, height: object) -> None:
         try:
-            self._control.shows(session, parse_height(height))
+            self._control.shows(session, parse_wish(stream, height))
         except RequestError as exc:
             self._garbage(exc.code, exc.message, session=session)
 

@@ -58,13 +58,13 @@ export class Session {
 
   /** The picture stands on the screen with another height. */
   resized() {
-    const { height } = this.#wish();
-    if (this.id === null || this.#over || !height || height === this.#told) return;
-    this.#told = height;
-    this.#signalling.height(this.id, height);
+    const wish = this.#wish();
+    if (this.id === null || this.#over || !wish.height || wish.height === this.#told) return;
+    this.#told = wish.height;
+    this.#signalling.show(this.id, wish);
   }
 
-  /** The server knows the session again, and perhaps nothing of what it was told before. */
+  /** There is another connection to the server, which perhaps knows nothing of what it was told before. */
   attached() {
     this.#told = 0;
     this.resized();

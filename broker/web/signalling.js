@@ -2,7 +2,7 @@
 // methods:
 //
 //   open(camera, sdp, listener, wish)   -> {session, sdp}; throws SignallingError
-//   height(session, height)          the picture stands on the screen with another height than the wish had
+//   show(session, wish)              the picture stands on the screen with another height than the wish had
 //   trickle(session, candidate)      an RTCIceCandidate, or null when there are no more
 //   check(session)                -> false if the server does not know the session any more, true if it does,
 //                                    undefined if the server cannot be asked now
@@ -10,7 +10,7 @@
 //
 // A wish is {stream, height}: "main", "sub" or "auto", and pixels of the screen, 0 where that is not known.
 //
-// The listener of a session has its `camera`'s name, closed(reason), attached(), and cameraState({state, sentence, detail,
+// The listener of a session has its `camera`'s name, closed(reason), attached() (which asks the server anew what it knows), and cameraState({state, sentence, detail,
 // failed, video}).
 
 import { fetchWithin } from "./browser.js";

@@ -78,8 +78,8 @@ export class SocketSignalling extends EventTarget {
     });
   }
 
-  height(session, height) {
-    this.#send({ type: "height", session, height });
+  show(session, { stream, height }) {
+    this.#send({ type: "show", session, stream, height });
   }
 
   trickle(session, candidate) {
@@ -123,7 +123,10 @@ export class SocketSignalling extends EventTarget {
       this.#misses = 0;
       this.#pinged = null;
       this.#delay = RECONNECT_FIRST;
-      for (const session of this.#listeners.keys()) this.#send({ type: "attach", session });
+      for (const [session, listener] of this.#listeners) {
+        this.#send({ type: "attach", session });
+        listener.attached();
+      }
       if (this.#subscribed) this.#send({ type: "subscribe" });
       this.dispatchEvent(new Event("online"));
     };
@@ -221,7 +224,6 @@ export class SocketSignalling extends EventTarget {
         break;
       case "attached":
         this.#checked(message.session, true);
-        this.#listeners.get(message.session)?.attached();
         break;
       case "close":
         this.#ended(message.session, message.reason);

@@ -29,7 +29,7 @@ export class WhepSignalling {
     return { session, sdp: await response.text() };
   }
 
-  height() {} // there is no way to say it: the stream is chosen once
+  show() {} // there is no way to say it: the stream is chosen once
 
   trickle(session, candidate) {
     const lines = candidate

@@ -61,13 +61,14 @@ class Source:
 class Timeline:
     """Maps the timestamps of successive epochs onto one RTP clock that never jumps.
 
-    What was captured at one time has nearly one timestamp in all timelines of an ``origin`` and a clock rate. Within an
-    epoch the timestamps are the camera's and an offset. At a new epoch (the camera reconnected, or another worker took
-    it over) the clock goes on by the time that passed between the captures.
+    An epoch (the camera reconnected, or another worker took it over) begins with the time of its capture, counted from
+    ``origin``: so what was captured at one time has nearly one timestamp in all timelines of an origin and clock rate.
+    Within an epoch the timestamps are the camera's and an offset.
     """
 
     def __init__(self, clock_rate: int, origin: int) -> None:
         self.clock_rate = clock_rate
+        self._origin = origin
         self.capture_ns = 0  # Unix time of the newest batch's capture …
         self.timestamp = origin  # … and its extended timestamp as sent
         self._epoch: int | None = None
@@ -76,9 +77,11 @@ class Timeline:
     def map(self, batch: Batch) -> int:
         """The 32-bit RTP timestamp to send for ``batch``."""
         if batch.epoch != self._epoch:
-            passed = (batch.capture_ns - self.capture_ns) * self.clock_rate // 1_000_000_000
-            # At least 10 ms on: two frames with one timestamp would be one frame to a receiver.
-            self._offset = self.timestamp + max(passed, self.clock_rate // 100) - batch.timestamp
+            begins = self._origin + batch.capture_ns * self.clock_rate // 1_000_000_000
+            if self._epoch is not None:
+                # At least 10 ms on: two frames with one timestamp would be one frame to a receiver.
+                begins = max(begins, self.timestamp + self.clock_rate // 100)
+            self._offset = begins - batch.timestamp
             self._epoch = batch.epoch
         self.timestamp = batch.timestamp + self._offset
         self.capture_ns = batch.capture_ns

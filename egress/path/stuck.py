@@ -37,6 +37,10 @@ class StuckJudge:
         else:
             self.held, self._bad, self._hold = False, 0, FIRST_HOLD
 
+    def begin_anew(self) -> None:
+        """What is sent from now on has nothing to do with what was: there was no report on it yet."""
+        self._bad, self._awaited_since = 0, None
+
     def deaf_until(self, now: float) -> None:
         """Expect no report from before now: datagrams to us were dropped, and it may have been one of them."""
         if self._awaited_since is not None:

@@ -1,5 +1,6 @@
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,35 @@ def test_what_is_wrong_with_a_stream_is_said(catalogue: Catalogue, fields: dict[
         catalogue.add({"id": "door", **fields})
     assert refused(caught) == (422, "invalid_camera")
     assert caught.value.message.startswith(words)
+
+
+def test_a_disk_that_is_full_leaves_a_camera_that_can_be_removed_later(
+    catalogue: Catalogue, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue.add({"id": "door", "url": URL, "streams": {"sub": {"url": URL}}})
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        yield
+        raise sqlite3.OperationalError("database or disk is full")
+
+    for change in (lambda: catalogue.remove("door"), lambda: catalogue.change("door", {"streams": {"sub": None}})):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "transaction", full)
+            with pytest.raises(RequestError) as caught:
+                change()
+            assert caught.value.status == 503
+        assert catalogue.tracks == {"door": (), "door/sub": ()}
+    catalogue.remove("door")
+    assert catalogue.specs == {}
+
+
+def test_an_address_says_the_same_wherever_the_main_stream_has_it(catalogue: Catalogue) -> None:
+    catalogue.add({"id": "a", "url": "rtspx://host/"})
+    catalogue.add({"id": "b", "streams": {"main": {"url": "rtspx://host/"}}})
+    catalogue.add({"id": "c", "url": "rtsps://host/", "streams": {"sub": {"url": "rtspx://host/"}}})
+    assert {spec.tls.verify for spec in catalogue.specs.values()} == {False}
+    assert catalogue.specs["a"].url == catalogue.specs["b"].url == "rtsps://host/"
 
 
 @pytest.mark.parametrize("piece", ["@", "@a", "***@", "://", "/", "x"])

@@ -90,7 +90,7 @@ def codecs(section: Section) -> list[str]:
 
 def test_what_the_viewer_does_not_take_is_converted() -> None:
     tracks = Track(Kind.VIDEO, "JPEG", 90_000, convert="no"), Track(Kind.AUDIO, "AAC", 16_000, convert="no")
-    assert sections(*tracks) == [(["H264"], True, False), (["opus"], True, False)]
+    assert sections(*tracks) == [(["H264"], True, True), (["opus"], True, True)]
 
 
 def test_a_viewer_may_be_sent_what_a_converter_makes_later_on() -> None:
@@ -99,6 +99,15 @@ def test_a_viewer_may_be_sent_what_a_converter_makes_later_on() -> None:
     assert sections(*tracks, convertible=()) == [(["VP8"], False, False), (["PCMU"], False, False)]
     video, sound = sections()
     assert (video[1:], sound[1:]) == ((False, True), (False, True)), "nothing is known of the camera"
+
+
+def test_a_viewer_accepts_what_the_other_stream_sends_too() -> None:
+    vp8 = Track(Kind.VIDEO, "VP8", 90_000)
+    negotiated = negotiate(BROWSER.offer(), [vp8], others=[h264(HIGH), OPUS])
+    assert codecs(negotiated.sections[0]) == ["VP8", "H264"]
+    assert renditions_for(negotiated.sections, "door/sub", [h264(HIGH)], ()) == {Kind.VIDEO: "door/sub"}
+    unknown = negotiate(BROWSER.offer(), [vp8], others=[])
+    assert set(codecs(unknown.sections[0])) >= {"VP8", "H264"}
 
 
 @pytest.mark.parametrize(

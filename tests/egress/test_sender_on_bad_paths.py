@@ -188,12 +188,12 @@ def test_feedback_on_keyframes_measures_the_path_and_sets_the_pace(feed: Feed) -
     first = watcher.received()
     assert len(first) == 40
     rate = 3_000_000
-    watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / rate for sequence, _ in first})
+    watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / rate for sequence, _ in first}, now=0.0)
     assert watcher.quality.capacity.estimate == pytest.approx(rate)
     assert watcher.quality.thin(now=0.0)
     fast = 100_000_000
     for _ in range(20):
-        watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / fast for sequence, _ in first})
+        watcher.sender.arrived({sequence: 7.0 + sequence * MAX_PAYLOAD / fast for sequence, _ in first}, now=0.0)
     assert not watcher.quality.thin(now=0.0)
 
 
@@ -204,7 +204,7 @@ def test_feedback_on_what_came_live_uses_the_feeds_trains(feed: Feed) -> None:
     feed.push(video(10, 0, packets=10, size=MAX_PAYLOAD), 0.0)
     feed.push(video(20, 1, packets=10, size=MAX_PAYLOAD), 0.0)
     assert list(feed.trains) == [(0, 10), (10, 20)], "all of the keyframe, and nothing else"
-    watcher.sender.arrived({n: n * 0.001 for n in range(20)})
+    watcher.sender.arrived({n: n * 0.001 for n in range(20)}, now=0.0)
     assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.001)
 
 
@@ -220,7 +220,7 @@ def test_how_a_burst_was_spread_is_not_taken_for_the_path(feed: Feed) -> None:
         watcher.step()
         arrivals |= {sequence: step + sequence * 0.0005 for sequence, _ in watcher.received() if sequence >= 3}
     assert watcher.sender.position is Position.BEHIND
-    watcher.sender.arrived(arrivals)
+    watcher.sender.arrived(arrivals, now=0.0)
     assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.0005)
 
 
@@ -236,7 +236,7 @@ def test_also_when_it_is_live_later_what_went_before_is_not_taken_for_a_train(fe
         arrivals |= {sequence: step + sequence * 0.0005 for sequence, _ in watcher.received() if sequence >= 3}
     assert step > 10
     assert sum(1 for first, end in feed.trains if end - first >= MIN_TRAIN) == 2, "as it left for others"
-    watcher.sender.arrived(arrivals)
+    watcher.sender.arrived(arrivals, now=0.0)
     assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.0005)
 
 
@@ -246,7 +246,7 @@ def test_the_first_batch_that_comes_live_is_a_train(feed: Feed) -> None:
     feed.push(video(0, 0, packets=10, size=MAX_PAYLOAD), 0.0)
     feed.push(video(10, 1, keyframe=True, packets=10, size=MAX_PAYLOAD), 0.0)
     first = watcher.received()[0][0]
-    watcher.sender.arrived({first + n: n * 0.001 for n in range(10)})
+    watcher.sender.arrived({first + n: n * 0.001 for n in range(10)}, now=0.0)
     assert watcher.quality.capacity.estimate == pytest.approx(MAX_PAYLOAD / 0.001)
 
 

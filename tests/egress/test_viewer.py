@@ -7,7 +7,7 @@ import weakref
 from aiortc import rtp
 
 from common.control import ViewerState
-from common.media import Batch, Kind, as_it_came
+from common.media import Batch, Kind, Rendition, as_it_came
 from egress.viewer import CONVERTED_WITHIN, MEDIA_PAUSE
 from egress.wire.ice import CONNECT_TIMEOUT, CONSENT_TIMEOUT
 from tests.fakes.media import audio, gop_stream
@@ -197,15 +197,68 @@ def test_a_viewer_keeps_its_picture_until_that_of_the_other_stream_begins() -> N
     assert before == 18, "what does not begin with a keyframe shows nothing"
     session.others[0].incoming.receive(first._replace(sequence=9, timestamp=99_000), now=0.0, unix_ns=0)
     session.exchange()
-    assert session.viewer.camera == "front-door/sub"
+    report = session.viewer.report(session.now)
+    assert (report.camera, report.beside) == ("front-door/sub", "front-door"), "its sound has yet to come"
     session.play(1)
     packets = [p for p in session.browser.packets if p.ssrc == session.sources[Kind.VIDEO].ssrc]
-    assert len(packets) == before + 3, "nothing comes of the first stream any more"
+    assert len(packets) == before + 3, "no picture comes of the first stream any more"
     assert [p.sequence_number for p in packets] == list(range(before + 3))
-    assert session.viewer.report(session.now).camera == "front-door/sub"
+    session.others[0].incoming.receive(audio(0, epoch=9), now=0.0, unix_ns=0)
     assert session.released == ["front-door", "front-door"], "its picture and its sound"
+    assert session.viewer.report(session.now).beside == ""
     session.viewer.close(unix_ns=session.unix_ns)
     assert session.released[2:] == ["front-door/sub", "front-door/sub"]
+
+
+def test_a_stream_without_sound_leaves_that_of_the_other() -> None:
+    session = Session()
+    session.play(5)
+    moved(session, next(gop_stream(epoch=9)))
+    session.play(5)
+    assert session.viewer.camera == "front-door/sub"
+    assert session.numbers(Kind.AUDIO) == list(range(10))
+
+
+def test_what_comes_of_the_other_stream_and_is_not_taken_is_declined_before_the_picture_goes() -> None:
+    session = Session()
+    session.play(5)
+    moved(session, next(gop_stream(epoch=9))._replace(codec="VP9"))
+    session.play(1)
+    report = session.viewer.report(session.now)
+    assert (report.camera, report.declined) == ("front-door", "front-door/sub")
+    assert session.numbers(Kind.VIDEO) == list(range(18))
+    assert session.released == ["front-door/sub", "front-door/sub"]
+
+
+def test_or_it_is_converted_where_that_can_be() -> None:
+    session = Session(convertible=tuple(Kind))
+    session.play(5)
+    moved(session, next(gop_stream(epoch=9))._replace(codec="JPEG"))
+    session.play(1)
+    assert session.viewer.camera == "front-door", "it still has its picture"
+    assert [stream.rendition for stream in session.others] == ["front-door/sub", "front-door/sub/h264"]
+    session.others[1].incoming.receive(next(gop_stream(epoch=9)), now=0.0, unix_ns=0)
+    assert session.viewer.camera == "front-door/sub"
+    assert session.viewer.streams[Kind.VIDEO].rendition == "front-door/sub/h264"
+
+
+def test_a_move_is_revised_when_more_is_known_of_the_stream() -> None:
+    session = Session(convertible=tuple(Kind))
+    session.play(5)
+    moved(session)
+    session.viewer.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")})
+    assert session.released == ["front-door/sub", "front-door/sub"]
+    session.viewer.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")})
+    assert len(session.released) == 2, "the same again changes nothing"
+    session.others[-1].incoming.receive(next(gop_stream(epoch=9)), now=0.0, unix_ns=0)
+    assert session.viewer.camera == "front-door/sub"
+
+
+def test_a_viewer_of_sound_alone_declines_a_stream_that_has_none() -> None:
+    session = Session(kinds=[Kind.AUDIO])
+    session.play(2)
+    session.viewer.move("front-door/sub", {Kind.VIDEO: as_it_came("front-door/sub")})
+    assert session.viewer.report(session.now).declined == "front-door/sub"
 
 
 def test_sound_follows_the_picture() -> None:

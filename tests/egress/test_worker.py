@@ -16,7 +16,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, R
 from common.cameras import CameraSpec
 from common.config_file import load
 from common.control import Answered, Assign, Ended, HangUp, Leaving, Offer, Refused, Report, Role
-from common.errors import AddressInUseError, ConfigError
+from common.errors import AddressInUseError, ConfigError, RequestError
 from common.log import LINES_A_MINUTE
 from common.media import Kind, Track
 from egress import worker
@@ -423,3 +423,38 @@ async def test_lines_about_viewers_beyond_thirty_a_minute_are_summed_up_at_the_e
         await broker.until(lambda: broker.reports[NODE].counters.get("refused", 0) == LINES_A_MINUTE + 3)
     assert len(log.of("viewer refused")) == LINES_A_MINUTE
     assert len(log.of("viewer refused: and 3 more in a minute")) == 1
+
+
+H264 = Track(Kind.VIDEO, "H264", 90_000, profile="42e01f")
+JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
+
+
+@pytest.mark.parametrize(
+    ("tracks", "others", "convertible", "fixed", "camera"),
+    [
+        ((H264,), (H264,), (), False, "door"),
+        ((JPEG,), (H264,), (), False, "door/sub"),  # it would be refused
+        ((JPEG, PCMU), (H264,), (), False, "door/sub"),  # there would be sound alone
+        ((JPEG,), (H264,), tuple(Kind), False, "door/sub"),  # it would have to be converted
+        ((JPEG,), (H264,), tuple(Kind), True, "door"),  # but the viewer asked for it
+        ((JPEG,), (JPEG,), tuple(Kind), False, "door"),
+        ((JPEG,), (), tuple(Kind), False, "door"),  # of the other nothing is known
+        ((JPEG,), (), (), False, "door/sub"),  # and yet it is worth a try
+        ((), (H264,), (), False, "door"),
+    ],
+)
+def test_a_viewer_begins_with_the_stream_that_its_browser_takes(
+    tracks: tuple[Track, ...], others: tuple[Track, ...], convertible: tuple[Kind, ...], fixed: bool, camera: str
+) -> None:
+    offer = Offer("s", "door", Browser().offer(), tracks, convertible, "", "door/sub", others, fixed)
+    assert worker._negotiated(offer)[0] == camera
+
+
+def test_what_neither_stream_gives_is_refused_with_the_reason_of_the_first() -> None:
+    for offer in (
+        Offer("s", "door", Browser().offer(), (JPEG,), other="door/sub", other_tracks=(JPEG,)),
+        Offer("s", "door", "v=0", (JPEG,), other="door/sub", other_tracks=(H264,)),
+    ):
+        with pytest.raises(RequestError) as caught:
+            worker._negotiated(offer)
+        assert caught.value.status == (406 if len(offer.sdp) > 9 else 400)

@@ -11,12 +11,13 @@ from egress.negotiation import negotiate
 from egress.sender import Sender
 from egress.viewer import Viewer
 from egress.wire.dtls import Identity
-from rigs.browser import Browser
+from rigs.browser import Browser, audio_section, video_section
 from rigs.ice import prove, request
 from tests.fakes.media import audio, gop_stream, number
 from tests.fakes.target import FakeTarget
 
 IDENTITY = Identity(compiled=False)
+SECTIONS = {Kind.VIDEO: video_section, Kind.AUDIO: audio_section}
 
 
 class Session:
@@ -29,6 +30,7 @@ class Session:
         round_trip: float = 0.0,
         waits: float = 0.0,
         convertible: Sequence[Kind] = (),
+        kinds: Sequence[Kind] = tuple(Kind),
     ) -> None:
         self.now = 0.0
         self.round_trip = round_trip  # seconds, of the handshake
@@ -45,8 +47,8 @@ class Session:
         self.viewer = Viewer(
             "s1",
             "front-door",
-            dict.fromkeys(Kind, self.stream),
-            negotiate(self.browser.offer(), [], convertible),
+            dict.fromkeys(kinds, self.stream),
+            negotiate(self.browser.offer(*(SECTIONS[kind]() for kind in kinds)), [], convertible),
             IDENTITY,
             cname="cname",
             on_behind=self.behind.append,

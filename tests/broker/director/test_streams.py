@@ -103,18 +103,18 @@ def test_a_camera_without_a_sub_stream_says_so() -> None:
 def test_another_height_moves_the_viewer_and_the_order_is_repeated_until_it_is_done(scene: Scene) -> None:
     scene.offer(Wish(StreamWish.AUTO, FULL))
     assert scene.second("door") == []
-    ordered = sent(scene.stage(ViewerWishes("s", TILE)))
+    ordered = sent(scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, TILE))))
     assert ("out-1", Move("s", "door/sub")) in ordered
     assert [move.camera for move in scene.second("door")] == ["door/sub"], "it was lost"
     assert scene.second("door/sub") == []
-    scene.stage(ViewerWishes("s", FULL))
+    scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, FULL)))
     assert [move.camera for move in scene.second("door/sub")] == ["door"]
     assert scene.second("door") == []
 
 
 def test_who_named_a_stream_stays_with_it_whatever_it_shows(scene: Scene) -> None:
     scene.offer(Wish(StreamWish.MAIN, FULL))
-    scene.stage(ViewerWishes("s", TILE))
+    scene.stage(ViewerWishes("s", Wish(StreamWish.MAIN, TILE)))
     assert scene.second("door") == []
 
 
@@ -152,7 +152,7 @@ def test_a_stream_of_whose_picture_the_viewer_takes_nothing_is_given_up(scene: S
     scene.offer(Wish(StreamWish.AUTO, TILE))
     for _ in range(3):
         scene.second("door/sub")
-    scene.stage(ViewerWishes("s", FULL))
+    scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, FULL)))
     assert [move.camera for move in scene.second("door/sub", declined="door")] == ["door/sub"]
     assert scene.second("door/sub", declined="door") == []
 
@@ -188,7 +188,7 @@ def test_what_a_viewer_wished_of_an_earlier_broker_is_not_known_so_it_stays(scen
     scene.stage.tick(GRACE)
     assert scene.second("door/sub") == []
     assert scene.shown() == "door/sub"
-    scene.stage(ViewerWishes("s", FULL))
+    scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, FULL)))
     assert scene.shown() == "door"
 
 
@@ -206,9 +206,72 @@ def test_a_move_says_what_can_be_converted_of_the_stream(scene: Scene) -> None:
     scene.sub = {"tracks": (h265,)}
     scene.stage.transcode("tc-1")
     scene.offer(Wish(StreamWish.AUTO, FULL))
-    scene.stage(ViewerWishes("s", TILE))
+    scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, TILE)))
     [move] = scene.second("door")
     assert (move.tracks, move.convertible) == ((h265,), (Kind.VIDEO, Kind.AUDIO))
     report = ViewerReport("s", "door/sub", viewer("s").state)
     ordered = sent(scene.stage.egress("out-1", report, subscribed=("door", "door/sub", "door/sub/h264")))
     assert ("tc-1", Convert("door/sub/h264", h265)) in ordered
+
+
+def test_an_offer_says_what_the_other_stream_sends(scene: Scene) -> None:
+    scene.second("door")  # its sub-stream was reported, and let go: it is known
+    for wish, fixed in ((Wish(StreamWish.AUTO, FULL), False), (Wish(StreamWish.MAIN), True)):
+        [offer] = [m for _, m in sent(scene.stage(ViewerOffered("s", "door", "x", wish))) if isinstance(m, Offer)]
+        assert (offer.camera, offer.other, offer.fixed) == ("door", "door/sub", fixed)
+        scene.stage(ViewerLeft("s"))
+
+
+def test_a_stream_is_kept_until_its_viewer_has_the_other() -> None:
+    scene = Scene()
+    scene.stage = Stage(camera("door", on_demand=True, keep_after=0.0), camera("door/sub", on_demand=True))
+    scene.stage.egress("out-1")
+    scene.stage.ingest("in-1")
+    scene.offer(Wish(StreamWish.AUTO, FULL))
+    scene.second("door")
+    scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, TILE)))
+    for _ in range(5):
+        scene.second("door")
+        assert scene.stage.worker_of("door") == "in-1", "its picture is still this one"
+    scene.second("door/sub", beside="door")
+    assert scene.stage.worker_of("door") == "in-1", "and now its sound"
+    scene.second("door/sub")
+    assert scene.stage.worker_of("door") is None
+
+
+def test_a_stream_that_has_failed_is_not_tried_again_at_once() -> None:
+    scene = Scene(state=CameraState.UNREACHABLE)
+    scene.offer(Wish(StreamWish.AUTO, TILE))
+    moves = [move.camera for _ in range(60) for move in scene.second(scene.shown())]
+    assert moves[0] == "door"
+    assert len(moves) <= 5, "and seldom after that"
+
+
+def test_a_declined_stream_is_tried_again_when_it_sends_something_else(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.SUB))
+    scene.second("door/sub")
+    scene.second("door/sub", declined="door/sub")
+    assert scene.shown() == "door"
+    scene.second("door", declined="door/sub")
+    assert scene.shown() == "door"
+    scene.sub = {"tracks": (replace(SUB_TRACK, profile="640028"),)}
+    scene.second("door", declined="door/sub")
+    assert scene.shown() == "door/sub"
+
+
+def test_who_takes_nothing_of_the_other_stream_stays_though_this_one_fails(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.AUTO, FULL))
+    scene.second("door", declined="door/sub")
+    scene.stage.ingest("in-1", stream("door", state=CameraState.UNREACHABLE), stream("door/sub", tracks=(SUB_TRACK,)))
+    assert scene.second("door", declined="door/sub") == []
+    assert scene.shown() == "door"
+
+
+def test_a_viewer_that_was_moved_is_converted_when_browsers_cannot_show_what_comes(scene: Scene) -> None:
+    scene.stage.transcode("tc-1")
+    scene.offer(Wish(StreamWish.AUTO, TILE))
+    scene.second("door/sub")
+    scene.sub = {"tracks": (replace(SUB_TRACK, convert="it is interlaced"),)}
+    octets = TrackStats(Kind.VIDEO, bytes=scene.octets)
+    changed = scene.stage.ingest("in-1", stream("door", stats=(octets,)), stream("door/sub", **scene.sub))
+    assert [ended.reason.value for ended in of(SessionEnded, changed)] == ["converted"]

@@ -146,11 +146,13 @@ async def test_a_viewer_gets_the_stream_that_it_asks_for_and_another_one_as_it_s
                 await page.send(type="offer", camera="door", sdp="x", **fields)
                 session = (await page.next("answer"))["session"]
                 assert (await egress.told(Offer)).camera == stream
-            await page.send(type="height", session=session, height=1_080)
+            await page.send(type="show", session=session, height=1_080)
             assert await egress.told(Move) == Move(session, "door")
             for fields, code in (
-                ({"type": "height", "session": session, "height": -1}, "invalid_height"),
-                ({"type": "height", "session": "x", "height": 5}, "unknown_session"),
+                ({"type": "show", "session": session, "height": -1}, "invalid_height"),
+                ({"type": "show", "session": session, "stream": "third"}, "invalid_stream"),
+                ({"type": "show", "session": session, "height": True}, "invalid_height"),
+                ({"type": "show", "session": "x", "height": 5}, "unknown_session"),
                 ({"type": "offer", "camera": "door", "sdp": "x", "stream": "third"}, "invalid_stream"),
                 ({"type": "offer", "camera": "door", "sdp": "x", "height": 1 << 70}, "invalid_height"),
                 ({"type": "offer", "camera": "door/sub", "sdp": "x"}, "unknown_camera"),
@@ -398,7 +400,7 @@ async def test_sessions_of_a_removed_camera_end(broker: RunningBroker, page: Pag
         ('{"type": "offer", "camera": "door", "sdp": "x", "id": "' + "x" * 300 + '"}', "invalid_message"),
         ('{"type": "candidate", "session": "x"}', "invalid_message"),
         ('{"type": "candidate", "session": "x", "candidate": 7}', "invalid_message"),
-        ('{"type": "height", "session": "x", "height": "tall"}', "invalid_message"),
+        ('{"type": "show", "session": 7}', "invalid_message"),
         ('{"type": "close"}', "invalid_message"),
         ('{"type": "attach", "session": []}', "invalid_message"),
         (json.dumps({"type": "offer", "camera": "door", "sdp": "x" * 66_000}), "too_large"),

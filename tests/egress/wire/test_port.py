@@ -221,11 +221,14 @@ async def test_how_long_a_datagram_waited_for_us_is_told(host: str) -> None:
     port.start(lambda data, path, media_socket, now, unix_ns, waited: told.put_nowait((now, waited)))
     try:
         with socket.socket(port.sockets[0].family, socket.SOCK_DGRAM) as peer:
-            sent = time.monotonic()
-            peer.sendto(b"hello", (host, port.number))
-            while time.monotonic() < sent + 0.05:  # the loop is busy
-                pass
-            _now, waited = await asyncio.wait_for(told.get(), 5)
+            for _ in range(20):  # the kernel begins to stamp what comes some time after it was asked to
+                sent = time.monotonic()
+                peer.sendto(b"hello", (host, port.number))
+                while time.monotonic() < sent + 0.05:  # the loop is busy
+                    pass
+                _now, waited = await asyncio.wait_for(told.get(), 5)
+                if waited >= 0.05:
+                    break
             assert 0.05 <= waited <= time.monotonic() - sent + 0.001  # another clock's milliseconds
     finally:
         port.close()
