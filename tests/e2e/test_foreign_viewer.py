@@ -1,0 +1,53 @@
+"""Cameras watched by GStreamer's WebRTC peer, which takes what this Chromium cannot play."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rigs import gst_camera as gst_rig
+from rigs import gst_launch, gst_viewer
+from rigs.gst_launch import FPS, GstLaunch, picture
+
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.alone]
+
+SECONDS = 3
+CAMERAS = {
+    "H264": picture("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=800 ! rtph264pay"),
+    "H265": picture("x265enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=800 ! rtph265pay"),
+    "VP8": picture("vp8enc deadline=1 keyframe-max-dist=25 ! rtpvp8pay"),
+}
+
+
+async def converted(running: Any) -> list[str]:
+    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/nodes") as response:
+        return [name for node in await response.json() if node["role"] == "transcode" for name in node["cameras"]]
+
+
+async def watched(cluster: Callable[..., Any], sent: str, offered: str) -> list[str]:
+    """Watch a camera with a viewer that takes one codec; what was converted for it."""
+    if problem := gst_rig.missing() or gst_launch.missing(CAMERAS[sent]) or gst_viewer.missing(offered):
+        pytest.skip(problem)
+    with GstLaunch([CAMERAS[sent]]) as launched:
+        running = await cluster({"front-door": launched.urls[0]})
+        async with asyncio.timeout(60), gst_viewer.gst_viewer(running.whep("front-door"), offered) as viewer:
+            await viewer.shows(FPS)
+            before = time.monotonic()
+            await viewer.shows(SECONDS * FPS)
+            assert time.monotonic() - before < 1.1 * SECONDS + 0.5, "every picture comes, and is decoded"
+            assert viewer.size == (320, 240)
+            return await converted(running)
+
+
+@pytest.mark.parametrize("codec", CAMERAS)
+async def test_what_the_viewer_takes_is_passed_through(codec: str, cluster: Callable[..., Any]) -> None:
+    assert await watched(cluster, codec, codec) == []
+
+
+async def test_what_it_does_not_take_is_converted(cluster: Callable[..., Any]) -> None:
+    assert await watched(cluster, "H265", "H264") == ["front-door/h264"]
