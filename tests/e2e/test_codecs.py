@@ -6,21 +6,27 @@ The table in docs/codecs.md is what these tests see; one that does not fit to it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
+from rigs import chromium as chromium_rig
 from rigs import gst_camera as gst_rig
 from rigs.chromium import Chromium, Stats
+from rigs.cluster import Cluster
 from rigs.gst_launch import FPS, TONE, GstLaunch, missing, picture, recorded, sound
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
+pytestmark = [
+    *(pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone),
+    pytest.mark.xdist_group("codecs"),  # they share one cluster
+]
 
+Watch = Callable[[str], Awaitable[tuple[Stats, Stats, float]]]
 TABLE = Path(__file__).parents[2] / "docs" / "codecs.md"
 SECONDS = 3.0
 PACKETS = 50  # of sound in a second
@@ -79,41 +85,55 @@ def cameras(*pipelines: str) -> GstLaunch:
     return GstLaunch(pipelines)
 
 
-@asynccontextmanager
-async def watched(
-    pipeline: str, chromium: Chromium, cluster: Callable[..., Any], **settings: Any
-) -> AsyncIterator[tuple[Stats, Stats, float]]:
-    """What the browser counted when the picture was there, and some seconds later, and the tone it hears in Hz."""
-    with cameras(pipeline) as launched:
-        running = await cluster({"front-door": launched.urls[0]}, **settings)
-        viewing = await chromium.whep(running.whep("front-door"))
-        await viewing.shows(FPS)
-        before = await viewing.stats()
-        await asyncio.sleep(SECONDS)  # the time to measure, not to wait for something
-        after = await viewing.stats()
-        yield before, after, await viewing.loudest_hz()
-        await viewing.close()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def all_cameras(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watch]:
+    """Watches a camera of each row, one after the other: whoever is not watched is not pulled, and encodes nothing."""
+    pipelines = {name: f"{sent.pipeline} {PCMU}" for name, sent in PICTURES.items()}
+    pipelines |= {name: f"{H264} {sent.pipeline}" for name, sent in SOUNDS.items()}
+    if problem := chromium_rig.missing():
+        pytest.skip(problem)
+    with cameras(*pipelines.values()) as launched:
+        settings = {"on_demand": True, "keep_after": 0.0}
+        sources = {f"camera-{number}": {"url": url} | settings for number, url in enumerate(launched.urls)}
+        names = dict(zip(pipelines, sources, strict=True))
+        directory = tmp_path_factory.mktemp("codecs")
+        async with Cluster(directory, sources) as running, chromium_rig.chromium() as browser:
+
+            async def watch(name: str) -> tuple[Stats, Stats, float]:
+                """The counts when the picture is there and some seconds later, and the tone that is heard, in Hz."""
+                viewing = await browser.whep(running.whep(names[name]))
+                await viewing.shows(FPS)
+                before = await viewing.stats()
+                await asyncio.sleep(SECONDS)  # the time to measure, not to wait for something
+                after = await viewing.stats()
+                heard = await viewing.loudest_hz() if name in SOUNDS else 0.0
+                await viewing.close()
+                return before, after, heard
+
+            yield watch
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", PICTURES)
-async def test_the_picture_moves(name: str, chromium: Chromium, cluster: Callable[..., Any]) -> None:
+async def test_the_picture_moves(name: str, all_cameras: Watch) -> None:
     sent = PICTURES[name]
-    async with watched(f"{sent.pipeline} {PCMU}", chromium, cluster) as (before, after, _):
-        assert after.video_codec == f"video/{sent.got.rstrip('*')}"
-        assert after.frames_decoded - before.frames_decoded >= 0.95 * FPS * SECONDS - 2
-        assert after.freezes == 0
-        assert after.audio_packets - before.audio_packets >= 0.9 * SECONDS * PACKETS
+    before, after, _ = await all_cameras(name)
+    assert after.video_codec == f"video/{sent.got.rstrip('*')}"
+    assert after.frames_decoded - before.frames_decoded >= 0.95 * FPS * SECONDS - 2
+    assert after.freezes == 0
+    assert after.audio_packets - before.audio_packets >= 0.9 * SECONDS * PACKETS
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", SOUNDS)
-async def test_the_sound_is_there(name: str, chromium: Chromium, cluster: Callable[..., Any]) -> None:
+async def test_the_sound_is_there(name: str, all_cameras: Watch) -> None:
     sent = SOUNDS[name]
-    async with watched(f"{H264} {sent.pipeline}", chromium, cluster) as (before, after, heard):
-        assert after.audio_codec == f"audio/{sent.got.rstrip('*')}"
-        assert after.audio_packets - before.audio_packets >= 0.9 * SECONDS * PACKETS
-        assert after.audio_concealed - before.audio_concealed < 0.1 * (after.audio_samples - before.audio_samples)
-        assert heard == pytest.approx(TONE, rel=0.02)
-        assert after.frames_decoded - before.frames_decoded >= 0.95 * FPS * SECONDS - 2
+    before, after, heard = await all_cameras(name)
+    assert after.audio_codec == f"audio/{sent.got.rstrip('*')}"
+    assert after.audio_packets - before.audio_packets >= 0.9 * SECONDS * PACKETS
+    assert after.audio_concealed - before.audio_concealed < 0.1 * (after.audio_samples - before.audio_samples)
+    assert heard == pytest.approx(TONE, rel=0.02)
+    assert after.frames_decoded - before.frames_decoded >= 0.95 * FPS * SECONDS - 2
 
 
 MJPEG = f"{picture('jpegenc ! rtpjpegpay')} {PCMU}"
