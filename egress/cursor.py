@@ -15,7 +15,6 @@ from egress.path.playout import Playout
 from egress.position import TRANSITIONS, Event, Position
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
-FRESH = 5.0  # seconds after which the history of a silent camera is no picture to start with
 
 
 class Cursor:
@@ -59,10 +58,9 @@ class Cursor:
     def begin(self, now: float) -> None:
         """Start with the cached group of pictures, if there is one and it is no old picture."""
         feed = self.feed
-        if self.position is not Position.WAITING or feed.pushed_at is None or now - feed.pushed_at > FRESH:
-            return
-        if feed.kind is Kind.VIDEO and feed.history.keyframe is not None:
-            self.go_back(feed.history.keyframe)
+        keyframe = feed.history.keyframe
+        if self.position is Position.WAITING and feed.kind is Kind.VIDEO and keyframe is not None and feed.fresh(now):
+            self.go_back(keyframe)
 
     def go_back(self, keyframe: int) -> None:
         """Go on at that index, from the history."""

@@ -13,6 +13,7 @@ from egress.wire import rtcp
 from egress.wire.srtp import Srtp
 
 FEEDBACK_BURST = 20  # SRTCP datagrams at once: more than a browser sends even when much is lost …
+ALARM = 0.1  # share of packets lost that is more than repeating them can mend
 FEEDBACK_RATE = 200.0  # … and a second
 
 
@@ -23,6 +24,7 @@ class Feedback:
         self.reports: dict[int, rtcp.ReceptionReport] = {}  # the newest of each SSRC
         self.round_trip: float | None = None  # seconds
         self.bandwidth: int | None = None  # bit/s, as the viewer estimates it
+        self.alarming = False  # much was lost: the broker is to hear of it at once
         self.bye = False  # the viewer says that it leaves
         self.garbage = 0  # SRTCP datagrams that were none …
         self.ignored = 0  # … and too many
@@ -79,6 +81,7 @@ class Feedback:
         self.reports[report.ssrc] = report
         self._senders[report.ssrc].confirmed(report.highest & 0xFFFF, now)
         self._quality.lost(report.fraction_lost, now)
+        self.alarming |= report.fraction_lost >= ALARM
         round_trip = rtcp.round_trip(report, unix_ns)
         if round_trip is not None:
             self.round_trip = round_trip

@@ -134,9 +134,11 @@ class Viewer:
         self.feedback.receive(datagram, dtls.srtp if dtls.connected else None, now=now, unix_ns=unix_ns)
         if self.feedback.bye:
             self._end("closed by the viewer")
+        elif self.feedback.alarming:
+            self.due = now
 
-    def move(self, camera: CameraName, renditions: Mapping[Kind, Rendition]) -> None:
-        """Show another stream of the camera: of each kind that rendition, from its first picture on.
+    def move(self, camera: CameraName, renditions: Mapping[Kind, Rendition], now: float) -> None:
+        """Show another stream of the camera: of each kind that rendition, from the cached or the next keyframe on.
 
         Until then everything stays as it is. Sound follows the picture, and stays what it is where there is no other.
         Without anything to lead, or if the session takes nothing of what comes, the move is declined: reports say so.
@@ -159,6 +161,10 @@ class Viewer:
         if not self.senders:  # nothing was sent that could stay
             for handover in tuple(self._handovers.values()):
                 self._complete(handover)
+        elif (lead := self._handovers.get(self._lead)) is not None and lead.feed.fresh(now):
+            self._hand_over(lead, None)
+            if (sender := self._sender(self._lead)) is not None:
+                sender.cursor.begin(now)
 
     @property
     def sections(self) -> Iterable[Section]:
@@ -277,15 +283,15 @@ class Viewer:
         """The kind that the others follow."""
         return Kind.VIDEO if Kind.VIDEO in self.streams else Kind.AUDIO
 
-    def _hand_over(self, handover: Handover, index: int) -> None:
-        """Something that is to be shown can begin in its feed at ``index``."""
+    def _hand_over(self, handover: Handover, index: int | None) -> None:
+        """Something that is to be shown can begin in its feed, at ``index`` if that is what comes next."""
         kind, feed = handover.kind, handover.feed
         if kind is not self._lead and self._lead in self._handovers:
             return  # the picture comes first
         section, instead = self._sections[kind], converted(self._going, kind)
         if section.choose(feed.codec, feed.profile) is not None:
             self._complete(handover)
-            if (sender := self._sender(kind)) is not None:
+            if (sender := self._sender(kind)) is not None and index is not None:
                 sender.cursor.may_start(index)
             return
         self._drop(handover)

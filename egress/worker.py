@@ -151,7 +151,8 @@ class Egress:
                     self._remove(viewer, "hung up")
             case Move(session, camera, tracks, convertible):
                 if viewer := self._viewers.get(session):
-                    viewer.move(camera, renditions_for(viewer.sections, camera, tracks, convertible))
+                    renditions = renditions_for(viewer.sections, camera, tracks, convertible)
+                    viewer.move(camera, renditions, asyncio.get_running_loop().time())
             case Assign() | Release() | Convert() | EndConversion():
                 self.counters["control_misdirected"] += 1
 
@@ -302,6 +303,9 @@ class Egress:
             self._mux.keep_consent(viewer, now)
             if viewer.due - now >= RTCP_INTERVAL:
                 self._reports[viewer.session] = viewer.report(now)
+                if viewer.feedback.alarming:
+                    self._link.report_soon()
+            viewer.feedback.alarming = False
         self._streams.sweep(now)
         told, self._told = self._told, frozenset(self._streams.renditions)
         if told != self._told:  # one may have to be converted, which begins when the broker knows

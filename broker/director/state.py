@@ -136,8 +136,9 @@ class Session:
     report: ViewerReport | None = None
     renditions: tuple[Rendition, ...] = ()  # that it was promised
     wish: Wish = _NO_WISH
-    thin_until: float = float("-inf")  # its path is taken not to carry the main stream until then …
-    patience: float = 0.0  # … which was so many seconds away when it was decided
+    thin_until: float = float("-inf")  # its path is taken not to carry the main stream until then
+    settled_at: float = float("-inf")  # it is not judged before that
+    patience: float = 0.0  # seconds that this was away when it was decided
     declined: tuple[CameraName, tuple[Track, ...]] = (NOTHING, ())  # the stream that its egress cannot show, as it was
 
     @property

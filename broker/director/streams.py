@@ -23,6 +23,7 @@ ASSUMED_HEIGHT = 360  # pixels, of a sub-stream that was never seen
 ROOM = 1.5
 PATIENCE, LONGEST_PATIENCE = 10.0, 320.0  # seconds
 RELAPSE = 60.0  # seconds
+SETTLING = 3.0  # seconds in which a viewer is not judged: the first group of pictures comes in a burst
 LOST = 0.1  # share of packets lost between two reports that is too much …
 JUDGED = 30  # … of so many at least
 
@@ -63,10 +64,12 @@ def hear(session: Session, report: ViewerReport, main: Camera, sub: Camera | Non
         declined = next((each for each in (main, sub) if each and each.spec.id == report.declined), None)
         session.declined = (declined.spec.id, declined.tracks) if declined is not None else (NOTHING, ())
     on_main = report.camera == main.spec.id
+    if before is None or not before.packets or before.camera != report.camera:
+        session.settled_at = now + SETTLING
     needed = main.bitrate if on_main else ROOM * main.bitrate
     narrow = report.capacity is not None and report.capacity < needed
     lossy = before is not None and before.camera == report.camera and _lossy(before, report)
-    if on_main and (narrow or lossy) and now >= session.thin_until:
+    if on_main and (narrow or lossy) and now >= max(session.thin_until, session.settled_at):
         relapse = now < session.thin_until + RELAPSE
         session.patience = min(2 * session.patience, LONGEST_PATIENCE) if relapse else PATIENCE
         session.thin_until = now + session.patience

@@ -21,6 +21,7 @@ from egress.path.capacity import Train
 from egress.path.pace import BURST
 
 MAX_LATE = 1.0  # seconds that a batch may wait for its turn; a process that is slower skips to the next keyframe
+FRESH = 5.0  # seconds after which the history of a silent camera is no picture to start with
 PARCELS_KEPT = 8  # of 64 kB at most: the group of pictures at 2 Mb/s, for viewers that join at nearly the same time
 MARKER = 0x80  # RFC 3550 5.1, second byte
 
@@ -154,6 +155,10 @@ class Feed:
             self.trains.append((index, index + len(piece)))
             index += len(piece)
         self.outbox.send()
+
+    def fresh(self, now: float) -> bool:
+        """Whether there is a cached group of pictures, and it is no old one."""
+        return self.history.keyframe is not None and self.pushed_at is not None and now - self.pushed_at <= FRESH
 
     def pause(self) -> None:
         """Let live viewers get what is pushed next at their own pace: it comes late and at once."""

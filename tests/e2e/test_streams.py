@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 
 from rigs import gst_camera as gst_rig
 from rigs.chromium import Chromium, Viewing
+from rigs.clip import TINY, Clip
 from rigs.gst_launch import FPS, GstLaunch, missing, picture, sound
+from rigs.path import Path
+from rigs.relay import Relay
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
@@ -47,9 +51,9 @@ async def viewers(running: Any) -> list[dict[str, Any]]:
         return list(await response.json())
 
 
-async def becomes(viewing: Viewing, size: tuple[int, int]) -> None:
+async def becomes(viewing: Viewing, size: tuple[int, int], patience: float = PATIENCE) -> None:
     """Wait until the picture has that size."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(patience):
         while True:
             stats = await viewing.stats()
             if (stats.width, stats.height) == size:
@@ -108,3 +112,29 @@ async def test_a_stream_that_fails_leaves_the_other(chromium: Chromium, cluster:
             await viewing.shows(FPS)
             await becomes(viewing, MAIN)
             await viewing.close()
+
+
+async def test_a_line_that_becomes_thin_gets_the_sub_stream_until_it_has_room_again(
+    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., Any]
+) -> None:
+    main, sub = gst_camera(Clip(width=1280, height=720, bitrate=3_000_000, seconds=4)), gst_camera(TINY)
+    running = await cluster({"front-door": {"url": main.url, "streams": {"sub": {"url": sub.url}}}})
+    async with Relay(down=Path(rate=10e6)) as relay:
+        viewing = await chromium.whep(running.whep("front-door"), rewrite_answer=relay.rewrite)
+        await viewing.shows(5 * main.fps)
+        await becomes(viewing, (1280, 720))
+        began = time.monotonic()
+        relay.down = Path(rate=1e6)
+        await becomes(viewing, (320, 240))
+        print(f"moved after {time.monotonic() - began:.1f} s")
+        before = await viewing.stats()
+        await asyncio.sleep(QUIET)  # the time to see that it goes on, not to wait for something
+        after = await viewing.stats()
+        assert after.frames_decoded - before.frames_decoded > 0.8 * QUIET * sub.fps
+        assert (after.width, after.height) == (320, 240)
+        relay.down = Path(rate=10e6)
+        began = time.monotonic()
+        await becomes(viewing, (1280, 720), patience=60.0)
+        print(f"back after {time.monotonic() - began:.1f} s")
+        assert len(await viewing.all_stats()) == 1
+        assert "viewer left" not in running.log

@@ -179,7 +179,7 @@ def test_a_session_ends_where_nothing_is_converted_in_time() -> None:
 
 def moved(session: Session, *batches: Batch) -> None:
     """The viewer is to see the sub-stream, and this comes of it."""
-    session.viewer.move("front-door/sub", dict.fromkeys(Kind, as_it_came("front-door/sub")))
+    session.viewer.move("front-door/sub", dict.fromkeys(Kind, as_it_came("front-door/sub")), session.now)
     for batch in batches:
         session.others[0].incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
     session.exchange()
@@ -246,9 +246,9 @@ def test_a_move_is_revised_when_more_is_known_of_the_stream() -> None:
     session = Session(convertible=tuple(Kind))
     session.play(5)
     moved(session)
-    session.viewer.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")})
+    session.viewer.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")}, session.now)
     assert session.released == ["front-door/sub", "front-door/sub"]
-    session.viewer.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")})
+    session.viewer.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")}, session.now)
     assert len(session.released) == 2, "the same again changes nothing"
     session.others[-1].incoming.receive(next(gop_stream(epoch=9)), now=0.0, unix_ns=0)
     assert session.viewer.camera == "front-door/sub"
@@ -257,7 +257,7 @@ def test_a_move_is_revised_when_more_is_known_of_the_stream() -> None:
 def test_a_viewer_of_sound_alone_declines_a_stream_that_has_none() -> None:
     session = Session(kinds=[Kind.AUDIO])
     session.play(2)
-    session.viewer.move("front-door/sub", {Kind.VIDEO: as_it_came("front-door/sub")})
+    session.viewer.move("front-door/sub", {Kind.VIDEO: as_it_came("front-door/sub")}, session.now)
     assert session.viewer.report(session.now).declined == "front-door/sub"
 
 
@@ -281,7 +281,7 @@ def test_a_move_that_is_taken_back_leaves_everything_as_it_was() -> None:
     session = Session()
     session.play(5)
     moved(session)
-    session.viewer.move("front-door", dict.fromkeys(Kind, as_it_came("front-door")))
+    session.viewer.move("front-door", dict.fromkeys(Kind, as_it_came("front-door")), session.now)
     assert session.released == ["front-door/sub", "front-door/sub"]
     keyframe = next(gop_stream(epoch=9))
     session.others[0].incoming.receive(keyframe, now=0.0, unix_ns=0)
@@ -293,7 +293,35 @@ def test_a_move_that_is_taken_back_leaves_everything_as_it_was() -> None:
 def test_a_stream_of_whose_picture_the_viewer_takes_nothing_is_declined() -> None:
     session = Session()
     session.play(5)
-    session.viewer.move("front-door/sub", {Kind.AUDIO: as_it_came("front-door/sub")})
+    session.viewer.move("front-door/sub", {Kind.AUDIO: as_it_came("front-door/sub")}, session.now)
     report = session.viewer.report(session.now)
     assert (report.camera, report.declined) == ("front-door", "front-door/sub")
     assert session.others == []
+
+
+def test_a_stream_that_is_cached_already_is_shown_at_once() -> None:
+    session = Session()
+    session.play(5)
+    other = session.acquire(as_it_came("front-door/sub"))
+    source = gop_stream(epoch=9)
+    for batch in itertools.islice(source, 13):
+        other.incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
+    moved(session)
+    assert session.viewer.camera == "front-door/sub"
+    for sender in session.behind:
+        sender.catch_up(session.now)
+    session.exchange()
+    assert session.numbers(Kind.VIDEO)[15:] == list(range(30, 39)), "from its last keyframe on"
+
+
+def test_a_report_of_much_loss_is_passed_on_at_once() -> None:
+    session = Session()
+    session.play(5)
+    session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
+    for lost, alarming in ((12, False), (60, True)):  # of 256
+        ssrc = session.sources[Kind.VIDEO].ssrc
+        info = rtp.RtcpReceiverInfo(ssrc, lost, 1, 10, 0, 0, 0)
+        session.browser.send_rtcp(rtp.RtcpRrPacket(9, [info]))
+        session.exchange()
+        assert session.viewer.feedback.alarming is alarming
+        assert (session.viewer.due <= session.now) is alarming
