@@ -64,16 +64,18 @@ def pictures(
     return tuple(Coded(bytes(packet), packet.pts or 0, packet.is_keyframe) for packet in packets)
 
 
-def record(path: Path, encoder: str, *, fps: int, seconds: int) -> None:
-    """Write an MP4 file of small pictures that move, with a keyframe every two seconds."""
+def record(path: Path, encoder: str, *, fps: int, seconds: int, size: tuple[int, int] = (320, 240)) -> None:
+    """Write an MP4 file of pictures that move, without B-frames and with a keyframe every two seconds."""
     with av.open(path, "w") as file:
         stream = file.add_stream(encoder, rate=fps)
         assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.gop_size = 320, 240, 2 * fps
+        stream.width, stream.height, stream.gop_size, stream.max_b_frames = *size, 2 * fps, 0
+        if encoder == "libx265":
+            stream.options = {"preset": "ultrafast", "x265-params": "bframes=0:log-level=none"}
         for number in range(fps * seconds):
-            frame = av.VideoFrame(320, 240, "yuv420p")
+            frame = av.VideoFrame(*size, "yuv420p")
             for plane, step in zip(frame.planes, (8, 4, 4), strict=True):
-                plane.update(row(number % 800, plane.width, step).ljust(plane.line_size, b"\0") * plane.height)
+                plane.update(row(number % 600, plane.width, step).ljust(plane.line_size, b"\0") * plane.height)
             frame.pts, frame.time_base = number, Fraction(1, fps)
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -46,8 +47,8 @@ def picture(encoder: str, *, pixels: str = "I420", size: tuple[int, int] = (320,
 
 
 def recorded(payloader: str) -> str:
-    """A minute of MPEG-4 from a file: GStreamer's encoders of that give pictures without timestamps."""
-    return f"filesrc location={_RECORDING} ! qtdemux ! mpeg4videoparse ! {payloader} name=pay0 pt=96"
+    """A minute from a file, for what GStreamer cannot encode, or not cheaply. ``payloader`` begins with a parser."""
+    return f"filesrc location={_RECORDING} ! qtdemux ! {payloader} name=pay0 pt=96"
 
 
 def sound(encoder: str, *, rate: int, channels: int = 1, track: int = 1, pt: int = 97) -> str:
@@ -56,10 +57,22 @@ def sound(encoder: str, *, rate: int, channels: int = 1, track: int = 1, pt: int
 
 
 class GstLaunch:
-    """A context manager; inside it each pipeline is a camera, whose address is in ``urls``."""
+    """A context manager; inside it each pipeline is a camera, whose address is in ``urls``.
 
-    def __init__(self, pipelines: Sequence[str]) -> None:
+    Where one is ``recorded``, the ``recording`` is made by that ``encoder`` of FFmpeg's.
+    """
+
+    def __init__(
+        self,
+        pipelines: Sequence[str],
+        *,
+        encoder: str = "mpeg4",
+        fps: int = FPS,
+        size: tuple[int, int] = (320, 240),
+    ) -> None:
         self.urls: list[str] = []
+        self.recording: Path | None = None
+        self._encode = partial(record, encoder=encoder, fps=fps, seconds=_RECORDED_SECONDS, size=size)
         self._pipelines = pipelines
         self._process: subprocess.Popen[str] | None = None
         self._directory: TemporaryDirectory[str] | None = None
@@ -68,9 +81,9 @@ class GstLaunch:
         pipelines = self._pipelines
         if any(_RECORDING in pipeline for pipeline in pipelines):
             self._directory = TemporaryDirectory()
-            file = Path(self._directory.name) / "recording.mp4"
-            record(file, "mpeg4", fps=FPS, seconds=_RECORDED_SECONDS)
-            pipelines = [pipeline.replace(_RECORDING, str(file)) for pipeline in pipelines]
+            self.recording = Path(self._directory.name) / "recording.mp4"
+            self._encode(self.recording)
+            pipelines = [pipeline.replace(_RECORDING, str(self.recording)) for pipeline in pipelines]
         command = [SYSTEM_PYTHON, str(SERVER), *pipelines]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.rig import Plan
-from bench.scenarios import crowds, endurance, paths
+from bench.scenarios import conversion, crowds, endurance, paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ SCENARIOS = {
     "thousand": Scenario("1,000 viewers at 1 Mb/s on one egress; 100 joins a second", crowds.thousand),
     "latency": Scenario("delay from the camera to the datagram with 100 viewers", crowds.latency),
     "ingest": Scenario("100 simulated cameras in one ingest process", crowds.ingest),
+    "conversion": Scenario("H.265 at 1080p30 to H.264: its cost and its delay", conversion.conversion),
     "keyframes": Scenario("200 kB keyframes to 300 viewers, beside a quiet camera and dead viewers", crowds.keyframes),
     "feedback": Scenario("REMB and transport-wide feedback in the API", crowds.feedback),
     "browser": Scenario("Chromium: time to the first picture, delay from capture to screen, freezes", paths.browser),

@@ -38,7 +38,7 @@ class StuckJudge:
             self.held, self._bad, self._hold = False, 0, FIRST_HOLD
 
     def begin_anew(self) -> None:
-        """What is sent from now on has nothing to do with what was: there was no report on it yet."""
+        """Forget reports: they were about something else than is sent from now on."""
         self._bad, self._awaited_since = 0, None
 
     def deaf_until(self, now: float) -> None:

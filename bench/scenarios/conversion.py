@@ -1,0 +1,74 @@
+"""The scenario about conversion: a camera of H.265 before browsers that do not take it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from fractions import Fraction
+
+import aiohttp
+import av
+from av.video.codeccontext import VideoCodecContext
+
+from bench.results import Check
+from bench.rig import SETTLE, Plan, Stage, staged
+from rigs import gst_launch
+from rigs.gst_launch import GstLaunch, recorded
+
+FPS = 30
+SIZE = (1920, 1080)
+BURST = 60  # pictures that are taken to see what the codecs cost alone
+PAYLOADER = "h265parse ! rtph265pay config-interval=-1"
+
+
+async def conversion(plan: Plan) -> None:
+    """H.265 at 1080p30 to H.264 for one viewer and for twenty; beside it FFmpeg's decoder and encoder alone."""
+    pipeline = recorded(PAYLOADER)
+    if problem := gst_launch.missing(pipeline):
+        plan.result.skipped.append(problem)
+        return
+    with GstLaunch([pipeline], encoder="libx265", fps=FPS, size=SIZE) as source:
+        assert source.recording is not None
+        alone = await asyncio.to_thread(_alone, str(source.recording))
+        for server in plan.usable([plan.server]):
+            async with staged(server, [source.urls[0]], plan.crowd()) as stage:
+                costs = []
+                for more, viewers in ((1, 1), (19, 20)):
+                    await stage.join(more)
+                    await asyncio.sleep(2 * SETTLE)
+                    run = await stage.window(f"{viewers} viewers", plan.seconds, delay_ms=await _delay(stage))
+                    costs.append(run.measured.of(["transcode"]).cpu / run.measured.seconds * 100)
+                    plan.result.runs.append(run)
+            one, twenty = costs
+            delay = plan.result.runs[-2].notes["delay_ms"]
+            plan.result.checks += [
+                Check(f"{one:.1f} % of a core, against {alone:.1f} by the codecs alone", one / alone * 100, 125, "%"),
+                Check("with twenty viewers, against one", twenty / one * 100, 110, "%"),
+                Check("from ingest to egress, converted, median", delay, 40, "ms"),
+            ]
+
+
+async def _delay(stage: Stage) -> float:
+    """Milliseconds from a picture's arrival at ingest until its viewers have been sent it: the median, by egress."""
+    async with aiohttp.ClientSession() as http, http.get(f"{stage.running.base_url}/api/nodes") as response:
+        nodes = await response.json()
+    return float(next(node["counters"]["delay_p50_us"] for node in nodes if node["role"] == "egress")) / 1_000
+
+
+def _alone(path: str) -> float:
+    """Per cent of a core that decoding and ``ultrafast`` encoding take for pictures that come in real time."""
+    encoder = VideoCodecContext.create("libx264", "w")
+    assert isinstance(encoder, VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = *SIZE, "yuv420p"
+    encoder.time_base, encoder.thread_count = Fraction(1, FPS), 1
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "crf": "25"}
+    with av.open(path) as file:
+        file.streams.video[0].codec_context.thread_count = 1
+        began, count = time.thread_time(), 0
+        for frame in file.decode(video=0):
+            frame.pts, frame.time_base = count, Fraction(1, FPS)
+            encoder.encode(frame)
+            count += 1
+            if count == BURST:
+                break
+    return (time.thread_time() - began) / count * FPS * 100
