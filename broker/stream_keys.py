@@ -33,9 +33,11 @@ def with_keys(
         case Snapshot(camera=camera_id):
             source = current_key(as_it_came(camera_id), director, keyring)
             message = replace(message, source_key=source.key if source else b"")
-        case Offer(camera=camera_id) | Move(camera=camera_id):
-            if (stream_key := current_key(as_it_came(camera_id), director, keyring)) is not None:
-                yield node, stream_key
+        case Offer() | Move():
+            others = [message.other] if isinstance(message, Offer) and message.other else []
+            for camera_id in (message.camera, *others):
+                if (stream_key := current_key(as_it_came(camera_id), director, keyring)) is not None:
+                    yield node, stream_key
     yield node, message
 
 

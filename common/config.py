@@ -161,11 +161,31 @@ class TlsConfig(_Section):
     fingerprint: Fingerprint | None = Field(None, description="SHA-256 of the only certificate accepted.")
     legacy: bool = Field(False, description="Allow the old ciphers and TLS versions of old cameras.")
 
+    def spec(self) -> TlsSpec:
+        """The same, as an ingest worker is told of it."""
+        return TlsSpec(self.verify, self.fingerprint, self.legacy)
+
 
 class StreamConfig(_Section):
     """One of a camera's streams."""
 
     url: CameraUrl = Field(repr=False, description="As the camera's url.")
+    tls: TlsConfig | None = Field(None, description="Certificate checks for rtsps; else the camera's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unverified(cls, values: Any) -> Any:
+        return _told_by_url(values)
+
+
+def _told_by_url(values: Any) -> Any:
+    """``rtspx://`` says that the certificate is not to be verified."""
+    if isinstance(values, Mapping) and isinstance(url := values.get("url"), str):
+        with contextlib.suppress(ValueError):
+            tls = values.get("tls") or {}
+            if read_pasted(url).unverified and isinstance(tls, Mapping):
+                return {**values, "tls": {**tls, "verify": False}}
+    return values
 
 
 class StreamsConfig(_Section):
@@ -193,19 +213,7 @@ class CameraConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _unverified(cls, values: Any) -> Any:
-        """``rtspx://`` says that the certificate is not to be verified."""
-        urls: list[object] = []
-        if isinstance(values, Mapping):
-            urls.append(values.get("url"))
-        match values:
-            case {"streams": {"sub": {"url": url}}}:
-                urls.append(url)
-        for url in urls:
-            with contextlib.suppress(ValueError):
-                tls = values.get("tls") or {}
-                if isinstance(url, str) and read_pasted(url).unverified and isinstance(tls, Mapping):
-                    return {**values, "tls": {**tls, "verify": False}}
-        return values
+        return _told_by_url(values)
 
     @model_validator(mode="before")
     @classmethod
@@ -222,8 +230,7 @@ class CameraConfig(_Section):
 
     def spec(self, name: CameraName, revision: int = 0) -> CameraSpec:
         """The camera's main stream as an ingest worker is told of it."""
-        tls = TlsSpec(self.tls.verify, self.tls.fingerprint, self.tls.legacy)
-        return CameraSpec(name, self.url, self.transport, self.on_demand, self.keep_after, tls, revision)
+        return CameraSpec(name, self.url, self.transport, self.on_demand, self.keep_after, self.tls.spec(), revision)
 
     def specs(self, name: CameraName, revision: int = 0) -> dict[CameraName, CameraSpec]:
         """All its streams by their names. Of those beside the main one, none is pulled that nobody watches."""
@@ -231,7 +238,8 @@ class CameraConfig(_Section):
         specs = {name: main}
         if self.streams.sub is not None:
             sub = stream_of(name, SUB)
-            specs[sub] = replace(main, id=sub, url=self.streams.sub.url, on_demand=True)
+            tls = (self.streams.sub.tls or self.tls).spec()
+            specs[sub] = replace(main, id=sub, url=self.streams.sub.url, tls=tls, on_demand=True)
         return specs
 
 

@@ -215,6 +215,8 @@ def _model_at_camera(at: _Path) -> type[BaseModel] | None:
             return TlsConfig
         case ("streams",):
             return StreamsConfig
+        case ("streams", _, "tls", *_):
+            return TlsConfig
         case ("streams", *_):
             return StreamConfig
     return CameraConfig

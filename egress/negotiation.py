@@ -52,6 +52,7 @@ class Section:
     playout_delay: int = 0  # id of the playout delay's, 0 without
     converted: bool = False  # whether the viewer gets what a converter makes of the camera's track
     convertible: bool = False  # whether it may get that yet, if the camera sends what it does not take
+    other: bool = False  # whether it is of the other stream, as this one has no such track
 
     def choose(self, codec: str, profile: str = "") -> Format | None:
         """The payload type for a stream, best profile match first."""
@@ -118,6 +119,9 @@ def _negotiate(
         if kind is None:
             continue
         formats, is_converted = _formats(media, kind, tracks, kind in convertible)
+        of_other = not formats and kind is Kind.AUDIO and bool(others)
+        if of_other and others is not None:
+            formats, is_converted = _formats(media, kind, others, kind in convertible)
         spare = _spare(media, kind, formats) if kind in convertible and not is_converted else None
         if not formats:
             if kind is Kind.VIDEO and unconverted == CONVERTERS_FULL and _come(kind, tracks):
@@ -128,7 +132,7 @@ def _negotiate(
         ids = _extensions(media) if kind is Kind.VIDEO else (0, 0)
         accepted = tuple(dict.fromkeys(formats + _formats_of(media, kind, others) + (spare or ())))
         may_convert = is_converted or spare is not None
-        sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, may_convert))
+        sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, may_convert, of_other))
     if not sections:
         raise _no_usable_codec(offer.media, tracks, unconverted)
     served = [section.mid for section in sections]

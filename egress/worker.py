@@ -199,10 +199,7 @@ class Egress:
             message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
             raise RequestError(503, "no_memory", message)
         camera, negotiated = _negotiated(offer)
-        renditions = {
-            section.kind: converted(camera, section.kind) if section.converted else as_it_came(camera)
-            for section in negotiated.sections
-        }
+        renditions = _promised(negotiated, camera, offer.other if camera == offer.camera else offer.camera)
         streams: dict[Kind, Stream] = {}
         try:
             for kind, rendition in renditions.items():
@@ -316,7 +313,7 @@ class Egress:
 def _negotiated(offer: Offer) -> tuple[CameraName, Negotiated]:
     """The stream that the viewer begins with, and what is served of it. Raises ``RequestError``.
 
-    It is the one that it is to be shown, unless the other one's picture is all that its browser takes as it comes.
+    It is the one that it is to be shown, unless nothing but the other one's picture can be.
     """
     others = offer.other_tracks if offer.other else None
     refused: RequestError | None = None
@@ -325,13 +322,12 @@ def _negotiated(offer: Offer) -> tuple[CameraName, Negotiated]:
         first = negotiate(offer.sdp, offer.tracks, offer.convertible, offer.unconverted, others)
     except RequestError as exc:
         refused = exc
-    if first is not None and (offer.fixed or others is None or _has_picture(first, converted=False)):
+    if first is not None and (offer.fixed or others is None or _has_picture(first)):
         return offer.camera, first
     if others is not None and not offer.fixed and (refused is None or refused.status != 400):
         with contextlib.suppress(RequestError):
             second = negotiate(offer.sdp, others, offer.convertible, offer.unconverted, offer.tracks)
-            better = first is None or not _has_picture(first, converted=True)
-            if _has_picture(second, converted=better) and (others or better):
+            if _has_picture(second):
                 return offer.other, second
     if first is None:
         assert refused is not None, "one of the two came of it"
@@ -339,9 +335,18 @@ def _negotiated(offer: Offer) -> tuple[CameraName, Negotiated]:
     return offer.camera, first
 
 
-def _has_picture(negotiated: Negotiated, *, converted: bool) -> bool:
-    """Whether a picture is served, be it ``converted`` or only as it comes."""
-    return any(each.kind is Kind.VIDEO and (converted or not each.converted) for each in negotiated.sections)
+def _promised(negotiated: Negotiated, camera: CameraName, other: CameraName) -> dict[Kind, Rendition]:
+    """The renditions that a viewer of a ``camera``'s stream begins with, some of them perhaps of the ``other``."""
+    renditions = {}
+    for section in negotiated.sections:
+        stream = other if section.other else camera
+        renditions[section.kind] = converted(stream, section.kind) if section.converted else as_it_came(stream)
+    return renditions
+
+
+def _has_picture(negotiated: Negotiated) -> bool:
+    """Whether a picture is served."""
+    return any(section.kind is Kind.VIDEO for section in negotiated.sections)
 
 
 def _count(viewer: Viewer, counters: Counter[str]) -> None:

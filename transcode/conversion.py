@@ -72,6 +72,7 @@ class Conversion:
         self.units = 0  # that have come
         self.made = 0  # of them
         self.given_up = 0  # because too many waited
+        self.keyframe: AccessUnit | None = None  # the newest
         self.failed = 0  # times that the converter had to be made anew
         self._make, self._converter = make, make()
         self._undecodable = 0  # of converters before this one
@@ -118,6 +119,8 @@ class Conversion:
         if unit is None or self._closed:
             return
         self.units += 1
+        if unit.keyframe:
+            self.keyframe = unit
         if len(self._waiting) >= MAX_WAITING or self._pushed - self._taken > MAX_WAITING_BYTES:
             self.given_up += len(self._waiting)
             self._forget_waiting()

@@ -49,7 +49,7 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
     try:
         frames = [*decoder.decode(av.Packet(unit.data)), *decoder.decode(None)]
         frame = next(iter(frames), None)
-        if frame is None or min(frame.width, frame.height) < MIN_SIZE:
+        if frame is None or frame.is_corrupt or min(frame.width, frame.height) < MIN_SIZE:
             raise ValueError("the keyframe gives no picture")
         size = frame.width, frame.height
         if 0 < height < frame.height:

@@ -31,7 +31,7 @@ from common.control import (
     ToWorker,
 )
 from common.log import get_logger
-from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, camera_of, converted_kind
+from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, camera_of, converted, converted_kind
 from common.process import memory_limit
 from common.worker.incoming import Incoming, Sink
 from common.worker.link import Link
@@ -44,6 +44,7 @@ from transcode.still import Still, draw
 
 DECODED = frozenset({"H264", "H265", "VP8", "VP9", "AV1", "JPEG", "MP4V-ES"})  # codecs of pictures
 MAX_STILLS = 16  # that are waited for or drawn at once
+KEYFRAME_KEPT = 1.5  # seconds, for stills of other heights
 STILL_WITHIN = 5.0  # seconds for a keyframe to come
 
 
@@ -60,8 +61,10 @@ async def _opened(around: Surroundings) -> AsyncIterator[Transcoder]:
         around.publisher() as publisher,
         around.subscriber() as subscriber,
         ThreadPoolExecutor(cores, "codec") as executor,
+        ThreadPoolExecutor(1, "still") as drawing,
     ):
-        worker = Transcoder(around.link, subscriber, publisher, executor, around.config.transcode, cores=cores)
+        config = around.config.transcode
+        worker = Transcoder(around.link, subscriber, publisher, executor, drawing, config, cores=cores)
         try:
             yield worker
         finally:
@@ -85,6 +88,7 @@ class Transcoder:
         subscriber: Subscriber,
         publisher: Publisher,
         executor: Executor,
+        drawing: Executor,
         config: TranscodeConfig = TranscodeConfig(),  # noqa: B008  # frozen
         *,
         cores: int = 1,
@@ -100,6 +104,8 @@ class Transcoder:
         self._running: dict[Rendition, _Running] = {}
         self._sinks: dict[Rendition, dict[str, Several]] = {}  # by the rendition that is subscribed to
         self._stills = 0  # that are being made
+        self._keyframes: dict[Rendition, tuple[AccessUnit, float]] = {}  # of the last stills, and when they came
+        self._drawing = drawing  # one at a time: conversions come first
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set."""
@@ -175,10 +181,14 @@ class Transcoder:
         loop = asyncio.get_running_loop()
 
         def draw_it(unit: AccessUnit) -> None:
+            work = loop.run_in_executor(self._drawing, draw, unit, order.track.codec, order.height)
+            work.add_done_callback(partial(answer, unit.capture_ns))
+
+        def came(unit: AccessUnit) -> None:
             late.cancel()
             self._disconnect(source, Kind.VIDEO, still)
-            work = loop.run_in_executor(self._executor, draw, unit, order.track.codec, order.height)
-            work.add_done_callback(partial(answer, unit.capture_ns))
+            self._keyframes[source] = unit, loop.time()
+            draw_it(unit)
 
         def answer(capture_ns: int, work: asyncio.Future[bytes]) -> None:
             self._stills -= 1
@@ -187,18 +197,33 @@ class Transcoder:
             if (error := work.exception()) is not None:
                 self._counters["stills_failed"] += 1
                 self._link.send(SnapshotFailed(order.request, str(error)))
-            else:
+            elif self._link.send(SnapshotTaken(order.request, work.result(), capture_ns / 1e9)):
                 self._counters["stills_made"] += 1
-                self._link.send(SnapshotTaken(order.request, work.result(), capture_ns / 1e9))
+            else:
+                self._link.send(SnapshotFailed(order.request, "it is too large; ask for a lower height"))
 
         def give_up() -> None:
             self._stills -= 1
             self._disconnect(source, Kind.VIDEO, still)
             self._link.send(SnapshotFailed(order.request, f"no keyframe came within {STILL_WITHIN:.0f} s"))
 
-        still = Still(order.track, draw_it)
+        if (unit := self._keyframe(order, loop.time())) is not None:
+            draw_it(unit)
+            return
+        still = Still(order.track, came)
         late = loop.call_later(STILL_WITHIN, give_up)
         self._connect(source, Kind.VIDEO, still, order.source_key)
+
+    def _keyframe(self, order: Snapshot, now: float) -> AccessUnit | None:
+        """The stream's newest keyframe, if it is at hand."""
+        for source, (_, at) in tuple(self._keyframes.items()):
+            if now - at > KEYFRAME_KEPT:
+                del self._keyframes[source]
+        running = self._running.get(converted(order.camera, Kind.VIDEO))
+        if running is not None and _alike(running.track, order.track):
+            return running.conversion.keyframe
+        known = self._keyframes.get(as_it_came(order.camera))
+        return known[0] if known is not None else None
 
     def _connect(self, source: Rendition, kind: Kind, sink: Sink, key: bytes) -> None:
         """Give ``sink`` what comes of the source.

@@ -58,6 +58,7 @@ from common.control import (
     Refused,
     Report,
     Role,
+    Snapshot,
     SnapshotFailed,
     SnapshotTaken,
     ToBroker,
@@ -248,6 +249,8 @@ class Director:
         worker = self._state.workers.get(node)
         if isinstance(message, Offer):  # which it never saw
             self._viewers.offer_elsewhere(node, message.session)
+        elif isinstance(message, Snapshot):
+            self._stills.undelivered(node, message.request)
         if worker is not None and worker.alive and self._state.now - worker.seen >= OVERDUE:
             self._bury(worker, EndReason.WORKER_LOST)
 
@@ -257,8 +260,9 @@ class Director:
         self._state.command(WorkerLost(worker.node, worker.report.role, reason))
         self._cameras.bury(worker)
         self._viewers.bury(worker, reason)
-        self._conversions.bury(worker, stopped=reason is EndReason.WORKER_STOPPED)
-        self._stills.bury(worker)
+        stopped = reason is EndReason.WORKER_STOPPED
+        self._conversions.bury(worker, stopped=stopped or self._stills.draws(worker.node))  # else it is that, rather
+        self._stills.bury(worker, stopped=stopped)
         if worker.report.role is Role.TRANSCODE:
             self._cameras.converters_changed()
         self._cameras.settle()

@@ -102,17 +102,17 @@ class Camera:
             self.counted = octets, now
 
     def saw(self, state: CameraState, now: float) -> None:
-        """Its state was looked at. One that fails is taken to fail for a while, as nobody may be pulling it then."""
+        """Its state was looked at. One that fails is taken to fail for a while: it may flap, or not be pulled now."""
         self.failing = state.failed
-        if state is CameraState.PLAYING:
-            self.failures, self.failed_until = 0, float("-inf")
+        if state is CameraState.PLAYING and now > self.failed_until + LAST_FAILURE:
+            self.failures = 0
         elif state.failed:
             if now >= self.failed_until:
                 self.failures += 1
             self.failed_until = now + min(FIRST_FAILURE * 2 ** min(self.failures - 1, 10), LAST_FAILURE)
 
     def failed(self, now: float) -> bool:
-        """Whether it gives no picture, or did not when it was last pulled."""
+        """Whether it gives no picture, or gave none a while ago."""
         return now < self.failed_until
 
     def needed(self, now: float) -> bool:
@@ -140,6 +140,8 @@ class Session:
     settled_at: float = float("-inf")  # it is not judged before that
     patience: float = 0.0  # seconds that this was away when it was decided
     declined: tuple[CameraName, tuple[Track, ...]] = (NOTHING, ())  # the stream that its egress cannot show, as it was
+    declines: int = 0  # reports in a row that decline the stream that it is to be shown
+    home: CameraName = NOTHING  # the stream that it was shown when an egress told of it
 
     @property
     def pending(self) -> bool:

@@ -1,11 +1,13 @@
 """Which transcode worker draws which still, for people who ask for one picture of a camera.
 
-A still waits until its stream plays, and then for one worker's answer: it is given to no second one, since what its
-keyframe holds may be what killed the first. A camera on demand is pulled for it.
+A still waits until its stream plays and a worker has room, and then for that worker's answer: it is given to no second
+one, since what its keyframe holds may be what killed the first. A stream whose stills have killed workers gets none for
+a while, the longer the more there were. A camera on demand is pulled for a still.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from broker.director.events import StillRefused, StillTaken, Wish
@@ -16,11 +18,18 @@ from common.control import NodeName, Role, Snapshot, SnapshotFailed, SnapshotTak
 from common.media import Kind
 from common.sessions import SessionName
 
+MOST_EACH = 8  # stills that a worker has at once; the others wait
+SUSPENSION = 30.0  # seconds without stills after one has killed its worker; doubled with each further one …
+FORGIVEN_AFTER = 600.0  # … unless so many seconds lie between
 WITHIN = 10.0  # seconds for a camera to be reached, a keyframe to come, and a picture to be drawn
 
 _NO_WORKER = "no_converter", "No transcode worker runs, and it is they who draw stills (transcode.workers)."
 _TIMEOUT = "still_timeout", f"There was no picture within {WITHIN:.0f} s; try again."
 _DIED = "still_failed", "The transcode worker that was to draw the picture has died; try again in a moment."
+_SUSPENDED = (
+    "still_failed",
+    "The last picture of this camera that was to be drawn killed its worker; try later.",
+)
 
 
 @dataclass(slots=True)
@@ -37,6 +46,7 @@ class Stills:
     def __init__(self, state: State) -> None:
         self._state = state
         self._wanted: dict[str, _Still] = {}
+        self._suspected: dict[CameraName, tuple[int, float]] = {}  # deaths in a row, and until when there is none
 
     def want(self, request: str, camera: CameraName, wish: Wish) -> None:
         """Somebody asks for a still of a camera."""
@@ -74,11 +84,26 @@ class Stills:
         if self._is_for(node, failed.request):
             self._refuse(failed.request, 503, "still_failed", f"There is no picture: {failed.reason}.")
 
-    def bury(self, worker: Worker) -> None:
-        """The worker is dead."""
+    def draws(self, node: NodeName) -> bool:
+        """Whether a worker is drawing one now."""
+        return any(still.node == node for still in self._wanted.values())
+
+    def undelivered(self, node: NodeName, request: str) -> None:
+        """An order did not reach its worker."""
+        if self._is_for(node, request):
+            self._wanted[request].node = None
+
+    def bury(self, worker: Worker, *, stopped: bool) -> None:
+        """The worker is dead; unless it was ``stopped`` in good order, one of its stills may be why."""
+        now = self._state.now
         for request, still in list(self._wanted.items()):
-            if still.node == worker.node:
-                self._refuse(request, 503, *_DIED)
+            if still.node != worker.node:
+                continue
+            if not stopped:
+                deaths, until = self._suspected.get(still.camera, (0, 0.0))
+                deaths = deaths + 1 if now < until + FORGIVEN_AFTER else 1
+                self._suspected[still.camera] = deaths, now + SUSPENSION * 2 ** min(deaths - 1, 6)
+            self._refuse(request, 503, *_DIED)
 
     def _is_for(self, node: NodeName, request: str) -> bool:
         still = self._wanted.get(request)
@@ -91,6 +116,8 @@ class Stills:
             self._refuse(request, 404, "unknown_camera", f"There is no camera {still.camera!r} any more.")
         elif not workers and not self._state.starting:
             self._refuse(request, 503, *_NO_WORKER)
+        elif self._state.now < self._suspected.get(still.camera, (0, 0.0))[1]:
+            self._refuse(request, 503, *_SUSPENDED)
         elif camera.failing:
             self._refuse(request, 503, "camera_failed", "The camera gives no picture now; its state says why.")
         elif workers and self._plays(camera):
@@ -98,7 +125,10 @@ class Stills:
             if video is None:
                 self._refuse(request, 503, "no_picture", "The camera has no picture that can be shown.")
                 return
-            worker = min(workers, key=lambda each: (each.busy, each.node))
+            given = Counter(each.node for each in self._wanted.values())
+            worker = min(workers, key=lambda each: (given[each.node], each.busy, each.node))
+            if given[worker.node] >= MOST_EACH:
+                return
             still.node = worker.node
             self._state.send(worker.node, Snapshot(request, still.camera, video, still.height))
 

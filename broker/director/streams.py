@@ -24,6 +24,7 @@ ROOM = 1.5
 PATIENCE, LONGEST_PATIENCE = 10.0, 320.0  # seconds
 RELAPSE = 60.0  # seconds
 SETTLING = 3.0  # seconds in which a viewer is not judged: the first group of pictures comes in a burst
+DECLINES = 2  # reports: the first may have been under way when a move was ordered
 LOST = 0.1  # share of packets lost between two reports that is too much …
 JUDGED = 30  # … of so many at least
 
@@ -34,7 +35,7 @@ def choose(session: Session, main: Camera, sub: Camera | None, *, now: float) ->
         return main.spec.id
     match session.wish.stream:
         case StreamWish.UNKNOWN:
-            small = session.camera == sub.spec.id
+            small = session.home == sub.spec.id
         case StreamWish.AUTO:
             small = _fits(session, sub) or now < session.thin_until
         case wish:
@@ -63,6 +64,9 @@ def hear(session: Session, report: ViewerReport, main: Camera, sub: Camera | Non
     if before is None or report.declined != before.declined:
         declined = next((each for each in (main, sub) if each and each.spec.id == report.declined), None)
         session.declined = (declined.spec.id, declined.tracks) if declined is not None else (NOTHING, ())
+    session.declines = session.declines + 1 if report.declined == session.camera != report.camera else 0
+    if session.declines >= DECLINES:
+        session.declined = session.camera, (main if session.camera == main.spec.id or sub is None else sub).tracks
     on_main = report.camera == main.spec.id
     if before is None or not before.packets or before.camera != report.camera:
         session.settled_at = now + SETTLING

@@ -29,7 +29,7 @@ from broker.director.state import Camera, Session, State, Worker
 from broker.director.streams import choose, hear
 from common.cameras import MAIN, SUB, CameraName, split_stream, stream_of
 from common.control import HangUp, NodeName, Refused, Role, ViewerReport
-from common.media import Rendition, as_it_came
+from common.media import Kind, Rendition, as_it_came
 from common.sessions import SessionName
 
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
@@ -177,7 +177,10 @@ class Viewers:
         cameras = self._state.cameras
         sub = cameras.get(stream_of(main, SUB))
         for stream in (cameras[main], *filter(None, [sub])):
-            if stream.spec.id not in (report.camera, report.beside):
+            beside = report.beside == stream.spec.id and _may_sound(stream)
+            if stream.spec.id != session.camera and (report.camera == stream.spec.id or beside):
+                stream.leaving.add(session.id)
+            else:
                 stream.leaving.discard(session.id)
         hear(session, report, cameras[main], sub, now=self._state.now)
 
@@ -251,7 +254,8 @@ class Viewers:
             elif len(worker.sessions) >= self._sessions_each:  # it makes them up: no egress takes so many
                 self._state.counters["sessions_not_believed"] += 1
             else:
-                self._enter(Session(viewer.session, viewer.camera, worker.node, report=viewer))
+                self._enter(session := Session(viewer.session, viewer.camera, worker.node, home=viewer.camera))
+                self._hear(session, viewer)
         for id in sorted(missing):
             self._end(self._sessions[id], EndReason.MISSING)
 
@@ -338,6 +342,11 @@ class Viewers:
         """Tell an egress that a session is over, and keep in mind to tell it again."""
         self._keep_in_mind(id)
         self._state.send(node, HangUp(id))
+
+
+def _may_sound(stream: Camera) -> bool:
+    """Whether there is sound in what a stream sends, as far as is known."""
+    return not stream.tracks or any(track.kind is Kind.AUDIO and track.playable for track in stream.tracks)
 
 
 def _unknown(camera: CameraName) -> tuple[str, str]:

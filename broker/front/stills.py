@@ -16,6 +16,7 @@ from common.cameras import CameraName
 from common.errors import RequestError
 
 FRESH = 1.0  # seconds for which one is given to everybody who asks for the same
+MAX_TIME = 32_503_680_000.0  # the year 3000: a worker's clock may say anything
 MOST = 64  # different ones in that time, and at once: each takes some 20 ms of a core, and 200 kB
 
 _Key = tuple[CameraName, Wish]
@@ -44,7 +45,10 @@ class Stills:
         return await asyncio.shield(known[1])  # others may wait for it, too
 
     def _done(self, key: _Key, task: asyncio.Task[Picture]) -> None:
-        if task.cancelled() or task.exception() is not None:
+        failed = task.cancelled() or task.exception() is not None
+        if self._drawn.get(key, (0.0, None))[1] is not task:
+            return
+        if failed:
             del self._drawn[key]  # whoever asks next may be luckier
         else:
             self._drawn[key] = self._clock() + FRESH, task
@@ -66,11 +70,18 @@ async def snapshot(request: web.Request) -> web.Response:
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
     if context.control.catalogue.get(camera) is None:
         raise RequestError(404, "unknown_camera", f"There is no camera {camera!r}.")
-    check_memory(context)
-    context.quotas.check_still(context.quotas.address(request.remote), context.clock())
+    address = context.quotas.address(request.remote)
+    try:
+        check_memory(context)
+        context.quotas.check_still(address, context.clock())
+    except RequestError as exc:
+        context.counters[exc.code] += 1
+        context.quiet.warning("still refused", reason=exc.message, camera=camera, address=address)
+        raise
     picture = await request.app[STILLS].get(camera, wish)
     headers = {
         hdrs.CACHE_CONTROL: f"private, max-age={FRESH:.0f}",
-        hdrs.LAST_MODIFIED: formatdate(picture.captured, usegmt=True),
+        hdrs.LAST_MODIFIED: formatdate(min(max(picture.captured, 0.0), MAX_TIME), usegmt=True),
+        "Cross-Origin-Resource-Policy": "same-origin",
     }
     return web.Response(body=picture.jpeg, content_type="image/jpeg", headers=headers)

@@ -40,6 +40,7 @@ export class SocketSignalling extends EventTarget {
   #socket = null;
   #subscribed = false;
   #listeners = new Map(); // session to listener
+  #attaching = new Set(); // sessions that this socket was opened to take over
   #offers = new Map(); // id to {resolve, reject, listener}
   #checks = new Map(); // session to {promise, settle}
   #nextId = 1;
@@ -123,10 +124,8 @@ export class SocketSignalling extends EventTarget {
       this.#misses = 0;
       this.#pinged = null;
       this.#delay = RECONNECT_FIRST;
-      for (const [session, listener] of this.#listeners) {
-        this.#send({ type: "attach", session });
-        listener.attached();
-      }
+      this.#attaching = new Set(this.#listeners.keys());
+      for (const session of this.#attaching) this.#send({ type: "attach", session });
       if (this.#subscribed) this.#send({ type: "subscribe" });
       this.dispatchEvent(new Event("online"));
     };
@@ -224,6 +223,7 @@ export class SocketSignalling extends EventTarget {
         break;
       case "attached":
         this.#checked(message.session, true);
+        if (this.#attaching.delete(message.session)) this.#listeners.get(message.session)?.attached();
         break;
       case "close":
         this.#ended(message.session, message.reason);

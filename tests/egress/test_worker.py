@@ -435,8 +435,8 @@ JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JP
         ((H264,), (H264,), (), False, "door"),
         ((JPEG,), (H264,), (), False, "door/sub"),  # it would be refused
         ((JPEG, PCMU), (H264,), (), False, "door/sub"),  # there would be sound alone
-        ((JPEG,), (H264,), tuple(Kind), False, "door/sub"),  # it would have to be converted
-        ((JPEG,), (H264,), tuple(Kind), True, "door"),  # but the viewer asked for it
+        ((JPEG,), (H264,), tuple(Kind), False, "door"),  # it is converted
+        ((JPEG,), (H264,), (), True, None),  # the viewer asked for it
         ((JPEG,), (JPEG,), tuple(Kind), False, "door"),
         ((JPEG,), (), tuple(Kind), False, "door"),  # of the other nothing is known
         ((JPEG,), (), (), False, "door/sub"),  # and yet it is worth a try
@@ -444,10 +444,25 @@ JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JP
     ],
 )
 def test_a_viewer_begins_with_the_stream_that_its_browser_takes(
-    tracks: tuple[Track, ...], others: tuple[Track, ...], convertible: tuple[Kind, ...], fixed: bool, camera: str
+    tracks: tuple[Track, ...],
+    others: tuple[Track, ...],
+    convertible: tuple[Kind, ...],
+    fixed: bool,
+    camera: str | None,
 ) -> None:
     offer = Offer("s", "door", Browser().offer(), tracks, convertible, "", "door/sub", others, fixed)
-    assert worker._negotiated(offer)[0] == camera
+    with contextlib.nullcontext() if camera else pytest.raises(RequestError):
+        assert worker._negotiated(offer)[0] == camera
+
+
+def test_a_stream_without_sound_begins_with_that_of_the_other() -> None:
+    offer = Offer("s", "door/sub", Browser().offer(), (H264,), (), "", "door", (H264, PCMU))
+    camera, negotiated = worker._negotiated(offer)
+    promised = worker._promised(negotiated, camera, "door")
+    assert promised == {Kind.VIDEO: "door/sub", Kind.AUDIO: "door"}
+    aac = Track(Kind.AUDIO, "AAC", 16_000, convert="browsers do not take AAC")
+    _, negotiated = worker._negotiated(dataclasses.replace(offer, other_tracks=(H264, aac), convertible=tuple(Kind)))
+    assert worker._promised(negotiated, camera, "door")[Kind.AUDIO] == "door/opus"
 
 
 def test_what_neither_stream_gives_is_refused_with_the_reason_of_the_first() -> None:

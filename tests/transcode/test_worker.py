@@ -150,7 +150,7 @@ async def test_the_key_of_a_rendition_outlives_a_change_of_codec(tmp_path: Path)
         learn=lambda *_: None, subscribe=lambda *_: None, unsubscribe=lambda _: None, request_replay=lambda _: None
     )
     with ThreadPoolExecutor(1) as executor:
-        worker = Transcoder(link, subscriber, publisher, executor)  # type: ignore[arg-type]
+        worker = Transcoder(link, subscriber, publisher, executor, executor)  # type: ignore[arg-type]
         worker.handle(Convert(PICTURE, JPEG, b"k" * 16, b"s" * 16))
         worker.handle(Convert(PICTURE, Track(Kind.VIDEO, "H265", 90_000), b"n" * 16, b"s" * 16))
         assert keys[PICTURE] == b"n" * 16

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from broker.director.events import Command, StillGivenUp, StillRefused, StillTaken, StillWanted, StreamWish, Wish
-from broker.director.stills import WITHIN
+from broker.director.events import (
+    Command,
+    StillGivenUp,
+    StillRefused,
+    StillTaken,
+    StillWanted,
+    StreamWish,
+    Undelivered,
+    Wish,
+)
+from broker.director.stills import MOST_EACH, SUSPENSION, WITHIN
 from common.cameras import CameraState
 from common.control import Assign, Release, Snapshot, SnapshotFailed, SnapshotTaken
 from common.media import Kind, Track
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream
 
+JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
 TILE = Wish(StreamWish.AUTO, 180)
 
 
@@ -101,6 +112,40 @@ def test_a_worker_that_fails_or_dies_is_not_followed_by_another(stage: Stage) ->
     commands = stage.leave(node)
     assert refusal(commands) == (503, "still_failed")
     assert sent(commands) == []
+
+
+def test_a_camera_whose_stills_kill_workers_gets_none_for_a_while_and_conversions_are_not_blamed() -> None:
+    stage = Stage(camera("door"), camera("yard"))
+    stage.ingest("in-1", stream("door"), stream("yard", tracks=(JPEG,)))
+    for node in ("tc-1", "tc-2"):
+        stage.transcode(node)
+    stage.egress("out-1", subscribed=("yard/h264",))
+    assert stage.director.converter("yard/h264") == "tc-1"
+    stage.transcode("tc-1", "yard/h264")
+    [(node, _)] = sent(want(stage, name="door"))
+    stage.transcode(node, incarnation="2")  # it died, and is there again
+    assert stage.director.converter("yard/h264") is not None, "it is made again at once"
+    assert refusal(want(stage, name="door")) == (503, "still_failed")
+    for _ in range(round(SUSPENSION) + 1):
+        stage.tick(1.0)
+        stage.ingest("in-1", stream("door"), stream("yard", tracks=(JPEG,)))
+        for each in ("tc-1", "tc-2"):
+            stage.transcode(each)
+    assert [type(message) for _, message in sent(want(stage, name="door"))] == [Snapshot]
+
+
+def test_a_wall_of_stills_is_shared_out_and_waits_its_turn(stage: Stage) -> None:
+    stage.transcode("tc-2")
+    nodes = Counter(node for number in range(40) for node, _ in sent(want(stage, request=f"r{number}")))
+    assert nodes == {"tc-1": MOST_EACH, "tc-2": MOST_EACH}
+    commands = stage.hear("tc-1", SnapshotTaken("r0", b"jpeg", 5.0)) + stage.hear("tc-2", SnapshotTaken("r0", b"", 5.0))
+    assert [node for node, _ in sent(commands)] == ["tc-1"], "the next one's turn"
+
+
+def test_an_order_that_did_not_arrive_is_given_again(stage: Stage) -> None:
+    [(node, order)] = sent(want(stage))
+    again = stage(Undelivered(node, order))
+    assert [type(message) for _, message in sent(again)] == [Snapshot]
 
 
 def test_one_that_never_comes_is_given_up_in_time(stage: Stage) -> None:
