@@ -3,27 +3,27 @@
 Life: answered, then ICE nominates a path, then DTLS gives keys, then the senders start; it ends by close_notify, BYE,
 hang-up, or when consent expires. The session outlives its camera: while the camera is away nothing is sent.
 
-How the viewer is reached is told in ``egress.reach``, what it reports in ``egress.feedback``, and what it gets in
-``egress.sender``. Here is what joins them.
+How the viewer is reached is told in ``egress.reach``, what it reports in ``egress.feedback``, which streams it is shown
+in ``egress.showing``, and how it gets each of them in ``egress.sender``. Here is what joins them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from common.cameras import NOTHING, CameraName
 from common.control import ViewerReport, ViewerState
-from common.media import Kind, Rendition, converted
+from common.media import Kind
 from common.sessions import SessionName
 from egress.feedback import Feedback
-from egress.handover import Handover, Renditions
 from egress.media.stream import Stream
-from egress.negotiation import Negotiated, Section
+from egress.negotiation import Negotiated
 from egress.path.pace import Pace
 from egress.path.quality import PathQuality
 from egress.position import Position
 from egress.reach import Reach, printable
 from egress.sender import Sender
+from egress.showing import Renditions, Showing
 from egress.wire.dtls import Identity
 from egress.wire.ice import CONNECT_TIMEOUT
 from egress.wire.way import Way
@@ -31,7 +31,6 @@ from egress.wire.way import Way
 RTCP_INTERVAL = 1.0  # seconds between sender reports
 FIRST_RTCP_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it
 MAX_JITTER = 60.0  # seconds: a report can say thirteen hours
-CONVERTED_WITHIN = 5.0  # seconds for the first of what a converter is to make for a session that goes on with it
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
 
 
@@ -54,8 +53,6 @@ class Viewer:
         started: float,
     ) -> None:
         self.session = session
-        self.camera = camera  # or rather its stream that is sent
-        self.streams = dict(streams)
         self.reach = Reach(identity, negotiated, now)
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
@@ -63,14 +60,9 @@ class Viewer:
         self._quality = PathQuality()
         self.feedback = Feedback(self.senders, self._quality)
         self._pace = Pace(self._quality)
-        self._sections = {section.kind: section for section in negotiated.sections}  # all that is kept of the offer
+        self.showing = Showing(camera, streams, negotiated.sections, self.senders, renditions, declined)
         self._cname = cname
         self._on_behind = on_behind
-        self._renditions = renditions
-        self._handovers: dict[Kind, Handover] = {}
-        self._going = camera  # where it is moved
-        self._declined = declined
-        self._unplayable: dict[Kind, tuple[str, float]] = {}  # codecs that it goes on without, and since when
         self._started = started  # Unix time
 
     @property
@@ -137,40 +129,6 @@ class Viewer:
         elif self.feedback.alarming:
             self.due = now
 
-    def move(self, camera: CameraName, renditions: Mapping[Kind, Rendition], now: float) -> None:
-        """Show another stream of the camera: of each kind that rendition, from the cached or the next keyframe on.
-
-        Until then everything stays as it is. Sound follows the picture, and stays what it is where there is no other.
-        Without anything to lead, or if the session takes nothing of what comes, the move is declined: reports say so.
-        """
-        wanted = {kind: renditions[kind] for kind in self.streams if kind in renditions}
-        pending = {kind: handover.stream.rendition for kind, handover in self._handovers.items()}
-        if camera == self._going and pending.items() <= wanted.items():
-            return
-        self._stay()
-        self._declined = NOTHING
-        if self._lead not in wanted:
-            self._declined = camera
-            return
-        self._going = camera
-        for kind, rendition in wanted.items():
-            if self.streams[kind].rendition != rendition:
-                self._handovers[kind] = Handover(kind, self._renditions.acquire(rendition), self._hand_over)
-        if self._lead not in self._handovers:
-            self.camera = camera
-        if not self.senders:  # nothing was sent that could stay
-            for handover in tuple(self._handovers.values()):
-                self._complete(handover)
-        elif (lead := self._handovers.get(self._lead)) is not None and lead.feed.fresh(now):
-            self._hand_over(lead, None)
-            if (sender := self._sender(self._lead)) is not None:
-                sender.cursor.begin(now)
-
-    @property
-    def sections(self) -> Iterable[Section]:
-        """Its sections of media."""
-        return self._sections.values()
-
     def deaf_until(self, now: float) -> None:
         """Make nothing of this viewer's silence until now: its packets may have been dropped in a flood of others."""
         for sender in self.senders.values():
@@ -192,13 +150,10 @@ class Viewer:
             self.ended = "no address of the viewer answered"
         for sender in self.senders.values():
             sender.look(now)
-            if sender.position is Position.UNPLAYABLE:
-                self._convert(sender, now)
-        for kind, (codec, since) in tuple(self._unplayable.items()):
-            if self.streams[kind].feeds[kind].codec:
-                del self._unplayable[kind]
-            elif now - since > CONVERTED_WITHIN:
-                self._give_up(codec)
+            if sender.position is Position.UNPLAYABLE and not self.showing.convert(sender, now):
+                self._give_up(sender.feed.codec)
+        if codec := self.showing.overdue(now):
+            self._give_up(codec)
         if self._send_reports(unix_ns):
             self.due = now + RTCP_INTERVAL
 
@@ -209,14 +164,13 @@ class Viewer:
         for sender in self.senders.values():
             sender.stop()
         self.senders.clear()
-        self._stay()
-        self._renditions.release(*self.streams.values())
+        self.showing.close()
         self.reach.dtls.close()
 
     def report(self, now: float) -> ViewerReport:
         """The viewer as the control plane is told of it."""
         senders = tuple(self.senders.values())
-        video, audio = self._sender(Kind.VIDEO), self._sender(Kind.AUDIO)
+        video, audio = self.showing.sender(Kind.VIDEO), self.showing.sender(Kind.AUDIO)
         dtls, way, reports = self.reach.dtls, self.reach.way, self.feedback.reports
         capacity = self._quality.capacity.estimate
         packets = octets = blocked = nacked = retransmitted = plis = lost = 0
@@ -234,10 +188,10 @@ class Viewer:
                 jitter = max(jitter, min(reception.jitter / feed.timeline.clock_rate, MAX_JITTER))
         return ViewerReport(
             session=self.session,
-            camera=self.camera,
+            camera=self.showing.camera,
             capacity=int(newest * 8) if (newest := self._quality.capacity.newest(now)) else None,
-            declined=self._declined,
-            beside=next((each.camera for each in self.streams.values() if each.camera != self.camera), ""),
+            declined=self.showing.declined,
+            beside=self.showing.beside,
             state=ViewerState.CONNECTED if dtls.connected else ViewerState.CONNECTING,
             started=self._started,
             remote=printable(way.path) if way is not None else "",
@@ -262,76 +216,14 @@ class Viewer:
         way, dtls = self.reach.selected, self.reach.dtls
         if way is None or self.senders or not dtls.connected or self.ended:
             return
-        for section in self._sections.values():
-            feed = self.streams[section.kind].feeds[section.kind]
+        for section in self.showing.sections:
+            feed = self.showing.streams[section.kind].feeds[section.kind]
             sender = self.senders[feed.source.ssrc] = Sender(feed, section, dtls.srtp, way, self._pace, self._on_behind)
             sender.start(now)
-
-    def _convert(self, sender: Sender, now: float) -> None:
-        """The camera sends what the session does not take: go on with what a converter makes of it."""
-        kind, codec = sender.feed.kind, sender.feed.codec
-        wanted = converted(self.streams[kind].camera, kind)
-        if not self._sections[kind].convertible or self.streams[kind].rendition == wanted:
-            self._give_up(codec)
-            return
-        self._change(kind, self._renditions.acquire(wanted))
-        self._unplayable[kind] = codec, now
-        sender.cursor.begin(now)
-
-    @property
-    def _lead(self) -> Kind:
-        """The kind that the others follow."""
-        return Kind.VIDEO if Kind.VIDEO in self.streams else Kind.AUDIO
-
-    def _hand_over(self, handover: Handover, index: int | None) -> None:
-        """Something that is to be shown can begin in its feed, at ``index`` if that is what comes next."""
-        kind, feed = handover.kind, handover.feed
-        if kind is not self._lead and self._lead in self._handovers:
-            return  # the picture comes first
-        section, instead = self._sections[kind], converted(self._going, kind)
-        if section.choose(feed.codec, feed.profile) is not None:
-            self._complete(handover)
-            if (sender := self._sender(kind)) is not None and index is not None:
-                sender.cursor.may_start(index)
-            return
-        self._drop(handover)
-        if section.convertible and handover.stream.rendition != instead:
-            self._handovers[kind] = Handover(kind, self._renditions.acquire(instead), self._hand_over)
-        elif kind is self._lead:
-            self._declined = self._going
-            self._stay()
-
-    def _complete(self, handover: Handover) -> None:
-        """From here on the viewer gets what it was to get of that kind."""
-        handover.end()
-        del self._handovers[handover.kind]
-        if handover.kind is self._lead:
-            self.camera = self._going
-        self._change(handover.kind, handover.stream)
-
-    def _drop(self, handover: Handover) -> None:
-        handover.end()
-        del self._handovers[handover.kind]
-        self._renditions.release(handover.stream)
-
-    def _change(self, kind: Kind, stream: Stream) -> None:
-        """Get that kind from another stream, which was acquired."""
-        sender = self._sender(kind)
-        before, self.streams[kind] = self.streams[kind], stream
-        self._unplayable.pop(kind, None)
-        if sender is not None:
-            sender.change_feed(stream.feeds[kind])
-        self._renditions.release(before)
 
     def _give_up(self, codec: str) -> None:
         """Only a new offer can help: the page makes one."""
         self.ended = f"the camera changed to {codec}, which this session cannot carry"
-
-    def _stay(self) -> None:
-        """Give up a move, as far as it has not happened yet."""
-        for handover in tuple(self._handovers.values()):
-            self._drop(handover)
-        self._going = self.camera
 
     def _end(self, reason: str) -> None:
         self.ended = reason
@@ -344,12 +236,8 @@ class Viewer:
             self.reach.send(self.reach.dtls.srtp.protect_rtcp(compound))
         return compound is not None
 
-    def _sender(self, kind: Kind) -> Sender | None:
-        stream = self.streams.get(kind)
-        return self.senders.get(stream.feeds[kind].source.ssrc) if stream is not None else None
-
     def _codec(self, kind: Kind, sender: Sender | None) -> str:
-        if kind not in self._sections:
+        if kind not in self.showing.streams:
             return "not negotiated"
         return sender.format.codec if sender is not None and sender.format is not None else ""
 

@@ -12,7 +12,7 @@ import dataclasses
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from functools import partial
 
@@ -151,8 +151,8 @@ class Egress:
                     self._remove(viewer, "hung up")
             case Move(session, camera, tracks, convertible):
                 if viewer := self._viewers.get(session):
-                    renditions = renditions_for(viewer.sections, camera, tracks, convertible)
-                    viewer.move(camera, renditions, asyncio.get_running_loop().time())
+                    renditions = renditions_for(viewer.showing.sections, camera, tracks, convertible)
+                    viewer.showing.move(camera, renditions, asyncio.get_running_loop().time())
             case Assign() | Release() | Convert() | EndConversion():
                 self.counters["control_misdirected"] += 1
 
@@ -243,11 +243,11 @@ class Egress:
             str(self._identity.fingerprint),
             self._candidates,
         )
-        sources = {kind: stream.feeds[kind].source for kind, stream in viewer.streams.items()}
+        sources = {kind: stream.feeds[kind].source for kind, stream in viewer.showing.streams.items()}
         return write_answer(negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer, reason: str) -> None:
-        self._say_goodbye(viewer, reason)
+        _say_goodbye(self._quiet, viewer, reason, self._candidates)
         del self._viewers[viewer.session]
         self._unheard.pop(viewer.session, None)
         self._reports.pop(viewer.session, None)
@@ -263,22 +263,6 @@ class Egress:
     def _end(self, viewer: Viewer, reason: str) -> None:
         self._remove(viewer, reason)
         self._link.send(Ended(viewer.session, reason))
-
-    def _say_goodbye(self, viewer: Viewer, reason: str) -> None:
-        """One line on what became of the viewer. Its session's id is a right, and stands in no log."""
-        reach, camera = viewer.reach, viewer.camera
-        seconds = round(asyncio.get_running_loop().time() - reach.agent.created, 1)
-        if reach.ready:
-            remote, sent = reach.seen_at[0], viewer.octets
-            self._quiet.info(
-                "viewer left", camera=camera, remote=remote, reason=reason, seconds=seconds, sent_bytes=sent
-            )
-            return
-        offered = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
-        tried = reach.seen_at or "nowhere: no check has come; is the UDP port open on the way?"
-        self._quiet.info(
-            "viewer never connected", camera=camera, reason=reason, seconds=seconds, tried_from=tried, offered=offered
-        )
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -347,6 +331,21 @@ def _promised(negotiated: Negotiated, camera: CameraName, other: CameraName) -> 
 def _has_picture(negotiated: Negotiated) -> bool:
     """Whether a picture is served."""
     return any(section.kind is Kind.VIDEO for section in negotiated.sections)
+
+
+def _say_goodbye(quiet: Quiet, viewer: Viewer, reason: str, candidates: Iterable[tuple[str, int]]) -> None:
+    """One line on what became of the viewer. Its session's id is a right, and stands in no log."""
+    reach, camera = viewer.reach, viewer.showing.camera
+    seconds = round(asyncio.get_running_loop().time() - reach.agent.created, 1)
+    if reach.ready:
+        remote, sent = reach.seen_at[0], viewer.octets
+        quiet.info("viewer left", camera=camera, remote=remote, reason=reason, seconds=seconds, sent_bytes=sent)
+        return
+    offered = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in candidates]
+    tried = reach.seen_at or "nowhere: no check has come; is the UDP port open on the way?"
+    quiet.info(
+        "viewer never connected", camera=camera, reason=reason, seconds=seconds, tried_from=tried, offered=offered
+    )
 
 
 def _count(viewer: Viewer, counters: Counter[str]) -> None:

@@ -40,6 +40,7 @@ from broker.director.events import (
     WorkerJoined,
     WorkerLost,
 )
+from broker.director.moves import Moves
 from broker.director.state import State, Worker
 from broker.director.stills import Stills
 from broker.director.viewers import Viewers
@@ -97,7 +98,8 @@ class Director:
         self._state = State(now, ingests)
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
         self._conversions = Conversions(self._state)
-        self._viewers = Viewers(self._state, self._conversions, sessions_each)
+        self._moves = Moves(self._state, self._conversions)
+        self._viewers = Viewers(self._state, self._conversions, self._moves, sessions_each)
         self._stills = Stills(self._state)
         self._parts = Parts()
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
@@ -278,7 +280,7 @@ class Director:
                 del self._state.workers[worker.node]
         self._parts.keep(self._state.workers)
         self._viewers.expire()
-        self._viewers.settle()
+        self._moves.settle()
         self._cameras.settle()
         self._conversions.settle()
 

@@ -25,11 +25,11 @@ from collections.abc import Collection, Container, Iterable
 
 from broker.director.conversions import Conversions
 from broker.director.events import EndReason, OfferAnswered, OfferRefused, SessionEnded, SessionStatus, StreamWish, Wish
-from broker.director.state import Camera, Session, State, Worker
-from broker.director.streams import choose, hear
-from common.cameras import MAIN, SUB, CameraName, split_stream, stream_of
-from common.control import HangUp, NodeName, Refused, Role, ViewerReport
-from common.media import Kind, Rendition, as_it_came
+from broker.director.moves import Moves
+from broker.director.state import Session, State, Worker
+from common.cameras import SUB, CameraName, split_stream, stream_of
+from common.control import HangUp, NodeName, Refused, Role
+from common.media import Rendition, as_it_came
 from common.sessions import SessionName
 
 OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
@@ -64,9 +64,10 @@ def egress_for_viewer(
 class Viewers:
     """The director's part for viewers."""
 
-    def __init__(self, state: State, conversions: Conversions, sessions_each: int) -> None:
+    def __init__(self, state: State, conversions: Conversions, moves: Moves, sessions_each: int) -> None:
         self._state = state
         self._conversions = conversions
+        self._moves = moves
         self._sessions_each = sessions_each
         self._sessions = state.sessions
         self._pending: dict[SessionName, Session] = {}
@@ -78,7 +79,7 @@ class Viewers:
         session = Session(id, camera_id, NodeName(""), sdp, self._state.now + OFFER_TIMEOUT, wish=wish)
         known = camera_id in self._state.cameras
         if known:
-            session.camera = self._choose(session)
+            session.camera = self._moves.choose(session)
         worker = egress_for_viewer(self._state.workers.values(), session.camera)
         if not known:
             self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
@@ -94,7 +95,7 @@ class Viewers:
             self._pending[id] = session
             self._pending_characters += len(sdp)
             self._enter(session)
-            self._state.send(worker.node, self._conversions.offer(session, self._other(session)))
+            self._state.send(worker.node, self._conversions.offer(session, self._moves.other(session)))
 
     def offer_elsewhere(self, node: NodeName, id: SessionName, because: str = "") -> None:
         """``node`` cannot take this viewer, ``because`` it says so: ask the next egress."""
@@ -110,7 +111,7 @@ class Viewers:
         self._state.workers[node].leave(id, session.camera)
         worker.join(id, session.camera)
         session.node = worker.node
-        self._state.send(worker.node, self._conversions.offer(session, self._other(session)))
+        self._state.send(worker.node, self._conversions.offer(session, self._moves.other(session)))
 
     def answered(self, node: NodeName, id: SessionName, sdp: str, renditions: tuple[Rendition, ...] = ()) -> None:
         """An egress accepted an offer."""
@@ -140,64 +141,7 @@ class Viewers:
         session = self._sessions.get(id)
         if session is not None:
             session.wish = wish
-            self._see_to(session)
-
-    def settle(self) -> None:
-        """Show each viewer of a camera with several streams the one that it is to see."""
-        cameras = self._state.cameras
-        for name in [name for name in cameras if split_stream(name)[1] != MAIN]:
-            main, _ = split_stream(name)
-            for id in sorted(cameras[name].sessions | cameras[main].sessions):
-                self._see_to(self._sessions[id])
-
-    def _see_to(self, session: Session) -> bool:
-        """Order a move if one is due. Whether it was, or none can be ordered yet."""
-        if session.pending:
-            return True
-        chosen = self._choose(session)
-        if chosen != session.camera:
-            self._move_to(session, chosen)
-            return True
-        return False
-
-    def _move_to(self, session: Session, camera: CameraName) -> None:
-        """It is a session of another stream from now on; the one that it is still shown is kept until then."""
-        before = session.camera
-        self._depart(session)
-        session.camera = camera
-        self._enter(session)
-        self._state.cameras[before].leaving.add(session.id)
-        self._state.cameras[camera].leaving.discard(session.id)
-        if not session.pending:
-            self._move(session)
-
-    def _hear(self, session: Session, report: ViewerReport) -> None:
-        """Take in what a session's egress says of it: which streams it still needs, and how its path is."""
-        main, _ = split_stream(session.camera)
-        cameras = self._state.cameras
-        sub = cameras.get(stream_of(main, SUB))
-        for stream in (cameras[main], *filter(None, [sub])):
-            beside = report.beside == stream.spec.id and _may_sound(stream)
-            if stream.spec.id != session.camera and (report.camera == stream.spec.id or beside):
-                stream.leaving.add(session.id)
-            else:
-                stream.leaving.discard(session.id)
-        hear(session, report, cameras[main], sub, now=self._state.now)
-
-    def _other(self, session: Session) -> Camera | None:
-        """The other stream of its camera, if there is one."""
-        main, stream = split_stream(session.camera)
-        return self._state.cameras.get(stream_of(main, SUB if stream == MAIN else MAIN))
-
-    def _move(self, session: Session) -> None:
-        """Tell its egress which stream a session is to be shown, and keep nothing of what was promised before."""
-        session.renditions = ()
-        self._state.send(session.node, self._conversions.move(session.id, session.camera))
-
-    def _choose(self, session: Session) -> CameraName:
-        camera, _ = split_stream(session.camera)
-        cameras = self._state.cameras
-        return choose(session, cameras[camera], cameras.get(stream_of(camera, SUB)), now=self._state.now)
+            self._moves.see_to(session)
 
     def left(self, id: SessionName) -> None:
         """A viewer hung up, or gave up waiting for the answer."""
@@ -230,7 +174,7 @@ class Viewers:
         main, _ = split_stream(id)
         if main in remaining:
             for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
-                self._move_to(session, main)
+                self._moves.move_to(session, main)
             return
         for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
             if session.pending:
@@ -246,16 +190,16 @@ class Viewers:
             session = self._sessions.get(viewer.session)
             missing.discard(viewer.session)
             if session is not None and session.node == worker.node:
-                self._hear(session, viewer)
-                if not self._see_to(session) and viewer.camera != session.camera:  # a move may have been lost
-                    self._move(session)
+                self._moves.hear(session, viewer)
+                if not self._moves.see_to(session) and viewer.camera != session.camera:  # a move may have been lost
+                    self._moves.order(session)
             elif session is not None or viewer.session in self._ended or viewer.camera not in self._state.cameras:
                 self._discard(worker.node, viewer.session)
             elif len(worker.sessions) >= self._sessions_each:  # it makes them up: no egress takes so many
                 self._state.counters["sessions_not_believed"] += 1
             else:
                 self._enter(session := Session(viewer.session, viewer.camera, worker.node, home=viewer.camera))
-                self._hear(session, viewer)
+                self._moves.hear(session, viewer)
         for id in sorted(missing):
             self._end(self._sessions[id], EndReason.MISSING)
 
@@ -306,26 +250,13 @@ class Viewers:
 
     def _enter(self, session: Session) -> None:
         self._sessions[session.id] = session
-        self._state.changed.add(session.camera)
-        self._state.workers[session.node].join(session.id, session.camera)
-        self._state.cameras[session.camera].sessions.add(session.id)
+        self._moves.enter(session)
 
     def _leave(self, session: Session) -> None:
         del self._sessions[session.id]
         self._settled(session)
         self._keep_in_mind(session.id)
-        self._depart(session)
-
-    def _depart(self, session: Session) -> None:
-        """It is not a session of its stream any more."""
-        self._state.changed.add(session.camera)
-        self._state.workers[session.node].leave(session.id, session.camera)
-        camera = self._state.cameras[session.camera]
-        camera.sessions.remove(session.id)
-        if (other := self._other(session)) is not None:
-            other.leaving.discard(session.id)
-        if not camera.sessions:
-            camera.kept_until = self._state.now + camera.spec.keep_after  # and then the next tick releases it
+        self._moves.depart(session)
 
     def _settled(self, session: Session) -> None:
         """Its offer waits for no answer any more."""
@@ -342,11 +273,6 @@ class Viewers:
         """Tell an egress that a session is over, and keep in mind to tell it again."""
         self._keep_in_mind(id)
         self._state.send(node, HangUp(id))
-
-
-def _may_sound(stream: Camera) -> bool:
-    """Whether there is sound in what a stream sends, as far as is known."""
-    return not stream.tracks or any(track.kind is Kind.AUDIO and track.playable for track in stream.tracks)
 
 
 def _unknown(camera: CameraName) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from aiortc import rtp
 
 from common.control import ViewerState
 from common.media import Batch, Kind, Rendition, as_it_came
-from egress.viewer import CONVERTED_WITHIN, MEDIA_PAUSE
+from egress.showing import CONVERTED_WITHIN
+from egress.viewer import MEDIA_PAUSE
 from egress.wire.ice import CONNECT_TIMEOUT, CONSENT_TIMEOUT
 from tests.fakes.media import audio, gop_stream
 from tests.fakes.session import Session
@@ -156,7 +157,7 @@ def test_a_codec_that_the_session_cannot_carry_is_converted_where_it_can_be_and_
     session.now += 2 * CONVERTED_WITHIN
     session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
     assert not session.viewer.ended
-    assert session.viewer.streams[Kind.AUDIO] is session.stream, "sound goes on as it came"
+    assert session.viewer.showing.streams[Kind.AUDIO] is session.stream, "sound goes on as it came"
 
 
 def test_a_session_whose_camera_was_not_known_gets_converted_sound_too() -> None:
@@ -179,7 +180,7 @@ def test_a_session_ends_where_nothing_is_converted_in_time() -> None:
 
 def moved(session: Session, *batches: Batch) -> None:
     """The viewer is to see the sub-stream, and this comes of it."""
-    session.viewer.move("front-door/sub", dict.fromkeys(Kind, as_it_came("front-door/sub")), session.now)
+    session.viewer.showing.move("front-door/sub", dict.fromkeys(Kind, as_it_came("front-door/sub")), session.now)
     for batch in batches:
         session.others[0].incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
     session.exchange()
@@ -191,7 +192,7 @@ def test_a_viewer_keeps_its_picture_until_that_of_the_other_stream_begins() -> N
     source = gop_stream(epoch=9)
     first, *rest = itertools.islice(source, 3)
     moved(session, *rest)
-    assert session.viewer.camera == "front-door"
+    assert session.viewer.showing.camera == "front-door"
     session.play(1)
     before = len(session.numbers(Kind.VIDEO))
     assert before == 18, "what does not begin with a keyframe shows nothing"
@@ -215,7 +216,7 @@ def test_a_stream_without_sound_leaves_that_of_the_other() -> None:
     session.play(5)
     moved(session, next(gop_stream(epoch=9)))
     session.play(5)
-    assert session.viewer.camera == "front-door/sub"
+    assert session.viewer.showing.camera == "front-door/sub"
     assert session.numbers(Kind.AUDIO) == list(range(10))
 
 
@@ -235,29 +236,29 @@ def test_or_it_is_converted_where_that_can_be() -> None:
     session.play(5)
     moved(session, next(gop_stream(epoch=9))._replace(codec="JPEG"))
     session.play(1)
-    assert session.viewer.camera == "front-door", "it still has its picture"
+    assert session.viewer.showing.camera == "front-door", "it still has its picture"
     assert [stream.rendition for stream in session.others] == ["front-door/sub", "front-door/sub/h264"]
     session.others[1].incoming.receive(next(gop_stream(epoch=9)), now=0.0, unix_ns=0)
-    assert session.viewer.camera == "front-door/sub"
-    assert session.viewer.streams[Kind.VIDEO].rendition == "front-door/sub/h264"
+    assert session.viewer.showing.camera == "front-door/sub"
+    assert session.viewer.showing.streams[Kind.VIDEO].rendition == "front-door/sub/h264"
 
 
 def test_a_move_is_revised_when_more_is_known_of_the_stream() -> None:
     session = Session(convertible=tuple(Kind))
     session.play(5)
     moved(session)
-    session.viewer.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")}, session.now)
+    session.viewer.showing.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")}, session.now)
     assert session.released == ["front-door/sub", "front-door/sub"]
-    session.viewer.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")}, session.now)
+    session.viewer.showing.move("front-door/sub", {Kind.VIDEO: Rendition("front-door/sub/h264")}, session.now)
     assert len(session.released) == 2, "the same again changes nothing"
     session.others[-1].incoming.receive(next(gop_stream(epoch=9)), now=0.0, unix_ns=0)
-    assert session.viewer.camera == "front-door/sub"
+    assert session.viewer.showing.camera == "front-door/sub"
 
 
 def test_a_viewer_of_sound_alone_declines_a_stream_that_has_none() -> None:
     session = Session(kinds=[Kind.AUDIO])
     session.play(2)
-    session.viewer.move("front-door/sub", {Kind.VIDEO: as_it_came("front-door/sub")}, session.now)
+    session.viewer.showing.move("front-door/sub", {Kind.VIDEO: as_it_came("front-door/sub")}, session.now)
     assert session.viewer.report(session.now).declined == "front-door/sub"
 
 
@@ -273,27 +274,27 @@ def test_sound_follows_the_picture() -> None:
 def test_a_viewer_that_was_not_sent_anything_begins_with_the_other_stream() -> None:
     session = Session(connect=False)
     moved(session)
-    assert session.viewer.camera == "front-door/sub"
-    assert {stream.rendition for stream in session.viewer.streams.values()} == {"front-door/sub"}
+    assert session.viewer.showing.camera == "front-door/sub"
+    assert {stream.rendition for stream in session.viewer.showing.streams.values()} == {"front-door/sub"}
 
 
 def test_a_move_that_is_taken_back_leaves_everything_as_it_was() -> None:
     session = Session()
     session.play(5)
     moved(session)
-    session.viewer.move("front-door", dict.fromkeys(Kind, as_it_came("front-door")), session.now)
+    session.viewer.showing.move("front-door", dict.fromkeys(Kind, as_it_came("front-door")), session.now)
     assert session.released == ["front-door/sub", "front-door/sub"]
     keyframe = next(gop_stream(epoch=9))
     session.others[0].incoming.receive(keyframe, now=0.0, unix_ns=0)
     session.play(1)
-    assert session.viewer.camera == "front-door"
+    assert session.viewer.showing.camera == "front-door"
     assert session.numbers(Kind.VIDEO) == list(range(18))
 
 
 def test_a_stream_of_whose_picture_the_viewer_takes_nothing_is_declined() -> None:
     session = Session()
     session.play(5)
-    session.viewer.move("front-door/sub", {Kind.AUDIO: as_it_came("front-door/sub")}, session.now)
+    session.viewer.showing.move("front-door/sub", {Kind.AUDIO: as_it_came("front-door/sub")}, session.now)
     report = session.viewer.report(session.now)
     assert (report.camera, report.declined) == ("front-door", "front-door/sub")
     assert session.others == []
@@ -307,7 +308,7 @@ def test_a_stream_that_is_cached_already_is_shown_at_once() -> None:
     for batch in itertools.islice(source, 13):
         other.incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
     moved(session)
-    assert session.viewer.camera == "front-door/sub"
+    assert session.viewer.showing.camera == "front-door/sub"
     for sender in session.behind:
         sender.catch_up(session.now)
     session.exchange()
