@@ -15,7 +15,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, R
 
 from common.cameras import CameraSpec
 from common.config_file import load
-from common.control import Answered, Assign, Ended, HangUp, Leaving, Offer, Refused, Report, Role
+from common.control import Answered, Assign, Ended, HangUp, Leaving, Offer, Refused, Report, Role, ViewerState
 from common.errors import AddressInUseError, ConfigError, RequestError
 from common.log import LINES_A_MINUTE
 from common.media import Kind, Track
@@ -132,6 +132,7 @@ async def test_what_became_of_a_viewer_stands_in_the_log(broker: FakeBroker, mon
     monkeypatch.setattr(worker, "log", log := Recorder())
     async with running(broker):
         peer = await watch(broker)
+        await broker.until(lambda: [v.state for v in broker.reports[NODE].viewers] == [ViewerState.CONNECTED])
         broker.tell(NODE, HangUp("s1"))
         await broker.until(lambda: not broker.reports[NODE].viewers)
         await peer.close()
