@@ -2,6 +2,9 @@
 
 What is wanted is compared with what its egress reports, and ordered until the two agree. The stream that a session
 is still shown, or gets sound of, is kept until then (``Camera.leaving``). Which is wanted says ``streams``.
+
+A move costs a group of pictures, and what a viewer wishes it may wish fifty times a second: moves of one session have a
+pause between them, which doubles while there is no calm.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from broker.director.state import Camera, Session, State
 from common.cameras import MAIN, SUB, CameraName, split_stream, stream_of
 from common.control import ViewerReport
 from common.media import Kind
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two moves of a session
+CALM = 10.0  # seconds beyond the pause after which the next is a first one again
 
 
 class Moves:
@@ -36,14 +42,17 @@ class Moves:
                 self.see_to(self._state.sessions[id])
 
     def see_to(self, session: Session) -> bool:
-        """Order a move if one is due. Whether it was, or none can be ordered yet."""
+        """Order a move if one is due. Whether it was, or the session waits for its answer."""
         if session.pending:
             return True
-        chosen = self.choose(session)
-        if chosen != session.camera:
-            self.move_to(session, chosen)
-            return True
-        return False
+        chosen, now = self.choose(session), self._state.now
+        if chosen == session.camera or now < session.may_move_at:
+            return False
+        calm = now > session.may_move_at + CALM
+        session.move_pause = FIRST_PAUSE if calm else min(2 * session.move_pause, LONGEST_PAUSE)
+        session.may_move_at = now + session.move_pause
+        self.move_to(session, chosen)
+        return True
 
     def move_to(self, session: Session, camera: CameraName) -> None:
         """It is a session of another stream from now on; the one that it is still shown is kept until then."""

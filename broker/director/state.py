@@ -140,6 +140,8 @@ class Session:
     settled_at: float = float("-inf")  # it is not judged before that
     patience: float = 0.0  # seconds that this was away when it was decided
     declined: tuple[CameraName, tuple[Track, ...]] = (NOTHING, ())  # the stream that its egress cannot show, as it was
+    may_move_at: float = float("-inf")  # to another stream, not before that …
+    move_pause: float = 0.0  # … which was so many seconds away
     declines: int = 0  # reports in a row that decline the stream that it is to be shown
     home: CameraName = NOTHING  # the stream that it was shown when an egress told of it
 

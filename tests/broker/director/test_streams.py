@@ -114,6 +114,24 @@ def test_another_height_moves_the_viewer_and_the_order_is_repeated_until_it_is_d
     assert scene.second("door") == []
 
 
+def test_who_wishes_something_else_all_the_time_is_moved_ever_more_seldom(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.AUTO, FULL))
+    moves = []
+    for number in range(60 * 50):
+        scene.stage.now += 0.02
+        commands = scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, TILE if number % 2 else FULL)))
+        moves += [message for _, message in sent(commands) if isinstance(message, Move)]
+        if number % 50 == 49:
+            scene.second(scene.shown())
+    assert 3 <= len(moves) <= 8
+    scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, TILE)))
+    for _ in range(80):
+        scene.second(scene.shown())
+    assert scene.shown() == "door/sub", "in the end it has what it wishes"
+    scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, FULL)))
+    assert scene.shown() == "door", "and after some calm at once again"
+
+
 def test_who_named_a_stream_stays_with_it_whatever_it_shows(scene: Scene) -> None:
     scene.offer(Wish(StreamWish.MAIN, FULL))
     scene.stage(ViewerWishes("s", Wish(StreamWish.MAIN, TILE)))
