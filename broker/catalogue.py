@@ -148,8 +148,8 @@ class Catalogue:
         if patch.pop("id", id) != id:
             raise _wrong("id", "cannot be changed; add a new camera instead")
         match patch:
-            case {"streams": {"main": {"url": url}}}:
-                patch |= {"url": url, "streams": {**patch["streams"], "main": None}}
+            case {"streams": {"main": {"url": _} as main}}:  # which the configuration keeps as the camera's own
+                patch |= {**main, "streams": {**patch["streams"], "main": None}}
         if isinstance(url := patch.get("url"), str):
             patch["url"] = _reveal(url.strip(), entry.config.url)
         match patch:

@@ -220,12 +220,13 @@ class CameraConfig(_Section):
     def _main(cls, values: Any) -> Any:
         """The main stream's address is the camera's, wherever it is given."""
         match values:
-            case {"streams": {"main": {"url": url}}}:
-                if values.get("url", url) != url:
-                    raise ValueError(
-                        "the main stream's address is given twice, as url and as streams.main.url; leave one out"
-                    )
-                return {**values, "url": url, "streams": {**values["streams"], "main": None}}
+            case {"streams": {"main": {"url": _} as main}} if main.keys() <= StreamConfig.model_fields.keys():
+                for key, value in main.items():
+                    if values.get(key, value) != value:
+                        raise ValueError(
+                            f"the main stream's {key} is given twice, here and in streams.main; leave one out"
+                        )
+                return {**values, **main, "streams": {**values["streams"], "main": None}}
         return values
 
     def spec(self, name: CameraName, revision: int = 0) -> CameraSpec:

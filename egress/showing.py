@@ -92,6 +92,7 @@ class Showing:
         self._renditions = renditions
         self._handovers: dict[Kind, Handover] = {}
         self._going = camera  # where it is moved
+        self._order: tuple[CameraName, dict[Kind, Rendition]] = NOTHING, {}  # the last one
         self._unplayable: dict[Kind, tuple[str, float]] = {}  # codecs that it goes on without, and since when
 
     @property
@@ -130,9 +131,9 @@ class Showing:
         Without anything to lead, or if the session takes nothing of what comes, the move is declined: reports say so.
         """
         wanted = {kind: renditions[kind] for kind in self.streams if kind in renditions}
-        pending = {kind: handover.stream.rendition for kind, handover in self._handovers.items()}
-        if camera == self._going and pending.items() <= wanted.items():
-            return
+        if (camera, wanted) == self._order and camera != self.declined:
+            return  # it is on its way: what comes may have to be converted first
+        self._order = camera, wanted
         self._stay()
         self.declined = NOTHING
         if self._lead not in wanted:

@@ -235,11 +235,15 @@ def test_a_stream_is_changed_and_removed_by_itself(catalogue: Catalogue, store: 
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"url": URL, "streams": {"main": {"url": "rtsp://x/"}}}, "The main stream's address is given twice"),
+        ({"url": URL, "streams": {"main": {"url": "rtsp://x/"}}}, "The main stream's url is given twice"),
         ({"url": URL, "streams": {"sub": {"url": "rtsp://***@host/"}}}, "streams.sub.url: *** stands for hidden"),
         ({"url": URL, "streams": {"sub": {"url": "http://host/"}}}, "streams.sub.url: must start with rtsp://"),
+        ({"streams": {"main": {"url": URL, "uri": URL}}}, "streams.main.uri: unknown key; allowed here: url, tls"),
         ({"url": URL, "streams": {"third": {}}}, "streams.third: unknown key; allowed here: main, sub"),
-        ({"url": URL, "streams": {"sub": {"uri": "rtsp://host/"}}}, "streams.sub.uri: unknown key; allowed here: url"),
+        (
+            {"url": URL, "streams": {"sub": {"uri": "rtsp://host/"}}},
+            "streams.sub.uri: unknown key; allowed here: url, tls",
+        ),
         ({"url": URL, "streams": "both"}, "streams: must hold keys and values; allowed: main, sub"),
         ({"streams": {"sub": {"url": "rtsp://host/"}}}, "url: is missing"),
     ],
@@ -276,8 +280,11 @@ def test_an_address_says_the_same_wherever_the_main_stream_has_it(catalogue: Cat
     catalogue.add({"id": "a", "url": "rtspx://host/"})
     catalogue.add({"id": "b", "streams": {"main": {"url": "rtspx://host/"}}})
     catalogue.add({"id": "c", "url": "rtsps://host/", "streams": {"sub": {"url": "rtspx://host/"}}})
+    catalogue.add({"id": "d", "streams": {"main": {"url": "rtsps://host/", "tls": {"verify": False}}}})
+    catalogue.change("c", {"streams": {"main": {"url": "rtsps://other/", "tls": {"legacy": True}}}})
+    assert catalogue.specs["c"].tls.legacy
     unverified = [name for name, spec in catalogue.specs.items() if not spec.tls.verify]
-    assert unverified == ["a", "b", "c/sub"], "one stream's says nothing of the other"
+    assert unverified == ["a", "b", "c/sub", "d"], "one stream's says nothing of the other"
     assert catalogue.specs["a"].url == catalogue.specs["b"].url == "rtsps://host/"
 
 

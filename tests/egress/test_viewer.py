@@ -238,6 +238,9 @@ def test_or_it_is_converted_where_that_can_be() -> None:
     session.play(1)
     assert session.viewer.showing.camera == "front-door", "it still has its picture"
     assert [stream.rendition for stream in session.others] == ["front-door/sub", "front-door/sub/h264"]
+    released = list(session.released)
+    moved(session)  # ordered again, as long as it has not happened
+    assert session.released == released, "what is to be converted is waited for"
     session.others[1].incoming.receive(next(gop_stream(epoch=9)), now=0.0, unix_ns=0)
     assert session.viewer.showing.camera == "front-door/sub"
     assert session.viewer.showing.streams[Kind.VIDEO].rendition == "front-door/sub/h264"
