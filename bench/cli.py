@@ -29,6 +29,7 @@ from rigs.load.crowd import PROFILES, Crowd
 from rigs.load.signalling import Whep
 from rigs.load.tap import Tap
 from rigs.load.viewer import Options
+from rigs.process import forbid_real_time
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -54,6 +55,7 @@ def load_options(command: Any) -> Any:
 @click.pass_context
 def main(context: click.Context) -> None:
     """Measure what servers spend on WebRTC viewers. Without a command: run the scenario fanout."""
+    forbid_real_time()
     if context.invoked_subcommand is None:
         context.invoke(run, names=("fanout",), viewers=None, seconds=20.0, no_nack=False, srtp=())
 

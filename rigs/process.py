@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import shlex
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 START_TIMEOUT = 20.0  # seconds until it listens
 STOP_TIMEOUT = 8.0  # seconds from SIGTERM to SIGKILL
+
+# Numbers of Linux: prctl(2), capabilities(7).
+PR_CAPBSET_DROP = 24
+CAP_SYS_NICE = 23
 
 
 class StartError(Exception):
@@ -91,3 +96,14 @@ async def _listens(process: subprocess.Popen[bytes], host: str, port: int, comma
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
     why = "ended at once" if process.poll() is not None else f"does not listen on {host}:{port}"
     raise StartError(f"{shlex.join(command)} {why}:\n{tail}")
+
+
+def forbid_real_time() -> None:
+    """Give no real-time priority to whatever this process starts from now on.
+
+    A browser that root starts takes it for its sound, where it hung more than once in the kernel: what has real-time
+    priority cannot be killed then, and takes a core from everything else for good. For others than root, and where
+    there are no capabilities, nothing changes.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_CAPBSET_DROP, CAP_SYS_NICE, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""For all tests: what Hypothesis draws, what may run beside what, and logs that no earlier test has set up.
+"""For all tests: what Hypothesis draws, what may run beside what, no real-time priority, logs that no test has set up.
 
 Tests run in several processes at once (pytest-xdist). Two rules keep them apart:
 
@@ -21,6 +21,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from rigs.process import forbid_real_time
+
 # A machine may be busy, so no example has a deadline: one that is missed would say nothing of the code.
 settings.register_profile("patient", deadline=None)
 # Of CI: a failure is to be of the change that is being looked at. Releases of Hypothesis differ in what they do there.
@@ -29,6 +31,8 @@ settings.register_profile("fixed", deadline=None, derandomize=True, print_blob=T
 settings.register_profile("anew", deadline=None, derandomize=False, max_examples=2_000, print_blob=True)
 
 settings.load_profile("fixed" if os.environ.get("CI") else "patient")
+
+forbid_real_time()
 
 LONG = ("e2e", "browser", "gstreamer", "namespace", "slow")  # markers, those first that take longest
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from rigs.process import StartError, free_port, program, running
+from rigs.process import ROOT, StartError, forbid_real_time, free_port, program, running
 
 
 def test_a_program_is_ended_with_the_block() -> None:
@@ -35,3 +37,15 @@ async def test_a_server_that_ends_at_once_shows_its_last_words(tmp_path: Path) -
     with pytest.raises(StartError, match=r"(?s)ended at once:.*no money"):
         async with running([sys.executable, "-c", "raise SystemExit('no money')"], tmp_path, port=free_port()):
             pass
+
+
+TAKE_REAL_TIME = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(8))"
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_RR"), reason="not Linux")
+def test_nothing_that_a_test_starts_gets_real_time_priority() -> None:
+    forbid_real_time()  # as for all tests; once more does nothing
+    child = subprocess.run(
+        [sys.executable, "-c", TAKE_REAL_TIME], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "PermissionError" in child.stderr
