@@ -28,12 +28,14 @@ from broker.director.events import (
     Command,
     Event,
     FromWorker,
+    Holder,
     NodeNameTwice,
     Notice,
     OfferAnswered,
     OfferRefused,
     RememberTracks,
     RememberWorker,
+    RightEnded,
     Send,
     SessionEnded,
     SessionStatus,
@@ -152,13 +154,19 @@ class ControlPlane:
             if not future.done():
                 future.set_exception(RequestError(503, "stopping", "The broker is stopping; try again in a moment."))
 
-    async def offer(self, camera: CameraName, sdp: str, wish: Wish = Wish()) -> Answer:  # noqa: B008  # frozen
+    async def offer(
+        self,
+        camera: CameraName,
+        sdp: str,
+        wish: Wish = Wish(),  # noqa: B008  # frozen
+        holder: Holder = Holder(),  # noqa: B008  # frozen
+    ) -> Answer:
         """Have a viewer's offer answered. Raises ``RequestError``; if cancelled, the session is ended."""
         session = new_session(sdp)
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._offers[session] = future
         try:
-            self._handle(ViewerOffered(session, camera, sdp, wish))
+            self._handle(ViewerOffered(session, camera, sdp, wish, holder))
             return Answer(session, await future)
         except asyncio.CancelledError:
             self._handle(ViewerLeft(session))
@@ -187,6 +195,10 @@ class ControlPlane:
     def hang_up(self, session: SessionName) -> None:
         """End a viewer's session; one that is gone already is no error."""
         self._handle(ViewerLeft(session))
+
+    def end(self, session: SessionName, reason: str) -> None:
+        """End a viewer's session, as it may not watch any more; its page is told the reason, a sentence."""
+        self._handle(RightEnded(session, reason))
 
     async def find(self, session: SessionName) -> SessionStatus | None:
         """A viewer's session. Right after a start its egress has yet to report it: then this waits a little."""

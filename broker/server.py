@@ -10,13 +10,18 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
 
 import zmq
 
+from broker.access.desk import Desk
+from broker.access.people import People, open_people
+from broker.access.policy import check_door
 from broker.admission import Member
 from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
 from broker.doorman import Doorman
+from broker.front.account import first_admin_path
 from broker.front.connections import SPARE_FILES, serving
 from broker.front.context import Context, IceServer
 from broker.front.door import application
@@ -83,18 +88,24 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
             joining = Joining(context, endpoints, keys, keyring, doorman.joining, control.lives, counters)
             stack.enter_context(joining)
         local = all(is_loopback(each.getsockname()[0]) for each in sockets)
+        check_door(config.auth, local=local)
+        people = stack.enter_context(contextlib.closing(open_people(config))) if config.auth.people else None
+        desk = Desk(config.auth, people, time.time, local=local)
         guard = Guard(local, [host.lower() for host in config.http.hosts])
         ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
         quotas = Quotas(_within_files(config.limits), lambda id: control.director.session(id) is not None)
         memory = Shortage(config.limits.free_memory << 20)
-        front = Context(control, relay, guard, quotas, memory, ice_servers, counters)
-        await stack.enter_async_context(serving(application(front), front, sockets, SHUTDOWN_TIMEOUT))
+        front = Context(control, relay, guard, quotas, memory, desk, ice_servers, counters)
+        app = application(front)
+        await stack.enter_async_context(serving(app, front, sockets, SHUTDOWN_TIMEOUT))
         page = page_address(*sockets[0].getsockname()[:2])
+        if path := first_admin_path(app):
+            _print_link(page, config.http.hosts, path)
         log.info("broker ready", page=page, bus=endpoints.address)
         notify(READY)
         if on_ready is not None:
             on_ready(page)
-        await _watch(relay, catalogue, keyring, stop)
+        await _watch(relay, catalogue, keyring, people, stop)
 
 
 async def open_listeners(listen: str) -> list[socket.socket]:
@@ -138,7 +149,21 @@ def _within_files(limits: LimitsConfig) -> LimitsConfig:
     return limits.model_copy(update={"connections": most})
 
 
-async def _watch(relay: Relay, catalogue: Catalogue, keyring: Keyring | None, stop: asyncio.Event) -> None:
+def _print_link(page: str, hosts: Collection[str], path: str) -> None:
+    """On standard output and not in the log: whoever has the link is the admin."""
+    for host in hosts:
+        page = urlsplit(page)._replace(netloc=f"{host}:{urlsplit(page).port}").geturl()
+        break
+    with contextlib.suppress(OSError):  # nobody reads our standard output, which is no reason to end
+        print(
+            f"Nobody can sign in yet. This link, good until the next start, makes the first admin: {page}{path}",
+            flush=True,
+        )
+
+
+async def _watch(
+    relay: Relay, catalogue: Catalogue, keyring: Keyring | None, people: People | None, stop: asyncio.Event
+) -> None:
     quiet = Quiet(log)
     trim_at = time.monotonic() + TRIM_INTERVAL
     while not stop.is_set():
@@ -147,6 +172,11 @@ async def _watch(relay: Relay, catalogue: Catalogue, keyring: Keyring | None, st
             revoked = keyring.take_revoked() if keyring is not None else ()
         except sqlite3.Error as exc:
             quiet.warning("keyring cannot be read, so nobody can join and nothing can be revoked", reason=str(exc))
+        if people is not None:
+            try:
+                people.refresh()
+            except sqlite3.Error as exc:
+                quiet.warning("users cannot be read, so changes of them are not seen", reason=str(exc))
         if revoked:
             log.warning("keys were revoked; every media connection is made anew", workers=[m.node for m in revoked])
             await relay.renew()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from camshaft.argv import API_TOKEN
 from common.cameras import redact
 from common.errors import CamshaftError, ConfigError
 
@@ -20,12 +22,14 @@ class ApiError(CamshaftError):
 
 
 class Api:
-    """A broker's ``/api``. Every method raises ``ApiError``."""
+    """A broker's ``/api``, asked with the token of the environment if it has one. Every method raises ``ApiError``."""
 
     def __init__(self, address: str) -> None:
         if urlsplit(address).scheme not in ("http", "https"):
             raise ConfigError(f"{redact(address)} is no address of the form http://HOST:PORT", where="--api")
         self._address = address.rstrip("/")
+        token = os.environ.get(API_TOKEN, "").strip()
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         # No proxies: the usual address is on this machine.
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
@@ -47,7 +51,7 @@ class Api:
         request = urllib.request.Request(  # noqa: S310 - the scheme has been looked at
             self._address + path,
             None if body is None else json.dumps(body).encode(),
-            {"Content-Type": "application/json", "Accept": "application/json"},
+            {"Content-Type": "application/json", "Accept": "application/json"} | self._authorization,
             method=method,
         )
         try:
@@ -73,6 +77,7 @@ def _reason(error: urllib.error.HTTPError) -> str:
     """The sentence of a problem report (RFC 9457), else the status."""
     try:
         problem = json.loads(error.read(64 << 10))
-        return str(problem["detail"])
+        hint = f" Here that is the variable {API_TOKEN}." if error.code == 401 else ""
+        return f"{problem['detail']}{hint}"
     except (ValueError, KeyError, TypeError):
         return f"the broker answered {error.code} {error.reason}"

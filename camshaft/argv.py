@@ -16,6 +16,7 @@ from common.settings import SECRETS, option_of, variable_of
 
 CAMERA = "CAMSHAFT_CAMERA"
 URL, SUB_URL = "CAMSHAFT_URL", "CAMSHAFT_SUB_URL"
+API_TOKEN = "CAMSHAFT_API_TOKEN"  # noqa: S105 - the name: it is no option, for others read command lines
 
 _SECRETS = {option_of(*setting): variable_of(*setting) for setting in SECRETS}  # whatever they hold
 _SEVERAL = {CAMERA: " ", variable_of("http", "ice_servers"): ","}  # what stands between the values

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from camshaft import __version__
-from camshaft.argv import CAMERA, SUB_URL, URL
+from camshaft.argv import API_TOKEN, CAMERA, SUB_URL, URL
 from camshaft.options import Given, configured, node_option
 from camshaft.table import table
 from camshaft.tokens import token
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 DEFAULT_API = page_address(*split_listen(HttpConfig().listen)).rstrip("/")
 _DEMO_PASSWORD = "CAMSHAFT_DEMO_CAMERA_PASSWORD"  # noqa: S105 - a variable's name
-_INTERNAL = {CAMERA, DEMO_VARIABLE, _DEMO_PASSWORD, process.SUPERVISOR_FD, PULSE_FD}
-"""Variables that are no command's option: several cameras, a password, and what serve tells its processes."""
+_INTERNAL = {API_TOKEN, CAMERA, DEMO_VARIABLE, _DEMO_PASSWORD, process.SUPERVISOR_FD, PULSE_FD}
+"""Variables that are no command's option: several cameras, secrets, and what serve tells its processes."""
 
 
 class _Cli(click.Group):
@@ -72,7 +72,7 @@ def cli() -> None:
 
 # The cluster
 
-_SERVE = ("http", "media", "broker", "cluster", "ingest", "egress", "transcode", "limits", "store", "log")
+_SERVE = ("http", "auth", "media", "broker", "cluster", "ingest", "egress", "transcode", "limits", "store", "log")
 
 
 def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,7 +116,7 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 
 
 @cli.command()
-@configured("http", "broker", "cluster", "limits", "store", "log")
+@configured("http", "auth", "broker", "cluster", "limits", "store", "log")
 def broker(given: Given) -> None:
     """Run the broker: control plane, media relay and front door (page, WHEP, WebSocket, REST)."""
     config = given.config()

@@ -11,6 +11,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+from broker.access.policy import check_door
 from broker.keyring import open_keyring
 from broker.store import StoreInUseError, camera_names
 from camshaft.beside import beside
@@ -22,7 +23,7 @@ from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from common import log, process
 from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints
-from common.config import Config
+from common.config import AuthConfig, Config
 from common.control import Role
 from common.errors import AddressInUseError, ConfigError
 
@@ -38,6 +39,8 @@ def serve(given: Given, *, demo: bool | None) -> int:
         config, moved = beside(config, egresses=cores() if config.egress.workers is None else config.egress.workers)
         if moved:
             print(f"camshaft: another program has the usual addresses, so {', '.join(moved)}.", file=sys.stderr)
+    host, _ = split_listen(config.http.listen)
+    check_door(config.auth, local=is_loopback(host))
     try:
         listen = free_listen(config.http.listen)
         check_bus(Endpoints.parse(config.broker.address))
@@ -63,7 +66,7 @@ def serve(given: Given, *, demo: bool | None) -> int:
         supervisor = Supervisor(
             plan,
             ready=lambda: ask_ready(listen),
-            announce=lambda: _announce(listen, only_demo=demo and alone),
+            announce=lambda: _announce(listen, only_demo=demo and alone, auth=config.auth),
             # -P: or a folder called common in the operator's directory would be taken for ours.
             command=(sys.executable, "-P", "-m", "camshaft"),
         )
@@ -99,18 +102,15 @@ def _import_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
 
 
-def _announce(listen: str, *, only_demo: bool) -> None:
+def _announce(listen: str, *, only_demo: bool, auth: AuthConfig) -> None:
     host, port = split_listen(listen)
     page = page_address(host, port)
     api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
     what = "Camshaft shows a simulated camera" if only_demo else "Camshaft is ready"
     with suppress(OSError):  # nobody reads our standard output, which is no reason to end
         print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
-        if not is_loopback(host):
-            print(
-                "Everybody who reaches this port can watch and change everything: there are no passwords yet.",
-                flush=True,
-            )
+        if auth.mode == "none" and not is_loopback(host):
+            print("Everybody who reaches this port can watch and change everything: auth is none.", flush=True)
 
 
 def _command() -> str:

@@ -1,21 +1,26 @@
-"""``camshaft token``: worker tokens, made on the broker's machine in the keyring beside its store.
+"""``camshaft token``: those of people's programs, whose digests stand in the configuration file, and those of workers.
 
-A broker that runs sees each change within a second.
+Worker tokens are made on the broker's machine in the keyring beside its store; a broker that runs sees each change
+within a second.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+import yaml
 
 from camshaft.options import Given, check_node, configured
 from camshaft.table import table
+from common.access import AccessRole
+from common.config_file import check_token
 from common.control import Role
 from common.errors import ConfigError
 
@@ -28,7 +33,40 @@ MAX_LIFETIME = 10 * 365 * 86_400  # seconds
 
 @click.group()
 def token() -> None:
-    """Make, list and revoke the tokens by which workers of other machines join. For the broker's machine."""
+    """Make tokens for programs that watch or manage cameras; make, list and revoke those by which workers join."""
+
+
+@token.command()
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in AccessRole]),
+    default=AccessRole.VIEWER.value,
+    help="Right to watch cameras (viewer, the default), or to do everything (admin).",
+)
+@click.option("--camera", "cameras", metavar="NAME", multiple=True, help="A camera that it may watch, or shop-*.")
+@click.option("--expires", metavar="TIME", help="Time for which it is good, such as 24h or 90d; default: for ever.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def new(name: str, role: str, cameras: tuple[str, ...], expires: str | None, *, as_json: bool) -> None:
+    """Print a new token, and the lines for the configuration file that make it known under NAME.
+
+    The token itself is kept nowhere: the file has its digest alone.
+    """
+    from broker.access.tokens import digest_of, new_token
+
+    made = new_token()
+    lines: dict[str, Any] = {"sha256": digest_of(made), "role": role}
+    if cameras:
+        lines["cameras"] = list(cameras)
+    if expires:
+        lines["expires"] = datetime.fromtimestamp(time.time() + _seconds(expires), UTC).replace(microsecond=0)
+    check_token(name, lines)
+    if as_json:
+        click.echo(json.dumps({"token": made, "auth": {"tokens": {name: lines}}}, default=str, indent=2))
+        return
+    click.echo(made)
+    click.echo("\nIt is shown this once. To make it known, put this into the configuration file:\n")
+    click.echo(yaml.safe_dump({"auth": {"tokens": {name: lines}}}, sort_keys=False).rstrip())
 
 
 @token.command()

@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -29,6 +30,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 
+from common.access import CAMERA_PATTERN, AccessRole
 from common.address import split_ice_server, split_listen
 from common.camera_url import read_pasted
 from common.cameras import CAMERA_ID, SUB, CameraName, CameraSpec, TlsSpec, Transport, stream_of
@@ -61,6 +63,12 @@ def _camera_id(name: str) -> CameraName:
     if not CAMERA_ID.fullmatch(name):
         raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
     return CameraName(name)
+
+
+def _token_name(name: str) -> str:
+    if not CAMERA_ID.fullmatch(name):
+        raise ValueError("a token's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
+    return name
 
 
 def _listen(value: str) -> str:
@@ -127,6 +135,22 @@ def _token(value: str) -> str:
         raise ValueError(str(exc)) from None
 
 
+def _digest(value: str) -> str:
+    if not re.fullmatch("[0-9A-Fa-f]{64}", value):
+        raise ValueError("must be the 64 hexadecimal digits that `camshaft token new` prints, not the token itself")
+    return value.lower()
+
+
+def _pattern(value: str) -> str:
+    if not CAMERA_PATTERN.fullmatch(value):
+        raise ValueError("must be a camera's name, or a pattern of names with * and ?, such as shop-*")
+    return value
+
+
+def _aware(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
 Whole = Annotated[int, BeforeValidator(_no_flag)]
 CameraUrl = Annotated[
     str,
@@ -145,6 +169,7 @@ Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValid
 Limit = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
 Rate = Annotated[float, BeforeValidator(_no_flag_but_number), Field(ge=0, allow_inf_nan=False)]
 Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_several)]
+Patterns = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_several)]
 Fingerprint = Annotated[
     str, AfterValidator(_fingerprint), WithJsonSchema({"type": "string", "pattern": f"^{_FINGERPRINT}$"})
 ]
@@ -257,6 +282,45 @@ class HttpConfig(_Section):
         repr=False,
         description="STUN and TURN servers for viewers: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT.",
     )
+
+
+class TokenConfig(_Section):
+    """A static token: what it is known by, and what it gives a right to."""
+
+    sha256: Annotated[str, AfterValidator(_digest)] = Field(
+        repr=False, description="SHA-256 of the token, as `camshaft token new` prints it."
+    )
+    role: AccessRole = Field(AccessRole.VIEWER, description="viewer or admin.")
+    cameras: Patterns = Field((), description="Cameras that a viewer may watch: names, or patterns such as shop-*.")
+    expires: Annotated[datetime, AfterValidator(_aware)] | None = Field(
+        None, description="Until when it is good: 2027-01-31, or 2027-01-31T12:00:00Z; default: for ever."
+    )
+
+    @model_validator(mode="after")
+    def _cameras(self) -> TokenConfig:
+        if self.role is AccessRole.VIEWER and not self.cameras:
+            raise ValueError("names no cameras, so it gives no right; write cameras: ['*'] if it is for all of them")
+        return self
+
+
+class AuthConfig(_Section):
+    """The right to reach the front door. ``auth: none`` is the same as ``auth: {mode: none}``."""
+
+    mode: Literal["auto", "required", "none"] = Field(
+        "auto",
+        description="Who must show who they are: auto (everybody, unless we listen on the loopback alone and there is "
+        "neither a token nor a user), required (everybody), none (nobody: who reaches the port may do everything).",
+    )
+    people: bool = Field(True, description="Let users sign in with a password; they are kept beside the store.")
+    session_hours: float = Field(720.0, gt=0, le=87_600, description="Hours for which a browser stays signed in.")
+    tokens: dict[Annotated[str, AfterValidator(_token_name)], TokenConfig] = Field(
+        {}, repr=False, description="Static tokens by name, for programs; `camshaft token new` makes them."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, values: Any) -> Any:
+        return {"mode": values} if isinstance(values, str) else values
 
 
 class MediaConfig(_Section):
@@ -410,6 +474,7 @@ class Config(_Section):
 
     cameras: dict[CameraId, CameraConfig] = Field({}, description="Cameras by name.")
     http: HttpConfig = HttpConfig()
+    auth: AuthConfig = AuthConfig()
     media: MediaConfig = MediaConfig()
     broker: BrokerConfig = Field(default_factory=BrokerConfig)
     cluster: ClusterConfig = ClusterConfig()
@@ -461,9 +526,10 @@ class Leaf:
 
 
 def leaves() -> Iterator[Leaf]:
-    """Every leaf of the model but the cameras'."""
+    """Every leaf of the model; what is kept by name, as cameras and tokens are, has none."""
     for section, field in Config.model_fields.items():
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
             for key, leaf in model.model_fields.items():
-                yield Leaf(section, key, leaf)
+                if get_origin(leaf.annotation) is not dict:
+                    yield Leaf(section, key, leaf)

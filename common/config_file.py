@@ -19,6 +19,7 @@ from common.cameras import redact
 from common.config import (
     CAMERA_VARIABLE,
     DEMO_VARIABLE,
+    AuthConfig,
     CameraConfig,
     Config,
     Leaf,
@@ -26,6 +27,7 @@ from common.config import (
     StreamConfig,
     StreamsConfig,
     TlsConfig,
+    TokenConfig,
     leaves,
 )
 from common.errors import ConfigError
@@ -44,6 +46,16 @@ def parse_camera(document: Mapping[str, Any]) -> CameraConfig:
     except ValidationError as exc:
         error = _telling(exc)
         raise ConfigError(_problem(error, ("cameras", "", *error["loc"])), key=_dotted(error["loc"])) from None
+
+
+def check_token(name: str, document: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` unless this could stand below ``auth.tokens``."""
+    try:
+        AuthConfig.model_validate({"tokens": {name: document}})
+    except ValidationError as exc:
+        error = _telling(exc)
+        at = tuple(part for part in error["loc"] if part != "[key]")
+        raise ConfigError(_problem(error, ("auth", *at)), key=_dotted(("auth", *at))) from None
 
 
 def load(
@@ -202,6 +214,8 @@ def _model_at(at: _Path) -> type[BaseModel] | None:
     for depth, key in enumerate(at):
         if model is Config and key == "cameras":
             return _model_at_camera(at[depth + 2 :]) if len(at) > depth + 1 else None
+        if model is AuthConfig and key == "tokens":
+            return TokenConfig if len(at) > depth + 1 else None
         field = model.model_fields.get(str(key))
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return None
@@ -261,10 +275,11 @@ _KINDS = {"missing": "is missing", "none_required": "must be left out", "invalid
         "float": "must be a number",
         "finite": "must be a finite number",
         "path": "must be a path",
+        "datetime": "must be a date",
         "tuple": "must be a list",
         "list": "must be a list",
     }.items()
-    for way in ("type", "parsing", "parsing_size", "from_float", "unicode", "number")
+    for way in ("type", "parsing", "parsing_size", "from_float", "unicode", "number", "from_date_parsing")
 }
 _LIMITS = {
     "greater_than_equal": ("must be {} or more", "ge"),

@@ -146,6 +146,8 @@ class ViewerReport:
     capacity: int | None = None  # bit/s that its path carries, as trains of packets arrive
     declined: Text = ""  # the stream that it was to be shown, and of whose picture it takes nothing
     beside: Text = ""  # another stream, of which it still gets something
+    principal: Text = ""  # by whose right it is, as the broker said with the offer, so that a new broker knows
+    expires: Number | None = None  # Unix time at which that right runs out
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,8 @@ class Offer:
     other: CameraName = NOTHING
     other_tracks: tuple[Track, ...] = ()
     fixed: bool = False
+    principal: str = ""  # by whose right it is, to be reported
+    expires: float | None = None
     type: Literal["offer"] = "offer"
 
 

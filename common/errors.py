@@ -57,10 +57,14 @@ class CameraError(CamshaftError):
 
 
 class RequestError(CamshaftError):
-    """A request of people's cannot be served. ``status`` is the HTTP status, ``code`` a stable word for programs."""
+    """A request of people's cannot be served. ``status`` is the HTTP status, ``code`` a stable word for programs.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, code, message)
+    ``retry_after`` is the seconds after which it may be tried again, 0 where that is not known.
+    """
+
+    def __init__(self, status: int, code: str, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(status, code, message, retry_after)
+        self.retry_after = retry_after
         self.status = status
         self.code = code
         self.message = message

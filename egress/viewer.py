@@ -49,6 +49,7 @@ class Viewer:
         on_behind: Callable[[Sender], None],
         renditions: Renditions,
         declined: CameraName = NOTHING,
+        holder: tuple[str, float | None] = ("", None),
         now: float,
         started: float,
     ) -> None:
@@ -64,6 +65,7 @@ class Viewer:
         self._cname = cname
         self._on_behind = on_behind
         self._started = started  # Unix time
+        self._holder = holder  # by whose right it is, and the Unix time at which that runs out
 
     @property
     def heard(self) -> bool:
@@ -191,6 +193,8 @@ class Viewer:
             camera=self.showing.camera,
             capacity=int(newest * 8) if (newest := self._quality.capacity.newest(now)) else None,
             declined=self.showing.declined,
+            principal=self._holder[0],
+            expires=self._holder[1],
             beside=self.showing.beside,
             state=ViewerState.CONNECTED if dtls.connected else ViewerState.CONNECTING,
             started=self._started,

@@ -214,6 +214,7 @@ class Egress:
                 on_behind=self._catch_up.add,
                 renditions=self._streams,
                 declined=offer.camera if camera != offer.camera else NOTHING,
+                holder=(offer.principal, offer.expires),
                 now=asyncio.get_running_loop().time(),
                 started=time.time(),
             )

@@ -29,6 +29,7 @@ from broker.director.events import (
     Event,
     FromWorker,
     NodeNameTwice,
+    RightEnded,
     SessionStatus,
     StillGivenUp,
     StillWanted,
@@ -116,15 +117,17 @@ class Director:
                 for id in self._state.cameras.keys() - cameras.keys():
                     self._viewers.remove_camera(id, cameras)
                 self._cameras.want(cameras)
-            case ViewerOffered(session, camera, sdp, wish):
-                self._viewers.offer(session, camera, sdp, wish)
-                self._cameras.settle_all_of(camera)
+            case ViewerOffered():
+                self._viewers.offer(event)
+                self._cameras.settle_all_of(event.camera)
             case ViewerWishes(session, wish):
                 self._viewers.wishes(session, wish)
                 if (status := self._viewers.status(session)) is not None:
                     self._cameras.settle_all_of(status.camera)
             case ViewerLeft(session):
                 self._viewers.left(session)
+            case RightEnded(session, reason):
+                self._viewers.right_ended(session, reason)
             case StillWanted(request, camera, wish):
                 self._stills.want(request, camera, wish)
                 self._cameras.settle_all_of(camera)

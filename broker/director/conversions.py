@@ -65,6 +65,8 @@ class Conversions:
             NOTHING if other is None else other.spec.id,
             () if other is None else other.tracks,
             fixed=session.wish.stream is not StreamWish.AUTO,
+            principal=session.holder.principal,
+            expires=session.holder.expires,
         )
 
     def move(self, session: SessionName, camera: CameraName) -> Move:

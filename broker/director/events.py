@@ -53,6 +53,14 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """By whose right a session is, as the front door calls it, and the Unix time at which that runs out."""
+
+    principal: str = ""
+    expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ViewerOffered:
     """A viewer wants to watch; the answer is ``OfferAnswered`` or ``OfferRefused``."""
 
@@ -60,6 +68,7 @@ class ViewerOffered:
     camera: CameraName
     sdp: str = field(repr=False)
     wish: Wish = Wish()
+    holder: Holder = Holder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,14 @@ class ViewerLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class RightEnded:
+    """A viewer may not watch any more; ``reason`` is a sentence that says why."""
+
+    session: SessionName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
@@ -105,6 +122,7 @@ Event = (
     | ViewerOffered
     | ViewerWishes
     | ViewerLeft
+    | RightEnded
     | StillWanted
     | StillGivenUp
     | Tick
@@ -167,6 +185,7 @@ class EndReason(StrEnum):
     WORKER_RESTARTED = "worker_restarted"
     MEANWHILE = "ended"
     CONVERTED = "converted"
+    NO_RIGHT = "right_ended"  # whose sentence is ``SessionEnded.detail``
 
     @property
     def sentence(self) -> str:
@@ -182,6 +201,7 @@ _END_SENTENCES = {
     EndReason.WORKER_LOST: "The process no longer answers.",
     EndReason.WORKER_RESTARTED: "The process was started again.",
     EndReason.MEANWHILE: "The session ended before its answer arrived.",
+    EndReason.NO_RIGHT: "The right to watch has ended.",
     EndReason.CONVERTED: "The camera is converted from now on; a new session gets that.",
 }
 
@@ -300,3 +320,4 @@ class SessionStatus:
     node: NodeName
     answered: bool
     report: ViewerReport | None
+    holder: Holder = Holder()

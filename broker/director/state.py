@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from broker.director.events import Command, Send, StreamWish, Wish
+from broker.director.events import Command, Holder, Send, StreamWish, Wish
 from common.cameras import NOTHING, CameraName, CameraSpec, CameraState
 from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
 from common.media import Rendition, Track, as_it_came
@@ -120,7 +120,7 @@ class Camera:
         return not self.spec.on_demand or bool(self.sessions) or bool(self.leaving) or now < self.kept_until
 
 
-_NO_WISH = Wish(StreamWish.UNKNOWN)
+_NO_WISH, _NOBODY = Wish(StreamWish.UNKNOWN), Holder()
 
 
 @dataclass(slots=True)
@@ -144,6 +144,7 @@ class Session:
     move_pause: float = 0.0  # … which was so many seconds away
     declines: int = 0  # reports in a row that decline the stream that it is to be shown
     home: CameraName = NOTHING  # the stream that it was shown when an egress told of it
+    holder: Holder = _NOBODY
 
     @property
     def pending(self) -> bool:

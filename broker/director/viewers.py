@@ -11,6 +11,7 @@ pending    its egress takes no more, or stops in good order       pending    ``o
 pending    its egress answers                                     answered   ``answered``
 pending    it is refused by all, expires, or its egress dies      over       ``_refuse``
 answered   its egress ends it, dies, or reports without it        over       ``_end``
+answered   its viewer may not watch any more                      over       ``_end``
 pending    its viewer leaves, or the camera is removed            over       ``_leave``
 answered   its viewer leaves, or the camera is removed            over       ``_leave``
 over       ``ENDED_KEPT`` has passed                              unknown    ``expire``
@@ -24,7 +25,17 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable
 
 from broker.director.conversions import Conversions
-from broker.director.events import EndReason, OfferAnswered, OfferRefused, SessionEnded, SessionStatus, StreamWish, Wish
+from broker.director.events import (
+    EndReason,
+    Holder,
+    OfferAnswered,
+    OfferRefused,
+    SessionEnded,
+    SessionStatus,
+    StreamWish,
+    ViewerOffered,
+    Wish,
+)
 from broker.director.moves import Moves
 from broker.director.state import Session, State, Worker
 from common.cameras import SUB, CameraName, split_stream, stream_of
@@ -74,9 +85,11 @@ class Viewers:
         self._pending_characters = 0  # of their offers
         self._ended: dict[SessionName, float] = {}  # session to the time until which it is kept in mind
 
-    def offer(self, id: SessionName, camera_id: CameraName, sdp: str, wish: Wish) -> None:
+    def offer(self, offered: ViewerOffered) -> None:
         """Pass a viewer's offer to an egress."""
-        session = Session(id, camera_id, NodeName(""), sdp, self._state.now + OFFER_TIMEOUT, wish=wish)
+        id, camera_id, sdp, wish = offered.session, offered.camera, offered.sdp, offered.wish
+        deadline = self._state.now + OFFER_TIMEOUT
+        session = Session(id, camera_id, NodeName(""), sdp, deadline, wish=wish, holder=offered.holder)
         known = camera_id in self._state.cameras
         if known:
             session.camera = self._moves.choose(session)
@@ -152,6 +165,13 @@ class Viewers:
         elif self._state.starting:
             self._keep_in_mind(id)  # its egress has yet to report it
 
+    def right_ended(self, id: SessionName, reason: str) -> None:
+        """A viewer may not watch any more."""
+        session = self._sessions.get(id)
+        if session is not None and not session.pending:
+            self._end(session, EndReason.NO_RIGHT, reason)
+            self._discard(session.node, id)
+
     def ended(self, node: NodeName, id: SessionName, reason: str) -> None:
         """An egress says that a session is over."""
         session = self._sessions.get(id)
@@ -198,7 +218,9 @@ class Viewers:
             elif len(worker.sessions) >= self._sessions_each:  # it makes them up: no egress takes so many
                 self._state.counters["sessions_not_believed"] += 1
             else:
-                self._enter(session := Session(viewer.session, viewer.camera, worker.node, home=viewer.camera))
+                holder = Holder(viewer.principal, viewer.expires)
+                session = Session(viewer.session, viewer.camera, worker.node, home=viewer.camera, holder=holder)
+                self._enter(session)
                 self._moves.hear(session, viewer)
         for id in sorted(missing):
             self._end(self._sessions[id], EndReason.MISSING)
@@ -231,7 +253,7 @@ class Viewers:
         session = self._sessions.get(id)
         if session is None:
             return None
-        return SessionStatus(id, session.camera, session.node, not session.pending, session.report)
+        return SessionStatus(id, session.camera, session.node, not session.pending, session.report, session.holder)
 
     def may_appear(self, id: SessionName) -> bool:
         """Whether a session that is unknown may yet be reported."""

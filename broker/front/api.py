@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel
 
-from broker.front.bodies import parse_json, read_text
+from broker.access.principal import Principal
+from broker.front.bodies import read_json
 from broker.front.context import CONTEXT, Context
-from broker.front.lists import KeptList
+from broker.front.gate import principal_of
+from broker.front.lists import KeptLists
 from broker.front.offers import check_socket
 from broker.front.openapi import document
 from broker.front.views import (
@@ -23,6 +24,7 @@ from broker.front.views import (
     camera_view,
     node_view,
     session_view,
+    view_for_viewer,
     viewer_view,
 )
 from common import __version__
@@ -32,43 +34,46 @@ from common.process import LoadMeter
 from common.sessions import SessionName
 
 LOAD = web.AppKey("load", LoadMeter)
-LISTS = web.AppKey("lists", dict[str, KeptList])
+LISTS = web.AppKey("lists", dict[str, KeptLists])
 
 MAX_CAMERA = 16 << 10  # bytes of a camera's description, most of it an address of 2 kB at most
-
-_JSON_TYPES = ("application/json", "application/merge-patch+json")
 
 
 def prepare(app: web.Application) -> None:
     """Give the application what the API keeps between requests."""
     app[LOAD] = LoadMeter()
-    app[LISTS] = {name: KeptList(app[CONTEXT].clock) for name in ("cameras", "viewers", "nodes")}
+    app[LISTS] = {name: KeptLists(app[CONTEXT].clock) for name in ("cameras", "viewers", "nodes")}
     app.on_startup.append(_forget_with_each_change)
 
 
 async def list_cameras(request: web.Request) -> web.Response:
-    """All cameras."""
-    context = request.app[CONTEXT]
-    return _answer_list(request, "cameras", lambda: [_camera(context, id) for id in context.control.catalogue.names])
+    """All cameras that whoever asks may watch."""
+    context, principal = request.app[CONTEXT], principal_of(request)
+
+    def cameras() -> list[CameraView]:
+        names = (id for id in context.control.catalogue.names if principal.may_watch(id))
+        return [_camera(context, id, principal) for id in names]
+
+    return _answer_list(request, "cameras", cameras, "" if principal.is_admin else repr(principal.cameras))
 
 
 async def add_camera(request: web.Request) -> web.Response:
     """A new camera."""
     context = request.app[CONTEXT]
-    id = context.control.catalogue.add(await _read(request))
-    return _answer(_camera(context, id), status=201, headers={"Location": f"/api/cameras/{id}"})
+    id = context.control.catalogue.add(await read_json(request, MAX_CAMERA))
+    return _answer(_camera(context, id, principal_of(request)), status=201, headers={"Location": f"/api/cameras/{id}"})
 
 
 async def show_camera(request: web.Request) -> web.Response:
     """One camera."""
-    return _answer(_camera(request.app[CONTEXT], CameraName(request.match_info["id"])))
+    return _answer(_camera(request.app[CONTEXT], CameraName(request.match_info["id"]), principal_of(request)))
 
 
 async def change_camera(request: web.Request) -> web.Response:
     """Some of a camera's configuration is to be another: a JSON merge patch (RFC 7396)."""
     context, id = request.app[CONTEXT], CameraName(request.match_info["id"])
-    context.control.catalogue.change(id, await _read(request))
-    return _answer(_camera(context, id))
+    context.control.catalogue.change(id, await read_json(request, MAX_CAMERA))
+    return _answer(_camera(context, id, principal_of(request)))
 
 
 async def remove_camera(request: web.Request) -> web.Response:
@@ -125,12 +130,14 @@ async def openapi(_request: web.Request) -> web.Response:
     return web.json_response(document())
 
 
-def _camera(context: Context, id: CameraName) -> CameraView:
+def _camera(context: Context, id: CameraName, principal: Principal) -> CameraView:
+    """A camera as the principal may see it: where it is, is an admin's business."""
     entry = context.control.catalogue.get(id)
     if entry is None:
         raise RequestError(404, "unknown_camera", f"There is no camera {id!r}.")
     statuses = {name: context.control.director.camera(name) for name in entry.specs}
-    return camera_view(entry, {name: status for name, status in statuses.items() if status is not None})
+    view = camera_view(entry, {name: status for name, status in statuses.items() if status is not None})
+    return view if principal.is_admin else view_for_viewer(view)
 
 
 def _broker(context: Context, load: LoadMeter) -> NodeView:
@@ -154,18 +161,6 @@ def _broker(context: Context, load: LoadMeter) -> NodeView:
     )
 
 
-async def _read(request: web.Request) -> dict[str, Any]:
-    if request.content_type not in _JSON_TYPES:
-        raise RequestError(415, "wrong_content_type", f"The Content-Type must be {_JSON_TYPES[0]}.")
-    try:
-        document = parse_json(await read_text(request, MAX_CAMERA))
-    except ValueError as exc:
-        raise RequestError(400, "not_json", f"The body {exc}.") from None
-    if not isinstance(document, dict):
-        raise RequestError(400, "not_an_object", "The body must be a JSON object.")
-    return document
-
-
 async def _forget_with_each_change(app: web.Application) -> None:
     app[CONTEXT].control.catalogue.on_change(app[LISTS]["cameras"].forget)
 
@@ -175,6 +170,8 @@ def _answer(view: BaseModel, *, status: int = 200, headers: dict[str, str] | Non
     return web.json_response(text=view.model_dump_json(), status=status, headers=headers)
 
 
-def _answer_list(request: web.Request, name: str, make: Callable[[], Sequence[BaseModel]]) -> web.Response:
-    body = request.app[LISTS][name].read(make)
+def _answer_list(
+    request: web.Request, name: str, make: Callable[[], Sequence[BaseModel]], seen_by: str = ""
+) -> web.Response:
+    body = request.app[LISTS][name].read(make, seen_by)
     return web.json_response(body=body, headers={"Cache-Control": "no-store"})

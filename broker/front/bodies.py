@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from broker.front.problems import MAX_BODY
 from common.errors import RequestError
 
+JSON_TYPES = ("application/json", "application/merge-patch+json")
 BODY_TIMEOUT = 10.0  # seconds for a body of at most 64 kB
 
 
@@ -31,6 +32,19 @@ async def read_text(request: web.Request, limit: int = MAX_BODY) -> str:
         raise RequestError(400, "malformed_text", "The body is not UTF-8 text.") from None
     except TimeoutError:
         raise RequestError(408, "too_slow", f"The body did not arrive within {BODY_TIMEOUT:.0f} s.") from None
+
+
+async def read_json(request: web.Request, limit: int = MAX_BODY) -> dict[str, Any]:
+    """The body as a JSON object of at most ``limit`` bytes. Raises ``RequestError``."""
+    if request.content_type not in JSON_TYPES:
+        raise RequestError(415, "wrong_content_type", f"The Content-Type must be {JSON_TYPES[0]}.")
+    try:
+        document = parse_json(await read_text(request, limit))
+    except ValueError as exc:
+        raise RequestError(400, "not_json", f"The body {exc}.") from None
+    if not isinstance(document, dict):
+        raise RequestError(400, "not_an_object", "The body must be a JSON object.")
+    return document
 
 
 def parse_json(text: str) -> Any:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from broker.access.desk import Desk
 from broker.control_plane import ControlPlane
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
 from broker.relay import Relay
-from common.log import Quiet, get_logger
+from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.memory import Shortage
 
 
@@ -48,10 +49,13 @@ class Context:
     guard: Guard
     quotas: Quotas
     memory: Shortage
+    desk: Desk
     ice_servers: tuple[IceServer, ...] = ()
     counters: Counter[str] = field(default_factory=Counter)  # what the front door dropped or refused, by name
     clock: Callable[[], float] = time.monotonic
     quiet: Quiet = field(default_factory=lambda: Quiet(get_logger()))  # for what strangers can cause
+    # For refusals: of each address, who tried what.
+    audit: Quiet = field(default_factory=lambda: Quiet(get_logger(), lines=LINES_A_MINUTE))
 
 
 CONTEXT = web.AppKey("context", Context)

@@ -5,18 +5,23 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import api, pages, signalling, stills, whep
+from broker.front import account, api, pages, rights, signalling, stills, whep
 from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
+from broker.front.gate import Right, admit, described, principal_of
 from broker.front.problems import MAX_BODY, problems
-from broker.front.routes import Need, add_routes, need_of
+from broker.front.routes import CHANGING, PAGES, Need, add_routes, need_of
+from common.errors import RequestError
+from common.log import get_logger
+
+log = get_logger()
 
 
 def application(context: Context) -> web.Application:
     """All routes, and what every request passes on its way."""
     app = web.Application(middlewares=[_watched, problems, _guard], client_max_size=MAX_BODY)
     app[CONTEXT] = context
-    for module in (api, pages, signalling, stills, whep):
+    for module in (account, api, pages, rights, signalling, stills, whep):
         module.prepare(app)
     add_routes(app)
     app.on_response_prepare.append(_harden)
@@ -39,9 +44,25 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     guard = request.app[CONTEXT].guard
     host = request.headers.get(hdrs.HOST)
     guard.check_host(host)
-    if need_of(request) is Need.OUR_PAGE:
+    right, need = need_of(request)
+    if need is Need.OUR_PAGE:
         guard.check_origin(request.headers.get(hdrs.ORIGIN), host)
-    return await handler(request)
+    try:
+        await admit(request, right)
+    except RequestError as exc:
+        if exc.code == "not_signed_in" and request.match_info.handler in PAGES:
+            return pages.to_sign_in(request)
+        raise
+    response = await handler(request)
+    if right is Right.ADMIN and request.method in CHANGING:
+        log.info(
+            "changed by request",
+            who=principal_of(request).label,
+            address=request.remote,
+            request=described(request),
+            status=response.status,
+        )
+    return response
 
 
 async def _harden(_request: web.Request, response: web.StreamResponse) -> None:

@@ -42,3 +42,25 @@ class KeptList:
     def forget(self) -> None:
         """Make it anew the next time: somebody has just changed it and wants to see that."""
         self._until = float("-inf")
+
+
+class KeptLists:
+    """One list as each of several people may see it; ``seen_by`` tells apart those who see different ones."""
+
+    MOST = 64  # that are kept; of more, those that nobody has asked for longest are made anew
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lists: dict[str, KeptList] = {}
+
+    def read(self, make: Callable[[], Sequence[BaseModel]], seen_by: str = "") -> bytes:
+        """The list that ``make`` gives, perhaps as it was a moment ago."""
+        kept = self._lists.pop(seen_by) if seen_by in self._lists else KeptList(self._clock)
+        self._lists[seen_by] = kept
+        if len(self._lists) > self.MOST:
+            del self._lists[next(iter(self._lists))]
+        return kept.read(make)
+
+    def forget(self) -> None:
+        """Make all of them anew the next time."""
+        self._lists.clear()

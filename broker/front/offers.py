@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from broker.access.principal import Principal
 from broker.control_plane import Answer
-from broker.director.events import StreamWish, Wish
+from broker.director.events import Holder, StreamWish, Wish
 from broker.front.context import Context
 from broker.front.quotas import over
 from common.cameras import MAIN, CameraName, split_stream
@@ -49,8 +50,10 @@ def _height(height: object) -> int:
     return height
 
 
-async def ask(context: Context, address: str | None, camera: CameraName, sdp: str, wish: Wish) -> Answer:
-    """Have an offer answered for the peer that is counted as ``address``. Raises ``RequestError``."""
+async def ask(
+    context: Context, principal: Principal, address: str | None, camera: CameraName, sdp: str, wish: Wish
+) -> Answer:
+    """Have an offer of somebody's answered, who is counted as ``address``. Raises ``RequestError``."""
     control, quotas = context.control, context.quotas
     status = control.director.camera(camera)
     if split_stream(camera)[1] != MAIN:
@@ -66,7 +69,7 @@ async def ask(context: Context, address: str | None, camera: CameraName, sdp: st
             raise
     quotas.offers.open(address)
     try:
-        answer = await control.offer(camera, sdp, wish)
+        answer = await control.offer(camera, sdp, wish, Holder(principal.holder, principal.expires))
     finally:
         quotas.offers.close(address)
     quotas.joined(address, answer.session)

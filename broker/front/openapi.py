@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from broker.front.forms import FirstAdmin, MeView, NewPassword, NewUser, SignIn, UserChange, UserView
+from broker.front.gate import COOKIE, TOKEN
 from broker.front.views import ArrivalView, CameraView, NodeView, SessionView, ViewerView
 from common import __version__
 from common.config import CameraConfig, CameraId
@@ -47,7 +49,7 @@ class Health(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. A body or answer is a schema by media type."""
+    """One method of one path. A body or answer is a schema by media type. ``open``: nobody has to be known for it."""
 
     method: str
     path: str
@@ -55,6 +57,7 @@ class Operation:
     answer: tuple[int, dict[str, Any]]
     body: dict[str, Any] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
+    open: bool = False
 
 
 def _ref(name: str) -> dict[str, Any]:
@@ -65,6 +68,11 @@ def _list_of(name: str) -> dict[str, Any]:
     return {_JSON: {"type": "array", "items": _ref(name)}}
 
 
+_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "query": {"type": "apiKey", "in": "query", "name": TOKEN},
+    "login": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+}
 _TEXT = {"type": "string"}
 _NOTHING: dict[str, Any] = {}
 
@@ -100,7 +108,55 @@ OPERATIONS = (
         "get", "/api/viewers/{session}", "How a session is", (200, {_JSON: _ref("SessionView")}), problems=(404,)
     ),
     Operation("get", "/api/nodes", "All processes of the cluster", (200, _list_of("NodeView"))),
-    Operation("get", "/api/arrival", "What a proxy in between passes on", (200, {_JSON: _ref("ArrivalView")})),
+    Operation(
+        "get", "/api/arrival", "What a proxy in between passes on", (200, {_JSON: _ref("ArrivalView")}), open=True
+    ),
+    Operation(
+        "post",
+        "/api/login",
+        "Sign in in this browser: sets a cookie",
+        (204, _NOTHING),
+        {_JSON: _ref("SignIn")},
+        (400, 403, 408, 409, 413, 415, 422, 429),
+        open=True,
+    ),
+    Operation("delete", "/api/login", "Sign out in this browser", (204, _NOTHING), problems=(403,), open=True),
+    Operation(
+        "post",
+        "/api/first-admin",
+        "Make the first admin, with the code of the link that the first start prints",
+        (204, _NOTHING),
+        {_JSON: _ref("FirstAdmin")},
+        (400, 403, 408, 409, 413, 415, 422, 429),
+        open=True,
+    ),
+    Operation("get", "/api/me", "Who asks, and what it may", (200, {_JSON: _ref("MeView")})),
+    Operation(
+        "put",
+        "/api/me/password",
+        "Change one's own password; every other browser is signed out",
+        (204, _NOTHING),
+        {_JSON: _ref("NewPassword")},
+        (400, 403, 408, 409, 413, 415, 422, 429),
+    ),
+    Operation("get", "/api/users", "All users", (200, _list_of("UserView")), problems=(409,)),
+    Operation(
+        "post",
+        "/api/users",
+        "Add a user",
+        (201, {_JSON: _ref("UserView")}),
+        {_JSON: _ref("NewUser")},
+        (400, 403, 408, 409, 413, 415, 422),
+    ),
+    Operation(
+        "patch",
+        "/api/users/{user}",
+        "Give a user other rights, or another password",
+        (200, {_JSON: _ref("UserView")}),
+        {_PATCH: _ref("UserChange"), _JSON: _ref("UserChange")},
+        (400, 403, 404, 408, 409, 413, 415, 422),
+    ),
+    Operation("delete", "/api/users/{user}", "Remove a user", (204, _NOTHING), problems=(403, 404, 409)),
     Operation("get", "/api/openapi.json", "This document", (200, {_JSON: {"type": "object"}})),
     Operation(
         "post",
@@ -119,9 +175,14 @@ OPERATIONS = (
         (400, 404, 408, 412, 413, 415, 422, 428),
     ),
     Operation("delete", "/whep/{camera}/{session}", "WHEP: stop watching", (200, _NOTHING), problems=(404,)),
-    Operation("get", "/healthz", "Whether the broker lives", (200, {_JSON: _ref("Health")})),
+    Operation("get", "/healthz", "Whether the broker lives", (200, {_JSON: _ref("Health")}), open=True),
     Operation(
-        "get", "/readyz", "Whether a viewer would be served now", (200, {_JSON: _ref("Health")}), problems=(503,)
+        "get",
+        "/readyz",
+        "Whether a viewer would be served now",
+        (200, {_JSON: _ref("Health")}),
+        problems=(503,),
+        open=True,
     ),
 )
 
@@ -129,9 +190,10 @@ OPERATIONS = (
 @cache
 def document() -> dict[str, Any]:
     """The whole document, OpenAPI 3.1."""
-    models = (CameraView, ViewerView, SessionView, NodeView, ArrivalView, Problem, Health)
+    models = (CameraView, ViewerView, SessionView, NodeView, ArrivalView, UserView, MeView, Problem, Health)
+    forms = (CameraConfig, NewCamera, SignIn, FirstAdmin, NewPassword, NewUser, UserChange)
     _, schemas = models_json_schema(
-        [*((model, "serialization") for model in models), (CameraConfig, "validation"), (NewCamera, "validation")],
+        [*((model, "serialization") for model in models), *((form, "validation") for form in forms)],
         ref_template=_REF + "{model}",
     )
     schemas["$defs"]["CameraChange"] = _change_of(schemas["$defs"]["CameraConfig"])
@@ -142,7 +204,8 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Camshaft", "version": __version__, "summary": "RTSP cameras in, WebRTC viewers out"},
         "paths": paths,
-        "components": {"schemas": schemas["$defs"]},
+        "components": {"schemas": schemas["$defs"], "securitySchemes": _SCHEMES},
+        "security": [{"token": []}, {"query": []}, {"login": []}, {}],  # the last: where nobody has to sign in
     }
 
 
@@ -166,7 +229,7 @@ def _change_of(schema: dict[str, Any]) -> dict[str, Any]:
 def _describe(operation: Operation) -> dict[str, Any]:
     status, answer = operation.answer
     responses: dict[str, Any] = {str(status): {"description": operation.summary} | _content(answer)}
-    for code in operation.problems:
+    for code in sorted({*operation.problems, *(() if operation.open else (401, 403))}):
         # A broker that is not ready says why in the form of its health check.
         form = {_JSON: _ref("Health")} if operation.path == "/readyz" else {"application/problem+json": _ref("Problem")}
         responses[str(code)] = {"description": "Refused, with the reason"} | _content(form)

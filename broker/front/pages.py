@@ -11,6 +11,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from importlib import resources
+from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
@@ -67,8 +68,7 @@ def load_assets() -> dict[str, Asset]:
 
 async def index(request: web.Request) -> web.Response:
     """The list of cameras. It may not be framed: another site could lure clicks into it."""
-    headers = {"Content-Security-Policy": _policy(request, "'none'"), "X-Frame-Options": "DENY"}
-    return request.app[ASSETS]["index.html"].response(request, headers=headers)
+    return _own(request, "index.html")
 
 
 async def watch(request: web.Request) -> web.Response:
@@ -78,6 +78,24 @@ async def watch(request: web.Request) -> web.Response:
     return request.app[ASSETS]["watch.html"].response(request, status=200 if known else 404, headers=headers)
 
 
+async def sign_in(request: web.Request) -> web.Response:
+    """The form to sign in with. It may not be framed."""
+    return _own(request, "sign-in.html")
+
+
+async def account(request: web.Request) -> web.Response:
+    """The account of somebody who is signed in, and for an admin the users. It may not be framed."""
+    return _own(request, "account.html")
+
+
+def to_sign_in(request: web.Request) -> web.Response:
+    """Send a browser from a page to the form, which knows the way back. Relative, as all addresses of pages."""
+    path = request.path.removeprefix("/")
+    query = f"?{urlencode({'next': path})}" if path else ""
+    headers = {hdrs.LOCATION: f"{'../' * path.count('/')}sign-in{query}", hdrs.CACHE_CONTROL: "no-store"}
+    return web.Response(status=303, headers=headers)
+
+
 async def static(request: web.Request) -> web.Response:
     """A script or a style sheet, which pages of other origins may load, too. Raises ``HTTPNotFound``."""
     asset = request.app[ASSETS].get(request.match_info["name"])
@@ -85,6 +103,11 @@ async def static(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     headers = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
     return asset.response(request, headers=headers)
+
+
+def _own(request: web.Request, name: str) -> web.Response:
+    headers = {"Content-Security-Policy": _policy(request, "'none'"), "X-Frame-Options": "DENY"}
+    return request.app[ASSETS][name].response(request, headers=headers)
 
 
 def _policy(request: web.Request, ancestors: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from math import ceil
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -15,6 +16,7 @@ MAX_BODY = 64 << 10  # bytes: an offer of Chromium's with all its codecs is 8 kB
 RETRY_AFTER = 1  # seconds, with every 429 and 503: workers come back within that
 
 _HEADERS = {
+    401: {"WWW-Authenticate": 'Bearer realm="camshaft"'},  # RFC 9110 11.6.1, RFC 6750 3
     426: {"Connection": "Upgrade", "Upgrade": "websocket"},  # RFC 9110 15.5.22
     429: {"Retry-After": str(RETRY_AFTER)},
     503: {"Retry-After": str(RETRY_AFTER)},
@@ -45,11 +47,11 @@ def problem_body(error: RequestError) -> dict[str, object]:
 
 def problem(error: RequestError) -> web.Response:
     """The response for an error of ours."""
+    headers = dict(_HEADERS.get(error.status, {}))
+    if error.retry_after:
+        headers["Retry-After"] = str(ceil(error.retry_after))
     return web.json_response(
-        problem_body(error),
-        status=error.status,
-        content_type="application/problem+json",
-        headers=_HEADERS.get(error.status),
+        problem_body(error), status=error.status, content_type="application/problem+json", headers=headers
     )
 
 

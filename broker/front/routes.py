@@ -1,7 +1,8 @@
 """Every address of the front door: its handler, and what it needs of a request. One table, which requests are led by.
 
-What a route needs is declared here and nowhere else; the door asks the guard for it before the handler is called. What
-no route leads to is refused as what would change something is, except below WHEP's path, which every page may know.
+What a route needs is declared here and nowhere else: the right that whoever asks must have, and whether it must ask
+from a page of ours. The door has guard and gate look at both before the handler is called. What no route leads to is
+refused as what would change something is, except below WHEP's path, which every page may know.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from enum import Enum, auto
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import api, health, pages, signalling, stills, whep
+from broker.front import account, api, health, pages, signalling, stills, whep
+from broker.front.gate import Right
 
 
 class Need(Enum):
@@ -29,37 +31,50 @@ class Route:
     method: str
     path: str
     handler: Handler
+    right: Right
     need: Need = Need.NOTHING
 
 
 ROUTES = (
-    Route("GET", "/", pages.index),
-    Route("GET", "/watch/{camera}", pages.watch),
-    Route("GET", "/static/{name}", pages.static),
-    Route("GET", "/api/cameras", api.list_cameras),
-    Route("POST", "/api/cameras", api.add_camera, Need.OUR_PAGE),
-    Route("GET", "/api/cameras/{id}", api.show_camera),
-    Route("PATCH", "/api/cameras/{id}", api.change_camera, Need.OUR_PAGE),
-    Route("DELETE", "/api/cameras/{id}", api.remove_camera, Need.OUR_PAGE),
-    Route("GET", "/api/cameras/{id}/snapshot.jpg", stills.snapshot),
-    Route("GET", "/api/viewers", api.list_viewers),
-    Route("GET", "/api/viewers/{session}", api.show_session),
-    Route("GET", "/api/nodes", api.list_nodes),
-    Route("GET", "/api/arrival", api.arrival),
-    Route("GET", "/api/openapi.json", api.openapi),
-    Route("POST", "/whep/{camera}", whep.offer),
-    Route("OPTIONS", "/whep/{camera}", whep.endpoint_options),
-    Route("PATCH", "/whep/{camera}/{session}", whep.trickle),
-    Route("DELETE", "/whep/{camera}/{session}", whep.leave),
-    Route("OPTIONS", "/whep/{camera}/{session}", whep.session_options),
-    Route("GET", "/ws", signalling.connect, Need.OUR_PAGE),
-    Route("GET", "/healthz", health.alive),
-    Route("GET", "/readyz", health.ready),
+    Route("GET", "/", pages.index, Right.SIGNED_IN),
+    Route("GET", "/sign-in", pages.sign_in, Right.ANYBODY),
+    Route("GET", "/account", pages.account, Right.SIGNED_IN),
+    Route("GET", "/watch/{camera}", pages.watch, Right.CAMERA),
+    Route("GET", "/static/{name}", pages.static, Right.ANYBODY),
+    Route("GET", "/api/cameras", api.list_cameras, Right.SIGNED_IN),
+    Route("POST", "/api/cameras", api.add_camera, Right.ADMIN, Need.OUR_PAGE),
+    Route("GET", "/api/cameras/{id}", api.show_camera, Right.CAMERA),
+    Route("PATCH", "/api/cameras/{id}", api.change_camera, Right.ADMIN, Need.OUR_PAGE),
+    Route("DELETE", "/api/cameras/{id}", api.remove_camera, Right.ADMIN, Need.OUR_PAGE),
+    Route("GET", "/api/cameras/{id}/snapshot.jpg", stills.snapshot, Right.CAMERA),
+    Route("GET", "/api/viewers", api.list_viewers, Right.ADMIN),
+    Route("GET", "/api/viewers/{session}", api.show_session, Right.SESSION),
+    Route("GET", "/api/nodes", api.list_nodes, Right.ADMIN),
+    Route("GET", "/api/arrival", api.arrival, Right.ANYBODY),
+    Route("POST", "/api/login", account.sign_in, Right.ANYBODY, Need.OUR_PAGE),
+    Route("DELETE", "/api/login", account.sign_out, Right.ANYBODY, Need.OUR_PAGE),
+    Route("POST", "/api/first-admin", account.make_first_admin, Right.ANYBODY, Need.OUR_PAGE),
+    Route("GET", "/api/me", account.me, Right.SIGNED_IN),
+    Route("PUT", "/api/me/password", account.change_password, Right.SIGNED_IN, Need.OUR_PAGE),
+    Route("GET", "/api/users", account.list_users, Right.ADMIN),
+    Route("POST", "/api/users", account.add_user, Right.ADMIN, Need.OUR_PAGE),
+    Route("PATCH", "/api/users/{user}", account.change_user, Right.ADMIN, Need.OUR_PAGE),
+    Route("DELETE", "/api/users/{user}", account.remove_user, Right.ADMIN, Need.OUR_PAGE),
+    Route("GET", "/api/openapi.json", api.openapi, Right.SIGNED_IN),
+    Route("POST", "/whep/{camera}", whep.offer, Right.CAMERA),
+    Route("OPTIONS", "/whep/{camera}", whep.endpoint_options, Right.ANYBODY),
+    Route("PATCH", "/whep/{camera}/{session}", whep.trickle, Right.SESSION),
+    Route("DELETE", "/whep/{camera}/{session}", whep.leave, Right.SESSION),
+    Route("OPTIONS", "/whep/{camera}/{session}", whep.session_options, Right.ANYBODY),
+    Route("GET", "/ws", signalling.connect, Right.SIGNED_IN, Need.OUR_PAGE),
+    Route("GET", "/healthz", health.alive, Right.ANYBODY),
+    Route("GET", "/readyz", health.ready, Right.ANYBODY),
 )
 
 CHANGING = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE})
 WHEP = "/whep/"
-NEEDS = web.AppKey("needs", dict[web.AbstractRoute, Need])
+PAGES = frozenset({pages.index, pages.watch, pages.account})  # that a browser without a right is sent away from
+NEEDS = web.AppKey("needs", dict[web.AbstractRoute, tuple[Right, Need]])
 
 
 def add_routes(app: web.Application) -> None:
@@ -71,14 +86,15 @@ def add_routes(app: web.Application) -> None:
         for end in ("", "/") if path.startswith(WHEP) else ("",):
             resource = app.router.add_resource(path + end)
             for route in routes:
-                needs[resource.add_route(route.method, route.handler)] = route.need
+                needs[resource.add_route(route.method, route.handler)] = route.right, route.need
                 if route.method == hdrs.METH_GET:
-                    needs[resource.add_route(hdrs.METH_HEAD, route.handler)] = route.need
+                    needs[resource.add_route(hdrs.METH_HEAD, route.handler)] = route.right, route.need
 
 
-def need_of(request: web.Request) -> Need:
-    """The conditions of the route that a request takes."""
-    need = request.app[NEEDS].get(request.match_info.route)
-    if need is None:  # a 404 or 405
-        need = Need.OUR_PAGE if request.method in CHANGING and not request.path.startswith(WHEP) else Need.NOTHING
-    return need
+def need_of(request: web.Request) -> tuple[Right, Need]:
+    """The right and the conditions of the route that a request takes."""
+    known = request.app[NEEDS].get(request.match_info.route)
+    if known is not None:
+        return known
+    changing = request.method in CHANGING and not request.path.startswith(WHEP)  # a 404 or 405
+    return Right.ANYBODY, Need.OUR_PAGE if changing else Need.NOTHING

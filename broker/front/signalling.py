@@ -13,7 +13,7 @@ it is about.
 * Sessions end with their socket if the page closes it, not if the connection breaks, the broker stops, or the page
   closes with code 4000: then media goes on, and the page attaches to its sessions over a new socket. If it never does,
   ICE consent ends them.
-* A page hears of the state of the cameras it has sessions of; after ``subscribe``, of all.
+* A page hears of the state of the cameras it has sessions of; after ``subscribe``, of all that it may watch.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from broker.access.desk import Desk
+from broker.access.principal import Principal
 from broker.director.events import CameraChanged, CameraRemoved, EndReason, Notice, SessionEnded
 from broker.front.backlog import Backlog, Outgoing
 from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
+from broker.front.gate import check_camera, principal_of
 from broker.front.offers import ask, check_socket, parse_wish
 from broker.front.problems import MAX_BODY
 from broker.front.views import camera_summary
@@ -45,6 +48,7 @@ MAX_ID = 256  # characters, or bits, of the id that a page gives an offer
 RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and some candidates for each camera
 SUBSCRIBE_INTERVAL = 1.0  # seconds
 SESSIONS_STAY = 4000  # close code of a page that gives up a connection it takes for dead, and will attach over another
+RIGHT_ENDED = 4401  # close code: sign in again
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
 
 _FORMS = {
@@ -74,7 +78,7 @@ async def connect(request: web.Request) -> web.WebSocketResponse:
     context.quotas.sockets.open(address)
     try:
         await response.prepare(request)
-        await Socket(hub, context, request, response).serve()
+        await Socket(hub, context, principal_of(request), request, response).serve()
     finally:
         context.quotas.sockets.close(address)
     return response
@@ -87,7 +91,7 @@ class Hub:
         self.sockets: set[Socket] = set()
         self.owners: dict[SessionName, Socket] = {}
         self.backlog = Backlog()
-        self.summaries = ""  # the message with all cameras, until one of them changes: it is long, and asked for often
+        self.summaries = ""  # the message to an admin, until a camera changes: it is long, and asked for often
 
     def notice(self, notice: Notice) -> None:
         """Tell the pages that it concerns."""
@@ -108,8 +112,13 @@ class Hub:
             case CameraRemoved(camera):
                 message = _encode("removed", camera=camera)
                 for socket in self.sockets:
-                    if socket.subscribed:
+                    if socket.subscribed and socket.principal.may_watch(camera):
                         socket.push(message)
+
+    async def close_without_right(self, desk: Desk) -> None:
+        """Close the sockets of those whose rights are not any more what they were: their pages ask anew."""
+        sockets = [each for each in self.sockets if not desk.still(each.principal)]
+        await asyncio.gather(*(each.response.close(code=RIGHT_ENDED, message=b"rights changed") for each in sockets))
 
 
 HUB = web.AppKey("hub", Hub)
@@ -118,8 +127,16 @@ HUB = web.AppKey("hub", Hub)
 class Socket:
     """One page's connection."""
 
-    def __init__(self, hub: Hub, context: Context, request: web.Request, response: web.WebSocketResponse) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        context: Context,
+        principal: Principal,
+        request: web.Request,
+        response: web.WebSocketResponse,
+    ) -> None:
         self.subscribed = False
+        self.principal = principal  # by whom it was opened
         self.response = response
         self._hub = hub
         self._context = context
@@ -165,7 +182,7 @@ class Socket:
 
     def watches(self, camera: CameraName) -> bool:
         """Whether the page wants to hear of this camera."""
-        return self.subscribed or camera in self._sessions.values()
+        return (self.subscribed and self.principal.may_watch(camera)) or camera in self._sessions.values()
 
     async def _read(self, tasks: asyncio.TaskGroup) -> bool:
         """Handle messages until the socket closes; whether the page closed it."""
@@ -237,7 +254,8 @@ class Socket:
 
     async def _offer(self, camera: CameraName, sdp: str, wish: tuple[object, object], about: dict[str, Any]) -> None:
         try:
-            answer = await ask(self._context, self._address, camera, sdp, parse_wish(*wish))
+            check_camera(self.principal, camera)
+            answer = await ask(self._context, self.principal, self._address, camera, sdp, parse_wish(*wish))
         except RequestError as exc:
             self._error(exc.code, exc.message, camera=camera[:MAX_ID], **about)
             return
@@ -258,6 +276,9 @@ class Socket:
             self._error("unknown_session", "There is no such session; it may have ended.", session=session[:MAX_ID])
             return
         camera, _ = split_stream(status.camera)
+        if not self.principal.may_watch(camera):
+            self._error("not_allowed", "You have no right to this camera.", session=session[:MAX_ID])
+            return
         self._own(session, camera)
         self.tell("attached", session=session, camera=camera)
         self._show(session, camera)
@@ -281,6 +302,9 @@ class Socket:
             return
         self._subscribe_at = now + SUBSCRIBE_INTERVAL
         self.subscribed = True
+        if not self.principal.is_admin:
+            self.push(self._summaries())
+            return
         self._hub.summaries = self._hub.summaries or self._summaries()
         self.push(self._hub.summaries)
 
@@ -288,7 +312,7 @@ class Socket:
         summaries = []
         for camera in self._control.catalogue.names:
             status = self._control.director.camera(camera)
-            if status is not None:
+            if status is not None and self.principal.may_watch(camera):
                 summaries.append(
                     camera_summary(camera, status.state, status.detail, status.video).model_dump(mode="json")
                 )

@@ -55,7 +55,7 @@ class CameraView(BaseModel):
     """One camera: how it is configured, and how it is. What is not told apart by streams is of the main one."""
 
     id: str
-    url: str = Field(description="With *** in place of user and password.")
+    url: str = Field(description="With *** in place of user and password; empty to a viewer.")
     transport: Transport
     on_demand: bool
     keep_after: float = Field(description="Seconds.")
@@ -97,6 +97,8 @@ class ViewerView(BaseModel):
     stream: str = Field(description="The camera's stream that it is shown: main or sub.")
     node: str = Field(description="The egress process that serves it.")
     state: ViewerState
+    principal: str = Field(description="By whose right it is, such as token:wall; empty where nobody signs in.")
+    expires: float | None = Field(description="Unix time at which that right runs out.")
     started: float | None = Field(description="Unix time of the answer.")
     remote: str = Field(description="Address and port that media goes to.")
     srtp: str = Field(description="SRTP protection profile.")
@@ -181,6 +183,13 @@ def camera_view(entry: Entry, statuses: Mapping[CameraName, CameraStatus]) -> Ca
         worker=status.worker,
         streams={split_stream(name)[1]: _stream_view(each) for name, each in statuses.items()},
     )
+
+
+def view_for_viewer(view: CameraView) -> CameraView:
+    """The camera without what concerns only those who set it up: addresses, places, processes, what went wrong."""
+    streams = {name: stream.model_copy(update={"url": "", "worker": None}) for name, stream in view.streams.items()}
+    hidden = {"url": "", "tls": TlsConfig(), "place": None, "last_error": "", "worker": None}
+    return view.model_copy(update=hidden | {"streams": streams})
 
 
 def _stream_view(status: CameraStatus) -> StreamView:

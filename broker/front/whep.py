@@ -8,20 +8,23 @@ fragment of the offer; an ICE restart is refused with 422, and the player makes 
 are reserved and answered with 405 (RFC 9725 4.2): whether a session still exists is asked at
 ``/api/viewers/{session}``.
 
-All of it is open to pages of every origin (CORS), and so is that answer: who knows a session's name may end it anyway.
-Passwords of TURN servers are not: they go to pages of ours, and to what is no page.
+All of it is open to pages of every origin (CORS), and so is that answer: a right comes with a token, never with where
+a page is from. Passwords of TURN servers are not: they go to pages of ours and to what is no page, and to nobody who
+has to sign in first.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from urllib.parse import urlencode
 
 from aiohttp import web
 
 from broker.director.events import SessionStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
+from broker.front.gate import TOKEN, is_known, principal_of
 from broker.front.offers import ask, parse_wish
 from broker.front.sdpfrag import check_fragment
 from common.cameras import CameraName, split_stream
@@ -53,9 +56,11 @@ async def offer(request: web.Request) -> web.Response:
         raise RequestError(400, "malformed_sdp", "The body is not an SDP offer (RFC 8866): it does not begin with v=0.")
     context, camera = request.app[CONTEXT], CameraName(request.match_info["camera"])
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
-    answer = await ask(context, context.quotas.address(request.remote), camera, sdp, wish)
+    answer = await ask(context, principal_of(request), context.quotas.address(request.remote), camera, sdp, wish)
+    token = request.query.get(TOKEN)  # a player that could not set a header here cannot set one there either
+    query = f"?{urlencode({TOKEN: token})}" if token else ""
     headers = {
-        "Location": f"{_prefix(request)}/whep/{camera}/{answer.session}",
+        "Location": f"{_prefix(request)}/whep/{camera}/{answer.session}{query}",
         "ETag": entity_tag(answer.session),
         "Accept-Patch": SDPFRAG,
     }
@@ -84,7 +89,7 @@ async def leave(request: web.Request) -> web.Response:
 async def endpoint_options(request: web.Request) -> web.Response:
     """The methods that a camera's address has; also the CORS preflight."""
     response = _preflight(request, {"Accept-Post": SDP})
-    _add_links(request, response)
+    _add_links(request, response, with_passwords=await is_known(request))
     return response
 
 
@@ -135,10 +140,10 @@ def _expect(request: web.Request, media_type: str) -> None:
         raise RequestError(415, "wrong_content_type", f"The Content-Type must be {media_type}.")
 
 
-def _add_links(request: web.Request, response: web.Response) -> None:
-    """Name the STUN and TURN servers; those with a password not to pages of sites that are not ours."""
+def _add_links(request: web.Request, response: web.Response, *, with_passwords: bool = True) -> None:
+    """Name the STUN and TURN servers; those with a password never to pages of sites that are not ours."""
     context = request.app[CONTEXT]
-    ours = context.guard.is_ours(request.headers.get("Origin"), request.headers.get("Host"))
+    ours = with_passwords and context.guard.is_ours(request.headers.get("Origin"), request.headers.get("Host"))
     for server in context.ice_servers:
         if ours or not server.credential:
             response.headers.add("Link", server.link)

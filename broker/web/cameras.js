@@ -1,6 +1,7 @@
 // The cameras and how they are, live: over the WebSocket, or by asking over and over where that does not get through.
 // What is known is known only while the server answers.
 
+import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
 import { SocketSignalling } from "./socket.js";
 import { UNREACHABLE } from "./words.js";
@@ -43,7 +44,7 @@ export class Cameras extends EventTarget {
     this.#asking = true;
     while (this.#socket.blocked) {
       try {
-        const url = new URL("api/cameras", this.#base);
+        const url = below(this.#base, "api/cameras");
         const response = await fetchWithin(ASK_TIMEOUT, url, { cache: "no-store" });
         const cameras = await response.json();
         if (this.#socket.blocked) {

@@ -1,10 +1,12 @@
 // The list of cameras, live, and one of them playing.
 
+import { HOME, below } from "./address.js";
 import { closeDialog, fetchWithin, openDialog } from "./browser.js";
+import { call } from "./call.js";
 import { Cameras } from "./cameras.js";
 import "./player.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
-import { UNREACHABLE } from "./words.js";
+import { whoAmI } from "./me.js";
 
 const player = /** @type {import("./player.js").CamshaftPlayer} */ (document.getElementById("player"));
 const list = document.getElementById("cameras");
@@ -17,10 +19,10 @@ const alone = /** @type {HTMLAnchorElement} */ (document.getElementById("alone")
 const [dialog, problem] = ["dialog", "problem"].map((id) => document.getElementById(id));
 const form = /** @type {HTMLFormElement} */ (document.getElementById("form"));
 
-const HOME = new URL("..", import.meta.url);
 const UNKNOWN = { state: "unknown", sentence: "Not known while the server cannot be reached.", detail: "" };
 
 const cameras = new Cameras(HOME);
+let mayChange = true; // what the server says in the end
 let selected = null;
 let asked = 0; // how often details were asked for
 
@@ -86,7 +88,7 @@ function select(id) {
   chosen.textContent = id ?? "No camera chosen";
   connect.disabled = id === null || player.unable !== "";
   alone.hidden = id === null;
-  alone.href = new URL(`watch/${encodeURIComponent(id ?? "")}`, HOME).href;
+  alone.href = below(HOME, `watch/${encodeURIComponent(id ?? "")}`).href;
   showList();
   showDetails();
 }
@@ -100,7 +102,7 @@ async function showDetails() {
   const turn = ++asked;
   const camera = selected === null ? null : cameras.known ? await detailsOf(selected) : UNKNOWN;
   if (turn !== asked) return;
-  remove.hidden = camera?.source !== "api";
+  remove.hidden = !mayChange || camera?.source !== "api";
   details.textContent = "";
   for (const [name, text] of camera ? rowsOf(camera) : []) {
     if (text) details.append(element("dt", "", name), element("dd", "", text));
@@ -136,6 +138,17 @@ function describe(track) {
   return `${track.kind} ${track.codec}${trouble ? `: ${trouble}` : ""}`;
 }
 
+// Who looks at this
+
+whoAmI().then((me) => {
+  const account = document.getElementById("account");
+  mayChange = me === null || me.role === "admin";
+  document.getElementById("add").hidden = !mayChange;
+  account.hidden = !me?.name;
+  account.textContent = me?.name ?? "";
+  showDetails();
+});
+
 // Adding and removing
 
 document.getElementById("add").onclick = () => {
@@ -150,7 +163,7 @@ form.onsubmit = async (event) => {
   const { sub, ...camera } = Object.fromEntries(new FormData(form));
   const { checked } = /** @type {HTMLInputElement} */ (form.querySelector("[name=on_demand]"));
   const streams = sub ? { sub: { url: sub } } : {};
-  problem.textContent = await call("POST", new URL("api/cameras", HOME), { ...camera, streams, on_demand: checked });
+  problem.textContent = await call("POST", below(HOME, "api/cameras"), { ...camera, streams, on_demand: checked });
   if (!problem.textContent) {
     closeDialog(dialog);
     select(camera.id);
@@ -164,22 +177,8 @@ remove.onclick = async () => {
   }
 };
 
-/** Ask the API for a change. Returns why it was refused, or empty text. */
-async function call(method, url, body) {
-  let response;
-  try {
-    const headers = { "Content-Type": "application/json" };
-    response = await fetchWithin(REQUEST_TIMEOUT, url, { method, headers, body: JSON.stringify(body) });
-  } catch {
-    return UNREACHABLE;
-  }
-  if (response.ok) return "";
-  const problem = await response.json().catch(() => ({}));
-  return problem.detail ?? `The server refused with status ${response.status}.`;
-}
-
 function addressOf(id) {
-  return new URL(`api/cameras/${encodeURIComponent(id)}`, HOME);
+  return below(HOME, `api/cameras/${encodeURIComponent(id)}`);
 }
 
 if (player.connect) document.getElementById("broken").remove(); // the page has started

@@ -12,6 +12,7 @@
 // down it touches nothing, because media goes on, or will come back, in the session that it has. It is "playing" while
 // pictures move on the screen, and never else.
 
+import { HOME, showToken } from "./address.js";
 import { connectionStateOf, fullScreenOf, progressOf } from "./browser.js";
 import { followHeight, heightOf } from "./height.js";
 import { furnish, showMuted } from "./look.js";
@@ -22,7 +23,6 @@ import { SocketSignalling } from "./socket.js";
 import { WhepSignalling } from "./whep.js";
 import { UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
 
-const HOME = new URL("..", import.meta.url);
 iceServersOf(HOME); // so that the first click need not wait for them
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
 const STALLED_AFTER = 1500; // ms without a frame
@@ -348,7 +348,9 @@ export class CamshaftPlayer extends HTMLElement {
   }
 
   #base() {
-    return this.hasAttribute("server") ? new URL(this.getAttribute("server"), document.baseURI) : HOME;
+    const base = this.hasAttribute("server") ? new URL(this.getAttribute("server"), document.baseURI) : new URL(HOME);
+    showToken(base, this.getAttribute("token"));
+    return base;
   }
 
   #signalling() {

@@ -13,6 +13,7 @@
 // The listener of a session has its `camera`'s name, closed(reason), attached() (which asks the server anew what it knows), and cameraState({state, sentence, detail,
 // failed, video}).
 
+import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
 
 export const REQUEST_TIMEOUT = 8000; // ms; the server gives an egress 5 s to answer
@@ -34,6 +35,10 @@ const PERMANENT = new Set([
   "unknown_camera",
   "unknown_stream",
   "invalid_stream",
+  "not_signed_in",
+  "not_allowed",
+  "invalid_token",
+  "expired_token",
 ]);
 
 /** The server's refusal as an error. */
@@ -49,7 +54,7 @@ export function iceServersOf(base) {
   const known = iceServers.get(base.href);
   if (known && performance.now() < known.until) return known.servers;
   const asked = { until: performance.now() + ICE_SERVERS_KEPT };
-  asked.servers = fetchWithin(REQUEST_TIMEOUT, new URL("whep/-", base), { method: "OPTIONS" })
+  asked.servers = fetchWithin(REQUEST_TIMEOUT, below(base, "whep/-"), { method: "OPTIONS" })
     .then(({ headers }) => parseLinks(headers.get("Link") ?? ""))
     .catch(() => ((asked.until = 0), known?.servers ?? []));
   iceServers.set(base.href, asked);

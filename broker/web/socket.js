@@ -2,6 +2,7 @@
 // does not depend on it. Where it does not get through although requests do, because of a proxy or of one of the server's
 // limits, it says so: `blocked`.
 
+import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
 import { REQUEST_TIMEOUT, SignallingError, jittered, refusal } from "./signalling.js";
 import { UNREACHABLE, socketProblem } from "./words.js";
@@ -13,6 +14,7 @@ const PING_INTERVAL = 1000; // ms, while the page shows the list
 const PONG_TIMEOUT = 3000; // ms
 const CHECK_TIMEOUT = 4000; // ms; right after its start the server takes 2.5 s to say that it knows no session
 const SESSIONS_STAY = 4000; // close code
+const RIGHT_ENDED = 4401; // close code of a server that asks anew who we are
 const OPEN = 1; // WebSocket.OPEN, also where there is no WebSocket
 const RECONNECT_FIRST = 200; // ms
 const RECONNECT_LONGEST = 3000; // ms
@@ -20,14 +22,14 @@ const RECONNECT_BLOCKED = 15_000; // ms
 
 /**
  * Dispatches `cameras`, `camera` and `removed` with the server's message as `detail`, `heard` with every message, and
- * `online`, `offline` and `blocked`.
+ * `online`, `offline`, `blocked`, and `rights` when the server asks anew who we are.
  */
 export class SocketSignalling extends EventTarget {
   static #instances = new Map();
 
   /** The one socket to the server at `base` that all of this page shares. */
   static to(base) {
-    const url = new URL("ws", base);
+    const url = below(base, "ws");
     url.protocol = url.protocol.replace("http", "ws");
     if (!this.#instances.has(url.href)) this.#instances.set(url.href, new SocketSignalling(url, base));
     return this.#instances.get(url.href);
@@ -134,8 +136,9 @@ export class SocketSignalling extends EventTarget {
       this.#receive(JSON.parse(data));
       this.dispatchEvent(new Event("heard"));
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       clearTimeout(doubt);
+      if (code === RIGHT_ENDED) this.dispatchEvent(new Event("rights"));
       if (!this.online) this.#blockedBy(1);
       this.#closed();
     };
@@ -145,7 +148,7 @@ export class SocketSignalling extends EventTarget {
   async #blockedBy(misses) {
     let arrival;
     try {
-      const response = await fetchWithin(CONNECT_TIMEOUT, new URL("api/arrival", this.#base), { cache: "no-store" });
+      const response = await fetchWithin(CONNECT_TIMEOUT, below(this.#base, "api/arrival"), { cache: "no-store" });
       if (!response.ok) return; // by a limit of the server's, or by a proxy whose server is away
       arrival = await response.json();
     } catch {

@@ -1,6 +1,7 @@
 // Signalling by WHEP: one HTTP resource a session, nothing pushed; `check` tells how the camera is. It passes every proxy
 // that passes the page.
 
+import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
 import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
 import { UNREACHABLE } from "./words.js";
@@ -16,15 +17,17 @@ export class WhepSignalling {
   }
 
   async open(camera, sdp, listener, wish) {
-    const endpoint = new URL(`whep/${encodeURIComponent(camera)}`, this.#base);
-    const response = await this.#fetch(`${endpoint}?${new URLSearchParams(wish)}`, {
+    const path = `whep/${encodeURIComponent(camera)}`;
+    const endpoint = below(this.#base, path);
+    for (const [name, value] of Object.entries(wish)) endpoint.searchParams.set(name, value);
+    const response = await this.#fetch(endpoint, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: sdp,
     });
     // By its name below our own address: a proxy that has the server below a path may not have changed the Location.
     const name = new URL(response.headers.get("Location"), response.url).pathname.split("/").pop();
-    const session = `${endpoint.href}/${name}`;
+    const session = below(this.#base, `${path}/${name}`).href;
     this.#sessions.set(session, { tag: response.headers.get("ETag"), listener });
     return { session, sdp: await response.text() };
   }
@@ -46,8 +49,8 @@ export class WhepSignalling {
   async check(session) {
     const { listener } = this.#sessions.get(session) ?? {};
     try {
-      const id = session.slice(session.lastIndexOf("/") + 1);
-      const response = await this.#fetch(new URL(`api/viewers/${id}`, this.#base), { cache: "no-store" });
+      const id = new URL(session).pathname.split("/").pop();
+      const response = await this.#fetch(below(this.#base, `api/viewers/${id}`), { cache: "no-store" });
       listener?.cameraState((await response.json()).camera);
       return true;
     } catch (error) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from camshaft import serve
+from common.config import AuthConfig
 
 
 @pytest.mark.parametrize(
@@ -14,7 +15,9 @@ from camshaft import serve
 def test_who_opens_the_port_is_told_what_that_means(
     listen: str, open_to_others: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serve._announce(listen, only_demo=False)
+    serve._announce(listen, only_demo=False, auth=AuthConfig(mode="none"))
     said = capsys.readouterr().out
     assert said.startswith("Camshaft is ready: http://")
-    assert ("no passwords yet" in said) == open_to_others
+    assert ("auth is none" in said) == open_to_others
+    serve._announce(listen, only_demo=False, auth=AuthConfig())
+    assert "auth is none" not in capsys.readouterr().out

@@ -146,11 +146,12 @@ class FakeEgress(FakeWorker):
 
     def obey(self, message: ToWorker) -> None:
         match message:
-            case Offer(session, camera, sdp):
+            case Offer(session, camera, sdp, principal=principal, expires=expires):
                 if self.refusal is not None:
                     self.send(Refused(session, *self.refusal))
                 elif not self.silent:
-                    viewer = ViewerReport(session, camera, ViewerState.CONNECTED, started=1.0)
+                    state = ViewerState.CONNECTED
+                    viewer = ViewerReport(session, camera, state, started=1.0, principal=principal, expires=expires)
                     self.state = dataclasses.replace(self.state, viewers=(*self.state.viewers, viewer))
                     self.send(Answered(session, f"answer of {sdp}"))
                     self.report()

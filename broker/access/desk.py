@@ -1,0 +1,105 @@
+"""The one place that knows by whom a request is, and whether a right that was given still holds. No I/O of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from broker.access.people import People
+from broker.access.principal import EVERYBODY, GRACE, Kind, Principal
+from broker.access.tokens import StaticTokens
+from common.cameras import CameraName
+from common.config import AuthConfig
+from common.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The credentials that came with a request: a token, or the cookie of a browser in which somebody signed in."""
+
+    token: str = field(default="", repr=False)
+    cookie: str = field(default="", repr=False)
+
+
+class Desk:
+    """``local``: the front door listens on the loopback alone. ``clock`` gives Unix time.
+
+    ``people`` is ``None`` where nobody may have a password.
+    """
+
+    def __init__(self, auth: AuthConfig, people: People | None, clock: Callable[[], float], *, local: bool) -> None:
+        self.people = people
+        self._tokens = StaticTokens(auth.tokens)
+        self._clock = clock
+        self._mode = auth.mode
+        self._local = local
+        self._login_seconds = auth.session_hours * 3_600
+
+    @property
+    def required(self) -> bool:
+        """Whether everybody has to show who it is; see the setting ``auth.mode``."""
+        if self._mode == "auto":
+            return not self._local or bool(self._tokens) or bool(self.people and self.people.users)
+        return self._mode == "required"
+
+    @property
+    def now(self) -> float:
+        """Unix time."""
+        return self._clock()
+
+    @property
+    def login_seconds(self) -> float:
+        """Seconds for which a browser stays signed in."""
+        return self._login_seconds
+
+    @property
+    def ownerless(self) -> bool:
+        """Whether everybody has to show who it is and nobody could be an admin yet."""
+        return self.required and not self._tokens.has_admin and not (self.people and self.people.has_admin)
+
+    async def identify(self, shown: Credentials) -> Principal | None:
+        """By whom a request with these credentials is; ``None`` if it has none.
+
+        Raises ``RequestError`` (401) for a token that is not good. A cookie that is not good any more is none.
+        """
+        if not self.required:
+            return EVERYBODY
+        if shown.token:
+            principal = self._tokens.find(shown.token)
+            if principal is None:
+                raise RequestError(401, "invalid_token", "This token is not known here; it may have been taken back.")
+            if principal.expires is not None and self._clock() >= principal.expires:
+                raise RequestError(401, "expired_token", "This token has run out; ask for a new one.")
+            return principal
+        return self.people.find(shown.cookie, now=self._clock()) if self.people and shown.cookie else None
+
+    def still(self, principal: Principal) -> bool:
+        """Whether the principal has the rights yet that it had when it was identified."""
+        if not self.required:
+            return True
+        return not self._has_run_out(principal.expires) and self._now(principal.holder) == principal
+
+    def hindrance(self, holder: str, expires: float | None, camera: CameraName) -> str:
+        """Why a session of this holder may not go on, as a sentence; empty if it may.
+
+        ``expires`` is the Unix time at which its right runs out.
+        """
+        if not self.required:
+            return ""
+        if self._has_run_out(expires):
+            return "The right to watch has run out; sign in again."
+        principal = self._now(holder)
+        if principal is None:
+            return "The right to watch was taken back, or its user signed out; sign in again."
+        return "" if principal.may_watch(camera) else "The right to watch this camera was taken back."
+
+    def _has_run_out(self, expires: float | None) -> bool:
+        return expires is not None and self._clock() >= expires + GRACE
+
+    def _now(self, holder: str) -> Principal | None:
+        """Somebody's rights as of now, ``None`` if there are none any more."""
+        label, _, proof = holder.partition("#")
+        kind, _, name = label.partition(":")
+        if kind == Kind.TOKEN:
+            return self._tokens.named(name)
+        return self.people.named(name, proof) if kind == Kind.USER and self.people else None

@@ -1,0 +1,302 @@
+"""People: their names, passwords and rights, and who is signed in.
+
+An SQLite file beside the store, private to its owner. It is not held: ``camshaft user`` writes to it while the broker
+runs, and the broker looks whether it changed (``refresh``). It keeps digests of passwords and of cookies, never the
+passwords and the cookies themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.access.principal import Kind, Principal
+from broker.database import Format, claim, make_tables, unusable
+from common.access import AccessRole
+from common.config import Config
+from common.errors import RequestError
+
+LOCK_TIMEOUT = 2.0  # seconds: another process writes for a few milliseconds
+MAX_USERS = 10_000
+MAX_LOGINS = 20_000  # of all; of more, the oldest is signed out
+MAX_LOGINS_EACH = 50  # of one user: browsers that never signed out
+SECRET_BYTES = 32
+USER_NAME = re.compile(r"[^\W_][\w.@-]{0,63}")
+_PROOF = 12  # hexadecimal digits of a login's digest by which sessions name it
+
+FORMAT = Format(
+    0x43414D50,  # "CAMP"
+    version=1,
+    schema="""
+CREATE TABLE device (secret BLOB NOT NULL) STRICT;
+CREATE TABLE user (
+    name TEXT PRIMARY KEY, hash TEXT NOT NULL, role TEXT NOT NULL, cameras TEXT NOT NULL, made REAL NOT NULL
+) STRICT;
+CREATE TABLE login (digest BLOB PRIMARY KEY, user TEXT NOT NULL, made REAL NOT NULL, expires REAL NOT NULL) STRICT;
+""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person. ``hash`` is the password's, by Argon2."""
+
+    name: str
+    hash: str
+    role: AccessRole
+    cameras: tuple[str, ...]
+    made: float
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A browser in which somebody is signed in, until ``expires`` (Unix time)."""
+
+    user: str
+    proof: str
+    made: float
+    expires: float
+
+
+def open_people(config: Config) -> People:
+    """The people of the broker with this configuration. Raises ``ConfigError``."""
+    admin_elsewhere = any(token.role is AccessRole.ADMIN for token in config.auth.tokens.values())
+    return People(people_path(config.store.path), admin_elsewhere=admin_elsewhere)
+
+
+def people_path(store: Path) -> Path:
+    """Where the people of the broker with this store are."""
+    return store.with_name(f"{store.name}.people")
+
+
+class People:
+    """The open file. Every method may raise ``sqlite3.Error`` if the disk fails; opening raises ``ConfigError``.
+
+    ``admin_elsewhere``: somebody who is no user may do everything, so that no user has to be an admin.
+    """
+
+    def __init__(self, path: Path, *, admin_elsewhere: bool = False) -> None:
+        self._path = path
+        self._admin_elsewhere = admin_elsewhere
+        try:
+            claim(path, FORMAT)
+            self._database = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
+        except (OSError, sqlite3.Error) as exc:
+            raise unusable(path, getattr(exc, "strerror", None) or str(exc)) from None
+        try:
+            with self._writing():
+                if make_tables(self._database, path, FORMAT):
+                    self._database.execute("INSERT INTO device VALUES (?)", (secrets.token_bytes(SECRET_BYTES),))
+            (self._device,) = self._database.execute("SELECT secret FROM device").fetchone()
+            self._version = self._data_version()
+            self._read()
+        except (sqlite3.Error, ValueError, TypeError) as exc:
+            self._database.close()
+            raise unusable(path, f"is damaged ({exc})") from None
+        except BaseException:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; twice is fine."""
+        self._database.close()
+
+    def refresh(self) -> None:
+        """See what another process changed."""
+        if (version := self._data_version()) != self._version:
+            self._version = version
+            self._read()
+
+    # Users
+
+    @property
+    def users(self) -> list[User]:
+        """All of them, by name."""
+        return sorted(self._users.values(), key=lambda user: user.name)
+
+    @property
+    def has_admin(self) -> bool:
+        """Whether somebody may do everything."""
+        return any(user.role is AccessRole.ADMIN for user in self._users.values())
+
+    def user(self, name: str) -> User | None:
+        """The user of that name."""
+        return self._users.get(name)
+
+    def add(self, name: str, hash: str, role: AccessRole, cameras: tuple[str, ...], *, now: float) -> User:
+        """A new user. Raises ``RequestError``."""
+        check_name(name)
+        check_rights(role, cameras)
+        if name in self._users:
+            raise RequestError(409, "user_exists", f"There is a user {name!r} already.")
+        if len(self._users) >= MAX_USERS:
+            raise RequestError(409, "too_many_users", f"There are {MAX_USERS} users; remove some first.")
+        if not self.has_admin and not self._admin_elsewhere and role is not AccessRole.ADMIN:
+            raise RequestError(409, "no_admin", "The first user must be an admin, or nobody could add another.")
+        user = User(name, hash, role, cameras, now)
+        with self._writing():
+            self._write(user)
+        self._users[name] = user
+        return user
+
+    def change(self, name: str, role: AccessRole, cameras: tuple[str, ...]) -> User:
+        """Give a user these rights from now on. Raises ``RequestError``."""
+        user = self._known(name)
+        check_rights(role, cameras)
+        self._check_last_admin(user, role)
+        changed = User(name, user.hash, role, cameras, user.made)
+        with self._writing():
+            self._write(changed)
+        self._users[name] = changed
+        return changed
+
+    def set_password(self, name: str, hash: str, *, keep: str = "") -> None:
+        """Give a user another password; all its logins but ``keep`` are over. Raises ``RequestError``."""
+        user = self._known(name)
+        changed = User(name, hash, user.role, user.cameras, user.made)
+        with self._writing():
+            self._write(changed)
+            self._sign_out_all(name, keep)
+        self._users[name] = changed
+
+    def remove(self, name: str) -> None:
+        """Take a user and its rights away. Raises ``RequestError``."""
+        self._check_last_admin(self._known(name), None)
+        with self._writing():
+            self._database.execute("DELETE FROM user WHERE name = ?", (name,))
+            self._sign_out_all(name, "")
+        del self._users[name]
+
+    # Who is signed in
+
+    def sign_in(self, name: str, *, now: float, expires: float) -> str:
+        """A cookie by which the user is known until ``expires``. Raises ``RequestError``."""
+        self._known(name)
+        cookie = secrets.token_urlsafe(SECRET_BYTES)
+        digest = _digest(cookie)
+        with self._writing():
+            run = self._database.execute
+            run("DELETE FROM login WHERE expires < ?", (now,))
+            run("INSERT INTO login VALUES (?, ?, ?, ?)", (digest, name, now, expires))
+            oldest = (
+                "DELETE FROM login WHERE digest IN (SELECT digest FROM login {} ORDER BY made DESC LIMIT -1 OFFSET ?)"
+            )
+            run(oldest.format("WHERE user = ?"), (name, MAX_LOGINS_EACH))
+            run(oldest.format(""), (MAX_LOGINS,))
+        self._read_logins()
+        return cookie
+
+    def sign_out(self, cookie: str) -> None:
+        """The cookie is worth nothing any more."""
+        with self._writing():
+            self._database.execute("DELETE FROM login WHERE digest = ?", (_digest(cookie),))
+        self._read_logins()
+
+    def find(self, cookie: str, *, now: float) -> Principal | None:
+        """The user that is signed in with this cookie."""
+        login = self._logins.get(_digest(cookie))
+        return None if login is None or now >= login.expires else self._principal(login)
+
+    def named(self, name: str, proof: str) -> Principal | None:
+        """The rights of that user as of now, if the login of this proof is good yet."""
+        login = self._proofs.get(proof)
+        return None if login is None or login.user != name else self._principal(login)
+
+    # Browsers that a user has signed in with before
+
+    def device(self, name: str) -> str:
+        """A mark for a browser in which the user has just signed in."""
+        nonce = secrets.token_urlsafe(12)
+        return f"{nonce}.{self._mark(nonce, name)}"
+
+    def knows_device(self, name: str, mark: str) -> bool:
+        """Whether ``device`` gave this mark for that user."""
+        nonce, _, digest = mark.partition(".")
+        return hmac.compare_digest(self._mark(nonce, name).encode(), digest.encode(errors="replace"))
+
+    def _mark(self, nonce: str, name: str) -> str:
+        return hmac.digest(self._device, f"{nonce}\0{name}".encode(errors="replace"), hashlib.sha256).hex()
+
+    def _principal(self, login: Login) -> Principal | None:
+        user = self._users.get(login.user)
+        if user is None:
+            return None
+        return Principal(Kind.USER, user.name, user.role, user.cameras, login.expires, login.proof)
+
+    def _known(self, name: str) -> User:
+        user = self._users.get(name)
+        if user is None:
+            raise RequestError(404, "unknown_user", f"There is no user {name[:64]!r}.")
+        return user
+
+    def _check_last_admin(self, user: User, role: AccessRole | None) -> None:
+        others = self._admin_elsewhere or any(
+            each.role is AccessRole.ADMIN and each is not user for each in self._users.values()
+        )
+        if user.role is AccessRole.ADMIN and role is not AccessRole.ADMIN and not others:
+            raise RequestError(409, "last_admin", f"{user.name} is the only admin; make another one first.")
+
+    def _write(self, user: User) -> None:
+        row = user.name, user.hash, user.role.value, json.dumps(user.cameras), user.made
+        self._database.execute("INSERT OR REPLACE INTO user VALUES (?, ?, ?, ?, ?)", row)
+
+    def _sign_out_all(self, name: str, keep: str) -> None:
+        """Within a transaction."""
+        gone = [(digest,) for digest, each in self._logins.items() if each.user == name and each.proof != keep]
+        self._database.executemany("DELETE FROM login WHERE digest = ?", gone)
+        for (digest,) in gone:
+            self._proofs.pop(self._logins.pop(digest).proof, None)
+
+    def _read(self) -> None:
+        rows = self._database.execute("SELECT name, hash, role, cameras, made FROM user")
+        self._users = {
+            name: User(name, hash, AccessRole(role), tuple(json.loads(cameras)), made)
+            for name, hash, role, cameras, made in rows
+        }
+        self._read_logins()
+
+    def _read_logins(self) -> None:
+        rows = self._database.execute("SELECT digest, user, made, expires FROM login")
+        self._logins = {
+            digest: Login(user, digest.hex()[:_PROOF], made, expires) for digest, user, made, expires in rows
+        }
+        self._proofs = {login.proof: login for login in self._logins.values()}
+
+    def _data_version(self) -> int:
+        version: int = self._database.execute("PRAGMA data_version").fetchone()[0]  # grows when others have written
+        return version
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+def check_name(name: str) -> None:
+    """Raises ``RequestError`` for what is no user's name."""
+    if not USER_NAME.fullmatch(name):
+        sentence = "A user's name has 1 to 64 letters, digits, '.', '_', '@' or '-', the first a letter or digit."
+        raise RequestError(422, "invalid_name", sentence)
+
+
+def check_rights(role: AccessRole, cameras: tuple[str, ...]) -> None:
+    """Raises ``RequestError`` for a viewer who could watch nothing."""
+    if role is AccessRole.VIEWER and not cameras:
+        raise RequestError(422, "no_cameras", "A viewer needs cameras: names, or patterns such as shop-*; * is all.")
+
+
+def _digest(cookie: str) -> bytes:
+    return hashlib.sha256(cookie.encode(errors="replace")).digest()

@@ -1,0 +1,220 @@
+"""Signing in and out, one's own password, and the users that an admin sees to.
+
+A password is asked for in a thread, for the hashing takes 30 ms; a few at a time, for each takes 19 MiB. Who guesses
+has to wait ever longer (``broker.access.passwords``), and is told so with 429 and Retry-After.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel
+
+from broker.access.passwords import Guesses, check_length, hashed, is_right, keys_of
+from broker.access.people import People, User, check_name
+from broker.access.principal import Kind
+from broker.front.context import CONTEXT, Context
+from broker.front.forms import FirstAdmin, MeView, NewPassword, NewUser, SignIn, UserChange, UserView, read_form
+from broker.front.gate import COOKIE, principal_of
+from common.access import AccessRole
+from common.errors import RequestError
+
+DEVICE = "camshaft_device"  # the cookie by which a browser is known in which a user has signed in before
+DEVICE_DAYS = 365.0
+HASHING, WAITING = 2, 32  # passwords that are looked at at once, and that may wait for their turn
+
+
+class Account:
+    """Everything that passwords need between requests."""
+
+    def __init__(self) -> None:
+        self.guesses = Guesses()
+        self.code = secrets.token_urlsafe(24)  # makes the first admin
+        self._hashing = asyncio.Semaphore(HASHING)
+        self._waiting = 0
+
+    async def hashed(self, password: str) -> str:
+        """The password as it is kept. Raises ``RequestError`` for one that may not be."""
+        check_length(password)
+        async with self._hashing:
+            return await asyncio.to_thread(hashed, password)
+
+    async def is_right(self, password: str, user: User | None) -> bool:
+        """Whether this is the user's password. Raises ``RequestError`` if too many want to know."""
+        if self._waiting >= WAITING:
+            raise RequestError(429, "busy", "Too many people are signing in; try again in a moment.")
+        self._waiting += 1
+        try:
+            async with self._hashing:
+                return await asyncio.to_thread(is_right, password, None if user is None else user.hash)
+        finally:
+            self._waiting -= 1
+
+
+ACCOUNT = web.AppKey("account", Account)
+
+
+def prepare(app: web.Application) -> None:
+    """Give the application what passwords need."""
+    app[ACCOUNT] = Account()
+
+
+async def sign_in(request: web.Request) -> web.Response:
+    """Sign in with name and password: sets the cookie. Raises ``RequestError``."""
+    form = await read_form(request, SignIn)
+    await _check_password(request, form.user, form.password)
+    return _signed_in(request, form.user)
+
+
+async def sign_out(request: web.Request) -> web.Response:
+    """Sign out in this browser."""
+    people, cookie = request.app[CONTEXT].desk.people, request.cookies.get(COOKIE, "")
+    if people is not None and cookie:
+        people.sign_out(cookie)
+    response = web.Response(status=204)
+    response.del_cookie(COOKIE, path="/")
+    return response
+
+
+async def me(request: web.Request) -> web.Response:
+    """The person or program that asks, and its rights."""
+    principal = principal_of(request)
+    view = MeView(
+        name=principal.name,
+        kind=principal.kind,
+        role=principal.role,
+        cameras=principal.cameras,
+        expires=principal.expires,
+    )
+    return _answer(view)
+
+
+async def change_password(request: web.Request) -> web.Response:
+    """Another password for whoever is signed in; every other browser of its is signed out."""
+    principal = principal_of(request)
+    if principal.kind is not Kind.USER:
+        raise RequestError(409, "no_password", "Only somebody who signed in with a password has one.")
+    form = await read_form(request, NewPassword)
+    await _check_password(request, principal.name, form.old)
+    hash = await request.app[ACCOUNT].hashed(form.new)
+    _people(request).set_password(principal.name, hash, keep=principal.proof)
+    return web.Response(status=204)
+
+
+async def make_first_admin(request: web.Request) -> web.Response:
+    """The first user, by the code of the first start: an admin, and signed in. Raises ``RequestError``."""
+    context, account = request.app[CONTEXT], request.app[ACCOUNT]
+    form = await read_form(request, FirstAdmin)
+    keys = keys_of(context.quotas.address(request.remote), "", "")
+    _check_wait(account, keys, context)
+    if not hmac.compare_digest(form.code.encode(errors="replace"), account.code.encode()):
+        account.guesses.wrong(keys, context.clock())
+        raise RequestError(403, "wrong_code", "This link is not that of the last start; the log has the right one.")
+    check_name(form.user)
+    hash = await account.hashed(form.password)
+    if not context.desk.ownerless:  # asked last, as the hashing lets others in
+        raise RequestError(409, "not_first", "There is an admin already; sign in.")
+    _people(request).add(form.user, hash, AccessRole.ADMIN, (), now=context.desk.now)
+    return _signed_in(request, form.user)
+
+
+async def list_users(request: web.Request) -> web.Response:
+    """All users."""
+    users = [_view(user).model_dump(mode="json") for user in _people(request).users]
+    return web.json_response(users, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+async def add_user(request: web.Request) -> web.Response:
+    """A new user."""
+    form = await read_form(request, NewUser)
+    check_name(form.user)
+    hash = await request.app[ACCOUNT].hashed(form.password)
+    user = _people(request).add(form.user, hash, form.role, form.cameras, now=request.app[CONTEXT].desk.now)
+    return _answer(_view(user), status=201)
+
+
+async def change_user(request: web.Request) -> web.Response:
+    """Other rights, or another password: then the user is signed out everywhere."""
+    people, name = _people(request), request.match_info["user"]
+    form = await read_form(request, UserChange)
+    hash = None if form.password is None else await request.app[ACCOUNT].hashed(form.password)
+    user = people.user(name)
+    if user is None:
+        raise RequestError(404, "unknown_user", f"There is no user {name[:64]!r}.")
+    role = user.role if form.role is None else form.role
+    user = people.change(name, role, user.cameras if form.cameras is None else form.cameras)
+    if hash is not None:
+        people.set_password(name, hash)
+    return _answer(_view(user))
+
+
+async def remove_user(request: web.Request) -> web.Response:
+    """A user is none any more; its sessions end."""
+    _people(request).remove(request.match_info["user"])
+    return web.Response(status=204)
+
+
+def first_admin_path(app: web.Application) -> str:
+    """The path of the page that makes the first admin; empty if there is one, or nobody has to sign in."""
+    desk = app[CONTEXT].desk
+    return f"sign-in#code={app[ACCOUNT].code}" if desk.people is not None and desk.ownerless else ""
+
+
+async def _check_password(request: web.Request, name: str, password: str) -> None:
+    context, account, people = request.app[CONTEXT], request.app[ACCOUNT], _people(request)
+    mark = request.cookies.get(DEVICE, "")
+    device = mark if mark and people.knows_device(name, mark) else ""
+    keys = keys_of(context.quotas.address(request.remote), name, device)
+    _check_wait(account, keys, context)
+    if await account.is_right(password, people.user(name)):
+        account.guesses.right(keys)
+        return
+    account.guesses.wrong(keys, context.clock())
+    refusal = RequestError(403, "wrong_password", "Name or password is wrong.")
+    context.counters["access_wrong_password"] += 1
+    context.audit.warning("sign-in refused", about=request.remote or "", user=name[:64], address=request.remote)
+    raise refusal
+
+
+def _check_wait(account: Account, keys: tuple[tuple[str, str], ...], context: Context) -> None:
+    wait = account.guesses.wait(keys, context.clock())
+    if wait > 0:
+        context.counters["access_must_wait"] += 1
+        raise RequestError(429, "must_wait", f"Too many wrong passwords; try again in {wait:.0f} s.", wait)
+
+
+def _signed_in(request: web.Request, name: str) -> web.Response:
+    context, people = request.app[CONTEXT], _people(request)
+    lifetime = context.desk.login_seconds
+    now = context.desk.now
+    cookie = people.sign_in(name, now=now, expires=now + lifetime)
+    context.audit.info("signed in", about=request.remote or "", user=name, address=request.remote)
+    response = web.Response(status=204)
+    for key, value, seconds in (
+        (COOKIE, cookie, lifetime),
+        (DEVICE, people.device(name), DEVICE_DAYS * 86_400),
+    ):
+        # Lax: a link to a camera from elsewhere works, a request that another site makes brings no cookie.
+        response.set_cookie(
+            key, value, max_age=int(seconds), path="/", httponly=True, samesite="Lax", secure=request.secure
+        )
+    return response
+
+
+def _people(request: web.Request) -> People:
+    people = request.app[CONTEXT].desk.people
+    if people is None:
+        raise RequestError(409, "no_people", "Users with passwords are switched off here (auth.people).")
+    return people
+
+
+def _view(user: User) -> UserView:
+    return UserView(user=user.name, role=user.role, cameras=user.cameras)
+
+
+def _answer(view: BaseModel, *, status: int = 200) -> web.Response:
+    headers = {hdrs.CACHE_CONTROL: "no-store"}
+    return web.json_response(text=view.model_dump_json(), status=status, headers=headers)

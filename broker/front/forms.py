@@ -1,0 +1,98 @@
+"""The bodies and the answers of the account pages: signing in, passwords, users."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from broker.access.passwords import MAX_LENGTH
+from broker.access.principal import Kind
+from broker.front.bodies import read_json
+from common.access import AccessRole
+from common.config import Patterns
+from common.errors import RequestError
+
+MAX_BODY = 8 << 10  # bytes
+
+Form = TypeVar("Form", bound=BaseModel)
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+_Password = Annotated[str, Field(max_length=MAX_LENGTH)]
+_Name = Annotated[str, Field(max_length=64)]
+
+
+class SignIn(_Form):
+    """Name and password of a user."""
+
+    user: _Name
+    password: _Password = Field(repr=False)
+
+
+class FirstAdmin(SignIn):
+    """The first user, by the code that the log of the first start shows."""
+
+    code: str = Field(max_length=100, repr=False)
+
+
+class NewPassword(_Form):
+    """Another password in place of one's own."""
+
+    old: _Password = Field(repr=False)
+    new: _Password = Field(repr=False)
+
+
+class Rights(_Form):
+    """The rights of a user."""
+
+    role: AccessRole = Field(AccessRole.VIEWER, description="viewer or admin.")
+    cameras: Patterns = Field((), description="Cameras that a viewer may watch: names, or patterns.")
+
+
+class NewUser(Rights):
+    """A user to add."""
+
+    user: _Name
+    password: _Password = Field(repr=False)
+
+
+class UserChange(_Form):
+    """Rights, a password, or both, in place of those that a user has."""
+
+    role: AccessRole | None = None
+    cameras: Patterns | None = None
+    password: _Password | None = Field(None, repr=False)
+
+
+class UserView(BaseModel):
+    """A user."""
+
+    user: str
+    role: AccessRole
+    cameras: tuple[str, ...] = Field(description="That a viewer may watch; of no meaning to an admin.")
+
+
+class MeView(BaseModel):
+    """The person or program that asks."""
+
+    name: str = Field(description="Empty where nobody has to sign in.")
+    kind: Kind
+    role: AccessRole
+    cameras: tuple[str, ...]
+    expires: float | None = Field(description="Unix time at which the right runs out.")
+
+
+async def read_form(request: web.Request, form: type[Form]) -> Form:
+    """The body as a form. Raises ``RequestError`` that names the field and what is wrong with it."""
+    document = await read_json(request, MAX_BODY)
+    try:
+        return form.model_validate(document)
+    except ValidationError as exc:
+        error = exc.errors(include_url=False, include_input=False)[0]
+        key = ".".join(map(str, error["loc"]))
+        raise RequestError(422, "invalid_form", f"{key}: {error['msg']}.") from None

@@ -1,0 +1,114 @@
+"""The check of each request: what it shows, by whom it is, and whether the route that it takes lets it through.
+
+A token comes in ``Authorization: Bearer`` (RFC 6750 2.1), or as ``?token=`` where a browser can set no header. The
+cookie of a browser in which somebody signed in comes by itself, so it counts only in requests from pages of ours. Each
+refusal is one line of the log, and never has a token in it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from aiohttp import hdrs, web
+
+from broker.access.desk import Credentials
+from broker.access.principal import Principal
+from broker.front.context import CONTEXT
+from common.cameras import CameraName
+from common.errors import RequestError
+from common.sessions import SessionName
+
+TOKEN = "token"  # noqa: S105 - the name of the query's field
+COOKIE = "camshaft_login"
+_SCHEME = "bearer "
+_PRINCIPAL = web.RequestKey("principal", Principal)
+
+
+class Right(Enum):
+    """The right that a route asks for."""
+
+    ANYBODY = auto()
+    SIGNED_IN = auto()  # whoever is known; the handler shows no more than that one may see
+    CAMERA = auto()  # to watch the camera of the path
+    SESSION = auto()  # to watch the camera of the session of the path
+    ADMIN = auto()
+
+
+async def admit(request: web.Request, right: Right) -> None:
+    """Let the request through to its handler. Raises ``RequestError`` where it may not go."""
+    if right is Right.ANYBODY:
+        return
+    principal: Principal | None = None
+    try:
+        principal = await request.app[CONTEXT].desk.identify(credentials(request))
+        await _check(request, right, principal)
+    except RequestError as exc:
+        _log_refusal(request, principal, exc)
+        raise
+    assert principal is not None, "nobody is known, and was refused"
+    request[_PRINCIPAL] = principal
+
+
+def principal_of(request: web.Request) -> Principal:
+    """By whom the request is. Only for handlers of routes that are not for anybody."""
+    return request[_PRINCIPAL]
+
+
+async def is_known(request: web.Request) -> bool:
+    """Whether somebody asks who has signed in, or need not."""
+    try:
+        return await request.app[CONTEXT].desk.identify(credentials(request)) is not None
+    except RequestError:
+        return False
+
+
+def credentials(request: web.Request) -> Credentials:
+    """The credentials that came with the request."""
+    header = request.headers.get(hdrs.AUTHORIZATION, "")
+    if header[: len(_SCHEME)].lower() == _SCHEME:
+        return Credentials(token=header[len(_SCHEME) :].strip())
+    guard = request.app[CONTEXT].guard
+    ours = guard.is_ours(request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.HOST))
+    return Credentials(request.query.get(TOKEN, ""), request.cookies.get(COOKIE, "") if ours else "")
+
+
+def check_camera(principal: Principal, camera: CameraName) -> None:
+    """Raises ``RequestError`` unless the principal may watch the camera, whether or not there is one of that name."""
+    if not principal.may_watch(camera):
+        raise RequestError(403, "not_allowed", "You have no right to this camera.")
+
+
+async def _check(request: web.Request, right: Right, principal: Principal | None) -> None:
+    if principal is None:
+        raise RequestError(
+            401, "not_signed_in", "Sign in first, or send a token: Authorization: Bearer TOKEN, or ?token=TOKEN."
+        )
+    match right:
+        case Right.ADMIN if not principal.is_admin:
+            raise RequestError(403, "not_allowed", "Only an admin may do that.")
+        case Right.CAMERA:
+            check_camera(principal, CameraName(request.match_info.get("camera") or request.match_info["id"]))
+        case Right.SESSION:
+            session = await request.app[CONTEXT].control.find(SessionName(request.match_info["session"]))
+            if session is not None:  # else the handler says so
+                check_camera(principal, session.camera)
+
+
+def _log_refusal(request: web.Request, principal: Principal | None, refusal: RequestError) -> None:
+    context = request.app[CONTEXT]
+    context.counters[f"access_{refusal.code}"] += 1
+    context.audit.warning(
+        "access refused",
+        about=context.quotas.address(request.remote) or "",
+        reason=refusal.message,
+        who=principal.label if principal is not None else "",
+        address=request.remote,
+        request=described(request),
+    )
+
+
+def described(request: web.Request) -> str:
+    """Method and path for the log, without what only its owner may know: a session's name, and the query."""
+    resource = request.match_info.route.resource
+    path = request.path if "session" not in request.match_info else resource.canonical if resource else ""
+    return f"{request.method} {path[:200]}"

@@ -1,0 +1,71 @@
+// Whoever is signed in: its rights, its password, signing out; and for an admin the users.
+
+import { HOME, below } from "./address.js";
+import { fetchWithin } from "./browser.js";
+import { call } from "./call.js";
+import { whoAmI } from "./me.js";
+import { REQUEST_TIMEOUT } from "./signalling.js";
+
+const password = /** @type {HTMLFormElement} */ (document.getElementById("password"));
+const users = document.getElementById("users");
+const newUser = /** @type {HTMLFormElement} */ (users.querySelector("form"));
+const signOut = document.getElementById("sign-out");
+
+whoAmI().then((me) => {
+  if (!me) return;
+  document.getElementById("name").textContent = me.name || "Nobody has to sign in here";
+  document.getElementById("rights").textContent = rightsOf(me);
+  password.hidden = signOut.hidden = me.kind !== "user";
+  users.hidden = me.role !== "admin";
+  if (!users.hidden) showUsers();
+});
+
+signOut.onclick = async () => {
+  await call("DELETE", below(HOME, "api/login"));
+  location.replace(new URL("sign-in", HOME));
+};
+
+onSubmit(password, (form) => call("PUT", below(HOME, "api/me/password"), Object.fromEntries(new FormData(form))));
+
+onSubmit(newUser, (form) => {
+  const { cameras, ...user } = Object.fromEntries(new FormData(form));
+  const names = user.role === "admin" ? [] : String(cameras).split(",");
+  return call("POST", below(HOME, "api/users"), { ...user, cameras: names.map((name) => name.trim()).filter(Boolean) });
+});
+
+/** Have `act` answer with what went wrong, or with empty text. */
+function onSubmit(form, act) {
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    const problem = form.querySelector(".problem");
+    problem.textContent = await act(form);
+    if (problem.textContent) return;
+    form.reset();
+    problem.textContent = "Done.";
+    if (!users.hidden) showUsers();
+  };
+}
+
+async function showUsers() {
+  const response = await fetchWithin(REQUEST_TIMEOUT, below(HOME, "api/users"), { cache: "no-store" });
+  const list = users.querySelector("ul");
+  list.textContent = "";
+  for (const user of response.ok ? await response.json() : []) {
+    const item = list.appendChild(document.createElement("li"));
+    item.textContent = `${user.user}: ${rightsOf(user)} `;
+    const remove = item.appendChild(document.createElement("button"));
+    remove.type = "button";
+    remove.textContent = "Remove";
+    remove.onclick = async () => {
+      if (!confirm(`Remove ${user.user}?`)) return;
+      const refused = await call("DELETE", below(HOME, `api/users/${encodeURIComponent(user.user)}`));
+      if (refused) alert(refused);
+      else showUsers();
+    };
+  }
+}
+
+function rightsOf({ role, cameras }) {
+  if (role === "admin") return "admin, may do everything";
+  return cameras.includes("*") ? "may watch all cameras" : `may watch ${cameras.join(", ")}`;
+}

@@ -1,0 +1,38 @@
+// The form to sign in with; with a code behind the address's #, the one that makes the first admin.
+
+import { HOME, below } from "./address.js";
+import { call } from "./call.js";
+
+const form = /** @type {HTMLFormElement} */ (document.getElementById("form"));
+const [problem, again] = ["problem", "again"].map((id) => document.getElementById(id));
+const go = /** @type {HTMLButtonElement} */ (document.getElementById("go"));
+const code = new URLSearchParams(location.hash.slice(1)).get("code");
+
+if (code) {
+  document.getElementById("title").textContent = "The first admin";
+  document.getElementById("first").hidden = again.hidden = false;
+  form.querySelector("[name=password]").setAttribute("autocomplete", "new-password");
+  go.textContent = "Go on";
+}
+
+form.onsubmit = async (event) => {
+  event.preventDefault();
+  const { user, password, again: repeated } = Object.fromEntries(new FormData(form));
+  if (code && password !== repeated) {
+    problem.textContent = "The two passwords are not the same.";
+    return;
+  }
+  go.disabled = true;
+  problem.textContent = code
+    ? await call("POST", below(HOME, "api/first-admin"), { user, password, code })
+    : await call("POST", below(HOME, "api/login"), { user, password });
+  go.disabled = false;
+  if (!problem.textContent) location.replace(wayBack());
+};
+
+/** The page that sent us here, if it is one of ours. */
+function wayBack() {
+  const next = new URL(new URLSearchParams(location.search).get("next") ?? "", HOME);
+  const ours = next.origin === HOME.origin && next.pathname.startsWith(HOME.pathname);
+  return ours ? next.href : HOME.href;
+}

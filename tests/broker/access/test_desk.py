@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from broker.access.desk import Credentials, Desk
+from broker.access.people import People, people_path
+from broker.access.policy import check_door
+from broker.access.principal import EVERYBODY, GRACE
+from broker.access.tokens import digest_of
+from common.access import AccessRole
+from common.cameras import CameraName
+from common.config import AuthConfig
+from common.errors import ConfigError, RequestError
+
+END = 1_000_000.0
+YARD, HALL = CameraName("yard"), CameraName("hall")
+
+
+class Now:
+    time = END - 1_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def auth(**more: object) -> AuthConfig:
+    expires = datetime.fromtimestamp(END, UTC)
+    wall = {"sha256": digest_of("secret"), "cameras": ["yard"], "expires": expires}
+    return AuthConfig.model_validate({"tokens": {"wall": wall}} | more)
+
+
+def desk(now: Now, people: People | None = None, **more: object) -> Desk:
+    return Desk(auth(**more), people, now, local=True)
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Iterator[People]:
+    with closing(People(people_path(tmp_path / "camshaft.db"))) as people:
+        yield people
+
+
+async def test_who_shows_a_token_is_known_by_its_name() -> None:
+    principal = await desk(Now()).identify(Credentials(token="secret"))
+    assert principal is not None
+    assert (principal.label, principal.is_admin, principal.expires) == ("token:wall", False, END)
+
+
+async def test_who_shows_nothing_is_nobody() -> None:
+    assert await desk(Now()).identify(Credentials()) is None
+
+
+async def test_where_nobody_has_to_sign_in_everybody_is_everything() -> None:
+    open_to_all = desk(Now(), mode="none")
+    assert await open_to_all.identify(Credentials(token="whatever")) is EVERYBODY
+    assert open_to_all.still(EVERYBODY)
+    assert open_to_all.hindrance("token:gone", 0.0, YARD) == ""
+
+
+async def test_a_token_that_is_not_known_is_refused() -> None:
+    with pytest.raises(RequestError) as refused:
+        await desk(Now()).identify(Credentials(token="guess"))
+    assert (refused.value.status, refused.value.code) == (401, "invalid_token")
+
+
+async def test_a_token_that_has_run_out_is_refused() -> None:
+    now = Now()
+    now.time = END
+    with pytest.raises(RequestError) as refused:
+        await desk(now).identify(Credentials(token="secret"))
+    assert (refused.value.status, refused.value.code) == (401, "expired_token")
+
+
+async def test_a_session_goes_on_for_a_minute_after_its_token() -> None:
+    now = Now()
+    asked = desk(now)
+    principal = await asked.identify(Credentials(token="secret"))
+    assert principal is not None
+    now.time = END + GRACE - 1
+    assert asked.hindrance("token:wall", END, YARD) == ""
+    assert asked.still(principal)
+    now.time = END + GRACE
+    assert "run out" in asked.hindrance("token:wall", END, YARD)
+    assert not asked.still(principal)
+
+
+@pytest.mark.parametrize(
+    ("holder", "camera"), [("token:wall", HALL), ("token:gone", YARD), ("open", YARD), ("", YARD), ("user:a#b", YARD)]
+)
+def test_a_session_ends_when_its_right_is_taken(holder: str, camera: CameraName) -> None:
+    assert desk(Now()).hindrance(holder, None, camera)
+
+
+async def test_a_socket_of_somebody_whose_rights_changed_is_not_its_any_more() -> None:
+    principal = await desk(Now()).identify(Credentials(token="secret"))
+    assert principal is not None
+    assert desk(Now()).still(principal)
+    taken = desk(Now(), tokens={}, mode="required")
+    assert not taken.still(principal)
+    assert not taken.still(EVERYBODY)
+
+
+async def test_a_user_is_known_by_its_cookie_as_long_as_it_is_signed_in(people: People) -> None:
+    now = Now()
+    asked = desk(now, people)
+    people.add("anna", "h", AccessRole.ADMIN, (), now=now.time)
+    people.add("ben", "h", AccessRole.VIEWER, ("yard",), now=now.time)
+    cookie = people.sign_in("ben", now=now.time, expires=END)
+    ben = await asked.identify(Credentials(cookie=cookie))
+    assert ben is not None
+    assert (ben.label, ben.may_watch(YARD), ben.may_watch(HALL)) == ("user:ben", True, False)
+    assert asked.still(ben)
+    assert asked.hindrance(ben.holder, END, YARD) == ""
+    assert asked.hindrance(ben.holder, END, HALL)
+
+    people.change("ben", AccessRole.VIEWER, ("hall",))
+    assert not asked.still(ben)
+    assert asked.hindrance(ben.holder, END, YARD)
+    assert asked.hindrance(ben.holder, END, HALL) == ""
+
+    people.sign_out(cookie)
+    assert asked.hindrance(ben.holder, END, HALL)
+    assert await asked.identify(Credentials(cookie=cookie)) is None
+    assert await asked.identify(Credentials(cookie="guess")) is None
+
+
+async def test_the_first_user_closes_a_door_on_the_loopback(people: People) -> None:
+    asked = desk(Now(), people, tokens={})
+    assert not asked.required
+    people.add("anna", "h", AccessRole.ADMIN, (), now=0.0)
+    assert asked.required
+    assert not asked.ownerless
+
+
+@pytest.mark.parametrize(
+    ("more", "local", "required", "ownerless"),
+    [
+        ({"tokens": {}}, True, False, False),
+        ({"tokens": {}}, False, True, True),
+        ({"tokens": {}, "mode": "required"}, True, True, True),
+        ({}, True, True, True),
+        ({"mode": "none"}, False, False, False),
+        ({"tokens": {"boss": {"sha256": "0" * 64, "role": "admin"}}}, False, True, False),
+    ],
+)
+def test_who_has_to_sign_in(
+    more: dict[str, object], people: People, *, local: bool, required: bool, ownerless: bool
+) -> None:
+    asked = Desk(auth(**more), people, Now(), local=local)
+    assert (asked.required, asked.ownerless) == (required, ownerless)
+
+
+@pytest.mark.parametrize(
+    ("more", "local", "key"),
+    [
+        ({"tokens": {}, "people": False}, False, "http.listen"),
+        ({"tokens": {}, "people": False, "mode": "required"}, True, "auth.mode"),
+    ],
+)
+def test_a_door_is_not_opened_that_nobody_could_pass(more: dict[str, object], *, local: bool, key: str) -> None:
+    with pytest.raises(ConfigError, match="camshaft token new") as refused:
+        check_door(auth(**more), local=local)
+    assert refused.value.key == key
+
+
+@pytest.mark.parametrize("more", [{}, {"people": False}, {"mode": "none", "people": False, "tokens": {}}])
+def test_any_other_is(more: dict[str, object]) -> None:
+    check_door(auth(**more), local=False)

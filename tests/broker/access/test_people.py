@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from broker.access.people import MAX_LOGINS_EACH, People, people_path
+from broker.access.principal import Kind, Principal
+from common.access import AccessRole
+from common.errors import ConfigError, RequestError
+
+NOW = 1_000_000.0
+VIEWER, ADMIN = AccessRole.VIEWER, AccessRole.ADMIN
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return people_path(tmp_path / "camshaft.db")
+
+
+@pytest.fixture
+def people(path: Path) -> Iterator[People]:
+    with closing(People(path)) as people:
+        people.add("anna", "hash", ADMIN, (), now=NOW)
+        people.add("ben", "hash", VIEWER, ("yard", "shop-*"), now=NOW)
+        yield people
+
+
+def test_the_file_is_private_and_has_no_cookie_in_it(people: People, path: Path) -> None:
+    cookie = people.sign_in("ben", now=NOW, expires=NOW + 10)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert cookie.encode() not in path.read_bytes()
+
+
+def test_users_and_who_is_signed_in_outlive_the_broker(people: People, path: Path) -> None:
+    cookie, mark = people.sign_in("ben", now=NOW, expires=NOW + 10), people.device("ben")
+    people.close()
+    with closing(People(path)) as again:
+        assert [user.name for user in again.users] == ["anna", "ben"]
+        ben = again.find(cookie, now=NOW)
+        assert ben is not None
+        assert ben == Principal(Kind.USER, "ben", VIEWER, ("yard", "shop-*"), NOW + 10, ben.proof)
+        assert again.named("ben", ben.proof) == ben
+        assert again.knows_device("ben", mark)
+
+
+def test_a_cookie_ends_in_time(people: People) -> None:
+    cookie = people.sign_in("ben", now=NOW, expires=NOW + 10)
+    assert people.find(cookie, now=NOW + 9)
+    assert people.find(cookie, now=NOW + 10) is None
+
+
+def test_a_browser_is_told_apart_from_the_others(people: People) -> None:
+    here, there = (people.sign_in("ben", now=NOW, expires=NOW + 10) for _ in range(2))
+    people.sign_out(here)
+    assert people.find(here, now=NOW) is None
+    assert people.find(there, now=NOW) is not None
+
+
+def test_another_password_signs_out_everywhere_else(people: People) -> None:
+    here, there = (people.sign_in("ben", now=NOW, expires=NOW + 10) for _ in range(2))
+    anna = people.sign_in("anna", now=NOW, expires=NOW + 10)
+    ben = people.find(here, now=NOW)
+    assert ben is not None
+    people.set_password("ben", "another", keep=ben.proof)
+    assert people.find(here, now=NOW) == ben
+    assert people.find(there, now=NOW) is None
+    assert people.find(anna, now=NOW) is not None
+    changed = people.user("ben")
+    assert changed is not None
+    assert changed.hash == "another"
+
+
+def test_a_user_that_is_removed_is_nobody(people: People) -> None:
+    cookie = people.sign_in("ben", now=NOW, expires=NOW + 10)
+    ben = people.find(cookie, now=NOW)
+    assert ben is not None
+    people.remove("ben")
+    assert people.find(cookie, now=NOW) is None
+    assert people.named("ben", ben.proof) is None
+    people.add("ben", "hash", VIEWER, ("*",), now=NOW)
+    assert people.find(cookie, now=NOW) is None, "another one of that name is somebody else"
+
+
+def test_browsers_that_never_sign_out_are_forgotten(people: People) -> None:
+    cookies = [people.sign_in("ben", now=NOW + each, expires=NOW + 999) for each in range(MAX_LOGINS_EACH + 2)]
+    known = [people.find(cookie, now=NOW) is not None for cookie in cookies]
+    assert known == [False] * 2 + [True] * MAX_LOGINS_EACH
+
+
+def test_another_process_is_seen(people: People, path: Path) -> None:
+    with closing(People(path)) as tool:
+        tool.add("carl", "hash", VIEWER, ("*",), now=NOW)
+        tool.change("ben", ADMIN, ())
+    people.refresh()
+    people.refresh()
+    assert [(user.name, user.role) for user in people.users] == [("anna", ADMIN), ("ben", ADMIN), ("carl", VIEWER)]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", ".a", "a" * 65, "a/b", "a\n", "a#b", "a:b"])
+def test_a_name_that_is_none(people: People, name: str) -> None:
+    with pytest.raises(RequestError, match="letters"):
+        people.add(name, "hash", VIEWER, ("*",), now=NOW)
+
+
+def test_a_user_cannot_be_added_twice(people: People) -> None:
+    with pytest.raises(RequestError, match="already"):
+        people.add("ben", "hash", VIEWER, ("*",), now=NOW)
+
+
+def test_there_is_always_an_admin(people: People, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="only admin"):
+        people.remove("anna")
+    with pytest.raises(RequestError, match="only admin"):
+        people.change("anna", VIEWER, ("*",))
+    people.change("ben", ADMIN, ())
+    people.remove("anna")
+    with closing(People(tmp_path / "new")) as new, pytest.raises(RequestError, match="first user must be an admin"):
+        new.add("ben", "hash", VIEWER, ("*",), now=NOW)
+    with closing(People(tmp_path / "new", admin_elsewhere=True)) as new:
+        new.add("ben", "hash", VIEWER, ("*",), now=NOW)
+        new.change("ben", ADMIN, ())
+        new.remove("ben")
+
+
+def test_a_viewer_has_cameras(people: People) -> None:
+    with pytest.raises(RequestError, match="needs cameras"):
+        people.change("ben", VIEWER, ())
+
+
+@pytest.mark.parametrize("act", ["change", "remove", "set_password", "sign_in"])
+def test_who_is_not_there_is_not_found(people: People, act: str) -> None:
+    acts = {
+        "change": lambda: people.change("x", ADMIN, ()),
+        "remove": lambda: people.remove("x"),
+        "set_password": lambda: people.set_password("x", "hash"),
+        "sign_in": lambda: people.sign_in("x", now=NOW, expires=NOW),
+    }
+    with pytest.raises(RequestError) as refused:
+        acts[act]()
+    assert refused.value.status == 404
+
+
+def test_a_device_is_known_by_its_mark_alone(people: People) -> None:
+    mark = people.device("ben")
+    assert people.knows_device("ben", mark)
+    for wrong in ("", "x", "x.y", mark + "0", mark.replace(".", "x."), "\udcff.\udcff"):
+        assert not people.knows_device("ben", wrong)
+    assert not people.knows_device("anna", mark)
+
+
+def test_a_file_that_is_none_is_refused(path: Path) -> None:
+    path.write_text("not a database at all, and long enough to have a header of its own, which it has: 100 characters.")
+    with pytest.raises(ConfigError, match="another program"):
+        People(path)
+
+
+def test_a_damaged_file_is_refused(people: People, path: Path) -> None:
+    people.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE user SET role = 'king'")
+    with pytest.raises(ConfigError, match="damaged"):
+        People(path)
+
+
+def test_nothing_is_half_written(people: People) -> None:
+    cookie = people.sign_in("ben", now=NOW, expires=NOW + 10)
+    people._database.execute("DROP TABLE login")
+    with pytest.raises(sqlite3.Error):
+        people.remove("ben")
+    assert people._database.execute("SELECT count(*) FROM user").fetchone() == (2,)
+    assert people.find(cookie, now=NOW)

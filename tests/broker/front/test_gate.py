@@ -1,0 +1,199 @@
+"""Each route for nobody, for a viewer of another camera, for a viewer, and for an admin, by what each may show."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from broker.access.tokens import digest_of
+from broker.front.gate import Right
+from broker.front.routes import ROUTES
+from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.workers import FakeEgress
+
+TOKENS = {
+    "other": {"sha256": digest_of("t-other"), "cameras": ["hall"]},
+    "viewer": {"sha256": digest_of("t-viewer"), "cameras": ["yar?"]},
+    "admin": {"sha256": digest_of("t-admin"), "role": "admin"},
+}
+CAMERAS = {"yard": {"url": "rtsp://10.0.0.1/"}, "hall": {"url": "rtsp://10.0.0.2/"}}
+WHO = ("nobody", "stranger", "other", "viewer", "admin")  # from the least to the mightiest
+ALLOWED = {
+    Right.ANYBODY: WHO,
+    Right.SIGNED_IN: ("other", "viewer", "admin"),
+    Right.CAMERA: ("viewer", "admin"),
+    Right.SESSION: ("viewer", "admin"),
+    Right.ADMIN: ("admin",),
+}
+REFUSED = 303, 401, 403  # a browser is sent to the form to sign in with
+OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n"
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
+    async with broker_in(tmp_path, auth={"tokens": TOKENS}, cameras=CAMERAS) as broker:
+        yield broker
+
+
+def header(who: str) -> dict[str, str]:
+    return {} if who == "nobody" else {"Authorization": f"Bearer t-{who}"}
+
+
+def query(who: str) -> dict[str, str]:
+    return {} if who == "nobody" else {"token": f"t-{who}"}
+
+
+async def ready(broker: RunningBroker) -> None:
+    """The egress has joined."""
+    await broker.until("/api/nodes?token=t-admin", lambda nodes: len(nodes) == 2)
+
+
+async def session_of(broker: RunningBroker) -> str:
+    """A session of the viewer's, with its egress; the name that its address has."""
+    headers = header("viewer") | {"Content-Type": "application/sdp"}
+    async with broker.http.post("/whep/yard", data=OFFER, headers=headers) as answer:
+        assert answer.status == 201
+        return answer.headers["Location"].rpartition("/")[2]
+
+
+@pytest.mark.parametrize("by", [header, query])
+async def test_each_route_lets_in_whom_it_should(broker: RunningBroker, by: Any) -> None:
+    async with FakeEgress(broker.endpoints, "out-1"):
+        await ready(broker)
+        session = await session_of(broker)
+        for route in ROUTES:
+            for who in WHO:  # what the mightiest does last may destroy what the route is about
+                path = route.path.format(camera="yard", id="yard", session=session, name="style.css", user="anna")
+                options = {"headers": by(who)} if by is header else {"params": by(who)}
+                async with broker.http.request(route.method, path, allow_redirects=False, **options) as answer:
+                    let_in = answer.status not in REFUSED
+                    assert let_in == (who in ALLOWED[route.right]), (route.method, route.path, who, answer.status)
+                    if answer.status == 401:
+                        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+                    if not let_in:
+                        assert "10.0.0.1" not in await answer.text()
+
+
+async def test_every_route_but_a_few_asks_for_a_right() -> None:
+    open_to_all = {(route.method, route.path) for route in ROUTES if route.right is Right.ANYBODY}
+    assert open_to_all == {
+        ("GET", "/static/{name}"),
+        ("GET", "/sign-in"),
+        ("POST", "/api/login"),
+        ("DELETE", "/api/login"),
+        ("POST", "/api/first-admin"),
+        ("GET", "/api/arrival"),
+        ("OPTIONS", "/whep/{camera}"),
+        ("OPTIONS", "/whep/{camera}/{session}"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+    }
+
+
+async def test_a_viewer_sees_its_cameras_and_not_where_they_are(broker: RunningBroker) -> None:
+    async with broker.http.get("/api/cameras", headers=header("viewer")) as answer:
+        (camera,) = await answer.json()
+    assert (camera["id"], camera["url"], camera["place"]) == ("yard", "", None)
+    assert {stream["url"] for stream in camera["streams"].values()} == {""}
+    async with broker.http.get("/api/cameras", headers=header("other")) as answer:
+        assert [camera["id"] for camera in await answer.json()] == ["hall"]
+    async with broker.http.get("/api/cameras", headers=header("admin")) as answer:
+        assert {camera["url"] for camera in await answer.json()} == {"rtsp://10.0.0.1/", "rtsp://10.0.0.2/"}
+
+
+async def test_whether_there_is_a_camera_is_not_told_to_who_may_not_see_it(broker: RunningBroker) -> None:
+    answers = []
+    for camera in ("yard", "none"):
+        async with broker.http.get(f"/api/cameras/{camera}", headers=header("other")) as answer:
+            answers.append((answer.status, await answer.text()))
+    assert answers[0] == answers[1]
+
+
+async def hear(socket: aiohttp.ClientWebSocketResponse, type: str) -> dict[str, Any]:
+    async with asyncio.timeout(5):
+        while (message := json.loads((await socket.receive()).data))["type"] != type:
+            pass
+    return message
+
+
+async def test_a_socket_hears_of_the_cameras_that_its_owner_may_see(broker: RunningBroker) -> None:
+    async with broker.http.ws_connect("/ws?token=t-viewer") as socket:
+        await socket.send_json({"type": "subscribe"})
+        assert [camera["camera"] for camera in (await hear(socket, "cameras"))["cameras"]] == ["yard"]
+        for id, url in (("back", "rtsp://10.0.0.3/"), ("yarn", "rtsp://10.0.0.4/")):
+            added = await broker.http.post("/api/cameras", json={"id": id, "url": url}, headers=header("admin"))
+            assert added.status == 201
+        assert (await hear(socket, "camera"))["camera"] == "yarn"
+        for id in ("back", "yarn"):
+            assert (await broker.http.delete(f"/api/cameras/{id}", headers=header("admin"))).status == 204
+        assert (await hear(socket, "removed"))["camera"] == "yarn"
+
+
+async def test_a_socket_gets_no_other_camera(broker: RunningBroker) -> None:
+    async with FakeEgress(broker.endpoints, "out-1"):
+        await ready(broker)
+        session = await session_of(broker)
+        async with broker.http.ws_connect("/ws?token=t-other") as socket:
+            await socket.send_json({"type": "offer", "camera": "yard", "sdp": OFFER, "id": 1})
+            assert (await hear(socket, "error"))["code"] == "not_allowed"
+            await socket.send_json({"type": "attach", "session": session})
+            assert (await hear(socket, "error"))["code"] == "not_allowed"
+
+
+async def test_a_player_that_can_set_no_header_finds_its_token_in_the_session(broker: RunningBroker) -> None:
+    async with FakeEgress(broker.endpoints, "out-1"):
+        await ready(broker)
+        headers = {"Content-Type": "application/sdp"}
+        async with broker.http.post("/whep/yard?token=t-viewer", data=OFFER, headers=headers) as answer:
+            location = answer.headers["Location"]
+        assert location.endswith("?token=t-viewer")
+        async with broker.http.delete(location.removesuffix("?token=t-viewer")) as answer:
+            assert answer.status == 401
+        async with broker.http.delete(location) as answer:
+            assert answer.status == 200
+
+
+async def test_lists_say_by_whose_right_a_viewer_watches(broker: RunningBroker) -> None:
+    async with FakeEgress(broker.endpoints, "out-1"):
+        await ready(broker)
+        await session_of(broker)
+        (viewer,) = await (await broker.http.get("/api/viewers", headers=header("admin"))).json()
+        assert viewer["principal"] == "token:viewer"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "TRACE"])
+async def test_what_is_no_route_is_none_for_everybody(broker: RunningBroker, method: str) -> None:
+    async with broker.http.request(method, "/api/users/x/y") as answer:
+        assert answer.status in (404, 405)
+
+
+async def test_passwords_of_turn_servers_are_for_those_who_signed_in(tmp_path: Path) -> None:
+    servers = {"listen": "127.0.0.1:0", "ice_servers": ["stun:192.0.2.1", "turn:u:secret@192.0.2.2"]}
+    async with broker_in(tmp_path, auth={"tokens": TOKENS}, cameras=CAMERAS, http=servers) as broker:
+        async with broker.http.options("/whep/yard") as answer:
+            assert "192.0.2.1" in str(answer.headers.getall("Link"))
+            assert "secret" not in str(answer.headers)
+        async with broker.http.options("/whep/yard?token=t-viewer") as answer:
+            assert "secret" in str(answer.headers.getall("Link"))
+
+
+async def test_each_refusal_and_each_change_is_a_line_of_the_log(
+    broker: RunningBroker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await broker.http.get("/api/nodes", headers=header("viewer"))
+    await broker.http.get("/api/cameras?token=wrong-secret")
+    await broker.http.delete("/api/cameras/none", headers=header("admin"))
+    await broker.http.post("/api/cameras", json={"id": "new", "url": "rtsp://10.0.0.3/"}, headers=header("admin"))
+    said = "".join(capfd.readouterr())
+    assert said.count("access refused") == 2
+    assert "token:viewer" in said
+    assert "GET /api/nodes" in said
+    assert "wrong-secret" not in said
+    assert said.count("changed by request") == 1  # what failed has changed nothing
+    assert "token:admin" in said
