@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import zmq
 
-from broker.access.desk import Desk
+from broker.access.desk import Desk, SignedTokens
+from broker.access.keys import key_of
 from broker.access.people import People, open_people
 from broker.access.policy import check_door
 from broker.admission import Member
@@ -88,9 +89,11 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
             joining = Joining(context, endpoints, keys, keyring, doorman.joining, control.lives, counters)
             stack.enter_context(joining)
         local = all(is_loopback(each.getsockname()[0]) for each in sockets)
-        check_door(config.auth, local=local)
+        check_door(config, local=local)
         people = stack.enter_context(contextlib.closing(open_people(config))) if config.auth.people else None
-        desk = Desk(config.auth, people, time.time, local=local)
+        verifying = key_of(config.jwt, time.monotonic)
+        signed = SignedTokens(config.jwt, verifying) if verifying is not None else None
+        desk = Desk(config.auth, people, time.time, local=local, signed=signed)
         guard = Guard(local, [host.lower() for host in config.http.hosts])
         ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
         quotas = Quotas(_within_files(config.limits), lambda id: control.director.session(id) is not None)

@@ -72,7 +72,20 @@ def cli() -> None:
 
 # The cluster
 
-_SERVE = ("http", "auth", "media", "broker", "cluster", "ingest", "egress", "transcode", "limits", "store", "log")
+_SERVE = (
+    "http",
+    "auth",
+    "jwt",
+    "media",
+    "broker",
+    "cluster",
+    "ingest",
+    "egress",
+    "transcode",
+    "limits",
+    "store",
+    "log",
+)
 
 
 def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,7 +129,7 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 
 
 @cli.command()
-@configured("http", "auth", "broker", "cluster", "limits", "store", "log")
+@configured("http", "auth", "jwt", "broker", "cluster", "limits", "store", "log")
 def broker(given: Given) -> None:
     """Run the broker: control plane, media relay and front door (page, WHEP, WebSocket, REST)."""
     config = given.config()

@@ -40,7 +40,7 @@ def serve(given: Given, *, demo: bool | None) -> int:
         if moved:
             print(f"camshaft: another program has the usual addresses, so {', '.join(moved)}.", file=sys.stderr)
     host, _ = split_listen(config.http.listen)
-    check_door(config.auth, local=is_loopback(host))
+    check_door(config, local=is_loopback(host))
     try:
         listen = free_listen(config.http.listen)
         check_bus(Endpoints.parse(config.broker.address))

@@ -41,6 +41,7 @@ from common.token import WorkerToken
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
+MIN_JWT_SECRET = 32  # characters
 MIN_SECRET = 16  # characters: less is guessed
 _FINGERPRINT = "([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}"
 MAX_URL = 2_048  # characters of a camera's address: it stands in logs, reports and requests
@@ -147,10 +148,25 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _jwt_secret(value: str) -> str:
+    if value and len(value) < MIN_JWT_SECRET:
+        raise ValueError(
+            f"must have {MIN_JWT_SECRET} characters or more (RFC 7518 3.2); openssl rand -hex 32 makes some"
+        )
+    return value
+
+
+def _web_address(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s#]*)?", value):
+        raise ValueError("must be an address such as https://login.example.org/keys, without user and password")
+    return value
+
+
 def _aware(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+JwtAlgorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 Whole = Annotated[int, BeforeValidator(_no_flag)]
 CameraUrl = Annotated[
     str,
@@ -323,6 +339,49 @@ class AuthConfig(_Section):
         return {"mode": values} if isinstance(values, str) else values
 
 
+class JwtConfig(_Section):
+    """Signed tokens that another program makes (JWT, RFC 7519): its keys, and what its claims mean."""
+
+    secret: Annotated[str, AfterValidator(_jwt_secret)] = Field(
+        "", repr=False, description="Secret that tokens are signed with (HS256), 32 characters or more."
+    )
+    key_file: Path | None = Field(None, description="PEM file with the public key that tokens are signed with.")
+    jwks: Annotated[str, AfterValidator(_web_address)] = Field(
+        "", description="https:// address of the keys (JWK Set, RFC 7517); asked again when a token names a new one."
+    )
+    algorithms: Annotated[tuple[JwtAlgorithm, ...], BeforeValidator(_several)] = Field(
+        (), description="Signatures that are accepted: HS256, RS256, ES256, EdDSA; default: those of the kind of key."
+    )
+    issuer: str = Field("", description="The only accepted `iss` of tokens; empty: any.")
+    audience: str = Field("", description="The `aud` that tokens must have; empty: they must have none.")
+    name_claim: str = Field("sub", min_length=1, description="Claim with the name for logs and lists.")
+    role_claim: str = Field("role", min_length=1, description="Claim that is, or holds, viewer or admin.")
+    cameras_claim: str = Field("cameras", min_length=1, description="Claim with the cameras that a viewer may watch.")
+
+    @property
+    def used(self) -> bool:
+        """Whether there is a key."""
+        return bool(self.secret or self.key_file or self.jwks)
+
+    @property
+    def accepted(self) -> tuple[JwtAlgorithm, ...]:
+        """The signatures that are accepted."""
+        return self.algorithms or (("HS256",) if self.secret else ("RS256", "ES256", "EdDSA"))
+
+    @model_validator(mode="after")
+    def _one_kind_of_key(self) -> JwtConfig:
+        keys = [name for name in ("secret", "key_file", "jwks") if getattr(self, name)]
+        if len(keys) > 1:
+            raise ValueError(f"has {' and '.join(keys)}, of which only one may be given")
+        if not keys and self.model_fields_set - {"secret", "key_file", "jwks"}:
+            raise ValueError("has no key: give secret, key_file or jwks")
+        symmetric = {"HS256"} & set(self.algorithms)
+        if keys and self.algorithms and (symmetric != set(self.algorithms) if self.secret else symmetric):
+            # Who has the public key could else sign with it as if it were a secret.
+            raise ValueError("HS256 goes with a secret and with nothing else")
+        return self
+
+
 class MediaConfig(_Section):
     """Where viewers' media leaves: one UDP port an egress process."""
 
@@ -475,6 +534,7 @@ class Config(_Section):
     cameras: dict[CameraId, CameraConfig] = Field({}, description="Cameras by name.")
     http: HttpConfig = HttpConfig()
     auth: AuthConfig = AuthConfig()
+    jwt: JwtConfig = JwtConfig()
     media: MediaConfig = MediaConfig()
     broker: BrokerConfig = Field(default_factory=BrokerConfig)
     cluster: ClusterConfig = ClusterConfig()

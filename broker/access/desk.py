@@ -1,15 +1,17 @@
-"""The one place that knows by whom a request is, and whether a right that was given still holds. No I/O of its own."""
+"""The one place that knows by whom a request is, and whether a right that was given still holds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from broker.access.keys import FetchedKeys, StaticKey
 from broker.access.people import People
 from broker.access.principal import EVERYBODY, GRACE, Kind, Principal
+from broker.access.signed import key_name, looks_signed, principal_of, verified
 from broker.access.tokens import StaticTokens
 from common.cameras import CameraName
-from common.config import AuthConfig
+from common.config import AuthConfig, JwtConfig
 from common.errors import RequestError
 
 
@@ -21,14 +23,36 @@ class Credentials:
     cookie: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class SignedTokens:
+    """Tokens that another program signs, and the keys that they are verified with."""
+
+    config: JwtConfig
+    keys: StaticKey | FetchedKeys
+
+    async def principal(self, token: str) -> Principal:
+        """The principal that a token is for. Raises ``RequestError``."""
+        key = await self.keys.find(key_name(token))
+        return principal_of(verified(token, key, self.config), self.config)
+
+
 class Desk:
     """``local``: the front door listens on the loopback alone. ``clock`` gives Unix time.
 
     ``people`` is ``None`` where nobody may have a password.
     """
 
-    def __init__(self, auth: AuthConfig, people: People | None, clock: Callable[[], float], *, local: bool) -> None:
+    def __init__(
+        self,
+        auth: AuthConfig,
+        people: People | None,
+        clock: Callable[[], float],
+        *,
+        local: bool,
+        signed: SignedTokens | None = None,
+    ) -> None:
         self.people = people
+        self._signed = signed
         self._tokens = StaticTokens(auth.tokens)
         self._clock = clock
         self._mode = auth.mode
@@ -39,7 +63,8 @@ class Desk:
     def required(self) -> bool:
         """Whether everybody has to show who it is; see the setting ``auth.mode``."""
         if self._mode == "auto":
-            return not self._local or bool(self._tokens) or bool(self.people and self.people.users)
+            known = self._tokens or self._signed or (self.people and self.people.users)
+            return not self._local or bool(known)
         return self._mode == "required"
 
     @property
@@ -54,8 +79,9 @@ class Desk:
 
     @property
     def ownerless(self) -> bool:
-        """Whether everybody has to show who it is and nobody could be an admin yet."""
-        return self.required and not self._tokens.has_admin and not (self.people and self.people.has_admin)
+        """Whether everybody has to show who it is and nobody is known yet who could be an admin."""
+        known = self._tokens.has_admin or self._signed or (self.people and self.people.has_admin)
+        return self.required and not known
 
     async def identify(self, shown: Credentials) -> Principal | None:
         """By whom a request with these credentials is; ``None`` if it has none.
@@ -65,19 +91,26 @@ class Desk:
         if not self.required:
             return EVERYBODY
         if shown.token:
-            principal = self._tokens.find(shown.token)
-            if principal is None:
-                raise RequestError(401, "invalid_token", "This token is not known here; it may have been taken back.")
-            if principal.expires is not None and self._clock() >= principal.expires:
-                raise RequestError(401, "expired_token", "This token has run out; ask for a new one.")
-            return principal
+            return await self._by_token(shown.token)
         return self.people.find(shown.cookie, now=self._clock()) if self.people and shown.cookie else None
+
+    async def _by_token(self, token: str) -> Principal:
+        if self._signed is not None and looks_signed(token):
+            return await self._signed.principal(token)
+        principal = self._tokens.find(token)
+        if principal is None:
+            raise RequestError(401, "invalid_token", "This token is not known here; it may have been taken back.")
+        if principal.expires is not None and self._clock() >= principal.expires:
+            raise RequestError(401, "expired_token", "This token has run out; ask for a new one.")
+        return principal
 
     def still(self, principal: Principal) -> bool:
         """Whether the principal has the rights yet that it had when it was identified."""
         if not self.required:
             return True
-        return not self._has_run_out(principal.expires) and self._now(principal.holder) == principal
+        if self._has_run_out(principal.expires):
+            return False
+        return self._lasts(principal.holder) or self._now(principal.holder) == principal
 
     def hindrance(self, holder: str, expires: float | None, camera: CameraName) -> str:
         """Why a session of this holder may not go on, as a sentence; empty if it may.
@@ -88,6 +121,8 @@ class Desk:
             return ""
         if self._has_run_out(expires):
             return "The right to watch has run out; sign in again."
+        if self._lasts(holder):
+            return ""
         principal = self._now(holder)
         if principal is None:
             return "The right to watch was taken back, or its user signed out; sign in again."
@@ -95,6 +130,10 @@ class Desk:
 
     def _has_run_out(self, expires: float | None) -> bool:
         return expires is not None and self._clock() >= expires + GRACE
+
+    def _lasts(self, holder: str) -> bool:
+        """Whether the right is in something that was signed, and so stays what it is until it runs out."""
+        return self._signed is not None and holder.partition(":")[0] == Kind.JWT
 
     def _now(self, holder: str) -> Principal | None:
         """Somebody's rights as of now, ``None`` if there are none any more."""

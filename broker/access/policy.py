@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from common.config import AuthConfig
+from common.config import Config
 from common.errors import ConfigError
 
 
-def check_door(auth: AuthConfig, *, local: bool) -> None:
+def check_door(config: Config, *, local: bool) -> None:
     """See that somebody could sign in where everybody has to. ``local``: we listen on the loopback alone.
 
     Raises ``ConfigError``.
     """
+    auth = config.auth
     required = auth.mode == "required" or (auth.mode == "auto" and not local)
-    if required and not auth.people and not auth.tokens:
+    if required and not (auth.people or auth.tokens or config.jwt.used):
         problem = (
             "whoever reaches this address could watch and change everything, so it is not opened without "
             "authentication: make a token with `camshaft token new` and put it below auth.tokens in the file, allow "

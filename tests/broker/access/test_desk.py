@@ -14,7 +14,7 @@ from broker.access.principal import EVERYBODY, GRACE
 from broker.access.tokens import digest_of
 from common.access import AccessRole
 from common.cameras import CameraName
-from common.config import AuthConfig
+from common.config import AuthConfig, Config, JwtConfig
 from common.errors import ConfigError, RequestError
 
 END = 1_000_000.0
@@ -163,10 +163,14 @@ def test_who_has_to_sign_in(
 )
 def test_a_door_is_not_opened_that_nobody_could_pass(more: dict[str, object], *, local: bool, key: str) -> None:
     with pytest.raises(ConfigError, match="camshaft token new") as refused:
-        check_door(auth(**more), local=local)
+        check_door(Config(auth=auth(**more)), local=local)
     assert refused.value.key == key
 
 
 @pytest.mark.parametrize("more", [{}, {"people": False}, {"mode": "none", "people": False, "tokens": {}}])
 def test_any_other_is(more: dict[str, object]) -> None:
-    check_door(auth(**more), local=False)
+    check_door(Config(auth=auth(**more)), local=False)
+
+
+def test_a_door_with_signed_tokens_is() -> None:
+    check_door(Config(auth=auth(tokens={}, people=False), jwt=JwtConfig(secret="s" * 32)), local=False)

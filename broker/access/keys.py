@@ -1,0 +1,140 @@
+"""The keys that signed tokens are verified with: one that is configured, or the ones at an address (JWK Set, RFC 7517).
+
+Those at an address are fetched when a token first asks for one, and kept. When a token names a key that is not there
+they are fetched again, for they are replaced now and then; but not more often than once in ``FETCH_INTERVAL``, however
+many tokens name whatever they like. While the address does not answer the last keys serve on, for ``KEPT`` at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from broker.access.signed import MIN_RSA_BITS, usable_key
+from common.config import JwtConfig
+from common.errors import ConfigError, RequestError
+from common.log import get_logger
+
+FETCH_INTERVAL = 30.0  # seconds between two fetches, if a token asks for a key that is not there
+FRESH = 600.0  # seconds after which they are fetched again, for keys that were taken back
+KEPT = 86_400.0  # seconds for which they serve while they cannot be fetched
+FETCH_TIMEOUT = 5.0  # seconds
+MAX_BYTES = 256 << 10  # of a JWK Set: a provider has a handful of keys
+MAX_KEYS = 100
+
+log = get_logger()
+
+
+class StaticKey:
+    """The one key of the configuration."""
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+
+    async def find(self, _name: str) -> Any:
+        """The key, whatever name a token has for it."""
+        return self._key
+
+
+class FetchedKeys:
+    """The keys at an address. ``clock`` gives monotonic seconds."""
+
+    def __init__(self, address: str, config: JwtConfig, clock: Callable[[], float]) -> None:
+        self._address = address
+        self._algorithms = config.accepted
+        self._clock = clock
+        self._keys: dict[str, Any] = {}
+        self._fetched_at = self._tried_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def find(self, name: str) -> Any:
+        """The key of that name. Raises ``RequestError`` if there is none, or none can be had now."""
+        now = self._clock()
+        if now - self._fetched_at > FRESH or self._get(name) is None:
+            await self._refresh()
+        if self._clock() - self._fetched_at > KEPT:
+            sentence = "The keys that tokens are signed with cannot be fetched now; try again in a moment."
+            raise RequestError(503, "keys_unavailable", sentence)
+        if (key := self._get(name)) is None:
+            raise RequestError(401, "invalid_token", "This token is signed with a key that is not known here.")
+        return key
+
+    def _get(self, name: str) -> Any:
+        if not name and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(name)
+
+    async def _refresh(self) -> None:
+        async with self._fetching:  # whoever waited for another's fetch needs none of its own
+            if self._clock() - self._tried_at < FETCH_INTERVAL:
+                return
+            self._tried_at = self._clock()
+            try:
+                keys = read_keys(await fetch(self._address), self._algorithms)
+            except (aiohttp.ClientError, TimeoutError, ValueError, jwt.PyJWTError) as exc:
+                log.warning("keys of tokens cannot be fetched", address=self._address, reason=str(exc)[:200])
+                return
+            if keys.keys() != self._keys.keys():
+                log.info("keys of tokens fetched", address=self._address, keys=len(keys))
+            self._keys, self._fetched_at = keys, self._clock()
+
+
+def read_keys(text: str, algorithms: tuple[str, ...]) -> dict[str, Any]:
+    """The usable keys of a JWK Set by name. Raises ``ValueError`` if it has none."""
+    document = json.loads(text)
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError("it is no JWK Set")  # noqa: TRY004 - of what another server says
+    keys = {}
+    for each in listed[:MAX_KEYS]:
+        try:
+            jwk = jwt.PyJWK(each)
+            key = usable_key(jwk, algorithms)
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError):
+            continue  # of a kind that is not known here: others may be
+        if key is not None:
+            keys[str(each.get("kid", ""))] = key
+    if not keys:
+        raise ValueError(f"it has no key for {', '.join(algorithms)}")
+    return keys
+
+
+def key_of(config: JwtConfig, clock: Callable[[], float]) -> StaticKey | FetchedKeys | None:
+    """The keys that are configured; ``None`` if there are none. Raises ``ConfigError``."""
+    if config.secret:
+        return StaticKey(config.secret)
+    if config.key_file is not None:
+        try:
+            key = load_pem_public_key(config.key_file.read_bytes())
+        except OSError as exc:
+            raise ConfigError(f"{config.key_file} cannot be read: {exc.strerror}", key="jwt.key_file") from None
+        except ValueError:
+            problem = f"{config.key_file} holds no public key in PEM (-----BEGIN PUBLIC KEY-----)"
+            raise ConfigError(problem, key="jwt.key_file") from None
+        if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
+            problem = f"{config.key_file} has an RSA key of {key.key_size} bits; {MIN_RSA_BITS} bits are the least"
+            raise ConfigError(problem, key="jwt.key_file")
+        return StaticKey(key)
+    return FetchedKeys(config.jwks, config, clock) if config.jwks else None
+
+
+async def fetch(address: str) -> str:
+    """The text at an address, in bounded time and size. Raises ``ClientError``, ``TimeoutError`` or ``ValueError``."""
+    async with (
+        asyncio.timeout(FETCH_TIMEOUT),
+        aiohttp.ClientSession(raise_for_status=True) as http,
+        http.get(address, allow_redirects=False) as answer,
+    ):
+        body = await answer.content.read(MAX_BYTES + 1)
+        while not answer.content.at_eof() and len(body) <= MAX_BYTES:
+            body += await answer.content.read(MAX_BYTES)
+        if len(body) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES >> 10} kB")
+        return body.decode()
