@@ -16,6 +16,7 @@ import zmq
 
 from broker.access.desk import Desk, SignedTokens
 from broker.access.keys import key_of
+from broker.access.oidc import SignOn
 from broker.access.people import People, open_people
 from broker.access.policy import check_door
 from broker.admission import Member
@@ -24,7 +25,7 @@ from broker.control_plane import ControlPlane
 from broker.doorman import Doorman
 from broker.front.account import first_admin_path
 from broker.front.connections import SPARE_FILES, serving
-from broker.front.context import Context, IceServer
+from broker.front.context import Context, ForwardAuth, IceServer
 from broker.front.door import application
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
@@ -91,6 +92,8 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         local = all(is_loopback(each.getsockname()[0]) for each in sockets)
         check_door(config, local=local)
         people = stack.enter_context(contextlib.closing(open_people(config))) if config.auth.people else None
+        sign_on = SignOn(config.oidc, time.monotonic) if config.oidc.issuer else None
+        headers = ForwardAuth(config.auth.user_header, config.auth.groups_header)
         verifying = key_of(config.jwt, time.monotonic)
         signed = SignedTokens(config.jwt, verifying) if verifying is not None else None
         desk = Desk(config.auth, people, time.time, local=local, signed=signed)
@@ -98,7 +101,20 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
         quotas = Quotas(_within_files(config.limits), lambda id: control.director.session(id) is not None)
         memory = Shortage(config.limits.free_memory << 20)
-        front = Context(control, relay, guard, quotas, memory, desk, ice_servers, counters)
+        front = Context(
+            control,
+            relay,
+            guard,
+            quotas,
+            memory,
+            desk,
+            sign_on,
+            config.oidc.label,
+            headers,
+            config.http.trusted_proxies,
+            ice_servers,
+            counters,
+        )
         app = application(front)
         await stack.enter_async_context(serving(app, front, sockets, SHUTDOWN_TIMEOUT))
         page = page_address(*sockets[0].getsockname()[:2])

@@ -76,6 +76,7 @@ _SERVE = (
     "http",
     "auth",
     "jwt",
+    "oidc",
     "media",
     "broker",
     "cluster",
@@ -129,7 +130,7 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 
 
 @cli.command()
-@configured("http", "auth", "jwt", "broker", "cluster", "limits", "store", "log")
+@configured("http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "store", "log")
 def broker(given: Given) -> None:
     """Run the broker: control plane, media relay and front door (page, WHEP, WebSocket, REST)."""
     config = given.config()

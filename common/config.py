@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, Self, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -118,6 +118,16 @@ def _address(value: str) -> str:
         raise ValueError("must be an IP address, such as 192.0.2.7") from None
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            meant = ipaddress.ip_network(value, strict=False)
+            raise ValueError(f"{value} is an address in a network; write {meant} for all of it") from None
+        raise ValueError("must be a network such as 192.168.1.0/24 or 2001:db8::/32, or an IP address") from None
+
+
 def _ice_server(value: str) -> str:
     split_ice_server(value)
     return value
@@ -186,6 +196,7 @@ Limit = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
 Rate = Annotated[float, BeforeValidator(_no_flag_but_number), Field(ge=0, allow_inf_nan=False)]
 Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_several)]
 Patterns = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_several)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_several)]
 Fingerprint = Annotated[
     str, AfterValidator(_fingerprint), WithJsonSchema({"type": "string", "pattern": f"^{_FINGERPRINT}$"})
 ]
@@ -293,6 +304,10 @@ class HttpConfig(_Section):
         (),
         description="Names of this server in browsers; if some are given, and on the loopback, others are refused.",
     )
+    trusted_proxies: Networks = Field(
+        (),
+        description="Networks of reverse proxies that are believed: X-Forwarded-…, and auth.user_header.",
+    )
     ice_servers: IceServers = Field(
         (),
         repr=False,
@@ -300,23 +315,28 @@ class HttpConfig(_Section):
     )
 
 
-class TokenConfig(_Section):
+class GroupConfig(_Section):
+    """The rights of a group of people."""
+
+    role: AccessRole = Field(AccessRole.VIEWER, description="viewer or admin.")
+    cameras: Patterns = Field((), description="Cameras that a viewer may watch: names, or patterns such as shop-*.")
+
+    @model_validator(mode="after")
+    def _cameras(self) -> Self:
+        if self.role is AccessRole.VIEWER and not self.cameras:
+            raise ValueError("names no cameras, so it gives no right; write cameras: ['*'] if it is for all of them")
+        return self
+
+
+class TokenConfig(GroupConfig):
     """A static token: what it is known by, and what it gives a right to."""
 
     sha256: Annotated[str, AfterValidator(_digest)] = Field(
         repr=False, description="SHA-256 of the token, as `camshaft token new` prints it."
     )
-    role: AccessRole = Field(AccessRole.VIEWER, description="viewer or admin.")
-    cameras: Patterns = Field((), description="Cameras that a viewer may watch: names, or patterns such as shop-*.")
     expires: Annotated[datetime, AfterValidator(_aware)] | None = Field(
         None, description="Until when it is good: 2027-01-31, or 2027-01-31T12:00:00Z; default: for ever."
     )
-
-    @model_validator(mode="after")
-    def _cameras(self) -> TokenConfig:
-        if self.role is AccessRole.VIEWER and not self.cameras:
-            raise ValueError("names no cameras, so it gives no right; write cameras: ['*'] if it is for all of them")
-        return self
 
 
 class AuthConfig(_Section):
@@ -329,6 +349,15 @@ class AuthConfig(_Section):
     )
     people: bool = Field(True, description="Let users sign in with a password; they are kept beside the store.")
     session_hours: float = Field(720.0, gt=0, le=87_600, description="Hours for which a browser stays signed in.")
+    user_header: str = Field(
+        "", description="Header by which a trusted proxy names the user that it has signed in, such as Remote-User."
+    )
+    groups_header: str = Field(
+        "Remote-Groups", description="Header with that user's groups; auth.groups says what they give a right to."
+    )
+    groups: dict[str, GroupConfig] = Field(
+        {}, repr=False, description="Rights of groups that a proxy or a provider of sign-in names: role and cameras."
+    )
     tokens: dict[Annotated[str, AfterValidator(_token_name)], TokenConfig] = Field(
         {}, repr=False, description="Static tokens by name, for programs; `camshaft token new` makes them."
     )
@@ -379,6 +408,28 @@ class JwtConfig(_Section):
         if keys and self.algorithms and (symmetric != set(self.algorithms) if self.secret else symmetric):
             # Who has the public key could else sign with it as if it were a secret.
             raise ValueError("HS256 goes with a secret and with nothing else")
+        return self
+
+
+class OidcConfig(_Section):
+    """Single sign-on: a provider that signs people in (OpenID Connect, authorisation code with PKCE)."""
+
+    issuer: Annotated[str, AfterValidator(_web_address)] = Field(
+        "", description="Address of the provider, as its tokens name it: https://login.example.org."
+    )
+    client_id: str = Field("", description="The name by which the provider knows this server.")
+    client_secret: str = Field("", repr=False, description="The secret that goes with it; empty for a public client.")
+    scopes: Texts = Field(("openid", "profile", "email"), description="Scopes to ask for; some need one for groups.")
+    name_claim: str = Field("preferred_username", min_length=1, description="Claim with the user's name; else its sub.")
+    groups_claim: str = Field(
+        "groups", min_length=1, description="Claim with the user's groups; auth.groups says what they give a right to."
+    )
+    label: str = Field("Single sign-on", min_length=1, max_length=60, description="Text of the button to sign in.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.issuer) != bool(self.client_id):
+            raise ValueError("needs issuer and client_id")
         return self
 
 
@@ -535,6 +586,7 @@ class Config(_Section):
     http: HttpConfig = HttpConfig()
     auth: AuthConfig = AuthConfig()
     jwt: JwtConfig = JwtConfig()
+    oidc: OidcConfig = OidcConfig()
     media: MediaConfig = MediaConfig()
     broker: BrokerConfig = Field(default_factory=BrokerConfig)
     cluster: ClusterConfig = ClusterConfig()

@@ -22,6 +22,7 @@ from common.config import (
     AuthConfig,
     CameraConfig,
     Config,
+    GroupConfig,
     Leaf,
     Origin,
     StreamConfig,
@@ -214,8 +215,8 @@ def _model_at(at: _Path) -> type[BaseModel] | None:
     for depth, key in enumerate(at):
         if model is Config and key == "cameras":
             return _model_at_camera(at[depth + 2 :]) if len(at) > depth + 1 else None
-        if model is AuthConfig and key == "tokens":
-            return TokenConfig if len(at) > depth + 1 else None
+        if model is AuthConfig and key in ("tokens", "groups"):
+            return (TokenConfig if key == "tokens" else GroupConfig) if len(at) > depth + 1 else None
         field = model.model_fields.get(str(key))
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return None

@@ -6,7 +6,13 @@ Imports nothing: ``camshaft.argv`` hides secrets before there is time to import 
 from __future__ import annotations
 
 ENV_PREFIX = "CAMSHAFT_"
-SECRETS = ("http", "ice_servers"), ("jwt", "secret"), ("cluster", "secret"), ("cluster", "token")
+SECRETS = (
+    ("http", "ice_servers"),
+    ("jwt", "secret"),
+    ("oidc", "client_secret"),
+    ("cluster", "secret"),
+    ("cluster", "token"),
+)
 """Settings whose values must not stand on a command line, where every user of the machine can read them."""
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from broker.access.groups import Groups
 from broker.access.keys import FetchedKeys, StaticKey
 from broker.access.people import People
 from broker.access.principal import EVERYBODY, GRACE, Kind, Principal
-from broker.access.signed import key_name, looks_signed, principal_of, verified
+from broker.access.signed import key_name, looks_signed, plain_name, principal_of, verified
 from broker.access.tokens import StaticTokens
 from common.cameras import CameraName
 from common.config import AuthConfig, JwtConfig
@@ -21,6 +22,8 @@ class Credentials:
 
     token: str = field(default="", repr=False)
     cookie: str = field(default="", repr=False)
+    user: str = ""  # that a proxy which is believed has signed in …
+    groups: tuple[str, ...] = ()  # … and its groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Desk:
         self.people = people
         self._signed = signed
         self._tokens = StaticTokens(auth.tokens)
+        self._groups = Groups(auth.groups)
+        self._by_proxy = bool(auth.user_header)
         self._clock = clock
         self._mode = auth.mode
         self._local = local
@@ -63,7 +68,7 @@ class Desk:
     def required(self) -> bool:
         """Whether everybody has to show who it is; see the setting ``auth.mode``."""
         if self._mode == "auto":
-            known = self._tokens or self._signed or (self.people and self.people.users)
+            known = self._tokens or self._signed or self._by_proxy or (self.people and self.people.users)
             return not self._local or bool(known)
         return self._mode == "required"
 
@@ -80,7 +85,9 @@ class Desk:
     @property
     def ownerless(self) -> bool:
         """Whether everybody has to show who it is and nobody is known yet who could be an admin."""
-        known = self._tokens.has_admin or self._signed or (self.people and self.people.has_admin)
+        known = (
+            self._tokens.has_admin or self._signed or self._groups.has_admin or (self.people and self.people.has_admin)
+        )
         return self.required and not known
 
     async def identify(self, shown: Credentials) -> Principal | None:
@@ -92,6 +99,13 @@ class Desk:
             return EVERYBODY
         if shown.token:
             return await self._by_token(shown.token)
+        if shown.user:
+            return Principal(
+                Kind.PROXY,
+                plain_name(shown.user),
+                *self._groups.rights(shown.groups),
+                expires=self._clock() + self._login_seconds,
+            )
         return self.people.find(shown.cookie, now=self._clock()) if self.people and shown.cookie else None
 
     async def _by_token(self, token: str) -> Principal:
@@ -132,8 +146,9 @@ class Desk:
         return expires is not None and self._clock() >= expires + GRACE
 
     def _lasts(self, holder: str) -> bool:
-        """Whether the right is in something that was signed, and so stays what it is until it runs out."""
-        return self._signed is not None and holder.partition(":")[0] == Kind.JWT
+        """Whether somebody else has given the right, which so stays what it is until it runs out."""
+        kind = holder.partition(":")[0]
+        return (self._signed is not None and kind == Kind.JWT) or (self._by_proxy and kind == Kind.PROXY)
 
     def _now(self, holder: str) -> Principal | None:
         """Somebody's rights as of now, ``None`` if there are none any more."""
@@ -141,4 +156,4 @@ class Desk:
         kind, _, name = label.partition(":")
         if kind == Kind.TOKEN:
             return self._tokens.named(name)
-        return self.people.named(name, proof) if kind == Kind.USER and self.people else None
+        return self.people.named(name, proof) if kind in (Kind.USER, Kind.OIDC) and self.people else None

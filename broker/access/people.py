@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.access.groups import Groups
 from broker.access.principal import Kind, Principal
 from broker.database import Format, claim, make_tables, unusable
 from common.access import AccessRole
@@ -40,7 +41,9 @@ CREATE TABLE device (secret BLOB NOT NULL) STRICT;
 CREATE TABLE user (
     name TEXT PRIMARY KEY, hash TEXT NOT NULL, role TEXT NOT NULL, cameras TEXT NOT NULL, made REAL NOT NULL
 ) STRICT;
-CREATE TABLE login (digest BLOB PRIMARY KEY, user TEXT NOT NULL, made REAL NOT NULL, expires REAL NOT NULL) STRICT;
+CREATE TABLE login (
+    digest BLOB PRIMARY KEY, user TEXT NOT NULL, groups TEXT, made REAL NOT NULL, expires REAL NOT NULL
+) STRICT;
 """,
 )
 
@@ -58,9 +61,13 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A browser in which somebody is signed in, until ``expires`` (Unix time)."""
+    """A browser in which somebody is signed in, until ``expires`` (Unix time).
+
+    ``groups`` are those of somebody who has signed in elsewhere; ``None`` for a user of ours.
+    """
 
     user: str
+    groups: tuple[str, ...] | None
     proof: str
     made: float
     expires: float
@@ -68,8 +75,9 @@ class Login:
 
 def open_people(config: Config) -> People:
     """The people of the broker with this configuration. Raises ``ConfigError``."""
-    admin_elsewhere = any(token.role is AccessRole.ADMIN for token in config.auth.tokens.values())
-    return People(people_path(config.store.path), admin_elsewhere=admin_elsewhere)
+    groups = Groups(config.auth.groups)
+    tokens = any(token.role is AccessRole.ADMIN for token in config.auth.tokens.values())
+    return People(people_path(config.store.path), groups, admin_elsewhere=tokens or groups.has_admin)
 
 
 def people_path(store: Path) -> Path:
@@ -83,8 +91,9 @@ class People:
     ``admin_elsewhere``: somebody who is no user may do everything, so that no user has to be an admin.
     """
 
-    def __init__(self, path: Path, *, admin_elsewhere: bool = False) -> None:
+    def __init__(self, path: Path, groups: Groups | None = None, *, admin_elsewhere: bool = False) -> None:
         self._path = path
+        self._groups = groups or Groups({})
         self._admin_elsewhere = admin_elsewhere
         try:
             claim(path, FORMAT)
@@ -177,15 +186,20 @@ class People:
 
     # Who is signed in
 
-    def sign_in(self, name: str, *, now: float, expires: float) -> str:
-        """A cookie by which the user is known until ``expires``. Raises ``RequestError``."""
-        self._known(name)
+    def sign_in(self, name: str, groups: tuple[str, ...] | None = None, *, now: float, expires: float) -> str:
+        """A cookie by which the user is known until ``expires``. Raises ``RequestError``.
+
+        ``groups`` are those of somebody who has signed in elsewhere, and is no user of ours.
+        """
+        if groups is None:
+            self._known(name)
         cookie = secrets.token_urlsafe(SECRET_BYTES)
         digest = _digest(cookie)
         with self._writing():
             run = self._database.execute
             run("DELETE FROM login WHERE expires < ?", (now,))
-            run("INSERT INTO login VALUES (?, ?, ?, ?)", (digest, name, now, expires))
+            kept = None if groups is None else json.dumps(groups)
+            run("INSERT INTO login VALUES (?, ?, ?, ?, ?)", (digest, name, kept, now, expires))
             oldest = (
                 "DELETE FROM login WHERE digest IN (SELECT digest FROM login {} ORDER BY made DESC LIMIT -1 OFFSET ?)"
             )
@@ -226,6 +240,9 @@ class People:
         return hmac.digest(self._device, f"{nonce}\0{name}".encode(errors="replace"), hashlib.sha256).hex()
 
     def _principal(self, login: Login) -> Principal | None:
+        if login.groups is not None:
+            role, cameras = self._groups.rights(login.groups)
+            return Principal(Kind.OIDC, login.user, role, cameras, login.expires, login.proof)
         user = self._users.get(login.user)
         if user is None:
             return None
@@ -250,7 +267,11 @@ class People:
 
     def _sign_out_all(self, name: str, keep: str) -> None:
         """Within a transaction."""
-        gone = [(digest,) for digest, each in self._logins.items() if each.user == name and each.proof != keep]
+        gone = [
+            (digest,)
+            for digest, each in self._logins.items()
+            if each.user == name and each.groups is None and each.proof != keep
+        ]
         self._database.executemany("DELETE FROM login WHERE digest = ?", gone)
         for (digest,) in gone:
             self._proofs.pop(self._logins.pop(digest).proof, None)
@@ -264,9 +285,12 @@ class People:
         self._read_logins()
 
     def _read_logins(self) -> None:
-        rows = self._database.execute("SELECT digest, user, made, expires FROM login")
+        rows = self._database.execute("SELECT digest, user, groups, made, expires FROM login")
         self._logins = {
-            digest: Login(user, digest.hex()[:_PROOF], made, expires) for digest, user, made, expires in rows
+            digest: Login(
+                user, None if groups is None else tuple(json.loads(groups)), digest.hex()[:_PROOF], made, expires
+            )
+            for digest, user, groups, made, expires in rows
         }
         self._proofs = {login.proof: login for login in self._logins.values()}
 

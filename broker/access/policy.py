@@ -12,8 +12,11 @@ def check_door(config: Config, *, local: bool) -> None:
     Raises ``ConfigError``.
     """
     auth = config.auth
+    if auth.user_header and not config.http.trusted_proxies:
+        problem = "needs http.trusted_proxies, or everybody could send this header"
+        raise ConfigError(problem, key="auth.user_header")
     required = auth.mode == "required" or (auth.mode == "auto" and not local)
-    if required and not (auth.people or auth.tokens or config.jwt.used):
+    if required and not (auth.people or auth.tokens or auth.user_header or config.jwt.used):
         problem = (
             "whoever reaches this address could watch and change everything, so it is not opened without "
             "authentication: make a token with `camshaft token new` and put it below auth.tokens in the file, allow "

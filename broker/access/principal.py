@@ -20,6 +20,7 @@ class Kind(StrEnum):
     JWT = "jwt"
     USER = "user"
     PROXY = "proxy"  # a reverse proxy says who it is
+    OIDC = "oidc"  # signed in at a provider
 
 
 @dataclass(frozen=True, slots=True)

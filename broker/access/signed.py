@@ -73,8 +73,10 @@ def verified(token: str, key: Any, config: JwtConfig) -> Mapping[str, Any]:
 
 def principal_of(claims: Mapping[str, Any], config: JwtConfig) -> Principal:
     """The rights that verified claims give. A token without a role is a viewer's."""
-    role = AccessRole.ADMIN if "admin" in _texts(claims.get(config.role_claim)) else AccessRole.VIEWER
-    cameras = tuple(each for each in _texts(claims.get(config.cameras_claim)) if CAMERA_PATTERN.fullmatch(each))
+    role = AccessRole.ADMIN if "admin" in texts(claims.get(config.role_claim), MAX_CAMERAS) else AccessRole.VIEWER
+    cameras = tuple(
+        each for each in texts(claims.get(config.cameras_claim), MAX_CAMERAS) if CAMERA_PATTERN.fullmatch(each)
+    )
     return Principal(Kind.JWT, plain_name(claims.get(config.name_claim)), role, cameras, float(claims["exp"]))
 
 
@@ -84,11 +86,11 @@ def plain_name(value: object) -> str:
     return "".join(each if each.isprintable() and each not in "#:" else "_" for each in text[:MAX_NAME])
 
 
-def _texts(value: object) -> list[str]:
-    """The words of a claim that is a list, or a text with blanks or commas between them."""
+def texts(value: object, most: int) -> list[str]:
+    """The words of a claim that is a list, or a text with blanks or commas between them; ``most`` of them."""
     if isinstance(value, str):
-        return value[:MAX_TOKEN].replace(",", " ").split()
-    return [each for each in value[:MAX_CAMERAS] if isinstance(each, str)] if isinstance(value, list) else []
+        return value[:MAX_TOKEN].replace(",", " ").split()[:most]
+    return [each for each in value[:most] if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _refusal(sentence: str) -> RequestError:

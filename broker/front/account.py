@@ -17,8 +17,19 @@ from broker.access.passwords import Guesses, check_length, hashed, is_right, key
 from broker.access.people import People, User, check_name
 from broker.access.principal import Kind
 from broker.front.context import CONTEXT, Context
-from broker.front.forms import FirstAdmin, MeView, NewPassword, NewUser, SignIn, UserChange, UserView, read_form
+from broker.front.forms import (
+    FirstAdmin,
+    MeView,
+    NewPassword,
+    NewUser,
+    SignIn,
+    UserChange,
+    UserView,
+    WaysView,
+    read_form,
+)
 from broker.front.gate import COOKIE, principal_of
+from broker.front.peer import address_of, is_secure
 from common.access import AccessRole
 from common.errors import RequestError
 
@@ -69,6 +80,13 @@ async def sign_in(request: web.Request) -> web.Response:
     return _signed_in(request, form.user)
 
 
+async def ways(request: web.Request) -> web.Response:
+    """The ways to sign in here, for the page that does it."""
+    context = request.app[CONTEXT]
+    label = "" if context.sign_on is None else context.sign_on_label
+    return _answer(WaysView(password=context.desk.people is not None, sign_on=label))
+
+
 async def sign_out(request: web.Request) -> web.Response:
     """Sign out in this browser."""
     people, cookie = request.app[CONTEXT].desk.people, request.cookies.get(COOKIE, "")
@@ -100,7 +118,7 @@ async def change_password(request: web.Request) -> web.Response:
     form = await read_form(request, NewPassword)
     await _check_password(request, principal.name, form.old)
     hash = await request.app[ACCOUNT].hashed(form.new)
-    _people(request).set_password(principal.name, hash, keep=principal.proof)
+    people_of(request).set_password(principal.name, hash, keep=principal.proof)
     return web.Response(status=204)
 
 
@@ -108,7 +126,7 @@ async def make_first_admin(request: web.Request) -> web.Response:
     """The first user, by the code of the first start: an admin, and signed in. Raises ``RequestError``."""
     context, account = request.app[CONTEXT], request.app[ACCOUNT]
     form = await read_form(request, FirstAdmin)
-    keys = keys_of(context.quotas.address(request.remote), "", "")
+    keys = keys_of(context.quotas.address(address_of(request)), "", "")
     _check_wait(account, keys, context)
     if not hmac.compare_digest(form.code.encode(errors="replace"), account.code.encode()):
         account.guesses.wrong(keys, context.clock())
@@ -117,13 +135,13 @@ async def make_first_admin(request: web.Request) -> web.Response:
     hash = await account.hashed(form.password)
     if not context.desk.ownerless:  # asked last, as the hashing lets others in
         raise RequestError(409, "not_first", "There is an admin already; sign in.")
-    _people(request).add(form.user, hash, AccessRole.ADMIN, (), now=context.desk.now)
+    people_of(request).add(form.user, hash, AccessRole.ADMIN, (), now=context.desk.now)
     return _signed_in(request, form.user)
 
 
 async def list_users(request: web.Request) -> web.Response:
     """All users."""
-    users = [_view(user).model_dump(mode="json") for user in _people(request).users]
+    users = [_view(user).model_dump(mode="json") for user in people_of(request).users]
     return web.json_response(users, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
@@ -132,13 +150,13 @@ async def add_user(request: web.Request) -> web.Response:
     form = await read_form(request, NewUser)
     check_name(form.user)
     hash = await request.app[ACCOUNT].hashed(form.password)
-    user = _people(request).add(form.user, hash, form.role, form.cameras, now=request.app[CONTEXT].desk.now)
+    user = people_of(request).add(form.user, hash, form.role, form.cameras, now=request.app[CONTEXT].desk.now)
     return _answer(_view(user), status=201)
 
 
 async def change_user(request: web.Request) -> web.Response:
     """Other rights, or another password: then the user is signed out everywhere."""
-    people, name = _people(request), request.match_info["user"]
+    people, name = people_of(request), request.match_info["user"]
     form = await read_form(request, UserChange)
     hash = None if form.password is None else await request.app[ACCOUNT].hashed(form.password)
     user = people.user(name)
@@ -153,7 +171,7 @@ async def change_user(request: web.Request) -> web.Response:
 
 async def remove_user(request: web.Request) -> web.Response:
     """A user is none any more; its sessions end."""
-    _people(request).remove(request.match_info["user"])
+    people_of(request).remove(request.match_info["user"])
     return web.Response(status=204)
 
 
@@ -164,10 +182,10 @@ def first_admin_path(app: web.Application) -> str:
 
 
 async def _check_password(request: web.Request, name: str, password: str) -> None:
-    context, account, people = request.app[CONTEXT], request.app[ACCOUNT], _people(request)
+    context, account, people = request.app[CONTEXT], request.app[ACCOUNT], people_of(request)
     mark = request.cookies.get(DEVICE, "")
     device = mark if mark and people.knows_device(name, mark) else ""
-    keys = keys_of(context.quotas.address(request.remote), name, device)
+    keys = keys_of(context.quotas.address(address_of(request)), name, device)
     _check_wait(account, keys, context)
     if await account.is_right(password, people.user(name)):
         account.guesses.right(keys)
@@ -175,7 +193,9 @@ async def _check_password(request: web.Request, name: str, password: str) -> Non
     account.guesses.wrong(keys, context.clock())
     refusal = RequestError(403, "wrong_password", "Name or password is wrong.")
     context.counters["access_wrong_password"] += 1
-    context.audit.warning("sign-in refused", about=request.remote or "", user=name[:64], address=request.remote)
+    context.audit.warning(
+        "sign-in refused", about=address_of(request) or "", user=name[:64], address=address_of(request)
+    )
     raise refusal
 
 
@@ -187,24 +207,27 @@ def _check_wait(account: Account, keys: tuple[tuple[str, str], ...], context: Co
 
 
 def _signed_in(request: web.Request, name: str) -> web.Response:
-    context, people = request.app[CONTEXT], _people(request)
+    context, people = request.app[CONTEXT], people_of(request)
     lifetime = context.desk.login_seconds
     now = context.desk.now
     cookie = people.sign_in(name, now=now, expires=now + lifetime)
-    context.audit.info("signed in", about=request.remote or "", user=name, address=request.remote)
+    context.audit.info("signed in", about=address_of(request) or "", user=name, address=address_of(request))
     response = web.Response(status=204)
-    for key, value, seconds in (
-        (COOKIE, cookie, lifetime),
-        (DEVICE, people.device(name), DEVICE_DAYS * 86_400),
-    ):
-        # Lax: a link to a camera from elsewhere works, a request that another site makes brings no cookie.
-        response.set_cookie(
-            key, value, max_age=int(seconds), path="/", httponly=True, samesite="Lax", secure=request.secure
-        )
+    set_cookie(request, response, COOKIE, cookie, lifetime)
+    set_cookie(request, response, DEVICE, people.device(name), DEVICE_DAYS * 86_400)
     return response
 
 
-def _people(request: web.Request) -> People:
+def set_cookie(request: web.Request, response: web.Response, name: str, value: str, seconds: float) -> None:
+    """Have the browser keep a secret of ours, from scripts and from requests that other sites make."""
+    # Lax: a link to a camera from elsewhere works, a request that another site makes brings no cookie.
+    response.set_cookie(
+        name, value, max_age=int(seconds), path="/", httponly=True, samesite="Lax", secure=is_secure(request)
+    )
+
+
+def people_of(request: web.Request) -> People:
+    """The users. Raises ``RequestError`` where there are none."""
     people = request.app[CONTEXT].desk.people
     if people is None:
         raise RequestError(409, "no_people", "Users with passwords are switched off here (auth.people).")

@@ -16,6 +16,7 @@ from broker.front.gate import principal_of
 from broker.front.lists import KeptLists
 from broker.front.offers import check_socket
 from broker.front.openapi import document
+from broker.front.peer import address_of
 from broker.front.views import (
     ArrivalView,
     CameraView,
@@ -118,7 +119,7 @@ async def arrival(request: web.Request) -> web.Response:
     """How this request arrived, and whether a WebSocket would be let in beside it."""
     context, refused = request.app[CONTEXT], ""
     try:
-        check_socket(context, context.quotas.address(request.remote))
+        check_socket(context, context.quotas.address(address_of(request)))
     except RequestError as exc:
         refused = exc.message
     host, forwarded = request.headers.get(hdrs.HOST, ""), request.headers.get(hdrs.X_FORWARDED_HOST, "")

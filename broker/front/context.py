@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from broker.access.desk import Desk
+from broker.access.oidc import SignOn
 from broker.control_plane import ControlPlane
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
@@ -41,6 +42,14 @@ def _quoted(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardAuth:
+    """The headers by which proxies that are believed name whom they have signed in; empty for none."""
+
+    user: str = ""
+    groups: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The broker behind the front door."""
 
@@ -50,6 +59,10 @@ class Context:
     quotas: Quotas
     memory: Shortage
     desk: Desk
+    sign_on: SignOn | None = None  # at a provider
+    sign_on_label: str = ""
+    forward_auth: ForwardAuth = ForwardAuth()
+    proxies: Collection[str] = ()  # networks of reverse proxies that are believed
     ice_servers: tuple[IceServer, ...] = ()
     counters: Counter[str] = field(default_factory=Counter)  # what the front door dropped or refused, by name
     clock: Callable[[], float] = time.monotonic

@@ -9,6 +9,7 @@ from broker.front import account, api, pages, rights, signalling, stills, whep
 from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import Right, admit, described, principal_of
+from broker.front.peer import PROXIES, Proxies, address_of, host_of
 from broker.front.problems import MAX_BODY, problems
 from broker.front.routes import CHANGING, PAGES, Need, add_routes, need_of
 from common.errors import RequestError
@@ -21,6 +22,7 @@ def application(context: Context) -> web.Application:
     """All routes, and what every request passes on its way."""
     app = web.Application(middlewares=[_watched, problems, _guard], client_max_size=MAX_BODY)
     app[CONTEXT] = context
+    app[PROXIES] = Proxies(context.proxies)
     for module in (account, api, pages, rights, signalling, stills, whep):
         module.prepare(app)
     add_routes(app)
@@ -42,11 +44,10 @@ async def _watched(request: web.Request, handler: Handler) -> web.StreamResponse
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     guard = request.app[CONTEXT].guard
-    host = request.headers.get(hdrs.HOST)
-    guard.check_host(host)
+    guard.check_host(request.headers.get(hdrs.HOST))  # and not what a proxy says: a page could say that as well
     right, need = need_of(request)
     if need is Need.OUR_PAGE:
-        guard.check_origin(request.headers.get(hdrs.ORIGIN), host)
+        guard.check_origin(request.headers.get(hdrs.ORIGIN), host_of(request))
     try:
         await admit(request, right)
     except RequestError as exc:
@@ -58,7 +59,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         log.info(
             "changed by request",
             who=principal_of(request).label,
-            address=request.remote,
+            address=address_of(request),
             request=described(request),
             status=response.status,
         )

@@ -77,6 +77,13 @@ class UserView(BaseModel):
     cameras: tuple[str, ...] = Field(description="That a viewer may watch; of no meaning to an admin.")
 
 
+class WaysView(BaseModel):
+    """The ways to sign in."""
+
+    password: bool
+    sign_on: str = Field(description="Text of the button for single sign-on; empty without it.")
+
+
 class MeView(BaseModel):
     """The person or program that asks."""
 

@@ -1,8 +1,8 @@
 """The check of each request: what it shows, by whom it is, and whether the route that it takes lets it through.
 
 A token comes in ``Authorization: Bearer`` (RFC 6750 2.1), or as ``?token=`` where a browser can set no header. The
-cookie of a browser in which somebody signed in comes by itself, so it counts only in requests from pages of ours. Each
-refusal is one line of the log, and never has a token in it.
+cookie of a browser in which somebody signed in comes by itself, and so does the header of a proxy that signs people in:
+they count only in requests from pages of ours. Each refusal is one line of the log, and never has a token in it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from broker.access.desk import Credentials
 from broker.access.principal import Principal
 from broker.front.context import CONTEXT
+from broker.front.peer import address_of, host_of, trusted
 from common.cameras import CameraName
 from common.errors import RequestError
 from common.sessions import SessionName
@@ -68,8 +69,21 @@ def credentials(request: web.Request) -> Credentials:
     if header[: len(_SCHEME)].lower() == _SCHEME:
         return Credentials(token=header[len(_SCHEME) :].strip())
     guard = request.app[CONTEXT].guard
-    ours = guard.is_ours(request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.HOST))
-    return Credentials(request.query.get(TOKEN, ""), request.cookies.get(COOKIE, "") if ours else "")
+    ours = guard.is_ours(request.headers.get(hdrs.ORIGIN), host_of(request))
+    token = request.query.get(TOKEN, "")
+    if not ours:
+        return Credentials(token)
+    user, groups = _signed_in_by_proxy(request)
+    return Credentials(token, request.cookies.get(COOKIE, ""), user, groups)
+
+
+def _signed_in_by_proxy(request: web.Request) -> tuple[str, tuple[str, ...]]:
+    """The user, and its groups, that a proxy in between has signed in; empty if none is believed."""
+    names = request.app[CONTEXT].forward_auth
+    if not names.user or not trusted(request):
+        return "", ()
+    groups = request.headers.get(names.groups, "") if names.groups else ""
+    return request.headers.get(names.user, ""), tuple(each.strip() for each in groups.split(","))
 
 
 def check_camera(principal: Principal, camera: CameraName) -> None:
@@ -99,10 +113,10 @@ def _log_refusal(request: web.Request, principal: Principal | None, refusal: Req
     context.counters[f"access_{refusal.code}"] += 1
     context.audit.warning(
         "access refused",
-        about=context.quotas.address(request.remote) or "",
+        about=context.quotas.address(address_of(request)) or "",
         reason=refusal.message,
         who=principal.label if principal is not None else "",
-        address=request.remote,
+        address=address_of(request),
         request=described(request),
     )
 

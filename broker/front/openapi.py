@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from broker.front.forms import FirstAdmin, MeView, NewPassword, NewUser, SignIn, UserChange, UserView
+from broker.front.forms import FirstAdmin, MeView, NewPassword, NewUser, SignIn, UserChange, UserView, WaysView
 from broker.front.gate import COOKIE, TOKEN
 from broker.front.views import ArrivalView, CameraView, NodeView, SessionView, ViewerView
 from common import __version__
@@ -111,6 +111,7 @@ OPERATIONS = (
     Operation(
         "get", "/api/arrival", "What a proxy in between passes on", (200, {_JSON: _ref("ArrivalView")}), open=True
     ),
+    Operation("get", "/api/login", "The ways to sign in", (200, {_JSON: _ref("WaysView")}), open=True),
     Operation(
         "post",
         "/api/login",
@@ -190,7 +191,7 @@ OPERATIONS = (
 @cache
 def document() -> dict[str, Any]:
     """The whole document, OpenAPI 3.1."""
-    models = (CameraView, ViewerView, SessionView, NodeView, ArrivalView, UserView, MeView, Problem, Health)
+    models = (CameraView, ViewerView, SessionView, NodeView, ArrivalView, UserView, MeView, WaysView, Problem, Health)
     forms = (CameraConfig, NewCamera, SignIn, FirstAdmin, NewPassword, NewUser, UserChange)
     _, schemas = models_json_schema(
         [*((model, "serialization") for model in models), *((form, "validation") for form in forms)],

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import account, api, health, pages, signalling, stills, whep
+from broker.front import account, api, health, pages, sign_on, signalling, stills, whep
 from broker.front.gate import Right
 
 
@@ -51,6 +51,9 @@ ROUTES = (
     Route("GET", "/api/viewers/{session}", api.show_session, Right.SESSION),
     Route("GET", "/api/nodes", api.list_nodes, Right.ADMIN),
     Route("GET", "/api/arrival", api.arrival, Right.ANYBODY),
+    Route("GET", "/sign-in/start", sign_on.start, Right.ANYBODY),
+    Route("GET", "/sign-in/callback", sign_on.callback, Right.ANYBODY),
+    Route("GET", "/api/login", account.ways, Right.ANYBODY),
     Route("POST", "/api/login", account.sign_in, Right.ANYBODY, Need.OUR_PAGE),
     Route("DELETE", "/api/login", account.sign_out, Right.ANYBODY, Need.OUR_PAGE),
     Route("POST", "/api/first-admin", account.make_first_admin, Right.ANYBODY, Need.OUR_PAGE),

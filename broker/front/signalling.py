@@ -33,6 +33,7 @@ from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import check_camera, principal_of
 from broker.front.offers import ask, check_socket, parse_wish
+from broker.front.peer import address_of
 from broker.front.problems import MAX_BODY
 from broker.front.views import camera_summary
 from common.bucket import TokenBucket
@@ -73,7 +74,7 @@ async def connect(request: web.Request) -> web.WebSocketResponse:
     response = web.WebSocketResponse(heartbeat=HEARTBEAT, timeout=CLOSE_TIMEOUT, max_msg_size=MAX_FRAME, compress=False)
     if not response.can_prepare(request):
         raise RequestError(426, "upgrade_required", "This address speaks WebSocket only.")
-    address = context.quotas.address(request.remote)
+    address = context.quotas.address(address_of(request))
     check_socket(context, address)
     context.quotas.sockets.open(address)
     try:
@@ -142,7 +143,7 @@ class Socket:
         self._context = context
         self._control = context.control
         self._outgoing = Outgoing(hub.backlog, context, request.transport)
-        self._address = context.quotas.address(request.remote)
+        self._address = context.quotas.address(address_of(request))
         self._sessions: dict[SessionName, CameraName] = {}  # session to camera
         self._requests: set[asyncio.Task[None]] = set()  # offers and attachments under way
         self._messages = TokenBucket(BURST, RATE)

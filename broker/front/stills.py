@@ -12,6 +12,7 @@ from broker.control_plane import ControlPlane, Picture
 from broker.director.events import Wish
 from broker.front.context import CONTEXT
 from broker.front.offers import check_memory, parse_wish
+from broker.front.peer import address_of
 from common.cameras import CameraName
 from common.errors import RequestError
 
@@ -70,7 +71,7 @@ async def snapshot(request: web.Request) -> web.Response:
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
     if context.control.catalogue.get(camera) is None:
         raise RequestError(404, "unknown_camera", f"There is no camera {camera!r}.")
-    address = context.quotas.address(request.remote)
+    address = context.quotas.address(address_of(request))
     try:
         check_memory(context)
         context.quotas.check_still(address, context.clock())

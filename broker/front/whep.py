@@ -26,6 +26,7 @@ from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
 from broker.front.gate import TOKEN, is_known, principal_of
 from broker.front.offers import ask, parse_wish
+from broker.front.peer import address_of, host_of, prefix_of
 from broker.front.sdpfrag import check_fragment
 from common.cameras import CameraName, split_stream
 from common.errors import RequestError
@@ -34,7 +35,6 @@ from common.sessions import SessionName, is_same_ice, names_ice
 SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
 
 _EXPOSED = "Location, ETag, Link, Accept-Patch, Retry-After"
-_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+){1,16}")
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9-]{1,64}+(?:, ?[A-Za-z0-9-]{1,64}+){0,31}")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
@@ -56,11 +56,11 @@ async def offer(request: web.Request) -> web.Response:
         raise RequestError(400, "malformed_sdp", "The body is not an SDP offer (RFC 8866): it does not begin with v=0.")
     context, camera = request.app[CONTEXT], CameraName(request.match_info["camera"])
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
-    answer = await ask(context, principal_of(request), context.quotas.address(request.remote), camera, sdp, wish)
+    answer = await ask(context, principal_of(request), context.quotas.address(address_of(request)), camera, sdp, wish)
     token = request.query.get(TOKEN)  # a player that could not set a header here cannot set one there either
     query = f"?{urlencode({TOKEN: token})}" if token else ""
     headers = {
-        "Location": f"{_prefix(request)}/whep/{camera}/{answer.session}{query}",
+        "Location": f"{prefix_of(request)}/whep/{camera}/{answer.session}{query}",
         "ETag": entity_tag(answer.session),
         "Accept-Patch": SDPFRAG,
     }
@@ -129,12 +129,6 @@ async def _find(request: web.Request) -> SessionStatus:
     return session
 
 
-def _prefix(request: web.Request) -> str:
-    """The path that a reverse proxy has us below, as it says itself; who invents one misleads itself alone."""
-    prefix = request.headers.get("X-Forwarded-Prefix", "").rstrip("/")
-    return prefix if _PREFIX.fullmatch(prefix) else ""
-
-
 def _expect(request: web.Request, media_type: str) -> None:
     if request.content_type != media_type:
         raise RequestError(415, "wrong_content_type", f"The Content-Type must be {media_type}.")
@@ -143,7 +137,7 @@ def _expect(request: web.Request, media_type: str) -> None:
 def _add_links(request: web.Request, response: web.Response, *, with_passwords: bool = True) -> None:
     """Name the STUN and TURN servers; those with a password never to pages of sites that are not ours."""
     context = request.app[CONTEXT]
-    ours = with_passwords and context.guard.is_ours(request.headers.get("Origin"), request.headers.get("Host"))
+    ours = with_passwords and context.guard.is_ours(request.headers.get("Origin"), host_of(request))
     for server in context.ice_servers:
         if ours or not server.credential:
             response.headers.add("Link", server.link)

@@ -1,7 +1,10 @@
 // The form to sign in with; with a code behind the address's #, the one that makes the first admin.
 
 import { HOME, below } from "./address.js";
+import { fetchWithin } from "./browser.js";
 import { call } from "./call.js";
+import { REQUEST_TIMEOUT } from "./signalling.js";
+import { UNREACHABLE } from "./words.js";
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("form"));
 const [problem, again] = ["problem", "again"].map((id) => document.getElementById(id));
@@ -14,6 +17,18 @@ if (code) {
   form.querySelector("[name=password]").setAttribute("autocomplete", "new-password");
   go.textContent = "Go on";
 }
+
+fetchWithin(REQUEST_TIMEOUT, below(HOME, "api/login"), { cache: "no-store" })
+  .then((response) => response.json())
+  .then((ways) => {
+    const elsewhere = document.getElementById("elsewhere");
+    const link = elsewhere.querySelector("a");
+    form.hidden = !ways.password && !code;
+    elsewhere.hidden = !ways.sign_on;
+    link.textContent = ways.sign_on;
+    link.href = new URL(`sign-in/start${location.search}`, HOME).href;
+  })
+  .catch(() => (problem.textContent = UNREACHABLE));
 
 form.onsubmit = async (event) => {
   event.preventDefault();

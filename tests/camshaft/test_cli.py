@@ -88,7 +88,7 @@ def test_serve_has_an_option_for_every_leaf_with_its_description_and_variable() 
 @pytest.mark.parametrize(
     ("command", "sections"),
     [
-        ("broker", {"http", "auth", "jwt", "broker", "cluster", "limits", "store", "log"}),
+        ("broker", {"http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "store", "log"}),
         ("ingest", {"broker", "cluster", "limits", "log"}),
         ("egress", {"media", "broker", "cluster", "limits", "log"}),
     ],
@@ -144,7 +144,7 @@ def test_mistake_in_the_configuration_is_one_sentence_and_exit_code_2(command: s
     result = run(command)
     assert result.exit_code == 2
     assert result.output == (
-        "camshaft: camshaft.yaml, line 2: http.listn: unknown key; allowed here: listen, hosts, ice_servers\n"
+        "camshaft: camshaft.yaml, line 2: http.listn: unknown key; allowed here: listen, hosts, trusted_proxies, ice_servers\n"
     )
 
 

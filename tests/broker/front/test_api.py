@@ -305,7 +305,16 @@ async def test_the_document_is_served(broker: RunningBroker) -> None:
 def test_every_route_is_described_and_no_other() -> None:
     routes = {(route.method.lower(), route.path) for route in ROUTES if route.method != "OPTIONS"}
     described = {(operation.method, operation.path) for operation in OPERATIONS}
-    pages = {"/", "/watch/{camera}", "/sign-in", "/account", "/static/{name}", "/ws"}
+    pages = {
+        "/",
+        "/watch/{camera}",
+        "/sign-in",
+        "/sign-in/start",
+        "/sign-in/callback",
+        "/account",
+        "/static/{name}",
+        "/ws",
+    }
     assert described == {(method, path) for method, path in routes if path not in pages}
 
 

@@ -85,6 +85,9 @@ async def test_every_route_but_a_few_asks_for_a_right() -> None:
     assert open_to_all == {
         ("GET", "/static/{name}"),
         ("GET", "/sign-in"),
+        ("GET", "/sign-in/start"),
+        ("GET", "/sign-in/callback"),
+        ("GET", "/api/login"),
         ("POST", "/api/login"),
         ("DELETE", "/api/login"),
         ("POST", "/api/first-admin"),

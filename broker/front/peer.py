@@ -1,0 +1,81 @@
+"""By whom, and how, a request came before a reverse proxy passed it on: what proxies that are trusted say of it.
+
+``X-Forwarded-For``, ``-Host``, ``-Proto`` and the headers that name a user count only in requests of proxies that the
+configuration names (``http.trusted_proxies``). Of a chain of proxies each adds the address that it was asked from, so
+the first from the right that is no proxy of ours is the client's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection
+
+from aiohttp import hdrs, web
+
+MAX_HOPS = 16  # addresses that are looked at; nobody has more proxies of his own
+
+
+class Proxies:
+    """The networks of reverse proxies that are believed."""
+
+    def __init__(self, networks: Collection[str]) -> None:
+        self._networks = [ipaddress.ip_network(network) for network in networks]
+
+    def trust(self, address: str | None) -> bool:
+        """Whether a proxy at this address is believed."""
+        try:
+            found = ipaddress.ip_address((address or "").partition("%")[0])
+        except ValueError:
+            return False
+        mapped = getattr(found, "ipv4_mapped", None)
+        return any((mapped or found) in network for network in self._networks)
+
+    def client(self, peer: str | None, forwarded_for: str) -> str | None:
+        """The client's address of a request that came from ``peer``."""
+        if not self.trust(peer):
+            return peer
+        for hop in reversed(forwarded_for.split(",")[-MAX_HOPS:]):
+            address = hop.strip().strip("[]")
+            try:
+                address = str(ipaddress.ip_address(address))
+            except ValueError:
+                return peer  # no address: what stands left of it says nothing
+            if not self.trust(address):
+                return address
+        return peer
+
+
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+){1,16}")
+
+PROXIES = web.AppKey("proxies", Proxies)
+
+
+def trusted(request: web.Request) -> bool:
+    """Whether the request came from a proxy that is believed."""
+    return request.app[PROXIES].trust(request.remote)
+
+
+def address_of(request: web.Request) -> str | None:
+    """The address of whoever asks."""
+    forwarded = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ()))
+    return request.app[PROXIES].client(request.remote, forwarded)
+
+
+def host_of(request: web.Request) -> str | None:
+    """The host that was asked, as the browser has it in its address."""
+    if trusted(request) and (host := request.headers.get(hdrs.X_FORWARDED_HOST, "").partition(",")[0].strip()):
+        return host
+    return request.headers.get(hdrs.HOST)
+
+
+def is_secure(request: web.Request) -> bool:
+    """Whether the browser asked by TLS."""
+    forwarded = request.headers.get(hdrs.X_FORWARDED_PROTO, "").partition(",")[0].strip().lower()
+    return forwarded == "https" if trusted(request) and forwarded else request.secure
+
+
+def prefix_of(request: web.Request) -> str:
+    """The path that a reverse proxy has us below, as any says itself; who invents one misleads itself alone."""
+    prefix = request.headers.get("X-Forwarded-Prefix", "").rstrip("/")
+    return prefix if _PREFIX.fullmatch(prefix) else ""

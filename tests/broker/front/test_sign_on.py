@@ -1,0 +1,306 @@
+"""Single sign-on: at a provider that nobody here wrote, and at one that lies; and by a reverse proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import jwt
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from broker.access.tokens import digest_of
+from broker.front.gate import COOKIE
+from broker.front.sign_on import SIGN_ON
+from rigs.process import free_port
+from tests.fakes.broker import RunningBroker, broker_in
+
+CAMERAS = {name: {"url": f"rtsp://10.0.0.1/{name}"} for name in ("yard", "hall")}
+GROUPS = {"ops": {"role": "admin"}, "family": {"cameras": ["yard"]}, "guests": {"cameras": ["hall"]}}
+START_TIMEOUT = 20.0  # seconds
+
+
+@asynccontextmanager
+async def browser(broker: RunningBroker) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(broker.url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    """A real provider's address; anna is of ops, ben of family and guests, eve of a group that is not known here."""
+    port = free_port()
+    people = {"anna": ["ops", "x"], "ben": ["family", "guests"], "eve": ["x"]}
+    users = [json.dumps({"sub": f"id-{n}", "preferred_username": n, "groups": groups}) for n, groups in people.items()]
+    options = [word for user in users for word in ("--user-claims", user)]
+    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port), *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def answers(issuer: str) -> None:
+    """Wait until the provider does."""
+    deadline = time.monotonic() + START_TIMEOUT
+    async with aiohttp.ClientSession() as http:
+        while time.monotonic() < deadline:
+            try:
+                async with http.get(f"{issuer}/.well-known/openid-configuration"):
+                    return
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.1)
+    raise TimeoutError
+
+
+def configured(issuer: str, **more: Any) -> dict[str, Any]:
+    oidc = {"issuer": issuer, "client_id": "camshaft", "client_secret": "secret of ours"} | more
+    return {"auth": {"mode": "required", "groups": GROUPS}, "oidc": oidc, "cameras": CAMERAS}
+
+
+@pytest.mark.parametrize(
+    ("user", "role", "cameras"), [("anna", "admin", []), ("ben", "viewer", ["yard", "hall"]), ("eve", "viewer", [])]
+)
+async def test_who_signs_in_at_the_provider_has_the_rights_of_its_groups(
+    provider: str, tmp_path: Path, user: str, role: str, cameras: list[str]
+) -> None:
+    await answers(provider)
+    async with broker_in(tmp_path, **configured(provider)) as broker, browser(broker) as person:
+        assert await (await person.get("/api/login")).json() == {"password": True, "sign_on": "Single sign-on"}
+        sent = await person.get("/sign-in/start?next=watch/yard", allow_redirects=False)
+        assert sent.status == 303
+        asked = parse_qs(urlsplit(sent.headers["Location"]).query)
+        assert asked["code_challenge_method"] == ["S256"]
+        back = await person.post(sent.headers["Location"], data={"sub": f"id-{user}"}, allow_redirects=False)
+        came = await person.get(back.headers["Location"], allow_redirects=False)
+        assert (came.status, came.headers["Location"]) == (303, "../watch/yard")
+        me = await (await person.get("/api/me")).json()
+        assert (me["name"], me["kind"], me["role"], me["cameras"]) == (user, "oidc", role, cameras)
+        seen = {camera["id"] for camera in await (await person.get("/api/cameras")).json()}
+        assert seen == (set(cameras) if role == "viewer" else {"yard", "hall"})
+        again = await person.get(back.headers["Location"], allow_redirects=False)
+        assert again.status == 403, "a code and a state are good once"
+        assert (await person.delete("/api/login")).status == 204
+        assert (await person.get("/api/me")).status == 401
+
+
+async def test_a_code_is_no_good_in_another_browser(provider: str, tmp_path: Path) -> None:
+    """Login CSRF: somebody's own code and state, smuggled into a victim's browser."""
+    await answers(provider)
+    async with (
+        broker_in(tmp_path, **configured(provider)) as broker,
+        browser(broker) as evil,
+        browser(broker) as victim,
+    ):
+        sent = await evil.get("/sign-in/start", allow_redirects=False)
+        back = await evil.post(sent.headers["Location"], data={"sub": "id-eve"}, allow_redirects=False)
+        await victim.get("/sign-in/start", allow_redirects=False)
+        answer = await victim.get(back.headers["Location"], allow_redirects=False)
+        assert (answer.status, (await answer.json())["code"]) == (403, "sign_on_lost")
+        assert (await victim.get("/api/me")).status == 401
+
+
+class Liar:
+    """A provider that signs whatever a test tells it."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.issuer = ""
+        self.description: dict[str, Any] = {}
+        self.claims: dict[str, Any] = {}
+        self.signing = self.key
+        self.answer: Any = None
+
+    async def describe(self, _request: web.Request) -> web.Response:
+        addresses = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
+        own = {"issuer": self.issuer} | {name: f"{self.issuer}/{path}" for name, path in addresses.items()}
+        return web.json_response(own | self.description)
+
+    async def keys(self, _request: web.Request) -> web.Response:
+        key = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
+        return web.json_response({"keys": [key | {"kid": "one"}]})
+
+    async def token(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        assert form["code_verifier"]
+        claims = {"iss": self.issuer, "aud": "camshaft", "sub": "eve", "exp": time.time() + 60} | self.claims
+        id_token = jwt.encode(claims, self.signing, "ES256", {"kid": "one"})
+        return web.json_response({"id_token": id_token} if self.answer is None else self.answer)
+
+
+@asynccontextmanager
+async def liar() -> AsyncIterator[Liar]:
+    found, app = Liar(), web.Application()
+    app.router.add_get("/.well-known/openid-configuration", found.describe)
+    app.router.add_get("/keys", found.keys)
+    app.router.add_post("/token", found.token)
+    async with TestServer(app) as server:
+        found.issuer = str(server.make_url("")).rstrip("/")
+        yield found
+
+
+async def attempt(liar: Liar, person: aiohttp.ClientSession) -> tuple[int, str]:
+    sent = await person.get("/sign-in/start", allow_redirects=False)
+    if sent.status != 303:
+        return sent.status, (await sent.json())["code"]
+    asked = parse_qs(urlsplit(sent.headers["Location"]).query)
+    liar.claims = {"nonce": asked["nonce"][0]} | liar.claims
+    answer = await person.get(
+        "/sign-in/callback", params={"state": asked["state"][0], "code": "c"}, allow_redirects=False
+    )
+    return answer.status, "" if answer.status == 303 else (await answer.json())["code"]
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"nonce": "another"},
+        {"nonce": None},
+        {"aud": "another"},
+        {"iss": "https://evil.example"},
+        {"exp": 1_000_000_000},
+        {"aud": ["camshaft", "another"], "azp": "another"},
+    ],
+)
+async def test_a_token_that_is_not_for_this_sign_in_signs_nobody_in(claims: dict[str, Any], tmp_path: Path) -> None:
+    async with liar() as provider, broker_in(tmp_path, **configured(provider.issuer)) as broker:
+        async with browser(broker) as person:
+            provider.claims = claims
+            assert await attempt(provider, person) == (502, "sign_on_failed")
+            assert (await person.get("/api/me")).status == 401
+        async with browser(broker) as person:
+            provider.claims = {}
+            assert await attempt(provider, person) == (303, "")
+            assert (await (await person.get("/api/me")).json())["name"] == "eve", "its sub, as it has no other name"
+
+
+@pytest.mark.parametrize("answer", [{}, [], {"id_token": 7}, {"id_token": "a.b.c"}, {"error": "invalid_grant"}])
+async def test_a_provider_that_gives_no_token_signs_nobody_in(answer: Any, tmp_path: Path) -> None:
+    async with (
+        liar() as provider,
+        broker_in(tmp_path, **configured(provider.issuer)) as broker,
+        browser(broker) as person,
+    ):
+        provider.answer = answer
+        assert await attempt(provider, person) == (502, "sign_on_failed")
+
+
+async def test_a_token_that_another_key_has_signed_is_none(tmp_path: Path) -> None:
+    async with (
+        liar() as provider,
+        broker_in(tmp_path, **configured(provider.issuer)) as broker,
+        browser(broker) as person,
+    ):
+        provider.signing = ec.generate_private_key(ec.SECP256R1())
+        assert await attempt(provider, person) == (502, "sign_on_failed")
+
+
+@pytest.mark.parametrize("description", [{"issuer": "https://evil.example"}, {"token_endpoint": "file:///x"}])
+async def test_a_description_that_lies_is_not_followed(description: dict[str, Any], tmp_path: Path) -> None:
+    async with (
+        liar() as provider,
+        broker_in(tmp_path, **configured(provider.issuer)) as broker,
+        browser(broker) as person,
+    ):
+        provider.description = description
+        assert await attempt(provider, person) == (503, "provider_unavailable")
+
+
+async def test_a_provider_that_is_away_leaves_the_other_ways(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, **configured(f"http://127.0.0.1:{free_port()}")) as broker:
+        answer = await broker.http.get("/sign-in/start", allow_redirects=False)
+        assert (answer.status, (await answer.json())["code"]) == (503, "provider_unavailable")
+        assert (await broker.http.get("/sign-in")).status == 200
+
+
+async def test_a_way_back_to_elsewhere_is_none(tmp_path: Path) -> None:
+    async with liar() as provider, broker_in(tmp_path, **configured(provider.issuer)) as broker:
+        for wanted in ("https://evil.example/", "//evil.example", "/\\evil", "javascript:x", "../../x", "x\ny"):
+            async with browser(broker) as person:
+                sent = await person.get("/sign-in/start", params={"next": wanted}, allow_redirects=False)
+                asked = parse_qs(urlsplit(sent.headers["Location"]).query)
+                provider.claims = {"nonce": asked["nonce"][0]}
+                params = {"state": asked["state"][0], "code": "c"}
+                answer = await person.get("/sign-in/callback", params=params, allow_redirects=False)
+                assert (answer.status, answer.headers["Location"]) == (303, "../")
+
+
+async def test_without_a_provider_there_is_none(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, auth="required") as broker:
+        for path in ("/sign-in/start", "/sign-in/callback"):
+            assert (await broker.http.get(path, allow_redirects=False)).status == 404
+        cookies = {SIGN_ON: "x", COOKIE: "x"}
+        assert (await broker.http.get("/api/me", cookies=cookies)).status == 401
+
+
+# By a reverse proxy
+
+
+def behind(*proxies: str) -> dict[str, Any]:
+    return {
+        "http": {"listen": "127.0.0.1:0", "trusted_proxies": list(proxies)},
+        "auth": {
+            "user_header": "Remote-User",
+            "groups": GROUPS,
+            "tokens": {"t": {"sha256": digest_of("t"), "role": "admin"}},
+        },
+        "cameras": CAMERAS,
+    }
+
+
+ANNA = {"Remote-User": "anna", "Remote-Groups": "family, x"}
+
+
+async def test_a_proxy_that_is_believed_names_the_user(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, **behind("127.0.0.0/8")) as broker:
+        me = await (await broker.http.get("/api/me", headers=ANNA)).json()
+        assert (me["name"], me["kind"], me["role"], me["cameras"]) == ("anna", "proxy", "viewer", ["yard"])
+        admin = await broker.http.get("/api/users", headers=ANNA | {"Remote-Groups": "ops"})
+        assert admin.status == 200
+        assert (await broker.http.get("/api/cameras/hall", headers=ANNA)).status == 403
+        assert (await broker.http.get("/api/me")).status == 401
+        evil = ANNA | {"Origin": "https://evil.example"}
+        assert (await broker.http.get("/api/me", headers=evil)).status == 401, (
+            "another site's page uses no sign-in of ours"
+        )
+        ours = ANNA | {"Origin": "https://cams.example", "X-Forwarded-Host": "cams.example"}
+        assert (await broker.http.delete("/api/cameras/yard", headers=ours)).status == 403, (
+            "not cross_origin, but no admin"
+        )
+        async with broker.http.ws_connect("/ws", headers=ours) as socket:
+            await socket.send_json({"type": "ping"})
+            assert (await socket.receive_json(timeout=5))["type"] == "pong"
+
+
+async def test_nobody_else_names_one(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, **behind("192.0.2.0/24")) as broker:
+        for headers in (ANNA, ANNA | {"X-Forwarded-For": "192.0.2.1"}):
+            assert (await broker.http.get("/api/me", headers=headers)).status == 401
+
+
+async def test_the_log_and_the_cookie_go_by_what_the_proxy_says(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with broker_in(tmp_path, **behind("127.0.0.1")) as broker:
+        forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7", "X-Forwarded-Proto": "https"}
+        user = {"user": "ben", "password": "ben's password", "cameras": ["yard"]}
+        await broker.http.post("/api/users?token=t", json=user)
+        answer = await broker.http.post(
+            "/api/login", json={k: user[k] for k in ("user", "password")}, headers=forwarded
+        )
+        assert answer.cookies[COOKIE]["secure"]
+        await broker.http.get("/api/nodes", headers=forwarded)
+        assert "198.51.100.7" in "".join(capfd.readouterr())
