@@ -18,6 +18,7 @@ from camshaft.argv import API_TOKEN, CAMERA, SUB_URL, URL
 from camshaft.options import Given, configured, node_option
 from camshaft.table import table
 from camshaft.tokens import token
+from camshaft.users import user
 from camshaft.workers import KINDS, WorkerKind
 from common import log, process, variables
 from common.address import page_address, split_listen
@@ -161,6 +162,7 @@ def _run(node: str, config: Config, main: Callable[[asyncio.Event], Awaitable[No
 
 
 cli.add_command(token)
+cli.add_command(user)
 
 
 # Cameras

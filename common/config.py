@@ -419,7 +419,7 @@ class OidcConfig(_Section):
     )
     client_id: str = Field("", description="The name by which the provider knows this server.")
     client_secret: str = Field("", repr=False, description="The secret that goes with it; empty for a public client.")
-    scopes: Texts = Field(("openid", "profile", "email"), description="Scopes to ask for; some need one for groups.")
+    scopes: Texts = Field((), description="Scopes to ask for; default: openid, profile and email.")
     name_claim: str = Field("preferred_username", min_length=1, description="Claim with the user's name; else its sub.")
     groups_claim: str = Field(
         "groups", min_length=1, description="Claim with the user's groups; auth.groups says what they give a right to."

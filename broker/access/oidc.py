@@ -31,6 +31,7 @@ from common.log import get_logger
 ATTEMPT_SECONDS = 600.0  # for somebody to sign in at the provider
 MAX_ATTEMPTS = 1_000  # under way; anybody can begin one, and of more the oldest is forgotten
 DISCOVERY_FRESH = 3_600.0  # seconds for which the provider's addresses are kept
+SCOPES = "openid", "profile", "email"
 WELL_KNOWN = "/.well-known/openid-configuration"  # OpenID Connect Discovery 1.0, section 4
 _CODE = 2_048  # characters of a code; no provider makes longer ones
 
@@ -91,7 +92,7 @@ class SignOn:
             "response_type": "code",
             "client_id": self._config.client_id,
             "redirect_uri": redirect,
-            "scope": " ".join(self._config.scopes),
+            "scope": " ".join(self._config.scopes or SCOPES),
             "state": state,
             "nonce": nonce,
             "code_challenge": challenge,

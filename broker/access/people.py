@@ -142,6 +142,15 @@ class People:
 
     def add(self, name: str, hash: str, role: AccessRole, cameras: tuple[str, ...], *, now: float) -> User:
         """A new user. Raises ``RequestError``."""
+        self.check(name, role, cameras)
+        user = User(name, hash, role, cameras, now)
+        with self._writing():
+            self._write(user)
+        self._users[name] = user
+        return user
+
+    def check(self, name: str, role: AccessRole, cameras: tuple[str, ...]) -> None:
+        """Raises ``RequestError`` if such a user cannot be added."""
         check_name(name)
         check_rights(role, cameras)
         if name in self._users:
@@ -150,11 +159,6 @@ class People:
             raise RequestError(409, "too_many_users", f"There are {MAX_USERS} users; remove some first.")
         if not self.has_admin and not self._admin_elsewhere and role is not AccessRole.ADMIN:
             raise RequestError(409, "no_admin", "The first user must be an admin, or nobody could add another.")
-        user = User(name, hash, role, cameras, now)
-        with self._writing():
-            self._write(user)
-        self._users[name] = user
-        return user
 
     def change(self, name: str, role: AccessRole, cameras: tuple[str, ...]) -> User:
         """Give a user these rights from now on. Raises ``RequestError``."""

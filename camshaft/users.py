@@ -1,0 +1,105 @@
+"""``camshaft user``: people who sign in with a password, in the file beside the broker's store.
+
+For the broker's machine. A broker that runs sees each change within a second.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from camshaft.options import Given, configured
+from camshaft.table import table
+from common.access import CAMERA_PATTERN, AccessRole
+from common.errors import CamshaftError, ConfigError, RequestError
+
+if TYPE_CHECKING:
+    from broker.access.people import People
+
+
+@click.group()
+def user() -> None:
+    """Add, list and remove the people who sign in with a password. For the broker's machine."""
+
+
+@user.command()
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in AccessRole]),
+    default=AccessRole.VIEWER.value,
+    help="Right to watch cameras (viewer, the default), or to do everything (admin).",
+)
+@click.option("--camera", "cameras", metavar="NAME", multiple=True, help="A camera that a viewer may watch, or shop-*.")
+@configured("store")
+def add(given: Given, name: str, role: str, cameras: tuple[str, ...]) -> None:
+    """Add the user NAME. The password is asked for, or read from standard input."""
+    for camera in cameras:
+        if not CAMERA_PATTERN.fullmatch(camera):
+            raise ConfigError(f"{camera!r} is no camera's name or pattern such as shop-*", where="--camera")
+    with _people(given) as people:
+        people.check(name, AccessRole(role), cameras)  # before somebody types a password
+        people.add(name, _hashed_password(), AccessRole(role), cameras, now=time.time())
+    click.echo(f"User {name} is added.")
+
+
+@user.command("list")
+@configured("store")
+def list_(given: Given) -> None:
+    """List the users and their rights."""
+    with _people(given) as people:
+        users = people.users
+    if not users:
+        click.echo("There are no users; add one: camshaft user add NAME --role admin")
+        return
+    rows = [(each.name, each.role.value, ", ".join(each.cameras) or "all") for each in users]
+    click.echo("\n".join(table([("NAME", "ROLE", "CAMERAS"), *rows])))
+
+
+@user.command()
+@click.argument("name")
+@configured("store")
+def password(given: Given, name: str) -> None:
+    """Give the user NAME another password; it is signed out everywhere."""
+    with _people(given) as people:
+        if people.user(name) is None:
+            raise ConfigError(f"there is no user {name!r}; see `camshaft user list`")
+        people.set_password(name, _hashed_password())
+    click.echo(f"User {name} has another password.")
+
+
+@user.command()
+@click.argument("name")
+@configured("store")
+def remove(given: Given, name: str) -> None:
+    """Remove the user NAME; it is signed out everywhere, and what it watches ends."""
+    with _people(given) as people:
+        people.remove(name)
+    click.echo(f"User {name} is removed.")
+
+
+@contextmanager
+def _people(given: Given) -> Iterator[People]:
+    from broker.access.people import open_people
+
+    try:
+        with closing(open_people(given.config())) as people:
+            yield people
+    except RequestError as exc:
+        raise CamshaftError(exc.message) from None
+
+
+def _hashed_password() -> str:
+    from broker.access.passwords import check_length, hashed
+
+    if sys.stdin.isatty():
+        typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        typed = sys.stdin.readline().rstrip("\n")
+    check_length(typed)
+    return hashed(typed)

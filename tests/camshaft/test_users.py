@@ -1,0 +1,108 @@
+"""``camshaft user`` and ``camshaft token new``: what the operator types, and what a broker then knows."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from broker.access.passwords import is_right
+from broker.access.people import People
+from broker.access.tokens import StaticTokens
+from camshaft.cli import cli
+from common.config_file import load
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def camshaft(*arguments: str, typed: str = "a long password\n") -> Result:
+    return CliRunner().invoke(cli, arguments, input=typed)
+
+
+def said(*arguments: str, typed: str = "a long password\n") -> str:
+    result = camshaft(*arguments, typed=typed)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: str, typed: str = "a long password\n") -> str:
+    result = camshaft(*arguments, typed=typed)
+    assert result.exit_code != 0
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_a_user_that_is_added_can_sign_in() -> None:
+    assert "There are no users" in said("user", "list")
+    assert "is added" in said("user", "add", "anna", "--role", "admin")
+    said("user", "add", "ben", "--camera", "yard", "--camera", "shop-*")
+    assert [line.split() for line in said("user", "list").splitlines()] == [
+        ["NAME", "ROLE", "CAMERAS"],
+        ["anna", "admin", "all"],
+        ["ben", "viewer", "yard,", "shop-*"],
+    ]
+    with closing(People(Path("camshaft.db.people"))) as people:
+        anna = people.user("anna")
+        assert anna is not None
+        assert is_right("a long password", anna.hash)
+        cookie = people.sign_in("ben", now=0.0, expires=1.0)
+        said("user", "password", "ben", typed="another password\n")
+        people.refresh()
+        ben = people.user("ben")
+        assert ben is not None
+        assert is_right("another password", ben.hash)
+        assert people.find(cookie, now=0.0) is None
+        said("user", "remove", "ben")
+        people.refresh()
+        assert people.user("ben") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "sentence"),
+    [
+        (["add", "ben"], "a long password\n", "needs cameras"),
+        (["add", "ben", "--camera", "*"], "a long password\n", "first user must be an admin"),
+        (["add", "ben", "--camera", "a b"], "a long password\n", "no camera's name"),
+        (["add", "a b", "--role", "admin"], "a long password\n", "letters"),
+        (["add", "anna", "--role", "admin"], "short\n", "8 to 1000"),
+        (["add", "anna", "--role", "admin"], "", "8 to 1000"),
+        (["password", "anna"], "a long password\n", "no user"),
+        (["remove", "anna"], "a long password\n", "no user"),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments: list[str], typed: str, sentence: str) -> None:
+    assert sentence in refused("user", *arguments, typed=typed)
+
+
+def test_the_only_admin_stays() -> None:
+    said("user", "add", "anna", "--role", "admin")
+    assert "only admin" in refused("user", "remove", "anna")
+
+
+def test_a_new_token_is_known_once_its_lines_are_in_the_file(directory: Path) -> None:
+    first, _, lines = said("token", "new", "wall", "--camera", "shop-*", "--expires", "90d").partition("\n")
+    (directory / "camshaft.yaml").write_text(lines.partition("file:\n")[2])
+    tokens = StaticTokens(load(directory / "camshaft.yaml", {}, {}).auth.tokens)
+    wall = tokens.find(first)
+    assert wall is not None
+    assert (wall.label, wall.cameras, wall.is_admin) == ("token:wall", ("shop-*",), False)
+    assert wall.expires is not None
+
+    answer = json.loads(said("token", "new", "boss", "--role", "admin", "--json"))
+    (directory / "camshaft.yaml").write_text(yaml.safe_dump({"auth": answer["auth"]}))
+    boss = StaticTokens(load(directory / "camshaft.yaml", {}, {}).auth.tokens).find(answer["token"])
+    assert boss is not None
+    assert boss.is_admin
+
+
+def test_a_token_without_a_right_is_not_made() -> None:
+    assert "names no cameras" in refused("token", "new", "wall")
+    assert "no time such as" in refused("token", "new", "wall", "--camera", "*", "--expires", "soon")
