@@ -24,11 +24,12 @@ from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
 from broker.doorman import Doorman
 from broker.front.account import first_admin_path
-from broker.front.connections import SPARE_FILES, serving
+from broker.front.certificate import Certificate, certificate_of
 from broker.front.context import Context, ForwardAuth, IceServer
 from broker.front.door import application
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
+from broker.front.serving import SPARE_FILES, serving
 from broker.joining import Joining
 from broker.keyring import Keyring, open_keyring
 from broker.relay import Relay
@@ -40,6 +41,7 @@ from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import Quiet, get_logger
 from common.memory import Shortage, give_back_aside
 from common.process import raise_file_limit
+from common.settings import option_of
 from common.systemd import READY, notify
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
@@ -57,6 +59,7 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
     ``AddressInUseError`` if that cannot be.
     """
     endpoints = Endpoints.parse(config.broker.address)
+    certificate = certificate_of(config.http)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(claimed_directory(endpoints))
         keyring = open_keyring(config, endpoints)
@@ -66,6 +69,11 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         store = stack.enter_context(contextlib.closing(Store(config.store.path)))
         sockets = await open_listeners(config.http.listen)
         for listener in sockets:
+            stack.callback(listener.close)
+        redirected = (
+            await open_listeners(config.http.redirect_from, "redirect_from") if config.http.redirect_from else []
+        )
+        for listener in redirected:
             stack.callback(listener.close)
         counters: Counter[str] = Counter()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -97,7 +105,7 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         verifying = key_of(config.jwt, time.monotonic)
         signed = SignedTokens(config.jwt, verifying) if verifying is not None else None
         desk = Desk(config.auth, people, time.time, local=local, signed=signed)
-        guard = Guard(local, [host.lower() for host in config.http.hosts])
+        guard = Guard(local, [host.lower() for host in config.http.hosts], tls=certificate is not None)
         ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
         quotas = Quotas(_within_files(config.limits), lambda id: control.director.session(id) is not None)
         memory = Shortage(config.limits.free_memory << 20)
@@ -116,19 +124,22 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
             counters,
         )
         app = application(front)
-        await stack.enter_async_context(serving(app, front, sockets, SHUTDOWN_TIMEOUT))
-        page = page_address(*sockets[0].getsockname()[:2])
+        await stack.enter_async_context(
+            serving(app, front, sockets, SHUTDOWN_TIMEOUT, certificate=certificate, redirected=redirected)
+        )
+        host, port = sockets[0].getsockname()[:2]
+        page = page_address(host, port, config.http.scheme)
         if path := first_admin_path(app):
             _print_link(page, config.http.hosts, path)
         log.info("broker ready", page=page, bus=endpoints.address)
         notify(READY)
         if on_ready is not None:
             on_ready(page)
-        await _watch(relay, catalogue, keyring, people, stop)
+        await _watch(relay, catalogue, keyring, people, certificate, stop)
 
 
-async def open_listeners(listen: str) -> list[socket.socket]:
-    """Sockets for ``HOST:PORT``; with port 0 all get the same free one.
+async def open_listeners(listen: str, key: str = "listen") -> list[socket.socket]:
+    """Sockets for ``HOST:PORT``, the value of ``http.key``; with port 0 all get the same free one.
 
     Raises ``AddressInUseError`` or ``ConfigError``.
     """
@@ -153,8 +164,8 @@ async def open_listeners(listen: str) -> list[socket.socket]:
         for listener in found:
             listener.close()
         if exc.errno == errno.EADDRINUSE:
-            raise AddressInUseError("web page", listen, "--http-listen") from None
-        raise ConfigError(f"cannot listen on {listen}: {exc.strerror or exc}", key="http.listen") from None
+            raise AddressInUseError("web page", listen, option_of("http", key)) from None
+        raise ConfigError(f"cannot listen on {listen}: {exc.strerror or exc}", key=f"http.{key}") from None
     return found
 
 
@@ -181,7 +192,12 @@ def _print_link(page: str, hosts: Collection[str], path: str) -> None:
 
 
 async def _watch(
-    relay: Relay, catalogue: Catalogue, keyring: Keyring | None, people: People | None, stop: asyncio.Event
+    relay: Relay,
+    catalogue: Catalogue,
+    keyring: Keyring | None,
+    people: People | None,
+    certificate: Certificate | None,
+    stop: asyncio.Event,
 ) -> None:
     quiet = Quiet(log)
     trim_at = time.monotonic() + TRIM_INTERVAL
@@ -205,6 +221,8 @@ async def _watch(
             raise CamshaftError(f"the media relay has not answered for {MAX_UNANSWERED * WATCH_INTERVAL:g} s")
         relay.refresh()
         catalogue.check_store()
+        if certificate is not None:
+            certificate.look()
         if time.monotonic() >= trim_at:
             trim_at = time.monotonic() + TRIM_INTERVAL
             await give_back_aside()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any
@@ -22,16 +23,23 @@ class ApiError(CamshaftError):
 
 
 class Api:
-    """A broker's ``/api``, asked with the token of the environment if it has one. Every method raises ``ApiError``."""
+    """A broker's ``/api``, asked with the token of the environment if it has one. Every method raises ``ApiError``.
 
-    def __init__(self, address: str) -> None:
+    ``ca_file`` holds certificates of authorities, in PEM form, that are trusted in place of the system's.
+    """
+
+    def __init__(self, address: str, ca_file: str | None = None) -> None:
         if urlsplit(address).scheme not in ("http", "https"):
-            raise ConfigError(f"{redact(address)} is no address of the form http://HOST:PORT", where="--api")
+            problem = f"{redact(address)} is no address of the form http://HOST:PORT or https://HOST:PORT"
+            raise ConfigError(problem, where="--api")
         self._address = address.rstrip("/")
         token = os.environ.get(API_TOKEN, "").strip()
         self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         # No proxies: the usual address is on this machine.
-        self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({}), _NoRedirect()]
+        if urlsplit(address).scheme == "https":
+            handlers.append(urllib.request.HTTPSHandler(context=_trusting(ca_file)))
+        self._open = urllib.request.build_opener(*handlers).open
 
     def cameras(self) -> list[dict[str, Any]]:
         """All cameras."""
@@ -62,6 +70,11 @@ class Api:
                 raise ApiError(_reason(exc)) from None
         except (OSError, ValueError) as exc:
             reason = getattr(exc, "reason", exc)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                raise ApiError(
+                    f"the certificate of {redact(self._address)} is not accepted ({reason.verify_message}); --api has "
+                    "to name the host as the certificate does, and --ca-file an authority that the system does not know"
+                ) from None
             detail = getattr(reason, "strerror", None) or str(reason) or type(exc).__name__
             raise ApiError(
                 f"no answer from {redact(self._address)} ({detail}); is camshaft running there? "
@@ -73,8 +86,27 @@ class Api:
             raise ApiError(f"what answers at {redact(self._address)} is not camshaft") from None
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: what is sent may hold a camera's password, and goes to the address that was named alone."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none."""
+
+
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise ConfigError(f"{ca_file} holds no certificate in PEM form", where="--ca-file") from None
+    except OSError as exc:
+        raise ConfigError(f"{ca_file} cannot be read: {exc.strerror}", where="--ca-file") from None
+
+
 def _reason(error: urllib.error.HTTPError) -> str:
     """The sentence of a problem report (RFC 9457), else the status."""
+    named = urlsplit(error.headers.get("Location") or "")
+    if 300 <= error.code < 400 and named.netloc:
+        return f"the broker is at another address; write --api {redact(f'{named.scheme}://{named.netloc}')}"
     try:
         problem = json.loads(error.read(64 << 10))
         hint = f" Here that is the variable {API_TOKEN}." if error.code == 401 else ""

@@ -181,6 +181,13 @@ _api_option = click.option(
     default=DEFAULT_API,
     help=f"Address of the broker's HTTP.  [CAMSHAFT_API; default: {DEFAULT_API}]",
 )
+_ca_option = click.option(
+    "--ca-file",
+    metavar="FILE",
+    envvar="CAMSHAFT_CA_FILE",
+    help="PEM file of the authority that signed an https broker's certificate, if the system does not know it.  "
+    "[CAMSHAFT_CA_FILE]",
+)
 _json_option = click.option("--json", "as_json", is_flag=True, help="For programs: the API's answer.")
 _url_argument = click.argument("url", envvar=URL)
 
@@ -203,8 +210,9 @@ _url_argument = click.argument("url", envvar=URL)
 @click.option("--tls-fingerprint", metavar="HEX", help="rtsps: SHA-256 of the only certificate accepted.")
 @click.option("--tls-legacy", is_flag=True, help="rtsps: allow the old ciphers of old cameras.")
 @_api_option
+@_ca_option
 @_json_option
-def add(name: str, url: str, api: str, as_json: bool, **options: Any) -> None:
+def add(name: str, url: str, api: str, ca_file: str | None, as_json: bool, **options: Any) -> None:
     """Add a camera under NAME. It survives restarts.
 
     URL may be - to read it from standard input, or left out if CAMSHAFT_URL holds it. A password on a command line
@@ -229,18 +237,19 @@ def add(name: str, url: str, api: str, as_json: bool, **options: Any) -> None:
         "tls": tls or None,
         "streams": {"sub": {"url": options["sub"]}} if options["sub"] else None,
     }
-    added = Api(api).add(name, {key: value for key, value in wanted.items() if value is not None})
+    added = Api(api, ca_file).add(name, {key: value for key, value in wanted.items() if value is not None})
     click.echo(json.dumps(added, indent=2) if as_json else f"Camera {name} is added.")
 
 
 @camera.command("list")
 @_api_option
+@_ca_option
 @_json_option
-def list_(api: str, as_json: bool) -> None:
+def list_(api: str, ca_file: str | None, as_json: bool) -> None:
     """List the cameras and how they are."""
     from camshaft.api import Api
 
-    cameras = Api(api).cameras()
+    cameras = Api(api, ca_file).cameras()
     if as_json:
         click.echo(json.dumps(cameras, indent=2))
     elif not cameras:
@@ -256,11 +265,12 @@ def list_(api: str, as_json: bool) -> None:
 @camera.command()
 @click.argument("name")
 @_api_option
-def remove(name: str, api: str) -> None:
+@_ca_option
+def remove(name: str, api: str, ca_file: str | None) -> None:
     """Remove the camera NAME."""
     from camshaft.api import Api
 
-    Api(api).remove(name)
+    Api(api, ca_file).remove(name)
     click.echo(f"Camera {name} is removed.")
 
 

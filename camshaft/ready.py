@@ -6,17 +6,20 @@ import asyncio
 import errno
 import json
 import socket
+import ssl
+from functools import cache
 
 from common.address import reachable_host, split_listen
 from common.bus import Endpoints, claimed_directory
 from common.errors import AddressInUseError, ConfigError
+from common.settings import option_of
 
 ANSWER_TIMEOUT = 2.0  # seconds
 MAX_ANSWER_BYTES = 16 << 10
 
 
-def free_listen(listen: str) -> str:
-    """``listen`` with its port, or for port 0 a free one, after seeing that nobody else has it.
+def free_listen(listen: str, key: str = "listen") -> str:
+    """``listen``, the value of ``http.key``, with its port, or for port 0 a free one, after seeing that nobody has it.
 
     Asked before anything is started: the program that has the port might answer in our place. Raises
     ``AddressInUseError``, or ``ConfigError`` if the host is none of this machine's.
@@ -26,8 +29,8 @@ def free_listen(listen: str) -> str:
         port = _bindable(host, port)
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
-            raise AddressInUseError("http", listen, "--http-listen") from None
-        raise ConfigError(f"cannot listen on {listen}: {exc.strerror or exc}", key="http.listen") from None
+            raise AddressInUseError("http", listen, option_of("http", key)) from None
+        raise ConfigError(f"cannot listen on {listen}: {exc.strerror or exc}", key=f"http.{key}") from None
     return f"{_bracketed(host)}:{port}"
 
 
@@ -63,13 +66,14 @@ def _bindable(host: str, port: int) -> int:
         return bound
 
 
-async def ask_ready(listen: str) -> tuple[bool, str]:
+async def ask_ready(listen: str, scheme: str = "http") -> tuple[bool, str]:
     """Whether ``/readyz`` answers 200, and if not, why."""
     host, port = split_listen(listen)
     host = reachable_host(host)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT):
-            reader, writer = await asyncio.open_connection(host, port)
+            context = _any_certificate() if scheme == "https" else None
+            reader, writer = await asyncio.open_connection(host, port, ssl=context)
             try:
                 request = f"GET /readyz HTTP/1.1\r\nHost: {_bracketed(host)}:{port}\r\nConnection: close\r\n\r\n"
                 writer.write(request.encode())
@@ -84,6 +88,15 @@ async def ask_ready(listen: str) -> tuple[bool, str]:
         return ready, " ".join(json.loads(body)["reasons"])
     except (ValueError, KeyError, TypeError):
         return ready, "what answers is not camshaft" if not ready else ""
+
+
+@cache
+def _any_certificate() -> ssl.SSLContext:
+    """The certificate is for the name by which browsers know this machine, and we ask by an address of ours."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _bracketed(host: str) -> str:

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from broker.access.policy import check_door
+from broker.front.certificate import certificate_of
 from broker.keyring import open_keyring
 from broker.store import StoreInUseError, camera_names
 from camshaft.beside import beside
@@ -23,7 +24,7 @@ from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from common import log, process
 from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints
-from common.config import AuthConfig, Config
+from common.config import AuthConfig, Config, HttpConfig
 from common.control import Role
 from common.errors import AddressInUseError, ConfigError
 
@@ -43,15 +44,19 @@ def serve(given: Given, *, demo: bool | None) -> int:
     check_door(config, local=is_loopback(host))
     try:
         listen = free_listen(config.http.listen)
+        if config.http.redirect_from:
+            free_listen(config.http.redirect_from, "redirect_from")
         check_bus(Endpoints.parse(config.broker.address))
     except AddressInUseError as exc:
         raise AddressInUseError(exc.what, exc.address, f"{exc.option}; {SECOND_CLUSTER}") from None
+    certificate_of(config.http)
     stored = _stored(config) if demo is not False else frozenset()
     alone = not (config.cameras or stored)  # without a camera of the operator's
     if demo is None:
         demo = alone
+    http = config.http.model_copy(update={"listen": listen})
     plan = programs(
-        config.model_copy(update={"http": config.http.model_copy(update={"listen": listen})}),
+        config.model_copy(update={"http": http}),
         shared_environ(os.environ, given.file, given.overrides) | _import_path(),
         cores=cores(),
         cpus=cpus(),
@@ -65,8 +70,8 @@ def serve(given: Given, *, demo: bool | None) -> int:
         nonlocal code
         supervisor = Supervisor(
             plan,
-            ready=lambda: ask_ready(listen),
-            announce=lambda: _announce(listen, only_demo=demo and alone, auth=config.auth),
+            ready=lambda: ask_ready(listen, http.scheme),
+            announce=lambda: _announce(http, only_demo=demo and alone, auth=config.auth),
             # -P: or a folder called common in the operator's directory would be taken for ours.
             command=(sys.executable, "-P", "-m", "camshaft"),
         )
@@ -102,10 +107,11 @@ def _import_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
 
 
-def _announce(listen: str, *, only_demo: bool, auth: AuthConfig) -> None:
-    host, port = split_listen(listen)
-    page = page_address(host, port)
-    api = "" if listen == Config().http.listen else f" --api {page.rstrip('/')}"
+def _announce(http: HttpConfig, *, only_demo: bool, auth: AuthConfig) -> None:
+    host, port = split_listen(http.listen)
+    # A certificate is for a name, as a rule, and not for the address that we listen on.
+    page = page_address(http.hosts[0] if http.tls_cert and http.hosts else host, port, http.scheme)
+    api = "" if page == page_address(*split_listen(HttpConfig().listen)) else f" --api {page.rstrip('/')}"
     what = "Camshaft shows a simulated camera" if only_demo else "Camshaft is ready"
     with suppress(OSError):  # nobody reads our standard output, which is no reason to end
         print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)

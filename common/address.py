@@ -37,10 +37,10 @@ def reachable_host(host: str) -> str:
     return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - replaced, not bound
 
 
-def page_address(host: str, port: int) -> str:
+def page_address(host: str, port: int, scheme: str = "http") -> str:
     """The address that a person on this machine types into a browser."""
     host = reachable_host(host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def network_of(address: str) -> str | None:

@@ -77,6 +77,10 @@ def _listen(value: str) -> str:
     return value
 
 
+def _listen_or_not(value: str) -> str:
+    return _listen(value) if value else value
+
+
 def _fingerprint(value: str) -> str:
     if not re.fullmatch(_FINGERPRINT, value):
         raise ValueError("must be the 64 hexadecimal digits of a SHA-256 fingerprint; colons may stand between them")
@@ -189,6 +193,7 @@ CameraId = Annotated[
     CameraName, AfterValidator(_camera_id), WithJsonSchema({"type": "string", "pattern": f"^{CAMERA_ID.pattern}$"})
 ]
 Listen = Annotated[str, AfterValidator(_listen)]
+ListenOrNot = Annotated[str, AfterValidator(_listen_or_not)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 IceServers = Annotated[tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_several)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
@@ -313,6 +318,27 @@ class HttpConfig(_Section):
         repr=False,
         description="STUN and TURN servers for viewers: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT.",
     )
+    tls_cert: Path | None = Field(
+        None, description="PEM file of the certificate and those that lead to its authority: the page is https then."
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM file of the certificate's key; by default it is in the file of the certificate."
+    )
+    redirect_from: ListenOrNot = Field(
+        "", description="HOST:PORT of plain HTTP from which browsers are sent to https, such as :80."
+    )
+
+    @model_validator(mode="after")
+    def _of_tls(self) -> HttpConfig:
+        for key in ("tls_key", "redirect_from"):
+            if getattr(self, key) and self.tls_cert is None:
+                raise ValueError(f"{key} is given without tls_cert; name the certificate, or leave {key} out")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """The page's: https where there is a certificate."""
+        return "http" if self.tls_cert is None else "https"
 
 
 class GroupConfig(_Section):

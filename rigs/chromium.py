@@ -238,11 +238,14 @@ class Chromium:
 
 @asynccontextmanager
 async def chromium(executable: str = CHROMIUM) -> AsyncIterator[Chromium]:
-    """Run a headless Chromium with a profile of its own. ``executable`` may be a wrapper that enters a namespace."""
+    """Run a headless Chromium with a profile of its own, which takes any certificate.
+
+    ``executable`` may be a wrapper that enters a namespace.
+    """
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=FLAGS)
         try:
-            context = await browser.new_context(viewport={"width": 800, "height": 600})
+            context = await browser.new_context(viewport={"width": 800, "height": 600}, ignore_https_errors=True)
             await context.add_init_script(path=PROBE)
             yield Chromium(context)
         finally:

@@ -71,8 +71,11 @@ class Cluster:
     @property
     def url(self) -> str:
         """The front door, without a slash at its end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if 'tls_cert' in self.config.get('http', {}) else 'http'}://{self._listen}"
+
+    @property
+    def _listen(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def whep(self, camera: str) -> str:
         """Where a viewer of the camera posts its offer."""
@@ -116,7 +119,7 @@ class Cluster:
         """Start the supervisor; for a test that has ended it and goes on with the same files and ports."""
         assert self._sockets is not None
         document: dict[str, Any] = {
-            "http": {"listen": self.url.removeprefix("http://")},
+            "http": {"listen": self._listen},
             "media": {"port": 0},
             "broker": {"address": f"ipc://{self._sockets.name}"},
             "ingest": {"workers": self.ingest},
@@ -145,7 +148,7 @@ class Cluster:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
             while loop.time() < deadline and self._process.poll() is None:
                 try:
-                    async with http.get(f"{self.url}/readyz") as response:
+                    async with http.get(f"{self.url}/readyz", ssl=False) as response:
                         if response.status == 200:
                             return
                         answer = f"{response.status} {await response.text()}"

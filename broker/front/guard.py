@@ -1,7 +1,8 @@
 """The defences against pages of other sites that a viewer's browser has open. No I/O.
 
 * A request that changes something, and a WebSocket, must come from a page of ours or from no page at all: browsers send
-  ``Origin``, and it must name the host that was asked.
+  ``Origin``, and it must name the host that was asked. Where we speak TLS it must be https: what came by plain HTTP may
+  have been changed on its way.
 * DNS rebinding gives a foreign page our address under a name of its own, and then its ``Origin`` does name the host
   that was asked. Where we listen on the loopback alone, or are told which names are ours, every honest name for us is
   known, so others are refused. An address cannot be rebound and is always accepted.
@@ -21,10 +22,12 @@ from common.errors import RequestError
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """``local``: we listen on the loopback alone. ``hosts``: more names we are published under, in lower case."""
+    """``local``: we listen on the loopback alone. ``hosts``: more names we are published under, in lower case. ``tls``:
+    our pages are https."""
 
     local: bool
     hosts: Collection[str] = ()
+    tls: bool = False
 
     def check_host(self, host: str | None) -> None:
         """Refuse a ``Host`` header that no honest client would send us. Raises ``RequestError``."""
@@ -38,7 +41,9 @@ class Guard:
         """Whether a page of ours asks, or no page at all: not a browser, or what no other site could have caused."""
         if origin is None:
             return True
-        authority = origin.partition("://")[2].lower()  # browsers write no path, and no port that is the scheme's
+        scheme, _, authority = origin.lower().partition("://")  # browsers write no path, no port that is the scheme's
+        if self.tls and scheme != "https":
+            return False
         return bool(authority) and (authority == (host or "").lower() or _host_name(authority) in self.hosts)
 
     def check_origin(self, origin: str | None, host: str | None) -> None:

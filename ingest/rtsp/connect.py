@@ -16,14 +16,13 @@ from typing import TypeVar
 
 from common.cameras import CameraState, TlsSpec
 from common.errors import CameraError
+from common.tls import CIPHERS
 from ingest.rtsp.message import printable
 from ingest.rtsp.url import RtspUrl
 from ingest.rtsp.zone import may_lead
 
 CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together, TLS included
 
-# What TLS 1.2 may use, said here because Python's builds differ in it: forward secrecy, no SHA-1, keys of 2,048 bits.
-_CIPHERS = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
 _NO_TLS = "the camera does not speak TLS on this port; write rtsp:// instead of rtsps://, or take its port for TLS"
 _SELF_SIGNED = {18, 19, 20, 21}  # X509_V_ERR: self-signed, or issued by an authority that nobody knows here
 
@@ -91,7 +90,7 @@ def _context(verify: bool, legacy: bool) -> ssl.SSLContext:
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.set_ciphers(_CIPHERS)
+    context.set_ciphers(CIPHERS)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if legacy:  # RSA key exchange, CBC with SHA-1, small keys, TLS 1.0, renegotiation of old
         context.set_ciphers("ALL:!aNULL:@SECLEVEL=0")  # but none that does without a certificate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -15,10 +16,11 @@ from camshaft.ready import ask_ready, check_bus, free_listen
 from common.address import page_address, split_listen
 from common.bus import Endpoints, claimed_directory
 from common.errors import AddressInUseError, ConfigError
+from rigs.authority import Authority
 
 
 @asynccontextmanager
-async def server(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def server(answer: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Answers every request with ``answer``; gives its address and the requests."""
     requests: list[bytes] = []
 
@@ -27,7 +29,7 @@ async def server(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
         writer.write(answer)
         writer.close()
 
-    listener = await asyncio.start_server(handle, "127.0.0.1", 0)
+    listener = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
     async with listener:
         host, port = listener.sockets[0].getsockname()
         yield f"{host}:{port}", requests
@@ -37,6 +39,14 @@ async def test_ready_when_the_answer_is_200() -> None:
     async with server(b'HTTP/1.1 200 OK\r\n\r\n{"status": "ready", "reasons": []}') as (listen, requests):
         assert await ask_ready(listen) == (True, "")
     assert requests == [f"GET /readyz HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n".encode()]
+
+
+async def test_it_is_asked_by_tls_whatever_name_its_certificate_has(tmp_path: Path) -> None:
+    pair = Authority(tmp_path).issue("cams", "cams.example")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pair.cert, pair.key)
+    async with server(b'HTTP/1.1 200 OK\r\n\r\n{"status": "ready", "reasons": []}', tls) as (listen, _):
+        assert await ask_ready(listen, "https") == (True, "")
 
 
 async def test_not_ready_for_a_reason() -> None:
@@ -69,6 +79,7 @@ async def test_not_ready_while_nobody_listens() -> None:
 )
 def test_page_address(listen: str, address: str) -> None:
     assert page_address(*split_listen(listen)) == address
+    assert page_address(*split_listen(listen), "https") == address.replace("http:", "https:")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "", "0.0.0.0", "[::1]", "localhost"])
@@ -87,6 +98,13 @@ def test_port_in_use_is_named_with_its_option(host: str) -> None:
     assert str(caught.value).startswith(f"http: {listen} is in use")
     assert "--http-listen" in str(caught.value)
     assert free_listen(listen) == listen
+
+
+def test_another_port_in_use_is_named_with_its_own_option() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(AddressInUseError, match="--http-redirect-from"):
+            free_listen(listen, "redirect_from")
 
 
 def test_bus_in_use_is_named_with_its_option(tmp_path: Path) -> None:

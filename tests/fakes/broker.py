@@ -52,7 +52,7 @@ async def running_broker(config: Config, endpoints: Endpoints) -> AsyncIterator[
         ready.cancel()
         await task  # raises
     try:
-        async with aiohttp.ClientSession(ready.result()) as http:
+        async with aiohttp.ClientSession(ready.result(), connector=aiohttp.TCPConnector(ssl=False)) as http:
             yield RunningBroker(endpoints, ready.result(), http, stop, task)
     finally:
         stop.set()

@@ -105,3 +105,20 @@ def test_any_text_is_judged(origin: str, host: str | None) -> None:
     for check in (lambda: LOCAL.check_host(host), lambda: LOCAL.check_origin(origin, host)):
         with contextlib.suppress(RequestError):
             check()
+
+
+@pytest.mark.parametrize(
+    ("origin", "ours"),
+    [
+        ("https://cams.example", True),
+        ("HTTPS://Cams.Example:8443", True),
+        ("http://cams.example", False),  # somebody on the way may have written that page
+        ("https://evil.example", False),
+        ("null", False),
+        ("", False),
+        (None, True),
+    ],
+)
+def test_where_we_speak_tls_our_pages_are_https(origin: str | None, ours: bool) -> None:
+    encrypted = Guard(local=False, hosts=("cams.example",), tls=True)
+    assert encrypted.is_ours(origin, "cams.example") == ours
