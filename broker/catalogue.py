@@ -51,6 +51,7 @@ class Catalogue:
         self._store = store
         self._clock = clock
         self._most = config.limits.cameras
+        self._networks = config.sources.networks
         self._quiet = Quiet(log)
         self._memories = store.memories()
         self._newest = max((memory.revision for memory in self._memories.values()), default=0)
@@ -197,7 +198,7 @@ class Catalogue:
 
     def _put(self, id: CameraName, config: CameraConfig) -> None:
         before = self._entries.get(id)
-        memories = self._remembered(id, config)
+        memories = self._remembered(id, config, None)
         with self._writing():
             self._store.put_camera(id, config)
             for name, memory in memories.items():
@@ -210,23 +211,28 @@ class Catalogue:
 
     def _enter(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> None:
         """The camera is there at the start."""
-        for name, memory in self._remembered(id, config).items():
+        for name, memory in self._remembered(id, config, origin).items():
             if memory is not self._memories.get(name):
                 self._store.remember(name, memory)
                 self._memories[name] = memory
         self._entries[id] = self._entry(id, config, origin)
 
     def _entry(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> Entry:
-        specs = config.specs(id).items()
+        specs = self._specs(id, config, origin).items()
         revised = {name: replace(spec, revision=self._memories[name].revision) for name, spec in specs}
         return Entry(id, revised, config, origin)
 
-    def _remembered(self, id: CameraName, config: CameraConfig) -> dict[CameraName, Memory]:
+    def _specs(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> dict[CameraName, CameraSpec]:
+        """Its streams, and where they may be; the simulated camera is on this machine whatever is allowed to others."""
+        networks = () if origin is not None and origin.simulated else self._networks
+        return {name: replace(spec, networks=networks) for name, spec in config.specs(id).items()}
+
+    def _remembered(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> dict[CameraName, Memory]:
         """Each stream of a camera as it is remembered: as before, unless its configuration is another."""
         before = self._entries.get(id)
         return {
             name: self._memory(name, spec, before.specs.get(name) if before is not None else None)
-            for name, spec in config.specs(id).items()
+            for name, spec in self._specs(id, config, origin).items()
         }
 
     def _memory(self, name: CameraName, spec: CameraSpec, before: CameraSpec | None) -> Memory:

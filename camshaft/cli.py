@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,7 @@ _SERVE = (
     "egress",
     "transcode",
     "limits",
+    "sources",
     "store",
     "log",
 )
@@ -131,7 +132,7 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 
 
 @cli.command()
-@configured("http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "store", "log")
+@configured("http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "sources", "store", "log")
 def broker(given: Given) -> None:
     """Run the broker: control plane, media relay and front door (page, WHEP, WebSocket, REST)."""
     config = given.config()
@@ -279,7 +280,7 @@ def remove(name: str, api: str, ca_file: str | None) -> None:
 @click.option("--transport", type=click.Choice(_TRANSPORTS), default="auto", help="Transport of RTP.")
 @click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-@configured("log")
+@configured("sources", "log")
 def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: bool) -> None:
     """Connect to a camera and say what it sends, or why it does not. Needs no cluster.
 
@@ -291,7 +292,8 @@ def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: 
     from ingest.probe import probe as look
 
     try:
-        result = asyncio.run(look(camera.spec(CameraName("probe"))))
+        spec = replace(camera.spec(CameraName("probe")), networks=config.sources.networks)
+        result = asyncio.run(look(spec))
     except CameraError as exc:
         failure = {"state": exc.state, "detail": redact(exc.detail)}
         click.echo(json.dumps(failure, indent=2) if as_json else redact(str(exc)))

@@ -102,6 +102,7 @@ class CameraState(StrEnum):
     CLOSED = "closed"
     MALFORMED = "malformed"
     OVER_LIMIT = "over_limit"
+    NOT_ALLOWED = "not_allowed"
 
     @property
     def sentence(self) -> str:
@@ -136,6 +137,7 @@ _SENTENCES = {
     CameraState.CLOSED: "The camera closed the connection.",
     CameraState.MALFORMED: "The camera sent something that is not valid RTSP or SDP.",
     CameraState.OVER_LIMIT: "The camera sends more than this server takes of one; set a lower bitrate in the camera.",
+    CameraState.NOT_ALLOWED: "The camera's address is in none of the networks that cameras of this server may be in.",
 }
 
 
@@ -152,7 +154,8 @@ class TlsSpec:
 class CameraSpec:
     """One stream of a camera as the operator wants it.
 
-    ``revision`` grows with each change, so that a worker sees it is stale.
+    ``revision`` grows with each change, so that a worker sees it is stale. ``networks`` are those that it may be in, it
+    and whatever it leads to; none: all.
     """
 
     id: CameraName
@@ -162,6 +165,7 @@ class CameraSpec:
     keep_after: float = 10.0  # seconds an on-demand camera is kept after its last viewer left
     tls: TlsSpec = field(default_factory=TlsSpec)
     revision: int = 0
+    networks: tuple[str, ...] = ()
 
     @property
     def encrypted(self) -> bool:

@@ -124,12 +124,12 @@ def _address(value: str) -> str:
 
 def _network(value: str) -> str:
     try:
-        return str(ipaddress.ip_network(value))
+        network = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        with contextlib.suppress(ValueError):
-            meant = ipaddress.ip_network(value, strict=False)
-            raise ValueError(f"{value} is an address in a network; write {meant} for all of it") from None
         raise ValueError("must be a network such as 192.168.1.0/24 or 2001:db8::/32, or an IP address") from None
+    if network.network_address != ipaddress.ip_address(value.partition("/")[0]):
+        raise ValueError(f"{value} is an address in a network; write {network} for all of it")
+    return str(network)
 
 
 def _ice_server(value: str) -> str:
@@ -584,6 +584,16 @@ class LimitsConfig(_Section):
     )
 
 
+class SourcesConfig(_Section):
+    """Where cameras may be."""
+
+    networks: Networks = Field(
+        (),
+        max_length=64,
+        description="Networks that cameras may be in, such as 192.168.1.0/24, by name or address; empty for all.",
+    )
+
+
 class StoreConfig(_Section):
     """Where cameras that were added at run time are kept."""
 
@@ -620,6 +630,7 @@ class Config(_Section):
     egress: EgressConfig = EgressConfig()
     transcode: TranscodeConfig = TranscodeConfig()
     limits: LimitsConfig = LimitsConfig()
+    sources: SourcesConfig = SourcesConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
     _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)

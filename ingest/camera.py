@@ -27,6 +27,7 @@ from ingest.rtsp.client import Connection
 from ingest.rtsp.connect import ForbiddenAddressError
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.login import SuspectedLoginError
+from ingest.rtsp.networks import Networks, OutsideNetworksError
 from ingest.rtsp.opening import connected, over_any
 from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.silence import NoMediaError
@@ -165,11 +166,15 @@ class Camera:
                 pin=self._pin,
                 keepalive=self._shared.keepalive(self.spec),
                 bitrate=self._shared.bitrate,
+                networks=Networks(self.spec.networks),
             ) as self._connection:
                 with self._shared.logins.playing(self._account):
                     await self._connection.ended()
         except ForbiddenAddressError:
             self._counters["redirects_refused"] += 1
+            raise
+        except OutsideNetworksError:
+            self._counters["addresses_refused"] += 1
             raise
         except (TransportRefusedError, NoMediaError) as exc:
             self._log.debug("transport gives nothing", transport=transport, reason=exc.detail)

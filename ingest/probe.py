@@ -14,6 +14,7 @@ from common.media import Batch, Kind, Track
 from ingest.payload.h264 import H264
 from ingest.retry import Transports
 from ingest.rtsp.client import Connection
+from ingest.rtsp.networks import Networks
 from ingest.rtsp.opening import connected, over_any
 from ingest.rtsp.url import RtspUrl
 
@@ -68,6 +69,7 @@ async def _watch(spec: CameraSpec, url: RtspUrl, longest: float, transport: Tran
         epoch=time.time_ns() // 10**6,
         publish=sight.see,
         on_media=sight.begin,
+        networks=Networks(spec.networks),
     ) as connection:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + longest

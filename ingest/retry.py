@@ -48,6 +48,7 @@ _BACKOFFS = {
     CameraState.NOT_RTSP: SETTINGS,
     CameraState.TLS_FAILED: SETTINGS,
     CameraState.OVER_LIMIT: SETTINGS,
+    CameraState.NOT_ALLOWED: SETTINGS,
 }
 
 

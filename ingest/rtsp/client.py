@@ -24,6 +24,7 @@ from ingest.rtsp.auth import Pin
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.media import SessionMedia
 from ingest.rtsp.message import InterleavedFrame, Message, Parser, Request, Response
+from ingest.rtsp.networks import Networks
 from ingest.rtsp.publishing import Publishing
 from ingest.rtsp.quickack import QuickAck
 from ingest.rtsp.session import Action, BindPorts, Playing, Punch, RtspSession, Send, SessionState
@@ -50,11 +51,12 @@ class Connection(asyncio.BufferedProtocol):
         pin: Pin,
         keepalive: Keepalive,
         budget: Budget,
+        networks: Networks,
     ) -> None:
         self.udp = udp
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
-        self._media = SessionMedia(url, udp=udp, epoch=epoch)
+        self._media = SessionMedia(url, udp=udp, epoch=epoch, networks=networks)
         self._silence = Silence(self._media)
         self._session = RtspSession(url, udp, self._media.select, pin, keepalive)
         self._routes: dict[int, Callable[[bytes, int], None]] = {}  # by interleaved channel

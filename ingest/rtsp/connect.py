@@ -18,6 +18,7 @@ from common.cameras import CameraState, TlsSpec
 from common.errors import CameraError
 from common.tls import CIPHERS
 from ingest.rtsp.message import printable
+from ingest.rtsp.networks import Networks, OutsideNetworksError
 from ingest.rtsp.url import RtspUrl
 from ingest.rtsp.zone import may_lead
 
@@ -38,18 +39,23 @@ class ForbiddenAddressError(CameraError):
         super().__init__(CameraState.REJECTED, what)
 
 
-async def connect(factory: Callable[[], P], url: RtspUrl, tls: TlsSpec, *, origin: str | None = None) -> P:
+async def connect(
+    factory: Callable[[], P],
+    url: RtspUrl,
+    tls: TlsSpec,
+    *,
+    origin: str | None = None,
+    networks: Networks = Networks(),  # noqa: B008  # frozen
+) -> P:
     """Connect a protocol of ``factory``'s to the host and port of ``url``.
 
     ``origin`` is the address of the camera that redirected there, if one did: see ``zone``. Raises ``CameraError``;
-    ``ForbiddenAddressError`` where that camera may not lead.
+    ``ForbiddenAddressError`` where that camera may not lead, ``OutsideNetworksError`` where no camera may be.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + CONNECT_TIMEOUT
     found = await _resolve(url.host, url.port, deadline)
-    addresses = [address for address in found if origin is None or may_lead(origin, address)]
-    if found and not addresses:
-        raise ForbiddenAddressError(url.host)
+    addresses = _allowed(found, url.host, origin, networks)
     context = _context(tls.verify and tls.fingerprint is None, tls.legacy) if url.scheme == "rtsps" else None
     for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         now = loop.time()
@@ -69,6 +75,18 @@ async def connect(factory: Callable[[], P], url: RtspUrl, tls: TlsSpec, *, origi
                 raise
             return protocol
     raise CameraError(CameraState.HOST_UNKNOWN, f"{url.host} has no address")
+
+
+def _allowed(found: list[str], host: str, origin: str | None, networks: Networks) -> list[str]:
+    """Those addresses of a host that may be connected to; what is connected to is what was looked at here."""
+    led = [address for address in found if origin is None or may_lead(origin, address)]
+    if found and not led:
+        raise ForbiddenAddressError(host)
+    addresses = [address for address in led if networks.allows(address)]
+    if led and not addresses:
+        what = "it is at" if origin is None else f"it redirects to {printable(host)}, which is"
+        raise OutsideNetworksError(f"{what} {led[0]}", networks)
+    return addresses
 
 
 async def _resolve(host: str, port: int, deadline: float) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from common.media import Track
@@ -15,6 +16,7 @@ from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtf
 from ingest.rtp.receiver import CameraStream, TrackReceiver
 from ingest.rtp.rtcp import receiver_report
 from ingest.rtsp.message import InterleavedFrame
+from ingest.rtsp.networks import Networks
 from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.setup import Setup
 from ingest.rtsp.transport import Pair
@@ -28,8 +30,16 @@ PLAIN_WARNING = "the media comes over UDP, which TLS does not encrypt; use TCP"
 class SessionMedia:
     """One session's, over UDP or TCP."""
 
-    def __init__(self, url: RtspUrl, *, udp: bool, epoch: int) -> None:
+    def __init__(
+        self,
+        url: RtspUrl,
+        *,
+        udp: bool,
+        epoch: int,
+        networks: Networks = Networks(),  # noqa: B008  # frozen
+    ) -> None:
         self.udp = udp
+        self.networks = networks
         self.stream = CameraStream([], udp=udp, epoch=epoch)  # empty until every track is set up
         self.ports: list[tuple[UdpPort, UdpPort]] = []  # of RTP and RTCP, one a track
         self.nothing_playable: NothingPlayableError | None = None  # by its description; a look is taken all the same
@@ -107,13 +117,21 @@ class SessionMedia:
         rtp: UdpPort,
         rtcp: UdpPort,
     ) -> None:
-        addresses = frozenset({peer, setup.spec.source or peer})
+        addresses = frozenset({peer, self._source(setup) or peer})
         ports = setup.spec.server_port or (None, None)
         for port, remote, receive in ((rtp, ports[0], receiver.receive), (rtcp, ports[1], receiver.receive_rtcp)):
             port.start(addresses, (peer, remote) if remote else None, receive, flush)
         # Open the way through firewalls: an empty RTP packet, an empty receiver report.
         rtp.send(b"\x80" + bytes(7) + self._ssrc.to_bytes(4))
         rtcp.send(receiver_report(self._ssrc, CNAME, []))
+
+    def _source(self, setup: Setup) -> str | None:
+        """RFC 2326 12.39: where the camera says it sends from, if it is where a camera may be."""
+        source = setup.spec.source
+        with suppress(ValueError):  # a name, or nonsense: no datagram has such an address
+            if source is not None and self.networks.allows(source):
+                return source
+        return None
 
     def send_reports(self, now_ns: int, write: Callable[[bytes], None]) -> None:
         """RFC 3550 6.4.2: from the start, also when there is nothing to report yet; ``write`` sends over TCP."""

@@ -21,6 +21,7 @@ from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection
 from ingest.rtsp.connect import connect
 from ingest.rtsp.keepalive import Keepalive
+from ingest.rtsp.networks import Networks
 from ingest.rtsp.session import RedirectedError
 from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.silence import NoMediaError
@@ -44,11 +45,13 @@ async def connected(
     pin: Pin | None = None,
     keepalive: Keepalive | None = None,
     bitrate: int = LimitsConfig().camera_bitrate,
+    networks: Networks = Networks(),  # noqa: B008  # frozen
 ) -> AsyncIterator[Connection]:
     """A session that plays until the block is left. What ends it before is raised by ``ended``.
 
     ``publish`` gets batches in order, ``on_media`` is called once, with the first packet. Redirects are followed, but
     not to where only this machine can reach, unless the camera is there itself; ``on_redirect`` is told of each.
+    Nothing is sent to, or taken from, an address that ``networks`` does not allow.
     ``pin`` and ``keepalive`` are what earlier sessions taught; ``bitrate`` is what the camera may send for long, in
     Mbit/s.
     """
@@ -66,8 +69,9 @@ async def connected(
             pin=pin,
             keepalive=keepalive,
             budget=budget,
+            networks=networks,
         )
-        connection = await connect(open_, url, tls, origin=origin)
+        connection = await connect(open_, url, tls, origin=origin, networks=networks)
         try:
             try:
                 await connection.play()

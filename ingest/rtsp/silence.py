@@ -57,5 +57,7 @@ class Silence:
         if receiver.unexpected_type is not None:
             return f"packets of payload type {receiver.unexpected_type} come, which the camera has not announced"
         if stranger := self._media.stranger:
-            return f"packets come from {stranger} over UDP, not from the camera; they are not taken"
+            networks = self._media.networks
+            allowed = "" if networks.allows(stranger) else f" (sources.networks allows {networks})"
+            return f"packets come from {stranger} over UDP, not from the camera; they are not taken{allowed}"
         return f"no {receiver.kind} has come over {'UDP' if self._media.udp else 'TCP'}"

@@ -22,11 +22,20 @@ class Zone(StrEnum):
     ANYWHERE = "anywhere"
 
 
+def numeric(address: str) -> _Address:
+    """A numeric address, without its interface; an IPv4 address also where it is written as IPv6 (RFC 4291 2.5.5.2).
+
+    Raises ``ValueError`` for a name.
+    """
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return parsed.ipv4_mapped or ipaddress.IPv6Address(int(parsed))
+    return parsed
+
+
 def zone_of(address: str) -> Zone:
     """The zone of a numeric address, IPv6 with or without its interface. Raises ``ValueError`` for a name."""
-    parsed: _Address = ipaddress.ip_address(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        parsed = parsed.ipv4_mapped or ipaddress.IPv6Address(int(parsed))  # without its interface
+    parsed = numeric(address)
     if parsed.is_loopback or parsed.is_unspecified:  # 0.0.0.0 is this machine too
         return Zone.LOOPBACK
     if parsed.is_link_local or parsed in _METADATA:

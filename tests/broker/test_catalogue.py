@@ -9,7 +9,7 @@ import pytest
 from broker.catalogue import Catalogue
 from broker.store import Store
 from common.cameras import redact
-from common.config import CameraConfig, Config, Origin
+from common.config import CameraConfig, Config, Origin, SourcesConfig
 from common.config_file import load
 from common.errors import RequestError
 from common.media import Kind, Track
@@ -465,3 +465,28 @@ def test_a_store_that_another_one_took_the_place_of_is_told(catalogue: Catalogue
         catalogue.check_store()  # only logged
     assert catalogue.specs.keys() == {"door"}
     assert (tmp_path / "camshaft.db").read_bytes() == b""
+
+
+def test_every_stream_is_told_the_networks_that_it_may_be_in(store: Store, clock: Clock) -> None:
+    file = Config.model_validate(
+        {
+            "sources": {"networks": ["10.0.0.0/8"]},
+            "cameras": {"door": {"url": "rtsp://host/door", "streams": {"sub": {"url": "rtsp://host/small"}}}},
+        }
+    )
+    catalogue = Catalogue(file, store, clock)
+    catalogue.add({"id": "yard", "url": "rtsp://host/yard"})
+    assert {spec.networks for spec in catalogue.specs.values()} == {("10.0.0.0/8",)}
+    assert len(catalogue.specs) == 3
+    before = {name: spec.revision for name, spec in catalogue.specs.items()}
+    clock.now += 1
+    after = Catalogue(file, store, clock).specs
+    assert {name: spec.revision for name, spec in after.items()} == before
+    elsewhere = file.model_copy(update={"sources": SourcesConfig.model_validate({"networks": ["10.1.0.0/16"]})})
+    changed = Catalogue(elsewhere, store, clock).specs
+    assert all(spec.revision > before[name] for name, spec in changed.items()), "so that workers are told"
+
+
+def test_the_simulated_camera_may_be_on_this_machine(store: Store) -> None:
+    environ = {"CAMSHAFT_DEMO": "demo=rtsp://127.0.0.1:8554/", "CAMSHAFT_SOURCES_NETWORKS": "10.0.0.0/8"}
+    assert Catalogue(load(None, environ=environ), store).specs["demo"].networks == ()

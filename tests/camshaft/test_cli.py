@@ -88,7 +88,7 @@ def test_serve_has_an_option_for_every_leaf_with_its_description_and_variable() 
 @pytest.mark.parametrize(
     ("command", "sections"),
     [
-        ("broker", {"http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "store", "log"}),
+        ("broker", {"http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "sources", "store", "log"}),
         ("ingest", {"broker", "cluster", "limits", "log"}),
         ("egress", {"media", "broker", "cluster", "limits", "log"}),
     ],

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+from pydantic import ValidationError
 
-from common.config import default_broker_address, leaves
+from common.config import SourcesConfig, default_broker_address, leaves
 
 
 def test_every_leaf_has_variable_option_and_help() -> None:
@@ -28,3 +29,23 @@ def test_broker_address_is_private_to_the_user(monkeypatch: pytest.MonkeyPatch) 
     assert default_broker_address() == "ipc:///run/user/7/camshaft"
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert default_broker_address().endswith(f"/camshaft-{os.getuid()}")
+
+
+def test_networks_are_written_as_people_do() -> None:
+    taken = SourcesConfig.model_validate({"networks": "192.168.1.0/24, 2001:DB8::/32,10.0.0.7"})
+    assert taken.networks == ("192.168.1.0/24", "2001:db8::/32", "10.0.0.7/32")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("192.168.1.7/24", r"192\.168\.1\.7/24 is an address in a network; write 192\.168\.1\.0/24 for all of it"),
+        ("cameras.example", "must be a network such as"),
+        ("10.0.0.0/33", "must be a network such as"),
+        ("10.0.0.0-10.0.0.9", "must be a network such as"),
+        (",".join(f"10.{n}.0.0/16" for n in range(65)), "at most 64 items"),
+    ],
+)
+def test_what_is_no_network_is_refused(value: str, sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        SourcesConfig.model_validate({"networks": value})
