@@ -33,6 +33,8 @@ DEAD_AFTER = 3.0  # seconds of silence after which a worker is dead
 MAX_MESSAGE_BYTES = 8 << 20  # ZMQ_MAXMSGSIZE: larger reports are sent in parts (``common.reports``)
 MAX_TEXT = 1_000  # characters of any text in a report: a sentence or an address, and some of them quote a camera
 MAX_TRACKS = 16  # of one camera; more than the two that are played, as a newer ingest may list others
+MAX_MEASURES = 16  # of one worker, and …
+MAX_BUCKETS = 64  # … numbers of each: ``common.histogram`` has a quarter of both
 MAX_INTEGER = (1 << 63) - 1  # what is larger, or smaller than its opposite, is sent as this
 
 
@@ -78,6 +80,7 @@ class Load:
 
     cpu: Share = 0.0  # share of one core since the last report, 0..1
     memory: int = 0  # resident bytes
+    free: int = 0  # bytes that it could still be given; 0 if it does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,15 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Times that a worker measured, in the buckets of ``common.histogram``; all of its process's life."""
+
+    measure: Text
+    counts: Annotated[tuple[int, ...], Field(max_length=MAX_BUCKETS)] = ()
+    total: Number = 0.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything a worker is and does; worker to broker. ``incarnation`` differs after a restart of the same node.
 
@@ -179,6 +191,7 @@ class Report:
     subscribed: tuple[Rendition, ...] = ()  # egress: renditions that it is subscribed to
     made: tuple[Made, ...] = ()  # transcode: every rendition that it makes
     counters: dict[str, int] = field(default_factory=dict)  # dropped garbage, gaps and the like, by name
+    measured: Annotated[tuple[Measured, ...], Field(max_length=MAX_MEASURES)] = ()
     partial: bool = False  # something of ``served`` and ``viewers`` could not be told: it is as it was
     number: int = 0  # of a report that is sent in parts …
     part: int = 0  # … which of them this is, from 0 …
@@ -374,7 +387,13 @@ ToWorker = Assign | Release | Convert | EndConversion | Snapshot | StreamKey | O
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
 _items: dict[str, TypeAdapter[Any]] = {"served": TypeAdapter(StreamReport), "viewers": TypeAdapter(ViewerReport)}
-_BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Refused, Ended, Leaving, Made, SnapshotFailed}
+_BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Measured} | {
+    Refused,
+    Ended,
+    Leaving,
+    Made,
+    SnapshotFailed,
+}
 
 
 def encode(message: ToBroker | ToWorker | StreamReport | ViewerReport) -> bytes:

@@ -29,6 +29,7 @@ import psutil
 from common.control import Load
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import get_logger
+from common.memory import free_bytes
 from common.pulse import PULSE_FD, Pulse
 from common.systemd import STOPPING, notify, watchdog
 
@@ -77,7 +78,7 @@ class LoadMeter:
     def __init__(self) -> None:
         self._process = psutil.Process()
         self._cpu, self._wall = time.process_time(), time.monotonic()
-        self._last = Load(memory=self._process.memory_info().rss)
+        self._last = Load(0.0, self._process.memory_info().rss, free_bytes())
 
     def read(self) -> Load:
         """CPU share and memory, at most half a second old."""
@@ -85,7 +86,7 @@ class LoadMeter:
         if wall - self._wall >= LOAD_INTERVAL:
             share = (cpu - self._cpu) / (wall - self._wall)
             self._cpu, self._wall = cpu, wall
-            self._last = Load(round(share, 4), self._process.memory_info().rss)
+            self._last = Load(round(share, 4), self._process.memory_info().rss, free_bytes())
         return self._last
 
 

@@ -41,7 +41,7 @@ def split(report: Report, *, part_bytes: int = PART_BYTES) -> tuple[list[bytes],
     partial = report.partial or bool(bad)
     frames = []
     for number, piece in enumerate(pieces):
-        base = rest if number == 0 else replace(rest, counters={})
+        base = rest if number == 0 else replace(rest, counters={}, measured=())
         part = replace(
             base,
             served=tuple(piece.served),

@@ -47,6 +47,13 @@ class Reach:
         paths = [pair.path for pair in self.agent.pairs.values()]
         return [printable(path) for path in sorted(paths, key=lambda path: path != self.agent.selected)]
 
+    @property
+    def transport(self) -> str:
+        """The protocol below, and the version of IP; empty while nothing was heard of it."""
+        if self.way is None:
+            return ""
+        return "udp6" if ":" in self.way.path.remote[0] else "udp4"
+
     def way_to(self, carrier: Carrier, path: Path) -> Way:
         """The way that answers along ``path``: the one that everything is sent by, if it is that."""
         current = self.way

@@ -56,6 +56,7 @@ class Sender:
         self._quality = pace.quality
         self._on_behind = on_behind
         self._stuck = StuckJudge() if feed.kind is Kind.VIDEO else None  # by sound, which may pause, none is judged
+        self.pictured_at: float | None = None  # when a first whole picture was sent; monotonic seconds
         self._confirmed = -1  # index of the newest packet that a report says has arrived
         self._trains: deque[Train] = deque(maxlen=64)  # runs of probes that did not go live, as they were sent
 
@@ -120,6 +121,8 @@ class Sender:
         for parcel in parcels:
             if not self._send_next(parcel):
                 break
+            if self.pictured_at is None and any(run[-1].marker for run in parcel.runs):
+                self.pictured_at = now
         sent = cursor.next - first
         if cursor.next == history.end:
             cursor.move(Event.CAUGHT_UP)
@@ -219,6 +222,8 @@ class Sender:
     def _moved(self, position: Position) -> None:
         """Spare packets wait for a picture that is on its way: here it has gone, or is given up."""
         if position is Position.LIVE:
+            if self.pictured_at is None:
+                self.pictured_at = self.feed.pushed_at  # the batch that it goes live with is being pushed
             self.retransmission.send_spare()
         else:
             self.retransmission.forget_spare()

@@ -58,6 +58,7 @@ class Viewer:
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
         self.due = now  # when it is to be swept
+        self.joined_at: float | None = None  # when media could flow for the first time
         self._quality = PathQuality()
         self.feedback = Feedback(self.senders, self._quality)
         self._pace = Pace(self._quality)
@@ -76,6 +77,12 @@ class Viewer:
     def octets(self) -> int:
         """Bytes of media that were sent."""
         return sum(sender.lane.octets for sender in self.senders.values())
+
+    @property
+    def pictured_at(self) -> float | None:
+        """When it had been sent a first whole picture."""
+        sender = self.showing.sender(Kind.VIDEO)
+        return sender.pictured_at if sender is not None else None
 
     @property
     def withheld(self) -> int:
@@ -220,6 +227,7 @@ class Viewer:
         way, dtls = self.reach.selected, self.reach.dtls
         if way is None or self.senders or not dtls.connected or self.ended:
             return
+        self.joined_at = now
         for section in self.showing.sections:
             feed = self.showing.streams[section.kind].feeds[section.kind]
             sender = self.senders[feed.source.ssrc] = Sender(feed, section, dtls.srtp, way, self._pace, self._on_behind)

@@ -12,7 +12,7 @@ import dataclasses
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from functools import partial
 
@@ -46,6 +46,7 @@ from common.worker.process import Surroundings, run_worker
 from egress import native
 from egress.answer import TransportDescription, write_answer
 from egress.catch_up import CatchUp
+from egress.journal import Journal
 from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.mux import Mux
@@ -111,6 +112,7 @@ class Egress:
         self._mux = Mux()
         self._catch_up = CatchUp()
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
+        self._journal = Journal(self._quiet)
         self._limits = limits
         self._shortage = Shortage(limits.free_memory << 20)
         self._viewers: dict[str, Viewer] = {}
@@ -159,21 +161,20 @@ class Egress:
     def report(self, base: Report) -> Report:
         """Complete a report with everything this process has."""
         now = asyncio.get_running_loop().time()
+        viewers = tuple(self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items())
         counters = Counter(base.counters) + self.counters + self._mux.counters
         counters.update(self._streams.statistics())
-        for viewer in self._viewers.values():
-            _count(viewer, counters)
+        counters.update(self._journal.counters(self._viewers.values(), viewers))
         for media_socket in self._port.sockets:
             counters["udp_blocked"] += media_socket.blocked
             counters["udp_failed"] += media_socket.failed
             counters["udp_dropped"] += media_socket.dropped
         return dataclasses.replace(
             base,
-            viewers=tuple(
-                self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items()
-            ),
+            viewers=viewers,
             subscribed=tuple(self._streams.renditions),
             counters=dict(counters),
+            measured=(self._streams.delay, *self._journal.measured),
         )
 
     def _answer(self, offer: Offer) -> None:
@@ -185,7 +186,6 @@ class Egress:
             self._quiet.info("viewer refused", camera=offer.camera, code=exc.code, reason=str(exc))
             self._link.send(Refused(offer.session, exc.status, exc.code, exc.message))
         else:
-            self._quiet.info("viewer answered", camera=offer.camera)
             self._link.report_soon()
 
     def _accept(self, offer: Offer) -> tuple[str, tuple[Rendition, ...]]:
@@ -225,6 +225,7 @@ class Egress:
         self._make_room()
         self._viewers[offer.session] = self._unheard[offer.session] = viewer
         self._mux.add(viewer)
+        self._journal.begin(viewer)
         return answer, tuple(renditions.values())
 
     def _make_room(self) -> None:
@@ -248,12 +249,11 @@ class Egress:
         return write_answer(negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer, reason: str) -> None:
-        _say_goodbye(self._quiet, viewer, reason, self._candidates)
+        self._journal.end(viewer, reason, self._candidates, asyncio.get_running_loop().time())
         del self._viewers[viewer.session]
         self._unheard.pop(viewer.session, None)
         self._reports.pop(viewer.session, None)
         self._mux.remove(viewer)
-        _count(viewer, self.counters)
         viewer.close(unix_ns=clock.unix_ns())
 
     @property
@@ -277,6 +277,7 @@ class Egress:
             if now < viewer.due:
                 continue
             viewer.sweep(now=now, unix_ns=clock.unix_ns())
+            self._journal.look(viewer)
             if viewer.heard:
                 self._unheard.pop(viewer.session, None)
             if viewer.ended:
@@ -332,26 +333,3 @@ def _promised(negotiated: Negotiated, camera: CameraName, other: CameraName) -> 
 def _has_picture(negotiated: Negotiated) -> bool:
     """Whether a picture is served."""
     return any(section.kind is Kind.VIDEO for section in negotiated.sections)
-
-
-def _say_goodbye(quiet: Quiet, viewer: Viewer, reason: str, candidates: Iterable[tuple[str, int]]) -> None:
-    """One line on what became of the viewer. Its session's id is a right, and stands in no log."""
-    reach, camera = viewer.reach, viewer.showing.camera
-    seconds = round(asyncio.get_running_loop().time() - reach.agent.created, 1)
-    if reach.ready:
-        remote, sent = reach.seen_at[0], viewer.octets
-        quiet.info("viewer left", camera=camera, remote=remote, reason=reason, seconds=seconds, sent_bytes=sent)
-        return
-    offered = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in candidates]
-    tried = reach.seen_at or "nowhere: no check has come; is the UDP port open on the way?"
-    quiet.info(
-        "viewer never connected", camera=camera, reason=reason, seconds=seconds, tried_from=tried, offered=offered
-    )
-
-
-def _count(viewer: Viewer, counters: Counter[str]) -> None:
-    """Add what was dropped of what the viewer sent, and of what it was to be sent."""
-    counters["rtcp_garbage"] += viewer.feedback.garbage
-    counters["rtcp_ignored"] += viewer.ignored
-    counters["repeats_withheld"] += viewer.withheld
-    counters["paths_stuck"] += viewer.stuck

@@ -52,6 +52,7 @@ class Ingest:
         self._shared = Shared(publisher.publish, publisher.forget, link.report_soon, limits.camera_bitrate)
         self._cameras: dict[str, Camera] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}  # the last runs the camera, all before it say goodbye
+        self._counters: Counter[str] = Counter()  # of cameras that it does not have any more
         self._ending = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -79,7 +80,7 @@ class Ingest:
         """Complete a report with every camera that this process has."""
         cameras = self._cameras.values()
         counters = Counter(base.counters)
-        for each in (self._publisher.counters, *(camera.counters for camera in cameras)):
+        for each in (self._publisher.counters, self._counters, *(camera.counters for camera in cameras)):
             counters.update(each)
         streams = tuple(camera.report for camera in cameras)
         return replace(base, draining=self._ending, served=streams, counters=dict(counters))
@@ -90,6 +91,7 @@ class Ingest:
             return
         tasks = self._tasks.setdefault(spec.id, [])
         if running is not None:
+            self._counters.update(running.counters)
             tasks[-1].cancel()
         camera = self._cameras[spec.id] = Camera(spec, self._shared, self._log)
         task = self._group.create_task(self._pull(camera, tuple(tasks)))
@@ -98,7 +100,8 @@ class Ingest:
         self._link.report_soon()
 
     def _release(self, name: str) -> None:
-        if self._cameras.pop(name, None) is not None:
+        if (camera := self._cameras.pop(name, None)) is not None:
+            self._counters.update(camera.counters)
             self._tasks[name][-1].cancel()
             self._link.report_soon()
 

@@ -143,8 +143,7 @@ def _camera(context: Context, id: CameraName, principal: Principal) -> CameraVie
 
 def _broker(context: Context, load: LoadMeter) -> NodeView:
     relayed = context.relay.statistics
-    counters = context.control.counters + context.relay.counters + context.counters
-    counters.update(context.control.director.counters)
+    counters = context.counted
     counters["relay_frames_in"], counters["relay_bytes_in"] = relayed.frames_in, relayed.bytes_in
     return NodeView(
         node="broker",

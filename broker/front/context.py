@@ -15,6 +15,7 @@ from broker.control_plane import ControlPlane
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
 from broker.relay import Relay
+from common.histogram import Histogram, Measure
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.memory import Shortage
 
@@ -65,10 +66,19 @@ class Context:
     proxies: Collection[str] = ()  # networks of reverse proxies that are believed
     ice_servers: tuple[IceServer, ...] = ()
     counters: Counter[str] = field(default_factory=Counter)  # what the front door dropped or refused, by name
+    offers: Counter[str] = field(default_factory=Counter)  # by what came of them
+    answers: Histogram = field(default_factory=lambda: Histogram(Measure.ANSWER))
     clock: Callable[[], float] = time.monotonic
     quiet: Quiet = field(default_factory=lambda: Quiet(get_logger()))  # for what strangers can cause
     # For refusals: of each address, who tried what.
     audit: Quiet = field(default_factory=lambda: Quiet(get_logger(), lines=LINES_A_MINUTE))
+
+    @property
+    def counted(self) -> Counter[str]:
+        """Everything that this process dropped or refused, by name."""
+        counters = self.control.counters + self.relay.counters + self.counters
+        counters.update(self.control.director.counters)
+        return counters
 
 
 CONTEXT = web.AppKey("context", Context)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from broker.front.context import CONTEXT, Context
 from common.control import NEEDED
+
+SENTENCES = {
+    "relay": "The media relay is not running.",
+    **{f"no_{role}": f"No {role} process is connected." for role in NEEDED},
+}
+"""A sentence for each reason why no viewer would be served."""
 
 
 async def alive(_request: web.Request) -> web.Response:
@@ -15,14 +23,13 @@ async def alive(_request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """200 if a viewer would be served now, else 503 and the reasons."""
-    reasons = reasons_not_ready(request.app[CONTEXT])
+    reasons = [SENTENCES[reason] for reason, holds in reasons_not_ready(request.app[CONTEXT]).items() if holds]
     body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
     return web.json_response(body, status=503 if reasons else 200, headers={"Cache-Control": "no-store"})
 
 
-def reasons_not_ready(context: Context) -> list[str]:
-    """A sentence for everything that keeps a viewer from being served."""
-    reasons = [] if context.relay.running else ["The media relay is not running."]
+def reasons_not_ready(context: Context) -> Mapping[str, bool]:
+    """Everything that can keep a viewer from being served, and whether it does now."""
     workers = context.control.director.workers
-    missing = [role for role in NEEDED if not any(worker.takes(role) for worker in workers)]
-    return reasons + [f"No {role.value} process is connected." for role in missing]
+    missing = {f"no_{role}": not any(worker.takes(role) for worker in workers) for role in NEEDED}
+    return {"relay": not context.relay.running} | missing

@@ -11,6 +11,7 @@ from common.cameras import MAIN, CameraName, split_stream
 from common.errors import RequestError
 
 MAX_HEIGHT_DIGITS = 5  # of a picture on a screen
+MAX_OUTCOMES = 100  # of offers that are counted apart: we have a quarter of that, and an egress may say anything
 MAX_SHOWN = 100  # characters of a name that is none
 
 
@@ -54,6 +55,23 @@ async def ask(
     context: Context, principal: Principal, address: str | None, camera: CameraName, sdp: str, wish: Wish
 ) -> Answer:
     """Have an offer of somebody's answered, who is counted as ``address``. Raises ``RequestError``."""
+    outcome, began = "given_up", context.clock()
+    try:
+        answer = await _ask(context, principal, address, camera, sdp, wish)
+        outcome = "answered"
+    except RequestError as exc:
+        outcome = exc.code
+        raise
+    finally:
+        known = outcome in context.offers or len(context.offers) < MAX_OUTCOMES
+        context.offers[outcome if known else "other"] += 1
+    context.answers.add(context.clock() - began)
+    return answer
+
+
+async def _ask(
+    context: Context, principal: Principal, address: str | None, camera: CameraName, sdp: str, wish: Wish
+) -> Answer:
     control, quotas = context.control, context.quotas
     status = control.director.camera(camera)
     if split_stream(camera)[1] != MAIN:

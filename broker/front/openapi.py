@@ -185,6 +185,7 @@ OPERATIONS = (
         problems=(503,),
         open=True,
     ),
+    Operation("get", "/metrics", "Figures for Prometheus, in its text format", (200, {"text/plain": _TEXT})),
 )
 
 

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import account, api, health, pages, sign_on, signalling, stills, whep
+from broker.front import account, api, health, metrics, pages, sign_on, signalling, stills, whep
 from broker.front.gate import Right
 
 
@@ -72,6 +72,7 @@ ROUTES = (
     Route("GET", "/ws", signalling.connect, Right.SIGNED_IN, Need.OUR_PAGE),
     Route("GET", "/healthz", health.alive, Right.ANYBODY),
     Route("GET", "/readyz", health.ready, Right.ANYBODY),
+    Route("GET", "/metrics", metrics.metrics, Right.ADMIN),
 )
 
 CHANGING = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE})

@@ -147,12 +147,14 @@ class NodeView(BaseModel):
     alive: bool
     draining: bool
     silent_for: float = Field(description="Seconds since it last reported.")
-    load: Load = Field(description="cpu: share of a core; memory: resident bytes.")
+    load: Load = Field(
+        description="cpu: share of a core; memory: resident bytes; free: bytes that it could still be given."
+    )
     cameras: list[str] = Field(
         description="Ingest: those it pulls. Egress: renditions it is subscribed to. Transcode: renditions it makes."
     )
     viewers: int
-    counters: dict[str, int] = Field(description="What it dropped, by name.")
+    counters: dict[str, int] = Field(description="What it counted, drops for the most part, by name.")
 
 
 def camera_view(entry: Entry, statuses: Mapping[CameraName, CameraStatus]) -> CameraView:

@@ -9,6 +9,8 @@ from functools import partial
 
 from common.clock import unix_ns
 from common.config import LimitsConfig
+from common.control import Measured
+from common.histogram import Histogram, Measure
 from common.log import Quiet, get_logger
 from common.media import Batch, Kind, Rendition
 from common.worker.subscriber import Subscriber
@@ -37,8 +39,14 @@ class Streams:
         self._users: Counter[Rendition] = Counter()
         self._unused_since: dict[Rendition, float] = {}
         self._delays_ns: deque[int] = deque(maxlen=DELAYS_KEPT)
+        self._delay = Histogram(Measure.DELAY)
         self._overloads = 0  # at the last look
         self._quiet = Quiet(log)
+
+    @property
+    def delay(self) -> Measured:
+        """How long batches took from ingest to the last viewer."""
+        return self._delay.measured
 
     @property
     def renditions(self) -> Iterable[Rendition]:
@@ -98,4 +106,8 @@ class Streams:
 
     def _measure(self, stream: Stream, batch: Batch) -> None:
         """Note how old a batch is when the last viewer has been sent it."""
-        stream.feeds[batch.kind].outbox.when_empty(lambda: self._delays_ns.append(unix_ns() - batch.arrival_ns))
+        stream.feeds[batch.kind].outbox.when_empty(lambda: self._note_delay(unix_ns() - batch.arrival_ns))
+
+    def _note_delay(self, nanoseconds: int) -> None:
+        self._delays_ns.append(nanoseconds)
+        self._delay.add(nanoseconds / 1e9)

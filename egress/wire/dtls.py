@@ -64,6 +64,7 @@ class DtlsServer:
 
     def __init__(self, identity: Identity, remote: Iterable[Fingerprint], send: Callable[[bytes], None]) -> None:
         self.failure = ""  # why the association failed
+        self.heard = False  # whether anything of the viewer's has come
         self._identity = identity
         self._remote = tuple(remote)
         self._transmit = send
@@ -102,6 +103,7 @@ class DtlsServer:
         """Take a DTLS datagram; whatever it is, it can end this association at most. ``True`` if it was answered."""
         if self.over:
             return False
+        self.heard = True
         flights = self._flights
         try:
             self._connection.bio_write(datagram)

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 from common.cameras import CameraState
-from common.control import Load, Report, Role, StreamReport, ViewerReport, ViewerState, decode_for_broker
+from common.control import Load, Measured, Report, Role, StreamReport, ViewerReport, ViewerState, decode_for_broker
 from common.reports import MAX_ITEMS, MAX_PARTS, Parts, completed, split
 
 STREAM = StreamReport("yard", 1, CameraState.PLAYING)
@@ -22,6 +22,7 @@ LARGE = Report(
     viewers=tuple(replace(VIEWER, session=f"s{number}") for number in range(30)),
     subscribed=tuple(f"cam-{number}" for number in range(100)),
     counters={"gaps": 3},
+    measured=(Measured("delay", (1, 2), 0.5),),
     number=9,
 )
 
@@ -50,6 +51,7 @@ def test_every_part_says_that_not_all_is_told_and_only_the_first_has_the_counter
     parts = parts_of(replace(LARGE, partial=True))
     assert all(part.partial for part in parts), "a part that is lost must not take it along"
     assert [bool(part.counters) for part in parts] == [True] + [False] * (len(parts) - 1)
+    assert [bool(part.measured) for part in parts] == [True] + [False] * (len(parts) - 1)
 
 
 def test_a_report_that_lacks_a_part_is_none() -> None:

@@ -17,6 +17,7 @@ from common.cameras import CameraSpec
 from common.config_file import load
 from common.control import Answered, Assign, Ended, HangUp, Leaving, Offer, Refused, Report, Role, ViewerState
 from common.errors import AddressInUseError, ConfigError, RequestError
+from common.histogram import Histogram, Measure
 from common.log import LINES_A_MINUTE
 from common.media import Kind, Track
 from egress import worker
@@ -114,6 +115,10 @@ async def test_a_foreign_viewer_hears_the_camera(broker: FakeBroker, report: Rep
     assert (viewer.session, viewer.camera, viewer.state) == ("s1", "yard", "connected")
     assert broker.reports[NODE].subscribed == ("yard",)
     assert broker.reports[NODE].counters["delay_p50_us"] >= 0
+    measured = {each.measure: sum(each.counts) for each in broker.reports[NODE].measured}
+    assert measured["delay"] >= 1
+    assert measured["connect"] == 1
+    assert measured["first_picture"] == 0
     await peer.close()
     ended = await broker.said(Ended)
     assert (ended.session, ended.reason) == ("s1", "closed by the viewer")
@@ -186,6 +191,7 @@ class BrokenOnce:
         pass
 
     renditions = ()
+    delay = Histogram(Measure.DELAY).measured
 
     def statistics(self) -> dict[str, int]:
         return {}

@@ -35,6 +35,7 @@ from common import control
 from common.cameras import CameraSpec
 from common.config import CameraConfig, Config, LimitsConfig
 from common.errors import ProtocolError, RequestError
+from common.histogram import Histogram, Measure
 from tests.fuzz.common_targets import TO_BROKER
 from tests.fuzz.rtsp_targets import URL_WORDS
 from tests.fuzz.target import Program, Target, repeated, string
@@ -144,6 +145,8 @@ def signal(data: bytes) -> None:
     context: Any = SimpleNamespace(
         control=_ControlPlane(),
         counters=Counter(),
+        offers=Counter(),
+        answers=Histogram(Measure.ANSWER),
         clock=lambda: 0.0,
         quotas=quotas,
         memory=SimpleNamespace(now=lambda _: False),

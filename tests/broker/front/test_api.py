@@ -272,7 +272,11 @@ async def test_nodes(broker: RunningBroker) -> None:
     assert (first["node"], first["role"], first["alive"]) == ("broker", "broker", True)
     assert first["counters"]["relay_frames_in"] == 0
     assert first["load"]["memory"] > 0
-    assert (second["node"], second["role"], second["load"]) == ("in-1", "ingest", {"cpu": 0.25, "memory": 1_000_000})
+    assert (second["node"], second["role"], second["load"]) == (
+        "in-1",
+        "ingest",
+        {"cpu": 0.25, "memory": 1_000_000, "free": 0},
+    )
     assert second["counters"] == {"rtp_garbage": 3}
     assert 0 <= second["silent_for"] < 5
     assert (third["node"], third["role"], third["draining"], third["cameras"]) == ("out-1", "egress", True, ["door"])

@@ -1,0 +1,157 @@
+"""The fate of each viewer: counted and measured for reports, and told in the log by a line when it joins and leaves.
+
+A viewer is looked at by the sweep, so what it has reached is seen up to a second later; the times are exact all the
+same, because the viewer itself notes them. A session's secret name is a right, and stands in no line.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from common.control import Measured, ViewerReport
+from common.histogram import Histogram, Measure
+from common.log import Quiet
+from common.media import Kind
+from common.sessions import SessionName, public_name
+from egress.reach import printable
+from egress.viewer import Viewer
+
+_SENT = {
+    "sent_packets": "packets",
+    "sent_bytes": "bytes",
+    "sends_blocked": "dropped",
+    "repeats_asked": "nacked",
+    "repeats_sent": "retransmitted",
+    "pictures_asked": "plis",
+    "viewer_packets_lost": "lost",
+}
+"""Counters of a process, and the field of each viewer's report that they add up."""
+
+
+class Journal:
+    """All viewers of a process, from ``begin`` to ``end``. ``now`` is in monotonic seconds."""
+
+    def __init__(self, quiet: Quiet) -> None:
+        self._quiet = quiet
+        self._counters: Counter[str] = Counter()  # of what happened, and of what viewers that left were sent
+        self._connect = Histogram(Measure.CONNECT)
+        self._first_picture = Histogram(Measure.FIRST_PICTURE)
+        self._unjoined: set[SessionName] = set()
+        self._unseen: set[SessionName] = set()  # those that wait for a first picture
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        """The times until viewers joined, and until they were sent a picture."""
+        return self._connect.measured, self._first_picture.measured
+
+    def counters(self, viewers: Iterable[Viewer], reports: Iterable[ViewerReport]) -> Counter[str]:
+        """The counters of all viewers that there ever were; ``reports`` are of those that are there."""
+        total = self._counters.copy()
+        for viewer in viewers:
+            _count_dropped(viewer, total)
+        for report in reports:
+            _count_sent(report, total)
+        return total
+
+    def begin(self, viewer: Viewer) -> None:
+        """A viewer was answered."""
+        self._counters["viewers_answered"] += 1
+        self._unjoined.add(viewer.session)
+        if Kind.VIDEO in viewer.showing.streams:
+            self._unseen.add(viewer.session)
+        self._quiet.info("viewer answered", **_names(viewer))
+
+    def look(self, viewer: Viewer) -> None:
+        """See how far a viewer has come since the last look."""
+        session, answered_at = viewer.session, viewer.reach.agent.created
+        if session in self._unjoined and viewer.joined_at is not None:
+            self._unjoined.discard(session)
+            self._counters["viewers_joined"] += 1
+            self._connect.add(viewer.joined_at - answered_at)
+            self._quiet.info("viewer joined", **_names(viewer), **_way(viewer, viewer.joined_at))
+        if session in self._unseen and viewer.pictured_at is not None:
+            self._unseen.discard(session)
+            self._first_picture.add(viewer.pictured_at - answered_at)
+
+    def end(self, viewer: Viewer, reason: str, candidates: Iterable[tuple[str, int]], now: float) -> None:
+        """A viewer leaves, or never came. ``candidates`` are the addresses and ports at which it was to reach us."""
+        self.look(viewer)
+        report = viewer.report(now)
+        _count_dropped(viewer, self._counters)
+        _count_sent(report, self._counters)
+        seconds = round(now - viewer.reach.agent.created, 1)
+        if viewer.session not in self._unjoined:
+            self._counters["viewers_left"] += 1
+            self._quiet.info(
+                "viewer left", **_names(viewer), reason=reason, seconds=seconds, **_quality(viewer, report)
+            )
+        else:
+            self._counters["viewers_never_joined"] += 1
+            self._quiet.info(
+                "viewer never connected", **_names(viewer), reason=reason, seconds=seconds, **_tried(viewer, candidates)
+            )
+        self._unjoined.discard(viewer.session)
+        self._unseen.discard(viewer.session)
+
+
+def _names(viewer: Viewer) -> Mapping[str, Any]:
+    return {"session": public_name(viewer.session), "camera": viewer.showing.camera}
+
+
+def _way(viewer: Viewer, joined_at: float) -> Mapping[str, Any]:
+    """The way that media goes, and what went before it."""
+    reach = viewer.reach
+    return {
+        "remote": reach.seen_at[0] if reach.seen_at else "",
+        "way": reach.transport,
+        "srtp": reach.dtls.srtp.profile.name if reach.dtls.connected else "",
+        "seconds": round(joined_at - reach.agent.created, 3),
+    }
+
+
+def _quality(viewer: Viewer, report: ViewerReport) -> Mapping[str, Any]:
+    """How it was, as far as it can be told from here: whether the picture froze is known to the player alone."""
+    picture = viewer.pictured_at
+    return {
+        "remote": report.remote,
+        "way": viewer.reach.transport,
+        "video": report.video,
+        "audio": report.audio,
+        "first_picture": None if picture is None else round(picture - viewer.reach.agent.created, 3),
+        "sent_packets": report.packets,
+        "sent_bytes": report.bytes,
+        "lost": report.lost,
+        "nacked": report.nacked,
+        "retransmitted": report.retransmitted,
+        "plis": report.plis,
+        "blocked": report.dropped,
+        "stuck": viewer.stuck,
+        "round_trip": None if report.round_trip is None else round(report.round_trip, 4),
+        "jitter": round(report.jitter, 4),
+    }
+
+
+def _tried(viewer: Viewer, candidates: Iterable[tuple[str, int]]) -> Mapping[str, Any]:
+    """The addresses that the viewer was offered, and how far it came."""
+    reach = viewer.reach
+    offered = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in candidates]
+    if not reach.agent.pairs:
+        return {"tried_from": "nowhere: no check has come; is the UDP port open on the way?", "offered": offered}
+    proved = [printable(pair.path) for pair in reach.agent.pairs.values() if pair.proved_at > float("-inf")]
+    handshake = "none came" if not reach.dtls.heard else "completed" if reach.dtls.connected else "not completed"
+    return {"tried_from": reach.seen_at, "offered": offered, "answered_at": proved, "handshake": handshake}
+
+
+def _count_dropped(viewer: Viewer, counters: Counter[str]) -> None:
+    """Add what was dropped of what the viewer sent, and of what it was to be sent."""
+    counters["rtcp_garbage"] += viewer.feedback.garbage
+    counters["rtcp_ignored"] += viewer.ignored
+    counters["repeats_withheld"] += viewer.withheld
+    counters["paths_stuck"] += viewer.stuck
+
+
+def _count_sent(report: ViewerReport, counters: Counter[str]) -> None:
+    for name, field in _SENT.items():
+        counters[name] += getattr(report, field)
