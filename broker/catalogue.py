@@ -48,6 +48,7 @@ class Catalogue:
     """See the module's text. Methods that change it raise ``RequestError`` with the status to answer."""
 
     def __init__(self, config: Config, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self.store_problem = ""  # why nothing can be written to the store; empty if it can
         self._store = store
         self._clock = clock
         self._most = config.limits.cameras
@@ -95,12 +96,18 @@ class Catalogue:
         self._listeners.append(listener)
 
     def check_store(self) -> None:
-        """Have a store that was lost written again now, and not only with the next change; to be called each second."""
+        """Have a store that was lost written again now, and not only with the next change; to be called each second.
+
+        While there is a problem, and where the disk is nearly full, a write is tried.
+        """
         self._quiet.sweep()
         try:
             self._store.check()
+            if self.store_problem or self._store.nearly_full:
+                self._store.prove()
+            self.store_problem = ""
         except sqlite3.Error as exc:
-            self._quiet.warning("camera store cannot be written", reason=str(exc))
+            self._cannot_write(exc)
 
     def get(self, id: CameraName) -> Entry | None:
         """One camera."""
@@ -113,7 +120,7 @@ class Catalogue:
             try:
                 self._store.remember(name, self._memories[name])
             except sqlite3.Error as exc:
-                self._quiet.warning("camera store cannot be written", reason=str(exc))
+                self._cannot_write(exc)
 
     def add(self, document: Mapping[str, Any]) -> CameraName:
         """Add a camera as the API describes it: a ``CameraConfig`` and its ``id``. Returns the id.
@@ -244,6 +251,10 @@ class Catalogue:
         tracks = known.tracks if known and before and before.url == spec.url else ()
         return Memory(digest, self._newest, tracks, known.worker if known else None)
 
+    def _cannot_write(self, error: sqlite3.Error) -> None:
+        self.store_problem = str(error)
+        self._quiet.warning("camera store cannot be written", reason=self.store_problem)
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Either all that is written inside takes effect, or nothing does and ``RequestError`` is raised."""
@@ -251,7 +262,7 @@ class Catalogue:
             with self._store.transaction():
                 yield
         except sqlite3.Error as exc:
-            self._quiet.warning("camera store cannot be written", reason=str(exc))
+            self._cannot_write(exc)
             raise RequestError(503, "store_failed", f"The camera store cannot be written: {exc}.") from None
 
 

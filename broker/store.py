@@ -31,6 +31,7 @@ from common.errors import ConfigError
 from common.log import get_logger
 from common.media import Track
 
+SCARCE = 8 << 20  # bytes left on the disk, below which it is tried out: the log is folded in at 4 MB
 LOCK_TIMEOUT = 2.0  # seconds: a broker that is being replaced lets go within that
 
 FORMAT = Format(
@@ -194,6 +195,20 @@ class Store:
                 self._write_again(f"was damaged by another program ({problem})")
             else:
                 self._seen = found
+
+    def prove(self) -> None:
+        """Write something that changes nothing, to see that it can be."""
+        with self.transaction():
+            self._database.execute(f"PRAGMA user_version = {FORMAT.version}")  # in SQLite's first page
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether its disk has so little room that a write may fail."""
+        try:
+            found = os.statvfs(self._path.parent)
+        except OSError:  # which ``check`` tells of
+            return False
+        return found.f_bavail * found.f_frsize < SCARCE
 
     def _put(self, table: str, row: _Row) -> None:
         with nullcontext() if self._within else self.transaction():

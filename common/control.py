@@ -185,7 +185,7 @@ class Report:
     version: Text = ""
     load: Load = field(default_factory=Load)
     draining: bool = False  # it is ending: what it has may move, and it takes nothing new
-    full: bool = False  # transcode: one more conversion would spoil those that run
+    full: bool = False  # transcode: one more conversion would spoil those that run; egress: it takes no further viewer
     served: tuple[StreamReport, ...] = ()  # ingest: every camera it has been assigned
     viewers: tuple[ViewerReport, ...] = ()  # egress: every session it holds
     subscribed: tuple[Rendition, ...] = ()  # egress: renditions that it is subscribed to

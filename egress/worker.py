@@ -172,6 +172,7 @@ class Egress:
         return dataclasses.replace(
             base,
             viewers=viewers,
+            full=self._full or self._short,
             subscribed=tuple(self._streams.renditions),
             counters=dict(counters),
             measured=(self._streams.delay, *self._journal.measured),
@@ -192,10 +193,10 @@ class Egress:
         """Make the viewer; return the SDP answer, and the renditions it promises. Raises ``RequestError``."""
         if offer.session in self._viewers:
             raise RequestError(409, "session_exists", "The session has been answered already.")
-        if len(self._viewers) >= self._limits.egress_viewers:
+        if self._full:
             message = f"This node has {len(self._viewers)} viewers, as many as limits.egress_viewers allows."
             raise RequestError(503, "full", message)
-        if self._shortage.now(asyncio.get_running_loop().time()):
+        if self._short:
             message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
             raise RequestError(503, "no_memory", message)
         camera, negotiated = _negotiated(offer)
@@ -255,6 +256,14 @@ class Egress:
         self._reports.pop(viewer.session, None)
         self._mux.remove(viewer)
         viewer.close(unix_ns=clock.unix_ns())
+
+    @property
+    def _full(self) -> bool:
+        return len(self._viewers) >= self._limits.egress_viewers
+
+    @property
+    def _short(self) -> bool:
+        return self._shortage.now(asyncio.get_running_loop().time())
 
     @property
     def _candidates(self) -> tuple[tuple[str, int], ...]:

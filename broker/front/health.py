@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from broker.front.context import CONTEXT, Context
-from common.control import NEEDED
+from common.control import NEEDED, Role
 
-SENTENCES = {
-    "relay": "The media relay is not running.",
-    **{f"no_{role}": f"No {role} process is connected." for role in NEEDED},
-}
-"""A sentence for each reason why no viewer would be served."""
+MAX_NAMED = 5  # processes in one sentence
+RELAY_STUCK = 2  # looks in a row, a second apart, that the relay has not answered; it takes a millisecond
 
 
 async def alive(_request: web.Request) -> web.Response:
@@ -23,13 +20,55 @@ async def alive(_request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """200 if a viewer would be served now, else 503 and the reasons."""
-    reasons = [SENTENCES[reason] for reason, holds in reasons_not_ready(request.app[CONTEXT]).items() if holds]
+    reasons = [sentence for sentence in reasons_not_ready(request.app[CONTEXT]).values() if sentence]
     body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
     return web.json_response(body, status=503 if reasons else 200, headers={"Cache-Control": "no-store"})
 
 
-def reasons_not_ready(context: Context) -> Mapping[str, bool]:
-    """Everything that can keep a viewer from being served, and whether it does now."""
-    workers = context.control.director.workers
-    missing = {f"no_{role}": not any(worker.takes(role) for worker in workers) for role in NEEDED}
-    return {"relay": not context.relay.running} | missing
+def reasons_not_ready(context: Context) -> Mapping[str, str]:
+    """Everything that can keep a viewer from being served: a sentence if it does now, else nothing."""
+    return {
+        "relay": _relay(context),
+        **{f"no_{role}": _lacks(role, context) for role in NEEDED},
+        "full": _full(context),
+        "memory": _memory(context),
+        "store": _store(context),
+    }
+
+
+def _relay(context: Context) -> str:
+    if not context.relay.running:
+        return "The media relay is not running."
+    seconds = context.relay.unanswered
+    return f"The media relay has not answered for {seconds} s." if seconds >= RELAY_STUCK else ""
+
+
+def _lacks(role: Role, context: Context) -> str:
+    workers = [worker for worker in context.control.director.workers if worker.report.role is role]
+    if any(worker.takes(role) for worker in workers):
+        return ""
+    ended = [f"{each.node} is ending" for each in workers if each.alive]
+    silent = [
+        f"{each.node} has not reported for {context.clock() - each.seen:.0f} s" for each in workers if not each.alive
+    ]
+    known = [*ended, *silent][:MAX_NAMED]
+    return f"No {role} process is connected{': ' if known else ''}{', '.join(known)}."
+
+
+def _full(context: Context) -> str:
+    egresses = [worker for worker in context.control.director.workers if worker.takes(Role.EGRESS)]
+    if not egresses or not all(worker.report.full for worker in egresses):
+        return ""
+    return "Every egress process is full: limits.egress_viewers or limits.free_memory is reached."
+
+
+def _memory(context: Context) -> str:
+    if not context.memory.now(context.clock()):
+        return ""
+    limit = context.quotas.limits.free_memory
+    return f"The server has too little free memory for a further viewer (limits.free_memory is {limit})."
+
+
+def _store(context: Context) -> str:
+    problem = context.control.catalogue.store_problem  # which may name a path: anybody may ask for this
+    return "The camera store cannot be written, as if its disk were full; the log says why." if problem else ""

@@ -13,6 +13,7 @@ _FIGURES = frozenset({"tasks", "delay_p50_us", "delay_p99_us"})  # in the same l
 
 EVENTS = {
     "Of the front door": {
+        "access_*": "Requests of who may not do that, by the code of the error.",
         "http_bugs": "Requests that met a mistake of ours; the log has its traceback.",
         "http_garbage": "Requests that were not HTTP/1.1, or had too large a head.",
         "http_idle_closed": "Idle connections that made room for new ones.",

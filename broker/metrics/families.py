@@ -63,7 +63,9 @@ RESERVE = _gauge("memory_reserve_bytes", "limits.free_memory: with less memory l
 NODE_INFO = _gauge("node_info", "1; its labels tell a process's host and version.", "node", "role", "host", "version")
 NODE_UP = _gauge("node_up", "1 if the process lives, 0 for a minute after its death.", "node", "role")
 NODE_DRAINING = _gauge("node_draining", "1 while the process ends, and takes nothing new.", "node", "role")
-NODE_FULL = _gauge("node_full", "1 while a transcode process begins no further conversion.", "node", "role")
+NODE_FULL = _gauge(
+    "node_full", "1 while an egress takes no further viewer, a transcode process no further conversion.", "node", "role"
+)
 NODE_SILENT = _gauge("node_silent_seconds", "Time since the process last reported.", "node", "role")
 NODE_CPU = _gauge("node_cpu_cores", "Processor time that the process uses, in cores.", "node", "role")
 NODE_MEMORY = _gauge("node_memory_bytes", "Resident memory of the process.", "node", "role")

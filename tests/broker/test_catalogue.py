@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from broker import store as store_module
 from broker.catalogue import Catalogue
 from broker.store import Store
 from common.cameras import redact
@@ -346,6 +347,37 @@ def test_a_disk_that_fails_is_told(catalogue: Catalogue, store: Store, monkeypat
     assert catalogue.specs.keys() == {"door"}
     catalogue.remember("door", worker="ingest-1")  # only logged: it is not worth stopping for
     assert catalogue.last_workers == {"door": "ingest-1"}
+
+
+def test_what_keeps_the_store_from_being_written_is_known_until_it_is_over(
+    catalogue: Catalogue, store: Store, monkeypatch
+) -> None:
+    catalogue.check_store()
+    assert catalogue.store_problem == ""
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "remember", fail)
+        with pytest.raises(RequestError):
+            catalogue.add({"id": "yard", "url": URL})
+        assert catalogue.store_problem == "disk I/O error"
+        patch.setattr(store, "prove", fail)
+        catalogue.check_store()  # the file is where it was, and that proves nothing
+        assert catalogue.store_problem == "disk I/O error"
+    catalogue.check_store()
+    assert catalogue.store_problem == ""
+
+
+def test_where_the_disk_is_nearly_full_a_write_is_tried(catalogue: Catalogue, store: Store, monkeypatch) -> None:
+    tried: list[None] = []
+    monkeypatch.setattr(store, "prove", lambda: tried.append(None))
+    catalogue.check_store()
+    assert not tried, "there is room, and a disk is left alone"
+    monkeypatch.setattr(store_module, "SCARCE", 1 << 60)
+    catalogue.check_store()
+    assert tried
 
 
 def test_a_camera_is_written_as_a_whole_or_not_at_all(catalogue: Catalogue, store: Store, monkeypatch) -> None:

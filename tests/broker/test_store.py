@@ -51,6 +51,26 @@ def test_names_are_known_without_a_broker(store: Store, path: Path) -> None:
     assert not missing.exists()
 
 
+def test_a_proof_is_written_and_changes_nothing(store: Store, path: Path) -> None:
+    store.put_camera("door", DOOR)
+    log = path.with_name(f"{path.name}-wal")
+    before = log.stat().st_size
+    store.prove()
+    assert log.stat().st_size > before
+    store.close()
+    again = Store(path)
+    assert again.cameras() == {"door": DOOR}
+    again.close()
+
+
+def test_a_disk_that_cannot_be_looked_at_is_not_called_full(store: Store, path: Path, monkeypatch) -> None:
+    assert not store.nearly_full
+    monkeypatch.setattr(module, "SCARCE", 1 << 60)
+    assert store.nearly_full
+    monkeypatch.setattr(store, "_path", path / "nowhere" / "at-all.db")
+    assert not store.nearly_full
+
+
 def test_memories_survive_a_restart(store: Store, path: Path) -> None:
     store.remember("door", Memory("digest", 1_700_000_000_000, TRACKS, "ingest-1"))
     store.remember("yard", Memory("old", 1))

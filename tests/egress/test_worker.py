@@ -393,6 +393,7 @@ async def test_a_full_egress_refuses_with_the_limits_name(broker: FakeBroker) ->
         refused = await broker.said(Refused)
         assert (refused.status, refused.code) == (503, "full")
         assert "limits.egress_viewers" in refused.message
+        await broker.until(lambda: broker.reports[NODE].full)
 
 
 async def test_an_egress_short_of_memory_refuses_with_the_limits_name(
@@ -405,6 +406,7 @@ async def test_an_egress_short_of_memory_refuses_with_the_limits_name(
         refused = await broker.said(Refused)
         assert (refused.status, refused.code) == (503, "no_memory")
         assert "limits.free_memory" in refused.message
+        await broker.until(lambda: broker.reports[NODE].full)
 
 
 async def test_a_flood_of_offers_costs_little_memory(broker: FakeBroker) -> None:

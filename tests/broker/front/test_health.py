@@ -1,9 +1,16 @@
-from collections.abc import AsyncIterator
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from broker.front.health import RELAY_STUCK, reasons_not_ready
+from common.control import DEAD_AFTER
 from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.stage import Stage
 from tests.fakes.workers import FakeEgress, FakeIngest
 
 
@@ -33,4 +40,114 @@ async def test_ready_when_a_viewer_would_be_served(broker: RunningBroker) -> Non
             assert await ready(broker) == (200, [])
             egress.report(draining=True)
             await broker.until("/readyz", lambda health: health["status"] == "not ready")
-            assert await ready(broker) == (503, ["No egress process is connected."])
+            assert await ready(broker) == (503, ["No egress process is connected: out-1 is ending."])
+
+
+async def test_not_ready_while_every_egress_is_full(broker: RunningBroker) -> None:
+    async with (
+        FakeIngest(broker.endpoints, "in-1"),
+        FakeEgress(broker.endpoints, "out-1") as one,
+        FakeEgress(broker.endpoints, "out-2") as other,
+    ):
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 4)
+        one.report(full=True)
+        assert (await ready(broker))[0] == 200, "the other one takes viewers"
+        other.report(full=True)
+        await broker.until("/readyz", lambda health: health["status"] == "not ready")
+        sentence = "Every egress process is full: limits.egress_viewers or limits.free_memory is reached."
+        assert await ready(broker) == (503, [sentence])
+
+
+# What no worker can show from outside
+
+
+class Facts:
+    """A context that is well, but for what a test does to it."""
+
+    def __init__(self) -> None:
+        self.stage = Stage()
+        self.stage.ingest("in-1")
+        self.stage.egress("out-1")
+        self.relay = SimpleNamespace(running=True, unanswered=0)
+        self.catalogue = SimpleNamespace(store_problem="")
+        self.short = False
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Those that hold."""
+        context: Any = SimpleNamespace(
+            control=SimpleNamespace(director=self.stage.director, catalogue=self.catalogue),
+            relay=self.relay,
+            clock=lambda: self.stage.now,
+            memory=SimpleNamespace(now=lambda _: self.short),
+            quotas=SimpleNamespace(limits=SimpleNamespace(free_memory=256)),
+        )
+        return {reason: sentence for reason, sentence in reasons_not_ready(context).items() if sentence}
+
+
+def test_nothing_is_wrong_where_all_is_well() -> None:
+    assert Facts().reasons == {}
+
+
+def test_an_egress_that_does_not_report_is_named() -> None:
+    facts = Facts()
+    for _ in range(int(DEAD_AFTER) + 4):
+        facts.stage.tick(1.0)
+        facts.stage.ingest("in-1")
+    assert facts.reasons == {"no_egress": "No egress process is connected: out-1 has not reported for 7 s."}
+
+
+def test_a_relay_that_stands_still_is_noticed() -> None:
+    facts = Facts()
+    facts.relay.unanswered = 1  # it is being asked right now
+    assert facts.reasons == {}
+    facts.relay.unanswered = RELAY_STUCK
+    assert facts.reasons == {"relay": "The media relay has not answered for 2 s."}
+    facts.relay.running = False
+    assert facts.reasons == {"relay": "The media relay is not running."}
+
+
+def test_a_lack_of_memory_and_a_full_disk_are_told_and_no_path() -> None:
+    facts = Facts()
+    facts.short = True
+    facts.catalogue.store_problem = "another file is at /home/me/camshaft.db now"
+    assert facts.reasons.keys() == {"memory", "store"}
+    assert "limits.free_memory is 256" in facts.reasons["memory"]
+    assert "/home" not in facts.reasons["store"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(directory)]
+    if os.geteuid() != 0 or subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write until there is no room."""
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+
+
+async def test_a_disk_that_is_full_is_seen_before_somebody_needs_it(small_disk: Path) -> None:
+    async with (
+        broker_in(small_disk) as broker,
+        FakeIngest(broker.endpoints, "in-1"),
+        FakeEgress(broker.endpoints, "out-1"),
+    ):
+        await broker.until("/readyz", lambda health: health["status"] == "ready")
+        filler = small_disk / "filler"
+        with pytest.raises(OSError, match="No space left"):
+            fill(filler)
+        health = await broker.until("/readyz", lambda health: health["status"] != "ready")
+        assert health["reasons"] == ["The camera store cannot be written, as if its disk were full; the log says why."]
+        filler.unlink()
+        await broker.until("/readyz", lambda health: health["status"] == "ready")

@@ -122,7 +122,7 @@ def test_nodes(stage: Stage, text: Text) -> None:
     }
     assert text.values("camshaft_node_cpu_cores")["broker", "broker"] == 0.5
     assert text.values("camshaft_node_memory_free_bytes") == {("broker", "broker"): 9 << 30}, "others do not say"
-    assert text.values("camshaft_node_full") == {("x-1", "transcode"): 1}
+    assert text.values("camshaft_node_full") == {("out-1", "egress"): 0, ("x-1", "transcode"): 1}
     assert text.values("camshaft_node_streams") == {
         ("in-1", "ingest"): 3,
         ("out-1", "egress"): 1,
