@@ -9,6 +9,7 @@ from broker.front.context import Context
 from broker.front.quotas import over
 from common.cameras import MAIN, CameraName, split_stream
 from common.errors import RequestError
+from common.sessions import public_name
 
 MAX_HEIGHT_DIGITS = 5  # of a picture on a screen
 MAX_OUTCOMES = 100  # of offers that are counted apart: we have a quarter of that, and an egress may say anything
@@ -91,4 +92,7 @@ async def _ask(
     finally:
         quotas.offers.close(address)
     quotas.joined(address, answer.session)
+    name = public_name(answer.session)  # by which the egress tells in its log how the viewer fares
+    about = address or ""
+    context.audit.info("viewer let in", about=about, session=name, camera=camera, who=principal.label, address=address)
     return answer

@@ -9,11 +9,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from broker.access.principal import EVERYBODY
 from broker.catalogue import Catalogue
 from broker.control_plane import Answer
 from broker.director import Director
 from broker.director.events import (
     FromWorker,
+    Holder,
     Send,
     SessionStatus,
     StillGivenUp,
@@ -114,7 +116,7 @@ class _ControlPlane:
         self.director = Director(0.0, CAMERAS)
         self.hang_up = self.shows = lambda *_: None
 
-    async def offer(self, camera: str, sdp: str, _wish: Wish) -> Answer:
+    async def offer(self, camera: str, sdp: str, _wish: Wish, _holder: Holder) -> Answer:
         if camera not in CAMERAS:
             raise RequestError(404, "unknown_camera", f"There is no camera {camera!r}.")
         return Answer(f"s-{len(sdp)}", "v=0")
@@ -151,12 +153,13 @@ def signal(data: bytes) -> None:
         quotas=quotas,
         memory=SimpleNamespace(now=lambda _: False),
         quiet=SimpleNamespace(warning=lambda *_, **__: None),
+        audit=SimpleNamespace(info=lambda *_, **__: None),
     )
     request: Any = SimpleNamespace(transport=None, remote="192.0.2.1")
     tasks: Any = _Tasks()
     response: Any = None
     hub = signalling.Hub()
-    socket = signalling.Socket(hub, context, request, response)
+    socket = signalling.Socket(hub, context, EVERYBODY, request, response)
     hub.sockets.add(socket)
     for line in data.split(b"\n"):
         socket._receive(_text(line), tasks)

@@ -14,6 +14,7 @@ import pytest
 from broker.access.tokens import digest_of
 from broker.front.gate import Right
 from broker.front.routes import ROUTES
+from common.sessions import public_name
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress
 
@@ -200,3 +201,17 @@ async def test_each_refusal_and_each_change_is_a_line_of_the_log(
     assert "wrong-secret" not in said
     assert said.count("changed by request") == 1  # what failed has changed nothing
     assert "token:admin" in said
+
+
+async def test_a_viewer_that_is_let_in_is_named_and_its_session_is_not_given_away(
+    broker: RunningBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with FakeEgress(broker.endpoints, "out-1"):
+        await ready(broker)
+        session = await session_of(broker)
+    said = capsys.readouterr().out
+    (line,) = [line for line in said.splitlines() if "viewer let in" in line]
+    for word in (f"session={public_name(session)}", "camera=yard", "who=token:viewer"):
+        assert word in line
+    assert session not in said
+    assert "t-viewer" not in said
