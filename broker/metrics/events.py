@@ -21,6 +21,8 @@ EVENTS = {
         "http_slow_head": "Connections closed because no whole request came.",
         "http_slow_reader": "Connections closed because nothing of an answer was taken.",
         "limit_*": "Offers and stills refused, by the limit that was reached.",
+        "tls_failed": "TLS handshakes that failed: scanners, and clients that do not trust our certificate.",
+        "tls_slow_handshake": "Connections closed because their TLS handshake did not end.",
         "ws_*": "Messages of pages refused, by the code of the error.",
         "ws_broken": "WebSockets that broke.",
         "ws_slow_page": "Pages cut off because they did not read what waits for them.",
