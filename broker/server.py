@@ -39,7 +39,7 @@ from common.bus import Endpoints, Keys, authenticated, claimed_directory
 from common.config import Config, LimitsConfig
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import Quiet, get_logger
-from common.memory import Shortage, give_back_aside
+from common.memory import Shortage, give_back_aside, map_large_blocks
 from common.process import raise_file_limit
 from common.settings import option_of
 from common.systemd import READY, notify
@@ -58,6 +58,7 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
     ``on_ready`` is called with the page's address once everything listens. Raises ``ConfigError`` or
     ``AddressInUseError`` if that cannot be.
     """
+    map_large_blocks()
     endpoints = Endpoints.parse(config.broker.address)
     certificate = certificate_of(config.http)
     async with contextlib.AsyncExitStack() as stack:

@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 
 READ_INTERVAL = 0.5  # seconds for which an answer is good: a flood asks a thousand times a second
+LARGE = 1 << 20  # bytes: what hashing a password takes is 19 times that
+_M_MMAP_THRESHOLD = -3  # of mallopt(3)
 _CGROUP = Path("/sys/fs/cgroup")  # as a container sees its own
 
 
@@ -30,6 +32,15 @@ def give_back() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def map_large_blocks() -> None:
+    """Have the C library (glibc) map each block of ``LARGE`` or more by itself, so that it goes back when it is freed.
+
+    Otherwise it learns from the first ones to keep them for the next, in each thread, and never gives those back.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
 
 
 async def give_back_aside() -> None:

@@ -7,8 +7,12 @@ has to wait ever longer (``broker.access.passwords``), and is told so with 429 a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
+import os
 import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel
@@ -35,6 +39,7 @@ from common.errors import RequestError
 
 DEVICE = "camshaft_device"  # the cookie by which a browser is known in which a user has signed in before
 DEVICE_DAYS = 365.0
+NICENESS = 5  # of the threads that look at passwords
 HASHING, WAITING = 2, 32  # passwords that are looked at at once, and that may wait for their turn
 
 
@@ -44,14 +49,13 @@ class Account:
     def __init__(self) -> None:
         self.guesses = Guesses()
         self.code = secrets.token_urlsafe(24)  # makes the first admin
-        self._hashing = asyncio.Semaphore(HASHING)
+        self._hashing = ThreadPoolExecutor(HASHING, "password", _give_way)
         self._waiting = 0
 
     async def hashed(self, password: str) -> str:
         """The password as it is kept. Raises ``RequestError`` for one that may not be."""
         check_length(password)
-        async with self._hashing:
-            return await asyncio.to_thread(hashed, password)
+        return await asyncio.get_running_loop().run_in_executor(self._hashing, hashed, password)
 
     async def is_right(self, password: str, user: User | None) -> bool:
         """Whether this is the user's password. Raises ``RequestError`` if too many want to know."""
@@ -59,10 +63,20 @@ class Account:
             raise RequestError(429, "busy", "Too many people are signing in; try again in a moment.")
         self._waiting += 1
         try:
-            async with self._hashing:
-                return await asyncio.to_thread(is_right, password, None if user is None else user.hash)
+            hash = None if user is None else user.hash
+            return await asyncio.get_running_loop().run_in_executor(self._hashing, is_right, password, hash)
         finally:
             self._waiting -= 1
+
+    def close(self) -> None:
+        """Let go of the threads; nobody waits any more for what they do."""
+        self._hashing.shutdown(wait=False, cancel_futures=True)
+
+
+def _give_way() -> None:
+    """Have this thread work only while no picture waits for the core."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 ACCOUNT = web.AppKey("account", Account)
@@ -71,6 +85,11 @@ ACCOUNT = web.AppKey("account", Account)
 def prepare(app: web.Application) -> None:
     """Give the application what passwords need."""
     app[ACCOUNT] = Account()
+    app.on_cleanup.append(_let_go)
+
+
+async def _let_go(app: web.Application) -> None:
+    app[ACCOUNT].close()
 
 
 async def sign_in(request: web.Request) -> web.Response:
