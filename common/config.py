@@ -551,11 +551,13 @@ class LimitsConfig(_Section):
     offers_per_address: Limit = Field(256, description="Offers of one address that are being answered at once.")
     offer_rate: Rate = Field(200.0, description="Viewers' offers a second; ten seconds' worth may come at once.")
     offer_rate_per_address: Rate = Field(25.0, description="Offers a second of one address.")
+    offer_rate_per_user: Rate = Field(25.0, description="Offers a second of one user or token.")
     offer_rate_per_camera: Rate = Field(100.0, description="Offers a second for one camera.")
     still_rate: Rate = Field(50.0, description="Stills a second that are asked for.")
     still_rate_per_address: Rate = Field(10.0, description="Stills a second that one address asks for.")
     sessions: Limit = Field(10_000, description="Viewers at once.")
     sessions_per_address: Limit = Field(1_000, description="Viewers of one address at once.")
+    sessions_per_user: Limit = Field(1_000, description="Viewers of one user or token at once.")
     sessions_per_camera: Limit = Field(5_000, description="Viewers of one camera at once.")
     free_memory: Limit = Field(128, description="MiB of memory that must be free for a further viewer or WebSocket.")
     cameras: Limit = Field(

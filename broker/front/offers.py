@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.access.principal import Principal
+from broker.access.principal import Kind, Principal
 from broker.control_plane import Answer
 from broker.director.events import Holder, StreamWish, Wish
 from broker.front.context import Context
@@ -74,6 +74,7 @@ async def _ask(
     context: Context, principal: Principal, address: str | None, camera: CameraName, sdp: str, wish: Wish
 ) -> Answer:
     control, quotas = context.control, context.quotas
+    user = "" if principal.kind is Kind.OPEN else principal.label
     status = control.director.camera(camera)
     if split_stream(camera)[1] != MAIN:
         raise RequestError(404, "unknown_camera", f"There is no camera {camera[:MAX_SHOWN]!r}.")
@@ -81,7 +82,8 @@ async def _ask(
         try:
             check_memory(context)
             sessions = len(control.director.sessions)
-            quotas.check_offer(address, camera, viewers=status.viewers, sessions=sessions, now=context.clock())
+            now, viewers = context.clock(), status.viewers
+            quotas.check_offer(address, camera, viewers=viewers, sessions=sessions, now=now, user=user)
         except RequestError as exc:
             context.counters[exc.code] += 1
             context.quiet.warning("offer refused", reason=exc.message, camera=camera, address=address)
@@ -91,7 +93,7 @@ async def _ask(
         answer = await control.offer(camera, sdp, wish, Holder(principal.holder, principal.expires))
     finally:
         quotas.offers.close(address)
-    quotas.joined(address, answer.session)
+    quotas.joined(address, answer.session, user)
     name = public_name(answer.session)  # by which the egress tells in its log how the viewer fares
     about = address or ""
     context.audit.info("viewer let in", about=about, session=name, camera=camera, who=principal.label, address=address)

@@ -98,21 +98,26 @@ class Quotas:
         self._proxies = frozenset(limits.proxies)
         self._rate = Rate(limits.offer_rate)
         self._rate_each = Rate(limits.offer_rate_per_address)
+        self._rate_user = Rate(limits.offer_rate_per_user)
         self._rate_camera = Rate(limits.offer_rate_per_camera)
         self._rate_still = Rate(limits.still_rate)
         self._rate_still_each = Rate(limits.still_rate_per_address)
         self._seldom = Rate(SELDOM)
         self._reserve = Rate((limits.offer_rate or limits.offer_rate_per_camera) * RESERVE)
-        self._sessions: dict[str, set[SessionName]] = {}  # by address
+        self._sessions: dict[
+            str, set[SessionName]
+        ] = {}  # by address, and by user: names of the one are none of the other
 
     def address(self, peer: str | None) -> str | None:
         """The name that ``peer``, a TCP peer's address, is counted by; ``None`` if it speaks for many."""
         return None if peer is None or peer in self._proxies else network_of(peer)
 
-    def check_offer(self, address: str | None, camera: str, viewers: int, sessions: int, now: float) -> None:
+    def check_offer(
+        self, address: str | None, camera: str, viewers: int, sessions: int, now: float, user: str = ""
+    ) -> None:
         """One more offer, for a camera that ``viewers`` watch while there are ``sessions`` in all.
 
-        Raises ``RequestError``.
+        ``user`` is by whose right it is; empty where nobody signs in. Raises ``RequestError``.
         """
         limits = self.limits
         self.offers.check(address)
@@ -122,12 +127,19 @@ class Quotas:
             raise over(
                 "sessions_per_camera", limits.sessions_per_camera, "No more viewers can watch this camera at once"
             )
-        if address is not None and 0 < limits.sessions_per_address <= len(self._sessions_of(address)):
+        if user and 0 < limits.sessions_per_user <= len(self._sessions_of(user, limits.sessions_per_user)):
+            message = "Your user or token can have no more viewers at once"
+            raise over("sessions_per_user", limits.sessions_per_user, message)
+        most = limits.sessions_per_address
+        if address is not None and 0 < most <= len(self._sessions_of(address, most)):
             message = "Your address can have no more viewers at once"
             raise over("sessions_per_address", limits.sessions_per_address, message)
         if address is not None and not self._rate_each.take(address, now):
             message = "Your address has sent too many offers a second"
             raise _too_fast("offer_rate_per_address", limits.offer_rate_per_address, message)
+        if user and not self._rate_user.take(user, now):
+            message = "Your user or token has sent too many offers a second"
+            raise _too_fast("offer_rate_per_user", limits.offer_rate_per_user, message)
         seldom = address is not None and self._seldom.take(address, now)
         within_camera = self._rate_camera.take(camera, now)
         if (within_camera and self._rate.take("", now)) or (seldom and self._reserve.take("", now)):
@@ -146,29 +158,29 @@ class Quotas:
         if not self._rate_still.take("", now):
             raise over("still_rate", limits.still_rate, "Too many stills a second are asked for")
 
-    def joined(self, address: str | None, session: SessionName) -> None:
+    def joined(self, address: str | None, session: SessionName, user: str = "") -> None:
         """An offer was answered."""
-        if address is not None:
-            self._sessions.setdefault(address, set()).add(session)
+        for key in filter(None, (address, user)):
+            self._sessions.setdefault(key, set()).add(session)
 
     def sweep(self) -> None:
         """Forget sessions that are over."""
-        for address in list(self._sessions):
-            self._prune(address)
+        for key in list(self._sessions):
+            self._prune(key)
 
-    def _sessions_of(self, address: str) -> set[SessionName]:
-        found = self._sessions.get(address, set())
-        if len(found) >= self.limits.sessions_per_address:
-            self._prune(address)
-            found = self._sessions.get(address, set())
+    def _sessions_of(self, key: str, most: int) -> set[SessionName]:
+        found = self._sessions.get(key, set())
+        if len(found) >= most:
+            self._prune(key)
+            found = self._sessions.get(key, set())
         return found
 
-    def _prune(self, address: str) -> None:
-        left = {session for session in self._sessions[address] if self._alive(session)}
+    def _prune(self, key: str) -> None:
+        left = {session for session in self._sessions[key] if self._alive(session)}
         if left:
-            self._sessions[address] = left
+            self._sessions[key] = left
         else:
-            del self._sessions[address]
+            del self._sessions[key]
 
 
 def _too_fast(setting: str, rate: float, sentence: str) -> RequestError:

@@ -5,6 +5,7 @@ import pytest
 from broker.front.quotas import Counted, Quotas, Rate
 from common.config import LimitsConfig
 from common.errors import RequestError
+from common.sessions import SessionName
 
 ANN, BOB = "192.0.2.1", "192.0.2.2"
 
@@ -157,3 +158,27 @@ def test_a_session_that_is_over_makes_room() -> None:
 )
 def test_a_peer_is_counted_by_what_one_person_commands(peer: str | None, address: str | None) -> None:
     assert quotas_of(proxies=["192.0.2.9"]).address(peer) == address
+
+
+def test_a_user_has_so_many_viewers_from_wherever() -> None:
+    alive = {SessionName("s1"), SessionName("s2")}
+    quotas = Quotas(LimitsConfig(sessions_per_user=2), lambda id: id in alive)
+    for session, address in (("s1", "192.0.2.1"), ("s2", None)):
+        quotas.check_offer(address, "yard", viewers=0, sessions=0, now=0.0, user="token:wall")
+        quotas.joined(address, SessionName(session), "token:wall")
+    with pytest.raises(RequestError) as refused:
+        quotas.check_offer("192.0.2.3", "yard", viewers=2, sessions=2, now=0.0, user="token:wall")
+    assert (refused.value.status, refused.value.code) == (503, "limit_sessions_per_user")
+    quotas.check_offer("192.0.2.3", "yard", viewers=2, sessions=2, now=0.0, user="user:anna")
+    quotas.check_offer("192.0.2.3", "yard", viewers=2, sessions=2, now=0.0)
+    alive.clear()
+    quotas.check_offer("192.0.2.3", "yard", viewers=0, sessions=0, now=0.0, user="token:wall")
+
+
+def test_a_user_offers_so_often() -> None:
+    quotas = Quotas(LimitsConfig(offer_rate_per_user=0.1), lambda _: True)
+    quotas.check_offer(None, "yard", viewers=0, sessions=0, now=0.0, user="user:anna")
+    with pytest.raises(RequestError) as refused:
+        quotas.check_offer(None, "yard", viewers=0, sessions=0, now=0.0, user="user:anna")
+    assert (refused.value.status, refused.value.code) == (429, "limit_offer_rate_per_user")
+    quotas.check_offer(None, "yard", viewers=0, sessions=0, now=10.0, user="user:anna")
