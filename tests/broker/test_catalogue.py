@@ -239,11 +239,14 @@ def test_a_stream_is_changed_and_removed_by_itself(catalogue: Catalogue, store: 
         ({"url": URL, "streams": {"main": {"url": "rtsp://x/"}}}, "The main stream's url is given twice"),
         ({"url": URL, "streams": {"sub": {"url": "rtsp://***@host/"}}}, "streams.sub.url: *** stands for hidden"),
         ({"url": URL, "streams": {"sub": {"url": "http://host/"}}}, "streams.sub.url: must start with rtsp://"),
-        ({"streams": {"main": {"url": URL, "uri": URL}}}, "streams.main.uri: unknown key; allowed here: url, tls"),
+        (
+            {"streams": {"main": {"url": URL, "uri": URL}}},
+            "streams.main.uri: unknown key; did you mean url? allowed here: url, tls",
+        ),
         ({"url": URL, "streams": {"third": {}}}, "streams.third: unknown key; allowed here: main, sub"),
         (
             {"url": URL, "streams": {"sub": {"uri": "rtsp://host/"}}},
-            "streams.sub.uri: unknown key; allowed here: url, tls",
+            "streams.sub.uri: unknown key; did you mean url? allowed here: url, tls",
         ),
         ({"url": URL, "streams": "both"}, "streams: must hold keys and values; allowed: main, sub"),
         ({"streams": {"sub": {"url": "rtsp://host/"}}}, "url: is missing"),

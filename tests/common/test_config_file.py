@@ -111,7 +111,8 @@ def test_empty_file_and_empty_sections_are_the_defaults(write: Writer, text: str
 
 # What is wrong: (file, line, key, words that the message must hold)
 MISTAKES = [
-    ("htpp: {}", 1, "htpp", ["unknown key", "allowed here: cameras, http, auth, jwt, oidc, media"]),
+    ("htpp: {}", 1, "htpp", ["unknown key; did you mean http?", "allowed here: cameras, http, auth, jwt, oidc, media"]),
+    ("zzz: {}", 1, "zzz", ["unknown key; allowed here: cameras, http, auth, jwt, oidc, media"]),
     ("http:\n  listn: x", 2, "http.listn", ["unknown key", "allowed here: listen"]),
     ("cameras:\n  a:\n    ulr: rtsp://x", 3, "cameras.a.ulr", ["unknown key", "url, transport"]),
     ("cameras:\n  a: {transport: tcp}", 2, "cameras.a.url", ["is missing", "rtsp://"]),
@@ -212,7 +213,10 @@ def test_mistake_in_a_variable_names_the_variable(write: Writer) -> None:
 def test_misspelt_key_is_named_and_not_what_it_stands_for(write: Writer) -> None:
     error = write.error("cameras:\n  door:\n    uri: rtsp://host/\nmedia: {port: x}")
     assert (error.where, error.key) == (write.line(3), "cameras.door.uri")
-    assert error.problem == "unknown key; allowed here: url, transport, on_demand, keep_after, tls, streams"
+    assert (
+        error.problem
+        == "unknown key; did you mean url? allowed here: url, transport, on_demand, keep_after, tls, streams"
+    )
 
 
 def test_camera_name_that_is_wrong_is_told_the_rule(write: Writer) -> None:
@@ -418,3 +422,9 @@ def test_what_yaml_itself_cannot_read_is_an_error_of_ours(write: Writer, text: s
 
 def test_a_key_without_end_is_cut(write: Writer) -> None:
     assert len(str(write.error(f"media: {{{'x' * 900}: 1}}"))) < 600
+
+
+def test_a_file_of_another_program_is_told_what_to_do(write: Writer) -> None:
+    error = write.error("api:\n  listen: :1984\nstreams:\n  door: rtsp://u:hunter2@h/")
+    assert (error.where, error.key) == (write.line(1), "api")
+    assert error.problem == "unknown key: this is go2rtc's or MediaMTX's; here it is `http`"

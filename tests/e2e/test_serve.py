@@ -263,7 +263,8 @@ def test_mistake_in_the_file_ends_it_with_one_message(tmp_path: Path) -> None:
     with Command(tmp_path, "serve") as cluster:
         assert cluster.process.wait(BOUND) == 2
         assert cluster.stderr == (
-            "camshaft: camshaft.yaml, line 2: media.prot: unknown key; allowed here: port, listen, advertise\n"
+            "camshaft: camshaft.yaml, line 2: media.prot: unknown key; did you mean port? "
+            "allowed here: port, listen, advertise\n"
         )
 
 
