@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from common.cameras import redact
-from common.settings import SECRETS, option_of, variable_of
+from common.settings import SECRETS, in_file, option_of, variable_of
 
 CAMERA = "CAMSHAFT_CAMERA"
 URL, SUB_URL = "CAMSHAFT_URL", "CAMSHAFT_SUB_URL"
@@ -49,7 +49,11 @@ def hide(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
             continue
         before = moved.get(variable) or (environ.get(CAMERA) if variable == CAMERA else "")
         moved[variable] = f"{before}{_SEVERAL[variable]}{given}" if before and variable in _SEVERAL else given
-    return (kept, {**environ, **moved}) if kept != list(arguments) else None
+    if kept == list(arguments):
+        return None
+    # An option beats a variable, and so the one that names a file.
+    beaten = {in_file(variable) for variable in moved if variable in _SECRETS.values()}
+    return kept, {name: value for name, value in environ.items() if name not in beaten} | moved
 
 
 def _may_hold_password(url: str) -> bool:

@@ -28,13 +28,14 @@ from common.config_file import parse_camera
 from common.control import NodeName
 from common.errors import CameraError, CamshaftError, ConfigError
 from common.pulse import PULSE_FD
+from common.settings import in_file
 
 if TYPE_CHECKING:
     from ingest.probe import ProbeResult
 
 DEFAULT_API = page_address(*split_listen(HttpConfig().listen)).rstrip("/")
 _DEMO_PASSWORD = "CAMSHAFT_DEMO_CAMERA_PASSWORD"  # noqa: S105 - a variable's name
-_INTERNAL = {API_TOKEN, CAMERA, DEMO_VARIABLE, _DEMO_PASSWORD, process.SUPERVISOR_FD, PULSE_FD}
+_INTERNAL = {API_TOKEN, CAMERA, in_file(CAMERA), DEMO_VARIABLE, _DEMO_PASSWORD, process.SUPERVISOR_FD, PULSE_FD}
 """Variables that are no command's option: several cameras, secrets, and what serve tells its processes."""
 
 
@@ -54,6 +55,7 @@ class _Cli(click.Group):
 def _variables(command: click.Command) -> Iterator[str]:
     """Every variable that ``command``, or one below it, reads."""
     yield from (leaf.variable for leaf in leaves())
+    yield from (leaf.file_variable for leaf in leaves() if leaf.is_secret)
     for parameter in command.params:
         envvar = parameter.envvar
         yield from [envvar] if isinstance(envvar, str) else envvar or ()

@@ -16,6 +16,7 @@ from camshaft.workers import KINDS, Own
 from common.bus import Endpoints
 from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, Config, Leaf, leaves
 from common.control import Role
+from common.settings import in_file
 
 _VARIABLES = {(leaf.section, leaf.key): leaf.variable for leaf in leaves()}
 
@@ -34,7 +35,7 @@ def shared_environ(environ: Mapping[str, str], file: Path | None, overrides: Map
     """``environ`` with the options and the file that ``serve`` was given."""
     given = {leaf.variable: _text(value) for leaf, value in overrides.items()}
     place = {CONFIG_VARIABLE: str(file.absolute())} if file is not None else {}
-    return {**environ, **place, **given}
+    return _told(environ, place | given)
 
 
 def programs(
@@ -57,7 +58,7 @@ def programs(
     Raises ``ConfigError`` for what would fail only later, in one of them.
     """
     processes = {kind: kind.processes(config, cores) for kind in KINDS}
-    workers = {key: value for key, value in environ.items() if key != CAMERA_VARIABLE}
+    workers = {key: value for key, value in environ.items() if key not in (CAMERA_VARIABLE, in_file(CAMERA_VARIABLE))}
     workers |= _settings({("broker", "address"): Endpoints.parse(config.broker.address).local.address})
     plan = []
     front = {**environ}
@@ -71,7 +72,7 @@ def programs(
     plan.append(Program("broker", ("broker",), front))
     for kind, settings in processes.items():
         role = kind.role.value
-        shared = workers | (_settings({("cluster", "token"): tokens[role]}) if tokens else {})
+        shared = _told(workers, _settings({("cluster", "token"): tokens[role]})) if tokens else workers
         one_for_each = kind.pinned and len(settings) == cores == len(cpus) > 1
         for index, own in enumerate(settings):
             name = f"{role}-{index}"
@@ -94,6 +95,12 @@ def _demo_account(environ: Mapping[str, str]) -> str:
 def _settings(given: Own) -> dict[str, str]:
     """Settings as a process is told them."""
     return {_VARIABLES[key]: _text(value) for key, value in given.items()}
+
+
+def _told(environ: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` with ``more`` variables, which take the place of those that name a file with the same."""
+    beaten = {in_file(variable) for variable in more}
+    return {name: value for name, value in environ.items() if name not in beaten} | dict(more)
 
 
 def _text(value: object) -> str:

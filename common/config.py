@@ -35,7 +35,7 @@ from common.address import split_ice_server, split_listen
 from common.camera_url import read_pasted
 from common.cameras import CAMERA_ID, SUB, CameraName, CameraSpec, TlsSpec, Transport, stream_of
 from common.errors import ProtocolError
-from common.settings import ENV_PREFIX, SECRETS, option_of, variable_of
+from common.settings import ENV_PREFIX, SECRETS, in_file, option_of, variable_of
 from common.token import WorkerToken
 
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
@@ -659,6 +659,11 @@ class Leaf:
     def variable(self) -> str:
         """Its environment variable."""
         return variable_of(self.section, self.key)
+
+    @property
+    def file_variable(self) -> str:
+        """The environment variable that names a file which holds it, if it is a secret."""
+        return in_file(self.variable)
 
     @property
     def option(self) -> str:

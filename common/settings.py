@@ -21,6 +21,11 @@ def variable_of(section: str, key: str) -> str:
     return f"{ENV_PREFIX}{section}_{key}".upper()
 
 
+def in_file(variable: str) -> str:
+    """The variable that names a file which holds what ``variable`` would."""
+    return f"{variable}_FILE"
+
+
 def option_of(section: str, key: str) -> str:
     """A setting's command line option."""
     return f"--{section}-{key}".replace("_", "-")

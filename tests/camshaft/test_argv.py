@@ -85,6 +85,11 @@ def test_cameras_of_the_environment_are_kept() -> None:
     )
 
 
+def test_an_option_beats_the_variable_that_names_a_file() -> None:
+    arguments, environ = ["serve", "--cluster-secret", "s"], {"CAMSHAFT_CLUSTER_SECRET_FILE": "x", "A": "b"}
+    assert hide(arguments, environ) == (["serve"], {"A": "b", "CAMSHAFT_CLUSTER_SECRET": "s"})
+
+
 def test_a_url_where_none_belongs_is_refused() -> None:
     serve = subprocess.run(
         [sys.executable, "-m", "camshaft", "serve", SECRET], env=os.environ, capture_output=True, text=True, timeout=20

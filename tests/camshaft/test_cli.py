@@ -350,7 +350,10 @@ def test_every_variable_of_ours_is_known(served: list[dict[str, Any]]) -> None:
     """Those of other commands and of serve's own processes too: one environment is for all."""
     others = ["NODE=n", "API=http://h:1", "URL=rtsp://h/", "CAMERA=rtsp://h/", "DEMO=demo=rtsp://h/", "DEMO_IF_NONE=1"]
     demo = ["DEMO_CAMERA_USER=u", "DEMO_CAMERA_PASSWORD=p", "DEMO_CAMERA_GOP=1", "SUPERVISOR_FD=99", "PULSE_FD=98"]
-    environ = dict(f"CAMSHAFT_{each}".split("=", 1) for each in others + demo)
+    Path("secret").write_text("of this one cluster\n")
+    files = ["CLUSTER_SECRET_FILE=secret"]
+    environ = dict(f"CAMSHAFT_{each}".split("=", 1) for each in others + demo + files)
     result = run("serve", environ=environ)
     assert result.exit_code == 0, result.output
     assert len(served) == 1
+    assert served[0]["config"].cluster.secret == "of this one cluster"

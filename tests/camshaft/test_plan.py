@@ -93,6 +93,8 @@ def test_cameras_of_the_environment_reach_the_broker_alone() -> None:
     plan = by_name(programs(Config(), {"CAMSHAFT_CAMERA": "rtsp://u:hunter2@h/"}, cores=1))
     assert [name for name, program in plan.items() if "hunter2" in str(program.environ)] == ["broker"]
     assert "hunter2" not in repr(plan)
+    plan = by_name(programs(Config(), {"CAMSHAFT_CAMERA_FILE": "/run/secrets/cameras"}, cores=1))
+    assert [name for name, program in plan.items() if "cameras" in str(program.environ)] == ["broker"]
 
 
 def test_each_worker_is_told_the_token_of_its_role_and_nobody_else_is() -> None:
@@ -100,6 +102,14 @@ def test_each_worker_is_told_the_token_of_its_role_and_nobody_else_is() -> None:
     plan = by_name(programs(Config(), {}, cores=1, demo_port=1, tokens=tokens))
     told = {name: program.environ.get("CAMSHAFT_CLUSTER_TOKEN") for name, program in plan.items()}
     assert told == {"demo-camera": None, "broker": None} | {f"{role}-0": token for role, token in tokens.items()}
+    plan = by_name(programs(Config(), {"CAMSHAFT_CLUSTER_TOKEN_FILE": "x"}, cores=1, tokens=tokens))
+    assert "CAMSHAFT_CLUSTER_TOKEN_FILE" not in plan["egress-0"].environ
+
+
+def test_an_option_takes_the_place_of_a_variable_that_names_a_file() -> None:
+    (secret,) = (leaf for leaf in leaves() if leaf.option == "--cluster-secret")
+    environ = shared_environ({secret.file_variable: "x", "HOME": "/"}, None, {secret: "of this one cluster"})
+    assert environ == {"HOME": "/", secret.variable: "of this one cluster"}
 
 
 @pytest.mark.parametrize("address", ["tcp://*:5550", "tcp://0.0.0.0:5550", "tcp://[::]:5550"])
