@@ -4,7 +4,7 @@ Each stream of a camera is remembered, and seen to by the director, under a name
 
 Every camera has a revision that grows whenever its configuration differs from what it was, also while we did not run:
 that is how an ingest worker that outlived a broker is told of a change. Revisions are Unix milliseconds, so that they
-grow even if the store was lost.
+grow even if the store was lost. What a worker does not need to know (when a camera is pulled) has no part in them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -57,18 +57,27 @@ class Catalogue:
         self._memories = store.memories()
         self._newest = max((memory.revision for memory in self._memories.values()), default=0)
         self._entries: dict[CameraName, Entry] = {}
+        self._hidden: dict[CameraName, CameraConfig] = store.cameras()  # of the store, behind one of the configuration
         self._listeners: list[Callable[[], None]] = []
-        with self._writing():
-            for id, camera in config.cameras.items():
-                self._enter(id, camera, config.origin_of(id))
-            for id, camera in store.cameras().items():
-                if id not in self._entries:
-                    self._enter(id, camera, None)
-                else:
-                    where = config.origin_of(id).where
-                    log.warning("camera of the store is hidden by the configuration", camera=id, place=where)
-            self._forget(self._memories.keys() - self.specs.keys())  # they were removed from the configuration
-        self._keep_memories()
+        self._keep(*self._compose(config))
+
+    def take(self, config: Config) -> None:
+        """Take over the cameras of a configuration that was read again. Those that are as before are left alone.
+
+        A disk that fails is logged and is no reason not to: only memories are lost by it.
+        """
+        before = self._entries
+        changed = self._compose(config)
+        with suppress(RequestError):
+            self._keep(*changed)
+        if {id: entry.specs for id, entry in before.items()} != {
+            id: entry.specs for id, entry in self._entries.items()
+        }:
+            self._announce()
+
+    def limit(self, most: int) -> None:
+        """Let the API add cameras up to so many in all; 0 is no limit."""
+        self._most = most
 
     @property
     def names(self) -> Iterable[CameraName]:
@@ -194,7 +203,8 @@ class Catalogue:
         if entry is None:
             raise RequestError(404, "unknown_camera", f"There is no camera {id!r}.")
         if entry.origin is not None:
-            message = f"Camera {id!r} comes from {entry.origin.where}; change it there and restart."
+            restart = "" if entry.origin.watched else " and restart"
+            message = f"Camera {id!r} comes from {entry.origin.where}; change it there{restart}."
             if entry.origin.simulated:
                 message = (
                     f"Camera {id!r} is simulated. Add a camera of your own and start `camshaft serve` again: "
@@ -216,13 +226,40 @@ class Catalogue:
         self._keep_memories()
         self._announce()
 
-    def _enter(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> None:
-        """The camera is there at the start."""
-        for name, memory in self._remembered(id, config, origin).items():
-            if memory is not self._memories.get(name):
+    def _compose(self, config: Config) -> tuple[Iterable[CameraName], Mapping[CameraName, Memory]]:
+        """The cameras of the configuration, and then those of the store that none of these hides.
+
+        Returns the streams that are to be forgotten, and what is to be remembered.
+        """
+        before = self._entries
+        stored = self._hidden | {id: entry.config for id, entry in before.items() if entry.origin is None}
+        wanted: list[tuple[CameraName, CameraConfig, Origin | None]]
+        wanted = [(id, camera, config.origin_of(id)) for id, camera in config.cameras.items()]
+        wanted += [(id, camera, None) for id, camera in sorted(stored.items()) if id not in config.cameras]
+        memories = self._memories
+        self._memories = dict(memories)
+        entries = {}
+        for id, camera, origin in wanted:
+            known = before.get(id)
+            if known is None or known.config != camera or _simulated(known.origin) != _simulated(origin):
+                self._memories |= self._remembered(id, camera, origin)
+                known = self._entry(id, camera, origin)
+            entries[id] = replace(known, origin=origin)
+        self._hidden = {id: camera for id, camera in stored.items() if id in config.cameras}
+        self._entries = entries
+        for id in sorted(self._hidden):
+            if id not in before or before[id].origin is None:
+                where = config.origin_of(id).where
+                log.warning("camera of the store is hidden by the configuration", camera=id, place=where)
+        self._keep_memories()
+        new = {name: memory for name, memory in self._memories.items() if memory is not memories.get(name)}
+        return memories.keys() - self._memories.keys(), new
+
+    def _keep(self, gone: Iterable[CameraName], new: Mapping[CameraName, Memory]) -> None:
+        with self._writing():
+            self._forget(gone)
+            for name, memory in new.items():
                 self._store.remember(name, memory)
-                self._memories[name] = memory
-        self._entries[id] = self._entry(id, config, origin)
 
     def _entry(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> Entry:
         specs = self._specs(id, config, origin).items()
@@ -231,7 +268,7 @@ class Catalogue:
 
     def _specs(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> dict[CameraName, CameraSpec]:
         """Its streams, and where they may be; the simulated camera is on this machine whatever is allowed to others."""
-        networks = () if origin is not None and origin.simulated else self._networks
+        networks = () if _simulated(origin) else self._networks
         return {name: replace(spec, networks=networks) for name, spec in config.specs(id).items()}
 
     def _remembered(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> dict[CameraName, Memory]:
@@ -243,7 +280,10 @@ class Catalogue:
         }
 
     def _memory(self, name: CameraName, spec: CameraSpec, before: CameraSpec | None) -> Memory:
-        digest = hashlib.sha256(json.dumps(asdict(spec)).encode()).hexdigest()
+        told = asdict(spec)
+        for key in ("on_demand", "keep_after"):  # the director's alone: a camera that plays need not begin anew
+            del told[key]
+        digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
         known = self._memories.get(name)
         if known is not None and known.digest == digest:
             return known
@@ -264,6 +304,10 @@ class Catalogue:
         except sqlite3.Error as exc:
             self._cannot_write(exc)
             raise RequestError(503, "store_failed", f"The camera store cannot be written: {exc}.") from None
+
+
+def _simulated(origin: Origin | None) -> bool:
+    return origin is not None and origin.simulated
 
 
 def _parse(fields: Mapping[str, Any]) -> CameraConfig:

@@ -25,22 +25,23 @@ from broker.control_plane import ControlPlane
 from broker.doorman import Doorman
 from broker.front.account import first_admin_path
 from broker.front.certificate import Certificate, certificate_of
-from broker.front.context import Context, ForwardAuth, IceServer
+from broker.front.context import Context, ForwardAuth, ice_servers_of
 from broker.front.door import application
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
-from broker.front.serving import SPARE_FILES, serving
+from broker.front.serving import serving
 from broker.joining import Joining
 from broker.keyring import Keyring, open_keyring
+from broker.live import register, within_files
 from broker.relay import Relay
 from broker.store import Store
-from common.address import is_loopback, page_address, split_ice_server, split_listen
+from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints, Keys, authenticated, claimed_directory
-from common.config import Config, LimitsConfig
+from common.config import Config
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import Quiet, get_logger
 from common.memory import Shortage, give_back_aside, map_large_blocks
-from common.process import raise_file_limit
+from common.reloader import Reloader
 from common.settings import option_of
 from common.systemd import READY, notify
 
@@ -52,10 +53,16 @@ TRIM_INTERVAL = 10.0  # seconds after which what strangers made us allocate goes
 log = get_logger()
 
 
-async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> None:
+async def run(
+    config: Config,
+    stop: asyncio.Event,
+    on_ready: Callable[[str], None] | None = None,
+    reloader: Reloader | None = None,
+) -> None:
     """Be the broker until ``stop`` is set.
 
-    ``on_ready`` is called with the page's address once everything listens. Raises ``ConfigError`` or
+    ``on_ready`` is called with the page's address once everything listens. ``reloader`` reads the configuration again
+    while it runs. Raises ``ConfigError`` or
     ``AddressInUseError`` if that cannot be.
     """
     map_large_blocks()
@@ -107,8 +114,8 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         signed = SignedTokens(config.jwt, verifying) if verifying is not None else None
         desk = Desk(config.auth, people, time.time, local=local, signed=signed)
         guard = Guard(local, [host.lower() for host in config.http.hosts], tls=certificate is not None)
-        ice_servers = tuple(IceServer(*split_ice_server(each)) for each in config.http.ice_servers)
-        quotas = Quotas(_within_files(config.limits), lambda id: control.director.session(id) is not None)
+        ice_servers = ice_servers_of(config.http)
+        quotas = Quotas(within_files(config.limits), lambda id: control.director.session(id) is not None)
         memory = Shortage(config.limits.free_memory << 20)
         front = Context(
             control,
@@ -128,6 +135,9 @@ async def run(config: Config, stop: asyncio.Event, on_ready: Callable[[str], Non
         await stack.enter_async_context(
             serving(app, front, sockets, SHUTDOWN_TIMEOUT, certificate=certificate, redirected=redirected)
         )
+        if reloader is not None:
+            register(reloader.live, catalogue, front)
+            await stack.enter_async_context(reloader.running())
         host, port = sockets[0].getsockname()[:2]
         page = page_address(host, port, config.http.scheme)
         if path := first_admin_path(app):
@@ -168,16 +178,6 @@ async def open_listeners(listen: str, key: str = "listen") -> list[socket.socket
             raise AddressInUseError("web page", listen, option_of("http", key)) from None
         raise ConfigError(f"cannot listen on {listen}: {exc.strerror or exc}", key=f"http.{key}") from None
     return found
-
-
-def _within_files(limits: LimitsConfig) -> LimitsConfig:
-    """The limits, with no more connections than this process may have files open."""
-    most = max(1, raise_file_limit() - SPARE_FILES)
-    if 0 < limits.connections <= most:
-        return limits
-    if limits.connections:
-        log.warning("fewer connections than limits.connections: raise the limit of open files", connections=most)
-    return limits.model_copy(update={"connections": most})
 
 
 def _print_link(page: str, hosts: Collection[str], path: str) -> None:

@@ -23,11 +23,12 @@ from camshaft.workers import KINDS, WorkerKind
 from common import log, process, variables
 from common.address import page_address, split_listen
 from common.cameras import CameraName, CameraState, Transport, redact
-from common.config import DEMO_VARIABLE, Config, HttpConfig, leaves
+from common.config import DEMO_VARIABLE, HttpConfig, leaves
 from common.config_file import parse_camera
 from common.control import NodeName
 from common.errors import CameraError, CamshaftError, ConfigError
 from common.pulse import PULSE_FD
+from common.reloader import Reloader
 from common.settings import in_file
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ _SERVE = (
     "store",
     "log",
 )
+_BROKER = ("http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "sources", "store", "log")
 
 
 def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,13 +136,13 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 
 
 @cli.command()
-@configured("http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "sources", "store", "log")
+@configured(*_BROKER)
 def broker(given: Given) -> None:
     """Run the broker: control plane, media relay and front door (page, WHEP, WebSocket, REST)."""
-    config = given.config()
+    reloader = _reloader(given, "cameras", *_BROKER)
     from broker.server import run
 
-    _run("broker", config, lambda stop: run(config, stop))
+    _run("broker", reloader, lambda stop: run(reloader.config, stop, reloader=reloader))
 
 
 def _worker_command(kind: WorkerKind) -> click.Command:
@@ -148,9 +150,9 @@ def _worker_command(kind: WorkerKind) -> click.Command:
     @node_option(kind.role)
     @configured(*kind.sections)
     def command(given: Given, node: NodeName) -> None:
-        config = given.config()
+        reloader = _reloader(given, *kind.sections)
         run = import_module(kind.module).run
-        _run(node, config, lambda stop: run(config, node, stop))
+        _run(node, reloader, lambda stop: run(reloader.config, node, stop, reloader))
 
     return command
 
@@ -159,9 +161,16 @@ for _kind in KINDS:
     cli.add_command(_worker_command(_kind))
 
 
-def _run(node: str, config: Config, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def _reloader(given: Given, *sections: str) -> Reloader:
+    """The configuration of a process that reads it again; ``sections`` concern it. Raises ``ConfigError``."""
+    return Reloader(given.config, given.files, supervised=process.supervised(), sections=sections)
+
+
+def _run(node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    config = reloader.config
     log.configure(config.log.level, config.log.format, node=node)
-    sys.exit(process.run(main))
+    reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
+    sys.exit(process.run(main, reloader.ask))
 
 
 cli.add_command(token)
@@ -368,11 +377,16 @@ def demo_camera(given: Given, listen: str, user: str | None, size: str, **option
     from camshaft.demo_camera.rtsp import Account
     from camshaft.demo_camera.settings import Audio, Settings
 
-    config = given.config()
+    reloader = _reloader(given, "log")
     width, height = _size(size)
     settings = Settings(width, height, options["fps"], options["gop"], options["bitrate"], Audio(options["audio"]))
     account = Account(user, os.environ.get(_DEMO_PASSWORD, "")) if user else None
-    _run("demo-camera", config, lambda stop: run(settings, _listen(listen), account, stop))
+
+    async def main(stop: asyncio.Event) -> None:
+        async with reloader.running():
+            await run(settings, _listen(listen), account, stop)
+
+    _run("demo-camera", reloader, main)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import click
 
 from common.cameras import CAMERA_ID
 from common.config import CONFIG_VARIABLE, Config, Leaf, leaves
-from common.config_file import load
+from common.config_file import load, secret_files
 from common.control import NodeName, Role
 from common.errors import ConfigError
 
@@ -30,8 +30,13 @@ class Given:
     overrides: Mapping[Leaf, Any]
 
     def config(self) -> Config:
-        """The configuration. Raises ``ConfigError``."""
-        return load(self.file, self.overrides, os.environ)
+        """The configuration, as it is now. Raises ``ConfigError``."""
+        return load(self.file or _default_file(), self.overrides, os.environ)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it is made of; the first may not be there yet."""
+        return (self.file or DEFAULT_FILE, *secret_files(os.environ))
 
 
 def configured(*sections: str) -> Callable[[Command], Command]:
@@ -104,4 +109,8 @@ def _parameter(leaf: Leaf) -> str:
 def _file(name: str | None) -> Path | None:
     if name:
         return Path(name)
+    return _default_file()
+
+
+def _default_file() -> Path | None:
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None

@@ -16,7 +16,7 @@ from camshaft.workers import KINDS, Own
 from common.bus import Endpoints
 from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, Config, Leaf, leaves
 from common.control import Role
-from common.settings import in_file
+from common.settings import LIVE, in_file
 
 _VARIABLES = {(leaf.section, leaf.key): leaf.variable for leaf in leaves()}
 
@@ -29,6 +29,7 @@ class Program:
     arguments: tuple[str, ...]  # of camshaft
     environ: Mapping[str, str] = field(repr=False)
     cpu: int | None = None  # the core that it keeps to, if it is to
+    live: tuple[str, ...] = ()  # keys of the configuration that it takes while it runs
 
 
 def shared_environ(environ: Mapping[str, str], file: Path | None, overrides: Mapping[Leaf, Any]) -> dict[str, str]:
@@ -68,16 +69,18 @@ def programs(
     if demo_port is not None:
         name = _free_name("demo", {*config.cameras, *stored})
         front[DEMO_VARIABLE] = f"{name}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
-        plan.append(Program("demo-camera", ("demo-camera", "--listen", f"127.0.0.1:{demo_port}"), workers))
-    plan.append(Program("broker", ("broker",), front))
+        listen = f"127.0.0.1:{demo_port}"
+        plan.append(Program("demo-camera", ("demo-camera", "--listen", listen), workers, live=("log.level",)))
+    plan.append(Program("broker", ("broker",), front, live=LIVE))
     for kind, settings in processes.items():
         role = kind.role.value
         shared = _told(workers, _settings({("cluster", "token"): tokens[role]})) if tokens else workers
         one_for_each = kind.pinned and len(settings) == cores == len(cpus) > 1
         for index, own in enumerate(settings):
             name = f"{role}-{index}"
+            cpu = cpus[index] if one_for_each else None
             plan.append(
-                Program(name, (role, "--node", name), shared | _settings(own), cpus[index] if one_for_each else None)
+                Program(name, (role, "--node", name), shared | _settings(own), cpu, live=("limits", "log.level"))
             )
     return plan
 

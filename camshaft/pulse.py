@@ -23,13 +23,19 @@ class Heard:
     """One process's pulse, as the supervisor hears it."""
 
     silent_looks: int = 0
-    _began: bool = False
+    beats: int = 0
 
-    def beat(self) -> None:
-        """Something was heard."""
-        self.silent_looks, self._began = 0, True
+    @property
+    def listens(self) -> bool:
+        """Whether it has taken its signals: it does so before its loop gives the second beat."""
+        return self.beats > 1
+
+    def beat(self, count: int = 1) -> None:
+        """So many beats were heard."""
+        self.silent_looks = 0
+        self.beats += count
 
     def look(self) -> bool:
         """To be called each ``LOOK_INTERVAL``. ``True`` once, when the process is to be killed."""
         self.silent_looks += 1
-        return self.silent_looks == (HUNG_LOOKS if self._began else FIRST_LOOKS)
+        return self.silent_looks == (HUNG_LOOKS if self.beats else FIRST_LOOKS)

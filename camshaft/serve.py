@@ -27,6 +27,7 @@ from common.bus import Endpoints
 from common.config import AuthConfig, Config, HttpConfig
 from common.control import Role
 from common.errors import AddressInUseError, ConfigError
+from common.reloader import Reloader
 
 
 def serve(given: Given, *, demo: bool | None) -> int:
@@ -34,8 +35,10 @@ def serve(given: Given, *, demo: bool | None) -> int:
 
     Raises ``ConfigError`` and ``AddressInUseError`` for what can be seen before anything is started.
     """
-    config = given.config()
+    reloader = Reloader(given.config, given.files)
+    config = reloader.config
     log.configure(config.log.level, config.log.format, node="serve")
+    reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
     if demo is not False:
         config, moved = beside(config, egresses=cores() if config.egress.workers is None else config.egress.workers)
         if moved:
@@ -75,9 +78,11 @@ def serve(given: Given, *, demo: bool | None) -> int:
             # -P: or a folder called common in the operator's directory would be taken for ours.
             command=(sys.executable, "-P", "-m", "camshaft"),
         )
-        code = await supervisor.run(stop)
+        reloader.on_taken = lambda taken: supervisor.reload(taken.changed)
+        async with reloader.running():
+            code = await supervisor.run(stop)
 
-    return process.run(run) or code
+    return process.run(run, reloader.ask) or code
 
 
 def _own_tokens(config: Config) -> dict[str, str]:

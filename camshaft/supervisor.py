@@ -8,6 +8,8 @@ Rules:
 * Each child holds the writing end of a pipe of its own, by which it gives its pulse. One that is silent is killed and
   started again (``camshaft.pulse``).
 * Their standard error is ours; a line of log names its node.
+* The configuration is watched here alone. That it has changed is passed on by SIGHUP, to those that take it while they
+  run, and to none before it has shown that it listens to signals: until then SIGHUP would end it.
 * To systemd we speak for all of them.
 """
 
@@ -19,13 +21,14 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 
 from camshaft.plan import Program
 from camshaft.pulse import LOOK_INTERVAL, Heard
 from camshaft.restarts import HOPELESS, Restarts
 from common import process, systemd
+from common.live import within
 from common.log import get_logger
 from common.pulse import PULSE_FD
 
@@ -64,6 +67,7 @@ class Supervisor:
         self._restarts = {program.name: Restarts() for program in programs}
         self._running: dict[str, Process] = {}
         self._pulses: dict[str, Heard] = {}  # of what is running
+        self._to_tell: set[str] = set()  # of what is to read its configuration again
         self._stop = asyncio.Event()
         self._exit_code = process.EXIT_OK
         self._log = get_logger()
@@ -86,6 +90,23 @@ class Supervisor:
             os.close(reading)
             os.close(writing)
         return self._exit_code
+
+    def reload(self, changed: Collection[str]) -> None:
+        """Have the programs that take one of the keys ``changed`` read the configuration again, and the broker anyway.
+
+        The broker knows of each camera on which line it stands.
+        """
+        for program in self._programs:
+            if any(within(key, program.live) for key in ("cameras", *changed)):
+                self._to_tell.add(program.name)
+        for name in tuple(self._to_tell & self._pulses.keys()):
+            self._tell_to_reload(name)
+
+    def _tell_to_reload(self, name: str) -> None:
+        if name in self._to_tell and self._pulses[name].listens:
+            self._to_tell.discard(name)
+            with suppress(ProcessLookupError):  # it reads the configuration when it is started again
+                self._running[name].send_signal(signal.SIGHUP)
 
     async def _keep(self, program: Program, pipe: int) -> None:
         restarts = self._restarts[program.name]
@@ -146,9 +167,10 @@ class Supervisor:
         loop = asyncio.get_running_loop()
 
         def hear() -> None:
-            if os.read(hearing, PULSE_BYTES):
-                pulse.beat()
+            if beats := len(os.read(hearing, PULSE_BYTES)):
+                pulse.beat(beats)
                 self._restarts[name].pulsed(time.monotonic())
+                self._tell_to_reload(name)
             else:  # it has ended, or closed what it inherited
                 loop.remove_reader(hearing)
 

@@ -22,7 +22,7 @@ class WorkerKind:
     """One kind of worker; its command is called by its role."""
 
     role: Role
-    module: str  # whose ``run(config, node, stop)`` is such a worker; imported by its command alone
+    module: str  # whose ``run(config, node, stop, reloader)`` is such a worker; imported by its command alone
     sections: tuple[str, ...]  # of the configuration, of which its command takes options
     help: str  # of its command
     processes: Callable[[Config, int], list[Own]]  # that serve starts; the second argument is how many cores there are

@@ -615,6 +615,7 @@ class Origin:
 
     where: str
     simulated: bool = False  # a camera that ``camshaft serve`` plays itself
+    watched: bool = False  # in a file: a change there is seen while we run
 
 
 class Config(_Section):

@@ -114,7 +114,7 @@ class Document:
         """Write down where each key of the file stands."""
         if node is None or len(at) > _MAX_DEPTH:
             return
-        self._origins.setdefault(at, Origin(self._line(node.start_mark)))
+        self._origins.setdefault(at, Origin(self._line(node.start_mark), watched=True))
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self._map(item, (*at, index))
@@ -128,7 +128,7 @@ class Document:
                     key.tag = _TEXT  # a camera may be called 1, no or on, which YAML takes for other things
                 if below in self._origins:
                     raise ConfigError("is given twice", where=where, key=dotted(below))
-                self._origins[below] = Origin(where)
+                self._origins[below] = Origin(where, watched=True)
                 self._map(value, below)
 
     def _substitute(self, node: yaml.Node | None, at: Keys, environ: Mapping[str, str], done: set[int]) -> None:

@@ -70,7 +70,7 @@ def put_together(
             document.put((leaf.section, leaf.key), text, Origin(where))
     text, where = _variable(CAMERA_VARIABLE, environ, secret=True)
     for name, url in cameras_of(text):
-        document.put(("cameras", name, "url"), url, Origin(where))
+        document.put(("cameras", name, "url"), url, Origin(where, watched=where != CAMERA_VARIABLE))
     for name, url in cameras_of(environ.get(DEMO_VARIABLE, "")):
         if not document.has_camera(name):  # else the operator has since called one like the simulated one
             document.put(("cameras", name, "url"), url, Origin("camshaft serve, which simulates it", simulated=True))

@@ -76,9 +76,14 @@ def configure(level: str = "info", style: Format = "auto", **fields: object) -> 
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    set_level(level)
     for chatty in ("aiortc", "aioice", "aiohttp.access", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """Write lines of this severity and beyond from now on."""
+    logging.getLogger().setLevel(level.upper())
 
 
 class Quiet:

@@ -58,6 +58,10 @@ class Shortage:
         self._read_at = float("-inf")
         self._short = False
 
+    def limit(self, least: int) -> None:
+        """Have another least."""
+        self._least, self._read_at = least, float("-inf")
+
     def now(self, now: float) -> bool:
         """Look, at most every ``READ_INTERVAL``."""
         if now - self._read_at >= READ_INTERVAL:

@@ -5,8 +5,8 @@ supervisor dies, even by SIGKILL, the pipe ends; a thread that does nothing else
 needs no cooperation of the event loop, and works on every POSIX system. By a second pipe the supervisor hears that the
 loop works, see ``common.pulse``.
 
-SIGHUP ends nothing: to most services it means "read your configuration again", which none of ours can do yet. Only
-where it says that the process's terminal is gone does it mean the end, as a person who closes a window expects.
+SIGHUP means "read your configuration again", as to most services. Only where it says that the process's terminal is
+gone does it mean the end, as a person who closes a window expects.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ rush of new ones. Reference counts free what ends here (of viewers a test holds 
 wait until a million objects more have come than gone."""
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+def run(main: Callable[[asyncio.Event], Awaitable[None]], on_hang_up: Callable[[], None] | None = None) -> int:
     """Run ``main`` on an event loop and return the process's exit code.
 
-    ``main`` gets an event that SIGTERM, SIGINT or the supervisor's death sets, and then has to return. An error of
-    ours is shown as one sentence, others as their traceback. EXIT_CONFIG and EXIT_ADDRESS_IN_USE are for what
-    starting again cannot mend.
+    ``main`` gets an event that SIGTERM, SIGINT or the supervisor's death sets, and then has to return. ``on_hang_up``
+    is called on the loop when SIGHUP asks for the configuration to be read again. An error of ours is shown as one
+    sentence, others as their traceback. EXIT_CONFIG and EXIT_ADDRESS_IN_USE are for what starting again cannot mend.
     """
     pipe, pulse = _inherited_pipe(SUPERVISOR_FD), _inherited_pipe(PULSE_FD)
     raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_stopped(main, pipe, pulse))
+            runner.run(_until_stopped(main, pipe, pulse, on_hang_up))
     except (CamshaftError, ExceptionGroup) as exc:
         cause = _first_of_ours(exc)
         if cause is None:
@@ -63,6 +63,11 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         print(f"camshaft: {cause}", file=sys.stderr)  # the operator's terminal, also before logs exist
         return exit_code(cause)
     return EXIT_OK
+
+
+def supervised() -> bool:
+    """Whether a supervisor has started this process; to be asked before ``run``."""
+    return SUPERVISOR_FD in os.environ
 
 
 def exit_code(error: CamshaftError) -> int:
@@ -124,7 +129,10 @@ def memory_limit(mebibytes: int) -> Iterator[None]:
 
 
 async def _until_stopped(
-    main: Callable[[asyncio.Event], Awaitable[None]], pipe: int | None, pulse_pipe: int | None
+    main: Callable[[asyncio.Event], Awaitable[None]],
+    pipe: int | None,
+    pulse_pipe: int | None,
+    on_hang_up: Callable[[], None] | None,
 ) -> None:
     pulse = Pulse(pulse_pipe, watchdog())  # first: by the time that we listen to signals we have been heard
     stop = asyncio.Event()
@@ -137,7 +145,7 @@ async def _until_stopped(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is ignored already
-        loop.add_signal_handler(signal.SIGHUP, _hung_up, _terminals(), end)
+        loop.add_signal_handler(signal.SIGHUP, _hung_up, _terminals(), end, on_hang_up)
     if pipe is not None:
         threading.Thread(target=_watch_supervisor, args=(pipe,), name="supervisor-watch", daemon=True).start()
     gc.collect()
@@ -154,12 +162,14 @@ def _terminals() -> list[int]:
     return [stream for stream in (0, 1, 2) if os.isatty(stream)]
 
 
-def _hung_up(terminals: list[int], end: Callable[[], None]) -> None:
+def _hung_up(terminals: list[int], end: Callable[[], None], on_hang_up: Callable[[], None] | None) -> None:
     """SIGHUP has come; ``terminals`` are those of our streams that were one at the start."""
     if terminals and not any(map(os.isatty, terminals)):
         end()  # nobody can be told: there is no terminal any more
+    elif on_hang_up is not None:
+        on_hang_up()
     else:
-        get_logger().warning("SIGHUP ignored: the configuration is read at the start only, restart to read it again")
+        get_logger().info("SIGHUP ignored: nothing that this process has been told can change while it runs")
 
 
 def _inherited_pipe(variable: str) -> int | None:

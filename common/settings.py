@@ -16,6 +16,10 @@ SECRETS = (
 """Settings whose values must not stand on a command line, where every user of the machine can read them."""
 
 
+LIVE = "cameras", "http.hosts", "http.ice_servers", "limits", "log.level"
+"""Settings that take effect while a process runs; a section stands for all of its keys. Others wait for a restart."""
+
+
 def variable_of(section: str, key: str) -> str:
     """A setting's environment variable."""
     return f"{ENV_PREFIX}{section}_{key}".upper()

@@ -41,6 +41,7 @@ from common.errors import ConfigError, RequestError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.media import Kind, Rendition, as_it_came, converted
 from common.memory import Shortage
+from common.reloader import Reloader
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
 from egress import native
@@ -62,9 +63,9 @@ GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.
 log = get_logger()
 
 
-async def run(config: Config, node: NodeName, stop: asyncio.Event) -> None:
+async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Reloader | None = None) -> None:
     """Serve viewers until ``stop`` is set. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot begin."""
-    await run_worker(Role.EGRESS, partial(_opened, compiled=_compiled(config)), config, node, stop)
+    await run_worker(Role.EGRESS, partial(_opened, compiled=_compiled(config)), config, node, stop, reloader)
 
 
 @asynccontextmanager
@@ -73,7 +74,9 @@ async def _opened(around: Surroundings, *, compiled: bool) -> AsyncIterator[Egre
     with closing(MediaPort(media.listen, media.port)) as port, around.subscriber() as subscriber:
         async with watched(media.advertise, media.listen) as addresses:
             streams = Streams(subscriber, limits.cache_bytes)
-            yield Egress(around.link, port, streams, addresses, compiled=compiled, limits=limits)
+            egress = Egress(around.link, port, streams, addresses, compiled=compiled, limits=limits)
+            around.live.on("limits", take=lambda new: egress.limit(new.limits))
+            yield egress
 
 
 def _compiled(config: Config) -> bool:
@@ -132,6 +135,12 @@ class Egress:
             await stop.wait()
         finally:
             self._close()
+
+    def limit(self, limits: LimitsConfig) -> None:
+        """Keep to other limits from now on. Nobody who watches is sent away."""
+        self._limits = limits
+        self._shortage.limit(limits.free_memory << 20)
+        self._streams.limit(limits.cache_bytes)
 
     def _close(self) -> None:
         if self._sweeper is not None:

@@ -17,22 +17,25 @@ from common.config import Config, LimitsConfig
 from common.control import Assign, NodeName, Release, Report, Role, ToWorker
 from common.log import get_logger
 from common.media import as_it_came
+from common.reloader import Reloader
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
 from common.worker.publisher import Publisher
 from ingest.camera import Camera, Shared
 
 
-async def run(config: Config, node: NodeName, stop: asyncio.Event) -> None:
+async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Reloader | None = None) -> None:
     """Pull cameras until ``stop`` is set. Raises ``ConfigError`` for a bus that cannot be."""
-    await run_worker(Role.INGEST, _opened, config, node, stop)
+    await run_worker(Role.INGEST, _opened, config, node, stop, reloader)
 
 
 @asynccontextmanager
 async def _opened(around: Surroundings) -> AsyncIterator[Ingest]:
     with around.publisher() as publisher:
         async with asyncio.TaskGroup() as group:
-            yield Ingest(around.link, publisher, group, around.config.limits)
+            ingest = Ingest(around.link, publisher, group, around.config.limits)
+            around.live.on("limits.camera_bitrate", take=lambda new: ingest.limit(new.limits))
+            yield ingest
 
 
 class Ingest:
@@ -65,6 +68,10 @@ class Ingest:
                 self._release(name)
             if self._tasks:
                 await asyncio.wait([task for tasks in self._tasks.values() for task in tasks])
+
+    def limit(self, limits: LimitsConfig) -> None:
+        """Keep to other limits, with each camera from its next session on."""
+        self._shared.bitrate = limits.camera_bitrate
 
     def handle(self, message: ToWorker) -> None:
         """Do what the broker says."""

@@ -117,6 +117,17 @@ class Cluster:
 
     def start(self) -> None:
         """Start the supervisor; for a test that has ended it and goes on with the same files and ports."""
+        self.write()
+        command = [sys.executable, "-m", "camshaft", "serve", "--config", "camshaft.yaml", *self.arguments]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CAMSHAFT_")}
+        environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+        with (self.directory / "camshaft.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
+            )
+
+    def write(self) -> None:
+        """Write the configuration, which a running cluster reads again by itself."""
         assert self._sockets is not None
         document: dict[str, Any] = {
             "http": {"listen": self._listen},
@@ -131,13 +142,6 @@ class Cluster:
             document[section] = {**document.get(section, {}), **values}
         document["cameras"] = {name: {"url": c} if isinstance(c, str) else {**c} for name, c in self.cameras.items()}
         (self.directory / "camshaft.yaml").write_text(yaml.safe_dump(document))
-        command = [sys.executable, "-m", "camshaft", "serve", "--config", "camshaft.yaml", *self.arguments]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("CAMSHAFT_")}
-        environ["PYTHONPATH"] = str(Path(__file__).parents[1])
-        with (self.directory / "camshaft.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
-            )
 
     async def ready(self, *, seconds: float = READY_TIMEOUT) -> None:
         """Wait until ``/readyz`` says yes. Raises ``NotReadyError``."""

@@ -33,6 +33,7 @@ from common.control import (
 from common.log import get_logger
 from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, camera_of, converted, converted_kind
 from common.process import memory_limit
+from common.reloader import Reloader
 from common.worker.incoming import Incoming, Sink
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
@@ -48,9 +49,9 @@ KEYFRAME_KEPT = 1.5  # seconds, for stills of other heights
 STILL_WITHIN = 5.0  # seconds for a keyframe to come
 
 
-async def run(config: Config, node: NodeName, stop: asyncio.Event) -> None:
+async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Reloader | None = None) -> None:
     """Convert until ``stop`` is set. Raises ``ConfigError`` for a bus that cannot be."""
-    await run_worker(Role.TRANSCODE, _opened, config, node, stop)
+    await run_worker(Role.TRANSCODE, _opened, config, node, stop, reloader)
 
 
 @asynccontextmanager

@@ -140,6 +140,10 @@ class Director:
         commands, self._state.commands = self._state.commands, []
         return commands
 
+    def limit(self, sessions_each: int) -> None:
+        """Believe an egress so many sessions from now on."""
+        self._viewers.limit(sessions_each)
+
     @property
     def counters(self) -> Mapping[str, int]:
         """Counts of what was dropped, by name."""

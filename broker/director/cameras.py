@@ -183,11 +183,13 @@ class Cameras:
     def _change(self, camera: Camera, spec: CameraSpec) -> None:
         if camera.spec.url != spec.url:
             camera.tracks = ()
+        anew = camera.spec.revision != spec.revision  # else only when it is pulled has changed
         camera.spec = spec
         camera.failures, camera.failed_until = 0, float("-inf")
         if camera.worker is not None:
             camera.kept_until = self._state.now + spec.keep_after
-            self._state.send(camera.worker, Assign(spec))
+            if anew:
+                self._state.send(camera.worker, Assign(spec))
 
     def _beside(self, camera: Camera) -> Iterable[Camera]:
         """The further streams of the camera whose main stream this is."""

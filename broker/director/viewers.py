@@ -85,6 +85,10 @@ class Viewers:
         self._pending_characters = 0  # of their offers
         self._ended: dict[SessionName, float] = {}  # session to the time until which it is kept in mind
 
+    def limit(self, sessions_each: int) -> None:
+        """See ``Director``."""
+        self._sessions_each = sessions_each
+
     def offer(self, offered: ViewerOffered) -> None:
         """Pass a viewer's offer to an egress."""
         id, camera_id, sdp, wish = offered.session, offered.camera, offered.sdp, offered.wish

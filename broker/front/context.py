@@ -15,6 +15,8 @@ from broker.control_plane import ControlPlane
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
 from broker.relay import Relay
+from common.address import split_ice_server
+from common.config import HttpConfig
 from common.histogram import Histogram, Measure
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.memory import Shortage
@@ -38,6 +40,11 @@ class IceServer:
         return link
 
 
+def ice_servers_of(http: HttpConfig) -> tuple[IceServer, ...]:
+    """The servers that are configured."""
+    return tuple(IceServer(*split_ice_server(each)) for each in http.ice_servers)
+
+
 def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
@@ -50,9 +57,9 @@ class ForwardAuth:
     groups: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """The broker behind the front door."""
+    """The broker behind the front door. Only ``ice_servers`` is ever set anew."""
 
     control: ControlPlane
     relay: Relay

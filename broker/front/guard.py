@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 from common.errors import RequestError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Guard:
     """``local``: we listen on the loopback alone. ``hosts``: more names we are published under, in lower case. ``tls``:
-    our pages are https."""
+    our pages are https. Only ``hosts`` is ever set anew."""
 
     local: bool
     hosts: Collection[str] = ()

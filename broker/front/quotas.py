@@ -57,6 +57,10 @@ class Counted:
                 f"{self._setting}_per_address", self._most_each, f"Your address can have no more {self._what} at once"
             )
 
+    def limit(self, total: int, each: int) -> None:
+        """Have other limits. What is open beyond them stays open."""
+        self._most, self._most_each = total, each
+
     def open(self, address: str | None) -> None:
         """One more is open."""
         self.total += 1
@@ -79,6 +83,7 @@ class Rate(TokenBuckets):
 
     def __init__(self, rate: float) -> None:
         super().__init__(max(1.0, rate * self.BURST_SECONDS), rate, REMEMBERED)
+        self.rate = rate
         self._limited = rate > 0
 
     def take(self, key: str, now: float) -> bool:
@@ -95,18 +100,26 @@ class Quotas:
         self.offers = Counted("unanswered offers", "offers", limits.offers, limits.offers_per_address)
         self.limits = limits
         self._alive = alive
-        self._proxies = frozenset(limits.proxies)
-        self._rate = Rate(limits.offer_rate)
-        self._rate_each = Rate(limits.offer_rate_per_address)
-        self._rate_user = Rate(limits.offer_rate_per_user)
-        self._rate_camera = Rate(limits.offer_rate_per_camera)
-        self._rate_still = Rate(limits.still_rate)
-        self._rate_still_each = Rate(limits.still_rate_per_address)
+        self._rate = self._rate_each = self._rate_user = self._rate_camera = Rate(0.0)
+        self._rate_still = self._rate_still_each = self._reserve = Rate(0.0)
         self._seldom = Rate(SELDOM)
-        self._reserve = Rate((limits.offer_rate or limits.offer_rate_per_camera) * RESERVE)
-        self._sessions: dict[
-            str, set[SessionName]
-        ] = {}  # by address, and by user: names of the one are none of the other
+        self.limit(limits)
+        self._sessions: dict[str, set[SessionName]] = {}  # by address, and by user: no name is one of both
+
+    def limit(self, limits: LimitsConfig) -> None:
+        """Have these limits from now on. Of a rate that stays as it is, what was used up stays used up."""
+        self.limits = limits
+        self._proxies = frozenset(limits.proxies)
+        self.connections.limit(limits.connections, limits.connections_per_address)
+        self.sockets.limit(limits.sockets, limits.sockets_per_address)
+        self.offers.limit(limits.offers, limits.offers_per_address)
+        self._rate = _at(self._rate, limits.offer_rate)
+        self._rate_each = _at(self._rate_each, limits.offer_rate_per_address)
+        self._rate_user = _at(self._rate_user, limits.offer_rate_per_user)
+        self._rate_camera = _at(self._rate_camera, limits.offer_rate_per_camera)
+        self._rate_still = _at(self._rate_still, limits.still_rate)
+        self._rate_still_each = _at(self._rate_still_each, limits.still_rate_per_address)
+        self._reserve = _at(self._reserve, (limits.offer_rate or limits.offer_rate_per_camera) * RESERVE)
 
     def address(self, peer: str | None) -> str | None:
         """The name that ``peer``, a TCP peer's address, is counted by; ``None`` if it speaks for many."""
@@ -181,6 +194,11 @@ class Quotas:
             self._sessions[key] = left
         else:
             del self._sessions[key]
+
+
+def _at(rate: Rate, wanted: float) -> Rate:
+    """``rate`` if it is that already, else another one."""
+    return rate if rate.rate == wanted else Rate(wanted)
 
 
 def _too_fast(setting: str, rate: float, sentence: str) -> RequestError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 
 import zmq
@@ -15,7 +15,9 @@ import zmq
 from common.bus import Endpoints, Keys
 from common.config import Config
 from common.control import KeyWanted, NodeName, Role
+from common.live import Live
 from common.media import Rendition
+from common.reloader import Reloader
 from common.systemd import READY, notify
 from common.worker import Worker
 from common.worker.link import Link
@@ -34,10 +36,13 @@ class Surroundings:
     endpoints: Endpoints
     keys: Keys | None
     link: Link
+    live: Live  # where a kind registers for settings that it takes while it runs
 
     def publisher(self) -> Publisher:
         """For a kind that makes renditions; to be entered once."""
-        return Publisher(self.context, self.endpoints, self.keys, self.config.limits.cache_bytes)
+        publisher = Publisher(self.context, self.endpoints, self.keys, self.config.limits.cache_bytes)
+        self.live.on("limits.cache_bytes", take=lambda new: publisher.limit(new.limits.cache_bytes))
+        return publisher
 
     def subscriber(self) -> Subscriber:
         """For a kind that takes renditions; to be entered once."""
@@ -58,8 +63,19 @@ Opened = Callable[[Surroundings], AbstractAsyncContextManager[Worker]]
 """Makes a kind's worker and what it needs. It is left after the broker was told that the worker is over."""
 
 
-async def run_worker(role: Role, opened: Opened, config: Config, node: NodeName, stop: asyncio.Event) -> None:
-    """Be the worker ``node`` until ``stop`` is set. Raises ``ConfigError`` for a bus that cannot be."""
+async def run_worker(
+    role: Role,
+    opened: Opened,
+    config: Config,
+    node: NodeName,
+    stop: asyncio.Event,
+    reloader: Reloader | None = None,
+) -> None:
+    """Be the worker ``node`` until ``stop`` is set. ``reloader`` reads the configuration again while it runs.
+
+    Raises ``ConfigError`` for a bus that cannot be.
+    """
+    live = Live(config) if reloader is None else reloader.live
     endpoints = Endpoints.parse(config.broker.address)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     async with AsyncExitStack() as stack:
@@ -68,7 +84,8 @@ async def run_worker(role: Role, opened: Opened, config: Config, node: NodeName,
         if stop.is_set():
             return
         link = Link(context, endpoints, keys, node=node, role=role)
-        worker = await stack.enter_async_context(opened(Surroundings(config, node, context, endpoints, keys, link)))
-        async with link.serving(worker):
+        around = Surroundings(config, node, context, endpoints, keys, link, live)
+        worker = await stack.enter_async_context(opened(around))
+        async with link.serving(worker), nullcontext() if reloader is None else reloader.running():
             notify(READY)
             await worker.run(stop)

@@ -122,6 +122,11 @@ class Publisher:
         if self._cached > self._cache_bytes:
             self._relieve()
 
+    def limit(self, cache_bytes: int) -> None:
+        """Keep so many bytes at most from now on."""
+        self._cache_bytes = cache_bytes
+        self._relieve()
+
     def use_key(self, rendition: Rendition, key: bytes) -> None:
         """Seal the rendition's frames with ``key`` from now on; with an empty one, no longer."""
         sealer = self._sealers.get(rendition)

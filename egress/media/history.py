@@ -41,6 +41,11 @@ class Histories:
         """Count that one in, for as long as it lives."""
         self._all.add(history)
 
+    def limit(self, most: int) -> None:
+        """Hold so many bytes at most from now on."""
+        self._most = most
+        self._relieve()
+
     def charge(self, count: int) -> None:
         """One of them holds so many bytes more."""
         self._held += count

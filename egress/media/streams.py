@@ -43,6 +43,10 @@ class Streams:
         self._overloads = 0  # at the last look
         self._quiet = Quiet(log)
 
+    def limit(self, cache_bytes: int) -> None:
+        """Keep so many bytes at most from now on."""
+        self._histories.limit(cache_bytes)
+
     @property
     def delay(self) -> Measured:
         """How long batches took from ingest to the last viewer."""

@@ -55,7 +55,7 @@ def test_cameras_come_from_the_configuration_and_from_the_store(store: Store, tm
     catalogue = Catalogue(load(file, environ={}), store)
     assert catalogue.specs.keys() == {"door", "yard"}
     assert catalogue.specs["door"].on_demand
-    assert catalogue.get("door").origin == Origin(f"{file}, line 2")
+    assert catalogue.get("door").origin == Origin(f"{file}, line 2", watched=True)
     assert catalogue.get("yard").origin is None
 
 
@@ -415,7 +415,10 @@ def test_a_revision_grows_with_each_change_and_only_then(catalogue: Catalogue, c
     catalogue.change("door", {"url": redact(URL)})
     assert catalogue.specs["door"].revision == first
     clock.now -= 60.0  # the clock was set back
-    catalogue.change("door", {"on_demand": True})
+    catalogue.change("door", {"transport": "tcp"})
+    assert catalogue.specs["door"].revision == first + 1
+    catalogue.change("door", {"on_demand": True, "keep_after": 1})  # the worker need not know, nor begin anew
+    assert catalogue.specs["door"].on_demand
     assert catalogue.specs["door"].revision == first + 1
 
 
@@ -424,7 +427,7 @@ def test_an_unchanged_configuration_keeps_its_revision_over_a_restart(store: Sto
     first = Catalogue(config, store, clock)
     clock.now += 60.0
     assert Catalogue(config, store, clock).specs == first.specs
-    changed = Config(cameras={"door": CameraConfig(url=URL, on_demand=True)})
+    changed = Config(cameras={"door": CameraConfig(url=URL, transport="tcp")})
     assert Catalogue(changed, store, clock).specs["door"].revision > first.specs["door"].revision
 
 
@@ -525,3 +528,96 @@ def test_every_stream_is_told_the_networks_that_it_may_be_in(store: Store, clock
 def test_the_simulated_camera_may_be_on_this_machine(store: Store) -> None:
     environ = {"CAMSHAFT_DEMO": "demo=rtsp://127.0.0.1:8554/", "CAMSHAFT_SOURCES_NETWORKS": "10.0.0.0/8"}
     assert Catalogue(load(None, environ=environ), store).specs["demo"].networks == ()
+
+
+# A configuration that was read again
+
+
+def configured(**cameras: Any) -> Config:
+    document = {"cameras": {id: {"url": url} if isinstance(url, str) else url for id, url in cameras.items()}}
+    context = {"origin_of": lambda id: Origin(f"camshaft.yaml, line {list(cameras).index(id) + 2}", watched=True)}
+    return Config.model_validate(document, context=context)
+
+
+def test_cameras_of_a_new_configuration_are_added_changed_and_removed(store: Store, clock: Clock) -> None:
+    catalogue = Catalogue(configured(a="rtsp://a/", b="rtsp://b/", c="rtsp://c/"), store, clock)
+    catalogue.add({"id": "own", "url": "rtsp://own/"})
+    catalogue.remember("a", tracks=(H264,))
+    before, told = dict(catalogue.specs), []
+    catalogue.on_change(lambda: told.append(list(catalogue.names)))
+    clock.now += 1.0
+    catalogue.take(configured(d="rtsp://d/", b="rtsp://other/", a="rtsp://a/"))
+    assert told == [["d", "b", "a", "own"]]
+    assert catalogue.specs["a"] is before["a"]
+    assert catalogue.specs["own"] is before["own"]
+    assert (catalogue.specs["b"].url, catalogue.specs["d"].url) == ("rtsp://other/", "rtsp://d/")
+    assert catalogue.specs["b"].revision > before["b"].revision
+    assert catalogue.get("a").origin == Origin("camshaft.yaml, line 4", watched=True)
+    assert catalogue.tracks["a"] == (H264,)
+    assert store.memories().keys() == {"a", "b", "d", "own"}
+    assert Catalogue(configured(a="rtsp://a/"), store, clock).specs["a"] == before["a"], "also after a restart"
+
+
+def test_a_configuration_with_the_same_cameras_announces_nothing(store: Store) -> None:
+    catalogue, told = Catalogue(configured(a="rtsp://a/", b="rtsp://b/"), store), []
+    catalogue.on_change(lambda: told.append("changed"))
+    catalogue.take(configured(b="rtsp://b/", a="rtsp://a/"))
+    assert told == []
+    assert list(catalogue.names) == ["b", "a"], "in the order of the file"
+
+
+def test_a_sub_stream_comes_and_goes_with_the_configuration(store: Store) -> None:
+    with_sub = {"url": "rtsp://a/", "streams": {"sub": {"url": "rtsp://a/sub"}}}
+    catalogue = Catalogue(configured(a="rtsp://a/"), store)
+    main = catalogue.specs["a"]
+    catalogue.take(configured(a=with_sub))
+    assert catalogue.specs.keys() == {"a", "a/sub"}
+    assert catalogue.specs["a"] == main, "it need not connect anew"
+    catalogue.take(configured(a="rtsp://a/"))
+    assert catalogue.specs == {"a": main}
+    assert store.memories().keys() == {"a"}
+
+
+def test_a_configuration_hides_a_camera_of_the_store_and_gives_it_back(store: Store) -> None:
+    catalogue = Catalogue(Config(), store)
+    catalogue.add({"id": "door", "url": "rtsp://stored/"})
+    catalogue.take(configured(door="rtsp://configured/"))
+    assert catalogue.specs["door"].url == "rtsp://configured/"
+    with pytest.raises(RequestError) as caught:
+        catalogue.remove("door")
+    assert caught.value.message == "Camera 'door' comes from camshaft.yaml, line 2; change it there."
+    catalogue.take(configured(door="rtsp://configured/", other="rtsp://other/"))
+    catalogue.take(configured())
+    assert catalogue.specs["door"].url == "rtsp://stored/"
+    catalogue.remove("door")
+    assert catalogue.specs == {}
+
+
+def test_cameras_are_taken_although_the_disk_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing() -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    catalogue, told = Catalogue(configured(a="rtsp://a/"), store), []
+    catalogue.on_change(lambda: told.append(list(catalogue.names)))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "check", failing)
+        catalogue.take(configured(b="rtsp://b/"))
+    assert told == [["b"]]
+    assert catalogue.specs["b"].url == "rtsp://b/"
+    catalogue.take(configured(b="rtsp://b/", c="rtsp://c/"))
+    assert "c" in store.memories()
+
+
+def test_a_camera_of_a_variable_takes_a_restart(store: Store) -> None:
+    catalogue = Catalogue(load(None, environ={"CAMSHAFT_CAMERA": "a=rtsp://a/"}), store)
+    with pytest.raises(RequestError, match=r"comes from CAMSHAFT_CAMERA; change it there and restart\.$"):
+        catalogue.remove("a")
+
+
+def test_the_number_of_cameras_that_the_api_adds_follows_its_limit(store: Store) -> None:
+    catalogue = Catalogue(configured(a="rtsp://a/"), store)
+    catalogue.limit(1)
+    with pytest.raises(RequestError, match=r"limits\.cameras is 1"):
+        catalogue.add({"id": "b", "url": "rtsp://b/"})
+    catalogue.limit(2)
+    catalogue.add({"id": "b", "url": "rtsp://b/"})

@@ -35,3 +35,15 @@ def test_one_that_is_heard_again_in_time_starts_anew() -> None:
     assert not any(heard.look() for _ in range(HUNG_LOOKS - 1))
     heard.beat()
     assert not any(heard.look() for _ in range(HUNG_LOOKS - 1))
+
+
+def test_one_listens_to_signals_by_its_second_beat() -> None:
+    heard = Heard()
+    assert not heard.listens
+    heard.beat()
+    assert not heard.listens
+    heard.beat()
+    assert heard.listens
+    late = Heard()
+    late.beat(2)  # while nobody was listening
+    assert late.listens

@@ -71,7 +71,12 @@ class Cluster:
         return self.process.returncode, out, err
 
     def everybody(self) -> list[int]:
-        return [pid for file in self.directory.iterdir() if file.name != "ready" for pid in self.pids(file.name)]
+        return [
+            pid
+            for file in self.directory.iterdir()
+            if file.name not in ("ready", "changed")
+            for pid in self.pids(file.name)
+        ]
 
 
 @pytest.fixture
@@ -147,7 +152,39 @@ def test_hang_up_ends_neither_it_nor_its_processes(cluster: Callable[..., Cluste
     code, _, err = serve.end()
     assert code == 0
     assert [line["end"] for line in logged(err) if line["event"].startswith("process ended")] == ["by SIGKILL"]
-    assert any("SIGHUP ignored" in line["event"] for line in logged(err))
+
+
+@pytest.mark.usefixtures("hang_up")
+def test_a_change_is_passed_on_to_those_that_take_it(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="reloads", egress_0="reloads")
+    serve.started("broker")
+    serve.started("egress-0")
+    serve.become_ready()
+    wait_until(lambda: catches(serve.process.pid, signal.SIGHUP), "it has not begun")
+    serve.process.send_signal(signal.SIGHUP)
+    serve.started("broker.reloads")
+    (serve.directory / "changed").write_text("limits.offers log.level")
+    serve.process.send_signal(signal.SIGHUP)
+    serve.started("broker.reloads", 2)
+    serve.started("egress-0.reloads")
+    serve.process.terminate()
+    assert serve.end()[0] == 0
+    assert len(serve.pids("egress-0.reloads")) == 1
+
+
+@pytest.mark.usefixtures("hang_up")
+def test_a_program_that_has_just_begun_is_told_when_it_listens(cluster: Callable[..., Cluster]) -> None:
+    """SIGHUP before that would end it."""
+    serve = cluster(broker="reloads")
+    first = serve.started("broker")
+    wait_until(lambda: catches(serve.process.pid, signal.SIGHUP), "it has not begun")
+    os.kill(first, signal.SIGKILL)
+    second = serve.started("broker", 2)
+    serve.process.send_signal(signal.SIGHUP)
+    assert serve.started("broker.reloads") == second
+    serve.process.terminate()
+    assert serve.end()[0] == 0
+    assert serve.pids("broker") == [first, second]
 
 
 def test_under_nohup_it_outlives_its_terminal(

@@ -23,7 +23,7 @@ def test_there_is_one_of_each_role() -> None:
 
 @each_kind
 def test_its_module_runs_it(kind: WorkerKind) -> None:
-    assert list(inspect.signature(import_module(kind.module).run).parameters) == ["config", "node", "stop"]
+    assert list(inspect.signature(import_module(kind.module).run).parameters) == ["config", "node", "stop", "reloader"]
 
 
 @each_kind

@@ -12,7 +12,7 @@ def test_a_camera_of_the_configuration_names_the_place_to_change_it(tmp_path: Pa
     file = tmp_path / "camshaft.yaml"
     file.write_text("cameras:\n  door:\n    url: rtsp://host/door\n")
     config = load(file, environ={"CAMSHAFT_CAMERA": "rtsp://host/"})
-    assert config.origin_of("door") == Origin(f"{file}, line 3")
+    assert config.origin_of("door") == Origin(f"{file}, line 3", watched=True)
     assert config.origin_of("camera") == Origin("CAMSHAFT_CAMERA")
     assert Config().origin_of("door") == Origin("the configuration")
 

@@ -99,6 +99,18 @@ def test_hang_up_ends_nothing_and_is_logged() -> None:
 
 
 @pytest.mark.usefixtures("default_hang_up")
+def test_hang_up_asks_for_the_configuration_to_be_read_again() -> None:
+    body = "sys.exit(process.run(wait, lambda: os.write(1, b'asked\\n')))"
+    with program(body) as child:
+        assert line(child) == "running"
+        for _ in range(2):
+            child.send_signal(signal.SIGHUP)
+            assert line(child) == "asked"
+        child.terminate()
+        assert child.communicate(timeout=10)[0] == "stopped\n"
+
+
+@pytest.mark.usefixtures("default_hang_up")
 def test_hang_up_of_a_terminal_that_is_gone_ends_the_process(tmp_path: Path) -> None:
     """A window was closed: the terminal is no terminal any more by the time that the signal comes."""
     ours, terminal = os.openpty()

@@ -14,6 +14,7 @@ import aiohttp
 from broker.server import run
 from common.bus import Endpoints
 from common.config import Config
+from common.reloader import Reloader
 from tests.fakes.private_bus import private_endpoints
 
 PATIENCE = 10.0  # seconds
@@ -43,10 +44,12 @@ class RunningBroker:
 
 
 @asynccontextmanager
-async def running_broker(config: Config, endpoints: Endpoints) -> AsyncIterator[RunningBroker]:
+async def running_broker(
+    config: Config, endpoints: Endpoints, reloader: Reloader | None = None
+) -> AsyncIterator[RunningBroker]:
     """Run ``broker.server.run`` until left."""
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(run(config, stop, ready.set_result))
+    task = asyncio.create_task(run(config, stop, ready.set_result, reloader))
     done, _ = await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
     if task in done:
         ready.cancel()

@@ -1,6 +1,7 @@
 """A small program for the supervisor to run: behaves as its first argument says, and writes down that it was started.
 
-``program.py BEHAVIOUR NAME DIRECTORY``: appends its process id to ``DIRECTORY/NAME``.
+``program.py BEHAVIOUR NAME DIRECTORY``: appends its process id to ``DIRECTORY/NAME``, and one that reloads also to
+``DIRECTORY/NAME.reloads``, each time.
 """
 
 from __future__ import annotations
@@ -46,7 +47,12 @@ def main() -> int:
     if behaviour == "stubborn":
         time.sleep(60)
     mains = {"config-error": config_error, "address-in-use": address_in_use, "blocked-once": blocked_once}
-    return process.run(mains.get(behaviour, wait))
+
+    def reload() -> None:
+        with (Path(directory) / f"{name}.reloads").open("a") as file:
+            print(os.getpid(), file=file)
+
+    return process.run(mains.get(behaviour, wait), reload if behaviour == "reloads" else None)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""``serve`` with fake programs: ``serve.py DIRECTORY NAME=BEHAVIOUR[:CPU]...``. Ready when DIRECTORY/ready exists."""
+"""``serve`` with fake programs: ``serve.py DIRECTORY NAME=BEHAVIOUR[:CPU]...``. Ready when DIRECTORY/ready exists.
+
+On SIGHUP the keys in DIRECTORY/changed have changed. The broker takes cameras and limits, all others limits.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ PROGRAM = Path(__file__).with_name("program.py")
 def _program(argument: str, directory: Path) -> Program:
     name, _, rest = argument.partition("=")
     behaviour, _, cpu = rest.partition(":")
-    return Program(name, (behaviour, name, str(directory)), os.environ, int(cpu) if cpu else None)
+    live = ("cameras", "limits") if name == "broker" else ("limits",)
+    return Program(name, (behaviour, name, str(directory)), os.environ, int(cpu) if cpu else None, live)
 
 
 def main() -> int:
@@ -30,15 +34,20 @@ def main() -> int:
     async def ready() -> tuple[bool, str]:
         return (directory / "ready").exists(), "no file"
 
+    supervisor = Supervisor(
+        plan, ready=ready, announce=lambda: print("ready", flush=True), command=(sys.executable, str(PROGRAM))
+    )
+
     async def run(stop: asyncio.Event) -> None:
         nonlocal code
-        supervisor = Supervisor(
-            plan, ready=ready, announce=lambda: print("ready", flush=True), command=(sys.executable, str(PROGRAM))
-        )
         code = await supervisor.run(stop)
 
+    def changed() -> None:
+        file = directory / "changed"
+        supervisor.reload(file.read_text().split() if file.exists() else ())
+
     code = 0
-    return process.run(run) or code
+    return process.run(run, changed) or code
 
 
 if __name__ == "__main__":

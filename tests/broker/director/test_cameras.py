@@ -121,6 +121,14 @@ def test_a_worker_that_has_an_old_revision_is_told_the_new_one() -> None:
     assert stage.state_of("door") is CameraState.PLAYING
 
 
+def test_a_camera_of_which_only_the_time_to_pull_it_changes_is_not_begun_anew() -> None:
+    stage = Stage(camera("door"))
+    stage.ingest("in-1", stream("door"))
+    assert sent(stage.want(camera("door", on_demand=True, keep_after=1.0))) == []
+    assert stage.state_of("door") is CameraState.PLAYING
+    assert ("in-1", Release("door")) in sent(stage.tick(1.1)), "nobody watches"
+
+
 def test_a_removed_camera_is_released_until_it_is_no_longer_reported() -> None:
     stage = Stage(camera("door"))
     stage.ingest("in-1")

@@ -182,3 +182,25 @@ def test_a_user_offers_so_often() -> None:
         quotas.check_offer(None, "yard", viewers=0, sessions=0, now=0.0, user="user:anna")
     assert (refused.value.status, refused.value.code) == (429, "limit_offer_rate_per_user")
     quotas.check_offer(None, "yard", viewers=0, sessions=0, now=10.0, user="user:anna")
+
+
+def test_other_limits_hold_at_once_for_what_comes_next() -> None:
+    quotas = quotas_of(sockets=5, sockets_per_address=5, offer_rate_per_address=1.0, sessions=1)
+    for _ in range(3):
+        quotas.sockets.open(ANN)
+    quotas.limit(LimitsConfig(sockets=3, sockets_per_address=2, offer_rate_per_address=1.0, sessions=9, proxies=(BOB,)))
+    assert quotas.sockets.total == 3
+    assert refused(quotas.sockets.check, "192.0.2.3") == (503, "sockets")
+    assert refused(quotas.sockets.check_each, ANN) == (503, "sockets_per_address")
+    quotas.check_offer(ANN, "door", 0, 8, now=0.0)
+    assert quotas.address(BOB) is None
+
+
+def test_a_rate_that_stays_as_it_is_forgets_nothing_and_another_begins_anew() -> None:
+    quotas = quotas_of(still_rate_per_address=0.1)
+    quotas.check_still(ANN, 0.0)
+    assert refused(quotas.check_still, ANN, 0.0) == (429, "still_rate_per_address")
+    quotas.limit(LimitsConfig(still_rate_per_address=0.1, offers=7))
+    assert refused(quotas.check_still, ANN, 0.0) == (429, "still_rate_per_address")
+    quotas.limit(LimitsConfig(still_rate_per_address=0.2))
+    quotas.check_still(ANN, 0.0)

@@ -17,6 +17,7 @@ from common.bus import Keys
 from common.config import BrokerConfig, Config
 from common.control import HangUp, KeyWanted, Leaving, Report, Role, ToBroker, ToWorker
 from common.errors import ConfigError
+from common.live import Live
 from common.media import Batch, Rendition, live_topic
 from common.worker.incoming import Incoming
 from common.worker.process import Surroundings, run_worker
@@ -109,7 +110,7 @@ async def test_where_frames_are_sealed_it_asks_the_broker_for_the_key_of_what_it
     async with FakeBroker(tmp_path) as broker:
         with zmq.Context() as context:
             link = SimpleNamespace(send=said.append)
-            around = Surroundings(Config(), NODE, context, broker.endpoints, keys, link)  # type: ignore[arg-type]
+            around = Surroundings(Config(), NODE, context, broker.endpoints, keys, link, Live(Config()))  # type: ignore[arg-type]
             with around.subscriber() as subscriber:
                 subscriber.subscribe(COPY, Incoming({}, lambda: None))
                 subscriber._receive(live_topic(COPY) + b"not sealed")

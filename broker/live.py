@@ -1,0 +1,44 @@
+"""Settings that a broker takes while it runs, and what of it takes them."""
+
+from __future__ import annotations
+
+from broker.catalogue import Catalogue
+from broker.front.context import Context, ice_servers_of
+from broker.front.serving import SPARE_FILES
+from common.config import Config, LimitsConfig
+from common.live import Live
+from common.log import get_logger
+from common.process import raise_file_limit
+
+log = get_logger()
+
+
+def register(live: Live, catalogue: Catalogue, front: Context) -> None:
+    """Have cameras, limits and what the front door goes by follow the configuration."""
+
+    def limits(new: Config) -> None:
+        front.quotas.limit(within_files(new.limits))
+        front.memory.limit(new.limits.free_memory << 20)
+        front.control.director.limit(new.limits.egress_viewers)
+        catalogue.limit(new.limits.cameras)
+
+    def hosts(new: Config) -> None:
+        front.guard.hosts = [host.lower() for host in new.http.hosts]
+
+    def ice_servers(new: Config) -> None:
+        front.ice_servers = ice_servers_of(new.http)
+
+    live.on("limits", take=limits)
+    live.on("http.hosts", take=hosts)
+    live.on("http.ice_servers", take=ice_servers)
+    live.on("cameras", take=catalogue.take, always=True)
+
+
+def within_files(limits: LimitsConfig) -> LimitsConfig:
+    """The limits, with no more connections than this process may have files open."""
+    most = max(1, raise_file_limit() - SPARE_FILES)
+    if 0 < limits.connections <= most:
+        return limits
+    if limits.connections:
+        log.warning("fewer connections than limits.connections: raise the limit of open files", connections=most)
+    return limits.model_copy(update={"connections": most})

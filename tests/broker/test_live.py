@@ -1,0 +1,119 @@
+"""A broker follows its file while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from aiohttp import WSServerHandshakeError
+
+from broker.live import register
+from common.config import Config
+from common.config_file import load
+from common.live import Live, within
+from common.reloader import Reloader
+from common.settings import LIVE
+from tests.fakes.broker import RunningBroker, configuration, running_broker
+from tests.fakes.private_bus import private_endpoints
+from tests.fakes.workers import FakeEgress
+
+TURN = "turn:user:hunter2@turn.example.org"
+
+
+class Follower:
+    """A broker, and the file that it follows."""
+
+    def __init__(self, directory: Path, base: Config) -> None:
+        self.file = directory / "camshaft.yaml"
+        self._base = {
+            "http": {"listen": base.http.listen},
+            "broker": {"address": base.broker.address},
+            "store": {"path": str(base.store.path)},
+        }
+        self.write()
+        self.reloader = Reloader(lambda: load(self.file, environ={}), (self.file,))
+        self.broker: RunningBroker
+
+    def write(self, http: dict | None = None, **sections: object) -> None:
+        document = self._base | sections
+        document["http"] = {**self._base["http"], **(http or {})}
+        self.file.write_text(yaml.safe_dump(document))
+
+    def change(self, http: dict | None = None, **sections: object) -> None:
+        """Write the file, and have it read."""
+        self.write(http, **sections)
+        self.reloader.ask()
+
+
+@asynccontextmanager
+async def following(directory: Path) -> AsyncIterator[Follower]:
+    with private_endpoints() as endpoints:
+        follower = Follower(directory, configuration(directory, endpoints))
+        async with running_broker(follower.reloader.config, endpoints, follower.reloader) as follower.broker:
+            yield follower
+
+
+async def test_cameras_come_and_go_with_the_file(tmp_path: Path) -> None:
+    async with following(tmp_path) as follower:
+        follower.change(cameras={"door": {"url": "rtsp://door/"}, "yard": {"url": "rtsp://yard/"}})
+        await follower.broker.until("/api/cameras", lambda found: {each["id"] for each in found} == {"door", "yard"})
+        follower.change(cameras={"yard": {"url": "rtsp://other/"}})
+        await follower.broker.until(
+            "/api/cameras", lambda found: [(each["id"], each["url"]) for each in found] == [("yard", "rtsp://other/")]
+        )
+
+
+async def test_the_names_of_the_server_follow_the_file(tmp_path: Path) -> None:
+    async with following(tmp_path) as follower:
+        http, page = follower.broker.http, {"Host": "Cam.example.org"}
+        async with http.get("/healthz", headers=page) as response:
+            assert response.status == 421
+        follower.change(http={"hosts": ["cam.EXAMPLE.org"]}, cameras={"door": {"url": "rtsp://door/"}})
+        await follower.broker.until("/api/cameras", lambda found: found)
+        async with http.get("/healthz", headers=page) as response:
+            assert response.status == 200
+
+
+async def test_ice_servers_follow_the_file(tmp_path: Path) -> None:
+    async with following(tmp_path) as follower:
+        follower.change(http={"ice_servers": [TURN]}, cameras={"door": {"url": "rtsp://door/"}})
+        await follower.broker.until("/api/cameras", lambda found: found)
+        async with FakeEgress(follower.broker.endpoints, "out-1"):
+            await follower.broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+            headers = {"Content-Type": "application/sdp"}
+            async with follower.broker.http.post("/whep/door", data="v=0", headers=headers) as response:
+                assert response.status == 201
+                assert "hunter2" in response.headers["Link"]
+
+
+async def test_limits_follow_the_file(tmp_path: Path) -> None:
+    async with following(tmp_path) as follower:
+        http = follower.broker.http
+        async with http.ws_connect("/ws"):
+            follower.change(limits={"sockets": 1, "cameras": 1}, cameras={"door": {"url": "rtsp://door/"}})
+            await follower.broker.until("/api/cameras", lambda found: found)
+            with pytest.raises(WSServerHandshakeError, match="503"):
+                await http.ws_connect("/ws")
+            async with http.post("/api/cameras", json={"id": "yard", "url": "rtsp://yard/"}) as response:
+                assert (await response.json())["code"] == "limit_cameras"
+            follower.change(limits={"sockets": 2, "cameras": 2}, cameras={"door": {"url": "rtsp://other/"}})
+            await follower.broker.until("/api/cameras", lambda found: found[0]["url"] == "rtsp://other/")
+            async with http.ws_connect("/ws"):
+                pass
+            async with http.post("/api/cameras", json={"id": "yard", "url": "rtsp://yard/"}) as response:
+                assert response.status == 201
+
+
+def test_all_that_is_live_is_taken_by_a_broker_or_by_every_process() -> None:
+    keys: set[str] = {"log.level"}  # of every process: camshaft.cli
+
+    class Noted(Live):
+        def on(self, *names: str, **_: object) -> None:  # type: ignore[override]
+            keys.update(names)
+
+    register(Noted(Config()), SimpleNamespace(take=None), None)  # type: ignore[arg-type]
+    assert all(within(key, keys) for key in LIVE)
