@@ -13,7 +13,8 @@ import click
 
 from common.cameras import CAMERA_ID
 from common.config import CONFIG_VARIABLE, Config, Leaf, leaves
-from common.config_file import load, secret_files
+from common.config_document import Document
+from common.config_file import put_together, secret_files
 from common.control import NodeName, Role
 from common.errors import ConfigError
 
@@ -31,7 +32,11 @@ class Given:
 
     def config(self) -> Config:
         """The configuration, as it is now. Raises ``ConfigError``."""
-        return load(self.file or _default_file(), self.overrides, os.environ)
+        return self.document().validate()
+
+    def document(self) -> Document:
+        """The same, to be validated. Raises ``ConfigError`` for what cannot be read at all."""
+        return put_together(self.file or _default_file(), self.overrides, os.environ)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -28,6 +28,7 @@ class Document:
         self._root: dict[str, Any] = {}
         self._origins: dict[Keys, Origin] = {}
         self._file = ""
+        self._wrong: list[ConfigError] = []  # values that name variables which are not there
 
     def read(self, path: Path, environ: Mapping[str, str]) -> None:
         """Take over a YAML file, with variables of ``environ`` where its values name some. Raises ``ConfigError``."""
@@ -82,6 +83,8 @@ class Document:
     def validate(self) -> Config:
         """The model. Raises ``ConfigError`` for the most telling mistake."""
         found = self._validated()
+        if self._wrong:
+            raise self._wrong[0]
         if isinstance(found, Config):
             return found
         raise found[0]
@@ -89,7 +92,9 @@ class Document:
     def mistakes(self) -> list[ConfigError]:
         """Every mistake, the most telling one first."""
         found = self._validated()
-        return [] if isinstance(found, Config) else found
+        told = {mistake.key for mistake in self._wrong}
+        more = [] if isinstance(found, Config) else [mistake for mistake in found if mistake.key not in told]
+        return self._wrong + more
 
     def origin(self, at: Keys) -> Origin:
         """Where a value was set, or the section that it would stand in."""
@@ -146,7 +151,7 @@ class Document:
             try:
                 node.value = substituted(node.value, environ)
             except ValueError as exc:
-                raise ConfigError(str(exc), where=self._line(node.start_mark), key=dotted(at)) from None
+                self._wrong.append(ConfigError(str(exc), where=self._line(node.start_mark), key=dotted(at)))
 
     def _line(self, mark: yaml.Mark) -> str:
         return f"{self._file}, line {mark.line + 1}"
