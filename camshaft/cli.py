@@ -16,6 +16,7 @@ import click
 from camshaft import __version__
 from camshaft.argv import API_TOKEN, CAMERA, SUB_URL, URL
 from camshaft.config_command import config_group
+from camshaft.import_command import import_command
 from camshaft.options import Given, configured, node_option
 from camshaft.table import table
 from camshaft.tokens import token
@@ -177,6 +178,7 @@ def _run(node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitabl
 cli.add_command(token)
 cli.add_command(user)
 cli.add_command(config_group)
+cli.add_command(import_command)
 
 
 # Cameras

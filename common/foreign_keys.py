@@ -73,4 +73,4 @@ def foreign(at: Sequence[str | int]) -> str:
         return ""
     whose, ours = known
     instead = f"here it is `{ours}`" if ours else "there is nothing like it here"
-    return f"this is {whose}'s; {instead}"
+    return f"this is {whose}'s; {instead}; `camshaft import FILE` converts such a file"

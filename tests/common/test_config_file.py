@@ -427,4 +427,6 @@ def test_a_key_without_end_is_cut(write: Writer) -> None:
 def test_a_file_of_another_program_is_told_what_to_do(write: Writer) -> None:
     error = write.error("api:\n  listen: :1984\nstreams:\n  door: rtsp://u:hunter2@h/")
     assert (error.where, error.key) == (write.line(1), "api")
-    assert error.problem == "unknown key: this is go2rtc's or MediaMTX's; here it is `http`"
+    assert error.problem == (
+        "unknown key: this is go2rtc's or MediaMTX's; here it is `http`; `camshaft import FILE` converts such a file"
+    )

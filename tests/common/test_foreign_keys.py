@@ -11,7 +11,7 @@ from common.foreign_keys import _OF_CAMERA, _SECTIONS, foreign
 @pytest.mark.parametrize(
     ("at", "words"),
     [
-        (("streams",), ["this is go2rtc's", "here it is `cameras`"]),
+        (("streams",), ["this is go2rtc's", "here it is `cameras`", "`camshaft import FILE` converts"]),
         (("paths",), ["this is MediaMTX's", "here it is `cameras`"]),
         (("webrtcAdditionalHosts",), ["this is MediaMTX's", "here it is `media.advertise`"]),
         (("runOnConnect",), ["this is MediaMTX's", "there is nothing like it here"]),

@@ -1,0 +1,57 @@
+"""``camshaft import``: a file of another program as a ``camshaft.yaml``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from common import process
+from common.errors import ConfigError
+
+MAX_BYTES = 8 << 20  # ten thousand cameras; a larger file is none that people write
+_PROGRAMS = ("go2rtc", "mediamtx", "frigate")
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from", "program", type=click.Choice(_PROGRAMS), help="The file's program; default: by its looks.")
+def import_command(file: Path, program: str | None) -> None:
+    """Print a camshaft.yaml with the cameras of FILE: a go2rtc.yaml, a mediamtx.yml, or Frigate's config.yml.
+
+    What cannot be taken is named on standard error, with the reason. Passwords are printed as they are in FILE. Exit
+    code 0: there is a camera in it; 1: there is none; 2: FILE cannot be read.
+    """
+    from camshaft.importing.convert import convert, write  # late: help is asked for in a hurry
+
+    found = convert(_read(file), program or "", str(file))
+    click.echo(write(found, file.name), nl=False)
+    for line in found.left_out:
+        click.echo(f"left out: {line}", err=True)
+    count = len(found.cameras)
+    click.echo(f"{count} {'camera' if count == 1 else 'cameras'} of {found.program} taken", err=True)
+    sys.exit(process.EXIT_OK if found.cameras else process.EXIT_FAILED)
+
+
+def _read(file: Path) -> Any:
+    """The document in a file. Raises ``ConfigError``."""
+    where = str(file)
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"holds more than {MAX_BYTES >> 20} MB", where=where)
+        return yaml.safe_load(data.decode("utf-8-sig"))
+    except OSError as exc:
+        raise ConfigError(f"cannot be read: {exc.strerror}", where=where) from None
+    except UnicodeDecodeError:
+        raise ConfigError("is not UTF-8 text", where=where) from None
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"not valid YAML: {exc.problem}", where=f"{where}{line}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise ConfigError("not valid YAML", where=where) from None

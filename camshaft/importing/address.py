@@ -1,0 +1,72 @@
+"""An address in another program's file, and in ours: each has its own way to name variables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from common.config_file import parse_camera
+from common.errors import ConfigError
+from common.substitution import substituted
+
+_GO = re.compile(r"\$\{(?P<name>[A-Za-z_]\w{0,99})(?::(?P<default>[^{}]{0,200}))?\}", re.ASCII)
+"""go2rtc: ``${NAME}``, ``${NAME:default}``."""
+
+_FRIGATE = re.compile(r"\{(?P<name>FRIGATE_\w{1,99})(?P<default>)\}", re.ASCII)
+"""Frigate: ``{FRIGATE_NAME}``."""
+
+_SUB = re.compile(
+    r"subtype=[1-9]|(?<![a-z])sub(?:stream)?(?![a-z])|/channels/\d{1,3}0[2-9]|/stream2(?!\d)|/ch\d{1,2}_1\b",
+    re.IGNORECASE,
+)
+"""Addresses of makers in which a sub-stream is called that: Dahua, Reolink and others, Hikvision, Tapo, Yi."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``text`` is the address as a value of our file: variables as ``${NAME}``, dollar signs doubled."""
+
+    text: str = field(repr=False)
+
+    @classmethod
+    def of(cls, foreign: str) -> Address:
+        """The address that stands in a file of go2rtc or Frigate."""
+        return cls("".join(_written(foreign)))
+
+    @property
+    def problem(self) -> str:
+        """Why it can be no camera's; empty if it can."""
+        try:
+            parse_camera({"url": self.example})
+        except ConfigError as exc:
+            return exc.problem
+        return ""
+
+    @property
+    def example(self) -> str:
+        """The address with something in place of each variable: what can be said of its form holds for all."""
+        return substituted(self.text, _Anything())
+
+    @property
+    def is_sub(self) -> bool:
+        """Whether it says of itself that it is a sub-stream's."""
+        return bool(_SUB.search(self.example))
+
+
+class _Anything(dict[str, str]):
+    def get(self, key: str, default: object = None) -> str:
+        return "x"
+
+
+def _written(foreign: str) -> Iterator[str]:
+    done = 0
+    places = sorted([*_GO.finditer(foreign), *_FRIGATE.finditer(foreign)], key=lambda place: place.start())
+    for place in places:
+        if place.start() < done:  # ${FRIGATE_X} is both
+            continue
+        yield foreign[done : place.start()].replace("$", "$$")
+        default = (place["default"] or "").replace("$", "$$")
+        yield f"${{{place['name']}:-{default}}}" if default else f"${{{place['name']}}}"
+        done = place.end()
+    yield foreign[done:].replace("$", "$$")

@@ -1,0 +1,124 @@
+"""MediaMTX's ``mediamtx.yml``: paths by name, of which those are cameras that it pulls by RTSP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from camshaft.importing.address import Address
+from camshaft.importing.found import Camera, Found, mapping, shown, texts
+from common.address import split_ice_server
+from common.config_file import parse_camera
+from common.errors import ConfigError
+
+PROGRAM = "MediaMTX"
+LEVELS = {"debug": "debug", "info": "info", "warn": "warning", "error": "error"}
+MOST_KEPT = 86_400.0  # seconds, of ``keep_after``
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|h|m|s|d)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_RTSP = re.compile(r"rtsps?://", re.IGNORECASE)
+_GROUP = re.compile(r"\$(?:G\d|MTX_\w)")
+_TAKEN = (
+    "paths",
+    "pathDefaults",
+    "logLevel",
+    "webrtcAdditionalHosts",
+    "webrtcICEHostNAT1To1IPs",
+    "webrtcLocalUDPAddress",
+    "webrtcICEUDPMuxAddress",
+    "webrtcICEServers2",
+)
+
+
+def read(document: Mapping[Any, Any]) -> Found:
+    """The cameras and settings of a ``mediamtx.yml``."""
+    found = Found(PROGRAM)
+    defaults = mapping(document.get("pathDefaults"))
+    for name, path in mapping(document.get("paths")).items():
+        if isinstance(name, str | int):
+            _take(str(name), {**defaults, **mapping(path)}, found)
+    _settings(document, found)
+    found.leave_keys(document, _TAKEN)
+    return found
+
+
+def _take(name: str, path: Mapping[Any, Any], found: Found) -> None:
+    source = path.get("source", "publisher")
+    if name.startswith("~") or name in ("all", "all_others"):
+        found.leave(name, "stands for many paths; a camera here has one name")
+    elif source == "publisher" or not isinstance(source, str):
+        found.leave(name, "waits for somebody who publishes, and cameras are pulled here")
+    elif not _RTSP.match(source) or _GROUP.search(source):
+        found.leave(name, f"{shown(source)} is no rtsp:// or rtsps:// address of one camera")
+    else:
+        camera = Camera(name, Address(source.replace("$", "$$")))
+        _take_options(camera, path)
+        found.add(camera)
+
+
+def _take_options(camera: Camera, path: Mapping[Any, Any]) -> None:
+    transport = path.get("rtspTransport", path.get("sourceProtocol"))
+    if transport in ("tcp", "udp"):
+        camera.settings["transport"] = transport
+    elif transport not in (None, "automatic"):
+        camera.comments.append(f"transport {shown(str(transport)) if isinstance(transport, str) else '?'} not taken")
+    if path.get("sourceOnDemand") is True or path.get("sourceOnDemand") == "yes":
+        camera.settings["on_demand"] = True
+        kept = _seconds(path.get("sourceOnDemandCloseAfter"))
+        if kept is not None:
+            camera.settings["keep_after"] = min(kept, MOST_KEPT)
+    fingerprint = path.get("sourceFingerprint")
+    if isinstance(fingerprint, str) and fingerprint:
+        tls = {"fingerprint": fingerprint}
+        try:
+            parse_camera({"url": camera.url.example, "tls": tls})
+        except ConfigError as exc:
+            camera.comments.append(f"sourceFingerprint not taken: {exc.problem}")
+        else:
+            camera.settings["tls"] = tls
+
+
+def _settings(document: Mapping[Any, Any], found: Found) -> None:
+    level = document.get("logLevel")
+    if isinstance(level, str) and level in LEVELS:
+        found.set("log", "level", LEVELS[level])
+    hosts = [*texts(document.get("webrtcAdditionalHosts")), *texts(document.get("webrtcICEHostNAT1To1IPs"))]
+    if hosts:
+        found.set("media", "advertise", [host.replace("$", "$$") for host in hosts])
+    address = document.get("webrtcLocalUDPAddress", document.get("webrtcICEUDPMuxAddress"))
+    port = re.fullmatch(r"[^/]*:(\d{1,5})", address) if isinstance(address, str) else None
+    if port and 0 < int(port[1]) <= 65_535:
+        found.set("media", "port", int(port[1]))
+    servers = document.get("webrtcICEServers2")
+    taken = [text for each in (servers if isinstance(servers, list) else []) if (text := _ice_server(each, found))]
+    if taken:
+        found.set("http", "ice_servers", [text.replace("$", "$$") for text in taken])
+
+
+def _ice_server(server: object, found: Found) -> str:
+    """A STUN or TURN server as it is written here; empty if it cannot be."""
+    fields = mapping(server)
+    url, user, password = (fields.get(key) for key in ("url", "username", "password"))
+    if not isinstance(url, str):
+        return ""
+    if user == "AUTH_SECRET":
+        found.leave(f"webrtcICEServers2 {shown(url)}", "passwords made from a secret are not known here")
+        return ""
+    scheme, _, rest = url.partition(":")
+    if isinstance(user, str) and user and isinstance(password, str):
+        url = f"{scheme}:{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+    try:
+        split_ice_server(url)
+    except ValueError as exc:
+        found.leave(f"webrtcICEServers2 {shown(url)}", str(exc))
+        return ""
+    return url
+
+
+def _seconds(value: object) -> float | None:
+    """A duration as Go writes it: ``1m30s``."""
+    if not isinstance(value, str) or not re.fullmatch(rf"(?:{_PART.pattern}){{1,6}}", value):
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(value))

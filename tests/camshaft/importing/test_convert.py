@@ -1,0 +1,277 @@
+"""Files of other programs as files of ours. Those here are written for these tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camshaft.importing.convert import READERS, convert, write
+from camshaft.importing.found import Found
+from common.config import Config
+from common.config_file import load
+from common.errors import ConfigError
+from tests.fakes.cost import GROWTH, seconds
+
+GO2RTC = """
+api:
+  listen: ":1984"
+webrtc:
+  listen: ":8555"
+  candidates: [192.0.2.7:8555, "[2001:db8::7]:8555", stun:8555]
+log: {level: trace, api: warn}
+streams:
+  door:
+    - rtsp://admin:p$ss@10.0.0.2/cam/realmonitor?channel=1&subtype=0#backchannel=0
+    - rtsp://admin:p$ss@10.0.0.2/cam/realmonitor?channel=1&subtype=1
+    - ffmpeg:door#audio=opus
+  yard: rtspx://10.0.0.3:7441/fD6ouM72
+  Küche hinten: rtsp://${CAM_USER}:${CAM_PASSWORD:se$ret}@${CAM_HOST:10.0.0.4}/live
+  Küche, hinten: rtsp://10.0.0.4/other#transport=udp
+  gate: {url: "ffmpeg:rtsps://10.0.0.5/main#video=h264"}
+  gate_sub: [rtsps://10.0.0.5/small]
+  link: rtsp://127.0.0.1:8554/yard?video
+  printer: exec:ffmpeg -i x -f rtsp {output}
+  bell: homekit://AA:BB?device_id=1&pin=hunter2
+  axis: rtsp://u:hunter2@10.0.0.6/x#transport=ws://u:hunter2@10.0.0.6/rtsp
+  nothing:
+"""
+
+MEDIAMTX = """
+logLevel: warn
+hls: yes
+webrtcAddress: :8889
+webrtcLocalUDPAddress: :8189
+webrtcAdditionalHosts: [192.0.2.7, cam.example.org]
+webrtcICEServers2:
+  - url: stun:stun.example.org:3478
+  - {url: "turn:turn.example.org:3478", username: "u:1", password: "p@$$"}
+  - {url: "turn:other.example.org", username: AUTH_SECRET, password: hunter2}
+pathDefaults: {rtspTransport: tcp, sourceOnDemandCloseAfter: 1m30s}
+paths:
+  door: {source: "rtsp://admin:pa$$@10.0.0.2/live", sourceOnDemand: yes}
+  cams/yard:
+    source: rtsps://10.0.0.3/live
+    sourceFingerprint: FP
+    rtspTransport: multicast
+  wrong: {source: rtsps://10.0.0.3/live, sourceFingerprint: abc, rtspTransport: udp}
+  obs:
+  "~^room(\\\\d+)$": {source: "rtsp://10.0.0.$G1/live"}
+  feed: {source: "rtmp://10.0.0.8/live"}
+  all_others:
+""".replace("FP", "AB" * 32)
+
+FRIGATE = """
+mqtt: {enabled: false}
+detectors: {ov: {type: openvino}}
+go2rtc:
+  streams:
+    door: ["rtsp://viewer:{FRIGATE_RTSP_PASSWORD}@10.0.0.2/main", "ffmpeg:door#audio=opus"]
+    door_sub: rtsp://viewer:{FRIGATE_RTSP_PASSWORD}@10.0.0.2/sub
+    shed: rtsp://10.0.0.9/live
+  webrtc: {candidates: ["192.0.2.7:8555"]}
+cameras:
+  door:
+    friendly_name: Front "door"
+    ffmpeg:
+      inputs:
+        - {path: "rtsp://127.0.0.1:8554/door_sub", input_args: preset-rtsp-restream, roles: [detect]}
+        - {path: "rtsp://127.0.0.1:8554/door", roles: [record, audio]}
+    detect: {width: 640}
+  yard:
+    ffmpeg: {inputs: [{path: "rtsp://u:p@10.0.0.3/live", roles: [detect, record]}]}
+  garage:
+    enabled: false
+    ffmpeg: {inputs: [{path: "rtsp://10.0.0.4/live", roles: [detect]}]}
+  usb:
+    ffmpeg: {inputs: [{path: /dev/video0, roles: [detect]}]}
+version: 0.16-0
+"""
+
+
+def taken(
+    text: str, tmp_path: Path, environ: dict[str, str] | None = None, program: str = ""
+) -> tuple[Config, Found, str]:
+    """What our own program makes of what is written."""
+    found = convert(yaml.safe_load(text), program)
+    written = write(found, "their.yaml")
+    file = tmp_path / "camshaft.yaml"
+    file.write_text(written, "utf-8")
+    return load(file, environ=environ or {}), found, written
+
+
+def test_go2rtc(tmp_path: Path) -> None:
+    config, found, written = taken(GO2RTC, tmp_path, {"CAM_USER": "me"})
+    assert found.program == "go2rtc"
+    assert list(config.cameras) == ["door", "yard", "Kuche-hinten", "Kuche-hinten-2", "gate", "link"]
+    door = config.cameras["door"]
+    assert door.url == "rtsp://admin:p$ss@10.0.0.2/cam/realmonitor?channel=1&subtype=0"
+    assert door.streams.sub is not None
+    assert door.streams.sub.url.endswith("subtype=1")
+    assert (config.cameras["yard"].url, config.cameras["yard"].tls.verify) == ("rtsps://10.0.0.3:7441/fD6ouM72", False)
+    assert config.cameras["Kuche-hinten"].url == "rtsp://me:se$ret@10.0.0.4/live"
+    assert config.cameras["Kuche-hinten-2"].transport == "udp"
+    assert config.cameras["gate"].url == "rtsps://10.0.0.5/main"
+    assert config.cameras["gate"].streams.sub is not None
+    assert config.cameras["link"].url == config.cameras["yard"].url
+    assert (config.media.port, config.log.level) == (8555, "debug")
+    assert config.media.advertise == ("192.0.2.7", "2001:db8::7")
+    assert "  # called Küche hinten in go2rtc\n" in written
+    left = "\n".join(found.left_out)
+    for words in (
+        "printer: a source of the kind exec:",
+        "bell: a source of the kind homekit:",
+        "over WebSocket",
+        "nothing: no source",
+    ):
+        assert words in left
+    assert "api: not looked at" in left
+    assert "hunter2" not in left
+
+
+def test_mediamtx(tmp_path: Path) -> None:
+    config, found, written = taken(MEDIAMTX, tmp_path)
+    assert found.program == "MediaMTX"
+    assert list(config.cameras) == ["door", "cams-yard", "wrong"]
+    door = config.cameras["door"]
+    assert door.url == "rtsp://admin:pa$$@10.0.0.2/live"
+    assert (door.transport, door.on_demand, door.keep_after) == ("tcp", True, 90)
+    yard = config.cameras["cams-yard"]
+    assert (yard.tls.fingerprint, yard.transport) == ("AB" * 32, "auto")
+    assert config.cameras["wrong"].tls.fingerprint is None
+    assert "# transport multicast not taken" in written
+    assert "# sourceFingerprint not taken: must be the 64" in written
+    assert (config.log.level, config.media.port) == ("warning", 8189)
+    assert config.media.advertise == ("192.0.2.7", "cam.example.org")
+    assert config.http.ice_servers == ("stun:stun.example.org:3478", "turn:u%3A1:p%40%24%24@turn.example.org:3478")
+    left = "\n".join(found.left_out)
+    for words in (
+        "obs: waits for somebody",
+        "~^room",
+        "all_others: stands for many",
+        "feed: rtmp://10.0.0.8/live is no rtsp://",
+    ):
+        assert words in left
+    assert "passwords made from a secret" in left
+    assert "hls, webrtcAddress: not looked at" in left
+    assert "hunter2" not in left + written
+
+
+def test_frigate(tmp_path: Path) -> None:
+    config, found, written = taken(FRIGATE, tmp_path, {"FRIGATE_RTSP_PASSWORD": "se:cr@et"})
+    assert found.program == "Frigate"
+    assert list(config.cameras) == ["door", "yard", "shed"]
+    door = config.cameras["door"]
+    assert door.url == "rtsp://viewer:se:cr@et@10.0.0.2/main"
+    assert door.streams.sub is not None
+    assert door.streams.sub.url == "rtsp://viewer:se:cr@et@10.0.0.2/sub"
+    assert config.cameras["yard"].streams.sub is None
+    assert '  # Front "door"\n' in written
+    assert config.media.advertise == ("192.0.2.7",)
+    left = "\n".join(found.left_out)
+    assert "garage: is switched off there" in left
+    assert "usb: a source of the kind /dev/video0" in left
+    assert "mqtt, detectors, version: not looked at" in left
+
+
+def test_frigate_shows_the_stream_that_it_is_told_to(tmp_path: Path) -> None:
+    text = """
+go2rtc: {streams: {big: "rtsp://h/big", small: "rtsp://h/sub", own: "rtsp://h/own"}}
+cameras:
+  a: {live: {streams: {Main: big, Sub: small}}, ffmpeg: {inputs: [{path: "rtsp://h/x", roles: [detect]}]}}
+  own: {ffmpeg: {inputs: []}}
+"""
+    config, _, _ = taken(text, tmp_path)
+    a = config.cameras["a"]
+    assert a.streams.sub is not None
+    assert (a.url, a.streams.sub.url) == ("rtsp://h/big", "rtsp://h/x")
+    assert config.cameras["own"].url == "rtsp://h/own"
+    assert len(config.cameras) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "cameras"),
+    [
+        (["a", "a_sub"], {"a": "a_sub"}),
+        (["a_main", "a_sub"], {"a_main": "a_sub"}),
+        (["a-hd", "a-low-res"], {"a-hd": "a-low-res"}),
+        (["a_sub"], {"a_sub": None}),
+        (["a", "a_sub", "a_low"], {"a": "a_low", "a_sub": None}),
+        (["a", "a_sub", "a_sub_sub"], {"a": "a_sub", "a_sub_sub": None}),
+        (["sub"], {"sub": None}),
+    ],
+)
+def test_a_stream_that_is_called_as_a_sub_stream_is_one(names: list[str], cameras: dict[str, str | None]) -> None:
+    found = convert({"streams": {name: f"rtsp://h/{name}" for name in names}})
+    assert {
+        camera.name: camera.sub.example.removeprefix("rtsp://h/") if camera.sub else None for camera in found.cameras
+    } == cameras
+    assert {each for pair in cameras.items() for each in pair if each} == set(names), "none is lost"
+
+
+def test_streams_that_lead_to_themselves_end() -> None:
+    found = convert({"streams": {"a": "rtsp://localhost:8554/b", "b": ["a", "ffmpeg:b#video=h264"], "c": "ffmpeg:a"}})
+    assert found.cameras == []
+    assert len(found.left_out) == 3
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, 5, "text", [], {}, {"http": {}}, {"streams": [1]}, {1: 2}, {"cameras": {"a": {"url": "rtsp://h/"}}}],
+)
+def test_what_is_no_file_of_theirs_is_a_config_error(document: object) -> None:
+    with pytest.raises(ConfigError):
+        convert(document)
+
+
+KEYS = st.sampled_from(
+    [
+        "streams", "paths", "cameras", "go2rtc", "ffmpeg", "inputs", "path", "roles", "live", "enabled", "url",
+        "webrtc", "candidates", "listen", "log", "level", "source", "sourceOnDemand", "sourceOnDemandCloseAfter",
+        "username", "sourceFingerprint", "rtspTransport", "webrtcICEServers2", "password", "pathDefaults",
+        "webrtcAdditionalHosts", "webrtcLocalUDPAddress", "logLevel", "a", "a_sub",
+    ]
+)  # fmt: skip
+TEXTS = st.sampled_from(
+    [
+        "rtsp://h/", "rtsp://u:${P:x}@h/sub", "rtsp://127.0.0.1:8554/a", "ffmpeg:a#x", "{FRIGATE_X}", "${", "$$",
+        "turn:h", "stun:h", "exec:x", ":1", "info", "record", "detect", "yes", "rtsps://h/\n# x: 1", "http://h/",
+        "10s", "\x00",
+    ]
+) | st.text(max_size=8)  # fmt: skip
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=2) | TEXTS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYS | TEXTS | st.integers() | st.booleans(), inner, max_size=4)
+    ),
+    max_leaves=15,
+)
+
+
+@given(document=st.dictionaries(KEYS, ANYTHING, max_size=4), program=st.sampled_from(list(READERS)))
+def test_whatever_a_file_holds_what_is_written_is_right(
+    document: dict[str, Any], program: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    found = convert(document, program)
+    file = tmp_path_factory.getbasetemp() / "written.yaml"
+    file.write_text(write(found, "a\nb"), "utf-8")
+
+    class Everything(dict[str, str]):
+        def get(self, key: str, default: object = None) -> str:
+            return "" if key.startswith("CAMSHAFT_") else "x"
+
+    config = load(file, environ=Everything())
+    assert list(config.cameras) == [camera.name for camera in found.cameras]
+    assert all("\n" not in line for line in found.left_out)
+
+
+def test_many_streams_take_time_in_proportion() -> None:
+    def cost(count: int) -> float:
+        streams = {f"{'ä' * (n % 3)}{n}{'_sub' * (n % 2)}": f"rtsp://h/{n}" for n in range(count)}
+        return seconds(lambda _: convert({"streams": streams}), "")
+
+    assert cost(2_000) < GROWTH * cost(200)
