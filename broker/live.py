@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from broker.access.policy import check_door
 from broker.catalogue import Catalogue
 from broker.front.context import Context, ice_servers_of
 from broker.front.serving import SPARE_FILES
@@ -28,7 +29,15 @@ def register(live: Live, catalogue: Catalogue, front: Context) -> None:
     def ice_servers(new: Config) -> None:
         front.ice_servers = ice_servers_of(new.http)
 
+    def check_auth(new: Config) -> None:
+        check_door(new, local=front.desk.local)
+
     live.on("limits", take=limits)
+    live.on(
+        *("auth.mode", "auth.tokens", "auth.groups", "auth.session_hours"),
+        take=lambda new: front.desk.take(new.auth),
+        check=check_auth,
+    )
     live.on("http.hosts", take=hosts)
     live.on("http.ice_servers", take=ice_servers)
     live.on("cameras", take=catalogue.take, always=True)

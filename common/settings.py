@@ -16,7 +16,10 @@ SECRETS = (
 """Settings whose values must not stand on a command line, where every user of the machine can read them."""
 
 
-LIVE = "cameras", "http.hosts", "http.ice_servers", "limits", "log.level"
+LIVE = (
+    *("cameras", "http.hosts", "http.ice_servers", "limits", "log.level"),
+    *("auth.mode", "auth.tokens", "auth.groups", "auth.session_hours"),
+)
 """Settings that take effect while a process runs; a section stands for all of its keys. Others wait for a restart."""
 
 

@@ -55,21 +55,27 @@ class Desk:
         signed: SignedTokens | None = None,
     ) -> None:
         self.people = people
+        self.local = local
         self._signed = signed
-        self._tokens = StaticTokens(auth.tokens)
-        self._groups = Groups(auth.groups)
         self._by_proxy = bool(auth.user_header)
         self._clock = clock
+        self.take(auth)
+
+    def take(self, auth: AuthConfig) -> None:
+        """Know these tokens and groups from now on. Whoever has lost a right by that is told by ``hindrance``."""
         self._mode = auth.mode
-        self._local = local
+        self._tokens = StaticTokens(auth.tokens)
+        self._groups = Groups(auth.groups)
         self._login_seconds = auth.session_hours * 3_600
+        if self.people is not None:
+            self.people.take(auth)
 
     @property
     def required(self) -> bool:
         """Whether everybody has to show who it is; see the setting ``auth.mode``."""
         if self._mode == "auto":
             known = self._tokens or self._signed or self._by_proxy or (self.people and self.people.users)
-            return not self._local or bool(known)
+            return not self.local or bool(known)
         return self._mode == "required"
 
     @property

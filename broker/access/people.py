@@ -22,7 +22,7 @@ from broker.access.groups import Groups
 from broker.access.principal import Kind, Principal
 from broker.database import Format, claim, make_tables, unusable
 from common.access import AccessRole
-from common.config import Config
+from common.config import AuthConfig, Config
 from common.errors import RequestError
 
 LOCK_TIMEOUT = 2.0  # seconds: another process writes for a few milliseconds
@@ -75,9 +75,7 @@ class Login:
 
 def open_people(config: Config) -> People:
     """The people of the broker with this configuration. Raises ``ConfigError``."""
-    groups = Groups(config.auth.groups)
-    tokens = any(token.role is AccessRole.ADMIN for token in config.auth.tokens.values())
-    return People(people_path(config.store.path), groups, admin_elsewhere=tokens or groups.has_admin)
+    return People(people_path(config.store.path), config.auth)
 
 
 def people_path(store: Path) -> Path:
@@ -88,13 +86,12 @@ def people_path(store: Path) -> Path:
 class People:
     """The open file. Every method may raise ``sqlite3.Error`` if the disk fails; opening raises ``ConfigError``.
 
-    ``admin_elsewhere``: somebody who is no user may do everything, so that no user has to be an admin.
+    Where a token or a group of the configuration may do everything, no user has to be an admin.
     """
 
-    def __init__(self, path: Path, groups: Groups | None = None, *, admin_elsewhere: bool = False) -> None:
+    def __init__(self, path: Path, auth: AuthConfig = AuthConfig()) -> None:  # noqa: B008  # frozen
         self._path = path
-        self._groups = groups or Groups({})
-        self._admin_elsewhere = admin_elsewhere
+        self.take(auth)
         try:
             claim(path, FORMAT)
             self._database = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
@@ -117,6 +114,13 @@ class People:
     def close(self) -> None:
         """Close the file; twice is fine."""
         self._database.close()
+
+    def take(self, auth: AuthConfig) -> None:
+        """Have these groups, and these others who may do everything, from now on."""
+        self._groups = Groups(auth.groups)
+        self._admin_elsewhere = self._groups.has_admin or any(
+            token.role is AccessRole.ADMIN for token in auth.tokens.values()
+        )
 
     def refresh(self) -> None:
         """See what another process changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from aiohttp import WSServerHandshakeError
 
+from broker.access.tokens import digest_of
 from broker.live import register
 from common.config import Config
 from common.config_file import load
@@ -106,6 +108,34 @@ async def test_limits_follow_the_file(tmp_path: Path) -> None:
                 pass
             async with http.post("/api/cameras", json={"id": "yard", "url": "rtsp://yard/"}) as response:
                 assert response.status == 201
+
+
+ROOT = {"root": {"sha256": digest_of("t-root"), "role": "admin"}}
+WALL = {"wall": {"sha256": digest_of("t-wall"), "cameras": ["*"]}}
+HALL = {"hall": {"sha256": digest_of("t-hall"), "cameras": ["*"]}}
+
+
+async def test_who_may_do_what_follows_the_file(tmp_path: Path) -> None:
+    cameras = {"door": {"url": "rtsp://door/"}}
+    async with following(tmp_path) as follower:
+        http = follower.broker.http
+        follower.change(auth={"tokens": ROOT | WALL | HALL}, cameras=cameras)
+        async with asyncio.timeout(10):
+            while (await http.get("/api/cameras")).status != 401:  # noqa: ASYNC110 - HTTP has no event to wait for
+                await asyncio.sleep(0.01)
+        async with FakeEgress(follower.broker.endpoints, "out-1"):
+            await follower.broker.until("/api/nodes?token=t-root", lambda nodes: len(nodes) == 2)
+            for token in ("t-wall", "t-hall"):
+                headers = {"Content-Type": "application/sdp"}
+                async with http.post(f"/whep/door?token={token}", data="v=0", headers=headers) as response:
+                    assert response.status == 201
+            follower.change(auth={"tokens": ROOT | HALL}, cameras=cameras)
+            viewers = await follower.broker.until("/api/viewers?token=t-root", lambda viewers: len(viewers) == 1)
+            assert viewers[0]["principal"] == "token:hall", "the other one watches on"
+            assert (await http.get("/api/cameras?token=t-wall")).status == 401
+            follower.change(auth={"tokens": {"root": {"sha256": "no digest"}}}, cameras=cameras)
+            await asyncio.sleep(0.5)  # a mistake changes nothing: there is nothing to wait for
+            assert (await http.get("/api/cameras?token=t-hall")).status == 200
 
 
 def test_all_that_is_live_is_taken_by_a_broker_or_by_every_process() -> None:

@@ -10,9 +10,11 @@ import pytest
 from broker.access.people import MAX_LOGINS_EACH, People, people_path
 from broker.access.principal import Kind, Principal
 from common.access import AccessRole
+from common.config import AuthConfig
 from common.errors import ConfigError, RequestError
 
 NOW = 1_000_000.0
+ROOT = {"tokens": {"root": {"sha256": "0" * 64, "role": "admin"}}}
 VIEWER, ADMIN = AccessRole.VIEWER, AccessRole.ADMIN
 
 
@@ -120,7 +122,7 @@ def test_there_is_always_an_admin(people: People, tmp_path: Path) -> None:
     people.remove("anna")
     with closing(People(tmp_path / "new")) as new, pytest.raises(RequestError, match="first user must be an admin"):
         new.add("ben", "hash", VIEWER, ("*",), now=NOW)
-    with closing(People(tmp_path / "new", admin_elsewhere=True)) as new:
+    with closing(People(tmp_path / "new", AuthConfig.model_validate(ROOT))) as new:
         new.add("ben", "hash", VIEWER, ("*",), now=NOW)
         new.change("ben", ADMIN, ())
         new.remove("ben")
