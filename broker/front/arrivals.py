@@ -4,6 +4,9 @@ asyncio's servers know nothing of a connection before its handshake is over, and
 connections are accepted here, and have their place (``connections``) from that moment on: those that never end their
 handshake are closed as those are that never end a request's head, and give way to others as idle ones do.
 
+A handshake takes a millisecond or more of everybody's time. So those of one address wait for each other, and however
+many it begins, another one's is soon over.
+
 One who has no place is closed without a word, as a word would take a handshake. One who begins in plain HTTP is
 answered by ``plain``, on the same port.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -22,6 +26,7 @@ from common.errors import RequestError
 
 BACKLOG = 1_024  # connections that the kernel holds for us: everybody comes back at once after a restart
 ACCEPTS = 64  # taken in one turn of the loop, as viewers are to be heard in between
+HANDSHAKES_EACH = 32  # of one address at once: a household's, or as many as make others wait for a tenth of a second
 NO_FILES_PAUSE = 1.0  # seconds without accepting where the system gives no more files
 GOODBYE_TIMEOUT = STALL_TIMEOUT  # seconds for what is still to be sent, and for the peer's own goodbye
 _HANDSHAKE = b"\x16"  # RFC 8446 5.1: the type of a TLS connection's first record
@@ -40,6 +45,7 @@ class Arrival:
         self.waiting_since: float | None = None
         self.handshake: asyncio.Task[None] | None = None  # once it has begun
         self.entered = False  # it is a connection now, and its socket the loop's
+        self.waits_in: dict[Arrival, None] = {}  # for the handshakes of others of its address
 
     def stalled(self, _now: float) -> bool:
         """Nothing of ours waits to be sent: the kernel takes a handshake as a whole."""
@@ -47,6 +53,7 @@ class Arrival:
 
     def drop(self) -> None:
         """Close at once."""
+        self.waits_in.pop(self, None)
         if self.handshake is None:
             asyncio.get_running_loop().remove_reader(self.socket)
             self.socket.close()
@@ -71,6 +78,8 @@ class Arrivals:
         self._encrypted = encrypted
         self._plain = plain
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._under_way: Counter[str] = Counter()  # handshakes by address
+        self._waiting: dict[str, dict[Arrival, None]] = {}  # those that wait for them, longest first
         self._loop = asyncio.get_running_loop()
 
     async def close(self) -> None:
@@ -125,21 +134,48 @@ class Arrivals:
         except OSError:
             first = b""
         self._loop.remove_reader(arrival.socket)
-        if first:
-            task = self._loop.create_task(self._enter(arrival, encrypted=first == _HANDSHAKE))
-            arrival.handshake = task
-            self._handshakes.add(task)
-            task.add_done_callback(lambda _: self._left(arrival))
+        address = arrival.address
+        if not first:
+            self._close(arrival)
+        elif first != _HANDSHAKE:
+            self._begin(arrival, encrypted=False)
+        elif address is not None and self._under_way[address] >= HANDSHAKES_EACH:
+            arrival.waits_in = self._waiting.setdefault(address, {})
+            arrival.waits_in[arrival] = None
         else:
-            self._left(arrival)
+            self._begin(arrival, encrypted=True)
 
-    def _left(self, arrival: Arrival) -> None:
-        """A handshake is over, if there was one; a task that is cancelled before it runs could not say so itself."""
-        if arrival.handshake is not None:
-            self._handshakes.discard(arrival.handshake)
+    def _begin(self, arrival: Arrival, *, encrypted: bool) -> None:
+        if encrypted and arrival.address is not None:
+            self._under_way[arrival.address] += 1
+        task = self._loop.create_task(self._enter(arrival, encrypted=encrypted))
+        arrival.handshake = task
+        self._handshakes.add(task)
+        task.add_done_callback(lambda _: self._ended(arrival, task, encrypted=encrypted))
+
+    def _ended(self, arrival: Arrival, task: asyncio.Task[None], *, encrypted: bool) -> None:
+        """A task that is cancelled before it runs could not do this itself."""
+        self._handshakes.discard(task)
         if not arrival.entered:
-            self._connections.gone(arrival)
-            arrival.socket.close()
+            self._close(arrival)
+        if encrypted and (address := arrival.address) is not None:
+            self._under_way[address] -= 1
+            if not self._under_way[address]:
+                del self._under_way[address]
+            self._next_of(address)
+
+    def _next_of(self, address: str) -> None:
+        waiting = self._waiting.get(address, {})
+        if waiting:
+            arrival = next(iter(waiting))
+            del waiting[arrival]
+            self._begin(arrival, encrypted=True)
+        if not waiting:
+            self._waiting.pop(address, None)
+
+    def _close(self, arrival: Arrival) -> None:
+        self._connections.gone(arrival)
+        arrival.socket.close()
 
     async def _enter(self, arrival: Arrival, *, encrypted: bool) -> None:
         try:

@@ -194,6 +194,42 @@ async def test_who_has_no_place_is_closed_before_a_handshake(
         assert await counter(broker, "tls_failed") == 0
 
 
+async def test_handshakes_of_one_address_wait_for_each_other_and_keep_up_no_other(
+    broker: RunningBroker, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "HANDSHAKES_EACH", 2)
+    addresses = iter(["greedy"] * 3)
+    monkeypatch.setattr("broker.front.quotas.Quotas.address", lambda _self, _peer: next(addresses, "other"))
+    async with contextlib.AsyncExitStack() as stack:
+        waiting = [await stack.enter_async_context(connected(broker)) for _ in range(2)]
+        for _, writer in waiting:
+            writer.write(HELLO)
+        third = stack.enter_async_context(connected(broker, trusting(authority)))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await asyncio.shield(patient := asyncio.ensure_future(third))
+        assert await serial(broker, authority)
+        waiting[0][1].transport.abort()
+        reader, writer = await patient
+        writer.write(GET)
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_one_that_waits_for_others_gives_up_its_place_as_they_do(
+    broker: RunningBroker, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "HANDSHAKES_EACH", 1)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.5)
+    monkeypatch.setattr("broker.front.quotas.Quotas.address", lambda _self, _peer: "greedy")
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            reader, writer = await stack.enter_async_context(connected(broker))
+            writer.write(HELLO)
+        assert await rest(reader) == b""
+        assert await serial(broker, authority)
+        assert await counter(broker, "tls_slow_handshake") == 3
+
+
 async def test_who_does_not_read_answers_is_cut_off(
     broker: RunningBroker, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
