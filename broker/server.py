@@ -130,6 +130,7 @@ async def run(
             config.http.trusted_proxies,
             ice_servers,
             counters,
+            certificate=certificate,
         )
         app = application(front)
         await stack.enter_async_context(

@@ -39,6 +39,7 @@ class Certificate:
         self._key = key or cert
         self._loaded = self._seen = self._state()  # before they are read: what changes meanwhile is a change
         self.context = load(cert, key)
+        self.expires: float | None = None  # Unix time
         self._tell("certificate")
 
     def look(self) -> None:
@@ -68,6 +69,7 @@ class Certificate:
             log.info(event)
             return
         until = found.not_valid_after_utc
+        self.expires = until.timestamp()
         log.info(event, subject=found.subject.rfc4514_string(), until=until.isoformat())
         if until < datetime.now(UTC):
             log.warning("certificate has expired: browsers do not take it", until=until.isoformat())

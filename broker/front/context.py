@@ -12,6 +12,7 @@ from aiohttp import web
 from broker.access.desk import Desk
 from broker.access.oidc import SignOn
 from broker.control_plane import ControlPlane
+from broker.front.certificate import Certificate
 from broker.front.guard import Guard
 from broker.front.quotas import Quotas
 from broker.relay import Relay
@@ -75,6 +76,7 @@ class Context:
     counters: Counter[str] = field(default_factory=Counter)  # what the front door dropped or refused, by name
     offers: Counter[str] = field(default_factory=Counter)  # by what came of them
     answers: Histogram = field(default_factory=lambda: Histogram(Measure.ANSWER))
+    certificate: Certificate | None = None
     clock: Callable[[], float] = time.monotonic
     quiet: Quiet = field(default_factory=lambda: Quiet(get_logger()))  # for what strangers can cause
     # For refusals: of each address, who tried what.

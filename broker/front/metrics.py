@@ -128,4 +128,5 @@ def _own(app: web.Application, context: Context) -> Own:
         reserve=quotas.limits.free_memory << 20,
         tasks=len(asyncio.all_tasks()),
         counters=context.counted,
+        certificate=context.certificate.expires if context.certificate is not None else None,
     )

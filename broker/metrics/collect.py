@@ -42,6 +42,7 @@ class Own:
     reserve: int  # bytes
     tasks: int
     counters: Mapping[str, int] = field(default_factory=dict)
+    certificate: float | None = None  # Unix time at which it expires
 
 
 def collect(own: Own, director: Director, streams: Iterable[CameraName], now: float) -> Iterator[Metric | None]:
@@ -100,6 +101,8 @@ def _of_broker(own: Own) -> Iterator[Metric]:
         (f.RESERVE, own.reserve),
     ):
         yield _filled(family, [(value, ())])
+    if own.certificate is not None:
+        yield _filled(f.CERTIFICATE, [(own.certificate, ())])
     yield _filled(f.OFFERS, [(count, (outcome,)) for outcome, count in own.offers.items()])
     answer = _Samples(f.ANSWER)
     answer.measure(own.answer)

@@ -59,6 +59,10 @@ RELAY_FRAMES = _counter(
 )
 RELAY_BYTES = _counter("relay_bytes", "Bytes of media through the relay: in from workers, out to workers.", "direction")
 RESERVE = _gauge("memory_reserve_bytes", "limits.free_memory: with less memory left no further viewer is let in.")
+CERTIFICATE = _gauge(
+    "certificate_expires_timestamp_seconds",
+    "Unix time at which the front door's certificate expires; none without TLS.",
+)
 
 NODE_INFO = _gauge("node_info", "1; its labels tell a process's host and version.", "node", "role", "host", "version")
 NODE_UP = _gauge("node_up", "1 if the process lives, 0 for a minute after its death.", "node", "role")

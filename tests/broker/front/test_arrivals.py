@@ -104,6 +104,8 @@ async def test_it_is_https_with_the_certificate(broker: RunningBroker, authority
         writer.write(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert (await rest(reader)).startswith(b"HTTP/1.1 200 OK\r\n")
     assert await serial(broker, authority) == pair.serial
+    async with broker.http.get("/metrics") as response:
+        assert "\ncamshaft_certificate_expires_timestamp_seconds 1." in await response.text()
 
 
 @pytest.mark.parametrize(("version", "taken"), [("TLSv1_1", False), ("TLSv1_2", True)])

@@ -152,7 +152,8 @@ def test_a_new_pair_is_taken_when_nothing_changes_any_more(
     for _ in range(3):
         found.look()
     assert found.context is before
-    change(live, authority.issue("new"))
+    expires = found.expires
+    change(live, authority.issue("new", days=900))
     found.look()
     assert found.context is before  # the second file may not be written yet
     found.look()
@@ -162,6 +163,9 @@ def test_a_new_pair_is_taken_when_nothing_changes_any_more(
     assert found.context is after
     assert [event for event, _ in log.lines] == ["certificate", "certificate has changed"]
     assert log.lines[1][1]["subject"] == "CN=new"
+    assert expires is not None
+    assert found.expires is not None
+    assert found.expires > expires + 86_400
 
 
 def test_a_symbolic_link_that_leads_elsewhere_is_a_change(authority: Authority, tmp_path: Path, log: Recorder) -> None:

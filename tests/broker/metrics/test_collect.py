@@ -113,6 +113,12 @@ def test_the_broker_itself(text: Text) -> None:
     assert text.values("camshaft_answer_seconds_sum") == {(): 0.02}
 
 
+def test_a_certificate_is_shown_where_there_is_one(stage: Stage, text: Text) -> None:
+    assert "camshaft_certificate" not in text.text
+    with_tls = Text(stage, own=replace(OWN, certificate=1_800_000_000.0))
+    assert with_tls.values("camshaft_certificate_expires_timestamp_seconds") == {(): 1_800_000_000.0}
+
+
 def test_nodes(stage: Stage, text: Text) -> None:
     assert text.values("camshaft_node_up") == {
         ("broker", "broker"): 1,
