@@ -7,7 +7,8 @@ same, because the viewer itself notes them. A session's secret name is a right, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from common.control import Measured, ViewerReport
@@ -19,13 +20,13 @@ from egress.reach import printable
 from egress.viewer import Viewer
 
 _SENT = {
-    "sent_packets": "packets",
-    "sent_bytes": "bytes",
-    "sends_blocked": "dropped",
-    "repeats_asked": "nacked",
-    "repeats_sent": "retransmitted",
-    "pictures_asked": "plis",
-    "viewer_packets_lost": "lost",
+    "sent_packets": attrgetter("packets"),
+    "sent_bytes": attrgetter("bytes"),
+    "sends_blocked": attrgetter("dropped"),
+    "repeats_asked": attrgetter("nacked"),
+    "repeats_sent": attrgetter("retransmitted"),
+    "pictures_asked": attrgetter("plis"),
+    "viewer_packets_lost": attrgetter("lost"),
 }
 """Counters of a process, and the field of each viewer's report that they add up."""
 
@@ -46,13 +47,12 @@ class Journal:
         """The times until viewers joined, and until they were sent a picture."""
         return self._connect.measured, self._first_picture.measured
 
-    def counters(self, viewers: Iterable[Viewer], reports: Iterable[ViewerReport]) -> Counter[str]:
+    def counters(self, viewers: Iterable[Viewer], reports: Collection[ViewerReport]) -> Counter[str]:
         """The counters of all viewers that there ever were; ``reports`` are of those that are there."""
         total = self._counters.copy()
         for viewer in viewers:
             _count_dropped(viewer, total)
-        for report in reports:
-            _count_sent(report, total)
+        _count_sent(reports, total)
         return total
 
     def begin(self, viewer: Viewer) -> None:
@@ -80,7 +80,7 @@ class Journal:
         self.look(viewer)
         report = viewer.report(now)
         _count_dropped(viewer, self._counters)
-        _count_sent(report, self._counters)
+        _count_sent((report,), self._counters)
         seconds = round(now - viewer.reach.agent.created, 1)
         if viewer.session not in self._unjoined:
             self._counters["viewers_left"] += 1
@@ -152,6 +152,6 @@ def _count_dropped(viewer: Viewer, counters: Counter[str]) -> None:
     counters["paths_stuck"] += viewer.stuck
 
 
-def _count_sent(report: ViewerReport, counters: Counter[str]) -> None:
-    for name, field in _SENT.items():
-        counters[name] += getattr(report, field)
+def _count_sent(reports: Collection[ViewerReport], counters: Counter[str]) -> None:
+    for name, field in _SENT.items():  # field by field: of a thousand viewers it takes 0.2 ms, every second
+        counters[name] += sum(map(field, reports))
