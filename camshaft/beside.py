@@ -63,23 +63,26 @@ def _bus(usual: str) -> str | None:
 def _media(config: Config, count: int) -> int | None:
     usual = config.media.port
     steps = range(usual, usual + (TRIES + 1) * max(count, 1), max(count, 1))
-    first = next((port for port in steps if _are_free(range(port, port + count), config.media.listen)), 0)
+    kinds = [socket.SOCK_DGRAM, *([socket.SOCK_STREAM] if config.media.tcp == "on" else [])]
+    first = next((port for port in steps if _are_free(range(port, port + count), config.media.listen, kinds)), 0)
     return None if first == usual else first
 
 
-def _are_free(ports: Iterable[int], host: str) -> bool:
-    """Whether UDP ``ports`` can be bound, on every family that there is."""
+def _are_free(ports: Iterable[int], host: str, kinds: Iterable[socket.SocketKind]) -> bool:
+    """Whether ``ports`` can be bound for UDP, TCP or both, on every family that there is."""
     families = socket.AF_INET, socket.AF_INET6
-    return all(_is_free(family, host, port) for port in ports for family in families)
+    return all(_is_free(family, kind, host, port) for port in ports for kind in kinds for family in families)
 
 
-def _is_free(family: socket.AddressFamily, host: str, port: int) -> bool:
+def _is_free(family: socket.AddressFamily, kind: socket.SocketKind, host: str, port: int) -> bool:
     try:
-        infos = socket.getaddrinfo(host or None, port, family, socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
-        probe = socket.socket(family, socket.SOCK_DGRAM)
+        infos = socket.getaddrinfo(host or None, port, family, kind, flags=socket.AI_PASSIVE)
+        probe = socket.socket(family, kind)
     except OSError:  # no such family here, or not of that host
         return True
     with probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the port itself: old connections linger
         if family == socket.AF_INET6:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:

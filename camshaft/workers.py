@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from common.config import Config
+from common.config import MAX_PORT, Config
 from common.control import Role
 from common.errors import ConfigError
 
-MAX_PORT = 65_535
 INGESTS = 1  # processes, unless the operator says how many
 TRANSCODERS = 1  # the same; it converts on all cores
 
@@ -42,7 +41,13 @@ def _egresses(config: Config, cores: int) -> list[Own]:
             f"{count} egress processes need as many ports from {first} on; set it to {MAX_PORT + 1 - count} or less"
         )
         raise ConfigError(problem, key="media.port")
-    return [{("media", "port"): first + index if first else 0} for index in range(count)]
+    settings: list[Own] = [{("media", "port"): first + index if first else 0} for index in range(count)]
+    if not (config.media.tcp.isdigit() and (tcp := int(config.media.tcp))):
+        return settings  # each has the number that its UDP port has, or any, or none
+    if tcp + max(count - 1, 0) > MAX_PORT:
+        problem = f"{count} egress processes need as many ports from {tcp} on; set it to {MAX_PORT + 1 - count} or less"
+        raise ConfigError(problem, key="media.tcp")
+    return [{**own, ("media", "tcp"): tcp + index} for index, own in enumerate(settings)]
 
 
 def _transcoders(config: Config, _cores: int) -> list[Own]:

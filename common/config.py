@@ -44,6 +44,7 @@ DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its b
 MIN_JWT_SECRET = 32  # characters
 MIN_SECRET = 16  # characters: less is guessed
 _FINGERPRINT = "([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}"
+MAX_PORT = 65_535
 MAX_URL = 2_048  # characters of a camera's address: it stands in logs, reports and requests
 
 
@@ -137,6 +138,17 @@ def _ice_server(value: str) -> str:
     return value
 
 
+def _switch_or_port(value: object) -> object:
+    """``on``, ``off`` or a port's number as text. YAML has made truth values and numbers of them."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = str(value).strip().lower()
+    text = {"yes": "on", "true": "on", "no": "off", "false": "off"}.get(text, text)
+    if text in ("on", "off") or (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
+        return text
+    raise ValueError(f"must be on, off or the number of a port, up to {MAX_PORT}")
+
+
 def _secret(value: str) -> str:
     if value and len(value.strip()) < MIN_SECRET:
         raise ValueError(f"must have {MIN_SECRET} characters or more; openssl rand -hex 16 makes some")
@@ -181,6 +193,9 @@ def _aware(value: datetime) -> datetime:
 
 
 JwtAlgorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+SwitchOrPort = Annotated[
+    str, BeforeValidator(_switch_or_port), WithJsonSchema({"type": "string", "pattern": "^(on|off|[0-9]{1,5})$"})
+]
 Whole = Annotated[int, BeforeValidator(_no_flag)]
 CameraUrl = Annotated[
     str,
@@ -460,16 +475,27 @@ class OidcConfig(_Section):
 
 
 class MediaConfig(_Section):
-    """Where viewers' media leaves: one UDP port an egress process."""
+    """Where viewers' media leaves: a UDP port of each egress process, and a TCP port beside it."""
 
     port: Whole = Field(
         8189, ge=0, le=65_535, description="First UDP port; each further egress of `serve` takes the next. 0: any."
+    )
+    tcp: SwitchOrPort = Field(
+        "on",
+        description="TCP for viewers that no UDP reaches: on (the UDP port's number), off, or the first port's number.",
     )
     listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
     advertise: Texts = Field(
         (),
         description="Addresses or names at which viewers reach this machine; empty for its interfaces' addresses.",
     )
+
+    @property
+    def tcp_port(self) -> int | None:
+        """The number of the TCP port; 0: any, ``None``: there is to be none."""
+        if self.tcp in ("on", "off"):
+            return self.port if self.tcp == "on" else None
+        return int(self.tcp)
 
 
 class BrokerConfig(_Section):

@@ -151,6 +151,7 @@ class ViewerReport:
     beside: Text = ""  # another stream, of which it still gets something
     principal: Text = ""  # by whose right it is, as the broker said with the offer, so that a new broker knows
     expires: Number | None = None  # Unix time at which that right runs out
+    transport: Text = ""  # that media goes by: udp or tcp
 
 
 @dataclass(frozen=True, slots=True)

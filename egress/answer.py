@@ -19,6 +19,8 @@ from egress.media.feed import Source
 from egress.negotiation import Negotiated, Section
 from egress.offer import PLAYOUT_DELAY, TRANSPORT_CC
 
+_TCP_HOST_PREFERENCE = 90  # as browsers have it: below host (126), peer and server reflexive (110, 100) by UDP
+_PASSIVE = 4
 _FEEDBACK = {("nack", None), ("nack", "pli"), ("ccm", "fir"), ("goog-remb", None)}
 
 
@@ -30,6 +32,7 @@ class TransportDescription:
     password: str = field(repr=False)
     fingerprint: str  # "sha-256 AB:CD…"
     candidates: tuple[tuple[str, int], ...]  # address and port, most preferred first
+    tcp_candidates: tuple[tuple[str, int], ...] = ()  # the same of those who accept connections
 
 
 def write_answer(
@@ -138,11 +141,22 @@ def _format_lines(codec: RTCRtpCodecParameters, accepted: Format, *, transport_c
 
 
 def _candidates(transport: TransportDescription) -> list[str]:
-    addresses = enumerate(transport.candidates)
-    return [*(_candidate(rank, address, port) for rank, (address, port) in addresses), "a=end-of-candidates"]
+    lines = [_candidate(rank, address, port) for rank, (address, port) in enumerate(transport.candidates)]
+    first = len(lines)
+    lines += [_tcp_candidate(first, rank, *endpoint) for rank, endpoint in enumerate(transport.tcp_candidates)]
+    return [*lines, "a=end-of-candidates"]
 
 
 def _candidate(rank: int, address: str, port: int) -> str:
     """RFC 8839 5.1; priority as RFC 8445 5.1.2.1: type preference 126 for host, then our order."""
     priority = (126 << 24) | ((65_535 - rank) << 8) | 255
     return f"a=candidate:{rank + 1} 1 udp {priority} {address} {port} typ host"
+
+
+def _tcp_candidate(first: int, rank: int, address: str, port: int) -> str:
+    """RFC 6544 4.5; all of them come after UDP, for which 4.2 lowers the type preference.
+
+    The local preference is 4.2's, too: direction 4 for a host candidate that is passive, then our order.
+    """
+    priority = (_TCP_HOST_PREFERENCE << 24) | ((_PASSIVE << 13 | 8_191 - rank) << 8) | 255
+    return f"a=candidate:{first + rank + 1} 1 tcp {priority} {address} {port} typ host tcptype passive"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from common.media import Kind
 from egress.media.outbox import SLICE
 from egress.position import Position
 from egress.sender import Sender
@@ -40,7 +41,8 @@ class CatchUp:
     def _step(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = None
-        self._turn = self._turn or list(self._behind)
+        if not self._turn:  # taken from its end: sound comes first, as a picture takes all the room that there is
+            self._turn = sorted(self._behind, key=lambda sender: sender.feed.kind is Kind.AUDIO)
         room = SLICE
         while self._turn and room > 0:
             sender = self._turn.pop()

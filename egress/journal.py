@@ -7,7 +7,7 @@ same, because the viewer itself notes them. A session's secret name is a right, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -16,7 +16,7 @@ from common.histogram import Histogram, Measure
 from common.log import Quiet
 from common.media import Kind
 from common.sessions import SessionName, public_name
-from egress.reach import printable
+from egress.reach import described
 from egress.viewer import Viewer
 
 _SENT = {
@@ -75,8 +75,8 @@ class Journal:
             self._unseen.discard(session)
             self._first_picture.add(viewer.pictured_at - answered_at)
 
-    def end(self, viewer: Viewer, reason: str, candidates: Iterable[tuple[str, int]], now: float) -> None:
-        """A viewer leaves, or never came. ``candidates`` are the addresses and ports at which it was to reach us."""
+    def end(self, viewer: Viewer, reason: str, offered: Sequence[str], now: float) -> None:
+        """A viewer leaves, or never came. ``offered`` are the addresses and ports at which it was to reach us."""
         self.look(viewer)
         report = viewer.report(now)
         _count_dropped(viewer, self._counters)
@@ -90,7 +90,7 @@ class Journal:
         else:
             self._counters["viewers_never_joined"] += 1
             self._quiet.info(
-                "viewer never connected", **_names(viewer), reason=reason, seconds=seconds, **_tried(viewer, candidates)
+                "viewer never connected", **_names(viewer), reason=reason, seconds=seconds, **_tried(viewer, offered)
             )
         self._unjoined.discard(viewer.session)
         self._unseen.discard(viewer.session)
@@ -133,13 +133,15 @@ def _quality(viewer: Viewer, report: ViewerReport) -> Mapping[str, Any]:
     }
 
 
-def _tried(viewer: Viewer, candidates: Iterable[tuple[str, int]]) -> Mapping[str, Any]:
+def _tried(viewer: Viewer, offered: Sequence[str]) -> Mapping[str, Any]:
     """The addresses that the viewer was offered, and how far it came."""
     reach = viewer.reach
-    offered = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in candidates]
     if not reach.agent.pairs:
-        return {"tried_from": "nowhere: no check has come; is the UDP port open on the way?", "offered": offered}
-    proved = [printable(pair.path) for pair in reach.agent.pairs.values() if pair.proved_at > float("-inf")]
+        return {
+            "tried_from": "nowhere: no check has come; is a port open on the way, by UDP or TCP?",
+            "offered": offered,
+        }
+    proved = [described(pair.path) for pair in reach.agent.pairs.values() if pair.proved_at > float("-inf")]
     handshake = "none came" if not reach.dtls.heard else "completed" if reach.dtls.connected else "not completed"
     return {"tried_from": reach.seen_at, "offered": offered, "answered_at": proved, "handshake": handshake}
 

@@ -7,7 +7,7 @@ it last, but nobody takes an address from a viewer that has proved to be there b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from common.errors import ProtocolError
 from egress.viewer import Viewer
@@ -20,17 +20,15 @@ from egress.wire.stun import (
     binding_success,
     kind_of,
 )
-from egress.wire.way import Carrier, Way
-
-# First byte, RFC 7983 7.
-_STUN, _DTLS, _RTP = range(4), range(20, 64), range(128, 192)
+from egress.wire.way import DTLS, RTP, STUN, Carrier, Way
 
 
 class Mux:
-    """The viewers of a port."""
+    """The viewers of an egress process. ``hang_up`` is called for each address that is no viewer's any more."""
 
-    def __init__(self) -> None:
+    def __init__(self, hang_up: Callable[[Address], None] = lambda _address: None) -> None:
         self.counters: Counter[str] = Counter()
+        self._hang_up = hang_up
         self._by_ufrag: dict[str, Viewer] = {}
         self._by_address: dict[Address, Viewer] = {}
         self._by_transaction: dict[bytes, Viewer] = {}  # of checks of ours, at most one an address
@@ -54,18 +52,28 @@ class Mux:
     def receive(self, data: bytes, path: Path, carrier: Carrier, now: float, unix_ns: int, waited: float) -> None:
         """Hand a datagram to its viewer; count it if there is none. For the arguments see ``MediaPort``."""
         first = data[0]
-        if first in _STUN:
+        if first in STUN:
             return self._receive_stun(data, path, carrier, now)
         viewer = self._by_address.get(path.remote)
         if viewer is None:
             self.counters["udp_unknown_source"] += 1
-        elif first in _RTP:  # nobody sends us RTP: it is RTCP, or fails to be
+        elif first in RTP:  # nobody sends us RTP: it is RTCP, or fails to be
             viewer.receive_rtcp(data, now=now, unix_ns=unix_ns - int(waited * 1e9))
-        elif first in _DTLS:
+        elif first in DTLS:
             viewer.receive_dtls(data, viewer.reach.way_to(carrier, path), now=now, waited=waited)
         else:
             self.counters["udp_garbage"] += 1
         return None
+
+    def holds(self, address: Address) -> bool:
+        """Whether a viewer has shown by a check that ``address`` is its."""
+        return address in self._by_address
+
+    def lost(self, address: Address) -> None:
+        """The connection of ``address`` is closed."""
+        viewer = self._by_address.pop(address, None)
+        if viewer is not None and (pair := viewer.reach.agent.lost(address)) is not None:
+            self._by_transaction.pop(pair.transaction, None)
 
     def _receive_stun(self, data: bytes, path: Path, carrier: Carrier, now: float) -> None:
         if kind_of(data) in BINDING_RESPONSES:
@@ -142,3 +150,4 @@ class Mux:
             self._by_transaction.pop(pair.transaction, None)
             if self._by_address.get(pair.path.remote) is viewer:  # it may be another's by now
                 del self._by_address[pair.path.remote]
+                self._hang_up(pair.path.remote)

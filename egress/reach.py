@@ -43,16 +43,17 @@ class Reach:
 
     @property
     def seen_at(self) -> list[str]:
-        """The addresses that it was heard from, that where media goes first."""
+        """The addresses that it was heard from, that where media goes first; ``tcp`` is said of connections."""
         paths = [pair.path for pair in self.agent.pairs.values()]
-        return [printable(path) for path in sorted(paths, key=lambda path: path != self.agent.selected)]
+        ordered = sorted(paths, key=lambda path: path != self.agent.selected)
+        return [described(path) for path in ordered]
 
     @property
     def transport(self) -> str:
         """The protocol below, and the version of IP; empty while nothing was heard of it."""
         if self.way is None:
             return ""
-        return "udp6" if ":" in self.way.path.remote[0] else "udp4"
+        return f"{self.way.path.transport}{6 if ':' in self.way.path.remote[0] else 4}"
 
     def way_to(self, carrier: Carrier, path: Path) -> Way:
         """The way that answers along ``path``: the one that everything is sent by, if it is that."""
@@ -109,3 +110,8 @@ def printable(path: Path) -> str:
     """The other end's address as people write it."""
     host, port = path.remote[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def described(path: Path) -> str:
+    """The same, and ``tcp`` if that carries it."""
+    return f"{printable(path)} tcp" if path.transport == "tcp" else printable(path)

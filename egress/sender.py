@@ -104,7 +104,7 @@ class Sender:
         Returns the number of packets.
         """
         cursor, history = self.cursor, self.feed.history
-        if cursor.position is not Position.BEHIND:
+        if cursor.position is not Position.BEHIND or cursor.target.stalled:
             return 0
         if cursor.next < history.start:  # too slow for what we keep
             if history.keyframe is None:
@@ -137,7 +137,9 @@ class Sender:
             # Receivers never ask for what precedes the first packet that they saw, so it is sent twice.
             fan_out(parcel, cursor.next, alone)
         for run in parcel.runs:
-            if cursor.next == lacking:
+            if lacking is not None and lacking < cursor.next + len(run):
+                self._pace.spend(sum([len(packet.payload) for packet in run[: lacking - cursor.next]]))
+                cursor.next = lacking
                 cursor.blocked += 1
                 return False
             self._pace.spend(sum([len(packet.payload) for packet in run]))
@@ -203,6 +205,8 @@ class Sender:
 
     def _judge(self, judge: StuckJudge, now: float) -> None:
         cursor, stuck = self.cursor, judge.judge(self._unconfirmed(), now)
+        if cursor.target.reliable:  # what piles up there takes nothing from others, and is bounded
+            stuck = False
         if stuck and (cursor.position, Event.GOT_STUCK) in TRANSITIONS:
             self.stats.stuck += 1
             cursor.move(Event.GOT_STUCK)

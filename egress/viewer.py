@@ -102,6 +102,7 @@ class Viewer:
     def selected(self, way: Way, now: float) -> None:
         """Media goes this way from now on: the viewer wants it there, and has proved that it receives there."""
         way.settle()
+        self._quality.reliable = way.reliable
         self.reach.aim(way)
         for sender in self.senders.values():
             sender.retarget(way)
@@ -206,6 +207,7 @@ class Viewer:
             state=ViewerState.CONNECTED if dtls.connected else ViewerState.CONNECTING,
             started=self._started,
             remote=printable(way.path) if way is not None else "",
+            transport=way.path.transport if way is not None else "",
             srtp=dtls.srtp.profile.name if dtls.connected else "",
             video=self._codec(Kind.VIDEO, video),
             audio=self._codec(Kind.AUDIO, audio),

@@ -55,7 +55,7 @@ from egress.negotiation import Negotiated, negotiate, renditions_for
 from egress.viewer import RTCP_INTERVAL, Viewer
 from egress.wire.addresses import Advertised, watched
 from egress.wire.dtls import Identity
-from egress.wire.port import MediaPort
+from egress.wire.ports import Ports
 
 SWEEP_INTERVAL = 0.1  # seconds
 GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.unheard_viewers)"
@@ -71,10 +71,10 @@ async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Rel
 @asynccontextmanager
 async def _opened(around: Surroundings, *, compiled: bool) -> AsyncIterator[Egress]:
     media, limits = around.config.media, around.config.limits
-    with closing(MediaPort(media.listen, media.port)) as port, around.subscriber() as subscriber:
+    with closing(Ports(media)) as ports, around.subscriber() as subscriber:
         async with watched(media.advertise, media.listen) as addresses:
             streams = Streams(subscriber, limits.cache_bytes)
-            egress = Egress(around.link, port, streams, addresses, compiled=compiled, limits=limits)
+            egress = Egress(around.link, ports, streams, addresses, compiled=compiled, limits=limits)
             around.live.on("limits", take=lambda new: egress.limit(new.limits))
             yield egress
 
@@ -97,7 +97,7 @@ class Egress:
     def __init__(
         self,
         link: Link,
-        port: MediaPort,
+        ports: Ports,
         streams: Streams,
         addresses: Advertised,
         *,
@@ -106,13 +106,13 @@ class Egress:
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._link = link
-        self._port = port
+        self._ports = ports
         self._streams = streams
         self._addresses = addresses
         self._send_loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
         self._identity = Identity(compiled=compiled)
         self._cname = secrets.token_hex(8)
-        self._mux = Mux()
+        self._mux = Mux(ports.hang_up)
         self._catch_up = CatchUp()
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
         self._journal = Journal(self._quiet)
@@ -127,10 +127,13 @@ class Egress:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set; then say goodbye to every viewer."""
-        self._port.start(self._mux.receive)
+        self._ports.start(self._mux)
         self._sweep()
-        number, addresses = self._port.number, self._addresses.now
-        log.info("egress ready", node=self._link.node, port=number, addresses=addresses, send_loop=self._send_loop)
+        number, addresses = self._ports.udp.number, self._addresses.now
+        tcp = self._ports.tcp.number if self._ports.tcp is not None else "off"
+        log.info(
+            "egress ready", node=self._link.node, port=number, tcp=tcp, addresses=addresses, send_loop=self._send_loop
+        )
         try:
             await stop.wait()
         finally:
@@ -174,10 +177,7 @@ class Egress:
         counters = Counter(base.counters) + self.counters + self._mux.counters
         counters.update(self._streams.statistics())
         counters.update(self._journal.counters(self._viewers.values(), viewers))
-        for media_socket in self._port.sockets:
-            counters["udp_blocked"] += media_socket.blocked
-            counters["udp_failed"] += media_socket.failed
-            counters["udp_dropped"] += media_socket.dropped
+        self._ports.count(counters)
         return dataclasses.replace(
             base,
             viewers=viewers,
@@ -253,18 +253,20 @@ class Egress:
             viewer.reach.agent.ufrag,
             viewer.reach.agent.password,
             str(self._identity.fingerprint),
-            self._candidates,
+            self._ports.udp_endpoints(self._addresses.now),
+            self._ports.tcp_endpoints(self._addresses.now),
         )
         sources = {kind: stream.feeds[kind].source for kind, stream in viewer.showing.streams.items()}
         return write_answer(negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer, reason: str) -> None:
-        self._journal.end(viewer, reason, self._candidates, asyncio.get_running_loop().time())
+        offered = self._ports.offered(self._addresses.now)
+        self._journal.end(viewer, reason, offered, asyncio.get_running_loop().time())
         del self._viewers[viewer.session]
         self._unheard.pop(viewer.session, None)
         self._reports.pop(viewer.session, None)
-        self._mux.remove(viewer)
         viewer.close(unix_ns=clock.unix_ns())
+        self._mux.remove(viewer)  # which closes its connections, after its last words
 
     @property
     def _full(self) -> bool:
@@ -274,11 +276,6 @@ class Egress:
     def _short(self) -> bool:
         return self._shortage.now(asyncio.get_running_loop().time())
 
-    @property
-    def _candidates(self) -> tuple[tuple[str, int], ...]:
-        """Where viewers are told to reach us, as of now."""
-        return tuple((address, self._port.number) for address in self._addresses.now)
-
     def _end(self, viewer: Viewer, reason: str) -> None:
         self._remove(viewer, reason)
         self._link.send(Ended(viewer.session, reason))
@@ -287,7 +284,7 @@ class Egress:
         loop = asyncio.get_running_loop()
         self._sweeper = loop.call_later(SWEEP_INTERVAL, self._sweep)
         now = loop.time()
-        dropped, self._dropped = self._dropped, sum(media_socket.dropped for media_socket in self._port.sockets)
+        dropped, self._dropped = self._dropped, self._ports.dropped
         if dropped != self._dropped:
             for viewer in self._viewers.values():
                 viewer.deaf_until(now)
@@ -308,6 +305,7 @@ class Egress:
                     self._link.report_soon()
             viewer.feedback.alarming = False
         self._streams.sweep(now)
+        self._ports.sweep(now)
         told, self._told = self._told, frozenset(self._streams.renditions)
         if told != self._told:  # one may have to be converted, which begins when the broker knows
             self._link.report_soon()

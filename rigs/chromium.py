@@ -89,6 +89,7 @@ class Stats:
     audio_packets: int
     audio_packets_lost: int
     round_trip: float  # seconds, of the selected pair
+    way: str  # protocol of that pair's remote candidate: udp or tcp
 
     @classmethod
     def of(cls, report: dict[str, Any]) -> Stats:
@@ -122,6 +123,7 @@ class Stats:
             audio_packets=audio.get("packetsReceived", 0),
             audio_packets_lost=audio.get("packetsLost", 0),
             round_trip=report["pair"].get("currentRoundTripTime", 0.0),
+            way=report["remote"].get("protocol", ""),
         )
 
 

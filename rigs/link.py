@@ -16,6 +16,7 @@ import select
 import sys
 import time
 
+from rigs.firewall import Udp, is_udp, rejection
 from rigs.path import Path
 
 MTU = 65_535
@@ -45,7 +46,13 @@ def main() -> None:
                 print(json.dumps({name: path.counts for name, path in paths.items()}), flush=True)
                 continue
             name, out = routes[fd]
+            firewall = Udp(paths[name].udp)
             for packet in _drain(fd):
+                if firewall is not Udp.OPEN and is_udp(packet):
+                    paths[name].counts[firewall.value] += 1
+                    if firewall is Udp.REJECTED:
+                        _write(fd, rejection(packet))
+                    continue
                 now = time.monotonic()
                 at = paths[name].carry(len(packet), now)
                 if at is not None:

@@ -102,7 +102,7 @@ class Link:
                 self._ask({name: _fields(path)})
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Packets of each direction by what became of them: passed, lost, queue_full, reordered."""
+        """Packets of each direction by what became of them: passed, lost, queue_full, reordered, dropped, rejected."""
         counts: dict[str, dict[str, int]] = self._ask({})
         return counts
 

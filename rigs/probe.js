@@ -69,11 +69,13 @@
     const inbound = (kind) => pick((s) => s.type === "inbound-rtp" && s.kind === kind);
     const [video, audio] = [inbound("video"), inbound("audio")];
     const transport = pick((s) => s.type === "transport");
+    const pair = all.get(transport.selectedCandidatePairId) ?? {};
     return {
       video,
       audio,
       transport,
-      pair: all.get(transport.selectedCandidatePairId) ?? {},
+      pair,
+      remote: all.get(pair.remoteCandidateId) ?? {},
       videoCodec: all.get(video.codecId)?.mimeType ?? "",
       audioCodec: all.get(audio.codecId)?.mimeType ?? "",
       state: connection.connectionState,

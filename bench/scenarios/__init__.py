@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.rig import Plan
 from bench.scenarios import conversion, crowds, endurance, paths
+from bench.scenarios.tcp import tcp
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ SCENARIOS = {
     "fanout": Scenario("100 viewers of one 1080p30 4 Mb/s camera; peers and the floor beside it", crowds.fanout),
     "footprint": Scenario("1, 10 and 100 viewers of one camera: CPU and memory of every process", crowds.footprint),
     "scaling": Scenario("10 to 500 viewers, and 20 cameras with 25 viewers each: is the cost flat?", crowds.scaling),
+    "tcp": Scenario("100 viewers by TCP beside 100 by UDP; then a tenth of them stops reading", tcp),
     "thousand": Scenario("1,000 viewers at 1 Mb/s on one egress; 100 joins a second", crowds.thousand),
     "latency": Scenario("delay from the camera to the datagram with 100 viewers", crowds.latency),
     "ingest": Scenario("100 simulated cameras in one ingest process", crowds.ingest),

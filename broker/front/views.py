@@ -101,6 +101,7 @@ class ViewerView(BaseModel):
     expires: float | None = Field(description="Unix time at which that right runs out.")
     started: float | None = Field(description="Unix time of the answer.")
     remote: str = Field(description="Address and port that media goes to.")
+    transport: str = Field(description="What carries it there: udp or tcp; empty as long as nothing has.")
     srtp: str = Field(description="SRTP protection profile.")
     video: str = Field(description="Codec in use, or why there is none.")
     audio: str = Field(description="Codec in use, or why there is none.")

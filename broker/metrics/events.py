@@ -9,7 +9,7 @@ from broker.metrics.families import OF_COUNTERS
 
 MAX_EVENTS = 200  # of one process: all that is counted is less than half of that
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_FIGURES = frozenset({"tasks", "delay_p50_us", "delay_p99_us"})  # in the same list, and no counts
+_FIGURES = frozenset({"tasks", "delay_p50_us", "delay_p99_us", "tcp_connections"})  # in the same list, and no counts
 
 EVENTS = {
     "Of the front door": {
@@ -82,6 +82,12 @@ EVENTS = {
         "stun_ignored": "Checks that were too many.",
         "stun_unasked": "Answers to checks that were not made.",
         "stun_unknown_ufrag": "Checks of no viewer.",
+        "tcp_blocked": "Batches that a connection had no room for; counted when it ends.",
+        "tcp_garbage": "Connections closed for what is no STUN, DTLS or RTCP.",
+        "tcp_refused": "Connections closed because there were too many of one address, or in all.",
+        "tcp_silent": "Connections closed because nothing came.",
+        "tcp_stranger": "Connections closed because their first check was for no viewer, or had a wrong password.",
+        "tcp_unaccepted": "Times that no connection could be accepted, as descriptors or memory ran out.",
         "udp_blocked": "Sends that found the socket's buffer full.",
         "udp_dropped": "Datagrams that came and found the socket full.",
         "udp_failed": "Sends that failed for another reason, such as no route.",

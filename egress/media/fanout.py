@@ -251,8 +251,8 @@ def fan_out(parcel: Parcel, first: int, audience: Audience, start: int = 0, stop
     """Send ``parcel``, whose first packet has index ``first``, to the members from ``start`` to before ``stop``.
 
     Returns the lanes that did not get all because the socket's buffer is full, and the index of the first packet that
-    they lack. It is that of a run: of a run that has left in part the numbers are used up, so all of it counts as sent,
-    and what is missing is lost as it might be on any path.
+    they lack. By UDP it is that of a run: of a run that has left in part the numbers are used up, so all of it counts
+    as sent, and what is missing is lost as it might be on any path. A connection knows which packets it has taken.
     """
     border, stop = audience.border, len(audience.members) if stop is None else stop
     lacking: dict[Lane, int] = {}
@@ -281,7 +281,9 @@ def _fan_out_plain(parcel: Parcel, first: int, lanes: Sequence[Member]) -> dict[
     lacking: dict[Lane, int] = {}
     for run in parcel.runs:
         if blocked := _send_run(run, first, parcel.group, lanes):
-            lacking |= dict.fromkeys(blocked, first)
+            for lane, taken in blocked.items():
+                lacking[lane] = first + taken
+                lane.count(taken, sum([len(packet.payload) for packet in run[:taken]]))
             lanes = [each for each in lanes if each[0] not in lacking]
         octets = sum([len(packet.payload) for packet in run])
         for lane, _ in lanes:
@@ -290,7 +292,8 @@ def _fan_out_plain(parcel: Parcel, first: int, lanes: Sequence[Member]) -> dict[
     return lacking
 
 
-def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[Member]) -> list[Lane]:
+def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[Member]) -> dict[Lane, int]:
+    """Returns the lanes that did not get all, and how many packets each got."""
     drafts: list[_Draft] = []
     end = 0
     for packet in run:
@@ -301,7 +304,7 @@ def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[M
     datagrams, size = _scratch[:end], len(drafts[0][1]) + len(drafts[0][2])
     slots: list[_Slot] = []
     written = None  # the first packet's number in ``slots``
-    blocked = []
+    blocked = {}
     for lane, target in lanes:
         number = first - lane.base
         if number != written:
@@ -315,7 +318,7 @@ def _send_run(run: Sequence[Packet], first: int, group: Group, lanes: Sequence[M
             protected = [lane.protect(header + payload) for _, payload, header, _ in slots]
             sent = target.send_run(memoryview(b"".join(protected)), len(protected[0]))
         if not sent:
-            blocked.append(lane)
+            blocked[lane] = target.taken
     return blocked
 
 

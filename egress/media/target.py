@@ -1,7 +1,7 @@
 """Where one viewer's datagrams go, as far as the fan-out needs to know, whatever carries them; pure.
 
-``egress.wire.port`` has the target that is a UDP address. Another kind, such as a TCP connection that frames its
-packets (RFC 4571), has no ``route``, and is served by Python alone.
+``egress.wire.port`` has the target that is a UDP address, ``egress.wire.tcp`` one that is a TCP connection and frames
+its packets (RFC 4571). The latter has no ``route``, and is served by Python alone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,18 @@ class Target(Protocol):
     """One viewer's end of the way to it."""
 
     @property
+    def reliable(self) -> bool:
+        """Whether everything that is sent arrives, in its order, unless the way is gone."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it is known to be full; it need not be asked before that has changed."""
+
+    @property
+    def taken(self) -> int:
+        """How many datagrams of the run that it refused last have left nonetheless."""
+
+    @property
     def route(self) -> native.Route | None:
         """The same for the compiled fan-out; ``None`` if that cannot send here."""
 
@@ -35,5 +47,6 @@ class Target(Protocol):
     def send_run(self, datagrams: memoryview, size: int) -> bool:
         """Send datagrams that lie back to back, each ``size`` bytes, the last perhaps fewer.
 
-        ``False`` if the buffer is full and nothing of them has left; any other failure is counted and lost.
+        ``False`` if the buffer is full and only as many have left as ``taken`` says; any other failure is counted and
+        lost.
         """

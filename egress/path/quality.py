@@ -33,10 +33,11 @@ def thin_rate(camera_rate: float) -> float:
 class PathQuality:
     """The judgement on one viewer's path. All times are monotonic seconds."""
 
-    __slots__ = ("_lossy_until", "_round_trip", "capacity")
+    __slots__ = ("_lossy_until", "_round_trip", "capacity", "reliable")
 
     def __init__(self) -> None:
         self.capacity = Capacity()
+        self.reliable = False  # TCP: what is sent arrives, at the pace that TCP finds out by itself
         self._round_trip = float("inf")  # the least that was seen, as queues only add to it
         self._lossy_until = float("-inf")
 
@@ -51,10 +52,12 @@ class PathQuality:
 
     def lossy(self, now: float) -> bool:
         """Whether its receiver reported loss of late."""
-        return now < self._lossy_until
+        return not self.reliable and now < self._lossy_until
 
     def thin(self, now: float) -> bool:
         """Whether bursts are to be avoided."""
+        if self.reliable:
+            return False
         if now < self._lossy_until:
             return True
         estimate = self.capacity.estimate

@@ -36,7 +36,16 @@ SWITCH_BURST, SWITCH_RATE = 5, 0.5  # changes of the selected pair at once, and 
 AMPLIFICATION = 3  # bytes sent for each byte received, as QUIC has it (RFC 9000 8.1)
 _ICE_CHARS = string.ascii_letters + string.digits
 
-Address = tuple[str, int] | tuple[str, int, int, int]
+
+class TcpAddress(NamedTuple):
+    """The other end of a TCP connection. Its number keeps it apart from UDP there, and from any other connection."""
+
+    host: str
+    port: int
+    connection: int
+
+
+Address = tuple[str, int] | tuple[str, int, int, int] | TcpAddress
 
 
 def _random(length: int) -> str:
@@ -51,6 +60,11 @@ class Path(NamedTuple):
 
     remote: Address
     local: bytes = b""  # our packed IP address; empty where the system does not tell
+
+    @property
+    def transport(self) -> str:
+        """The protocol that carries it: ``udp`` or ``tcp``."""
+        return "tcp" if isinstance(self.remote, TcpAddress) else "udp"
 
 
 class Credentials(NamedTuple):
@@ -166,6 +180,15 @@ class IceAgent:
         used = {self.selected.remote if self.selected is not None else None, self.nominated}
         candidates = (address for address in tuple(self.pairs) if address not in used)
         return [self.pairs.pop(next(candidates)) for _ in range(len(self.pairs) - MAX_PATHS)]
+
+    def lost(self, address: Address) -> Pair | None:
+        """A connection is closed. Its pair is forgotten and returned, unless media goes or is wanted there.
+
+        Then it stays until its consent expires: browsers connect anew, and nominate what they have then.
+        """
+        if address == self.nominated or (self.selected is not None and address == self.selected.remote):
+            return None
+        return self.pairs.pop(address, None)
 
     def expired(self, now: float) -> str:
         """The reason why this viewer must be given up, empty while there is none."""

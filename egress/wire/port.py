@@ -117,6 +117,9 @@ class UdpTarget:
     """Where one viewer's datagrams go: socket, address, and the address of ours to send from. See ``Way``."""
 
     __slots__ = ("_control", "_gso", "_route", "_send", "_send_plain", "_socket", "path")
+    reliable: Final = False
+    stalled: Final = False  # a socket of all viewers is asked again and again
+    taken: Final = 0
 
     def __init__(self, media_socket: MediaSocket, path: Path) -> None:
         self.path = path
@@ -210,10 +213,10 @@ class MediaPort:
         Raises ``AddressInUseError`` or ``ConfigError``.
         """
         self.sockets: list[MediaSocket] = []
-        families = _families(host)
+        found = families(host)
         try:
-            for family, address in families:
-                self._open(family, address, self.number or number, optional=len(families) > 1 and bool(self.sockets))
+            for family, address in found:
+                self._open(family, address, self.number or number, optional=len(found) > 1 and bool(self.sockets))
         except BaseException:
             self.close()
             raise
@@ -267,7 +270,8 @@ class MediaPort:
                 return
 
 
-def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
+def families(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    """The families and addresses to bind to. ``host`` empty: all interfaces. Raises ``ConfigError``."""
     if not host:
         return [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")]  # noqa: S104  # viewers come from anywhere
     try:

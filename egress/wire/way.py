@@ -1,4 +1,7 @@
-"""Carriers of a viewer's datagrams, as far as ICE and DTLS need to know; pure. ``egress.wire.port`` has UDP."""
+"""Carriers of a viewer's datagrams, as far as ICE and DTLS need to know; pure.
+
+``egress.wire.port`` has UDP, ``egress.wire.tcp`` has connections.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ from typing import Protocol
 
 from egress.media.target import Target
 from egress.wire.ice import Path
+
+# The first byte of a datagram, RFC 7983 7.
+STUN, DTLS, RTP = range(4), range(20, 64), range(128, 192)
 
 
 class Way(Target, Protocol):

@@ -6,6 +6,8 @@ stream only the first and the last header are looked at. Arrival times are the k
 late falsifies nothing. On the loopback device the kernel takes them while the server is still sending: there they are
 the server's times of departure. Viewers that are still connecting are read at once.
 
+A viewer by TCP (``Options.tcp``) has a connection, whose frames are taken one by one (``rigs.load.tcp``).
+
 With ``gro``, the receiving sockets take trains of packets as a server has sent them with UDP_SEGMENT (UDP_GRO). That is
 cheapest for both sides, cheaper for the server than any real network, where somebody must cut the train; without it the
 cutting, and the delivery of every packet to its socket, is charged to the server.
@@ -27,6 +29,7 @@ from rigs.load.receive import SO_TIMESTAMPNS, UDP_GRO, Receiver
 from rigs.load.rtp import HEADER as RTP_HEADER
 from rigs.load.rtp import Stream
 from rigs.load.sdp import Session
+from rigs.load.tcp import Connection
 from rigs.load.viewer import Options, Out, State, Viewer
 
 RECEIVE_BUFFER = 4 << 20  # bytes: a keyframe must fit until its viewer is read
@@ -36,6 +39,7 @@ SWEEP = 0.05  # seconds between two looks at what time alone brings about, howev
 SWEEPS_A_ROUND = 10  # after so many every connected viewer has been looked at
 RECOGNITION = 5.0  # seconds in which a frame is recognised, or the viewer's camera is not the one that is tapped
 EVENTS = 512  # sockets handled before the event loop's other work gets its turn
+CONNECT_TIMEOUT = 10.0  # seconds for a TCP connection
 SAME_MOMENT_NS = 5_000_000  # packets read together are counted together if they came within so many ns
 
 HEADER = RTP_HEADER.unpack_from
@@ -57,6 +61,7 @@ class Engine:
         self._receiver = Receiver(trains=gro)
         self._joining: dict[Viewer, asyncio.Future[None]] = {}
         self._repairing: set[Viewer] = set()
+        self._connections: dict[int, Connection] = {}  # by descriptor, of those that have one
         self._round: deque[Viewer] = deque()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._joining_epoll.fileno(), self._ready, self._joining_epoll)
@@ -75,6 +80,11 @@ class Engine:
     def open(self, number: int, local: str, *, controlling: bool) -> Viewer:
         """A viewer with a socket of its own on the address ``local``."""
         family = socket.AF_INET6 if ":" in local else socket.AF_INET
+        if self._options.tcp:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            sock.bind((local, 0))
+            return self._add(number, sock, controlling=controlling)
         sock = socket.socket(family, socket.SOCK_DGRAM)
         sock.setblocking(False)
         try:
@@ -85,10 +95,14 @@ class Engine:
         if self._receiver.trains:
             sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
         sock.bind((local, 0))
+        return self._add(number, sock, controlling=controlling)
+
+    def _add(self, number: int, sock: socket.socket, *, controlling: bool) -> Viewer:
         viewer = Viewer(number, sock, self._identity, self._options, IceAgent(controlling, self._options.consent))
         viewer.started_at = time.monotonic()
         self.viewers[sock.fileno()] = viewer
-        self._joining_epoll.register(sock.fileno(), select.EPOLLIN)
+        if not self._options.tcp:  # a socket without a connection is readable all the time
+            self._joining_epoll.register(sock.fileno(), select.EPOLLIN)
         return viewer
 
     def watch(self, viewer: Viewer) -> None:
@@ -99,6 +113,8 @@ class Engine:
 
     async def connect(self, viewer: Viewer, remote: Session, *, we_are_server: bool) -> None:
         """Carry out ICE and DTLS. Raises ``ConnectError``."""
+        if self._options.tcp:
+            await self._connect_tcp(viewer, remote)
         done = self._joining[viewer] = self._loop.create_future()
         self._send(viewer, viewer.connect(remote, we_are_server, time.monotonic()))
         try:
@@ -106,6 +122,19 @@ class Engine:
         finally:
             self._joining.pop(viewer, None)
         self.watch(viewer)
+
+    async def _connect_tcp(self, viewer: Viewer, remote: Session) -> None:
+        family = viewer.socket.family
+        address = next((each for each in remote.passive if (":" in each[0]) == (family == socket.AF_INET6)), None)
+        if address is None:
+            raise ConnectError("the server accepts no TCP")
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await self._loop.sock_connect(viewer.socket, address)
+        except OSError as exc:  # TimeoutError is one
+            raise ConnectError(f"no TCP connection to {address}: {exc}") from None
+        self._connections[viewer.socket.fileno()] = Connection(viewer.socket, address)
+        self._joining_epoll.register(viewer.socket.fileno(), select.EPOLLIN)
 
     def hang_up(self, viewer: Viewer) -> None:
         """Leave with a close_notify."""
@@ -120,6 +149,7 @@ class Engine:
     def deafen(self, viewer: Viewer) -> None:
         """Read, answer and send nothing any more, with the socket open: a viewer whose path is dead."""
         descriptor = viewer.socket.fileno()
+        self._connections.pop(descriptor, None)
         if self.viewers.pop(descriptor, None) is not None:
             for epoll in (self._joining_epoll, self._media_epoll):
                 with contextlib.suppress(FileNotFoundError):
@@ -147,6 +177,9 @@ class Engine:
             viewer = viewers.get(descriptor)
             if viewer is None:
                 continue
+            if (connection := self._connections.get(descriptor)) is not None:
+                self._read_tcp(viewer, connection)
+                continue
             count = read(descriptor)
             if count <= 0:
                 continue
@@ -163,6 +196,16 @@ class Engine:
                 if not self._train(viewer, start, step, packets, size, at, at, now):
                     self._one_by_one(viewer, start, step, size, index, at)
         return len(events)
+
+    def _read_tcp(self, viewer: Viewer, connection: Connection) -> None:
+        at, now = time.time_ns(), time.monotonic()
+        frames = connection.read()
+        if frames is None:  # what it was all about: the server has closed
+            viewer.state, viewer.problem = State.CLOSED, viewer.problem or "the server closed the connection"
+            self.deafen(viewer)
+        for frame in frames or ():
+            self._send(viewer, viewer.datagram(frame, connection.address, at, now))
+        self._after(viewer)
 
     def _train(
         self, viewer: Viewer, start: int, step: int, count: int, size: int, first_ns: int, last_ns: int, now: float
@@ -237,9 +280,13 @@ class Engine:
             self._repairing.add(viewer)
 
     def _send(self, viewer: Viewer, out: Out) -> None:
+        connection = self._connections.get(viewer.socket.fileno())
         for data, to in out:
             with contextlib.suppress(OSError):  # networks lose packets; what matters is sent again
-                viewer.socket.sendto(data, to)
+                if connection is not None:
+                    connection.send(data)
+                else:
+                    viewer.socket.sendto(data, to)
 
     def _tick(self) -> None:
         self.late = max(self.late, self._loop.time() - self._tick_at)

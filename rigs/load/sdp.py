@@ -42,7 +42,8 @@ class Session:
     fingerprint: tuple[str, str] = ("", "")  # hash function, upper-case hex with colons
     setup: str = ""
     lite: bool = False
-    candidates: list[tuple[str, int]] = field(default_factory=list)
+    candidates: list[tuple[str, int]] = field(default_factory=list)  # by UDP …
+    passive: list[tuple[str, int]] = field(default_factory=list)  # … and those that accept TCP connections (RFC 6544)
     media: list[Media] = field(default_factory=list)
 
     def payload_types(self) -> dict[int, tuple[str, str, int]]:
@@ -95,10 +96,12 @@ def _transport_attribute(session: Session, name: str, value: str) -> None:
         session.lite = True
     elif name == "candidate":
         parts = value.split()
-        if len(parts) >= 6 and parts[1] == "1" and parts[2].lower() == "udp" and not parts[4].endswith(".local"):
-            address = (parts[4], int(parts[5]))
-            if address not in session.candidates:
-                session.candidates.append(address)
+        if len(parts) >= 6 and parts[1] == "1" and not parts[4].endswith(".local"):
+            kind = parts[2].lower()
+            passive = kind == "tcp" and parts[-2:] == ["tcptype", "passive"]
+            address, found = (parts[4], int(parts[5])), session.passive if passive else session.candidates
+            if (passive or kind == "udp") and address not in found:
+                found.append(address)
 
 
 def _media_attribute(media: Media, name: str, value: str) -> None:

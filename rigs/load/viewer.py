@@ -53,6 +53,7 @@ class Options:
     remb: int = 0  # bit/s that is reported as estimate every second; 0: none
     sample: int = 1000  # one packet in so many is decrypted and checked
     consent: float = 5.0  # seconds between consent checks; more often measures their round trips better
+    tcp: bool = False  # by a TCP connection to the server's passive candidate (RFC 6544) and nothing else
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +92,8 @@ class Viewer:
 
     def describe(self, setup: str) -> sdp.Session:
         """Our transport for a description."""
-        fingerprint, candidates = ("sha-256", self.identity.fingerprint), [self.socket.getsockname()[:2]]
+        fingerprint = ("sha-256", self.identity.fingerprint)
+        candidates = [] if self.options.tcp else [self.socket.getsockname()[:2]]
         return sdp.Session(self.agent.ufrag, self.agent.password, fingerprint, setup, candidates=candidates)
 
     def connect(self, remote: sdp.Session, we_are_server: bool, now: float) -> Out:
@@ -103,7 +105,10 @@ class Viewer:
             self.feedback.twcc_id = next((m.extensions.get(sdp.TRANSPORT_CC, 0) for m in remote.media if m.accepted), 0)
         self._dtls = Dtls(self.identity, remote.fingerprint, server=we_are_server)
         family = self.socket.family
-        candidates = [(host, port) for host, port in remote.candidates if (":" in host) == (family == socket.AF_INET6)]
+        offered = remote.passive if self.options.tcp else remote.candidates
+        candidates = [(host, port) for host, port in offered if (":" in host) == (family == socket.AF_INET6)]
+        if self.options.tcp:
+            candidates = [self.socket.getpeername()[:2]]
         self.agent.set_remote(remote.ufrag, remote.password, candidates, now)
         self.state = State.CHECKING
         return self.agent.due(now)
@@ -209,7 +214,8 @@ class Viewer:
         out = self.agent.receive(data, source, now)
         if before is None and self.agent.nominated is not None and self.state is State.CHECKING:
             self.state = State.SHAKING
-            self.socket.connect(self.agent.nominated)
+            if not self.options.tcp:
+                self.socket.connect(self.agent.nominated)
             if self._dtls is not None:
                 out += [(flight, self.agent.nominated) for flight in self._dtls.start()]
         return out

@@ -79,6 +79,18 @@ def test_one_that_is_taken_moves_alone(machine: Machine) -> None:
     assert len(moved) == 1
 
 
+def test_a_media_port_that_is_taken_by_tcp_is_moved_unless_there_is_to_be_none(machine: Machine) -> None:
+    with socket.socket() as other:
+        other.bind(("", machine.media))
+        other.listen()
+        config, moved = beside(machine.config(), egresses=1)
+        assert config.media.port != machine.media
+        assert len(moved) == 1
+        without = machine.config()
+        without = without.model_copy(update={"media": without.media.model_copy(update={"tcp": "off"})})
+        assert beside(without, egresses=1) == (without, [])
+
+
 def test_media_ports_are_moved_together(machine: Machine) -> None:
     """Each egress takes the next port, so all of them have to be free."""
     with suppress(OSError):  # somebody else's, which does as well

@@ -73,6 +73,20 @@ def test_the_broker_is_told_how_many_ingest_workers_start_with_it() -> None:
     assert plan["broker"].environ["CAMSHAFT_INGEST_WORKERS"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("tcp", "told"), [("on", ["on"] * 3), ("off", ["off"] * 3), (443, ["443", "444", "445"]), (0, ["0"] * 3)]
+)
+def test_each_egress_has_a_tcp_port_of_its_own(tcp: str | int, told: list[str]) -> None:
+    given = config(media={"port": 9000, "tcp": tcp}, egress={"workers": 3})
+    plan = by_name(programs(given, {"CAMSHAFT_MEDIA_TCP": str(tcp)}, cores=1))
+    assert [plan[f"egress-{n}"].environ["CAMSHAFT_MEDIA_TCP"] for n in range(3)] == told
+
+
+def test_there_have_to_be_as_many_tcp_ports() -> None:
+    with pytest.raises(ConfigError, match=r"media\.tcp: 3 egress processes need as many ports from 65534 on"):
+        programs(config(media={"tcp": 65_534}, egress={"workers": 3}), {}, cores=1)
+
+
 def test_each_egress_has_a_port_of_its_own() -> None:
     plan = by_name(programs(config(media={"port": 9000}, egress={"workers": 3}), {"CAMSHAFT_MEDIA_PORT": "1"}, cores=1))
     assert [plan[f"egress-{n}"].environ["CAMSHAFT_MEDIA_PORT"] for n in range(3)] == ["9000", "9001", "9002"]

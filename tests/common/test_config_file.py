@@ -132,6 +132,8 @@ MISTAKES = [
     ("\n\nmedia:\n  port: many", 4, "media.port", ["whole number", "First UDP port"]),
     ("media: {port: 70000}", 1, "media.port", ["65535"]),
     ("media: {port: yes}", 1, "media.port", ["whole number"]),
+    ("media: {tcp: maybe}", 1, "media.tcp", ["on, off or the number of a port"]),
+    ("media: {tcp: 70000}", 1, "media.tcp", ["65535"]),
     ("media: {advertise: 1.2}", 1, "media.advertise", ["such as [192.0.2.7,"]),
     ("media:\n  advertise:\n  - a\n  - [b]", 4, "media.advertise.1", ["must be text"]),
     ("http: {listen: 8080}", 1, "http.listen", ["HOST:PORT"]),
@@ -430,3 +432,11 @@ def test_a_file_of_another_program_is_told_what_to_do(write: Writer) -> None:
     assert error.problem == (
         "unknown key: this is go2rtc's or MediaMTX's; here it is `http`; `camshaft import FILE` converts such a file"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("on", 7), ("yes", 7), ("off", None), ("no", None), ("'off'", None), ("443", 443), ("0", 0), ("'On'", 7)],
+)
+def test_tcp_is_a_switch_or_a_port(write: Writer, value: str, number: int | None) -> None:
+    assert write.load(f"media: {{port: 7, tcp: {value}}}").media.tcp_port == number

@@ -1,4 +1,5 @@
 import contextlib
+from dataclasses import replace
 
 import pytest
 from aiortc import sdp
@@ -96,6 +97,24 @@ def test_the_answers_transport() -> None:
     assert "a=ssrc-group:FID 1 2" in video
     assert video.count("a=extmap:3 ") == video.count("transport-cc\r\n") == 1
     assert "extmap" not in text.split("m=")[2]
+
+
+def test_passive_tcp_candidates_come_after_udp() -> None:
+    transport = replace(TRANSPORT, tcp_candidates=(("192.0.2.1", 8189), ("2001:db8::1", 8189)))
+    text = write_answer(negotiate(BROWSER.offer(), [h264(HIGH), OPUS]), transport, SOURCES, "name")
+    for section in text.split("m=")[1:]:
+        candidates = [line.split() for line in section.splitlines() if line.startswith("a=candidate")]
+        assert [each[2] for each in candidates] == ["udp", "udp", "tcp", "tcp"]
+        assert [" ".join(each[4:]) for each in candidates[2:]] == [
+            "192.0.2.1 8189 typ host tcptype passive",
+            "2001:db8::1 8189 typ host tcptype passive",
+        ]
+        priorities = [int(each[3]) for each in candidates]
+        assert priorities == sorted(set(priorities), reverse=True)
+        assert len({each[0] for each in candidates}) == 4, "foundations differ"
+        assert section.index("tcptype") < section.index("a=end-of-candidates")
+    parsed = sdp.SessionDescription.parse(text).media[0].ice_candidates
+    assert [(each.protocol, each.tcpType) for each in parsed][1:3] == [("udp", None), ("tcp", "passive")]
 
 
 def test_a_playout_delay_travels_beside_a_transport_wide_sequence_number() -> None:

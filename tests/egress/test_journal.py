@@ -14,7 +14,7 @@ from egress.journal import Journal
 from tests.fakes.log import Recorder
 from tests.fakes.session import Session
 
-CANDIDATES = (("192.0.2.9", 8189), ("2001:db8::9", 8189))
+OFFERED = ["192.0.2.9:8189", "[2001:db8::9]:8189", "192.0.2.9:8189 tcp"]
 
 
 class Diary:
@@ -37,7 +37,7 @@ class Diary:
         self.journal.look(self.session.viewer)
 
     def end(self, reason: str = "hung up") -> None:
-        self.journal.end(self.session.viewer, reason, CANDIDATES, self.session.now)
+        self.journal.end(self.session.viewer, reason, OFFERED, self.session.now)
 
     def line(self, event: str) -> dict[str, Any]:
         (fields,) = self.log.of(event)
@@ -138,7 +138,7 @@ def test_nothing_came_of_a_viewer_that_was_never_heard_of() -> None:
     diary.end("ICE never connected")
     never = diary.line("viewer never connected")
     assert never["reason"] == "ICE never connected"
-    assert never["offered"] == ["192.0.2.9:8189", "[2001:db8::9]:8189"]
+    assert never["offered"] == OFFERED
     assert never["tried_from"].startswith("nowhere")
     assert diary.journal.counters([], [])["viewers_never_joined"] == 1
     assert not diary.log.of("viewer left")

@@ -12,7 +12,16 @@ from egress.mux import Mux
 from egress.negotiation import negotiate
 from egress.viewer import Viewer
 from egress.wire.dtls import Identity
-from egress.wire.ice import AMPLIFICATION, CONSENT_TIMEOUT, HEARD_BURST, MAX_PATHS, Address, Credentials, Path
+from egress.wire.ice import (
+    AMPLIFICATION,
+    CONSENT_TIMEOUT,
+    HEARD_BURST,
+    MAX_PATHS,
+    Address,
+    Credentials,
+    Path,
+    TcpAddress,
+)
 from egress.wire.port import UdpTarget
 from egress.wire.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
 from rigs.browser import PASSWORD, UFRAG, Browser
@@ -300,3 +309,35 @@ def test_checks_by_the_thousand_are_not_all_answered() -> None:
     wire.take(HOME)
     check(mux, only, HOME, now=1.0, wire=wire)
     assert wire.take(HOME), "a second later it is heard again"
+
+
+async def test_connections_of_addresses_that_are_nobodys_are_closed() -> None:
+    closed: list[Address] = []
+    mux, one = Mux(closed.append), viewer("s1")
+    mux.add(one)
+    first = TcpAddress("192.0.2.1", 5, 0)
+    check(mux, one, first)
+    check(mux, one, ("192.0.2.1", 5))
+    assert mux.holds(first)
+    assert not mux.holds(TcpAddress("192.0.2.1", 5, 1))
+    for number in range(MAX_PATHS):
+        check(mux, one, TcpAddress("192.0.2.2", 1, 1 + number))
+    assert closed == [first, ("192.0.2.1", 5)]
+    assert not mux.holds(first)
+    mux.remove(one)
+    assert len(closed) == 2 + MAX_PATHS
+
+
+async def test_a_closed_connection_is_forgotten() -> None:
+    mux, one = Mux(), viewer("s1")
+    mux.add(one)
+    address = TcpAddress("192.0.2.1", 5, 0)
+    mux.lost(address)
+    check(mux, one, address)
+    mux.lost(address)
+    assert not mux.holds(address)
+    assert not one.reach.agent.pairs
+    assert not mux._by_transaction
+    check(mux, one, TcpAddress("192.0.2.1", 5, 1), nominate=True, answer=True)
+    mux.lost(TcpAddress("192.0.2.1", 5, 1))
+    assert one.reach.agent.selected is not None, "until its consent expires"

@@ -75,3 +75,62 @@ def test_a_path_is_not_judged_by_sound() -> None:
         feed.push(audio(number), number / 50)
         watcher.sender.look(number / 50)
         assert watcher.sender.position is Position.LIVE
+
+
+def test_a_stalled_connection_is_not_asked_again_and_goes_on_at_the_newest_keyframe(feed: Feed) -> None:
+    stream = gop_stream(gop=30)
+    watcher = Watcher(feed)
+    push(feed, stream, 1)
+    watcher.sender.start(now=0.0)
+    watcher.catch_up()
+    watcher.target.room = watcher.target.calls
+    push(feed, stream, 1)
+    assert watcher.sender.position is Position.BEHIND
+    watcher.target.stalled = True
+    asked = watcher.sender.cursor.blocked
+    watcher.catch_up()
+    assert watcher.sender.cursor.blocked == asked, "nothing was encrypted for it"
+    push(feed, stream, 33)  # a keyframe, and more
+    assert watcher.received() != []
+    watcher.target.stalled, watcher.target.room = False, None
+    watcher.catch_up()
+    assert watcher.sender.position is Position.LIVE
+    assert [n for _, n in watcher.received()] == list(range(90, 105)), "from the keyframe on"
+
+
+def test_a_path_by_tcp_is_not_judged(feed: Feed) -> None:
+    stream = gop_stream(gop=30)
+    watcher = Watcher(feed)
+    push(feed, stream, 1)
+    watcher.sender.start(now=0.0)
+    watcher.catch_up()
+    watcher.target.reliable = True
+    for second in range(1, 20):
+        push(feed, stream, 30)
+        watcher.sender.confirmed(0, float(second))
+        watcher.sender.look(float(second))
+        assert watcher.sender.position is Position.LIVE
+
+
+def test_a_run_that_left_in_part_goes_on_where_it_was_cut(feed: Feed) -> None:
+    stream = gop_stream(packets=5)
+    watcher, other = Watcher(feed), Watcher(feed)
+    push(feed, stream, 1)
+    for each in (watcher, other):
+        each.sender.start(now=0.0)
+        each.catch_up()
+    for cut in (2, 4):  # live, and behind
+        watcher.target.room, watcher.target.taken = watcher.target.calls, cut
+        push(feed, stream, 1)
+        assert watcher.sender.position is Position.BEHIND
+        sent = watcher.sender.lane.packets
+        watcher.target.taken = 1
+        watcher.step()
+        assert watcher.sender.lane.packets == sent + 1
+        watcher.target.room = None
+        watcher.catch_up()
+        assert watcher.sender.position is Position.LIVE
+    assert watcher.numbers() == other.numbers() == list(range(15))
+    assert watcher.sender.lane.packets == other.sender.lane.packets == 15
+    assert watcher.sender.lane.octets == other.sender.lane.octets
+    assert watcher.browser.duplicates == 0

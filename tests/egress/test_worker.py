@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
+import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, RTCStatsReport
 
 from common.cameras import CameraSpec
+from common.config import MediaConfig
 from common.config_file import load
 from common.control import Answered, Assign, Ended, HangUp, Leaving, Offer, Refused, Report, Role, ViewerState
 from common.errors import AddressInUseError, ConfigError, RequestError
@@ -25,13 +28,17 @@ from egress.media.stream import Stream
 from egress.viewer import Viewer
 from egress.wire import addresses
 from egress.wire.port import MediaPort
-from rigs.browser import Browser
+from egress.wire.ports import Ports
+from rigs.browser import Browser, audio_section
+from rigs.process import free_port
+from rigs.tcp_peer import TcpPeer
 from tests.fakes.bus import FakeBroker
 from tests.fakes.log import Recorder
 from tests.fakes.media import audio
 
 NODE = "egress-7"
 PCMU = Track(Kind.AUDIO, "PCMU", 8_000)
+NUMBERS = itertools.count()  # of the camera's packets
 
 
 @pytest.fixture
@@ -145,16 +152,91 @@ async def test_what_became_of_a_viewer_stands_in_the_log(broker: FakeBroker, mon
         await broker.said(Answered)
         broker.tell(NODE, HangUp("s2"))
         await broker.until(lambda: log.of("viewer never connected"))
-    [left] = log.of("viewer left")
+        peer = await watch(broker, "s3")
+        await peer.close()
+        await broker.until(lambda: len(log.of("viewer left")) == 2)
+    left, closed = log.of("viewer left")
+    assert closed["reason"] == "closed by the viewer"
     assert (left["camera"], left["reason"], left["sent_bytes"]) == ("yard", "hung up", 0)
     assert left["remote"].rpartition(":")[2].isdigit()
     assert left["seconds"] >= 0
     [never] = log.of("viewer never connected")
     assert (never["camera"], never["reason"]) == ("yard", "hung up")
     assert never["tried_from"].startswith("nowhere")
-    [offered] = never["offered"]
-    assert offered.startswith("127.0.0.1:")
+    udp, tcp = never["offered"]
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", udp)
+    assert re.fullmatch(r"127\.0\.0\.1:\d+ tcp", tcp)
+    assert left["way"] == "udp4"
     assert not [line for line in log.lines if "s1" in line[1].values() or "s2" in line[1].values()], "an id is a right"
+
+
+async def watch_by_tcp(broker: FakeBroker, session: str = "s1") -> TcpPeer:
+    """A viewer that will connect by TCP, answered."""
+    browser = Browser()
+    broker.tell(NODE, Offer(session, "yard", browser.offer(audio_section("0")), (PCMU,)))
+    return TcpPeer(browser, (await broker.said(Answered)).sdp)
+
+
+async def hears(broker: FakeBroker, peer: TcpPeer, more: int) -> None:
+    """Send sound until the viewer has heard so much more of it."""
+    wanted = len(peer.browser.packets) + more
+    async with asyncio.timeout(10):
+        while len(peer.browser.packets) < wanted:
+            sequence = next(NUMBERS)
+            broker.publish("yard", audio(sequence, codec="PCMU")._replace(payloads=[bytes(160)]))
+            await asyncio.sleep(0.005)
+
+
+async def test_a_viewer_hears_the_camera_by_tcp(broker: FakeBroker, report: Report) -> None:
+    async with await watch_by_tcp(broker) as peer:
+        await broker.until(lambda: broker.watches("yard"))
+        await hears(broker, peer, 20)
+        viewer = (await broker.until(lambda: [v for v in broker.reports[NODE].viewers if v.packets]))[0]
+        assert (viewer.transport, viewer.remote.partition(":")[0]) == ("tcp", "127.0.0.1")
+        assert viewer.lost == 0
+        assert broker.reports[NODE].counters["tcp_connections"] == 1
+        broker.tell(NODE, HangUp("s1"))
+        await peer.ends()
+        assert peer.browser.closed, "after its last words"
+    await broker.until(lambda: not broker.reports[NODE].counters["tcp_connections"])
+
+
+async def test_a_viewer_whose_connection_broke_connects_anew(broker: FakeBroker, report: Report) -> None:
+    async with await watch_by_tcp(broker) as peer:
+        await broker.until(lambda: broker.watches("yard"))
+        await hears(broker, peer, 5)
+        await peer.disconnect()
+        await broker.until(lambda: not broker.reports[NODE].counters["tcp_connections"])
+        for _ in range(3):
+            sequence = next(NUMBERS)
+            broker.publish("yard", audio(sequence, codec="PCMU")._replace(payloads=[bytes(160)]))
+        await peer.connect()
+        await hears(broker, peer, 5)
+        assert peer.browser.duplicates == 0
+
+
+async def test_a_password_that_is_none_closes_the_connection(broker: FakeBroker, report: Report) -> None:
+    peer = await watch_by_tcp(broker)
+    peer._sdp = peer._sdp.replace("a=ice-pwd:", "a=ice-pwd:not")
+    await peer.connect()
+    await peer.ends()
+    await peer.disconnect()
+    assert peer.frames == []
+    counters = await broker.until(lambda: broker.reports[NODE].counters.get("tcp_stranger"))
+    assert counters == 1
+
+
+async def test_tcp_can_be_switched_off(broker: FakeBroker) -> None:
+    async with running(broker, media_tcp="off"):
+        broker.tell(NODE, Offer("s1", "yard", Browser().offer(), (PCMU,)))
+        assert " tcp " not in (await broker.said(Answered)).sdp
+
+
+async def test_tcp_can_have_a_port_of_its_own(broker: FakeBroker) -> None:
+    port = free_port()
+    async with running(broker, media_tcp=str(port)):
+        broker.tell(NODE, Offer("s1", "yard", Browser().offer(), (PCMU,)))
+        assert f" 127.0.0.1 {port} typ host tcptype passive" in (await broker.said(Answered)).sdp
 
 
 async def test_stopping_says_goodbye_to_viewers_and_broker(broker: FakeBroker) -> None:
@@ -224,13 +306,13 @@ async def without_broker(link: Said, streams: BrokenOnce) -> AsyncIterator[tuple
     """An egress at work that nobody but the test tells anything, and its port."""
     stop = asyncio.Event()
     advertised = addresses.Advertised((), "127.0.0.1")
-    with contextlib.closing(MediaPort("127.0.0.1", 0)) as port:
-        egress = worker.Egress(link, port, streams, advertised, compiled=False)  # type: ignore[arg-type]
+    with contextlib.closing(Ports(MediaConfig(listen="127.0.0.1", port=0))) as ports:
+        egress = worker.Egress(link, ports, streams, advertised, compiled=False)  # type: ignore[arg-type]
         async with asyncio.TaskGroup() as group:
             group.create_task(egress.run(stop))
             await asyncio.sleep(0)
             try:
-                yield egress, port
+                yield egress, ports.udp
             finally:
                 stop.set()
 

@@ -18,6 +18,9 @@ class FakeTarget:
     full: bool = False
     room: int | None = None  # calls until it is full
     refuses: int = 0  # calls before it takes anything
+    stalled: bool = False
+    reliable: bool = False
+    taken: int = 0  # datagrams of each run that it refuses
 
     @property
     def route(self) -> None:
@@ -37,6 +40,7 @@ class FakeTarget:
             self.refuses -= 1
             return False
         if self.full or self.calls == self.room:
+            self.datagrams += [bytes(datagrams[at * size : (at + 1) * size]) for at in range(self.taken)]
             return False
         self.calls += 1
         self.datagrams += [bytes(datagrams[at : at + size]) for at in range(0, len(datagrams), size)]

@@ -55,3 +55,16 @@ def test_a_playout_delay_is_neither_too_short_to_repair_a_loss_nor_too_long_to_b
     quality.measured(0.01)
     quality.lost(0.05, now=0.0)
     assert quality.playout_delay(meter.rate, meter.largest, now=0.0) == pytest.approx(delay)
+
+
+def test_a_path_by_tcp_is_never_thin() -> None:
+    quality = PathQuality()
+    quality.measured(0.3)
+    quality.lost(0.5, now=0.0)
+    assert quality.thin(now=0.0)
+    quality.reliable = True
+    assert not quality.thin(now=0.0)
+    assert not quality.lossy(now=0.0)
+    assert quality.playout_delay(500_000, 200_000, now=0.0) == 0.0
+    quality.reliable = False
+    assert quality.thin(now=0.0)

@@ -20,6 +20,7 @@ from egress.wire.ice import (
     IceAgent,
     Pair,
     Path,
+    TcpAddress,
 )
 from egress.wire.stun import BindingRequest, BindingResponse
 from rigs.ice import answer, prove, request
@@ -251,3 +252,21 @@ def test_old_paths_are_forgotten_but_not_the_selected(nominated: int) -> None:
 def test_who_gave_no_password_is_not_checked() -> None:
     one = IceAgent(0.0)
     assert one.check(heard(one, WIFI, 0.0), 0.0) is None
+
+
+def test_a_closed_connection_is_forgotten_unless_media_goes_there() -> None:
+    agent = IceAgent(0.0, PEER)
+    reserve, chosen = Path(TcpAddress("192.0.2.1", 5, 0)), Path(TcpAddress("192.0.2.1", 5, 1))
+    for path in (reserve, chosen, Path(("192.0.2.1", 5))):
+        pair = agent.heard(request(nominate=path is chosen), path, 100, 0.0)
+        prove(agent, pair, 0.0)
+        agent.select(pair, 0.0)
+    assert len(agent.pairs) == 3, "all are different"
+    assert agent.selected == chosen
+    gone = agent.lost(reserve.remote)
+    assert gone is not None
+    assert gone.path == reserve
+    assert agent.lost(reserve.remote) is None
+    assert agent.lost(chosen.remote) is None
+    assert agent.expired(1.0) == ""
+    assert agent.expired(100.0) == "consent expired"

@@ -1,0 +1,174 @@
+"""Viewers that no UDP reaches get their pictures by TCP (RFC 6544), and those that it reaches do not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path as FilePath
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rigs import chromium as chromium_rig
+from rigs.chromium import CHROMIUM, Chromium, Viewing
+from rigs.clip import SMALL, Clip
+from rigs.cluster import Cluster
+from rigs.gst_camera import GstCamera
+from rigs.path import Path
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.browser,
+    pytest.mark.gstreamer,
+    pytest.mark.namespace,
+    pytest.mark.alone,
+    pytest.mark.timeout(120),
+]
+
+SECONDS = 5.0
+OPEN = {"auth": {"mode": "none"}}
+BUSY = Clip(width=640, height=360, bitrate=4_000_000, noise=40)
+LATE = 3.0  # seconds: a group of pictures, and what a viewer may lag
+
+
+@asynccontextmanager
+async def apart(
+    udp: str,
+    two_hosts: Callable[..., Any],
+    gst_camera: Callable[..., GstCamera],
+    directory: FilePath,
+    clip: Clip = SMALL,
+) -> AsyncIterator[tuple[Cluster, Chromium, Any]]:
+    """A cluster and a browser on two hosts, with a firewall between them."""
+    if problem := chromium_rig.missing():
+        pytest.skip(problem)
+    with two_hosts(Path(udp=udp), Path(udp=udp)) as (server, viewer, link), server.entered():
+        async with (
+            Cluster(directory, {"front-door": gst_camera(clip).url}, config=OPEN, host=server.address) as running,
+            chromium_rig.chromium(viewer.wrapper(CHROMIUM, directory)) as browser,
+        ):
+            yield running, browser, link
+
+
+async def viewers_of(running: Cluster) -> list[dict[str, Any]]:
+    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as response:
+        found: list[dict[str, Any]] = await response.json()
+        return found
+
+
+async def until(running: Cluster, condition: Callable[[list[dict[str, Any]]], bool]) -> None:
+    """Wait until the list of viewers is as wanted."""
+    async with asyncio.timeout(10):
+        while not condition(await viewers_of(running)):  # noqa: ASYNC110 - it has to be asked
+            await asyncio.sleep(0.1)
+
+
+async def becomes(viewing: Viewing, way: str) -> None:
+    async with asyncio.timeout(10):
+        while (await viewing.stats()).way != way:  # noqa: ASYNC110 - Chromium has to be asked
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("udp", "way", "within"), [("open", "udp", 1.0), ("dropped", "tcp", 3.0), ("rejected", "tcp", 2.0)]
+)
+async def test_a_picture_comes_by_the_way_that_there_is(
+    udp: str,
+    way: str,
+    within: float,
+    two_hosts: Callable[..., Any],
+    gst_camera: Callable[..., GstCamera],
+    tmp_path: FilePath,
+) -> None:
+    async with apart(udp, two_hosts, gst_camera, tmp_path) as (running, browser, link):
+        viewing = await browser.whep(running.whep("front-door"))
+        first = await viewing.first_frame_ms() / 1000
+        await becomes(viewing, way)
+        before = await viewing.stats()
+        await asyncio.sleep(SECONDS)  # the time to measure
+        after = await viewing.stats()
+        print(f"UDP {udp}: first picture after {first:.2f} s, {after.way}, {link.counts()}")
+        assert after.way == way
+        assert after.frames_decoded - before.frames_decoded >= 0.95 * SECONDS * 30
+        assert after.packets_lost == 0
+        assert not await viewing.is_blank()
+        await until(running, lambda found: [viewer["transport"] for viewer in found] == [way])
+        counts = link.counts()["up"]
+        assert bool(counts.get(udp)) == (udp != "open"), "the firewall has seen UDP"
+        await viewing.close()
+        await until(running, lambda found: not found)
+        async with asyncio.timeout(10):
+            while not (lines := [line for line in running.log.splitlines() if '"viewer left"' in line]):  # noqa: ASYNC110 - a file tells nobody
+                await asyncio.sleep(0.1)
+        assert [json.loads(line)["way"][:3] for line in lines] == [way]
+        assert first < within
+
+
+async def test_udp_is_gone_over_to_when_it_works(
+    two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
+) -> None:
+    async with apart("dropped", two_hosts, gst_camera, tmp_path) as (running, browser, link):
+        viewing = await browser.whep(running.whep("front-door"))
+        await viewing.shows(1)
+        assert (await viewing.stats()).way == "tcp"
+        link.change(down=Path(), up=Path())
+        await becomes(viewing, "udp")
+        before = await viewing.stats()
+        await viewing.shows(30)
+        after = await viewing.stats()
+        assert after.packets_lost == before.packets_lost
+        await until(running, lambda found: [viewer["transport"] for viewer in found] == ["udp"])
+
+
+async def test_a_page_goes_on_by_tcp_where_udp_begins_to_be_blocked(
+    two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
+) -> None:
+    async with apart("open", two_hosts, gst_camera, tmp_path) as (running, browser, link):
+        viewing = await browser.open(f"{running.url}/watch/front-door")
+        await viewing.shows(30)
+        assert (await viewing.stats()).way == "udp"
+        link.change(down=Path(udp="dropped"), up=Path(udp="dropped"))
+        await asyncio.sleep(1.0)  # what has come by then is shown
+        await viewing.shows(60, seconds=30)
+        assert (await viewing.stats()).way == "tcp"
+
+
+async def test_a_thin_path_gets_what_fits_and_nothing_late(
+    two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
+) -> None:
+    """The camera sends more than the path carries. What TCP does not take is left out, up to the next keyframe."""
+    thin = Path(udp="dropped", rate=BUSY.bitrate / 2, queue=40_000, delay=0.01)
+    async with apart("dropped", two_hosts, gst_camera, tmp_path, BUSY) as (running, browser, link):
+        viewing = await browser.whep(running.whep("front-door"))
+        await viewing.shows(60)
+        usual = statistics.median(await delays(viewing))
+        link.change(down=thin)
+        await asyncio.sleep(2 * SECONDS)  # the time to grow late in
+        before, shown = await viewing.stats(), len(await viewing.frames())
+        await asyncio.sleep(2 * SECONDS)
+        after, late = await viewing.stats(), (await delays(viewing))[shown:]
+        late_by = [(each - usual) / 1000 for each in late]
+        print(f"{len(late)} pictures, late by {statistics.median(late_by):.2f} s, at most {max(late_by):.2f} s")
+        assert after.keyframes_decoded > before.keyframes_decoded
+        assert after.packets_lost == 0
+        assert after.audio_packets - before.audio_packets >= 0.7 * 2 * SECONDS * 50, "sound comes first"
+        assert (await viewers_of(running))[0]["dropped"] > 0
+        assert max(late_by) < LATE
+        link.change(down=Path(udp="dropped"))
+        await asyncio.sleep(SECONDS)  # the time to recover
+        before = await viewing.stats()
+        await asyncio.sleep(SECONDS)
+        after = await viewing.stats()
+        assert after.frames_decoded - before.frames_decoded >= 0.9 * SECONDS * BUSY.fps
+        assert after.way == "tcp"
+
+
+async def delays(viewing: Viewing) -> list[float]:
+    """Milliseconds from the capture of each shown picture to its being shown, all too long or short by the same."""
+    found = [(frame.shown, frame.rtp_timestamp) for frame in await viewing.frames() if frame.rtp_timestamp is not None]
+    first = found[0][1]
+    return [shown - found[0][0] - ((timestamp - first) & 0xFFFFFFFF) / 90 for shown, timestamp in found]
