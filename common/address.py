@@ -6,6 +6,8 @@ import ipaddress
 import re
 from urllib.parse import unquote
 
+STUN_PORT = 3_478  # RFC 8489 18.4
+_STUN_SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::(\d{1,5}))?")
 _ICE_SERVER = re.compile(
     r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^\s:@]+):(?P<password>[^\s@]+)@)?"
     r"(?P<server>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?)"
@@ -30,6 +32,19 @@ def split_ice_server(value: str) -> tuple[str, str, str]:
     if not match or bool(user) != value.startswith("turn") or not (user + password).isascii():
         raise ValueError("must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, which ?transport=tcp may follow")
     return f"{match['scheme']}:{match['server']}", user, password
+
+
+def split_stun_server(value: str) -> tuple[str, int] | None:
+    """``stun:HOST[:PORT]`` (RFC 7064) as host and port; ``None`` for what is no such URI at all.
+
+    Raises ``ValueError``.
+    """
+    if not value.lower().startswith("stun:"):
+        return None
+    match = _STUN_SERVER.fullmatch(value[5:])
+    if not match or int(match[3] or STUN_PORT) > 65_535:
+        raise ValueError("must be stun:HOST or stun:HOST:PORT, such as stun:stun.example.org")
+    return match[1] or match[2], int(match[3] or STUN_PORT)
 
 
 def reachable_host(host: str) -> str:

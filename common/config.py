@@ -31,7 +31,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 
 from common.access import CAMERA_PATTERN, AccessRole
-from common.address import split_ice_server, split_listen
+from common.address import split_ice_server, split_listen, split_stun_server
 from common.camera_url import read_pasted
 from common.cameras import CAMERA_ID, SUB, CameraName, CameraSpec, TlsSpec, Transport, stream_of
 from common.errors import ProtocolError
@@ -138,6 +138,11 @@ def _ice_server(value: str) -> str:
     return value
 
 
+def _advertised(value: str) -> str:
+    split_stun_server(value)
+    return value
+
+
 def _switch_or_port(value: object) -> object:
     """``on``, ``off`` or a port's number as text. YAML has made truth values and numbers of them."""
     if isinstance(value, bool):
@@ -210,6 +215,7 @@ CameraId = Annotated[
 Listen = Annotated[str, AfterValidator(_listen)]
 ListenOrNot = Annotated[str, AfterValidator(_listen_or_not)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Advertise = Annotated[tuple[Annotated[str, AfterValidator(_advertised)], ...], BeforeValidator(_several)]
 IceServers = Annotated[tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_several)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
 Limit = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
@@ -485,9 +491,10 @@ class MediaConfig(_Section):
         description="TCP for viewers that no UDP reaches: on (the UDP port's number), off, or the first port's number.",
     )
     listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
-    advertise: Texts = Field(
+    advertise: Advertise = Field(
         (),
-        description="Addresses or names at which viewers reach this machine; empty for its interfaces' addresses.",
+        description="Addresses or names at which viewers reach this machine, in place of its interfaces' addresses; "
+        "`stun:HOST` adds the one that a STUN server sees.",
     )
 
     @property

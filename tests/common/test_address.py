@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.address import is_loopback, split_listen
+from common.address import is_loopback, split_listen, split_stun_server
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,23 @@ def test_split_listen_refuses(value: str) -> None:
 )  # fmt: skip
 def test_loopback(host: str, only_here: bool) -> None:
     assert is_loopback(host) == only_here
+
+
+@pytest.mark.parametrize(
+    ("value", "server"),
+    [
+        ("stun:stun.example.org", ("stun.example.org", 3_478)),
+        ("STUN:192.0.2.1:19302", ("192.0.2.1", 19_302)),
+        ("stun:[2001:db8::1]:5000", ("2001:db8::1", 5_000)),
+        ("192.0.2.1", None),
+        ("stun.example.org", None),
+    ],
+)
+def test_split_stun_server(value: str, server: tuple[str, int] | None) -> None:
+    assert split_stun_server(value) == server
+
+
+@pytest.mark.parametrize("value", ["stun:", "stun:a:99999", "stun:a b", "stun://a", "stun:2001:db8::1"])
+def test_split_stun_server_refuses(value: str) -> None:
+    with pytest.raises(ValueError, match=r"such as stun:stun\.example\.org"):
+        split_stun_server(value)

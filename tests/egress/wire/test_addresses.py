@@ -7,10 +7,12 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
+import ifaddr
 import pytest
 import structlog
+from aioice import stun
 
 from egress.wire import addresses
 from egress.wire.addresses import MAX_CANDIDATES, Advertised, watched
@@ -196,3 +198,87 @@ async def test_an_address_that_comes_late_or_changes_is_told_from_then_on(host: 
         ip("address", "add", "10.9.9.77/24", "dev", "lo")
         await until(lambda: advertised.now[0] == "10.9.9.77")
         assert "10.9.9.1" not in advertised.now
+
+
+class StunServer:
+    """Answers each request but the first by where it says that it came from."""
+
+    def __init__(self, seen: str) -> None:
+        self.seen = seen
+        self.asked = 0
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setblocking(False)
+        self.uri = f"stun:127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        asyncio.get_running_loop().add_reader(self._socket, self._answer)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
+    def _answer(self) -> None:
+        data, address = self._socket.recvfrom(2_048)
+        self.asked += 1
+        request = stun.parse_message(data)
+        answer = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=request.transaction_id)
+        answer.attributes["XOR-MAPPED-ADDRESS"] = (self.seen, address[1])
+        self._socket.sendto(b"\x01\x01 what is this?", address)
+        if self.asked > 1:
+            self._socket.sendto(bytes(answer), address)
+
+
+async def test_a_stun_server_adds_the_address_that_it_sees(
+    interfaces: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "STUN_RETRY", 0.05)
+    with StunServer("203.0.113.7") as server:
+        advertised = Advertised((server.uri,))
+        await advertised.refresh()
+        assert advertised.now == ("192.0.2.1", "127.0.0.1", "203.0.113.7")
+        server.seen = "203.0.113.8"
+        await advertised.refresh()
+        assert advertised.now == ("192.0.2.1", "127.0.0.1", "203.0.113.8")
+        named = Advertised(("198.51.100.1", server.uri))
+        await named.refresh()
+        assert named.now == ("198.51.100.1", "203.0.113.8")
+        listening = Advertised((server.uri,), "192.0.2.9")
+        assert not listening.fixed
+        await listening.refresh()
+        assert listening.now == ("192.0.2.9", "203.0.113.8")
+
+
+async def test_a_stun_server_that_does_not_answer_is_told_once(
+    interfaces: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "RESOLVE_TIMEOUT", 0.05)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        advertised = Advertised((f"stun:127.0.0.1:{silent.getsockname()[1]}",))
+        with structlog.testing.capture_logs() as events:
+            await advertised.refresh()
+            await advertised.refresh()
+    assert advertised.now == ("192.0.2.1", "127.0.0.1")
+    assert not advertised.complete
+    assert [event["event"] for event in events] == ["media.advertise: a STUN server does not answer, trying again"]
+
+
+def test_bridges_to_containers_are_no_way_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {
+        "lo": "127.0.0.1",
+        "eth0": "192.0.2.1",
+        "docker0": "172.17.0.1",
+        "br-0123456789ab": "172.18.0.1",
+        "br-lan": "192.0.2.2",
+        "virbr0": "192.168.122.1",
+        "veth1a2b3c": "172.19.0.1",
+        "wg0": "10.8.0.1",
+    }
+
+    def adapters() -> list[ifaddr.Adapter]:
+        return [ifaddr.Adapter(name, name, [ifaddr.IP(ip, 24, name)]) for name, ip in found.items()]
+
+    monkeypatch.setattr(addresses.ifaddr, "get_adapters", adapters)
+    assert addresses._interfaces() == ["192.0.2.1", "192.0.2.2", "10.8.0.1", "127.0.0.1"]
