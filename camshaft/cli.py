@@ -217,6 +217,8 @@ _url_argument = click.argument("url", envvar=URL)
     envvar=SUB_URL,
     help=f"Address of its sub-stream, which viewers get that show it small.  [{SUB_URL}]",
 )
+@click.option("--shown-as", metavar="TEXT", help="The name that people see, such as 'Kitchen, back door'.")
+@click.option("--group", metavar="TEXT", help="The heading that it stands below in lists.")
 @click.option("--transport", type=click.Choice(_TRANSPORTS), help="Transport of RTP.")
 @click.option("--on-demand", is_flag=True, help="Pull the camera only while somebody watches.")
 @click.option(
@@ -247,6 +249,8 @@ def add(name: str, url: str, api: str, ca_file: str | None, as_json: bool, **opt
     }
     wanted = {
         "url": _url(url),
+        "name": options["shown_as"],
+        "group": options["group"],
         "transport": options["transport"],
         "on_demand": options["on_demand"] or None,
         "keep_after": options["keep_after"],

@@ -41,6 +41,11 @@ from common.token import WorkerToken
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
+MAX_LABEL = 100  # characters of a name that people see
+_ONE_LINE = (
+    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"  # no control, nothing that ends a line, no half of a character
+)
+MAX_ORDER = 1_000_000
 MIN_JWT_SECRET = 32  # characters
 MIN_SECRET = 16  # characters: less is guessed
 _FINGERPRINT = "([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}"
@@ -65,6 +70,12 @@ def _camera_id(name: str) -> CameraName:
     if not CAMERA_ID.fullmatch(name):
         raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
     return CameraName(name)
+
+
+def _label(value: str) -> str:
+    if not re.fullmatch(_ONE_LINE, value):
+        raise ValueError("must be text in one line")
+    return value
 
 
 def _token_name(name: str) -> str:
@@ -212,6 +223,12 @@ CameraUrl = Annotated[
 CameraId = Annotated[
     CameraName, AfterValidator(_camera_id), WithJsonSchema({"type": "string", "pattern": f"^{CAMERA_ID.pattern}$"})
 ]
+Label = Annotated[
+    str,
+    AfterValidator(_label),
+    Field(max_length=MAX_LABEL),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ONE_LINE}$", "maxLength": MAX_LABEL}),
+]
 Listen = Annotated[str, AfterValidator(_listen)]
 ListenOrNot = Annotated[str, AfterValidator(_listen_or_not)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
@@ -286,6 +303,9 @@ class CameraConfig(_Section):
     keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
     tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps.")
     streams: StreamsConfig = Field(StreamsConfig(), repr=False, description="Its further streams: sub.")
+    name: Label = Field("", description="The name that people see, such as Kitchen, back door; by default its id.")
+    group: Label = Field("", description="The heading that it stands below in lists.")
+    order: Whole = Field(0, ge=-MAX_ORDER, le=MAX_ORDER, description="Its place in lists: smaller ones come first.")
 
     # The last of these comes first.
     @model_validator(mode="before")

@@ -25,6 +25,7 @@ from broker.front.views import (
     camera_view,
     node_view,
     session_view,
+    summary_for_viewer,
     view_for_viewer,
     viewer_view,
 )
@@ -100,7 +101,10 @@ async def show_session(request: web.Request) -> web.Response:
     status = await control.find(SessionName(request.match_info["session"]))
     if status is None:
         raise RequestError(404, "unknown_session", "There is no such session; it may have ended.")
-    return _answer(session_view(control, status))
+    view = session_view(control, status)
+    if not principal_of(request).is_admin:
+        view = view.model_copy(update={"camera": summary_for_viewer(view.camera)})
+    return _answer(view)
 
 
 async def list_nodes(request: web.Request) -> web.Response:

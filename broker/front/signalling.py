@@ -27,6 +27,8 @@ from aiohttp import WSMsgType, web
 
 from broker.access.desk import Desk
 from broker.access.principal import Principal
+from broker.catalogue import Catalogue
+from broker.director import Director
 from broker.director.events import CameraChanged, CameraRemoved, EndReason, Notice, SessionEnded
 from broker.front.backlog import Backlog, Outgoing
 from broker.front.bodies import parse_json
@@ -35,9 +37,9 @@ from broker.front.gate import check_camera, principal_of
 from broker.front.offers import ask, check_socket, parse_wish
 from broker.front.peer import address_of
 from broker.front.problems import MAX_BODY
-from broker.front.views import camera_summary
+from broker.front.views import CameraSummary, camera_summary, summary_for_viewer
 from common.bucket import TokenBucket
-from common.cameras import MAIN, CameraName, split_stream
+from common.cameras import MAIN, CameraName, CameraState, split_stream
 from common.errors import RequestError
 from common.sessions import SessionName
 
@@ -63,7 +65,9 @@ _FORMS = {
 
 def prepare(app: web.Application) -> None:
     """Give the application its hub of sockets."""
-    app[HUB] = Hub()
+    catalogue = app[CONTEXT].control.catalogue
+    app[HUB] = Hub(catalogue)
+    catalogue.on_change(lambda: app[HUB].relabel(app[CONTEXT].control.director))
     app.cleanup_ctx.append(_listening)
     app.on_shutdown.append(_close_all)
 
@@ -88,7 +92,9 @@ async def connect(request: web.Request) -> web.WebSocketResponse:
 class Hub:
     """All sockets, and which of them each session belongs to."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._labels = self._read_labels()
         self.sockets: set[Socket] = set()
         self.owners: dict[SessionName, Socket] = {}
         self.backlog = Backlog()
@@ -106,15 +112,35 @@ class Hub:
                     owner.disown(session)
                     owner.tell("close", session=session, reason=reason, sentence=detail or reason.sentence)
             case CameraChanged(camera, state, detail, video):
-                message = _encode("camera", **camera_summary(camera, state, detail, video).model_dump(mode="json"))
-                for socket in self.sockets:
-                    if socket.watches(camera):
-                        socket.push(message)
+                self._tell_of(camera, state, detail, video)
             case CameraRemoved(camera):
                 message = _encode("removed", camera=camera)
                 for socket in self.sockets:
                     if socket.subscribed and socket.principal.may_watch(camera):
                         socket.push(message)
+
+    def relabel(self, director: Director) -> None:
+        """The catalogue has changed: tell of cameras that have another name, group or place now."""
+        before, self._labels = self._labels, self._read_labels()
+        for camera in before.keys() & self._labels.keys():
+            if before[camera] != self._labels[camera] and (status := director.camera(camera)) is not None:
+                self.summaries = ""
+                self._tell_of(camera, status.state, status.detail, status.video)
+
+    def _tell_of(self, camera: CameraName, state: CameraState, detail: str, video: str) -> None:
+        entry = self._catalogue.get(camera)
+        if entry is None:
+            return
+        summary = camera_summary(entry, state, detail, video)
+        messages = {admin: _of_camera(summary, admin=admin) for admin in (True, False)}
+        for socket in self.sockets:
+            if socket.watches(camera):
+                socket.push(messages[socket.principal.is_admin])
+
+    def _read_labels(self) -> dict[CameraName, tuple[str, str, int]]:
+        entries = {name: self._catalogue.get(name) for name in self._catalogue.names}
+        configs = {name: entry.config for name, entry in entries.items() if entry is not None}
+        return {name: (config.name, config.group, config.order) for name, config in configs.items()}
 
     async def close_without_right(self, desk: Desk) -> None:
         """Close the sockets of those whose rights are not any more what they were: their pages ask anew."""
@@ -286,15 +312,14 @@ class Socket:
 
     def _show(self, session: SessionName, camera: CameraName) -> None:
         """Tell how the camera is, unless the session ended while its answer was on its way here."""
-        status = self._control.director.camera(camera)
-        if status is None or self._control.director.session(session) is None:
+        status, entry = self._control.director.camera(camera), self._control.catalogue.get(camera)
+        if status is None or entry is None or self._control.director.session(session) is None:
             self.disown(session)
             reason = EndReason.MEANWHILE
             self.tell("close", session=session, reason=reason, sentence=reason.sentence)
         else:
-            self.tell(
-                "camera", **camera_summary(camera, status.state, status.detail, status.video).model_dump(mode="json")
-            )
+            summary = camera_summary(entry, status.state, status.detail, status.video)
+            self.push(_of_camera(summary, admin=self.principal.is_admin))
 
     def _subscribe(self) -> None:
         now = self._context.clock()
@@ -312,11 +337,11 @@ class Socket:
     def _summaries(self) -> str:
         summaries = []
         for camera in self._control.catalogue.names:
-            status = self._control.director.camera(camera)
-            if status is not None and self.principal.may_watch(camera):
-                summaries.append(
-                    camera_summary(camera, status.state, status.detail, status.video).model_dump(mode="json")
-                )
+            status, entry = self._control.director.camera(camera), self._control.catalogue.get(camera)
+            if status is not None and entry is not None and self.principal.may_watch(camera):
+                summary = camera_summary(entry, status.state, status.detail, status.video)
+                summary = summary if self.principal.is_admin else summary_for_viewer(summary)
+                summaries.append(summary.model_dump(mode="json"))
         return _encode("cameras", cameras=summaries)
 
     def _own(self, session: SessionName, camera: CameraName) -> None:
@@ -338,6 +363,12 @@ class Socket:
 
     def _error(self, code: str, message: str, **about: Any) -> None:
         self.tell("error", code=code, message=message, **about)
+
+
+def _of_camera(summary: CameraSummary, *, admin: bool) -> str:
+    """The message that tells of a camera."""
+    shown = summary if admin else summary_for_viewer(summary)
+    return _encode("camera", **shown.model_dump(mode="json"))
 
 
 def _encode(type: str, **fields: Any) -> str:

@@ -55,6 +55,9 @@ class CameraView(BaseModel):
     """One camera: how it is configured, and how it is. What is not told apart by streams is of the main one."""
 
     id: str
+    name: str = Field(description="The name that people see.")
+    group: str = Field(description="The heading that it stands below; empty for none.")
+    order: int = Field(description="Its place in lists: smaller ones come first, equal ones by name.")
     url: str = Field(description="With *** in place of user and password; empty to a viewer.")
     transport: Transport
     on_demand: bool
@@ -64,7 +67,7 @@ class CameraView(BaseModel):
     place: str | None = Field(description="Where a camera from the config is to be changed.")
     state: CameraState
     sentence: str = Field(description="The state, for a person.")
-    detail: str = Field(description="What was seen.")
+    detail: str = Field(description="What was seen; empty to a viewer.")
     failed: bool = Field(description="Whether there is no picture because of an error.")
     connected_over: str = Field(description="tcp or udp once RTP has been set up.")
     tracks: list[TrackView] = Field(description="As last seen; empty if the camera never played.")
@@ -82,6 +85,9 @@ class CameraSummary(BaseModel):
     """A camera as lists show it; also sent over the WebSocket when it changes."""
 
     camera: str
+    name: str = Field(description="The name that people see.")
+    group: str = Field(description="The heading that it stands below; empty for none.")
+    order: int = Field(description="Its place in lists: smaller ones come first, equal ones by name.")
     state: CameraState
     sentence: str
     detail: str
@@ -164,6 +170,9 @@ def camera_view(entry: Entry, statuses: Mapping[CameraName, CameraStatus]) -> Ca
     stream = status.stream
     return CameraView(
         id=entry.id,
+        name=entry.config.name or entry.id,
+        group=entry.config.group,
+        order=entry.config.order,
         url=redact(entry.config.url),
         transport=entry.config.transport,
         on_demand=entry.config.on_demand,
@@ -191,7 +200,7 @@ def camera_view(entry: Entry, statuses: Mapping[CameraName, CameraStatus]) -> Ca
 def view_for_viewer(view: CameraView) -> CameraView:
     """The camera without what concerns only those who set it up: addresses, places, processes, what went wrong."""
     streams = {name: stream.model_copy(update={"url": "", "worker": None}) for name, stream in view.streams.items()}
-    hidden = {"url": "", "tls": TlsConfig(), "place": None, "last_error": "", "worker": None}
+    hidden = {"url": "", "detail": "", "tls": TlsConfig(), "place": None, "last_error": "", "worker": None}
     return view.model_copy(update=hidden | {"streams": streams})
 
 
@@ -208,16 +217,24 @@ def _stream_view(status: CameraStatus) -> StreamView:
     )
 
 
-def camera_summary(camera: str, state: CameraState, detail: str, video: str) -> CameraSummary:
+def camera_summary(entry: Entry, state: CameraState, detail: str, video: str) -> CameraSummary:
     """A camera in short."""
     return CameraSummary(
-        camera=camera,
+        camera=entry.id,
+        name=entry.config.name or entry.id,
+        group=entry.config.group,
+        order=entry.config.order,
         state=state,
         sentence=_sentence(state, detail),
         detail=redact(detail),
         failed=state.failed,
         video=video,
     )
+
+
+def summary_for_viewer(summary: CameraSummary) -> CameraSummary:
+    """The same without what was seen, which may name addresses."""
+    return summary.model_copy(update={"detail": ""})
 
 
 def viewer_view(status: SessionStatus) -> ViewerView:
@@ -237,11 +254,12 @@ def session_view(control: ControlPlane, status: SessionStatus) -> SessionView:
     """A session as its player sees it."""
     viewer = viewer_view(status)
     name, _ = split_stream(status.camera)
-    camera = control.director.camera(name)
+    camera, entry = control.director.camera(name), control.catalogue.get(name)
     assert camera is not None, "a session's camera is always known"
+    assert entry is not None, "and is in the catalogue"
     return SessionView(
         session=viewer.session,
-        camera=camera_summary(name, camera.state, camera.detail, camera.video),
+        camera=camera_summary(entry, camera.state, camera.detail, camera.video),
         state=viewer.state,
         video=viewer.video,
         audio=viewer.audio,

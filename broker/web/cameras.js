@@ -68,7 +68,7 @@ export class Cameras extends EventTarget {
 
   #replace(summaries) {
     const before = this.all;
-    this.all = new Map(summaries.map((summary) => [summary.camera, summary]));
+    this.#order(summaries);
     const back = !this.known;
     this.known = this.answered = true;
     this.#dispatch("list");
@@ -78,8 +78,13 @@ export class Cameras extends EventTarget {
     }
   }
 
+  #order(summaries) {
+    this.all = new Map(summaries.sort(inOrder).map((summary) => [summary.camera, summary]));
+  }
+
   #change(summary) {
     this.all.set(summary.camera, summary);
+    this.#order([...this.all.values()]);
     this.#dispatch("list");
     this.#dispatch("camera", summary.camera);
   }
@@ -118,6 +123,12 @@ export class Cameras extends EventTarget {
 }
 
 /** What the WebSocket would say of a camera, from what the API says. */
-function summaryOf({ id, state, sentence, detail, failed }) {
-  return { camera: id, state, sentence, detail, failed };
+function summaryOf({ id, name, group, order, state, sentence, detail, failed }) {
+  return { camera: id, name, group, order, state, sentence, detail, failed };
+}
+
+/** The order in which people see cameras: by group, then by their place, then by name. */
+function inOrder(a, b) {
+  if (a.group !== b.group) return !a.group ? 1 : !b.group ? -1 : a.group.localeCompare(b.group);
+  return a.order - b.order || a.name.localeCompare(b.name, undefined, { numeric: true });
 }

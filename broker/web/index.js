@@ -33,7 +33,10 @@ cameras.addEventListener("list", () => {
   if (selected === null && cameras.all.size) select(cameras.all.keys().next().value);
 });
 cameras.addEventListener("camera", (event) => {
-  if (idOf(event) === selected) showDetails();
+  if (idOf(event) === selected) {
+    chosen.textContent = nameOf(selected);
+    showDetails();
+  }
 });
 cameras.addEventListener("removed", (event) => {
   if (idOf(event) === selected) select(null);
@@ -43,6 +46,7 @@ cameras.addEventListener("notice", () => {
   offline.hidden = cameras.notice === "";
 });
 
+const nameOf = (id) => cameras.all.get(id)?.name ?? id;
 const idOf = (event) => /** @type {CustomEvent<string>} */ (event).detail;
 
 function showList() {
@@ -50,9 +54,15 @@ function showList() {
   const shown = /** @type {HTMLElement[]} */ ([...list.children]);
   const items = new Map(shown.map((item) => [item.dataset.camera, item]));
   for (const [id, item] of items) if (!cameras.all.has(id)) item.remove();
+  let [place, last] = [0, ""];
   for (const [id, summary] of cameras.all) {
     const camera = cameras.known ? summary : UNKNOWN;
-    const item = items.get(id) ?? list.appendChild(newItem(id));
+    const item = items.get(id) ?? newItem(id);
+    if (list.children[place] !== item) list.insertBefore(item, list.children[place] ?? null); // moving takes the focus
+    place += 1;
+    item.dataset.group = summary.group !== last ? summary.group || "Others" : "";
+    last = summary.group;
+    item.querySelector(".name").textContent = summary.name;
     item.dataset.state = camera.failed ? "failed" : camera.state;
     item.querySelector(".sentence").textContent = camera.sentence;
     const button = item.querySelector("button");
@@ -66,7 +76,7 @@ function newItem(id) {
   item.dataset.camera = id;
   const button = item.appendChild(document.createElement("button"));
   button.type = "button";
-  button.append(element("span", "dot"), element("span", "name", id), element("span", "sentence"));
+  button.append(element("span", "dot"), element("span", "name"), element("span", "sentence"));
   button.onclick = () => select(id);
   button.ondblclick = () => player.connect();
   return item;
@@ -85,7 +95,7 @@ function select(id) {
   selected = id;
   player.disconnect();
   player.setAttribute("camera", id ?? "");
-  chosen.textContent = id ?? "No camera chosen";
+  chosen.textContent = id === null ? "No camera chosen" : nameOf(id);
   connect.disabled = id === null || player.unable !== "";
   alone.hidden = id === null;
   alone.href = below(HOME, `watch/${encodeURIComponent(id ?? "")}`).href;
@@ -163,15 +173,24 @@ form.onsubmit = async (event) => {
   const { sub, ...camera } = Object.fromEntries(new FormData(form));
   const { checked } = /** @type {HTMLInputElement} */ (form.querySelector("[name=on_demand]"));
   const streams = sub ? { sub: { url: sub } } : {};
-  problem.textContent = await call("POST", below(HOME, "api/cameras"), { ...camera, streams, on_demand: checked });
+  const refused = await call("POST", below(HOME, "api/cameras"), { ...camera, streams, on_demand: checked });
+  problem.textContent = inFormsWords(refused);
   if (!problem.textContent) {
     closeDialog(dialog);
     select(camera.id);
   }
 };
 
+/** The server's sentence, with the names that the fields have on this page in place of the API's. */
+function inFormsWords(sentence) {
+  const [, key] = /^([a-z_.]+): /.exec(sentence) ?? [];
+  const field = form.querySelector(`[data-key="${key}"]`);
+  const label = field?.closest("label").firstChild.textContent.trim();
+  return label ? `${label}${sentence.slice(key.length)}` : sentence;
+}
+
 remove.onclick = async () => {
-  if (confirm(`Remove ${selected}?`)) {
+  if (confirm(`Remove ${nameOf(selected)}?`)) {
     const refused = await call("DELETE", addressOf(selected));
     if (refused) alert(refused);
   }

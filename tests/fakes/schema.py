@@ -62,6 +62,8 @@ class Schemas:
                 return st.booleans()
             case "number":
                 return st.floats(schema.get("minimum"), schema.get("maximum"), allow_nan=False, allow_infinity=False)
+            case "integer":
+                return st.integers(schema.get("minimum"), schema.get("maximum"))
             case "null":
                 return st.none()
             case "object":

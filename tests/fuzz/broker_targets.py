@@ -9,8 +9,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from multidict import CIMultiDict
+
 from broker.access.principal import EVERYBODY
-from broker.catalogue import Catalogue
+from broker.catalogue import Catalogue, Entry
 from broker.control_plane import Answer
 from broker.director import Director
 from broker.director.events import (
@@ -31,6 +33,7 @@ from broker.director.events import (
 from broker.front import signalling, whep
 from broker.front.bodies import parse_json
 from broker.front.guard import Guard
+from broker.front.peer import PROXIES, Proxies
 from broker.front.quotas import Quotas
 from broker.front.sdpfrag import check_fragment
 from common import control
@@ -112,7 +115,8 @@ class _ControlPlane:
     """A control plane that answers at once."""
 
     def __init__(self) -> None:
-        self.catalogue = SimpleNamespace(names=CAMERAS)
+        entries = {name: Entry(name, {}, CameraConfig(url=spec.url), None) for name, spec in CAMERAS.items()}
+        self.catalogue = SimpleNamespace(names=CAMERAS, get=entries.get)
         self.director = Director(0.0, CAMERAS)
         self.hang_up = self.shows = lambda *_: None
 
@@ -155,10 +159,12 @@ def signal(data: bytes) -> None:
         quiet=SimpleNamespace(warning=lambda *_, **__: None),
         audit=SimpleNamespace(info=lambda *_, **__: None),
     )
-    request: Any = SimpleNamespace(transport=None, remote="192.0.2.1")
+    app = {PROXIES: Proxies(())}
+    request: Any = SimpleNamespace(transport=None, remote="192.0.2.1", headers=CIMultiDict(), app=app)
     tasks: Any = _Tasks()
     response: Any = None
-    hub = signalling.Hub()
+    nothing: Any = SimpleNamespace(names=(), get=lambda _: None)
+    hub = signalling.Hub(nothing)
     socket = signalling.Socket(hub, context, EVERYBODY, request, response)
     hub.sockets.add(socket)
     for line in data.split(b"\n"):

@@ -49,6 +49,9 @@ async def test_a_configured_camera_is_shown(broker: RunningBroker) -> None:
     assert camera == await broker.json("/api/cameras/door")
     assert camera == {
         "id": "door",
+        "name": "door",
+        "group": "",
+        "order": 0,
         "url": "rtsp://***@host/door",
         "transport": "auto",
         "on_demand": True,
@@ -172,7 +175,10 @@ async def test_a_refusal_names_the_key_and_what_is_allowed(broker: RunningBroker
     body = {"id": "x", "url": URL, "color": "red"}
     async with broker.http.post("/api/cameras", json=body) as response:
         detail = (await response.json())["detail"]
-    assert detail == "color: unknown key; allowed here: url, transport, on_demand, keep_after, tls, streams"
+    assert (
+        detail
+        == "color: unknown key; allowed here: url, transport, on_demand, keep_after, tls, streams, name, group, order"
+    )
 
 
 async def test_a_configured_camera_is_changed_in_its_file(broker: RunningBroker) -> None:

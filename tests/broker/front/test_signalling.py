@@ -12,14 +12,17 @@ import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from broker.access.principal import EVERYBODY
+from broker.catalogue import Entry
 from broker.director.events import CameraChanged, CameraRemoved, Notice
 from broker.front import signalling
+from broker.front.peer import PROXIES, Proxies
 from broker.front.problems import MAX_BODY
 from broker.front.quotas import Quotas
 from common.cameras import CameraState
-from common.config import LimitsConfig
+from common.config import CameraConfig, LimitsConfig
 from common.control import Answered, Ended, HangUp, Move, Offer
 from common.log import Quiet, get_logger
 from common.media import Kind, Track
@@ -95,6 +98,9 @@ async def test_an_offer_is_answered(page: Page, egress: FakeEgress) -> None:
     assert await page.next() == {
         "type": "camera",
         "camera": "door",
+        "name": "door",
+        "group": "",
+        "order": 0,
         "state": "connecting",
         "sentence": CameraState.CONNECTING.sentence,
         "detail": "",
@@ -314,6 +320,9 @@ async def test_a_page_hears_of_the_cameras_it_watches(broker: RunningBroker, pag
         assert await page.next("camera") == {
             "type": "camera",
             "camera": "door",
+            "name": "door",
+            "group": "",
+            "order": 0,
             "state": "unreachable",
             "sentence": CameraState.UNREACHABLE.sentence,
             "detail": "rtsp://***@host/door: timed out",
@@ -496,7 +505,7 @@ class Deaf:
             quiet=Quiet(get_logger()),
             quotas=Quotas(limits, lambda _: True),
         )
-        request = SimpleNamespace(transport=self, remote="127.0.0.1")
+        request = SimpleNamespace(transport=self, remote="127.0.0.1", headers=CIMultiDict(), app={PROXIES: Proxies(())})
         self.socket = signalling.Socket(hub, context, EVERYBODY, request, None)
         hub.sockets.add(self.socket)
 
@@ -514,7 +523,8 @@ class Deaf:
     ids=["removed", "changed"],
 )
 def test_pages_that_are_cut_off_keep_no_notice_from_the_others(notice: Notice) -> None:
-    hub, counters = signalling.Hub(), Counter()
+    entry = Entry("door", {}, CameraConfig(url="rtsp://host/door"), None)
+    hub, counters = signalling.Hub(SimpleNamespace(names=["door"], get=lambda _: entry)), Counter()
     pages = [Deaf(hub, LimitsConfig(socket_queue=1_000, socket_queues=0), counters) for _ in range(20)]
     for number, page in enumerate(pages):
         page.socket.subscribed = True
@@ -541,7 +551,7 @@ async def test_the_list_is_made_once_for_all_pages_until_a_camera_changes(
 ) -> None:
     made: list[str] = []
     summary = signalling.camera_summary
-    monkeypatch.setattr(signalling, "camera_summary", lambda *args: made.append(args[0]) or summary(*args))
+    monkeypatch.setattr(signalling, "camera_summary", lambda *args: made.append(args[0].id) or summary(*args))
     async with broker.http.ws_connect("/ws") as socket, broker.http.ws_connect("/ws") as another:
         lists = []
         for each in (page, Page(socket)):
@@ -615,3 +625,20 @@ async def test_any_message_gets_an_error_or_its_due(page: Page, message: dict[st
     codes = {"invalid_message", "unknown_type", "unknown_camera", "unknown_session", "no_egress", "too_many_sessions"}
     while not (answer := await page.next("error"))["message"].startswith("There is no such message"):
         assert answer["code"] in codes
+
+
+async def test_pages_hear_of_another_name_and_no_picture_stops(broker: RunningBroker, page: Page) -> None:
+    await broker.http.post("/api/cameras", json={"id": "hall", "url": "rtsp://host/hall", "name": "Küche, hinten"})
+    await page.send(type="subscribe")
+    summaries = {each["camera"]: each for each in (await page.next("cameras"))["cameras"]}
+    assert [summaries["hall"][key] for key in ("name", "group", "order")] == ["Küche, hinten", "", 0]
+    assert summaries["door"]["name"] == "door", "its id, as it has no other name"
+    before = await broker.json("/api/cameras/hall")
+    changed = await broker.http.patch("/api/cameras/hall", json={"name": "Kitchen", "group": "Inside", "order": -1})
+    assert changed.status == 200
+    told = await page.next("camera")
+    assert [told[key] for key in ("camera", "name", "group", "order")] == ["hall", "Kitchen", "Inside", -1]
+    after = await broker.json("/api/cameras/hall")
+    assert (after["since"], after["reconnects"]) == (before["since"], before["reconnects"])
+    for wrong in ({"name": "x" * 101}, {"name": "two\nlines"}, {"order": 1.5}, {"group": 7}):
+        assert (await broker.http.patch("/api/cameras/hall", json=wrong)).status == 422
