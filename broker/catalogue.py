@@ -232,6 +232,7 @@ class Catalogue:
         Returns the streams that are to be forgotten, and what is to be remembered.
         """
         before = self._entries
+        elsewhere, self._networks = self._networks != config.sources.networks, config.sources.networks
         stored = self._hidden | {id: entry.config for id, entry in before.items() if entry.origin is None}
         wanted: list[tuple[CameraName, CameraConfig, Origin | None]]
         wanted = [(id, camera, config.origin_of(id)) for id, camera in config.cameras.items()]
@@ -240,7 +241,7 @@ class Catalogue:
         self._memories = dict(memories)
         entries = {}
         for id, camera, origin in wanted:
-            known = before.get(id)
+            known = before.get(id) if not elsewhere else None
             if known is None or known.config != camera or _simulated(known.origin) != _simulated(origin):
                 self._memories |= self._remembered(id, camera, origin)
                 known = self._entry(id, camera, origin)

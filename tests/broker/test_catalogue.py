@@ -9,7 +9,7 @@ import pytest
 from broker import store as store_module
 from broker.catalogue import Catalogue
 from broker.store import Store
-from common.cameras import redact
+from common.cameras import CameraName, redact
 from common.config import CameraConfig, Config, Origin, SourcesConfig
 from common.config_file import load
 from common.errors import RequestError
@@ -521,8 +521,17 @@ def test_every_stream_is_told_the_networks_that_it_may_be_in(store: Store, clock
     after = Catalogue(file, store, clock).specs
     assert {name: spec.revision for name, spec in after.items()} == before
     elsewhere = file.model_copy(update={"sources": SourcesConfig.model_validate({"networks": ["10.1.0.0/16"]})})
-    changed = Catalogue(elsewhere, store, clock).specs
-    assert all(spec.revision > before[name] for name, spec in changed.items()), "so that workers are told"
+    told: list[object] = []
+    catalogue.on_change(lambda: told.append(catalogue.specs))
+    catalogue.remember(CameraName("yard"), tracks=(H264,))
+    catalogue.take(elsewhere)
+    assert len(told) == 1
+    for changed in (catalogue.specs, Catalogue(elsewhere, store, clock).specs):
+        assert {spec.networks for spec in changed.values()} == {("10.1.0.0/16",)}
+        assert all(spec.revision > before[name] for name, spec in changed.items()), "so that workers are told"
+    assert catalogue.tracks[CameraName("yard")] == (H264,)
+    catalogue.take(elsewhere)
+    assert len(told) == 1
 
 
 def test_the_simulated_camera_may_be_on_this_machine(store: Store) -> None:
