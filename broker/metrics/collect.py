@@ -20,6 +20,7 @@ from common.control import Load, Measured, Role, ViewerReport, ViewerState
 from common.histogram import Measure, cumulative
 from common.media import CLOCK_RATES, Kind
 
+_WAYS = ("udp", "tcp")
 NODE, ROLE = "broker", "broker"  # of the broker itself, among the nodes
 _MEASURES = ((f.DELAY, Measure.DELAY), (f.CONNECT, Measure.CONNECT), (f.FIRST_PICTURE, Measure.FIRST_PICTURE))
 
@@ -152,17 +153,20 @@ def _of_viewers(director: Director) -> Iterator[Metric | None]:
     by_state = Counter({(w.node, state): 0 for w in director.workers for state in ViewerState if _serves(w)})
     waiting = Counter({worker.node: 0 for worker in director.workers if _serves(worker)})
     by_codec: Counter[tuple[str, str]] = Counter()
+    by_way: Counter[str] = Counter()
     for id in [*director.sessions]:
         if (status := director.session(id)) is None:  # it ended while others had their turn
             continue
         report = status.report or ViewerReport(id, status.camera, ViewerState.CONNECTING)
         by_state[status.node, report.state] += 1
         waiting[status.node] += report.state is ViewerState.CONNECTED and bool(report.waiting)
+        by_way[report.transport if report.transport in _WAYS else "none"] += 1
         by_codec[Kind.VIDEO, _codec(report.video)] += 1
         by_codec[Kind.AUDIO, _codec(report.audio)] += 1
         yield None
     yield _filled(f.VIEWERS, [(count, labels) for labels, count in by_state.items()])
     yield _filled(f.VIEWERS_WAITING, [(count, (node,)) for node, count in waiting.items()])
+    yield _filled(f.VIEWERS_WAY, [(count, (way,)) for way, count in by_way.items()])
     yield _filled(f.VIEWERS_CODEC, [(count, labels) for labels, count in by_codec.items()])
 
 

@@ -68,6 +68,7 @@ async def test_prometheus_scrapes_a_cluster_and_its_alerts_fire(cluster: Callabl
                 'sum(camshaft_events_total{event="viewers_joined"})',
                 'camshaft_offers_total{outcome="answered"}',
                 'camshaft_viewers_codec{codec="H264"}',
+                'camshaft_viewers_way{way="udp"}',
                 'camshaft_camera_viewers{camera="front-door"}',
             ):
                 await monitored.becomes(expression, lambda values: values == [VIEWERS])

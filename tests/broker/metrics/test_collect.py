@@ -73,8 +73,8 @@ def stage() -> Stage:
     delay.add(0.003)
     stage.egress(
         "out-1",
-        replace(viewer("a"), video="H264", audio="opus"),
-        replace(viewer("b"), video="not negotiated", waiting="for a keyframe"),
+        replace(viewer("a"), video="H264", audio="opus", transport="tcp"),
+        replace(viewer("b"), video="not negotiated", transport="by pigeon", waiting="for a keyframe"),
         ViewerReport("c", "door", ViewerState.CONNECTING),
         counters={"sent_bytes": 70, "gaps": 2},
         measured=(delay.measured, Measured("patience", (1,), 1.0)),
@@ -160,6 +160,7 @@ def test_a_dead_node_is_shown_as_down_and_then_not_at_all(stage: Stage) -> None:
 
 def test_viewers(text: Text) -> None:
     assert text.values("camshaft_viewers") == {("out-1", "connected"): 2, ("out-1", "connecting"): 1}
+    assert text.values("camshaft_viewers_way") == {("tcp",): 1, ("none",): 2}
     assert text.values("camshaft_viewers_waiting") == {("out-1",): 1}
     assert text.values("camshaft_viewers_codec") == {
         ("H264", "video"): 1,
