@@ -15,6 +15,6 @@ export function showToken(base, token) {
 /** The address of `path` below the server's, with its token. */
 export function below(base, path) {
   const url = new URL(path, base);
-  showToken(url, base.searchParams.get(TOKEN));
+  showToken(url, new URL(base).searchParams.get(TOKEN)); // a page may give its location
   return url;
 }
