@@ -20,6 +20,7 @@ import { Playback } from "./playback.js";
 import { Session } from "./session.js";
 import { SignallingError, iceServersOf, jittered } from "./signalling.js";
 import { SocketSignalling } from "./socket.js";
+import { blocked } from "./ways.js";
 import { WhepSignalling } from "./whep.js";
 import { UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
 
@@ -334,7 +335,7 @@ export class CamshaftPlayer extends HTMLElement {
 
   #whyStopped() {
     if (connectionStateOf(this.pc) !== "connected") {
-      return new SignallingError("media_blocked", "No media arrives; the network may block UDP.");
+      return new SignallingError("media_blocked", blocked(this.pc?.remoteDescription?.sdp));
     }
     if (this.#undecoded) return new SignallingError("undecoded", UNDECODED, true);
     return new SignallingError("media_stopped", "The picture stopped.");

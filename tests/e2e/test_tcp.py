@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import statistics
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
 from typing import Any
@@ -26,7 +27,7 @@ pytestmark = [
     pytest.mark.gstreamer,
     pytest.mark.namespace,
     pytest.mark.alone,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
 ]
 
 SECONDS = 5.0
@@ -42,13 +43,17 @@ async def apart(
     gst_camera: Callable[..., GstCamera],
     directory: FilePath,
     clip: Clip = SMALL,
+    *,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AsyncIterator[tuple[Cluster, Chromium, Any]]:
     """A cluster and a browser on two hosts, with a firewall between them."""
     if problem := chromium_rig.missing():
         pytest.skip(problem)
     with two_hosts(Path(udp=udp), Path(udp=udp)) as (server, viewer, link), server.entered():
         async with (
-            Cluster(directory, {"front-door": gst_camera(clip).url}, config=OPEN, host=server.address) as running,
+            Cluster(
+                directory, {"front-door": gst_camera(clip).url}, config=config or OPEN, host=server.address
+            ) as running,
             chromium_rig.chromium(viewer.wrapper(CHROMIUM, directory)) as browser,
         ):
             yield running, browser, link
@@ -172,3 +177,21 @@ async def delays(viewing: Viewing) -> list[float]:
     found = [(frame.shown, frame.rtp_timestamp) for frame in await viewing.frames() if frame.rtp_timestamp is not None]
     first = found[0][1]
     return [shown - found[0][0] - ((timestamp - first) & 0xFFFFFFFF) / 90 for shown, timestamp in found]
+
+
+async def test_a_page_that_nothing_reaches_says_what_it_tried(
+    two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
+) -> None:
+    without = {**OPEN, "media": {"tcp": "off", "port": 0}}
+    async with apart("dropped", two_hosts, gst_camera, tmp_path, config=without) as (running, browser, _):
+        viewing = await browser.open(f"{running.url}/watch/front-door")
+        said = viewing.page.get_by_text("nothing answers at 10.77.0.1:")
+        await said.first.wait_for(timeout=30_000)
+        sentence = await said.first.text_content() or ""
+        assert re.search(r"10\.77\.0\.1:\d+ \(UDP\), \[fd77::1\]:\d+ \(UDP\)\. A firewall may block it", sentence)
+        async with asyncio.timeout(20):
+            while not (lines := [line for line in running.log.splitlines() if "never connected" in line]):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.1)
+        line = json.loads(lines[0])
+        assert line["tried_from"].startswith("nowhere: no check has come")
+        assert [each for each in line["offered"] if each.startswith("10.77.0.1:")]
