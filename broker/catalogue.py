@@ -53,6 +53,7 @@ class Catalogue:
         self._clock = clock
         self._most = config.limits.cameras
         self._networks = config.sources.networks
+        self._allowed = config.sources.allow
         self._quiet = Quiet(log)
         self._memories = store.memories()
         self._newest = max((memory.revision for memory in self._memories.values()), default=0)
@@ -141,7 +142,7 @@ class Catalogue:
         if not isinstance(id, str) or not CAMERA_ID.fullmatch(id):
             rule = "1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
             raise _wrong("id", f"must be given: {rule}" if id is None else f"must be {rule}")
-        config = _parse(fields)
+        config = self._parse(fields)
         for key, url in (("url", config.url), ("streams.sub.url", config.streams.sub and config.streams.sub.url)):
             if url and _HIDDEN in url:
                 raise _wrong(key, f"{_HIDDEN} stands for hidden credentials; give the real ones")
@@ -173,7 +174,7 @@ class Catalogue:
             case {"streams": {"sub": {"url": str(url)}}}:
                 revealed = _reveal(url.strip(), (entry.config.streams.sub or entry.config).url)
                 patch["streams"] = {**patch["streams"], "sub": {**patch["streams"]["sub"], "url": revealed}}
-        self._put(id, _parse(_merge(entry.config.model_dump(mode="json"), patch)))
+        self._put(id, self._parse(_merge(entry.config.model_dump(mode="json"), patch)))
 
     def remove(self, id: CameraName) -> None:
         """Remove a camera that was added at run time."""
@@ -184,6 +185,15 @@ class Catalogue:
         del self._entries[id]
         self._keep_memories()
         self._announce()
+
+    def _parse(self, fields: Mapping[str, Any]) -> CameraConfig:
+        try:
+            camera = parse_camera(fields)
+        except ConfigError as exc:
+            raise _wrong(exc.key, exc.problem) from None
+        if (refused := camera.refused(self._allowed)) is not None:
+            raise _wrong(".".join(refused.key), refused.problem)
+        return camera
 
     def _forget(self, names: Iterable[CameraName]) -> None:
         for name in names:
@@ -309,13 +319,6 @@ class Catalogue:
 
 def _simulated(origin: Origin | None) -> bool:
     return origin is not None and origin.simulated
-
-
-def _parse(fields: Mapping[str, Any]) -> CameraConfig:
-    try:
-        return parse_camera(fields)
-    except ConfigError as exc:
-        raise _wrong(exc.key, exc.problem) from None
 
 
 def _wrong(key: str, problem: str) -> RequestError:

@@ -58,7 +58,7 @@ KINDS = (
     WorkerKind(
         Role.INGEST,
         "ingest.worker",
-        ("broker", "cluster", "limits", "log"),
+        ("sources", "broker", "cluster", "limits", "log"),
         "Run an ingest process: pulls cameras that the broker assigns.",
         _ingests,
     ),

@@ -7,14 +7,22 @@ for the rest there is a sentence that says what to type. No sentence repeats the
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
-SCHEMES = ("rtsp://", "rtsps://")
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "file", "device")
+"""Schemes of sources, in the order in which people are told of them."""
+
+ALLOWED = SCHEMES[:4]
+"""Those that need no setting: with the others a camera could be a file or a device of the server's."""
+
+RTSP = SCHEMES[:2]
 MAX_QUOTES = 4  # around each other: a configuration's, a shell's, a chat's
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # zero width: chats and web pages leave them
 _QUOTES = {'"': '"', "'": "'", "`": "`", "<": ">", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c"}
 _SCHEME = re.compile(r"(rtspx|rtsps?):?([/\\]{1,4})|(rtspx|rtsps?):", re.IGNORECASE)
+_SOURCE = re.compile(r"(https?|rtmps?|srt|udp):[/\\]{1,4}|(file|device):[/\\]{1,4}", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15})://", re.IGNORECASE)
 _HOST = re.compile(r"[^/?#\s]")
 # UniFi's copy button adds it, and then everything comes encrypted; without it the same stream comes plain.
@@ -22,7 +30,7 @@ _ENABLE_SRTP = re.compile(r"([?&])enablesrtp(?:=[^&#]{0,64})?(&|(?=#)|\Z)", re.I
 
 
 class PastedUrl(NamedTuple):
-    """A URL that begins with ``rtsp://`` or ``rtsps://``. ``unverified``: its spelling says not to verify TLS."""
+    """A URL of one of ``SCHEMES``. ``unverified``: its spelling says not to verify TLS."""
 
     url: str
     unverified: bool
@@ -34,6 +42,8 @@ def read_pasted(text: str) -> PastedUrl:
     for _ in range(MAX_QUOTES):
         if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
             text = text[1:-1].strip()
+    if found := _SOURCE.match(text):
+        return PastedUrl(_source(found, text[found.end() :]), unverified=False)
     found = _SCHEME.match(text)
     if not found:
         raise ValueError(_no_scheme(text))
@@ -51,11 +61,27 @@ def read_pasted(text: str) -> PastedUrl:
     return PastedUrl(f"{'rtsps' if unverified else scheme}://{rest[:start]}{path}", unverified)
 
 
+def refusal(url: str, allowed: Collection[str]) -> str:
+    """Why a camera may not have that URL; empty if it may. ``allowed`` is what ``sources.allow`` has."""
+    scheme = url.partition(":")[0].lower()
+    if scheme in allowed:
+        return ""
+    has = ", ".join(each for each in SCHEMES if each in allowed) or "nothing"
+    return f"sources of the kind {scheme}: are not allowed here; add {scheme} to sources.allow, which has {has}"
+
+
+def _source(found: re.Match[str], rest: str) -> str:
+    scheme = (found[1] or found[2]).lower()
+    if not rest or any(c.isspace() or not c.isprintable() for c in rest):
+        what = "host[:port][/path]" if found[1] else "/path"
+        raise ValueError(f"must be {scheme}://{what} without spaces (write %20)")
+    return f"{scheme}://{rest}" if found[1] else f"{scheme}:///{rest}"
+
+
 def _no_scheme(text: str) -> str:
-    must = f"must start with {' or '.join(SCHEMES)}"
-    other = _OTHER_SCHEME.match(text)
-    if other and other[1].lower() in ("http", "https"):
-        return f"{must}; this is the address of a web page, and the camera's manual or ONVIF has the one of its stream"
-    if other or not text:
+    must = f"must start with {', '.join(f'{scheme}://' for scheme in SCHEMES[:-1])} or {SCHEMES[-1]}://"
+    if text.startswith("/"):
+        return f"{must}; if this is a path of the server's, type file:// or device:// in front of it"
+    if _OTHER_SCHEME.match(text) or not text:
         return must
     return f"{must}; if this is host and path of a camera, type rtsp:// in front of it"

@@ -94,6 +94,7 @@ class CameraState(StrEnum):
     UNREACHABLE = "unreachable"
     TLS_FAILED = "tls_failed"
     NOT_RTSP = "not_rtsp"
+    NOT_MEDIA = "not_media"
     NOT_FOUND = "not_found"
     REJECTED = "rejected"
     NO_PLAYABLE_TRACK = "no_playable_track"
@@ -129,6 +130,7 @@ _SENTENCES = {
     CameraState.UNREACHABLE: "The camera's host does not answer; check its power, its cable and its address.",
     CameraState.TLS_FAILED: "The camera's TLS certificate or cipher was not accepted.",
     CameraState.NOT_RTSP: "Something answers at the camera's address, but it does not speak RTSP.",
+    CameraState.NOT_MEDIA: "Something answers at the camera's address, but it is no picture or sound that can be read.",
     CameraState.NOT_FOUND: "The camera has no such stream; check the path in its URL.",
     CameraState.REJECTED: "The camera rejected the request.",
     CameraState.NO_PLAYABLE_TRACK: "The camera offers no track that a browser can play.",
@@ -137,7 +139,7 @@ _SENTENCES = {
     CameraState.CLOSED: "The camera closed the connection.",
     CameraState.MALFORMED: "The camera sent something that is not valid RTSP or SDP.",
     CameraState.OVER_LIMIT: "The camera sends more than this server takes of one; set a lower bitrate in the camera.",
-    CameraState.NOT_ALLOWED: "The camera's address is in none of the networks that cameras of this server may be in.",
+    CameraState.NOT_ALLOWED: "This server does not allow cameras at that address, or of that kind.",
 }
 
 
@@ -166,6 +168,11 @@ class CameraSpec:
     tls: TlsSpec = field(default_factory=TlsSpec)
     revision: int = 0
     networks: tuple[str, ...] = ()
+
+    @property
+    def scheme(self) -> str:
+        """The URL's scheme, in lower case."""
+        return self.url.partition(":")[0].lower()
 
     @property
     def encrypted(self) -> bool:

@@ -11,11 +11,11 @@ import ipaddress
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -32,7 +32,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from common.access import CAMERA_PATTERN, AccessRole
 from common.address import split_ice_server, split_listen, split_stun_server
-from common.camera_url import read_pasted
+from common.camera_url import read_pasted, refusal
 from common.cameras import CAMERA_ID, SUB, CameraName, CameraSpec, TlsSpec, Transport, stream_of
 from common.errors import ProtocolError
 from common.settings import ENV_PREFIX, SECRETS, in_file, option_of, variable_of
@@ -235,6 +235,9 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 Advertise = Annotated[tuple[Annotated[str, AfterValidator(_advertised)], ...], BeforeValidator(_several)]
 IceServers = Annotated[tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_several)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
+Scheme = Literal["rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "file", "device"]
+# As ``common.camera_url`` has them; a test holds that.
+Schemes = Annotated[tuple[Scheme, ...], BeforeValidator(_several)]
 Limit = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
 Rate = Annotated[float, BeforeValidator(_no_flag_but_number), Field(ge=0, allow_inf_nan=False)]
 Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_several)]
@@ -250,7 +253,7 @@ class _Section(BaseModel):
 
 
 class TlsConfig(_Section):
-    """How the certificate of an rtsps camera is judged."""
+    """How the certificate of an rtsps or https camera is judged."""
 
     verify: bool = Field(True, description="Verify the certificate against the system's authorities.")
     fingerprint: Fingerprint | None = Field(None, description="SHA-256 of the only certificate accepted.")
@@ -265,7 +268,7 @@ class StreamConfig(_Section):
     """One of a camera's streams."""
 
     url: CameraUrl = Field(repr=False, description="As the camera's url.")
-    tls: TlsConfig | None = Field(None, description="Certificate checks for rtsps; else the camera's.")
+    tls: TlsConfig | None = Field(None, description="Certificate checks for rtsps and https; else the camera's.")
 
     @model_validator(mode="before")
     @classmethod
@@ -292,16 +295,24 @@ class StreamsConfig(_Section):
     )
 
 
+class Refused(NamedTuple):
+    """A URL that a camera may not have: its key, and why not."""
+
+    key: tuple[str, ...]
+    problem: str
+
+
 class CameraConfig(_Section):
     """One camera. Also the body of the REST API."""
 
     url: CameraUrl = Field(
-        repr=False, description="rtsp:// or rtsps:// address, with user and password if it needs them."
+        repr=False,
+        description="Address, with user and password if it needs them; its scheme has to be in sources.allow.",
     )
     transport: Transport = Field(Transport.AUTO, description="Transport of RTP: auto (TCP, then UDP), tcp or udp.")
     on_demand: bool = Field(False, description="Pull the camera only while somebody watches.")
     keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
-    tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps.")
+    tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps and https.")
     streams: StreamsConfig = Field(StreamsConfig(), repr=False, description="Its further streams: sub.")
     name: Label = Field("", description="The name that people see, such as Kitchen, back door; by default its id.")
     group: Label = Field("", description="The heading that it stands below in lists.")
@@ -330,6 +341,13 @@ class CameraConfig(_Section):
     def spec(self, name: CameraName, revision: int = 0) -> CameraSpec:
         """The camera's main stream as an ingest worker is told of it."""
         return CameraSpec(name, self.url, self.transport, self.on_demand, self.keep_after, self.tls.spec(), revision)
+
+    def refused(self, allowed: Collection[str]) -> Refused | None:
+        """The first of its URLs whose scheme is none of ``sources.allow``, if there is one."""
+        sub = self.streams.sub
+        urls = {("url",): self.url} | ({("streams", "sub", "url"): sub.url} if sub is not None else {})
+        problems = (Refused(key, refusal(url, allowed)) for key, url in urls.items())
+        return next((refused for refused in problems if refused.problem), None)
 
     def specs(self, name: CameraName, revision: int = 0) -> dict[CameraName, CameraSpec]:
         """All its streams by their names. Of those beside the main one, none is pulled that nobody watches."""
@@ -640,8 +658,18 @@ class LimitsConfig(_Section):
 
 
 class SourcesConfig(_Section):
-    """Where cameras may be."""
+    """Where cameras may be, of which kinds, and what a source beside RTSP may take."""
 
+    allow: Schemes = Field(
+        ("rtsp", "rtsps", "http", "https"),
+        description="Schemes of cameras' URLs: rtsp, rtsps, http, https, rtmp, rtmps, srt, udp, file, device.",
+    )
+    memory: Whole = Field(
+        512,
+        ge=64,
+        le=1 << 20,
+        description="MiB that the process of a source beside RTSP may take before it is ended and started again.",
+    )
     networks: Networks = Field(
         (),
         max_length=64,

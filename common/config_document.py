@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from common.config import Config, Origin
+from common.config import Config, Origin, Refused
 from common.config_problem import Keys, dotted, names, problem, telling
 from common.errors import ConfigError
 from common.substitution import substituted
@@ -107,13 +107,19 @@ class Document:
         document = {key: value for key, value in self._root.items() if value is not None}
         try:
             context = {"origin_of": lambda camera: self.origin(("cameras", camera, "url"))}
-            return Config.model_validate(document, context=context)
+            config = Config.model_validate(document, context=context)
         except ValidationError as exc:
             found = []
             for error in telling(exc):
                 at = tuple(part for part in error["loc"] if part != "[key]")
                 found.append(ConfigError(problem(error, at), where=self.origin(at).where, key=dotted(at)))
             return found
+        refused = {id: camera.refused(config.sources.allow) for id, camera in config.cameras.items()}
+        return [self._not_allowed(id, why) for id, why in refused.items() if why is not None] or config
+
+    def _not_allowed(self, camera: str, why: Refused) -> ConfigError:
+        at = ("cameras", camera, *why.key)
+        return ConfigError(why.problem, where=self.origin(at).where, key=dotted(at))
 
     def _map(self, node: yaml.Node | None, at: Keys) -> None:
         """Write down where each key of the file stands."""

@@ -10,12 +10,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn
 
+from common.camera_url import RTSP, refusal
 from common.cameras import CameraSpec, CameraState, Transport, redact
-from common.config import LimitsConfig
+from common.config import LimitsConfig, SourcesConfig
 from common.control import StreamReport
 from common.errors import CameraError
 from common.log import Logger
@@ -32,10 +34,13 @@ from ingest.rtsp.opening import connected, over_any
 from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.silence import NoMediaError
 from ingest.rtsp.url import RtspUrl
+from ingest.sources.demuxed import Demuxed, demuxed
 
 MAX_SHOWN = 512  # characters of what is said of a failure; a camera's own words may be among them
 MAX_REMEMBERED = 1_000  # cameras whose keepalive is remembered while nobody pulls them
 LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with the same account is over
+
+Session = Connection | Demuxed
 
 
 @dataclass(slots=True)
@@ -46,6 +51,7 @@ class Shared:
     forget: Callable[[Rendition], None]  # a session is over
     changed: Callable[[], None]  # a report should go out soon
     bitrate: int = LimitsConfig().camera_bitrate  # Mbit/s that each may send for long
+    sources: SourcesConfig = field(default_factory=SourcesConfig)
     logins: Logins = field(default_factory=Logins)
     starts: Starts = field(default_factory=Starts)
     keepalives: dict[tuple[str, str], Keepalive] = field(default_factory=dict, repr=False)  # by camera's id and URL
@@ -70,7 +76,7 @@ class Camera:
         self._attempts = Attempts()
         self._transports = Transports(spec.transport, encrypted=spec.encrypted)
         self._account: Account | None = None
-        self._connection: Connection | None = None
+        self._connection: Session | None = None
         self._report = StreamReport(spec.id, spec.revision, CameraState.CONNECTING, since=time.time())
         self._counters: Counter[str] = Counter()  # of sessions that are over
         self._epoch = 0
@@ -96,7 +102,7 @@ class Camera:
             self._report,
             state=state,
             detail=detail,
-            transport=Transport.UDP if connection.udp else Transport.TCP,
+            transport=connection.transport,
             tracks=connection.tracks,
             stats=tuple(receiver.stats for receiver in receivers),
         )
@@ -120,6 +126,10 @@ class Camera:
     async def _attempt(self) -> float:
         """Play until that fails. Returns the seconds to wait before the next attempt."""
         loop, logins = asyncio.get_running_loop(), self._shared.logins
+        if forbidden := refusal(self.spec.url, self._shared.sources.allow):
+            return self._failed(CameraError(CameraState.NOT_ALLOWED, forbidden))
+        if self.spec.scheme not in RTSP:
+            return await self._attempt_source()
         try:
             url = RtspUrl.parse(self.spec.url)
         except ValueError as exc:
@@ -135,7 +145,7 @@ class Camera:
             await asyncio.sleep(LOGIN_POLL)
         try:
             await asyncio.sleep(self._shared.starts.wait(loop.time()))
-            await over_any(self._transports, partial(self._session, url))
+            await over_any(self._transports, partial(self._over, url))
         except SuspectedLoginError as exc:
             wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
             named = exc.state is CameraState.CLOSED and wait_now is not None
@@ -151,25 +161,34 @@ class Camera:
             if self._account:
                 logins.end(self._account)
 
-    async def _session(self, url: RtspUrl, transport: Transport) -> NoReturn:
-        """Play over one transport. Always ends in a ``CameraError``."""
-        self._epoch = max(time.time_ns() // 10**6, self._epoch + 1)
+    async def _attempt_source(self) -> float:
+        """The same for a source that is not RTSP."""
+        open_ = partial(demuxed, self.spec, bitrate=self._shared.bitrate, memory=self._shared.sources.memory)
         try:
-            async with connected(
-                url,
-                self.spec.tls,
-                udp=transport is Transport.UDP,
-                epoch=self._epoch,
-                publish=lambda batches: self._shared.publish(self._rendition, batches),
-                on_media=self._playing,
-                on_redirect=self._redirected,
-                pin=self._pin,
-                keepalive=self._shared.keepalive(self.spec),
-                bitrate=self._shared.bitrate,
-                networks=Networks(self.spec.networks),
-            ) as self._connection:
-                with self._shared.logins.playing(self._account):
-                    await self._connection.ended()
+            await asyncio.sleep(self._shared.starts.wait(asyncio.get_running_loop().time()))
+            await self._session(open_)
+        except NothingPlayableError as exc:
+            self._report = replace(self._report, tracks=exc.tracks, stats=())
+            return self._failed(exc)
+        except CameraError as exc:
+            self._counters["addresses_refused"] += exc.state is CameraState.NOT_ALLOWED
+            return self._failed(exc)
+
+    async def _over(self, url: RtspUrl, transport: Transport) -> NoReturn:
+        """Play RTSP over one transport. Always ends in a ``CameraError``."""
+        open_ = partial(
+            connected,
+            url,
+            self.spec.tls,
+            udp=transport is Transport.UDP,
+            on_redirect=self._redirected,
+            pin=self._pin,
+            keepalive=self._shared.keepalive(self.spec),
+            bitrate=self._shared.bitrate,
+            networks=Networks(self.spec.networks),
+        )
+        try:
+            await self._session(open_)
         except ForbiddenAddressError:
             self._counters["redirects_refused"] += 1
             raise
@@ -179,16 +198,29 @@ class Camera:
         except (TransportRefusedError, NoMediaError) as exc:
             self._log.debug("transport gives nothing", transport=transport, reason=exc.detail)
             raise
-        finally:
-            self._over()
 
-    def _playing(self, connection: Connection) -> None:
+    async def _session(self, open_: Callable[..., AbstractAsyncContextManager[Session]]) -> NoReturn:
+        """Play a session. Always ends in a ``CameraError``."""
+        self._epoch = max(time.time_ns() // 10**6, self._epoch + 1)
+        try:
+            async with open_(
+                epoch=self._epoch,
+                publish=partial(self._shared.publish, self._rendition),
+                on_media=self._playing,
+            ) as self._connection:
+                with self._shared.logins.playing(self._account):
+                    await self._connection.ended()
+        finally:
+            self._session_over()
+
+    def _playing(self, connection: Session) -> None:
         """The first packet of a session has come."""
-        transport = Transport.UDP if connection.udp else Transport.TCP
+        transport = connection.transport
         self._connection = connection  # it may have come with the answer to PLAY
         self._sessions += 1
         self._flowing_since = asyncio.get_running_loop().time()
-        self._transports.worked(transport)
+        if isinstance(transport, Transport):
+            self._transports.worked(transport)
         self._log.info("playing", transport=transport, tracks=[track.codec for track in connection.tracks])
         self._logged = ""
         self._report = replace(
@@ -203,7 +235,7 @@ class Camera:
         log("redirected", to=redact(str(url))[:MAX_SHOWN])
         self._redirected_to = str(url)
 
-    def _over(self) -> None:
+    def _session_over(self) -> None:
         """A session has ended, or did not come about."""
         self._report, connection = self.report, self._connection
         self._connection = None
@@ -237,7 +269,7 @@ class Camera:
         return delay
 
 
-def _hindrance(connection: Connection) -> str:
+def _hindrance(connection: Session) -> str:
     """Why nothing is seen of a camera though its packets come; empty if there is no reason."""
     receivers = connection.stream.receivers
     for track in connection.tracks:

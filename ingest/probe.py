@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 
+from common.camera_url import RTSP
 from common.cameras import CameraSpec, CameraState, Transport
 from common.control import TrackStats
 from common.errors import CameraError
@@ -17,9 +20,12 @@ from ingest.rtsp.client import Connection
 from ingest.rtsp.networks import Networks
 from ingest.rtsp.opening import connected, over_any
 from ingest.rtsp.url import RtspUrl
+from ingest.sources.demuxed import Demuxed, demuxed
 
 LISTEN = 2.0  # seconds of media that are looked at, at least
 LONG_GROUP = 4.0  # seconds between keyframes from which on a lost packet hurts for long
+Session = Connection | Demuxed
+
 _POLL = 0.1  # seconds between looks whether enough has come
 
 
@@ -41,7 +47,7 @@ class TrackProbe:
 class ProbeResult:
     """A camera as it was seen. ``problems`` are sentences for a person; none of them keeps it from playing."""
 
-    transport: Transport
+    transport: str
     server: str  # what the camera calls itself
     tracks: tuple[TrackProbe, ...]
     problems: tuple[str, ...]
@@ -52,24 +58,27 @@ async def probe(spec: CameraSpec, timeout: float = 10.0) -> ProbeResult:  # noqa
 
     Raises ``CameraError`` if the camera cannot be played.
     """
+    if spec.scheme not in RTSP:
+        return await _watch(partial(demuxed, spec), timeout)
     try:
         url = RtspUrl.parse(spec.url)
     except ValueError as exc:
         raise CameraError(CameraState.INVALID_URL, str(exc)) from None
     transports = Transports(spec.transport, encrypted=spec.encrypted)
-    return await over_any(transports, partial(_watch, spec, url, timeout))
+    open_ = partial(connected, url, spec.tls, networks=Networks(spec.networks))
+
+    async def attempt(transport: Transport) -> ProbeResult:
+        return await _watch(partial(open_, udp=transport is Transport.UDP), timeout)
+
+    return await over_any(transports, attempt)
 
 
-async def _watch(spec: CameraSpec, url: RtspUrl, longest: float, transport: Transport) -> ProbeResult:
+async def _watch(open_: Callable[..., AbstractAsyncContextManager[Session]], longest: float) -> ProbeResult:
     sight = _Sight()
-    async with connected(
-        url,
-        spec.tls,
-        udp=transport is Transport.UDP,
+    async with open_(
         epoch=time.time_ns() // 10**6,
         publish=sight.see,
         on_media=sight.begin,
-        networks=Networks(spec.networks),
     ) as connection:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + longest
@@ -79,7 +88,7 @@ async def _watch(spec: CameraSpec, url: RtspUrl, longest: float, transport: Tran
                     await connection.ended()
             except TimeoutError:
                 continue
-        return sight.result(connection, transport)
+        return sight.result(connection)
 
 
 class _Sight:
@@ -90,7 +99,7 @@ class _Sight:
         self._units: list[int] = []  # timestamps of the picture
         self._keyframes: list[int] = []
 
-    def begin(self, _connection: Connection) -> None:
+    def begin(self, _connection: Session) -> None:
         self.began = asyncio.get_running_loop().time()
 
     def see(self, batches: list[Batch]) -> None:
@@ -105,11 +114,11 @@ class _Sight:
     def _elapsed(self) -> float:
         return asyncio.get_running_loop().time() - self.began if self.began is not None else 0.0
 
-    def enough(self, connection: Connection) -> bool:
+    def enough(self, connection: Session) -> bool:
         picture = any(receiver.kind is Kind.VIDEO for receiver in connection.stream.receivers)
         return self._elapsed >= LISTEN and (len(self._keyframes) > 1 or not picture)
 
-    def result(self, connection: Connection, transport: Transport) -> ProbeResult:
+    def result(self, connection: Session) -> ProbeResult:
         seen = {receiver.kind: receiver for receiver in connection.stream.receivers}
         tracks = tuple(
             self._track(track, seen[track.kind].stats, seen[track.kind].format)
@@ -117,7 +126,7 @@ class _Sight:
             else TrackProbe(track)
             for track in connection.tracks
         )
-        return ProbeResult(transport, connection.server, tracks, tuple(self._problems(tracks, connection)))
+        return ProbeResult(connection.transport, connection.server, tracks, tuple(self._problems(tracks, connection)))
 
     def _track(self, track: Track, stats: TrackStats, form: object) -> TrackProbe:
         bitrate = round(8 * stats.bytes / self._elapsed) if self._elapsed else 0
@@ -135,7 +144,7 @@ class _Sight:
             stats.lost,
         )
 
-    def _problems(self, tracks: tuple[TrackProbe, ...], connection: Connection) -> list[str]:
+    def _problems(self, tracks: tuple[TrackProbe, ...], connection: Session) -> list[str]:
         problems = []
         for probed in tracks:
             kind, track = probed.track.kind, probed.track

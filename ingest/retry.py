@@ -46,6 +46,7 @@ _BACKOFFS = {
     CameraState.NO_PLAYABLE_TRACK: SETTINGS,
     CameraState.NOT_FOUND: SETTINGS,
     CameraState.NOT_RTSP: SETTINGS,
+    CameraState.NOT_MEDIA: SETTINGS,
     CameraState.TLS_FAILED: SETTINGS,
     CameraState.OVER_LIMIT: SETTINGS,
     CameraState.NOT_ALLOWED: SETTINGS,

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from common.cameras import CameraSpec
-from common.config import Config, LimitsConfig
+from common.config import Config, LimitsConfig, SourcesConfig
 from common.control import Assign, NodeName, Release, Report, Role, ToWorker
 from common.log import get_logger
 from common.media import as_it_came
@@ -33,7 +33,7 @@ async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Rel
 async def _opened(around: Surroundings) -> AsyncIterator[Ingest]:
     with around.publisher() as publisher:
         async with asyncio.TaskGroup() as group:
-            ingest = Ingest(around.link, publisher, group, around.config.limits)
+            ingest = Ingest(around.link, publisher, group, around.config.limits, around.config.sources)
             around.live.on("limits.camera_bitrate", take=lambda new: ingest.limit(new.limits))
             yield ingest
 
@@ -47,12 +47,15 @@ class Ingest:
         publisher: Publisher,
         group: asyncio.TaskGroup,
         limits: LimitsConfig = LimitsConfig(),  # noqa: B008  # frozen
+        sources: SourcesConfig = SourcesConfig(),  # noqa: B008  # frozen
     ) -> None:
         self._link = link
         self._publisher = publisher
         self._group = group
         self._log = get_logger(node=link.node)
-        self._shared = Shared(publisher.publish, publisher.forget, link.report_soon, limits.camera_bitrate)
+        self._shared = Shared(
+            publisher.publish, publisher.forget, link.report_soon, limits.camera_bitrate, sources=sources
+        )
         self._cameras: dict[str, Camera] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}  # the last runs the camera, all before it say goodbye
         self._counters: Counter[str] = Counter()  # of cameras that it does not have any more

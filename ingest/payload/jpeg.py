@@ -3,6 +3,8 @@
 A packet has no header of JPEG but its own, from which the image's are made again (RFC 2435 4.1 and appendix B), with
 the tables of ISO/IEC 10918-1 K.1 and K.3 that the sender left out. A picture beyond 2,040 pixels cannot be said there;
 cameras that send one put its size into a header extension, and others leave it out.
+
+A source that is not RTSP has whole images already (``WHOLE``).
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from functools import lru_cache
 from common.errors import ProtocolError
 from common.payload.output import pieces
 from ingest.payload.frames import Unit
+
+WHOLE = "x-camshaft-whole"  # parameter of a session description that a demuxer of ours writes: see repack_whole
 
 _HEADER = struct.Struct("!B3sBBBB")  # type-specific, fragment offset, type, Q, width and height in blocks of 8 pixels
 _RESTARTS = range(64, 128)  # types with a restart marker header (RFC 2435 3.1.7)
@@ -73,6 +77,14 @@ def repack_jpeg(payloads: list[bytes]) -> list[Unit]:
         expected += len(scan[-1])
     image = head + b"".join(scan)
     return [Unit(pieces(image if image.endswith(b"\xff\xd9") else image + b"\xff\xd9"), keyframe=True)]
+
+
+def repack_whole(payloads: list[bytes]) -> list[Unit]:
+    """An image as a JPEG file has it. Raises ``ProtocolError``."""
+    image = b"".join(payloads)
+    if not image.startswith(b"\xff\xd8"):
+        raise ProtocolError("what comes is no image of JPEG")
+    return [Unit(pieces(image), keyframe=True)]
 
 
 @lru_cache(maxsize=64)  # a camera's is the same for each image

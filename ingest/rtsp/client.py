@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NoReturn, cast
 
-from common.cameras import CameraState
+from common.cameras import CameraState, Transport
 from common.clock import unix_ns
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
@@ -70,6 +70,11 @@ class Connection(asyncio.BufferedProtocol):
         self._playing: asyncio.Future[None] = self._loop.create_future()
         self._failed: asyncio.Future[CameraError] = self._loop.create_future()
         self._lost: asyncio.Future[None] = self._loop.create_future()  # the transport is gone
+
+    @property
+    def transport(self) -> Transport:
+        """The transport of RTP."""
+        return Transport.UDP if self.udp else Transport.TCP
 
     @property
     def stream(self) -> CameraStream:

@@ -55,8 +55,8 @@ async def connect(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + CONNECT_TIMEOUT
     found = await _resolve(url.host, url.port, deadline)
-    addresses = _allowed(found, url.host, origin, networks)
-    context = _context(tls.verify and tls.fingerprint is None, tls.legacy) if url.scheme == "rtsps" else None
+    addresses = allowed(found, url.host, origin, networks)
+    context = tls_context(tls.verify and tls.fingerprint is None, tls.legacy) if url.scheme == "rtsps" else None
     for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         now = loop.time()
         try:
@@ -77,7 +77,7 @@ async def connect(
     raise CameraError(CameraState.HOST_UNKNOWN, f"{url.host} has no address")
 
 
-def _allowed(found: list[str], host: str, origin: str | None, networks: Networks) -> list[str]:
+def allowed(found: list[str], host: str, origin: str | None, networks: Networks) -> list[str]:
     """Those addresses of a host that may be connected to; what is connected to is what was looked at here."""
     led = [address for address in found if origin is None or may_lead(origin, address)]
     if found and not led:
@@ -102,8 +102,8 @@ async def _resolve(host: str, port: int, deadline: float) -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def _context(verify: bool, legacy: bool) -> ssl.SSLContext:
-    """Cached: reading the system's authorities takes tens of milliseconds."""
+def tls_context(verify: bool, legacy: bool) -> ssl.SSLContext:
+    """For cameras' certificates. Cached: reading the system's authorities takes tens of milliseconds."""
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False

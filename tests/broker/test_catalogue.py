@@ -102,7 +102,8 @@ def test_every_change_announces_itself_once_it_is_made(catalogue: Catalogue) -> 
         ({"id": "a@b", "url": URL}, "id"),
         ({"id": "x" * 65, "url": URL}, "id"),
         ({"id": "door"}, "url"),
-        ({"id": "door", "url": "http://host/"}, "url"),
+        ({"id": "door", "url": "ftp://host/"}, "url"),
+        ({"id": "door", "url": "file:///etc/passwd"}, "url"),
         ({"id": "door", "url": "rtsp://host/" + "x" * 2_048}, "url"),
         ({"id": "door", "url": "rtsp://***@host/"}, "url"),
         ({"id": "door", "url": URL, "color": "red"}, "color"),
@@ -238,7 +239,11 @@ def test_a_stream_is_changed_and_removed_by_itself(catalogue: Catalogue, store: 
     [
         ({"url": URL, "streams": {"main": {"url": "rtsp://x/"}}}, "The main stream's url is given twice"),
         ({"url": URL, "streams": {"sub": {"url": "rtsp://***@host/"}}}, "streams.sub.url: *** stands for hidden"),
-        ({"url": URL, "streams": {"sub": {"url": "http://host/"}}}, "streams.sub.url: must start with rtsp://"),
+        ({"url": URL, "streams": {"sub": {"url": "ftp://host/"}}}, "streams.sub.url: must start with rtsp://"),
+        (
+            {"url": URL, "streams": {"sub": {"url": "device:/dev/video0"}}},
+            "streams.sub.url: sources of the kind device:",
+        ),
         (
             {"streams": {"main": {"url": URL, "uri": URL}}},
             "streams.main.uri: unknown key; did you mean url? allowed here: url, tls",

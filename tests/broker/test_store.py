@@ -202,7 +202,7 @@ def test_a_directory_that_does_not_exist_is_named(path: Path) -> None:
         Store(path.parent / "missing" / "camshaft.db")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"url": "http://host/"}', '{"url": "rtsp://host/", "color": 1}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"url": "ftp://host/"}', '{"url": "rtsp://host/", "color": 1}'])
 def test_a_stored_camera_that_is_wrong_is_named(store: Store, path: Path, text: str) -> None:
     store.put_camera("door", DOOR)
     store.close()

@@ -89,7 +89,7 @@ def test_serve_has_an_option_for_every_leaf_with_its_description_and_variable() 
     ("command", "sections"),
     [
         ("broker", {"http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "sources", "store", "log"}),
-        ("ingest", {"broker", "cluster", "limits", "log"}),
+        ("ingest", {"sources", "broker", "cluster", "limits", "log"}),
         ("egress", {"media", "broker", "cluster", "limits", "log"}),
     ],
 )

@@ -75,11 +75,10 @@ async def test_nobody_there() -> None:
 
 
 async def test_url_that_is_none() -> None:
-    result = await probe("http://user:hunter2@camera/")
+    result = await probe("ftp://user:hunter2@camera/")
     assert result.exit_code == 2
-    assert result.output.startswith(
-        "camshaft: url: must start with rtsp:// or rtsps://; this is the address of a web page"
-    )
+    assert result.output.startswith("camshaft: url: must start with rtsp://, rtsps://, http://")
+    assert "hunter2" not in result.output
 
 
 async def test_camera_that_is_silent_ends_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ def row(leaf: Leaf) -> str:
     if leaf.field.default_factory is not None:
         default = "a private directory of yours"
     else:
-        default = f"`{leaf.field.default}`" if leaf.field.default not in (None, "", ()) else ""
+        value = ", ".join(leaf.field.default) if isinstance(leaf.field.default, tuple) else leaf.field.default
+        default = f"`{value}`" if value not in (None, "") else ""
     name = f"`{leaf.section}.{leaf.key}`"
     return f"| {name} | `{leaf.variable}` | `{leaf.option}` | {default} | {leaf.field.description} |"
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.camera_url import SCHEMES, read_pasted
+from common.camera_url import ALLOWED, SCHEMES, read_pasted, refusal
+from common.config import SourcesConfig
 from common.config_file import cameras_of, parse_camera
 from common.errors import ConfigError
 
@@ -36,6 +37,38 @@ URL = "rtsp://192.0.2.7:554/live"
 )
 def test_what_can_only_mean_one_thing_is_put_right(text: str) -> None:
     assert read_pasted(text) == (URL, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("<HTTP://u:p@192.0.2.7:8080/video>", "http://u:p@192.0.2.7:8080/video"),
+        ("https:/192.0.2.7/live.m3u8", "https://192.0.2.7/live.m3u8"),
+        ("rtmp://192.0.2.7/live/a", "rtmp://192.0.2.7/live/a"),
+        ("srt://192.0.2.7:9000?latency=200", "srt://192.0.2.7:9000?latency=200"),
+        ("udp://@239.0.0.1:5000", "udp://@239.0.0.1:5000"),
+        ("file:/srv/clip.mp4", "file:///srv/clip.mp4"),
+        ("'file:///srv/clip.mp4'", "file:///srv/clip.mp4"),
+        ("device:/dev/video0", "device:///dev/video0"),
+    ],
+)
+def test_sources_of_other_schemes_are_read(text: str, url: str) -> None:
+    assert read_pasted(text) == (url, False)
+    assert read_pasted(url) == (url, False)
+
+
+def test_the_configuration_knows_the_same_schemes() -> None:
+    assert SourcesConfig(allow=SCHEMES).allow == SCHEMES  # type: ignore[arg-type]
+    assert SourcesConfig().allow == ALLOWED
+
+
+def test_a_scheme_that_is_not_allowed_is_refused_with_the_setting_to_change() -> None:
+    assert refusal("rtsp://h/", ALLOWED) == ""
+    assert refusal("HTTP://h/", ALLOWED) == ""
+    for url in ("file:///etc/passwd", "device:///dev/video0", "rtmp://h/", "srt://h:1", "udp://:1"):
+        scheme = url.partition(":")[0]
+        assert f"add {scheme} to sources.allow, which has rtsp, rtsps, http, https" in refusal(url, ALLOWED)
+    assert "which has nothing" in refusal("rtsp://h/", ())
 
 
 @pytest.mark.parametrize("password", ["p@ss", "a:b", "a#b", "a?b", "50%off", "a&amp;b", "a\\b", '"x"', "%40", "'"])
@@ -80,11 +113,15 @@ def test_rtspx_is_rtsps_without_verification(tls: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "must start with rtsp:// or rtsps://"),
+        ("", "must start with rtsp://, rtsps://, http://"),
         ("192.0.2.7:554/secret", "type rtsp:// in front of it"),
         ("admin:secret@camera/live", "type rtsp:// in front of it"),
-        ("http://192.0.2.7/secret", "web page"),
-        ("rtmp://192.0.2.7/secret", "must start with"),
+        ("/srv/secret.mp4", "type file:// or device:// in front of it"),
+        ("ftp://192.0.2.7/secret", "must start with"),
+        ("http://", "must be http://host"),
+        ("http://192.0.2.7/secret path", "without spaces"),
+        ("file:", "must start with"),
+        ("file:///", "must be file:///path without spaces"),
         ("rtsp://", "rtsp://host"),
         ("rtsp:///?secret", "rtsp://host"),
         ("rtsp://192.0.2.7/my secret", "%20"),

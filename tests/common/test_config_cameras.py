@@ -21,7 +21,7 @@ def test_a_camera_of_the_configuration_names_the_place_to_change_it(tmp_path: Pa
     ("document", "key", "problem"),
     [
         ({}, "url", "is missing"),
-        ({"url": "http://host/"}, "url", "must start with rtsp:// or rtsps://"),
+        ({"url": "ftp://host/"}, "url", "must start with rtsp://, rtsps://"),
         ({"url": 5}, "url", "must be text"),
         (
             {"url": "rtsp://host/", "color": "red"},

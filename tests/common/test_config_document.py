@@ -56,7 +56,7 @@ def test_a_variable_that_is_not_set_is_named_with_line_and_key(file: Path) -> No
 
 def test_a_mistake_in_a_value_that_came_from_a_variable_does_not_show_it(file: Path) -> None:
     file.write_text("media: {port: '${PORT}'}\ncameras: {a: {url: '${URL}'}}")
-    environ = {"PORT": "hunter2", "URL": "http://u:hunter2@h/"}
+    environ = {"PORT": "hunter2", "URL": "ftp://u:hunter2@h/"}
     mistakes = put_together(file, environ=environ).mistakes()
     assert {mistake.key for mistake in mistakes} == {"media.port", "cameras.a.url"}
     assert "hunter2" not in str(mistakes) + "".join(map(str, mistakes))

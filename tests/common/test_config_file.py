@@ -115,10 +115,19 @@ MISTAKES = [
     ("zzz: {}", 1, "zzz", ["unknown key; allowed here: cameras, http, auth, jwt, oidc, media"]),
     ("http:\n  listn: x", 2, "http.listn", ["unknown key", "allowed here: listen"]),
     ("cameras:\n  a:\n    ulr: rtsp://x", 3, "cameras.a.ulr", ["unknown key", "url, transport"]),
-    ("cameras:\n  a: {transport: tcp}", 2, "cameras.a.url", ["is missing", "rtsp://"]),
+    ("cameras:\n  a: {transport: tcp}", 2, "cameras.a.url", ["is missing", "Address"]),
     ("cameras:\n  a:\n    url: rtsp://x\n    x: 1", 4, "cameras.a.x", ["allowed here: url, transport"]),
     ("cameras:\n  a:\n    url: rtsp://x\n    tls: {x: 1}", 4, "cameras.a.tls.x", ["allowed here: verify"]),
-    ("cameras:\n  a: {url: http://x}", 2, "cameras.a.url", ["rtsp:// or rtsps://"]),
+    ("cameras:\n  a: {url: ftp://x}", 2, "cameras.a.url", ["must start with rtsp://"]),
+    ("cameras:\n  a: {url: file:///x}", 2, "cameras.a.url", ["add file to sources.allow", "rtsp, rtsps, http, https"]),
+    (
+        "cameras:\n  a:\n    url: rtsp://x\n    streams: {sub: {url: rtmp://x/}}",
+        4,
+        "cameras.a.streams.sub.url",
+        ["add rtmp to sources.allow"],
+    ),
+    ("sources: {allow: [rtsp]}\ncameras:\n  a: {url: http://x}", 3, "cameras.a.url", ["add http to sources.allow"]),
+    ("sources: {allow: [ftp]}", 1, "sources.allow.0", ["must be one of: rtsp, rtsps"]),
     ("cameras:\n  a: {url: 'rtsp://'}", 2, "cameras.a.url", ["rtsp://host[:port]", "user:password@"]),
     ("cameras:\n  a: {url: 'rtsp://h/a b'}", 2, "cameras.a.url", ["without spaces"]),
     ("cameras:\n  a: rtsp://x", 2, "cameras.a", ["must hold keys and values; allowed: url"]),
@@ -209,7 +218,7 @@ def test_aliases_that_explode_are_an_error_not_a_hang(write: Writer) -> None:
 def test_mistake_in_a_variable_names_the_variable(write: Writer) -> None:
     error = write.error("media: {port: 5}", {"CAMSHAFT_MEDIA_PORT": "five"})
     assert (error.where, error.key) == ("CAMSHAFT_MEDIA_PORT", "media.port")
-    error = write.error("", {"CAMSHAFT_CAMERA": "http://x"})
+    error = write.error("", {"CAMSHAFT_CAMERA": "ftp://x"})
     assert (error.where, error.key) == ("CAMSHAFT_CAMERA", "cameras.camera.url")
 
 
@@ -318,7 +327,8 @@ def test_camera_variable_is_added_to_those_of_the_file(write: Writer) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "cameras: {a: {url: 'http://u:hunter2@h/'}}",
+        "cameras: {a: {url: 'ftp://u:hunter2@h/'}}",
+        "cameras: {a: {url: 'rtmp://u:hunter2@h/'}}",
         "cameras: {a: {url: 'rtsp://u:hunter2 @h/'}}",
         "cameras: {'rtsp://u:hunter2@h': {}}",
         "cameras: {a: 'rtsp://u:hunter2@h'}",

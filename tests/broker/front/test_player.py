@@ -60,7 +60,7 @@ async def test_a_camera_is_added_and_removed_by_clicking(broker: RunningBroker, 
     await page.goto("/")
     await page.click("#add")
     await page.fill("[name=id]", "porch")
-    await page.fill("[name=url]", "http://user:secret@host/")
+    await page.fill("[name=url]", "ftp://user:secret@host/")
     await page.click("#form .primary")
     await playwright.expect(page.locator("#problem")).to_contain_text("rtsp://")
     await page.fill("[name=url]", "rtsp://user:secret@host/")

@@ -1,0 +1,206 @@
+"""One session with a source that is not RTSP: a demuxer's process, and what ingest makes of what that sends.
+
+It is to a camera's task what an RTSP session is (``ingest.rtsp.client.Connection``): it has tracks and counters, ends
+in one ``CameraError``, and no wait is without a bound. A process that hangs, or takes what it may not, is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process, SubprocessStreamProtocol
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from time import thread_time
+from typing import NoReturn
+
+from common.cameras import CameraSpec, CameraState
+from common.clock import unix_ns
+from common.config import LimitsConfig, SourcesConfig
+from common.errors import CameraError, ProtocolError
+from common.media import Batch, Track
+from ingest.budget import Budget
+from ingest.payload.registry import choose
+from ingest.rtp.receiver import CameraStream, TrackReceiver
+from ingest.rtsp.sdp import parse
+from ingest.sources.wire import Frame, FrameKind, Frames, Order, read_failure
+
+START_TIMEOUT = 25.0  # seconds until a demuxer has connected and looked at what there is
+SILENT_AFTER = 20.0  # seconds without a packet: a segment of HLS takes 10
+READ_BYTES = 256 << 10  # at once, of one source before others have their turn
+MAX_DESCRIPTION = 64 << 10  # bytes
+END_GRACE = 1.0  # seconds for a process to go by itself
+
+_ROOT = str(Path(__file__).parents[2])
+
+
+class Demuxed:
+    """See the module's text; made by ``demuxed``."""
+
+    def __init__(
+        self,
+        process: Process,
+        scheme: str,
+        *,
+        epoch: int,
+        publish: Callable[[list[Batch]], None],
+        on_media: Callable[[Demuxed], None],
+        budget: Budget,
+    ) -> None:
+        self.stream = CameraStream([], udp=False, epoch=epoch)
+        self.server = ""
+        self.transport = scheme
+        self._process = process
+        self._epoch = epoch
+        self._publish, self._on_media, self._budget = publish, on_media, budget
+        self._frames = Frames()
+        self._waiting: list[Frame] = []  # read, and not looked at yet
+        self._unplayable: list[Track] = []
+        self._receivers: dict[int, TrackReceiver] = {}  # by media section
+        self._flowing = False
+        self._slowed = 0
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The source's tracks as they are known now; at most one of each kind, video first."""
+        tracks = [*(receiver.track for receiver in self.stream.receivers), *self._unplayable]
+        return tuple(sorted(tracks, key=lambda track: track.kind, reverse=True))
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Counters of data that was of no use, beyond the tracks' own statistics."""
+        return Counter(timestamps_repaired=self.stream.repaired, slowed=self._slowed)
+
+    async def begin(self) -> None:
+        """Wait until the demuxer says what there is. Raises ``CameraError``."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                while not self._waiting:
+                    self._waiting += await self._read()
+        except TimeoutError:
+            raise CameraError(CameraState.SILENT, f"there was nothing to be read in {START_TIMEOUT:.0f} s") from None
+        first = self._waiting.pop(0)
+        if first.kind is FrameKind.FAILED:
+            raise read_failure(first.body)
+        if first.kind is not FrameKind.DESCRIPTION or len(first.body) > MAX_DESCRIPTION:
+            raise ProtocolError("the first frame is no description")
+        description = parse(first.body)
+        choices, self._unplayable = choose(description)
+        self.stream = CameraStream(choices, udp=False, epoch=self._epoch)
+        sections = [choice.section for choice in choices]
+        for number, section in enumerate(description.media):
+            at = next((at for at, chosen in enumerate(sections) if chosen is section), None)
+            if at is not None:
+                self._receivers[number] = self.stream.receivers[at]
+
+    async def ended(self) -> NoReturn:
+        """Play until the source ends, and raise why: ``CameraError``."""
+        loop = asyncio.get_running_loop()
+        while True:
+            frames, self._waiting = self._waiting, []
+            if frames:
+                self._take(frames)
+            if wait := self._budget.wait(loop.time(), thread_time()):
+                self._slowed += 1
+                if complaint := self._budget.complaint(loop.time()):
+                    raise CameraError(CameraState.OVER_LIMIT, complaint)
+                await asyncio.sleep(wait)
+            try:
+                async with asyncio.timeout(SILENT_AFTER):
+                    self._waiting += await self._read()
+            except TimeoutError:
+                raise CameraError(CameraState.SILENT, f"nothing came for {SILENT_AFTER:.0f} s") from None
+
+    async def _read(self) -> list[Frame]:
+        assert self._process.stdout is not None
+        data = await self._process.stdout.read(READ_BYTES)
+        if not data:
+            code = await self._process.wait()
+            how = f"by signal {-code}" if code < 0 else f"with code {code}"
+            raise CameraError(CameraState.CLOSED, f"the process that reads it ended {how}")
+        return self._frames.push(data)
+
+    def _take(self, frames: list[Frame]) -> None:
+        arrival_ns = unix_ns()
+        failure: CameraError | None = None
+        size = 0
+        for kind, section, body in frames:
+            receiver = self._receivers.get(section)
+            size += len(body)
+            if kind is FrameKind.FAILED:
+                failure = read_failure(body)
+            elif receiver is not None and kind is FrameKind.RTP:
+                receiver.receive(body, arrival_ns)
+            elif receiver is not None and kind is FrameKind.RTCP:
+                receiver.receive_rtcp(body, arrival_ns)
+        now_ns = unix_ns()
+        batches = self.stream.take(now_ns)
+        if batches:
+            self._publish(batches)
+        self._budget.spend(size, len(frames), len(batches), now_ns - arrival_ns)
+        if not self._flowing and any(receiver.packets for receiver in self.stream.receivers):
+            self._flowing = True
+            self._on_media(self)
+        if failure is not None:
+            raise failure
+
+
+@asynccontextmanager
+async def demuxed(
+    spec: CameraSpec,
+    *,
+    epoch: int,
+    publish: Callable[[list[Batch]], None],
+    on_media: Callable[[Demuxed], None] = lambda _session: None,
+    bitrate: int = LimitsConfig().camera_bitrate,
+    memory: int = SourcesConfig().memory,
+) -> AsyncIterator[Demuxed]:
+    """A session that plays while ``ended`` is waited for, until the block is left. Raises ``CameraError``."""
+    transport, process = await _started(Order(spec.url, spec.tls, memory, spec.networks))
+    budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
+    session = Demuxed(process, spec.scheme, epoch=epoch, publish=publish, on_media=on_media, budget=budget)
+    try:
+        await session.begin()
+        yield session
+    except ProtocolError as exc:
+        raise CameraError(CameraState.MALFORMED, f"the process that reads it makes no sense: {exc}") from None
+    finally:
+        await _end(transport, process)
+
+
+async def _started(order: Order) -> tuple[asyncio.SubprocessTransport, Process]:
+    """Without our variables, which hold secrets; the URL goes by standard input, which nobody else reads."""
+    environ = {"PYTHONPATH": _ROOT, "PATH": os.defpath, "LANG": "C.UTF-8"}
+    command = (sys.executable, "-P", "-m", "ingest.sources.demuxer")
+    loop = asyncio.get_running_loop()
+    try:
+        transport, protocol = await loop.subprocess_exec(
+            lambda: SubprocessStreamProtocol(READ_BYTES, loop),
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=environ,
+        )
+    except OSError as exc:  # no memory, too many processes or files: that passes
+        raise CameraError(CameraState.CLOSED, f"no process can be started to read it: {exc.strerror}") from None
+    process = Process(transport, protocol, loop)
+    assert process.stdin is not None
+    process.stdin.write(bytes(order))
+    return transport, process
+
+
+async def _end(transport: asyncio.SubprocessTransport, process: Process) -> None:
+    """Let it hang up, for a moment; then kill it, and forget what it still says."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_GRACE):
+                await process.wait()
+    finally:
+        transport.close()
+        await process.wait()  # also where there is no time for it: it was killed, and somebody has to see that

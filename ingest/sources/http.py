@@ -1,0 +1,183 @@
+"""A plain HTTP client for a demuxer's process: one GET after the other, blocking, each with a bound on its wait.
+
+FFmpeg could do it, but would follow a playlist or a redirect to wherever it leads, with whatever certificate. Here the
+first address is the operator's, and none that it leads to may be where only this machine reaches
+(``ingest.rtsp.zone``); the password goes to the operator's host alone, and by its digest where that will do; TLS is
+verified as for cameras.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+
+from common.cameras import CameraState, TlsSpec
+from common.errors import CameraError
+from ingest.rtsp.auth import Authenticator, Pin
+from ingest.rtsp.connect import allowed, tls_context
+from ingest.rtsp.message import printable
+from ingest.rtsp.networks import Networks
+from ingest.sources.url import SourceUrl
+
+CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together
+READ_TIMEOUT = 10.0  # seconds until the next byte
+MAX_REDIRECTS = 5
+_REDIRECTS = {301, 302, 303, 307, 308}
+
+
+class Body:
+    """An answer: its head, and its body, which is read as it comes and never back."""
+
+    def __init__(self, response: http.client.HTTPResponse, sock: socket.socket, url: SourceUrl) -> None:
+        self.url = url
+        self.status = response.status
+        self.headers = response.headers
+        self.content_type = response.headers.get_content_type()
+        self._response, self._socket = response, sock
+
+    def read(self, size: int) -> bytes:
+        """At least a byte, and what else has come; nothing at its end. Raises ``CameraError``."""
+        try:
+            return self._response.read1(size)
+        except TimeoutError:
+            raise CameraError(CameraState.SILENT, f"nothing came for {READ_TIMEOUT:.0f} s") from None
+        except (OSError, ValueError, http.client.HTTPException) as exc:
+            raise CameraError(CameraState.CLOSED, _said(exc)) from None
+
+    def close(self) -> None:
+        """Hang up."""
+        self._response.close()
+        self._socket.close()
+
+
+class Http:
+    """One source's requests. ``url`` is the operator's."""
+
+    def __init__(self, url: SourceUrl, tls: TlsSpec, networks: Networks) -> None:
+        self._url = url
+        self._networks = networks
+        self._tls = tls
+        self._origin: str | None = None  # the numeric address that the operator's URL led to
+        encrypted = url.scheme == "https"
+        self._authenticator = Authenticator(url.username, url.password, encrypted=encrypted, pin=Pin())
+
+    def get(self, location: str = "", headers: Mapping[str, str] | None = None) -> Body:
+        """Ask for the operator's URL, or where that leads. Raises ``CameraError``."""
+        url = self._led(self._url, location) if location else self._url
+        for _ in range(MAX_REDIRECTS + 1):
+            body = self._request(url, headers or {})
+            if body.status in (200, 206):
+                return body
+            body.close()
+            if body.status not in _REDIRECTS or not (there := body.headers.get("Location")):
+                raise _refused(body)
+            url = self._led(url, there)
+        raise CameraError(CameraState.REJECTED, f"it redirects more than {MAX_REDIRECTS} times")
+
+    def _led(self, url: SourceUrl, location: str) -> SourceUrl:
+        try:
+            there = url.leading(location)
+        except ValueError as exc:
+            raise CameraError(CameraState.REJECTED, str(exc)) from None
+        same = (there.host, there.port) == (self._url.host, self._url.port)
+        return SourceUrl(there.scheme, there.host, there.port, there.target, self._url.username if same else None)
+
+    def _request(self, url: SourceUrl, headers: Mapping[str, str]) -> Body:
+        """Ask, and once more where the password is asked for."""
+        body = self._ask(url, headers)
+        ours = url.username is not None
+        if body.status == 401 and ours:
+            if self._authenticator.challenged(body.headers.get_all("WWW-Authenticate") or ()):
+                body.close()
+                body = self._ask(url, headers)
+        elif ours:
+            self._authenticator.accepted()
+        return body
+
+    def _ask(self, url: SourceUrl, headers: Mapping[str, str]) -> Body:
+        sock = self._connected(url)
+        connection = http.client.HTTPConnection(url.host, url.port)
+        connection.sock = sock
+        target = url.target if url.target.startswith("/") else f"/{url.target}"
+        own = {"User-Agent": "camshaft", "Accept": "*/*", "Connection": "close"}
+        if url.username is not None and (header := self._authenticator.header("GET", target)):
+            own["Authorization"] = header
+        try:
+            connection.request("GET", target, headers={**headers, **own})
+            return Body(connection.getresponse(), sock, url)
+        except TimeoutError:
+            sock.close()
+            raise CameraError(CameraState.SILENT, f"it did not answer within {READ_TIMEOUT:.0f} s") from None
+        except (OSError, ValueError, http.client.HTTPException) as exc:
+            sock.close()
+            closed = isinstance(exc, OSError)
+            raise CameraError(
+                CameraState.CLOSED if closed else CameraState.NOT_MEDIA, "" if closed else "it does not speak HTTP"
+            ) from None
+
+    def _connected(self, url: SourceUrl) -> socket.socket:
+        where = f"{url.host} port {url.port}"
+        addresses = allowed(resolved(url.host, url.port), url.host, self._origin, self._networks)
+        deadline = time.monotonic() + CONNECT_TIMEOUT
+        error: OSError = TimeoutError()
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            try:
+                patience = max((deadline - time.monotonic()) / left, 0.1)
+                sock = socket.create_connection((address, url.port), timeout=patience)
+            except OSError as exc:
+                error = exc
+                continue
+            self._origin = self._origin or address
+            return self._secured(sock, url)
+        if isinstance(error, ConnectionRefusedError):
+            raise CameraError(CameraState.CONNECTION_REFUSED, where)
+        if isinstance(error, TimeoutError):
+            raise CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {CONNECT_TIMEOUT:g} s")
+        raise CameraError(CameraState.UNREACHABLE, f"{where}: {error.strerror or error}")
+
+    def _secured(self, sock: socket.socket, url: SourceUrl) -> socket.socket:
+        tls = self._tls
+        sock.settimeout(CONNECT_TIMEOUT)
+        if url.scheme == "https":
+            context = tls_context(tls.verify and tls.fingerprint is None, tls.legacy)
+            try:
+                secured = context.wrap_socket(sock, server_hostname=url.host)
+            except (OSError, ValueError) as exc:  # ssl.SSLError among them
+                sock.close()
+                reason = getattr(exc, "verify_message", "") or getattr(exc, "reason", "") or "the handshake failed"
+                hint = "allow it by its tls.fingerprint, or turn tls.verify off"
+                verified = isinstance(exc, ssl.SSLCertVerificationError)
+                raise CameraError(CameraState.TLS_FAILED, f"{reason}; {hint}" if verified else str(reason)) from None
+            found = hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
+            if tls.fingerprint is not None and found != tls.fingerprint.replace(":", "").lower():
+                secured.close()
+                raise CameraError(CameraState.TLS_FAILED, f"the certificate's fingerprint is {found}")
+            sock = secured
+        sock.settimeout(READ_TIMEOUT)
+        return sock
+
+
+def _refused(body: Body) -> CameraError:
+    state = {401: CameraState.UNAUTHORIZED, 404: CameraState.NOT_FOUND, 410: CameraState.NOT_FOUND}.get(
+        body.status, CameraState.REJECTED
+    )
+    if state is CameraState.UNAUTHORIZED and body.url.username is None:
+        return CameraError(state, "it wants a user name and a password, and the URL has none for it")
+    return CameraError(state, f"it answered {body.status}")
+
+
+def resolved(host: str, port: int) -> list[str]:
+    """The numeric addresses of a host. Raises ``CameraError``."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise CameraError(CameraState.HOST_UNKNOWN, printable(host)) from None
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+def _said(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or "").lower()
