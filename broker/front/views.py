@@ -69,9 +69,9 @@ class CameraView(BaseModel):
     sentence: str = Field(description="The state, for a person.")
     detail: str = Field(description="What was seen; empty to a viewer.")
     failed: bool = Field(description="Whether there is no picture because of an error.")
-    connected_over: str = Field(description="tcp or udp once RTP has been set up.")
+    connected_over: str = Field(description="tcp or udp once RTP has been set up; of a source beside RTSP its scheme.")
     tracks: list[TrackView] = Field(description="As last seen; empty if the camera never played.")
-    statistics: list[TrackStats] = Field(description="Of each track since the RTSP session started.")
+    statistics: list[TrackStats] = Field(description="Of each track since the session started.")
     since: float | None = Field(description="Unix time of the last change of state.")
     reconnects: int
     last_error: str

@@ -101,6 +101,32 @@ async def test_a_file_plays_for_ever(chromium: Chromium, cluster: Callable[..., 
     await watched(running, chromium)  # for longer than the file
 
 
+async def test_stills_and_a_sub_stream_of_sources_that_are_pulled_on_demand(
+    chromium: Chromium, cluster: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "clip.mp4"
+    record(f"{H264} {AAC} {file}", seconds=2)
+    address = f"http://127.0.0.1:{free_port()}/small"
+    camera = {"url": f"file://{file}", "streams": {"sub": {"url": address}}, "on_demand": True}
+    running = await cluster({"yard": camera}, config=ALL)
+    async with aiohttp.ClientSession() as http:
+
+        async def states() -> list[str]:
+            async with http.get(f"{running.url}/api/cameras/yard") as response:
+                streams = (await response.json())["streams"]
+            return [streams["main"]["state"], streams["sub"]["state"]]
+
+        assert await states() == ["idle", "idle"]
+        async with http.get(f"{running.url}/api/cameras/yard/snapshot.jpg") as response:
+            assert response.status == 200
+            assert (await response.read()).startswith(b"\xff\xd8")
+        with ffmpeg(f"{MJPEG} -f mpjpeg -listen 1 {address}", sound=False):
+            viewing = await chromium.whep(running.whep("yard") + "?stream=sub")
+            await viewing.shows(FPS, seconds=20)
+            assert (await states())[1] == "playing"
+            await viewing.close()
+
+
 async def test_a_source_whose_kind_is_not_allowed_is_refused_by_the_api(cluster: Callable[..., Any]) -> None:
     running = await cluster({})
     camera = {"id": "yard", "url": "file:///etc/hostname"}

@@ -13,6 +13,7 @@ from tests.fuzz import (
     egress_targets,
     media_targets,
     rtsp_targets,
+    source_targets,
     viewer_session_targets,
 )
 from tests.fuzz import native_fanout as native
@@ -24,6 +25,7 @@ _MODULES = (
     rtsp_targets,
     media_targets,
     codec_targets,
+    source_targets,
     egress_targets,
     broker_targets,
     common_targets,

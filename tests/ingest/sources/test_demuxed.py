@@ -373,6 +373,7 @@ async def test_a_demuxer_gets_none_of_our_variables(image: bytes, monkeypatch: p
         [process] = demuxers()
         assert set(process.environ()) <= {"PYTHONPATH", "PATH", "LANG", "LC_CTYPE"}
         assert process.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+        assert process.rlimit(psutil.RLIMIT_DATA) == (512 << 20, 512 << 20)
 
 
 async def test_a_probe_says_what_a_source_sends(tmp_path: Path) -> None:

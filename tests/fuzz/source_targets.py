@@ -1,0 +1,116 @@
+"""What sources beside RTSP send: to the process that reads one, and from that to ingest."""
+
+from __future__ import annotations
+
+from common.errors import ProtocolError
+from common.media import Kind
+from ingest.payload.registry import NothingPlayableError, choose
+from ingest.rtp.receiver import CameraStream
+from ingest.rtsp.sdp import parse
+from ingest.sources.media import Found, Medium, describe
+from ingest.sources.url import SourceUrl
+from ingest.sources.wire import FrameKind, Frames, encode, read_failure
+from tests.fakes.records import AVC, HEVC
+from tests.fuzz.target import Program, Target, repeated, string
+
+CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "mpeg4", "aac", "aac_latm", "mp3", "pcm_s16le", "opus", "other")
+SOUND = CODECS[7:12]
+NOW = 1_700_000_000_000_000_000
+
+
+def demuxed(data: bytes) -> None:
+    """A codec, its record, and access units: each becomes packets, which a receiver takes."""
+    program = Program(data)
+    codec = CODECS[program.byte() % len(CODECS)]
+    found = Found(Kind.AUDIO if codec in SOUND else Kind.VIDEO, codec, program.string(), program.number(2), 2)
+    medium, now = Medium(found, 0), NOW
+    [choice], _ = choose(parse(describe([medium])))
+    stream = CameraStream([choice], udp=False, epoch=1)
+    while program:
+        now += 40_000_000
+        at_ns = program.number(4) * 1_000
+        try:
+            packets = medium.packets(program.string(), at_ns)
+        except ProtocolError:
+            continue
+        for packet in packets:
+            stream.receivers[0].receive(packet, now)
+        stream.take(now)
+
+
+def read_frames(data: bytes) -> None:
+    program, frames = Program(data), Frames()
+    while program:
+        for frame in frames.push(program.take(1 + program.byte())):
+            if frame.kind is FrameKind.FAILED:
+                str(read_failure(frame.body))
+
+
+def read_address(data: bytes) -> None:
+    text, _, location = data.decode("utf-8", "replace").partition("\n")
+    url = SourceUrl.parse(text)
+    there = url.leading(location)
+    assert there.scheme in ("http", "https"), "nothing leads out of HTTP"
+    assert url.scheme == "http" or there.scheme == "https", "nothing leads out of TLS"
+    same = (there.host, there.port) == (url.host, url.port)
+    assert same or there.username is None, "no password goes elsewhere"
+
+
+def _demuxed(codec: str, extradata: bytes, *units: bytes) -> bytes:
+    times = (number.to_bytes(4, "big") for number in range(0, 1 << 30, 40_000))
+    head = bytes((CODECS.index(codec),)) + string(extradata) + (48_000).to_bytes(2, "big")
+    return head + b"".join(time + string(unit) for time, unit in zip(times, units, strict=False))
+
+
+TARGETS = [
+    Target(
+        "source-media",
+        "access units and records of containers, from a source beside RTSP",
+        demuxed,
+        (
+            _demuxed("h264", AVC, b"\0\0\0\5\x67\x42\xe0\x1f\1\0\0\0\3\x65\x88\x84", b"\0\0\0\2\x41\x9a"),
+            _demuxed("h264", b"", b"\0\0\0\1\x67\x42\xe0\x1f\1\0\0\1\x65\x88\x84"),
+            _demuxed("hevc", HEVC, b"\0\0\0\4\x26\1\xaf\1"),
+            _demuxed("vp8", b"", b"\x10\2\0\x9d\1\x2a" + bytes(30)),
+            _demuxed("vp9", b"", b"\x82\x49\x83\x42" + bytes(30)),
+            _demuxed("av1", b"", b"\x12\0\x0a\3seq\x32\4fram"),
+            _demuxed("mjpeg", b"", b"\xff\xd8" + bytes(30)),
+            _demuxed("mpeg4", b"\0\0\1\x20c", b"\0\0\1\xb6\x10picture"),
+            _demuxed("aac", bytes.fromhex("1190"), b"sound", b"\xff\xf1\x4c\x80\1\x7f\xfcsound"),
+            _demuxed("aac_latm", b"", b"\x56\xe0\x10element"),
+        ),
+        (NothingPlayableError,),
+        grow={
+            "units": lambda size: _demuxed("h264", AVC, b"\0\0\0\1\x65" * (size // 5)),
+            "start codes": lambda size: _demuxed("hevc", b"", b"\0\0\1\x26\1a" * (size // 6)),
+            "obus": lambda size: _demuxed("av1", b"", b"\x32\1a" * (size // 3)),
+            "sets": lambda size: _demuxed("h264", b"\0\0\1\x67a" * (size // 5), b"\0\0\1\x65a"),
+        },
+    ),
+    Target(
+        "source-frames",
+        "what the process of a source beside RTSP says, should it be taken over",
+        read_frames,
+        (
+            encode(FrameKind.DESCRIPTION, b"v=0") + encode(FrameKind.RTP, b"packet"),
+            encode(FrameKind.FAILED, b"closed\n"),
+        ),
+        (ProtocolError,),
+        grow={"empty frames": repeated(encode(FrameKind.RTP, b""))},
+    ),
+    Target(
+        "source-url",
+        "the address of a source beside RTSP, and what a playlist or a redirect leads to",
+        read_address,
+        (b"http://u:p@h:80/live/a.m3u8\n../b.ts?x=1", b"https://[::1]/\nhttp://h/", b"file:///srv/a\n/b", b"srt://h:1"),
+        (ValueError,),
+        words=(b"http://", b"https://", b"file:///", b"@", b"\n//"),
+        grow={
+            "at signs": repeated(b"@", b"http://"),
+            "slashes": repeated(b"../", b"http://h/\n"),
+            "brackets": repeated(b"[", b"http://"),
+        },
+        most=2_048,
+        bound=2_048,
+    ),
+]
