@@ -242,6 +242,7 @@ class Catalogue:
         Returns the streams that are to be forgotten, and what is to be remembered.
         """
         before = self._entries
+        self._allowed = config.sources.allow
         elsewhere, self._networks = self._networks != config.sources.networks, config.sources.networks
         stored = self._hidden | {id: entry.config for id, entry in before.items() if entry.origin is None}
         wanted: list[tuple[CameraName, CameraConfig, Origin | None]]

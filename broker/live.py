@@ -40,7 +40,7 @@ def register(live: Live, catalogue: Catalogue, front: Context) -> None:
     )
     live.on("http.hosts", take=hosts)
     live.on("http.ice_servers", take=ice_servers)
-    live.on("cameras", "sources.networks", take=catalogue.take, always=True)
+    live.on("cameras", "sources", take=catalogue.take, always=True)
 
 
 def within_files(limits: LimitsConfig) -> LimitsConfig:

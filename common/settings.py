@@ -17,7 +17,7 @@ SECRETS = (
 
 
 LIVE = (
-    *("cameras", "http.hosts", "http.ice_servers", "limits", "log.level", "sources.networks"),
+    *("cameras", "http.hosts", "http.ice_servers", "limits", "log.level", "sources"),
     *("auth.mode", "auth.tokens", "auth.groups", "auth.session_hours"),
 )
 """Settings that take effect while a process runs; a section stands for all of its keys. Others wait for a restart."""

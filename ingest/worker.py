@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from common.camera_url import refusal
 from common.cameras import CameraSpec
 from common.config import Config, LimitsConfig, SourcesConfig
 from common.control import Assign, NodeName, Release, Report, Role, ToWorker
@@ -35,6 +36,7 @@ async def _opened(around: Surroundings) -> AsyncIterator[Ingest]:
         async with asyncio.TaskGroup() as group:
             ingest = Ingest(around.link, publisher, group, around.config.limits, around.config.sources)
             around.live.on("limits.camera_bitrate", take=lambda new: ingest.limit(new.limits))
+            around.live.on("sources", take=lambda new: ingest.allow(new.sources))
             yield ingest
 
 
@@ -76,6 +78,14 @@ class Ingest:
         """Keep to other limits, with each camera from its next session on."""
         self._shared.bitrate = limits.camera_bitrate
 
+    def allow(self, sources: SourcesConfig) -> None:
+        """Open other kinds of source, and no longer those that may not be any more."""
+        before, self._shared.sources = self._shared.sources, sources
+        for camera in tuple(self._cameras.values()):  # none once it ends
+            url = camera.spec.url
+            if bool(refusal(url, before.allow)) != bool(refusal(url, sources.allow)):
+                self._begin(camera.spec)
+
     def handle(self, message: ToWorker) -> None:
         """Do what the broker says."""
         match message:
@@ -97,8 +107,12 @@ class Ingest:
 
     def _assign(self, spec: CameraSpec) -> None:
         running = self._cameras.get(spec.id)
-        if running is not None and running.spec == spec:
-            return
+        if running is None or running.spec != spec:
+            self._begin(spec)
+
+    def _begin(self, spec: CameraSpec) -> None:
+        """Pull a camera, or pull it anew."""
+        running = self._cameras.get(spec.id)
         tasks = self._tasks.setdefault(spec.id, [])
         if running is not None:
             self._counters.update(running.counters)

@@ -510,6 +510,19 @@ def test_a_store_that_another_one_took_the_place_of_is_told(catalogue: Catalogue
     assert (tmp_path / "camshaft.db").read_bytes() == b""
 
 
+def test_another_list_of_schemes_holds_at_once(store: Store, clock: Clock) -> None:
+    catalogue = Catalogue(Config(), store, clock)
+    film = {"id": "yard", "url": "file:///srv/yard.mp4"}
+    with pytest.raises(RequestError, match=r"add file to sources\.allow"):
+        catalogue.add(film)
+    catalogue.take(Config.model_validate({"sources": {"allow": ["rtsp", "file"]}}))
+    catalogue.add(film)
+    catalogue.take(Config())
+    assert "yard" in catalogue.specs, "ingest says of it that it may not be"
+    with pytest.raises(RequestError, match=r"add file to sources\.allow"):
+        catalogue.change("yard", {"on_demand": True})
+
+
 def test_every_stream_is_told_the_networks_that_it_may_be_in(store: Store, clock: Clock) -> None:
     file = Config.model_validate(
         {

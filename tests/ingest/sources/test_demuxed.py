@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -21,9 +22,11 @@ from av.audio.frame import AudioFrame
 
 from common.cameras import CameraSpec, CameraState
 from common.config import SourcesConfig
+from common.control import Assign, Release
 from common.media import Kind
 from ingest.probe import probe
 from ingest.sources import demuxed as demuxed_module
+from ingest.worker import Ingest
 from tests.fakes.viewer import Pulled
 
 SECOND = 90_000  # ticks
@@ -283,6 +286,35 @@ async def test_a_kind_that_is_not_allowed_is_not_opened(tmp_path: Path) -> None:
         report = await camera.reached(CameraState.NOT_ALLOWED)
         assert "add file to sources.allow" in report.detail
         assert not demuxers()
+
+
+async def test_another_list_of_kinds_holds_at_once(image: bytes) -> None:
+    published: list[Any] = []
+    link = SimpleNamespace(node="ingest-1", report_soon=lambda: None)
+    publisher = SimpleNamespace(
+        publish=lambda _rendition, batches: published.extend(batches),
+        forget=lambda _rendition: None,
+        use_key=lambda *_: 0,
+    )
+
+    async def until(state: CameraState) -> None:
+        async with asyncio.timeout(15):
+            while ingest._cameras["yard"].report.state is not state:  # noqa: ASYNC110  # reports are asked for
+                await asyncio.sleep(0.02)
+
+    async with serving({"/": motion_jpeg(image)}) as address, asyncio.TaskGroup() as group:
+        ingest = Ingest(link, publisher, group, sources=SourcesConfig(allow=("rtsp",)))  # type: ignore[arg-type]
+        ingest.handle(Assign(CameraSpec("yard", f"{address}/")))  # type: ignore[arg-type]
+        await until(CameraState.NOT_ALLOWED)
+        assert not published
+        ingest.allow(SourcesConfig(allow=("http",)))
+        await until(CameraState.PLAYING)
+        ingest.allow(SourcesConfig(allow=("http",), memory=100))
+        assert len(demuxers()) == 1
+        ingest.allow(SourcesConfig(allow=("rtsp",)))
+        await until(CameraState.NOT_ALLOWED)
+        await until_gone()
+        ingest.handle(Release("yard"))  # type: ignore[arg-type]
 
 
 async def test_an_address_outside_of_the_networks_is_not_spoken_to() -> None:
