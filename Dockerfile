@@ -31,6 +31,8 @@ ENV PATH=/opt/camshaft/bin:$PATH \
     XDG_RUNTIME_DIR=/run \
     CAMSHAFT_EGRESS_COMPILED=always \
     CAMSHAFT_STORE_PATH=/var/lib/camshaft/camshaft.db
+# Of a container that runs the broker or all of it; compose.yaml switches it off for the others.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["camshaft", "health"]
 USER camshaft
 WORKDIR /var/lib/camshaft
 ENTRYPOINT ["camshaft"]

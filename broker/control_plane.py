@@ -26,6 +26,8 @@ from broker.director.events import (
     CameraRemoved,
     CamerasWanted,
     Command,
+    EndReason,
+    EndSession,
     Event,
     FromWorker,
     Holder,
@@ -35,7 +37,6 @@ from broker.director.events import (
     OfferRefused,
     RememberTracks,
     RememberWorker,
-    RightEnded,
     Send,
     SessionEnded,
     SessionStatus,
@@ -196,9 +197,9 @@ class ControlPlane:
         """End a viewer's session; one that is gone already is no error."""
         self._handle(ViewerLeft(session))
 
-    def end(self, session: SessionName, reason: str) -> None:
-        """End a viewer's session, as it may not watch any more; its page is told the reason, a sentence."""
-        self._handle(RightEnded(session, reason))
+    def end(self, session: SessionName, reason: EndReason, detail: str = "") -> None:
+        """End a viewer's session, whether its viewer likes it or not; its page is told why."""
+        self._handle(EndSession(session, reason, detail))
 
     async def find(self, session: SessionName) -> SessionStatus | None:
         """A viewer's session. Right after a start its egress has yet to report it: then this waits a little."""

@@ -51,6 +51,29 @@ class Api:
         added: dict[str, Any] = self._ask("POST", "/api/cameras", {"id": name, **camera})
         return added
 
+    def camera(self, name: str) -> dict[str, Any]:
+        """One camera."""
+        camera: dict[str, Any] = self._ask("GET", f"/api/cameras/{quote(name, safe='')}")
+        return camera
+
+    def change(self, name: str, change: dict[str, Any]) -> None:
+        """Change a camera, by a merge patch (RFC 7396)."""
+        self._ask("PATCH", f"/api/cameras/{quote(name, safe='')}", change)
+
+    def viewers(self) -> list[dict[str, Any]]:
+        """All viewers."""
+        viewers: list[dict[str, Any]] = self._ask("GET", "/api/viewers")
+        return viewers
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """All processes, the broker first."""
+        nodes: list[dict[str, Any]] = self._ask("GET", "/api/nodes")
+        return nodes
+
+    def close(self, session: str) -> None:
+        """Close a viewer's session, by the name that the list has for it."""
+        self._ask("DELETE", f"/api/viewers/{quote(session, safe='')}")
+
     def remove(self, name: str) -> None:
         """Remove a camera."""
         self._ask("DELETE", f"/api/cameras/{quote(name, safe='')}")

@@ -20,7 +20,7 @@ API_TOKEN = "CAMSHAFT_API_TOKEN"  # noqa: S105 - the name: it is no option, for 
 
 _SECRETS = {option_of(*setting): variable_of(*setting) for setting in SECRETS}  # whatever they hold
 _SEVERAL = {CAMERA: " ", variable_of("http", "ice_servers"): ","}  # what stands between the values
-_URLS = {"--camera": CAMERA, "--sub": SUB_URL, "--api": "CAMSHAFT_API"}  # if they hold a password
+_URLS = {"--camera": CAMERA, "--sub": SUB_URL, "--url": URL, "--api": "CAMSHAFT_API"}  # if they hold a password
 _URL_COMMANDS = (["probe"], ["camera", "add"])  # take a camera's URL as an argument
 
 

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from camshaft import __version__
-from camshaft.argv import API_TOKEN, CAMERA, SUB_URL, URL
+from camshaft.argv import API_TOKEN, CAMERA
+from camshaft.camera import camera, url_argument, url_given
+from camshaft.cluster import close, health, nodes, viewers
 from camshaft.config_command import config_group
 from camshaft.import_command import import_command
 from camshaft.options import Given, configured, node_option
-from camshaft.table import table
+from camshaft.remote import TRANSPORTS
 from camshaft.tokens import token
 from camshaft.users import user
 from camshaft.workers import KINDS, WorkerKind
 from common import log, process, variables
 from common.address import page_address, split_listen
-from common.cameras import CameraName, CameraState, Transport, redact
+from common.cameras import CameraName, CameraState, redact
 from common.config import DEMO_VARIABLE, HttpConfig, leaves
 from common.config_file import parse_camera
 from common.control import NodeName
@@ -177,6 +179,9 @@ def _run(node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitabl
 
 cli.add_command(token)
 cli.add_command(user)
+cli.add_command(camera)
+for _command in (viewers, nodes, close, health):
+    cli.add_command(_command)
 cli.add_command(config_group)
 cli.add_command(import_command)
 
@@ -184,119 +189,9 @@ cli.add_command(import_command)
 # Cameras
 
 
-@cli.group()
-def camera() -> None:
-    """Add, list and remove the cameras of a running cluster."""
-
-
-_TRANSPORTS = [each.value for each in Transport]
-_api_option = click.option(
-    "--api",
-    metavar="URL",
-    envvar="CAMSHAFT_API",
-    default=DEFAULT_API,
-    help=f"Address of the broker's HTTP.  [CAMSHAFT_API; default: {DEFAULT_API}]",
-)
-_ca_option = click.option(
-    "--ca-file",
-    metavar="FILE",
-    envvar="CAMSHAFT_CA_FILE",
-    help="PEM file of the authority that signed an https broker's certificate, if the system does not know it.  "
-    "[CAMSHAFT_CA_FILE]",
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="For programs: the API's answer.")
-_url_argument = click.argument("url", envvar=URL)
-
-
-@camera.command()
-@click.argument("name")
-@_url_argument
-@click.option(
-    "--sub",
-    metavar="URL",
-    envvar=SUB_URL,
-    help=f"Address of its sub-stream, which viewers get that show it small.  [{SUB_URL}]",
-)
-@click.option("--shown-as", metavar="TEXT", help="The name that people see, such as 'Kitchen, back door'.")
-@click.option("--group", metavar="TEXT", help="The heading that it stands below in lists.")
-@click.option("--transport", type=click.Choice(_TRANSPORTS), help="Transport of RTP.")
-@click.option("--on-demand", is_flag=True, help="Pull the camera only while somebody watches.")
-@click.option(
-    "--keep-after", type=float, metavar="SECONDS", help="Time to keep an on-demand camera after its last viewer left."
-)
-@click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
-@click.option("--tls-fingerprint", metavar="HEX", help="rtsps: SHA-256 of the only certificate accepted.")
-@click.option("--tls-legacy", is_flag=True, help="rtsps: allow the old ciphers of old cameras.")
-@_api_option
-@_ca_option
-@_json_option
-def add(name: str, url: str, api: str, ca_file: str | None, as_json: bool, **options: Any) -> None:
-    """Add a camera under NAME. It survives restarts.
-
-    URL may be - to read it from standard input, or left out if CAMSHAFT_URL holds it. A password on a command line
-    can be read by every user of this machine; it is moved out of sight at once, but stays in the shell's history.
-    """
-    from camshaft.api import Api
-
-    tls = {
-        key: value
-        for key, value in {
-            "verify": False if options["no_tls_verify"] else None,
-            "fingerprint": options["tls_fingerprint"],
-            "legacy": options["tls_legacy"] or None,
-        }.items()
-        if value is not None
-    }
-    wanted = {
-        "url": _url(url),
-        "name": options["shown_as"],
-        "group": options["group"],
-        "transport": options["transport"],
-        "on_demand": options["on_demand"] or None,
-        "keep_after": options["keep_after"],
-        "tls": tls or None,
-        "streams": {"sub": {"url": options["sub"]}} if options["sub"] else None,
-    }
-    added = Api(api, ca_file).add(name, {key: value for key, value in wanted.items() if value is not None})
-    click.echo(json.dumps(added, indent=2) if as_json else f"Camera {name} is added.")
-
-
-@camera.command("list")
-@_api_option
-@_ca_option
-@_json_option
-def list_(api: str, ca_file: str | None, as_json: bool) -> None:
-    """List the cameras and how they are."""
-    from camshaft.api import Api
-
-    cameras = Api(api, ca_file).cameras()
-    if as_json:
-        click.echo(json.dumps(cameras, indent=2))
-    elif not cameras:
-        click.echo("There are no cameras; add one: camshaft camera add NAME URL")
-    else:
-        rows = [("NAME", "STATE", "TRACKS", "VIEWERS", "URL"), *map(_row, cameras)]
-        click.echo("\n".join(table(rows)))
-        for each in cameras:
-            if each.get("failed"):
-                click.echo(f"{each['id']}: {each['sentence']} {each.get('detail') or ''}".rstrip())
-
-
-@camera.command()
-@click.argument("name")
-@_api_option
-@_ca_option
-def remove(name: str, api: str, ca_file: str | None) -> None:
-    """Remove the camera NAME."""
-    from camshaft.api import Api
-
-    Api(api, ca_file).remove(name)
-    click.echo(f"Camera {name} is removed.")
-
-
 @cli.command()
-@_url_argument
-@click.option("--transport", type=click.Choice(_TRANSPORTS), default="auto", help="Transport of RTP.")
+@url_argument
+@click.option("--transport", type=click.Choice(TRANSPORTS), default="auto", help="Transport of RTP.")
 @click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @configured("sources", "log")
@@ -307,7 +202,7 @@ def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: 
     """
     config = given.config()
     log.configure("error" if config.log.level == "info" else config.log.level, config.log.format)  # it says it itself
-    camera = parse_camera({"url": _url(url), "transport": transport, "tls": {"verify": not no_tls_verify}})
+    camera = parse_camera({"url": url_given(url), "transport": transport, "tls": {"verify": not no_tls_verify}})
     from ingest.probe import probe as look
 
     try:
@@ -338,22 +233,6 @@ def _told(result: ProbeResult) -> Iterator[str]:
         ]
         yield f"{track.kind}: {', '.join(filter(None, facts))}"
     yield from result.problems
-
-
-def _row(camera: dict[str, Any]) -> tuple[str, ...]:
-    tracks = "+".join(track["codec"] for track in camera.get("tracks", ())) or "-"
-    return camera["id"], camera["state"], tracks, str(camera.get("viewers", 0)), redact(camera["url"])
-
-
-def _url(url: str) -> str:
-    if url != "-":
-        return url
-    if sys.stdin.isatty():
-        click.echo("URL: ", err=True, nl=False)
-    line = sys.stdin.readline().strip()
-    if not line:
-        raise ConfigError("holds no URL", where="standard input")
-    return line
 
 
 # The simulated camera

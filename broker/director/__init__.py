@@ -26,10 +26,10 @@ from broker.director.events import (
     CamerasWanted,
     Command,
     EndReason,
+    EndSession,
     Event,
     FromWorker,
     NodeNameTwice,
-    RightEnded,
     SessionStatus,
     StillGivenUp,
     StillWanted,
@@ -126,8 +126,8 @@ class Director:
                     self._cameras.settle_all_of(status.camera)
             case ViewerLeft(session):
                 self._viewers.left(session)
-            case RightEnded(session, reason):
-                self._viewers.right_ended(session, reason)
+            case EndSession(session, reason, detail):
+                self._viewers.end(session, reason, detail)
             case StillWanted(request, camera, wish):
                 self._stills.want(request, camera, wish)
                 self._cameras.settle_all_of(camera)

@@ -102,12 +102,47 @@ class ViewerLeft:
     session: SessionName
 
 
+class EndReason(StrEnum):
+    """Why a worker, or a session, is over. The value is for programs, ``sentence`` for people."""
+
+    EGRESS = "ended_by_egress"  # which says itself why: ``SessionEnded.detail``
+    MISSING = "lost"
+    CAMERA_REMOVED = "camera_removed"
+    WORKER_STOPPED = "worker_stopped"
+    WORKER_LOST = "worker_lost"
+    WORKER_RESTARTED = "worker_restarted"
+    MEANWHILE = "ended"
+    CONVERTED = "converted"
+    NO_RIGHT = "right_ended"  # whose sentence is ``SessionEnded.detail``
+    OPERATOR = "closed_by_operator"
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for people that says what happened."""
+        return _END_SENTENCES[self]
+
+
+_END_SENTENCES = {
+    EndReason.EGRESS: "The egress process ended the session.",
+    EndReason.MISSING: "The egress process no longer has the session.",
+    EndReason.CAMERA_REMOVED: "The camera was removed.",
+    EndReason.WORKER_STOPPED: "The process was stopped.",
+    EndReason.WORKER_LOST: "The process no longer answers.",
+    EndReason.WORKER_RESTARTED: "The process was started again.",
+    EndReason.MEANWHILE: "The session ended before its answer arrived.",
+    EndReason.OPERATOR: "An operator has closed this session.",
+    EndReason.NO_RIGHT: "The right to watch has ended.",
+    EndReason.CONVERTED: "The camera is converted from now on; a new session gets that.",
+}
+
+
 @dataclass(frozen=True, slots=True)
-class RightEnded:
-    """A viewer may not watch any more; ``reason`` is a sentence that says why."""
+class EndSession:
+    """A viewer's session is to end; ``detail`` is a sentence that says why, where the reason's own says less."""
 
     session: SessionName
-    reason: str
+    reason: EndReason
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +157,7 @@ Event = (
     | ViewerOffered
     | ViewerWishes
     | ViewerLeft
-    | RightEnded
+    | EndSession
     | StillWanted
     | StillGivenUp
     | Tick
@@ -172,38 +207,6 @@ class StillRefused:
     status: int
     code: str
     message: str
-
-
-class EndReason(StrEnum):
-    """Why a worker, or a session, is over. The value is for programs, ``sentence`` for people."""
-
-    EGRESS = "ended_by_egress"  # which says itself why: ``SessionEnded.detail``
-    MISSING = "lost"
-    CAMERA_REMOVED = "camera_removed"
-    WORKER_STOPPED = "worker_stopped"
-    WORKER_LOST = "worker_lost"
-    WORKER_RESTARTED = "worker_restarted"
-    MEANWHILE = "ended"
-    CONVERTED = "converted"
-    NO_RIGHT = "right_ended"  # whose sentence is ``SessionEnded.detail``
-
-    @property
-    def sentence(self) -> str:
-        """One sentence for people that says what happened."""
-        return _END_SENTENCES[self]
-
-
-_END_SENTENCES = {
-    EndReason.EGRESS: "The egress process ended the session.",
-    EndReason.MISSING: "The egress process no longer has the session.",
-    EndReason.CAMERA_REMOVED: "The camera was removed.",
-    EndReason.WORKER_STOPPED: "The process was stopped.",
-    EndReason.WORKER_LOST: "The process no longer answers.",
-    EndReason.WORKER_RESTARTED: "The process was started again.",
-    EndReason.MEANWHILE: "The session ended before its answer arrived.",
-    EndReason.NO_RIGHT: "The right to watch has ended.",
-    EndReason.CONVERTED: "The camera is converted from now on; a new session gets that.",
-}
 
 
 @dataclass(frozen=True, slots=True)

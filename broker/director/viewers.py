@@ -11,7 +11,7 @@ pending    its egress takes no more, or stops in good order       pending    ``o
 pending    its egress answers                                     answered   ``answered``
 pending    it is refused by all, expires, or its egress dies      over       ``_refuse``
 answered   its egress ends it, dies, or reports without it        over       ``_end``
-answered   its viewer may not watch any more                      over       ``_end``
+answered   its viewer may not watch any more, or is not to        over       ``_end``
 pending    its viewer leaves, or the camera is removed            over       ``_leave``
 answered   its viewer leaves, or the camera is removed            over       ``_leave``
 over       ``ENDED_KEPT`` has passed                              unknown    ``expire``
@@ -169,11 +169,11 @@ class Viewers:
         elif self._state.starting:
             self._keep_in_mind(id)  # its egress has yet to report it
 
-    def right_ended(self, id: SessionName, reason: str) -> None:
-        """A viewer may not watch any more."""
+    def end(self, id: SessionName, reason: EndReason, detail: str) -> None:
+        """A viewer may not watch any more, or is not to."""
         session = self._sessions.get(id)
         if session is not None and not session.pending:
-            self._end(session, EndReason.NO_RIGHT, reason)
+            self._end(session, reason, detail)
             self._discard(session.node, id)
 
     def ended(self, node: NodeName, id: SessionName, reason: str) -> None:

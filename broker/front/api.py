@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from broker.access.principal import Principal
+from broker.director.events import EndReason
 from broker.front.bodies import read_json
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import principal_of
@@ -33,7 +34,7 @@ from common import __version__
 from common.cameras import CameraName
 from common.errors import RequestError
 from common.process import LoadMeter
-from common.sessions import SessionName
+from common.sessions import SessionName, public_name
 
 LOAD = web.AppKey("load", LoadMeter)
 LISTS = web.AppKey("lists", dict[str, KeptLists])
@@ -105,6 +106,16 @@ async def show_session(request: web.Request) -> web.Response:
     if not principal_of(request).is_admin:
         view = view.model_copy(update={"camera": summary_for_viewer(view.camera)})
     return _answer(view)
+
+
+async def close_viewer(request: web.Request) -> web.Response:
+    """End a viewer's session, by the name that lists have for it. Raises ``RequestError`` if there is none."""
+    control, name = request.app[CONTEXT].control, request.match_info["session"]
+    session = next((id for id in control.director.sessions if public_name(id) == name), None)
+    if session is None:
+        raise RequestError(404, "unknown_session", "There is no such session; GET /api/viewers lists those there are.")
+    control.end(session, EndReason.OPERATOR)
+    return web.Response(status=204)
 
 
 async def list_nodes(request: web.Request) -> web.Response:

@@ -18,8 +18,8 @@ from prometheus_client.exposition import generate_latest
 from broker.front.api import LOAD
 from broker.front.context import CONTEXT, Context
 from broker.front.health import reasons_not_ready
+from broker.front.hub import HUB
 from broker.front.lists import LONG, SHARE
-from broker.front.signalling import HUB
 from broker.metrics.collect import Own, collect
 from common import __version__
 

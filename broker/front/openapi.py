@@ -107,7 +107,21 @@ OPERATIONS = (
     Operation(
         "get", "/api/viewers/{session}", "How a session is", (200, {_JSON: _ref("SessionView")}), problems=(404,)
     ),
+    Operation(
+        "delete",
+        "/api/viewers/{session}",
+        "Close a viewer's session, by the name that the list has for it",
+        (204, _NOTHING),
+        problems=(404,),
+    ),
     Operation("get", "/api/nodes", "All processes of the cluster", (200, _list_of("NodeView"))),
+    Operation(
+        "get",
+        "/api/events",
+        "Cameras as server-sent events: cameras, then camera and removed",
+        (200, {"text/event-stream": _TEXT}),
+        problems=(503,),
+    ),
     Operation(
         "get", "/api/arrival", "What a proxy in between passes on", (200, {_JSON: _ref("ArrivalView")}), open=True
     ),

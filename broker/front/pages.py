@@ -88,6 +88,11 @@ async def account(request: web.Request) -> web.Response:
     return _own(request, "account.html")
 
 
+async def docs(request: web.Request) -> web.Response:
+    """The API for people, made in the browser of what programs read."""
+    return _own(request, "docs.html")
+
+
 def to_sign_in(request: web.Request) -> web.Response:
     """Send a browser from a page to the form, which knows the way back. Relative, as all addresses of pages."""
     path = request.path.removeprefix("/")

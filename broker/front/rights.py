@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from broker.director.events import Holder
+from broker.director.events import EndReason, Holder
 from broker.front.context import CONTEXT, Context
-from broker.front.signalling import HUB
+from broker.front.hub import HUB
 from common.cameras import CameraName
 
 INTERVAL = 2.0  # seconds between looks
@@ -37,7 +37,7 @@ def end_without_right(context: Context) -> None:
             judged[key] = context.desk.hindrance(status.holder.principal, status.holder.expires, status.camera)
         if reason := judged[key]:
             context.audit.info("session ended, its right is gone", about=status.holder.principal, reason=reason)
-            context.control.end(session, reason)
+            context.control.end(session, EndReason.NO_RIGHT, reason)
 
 
 async def _looking(app: web.Application) -> AsyncIterator[None]:

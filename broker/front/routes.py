@@ -13,7 +13,7 @@ from enum import Enum, auto
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import account, api, health, metrics, pages, sign_on, signalling, stills, whep
+from broker.front import account, api, events, health, metrics, pages, sign_on, signalling, stills, whep
 from broker.front.gate import Right
 
 
@@ -49,6 +49,7 @@ ROUTES = (
     Route("GET", "/api/cameras/{id}/snapshot.jpg", stills.snapshot, Right.CAMERA),
     Route("GET", "/api/viewers", api.list_viewers, Right.ADMIN),
     Route("GET", "/api/viewers/{session}", api.show_session, Right.SESSION),
+    Route("DELETE", "/api/viewers/{session}", api.close_viewer, Right.ADMIN, Need.OUR_PAGE),
     Route("GET", "/api/nodes", api.list_nodes, Right.ADMIN),
     Route("GET", "/api/arrival", api.arrival, Right.ANYBODY),
     Route("GET", "/sign-in/start", sign_on.start, Right.ANYBODY),
@@ -63,6 +64,8 @@ ROUTES = (
     Route("POST", "/api/users", account.add_user, Right.ADMIN, Need.OUR_PAGE),
     Route("PATCH", "/api/users/{user}", account.change_user, Right.ADMIN, Need.OUR_PAGE),
     Route("DELETE", "/api/users/{user}", account.remove_user, Right.ADMIN, Need.OUR_PAGE),
+    Route("GET", "/api/events", events.events, Right.SIGNED_IN),
+    Route("GET", "/api/docs", pages.docs, Right.SIGNED_IN),
     Route("GET", "/api/openapi.json", api.openapi, Right.SIGNED_IN),
     Route("POST", "/whep/{camera}", whep.offer, Right.CAMERA),
     Route("OPTIONS", "/whep/{camera}", whep.endpoint_options, Right.ANYBODY),
@@ -77,7 +80,9 @@ ROUTES = (
 
 CHANGING = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE})
 WHEP = "/whep/"
-PAGES = frozenset({pages.index, pages.watch, pages.account})  # that a browser without a right is sent away from
+PAGES = frozenset(
+    {pages.index, pages.watch, pages.account, pages.docs}
+)  # that a browser without a right is sent away from
 NEEDS = web.AppKey("needs", dict[web.AbstractRoute, tuple[Right, Need]])
 
 

@@ -19,27 +19,24 @@ it is about.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from broker.access.desk import Desk
 from broker.access.principal import Principal
-from broker.catalogue import Catalogue
-from broker.director import Director
-from broker.director.events import CameraChanged, CameraRemoved, EndReason, Notice, SessionEnded
-from broker.front.backlog import Backlog, Outgoing
+from broker.director.events import EndReason
+from broker.front.backlog import Outgoing
 from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import check_camera, principal_of
+from broker.front.hub import HUB, Hub, encode, of_camera
 from broker.front.offers import ask, check_socket, parse_wish
 from broker.front.peer import address_of
 from broker.front.problems import MAX_BODY
-from broker.front.views import CameraSummary, camera_summary, summary_for_viewer
+from broker.front.views import camera_summary
 from common.bucket import TokenBucket
-from common.cameras import MAIN, CameraName, CameraState, split_stream
+from common.cameras import CameraName, split_stream
 from common.errors import RequestError
 from common.sessions import SessionName
 
@@ -51,7 +48,6 @@ MAX_ID = 256  # characters, or bits, of the id that a page gives an offer
 RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and some candidates for each camera
 SUBSCRIBE_INTERVAL = 1.0  # seconds
 SESSIONS_STAY = 4000  # close code of a page that gives up a connection it takes for dead, and will attach over another
-RIGHT_ENDED = 4401  # close code: sign in again
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
 
 _FORMS = {
@@ -64,11 +60,7 @@ _FORMS = {
 
 
 def prepare(app: web.Application) -> None:
-    """Give the application its hub of sockets."""
-    catalogue = app[CONTEXT].control.catalogue
-    app[HUB] = Hub(catalogue)
-    catalogue.on_change(lambda: app[HUB].relabel(app[CONTEXT].control.director))
-    app.cleanup_ctx.append(_listening)
+    """Have sockets closed when the application stops."""
     app.on_shutdown.append(_close_all)
 
 
@@ -87,68 +79,6 @@ async def connect(request: web.Request) -> web.WebSocketResponse:
     finally:
         context.quotas.sockets.close(address)
     return response
-
-
-class Hub:
-    """All sockets, and which of them each session belongs to."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._labels = self._read_labels()
-        self.sockets: set[Socket] = set()
-        self.owners: dict[SessionName, Socket] = {}
-        self.backlog = Backlog()
-        self.summaries = ""  # the message to an admin, until a camera changes: it is long, and asked for often
-
-    def notice(self, notice: Notice) -> None:
-        """Tell the pages that it concerns."""
-        if not isinstance(notice, SessionEnded):
-            if split_stream(notice.camera)[1] != MAIN:  # pages hear of the camera as a whole
-                return
-            self.summaries = ""
-        match notice:
-            case SessionEnded(session, _, reason, detail):
-                if owner := self.owners.get(session):
-                    owner.disown(session)
-                    owner.tell("close", session=session, reason=reason, sentence=detail or reason.sentence)
-            case CameraChanged(camera, state, detail, video):
-                self._tell_of(camera, state, detail, video)
-            case CameraRemoved(camera):
-                message = _encode("removed", camera=camera)
-                for socket in self.sockets:
-                    if socket.subscribed and socket.principal.may_watch(camera):
-                        socket.push(message)
-
-    def relabel(self, director: Director) -> None:
-        """The catalogue has changed: tell of cameras that have another name, group or place now."""
-        before, self._labels = self._labels, self._read_labels()
-        for camera in before.keys() & self._labels.keys():
-            if before[camera] != self._labels[camera] and (status := director.camera(camera)) is not None:
-                self.summaries = ""
-                self._tell_of(camera, status.state, status.detail, status.video)
-
-    def _tell_of(self, camera: CameraName, state: CameraState, detail: str, video: str) -> None:
-        entry = self._catalogue.get(camera)
-        if entry is None:
-            return
-        summary = camera_summary(entry, state, detail, video)
-        messages = {admin: _of_camera(summary, admin=admin) for admin in (True, False)}
-        for socket in self.sockets:
-            if socket.watches(camera):
-                socket.push(messages[socket.principal.is_admin])
-
-    def _read_labels(self) -> dict[CameraName, tuple[str, str, int]]:
-        entries = {name: self._catalogue.get(name) for name in self._catalogue.names}
-        configs = {name: entry.config for name, entry in entries.items() if entry is not None}
-        return {name: (config.name, config.group, config.order) for name, config in configs.items()}
-
-    async def close_without_right(self, desk: Desk) -> None:
-        """Close the sockets of those whose rights are not any more what they were: their pages ask anew."""
-        sockets = [each for each in self.sockets if not desk.still(each.principal)]
-        await asyncio.gather(*(each.response.close(code=RIGHT_ENDED, message=b"rights changed") for each in sockets))
-
-
-HUB = web.AppKey("hub", Hub)
 
 
 class Socket:
@@ -177,7 +107,7 @@ class Socket:
 
     async def serve(self) -> None:
         """Handle messages until the socket closes, and end what ends with it."""
-        self._hub.sockets.add(self)
+        self._hub.listeners.add(self)
         closed_by_page = False
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -186,7 +116,7 @@ class Socket:
                 for task in (writer, *self._requests):
                     task.cancel()  # an offer that is cancelled ends its session
         finally:
-            self._hub.sockets.discard(self)
+            self._hub.listeners.discard(self)
             self._outgoing.close()
             for session in list(self._sessions):
                 self.disown(session)
@@ -195,7 +125,7 @@ class Socket:
 
     def tell(self, type: str, **fields: Any) -> None:
         """Send a message without waiting."""
-        self.push(_encode(type, **fields))
+        self.push(encode(type, **fields))
 
     def push(self, message: str) -> None:
         """Send an encoded message without waiting. A page that does not read its messages is cut off."""
@@ -206,6 +136,10 @@ class Socket:
         self._sessions.pop(session, None)
         if self._hub.owners.get(session) is self:
             del self._hub.owners[session]
+
+    async def leave(self, code: int, reason: str) -> None:
+        """Close the socket, with this close code."""
+        await self.response.close(code=code, message=reason.encode())
 
     def watches(self, camera: CameraName) -> bool:
         """Whether the page wants to hear of this camera."""
@@ -319,7 +253,7 @@ class Socket:
             self.tell("close", session=session, reason=reason, sentence=reason.sentence)
         else:
             summary = camera_summary(entry, status.state, status.detail, status.video)
-            self.push(_of_camera(summary, admin=self.principal.is_admin))
+            self.push(of_camera(summary, admin=self.principal.is_admin))
 
     def _subscribe(self) -> None:
         now = self._context.clock()
@@ -328,21 +262,7 @@ class Socket:
             return
         self._subscribe_at = now + SUBSCRIBE_INTERVAL
         self.subscribed = True
-        if not self.principal.is_admin:
-            self.push(self._summaries())
-            return
-        self._hub.summaries = self._hub.summaries or self._summaries()
-        self.push(self._hub.summaries)
-
-    def _summaries(self) -> str:
-        summaries = []
-        for camera in self._control.catalogue.names:
-            status, entry = self._control.director.camera(camera), self._control.catalogue.get(camera)
-            if status is not None and entry is not None and self.principal.may_watch(camera):
-                summary = camera_summary(entry, status.state, status.detail, status.video)
-                summary = summary if self.principal.is_admin else summary_for_viewer(summary)
-                summaries.append(summary.model_dump(mode="json"))
-        return _encode("cameras", cameras=summaries)
+        self.push(self._hub.list_for(self.principal))
 
     def _own(self, session: SessionName, camera: CameraName) -> None:
         if (before := self._hub.owners.get(session)) is not None:
@@ -365,27 +285,11 @@ class Socket:
         self.tell("error", code=code, message=message, **about)
 
 
-def _of_camera(summary: CameraSummary, *, admin: bool) -> str:
-    """The message that tells of a camera."""
-    shown = summary if admin else summary_for_viewer(summary)
-    return _encode("camera", **shown.model_dump(mode="json"))
-
-
-def _encode(type: str, **fields: Any) -> str:
-    return json.dumps({"type": type} | fields)
-
-
 def _valid_id(id: object) -> bool:
     if isinstance(id, str):
         return len(id) <= MAX_ID
     return isinstance(id, int) and id.bit_length() <= MAX_ID
 
 
-async def _listening(app: web.Application) -> AsyncIterator[None]:
-    with app[CONTEXT].control.listening(app[HUB].notice):
-        yield
-
-
 async def _close_all(app: web.Application) -> None:
-    closing = (socket.response.close(code=SERVICE_RESTART, message=b"restart") for socket in app[HUB].sockets)
-    await asyncio.gather(*closing)
+    await asyncio.gather(*(listener.leave(SERVICE_RESTART, "restart") for listener in app[HUB].listeners))

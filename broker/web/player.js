@@ -22,7 +22,7 @@ import { SignallingError, iceServersOf, jittered } from "./signalling.js";
 import { SocketSignalling } from "./socket.js";
 import { blocked } from "./ways.js";
 import { WhepSignalling } from "./whep.js";
-import { UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
+import { CLOSED, UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
 
 iceServersOf(HOME); // so that the first click need not wait for them
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
@@ -225,6 +225,10 @@ export class CamshaftPlayer extends HTMLElement {
   }
 
   #ended(reason) {
+    if (reason === "closed_by_operator") {
+      this.#failed(new SignallingError(reason, CLOSED, true));
+      return;
+    }
     this.#reason = "";
     this.#retry();
     this.#enter("retrying");

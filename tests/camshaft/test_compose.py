@@ -30,6 +30,14 @@ def test_services_are_commands_of_ours_with_variables_that_exist(service: dict[s
     assert set(service.get("environment", {})) <= KNOWN
 
 
+def test_the_broker_says_how_all_of_it_is() -> None:
+    checked = {name for name, service in SERVICES.items() if service["healthcheck"] != {"disable": True}}
+    assert checked == {"broker"}
+    assert SERVICES["broker"]["healthcheck"]["test"][1:] == ["camshaft", "health"]
+    assert 'CMD ["camshaft", "health"]' in DOCKERFILE
+    assert "health" in cli.commands
+
+
 def test_all_meet_at_one_broker_whose_directory_they_share() -> None:
     workers = [service for service in SERVICES.values() if "environment" in service]
     addresses = {service["environment"]["CAMSHAFT_BROKER_ADDRESS"] for service in workers}

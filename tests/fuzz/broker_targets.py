@@ -33,6 +33,7 @@ from broker.director.events import (
 from broker.front import signalling, whep
 from broker.front.bodies import parse_json
 from broker.front.guard import Guard
+from broker.front.hub import Hub
 from broker.front.peer import PROXIES, Proxies
 from broker.front.quotas import Quotas
 from broker.front.sdpfrag import check_fragment
@@ -164,9 +165,9 @@ def signal(data: bytes) -> None:
     tasks: Any = _Tasks()
     response: Any = None
     nothing: Any = SimpleNamespace(names=(), get=lambda _: None)
-    hub = signalling.Hub(nothing)
+    hub = Hub(nothing, nothing)
     socket = signalling.Socket(hub, context, EVERYBODY, request, response)
-    hub.sockets.add(socket)
+    hub.listeners.add(socket)
     for line in data.split(b"\n"):
         socket._receive(_text(line), tasks)
         socket._requests.clear()

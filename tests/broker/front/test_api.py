@@ -322,6 +322,7 @@ def test_every_route_is_described_and_no_other() -> None:
         "/sign-in/start",
         "/sign-in/callback",
         "/account",
+        "/api/docs",
         "/static/{name}",
         "/ws",
     }

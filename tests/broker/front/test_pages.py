@@ -55,12 +55,12 @@ async def test_nothing_else_is_served(broker: RunningBroker, name: str) -> None:
 
 def test_pages_obey_the_policy_and_load_only_what_is_there() -> None:
     assets = load_assets()
-    pages = {"./", "account"}
-    for name in ("index.html", "watch.html", "sign-in.html", "account.html"):
+    pages = {"./", "account", "openapi.json"}
+    for name in ("index.html", "watch.html", "sign-in.html", "account.html", "docs.html"):
         text = assets[name].body.decode()
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=|javascript:", text), name
         for target in re.findall(r'(?:src|href)="([^"]+)"', text):
-            path = target.removeprefix("../" if name == "watch.html" else "")
+            path = target.removeprefix("../" if name in ("watch.html", "docs.html") else "")
             assert path in pages or path.removeprefix("static/") in assets, target
     for name, asset in assets.items():
         assert b"http://" not in asset.body.replace(b"http://www.w3.org/", b""), name

@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from broker.access.principal import EVERYBODY
 from broker.catalogue import Entry
 from broker.director.events import CameraChanged, CameraRemoved, Notice
-from broker.front import signalling
+from broker.front import hub, signalling
 from broker.front.peer import PROXIES, Proxies
 from broker.front.problems import MAX_BODY
 from broker.front.quotas import Quotas
@@ -496,7 +496,7 @@ async def test_a_page_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
 class Deaf:
     """A page's connection as the broker has it, of a page that never reads."""
 
-    def __init__(self, hub: signalling.Hub, limits: LimitsConfig, counters: Counter[str]) -> None:
+    def __init__(self, everybody: hub.Hub, limits: LimitsConfig, counters: Counter[str]) -> None:
         self.aborted = False
         context = SimpleNamespace(
             control=None,
@@ -506,8 +506,8 @@ class Deaf:
             quotas=Quotas(limits, lambda _: True),
         )
         request = SimpleNamespace(transport=self, remote="127.0.0.1", headers=CIMultiDict(), app={PROXIES: Proxies(())})
-        self.socket = signalling.Socket(hub, context, EVERYBODY, request, None)
-        hub.sockets.add(self.socket)
+        self.socket = signalling.Socket(everybody, context, EVERYBODY, request, None)
+        everybody.listeners.add(self.socket)
 
     @property
     def waiting(self) -> deque[str]:
@@ -524,12 +524,12 @@ class Deaf:
 )
 def test_pages_that_are_cut_off_keep_no_notice_from_the_others(notice: Notice) -> None:
     entry = Entry("door", {}, CameraConfig(url="rtsp://host/door"), None)
-    hub, counters = signalling.Hub(SimpleNamespace(names=["door"], get=lambda _: entry)), Counter()
-    pages = [Deaf(hub, LimitsConfig(socket_queue=1_000, socket_queues=0), counters) for _ in range(20)]
+    everybody, counters = hub.Hub(SimpleNamespace(names=["door"], get=lambda _: entry), None), Counter()
+    pages = [Deaf(everybody, LimitsConfig(socket_queue=1_000, socket_queues=0), counters) for _ in range(20)]
     for number, page in enumerate(pages):
         page.socket.subscribed = True
         page.socket.push("x" * (1_000 if number % 2 else 1))
-    hub.notice(notice)
+    everybody.notice(notice)
     assert [page.aborted for page in pages] == [False, True] * 10
     assert [len(page.waiting) for page in pages] == [2, 0] * 10
 
@@ -550,8 +550,8 @@ async def test_the_list_is_made_once_for_all_pages_until_a_camera_changes(
     broker: RunningBroker, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    summary = signalling.camera_summary
-    monkeypatch.setattr(signalling, "camera_summary", lambda *args: made.append(args[0].id) or summary(*args))
+    summary = hub.camera_summary
+    monkeypatch.setattr(hub, "camera_summary", lambda *args: made.append(args[0].id) or summary(*args))
     async with broker.http.ws_connect("/ws") as socket, broker.http.ws_connect("/ws") as another:
         lists = []
         for each in (page, Page(socket)):

@@ -1,0 +1,113 @@
+"""What the command line says of a cluster that runs, and does to it: a real broker behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from camshaft.cli import cli
+from common.control import HangUp
+from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.workers import FakeEgress
+
+OFFER = {"Content-Type": "application/sdp"}
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
+    async with broker_in(tmp_path, cameras={"door": {"url": "rtsp://door/"}}) as broker:
+        yield broker
+
+
+async def camshaft(broker: RunningBroker, *arguments: str) -> Result:
+    command = [*arguments, "--api", broker.url.rstrip("/")]
+    return await asyncio.to_thread(lambda: CliRunner().invoke(cli, command))
+
+
+async def said(broker: RunningBroker, *arguments: str) -> str:
+    result = await camshaft(broker, *arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+async def test_a_camera_is_shown_and_edited(broker: RunningBroker) -> None:
+    await said(
+        broker, "camera", "add", "yard", "rtsp://user:secret@yard/", "--shown-as", "Yard, left", "--group", "Outside"
+    )
+    shown = json.loads(await said(broker, "camera", "show", "yard"))
+    assert (shown["name"], shown["group"], shown["url"]) == ("Yard, left", "Outside", "rtsp://***@yard/")
+    await said(
+        broker, "camera", "edit", "yard", "--shown-as", "Yard", "--order", "-1", "--on-demand", "--sub", "rtsp://yard/s"
+    )
+    shown = json.loads(await said(broker, "camera", "show", "yard"))
+    assert (shown["name"], shown["group"], shown["order"], shown["on_demand"]) == ("Yard", "Outside", -1, True)
+    assert shown["streams"]["sub"]["url"] == "rtsp://yard/s"
+    await said(broker, "camera", "edit", "yard", "--always", "--sub", "-", "--transport", "udp")
+    shown = json.loads(await said(broker, "camera", "show", "yard"))
+    assert (shown["on_demand"], shown["transport"], list(shown["streams"])) == (False, "udp", ["main"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["camera", "edit", "door", "--group", "x"], 1, "comes from the configuration"),
+        (["camera", "edit", "none", "--group", "x"], 1, "no camera"),
+        (["camera", "edit", "door"], 2, "name what is to change"),
+        (["camera", "show", "none"], 1, "no camera"),
+        (["close", "none"], 1, "no such session"),
+    ],
+)
+async def test_a_mistake_is_one_sentence(broker: RunningBroker, arguments: list[str], code: int, sentence: str) -> None:
+    result = await camshaft(broker, *arguments)
+    assert result.exit_code == code
+    assert sentence in result.output
+    assert "Traceback" not in result.output
+
+
+async def test_viewers_and_nodes_are_listed_and_a_viewer_is_closed(broker: RunningBroker) -> None:
+    assert await said(broker, "viewers") == "Nobody watches.\n"
+    async with FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        lines = (await said(broker, "nodes")).splitlines()
+        assert [line.split()[:2] for line in lines] == [["NODE", "ROLE"], ["broker", "broker"], ["out-1", "egress"]]
+        async with broker.http.post("/whep/door", data="v=0", headers=OFFER) as response:
+            secret = response.headers["Location"].rpartition("/")[2]
+        (viewer,) = json.loads(await said(broker, "viewers", "--json"))
+        heads, line = (await said(broker, "viewers")).splitlines()
+        assert heads.split()[:2] == ["SESSION", "CAMERA"]
+        assert line.split()[:3] == [viewer["session"], "door", "main"]
+        assert "is closed" in await said(broker, "close", viewer["session"])
+        await egress.until(lambda: HangUp(secret) in egress.messages)
+        assert await said(broker, "viewers") == "Nobody watches.\n"
+
+
+async def test_a_page_is_told_that_its_session_was_closed(broker: RunningBroker) -> None:
+    async with FakeEgress(broker.endpoints, "out-1"), broker.http.ws_connect("/ws") as page:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        await page.send_json({"type": "offer", "camera": "door", "sdp": "v=0"})
+        (viewer,) = await broker.until("/api/viewers", lambda viewers: viewers)
+        await said(broker, "close", viewer["session"])
+        told: dict[str, Any] = {}
+        async with asyncio.timeout(5):
+            while told.get("type") != "close":
+                told = await page.receive_json()
+        assert (told["reason"], told["sentence"]) == ("closed_by_operator", "An operator has closed this session.")
+
+
+async def test_health_says_what_readiness_says(broker: RunningBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def health() -> Result:
+        listen = broker.url.removeprefix("http://").rstrip("/")
+        return CliRunner().invoke(cli, ["health", "--http-listen", listen])
+
+    result = await asyncio.to_thread(health)
+    assert result.exit_code == 1
+    assert result.output.startswith("not ready: No ingest process is connected.")
+    async with FakeEgress(broker.endpoints, "out-1"):
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        assert "No egress" not in (await asyncio.to_thread(health)).output
