@@ -27,10 +27,12 @@ from camshaft.workers import KINDS, WorkerKind
 from common import log, process, variables
 from common.address import page_address, split_listen
 from common.cameras import CameraName, CameraState, redact
-from common.config import DEMO_VARIABLE, HttpConfig, leaves
+from common.config import DEMO_VARIABLE, Config, HttpConfig, leaves
 from common.config_file import parse_camera
 from common.control import NodeName
 from common.errors import CameraError, CamshaftError, ConfigError
+from common.kept import KEPT_FD, kept_text
+from common.log import get_logger
 from common.pulse import PULSE_FD
 from common.reloader import Reloader
 from common.settings import in_file
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
 
 DEFAULT_API = page_address(*split_listen(HttpConfig().listen)).rstrip("/")
 _DEMO_PASSWORD = "CAMSHAFT_DEMO_CAMERA_PASSWORD"  # noqa: S105 - a variable's name
-_INTERNAL = {API_TOKEN, CAMERA, in_file(CAMERA), DEMO_VARIABLE, _DEMO_PASSWORD, process.SUPERVISOR_FD, PULSE_FD}
+_DESCRIPTORS = {process.SUPERVISOR_FD, PULSE_FD, KEPT_FD}
+_INTERNAL = {API_TOKEN, CAMERA, in_file(CAMERA), DEMO_VARIABLE, _DEMO_PASSWORD, *_DESCRIPTORS}
 """Variables that are no command's option: several cameras, secrets, and what serve tells its processes."""
 
 
@@ -167,12 +170,19 @@ for _kind in KINDS:
 
 def _reloader(given: Given, *sections: str) -> Reloader:
     """The configuration of a process that reads it again; ``sections`` concern it. Raises ``ConfigError``."""
-    return Reloader(given.config, given.files, supervised=process.supervised(), sections=sections)
+
+    def kept() -> Config | None:
+        text = kept_text()
+        return None if text is None else given.config_of(text)
+
+    return Reloader(given.config, given.files, supervised=process.supervised(), sections=sections, kept=kept)
 
 
 def _run(node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     config = reloader.config
     log.configure(config.log.level, config.log.format, node=node)
+    if reloader.problem is not None:
+        get_logger().error("configuration has a mistake; that of before is used", mistake=str(reloader.problem))
     reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
     sys.exit(process.run(main, reloader.ask))
 

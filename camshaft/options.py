@@ -38,6 +38,10 @@ class Given:
         """The same, to be validated. Raises ``ConfigError`` for what cannot be read at all."""
         return put_together(self.file or _default_file(), self.overrides, os.environ)
 
+    def config_of(self, text: str) -> Config:
+        """The configuration, had the file this text. Raises ``ConfigError``."""
+        return put_together(self.file or DEFAULT_FILE, self.overrides, os.environ, text).validate()
+
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that it is made of; the first may not be there yet."""

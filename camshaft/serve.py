@@ -27,6 +27,8 @@ from common.bus import Endpoints
 from common.config import AuthConfig, Config, HttpConfig
 from common.control import Role
 from common.errors import AddressInUseError, ConfigError
+from common.kept import Kept
+from common.live import Taken
 from common.reloader import Reloader
 
 
@@ -35,7 +37,17 @@ def serve(given: Given, *, demo: bool | None) -> int:
 
     Raises ``ConfigError`` and ``AddressInUseError`` for what can be seen before anything is started.
     """
-    reloader = Reloader(given.config, given.files)
+    kept = Kept()
+    text = ""  # of the file, as it was read last
+
+    def load() -> Config:
+        nonlocal text
+        document = given.document()
+        config, text = document.validate(), document.text
+        return config
+
+    reloader = Reloader(load, given.files)
+    kept.keep(text)
     config = reloader.config
     log.configure(config.log.level, config.log.format, node="serve")
     reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
@@ -77,12 +89,19 @@ def serve(given: Given, *, demo: bool | None) -> int:
             announce=lambda: _announce(http, only_demo=demo and alone, auth=config.auth),
             # -P: or a folder called common in the operator's directory would be taken for ours.
             command=(sys.executable, "-P", "-m", "camshaft"),
+            inherited=kept.inherited,
         )
-        reloader.on_taken = lambda taken: supervisor.reload(taken.changed)
+
+        def taken(what: Taken) -> None:
+            kept.keep(text)
+            supervisor.reload(what.changed)
+
+        reloader.on_taken = taken
         async with reloader.running():
             code = await supervisor.run(stop)
 
-    return process.run(run, reloader.ask) or code
+    with closing(kept):
+        return process.run(run, reloader.ask) or code
 
 
 def _own_tokens(config: Config) -> dict[str, str]:

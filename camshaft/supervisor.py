@@ -21,8 +21,9 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 
 from camshaft.plan import Program
 from camshaft.pulse import LOOK_INTERVAL, Heard
@@ -49,7 +50,7 @@ class Supervisor:
     """Runs ``programs`` until it is told to stop, or until one of them cannot start.
 
     ``ready`` is asked until the cluster is ready, and ``announce`` is called then, once. A program's arguments are
-    appended to ``command``.
+    appended to ``command``. ``inherited`` are further descriptors for all, by the variables that name them.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class Supervisor:
         ready: Ready,
         announce: Callable[[], None],
         command: Sequence[str],
+        inherited: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._programs = programs
         self._ready = ready
         self._announce = announce
         self._command = command
+        self._inherited = inherited
         self._restarts = {program.name: Restarts() for program in programs}
         self._running: dict[str, Process] = {}
         self._pulses: dict[str, Heard] = {}  # of what is running
@@ -151,13 +154,14 @@ class Supervisor:
             os.close(hearing)
 
     async def _start(self, program: Program, pipe: int, beating: int) -> Process:
-        inherited = {name: value for name, value in program.environ.items() if name not in systemd.VARIABLES}
+        environ = {name: value for name, value in program.environ.items() if name not in systemd.VARIABLES}
+        descriptors = {**self._inherited, process.SUPERVISOR_FD: pipe, PULSE_FD: beating}
         return await asyncio.create_subprocess_exec(
             *self._command,
             *program.arguments,
-            env={**inherited, process.SUPERVISOR_FD: str(pipe), PULSE_FD: str(beating)},
+            env={**environ, **{name: str(fd) for name, fd in descriptors.items()}},
             stdin=DEVNULL,
-            pass_fds=(pipe, beating),
+            pass_fds=tuple(descriptors.values()),
             start_new_session=True,
         )
 

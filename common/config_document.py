@@ -27,18 +27,23 @@ class Document:
     def __init__(self) -> None:
         self._root: dict[str, Any] = {}
         self._origins: dict[Keys, Origin] = {}
+        self.text = ""  # of the file
         self._file = ""
         self._wrong: list[ConfigError] = []  # values that name variables which are not there
 
     def read(self, path: Path, environ: Mapping[str, str]) -> None:
         """Take over a YAML file, with variables of ``environ`` where its values name some. Raises ``ConfigError``."""
-        self._file = str(path)
         try:
             text = path.read_text("utf-8")
         except OSError as exc:
-            raise ConfigError(f"cannot be read: {exc.strerror}", where=self._file) from None
+            raise ConfigError(f"cannot be read: {exc.strerror}", where=str(path)) from None
         except UnicodeDecodeError:
-            raise ConfigError("is not UTF-8 text", where=self._file) from None
+            raise ConfigError("is not UTF-8 text", where=str(path)) from None
+        self.take(text, str(path), environ)
+
+    def take(self, text: str, name: str, environ: Mapping[str, str]) -> None:
+        """The same with the text of the file ``name``."""
+        self.text, self._file = text, name
         try:
             loader = yaml.SafeLoader(text)
             node = loader.get_single_node()

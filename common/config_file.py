@@ -54,15 +54,20 @@ def load(
 
 
 def put_together(
-    path: Path | None, overrides: Mapping[Leaf, Any] | None = None, environ: Mapping[str, str] = os.environ
+    path: Path | None,
+    overrides: Mapping[Leaf, Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    text: str | None = None,
 ) -> Document:
-    """The same, to be validated.
+    """The same, to be validated. ``text`` is taken for what the file holds, if it is given.
 
     An empty variable counts as one that is not set, and so does one that Kubernetes made for a service.
     ``CAMSHAFT_CAMERA`` adds cameras, see ``cameras_of``. Raises ``ConfigError`` for what cannot be read at all.
     """
     document = Document()
-    if path is not None:
+    if path is not None and text is not None:
+        document.take(text, str(path), environ)
+    elif path is not None:
         document.read(path, environ)
     for leaf in leaves():
         text, where = _variable(leaf.variable, environ, secret=leaf.is_secret)

@@ -70,6 +70,7 @@ class Reloader:
     ``load`` makes a configuration of ``files``; it is called once at first, for ``config``, and may raise
     ``ConfigError`` then. ``sections`` are those that concern this process. One that is ``supervised`` is asked by its
     supervisor, which looks at the files and says what has changed, for all. ``on_taken`` is called after each success.
+    ``kept`` gives a configuration to begin with where the files have a mistake, which then is ``problem``.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Reloader:
         supervised: bool = False,
         sections: Collection[str] = tuple(Config.model_fields),
         on_taken: Callable[[Taken], None] | None = None,
+        kept: Callable[[], Config | None] = lambda: None,
     ) -> None:
         self._load = load
         self._files = tuple(files)
@@ -87,10 +89,21 @@ class Reloader:
         self._settled = Settled(self._good)
         self._supervised = supervised
         self._sections = sections
-        self.config = load()
+        self.problem: ConfigError | None = None
+        self.config = self._first(kept)
         self.live = Live(self.config)
         self.on_taken = on_taken
         self._asked = asyncio.Event()
+
+    def _first(self, kept: Callable[[], Config | None]) -> Config:
+        try:
+            return self._load()
+        except ConfigError as exc:
+            config = kept()
+            if config is None:
+                raise
+            self.problem = exc
+            return config
 
     def ask(self) -> None:
         """Have the configuration read again now. From the event loop's thread."""

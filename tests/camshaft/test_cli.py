@@ -349,7 +349,14 @@ def test_misspelt_variable_ends_any_command_with_the_nearest_name() -> None:
 def test_every_variable_of_ours_is_known(served: list[dict[str, Any]]) -> None:
     """Those of other commands and of serve's own processes too: one environment is for all."""
     others = ["NODE=n", "API=http://h:1", "URL=rtsp://h/", "CAMERA=rtsp://h/", "DEMO=demo=rtsp://h/", "DEMO_IF_NONE=1"]
-    demo = ["DEMO_CAMERA_USER=u", "DEMO_CAMERA_PASSWORD=p", "DEMO_CAMERA_GOP=1", "SUPERVISOR_FD=99", "PULSE_FD=98"]
+    demo = [
+        "DEMO_CAMERA_USER=u",
+        "DEMO_CAMERA_PASSWORD=p",
+        "DEMO_CAMERA_GOP=1",
+        "SUPERVISOR_FD=99",
+        "PULSE_FD=98",
+        "KEPT_FD=97",
+    ]
     Path("secret").write_text("of this one cluster\n")
     files = ["CLUSTER_SECRET_FILE=secret"]
     environ = dict(f"CAMSHAFT_{each}".split("=", 1) for each in others + demo + files)

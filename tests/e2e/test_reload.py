@@ -138,3 +138,28 @@ async def test_a_changed_camera_connects_anew_and_its_viewers_see_it_again(
         assert await states(running) == {}
         await until(lambda: lines(running, "session ended"), "its session is not ended")
         assert lines(running, "session ended")[0]["reason"] == "camera_removed"
+
+
+@pytest.mark.timeout(240)
+async def test_processes_that_die_while_the_file_has_a_mistake_begin_with_what_was_before(
+    cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    door = gst_camera(SMALL)
+    running = await cluster({"door": door.url})
+    await until_playing(running, "door")
+    good = (running.directory / "camshaft.yaml").read_text()
+    (running.directory / "camshaft.yaml").write_text(good.replace("egress:", "egres:"))
+    await until(lambda: lines(running, "configuration has a mistake, and nothing"), "the mistake is not told")
+    before = running.pids()
+    for role in ("broker", "ingest", "egress"):
+        running.kill(role)
+    await until(lambda: len(lines(running, "that of before is used")) >= 3, "not everybody has begun anew")
+    await running.ready()
+    await until_playing(running, "door")
+    assert all(running.pids()[role] != before[role] for role in ("broker", "ingest", "egress"))
+    async with Crowd() as crowd:
+        assert await crowd.join(Whep(running.whep("door")))
+        await crowd.watching()
+    running.cameras = {"door": door.url, "yard": door.url}
+    running.write()
+    await until_playing(running, "door", "yard")
