@@ -24,6 +24,7 @@ from common.cameras import CameraState
 from common.errors import CameraError
 from ingest.rtsp.connect import allowed
 from ingest.rtsp.networks import Networks, OutsideNetworksError
+from ingest.sources.encrypted import Decrypted
 from ingest.sources.http import Body, Http, resolved
 from ingest.sources.pace import LEAD, SPEED, Pacer
 from ingest.sources.url import SourceUrl
@@ -52,6 +53,7 @@ _HLS = {"live_start_index": "-2", "http_persistent": "0", "http_multiple": "0", 
     "allowed_segment_extensions": "ALL",
 }
 _LIVE = {"analyzeduration": LOOK_US, "probesize": LOOK_BYTES, "fpsprobesize": "0"}
+_ENCRYPTED = "crypto+"  # FFmpeg's mark of a segment that is to be decrypted
 _V4L2_KEYS = {"size": "video_size", "fps": "framerate", "format": "input_format"}
 _NO_PAGE = "it is a web page; the camera's manual has the address of its stream"
 
@@ -124,8 +126,9 @@ class _Files:
         if begin := options.get("offset", ""):
             end = options.get("end_offset", "")
             headers["Range"] = f"bytes={begin}-{int(end) - 1 if end.isdecimal() else ''}"
+        encrypted = location.startswith(_ENCRYPTED)
         try:
-            body = self._http.get(location, headers)
+            body = self._http.get(location.removeprefix(_ENCRYPTED), headers)
         except CameraError as exc:
             self.failure = exc
             self._failures += 1
@@ -134,7 +137,7 @@ class _Files:
             return _Nothing()
         if _TYPES.get(body.content_type) != "hls":
             self._failures = 0
-        return body
+        return Decrypted(body, *(bytes.fromhex(options[name]) for name in ("key", "iv"))) if encrypted else body
 
 
 class _Nothing:

@@ -19,6 +19,10 @@ import pytest
 import structlog
 from aiohttp import web
 from av.audio.frame import AudioFrame
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.padding import PKCS7
 
 from common.cameras import CameraSpec, CameraState
 from common.config import SourcesConfig
@@ -201,6 +205,22 @@ async def test_hls_of_the_same_host(tmp_path: Path) -> None:
         "/live/0.ts": static(data, "video/mp2t"),
     }
     async with serving(handlers) as address, pulled(f"{address}/live/index.m3u8") as camera:
+        await camera.watch(40)
+        assert camera.state is CameraState.PLAYING
+
+
+async def test_hls_that_is_encrypted(tmp_path: Path) -> None:
+    key, vector = bytes(range(16)), bytes(range(1, 17))
+    padder, encryptor = PKCS7(128).padder(), Cipher(AES(key), CBC(vector)).encryptor()
+    data = write_clip(tmp_path / "clip.ts").read_bytes()
+    encrypted = encryptor.update(padder.update(data) + padder.finalize()) + encryptor.finalize()
+    tag = f'#EXT-X-KEY:METHOD=AES-128,URI="key",IV=0x{vector.hex()}\n'
+    handlers = {
+        "/index.m3u8": static(PLAYLIST + tag + "#EXTINF:1.0,\n0.ts\n" * 3, "application/vnd.apple.mpegurl"),
+        "/0.ts": static(encrypted, "video/mp2t"),
+        "/key": static(key, "application/octet-stream"),
+    }
+    async with serving(handlers) as address, pulled(f"{address}/index.m3u8") as camera:
         await camera.watch(40)
         assert camera.state is CameraState.PLAYING
 
