@@ -146,9 +146,10 @@ class _Nothing:
 
 
 def _file(url: SourceUrl) -> Opened:
-    path = url.target.partition("?")[0]
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would wait
+        descriptor = os.open(
+            url.target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )  # a pipe without a writer would wait
     except FileNotFoundError:
         raise CameraError(CameraState.NOT_FOUND, "there is no such file on the machine that ingest runs on") from None
     except (OSError, ValueError) as exc:

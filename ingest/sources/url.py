@@ -36,9 +36,11 @@ class SourceUrl:
             path, _, query = rest.partition("?")
             if not path.startswith("/"):
                 raise ValueError(f"a {scheme} needs its whole path, such as {scheme}:///{_EXAMPLES[scheme]}")
+            if scheme == "file":  # whose name may hold a ?
+                return cls(scheme, "", 0, unquote(path))
             return cls(scheme, "", 0, unquote(path) + (f"?{query}" if query else ""))
         cut = next((at for at, character in enumerate(rest) if character in "/?#"), len(rest))
-        credentials, at, authority = rest[:cut].rpartition("@")
+        credentials, _, authority = rest[:cut].rpartition("@")
         try:
             parts = urlsplit(f"//{authority}")
             host, port = parts.hostname or "", parts.port
@@ -51,7 +53,7 @@ class SourceUrl:
             raise ValueError("the URL has no valid host and port; in a password write / as %2F, ? as %3F and # as %23")
         user, _, password = credentials.partition(":")
         target = quote(rest[cut:].partition("#")[0], safe=_SAFE, errors="surrogateescape")
-        return cls(scheme, host, port, target, unquote(user) if at else None, unquote(password))
+        return cls(scheme, host, port, target, unquote(user) if user else None, unquote(password))
 
     @property
     def authority(self) -> str:

@@ -32,8 +32,13 @@ def test_hosts_and_ports(text: str, host: str, port: int) -> None:
     assert (url.host, url.port) == (host, port)
 
 
+def test_a_group_for_which_nobody_logs_in() -> None:
+    url = SourceUrl.parse("udp://@239.0.0.1:5000")
+    assert (url.host, url.port, url.username) == ("239.0.0.1", 5000, None)
+
+
 def test_paths_of_this_machine() -> None:
-    assert SourceUrl.parse("file:///srv/a%20clip.mp4").target == "/srv/a clip.mp4"
+    assert SourceUrl.parse("file:///srv/a%20clip%3F.mp4?x=1").target == "/srv/a clip?.mp4"
     assert SourceUrl.parse("device:///dev/video0?fps=15").target == "/dev/video0?fps=15"
 
 
