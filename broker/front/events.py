@@ -1,4 +1,4 @@
-"""What happens to cameras as server-sent events (HTML, section 9.2): for scripts and dashboards that only listen.
+"""Cameras as server-sent events (HTML, section 9.2): for scripts and dashboards that only listen.
 
 ``GET /api/events`` begins with ``cameras``, and goes on with ``camera`` and ``removed``: the same JSON objects, with
 the same ``type``, that the WebSocket has. Whoever does not read what is sent is cut off, as there.
