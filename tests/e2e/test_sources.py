@@ -51,7 +51,7 @@ async def watched(running: Any, chromium: Chromium, *, heard: bool = True) -> No
     await asyncio.sleep(SECONDS)  # the time to measure, not to wait for something
     after = await viewing.stats()
     assert after.video_codec == "video/H264"
-    assert after.frames_decoded - before.frames_decoded >= 0.95 * FPS * SECONDS - 2
+    assert after.frames_decoded - before.frames_decoded >= 0.9 * FPS * SECONDS
     assert after.freezes - before.freezes == 0
     if heard:
         assert after.audio_codec == "audio/opus"
