@@ -71,9 +71,7 @@ class Catalogue:
         changed = self._compose(config)
         with suppress(RequestError):
             self._keep(*changed)
-        if {id: entry.specs for id, entry in before.items()} != {
-            id: entry.specs for id, entry in self._entries.items()
-        }:
+        if list(before.items()) != list(self._entries.items()):  # also for names, order, and lines that people are told
             self._announce()
 
     def limit(self, most: int) -> None:

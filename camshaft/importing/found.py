@@ -10,6 +10,8 @@ from typing import Any
 
 from camshaft.importing.address import Address
 from common.cameras import CAMERA_ID, redact
+from common.config_file import parse_camera
+from common.errors import ConfigError
 
 MAX_SHOWN = 200  # characters of a foreign text in a line
 MAX_NAMED = 12  # keys in one
@@ -23,6 +25,7 @@ class Camera:
     name: str
     url: Address
     sub: Address | None = None
+    called: str = ""  # by people; else it is called as it is there
     settings: dict[str, Any] = field(default_factory=dict)  # of CameraConfig, beside its addresses
     comments: list[str] = field(default_factory=list)
 
@@ -61,6 +64,9 @@ class Found:
             self.leave(f"{camera.name}, sub-stream", problem)
             camera.sub = None
         name = self._free(_id(camera.name))
+        called = camera.called or camera.name
+        if called != name and not _unfit(camera, called):
+            camera.settings["name"] = called.replace("$", "$$")
         if name != camera.name:
             camera.comments.append(f"called {shown(camera.name)} in {self.program}")
         camera.name = name
@@ -92,6 +98,15 @@ def texts(value: object) -> Iterator[str]:
 def mapping(value: object) -> Mapping[Any, Any]:
     """The value if it holds keys and values, else nothing."""
     return value if isinstance(value, Mapping) else {}
+
+
+def _unfit(camera: Camera, name: str) -> bool:
+    """Whether people cannot be shown a camera by that name."""
+    try:
+        parse_camera({"url": camera.url.example, "name": name})
+    except ConfigError:
+        return True
+    return False
 
 
 def _id(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from camshaft.importing import go2rtc
 from camshaft.importing.address import Address
-from camshaft.importing.found import Camera, Found, mapping, shown, texts
+from camshaft.importing.found import Camera, Found, mapping, texts
 
 PROGRAM = "Frigate"
 
@@ -47,8 +47,7 @@ def _take(name: str, section: Mapping[Any, Any], streams: go2rtc.Streams, found:
         else:
             camera.sub = next((address for address in live if address != main and address.is_sub), None)
         called = section.get("friendly_name")
-        if isinstance(called, str) and called:
-            camera.comments.append(shown(called))
+        camera.called = called.strip() if isinstance(called, str) else ""
         found.add(camera)
 
 

@@ -588,9 +588,14 @@ def test_cameras_of_a_new_configuration_are_added_changed_and_removed(store: Sto
 def test_a_configuration_with_the_same_cameras_announces_nothing(store: Store) -> None:
     catalogue, told = Catalogue(configured(a="rtsp://a/", b="rtsp://b/"), store), []
     catalogue.on_change(lambda: told.append("changed"))
-    catalogue.take(configured(b="rtsp://b/", a="rtsp://a/"))
+    catalogue.take(configured(a="rtsp://a/", b="rtsp://b/"))
     assert told == []
+    before = dict(catalogue.specs)
+    catalogue.take(configured(b={"url": "rtsp://b/", "name": "Back door"}, a="rtsp://a/"))
     assert list(catalogue.names) == ["b", "a"], "in the order of the file"
+    assert catalogue.get("b").config.name == "Back door"
+    assert told == ["changed"], "lists that people see are another"
+    assert catalogue.specs == before, "and no camera connects anew"
 
 
 def test_a_sub_stream_comes_and_goes_with_the_configuration(store: Store) -> None:

@@ -225,9 +225,9 @@ def test_mistake_in_a_variable_names_the_variable(write: Writer) -> None:
 def test_misspelt_key_is_named_and_not_what_it_stands_for(write: Writer) -> None:
     error = write.error("cameras:\n  door:\n    uri: rtsp://host/\nmedia: {port: x}")
     assert (error.where, error.key) == (write.line(3), "cameras.door.uri")
-    assert (
-        error.problem
-        == "unknown key; did you mean url? allowed here: url, transport, on_demand, keep_after, tls, streams"
+    assert error.problem == (
+        "unknown key; did you mean url? "
+        "allowed here: url, transport, on_demand, keep_after, tls, streams, name, group, order"
     )
 
 
