@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from typing import Self
 
 import pytest
 
@@ -35,3 +37,33 @@ async def test_many_who_are_behind_get_their_turns_one_after_the_other(
             slices.append(sum(len(watcher.target.datagrams) for watcher in watchers))
     assert sorted(set(slices)) == [0, 12, 24, 36] or sorted(set(slices)) == [12, 24, 36]
     assert catch_up._timer is None
+
+
+@dataclass(eq=False)
+class Behind:
+    """A sender that is live after its turn, and its feed."""
+
+    kind: Kind
+    turns: list[Kind]
+    position: Position = Position.BEHIND
+
+    @property
+    def feed(self) -> Self:
+        return self
+
+    def catch_up(self, now: float) -> int:
+        self.turns.append(self.kind)
+        self.position = Position.LIVE
+        return 1
+
+
+async def test_sound_has_its_turn_before_pictures() -> None:
+    """A picture takes all the room that a connection has."""
+    turns: list[Kind] = []
+    catch_up = CatchUp()
+    for number in range(20):
+        catch_up.add(Behind(Kind.AUDIO if number % 2 else Kind.VIDEO, turns))  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        while len(turns) < 20:  # noqa: ASYNC110 - its timer tells nobody
+            await asyncio.sleep(0)
+    assert turns == [Kind.AUDIO] * 10 + [Kind.VIDEO] * 10
