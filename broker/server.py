@@ -112,7 +112,7 @@ async def run(
         headers = ForwardAuth(config.auth.user_header, config.auth.groups_header)
         verifying = key_of(config.jwt, time.monotonic)
         signed = SignedTokens(config.jwt, verifying) if verifying is not None else None
-        desk = Desk(config.auth, people, time.time, local=local, signed=signed)
+        desk = Desk(config.auth, people, time.time, local=local, signed=signed, sign_on=sign_on is not None)
         guard = Guard(local, [host.lower() for host in config.http.hosts], tls=certificate is not None)
         ice_servers = ice_servers_of(config.http)
         quotas = Quotas(within_files(config.limits), lambda id: control.director.session(id) is not None)

@@ -430,7 +430,8 @@ class AuthConfig(_Section):
     mode: Literal["auto", "required", "none"] = Field(
         "auto",
         description="Who must show who they are: auto (everybody, unless we listen on the loopback alone and there is "
-        "neither a token nor a user), required (everybody), none (nobody: who reaches the port may do everything).",
+        "no token, user, key, proxy or provider to know them by), "
+        "required (everybody), none (nobody: who reaches the port may do everything).",
     )
     people: bool = Field(True, description="Let users sign in with a password; they are kept beside the store.")
     session_hours: float = Field(720.0, gt=0, le=87_600, description="Hours for which a browser stays signed in.")

@@ -42,7 +42,7 @@ class SignedTokens:
 class Desk:
     """``local``: the front door listens on the loopback alone. ``clock`` gives Unix time.
 
-    ``people`` is ``None`` where nobody may have a password.
+    ``people`` is ``None`` where nobody may have a password. ``sign_on``: people may sign in at a provider.
     """
 
     def __init__(
@@ -53,10 +53,12 @@ class Desk:
         *,
         local: bool,
         signed: SignedTokens | None = None,
+        sign_on: bool = False,
     ) -> None:
         self.people = people
         self.local = local
         self._signed = signed
+        self._elsewhere = sign_on
         self._by_proxy = bool(auth.user_header)
         self._clock = clock
         self.take(auth)
@@ -74,8 +76,8 @@ class Desk:
     def required(self) -> bool:
         """Whether everybody has to show who it is; see the setting ``auth.mode``."""
         if self._mode == "auto":
-            known = self._tokens or self._signed or self._by_proxy or (self.people and self.people.users)
-            return not self.local or bool(known)
+            elsewhere = self._signed or self._by_proxy or self._elsewhere
+            return not self.local or bool(self._tokens or elsewhere or (self.people and self.people.users))
         return self._mode == "required"
 
     @property

@@ -97,6 +97,14 @@ async def test_who_signs_in_at_the_provider_has_the_rights_of_its_groups(
         assert (await person.get("/api/me")).status == 401
 
 
+async def test_a_server_with_a_provider_is_not_open_on_the_loopback(tmp_path: Path) -> None:
+    """A reverse proxy of the same machine is in front of it, and whoever comes by that has to sign in."""
+    settings = configured(f"http://127.0.0.1:{free_port()}") | {"auth": {"groups": GROUPS}}
+    async with broker_in(tmp_path, **settings) as broker:
+        assert (await broker.http.get("/api/me")).status == 401
+        assert (await broker.http.get("/api/cameras")).status == 401
+
+
 async def test_a_code_is_no_good_in_another_browser(provider: str, tmp_path: Path) -> None:
     """Login CSRF: somebody's own code and state, smuggled into a victim's browser."""
     await answers(provider)
