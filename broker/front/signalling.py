@@ -42,6 +42,7 @@ from common.sessions import SessionName
 
 HEARTBEAT = 15.0  # seconds between pings: proxies cut what is silent for a minute
 CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
+FAREWELL_TIMEOUT = 1.0  # seconds for our close to be sent and answered: a page that reads nothing takes none
 MAX_FRAME = 2 * MAX_BODY  # bytes: beyond it the socket is closed; what is only over MAX_BODY gets an error
 MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of cameras
 MAX_ID = 256  # characters, or bits, of the id that a page gives an offer
@@ -94,7 +95,8 @@ class Socket:
     ) -> None:
         self.subscribed = False
         self.principal = principal  # by whom it was opened
-        self.response = response
+        self._response = response
+        self._transport = request.transport
         self._hub = hub
         self._context = context
         self._control = context.control
@@ -111,7 +113,7 @@ class Socket:
         closed_by_page = False
         try:
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(self._outgoing.write(self.response.send_str))
+                writer = tasks.create_task(self._outgoing.write(self._response.send_str))
                 closed_by_page = await self._read(tasks)
                 for task in (writer, *self._requests):
                     task.cancel()  # an offer that is cancelled ends its session
@@ -138,8 +140,13 @@ class Socket:
             del self._hub.owners[session]
 
     async def leave(self, code: int, reason: str) -> None:
-        """Close the socket, with this close code."""
-        await self.response.close(code=code, message=reason.encode())
+        """Close the socket with this code, in bounded time whether or not the page reads what it is sent."""
+        try:
+            async with asyncio.timeout(FAREWELL_TIMEOUT):
+                await self._response.close(code=code, message=reason.encode())
+        except TimeoutError:
+            if self._transport is not None:
+                self._transport.abort()
 
     def watches(self, camera: CameraName) -> bool:
         """Whether the page wants to hear of this camera."""
@@ -148,7 +155,7 @@ class Socket:
     async def _read(self, tasks: asyncio.TaskGroup) -> bool:
         """Handle messages until the socket closes; whether the page closed it."""
         while True:
-            message = await self.response.receive()
+            message = await self._response.receive()
             if message.type is WSMsgType.CLOSE:
                 return bool(message.data != SESSIONS_STAY)
             if message.type is WSMsgType.ERROR:

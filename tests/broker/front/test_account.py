@@ -16,6 +16,7 @@ from broker.access.passwords import FREE
 from broker.access.tokens import digest_of
 from broker.front.account import WAITING
 from broker.front.gate import COOKIE
+from broker.front.rights import INTERVAL
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress
 
@@ -210,3 +211,25 @@ async def test_whoever_loses_its_right_loses_its_picture(broker: RunningBroker) 
         ended = [each for each in said if each["type"] == "close"]
         assert [(each["session"], each["reason"]) for each in ended] == [(session, "right_ended")]
         assert "sign in again" in ended[0]["sentence"]
+
+
+async def test_a_page_that_does_not_read_keeps_nobody_elses_right_alive(broker: RunningBroker) -> None:
+    """Its farewell could not be sent, and whoever looks after the rights waited for that."""
+    eve = BEN | {"user": "eve"}
+    assert (await broker.http.post("/api/users", json=eve, headers=ROOT)).status == 201
+    async with FakeEgress(broker.endpoints, "out-1"), browser(broker) as evil, browser(broker) as ben:
+        await broker.until("/api/nodes?token=t-root", lambda nodes: len(nodes) == 2)
+        await sign_in(evil, "eve")
+        await sign_in(ben)
+        async with evil.ws_connect("/ws") as deaf, ben.ws_connect("/ws") as socket:
+            deaf._response.connection.transport.pause_reading()
+            for each in range(100):  # 6 MB of answers, more than the kernel takes
+                await deaf.send_json({"type": "offer", "camera": "yard", "sdp": f"{each:060000}"})
+            await broker.until("/api/viewers?token=t-root", lambda viewers: len(viewers) == 100)
+            await broker.http.delete("/api/users/eve", headers=ROOT)
+            await asyncio.sleep(1.5 * INTERVAL)  # her right is gone, and it was seen
+            await broker.http.delete("/api/users/ben", headers=ROOT)
+            async with asyncio.timeout(3 * INTERVAL):
+                while (await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                    pass
+            assert socket.close_code == 4401
