@@ -10,8 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from camshaft.importing.address import Address
 from camshaft.importing.convert import READERS, convert, write
-from camshaft.importing.found import Found
+from camshaft.importing.found import Camera, Found
 from common.config import Config
 from common.config_file import load
 from common.errors import ConfigError
@@ -277,3 +278,39 @@ def test_many_streams_take_time_in_proportion() -> None:
         return seconds(lambda _: convert({"streams": streams}), "")
 
     assert cost(2_000) < GROWTH * cost(200)
+
+
+@pytest.mark.parametrize(
+    ("document", "left"),
+    [
+        ({"paths": {"a": {"source": "rtsp://"}}}, "a: must be rtsp://host"),
+        ({"paths": {"a": {"source": "rtsp://h/a b"}}}, "a: must be rtsp://host"),
+        ({"paths": {}, "webrtcICEServers2": [{"url": "turn:h:1"}]}, "webrtcICEServers2 turn:h:1: must be stun:"),
+        (
+            {"paths": {}, "webrtcICEServers2": [{"url": 5}, "x", {"url": "stun:h h"}]},
+            "webrtcICEServers2 stun:h h: must",
+        ),
+        ({"streams": {"a": "rtsp://u:hunter2@h/a b"}}, "a: rtsp://***@h/a b: must be rtsp://host"),
+        ({"streams": {"a": "rtsp://h/" + "x" * 3_000}}, "characters"),
+        ({"streams": {"a": None}}, "a: no source of it can be taken"),
+        ({"cameras": {"a": {"ffmpeg": {"inputs": [{"path": 5}, {}, "x"]}}}}, "a: has no input that can be taken"),
+    ],
+)
+def test_an_address_that_cannot_be_is_left_out_with_the_reason(document: dict[str, Any], left: str) -> None:
+    found = convert(document)
+    assert found.cameras == []
+    assert left in "\n".join(found.left_out)
+    assert "hunter2" not in "\n".join(found.left_out)
+
+
+def test_a_name_that_cannot_be_shown_is_in_a_comment_alone() -> None:
+    (camera,) = convert({"streams": {"front\ndoor": "rtsp://h/"}}).cameras
+    assert (camera.name, camera.settings) == ("front-door", {})
+    assert camera.comments == ["called front door in go2rtc"]
+
+
+def test_a_sub_stream_that_cannot_be_leaves_the_camera() -> None:
+    found = Found("a test")
+    found.add(Camera("door", Address.of("rtsp://h/"), Address.of("rtsp://")))
+    assert [(camera.name, camera.sub) for camera in found.cameras] == [("door", None)]
+    assert found.left_out[0].startswith("door, sub-stream: must be rtsp://host")
