@@ -23,6 +23,7 @@ import aiohttp
 import psutil
 import yaml
 
+from common.address import is_loopback
 from rigs.process import free_port
 
 READY_TIMEOUT = 20.0  # seconds from the start until /readyz says yes
@@ -131,6 +132,7 @@ class Cluster:
         assert self._sockets is not None
         document: dict[str, Any] = {
             "http": {"listen": self._listen},
+            **({} if is_loopback(self.host) else {"auth": {"mode": "none"}}),  # in a namespace of its own
             "media": {"port": 0},
             "broker": {"address": f"ipc://{self._sockets.name}"},
             "ingest": {"workers": self.ingest},

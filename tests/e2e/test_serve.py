@@ -264,7 +264,7 @@ def test_mistake_in_the_file_ends_it_with_one_message(tmp_path: Path) -> None:
         assert cluster.process.wait(BOUND) == 2
         assert cluster.stderr == (
             "camshaft: camshaft.yaml, line 2: media.prot: unknown key; did you mean port? "
-            "allowed here: port, listen, advertise\n"
+            "allowed here: port, tcp, listen, advertise\n"
         )
 
 
