@@ -14,7 +14,7 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +98,7 @@ class People:
         except (OSError, sqlite3.Error) as exc:
             raise unusable(path, getattr(exc, "strerror", None) or str(exc)) from None
         try:
-            with self._writing():
+            with self._transaction():
                 if make_tables(self._database, path, FORMAT):
                     self._database.execute("INSERT INTO device VALUES (?)", (secrets.token_bytes(SECRET_BYTES),))
             (self._device,) = self._database.execute("SELECT secret FROM device").fetchone()
@@ -125,8 +125,11 @@ class People:
     def refresh(self) -> None:
         """See what another process changed."""
         if (version := self._data_version()) != self._version:
-            self._version = version
-            self._read()
+            try:
+                self._read()
+            except (ValueError, TypeError) as exc:
+                raise sqlite3.DatabaseError(f"is damaged ({exc})") from None
+            self._version = version  # after it: what could not be read is read the next time
 
     # Users
 
@@ -146,9 +149,9 @@ class People:
 
     def add(self, name: str, hash: str, role: AccessRole, cameras: tuple[str, ...], *, now: float) -> User:
         """A new user. Raises ``RequestError``."""
-        self.check(name, role, cameras)
         user = User(name, hash, role, cameras, now)
         with self._writing():
+            self.check(name, role, cameras)
             self._write(user)
         self._users[name] = user
         return user
@@ -166,31 +169,33 @@ class People:
 
     def change(self, name: str, role: AccessRole, cameras: tuple[str, ...]) -> User:
         """Give a user these rights from now on. Raises ``RequestError``."""
-        user = self._known(name)
         check_rights(role, cameras)
-        self._check_last_admin(user, role)
-        changed = User(name, user.hash, role, cameras, user.made)
         with self._writing():
+            user = self._known(name)
+            self._check_last_admin(user, role)
+            changed = User(name, user.hash, role, cameras, user.made)
             self._write(changed)
         self._users[name] = changed
         return changed
 
     def set_password(self, name: str, hash: str, *, keep: str = "") -> None:
         """Give a user another password; all its logins but ``keep`` are over. Raises ``RequestError``."""
-        user = self._known(name)
-        changed = User(name, hash, user.role, user.cameras, user.made)
         with self._writing():
+            user = self._known(name)
+            changed = User(name, hash, user.role, user.cameras, user.made)
             self._write(changed)
             self._sign_out_all(name, keep)
         self._users[name] = changed
+        self._read_logins()
 
     def remove(self, name: str) -> None:
         """Take a user and its rights away. Raises ``RequestError``."""
-        self._check_last_admin(self._known(name), None)
         with self._writing():
+            self._check_last_admin(self._known(name), None)
             self._database.execute("DELETE FROM user WHERE name = ?", (name,))
             self._sign_out_all(name, "")
         del self._users[name]
+        self._read_logins()
 
     # Who is signed in
 
@@ -199,11 +204,11 @@ class People:
 
         ``groups`` are those of somebody who has signed in elsewhere, and is no user of ours.
         """
-        if groups is None:
-            self._known(name)
         cookie = secrets.token_urlsafe(SECRET_BYTES)
         digest = _digest(cookie)
         with self._writing():
+            if groups is None:
+                self._known(name)
             run = self._database.execute
             run("DELETE FROM login WHERE expires < ?", (now,))
             kept = None if groups is None else json.dumps(groups)
@@ -211,15 +216,17 @@ class People:
             oldest = (
                 "DELETE FROM login WHERE digest IN (SELECT digest FROM login {} ORDER BY made DESC LIMIT -1 OFFSET ?)"
             )
-            run(oldest.format("WHERE user = ?"), (name, MAX_LOGINS_EACH))
+            run(oldest.format("WHERE user = ? AND (groups IS NULL) = ?"), (name, groups is None, MAX_LOGINS_EACH))
             run(oldest.format(""), (MAX_LOGINS,))
         self._read_logins()
         return cookie
 
     def sign_out(self, cookie: str) -> None:
-        """The cookie is worth nothing any more."""
+        """The cookie is worth nothing any more. Anybody may ask for it: one that was worth nothing takes no work."""
+        if (digest := _digest(cookie)) not in self._logins:
+            return
         with self._writing():
-            self._database.execute("DELETE FROM login WHERE digest = ?", (_digest(cookie),))
+            self._database.execute("DELETE FROM login WHERE digest = ?", (digest,))
         self._read_logins()
 
     def find(self, cookie: str, *, now: float) -> Principal | None:
@@ -281,8 +288,6 @@ class People:
             if each.user == name and each.groups is None and each.proof != keep
         ]
         self._database.executemany("DELETE FROM login WHERE digest = ?", gone)
-        for (digest,) in gone:
-            self._proofs.pop(self._logins.pop(digest).proof, None)
 
     def _read(self) -> None:
         rows = self._database.execute("SELECT name, hash, role, cameras, made FROM user")
@@ -308,13 +313,21 @@ class People:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
+        """Nobody else writes while this is open, and what others have written before is known."""
+        with self._transaction():
+            self.refresh()
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._database.execute("COMMIT")  # fails where the disk is full, or somebody reads for long
         except BaseException:
-            self._database.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # SQLite may have rolled it back itself
+                self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
 
 
 def check_name(name: str) -> None:

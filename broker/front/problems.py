@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from http import HTTPStatus
 from math import ceil
 
@@ -73,6 +74,12 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return response
     except web.HTTPException:
         raise
+    except sqlite3.Error as exc:
+        context = request.app[CONTEXT]
+        context.counters["people_failed"] += 1
+        context.quiet.warning("users cannot be written", reason=str(exc), route=_route(request))
+        sentence = "Who signs in and out cannot be written down now, as if the disk were full; the log says why."
+        return problem(RequestError(503, "people_failed", sentence))
     except ConnectionError:  # it has gone, and hears no answer
         raise
     except Exception:

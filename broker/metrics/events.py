@@ -21,6 +21,7 @@ EVENTS = {
         "http_slow_head": "Connections closed because no whole request came.",
         "http_slow_reader": "Connections closed because nothing of an answer was taken.",
         "limit_*": "Offers and stills refused, by the limit that was reached.",
+        "people_failed": "Requests that failed because the file of users could not be written.",
         "tls_failed": "TLS handshakes that failed: scanners, and clients that do not trust our certificate.",
         "tls_slow_handshake": "Connections closed because their TLS handshake did not end.",
         "ws_*": "Messages of pages refused, by the code of the error.",

@@ -175,3 +175,88 @@ def test_nothing_is_half_written(people: People) -> None:
         people.remove("ben")
     assert people._database.execute("SELECT count(*) FROM user").fetchone() == (2,)
     assert people.find(cookie, now=NOW)
+
+
+# While others write
+
+
+def test_what_another_process_has_changed_meanwhile_is_not_undone(people: People, path: Path) -> None:
+    """``camshaft user password`` was begun, and somebody thinks of a password while the broker goes on."""
+    people.change("ben", ADMIN, ())
+    with closing(People(path)) as tool:
+        people.change("ben", VIEWER, ("yard",))
+        tool.set_password("ben", "another")
+        people.refresh()
+        assert people.user("ben") == tool.user("ben")
+        assert [(user.name, user.role, user.hash) for user in people.users][1] == ("ben", VIEWER, "another")
+        people.remove("ben")
+        for act in (
+            lambda: tool.set_password("ben", "third"),
+            lambda: tool.change("ben", ADMIN, ()),
+            lambda: tool.sign_in("ben", now=NOW, expires=NOW + 10),
+            lambda: tool.remove("ben"),
+        ):
+            with pytest.raises(RequestError, match="no user"):
+                act()
+        people.add("carl", "hash", VIEWER, ("*",), now=NOW)
+        with pytest.raises(RequestError, match="already"):
+            tool.add("carl", "mine", ADMIN, (), now=NOW)
+
+
+def test_another_password_signs_out_who_signed_in_meanwhile(people: People, path: Path) -> None:
+    with closing(People(path)) as tool:
+        cookie = people.sign_in("ben", now=NOW, expires=NOW + 10)
+        tool.set_password("ben", "another")
+    people.refresh()
+    assert people.find(cookie, now=NOW) is None
+
+
+def test_two_that_remove_admins_leave_one(people: People, path: Path) -> None:
+    people.change("ben", ADMIN, ())
+    with closing(People(path)) as tool:
+        people.remove("anna")
+        with pytest.raises(RequestError, match="only admin"):
+            tool.remove("ben")
+
+
+def test_somebody_who_reads_the_file_for_long_breaks_nothing(people: People, path: Path) -> None:
+    """A backup, say: what could not be written is as it was, and the next one is written."""
+    people._database.execute("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(path, isolation_level=None)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT * FROM user").fetchall()
+        for act in (lambda: people.remove("ben"), lambda: people.sign_in("ben", now=NOW, expires=NOW + 10)):
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                act()
+        assert people.user("ben")
+        backup.execute("ROLLBACK")
+    assert people.find(people.sign_in("ben", now=NOW, expires=NOW + 10), now=NOW)
+    people.remove("ben")
+
+
+def test_to_sign_out_who_is_not_signed_in_takes_no_work(people: People, path: Path) -> None:
+    """Anybody may ask for it, as often as he likes."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        people.sign_out("a guess")
+
+
+def test_who_signs_in_elsewhere_signs_out_no_user_of_the_same_name(people: People) -> None:
+    anna = people.sign_in("anna", now=NOW, expires=NOW + 99)
+    for each in range(MAX_LOGINS_EACH + 1):
+        people.sign_in("anna", ("guests",), now=NOW + each, expires=NOW + 99)
+    assert people.find(anna, now=NOW)
+
+
+def test_what_could_not_be_read_is_read_the_next_time(people: People, path: Path) -> None:
+    with closing(People(path)) as tool:
+        tool.change("ben", VIEWER, ("hall",))
+    with closing(sqlite3.connect(path)) as another:
+        another.execute("UPDATE user SET role = 'king' WHERE name = 'anna'")
+        another.commit()
+        with pytest.raises(sqlite3.Error, match="damaged"):
+            people.refresh()
+        another.execute("UPDATE user SET role = 'admin' WHERE name = 'anna'")
+        another.commit()
+    people.refresh()
+    assert [user.cameras for user in people.users] == [(), ("hall",)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,12 @@ async def test_a_page_that_does_not_read_keeps_nobody_elses_right_alive(broker: 
                 while (await socket.receive()).type is aiohttp.WSMsgType.TEXT:
                     pass
             assert socket.close_code == 4401
+
+
+async def test_where_users_cannot_be_written_that_is_said_and_passes(broker: RunningBroker, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "camshaft.db.people", isolation_level=None)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT * FROM user").fetchall()
+        answer = await sign_in(broker.http)
+        assert (answer.status, (await answer.json())["code"]) == (503, "people_failed")
+    assert (await sign_in(broker.http)).status == 204
