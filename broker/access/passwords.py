@@ -67,7 +67,7 @@ class Guesses:
         return max((max(0.0, self._count(key, now).until - now) for key in keys), default=0.0)
 
     def wrong(self, keys: tuple[tuple[str, str], ...], now: float) -> None:
-        """It was guessed wrong."""
+        """Count a guess as wrong: before it is looked at, or of many at once each would be free."""
         for key in keys:
             count = self._count(key, now)
             count.wrong += 1
@@ -81,10 +81,14 @@ class Guesses:
             self._counts.popitem(last=False)
 
     def right(self, keys: tuple[tuple[str, str], ...]) -> None:
-        """It was guessed right. Only a device begins anew: who has an account could else guess at others for ever."""
+        """The guess was right, and counts no more. Those before it do, but for a device's: who has an account could
+        else guess at others for ever."""
         for key in keys:
             if key[0] == "device":
                 self._counts.pop(key, None)
+            elif (count := self._counts.get(key)) is not None:
+                count.wrong -= 1
+                count.until = 0.0
 
     def _count(self, key: tuple[str, str], now: float) -> _Count:
         count = self._counts.get(key)

@@ -1,6 +1,6 @@
 """Signing in and out, one's own password, and the users that an admin sees to.
 
-A password is asked for in a thread, for the hashing takes 30 ms; a few at a time, for each takes 19 MiB. Who guesses
+A password is looked at in a thread, for the hashing takes 30 ms; a few at a time, for each takes 19 MiB. Who guesses
 has to wait ever longer (``broker.access.passwords``), and is told so with 429 and Retry-After.
 """
 
@@ -32,7 +32,7 @@ from broker.front.forms import (
     WaysView,
     read_form,
 )
-from broker.front.gate import COOKIE, principal_of
+from broker.front.gate import COOKIE, check_still, principal_of
 from broker.front.peer import address_of, is_secure
 from common.access import AccessRole
 from common.errors import RequestError
@@ -40,7 +40,8 @@ from common.errors import RequestError
 DEVICE = "camshaft_device"  # the cookie by which a browser is known in which a user has signed in before
 DEVICE_DAYS = 365.0
 NICENESS = 5  # of the threads that look at passwords
-HASHING, WAITING = 2, 32  # passwords that are looked at at once, and that may wait for their turn
+HASHING, WAITING = 2, 32  # passwords that are looked at at once, and that may wait for their turn …
+WAITING_KNOWN = 8  # … and those of browsers that are known: strangers cannot take their room
 
 
 class Account:
@@ -57,10 +58,13 @@ class Account:
         check_length(password)
         return await asyncio.get_running_loop().run_in_executor(self._hashing, hashed, password)
 
-    async def is_right(self, password: str, user: User | None) -> bool:
-        """Whether this is the user's password. Raises ``RequestError`` if too many want to know."""
-        if self._waiting >= WAITING:
+    def check_room(self, *, known: bool) -> None:
+        """Raises ``RequestError`` if too many want to know whether a password is right."""
+        if self._waiting >= WAITING + (WAITING_KNOWN if known else 0):
             raise RequestError(429, "busy", "Too many people are signing in; try again in a moment.")
+
+    async def is_right(self, password: str, user: User | None) -> bool:
+        """Whether this is the user's password."""
         self._waiting += 1
         try:
             hash = None if user is None else user.hash
@@ -135,8 +139,11 @@ async def change_password(request: web.Request) -> web.Response:
     if principal.kind is not Kind.USER:
         raise RequestError(409, "no_password", "Only somebody who signed in with a password has one.")
     form = await read_form(request, NewPassword)
-    await _check_password(request, principal.name, form.old)
+    user = await _check_password(request, principal.name, form.old)
     hash = await request.app[ACCOUNT].hashed(form.new)
+    check_still(request)
+    if not _has_same_password(people_of(request), user):
+        raise RequestError(409, "changed_meanwhile", "Somebody else has just changed this password.")
     people_of(request).set_password(principal.name, hash, keep=principal.proof)
     return web.Response(status=204)
 
@@ -169,6 +176,7 @@ async def add_user(request: web.Request) -> web.Response:
     form = await read_form(request, NewUser)
     check_name(form.user)
     hash = await request.app[ACCOUNT].hashed(form.password)
+    check_still(request)
     user = people_of(request).add(form.user, hash, form.role, form.cameras, now=request.app[CONTEXT].desk.now)
     return _answer(_view(user), status=201)
 
@@ -178,6 +186,7 @@ async def change_user(request: web.Request) -> web.Response:
     people, name = people_of(request), request.match_info["user"]
     form = await read_form(request, UserChange)
     hash = None if form.password is None else await request.app[ACCOUNT].hashed(form.password)
+    check_still(request)
     user = people.user(name)
     if user is None:
         raise RequestError(404, "unknown_user", f"There is no user {name[:64]!r}.")
@@ -200,22 +209,32 @@ def first_admin_path(app: web.Application) -> str:
     return f"sign-in#code={app[ACCOUNT].code}" if desk.people is not None and desk.ownerless else ""
 
 
-async def _check_password(request: web.Request, name: str, password: str) -> None:
+async def _check_password(request: web.Request, name: str, password: str) -> User:
+    """The user, whose password this is. Raises ``RequestError``."""
     context, account, people = request.app[CONTEXT], request.app[ACCOUNT], people_of(request)
     mark = request.cookies.get(DEVICE, "")
     device = mark if mark and people.knows_device(name, mark) else ""
     keys = keys_of(context.quotas.address(address_of(request)), name, device)
     _check_wait(account, keys, context)
-    if await account.is_right(password, people.user(name)):
-        account.guesses.right(keys)
-        return
+    account.check_room(known=bool(device))
     account.guesses.wrong(keys, context.clock())
+    user = people.user(name)
+    if await account.is_right(password, user) and user is not None:
+        account.guesses.right(keys)
+        if _has_same_password(people, user):
+            return user
     refusal = RequestError(403, "wrong_password", "Name or password is wrong.")
     context.counters["access_wrong_password"] += 1
     context.audit.warning(
         "sign-in refused", about=address_of(request) or "", user=name[:64], address=address_of(request)
     )
     raise refusal
+
+
+def _has_same_password(people: People, user: User) -> bool:
+    """Whether it was not changed while it was looked at, and the user is there yet."""
+    now = people.user(user.name)
+    return now is not None and now.hash == user.hash
 
 
 def _check_wait(account: Account, keys: tuple[tuple[str, str], ...], context: Context) -> None:

@@ -13,7 +13,7 @@ from broker.access.principal import Principal
 from broker.director.events import EndReason
 from broker.front.bodies import read_json
 from broker.front.context import CONTEXT, Context
-from broker.front.gate import principal_of
+from broker.front.gate import check_still, principal_of
 from broker.front.lists import KeptLists
 from broker.front.offers import check_socket
 from broker.front.openapi import document
@@ -63,7 +63,9 @@ async def list_cameras(request: web.Request) -> web.Response:
 async def add_camera(request: web.Request) -> web.Response:
     """A new camera."""
     context = request.app[CONTEXT]
-    id = context.control.catalogue.add(await read_json(request, MAX_CAMERA))
+    document = await read_json(request, MAX_CAMERA)
+    check_still(request)
+    id = context.control.catalogue.add(document)
     return _answer(_camera(context, id, principal_of(request)), status=201, headers={"Location": f"/api/cameras/{id}"})
 
 
@@ -75,7 +77,9 @@ async def show_camera(request: web.Request) -> web.Response:
 async def change_camera(request: web.Request) -> web.Response:
     """Some of a camera's configuration is to be another: a JSON merge patch (RFC 7396)."""
     context, id = request.app[CONTEXT], CameraName(request.match_info["id"])
-    context.control.catalogue.change(id, await read_json(request, MAX_CAMERA))
+    change = await read_json(request, MAX_CAMERA)
+    check_still(request)
+    context.control.catalogue.change(id, change)
     return _answer(_camera(context, id, principal_of(request)))
 
 

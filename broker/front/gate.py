@@ -55,6 +55,15 @@ def principal_of(request: web.Request) -> Principal:
     return request[_PRINCIPAL]
 
 
+def check_still(request: web.Request) -> None:
+    """See that the right lasts with which the request was let in, after it had to be waited for anything.
+
+    A body takes as long as its sender likes. Raises ``RequestError``.
+    """
+    if not request.app[CONTEXT].desk.still(principal_of(request)):
+        raise RequestError(401, "right_ended", "Your rights have just changed; sign in again.")
+
+
 async def is_known(request: web.Request) -> bool:
     """Whether somebody asks who has signed in, or need not."""
     try:

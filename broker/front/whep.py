@@ -24,7 +24,7 @@ from aiohttp import web
 from broker.director.events import SessionStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
-from broker.front.gate import TOKEN, is_known, principal_of
+from broker.front.gate import TOKEN, check_still, is_known, principal_of
 from broker.front.offers import ask, parse_wish
 from broker.front.peer import address_of, host_of, prefix_of
 from broker.front.sdpfrag import check_fragment
@@ -48,6 +48,7 @@ async def offer(request: web.Request) -> web.Response:
     """A viewer joins. Raises ``RequestError`` if it cannot."""
     _expect(request, SDP)
     sdp = await read_text(request)
+    check_still(request)
     if not sdp.strip():
         raise RequestError(
             400, "empty_offer", "The body is empty; it must be an SDP offer. This server makes no offers."

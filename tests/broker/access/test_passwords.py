@@ -77,12 +77,21 @@ def test_a_right_password_in_between_does_not_make_guessing_free() -> None:
     guesses, device = Guesses(), keys_of("192.0.2.1", "anna", "browser")
     address = keys_of("192.0.2.1", "anna", "")
     for _ in range(20):
-        guesses.wrong(address, 0.0)
-        guesses.wrong(device, 0.0)
-        guesses.right(address)
-        guesses.right(device)
+        for keys in (address, device):
+            guesses.wrong(keys, 0.0)
+            guesses.wrong(keys, 0.0)
+            guesses.right(keys)
+    guesses.wrong(address, 0.0)
     assert guesses.wait(address, 0.0) > 0
     assert guesses.wait(device, 0.0) == 0
+
+
+def test_whoever_guesses_right_never_waits() -> None:
+    guesses, keys = Guesses(), keys_of("192.0.2.1", "anna", "")
+    for _ in range(100):
+        assert guesses.wait(keys, 0.0) == 0
+        guesses.wrong(keys, 0.0)
+        guesses.right(keys)
 
 
 def test_who_speaks_for_many_is_counted_by_account_alone() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from broker.access.passwords import FREE
 from broker.access.tokens import digest_of
+from broker.front import account
 from broker.front.account import WAITING
 from broker.front.gate import COOKIE
 from broker.front.rights import INTERVAL
@@ -243,3 +246,95 @@ async def test_where_users_cannot_be_written_that_is_said_and_passes(broker: Run
         answer = await sign_in(broker.http)
         assert (answer.status, (await answer.json())["code"]) == (503, "people_failed")
     assert (await sign_in(broker.http)).status == 204
+
+
+# At the same time
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Passwords are looked at once this is set."""
+    go, look = threading.Event(), account.is_right
+
+    def is_right(password: str, hash: str | None) -> bool:
+        go.wait(10)
+        return look(password, hash)
+
+    monkeypatch.setattr(account, "is_right", is_right)
+    yield go
+    go.set()
+
+
+async def test_of_many_guesses_at_once_none_is_free(broker: RunningBroker) -> None:
+    answers = await asyncio.gather(*(sign_in(broker.http, password=f"guess {each}") for each in range(WAITING)))
+    statuses = Counter(answer.status for answer in answers)
+    assert statuses == {403: FREE["account"], 429: WAITING - FREE["account"]}
+
+
+@pytest.mark.parametrize("change", ["another password", "removed"])
+async def test_a_password_that_changes_while_it_is_looked_at_is_wrong(
+    broker: RunningBroker, looked_at: threading.Event, change: str
+) -> None:
+    """Who knows the old one could else sign in over and over, and be in again when it is changed."""
+    signing = asyncio.create_task(sign_in(broker.http))
+    await asyncio.sleep(0.3)
+    if change == "removed":
+        assert (await broker.http.delete("/api/users/ben", headers=ROOT)).status == 204
+    else:
+        form = {"password": "ben's new password"}
+        assert (await broker.http.patch("/api/users/ben", json=form, headers=ROOT)).status == 200
+    looked_at.set()
+    assert (await signing).status == 403
+
+
+async def test_strangers_who_sign_in_all_the_time_keep_nobody_out_of_a_browser_that_is_known(
+    broker: RunningBroker, looked_at: threading.Event
+) -> None:
+    async with browser(broker) as ben:
+        looked_at.set()
+        await sign_in(ben)
+        looked_at.clear()
+        strangers = [asyncio.create_task(sign_in(broker.http, f"user-{each}")) for each in range(2 * WAITING)]
+        await asyncio.wait(strangers, return_when=asyncio.FIRST_COMPLETED)  # those for whom there was no room
+        signing = asyncio.create_task(sign_in(ben))
+        await asyncio.sleep(0.3)
+        looked_at.set()
+        assert (await signing).status == 204
+        await asyncio.gather(*strangers)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/users", b'{"user":"mallory","password":"a way back in","role":"admin"}'),
+        ("PATCH", "/api/users/ben", b'{"role":"admin"}'),
+        ("POST", "/api/cameras", b'{"id":"new","url":"rtsp://10.0.0.9/"}'),
+        ("PATCH", "/api/cameras/added", b'{"url":"rtsp://10.0.0.9/"}'),
+    ],
+)
+async def test_a_change_that_was_begun_with_a_right_is_not_made_without(
+    broker: RunningBroker, method: str, path: str, body: bytes
+) -> None:
+    """A body takes as long as its sender likes, and so did an admin who expected to be removed."""
+    boss = {"user": "boss", "password": "boss's password", "role": "admin"}
+    await broker.http.post("/api/users", json=boss, headers=ROOT)
+    await broker.http.post("/api/cameras", json={"id": "added", "url": "rtsp://10.0.0.8/"}, headers=ROOT)
+    async with browser(broker) as evil:
+        await sign_in(evil, "boss", "boss's password")
+        removed = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield body[:1]
+            await removed.wait()
+            yield body[1:]
+
+        headers = {"Content-Type": "application/json"}
+        asking = asyncio.create_task(evil.request(method, path, data=slowly(), headers=headers))
+        await asyncio.sleep(0.3)
+        before = [await broker.json(f"/api/{each}?token=t-root") for each in ("users", "cameras")]
+        await broker.http.delete("/api/users/boss", headers=ROOT)
+        removed.set()
+        answer = await asking
+        assert (answer.status, (await answer.json())["code"]) == (401, "right_ended")
+        before[0] = [user for user in before[0] if user["user"] != "boss"]
+        assert [await broker.json(f"/api/{each}?token=t-root") for each in ("users", "cameras")] == before
