@@ -78,7 +78,7 @@ class FetchedKeys:
             self._tried_at = self._clock()
             try:
                 keys = read_keys(await fetch(self._address), self._algorithms)
-            except (aiohttp.ClientError, TimeoutError, ValueError, jwt.PyJWTError) as exc:
+            except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError, jwt.PyJWTError) as exc:
                 log.warning("keys of tokens cannot be fetched", address=self._address, reason=str(exc)[:200])
                 return
             if keys.keys() != self._keys.keys():
@@ -132,9 +132,14 @@ async def fetch(address: str) -> str:
         aiohttp.ClientSession(raise_for_status=True) as http,
         http.get(address, allow_redirects=False) as answer,
     ):
-        body = await answer.content.read(MAX_BYTES + 1)
-        while not answer.content.at_eof() and len(body) <= MAX_BYTES:
-            body += await answer.content.read(MAX_BYTES)
-        if len(body) > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES >> 10} kB")
-        return body.decode()
+        return await read_whole(answer)
+
+
+async def read_whole(answer: aiohttp.ClientResponse) -> str:
+    """The text of an answer, however many pieces it comes in. Raises ``ClientError`` or ``ValueError``."""
+    body = await answer.content.read(MAX_BYTES + 1)
+    while not answer.content.at_eof() and len(body) <= MAX_BYTES:
+        body += await answer.content.read(MAX_BYTES)
+    if len(body) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES >> 10} kB")
+    return body.decode()

@@ -24,9 +24,9 @@ async def start(request: web.Request) -> web.Response:
     scheme = "https" if is_secure(request) else "http"
     redirect = f"{scheme}://{host_of(request)}{prefix_of(request)}/sign-in/callback"
     wanted = request.query.get("next", "")
-    address, state = await provider.begin(redirect, wanted if _OUR_PAGE.fullmatch(wanted) else "")
+    address, cookie = await provider.begin(redirect, wanted if _OUR_PAGE.fullmatch(wanted) else "")
     response = web.Response(status=303, headers={hdrs.LOCATION: address, hdrs.CACHE_CONTROL: "no-store"})
-    set_cookie(request, response, SIGN_ON, state, ATTEMPT_SECONDS)
+    set_cookie(request, response, SIGN_ON, cookie, ATTEMPT_SECONDS)
     return response
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -131,6 +132,7 @@ class Liar:
         self.claims: dict[str, Any] = {}
         self.signing = self.key
         self.answer: Any = None
+        self.in_pieces = False
 
     async def describe(self, _request: web.Request) -> web.Response:
         addresses = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
@@ -141,12 +143,20 @@ class Liar:
         key = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
         return web.json_response({"keys": [key | {"kid": "one"}]})
 
-    async def token(self, request: web.Request) -> web.Response:
+    async def token(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         assert form["code_verifier"]
         claims = {"iss": self.issuer, "aud": "camshaft", "sub": "eve", "exp": time.time() + 60} | self.claims
         id_token = jwt.encode(claims, self.signing, "ES256", {"kid": "one"})
-        return web.json_response({"id_token": id_token} if self.answer is None else self.answer)
+        answer = {"id_token": id_token} if self.answer is None else self.answer
+        if not self.in_pieces:
+            return web.json_response(answer)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in json.dumps(answer).partition("."):
+            await response.write(piece.encode())
+            await asyncio.sleep(0.05)
+        return response
 
 
 @asynccontextmanager
@@ -312,3 +322,64 @@ async def test_the_log_and_the_cookie_go_by_what_the_proxy_says(
         assert answer.cookies[COOKIE]["secure"]
         await broker.http.get("/api/nodes", headers=forwarded)
         assert "198.51.100.7" in "".join(capfd.readouterr())
+
+
+async def test_a_token_that_comes_in_pieces_is_read_as_a_whole(tmp_path: Path) -> None:
+    async with (
+        liar() as provider,
+        broker_in(tmp_path, **configured(provider.issuer)) as broker,
+        browser(broker) as person,
+    ):
+        provider.in_pieces = True
+        assert await attempt(provider, person) == (303, "")
+
+
+async def test_strangers_who_begin_to_sign_in_do_not_end_what_others_have_begun(tmp_path: Path) -> None:
+    async with (
+        liar() as provider,
+        broker_in(tmp_path, **configured(provider.issuer)) as broker,
+        browser(broker) as person,
+    ):
+        sent = await person.get("/sign-in/start?next=watch/yard", allow_redirects=False)
+        asked = parse_qs(urlsplit(sent.headers["Location"]).query)
+        for _ in range(1_100):
+            assert (await broker.http.get("/sign-in/start", allow_redirects=False)).status == 303
+        provider.claims = {"nonce": asked["nonce"][0]}
+        params = {"state": asked["state"][0], "code": "c"}
+        answer = await person.get("/sign-in/callback", params=params, allow_redirects=False)
+        assert (answer.status, answer.headers.get("Location")) == (303, "../watch/yard")
+
+
+async def test_strangers_cannot_fill_the_log_by_single_sign_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with liar() as provider, broker_in(tmp_path, **configured(provider.issuer)) as broker:
+        provider.answer = {}
+        for _ in range(60):
+            async with browser(broker) as person:
+                assert await attempt(provider, person) == (502, "sign_on_failed")
+    assert "".join(capfd.readouterr()).count("sign-on failed") <= 3
+
+
+async def test_a_provider_may_have_a_slash_at_its_end(tmp_path: Path) -> None:
+    """Auth0's tokens name it with one, and people leave it out."""
+    async with (
+        liar() as provider,
+        broker_in(tmp_path, **configured(provider.issuer)) as broker,
+        browser(broker) as person,
+    ):
+        provider.description = {"issuer": f"{provider.issuer}/"}
+        provider.claims = {"iss": f"{provider.issuer}/"}
+        assert await attempt(provider, person) == (303, "")
+
+
+async def test_what_a_browser_keeps_while_it_is_at_the_provider_says_nothing(tmp_path: Path) -> None:
+    async with liar() as provider, broker_in(tmp_path, **configured(provider.issuer)) as broker:
+        sent = await broker.http.get("/sign-in/start", allow_redirects=False)
+        asked = parse_qs(urlsplit(sent.headers["Location"]).query)
+        cookie = sent.cookies[SIGN_ON].value
+        assert asked["state"][0] not in str(base64.urlsafe_b64decode(cookie))
+        for wrong in ("", "x", cookie[:-8] + "AAAAAAA=", "é"):
+            params = {"state": asked["state"][0], "code": "c"}
+            answer = await broker.http.get("/sign-in/callback", params=params, cookies={SIGN_ON: wrong})
+            assert (answer.status, (await answer.json())["code"]) == (403, "sign_on_lost")
