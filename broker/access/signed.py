@@ -20,6 +20,7 @@ from common.errors import RequestError
 LEEWAY = 5.0  # seconds by which the clocks of who signs and of us may differ
 MAX_TOKEN = 8 << 10  # characters: more fits in no header
 MAX_CAMERAS = 1_000  # of one token
+MAX_TIME = 253_402_300_799.0  # the end of the year 9999, beyond which nobody writes a time
 MIN_RSA_BITS = 2_048  # RFC 7518 3.3
 
 _OPTIONS: Options = {"require": ["exp"]}
@@ -34,7 +35,7 @@ def key_name(token: str) -> str:
     """The name of the key that a token says it is signed with; empty if it names none. Raises ``RequestError``."""
     try:
         name = jwt.get_unverified_header(token).get("kid", "")
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, ValueError):  # the latter of what is no text
         raise _refusal("This is no signed token.") from None
     return name if isinstance(name, str) else ""
 
@@ -73,11 +74,14 @@ def verified(token: str, key: Any, config: JwtConfig) -> Mapping[str, Any]:
 
 def principal_of(claims: Mapping[str, Any], config: JwtConfig) -> Principal:
     """The rights that verified claims give. A token without a role is a viewer's."""
-    role = AccessRole.ADMIN if "admin" in texts(claims.get(config.role_claim), MAX_CAMERAS) else AccessRole.VIEWER
+    said = claims.get(config.role_claim)  # a text as a whole: "no admin" is none
+    is_admin = said == "admin" or (isinstance(said, list) and "admin" in said)
     cameras = tuple(
         each for each in texts(claims.get(config.cameras_claim), MAX_CAMERAS) if CAMERA_PATTERN.fullmatch(each)
     )
-    return Principal(Kind.JWT, plain_name(claims.get(config.name_claim)), role, cameras, float(claims["exp"]))
+    role = AccessRole.ADMIN if is_admin else AccessRole.VIEWER
+    expires = float(min(int(claims["exp"]), MAX_TIME))
+    return Principal(Kind.JWT, plain_name(claims.get(config.name_claim)), role, cameras, expires)
 
 
 def plain_name(value: object) -> str:

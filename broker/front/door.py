@@ -9,7 +9,7 @@ from broker.front import account, api, hub, metrics, pages, rights, signalling, 
 from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import Right, admit, described, principal_of
-from broker.front.peer import PROXIES, Proxies, address_of, host_of
+from broker.front.peer import PROXIES, Proxies, address_of, host_of, is_secure
 from broker.front.problems import MAX_BODY, problems
 from broker.front.routes import CHANGING, PAGES, Need, add_routes, need_of
 from common.errors import RequestError
@@ -47,7 +47,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     guard.check_host(request.headers.get(hdrs.HOST))  # and not what a proxy says: a page could say that as well
     right, need = need_of(request)
     if need is Need.OUR_PAGE:
-        guard.check_origin(request.headers.get(hdrs.ORIGIN), host_of(request))
+        guard.check_origin(request.headers.get(hdrs.ORIGIN), host_of(request), secure=is_secure(request))
     try:
         await admit(request, right)
     except RequestError as exc:

@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from broker.access.desk import Credentials
 from broker.access.principal import Principal
 from broker.front.context import CONTEXT
-from broker.front.peer import address_of, host_of, trusted
+from broker.front.peer import address_of, host_of, is_secure, trusted
 from common.cameras import CameraName
 from common.errors import RequestError
 from common.sessions import SessionName
@@ -78,7 +78,7 @@ def credentials(request: web.Request) -> Credentials:
     if header[: len(_SCHEME)].lower() == _SCHEME:
         return Credentials(token=header[len(_SCHEME) :].strip())
     guard = request.app[CONTEXT].guard
-    ours = guard.is_ours(request.headers.get(hdrs.ORIGIN), host_of(request))
+    ours = guard.is_ours(request.headers.get(hdrs.ORIGIN), host_of(request), secure=is_secure(request))
     token = request.query.get(TOKEN, "")
     if not ours:
         return Credentials(token)
@@ -91,8 +91,11 @@ def _signed_in_by_proxy(request: web.Request) -> tuple[str, tuple[str, ...]]:
     names = request.app[CONTEXT].forward_auth
     if not names.user or not trusted(request):
         return "", ()
-    groups = request.headers.get(names.groups, "") if names.groups else ""
-    return request.headers.get(names.user, ""), tuple(each.strip() for each in groups.split(","))
+    users = request.headers.getall(names.user, [])
+    groups = request.headers.getall(names.groups, []) if names.groups else []
+    if len(users) != 1 or len(groups) > 1:  # twice: one of them may be from whoever asked the proxy
+        return "", ()
+    return users[0], tuple(each.strip() for each in ",".join(groups).split(","))
 
 
 def check_camera(principal: Principal, camera: CameraName) -> None:

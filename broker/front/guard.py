@@ -1,8 +1,8 @@
 """The defences against pages of other sites that a viewer's browser has open. No I/O.
 
 * A request that changes something, and a WebSocket, must come from a page of ours or from no page at all: browsers send
-  ``Origin``, and it must name the host that was asked. Where we speak TLS it must be https: what came by plain HTTP may
-  have been changed on its way.
+  ``Origin``, and it must name the host that was asked. Where the browser came by TLS it must be https: what came by
+  plain HTTP may have been changed on its way.
 * DNS rebinding gives a foreign page our address under a name of its own, and then its ``Origin`` does name the host
   that was asked. Where we listen on the loopback alone, or are told which names are ours, every honest name for us is
   known, so others are refused. An address cannot be rebound and is always accepted.
@@ -37,18 +37,21 @@ class Guard:
             message = f"This server does not answer to the name {name!r}. If it is to, name it with --http-hosts."
             raise RequestError(421, "unknown_host", message)
 
-    def is_ours(self, origin: str | None, host: str | None) -> bool:
-        """Whether a page of ours asks, or no page at all: not a browser, or what no other site could have caused."""
+    def is_ours(self, origin: str | None, host: str | None, *, secure: bool = False) -> bool:
+        """Whether a page of ours asks, or no page at all: not a browser, or what no other site could have caused.
+
+        ``secure``: it came by TLS, if only as far as a proxy that is believed.
+        """
         if origin is None:
             return True
         scheme, _, authority = origin.lower().partition("://")  # browsers write no path, no port that is the scheme's
-        if self.tls and scheme != "https":
+        if (secure or self.tls) and scheme != "https":
             return False
         return bool(authority) and (authority == (host or "").lower() or _host_name(authority) in self.hosts)
 
-    def check_origin(self, origin: str | None, host: str | None) -> None:
+    def check_origin(self, origin: str | None, host: str | None, *, secure: bool = False) -> None:
         """Refuse what a page of another site asks for. Raises ``RequestError``."""
-        if self.is_ours(origin, host):
+        if self.is_ours(origin, host, secure=secure):
             return
         message = (
             f"A page of {str(origin)[:200]} may not ask {host or 'this server'} for this. If a proxy stands between "

@@ -26,7 +26,7 @@ from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
 from broker.front.gate import TOKEN, check_still, is_known, principal_of
 from broker.front.offers import ask, parse_wish
-from broker.front.peer import address_of, host_of, prefix_of
+from broker.front.peer import address_of, host_of, is_secure, prefix_of
 from broker.front.sdpfrag import check_fragment
 from common.cameras import CameraName, split_stream
 from common.errors import RequestError
@@ -138,7 +138,8 @@ def _expect(request: web.Request, media_type: str) -> None:
 def _add_links(request: web.Request, response: web.Response, *, with_passwords: bool = True) -> None:
     """Name the STUN and TURN servers; those with a password never to pages of sites that are not ours."""
     context = request.app[CONTEXT]
-    ours = with_passwords and context.guard.is_ours(request.headers.get("Origin"), host_of(request))
+    origin, host = request.headers.get("Origin"), host_of(request)
+    ours = with_passwords and context.guard.is_ours(origin, host, secure=is_secure(request))
     for server in context.ice_servers:
         if ours or not server.credential:
             response.headers.add("Link", server.link)

@@ -23,6 +23,7 @@ from broker.access import keys
 from broker.access.desk import Credentials, Desk, SignedTokens
 from broker.access.keys import FETCH_INTERVAL, FRESH, KEPT, FetchedKeys, key_of, read_keys
 from broker.access.principal import Principal
+from broker.access.signed import MAX_TIME
 from common.cameras import CameraName
 from common.config import AuthConfig, JwtConfig
 from common.errors import ConfigError, RequestError
@@ -72,6 +73,8 @@ async def refused(asked: Desk, token: str) -> RequestError:
         ({"role": "admin"}, "admin", (True, True)),
         ({"role": ["staff", "admin"]}, "admin", (True, True)),
         ({"role": "administrator"}, "viewer", (True, False)),
+        ({"role": "no admin"}, "viewer", (True, False)),
+        ({"role": "billing,admin"}, "viewer", (True, False)),
         ({"role": True}, "viewer", (True, False)),
     ],
 )
@@ -79,6 +82,11 @@ async def test_the_claims_give_the_rights(claims: dict[str, Any], role: str, see
     principal = await who(desk(secret=SECRET), jwt.encode(CLAIMS | claims, SECRET))
     assert (principal.label, principal.role.value, principal.expires) == ("jwt:anna", role, NOW)
     assert (principal.may_watch(YARD), principal.may_watch(HALL)) == sees
+
+
+async def test_an_end_that_no_clock_will_see_is_one() -> None:
+    principal = await who(desk(secret=SECRET), jwt.encode(CLAIMS | {"exp": 10**400}, SECRET))
+    assert principal.expires == MAX_TIME
 
 
 @pytest.mark.parametrize(("name", "label"), [("a#b:c\n", "jwt:a_b_c_"), (7, "jwt"), ("x" * 999, "jwt:" + "x" * 64)])
@@ -128,6 +136,8 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: str = ""
         (unsigned({"alg": "HS256", "kid": "../../dev/null"}, CLAIMS), "invalid_token"),
         (unsigned({}, CLAIMS), "invalid_token"),
         ("..", "invalid_token"),
+        ("\udcff.\udcff.\udcff", "invalid_token"),  # what no UTF-8 is in a header
+        (".".join([base64.urlsafe_b64encode(b"[" * 5_000).decode()] * 3)[:8_000], "invalid_token"),
         ("a.b.c", "invalid_token"),
         ("no token at all", "invalid_token"),
         ("." * 100_000, "invalid_token"),

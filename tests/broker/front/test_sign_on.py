@@ -20,6 +20,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import ec
+from multidict import CIMultiDict
 
 from broker.access.tokens import digest_of
 from broker.front.gate import COOKIE
@@ -301,6 +302,26 @@ async def test_a_proxy_that_is_believed_names_the_user(tmp_path: Path) -> None:
         async with broker.http.ws_connect("/ws", headers=ours) as socket:
             await socket.send_json({"type": "ping"})
             assert (await socket.receive_json(timeout=5))["type"] == "pong"
+
+
+async def test_where_the_proxy_has_tls_a_page_without_it_is_not_ours(tmp_path: Path) -> None:
+    """What came by plain HTTP may have been changed on its way, also by somebody who wants what is behind TLS."""
+    async with broker_in(tmp_path, **behind("127.0.0.1")) as broker:
+        ops = ANNA | {"Remote-Groups": "ops", "X-Forwarded-Host": "cams.example", "X-Forwarded-Proto": "https"}
+        user = {"user": "eve", "password": "a way back in", "role": "admin"}
+        for scheme, status in (("http", 403), ("https", 201)):
+            headers = ops | {"Origin": f"{scheme}://cams.example"}
+            assert (await broker.http.post("/api/users", json=user, headers=headers)).status == status
+
+
+async def test_who_is_named_twice_is_not_believed(tmp_path: Path) -> None:
+    """A proxy that adds its header to that of the client, and does not put it in its place."""
+    async with broker_in(tmp_path, **behind("127.0.0.1")) as broker:
+        for name, more in (("Remote-User", "eve"), ("Remote-Groups", "ops")):
+            headers = CIMultiDict(ANNA)
+            headers.add(name, more)
+            answer = await broker.http.get("/api/me", headers=headers)
+            assert answer.status == 401, name
 
 
 async def test_nobody_else_names_one(tmp_path: Path) -> None:
