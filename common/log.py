@@ -200,13 +200,25 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
     return event
 
 
+def _printable(text: str, but: str) -> str:
+    """``text`` without what does something to a terminal, or ends a line; ``but`` stays."""
+    return "".join(
+        each if each.isprintable() or each in but else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 def _shorten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """No value fills the disk. After ``_redact``, which would not know a password whose URL has lost its end."""
+    """No value fills the disk, or does anything but be read.
+
+    After ``_redact``, which would not know a password whose URL has lost its end.
+    """
     for key, value in event.items():
         most = MAX_TRACEBACK if key == "exception" else MAX_VALUE
         if isinstance(value, str):
             if len(value) > most:
-                event[key] = f"{value[:most]}… ({len(value)} characters)"
+                value = event[key] = f"{value[:most]}… ({len(value)} characters)"
+            if not value.isprintable():
+                event[key] = _printable(value, but="\n\t" if key == "exception" else "")
         elif isinstance(value, int):
             if value.bit_length() > 1_000:
                 event[key] = f"a number of {value.bit_length()} bits"

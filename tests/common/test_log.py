@@ -250,6 +250,18 @@ def test_what_strangers_say_is_not_told_at_any_length(style: str, stderr: Captur
     assert "(100000 characters)" in written
 
 
+def test_what_strangers_say_does_nothing_to_a_terminal(style: str, stderr: Captured) -> None:
+    """As the name of a camera in an address, say: clears the screen, sets its title, or writes a line of its own."""
+    configure("info", style)  # type: ignore[arg-type]
+    get_logger().info("refused", request="GET/\x1b[2J\x1b]0;x\x07\x9b31m", camera="a\nb\u202ec\udcff")
+    logging.getLogger("library").warning("odd header: \x1b[2J\r\x1b[1A")
+    written = stderr.getvalue()
+    assert written.endswith("\n")
+    assert all(each.isprintable() for each in written.splitlines())
+    assert len(written.splitlines()) == 2
+    assert "GET/" in written
+
+
 def test_a_password_is_not_shown_because_its_url_is_cut(style: str, stderr: Captured) -> None:
     configure("info", style)  # type: ignore[arg-type]
     secret = "rtsp://admin:" + "hunter2" * MAX_VALUE + "@camera/stream"
