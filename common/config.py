@@ -453,6 +453,14 @@ class AuthConfig(_Section):
     def _word(cls, values: Any) -> Any:
         return {"mode": values} if isinstance(values, str) else values
 
+    @model_validator(mode="after")
+    def _no_token_twice(self) -> Self:
+        names: dict[str, str] = {}
+        for name, token in self.tokens.items():
+            if (other := names.setdefault(token.sha256.lower(), name)) != name:
+                raise ValueError(f"tokens {other} and {name} are the same one (sha256), with the rights of which?")
+        return self
+
 
 class JwtConfig(_Section):
     """Signed tokens that another program makes (JWT, RFC 7519): its keys, and what its claims mean."""

@@ -61,12 +61,15 @@ class Desk:
         self._elsewhere = sign_on
         self._by_proxy = bool(auth.user_header)
         self._clock = clock
+        self._shut = False  # whether somebody was ever known other than by a password
         self.take(auth)
 
     def take(self, auth: AuthConfig) -> None:
         """Know these tokens and groups from now on. Whoever has lost a right by that is told by ``hindrance``."""
         self._mode = auth.mode
         self._tokens = StaticTokens(auth.tokens)
+        # For as long as we run: who takes back the only token does not mean to let everybody in.
+        self._shut = self._shut or bool(self._tokens or self._signed or self._by_proxy or self._elsewhere)
         self._groups = Groups(auth.groups)
         self._login_seconds = auth.session_hours * 3_600
         if self.people is not None:
@@ -76,8 +79,7 @@ class Desk:
     def required(self) -> bool:
         """Whether everybody has to show who it is; see the setting ``auth.mode``."""
         if self._mode == "auto":
-            elsewhere = self._signed or self._by_proxy or self._elsewhere
-            return not self.local or bool(self._tokens or elsewhere or (self.people and self.people.users))
+            return not self.local or self._shut or bool(self.people and self.people.users)
         return self._mode == "required"
 
     @property
@@ -93,9 +95,8 @@ class Desk:
     @property
     def ownerless(self) -> bool:
         """Whether everybody has to show who it is and nobody is known yet who could be an admin."""
-        known = (
-            self._tokens.has_admin or self._signed or self._groups.has_admin or (self.people and self.people.has_admin)
-        )
+        in_group = self._groups.has_admin and (self._by_proxy or self._elsewhere)
+        known = self._tokens.has_admin or self._signed or in_group or (self.people and self.people.has_admin)
         return self.required and not known
 
     async def identify(self, shown: Credentials) -> Principal | None:

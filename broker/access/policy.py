@@ -15,6 +15,8 @@ def check_door(config: Config, *, local: bool) -> None:
     if auth.user_header and not config.http.trusted_proxies:
         problem = "needs http.trusted_proxies, or everybody could send this header"
         raise ConfigError(problem, key="auth.user_header")
+    if config.oidc.issuer and not auth.people:
+        raise ConfigError("needs auth.people, whose file keeps who is signed in", key="oidc.issuer")
     required = auth.mode == "required" or (auth.mode == "auto" and not local)
     if required and not (auth.people or auth.tokens or auth.user_header or config.jwt.used):
         problem = (

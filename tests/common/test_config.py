@@ -7,7 +7,7 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from common.config import SourcesConfig, default_broker_address, leaves
+from common.config import AuthConfig, SourcesConfig, default_broker_address, leaves
 
 
 def test_every_leaf_has_variable_option_and_help() -> None:
@@ -24,6 +24,14 @@ def test_every_leaf_has_variable_option_and_help() -> None:
         "--cluster-token",
     ]
     assert all(leaf.field.description for leaf in table.values())
+
+
+def test_one_token_has_the_rights_of_one_name() -> None:
+    """Lines that were copied, and given another name and role, would make a viewer's token an admin's."""
+    wall = {"sha256": "ab" * 32, "cameras": ["yard"]}
+    root = {"sha256": "AB" * 32, "role": "admin"}
+    with pytest.raises(ValidationError, match="wall and root are the same"):
+        AuthConfig.model_validate({"tokens": {"wall": wall, "root": root}})
 
 
 def test_broker_address_is_private_to_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from broker.access.principal import EVERYBODY, GRACE
 from broker.access.tokens import digest_of
 from common.access import AccessRole
 from common.cameras import CameraName
-from common.config import AuthConfig, Config, JwtConfig
+from common.config import AuthConfig, Config, JwtConfig, OidcConfig
 from common.errors import ConfigError, RequestError
 
 END = 1_000_000.0
@@ -152,6 +152,31 @@ def test_who_has_to_sign_in(
 ) -> None:
     asked = Desk(auth(**more), people, Now(), local=local)
     assert (asked.required, asked.ownerless) == (required, ownerless)
+
+
+async def test_a_token_that_is_taken_back_opens_no_door() -> None:
+    asked = desk(Now())
+    asked.take(auth(tokens={}))
+    assert asked.required
+    assert await asked.identify(Credentials()) is None
+    asked.take(auth(tokens={}, mode="none"))
+    assert await asked.identify(Credentials()) is EVERYBODY
+    assert not desk(Now(), tokens={}).required, "from its start on"
+
+
+@pytest.mark.parametrize(("sign_on", "more"), [(True, {}), (False, {"user_header": "Remote-User"})])
+def test_groups_make_an_admin_of_nobody_whom_nobody_puts_into_them(*, sign_on: bool, more: dict[str, object]) -> None:
+    groups: dict[str, object] = {"tokens": {}, "groups": {"ops": {"role": "admin"}}}
+    assert Desk(auth(**groups), None, Now(), local=False).ownerless
+    assert not Desk(auth(**groups | more), None, Now(), local=False, sign_on=sign_on).ownerless
+
+
+def test_a_provider_needs_the_file_that_keeps_who_is_signed_in() -> None:
+    oidc = OidcConfig(issuer="https://login.example.org", client_id="camshaft")
+    with pytest.raises(ConfigError, match=r"auth\.people") as refused:
+        check_door(Config(auth=auth(people=False), oidc=oidc), local=False)
+    assert refused.value.key == "oidc.issuer"
+    check_door(Config(auth=auth(tokens={}), oidc=oidc), local=False)
 
 
 @pytest.mark.parametrize(
