@@ -95,8 +95,9 @@ async def docs(request: web.Request) -> web.Response:
 
 def to_sign_in(request: web.Request) -> web.Response:
     """Send a browser from a page to the form, which knows the way back. Relative, as all addresses of pages."""
-    path = request.path.removeprefix("/")
-    query = f"?{urlencode({'next': path})}" if path else ""
+    path, asked = request.rel_url.raw_path.removeprefix("/"), request.rel_url.raw_query_string
+    back = f"{path}?{asked}" if asked else path
+    query = f"?{urlencode({'next': back})}" if back else ""
     headers = {hdrs.LOCATION: f"{'../' * path.count('/')}sign-in{query}", hdrs.CACHE_CONTROL: "no-store"}
     return web.Response(status=303, headers=headers)
 

@@ -15,7 +15,8 @@ whoAmI().then((me) => {
   if (!me) return;
   document.getElementById("name").textContent = me.name || "Nobody has to sign in here";
   document.getElementById("rights").textContent = rightsOf(me);
-  password.hidden = signOut.hidden = me.kind !== "user";
+  password.hidden = me.kind !== "user";
+  signOut.hidden = !["user", "oidc"].includes(me.kind);
   users.hidden = me.role !== "admin";
   if (!users.hidden) showUsers();
 });

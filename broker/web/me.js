@@ -23,5 +23,5 @@ export function signIn() {
   location.replace(form);
 }
 
-// The server has closed the socket of a page whose rights are not what they were.
-SocketSignalling.to(HOME).addEventListener("rights", whoAmI);
+// The server closes the socket of a page whose rights are not what they were, and lets none in of one that has none.
+for (const event of ["rights", "blocked"]) SocketSignalling.to(HOME).addEventListener(event, whoAmI);

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import aiohttp
@@ -86,6 +88,23 @@ async def _login(url: str) -> str:
         http.post("/api/login", json={"user": ANNA[0], "password": ANNA[1]}) as answer,
     ):
         return answer.cookies["camshaft_login"].value
+
+
+async def test_a_page_whose_sign_in_ended_while_it_heard_nothing_asks_for_another(
+    chromium: Chromium, cluster: Callable[..., Any]
+) -> None:
+    """A laptop wakes up, say. It must not blame a proxy."""
+    running = await cluster({}, config=REQUIRED)
+    link = re.search(r"http://\S+/sign-in#code=\S+", running.log)
+    assert link is not None
+    page = (await chromium.open(link[0])).page
+    await sign_in(page, *ANNA, again=True)
+    await expect(page.get_by_role("button", name="Add camera")).to_be_visible()
+    running.kill("broker")
+    with closing(sqlite3.connect(running.directory / "camshaft.db.people", timeout=5.0)) as people:
+        people.execute("DELETE FROM login")
+        people.commit()
+    await expect(page).to_have_url(f"{running.url}/sign-in?next=", timeout=20_000)
 
 
 async def test_a_page_in_a_frame_shows_its_token(
