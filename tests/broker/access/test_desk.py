@@ -199,3 +199,10 @@ def test_any_other_is(more: dict[str, object]) -> None:
 
 def test_a_door_with_signed_tokens_is() -> None:
     check_door(Config(auth=auth(tokens={}, people=False), jwt=JwtConfig(secret="s" * 32)), local=False)
+
+
+def test_a_header_that_everybody_could_send_names_nobody() -> None:
+    with pytest.raises(ConfigError, match="trusted_proxies") as refused:
+        check_door(Config(auth=auth(user_header="Remote-User")), local=False)
+    assert refused.value.key == "auth.user_header"
+    check_door(Config(auth=auth(user_header="Remote-User"), http={"trusted_proxies": ["10.0.0.2"]}), local=False)
