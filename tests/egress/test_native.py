@@ -445,9 +445,10 @@ def test_a_viewer_whose_buffer_is_full_has_no_further_turn(ipv4: MediaSocket, gs
         stuck, well = Viewer(full), Viewer(ipv4)
         parcel = parcel_of(some_packets([1_000] * 300))
         audience = Audience([(stuck.lane, stuck.target), (well.lane, well.target)])
-        refused = audience.compiled.send(parcel.compiled, 0, 0, 2)
-        assert refused == [(0, 0, errno.EAGAIN)]
-        assert (stuck.lane.packets, well.lane.packets) == (0, 300)
+        [(which, sent, code)] = audience.compiled.send(parcel.compiled, 0, 0, 2)
+        assert (which, code) == (0, errno.EAGAIN)
+        assert sent <= 1, "the kernel may find room for one after it had none"
+        assert (stuck.lane.packets, well.lane.packets) == (sent, 300)
         assert len(well.received(300)) == 300
         assert audience.compiled.send(parcel.compiled, 0, 0, 0) == [], "nothing is left over for another call"
 
