@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,3 +57,43 @@ def make_tables(database: sqlite3.Connection, path: Path, format: Format) -> boo
 def unusable(path: Path, problem: str) -> ConfigError:
     """The error for a file that cannot be used."""
     return ConfigError(f"{path}: {problem}; mend that, or choose another with --store-path", key="store.path")
+
+
+@contextmanager
+def opened(path: Path, format: Format, lock_timeout: float) -> Iterator[sqlite3.Connection]:
+    """Open a file that other processes write to as well; the block reads what it needs, or else it is closed again.
+
+    Raises ``ConfigError`` if it cannot be used, or the block finds it damaged.
+    """
+    try:
+        claim(path, format)
+        database = sqlite3.connect(path, timeout=lock_timeout, isolation_level=None)
+    except (OSError, sqlite3.Error) as exc:
+        raise unusable(path, getattr(exc, "strerror", None) or str(exc)) from None
+    try:
+        yield database
+    except (sqlite3.Error, ValueError, TypeError) as exc:
+        database.close()
+        raise unusable(path, f"is damaged ({exc})") from None
+    except BaseException:
+        database.close()
+        raise
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Nobody else writes while this is open. What fails leaves nothing open that would bar the next write."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")  # fails where the disk is full, or somebody reads for long
+    except BaseException:
+        with suppress(sqlite3.Error):  # SQLite may have rolled it back itself
+            database.execute("ROLLBACK")
+        raise
+
+
+def data_version(database: sqlite3.Connection) -> int:
+    """A number that is another once others have written."""
+    version: int = database.execute("PRAGMA data_version").fetchone()[0]
+    return version

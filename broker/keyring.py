@@ -11,9 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import sqlite3
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import zmq
 from zmq.utils import z85
 
 from broker.admission import JoinRefusedError, Member, make_room, take_name, use_token
-from broker.database import Format, claim, make_tables, unusable
+from broker.database import Format, data_version, make_tables, opened, transaction
 from common.bus import Endpoints, Keys
 from common.config import Config
 from common.control import NodeName, Role
@@ -91,25 +89,16 @@ class Keyring:
     """The open file. Every method may raise ``sqlite3.Error`` if the disk fails; opening raises ``ConfigError``."""
 
     def __init__(self, path: Path, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
-        self._path = path
-        try:
-            claim(path, FORMAT)
-            self._database = sqlite3.connect(path, timeout=lock_timeout, isolation_level=None)
-        except (OSError, sqlite3.Error) as exc:
-            raise unusable(path, getattr(exc, "strerror", None) or str(exc)) from None
-        try:
-            self._prepare()
+        with opened(path, FORMAT, lock_timeout) as self._database:
+            with transaction(self._database):
+                if make_tables(self._database, path, FORMAT):
+                    row = (*zmq.curve_keypair(), secrets.token_bytes(32))
+                    self._database.execute("INSERT INTO broker VALUES (?, ?, ?)", row)
             row = self._database.execute("SELECT public, secret, media FROM broker").fetchone()
             self.public, self.secret, self._media = row  # Z85 the first two, as pyzmq takes them
-            self._version = self._data_version()
+            self._version = data_version(self._database)
             self._read_members()
             self._revoked: list[Member] = []
-        except (sqlite3.Error, ValueError, TypeError) as exc:
-            self._database.close()
-            raise unusable(path, f"is damaged ({exc})") from None
-        except BaseException:
-            self._database.close()
-            raise
 
     def close(self) -> None:
         """Close the file; twice is fine."""
@@ -127,7 +116,7 @@ class Keyring:
     ) -> WorkerToken:
         """A new token. ``expires`` is a Unix time. Raises ``ConfigError`` if there are too many."""
         token = WorkerToken.make(z85.decode(self.public))
-        with self._writing():
+        with transaction(self._database):
             self._database.execute(
                 "DELETE FROM token WHERE expires < ? AND id NOT IN (SELECT token FROM member)", (now - EXPIRED_KEPT,)
             )
@@ -141,7 +130,7 @@ class Keyring:
         """The token of the workers that ``serve`` starts beside the broker; the one before is worth nothing then."""
         token = WorkerToken(z85.decode(self.public), f"serve{role.value[:3]}", secrets.token_bytes(SECRET_BYTES))
         row = (token.id, token.digest, role.value, "", None, None, now)
-        with self._writing():
+        with transaction(self._database):
             self._database.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row)
         return token
 
@@ -164,7 +153,7 @@ class Keyring:
         Raises ``ConfigError`` if there is neither.
         """
         run = self._database.execute
-        with self._writing():
+        with transaction(self._database):
             known = run("UPDATE token SET revoked = 1 WHERE id = ?", (name,)).rowcount
             nodes = [node for (node,) in run("SELECT node FROM member WHERE token = ? ORDER BY node", (name,))]
             run("DELETE FROM member WHERE token = ?", (name,))
@@ -195,7 +184,7 @@ class Keyring:
 
     def refresh(self) -> None:
         """See what ``camshaft token`` changed."""
-        if (version := self._data_version()) != self._version:
+        if (version := data_version(self._database)) != self._version:
             before = dict(self._members)
             self._read_members()
             self._version = version
@@ -231,7 +220,7 @@ class Keyring:
                 f"its key is that of the {known.role} worker {known.node!r}: start it with --node {known.node}, "
                 "or give each worker a --cluster-key-file of its own"
             )
-        with self._writing():
+        with transaction(self._database):
             use_token(self._database, token, secret, role, node, now=now)
             take_name(self._database, token, node, self._by_node.get(node), lives)
             make_room(self._database, lives, now=now)
@@ -255,23 +244,3 @@ class Keyring:
 
     def _enter(self, member: Member) -> None:
         self._members[member.key] = self._by_node[member.node] = member
-
-    def _data_version(self) -> int:
-        version: int = self._database.execute("PRAGMA data_version").fetchone()[0]  # grows when others have written
-        return version
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
-
-    def _prepare(self) -> None:
-        with self._writing():
-            if make_tables(self._database, self._path, FORMAT):
-                row = (*zmq.curve_keypair(), secrets.token_bytes(32))
-                self._database.execute("INSERT INTO broker VALUES (?, ?, ?)", row)

@@ -14,13 +14,13 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from broker.access.groups import Groups
 from broker.access.principal import Kind, Principal
-from broker.database import Format, claim, make_tables, unusable
+from broker.database import Format, data_version, make_tables, opened, transaction
 from common.access import AccessRole
 from common.config import AuthConfig, Config
 from common.errors import RequestError
@@ -90,26 +90,14 @@ class People:
     """
 
     def __init__(self, path: Path, auth: AuthConfig = AuthConfig()) -> None:  # noqa: B008  # frozen
-        self._path = path
         self.take(auth)
-        try:
-            claim(path, FORMAT)
-            self._database = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
-        except (OSError, sqlite3.Error) as exc:
-            raise unusable(path, getattr(exc, "strerror", None) or str(exc)) from None
-        try:
-            with self._transaction():
+        with opened(path, FORMAT, LOCK_TIMEOUT) as self._database:
+            with transaction(self._database):
                 if make_tables(self._database, path, FORMAT):
                     self._database.execute("INSERT INTO device VALUES (?)", (secrets.token_bytes(SECRET_BYTES),))
             (self._device,) = self._database.execute("SELECT secret FROM device").fetchone()
-            self._version = self._data_version()
+            self._version = data_version(self._database)
             self._read()
-        except (sqlite3.Error, ValueError, TypeError) as exc:
-            self._database.close()
-            raise unusable(path, f"is damaged ({exc})") from None
-        except BaseException:
-            self._database.close()
-            raise
 
     def close(self) -> None:
         """Close the file; twice is fine."""
@@ -124,7 +112,7 @@ class People:
 
     def refresh(self) -> None:
         """See what another process changed."""
-        if (version := self._data_version()) != self._version:
+        if (version := data_version(self._database)) != self._version:
             try:
                 self._read()
             except (ValueError, TypeError) as exc:
@@ -307,27 +295,12 @@ class People:
         }
         self._proofs = {login.proof: login for login in self._logins.values()}
 
-    def _data_version(self) -> int:
-        version: int = self._database.execute("PRAGMA data_version").fetchone()[0]  # grows when others have written
-        return version
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Nobody else writes while this is open, and what others have written before is known."""
-        with self._transaction():
+        with transaction(self._database):
             self.refresh()
             yield
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")  # fails where the disk is full, or somebody reads for long
-        except BaseException:
-            with suppress(sqlite3.Error):  # SQLite may have rolled it back itself
-                self._database.execute("ROLLBACK")
-            raise
 
 
 def check_name(name: str) -> None:

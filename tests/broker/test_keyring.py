@@ -165,3 +165,16 @@ def test_a_damaged_file_and_one_of_a_newer_release_are_named(keyring: Keyring, p
         with pytest.raises(ConfigError, match=problem) as caught:
             Keyring(copy)
         assert str(copy) in str(caught.value)
+
+
+def test_somebody_who_reads_the_file_for_long_bars_no_later_write(keyring: Keyring, path: Path) -> None:
+    """A backup, say: until it is done nothing can be written, and then everything can."""
+    keyring._database.execute("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(path, isolation_level=None)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT * FROM token").fetchall()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            keyring.make_token(Role.EGRESS, now=1.0)
+        backup.execute("ROLLBACK")
+    assert keyring.make_token(Role.EGRESS, now=1.0)
+    assert len(keyring.tokens()) == 1
