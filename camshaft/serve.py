@@ -24,7 +24,8 @@ from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from common import log, process
 from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints
-from common.config import AuthConfig, Config, HttpConfig
+from common.config import Config, HttpConfig
+from common.config_access import AuthConfig
 from common.control import Role
 from common.errors import AddressInUseError, ConfigError
 from common.kept import Kept

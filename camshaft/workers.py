@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from common.config import MAX_PORT, Config
+from common.config import Config
+from common.config_types import MAX_PORT
 from common.control import Role
 from common.errors import ConfigError
 

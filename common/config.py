@@ -7,50 +7,52 @@ Every leaf ``section.key`` of the model is also the variable
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
-import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_origin
+from typing import Any, Literal, NamedTuple, get_origin
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 
-from common.access import CAMERA_PATTERN, AccessRole
-from common.address import split_ice_server, split_listen, split_stun_server
 from common.camera_url import read_pasted, refusal
-from common.cameras import CAMERA_ID, SUB, CameraName, CameraSpec, TlsSpec, Transport, stream_of
-from common.errors import ProtocolError
+from common.cameras import SUB, CameraName, CameraSpec, TlsSpec, Transport, stream_of
+from common.config_access import AuthConfig, JwtConfig, OidcConfig
+from common.config_types import (
+    MAX_ORDER,
+    Addresses,
+    Advertise,
+    CameraId,
+    CameraUrl,
+    Fingerprint,
+    Hosts,
+    IceServers,
+    Label,
+    Limit,
+    Listen,
+    ListenOrNot,
+    Networks,
+    Rate,
+    Schemes,
+    Secret,
+    Section,
+    SwitchOrPort,
+    Whole,
+    WorkerTokenText,
+)
 from common.settings import ENV_PREFIX, SECRETS, in_file, option_of, variable_of
-from common.token import WorkerToken
 
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"  # names the file
 CAMERA_VARIABLE = f"{ENV_PREFIX}CAMERA"
 DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its broker
-MAX_LABEL = 100  # characters of a name that people see
-_ONE_LINE = (
-    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"  # no control, nothing that ends a line, no half of a character
-)
-MAX_ORDER = 1_000_000
-MIN_JWT_SECRET = 32  # characters
-MIN_SECRET = 16  # characters: less is guessed
-_FINGERPRINT = "([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}"
-MAX_PORT = 65_535
-MAX_URL = 2_048  # characters of a camera's address: it stands in logs, reports and requests
 
 
 def default_broker_address() -> str:
@@ -60,199 +62,7 @@ def default_broker_address() -> str:
     return f"ipc://{directory}"
 
 
-def _camera_url(url: str) -> str:
-    if len(url) > MAX_URL:
-        raise ValueError(f"has {len(url)} characters; no more than {MAX_URL} are allowed")
-    return read_pasted(url).url
-
-
-def _camera_id(name: str) -> CameraName:
-    if not CAMERA_ID.fullmatch(name):
-        raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
-    return CameraName(name)
-
-
-def _label(value: str) -> str:
-    if not re.fullmatch(_ONE_LINE, value):
-        raise ValueError("must be text in one line")
-    return value
-
-
-def _token_name(name: str) -> str:
-    if not CAMERA_ID.fullmatch(name):
-        raise ValueError("a token's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
-    return name
-
-
-def _listen(value: str) -> str:
-    split_listen(value)
-    return value
-
-
-def _listen_or_not(value: str) -> str:
-    return _listen(value) if value else value
-
-
-def _fingerprint(value: str) -> str:
-    if not re.fullmatch(_FINGERPRINT, value):
-        raise ValueError("must be the 64 hexadecimal digits of a SHA-256 fingerprint; colons may stand between them")
-    return value
-
-
-def _no_flag(value: object) -> object:
-    if isinstance(value, bool):  # YAML's yes and on, which would pass as 1
-        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic wants a ValueError
-    return value
-
-
-def _no_flag_but_number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - as above
-    return value
-
-
-def _several(value: object) -> object:
-    if isinstance(value, str):  # one, where a list may stand
-        return [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be text or a list of it, such as [192.0.2.7, cameras.example.org]")  # noqa: TRY004 - as above
-    return value
-
-
-def _host(value: str) -> str:
-    with contextlib.suppress(ValueError):
-        return str(ipaddress.ip_address(value))
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
-        raise ValueError("must be a name alone, such as cameras.example.org, without https:// and without a port")
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError("must be an IP address, such as 192.0.2.7") from None
-
-
-def _network(value: str) -> str:
-    try:
-        network = ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError("must be a network such as 192.168.1.0/24 or 2001:db8::/32, or an IP address") from None
-    if network.network_address != ipaddress.ip_address(value.partition("/")[0]):
-        raise ValueError(f"{value} is an address in a network; write {network} for all of it")
-    return str(network)
-
-
-def _ice_server(value: str) -> str:
-    split_ice_server(value)
-    return value
-
-
-def _advertised(value: str) -> str:
-    split_stun_server(value)
-    return value
-
-
-def _switch_or_port(value: object) -> object:
-    """``on``, ``off`` or a port's number as text. YAML has made truth values and numbers of them."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    text = str(value).strip().lower()
-    text = {"yes": "on", "true": "on", "no": "off", "false": "off"}.get(text, text)
-    if text in ("on", "off") or (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
-        return text
-    raise ValueError(f"must be on, off or the number of a port, up to {MAX_PORT}")
-
-
-def _secret(value: str) -> str:
-    if value and len(value.strip()) < MIN_SECRET:
-        raise ValueError(f"must have {MIN_SECRET} characters or more; openssl rand -hex 16 makes some")
-    return value
-
-
-def _token(value: str) -> str:
-    try:
-        return str(WorkerToken.parse(value)) if value else value
-    except ProtocolError as exc:
-        raise ValueError(str(exc)) from None
-
-
-def _digest(value: str) -> str:
-    if not re.fullmatch("[0-9A-Fa-f]{64}", value):
-        raise ValueError("must be the 64 hexadecimal digits that `camshaft token new` prints, not the token itself")
-    return value.lower()
-
-
-def _pattern(value: str) -> str:
-    if not CAMERA_PATTERN.fullmatch(value):
-        raise ValueError("must be a camera's name, or a pattern of names with * and ?, such as shop-*")
-    return value
-
-
-def _jwt_secret(value: str) -> str:
-    if value and len(value) < MIN_JWT_SECRET:
-        raise ValueError(
-            f"must have {MIN_JWT_SECRET} characters or more (RFC 7518 3.2); openssl rand -hex 32 makes some"
-        )
-    return value
-
-
-def _web_address(value: str) -> str:
-    if value and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s#]*)?", value):
-        raise ValueError("must be an address such as https://login.example.org/keys, without user and password")
-    return value
-
-
-def _aware(value: datetime) -> datetime:
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-JwtAlgorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
-SwitchOrPort = Annotated[
-    str, BeforeValidator(_switch_or_port), WithJsonSchema({"type": "string", "pattern": "^(on|off|[0-9]{1,5})$"})
-]
-Whole = Annotated[int, BeforeValidator(_no_flag)]
-CameraUrl = Annotated[
-    str,
-    AfterValidator(_camera_url),
-    WithJsonSchema(
-        {"type": "string", "pattern": r"^[Rr][Tt][Ss][Pp][Ss]?://[!$-.0->@-\[\]-~][!-~]*$", "maxLength": MAX_URL}
-    ),
-]
-CameraId = Annotated[
-    CameraName, AfterValidator(_camera_id), WithJsonSchema({"type": "string", "pattern": f"^{CAMERA_ID.pattern}$"})
-]
-Label = Annotated[
-    str,
-    AfterValidator(_label),
-    Field(max_length=MAX_LABEL),
-    WithJsonSchema({"type": "string", "pattern": f"^{_ONE_LINE}$", "maxLength": MAX_LABEL}),
-]
-Listen = Annotated[str, AfterValidator(_listen)]
-ListenOrNot = Annotated[str, AfterValidator(_listen_or_not)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
-Advertise = Annotated[tuple[Annotated[str, AfterValidator(_advertised)], ...], BeforeValidator(_several)]
-IceServers = Annotated[tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_several)]
-Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
-Scheme = Literal["rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "file", "device"]
-# As ``common.camera_url`` has them; a test holds that.
-Schemes = Annotated[tuple[Scheme, ...], BeforeValidator(_several)]
-Limit = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
-Rate = Annotated[float, BeforeValidator(_no_flag_but_number), Field(ge=0, allow_inf_nan=False)]
-Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_several)]
-Patterns = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_several)]
-Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_several)]
-Fingerprint = Annotated[
-    str, AfterValidator(_fingerprint), WithJsonSchema({"type": "string", "pattern": f"^{_FINGERPRINT}$"})
-]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class TlsConfig(_Section):
+class TlsConfig(Section):
     """How the certificate of an rtsps or https camera is judged."""
 
     verify: bool = Field(True, description="Verify the certificate against the system's authorities.")
@@ -264,7 +74,7 @@ class TlsConfig(_Section):
         return TlsSpec(self.verify, self.fingerprint, self.legacy)
 
 
-class StreamConfig(_Section):
+class StreamConfig(Section):
     """One of a camera's streams."""
 
     url: CameraUrl = Field(repr=False, description="As the camera's url.")
@@ -286,7 +96,7 @@ def _told_by_url(values: Any) -> Any:
     return values
 
 
-class StreamsConfig(_Section):
+class StreamsConfig(Section):
     """A camera's streams."""
 
     main: SkipJsonSchema[StreamConfig | None] = Field(None, description="The camera's url, if it is not given there.")
@@ -302,7 +112,7 @@ class Refused(NamedTuple):
     problem: str
 
 
-class CameraConfig(_Section):
+class CameraConfig(Section):
     """One camera. Also the body of the REST API."""
 
     url: CameraUrl = Field(
@@ -360,7 +170,7 @@ class CameraConfig(_Section):
         return specs
 
 
-class HttpConfig(_Section):
+class HttpConfig(Section):
     """The front door: page, WHEP, WebSocket and REST."""
 
     listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
@@ -400,134 +210,7 @@ class HttpConfig(_Section):
         return "http" if self.tls_cert is None else "https"
 
 
-class GroupConfig(_Section):
-    """The rights of a group of people."""
-
-    role: AccessRole = Field(AccessRole.VIEWER, description="viewer or admin.")
-    cameras: Patterns = Field((), description="Cameras that a viewer may watch: names, or patterns such as shop-*.")
-
-    @model_validator(mode="after")
-    def _cameras(self) -> Self:
-        if self.role is AccessRole.VIEWER and not self.cameras:
-            raise ValueError("names no cameras, so it gives no right; write cameras: ['*'] if it is for all of them")
-        return self
-
-
-class TokenConfig(GroupConfig):
-    """A static token: what it is known by, and what it gives a right to."""
-
-    sha256: Annotated[str, AfterValidator(_digest)] = Field(
-        repr=False, description="SHA-256 of the token, as `camshaft token new` prints it."
-    )
-    expires: Annotated[datetime, AfterValidator(_aware)] | None = Field(
-        None, description="Until when it is good: 2027-01-31, or 2027-01-31T12:00:00Z; default: for ever."
-    )
-
-
-class AuthConfig(_Section):
-    """The right to reach the front door. ``auth: none`` is the same as ``auth: {mode: none}``."""
-
-    mode: Literal["auto", "required", "none"] = Field(
-        "auto",
-        description="Who must show who they are: auto (everybody, unless we listen on the loopback alone and there is "
-        "no token, user, key, proxy or provider to know them by), "
-        "required (everybody), none (nobody: who reaches the port may do everything).",
-    )
-    people: bool = Field(True, description="Let users sign in with a password; they are kept beside the store.")
-    session_hours: float = Field(720.0, gt=0, le=87_600, description="Hours for which a browser stays signed in.")
-    user_header: str = Field(
-        "", description="Header by which a trusted proxy names the user that it has signed in, such as Remote-User."
-    )
-    groups_header: str = Field(
-        "Remote-Groups", description="Header with that user's groups; auth.groups says what they give a right to."
-    )
-    groups: dict[str, GroupConfig] = Field(
-        {}, repr=False, description="Rights of groups that a proxy or a provider of sign-in names: role and cameras."
-    )
-    tokens: dict[Annotated[str, AfterValidator(_token_name)], TokenConfig] = Field(
-        {}, repr=False, description="Static tokens by name, for programs; `camshaft token new` makes them."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _word(cls, values: Any) -> Any:
-        return {"mode": values} if isinstance(values, str) else values
-
-    @model_validator(mode="after")
-    def _no_token_twice(self) -> Self:
-        names: dict[str, str] = {}
-        for name, token in self.tokens.items():
-            if (other := names.setdefault(token.sha256.lower(), name)) != name:
-                raise ValueError(f"tokens {other} and {name} are the same one (sha256), with the rights of which?")
-        return self
-
-
-class JwtConfig(_Section):
-    """Signed tokens that another program makes (JWT, RFC 7519): its keys, and what its claims mean."""
-
-    secret: Annotated[str, AfterValidator(_jwt_secret)] = Field(
-        "", repr=False, description="Secret that tokens are signed with (HS256), 32 characters or more."
-    )
-    key_file: Path | None = Field(None, description="PEM file with the public key that tokens are signed with.")
-    jwks: Annotated[str, AfterValidator(_web_address)] = Field(
-        "", description="https:// address of the keys (JWK Set, RFC 7517); asked again when a token names a new one."
-    )
-    algorithms: Annotated[tuple[JwtAlgorithm, ...], BeforeValidator(_several)] = Field(
-        (), description="Signatures that are accepted: HS256, RS256, ES256, EdDSA; default: those of the kind of key."
-    )
-    issuer: str = Field("", description="The only accepted `iss` of tokens; empty: any.")
-    audience: str = Field("", description="The `aud` that tokens must have; empty: they must have none.")
-    name_claim: str = Field("sub", min_length=1, description="Claim with the name for logs and lists.")
-    role_claim: str = Field("role", min_length=1, description="Claim that is, or holds, viewer or admin.")
-    cameras_claim: str = Field("cameras", min_length=1, description="Claim with the cameras that a viewer may watch.")
-
-    @property
-    def used(self) -> bool:
-        """Whether there is a key."""
-        return bool(self.secret or self.key_file or self.jwks)
-
-    @property
-    def accepted(self) -> tuple[JwtAlgorithm, ...]:
-        """The signatures that are accepted."""
-        return self.algorithms or (("HS256",) if self.secret else ("RS256", "ES256", "EdDSA"))
-
-    @model_validator(mode="after")
-    def _one_kind_of_key(self) -> JwtConfig:
-        keys = [name for name in ("secret", "key_file", "jwks") if getattr(self, name)]
-        if len(keys) > 1:
-            raise ValueError(f"has {' and '.join(keys)}, of which only one may be given")
-        if not keys and self.model_fields_set - {"secret", "key_file", "jwks"}:
-            raise ValueError("has no key: give secret, key_file or jwks")
-        symmetric = {"HS256"} & set(self.algorithms)
-        if keys and self.algorithms and (symmetric != set(self.algorithms) if self.secret else symmetric):
-            # Who has the public key could else sign with it as if it were a secret.
-            raise ValueError("HS256 goes with a secret and with nothing else")
-        return self
-
-
-class OidcConfig(_Section):
-    """Single sign-on: a provider that signs people in (OpenID Connect, authorisation code with PKCE)."""
-
-    issuer: Annotated[str, AfterValidator(_web_address)] = Field(
-        "", description="Address of the provider, as its tokens name it: https://login.example.org."
-    )
-    client_id: str = Field("", description="The name by which the provider knows this server.")
-    client_secret: str = Field("", repr=False, description="The secret that goes with it; empty for a public client.")
-    scopes: Texts = Field((), description="Scopes to ask for; default: openid, profile and email.")
-    name_claim: str = Field("preferred_username", min_length=1, description="Claim with the user's name; else its sub.")
-    groups_claim: str = Field(
-        "groups", min_length=1, description="Claim with the user's groups; auth.groups says what they give a right to."
-    )
-    label: str = Field("Single sign-on", min_length=1, max_length=60, description="Text of the button to sign in.")
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if bool(self.issuer) != bool(self.client_id):
-            raise ValueError("needs issuer and client_id")
-        return self
-
-
-class MediaConfig(_Section):
+class MediaConfig(Section):
     """Where viewers' media leaves: a UDP port of each egress process, and a TCP port beside it."""
 
     port: Whole = Field(
@@ -552,7 +235,7 @@ class MediaConfig(_Section):
         return int(self.tcp)
 
 
-class BrokerConfig(_Section):
+class BrokerConfig(Section):
     """The address that every worker knows."""
 
     address: str = Field(
@@ -561,15 +244,15 @@ class BrokerConfig(_Section):
     )
 
 
-class ClusterConfig(_Section):
+class ClusterConfig(Section):
     """The secret or the token by which machines of a cluster know each other."""
 
-    secret: Annotated[str, AfterValidator(_secret)] = Field(
+    secret: Secret = Field(
         "",
         repr=False,
         description="Encrypts and authenticates the bus between machines; the same on each.",
     )
-    token: Annotated[str, AfterValidator(_token)] = Field(
+    token: WorkerTokenText = Field(
         "",
         repr=False,
         description="A worker's token, in place of the secret; made on the broker's machine: `camshaft token worker`.",
@@ -580,13 +263,13 @@ class ClusterConfig(_Section):
     )
 
 
-class IngestConfig(_Section):
+class IngestConfig(Section):
     """Ingest processes of `serve`."""
 
     workers: Whole | None = Field(None, ge=0, le=256, description="Ingest processes to start; default one.")
 
 
-class EgressConfig(_Section):
+class EgressConfig(Section):
     """Egress processes of `serve`, and how each sends."""
 
     workers: Whole | None = Field(None, ge=0, le=256, description="Egress processes to start; default one per core.")
@@ -596,7 +279,7 @@ class EgressConfig(_Section):
     )
 
 
-class TranscodeConfig(_Section):
+class TranscodeConfig(Section):
     """Transcode processes: they turn what browsers do not take into H.264 and Opus, while somebody watches it."""
 
     workers: Whole | None = Field(None, ge=0, le=256, description="Transcode processes to start; default one.")
@@ -611,7 +294,7 @@ class TranscodeConfig(_Section):
     )
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(Section):
     """Limits to what strangers, cameras and viewers take of this machine. 0, where it may be given, is no limit."""
 
     connections: Limit = Field(
@@ -666,7 +349,7 @@ class LimitsConfig(_Section):
     )
 
 
-class SourcesConfig(_Section):
+class SourcesConfig(Section):
     """Where cameras may be, of which kinds, and what a source beside RTSP may take."""
 
     allow: Schemes = Field(
@@ -686,13 +369,13 @@ class SourcesConfig(_Section):
     )
 
 
-class StoreConfig(_Section):
+class StoreConfig(Section):
     """Where cameras that were added at run time are kept."""
 
     path: Path = Field(Path("camshaft.db"), description="SQLite file for cameras added at run time.")
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """Logs, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is written.")
@@ -708,7 +391,7 @@ class Origin:
     watched: bool = False  # in a file: a change there is seen while we run
 
 
-class Config(_Section):
+class Config(Section):
     """Everything that can be configured."""
 
     cameras: dict[CameraId, CameraConfig] = Field({}, description="Cameras by name.")

@@ -9,16 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from common.cameras import redact
-from common.config import (
-    AuthConfig,
-    CameraConfig,
-    Config,
-    GroupConfig,
-    StreamConfig,
-    StreamsConfig,
-    TlsConfig,
-    TokenConfig,
-)
+from common.config import CameraConfig, Config, StreamConfig, StreamsConfig, TlsConfig
+from common.config_access import AuthConfig, GroupConfig, TokenConfig
 from common.foreign_keys import foreign
 
 Keys = tuple[str | int, ...]

@@ -12,7 +12,7 @@ from broker.access.principal import EVERYBODY, GRACE, Kind, Principal
 from broker.access.signed import key_name, looks_signed, plain_name, principal_of, verified
 from broker.access.tokens import StaticTokens
 from common.cameras import CameraName
-from common.config import AuthConfig, JwtConfig
+from common.config_access import AuthConfig, JwtConfig
 from common.errors import RequestError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from common.access import AccessRole
-from common.config import GroupConfig
+from common.config_access import GroupConfig
 
 MAX_GROUPS = 1_000  # of one user
 

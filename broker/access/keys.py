@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from broker.access.signed import MIN_RSA_BITS, usable_key
-from common.config import JwtConfig
+from common.config_access import JwtConfig
 from common.errors import ConfigError, RequestError
 from common.log import get_logger
 

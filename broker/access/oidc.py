@@ -25,7 +25,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from broker.access.groups import MAX_GROUPS
 from broker.access.keys import FETCH_TIMEOUT, FetchedKeys, fetch, read_whole
 from broker.access.signed import key_name, plain_name, texts, verified
-from common.config import JwtConfig, OidcConfig
+from common.config_access import JwtConfig, OidcConfig
 from common.errors import RequestError
 from common.log import Quiet, get_logger
 

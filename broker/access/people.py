@@ -22,7 +22,8 @@ from broker.access.groups import Groups
 from broker.access.principal import Kind, Principal
 from broker.database import Format, data_version, make_tables, opened, transaction
 from common.access import AccessRole
-from common.config import AuthConfig, Config
+from common.config import Config
+from common.config_access import AuthConfig
 from common.errors import RequestError
 
 LOCK_TIMEOUT = 2.0  # seconds: another process writes for a few milliseconds

@@ -14,7 +14,7 @@ from jwt.types import Options
 
 from broker.access.principal import MAX_NAME, Kind, Principal
 from common.access import CAMERA_PATTERN, AccessRole
-from common.config import JwtConfig
+from common.config_access import JwtConfig
 from common.errors import RequestError
 
 LEEWAY = 5.0  # seconds by which the clocks of who signs and of us may differ

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 
 from broker.access.principal import Kind, Principal
-from common.config import TokenConfig
+from common.config_access import TokenConfig
 
 PREFIX = "camshaft_"  # people and secret scanners see what it is
 SECRET_BYTES = 32

@@ -11,7 +11,7 @@ from broker.access.passwords import MAX_LENGTH
 from broker.access.principal import Kind
 from broker.front.bodies import read_json
 from common.access import AccessRole
-from common.config import Patterns
+from common.config_types import Patterns
 from common.errors import RequestError
 
 MAX_BODY = 8 << 10  # bytes

@@ -13,7 +13,8 @@ from broker.front.forms import FirstAdmin, MeView, NewPassword, NewUser, SignIn,
 from broker.front.gate import COOKIE, TOKEN
 from broker.front.views import ArrivalView, CameraView, NodeView, SessionView, ViewerView
 from common import __version__
-from common.config import CameraConfig, CameraId
+from common.config import CameraConfig
+from common.config_types import CameraId
 
 _REF = "#/components/schemas/"
 _JSON, _PATCH, _SDP, _FRAGMENT = (

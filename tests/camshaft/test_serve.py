@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from camshaft import serve
-from common.config import AuthConfig, HttpConfig
+from common.config import HttpConfig
+from common.config_access import AuthConfig
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from common.config import AuthConfig, SourcesConfig, default_broker_address, leaves
+from common.config import SourcesConfig, default_broker_address, leaves
+from common.config_access import AuthConfig
 
 
 def test_every_leaf_has_variable_option_and_help() -> None:

@@ -14,7 +14,8 @@ from broker.access.principal import EVERYBODY, GRACE
 from broker.access.tokens import digest_of
 from common.access import AccessRole
 from common.cameras import CameraName
-from common.config import AuthConfig, Config, JwtConfig, OidcConfig
+from common.config import Config
+from common.config_access import AuthConfig, JwtConfig, OidcConfig
 from common.errors import ConfigError, RequestError
 
 END = 1_000_000.0

@@ -10,7 +10,7 @@ import pytest
 from broker.access.people import MAX_LOGINS_EACH, People, people_path
 from broker.access.principal import Kind, Principal
 from common.access import AccessRole
-from common.config import AuthConfig
+from common.config_access import AuthConfig
 from common.errors import ConfigError, RequestError
 
 NOW = 1_000_000.0

@@ -25,7 +25,7 @@ from broker.access.keys import FETCH_INTERVAL, FRESH, KEPT, FetchedKeys, key_of,
 from broker.access.principal import Principal
 from broker.access.signed import MAX_TIME
 from common.cameras import CameraName
-from common.config import AuthConfig, JwtConfig
+from common.config_access import AuthConfig, JwtConfig
 from common.errors import ConfigError, RequestError
 
 SECRET = "a secret of more than sixty-four characters, as the longest of these signatures wants"

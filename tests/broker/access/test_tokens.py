@@ -8,7 +8,7 @@ from broker.access.principal import EVERYBODY, Kind, Principal
 from broker.access.tokens import MAX_TOKEN, StaticTokens, digest_of, new_token
 from common.access import AccessRole
 from common.cameras import CameraName
-from common.config import TokenConfig
+from common.config_access import TokenConfig
 
 
 def test_each_token_is_another_and_has_256_random_bits() -> None:

@@ -1,0 +1,238 @@
+"""Types of the configuration's values: what each may be, and the sentence for what it may not."""
+
+import contextlib
+import ipaddress
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
+
+from common.access import CAMERA_PATTERN
+from common.address import split_ice_server, split_listen, split_stun_server
+from common.camera_url import read_pasted
+from common.cameras import CAMERA_ID, CameraName
+from common.errors import ProtocolError
+from common.token import WorkerToken
+
+MAX_LABEL = 100  # characters of a name that people see
+_ONE_LINE = (
+    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"  # no control, nothing that ends a line, no half of a character
+)
+MAX_ORDER = 1_000_000
+MIN_JWT_SECRET = 32  # characters
+MIN_SECRET = 16  # characters: less is guessed
+_FINGERPRINT = "([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}"
+MAX_PORT = 65_535
+MAX_URL = 2_048  # characters of a camera's address: it stands in logs, reports and requests
+
+
+def _camera_url(url: str) -> str:
+    if len(url) > MAX_URL:
+        raise ValueError(f"has {len(url)} characters; no more than {MAX_URL} are allowed")
+    return read_pasted(url).url
+
+
+def _camera_id(name: str) -> CameraName:
+    if not CAMERA_ID.fullmatch(name):
+        raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
+    return CameraName(name)
+
+
+def _label(value: str) -> str:
+    if not re.fullmatch(_ONE_LINE, value):
+        raise ValueError("must be text in one line")
+    return value
+
+
+def _token_name(name: str) -> str:
+    if not CAMERA_ID.fullmatch(name):
+        raise ValueError("a token's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
+    return name
+
+
+def _listen(value: str) -> str:
+    split_listen(value)
+    return value
+
+
+def _listen_or_not(value: str) -> str:
+    return _listen(value) if value else value
+
+
+def _fingerprint(value: str) -> str:
+    if not re.fullmatch(_FINGERPRINT, value):
+        raise ValueError("must be the 64 hexadecimal digits of a SHA-256 fingerprint; colons may stand between them")
+    return value
+
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):  # YAML's yes and on, which would pass as 1
+        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic wants a ValueError
+    return value
+
+
+def _no_flag_but_number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - as above
+    return value
+
+
+def _several(value: object) -> object:
+    if isinstance(value, str):  # one, where a list may stand
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be text or a list of it, such as [192.0.2.7, cameras.example.org]")  # noqa: TRY004 - as above
+    return value
+
+
+def _host(value: str) -> str:
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(value))
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
+        raise ValueError("must be a name alone, such as cameras.example.org, without https:// and without a port")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("must be an IP address, such as 192.0.2.7") from None
+
+
+def _network(value: str) -> str:
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("must be a network such as 192.168.1.0/24 or 2001:db8::/32, or an IP address") from None
+    if network.network_address != ipaddress.ip_address(value.partition("/")[0]):
+        raise ValueError(f"{value} is an address in a network; write {network} for all of it")
+    return str(network)
+
+
+def _ice_server(value: str) -> str:
+    split_ice_server(value)
+    return value
+
+
+def _advertised(value: str) -> str:
+    split_stun_server(value)
+    return value
+
+
+def _switch_or_port(value: object) -> object:
+    """``on``, ``off`` or a port's number as text. YAML has made truth values and numbers of them."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = str(value).strip().lower()
+    text = {"yes": "on", "true": "on", "no": "off", "false": "off"}.get(text, text)
+    if text in ("on", "off") or (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
+        return text
+    raise ValueError(f"must be on, off or the number of a port, up to {MAX_PORT}")
+
+
+def _secret(value: str) -> str:
+    if value and len(value.strip()) < MIN_SECRET:
+        raise ValueError(f"must have {MIN_SECRET} characters or more; openssl rand -hex 16 makes some")
+    return value
+
+
+def _token(value: str) -> str:
+    try:
+        return str(WorkerToken.parse(value)) if value else value
+    except ProtocolError as exc:
+        raise ValueError(str(exc)) from None
+
+
+def _digest(value: str) -> str:
+    if not re.fullmatch("[0-9A-Fa-f]{64}", value):
+        raise ValueError("must be the 64 hexadecimal digits that `camshaft token new` prints, not the token itself")
+    return value.lower()
+
+
+def _pattern(value: str) -> str:
+    if not CAMERA_PATTERN.fullmatch(value):
+        raise ValueError("must be a camera's name, or a pattern of names with * and ?, such as shop-*")
+    return value
+
+
+def _jwt_secret(value: str) -> str:
+    if value and len(value) < MIN_JWT_SECRET:
+        raise ValueError(
+            f"must have {MIN_JWT_SECRET} characters or more (RFC 7518 3.2); openssl rand -hex 32 makes some"
+        )
+    return value
+
+
+def _web_address(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s#]*)?", value):
+        raise ValueError("must be an address such as https://login.example.org/keys, without user and password")
+    return value
+
+
+def _aware(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+JwtAlgorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+SwitchOrPort = Annotated[
+    str, BeforeValidator(_switch_or_port), WithJsonSchema({"type": "string", "pattern": "^(on|off|[0-9]{1,5})$"})
+]
+Whole = Annotated[int, BeforeValidator(_no_flag)]
+CameraUrl = Annotated[
+    str,
+    AfterValidator(_camera_url),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^[Rr][Tt][Ss][Pp][Ss]?://[!$-.0->@-\[\]-~][!-~]*$", "maxLength": MAX_URL}
+    ),
+]
+CameraId = Annotated[
+    CameraName, AfterValidator(_camera_id), WithJsonSchema({"type": "string", "pattern": f"^{CAMERA_ID.pattern}$"})
+]
+Label = Annotated[
+    str,
+    AfterValidator(_label),
+    Field(max_length=MAX_LABEL),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ONE_LINE}$", "maxLength": MAX_LABEL}),
+]
+Listen = Annotated[str, AfterValidator(_listen)]
+ListenOrNot = Annotated[str, AfterValidator(_listen_or_not)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Advertise = Annotated[tuple[Annotated[str, AfterValidator(_advertised)], ...], BeforeValidator(_several)]
+IceServers = Annotated[tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_several)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_several)]
+Scheme = Literal["rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "file", "device"]
+# As ``common.camera_url`` has them; a test holds that.
+Schemes = Annotated[tuple[Scheme, ...], BeforeValidator(_several)]
+Limit = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
+Rate = Annotated[float, BeforeValidator(_no_flag_but_number), Field(ge=0, allow_inf_nan=False)]
+Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_several)]
+Patterns = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_several)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_several)]
+Fingerprint = Annotated[
+    str, AfterValidator(_fingerprint), WithJsonSchema({"type": "string", "pattern": f"^{_FINGERPRINT}$"})
+]
+
+
+JwtAlgorithms = Annotated[tuple[JwtAlgorithm, ...], BeforeValidator(_several)]
+Secret = Annotated[str, AfterValidator(_secret)]
+WorkerTokenText = Annotated[str, AfterValidator(_token)]
+JwtSecret = Annotated[str, AfterValidator(_jwt_secret)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Digest = Annotated[str, AfterValidator(_digest)]
+TokenName = Annotated[str, AfterValidator(_token_name)]
+Expiry = Annotated[datetime, AfterValidator(_aware)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: what it does not know is a mistake, and no value stands in an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
