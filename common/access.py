@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from common.cameras import CameraName, split_stream
 
@@ -23,4 +24,12 @@ class AccessRole(StrEnum):
 def covers(patterns: Collection[str], camera: CameraName) -> bool:
     """Whether one of the patterns is for this camera, or for the camera that this stream is of."""
     name, _ = split_stream(camera)
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    exact, wild = _parted(tuple(patterns))
+    return name in exact or any(fnmatchcase(name, pattern) for pattern in wild)
+
+
+@lru_cache(maxsize=256)
+def _parted(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The names, and the patterns that have to be tried one by one: a token may name a thousand cameras."""
+    wild = tuple(pattern for pattern in patterns if "*" in pattern or "?" in pattern)
+    return frozenset(patterns).difference(wild), wild
