@@ -8,9 +8,15 @@ in the way and nothing of the product's pages is involved.
 from __future__ import annotations
 
 import io
+import os
+import re
+import signal
 import statistics
+import subprocess
+import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,6 +40,25 @@ FLAGS = (
     # The empty page comes from Playwright, so Chromium takes the server for a more private network than the page's.
     "--disable-features=LocalNetworkAccessChecks",
 )
+KEPT_FLAGS = (
+    "--headless",
+    "--remote-debugging-port=0",
+    "--hide-scrollbars",
+    "--mute-audio",
+    "--disable-extensions",
+    "--no-default-browser-check",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--disable-hang-monitor",
+    "--disable-ipc-flooding-protection",
+    "--disable-popup-blocking",
+    "--disable-prompt-on-repost",
+    "--force-color-profile=srgb",
+    "--password-store=basic",
+    "--use-mock-keychain",
+)
+START_SECONDS = 60.0  # that a start may take on a machine which has much else to do
 EMPTY_PAGE = "<!doctype html><title>viewer</title><video autoplay muted playsinline width=320 height=180></video>"
 BLANK_DEVIATION = 4.0  # of luma, out of 255: a page without a picture has less, any of our clips has far more
 
@@ -239,19 +264,68 @@ class Chromium:
 
 
 @asynccontextmanager
-async def chromium(executable: str = CHROMIUM) -> AsyncIterator[Chromium]:
-    """Run a headless Chromium with a profile of its own, which takes any certificate.
+async def chromium(executable: str = CHROMIUM, *, kept: Kept | None = None) -> AsyncIterator[Chromium]:
+    """Run a headless Chromium, or use one that is kept; with a profile of its own, which takes any certificate.
 
     ``executable`` may be a wrapper that enters a namespace.
     """
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        if kept is None:
+            browser = await playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        else:
+            browser = await playwright.chromium.connect_over_cdp(kept.address())
         try:
             context = await browser.new_context(viewport={"width": 800, "height": 600}, ignore_https_errors=True)
             await context.add_init_script(path=PROBE)
             yield Chromium(context)
+            await context.close()
         finally:
             await browser.close()
+
+
+class Kept:
+    """A headless Chromium that stays for many: its start costs more than most of what is tried with it.
+
+    Whoever connects makes a context, which shares neither cookies nor storage with others.
+    """
+
+    def __init__(self, executable: str = CHROMIUM) -> None:
+        self._executable = executable
+        self._process: subprocess.Popen[str] | None = None
+        self._address = ""
+        self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+
+    def address(self) -> str:
+        """Where its DevTools listen; started if it does not run. Raises ``RuntimeError`` if it cannot be."""
+        if self._process is None or self._process.poll() is not None:
+            self._start()
+        return self._address
+
+    def end(self) -> None:
+        """End it, with all of its processes."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+        self._profile.cleanup()
+
+    def _start(self) -> None:
+        said = Path(self._profile.name, "said.txt")
+        with said.open("w") as file:
+            self._process = subprocess.Popen(
+                [self._executable, *FLAGS, *KEPT_FLAGS, f"--user-data-dir={self._profile.name}"],
+                stderr=file,
+                stdout=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+        until = time.monotonic() + START_SECONDS
+        while not (found := re.search(r"DevTools listening on (ws://\S+)", said.read_text("utf-8", "replace"))):
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"Chromium does not start: {said.read_text('utf-8', 'replace')[-2_000:]}")
+            time.sleep(0.02)
+        self._address = found[1]
 
 
 def luma_deviation(png: bytes) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import random
 import shlex
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 START_TIMEOUT = 20.0  # seconds until it listens
 STOP_TIMEOUT = 8.0  # seconds from SIGTERM to SIGKILL
+NOT_EPHEMERAL = (10_000, 32_768)  # ports; Linux gives those from 32,768 on to whoever asks for any
 
 # Numbers of Linux: prctl(2), capabilities(7).
 PR_CAPBSET_DROP = 24
@@ -75,11 +77,24 @@ def program(module: str, *arguments: str) -> Iterator[tuple[str, int]]:
 
 
 def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port that nobody uses now; for servers that cannot be told to take any."""
+    """A port that nobody uses now, by UDP or TCP; for servers that cannot be told to take any.
+
+    It is of none that the kernel gives by itself, so nobody comes upon it before it is used.
+    """
+    for _ in range(100):
+        port = random.SystemRandom().randrange(*NOT_EPHEMERAL)
+        if all(_is_free(host, port, each) for each in (kind, socket.SOCK_STREAM, socket.SOCK_DGRAM)):
+            return port
+    raise StartError(f"no port of {NOT_EPHEMERAL} is free at {host}")
+
+
+def _is_free(host: str, port: int, kind: socket.SocketKind) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 async def _listens(process: subprocess.Popen[bytes], host: str, port: int, command: Sequence[str], log: Path) -> None:

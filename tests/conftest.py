@@ -1,27 +1,34 @@
-"""For all tests: what Hypothesis draws, what may run beside what, no real-time priority, logs that no test has set up.
+"""For all tests: what Hypothesis draws, what may run beside what, what coverage sees, logs that no test has set up.
 
-Tests run in several processes at once (pytest-xdist). Two rules keep them apart:
+Tests run in several processes at once (pytest-xdist). Three rules keep them apart:
 
 * what is marked ``alone`` judges times that others on the machine would add to: it waits until the other tests have
   ended, and they wait until it has;
-* what takes long comes first, so that no process is left with it at the end, and what is ``alone`` comes last.
+* what is marked ``quiet`` judges how many pictures came in a time, and gets half of the machine: one other that is
+  ``quiet`` may run meanwhile, and nothing else;
+* what takes long comes first, so that no process is left with it at the end, then what is ``quiet`` and ``alone``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
+from rigs.chromium import Kept
 from rigs.process import forbid_real_time
+from tests.fakes.cost import untraced
 
 # A machine may be busy, so no example has a deadline: one that is missed would say nothing of the code.
 settings.register_profile("patient", deadline=None)
@@ -45,8 +52,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # around everything: no test's time-out runs while it waits for its turn
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
     """Let a test begin when what it may not run beside has ended."""
-    with turn(item.config.rootpath, alone=item.get_closest_marker("alone") is not None):
+    with turn(item.config.rootpath, _company(item)):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[object]:
+    """Trace no property: coverage would cost more than its examples, and which lines they run is chance."""
+    with contextlib.ExitStack() as stack:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            stack.enter_context(untraced())
+        return (yield)
+
+
+@pytest.fixture(scope="session")
+def kept_chromium() -> Iterator[Kept]:
+    """One Chromium for all tests of this process."""
+    kept = Kept()
+    yield kept
+    kept.end()
 
 
 @pytest.fixture(autouse=True)
@@ -66,20 +90,51 @@ def logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         structlog.reset_defaults()
 
 
+class Company(IntEnum):
+    """Tests that may run beside one."""
+
+    ANY = 0
+    ONE_QUIET = 1
+    NOBODY = 2
+
+
 @contextmanager
-def turn(root: Path, *, alone: bool) -> Iterator[None]:
-    """Be one of the running tests of this checkout, or the only one. There is one door, so that nobody overtakes."""
-    with _opened(root / "tests") as room:
+def turn(root: Path, company: Company) -> Iterator[None]:
+    """Be one of the running tests of this checkout. There is one door, so that nobody overtakes.
+
+    Behind it are two rooms. A usual test is in both with others; one that is alone has both for itself, one that is
+    quiet has either of them for itself.
+    """
+    with _opened(root / "tests") as room, _opened(root / "tests" / "e2e") as other:
         with _opened(root) as door:
             fcntl.flock(door, fcntl.LOCK_EX)
-            fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            if company is Company.ONE_QUIET:
+                while not (_entered(room) or _entered(other)):
+                    time.sleep(0.02)
+            else:
+                for each in (room, other):
+                    fcntl.flock(each, fcntl.LOCK_EX if company is Company.NOBODY else fcntl.LOCK_SH)
         yield
+
+
+def _entered(room: int) -> bool:
+    try:
+        fcntl.flock(room, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _company(item: pytest.Item) -> Company:
+    if item.get_closest_marker("alone"):
+        return Company.NOBODY
+    return Company.ONE_QUIET if item.get_closest_marker("quiet") else Company.ANY
 
 
 def _rank(item: pytest.Item) -> int:
     """When an item's turn comes: the smaller the earlier."""
-    if item.get_closest_marker("alone"):
-        return len(LONG) + 1
+    if company := _company(item):
+        return len(LONG) + company
     return next((at for at, name in enumerate(LONG) if item.get_closest_marker(name)), len(LONG))
 
 

@@ -17,7 +17,7 @@ import pytest
 from rigs import chromium as chromium_rig
 from rigs import gst_camera as gst_rig
 from rigs import namespace as namespace_rig
-from rigs.chromium import Chromium
+from rigs.chromium import Chromium, Kept
 from rigs.clip import SMALL, Clip
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
@@ -41,11 +41,11 @@ def gst_camera(clip: Callable[[Clip], Path]) -> Iterator[Callable[..., GstCamera
 
 
 @pytest.fixture
-async def chromium() -> AsyncIterator[Chromium]:
+async def chromium(kept_chromium: Kept) -> AsyncIterator[Chromium]:
     """A headless Chromium with a profile of its own."""
     if problem := chromium_rig.missing():
         pytest.skip(problem)
-    async with chromium_rig.chromium() as browser:
+    async with chromium_rig.chromium(kept=kept_chromium) as browser:
         yield browser
 
 

@@ -21,7 +21,7 @@ from rigs.bystander import SHARED_GAP, unharmed
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.alone]
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet]
 
 GUESSES = int(os.environ.get("GUESSES", "5000"))
 SOCKETS = 20  # that shut nobody out and stay open

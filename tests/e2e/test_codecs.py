@@ -22,7 +22,7 @@ from rigs.cluster import Cluster
 from rigs.gst_launch import FPS, TONE, GstLaunch, missing, picture, recorded, sound
 
 pytestmark = [
-    *(pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone),
+    *(pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.quiet),
     pytest.mark.xdist_group("codecs"),  # they share one cluster
 ]
 

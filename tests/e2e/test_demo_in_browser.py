@@ -14,7 +14,7 @@ from camshaft.demo_camera.picture import CELLS, CHECK_BITS
 from camshaft.demo_camera.settings import LOOP_SECONDS
 from rigs.command import Command
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.alone]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.quiet]
 
 FPS = 30
 PICTURES = 60

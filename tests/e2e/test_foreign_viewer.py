@@ -14,7 +14,7 @@ from rigs import gst_camera as gst_rig
 from rigs import gst_launch, gst_viewer
 from rigs.gst_launch import FPS, GstLaunch, picture
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.alone]
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet]
 
 SECONDS = 3
 CAMERAS = {

@@ -24,7 +24,7 @@ from rigs.load.signalling import Whep
 from rigs.load.viewer import Options
 from rigs.tcp_peer import TcpPeer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet, pytest.mark.timeout(240)]
 
 CLIP = Clip(width=1280, height=720, bitrate=4_000_000)
 STALLED = 5  # viewers
@@ -87,6 +87,7 @@ def send(sock: socket.socket, data: bytes) -> None:
         sock.send(data)
 
 
+@pytest.mark.alone
 async def test_stalled_viewers_cost_the_others_nothing(running: Any) -> None:
     way = Whep(running.whep("front-door"))
     async with watching(way.url) as bystander, Crowd(Options(tcp=True)) as crowd:

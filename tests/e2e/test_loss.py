@@ -13,9 +13,9 @@ from rigs.gst_camera import GstCamera
 from rigs.path import Path
 from rigs.relay import Relay
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.quiet]
 
-SECONDS = 40.0  # a single freeze takes 0.2 s, and half a per cent of the time is what to expect: chance adds to that …
+SECONDS = 30.0  # a single freeze takes 0.2 s, and half a per cent of the time is what to expect: chance adds to that …
 WINDOWS = 3  # … so it is watched for longer where the first window was a bad one
 FROZEN_SHARE = 0.01
 

@@ -16,7 +16,7 @@ from rigs.chromium import Chromium
 from rigs.ffmpeg import AAC, FPS, H264, MJPEG, TONE, ffmpeg, missing, record
 from rigs.process import free_port
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.alone]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.quiet]
 
 SECONDS = 3.0
 ALL = {"sources": {"allow": ["rtsp", "http", "rtmp", "udp", "file"]}}

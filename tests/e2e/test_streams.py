@@ -18,7 +18,7 @@ from rigs.gst_launch import FPS, GstLaunch, missing, picture, sound
 from rigs.path import Path
 from rigs.relay import Relay
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.quiet]
 
 PATIENCE = 15.0  # seconds
 QUIET = 3.0  # seconds in which nothing may move any more

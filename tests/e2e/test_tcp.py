@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.gstreamer,
     pytest.mark.namespace,
-    pytest.mark.alone,
+    pytest.mark.quiet,
     pytest.mark.timeout(240),
 ]
 

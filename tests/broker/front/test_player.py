@@ -1,41 +1,61 @@
 """The pages in a real Chromium, as far as no media is needed for it."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from common.cameras import CameraState
 from common.control import Move, Offer
+from rigs.chromium import Kept, missing
 from rigs.proxy import proxy
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress, FakeIngest
 
 playwright = pytest.importorskip("playwright.async_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(missing()), reason="needs Chromium"),
+]
 
 CAMERAS = {"door": {"url": "rtsp://host/door"}, "yard": {"url": "rtsp://host/yard"}}
 
 
-@pytest.fixture
+# One event loop for all tests here: the driver of the browser is of one loop, and its start takes long.
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
     async with broker_in(tmp_path, cameras=CAMERAS) as broker:
         yield broker
 
 
-@pytest.fixture
-async def page(broker: RunningBroker) -> AsyncIterator:
+@pytest_asyncio.fixture(loop_scope="module")
+async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
+    async with FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        yield egress
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def chromium(kept_chromium: Kept) -> AsyncIterator:
     async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(base_url=broker.url)
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        yield page
+        browser = await driver.chromium.connect_over_cdp(kept_chromium.address())
+        yield browser
         await browser.close()
-        assert errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(broker: RunningBroker, chromium) -> AsyncIterator:
+    page = await chromium.new_page(base_url=broker.url)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    await page.context.close()
+    assert errors == []
 
 
 async def test_the_list_is_live(broker: RunningBroker, page, monkeypatch) -> None:
@@ -347,15 +367,13 @@ async def test_behind_a_proxy_the_page_works_or_says_what_that_has_to_pass_on(
         await egress.told(Offer)
 
 
-async def test_a_page_beyond_the_limit_of_websockets_names_that_and_no_proxy(tmp_path: Path) -> None:
+async def test_a_page_beyond_the_limit_of_websockets_names_that_and_no_proxy(tmp_path: Path, chromium) -> None:
     async with (
         broker_in(tmp_path, cameras=CAMERAS, limits={"sockets": 1}) as broker,
         FakeEgress(broker.endpoints, "out-1") as egress,
         broker.http.ws_connect("/ws"),
-        playwright.async_playwright() as driver,
     ):
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(base_url=broker.url)
+        page = await chromium.new_page(base_url=broker.url)
         await page.goto("/")
         notice = page.locator("#offline")
         await playwright.expect(notice).to_contain_text("(limits.sockets is 1)")
@@ -363,7 +381,7 @@ async def test_a_page_beyond_the_limit_of_websockets_names_that_and_no_proxy(tmp
         await page.click("[data-camera=door] button")
         await page.click("#connect")
         await egress.told(Offer)  # by WHEP
-        await browser.close()
+        await page.context.close()
 
 
 async def test_a_change_that_a_proxy_makes_foreign_is_refused_with_what_to_set(broker: RunningBroker, page) -> None:
@@ -440,20 +458,18 @@ async def test_a_browser_without_webrtc_reads_so_and_finds_no_dead_button(
     ],
 )
 async def test_a_page_that_cannot_start_says_why(
-    broker: RunningBroker, path: str, module: str, answer: dict, sentence: str
+    broker: RunningBroker, chromium, path: str, module: str, answer: dict, sentence: str
 ) -> None:
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(base_url=broker.url)
+    page = await chromium.new_page(base_url=broker.url)
 
-        async def spoil(route) -> None:
-            await route.fulfill(content_type="text/javascript", **answer)
+    async def spoil(route) -> None:
+        await route.fulfill(content_type="text/javascript", **answer)
 
-        await page.route(f"**/static/{module}", spoil)
-        await page.goto(path)
-        await playwright.expect(page.locator("#broken")).to_be_visible()
-        await playwright.expect(page.locator("#broken")).to_contain_text(sentence)
-        await browser.close()
+    await page.route(f"**/static/{module}", spoil)
+    await page.goto(path)
+    await playwright.expect(page.locator("#broken")).to_be_visible()
+    await playwright.expect(page.locator("#broken")).to_contain_text(sentence)
+    await page.context.close()
 
 
 NO_STANDARD = "delete Element.prototype.requestFullscreen;"
