@@ -74,7 +74,7 @@ def undisturbed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def untraced() -> Iterator[None]:
-    """What runs meanwhile is not measured by coverage, which would take more time than it does."""
+    """Coverage sees nothing of it meanwhile: to be measured would take more time than what runs does."""
     tracer = coverage.Coverage.current()
     if tracer is None:
         yield
