@@ -37,6 +37,9 @@ from broker.director.events import (
     OfferRefused,
     RememberTracks,
     RememberWorker,
+    RestartAnswered,
+    RestartRefused,
+    RestartWanted,
     Send,
     SessionEnded,
     SessionStatus,
@@ -86,6 +89,14 @@ class Picture:
     captured: float
 
 
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """Our side of an ICE restart: a fragment of SDP, and the mark of the viewer's user fragment."""
+
+    ice: str
+    fragment: str = field(repr=False)
+
+
 class ControlPlane:
     """Async context manager. Raises ``AddressInUseError`` or ``ConfigError`` on entering.
 
@@ -128,6 +139,7 @@ class ControlPlane:
         self._timer: asyncio.TimerHandle | None = None
         self._offers: dict[SessionName, asyncio.Future[str]] = {}
         self._stills: dict[str, asyncio.Future[Picture]] = {}
+        self._restarts: dict[str, asyncio.Future[Restarted]] = {}
         self._listeners: list[Callable[[Notice], None]] = []
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
         catalogue.on_change(lambda: self._handle(CamerasWanted(catalogue.specs)))
@@ -150,7 +162,11 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Let nobody wait any longer. Sessions are left alone: they outlive the broker."""
-        waiting: list[asyncio.Future[Any]] = [*self._offers.values(), *self._stills.values()]
+        waiting: list[asyncio.Future[Any]] = [
+            *self._offers.values(),
+            *self._stills.values(),
+            *self._restarts.values(),
+        ]
         for future in waiting:
             if not future.done():
                 future.set_exception(RequestError(503, "stopping", "The broker is stopping; try again in a moment."))
@@ -188,6 +204,17 @@ class ControlPlane:
             raise
         finally:
             del self._stills[request]
+
+    async def restart_ice(self, session: SessionName, ufrag: str, password: str) -> Restarted:
+        """Restart a session's ICE with these credentials of its viewer's. Raises ``RequestError``."""
+        request = secrets.token_hex(8)
+        future: asyncio.Future[Restarted] = asyncio.get_running_loop().create_future()
+        self._restarts[request] = future
+        try:
+            self._handle(RestartWanted(request, session, ufrag, password))
+            return await future
+        finally:
+            del self._restarts[request]
 
     def shows(self, session: SessionName, wish: Wish) -> None:
         """A viewer wants something else of its camera now."""
@@ -286,6 +313,12 @@ class ControlPlane:
             case StillRefused(request, status, code, message):
                 if (waiting := self._stills.get(request)) and not waiting.done():
                     waiting.set_exception(RequestError(status, code, message))
+            case RestartAnswered(request, ice, fragment):
+                if (asked := self._restarts.get(request)) and not asked.done():
+                    asked.set_result(Restarted(ice, fragment))
+            case RestartRefused(request, status, code, message):
+                if (asked := self._restarts.get(request)) and not asked.done():
+                    asked.set_exception(RequestError(status, code, message))
             case RememberTracks(camera, tracks):
                 self.catalogue.remember(camera, tracks=tracks)
             case RememberWorker(camera, node):

@@ -152,6 +152,8 @@ class ViewerReport:
     principal: Text = ""  # by whose right it is, as the broker said with the offer, so that a new broker knows
     expires: Number | None = None  # Unix time at which that right runs out
     transport: Text = ""  # that media goes by: udp or tcp
+    ice: Text = ""  # the mark of its ICE user fragment (``common.sessions``), once ICE was restarted …
+    restarts: int = 0  # … so often
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,18 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartIce:
+    """A viewer asks for an ICE restart with these credentials of its own (RFC 8445 9); broker to egress, which replies
+    ``IceRestarted`` or ``IceNotRestarted``."""
+
+    request: str
+    session: SessionName
+    ufrag: str
+    password: str = field(repr=False)
+    type: Literal["restart_ice"] = "restart_ice"
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """The viewer's session is over; broker to egress."""
 
@@ -347,6 +361,29 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class IceRestarted:
+    """ICE was restarted; egress to broker. ``ice`` is as in ``ViewerReport``, ``fragment`` our side (RFC 8840)."""
+
+    request: Text
+    session: Annotated[SessionName, _SHORT]
+    ice: Text
+    fragment: str = field(repr=False)
+    type: Literal["ice_restarted"] = "ice_restarted"
+
+
+@dataclass(frozen=True, slots=True)
+class IceNotRestarted:
+    """ICE stays as it is; egress to broker. The last three fields are those of ``RequestError``."""
+
+    request: Text
+    session: Annotated[SessionName, _SHORT]
+    status: int
+    code: Text
+    message: Text
+    type: Literal["ice_not_restarted"] = "ice_not_restarted"
+
+
+@dataclass(frozen=True, slots=True)
 class KeyWanted:
     """Frames of this rendition come that no key opens; worker to broker, which replies ``StreamKey``."""
 
@@ -382,8 +419,19 @@ class Leaving:
     type: Literal["leaving"] = "leaving"
 
 
-ToBroker = Report | Answered | Refused | Ended | KeyWanted | SnapshotTaken | SnapshotFailed | Leaving
-ToWorker = Assign | Release | Convert | EndConversion | Snapshot | StreamKey | Offer | Move | HangUp | Ping
+ToBroker = (
+    Report
+    | Answered
+    | Refused
+    | Ended
+    | IceRestarted
+    | IceNotRestarted
+    | KeyWanted
+    | SnapshotTaken
+    | SnapshotFailed
+    | Leaving
+)
+ToWorker = Assign | Release | Convert | EndConversion | Snapshot | StreamKey | Offer | Move | RestartIce | HangUp | Ping
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
@@ -394,6 +442,7 @@ _BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Measure
     Leaving,
     Made,
     SnapshotFailed,
+    IceNotRestarted,
 }
 
 

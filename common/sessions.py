@@ -33,9 +33,15 @@ def new_session(offer: str) -> SessionName:
     return SessionName(token + _mark(token, ufrag[1] if ufrag else ""))
 
 
-def is_same_ice(session: str, fragment: str) -> bool:
-    """Whether a fragment of SDP has the ICE user fragment that the session's offer began with."""
-    return any(_mark(session[:_TOKEN], ufrag) == session[_TOKEN:] for ufrag in _several(_UFRAG.findall(fragment)))
+def ice_mark(session: str, ufrag: str) -> str:
+    """The mark that a session's reports have of the peer's ICE user fragment after an ICE restart."""
+    return _mark(session[:_TOKEN], ufrag)
+
+
+def is_same_ice(session: str, fragment: str, mark: str = "") -> bool:
+    """Whether a fragment of SDP has the session's ICE user fragment: of the ``mark``, or that its offer began with."""
+    mark = mark or session[_TOKEN:]
+    return any(ice_mark(session, ufrag) == mark for ufrag in _several(_UFRAG.findall(fragment)))
 
 
 def names_ice(fragment: str) -> bool:

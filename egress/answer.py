@@ -1,7 +1,7 @@
 """Writes the SDP answer to an offer that was understood (RFC 8829, RFC 9143, RFC 8839); pure.
 
 A section that we do not serve is rejected with port 0; the first of a bundle is answered as inactive instead, because
-Chromium looks there for the transport of all.
+Chromium looks there for the transport of all. Of an ICE restart it is only a fragment.
 """
 
 from __future__ import annotations
@@ -57,6 +57,19 @@ def write_answer(
             lines += _served(media, section, transport, sources[section.kind], name)
         else:
             lines += _inactive(media, transport) if mid == inactive else _rejected(media, transport)
+    return "\r\n".join(lines) + "\r\n"
+
+
+def write_fragment(transport: TransportDescription, mid: str, kind: Kind) -> str:
+    """Our side of an ICE restart, for a session of whose bundle ``mid`` is one: an ICE fragment (RFC 8840 9)."""
+    lines = [
+        "a=ice-lite",
+        f"a=ice-ufrag:{transport.ufrag}",
+        f"a=ice-pwd:{transport.password}",
+        f"m={kind} 9 UDP/TLS/RTP/SAVPF 0",
+        *([f"a=mid:{mid}"] if mid else []),
+        *_candidates(transport),
+    ]
     return "\r\n".join(lines) + "\r\n"
 
 

@@ -37,9 +37,16 @@ class Mux:
         """Answer the viewer's checks from now on."""
         self._by_ufrag[viewer.reach.agent.ufrag] = viewer
 
+    def restarted(self, viewer: Viewer) -> None:
+        """Answer the checks of the viewer's new generation, too: its ICE was restarted."""
+        self.add(viewer)
+        self._retire(viewer)
+
     def remove(self, viewer: Viewer) -> None:
         """Forget the viewer and its addresses."""
-        self._by_ufrag.pop(viewer.reach.agent.ufrag, None)
+        agent = viewer.reach.agent
+        agent.retired += [agent.ufrag] if agent.former is None else [agent.ufrag, agent.former.ufrag]
+        self._retire(viewer)
         self._forget(viewer, viewer.reach.agent.pairs.values())
 
     def keep_consent(self, viewer: Viewer, now: float) -> None:
@@ -89,7 +96,7 @@ class Mux:
             self.counters["stun_unknown_ufrag"] += 1
             return
         agent = viewer.reach.agent
-        password = agent.password.encode()
+        password = agent.generation(request.local_ufrag).password.encode()
         if not request.verify(password):
             self.counters["stun_bad_password"] += 1
             return
@@ -110,6 +117,7 @@ class Mux:
             way.send(response)
         if agent.select(pair, now):
             viewer.selected(way, now)
+        self._retire(viewer)
         self._claim(path.remote, viewer, now)
         self._forget(viewer, agent.forget_paths())
 
@@ -131,6 +139,7 @@ class Mux:
             viewer.selected(way, now)
         else:
             viewer.proved(way, now)
+        self._retire(viewer)
 
     def _check(self, viewer: Viewer, pair: Pair, check: bytes, way: Way) -> None:
         self._by_transaction[pair.transaction] = viewer
@@ -144,6 +153,12 @@ class Mux:
             if theirs is not None and theirs.consents(now) and not own.consents(now):
                 return
         self._by_address[address] = viewer
+
+    def _retire(self, viewer: Viewer) -> None:
+        """Answer no checks any more of generations that are over."""
+        retired = viewer.reach.agent.retired
+        while retired:
+            self._by_ufrag.pop(retired.pop(), None)
 
     def _forget(self, viewer: Viewer, pairs: Iterable[Pair]) -> None:
         for pair in pairs:

@@ -93,10 +93,13 @@ class Sender:
             self._stuck.begin_anew()
         self.cursor.change_feed(feed)
 
-    def retarget(self, target: Target) -> None:
-        """The viewer moved to another address."""
+    def retarget(self, target: Target, now: float) -> None:
+        """The viewer moved to another address. What was sent to the one before may not have arrived."""
         self.cursor.target = target
         self.cursor.rejoin()
+        if self._stuck is not None:
+            self._stuck.moved()
+            self._judge(self._stuck, now)
 
     def catch_up(self, now: float) -> int:
         """Send what the pace allows from the history, and go live when there is nothing left.

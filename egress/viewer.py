@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from common.cameras import NOTHING, CameraName
 from common.control import ViewerReport, ViewerState
 from common.media import Kind
-from common.sessions import SessionName
+from common.sessions import SessionName, ice_mark
 from egress.feedback import Feedback
 from egress.media.stream import Stream
 from egress.negotiation import Negotiated
@@ -25,7 +25,7 @@ from egress.reach import Reach, printable
 from egress.sender import Sender
 from egress.showing import Renditions, Showing
 from egress.wire.dtls import Identity
-from egress.wire.ice import CONNECT_TIMEOUT
+from egress.wire.ice import CONNECT_TIMEOUT, Credentials
 from egress.wire.way import Way
 
 RTCP_INTERVAL = 1.0  # seconds between sender reports
@@ -66,6 +66,8 @@ class Viewer:
         self._cname = cname
         self._on_behind = on_behind
         self._started = started  # Unix time
+        self._restarts = 0  # of its ICE
+        self._ice = ""  # the mark of the newest
         self._holder = holder  # by whose right it is, and the Unix time at which that runs out
 
     @property
@@ -102,11 +104,24 @@ class Viewer:
     def selected(self, way: Way, now: float) -> None:
         """Media goes this way from now on: the viewer wants it there, and has proved that it receives there."""
         way.settle()
+        before = self.reach.way
+        if self.senders and before is not None and before.path.remote[0] != way.path.remote[0]:
+            self._quality.moved()
+            if (round_trip := self.reach.agent.pairs[way.path.remote].round_trip) is not None:
+                self._quality.measured(round_trip)
         self._quality.reliable = way.reliable
         self.reach.aim(way)
         for sender in self.senders.values():
-            sender.retarget(way)
+            sender.retarget(way, now)
         self.proved(way, now)
+
+    def restart(self, remote: Credentials, now: float) -> bool:
+        """Take other ICE credentials of the viewer's (RFC 8445 9); ``False`` if it had too many of late."""
+        restarted = self.reach.agent.restart(remote, now)
+        if restarted:
+            self._restarts += 1
+            self._ice = ice_mark(self.session, remote.ufrag)
+        return restarted
 
     def proved(self, way: Way, now: float) -> None:
         """The viewer receives at the end of this way."""
@@ -208,6 +223,8 @@ class Viewer:
             started=self._started,
             remote=printable(way.path) if way is not None else "",
             transport=way.path.transport if way is not None else "",
+            ice=self._ice,
+            restarts=self._restarts,
             srtp=dtls.srtp.profile.name if dtls.connected else "",
             video=self._codec(Kind.VIDEO, video),
             audio=self._codec(Kind.AUDIO, audio),

@@ -26,12 +26,15 @@ from common.control import (
     EndConversion,
     Ended,
     HangUp,
+    IceNotRestarted,
+    IceRestarted,
     Move,
     NodeName,
     Offer,
     Refused,
     Release,
     Report,
+    RestartIce,
     Role,
     StreamKey,
     ToWorker,
@@ -42,6 +45,7 @@ from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.media import Kind, Rendition, as_it_came, converted
 from common.memory import Shortage
 from common.reloader import Reloader
+from common.sessions import ice_mark
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
 from egress import native
@@ -52,6 +56,7 @@ from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.mux import Mux
 from egress.negotiation import Negotiated, negotiate, renditions_for
+from egress.restart import restart
 from egress.viewer import RTCP_INTERVAL, Viewer
 from egress.wire.addresses import Advertised, watched
 from egress.wire.dtls import Identity
@@ -160,6 +165,8 @@ class Egress:
                 self._answer(message)
             case StreamKey(rendition, key):
                 self._streams.learn(rendition, key)
+            case RestartIce():
+                self._restart(message)
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")
@@ -197,6 +204,20 @@ class Egress:
             self._link.send(Refused(offer.session, exc.status, exc.code, exc.message))
         else:
             self._link.report_soon()
+
+    def _restart(self, asked: RestartIce) -> None:
+        viewer = self._viewers.get(asked.session)
+        try:
+            fragment = restart(viewer, asked, self._transport, asyncio.get_running_loop().time())
+        except RequestError as exc:
+            self._link.send(IceNotRestarted(asked.request, asked.session, exc.status, exc.code, exc.message))
+            return
+        assert viewer is not None, "without one it is refused"
+        self._mux.restarted(viewer)
+        self._reports.pop(asked.session, None)  # which is of before
+        self.counters["ice_restarts"] += 1
+        self._link.send(IceRestarted(asked.request, asked.session, ice_mark(asked.session, asked.ufrag), fragment))
+        self._link.report_soon()
 
     def _accept(self, offer: Offer) -> tuple[str, tuple[Rendition, ...]]:
         """Make the viewer; return the SDP answer, and the renditions it promises. Raises ``RequestError``."""
@@ -249,15 +270,18 @@ class Egress:
                 self._end(viewer, GAVE_WAY)
 
     def _write_answer(self, viewer: Viewer, negotiated: Negotiated) -> str:
-        transport = TransportDescription(
+        sources = {kind: stream.feeds[kind].source for kind, stream in viewer.showing.streams.items()}
+        return write_answer(negotiated, self._transport(viewer), sources, self._cname)
+
+    def _transport(self, viewer: Viewer) -> TransportDescription:
+        """Our side of the viewer's transport, by the addresses of now."""
+        return TransportDescription(
             viewer.reach.agent.ufrag,
             viewer.reach.agent.password,
             str(self._identity.fingerprint),
             self._ports.udp_endpoints(self._addresses.now),
             self._ports.tcp_endpoints(self._addresses.now),
         )
-        sources = {kind: stream.feeds[kind].source for kind, stream in viewer.showing.streams.items()}
-        return write_answer(negotiated, transport, sources, self._cname)
 
     def _remove(self, viewer: Viewer, reason: str) -> None:
         offered = self._ports.offered(self._addresses.now)

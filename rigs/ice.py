@@ -19,14 +19,14 @@ def answer(check: bytes, peer: Credentials) -> bytes:
     return bytes(response)
 
 
-def request(*, nominate: bool = True) -> BindingRequest:
-    """A check of the peer's, verified."""
-    return BindingRequest(bytes(12), "ours", "theirs", nominate, False, b"", b"")
+def request(*, nominate: bool = True, ours: str = "ours") -> BindingRequest:
+    """A check of the peer's, verified, which names us by our user fragment."""
+    return BindingRequest(bytes(12), ours, "theirs", nominate, False, b"", b"")
 
 
 def prove(agent: IceAgent, pair: Pair, now: float) -> None:
     """The peer answers a check of ours on ``pair``."""
     check = agent.check(pair, now)
     assert check is not None
-    response = BindingResponse.parse(answer(check, agent.remote))
+    response = BindingResponse.parse(answer(check, pair.generation.remote))
     assert agent.answered(response, pair.path, now) is pair

@@ -30,6 +30,7 @@ from broker.director.events import (
     Event,
     FromWorker,
     NodeNameTwice,
+    RestartWanted,
     SessionStatus,
     StillGivenUp,
     StillWanted,
@@ -42,6 +43,7 @@ from broker.director.events import (
     WorkerLost,
 )
 from broker.director.moves import Moves
+from broker.director.restarts import Restarts
 from broker.director.state import State, Worker
 from broker.director.stills import Stills
 from broker.director.viewers import Viewers
@@ -53,12 +55,15 @@ from common.control import (
     REPORT_INTERVAL,
     Answered,
     Ended,
+    IceNotRestarted,
+    IceRestarted,
     Leaving,
     NodeName,
     Offer,
     Ping,
     Refused,
     Report,
+    RestartIce,
     Role,
     Snapshot,
     SnapshotFailed,
@@ -102,6 +107,7 @@ class Director:
         self._moves = Moves(self._state, self._conversions)
         self._viewers = Viewers(self._state, self._conversions, self._moves, sessions_each)
         self._stills = Stills(self._state)
+        self._restarts = Restarts(self._state)
         self._parts = Parts()
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
 
@@ -126,6 +132,8 @@ class Director:
                     self._cameras.settle_all_of(status.camera)
             case ViewerLeft(session):
                 self._viewers.left(session)
+            case RestartWanted():
+                self._restarts.want(event)
             case EndSession(session, reason, detail):
                 self._viewers.end(session, reason, detail)
             case StillWanted(request, camera, wish):
@@ -137,6 +145,7 @@ class Director:
                 self._tick()
         self._cameras.announce()
         self._stills.settle()
+        self._restarts.settle()
         commands, self._state.commands = self._state.commands, []
         return commands
 
@@ -193,6 +202,10 @@ class Director:
                 self._viewers.refused(node, message)
             case Ended(session, reason):
                 self._viewers.ended(node, session, reason)
+            case IceRestarted():
+                self._restarts.restarted(node, message)
+            case IceNotRestarted():
+                self._restarts.refused(node, message)
             case SnapshotTaken():
                 self._stills.taken(node, message)
             case SnapshotFailed():
@@ -260,6 +273,8 @@ class Director:
             self._viewers.offer_elsewhere(node, message.session)
         elif isinstance(message, Snapshot):
             self._stills.undelivered(node, message.request)
+        elif isinstance(message, RestartIce):
+            self._restarts.undelivered(node, message.request)
         if worker is not None and worker.alive and self._state.now - worker.seen >= OVERDUE:
             self._bury(worker, EndReason.WORKER_LOST)
 

@@ -102,6 +102,16 @@ class ViewerLeft:
     session: SessionName
 
 
+@dataclass(frozen=True, slots=True)
+class RestartWanted:
+    """A viewer restarts ICE with these credentials; the answer is ``RestartAnswered`` or ``RestartRefused``."""
+
+    request: str
+    session: SessionName
+    ufrag: str
+    password: str = field(repr=False)
+
+
 class EndReason(StrEnum):
     """Why a worker, or a session, is over. The value is for programs, ``sentence`` for people."""
 
@@ -157,6 +167,7 @@ Event = (
     | ViewerOffered
     | ViewerWishes
     | ViewerLeft
+    | RestartWanted
     | EndSession
     | StillWanted
     | StillGivenUp
@@ -202,6 +213,25 @@ class StillTaken:
 @dataclass(frozen=True, slots=True)
 class StillRefused:
     """There is no picture. The fields are those of ``RequestError``."""
+
+    request: str
+    status: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartAnswered:
+    """ICE was restarted. ``ice`` is the mark of the viewer's user fragment, ``fragment`` our side of it (RFC 8840)."""
+
+    request: str
+    ice: str
+    fragment: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRefused:
+    """ICE was not restarted. The fields are those of ``RequestError``."""
 
     request: str
     status: int
@@ -289,6 +319,8 @@ Command = (
     | OfferRefused
     | StillTaken
     | StillRefused
+    | RestartAnswered
+    | RestartRefused
     | RememberTracks
     | RememberWorker
     | WorkerJoined

@@ -33,6 +33,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str
+    error: str
 
 
 class NewCamera(CameraConfig):
@@ -185,12 +186,13 @@ OPERATIONS = (
     Operation(
         "patch",
         "/whep/{camera}/{session}",
-        "WHEP: trickle candidates",
-        (204, _NOTHING),
+        "WHEP: trickle candidates (204), or restart ICE (200)",
+        (200, {_FRAGMENT: _TEXT}),
         {_FRAGMENT: _TEXT},
-        (400, 404, 408, 412, 413, 415, 422, 428),
+        (400, 404, 408, 412, 413, 415, 428, 429, 503),
+        open=True,
     ),
-    Operation("delete", "/whep/{camera}/{session}", "WHEP: stop watching", (200, _NOTHING), problems=(404,)),
+    Operation("delete", "/whep/{camera}/{session}", "WHEP: stop watching", (200, _NOTHING), problems=(404,), open=True),
     Operation("get", "/healthz", "Whether the broker lives", (200, {_JSON: _ref("Health")}), open=True),
     Operation(
         "get",

@@ -1,15 +1,74 @@
-"""Trickled candidates: the body of a WHEP ``PATCH``, ``application/trickle-ice-sdpfrag`` (RFC 8840). No I/O.
+"""ICE fragments of SDP: the body of a WHEP ``PATCH``, ``application/trickle-ice-sdpfrag`` (RFC 8840). No I/O.
 
-They are checked, so that a client hears of its mistakes, and go no further: egress is a lite agent, which sends no
-checks of its own to them (RFC 8445 2.5) and learns a viewer's addresses from the checks that come.
+Candidates are checked, so that a client hears of its mistakes, and go no further: egress is a lite agent, which sends
+no checks of its own to them (RFC 8445 2.5) and learns a viewer's addresses from the checks that come. Other credentials
+than the session's ask for an ICE restart (RFC 9725 4.3.3). RFC 9725 tells the two apart by ``If-Match``, and players
+do not: MediaMTX's trickles under ``*``, whip-whep without any. So it is the credentials that count, and a condition
+counts where it is one.
 """
 
 from __future__ import annotations
 
-from common.errors import RequestError
+import re
+from enum import Enum, auto
+from typing import NamedTuple
 
+from common.errors import RequestError
+from common.sessions import is_same_ice, names_ice
+
+_ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
+_ICE_CHARS = "[A-Za-z0-9+/]"
+_UFRAG = re.compile(rf"^a=ice-ufrag:({_ICE_CHARS}{{4,256}})[ \t]*\r?$", re.MULTILINE)  # RFC 8839 5.4
+_PASSWORD = re.compile(rf"^a=ice-pwd:({_ICE_CHARS}{{22,256}})[ \t]*\r?$", re.MULTILINE)
 MAX_LINES = 1_000  # of one fragment
 MAX_CANDIDATES = 100  # in one fragment: browsers send a handful for each network interface
+
+
+class Patch(Enum):
+    """The purpose of a fragment."""
+
+    TRICKLE = auto()  # candidates of the ICE session that there is
+    RESTART = auto()  # another one
+
+
+class Ours(NamedTuple):
+    """The ICE session that a fragment is held against: the session's name, and the mark and entity tag of its ICE."""
+
+    session: str
+    mark: str
+    tag: str
+
+
+def purpose(fragment: str, condition: str | None, ours: Ours) -> Patch:
+    """The purpose of a fragment that came with the condition ``If-Match``. Raises ``RequestError``.
+
+    RFC 9725 4.3.1: the entity tag says which ICE session it belongs to; 4.3.3: ``*`` goes with a restart.
+    """
+    tagged = condition is not None and condition.strip() != "*"
+    if tagged and ours.tag not in _ENTITY_TAG.findall(condition or ""):
+        raise RequestError(412, "etag_mismatch", "If-Match does not name the session's ETag.")
+    if is_same_ice(ours.session, fragment, ours.mark):
+        return Patch.TRICKLE
+    if _UFRAG.search(fragment) and _PASSWORD.search(fragment):
+        return Patch.RESTART
+    if condition is None:
+        raise RequestError(428, "if_match_missing", "Send the session's ETag in an If-Match header.")
+    if not tagged and names_ice(fragment):
+        raise _malformed(_NO_CREDENTIALS)
+    return Patch.TRICKLE
+
+
+def credentials_of(fragment: str) -> tuple[str, str]:
+    """ICE user fragment and password of a fragment that asks for a restart. Raises ``RequestError``."""
+    ufrag, password = _UFRAG.search(fragment), _PASSWORD.search(fragment)
+    if ufrag is None or password is None:
+        raise _malformed(_NO_CREDENTIALS)
+    return ufrag[1], password[1]
+
+
+_NO_CREDENTIALS = (
+    "an ICE restart needs an a=ice-ufrag of at least 4 and an a=ice-pwd of at least 22 letters and digits, both new"
+)
 
 
 def check_fragment(fragment: str) -> None:

@@ -1,13 +1,14 @@
 """WebSocket signalling: many viewers' sessions over one socket, each message one JSON object with a ``type``.
 
 From the page: ``offer`` {camera, sdp, id?, stream?, height?}, ``show`` {session, stream?, height?}, ``candidate``
-{session, candidate}, ``close`` {session}, ``attach`` {session}, ``subscribe``, ``ping``. ``stream`` is ``main``,
-``sub`` or ``auto``, the default; ``height`` is that of the picture on the screen in pixels, by which ``auto`` chooses.
+{session, candidate}, ``restart`` {session, fragment, id?}, ``close`` {session}, ``attach`` {session}, ``subscribe``,
+``ping``. ``stream`` is ``main``, ``sub`` or ``auto``, the default; ``height`` is that of the picture on the screen in
+pixels, by which ``auto`` chooses. ``fragment`` is an ICE fragment of SDP (RFC 8840) that asks for an ICE restart.
 
-To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``close`` {session, reason,
-sentence}, ``attached`` {session, camera}, ``camera`` {camera, state, sentence, detail, failed, video}, ``cameras``
-{cameras}, ``removed`` {camera}, ``pong``, ``error`` {code, message} and whichever of ``id``, ``session`` and ``camera``
-it is about.
+To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``restarted`` {session,
+fragment, id?}, ``close`` {session, reason, sentence}, ``attached`` {session, camera}, ``camera`` {camera, state,
+sentence, detail, failed, video}, ``cameras`` {cameras}, ``removed`` {camera}, ``pong``, ``error`` {code, message} and
+whichever of ``id``, ``session`` and ``camera`` it is about.
 
 * A session belongs to the socket that made it, or that attached to it last: to know its id is to own it.
 * Sessions end with their socket if the page closes it, not if the connection breaks, the broker stops, or the page
@@ -34,6 +35,7 @@ from broker.front.hub import HUB, Hub, encode, of_camera
 from broker.front.offers import ask, check_socket, parse_wish
 from broker.front.peer import address_of
 from broker.front.problems import MAX_BODY
+from broker.front.sdpfrag import check_fragment, credentials_of
 from broker.front.views import camera_summary
 from common.bucket import TokenBucket
 from common.cameras import CameraName, split_stream
@@ -55,6 +57,7 @@ _FORMS = {
     "offer": "camera and sdp, both text; id, if any, is text or a whole number",
     "show": "session, which is text",
     "candidate": "session and candidate, both text",
+    "restart": "session and fragment, both text; id, if any, is text or a whole number",
     "close": "session, which is text",
     "attach": "session, which is text",
 }
@@ -190,6 +193,11 @@ class Socket:
                     self._shows(name, message.get("stream"), message.get("height"))
             case {"type": "candidate", "session": str(session), "candidate": str()}:
                 self._owns(SessionName(session))  # else an error; nobody needs the candidate itself, see ``sdpfrag``
+            case {"type": "restart", "session": str(session), "fragment": str(fragment)} if _valid_id(
+                message.get("id", "")
+            ):
+                about = {"id": message["id"]} if "id" in message else {}
+                self._start(tasks, self._restart(SessionName(session), fragment, about), about, more=False)
             case {"type": "close", "session": str(session)}:
                 if self._owns(name := SessionName(session)):
                     self.disown(name)
@@ -231,6 +239,16 @@ class Socket:
         self.tell("answer", session=answer.session, camera=camera, sdp=answer.sdp, **about)
         self.tell("candidate", session=answer.session, candidate="")  # the answer has them all
         self._show(answer.session, camera)
+
+    async def _restart(self, session: SessionName, fragment: str, about: dict[str, Any]) -> None:
+        try:
+            check_fragment(fragment)
+            await self._control.find(session)  # which a new broker may have yet to hear of
+            restarted = await self._control.restart_ice(session, *credentials_of(fragment))
+        except RequestError as exc:
+            self._error(exc.code, exc.message, session=session[:MAX_ID], **about)
+            return
+        self.tell("restarted", session=session, fragment=restarted.fragment, **about)
 
     def _shows(self, session: SessionName, stream: object, height: object) -> None:
         try:

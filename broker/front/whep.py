@@ -3,10 +3,10 @@
 ``?stream=`` names the camera's stream, ``main``, ``sub`` or ``auto``, and ``?height=`` the height of its picture on the
 screen in pixels, by which ``auto``, the default, chooses.
 
-The session behaves like WHIP's (RFC 9725 4.3): ``PATCH`` trickles candidates under ``If-Match``, or with the ICE user
-fragment of the offer; an ICE restart is refused with 422, and the player makes a new session instead. GET, HEAD and PUT
-are reserved and answered with 405 (RFC 9725 4.2): whether a session still exists is asked at
-``/api/viewers/{session}``.
+The session behaves like WHIP's (RFC 9725 4.3): ``PATCH`` trickles candidates, or restarts ICE if it brings other
+credentials (``broker.front.sdpfrag``). GET, HEAD and PUT are reserved and answered with 405 (RFC 9725 4.2): whether a
+session still exists is asked at ``/api/viewers/{session}``. Who knows a session's address owns it, and needs to show
+nothing else for PATCH and DELETE: players send their token with the offer, and many not again.
 
 All of it is open to pages of every origin (CORS), and so is that answer: a right comes with a token, never with where
 a page is from. Passwords of TURN servers are not: they go to pages of ours and to what is no page, and to nobody who
@@ -27,16 +27,15 @@ from broker.front.context import CONTEXT
 from broker.front.gate import TOKEN, check_still, is_known, principal_of
 from broker.front.offers import ask, parse_wish
 from broker.front.peer import address_of, host_of, is_secure, prefix_of
-from broker.front.sdpfrag import check_fragment
+from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose
 from common.cameras import CameraName, split_stream
 from common.errors import RequestError
-from common.sessions import SessionName, is_same_ice, names_ice
+from common.sessions import SessionName
 
 SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
 
 _EXPOSED = "Location, ETag, Link, Accept-Patch, Retry-After"
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9-]{1,64}+(?:, ?[A-Za-z0-9-]{1,64}+){0,31}")
-_ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
 def prepare(app: web.Application) -> None:
@@ -70,14 +69,20 @@ async def offer(request: web.Request) -> web.Response:
     return response
 
 
-async def trickle(request: web.Request) -> web.Response:
-    """A viewer's candidates: checked, and let go."""
+async def patch(request: web.Request) -> web.Response:
+    """A viewer's candidates, which are checked and let go, or its side of an ICE restart, answered with ours."""
     _expect(request, SDPFRAG)
-    session = await _find(request)
+    await _find(request)  # before anything of the body is waited for
     fragment = await read_text(request)
     check_fragment(fragment)
-    _check_precondition(request, session.session, fragment)
-    return web.Response(status=204)
+    status = await _find(request)
+    session, ice = status.session, status.report.ice if status.report is not None else ""
+    ours = Ours(session, ice, entity_tag(session, ice))
+    if purpose(fragment, request.headers.get("If-Match"), ours) is Patch.TRICKLE:
+        return web.Response(status=204)
+    restarted = await request.app[CONTEXT].control.restart_ice(session, *credentials_of(fragment))
+    headers = {"ETag": entity_tag(session, restarted.ice)}
+    return web.Response(status=200, text=restarted.fragment, content_type=SDPFRAG, headers=headers)
 
 
 async def leave(request: web.Request) -> web.Response:
@@ -99,28 +104,9 @@ async def session_options(request: web.Request) -> web.Response:
     return _preflight(request, {"Accept-Patch": SDPFRAG})
 
 
-def entity_tag(session: str) -> str:
-    """The tag of a session's ICE state. It never changes, as there is no ICE restart, and every broker knows it."""
-    return f'"{hashlib.sha256(session.encode()).hexdigest()[:16]}"'
-
-
-def _check_precondition(request: web.Request, session: str, fragment: str) -> None:
-    """RFC 9725 4.3.1: the entity tag says which ICE session a fragment belongs to.
-
-    MediaMTX's player sends ``*`` and whip-whep sends nothing, so the fragment's own ICE user fragment says it too.
-    """
-    condition = request.headers.get("If-Match")
-    if condition is None:
-        if is_same_ice(session, fragment):
-            return
-        raise RequestError(428, "if_match_missing", "Send the session's ETag in an If-Match header.")
-    if condition.strip() == "*":  # RFC 9725 4.3.3: with other credentials this asks for an ICE restart
-        if is_same_ice(session, fragment) or not names_ice(fragment):
-            return
-        message = "An ICE restart is not supported; make a new session with POST."
-        raise RequestError(422, "ice_restart_unsupported", message)
-    if entity_tag(session) not in _ENTITY_TAG.findall(condition):
-        raise RequestError(412, "etag_mismatch", "If-Match does not name the session's ETag.")
+def entity_tag(session: str, ice: str = "") -> str:
+    """The tag of a session's ICE session, which every broker knows; ``ice`` is the mark of it after a restart."""
+    return f'"{hashlib.sha256((session + ice).encode()).hexdigest()[:16]}"'
 
 
 async def _find(request: web.Request) -> SessionStatus:

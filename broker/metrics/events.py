@@ -74,6 +74,7 @@ EVENTS = {
     },
     "Of egress": {
         "gave_way": "Viewers never heard of that made room for new ones.",
+        "ice_restarts": "Times that a viewer restarted ICE in its session, as its network had become another.",
         "paths_stuck": "Times that a viewer's path was left alone, as nothing arrived.",
         "refused": "Offers that were refused.",
         "repeats_withheld": "Packets and groups of pictures asked for again and not sent, because it was too much.",

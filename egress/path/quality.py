@@ -41,6 +41,11 @@ class PathQuality:
         self._round_trip = float("inf")  # the least that was seen, as queues only add to it
         self._lossy_until = float("-inf")
 
+    def moved(self) -> None:
+        """The viewer is reached through another network, of which nothing is known."""
+        self.capacity = Capacity()
+        self._round_trip, self._lossy_until = float("inf"), float("-inf")
+
     def measured(self, round_trip: float) -> None:
         """A round trip time in seconds, of the handshake or a receiver report."""
         self._round_trip = min(self._round_trip, round_trip)

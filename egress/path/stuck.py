@@ -41,6 +41,11 @@ class StuckJudge:
         """Forget reports: they were about something else than is sent from now on."""
         self._bad, self._awaited_since = 0, None
 
+    def moved(self) -> None:
+        """Forget everything: what is sent from now on goes another way."""
+        self.held, self._hold = False, FIRST_HOLD
+        self.begin_anew()
+
     def deaf_until(self, now: float) -> None:
         """Expect no report from before now: datagrams to us were dropped, and it may have been one of them."""
         if self._awaited_since is not None:

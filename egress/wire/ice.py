@@ -12,12 +12,16 @@ or it completed there a handshake of which nothing was sent elsewhere.
 * Without a proof an address is sent at most ``AMPLIFICATION`` times the bytes that came from it.
 * A peer that has never answered a check, as some do not, keeps its consent by checks of its own, but only for the pair
   that its handshake came by.
+* An ICE restart (RFC 8445 9) begins another generation of credentials. What an address has proved it has proved, and
+  media goes on along the selected pair, with the credentials that it was checked by, until the peer has nominated a
+  pair in the new generation and that has consent. The former one is then forgotten.
 """
 
 from __future__ import annotations
 
 import secrets
 import string
+from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,6 +37,8 @@ HEARD_BURST, HEARD_RATE = 100, 100.0  # checks of a peer's that are answered at 
 CHECK_GAP = 0.1  # seconds between checks of ours on one pair while it has no consent
 CHECK_BURST, CHECK_RATE = 2 * MAX_PATHS, 4.0  # checks of ours to one viewer at once, and a second
 SWITCH_BURST, SWITCH_RATE = 5, 0.5  # changes of the selected pair at once, and a second: Wi-Fi, mobile, and back
+RESTART_BURST, RESTART_RATE = 10, 0.2  # ICE restarts at once, and a second: a train that leaves Wi-Fi after Wi-Fi
+MAX_SPENT = 32  # ICE user fragments of the peer's earlier generations that are remembered
 AMPLIFICATION = 3  # bytes sent for each byte received, as QUIC has it (RFC 9000 8.1)
 _ICE_CHARS = string.ascii_letters + string.digits
 
@@ -77,17 +83,28 @@ class Credentials(NamedTuple):
 NOBODY = Credentials("", b"")  # a peer that cannot be checked
 
 
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The credentials of both sides from an offer, or an ICE restart, to the next."""
+
+    remote: Credentials
+    ufrag: str = field(default_factory=lambda: _random(8))
+    password: str = field(default_factory=lambda: _random(24), repr=False)
+
+
 @dataclass(slots=True)
 class Pair:
     """One address of the peer's, and what it has shown. Times are monotonic seconds."""
 
     path: Path
+    generation: Generation  # by which it was checked last, and by which we check it
     received: int = 0  # bytes while nothing was proved …
     sent: int = 0  # … and bytes that went there
     proved_at: float = float("-inf")
     by_handshake: bool = False
     transaction: bytes = b""  # of our check that is not answered yet
     checked_at: float = float("-inf")  # when that was sent last
+    round_trip: float | None = None  # seconds that the answer to our last check took
 
     def consents(self, now: float) -> bool:
         """Whether the peer has proved, not long ago, that it receives here."""
@@ -102,30 +119,76 @@ class Pair:
         return True
 
 
-@dataclass(slots=True)
 class IceAgent:
     """The ICE state of one viewer. All times are monotonic seconds."""
 
-    created: float
-    remote: Credentials = NOBODY
-    ufrag: str = field(default_factory=lambda: _random(8))
-    password: str = field(default_factory=lambda: _random(24), repr=False)
-    pairs: dict[Address, Pair] = field(default_factory=dict)  # every address that passed a check, oldest first
-    nominated: Address | None = None  # what the browser wants media to go to …
-    selected: Path | None = None  # … and where it goes
-    answers: bool = False  # the peer has answered a check of ours
-    _tie_breaker: bytes = field(default_factory=lambda: secrets.token_bytes(8))
-    hearing: TokenBucket = field(default_factory=lambda: TokenBucket(HEARD_BURST, HEARD_RATE))  # of checks that come
-    _checks: TokenBucket = field(default_factory=lambda: TokenBucket(CHECK_BURST, CHECK_RATE))
-    _switches: TokenBucket = field(default_factory=lambda: TokenBucket(SWITCH_BURST, SWITCH_RATE))
+    def __init__(self, created: float, remote: Credentials = NOBODY) -> None:
+        self.created = created
+        self.current = Generation(remote)
+        self.former: Generation | None = None  # of the selected pair, while the current one has selected none
+        self.retired: list[
+            str
+        ] = []  # our user fragments that no check may name any more; taken by who leads checks here
+        self.spent: deque[str] = deque(maxlen=MAX_SPENT)  # the peer's, before the current one
+        self.pairs: dict[Address, Pair] = {}  # every address that passed a check, oldest first
+        self.nominated: Address | None = None  # what the browser wants media to go to …
+        self.selected: Path | None = None  # … and where it goes
+        self.answers = False  # the peer has answered a check of ours
+        self.hearing = TokenBucket(HEARD_BURST, HEARD_RATE)  # of checks that come
+        self._renewed = True  # the current generation has nominated, if there is a former one
+        self._tie_breaker = secrets.token_bytes(8)
+        self._checks = TokenBucket(CHECK_BURST, CHECK_RATE)
+        self._switches = TokenBucket(SWITCH_BURST, SWITCH_RATE)
+        self._restarts = TokenBucket(RESTART_BURST, RESTART_RATE)
+
+    @property
+    def ufrag(self) -> str:
+        """Our user fragment now."""
+        return self.current.ufrag
+
+    @property
+    def password(self) -> str:
+        """Our password now."""
+        return self.current.password
+
+    @property
+    def remote(self) -> Credentials:
+        """The peer's credentials now."""
+        return self.current.remote
+
+    def generation(self, ufrag: str) -> Generation:
+        """The one in which our user fragment is ``ufrag``: the former, if that is its, else the current."""
+        former = self.former
+        return former if former is not None and former.ufrag == ufrag else self.current
+
+    def restart(self, remote: Credentials, now: float) -> bool:
+        """Begin another generation; ``False`` if there were too many of late.
+
+        Media goes on where it goes, and checks with the former credentials are answered until there is a better place.
+        """
+        if not self._restarts.take(now):
+            return False
+        if self.selected is not None and self.former is None:
+            self.former = self.current
+        else:  # nothing was ever sent by it
+            self.retired.append(self.current.ufrag)
+        self.spent.append(self.current.remote.ufrag)
+        self.current, self._renewed = Generation(remote), False
+        return True
 
     def heard(self, request: BindingRequest, path: Path, size: int, now: float) -> Pair:
         """Take note of a check of the peer's, ``size`` bytes and verified. Returns the pair that it came by."""
+        generation = self.generation(request.local_ufrag)
         pair = self.pairs.get(path.remote)
         if pair is None:
-            pair = self.pairs[path.remote] = Pair(path)
+            pair = self.pairs[path.remote] = Pair(path, generation)
+        elif generation is self.current:
+            pair.generation = generation
         pair.received += size
-        if request.use_candidate:  # the last one counts: browsers renominate when a better path appears
+        # The last one counts: browsers renominate when a better path appears. But none of the former generation does
+        # any more once there was one of the current.
+        if request.use_candidate and (generation is self.current or not self._renewed):
+            self._renewed |= generation is self.current
             self.nominated = path.remote
             pair.path = path
         if pair.by_handshake and not self.answers and pair.consents(now):
@@ -151,11 +214,11 @@ class IceAgent:
         pair = self.pairs.get(path.remote)
         if pair is None or not pair.transaction or pair.transaction != response.transaction:
             return None
-        if not response.verify(self.remote.password):
+        if not response.verify(pair.generation.remote.password):
             return None
         self.answers = True
         pair.transaction = b""
-        pair.proved_at = now
+        pair.proved_at, pair.round_trip = now, now - pair.checked_at
         return pair
 
     def shook_hands(self, pair: Pair, now: float) -> None:
@@ -165,15 +228,19 @@ class IceAgent:
 
     def select(self, pair: Pair, now: float) -> bool:
         """Let media go along ``pair``, if that has consent and the peer wants it. ``True`` if it did not before."""
-        if self.selected == pair.path or not pair.consents(now):
+        if not pair.consents(now):
             return False
-        if self.selected is not None and self.selected.remote != pair.path.remote:
+        changes = self.selected != pair.path
+        if changes and self.selected is not None and self.selected.remote != pair.path.remote:
             if self.nominated != pair.path.remote or not self._switches.take(now):
                 return False
         elif self.selected is None and self.nominated != pair.path.remote and not pair.by_handshake:
             return False
         self.selected = pair.path
-        return True
+        if self.former is not None and self._renewed and self.nominated == pair.path.remote:
+            self.retired.append(self.former.ufrag)
+            self.former = None
+        return changes
 
     def forget_paths(self) -> list[Pair]:
         """Forget the oldest paths beyond MAX_PATHS and return them."""
@@ -199,11 +266,11 @@ class IceAgent:
         return "consent expired"
 
     def _check(self, pair: Pair, now: float) -> bytes | None:
-        if not self.remote.password:
+        ours, theirs = pair.generation.ufrag, pair.generation.remote
+        if not theirs.password:
             return None
         transaction = pair.transaction or secrets.token_bytes(12)
-        username = f"{self.remote.ufrag}:{self.ufrag}"
-        datagram = binding_request(transaction, username, self._tie_breaker, self.remote.password)
+        datagram = binding_request(transaction, f"{theirs.ufrag}:{ours}", self._tie_breaker, theirs.password)
         if not pair.allows(len(datagram)):
             return None
         pair.transaction, pair.checked_at = transaction, now  # the same until it is answered, as on a slow path

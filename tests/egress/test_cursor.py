@@ -68,7 +68,7 @@ def test_a_new_address_gets_the_media(feed: Feed) -> None:
     push(feed, stream, 1)
     watcher.received()
     moved = FakeTarget()
-    watcher.sender.retarget(moved)  # type: ignore[arg-type]
+    watcher.sender.retarget(moved, 0.0)  # type: ignore[arg-type]
     push(feed, stream, 1)
     assert watcher.received() == []
     assert len(moved.datagrams) == 3

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 from aioice import stun
 from aiortc import rtp
 
 from common.media import Kind
+from common.sessions import ice_mark
 from egress.media.stream import Stream
 from egress.mux import Mux
 from egress.negotiation import negotiate
+from egress.position import Event, Position
 from egress.viewer import Viewer
 from egress.wire.dtls import Identity
 from egress.wire.ice import (
@@ -19,6 +22,7 @@ from egress.wire.ice import (
     MAX_PATHS,
     Address,
     Credentials,
+    Generation,
     Path,
     TcpAddress,
 )
@@ -91,18 +95,23 @@ def check(
     nominate: bool = False,
     answer: bool = False,
     wire: Wire = BLACK_HOLE,
+    former: Generation | None = None,
 ) -> int:
-    """The browser checks ``address``; with ``answer`` it gets our check there and answers. Returns the check's size."""
+    """The browser checks ``address``; with ``answer`` it gets our check there and answers. Returns the check's size.
+
+    By the credentials of now, or the ``former``.
+    """
+    generation = former or viewer.reach.agent.current
     request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    request.attributes["USERNAME"] = f"{viewer.reach.agent.ufrag}:theirs"
+    request.attributes["USERNAME"] = f"{generation.ufrag}:theirs"
     if nominate:
         request.attributes["USE-CANDIDATE"] = None
-    request.add_message_integrity(viewer.reach.agent.password.encode())
+    request.add_message_integrity(generation.password.encode())
     wire.take(address)
     receive(mux, bytes(request), address, now, wire)
     for datagram in wire.sent.get(address, []) if answer else ():
         if kind_of(datagram) == BINDING_REQUEST:
-            receive(mux, respond(datagram, REMOTE), address, now, wire)
+            receive(mux, respond(datagram, generation.remote), address, now, wire)
     return len(bytes(request))
 
 
@@ -176,8 +185,11 @@ class Watching:
         self.play()
         assert self.media(HOME)
 
-    def check(self, address: Address, *, nominate: bool = True, answer: bool = False) -> int:
-        return check(self.mux, self.viewer, address, self.now, nominate=nominate, answer=answer, wire=self.wire)
+    def check(
+        self, address: Address, *, nominate: bool = True, answer: bool = False, former: Generation | None = None
+    ) -> int:
+        how: dict[str, Any] = {"nominate": nominate, "answer": answer, "former": former}
+        return check(self.mux, self.viewer, address, self.now, wire=self.wire, **how)
 
     def play(self) -> None:
         batch = next(self.source)
@@ -248,6 +260,70 @@ def test_a_phone_that_leaves_its_wifi_is_followed_at_once() -> None:
     watching.play()
     assert watching.media(MOBILE)
     assert not watching.media(HOME)
+
+
+def test_a_phone_that_restarts_ice_goes_on_in_its_session() -> None:
+    watching = Watching()
+    agent, lane = watching.viewer.reach.agent, next(iter(watching.viewer.senders.values())).lane
+    former = agent.current
+    watching.now = 7.0
+    assert watching.viewer.restart(Credentials("newer", b"another password of theirs"), 7.0)
+    watching.mux.restarted(watching.viewer)
+    watching.check(HOME, nominate=False, answer=True, former=former)
+    watching.play()
+    assert watching.media(HOME), "until the other address is nominated"
+    watching.check(MOBILE, answer=True)
+    watching.play()
+    assert watching.media(MOBILE)
+    assert not watching.media(HOME)
+    watching.check(HOME, nominate=False, former=former)
+    assert watching.mux.counters == {"stun_unknown_ufrag": 1}, "the former credentials are over"
+    assert watching.viewer.reach.dtls.connected
+    assert next(iter(watching.viewer.senders.values())).lane is lane, "the numbers go on"
+    report = watching.viewer.report(watching.now)
+    assert (report.restarts, report.ice, report.remote) == (1, ice_mark("s1", "newer"), "198.51.100.1:2")
+    watching.mux.remove(watching.viewer)
+    assert not watching.mux._by_ufrag
+
+
+def test_nothing_is_kept_of_a_viewer_that_goes_while_it_restarts_ice() -> None:
+    watching = Watching()
+    for number in range(3):
+        assert watching.viewer.restart(Credentials(f"newer{number}", b"another password of theirs"), 1.0)
+        watching.mux.restarted(watching.viewer)
+    assert len(watching.mux._by_ufrag) == 2
+    watching.mux.remove(watching.viewer)
+    assert not watching.mux._by_ufrag
+
+
+def test_a_path_that_was_stuck_is_forgotten_with_the_address() -> None:
+    watching = Watching()
+    sender = watching.viewer.showing.sender(Kind.VIDEO)
+    assert sender is not None
+    assert sender._stuck is not None
+    sender._stuck.held, sender._stuck._until = True, 1_000.0
+    sender.cursor.move(Event.GOT_STUCK)
+    watching.viewer._quality.measured(0.001)
+    assert not watching.viewer._quality.thin(0.0)
+    watching.now = 1.0
+    watching.check(MOBILE, answer=True)
+    assert sender.position is not Position.ON_HOLD
+    watching.play()
+    assert watching.media(MOBILE)
+
+
+def test_what_is_known_of_a_path_is_not_believed_of_another() -> None:
+    watching = Watching()
+    quality = watching.viewer._quality
+    quality.measured(0.001)
+    watching.now = 1.0
+    watching.check(("192.0.2.1", 7), answer=True)
+    assert not quality.thin(1.0), "another port of the same host"
+    watching.check(MOBILE)
+    [ours] = [each for each in watching.wire.take(MOBILE) if kind_of(each) == BINDING_REQUEST]
+    receive(watching.mux, respond(ours, REMOTE), MOBILE, 1.2, watching.wire)  # after 0.2 s
+    assert watching.viewer.reach.agent.selected == Path(MOBILE)
+    assert quality.thin(1.2)
 
 
 def test_consent_is_asked_for_where_media_goes() -> None:

@@ -637,7 +637,7 @@ class CompiledWatcher(Watcher):
         self.socket.bind((LOOPBACK[media_socket.family], 0))
         self.socket.setblocking(False)
         super().__init__(feed, section, identity=COMPILED)
-        self.sender.retarget(UdpTarget(media_socket, Path(self.socket.getsockname())))
+        self.sender.retarget(UdpTarget(media_socket, Path(self.socket.getsockname())), 0.0)
 
     def __del__(self) -> None:
         self.socket.close()
@@ -664,7 +664,7 @@ def test_who_leaves_and_comes_back_between_slices_gets_everything_once(
     for watcher in (*watchers[2:], watchers[0]):
         watcher.sender.cursor.slow_down(feed.history.end)
         watcher.catch_up()
-    watchers[1].sender.retarget(watchers[1].target)  # type: ignore[arg-type]
+    watchers[1].sender.retarget(watchers[1].target, 0.0)  # type: ignore[arg-type]
     watchers[1].catch_up()
     while waiting:
         waiting.pop()()

@@ -18,11 +18,26 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, R
 from common.cameras import CameraSpec
 from common.config import MediaConfig
 from common.config_file import load
-from common.control import Answered, Assign, Ended, HangUp, Leaving, Offer, Refused, Report, Role, ViewerState
+from common.control import (
+    Answered,
+    Assign,
+    Ended,
+    HangUp,
+    IceNotRestarted,
+    IceRestarted,
+    Leaving,
+    Offer,
+    Refused,
+    Report,
+    RestartIce,
+    Role,
+    ViewerState,
+)
 from common.errors import AddressInUseError, ConfigError, RequestError
 from common.histogram import Histogram, Measure
 from common.log import LINES_A_MINUTE
 from common.media import Kind, Track
+from common.sessions import ice_mark
 from egress import worker
 from egress.media.stream import Stream
 from egress.viewer import Viewer
@@ -129,6 +144,25 @@ async def test_a_foreign_viewer_hears_the_camera(broker: FakeBroker, report: Rep
     await peer.close()
     ended = await broker.said(Ended)
     assert (ended.session, ended.reason) == ("s1", "closed by the viewer")
+
+
+async def test_ice_is_restarted_without_harm_to_media(broker: FakeBroker, report: Report) -> None:
+    peer = await watch(broker)
+    broker.tell(NODE, RestartIce("q1", "s1", "newer", "a password of 22 signs"))
+    answer = await broker.said(IceRestarted)
+    assert (answer.request, answer.session, answer.ice) == ("q1", "s1", ice_mark("s1", "newer"))
+    assert re.search("^a=candidate:.* 127.0.0.1 ", answer.fragment, re.MULTILINE)
+    await broker.until(lambda: [v for v in broker.reports[NODE].viewers if (v.ice, v.restarts) == (answer.ice, 1)])
+    assert broker.reports[NODE].counters["ice_restarts"] == 1
+    before = await packets_received(peer)
+    async with asyncio.timeout(10):
+        while await packets_received(peer) < before + 20:
+            broker.publish("yard", audio(next(NUMBERS), codec="PCMU")._replace(payloads=[bytes(160)]))
+            await asyncio.sleep(0.005)
+    broker.tell(NODE, RestartIce("q2", "s9", "newer", "a password of 22 signs"))
+    refused = await broker.said(IceNotRestarted)
+    assert (refused.request, refused.session, refused.status, refused.code) == ("q2", "s9", 404, "unknown_session")
+    await peer.close()
 
 
 async def test_a_hang_up_reaches_the_viewer(broker: FakeBroker, report: Report) -> None:

@@ -18,10 +18,13 @@ from common.control import (
     Answered,
     Assign,
     HangUp,
+    IceNotRestarted,
+    IceRestarted,
     Offer,
     Refused,
     Release,
     Report,
+    RestartIce,
     Role,
     StreamReport,
     ToBroker,
@@ -32,6 +35,7 @@ from common.control import (
     encode,
 )
 from common.media import Kind, Track
+from common.sessions import ice_mark
 
 T = TypeVar("T")
 PATIENCE = 10.0  # seconds
@@ -138,7 +142,7 @@ class FakeIngest(FakeWorker):
 
 
 class FakeEgress(FakeWorker):
-    """Answers every offer with ``answer of OFFER``, unless ``refusal`` or ``silent`` is set."""
+    """Answers every offer with ``answer of OFFER``, unless ``refusal`` or ``silent`` is set, and restarts ICE so."""
 
     role = Role.EGRESS
     refusal: tuple[int, str, str] | None = None
@@ -155,6 +159,16 @@ class FakeEgress(FakeWorker):
                     self.state = dataclasses.replace(self.state, viewers=(*self.state.viewers, viewer))
                     self.send(Answered(session, f"answer of {sdp}"))
                     self.report()
+            case RestartIce(request, session, ufrag):
+                if self.refusal is not None:
+                    self.send(IceNotRestarted(request, session, *self.refusal))
+                elif not self.silent:
+                    ice = ice_mark(session, ufrag)
+                    self.send(IceRestarted(request, session, ice, f"a=ice-ufrag:for-{ufrag}\r\n"))
+                    viewers = (
+                        dataclasses.replace(v, ice=ice) if v.session == session else v for v in self.state.viewers
+                    )
+                    self.report(viewers=tuple(viewers))
             case HangUp(session):
                 self.forget(session)
 

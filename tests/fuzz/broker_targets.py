@@ -36,7 +36,7 @@ from broker.front.guard import Guard
 from broker.front.hub import Hub
 from broker.front.peer import PROXIES, Proxies
 from broker.front.quotas import Quotas
-from broker.front.sdpfrag import check_fragment
+from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose
 from common import control
 from common.cameras import CameraSpec
 from common.config import CameraConfig, Config, LimitsConfig
@@ -72,8 +72,8 @@ def judge_host(data: bytes) -> None:
 
 def check_tag(data: bytes) -> None:
     tag, _, fragment = data.decode("latin-1").partition("\n")
-    request: Any = SimpleNamespace(headers={"If-Match": tag} if tag else {})
-    whep._check_precondition(request, "a-session", fragment)
+    if purpose(fragment, tag or None, Ours("a-session", "", whep.entity_tag("a-session"))) is Patch.RESTART:
+        credentials_of(fragment)
 
 
 class _Store:
@@ -213,6 +213,7 @@ def _hear(*messages: bytes, node: int = 0) -> bytes:
 
 _OFFER = json.dumps({"type": "offer", "camera": "door", "sdp": "v=0", "id": 1}).encode()
 _CAMERA = json.dumps({"id": "front", "url": "rtsp://user:pass@10.0.0.9/live", "transport": "tcp"}).encode()
+
 
 TARGETS = [
     Target(

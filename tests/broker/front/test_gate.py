@@ -30,6 +30,7 @@ ALLOWED = {
     Right.SIGNED_IN: ("other", "viewer", "admin"),
     Right.CAMERA: ("viewer", "admin"),
     Right.SESSION: ("viewer", "admin"),
+    Right.OWNER: WHO,
     Right.ADMIN: ("admin",),
 }
 REFUSED = 303, 401, 403  # a browser is sent to the form to sign in with
@@ -157,10 +158,12 @@ async def test_a_player_that_can_set_no_header_finds_its_token_in_the_session(br
         async with broker.http.post("/whep/yard?token=t-viewer", data=OFFER, headers=headers) as answer:
             location = answer.headers["Location"]
         assert location.endswith("?token=t-viewer")
+        state = location.replace("/whep/yard/", "/api/viewers/")
+        for url, status in ((state.removesuffix("?token=t-viewer"), 401), (state, 200)):
+            async with broker.http.get(url) as answer:
+                assert answer.status == status
         async with broker.http.delete(location.removesuffix("?token=t-viewer")) as answer:
-            assert answer.status == 401
-        async with broker.http.delete(location) as answer:
-            assert answer.status == 200
+            assert answer.status == 200, "who knows a session's address owns it"
 
 
 async def test_lists_say_by_whose_right_a_viewer_watches(broker: RunningBroker) -> None:

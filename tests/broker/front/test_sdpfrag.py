@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.front.sdpfrag import MAX_CANDIDATES, check_fragment
+from broker.front.sdpfrag import MAX_CANDIDATES, Ours, Patch, check_fragment, credentials_of, purpose
 from common.errors import RequestError
+from common.sessions import ice_mark, new_session
 from tests.fakes.cost import assert_linear
 
 # RFC 8840 9, shortened
@@ -61,3 +62,64 @@ def test_the_number_of_candidates_is_limited(end: str) -> None:
 def test_any_text_is_a_fragment_or_an_error(text: str) -> None:
     with contextlib.suppress(RequestError):
         check_fragment(text)
+
+
+SESSION = new_session("v=0\r\na=ice-ufrag:8hhY\r\n")
+FIRST = Ours(SESSION, "", '"first"')
+SECOND = Ours(SESSION, ice_mark(SESSION, "second"), '"second"')
+ALONE = "m=audio 9 RTP/AVP 0\r\na=end-of-candidates\r\n"  # no credentials
+
+
+def of(ufrag: str) -> str:
+    return FRAGMENT.replace("8hhY", ufrag)
+
+
+@pytest.mark.parametrize(
+    ("fragment", "condition", "ours", "expected"),
+    [
+        (FRAGMENT, '"first"', FIRST, Patch.TRICKLE),
+        (FRAGMENT, 'W/"x", "first"', FIRST, Patch.TRICKLE),
+        (FRAGMENT, "*", FIRST, Patch.TRICKLE),  # MediaMTX's reader
+        (FRAGMENT, None, FIRST, Patch.TRICKLE),  # whip-whep
+        (ALONE, "*", FIRST, Patch.TRICKLE),
+        (ALONE, '"first"', FIRST, Patch.TRICKLE),
+        (of("second"), "*", FIRST, Patch.RESTART),
+        (of("second"), None, FIRST, Patch.RESTART),
+        (of("second"), '"first"', FIRST, Patch.RESTART),
+        (of("second"), "*", SECOND, Patch.TRICKLE),
+        (of("second"), '"second"', SECOND, Patch.TRICKLE),
+        (FRAGMENT, "*", SECOND, Patch.RESTART),  # which its egress refuses, as it knows the earlier ones
+        ("a=ice-ufrag:other\r\na=mid:0\r\n", '"first"', FIRST, Patch.TRICKLE),  # the tag says it
+        (FRAGMENT, '"first"', SECOND, 412),
+        (FRAGMENT, "", FIRST, 412),
+        (ALONE, None, FIRST, 428),
+        ("a=ice-ufrag:other\r\n", None, FIRST, 428),
+        ("a=ice-ufrag:other\r\n", "*", FIRST, 400),
+        (of("x"), "*", FIRST, 400),  # RFC 8839 5.4: at least 4
+        (of("other").replace("asd88fgpdd777uzjYhagZg", "short"), "*", FIRST, 400),
+        (of("other").replace("asd88fgpdd777uzjYhagZg", "x" * 257), "*", FIRST, 400),
+    ],
+)
+def test_the_purpose_of_a_fragment(fragment: str, condition: str | None, ours: Ours, expected: Patch | int) -> None:
+    if isinstance(expected, Patch):
+        assert purpose(fragment, condition, ours) is expected
+        return
+    with pytest.raises(RequestError) as caught:
+        purpose(fragment, condition, ours)
+    assert caught.value.status == expected
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", " \r\n"])
+def test_credentials_are_read_from_a_fragment(newline: str) -> None:
+    assert credentials_of(FRAGMENT.replace("\n", newline)) == ("8hhY", "asd88fgpdd777uzjYhagZg")
+
+
+@pytest.mark.parametrize("text", [ALONE, "a=ice-ufrag:8hhY\r\n", "a=ice-pwd:asd88fgpdd777uzjYhagZg\r\n"])
+def test_without_both_there_is_no_restart(text: str) -> None:
+    with pytest.raises(RequestError, match="both new"):
+        credentials_of(text)
+
+
+@pytest.mark.parametrize("piece", ["a=ice-ufrag:", "a=ice-pwd:x\n", "\na=ice-pwd:" + 256 * "x", "x"])
+def test_the_time_to_find_its_purpose_is_in_proportion_too(piece: str) -> None:
+    assert_linear(lambda text: purpose(text, '"first"', FIRST), piece)

@@ -23,12 +23,13 @@ from broker.front.problems import MAX_BODY
 from broker.front.quotas import Quotas
 from common.cameras import CameraState
 from common.config import CameraConfig, LimitsConfig
-from common.control import Answered, Ended, HangUp, Move, Offer
+from common.control import Answered, Ended, HangUp, Move, Offer, RestartIce
 from common.log import Quiet, get_logger
 from common.media import Kind, Track
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import PATIENCE, FakeEgress, FakeIngest
 
+FRAGMENT = "a=ice-ufrag:newufrag\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n"
 CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
 
 
@@ -116,6 +117,24 @@ async def test_an_answer_and_an_error_carry_the_id_of_their_offer(page: Page, eg
     await page.send(type="offer", camera="porch", sdp="sdp", id=id)
     error = await page.next("error")
     assert (error["id"], error["code"], error["camera"]) == (id, "unknown_camera", "porch")
+
+
+async def test_ice_is_restarted_in_the_session(page: Page, egress: FakeEgress) -> None:
+    session = await page.watch()
+    await page.send(type="restart", session=session, fragment=FRAGMENT, id=3)
+    expected = {"session": session, "fragment": "a=ice-ufrag:for-newufrag\r\n", "id": 3}
+    assert await page.next("restarted") == {"type": "restarted"} | expected
+    asked = await egress.told(RestartIce)
+    assert (asked.session, asked.ufrag, asked.password) == (session, "newufrag", "P2uYro0UCOQ4zxjKXaWCBui1")
+    for fragment, code in (("nonsense", "malformed_sdpfrag"), ("a=ice-ufrag:alone\r\n", "malformed_sdpfrag")):
+        await page.send(type="restart", session=session, fragment=fragment, id="x")
+        error = await page.next("error")
+        assert (error["code"], error["session"], error["id"]) == (code, session, "x")
+    egress.refusal = (429, "ice_restart_rate", "Too often.")
+    await page.send(type="restart", session=session, fragment=FRAGMENT)
+    assert await page.error() == "ice_restart_rate"
+    await page.send(type="restart", session="another", fragment=FRAGMENT)
+    assert await page.error() == "unknown_session"
 
 
 async def test_offers_are_handled_at_the_same_time(page: Page, egress: FakeEgress) -> None:
@@ -409,6 +428,8 @@ async def test_sessions_of_a_removed_camera_end(broker: RunningBroker, page: Pag
         ('{"type": "offer", "camera": "door", "sdp": "x", "id": NaN}', "not_json"),
         ('{"type": "offer", "camera": "door", "sdp": "x", "id": "' + "x" * 300 + '"}', "invalid_message"),
         ('{"type": "candidate", "session": "x"}', "invalid_message"),
+        ('{"type": "restart", "session": "x"}', "invalid_message"),
+        ('{"type": "restart", "session": "x", "fragment": "f", "id": null}', "invalid_message"),
         ('{"type": "candidate", "session": "x", "candidate": 7}', "invalid_message"),
         ('{"type": "show", "session": 7}', "invalid_message"),
         ('{"type": "close"}', "invalid_message"),
@@ -612,8 +633,15 @@ values = st.recursive(
     max_leaves=5,
 )
 messages = st.fixed_dictionaries(
-    {"type": st.sampled_from(["offer", "candidate", "close", "attach"]) | values},
-    optional={"camera": values, "sdp": values, "session": values, "candidate": values, "id": values},
+    {"type": st.sampled_from(["offer", "candidate", "restart", "close", "attach"]) | values},
+    optional={
+        "camera": values,
+        "sdp": values,
+        "session": values,
+        "candidate": values,
+        "fragment": values,
+        "id": values,
+    },
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from broker.front.context import IceServer
 from broker.front.whep import SDP, SDPFRAG
-from common.control import Ended, HangUp, Offer
+from common.control import Ended, HangUp, Offer, RestartIce
 from common.sessions import public_name
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.log import Recorder
@@ -160,14 +160,70 @@ async def test_a_session_belongs_to_its_camera(broker: RunningBroker, egress: Fa
         ({"If-Match": '"other"'}, (412, "etag_mismatch")),
         ({"If-Match": "garbage"}, (412, "etag_mismatch")),
         ({"If-Match": '"' * 8_000}, (412, "etag_mismatch")),
-        ({"If-Match": "*"}, (422, "ice_restart_unsupported")),
+        ({"If-Match": "*"}, (400, "malformed_sdpfrag")),
     ],
 )
 async def test_preconditions_of_a_patch(broker: RunningBroker, egress: FakeEgress, headers, expected) -> None:
     location = (await post(broker)).headers["Location"]
-    restart = FRAGMENT.replace("EsAw", "other")
-    response = await broker.http.patch(location, data=restart, headers=headers | {"Content-Type": SDPFRAG})
+    other = FRAGMENT.replace("EsAw", "other").replace("a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1", "a=ice-pwd:short")
+    response = await broker.http.patch(location, data=other, headers=headers | {"Content-Type": SDPFRAG})
     assert await refusal(response) == expected
+
+
+async def patched(broker, location: str, ufrag: str, condition: str | None) -> aiohttp.ClientResponse:
+    headers = {"Content-Type": SDPFRAG} | ({} if condition is None else {"If-Match": condition})
+    return await broker.http.patch(location, data=FRAGMENT.replace("EsAw", ufrag), headers=headers)
+
+
+@pytest.mark.parametrize("condition", ["*", None, "tag"])
+async def test_other_credentials_restart_ice_in_the_same_session(broker, egress, condition: str | None) -> None:
+    offered = await post(broker)
+    location, tag = offered.headers["Location"], offered.headers["ETag"]
+    response = await patched(broker, location, "newufrag", tag if condition == "tag" else condition)
+    assert response.status == 200
+    assert response.content_type == SDPFRAG
+    assert await response.text() == "a=ice-ufrag:for-newufrag\r\n"
+    asked = await egress.told(RestartIce)
+    session = location.rpartition("/")[2]
+    assert (asked.session, asked.ufrag, asked.password) == (session, "newufrag", "P2uYro0UCOQ4zxjKXaWCBui1")
+    newer = response.headers["ETag"]
+    assert newer != tag
+    # From now on there is another ICE session, also for what comes by its own credentials.
+    for each, status in (("*", 204), (None, 204), (newer, 204), (tag, 412)):
+        assert (await patched(broker, location, "newufrag", each)).status == status
+    again = await patched(broker, location, "thirdone", "*")
+    assert (again.status, again.headers["ETag"] in (tag, newer)) == (200, False)
+    assert (await broker.http.delete(location)).status == 200
+    assert await egress.told(HangUp) == HangUp(session)
+
+
+async def test_an_ice_restart_that_is_refused_leaves_the_session_alone(broker, egress, monkeypatch) -> None:
+    location = (await post(broker)).headers["Location"]
+    egress.refusal = (429, "ice_restart_rate", "Too often.")
+    response = await patched(broker, location, "newufrag", "*")
+    assert await refusal(response) == (429, "ice_restart_rate")
+    assert response.headers["Retry-After"]
+    monkeypatch.setattr("broker.director.restarts.WITHIN", 0.1)
+    egress.refusal, egress.silent = None, True
+    assert await refusal(await patched(broker, location, "newufrag", "*")) == (503, "egress_timeout")
+    assert (await patched(broker, location, "EsAw", "*")).status == 204
+
+
+async def test_a_broker_that_is_new_knows_of_ice_restarts(tmp_path: Path, broker, egress) -> None:
+    location = (await post(broker)).headers["Location"]
+    response = await patched(broker, location, "newufrag", "*")
+    async with (
+        broker_in(tmp_path, store={"path": tmp_path / "second.db"}, cameras=CAMERAS) as other,
+        FakeEgress(other.endpoints, "out-1") as moved,
+    ):
+        moved.report(viewers=egress.state.viewers)
+        await other.until(f"/api/viewers/{location.rpartition('/')[2]}", lambda view: view["state"] == "connected")
+        for ufrag, tag, status in (
+            ("newufrag", response.headers["ETag"], 204),
+            ("newufrag", "*", 204),
+            ("EsAw", '"of before"', 412),
+        ):
+            assert (await patched(other, location, ufrag, tag)).status == status
 
 
 @pytest.mark.parametrize(

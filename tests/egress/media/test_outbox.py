@@ -89,7 +89,7 @@ def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypat
     paused, moved, new = watchers[2], watchers[1], Watcher(feed)
     paused.sender.cursor.slow_down(feed.history.end)
     paused.catch_up()
-    moved.sender.retarget(moved.target)  # type: ignore[arg-type]
+    moved.sender.retarget(moved.target, 0.0)  # type: ignore[arg-type]
     moved.catch_up()
     new.sender.start(now=0.0)
     new.catch_up()

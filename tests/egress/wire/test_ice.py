@@ -13,6 +13,9 @@ from egress.wire.ice import (
     CONSENT_RETRY,
     CONSENT_TIMEOUT,
     MAX_PATHS,
+    MAX_SPENT,
+    RESTART_BURST,
+    RESTART_RATE,
     SWITCH_BURST,
     SWITCH_RATE,
     Address,
@@ -33,8 +36,8 @@ def agent(created: float = 0.0) -> IceAgent:
     return IceAgent(created, PEER)
 
 
-def heard(agent: IceAgent, path: Path, now: float, *, nominate: bool = True) -> Pair:
-    return agent.heard(request(nominate=nominate), path, 100, now)
+def heard(agent: IceAgent, path: Path, now: float, *, nominate: bool = True, ours: str = "ours") -> Pair:
+    return agent.heard(request(nominate=nominate, ours=ours), path, 100, now)
 
 
 def connected(path: Path = WIFI, now: float = 0.0) -> IceAgent:
@@ -270,3 +273,109 @@ def test_a_closed_connection_is_forgotten_unless_media_goes_there() -> None:
     assert agent.lost(chosen.remote) is None
     assert agent.expired(1.0) == ""
     assert agent.expired(100.0) == "consent expired"
+
+
+NEWER = Credentials("newer", b"another password of theirs, and long")
+
+
+def test_a_restart_has_new_credentials_and_leaves_media_where_it_is() -> None:
+    one = connected()
+    before = one.current
+    assert one.restart(NEWER, 1.0)
+    assert one.ufrag != before.ufrag
+    assert one.password != before.password
+    assert one.remote == NEWER
+    assert one.former == before
+    assert one.selected == WIFI
+    assert one.generation(before.ufrag) == before
+    assert one.generation(one.ufrag) == one.current
+    assert list(one.spent) == [PEER.ufrag]
+    assert not one.retired, "it is still checked by the former credentials"
+
+
+def test_after_a_restart_media_moves_once_the_new_pair_is_nominated_and_proved() -> None:
+    one = connected()
+    former = one.current
+    one.restart(NEWER, 1.0)
+    cable = heard(one, CABLE, 1.1, nominate=False, ours=one.ufrag)
+    prove(one, cable, 1.1)  # by the new credentials
+    assert not one.select(cable, 1.1)
+    assert one.former == former
+    assert one.select(heard(one, CABLE, 1.2, ours=one.ufrag), 1.2)
+    assert one.selected == CABLE
+    assert one.former is None
+    assert one.retired == [former.ufrag]
+
+
+def test_a_restart_may_end_where_it_began() -> None:
+    one = connected()
+    former = one.current
+    one.restart(NEWER, 1.0)
+    assert not one.select(heard(one, WIFI, 1.1, ours=one.ufrag), 1.1), "media goes there already"
+    assert one.former is None
+    assert one.retired == [former.ufrag]
+    check = one.check(one.pairs[WIFI.remote], 1.1 + CONSENT_TIMEOUT)
+    assert check is not None
+    assert BindingRequest.parse(check).verify(NEWER.password)
+
+
+def test_until_then_the_former_pair_keeps_its_consent_by_the_former_credentials() -> None:
+    one = connected()
+    former = one.current
+    one.restart(NEWER, 1.0)
+    heard(one, WIFI, CONSENT_INTERVAL, ours=former.ufrag)
+    found = one.consent_check(CONSENT_INTERVAL)
+    assert found is not None
+    pair, check = found
+    assert BindingRequest.parse(check).verify(PEER.password)
+    assert one.answered(BindingResponse.parse(answer(check, PEER)), WIFI, CONSENT_INTERVAL) is pair
+    assert one.expired(CONSENT_TIMEOUT + 1) == ""
+    assert one.expired(CONSENT_TIMEOUT + CONSENT_INTERVAL + 1) == "consent expired", (
+        "a restart that fails ends as without"
+    )
+
+
+def test_the_former_credentials_nominate_nothing_once_the_new_ones_have() -> None:
+    one = connected()
+    former = one.current
+    one.restart(NEWER, 1.0)
+    cable, third = heard(one, CABLE, 1.1, ours=former.ufrag), Path(("192.0.2.3", 3))
+    prove(one, cable, 1.1)
+    assert one.select(cable, 1.1), "a restart that was never heard of must not bar the way that there is"
+    prove(one, heard(one, third, 1.2, ours=one.ufrag), 1.2)
+    heard(one, CABLE, 1.3, ours=former.ufrag)
+    assert one.nominated == third.remote
+    assert one.select(one.pairs[third.remote], 1.3)
+
+
+def test_a_second_restart_before_the_first_is_through_replaces_that() -> None:
+    one = connected()
+    former = one.current
+    one.restart(NEWER, 1.0)
+    given_up = one.current
+    one.restart(Credentials("third", NEWER.password), 2.0)
+    assert one.former == former
+    assert one.retired == [given_up.ufrag]
+    assert list(one.spent) == [PEER.ufrag, NEWER.ufrag]
+
+
+def test_a_restart_before_anything_is_selected_keeps_nothing() -> None:
+    one = agent()
+    before = one.ufrag
+    one.restart(NEWER, 1.0)
+    assert (one.former, one.retired) == (None, [before])
+    pair = heard(one, WIFI, 2.0, ours=one.ufrag)
+    prove(one, pair, 2.0)
+    assert one.select(pair, 2.0)
+
+
+def test_restarts_are_limited() -> None:
+    one = connected()
+    number = 0
+    while one.restart(NEWER, 1.0):
+        number += 1
+    assert number == RESTART_BURST
+    assert one.restart(NEWER, 1.0 + 1 / RESTART_RATE)
+    for number in range(2, 2 + MAX_SPENT):
+        assert one.restart(Credentials(f"ufrag-{number}", b""), 2 * number / RESTART_RATE)
+    assert len(one.spent) == MAX_SPENT
