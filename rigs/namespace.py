@@ -71,6 +71,18 @@ class Namespace:
         script.chmod(0o700)
         return str(script)
 
+    def move(self, address: str, address6: str, *others: Namespace) -> Namespace:
+        """Change to another network: other addresses, by which the ``others`` reach it on the same link."""
+        for family in ("-4", "-6"):
+            _ip("-n", self.name, family, "addr", "flush", "dev", "wire", "scope", "global")
+        _ip("-n", self.name, "addr", "add", f"{address}/32", "dev", "wire")
+        _ip("-n", self.name, "addr", "add", f"{address6}/128", "dev", "wire", "nodad")
+        for other in others:
+            for own, theirs in ((address, other.address), (address6, other.address6)):
+                _ip("-n", other.name, "route", "replace", own, "dev", "wire")
+                _ip("-n", self.name, "route", "replace", theirs, "dev", "wire", "src", own)
+        return Namespace(self.name, address, address6)
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Move the calling thread here: sockets that it opens and processes and threads that it starts belong here."""

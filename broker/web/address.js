@@ -3,9 +3,21 @@
 
 const TOKEN = "token";
 
-/** Where the server is, as these scripts come from it; with the token of the page's own address, if it is the server's. */
-export const HOME = new URL("..", import.meta.url);
+const script = import.meta.url; // by a name of its own: bundlers take new URL("…", import.meta.url) for a file to copy
+
+/** Whether these scripts come from a server of ours, and not from a package in which somebody has put them. */
+export const SERVED = new URL(script).pathname.endsWith("/static/address.js");
+
+/** Where the server is, if they do; with the token of the page's own address, if it is the server's. */
+export const HOME = new URL("..", script);
 if (location.origin === HOME.origin) showToken(HOME, new URLSearchParams(location.search).get(TOKEN));
+
+/** The address of a `server` that a page names, which may end in a slash or not. */
+export function serverAt(server) {
+  const url = new URL(server, document.baseURI);
+  if (!url.pathname.endsWith("/")) url.pathname += "/";
+  return url;
+}
 
 /** Have everything `below` this address show a token; null for none. */
 export function showToken(base, token) {

@@ -40,6 +40,12 @@ export async function makeOffer(pc) {
   return pc.localDescription.sdp;
 }
 
+/** The same with other ICE credentials than before: an ICE restart. */
+export async function makeRestartOffer(pc) {
+  await pc.setLocalDescription(await pc.createOffer({ iceRestart: true }));
+  return pc.localDescription.sdp;
+}
+
 /** Have `changed(state)` called with the connection's state: Firefox has had one of its own for it only since 113. */
 export function followConnection(pc, changed) {
   if (pc.connectionState !== undefined) {
@@ -69,11 +75,17 @@ export function carries(sdp, kind) {
 
 /**
  * How far media has come on this connection, in numbers that only grow: pictures decoded, pictures received whole, and bytes
- * of all media. `video`: whether there is any of that.
+ * of all media. `video`: whether there is any of that. `arrived` are bytes of anything, and change whenever something comes;
+ * `arrivedAt` is when the last came, as performance.now() has it, or undefined.
  */
 export async function progressOf(pc, video) {
-  const sum = { frames: 0, bytes: 0, received: 0, video: false };
+  const sum = { frames: 0, bytes: 0, received: 0, arrived: 0, arrivedAt: undefined, video: false };
   const add = (entry) => {
+    if (entry.type === "candidate-pair") {
+      sum.arrived += entry.bytesReceived ?? 0;
+      const at = entry.lastPacketReceivedTimestamp - performance.timeOrigin;
+      if (!(at <= sum.arrivedAt) && at > 0) sum.arrivedAt = at;
+    }
     if (entry.type !== "inbound-rtp" || entry.isRemote) return;
     sum.bytes += entry.bytesReceived ?? 0;
     if ((entry.kind ?? entry.mediaType) !== "video") return;

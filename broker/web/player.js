@@ -1,8 +1,9 @@
 // <camshaft-player camera="front-door">: one camera, live.
 //
-// Attributes: camera; stream ("main", "sub", or "auto", the default: what suits the size of the picture); signalling
-// ("ws", the default, which goes over to WHEP where WebSockets do not get through, or "whep"); server (address of another
-// server than the one this script comes from; needs signalling="whep"); autoconnect.
+// Attributes, and properties of the same names: camera; stream ("main", "sub", or "auto", the default: what suits the size
+// of the picture); server (address of another server than the one this script comes from); token (shown to the server);
+// signalling ("ws", which goes over to WHEP where WebSockets do not get through, or "whep"; by default the first on pages of
+// the server, and the second on those of others, whose WebSockets it refuses); autoconnect.
 // A click on it while it is idle connects, and one while the picture is paused goes on.
 // Methods: connect(), disconnect(), stats(). Events: playing, stalled, closed, error, statechange.
 // For measuring: video, pc, session, state, timing (ms after connect(): offered, answered, connected, firstFrame).
@@ -12,19 +13,21 @@
 // down it touches nothing, because media goes on, or will come back, in the session that it has. It is "playing" while
 // pictures move on the screen, and never else.
 
-import { HOME, showToken } from "./address.js";
+import { HOME, SERVED, serverAt, showToken } from "./address.js";
+import { WithAttributes } from "./attributes.js";
 import { connectionStateOf, fullScreenOf, progressOf } from "./browser.js";
 import { followHeight, heightOf } from "./height.js";
 import { furnish, showMuted } from "./look.js";
 import { Playback } from "./playback.js";
+import { Roaming } from "./roaming.js";
 import { Session } from "./session.js";
 import { SignallingError, iceServersOf, jittered } from "./signalling.js";
 import { SocketSignalling } from "./socket.js";
 import { blocked } from "./ways.js";
 import { WhepSignalling } from "./whep.js";
-import { CLOSED, UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
+import { CLOSED, NO_SERVER, UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
 
-iceServersOf(HOME); // so that the first click need not wait for them
+if (SERVED) iceServersOf(HOME); // so that the first click need not wait for them
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
 const STALLED_AFTER = 1500; // ms without a frame
 const CHECK_INTERVAL = 400; // ms between questions to the server while no frame comes
@@ -38,15 +41,18 @@ const UNDECODED_AFTER = 4000; // ms without a picture although whole ones come
 const ASLEEP_AFTER = 4000; // ms between two looks that must have been a frozen page, not a stalled stream
 const SOCKET_FAILURES = new Set(["disconnected", "unreachable"]); // after which the other way is tried
 
-export class CamshaftPlayer extends HTMLElement {
-  static observedAttributes = ["camera", "stream", "signalling", "server"];
-
+export class CamshaftPlayer extends WithAttributes {
   // idle, connecting, playing, soundonly, paused (by browser or phone), stalled, waiting (for the camera), retrying, failed
   state = "idle";
   timing = {};
   #parts;
   #playback;
   #session = null;
+  #roaming = new Roaming({
+    restart: () => this.#session?.restart() ?? false,
+    doubt: () => this.#session?.doubt() ?? false,
+    look: () => this.#watch(),
+  });
   #wanted = false;
   #byHttp = false; // signalling "ws" did not get through
   #began = 0;
@@ -104,22 +110,27 @@ export class CamshaftPlayer extends HTMLElement {
   }
 
   connectedCallback() {
+    super.connectedCallback();
     addEventListener("pagehide", this.#onPageHide);
     addEventListener("pageshow", this.#onPageShow);
+    this.#roaming.start();
     this.#showMessage();
-    if (this.hasAttribute("autoconnect")) this.connect();
+    this.#connectByItself();
   }
 
   disconnectedCallback() {
     removeEventListener("pagehide", this.#onPageHide);
     removeEventListener("pageshow", this.#onPageShow);
+    this.#roaming.stop();
     this.disconnect();
   }
 
   attributeChangedCallback(name, before, after) {
-    if (this.#wanted && before !== after) {
+    if (this.#wanted && before !== after && name !== "autoconnect") {
       this.disconnect();
       this.connect();
+    } else if (before === null || before === "") {
+      this.#connectByItself(); // if it only waited for this
     }
     this.#showStart();
   }
@@ -135,6 +146,10 @@ export class CamshaftPlayer extends HTMLElement {
     this.timing = {};
     if (this.unable) {
       this.#refused(new SignallingError("unable", this.unable, true)); // nothing will change while the page is there
+      return;
+    }
+    if (!SERVED && !this.server) {
+      this.#refused(new SignallingError("no_server", NO_SERVER, true));
       return;
     }
     this.#watchTimer = setInterval(() => this.#watch(), WATCH_INTERVAL);
@@ -170,6 +185,11 @@ export class CamshaftPlayer extends HTMLElement {
     return found;
   }
 
+  /** Once all attributes are there: Angular sets those that are bound after the element has been put into the page. */
+  #connectByItself() {
+    queueMicrotask(() => this.isConnected && this.autoconnect && this.camera && this.connect());
+  }
+
   #start() {
     clearTimeout(this.#retryTimer);
     this.#drop();
@@ -184,6 +204,7 @@ export class CamshaftPlayer extends HTMLElement {
       cameraState: mine((before) => this.#cameraChanged(before)),
     });
     this.#session = session;
+    this.#roaming.begin();
     this.#seen = { frames: 0, bytes: 0, received: 0 };
     this.#movedAt = this.#looked = performance.now();
     this.#confirmed = false;
@@ -236,9 +257,22 @@ export class CamshaftPlayer extends HTMLElement {
   }
 
   #connectionChanged(state) {
-    if (state === "connected") this.#mark("connected");
-    else if (state === "disconnected") this.#check();
-    else if (state === "failed" || state === "closed") this.#ended(`connection_${state}`);
+    if (state === "connected") {
+      this.#mark("connected");
+    } else if (state === "disconnected") {
+      this.#roaming.restart();
+      this.#check();
+    } else if (state === "failed") {
+      this.#restartOrEnd();
+    } else if (state === "closed") {
+      this.#ended("connection_closed");
+    }
+  }
+
+  async #restartOrEnd() {
+    const session = this.#session;
+    const restarted = await this.#roaming.restart();
+    if (!restarted && session === this.#session) this.#ended("connection_failed");
   }
 
   /** The server says how the camera is; `before` is what it said last. */
@@ -282,6 +316,7 @@ export class CamshaftPlayer extends HTMLElement {
     }
     const sum = await progressOf(session.pc, this.video);
     if (session !== this.#session) return;
+    this.#roaming.looked(sum, asleep);
     const pictured = sum.frames > this.#seen.frames;
     const heard = sum.bytes > this.#seen.bytes;
     this.#arrives = sum.received > this.#seen.received;
@@ -353,14 +388,15 @@ export class CamshaftPlayer extends HTMLElement {
   }
 
   #base() {
-    const base = this.hasAttribute("server") ? new URL(this.getAttribute("server"), document.baseURI) : new URL(HOME);
-    showToken(base, this.getAttribute("token"));
+    const base = this.server ? serverAt(this.server) : new URL(HOME);
+    showToken(base, this.token);
     return base;
   }
 
   #signalling() {
     const base = this.#base();
-    if (this.#byHttp || this.getAttribute("signalling") === "whep") return new WhepSignalling(base);
+    const first = this.signalling ?? (base.origin === location.origin ? "ws" : "whep");
+    if (this.#byHttp || first === "whep") return new WhepSignalling(base);
     const socket = SocketSignalling.to(base);
     return socket.blocked ? new WhepSignalling(base) : socket;
   }

@@ -1,6 +1,7 @@
 // One WebRTC session, from its offer to its end. It never tries again; its player does.
 
-import { carries, followConnection, makeOffer, names } from "./browser.js";
+import { carries, followConnection, makeOffer, makeRestartOffer, names } from "./browser.js";
+import { fragmentOf, renewed } from "./restart.js";
 import { SignallingError } from "./signalling.js";
 import { NOT_UNDERSTOOD } from "./words.js";
 
@@ -17,6 +18,8 @@ export class Session {
   #iceServers; // they, or a promise of them
   #player;
   #found = []; // candidates, until the session has an id
+  #answer = ""; // SDP
+  #restarting = null; // a promise, while ICE is
   #over = false;
 
   /**
@@ -53,7 +56,22 @@ export class Session {
     this.#player.marked("answered");
     this.picture = carries(sdp, "video");
     await this.#accepted(() => this.pc.setRemoteDescription({ type: "answer", sdp }));
+    this.#answer = sdp;
     this.#found.splice(0).forEach((candidate) => this.#trickle(candidate));
+  }
+
+  /** Restart ICE: the network has become another. Gives a promise of whether that was done; never throws. */
+  restart() {
+    if (!this.#answer || this.#over) return Promise.resolve(false);
+    this.#restarting ??= this.#restart()
+      .catch((error) => (console.info("Camshaft: ICE was not restarted:", error), false))
+      .finally(() => (this.#restarting = null));
+    return this.#restarting;
+  }
+
+  /** Nothing comes: a promise of whether the connection to the server was dead, too, and is made anew. */
+  doubt() {
+    return this.#signalling.doubt();
   }
 
   /** The picture stands on the screen with another height. */
@@ -97,6 +115,16 @@ export class Session {
     const before = this.summary;
     this.summary = summary;
     if (!this.#over) this.#player.cameraState(before);
+  }
+
+  async #restart() {
+    const offer = await makeRestartOffer(this.pc); // again, if one was not answered: then that counts no more
+    const fragment = await this.#signalling.restart(this.id, fragmentOf(offer));
+    const sdp = renewed(this.#answer, fragment);
+    if (this.#over || sdp === null) return false;
+    await this.pc.setRemoteDescription({ type: "answer", sdp });
+    this.#answer = sdp;
+    return true;
   }
 
   #connect(iceServers) {

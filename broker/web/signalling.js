@@ -4,6 +4,8 @@
 //   open(camera, sdp, listener, wish)   -> {session, sdp}; throws SignallingError
 //   show(session, wish)              the picture stands on the screen with another height than the wish had
 //   trickle(session, candidate)      an RTCIceCandidate, or null when there are no more
+//   restart(session, fragment)    -> the server's side of an ICE restart, a fragment of SDP; throws SignallingError
+//   doubt()                       -> whether the connection to the server was dead; then it is made anew
 //   check(session)                -> false if the server does not know the session any more, true if it does,
 //                                    undefined if the server cannot be asked now
 //   close(session)                   may return a promise, for when the server has heard of it
@@ -31,6 +33,7 @@ export class SignallingError extends Error {
 const PERMANENT = new Set([
   "malformed_sdp",
   "not_webrtc",
+  "plan_b",
   "no_usable_codec",
   "unknown_camera",
   "unknown_stream",

@@ -13,6 +13,8 @@ const BLOCKED_AFTER = 2; // failures beside a request that got through; one may 
 const PING_INTERVAL = 1000; // ms, while the page shows the list
 const PONG_TIMEOUT = 3000; // ms
 const CHECK_TIMEOUT = 4000; // ms; right after its start the server takes 2.5 s to say that it knows no session
+const DOUBT_TIMEOUT = 500; // ms for anything to be heard, where media has stopped
+const RESTART_TIMEOUT = 700; // ms to restart ICE: on another network the socket that there was is dead
 const SESSIONS_STAY = 4000; // close code
 const RIGHT_ENDED = 4401; // close code of a server that asks anew who we are
 const OPEN = 1; // WebSocket.OPEN, also where there is no WebSocket
@@ -44,6 +46,7 @@ export class SocketSignalling extends EventTarget {
   #listeners = new Map(); // session to listener
   #attaching = new Set(); // sessions that this socket was opened to take over
   #offers = new Map(); // id to {resolve, reject, listener}
+  #restarts = new Map(); // id to {resolve, reject}
   #checks = new Map(); // session to {promise, settle}
   #nextId = 1;
   #delay = RECONNECT_FIRST;
@@ -88,6 +91,45 @@ export class SocketSignalling extends EventTarget {
   trickle(session, candidate) {
     const { candidate: text = "", sdpMid, sdpMLineIndex } = candidate ?? {};
     this.#send({ type: "candidate", session, candidate: text, sdpMid, sdpMLineIndex });
+  }
+
+  doubt() {
+    if (!this.#send({ type: "ping" })) return Promise.resolve(false);
+    const socket = this.#socket;
+    return new Promise((resolve) => {
+      const heard = () => (clearTimeout(timer), resolve(false));
+      const timer = setTimeout(() => {
+        this.removeEventListener("heard", heard);
+        if (socket !== this.#socket) return resolve(false);
+        this.#lost(socket);
+        this.#reconnectNow();
+        return resolve(true);
+      }, DOUBT_TIMEOUT);
+      this.addEventListener("heard", heard, { once: true });
+    });
+  }
+
+  async restart(session, fragment) {
+    const socket = this.#socket;
+    try {
+      return await this.#restartWithin(RESTART_TIMEOUT, session, fragment);
+    } catch (error) {
+      if (error.code !== "disconnected" || socket === this.#socket) throw error;
+    }
+    this.#reconnectNow();
+    return this.#restartWithin(REQUEST_TIMEOUT, session, fragment); // the same answer, if it was carried out already
+  }
+
+  async #restartWithin(ms, session, fragment) {
+    await this.#opened();
+    const id = this.#nextId++;
+    const socket = this.#socket;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#lost(socket), ms);
+      const settle = (settler) => (value) => (clearTimeout(timer), settler(value));
+      this.#restarts.set(id, { resolve: settle(resolve), reject: settle(reject) });
+      this.#send({ type: "restart", session, fragment, id });
+    });
   }
 
   check(session) {
@@ -178,11 +220,12 @@ export class SocketSignalling extends EventTarget {
 
   #closed() {
     this.online = false;
-    for (const { reject } of this.#offers.values()) {
+    for (const { reject } of [...this.#offers.values(), ...this.#restarts.values()]) {
       reject(new SignallingError("disconnected", "The connection to the server broke."));
     }
     for (const { settle } of this.#checks.values()) settle(undefined);
     this.#offers.clear();
+    this.#restarts.clear();
     this.#checks.clear();
     this.dispatchEvent(new Event("offline"));
     clearTimeout(this.#timer);
@@ -224,6 +267,10 @@ export class SocketSignalling extends EventTarget {
       case "answer":
         this.#answered(message);
         break;
+      case "restarted":
+        this.#restarts.get(message.id)?.resolve(message.fragment);
+        this.#restarts.delete(message.id);
+        break;
       case "attached":
         this.#checked(message.session, true);
         if (this.#attaching.delete(message.session)) this.#listeners.get(message.session)?.attached();
@@ -259,6 +306,10 @@ export class SocketSignalling extends EventTarget {
   }
 
   #refused({ id, session, code, message }) {
+    if (this.#restarts.has(id)) {
+      this.#restarts.get(id).reject(refusal(code, message));
+      this.#restarts.delete(id);
+    }
     if (this.#offers.has(id)) {
       this.#offers.get(id).reject(refusal(code, message));
       this.#offers.delete(id);

@@ -7,6 +7,7 @@ import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
 import { UNREACHABLE } from "./words.js";
 
 const CLOSE_TIMEOUT = 1000; // ms
+const RESTART_TIMEOUT = 2000; // ms; on another network the connection that there was may be dead
 
 export class WhepSignalling {
   #base;
@@ -46,6 +47,18 @@ export class WhepSignalling {
     this.#fetch(session, { method: "PATCH", headers, body }).catch(() => {}); // check() finds out what it means
   }
 
+  async doubt() {
+    return false; // each request has a connection of its own, or one that the browser takes for good
+  }
+
+  async restart(session, fragment) {
+    const headers = { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*" }; // RFC 9725 4.3.3
+    const response = await this.#fetch(session, { method: "PATCH", headers, body: fragment }, RESTART_TIMEOUT);
+    const known = this.#sessions.get(session);
+    if (known) known.tag = response.headers.get("ETag");
+    return response.text();
+  }
+
   async check(session) {
     const { listener } = this.#sessions.get(session) ?? {};
     try {
@@ -67,10 +80,10 @@ export class WhepSignalling {
     await fetchWithin(CLOSE_TIMEOUT, session, options).catch(() => {}); // if it is lost, ICE consent ends it
   }
 
-  async #fetch(url, options) {
+  async #fetch(url, options, ms = REQUEST_TIMEOUT) {
     let response;
     try {
-      response = await fetchWithin(REQUEST_TIMEOUT, url, options);
+      response = await fetchWithin(ms, url, options);
     } catch {
       throw new SignallingError("unreachable", UNREACHABLE);
     }

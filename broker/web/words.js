@@ -9,6 +9,7 @@ export const NOT_UNDERSTOOD =
   "This browser could not agree with the server on a connection: it may be too old, or have WebRTC switched off.";
 export const ONLY_SOUND = "The camera sends sound, and no picture.";
 
+export const NO_SERVER = 'Say which server this camera is at: <camshaft-player server="https://cams.example">.';
 export const CLOSED = "An operator has closed this session.";
 export const UNDECODED =
   "The picture arrives, and this browser cannot decode it: set the camera to a smaller picture or the profile Baseline, " +

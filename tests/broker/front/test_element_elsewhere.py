@@ -1,0 +1,114 @@
+"""The element on pages of other sites, in a real Chromium, as far as no media is needed for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from broker.access.tokens import digest_of
+from common.control import HangUp, Offer
+from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.workers import FakeEgress
+
+playwright = pytest.importorskip("playwright.async_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+
+WEB = Path(__file__).parents[3] / "broker/web"
+TOKENS = {
+    "wall": {"sha256": digest_of("t-wall"), "cameras": ["door"]},
+    "admin": {"sha256": digest_of("t-admin"), "role": "admin"},
+}
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
+    cameras = {"door": {"url": "rtsp://host/door"}}
+    async with broker_in(tmp_path, auth={"tokens": TOKENS}, cameras=cameras) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
+    async with FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes?token=t-admin", lambda nodes: len(nodes) == 2)
+        yield egress
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Any]:
+    """A page of another origin, which has the scripts as a package would have them, too."""
+
+    async def empty(_request: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>Elsewhere</title>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", empty)
+    app.router.add_static("/vendor", WEB)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with playwright.async_playwright() as driver:
+        flags = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = await browser.new_page(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+        sockets: list[Any] = []
+        page.on("websocket", lambda socket: sockets.append(socket.url))
+        await page.goto("/")
+        yield page
+        await browser.close()
+        assert sockets == [], "the server would refuse it"
+    await runner.cleanup()
+
+
+SHOW = """async ([script, fields, early]) => {
+    const element = document.createElement("camshaft-player");
+    element.addEventListener("error", ({ detail }) => (window.failure = detail.code));
+    if (early) Object.assign(element, fields);
+    document.body.append(element);
+    await import(script);
+    if (!early) Object.assign(element, fields);
+}"""
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before it is defined", "after it was put into the page"])
+async def test_it_goes_by_whep_and_shows_its_token(
+    broker: RunningBroker, egress: FakeEgress, page, early: bool
+) -> None:
+    script = f"{broker.url}static/player.js"
+    await page.evaluate(SHOW, [script, {"camera": "door", "autoconnect": True, "token": "t-wall"}, early])
+    offer = await egress.told(Offer)
+    assert (offer.camera, offer.principal.partition("#")[0]) == ("door", "token:wall")
+    assert "t-wall" not in await page.content(), "a token that was given as a property stands nowhere in the page"
+    assert (await egress.told(HangUp)).session == offer.session, "the fake's answer is none, and the session is left"
+
+
+async def test_scripts_of_a_package_need_a_server_and_take_one_below_a_path(broker, egress, page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.evaluate(SHOW, ["/vendor/player.js", {"camera": "door", "autoconnect": True}, True])
+    await page.wait_for_function("window.failure === 'no_server'")
+    await playwright.expect(page.locator("camshaft-player .message")).to_contain_text("Say which server")
+    assert [url for url in asked if "/vendor/" not in url] == [], "nothing is asked of the page's own site"
+    await page.evaluate(
+        "([server]) => Object.assign(document.querySelector('camshaft-player'), {token: 't-wall', server})",
+        [broker.url.rstrip("/")],
+    )
+    assert (await egress.told(Offer)).principal.startswith("token:wall")
+    for server, endpoint in (
+        ("https://cams.example/below", "https://cams.example/below/whep/door"),
+        ("https://cams.example", "https://cams.example/whep/door"),
+    ):
+        found = await page.evaluate(
+            """async ([server]) => {
+                const { below, serverAt } = await import("/vendor/address.js");
+                return below(serverAt(server), "whep/door").href;
+            }""",
+            [server],
+        )
+        assert found == endpoint
