@@ -33,6 +33,10 @@ _FEEDBACK = {
 }
 _EXTENSIONS = frozenset({TRANSPORT_CC, PLAYOUT_DELAY})
 _FLAGS = frozenset({"sendrecv", "sendonly", "recvonly", "inactive", "rtcp-mux", "bundle-only", "ice-lite"})
+_PLAN_B = (
+    "The SDP offer has several tracks in one media section (Plan B): use a newer browser, or set the connection's "
+    "sdpSemantics to unified-plan."
+)
 _FEEDBACK_LINE = "a=rtcp-fb:"
 
 
@@ -71,13 +75,14 @@ class _Reduced:
         self.own: dict[str, str] = {}
         self._sections = self._formats = self._fingerprints = 0
         self._seen: set[str] = set()  # keys of this section
+        self._track = ""  # of the viewer's own that this section names
 
     def add_section(self, line: str) -> None:
         """Take an ``m=`` line, of whose port only zero matters. Raises ``RequestError`` for one too many."""
         self._sections += 1
         if self._sections > MAX_SECTIONS:
             raise _malformed(f"has more than {MAX_SECTIONS} media sections")
-        self._seen = set()
+        self._seen, self._track = set(), ""
         kind, _, rest = line.partition(" ")
         port, _, rest = rest.partition(" ")
         self._keep(f"{kind} {'9' if port.isdecimal() and port.strip('0') else port} {rest}", "m")
@@ -102,6 +107,8 @@ class _Reduced:
                 self._keep(f"a={name}:{self._key(value.strip()) if len(value) <= MAX_CREDENTIAL else ''}", name)
             case "mid" | "setup":
                 self._keep(line, name)
+            case "ssrc" if rest.startswith("msid:"):
+                self._add_track(rest)
             case "group" if first == "BUNDLE":
                 self._keep(line, name)
             case _ if name in _FLAGS and not colon:
@@ -113,6 +120,12 @@ class _Reduced:
             raise _malformed(f"has more than {MAX_FINGERPRINTS} fingerprints")
         key = self._key(value)
         self._keep(f"a=fingerprint:{algorithm} {key}", key)
+
+    def _add_track(self, msid: str) -> None:
+        """Two tracks in one section are Plan B, which Chromium had before version 72, and no browser has any more."""
+        if self._track and self._track != msid:
+            raise RequestError(400, "plan_b", _PLAN_B)
+        self._track = msid
 
     def _key(self, value: str) -> str:
         """The key that stands for ``value``, which is this viewer's own; empty for an empty one."""

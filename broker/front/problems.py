@@ -36,13 +36,14 @@ _NOT_STRIPPED = (
 
 
 def problem_body(error: RequestError) -> dict[str, object]:
-    """RFC 9457's members for an error of ours."""
+    """RFC 9457's members for an error of ours, and ``error``, which players show that were made for MediaMTX."""
     return {
         "type": "about:blank",
         "title": _title(error.status),
         "status": error.status,
         "detail": error.message,
         "code": error.code,
+        "error": error.message,
     }
 
 

@@ -49,7 +49,8 @@ export class Roaming {
     clearTimeout(this.#timer);
     const now = performance.now();
     if (arrived !== this.#arrived) this.#heard();
-    if (arrived !== this.#arrived || asleep) this.#arrivedAt = arrivedAt ?? now;
+    if (asleep) this.#arrivedAt = now;
+    else if (arrived !== this.#arrived) this.#arrivedAt = arrivedAt ?? now;
     this.#arrived = arrived;
     const silent = now - this.#arrivedAt;
     if (arrived === 0 || silent < USUAL) return;
