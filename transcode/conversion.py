@@ -23,9 +23,9 @@ from typing import Protocol
 
 from common.log import Logger
 from common.media import CLOCK_RATES, MAX_PAYLOAD, Batch, Flags, Track
+from common.payload.assembler import AccessUnit, Assembler
 from common.payload.output import Output, pieces
 from common.worker.incoming import Sink
-from transcode.access_units import AccessUnit, Assembler
 
 SHOWN_BEFORE = 3  # units that may wait behind one that is shown: more is a burst, or too slow a machine
 MAX_WAITING = 600  # units: the pictures of twenty seconds, and the sound of twelve …

@@ -16,7 +16,7 @@ from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
-from transcode.access_units import AccessUnit
+from common.payload.assembler import AccessUnit
 from transcode.conversion import Made, h264_payloads
 
 DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "JPEG": "mjpeg"} | {

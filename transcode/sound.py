@@ -16,7 +16,7 @@ from av.audio.resampler import AudioResampler
 from av.codec.context import CodecContext
 
 from common.media import Track
-from transcode.access_units import AccessUnit
+from common.payload.assembler import AccessUnit
 from transcode.conversion import Made
 
 DECODERS = {"AAC": "aac", "L16": "pcm_s16be", "MPA": "mp3float", "G722": "g722", "PCMU": "pcm_mulaw"} | {

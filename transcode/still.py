@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from common.media import Batch, Track
-from transcode.access_units import AccessUnit, Assembler
+from common.payload.assembler import AccessUnit, Assembler
 
 _SAMPLES = "yuvj420p"  # of the full range, as JPEG files have them
 _QUALITY = "4"  # of FFmpeg's scale for JPEG, 2 to 31: 1080p gives some 200 kB

@@ -32,6 +32,7 @@ from common.control import (
 )
 from common.log import get_logger
 from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, camera_of, converted, converted_kind
+from common.payload.assembler import AccessUnit
 from common.process import memory_limit
 from common.reloader import Reloader
 from common.worker.incoming import Incoming, Sink
@@ -39,7 +40,6 @@ from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
 from common.worker.publisher import Publisher
 from common.worker.subscriber import Subscriber
-from transcode.access_units import AccessUnit
 from transcode.conversion import Conversion, Converter, Several
 from transcode.still import Still, draw
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from common.media import Kind, Track
+from common.payload.bits import Bits
 from common.payload.output import Output, pieces
-from ingest.payload.bits import Bits
 
 MAX_FRAME = 8_191 - 7  # bytes: the size field of ADTS has 13 bits
 MAX_FRAMES = 64  # in a packet: 64 kB hold more only of silence

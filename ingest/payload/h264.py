@@ -15,10 +15,7 @@ from dataclasses import replace
 
 from common.media import Flags, Kind, Track
 from common.payload.fragmentation import FragmentHeaders
-from common.payload.output import Output
-from ingest.payload.access_units import PUBLISHED
-from ingest.payload.h264_sets import ParameterSets
-from ingest.payload.h264_syntax import (
+from common.payload.h264_syntax import (
     B_SLICES,
     I_SLICES,
     IDR,
@@ -32,6 +29,9 @@ from ingest.payload.h264_syntax import (
     has_recovery_point,
     slice_picture_set,
 )
+from common.payload.output import Output
+from ingest.payload.access_units import PUBLISHED
+from ingest.payload.h264_sets import ParameterSets
 from ingest.payload.nal_format import NalPayloadFormat
 from ingest.payload.nal_units import (
     AGGREGATE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from ingest.payload.h264_syntax import SPS, SequenceParameterSet, parse_pps_ids, parse_sps
+from common.payload.h264_syntax import SPS, SequenceParameterSet, parse_pps_ids, parse_sps
 from ingest.payload.parameter_sets import MAX_ANNOUNCED, ParameterSetStore, announced
 
 MAX_PICTURE_SETS = 16  # before one keyframe; cameras have one

@@ -20,10 +20,8 @@ from dataclasses import replace
 from common.errors import ProtocolError
 from common.media import CLOCK_RATES, MAX_PAYLOAD, Kind, Track
 from common.payload.access_unit import access_unit
-from common.payload.output import Output, pieces
-from ingest.payload.bits import Bits
-from ingest.payload.frames import Frames, Unit
-from ingest.payload.h265_syntax import (
+from common.payload.bits import Bits
+from common.payload.h265_syntax import (
     IRAP,
     MAX_PARAMETER_SET_BYTES,
     PPS,
@@ -33,6 +31,8 @@ from ingest.payload.h265_syntax import (
     SequenceParameterSet,
     parse_sps,
 )
+from common.payload.output import Output, pieces
+from ingest.payload.frames import Frames, Unit
 
 MAX_UNITS = 1_024  # NAL units of an access unit: a picture of 8K has 600 slices at most (A.4.1)
 MAX_SETS = 64  # parameter sets of a kind that are kept; picture parameter sets may be as many (7.4.3.3.1)

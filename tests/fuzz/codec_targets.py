@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from common.errors import ProtocolError
 from common.media import Batch, Kind, Track
 from common.payload.access_unit import access_unit
+from common.payload.assembler import Assembler
+from common.payload.h265_syntax import parse_sps
 from common.payload.output import Output
 from ingest.payload import aac, vpx
 from ingest.payload.frames import Frames, Repack
 from ingest.payload.h265 import H265
-from ingest.payload.h265_syntax import parse_sps
 from ingest.payload.jpeg import repack_jpeg
 from ingest.payload.mpeg4 import repack_mpeg4
 from tests.fakes.clocks import ArrivalClock
 from tests.fuzz.target import Program, Target, repeated, string
-from transcode.access_units import Assembler
 
 VPS = bytes.fromhex("40010c01ffff01600000030090000003000003003cba0240")
 SPS = bytes.fromhex("42010101600000030090000003000003003ca00a080f165ba4a4c2e68080000003008000000f04")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from common.media import Kind
+from common.payload.h264_syntax import has_recovery_point, parse_pps_ids, parse_sps
 from common.payload.output import Output
 from ingest.payload.g711 import G711
 from ingest.payload.h264 import H264
 from ingest.payload.h264_sets import MAX_PICTURE_SETS, ParameterSets
-from ingest.payload.h264_syntax import has_recovery_point, parse_pps_ids, parse_sps
 from ingest.payload.opus import Opus
 from ingest.rtp import rtcp
 from ingest.rtp.clock import CameraClock, TrackClock

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from common.media import Kind
+from common.payload.h264_syntax import has_recovery_point, parse_sps
 from common.payload.output import Output
 from ingest.payload.h264 import H264
 from ingest.payload.h264_sets import ParameterSets
-from ingest.payload.h264_syntax import has_recovery_point, parse_sps
 from ingest.payload.registry import choose
 from ingest.rtp import rtcp
 from ingest.rtp.reorder import Reorder

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 from common.media import CONVERTED, Batch, Flags, Kind, Track
 from common.payload.access_unit import access_unit
+from common.payload.assembler import AccessUnit
 from tests.fakes.log import Recorder
-from transcode.access_units import AccessUnit
 from transcode.conversion import MAX_WAITING, MAX_WAITING_BYTES, SHOWN_BEFORE, Conversion, Made, h264_payloads
 
 KEY_AND_END, END = int(Flags.KEYFRAME | Flags.UNIT_END), int(Flags.UNIT_END)

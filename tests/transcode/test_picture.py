@@ -11,8 +11,8 @@ import pytest
 
 from common.media import MAX_PAYLOAD
 from common.payload.access_unit import access_unit
+from common.payload.assembler import AccessUnit
 from rigs.codecs import Coded, pictures, row
-from transcode.access_units import AccessUnit
 from transcode.conversion import Made
 from transcode.picture import KEYFRAME_INTERVAL, MIN_SIZE, PictureConverter
 

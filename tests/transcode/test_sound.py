@@ -9,9 +9,9 @@ import av
 import pytest
 
 from common.media import Kind, Track
+from common.payload.assembler import AccessUnit
 from ingest.payload.aac import Configuration
 from rigs.codecs import TONE, Tone, pitch, tone
-from transcode.access_units import AccessUnit
 from transcode.conversion import Made
 from transcode.sound import MAX_DRIFT_NS, PACKET_MS, SoundConverter
 

@@ -9,9 +9,9 @@ import av
 import pytest
 
 from common.media import MAX_PAYLOAD, Batch, Flags, Kind, Track
+from common.payload.assembler import AccessUnit
 from common.payload.output import pieces
 from rigs.codecs import pictures
-from transcode.access_units import AccessUnit
 from transcode.picture import DECODERS
 from transcode.still import Still, draw
 from transcode.worker import DECODED

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.payload.h264_syntax import (
+from common.payload.h264_syntax import (
     B_SLICES,
     I_SLICES,
     first_slice_type,

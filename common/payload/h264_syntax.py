@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ingest.payload.bits import Bits
+from common.payload.bits import Bits
 
 SLICE, IDR, SEI, SPS, PPS = 1, 5, 6, 7, 8  # nal_unit_type, table 7-1; the ones that are passed on
 MAX_SPS_ID, MAX_PPS_ID = 31, 255

@@ -24,6 +24,7 @@ class AccessUnit:
     capture_ns: int  # Unix time
     arrival_ns: int  # Unix time
     keyframe: bool
+    timestamp: int = 0  # extended, in the track's clock
 
 
 class Assembler:
@@ -67,7 +68,8 @@ class Assembler:
             self.damaged += 1
             self.lost()
             return None
-        return AccessUnit(data, first.capture_ns, first.arrival_ns, first.keyframe or self._always_whole)
+        keyframe = first.keyframe or self._always_whole
+        return AccessUnit(data, first.capture_ns, first.arrival_ns, keyframe, first.timestamp)
 
     def _forget(self) -> None:
         self._payloads, self._first, self._size = [], None, 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest.payload.bits import Bits
+from common.payload.bits import Bits
 
 VPS, SPS, PPS, PREFIX_SEI = 32, 33, 34, 39  # nal_unit_type, table 7-1; of those that are no slices, the ones passed on
 IRAP = range(16, 24)  # pictures that decoding can begin with
@@ -32,6 +32,7 @@ class SequenceParameterSet:
     height: int
     bit_depth: int
     reorders: bool  # whether pictures are shown in another order than decoded
+    chroma_format: int = 1  # 1: 4:2:0
 
     @property
     def profile_tier_level(self) -> str:
@@ -81,7 +82,7 @@ def parse_sps(nal: bytes) -> SequenceParameterSet:
     for _ in range(sub_layers + 1 if bits.u(1) else 1):  # sps_sub_layer_ordering_info_present_flag
         _, count, _ = bits.ue(), bits.ue(), bits.ue()
         reorders = count > 0  # sps_max_num_reorder_pics, of the highest sub-layer
-    return SequenceParameterSet(profile, tier, level, width, height, bit_depth, reorders)
+    return SequenceParameterSet(profile, tier, level, width, height, bit_depth, reorders, chroma_format)
 
 
 def _skip_sub_layers(bits: Bits, count: int) -> None:

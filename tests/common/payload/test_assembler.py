@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import CLOCK_RATES, Batch, Flags, Kind
-from transcode.access_units import MAX_UNIT_BYTES, AccessUnit, Assembler
+from common.payload.assembler import MAX_UNIT_BYTES, AccessUnit, Assembler
 
 START = b"\0\0\0\1"
 KEY_AND_END = int(Flags.KEYFRAME | Flags.UNIT_END)
