@@ -47,6 +47,13 @@ class Listener(Protocol):
         """The feed's codec or profile is known now, or is another one."""
 
 
+class Tap(Protocol):
+    """Takes what a feed takes, for viewers that are sent it in another form (``egress.mse``)."""
+
+    def take(self, batch: Batch, timestamp: int) -> None:
+        """The next batch, and its extended timestamp in the feed's timeline."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """The synchronization source that a kind of media is to its viewers (RFC 3550 3), and that of what is repeated.
@@ -115,6 +122,7 @@ class Feed:
         self.trains: deque[Train] = deque(maxlen=64)  # runs of probes, as they went to live viewers
         self.outbox = Outbox(later, self._blocked)
         self.overloads = 0  # times that this process was too slow for all its viewers
+        self.taps: set[Tap] = set()
         self._groups: dict[GroupKey, Group] = {}
         self._parcels: dict[tuple[int, int, GroupKey], Parcel] = {}  # of this group of pictures, as joiners had them
         self._in_keyframe = False
@@ -155,6 +163,8 @@ class Feed:
             self.trains.append((index, index + len(piece)))
             index += len(piece)
         self.outbox.send()
+        for tap in tuple(self.taps):
+            tap.take(batch, self.timeline.timestamp)
 
     def fresh(self, now: float) -> bool:
         """Whether there is a cached group of pictures, and it is no old one."""

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import ProtocolError
+from common.handover import Handover
+from common.sessions import SessionName
+
+WHOLE = Handover(SessionName("secret"), "192.0.2.1:9", b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+
+
+def test_it_arrives_as_it_was_sent() -> None:
+    assert Handover.parse(bytes(WHOLE)) == WHOLE
+    assert "Switching" not in repr(WHOLE)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", msgpack.packb([]), msgpack.packb({"session": 1}), bytes(WHOLE)[:-1]])
+def test_anything_else_is_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        Handover.parse(data)
+
+
+@given(st.binary(max_size=100))
+def test_garbage_is_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        Handover.parse(data)

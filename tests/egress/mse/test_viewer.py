@@ -1,0 +1,385 @@
+"""A viewer gets everything there is, in order; when its connection is full it alone misses something."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from common.cameras import CameraName
+from common.control import ViewerState
+from common.media import Batch, Flags, Kind, Rendition
+from common.sessions import SessionName
+from egress.media.stream import Stream
+from egress.mse import reel as reel_module
+from egress.mse.outgoing import MAX_CONTROL_QUEUE
+from egress.mse.reel import Reel
+from egress.mse.viewer import CONNECT_TIMEOUT, PING_INTERVAL, SILENT_AFTER, MseViewer
+from egress.mse.websocket import Opcode, frame
+
+START_NS = 1_700_000_000_000_000_000
+SPS = bytes.fromhex("6742c01fda0280f6c05a808080a0000003002000000651e3065400")
+PPS = bytes.fromhex("68ce3c80")
+TAKES = frozenset({"H264", "AAC", "opus"})
+HEAD = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+
+
+def picture(number: int, *, keyframe: bool = False, size: int = 40, codec: str = "H264") -> Batch:
+    """Picture ``number`` of 10 a second."""
+    slice_ = (b"\x65" if keyframe else b"\x41") + bytes((number + 1,)) * size
+    payloads = [SPS, PPS, slice_] if keyframe else [slice_]
+    flags = int(Flags.UNIT_END | (Flags.KEYFRAME if keyframe else Flags(0)))
+    at = START_NS + number * 100_000_000
+    return Batch("video", codec, 1, 0, number * 9_000, at, at, flags, payloads)
+
+
+def packet(number: int, codec: str = "opus") -> Batch:
+    """Packet ``number`` of sound of 10 a second."""
+    at = START_NS + number * 100_000_000
+    return Batch("audio", codec, 1, 0, number * 4_800, at, at, int(Flags.UNIT_END), [b"\xfc" + bytes((number + 1,))])
+
+
+class Camera:
+    """A stream that is pushed to, and its reels."""
+
+    def __init__(self, name: str = "door") -> None:
+        self.stream = Stream(Rendition(name), lambda: None)
+        self.released = 0
+        self._reels: dict[tuple[Rendition, Kind], Reel] = {}
+
+    def acquire(self, stream: Stream, kind: Kind) -> Reel:
+        key = stream.rendition, kind
+        if key not in self._reels:
+            self._reels[key] = Reel(stream, kind, START_NS - 1_000_000_000)
+            self._reels[key].open(0.0)
+        return self._reels[key]
+
+    def release(self, reel: Reel) -> None:
+        self.released += 1
+
+    def push(self, *batches: Batch, stream: Stream | None = None) -> None:
+        for batch in batches:
+            (stream or self.stream).feeds[batch.kind].push(batch, 0.0)
+
+    def viewer(self, *kinds: Kind, takes: frozenset[str] = TAKES) -> MseViewer:
+        streams = dict.fromkeys(kinds or (Kind.VIDEO,), self.stream)
+        name = SessionName("secret")
+        return MseViewer(
+            name, CameraName("door"), streams, takes, self, holder=("token:wall", 9.0), now=0.0, started=1.0
+        )
+
+
+@dataclass
+class Browser:
+    """The other end of an outlet, which takes ``room`` bytes."""
+
+    room: float = float("inf")
+    broken: bool = False
+    remote: str = "192.0.2.9:4000"
+    taken: bytearray = field(default_factory=bytearray)
+    waits: bool = False
+    closed: bool = False
+
+    def send(self, data: bytes | memoryview) -> int:
+        if self.broken:
+            raise BrokenPipeError(32, "Broken pipe")
+        sent = int(min(len(data), self.room))
+        self.taken += data[:sent]
+        self.room -= sent
+        return sent
+
+    def await_room(self) -> None:
+        self.waits = True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def messages(self) -> list[tuple[int, bytes]]:
+        """Every whole message after the head, and that nothing but the beginning of another follows."""
+        data, found = bytes(self.taken).removeprefix(HEAD), []
+        while len(data) >= 2:
+            size, begins = data[1], 2
+            if size == 126:
+                size, begins = int.from_bytes(data[2:4]), 4
+            elif size == 127:
+                size, begins = int.from_bytes(data[2:10]), 10
+            if len(data) < begins + size:
+                break
+            found.append((data[0] & 15, data[begins : begins + size]))
+            data = data[begins + size :]
+        return found
+
+    def texts(self) -> list[Mapping[str, object]]:
+        return [json.loads(data) for opcode, data in self.messages() if opcode == Opcode.TEXT]
+
+    def pictures(self) -> list[int]:
+        """The numbers of the pictures that came."""
+        return list(self._numbers(0, b"\x41", b"\x65"))
+
+    def packets(self) -> list[int]:
+        return list(self._numbers(1, b"\xfc"))
+
+    def _numbers(self, track: int, *marks: bytes) -> Iterator[int]:
+        for opcode, data in self.messages():
+            if opcode == Opcode.BINARY and data[0] == track and data[5:9] == b"moof":
+                sample = data[data.index(b"mdat") + 4 :]
+                content = sample[4:] if track == 0 else sample
+                assert content[:1] in marks
+                yield content[1] - 1
+
+
+def connected(viewer: MseViewer, **fields: object) -> Browser:
+    browser = Browser(**fields)  # type: ignore[arg-type]
+    viewer.connect(browser, HEAD, 0.0)
+    return browser
+
+
+def test_a_viewer_starts_with_the_cached_group_of_pictures_and_gets_what_comes() -> None:
+    camera = Camera()
+    camera.push(picture(0, keyframe=True), picture(1), picture(2))  # before anybody watched: from the feed's history
+    browser = connected(camera.viewer())
+    assert bytes(browser.taken).startswith(HEAD)
+    assert browser.pictures() == [0, 1, 2]
+    camera.push(picture(3))
+    assert browser.pictures() == [0, 1, 2, 3]
+    hello, track = browser.texts()
+    assert hello == {"type": "hello", "session": "secret", "kinds": ["video"]}
+    assert track == {"type": "track", "kind": "video", "codec": "avc1.42c01f"}
+    assert browser.messages()[2][1][5:9] == b"ftyp", "the initialization segment stands before all others"
+    second = connected(camera.viewer())
+    camera.push(picture(4, keyframe=True))
+    third = connected(camera.viewer())
+    assert (second.pictures(), third.pictures()) == ([0, 1, 2, 3, 4], [4])
+
+
+def test_half_a_picture_in_the_history_is_finished() -> None:
+    camera = Camera()
+    whole = picture(1)
+    camera.push(picture(0, keyframe=True), whole._replace(flags=0))
+    browser = connected(camera.viewer())
+    camera.push(whole._replace(payloads=[b"\x01rest"]))
+    assert browser.pictures() == [0, 1]
+
+
+def test_before_a_keyframe_nothing_comes() -> None:
+    camera = Camera()
+    viewer = camera.viewer()
+    browser = connected(viewer)
+    camera.push(picture(1))
+    assert browser.pictures() == []
+    assert viewer.report(0.0).waiting == "for a keyframe"
+    camera.push(picture(2, keyframe=True))
+    assert browser.pictures() == [2]
+    assert viewer.report(0.0).waiting == ""
+
+
+def test_picture_and_sound_come_in_their_order() -> None:
+    camera = Camera()
+    viewer = camera.viewer(Kind.VIDEO, Kind.AUDIO)
+    browser = connected(viewer, room=len(HEAD))
+    for number in range(4):
+        camera.push(picture(number, keyframe=number == 0), packet(number))
+    browser.room = float("inf")
+    viewer.writable()
+    assert browser.pictures() == browser.packets() == [0, 1, 2, 3]
+    tracks = [data[0] for opcode, data in browser.messages() if opcode == Opcode.BINARY and data[5:9] == b"moof"]
+    assert tracks == [0, 1] * 4
+
+
+def test_one_that_is_full_finishes_its_message_and_skips_to_the_next_keyframe_and_nobody_waits() -> None:
+    camera = Camera()
+    slow, quick = camera.viewer(), camera.viewer()
+    slow_browser, quick_browser = connected(slow), connected(quick)
+    camera.push(picture(0, keyframe=True))
+    slow_browser.room = 100  # which is half of a picture
+    for number in range(1, 20):
+        camera.push(picture(number))
+    assert slow_browser.waits
+    assert quick_browser.pictures() == list(range(20))
+    camera.push(picture(20, keyframe=True), picture(21))
+    slow_browser.room = float("inf")
+    slow.writable()
+    assert slow_browser.pictures() == [0, 1, 20, 21]
+    assert slow.report(0.0).dropped == 18
+    camera.push(picture(22))
+    assert slow_browser.pictures() == [0, 1, 20, 21, 22]
+
+
+def test_one_that_is_a_little_behind_misses_nothing() -> None:
+    camera = Camera()
+    viewer = camera.viewer()
+    browser = connected(viewer)
+    camera.push(picture(0, keyframe=True))
+    browser.room = 0
+    camera.push(picture(1), picture(2), picture(3, keyframe=True), picture(4))
+    browser.room = float("inf")
+    viewer.writable()
+    assert browser.pictures() == [0, 1, 2, 3, 4]
+    assert viewer.report(0.0).dropped == 0
+
+
+def test_sound_that_fell_out_of_the_reel_is_gone() -> None:
+    camera = Camera()
+    viewer = camera.viewer(Kind.AUDIO)
+    browser = connected(viewer)
+    camera.push(packet(0))
+    browser.room = 0
+    camera.push(*(packet(number) for number in range(1, 100)))
+    browser.room = float("inf")
+    viewer.writable()
+    camera.push(packet(100))
+    assert browser.packets()[0] == 0
+    assert browser.packets()[-1] == 100
+    assert viewer.report(0.0).dropped > 50
+
+
+def test_a_group_of_pictures_that_is_too_large_is_kept_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reel_module, "MAX_GOP_BYTES", 2_000)
+    camera = Camera()
+    viewer = camera.viewer()
+    browser = connected(viewer)
+    camera.push(picture(0, keyframe=True))
+    browser.room = 0
+    camera.push(*(picture(number, size=400) for number in range(1, 9)))
+    late = connected(camera.viewer())
+    browser.room = float("inf")
+    viewer.writable()
+    assert (browser.pictures(), late.pictures()) == ([0, 1], []), "the one message that was begun"
+    camera.push(picture(9, keyframe=True))
+    assert (browser.pictures(), late.pictures()) == ([0, 1, 9], [9])
+
+
+def test_restart_is_a_new_beginning_once_a_second() -> None:
+    camera = Camera()
+    camera.push(picture(0, keyframe=True), picture(1))
+    viewer = camera.viewer()
+    browser = connected(viewer)
+    viewer.receive(_masked(Opcode.TEXT, b"restart"), 0.5)
+    assert browser.pictures() == [0, 1]
+    viewer.receive(_masked(Opcode.TEXT, b"restart"), 2.0)
+    assert browser.pictures() == [0, 1, 0, 1]
+    assert [text["type"] for text in browser.texts()] == ["hello", "track"] * 2
+    viewer.receive(_masked(Opcode.TEXT, b"anything else"), 9.0)
+    assert browser.pictures() == [0, 1, 0, 1]
+
+
+def test_pings_are_answered_within_a_bound_and_asked() -> None:
+    camera = Camera()
+    viewer = camera.viewer()
+    browser = connected(viewer)
+    viewer.receive(_masked(Opcode.PING, b"hi"), 1.0)
+    assert browser.messages()[-1] == (Opcode.PONG, b"hi")
+    browser.room = 0
+    for _ in range(2_000):
+        viewer.receive(_masked(Opcode.PING, bytes(100)), 1.0)
+    before = len(browser.taken)
+    browser.room = float("inf")
+    viewer.writable()
+    assert len(browser.taken) - before < MAX_CONTROL_QUEUE + 200
+    viewer.sweep(PING_INTERVAL + 1)
+    assert browser.messages()[-1] == (Opcode.PING, b"")
+
+
+def test_it_ends_when_it_closes_breaks_falls_silent_or_talks_nonsense() -> None:
+    camera = Camera()
+    ended = []
+    for act in (
+        lambda viewer, _: viewer.receive(b"", 1.0),
+        lambda viewer, _: viewer.receive(_masked(Opcode.CLOSE, b""), 1.0),
+        lambda viewer, _: viewer.receive(b"GET / HTTP/1.1\r\n", 1.0),
+        lambda viewer, _: viewer.sweep(SILENT_AFTER + 1),
+        lambda _, browser: (setattr(browser, "broken", True), camera.push(picture(0, keyframe=True))),
+    ):
+        viewer = camera.viewer()
+        browser = connected(viewer)
+        act(viewer, browser)
+        ended.append(viewer.ended)
+        viewer.close("never mind")
+        assert browser.closed
+        assert not camera.acquire(camera.stream, Kind.VIDEO).watchers
+    assert ended[:2] == ["closed by the viewer"] * 2
+    assert "WebSocket" in ended[2]
+    assert ended[3:] == ["nothing was heard of it", "its connection broke: Broken pipe"]
+    viewer = camera.viewer()
+    viewer.sweep(CONNECT_TIMEOUT + 1)
+    assert viewer.ended == "its connection was never handed over"
+
+
+def test_a_farewell_says_why_and_never_breaks_into_a_message() -> None:
+    camera = Camera()
+    polite, full = camera.viewer(), camera.viewer()
+    browser, full_browser = connected(polite), connected(full)
+    full_browser.room = 100
+    camera.push(picture(0, keyframe=True))
+    polite.close("hung up")
+    full_browser.room = float("inf")
+    full.close("hung up")
+    assert browser.messages()[-1] == (Opcode.CLOSE, b"\x03\xe8hung up")
+    assert all(opcode != Opcode.CLOSE for opcode, _ in full_browser.messages())
+
+
+def test_it_moves_to_another_stream_at_its_keyframe() -> None:
+    camera, sub = Camera(), Stream(Rendition("door/sub"), lambda: None)
+    camera.push(picture(0, keyframe=True))
+    viewer = camera.viewer()
+    browser = connected(viewer)
+    viewer.places.move(CameraName("door/sub"), {Kind.VIDEO: sub, Kind.AUDIO: sub})
+    camera.push(picture(1))
+    assert viewer.report(0.0).camera == "door"
+    camera.push(picture(2, keyframe=True), stream=sub)
+    camera.push(picture(3), stream=sub)
+    camera.push(picture(9))
+    assert browser.pictures() == [0, 1, 2, 3]
+    assert [text["type"] for text in browser.texts()] == ["hello", "track", "track"]
+    assert viewer.report(0.0).camera == "door/sub"
+    viewer.places.move(CameraName("door"), {Kind.VIDEO: camera.stream})  # which has a keyframe
+    assert viewer.report(0.0).camera == "door"
+    viewer.places.move(CameraName("door"), {Kind.VIDEO: camera.stream})  # where it is already
+    camera.push(picture(10))
+    assert browser.pictures()[-1] == 10
+
+
+def test_sound_that_it_does_not_take_is_left_out_and_such_a_picture_ends_it() -> None:
+    camera = Camera()
+    camera.push(packet(0, "PCMU"), picture(0, keyframe=True))
+    viewer = camera.viewer(Kind.VIDEO, Kind.AUDIO)
+    browser = connected(viewer)
+    assert browser.texts()[0]["kinds"] == ["video", "audio"], "no sound has come since it is here"
+    camera.push(packet(1, "PCMU"))
+    assert browser.packets() == []
+    report = viewer.report(0.0)
+    assert (report.video, report.transport, report.state) == ("H264", "websocket", ViewerState.CONNECTED)
+    assert report.audio == "PCMU, which its Media Source Extensions do not take"
+    assert (report.principal, report.expires, report.remote) == ("token:wall", 9.0, "192.0.2.9:4000")
+    camera.push(picture(1, keyframe=True, codec="VP8"))
+    assert viewer.ended == "the camera changed to VP8, which this session cannot carry"
+
+
+def test_before_it_is_connected_it_keeps_nothing_and_says_so() -> None:
+    camera = Camera()
+    viewer = camera.viewer()
+    camera.push(picture(0, keyframe=True), picture(1), picture(2, keyframe=True))
+    report = viewer.report(0.0)
+    assert (report.state, report.waiting, report.transport) == (ViewerState.CONNECTING, "for the viewer to connect", "")
+    assert connected(viewer).pictures() == [0, 1, 2]
+    viewer.close("over")
+    assert camera.released == 1
+
+
+def test_the_time_of_its_first_picture_is_known() -> None:
+    camera = Camera()
+    viewer = camera.viewer()
+    connected(viewer)
+    viewer.sweep(1.0)
+    assert viewer.pictured_at is None
+    camera.push(picture(0, keyframe=True))
+    viewer.sweep(2.0)
+    assert viewer.pictured_at == 2.0
+    assert viewer.report(9.0).waiting == "for the camera"
+
+
+def _masked(opcode: Opcode, data: bytes) -> bytes:
+    plain = frame(opcode, data)
+    return bytes((plain[0], plain[1] | 0x80)) + bytes(4) + plain[2:]
