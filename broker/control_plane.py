@@ -177,13 +177,17 @@ class ControlPlane:
         sdp: str,
         wish: Wish = Wish(),  # noqa: B008  # frozen
         holder: Holder = Holder(),  # noqa: B008  # frozen
+        takes: tuple[str, ...] = (),
     ) -> Answer:
-        """Have a viewer's offer answered. Raises ``RequestError``; if cancelled, the session is ended."""
+        """Have a viewer's offer answered. Raises ``RequestError``; if cancelled, the session is ended.
+
+        One that ``takes`` codecs by Media Source Extensions has no SDP; its answer is the name of a socket.
+        """
         session = new_session(sdp)
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._offers[session] = future
         try:
-            self._handle(ViewerOffered(session, camera, sdp, wish, holder))
+            self._handle(ViewerOffered(session, camera, sdp, wish, holder, takes))
             return Answer(session, await future)
         except asyncio.CancelledError:
             self._handle(ViewerLeft(session))

@@ -151,7 +151,7 @@ class ViewerReport:
     beside: Text = ""  # another stream, of which it still gets something
     principal: Text = ""  # by whose right it is, as the broker said with the offer, so that a new broker knows
     expires: Number | None = None  # Unix time at which that right runs out
-    transport: Text = ""  # that media goes by: udp or tcp
+    transport: Text = ""  # that media goes by: udp, tcp, or websocket
     ice: Text = ""  # the mark of its ICE user fragment (``common.sessions``), once ICE was restarted …
     restarts: int = 0  # … so often
 
@@ -270,6 +270,9 @@ class StreamKey:
 class Offer:
     """A viewer's SDP offer; broker to egress, which replies ``Answered`` or ``Refused``.
 
+    One that ``takes`` codecs by Media Source Extensions has no SDP; the answer is then the name of the socket by which
+    its connection is to be handed over (``common.handover``), empty if the egress has none.
+
     ``tracks`` are the camera's, as last seen; empty when the camera has never played, and the answer then keeps every
     codec open that we can send. Kinds of track that are ``convertible`` may be promised as what a converter makes of
     them; for the others ``unconverted`` says why not.
@@ -289,6 +292,7 @@ class Offer:
     fixed: bool = False
     principal: str = ""  # by whose right it is, to be reported
     expires: float | None = None
+    takes: tuple[str, ...] = ()
     type: Literal["offer"] = "offer"
 
 
@@ -332,7 +336,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The SDP answer to an offer, and the renditions that were promised; egress to broker."""
+    """The answer to an offer (see there), and the renditions that were promised; egress to broker."""
 
     session: SessionName
     sdp: str = field(repr=False)

@@ -54,6 +54,8 @@ from egress.catch_up import CatchUp
 from egress.journal import Journal
 from egress.media.stream import Stream
 from egress.media.streams import Streams
+from egress.mse.door import Door
+from egress.mse.viewers import MseViewers
 from egress.mux import Mux
 from egress.negotiation import Negotiated, negotiate, renditions_for
 from egress.restart import restart
@@ -123,6 +125,9 @@ class Egress:
         self._journal = Journal(self._quiet)
         self._limits = limits
         self._shortage = Shortage(limits.free_memory << 20)
+        now = asyncio.get_running_loop().time
+        self._mse = MseViewers(streams, self._quiet, now, lambda name, why: link.send(Ended(name, why)))
+        self._door = Door(self._mse)
         self._viewers: dict[str, Viewer] = {}
         self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
         self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
@@ -133,6 +138,7 @@ class Egress:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set; then say goodbye to every viewer."""
         self._ports.start(self._mux)
+        self._door.open()
         self._sweep()
         number, addresses = self._ports.udp.number, self._addresses.now
         tcp = self._ports.tcp.number if self._ports.tcp is not None else "off"
@@ -156,6 +162,8 @@ class Egress:
         self._catch_up.close()
         for viewer in tuple(self._viewers.values()):
             self._remove(viewer, "this process stops")
+        self._mse.close()
+        self._door.close()
         self._quiet.flush()
 
     def handle(self, message: ToWorker) -> None:
@@ -170,8 +178,12 @@ class Egress:
             case HangUp(session):
                 if viewer := self._viewers.get(session):
                     self._remove(viewer, "hung up")
+                else:
+                    self._mse.hang_up(session)
             case Move(session, camera, tracks, convertible):
-                if viewer := self._viewers.get(session):
+                if self._mse.move(message):
+                    self._link.report_soon()
+                elif viewer := self._viewers.get(session):
                     renditions = renditions_for(viewer.showing.sections, camera, tracks, convertible)
                     viewer.showing.move(camera, renditions, asyncio.get_running_loop().time())
             case Assign() | Release() | Convert() | EndConversion():
@@ -181,13 +193,15 @@ class Egress:
         """Complete a report with everything this process has."""
         now = asyncio.get_running_loop().time()
         viewers = tuple(self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items())
-        counters = Counter(base.counters) + self.counters + self._mux.counters
+        others = self._mse.reports(now)
+        counters = Counter(base.counters) + self.counters + self._mux.counters + self._door.counters
         counters.update(self._streams.statistics())
         counters.update(self._journal.counters(self._viewers.values(), viewers))
+        counters.update(self._mse.counters(others))
         self._ports.count(counters)
         return dataclasses.replace(
             base,
-            viewers=viewers,
+            viewers=viewers + others,
             full=self._full or self._short,
             subscribed=tuple(self._streams.renditions),
             counters=dict(counters),
@@ -220,15 +234,20 @@ class Egress:
         self._link.report_soon()
 
     def _accept(self, offer: Offer) -> tuple[str, tuple[Rendition, ...]]:
-        """Make the viewer; return the SDP answer, and the renditions it promises. Raises ``RequestError``."""
-        if offer.session in self._viewers:
+        """Make the viewer; return the SDP answer, and the renditions it promises. Raises ``RequestError``.
+
+        For one by Media Source Extensions the answer is where its connection is to be handed over.
+        """
+        if offer.session in self._viewers or offer.session in self._mse:
             raise RequestError(409, "session_exists", "The session has been answered already.")
         if self._full:
-            message = f"This node has {len(self._viewers)} viewers, as many as limits.egress_viewers allows."
+            message = f"This node has {self._count} viewers, as many as limits.egress_viewers allows."
             raise RequestError(503, "full", message)
         if self._short:
             message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
             raise RequestError(503, "no_memory", message)
+        if offer.takes:
+            return self._door.address, self._mse.accept(offer)
         camera, negotiated = _negotiated(offer)
         renditions = _promised(negotiated, camera, offer.other if camera == offer.camera else offer.camera)
         streams: dict[Kind, Stream] = {}
@@ -293,8 +312,12 @@ class Egress:
         self._mux.remove(viewer)  # which closes its connections, after its last words
 
     @property
+    def _count(self) -> int:
+        return len(self._viewers) + len(self._mse)
+
+    @property
     def _full(self) -> bool:
-        return len(self._viewers) >= self._limits.egress_viewers
+        return self._count >= self._limits.egress_viewers
 
     @property
     def _short(self) -> bool:
@@ -328,6 +351,7 @@ class Egress:
                 if viewer.feedback.alarming:
                     self._link.report_soon()
             viewer.feedback.alarming = False
+        self._mse.sweep(now)
         self._streams.sweep(now)
         self._ports.sweep(now)
         told, self._told = self._told, frozenset(self._streams.renditions)

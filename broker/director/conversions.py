@@ -67,6 +67,7 @@ class Conversions:
             fixed=session.wish.stream is not StreamWish.AUTO,
             principal=session.holder.principal,
             expires=session.holder.expires,
+            takes=session.takes,
         )
 
     def move(self, session: SessionName, camera: CameraName) -> Move:

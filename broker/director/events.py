@@ -62,13 +62,14 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class ViewerOffered:
-    """A viewer wants to watch; the answer is ``OfferAnswered`` or ``OfferRefused``."""
+    """A viewer wants to watch; the answer is ``OfferAnswered`` or ``OfferRefused``. ``takes``: see ``Offer``."""
 
     session: SessionName
     camera: CameraName
     sdp: str = field(repr=False)
     wish: Wish = Wish()
     holder: Holder = Holder()
+    takes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ class Session:
     declines: int = 0  # reports in a row that decline the stream that it is to be shown
     home: CameraName = NOTHING  # the stream that it was shown when an egress told of it
     holder: Holder = _NOBODY
+    takes: tuple[str, ...] = ()  # codecs, by Media Source Extensions; none of WebRTC's viewers
 
     @property
     def pending(self) -> bool:

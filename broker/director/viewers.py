@@ -93,7 +93,9 @@ class Viewers:
         """Pass a viewer's offer to an egress."""
         id, camera_id, sdp, wish = offered.session, offered.camera, offered.sdp, offered.wish
         deadline = self._state.now + OFFER_TIMEOUT
-        session = Session(id, camera_id, NodeName(""), sdp, deadline, wish=wish, holder=offered.holder)
+        session = Session(
+            id, camera_id, NodeName(""), sdp, deadline, wish=wish, holder=offered.holder, takes=offered.takes
+        )
         known = camera_id in self._state.cameras
         if known:
             session.camera = self._moves.choose(session)

@@ -110,6 +110,10 @@ class Connection(web.RequestHandler):
         assert self._link is not None
         self._link.abort()
 
+    async def drained(self) -> None:
+        """Wait until little waits to be sent. Raises ``ConnectionError`` once the connection is gone."""
+        await self._drain_helper()
+
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """While open, a request is being answered."""

@@ -53,12 +53,21 @@ def _height(height: object) -> int:
 
 
 async def ask(
-    context: Context, principal: Principal, address: str | None, camera: CameraName, sdp: str, wish: Wish
+    context: Context,
+    principal: Principal,
+    address: str | None,
+    camera: CameraName,
+    sdp: str,
+    wish: Wish,
+    takes: tuple[str, ...] = (),
 ) -> Answer:
-    """Have an offer of somebody's answered, who is counted as ``address``. Raises ``RequestError``."""
+    """Have an offer of somebody's answered, who is counted as ``address``; ``takes``: see ``ControlPlane.offer``.
+
+    Raises ``RequestError``.
+    """
     outcome, began = "given_up", context.clock()
     try:
-        answer = await _ask(context, principal, address, camera, sdp, wish)
+        answer = await _ask(context, principal, address, camera, sdp, wish, takes)
         outcome = "answered"
     except RequestError as exc:
         outcome = exc.code
@@ -71,7 +80,13 @@ async def ask(
 
 
 async def _ask(
-    context: Context, principal: Principal, address: str | None, camera: CameraName, sdp: str, wish: Wish
+    context: Context,
+    principal: Principal,
+    address: str | None,
+    camera: CameraName,
+    sdp: str,
+    wish: Wish,
+    takes: tuple[str, ...],
 ) -> Answer:
     control, quotas = context.control, context.quotas
     user = "" if principal.kind is Kind.OPEN else principal.label
@@ -90,7 +105,8 @@ async def _ask(
             raise
     quotas.offers.open(address)
     try:
-        answer = await control.offer(camera, sdp, wish, Holder(principal.holder, principal.expires))
+        holder = Holder(principal.holder, principal.expires)
+        answer = await control.offer(camera, sdp, wish, holder, takes)
     finally:
         quotas.offers.close(address)
     quotas.joined(address, answer.session, user)

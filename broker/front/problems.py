@@ -28,7 +28,7 @@ _SENTENCES = {
     405: "This method is not allowed here; see the Allow header.",
     413: f"The body is larger than {MAX_BODY >> 10} kB.",
 }
-_BELOW_A_PATH = re.compile(r"^/[^/]+(?:/[^/]+){0,15}?/(?:ws$|(?:api|static|watch|whep)/)")
+_BELOW_A_PATH = re.compile(r"^/[^/]+(?:/[^/]+){0,15}?/(?:ws$|(?:api|mse|static|watch|whep)/)")
 _NOT_STRIPPED = (
     "If a reverse proxy has this server below a path, it has to take that path off (nginx: a slash at the end of "
     "proxy_pass)."

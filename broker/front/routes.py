@@ -13,7 +13,7 @@ from enum import Enum, auto
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import account, api, events, health, metrics, pages, sign_on, signalling, stills, whep
+from broker.front import account, api, events, health, metrics, mse, pages, sign_on, signalling, stills, whep
 from broker.front.gate import Right
 
 
@@ -72,6 +72,7 @@ ROUTES = (
     Route("PATCH", "/whep/{camera}/{session}", whep.patch, Right.OWNER),
     Route("DELETE", "/whep/{camera}/{session}", whep.leave, Right.OWNER),
     Route("OPTIONS", "/whep/{camera}/{session}", whep.session_options, Right.ANYBODY),
+    Route("GET", "/mse/{camera}", mse.watch, Right.CAMERA),
     Route("GET", "/ws", signalling.connect, Right.SIGNED_IN, Need.OUR_PAGE),
     Route("GET", "/healthz", health.alive, Right.ANYBODY),
     Route("GET", "/readyz", health.ready, Right.ANYBODY),

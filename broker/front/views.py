@@ -107,7 +107,7 @@ class ViewerView(BaseModel):
     expires: float | None = Field(description="Unix time at which that right runs out.")
     started: float | None = Field(description="Unix time of the answer.")
     remote: str = Field(description="Address and port that media goes to.")
-    transport: str = Field(description="What carries it there: udp or tcp; empty as long as nothing has.")
+    transport: str = Field(description="What carries it there: udp, tcp or websocket; empty as long as nothing has.")
     restarts: int = Field(description="How often it restarted ICE: its network had become another.")
     srtp: str = Field(description="SRTP protection profile.")
     video: str = Field(description="Codec in use, or why there is none.")

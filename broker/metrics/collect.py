@@ -20,7 +20,7 @@ from common.control import Load, Measured, Role, ViewerReport, ViewerState
 from common.histogram import Measure, cumulative
 from common.media import CLOCK_RATES, Kind
 
-_WAYS = ("udp", "tcp")
+_WAYS = ("udp", "tcp", "websocket")
 NODE, ROLE = "broker", "broker"  # of the broker itself, among the nodes
 _MEASURES = ((f.DELAY, Measure.DELAY), (f.CONNECT, Measure.CONNECT), (f.FIRST_PICTURE, Measure.FIRST_PICTURE))
 
@@ -176,7 +176,7 @@ def _serves(worker: Worker) -> bool:
 
 def _codec(text: str) -> str:
     """The name of a codec; "none" for the reason why there is none."""
-    return text if text in CLOCK_RATES else "none"
+    return text if text in CLOCK_RATES or text == "AAC" else "none"  # which a WebSocket carries as it comes
 
 
 def _of_cameras(director: Director, streams: list[CameraName]) -> Iterator[Metric | None]:

@@ -14,6 +14,7 @@ _FIGURES = frozenset({"tasks", "delay_p50_us", "delay_p99_us", "tcp_connections"
 EVENTS = {
     "Of the front door": {
         "access_*": "Requests of who may not do that, by the code of the error.",
+        "handovers_failed": "Connections that could not be handed over to the egress that had accepted their viewer.",
         "http_bugs": "Requests that met a mistake of ours; the log has its traceback.",
         "http_garbage": "Requests that were not HTTP/1.1, or had too large a head.",
         "http_idle_closed": "Idle connections that made room for new ones.",
@@ -24,6 +25,7 @@ EVENTS = {
         "people_failed": "Requests that failed because the file of users could not be written.",
         "tls_failed": "TLS handshakes that failed: scanners, and clients that do not trust our certificate.",
         "tls_slow_handshake": "Connections closed because their TLS handshake did not end.",
+        "tunnels": "Connections by TLS that were passed on to an egress instead of handed over.",
         "ws_*": "Messages of pages refused, by the code of the error.",
         "ws_broken": "WebSockets that broke.",
         "ws_slow_page": "Pages cut off because they did not read what waits for them.",
@@ -73,6 +75,7 @@ EVENTS = {
         "timestamps_repaired": "RTP timestamps that jumped.",
     },
     "Of egress": {
+        "handovers_strange": "Connections handed over that were for no viewer, or by somebody else.",
         "gave_way": "Viewers never heard of that made room for new ones.",
         "ice_restarts": "Times that a viewer restarted ICE in its session, as its network had become another.",
         "paths_stuck": "Times that a viewer's path was left alone, as nothing arrived.",

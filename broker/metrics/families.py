@@ -92,7 +92,9 @@ EVENTS = _counter(
 VIEWERS = _gauge("viewers", "Viewers of an egress by state.", "node", "state")
 VIEWERS_WAITING = _gauge("viewers_waiting", "Connected viewers that nothing is sent to right now.", "node")
 VIEWERS_CODEC = _gauge("viewers_codec", "Viewers by the codec that they get of each kind.", "kind", "codec")
-VIEWERS_WAY = _gauge("viewers_way", "Viewers by what media goes to them by: udp, tcp; none while that is open.", "way")
+VIEWERS_WAY = _gauge(
+    "viewers_way", "Viewers by what media goes to them by: udp, tcp, websocket; none while that is open.", "way"
+)
 DELAY = _histogram(
     "delay", "From a packet's arrival at ingest until the last viewer of the egress was sent it.", "node"
 )

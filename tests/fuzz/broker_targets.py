@@ -121,7 +121,7 @@ class _ControlPlane:
         self.director = Director(0.0, CAMERAS)
         self.hang_up = self.shows = lambda *_: None
 
-    async def offer(self, camera: str, sdp: str, _wish: Wish, _holder: Holder) -> Answer:
+    async def offer(self, camera: str, sdp: str, _wish: Wish, _holder: Holder, _takes: tuple[str, ...]) -> Answer:
         if camera not in CAMERAS:
             raise RequestError(404, "unknown_camera", f"There is no camera {camera!r}.")
         return Answer(f"s-{len(sdp)}", "v=0")

@@ -324,6 +324,7 @@ def test_every_route_is_described_and_no_other() -> None:
         "/account",
         "/api/docs",
         "/static/{name}",
+        "/mse/{camera}",
         "/ws",
     }
     assert described == {(method, path) for method, path in routes if path not in pages}

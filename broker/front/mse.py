@@ -1,0 +1,141 @@
+"""Watching by Media Source Extensions: a WebSocket of the page's own port, for viewers that no media reaches otherwise.
+
+``GET /mse/{camera}?codecs=H264,AAC`` names the codecs that the browser's MSE takes, and as WHEP's address it takes
+``stream``, ``height`` and ``token`` and is open to pages of every origin. What is refused is refused before the
+handshake is answered. Messages, from the server:
+
+* text ``{"type": "hello", "session", "kinds"}``: the session's name, and the kinds of media that will come;
+* text ``{"type": "track", "kind", "codec"}``: the next segment of that kind is an initialization segment;
+* binary: a byte that says of which kind it is, 0 for ``video`` and 1 for ``audio``, and a segment of fragmented MP4.
+
+A page may send the text ``restart``: all of it comes once more, from the newest keyframe on.
+
+This process carries no media. It authorizes, has an egress accept the viewer, and hands it the connection itself
+(``common.handover``). Only where the connection is TLS, which ends here, does it stay, and its bytes are passed on.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import socket
+import struct
+
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+
+from broker.front.connections import Connection
+from broker.front.context import CONTEXT, Context
+from broker.front.gate import principal_of
+from broker.front.offers import ask, parse_wish
+from broker.front.peer import address_of
+from broker.front.tunnel import Tunnel
+from common.cameras import CameraName
+from common.errors import RequestError
+from common.handover import Handover
+
+MAX_CODECS = 16  # that a page may name
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
+_UCRED = struct.Struct("3i")  # unix(7): process, user, group
+_FAILED = "The connection could not be handed over to the process that was to serve it; try again in a moment."
+_ELSEWHERE = (
+    "The process that would serve this viewer runs on another machine than the front door, or as another user; media "
+    "through the page's own port has to come from here: start an egress process beside it (camshaft egress)."
+)
+
+
+class HandedOver(web.StreamResponse):
+    """The response to a request whose connection is somebody else's: nothing is sent."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """See ``StreamResponse``."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """See ``StreamResponse``."""
+
+
+async def watch(request: web.Request) -> web.StreamResponse:
+    """A viewer comes. Raises ``RequestError`` if it cannot, or its request is no WebSocket's."""
+    if not web.WebSocketResponse().can_prepare(request):
+        raise RequestError(426, "upgrade_required", "This address speaks WebSocket only.")
+    codecs = _codecs(request.query.get("codecs", ""))
+    context, camera = request.app[CONTEXT], CameraName(request.match_info["camera"])
+    wish = parse_wish(request.query.get("stream"), request.query.get("height"))
+    principal = principal_of(request)
+    answer = await ask(context, principal, context.quotas.address(address_of(request)), camera, "", wish, codecs)
+    try:
+        return await _hand_over(
+            request, context, answer.sdp, Handover(answer.session, _remote(request), _head(request))
+        )
+    except OSError as exc:
+        context.control.hang_up(answer.session)
+        context.counters["handovers_failed"] += 1
+        context.quiet.warning("connection cannot be handed over", reason=str(exc), camera=camera)
+        elsewhere = isinstance(exc, ConnectionRefusedError | PermissionError)
+        raise RequestError(503, "not_handed_over", _ELSEWHERE if elsewhere else _FAILED) from None
+
+
+async def _hand_over(request: web.Request, context: Context, address: str, handover: Handover) -> HandedOver:
+    """Give the connection away. Raises ``OSError``."""
+    transport, connection = request.transport, request.protocol
+    if transport is None:
+        raise ConnectionResetError("the viewer has gone")
+    if transport.get_extra_info("ssl_object") is None:
+        pass_on(address, handover, transport.get_extra_info("socket").fileno())
+        connection.force_close()  # our end of it: the egress has another
+        return HandedOver()
+    assert isinstance(connection, Connection), "the front door makes no others"
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            pass_on(address, handover, theirs.fileno())
+        context.counters["tunnels"] += 1
+        await Tunnel(connection, transport, ours).run()
+    connection.force_close()
+    return HandedOver()
+
+
+def pass_on(address: str, handover: Handover, descriptor: int) -> None:
+    """Hand a connection over to whoever listens at ``address``, if it runs as our own user.
+
+    Raises ``OSError``: ``ConnectionRefusedError`` if nobody listens here, ``PermissionError`` for somebody else.
+    """
+    if not address.startswith("@"):
+        raise ConnectionRefusedError("it has no socket for that")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        door.setblocking(False)
+        door.connect(f"\0{address[1:]}")
+        _, user, _ = _UCRED.unpack(door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        if user != os.geteuid():
+            raise PermissionError("another user's process listens there")
+        socket.send_fds(door, [bytes(handover)], [descriptor])
+
+
+def _codecs(text: str) -> tuple[str, ...]:
+    codecs = tuple(dict.fromkeys(filter(None, text.split(","))))
+    if not 0 < len(codecs) <= MAX_CODECS:
+        message = "Name the codecs that the browser takes: ?codecs=H264,AAC and the like."
+        raise RequestError(400, "invalid_codecs", message)
+    return codecs
+
+
+def _head(request: web.Request) -> bytes:
+    """The answer to the handshake (RFC 6455 4.2.2)."""
+    key = request.headers[hdrs.SEC_WEBSOCKET_KEY].encode() + _GUID
+    accept = base64.b64encode(hashlib.sha1(key, usedforsecurity=False).digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        + accept
+        + b"\r\n\r\n"
+    )
+
+
+def _remote(request: web.Request) -> str:
+    """The browser's address as people write it; the port is the proxy's if there is one."""
+    host = address_of(request) or ""
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    if host != request.remote or not peer:
+        return host
+    return f"[{host}]:{peer[1]}" if ":" in host else f"{host}:{peer[1]}"

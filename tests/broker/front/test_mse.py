@@ -1,0 +1,191 @@
+"""A viewer's connection goes to its egress, with the answer to its handshake, or is refused before that."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from broker.access.tokens import digest_of
+from broker.front import mse
+from common.bus import Endpoints
+from common.control import Answered, Ended, HangUp, Offer, ToWorker
+from common.handover import Handover
+from rigs.authority import Authority
+from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.workers import FakeEgress
+
+CAMERAS = {"door": {"url": "rtsp://host/door"}}
+TOKENS = {
+    "wall": {"sha256": digest_of("wall"), "cameras": ["door"]},
+    "hall": {"sha256": digest_of("hall"), "cameras": ["hall"]},
+    "root": {"sha256": digest_of("root"), "role": "admin"},
+}
+PATIENCE = 10.0  # seconds
+SOON = aiohttp.ClientWSTimeout(ws_close=0.1)  # nobody answers a farewell here
+PATH = "/mse/door?codecs=H264,AAC"
+BINARY = b"\x82\x03\0ab"  # a message of three bytes
+MEGABYTE = b"\x82\x7f" + (1 << 20).to_bytes(8) + bytes(1 << 20)
+
+
+class TakingEgress(FakeEgress):
+    """Takes connections over by a socket of its own."""
+
+    def __init__(self, endpoints: Endpoints, node: str) -> None:
+        super().__init__(endpoints, node)
+        self.door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.address = f"@camshaft-test-{secrets.token_hex(8)}"
+        self.door.bind("\0" + self.address[1:])
+        self.door.listen()
+        self.offers: list[Offer] = []
+
+    def obey(self, message: ToWorker) -> None:
+        """Accept viewers of both kinds."""
+        if isinstance(message, Offer) and message.takes:
+            self.offers.append(message)
+            self.send(Answered(message.session, self.address))
+        else:
+            super().obey(message)
+
+    async def taken(self) -> tuple[Handover, socket.socket]:
+        """The next connection that is handed over."""
+
+        def take() -> tuple[Handover, socket.socket]:
+            self.door.settimeout(PATIENCE)
+            with self.door.accept()[0] as sock:
+                sock.settimeout(PATIENCE)
+                data, descriptors, _, _ = socket.recv_fds(sock, 4_096, 1)
+            connection = socket.socket(fileno=descriptors[0])
+            connection.settimeout(PATIENCE)
+            return Handover.parse(data), connection
+
+        return await asyncio.to_thread(take)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunningBroker]:
+    http = {"listen": "127.0.0.1:0"}
+    if request.param:
+        issued = Authority(tmp_path).issue("127.0.0.1")
+        http |= {"tls_cert": str(issued.cert), "tls_key": str(issued.key)}
+    async with broker_in(tmp_path, cameras=CAMERAS, http=http) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def egress(broker: RunningBroker) -> AsyncIterator[TakingEgress]:
+    async with TakingEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        yield egress
+        egress.door.close()
+
+
+async def watching(
+    broker: RunningBroker, egress: TakingEgress
+) -> tuple[Handover, socket.socket, aiohttp.ClientWebSocketResponse]:
+    connecting = asyncio.ensure_future(broker.http.ws_connect(PATH, autoping=False, timeout=SOON))
+    handover, connection = await egress.taken()
+    assert not connecting.done(), "the egress answers the handshake"
+    await asyncio.to_thread(connection.sendall, handover.head)
+    return handover, connection, await connecting
+
+
+async def test_a_connection_is_handed_over_with_all_that_goes_by_it(
+    broker: RunningBroker, egress: TakingEgress
+) -> None:
+    handover, connection, viewer = await watching(broker, egress)
+    (offer,) = egress.offers
+    assert (offer.session, offer.camera, offer.sdp, offer.takes) == (handover.session, "door", "", ("H264", "AAC"))
+    assert handover.remote.startswith("127.0.0.1:")
+    tls = broker.url.startswith("https")
+    assert (connection.family == socket.AF_UNIX) == tls, "only what is encrypted stays in the broker"
+    with connection:
+        connection.sendall(BINARY)
+        assert await viewer.receive_bytes() == b"\0ab"
+        await viewer.send_str("restart")
+        assert (await asyncio.to_thread(connection.recv, 100))[:2] == b"\x81\x87"
+        await asyncio.to_thread(connection.sendall, MEGABYTE * 3)
+        for _ in range(3):
+            assert len(await viewer.receive_bytes()) == 1 << 20
+        await broker.until("/api/viewers", lambda viewers: len(viewers) == 1)
+        await viewer.close()
+        while data := await asyncio.to_thread(connection.recv, 100):  # its farewell, and then the end
+            assert data[0] == 0x88
+    egress.send(Ended(handover.session, "closed by the viewer"))
+    await broker.until("/api/viewers", lambda viewers: not viewers)
+
+
+async def test_what_the_egress_closes_is_closed(broker: RunningBroker, egress: TakingEgress) -> None:
+    _, connection, viewer = await watching(broker, egress)
+    connection.close()
+    async with asyncio.timeout(PATIENCE):
+        assert (await viewer.receive()).type is aiohttp.WSMsgType.CLOSED
+
+
+async def test_a_viewer_that_reads_nothing_is_no_load(broker: RunningBroker, egress: TakingEgress) -> None:
+    """The broker takes no more of its pictures than fit into some buffers: the egress finds that it is full."""
+    _, connection, viewer = await watching(broker, egress)
+    with connection:
+        connection.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            await asyncio.to_thread(connection.sendall, MEGABYTE * 50)
+    await viewer.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/mse/door", 400), ("/mse/door?codecs=,", 400), ("/mse/nowhere?codecs=H264", 404), (f"{PATH}&stream=third", 400)],
+)
+async def test_what_cannot_be_is_refused_before_the_handshake(
+    broker: RunningBroker, egress: TakingEgress, path: str, status: int
+) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await broker.http.ws_connect(path)
+    assert refused.value.status == status
+    async with broker.http.get(path) as response:
+        assert (await response.json())["code"] == "upgrade_required"
+
+
+@pytest.mark.parametrize("problem", ["nobody", "another user", "no such thing"])
+async def test_a_connection_that_cannot_be_handed_over_is_refused_and_its_session_ends(
+    broker: RunningBroker, egress: TakingEgress, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    match problem:
+        case "nobody":
+            egress.door.close()
+        case "another user":
+            monkeypatch.setattr(mse.os, "geteuid", lambda: 4_711)
+        case _:
+            egress.address = ""
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await broker.http.ws_connect(PATH)
+    assert refused.value.status == 503
+    hang_up = await egress.told(HangUp)
+    assert hang_up.session == egress.offers[0].session
+    await broker.until("/api/viewers", lambda viewers: not viewers)
+
+
+async def test_who_may_not_watch_gets_no_connection_and_whose_right_it_is_the_egress_is_told(tmp_path: Path) -> None:
+    auth = {"tokens": TOKENS}
+    async with (
+        broker_in(tmp_path, cameras=CAMERAS, auth=auth) as broker,
+        TakingEgress(broker.endpoints, "out-1") as egress,
+    ):
+        await broker.until("/api/nodes?token=root", lambda nodes: len(nodes) == 2)
+        for query, status in (("", 401), ("&token=wrong", 401), ("&token=hall", 403)):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await broker.http.ws_connect(PATH + query)
+            assert refused.value.status == status
+        assert egress.offers == []
+        connecting = asyncio.ensure_future(broker.http.ws_connect(f"{PATH}&token=wall", timeout=SOON))
+        handover, connection = await egress.taken()
+        with connection:
+            connection.sendall(handover.head)
+            await (await connecting).close()
+        assert egress.offers[0].principal == "token:wall"
+        egress.door.close()
