@@ -42,7 +42,7 @@ def token() -> None:
     "--role",
     type=click.Choice([role.value for role in AccessRole]),
     default=AccessRole.VIEWER.value,
-    help="Right to watch cameras (viewer, the default), or to do everything (admin).",
+    help="Right to watch cameras (viewer, the default), to read /metrics alone (monitor), or to do everything (admin).",
 )
 @click.option("--camera", "cameras", metavar="NAME", multiple=True, help="A camera that it may watch, or shop-*.")
 @click.option("--expires", metavar="TIME", help="Time for which it is good, such as 24h or 90d; default: for ever.")

@@ -33,7 +33,7 @@ def user() -> None:
     "--role",
     type=click.Choice([role.value for role in AccessRole]),
     default=AccessRole.VIEWER.value,
-    help="Right to watch cameras (viewer, the default), or to do everything (admin).",
+    help="Right to watch cameras (viewer, the default), to read /metrics alone (monitor), or to do everything (admin).",
 )
 @click.option("--camera", "cameras", metavar="NAME", multiple=True, help="A camera that a viewer may watch, or shop-*.")
 @configured("store")
@@ -57,7 +57,10 @@ def list_(given: Given) -> None:
     if not users:
         click.echo("There are no users; add one: camshaft user add NAME --role admin")
         return
-    rows = [(each.name, each.role.value, ", ".join(each.cameras) or "all") for each in users]
+    rows = [
+        (each.name, each.role.value, ", ".join(each.cameras) or ("all" if each.role is AccessRole.ADMIN else "none"))
+        for each in users
+    ]
     click.echo("\n".join(table([("NAME", "ROLE", "CAMERAS"), *rows])))
 
 

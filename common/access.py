@@ -15,9 +15,10 @@ CAMERA_PATTERN = re.compile(r"[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,63}")
 
 
 class AccessRole(StrEnum):
-    """The right to watch some cameras, or to do everything."""
+    """The right to watch some cameras, to read what is measured and nothing else, or to do everything."""
 
     VIEWER = "viewer"
+    MONITOR = "monitor"
     ADMIN = "admin"
 
 

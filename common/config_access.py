@@ -26,13 +26,15 @@ from common.config_types import (
 class GroupConfig(Section):
     """The rights of a group of people."""
 
-    role: AccessRole = Field(AccessRole.VIEWER, description="viewer or admin.")
+    role: AccessRole = Field(AccessRole.VIEWER, description="viewer, admin, or monitor, which reads /metrics alone.")
     cameras: Patterns = Field((), description="Cameras that a viewer may watch: names, or patterns such as shop-*.")
 
     @model_validator(mode="after")
     def _cameras(self) -> Self:
         if self.role is AccessRole.VIEWER and not self.cameras:
             raise ValueError("names no cameras, so it gives no right; write cameras: ['*'] if it is for all of them")
+        if self.role is AccessRole.MONITOR and self.cameras:
+            raise ValueError("names cameras, but a monitor reads /metrics and watches none; write role: viewer")
         return self
 
 
@@ -99,7 +101,7 @@ class JwtConfig(Section):
     issuer: str = Field("", description="The only accepted `iss` of tokens; empty: any.")
     audience: str = Field("", description="The `aud` that tokens must have; empty: they must have none.")
     name_claim: str = Field("sub", min_length=1, description="Claim with the name for logs and lists.")
-    role_claim: str = Field("role", min_length=1, description="Claim that is, or holds, viewer or admin.")
+    role_claim: str = Field("role", min_length=1, description="Claim that is, or holds, viewer, monitor or admin.")
     cameras_claim: str = Field("cameras", min_length=1, description="Claim with the cameras that a viewer may watch.")
 
     @property

@@ -17,11 +17,17 @@ class Groups:
         self._groups = groups
 
     def rights(self, names: Collection[str]) -> tuple[AccessRole, tuple[str, ...]]:
-        """Role and cameras of somebody who is in these: an admin by any of them, else the cameras of all."""
+        """Role and cameras of somebody who is in these: an admin by any of them, else the cameras of all.
+
+        One whose groups have no camera is a monitor by any of them.
+        """
         known = [self._groups[name] for name in list(names)[:MAX_GROUPS] if name in self._groups]
         if any(group.role is AccessRole.ADMIN for group in known):
             return AccessRole.ADMIN, ()
-        return AccessRole.VIEWER, tuple(dict.fromkeys(camera for group in known for camera in group.cameras))
+        cameras = tuple(dict.fromkeys(camera for group in known for camera in group.cameras))
+        if not cameras and any(group.role is AccessRole.MONITOR for group in known):
+            return AccessRole.MONITOR, ()
+        return AccessRole.VIEWER, cameras
 
     @property
     def has_admin(self) -> bool:

@@ -312,9 +312,11 @@ def check_name(name: str) -> None:
 
 
 def check_rights(role: AccessRole, cameras: tuple[str, ...]) -> None:
-    """Raises ``RequestError`` for a viewer who could watch nothing."""
+    """Raises ``RequestError`` for a viewer who could watch nothing, and a monitor who seems to watch something."""
     if role is AccessRole.VIEWER and not cameras:
         raise RequestError(422, "no_cameras", "A viewer needs cameras: names, or patterns such as shop-*; * is all.")
+    if role is AccessRole.MONITOR and cameras:
+        raise RequestError(422, "no_viewer", "A monitor reads /metrics and watches no camera; leave cameras out.")
 
 
 def _digest(cookie: str) -> bytes:

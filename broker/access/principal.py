@@ -30,7 +30,7 @@ class Principal:
     kind: Kind
     name: str
     role: AccessRole
-    cameras: tuple[str, ...] = ()  # patterns; of no meaning to an admin
+    cameras: tuple[str, ...] = ()  # patterns, of a viewer
     expires: float | None = None
     proof: str = ""  # tells apart the browsers in which one user is signed in
 
@@ -38,6 +38,11 @@ class Principal:
     def is_admin(self) -> bool:
         """Whether it may do everything."""
         return self.role is AccessRole.ADMIN
+
+    @property
+    def may_monitor(self) -> bool:
+        """Whether it may read what is measured of the cluster, cameras' names among it."""
+        return self.role in (AccessRole.ADMIN, AccessRole.MONITOR)
 
     @property
     def label(self) -> str:
@@ -51,7 +56,7 @@ class Principal:
 
     def may_watch(self, camera: CameraName) -> bool:
         """Whether it may see that camera, whether or not there is one of the name."""
-        return self.is_admin or covers(self.cameras, camera)
+        return self.is_admin or (self.role is AccessRole.VIEWER and covers(self.cameras, camera))
 
 
 EVERYBODY = Principal(Kind.OPEN, "", AccessRole.ADMIN)

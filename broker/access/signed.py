@@ -75,11 +75,11 @@ def verified(token: str, key: Any, config: JwtConfig) -> Mapping[str, Any]:
 def principal_of(claims: Mapping[str, Any], config: JwtConfig) -> Principal:
     """The rights that verified claims give. A token without a role is a viewer's."""
     said = claims.get(config.role_claim)  # a text as a whole: "no admin" is none
-    is_admin = said == "admin" or (isinstance(said, list) and "admin" in said)
+    roles = said if isinstance(said, list) else [said]
     cameras = tuple(
         each for each in texts(claims.get(config.cameras_claim), MAX_CAMERAS) if CAMERA_PATTERN.fullmatch(each)
     )
-    role = AccessRole.ADMIN if is_admin else AccessRole.VIEWER
+    role = next((role for role in (AccessRole.ADMIN, AccessRole.MONITOR) if role.value in roles), AccessRole.VIEWER)
     expires = float(min(int(claims["exp"]), MAX_TIME))
     return Principal(Kind.JWT, plain_name(claims.get(config.name_claim)), role, cameras, expires)
 

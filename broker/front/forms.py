@@ -50,7 +50,7 @@ class NewPassword(_Form):
 class Rights(_Form):
     """The rights of a user."""
 
-    role: AccessRole = Field(AccessRole.VIEWER, description="viewer or admin.")
+    role: AccessRole = Field(AccessRole.VIEWER, description="viewer, admin, or monitor, which reads /metrics alone.")
     cameras: Patterns = Field((), description="Cameras that a viewer may watch: names, or patterns.")
 
 

@@ -33,6 +33,7 @@ class Right(Enum):
     CAMERA = auto()  # to watch the camera of the path
     SESSION = auto()  # to watch the camera of the session of the path
     OWNER = auto()  # none but to know the session's secret name, which the path has
+    MONITOR = auto()  # to read what is measured
     ADMIN = auto()
 
 
@@ -113,6 +114,8 @@ async def _check(request: web.Request, right: Right, principal: Principal | None
     match right:
         case Right.ADMIN if not principal.is_admin:
             raise RequestError(403, "not_allowed", "Only an admin may do that.")
+        case Right.MONITOR if not principal.may_monitor:
+            raise RequestError(403, "not_allowed", "Only an admin, or a token with the role monitor, may read that.")
         case Right.CAMERA:
             check_camera(principal, CameraName(request.match_info.get("camera") or request.match_info["id"]))
         case Right.SESSION:

@@ -76,7 +76,7 @@ ROUTES = (
     Route("GET", "/ws", signalling.connect, Right.SIGNED_IN, Need.OUR_PAGE),
     Route("GET", "/healthz", health.alive, Right.ANYBODY),
     Route("GET", "/readyz", health.ready, Right.ANYBODY),
-    Route("GET", "/metrics", metrics.metrics, Right.ADMIN),
+    Route("GET", "/metrics", metrics.metrics, Right.MONITOR),
 )
 
 CHANGING = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE})

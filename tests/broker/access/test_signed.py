@@ -74,6 +74,8 @@ async def refused(asked: Desk, token: str) -> RequestError:
         ({"role": ["staff", "admin"]}, "admin", (True, True)),
         ({"role": "administrator"}, "viewer", (True, False)),
         ({"role": "no admin"}, "viewer", (True, False)),
+        ({"role": "monitor"}, "monitor", (False, False)),
+        ({"role": ["viewer", "monitor"]}, "monitor", (False, False)),
         ({"role": "billing,admin"}, "viewer", (True, False)),
         ({"role": True}, "viewer", (True, False)),
     ],

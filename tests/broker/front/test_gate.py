@@ -1,4 +1,4 @@
-"""Each route for nobody, for a viewer of another camera, for a viewer, and for an admin, by what each may show."""
+"""Each route for nobody, a monitor, viewers of this and another camera, and an admin, by what it may show."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress
 
 TOKENS = {
+    "monitor": {"sha256": digest_of("t-monitor"), "role": "monitor"},
     "other": {"sha256": digest_of("t-other"), "cameras": ["hall"]},
     "viewer": {"sha256": digest_of("t-viewer"), "cameras": ["yar?"]},
     "admin": {"sha256": digest_of("t-admin"), "role": "admin"},
 }
 CAMERAS = {"yard": {"url": "rtsp://10.0.0.1/"}, "hall": {"url": "rtsp://10.0.0.2/"}}
-WHO = ("nobody", "stranger", "other", "viewer", "admin")  # from the least to the mightiest
+WHO = ("nobody", "stranger", "monitor", "other", "viewer", "admin")  # from the least to the mightiest
 ALLOWED = {
     Right.ANYBODY: WHO,
-    Right.SIGNED_IN: ("other", "viewer", "admin"),
+    Right.SIGNED_IN: ("monitor", "other", "viewer", "admin"),
     Right.CAMERA: ("viewer", "admin"),
     Right.SESSION: ("viewer", "admin"),
     Right.OWNER: WHO,
+    Right.MONITOR: ("monitor", "admin"),
     Right.ADMIN: ("admin",),
 }
 REFUSED = 303, 401, 403  # a browser is sent to the form to sign in with
@@ -106,8 +108,9 @@ async def test_a_viewer_sees_its_cameras_and_not_where_they_are(broker: RunningB
         (camera,) = await answer.json()
     assert (camera["id"], camera["url"], camera["place"]) == ("yard", "", None)
     assert {stream["url"] for stream in camera["streams"].values()} == {""}
-    async with broker.http.get("/api/cameras", headers=header("other")) as answer:
-        assert [camera["id"] for camera in await answer.json()] == ["hall"]
+    for who, names in (("other", ["hall"]), ("monitor", [])):
+        async with broker.http.get("/api/cameras", headers=header(who)) as answer:
+            assert [camera["id"] for camera in await answer.json()] == names
     async with broker.http.get("/api/cameras", headers=header("admin")) as answer:
         assert {camera["url"] for camera in await answer.json()} == {"rtsp://10.0.0.1/", "rtsp://10.0.0.2/"}
 
