@@ -31,6 +31,7 @@ from rigs.load.tap import Tap
 from rigs.load.viewer import Options
 from rigs.process import forbid_real_time
 
+PEERS = "mediamtx=PATH, go2rtc=PATH, janus, or camshaft=CHECKOUT, which is another version of ours"
 RESULTS = Path(__file__).with_name("results")
 
 _load_options = [
@@ -70,12 +71,13 @@ def list_scenarios() -> None:
 @main.command()
 @click.argument("names", nargs=-1, type=click.Choice([*SCENARIOS, "all"]), required=True)
 @load_options
-@click.option("--peer", "peers", multiple=True, help="mediamtx=PATH, go2rtc=PATH or janus; repeatable.")
+@click.option("--peer", "peers", multiple=True, help=f"{PEERS}; repeatable.")
 @click.option("--ingest", default=1, show_default=True, help="Ingest processes of the cluster.")
 @click.option("--egress", default=1, show_default=True, help="Egress processes of the cluster.")
 @click.option(
     "--transport", type=click.Choice(["tcp", "udp"]), default="tcp", help="How the cameras of `ingest` are pulled."
 )
+@click.option("--rounds", default=1, show_default=True, help="Turns that each server takes in `loads` and `growth`.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, help="Directory for the results.")
 def run(
     names: tuple[str, ...],
@@ -83,6 +85,7 @@ def run(
     ingest: int,
     egress: int,
     transport: str,
+    rounds: int,
     out: Path,
     **load: Any,
 ) -> None:
@@ -93,7 +96,8 @@ def run(
         result = Result(name, _command_line(), started)
         servers = [_peer(peer) for peer in peers]
         cache = out.absolute() / "clips"
-        plan = Plan(result, Camshaft(ingest, egress), servers, cache=cache, transport=transport, **_plan(load))
+        ours = Camshaft(ingest, egress)
+        plan = Plan(result, ours, servers, cache=cache, transport=transport, rounds=rounds, **_plan(load))
         try:
             _run(SCENARIOS[name].run(plan))
         finally:  # what was measured before something failed is kept
@@ -216,7 +220,10 @@ def _peer(text: str) -> Server:
         return Go2Rtc(str(Path(path).absolute()))
     if name == "janus":
         return Janus(path) if path else Janus()
-    raise click.BadParameter(f"{text!r} is none of mediamtx=PATH, go2rtc=PATH, janus")
+    if name == "camshaft" and path:
+        checkout = Path(path).absolute()
+        return Camshaft(name=f"Camshaft of {checkout.name}", checkout=checkout)
+    raise click.BadParameter(f"{text!r} is none of {PEERS}")
 
 
 def _roles(pids: tuple[str, ...]) -> dict[str, list[int]]:

@@ -85,6 +85,11 @@ def memory(pids: Iterable[int]) -> int:
     return sum(_usage(pid).memory for pid in pids)
 
 
+def proportional(pids: Iterable[int]) -> int:
+    """Bytes of memory that these processes take together: a page that several share counts once (Linux: PSS)."""
+    return sum(_proportional(pid) for pid in pids)
+
+
 def machine() -> dict[str, str]:
     """Facts about the machine that the numbers were measured on."""
     model = ""
@@ -109,6 +114,14 @@ def _usage(pid: int) -> Usage:
             return Usage(times.user, times.system, process.memory_info().rss, 1)
     except psutil.Error:
         return Usage()
+
+
+def _proportional(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it is gone
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
 
 
 def _softirq_threads() -> list[int]:

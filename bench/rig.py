@@ -44,6 +44,7 @@ class Plan:
     profiles: tuple[str, ...] = PROFILES  # of SRTP, best first
     cache: Path = Path("bench/results/clips")
     transport: str = "tcp"  # of the scenario ingest
+    rounds: int = 1  # of the scenarios loads and growth
 
     def clip(self, clip: Clip) -> Path:
         """Where the clip is, encoded."""

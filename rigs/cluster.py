@@ -24,11 +24,11 @@ import psutil
 import yaml
 
 from common.address import is_loopback
-from rigs.process import free_port
+from rigs.process import ROOT, free_port
 
 READY_TIMEOUT = 20.0  # seconds from the start until /readyz says yes
 STOP_TIMEOUT = 8.0  # seconds from SIGTERM to the end of the last process
-ROLES = ("broker", "ingest", "egress", "transcode", "demo-camera")
+ROLES = ("nursery", "broker", "ingest", "egress", "transcode", "demo-camera")
 
 
 class NotReadyError(Exception):
@@ -49,6 +49,7 @@ class Cluster:
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     host: str = "127.0.0.1"  # that HTTP listens on
     arguments: tuple[str, ...] = ()  # more options of ``serve``
+    checkout: Path = ROOT  # whose code runs
     port: int = field(default=0, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _sockets: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False, repr=False)
@@ -121,7 +122,7 @@ class Cluster:
         self.write()
         command = [sys.executable, "-m", "camshaft", "serve", "--config", "camshaft.yaml", *self.arguments]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CAMSHAFT_")}
-        environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+        environ["PYTHONPATH"] = str(self.checkout)
         with (self.directory / "camshaft.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ

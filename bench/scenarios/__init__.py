@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.rig import Plan
 from bench.scenarios import conversion, crowds, endurance, paths
+from bench.scenarios.loads import growth, loads
 from bench.scenarios.tcp import tcp
 
 
@@ -26,6 +27,8 @@ class Scenario:
 SCENARIOS = {
     "fanout": Scenario("100 viewers of one 1080p30 4 Mb/s camera; peers and the floor beside it", crowds.fanout),
     "footprint": Scenario("1, 10 and 100 viewers of one camera: CPU and memory of every process", crowds.footprint),
+    "loads": Scenario("1, 8 and 100 cameras with a viewer each or none: CPU a picture, memory; peers beside it", loads),
+    "growth": Scenario("10 to 200 cameras with a viewer each: is a picture's cost flat?", growth),
     "scaling": Scenario("10 to 500 viewers, and 20 cameras with 25 viewers each: is the cost flat?", crowds.scaling),
     "tcp": Scenario("100 viewers by TCP beside 100 by UDP; then a tenth of them stops reading", tcp),
     "thousand": Scenario("1,000 viewers at 1 Mb/s on one egress; 100 joins a second", crowds.thousand),

@@ -13,30 +13,36 @@ from typing import Any
 from bench.servers import Running
 from rigs.cluster import Cluster
 from rigs.load.signalling import Whep
+from rigs.process import ROOT
 
 
 @dataclass(frozen=True, slots=True)
 class Camshaft:
-    """This checkout's ``camshaft serve``."""
+    """A checkout's ``camshaft serve``, this one's unless another is named."""
 
     ingest: int = 1  # processes
     egress: int = 1
     host: str = "127.0.0.1"
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     name: str = "Camshaft"
+    checkout: Path = ROOT
 
     def problem(self) -> str:
-        done = subprocess.run([sys.executable, "-m", "camshaft", "serve", "--help"], capture_output=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "camshaft", "serve", "--help"], capture_output=True, check=False, cwd=self.checkout
+        )
         return "" if done.returncode == 0 else f"camshaft serve does not run: {done.stderr.decode()[-300:].strip()}"
 
     def version(self) -> str:
-        done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=self.checkout
+        )
         return done.stdout.strip()
 
     @asynccontextmanager
     async def started(self, cameras: Sequence[str], directory: Path, transport: str = "tcp") -> AsyncIterator[Running]:
         named = {f"cam{n}": {"url": url, "transport": transport} for n, url in enumerate(cameras)}
-        cluster = Cluster(directory, named, self.ingest, self.egress, self.config, self.host)
+        cluster = Cluster(directory, named, self.ingest, self.egress, self.config, self.host, checkout=self.checkout)
         async with cluster:
             streams = [Whep(cluster.whep(name)) for name in named]
             yield Running(streams, cluster.pids(), cluster.url, [f"camshaft serve --config {directory}/camshaft.yaml"])
