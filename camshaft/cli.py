@@ -139,7 +139,7 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 
     if cameras:
         os.environ[CAMERA] = " ".join([os.environ.get(CAMERA, ""), *cameras]).strip()
-    sys.exit(run(given, demo=demo))
+    sys.exit(run(given, lambda arguments: cli(arguments, prog_name="camshaft"), demo=demo))
 
 
 @cli.command()

@@ -17,10 +17,12 @@ from broker.keyring import open_keyring
 from broker.store import StoreInUseError, camera_names
 from camshaft.beside import beside
 from camshaft.cores import cores, cpus
+from camshaft.nursery import Main, Nursery
 from camshaft.options import Given
 from camshaft.plan import programs, shared_environ
 from camshaft.ready import ask_ready, check_bus, free_listen
 from camshaft.supervisor import SECOND_CLUSTER, Supervisor
+from camshaft.workers import KINDS
 from common import log, process
 from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints
@@ -32,9 +34,13 @@ from common.kept import Kept
 from common.live import Taken
 from common.reloader import Reloader
 
+_IMPORTED = ("uvloop", "broker.server", *(kind.module for kind in KINDS))  # by our processes, all of them together
 
-def serve(given: Given, *, demo: bool | None) -> int:
+
+def serve(given: Given, main: Main, *, demo: bool | None) -> int:
     """Run until stopped; returns the exit code. ``demo`` adds a simulated camera, ``None``: if there is no other.
+
+    ``main`` is the command line, by which our processes begin.
 
     Raises ``ConfigError`` and ``AddressInUseError`` for what can be seen before anything is started.
     """
@@ -50,6 +56,8 @@ def serve(given: Given, *, demo: bool | None) -> int:
     reloader = Reloader(load, given.files)
     kept.keep(text)
     config = reloader.config
+    # Before anything else is there: a thread, a logger, a secret that only one of us needs.
+    nursery = Nursery.opened(_IMPORTED, main)
     log.configure(config.log.level, config.log.format, node="serve")
     reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
     if demo is not False:
@@ -91,6 +99,7 @@ def serve(given: Given, *, demo: bool | None) -> int:
             # -P: or a folder called common in the operator's directory would be taken for ours.
             command=(sys.executable, "-P", "-m", "camshaft"),
             inherited=kept.inherited,
+            nursery=nursery,
         )
 
         def taken(what: Taken) -> None:

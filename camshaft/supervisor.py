@@ -7,6 +7,7 @@ Rules:
   gone, for whatever reason, so are they.
 * Each child holds the writing end of a pipe of its own, by which it gives its pulse. One that is silent is killed and
   started again (``camshaft.pulse``).
+* What they import is in memory once, where the system can do that (``camshaft.nursery``).
 * Their standard error is ours; a line of log names its node.
 * The configuration is watched here alone. That it has changed is passed on by SIGHUP, to those that take it while they
   run, and to none before it has shown that it listens to signals: until then SIGHUP would end it.
@@ -25,6 +26,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
+from camshaft.nursery import Child, Nursery, NurseryGoneError
 from camshaft.plan import Program
 from camshaft.pulse import LOOK_INTERVAL, Heard
 from camshaft.restarts import HOPELESS, Restarts
@@ -50,7 +52,8 @@ class Supervisor:
     """Runs ``programs`` until it is told to stop, or until one of them cannot start.
 
     ``ready`` is asked until the cluster is ready, and ``announce`` is called then, once. A program's arguments are
-    appended to ``command``. ``inherited`` are further descriptors for all, by the variables that name them.
+    appended to ``command``, unless there is a ``nursery``, which forks it. ``inherited`` are further descriptors for
+    all, by the variables that name them.
     """
 
     def __init__(
@@ -61,14 +64,16 @@ class Supervisor:
         announce: Callable[[], None],
         command: Sequence[str],
         inherited: Mapping[str, int] = MappingProxyType({}),
+        nursery: Nursery | None = None,
     ) -> None:
         self._programs = programs
         self._ready = ready
         self._announce = announce
         self._command = command
         self._inherited = inherited
+        self._nursery = nursery
         self._restarts = {program.name: Restarts() for program in programs}
-        self._running: dict[str, Process] = {}
+        self._running: dict[str, Process | Child] = {}
         self._pulses: dict[str, Heard] = {}  # of what is running
         self._to_tell: set[str] = set()  # of what is to read its configuration again
         self._stop = asyncio.Event()
@@ -92,6 +97,8 @@ class Supervisor:
         finally:
             os.close(reading)
             os.close(writing)
+            if self._nursery is not None:
+                self._nursery.close()
         return self._exit_code
 
     def reload(self, changed: Collection[str]) -> None:
@@ -153,9 +160,16 @@ class Supervisor:
             asyncio.get_running_loop().remove_reader(hearing)
             os.close(hearing)
 
-    async def _start(self, program: Program, pipe: int, beating: int) -> Process:
+    async def _start(self, program: Program, pipe: int, beating: int) -> Process | Child:
         environ = {name: value for name, value in program.environ.items() if name not in systemd.VARIABLES}
         descriptors = {**self._inherited, process.SUPERVISOR_FD: pipe, PULSE_FD: beating}
+        if self._nursery is not None:
+            try:
+                return self._nursery.start(program.arguments, environ, descriptors)
+            except NurseryGoneError:
+                self._log.warning("the nursery is gone: processes share no memory any more")
+                self._nursery.close()
+                self._nursery = None
         return await asyncio.create_subprocess_exec(
             *self._command,
             *program.arguments,

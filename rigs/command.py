@@ -91,9 +91,9 @@ class Command:
         return self
 
     def family(self) -> list[psutil.Process]:
-        """The supervisor and its processes."""
+        """The supervisor and its processes, without the one that these are forked from."""
         parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
+        return [parent, *(child for child in parent.children(recursive=True) if not _forks_others(child))]
 
     def child(self, name: str) -> psutil.Process | None:
         """The process of a command (``broker``) or of a node (``egress-0``)."""
@@ -117,3 +117,10 @@ class Command:
         """Signal the supervisor, wait for its end, return its exit code."""
         self.process.send_signal(number)
         return self.process.wait(BOUND)
+
+
+def _forks_others(process: psutil.Process) -> bool:
+    try:
+        return "nursery" in process.cmdline()
+    except psutil.Error:  # ended while we looked
+        return False

@@ -40,7 +40,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What ``serve`` was called with, in place of serving."""
     calls: list[dict[str, Any]] = []
 
-    def serve(given: Given, *, demo: bool | None) -> int:
+    def serve(given: Given, _main: object, *, demo: bool | None) -> int:
         calls.append({"config": given.config(), "demo": demo})
         return 0
 
@@ -173,7 +173,7 @@ def test_mistake_on_the_command_line(arguments: list[str], said: str) -> None:
 
 
 def test_port_in_use_is_exit_code_3(monkeypatch: pytest.MonkeyPatch) -> None:
-    def taken(given: Given, *, demo: bool | None) -> int:
+    def taken(given: Given, _main: object, *, demo: bool | None) -> int:
         raise AddressInUseError("http", "127.0.0.1:8080", "--http-listen")
 
     monkeypatch.setattr(serve_module, "serve", taken)

@@ -400,3 +400,56 @@ def test_systemd_hears_of_the_cluster_and_not_of_its_processes(
             told.append(systemd.recv(100))
         assert b"READY=1" in told
         assert serve.end()[0] == 0
+
+
+def nursery_of(serve: Cluster) -> int:
+    """The process that programs are forked from."""
+    children = psutil.Process(serve.process.pid).children()
+    return next(child.pid for child in children if child.cmdline()[:2] == ["camshaft", "nursery"])
+
+
+def test_what_is_forked_has_what_a_program_of_its_own_has(
+    cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    serve = cluster(broker="wait", egress_0="wait")
+    pid = serve.started("broker")
+    broker, nursery = psutil.Process(pid), nursery_of(serve)
+    wait_until(lambda: catches(pid, signal.SIGTERM), "it has not begun")
+    assert broker.ppid() == serve.process.pid
+    assert broker.cmdline()[:3] == ["camshaft", "wait", "broker"]
+    assert not any(Path(f"/proc/{who}/environ").read_bytes().strip(b"\0") for who in (pid, nursery))
+    opened = {int(fd.name): fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    assert str(opened[0]) == "/dev/null"
+    sockets = {str(where) for where in opened.values() if str(where).startswith("socket:")}
+    assert not sockets & {str(fd.readlink()) for fd in Path(f"/proc/{nursery}/fd").iterdir()}
+    serve.process.terminate()
+    assert serve.end()[0] == 0
+    assert not alive(nursery)
+
+
+def test_programs_are_started_also_when_the_nursery_is_gone(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="wait", egress_0="wait")
+    serve.started("egress-0")
+    broker = serve.started("broker")
+    serve.become_ready()
+    os.kill(nursery_of(serve), signal.SIGKILL)
+    os.kill(broker, signal.SIGKILL)
+    again = serve.started("broker", 2)
+    assert "program.py" in " ".join(psutil.Process(again).cmdline())
+    serve.process.terminate()
+    code, _, err = serve.end()
+    assert code == 0
+    assert [line["event"] for line in logged(err)].count("the nursery is gone: processes share no memory any more") == 1
+
+
+def test_where_nothing_can_be_forked_programs_are_started(
+    cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_NURSERY", "no")
+    serve = cluster(broker="wait")
+    os.kill(serve.started("broker"), signal.SIGKILL)
+    serve.started("broker", 2)
+    serve.become_ready()
+    serve.process.terminate()
+    assert serve.end()[0] == 0

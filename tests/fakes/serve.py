@@ -1,6 +1,7 @@
 """``serve`` with fake programs: ``serve.py DIRECTORY NAME=BEHAVIOUR[:CPU]...``. Ready when DIRECTORY/ready exists.
 
-On SIGHUP the keys in DIRECTORY/changed have changed. The broker takes cameras and limits, all others limits.
+Programs are forked from a nursery, unless FAKE_NURSERY is "no". On SIGHUP the keys in DIRECTORY/changed have changed:
+the broker takes cameras and limits, all others limits.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from camshaft import restarts
+from camshaft.nursery import Nursery
 from camshaft.plan import Program
 from camshaft.supervisor import Supervisor
 from common import log, process
@@ -25,7 +28,15 @@ def _program(argument: str, directory: Path) -> Program:
     return Program(name, (behaviour, name, str(directory)), os.environ, int(cpu) if cpu else None, live)
 
 
+def _program_main(arguments: Sequence[str]) -> None:
+    from program import main as run  # beside us
+
+    assert sys.argv[1:] == list(arguments)
+    sys.exit(run())
+
+
 def main() -> int:
+    nursery = None if os.environ.get("FAKE_NURSERY") == "no" else Nursery.opened(["program"], _program_main)
     directory = Path(sys.argv[1])
     plan = [_program(argument, directory) for argument in sys.argv[2:]]
     restarts.MAX_FALSE_STARTS = int(os.environ.get("FAKE_FALSE_STARTS", restarts.MAX_FALSE_STARTS))
@@ -35,7 +46,11 @@ def main() -> int:
         return (directory / "ready").exists(), "no file"
 
     supervisor = Supervisor(
-        plan, ready=ready, announce=lambda: print("ready", flush=True), command=(sys.executable, str(PROGRAM))
+        plan,
+        ready=ready,
+        announce=lambda: print("ready", flush=True),
+        command=(sys.executable, str(PROGRAM)),
+        nursery=nursery,
     )
 
     async def run(stop: asyncio.Event) -> None:
