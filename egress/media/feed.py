@@ -147,7 +147,7 @@ class Feed:
             self._in_keyframe = probe and not ends
             if ends:
                 packets[-1] = Packet(batch.payloads[-1], timestamp, MARKER, probe)
-        index = self.history.append(packets, keyframe=batch.keyframe)
+        index = self.history.append(packets, now, keyframe=batch.keyframe)
         if batch.keyframe:
             self._parcels.clear()
         if batch.keyframe or self.kind is Kind.AUDIO:

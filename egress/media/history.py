@@ -7,14 +7,16 @@ with which a new viewer starts.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import NamedTuple
 from weakref import WeakSet
 
 from common.config import LimitsConfig
 from common.media import MAX_GOP_BYTES
 
-KEEP_PACKETS = 2_048  # packets kept for NACK though older than the last keyframe: some 4 s at 5 Mb/s
+KEEP_TIME = 2.0  # seconds for which packets are kept for NACK though older than the last keyframe …
+KEEP_PACKETS = 2_048  # … and how many of them: some 4 s at 5 Mb/s
+LOOK_TIME = 0.5  # seconds between looks at what is too old
 KEEP_BYTES = MAX_GOP_BYTES + (4 << 20)  # with PACKET_BYTES for each: a group of pictures that ingest keeps has room
 PACKET_BYTES = 200  # that a packet takes beside its payload, so that no number of tiny ones takes more memory
 
@@ -68,6 +70,7 @@ class History:
         self.size = 0  # bytes held
         self._start = 0
         self._packets: list[Packet] = []
+        self._marks: deque[tuple[float, int]] = deque([(float("-inf"), 0)])  # times, and the ends then
         self._histories = histories or Histories()
         self._histories.add(self)
 
@@ -76,8 +79,8 @@ class History:
         """Index of the oldest packet held."""
         return self._start
 
-    def append(self, packets: list[Packet], *, keyframe: bool) -> int:
-        """Add packets and return the index of the first."""
+    def append(self, packets: list[Packet], now: float, *, keyframe: bool) -> int:
+        """Add packets and return the index of the first. ``now`` never goes back."""
         first = self.end
         if keyframe:
             self.keyframe = first
@@ -85,7 +88,9 @@ class History:
         self.end += len(packets)
         size = _size(packets)
         self.size += size
-        if len(self._packets) > 2 * KEEP_PACKETS or self.size > 2 * KEEP_BYTES:
+        if now - self._marks[-1][0] >= LOOK_TIME:
+            self._look(now)
+        elif len(self._packets) > 2 * KEEP_PACKETS or self.size > 2 * KEEP_BYTES:
             self._trim(KEEP_BYTES)
         self._histories.charge(size)
         return first
@@ -105,9 +110,18 @@ class History:
         assert offset >= 0, "older than the history"
         return self._packets[offset : offset + count]
 
+    def _look(self, now: float) -> None:
+        """Drop what is too old by now."""
+        marks = self._marks
+        while len(marks) > 1 and now - marks[1][0] >= KEEP_TIME:
+            marks.popleft()
+        marks.append((now, self.end))
+        self._trim(KEEP_BYTES)
+
     def _trim(self, most: int) -> None:
-        """Drop what is older than both the last keyframe and KEEP_PACKETS; beyond ``most`` bytes drop in any case."""
-        oldest_kept = self.end - KEEP_PACKETS
+        """Drop what is older than both the last keyframe and KEEP_TIME or KEEP_PACKETS; beyond ``most`` bytes drop in
+        any case."""
+        oldest_kept = max(self._marks[0][1], self.end - KEEP_PACKETS)
         if self.keyframe is not None:
             oldest_kept = min(oldest_kept, self.keyframe)
         drop = max(0, oldest_kept - self._start)

@@ -2,7 +2,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import MAX_GOP_BYTES, MAX_PAYLOAD
-from egress.media.history import KEEP_BYTES, KEEP_PACKETS, PACKET_BYTES, Histories, History, Packet
+from egress.media.history import (
+    KEEP_BYTES,
+    KEEP_PACKETS,
+    KEEP_TIME,
+    LOOK_TIME,
+    PACKET_BYTES,
+    Histories,
+    History,
+    Packet,
+)
 
 
 def packets(count: int, size: int = 1) -> list[Packet]:
@@ -11,8 +20,8 @@ def packets(count: int, size: int = 1) -> list[Packet]:
 
 def test_indexes_grow_without_gaps() -> None:
     history = History()
-    assert history.append(packets(3), keyframe=True) == 0
-    assert history.append(packets(2), keyframe=False) == 3
+    assert history.append(packets(3), 0.0, keyframe=True) == 0
+    assert history.append(packets(2), 0.0, keyframe=False) == 3
     assert history.end == 5
     assert history.keyframe == 0
     assert [p.timestamp for p in history.slice(2, 2)] == [2, 0]
@@ -23,9 +32,9 @@ def test_indexes_grow_without_gaps() -> None:
 
 def test_the_last_group_of_pictures_stays_however_many_packets_it_has() -> None:
     history = History()
-    history.append(packets(10), keyframe=True)
+    history.append(packets(10), 0.0, keyframe=True)
     for _ in range(4 * KEEP_PACKETS):
-        history.append(packets(1), keyframe=False)
+        history.append(packets(1), 0.0, keyframe=False)
     assert history.keyframe == 0
     assert history.start == 0
 
@@ -33,18 +42,36 @@ def test_the_last_group_of_pictures_stays_however_many_packets_it_has() -> None:
 def test_what_is_older_than_both_limits_goes() -> None:
     history = History()
     for _ in range(3 * KEEP_PACKETS):
-        history.append(packets(1), keyframe=True)
+        history.append(packets(1), 0.0, keyframe=True)
     assert history.end - history.start >= KEEP_PACKETS
     assert history.end - history.start <= 2 * KEEP_PACKETS + 1
     assert history.get(history.start - 1) is None
     assert history.get(history.start) is not None
 
 
+def test_what_nobody_asks_for_any_more_goes() -> None:
+    """Ten seconds of 25 pictures a second, in groups of one second: the last two seconds stay, and a moment more."""
+    history = History()
+    for n in range(250):
+        history.append(packets(2), n / 25, keyframe=n % 25 == 0)
+        kept = (history.end - history.start) / 2 / 25
+        assert min((n + 1) / 25, KEEP_TIME) <= kept <= KEEP_TIME + 2 * LOOK_TIME
+    assert history.keyframe == 225 * 2
+
+
+def test_a_group_of_pictures_stays_however_long_it_takes() -> None:
+    history = History()
+    for n in range(250):
+        history.append(packets(2), n / 25, keyframe=n == 100)
+    assert history.start <= history.keyframe == 200
+    assert history.start >= 200 - 2 * 25 * (KEEP_TIME + LOOK_TIME)
+
+
 def test_an_endless_group_of_pictures_is_bounded_and_no_longer_a_start() -> None:
     history = History()
-    history.append(packets(1, 1_000_000), keyframe=True)
+    history.append(packets(1, 1_000_000), 0.0, keyframe=True)
     for _ in range(50):
-        history.append(packets(1, 1_000_000), keyframe=False)
+        history.append(packets(1, 1_000_000), 0.0, keyframe=False)
     assert history.size <= 2 * KEEP_BYTES
     assert history.keyframe is None
 
@@ -53,7 +80,7 @@ def test_an_endless_group_of_pictures_is_bounded_and_no_longer_a_start() -> None
 def test_it_is_always_a_window_on_the_newest(batches: list[tuple[int, bool]]) -> None:
     history, total, keyframe = History(), 0, None
     for count, is_keyframe in batches:
-        assert history.append(packets(count), keyframe=is_keyframe) == total
+        assert history.append(packets(count), 0.0, keyframe=is_keyframe) == total
         keyframe = total if is_keyframe else keyframe
         total += count
         assert history.end == total
@@ -65,18 +92,18 @@ def test_it_is_always_a_window_on_the_newest(batches: list[tuple[int, bool]]) ->
 
 def test_no_number_of_tiny_packets_takes_more_memory_than_large_ones() -> None:
     history = History()
-    history.append(packets(1), keyframe=True)
+    history.append(packets(1), 0.0, keyframe=True)
     for _ in range(300):
-        history.append(packets(1_000), keyframe=False)
+        history.append(packets(1_000), 0.0, keyframe=False)
     assert history.end - history.start <= 2 * KEEP_BYTES // PACKET_BYTES + 1_000
     assert history.size <= 2 * KEEP_BYTES
 
 
 def test_a_group_of_pictures_that_ingest_keeps_stays_whole() -> None:
     history = History()
-    history.append(packets(1, MAX_PAYLOAD), keyframe=True)
+    history.append(packets(1, MAX_PAYLOAD), 0.0, keyframe=True)
     for _ in range(MAX_GOP_BYTES // MAX_PAYLOAD):
-        history.append(packets(1, MAX_PAYLOAD), keyframe=False)
+        history.append(packets(1, MAX_PAYLOAD), 0.0, keyframe=False)
     history._trim(KEEP_BYTES)
     assert history.keyframe == 0
 
@@ -84,9 +111,9 @@ def test_a_group_of_pictures_that_ingest_keeps_stays_whole() -> None:
 def test_all_histories_together_are_bounded_and_the_largest_gives_way() -> None:
     histories = Histories(1_000_000)
     small, large = History(histories), History(histories)
-    small.append(packets(10, 1_000), keyframe=True)
+    small.append(packets(10, 1_000), 0.0, keyframe=True)
     for _ in range(50):
-        large.append(packets(100, 1_000), keyframe=True)
+        large.append(packets(100, 1_000), 0.0, keyframe=True)
         assert small.size + large.size <= 1_000_000
     assert small.keyframe == 0
     assert large.end == 5_000
@@ -98,6 +125,6 @@ def test_a_history_that_is_gone_takes_no_room() -> None:
     histories = Histories(1_000_000)
     for _ in range(20):
         history = History(histories)
-        history.append(packets(100, 4_000), keyframe=True)
+        history.append(packets(100, 4_000), 0.0, keyframe=True)
         assert history.start == 0
     assert not histories.counters
