@@ -1,8 +1,8 @@
 """ZeroMQ as we use it: where the sockets are, how they are secured, and how an event loop reads them.
 
 Plain sockets, never ``zmq.asyncio`` (15 µs a message against 1). A socket's file descriptor is edge-triggered: it
-signals that something changed, once, and a send may swallow the signal. ``Channel`` therefore drains until ``Again``,
-calls itself again after a capped drain, and looks once more after it has sent.
+signals that something changed, once, and a send may swallow the signal. ``Channel`` therefore drains until nothing is
+left, calls itself again after a capped drain, and looks once more after it has sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import ipaddress
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -292,8 +292,18 @@ class Channel:
             self.unsent += 1
             return False
         finally:
-            self._schedule()
+            self._look()
         return True
+
+    def send_all(self, messages: Iterable[bytes]) -> None:
+        """Send messages of one frame each without waiting. Those that had to be given up are counted."""
+        send = self.socket.send
+        for message in messages:
+            try:
+                send(message, zmq.NOBLOCK)
+            except zmq.ZMQError:
+                self.unsent += 1
+        self._look()
 
     @property
     def writable(self) -> bool:
@@ -302,12 +312,22 @@ class Channel:
         self._schedule()  # asking, too, may have swallowed the descriptor's signal
         return bool(events & zmq.POLLOUT)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._closed
+
     def close(self) -> None:
         """Stop reading and close the socket; twice is fine."""
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._fd)
             self.socket.close(linger=0)
+
+    def _look(self) -> None:
+        """Read if there is something, which is rare: sending may have swallowed the descriptor's signal."""
+        if not self._scheduled and not self._closed and self._has_more():
+            self._schedule()
 
     def _schedule(self) -> None:
         if not self._scheduled:

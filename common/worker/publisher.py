@@ -6,6 +6,8 @@ that is slow or away cannot take. Nothing here waits.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from types import TracebackType
 
@@ -28,6 +30,7 @@ from common.media import (
     replay_topic,
 )
 from common.seal import Sealer
+from common.worker.moderation import Moderation
 
 _SUBSCRIBE = 1  # first byte of what an XPUB socket receives
 OVERHEAD = 48  # bytes that Python needs for each batch: a hostile camera's are small and many
@@ -87,6 +90,8 @@ class Publisher:
         self._topics: dict[Rendition, bytes] = {}
         self._gops: dict[Rendition, Gop] = {}
         self._sealers: dict[Rendition, Sealer] = {}
+        self._unsent: list[bytes] = []  # frames of this turn of the event loop
+        self._moderation = Moderation()
         self._cached = 0  # bytes of all of them
         self._cache_bytes = cache_bytes
 
@@ -99,17 +104,18 @@ class Publisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._channel is not None
+        self._send()
         self._channel.close()
 
     def publish(self, rendition: Rendition, batches: list[Batch]) -> None:
-        """Send what has come of a rendition since the last call."""
-        assert self._channel is not None
+        """Send what has come of a rendition since the last call, with what this turn of the event loop still brings."""
         topic = self._topics.get(rendition)
         if topic is None:
             topic = self._topics[rendition] = live_topic(rendition)
             self._gops[rendition] = Gop()
         gop = self._gops[rendition]
-        send = self._channel.send
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._end_turn)
         sealer = self._sealers.get(rendition)
         for batch in batches:
             encoded = encode_batch(batch)
@@ -118,7 +124,7 @@ class Publisher:
                 gop.add(batch, encoded)
                 self._cached += gop.size - before
             frame = topic + encoded
-            send(frame if sealer is None else sealer.seal(frame))
+            self._unsent.append(frame if sealer is None else sealer.seal(frame))
         if self._cached > self._cache_bytes:
             self._relieve()
 
@@ -141,6 +147,20 @@ class Publisher:
         if gop := self._gops.pop(rendition, None):
             self._cached -= gop.size
 
+    def _end_turn(self) -> None:
+        """Send, and leave the sockets alone for a moment where very much comes: see ``Moderation``."""
+        count = len(self._unsent)
+        self._send()
+        if wait := self._moderation.wait(count, time.monotonic()):
+            time.sleep(wait)
+
+    def _send(self) -> None:
+        """Send what waits for that: together it wakes others once."""
+        assert self._channel is not None
+        if self._unsent and not self._channel.closed:
+            unsent, self._unsent = self._unsent, []
+            self._channel.send_all(unsent)
+
     def _relieve(self) -> None:
         """Give up what the largest groups hold: viewers of those renditions wait for the next keyframe."""
         while self._cached > self._cache_bytes:
@@ -161,6 +181,7 @@ class Publisher:
         if node is None or not gop:
             return
         assert self._channel is not None
+        self._send()  # what is in the group comes before it, and nothing else
         frame = replay_topic(rendition, node) + encode_replay(gop.batches)
         sealer = self._sealers.get(rendition)
         self._channel.send(frame if sealer is None else sealer.seal(frame))

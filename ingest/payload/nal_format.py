@@ -12,6 +12,7 @@ decoder can start with, and which stand before it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 
 from common.media import MAX_PAYLOAD
 from common.payload.fragmentation import aggregate
@@ -23,6 +24,7 @@ from ingest.payload.nal_units import (
     FRAGMENT,
     MAX_HELD_BYTES,
     NONE,
+    PUBLISH,
     SINGLE,
     NalSyntax,
     NalUnits,
@@ -38,6 +40,9 @@ class NalPayloadFormat(NalUnits):
         super().__init__(syntax, output)
         self._gate = KeyframeGate()
         self._arrival_ns = 0
+        # An RTP packet (RFC 3550 5.1) up to where a fragment's bytes begin; the last field is ``fragment``.
+        packet = Struct(f"!HHII{syntax.header_size + 1}s")
+        self.unpack_fragment, self.fragment_at = packet.unpack_from, packet.size
         self._held: list[bytes] = []  # SEI before the picture
 
     @property
@@ -94,6 +99,22 @@ class NalPayloadFormat(NalUnits):
             elif access_units.marked_within():
                 self._finish()
                 access_units.end()
+
+    @property
+    def fragment(self) -> bytes:
+        """The first bytes of a payload that goes on with the NAL unit that is arriving and does not end it; empty if
+        there is no such unit."""
+        fate = self._fate
+        if (fate is not CONTINUE and fate is not PUBLISH) or self._access_units.marked_open:
+            return b""
+        return self._fragment_headers[self._header][1]
+
+    def receive_fragments(self, data: bytes, arrival_ns: int) -> None:
+        """``data`` is what payloads that begin with ``fragment`` carry behind that, one after the other."""
+        self._arrival_ns = arrival_ns
+        if not self._output.payloads:
+            self._output.arrival_ns = arrival_ns
+        self._append(data)
 
     def mark(self) -> None:
         """A packet of the last timestamp without a payload carries the marker: the access unit ends."""

@@ -1,7 +1,8 @@
 """The way of a track's packets from the socket to batches: checked, put into order, stamped, unpacked; no I/O.
 
 This is ingest's hot path: a camera at 2 Mb/s sends some 200 packets a second, and a process has a hundred cameras. What
-is done for every packet is in ``TrackReceiver.receive`` and ``_deliver``; ``bench run ingest`` measures it.
+is done for every packet is in ``TrackReceiver.receive`` and ``_deliver``, and for most packets of large pictures in
+``_receive_fragments``; ``bench run ingest`` and ``bench run loads`` measure it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from struct import Struct
 from common.control import TrackStats
 from common.media import Batch, Kind, Track
 from common.payload.output import Output
+from ingest.payload.nal_format import NalPayloadFormat
 from ingest.payload.registry import Choice, choice_by_type, make
 from ingest.rtp.clock import CameraClock, TrackClock
 from ingest.rtp.reorder import Reorder
@@ -68,6 +70,7 @@ class TrackReceiver:
         self._reception = Reception(choice.clock_rate, self._order.received, self._order.lost)
         self._output = Output(track.kind, track.codec, self._clock, epoch)
         self._format = make(choice, self._output)
+        self._nal_format = self._format if isinstance(self._format, NalPayloadFormat) else None
         self._raw = -1
 
     @property
@@ -135,6 +138,47 @@ class TrackReceiver:
         else:
             held = (packet, first, second, timestamp, arrival_ns)
             self._deliver_all(self._order.push(sequence, held, arrival_ns))
+
+    def receive_run(self, data: memoryview, bounds: Sequence[tuple[int, int]], arrival_ns: int) -> None:
+        """RTP packets came together, each between two places of ``data``."""
+        at, count, form = 0, len(bounds), self._nal_format
+        while at < count:
+            start, stop = bounds[at]
+            self.receive(bytes(data[start:stop]), arrival_ns)
+            at += 1
+            if at < count and form is not None and form.fragment:
+                at = self._receive_fragments(form, data, bounds, at, arrival_ns)
+
+    def _receive_fragments(
+        self, form: NalPayloadFormat, data: memoryview, bounds: Sequence[tuple[int, int]], at: int, arrival_ns: int
+    ) -> int:
+        """Take packets from ``at`` on that go on with the NAL unit which the last one was of. Returns which comes next.
+
+        But for their sequence number they begin like each other. That is all that is looked at, and what they carry is
+        handed on in one piece: 0.6 µs a packet in place of 5.
+        """
+        order = self._order
+        if order.held:
+            return at
+        begins = (0x8000 | self._payload_type, self._raw, self.ssrc, form.fragment)
+        unpack, size = form.unpack_fragment, form.fragment_at
+        expected = order.expected
+        pieces: list[memoryview] = []
+        for start, stop in bounds[at:]:
+            if stop - start <= size:
+                break
+            kind, sequence, timestamp, ssrc, fragment = unpack(data, start)
+            if sequence != expected or (kind, timestamp, ssrc, fragment) != begins:
+                break
+            expected = expected + 1 & 0xFFFF
+            pieces.append(data[start + size : stop])
+        if pieces:
+            order.came_in_order(len(pieces))
+            self.packets += len(pieces)
+            carried = b"".join(pieces)
+            self.bytes += len(carried) + size * len(pieces)
+            form.receive_fragments(carried, arrival_ns)
+        return at + len(pieces)
 
     def expire(self, now_ns: int) -> None:
         """Wait no longer for packets that are overdue."""

@@ -55,6 +55,11 @@ class Reorder(Generic[T]):
         self.received += 1
         return True
 
+    def came_in_order(self, count: int) -> None:
+        """So many packets were just the next ones, and are handed on."""
+        self.expected = self.expected + count & 0xFFFF
+        self.received += count
+
     def push(self, sequence: int, packet: T, now_ns: int) -> list[T | None]:
         """A packet came. Those to be handed on now, in order; ``None`` stands where some are missing."""
         if self.expected < 0:

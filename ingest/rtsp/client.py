@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import cycle
 from typing import NoReturn, cast
 
 from common.cameras import CameraState, Transport
@@ -22,8 +23,8 @@ from ingest.rtp.receiver import CameraStream
 from ingest.rtp.rtcp import REPORT_INTERVAL
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.keepalive import Keepalive
-from ingest.rtsp.media import SessionMedia
-from ingest.rtsp.message import InterleavedFrame, Message, Parser, Request, Response
+from ingest.rtsp.media import Route, SessionMedia
+from ingest.rtsp.message import FrameRun, Parser, Request, Response
 from ingest.rtsp.networks import Networks
 from ingest.rtsp.publishing import Publishing
 from ingest.rtsp.quickack import QuickAck
@@ -34,7 +35,8 @@ from ingest.rtsp.url import RtspUrl
 
 TEARDOWN_TIMEOUT = 0.5  # seconds
 MAX_UNREAD = 64 << 10  # bytes of ours that a camera leaves unread, beyond what the kernel keeps
-TICK = 0.25  # seconds between looks at the timers
+TICK = 0.25  # seconds between looks at the timers …
+_MOMENTS = cycle([0.0, 0.05, 0.1, 0.15, 0.2])  # … which connections have in turn, so that no moment has them all
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -59,11 +61,12 @@ class Connection(asyncio.BufferedProtocol):
         self._media = SessionMedia(url, udp=udp, epoch=epoch, networks=networks)
         self._silence = Silence(self._media)
         self._session = RtspSession(url, udp, self._media.select, pin, keepalive)
-        self._routes: dict[int, Callable[[bytes, int], None]] = {}  # by interleaved channel
+        self._routes: dict[int, Route] = {}  # by interleaved channel
         self._turns = Turns(budget, self._parser, self._media.ports, self._go_on, self._fail)
         self._publishing = Publishing(self._media, self._turns, publish, partial(on_media, self))
         self._quickack = QuickAck()
         self._report_due = 0.0
+        self._moment = next(_MOMENTS)
         self._offered = 0  # bytes of room for the read that is under way
         self._transport: asyncio.Transport | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -165,15 +168,17 @@ class Connection(asyncio.BufferedProtocol):
         if self._turns.watched:
             self._turns.watch()
         routes = self._routes
-        messages: Sequence[Message] = ()
+        count = 0
         try:
-            messages = self._parser.advance(nbytes)
-            for message in messages:
-                if type(message) is InterleavedFrame:
-                    receive = routes.get(message.channel)
+            for message in self._parser.advance(nbytes):
+                if type(message) is FrameRun:
+                    channel, data, bounds = message
+                    count += len(bounds)
+                    receive = routes.get(channel)
                     if receive is not None:
-                        receive(message.payload, arrival_ns)
+                        receive(data, bounds, arrival_ns)
                 else:
+                    count += 1
                     self._answered(cast(Request | Response, message))
         except ProtocolError as exc:
             state = CameraState.MALFORMED if self._parser.synchronised else CameraState.NOT_RTSP
@@ -183,10 +188,10 @@ class Connection(asyncio.BufferedProtocol):
         except CameraError as exc:
             self._fail(exc)
         if routes:
-            self._publishing.flush(arrival_ns, nbytes, len(messages))
+            self._publishing.flush(arrival_ns, nbytes, count)
             self._quickack.acknowledge()
         else:
-            self._turns.spend(nbytes, len(messages), 0, unix_ns() - arrival_ns)
+            self._turns.spend(nbytes, count, 0, unix_ns() - arrival_ns)
         if self._parser.more or nbytes == self._offered:
             self._turns.pause(0.0)
 
@@ -252,4 +257,6 @@ class Connection(asyncio.BufferedProtocol):
         except CameraError as exc:
             self._fail(exc)
             return
-        self._ticker = self._loop.call_later(TICK, self._tick)
+        # In one of a few moments, not in its own: a hundred cameras would wake the process 400 times a second.
+        moment = self._moment + TICK * (round((now - self._moment) / TICK) + 1)
+        self._ticker = self._loop.call_later(moment - now, self._tick)

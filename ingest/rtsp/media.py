@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from common.media import Track
 from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtful
@@ -24,6 +25,9 @@ from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl
 
 CNAME = "camshaft"
+Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
+"""Takes packets of one channel, each between two places of what was received, and the time at which they came."""
+
 PLAIN_WARNING = "the media comes over UDP, which TLS does not encrypt; use TCP"
 
 
@@ -90,22 +94,20 @@ class SessionMedia:
         self.ports.append(pair)
         return pair[0].port, pair[1].port
 
-    def open(
-        self, setups: Sequence[Setup], peer: str, flush: Callable[[int, int, int], None]
-    ) -> dict[int, Callable[[bytes, int], None]]:
+    def open(self, setups: Sequence[Setup], peer: str, flush: Callable[[int, int, int], None]) -> dict[int, Route]:
         """Everything is set up: from now on packets may come. Returns where those of each interleaved channel go."""
         self._setups = setups
         sections = [setup.section for setup in setups]
         choices = [choice for choice in self._choices if any(choice.section is section for section in sections)]
         self.stream = CameraStream(choices, udp=self.udp, epoch=self.stream.epoch)
-        routes: dict[int, Callable[[bytes, int], None]] = {}
+        routes: dict[int, Route] = {}
         for index, (setup, receiver) in enumerate(zip(setups, self.stream.receivers, strict=True)):
             if self.udp:
                 self._start(setup, receiver, peer, flush, *self.ports[index])
             elif setup.spec.interleaved:
                 rtp, rtcp = setup.spec.interleaved
-                routes[rtcp] = receiver.receive_rtcp
-                routes[rtp] = receiver.receive  # last: where both are one, it tells them apart
+                routes[rtcp] = partial(_each, receiver.receive_rtcp)
+                routes[rtp] = receiver.receive_run  # last: where both are one, it tells them apart
         return routes
 
     def _start(
@@ -147,3 +149,8 @@ class SessionMedia:
         """Give the ports back."""
         for port in (port for pair in self.ports for port in pair):
             port.close()
+
+
+def _each(receive: Callable[[bytes, int], None], data: memoryview, bounds: Sequence[tuple[int, int]], ns: int) -> None:
+    for start, stop in bounds:
+        receive(bytes(data[start:stop]), ns)

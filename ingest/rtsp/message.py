@@ -127,7 +127,16 @@ class InterleavedFrame(NamedTuple):
         return b"$%c%b%b" % (self.channel, len(self.payload).to_bytes(2, "big"), self.payload)
 
 
+class FrameRun(NamedTuple):
+    """Interleaved packets of one channel that came one after the other, still where they were received."""
+
+    channel: int
+    data: memoryview  # what was received; another call of the parser may write over it
+    bounds: list[tuple[int, int]]  # where each packet begins and ends in it
+
+
 Message = Request | Response | InterleavedFrame
+Read = Request | Response | FrameRun
 
 
 class _Head(NamedTuple):
@@ -142,7 +151,8 @@ class Parser:
     """Incremental parser of one direction of an RTSP connection.
 
     Either ``feed`` it, or write into ``buffer()`` and tell it by ``advance`` how much was written. Both return the
-    messages that are now complete, and raise ``ProtocolError`` for what cannot be read past.
+    messages that are now complete, and raise ``ProtocolError`` for what cannot be read past. ``advance`` leaves packets
+    where they are, so that nobody copies those of which only a part is needed.
     """
 
     def __init__(self) -> None:
@@ -194,18 +204,20 @@ class Parser:
             count = min(len(room), len(rest))
             room[:count] = rest[:count]
             rest = rest[count:]
-            messages += self.advance(count)
+            messages += _copied(self.advance(count))
             while self.more:
-                messages += self.advance(0)
+                messages += _copied(self.advance(0))
         return messages
 
-    def advance(self, count: int) -> list[Message]:
+    def advance(self, count: int) -> list[Read]:
         """Parse the ``count`` bytes that were written into ``buffer()``. See ``more``."""
         self._end += count
-        messages: list[Message] = []
+        messages: list[Read] = []
         buffer, view = self._buffer, self._view
         start, end = self._start, self._end
         events = 0
+        channel = -1  # of the run of frames that goes on …
+        bounds: list[tuple[int, int]] = []  # … and where they are
         self.more = False
         for _ in _TURN:
             if start >= end:
@@ -214,10 +226,14 @@ class Parser:
                 stop = start + 4 + (buffer[start + 2] << 8 | buffer[start + 3]) if end - start >= 4 else end + 1
                 if stop > end:
                     break
-                messages.append(InterleavedFrame(buffer[start + 1], bytes(view[start + 4 : stop])))
+                if buffer[start + 1] != channel:
+                    channel, bounds = buffer[start + 1], []
+                    messages.append(FrameRun(channel, view, bounds))
+                bounds.append((start + 4, stop))
                 start = stop
                 continue
             self._start = start
+            channel = -1
             if messages:
                 self._settle()
             if events == MAX_EVENTS:
@@ -236,7 +252,7 @@ class Parser:
         self._start = start
         return messages
 
-    def _advance_by_event(self, messages: list[Message]) -> bool:
+    def _advance_by_event(self, messages: list[Read]) -> bool:
         """Read or skip what is no frame. Whether that led any further."""
         if self._adrift:
             return self._resynchronise()
@@ -357,6 +373,15 @@ class Parser:
 
 
 _TURN = range(MAX_FRAMES)
+
+
+def _copied(messages: Iterable[Read]) -> Iterator[Message]:
+    for message in messages:
+        if isinstance(message, FrameRun):
+            for start, stop in message.bounds:
+                yield InterleavedFrame(message.channel, bytes(message.data[start:stop]))
+        else:
+            yield message
 
 
 def printable(text: str) -> str:

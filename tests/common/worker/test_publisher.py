@@ -79,6 +79,9 @@ async def flowing(publisher: Publisher, egress: Egress, camera: str) -> None:
         while not egress.of(live_topic(camera)):
             publisher.publish(camera, [batch(0, kind="audio")])
             await asyncio.sleep(0)
+        publisher.publish(camera, [batch(1, kind="audio")])
+        while not egress.of(live_topic(camera))[-1].sequence:  # noqa: ASYNC110
+            await asyncio.sleep(0)
     egress.frames.clear()
 
 

@@ -349,3 +349,72 @@ def test_sound_of_a_fixed_type_is_what_rfc_3551_says() -> None:
     for number in range(2):
         audio.receive(rtp(bytes(13), 100 + number, 0, payload_type=13), NOW)  # comfort noise
     assert audio.track.codec == "G722"
+
+
+def run_of(packets: list[bytes]) -> tuple[memoryview, list[tuple[int, int]]]:
+    """Packets as the RTSP parser leaves them, with something of the connection's between them."""
+    data, bounds = bytearray(b"$"), []
+    for packet in packets:
+        data += b"$\0\1\2"
+        bounds.append((len(data), len(data) + len(packet)))
+        data += packet
+    return memoryview(data), bounds
+
+
+@st.composite
+def runs_of_packets(draw: st.DrawFn) -> list[list[bytes]]:
+    """Pictures of one camera in the pieces that a socket brings, some packets lost, repeated or damaged."""
+    packets = rtp_all(packetise(UNITS[:12], size=draw(st.sampled_from([40, 90, 400]))), sequence=65_500)
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, len(packets) - 1))
+        match draw(st.sampled_from(["lose", "repeat", "damage", "swap", "cut"])):
+            case "lose":
+                del packets[at]
+            case "repeat":
+                packets.insert(at, packets[at])
+            case "damage":
+                packet = bytearray(packets[at])
+                packet[draw(st.integers(0, 15)) % len(packet)] ^= 1 << draw(st.integers(0, 7))
+                packets[at] = bytes(packet)
+            case "swap":
+                packets[at : at + 2] = reversed(packets[at : at + 2])
+            case "cut":
+                packets[at] = packets[at][: draw(st.integers(0, 16))]
+    pieces = []
+    while packets:
+        count = draw(st.integers(1, 40))
+        pieces.append(packets[:count])
+        packets = packets[count:]
+    return pieces
+
+
+@given(runs_of_packets(), st.booleans())
+def test_packets_that_come_together_become_what_they_become_one_by_one(pieces: list[list[bytes]], udp: bool) -> None:
+    single, together = Session(udp=udp), Session(udp=udp)
+    for packets in pieces:
+        for packet in packets:
+            single.video.receive(packet, single.now_ns)
+        together.video.receive_run(*run_of(packets), together.now_ns)
+        for session in (single, together):
+            session.batches += session.stream.take(session.now_ns)
+            session.now_ns += FRAME_NS
+    assert together.batches == single.batches
+    assert together.video.stats == single.video.stats
+
+
+def test_fragments_that_come_together_are_taken_in_one_piece() -> None:
+    """Else nothing but this would notice that each is looked at from its beginning to its end."""
+    session = Session(udp=False)
+    seen: list[bytes] = []
+    receive = session.video.receive
+
+    def noted(packet: bytes, arrival_ns: int) -> None:
+        seen.append(packet)
+        receive(packet, arrival_ns)
+
+    session.video.receive = noted  # type: ignore[method-assign]
+    packets = rtp_all(packetise(UNITS[:1], size=100))
+    session.video.receive_run(*run_of(packets), NOW)
+    assert len(seen) < len(packets) / 2
+    session.batches += session.stream.take(NOW)
+    assert units_of(session.batches) == WANTED[:1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -114,7 +114,7 @@ def spin(seconds: float) -> None:
 async def test_only_time_of_the_processor_makes_a_turn_long(take: Callable[[float], None], smaller: bool) -> None:
     rooms: list[int] = []
 
-    def serve(_payload: bytes, _arrival_ns: int) -> None:
+    def serve(_data: memoryview, _bounds: Sequence[tuple[int, int]], _arrival_ns: int) -> None:
         take(1.5 * turns.TURN_NS / 1e9)
         rooms.append(connection._parser.room)
 
