@@ -23,6 +23,15 @@
     },
   });
 
+  const src = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, "src");
+  Object.defineProperty(HTMLMediaElement.prototype, "src", {
+    ...src,
+    set(url) {
+      src.set.call(this, url);
+      if (url && this instanceof HTMLVideoElement && !videos.includes(this)) follow(this);
+    },
+  });
+
   function follow(video) {
     video.probeFrames = [];
     video.probeCount = 0;

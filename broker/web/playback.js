@@ -10,6 +10,7 @@ export class Playback {
   #video;
   #player;
   #triedAt = -Infinity;
+  #shown = null; // a MediaStream or a Media Source
 
   /** `player` is told of paused(), which stays until frames move again, and muted(): sound was taken away. */
   constructor(video, player) {
@@ -23,14 +24,31 @@ export class Playback {
 
   /** Whether the picture stands although it could move. */
   get paused() {
-    return this.#video.srcObject !== null && this.#video.paused;
+    return this.#shown !== null && this.#video.paused;
   }
 
-  /** Show a stream from its beginning, or nothing. */
-  show(stream) {
-    if (this.#video.srcObject === stream) return;
-    this.#video.srcObject = stream;
-    if (stream) this.play();
+  /** Whether the video shows this, and is not paused. */
+  plays(source) {
+    return this.#shown === source && !this.#video.paused;
+  }
+
+  /** Show a MediaStream or a Media Source from its beginning, or nothing. */
+  show(source) {
+    if (this.#shown === source) return;
+    this.#shown = source;
+    if (source === null || source instanceof MediaStream) {
+      if (this.#video.src) {
+        this.#video.removeAttribute("src");
+        this.#video.load(); // or it would keep what it has
+      }
+      this.#video.srcObject = source;
+    } else {
+      this.#video.srcObject = null;
+      const url = URL.createObjectURL(source);
+      this.#video.src = url;
+      source.addEventListener("sourceopen", () => URL.revokeObjectURL(url), { once: true });
+    }
+    if (source) this.play();
   }
 
   /** Play; somebody asks for it. */

@@ -6,6 +6,7 @@
 // the server, and the second on those of others, whose WebSockets it refuses); autoconnect.
 // A click on it while it is idle connects, and one while the picture is paused goes on.
 // Methods: connect(), disconnect(), stats(). Events: playing, stalled, closed, error, statechange.
+// Where no media gets through by WebRTC it comes through the page's own port (mse.js), until WebRTC works (detour.js).
 // For measuring: video, pc, session, state, timing (ms after connect(): offered, answered, connected, firstFrame).
 //
 // It keeps a picture up: whatever breaks, it finds out (the server says so, ICE fails, or frames stop while the server
@@ -15,9 +16,11 @@
 
 import { HOME, SERVED, serverAt, showToken } from "./address.js";
 import { WithAttributes } from "./attributes.js";
-import { connectionStateOf, fullScreenOf, progressOf } from "./browser.js";
+import { connectionStateOf, fullScreenOf } from "./browser.js";
 import { followHeight, heightOf } from "./height.js";
 import { furnish, showMuted } from "./look.js";
+import { Detour } from "./detour.js";
+import { MseSession } from "./mse.js";
 import { Playback } from "./playback.js";
 import { Roaming } from "./roaming.js";
 import { Session } from "./session.js";
@@ -47,6 +50,7 @@ export class CamshaftPlayer extends WithAttributes {
   timing = {};
   #parts;
   #playback;
+  #detour;
   #session = null;
   #roaming = new Roaming({
     restart: () => this.#session?.restart() ?? false,
@@ -77,6 +81,11 @@ export class CamshaftPlayer extends WithAttributes {
     this.#playback = new Playback(video, {
       paused: () => this.#session !== null && this.#enter("paused"),
       muted: () => parts.controls.classList.add("on"), // sound needs a click: show where
+    });
+    this.#detour = new Detour({
+      fallBack: () => this.#fallBack(),
+      attempt: () => this.#begin(this.#webRtc()),
+      goBack: (session) => this.#goBack(session),
     });
     start.onclick = () => (this.state === "idle" ? this.connect() : this.#goOn());
     mute.onclick = () => (video.muted = !video.muted);
@@ -144,6 +153,7 @@ export class CamshaftPlayer extends WithAttributes {
     this.#failures = 0;
     this.#began = performance.now();
     this.timing = {};
+    this.#detour.begin();
     if (this.unable) {
       this.#refused(new SignallingError("unable", this.unable, true)); // nothing will change while the page is there
       return;
@@ -163,6 +173,7 @@ export class CamshaftPlayer extends WithAttributes {
     clearInterval(this.#watchTimer);
     clearTimeout(this.#retryTimer);
     this.#drop();
+    this.#detour.end();
     this.#playback.show(null);
     this.#enter("idle");
     this.#dispatch("closed", { reason: "disconnected" });
@@ -171,6 +182,7 @@ export class CamshaftPlayer extends WithAttributes {
   /** A promise of numbers about the picture, with the names of getStats(). */
   async stats() {
     const found = { state: this.state, camera: this.getAttribute("camera"), session: this.session };
+    found.way = this.#session?.way ?? "";
     const report = (await this.pc?.getStats()) ?? new Map();
     report.forEach((entry) => {
       if (entry.type === "inbound-rtp") {
@@ -193,29 +205,81 @@ export class CamshaftPlayer extends WithAttributes {
   #start() {
     clearTimeout(this.#retryTimer);
     this.#drop();
-    const mine = (act) => (detail) => this.#session === session && act(detail);
+    if (this.#detour.taken) this.#detour.take();
+    const session = this.#detour.taken ? this.#mse() : this.#webRtc();
+    this.#show(session);
+    // Early, so that the video element is ready when the first frame is. But never after a failure, so that the last
+    // picture stays until the next one is there, and not while the page loads: it would seem to load until that frame.
+    if (this.state === "idle" && document.readyState === "complete" && session.source) this.#showSource();
+    if (this.state !== "stalled") this.#enter("connecting");
+    this.#begin(session);
+  }
+
+  #webRtc() {
+    const session = new Session(this.#signalling(), iceServersOf(this.#base()), ...this.#order(() => session));
+    return session;
+  }
+
+  #mse() {
+    const session = new MseSession(this.#base(), this.#signalling(), ...this.#order(() => session), this.video);
+    return session;
+  }
+
+  /** What every session is told: the camera, what is wished of it, and whom it tells; `itself` gives the session. */
+  #order(itself) {
     const camera = this.getAttribute("camera") ?? "";
     const wish = () => ({ stream: this.getAttribute("stream") ?? "auto", height: heightOf(this.video) });
-    const session = new Session(this.#signalling(), iceServersOf(this.#base()), camera, wish, {
-      marked: mine((name) => this.#mark(name)),
-      connected: mine((state) => this.#connectionChanged(state)),
-      media: mine(() => this.#showStream()),
-      closed: mine((reason) => this.#ended(reason)),
+    const mine = (act, event) => (detail) => {
+      if (this.#session === itself()) act(detail);
+      else if (event) this.#detour.heard(itself(), event);
+    };
+    const told = {
+      marked: mine((name) => this.#marked(name)),
+      connected: (state) => mine((now) => this.#connectionChanged(now), state === "failed" && "failed")(state),
+      media: mine(() => this.#showSource(), "media"),
+      closed: mine((reason) => this.#ended(reason), "closed"),
       cameraState: mine((before) => this.#cameraChanged(before)),
+    };
+    return /** @type {const} */ ([camera, wish, told]);
+  }
+
+  #begin(session) {
+    session.start().catch((error) => {
+      if (this.#session === session) this.#failed(error);
+      else this.#detour.heard(session, "failed");
     });
+    return session;
+  }
+
+  /** This session is the player's from now on. */
+  #show(session) {
     this.#session = session;
     this.#roaming.begin();
     this.#seen = { frames: 0, bytes: 0, received: 0 };
     this.#movedAt = this.#looked = performance.now();
     this.#confirmed = false;
-    // Early, so that the video element is ready when the first frame is. But never after a failure, so that the last
-    // picture stays until the next one is there, and not while the page loads: it would seem to load until that frame.
-    if (this.state === "idle" && document.readyState === "complete") this.#showStream();
-    if (this.state !== "stalled") this.#enter("connecting");
-    session.start().catch(mine((error) => this.#failed(error)));
+  }
+
+  /** No media gets through: go by the page's own port, and let WebRTC try on beside. */
+  #fallBack() {
+    const before = this.#session;
+    if (before === null) return;
+    this.#detour.take(before);
+    const session = this.#mse();
+    this.#show(session);
+    this.#begin(session);
+  }
+
+  /** WebRTC works after all. */
+  #goBack(session) {
+    this.#session?.close();
+    this.#show(session);
+    this.#showSource();
+    session.check(); // what was said of the camera meanwhile was not listened to
   }
 
   #drop() {
+    this.#detour.drop();
     this.#session?.close();
     this.#session = null;
   }
@@ -230,6 +294,7 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   #failed(error) {
+    if (this.#session?.way === "websocket" && !error.permanent) this.#detour.failed();
     if (error.code === "blocked") {
       this.#start(); // by HTTP
       return;
@@ -250,20 +315,28 @@ export class CamshaftPlayer extends WithAttributes {
       this.#failed(new SignallingError(reason, CLOSED, true));
       return;
     }
+    if (reason === "media_source_failed") this.#detour.failed();
     this.#reason = "";
     this.#retry();
     this.#enter("retrying");
     this.#dispatch("closed", { reason });
   }
 
+  #marked(name) {
+    this.#mark(name);
+    if (name === "answered") this.#detour.answered();
+  }
+
   #connectionChanged(state) {
     if (state === "connected") {
       this.#mark("connected");
+      this.#detour.connected();
     } else if (state === "disconnected") {
       this.#roaming.restart();
       this.#check();
     } else if (state === "failed") {
-      this.#restartOrEnd();
+      if (this.timing.connected === undefined && this.#detour.failsOver) this.#fallBack();
+      else this.#restartOrEnd();
     } else if (state === "closed") {
       this.#ended("connection_closed");
     }
@@ -291,8 +364,8 @@ export class CamshaftPlayer extends WithAttributes {
     this.#awaitFrame();
   }
 
-  #showStream() {
-    this.#playback.show(this.#session.stream);
+  #showSource() {
+    this.#playback.show(this.#session.source);
     this.#awaitFrame();
   }
 
@@ -300,7 +373,7 @@ export class CamshaftPlayer extends WithAttributes {
   #awaitFrame() {
     const session = this.#session;
     this.video.requestVideoFrameCallback?.(() => {
-      if (this.#session === session && this.video.srcObject === session.stream && !this.video.paused) this.#moved();
+      if (this.#session === session && this.#playback.plays(session.source)) this.#moved();
     });
   }
 
@@ -309,14 +382,14 @@ export class CamshaftPlayer extends WithAttributes {
     const asleep = now - this.#looked > ASLEEP_AFTER;
     this.#looked = now;
     const session = this.#session;
-    if (session === null || session.pc === null) return;
+    if (session === null) return;
     if (asleep) {
       this.#movedAt = now; // nothing was looked at, so nothing is known to have stalled
       this.#check();
     }
-    const sum = await progressOf(session.pc, this.video);
-    if (session !== this.#session) return;
-    this.#roaming.looked(sum, asleep);
+    const sum = await session.progress(this.video);
+    if (session !== this.#session || sum === null) return;
+    if (session.way === "webrtc") this.#roaming.looked(sum, asleep);
     const pictured = sum.frames > this.#seen.frames;
     const heard = sum.bytes > this.#seen.bytes;
     this.#arrives = sum.received > this.#seen.received;
@@ -338,6 +411,7 @@ export class CamshaftPlayer extends WithAttributes {
     if (this.state !== "playing") {
       this.#steadySince = now;
       this.#mark("firstFrame");
+      if (this.#session.way === "websocket") this.#detour.works();
       this.#enter("playing");
       this.#dispatch("playing");
     } else if (now - this.#steadySince > STEADY_AFTER) {
@@ -373,7 +447,7 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   #whyStopped() {
-    if (connectionStateOf(this.pc) !== "connected") {
+    if (this.pc !== null && connectionStateOf(this.pc) !== "connected") {
       return new SignallingError("media_blocked", blocked(this.pc?.remoteDescription?.sdp));
     }
     if (this.#undecoded) return new SignallingError("undecoded", UNDECODED, true);

@@ -1,6 +1,6 @@
 // One WebRTC session, from its offer to its end. It never tries again; its player does.
 
-import { carries, followConnection, makeOffer, makeRestartOffer, names } from "./browser.js";
+import { carries, followConnection, makeOffer, makeRestartOffer, names, progressOf } from "./browser.js";
 import { fragmentOf, renewed } from "./restart.js";
 import { SignallingError } from "./signalling.js";
 import { NOT_UNDERSTOOD } from "./words.js";
@@ -8,7 +8,8 @@ import { NOT_UNDERSTOOD } from "./words.js";
 export class Session {
   id = null;
   pc = null; // once it has begun
-  stream = new MediaStream();
+  way = "webrtc";
+  source = new MediaStream(); // for the video element
   summary = null; // how the camera is: what the server said last
   picture = null; // whether the answer has one; null before there is an answer
   takesH264 = true; // whether the browser's offer does
@@ -93,6 +94,11 @@ export class Session {
     return this.id === null || this.#over ? undefined : this.#signalling.check(this.id);
   }
 
+  /** See `progressOf`; null before anything can have come. */
+  async progress(video) {
+    return this.pc === null ? null : progressOf(this.pc, video);
+  }
+
   /** End it, here and at the server. */
   close() {
     if (this.#over) return;
@@ -134,7 +140,7 @@ export class Session {
       this.pc.addTransceiver(kind, { direction: "recvonly" }).receiver.jitterBufferTarget = 0;
     }
     this.pc.ontrack = ({ track }) => {
-      this.stream.addTrack(track);
+      this.source.addTrack(track);
       track.addEventListener("unmute", () => this.#over || this.#player.media());
     };
     this.pc.onicecandidate = ({ candidate }) => this.#trickle(candidate);

@@ -2,6 +2,7 @@
 // methods:
 //
 //   open(camera, sdp, listener, wish)   -> {session, sdp}; throws SignallingError
+//   adopt(name, listener)         -> the session that was made otherwise, and has this name at the server
 //   show(session, wish)              the picture stands on the screen with another height than the wish had
 //   trickle(session, candidate)      an RTCIceCandidate, or null when there are no more
 //   restart(session, fragment)    -> the server's side of an ICE restart, a fragment of SDP; throws SignallingError

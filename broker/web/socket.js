@@ -84,6 +84,11 @@ export class SocketSignalling extends EventTarget {
     });
   }
 
+  adopt(session, listener) {
+    this.#listeners.set(session, listener);
+    return session;
+  }
+
   show(session, { stream, height }) {
     this.#send({ type: "show", session, stream, height });
   }

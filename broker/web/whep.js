@@ -33,6 +33,12 @@ export class WhepSignalling {
     return { session, sdp: await response.text() };
   }
 
+  adopt(name, listener) {
+    const session = below(this.#base, `whep/${encodeURIComponent(listener.camera)}/${name}`).href;
+    this.#sessions.set(session, { tag: null, listener });
+    return session;
+  }
+
   show() {} // there is no way to say it: the stream is chosen once
 
   trickle(session, candidate) {

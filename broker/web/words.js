@@ -7,6 +7,9 @@ export const NO_WEBRTC =
   "This browser has no WebRTC, which live pictures need: switch it on in the browser's settings, or use another browser.";
 export const NOT_UNDERSTOOD =
   "This browser could not agree with the server on a connection: it may be too old, or have WebRTC switched off.";
+export const NO_WAY =
+  "Media does not get through to this browser, and neither does a WebSocket that would carry it through this page's own " +
+  "port: a proxy in between has to pass on Upgrade and Connection, or this browser has no Media Source Extensions.";
 export const ONLY_SOUND = "The camera sends sound, and no picture.";
 
 export const NO_SERVER = 'Say which server this camera is at: <camshaft-player server="https://cams.example">.';

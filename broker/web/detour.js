@@ -1,0 +1,161 @@
+// Which way a player goes: WebRTC where that gets through, and else, within three seconds, the page's own port. Who went
+// there tries WebRTC quietly now and then, and goes back as soon as it works. What the network let through last is kept
+// in mind for the page and those that follow it, so that not every player finds it out anew.
+
+import { canUseMse } from "./mse.js";
+
+const FALL_BACK_AFTER = 1900; // ms from the answer, until which WebRTC has to be connected; it goes on trying beside
+const TRY_FOR = 8000; // ms that an attempt in the background may take
+const AGAIN_FIRST = 15_000; // ms until the next; doubled each time …
+const AGAIN_LONGEST = 300_000; // … up to this
+const REMEMBERED = 600_000; // ms for which a network is taken to let no media through
+const BARRED = 30_000; // ms for which the page's own port is not tried again after it failed as well
+const KEY = "camshaft-no-webrtc-until"; // in the storage of the tab: Unix time in ms
+
+export class Detour {
+  taken = false; // whether the page's own port is the way now
+  #player;
+  #timer = 0;
+  #trying = null; // a session by WebRTC in the background
+  #pause = AGAIN_FIRST;
+  #tryAt = 0; // when the next attempt is due, 0 if none is
+  #barredUntil = 0;
+
+  /** `player` has fallBack(), attempt(), which begins a session by WebRTC in the background, and goBack(session). */
+  constructor(player) {
+    this.#player = player;
+  }
+
+  /** A player begins to connect. */
+  begin() {
+    addEventListener("online", this.#onNetwork);
+    this.#pause = AGAIN_FIRST;
+    this.#tryAt = 0;
+    this.taken = canUseMse() && recall() > Date.now();
+  }
+
+  /** A session by WebRTC was answered, and has yet to connect. */
+  answered() {
+    if (!this.taken && this.#possible) this.#in(FALL_BACK_AFTER, () => this.#player.fallBack());
+  }
+
+  /** Media gets through by WebRTC. */
+  connected() {
+    clearTimeout(this.#timer);
+    this.taken = false;
+    this.#pause = AGAIN_FIRST;
+    this.#tryAt = 0;
+    remember(0);
+  }
+
+  /** Whether a session by WebRTC that failed before it was connected leads to the page's own port. */
+  get failsOver() {
+    return !this.taken && this.#possible;
+  }
+
+  /** Go by the page's own port from now on; `session` by WebRTC goes on in the background, if there is one. */
+  take(session = null) {
+    this.taken = true;
+    this.#trying = session;
+    if (session) this.#in(TRY_FOR, () => this.#giveUp());
+    else this.#tryLater();
+  }
+
+  /** There is a picture by the page's own port. */
+  works() {
+    remember(Date.now() + REMEMBERED);
+  }
+
+  /** The page's own port failed: WebRTC again, and for a while nothing else. */
+  failed() {
+    this.drop();
+    this.taken = false;
+    this.#tryAt = 0;
+    this.#barredUntil = performance.now() + BARRED;
+  }
+
+  /** A session in the background tells something: its media comes, or it is over. */
+  heard(session, event) {
+    if (session !== this.#trying) return;
+    if (event === "media") {
+      this.#trying = null;
+      this.connected();
+      this.#player.goBack(session);
+    } else {
+      this.#giveUp();
+    }
+  }
+
+  /** The player wants nothing more. */
+  end() {
+    removeEventListener("online", this.#onNetwork);
+    this.drop();
+  }
+
+  /** Try nothing more. */
+  drop() {
+    clearTimeout(this.#timer);
+    this.#trying?.close();
+    this.#trying = null;
+  }
+
+  get #possible() {
+    return performance.now() > this.#barredUntil && canUseMse();
+  }
+
+  #try() {
+    this.#tryAt = 0;
+    this.#trying = this.#player.attempt();
+    this.#in(TRY_FOR, () => this.#giveUp());
+  }
+
+  /** Sessions by the page's own port may come and go meanwhile. */
+  #tryLater() {
+    const now = performance.now();
+    if (!this.#tryAt) {
+      this.#tryAt = now + this.#pause;
+      this.#pause = Math.min(2 * this.#pause, AGAIN_LONGEST);
+    }
+    this.#in(Math.max(0, this.#tryAt - now), () => this.#try());
+  }
+
+  #giveUp() {
+    this.#trying?.close();
+    this.#trying = null;
+    this.#tryLater();
+  }
+
+  /** Another network may let media through. */
+  #onNetwork = () => {
+    this.#pause = AGAIN_FIRST;
+    remember(0);
+    if (!this.taken || !this.#possible) return;
+    this.#trying?.close();
+    this.#try();
+  };
+
+  #in(ms, act) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(act, ms);
+  }
+}
+
+let until = 0; // where a page has no storage
+
+function recall() {
+  try {
+    return Number(sessionStorage.getItem(KEY)) || until;
+  } catch {
+    return until;
+  }
+}
+
+function remember(time) {
+  until = time;
+  try {
+    if (time) sessionStorage.setItem(KEY, String(time));
+    else sessionStorage.removeItem(KEY);
+  } catch {
+    // a frame of another site, or storage that is switched off
+  }
+}

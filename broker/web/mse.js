@@ -1,0 +1,219 @@
+// One session by Media Source Extensions: a WebSocket of the page's own port that carries fragmented MP4, for networks in
+// which no media gets through by WebRTC. It never tries again; its player does. To the player it is as a Session is.
+
+import { below } from "./address.js";
+import { fetchWithin } from "./browser.js";
+import { Live, takenCodecs } from "./live.js";
+import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
+import { NO_WAY } from "./words.js";
+
+const HELLO_TIMEOUT = 6000; // ms; the server gives an egress 5 s to answer
+const RESTART_INTERVAL = 1500; // ms; the server begins anew once a second at most
+const SOUND_IS_BACK = 100; // segments of sound, that are more than those of the picture since: some seconds
+const KINDS = ["video", "audio"]; // as the first byte of a message with a segment numbers them
+const UPGRADE_REQUIRED = "upgrade_required"; // the refusal of a request that would have been let in
+
+/** Whether this browser can be sent anything so. */
+export const canUseMse = () => typeof WebSocket === "function" && takenCodecs().some((codec) => /^H26/.test(codec));
+
+export class MseSession {
+  id = null;
+  pc = null;
+  way = "websocket";
+  summary = null; // how the camera is: what the server said last
+  picture = null; // whether there will be one; null before that is known
+  takesH264 = true;
+  source = null; // for the video element
+  #base;
+  #signalling;
+  #wish;
+  #told = 0; // height
+  #player;
+  #video;
+  #socket = null;
+  #live = null;
+  #pending = null; // the kind and codec whose initialization segment comes next
+  #bytes = 0;
+  #segments = 0; // of pictures
+  #mayRestartAt = 0;
+  #unwanted = 0; // segments of sound that nobody waits for any more
+  #wanted = KINDS; // what is taken of what comes
+  #over = false;
+
+  /** For the arguments see Session; `video` is the element that will show it. */
+  constructor(base, signalling, camera, wish, player, video) {
+    this.#base = base;
+    this.#signalling = signalling;
+    this.camera = camera;
+    this.#wish = wish;
+    this.#player = player;
+    this.#video = video;
+  }
+
+  /** Connect. Throws SignallingError. */
+  async start() {
+    const wish = this.#wish();
+    this.#told = wish.height;
+    const url = below(this.#base, `mse/${encodeURIComponent(this.camera)}`);
+    url.searchParams.set("codecs", takenCodecs().join());
+    for (const [name, value] of Object.entries(wish)) url.searchParams.set(name, value);
+    this.#player.marked("offered");
+    await this.#connect(url);
+    if (this.#over) return;
+    this.#player.marked("answered");
+    this.check();
+  }
+
+  /** The picture stands on the screen with another height. */
+  resized() {
+    const wish = this.#wish();
+    if (this.id === null || this.#over || !wish.height || wish.height === this.#told) return;
+    this.#told = wish.height;
+    this.#signalling.show(this.id, wish);
+  }
+
+  /** See Session. */
+  attached() {
+    this.#told = 0;
+    this.resized();
+  }
+
+  /** See Session. */
+  async check() {
+    return this.id === null || this.#over ? undefined : this.#signalling.check(this.id);
+  }
+
+  /** There is no ICE: where the network becomes another, the socket breaks, and the player makes a new session. */
+  restart() {
+    return Promise.resolve(false);
+  }
+
+  /** See Session. */
+  doubt() {
+    return this.#signalling.doubt();
+  }
+
+  /** See `progressOf`; null before anything can have come. */
+  async progress() {
+    if (this.#live === null) return null;
+    const frames = this.#video.getVideoPlaybackQuality?.().totalVideoFrames ?? Math.round(this.#video.currentTime * 1000);
+    return { frames, bytes: this.#bytes, received: this.#segments, video: this.picture };
+  }
+
+  /** End it, here and at the server. */
+  close() {
+    if (this.#over) return;
+    this.#end();
+    if (this.id !== null) this.#signalling.close(this.id);
+  }
+
+  /** The server says that it is over. */
+  closed(reason) {
+    if (this.#over) return;
+    this.#end();
+    this.#player.closed(reason);
+  }
+
+  /** The server says how the camera is. */
+  cameraState(summary) {
+    const before = this.summary;
+    this.summary = summary;
+    if (!this.#over) this.#player.cameraState(before);
+  }
+
+  #end() {
+    this.#over = true;
+    this.#live?.close();
+    this.#socket?.close();
+  }
+
+  /** Resolves when the server has said hello. */
+  #connect(url) {
+    return /** @type {Promise<void>} */ (
+      new Promise((resolve, reject) => {
+      const address = new URL(url);
+      address.protocol = address.protocol.replace("http", "ws");
+      const fail = async () => {
+        clearTimeout(timer);
+        this.#socket.onclose = null;
+        this.#socket.close();
+        if (this.id === null) reject(await refusalOf(url));
+      };
+      const timer = setTimeout(fail, HELLO_TIMEOUT);
+      this.#socket = new WebSocket(address);
+      this.#socket.binaryType = "arraybuffer";
+      this.#socket.onmessage = ({ data }) => {
+        if (this.#over) return;
+        if (typeof data !== "string") {
+          this.#receive(new Uint8Array(data));
+          return;
+        }
+        const message = JSON.parse(data);
+        if (message.type === "track") {
+          this.#pending = message;
+        } else if (message.type === "hello") {
+          clearTimeout(timer);
+          this.#begin(message);
+          resolve();
+        }
+      };
+      this.#socket.onclose = ({ reason }) => (this.id === null ? fail() : this.closed(reason || "connection_closed"));
+    })
+    );
+  }
+
+  /** A new beginning: all segments come from a keyframe on. */
+  #begin({ session, kinds }) {
+    this.id ??= this.#signalling.adopt(session, this);
+    this.picture = kinds.includes("video");
+    this.#live?.close();
+    this.#pending = null;
+    const taken = kinds.filter((kind) => this.#wanted.includes(kind));
+    this.#live = new Live(this.#video, taken, {
+      restart: (wanted) => this.#restart(wanted),
+      failed: () => this.closed("media_source_failed"),
+    });
+    this.source = this.#live.source;
+    this.#player.media();
+  }
+
+  #restart(wanted) {
+    const now = performance.now();
+    if (this.#over || now < this.#mayRestartAt) return;
+    this.#mayRestartAt = now + RESTART_INTERVAL;
+    this.#wanted = wanted;
+    this.#socket.send("restart");
+  }
+
+  #receive(message) {
+    const kind = KINDS[message[0]];
+    const segment = message.subarray(1);
+    this.#bytes += segment.length;
+    if (this.#pending?.kind === kind) {
+      const { codec } = this.#pending;
+      this.#pending = null;
+      if (this.#wanted.includes(kind)) this.#live.begin(kind, codec, segment);
+      return;
+    }
+    if (kind === "video") {
+      this.#segments += 1;
+      this.#unwanted = Math.max(0, this.#unwanted - 1);
+    } else if (!this.#wanted.includes(kind) && ++this.#unwanted > SOUND_IS_BACK) {
+      this.#unwanted = 0;
+      this.#restart(KINDS);
+    }
+    this.#live.append(kind, segment);
+  }
+}
+
+/** Why the WebSocket did not open: what an ordinary request is told, or that a proxy is in the way. */
+async function refusalOf(url) {
+  try {
+    const response = await fetchWithin(REQUEST_TIMEOUT, url, { cache: "no-store" });
+    const problem = await response.json();
+    if (problem.code && problem.code !== UPGRADE_REQUIRED) return refusal(problem.code, problem.detail);
+  } catch {
+    // nothing gets through, or nothing that is ours
+  }
+  return new SignallingError("no_way", NO_WAY);
+}

@@ -1,0 +1,79 @@
+"""Where no media gets through by WebRTC, the page shows the camera by its own port, and goes back when WebRTC works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rigs.chromium import Chromium, Viewing
+from rigs.clip import SMALL
+from rigs.gst_camera import GstCamera
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.timeout(240)]
+
+BLOCKED = """
+  window.noMedia = true;
+  const remote = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = function (answer) {
+    const sdp = window.noMedia ? answer.sdp.replace(/^a=candidate:.*\\r\\n/gm, "") : answer.sdp;
+    return remote.call(this, { type: answer.type, sdp });
+  };
+"""  # no address of ours is known, so nothing is sent anywhere: as where a firewall drops all of it
+LAG = """() => {
+  const { buffered, currentTime } = document.querySelector("camshaft-player").video;
+  return buffered.length ? buffered.end(buffered.length - 1) - currentTime : null;
+}"""
+STATS = "() => document.querySelector('camshaft-player').stats()"
+LOOKS = 30
+PATIENCE = 60.0  # seconds
+
+
+async def viewers_of(running: Any) -> list[dict[str, Any]]:
+    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as response:
+        found: list[dict[str, Any]] = await response.json()
+        return found
+
+
+async def ways_become(running: Any, ways: list[str]) -> None:
+    """Wait until viewers have these ways, and no others are there."""
+    async with asyncio.timeout(PATIENCE):
+        while [viewer["transport"] for viewer in await viewers_of(running)] != ways:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+async def blocked(chromium: Chromium, url: str) -> Viewing:
+    await chromium.context.add_init_script(BLOCKED)
+    return await chromium.open(url)
+
+
+async def test_a_page_that_no_media_reaches_plays_by_its_own_port_and_goes_back(
+    chromium: Chromium,
+    cluster: Callable[..., Any],
+    gst_camera: Callable[..., GstCamera],
+) -> None:
+    running = await cluster({"front-door": gst_camera(SMALL, audio="aac").url})
+    viewing = await blocked(chromium, f"{running.url}/watch/front-door")
+    await viewing.first_frame_ms(seconds=PATIENCE)
+    await viewing.shows(2 * LOOKS, seconds=PATIENCE)
+    assert (await viewing.page.evaluate(STATS))["way"] == "websocket"
+    lags = []
+    for _ in range(LOOKS):
+        lags.append(await viewing.page.evaluate(LAG))
+        await viewing.shows(1, seconds=PATIENCE)
+    assert sorted(lags)[LOOKS // 2] < 1.0, "most of the time it is within a second of live"
+    assert not await viewing.is_blank()
+    viewer = next(viewer for viewer in await viewers_of(running) if viewer["transport"])  # WebRTC is still being tried
+    assert viewer["transport"] == "websocket"
+    assert (viewer["state"], viewer["video"], viewer["audio"]) == ("connected", "H264", "AAC")
+    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/metrics") as response:
+        assert 'camshaft_viewers_way{way="websocket"} 1.0' in await response.text()
+    await viewing.page.evaluate("window.noMedia = false; dispatchEvent(new Event('online'))")
+    await ways_become(running, ["udp"])
+    await viewing.shows(LOOKS, seconds=PATIENCE)
+    assert (await viewing.page.evaluate(STATS))["way"] == "webrtc"
+    await viewing.close()
+    await ways_become(running, [])
