@@ -27,9 +27,14 @@ TYPES = {96: ("video", "h264", CLOCK)}
 
 def build(directory: Path) -> Path:
     """Compile the floor into ``directory``; the program's path. Raises ``RuntimeError`` where that is not possible."""
+    return compiled(SOURCE, directory, "floor", "-lcrypto")
+
+
+def compiled(source: Path, directory: Path, name: str, *libraries: str) -> Path:
+    """Compile a program into ``directory``; its path. Raises ``RuntimeError`` where that is not possible."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    program = directory / "floor"
-    command = [compiler or "cc", "-O2", "-o", str(program), str(SOURCE), "-lcrypto"]
+    program = directory / name
+    command = [compiler or "cc", "-O2", "-o", str(program), str(source), *libraries]
     if compiler is None or subprocess.run(command, capture_output=True, check=False).returncode:
         raise RuntimeError("the floor needs a C compiler and OpenSSL's headers: apt install gcc libssl-dev")
     return program

@@ -13,6 +13,7 @@ from typing import Any
 from bench.rig import Plan
 from bench.scenarios import conversion, crowds, endurance, paths
 from bench.scenarios.loads import growth, loads
+from bench.scenarios.mse import mse
 from bench.scenarios.tcp import tcp
 
 
@@ -31,6 +32,7 @@ SCENARIOS = {
     "growth": Scenario("10 to 200 cameras with a viewer each: is a picture's cost flat?", growth),
     "scaling": Scenario("10 to 500 viewers, and 20 cameras with 25 viewers each: is the cost flat?", crowds.scaling),
     "tcp": Scenario("100 viewers by TCP beside 100 by UDP; then a tenth of them stops reading", tcp),
+    "mse": Scenario("100 viewers by the page's own port, beside a program that writes the same bytes", mse),
     "thousand": Scenario("1,000 viewers at 1 Mb/s on one egress; 100 joins a second", crowds.thousand),
     "latency": Scenario("delay from the camera to the datagram with 100 viewers", crowds.latency),
     "ingest": Scenario("100 simulated cameras in one ingest process", crowds.ingest),

@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from common.errors import ProtocolError
@@ -38,6 +39,7 @@ class SocketOutlet:
     def __init__(self, sock: socket.socket, remote: str, viewer: MseViewer, viewers: MseViewers) -> None:
         """Take it over. Raises ``OSError`` if the peer has gone already."""
         self.remote = remote
+        self.direct: Callable[[bytes], int] = sock.send
         self._socket = sock
         self._viewer = viewer
         self._viewers = viewers

@@ -6,6 +6,7 @@ Little can wait beside it: pongs and pings, within a bound.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from egress.mse.websocket import Opcode, frame
@@ -17,6 +18,7 @@ class Outlet(Protocol):
     """The way to a viewer's browser."""
 
     remote: str  # address of the browser, as people write it
+    direct: Callable[[bytes], int]  # as ``send``, and raises ``BlockingIOError`` where nothing is taken now
 
     def send(self, data: bytes | memoryview) -> int:
         """Send what is taken at once; returns how many bytes. Raises ``OSError`` if it is broken."""
@@ -68,6 +70,17 @@ class Outgoing:
             self._rest = memoryview(bytes(self._rest or b"") + data)
             return
         self._write(data)
+
+    def stuck(self, data: bytes, sent: int) -> None:
+        """Of a message that was sent past us so many bytes were taken; less than none if the outlet is broken."""
+        assert self.outlet is not None
+        if sent < 0:
+            self._write(data)  # which finds out why
+            return
+        self.blocked = True
+        if sent:
+            self._rest = memoryview(data)[sent:]
+        self.outlet.await_room()
 
     def writable(self) -> None:
         """The outlet has room again."""

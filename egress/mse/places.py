@@ -8,7 +8,7 @@ from typing import Protocol
 from common.cameras import NOTHING, CameraName
 from common.media import Kind
 from egress.media.stream import Stream
-from egress.mse.reel import MAX_LAG, Beginning, Frame, Reel
+from egress.mse.reel import MAX_LAG, Beginning, Frame, Reel, Send
 
 
 class Reels(Protocol):
@@ -22,19 +22,30 @@ class Reels(Protocol):
 
 
 class Cursor:
-    """A place in one reel. ``next`` is the index of the next fragment, ``None`` before there is one to begin with."""
+    """A place in one reel. ``next`` is the index of the next fragment, ``None`` before there is one to begin with.
 
-    __slots__ = ("began", "next", "reel")
+    While it is live (``since`` is set) its next is the reel's end, and the reel counts what it gets.
+    """
+
+    __slots__ = ("began", "next", "reel", "since")
 
     def __init__(self, reel: Reel) -> None:
         self.reel = reel
         self.began: Beginning | None = None  # the one that was sent last
+        self.since: tuple[int, int] | None = None  # what the reel had made when it became live: fragments, bytes
         self.next: int | None = None
         self.restart()
 
     def restart(self) -> None:
         """Begin with the newest keyframe, or with the newest sound."""
         self.began, self.next = None, self.reel.keyframe
+
+    def got(self) -> tuple[int, int]:
+        """The fragments and bytes that it got live, until now."""
+        if self.since is None:
+            return 0, 0
+        made, octets = self.since
+        return self.reel.made - made, self.reel.octets - octets
 
     def due(self) -> Frame | None:
         """The next fragment, if it is there and has not been dropped."""
@@ -43,7 +54,11 @@ class Cursor:
 
 
 class Places:
-    """The cursors of one viewer, which is told of news by ``on_news`` and of a lost picture by ``on_lost``."""
+    """The cursors of one viewer.
+
+    It is told by ``on_news`` that there is something to ``take``, by ``on_lost`` of a picture that cannot be sent any
+    more, and by ``on_stuck`` of a message that was sent live, and how much of it was taken.
+    """
 
     def __init__(
         self,
@@ -53,13 +68,16 @@ class Places:
         reels: Reels,
         on_news: Callable[[], None],
         on_lost: Callable[[str], None],
+        on_stuck: Callable[[bytes, int], None],
     ) -> None:
         self.camera = camera
         self.skipped = 0  # fragments
+        self._taken = 0  # fragments
+        self._live_octets = 0  # of those that were sent live
         self.pictured = False  # whether a picture was taken
         self._takes = takes
         self._reels = reels
-        self._on_news, self._on_lost = on_news, on_lost
+        self._on_news, self._on_lost, self._on_stuck = on_news, on_lost, on_stuck
         self._cursors = {kind: Cursor(reels.acquire(stream, kind)) for kind, stream in streams.items()}
         self._coming: dict[Kind, Reel] = {}  # that it goes on in once they can be begun with
         self._going = camera
@@ -82,6 +100,16 @@ class Places:
         cameras = (cursor.reel.stream.camera for cursor in self._cursors.values())
         return next((camera for camera in cameras if camera != self.camera), NOTHING)
 
+    @property
+    def messages(self) -> int:
+        """Fragments that it was sent."""
+        return self._taken + sum(cursor.got()[0] for cursor in self._cursors.values())
+
+    @property
+    def live_octets(self) -> int:
+        """Bytes that it was sent live."""
+        return self._live_octets + sum(cursor.got()[1] for cursor in self._cursors.values())
+
     def codec(self, kind: Kind) -> str:
         """The codec of what it is sent, or why it is sent nothing."""
         cursor = self._cursors.get(kind)
@@ -100,6 +128,7 @@ class Places:
         if chosen is None or oldest is None:
             return None
         chosen.next = oldest.index + 1
+        self._taken += 1
         if chosen.reel.kind is Kind.VIDEO:
             self.pictured = True
         if chosen.began is oldest.beginning:
@@ -107,13 +136,24 @@ class Places:
         chosen.began = oldest.beginning
         return oldest.beginning.data + oldest.data
 
+    def go_live(self, send: Send) -> None:
+        """It has been sent all there is: let ``send`` be called with what comes."""
+        for cursor in self._cursors.values():
+            reel = cursor.reel
+            if cursor.since is None and cursor.next == reel.end and self._sendable(reel):
+                cursor.since = reel.made, reel.octets
+                reel.watchers.pop(self, None)
+                reel.live[self] = send
+
     def restart(self) -> None:
         """Begin anew."""
+        self.leave_live()
         for cursor in self._cursors.values():
             cursor.restart()
 
     def move(self, camera: CameraName, streams: Mapping[Kind, Stream]) -> None:
         """Go on in these streams, which were acquired: of each kind from the newest or next keyframe on."""
+        self.leave_live()
         for reel in self._coming.values():
             self._leave(reel)
         self._coming, self._going = {}, camera
@@ -132,6 +172,7 @@ class Places:
 
     def close(self) -> None:
         """Give everything back."""
+        self.leave_live()
         for reel in [*(cursor.reel for cursor in self._cursors.values()), *self._coming.values()]:
             self._leave(reel)
         self._cursors, self._coming = {}, {}
@@ -160,6 +201,30 @@ class Places:
         if reel.kind is self._leading and not self._sendable(reel):
             self._on_lost(reel.codec)
 
+    def stuck(self, reel: Reel, frame: Frame, sent: int) -> None:
+        """See ``Watcher``."""
+        cursor = self._cursors.get(reel.kind)
+        if cursor is None or cursor.reel is not reel or cursor.since is None:
+            return
+        self.leave_live()
+        self._live_octets -= len(frame.data) - max(0, sent)
+        if sent <= 0:
+            self._taken -= 1
+            cursor.next = frame.index
+        self._on_stuck(frame.data, sent)
+
+    def leave_live(self) -> None:
+        """See ``Watcher``."""
+        for cursor in self._cursors.values():
+            if cursor.since is None:
+                continue
+            made, octets = cursor.got()
+            self._taken += made
+            self._live_octets += octets
+            cursor.next, cursor.since = cursor.reel.end, None
+            cursor.reel.live.pop(self, None)
+            cursor.reel.watchers[self] = None
+
     def _keeps_up(self, cursor: Cursor, newest: Frame) -> bool:
         """Whether there is something to send to one that was waiting or is behind. It goes on where it is not late."""
         if cursor.next is None:
@@ -180,6 +245,7 @@ class Places:
 
     def _go_on(self, kind: Kind) -> None:
         """Go on in the reel that is to come."""
+        self.leave_live()
         before = self._cursors[kind].reel
         self._cursors[kind] = Cursor(self._coming.pop(kind))
         self._leave(before)

@@ -2,13 +2,17 @@
 
 Kept are those since the newest keyframe, with which a new viewer starts, and those of the last ``MAX_LAG``, for viewers
 that are a little behind. Each is a WebSocket message already. Of sound each fragment can be begun with.
+
+A viewer that has everything is *live*: each new fragment is one call for it, of its socket's own ``send``, and what it
+was sent is counted here for all of them. By ``Watcher.arrived`` it took 7 µs of Python for each fragment and viewer, as
+much as the system call does (``python -m bench run mse``).
 """
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +55,16 @@ class Watcher(Protocol):
     def changed(self, reel: Reel) -> None:
         """The feed is of another codec now, perhaps of none that can be sent."""
 
+    def stuck(self, reel: Reel, frame: Frame, sent: int) -> None:
+        """It was live, and its socket took only ``sent`` bytes of the newest fragment; less than none if it broke."""
+
+    def leave_live(self) -> None:
+        """Be live no more: it is told of each fragment from now on."""
+
+
+Send = Callable[[bytes], int]
+"""A socket's ``send``, which raises ``BlockingIOError`` where it takes nothing now."""
+
 
 class Reel:
     """A tap of one feed of a stream's, from ``open`` to ``close``."""
@@ -62,8 +76,10 @@ class Reel:
         self.codec = ""  # none has come yet
         self.end = 0  # index of the next fragment
         self.keyframe: int | None = None  # index of the newest that can be begun with, while it is here
-        self.watchers: dict[Watcher, None] = {}
+        self.watchers: dict[Watcher, None] = {}  # those that are not live
+        self.live: dict[Watcher, Send] = {}
         self.made = 0  # fragments
+        self.octets = 0  # of their messages
         self._origin_ns = origin_ns
         self._fragmenter: Fragmenter | None = None
         self._frames: deque[Frame] = deque()
@@ -105,27 +121,50 @@ class Reel:
         made = self._fragmenter.push(batch, timestamp)
         if made is None:
             return
-        self.made += 1
+        beginning = self._begin(made.initialization)
         data = frame(Opcode.BINARY, MARKS[self.kind], made.segment)
-        new = Frame(self.end, data, made.seconds, made.keyframe, self._begin(made.initialization))
+        new = Frame(self.end, data, made.seconds, made.keyframe, beginning)
+        self.made += 1
+        self.octets += len(data)
         if new.keyframe:
             self.keyframe = new.index
         self._frames.append(new)
         self._size += len(data)
         self.end += 1
         self._trim(new.seconds)
+        live = tuple(self.live.items())  # before others become it by this very fragment
         for watcher in tuple(self.watchers):
             watcher.arrived(self, new)
+        self._send(live, new)
+
+    def _send(self, live: tuple[tuple[Watcher, Send], ...], new: Frame) -> None:
+        data, size = new.data, len(new.data)
+        for watcher, send in live:
+            try:
+                sent = send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                sent = -1
+            if sent != size:
+                watcher.stuck(self, new, sent)
 
     def _change(self, codec: str) -> None:
         self.codec = codec
         self._fragmenter = fragmenter_of(self.kind, codec, self._origin_ns)
         self._forget()
+        self._recall()
         for watcher in tuple(self.watchers):
             watcher.changed(self)
 
+    def _recall(self) -> None:
+        """Let nobody be live: what comes next is not as before."""
+        for watcher in tuple(self.live):
+            watcher.leave_live()
+
     def _begin(self, initialization: Initialization) -> Beginning:
         if self._beginning is None or self._beginning[0] is not initialization:
+            self._recall()
             text = json.dumps({"type": "track", "kind": self.kind, "codec": initialization.codec})
             data = frame(Opcode.TEXT, text.encode())
             data += frame(Opcode.BINARY, MARKS[self.kind], initialization.segment)

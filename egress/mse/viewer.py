@@ -54,8 +54,7 @@ class MseViewer:
         self.created = self.due = now
         self.joined_at: float | None = None
         self.pictured_at: float | None = None
-        self.messages = 0  # with a fragment
-        self.places = Places(camera, streams, takes, reels, self._pump, self._lost)
+        self.places = Places(camera, streams, takes, reels, self._pump, self._lost, self._stuck)
         self._holder = holder
         self._started = started  # Unix time
         self._out = Outgoing()
@@ -66,7 +65,7 @@ class MseViewer:
     @property
     def octets(self) -> int:
         """Bytes that were sent."""
-        return self._out.octets
+        return self._out.octets + self.places.live_octets
 
     @property
     def remote(self) -> str:
@@ -135,7 +134,7 @@ class MseViewer:
             video=self.places.codec(Kind.VIDEO),
             audio=self.places.codec(Kind.AUDIO),
             waiting=self._waiting(now) if connected else "for the viewer to connect",
-            packets=self.messages,
+            packets=self.places.messages,
             bytes=self.octets,
             dropped=self.places.skipped,
             principal=self._holder[0],
@@ -149,10 +148,17 @@ class MseViewer:
         if not out.blocked:
             out.flush()
         while not out.blocked and not self.ended and (data := take()) is not None:
-            self.messages += 1
             out.send(data)
         if out.broken:
             self._end(NORMAL, out.broken)
+        elif out.blocked or self.ended:
+            self.places.leave_live()
+        elif out.outlet is not None:
+            self.places.go_live(out.outlet.direct)
+
+    def _stuck(self, data: bytes, sent: int) -> None:
+        self._out.stuck(data, sent)
+        self._pump()
 
     def _greet(self) -> None:
         hello = {"type": "hello", "session": self.session, "kinds": [kind.value for kind in self.places.kinds]}
