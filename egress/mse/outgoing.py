@@ -72,7 +72,7 @@ class Outgoing:
         self._write(data)
 
     def stuck(self, data: bytes, sent: int) -> None:
-        """Of a message that was sent past us so many bytes were taken; less than none if the outlet is broken."""
+        """A message was sent past us, and so many bytes of it were taken; less than none if the outlet is broken."""
         assert self.outlet is not None
         if sent < 0:
             self._write(data)  # which finds out why
