@@ -291,7 +291,11 @@ class Catalogue:
 
     def _memory(self, name: CameraName, spec: CameraSpec, before: CameraSpec | None) -> Memory:
         told = asdict(spec)
-        for key in ("on_demand", "keep_after"):  # the director's alone: a camera that plays need not begin anew
+        for key in (
+            "on_demand",
+            "keep_after",
+            "one_session",
+        ):  # the director's alone: a camera that plays need not begin anew
             del told[key]
         digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
         known = self._memories.get(name)

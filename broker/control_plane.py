@@ -26,6 +26,7 @@ from broker.director.events import (
     CameraRemoved,
     CamerasWanted,
     Command,
+    DrainWorker,
     EndReason,
     EndSession,
     Event,
@@ -35,8 +36,10 @@ from broker.director.events import (
     Notice,
     OfferAnswered,
     OfferRefused,
+    Probed,
     RememberTracks,
     RememberWorker,
+    RenewSession,
     RestartAnswered,
     RestartRefused,
     RestartWanted,
@@ -47,6 +50,7 @@ from broker.director.events import (
     StillRefused,
     StillTaken,
     StillWanted,
+    StoodStill,
     Tick,
     Undelivered,
     ViewerLeft,
@@ -57,11 +61,12 @@ from broker.director.events import (
     WorkerLost,
 )
 from broker.keyring import Keyring
+from broker.probing import Probing
 from broker.stream_keys import current_key, with_keys
 from common.bus import Endpoints, Keys
 from common.cameras import CameraName
 from common.config import LimitsConfig
-from common.control import KeyWanted, NodeName, Ping, Report, ToBroker, ToWorker
+from common.control import NEEDED, KeyWanted, NodeName, Ping, Report, ToBroker, ToWorker
 from common.errors import RequestError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.sessions import SessionName, new_session, public_name
@@ -125,6 +130,7 @@ class ControlPlane:
             ingests=ingests,
             trusting=keyring is None,
             sessions_each=limits.egress_viewers,
+            unix=time.time(),
         )
         self.counters: Counter[str] = Counter()
         self._context = context
@@ -136,6 +142,7 @@ class ControlPlane:
         self._states = Quiet(log, clock, STATES_LOGGED)
         self._ends = Quiet(log, clock, LINES_A_MINUTE)
         self._socket: ControlSocket | None = None
+        self._probing: Probing | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._offers: dict[SessionName, asyncio.Future[str]] = {}
         self._stills: dict[str, asyncio.Future[Picture]] = {}
@@ -145,8 +152,9 @@ class ControlPlane:
         catalogue.on_change(lambda: self._handle(CamerasWanted(catalogue.specs)))
 
     async def __aenter__(self) -> ControlPlane:
+        self._probing = Probing(self._probe)
         self._socket = ControlSocket(
-            self._context, self._endpoints, self._keys, self._keyring, self._hear, self.counters
+            self._context, self._endpoints, self._keys, self._keyring, self._hear, self.counters, self._probing.soon
         )
         self._tick()
         return self
@@ -157,6 +165,8 @@ class ControlPlane:
         self.stop()
         if self._timer is not None:
             self._timer.cancel()
+        if self._probing is not None:
+            self._probing.stop()
         if self._socket is not None:
             self._socket.close()
 
@@ -232,6 +242,18 @@ class ControlPlane:
         """End a viewer's session, whether its viewer likes it or not; its page is told why."""
         self._handle(EndSession(session, reason, detail))
 
+    def drain(self, node: NodeName) -> None:
+        """Have a worker end in good order. Raises ``RequestError`` if there is none, or none that would take over."""
+        workers = {worker.node: worker for worker in self.director.workers if worker.alive}
+        worker = workers.get(node)
+        if worker is None:
+            raise RequestError(404, "unknown_node", "There is no such worker; GET /api/nodes lists those there are.")
+        role = worker.report.role
+        if role in NEEDED and not any(other.takes(role) for other in workers.values() if other is not worker):
+            raise RequestError(409, "last_of_role", f"It is the only {role.value} process; start another one first.")
+        log.info("worker is told to drain", worker=node)
+        self._handle(DrainWorker(node))
+
     async def find(self, session: SessionName) -> SessionStatus | None:
         """A viewer's session. Right after a start its egress has yet to report it: then this waits a little."""
         while (status := self.director.session(session)) is None and self.director.may_appear(session):
@@ -254,9 +276,9 @@ class ControlPlane:
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self._tick)
         now = self._clock()
-        late, self._ticked = now - self._ticked > STALLED_AFTER, now
-        if not late:  # else we stood still, and the reports that show who is alive are still to be read
-            self._handle(Tick())
+        passed, self._ticked = now - self._ticked, now
+        # If we stood still, the reports that show who is alive are still to be read.
+        self._handle(StoodStill(passed) if passed > STALLED_AFTER else Tick())
         if self._socket is not None:
             self._socket.keep([worker.node for worker in self.director.workers])
         self._states.sweep()
@@ -277,6 +299,14 @@ class ControlPlane:
         """Whether a worker of this name is at work: it was heard of, and its connection is there."""
         alive = any(worker.node == node and worker.alive for worker in self.director.workers)
         return alive and self._send(node, Ping())
+
+    def _probe(self) -> bool:
+        """Try every worker's connection, and say whether one is missing."""
+        living = [worker.node for worker in self.director.workers if worker.alive]
+        missing = frozenset(node for node in living if not self._send(node, Ping()))
+        self._handle(Probed(missing))
+        self._publish_news()
+        return any(worker.alive and worker.node in missing for worker in self.director.workers)
 
     def _send(self, node: NodeName, message: ToWorker) -> bool:
         return self._socket is not None and self._socket.send(node, message)
@@ -299,6 +329,8 @@ class ControlPlane:
                 if isinstance(command, Send):
                     if not self._send_with_keys(command.node, command.message):
                         self.counters["control_undelivered"] += 1
+                        if self._probing is not None:
+                            self._probing.soon()
                         events.append(Undelivered(command.node, command.message))
                 else:
                     self._perform(command)
@@ -333,7 +365,7 @@ class ControlPlane:
                 log.warning("worker lost", worker=node, role=role.value, reason=reason.value)
             case NodeNameTwice(node, where):
                 log.warning("two processes run under one --node name; give each its own", worker=node, processes=where)
-            case CameraChanged() | CameraRemoved() | SessionEnded():
+            case CameraChanged() | CameraRemoved() | SessionEnded() | RenewSession():
                 self._notify(command)
 
     def _notify(self, notice: Notice) -> None:

@@ -27,7 +27,8 @@ log = get_logger()
 class ControlSocket:
     """Open from the start until closed. ``heard`` is called with each message and the node that it comes from.
 
-    ``counters`` gets what was dropped. Raises ``AddressInUseError`` or ``ConfigError``.
+    ``counters`` gets what was dropped; ``broke`` is called when the connection of some worker is over. Raises
+    ``AddressInUseError`` or ``ConfigError``.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ControlSocket:
         keyring: Keyring | None,
         heard: Callable[[NodeName, ToBroker], None],
         counters: Counter[str],
+        broke: Callable[[], None] | None = None,
     ) -> None:
         self._keyring = keyring
         self._heard = heard
@@ -49,7 +51,7 @@ class ControlSocket:
         except BaseException:
             socket.close(linger=0)
             raise
-        self._unauthenticated = Unauthenticated(socket, counters, "control_strangers")
+        self._unauthenticated = Unauthenticated(socket, counters, "control_strangers", broke=broke)
         if keyring is None:
             self._channel = Channel(socket, self._receive, multipart=True)
         else:

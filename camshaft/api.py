@@ -70,6 +70,10 @@ class Api:
         nodes: list[dict[str, Any]] = self._ask("GET", "/api/nodes")
         return nodes
 
+    def drain(self, node: str) -> None:
+        """Have a worker end in good order."""
+        self._ask("POST", f"/api/nodes/{quote(node, safe='')}/drain")
+
     def close(self, session: str) -> None:
         """Close a viewer's session, by the name that the list has for it."""
         self._ask("DELETE", f"/api/viewers/{quote(session, safe='')}")

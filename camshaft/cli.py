@@ -94,6 +94,7 @@ _SERVE = (
     "ingest",
     "egress",
     "transcode",
+    "drain",
     "limits",
     "sources",
     "store",

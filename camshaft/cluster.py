@@ -6,16 +6,20 @@ import asyncio
 import json
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from camshaft.options import Given, configured
-from camshaft.remote import api_option, ca_option, json_option
+from camshaft.remote import DEFAULT_API, api_option, ca_option, json_option
 from camshaft.table import table
 from common import process
 
+if TYPE_CHECKING:
+    from camshaft.api import Api
+
 _MB = 1 << 20
+_POLL = 0.25  # seconds between questions whether a process has ended
 
 
 @click.command()
@@ -36,12 +40,15 @@ def viewers(api: str, ca_file: str | None, as_json: bool) -> None:
         click.echo("\n".join(table([heads, *(_viewer(each, time.time()) for each in found)])))
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @api_option
 @ca_option
 @json_option
-def nodes(api: str, ca_file: str | None, as_json: bool) -> None:
+@click.pass_context
+def nodes(context: click.Context, api: str, ca_file: str | None, as_json: bool) -> None:
     """List the processes of the cluster and what each does."""
+    if context.invoked_subcommand is not None:
+        return
     from camshaft.api import Api
 
     found = Api(api, ca_file).nodes()
@@ -50,6 +57,36 @@ def nodes(api: str, ca_file: str | None, as_json: bool) -> None:
         return
     heads = ("NODE", "ROLE", "HOST", "STATE", "CPU", "MEMORY", "CAMERAS", "VIEWERS", "VERSION")
     click.echo("\n".join(table([heads, *map(_node, found)])))
+
+
+@nodes.command()
+@click.argument("node")
+@api_option
+@ca_option
+@click.option("--wait/--no-wait", default=True, help="Wait until it has ended.")
+@click.pass_context
+def drain(context: click.Context, node: str, api: str, ca_file: str | None, wait: bool) -> None:
+    """Have the process NODE end in good order: what it has moves to others, and it takes nothing new.
+
+    Whatever keeps it running, serve among others, starts it again.
+    """
+    from camshaft.api import Api
+
+    above = context.parent.params if context.parent is not None else {}
+    asked = Api(api if api != DEFAULT_API else above.get("api", api), ca_file or above.get("ca_file"))
+    before = _pid(asked, node)
+    asked.drain(node)
+    if wait:
+        while _pid(asked, node) == before:
+            time.sleep(_POLL)
+        click.echo(f"{node} has ended.")
+    else:
+        click.echo(f"{node} drains.")
+
+
+def _pid(api: Api, name: str) -> tuple[str, int] | None:
+    """Host and process of a node that is alive."""
+    return next(((each["host"], each["pid"]) for each in api.nodes() if each["node"] == name and each["alive"]), None)
 
 
 @click.command()

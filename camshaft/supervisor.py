@@ -36,6 +36,7 @@ from common.log import get_logger
 from common.pulse import PULSE_FD
 
 STOP_GRACE = 3.5  # seconds for a clean end, before SIGKILL; the whole must be over in 5
+SECOND_SIGNAL = 0.1  # seconds from the first SIGTERM
 PULSE_BYTES = 4_096  # read at once: a second's byte, or an hour's after we were stopped
 READY_INTERVAL = 0.1  # seconds between questions whether the cluster is ready
 NOT_READY_AFTER = 15.0  # seconds after which the log says why it is not
@@ -237,8 +238,11 @@ class Supervisor:
                 await self._stop.wait()
 
     async def _end_all(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+        # Twice, which says that they are not to take time for it: nobody is left who could take over what they have.
         self._signal_all(signal.SIGTERM)
-        _, late = await asyncio.wait(keepers, timeout=STOP_GRACE)
+        await asyncio.wait(keepers, timeout=SECOND_SIGNAL)
+        self._signal_all(signal.SIGTERM)
+        _, late = await asyncio.wait(keepers, timeout=STOP_GRACE - SECOND_SIGNAL)
         if late:
             self._log.warning("processes did not end in time and are killed", programs=sorted(self._running))
             self._signal_all(signal.SIGKILL)

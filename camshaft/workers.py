@@ -59,14 +59,14 @@ KINDS = (
     WorkerKind(
         Role.INGEST,
         "ingest.worker",
-        ("sources", "broker", "cluster", "limits", "log"),
+        ("sources", "broker", "cluster", "drain", "limits", "log"),
         "Run an ingest process: pulls cameras that the broker assigns.",
         _ingests,
     ),
     WorkerKind(
         Role.EGRESS,
         "egress.worker",
-        ("media", "broker", "cluster", "limits", "log"),
+        ("media", "broker", "cluster", "drain", "limits", "log"),
         "Run an egress process: sends media to the viewers that the broker assigns.",
         _egresses,
         pinned=True,
@@ -74,7 +74,7 @@ KINDS = (
     WorkerKind(
         Role.TRANSCODE,
         "transcode.worker",
-        ("transcode", "broker", "cluster", "limits", "log"),
+        ("transcode", "broker", "cluster", "drain", "limits", "log"),
         "Run a transcode process: converts what browsers do not take.",
         _transcoders,
     ),

@@ -46,6 +46,7 @@ _WILDCARD = re.compile(r"^tcp://(?:\*|0\.0\.0\.0|\[::\]):")
 _OWNER_ONLY = 0o600  # the directory is private too; a mode that says so needs no second look
 _OUR_FILES = {"control", "media-in", "media-out", "lock"}
 _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
+_CONTROL_SOCKETS = {zmq.DEALER, zmq.ROUTER}
 
 
 class Domain(StrEnum):
@@ -214,12 +215,15 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys |
     socket.setsockopt(zmq.SNDHWM, MEDIA_HWM if media else CONTROL_HWM)
     socket.setsockopt(zmq.RCVHWM, MEDIA_HWM if media else CONTROL_HWM)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES if media else MAX_MESSAGE_BYTES)
-    socket.setsockopt(zmq.RECONNECT_IVL, 100)  # ms
+    socket.setsockopt(zmq.RECONNECT_IVL, 50 if kind == zmq.DEALER else 100)  # ms, and up to as many more by chance
     # Without keys the broker is on this machine: pictures wait for it, and nobody minds to be asked twice a second.
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000 if keys is not None else 500)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 5_000)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)  # a peer that lost its cable sends no FIN
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 6_000)
+    # A peer that is stopped, or lost its cable, sends no FIN. libzmq's own thread answers heartbeats, so that one which
+    # computes is heard; on the control plane their absence is what shows that a machine died.
+    control = kind in _CONTROL_SOCKETS
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 300 if control else 2_000)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 1_000 if control else 6_000)
     if kind == zmq.DEALER:
         socket.setsockopt(zmq.IMMEDIATE, 1)  # never queue reports for a broker that is away: they would be stale
     if kind == zmq.ROUTER:

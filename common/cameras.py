@@ -10,9 +10,12 @@ Passwords live in ``CameraSpec.url`` alone, which ``repr`` leaves out. Everythin
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import Annotated, NewType
+
+from pydantic import BeforeValidator
 
 CameraName = NewType("CameraName", str)
 """The name that an operator gave a camera, or the name of its sub-stream: ``CAMERA/sub``."""
@@ -71,6 +74,12 @@ def _without_credentials(text: str) -> str:
     return "".join(parts) + text[done:]
 
 
+def or_else(other: StrEnum) -> Callable[[object], object]:
+    """A validator's part: a text that the enum does not have, because a newer release says it, is ``other``."""
+    known = frozenset(type(other))
+    return lambda value: other if isinstance(value, str) and value not in known else value
+
+
 class Transport(StrEnum):
     """How RTP is asked for. ``auto`` tries TCP, then UDP unless the camera is ``rtsps``: UDP is not encrypted. ``udp``
     falls back to TCP; ``tcp`` never leaves it."""
@@ -97,6 +106,7 @@ class CameraState(StrEnum):
     NOT_MEDIA = "not_media"
     NOT_FOUND = "not_found"
     REJECTED = "rejected"
+    FULL = "full"
     NO_PLAYABLE_TRACK = "no_playable_track"
     NO_PICTURE = "no_picture"
     SILENT = "silent"
@@ -104,6 +114,7 @@ class CameraState(StrEnum):
     MALFORMED = "malformed"
     OVER_LIMIT = "over_limit"
     NOT_ALLOWED = "not_allowed"
+    UNKNOWN = "unknown"
 
     @property
     def sentence(self) -> str:
@@ -133,12 +144,14 @@ _SENTENCES = {
     CameraState.NOT_MEDIA: "Something answers at the camera's address, but it is no picture or sound that can be read.",
     CameraState.NOT_FOUND: "The camera has no such stream; check the path in its URL.",
     CameraState.REJECTED: "The camera rejected the request.",
+    CameraState.FULL: "The camera serves as many others as it can; end another connection to it.",
     CameraState.NO_PLAYABLE_TRACK: "The camera offers no track that a browser can play.",
     CameraState.NO_PICTURE: "The camera's picture cannot be shown.",
     CameraState.SILENT: "The camera is connected but sends no media.",
     CameraState.CLOSED: "The camera closed the connection.",
     CameraState.MALFORMED: "The camera sent something that is not valid RTSP or SDP.",
     CameraState.OVER_LIMIT: "The camera sends more than this server takes of one; set a lower bitrate in the camera.",
+    CameraState.UNKNOWN: "A process of a newer release pulls the camera, and says what this one does not understand.",
     CameraState.NOT_ALLOWED: "This server does not allow cameras at that address, or of that kind.",
 }
 
@@ -162,12 +175,13 @@ class CameraSpec:
 
     id: CameraName
     url: str = field(repr=False)
-    transport: Transport = Transport.AUTO
+    transport: Annotated[Transport, BeforeValidator(or_else(Transport.AUTO))] = Transport.AUTO
     on_demand: bool = False
     keep_after: float = 10.0  # seconds an on-demand camera is kept after its last viewer left
     tls: TlsSpec = field(default_factory=TlsSpec)
     revision: int = 0
     networks: tuple[str, ...] = ()
+    one_session: bool = False  # it serves one client at a time: let go by one worker before another takes it
 
     @property
     def scheme(self) -> str:

@@ -122,6 +122,10 @@ class CameraConfig(Section):
     transport: Transport = Field(Transport.AUTO, description="Transport of RTP: auto (TCP, then UDP), tcp or udp.")
     on_demand: bool = Field(False, description="Pull the camera only while somebody watches.")
     keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
+    one_session: bool = Field(
+        False,
+        description="The camera serves one client at a time. Otherwise that is learnt from its refusals (453, 503).",
+    )
     tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps and https.")
     streams: StreamsConfig = Field(StreamsConfig(), repr=False, description="Its further streams: sub.")
     name: Label = Field("", description="The name that people see, such as Kitchen, back door; by default its id.")
@@ -150,7 +154,16 @@ class CameraConfig(Section):
 
     def spec(self, name: CameraName, revision: int = 0) -> CameraSpec:
         """The camera's main stream as an ingest worker is told of it."""
-        return CameraSpec(name, self.url, self.transport, self.on_demand, self.keep_after, self.tls.spec(), revision)
+        return CameraSpec(
+            name,
+            self.url,
+            self.transport,
+            self.on_demand,
+            self.keep_after,
+            self.tls.spec(),
+            revision,
+            one_session=self.one_session,
+        )
 
     def refused(self, allowed: Collection[str]) -> Refused | None:
         """The first of its URLs whose scheme is none of ``sources.allow``, if there is one."""
@@ -294,6 +307,17 @@ class TranscodeConfig(Section):
     )
 
 
+class DrainConfig(Section):
+    """How a process ends that is told to: what it has moves to others first."""
+
+    timeout: float = Field(
+        8.0,
+        ge=0,
+        le=86_400,
+        description="Seconds that a process told to end (SIGTERM, `nodes drain`) goes on for what cannot move.",
+    )
+
+
 class LimitsConfig(Section):
     """Limits to what strangers, cameras and viewers take of this machine. 0, where it may be given, is no limit."""
 
@@ -405,6 +429,7 @@ class Config(Section):
     ingest: IngestConfig = IngestConfig()
     egress: EgressConfig = EgressConfig()
     transcode: TranscodeConfig = TranscodeConfig()
+    drain: DrainConfig = DrainConfig()
     limits: LimitsConfig = LimitsConfig()
     sources: SourcesConfig = SourcesConfig()
     store: StoreConfig = StoreConfig()

@@ -4,8 +4,10 @@ State is reconciled, never replayed. A worker sends its whole ``Report`` once a 
 the broker compares it with what it wants and sends the difference. A lost message is mended by the next report, and a
 broker that has just started learns everything from the reports alone.
 
-Fields that a receiver does not know are ignored and missing ones take their default, so that versions can be mixed
-while a cluster is upgraded.
+Releases can be mixed while a cluster is upgraded, one with the one before it: fields that a receiver does not know are
+ignored and missing ones take their default; a value that an enum does not have is taken for one that says so; tracks of
+a kind that is not known are left out; a message of a type that is not known is dropped and counted. What a receiver has
+to understand is never added otherwise.
 
 What cameras and viewers say stands in reports, so none of it may make one invalid: ``encode`` bounds texts and numbers,
 and a receiver leaves out the item that is wrong instead of the whole report.
@@ -20,9 +22,9 @@ from math import isfinite
 from typing import Annotated, Any, Literal, NewType
 
 import msgpack
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from common.cameras import NOTHING, CameraName, CameraSpec, CameraState
+from common.cameras import NOTHING, CameraName, CameraSpec, CameraState, or_else
 from common.errors import ProtocolError
 from common.media import Kind, Rendition, Track
 from common.sessions import SessionName
@@ -44,12 +46,29 @@ def _short(tracks: tuple[Track, ...]) -> tuple[Track, ...]:
     return tracks
 
 
+def _of_known_kind(items: object) -> object:
+    """Without tracks, or statistics of tracks, of a kind that a newer release has."""
+    if not isinstance(items, list | tuple):
+        return items
+    return [item for item in items if not isinstance(item, dict) or item.get("kind") in _KINDS]
+
+
+def _known_kinds(kinds: object) -> object:
+    return [kind for kind in kinds if kind in _KINDS] if isinstance(kinds, list | tuple) else kinds
+
+
+_KINDS = frozenset(Kind)
 _SHORT = Field(max_length=MAX_TEXT)
 Text = Annotated[str, _SHORT]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[Number, AfterValidator(lambda share: max(0.0, share))]
 """A share of one core. One below zero would draw every camera and viewer to the worker that claims it."""
-Tracks = Annotated[tuple[Track, ...], Field(max_length=MAX_TRACKS), AfterValidator(_short)]
+Tracks = Annotated[
+    tuple[Track, ...], BeforeValidator(_of_known_kind), Field(max_length=MAX_TRACKS), AfterValidator(_short)
+]
+OfferedTracks = Annotated[tuple[Track, ...], BeforeValidator(_of_known_kind)]
+Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_known_kinds)]
+State = Annotated[CameraState, BeforeValidator(or_else(CameraState.UNKNOWN))]
 
 
 NodeName = NewType("NodeName", str)
@@ -105,15 +124,16 @@ class StreamReport:
 
     camera: Annotated[CameraName, _SHORT]
     revision: int
-    state: CameraState
+    state: State
     detail: Text = ""  # what was seen, without credentials
     transport: Text = ""  # "tcp" or "udp" once SETUP has succeeded
     tracks: Tracks = ()
-    stats: Annotated[tuple[TrackStats, ...], Field(max_length=MAX_TRACKS)] = ()
+    stats: Annotated[tuple[TrackStats, ...], BeforeValidator(_of_known_kind), Field(max_length=MAX_TRACKS)] = ()
     since: Number = 0.0  # Unix time of the last change of state
     reconnects: int = 0
     last_error: Text = ""  # the sentence of the last failure, kept while playing again
     retry_at: Number | None = None  # Unix time of the next attempt
+    fence: int = 0  # of its assignment
 
 
 class ViewerState(StrEnum):
@@ -129,7 +149,7 @@ class ViewerReport:
 
     session: Annotated[SessionName, _SHORT]
     camera: Annotated[CameraName, _SHORT]  # or rather its stream that is sent
-    state: ViewerState
+    state: Annotated[ViewerState, BeforeValidator(or_else(ViewerState.CONNECTED))]
     started: Number = 0.0  # Unix time of the answer
     remote: Text = ""  # address and port that ICE selected
     srtp: Text = ""  # protection profile
@@ -206,11 +226,14 @@ class Report:
 class Assign:
     """Pull this camera, or go on with this newer revision of it; broker to ingest.
 
-    ``key`` seals the frames of its renditions (``common.seal``); empty where workers have no keys of their own.
+    ``key`` seals the frames of its renditions (``common.seal``); empty where workers have no keys of their own. What
+    is published by an assignment with a higher ``fence`` is newer, whatever the clocks of the machines say; 0 is that
+    of a broker that knows of none.
     """
 
     camera: CameraSpec
     key: bytes = field(default=b"", repr=False)
+    fence: int = field(default=0, compare=False)
     type: Literal["assign"] = "assign"
 
 
@@ -226,13 +249,14 @@ class Release:
 class Convert:
     """Make this rendition of its camera's ``track``, or go on with another track; broker to transcode.
 
-    ``key`` seals the rendition's frames, and ``source_key`` opens the camera's; both as in ``Assign``.
+    ``key`` seals the rendition's frames, and ``source_key`` opens the camera's; these and ``fence`` as in ``Assign``.
     """
 
     rendition: Rendition
     track: Track
     key: bytes = field(default=b"", repr=False)
     source_key: bytes = field(default=b"", repr=False)
+    fence: int = field(default=0, compare=False)
     type: Literal["convert"] = "convert"
 
 
@@ -284,11 +308,11 @@ class Offer:
     session: SessionName
     camera: CameraName
     sdp: str = field(repr=False)
-    tracks: tuple[Track, ...] = ()
-    convertible: tuple[Kind, ...] = ()
+    tracks: OfferedTracks = ()
+    convertible: Kinds = ()
     unconverted: str = "no transcode worker runs"
     other: CameraName = NOTHING
-    other_tracks: tuple[Track, ...] = ()
+    other_tracks: OfferedTracks = ()
     fixed: bool = False
     principal: str = ""  # by whose right it is, to be reported
     expires: float | None = None
@@ -302,8 +326,8 @@ class Move:
 
     session: SessionName
     camera: CameraName
-    tracks: tuple[Track, ...] = ()
-    convertible: tuple[Kind, ...] = ()
+    tracks: OfferedTracks = ()
+    convertible: Kinds = ()
     type: Literal["move"] = "move"
 
 
@@ -332,6 +356,13 @@ class Ping:
     """Nothing is to be done; broker to a worker whose report is overdue. That it can be sent at all is the answer."""
 
     type: Literal["ping"] = "ping"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """End in good order: take nothing new, hand over what can be, and leave; broker to any worker."""
+
+    type: Literal["drain"] = "drain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,7 +466,20 @@ ToBroker = (
     | SnapshotFailed
     | Leaving
 )
-ToWorker = Assign | Release | Convert | EndConversion | Snapshot | StreamKey | Offer | Move | RestartIce | HangUp | Ping
+ToWorker = (
+    Assign
+    | Release
+    | Convert
+    | EndConversion
+    | Snapshot
+    | StreamKey
+    | Offer
+    | Move
+    | RestartIce
+    | HangUp
+    | Ping
+    | Drain
+)
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])

@@ -18,6 +18,9 @@ Frame layout: topic, then one msgpack array. Topics end in NUL, so that no rendi
 * ``rendition NUL``: live batches, one a frame;
 * ``rendition@node NUL``: the cached group of pictures, an array of batches in one frame, for that worker alone.
 
+A release may add fields at the end of a batch and flags, which others ignore; what is to be read otherwise gets another
+``WIRE_VERSION``, which a release writes only once the release before it reads it.
+
 What comes from the bus is checked as what comes from a network is: ``decode_frame`` lets nothing through that those who
 take batches would have to check again, neither a size nor a range of numbers.
 """
@@ -129,7 +132,7 @@ class Batch(NamedTuple):
 
     kind: str  # Kind, as its plain value: the hot path compares strings
     codec: str
-    epoch: int  # grows when the camera's session starts anew: Unix milliseconds of its start
+    epoch: int  # grows when the camera's session starts anew, and with each assignment: ``first_epoch``
     sequence: int  # extended sequence number of the first packet; 0 starts the epoch, no gaps at the publisher
     timestamp: int  # extended RTP timestamp in the track's clock; never wraps
     capture_ns: int  # Unix time of capture: from sender reports where the camera's are sane, else of arrival
@@ -155,8 +158,11 @@ class Batch(NamedTuple):
 
 _KEYFRAME, _UNIT_END = int(Flags.KEYFRAME), int(Flags.UNIT_END)  # an IntFlag's & is a call into Python
 _ALL_FLAGS = _KEYFRAME | _UNIT_END
+_MAX_FLAGS = 255
 _FIELD_TYPES = (str, str, int, int, int, int, int, int, list)
-_MAX_COUNT = 1 << 48  # of an epoch, in milliseconds the year 10889, and of packets: 1,000 a second for 8,000 years
+_FIELDS = len(_FIELD_TYPES)
+_MAX_COUNT = 1 << 62  # of an epoch, whose upper part is Unix milliseconds, and of packets
+_SESSION_BITS = 16  # of an epoch: sessions with a camera by one assignment; more of them count on into the fence
 _MAX_TIMESTAMP = 1 << 62  # ticks, in either direction
 _MAX_TIME = 1 << 63  # nanoseconds: the year 2262
 _LIMITS = {"max_str_len": 16, "max_bin_len": MAX_PAYLOAD, "max_map_len": 0, "max_ext_len": 0}
@@ -181,6 +187,14 @@ def converted_kind(rendition: Rendition) -> Kind | None:
 def camera_of(rendition: Rendition) -> CameraName:
     """The name of the camera's stream that a rendition shows."""
     return CameraName(rendition if converted_kind(rendition) is None else rendition.rpartition("/")[0])
+
+
+def first_epoch(fence: int) -> int:
+    """The first epoch of what is published by an assignment with that fence; each further session has one more.
+
+    A fence is Unix milliseconds, or a little more (``State.next_fence`` of the director).
+    """
+    return fence << _SESSION_BITS
 
 
 def live_topic(rendition: Rendition) -> bytes:
@@ -245,9 +259,9 @@ def decode_frame(frame: bytes) -> Frame:
 
 
 def _batch(fields: object) -> Batch:
-    if not isinstance(fields, list) or len(fields) != len(_FIELD_TYPES) + 1 or fields[0] != WIRE_VERSION:
+    if not isinstance(fields, list) or len(fields) <= _FIELDS or fields[0] != WIRE_VERSION:
         raise ProtocolError("not a batch of this version")
-    batch = Batch._make(fields[1:])
+    batch = Batch._make(fields[1 : _FIELDS + 1])  # a newer release may have more of them
     if tuple(map(type, batch)) != _FIELD_TYPES or set(map(type, batch.payloads)) != {bytes}:
         raise ProtocolError("batch has a field of the wrong type")
     kind, codec, epoch, sequence, timestamp, capture_ns, arrival_ns, flags, payloads = batch
@@ -257,9 +271,11 @@ def _batch(fields: object) -> Batch:
         0 <= epoch | sequence < _MAX_COUNT  # if both are: one comparison for two
         and 0 <= capture_ns | arrival_ns < _MAX_TIME
         and -_MAX_TIMESTAMP <= timestamp < _MAX_TIMESTAMP
-        and 0 <= flags <= _ALL_FLAGS
+        and 0 <= flags <= _MAX_FLAGS
     ):
         raise ProtocolError("batch has a number out of its range")
+    if flags > _ALL_FLAGS:  # of a newer release
+        batch = batch._replace(flags=flags & _ALL_FLAGS)
     if len(payloads) > MAX_PACKETS or not all(payloads):
         raise ProtocolError("batch has too many packets, or an empty one")
     return batch

@@ -5,6 +5,9 @@ supervisor dies, even by SIGKILL, the pipe ends; a thread that does nothing else
 needs no cooperation of the event loop, and works on every POSIX system. By a second pipe the supervisor hears that the
 loop works, see ``common.pulse``.
 
+SIGTERM means "end in good order": a worker that drains takes its time for that, and a second SIGTERM ends it at once.
+So do SIGINT, by which a person asks, and the supervisor's death.
+
 SIGHUP means "read your configuration again", as to most services. Only where it says that the process's terminal is
 gone does it mean the end, as a person who closes a window expects.
 """
@@ -23,6 +26,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import psutil
 
@@ -44,10 +48,24 @@ rush of new ones. Reference counts free what ends here (of viewers a test holds 
 wait until a million objects more have come than gone."""
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[None]], on_hang_up: Callable[[], None] | None = None) -> int:
+class Stop(asyncio.Event):
+    """Set when the process is to end in good order; ``at_once`` is set when it is to take no time for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_once = asyncio.Event()
+
+    def ask(self, *, at_once: bool = False) -> None:
+        """Somebody asks for the end, perhaps again."""
+        if at_once or self.is_set():
+            self.at_once.set()
+        self.set()
+
+
+def run(main: Callable[[Stop], Awaitable[None]], on_hang_up: Callable[[], None] | None = None) -> int:
     """Run ``main`` on an event loop and return the process's exit code.
 
-    ``main`` gets an event that SIGTERM, SIGINT or the supervisor's death sets, and then has to return. ``on_hang_up``
+    ``main`` gets an event that SIGTERM, SIGINT or the supervisor's death sets, and has to return then. ``on_hang_up``
     is called on the loop when SIGHUP asks for the configuration to be read again. An error of ours is shown as one
     sentence, others as their traceback. EXIT_CONFIG and EXIT_ADDRESS_IN_USE are for what starting again cannot mend.
     """
@@ -129,21 +147,21 @@ def memory_limit(mebibytes: int) -> Iterator[None]:
 
 
 async def _until_stopped(
-    main: Callable[[asyncio.Event], Awaitable[None]],
+    main: Callable[[Stop], Awaitable[None]],
     pipe: int | None,
     pulse_pipe: int | None,
     on_hang_up: Callable[[], None] | None,
 ) -> None:
     pulse = Pulse(pulse_pipe, watchdog())  # first: by the time that we listen to signals we have been heard
-    stop = asyncio.Event()
+    stop = Stop()
     loop = asyncio.get_running_loop()
 
-    def end() -> None:
+    def end(*, at_once: bool = True) -> None:
         notify(STOPPING)
-        stop.set()
+        stop.ask(at_once=at_once)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGTERM, partial(end, at_once=False))
+    loop.add_signal_handler(signal.SIGINT, end)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is ignored already
         loop.add_signal_handler(signal.SIGHUP, _hung_up, _terminals(), end, on_hang_up)
     if pipe is not None:
@@ -184,7 +202,7 @@ def _inherited_pipe(variable: str) -> int | None:
 
 def _watch_supervisor(pipe: int) -> None:
     os.read(pipe, 1)  # nobody ever writes: it returns at end of file
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
     time.sleep(ORPHAN_GRACE)
     os._exit(EXIT_FAILED)
 

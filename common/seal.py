@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 STREAM_KEY_BYTES = 16
 SEAL_BYTES = 28  # nonce and tag
-FORMER_KEY_KEPT = 5.0  # seconds for which frames of the worker that made it before are still on their way
+FORMER_KEY_KEPT = 20.0  # seconds for which the worker that made it before may go on until another one has begun …
+AFTER_FIRST = 5.0  # … and for which both may publish then: viewers go over at the new one's keyframe
 
 _NONCE_BYTES, _TAG_BYTES, _RANDOM_BYTES = 12, 16, 6
 _COUNTER_BYTES = _NONCE_BYTES - _RANDOM_BYTES
@@ -46,13 +47,14 @@ class StreamSeals:
         self._cipher: AESGCM | None = None
         self._former: AESGCM | None = None
         self._former_until = float("-inf")
+        self._begun = False  # a frame has come that was sealed with the key
 
     def learn(self, key: bytes, now: float) -> None:
         """The rendition's frames are sealed with ``key`` from now on. Raises ``ValueError`` if it is none."""
         if key != self._key:
             cipher = AESGCM(key)
             self._key, self._cipher, self._former = key, cipher, self._cipher
-            self._former_until = now + FORMER_KEY_KEPT
+            self._former_until, self._begun = now + FORMER_KEY_KEPT, False
 
     def open(self, frame: bytes, now: float) -> bytes | None:
         """The frame without its seal; ``None`` if it was not sealed with a key of this rendition's."""
@@ -60,7 +62,8 @@ class StreamSeals:
             return None
         content, seal = frame[:-SEAL_BYTES], frame[-SEAL_BYTES:]
         if _verifies(self._cipher, content, seal):
-            self._former = None  # the worker that makes it now has begun: its predecessor has nothing more to say
+            if not self._begun:  # the worker that makes it now: soon its predecessor has nothing more to say
+                self._begun, self._former_until = True, min(self._former_until, now + AFTER_FIRST)
             return content
         if self._former is not None and now < self._former_until and _verifies(self._former, content, seal):
             return content

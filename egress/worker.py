@@ -156,6 +156,11 @@ class Egress:
         self._shortage.limit(limits.free_memory << 20)
         self._streams.limit(limits.cache_bytes)
 
+    @property
+    def drained(self) -> bool:
+        """Whether nobody watches."""
+        return not self._count
+
     def _close(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -240,6 +245,8 @@ class Egress:
         """
         if offer.session in self._viewers or offer.session in self._mse:
             raise RequestError(409, "session_exists", "The session has been answered already.")
+        if self._link.draining:
+            raise RequestError(503, "draining", "This node ends, and takes no further viewer.")
         if self._full:
             message = f"This node has {self._count} viewers, as many as limits.egress_viewers allows."
             raise RequestError(503, "full", message)

@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from common.camera_url import RTSP, refusal
 from common.cameras import CameraSpec, CameraState, Transport, redact
@@ -21,9 +22,9 @@ from common.config import LimitsConfig, SourcesConfig
 from common.control import StreamReport
 from common.errors import CameraError
 from common.log import Logger
-from common.media import Batch, Kind, Rendition, as_it_came
+from common.media import Batch, Kind, Rendition, as_it_came, first_epoch
 from ingest.payload.registry import NothingPlayableError
-from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins, Starts, Transports
+from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins, Transports
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection
 from ingest.rtsp.connect import ForbiddenAddressError
@@ -35,6 +36,7 @@ from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.silence import NoMediaError
 from ingest.rtsp.url import RtspUrl
 from ingest.sources.demuxed import Demuxed, demuxed
+from ingest.starts import Start, Starts
 
 MAX_SHOWN = 512  # characters of what is said of a failure; a camera's own words may be among them
 MAX_REMEMBERED = 1_000  # cameras whose keepalive is remembered while nobody pulls them
@@ -66,20 +68,27 @@ class Shared:
 
 
 class Camera:
-    """``run`` it in a task; ask for its ``report`` at any time."""
+    """``run`` it in a task; ask for its ``report`` at any time.
 
-    def __init__(self, spec: CameraSpec, shared: Shared, log: Logger) -> None:
+    ``fence`` is its assignment's number, ``after`` its former self: what it publishes is newer.
+    """
+
+    def __init__(
+        self, spec: CameraSpec, shared: Shared, log: Logger, *, fence: int = 0, after: Camera | None = None
+    ) -> None:
         self.spec = spec
+        self.fence = fence
         self._rendition = as_it_came(spec.id)
         self._shared = shared
         self._log = log.bind(camera=spec.id)
         self._attempts = Attempts()
         self._transports = Transports(spec.transport, encrypted=spec.encrypted)
         self._account: Account | None = None
+        self._start: Start | None = None  # while it is being connected to
         self._connection: Session | None = None
-        self._report = StreamReport(spec.id, spec.revision, CameraState.CONNECTING, since=time.time())
+        self._report = StreamReport(spec.id, spec.revision, CameraState.CONNECTING, since=time.time(), fence=fence)
         self._counters: Counter[str] = Counter()  # of sessions that are over
-        self._epoch = 0
+        self._epoch = after.epoch if after is not None else 0
         self._sessions = 0  # in which media came
         self._flowing_since: float | None = None  # on the loop's clock
         self._logged = ""
@@ -106,6 +115,11 @@ class Camera:
             tracks=connection.tracks,
             stats=tuple(receiver.stats for receiver in receivers),
         )
+
+    @property
+    def epoch(self) -> int:
+        """The newest that was published under; 0 if none was."""
+        return max(self._epoch, self._connection.stream.epoch) if self._connection else self._epoch
 
     @property
     def counters(self) -> Counter[str]:
@@ -144,7 +158,7 @@ class Camera:
                 break
             await asyncio.sleep(LOGIN_POLL)
         try:
-            await asyncio.sleep(self._shared.starts.wait(loop.time()))
+            await self._wait_for_turn(url.host.lower(), url.port)
             await over_any(self._transports, partial(self._over, url))
         except SuspectedLoginError as exc:
             wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
@@ -158,14 +172,30 @@ class Camera:
                 return self._failed(exc, logins.refused(self._account, loop.time()))
             return self._failed(exc)
         finally:
+            self._started()
             if self._account:
                 logins.end(self._account)
+
+    async def _wait_for_turn(self, host: str, port: int) -> None:
+        """Wait until it may be connected to, and connect then; ``_started`` ends that."""
+        self._start = self._shared.starts.ask((host, port))
+        while True:
+            wait = self._shared.starts.wait(self._start, asyncio.get_running_loop().time())
+            if not wait:
+                return
+            await asyncio.sleep(wait)
+
+    def _started(self) -> None:
+        """It plays, or has failed: another one at that host may begin."""
+        if self._start is not None:
+            self._shared.starts.end(self._start)
+            self._start = None
 
     async def _attempt_source(self) -> float:
         """The same for a source that is not RTSP."""
         open_ = partial(demuxed, self.spec, bitrate=self._shared.bitrate, memory=self._shared.sources.memory)
         try:
-            await asyncio.sleep(self._shared.starts.wait(asyncio.get_running_loop().time()))
+            await self._wait_for_turn(_host_of(self.spec.url), 0)
             await self._session(open_)
         except NothingPlayableError as exc:
             self._report = replace(self._report, tracks=exc.tracks, stats=())
@@ -173,6 +203,8 @@ class Camera:
         except CameraError as exc:
             self._counters["addresses_refused"] += exc.state is CameraState.NOT_ALLOWED
             return self._failed(exc)
+        finally:
+            self._started()
 
     async def _over(self, url: RtspUrl, transport: Transport) -> NoReturn:
         """Play RTSP over one transport. Always ends in a ``CameraError``."""
@@ -201,7 +233,7 @@ class Camera:
 
     async def _session(self, open_: Callable[..., AbstractAsyncContextManager[Session]]) -> NoReturn:
         """Play a session. Always ends in a ``CameraError``."""
-        self._epoch = max(time.time_ns() // 10**6, self._epoch + 1)
+        self._epoch = max(first_epoch(self.fence or time.time_ns() // 10**6), self._epoch + 1)
         try:
             async with open_(
                 epoch=self._epoch,
@@ -216,6 +248,7 @@ class Camera:
     def _playing(self, connection: Session) -> None:
         """The first packet of a session has come."""
         transport = connection.transport
+        self._started()
         self._connection = connection  # it may have come with the answer to PLAY
         self._sessions += 1
         self._flowing_since = asyncio.get_running_loop().time()
@@ -267,6 +300,15 @@ class Camera:
         self._logged = sentence
         self._shared.changed()
         return delay
+
+
+def _host_of(url: str) -> str:
+    """The host of a source that is not RTSP; what else it names where it has none, such as a device."""
+    try:
+        where = urlsplit(url)
+    except ValueError:
+        return ""
+    return where.hostname or where.path
 
 
 def _hindrance(connection: Session) -> str:

@@ -19,7 +19,6 @@ from common.cameras import CameraState, Transport
 SETTLED_AFTER = 3.0  # seconds of media after which a camera's next failure is its first: a keyframe or two were seen
 SUSPICIONS = 2  # failures that may be the password's, after which the whole account waits
 EAGER_TRIES = 2  # more tries within a second, for a camera that had played: it restarts, or its switch does
-START_SPACING = 0.02  # seconds between two connection attempts of a process
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +174,6 @@ class Logins:
         login.trying -= 1
         if not (login.trying or login.good or login.refusals):
             del self._logins[account]
-
-
-class Starts:
-    """Spaces the attempts of all cameras of a process, so that hundreds do not begin in one moment."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def wait(self, now: float) -> float:
-        """Seconds to wait before the attempt that is asked for."""
-        start = max(self._next, now)
-        self._next = start + START_SPACING
-        return start - now
 
 
 class Transports:

@@ -1,7 +1,8 @@
 """The ingest process: pulls the cameras that the broker assigns to it, and tells how each of them is.
 
 What is wanted and what is running are compared at every message, so that no message is missed for long. While the
-broker is away everything goes on as it is.
+broker is away everything goes on as it is, but for what nobody takes: after ``LET_GO_AFTER`` that is let go, because a
+worker that is cut off must not hold a session that another one needs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from common.camera_url import refusal
@@ -23,6 +24,9 @@ from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
 from common.worker.publisher import Publisher
 from ingest.camera import Camera, Shared
+
+LET_GO_AFTER = 10.0  # seconds without a broker: one that restarts is back in two, and pictures go on meanwhile
+LOOK_INTERVAL = 1.0  # seconds between looks
 
 
 async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Reloader | None = None) -> None:
@@ -66,13 +70,34 @@ class Ingest:
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then end every session."""
         try:
-            await stop.wait()
+            while not stop.is_set():
+                self._let_go(asyncio.get_running_loop().time())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_INTERVAL):
+                        await stop.wait()
         finally:
             self._ending = True
             for name in tuple(self._cameras):
                 self._release(name)
             if self._tasks:
                 await asyncio.wait([task for tasks in self._tasks.values() for task in tasks])
+
+    @property
+    def drained(self) -> bool:
+        """Whether the broker has taken every camera from it, or cannot be reached: then nobody sees them."""
+        return not self._cameras or not self._link.there
+
+    def _let_go(self, now: float) -> None:
+        """Cut off from the broker, let go what nobody takes: the broker has given it to another by now.
+
+        Of what is taken the bus has a way that the control plane lacks.
+        """
+        if self._link.away_for(now) < LET_GO_AFTER:
+            return
+        for name in [name for name in self._cameras if not self._publisher.taken(as_it_came(name))]:
+            self._log.warning("camera let go: no broker for a while, and nobody takes it from here", camera=name)
+            self._counters["cameras_let_go"] += 1
+            self._release(name)
 
     def limit(self, limits: LimitsConfig) -> None:
         """Keep to other limits, with each camera from its next session on."""
@@ -84,15 +109,15 @@ class Ingest:
         for camera in tuple(self._cameras.values()):  # none once it ends
             url = camera.spec.url
             if bool(refusal(url, before.allow)) != bool(refusal(url, sources.allow)):
-                self._begin(camera.spec)
+                self._begin(camera.spec, camera.fence)
 
     def handle(self, message: ToWorker) -> None:
         """Do what the broker says."""
         match message:
-            case Assign(spec, key):
+            case Assign(spec, key, fence):
                 if not self._ending:
                     self._publisher.use_key(as_it_came(spec.id), key)
-                    self._assign(spec)
+                    self._assign(spec, fence)
             case Release(name):
                 self._release(name)
 
@@ -103,21 +128,21 @@ class Ingest:
         for each in (self._publisher.counters, self._counters, *(camera.counters for camera in cameras)):
             counters.update(each)
         streams = tuple(camera.report for camera in cameras)
-        return replace(base, draining=self._ending, served=streams, counters=dict(counters))
+        return replace(base, draining=base.draining or self._ending, served=streams, counters=dict(counters))
 
-    def _assign(self, spec: CameraSpec) -> None:
+    def _assign(self, spec: CameraSpec, fence: int) -> None:
         running = self._cameras.get(spec.id)
         if running is None or running.spec != spec:
-            self._begin(spec)
+            self._begin(spec, fence)
 
-    def _begin(self, spec: CameraSpec) -> None:
+    def _begin(self, spec: CameraSpec, fence: int) -> None:
         """Pull a camera, or pull it anew."""
         running = self._cameras.get(spec.id)
         tasks = self._tasks.setdefault(spec.id, [])
         if running is not None:
             self._counters.update(running.counters)
             tasks[-1].cancel()
-        camera = self._cameras[spec.id] = Camera(spec, self._shared, self._log)
+        camera = self._cameras[spec.id] = Camera(spec, self._shared, self._log, fence=fence, after=running)
         task = self._group.create_task(self._pull(camera, tuple(tasks)))
         tasks.append(task)
         task.add_done_callback(lambda done: self._gone(spec.id, done))

@@ -31,7 +31,17 @@ from common.control import (
     ToWorker,
 )
 from common.log import get_logger
-from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, camera_of, converted, converted_kind
+from common.media import (
+    CONVERTED,
+    Kind,
+    Rendition,
+    Track,
+    as_it_came,
+    camera_of,
+    converted,
+    converted_kind,
+    first_epoch,
+)
 from common.payload.assembler import AccessUnit
 from common.process import memory_limit
 from common.reloader import Reloader
@@ -112,6 +122,11 @@ class Transcoder:
         """Until ``stop`` is set."""
         await stop.wait()
 
+    @property
+    def drained(self) -> bool:
+        """Whether the broker has taken every conversion from it, or cannot be reached, and no still is drawn."""
+        return not self._stills and (not self._running or not self._link.there)
+
     def close(self) -> None:
         """End every conversion."""
         for rendition in tuple(self._running):
@@ -120,8 +135,8 @@ class Transcoder:
     def handle(self, message: ToWorker) -> None:
         """Do what the broker says."""
         match message:
-            case Convert(rendition, track, key, source_key):
-                self._convert(rendition, track, key, source_key)
+            case Convert():
+                self._convert(message)
             case EndConversion(rendition):
                 self._end(rendition)
             case Snapshot():
@@ -142,7 +157,8 @@ class Transcoder:
             counters=dict(counters),
         )
 
-    def _convert(self, rendition: Rendition, track: Track, key: bytes, source_key: bytes) -> None:
+    def _convert(self, order: Convert) -> None:
+        rendition, track, key, source_key = order.rendition, order.track, order.key, order.source_key
         kind, source = converted_kind(rendition), as_it_came(camera_of(rendition))
         if kind is None or track.kind is not kind:
             return
@@ -162,7 +178,7 @@ class Transcoder:
             partial(self._publisher.publish, rendition),
             self._executor,
             self._log,
-            epoch=unix_ns() // 1_000_000,
+            epoch=first_epoch(order.fence or unix_ns() // 1_000_000),
         )
         self._running[rendition] = _Running(track, conversion)
         self._connect(source, kind, conversion, source_key)

@@ -4,8 +4,8 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
 
 * Nothing is replayed. What is wanted is compared with what a worker reports, at every report, and the difference is
   sent: a command that was lost is sent again a second later, and a new broker learns everything from the reports.
-* A worker is dead when it is silent for ``DEAD_AFTER``, or for ``OVERDUE`` and its connection is gone, when it leaves,
-  or when its node comes back as a new incarnation. Its cameras move at once; its answered sessions are over; its
+* A worker is dead when it leaves, when its node comes back as a new incarnation, or by ``broker.director.vigil``: its
+  connection is gone and stays so, or it is silent. Its cameras move at once; its answered sessions are over; its
   unanswered offers go to another egress if it left in good order, and are refused otherwise: one may be the cause.
 * A report may come in parts. Each shows that the worker lives; what it has is taken from whole reports alone, and what
   a report says it cannot tell stays as it was.
@@ -21,19 +21,23 @@ from dataclasses import replace
 
 from broker.director.cameras import Cameras
 from broker.director.conversions import Conversions
+from broker.director.drains import Drains
 from broker.director.events import (
     CameraStatus,
     CamerasWanted,
     Command,
+    DrainWorker,
     EndReason,
     EndSession,
     Event,
     FromWorker,
     NodeNameTwice,
+    Probed,
     RestartWanted,
     SessionStatus,
     StillGivenUp,
     StillWanted,
+    StoodStill,
     Tick,
     Undelivered,
     ViewerLeft,
@@ -47,12 +51,11 @@ from broker.director.restarts import Restarts
 from broker.director.state import State, Worker
 from broker.director.stills import Stills
 from broker.director.viewers import Viewers
+from broker.director.vigil import Vigil
 from common.bucket import TokenBuckets
 from common.cameras import CameraName, CameraSpec
 from common.config import LimitsConfig
 from common.control import (
-    DEAD_AFTER,
-    REPORT_INTERVAL,
     Answered,
     Ended,
     IceNotRestarted,
@@ -75,7 +78,6 @@ from common.media import Rendition, Track
 from common.reports import Parts, completed
 from common.sessions import SessionName
 
-OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
 WARN_INTERVAL = 60.0  # seconds between warnings of one kind …
 MAX_WARNED = 1_000  # … about each of so many nodes
 DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a person sees it
@@ -87,7 +89,7 @@ class Director:
     ``ingests`` is how many ingest workers start with the broker, ``None`` if that is not known. ``trusting`` lets any
     ingest keep a camera that it reports and nobody else has, else only the one that is remembered to have it: the
     answer to a report carries the camera's password. Of one egress's report at most ``sessions_each`` sessions are
-    believed that nobody here has heard of.
+    believed that nobody here has heard of. ``unix`` is the Unix time at ``now``.
     """
 
     def __init__(
@@ -100,14 +102,17 @@ class Director:
         ingests: int | None = None,
         trusting: bool = True,
         sessions_each: int = LimitsConfig().egress_viewers,
+        unix: float = 0.0,
     ) -> None:
-        self._state = State(now, ingests)
+        self._state = State(now, ingests, unix)
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
         self._conversions = Conversions(self._state)
         self._moves = Moves(self._state, self._conversions)
         self._viewers = Viewers(self._state, self._conversions, self._moves, sessions_each)
         self._stills = Stills(self._state)
         self._restarts = Restarts(self._state)
+        self._vigil = Vigil(self._state)
+        self._drains = Drains(self._state)
         self._parts = Parts()
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
 
@@ -143,6 +148,12 @@ class Director:
                 self._stills.give_up(request)
             case Tick():
                 self._tick()
+            case DrainWorker(node):
+                self._drains.order(node)
+            case Probed(missing):
+                self._give_up(self._vigil.probed(missing))
+            case StoodStill(seconds):
+                self._vigil.stood_still(seconds)
         self._cameras.announce()
         self._stills.settle()
         self._restarts.settle()
@@ -240,7 +251,7 @@ class Director:
             joined = True
             predecessor = worker.report.incarnation
             worker = self._state.workers[report.node] = Worker(report, self._state.now, predecessor=predecessor)
-        worker.report, worker.seen, worker.alive = report, self._state.now, True
+        worker.report, worker.seen, worker.alive, worker.give_up_at = report, self._state.now, True, None
         if joined and report.role is Role.INGEST:
             self._state.ingest_joined()
         match report.role:
@@ -253,6 +264,7 @@ class Director:
                 self._conversions.subscribed(worker)
             case Role.TRANSCODE:
                 self._conversions.reconcile(worker)
+        self._drains.reported(worker)
         if joined:
             self._state.command(WorkerJoined(report.node, report.role))
             self._cameras.settle()
@@ -267,7 +279,7 @@ class Director:
             self._state.command(NodeNameTwice(one.node, where))
 
     def _not_delivered(self, node: NodeName, message: ToWorker) -> None:
-        """The connection is gone. A worker that lives connects again within ``OVERDUE``, and then reports."""
+        """The connection is gone. A worker that lives connects again at once, and then reports."""
         worker = self._state.workers.get(node)
         if isinstance(message, Offer):  # which it never saw
             self._viewers.offer_elsewhere(node, message.session)
@@ -275,7 +287,11 @@ class Director:
             self._stills.undelivered(node, message.request)
         elif isinstance(message, RestartIce):
             self._restarts.undelivered(node, message.request)
-        if worker is not None and worker.alive and self._state.now - worker.seen >= OVERDUE:
+        if worker is not None and worker.alive and self._vigil.overdue(worker):
+            self._give_up([worker])
+
+    def _give_up(self, workers: Iterable[Worker]) -> None:
+        for worker in workers:
             self._bury(worker, EndReason.WORKER_LOST)
 
     def _bury(self, worker: Worker, reason: EndReason) -> None:
@@ -292,19 +308,18 @@ class Director:
         self._cameras.settle()
 
     def _tick(self) -> None:
+        self._give_up(self._vigil.silent())
         for worker in list(self._state.workers.values()):
-            silent = self._state.now - worker.seen
-            if worker.alive and silent >= DEAD_AFTER:
-                self._bury(worker, EndReason.WORKER_LOST)
-            elif worker.alive and silent >= OVERDUE:
+            if worker.alive and self._vigil.overdue(worker):
                 self._state.send(worker.node, Ping())
-            elif silent >= DEAD_KEPT:
+            elif self._state.now - worker.seen >= DEAD_KEPT:
                 del self._state.workers[worker.node]
         self._parts.keep(self._state.workers)
         self._viewers.expire()
         self._moves.settle()
         self._cameras.settle()
         self._conversions.settle()
+        self._drains.settle()
 
 
 def _still_had(worker: Worker) -> Report:

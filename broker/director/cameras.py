@@ -1,20 +1,29 @@
 """Which ingest worker pulls which camera, and how each camera is.
 
-A camera is free or given to one worker, and no method but those named here moves it:
+A camera is free, given to one worker, or moving from that to a successor, and no method but those named here moves it:
 
-=====  ========================================================================  =====  ==============================
-from   when                                                                      to     by
-=====  ========================================================================  =====  ==============================
-free   it is needed, workers have gathered, and none is expected back with it    given  ``settle_one``, least loaded
-free   a worker reports it that may keep it (``trusting``, or had it before)     given  ``_adopt``
-given  it is not needed any more, or is no longer wanted                         free   ``_release``
-given  its worker drains while another takes cameras                             free   ``_release``, ``settle_one``
-given  its worker is dead                                                        free   ``bury``
-=====  ========================================================================  =====  ==============================
+======  =======================================================================  ======  =============================
+from    when                                                                     to      by
+======  =======================================================================  ======  =============================
+free    it is needed, workers have gathered, and none is expected back with it   given   ``settle_one``, least loaded
+free    a worker reports it that may keep it (``trusting``, or had it before)    given   ``_adopt``
+given   its worker drains while another takes cameras                            moving  ``_move_away``
+given   its worker drains, and nobody takes it or it serves one session alone    free    ``_move_away``
+moving  the successor has a keyframe of it, or sees that it serves one session   given   ``_arrive``
+moving  either of its workers is dead: the other one has it                      given   ``bury``
+moving  the successor drains as well                                             given   ``_move_away``
+given   it is not needed any more, or is no longer wanted                        free    ``_release``
+moving  it is not needed any more, or is no longer wanted                        free    ``_release``
+given   its worker is dead                                                       free    ``bury``
+======  =======================================================================  ======  =============================
 
 It stays with its worker until that dies, leaves or drains: so the first are given away only when the workers that start
-together are there (``State.gathering``). What a worker reports is compared with what it should have, and the difference
-is sent: an ``Assign`` or ``Release`` that was lost is sent again at the next report.
+together are there (``State.gathering``). One that moves is pulled by both, so that no picture is missing: egresses go
+over at the successor's keyframe, whose epoch is the newer one. A camera that serves no second session is taken from the
+one before it is given to the other: by its setting, or once it was seen to refuse.
+
+What a worker reports is compared with what it should have, and the difference is sent: an ``Assign`` or ``Release``
+that was lost is sent again at the next report.
 """
 
 from __future__ import annotations
@@ -24,7 +33,7 @@ from collections.abc import Iterable, Mapping
 from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, RememberTracks, RememberWorker
 from broker.director.state import GRACE, Camera, State, Worker
 from common.cameras import MAIN, SUB, CameraName, CameraSpec, CameraState, split_stream, stream_of
-from common.control import Assign, NodeName, Release, Role
+from common.control import Assign, NodeName, Release, Role, StreamReport
 from common.media import CLOCK_RATES, Kind, Track
 
 
@@ -75,9 +84,10 @@ class Cameras:
             camera = self._cameras.get(id)
             if camera is not None and camera.worker == worker.node:
                 camera.count(sum(track.bytes for track in stream.stats), self._state.now)
-            if camera is not None and camera.worker is None and (self._trusting or camera.last_worker == worker.node):
+            self._state.heard_fence(stream.fence)
+            if camera is not None and camera.worker is None and self._may_keep(camera, worker):
                 self._adopt(camera, worker)
-            if camera is None or camera.worker != worker.node:
+            if camera is None or worker.node not in (camera.worker, camera.successor):
                 self._state.send(worker.node, Release(id))
             elif stream.revision == camera.spec.revision and stream.tracks not in ((), camera.tracks):
                 if _needs_more(camera.tracks, stream.tracks) and self._state.converts:
@@ -85,25 +95,34 @@ class Cameras:
                 camera.tracks = stream.tracks
                 self._state.command(RememberTracks(id, stream.tracks))
         for id in sorted(worker.cameras if not worker.report.partial else worker.streams.keys() & worker.cameras):
-            spec = self._cameras[id].spec
-            if id not in worker.streams or worker.streams[id].revision != spec.revision:
-                self._state.send(worker.node, Assign(spec))
-        if worker.report.draining and least_loaded_ingest(self._state.workers.values()):
+            camera = self._cameras[id]
+            if id not in worker.streams or worker.streams[id].revision != camera.spec.revision:
+                self._state.send(worker.node, Assign(camera.spec, fence=camera.fence))
+            elif camera.successor == worker.node:
+                self._arrive(camera, worker)
+        if worker.report.draining:
             for camera in [self._cameras[id] for id in sorted(worker.cameras)]:
-                self._release(camera)
-                self.settle_one(camera)
+                self._move_away(camera, worker)
 
     def bury(self, worker: Worker) -> None:
         """The worker is dead: its cameras are free."""
         worker.streams.clear()
         for id in worker.cameras:
-            self._set_worker(self._cameras[id], None)
+            camera = self._cameras[id]
+            if camera.worker == worker.node:
+                self._set_worker(camera, camera.successor)
+            camera.successor = None
         worker.cameras.clear()
 
     def settle(self) -> None:
-        """Give every camera that is needed a worker, and take those that are not needed from theirs."""
-        for camera in self._cameras.values():
-            self.settle_one(camera)
+        """Give every camera that is needed a worker, and take those that are not needed from theirs.
+
+        Those that somebody watches come first: workers begin with what they are told first.
+        """
+        for watched in (True, False):
+            for camera in self._cameras.values():
+                if bool(camera.sessions) is watched:
+                    self.settle_one(camera)
 
     def settle_all_of(self, name: CameraName) -> None:
         """See to all streams of the camera that has a stream of this name, if there is one."""
@@ -121,7 +140,7 @@ class Cameras:
             worker = least_loaded_ingest(self._state.workers.values())
             if worker is not None:
                 self._give(camera, worker)
-                self._state.send(worker.node, Assign(camera.spec))
+                self._assign(camera, worker.node)
 
     def announce(self) -> None:
         """Tell of every camera whose state changed since it was last told of."""
@@ -163,15 +182,62 @@ class Cameras:
             camera.kept_until = self._state.now + max(camera.spec.keep_after, GRACE)
         if camera.needed(self._state.now):
             self._give(camera, worker)
+            camera.fence = worker.streams[camera.spec.id].fence
+
+    def _may_keep(self, camera: Camera, worker: Worker) -> bool:
+        """Whether a worker that reports a camera that is free may go on with it."""
+        if worker.report.draining and not self._state.starting:  # it has not read yet that it is to let it go
+            return False
+        return self._trusting or camera.last_worker == worker.node
+
+    def _move_away(self, camera: Camera, worker: Worker) -> None:
+        """Its worker, or its successor, drains: let another one take it over, and then take it from this one."""
+        if camera.successor == worker.node:
+            self._leave(camera, worker.node)
+            camera.successor = None
+        if camera.worker != worker.node or camera.successor is not None:
+            return
+        other = least_loaded_ingest(self._state.workers.values())
+        if other is None or camera.one_session or camera.spec.one_session:
+            self._release(camera)
+            self.settle_one(camera)
+            return
+        camera.successor = other.node
+        other.cameras.add(camera.spec.id)
+        self._assign(camera, other.node)
+
+    def _arrive(self, camera: Camera, successor: Worker) -> None:
+        """The successor has told of it: go over if it plays, or if it cannot before the other one has let go."""
+        stream = successor.streams[camera.spec.id]
+        if stream.state is CameraState.FULL:
+            camera.one_session = True
+        elif not _can_begin(stream):
+            return
+        if camera.worker is not None:
+            self._leave(camera, camera.worker)
+        camera.successor = None
+        self._set_worker(camera, successor.node)
+        self._state.send(successor.node, Assign(camera.spec, fence=camera.fence))  # and its key to all that take it
+
+    def _assign(self, camera: Camera, node: NodeName) -> None:
+        """A new assignment: what is published by it is newer than all else."""
+        camera.fence = self._state.next_fence()
+        self._state.send(node, Assign(camera.spec, fence=camera.fence))
+
+    def _leave(self, camera: Camera, node: NodeName) -> None:
+        self._state.send(node, Release(camera.spec.id))
+        self._state.workers[node].cameras.remove(camera.spec.id)
 
     def _give(self, camera: Camera, worker: Worker) -> None:
         worker.cameras.add(camera.spec.id)
         self._set_worker(camera, worker.node)
 
     def _release(self, camera: Camera) -> None:
+        for node in (camera.worker, camera.successor):
+            if node is not None:
+                self._leave(camera, node)
+        camera.successor = None
         if camera.worker is not None:
-            self._state.send(camera.worker, Release(camera.spec.id))
-            self._state.workers[camera.worker].cameras.remove(camera.spec.id)
             self._set_worker(camera, None)
 
     def _set_worker(self, camera: Camera, node: NodeName | None) -> None:
@@ -188,8 +254,9 @@ class Cameras:
         camera.failures, camera.failed_until = 0, float("-inf")
         if camera.worker is not None:
             camera.kept_until = self._state.now + spec.keep_after
-            if anew:
-                self._state.send(camera.worker, Assign(spec))
+            for node in (camera.worker, camera.successor) if anew else ():
+                if node is not None:
+                    self._assign(camera, node)
 
     def _beside(self, camera: Camera) -> Iterable[Camera]:
         """The further streams of the camera whose main stream this is."""
@@ -228,6 +295,12 @@ class Cameras:
         if self._state.starting or least_loaded_ingest(self._state.workers.values()):
             return CameraState.CONNECTING, ""
         return CameraState.WAITING, ""
+
+
+def _can_begin(stream: StreamReport) -> bool:
+    """Whether a viewer can begin with what a worker has of a camera: a keyframe, or sound where there is no picture."""
+    pictures = [track.keyframes for track in stream.stats if track.kind is Kind.VIDEO]
+    return stream.state is CameraState.PLAYING and all(pictures)
 
 
 def _needs_more(before: tuple[Track, ...], after: tuple[Track, ...]) -> bool:

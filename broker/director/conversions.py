@@ -3,7 +3,9 @@
 An egress promises in its answer, and its reports go on to say what it is subscribed to: that is what is wanted. When
 the last one has given a rendition up, which it does some seconds after its last viewer, the conversion ends.
 
-* A conversion stays with its worker until it is wanted no more, or the worker dies.
+* A conversion stays with its worker until it is wanted no more, or the worker dies or drains. That of one that drains
+  is begun by another as well, and ended when that has made it for ``HANDED_OVER_AFTER``: viewers go over at the first
+  keyframe of the new one.
 * What a worker reports is compared with what it should have, and the difference is sent, as for cameras.
 * A worker that is full gets nothing new: what runs is not spoilt for what might. As its load is known a second late, it
   gets a few at once at most.
@@ -27,6 +29,7 @@ SUSPENSION = (
     5.0  # seconds for which a rendition waits after the second death of its worker; doubled with each further one
 )
 FORGIVEN_AFTER = 60.0  # seconds that it is made without a death after which earlier ones do not count
+HANDED_OVER_AFTER = 1.5  # seconds: the camera's cached pictures are decoded at once, and begin with a keyframe
 CONVERSION_SHARE = 0.1
 """Share of a core that a conversion that has just been given is expected to need."""
 
@@ -37,6 +40,9 @@ _NO_WORKER = "no transcode worker runs"
 class _Conversion:
     node: NodeName
     track: Track  # of the camera, as it was sent
+    fence: int = 0  # of the order, see ``State.next_fence``
+    former: NodeName | None = None  # the one that made it before, drains, and still makes it
+    made_since: float | None = None  # by ``node``, as far as is known
 
 
 class Conversions:
@@ -104,11 +110,15 @@ class Conversions:
             if rendition not in self._running and self._state.starting:  # of an earlier broker's
                 self._adopt(rendition, worker, track)
             conversion = self._running.get(rendition)
-            if conversion is None or conversion.node != worker.node:
+            if conversion is None or worker.node not in (conversion.node, conversion.former):
                 self._state.send(worker.node, EndConversion(rendition))
+            elif conversion.node == worker.node and conversion.made_since is None:
+                conversion.made_since = self._state.now
+        if worker.report.draining:
+            self._move_away(worker)
         for rendition, conversion in self._running.items():
             if conversion.node == worker.node and made.get(rendition) != conversion.track:
-                self._state.send(worker.node, Convert(rendition, conversion.track))
+                self._state.send(worker.node, Convert(rendition, conversion.track, fence=conversion.fence))
         self.settle()
 
     def bury(self, worker: Worker, *, stopped: bool) -> None:
@@ -120,8 +130,13 @@ class Conversions:
         self._promised.pop(worker.node, None)
         self._subscribed.pop(worker.node, None)
         self._given.pop(worker.node, None)
+        for conversion in self._running.values():
+            if conversion.former == worker.node:
+                conversion.former = None
         for rendition in [each for each, conversion in self._running.items() if conversion.node == worker.node]:
-            del self._running[rendition]
+            conversion = self._running.pop(rendition)
+            if conversion.former is not None:  # which still makes it, and is to hand it to another
+                self._running[rendition] = _Conversion(conversion.former, conversion.track)
             if not stopped:
                 deaths, until = self._suspected.get(rendition, (0, 0.0))
                 deaths = deaths + 1 if self._state.now < until + FORGIVEN_AFTER else 1
@@ -136,7 +151,7 @@ class Conversions:
                 del self._suspected[rendition]
         for rendition in [rendition for rendition in self._running if rendition not in wanted]:
             if not self._state.starting:
-                self._state.send(self._running.pop(rendition).node, EndConversion(rendition))
+                self._end(rendition)
         for rendition in sorted(wanted):
             track = self._source(rendition)
             conversion = self._running.get(rendition)
@@ -145,13 +160,45 @@ class Conversions:
             if conversion is None:
                 self._begin(rendition, track)
             elif conversion.track != track:
-                conversion.track = track
-                self._state.send(conversion.node, Convert(rendition, track))
+                conversion.track, conversion.fence = track, self._state.next_fence()
+                self._state.send(conversion.node, Convert(rendition, track, fence=conversion.fence))
+            if conversion is not None:
+                self._let_former_go(rendition, conversion)
 
     def worker(self, rendition: Rendition) -> NodeName | None:
         """The worker that makes it, ``None`` while nobody does."""
         conversion = self._running.get(rendition)
         return conversion.node if conversion is not None else None
+
+    def _move_away(self, worker: Worker) -> None:
+        """The worker drains: have others make what it makes, or end it where there is none."""
+        for rendition, conversion in list(self._running.items()):
+            if conversion.node != worker.node:
+                continue
+            former = conversion.former or worker.node
+            if not any(each.takes(Role.TRANSCODE) for each in self._state.workers.values()):
+                self._end(rendition)
+                continue
+            if conversion.former is not None:  # the successor drains as well, before it has begun
+                self._state.send(worker.node, EndConversion(rendition))
+            del self._running[rendition]
+            self._begin(rendition, conversion.track)
+            if (begun := self._running.get(rendition)) is not None:
+                begun.former = former
+            else:  # none has room now
+                self._running[rendition] = conversion
+
+    def _let_former_go(self, rendition: Rendition, conversion: _Conversion) -> None:
+        since = conversion.made_since
+        if conversion.former is not None and since is not None and self._state.now - since >= HANDED_OVER_AFTER:
+            self._state.send(conversion.former, EndConversion(rendition))
+            conversion.former = None
+
+    def _end(self, rendition: Rendition) -> None:
+        conversion = self._running.pop(rendition)
+        for node in (conversion.node, conversion.former):
+            if node is not None:
+                self._state.send(node, EndConversion(rendition))
 
     def _wanted(self) -> set[Rendition]:
         wanted = set[Rendition]().union(*self._subscribed.values(), *self._promised.values())
@@ -177,8 +224,8 @@ class Conversions:
         busy = {w.node: w.report.load.cpu + CONVERSION_SHARE * self._given[w.node] for w in workers}
         worker = min(workers, key=lambda w: (busy[w.node], w.node))
         self._given[worker.node] += 1
-        self._running[rendition] = _Conversion(worker.node, track)
-        self._state.send(worker.node, Convert(rendition, track))
+        conversion = self._running[rendition] = _Conversion(worker.node, track, self._state.next_fence())
+        self._state.send(worker.node, Convert(rendition, track, fence=conversion.fence))
 
     def _adopt(self, rendition: Rendition, worker: Worker, track: Track) -> None:
         if converted_kind(rendition) is None or camera_of(rendition) not in self._state.cameras:

@@ -161,6 +161,27 @@ class Tick:
     """Time has passed."""
 
 
+@dataclass(frozen=True, slots=True)
+class DrainWorker:
+    """A worker is to end in good order."""
+
+    node: NodeName
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Every worker's connection was tried; those of the nodes ``missing`` are gone."""
+
+    missing: frozenset[NodeName]
+
+
+@dataclass(frozen=True, slots=True)
+class StoodStill:
+    """This process did nothing for so long: what workers said meanwhile is still to be read."""
+
+    seconds: float
+
+
 Event = (
     FromWorker
     | Undelivered
@@ -173,6 +194,9 @@ Event = (
     | StillWanted
     | StillGivenUp
     | Tick
+    | DrainWorker
+    | Probed
+    | StoodStill
 )
 
 
@@ -251,6 +275,14 @@ class SessionEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewSession:
+    """A session's player is to make a new session and then leave this one, whose egress is about to end."""
+
+    session: SessionName
+    camera: CameraName
+
+
+@dataclass(frozen=True, slots=True)
 class CameraChanged:
     """A camera is new, or something of this changed. ``video`` is the codec of its picture, empty if it has none.
 
@@ -311,7 +343,7 @@ class NodeNameTwice:
     where: tuple[str, str]
 
 
-Notice = CameraChanged | CameraRemoved | SessionEnded
+Notice = CameraChanged | CameraRemoved | SessionEnded | RenewSession
 """The commands that the front door tells people of."""
 
 Command = (

@@ -19,6 +19,8 @@ RATE_WINDOW = 10.0  # … unless its reports are further apart
 
 FIRST_FAILURE, LAST_FAILURE = 30.0, 300.0  # seconds for which a stream that failed is left for the other
 
+MOST_FENCE = 1 << 45  # that is believed: Unix milliseconds of the year 3084
+
 CAMERA_SHARE = 0.01
 """Share of a core that a camera is expected to need at ingest: some hundred cameras fill one."""
 
@@ -33,6 +35,8 @@ class Worker:
     report: Report  # the last
     seen: float  # when it came
     alive: bool = True
+    give_up_at: float | None = None  # its connection is gone, as far as is known: if it is then, it is dead
+    doubted: bool = False  # many were missed in one go, so it was given more time
     predecessor: str = ""  # incarnation that had this node's name before
     cameras: set[CameraName] = field(default_factory=set)  # ingest: assigned to it
     streams: dict[CameraName, StreamReport] = field(default_factory=dict)  # ingest: what it says of each camera
@@ -81,6 +85,9 @@ class Camera:
     tracks: tuple[Track, ...] = ()  # the last that were seen
     last_worker: NodeName | None = None  # ``worker``, or the one that had it under an earlier broker
     worker: NodeName | None = None  # the one that has it now
+    successor: NodeName | None = None  # the one that takes it over, and does not play it yet
+    fence: int = 0  # of the newest assignment, see ``State.next_fence``
+    one_session: bool = False  # it was seen to serve no second session
     sessions: set[SessionName] = field(default_factory=set)
     kept_until: float = float("-inf")  # on demand: needed until then also without viewers
     announced: tuple[CameraState, str, str] | None = None
@@ -146,6 +153,7 @@ class Session:
     home: CameraName = NOTHING  # the stream that it was shown when an egress told of it
     holder: Holder = _NOBODY
     takes: tuple[str, ...] = ()  # codecs, by Media Source Extensions; none of WebRTC's viewers
+    renew_at: float = float("-inf")  # its player is not asked again before that to make a new one
 
     @property
     def pending(self) -> bool:
@@ -154,11 +162,16 @@ class Session:
 
 
 class State:
-    """The state that the parts of the director share. Times are on the caller's monotonic clock, in seconds."""
+    """The state that the parts of the director share. Times are on the caller's monotonic clock, in seconds.
 
-    def __init__(self, now: float, ingests: int | None) -> None:
+    ``unix`` is the Unix time at ``now``.
+    """
+
+    def __init__(self, now: float, ingests: int | None, unix: float = 0.0) -> None:
         self.now = now
         self.started = now
+        self._unix = unix
+        self._fence = 0  # the highest that is known
         self._ingests = ingests
         self._share_at = float("inf")
         self.workers: dict[NodeName, Worker] = {}
@@ -188,6 +201,20 @@ class State:
         self._share_at = min(self._share_at, self.now + GATHERING)
         if self._ingests is not None and sum(w.takes(Role.INGEST) for w in self.workers.values()) >= self._ingests:
             self._share_at = self.now
+
+    def next_fence(self) -> int:
+        """The number of a new assignment: Unix milliseconds, or more where any worker was heard to have a higher one.
+
+        It is the upper part of the epoch of what is published by it (``common.media.first_epoch``), so that the newest
+        assignment wins, whatever the clocks of the machines say.
+        """
+        self._fence = max(int(1000 * (self._unix + self.now - self.started)), self._fence + 1)
+        return self._fence
+
+    def heard_fence(self, fence: int) -> None:
+        """A worker was given this one, by an earlier broker or by another."""
+        if fence < MOST_FENCE:  # else it makes it up
+            self._fence = max(self._fence, fence)
 
     def command(self, command: Command) -> None:
         """Order something, after what is ordered already."""

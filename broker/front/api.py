@@ -32,6 +32,7 @@ from broker.front.views import (
 )
 from common import __version__
 from common.cameras import CameraName
+from common.control import NodeName
 from common.errors import RequestError
 from common.process import LoadMeter
 from common.sessions import SessionName, public_name
@@ -132,6 +133,12 @@ async def list_nodes(request: web.Request) -> web.Response:
         return [_broker(context, request.app[LOAD]), *(node_view(worker, now) for worker in workers)]
 
     return _answer_list(request, "nodes", nodes)
+
+
+async def drain_node(request: web.Request) -> web.Response:
+    """A worker is to end in good order. Raises ``RequestError`` if it cannot be spared."""
+    request.app[CONTEXT].control.drain(NodeName(request.match_info["node"]))
+    return web.Response(status=202)
 
 
 async def arrival(request: web.Request) -> web.Response:

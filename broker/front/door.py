@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import account, api, hub, metrics, pages, rights, signalling, stills, whep
+from broker.front import account, api, hub, metrics, pages, rights, signalling, stills, whep, whep_events
 from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import Right, admit, described, principal_of
@@ -23,7 +23,7 @@ def application(context: Context) -> web.Application:
     app = web.Application(middlewares=[_watched, problems, _guard], client_max_size=MAX_BODY)
     app[CONTEXT] = context
     app[PROXIES] = Proxies(context.proxies)
-    for module in (hub, account, api, pages, rights, signalling, stills, whep, metrics):
+    for module in (hub, account, api, pages, rights, signalling, stills, whep, whep_events, metrics):
         module.prepare(app)
     add_routes(app)
     app.on_response_prepare.append(_harden)

@@ -22,7 +22,7 @@ from common.cameras import CameraName
 
 LOOK = 1.0  # seconds between looks whether somebody listens
 BEAT = 15.0  # seconds between comments: proxies cut what is silent for a minute
-_HEADERS = {
+HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream",
     hdrs.CACHE_CONTROL: "no-store",
     "X-Accel-Buffering": "no",  # nginx would keep events for later
@@ -56,7 +56,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     """Tell of cameras until whoever asks goes. Raises ``RequestError`` for one too many."""
     context, hub = request.app[CONTEXT], request.app[HUB]
     address = context.quotas.address(address_of(request))
-    response = web.StreamResponse(headers=_HEADERS)
+    response = web.StreamResponse(headers=HEADERS)
     if request.method == hdrs.METH_HEAD:
         return response
     check_socket(context, address)

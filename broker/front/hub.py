@@ -16,7 +16,7 @@ from broker.access.desk import Desk
 from broker.access.principal import Principal
 from broker.catalogue import Catalogue
 from broker.director import Director
-from broker.director.events import CameraChanged, CameraRemoved, Notice, SessionEnded
+from broker.director.events import CameraChanged, CameraRemoved, Notice, RenewSession, SessionEnded
 from broker.front.backlog import Backlog
 from broker.front.context import CONTEXT
 from broker.front.views import CameraSummary, camera_summary, summary_for_viewer
@@ -71,7 +71,7 @@ class Hub:
 
     def notice(self, notice: Notice) -> None:
         """Tell the pages that it concerns."""
-        if not isinstance(notice, SessionEnded):
+        if not isinstance(notice, SessionEnded | RenewSession):
             if split_stream(notice.camera)[1] != MAIN:  # pages hear of the camera as a whole
                 return
             self._list = ""
@@ -80,6 +80,9 @@ class Hub:
                 if owner := self.owners.get(session):
                     owner.disown(session)
                     owner.tell("close", session=session, reason=reason, sentence=detail or reason.sentence)
+            case RenewSession(session, camera):
+                if owner := self.owners.get(session):
+                    owner.tell("renew", session=session, camera=camera)
             case CameraChanged(camera, state, detail, video):
                 self._tell_of(camera, state, detail, video)
             case CameraRemoved(camera):

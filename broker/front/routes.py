@@ -13,7 +13,20 @@ from enum import Enum, auto
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from broker.front import account, api, events, health, metrics, mse, pages, sign_on, signalling, stills, whep
+from broker.front import (
+    account,
+    api,
+    events,
+    health,
+    metrics,
+    mse,
+    pages,
+    sign_on,
+    signalling,
+    stills,
+    whep,
+    whep_events,
+)
 from broker.front.gate import Right
 
 
@@ -51,6 +64,7 @@ ROUTES = (
     Route("GET", "/api/viewers/{session}", api.show_session, Right.SESSION),
     Route("DELETE", "/api/viewers/{session}", api.close_viewer, Right.ADMIN, Need.OUR_PAGE),
     Route("GET", "/api/nodes", api.list_nodes, Right.ADMIN),
+    Route("POST", "/api/nodes/{node}/drain", api.drain_node, Right.ADMIN, Need.OUR_PAGE),
     Route("GET", "/api/arrival", api.arrival, Right.ANYBODY),
     Route("GET", "/sign-in/start", sign_on.start, Right.ANYBODY),
     Route("GET", "/sign-in/callback", sign_on.callback, Right.ANYBODY),
@@ -69,6 +83,10 @@ ROUTES = (
     Route("GET", "/api/openapi.json", api.openapi, Right.SIGNED_IN),
     Route("POST", "/whep/{camera}", whep.offer, Right.CAMERA),
     Route("OPTIONS", "/whep/{camera}", whep.endpoint_options, Right.ANYBODY),
+    Route("POST", "/whep/{camera}/{session}/events", whep_events.subscribe, Right.OWNER),
+    Route("GET", "/whep/{camera}/{session}/events", whep_events.events, Right.OWNER),
+    Route("DELETE", "/whep/{camera}/{session}/events", whep_events.unsubscribe, Right.OWNER),
+    Route("OPTIONS", "/whep/{camera}/{session}/events", whep.session_options, Right.ANYBODY),
     Route("PATCH", "/whep/{camera}/{session}", whep.patch, Right.OWNER),
     Route("DELETE", "/whep/{camera}/{session}", whep.leave, Right.OWNER),
     Route("OPTIONS", "/whep/{camera}/{session}", whep.session_options, Right.ANYBODY),

@@ -6,7 +6,8 @@ From the page: ``offer`` {camera, sdp, id?, stream?, height?}, ``show`` {session
 pixels, by which ``auto`` chooses. ``fragment`` is an ICE fragment of SDP (RFC 8840) that asks for an ICE restart.
 
 To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``restarted`` {session,
-fragment, id?}, ``close`` {session, reason, sentence}, ``attached`` {session, camera}, ``camera`` {camera, state,
+fragment, id?}, ``close`` {session, reason, sentence}, ``renew`` {session, camera} (its egress is about to end: make a
+new session, and close this one when that has a picture), ``attached`` {session, camera}, ``camera`` {camera, state,
 sentence, detail, failed, video}, ``cameras`` {cameras}, ``removed`` {camera}, ``pong``, ``error`` {code, message} and
 whichever of ``id``, ``session`` and ``camera`` it is about.
 

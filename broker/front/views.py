@@ -62,6 +62,7 @@ class CameraView(BaseModel):
     transport: Transport
     on_demand: bool
     keep_after: float = Field(description="Seconds.")
+    one_session: bool = Field(description="As configured: it serves one client at a time.")
     tls: TlsConfig
     source: Literal["config", "api"] = Field(description="Only cameras from the api can be changed here.")
     place: str | None = Field(description="Where a camera from the config is to be changed.")
@@ -178,6 +179,7 @@ def camera_view(entry: Entry, statuses: Mapping[CameraName, CameraStatus]) -> Ca
         transport=entry.config.transport,
         on_demand=entry.config.on_demand,
         keep_after=entry.config.keep_after,
+        one_session=entry.config.one_session,
         tls=entry.config.tls,
         source="api" if entry.origin is None else "config",
         place=entry.origin and entry.origin.where,

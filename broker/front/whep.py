@@ -28,6 +28,7 @@ from broker.front.gate import TOKEN, check_still, is_known, principal_of
 from broker.front.offers import ask, parse_wish
 from broker.front.peer import address_of, host_of, is_secure, prefix_of
 from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose
+from broker.front.whep_events import link
 from common.cameras import CameraName, split_stream
 from common.errors import RequestError
 from common.sessions import SessionName
@@ -66,6 +67,7 @@ async def offer(request: web.Request) -> web.Response:
     }
     response = web.Response(status=201, text=answer.sdp, content_type=SDP, headers=headers)
     _add_links(request, response)
+    response.headers.add("Link", link(f"{prefix_of(request)}/whep/{camera}/{answer.session}", query))
     return response
 
 

@@ -52,6 +52,7 @@ EVENTS = {
     },
     "Of media on the bus": {
         "caches_given_up": "Cached groups of pictures that were given up, as all of them took too much memory.",
+        "early_epoch": "Batches of a worker that takes over, before its keyframe.",
         "gaps": "Gaps in a rendition's numbers: the bus dropped something.",
         "histories_cut": "Histories that were halved, as all of them took too much memory.",
         "lost": "Packets that were missing in a rendition after all.",
@@ -67,6 +68,7 @@ EVENTS = {
         "subscription_garbage": "Subscriptions to what is no topic.",
     },
     "Of ingest": {
+        "cameras_let_go": "Cameras that were let go as no broker could be reached, and nobody took their pictures.",
         "foreign_datagrams": "Datagrams on a camera's ports that were not the camera's.",
         "junk_bytes": "Bytes between RTSP messages that belong to none.",
         "redirects": "Times that a camera led elsewhere.",

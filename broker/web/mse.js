@@ -83,6 +83,13 @@ export class MseSession {
     return this.id === null || this.#over ? undefined : this.#signalling.check(this.id);
   }
 
+  /** See Session. The new one is made at once; the picture stands meanwhile. */
+  renew() {
+    if (this.#over) return;
+    this.close();
+    this.#player.closed("session_ends");
+  }
+
   /** There is no ICE: where the network becomes another, the socket breaks, and the player makes a new session. */
   restart() {
     return Promise.resolve(false);

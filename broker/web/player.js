@@ -5,14 +5,15 @@
 // signalling ("ws", which goes over to WHEP where WebSockets do not get through, or "whep"; by default the first on pages of
 // the server, and the second on those of others, whose WebSockets it refuses); autoconnect.
 // A click on it while it is idle connects, and one while the picture is paused goes on.
-// Methods: connect(), disconnect(), stats(). Events: playing, stalled, closed, error, statechange.
+// Methods: connect(), disconnect(), stats(). Events: playing, stalled, renewed, closed, error, statechange.
 // Where no media gets through by WebRTC it comes through the page's own port (mse.js), until WebRTC works (detour.js).
 // For measuring: video, pc, session, state, timing (ms after connect(): offered, answered, connected, firstFrame).
 //
 // It keeps a picture up: whatever breaks, it finds out (the server says so, ICE fails, or frames stop while the server
-// does not know the session any more) and makes a new session. While only the signalling is gone or only the camera is
-// down it touches nothing, because media goes on, or will come back, in the session that it has. It is "playing" while
-// pictures move on the screen, and never else.
+// does not know the session any more) and makes a new session; where the server says in time that a session will end, it
+// does so before that (renewal.js). While only the signalling is gone or only the camera is down it touches nothing,
+// because media goes on, or will come back, in the session that it has. It is "playing" while pictures move on the screen,
+// and never else.
 
 import { HOME, SERVED, serverAt, showToken } from "./address.js";
 import { WithAttributes } from "./attributes.js";
@@ -22,6 +23,7 @@ import { furnish, showMuted } from "./look.js";
 import { Detour } from "./detour.js";
 import { MseSession } from "./mse.js";
 import { Playback } from "./playback.js";
+import { Renewal } from "./renewal.js";
 import { Roaming } from "./roaming.js";
 import { Session } from "./session.js";
 import { SignallingError, iceServersOf, jittered } from "./signalling.js";
@@ -57,6 +59,7 @@ export class CamshaftPlayer extends WithAttributes {
     doubt: () => this.#session?.doubt() ?? false,
     look: () => this.#watch(),
   });
+  #renewal = null; // on the way to another session
   #wanted = false;
   #byHttp = false; // signalling "ws" did not get through
   #began = 0;
@@ -239,6 +242,7 @@ export class CamshaftPlayer extends WithAttributes {
       media: mine(() => this.#showSource(), "media"),
       closed: mine((reason) => this.#ended(reason), "closed"),
       cameraState: mine((before) => this.#cameraChanged(before)),
+      renew: mine(() => this.#renew()),
     };
     return /** @type {const} */ ([camera, wish, told]);
   }
@@ -278,8 +282,35 @@ export class CamshaftPlayer extends WithAttributes {
     session.check(); // what was said of the camera meanwhile was not listened to
   }
 
+  /** The session will end soon: have another one, and only then leave this. */
+  #renew() {
+    this.#renewal ??= new Renewal(this.#webRtc(), this.video, {
+      playing: () => this.state === "playing" || this.state === "soundonly",
+      over: (next) => this.#goOver(next),
+      failed: (next, error) => {
+        if (this.#session === next) this.#failed(error);
+        else next.close();
+        if (this.#renewal?.next === next) this.#renewal = null; // the server asks again
+      },
+    });
+  }
+
+  #goOver(next) {
+    const before = this.#session;
+    this.#renewal = null;
+    this.#show(next);
+    if (this.video.srcObject === before.source) {
+      next.into(before.source);
+      this.#awaitFrame();
+    }
+    before.close();
+    this.#dispatch("renewed");
+  }
+
   #drop() {
     this.#detour.drop();
+    this.#renewal?.cancel();
+    this.#renewal = null;
     this.#session?.close();
     this.#session = null;
   }
@@ -316,6 +347,10 @@ export class CamshaftPlayer extends WithAttributes {
       return;
     }
     if (reason === "media_source_failed") this.#detour.failed();
+    if (this.#renewal !== null) {
+      this.#renewal.finish(); // the new one is on its way
+      return;
+    }
     this.#reason = "";
     this.#retry();
     this.#enter("retrying");

@@ -25,7 +25,7 @@ export class Session {
 
   /**
    * `wish` is a function that gives {stream, height}. `player` is told of marked(name), connected(state), media(),
-   * closed(reason) and cameraState(summary before).
+   * closed(reason), renew() and cameraState(summary before).
    */
   constructor(signalling, iceServers, camera, wish, player) {
     this.#signalling = signalling;
@@ -114,6 +114,19 @@ export class Session {
     this.#over = true;
     this.pc?.close();
     this.#player.closed(reason);
+  }
+
+  /** The server says that it will be over soon, and that a new one is to be made before that. */
+  renew() {
+    if (!this.#over) this.#player.renew();
+  }
+
+  /** Show it within `stream` from now on, in place of what that has. */
+  into(stream) {
+    const before = stream.getTracks();
+    for (const track of this.source.getTracks()) stream.addTrack(track); // first: an empty stream would show nothing
+    for (const track of before) stream.removeTrack(track);
+    this.source = stream;
   }
 
   /** The server says how the camera is. */

@@ -13,7 +13,8 @@
 //
 // A wish is {stream, height}: "main", "sub" or "auto", and pixels of the screen, 0 where that is not known.
 //
-// The listener of a session has its `camera`'s name, closed(reason), attached() (which asks the server anew what it knows), and cameraState({state, sentence, detail,
+// The listener of a session has its `camera`'s name, closed(reason), renew() (the session will end soon), attached() (which asks the server anew what it knows), and
+// cameraState({state, sentence, detail,
 // failed, video}).
 
 import { below } from "./address.js";

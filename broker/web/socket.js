@@ -283,6 +283,9 @@ export class SocketSignalling extends EventTarget {
       case "close":
         this.#ended(message.session, message.reason);
         break;
+      case "renew":
+        this.#listeners.get(message.session)?.renew();
+        break;
       case "camera":
         for (const listener of this.#listeners.values()) {
           if (listener.camera === message.camera) listener.cameraState(message);

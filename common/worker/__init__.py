@@ -20,5 +20,9 @@ class Worker(Protocol):
     def report(self, base: Report) -> Report:
         """Complete a report, in which the rest is set already, with everything that this worker is and does."""
 
+    @property
+    def drained(self) -> bool:
+        """Whether nothing is left that somebody would miss. Asked while it drains, and takes nothing new."""
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, and end in good order: the broker is told that it is over when this returns."""

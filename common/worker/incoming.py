@@ -5,8 +5,10 @@ queue was full, or the relay was away. Then the cached group of pictures is aske
 nobody notices; if not, video goes on at the next keyframe. In no case is part of a picture passed on as if it were the
 whole.
 
-A newer epoch (the camera's session started anew) replaces an older one at once. An older one is left over from a worker
-that does not know yet that it has been replaced; it counts again only if the newer one has gone silent.
+A newer epoch (the camera's session started anew, or another worker has it now) replaces an older one: at its first
+keyframe as long as the older one flows, and else at once. So a camera that moves from one worker to another, and is
+pulled by both meanwhile, goes on without a gap, its sound included. An older one is left over from a worker that does
+not know yet that it has been replaced; it counts again only if the newer one has gone silent.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ from typing import Protocol
 from common.media import MAX_GOP_BYTES, Batch, Kind
 
 MAX_AGE = 2.0  # seconds: a batch that waited longer in queues is no live picture any more
+MAX_COMING = 64  # batches kept of a newer epoch while its cached pictures are on their way: some 2 s
 MAX_PENDING = 512  # batches kept while the cached group of pictures is on its way …
 MAX_PENDING_BYTES = MAX_GOP_BYTES  # … and bytes of them
 REPLAY_INTERVAL = 1.0  # seconds between requests for it
 MAX_REPLAYS = 4  # taken in that time: one for each request, and what a worker still sends that was replaced
 TRANSIT_WINDOW = 5.0  # seconds over which the fastest way is remembered, once or twice: clocks are set, and drift
+FLOWS = 1.0  # seconds since its newest batch for which an epoch is not left before a newer one has a keyframe
 EPOCH_SILENCE = 2.0  # seconds of silence after which an older epoch may take over, and numbers that were passed
 MOST_WAIT = 30.0  # seconds: no queue holds a batch for longer, so one that seems so late tells that a clock was set
 
@@ -46,6 +50,8 @@ class Incoming:
         self._request_replay = request_replay
         self._requested_at = float("-inf")
         self._epoch = 0
+        self._pictured = False  # whether a picture of the epoch was passed on
+        self._coming: list[Batch] = []  # of a newer epoch, whose keyframe is not here yet
         self._expected: dict[str, int | None] = dict.fromkeys(Kind)  # next sequence number; None: a start is needed
         self._pending: list[Batch] = []
         self._pending_size = 0  # bytes
@@ -62,6 +68,10 @@ class Incoming:
 
     def receive(self, batch: Batch, *, now: float, unix_ns: int) -> bool:
         """Take a live batch. ``True`` if it was passed on."""
+        if batch.epoch > self._epoch and not self._may_begin(batch, now):
+            self.counters["early_epoch"] += 1
+            self._keep(batch, now)
+            return False
         if not self._enter_epoch(batch, now):
             self.counters["old_epoch"] += 1
             return False
@@ -97,11 +107,13 @@ class Incoming:
             return
         self._replays -= 1
         self.counters["replays"] += 1
-        pending = self._pending.copy()
+        pending = (*self._pending, *self._coming)
         self._forget_pending()
         self.sinks[Kind.VIDEO].pause()
         for batch in (*batches, *pending):
-            if batch.kind == Kind.VIDEO and self._enter_epoch(batch, now):
+            if batch.kind != Kind.VIDEO or (batch.epoch > self._epoch and not self._may_begin(batch, now)):
+                continue
+            if self._enter_epoch(batch, now):
                 self._take(batch, now)
 
     def _take(self, batch: Batch, now: float) -> bool:
@@ -114,6 +126,7 @@ class Incoming:
                 self.counters["lost"] += batch.sequence - expected
         self._expected[Kind.VIDEO] = batch.sequence + len(batch.payloads)
         self._taken_at[Kind.VIDEO] = now
+        self._pictured = True
         self.sinks[Kind.VIDEO].push(batch, now)
         return True
 
@@ -128,13 +141,29 @@ class Incoming:
         self.sinks[Kind.AUDIO].push(batch, now)
         return True
 
+    def _may_begin(self, batch: Batch, now: float) -> bool:
+        """Whether the first batch of a newer epoch may end the one that there is."""
+        starts = batch.keyframe and batch.kind == Kind.VIDEO
+        return starts or not self._pictured or now - self._received_at >= FLOWS
+
+    def _keep(self, batch: Batch, now: float) -> None:
+        """A picture of an epoch whose keyframe did not come this way: have it come with what is cached."""
+        if batch.kind != Kind.VIDEO:
+            return
+        kept = len(self._coming), sum(each.size for each in self._coming)
+        if kept[0] >= MAX_COMING or kept[1] > MAX_PENDING_BYTES or (kept[0] and self._coming[-1].epoch != batch.epoch):
+            self._coming.clear()
+        self._coming.append(batch)
+        self._request(now)
+
     def _enter_epoch(self, batch: Batch, now: float) -> bool:
         """Whether ``batch`` is of the current epoch, perhaps because it has just become that."""
         if batch.epoch == self._epoch:
             return True
         if batch.epoch < self._epoch and now - self._received_at < EPOCH_SILENCE:
             return False
-        self._epoch = batch.epoch
+        self._epoch, self._pictured = batch.epoch, False
+        self._coming.clear()
         self._expected = dict.fromkeys(Kind)
         self._forget_pending()
         self._least_transit_ns.clear()

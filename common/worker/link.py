@@ -25,6 +25,7 @@ from common.bus import Channel, Endpoints, Keys, open_socket
 from common.control import (
     MAX_MESSAGE_BYTES,
     REPORT_INTERVAL,
+    Drain,
     Leaving,
     NodeName,
     Ping,
@@ -65,6 +66,15 @@ class Contact:
         self._away_at = now + AWAY_AFTER
         self._lines = TokenBucket(1, 1 / WARN_INTERVAL)
 
+    def away_for(self, now: float) -> float:
+        """Seconds for which it could not be reached."""
+        return 0.0 if self._there else max(0.0, now - self._away_at + AWAY_AFTER)
+
+    @property
+    def there(self) -> bool:
+        """Whether it could be reached when that was tried last."""
+        return self._there
+
     def tried(self, there: bool, now: float) -> None:
         """Take in whether the broker could be reached at ``now``."""
         if there and not self._there:
@@ -95,6 +105,8 @@ class Link:
         self.node = node
         self.incarnation = secrets.token_hex(8)
         self.counters: Counter[str] = Counter()
+        self.draining = False  # it is ending: reports say so
+        self.drain_ordered = asyncio.Event()  # by the broker
         self._context = context
         self._endpoints = endpoints
         self._keys = keys
@@ -151,6 +163,15 @@ class Link:
             self._count("control_unsendable", f"a message of type {message.type} is too large", bytes=len(frame))
             return False
         return self._channel.send(frame)
+
+    @property
+    def there(self) -> bool:
+        """Whether the broker can be reached, as of the last report."""
+        return self._contact is not None and self._contact.there
+
+    def away_for(self, now: float) -> float:
+        """Seconds for which no broker could be reached; 0 if one can."""
+        return self._contact.away_for(now) if self._contact is not None else 0.0
 
     def report_soon(self) -> None:
         """Something changed: report within 50 ms instead of a second."""
@@ -212,6 +233,7 @@ class Link:
             pid=os.getpid(),
             version=__version__,
             load=self._load.read(),
+            draining=self.draining,
             counters=dict(self.counters) | {"tasks": len(asyncio.all_tasks())},  # a leak shows here
         )
 
@@ -222,5 +244,7 @@ class Link:
             self.counters["control_garbage"] += 1
             self._log.debug("control message dropped", reason=str(exc))
             return
-        if self._worker is not None and not isinstance(message, Ping):
+        if isinstance(message, Drain):
+            self.drain_ordered.set()
+        elif self._worker is not None and not isinstance(message, Ping):
             self._worker.handle(message)

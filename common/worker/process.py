@@ -20,6 +20,7 @@ from common.media import Rendition
 from common.reloader import Reloader
 from common.systemd import READY, notify
 from common.worker import Worker
+from common.worker.draining import drained
 from common.worker.link import Link
 from common.worker.membership import worker_keys
 from common.worker.publisher import Publisher
@@ -71,7 +72,9 @@ async def run_worker(
     stop: asyncio.Event,
     reloader: Reloader | None = None,
 ) -> None:
-    """Be the worker ``node`` until ``stop`` is set. ``reloader`` reads the configuration again while it runs.
+    """Be the worker ``node`` until ``stop`` is set, and then as ``common.worker.draining`` says.
+
+    ``reloader`` reads the configuration again while it runs.
 
     Raises ``ConfigError`` for a bus that cannot be.
     """
@@ -88,4 +91,8 @@ async def run_worker(
         worker = await stack.enter_async_context(opened(around))
         async with link.serving(worker), nullcontext() if reloader is None else reloader.running():
             notify(READY)
-            await worker.run(stop)
+            over = asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(worker.run(over))
+                await drained(worker, link, stop, within=config.drain.timeout)
+                over.set()

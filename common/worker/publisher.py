@@ -85,6 +85,8 @@ class Publisher:
         self.counters: Counter[str] = Counter()
         self._socket = open_socket(context, zmq.XPUB, keys)
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each worker's subscription, not only the first to a topic
+        # A relay that is away takes nothing, and has forgotten what it wanted: nothing is kept for it.
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._endpoint = endpoints.media_in
         self._channel: Channel | None = None
         self._topics: dict[Rendition, bytes] = {}
@@ -92,6 +94,7 @@ class Publisher:
         self._sealers: dict[Rendition, Sealer] = {}
         self._unsent: list[bytes] = []  # frames of this turn of the event loop
         self._moderation = Moderation()
+        self._taken: set[Rendition] = set()
         self._cached = 0  # bytes of all of them
         self._cache_bytes = cache_bytes
 
@@ -127,6 +130,10 @@ class Publisher:
             self._unsent.append(frame if sealer is None else sealer.seal(frame))
         if self._cached > self._cache_bytes:
             self._relieve()
+
+    def taken(self, rendition: Rendition) -> bool:
+        """Whether anybody is subscribed to its live batches, as far as the relay says."""
+        return rendition in self._taken
 
     def limit(self, cache_bytes: int) -> None:
         """Keep so many bytes at most from now on."""
@@ -170,15 +177,18 @@ class Publisher:
             self.counters["caches_given_up"] += 1
 
     def _subscribed(self, message: bytes) -> None:
-        if message[:1] != bytes((_SUBSCRIBE,)) or len(message) > MAX_TOPIC:
+        if len(message) > MAX_TOPIC:
             return
         try:
             rendition, node = parse_topic(message[1:])
         except ProtocolError:
             self.counters["subscription_garbage"] += 1
             return
+        subscribed = message[:1] == bytes((_SUBSCRIBE,))
+        if node is None:
+            (self._taken.add if subscribed else self._taken.discard)(rendition)
         gop = self._gops.get(rendition)
-        if node is None or not gop:
+        if node is None or not gop or not subscribed:
             return
         assert self._channel is not None
         self._send()  # what is in the group comes before it, and nothing else

@@ -302,7 +302,7 @@ class CameraStream:
     """The tracks of one session of a camera, on one capture clock and in one epoch."""
 
     def __init__(self, choices: Sequence[Choice], *, udp: bool, epoch: int) -> None:
-        self.epoch = epoch  # Unix milliseconds
+        self.epoch = epoch
         self.clock = CameraClock()
         self.receivers = [
             TrackReceiver(choice, self.clock, udp=udp, epoch=epoch, on_new_source=self._new_source)

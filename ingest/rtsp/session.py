@@ -33,6 +33,8 @@ HANDSHAKE_TIMEOUT = 20.0  # seconds from the connection to PLAY's answer, howeve
 MAX_KEEPALIVE_INTERVAL = 30.0  # seconds: half the default timeout; NATs forget idle connections too
 MIN_KEEPALIVE_INTERVAL = 1.0  # seconds, whatever the camera says
 
+# RFC 2326 11.3.17 and 11.5.4: cameras that serve one session, or few, answer so to a further one.
+_REFUSALS = {404: CameraState.NOT_FOUND, 410: CameraState.NOT_FOUND, 453: CameraState.FULL, 503: CameraState.FULL}
 _TRANSPORT_REFUSED = {400, 405, 406, 451, 456, 459, 460, 461, 462, 500, 501, 551}  # to SETUP: the other may do
 _URL_REFUSED = {400, 404, 451, 454, 455, 459, 460}  # to PLAY: that of the whole, or of the one stream, may do
 _REDIRECTS = {301, 302, 303, 305, 307}
@@ -324,7 +326,7 @@ class RtspSession:
     def _expect_success(self, response: Response) -> None:
         if 200 <= response.status < 300:
             return
-        state = CameraState.NOT_FOUND if response.status in (404, 410) else CameraState.REJECTED
+        state = _REFUSALS.get(response.status, CameraState.REJECTED)
         hint = "; the camera may want a user name and password in its URL"
         asks = response.status == 403 and self.url.username is None
         raise CameraError(state, self._rejection(response) + (hint if asks else ""))

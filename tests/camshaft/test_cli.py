@@ -89,8 +89,8 @@ def test_serve_has_an_option_for_every_leaf_with_its_description_and_variable() 
     ("command", "sections"),
     [
         ("broker", {"http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "sources", "store", "log"}),
-        ("ingest", {"sources", "broker", "cluster", "limits", "log"}),
-        ("egress", {"media", "broker", "cluster", "limits", "log"}),
+        ("ingest", {"sources", "broker", "cluster", "drain", "limits", "log"}),
+        ("egress", {"media", "broker", "cluster", "drain", "limits", "log"}),
     ],
 )
 def test_workers_have_the_options_that_concern_them(command: str, sections: set[str]) -> None:

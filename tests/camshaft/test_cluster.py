@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from camshaft.cli import cli
-from common.control import HangUp
+from common.control import Drain, HangUp, Leaving
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress
 
@@ -111,3 +111,18 @@ async def test_health_says_what_readiness_says(broker: RunningBroker, monkeypatc
     async with FakeEgress(broker.endpoints, "out-1"):
         await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
         assert "No egress" not in (await asyncio.to_thread(health)).output
+
+
+async def test_a_process_is_drained_and_waited_for(broker: RunningBroker) -> None:
+    assert "no such worker" in (await camshaft(broker, "nodes", "drain", "out-1")).output
+    async with FakeEgress(broker.endpoints, "out-1") as egress, FakeEgress(broker.endpoints, "out-2"):
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 3)
+        assert "drains" in await said(broker, "nodes", "drain", "out-1", "--no-wait")
+        await egress.told(Drain)
+        waiting = asyncio.create_task(said(broker, "nodes", "drain", "out-1"))
+        await egress.told(Drain)
+        egress.report(draining=True)
+        egress.send(Leaving("out-1", "1"))
+        egress.channel.close()
+        egress._timer.cancel()
+        assert "has ended" in await waiting

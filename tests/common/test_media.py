@@ -29,6 +29,7 @@ from common.media import (
     decode_frame,
     encode_batch,
     encode_replay,
+    first_epoch,
     live_topic,
     parse_topic,
     replay_topic,
@@ -123,7 +124,6 @@ def fields(**changes: object) -> bytes:
         encode_batch(BATCH) + b"\0",
         msgpack.packb([WIRE_VERSION + 1, *BATCH]),
         msgpack.packb([WIRE_VERSION, *BATCH[:-1]]),
-        msgpack.packb([WIRE_VERSION, *BATCH, 1]),
         msgpack.packb({"kind": "video"}),
         msgpack.packb(7),
         fields(kind=b"video"),
@@ -146,7 +146,7 @@ def fields(**changes: object) -> bytes:
         fields(codec="opus"),
         fields(kind="audio"),
         fields(epoch=-1),
-        fields(epoch=1 << 48),
+        fields(epoch=1 << 62),
         fields(sequence=-1),
         fields(sequence=1 << 63),
         fields(timestamp=1 << 63),
@@ -154,7 +154,7 @@ def fields(**changes: object) -> bytes:
         fields(capture_ns=-1),
         fields(capture_ns=1 << 63),
         fields(arrival_ns=1 << 63),
-        fields(flags=4),
+        fields(flags=256),
         fields(flags=-1),
         b"\xdd\xff\xff\xff\xff",  # an array of four billion
         b"\xc6\xff\xff\xff\xff",  # as many bytes
@@ -168,6 +168,18 @@ def fields(**changes: object) -> bytes:
 def test_damaged_body_is_a_protocol_error(topic: bytes, body: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_frame(topic + body)
+
+
+def test_what_a_newer_release_adds_to_a_batch_is_ignored() -> None:
+    batch = Batch("video", "H264", first_epoch(1_900_000_000_000), 1, 2, 3, 4, 3, [b"payload"])
+    told = [*msgpack.unpackb(encode_batch(batch)), "more", 7]
+    told[8] |= 4  # a flag
+    assert decode_frame(live_topic("cam") + msgpack.packb(told)).batches == [batch]
+
+
+def test_a_later_assignment_has_the_newer_epoch_however_often_the_camera_was_connected_to() -> None:
+    assert first_epoch(8) > first_epoch(7) + 60_000
+    assert first_epoch(1_700_000_000_000) > 1_900_000_000_000  # those of a release that counted milliseconds alone
 
 
 def test_replay_of_more_batches_than_there_can_be_is_a_protocol_error() -> None:

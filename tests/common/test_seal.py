@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.seal import FORMER_KEY_KEPT, SEAL_BYTES, STREAM_KEY_BYTES, Sealer, StreamSeals
+from common.seal import AFTER_FIRST, FORMER_KEY_KEPT, SEAL_BYTES, STREAM_KEY_BYTES, Sealer, StreamSeals
 from tests.fakes.cost import assert_in_proportion
 
 KEY, OTHER = bytes(STREAM_KEY_BYTES), bytes(range(STREAM_KEY_BYTES))
@@ -47,14 +47,16 @@ def test_no_two_frames_have_one_nonce_not_even_of_two_sealers_with_one_key() -> 
     assert len(nonces) == 300
 
 
-def test_the_former_key_holds_for_a_moment_and_ends_with_the_first_frame_under_the_new_one() -> None:
+def test_the_former_key_holds_until_another_worker_has_begun_and_a_moment_longer() -> None:
     former, current = Sealer(KEY), Sealer(OTHER)
     both = seals(KEY, OTHER, now=10.0)
     assert both.open(former.seal(FRAME), 10.0 + FORMER_KEY_KEPT / 2) == FRAME
     assert both.open(former.seal(FRAME), 10.0 + FORMER_KEY_KEPT) is None
     both = seals(KEY, OTHER, now=10.0)
     assert both.open(current.seal(FRAME), 10.1) == FRAME
-    assert both.open(former.seal(FRAME), 10.2) is None
+    assert both.open(former.seal(FRAME), 10.0 + AFTER_FIRST) == FRAME  # viewers go over at the new one's keyframe
+    assert both.open(current.seal(FRAME), 14.0) == FRAME
+    assert both.open(former.seal(FRAME), 10.2 + AFTER_FIRST) is None
 
 
 def test_learning_the_same_key_again_does_not_forget_the_former() -> None:

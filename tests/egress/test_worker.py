@@ -324,6 +324,7 @@ class Said:
     """A link that leads nowhere, and what was said through it."""
 
     node = NODE
+    draining = False
 
     def __init__(self) -> None:
         self.messages: list[object] = []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cameras import CameraState, Transport
-from ingest.retry import SETTLED_AFTER, START_SPACING, Account, Attempts, Logins, Starts, Transports
+from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins, Transports
 
 ACCOUNT = Account("recorder", 554, "admin", "secret")
 FAILURES = [state for state in CameraState if state.failed]
@@ -92,12 +92,6 @@ def test_each_kind_of_failure_is_counted_by_itself() -> None:
     assert attempts.failed(CameraState.UNAUTHORIZED) == 120
     assert attempts.failed(CameraState.UNREACHABLE) == 1
     assert attempts.failed(CameraState.UNAUTHORIZED) == 240
-
-
-def test_attempts_are_spaced() -> None:
-    starts = Starts()
-    assert [starts.wait(50.0) for _ in range(3)] == pytest.approx([0, START_SPACING, 2 * START_SPACING])
-    assert starts.wait(100.0) == 0
 
 
 @pytest.mark.parametrize(

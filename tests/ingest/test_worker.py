@@ -26,7 +26,7 @@ from common.control import (
     encode,
 )
 from common.errors import ConfigError
-from common.media import Batch, decode_frame, live_topic, replay_topic
+from common.media import Batch, as_it_came, decode_frame, first_epoch, live_topic, replay_topic
 from common.worker.link import Link
 from common.worker.publisher import Publisher
 from ingest import worker
@@ -311,6 +311,40 @@ async def test_a_key_is_used_until_the_camera_has_gone_and_then_forgotten(tmp_pa
         ingest._ending = True
         ingest.handle(Assign(spec("other", fake), bytes(16)))
         assert not sealers
+
+
+async def test_cut_off_from_the_broker_it_lets_go_what_nobody_takes(tmp_path: Path) -> None:
+    async with FakeCamera() as fake, told(tmp_path) as (ingest, _):
+        taken = {as_it_came("taken")}
+        ingest._publisher._taken = taken
+        away = 0.0
+        ingest._link.away_for = lambda _now: away  # type: ignore[method-assign]
+        for name in ("taken", "door"):
+            ingest.handle(Assign(spec(name, fake)))
+        await fake.asked("PLAY", 2)
+        away = worker.LET_GO_AFTER - 0.1
+        ingest._let_go(0.0)
+        assert set(ingest._cameras) == {"taken", "door"}
+        away = worker.LET_GO_AFTER
+        ingest._let_go(0.0)
+        assert set(ingest._cameras) == {"taken"}
+        await fake.asked("TEARDOWN")
+
+
+async def test_the_newer_of_two_assignments_publishes_in_the_newer_epoch(tmp_path: Path) -> None:
+    async with FakeCamera() as fake, told(tmp_path) as (ingest, _):
+        ingest.handle(Assign(spec("door", fake), fence=100))
+        await fake.asked("PLAY")
+        first = ingest._cameras["door"]
+        assert (first.report.fence, first.epoch) == (100, first_epoch(100))
+        ingest.handle(Assign(spec("door", fake), fence=101))  # sent again: it is pulled already
+        assert ingest._cameras["door"] is first
+        ingest._begin(first.spec, first.fence)
+        await fake.asked("PLAY", 2)
+        assert ingest._cameras["door"].epoch == first_epoch(100) + 1
+        ingest.handle(Assign(spec("door", fake, 2), fence=102))
+        await fake.asked("PLAY", 3)
+        assert ingest._cameras["door"].epoch == first_epoch(102)
 
 
 async def test_what_comes_during_the_farewell_is_too_late(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from broker.director.conversions import HANDED_OVER_AFTER
 from broker.director.events import CameraChanged, EndReason, SessionEnded
 from common.cameras import CameraState
 from common.control import Answered, Convert, EndConversion, HangUp, Offer
@@ -255,3 +256,70 @@ def test_what_may_have_killed_two_workers_waits_before_the_next() -> None:
         made.egress("out-1", subscribed=(PICTURE,))
     made.tick()
     assert made.director.converter(Rendition(PICTURE)) is not None
+
+
+def handing_over() -> Stage:
+    """tc-1 makes a picture and drains, and tc-2 is told to make it as well."""
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    made.transcode("tc-1", PICTURE)
+    made.transcode("tc-2")
+    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == [("tc-2", Convert(PICTURE, H265))]
+    return made
+
+
+def test_what_a_draining_worker_makes_is_made_by_another_before_it_is_ended() -> None:
+    made = handing_over()
+    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == []
+    made.transcode("tc-2", PICTURE)
+    assert sent(made.tick(HANDED_OVER_AFTER / 2)) == []
+    assert sent(made.tick(HANDED_OVER_AFTER / 2)) == [("tc-1", EndConversion(PICTURE))]
+    assert made.director.converter(Rendition(PICTURE)) == "tc-2"
+    assert sent(made.transcode("tc-1", draining=True)) == []
+
+
+def test_what_is_handed_over_goes_back_when_the_new_worker_dies_and_on_to_a_third() -> None:
+    made = handing_over()
+    made.leave("tc-2")
+    assert made.director.converter(Rendition(PICTURE)) == "tc-1"
+    made.transcode("tc-3")
+    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == [("tc-3", Convert(PICTURE, H265))]
+
+
+def test_when_the_old_worker_dies_first_the_new_one_goes_on() -> None:
+    made = handing_over()
+    assert sent(made.leave("tc-1")) == []
+    made.transcode("tc-2", PICTURE)
+    assert sent(made.tick(HANDED_OVER_AFTER)) == []
+
+
+def test_a_new_worker_that_drains_as_well_hands_over_in_its_turn() -> None:
+    made = handing_over()
+    made.transcode("tc-3")
+    commands = sent(made.transcode("tc-2", draining=True))
+    assert commands == [("tc-2", EndConversion(PICTURE)), ("tc-3", Convert(PICTURE, H265))]
+    made.transcode("tc-3", PICTURE)
+    assert sent(made.tick(HANDED_OVER_AFTER)) == [("tc-1", EndConversion(PICTURE))]
+
+
+def test_what_is_wanted_no_more_while_it_is_handed_over_is_ended_by_both() -> None:
+    made = handing_over()
+    assert sent(made.egress("out-1")) == [("tc-2", EndConversion(PICTURE)), ("tc-1", EndConversion(PICTURE))]
+
+
+def test_where_nobody_else_converts_a_draining_worker_ends_what_it_makes() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == [("tc-1", EndConversion(PICTURE))]
+
+
+def test_where_the_others_are_full_it_goes_on_until_one_has_room() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    made.transcode("tc-2", full=True)
+    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == []
+    made.transcode("tc-2")
+    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == [("tc-2", Convert(PICTURE, H265))]

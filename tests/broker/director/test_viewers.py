@@ -1,6 +1,5 @@
 import pytest
 
-from broker.director import OVERDUE
 from broker.director.events import (
     EndReason,
     FromWorker,
@@ -14,6 +13,7 @@ from broker.director.events import (
 )
 from broker.director.state import GRACE
 from broker.director.viewers import MAX_PENDING_CHARACTERS, OFFER_TIMEOUT
+from broker.director.vigil import DOUBT, OVERDUE
 from common.control import (
     DEAD_AFTER,
     Answered,
@@ -168,7 +168,7 @@ def test_the_offers_of_an_egress_that_stops_go_to_another(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     "death",
-    [lambda stage: stage.tick(DEAD_AFTER - 1.0), lambda stage: stage.egress("out-1", incarnation="2")],
+    [lambda stage: stage.tick(DEAD_AFTER - 1.0 + DOUBT), lambda stage: stage.egress("out-1", incarnation="2")],
     ids=["silent", "restarted"],
 )
 def test_an_offer_that_may_have_killed_its_egress_is_given_to_no_other(stage: Stage, death) -> None:

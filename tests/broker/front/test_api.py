@@ -56,6 +56,7 @@ async def test_a_configured_camera_is_shown(broker: RunningBroker) -> None:
         "transport": "auto",
         "on_demand": True,
         "keep_after": 10.0,
+        "one_session": False,
         "tls": {"verify": True, "fingerprint": None, "legacy": False},
         "source": "config",
         "place": "the configuration",
@@ -175,10 +176,8 @@ async def test_a_refusal_names_the_key_and_what_is_allowed(broker: RunningBroker
     body = {"id": "x", "url": URL, "color": "red"}
     async with broker.http.post("/api/cameras", json=body) as response:
         detail = (await response.json())["detail"]
-    assert (
-        detail
-        == "color: unknown key; allowed here: url, transport, on_demand, keep_after, tls, streams, name, group, order"
-    )
+    allowed = "url, transport, on_demand, keep_after, one_session, tls, streams, name, group, order"
+    assert detail == f"color: unknown key; allowed here: {allowed}"
 
 
 async def test_a_configured_camera_is_changed_in_its_file(broker: RunningBroker) -> None:

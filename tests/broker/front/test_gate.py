@@ -73,7 +73,9 @@ async def test_each_route_lets_in_whom_it_should(broker: RunningBroker, by: Any)
         session = await session_of(broker)
         for route in ROUTES:
             for who in WHO:  # what the mightiest does last may destroy what the route is about
-                path = route.path.format(camera="yard", id="yard", session=session, name="style.css", user="anna")
+                path = route.path.format(
+                    camera="yard", id="yard", session=session, name="style.css", user="anna", node="none"
+                )
                 options = {"headers": by(who)} if by is header else {"params": by(who)}
                 async with broker.http.request(route.method, path, allow_redirects=False, **options) as answer:
                     let_in = answer.status not in REFUSED
@@ -98,6 +100,7 @@ async def test_every_route_but_a_few_asks_for_a_right() -> None:
         ("GET", "/api/arrival"),
         ("OPTIONS", "/whep/{camera}"),
         ("OPTIONS", "/whep/{camera}/{session}"),
+        ("OPTIONS", "/whep/{camera}/{session}/events"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
     }

@@ -496,7 +496,8 @@ async def test_ice_servers_are_named_and_their_passwords_nowhere_else(tmp_path: 
         async with FakeEgress(broker.endpoints, "out-1"):
             await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
             for response in (await post(broker), await broker.http.options("/whep/door")):
-                assert response.headers.getall("Link") == [
+                links = [link for link in response.headers.getall("Link") if 'rel="ice-server"' in link]
+                assert links == [
                     '<stun:stun.example:3478>; rel="ice-server"',
                     '<turn:turn.example:3478?transport=udp>; rel="ice-server"; username="us:er"; credential="hunter2"; '
                     'credential-type="password"',

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from common.media import MAX_PAYLOAD, Batch, Kind
 from common.worker.incoming import (
     EPOCH_SILENCE,
+    FLOWS,
     MAX_AGE,
+    MAX_COMING,
     MAX_PENDING,
     MAX_PENDING_BYTES,
     MAX_REPLAYS,
@@ -141,6 +143,52 @@ def test_a_newer_epoch_takes_over_and_an_older_one_does_not_come_back() -> None:
     received.live(new[0], old, new[1], old, new[2])
     assert received.sent() == [0, 1, 2, 0, 1, 2]
     assert received.incoming.counters["old_epoch"] == 2
+
+
+def test_an_epoch_that_flows_is_left_at_the_keyframe_of_a_newer_one_and_not_for_its_sound() -> None:
+    received = Received()
+    old = frames(8)
+    received.live(*old[:4])
+    assert received.live(audio(0), audio(0, epoch=2), audio(1)) == [True, False, True]
+    newer = [batch._replace(epoch=2) for batch in frames(4)]
+    assert received.live(newer[1], old[4]) == [False, True]  # its keyframe went another way
+    assert received.requests == 1  # less than a second ago
+    assert received.live(newer[0], old[5], audio(1, epoch=2), audio(2)) == [True, False, True, False]
+    assert received.sent() == [0, 1, 2, 3, 4, 0]
+    assert received.incoming.counters["early_epoch"] == 2
+
+
+def test_the_keyframe_of_a_newer_epoch_comes_with_its_cached_pictures() -> None:
+    received = Received()
+    old, newer = frames(10), [batch._replace(epoch=2) for batch in frames(6)]
+    received.live(*old[:4])
+    received.now = REPLAY_INTERVAL
+    received.live(old[4], newer[3], newer[4])
+    assert received.requests == 2
+    received.replay(*newer[:3])  # and what came live meanwhile follows it
+    received.live(old[5], newer[5])
+    assert received.sent() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5]
+
+
+def test_what_is_kept_of_a_newer_epoch_is_bounded() -> None:
+    received = Received()
+    received.live(*frames(2))
+    for batch in frames(1_000)[1:]:
+        received.live(batch._replace(epoch=2, flags=0))
+        received.live(frames(2)[1])
+    assert len(received.incoming._coming) <= MAX_COMING
+
+
+def test_a_silent_epoch_is_left_at_once() -> None:
+    received = Received()
+    received.live(*frames(2), audio(0))
+    received.now = FLOWS
+    assert received.live(audio(0, epoch=2)) == [True]
+
+
+def test_sound_alone_needs_no_keyframe() -> None:
+    received = Received()
+    assert received.live(audio(0), audio(0, epoch=2), audio(1), audio(1, epoch=2)) == [True, True, False, True]
 
 
 def test_an_older_epoch_takes_over_when_the_newer_is_silent() -> None:

@@ -129,6 +129,26 @@ async def test_replay_for_one_that_subscribes_twice(tmp_path: Path) -> None:
             await egress.until(replay_topic("door", "e"), 3 * times)
 
 
+async def test_it_knows_what_is_taken(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        await flowing(publisher, egress, "door")
+        assert publisher.taken("door")
+        assert not publisher.taken("doorbell")
+        egress.unsubscribe(live_topic("door"))
+        async with asyncio.timeout(BOUND):
+            while publisher.taken("door"):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+
+async def test_nothing_is_taken_where_the_relay_is_gone(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        await flowing(publisher, egress, "door")
+        egress.channel.close()
+        async with asyncio.timeout(BOUND):
+            while publisher.taken("door"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
 async def test_no_replay_for_who_only_listens(tmp_path: Path) -> None:
     async with bus(tmp_path) as (publisher, egress):
         publisher.publish("door", video(3))

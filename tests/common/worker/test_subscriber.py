@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from common import seal
 from common.media import Batch, encode_batch, encode_replay, live_topic, replay_topic
 from common.seal import STREAM_KEY_BYTES, Sealer
 from common.worker.incoming import Incoming
@@ -98,7 +99,10 @@ async def test_a_missed_key_is_asked_for_once_a_second_and_then_all_is_well(work
     await worker.until(lambda: worker.sounds)
 
 
-async def test_a_camera_that_moved_is_seen_from_its_new_worker_and_no_longer_from_the_former(worker: Worker) -> None:
+async def test_a_camera_that_moved_is_seen_from_its_new_worker_and_no_longer_from_the_former(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal, "AFTER_FIRST", 0.0)
     worker.subscriber.learn("door", KEY)
     worker.subscriber.learn("door", OTHER)
     worker.live(audio(0), KEY)  # was on its way

@@ -1,0 +1,70 @@
+"""Which workers are given up, and after how many looks.
+
+* A worker whose connection is gone is given up when it is gone at a second look as well, ``SECOND_LOOK`` later: who
+  lives connects again within a tenth of a second. A machine that died, or a process that was stopped, loses its
+  connection by ZeroMQ's heartbeats (``common.bus``), after a second of silence.
+* A worker whose connection stands and that says nothing for ``DEAD_AFTER`` is dead: it hangs.
+* Where more than ``MANY`` of them are missing in one go it may be we who are cut off or too busy. They are looked at
+  again ``OVERDUE``, or where they are silent ``DOUBT``, later, and then believed to be gone.
+* While this process stood still nobody can have been heard: that time counts for no worker's silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from broker.director.state import State, Worker
+from common.control import DEAD_AFTER, REPORT_INTERVAL, NodeName
+
+SECOND_LOOK = 0.15  # seconds for which a connection has to be gone: ZeroMQ connects again after 50 to 100 ms
+OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
+MANY = 1 / 3  # of the workers
+DOUBT = 1.0  # seconds more for all where that many are silent: one report of each
+
+
+class Vigil:
+    """The director's part for who lives."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def overdue(self, worker: Worker) -> bool:
+        """Whether its next report should have come."""
+        return self._state.now - worker.seen >= OVERDUE
+
+    def probed(self, missing: Collection[NodeName]) -> list[Worker]:
+        """Every connection was tried, and these are ``missing``. Returns the workers to be given up."""
+        now = self._state.now
+        gone = [worker for worker in self._living if worker.node in missing]
+        many = self._many(gone)
+        lost = []
+        for worker in self._living:
+            if worker.node not in missing:
+                worker.give_up_at = None
+            elif worker.give_up_at is None:
+                worker.give_up_at = now + (OVERDUE if many else SECOND_LOOK)
+                worker.doubted = many
+            elif many and not worker.doubted:  # the first of those that went together
+                worker.give_up_at, worker.doubted = now + OVERDUE, True
+            elif now >= worker.give_up_at:
+                lost.append(worker)
+        return lost
+
+    def silent(self) -> list[Worker]:
+        """Those that have said nothing for too long, whatever their connections are."""
+        overdue = [worker for worker in self._living if self.overdue(worker)]
+        patience = DEAD_AFTER + (DOUBT if self._many(overdue) else 0.0)
+        return [worker for worker in overdue if self._state.now - worker.seen >= patience]
+
+    def stood_still(self, seconds: float) -> None:
+        """This process did nothing for so long."""
+        for worker in self._living:
+            worker.seen += seconds
+            worker.give_up_at = None
+
+    @property
+    def _living(self) -> list[Worker]:
+        return [worker for worker in self._state.workers.values() if worker.alive]
+
+    def _many(self, workers: Collection[Worker]) -> bool:
+        return len(workers) > max(1, int(MANY * len(self._living)))

@@ -1,0 +1,148 @@
+"""Events of a WHEP session, server-sent: the extension of draft-ietf-wish-whep, section 4.6.1.
+
+The answer to an offer names its address in a ``Link``. A player subscribes by POST with a JSON array of the events that
+it wants, and reads them at the ``Location`` of the answer; some read at once, which is as good. There is one event:
+``reconnect``, whose data is ``{"reconnect": URL}``, the address to send a new offer to. It comes some seconds before
+the session's egress ends, which gives time for a new session before the old one is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from broker.front.backlog import Outgoing
+from broker.front.bodies import parse_json, read_text
+from broker.front.context import CONTEXT
+from broker.front.events import BEAT, HEADERS, LOOK
+from broker.front.hub import HUB
+from broker.front.offers import check_socket
+from broker.front.peer import address_of, prefix_of
+from common.errors import RequestError
+from common.sessions import SessionName
+
+RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
+EVENTS = ("reconnect",)
+
+
+class SessionEvents:
+    """One player that reads the events of its session, whose owner it is to the hub."""
+
+    def __init__(self, endpoint: str, outgoing: Outgoing) -> None:
+        self.over = asyncio.Event()
+        self._endpoint = endpoint
+        self._outgoing = outgoing
+
+    def disown(self, session: SessionName) -> None:
+        """The session is over, or somebody else reads its events."""
+        self.over.set()
+
+    def tell(self, type: str, **fields: Any) -> None:
+        """Send an event without waiting, where there is one for it."""
+        if type == "renew":
+            self._outgoing.push(f"event: reconnect\ndata: {json.dumps({'reconnect': self._endpoint})}\n\n")
+
+
+def prepare(app: web.Application) -> None:
+    """Have events end when the application stops."""
+    app.on_shutdown.append(_end_all)
+
+
+def link(session: str, query: str) -> str:
+    """The ``Link`` that names the address of the events of the session at that path."""
+    return f'<{session}/events{query}>; rel="{RELATION}"; events="{",".join(EVENTS)}"'
+
+
+async def subscribe(request: web.Request) -> web.Response:
+    """A player says which events it wants. Raises ``RequestError``."""
+    _check_session(request)
+    try:
+        wanted = parse_json(await read_text(request))
+    except ValueError as exc:
+        raise RequestError(400, "not_json", f"The body {exc}.") from None
+    if not isinstance(wanted, list) or not all(isinstance(each, str) for each in wanted):
+        raise RequestError(400, "invalid_events", f"The body must be a JSON array of events; there is {EVENTS[0]}.")
+    return web.Response(status=201, headers={"Location": prefix_of(request) + request.path_qs})
+
+
+async def unsubscribe(request: web.Request) -> web.Response:
+    """A player wants no more events."""
+    session = _check_session(request)
+    if (owner := request.app[HUB].owners.get(session)) is not None and isinstance(owner, SessionEvents):
+        owner.disown(session)
+    return web.Response(status=200)
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """Tell of a session until it is over or its player goes. Raises ``RequestError``."""
+    context, hub = request.app[CONTEXT], request.app[HUB]
+    session = _check_session(request)
+    response = web.StreamResponse(headers=HEADERS)
+    if request.method == hdrs.METH_HEAD:
+        return response
+    address = context.quotas.address(address_of(request))
+    check_socket(context, address)
+    outgoing = Outgoing(hub.backlog, context, request.transport)
+    endpoint = prefix_of(request) + request.path_qs.replace(f"/{session}/events", "", 1)
+    reader = SessionEvents(endpoint, outgoing)
+    context.quotas.sockets.open(address)
+    try:
+        await response.prepare(request)
+        await response.write(b":\n\n")
+        if (before := hub.owners.get(session)) is not None:
+            before.disown(session)
+        hub.owners[session] = reader
+        await _write(request, response, outgoing, reader, session)
+    finally:
+        if hub.owners.get(session) is reader:
+            del hub.owners[session]
+        outgoing.close()
+        context.quotas.sockets.close(address)
+    return response
+
+
+async def _write(
+    request: web.Request,
+    response: web.StreamResponse,
+    outgoing: Outgoing,
+    reader: SessionEvents,
+    session: SessionName,
+) -> None:
+    control = request.app[CONTEXT].control
+
+    async def send(message: str) -> None:
+        await response.write(message.encode())
+
+    async def beat() -> None:
+        looks = 0
+        with contextlib.suppress(ConnectionError):
+            while request.transport is not None and control.director.session(session) is not None:
+                await asyncio.sleep(LOOK)
+                looks += 1
+                if looks * LOOK >= BEAT:
+                    looks = 0
+                    await response.write(b":\n\n")
+        reader.over.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        working = [tasks.create_task(outgoing.write(send)), tasks.create_task(beat())]
+        await reader.over.wait()
+        for task in working:
+            task.cancel()
+
+
+async def _end_all(app: web.Application) -> None:
+    for owner in app[HUB].owners.values():
+        if isinstance(owner, SessionEvents):
+            owner.over.set()
+
+
+def _check_session(request: web.Request) -> SessionName:
+    name = SessionName(request.match_info["session"])
+    if request.app[CONTEXT].control.director.session(name) is None:
+        raise RequestError(404, "unknown_session", "There is no such session; it may have ended.")
+    return name

@@ -1,0 +1,53 @@
+"""A worker's end in good order: it takes nothing new, what it has is handed over, and it ends when nothing is left.
+
+SIGTERM asks for it, or the broker does (``Drain``). The broker sees it in the worker's reports and moves what it can.
+It lasts until the worker has nothing left, for ``drain.timeout`` at most, and is over at once where a plain event, or
+``Stop.at_once``, says that there is no time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from common.log import get_logger
+from common.process import Stop
+from common.worker import Worker
+from common.worker.link import Link
+
+LOOK_INTERVAL = 0.1  # seconds between looks whether something is left
+TOLD_FOR = 0.2  # seconds at least, so that what is on its way here is sent elsewhere: an offer just given to us
+
+
+async def drained(worker: Worker, link: Link, stop: asyncio.Event, *, within: float) -> None:
+    """Wait until the worker is to end, and then until it has nothing left, or ``within`` seconds are over."""
+    at_once = stop.at_once if isinstance(stop, Stop) else stop
+    await _first_of(stop, link.drain_ordered)
+    if at_once.is_set():
+        return
+    log = get_logger(node=link.node)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    link.draining = True
+    link.report_soon()
+    log.info("draining: nothing new is taken, and what is here moves", at_most=within)
+    while not at_once.is_set():
+        passed = loop.time() - began
+        if passed >= within:
+            log.warning("drained for as long as drain.timeout allows; what is left ends now", after=within)
+            return
+        if passed >= TOLD_FOR and worker.drained:
+            log.info("drained", after=round(passed, 1))
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_INTERVAL):
+                await at_once.wait()
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    tasks = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

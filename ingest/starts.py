@@ -1,0 +1,55 @@
+"""When a camera may be connected to: hosts do not wait for each other, and no host has many begin at once; no I/O.
+
+A recorder has a hundred cameras at one address, and takes DESCRIBE and SETUP of each in turn: it gets ``AT_ONCE`` of
+them, in the order in which they were asked for. A start is over when media comes or it has failed, and stands in
+nobody's way for longer than ``LONGEST``: a dead channel would otherwise hold up those that live.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AT_ONCE = 5  # starts at one host
+LONGEST = 1.0  # seconds after which a start counts no more
+POLL = 0.02  # seconds until it is worth asking again, for each ``AT_ONCE`` that come before
+
+
+@dataclass(eq=False, slots=True)
+class Start:
+    """One attempt to connect to a camera at ``host``."""
+
+    host: tuple[str, int]
+    begun: float | None = None
+
+
+class Starts:
+    """The starts of a process."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[tuple[str, int], list[Start]] = {}  # as they were asked for
+
+    def ask(self, host: tuple[str, int]) -> Start:
+        """Get into line for a start at a host and port. It has to be ended, whatever becomes of it."""
+        start = Start(host)
+        self._hosts.setdefault(host, []).append(start)
+        return start
+
+    def wait(self, start: Start, now: float) -> float:
+        """Seconds to wait before this is asked again; 0: it has begun."""
+        before = 0
+        for each in self._hosts[start.host]:
+            if each is start:
+                break
+            before += each.begun is None or now - each.begun < LONGEST
+        if before < AT_ONCE:
+            start.begun = now
+            return 0.0
+        return POLL * (before // AT_ONCE)
+
+    def end(self, start: Start) -> None:
+        """The start is over; twice is fine."""
+        line = self._hosts.get(start.host, [])
+        if start in line:
+            line.remove(start)
+            if not line:
+                del self._hosts[start.host]

@@ -1,0 +1,89 @@
+"""Who is given up, after how many looks."""
+
+import pytest
+
+from broker.director.events import Probed, StoodStill, WorkerLost
+from broker.director.vigil import DOUBT, OVERDUE, SECOND_LOOK
+from common.control import DEAD_AFTER, Assign
+from tests.fakes.stage import Stage, camera, of, sent, stream
+
+
+def gone(stage: Stage, *nodes: str) -> list[str]:
+    """Every connection is tried; returns who is given up."""
+    return [lost.node for lost in of(WorkerLost, stage(Probed(frozenset(nodes))))]
+
+
+def ingests(count: int) -> Stage:
+    stage = Stage()
+    for number in range(count):
+        stage.ingest(f"in-{number}")
+    return stage
+
+
+def test_who_is_gone_at_a_second_look_as_well_is_given_up_and_its_cameras_move_at_once() -> None:
+    stage = Stage(camera())
+    stage.ingest("in-1")
+    stage.ingest("in-2")
+    stage.ingest("in-1", stream())
+    assert gone(stage, "in-1") == []
+    stage.now += SECOND_LOOK / 2
+    assert gone(stage, "in-1") == []
+    stage.now += SECOND_LOOK
+    assert sent(stage(Probed(frozenset({"in-1"})))) == [("in-2", Assign(camera()))]
+
+
+def test_who_connects_again_in_between_lives() -> None:
+    stage = ingests(2)
+    gone(stage, "in-1")
+    stage.now += SECOND_LOOK * 2
+    assert gone(stage) == []
+    assert gone(stage, "in-1") == []  # it broke anew
+    stage.now += SECOND_LOOK / 2
+    stage.ingest("in-1")  # it reports
+    stage.now += SECOND_LOOK
+    assert gone(stage, "in-1") == []
+
+
+@pytest.mark.parametrize(("count", "missing"), [(2, 2), (3, 2), (9, 4), (50, 50)])
+def test_more_than_a_third_in_one_go_are_looked_at_for_longer(count: int, missing: int) -> None:
+    stage, nodes = ingests(count), [f"in-{number}" for number in range(missing)]
+    gone(stage, *nodes)
+    stage.now += SECOND_LOOK * 2
+    assert gone(stage, *nodes) == []
+    stage.now += OVERDUE
+    assert gone(stage, *nodes) == nodes  # then it is true
+
+
+def test_fifty_that_are_cut_off_and_come_back_are_all_kept() -> None:
+    stage = ingests(50)
+    nodes = [f"in-{number}" for number in range(50)]
+    for back in range(0, 51, 5):  # they connect again one after the other
+        assert gone(stage, *nodes[back:]) == []
+        stage.now += 0.02
+
+
+def test_silence_of_many_is_doubted_for_another_second() -> None:
+    stage = ingests(6)
+    stage.now += DEAD_AFTER
+    for number in range(3):
+        stage.ingest(f"in-{number}")
+    assert of(WorkerLost, stage.tick()) == []
+    assert [lost.node for lost in of(WorkerLost, stage.tick(DOUBT))] == ["in-3", "in-4", "in-5"]
+
+
+def test_time_in_which_we_stood_still_makes_nobody_silent() -> None:
+    stage = ingests(1)
+    stage.now += 60.0
+    stage(StoodStill(60.0))
+    assert of(WorkerLost, stage.tick(DEAD_AFTER - 0.1)) == []
+    assert [lost.node for lost in of(WorkerLost, stage.tick(0.1))] == ["in-0"]
+
+
+def test_a_connection_that_is_missed_just_before_we_stood_still_is_missed_anew() -> None:
+    stage = ingests(2)
+    gone(stage, "in-1")
+    stage.now += 10.0
+    stage(StoodStill(10.0))
+    assert gone(stage, "in-1") == []
+    stage.now += SECOND_LOOK
+    assert gone(stage, "in-1") == ["in-1"]
