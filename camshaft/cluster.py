@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,10 +16,12 @@ from camshaft.options import Given, configured
 from camshaft.remote import DEFAULT_API, api_option, ca_option, json_option
 from camshaft.table import table
 from common import process
+from common.errors import CamshaftError
 
 if TYPE_CHECKING:
     from camshaft.api import Api
 
+_SERVES = {"serve", "demo"}  # the commands that supervise a broker
 _MB = 1 << 20
 _POLL = 0.25  # seconds between questions whether a process has ended
 
@@ -99,6 +103,33 @@ def close(session: str, api: str, ca_file: str | None) -> None:
 
     Api(api, ca_file).close(session)
     click.echo(f"Session {session} is closed.")
+
+
+@click.command()
+@api_option
+@ca_option
+def upgrade(api: str, ca_file: str | None) -> None:
+    """Have `camshaft serve` on this machine replace its processes by what is installed now, while viewers watch.
+
+    Workers come first, one after the other, and hand over what they have; the broker comes last.
+    """
+    import psutil
+
+    from camshaft.api import Api
+
+    broker = Api(api, ca_file).nodes()[0]
+    problem = "the cluster is no `camshaft serve` of this machine; replace its processes one by one (`nodes drain`)"
+    try:
+        above = psutil.Process(broker["pid"]).parent()
+        ours = broker["host"] == socket.gethostname() and above is not None and _SERVES & set(above.cmdline())
+        if not ours or above is None:
+            raise CamshaftError(problem)
+        above.send_signal(signal.SIGUSR2)
+    except psutil.NoSuchProcess:
+        raise CamshaftError(problem) from None
+    except psutil.AccessDenied:
+        raise CamshaftError("its user alone, or root, may do that; for a service: systemctl kill -s USR2") from None
+    click.echo("The upgrade begins; the log says how it goes.")
 
 
 @click.command()

@@ -30,6 +30,7 @@ class Program:
     environ: Mapping[str, str] = field(repr=False)
     cpu: int | None = None  # the core that it keeps to, if it is to
     live: tuple[str, ...] = ()  # keys of the configuration that it takes while it runs
+    role: Role | None = None  # of a worker
 
 
 def shared_environ(environ: Mapping[str, str], file: Path | None, overrides: Mapping[Leaf, Any]) -> dict[str, str]:
@@ -80,7 +81,14 @@ def programs(
             name = f"{role}-{index}"
             cpu = cpus[index] if one_for_each else None
             plan.append(
-                Program(name, (role, "--node", name), shared | _settings(own), cpu, live=("limits", "log.level"))
+                Program(
+                    name,
+                    (role, "--node", name),
+                    shared | _settings(own),
+                    cpu,
+                    live=("limits", "log.level"),
+                    role=kind.role,
+                )
             )
     return plan
 

@@ -12,6 +12,8 @@ Rules:
 * The configuration is watched here alone. That it has changed is passed on by SIGHUP, to those that take it while they
   run, and to none before it has shown that it listens to signals: until then SIGHUP would end it.
 * To systemd we speak for all of them.
+* SIGUSR2 has all of them replaced, one after the other, by what is installed now (``camshaft.rolling``); these are no
+  longer forks of one that has imported what was installed before.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from camshaft.nursery import Child, Nursery, NurseryGoneError
 from camshaft.plan import Program
 from camshaft.pulse import LOOK_INTERVAL, Heard
 from camshaft.restarts import HOPELESS, Restarts
+from camshaft.rolling import roll
 from common import process, systemd
 from common.live import within
 from common.log import get_logger
@@ -77,6 +80,13 @@ class Supervisor:
         self._running: dict[str, Process | Child] = {}
         self._pulses: dict[str, Heard] = {}  # of what is running
         self._to_tell: set[str] = set()  # of what is to read its configuration again
+        self._renewed: set[str] = set()  # of what is to be started again at once when it ends
+        self._leaving: set[str] = set()  # of what is not to be started again
+        self._keepers: list[asyncio.Task[None]] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._pipe = -1
+        self._rolling: asyncio.Task[None] | None = None
+        self._is_ready = False
         self._stop = asyncio.Event()
         self._exit_code = process.EXIT_OK
         self._log = get_logger()
@@ -88,18 +98,19 @@ class Supervisor:
         reading, writing = os.pipe()  # neither is inherited, unless named
         try:
             async with asyncio.TaskGroup() as group:
-                keepers = [group.create_task(self._keep(program, reading)) for program in self._programs]
+                self._group, self._pipe = group, reading
+                for program in self._programs:
+                    self._keepers.append(group.create_task(self._keep(program, reading)))
                 others = [group.create_task(self._wait_until_ready()), group.create_task(self._watch())]
                 await stop.wait()
                 systemd.notify(systemd.STOPPING)
-                for task in others:
+                for task in (*others, *([self._rolling] if self._rolling is not None else [])):
                     task.cancel()
-                await self._end_all(keepers)
+                await self._end_all(self._keepers)
         finally:
             os.close(reading)
             os.close(writing)
-            if self._nursery is not None:
-                self._nursery.close()
+            self._leave_nursery()
         return self._exit_code
 
     def reload(self, changed: Collection[str]) -> None:
@@ -113,6 +124,49 @@ class Supervisor:
         for name in tuple(self._to_tell & self._pulses.keys()):
             self._tell_to_reload(name)
 
+    # See ``camshaft.rolling.Fleet``.
+
+    def begin(self, program: Program) -> None:
+        """Run a program that is not of the plan."""
+        assert self._group is not None, "it runs"
+        self._restarts[program.name] = Restarts(proven=True)
+        self._keepers.append(self._group.create_task(self._keep(program, self._pipe)))
+
+    def renew(self, name: str) -> None:
+        """Tell it to end in good order, and start it again when it has."""
+        if name in self._running:
+            self._renewed.add(name)
+            self._terminate(name)
+
+    def leave(self, name: str) -> None:
+        """Tell it to end in good order, and start it no more."""
+        self._leaving.add(name)
+        self._terminate(name)
+
+    def process(self, name: str) -> int | None:
+        """The number of its process, if it runs and listens to signals."""
+        running = self._running.get(name)
+        return running.pid if running is not None and self._pulses[name].listens else None
+
+    def _terminate(self, name: str) -> None:
+        if name in self._running:
+            with suppress(ProcessLookupError):
+                self._running[name].terminate()
+
+    def _upgrade(self) -> None:
+        """SIGUSR2 has come."""
+        under_way = self._rolling is not None and not self._rolling.done()
+        if self._stop.is_set() or under_way or not self._is_ready or self._group is None:
+            self._log.warning("SIGUSR2 ignored: an upgrade is under way, or the cluster is not ready")
+            return
+        self._rolling = self._group.create_task(self._roll())
+
+    async def _roll(self) -> None:
+        self._log.info("upgrade begins: every process is replaced, workers first and the broker last")
+        self._leave_nursery()  # what that has imported is what was installed before
+        if await roll(self._programs, self):
+            self._log.info("upgrade is done")
+
     def _tell_to_reload(self, name: str) -> None:
         if name in self._to_tell and self._pulses[name].listens:
             self._to_tell.discard(name)
@@ -121,17 +175,21 @@ class Supervisor:
 
     async def _keep(self, program: Program, pipe: int) -> None:
         restarts = self._restarts[program.name]
-        while not self._stop.is_set():
+        while not self._stop.is_set() and program.name not in self._leaving:
             restarts.started(time.monotonic())
             code = await self._run_once(program, pipe)
-            if self._stop.is_set():
-                return
+            if self._stop.is_set() or program.name in self._leaving:
+                break
+            if program.name in self._renewed:
+                self._renewed.discard(program.name)
+                continue
             pause = restarts.ended(code, time.monotonic())
             if pause is None:
                 self._give_up(program, code)
                 return
             self._log.warning("process ended, starting it again", program=program.name, end=_told(code), pause=pause)
             await self._wait_for_stop(pause)
+        self._leaving.discard(program.name)
 
     async def _run_once(self, program: Program, pipe: int) -> int:
         """Start the program, wait for its end, return its exit code; that of a signal is negative."""
@@ -169,8 +227,7 @@ class Supervisor:
                 return self._nursery.start(program.arguments, environ, descriptors)
             except NurseryGoneError:
                 self._log.warning("the nursery is gone: processes share no memory any more")
-                self._nursery.close()
-                self._nursery = None
+                self._leave_nursery()
         return await asyncio.create_subprocess_exec(
             *self._command,
             *program.arguments,
@@ -179,6 +236,12 @@ class Supervisor:
             pass_fds=tuple(descriptors.values()),
             start_new_session=True,
         )
+
+    def _leave_nursery(self) -> None:
+        """From now on start programs."""
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
 
     def _listen(self, name: str, hearing: int) -> None:
         """Hear a child's pulse from now on."""
@@ -229,6 +292,7 @@ class Supervisor:
             await asyncio.sleep(READY_INTERVAL)
         for name in self._running:
             self._restarts[name].proven = True
+        self._is_ready = True
         systemd.notify(systemd.READY)
         self._announce()
 
@@ -254,6 +318,7 @@ class Supervisor:
 
     def _take_signals(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupted)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, self._upgrade)
 
     def _interrupted(self) -> None:
         if self._stop.is_set():

@@ -453,3 +453,24 @@ def test_where_nothing_can_be_forked_programs_are_started(
     serve.become_ready()
     serve.process.terminate()
     assert serve.end()[0] == 0
+
+
+def test_sigusr2_replaces_every_process_and_starts_a_spare_meanwhile(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="wait", egress_0="wait")
+    before = {name: serve.started(name) for name in ("broker", "egress-0")}
+    wait_until(lambda: catches(serve.process.pid, signal.SIGUSR2), "it has not begun")
+    serve.process.send_signal(signal.SIGUSR2)  # ignored: it is not ready
+    serve.become_ready()
+    wait_until(lambda: all(catches(pid, signal.SIGTERM) for pid in before.values()), "they have not begun")
+    serve.process.send_signal(signal.SIGUSR2)
+    again = serve.started("broker", 2)
+    assert "program.py" in " ".join(psutil.Process(again).cmdline()), "not a fork of what was installed before"
+    spare = serve.started("egress-spare")
+    assert len(serve.pids("egress-0")) == 2
+    wait_until(lambda: not alive(spare), "the spare is still there")
+    serve.process.terminate()
+    code, _, err = serve.end()
+    events = [line["event"] for line in logged(err) if line["level"] != "debug"]
+    assert code == 0
+    assert not any(event.startswith("process ended") for event in events)
+    assert "process replaced" in events

@@ -17,6 +17,7 @@ from camshaft.nursery import Nursery
 from camshaft.plan import Program
 from camshaft.supervisor import Supervisor
 from common import log, process
+from common.control import Role
 
 PROGRAM = Path(__file__).with_name("program.py")
 
@@ -25,7 +26,8 @@ def _program(argument: str, directory: Path) -> Program:
     name, _, rest = argument.partition("=")
     behaviour, _, cpu = rest.partition(":")
     live = ("cameras", "limits") if name == "broker" else ("limits",)
-    return Program(name, (behaviour, name, str(directory)), os.environ, int(cpu) if cpu else None, live)
+    role = next((role for role in Role if name.startswith(role.value)), None)
+    return Program(name, (behaviour, name, str(directory)), os.environ, int(cpu) if cpu else None, live, role)
 
 
 def _program_main(arguments: Sequence[str]) -> None:

@@ -1,0 +1,113 @@
+"""How ``serve`` replaces its processes while viewers watch, by what is installed now: workers first, the broker last.
+
+One role after the other gets a spare process, so that there is one to hand over to. Then each process of the role is
+told to end in good order (``common.worker.draining``), and is started anew under its name, with its ports, when it has.
+The spare is drained last. What does not become well within ``PATIENCE`` ends the roll: what is left goes on as it is.
+
+The supervisor itself stays what it is until it is started anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from camshaft.plan import Program
+from common.control import Role
+from common.log import get_logger
+from common.settings import variable_of
+
+POLL = 0.1  # seconds
+SETTLED = 1.0  # seconds from a process's second beat: it has found its broker and reported
+PATIENCE = 60.0  # seconds until a process is well; as long as the pulse allows for the first beat
+_PORT, _TCP = variable_of("media", "port"), variable_of("media", "tcp")
+
+
+class Fleet(Protocol):
+    """The processes, as the supervisor runs them."""
+
+    def begin(self, program: Program) -> None:
+        """Run it from now on, and start it again whenever it ends."""
+
+    def renew(self, name: str) -> None:
+        """Tell it to end in good order, and start it again when it has."""
+
+    def leave(self, name: str) -> None:
+        """Tell it to end in good order, and start it no more."""
+
+    def process(self, name: str) -> int | None:
+        """The number of its process, if it runs and listens to signals."""
+
+
+class StuckError(Exception):
+    """A process did not become well; carries its name."""
+
+
+def spare(last: Program) -> Program:
+    """One more worker beside those of a role, of which this is the ``last``; it takes the ports that come next."""
+    assert last.role is not None, "it is a worker"
+    name = f"{last.role.value}-spare"
+    ports = {
+        variable: str(int(port) + 1)
+        for variable in (_PORT, _TCP)
+        if (port := last.environ.get(variable, "")).isdigit() and int(port)
+    }
+    arguments = tuple(name if argument == last.name else argument for argument in last.arguments)
+    return replace(last, name=name, arguments=arguments, environ={**last.environ, **ports}, cpu=None)
+
+
+async def roll(plan: Sequence[Program], fleet: Fleet) -> bool:
+    """Replace every process of ``plan`` but the simulated camera. Whether all were."""
+    log = get_logger()
+    try:
+        for role in Role:
+            workers = [program for program in plan if program.role is role]
+            if workers:
+                await _replace(workers, fleet)
+        for program in plan:
+            if program.name == "broker":
+                await _renew(program.name, fleet)
+    except StuckError as exc:
+        log.warning("the upgrade ends here: a process does not become well; its own lines say why", program=str(exc))
+        return False
+    return True
+
+
+async def _replace(workers: Sequence[Program], fleet: Fleet) -> None:
+    extra = spare(workers[-1])
+    fleet.begin(extra)
+    try:
+        await _well(extra.name, fleet)
+        for program in workers:
+            await _renew(program.name, fleet)
+    finally:
+        fleet.leave(extra.name)
+
+
+async def _renew(name: str, fleet: Fleet) -> None:
+    before = await _listening(name, fleet)
+    fleet.renew(name)
+    while True:  # it takes as long as drain.timeout allows
+        if fleet.process(name) != before:
+            break
+        await asyncio.sleep(POLL)
+    await _well(name, fleet)
+    get_logger().info("process replaced", program=name)
+
+
+async def _well(name: str, fleet: Fleet) -> None:
+    await _listening(name, fleet)
+    await asyncio.sleep(SETTLED)
+
+
+async def _listening(name: str, fleet: Fleet) -> int:
+    """The number of its process as soon as there is one. Raises ``StuckError``."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        if (pid := fleet.process(name)) is not None:
+            return pid
+        if asyncio.get_running_loop().time() > deadline:
+            raise StuckError(name)
+        await asyncio.sleep(POLL)

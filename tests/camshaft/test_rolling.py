@@ -1,0 +1,85 @@
+"""The order in which the processes of ``serve`` are replaced."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from camshaft import rolling
+from camshaft.plan import Program, programs
+from camshaft.rolling import roll, spare
+from common.config import Config
+
+
+class Fleet:
+    """Processes that are well as soon as they are started, but for those that never are."""
+
+    def __init__(self, plan: list[Program], never: str = "") -> None:
+        self.done: list[str] = []
+        self._never = never
+        self._numbers = itertools.count(1)
+        self._running = {program.name: next(self._numbers) for program in plan}
+
+    def begin(self, program: Program) -> None:
+        self.done.append(f"begin {program.name}")
+        self._running[program.name] = next(self._numbers)
+
+    def renew(self, name: str) -> None:
+        self.done.append(f"renew {name}")
+        self._running[name] = next(self._numbers)
+
+    def leave(self, name: str) -> None:
+        self.done.append(f"leave {name}")
+        del self._running[name]
+
+    def process(self, name: str) -> int | None:
+        began = any(name == self._never and step.endswith(name) for step in self.done)
+        return None if began else self._running.get(name)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("POLL", "SETTLED"):
+        monkeypatch.setattr(rolling, name, 0.0)
+
+
+def plan(**sections: object) -> list[Program]:
+    config = Config.model_validate({"egress": {"workers": 2}, "transcode": {"workers": 0}, **sections})
+    return programs(config, {}, cores=2, demo_port=8554)
+
+
+async def test_workers_come_first_with_a_spare_to_hand_over_to_and_the_broker_last() -> None:
+    fleet = Fleet(plan())
+    assert await roll(plan(), fleet)
+    assert fleet.done == [
+        "begin ingest-spare",
+        "renew ingest-0",
+        "leave ingest-spare",
+        "begin egress-spare",
+        "renew egress-0",
+        "renew egress-1",
+        "leave egress-spare",
+        "renew broker",
+    ]
+
+
+@pytest.mark.parametrize("never", ["egress-spare", "egress-0"])
+async def test_what_does_not_become_well_ends_it_and_the_rest_goes_on(
+    never: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "PATIENCE", 0.05)
+    fleet = Fleet(plan(), never)
+    assert not await roll(plan(), fleet)
+    assert "renew egress-1" not in fleet.done
+    assert "renew broker" not in fleet.done
+    assert fleet.done[-1] == "leave egress-spare"
+
+
+def test_a_spare_takes_the_ports_that_come_next() -> None:
+    last = plan(media={"port": 9000, "tcp": "7000"})[-1]
+    assert (last.name, spare(last).name) == ("egress-1", "egress-spare")
+    assert spare(last).arguments == ("egress", "--node", "egress-spare")
+    assert spare(last).environ["CAMSHAFT_MEDIA_PORT"] == "9002"
+    assert spare(last).environ["CAMSHAFT_MEDIA_TCP"] == "7002"
+    assert spare(plan(media={"port": 0})[-1]).environ["CAMSHAFT_MEDIA_PORT"] == "0"
