@@ -138,7 +138,9 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   attributeChangedCallback(name, before, after) {
-    if (this.#wanted && before !== after && name !== "autoconnect") {
+    // A session goes on with the token that it began with; the next one shows the new one.
+    const kept = name === "autoconnect" || (name === "token" && this.state !== "failed");
+    if (this.#wanted && before !== after && !kept) {
       this.disconnect();
       this.connect();
     } else if (before === null || before === "") {

@@ -88,6 +88,14 @@ async def test_it_goes_by_whep_and_shows_its_token(
     assert (await egress.told(HangUp)).session == offer.session, "the fake's answer is none, and the session is left"
 
 
+async def test_a_new_token_is_shown_when_it_is_needed(broker: RunningBroker, egress: FakeEgress, page) -> None:
+    fields = {"camera": "door", "autoconnect": True, "token": "t-nobody"}
+    await page.evaluate(SHOW, [f"{broker.url}static/player.js", fields, True])
+    await page.wait_for_function("document.querySelector('camshaft-player').state === 'failed'")
+    await page.evaluate("document.querySelector('camshaft-player').token = 't-wall'")
+    assert (await egress.told(Offer)).principal.startswith("token:wall")
+
+
 async def test_scripts_of_a_package_need_a_server_and_take_one_below_a_path(broker, egress, page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
