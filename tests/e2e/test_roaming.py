@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 PATIENCE = 60.0  # seconds
+SILENCE = 4.0  # seconds
 WITHIN = 20.0  # seconds to the picture; where nothing else runs it takes 1 to 2
 
 
@@ -72,9 +73,10 @@ async def test_the_picture_goes_on_in_the_same_session(
         pytest.skip(problem)
     numbers = itertools.count(2)
     with two_hosts() as (server, viewer, link), server.entered():
+        camera = gst_camera(SMALL)
         async with (
             Cluster(
-                tmp_path, {"front-door": gst_camera(SMALL).url}, config={"auth": {"mode": "none"}}, host=server.address
+                tmp_path, {"front-door": camera.url}, config={"auth": {"mode": "none"}}, host=server.address
             ) as running,
             chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
         ):
@@ -94,5 +96,10 @@ async def test_the_picture_goes_on_in_the_same_session(
                 assert after["restarts"]
                 assert seconds < WITHIN
                 await viewing.shows(30, seconds=PATIENCE)
+                if not bound:  # a camera that stands still is no other network
+                    camera.kill()
+                    await asyncio.sleep(SILENCE)  # the time in which it would be taken for one
+                    still = await viewer_of(running)
+                    assert (still["session"], still["restarts"]) == (after["session"], after["restarts"])
                 await viewing.close()
                 await gone(running)

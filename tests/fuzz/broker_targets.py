@@ -13,11 +13,12 @@ from multidict import CIMultiDict
 
 from broker.access.principal import EVERYBODY
 from broker.catalogue import Catalogue, Entry
-from broker.control_plane import Answer
+from broker.control_plane import Answer, Restarted
 from broker.director import Director
 from broker.director.events import (
     FromWorker,
     Holder,
+    RestartWanted,
     Send,
     SessionStatus,
     StillGivenUp,
@@ -129,6 +130,11 @@ class _ControlPlane:
     async def find(self, session: str) -> SessionStatus | None:
         return None
 
+    async def restart_ice(self, session: str, ufrag: str, password: str) -> Restarted:
+        assert len(ufrag) >= 4, "RFC 8839 5.4"
+        assert len(password) >= 22
+        return Restarted("mark", "a=ice-lite\r\n")
+
 
 class _Done:
     """A task that has ended."""
@@ -202,6 +208,8 @@ def direct(data: bytes) -> None:
                     event = ViewerWishes(session, program.byte() * 8)
                 elif what & 32:
                     event = StillGivenUp(f"r{session[1:]}")
+                elif what & 64:
+                    event = RestartWanted(f"q{session[1:]}", session, "ufrg", "a password of 22 signs")
         for command in director.handle(event, now):
             if isinstance(command, Send):
                 control.encode(command.message)
@@ -309,11 +317,14 @@ TARGETS = [
         (
             _OFFER + b'\n{"type": "subscribe"}\n{"type": "close", "session": "s-3"}',
             b'{"type": "candidate", "session": "s1", "candidate": "candidate:1"}\n{"type": "attach", "session": "s2"}',
+            b'{"type": "restart", "session": "s1", "fragment": "'
+            b'a=ice-ufrag:EsAw\\r\\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\\r\\n"}',
         ),
         words=(
             b'{"type": "',
             b"offer",
             b"candidate",
+            b"restart",
             b"close",
             b"attach",
             b"subscribe",

@@ -20,7 +20,7 @@ from egress.mux import Mux
 from egress.negotiation import negotiate
 from egress.sender import Sender
 from egress.viewer import Viewer
-from egress.wire.ice import AMPLIFICATION, Address, Path
+from egress.wire.ice import AMPLIFICATION, Address, Credentials, Path
 from egress.wire.port import UdpTarget
 from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, GcmKeys
 from egress.wire.stun import binding_success
@@ -153,6 +153,7 @@ class ViewerSessions:
             if viewer.ended:
                 self.leave(each)
         assert len(self.mux._by_address) <= 17 * len(self.viewers) + 1
+        assert len(self.mux._by_ufrag) <= 2 * len(self.viewers)
 
     def answer_checks(self, remote: Address) -> None:
         """The browser at this address answers the checks that were sent there."""
@@ -170,7 +171,7 @@ class ViewerSessions:
 
 
 def watch(data: bytes, *, encrypted: bool) -> None:
-    """Viewers' sessions: offer, ICE, DTLS, RTCP, trickle, leave, media and time, in any order."""
+    """Viewers' sessions: offer, ICE and its restarts, DTLS, RTCP, trickle, leave, media and time, in any order."""
     program = Program(data)
     sessions = ViewerSessions(encrypted=encrypted)
     while program:
@@ -186,11 +187,12 @@ def watch(data: bytes, *, encrypted: bool) -> None:
                     sessions.offer(OFFERS[0].decode() + program.string().decode("utf-8", "replace"))
             case 2 | 3 if each:
                 agent = each[0].reach.agent
+                generation = agent.former if what & 192 == 64 and agent.former is not None else agent.current
                 sessions.checked.add(remote)
                 extra = program.string() if what & 16 else b""
                 request = check(
-                    agent.ufrag,
-                    agent.password,
+                    generation.ufrag,
+                    generation.password,
                     nominate=bool(what & 32),
                     controlled=what & 192 == 192,
                     extra=extra[: len(extra) // 4 * 4],
@@ -230,6 +232,9 @@ def watch(data: bytes, *, encrypted: bool) -> None:
                 sessions.answer_checks(remote)
             case 11:
                 sessions.play(where % 4)
+            case 13 if each and what & 16:
+                each[0].restart(Credentials(f"again{where}", PASSWORD.encode()), sessions.now)
+                sessions.mux.restarted(each[0])
             case 13 if each:
                 sessions.leave(each)
             case 14:
@@ -253,11 +258,12 @@ _VIEWER = b"\0\0\x22\0\x0c\0" + b"\4\0" * 4 + b"\x0b\7"
 TARGETS = [
     Target(
         "viewer-session",
-        "whole sessions of viewers: offer, ICE, DTLS, RTCP, trickle, leave, and time",
+        "whole sessions of viewers: offer, ICE and its restarts, DTLS, RTCP, trickle, leave, and time",
         lambda data: watch(data, encrypted=True),
         (
             _VIEWER + b"".join(bytes((6, n)) for n in range(8)) + b"\x09\x20\x0d\0",
             b"\0\1\x22\0\x22\1\4\1\x24\1\xff\4\1\x0b\3\x22\2\x0a\xff\x0a\xff",
+            _VIEWER + b"\x1d\0\x42\0\x22\1\x0c\1\x22\1\x1d\1\x0b\3\x0a\xff",
             _VIEWER + b"\x0b\4\x16\0" + string(FEEDBACK[1]) + b"\x08\0" + string(b"\x80\xc9" + bytes(30)) + b"\x09\x80",
         ),
         grow={

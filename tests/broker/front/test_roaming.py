@@ -1,0 +1,126 @@
+"""The player's parts that follow a viewer to another network, in a real Chromium and on a clock of the test's own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from common.media import Kind
+from egress.answer import TransportDescription, write_answer, write_fragment
+from egress.media.feed import Source
+from egress.negotiation import negotiate
+from rigs.browser import PASSWORD, UFRAG, Browser
+from tests.fakes.offers import HIGH, OPUS, h264
+
+playwright = pytest.importorskip("playwright.async_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+
+WEB = Path(__file__).parents[3] / "broker/web"
+BEFORE = TransportDescription("ours", "apasswordofoursof22signs", "sha-256 AB", (("192.0.2.1", 8189),))
+AFTER = TransportDescription("newer", "anotheroneofoursof22signs", "sha-256 AB", (("192.0.2.7", 1), ("2001:db8::7", 2)))
+
+WATCH = """async (steps) => {
+    const { Roaming } = await import("/static/roaming.js");
+    let clock = 0, dead = false, said = [];
+    performance.now = () => clock;
+    const roaming = new Roaming({
+        restart: () => (said.push("restart"), true),
+        doubt: async () => (said.push("doubt"), dead),
+        look: () => {},
+    });
+    roaming.begin();
+    const all = [];
+    for (const { at, arrived, arrivedAt, asleep = false, isDead = false, begins = false } of steps) {
+        clock = at;
+        dead = isDead;
+        if (begins) roaming.begin();
+        roaming.looked({ arrived, arrivedAt }, asleep);
+        await new Promise((then) => setTimeout(then));
+        all.push(said.join(" "));
+        said = [];
+    }
+    roaming.stop();
+    return all;
+}"""
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Any]:
+    async def empty(_request: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>Roaming</title>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", empty)
+    app.router.add_static("/static", WEB)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page()
+        await page.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+        yield page
+        await browser.close()
+    await runner.cleanup()
+
+
+async def test_silence_is_doubted_first_and_restarts_ice_ever_more_rarely(page) -> None:
+    steps = [
+        ({"at": 0, "arrived": 0}, ""),
+        ({"at": 5_000, "arrived": 0}, ""),  # nothing has come yet: it connects
+        ({"at": 6_000, "arrived": 10, "arrivedAt": 5_990}, ""),
+        ({"at": 6_400, "arrived": 10}, ""),
+        ({"at": 6_500, "arrived": 10}, "doubt"),
+        ({"at": 7_300, "arrived": 10}, ""),
+        ({"at": 7_400, "arrived": 10}, "restart"),  # 1.4 s after the last packet, not after the look that saw it
+        ({"at": 9_300, "arrived": 10}, ""),
+        ({"at": 11_500, "arrived": 10}, "restart"),
+        ({"at": 15_000, "arrived": 10}, ""),
+        ({"at": 19_600, "arrived": 10}, "restart"),
+        ({"at": 20_000, "arrived": 11}, ""),  # it helped
+        ({"at": 20_600, "arrived": 11}, "doubt"),
+        ({"at": 22_000, "arrived": 11}, "restart"),
+    ]
+    assert await page.evaluate(WATCH, [step for step, _ in steps]) == [said for _, said in steps]
+
+
+async def test_a_dead_connection_to_the_server_proves_it_and_a_page_that_slept_proves_nothing(page) -> None:
+    steps = [
+        ({"at": 1_000, "arrived": 10}, ""),
+        ({"at": 1_600, "arrived": 10, "isDead": True}, "doubt restart"),
+        ({"at": 3_000, "arrived": 20}, ""),
+        ({"at": 90_000, "arrived": 20, "asleep": True}, ""),
+        ({"at": 90_400, "arrived": 20}, ""),
+        ({"at": 90_600, "arrived": 20}, "doubt"),
+        ({"at": 90_700, "arrived": 0, "begins": True}, ""),  # another session
+        ({"at": 99_000, "arrived": 0}, ""),
+    ]
+    assert await page.evaluate(WATCH, [step for step, _ in steps]) == [said for _, said in steps]
+
+
+async def test_the_answer_gets_the_servers_other_side_and_stays_as_it_was(page) -> None:
+    browser = Browser()
+    negotiated = negotiate(browser.offer(), [h264(HIGH), OPUS])
+    sources = {kind: Source(7, 9) for kind in Kind}
+    answer = write_answer(negotiated, BEFORE, sources, "name")
+    fragment = write_fragment(AFTER, "0", Kind.VIDEO)
+    found, none, ours = await page.evaluate(
+        """async ([answer, fragment, offer]) => {
+            const { fragmentOf, renewed } = await import("/static/restart.js");
+            return [renewed(answer, fragment), renewed(answer, "a=ice-lite\\r\\n"), fragmentOf(offer)];
+        }""",
+        [answer, fragment, browser.offer()],
+    )
+    origin = answer.splitlines()[1]
+    expected = write_answer(negotiated, AFTER, sources, "name").splitlines()
+    expected[1] = origin.replace(" 1 IN", " 2 IN")
+    assert found.splitlines() == expected
+    assert found.endswith("\r\n")
+    assert none is None
+    assert ours == f"a=ice-ufrag:{UFRAG}\r\na=ice-pwd:{PASSWORD}\r\n"
