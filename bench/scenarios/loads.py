@@ -23,6 +23,7 @@ from rigs import farm
 from rigs.clip import Clip
 
 JOINS_A_SECOND = 25.0  # a hundred handshakes at once would be a load of their own
+PATIENCE = 60.0  # seconds for all of them to see a keyframe
 PULLED = 4.0  # seconds until every camera has sent a keyframe, all caches are filled and starting is over
 
 
@@ -96,7 +97,8 @@ async def _rounds(plan: Plan, servers: Sequence[Server], load: Load) -> list[Run
 async def _loaded(plan: Plan, server: Server, load: Load, cameras: Sequence[str], pid: int) -> Run:
     """One server under one load, in a steady window."""
     async with staged(server, cameras, plan.crowd(), camera_pids=[pid]) as stage:
-        await stage.join(load.cameras * load.each, a_second=JOINS_A_SECOND)
+        await stage.crowd.spread(stage.running.streams, load.cameras * load.each, a_second=JOINS_A_SECOND)
+        await stage.crowd.watching(seconds=PATIENCE)
         await asyncio.sleep(max(PULLED, SETTLE))
         run = await stage.window(load.label, plan.seconds)
         pids = [member for role, members in stage.running.pids.items() if role not in SUPPORTING for member in members]
