@@ -191,7 +191,7 @@ class ControlPlane:
     ) -> Answer:
         """Have a viewer's offer answered. Raises ``RequestError``; if cancelled, the session is ended.
 
-        One that ``takes`` codecs by Media Source Extensions has no SDP; its answer is the name of a socket.
+        One that ``takes`` codecs by Media Source Extensions has no SDP; its answer is ``common.handover.Doors``.
         """
         session = new_session(sdp)
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -294,8 +294,8 @@ class StreamKey:
 class Offer:
     """A viewer's SDP offer; broker to egress, which replies ``Answered`` or ``Refused``.
 
-    One that ``takes`` codecs by Media Source Extensions has no SDP; the answer is then the name of the socket by which
-    its connection is to be handed over (``common.handover``), empty if the egress has none.
+    One that ``takes`` codecs by Media Source Extensions has no SDP; the answer then says where its connection is to be
+    handed over (``common.handover.Doors``).
 
     ``tracks`` are the camera's, as last seen; empty when the camera has never played, and the answer then keeps every
     codec open that we can send. Kinds of track that are ``convertible`` may be promised as what a converter makes of

@@ -1,11 +1,14 @@
-"""The words with which the broker hands a viewer's connection over to an egress, by a socket of one machine.
+"""The words with which the broker hands a viewer's connection over to an egress, and those that say where it can.
 
-The connection itself goes along as a file descriptor (``SCM_RIGHTS``). By the session's secret name the egress knows
-whose it is; the answer to the WebSocket handshake is sent by the egress, so that nothing was said if it cannot be.
+On one machine the connection itself goes along as a file descriptor (``SCM_RIGHTS``), by a socket whose name the egress
+tells in its answer. Elsewhere the broker connects to a TCP port of the egress by TLS, knows it by its certificate's
+fingerprint, says the same words, and passes on what comes. By the session's secret name the egress knows whose it is;
+the answer to the WebSocket handshake is sent by the egress, so that nothing was said if it cannot be.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 
 import msgpack
@@ -14,6 +17,40 @@ from common.errors import ProtocolError
 from common.sessions import SessionName
 
 MAX_HANDOVER = 4_096  # bytes; an answer's head has some hundred
+MAX_REMOTE = 16  # addresses of an egress that are tried
+LENGTH = 2  # bytes before the words on a TCP connection, which say how long these are
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where an egress takes connections: by a socket in the abstract namespace of its machine, and by TLS."""
+
+    local: str = ""  # with "@" in the place of NUL; empty for none
+    remote: tuple[tuple[str, int], ...] = ()  # addresses and ports
+    fingerprint: str = ""  # of the certificate there: SHA-256, in hexadecimal
+
+    @classmethod
+    def parse(cls, text: str) -> Doors:
+        """Read them. Raises ``ProtocolError``."""
+        try:
+            fields = json.loads(text)
+        except ValueError as exc:
+            raise ProtocolError(f"not JSON: {exc}") from None
+        match fields:
+            case {"local": str(local), "remote": list(remote), "fingerprint": str(fingerprint)}:
+                found = [(host, port) for host, port in map(_pair, remote[:MAX_REMOTE]) if 0 < port < 1 << 16]
+                return cls(local, tuple(found), fingerprint)
+        raise ProtocolError("not where a connection can be handed over")
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def _pair(item: object) -> tuple[str, int]:
+    match item:
+        case [str(host), int(port)]:
+            return host, port
+    raise ProtocolError("not an address and a port")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from common.control import (
     ViewerReport,
 )
 from common.errors import ConfigError, RequestError
+from common.handover import Doors
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.media import Kind, Rendition, as_it_came, converted
 from common.memory import Shortage
@@ -55,6 +56,7 @@ from egress.journal import Journal
 from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.mse.door import Door
+from egress.mse.tls import TlsDoor
 from egress.mse.viewers import MseViewers
 from egress.mux import Mux
 from egress.negotiation import Negotiated, negotiate, renditions_for
@@ -128,6 +130,7 @@ class Egress:
         now = asyncio.get_running_loop().time
         self._mse = MseViewers(streams, self._quiet, now, lambda name, why: link.send(Ended(name, why)))
         self._door = Door(self._mse)
+        self._tls_door = TlsDoor(self._mse, self._door.counters)
         self._viewers: dict[str, Viewer] = {}
         self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
         self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
@@ -139,6 +142,8 @@ class Egress:
         """Serve until ``stop`` is set; then say goodbye to every viewer."""
         self._ports.start(self._mux)
         self._door.open()
+        if self._ports.tcp is not None:
+            self._ports.tcp.on_tls = self._tls_door.take
         self._sweep()
         number, addresses = self._ports.udp.number, self._addresses.now
         tcp = self._ports.tcp.number if self._ports.tcp is not None else "off"
@@ -169,6 +174,7 @@ class Egress:
             self._remove(viewer, "this process stops")
         self._mse.close()
         self._door.close()
+        self._tls_door.close()
         self._quiet.flush()
 
     def handle(self, message: ToWorker) -> None:
@@ -254,7 +260,8 @@ class Egress:
             message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
             raise RequestError(503, "no_memory", message)
         if offer.takes:
-            return self._door.address, self._mse.accept(offer)
+            remote = self._ports.tcp_endpoints(self._addresses.now)
+            return str(Doors(self._door.address, remote, self._tls_door.fingerprint)), self._mse.accept(offer)
         camera, negotiated = _negotiated(offer)
         renditions = _promised(negotiated, camera, offer.other if camera == offer.camera else offer.camera)
         streams: dict[Kind, Stream] = {}
@@ -359,6 +366,7 @@ class Egress:
                     self._link.report_soon()
             viewer.feedback.alarming = False
         self._mse.sweep(now)
+        self._tls_door.sweep(now)
         self._streams.sweep(now)
         self._ports.sweep(now)
         told, self._told = self._told, frozenset(self._streams.renditions)

@@ -11,16 +11,14 @@ handshake is answered. Messages, from the server:
 A page may send the text ``restart``: all of it comes once more, from the newest keyframe on.
 
 This process carries no media. It authorizes, has an egress accept the viewer, and hands it the connection itself
-(``common.handover``). Only where the connection is TLS, which ends here, does it stay, and its bytes are passed on.
+(``broker.front.handing``). Only where the connection is TLS, which ends here, or the egress is on another machine does
+it stay, and its bytes are passed on.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import socket
-import struct
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
@@ -28,21 +26,17 @@ from aiohttp.abc import AbstractStreamWriter
 from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import principal_of
+from broker.front.handing import beside, elsewhere, give
 from broker.front.offers import ask, parse_wish
 from broker.front.peer import address_of
 from broker.front.tunnel import Tunnel
 from common.cameras import CameraName
-from common.errors import RequestError
-from common.handover import Handover
+from common.errors import ProtocolError, RequestError
+from common.handover import Doors, Handover
 
 MAX_CODECS = 16  # that a page may name
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
-_UCRED = struct.Struct("3i")  # unix(7): process, user, group
 _FAILED = "The connection could not be handed over to the process that was to serve it; try again in a moment."
-_ELSEWHERE = (
-    "The process that would serve this viewer runs on another machine than the front door, or as another user; media "
-    "through the page's own port has to come from here: start an egress process beside it (camshaft egress)."
-)
 
 
 class HandedOver(web.StreamResponse):
@@ -65,52 +59,34 @@ async def watch(request: web.Request) -> web.StreamResponse:
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
     principal = principal_of(request)
     answer = await ask(context, principal, context.quotas.address(address_of(request)), camera, "", wish, codecs)
+    handover = Handover(answer.session, _remote(request), _head(request))
     try:
-        return await _hand_over(
-            request, context, answer.sdp, Handover(answer.session, _remote(request), _head(request))
-        )
-    except OSError as exc:
+        await _hand_over(request, context, Doors.parse(answer.sdp), handover)
+    except (OSError, ProtocolError) as exc:
         context.control.hang_up(answer.session)
         context.counters["handovers_failed"] += 1
         context.quiet.warning("connection cannot be handed over", reason=str(exc), camera=camera)
-        elsewhere = isinstance(exc, ConnectionRefusedError | PermissionError)
-        raise RequestError(503, "not_handed_over", _ELSEWHERE if elsewhere else _FAILED) from None
-
-
-async def _hand_over(request: web.Request, context: Context, address: str, handover: Handover) -> HandedOver:
-    """Give the connection away. Raises ``OSError``."""
-    transport, connection = request.transport, request.protocol
-    if transport is None:
-        raise ConnectionResetError("the viewer has gone")
-    if transport.get_extra_info("ssl_object") is None:
-        pass_on(address, handover, transport.get_extra_info("socket").fileno())
-        connection.force_close()  # our end of it: the egress has another
-        return HandedOver()
-    assert isinstance(connection, Connection), "the front door makes no others"
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            pass_on(address, handover, theirs.fileno())
-        context.counters["tunnels"] += 1
-        await Tunnel(connection, transport, ours).run()
-    connection.force_close()
+        raise RequestError(503, "not_handed_over", _FAILED) from None
+    request.protocol.force_close()  # our end of it: the egress has another, or it is over
     return HandedOver()
 
 
-def pass_on(address: str, handover: Handover, descriptor: int) -> None:
-    """Hand a connection over to whoever listens at ``address``, if it runs as our own user.
-
-    Raises ``OSError``: ``ConnectionRefusedError`` if nobody listens here, ``PermissionError`` for somebody else.
-    """
-    if not address.startswith("@"):
-        raise ConnectionRefusedError("it has no socket for that")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
-        door.setblocking(False)
-        door.connect(f"\0{address[1:]}")
-        _, user, _ = _UCRED.unpack(door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        if user != os.geteuid():
-            raise PermissionError("another user's process listens there")
-        socket.send_fds(door, [bytes(handover)], [descriptor])
+async def _hand_over(request: web.Request, context: Context, doors: Doors, handover: Handover) -> None:
+    """Give the connection away, or pass it on until it ends. Raises ``OSError`` if neither can be begun."""
+    transport, connection = request.transport, request.protocol
+    if transport is None:
+        raise ConnectionResetError("the viewer has gone")
+    assert isinstance(connection, Connection), "the front door makes no others"
+    encrypted = transport.get_extra_info("ssl_object") is not None
+    try:
+        if not encrypted:
+            give(doors.local, handover, transport.get_extra_info("socket").fileno())
+            return
+        way = await beside(doors.local, handover)
+    except (ConnectionRefusedError, PermissionError):  # it is on another machine, or another user's
+        way = await elsewhere(doors, handover)
+    context.counters["tunnels"] += 1
+    await Tunnel(connection, transport, *way).run()
 
 
 def _codecs(text: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ EVENTS = {
         "people_failed": "Requests that failed because the file of users could not be written.",
         "tls_failed": "TLS handshakes that failed: scanners, and clients that do not trust our certificate.",
         "tls_slow_handshake": "Connections closed because their TLS handshake did not end.",
-        "tunnels": "Connections by TLS that were passed on to an egress instead of handed over.",
+        "tunnels": "Connections passed on to an egress instead of handed over: by TLS, or to another machine.",
         "ws_*": "Messages of pages refused, by the code of the error.",
         "ws_broken": "WebSockets that broke.",
         "ws_slow_page": "Pages cut off because they did not read what waits for them.",

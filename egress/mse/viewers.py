@@ -122,8 +122,8 @@ class MseViewers:
         viewer = self._viewers.pop(session, None)
         if viewer is None:
             return False
-        viewer.close(reason)
         report = viewer.report(self._now())
+        viewer.close(reason)
         self._counters.update(_sent([report]))
         joined = viewer.joined_at is not None
         self._counters["viewers_left" if joined else "viewers_never_joined"] += 1

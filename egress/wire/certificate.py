@@ -48,6 +48,15 @@ class Certificate:
         """Its hash by one of SHA-2."""
         return fingerprint(self.x509, algorithm)
 
+    def tls_context(self) -> SSL.Context:
+        """The SSL context of a TLS server with this certificate, for a client that knows its fingerprint."""
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        context.set_options(SSL.OP_NO_TICKET)
+        context.use_certificate(self.x509)
+        context.use_privatekey(self._key)
+        return context
+
     def context(self, srtp_profiles: Iterable[str]) -> SSL.Context:
         """The SSL context of associations with this certificate; making it costs as much as a handshake.
 

@@ -25,6 +25,11 @@ class Deframer:
     def __init__(self) -> None:
         self._rest = b""
 
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a datagram has come."""
+        return bool(self._rest)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The datagrams that are whole now; those of no length are ignored.
 

@@ -91,6 +91,13 @@ class TcpConnection:
         """Up to ``size`` bytes; empty if the peer has closed. Raises ``BlockingIOError``, or another ``OSError``."""
         return self._socket.recv(size)
 
+    def give_up(self) -> socket.socket:
+        """The socket, for somebody else: it is not read here any more."""
+        self._loop.remove_reader(self._socket)
+        given = self._socket.dup()
+        given.setblocking(False)
+        return given
+
     def close(self) -> None:
         """Send nothing more. What the kernel has taken still leaves."""
         if not self.closed:

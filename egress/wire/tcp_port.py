@@ -15,6 +15,7 @@ import itertools
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 from common import clock
@@ -38,6 +39,7 @@ BACKLOG = 512  # connections that the kernel completes before we accept them
 RECEIVE_SIZE = 16_384  # bytes read of one connection before others get their turn
 SWEEP_INTERVAL = 1.0  # seconds between looks at those that are idle
 
+TLS = b"\x16\x03"  # a handshake (RFC 8446 5.1); as the length of a frame (RFC 4571) it is no check's
 _OUT_OF_SOMETHING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 log = get_logger()
@@ -71,6 +73,7 @@ class TcpPort:
         self._owned: dict[TcpAddress, TcpConnection] = {}
         self._numbers = itertools.count()
         self._accepts = TokenBucket(ACCEPT_BURST, ACCEPT_RATE)
+        self.on_tls: Callable[[socket.socket, bytes], None] | None = None  # takes connections that begin with TLS
         self._paused = False  # accepts nothing until the next sweep
         self._look_at = 0.0  # monotonic time of the next look at those that are idle
         several = families(host)
@@ -195,6 +198,12 @@ class TcpPort:
             data = b""
         if not data:
             self._lost(connection)
+            return
+        first = not connection.owned and not connection.deframer.begun
+        if first and data.startswith(TLS) and self.on_tls is not None:
+            given = connection.give_up()
+            self._drop(connection)
+            self.on_tls(given, data)
             return
         try:
             datagrams = connection.deframer.feed(data)

@@ -28,7 +28,7 @@ LAG = """() => {
   return buffered.length ? buffered.end(buffered.length - 1) - currentTime : null;
 }"""
 STATS = "() => document.querySelector('camshaft-player').stats()"
-LOOKS = 30
+LOOKS = 10
 PATIENCE = 60.0  # seconds
 
 

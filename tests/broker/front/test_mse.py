@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from broker.access.tokens import digest_of
-from broker.front import mse
+from broker.front import handing
 from common.bus import Endpoints
 from common.control import Answered, Ended, HangUp, Offer, ToWorker
-from common.handover import Handover
-from rigs.authority import Authority
+from common.handover import LENGTH, Doors, Handover
+from rigs.authority import Authority, Issued
+from rigs.process import free_port
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress
 
@@ -42,13 +46,14 @@ class TakingEgress(FakeEgress):
         self.address = f"@camshaft-test-{secrets.token_hex(8)}"
         self.door.bind("\0" + self.address[1:])
         self.door.listen()
+        self.doors = Doors(self.address)
         self.offers: list[Offer] = []
 
     def obey(self, message: ToWorker) -> None:
         """Accept viewers of both kinds."""
         if isinstance(message, Offer) and message.takes:
             self.offers.append(message)
-            self.send(Answered(message.session, self.address))
+            self.send(Answered(message.session, str(self.doors)))
         else:
             super().obey(message)
 
@@ -83,6 +88,36 @@ async def egress(broker: RunningBroker) -> AsyncIterator[TakingEgress]:
         await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
         yield egress
         egress.door.close()
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+Connection = tuple[Handover, asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def answering(issued: Issued, arrived: asyncio.Queue[Connection]) -> AsyncIterator[int]:
+    """An egress's TCP port on another machine; yields its number."""
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            words = await reader.readexactly(int.from_bytes(await reader.readexactly(LENGTH)))
+        except (OSError, asyncio.IncompleteReadError):
+            writer.close()
+            return
+        arrived.put_nowait((Handover.parse(words), reader, writer))
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.cert, issued.key)
+    server = await asyncio.start_server(hear, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 async def watching(
@@ -120,6 +155,27 @@ async def test_a_connection_is_handed_over_with_all_that_goes_by_it(
     await broker.until("/api/viewers", lambda viewers: not viewers)
 
 
+async def test_an_egress_on_another_machine_is_known_by_its_certificate(
+    broker: RunningBroker, egress: TakingEgress, tmp_path: Path, stack: AsyncExitStack
+) -> None:
+    issued = Authority(tmp_path).issue("egress")
+    arrived: asyncio.Queue[Connection] = asyncio.Queue()
+    port = await stack.enter_async_context(answering(issued, arrived))
+    fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(issued.cert.read_text())).hexdigest()
+    egress.doors = Doors("@nobody", (("127.0.0.1", free_port()), ("127.0.0.1", port)), fingerprint)
+    connecting = asyncio.ensure_future(broker.http.ws_connect(PATH, autoping=False, timeout=SOON))
+    async with asyncio.timeout(PATIENCE):
+        handover, reader, writer = await arrived.get()
+        writer.write(handover.head + BINARY)
+        viewer = await connecting
+        assert await viewer.receive_bytes() == b"\0ab"
+        await viewer.send_str("restart")
+        assert (await reader.readexactly(2)) == b"\x81\x87"
+        await viewer.close()
+        await reader.read()
+    writer.close()
+
+
 async def test_what_the_egress_closes_is_closed(broker: RunningBroker, egress: TakingEgress) -> None:
     _, connection, viewer = await watching(broker, egress)
     connection.close()
@@ -151,17 +207,28 @@ async def test_what_cannot_be_is_refused_before_the_handshake(
         assert (await response.json())["code"] == "upgrade_required"
 
 
-@pytest.mark.parametrize("problem", ["nobody", "another user", "no such thing"])
+@pytest.mark.parametrize("problem", ["nobody", "another user", "no such thing", "nobody elsewhere", "an impostor"])
 async def test_a_connection_that_cannot_be_handed_over_is_refused_and_its_session_ends(
-    broker: RunningBroker, egress: TakingEgress, problem: str, monkeypatch: pytest.MonkeyPatch
+    broker: RunningBroker,
+    egress: TakingEgress,
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stack: AsyncExitStack,
 ) -> None:
     match problem:
         case "nobody":
             egress.door.close()
         case "another user":
-            monkeypatch.setattr(mse.os, "geteuid", lambda: 4_711)
+            monkeypatch.setattr(handing.os, "geteuid", lambda: 4_711)
+        case "no such thing":
+            egress.doors = Doors()
+        case "nobody elsewhere":
+            egress.doors = Doors(remote=(("127.0.0.1", free_port()),))
         case _:
-            egress.address = ""
+            issued = Authority(tmp_path).issue("impostor")
+            port = await stack.enter_async_context(answering(issued, asyncio.Queue()))
+            egress.doors = Doors(remote=(("127.0.0.1", port),), fingerprint="0" * 64)
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await broker.http.ws_connect(PATH)
     assert refused.value.status == 503

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.cameras import CameraName
+from common.clock import unix_ns
 from common.control import Offer
 from common.handover import Handover
 from common.log import Quiet
@@ -43,6 +44,7 @@ class Egress:
 
     def __init__(self) -> None:
         self.log = Recorder()
+        self.began_ns = unix_ns()
         self.ended: list[tuple[str, str]] = []
         self.streams = Streams(NoBus())  # type: ignore[arg-type]
         now = asyncio.get_running_loop().time
@@ -53,10 +55,13 @@ class Egress:
     def accept(self, session: SessionName = SESSION) -> None:
         self.viewers.accept(Offer(session, CameraName("door"), "", (H264,), takes=("H264",)))
 
-    def push(self, *numbers: int) -> None:
+    def push(self, *numbers: int, size: int = 40, keyframe: bool | None = None) -> None:
+        """Pictures with these numbers, captured from now on, 10 a second."""
         feed = self.streams.acquire("door").feeds[Kind.VIDEO]  # type: ignore[arg-type]
         for number in numbers:
-            feed.push(picture(number, keyframe=number == 0), 0.0)
+            batch = picture(number % 200, keyframe=not number if keyframe is None else keyframe, size=size)
+            at = self.began_ns + number * 100_000_000
+            feed.push(batch._replace(timestamp=number * 9_000, capture_ns=at), 0.0)
 
     def hand_over(self, connection: socket.socket, session: str = SESSION, data: bytes | None = None) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
