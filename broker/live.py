@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from broker.access.policy import check_door
+from broker.access.policy import check_door, is_local
 from broker.catalogue import Catalogue
-from broker.front.context import Context, ice_servers_of
+from broker.front.context import Context
+from broker.front.ice_servers import IceServers
 from broker.front.serving import SPARE_FILES
 from common.config import Config, LimitsConfig
 from common.live import Live
@@ -14,8 +15,8 @@ from common.process import raise_file_limit
 log = get_logger()
 
 
-def register(live: Live, catalogue: Catalogue, front: Context) -> None:
-    """Have cameras, limits and what the front door goes by follow the configuration."""
+def register(live: Live, catalogue: Catalogue, front: Context, *, loopback: bool) -> None:
+    """Have cameras, limits and what the front door goes by follow the configuration. ``loopback``: it listens there."""
 
     def limits(new: Config) -> None:
         front.quotas.limit(within_files(new.limits))
@@ -25,12 +26,13 @@ def register(live: Live, catalogue: Catalogue, front: Context) -> None:
 
     def hosts(new: Config) -> None:
         front.guard.hosts = [host.lower() for host in new.http.hosts]
+        front.desk.reached(local=is_local(new.http, loopback=loopback))
 
     def ice_servers(new: Config) -> None:
-        front.ice_servers = ice_servers_of(new.http)
+        front.ice_servers = IceServers.of(new.http)
 
     def check_auth(new: Config) -> None:
-        check_door(new, local=front.desk.local)
+        check_door(new, local=is_local(new.http, loopback=loopback))
 
     live.on("limits", take=limits)
     live.on(
@@ -38,8 +40,8 @@ def register(live: Live, catalogue: Catalogue, front: Context) -> None:
         take=lambda new: front.desk.take(new.auth),
         check=check_auth,
     )
-    live.on("http.hosts", take=hosts)
-    live.on("http.ice_servers", take=ice_servers)
+    live.on("http.hosts", take=hosts, check=check_auth)
+    live.on("http.ice_servers", "http.turn_secret", "http.turn_hours", take=ice_servers)
     live.on("cameras", "sources", take=catalogue.take, always=True)
 
 

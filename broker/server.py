@@ -18,16 +18,17 @@ from broker.access.desk import Desk, SignedTokens
 from broker.access.keys import key_of
 from broker.access.oidc import SignOn
 from broker.access.people import People, open_people
-from broker.access.policy import check_door
+from broker.access.policy import check_door, is_local
 from broker.admission import Member
 from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
 from broker.doorman import Doorman
 from broker.front.account import first_admin_path
 from broker.front.certificate import Certificate, certificate_of
-from broker.front.context import Context, ForwardAuth, ice_servers_of
+from broker.front.context import Context, ForwardAuth
 from broker.front.door import application
 from broker.front.guard import Guard
+from broker.front.ice_servers import IceServers
 from broker.front.quotas import Quotas
 from broker.front.serving import serving
 from broker.joining import Joining
@@ -37,7 +38,7 @@ from broker.relay import Relay
 from broker.store import Store
 from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints, Keys, authenticated, claimed_directory
-from common.config import Config
+from common.config import Config, HttpConfig
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.log import Quiet, get_logger
 from common.memory import Shortage, give_back_aside, map_large_blocks
@@ -105,7 +106,8 @@ async def run(
         if keyring is not None and keys is not None and doorman is not None:
             joining = Joining(context, endpoints, keys, keyring, doorman.joining, control.lives, counters)
             stack.enter_context(joining)
-        local = all(is_loopback(each.getsockname()[0]) for each in sockets)
+        loopback = all(is_loopback(each.getsockname()[0]) for each in sockets)
+        local = is_local(config.http, loopback=loopback)
         check_door(config, local=local)
         people = stack.enter_context(contextlib.closing(open_people(config))) if config.auth.people else None
         sign_on = SignOn(config.oidc, time.monotonic) if config.oidc.issuer else None
@@ -113,8 +115,7 @@ async def run(
         verifying = key_of(config.jwt, time.monotonic)
         signed = SignedTokens(config.jwt, verifying) if verifying is not None else None
         desk = Desk(config.auth, people, time.time, local=local, signed=signed, sign_on=sign_on is not None)
-        guard = Guard(local, [host.lower() for host in config.http.hosts], tls=certificate is not None)
-        ice_servers = ice_servers_of(config.http)
+        guard = Guard(loopback, [host.lower() for host in config.http.hosts], tls=certificate is not None)
         quotas = Quotas(within_files(config.limits), lambda id: control.director.session(id) is not None)
         memory = Shortage(config.limits.free_memory << 20)
         front = Context(
@@ -128,7 +129,8 @@ async def run(
             config.oidc.label,
             headers,
             config.http.trusted_proxies,
-            ice_servers,
+            config.http.base_path,
+            IceServers.of(config.http),
             counters,
             certificate=certificate,
         )
@@ -137,12 +139,16 @@ async def run(
             serving(app, front, sockets, SHUTDOWN_TIMEOUT, certificate=certificate, redirected=redirected)
         )
         if reloader is not None:
-            register(reloader.live, catalogue, front)
+            register(reloader.live, catalogue, front, loopback=loopback)
             await stack.enter_async_context(reloader.running())
         host, port = sockets[0].getsockname()[:2]
         page = page_address(host, port, config.http.scheme)
+        if desk.local_only:
+            log.info(
+                "open to whoever uses this machine; name the host of a reverse proxy in http.hosts before it leads here"
+            )
         if path := first_admin_path(app):
-            _print_link(page, config.http.hosts, path)
+            _print_link(page, config.http, path)
         log.info("broker ready", page=page, bus=endpoints.address)
         notify(READY)
         if on_ready is not None:
@@ -181,11 +187,10 @@ async def open_listeners(listen: str, key: str = "listen") -> list[socket.socket
     return found
 
 
-def _print_link(page: str, hosts: Collection[str], path: str) -> None:
+def _print_link(page: str, http: HttpConfig, path: str) -> None:
     """On standard output and not in the log: whoever has the link is the admin."""
-    for host in hosts:
-        page = urlsplit(page)._replace(netloc=f"{host}:{urlsplit(page).port}").geturl()
-        break
+    parts = urlsplit(page)._replace(path=f"{http.base_path}/")
+    page = parts._replace(netloc=f"{http.hosts[0]}:{parts.port}" if http.hosts else parts.netloc).geturl()
     with contextlib.suppress(OSError):  # nobody reads our standard output, which is no reason to end
         print(
             f"Nobody can sign in yet. This link, good until the next start, makes the first admin: {page}{path}",

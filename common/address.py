@@ -6,12 +6,22 @@ import ipaddress
 import re
 from urllib.parse import unquote
 
+_BASE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,64}){1,16}")
 STUN_PORT = 3_478  # RFC 8489 18.4
 _STUN_SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::(\d{1,5}))?")
 _ICE_SERVER = re.compile(
     r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^\s:@]+):(?P<password>[^\s@]+)@)?"
     r"(?P<server>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?)"
 )
+
+
+def base_path(value: str) -> str | None:
+    """A path that a server may be below, without a slash at its end: ``/cams`` of ``/cams/``; ``None`` if it is none.
+
+    The root is empty. Only letters that no browser and no proxy writes in another way may stand in it.
+    """
+    path = value.rstrip("/")
+    return path if not path or _BASE_PATH.fullmatch(path) else None
 
 
 def split_listen(value: str) -> tuple[str, int]:
@@ -23,14 +33,16 @@ def split_listen(value: str) -> tuple[str, int]:
 
 
 def split_ice_server(value: str) -> tuple[str, str, str]:
-    """``turn:USER:PASSWORD@HOST:PORT`` as the URI without them (RFC 7064, 7065), user and password.
+    """``turn:USER:PASSWORD@HOST:PORT`` as the URI without them (RFC 7064, 7065), user and password, if it has them.
 
     Raises ``ValueError``. Characters with a meaning are written as %XX in user and password.
     """
     match = _ICE_SERVER.fullmatch(value)
     user, password = (unquote(part or "") for part in match.group("user", "password")) if match else ("", "")
-    if not match or bool(user) != value.startswith("turn") or not (user + password).isascii():
-        raise ValueError("must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, which ?transport=tcp may follow")
+    if not match or (user and not value.startswith("turn")) or not (user + password).isascii():
+        raise ValueError(
+            "must be stun:HOST:PORT, turn:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, which ?transport=tcp may follow"
+        )
     return f"{match['scheme']}:{match['server']}", user, password
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 
+from common.address import split_ice_server
 from common.camera_url import read_pasted, refusal
 from common.cameras import SUB, CameraName, CameraSpec, TlsSpec, Transport, stream_of
 from common.config_access import AuthConfig, JwtConfig, OidcConfig
@@ -30,6 +31,7 @@ from common.config_types import (
     MAX_ORDER,
     Addresses,
     Advertise,
+    BasePath,
     CameraId,
     CameraUrl,
     Fingerprint,
@@ -195,11 +197,22 @@ class HttpConfig(Section):
         (),
         description="Networks of reverse proxies that are believed: X-Forwarded-…, and auth.user_header.",
     )
+    base_path: BasePath = Field(
+        "",
+        description="Path that a reverse proxy has this server below, such as /cams, whether or not it takes it off.",
+    )
     ice_servers: IceServers = Field(
         (),
         repr=False,
-        description="STUN and TURN servers for viewers: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT.",
+        description="STUN and TURN servers for viewers: stun:HOST:PORT, turn:HOST:PORT with `http.turn_secret`, or "
+        "turn:USER:PASSWORD@HOST:PORT.",
     )
+    turn_secret: Secret = Field(
+        "",
+        repr=False,
+        description="Secret shared with the TURN servers: it gives each viewer a password of its own, which runs out.",
+    )
+    turn_hours: float = Field(12.0, ge=0.25, le=720, description="Hours after which such a password runs out.")
     tls_cert: Path | None = Field(
         None, description="PEM file of the certificate and those that lead to its authority: the page is https then."
     )
@@ -215,6 +228,16 @@ class HttpConfig(Section):
         for key in ("tls_key", "redirect_from"):
             if getattr(self, key) and self.tls_cert is None:
                 raise ValueError(f"{key} is given without tls_cert; name the certificate, or leave {key} out")
+        return self
+
+    @model_validator(mode="after")
+    def _of_turn(self) -> HttpConfig:
+        for server in self.ice_servers:
+            if server.startswith("turn") and not split_ice_server(server)[1] and not self.turn_secret:
+                raise ValueError(
+                    f"ice_servers: {server} has neither turn:USER:PASSWORD@ nor a secret; give one of them, "
+                    "the secret as http.turn_secret"
+                )
         return self
 
     @property

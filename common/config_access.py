@@ -52,8 +52,8 @@ class AuthConfig(Section):
 
     mode: Literal["auto", "required", "none"] = Field(
         "auto",
-        description="Who must show who they are: auto (everybody, unless we listen on the loopback alone and there is "
-        "no token, user, key, proxy or provider to know them by), "
+        description="Who must show who they are: auto (everybody, unless we listen on the loopback alone, know "
+        "of no proxy in front, and there is no token, user, key, proxy or provider to know them by), "
         "required (everybody), none (nobody: who reaches the port may do everything).",
     )
     people: bool = Field(True, description="Let users sign in with a password; they are kept beside the store.")

@@ -16,12 +16,15 @@ from pydantic import (
 )
 
 from common.access import CAMERA_PATTERN
-from common.address import split_ice_server, split_listen, split_stun_server
+from common.address import base_path, split_ice_server, split_listen, split_stun_server
 from common.camera_url import read_pasted
 from common.cameras import CAMERA_ID, CameraName
 from common.errors import ProtocolError
 from common.token import WorkerToken
 
+OWN_PATHS = frozenset(
+    {"account", "api", "healthz", "metrics", "readyz", "sign-in", "static", "watch", "whep", "ws"}
+)  # that the front door's addresses begin with; a test holds that
 MAX_LABEL = 100  # characters of a name that people see
 _ONE_LINE = (
     r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"  # no control, nothing that ends a line, no half of a character
@@ -118,6 +121,15 @@ def _network(value: str) -> str:
     return str(network)
 
 
+def _base_path(value: str) -> str:
+    path = base_path(value)
+    if path is None:
+        raise ValueError("must be a path such as /cams, of letters, digits, '.', '_', '~' and '-' between slashes")
+    if (first := path.split("/")[1] if path else "") in OWN_PATHS:
+        raise ValueError(f"may not begin with /{first}, which is an address of this server's own; take another word")
+    return path
+
+
 def _ice_server(value: str) -> str:
     split_ice_server(value)
     return value
@@ -203,6 +215,7 @@ Label = Annotated[
     Field(max_length=MAX_LABEL),
     WithJsonSchema({"type": "string", "pattern": f"^{_ONE_LINE}$", "maxLength": MAX_LABEL}),
 ]
+BasePath = Annotated[str, AfterValidator(_base_path)]
 Listen = Annotated[str, AfterValidator(_listen)]
 ListenOrNot = Annotated[str, AfterValidator(_listen_or_not)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]

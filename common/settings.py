@@ -8,6 +8,7 @@ from __future__ import annotations
 ENV_PREFIX = "CAMSHAFT_"
 SECRETS = (
     ("http", "ice_servers"),
+    ("http", "turn_secret"),
     ("jwt", "secret"),
     ("oidc", "client_secret"),
     ("cluster", "secret"),
@@ -17,7 +18,8 @@ SECRETS = (
 
 
 LIVE = (
-    *("cameras", "http.hosts", "http.ice_servers", "limits", "log.level", "sources"),
+    *("cameras", "http.hosts", "http.ice_servers", "http.turn_secret", "http.turn_hours"),
+    *("limits", "log.level", "sources"),
     *("auth.mode", "auth.tokens", "auth.groups", "auth.session_hours"),
 )
 """Settings that take effect while a process runs; a section stands for all of its keys. Others wait for a restart."""

@@ -22,6 +22,7 @@ class Udp(Enum):
     OPEN = "open"
     DROPPED = "dropped"
     REJECTED = "rejected"
+    NAT = "nat"  # a symmetric one, on the viewer's side
 
 
 def is_udp(packet: bytes) -> bool:

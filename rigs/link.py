@@ -17,6 +17,7 @@ import sys
 import time
 
 from rigs.firewall import Udp, is_udp, rejection
+from rigs.nat import SymmetricNat
 from rigs.path import Path
 
 MTU = 65_535
@@ -29,6 +30,7 @@ def main() -> None:
     routes = {server: ("down", viewer), viewer: ("up", server)}
     due: list[tuple[float, int, int, bytes]] = []  # time, order, device, packet
     order = itertools.count()
+    nat = SymmetricNat()
     poll = select.poll()
     for fd in (0, *routes):
         poll.register(fd, select.POLLIN)
@@ -48,7 +50,13 @@ def main() -> None:
             name, out = routes[fd]
             firewall = Udp(paths[name].udp)
             for packet in _drain(fd):
-                if firewall is not Udp.OPEN and is_udp(packet):
+                if firewall is Udp.NAT and is_udp(packet):
+                    translated = nat.out(packet) if name == "up" else nat.back(packet)
+                    if translated is None:
+                        paths[name].counts["dropped"] += 1
+                        continue
+                    packet = translated
+                elif firewall is not Udp.OPEN and is_udp(packet):
                     paths[name].counts[firewall.value] += 1
                     if firewall is Udp.REJECTED:
                         _write(fd, rejection(packet))

@@ -22,7 +22,9 @@ class Path:
     rate: float | None = None  # bit/s of the bottleneck
     queue: int = 64_000  # bytes that wait before the bottleneck; what comes then is lost
     cut: bool = False  # pulled cable: everything is lost
-    udp: str = "open"  # or "dropped", "rejected": see ``rigs.firewall``; only the link between namespaces has one
+    udp: str = (
+        "open"  # or "dropped", "rejected", "nat": see ``rigs.firewall``; only the link between namespaces has one
+    )
     seed: int = 1
     counts: Counter[str] = field(default_factory=Counter)  # packets: passed, lost, queue_full, reordered
     _free_at: float = field(default=float("-inf"), init=False)

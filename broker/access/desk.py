@@ -40,7 +40,7 @@ class SignedTokens:
 
 
 class Desk:
-    """``local``: the front door listens on the loopback alone. ``clock`` gives Unix time.
+    """``local``: the front door is for this machine alone, see ``broker.access.policy``. ``clock`` gives Unix time.
 
     ``people`` is ``None`` where nobody may have a password. ``sign_on``: people may sign in at a provider.
     """
@@ -56,7 +56,7 @@ class Desk:
         sign_on: bool = False,
     ) -> None:
         self.people = people
-        self.local = local
+        self._local = local
         self._signed = signed
         self._elsewhere = sign_on
         self._by_proxy = bool(auth.user_header)
@@ -75,12 +75,21 @@ class Desk:
         if self.people is not None:
             self.people.take(auth)
 
+    def reached(self, *, local: bool) -> None:
+        """The door is for others as well from now on, unless ``local``; once it was, it stays so while we run."""
+        self._local = self._local and local
+
     @property
     def required(self) -> bool:
         """Whether everybody has to show who it is; see the setting ``auth.mode``."""
         if self._mode == "auto":
-            return not self.local or self._shut or bool(self.people and self.people.users)
+            return not self._local or self._shut or bool(self.people and self.people.users)
         return self._mode == "required"
+
+    @property
+    def local_only(self) -> bool:
+        """Whether nobody has to show who it is because only who uses this machine is thought to reach the door."""
+        return self._mode == "auto" and not self.required
 
     @property
     def now(self) -> float:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from common.config import Config
+from common.config import Config, HttpConfig
 from common.errors import ConfigError
 
 
+def is_local(http: HttpConfig, *, loopback: bool) -> bool:
+    """Whether the front door is for this machine alone: it listens on the loopback, and no proxy leads others there."""
+    return loopback and not (http.hosts or http.trusted_proxies or http.base_path)
+
+
 def check_door(config: Config, *, local: bool) -> None:
-    """See that somebody could sign in where everybody has to. ``local``: we listen on the loopback alone.
+    """See that somebody could sign in where everybody has to. ``local``: it is for this machine alone.
 
     Raises ``ConfigError``.
     """
@@ -20,8 +25,9 @@ def check_door(config: Config, *, local: bool) -> None:
     required = auth.mode == "required" or (auth.mode == "auto" and not local)
     if required and not (auth.people or auth.tokens or auth.user_header or config.jwt.used):
         problem = (
-            "whoever reaches this address could watch and change everything, so it is not opened without "
-            "authentication: make a token with `camshaft token new` and put it below auth.tokens in the file, allow "
-            "auth.people, listen on 127.0.0.1, or write `auth: none` if that is what you want"
+            "whoever reaches this address, or a proxy that http.hosts, http.trusted_proxies or http.base_path name, "
+            "could watch and change everything, so it is not opened without authentication: make a token with "
+            "`camshaft token new` and put it below auth.tokens in the file, allow auth.people, listen on 127.0.0.1 "
+            "without a proxy, or write `auth: none` if that is what you want"
         )
         raise ConfigError(problem, key="http.listen" if auth.mode == "auto" else "auth.mode")

@@ -21,6 +21,7 @@ from broker.access.passwords import Guesses, check_length, hashed, is_right, key
 from broker.access.people import People, User, check_name
 from broker.access.principal import Kind
 from broker.front.context import CONTEXT, Context
+from broker.front.cookies import cookie_of, forget_cookie, set_cookie
 from broker.front.forms import (
     FirstAdmin,
     MeView,
@@ -33,7 +34,7 @@ from broker.front.forms import (
     read_form,
 )
 from broker.front.gate import COOKIE, check_still, principal_of
-from broker.front.peer import address_of, is_secure
+from broker.front.peer import address_of
 from common.access import AccessRole
 from common.errors import RequestError
 
@@ -112,11 +113,11 @@ async def ways(request: web.Request) -> web.Response:
 
 async def sign_out(request: web.Request) -> web.Response:
     """Sign out in this browser."""
-    people, cookie = request.app[CONTEXT].desk.people, request.cookies.get(COOKIE, "")
+    people, cookie = request.app[CONTEXT].desk.people, cookie_of(request, COOKIE)
     if people is not None and cookie:
         people.sign_out(cookie)
     response = web.Response(status=204)
-    response.del_cookie(COOKIE, path="/")
+    forget_cookie(request, response, COOKIE)
     return response
 
 
@@ -212,7 +213,7 @@ def first_admin_path(app: web.Application) -> str:
 async def _check_password(request: web.Request, name: str, password: str) -> User:
     """The user, whose password this is. Raises ``RequestError``."""
     context, account, people = request.app[CONTEXT], request.app[ACCOUNT], people_of(request)
-    mark = request.cookies.get(DEVICE, "")
+    mark = cookie_of(request, DEVICE)
     device = mark if mark and people.knows_device(name, mark) else ""
     keys = keys_of(context.quotas.address(address_of(request)), name, device)
     _check_wait(account, keys, context)
@@ -254,14 +255,6 @@ def _signed_in(request: web.Request, name: str) -> web.Response:
     set_cookie(request, response, COOKIE, cookie, lifetime)
     set_cookie(request, response, DEVICE, people.device(name), DEVICE_DAYS * 86_400)
     return response
-
-
-def set_cookie(request: web.Request, response: web.Response, name: str, value: str, seconds: float) -> None:
-    """Have the browser keep a secret of ours, from scripts and from requests that other sites make."""
-    # Lax: a link to a camera from elsewhere works, a request that another site makes brings no cookie.
-    response.set_cookie(
-        name, value, max_age=int(seconds), path="/", httponly=True, samesite="Lax", secure=is_secure(request)
-    )
 
 
 def people_of(request: web.Request) -> People:

@@ -17,7 +17,7 @@ from broker.front.gate import check_still, principal_of
 from broker.front.lists import KeptLists
 from broker.front.offers import check_socket
 from broker.front.openapi import document
-from broker.front.peer import address_of
+from broker.front.peer import address_of, is_secure, prefix_of, trusted
 from broker.front.views import (
     ArrivalView,
     CameraView,
@@ -148,13 +148,22 @@ async def arrival(request: web.Request) -> web.Response:
         check_socket(context, context.quotas.address(address_of(request)))
     except RequestError as exc:
         refused = exc.message
-    host, forwarded = request.headers.get(hdrs.HOST, ""), request.headers.get(hdrs.X_FORWARDED_HOST, "")
-    return _answer(ArrivalView(host=host, forwarded_host=forwarded, refused=refused))
+    view = ArrivalView(
+        host=request.headers.get(hdrs.HOST, ""),
+        forwarded_host=request.headers.get(hdrs.X_FORWARDED_HOST, ""),
+        forwarded_proto=request.headers.get(hdrs.X_FORWARDED_PROTO, ""),
+        forwarded_for=hdrs.X_FORWARDED_FOR in request.headers,
+        believed=trusted(request),
+        scheme="https" if is_secure(request) else "http",
+        prefix=prefix_of(request),
+        refused=refused,
+    )
+    return _answer(view)
 
 
-async def openapi(_request: web.Request) -> web.Response:
+async def openapi(request: web.Request) -> web.Response:
     """This API, described."""
-    return web.json_response(document())
+    return web.json_response(document() | {"servers": [{"url": prefix_of(request) or "/"}]})
 
 
 def _camera(context: Context, id: CameraName, principal: Principal) -> CameraView:

@@ -14,40 +14,12 @@ from broker.access.oidc import SignOn
 from broker.control_plane import ControlPlane
 from broker.front.certificate import Certificate
 from broker.front.guard import Guard
+from broker.front.ice_servers import IceServers
 from broker.front.quotas import Quotas
 from broker.relay import Relay
-from common.address import split_ice_server
-from common.config import HttpConfig
 from common.histogram import Histogram, Measure
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.memory import Shortage
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server that viewers are told of."""
-
-    url: str
-    username: str = ""
-    credential: str = field(default="", repr=False)
-
-    @property
-    def link(self) -> str:
-        """RFC 9725 4.6: as a ``Link`` header's value."""
-        link = f'<{self.url}>; rel="ice-server"'
-        if self.username:
-            link += f'; username="{_quoted(self.username)}"; credential="{_quoted(self.credential)}"'
-            link += '; credential-type="password"'
-        return link
-
-
-def ice_servers_of(http: HttpConfig) -> tuple[IceServer, ...]:
-    """The servers that are configured."""
-    return tuple(IceServer(*split_ice_server(each)) for each in http.ice_servers)
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +44,8 @@ class Context:
     sign_on_label: str = ""
     forward_auth: ForwardAuth = ForwardAuth()
     proxies: Collection[str] = ()  # networks of reverse proxies that are believed
-    ice_servers: tuple[IceServer, ...] = ()
+    base_path: str = ""  # that a proxy has us below
+    ice_servers: IceServers = field(default_factory=IceServers)
     counters: Counter[str] = field(default_factory=Counter)  # what the front door dropped or refused, by name
     offers: Counter[str] = field(default_factory=Counter)  # by what came of them
     answers: Histogram = field(default_factory=lambda: Histogram(Measure.ANSWER))

@@ -9,7 +9,7 @@ from broker.front import account, api, hub, metrics, pages, rights, signalling, 
 from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import Right, admit, described, principal_of
-from broker.front.peer import PROXIES, Proxies, address_of, host_of, is_secure
+from broker.front.peer import BASE_PATH, PROXIES, Proxies, address_of, host_of, is_secure
 from broker.front.problems import MAX_BODY, problems
 from broker.front.routes import CHANGING, PAGES, Need, add_routes, need_of
 from common.errors import RequestError
@@ -23,6 +23,7 @@ def application(context: Context) -> web.Application:
     app = web.Application(middlewares=[_watched, problems, _guard], client_max_size=MAX_BODY)
     app[CONTEXT] = context
     app[PROXIES] = Proxies(context.proxies)
+    app[BASE_PATH] = context.base_path
     for module in (hub, account, api, pages, rights, signalling, stills, whep, whep_events, metrics):
         module.prepare(app)
     add_routes(app)

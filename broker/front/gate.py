@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from broker.access.desk import Credentials
 from broker.access.principal import Principal
 from broker.front.context import CONTEXT
+from broker.front.cookies import cookie_of
 from broker.front.peer import address_of, host_of, is_secure, trusted
 from common.cameras import CameraName
 from common.errors import RequestError
@@ -22,6 +23,10 @@ from common.sessions import SessionName
 TOKEN = "token"  # noqa: S105 - the name of the query's field
 COOKIE = "camshaft_login"
 _SCHEME = "bearer "
+_OF_PROXIES = (
+    *(hdrs.FORWARDED, hdrs.VIA, hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_HOST, hdrs.X_FORWARDED_PROTO),
+    *("X-Forwarded-Prefix", "X-Real-IP"),
+)
 _PRINCIPAL = web.RequestKey("principal", Principal)
 
 
@@ -44,6 +49,7 @@ async def admit(request: web.Request, right: Right) -> None:
     principal: Principal | None = None
     try:
         principal = await request.app[CONTEXT].desk.identify(credentials(request))
+        _check_open(request)
         await _check(request, right, principal)
     except RequestError as exc:
         _log_refusal(request, principal, exc)
@@ -66,12 +72,14 @@ def check_still(request: web.Request) -> None:
         raise RequestError(401, "right_ended", "Your rights have just changed; sign in again.")
 
 
-async def is_known(request: web.Request) -> bool:
-    """Whether somebody asks who has signed in, or need not."""
+async def known(request: web.Request) -> Principal | None:
+    """Somebody who asks and has signed in, or need not; else ``None``. For handlers of routes that are for anybody."""
     try:
-        return await request.app[CONTEXT].desk.identify(credentials(request)) is not None
+        principal = await request.app[CONTEXT].desk.identify(credentials(request))
+        _check_open(request)
     except RequestError:
-        return False
+        return None
+    return principal
 
 
 def credentials(request: web.Request) -> Credentials:
@@ -85,7 +93,7 @@ def credentials(request: web.Request) -> Credentials:
     if not ours:
         return Credentials(token)
     user, groups = _signed_in_by_proxy(request)
-    return Credentials(token, request.cookies.get(COOKIE, ""), user, groups)
+    return Credentials(token, cookie_of(request, COOKIE), user, groups)
 
 
 def _signed_in_by_proxy(request: web.Request) -> tuple[str, tuple[str, ...]]:
@@ -104,6 +112,30 @@ def check_camera(principal: Principal, camera: CameraName) -> None:
     """Raises ``RequestError`` unless the principal may watch the camera, whether or not there is one of that name."""
     if not principal.may_watch(camera):
         raise RequestError(403, "not_allowed", "You have no right to this camera.")
+
+
+def _check_open(request: web.Request) -> None:
+    """See that a door which is open to whoever uses this machine is not open to whoever a proxy here lets through.
+
+    Raises ``RequestError``.
+    """
+    if request.app[CONTEXT].desk.local_only and _came_by_proxy(request):
+        raise RequestError(
+            403,
+            "open_behind_proxy",
+            "This server is open to whoever uses its machine, and so not to those who come by a reverse proxy: make "
+            "a user (camshaft user add NAME --role admin) or a token (camshaft token new NAME), or write auth: none in "
+            "camshaft.yaml if everybody whom the proxy lets through may watch and change everything.",
+        )
+
+
+def _came_by_proxy(request: web.Request) -> bool:
+    """Whether a reverse proxy shows in a request. Tunnels that a user opens, such as ssh's, add nothing to it."""
+    if request.version < HttpVersion11:  # what nginx speaks unless told otherwise, and no browser does
+        return True
+    # Of a browser's Connection: upgrade a proxy's rule for WebSockets leaves this where there was none.
+    upgrades = "upgrade" in request.headers.get(hdrs.CONNECTION, "").lower()
+    return (upgrades and hdrs.UPGRADE not in request.headers) or any(name in request.headers for name in _OF_PROXIES)
 
 
 async def _check(request: web.Request, right: Right, principal: Principal | None) -> None:

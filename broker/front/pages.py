@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from aiohttp import hdrs, web
 
 from broker.front.context import CONTEXT
+from broker.front.peer import path_of
 from common.cameras import CameraName
 
 _POLICY = (
@@ -93,9 +94,16 @@ async def docs(request: web.Request) -> web.Response:
     return _own(request, "docs.html")
 
 
+async def to_base(request: web.Request) -> web.Response:
+    """Send a browser from our path to the same with a slash, from which relative addresses lead to what is below."""
+    last = request.rel_url.raw_path.rpartition("/")[2]
+    query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
+    return web.Response(status=307, headers={hdrs.LOCATION: f"{last}/{query}"})
+
+
 def to_sign_in(request: web.Request) -> web.Response:
     """Send a browser from a page to the form, which knows the way back. Relative, as all addresses of pages."""
-    path, asked = request.rel_url.raw_path.removeprefix("/"), request.rel_url.raw_query_string
+    path, asked = path_of(request).removeprefix("/"), request.rel_url.raw_query_string
     back = f"{path}?{asked}" if asked else path
     query = f"?{urlencode({'next': back})}" if back else ""
     headers = {hdrs.LOCATION: f"{'../' * path.count('/')}sign-in{query}", hdrs.CACHE_CONTROL: "no-store"}

@@ -8,10 +8,11 @@ the first from the right that is no proxy of ours is the client's.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Collection
 
 from aiohttp import hdrs, web
+
+from common.address import base_path
 
 MAX_HOPS = 16  # addresses that are looked at; nobody has more proxies of his own
 
@@ -46,9 +47,8 @@ class Proxies:
         return peer
 
 
-_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+){1,16}")
-
 PROXIES = web.AppKey("proxies", Proxies)
+BASE_PATH = web.AppKey("base_path", str)  # of ours, below which a proxy leaves the path of a request as it is
 
 
 def trusted(request: web.Request) -> bool:
@@ -76,6 +76,18 @@ def is_secure(request: web.Request) -> bool:
 
 
 def prefix_of(request: web.Request) -> str:
-    """The path that a reverse proxy has us below, as any says itself; who invents one misleads itself alone."""
-    prefix = request.headers.get("X-Forwarded-Prefix", "").rstrip("/")
-    return prefix if _PREFIX.fullmatch(prefix) else ""
+    """The path that a reverse proxy has us below: the one that is configured, else what any proxy says itself.
+
+    Who invents one misleads itself alone: no page of another site can have a browser send the header, and what is made
+    of it goes back to whoever sent it.
+    """
+    if configured := request.app[BASE_PATH]:
+        return configured
+    return base_path(request.headers.get("X-Forwarded-Prefix", "")) or ""
+
+
+def path_of(request: web.Request) -> str:
+    """The path that was asked for, without ours, whether or not a proxy has taken that off. Percent-encoded."""
+    path = request.rel_url.raw_path
+    base = request.app[BASE_PATH]
+    return path.removeprefix(base) if base and path.startswith(f"{base}/") else path

@@ -30,8 +30,8 @@ _SENTENCES = {
 }
 _BELOW_A_PATH = re.compile(r"^/[^/]+(?:/[^/]+){0,15}?/(?:ws$|(?:api|mse|static|watch|whep)/)")
 _NOT_STRIPPED = (
-    "If a reverse proxy has this server below a path, it has to take that path off (nginx: a slash at the end of "
-    "proxy_pass)."
+    "If a reverse proxy has this server below a path, name that path in http.base_path, or have the proxy take it off "
+    "(nginx: a slash at the end of proxy_pass)."
 )
 
 

@@ -28,6 +28,7 @@ from broker.front import (
     whep_events,
 )
 from broker.front.gate import Right
+from broker.front.peer import BASE_PATH, path_of
 
 
 class Need(Enum):
@@ -107,16 +108,24 @@ NEEDS = web.AppKey("needs", dict[web.AbstractRoute, tuple[Right, Need]])
 
 def add_routes(app: web.Application) -> None:
     """Lead the application's requests by the table. A HEAD is answered as the GET would be."""
-    app[NEEDS] = needs = {}
+    app[NEEDS] = {}
+    base = app[BASE_PATH]
     for path in dict.fromkeys(route.path for route in ROUTES):
         routes = [route for route in ROUTES if route.path == path]
         # Several players add a slash to WHEP's addresses, and a redirect would fail a browser's preflight.
         for end in ("", "/") if path.startswith(WHEP) else ("",):
-            resource = app.router.add_resource(path + end)
-            for route in routes:
-                needs[resource.add_route(route.method, route.handler)] = route.right, route.need
-                if route.method == hdrs.METH_GET:
-                    needs[resource.add_route(hdrs.METH_HEAD, route.handler)] = route.right, route.need
+            for before in dict.fromkeys(("", base)):  # proxies leave our path where it is, or take it off
+                _add(app, f"{before}{path}{end}", routes)
+    if base:
+        _add(app, base, [Route(hdrs.METH_GET, base, pages.to_base, Right.ANYBODY)])
+
+
+def _add(app: web.Application, path: str, routes: list[Route]) -> None:
+    resource, needs = app.router.add_resource(path), app[NEEDS]
+    for route in routes:
+        needs[resource.add_route(route.method, route.handler)] = route.right, route.need
+        if route.method == hdrs.METH_GET:
+            needs[resource.add_route(hdrs.METH_HEAD, route.handler)] = route.right, route.need
 
 
 def need_of(request: web.Request) -> tuple[Right, Need]:
@@ -124,5 +133,5 @@ def need_of(request: web.Request) -> tuple[Right, Need]:
     known = request.app[NEEDS].get(request.match_info.route)
     if known is not None:
         return known
-    changing = request.method in CHANGING and not request.path.startswith(WHEP)  # a 404 or 405
+    changing = request.method in CHANGING and not path_of(request).startswith(WHEP)  # a 404 or 405
     return Right.ANYBODY, Need.OUR_PAGE if changing else Need.NOTHING

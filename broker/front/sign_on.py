@@ -8,8 +8,9 @@ from aiohttp import hdrs, web
 
 from broker.access.oidc import ATTEMPT_SECONDS, SignOn
 from broker.access.signed import plain_name
-from broker.front.account import people_of, set_cookie
+from broker.front.account import people_of
 from broker.front.context import CONTEXT
+from broker.front.cookies import cookie_of, forget_cookie, set_cookie
 from broker.front.gate import COOKIE
 from broker.front.peer import address_of, host_of, is_secure, prefix_of
 from common.errors import RequestError
@@ -38,7 +39,7 @@ async def callback(request: web.Request) -> web.Response:
     context, provider = request.app[CONTEXT], _provider(request)
     if reason := request.query.get("error"):
         raise RequestError(403, "sign_on_refused", f"The provider of sign-in refused: {plain_name(reason)}.")
-    state, cookie = request.query.get("state", ""), request.cookies.get(SIGN_ON, "")
+    state, cookie = request.query.get("state", ""), cookie_of(request, SIGN_ON)
     identity, way_back = await provider.finish(state, cookie, request.query.get("code", ""))
     now = context.desk.now
     expires = now + context.desk.login_seconds
@@ -47,7 +48,7 @@ async def callback(request: web.Request) -> web.Response:
     headers = {hdrs.LOCATION: f"../{way_back}", hdrs.CACHE_CONTROL: "no-store"}
     response = web.Response(status=303, headers=headers)
     set_cookie(request, response, COOKIE, login, context.desk.login_seconds)
-    response.del_cookie(SIGN_ON, path="/")
+    forget_cookie(request, response, SIGN_ON)
     return response
 
 

@@ -8,8 +8,8 @@ pixels, by which ``auto`` chooses. ``fragment`` is an ICE fragment of SDP (RFC 8
 To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``restarted`` {session,
 fragment, id?}, ``close`` {session, reason, sentence}, ``renew`` {session, camera} (its egress is about to end: make a
 new session, and close this one when that has a picture), ``attached`` {session, camera}, ``camera`` {camera, state,
-sentence, detail, failed, video}, ``cameras`` {cameras}, ``removed`` {camera}, ``pong``, ``error`` {code, message} and
-whichever of ``id``, ``session`` and ``camera`` it is about.
+sentence, detail, failed, video}, ``cameras`` {cameras}, ``removed`` {camera}, ``ice_servers`` {servers}, ``pong``,
+``error`` {code, message} and whichever of ``id``, ``session`` and ``camera`` it is about.
 
 * A session belongs to the socket that made it, or that attached to it last: to know its id is to own it.
 * Sessions end with their socket if the page closes it, not if the connection breaks, the broker stops, or the page
@@ -208,12 +208,14 @@ class Socket:
                 self._start(tasks, self._attach(SessionName(session)), {"session": session}, more=more)
             case {"type": "subscribe"}:
                 self._subscribe()
+            case {"type": "ice_servers"}:
+                self._name_ice_servers()
             case {"type": "ping"}:  # WebSocket's own pings are invisible to a page's script
                 self.tell("pong")
             case {"type": str(kind)} if kind in _FORMS:
                 self._garbage("invalid_message", f"A message of type {kind} needs {_FORMS[kind]}.")
             case {"type": str()}:
-                known = ", ".join([*_FORMS, "subscribe", "ping"])
+                known = ", ".join([*_FORMS, "subscribe", "ice_servers", "ping"])
                 self._garbage("unknown_type", f"There is no such message; there are {known}.")
             case _:
                 self._garbage("invalid_message", "The message must be a JSON object with a type.")
@@ -289,6 +291,11 @@ class Socket:
         self._subscribe_at = now + SUBSCRIBE_INTERVAL
         self.subscribed = True
         self.push(self._hub.list_for(self.principal))
+
+    def _name_ice_servers(self) -> None:
+        """A socket is opened by pages of ours alone, or by none."""
+        told = self._context.ice_servers.told(self.principal, ours=True, now=self._context.desk.now)
+        self.tell("ice_servers", servers=[server.entry for server in told])
 
     def _own(self, session: SessionName, camera: CameraName) -> None:
         if (before := self._hub.owners.get(session)) is not None:

@@ -131,6 +131,11 @@ class ArrivalView(BaseModel):
 
     host: str = Field(description="The Host header; a browser's names the host of the page's own address.")
     forwarded_host: str = Field(description="The X-Forwarded-Host header; empty without one.")
+    forwarded_proto: str = Field(description="The X-Forwarded-Proto header; empty without one.")
+    forwarded_for: bool = Field(description="Whether there was an X-Forwarded-For header.")
+    believed: bool = Field(description="Whether it came from one of http.trusted_proxies.")
+    scheme: str = Field(description="http or https: that of the browser's address, as far as this server knows.")
+    prefix: str = Field(description="The path that a proxy has this server below, as far as it knows; empty for none.")
     refused: str = Field(description="Why this server itself would refuse a WebSocket now; empty if it would not.")
 
 

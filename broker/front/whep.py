@@ -9,8 +9,7 @@ session still exists is asked at ``/api/viewers/{session}``. Who knows a session
 nothing else for PATCH and DELETE: players send their token with the offer, and many not again.
 
 All of it is open to pages of every origin (CORS), and so is that answer: a right comes with a token, never with where
-a page is from. Passwords of TURN servers are not: they go to pages of ours and to what is no page, and to nobody who
-has to sign in first.
+a page is from. Whom passwords of TURN servers go to, ``ice_servers`` says.
 """
 
 from __future__ import annotations
@@ -21,12 +20,13 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from broker.access.principal import Principal
 from broker.director.events import SessionStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
-from broker.front.gate import TOKEN, check_still, is_known, principal_of
+from broker.front.gate import TOKEN, check_still, known, principal_of
 from broker.front.offers import ask, parse_wish
-from broker.front.peer import address_of, host_of, is_secure, prefix_of
+from broker.front.peer import address_of, host_of, is_secure, path_of, prefix_of
 from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose
 from broker.front.whep_events import link
 from common.cameras import CameraName, split_stream
@@ -66,7 +66,7 @@ async def offer(request: web.Request) -> web.Response:
         "Accept-Patch": SDPFRAG,
     }
     response = web.Response(status=201, text=answer.sdp, content_type=SDP, headers=headers)
-    _add_links(request, response)
+    _add_links(request, response, principal_of(request))
     response.headers.add("Link", link(f"{prefix_of(request)}/whep/{camera}/{answer.session}", query))
     return response
 
@@ -97,7 +97,7 @@ async def leave(request: web.Request) -> web.Response:
 async def endpoint_options(request: web.Request) -> web.Response:
     """The methods that a camera's address has; also the CORS preflight."""
     response = _preflight(request, {"Accept-Post": SDP})
-    _add_links(request, response, with_passwords=await is_known(request))
+    _add_links(request, response, await known(request))
     return response
 
 
@@ -123,14 +123,12 @@ def _expect(request: web.Request, media_type: str) -> None:
         raise RequestError(415, "wrong_content_type", f"The Content-Type must be {media_type}.")
 
 
-def _add_links(request: web.Request, response: web.Response, *, with_passwords: bool = True) -> None:
-    """Name the STUN and TURN servers; those with a password never to pages of sites that are not ours."""
+def _add_links(request: web.Request, response: web.Response, principal: Principal | None) -> None:
+    """Name the STUN and TURN servers that somebody is told of."""
     context = request.app[CONTEXT]
-    origin, host = request.headers.get("Origin"), host_of(request)
-    ours = with_passwords and context.guard.is_ours(origin, host, secure=is_secure(request))
-    for server in context.ice_servers:
-        if ours or not server.credential:
-            response.headers.add("Link", server.link)
+    ours = context.guard.is_ours(request.headers.get("Origin"), host_of(request), secure=is_secure(request))
+    for server in context.ice_servers.told(principal, ours=ours, now=context.desk.now):
+        response.headers.add("Link", server.link)
 
 
 def _preflight(request: web.Request, headers: dict[str, str]) -> web.Response:
@@ -150,6 +148,6 @@ def _preflight(request: web.Request, headers: dict[str, str]) -> web.Response:
 
 async def _allow_all_origins(request: web.Request, response: web.StreamResponse) -> None:
     """Errors included: a page must be able to read why it was refused."""
-    if request.path.startswith(("/whep/", "/api/viewers/")):
+    if path_of(request).startswith(("/whep/", "/api/viewers/")):
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = _EXPOSED

@@ -21,7 +21,7 @@ from broker.front.context import CONTEXT
 from broker.front.events import BEAT, HEADERS, LOOK
 from broker.front.hub import HUB
 from broker.front.offers import check_socket
-from broker.front.peer import address_of, prefix_of
+from broker.front.peer import address_of, path_of, prefix_of
 from common.errors import RequestError
 from common.sessions import SessionName
 
@@ -66,7 +66,7 @@ async def subscribe(request: web.Request) -> web.Response:
         raise RequestError(400, "not_json", f"The body {exc}.") from None
     if not isinstance(wanted, list) or not all(isinstance(each, str) for each in wanted):
         raise RequestError(400, "invalid_events", f"The body must be a JSON array of events; there is {EVENTS[0]}.")
-    return web.Response(status=201, headers={"Location": prefix_of(request) + request.path_qs})
+    return web.Response(status=201, headers={"Location": _address(request)})
 
 
 async def unsubscribe(request: web.Request) -> web.Response:
@@ -87,7 +87,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     address = context.quotas.address(address_of(request))
     check_socket(context, address)
     outgoing = Outgoing(hub.backlog, context, request.transport)
-    endpoint = prefix_of(request) + request.path_qs.replace(f"/{session}/events", "", 1)
+    endpoint = _address(request).replace(f"/{session}/events", "", 1)
     reader = SessionEvents(endpoint, outgoing)
     context.quotas.sockets.open(address)
     try:
@@ -146,3 +146,9 @@ def _check_session(request: web.Request) -> SessionName:
     if request.app[CONTEXT].control.director.session(name) is None:
         raise RequestError(404, "unknown_session", "There is no such session; it may have ended.")
     return name
+
+
+def _address(request: web.Request) -> str:
+    """The address that was asked for, as whoever asked knows it."""
+    query = request.rel_url.raw_query_string
+    return prefix_of(request) + path_of(request) + (f"?{query}" if query else "")

@@ -1,6 +1,7 @@
 // The list of cameras, live, and one of them playing.
 
 import { HOME, below } from "./address.js";
+import { showMissing } from "./arrival.js";
 import { closeDialog, fetchWithin, openDialog } from "./browser.js";
 import { call } from "./call.js";
 import { Cameras } from "./cameras.js";
@@ -154,6 +155,7 @@ whoAmI().then((me) => {
   const account = document.getElementById("account");
   mayChange = me === null || me.role === "admin";
   document.getElementById("add").hidden = !mayChange;
+  if (mayChange) showMissing(document.getElementById("missing"));
   account.hidden = !me?.name;
   account.textContent = me?.name ?? "";
   showDetails();

@@ -1,6 +1,7 @@
 // The form to sign in with; with a code behind the address's #, the one that makes the first admin.
 
 import { HOME, below } from "./address.js";
+import { showMissing } from "./arrival.js";
 import { fetchWithin } from "./browser.js";
 import { call } from "./call.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
@@ -11,6 +12,7 @@ const [problem, again] = ["problem", "again"].map((id) => document.getElementByI
 const go = /** @type {HTMLButtonElement} */ (document.getElementById("go"));
 const code = new URLSearchParams(location.hash.slice(1)).get("code");
 
+showMissing(document.getElementById("missing"));
 if (code) {
   document.getElementById("title").textContent = "The first admin";
   document.getElementById("first").hidden = again.hidden = false;

@@ -52,18 +52,25 @@ export function refusal(code, message) {
 }
 
 const ICE_SERVERS_KEPT = 60_000; // ms
+const ICE_SERVERS_GOOD = 600_000; // ms for which those that are being asked for anew are used yet: passwords run out
 const iceServers = new Map(); // base to {servers, until}
 
 /** The STUN and TURN servers that the server at `base` names (RFC 9725 4.6), for an RTCPeerConnection. */
 export function iceServersOf(base) {
   const known = iceServers.get(base.href);
   if (known && performance.now() < known.until) return known.servers;
+  const good = known && performance.now() < known.until + ICE_SERVERS_GOOD;
   const asked = { until: performance.now() + ICE_SERVERS_KEPT };
   asked.servers = fetchWithin(REQUEST_TIMEOUT, below(base, "whep/-"), { method: "OPTIONS" })
     .then(({ headers }) => parseLinks(headers.get("Link") ?? ""))
     .catch(() => ((asked.until = 0), known?.servers ?? []));
   iceServers.set(base.href, asked);
-  return known?.servers ?? asked.servers; // those of a minute ago now, the new ones next time
+  return good ? known.servers : asked.servers; // those of some minutes ago now, the new ones next time
+}
+
+/** The server at `base` has told of them by itself. */
+export function keepIceServers(base, servers) {
+  iceServers.set(base.href, { servers, until: performance.now() + ICE_SERVERS_KEPT });
 }
 
 function parseLinks(text) {

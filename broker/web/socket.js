@@ -4,7 +4,7 @@
 
 import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
-import { REQUEST_TIMEOUT, SignallingError, jittered, refusal } from "./signalling.js";
+import { REQUEST_TIMEOUT, SignallingError, jittered, keepIceServers, refusal } from "./signalling.js";
 import { UNREACHABLE, socketProblem } from "./words.js";
 
 const CONNECT_TIMEOUT = 5000; // ms
@@ -176,6 +176,7 @@ export class SocketSignalling extends EventTarget {
       this.#attaching = new Set(this.#listeners.keys());
       for (const session of this.#attaching) this.#send({ type: "attach", session });
       if (this.#subscribed) this.#send({ type: "subscribe" });
+      this.#send({ type: "ice_servers" });
       this.dispatchEvent(new Event("online"));
     };
     socket.onmessage = ({ data }) => {
@@ -291,6 +292,9 @@ export class SocketSignalling extends EventTarget {
           if (listener.camera === message.camera) listener.cameraState(message);
         }
         this.dispatchEvent(new CustomEvent("camera", { detail: message }));
+        break;
+      case "ice_servers":
+        keepIceServers(this.#base, message.servers);
         break;
       case "cameras":
       case "removed":

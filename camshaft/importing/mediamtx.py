@@ -11,6 +11,7 @@ from camshaft.importing.address import Address
 from camshaft.importing.found import Camera, Found, mapping, shown, texts
 from common.address import split_ice_server
 from common.config_file import parse_camera
+from common.config_types import MIN_SECRET
 from common.errors import ConfigError
 
 PROGRAM = "MediaMTX"
@@ -92,23 +93,36 @@ def _settings(document: Mapping[Any, Any], found: Found) -> None:
     if port and 0 < int(port[1]) <= 65_535:
         found.set("media", "port", int(port[1]))
     servers = document.get("webrtcICEServers2")
-    taken = [text for each in (servers if isinstance(servers, list) else []) if (text := _ice_server(each, found))]
+    secrets: set[str] = set()
+    taken = [
+        text for each in (servers if isinstance(servers, list) else []) if (text := _ice_server(each, found, secrets))
+    ]
     if taken:
         found.set("http", "ice_servers", [text.replace("$", "$$") for text in taken])
+    for secret in secrets:
+        found.set("http", "turn_secret", secret.replace("$", "$$"))
 
 
-def _ice_server(server: object, found: Found) -> str:
-    """A STUN or TURN server as it is written here; empty if it cannot be."""
+def _ice_server(server: object, found: Found, secrets: set[str]) -> str:
+    """A STUN or TURN server as it is written here; empty if it cannot be. One secret of them may be taken."""
     fields = mapping(server)
     url, user, password = (fields.get(key) for key in ("url", "username", "password"))
     if not isinstance(url, str):
         return ""
-    if user == "AUTH_SECRET":
-        found.leave(f"webrtcICEServers2 {shown(url)}", "passwords made from a secret are not known here")
-        return ""
     scheme, _, rest = url.partition(":")
-    if isinstance(user, str) and user and isinstance(password, str):
+    if user == "AUTH_SECRET" and isinstance(password, str):
+        if len(password) < MIN_SECRET or secrets - {password}:
+            problem = (
+                f"its secret is another one than before, or has less than {MIN_SECRET} characters (http.turn_secret)"
+            )
+            found.leave(f"webrtcICEServers2 {shown(url)}", problem)
+            return ""
+        secrets.add(password)
+    elif isinstance(user, str) and user and isinstance(password, str):
         url = f"{scheme}:{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+    elif scheme.startswith("turn"):
+        found.leave(f"webrtcICEServers2 {shown(url)}", "it has no user and password")
+        return ""
     try:
         split_ice_server(url)
     except ValueError as exc:

@@ -75,9 +75,18 @@ async def test_the_names_of_the_server_follow_the_file(tmp_path: Path) -> None:
         async with http.get("/healthz", headers=page) as response:
             assert response.status == 421
         follower.change(http={"hosts": ["cam.EXAMPLE.org"]}, cameras={"door": {"url": "rtsp://door/"}})
-        await follower.broker.until("/api/cameras", lambda found: found)
+        await follower.broker.until("/api/cameras", lambda found: "code" in found)
         async with http.get("/healthz", headers=page) as response:
             assert response.status == 200
+        async with http.get("/api/cameras") as response:
+            assert response.status == 401, "a proxy leads others here from now on"
+        follower.change(cameras={"door": {"url": "rtsp://door/"}})
+        async with http.get("/healthz", headers=page) as response:
+            while response.status == 200:
+                await asyncio.sleep(0.01)
+                response = await http.get("/healthz", headers=page)
+        async with http.get("/api/cameras") as response:
+            assert response.status == 401, "a door that was closed stays so until the next start"
 
 
 async def test_ice_servers_follow_the_file(tmp_path: Path) -> None:
@@ -145,5 +154,5 @@ def test_all_that_is_live_is_taken_by_a_broker_or_by_every_process() -> None:
         def on(self, *names: str, **_: object) -> None:  # type: ignore[override]
             keys.update(names)
 
-    register(Noted(Config()), SimpleNamespace(take=None), None)  # type: ignore[arg-type]
+    register(Noted(Config()), SimpleNamespace(take=None), None, loopback=True)  # type: ignore[arg-type]
     assert all(within(key, keys) for key in LIVE)

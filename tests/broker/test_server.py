@@ -150,7 +150,8 @@ async def test_on_all_interfaces_any_name_is_answered_to(tmp_path: Path) -> None
 
 
 async def test_a_published_name_is_answered_to(tmp_path: Path) -> None:
-    async with broker_in(tmp_path, http={"listen": "127.0.0.1:0", "hosts": ["Cams.Example"]}) as broker:
+    http = {"listen": "127.0.0.1:0", "hosts": ["Cams.Example"]}
+    async with broker_in(tmp_path, http=http, auth="none") as broker:
         headers = {"Host": "cams.example", "Origin": "https://cams.example"}
         async with broker.http.ws_connect("/ws", headers=headers):
             pass

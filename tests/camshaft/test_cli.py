@@ -145,7 +145,7 @@ def test_mistake_in_the_configuration_is_one_sentence_and_exit_code_2(command: s
     assert result.exit_code == 2
     assert result.output == (
         "camshaft: camshaft.yaml, line 2: http.listn: unknown key; did you mean listen? allowed here: listen, hosts, "
-        "trusted_proxies, ice_servers, tls_cert, tls_key, redirect_from\n"
+        "trusted_proxies, base_path, ice_servers, turn_secret, turn_hours, tls_cert, tls_key, redirect_from\n"
     )
 
 

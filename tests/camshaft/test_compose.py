@@ -16,6 +16,7 @@ from common.config import CAMERA_VARIABLE, leaves
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+COTURN = SERVICES.pop("coturn")  # which is no command of ours
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 KNOWN = {CAMERA_VARIABLE, *(leaf.variable for leaf in leaves())}
 
@@ -28,6 +29,13 @@ def test_every_role_is_a_service() -> None:
 def test_services_are_commands_of_ours_with_variables_that_exist(service: dict[str, Any]) -> None:
     assert service["command"] in cli.commands
     assert set(service.get("environment", {})) <= KNOWN
+
+
+def test_the_turn_server_is_there_on_demand_with_its_file() -> None:
+    source, target, _ = COTURN["volumes"][0].split(":")
+    assert (ROOT / source).is_file()
+    assert COTURN["command"][:2] == ["-c", target]
+    assert COTURN["profiles"] == ["turn"]
 
 
 def test_the_broker_says_how_all_of_it_is() -> None:

@@ -277,12 +277,12 @@ def test_ice_servers(write: Writer, server: str, parts: tuple[str, str, str]) ->
 
 @pytest.mark.parametrize(
     "server",
-    ["stun.example.org", "turn:turn.example.org", "stun:u:hunter2@h", "http://h", "turn:u:hunter2@h/?x", "stun:"],
+    ["stun.example.org", "turn:@turn.example.org", "stun:u:hunter2@h", "http://h", "turn:u:hunter2@h/?x", "stun:"],
 )
 def test_ice_server_that_is_wrong_is_told_the_form(write: Writer, server: str) -> None:
     error = write.error(f"http:\n  ice_servers: ['{server}']")
     assert (error.where, error.key) == (write.line(2), "http.ice_servers.0")
-    assert "must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT" in error.problem
+    assert "must be stun:HOST:PORT, turn:HOST:PORT or turn:USER:PASSWORD@HOST:PORT" in error.problem
     assert "hunter2" not in str(error)
 
 

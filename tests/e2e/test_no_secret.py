@@ -23,7 +23,7 @@ from rigs.gst_camera import GstCamera
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 
 CAMERA, PERSON, TOKEN, SIGNING = "Camera-Pass-1", "Person-Pass-2", "Token-Secret-3", "Signing-Secret-4-of-32-characters"
-TURN, GUESS = "Turn-Pass-5", "Guess-6"
+TURN, GUESS, SHARED = "Turn-Pass-5", "Guess-6", "Shared-With-Turn-7"
 OFFER = {"Content-Type": "application/sdp"}
 
 
@@ -34,7 +34,7 @@ async def test_no_secret_is_said(
     config = {
         "auth": {"tokens": {"root": {"sha256": digest_of(TOKEN), "role": "admin"}}},
         "jwt": {"secret": SIGNING},
-        "http": {"ice_servers": [f"turn:user:{TURN}@192.0.2.1"]},
+        "http": {"ice_servers": [f"turn:user:{TURN}@192.0.2.1", "turn:192.0.2.2"], "turn_secret": SHARED},
         "log": {"level": "debug"},
     }
     running = await cluster({"yard": camera.url}, config=config)
@@ -67,7 +67,7 @@ async def test_no_secret_is_said(
             await ask("GET", f"/{sentence}", params={"token": TOKEN})
     titles = [" ".join(psutil.Process(pid).cmdline()) for pids in running.pids().values() for pid in pids]
     said = {"log": running.log, "answers": "\n".join(answers), "processes": "\n".join(titles)}
-    secrets = {CAMERA, PERSON, TOKEN, SIGNING, TURN, GUESS, signed}
+    secrets = {CAMERA, PERSON, TOKEN, SIGNING, TURN, GUESS, SHARED, signed}
     found = {(where, secret) for where, text in said.items() for secret in secrets if secret in text}
     assert not found
     assert len(answers) > 100

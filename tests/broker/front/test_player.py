@@ -360,11 +360,39 @@ async def test_behind_a_proxy_the_page_works_or_says_what_that_has_to_pass_on(
             await playwright.expect(notice).to_contain_text("proxy_set_header Upgrade $http_upgrade")
         else:
             await playwright.expect(notice).to_be_hidden()
+        told = page.locator("#missing")
+        if "below" in missing:
+            await playwright.expect(told).to_contain_text("send X-Forwarded-Prefix /cams")
+        else:
+            await playwright.expect(told).to_be_hidden()
         await page.click("[data-camera=door] button")
         await page.click("#connect")
         await egress.told(Offer)
         await page.goto(await page.locator("#alone").get_attribute("href"))
         await egress.told(Offer)
+
+
+ARRIVAL = {"scheme": "https", "prefix": "", "believed": True, "forwarded_for": True, "forwarded_proto": "https"}
+
+
+async def test_a_page_names_the_header_that_a_proxy_leaves_out(page) -> None:
+    await page.goto("/")
+    cases = (
+        ({}, "https://cams.example/", ""),
+        ({"prefix": "/a"}, "https://cams.example/a/", ""),
+        ({"scheme": "http"}, "http://cams.example/", ""),
+        ({"scheme": "http", "forwarded_proto": ""}, "https://cams.example/", "send X-Forwarded-Proto"),
+        ({"scheme": "http", "believed": False}, "https://cams.example/", "stand in http.trusted_proxies"),
+        ({}, "https://cams.example/a/", "http.base_path has to be /a."),
+        ({"prefix": "/b"}, "https://cams.example/a/", "set up to be below /b/"),
+        ({"forwarded_for": False}, "https://cams.example/", "send X-Forwarded-For"),
+        ({"forwarded_for": False, "believed": False}, "https://cams.example/", ""),
+    )
+    script = "async ([a, home]) => (await import('/static/arrival.js')).arrivalProblem(a, new URL(home))"
+    for change, home, sentence in cases:
+        found = await page.evaluate(script, [ARRIVAL | change, home])
+        assert sentence in found, found
+        assert bool(sentence) == bool(found), found
 
 
 async def test_a_page_beyond_the_limit_of_websockets_names_that_and_no_proxy(tmp_path: Path, chromium) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from broker.front.context import IceServer
+from broker.front.ice_servers import IceServer
 from broker.front.whep import SDP, SDPFRAG
 from common.control import Ended, HangUp, Offer, RestartIce
 from common.sessions import public_name
@@ -74,12 +74,12 @@ async def test_an_offer_is_answered(broker: RunningBroker, egress: FakeEgress) -
     ("prefix", "before"),
     [("/cams", "/cams"), ("/a/b.c/", "/a/b.c"), ("/", ""), ("cams", ""), ("//evil.example", ""), ("/a b", "")],
 )
-async def test_the_location_lies_below_the_path_that_a_proxy_names(
-    broker: RunningBroker, egress: FakeEgress, prefix: str, before: str
-) -> None:
-    headers = {"Content-Type": SDP, "X-Forwarded-Prefix": prefix}
-    response = await broker.http.post("/whep/door", data=OFFER, headers=headers)
-    assert response.headers["Location"].rpartition("/")[0] == f"{before}/whep/door"
+async def test_the_location_lies_below_the_path_that_a_proxy_names(tmp_path: Path, prefix: str, before: str) -> None:
+    async with broker_in(tmp_path, cameras=CAMERAS, auth="none") as broker, FakeEgress(broker.endpoints, "out-1"):
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        headers = {"Content-Type": SDP, "X-Forwarded-Prefix": prefix}
+        response = await broker.http.post("/whep/door", data=OFFER, headers=headers)
+        assert response.headers["Location"].rpartition("/")[0] == f"{before}/whep/door"
 
 
 async def test_the_offer_carries_the_tracks_of_the_camera(broker: RunningBroker, egress: FakeEgress) -> None:
@@ -302,7 +302,10 @@ async def test_a_turn_password_is_told_to_pages_of_ours_alone(tmp_path: Path, or
         "hosts": ["cams.example"],
         "ice_servers": ["stun:stun.example:3478", "turn:user:hunter2@turn.example"],
     }
-    async with broker_in(tmp_path, cameras=CAMERAS, http=http) as broker, FakeEgress(broker.endpoints, "out-1"):
+    async with (
+        broker_in(tmp_path, cameras=CAMERAS, http=http, auth="none") as broker,
+        FakeEgress(broker.endpoints, "out-1"),
+    ):
         await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
         origin = broker.url.rstrip("/") if origin == "same" else origin
         headers = {} if origin is None else {"Origin": origin}

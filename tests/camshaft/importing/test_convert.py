@@ -52,7 +52,10 @@ webrtcAdditionalHosts: [192.0.2.7, cam.example.org]
 webrtcICEServers2:
   - url: stun:stun.example.org:3478
   - {url: "turn:turn.example.org:3478", username: "u:1", password: "p@$$"}
-  - {url: "turn:other.example.org", username: AUTH_SECRET, password: hunter2}
+  - {url: "turn:short.example.org", username: AUTH_SECRET, password: hunter2}
+  - {url: "turn:shared.example.org", username: AUTH_SECRET, password: "of $ all TURN servers"}
+  - {url: "turn:other.example.org", username: AUTH_SECRET, password: "of another TURN server"}
+  - {url: "turn:bare.example.org"}
 pathDefaults: {rtspTransport: tcp, sourceOnDemandCloseAfter: 1m30s}
 paths:
   door: {source: "rtsp://admin:pa$$@10.0.0.2/live", sourceOnDemand: yes}
@@ -151,7 +154,12 @@ def test_mediamtx(tmp_path: Path) -> None:
     assert "# sourceFingerprint not taken: must be the 64" in written
     assert (config.log.level, config.media.port) == ("warning", 8189)
     assert config.media.advertise == ("192.0.2.7", "cam.example.org")
-    assert config.http.ice_servers == ("stun:stun.example.org:3478", "turn:u%3A1:p%40%24%24@turn.example.org:3478")
+    assert config.http.ice_servers == (
+        "stun:stun.example.org:3478",
+        "turn:u%3A1:p%40%24%24@turn.example.org:3478",
+        "turn:shared.example.org",
+    )
+    assert config.http.turn_secret == "of $ all TURN servers"
     left = "\n".join(found.left_out)
     for words in (
         "obs: waits for somebody",
@@ -160,7 +168,8 @@ def test_mediamtx(tmp_path: Path) -> None:
         "feed: rtmp://10.0.0.8/live is no rtsp://",
     ):
         assert words in left
-    assert "passwords made from a secret" in left
+    assert left.count("its secret is another one than before") == 2
+    assert "turn:bare.example.org: it has no user and password" in left
     assert "hls, webrtcAddress: not looked at" in left
     assert "hunter2" not in left + written
 
@@ -286,7 +295,7 @@ def test_many_streams_take_time_in_proportion() -> None:
     [
         ({"paths": {"a": {"source": "rtsp://"}}}, "a: must be rtsp://host"),
         ({"paths": {"a": {"source": "rtsp://h/a b"}}}, "a: must be rtsp://host"),
-        ({"paths": {}, "webrtcICEServers2": [{"url": "turn:h:1"}]}, "webrtcICEServers2 turn:h:1: must be stun:"),
+        ({"paths": {}, "webrtcICEServers2": [{"url": "turn:h:1"}]}, "webrtcICEServers2 turn:h:1: it has no user"),
         (
             {"paths": {}, "webrtcICEServers2": [{"url": 5}, "x", {"url": "stun:h h"}]},
             "webrtcICEServers2 stun:h h: must",

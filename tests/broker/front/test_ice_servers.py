@@ -1,0 +1,123 @@
+"""Who is told of which STUN and TURN server, and with which password."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from aioice import stun, turn
+
+from broker.access.principal import EVERYBODY, Kind, Principal
+from broker.access.tokens import digest_of
+from broker.front.ice_servers import IceServer, IceServers
+from common.access import AccessRole
+from common.config import HttpConfig
+from rigs import coturn as rig
+from rigs.process import free_port
+from tests.fakes.broker import broker_in
+
+SECRET = "not so secret, as it stands in a test"
+NOW = 1_700_000_000.5
+STUN, STATIC, SHARED = "stun:stun.example", "turn:u:p@turn.example", "turn:turn.example:3478?transport=tcp"
+SERVERS = IceServers.of(HttpConfig(ice_servers=(STUN, STATIC, SHARED), turn_secret=SECRET, turn_hours=1))
+WALL = Principal(Kind.TOKEN, "wall", AccessRole.VIEWER, ("yard",))
+NOBODY = Principal(Kind.OIDC, "carl", AccessRole.VIEWER)
+
+
+def told(principal: Principal | None, *, ours: bool) -> list[str]:
+    return [server.url for server in SERVERS.told(principal, ours=ours, now=NOW)]
+
+
+@pytest.mark.parametrize(
+    ("principal", "ours", "which"),
+    [
+        (None, True, [STUN]),
+        (None, False, [STUN]),
+        (EVERYBODY, True, [STUN, "turn:turn.example", SHARED]),
+        (EVERYBODY, False, [STUN]),  # a page of another site, in a browser that reaches an open server
+        (WALL, True, [STUN, "turn:turn.example", SHARED]),
+        (WALL, False, [STUN, SHARED]),
+        (NOBODY, False, [STUN]),  # it may watch nothing
+    ],
+)
+def test_passwords_are_for_those_who_may_watch(principal: Principal | None, ours: bool, which: list[str]) -> None:
+    assert told(principal, ours=ours) == which
+
+
+def test_a_password_is_made_as_the_draft_has_it() -> None:
+    """The vector: openssl dgst -sha1 -hmac "$SECRET" -binary | base64, of the user name."""
+    made = list(SERVERS.told(WALL, ours=False, now=NOW))[1]
+    assert made == IceServer(SHARED, "1700003600:token:wall", "oANwYXiSy4Y/EBklpSYYzJGNKIc=")
+    assert made.credential not in repr(made)
+    assert SECRET not in repr(SERVERS)
+
+
+def test_it_runs_out_no_later_than_the_right() -> None:
+    soon = Principal(Kind.JWT, "anna", AccessRole.VIEWER, ("yard",), expires=NOW + 10)
+    late = Principal(Kind.JWT, "anna", AccessRole.VIEWER, ("yard",), expires=NOW + 100_000)
+    assert [list(SERVERS.told(each, ours=True, now=NOW))[2].username for each in (soon, late)] == [
+        "1700000010:jwt:anna",
+        "1700003600:jwt:anna",
+    ]
+
+
+@pytest.mark.parametrize("name", ["Ärzte", "a b", 'a"b', "x" * 65, "a\r\nb", "\ud800"])
+def test_a_name_that_not_every_server_takes_has_another_one(name: str) -> None:
+    principal = Principal(Kind.USER, name, AccessRole.ADMIN)
+    user = list(SERVERS.told(principal, ours=True, now=NOW))[2].username.partition(":")[2]
+    assert len(user) == 16
+    assert user.isalnum()
+
+
+def test_a_server_without_any_password_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="has neither turn:USER:PASSWORD@ nor a secret"):
+        HttpConfig(ice_servers=(STATIC, SHARED))
+
+
+async def test_they_come_by_link_and_by_websocket(tmp_path: Path) -> None:
+    tokens = {"wall": {"sha256": digest_of("t"), "cameras": ["yard"]}}
+    http = {"listen": "127.0.0.1:0", "ice_servers": [STUN, SHARED], "turn_secret": SECRET}
+    async with broker_in(tmp_path, http=http, auth={"tokens": tokens}) as broker:
+        async with broker.http.options("/whep/-") as answer:
+            assert "token:wall" not in str(answer.headers)
+        elsewhere = {"Origin": "https://elsewhere.example", "Authorization": "Bearer t"}
+        async with broker.http.options("/whep/-", headers=elsewhere) as answer:
+            links = answer.headers.getall("Link")
+            assert f'<{SHARED}>; rel="ice-server"; username="' in links[1]
+            assert ':token:wall"; credential="' in links[1]
+        async with broker.http.ws_connect("/ws?token=t") as socket:
+            await socket.send_json({"type": "ice_servers"})
+            message = await socket.receive_json(timeout=30)
+            assert message["servers"][0] == {"urls": STUN}
+            assert message["servers"][1]["urls"] == SHARED
+            assert message["servers"][1]["username"].endswith(":token:wall")
+            assert SECRET not in str(message)
+
+
+async def allocated(server: str, credentials: IceServer, transport: str) -> None:
+    """Have the server relay for somebody with these credentials. Raises ``aioice.stun.TransactionFailed``."""
+    host, port = server.split(":")
+    endpoint, _ = await turn.create_turn_endpoint(
+        asyncio.DatagramProtocol,
+        server_addr=(host, int(port)),
+        username=credentials.username,
+        password=credentials.credential,
+        transport=transport,
+    )
+    endpoint.close()
+
+
+@pytest.mark.skipif(bool(rig.missing()), reason=rig.missing() or "-")
+async def test_a_real_server_takes_them_until_they_run_out(tmp_path: Path) -> None:
+    here = {"host": "127.0.0.1", "port": free_port(), "peer": "127.0.0.1"}
+    async with rig.coturn(tmp_path, secret=SECRET, **here) as server:
+        servers = IceServers.of(HttpConfig(ice_servers=("turn:t",), turn_secret=SECRET, turn_hours=1))
+        other = IceServers.of(HttpConfig(ice_servers=("turn:t",), turn_secret=SECRET[::-1], turn_hours=1))
+        now = time.time()
+        for transport in ("udp", "tcp"):
+            await allocated(server, next(servers.told(WALL, ours=True, now=now)), transport)
+        for bad in (servers.told(WALL, ours=True, now=now - 3_700), other.told(WALL, ours=True, now=now)):
+            with pytest.raises(stun.TransactionFailed, match="401"):
+                await allocated(server, next(bad), "udp")
