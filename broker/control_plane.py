@@ -63,6 +63,7 @@ from broker.director.events import (
 from broker.keyring import Keyring
 from broker.probing import Probing
 from broker.stream_keys import current_key, with_keys
+from broker.why.clerk import Clerk
 from common.bus import Endpoints, Keys
 from common.cameras import CameraName
 from common.config import LimitsConfig
@@ -132,6 +133,7 @@ class ControlPlane:
             sessions_each=limits.egress_viewers,
             unix=time.time(),
         )
+        self.clerk = Clerk(self.director, time.time)
         self.counters: Counter[str] = Counter()
         self._context = context
         self._endpoints = endpoints
@@ -201,6 +203,9 @@ class ControlPlane:
             return Answer(session, await future)
         except asyncio.CancelledError:
             self._handle(ViewerLeft(session))
+            raise
+        except RequestError as exc:
+            self.clerk.refused(session, camera, exc)
             raise
         finally:
             del self._offers[session]
@@ -325,6 +330,7 @@ class ControlPlane:
     def _handle(self, event: Event) -> None:
         events = deque([event])
         while events:
+            self.clerk.before(events[0])
             for command in self.director.handle(events.popleft(), self._clock()):
                 if isinstance(command, Send):
                     if not self._send_with_keys(command.node, command.message):
@@ -375,6 +381,7 @@ class ControlPlane:
             case CameraRemoved(camera):
                 log.info("camera removed", camera=camera)
             case SessionEnded(session, camera, reason, detail):
+                self.clerk.ended(notice)
                 name = public_name(session)
                 self._ends.info("session ended", session=name, camera=camera, reason=reason.value, detail=detail)
         for listener in list(self._listeners):

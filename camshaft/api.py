@@ -74,6 +74,16 @@ class Api:
         """Have a worker end in good order."""
         self._ask("POST", f"/api/nodes/{quote(node, safe='')}/drain")
 
+    def why(self, session: str) -> dict[str, Any]:
+        """Why a session has no picture."""
+        found: dict[str, Any] = self._ask("GET", f"/api/why/{quote(session, safe='')}")
+        return found
+
+    def without_picture(self) -> list[dict[str, Any]]:
+        """The same of all sessions that have none, and of the last that had none."""
+        found: list[dict[str, Any]] = self._ask("GET", "/api/why")
+        return found
+
     def close(self, session: str) -> None:
         """Close a viewer's session, by the name that the list has for it."""
         self._ask("DELETE", f"/api/viewers/{quote(session, safe='')}")

@@ -16,7 +16,7 @@ import click
 from camshaft import __version__
 from camshaft.argv import API_TOKEN, CAMERA
 from camshaft.camera import camera, url_argument, url_given
-from camshaft.cluster import close, health, nodes, upgrade, viewers
+from camshaft.cluster import close, health, nodes, upgrade, viewers, why
 from camshaft.config_command import config_group
 from camshaft.import_command import import_command
 from camshaft.options import Given, configured, node_option
@@ -191,7 +191,7 @@ def _run(node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitabl
 cli.add_command(token)
 cli.add_command(user)
 cli.add_command(camera)
-for _command in (viewers, nodes, close, health, upgrade):
+for _command in (viewers, nodes, why, close, health, upgrade):
     cli.add_command(_command)
 cli.add_command(config_group)
 cli.add_command(import_command)

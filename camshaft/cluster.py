@@ -1,4 +1,4 @@
-"""``camshaft viewers``, ``nodes``, ``close`` and ``health``: how a cluster that runs is."""
+"""``camshaft viewers``, ``why``, ``nodes``, ``close`` and ``health``: how a cluster that runs is."""
 
 from __future__ import annotations
 
@@ -91,6 +91,37 @@ def drain(context: click.Context, node: str, api: str, ca_file: str | None, wait
 def _pid(api: Api, name: str) -> tuple[str, int] | None:
     """Host and process of a node that is alive."""
     return next(((each["host"], each["pid"]) for each in api.nodes() if each["node"] == name and each["alive"]), None)
+
+
+@click.command()
+@click.argument("session", required=False)
+@api_option
+@ca_option
+@json_option
+def why(session: str | None, api: str, ca_file: str | None, as_json: bool) -> None:
+    """Say why SESSION has no picture: which link is broken, what was tried, and what to do.
+
+    Without SESSION, of all that have none and of the last that had none. Exit code 1: nothing is known to be broken.
+    """
+    from camshaft.api import Api
+
+    broker = Api(api, ca_file)
+    found = broker.without_picture() if session is None else [broker.why(session)]
+    if as_json:
+        click.echo(json.dumps(found if session is None else found[0], indent=2))
+    elif not found:
+        click.echo("No session is without a picture.")
+    else:
+        click.echo("\n\n".join(map(_why, found)))
+    if not any(each["link"] != "none" for each in found):
+        sys.exit(1)
+
+
+def _why(view: dict[str, Any]) -> str:
+    when = time.strftime("%H:%M:%S", time.localtime(view["at"]))
+    head = f"{view['session']}, camera {view['camera']}, {'over' if view['over'] else 'now'} ({when}): {view['link']}"
+    lines = [head, *filter(None, (view["sentence"], view["advice"])), *(f"- {fact}" for fact in view["facts"])]
+    return "\n  ".join(lines)
 
 
 @click.command()

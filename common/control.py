@@ -35,6 +35,7 @@ DEAD_AFTER = 3.0  # seconds of silence after which a worker is dead
 MAX_MESSAGE_BYTES = 8 << 20  # ZMQ_MAXMSGSIZE: larger reports are sent in parts (``common.reports``)
 MAX_TEXT = 1_000  # characters of any text in a report: a sentence or an address, and some of them quote a camera
 MAX_TRACKS = 16  # of one camera; more than the two that are played, as a newer ingest may list others
+MAX_WAYS = 32  # addresses and ports of one viewer that are told: it has 16, and a machine of ours rarely more
 MAX_MEASURES = 16  # of one worker, and …
 MAX_BUCKETS = 64  # … numbers of each: ``common.histogram`` has a quarter of both
 MAX_INTEGER = (1 << 63) - 1  # what is larger, or smaller than its opposite, is sent as this
@@ -60,6 +61,7 @@ def _known_kinds(kinds: object) -> object:
 _KINDS = frozenset(Kind)
 _SHORT = Field(max_length=MAX_TEXT)
 Text = Annotated[str, _SHORT]
+Ways = Annotated[tuple[Text, ...], Field(max_length=MAX_WAYS)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[Number, AfterValidator(lambda share: max(0.0, share))]
 """A share of one core. One below zero would draw every camera and viewer to the worker that claims it."""
@@ -143,6 +145,24 @@ class ViewerState(StrEnum):
     CONNECTED = "connected"  # media can flow
 
 
+class Handshake(StrEnum):
+    """How far a viewer's DTLS handshake came."""
+
+    NONE = "none"
+    BEGUN = "begun"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How far a viewer came that media does not flow to yet, as its egress sees it. Addresses and ports are text."""
+
+    offered: Ways = ()  # ours, as the answer had them
+    heard_from: Ways = ()  # where checks came from
+    answered_at: Ways = ()  # of these, where the viewer answered ours
+    handshake: Handshake = Handshake.NONE
+
+
 @dataclass(frozen=True, slots=True)
 class ViewerReport:
     """One viewer as its egress sees it."""
@@ -174,6 +194,7 @@ class ViewerReport:
     transport: Text = ""  # that media goes by: udp, tcp, or websocket
     ice: Text = ""  # the mark of its ICE user fragment (``common.sessions``), once ICE was restarted …
     restarts: int = 0  # … so often
+    tried: Tried | None = None  # of one that has not joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +413,7 @@ class Ended:
 
     session: Annotated[SessionName, _SHORT]
     reason: Text
+    tried: Tried | None = None  # of one that never joined
     type: Literal["ended"] = "ended"
 
 
@@ -484,7 +506,7 @@ ToWorker = (
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
 _items: dict[str, TypeAdapter[Any]] = {"served": TypeAdapter(StreamReport), "viewers": TypeAdapter(ViewerReport)}
-_BOUNDED = {Load, TrackStats, Track, StreamReport, ViewerReport, Report, Measured} | {
+_BOUNDED = {Load, TrackStats, Track, StreamReport, Tried, ViewerReport, Report, Measured} | {
     Refused,
     Ended,
     Leaving,

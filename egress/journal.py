@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from common.control import Measured, ViewerReport
+from common.control import MAX_WAYS, Handshake, Measured, Tried, ViewerReport
 from common.histogram import Histogram, Measure
 from common.log import Quiet
 from common.media import Kind
@@ -29,6 +29,9 @@ _SENT = {
     "viewer_packets_lost": attrgetter("lost"),
 }
 """Counters of a process, and the field of each viewer's report that they add up."""
+
+
+_HANDSHAKES = {Handshake.NONE: "none came", Handshake.BEGUN: "not completed", Handshake.DONE: "completed"}
 
 
 class Journal:
@@ -133,17 +136,33 @@ def _quality(viewer: Viewer, report: ViewerReport) -> Mapping[str, Any]:
     }
 
 
-def _tried(viewer: Viewer, offered: Sequence[str]) -> Mapping[str, Any]:
-    """The addresses that the viewer was offered, and how far it came."""
+def tried_by(viewer: Viewer, offered: Sequence[str]) -> Tried | None:
+    """How far a viewer came that was offered these addresses and ports of ours; ``None`` for one that has joined."""
+    if viewer.joined_at is not None:
+        return None
     reach = viewer.reach
-    if not reach.agent.pairs:
+    proved = [described(pair.path) for pair in reach.agent.pairs.values() if pair.proved_at > float("-inf")]
+    handshake = Handshake.DONE if reach.dtls.connected else Handshake.BEGUN if reach.dtls.heard else Handshake.NONE
+    ours, heard, answered = (tuple(each[:MAX_WAYS]) for each in (offered, reach.seen_at, proved))
+    return Tried(ours, heard, answered, handshake)
+
+
+def _tried(viewer: Viewer, offered: Sequence[str]) -> Mapping[str, Any]:
+    """The same for the log."""
+    tried = tried_by(viewer, offered)
+    assert tried is not None, "it never joined"
+    if not tried.heard_from:
         return {
             "tried_from": "nowhere: no check has come; is a port open on the way, by UDP or TCP?",
             "offered": offered,
         }
-    proved = [described(pair.path) for pair in reach.agent.pairs.values() if pair.proved_at > float("-inf")]
-    handshake = "none came" if not reach.dtls.heard else "completed" if reach.dtls.connected else "not completed"
-    return {"tried_from": reach.seen_at, "offered": offered, "answered_at": proved, "handshake": handshake}
+    handshake = _HANDSHAKES[tried.handshake]
+    return {
+        "tried_from": list(tried.heard_from),
+        "offered": offered,
+        "answered_at": list(tried.answered_at),
+        "handshake": handshake,
+    }
 
 
 def _count_dropped(viewer: Viewer, counters: Counter[str]) -> None:

@@ -52,7 +52,7 @@ from common.worker.process import Surroundings, run_worker
 from egress import native
 from egress.answer import TransportDescription, write_answer
 from egress.catch_up import CatchUp
-from egress.journal import Journal
+from egress.journal import Journal, tried_by
 from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.mse.door import Door
@@ -203,7 +203,11 @@ class Egress:
     def report(self, base: Report) -> Report:
         """Complete a report with everything this process has."""
         now = asyncio.get_running_loop().time()
-        viewers = tuple(self._reports.get(session) or viewer.report(now) for session, viewer in self._viewers.items())
+        offered = self._ports.offered(self._addresses.now)
+        viewers = tuple(
+            self._reports.get(session) or dataclasses.replace(viewer.report(now), tried=tried_by(viewer, offered))
+            for session, viewer in self._viewers.items()
+        )
         others = self._mse.reports(now)
         counters = Counter(base.counters) + self.counters + self._mux.counters + self._door.counters
         counters.update(self._streams.statistics())
@@ -338,8 +342,9 @@ class Egress:
         return self._shortage.now(asyncio.get_running_loop().time())
 
     def _end(self, viewer: Viewer, reason: str) -> None:
+        tried = tried_by(viewer, self._ports.offered(self._addresses.now))
         self._remove(viewer, reason)
-        self._link.send(Ended(viewer.session, reason))
+        self._link.send(Ended(viewer.session, reason, tried))
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from broker.front.forms import FirstAdmin, MeView, NewPassword, NewUser, SignIn, UserChange, UserView, WaysView
 from broker.front.gate import COOKIE, TOKEN
 from broker.front.views import ArrivalView, CameraView, NodeView, SessionView, ViewerView
+from broker.front.why import WhyView
 from common import __version__
 from common.config import CameraConfig
 from common.config_types import CameraId
@@ -114,6 +115,19 @@ OPERATIONS = (
         "/api/viewers/{session}",
         "Close a viewer's session, by the name that the list has for it",
         (204, _NOTHING),
+        problems=(404,),
+    ),
+    Operation(
+        "get",
+        "/api/why",
+        "Sessions without a picture, those of the last minutes too: what is broken of each, and what to do",
+        (200, _list_of("WhyView")),
+    ),
+    Operation(
+        "get",
+        "/api/why/{session}",
+        "Why a session has, or had, no picture",
+        (200, {_JSON: _ref("WhyView")}),
         problems=(404,),
     ),
     Operation("get", "/api/nodes", "All processes of the cluster", (200, _list_of("NodeView"))),
@@ -241,7 +255,19 @@ OPERATIONS = (
 @cache
 def document() -> dict[str, Any]:
     """The whole document, OpenAPI 3.1."""
-    models = (CameraView, ViewerView, SessionView, NodeView, ArrivalView, UserView, MeView, WaysView, Problem, Health)
+    models = (
+        CameraView,
+        ViewerView,
+        SessionView,
+        WhyView,
+        NodeView,
+        ArrivalView,
+        UserView,
+        MeView,
+        WaysView,
+        Problem,
+        Health,
+    )
     forms = (CameraConfig, NewCamera, SignIn, FirstAdmin, NewPassword, NewUser, UserChange)
     _, schemas = models_json_schema(
         [*((model, "serialization") for model in models), *((form, "validation") for form in forms)],

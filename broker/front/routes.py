@@ -26,6 +26,7 @@ from broker.front import (
     stills,
     whep,
     whep_events,
+    why,
 )
 from broker.front.gate import Right
 from broker.front.peer import BASE_PATH, path_of
@@ -64,6 +65,8 @@ ROUTES = (
     Route("GET", "/api/viewers", api.list_viewers, Right.ADMIN),
     Route("GET", "/api/viewers/{session}", api.show_session, Right.SESSION),
     Route("DELETE", "/api/viewers/{session}", api.close_viewer, Right.ADMIN, Need.OUR_PAGE),
+    Route("GET", "/api/why", why.all_without_picture, Right.ADMIN),
+    Route("GET", "/api/why/{session}", why.why, Right.ADMIN),
     Route("GET", "/api/nodes", api.list_nodes, Right.ADMIN),
     Route("POST", "/api/nodes/{node}/drain", api.drain_node, Right.ADMIN, Need.OUR_PAGE),
     Route("GET", "/api/arrival", api.arrival, Right.ANYBODY),

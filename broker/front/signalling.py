@@ -1,9 +1,10 @@
 """WebSocket signalling: many viewers' sessions over one socket, each message one JSON object with a ``type``.
 
 From the page: ``offer`` {camera, sdp, id?, stream?, height?}, ``show`` {session, stream?, height?}, ``candidate``
-{session, candidate}, ``restart`` {session, fragment, id?}, ``close`` {session}, ``attach`` {session}, ``subscribe``,
-``ping``. ``stream`` is ``main``, ``sub`` or ``auto``, the default; ``height`` is that of the picture on the screen in
-pixels, by which ``auto`` chooses. ``fragment`` is an ICE fragment of SDP (RFC 8840) that asks for an ICE restart.
+{session, candidate}, ``restart`` {session, fragment, id?}, ``close`` {session}, ``attach`` {session}, ``report``
+{session, …}, ``subscribe``, ``ice_servers``, ``ping``. ``stream`` is ``main``, ``sub`` or ``auto``, the default;
+``height`` is that of the picture on the screen in pixels, by which ``auto`` chooses. ``fragment`` is an ICE fragment of
+SDP (RFC 8840) that asks for an ICE restart.
 
 To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``restarted`` {session,
 fragment, id?}, ``close`` {session, reason, sentence}, ``renew`` {session, camera} (its egress is about to end: make a
@@ -38,6 +39,7 @@ from broker.front.peer import address_of
 from broker.front.problems import MAX_BODY
 from broker.front.sdpfrag import check_fragment, credentials_of
 from broker.front.views import camera_summary
+from broker.why.evidence import PageReport
 from common.bucket import TokenBucket
 from common.cameras import CameraName, split_stream
 from common.errors import RequestError
@@ -61,6 +63,7 @@ _FORMS = {
     "restart": "session and fragment, both text; id, if any, is text or a whole number",
     "close": "session, which is text",
     "attach": "session, which is text",
+    "report": "session, which is text",
 }
 
 
@@ -203,6 +206,9 @@ class Socket:
                 if self._owns(name := SessionName(session)):
                     self.disown(name)
                     self._control.hang_up(name)
+            case {"type": "report", "session": str(session)}:
+                if self._owns(name := SessionName(session)):
+                    self._control.clerk.cases.told(name, PageReport.parse(message))
             case {"type": "attach", "session": str(session)}:
                 more = session not in self._sessions  # a page may ask for one of its own at any time
                 self._start(tasks, self._attach(SessionName(session)), {"session": session}, more=more)

@@ -156,6 +156,7 @@ export class CamshaftPlayer extends WithAttributes {
     this.#byHttp = false;
     this.#undecoded = false;
     this.#failures = 0;
+    this.#reason = "";
     this.#began = performance.now();
     this.timing = {};
     this.#detour.begin();
@@ -473,6 +474,7 @@ export class CamshaftPlayer extends WithAttributes {
       this.#dispatch("stalled");
       this.#awaitFrame();
     }
+    this.#session.report?.();
     const now = performance.now();
     this.#undecoded = this.#arrives && now - this.#movedAt > UNDECODED_AFTER;
     this.#enter(down ? "waiting" : this.state === "connecting" ? "connecting" : "stalled");

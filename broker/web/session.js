@@ -1,9 +1,13 @@
 // One WebRTC session, from its offer to its end. It never tries again; its player does.
 
 import { carries, followConnection, makeOffer, makeRestartOffer, names, progressOf } from "./browser.js";
+import { errorOf, reportOf } from "./report.js";
 import { fragmentOf, renewed } from "./restart.js";
 import { SignallingError } from "./signalling.js";
 import { NOT_UNDERSTOOD } from "./words.js";
+
+const REPORT_INTERVAL = 2000; // ms
+const MAX_ERRORS = 16;
 
 export class Session {
   id = null;
@@ -21,6 +25,8 @@ export class Session {
   #found = []; // candidates, until the session has an id
   #answer = ""; // SDP
   #restarting = null; // a promise, while ICE is
+  #errors = []; // of STUN and TURN servers
+  #reported = -Infinity; // when the server was told last how it goes here
   #over = false;
 
   /**
@@ -87,6 +93,14 @@ export class Session {
   attached() {
     this.#told = 0;
     this.resized();
+  }
+
+  /** Tell the server what this browser has tried and got, for the person who is asked why there is no picture. */
+  async report() {
+    if (this.id === null || this.#over || performance.now() < this.#reported + REPORT_INTERVAL) return;
+    this.#reported = performance.now();
+    const found = await reportOf(this.pc, this.#errors).catch(() => null);
+    if (found && !this.#over) this.#signalling.report(this.id, found);
   }
 
   /** Whether the server still knows it; also has the camera's state told. `undefined`: it cannot be asked. */
@@ -157,6 +171,7 @@ export class Session {
       track.addEventListener("unmute", () => this.#over || this.#player.media());
     };
     this.pc.onicecandidate = ({ candidate }) => this.#trickle(candidate);
+    this.pc.onicecandidateerror = (error) => this.#errors.length < MAX_ERRORS && this.#errors.push(errorOf(error));
     followConnection(this.pc, (state) => this.#over || this.#player.connected(state));
   }
 

@@ -9,6 +9,7 @@
 //   doubt()                       -> whether the connection to the server was dead; then it is made anew
 //   check(session)                -> false if the server does not know the session any more, true if it does,
 //                                    undefined if the server cannot be asked now
+//   report(session, fields)          what the browser has tried and got, where no picture comes (report.js)
 //   close(session)                   may return a promise, for when the server has heard of it
 //
 // A wish is {stream, height}: "main", "sub" or "auto", and pixels of the screen, 0 where that is not known.

@@ -148,6 +148,10 @@ export class SocketSignalling extends EventTarget {
     return promise;
   }
 
+  report(session, fields) {
+    this.#send({ type: "report", session, ...fields });
+  }
+
   close(session) {
     this.#listeners.delete(session);
     this.#send({ type: "close", session });

@@ -41,6 +41,8 @@ export class WhepSignalling {
 
   show() {} // there is no way to say it: the stream is chosen once
 
+  report() {} // nor is there one to say this
+
   trickle(session, candidate) {
     const lines = candidate
       ? [`a=ice-ufrag:${candidate.usernameFragment}`, `a=mid:${candidate.sdpMid}`, `a=${candidate.candidate}`]

@@ -76,7 +76,7 @@ export function message(state, session, reason, undecoded) {
       return hindrance(summary) || (undecoded && UNDECODED) || "The picture has stopped; looking for the reason.";
     default:
       if (summary && summary.state !== "playing") return summary.sentence;
-      return hindrance(summary) || (undecoded && UNDECODED) || "Connecting.";
+      return hindrance(summary) || (undecoded && UNDECODED) || (reason ? `${reason} Trying again.` : "Connecting.");
   }
 }
 

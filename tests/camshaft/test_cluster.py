@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from camshaft.cli import cli
+from common.cameras import CameraState
 from common.control import Drain, HangUp, Leaving
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress
@@ -61,6 +62,7 @@ async def test_a_camera_is_shown_and_edited(broker: RunningBroker) -> None:
         (["camera", "edit", "door"], 2, "name what is to change"),
         (["camera", "show", "none"], 1, "no camera"),
         (["close", "none"], 1, "no such session"),
+        (["why", "none"], 1, "no such session"),
     ],
 )
 async def test_a_mistake_is_one_sentence(broker: RunningBroker, arguments: list[str], code: int, sentence: str) -> None:
@@ -85,6 +87,25 @@ async def test_viewers_and_nodes_are_listed_and_a_viewer_is_closed(broker: Runni
         assert "is closed" in await said(broker, "close", viewer["session"])
         await egress.until(lambda: HangUp(secret) in egress.messages)
         assert await said(broker, "viewers") == "Nobody watches.\n"
+
+
+async def test_it_says_why_a_session_has_no_picture(broker: RunningBroker) -> None:
+    result = await camshaft(broker, "why")
+    assert (result.exit_code, result.output) == (1, "No session is without a picture.\n")
+    async with FakeEgress(broker.endpoints, "out-1"):
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        async with broker.http.post("/whep/door", data="v=0", headers=OFFER) as response:
+            assert response.status == 201
+        (viewer,) = await broker.until("/api/viewers", lambda viewers: viewers)
+        for arguments in (("why", viewer["session"]), ("why",)):
+            head, sentence, advice, *facts = (await said(broker, *arguments)).splitlines()
+            assert head.startswith(f"{viewer['session']}, camera door, now (")
+            assert head.endswith("camera")
+            assert sentence in {f"  {state.sentence}" for state in (CameraState.WAITING, CameraState.CONNECTING)}
+            assert "camshaft camera show door" in advice
+            assert any("- camera: " in fact for fact in facts)
+        assert json.loads(await said(broker, "why", viewer["session"], "--json"))["link"] == "camera"
+        assert len(json.loads(await said(broker, "why", "--json"))) == 1
 
 
 async def test_a_page_is_told_that_its_session_was_closed(broker: RunningBroker) -> None:

@@ -195,3 +195,9 @@ async def test_a_page_that_nothing_reaches_says_what_it_tried(
         line = json.loads(lines[0])
         assert line["tried_from"].startswith("nowhere: no check has come")
         assert [each for each in line["offered"] if each.startswith("10.77.0.1:")]
+        async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/why/{line['session']}") as response:
+            why = await response.json()
+        assert (why["link"], why["over"], why["heard_from"]) == ("way_in", True, [])
+        assert "media.tcp: off" in why["advice"]
+        assert any(each.startswith("10.77.0.1:") for each in why["offered"])
+        assert any(" → host udp 10.77.0.1:" in pair for pair in why["pairs"]), "the browser has told its side"

@@ -496,7 +496,11 @@ async def test_of_viewers_that_are_never_heard_of_the_oldest_gives_way(broker: F
         peer = await watch(broker, "honest")
         await ask(broker, "s1", "s2", "s3", "s4", "s5")
         for session in ("s1", "s2"):
-            assert await broker.said(Ended) == Ended(session, worker.GAVE_WAY)
+            ended = await broker.said(Ended)
+            assert (ended.session, ended.reason) == (session, worker.GAVE_WAY)
+            assert ended.tried is not None
+            assert ended.tried.offered
+            assert not ended.tried.heard_from
         await broker.until(lambda: {v.session for v in broker.reports[NODE].viewers} == {"honest", "s3", "s4", "s5"})
         assert broker.reports[NODE].counters["gave_way"] == 2
         assert peer.connectionState == "connected"

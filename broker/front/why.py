@@ -1,0 +1,87 @@
+"""The verdict on a session without a picture, and on all of the last that had none."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import BaseModel, Field, TypeAdapter
+
+from broker.front.context import CONTEXT
+from broker.why.evidence import Evidence
+from broker.why.links import Link
+from broker.why.verdict import facts, judge
+from common.control import Tried
+from common.errors import RequestError
+from common.sessions import public_name
+
+MAX_LISTED = 100  # verdicts in one answer: a person reads the newest
+
+
+class WhyView(BaseModel):
+    """A session, and which link of the chain from its camera to its screen is broken."""
+
+    session: str = Field(description="The name that lists and logs have for it.")
+    camera: str
+    node: str = Field(description="The egress process that has or had it; empty if none did.")
+    at: float = Field(description="Unix time at which all this was so.")
+    over: bool
+    reason: str = Field(description="Why it is over, or why its offer was refused; empty while it lasts.")
+    link: Link = Field(description="The first broken link; none where nothing is known to be broken.")
+    sentence: str = Field(description="What is broken.")
+    advice: str = Field(description="What to do.")
+    offered: list[str] = Field(
+        description="Addresses and ports at which it was to reach us; of one that never connected."
+    )
+    heard_from: list[str] = Field(description="Addresses from which its checks came.")
+    answered_at: list[str] = Field(description="Those of them at which it answered ours.")
+    pairs: list[str] = Field(description="What its browser tried, as its page told: addresses of both ends, and state.")
+    facts: list[str] = Field(description="All that was seen, a line each.")
+
+
+_LIST = TypeAdapter(list[WhyView])
+
+
+async def why(request: web.Request) -> web.Response:
+    """One session, by any of its names. Raises ``RequestError`` for one that was never seen, or long ago."""
+    clerk, name = request.app[CONTEXT].control.clerk, request.match_info["session"]
+    found = clerk.find(name) or clerk.find(public_name(name))
+    if found is None:
+        raise RequestError(
+            404, "unknown_session", "There is no such session, and none of the last that ended; GET /api/why has those."
+        )
+    return _answer(_view(found).model_dump_json())
+
+
+async def all_without_picture(request: web.Request) -> web.Response:
+    """All sessions, also the last that were over, of which something is broken."""
+    views = []
+    for evidence in request.app[CONTEXT].control.clerk.everything():
+        if judge(evidence).link is not Link.NONE:
+            views.append(_view(evidence))
+        if len(views) == MAX_LISTED:
+            break
+    return _answer(_LIST.dump_json(views).decode())
+
+
+def _view(evidence: Evidence) -> WhyView:
+    verdict = judge(evidence)
+    tried = (evidence.report.tried if evidence.report is not None else None) or Tried()
+    return WhyView(
+        session=evidence.session,
+        camera=evidence.camera,
+        node=evidence.node,
+        at=evidence.at,
+        over=evidence.over,
+        reason=evidence.reason,
+        link=verdict.link,
+        sentence=verdict.sentence,
+        advice=verdict.advice,
+        offered=list(tried.offered),
+        heard_from=list(tried.heard_from),
+        answered_at=list(tried.answered_at),
+        pairs=[str(pair) for pair in evidence.page.pairs] if evidence.page is not None else [],
+        facts=list(facts(evidence)),
+    )
+
+
+def _answer(text: str) -> web.Response:
+    return web.json_response(text=text, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,65 @@
+"""The sessions of which something is to be told: those that there are, and the last that were over. No I/O.
+
+Bounded: of sessions that go on only what nobody else keeps (from where the offer came, what the page told), and of
+those that are over the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from broker.why.evidence import Evidence, PageReport
+from common.sessions import SessionName
+
+MAX_OPEN = 20_000  # sessions: twice what limits.sessions lets in; of more, the oldest have no page's side
+MAX_OVER = 1_000  # that are over, 2 kB each: a person asks within the hour, and others come and go meanwhile
+
+
+@dataclass(slots=True)
+class Sight:
+    """The parts of a session's evidence that the front door sees."""
+
+    address: str = ""
+    page: PageReport | None = None
+
+
+class Cases:
+    """All of them."""
+
+    def __init__(self) -> None:
+        self._open: dict[SessionName, Sight] = {}
+        self._over: dict[str, Evidence] = {}  # by public name, oldest first
+
+    def asked(self, session: SessionName, address: str) -> None:
+        """An offer came from this address, and was answered."""
+        self._open[session] = Sight(address)
+        if len(self._open) > MAX_OPEN:
+            del self._open[next(iter(self._open))]
+
+    def told(self, session: SessionName, page: PageReport) -> None:
+        """The session's page has told how it goes there. The last counts."""
+        self._open.setdefault(session, Sight()).page = page
+        if len(self._open) > MAX_OPEN:
+            del self._open[next(iter(self._open))]
+
+    def sight(self, session: SessionName) -> Sight:
+        """The front door's part of the evidence of a session that goes on."""
+        return self._open.get(session, Sight())
+
+    def close(self, session: SessionName, evidence: Evidence) -> None:
+        """The session is over, or its offer was refused. The first thing that is said of its end counts."""
+        self._open.pop(session, None)
+        if evidence.session not in self._over:
+            self._over[evidence.session] = evidence
+            if len(self._over) > MAX_OVER:
+                del self._over[next(iter(self._over))]
+
+    def find(self, name: str) -> Evidence | None:
+        """The session of this public name, if it is one of the last that were over."""
+        return self._over.get(name)
+
+    @property
+    def over(self) -> Iterator[Evidence]:
+        """Those that were over last, newest first."""
+        return reversed(self._over.values())

@@ -1,0 +1,151 @@
+"""The verdict on a session without a picture: the first broken link of the chain, and what mends it. No I/O.
+
+The chain is looked at from the camera to the screen: the offer was let in; the camera gives a picture; the viewer
+takes its codec; our addresses can be reached; checks come in, answers go out; the handshake; media that goes out,
+arrives, and is decoded. Links behind a broken one cannot be judged. What both sides saw stands in ``facts``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from broker.why.evidence import CameraEvidence, Evidence, PageReport
+from broker.why.links import Link, Verdict, listed
+from broker.why.reach import unreached
+from common.cameras import CameraState
+from common.control import ViewerReport, ViewerState
+
+_CODEC_CODES = frozenset({"no_usable_codec", "converters_full", "not_webrtc", "malformed_sdp"})
+_SERVER_CODES = frozenset({"worker_lost", "worker_stopped", "worker_restarted", "lost", "no_egress"})
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The first link that is broken."""
+    for look in (_offer, _camera, _server, _media):
+        if verdict := look(evidence):
+            return verdict
+    return unreached(evidence)
+
+
+def facts(evidence: Evidence) -> Iterator[str]:
+    """All that was seen, a line each."""
+    if evidence.address:
+        yield f"the offer came from {evidence.address}"
+    if evidence.seen is not None:
+        yield f"camera: {evidence.seen.sentence}"
+    if evidence.over:
+        yield f"over: {evidence.reason or evidence.code}"
+    report = evidence.report
+    if report is not None and report.tried is not None:
+        tried = report.tried
+        yield f"we offered {listed(tried.offered)}"
+        yield f"checks came from {listed(tried.heard_from)}"
+        yield f"the viewer answered ours at {listed(tried.answered_at)}"
+        yield f"handshake: {tried.handshake}"
+    elif report is not None and report.state is ViewerState.CONNECTED:
+        yield f"media goes to {report.remote} by {report.transport}: {report.packets} packets, {report.lost} lost"
+    if (page := evidence.page) is not None:
+        yield f"the browser's connection: {page.state or 'not known'}; its own addresses: {listed(page.local)}"
+        for pair in page.pairs:
+            yield f"the browser tried {pair}"
+        for error in page.errors:
+            yield f"the browser could not use {error}"
+        yield f"in the browser: {page.octets} bytes, {page.received} pictures came, {page.decoded} decoded"
+
+
+def _offer(evidence: Evidence) -> Verdict | None:
+    if evidence.code in _SERVER_CODES and (evidence.refused or evidence.over):
+        return Verdict(
+            Link.SERVER, evidence.reason, "The log says why the process ended; camshaft nodes lists those there are."
+        )
+    if not evidence.refused:
+        ended = {"right_ended", "closed_by_operator", "camera_removed"}
+        return Verdict(Link.OFFER, evidence.reason, "") if evidence.code in ended else None
+    link = Link.CODEC if evidence.code in _CODEC_CODES else Link.OFFER
+    return Verdict(link, evidence.reason, "The sentence names the setting, or what the viewer has to do.")
+
+
+def _camera(evidence: Evidence) -> Verdict | None:
+    seen = evidence.seen
+    if seen is None:
+        return Verdict(Link.CAMERA, f"There is no camera {evidence.camera}.", "Add it, or ask for another.")
+    if seen.state.failed or seen.state in (CameraState.WAITING, CameraState.CONNECTING):
+        detail = f" {seen.detail.rstrip('.')}." if seen.detail and seen.detail not in seen.sentence else ""
+        return Verdict(Link.CAMERA, f"{seen.sentence}{detail}", f"camshaft camera show {evidence.camera} has the rest.")
+    return None
+
+
+def _server(evidence: Evidence) -> Verdict | None:
+    if evidence.report is None:
+        return Verdict(
+            Link.SERVER,
+            "The egress process has not reported the session.",
+            "It reports within a second; camshaft nodes says whether it lives.",
+        )
+    return None
+
+
+def _media(evidence: Evidence) -> Verdict | None:
+    """The first link that is broken behind the handshake, of a viewer that is connected."""
+    report, page, seen = evidence.report, evidence.page, evidence.seen
+    assert report is not None, "looked at before"
+    assert seen is not None, "looked at before"
+    if report.tried is not None or report.state is not ViewerState.CONNECTED:
+        return None
+    return _sent(report, seen) or _arrived(report, page)
+
+
+def _sent(report: ViewerReport, seen: CameraEvidence) -> Verdict | None:
+    if report.video == "not negotiated" and seen.video:
+        return Verdict(
+            Link.CODEC,
+            f"The camera sends {seen.video}, and the viewer takes no picture of that kind.",
+            "Start a transcode process (camshaft transcode), set the camera to H.264, or use another browser.",
+        )
+    if not seen.video:
+        return Verdict(Link.CAMERA, "The camera sends sound alone.", "Choose its stream with a picture in its URL.")
+    if "keyframe" in report.waiting:
+        return Verdict(
+            Link.CAMERA,
+            "The viewer is connected, and the camera has sent no keyframe since.",
+            "Set the camera's I-frame interval to two seconds or less.",
+        )
+    if "camera" in report.waiting:
+        return Verdict(
+            Link.CAMERA, "The viewer is connected, and the camera sends nothing.", "Look at the camera's connection."
+        )
+    if "path" in report.waiting:
+        return Verdict(
+            Link.PATH,
+            f"The network does not deliver to {report.remote} what is sent; it is tried again in some seconds.",
+            "The line is too thin or breaks: a sub-stream needs less (streams.sub).",
+        )
+    return None
+
+
+def _arrived(report: ViewerReport, page: PageReport | None) -> Verdict:
+    if page is None or not report.packets:
+        return Verdict(
+            Link.NONE,
+            f"Media goes to {report.remote}: {report.packets} packets, of which {report.lost} were lost.",
+            "The viewer's page tells its side over its WebSocket; this one has told nothing.",
+        )
+    if not page.octets:
+        return Verdict(
+            Link.PATH,
+            f"{report.packets} packets went to {report.remote}, and the browser says that nothing arrives.",
+            "A firewall on the way lets small packets through and no media: look for limits on UDP, or a VPN's MTU.",
+        )
+    if not page.decoded and page.received:
+        return Verdict(
+            Link.BROWSER,
+            f"{page.received} whole pictures ({report.video}) arrived, and the browser cannot decode them.",
+            "Set the camera to a smaller picture or the profile Baseline, or use another browser.",
+        )
+    if not page.decoded:
+        return Verdict(
+            Link.PATH,
+            f"Media arrives and no picture is whole: {report.lost} of {report.packets} packets were lost.",
+            "The line loses too much: a sub-stream needs less (streams.sub).",
+        )
+    return Verdict(Link.NONE, f"The browser has decoded {page.decoded} pictures.")

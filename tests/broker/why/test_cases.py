@@ -1,0 +1,47 @@
+"""Sessions that go on, and those that were over last."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.why import cases as module
+from broker.why.cases import Cases, Sight
+from broker.why.evidence import Evidence, PageReport
+from common.sessions import SessionName
+
+
+def evidence(name: str, reason: str = "") -> Evidence:
+    return Evidence(name, "yard", 0.0, over=True, reason=reason)
+
+
+def test_what_the_front_door_sees_is_there_while_a_session_goes_on() -> None:
+    cases, session, page = Cases(), SessionName("s"), PageReport(octets=1)
+    assert cases.sight(session) == Sight()
+    cases.asked(session, "192.0.2.7")
+    cases.told(session, page)
+    assert cases.sight(session) == Sight("192.0.2.7", page)
+    cases.close(session, evidence("public"))
+    assert cases.sight(session) == Sight()
+
+
+def test_the_first_end_counts() -> None:
+    cases = Cases()
+    cases.close(SessionName("s"), evidence("a", "the first"))
+    cases.close(SessionName("s"), evidence("a", "the second"))
+    found = cases.find("a")
+    assert found is not None
+    assert found.reason == "the first"
+    assert cases.find("b") is None
+
+
+def test_both_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_OPEN", 3)
+    monkeypatch.setattr(module, "MAX_OVER", 3)
+    cases = Cases()
+    for number in range(5):
+        cases.asked(SessionName(f"asked {number}"), "192.0.2.7")
+        cases.told(SessionName(f"told {number}"), PageReport())
+        cases.close(SessionName("s"), evidence(f"over {number}"))
+    known = [n for n in range(5) for word in ("asked", "told") if cases.sight(SessionName(f"{word} {n}")) != Sight()]
+    assert len(known) == 3
+    assert [each.session for each in cases.over] == ["over 4", "over 3", "over 2"]

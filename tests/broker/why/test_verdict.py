@@ -1,0 +1,153 @@
+"""Broken set-ups, each with the link that is named for it and a word of the sentence that mends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from broker.why.evidence import CameraEvidence, Evidence, PageReport, Pair
+from broker.why.links import Link
+from broker.why.verdict import facts, judge
+from common.cameras import CameraName, CameraState
+from common.control import Handshake, Tried, ViewerReport, ViewerState
+from common.sessions import SessionName
+
+YARD = CameraName("yard")
+OURS = ("192.168.1.5:8189", "192.168.1.5:8189 tcp")
+PUBLIC = ("203.0.113.9:8189", "203.0.113.9:8189 tcp")  # of documentation, which Python calls private
+GLOBAL = ("9.9.9.9:8189", "9.9.9.9:8189 tcp")
+HERE = "198.51.100.7"
+
+
+def seen(state: CameraState = CameraState.PLAYING, detail: str = "", video: str = "H264") -> CameraEvidence:
+    return CameraEvidence(state, state.sentence, detail, video)
+
+
+def connecting(*offered: str, heard: tuple[str, ...] = (), at: tuple[str, ...] = (), **more: Any) -> ViewerReport:
+    tried = Tried(offered, heard, at, more.get("handshake", Handshake.NONE))
+    return ViewerReport(SessionName("s"), YARD, ViewerState.CONNECTING, tried=tried)
+
+
+def connected(**more: Any) -> ViewerReport:
+    fields = {"remote": f"{HERE}:5000", "transport": "udp", "video": "H264", "packets": 900, "lost": 3} | more
+    return ViewerReport(SessionName("s"), YARD, ViewerState.CONNECTED, **fields)
+
+
+def page(**more: Any) -> PageReport:
+    fields = {"state": "connecting", "local": ("host udp x.local:5000",)} | more
+    return PageReport(**fields)
+
+
+FINE = Evidence("0123", YARD, 0.0, "egress-0", HERE, seen(), connected(), page(octets=9, received=9, decoded=9))
+ENDED = "ended_by_egress"
+FAILED_PAIR = Pair("host udp x.local:5000", "host udp 192.168.1.5:8189", "failed")
+
+CASES = {
+    "all is well": ({}, Link.NONE, "has decoded 9 pictures"),
+    "wrong camera password": (
+        {"seen": seen(CameraState.UNAUTHORIZED), "report": connected(packets=0)},
+        Link.CAMERA,
+        "user name or password",
+    ),
+    "camera unplugged": ({"seen": seen(CameraState.UNREACHABLE, "no route to 10.0.0.9")}, Link.CAMERA, "10.0.0.9"),
+    "camera removed": ({"seen": None}, Link.CAMERA, "no camera yard"),
+    "camera starts yet": (
+        {"seen": seen(CameraState.CONNECTING), "report": connecting(*OURS)},
+        Link.CAMERA,
+        "Connecting",
+    ),
+    "camera without keyframes": ({"report": connected(packets=0, waiting="for a keyframe")}, Link.CAMERA, "keyframe"),
+    "camera stands still": ({"report": connected(waiting="for the camera")}, Link.CAMERA, "sends nothing"),
+    "camera with sound alone": ({"seen": seen(video="")}, Link.CAMERA, "sound alone"),
+    "no converter": ({"seen": seen(video="H265"), "report": connected(video="not negotiated")}, Link.CODEC, "H265"),
+    "no codec at all": (
+        {"report": None, "refused": True, "over": True, "code": "no_usable_codec", "reason": "No codec."},
+        Link.CODEC,
+        "No codec.",
+    ),
+    "no room": (
+        {"report": None, "refused": True, "over": True, "code": "limit_sessions", "reason": "Full (limits.sessions)."},
+        Link.OFFER,
+        "limits.sessions",
+    ),
+    "no egress": (
+        {"report": None, "refused": True, "over": True, "code": "no_egress", "reason": "No egress process."},
+        Link.SERVER,
+        "No egress process",
+    ),
+    "egress killed": (
+        {"over": True, "code": "worker_lost", "reason": "The process no longer answers."},
+        Link.SERVER,
+        "no longer answers",
+    ),
+    "egress silent": ({"report": None}, Link.SERVER, "not reported"),
+    "right taken": ({"over": True, "code": "right_ended", "reason": "The right was taken back."}, Link.OFFER, "right"),
+    "no address": ({"report": connecting(), "page": None}, Link.ADDRESSES, "media.advertise"),
+    "behind NAT without advertise": (
+        {"address": "8.8.8.8", "report": connecting(*OURS), "page": page(pairs=(FAILED_PAIR,))},
+        Link.ADDRESSES,
+        "forward the ports",
+    ),
+    "ports closed": (
+        {"address": "8.8.8.8", "report": connecting(*GLOBAL), "page": page(), "over": True, "code": ENDED},
+        Link.WAY_IN,
+        "docs/networks.md",
+    ),
+    "ports closed at home": ({"address": "", "report": connecting(*OURS), "page": None}, Link.WAY_IN, "TURN server"),
+    "UDP blocked and TCP off": ({"report": connecting(OURS[0]), "page": page()}, Link.WAY_IN, "media.tcp: off"),
+    "wrong TURN secret": (
+        {"report": connecting(*OURS), "page": page(errors=("turn:t.example: 401 Unauthorized",))},
+        Link.WAY_IN,
+        "static-auth-secret",
+    ),
+    "WebRTC kept from networks": ({"report": connecting(*OURS), "page": page(local=())}, Link.BROWSER, "extension"),
+    "nothing gets out": ({"report": connecting(*OURS, heard=("8.8.8.8:5000",))}, Link.WAY_OUT, "lets nothing out"),
+    "DTLS dropped": (
+        {"report": connecting(*OURS, heard=("8.8.8.8:5000",), at=("8.8.8.8:5000",))},
+        Link.HANDSHAKE,
+        "never began",
+    ),
+    "large packets dropped": (
+        {"report": connecting(*OURS, heard=("8.8.8.8:5000",), handshake=Handshake.BEGUN)},
+        Link.HANDSHAKE,
+        "MTU",
+    ),
+    "no way chosen": (
+        {"report": connecting(*OURS, heard=("8.8.8.8:5000",), handshake=Handshake.DONE)},
+        Link.HANDSHAKE,
+        "chosen no way",
+    ),
+    "media dropped": ({"page": page(octets=0)}, Link.PATH, "nothing arrives"),
+    "line too lossy": ({"page": page(octets=9, received=0)}, Link.PATH, "no picture is whole"),
+    "line stuck": ({"report": connected(waiting="for the viewer's path, which seems stuck")}, Link.PATH, "streams.sub"),
+    "decoder missing": ({"page": page(octets=9, received=7)}, Link.BROWSER, "cannot decode"),
+    "page says nothing": ({"page": None}, Link.NONE, "900 packets"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_broken_link_is_named(case: str) -> None:
+    change, link, words = CASES[case]
+    verdict = judge(replace(FINE, **change))
+    assert verdict.link is link, verdict
+    assert words in f"{verdict.sentence} {verdict.advice}", verdict
+
+
+def test_both_sides_are_told() -> None:
+    report = connecting(*PUBLIC, heard=("8.8.8.8:5000",), at=("8.8.8.8:5000",), handshake=Handshake.BEGUN)
+    side = page(pairs=(FAILED_PAIR,), errors=("turn:t.example: 701 timed out",))
+    told = "\n".join(facts(replace(FINE, report=report, page=side, over=True, code="left", reason="The viewer left.")))
+    for words in (
+        f"the offer came from {HERE}",
+        "over: The viewer left.",
+        "we offered 203.0.113.9:8189, 203.0.113.9:8189 tcp",
+        "checks came from 8.8.8.8:5000",
+        "answered ours at 8.8.8.8:5000",
+        "handshake: begun",
+        "tried host udp x.local:5000 → host udp 192.168.1.5:8189: failed",
+        "could not use turn:t.example: 701 timed out",
+    ):
+        assert words in told
+    assert "900 packets, 3 lost" in "\n".join(facts(FINE))
