@@ -6,14 +6,17 @@ server is put into the least server there can be. All of it listens on a free po
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from rigs.authority import Authority
-from rigs.process import free_port, running
+from rigs.process import START_TIMEOUT, free_port, running
 
 RECIPES = Path(__file__).parents[1] / "deploy"
 HOST = "cams.localhost"  # which a browser takes for the loopback by itself
@@ -82,7 +85,26 @@ async def caddy(upstream: str, directory: Path, *, below: bool, tls: bool) -> As
     environ = {**os.environ, "HOME": str(directory), "XDG_CONFIG_HOME": str(directory), "XDG_DATA_HOME": str(directory)}
     command = ["caddy", "run", "--config", str(directory / "Caddyfile"), "--adapter", "caddyfile"]
     async with running(command, directory, port=port, environ=environ):
+        if tls:
+            await _has_certificate(port)
         yield _page(port, below=below, tls=tls)
+
+
+async def _has_certificate(port: int) -> None:
+    """Wait until it does: it listens before. Raises ``TimeoutError``."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    async with asyncio.timeout(START_TIMEOUT):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname=HOST)
+            except ssl.SSLError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                await writer.wait_closed()
+            return
 
 
 def _recipe(program: str, name: str, upstream: str) -> str:
