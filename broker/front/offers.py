@@ -110,7 +110,7 @@ async def _ask(
     finally:
         quotas.offers.close(address)
     quotas.joined(address, answer.session, user)
-    control.clerk.cases.asked(answer.session, address or "")
+    control.clerk.cases.asked(answer.session, address or "", context.desk.now)
     name = public_name(answer.session)  # by which the egress tells in its log how the viewer fares
     about = address or ""
     context.audit.info("viewer let in", about=about, session=name, camera=camera, who=principal.label, address=address)

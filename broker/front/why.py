@@ -54,7 +54,7 @@ async def why(request: web.Request) -> web.Response:
 async def all_without_picture(request: web.Request) -> web.Response:
     """All sessions, also the last that were over, of which something is broken."""
     views = []
-    for evidence in request.app[CONTEXT].control.clerk.everything():
+    for evidence in request.app[CONTEXT].control.clerk.doubtful():
         if judge(evidence).link is not Link.NONE:
             views.append(_view(evidence))
         if len(views) == MAX_LISTED:

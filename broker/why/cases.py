@@ -21,6 +21,7 @@ class Sight:
     """The parts of a session's evidence that the front door sees."""
 
     address: str = ""
+    since: float = 0.0  # Unix time of the answer; 0 where an earlier broker passed it on
     page: PageReport | None = None
 
 
@@ -31,9 +32,9 @@ class Cases:
         self._open: dict[SessionName, Sight] = {}
         self._over: dict[str, Evidence] = {}  # by public name, oldest first
 
-    def asked(self, session: SessionName, address: str) -> None:
-        """An offer came from this address, and was answered."""
-        self._open[session] = Sight(address)
+    def asked(self, session: SessionName, address: str, now: float) -> None:
+        """An offer came from this address, and was answered. ``now`` is Unix time."""
+        self._open[session] = Sight(address, now)
         if len(self._open) > MAX_OPEN:
             del self._open[next(iter(self._open))]
 

@@ -72,6 +72,7 @@ class Evidence:
     session: str  # its public name
     camera: str
     at: float  # Unix time at which this was so
+    since: float = 0.0  # Unix time of the answer, if it is known
     node: str = ""
     address: str = ""  # from which the offer came; empty for this machine
     seen: CameraEvidence | None = None  # None: there is no such camera

@@ -15,13 +15,14 @@ from broker.why.reach import unreached
 from common.cameras import CameraState
 from common.control import ViewerReport, ViewerState
 
+YOUNG = 2.0  # seconds from the answer: by then a viewer that is far away has connected, by TURN as well
 _CODEC_CODES = frozenset({"no_usable_codec", "converters_full", "not_webrtc", "malformed_sdp"})
 _SERVER_CODES = frozenset({"worker_lost", "worker_stopped", "worker_restarted", "lost", "no_egress"})
 
 
 def judge(evidence: Evidence) -> Verdict:
     """The first link that is broken."""
-    for look in (_offer, _camera, _server, _media):
+    for look in (_offer, _young, _camera, _server, _media):
         if verdict := look(evidence):
             return verdict
     return unreached(evidence)
@@ -63,6 +64,18 @@ def _offer(evidence: Evidence) -> Verdict | None:
         return Verdict(Link.OFFER, evidence.reason, "") if evidence.code in ended else None
     link = Link.CODEC if evidence.code in _CODEC_CODES else Link.OFFER
     return Verdict(link, evidence.reason, "The sentence names the setting, or what the viewer has to do.")
+
+
+def _young(evidence: Evidence) -> Verdict | None:
+    """A viewer that is not connected, and has not had the time for that: nothing follows yet."""
+    connected = evidence.report is not None and evidence.report.state is ViewerState.CONNECTED
+    seconds = evidence.at - evidence.since
+    if connected or seconds >= YOUNG or evidence.code not in ("", "left"):
+        return None
+    done = "left" if evidence.over else "has been connecting for"
+    return Verdict(
+        Link.NONE, f"The viewer {done} {'after ' if evidence.over else ''}{seconds:.1f} s; that says nothing yet."
+    )
 
 
 def _camera(evidence: Evidence) -> Verdict | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.why import verdict
 from common.cameras import CameraState
 from common.control import Ended, Handshake, Offer, Tried, ViewerReport, ViewerState
 from common.sessions import public_name
@@ -20,7 +21,8 @@ TRIED = Tried(("9.9.9.9:8189", "9.9.9.9:8189 tcp"), ("8.8.8.8:5000",), ("8.8.8.8
 
 
 @pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
+async def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningBroker]:
+    monkeypatch.setattr(verdict, "YOUNG", 0.0)
     async with broker_in(tmp_path, cameras=CAMERAS) as broker:
         yield broker
 

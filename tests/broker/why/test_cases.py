@@ -17,9 +17,9 @@ def evidence(name: str, reason: str = "") -> Evidence:
 def test_what_the_front_door_sees_is_there_while_a_session_goes_on() -> None:
     cases, session, page = Cases(), SessionName("s"), PageReport(octets=1)
     assert cases.sight(session) == Sight()
-    cases.asked(session, "192.0.2.7")
+    cases.asked(session, "192.0.2.7", 5.0)
     cases.told(session, page)
-    assert cases.sight(session) == Sight("192.0.2.7", page)
+    assert cases.sight(session) == Sight("192.0.2.7", 5.0, page)
     cases.close(session, evidence("public"))
     assert cases.sight(session) == Sight()
 
@@ -39,7 +39,7 @@ def test_both_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_OVER", 3)
     cases = Cases()
     for number in range(5):
-        cases.asked(SessionName(f"asked {number}"), "192.0.2.7")
+        cases.asked(SessionName(f"asked {number}"), "192.0.2.7", 5.0)
         cases.told(SessionName(f"told {number}"), PageReport())
         cases.close(SessionName("s"), evidence(f"over {number}"))
     known = [n for n in range(5) for word in ("asked", "told") if cases.sight(SessionName(f"{word} {n}")) != Sight()]

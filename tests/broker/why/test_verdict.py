@@ -40,7 +40,7 @@ def page(**more: Any) -> PageReport:
     return PageReport(**fields)
 
 
-FINE = Evidence("0123", YARD, 0.0, "egress-0", HERE, seen(), connected(), page(octets=9, received=9, decoded=9))
+FINE = Evidence("0123", YARD, 20.0, 10.0, "egress-0", HERE, seen(), connected(), page(octets=9, received=9, decoded=9))
 ENDED = "ended_by_egress"
 FAILED_PAIR = Pair("host udp x.local:5000", "host udp 192.168.1.5:8189", "failed")
 
@@ -123,6 +123,12 @@ CASES = {
     "line too lossy": ({"page": page(octets=9, received=0)}, Link.PATH, "no picture is whole"),
     "line stuck": ({"report": connected(waiting="for the viewer's path, which seems stuck")}, Link.PATH, "streams.sub"),
     "decoder missing": ({"page": page(octets=9, received=7)}, Link.BROWSER, "cannot decode"),
+    "it has just begun": ({"at": 11.0, "report": connecting(*OURS)}, Link.NONE, "connecting for 1.0 s"),
+    "it did not wait": (
+        {"at": 11.0, "report": None, "over": True, "code": "left", "reason": "The viewer left."},
+        Link.NONE,
+        "left after 1.0 s",
+    ),
     "page says nothing": ({"page": None}, Link.NONE, "900 packets"),
 }
 
