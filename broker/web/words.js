@@ -12,7 +12,7 @@ export const NO_WAY =
   "port: a proxy in between has to pass on Upgrade and Connection, or this browser has no Media Source Extensions.";
 export const ONLY_SOUND = "The camera sends sound, and no picture.";
 
-export const NO_SERVER = 'Say which server this camera is at: <camshaft-player server="https://cams.example">.';
+export const NO_SERVER = 'Say which server this camera is at: <camshaft-player server="ADDRESS">.';
 export const CLOSED = "An operator has closed this session.";
 export const UNDECODED =
   "The picture arrives, and this browser cannot decode it: set the camera to a smaller picture or the profile Baseline, " +
