@@ -24,6 +24,8 @@ export type CameraStream = "main" | "sub" | "auto";
 export interface PlayerEventMap {
   playing: CustomEvent<Record<string, never>>;
   stalled: CustomEvent<Record<string, never>>;
+  /** It has gone over to another session, whose picture was there before it left the old one. */
+  renewed: CustomEvent<Record<string, never>>;
   closed: CustomEvent<{ reason: string }>;
   error: CustomEvent<{ code: string; message: string }>;
   statechange: CustomEvent<{ state: PlayerState }>;

@@ -11,6 +11,7 @@ declare module "react" {
       "camshaft-player": PlayerAttributes & {
         onplaying?: (event: PlayerEventMap["playing"]) => void;
         onstalled?: (event: PlayerEventMap["stalled"]) => void;
+        onrenewed?: (event: PlayerEventMap["renewed"]) => void;
         onclosed?: (event: PlayerEventMap["closed"]) => void;
         onerror?: (event: PlayerEventMap["error"]) => void;
         onstatechange?: (event: PlayerEventMap["statechange"]) => void;
