@@ -28,7 +28,7 @@ pytestmark = [
 ]
 PATIENCE = 60.0  # seconds
 SILENCE = 4.0  # seconds
-WITHIN = 20.0  # seconds to the picture; where nothing else runs it takes 1 to 2
+WITHIN = 20.0  # seconds to the picture; where nothing else runs it takes 1 to 2.5
 
 
 async def viewer_of(running: Cluster) -> dict[str, Any]:
@@ -67,7 +67,7 @@ async def test_the_picture_goes_on_in_the_same_session(
 ) -> None:
     """By TCP, and by UDP from sockets that are bound to an address, as those of a page that may use a camera are.
 
-    From one that is bound to none Chromium finds its way alone.
+    From one that is bound to none Chromium finds its way alone. With bound ones it sees another address after 2 s only.
     """
     if problem := chromium_rig.missing():
         pytest.skip(problem)
@@ -80,9 +80,10 @@ async def test_the_picture_goes_on_in_the_same_session(
             ) as running,
             chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
         ):
-            for signalling, udp, bound in (("ws", "open", True), ("whep", "dropped", False)):
+            for signalling, udp, bound in (("whep", "dropped", False), ("ws", "open", True)):
                 link.change(down=Path(udp=udp), up=Path(udp=udp))
-                await browser.context.grant_permissions(["camera", "microphone"] if bound else [])
+                if bound:
+                    await browser.context.grant_permissions(["camera", "microphone"])
                 viewing = await browser.open(f"{running.url}/watch/front-door?signalling={signalling}")
                 await viewing.shows(30, seconds=PATIENCE)
                 before = await viewer_of(running)
@@ -96,7 +97,7 @@ async def test_the_picture_goes_on_in_the_same_session(
                 assert after["restarts"]
                 assert seconds < WITHIN
                 await viewing.shows(30, seconds=PATIENCE)
-                if not bound:  # a camera that stands still is no other network
+                if bound:  # it was the last: a camera that stands still is no other network
                     camera.kill()
                     await asyncio.sleep(SILENCE)  # the time in which it would be taken for one
                     still = await viewer_of(running)
