@@ -106,17 +106,26 @@ async def test_mediamtx_reader(broker: RunningBroker, egress: FakeEgress) -> Non
 
 
 async def test_whip_whep(broker: RunningBroker, egress: FakeEgress) -> None:
-    """whep.js 1.2: trickles without a condition until an ICE restart has brought an entity tag."""
+    """whep.js 1.2: trickles without a condition until an ICE restart has brought an entity tag, and takes events."""
     url, names = f"{broker.url}whep/door", "authorization,content-type"
     posted = await asked(broker, "POST", url, names, headers=ORIGIN | BEARER | SDP, data=Browser().offer())
     assert posted.ok
     assert readable(posted, "Location", "Link", "ETag")
     resource = urljoin(url, posted.headers["Location"])
-    links = [re.split(";", header) for header in re.split(r",\s+(?=<)", ", ".join(posted.headers.getall("Link")))]
-    assert [(items[0].strip(" <>"), items[1].split("=")[1].strip('"')) for items in links] == [
-        ("stun:stun.example:3478", "ice-server")
-    ]
+    split = [re.split(";", header) for header in re.split(r",\s+(?=<)", ", ".join(posted.headers.getall("Link")))]
+    links = {items[1].split("=")[1].strip('"'): items[0].strip(" <>") for items in split}
+    assert links["ice-server"] == "stun:stun.example:3478"
     session = (await egress.told(Offer)).session
+
+    events = urljoin(url, links["urn:ietf:params:whep:ext:core:server-sent-events"])
+    headers = ORIGIN | BEARER | {"Content-Type": "application/json"}
+    subscribed = await asked(broker, "POST", events, names, headers=headers, data='["reconnect"]')
+    assert subscribed.ok
+    assert readable(subscribed, "Location")
+    source = await broker.http.get(urljoin(events, subscribed.headers["Location"]), headers=ORIGIN)  # an EventSource
+    assert (source.status, source.content_type) == (200, "text/event-stream")
+    assert source.headers["Access-Control-Allow-Origin"] == "*"
+    source.close()
 
     async def patch(fragment: str, **condition: str) -> aiohttp.ClientResponse:
         more = f"{names},if-match" if condition else names
