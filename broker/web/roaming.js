@@ -17,7 +17,9 @@ export class Roaming {
   #arrivedAt = 0;
   #doubted = false; // since it has become silent
   #timer = 0;
+  #network = connection()?.type; // such as wifi or cellular; browsers of desktops do not tell
   #changed = () => this.restart();
+  #told = () => this.#hearOf(connection().type);
 
   /**
    * `player` has restart(), which restarts ICE, if there is a session, and gives a promise of whether that was done; doubt(),
@@ -29,12 +31,12 @@ export class Roaming {
 
   start() {
     addEventListener("online", this.#changed);
-    connection()?.addEventListener?.("change", this.#changed);
+    connection()?.addEventListener?.("change", this.#told);
   }
 
   stop() {
     removeEventListener("online", this.#changed);
-    connection()?.removeEventListener?.("change", this.#changed);
+    connection()?.removeEventListener?.("change", this.#told);
     clearTimeout(this.#timer);
   }
 
@@ -67,6 +69,13 @@ export class Roaming {
     this.#pause = Math.min(2 * this.#pause, RESTART_LONGEST);
     this.#triedAt = now;
     return this.#player.restart();
+  }
+
+  /** Something of the network is different; most often only what the browser thinks of its speed. */
+  #hearOf(network) {
+    if (network === this.#network || network === "none") return;
+    this.#network = network;
+    this.restart();
   }
 
   #heard() {

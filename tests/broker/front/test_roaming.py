@@ -104,6 +104,40 @@ async def test_a_dead_connection_to_the_server_proves_it_and_a_page_that_slept_p
     assert await page.evaluate(WATCH, [step for step, _ in steps]) == [said for _, said in steps]
 
 
+async def test_a_browser_that_tells_of_another_network_is_believed_and_of_another_speed_is_not(page) -> None:
+    said = await page.evaluate(
+        """async () => {
+            const { Roaming } = await import("/static/roaming.js");
+            let clock = 0, said = 0;
+            performance.now = () => clock;
+            const { connection } = navigator;
+            const become = (type) => Object.defineProperty(connection, "type", { configurable: true, value: type });
+            become("wifi");
+            const roaming = new Roaming({ restart: () => ++said, doubt: async () => false, look: () => {} });
+            roaming.start();
+            const all = [];
+            const tell = (target, name) => {
+                clock += 60_000;
+                target.dispatchEvent(new Event(name));
+                all.push(said);
+            };
+            tell(connection, "change");
+            become("none");
+            tell(connection, "change");
+            become("cellular");
+            tell(connection, "change");
+            tell(connection, "change");
+            tell(window, "online");
+            roaming.stop();
+            become("wifi");
+            tell(connection, "change");
+            tell(window, "online");
+            return all;
+        }"""
+    )
+    assert said == [0, 0, 1, 1, 2, 2, 2]
+
+
 async def test_the_answer_gets_the_servers_other_side_and_stays_as_it_was(page) -> None:
     browser = Browser()
     negotiated = negotiate(browser.offer(), [h264(HIGH), OPUS])
