@@ -23,7 +23,7 @@ from common.errors import ProtocolError
 from common.token import WorkerToken
 
 OWN_PATHS = frozenset(
-    {"account", "api", "healthz", "metrics", "readyz", "sign-in", "static", "watch", "whep", "ws"}
+    {"account", "api", "healthz", "metrics", "mse", "readyz", "sign-in", "static", "watch", "whep", "ws"}
 )  # that the front door's addresses begin with; a test holds that
 MAX_LABEL = 100  # characters of a name that people see
 _ONE_LINE = (

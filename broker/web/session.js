@@ -1,12 +1,13 @@
 // One WebRTC session, from its offer to its end. It never tries again; its player does.
 
-import { carries, followConnection, makeOffer, makeRestartOffer, names, progressOf } from "./browser.js";
+import { carries, connectionStateOf, followConnection, makeOffer, makeRestartOffer, names, progressOf } from "./browser.js";
 import { errorOf, reportOf } from "./report.js";
 import { fragmentOf, renewed } from "./restart.js";
 import { SignallingError } from "./signalling.js";
 import { NOT_UNDERSTOOD } from "./words.js";
 
 const REPORT_INTERVAL = 2000; // ms
+const REPORT_AT = [1500, 6000]; // ms from the answer at which it is told what was tried, unless media can flow by then
 const MAX_ERRORS = 16;
 
 export class Session {
@@ -65,6 +66,7 @@ export class Session {
     await this.#accepted(() => this.pc.setRemoteDescription({ type: "answer", sdp }));
     this.#answer = sdp;
     this.#found.splice(0).forEach((candidate) => this.#trickle(candidate));
+    for (const ms of REPORT_AT) setTimeout(() => this.#connected || this.report(), ms);
   }
 
   /** Restart ICE: the network has become another. Gives a promise of whether that was done; never throws. */
@@ -158,6 +160,10 @@ export class Session {
     await this.pc.setRemoteDescription({ type: "answer", sdp });
     this.#answer = sdp;
     return true;
+  }
+
+  get #connected() {
+    return connectionStateOf(this.pc) === "connected";
   }
 
   #connect(iceServers) {

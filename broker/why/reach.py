@@ -18,7 +18,13 @@ def unreached(evidence: Evidence) -> Verdict:
     """The first link that is broken on the way between the viewer and us."""
     report = evidence.report
     assert report is not None, "its egress has reported it"
-    tried = report.tried or Tried()
+    tried = report.tried
+    if tried is None:
+        return Verdict(
+            Link.WAY_IN,
+            "The viewer has not connected, and its egress process does not say how far it came.",
+            "It is of an older version, or the viewer was to come by the page's own port: look at the proxy before it.",
+        )
     if not tried.offered:
         return Verdict(
             Link.ADDRESSES,

@@ -85,6 +85,10 @@ async def look(page: str, *, below: bool, tls: bool) -> None:
         async with http.ws_connect(f"{page}ws", headers=origin) as socket:
             await socket.send_json({"type": "ping"})
             assert (await socket.receive_json(timeout=30))["type"] == "pong"
+        async with http.ws_connect(f"{page}mse/yard?codecs=H264", headers=origin) as media:
+            assert (await media.receive_json(timeout=30))["type"] == "hello"
+            while (await media.receive(timeout=30)).type is not aiohttp.WSMsgType.BINARY:
+                pass
         async with http.get(f"{page}api/cameras/yard/snapshot.jpg") as answer:
             assert (answer.status, answer.content_type) == (200, "image/jpeg")
         offer = Browser().offer(video_section())

@@ -184,6 +184,8 @@ async def test_a_page_that_nothing_reaches_says_what_it_tried(
 ) -> None:
     without = {**OPEN, "media": {"tcp": "off", "port": 0}}
     async with apart("dropped", two_hosts, gst_camera, tmp_path, config=without) as (running, browser, _):
+        # Or it would go by the page's own port.
+        await browser.context.add_init_script("delete window.MediaSource; delete window.ManagedMediaSource;")
         viewing = await browser.open(f"{running.url}/watch/front-door")
         said = viewing.page.get_by_text("nothing answers at 10.77.0.1:")
         await said.first.wait_for(timeout=30_000)

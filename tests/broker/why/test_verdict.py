@@ -85,6 +85,11 @@ CASES = {
     "egress silent": ({"report": None}, Link.SERVER, "not reported"),
     "right taken": ({"over": True, "code": "right_ended", "reason": "The right was taken back."}, Link.OFFER, "right"),
     "no address": ({"report": connecting(), "page": None}, Link.ADDRESSES, "media.advertise"),
+    "egress of an older version": (
+        {"report": ViewerReport(SessionName("s"), YARD, ViewerState.CONNECTING), "page": None},
+        Link.WAY_IN,
+        "does not say",
+    ),
     "behind NAT without advertise": (
         {"address": "8.8.8.8", "report": connecting(*OURS), "page": page(pairs=(FAILED_PAIR,))},
         Link.ADDRESSES,
