@@ -7,8 +7,9 @@ arrives, and is decoded. Links behind a broken one cannot be judged. What both s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from broker.director.events import EndReason
 from broker.why.evidence import CameraEvidence, Evidence, PageReport
 from broker.why.links import Link, Verdict, listed
 from broker.why.reach import unreached
@@ -17,7 +18,19 @@ from common.control import ViewerReport, ViewerState
 
 YOUNG = 2.0  # seconds from the answer: by then a viewer that is far away has connected, by TURN as well
 _CODEC_CODES = frozenset({"no_usable_codec", "converters_full", "not_webrtc", "malformed_sdp"})
-_SERVER_CODES = frozenset({"worker_lost", "worker_stopped", "worker_restarted", "lost", "no_egress"})
+_SERVER_CODES = frozenset(
+    {
+        *(EndReason.WORKER_LOST, EndReason.WORKER_STOPPED, EndReason.WORKER_RESTARTED, EndReason.MISSING),
+        *("no_egress", "egress_timeout", "egress_gave_up", "egress_died"),
+    }
+)
+_ENDED: Mapping[str, Link] = {
+    EndReason.NO_RIGHT: Link.OFFER,
+    EndReason.OPERATOR: Link.OFFER,
+    EndReason.CAMERA_REMOVED: Link.CAMERA,
+    EndReason.CONVERTED: Link.NONE,  # its player makes a new one
+    EndReason.MEANWHILE: Link.NONE,
+}
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -55,15 +68,15 @@ def facts(evidence: Evidence) -> Iterator[str]:
 
 
 def _offer(evidence: Evidence) -> Verdict | None:
-    if evidence.code in _SERVER_CODES and (evidence.refused or evidence.over):
-        return Verdict(
-            Link.SERVER, evidence.reason, "The log says why the process ended; camshaft nodes lists those there are."
-        )
-    if not evidence.refused:
-        ended = {"right_ended", "closed_by_operator", "camera_removed"}
-        return Verdict(Link.OFFER, evidence.reason, "") if evidence.code in ended else None
-    link = Link.CODEC if evidence.code in _CODEC_CODES else Link.OFFER
-    return Verdict(link, evidence.reason, "The sentence names the setting, or what the viewer has to do.")
+    code, reason = evidence.code, evidence.reason
+    if code in _SERVER_CODES:
+        return Verdict(Link.SERVER, reason, "The log says why the process ended; camshaft nodes lists those there are.")
+    if evidence.refused:
+        link = Link.CODEC if code in _CODEC_CODES else Link.OFFER
+        return Verdict(link, reason, "The sentence names the setting, or what the viewer has to do.")
+    if code in _ENDED:
+        return Verdict(_ENDED[code], reason)
+    return None
 
 
 def _young(evidence: Evidence) -> Verdict | None:

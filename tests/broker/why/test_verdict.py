@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from broker.director.events import EndReason
 from broker.why.evidence import CameraEvidence, Evidence, PageReport, Pair
 from broker.why.links import Link
 from broker.why.verdict import facts, judge
@@ -144,6 +145,13 @@ def test_the_broken_link_is_named(case: str) -> None:
     verdict = judge(replace(FINE, **change))
     assert verdict.link is link, verdict
     assert words in f"{verdict.sentence} {verdict.advice}", verdict
+
+
+@pytest.mark.parametrize("reason", EndReason)
+def test_each_reason_of_ours_to_end_a_session_is_told_as_it_is(reason: EndReason) -> None:
+    """Unless its egress says why, it has nothing to do with what was seen before."""
+    verdict = judge(replace(FINE, report=None, over=True, code=reason, reason=reason.sentence))
+    assert (verdict.sentence == reason.sentence) == (reason is not EndReason.EGRESS)
 
 
 def test_both_sides_are_told() -> None:
