@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from common.address import is_loopback
 from common.config import Config, HttpConfig
 from common.errors import ConfigError
 
 
 def is_local(http: HttpConfig, *, loopback: bool) -> bool:
     """Whether the front door is for this machine alone: it listens on the loopback, and no proxy leads others there."""
-    return loopback and not (http.hosts or http.trusted_proxies or http.base_path)
+    named = any(not is_loopback(host) for host in http.hosts)
+    return loopback and not (named or http.trusted_proxies or http.base_path)
 
 
 def check_door(config: Config, *, local: bool) -> None:
