@@ -9,7 +9,9 @@ const TRY_FOR = 8000; // ms that an attempt in the background may take
 const AGAIN_FIRST = 15_000; // ms until the next; doubled each time …
 const AGAIN_LONGEST = 300_000; // … up to this
 const REMEMBERED = 600_000; // ms for which a network is taken to let no media through
-const BARRED = 30_000; // ms for which the page's own port is not tried again after it failed as well
+const BARRED_FIRST = 4000; // ms for which the page's own port is not tried again after it failed as well; doubled each time …
+const BARRED_LONGEST = 64_000; // … up to this
+const PROVED = 5; // failures in a row of a way that has worked: a server that starts anew, rather than a proxy
 const KEY = "camshaft-no-webrtc-until"; // in the storage of the tab: Unix time in ms
 
 export class Detour {
@@ -20,6 +22,8 @@ export class Detour {
   #pause = AGAIN_FIRST;
   #tryAt = 0; // when the next attempt is due, 0 if none is
   #barredUntil = 0;
+  #failures = 0; // of the page's own port, in a row
+  #proved = false; // whether it has ever worked
 
   /** `player` has fallBack(), attempt(), which begins a session by WebRTC in the background, and goBack(session). */
   constructor(player) {
@@ -63,15 +67,19 @@ export class Detour {
 
   /** There is a picture by the page's own port. */
   works() {
+    this.#failures = 0;
+    this.#proved = true;
     remember(Date.now() + REMEMBERED);
   }
 
   /** The page's own port failed: WebRTC again, and for a while nothing else. */
   failed() {
+    this.#failures += 1;
+    if (this.#proved && this.#failures <= PROVED) return;
     this.drop();
     this.taken = false;
     this.#tryAt = 0;
-    this.#barredUntil = performance.now() + BARRED;
+    this.#barredUntil = performance.now() + Math.min(BARRED_FIRST * 2 ** (this.#failures - 1), BARRED_LONGEST);
   }
 
   /** A session in the background tells something: its media comes, or it is over. */
@@ -132,6 +140,7 @@ export class Detour {
     if (!this.taken || !this.#possible) return;
     this.#trying?.close();
     this.#try();
+    this.#tryAt = performance.now(); // once more, should this session's connection turn out to be dead as well
   };
 
   #in(ms, act) {

@@ -9,6 +9,8 @@ import { NO_WAY } from "./words.js";
 
 const HELLO_TIMEOUT = 6000; // ms; the server gives an egress 5 s to answer
 const RESTART_INTERVAL = 1500; // ms; the server begins anew once a second at most
+const SILENT_AFTER = 6000; // ms without a message of a camera that plays: the connection is dead, or next to it
+const DOUBTFUL_AFTER = 700; // ms without one, for a page that is on another network now
 const SOUND_IS_BACK = 100; // segments of sound, that are more than those of the picture since: some seconds
 const KINDS = ["video", "audio"]; // as the first byte of a message with a segment numbers them
 const UPGRADE_REQUIRED = "upgrade_required"; // the refusal of a request that would have been let in
@@ -34,6 +36,7 @@ export class MseSession {
   #live = null;
   #pending = null; // the kind and codec whose initialization segment comes next
   #bytes = 0;
+  #arrivedAt = 0; // when the last message did
   #segments = 0; // of pictures
   #mayRestartAt = 0;
   #unwanted = 0; // segments of sound that nobody waits for any more
@@ -90,9 +93,11 @@ export class MseSession {
     this.#player.closed("session_ends");
   }
 
-  /** There is no ICE: where the network becomes another, the socket breaks, and the player makes a new session. */
+  /** There is no ICE, but another network: a connection that is silent is given up, and the player makes a new one. */
   restart() {
-    return Promise.resolve(false);
+    const silent = this.#arrivedAt > 0 && performance.now() - this.#arrivedAt > DOUBTFUL_AFTER;
+    if (silent) this.closed("network_changed");
+    return Promise.resolve(silent);
   }
 
   /** See Session. */
@@ -103,6 +108,8 @@ export class MseSession {
   /** See `progressOf`; null before anything can have come. */
   async progress() {
     if (this.#live === null) return null;
+    const silent = performance.now() - this.#arrivedAt > SILENT_AFTER;
+    if (silent && this.summary?.state === "playing" && this.picture) this.closed("silent");
     const frames = this.#video.getVideoPlaybackQuality?.().totalVideoFrames ?? Math.round(this.#video.currentTime * 1000);
     return { frames, bytes: this.#bytes, received: this.#segments, video: this.picture };
   }
@@ -151,6 +158,7 @@ export class MseSession {
       this.#socket.binaryType = "arraybuffer";
       this.#socket.onmessage = ({ data }) => {
         if (this.#over) return;
+        this.#arrivedAt = performance.now();
         if (typeof data !== "string") {
           this.#receive(new Uint8Array(data));
           return;

@@ -328,7 +328,7 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   #failed(error) {
-    if (this.#session?.way === "websocket" && !error.permanent) this.#detour.failed();
+    if (this.#session?.way === "websocket" && this.#session.id === null && !error.permanent) this.#detour.failed();
     if (error.code === "blocked") {
       this.#start(); // by HTTP
       return;
