@@ -37,9 +37,11 @@ from common.control import (
     Report,
     Role,
     StreamReport,
+    TrackStats,
     ViewerReport,
     ViewerState,
 )
+from common.media import Kind
 
 CAMERAS = ("a", "b", "c")
 NODES = ("in-1", "in-2", "in-3", "out-1", "out-2")
@@ -57,6 +59,7 @@ class FakeWorker:
     cpu: float = 0.0
     cameras: dict[str, CameraSpec] = field(default_factory=dict)
     sessions: dict[str, str] = field(default_factory=dict)
+    reported: Counter[str] = field(default_factory=Counter)
 
     @property
     def role(self) -> Role:
@@ -69,9 +72,15 @@ class FakeWorker:
             self.incarnation,
             load=Load(self.cpu),
             draining=self.draining,
-            served=tuple(StreamReport(c.id, c.revision, CameraState.PLAYING) for c in self.cameras.values()),
+            served=tuple(map(self.stream, self.cameras.values())),
             viewers=tuple(ViewerReport(s, c, ViewerState.CONNECTED) for s, c in self.sessions.items()),
         )
+
+    def stream(self, spec: CameraSpec) -> StreamReport:
+        """It has a keyframe from its second report on."""
+        self.reported[spec.id] += 1
+        stats = (TrackStats(Kind.VIDEO, keyframes=self.reported[spec.id] - 1),)
+        return StreamReport(spec.id, spec.revision, CameraState.PLAYING, stats=stats)
 
     def obey(self, message) -> list:
         match message:
@@ -79,6 +88,7 @@ class FakeWorker:
                 self.cameras[spec.id] = spec
             case Release(id):
                 self.cameras.pop(id, None)
+                self.reported.pop(id, None)
             case Offer(session=session, camera=camera):
                 if self.draining:
                     return [Refused(session, 503, "draining", "")]
@@ -232,12 +242,16 @@ class Cluster(RuleBasedStateMachine):
 
     @invariant()
     def no_camera_is_with_two_workers_in_the_books(self) -> None:
-        given = Counter(id for worker in self.director.workers for id in worker.cameras)
-        assert all(count == 1 for count in given.values())
-        assert given.keys() <= self.wanted.keys()
+        """But for one that moves, which is with the one that has it and the one that takes it over."""
+        given = {id: {w.node for w in self.director.workers if id in w.cameras} for id in CAMERAS}
+        cameras = self.director._state.cameras
+        assert all(id in cameras or not nodes for id, nodes in given.items())
+        for id, camera in cameras.items():
+            assert given[id] == {camera.worker, camera.successor} - {None}
+            assert camera.worker is not None or camera.successor is None
+        assert cameras.keys() <= self.wanted.keys()
         for worker in self.director.workers:
             assert worker.alive or not (worker.cameras or worker.sessions)
-            assert all(self.director.camera(id).worker == worker.node for id in worker.cameras)
             assert worker.watched == Counter(self.director.session(id).camera for id in worker.sessions)
 
     @invariant()
