@@ -25,8 +25,8 @@ from common.worker.process import Surroundings, run_worker
 from common.worker.publisher import Publisher
 from ingest.camera import Camera, Shared
 
-LET_GO_AFTER = 10.0  # seconds without a broker: one that restarts is back in two, and pictures go on meanwhile
-LOOK_INTERVAL = 1.0  # seconds between looks
+LET_GO_AFTER = 9.0  # seconds since the broker's connection broke, a second after it was last heard: it restarts in two
+LOOK_INTERVAL = 0.5  # seconds between looks
 
 
 async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Reloader | None = None) -> None:
