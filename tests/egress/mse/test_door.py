@@ -12,10 +12,10 @@ import pytest
 
 from common.cameras import CameraName
 from common.clock import unix_ns
-from common.control import Offer
+from common.control import Move, Offer
 from common.handover import Handover
 from common.log import Quiet
-from common.media import Kind, Track
+from common.media import Kind, Rendition, Track
 from common.sessions import SessionName
 from egress.media.streams import Streams
 from egress.mse.door import MAX_PENDING, Door
@@ -174,3 +174,13 @@ async def test_hanging_up_closes_the_connection_with_a_farewell(egress: Egress) 
         assert (await read(browser, 20)).endswith(b"\x88\x09\x03\xe8hung up")
     assert not egress.viewers.hang_up(SESSION)
     assert egress.ended == []
+
+
+async def test_a_viewer_is_moved_and_nobody_else_is(egress: Egress) -> None:
+    egress.accept()
+    assert egress.viewers.move(Move(SESSION, CameraName("door/sub"), (H264,)))
+    assert not egress.viewers.move(Move(SessionName("stranger"), CameraName("door/sub"), (H264,)))
+    egress.push(0)
+    sub = egress.streams.acquire(Rendition("door/sub"))
+    sub.feeds[Kind.VIDEO].push(picture(1, keyframe=True), 0.0)
+    assert [report.camera for report in egress.viewers.reports(0.0)] == ["door/sub"]

@@ -14,7 +14,7 @@ from common.media import Batch, Flags, Kind, Rendition
 from common.sessions import SessionName
 from egress.media.stream import Stream
 from egress.mse import reel as reel_module
-from egress.mse.outgoing import MAX_CONTROL_QUEUE
+from egress.mse.outgoing import MAX_CONTROL_QUEUE, Outgoing
 from egress.mse.reel import Reel
 from egress.mse.viewer import CONNECT_TIMEOUT, PING_INTERVAL, SILENT_AFTER, MseViewer
 from egress.mse.websocket import Opcode, frame
@@ -388,3 +388,46 @@ def test_the_time_of_its_first_picture_is_known() -> None:
 def _masked(opcode: Opcode, data: bytes) -> bytes:
     plain = frame(opcode, data)
     return bytes((plain[0], plain[1] | 0x80)) + bytes(4) + plain[2:]
+
+
+def test_one_that_breaks_while_it_is_live_ends_and_harms_nobody() -> None:
+    camera = Camera()
+    broken, well = camera.viewer(), camera.viewer()
+    broken_browser, browser = connected(broken), connected(well)
+    camera.push(picture(0, keyframe=True), picture(1))
+    broken_browser.broken = True
+    camera.push(picture(2))
+    assert broken.ended == "its connection broke: Broken pipe"
+    assert browser.pictures() == [0, 1, 2]
+    assert (broken.report(0.0).packets, well.report(0.0).packets) == (2, 3)
+    assert well.octets == len(browser.taken)
+    broken.close("over")
+
+
+def test_a_ping_that_is_taken_in_part_goes_before_the_next_picture() -> None:
+    camera = Camera()
+    viewer = camera.viewer()
+    browser = connected(viewer)
+    camera.push(picture(0, keyframe=True))
+    browser.room = 3
+    viewer.receive(_masked(Opcode.PING, b"are you there"), 1.0)
+    camera.push(picture(1))
+    browser.room = float("inf")
+    viewer.writable()
+    assert browser.messages()[-2] == (Opcode.PONG, b"are you there")
+    assert browser.pictures() == [0, 1]
+    assert viewer.octets == len(browser.taken)
+
+
+def test_what_waits_before_a_message_goes_with_it() -> None:
+    browser, out = Browser(room=5), Outgoing()
+    out.say(Opcode.TEXT, b"hello")
+    out.open(browser, b"")
+    out.blocked = False  # as if there were room again, and not enough
+    browser.room = 1
+    out.say(Opcode.PING)
+    out.send(b"\x82\x01x")
+    browser.room = float("inf")
+    out.writable()
+    assert [opcode for opcode, _ in browser.messages()] == [Opcode.TEXT, Opcode.BINARY, Opcode.PING]
+    assert not Outgoing().flush()
