@@ -58,6 +58,13 @@ class Journal:
         _count_sent(reports, total)
         return total
 
+    def measure(self, *, connect: float | None = None, first_picture: float | None = None) -> None:
+        """Seconds from the answer until a viewer joined that is told of elsewhere, or until it was sent a picture."""
+        if connect is not None:
+            self._connect.add(connect)
+        if first_picture is not None:
+            self._first_picture.add(first_picture)
+
     def begin(self, viewer: Viewer) -> None:
         """A viewer was answered."""
         self._counters["viewers_answered"] += 1

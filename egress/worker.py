@@ -128,7 +128,9 @@ class Egress:
         self._limits = limits
         self._shortage = Shortage(limits.free_memory << 20)
         now = asyncio.get_running_loop().time
-        self._mse = MseViewers(streams, self._quiet, now, lambda name, why: link.send(Ended(name, why)))
+        self._mse = MseViewers(
+            streams, self._quiet, now, lambda name, why: link.send(Ended(name, why)), self._journal.measure
+        )
         self._door = Door(self._mse)
         self._tls_door = TlsDoor(self._mse, self._door.counters)
         self._viewers: dict[str, Viewer] = {}

@@ -53,7 +53,7 @@ class SharedReels:
 
 
 class MseViewers:
-    """``on_ended`` is told of a session that ended by itself, and why."""
+    """``on_ended`` is told of a session that ended by itself, and why, ``measure`` how long viewers waited."""
 
     def __init__(
         self,
@@ -61,12 +61,14 @@ class MseViewers:
         quiet: Quiet,
         now: Callable[[], float],
         on_ended: Callable[[SessionName, str], object],
+        measure: Callable[..., None],
     ) -> None:
         self._streams = streams
         self._reels = SharedReels(streams, now)
         self._quiet = quiet
         self._now = now
         self._on_ended = on_ended
+        self._measure = measure
         self._viewers: dict[SessionName, MseViewer] = {}
         self._counters: Counter[str] = Counter()  # of what happened, and of what viewers that left were sent
 
@@ -105,6 +107,7 @@ class MseViewers:
     def joined(self, viewer: MseViewer) -> None:
         """Its connection was handed over."""
         self._counters["viewers_joined"] += 1
+        self._measure(connect=self._now() - viewer.created)
         self._quiet.info("viewer joined", **_names(viewer), way=TRANSPORT, remote=viewer.remote)
 
     def move(self, message: Move) -> bool:
@@ -152,7 +155,10 @@ class MseViewers:
         """To be called some times a second."""
         for viewer in tuple(self._viewers.values()):
             if viewer.due <= now:
+                before = viewer.pictured_at
                 viewer.sweep(now)
+                if before is None and viewer.pictured_at is not None:
+                    self._measure(first_picture=viewer.pictured_at - viewer.created)
             self.look(viewer)
 
     def reports(self, now: float) -> tuple[ViewerReport, ...]:

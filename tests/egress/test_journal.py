@@ -157,3 +157,10 @@ def test_what_was_tried_is_told_of_a_viewer_that_came_halfway() -> None:
     diary = Diary(session)
     diary.end("DTLS never connected")
     assert diary.line("viewer never connected")["answered_at"] == ["192.0.2.1:5000"]
+
+
+def test_the_times_of_viewers_that_are_told_of_elsewhere_count_as_well() -> None:
+    journal = Journal(Quiet(Recorder()))
+    journal.measure(connect=0.1)
+    journal.measure(first_picture=0.2)
+    assert [(sum(measured.counts), measured.total) for measured in journal.measured] == [(1, 0.1), (1, 0.2)]

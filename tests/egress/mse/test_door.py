@@ -48,7 +48,14 @@ class Egress:
         self.ended: list[tuple[str, str]] = []
         self.streams = Streams(NoBus())  # type: ignore[arg-type]
         now = asyncio.get_running_loop().time
-        self.viewers = MseViewers(self.streams, Quiet(self.log), now, lambda *ended: self.ended.append(ended))  # type: ignore[arg-type]
+        self.measured: list[str] = []
+        self.viewers = MseViewers(
+            self.streams,
+            Quiet(self.log),  # type: ignore[arg-type]
+            now,
+            lambda *ended: self.ended.append(ended),  # type: ignore[arg-type]
+            lambda **seconds: self.measured.extend(seconds),
+        )
         self.door = Door(self.viewers)
         self.door.open()
 
@@ -108,6 +115,8 @@ async def test_a_viewer_is_served_by_the_socket_that_comes(egress: Egress, tcp: 
         data = await read(browser, len(HEAD) + 1_000)
         assert data.startswith(HEAD)
         assert data.count(b"moof") == 2
+        egress.viewers.sweep(asyncio.get_running_loop().time())
+        assert egress.measured == ["connect", "first_picture"]
         (report,) = egress.viewers.reports(0.0)
         assert (report.remote, report.transport) == ("192.0.2.1:5", "websocket")
         assert egress.viewers.counters([report])["sent_packets"] == 2
