@@ -146,6 +146,7 @@ def each(running: Cluster, wire: Cable) -> Iterator[Fault]:
     """Every fault that there is, in order."""
     for role in WORKERS:
         yield Fault(f"kill -9 of {role}", 5.0, partial(_signal, running, role, signal.SIGKILL))
+    yield Fault("SIGTERM of the ingest that pulls", 0.5, partial(_replace_ingest, running))
     for role in WORKERS:
         yield Fault(f"SIGSTOP of {role}", 7.0, partial(_signal, running, role, signal.SIGSTOP))
     yield Fault("camera's cable out", HANG + 8.0, partial(wire.cut, HANG))
@@ -165,6 +166,17 @@ async def _signal(running: Cluster, role: str, number: signal.Signals) -> str:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):  # replaced, as it should be
                 os.kill(pid, signal.SIGCONT)
+    return ""
+
+
+async def _replace_ingest(running: Cluster) -> str:
+    """Have the ingest that pulls the camera end in good order; the other one takes over."""
+    async with aiohttp.ClientSession(running.url) as http:
+        async with http.get("/api/cameras") as response:
+            worker = (await response.json())[0]["worker"]
+        async with http.get("/api/nodes") as response:
+            pids = {node["node"]: node["pid"] for node in await response.json()}
+    os.kill(pids[worker], signal.SIGTERM)
     return ""
 
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 LOOK_AGAIN = 0.2  # seconds: the director gives up what is missing for 0.15
-MOST_OFTEN = 0.02  # seconds between two looks: strangers' connections break as well
+MOST_OFTEN = 0.05  # seconds between two looks: strangers' connections break as well, as often as they like
 
 
 class Probing:

@@ -162,7 +162,9 @@ _MAX_FLAGS = 255
 _FIELD_TYPES = (str, str, int, int, int, int, int, int, list)
 _FIELDS = len(_FIELD_TYPES)
 _MAX_COUNT = 1 << 62  # of an epoch, whose upper part is Unix milliseconds, and of packets
-_SESSION_BITS = 16  # of an epoch: sessions with a camera by one assignment; more of them count on into the fence
+# Bits of an epoch for sessions with a camera by one assignment; more of them count on into the fence, of which there
+# are a thousand a second. No more bits, as an earlier release believes no epoch beyond 48: with these until 2039.
+_SESSION_BITS = 7
 _MAX_TIMESTAMP = 1 << 62  # ticks, in either direction
 _MAX_TIME = 1 << 63  # nanoseconds: the year 2262
 _LIMITS = {"max_str_len": 16, "max_bin_len": MAX_PAYLOAD, "max_map_len": 0, "max_ext_len": 0}

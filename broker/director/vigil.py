@@ -59,7 +59,7 @@ class Vigil:
     def stood_still(self, seconds: float) -> None:
         """This process did nothing for so long."""
         for worker in self._living:
-            worker.seen += seconds
+            worker.seen = min(worker.seen + seconds, self._state.now)
             worker.give_up_at = None
 
     @property

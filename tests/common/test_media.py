@@ -178,7 +178,8 @@ def test_what_a_newer_release_adds_to_a_batch_is_ignored() -> None:
 
 
 def test_a_later_assignment_has_the_newer_epoch_however_often_the_camera_was_connected_to() -> None:
-    assert first_epoch(8) > first_epoch(7) + 60_000
+    assert first_epoch(8) > first_epoch(7) + 100
+    assert first_epoch(2_100_000_000_000) < 1 << 48  # in the year 2036; an earlier release believes no more
     assert first_epoch(1_700_000_000_000) > 1_900_000_000_000  # those of a release that counted milliseconds alone
 
 

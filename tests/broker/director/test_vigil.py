@@ -79,6 +79,14 @@ def test_time_in_which_we_stood_still_makes_nobody_silent() -> None:
     assert [lost.node for lost in of(WorkerLost, stage.tick(0.1))] == ["in-0"]
 
 
+def test_who_was_heard_right_after_we_stood_still_is_not_believed_for_longer() -> None:
+    stage = ingests(1)
+    stage.now += 60.0
+    stage.ingest("in-0")
+    stage(StoodStill(60.0))
+    assert [lost.node for lost in of(WorkerLost, stage.tick(DEAD_AFTER))] == ["in-0"]
+
+
 def test_a_connection_that_is_missed_just_before_we_stood_still_is_missed_anew() -> None:
     stage = ingests(2)
     gone(stage, "in-1")
