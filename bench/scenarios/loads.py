@@ -90,7 +90,7 @@ async def _rounds(plan: Plan, servers: Sequence[Server], load: Load) -> list[Run
         for server in servers:
             with farm.running(plan.clip(load.clip), load.clip.fps, load.cameras) as (cameras, pid):
                 runs.append(await _loaded(plan, server, load, cameras, pid))
-    plan.result.runs += runs
+            plan.result.runs.append(runs[-1])
     return runs
 
 

@@ -7,7 +7,6 @@ that is slow or away cannot take. Nothing here waits.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from types import TracebackType
 
@@ -30,7 +29,6 @@ from common.media import (
     replay_topic,
 )
 from common.seal import Sealer
-from common.worker.moderation import Moderation
 
 _SUBSCRIBE = 1  # first byte of what an XPUB socket receives
 OVERHEAD = 48  # bytes that Python needs for each batch: a hostile camera's are small and many
@@ -93,7 +91,6 @@ class Publisher:
         self._gops: dict[Rendition, Gop] = {}
         self._sealers: dict[Rendition, Sealer] = {}
         self._unsent: list[bytes] = []  # frames of this turn of the event loop
-        self._moderation = Moderation()
         self._taken: set[Rendition] = set()
         self._cached = 0  # bytes of all of them
         self._cache_bytes = cache_bytes
@@ -118,7 +115,7 @@ class Publisher:
             self._gops[rendition] = Gop()
         gop = self._gops[rendition]
         if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._end_turn)
+            asyncio.get_running_loop().call_soon(self._send)
         sealer = self._sealers.get(rendition)
         for batch in batches:
             encoded = encode_batch(batch)
@@ -153,13 +150,6 @@ class Publisher:
         self._topics.pop(rendition, None)
         if gop := self._gops.pop(rendition, None):
             self._cached -= gop.size
-
-    def _end_turn(self) -> None:
-        """Send, and leave the sockets alone for a moment where very much comes: see ``Moderation``."""
-        count = len(self._unsent)
-        self._send()
-        if wait := self._moderation.wait(count, time.monotonic()):
-            time.sleep(wait)
 
     def _send(self) -> None:
         """Send what waits for that: together it wakes others once."""
