@@ -19,6 +19,7 @@ def test_every_leaf_has_variable_option_and_help() -> None:
     assert table["--store-path"].variable == "CAMSHAFT_STORE_PATH"
     assert [option for option, leaf in table.items() if leaf.is_secret] == [
         "--http-ice-servers",
+        "--http-turn-secret",
         "--jwt-secret",
         "--oidc-client-secret",
         "--cluster-secret",

@@ -26,7 +26,7 @@ def test_a_camera_of_the_configuration_names_the_place_to_change_it(tmp_path: Pa
         (
             {"url": "rtsp://host/", "color": "red"},
             "color",
-            "allowed here: url, transport, on_demand, keep_after, tls, streams",
+            "allowed here: url, transport, on_demand, keep_after, one_session, tls, streams",
         ),
         ({"url": "rtsp://host/", "transport": "sctp"}, "transport", "one of: auto, tcp, udp"),
         ({"url": "rtsp://host/", "tls": {"color": 1}}, "tls.color", "allowed here: verify, fingerprint, legacy"),

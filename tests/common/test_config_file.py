@@ -227,7 +227,7 @@ def test_misspelt_key_is_named_and_not_what_it_stands_for(write: Writer) -> None
     assert (error.where, error.key) == (write.line(3), "cameras.door.uri")
     assert error.problem == (
         "unknown key; did you mean url? "
-        "allowed here: url, transport, on_demand, keep_after, tls, streams, name, group, order"
+        "allowed here: url, transport, on_demand, keep_after, one_session, tls, streams, name, group, order"
     )
 
 

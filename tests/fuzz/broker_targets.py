@@ -38,6 +38,7 @@ from broker.front.hub import Hub
 from broker.front.peer import PROXIES, Proxies
 from broker.front.quotas import Quotas
 from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose
+from broker.why.clerk import Clerk
 from common import control
 from common.cameras import CameraSpec
 from common.config import CameraConfig, Config, LimitsConfig
@@ -120,6 +121,7 @@ class _ControlPlane:
         entries = {name: Entry(name, {}, CameraConfig(url=spec.url), None) for name, spec in CAMERAS.items()}
         self.catalogue = SimpleNamespace(names=CAMERAS, get=entries.get)
         self.director = Director(0.0, CAMERAS)
+        self.clerk = Clerk(self.director, lambda: 0.0)
         self.hang_up = self.shows = lambda *_: None
 
     async def offer(self, camera: str, sdp: str, _wish: Wish, _holder: Holder, _takes: tuple[str, ...]) -> Answer:

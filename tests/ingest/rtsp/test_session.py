@@ -112,11 +112,11 @@ def test_options_may_be_refused(status: int) -> None:
         ("DESCRIBE", 410, CameraState.NOT_FOUND),
         ("DESCRIBE", 400, CameraState.REJECTED),
         ("DESCRIBE", 403, CameraState.REJECTED),
-        ("DESCRIBE", 503, CameraState.REJECTED),
+        ("DESCRIBE", 503, CameraState.FULL),
         ("SETUP", 404, CameraState.NOT_FOUND),
         ("SETUP", 403, CameraState.REJECTED),
         ("SETUP", 454, CameraState.REJECTED),
-        ("PLAY", 453, CameraState.REJECTED),
+        ("PLAY", 453, CameraState.FULL),
         ("PLAY", 455, CameraState.REJECTED),
     ],
 )
