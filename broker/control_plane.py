@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
 
 import zmq
 
@@ -63,6 +62,7 @@ from broker.director.events import (
 from broker.keyring import Keyring
 from broker.probing import Probing
 from broker.stream_keys import current_key, with_keys
+from broker.waiting import Waiting
 from broker.why.clerk import Clerk
 from common.bus import Endpoints, Keys
 from common.cameras import CameraName
@@ -146,9 +146,9 @@ class ControlPlane:
         self._socket: ControlSocket | None = None
         self._probing: Probing | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._offers: dict[SessionName, asyncio.Future[str]] = {}
-        self._stills: dict[str, asyncio.Future[Picture]] = {}
-        self._restarts: dict[str, asyncio.Future[Restarted]] = {}
+        self._offers: Waiting[str] = Waiting()
+        self._stills: Waiting[Picture] = Waiting()
+        self._restarts: Waiting[Restarted] = Waiting()
         self._listeners: list[Callable[[Notice], None]] = []
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
         catalogue.on_change(lambda: self._handle(CamerasWanted(catalogue.specs)))
@@ -174,14 +174,8 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Let nobody wait any longer. Sessions are left alone: they outlive the broker."""
-        waiting: list[asyncio.Future[Any]] = [
-            *self._offers.values(),
-            *self._stills.values(),
-            *self._restarts.values(),
-        ]
-        for future in waiting:
-            if not future.done():
-                future.set_exception(RequestError(503, "stopping", "The broker is stopping; try again in a moment."))
+        for waiting in (self._offers, self._stills, self._restarts):
+            waiting.refuse_all(503, "stopping", "The broker is stopping; try again in a moment.")
 
     async def offer(
         self,
@@ -196,44 +190,34 @@ class ControlPlane:
         One that ``takes`` codecs by Media Source Extensions has no SDP; its answer is ``common.handover.Doors``.
         """
         session = new_session(sdp)
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._offers[session] = future
-        try:
-            self._handle(ViewerOffered(session, camera, sdp, wish, holder, takes))
-            return Answer(session, await future)
-        except asyncio.CancelledError:
-            self._handle(ViewerLeft(session))
-            raise
-        except RequestError as exc:
-            self.clerk.refused(session, camera, exc)
-            raise
-        finally:
-            del self._offers[session]
+        with self._offers.asked(session) as answer:
+            try:
+                self._handle(ViewerOffered(session, camera, sdp, wish, holder, takes))
+                return Answer(session, await answer)
+            except asyncio.CancelledError:
+                self._handle(ViewerLeft(session))
+                raise
+            except RequestError as exc:
+                self.clerk.refused(session, camera, exc)
+                raise
 
     async def still(self, camera: CameraName, wish: Wish) -> Picture:
         """Have one picture of a camera drawn. Raises ``RequestError``."""
         request = secrets.token_hex(8)
-        future: asyncio.Future[Picture] = asyncio.get_running_loop().create_future()
-        self._stills[request] = future
-        try:
-            self._handle(StillWanted(request, camera, wish))
-            return await future
-        except asyncio.CancelledError:
-            self._handle(StillGivenUp(request))
-            raise
-        finally:
-            del self._stills[request]
+        with self._stills.asked(request) as picture:
+            try:
+                self._handle(StillWanted(request, camera, wish))
+                return await picture
+            except asyncio.CancelledError:
+                self._handle(StillGivenUp(request))
+                raise
 
     async def restart_ice(self, session: SessionName, ufrag: str, password: str) -> Restarted:
         """Restart a session's ICE with these credentials of its viewer's. Raises ``RequestError``."""
         request = secrets.token_hex(8)
-        future: asyncio.Future[Restarted] = asyncio.get_running_loop().create_future()
-        self._restarts[request] = future
-        try:
+        with self._restarts.asked(request) as restarted:
             self._handle(RestartWanted(request, session, ufrag, password))
-            return await future
-        finally:
-            del self._restarts[request]
+            return await restarted
 
     def shows(self, session: SessionName, wish: Wish) -> None:
         """A viewer wants something else of its camera now."""
@@ -344,23 +328,17 @@ class ControlPlane:
     def _perform(self, command: Command) -> None:
         match command:
             case OfferAnswered(session, sdp):
-                if (future := self._offers.get(session)) and not future.done():
-                    future.set_result(sdp)
+                self._offers.answer(session, sdp)
             case OfferRefused(session, status, code, message):
-                if (future := self._offers.get(session)) and not future.done():
-                    future.set_exception(RequestError(status, code, message))
+                self._offers.refuse(session, status, code, message)
             case StillTaken(request, jpeg, captured):
-                if (waiting := self._stills.get(request)) and not waiting.done():
-                    waiting.set_result(Picture(jpeg, captured))
+                self._stills.answer(request, Picture(jpeg, captured))
             case StillRefused(request, status, code, message):
-                if (waiting := self._stills.get(request)) and not waiting.done():
-                    waiting.set_exception(RequestError(status, code, message))
+                self._stills.refuse(request, status, code, message)
             case RestartAnswered(request, ice, fragment):
-                if (asked := self._restarts.get(request)) and not asked.done():
-                    asked.set_result(Restarted(ice, fragment))
+                self._restarts.answer(request, Restarted(ice, fragment))
             case RestartRefused(request, status, code, message):
-                if (asked := self._restarts.get(request)) and not asked.done():
-                    asked.set_exception(RequestError(status, code, message))
+                self._restarts.refuse(request, status, code, message)
             case RememberTracks(camera, tracks):
                 self.catalogue.remember(camera, tracks=tracks)
             case RememberWorker(camera, node):

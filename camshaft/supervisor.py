@@ -23,16 +23,17 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
-from camshaft.nursery import Child, Nursery, NurseryGoneError
+from camshaft.nursery import Child, Nursery
 from camshaft.plan import Program
 from camshaft.pulse import LOOK_INTERVAL, Heard
 from camshaft.restarts import HOPELESS, Restarts
 from camshaft.rolling import roll
+from camshaft.starter import Starter
 from common import process, systemd
 from common.live import within
 from common.log import get_logger
@@ -73,9 +74,7 @@ class Supervisor:
         self._programs = programs
         self._ready = ready
         self._announce = announce
-        self._command = command
-        self._inherited = inherited
-        self._nursery = nursery
+        self._starter = Starter(command, inherited, nursery)
         self._restarts = {program.name: Restarts() for program in programs}
         self._running: dict[str, Process | Child] = {}
         self._pulses: dict[str, Heard] = {}  # of what is running
@@ -110,7 +109,7 @@ class Supervisor:
         finally:
             os.close(reading)
             os.close(writing)
-            self._leave_nursery()
+            self._starter.leave_nursery()
         return self._exit_code
 
     def reload(self, changed: Collection[str]) -> None:
@@ -163,7 +162,7 @@ class Supervisor:
 
     async def _roll(self) -> None:
         self._log.info("upgrade begins: every process is replaced, workers first and the broker last")
-        self._leave_nursery()  # what that has imported is what was installed before
+        self._starter.leave_nursery()  # what that has imported is what was installed before
         if await roll(self._programs, self):
             self._log.info("upgrade is done")
 
@@ -196,7 +195,7 @@ class Supervisor:
         try:
             hearing, beating = os.pipe()
             try:
-                child = await self._start(program, pipe, beating)
+                child = await self._starter.start(program, {process.SUPERVISOR_FD: pipe, PULSE_FD: beating})
             except BaseException:
                 os.close(hearing)
                 raise
@@ -218,30 +217,6 @@ class Supervisor:
             del self._running[program.name], self._pulses[program.name]
             asyncio.get_running_loop().remove_reader(hearing)
             os.close(hearing)
-
-    async def _start(self, program: Program, pipe: int, beating: int) -> Process | Child:
-        environ = {name: value for name, value in program.environ.items() if name not in systemd.VARIABLES}
-        descriptors = {**self._inherited, process.SUPERVISOR_FD: pipe, PULSE_FD: beating}
-        if self._nursery is not None:
-            try:
-                return self._nursery.start(program.arguments, environ, descriptors)
-            except NurseryGoneError:
-                self._log.warning("the nursery is gone: processes share no memory any more")
-                self._leave_nursery()
-        return await asyncio.create_subprocess_exec(
-            *self._command,
-            *program.arguments,
-            env={**environ, **{name: str(fd) for name, fd in descriptors.items()}},
-            stdin=DEVNULL,
-            pass_fds=tuple(descriptors.values()),
-            start_new_session=True,
-        )
-
-    def _leave_nursery(self) -> None:
-        """From now on start programs."""
-        if self._nursery is not None:
-            self._nursery.close()
-            self._nursery = None
 
     def _listen(self, name: str, hearing: int) -> None:
         """Hear a child's pulse from now on."""

@@ -32,9 +32,11 @@ class Doors:
     @classmethod
     def parse(cls, text: str) -> Doors:
         """Read them. Raises ``ProtocolError``."""
+        if len(text) > MAX_HANDOVER:
+            raise ProtocolError("too long for where a connection can be handed over")
         try:
             fields = json.loads(text)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise ProtocolError(f"not JSON: {exc}") from None
         match fields:
             case {"local": str(local), "remote": list(remote), "fingerprint": str(fingerprint)}:

@@ -7,7 +7,6 @@ process, the sweep here and that of ``catch_up``. There is no task and no timer 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import secrets
 import time
@@ -16,8 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from functools import partial
 
-from common import clock
-from common.cameras import NOTHING, CameraName
+from common.cameras import NOTHING
 from common.config import Config, LimitsConfig
 from common.control import (
     Answered,
@@ -38,12 +36,11 @@ from common.control import (
     Role,
     StreamKey,
     ToWorker,
-    ViewerReport,
 )
 from common.errors import ConfigError, RequestError
 from common.handover import Doors
 from common.log import LINES_A_MINUTE, Quiet, get_logger
-from common.media import Kind, Rendition, as_it_came, converted
+from common.media import Kind, Rendition
 from common.memory import Shortage
 from common.reloader import Reloader
 from common.sessions import ice_mark
@@ -52,22 +49,22 @@ from common.worker.process import Surroundings, run_worker
 from egress import native
 from egress.answer import TransportDescription, write_answer
 from egress.catch_up import CatchUp
-from egress.journal import Journal, tried_by
+from egress.journal import Journal
 from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.mse.door import Door
 from egress.mse.tls import TlsDoor
 from egress.mse.viewers import MseViewers
-from egress.mux import Mux
-from egress.negotiation import Negotiated, negotiate, renditions_for
+from egress.negotiation import Negotiated, renditions_for
+from egress.promise import negotiated, promised
 from egress.restart import restart
-from egress.viewer import RTCP_INTERVAL, Viewer
+from egress.viewer import Viewer
+from egress.viewers import Viewers
 from egress.wire.addresses import Advertised, watched
 from egress.wire.dtls import Identity
 from egress.wire.ports import Ports
 
 SWEEP_INTERVAL = 0.1  # seconds
-GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.unheard_viewers)"
 
 log = get_logger()
 
@@ -97,11 +94,7 @@ def _compiled(config: Config) -> bool:
 
 
 class Egress:
-    """All viewers of this process.
-
-    An offer costs a stranger nothing, so what an answer leaves behind is bounded: of the viewers that nothing was heard
-    of yet the oldest gives way to a new one. An honest viewer is heard of within a second, however many only ask.
-    """
+    """All viewers of this process, and what the broker asks for."""
 
     def __init__(
         self,
@@ -121,10 +114,10 @@ class Egress:
         self._send_loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
         self._identity = Identity(compiled=compiled)
         self._cname = secrets.token_hex(8)
-        self._mux = Mux(ports.hang_up)
         self._catch_up = CatchUp()
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
         self._journal = Journal(self._quiet)
+        self._viewers = Viewers(link, ports, addresses, self._journal)
         self._limits = limits
         self._shortage = Shortage(limits.free_memory << 20)
         now = asyncio.get_running_loop().time
@@ -133,16 +126,12 @@ class Egress:
         )
         self._door = Door(self._mse)
         self._tls_door = TlsDoor(self._mse, self._door.counters)
-        self._viewers: dict[str, Viewer] = {}
-        self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
-        self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
         self._sweeper: asyncio.TimerHandle | None = None
         self._told: frozenset[Rendition] = frozenset()  # renditions, at the last sweep
-        self._dropped = 0  # datagrams to the port, at the last sweep
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set; then say goodbye to every viewer."""
-        self._ports.start(self._mux)
+        self._ports.start(self._viewers.mux)
         self._door.open()
         if self._ports.tcp is not None:
             self._ports.tcp.on_tls = self._tls_door.take
@@ -172,8 +161,7 @@ class Egress:
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._catch_up.close()
-        for viewer in tuple(self._viewers.values()):
-            self._remove(viewer, "this process stops")
+        self._viewers.close()
         self._mse.close()
         self._door.close()
         self._tls_door.close()
@@ -190,7 +178,7 @@ class Egress:
                 self._restart(message)
             case HangUp(session):
                 if viewer := self._viewers.get(session):
-                    self._remove(viewer, "hung up")
+                    self._viewers.remove(viewer, "hung up")
                 else:
                     self._mse.hang_up(session)
             case Move(session, camera, tracks, convertible):
@@ -205,15 +193,10 @@ class Egress:
     def report(self, base: Report) -> Report:
         """Complete a report with everything this process has."""
         now = asyncio.get_running_loop().time()
-        offered = self._ports.offered(self._addresses.now)
-        viewers = tuple(
-            self._reports.get(session) or dataclasses.replace(viewer.report(now), tried=tried_by(viewer, offered))
-            for session, viewer in self._viewers.items()
-        )
-        others = self._mse.reports(now)
-        counters = Counter(base.counters) + self.counters + self._mux.counters + self._door.counters
+        viewers, others = self._viewers.reports(now), self._mse.reports(now)
+        counters = Counter(base.counters) + self.counters + self._door.counters
         counters.update(self._streams.statistics())
-        counters.update(self._journal.counters(self._viewers.values(), viewers))
+        self._viewers.count(counters, viewers)
         counters.update(self._mse.counters(others))
         self._ports.count(counters)
         return dataclasses.replace(
@@ -244,9 +227,7 @@ class Egress:
             self._link.send(IceNotRestarted(asked.request, asked.session, exc.status, exc.code, exc.message))
             return
         assert viewer is not None, "without one it is refused"
-        self._mux.restarted(viewer)
-        self._reports.pop(asked.session, None)  # which is of before
-        self.counters["ice_restarts"] += 1
+        self._viewers.restarted(viewer)
         self._link.send(IceRestarted(asked.request, asked.session, ice_mark(asked.session, asked.ufrag), fragment))
         self._link.report_soon()
 
@@ -268,8 +249,8 @@ class Egress:
         if offer.takes:
             remote = self._ports.tcp_endpoints(self._addresses.now)
             return str(Doors(self._door.address, remote, self._tls_door.fingerprint)), self._mse.accept(offer)
-        camera, negotiated = _negotiated(offer)
-        renditions = _promised(negotiated, camera, offer.other if camera == offer.camera else offer.camera)
+        camera, agreed = negotiated(offer)
+        renditions = promised(agreed, camera, offer.other if camera == offer.camera else offer.camera)
         streams: dict[Kind, Stream] = {}
         try:
             for kind, rendition in renditions.items():
@@ -278,7 +259,7 @@ class Egress:
                 offer.session,
                 camera,
                 streams,
-                negotiated,
+                agreed,
                 self._identity,
                 cname=self._cname,
                 on_behind=self._catch_up.add,
@@ -288,29 +269,16 @@ class Egress:
                 now=asyncio.get_running_loop().time(),
                 started=time.time(),
             )
-            answer = self._write_answer(viewer, negotiated)
+            answer = self._write_answer(viewer, agreed)
         except BaseException:
             self._streams.release(*streams.values())
             raise
-        self._make_room()
-        self._viewers[offer.session] = self._unheard[offer.session] = viewer
-        self._mux.add(viewer)
-        self._journal.begin(viewer)
+        self._viewers.add(viewer, unheard=self._limits.unheard_viewers)
         return answer, tuple(renditions.values())
 
-    def _make_room(self) -> None:
-        """Let the oldest viewer that was never heard of give way, if there are as many as may be."""
-        while len(self._unheard) >= self._limits.unheard_viewers:
-            session, viewer = next(iter(self._unheard.items()))
-            if viewer.heard:
-                del self._unheard[session]
-            else:
-                self.counters["gave_way"] += 1
-                self._end(viewer, GAVE_WAY)
-
-    def _write_answer(self, viewer: Viewer, negotiated: Negotiated) -> str:
+    def _write_answer(self, viewer: Viewer, agreed: Negotiated) -> str:
         sources = {kind: stream.feeds[kind].source for kind, stream in viewer.showing.streams.items()}
-        return write_answer(negotiated, self._transport(viewer), sources, self._cname)
+        return write_answer(agreed, self._transport(viewer), sources, self._cname)
 
     def _transport(self, viewer: Viewer) -> TransportDescription:
         """Our side of the viewer's transport, by the addresses of now."""
@@ -321,15 +289,6 @@ class Egress:
             self._ports.udp_endpoints(self._addresses.now),
             self._ports.tcp_endpoints(self._addresses.now),
         )
-
-    def _remove(self, viewer: Viewer, reason: str) -> None:
-        offered = self._ports.offered(self._addresses.now)
-        self._journal.end(viewer, reason, offered, asyncio.get_running_loop().time())
-        del self._viewers[viewer.session]
-        self._unheard.pop(viewer.session, None)
-        self._reports.pop(viewer.session, None)
-        viewer.close(unix_ns=clock.unix_ns())
-        self._mux.remove(viewer)  # which closes its connections, after its last words
 
     @property
     def _count(self) -> int:
@@ -343,35 +302,11 @@ class Egress:
     def _short(self) -> bool:
         return self._shortage.now(asyncio.get_running_loop().time())
 
-    def _end(self, viewer: Viewer, reason: str) -> None:
-        tried = tried_by(viewer, self._ports.offered(self._addresses.now))
-        self._remove(viewer, reason)
-        self._link.send(Ended(viewer.session, reason, tried))
-
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         self._sweeper = loop.call_later(SWEEP_INTERVAL, self._sweep)
         now = loop.time()
-        dropped, self._dropped = self._dropped, self._ports.dropped
-        if dropped != self._dropped:
-            for viewer in self._viewers.values():
-                viewer.deaf_until(now)
-        for viewer in tuple(self._viewers.values()):
-            if now < viewer.due:
-                continue
-            viewer.sweep(now=now, unix_ns=clock.unix_ns())
-            self._journal.look(viewer)
-            if viewer.heard:
-                self._unheard.pop(viewer.session, None)
-            if viewer.ended:
-                self._end(viewer, viewer.ended)
-                continue
-            self._mux.keep_consent(viewer, now)
-            if viewer.due - now >= RTCP_INTERVAL:
-                self._reports[viewer.session] = viewer.report(now)
-                if viewer.feedback.alarming:
-                    self._link.report_soon()
-            viewer.feedback.alarming = False
+        self._viewers.sweep(now)
         self._mse.sweep(now)
         self._tls_door.sweep(now)
         self._streams.sweep(now)
@@ -380,42 +315,3 @@ class Egress:
         if told != self._told:  # one may have to be converted, which begins when the broker knows
             self._link.report_soon()
         self._quiet.sweep()
-
-
-def _negotiated(offer: Offer) -> tuple[CameraName, Negotiated]:
-    """The stream that the viewer begins with, and what is served of it. Raises ``RequestError``.
-
-    It is the one that it is to be shown, unless nothing but the other one's picture can be.
-    """
-    others = offer.other_tracks if offer.other else None
-    refused: RequestError | None = None
-    first: Negotiated | None = None
-    try:
-        first = negotiate(offer.sdp, offer.tracks, offer.convertible, offer.unconverted, others)
-    except RequestError as exc:
-        refused = exc
-    if first is not None and (offer.fixed or others is None or _has_picture(first)):
-        return offer.camera, first
-    if others is not None and not offer.fixed and (refused is None or refused.status != 400):
-        with contextlib.suppress(RequestError):
-            second = negotiate(offer.sdp, others, offer.convertible, offer.unconverted, offer.tracks)
-            if _has_picture(second):
-                return offer.other, second
-    if first is None:
-        assert refused is not None, "one of the two came of it"
-        raise refused
-    return offer.camera, first
-
-
-def _promised(negotiated: Negotiated, camera: CameraName, other: CameraName) -> dict[Kind, Rendition]:
-    """The renditions that a viewer of a ``camera``'s stream begins with, some of them perhaps of the ``other``."""
-    renditions = {}
-    for section in negotiated.sections:
-        stream = other if section.other else camera
-        renditions[section.kind] = converted(stream, section.kind) if section.converted else as_it_came(stream)
-    return renditions
-
-
-def _has_picture(negotiated: Negotiated) -> bool:
-    """Whether a picture is served."""
-    return any(section.kind is Kind.VIDEO for section in negotiated.sections)

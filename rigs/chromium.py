@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import av
+import psutil
 from playwright.async_api import BrowserContext, Page, Route, async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
@@ -300,6 +301,13 @@ class Kept:
         if self._process is None or self._process.poll() is not None:
             self._start()
         return self._address
+
+    def pids(self) -> set[int]:
+        """Its processes."""
+        if self._process is None:
+            return set()
+        main = psutil.Process(self._process.pid)
+        return {main.pid, *(child.pid for child in main.children(recursive=True))}
 
     def end(self) -> None:
         """End it, with all of its processes."""

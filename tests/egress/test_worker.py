@@ -33,7 +33,7 @@ from common.control import (
     Role,
     ViewerState,
 )
-from common.errors import AddressInUseError, ConfigError, RequestError
+from common.errors import AddressInUseError, ConfigError
 from common.histogram import Histogram, Measure
 from common.log import LINES_A_MINUTE
 from common.media import Kind, Track
@@ -41,6 +41,7 @@ from common.sessions import ice_mark
 from egress import worker
 from egress.media.stream import Stream
 from egress.viewer import Viewer
+from egress.viewers import GAVE_WAY
 from egress.wire import addresses
 from egress.wire.port import MediaPort
 from egress.wire.ports import Ports
@@ -371,7 +372,7 @@ async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch:
         with pytest.raises(KeyError):
             tested.handle(Offer("s1", "yard", Browser().offer()))
         tested.handle(Offer("s1", "yard", Browser().offer()))
-        monkeypatch.setattr(tested._viewers["s1"], "deaf_until", told.append)
+        monkeypatch.setattr(tested._viewers.get("s1"), "deaf_until", told.append)
         for dropped in (5, 6):
             port.sockets[0].dropped = dropped
             await asyncio.sleep(0.2)
@@ -497,7 +498,7 @@ async def test_of_viewers_that_are_never_heard_of_the_oldest_gives_way(broker: F
         await ask(broker, "s1", "s2", "s3", "s4", "s5")
         for session in ("s1", "s2"):
             ended = await broker.said(Ended)
-            assert (ended.session, ended.reason) == (session, worker.GAVE_WAY)
+            assert (ended.session, ended.reason) == (session, GAVE_WAY)
             assert ended.tried is not None
             assert ended.tried.offered
             assert not ended.tried.heard_from
@@ -553,53 +554,3 @@ async def test_lines_about_viewers_beyond_thirty_a_minute_are_summed_up_at_the_e
         await broker.until(lambda: broker.reports[NODE].counters.get("refused", 0) == LINES_A_MINUTE + 3)
     assert len(log.of("viewer refused")) == LINES_A_MINUTE
     assert len(log.of("viewer refused: and 3 more in a minute")) == 1
-
-
-H264 = Track(Kind.VIDEO, "H264", 90_000, profile="42e01f")
-JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
-
-
-@pytest.mark.parametrize(
-    ("tracks", "others", "convertible", "fixed", "camera"),
-    [
-        ((H264,), (H264,), (), False, "door"),
-        ((JPEG,), (H264,), (), False, "door/sub"),  # it would be refused
-        ((JPEG, PCMU), (H264,), (), False, "door/sub"),  # there would be sound alone
-        ((JPEG,), (H264,), tuple(Kind), False, "door"),  # it is converted
-        ((JPEG,), (H264,), (), True, None),  # the viewer asked for it
-        ((JPEG,), (JPEG,), tuple(Kind), False, "door"),
-        ((JPEG,), (), tuple(Kind), False, "door"),  # of the other nothing is known
-        ((JPEG,), (), (), False, "door/sub"),  # and yet it is worth a try
-        ((), (H264,), (), False, "door"),
-    ],
-)
-def test_a_viewer_begins_with_the_stream_that_its_browser_takes(
-    tracks: tuple[Track, ...],
-    others: tuple[Track, ...],
-    convertible: tuple[Kind, ...],
-    fixed: bool,
-    camera: str | None,
-) -> None:
-    offer = Offer("s", "door", Browser().offer(), tracks, convertible, "", "door/sub", others, fixed)
-    with contextlib.nullcontext() if camera else pytest.raises(RequestError):
-        assert worker._negotiated(offer)[0] == camera
-
-
-def test_a_stream_without_sound_begins_with_that_of_the_other() -> None:
-    offer = Offer("s", "door/sub", Browser().offer(), (H264,), (), "", "door", (H264, PCMU))
-    camera, negotiated = worker._negotiated(offer)
-    promised = worker._promised(negotiated, camera, "door")
-    assert promised == {Kind.VIDEO: "door/sub", Kind.AUDIO: "door"}
-    aac = Track(Kind.AUDIO, "AAC", 16_000, convert="browsers do not take AAC")
-    _, negotiated = worker._negotiated(dataclasses.replace(offer, other_tracks=(H264, aac), convertible=tuple(Kind)))
-    assert worker._promised(negotiated, camera, "door")[Kind.AUDIO] == "door/opus"
-
-
-def test_what_neither_stream_gives_is_refused_with_the_reason_of_the_first() -> None:
-    for offer in (
-        Offer("s", "door", Browser().offer(), (JPEG,), other="door/sub", other_tracks=(JPEG,)),
-        Offer("s", "door", "v=0", (JPEG,), other="door/sub", other_tracks=(H264,)),
-    ):
-        with pytest.raises(RequestError) as caught:
-            worker._negotiated(offer)
-        assert caught.value.status == (406 if len(offer.sdp) > 9 else 400)

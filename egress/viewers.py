@@ -1,0 +1,133 @@
+"""All viewers by WebRTC of a process: who comes, who is looked at when, and how each of them ends.
+
+An offer costs a stranger nothing, so what an answer leaves behind is bounded: of the viewers that nothing was heard of
+yet the oldest gives way to a new one. An honest viewer is heard of within a second, however many only ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+
+from common import clock
+from common.control import Ended, ViewerReport
+from common.worker.link import Link
+from egress.journal import Journal, tried_by
+from egress.mux import Mux
+from egress.viewer import RTCP_INTERVAL, Viewer
+from egress.wire.addresses import Advertised
+from egress.wire.ports import Ports
+
+GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.unheard_viewers)"
+
+
+class Viewers:
+    """The viewers of a process that talk to its ``ports``."""
+
+    def __init__(self, link: Link, ports: Ports, addresses: Advertised, journal: Journal) -> None:
+        self.counters: Counter[str] = Counter()
+        self.mux = Mux(ports.hang_up)
+        self._link = link
+        self._ports = ports
+        self._addresses = addresses
+        self._journal = journal
+        self._viewers: dict[str, Viewer] = {}
+        self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
+        self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
+        self._dropped = 0  # datagrams to the port, at the last sweep
+
+    def __len__(self) -> int:
+        return len(self._viewers)
+
+    def __contains__(self, session: str) -> bool:
+        return session in self._viewers
+
+    def get(self, session: str) -> Viewer | None:
+        """The viewer of a session."""
+        return self._viewers.get(session)
+
+    def add(self, viewer: Viewer, *, unheard: int) -> None:
+        """Take a viewer, which nothing was heard of yet, and be left with ``unheard`` of that kind at most."""
+        self._make_room(unheard)
+        self._viewers[viewer.session] = self._unheard[viewer.session] = viewer
+        self.mux.add(viewer)
+        self._journal.begin(viewer)
+
+    def restarted(self, viewer: Viewer) -> None:
+        """It has other credentials than before."""
+        self.mux.restarted(viewer)
+        self._reports.pop(viewer.session, None)  # which is of before
+        self.counters["ice_restarts"] += 1
+
+    def remove(self, viewer: Viewer, reason: str) -> None:
+        """End a viewer that the broker knows to be over."""
+        self._journal.end(viewer, reason, self._offered, asyncio.get_running_loop().time())
+        del self._viewers[viewer.session]
+        self._unheard.pop(viewer.session, None)
+        self._reports.pop(viewer.session, None)
+        viewer.close(unix_ns=clock.unix_ns())
+        self.mux.remove(viewer)  # which closes its connections, after its last words
+
+    def close(self) -> None:
+        """This process stops."""
+        for viewer in tuple(self._viewers.values()):
+            self.remove(viewer, "this process stops")
+
+    def sweep(self, now: float) -> None:
+        """To be called some times a second."""
+        dropped, self._dropped = self._dropped, self._ports.dropped
+        if dropped != self._dropped:
+            for viewer in self._viewers.values():
+                viewer.deaf_until(now)
+        for viewer in tuple(self._viewers.values()):
+            if now >= viewer.due:
+                self._look(viewer, now)
+
+    def reports(self, now: float) -> tuple[ViewerReport, ...]:
+        """Each viewer as the control plane is told of it."""
+        offered = self._offered
+        return tuple(
+            self._reports.get(session) or dataclasses.replace(viewer.report(now), tried=tried_by(viewer, offered))
+            for session, viewer in self._viewers.items()
+        )
+
+    def count(self, counters: Counter[str], reports: tuple[ViewerReport, ...]) -> None:
+        """Add what is counted of them; ``reports`` are those of now."""
+        counters.update(self.counters)
+        counters.update(self.mux.counters)
+        counters.update(self._journal.counters(self._viewers.values(), reports))
+
+    def _look(self, viewer: Viewer, now: float) -> None:
+        viewer.sweep(now=now, unix_ns=clock.unix_ns())
+        self._journal.look(viewer)
+        if viewer.heard:
+            self._unheard.pop(viewer.session, None)
+        if viewer.ended:
+            self._end(viewer, viewer.ended)
+            return
+        self.mux.keep_consent(viewer, now)
+        if viewer.due - now >= RTCP_INTERVAL:
+            self._reports[viewer.session] = viewer.report(now)
+            if viewer.feedback.alarming:
+                self._link.report_soon()
+        viewer.feedback.alarming = False
+
+    def _make_room(self, unheard: int) -> None:
+        """Let the oldest viewer that was never heard of give way, if there are as many as may be."""
+        while len(self._unheard) >= unheard:
+            session, viewer = next(iter(self._unheard.items()))
+            if viewer.heard:
+                del self._unheard[session]
+            else:
+                self.counters["gave_way"] += 1
+                self._end(viewer, GAVE_WAY)
+
+    def _end(self, viewer: Viewer, reason: str) -> None:
+        tried = tried_by(viewer, self._offered)
+        self.remove(viewer, reason)
+        self._link.send(Ended(viewer.session, reason, tried))
+
+    @property
+    def _offered(self) -> list[str]:
+        return self._ports.offered(self._addresses.now)

@@ -1,0 +1,111 @@
+"""What reaches an egress by the page's own port: frames, the words of a hand-over, and pictures on their way there."""
+
+from __future__ import annotations
+
+from common.errors import ProtocolError
+from common.handover import Doors, Handover
+from common.media import Batch, Flags, Kind
+from common.sessions import SessionName
+from egress.mse.fragmenter import fragmenter_of
+from egress.mse.websocket import Reader
+from rigs.video import encode
+from tests.fuzz.target import Program, Target, repeated, string
+
+CODECS = ((Kind.VIDEO, "H264"), (Kind.VIDEO, "H265"), (Kind.AUDIO, "AAC"), (Kind.AUDIO, "opus"))
+MASK = b"\1\2\3\4"
+
+
+def masked(first: int, data: bytes) -> bytes:
+    """A frame as a browser sends it (RFC 6455 5.2), shorter than 126 bytes."""
+    return bytes((first, 0x80 | len(data))) + MASK + bytes(each ^ MASK[at & 3] for at, each in enumerate(data))
+
+
+def read_frames(data: bytes) -> None:
+    """Frames that come in pieces: all that is read was sent, and nothing is left that is longer than a message."""
+    reader = Reader()
+    cut = len(data) // 3
+    for piece in (data[:1], data[1:cut], data[cut:]):
+        for message in reader.feed(piece):
+            assert len(message.data) <= len(data)
+
+
+def hand_over(data: bytes) -> None:
+    """The words of a broker, and those of an egress that says where its doors are."""
+    if data[:1] == b"{":
+        Doors.parse(data.decode(errors="replace"))
+    else:
+        Handover.parse(data)
+
+
+def cut_fragments(data: bytes) -> None:
+    """Batches of one track: the time of what comes out of them only grows."""
+    program = Program(data)
+    kind, codec = CODECS[program.byte() % len(CODECS)]
+    fragmenter = fragmenter_of(kind, codec, 0)
+    assert fragmenter is not None
+    timestamp, at, last = 0, 10**9, float("-inf")
+    while program:
+        what = program.byte()
+        timestamp += (program.byte() - 64) * 1_000
+        at += program.byte() * 10**6
+        flags = (Flags.UNIT_END if what & 1 else Flags(0)) | (Flags.KEYFRAME if what & 2 else Flags(0))
+        nals = [nal for _ in range(1 + (what >> 2 & 3)) if (nal := program.string())] or [b"\0"]  # the bus has no empty
+        batch = Batch(kind.value, codec, 1 + (what >> 6), 0, timestamp & 0xFFFFFFFF, at, at, int(flags), nals)
+        made = fragmenter.push(batch, timestamp)
+        if made is not None:
+            assert made.seconds > last, "time goes back"
+            last = made.seconds
+
+
+_UNITS = encode(3)
+_PICTURES = b"\0" + b"".join(
+    bytes((0x0D | (2 if number == 0 else 0), 67, 33)) + b"".join(string(nal) for nal in [*unit, b"", b"", b"", b""][:4])
+    for number, unit in enumerate(_UNITS)
+)
+_OPUS = b"\3" + b"".join(b"\1\x41\x14" + string(b"\xfc" + bytes(9)) for _ in range(3))
+_ADTS = b"\2" + b"".join(b"\1\x41\x14" + string(b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(9)) for _ in range(3))
+
+TARGETS = [
+    Target(
+        "websocket",
+        "a page's frames at the page's own port, from whoever may watch",
+        read_frames,
+        (
+            masked(0x81, b"restart"),
+            masked(0x8A, b"") + masked(0x89, b"ping") + masked(0x88, b"\3\xe8bye"),
+            b"\x81\xfe\0\x80" + MASK + bytes(128),
+            b"\x02\x80" + MASK,
+        ),
+        (ProtocolError,),
+        grow={
+            "pings": repeated(b"\x89\x80\1\2\3\4"),
+            "texts": lambda size: (b"\x81\xfe\4\0" + MASK + bytes(1_024)) * (size // 1_032),
+        },
+        most=512,
+    ),
+    Target(
+        "handover",
+        "a connection's hand-over, and where an egress takes it, from the cluster's processes",
+        hand_over,
+        (
+            bytes(Handover(SessionName("s" * 22), "192.0.2.1:5000", b"HTTP/1.1 101 Switching Protocols\r\n\r\n")),
+            str(Doors("@camshaft-x", (("192.0.2.1", 5000),), "ab")).encode(),
+        ),
+        (ProtocolError,),
+        grow={
+            "addresses": lambda size: b'{"local":"","fingerprint":"","remote":[' + b'["a",1],' * (size // 8) + b"0]}",
+            "brackets": repeated(b"[", b'{"local":'),
+        },
+        most=1_024,
+        bound=4_096,
+    ),
+    Target(
+        "mse-fragments",
+        "pictures and sound of the bus, on their way to Media Source Extensions",
+        cut_fragments,
+        (_PICTURES, _OPUS, _ADTS),
+        words=(b"\0\0\1", b"\x67", b"\x68", b"\x65"),
+        grow={"start codes": lambda size: b"\0\3\x41\x14" + string(b"\x65\x88" + b"\0\0\1" * (size // 3 - 2))},
+        bound=16_384,
+    ),
+]
