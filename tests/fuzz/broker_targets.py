@@ -163,6 +163,7 @@ def signal(data: bytes) -> None:
         offers=Counter(),
         answers=Histogram(Measure.ANSWER),
         clock=lambda: 0.0,
+        desk=SimpleNamespace(now=0.0),
         quotas=quotas,
         memory=SimpleNamespace(now=lambda _: False),
         quiet=SimpleNamespace(warning=lambda *_, **__: None),
