@@ -287,7 +287,7 @@ class Director:
             self._stills.undelivered(node, message.request)
         elif isinstance(message, RestartIce):
             self._restarts.undelivered(node, message.request)
-        if worker is not None and worker.alive and self._vigil.overdue(worker):
+        if worker is not None and worker.alive and self._vigil.unreached(worker):
             self._give_up([worker])
 
     def _give_up(self, workers: Iterable[Worker]) -> None:

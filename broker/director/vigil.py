@@ -32,6 +32,10 @@ class Vigil:
         """Whether its next report should have come."""
         return self._state.now - worker.seen >= OVERDUE
 
+    def unreached(self, worker: Worker) -> bool:
+        """A message did not reach it. Whether it is given up for that; where many are overdue, ``probed`` says when."""
+        return self.overdue(worker) and not self._many([each for each in self._living if self.overdue(each)])
+
     def probed(self, missing: Collection[NodeName]) -> list[Worker]:
         """Every connection was tried, and these are ``missing``. Returns the workers to be given up."""
         now = self._state.now

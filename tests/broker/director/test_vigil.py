@@ -2,9 +2,9 @@
 
 import pytest
 
-from broker.director.events import Probed, StoodStill, WorkerLost
+from broker.director.events import Probed, StoodStill, Undelivered, WorkerLost
 from broker.director.vigil import DOUBT, OVERDUE, SECOND_LOOK
-from common.control import DEAD_AFTER, Assign
+from common.control import DEAD_AFTER, Assign, Ping
 from tests.fakes.stage import Stage, camera, of, sent, stream
 
 
@@ -60,6 +60,16 @@ def test_fifty_that_are_cut_off_and_come_back_are_all_kept() -> None:
     for back in range(0, 51, 5):  # they connect again one after the other
         assert gone(stage, *nodes[back:]) == []
         stage.now += 0.02
+
+
+def test_many_that_messages_do_not_reach_are_not_given_up_for_that() -> None:
+    stage, nodes = ingests(3), ["in-0", "in-1", "in-2"]
+    stage.now += OVERDUE  # cut off: each is silent, and heartbeats have broken its connection
+    for node in nodes:
+        assert of(WorkerLost, stage(Undelivered(node, Ping()))) == []
+    assert gone(stage, *nodes) == []
+    stage.now += OVERDUE
+    assert gone(stage, *nodes) == nodes
 
 
 def test_silence_of_many_is_doubted_for_another_second() -> None:
