@@ -8,6 +8,8 @@ Rules:
   for that meanwhile (PR_SET_CHILD_SUBREAPER). Its parent is who waits for it and signals it, as if it had started it.
 * A process has what it would have as a program of its own: its arguments, its environment, no input, a session, and of
   descriptors only those that it is given.
+* A process begins when the supervisor has taken it over. One that it never heard of, because the nursery died or was
+  too slow, ends instead: another was started in its place.
 * Where all this cannot be, or when the nursery is gone, processes are started as programs.
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import gc
 import os
 import signal
@@ -38,6 +41,7 @@ TIMEOUT = 20.0  # seconds for a fork, on a machine that swaps
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 _REPLY = struct.Struct("=i")  # a process id, or an errno's negative
+_ERRORS = "surrogateescape"  # as Python has bytes of arguments and of the environment that are no UTF-8
 
 Main = Callable[[Sequence[str]], object]
 """Does what a command line says, and ends by ``SystemExit``."""
@@ -93,6 +97,9 @@ class Nursery:
         if not _possible():
             return None
         _import(modules)
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # who started us may ignore it; then nobody could wait for a child
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         gc.collect()
         gc.freeze()  # no walk of the collector copies the pages of what was imported
@@ -111,17 +118,24 @@ class Nursery:
 
         Raises ``OSError`` for what passes, and ``NurseryGoneError``.
         """
-        request = msgpack.packb((arguments, environ, list(descriptors)))
+        request = msgpack.packb((arguments, environ, list(descriptors)), unicode_errors=_ERRORS)
+        gate, opening = os.pipe()
         try:
-            with _adopting():
-                socket.send_fds(self._connection, [request], list(descriptors.values()))
-                reply = self._connection.recv(_REPLY.size)
-            (pid,) = _REPLY.unpack(reply)
-        except (OSError, struct.error) as exc:
-            raise NurseryGoneError from exc
-        if pid < 0:
-            raise OSError(-pid, os.strerror(-pid))
-        return Child(pid)
+            try:
+                with _adopting():
+                    socket.send_fds(self._connection, [request], [gate, *descriptors.values()])
+                    reply = self._connection.recv(_REPLY.size)
+                (pid,) = _REPLY.unpack(reply)
+            except (OSError, struct.error) as exc:
+                raise NurseryGoneError from exc
+            if pid < 0:
+                raise OSError(-pid, os.strerror(-pid))
+            child = Child(pid)
+            os.write(opening, b"\0")
+            return child
+        finally:
+            os.close(gate)
+            os.close(opening)
 
     def close(self) -> None:
         """End it. What it has started goes on."""
@@ -203,12 +217,15 @@ def _fork_twice() -> int:
     reply = os.read(reading, _REPLY.size)
     os.close(reading)
     os.waitpid(between, 0)
-    return int(_REPLY.unpack(reply)[0])
+    return int(_REPLY.unpack(reply)[0]) if reply else -errno.EAGAIN  # it was killed
 
 
 def _grow_up(request: bytes, descriptors: Sequence[int], main: Main) -> NoReturn:
     """Be the process that was asked for."""
-    arguments, environ, names = msgpack.unpackb(request)
+    gate, *descriptors = descriptors
+    if not os.read(gate, 1):
+        os._exit(EXIT_FAILED)
+    arguments, environ, names = msgpack.unpackb(request, unicode_errors=_ERRORS)
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

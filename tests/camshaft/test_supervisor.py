@@ -428,6 +428,25 @@ def test_what_is_forked_has_what_a_program_of_its_own_has(
     assert not alive(nursery)
 
 
+def test_who_starts_it_may_ignore_children_and_have_an_environment_that_is_no_utf_8(
+    cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environb, b"ODD", b"\xfc")
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # which a program keeps that is started
+    try:
+        serve = cluster(broker="wait")
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    first = serve.started("broker")
+    serve.become_ready()
+    os.kill(first, signal.SIGKILL)
+    serve.started("broker", 2)
+    nursery_of(serve)
+    serve.process.terminate()
+    assert serve.end()[0] == 0
+    assert len(serve.pids("broker")) == 2
+
+
 def test_programs_are_started_also_when_the_nursery_is_gone(cluster: Callable[..., Cluster]) -> None:
     serve = cluster(broker="wait", egress_0="wait")
     serve.started("egress-0")
