@@ -98,16 +98,27 @@ async def _renew(name: str, fleet: Fleet) -> None:
 
 
 async def _well(name: str, fleet: Fleet) -> None:
-    await _listening(name, fleet)
-    await asyncio.sleep(SETTLED)
+    """Wait until it has been there for a while. Raises ``StuckError``."""
+    deadline = _now() + PATIENCE
+    while True:
+        pid = await _listening(name, fleet)
+        await asyncio.sleep(SETTLED)
+        if fleet.process(name) == pid:
+            return
+        if _now() > deadline:  # it dies again and again
+            raise StuckError(name)
 
 
 async def _listening(name: str, fleet: Fleet) -> int:
     """The number of its process as soon as there is one. Raises ``StuckError``."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
+    deadline = _now() + PATIENCE
     while True:
         if (pid := fleet.process(name)) is not None:
             return pid
-        if asyncio.get_running_loop().time() > deadline:
+        if _now() > deadline:
             raise StuckError(name)
         await asyncio.sleep(POLL)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -76,6 +76,17 @@ async def test_what_does_not_become_well_ends_it_and_the_rest_goes_on(
     assert fleet.done[-1] == "leave egress-spare"
 
 
+async def test_what_dies_again_and_again_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Flapping(Fleet):
+        def process(self, name: str) -> int | None:
+            return next(self._numbers) if name == "egress-spare" else super().process(name)
+
+    monkeypatch.setattr(rolling, "PATIENCE", 0.05)
+    fleet = Flapping(plan())
+    assert not await roll(plan(), fleet)
+    assert fleet.done[-2:] == ["begin egress-spare", "leave egress-spare"]
+
+
 def test_a_spare_takes_the_ports_that_come_next() -> None:
     last = plan(media={"port": 9000, "tcp": "7000"})[-1]
     assert (last.name, spare(last).name) == ("egress-1", "egress-spare")
