@@ -198,6 +198,8 @@ class Cameras:
         if camera.worker != worker.node or camera.successor is not None:
             return
         other = least_loaded_ingest(self._state.workers.values())
+        if other is None and self._state.starting:
+            return  # those that an earlier broker had are on their way
         if other is None or camera.one_session or camera.spec.one_session:
             self._release(camera)
             self.settle_one(camera)
@@ -247,8 +249,8 @@ class Cameras:
             self._state.command(RememberWorker(camera.spec.id, node))
 
     def _change(self, camera: Camera, spec: CameraSpec) -> None:
-        if camera.spec.url != spec.url:
-            camera.tracks = ()
+        if camera.spec.url != spec.url:  # it may be another camera
+            camera.tracks, camera.one_session = (), False
         anew = camera.spec.revision != spec.revision  # else only when it is pulled has changed
         camera.spec = spec
         camera.failures, camera.failed_until = 0, float("-inf")

@@ -364,6 +364,25 @@ def test_that_a_camera_serves_one_session_is_learnt_from_its_refusal() -> None:
     ]
 
 
+def test_another_camera_at_the_address_is_not_taken_for_one_that_serves_one_session() -> None:
+    stage = moving()
+    stage.ingest("in-1", stream("door"), draining=True)
+    stage.ingest("in-2", stream("door", state=CameraState.FULL))
+    changed = camera("door", url="rtsp://host/better", revision=2)
+    stage.want(changed)
+    stage.ingest("in-2", stream("door", revision=2, stats=PLAYS))
+    stage.ingest("in-3")
+    assert sent(stage.ingest("in-2", stream("door", revision=2), draining=True)) == [("in-3", Assign(changed))]
+
+
+def test_a_new_broker_takes_no_camera_from_a_draining_worker_before_the_others_are_there() -> None:
+    stage = Stage(camera("door"), started_now=True)
+    assert sent(stage.ingest("in-1", stream("door"), draining=True)) == []
+    assert stage.worker_of() == "in-1"
+    stage.ingest("in-2")
+    assert sent(stage.ingest("in-1", stream("door"), draining=True)) == [("in-2", Assign(camera("door")))]
+
+
 def test_where_nobody_takes_over_a_draining_worker_lets_its_cameras_go_and_is_not_given_them_again() -> None:
     stage = Stage(camera("door"))
     stage.ingest("in-1")
