@@ -160,7 +160,7 @@ class Tried:
     offered: Ways = ()  # ours, as the answer had them
     heard_from: Ways = ()  # where checks came from
     answered_at: Ways = ()  # of these, where the viewer answered ours
-    handshake: Handshake = Handshake.NONE
+    handshake: Annotated[Handshake, BeforeValidator(or_else(Handshake.BEGUN))] = Handshake.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,10 +132,11 @@ def test_what_a_newer_release_says_in_other_words_harms_nothing_beside_it() -> N
     (yard,) = report.served
     assert (yard.state, yard.tracks) == (CameraState.UNKNOWN, REPORT.served[0].tracks)
     assert [stats.kind for stats in yard.stats] == [Kind.VIDEO]
-    viewer = {"session": "s", "camera": "yard", "state": "floating"}
+    viewer = {"session": "s", "camera": "yard", "state": "floating", "tried": {"handshake": "winking"}}
     told = msgpack.unpackb(encode(Report("out-1", Role.EGRESS, "1"))) | {"viewers": [viewer]}
     report = decode_for_broker(msgpack.packb(told))
     assert isinstance(report, Report)
+    assert not report.partial
     assert report.viewers[0].state is ViewerState.CONNECTED
 
 
