@@ -2,8 +2,8 @@
 
 On one machine the connection itself goes along as a file descriptor (``SCM_RIGHTS``), by a socket whose name the egress
 tells in its answer. Elsewhere the broker connects to a TCP port of the egress by TLS, knows it by its certificate's
-fingerprint, says the same words, and passes on what comes. By the session's secret name the egress knows whose it is;
-the answer to the WebSocket handshake is sent by the egress, so that nothing was said if it cannot be.
+fingerprint, says the same words, and passes on what comes. By the session's secret name the egress knows whose it is.
+The broker has answered the WebSocket handshake just before, and so it is no HTTP any more what an egress could say.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def _pair(item: object) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """One viewer's connection; ``head`` is the answer to its handshake, ``remote`` the address of its browser."""
+    """One viewer's connection; ``remote`` is the address of its browser, ``head`` what it is to be sent first: nothing,
+    but by a broker of the release before this, which has the egress answer the handshake."""
 
     session: SessionName
     remote: str

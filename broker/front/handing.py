@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 
 from common.handover import LENGTH, Doors, Handover
 
@@ -19,8 +20,8 @@ _UCRED = struct.Struct("3i")  # unix(7): process, user, group
 Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-def give(name: str, handover: Handover, descriptor: int) -> None:
-    """Give a connection to whoever listens by this name, if it runs as our own user.
+def give(name: str, handover: Handover, descriptor: int, answer: Callable[[], None] | None = None) -> None:
+    """Give a connection to whoever listens by this name, if it runs as our own user; ``answer`` it just before that.
 
     Raises ``OSError``: ``ConnectionRefusedError`` if nobody listens here, ``PermissionError`` for somebody else.
     """
@@ -32,6 +33,8 @@ def give(name: str, handover: Handover, descriptor: int) -> None:
         _, user, _ = _UCRED.unpack(door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         if user != os.geteuid():
             raise PermissionError("another user's process listens there")
+        if answer is not None:
+            answer()
         socket.send_fds(door, [bytes(handover)], [descriptor])
 
 

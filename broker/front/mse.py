@@ -13,12 +13,18 @@ A page may send the text ``restart``: all of it comes once more, from the newest
 This process carries no media. It authorizes, has an egress accept the viewer, and hands it the connection itself
 (``broker.front.handing``). Only where the connection is TLS, which ends here, or the egress is on another machine does
 it stay, and its bytes are passed on.
+
+The handshake is answered here, once there is a way to the egress, and not by the egress: what comes behind a 101 is no
+HTTP to any proxy in between. An egress that answered as it likes could have a proxy take the connection for one of
+HTTP, and lead other people's requests to it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import os
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
@@ -59,19 +65,44 @@ async def watch(request: web.Request) -> web.StreamResponse:
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
     principal = principal_of(request)
     answer = await ask(context, principal, context.quotas.address(address_of(request)), camera, "", wish, codecs)
-    handover = Handover(answer.session, _remote(request), _head(request))
+    handover, handshake = Handover(answer.session, _remote(request), b""), Handshake(request)
     try:
-        await _hand_over(request, context, Doors.parse(answer.sdp), handover)
+        await _hand_over(request, context, Doors.parse(answer.sdp), handover, handshake)
     except (OSError, ProtocolError) as exc:
         context.control.hang_up(answer.session)
         context.counters["handovers_failed"] += 1
         context.quiet.warning("connection cannot be handed over", reason=str(exc), camera=camera)
-        raise RequestError(503, "not_handed_over", _FAILED) from None
+        if not handshake.answered:
+            raise RequestError(503, "not_handed_over", _FAILED) from None
     request.protocol.force_close()  # our end of it: the egress has another, or it is over
     return HandedOver()
 
 
-async def _hand_over(request: web.Request, context: Context, doors: Doors, handover: Handover) -> None:
+class Handshake:
+    """The answer to a WebSocket's handshake (RFC 6455 4.2.2)."""
+
+    def __init__(self, request: web.Request) -> None:
+        self.answered = False  # at least in part: nothing else can be said
+        self._head = _head(request)
+
+    def write(self, transport: asyncio.Transport) -> None:
+        """Answer it on a connection that stays."""
+        if not self.answered:
+            self.answered = True
+            transport.write(self._head)
+
+    def send(self, transport: asyncio.Transport) -> None:
+        """Answer it on a connection that goes on without ``transport``, at once. Raises ``OSError``."""
+        if transport.get_write_buffer_size():  # of an answer before this one
+            raise BlockingIOError("the viewer takes nothing")
+        self.answered = True
+        if os.write(transport.get_extra_info("socket").fileno(), self._head) < len(self._head):
+            raise BlockingIOError("the viewer takes nothing")
+
+
+async def _hand_over(
+    request: web.Request, context: Context, doors: Doors, handover: Handover, handshake: Handshake
+) -> None:
     """Give the connection away, or pass it on until it ends. Raises ``OSError`` if neither can be begun."""
     transport, connection = request.transport, request.protocol
     if transport is None:
@@ -80,11 +111,13 @@ async def _hand_over(request: web.Request, context: Context, doors: Doors, hando
     encrypted = transport.get_extra_info("ssl_object") is not None
     try:
         if not encrypted:
-            give(doors.local, handover, transport.get_extra_info("socket").fileno())
+            descriptor = transport.get_extra_info("socket").fileno()
+            give(doors.local, handover, descriptor, lambda: handshake.send(transport))
             return
         way = await beside(doors.local, handover)
     except (ConnectionRefusedError, PermissionError):  # it is on another machine, or another user's
         way = await elsewhere(doors, handover)
+    handshake.write(transport)
     context.counters["tunnels"] += 1
     await Tunnel(connection, transport, *way).run()
 
@@ -98,7 +131,6 @@ def _codecs(text: str) -> tuple[str, ...]:
 
 
 def _head(request: web.Request) -> bytes:
-    """The answer to the handshake (RFC 6455 4.2.2)."""
     key = request.headers[hdrs.SEC_WEBSOCKET_KEY].encode() + _GUID
     accept = base64.b64encode(hashlib.sha1(key, usedforsecurity=False).digest())
     return (

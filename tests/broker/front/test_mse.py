@@ -125,9 +125,9 @@ async def watching(
 ) -> tuple[Handover, socket.socket, aiohttp.ClientWebSocketResponse]:
     connecting = asyncio.ensure_future(broker.http.ws_connect(PATH, autoping=False, timeout=SOON))
     handover, connection = await egress.taken()
-    assert not connecting.done(), "the egress answers the handshake"
-    await asyncio.to_thread(connection.sendall, handover.head)
-    return handover, connection, await connecting
+    assert handover.head == b"", "an egress could answer as it likes, and lead a proxy to take it for a web server"
+    async with asyncio.timeout(PATIENCE):
+        return handover, connection, await connecting
 
 
 async def test_a_connection_is_handed_over_with_all_that_goes_by_it(
@@ -166,7 +166,8 @@ async def test_an_egress_on_another_machine_is_known_by_its_certificate(
     connecting = asyncio.ensure_future(broker.http.ws_connect(PATH, autoping=False, timeout=SOON))
     async with asyncio.timeout(PATIENCE):
         handover, reader, writer = await arrived.get()
-        writer.write(handover.head + BINARY)
+        assert handover.head == b""
+        writer.write(BINARY)
         viewer = await connecting
         assert await viewer.receive_bytes() == b"\0ab"
         await viewer.send_str("restart")
@@ -174,6 +175,22 @@ async def test_an_egress_on_another_machine_is_known_by_its_certificate(
         await viewer.close()
         await reader.read()
     writer.close()
+
+
+async def test_an_egress_that_vanishes_behind_the_answer_leaves_no_other_answer(
+    broker: RunningBroker, egress: TakingEgress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if broker.url.startswith("https"):
+        pytest.skip("such a connection stays")
+
+    def vanished(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(handing.socket, "send_fds", vanished)
+    async with asyncio.timeout(PATIENCE):
+        viewer = await broker.http.ws_connect(PATH, timeout=SOON)
+        assert (await viewer.receive()).type is aiohttp.WSMsgType.CLOSED
+    assert (await egress.told(HangUp)).session == egress.offers[0].session
 
 
 async def test_what_the_egress_closes_is_closed(broker: RunningBroker, egress: TakingEgress) -> None:
@@ -250,9 +267,8 @@ async def test_who_may_not_watch_gets_no_connection_and_whose_right_it_is_the_eg
             assert refused.value.status == status
         assert egress.offers == []
         connecting = asyncio.ensure_future(broker.http.ws_connect(f"{PATH}&token=wall", timeout=SOON))
-        handover, connection = await egress.taken()
+        _, connection = await egress.taken()
         with connection:
-            connection.sendall(handover.head)
             await (await connecting).close()
         assert egress.offers[0].principal == "token:wall"
         egress.door.close()
