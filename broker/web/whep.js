@@ -34,7 +34,9 @@ export class WhepSignalling {
   }
 
   adopt(name, listener) {
-    const session = below(this.#base, `whep/${encodeURIComponent(listener.camera)}/${name}`).href;
+    // The name is an egress's word, and the address is one that we send DELETE to: it is to lead nowhere else.
+    const path = `whep/${encodeURIComponent(listener.camera)}/${encodeURIComponent(name)}`;
+    const session = below(this.#base, path).href;
     this.#sessions.set(session, { tag: null, listener });
     return session;
   }

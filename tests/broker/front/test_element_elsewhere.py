@@ -76,6 +76,17 @@ SHOW = """async ([script, fields, early]) => {
 }"""
 
 
+async def test_the_name_of_a_session_leads_nowhere_else(page: Any) -> None:
+    """An egress tells it, and the page sends DELETE there, with its user's cookies."""
+    adopted = """async (name) => {
+        const { WhepSignalling } = await import("/vendor/whep.js");
+        return new WhepSignalling("https://cams.example/").adopt(name, { camera: "door" });
+    }"""
+    assert await page.evaluate(adopted, "a-B_9") == "https://cams.example/whep/door/a-B_9"
+    for name in ("../../api/cameras/door", "/api/cameras/door", "//evil.example", "..", "\\..\\..\\api"):
+        assert (await page.evaluate(adopted, name)).startswith("https://cams.example/whep/"), name
+
+
 @pytest.mark.parametrize("early", [True, False], ids=["before it is defined", "after it was put into the page"])
 async def test_it_goes_by_whep_and_shows_its_token(
     broker: RunningBroker, egress: FakeEgress, page, early: bool
