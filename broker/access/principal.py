@@ -54,6 +54,11 @@ class Principal:
         """The label by which its sessions are held, with the proof: what ``Desk.hindrance`` takes."""
         return f"{self.label}#{self.proof}" if self.proof else self.label
 
+    @property
+    def may_watch_any(self) -> bool:
+        """Whether there may be a camera that it may see."""
+        return self.is_admin or (self.role is AccessRole.VIEWER and bool(self.cameras))
+
     def may_watch(self, camera: CameraName) -> bool:
         """Whether it may see that camera, whether or not there is one of the name."""
         return self.is_admin or (self.role is AccessRole.VIEWER and covers(self.cameras, camera))

@@ -4,7 +4,7 @@ A TURN server that shares a secret with us (``http.turn_secret``) takes password
 (draft-uberti-behave-turn-rest-00 2.2): the user is the Unix time at which the password ends, a colon, and who it is
 for; the password is the base64 of the HMAC-SHA1 of that under the secret. Such a pair is for whoever has a right to
 watch, also on pages of other sites. A password that stands in the configuration never ends, so it goes to nobody but
-pages of ours and what is no page.
+pages of ours and what is no page. Who may watch nothing, such as a monitor, gets neither.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class IceServers:
             if not server.url.startswith("turn"):
                 yield server
             elif server.username:
-                if ours and principal is not None:
+                if ours and principal is not None and principal.may_watch_any:
                     yield server
             elif principal is not None and _may_relay(principal, ours=ours):
                 yield self._for(server.url, principal, now)
@@ -87,7 +87,7 @@ class IceServers:
 def _may_relay(principal: Principal, *, ours: bool) -> bool:
     """Whether somebody may watch anything, by a right of its own or from a page of ours."""
     known = principal.kind is not Kind.OPEN  # where nobody signs in, every page of the world is as good
-    return (ours or known) and (principal.is_admin or bool(principal.cameras))
+    return (ours or known) and principal.may_watch_any
 
 
 def _plain(label: str) -> str:

@@ -24,6 +24,7 @@ STUN, STATIC, SHARED = "stun:stun.example", "turn:u:p@turn.example", "turn:turn.
 SERVERS = IceServers.of(HttpConfig(ice_servers=(STUN, STATIC, SHARED), turn_secret=SECRET, turn_hours=1))
 WALL = Principal(Kind.TOKEN, "wall", AccessRole.VIEWER, ("yard",))
 NOBODY = Principal(Kind.OIDC, "carl", AccessRole.VIEWER)
+MONITOR = Principal(Kind.JWT, "prometheus", AccessRole.MONITOR, ("*",))
 
 
 def told(principal: Principal | None, *, ours: bool) -> list[str]:
@@ -40,6 +41,9 @@ def told(principal: Principal | None, *, ours: bool) -> list[str]:
         (WALL, True, [STUN, "turn:turn.example", SHARED]),
         (WALL, False, [STUN, SHARED]),
         (NOBODY, False, [STUN]),  # it may watch nothing
+        (NOBODY, True, [STUN]),
+        (MONITOR, True, [STUN]),  # whatever its token says of cameras
+        (MONITOR, False, [STUN]),
     ],
 )
 def test_passwords_are_for_those_who_may_watch(principal: Principal | None, ours: bool, which: list[str]) -> None:
