@@ -77,6 +77,8 @@ def parse_sps(nal: bytes) -> SequenceParameterSet:
     if not (0 < width <= _MAX_DIMENSION and 0 < height <= _MAX_DIMENSION):
         raise ValueError("picture size out of range")
     bit_depth = 8 + max(bits.ue(), bits.ue())
+    if chroma_format > 3 or bit_depth > 16:  # 7.4.3.2.1
+        raise ValueError("picture format out of range")
     bits.ue()  # log2_max_pic_order_cnt_lsb_minus4
     reorders = False
     for _ in range(sub_layers + 1 if bits.u(1) else 1):  # sps_sub_layer_ordering_info_present_flag

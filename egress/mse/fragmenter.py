@@ -167,6 +167,8 @@ class _H265Sets:
     def take(self, nal: bytes) -> bool:
         """See ``_Sets``."""
         kind = nal[0] >> 1 & 0x3F
+        if len(nal) > h265_syntax.MAX_PARAMETER_SET_BYTES:  # kept would be as many of them as a camera likes
+            return kind in (*self._newest, h265_syntax.PPS)
         if kind in self._newest:
             if self._newest[kind] != nal:
                 self._newest[kind], self.changed = nal, True

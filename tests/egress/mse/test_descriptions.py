@@ -54,5 +54,27 @@ def test_h265_is_named_by_profile_compatibility_tier_level_and_constraints() -> 
         describe_h265(bytes(70_000), SPS, [])
 
 
+def sps(*, chroma_format: int = 1, bit_depth: int = 8) -> bytes:
+    """Main profile, 640 by 480."""
+
+    def ue(value: int) -> str:
+        code = f"{value + 1:b}"
+        return "0" * (len(code) - 1) + code
+
+    general = "0000" + "000" + "1" + "00000001" + f"{0x6000_0000:032b}" + f"{0xB000_0000_0000:048b}" + f"{93:08b}"
+    depths = ue(bit_depth - 8) * 2
+    bits = general + ue(0) + ue(chroma_format) + ue(640) + ue(480) + "0" + depths + ue(4) + "1" + ue(1) + ue(0) + ue(0)
+    bits += "1" + "0" * (-len(bits + "1") % 8)
+    raw = int(bits, 2).to_bytes(len(bits) // 8)
+    return b"\x42\x01" + raw.replace(b"\0\0\0", b"\0\0\3\0")
+
+
+@pytest.mark.parametrize("other", [{"chroma_format": 256}, {"bit_depth": 300}, {"chroma_format": 4}, {"bit_depth": 17}])
+def test_what_no_picture_of_h265_can_be_like_is_refused(other: dict[str, int]) -> None:
+    assert describe_h265(VPS, sps(), []).codec == "hvc1.1.6.L93.B0"
+    with pytest.raises(ValueError, match="picture format"):
+        describe_h265(VPS, sps(**other), [])
+
+
 def test_opus_counts_at_48_khz() -> None:
     assert describe_opus().timescale == 48_000

@@ -162,6 +162,15 @@ def test_what_is_none_of_its_codec_makes_no_fragment_and_no_error(codec: str, pa
     cut(kind, [Batch(kind.value, codec, 1, 0, 0, START_NS, START_NS, flags, payloads or [b"x"])])
 
 
+def test_parameter_sets_of_megabytes_are_not_kept() -> None:
+    coded = units("H265", pictures("libx265", 2, options=X265))
+    huge = [bytes((kind << 1, 1)) + bytes((number + 1,)) * 10_000 for kind in (32, 33, 34) for number in range(3)]
+    first = coded[0]._replace(payloads=[*coded[0].payloads[:-1], *huge, coded[0].payloads[-1]])
+    fragments = cut(Kind.VIDEO, [first, *coded[1:]])
+    assert len(fragments) == 2
+    assert len(fragments[0].initialization.segment) < 10_000
+
+
 @pytest.mark.parametrize("cut_at", [3, 5])
 def test_parameter_sets_that_are_cut_off_are_not_begun_with(cut_at: int) -> None:
     batches = units("H264", pictures("libx264", 20, options=X264))
