@@ -2,7 +2,7 @@
 
 What WebRTC's viewers are sent is encrypted, so this is too. The broker knows us by our certificate's fingerprint, which
 it was told by way of the bus, and we know it by the session's secret name. A stranger gets no further than a handshake:
-such connections are few, and not for long.
+such connections are few, few a second, and not for long.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 
 from OpenSSL import SSL
 
+from common.bucket import TokenBucket, TokenBuckets
 from common.errors import ProtocolError
 from common.handover import LENGTH, MAX_HANDOVER, Handover
 from egress.mse.viewer import MseViewer
@@ -25,6 +26,9 @@ from egress.wire.certificate import Certificate
 
 MAX_PENDING = 64  # connections that have not said yet whose they are; the oldest gives way
 PENDING_TIMEOUT = 5.0  # seconds for that
+HANDSHAKE_BURST, HANDSHAKE_RATE = 400, 100.0  # handshakes at once, and a second: each is 0.3 ms of everybody's time …
+HOST_BURST, HOST_RATE = 200, 50.0  # … and of one address: a broker, after its egress was started anew
+MAX_HOSTS = 1_000  # addresses whose rate is remembered
 RECEIVE_SIZE = 4_096  # bytes read of one connection before others get their turn
 _RECORDS: Final = 65_536  # bytes of ciphertext that are taken from OpenSSL at once
 
@@ -162,9 +166,15 @@ class TlsDoor:
         self._viewers = viewers
         self._counters = counters
         self._pending: dict[TlsConnection, bytearray] = {}  # with what they have said; oldest first
+        self._handshakes = TokenBucket(HANDSHAKE_BURST, HANDSHAKE_RATE)
+        self._handshakes_of = TokenBuckets(HOST_BURST, HOST_RATE, MAX_HOSTS)
 
     def take(self, sock: socket.socket, data: bytes) -> None:
         """A connection, and the first bytes that came by it."""
+        if not self._may_begin(sock):
+            self._counters["handovers_strange"] += 1
+            sock.close()
+            return
         if len(self._pending) >= MAX_PENDING:
             self._drop(next(iter(self._pending)))
         connection = TlsConnection(sock, self._context, self._hear)
@@ -184,6 +194,14 @@ class TlsDoor:
         for connection in tuple(self._pending):
             connection.close()
         self._pending.clear()
+
+    def _may_begin(self, sock: socket.socket) -> bool:
+        try:
+            host = str(sock.getpeername()[0])
+        except OSError:  # it has gone already
+            return False
+        now = asyncio.get_running_loop().time()
+        return self._handshakes_of.take(host, now) and self._handshakes.take(now)
 
     def _hear(self, connection: TlsConnection, data: bytes) -> None:
         words = self._pending.get(connection)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from common.bucket import TokenBucket
 from common.cameras import CameraName
 from common.control import ViewerReport, ViewerState
 from common.errors import ProtocolError
@@ -29,8 +30,9 @@ SWEEP_INTERVAL = 1.0  # seconds, once it has a picture
 PING_INTERVAL = 10.0  # seconds
 SILENT_AFTER = 30.0  # seconds of silence, pongs included, after which nobody is there
 RESTART_INTERVAL = 1.0  # seconds between two new beginnings: each is a group of pictures
+SAID_BURST, SAID_RATE = 100, 20.0  # messages of a viewer's at once, and a second: pages send a pong every ten seconds
 MEDIA_PAUSE = 2.0  # seconds without a fragment after which a viewer is said to wait
-NORMAL, GOING_AWAY, PROTOCOL_ERROR = 1000, 1001, 1002  # RFC 6455 7.4.1
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION = 1000, 1001, 1002, 1008  # RFC 6455 7.4.1
 
 
 class MseViewer:
@@ -59,6 +61,7 @@ class MseViewer:
         self._started = started  # Unix time
         self._out = Outgoing()
         self._reader = Reader()
+        self._said = TokenBucket(SAID_BURST, SAID_RATE)
         self._code = NORMAL  # to close with
         self._restarted_at = self._heard_at = self._pinged_at = now
 
@@ -91,6 +94,9 @@ class MseViewer:
             self._end(PROTOCOL_ERROR, f"what it says is no WebSocket's: {exc}")
             return
         for message in messages:
+            if not self._said.take(now):
+                self._end(POLICY_VIOLATION, "it says too much")
+                return
             self._hear(message, now)
         self._pump()
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from common.bucket import TokenBucket, TokenBuckets
 from common.handover import LENGTH, Handover
 from common.sessions import SessionName
 from egress.mse import tls
@@ -119,6 +120,21 @@ async def test_who_says_anything_else_is_sent_away(egress: Egress, said: bytes) 
         writer.close()
         await until(lambda: egress.door.counters["handovers_strange"] == 1)
         assert SESSION in egress.viewers
+
+
+async def test_a_stranger_has_few_handshakes_a_second(egress: Egress) -> None:
+    async with listening(egress) as (door, port), asyncio.timeout(20):
+        shaken = 0
+        door._handshakes_of = TokenBuckets(3, 0.0, 10)
+        for _ in range(5):
+            with contextlib.suppress(OSError):
+                _, writer = await connected(door, port)
+                shaken += 1
+                writer.transport.abort()
+        assert shaken == 3
+        door._handshakes_of, door._handshakes = TokenBuckets(3, 0.0, 10), TokenBucket(0, 0.0)
+        with pytest.raises(OSError):
+            await connected(door, port)
 
 
 async def test_what_begins_as_tls_and_is_none_is_closed_and_silent_ones_give_way(egress: Egress) -> None:

@@ -16,7 +16,7 @@ from egress.media.stream import Stream
 from egress.mse import reel as reel_module
 from egress.mse.outgoing import MAX_CONTROL_QUEUE, Outgoing
 from egress.mse.reel import Reel
-from egress.mse.viewer import CONNECT_TIMEOUT, PING_INTERVAL, SILENT_AFTER, MseViewer
+from egress.mse.viewer import CONNECT_TIMEOUT, PING_INTERVAL, SAID_BURST, SILENT_AFTER, MseViewer
 from egress.mse.websocket import Opcode, frame
 
 START_NS = 1_700_000_000_000_000_000
@@ -277,7 +277,7 @@ def test_pings_are_answered_within_a_bound_and_asked() -> None:
     viewer.receive(_masked(Opcode.PING, b"hi"), 1.0)
     assert browser.messages()[-1] == (Opcode.PONG, b"hi")
     browser.room = 0
-    for _ in range(2_000):
+    for _ in range(SAID_BURST - 2):
         viewer.receive(_masked(Opcode.PING, bytes(100)), 1.0)
     before = len(browser.taken)
     browser.room = float("inf")
@@ -310,6 +310,20 @@ def test_it_ends_when_it_closes_breaks_falls_silent_or_talks_nonsense() -> None:
     viewer = camera.viewer()
     viewer.sweep(CONNECT_TIMEOUT + 1)
     assert viewer.ended == "its connection was never handed over"
+
+
+def test_who_says_more_than_any_page_is_sent_away_and_costs_others_nothing() -> None:
+    camera = Camera()
+    viewer = camera.viewer()
+    browser = connected(viewer)
+    for second in range(1_000):  # more often than any page
+        viewer.receive(_masked(Opcode.PONG, b""), float(second))
+    assert not viewer.ended
+    viewer.receive(_masked(Opcode.PING, b"") * 2_000, 1_000.0)
+    assert viewer.ended == "it says too much"
+    viewer.close("never mind")
+    assert browser.messages()[-1] == (Opcode.CLOSE, b"\x03\xf0it says too much")
+    assert len([each for each in browser.messages() if each[0] == Opcode.PONG]) <= SAID_BURST
 
 
 def test_a_farewell_says_why_and_never_breaks_into_a_message() -> None:
