@@ -25,6 +25,7 @@ from egress.wire.tcp import NOTSENT
 
 BACKLOG = 128  # hand-overs that wait for us
 MAX_PENDING = 64  # of which nothing was read yet; the broker writes as soon as it is connected
+PAUSE = 0.2  # seconds until descriptors that had run out are looked for again
 ACCEPT_LIMIT = 16  # accepted before other work of the loop gets its turn
 RECEIVE_SIZE = 4_096  # bytes read of one viewer before others get their turn
 USER_TIMEOUT = 15.0  # seconds without an acknowledgement after which a connection is broken
@@ -99,6 +100,7 @@ class Door:
         self._pending: dict[socket.socket, None] = {}  # oldest first
         self._loop = asyncio.get_running_loop()
         self._listener: socket.socket | None = None
+        self._paused: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
         """Take connections from now on."""
@@ -109,22 +111,31 @@ class Door:
             self._listener.bind(f"\0{name}")
             self._listener.listen(BACKLOG)
             self.address = f"@{name}"
-            self._loop.add_reader(self._listener, self._acceptable, self._listener)
+            self._listen(self._listener)
 
     def close(self) -> None:
         """Take nothing more."""
         for sock in tuple(self._pending):
             self._drop(sock)
+        if self._paused is not None:
+            self._paused.cancel()
         if self._listener is not None:
             self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
+    def _listen(self, listener: socket.socket) -> None:
+        self._loop.add_reader(listener, self._acceptable, listener)
+
     def _acceptable(self, listener: socket.socket) -> None:
         for _ in range(ACCEPT_LIMIT):
             try:
                 sock, _ = listener.accept()
-            except OSError:  # nobody waits any more, or descriptors have run out
+            except BlockingIOError:
+                return
+            except OSError:  # descriptors have run out: it would be readable again at once
+                self._loop.remove_reader(listener)
+                self._paused = self._loop.call_later(PAUSE, self._listen, listener)
                 return
             sock.setblocking(False)
             _, user, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -170,6 +171,26 @@ async def test_silent_ones_give_way_and_no_descriptor_is_left(egress: Egress) ->
         door.close()
     await until(lambda: not egress.door._pending)
     assert len(list(Path(f"/proc/{os.getpid()}/fd").iterdir())) <= before
+
+
+async def test_without_descriptors_it_waits_and_does_not_spin(egress: Egress, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def none_left(_: socket.socket) -> None:
+        tries.append(1)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    egress.accept()
+    browser, ours = socket.socketpair()
+    with browser:
+        with monkeypatch.context() as patched, ours:
+            patched.setattr(socket.socket, "accept", none_left)
+            egress.hand_over(ours)
+            await until(lambda: bool(tries))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert len(tries) == 1
+        assert (await read(browser, len(HEAD))).startswith(HEAD)
 
 
 async def test_hanging_up_closes_the_connection_with_a_farewell(egress: Egress) -> None:
