@@ -45,7 +45,9 @@ class Tunnel:
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """The viewer says something. One that says more than the egress reads is sent away."""
         self._writer.write(data)
-        return self._writer.transport.get_write_buffer_size() > MAX_SAID, b""
+        if self._writer.transport.get_write_buffer_size() > MAX_SAID:
+            self._writer.transport.abort()  # to aiohttp's connection, an end would be that of what it says alone
+        return False, b""
 
     def feed_eof(self) -> None:
         """The viewer has gone."""
