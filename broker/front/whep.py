@@ -36,6 +36,7 @@ from common.sessions import SessionName
 SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
 
 _EXPOSED = "Location, ETag, Link, Accept-Patch, Retry-After"
+_OF_PROXIES = ("forwarded", "x-forwarded-", "x-real-ip")  # beginnings of headers that no page may send
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9-]{1,64}+(?:, ?[A-Za-z0-9-]{1,64}+){0,31}")
 
 
@@ -135,8 +136,8 @@ def _preflight(request: web.Request, headers: dict[str, str]) -> web.Response:
     resource = request.match_info.route.resource
     assert resource is not None, "this very route has one"
     methods = ", ".join(route.method for route in resource)
-    wanted = request.headers.get("Access-Control-Request-Headers", "")  # players add headers of their own
-    more = f", {wanted}" if _HEADER_NAMES.fullmatch(wanted) else ""
+    wanted = _wanted_headers(request)
+    more = f", {wanted}" if wanted else ""
     headers |= {
         "Allow": methods,
         "Access-Control-Allow-Methods": methods,
@@ -144,6 +145,15 @@ def _preflight(request: web.Request, headers: dict[str, str]) -> web.Response:
         "Access-Control-Max-Age": "86400",
     }
     return web.Response(status=204, headers=headers)
+
+
+def _wanted_headers(request: web.Request) -> str:
+    """The headers that a player adds, if a page may send them: not those by which proxies tell who asks, and where."""
+    wanted = request.headers.get("Access-Control-Request-Headers", "")
+    names = {name.strip() for name in wanted.lower().split(",")}
+    auth = request.app[CONTEXT].forward_auth
+    told = names & {auth.user.lower(), auth.groups.lower()} or any(name.startswith(_OF_PROXIES) for name in names)
+    return wanted if _HEADER_NAMES.fullmatch(wanted) and not told else ""
 
 
 async def _allow_all_origins(request: web.Request, response: web.StreamResponse) -> None:
