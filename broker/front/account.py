@@ -21,7 +21,7 @@ from broker.access.passwords import Guesses, check_length, hashed, is_right, key
 from broker.access.people import People, User, check_name
 from broker.access.principal import Kind
 from broker.front.context import CONTEXT, Context
-from broker.front.cookies import cookie_of, forget_cookie, set_cookie
+from broker.front.cookies import cookie_of, cookies_of, forget_cookie, set_cookie
 from broker.front.forms import (
     FirstAdmin,
     MeView,
@@ -40,6 +40,7 @@ from common.errors import RequestError
 
 DEVICE = "camshaft_device"  # the cookie by which a browser is known in which a user has signed in before
 DEVICE_DAYS = 365.0
+MAX_COOKIES = 8  # of one name in a request; a browser has one for each path, of which there are two or three
 NICENESS = 5  # of the threads that look at passwords
 HASHING, WAITING = 2, 32  # passwords that are looked at at once, and that may wait for their turn …
 WAITING_KNOWN = 8  # … and those of browsers that are known: strangers cannot take their room
@@ -113,9 +114,10 @@ async def ways(request: web.Request) -> web.Response:
 
 async def sign_out(request: web.Request) -> web.Response:
     """Sign out in this browser."""
-    people, cookie = request.app[CONTEXT].desk.people, cookie_of(request, COOKIE)
-    if people is not None and cookie:
-        people.sign_out(cookie)
+    people = request.app[CONTEXT].desk.people
+    for cookie in cookies_of(request, COOKIE)[:MAX_COOKIES]:  # the next would count, once the first is gone
+        if people is not None and cookie:
+            people.sign_out(cookie)
     response = web.Response(status=204)
     forget_cookie(request, response, COOKIE)
     return response

@@ -13,11 +13,13 @@ from broker.front.peer import is_secure, prefix_of
 
 def cookie_of(request: web.Request, name: str) -> str:
     """The value of our cookie of this name; empty without one."""
-    for pair in "; ".join(request.headers.getall(hdrs.COOKIE, ())).split(";"):
-        found, _, value = pair.partition("=")
-        if found.strip() == name:
-            return value.strip()
-    return ""
+    return next(iter(cookies_of(request, name)), "")
+
+
+def cookies_of(request: web.Request, name: str) -> list[str]:
+    """The values of all cookies of this name: who also came by another path or port has one of each."""
+    pairs = (pair.partition("=") for pair in "; ".join(request.headers.getall(hdrs.COOKIE, ())).split(";"))
+    return [value.strip() for found, _, value in pairs if found.strip() == name]
 
 
 def set_cookie(request: web.Request, response: web.Response, name: str, value: str, seconds: float) -> None:

@@ -105,6 +105,20 @@ async def test_a_session_lies_below_the_path(broker: RunningBroker) -> None:
             assert (await broker.http.delete(place)).status == 200
 
 
+async def test_who_signs_out_is_signed_out_by_every_cookie_that_the_browser_has(broker: RunningBroker) -> None:
+    assert (await broker.http.post("/api/users?token=t", json={**USER, "cameras": ["*"]})).status == 201
+    async with aiohttp.ClientSession(broker.url, cookie_jar=aiohttp.DummyCookieJar()) as person:
+        both = []
+        for _ in range(2):  # once below the path, and once by a port of its own, before there was a proxy
+            async with person.post("/api/login", json=USER) as answer:
+                both.append(answer.cookies[COOKIE].value)
+        cookies = {"Cookie": "; ".join(f"{COOKIE}={each}" for each in both)}
+        assert (await person.delete("/api/login", headers=cookies)).status == 204
+        for each in both:
+            async with person.get("/api/me", headers={"Cookie": f"{COOKIE}={each}"}) as answer:
+                assert answer.status == 401
+
+
 async def test_cookies_are_for_the_path_alone_and_the_longest_path_s_counts(broker: RunningBroker) -> None:
     assert (await broker.http.post("/api/users?token=t", json={**USER, "cameras": ["*"]})).status == 201
     async with aiohttp.ClientSession(broker.url, cookie_jar=aiohttp.DummyCookieJar()) as person:
