@@ -8,6 +8,7 @@ The broker has answered the WebSocket handshake just before, and so it is no HTT
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import asdict, dataclass, field
 
@@ -39,7 +40,9 @@ class Doors:
         except (ValueError, RecursionError) as exc:
             raise ProtocolError(f"not JSON: {exc}") from None
         match fields:
-            case {"local": str(local), "remote": list(remote), "fingerprint": str(fingerprint)}:
+            case {"local": str(local), "remote": list(remote), "fingerprint": str(fingerprint)} if (
+                local.isascii() and fingerprint.isascii()
+            ):
                 found = [(host, port) for host, port in map(_pair, remote[:MAX_REMOTE]) if 0 < port < 1 << 16]
                 return cls(local, tuple(found), fingerprint)
         raise ProtocolError("not where a connection can be handed over")
@@ -50,9 +53,17 @@ class Doors:
 
 def _pair(item: object) -> tuple[str, int]:
     match item:
-        case [str(host), int(port)]:
+        case [str(host), int(port)] if _is_address(host):  # a name would have the broker ask a resolver
             return host, port
     raise ProtocolError("not an address and a port")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

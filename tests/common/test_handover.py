@@ -30,7 +30,12 @@ def test_doors_arrive_as_they_were_told() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "answer of v=0", "[]", "{}", '{"local": "", "remote": [["host"]], "fingerprint": ""}'],
+    [
+        *("", "answer of v=0", "[]", "{}", '{"local": "", "remote": [["192.0.2.1"]], "fingerprint": ""}'),
+        '{"local": "", "remote": [["a..name", 1]], "fingerprint": ""}',
+        '{"local": "@\\ud800", "remote": [], "fingerprint": ""}',
+        '{"local": "", "remote": [], "fingerprint": "\\u00e9"}',
+    ],
 )
 def test_what_is_no_doors_is_refused(text: str) -> None:
     with pytest.raises(ProtocolError):
@@ -38,7 +43,7 @@ def test_what_is_no_doors_is_refused(text: str) -> None:
 
 
 def test_a_port_that_is_none_is_left_out() -> None:
-    assert Doors.parse('{"local": "", "remote": [["host", 0], ["host", 70000]], "fingerprint": ""}') == Doors()
+    assert Doors.parse('{"local": "", "remote": [["::1", 0], ["192.0.2.1", 70000]], "fingerprint": ""}') == Doors()
 
 
 @given(st.binary(max_size=100))
