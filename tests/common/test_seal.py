@@ -75,4 +75,4 @@ def test_what_a_seal_costs_grows_no_faster_than_the_frame() -> None:
         sealer, opener, frame = Sealer(KEY), seals(KEY), secrets.token_bytes(size)
         return lambda: [opener.open(sealer.seal(frame), 0.0) for _ in range(100)]
 
-    assert_in_proportion(sealing(10_000), sealing(100_000))  # no more than malloc keeps: pages take longest
+    assert_in_proportion(sealing(3_000), sealing(30_000))  # what a cache holds: memory takes longer than the cipher

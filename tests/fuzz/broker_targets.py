@@ -35,6 +35,7 @@ from broker.front import signalling, whep
 from broker.front.bodies import parse_json
 from broker.front.guard import Guard
 from broker.front.hub import Hub
+from broker.front.ice_servers import IceServers
 from broker.front.peer import PROXIES, Proxies
 from broker.front.quotas import Quotas
 from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose
@@ -164,6 +165,7 @@ def signal(data: bytes) -> None:
         answers=Histogram(Measure.ANSWER),
         clock=lambda: 0.0,
         desk=SimpleNamespace(now=0.0),
+        ice_servers=IceServers(),
         quotas=quotas,
         memory=SimpleNamespace(now=lambda _: False),
         quiet=SimpleNamespace(warning=lambda *_, **__: None),
