@@ -73,15 +73,18 @@ def verified(token: str, key: Any, config: JwtConfig) -> Mapping[str, Any]:
 
 
 def principal_of(claims: Mapping[str, Any], config: JwtConfig) -> Principal:
-    """The rights that verified claims give. A token without a role is a viewer's."""
+    """The rights that verified claims give. A token without a role is a viewer's; of several the mightiest counts."""
     said = claims.get(config.role_claim)  # a text as a whole: "no admin" is none
     roles = said if isinstance(said, list) else [said]
     cameras = tuple(
         each for each in texts(claims.get(config.cameras_claim), MAX_CAMERAS) if CAMERA_PATTERN.fullmatch(each)
     )
-    role = next((role for role in (AccessRole.ADMIN, AccessRole.MONITOR) if role.value in roles), AccessRole.VIEWER)
+    role = next((role for role in _MIGHTIEST_FIRST if role.value in roles), AccessRole.VIEWER)
     expires = float(min(int(claims["exp"]), MAX_TIME))
     return Principal(Kind.JWT, plain_name(claims.get(config.name_claim)), role, cameras, expires)
+
+
+_MIGHTIEST_FIRST = AccessRole.ADMIN, AccessRole.VIEWER, AccessRole.MONITOR
 
 
 def plain_name(value: object) -> str:

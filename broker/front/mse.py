@@ -36,11 +36,13 @@ from broker.front.handing import beside, elsewhere, give
 from broker.front.offers import ask, parse_wish
 from broker.front.peer import address_of
 from broker.front.tunnel import Tunnel
+from broker.front.upgrade import check_upgrade
 from common.cameras import CameraName
 from common.errors import ProtocolError, RequestError
 from common.handover import Doors, Handover
 
-MAX_CODECS = 16  # that a page may name
+MAX_CODECS = 16  # that a page may name …
+MAX_CODEC = 32  # … and characters of each
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _FAILED = "The connection could not be handed over to the process that was to serve it; try again in a moment."
 
@@ -58,8 +60,7 @@ class HandedOver(web.StreamResponse):
 
 async def watch(request: web.Request) -> web.StreamResponse:
     """A viewer comes. Raises ``RequestError`` if it cannot, or its request is no WebSocket's."""
-    if not web.WebSocketResponse().can_prepare(request):
-        raise RequestError(426, "upgrade_required", "This address speaks WebSocket only.")
+    check_upgrade(request, web.WebSocketResponse())
     codecs = _codecs(request.query.get("codecs", ""))
     context, camera = request.app[CONTEXT], CameraName(request.match_info["camera"])
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
@@ -124,7 +125,7 @@ async def _hand_over(
 
 def _codecs(text: str) -> tuple[str, ...]:
     codecs = tuple(dict.fromkeys(filter(None, text.split(","))))
-    if not 0 < len(codecs) <= MAX_CODECS:
+    if not 0 < len(codecs) <= MAX_CODECS or max(map(len, codecs)) > MAX_CODEC:
         message = "Name the codecs that the browser takes: ?codecs=H264,AAC and the like."
         raise RequestError(400, "invalid_codecs", message)
     return codecs

@@ -38,6 +38,7 @@ from broker.front.offers import ask, check_socket, parse_wish
 from broker.front.peer import address_of
 from broker.front.problems import MAX_BODY
 from broker.front.sdpfrag import check_fragment, credentials_of
+from broker.front.upgrade import check_upgrade
 from broker.front.views import camera_summary
 from broker.why.evidence import PageReport
 from common.bucket import TokenBucket
@@ -76,8 +77,7 @@ async def connect(request: web.Request) -> web.WebSocketResponse:
     """A page connects. Raises ``RequestError`` for a request that is no WebSocket's, or one too many."""
     context, hub = request.app[CONTEXT], request.app[HUB]
     response = web.WebSocketResponse(heartbeat=HEARTBEAT, timeout=CLOSE_TIMEOUT, max_msg_size=MAX_FRAME, compress=False)
-    if not response.can_prepare(request):
-        raise RequestError(426, "upgrade_required", "This address speaks WebSocket only.")
+    check_upgrade(request, response)
     address = context.quotas.address(address_of(request))
     check_socket(context, address)
     context.quotas.sockets.open(address)

@@ -212,7 +212,13 @@ async def test_a_viewer_that_reads_nothing_is_no_load(broker: RunningBroker, egr
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/mse/door", 400), ("/mse/door?codecs=,", 400), ("/mse/nowhere?codecs=H264", 404), (f"{PATH}&stream=third", 400)],
+    [
+        ("/mse/door", 400),
+        ("/mse/door?codecs=,", 400),
+        (f"/mse/door?codecs={'H' * 33}", 400),
+        ("/mse/nowhere?codecs=H264", 404),
+        (f"{PATH}&stream=third", 400),
+    ],
 )
 async def test_what_cannot_be_is_refused_before_the_handshake(
     broker: RunningBroker, egress: TakingEgress, path: str, status: int

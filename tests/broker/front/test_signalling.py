@@ -605,6 +605,9 @@ async def test_sockets_are_limited(tmp_path: Path) -> None:
 
 
 async def test_plain_http_is_told_to_upgrade(broker: RunningBroker) -> None:
+    asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "é"}
+    async with broker.http.get("/ws", headers=asked) as response:
+        assert response.status == 426, "a key that is none"
     async with broker.http.get("/ws") as response:
         assert response.status == 426
         assert (response.headers["Upgrade"], response.headers["Connection"]) == ("websocket", "Upgrade")
