@@ -162,7 +162,9 @@ async def _until_stopped(
 
     loop.add_signal_handler(signal.SIGTERM, partial(end, at_once=False))
     loop.add_signal_handler(signal.SIGINT, end)
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is ignored already
+    if pipe is not None:  # by the supervisor, which alone speaks to terminals and to whoever uses nohup
+        loop.add_signal_handler(signal.SIGHUP, _hung_up, [], end, on_hang_up)
+    elif signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is ignored already
         loop.add_signal_handler(signal.SIGHUP, _hung_up, _terminals(), end, on_hang_up)
     if pipe is not None:
         threading.Thread(target=_watch_supervisor, args=(pipe,), name="supervisor-watch", daemon=True).start()

@@ -111,6 +111,17 @@ def test_hang_up_asks_for_the_configuration_to_be_read_again() -> None:
 
 
 @pytest.mark.usefixtures("default_hang_up")
+def test_under_a_supervisor_it_reads_its_configuration_again_also_where_that_runs_under_nohup(
+    pipe: tuple[int, int],
+) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which is kept over exec
+    with program("sys.exit(process.run(wait, lambda: os.write(1, b'asked\\n')))", pipe[0]) as child:
+        assert line(child) == "running"
+        child.send_signal(signal.SIGHUP)
+        assert line(child) == "asked"
+
+
+@pytest.mark.usefixtures("default_hang_up")
 def test_hang_up_of_a_terminal_that_is_gone_ends_the_process(tmp_path: Path) -> None:
     """A window was closed: the terminal is no terminal any more by the time that the signal comes."""
     ours, terminal = os.openpty()
