@@ -10,7 +10,7 @@ from common.errors import RequestError
 def check_upgrade(request: web.Request, response: web.WebSocketResponse) -> None:
     """Raises ``RequestError`` for a request whose handshake ``response`` could not answer."""
     try:
-        possible = response.can_prepare(request)
+        possible = bool(response.can_prepare(request))
     except ValueError:  # of a Sec-WebSocket-Key that is no Base64, and of other letters than ASCII
         possible = False
     if not possible:
