@@ -141,6 +141,7 @@ class ControlPlane:
         self._keyring = keyring
         self._clock = clock
         self._ticked = clock()
+        self._stalled = False  # at the last tick
         self._states = Quiet(log, clock, STATES_LOGGED)
         self._ends = Quiet(log, clock, LINES_A_MINUTE)
         self._socket: ControlSocket | None = None
@@ -266,8 +267,11 @@ class ControlPlane:
         self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self._tick)
         now = self._clock()
         passed, self._ticked = now - self._ticked, now
-        # If we stood still, the reports that show who is alive are still to be read.
-        self._handle(StoodStill(passed) if passed > STALLED_AFTER else Tick())
+        stalled, before, self._stalled = passed > STALLED_AFTER, self._stalled, passed > STALLED_AFTER
+        if stalled:
+            self._handle(StoodStill(passed))
+        if not stalled or before:  # after the first time the reports that show who is alive are still to be read
+            self._handle(Tick())
         if self._socket is not None:
             self._socket.keep([worker.node for worker in self.director.workers])
         self._states.sweep()

@@ -63,4 +63,4 @@ class Cases:
     @property
     def over(self) -> Iterator[Evidence]:
         """Those that were over last, newest first."""
-        return reversed(self._over.values())
+        return iter(tuple(reversed(self._over.values())))  # others come while somebody goes through them

@@ -9,7 +9,7 @@ import zmq
 from broker import control_plane as module
 from broker.catalogue import Catalogue
 from broker.control_plane import Answer, ControlPlane
-from broker.director.events import CameraChanged, CameraRemoved, SessionEnded
+from broker.director.events import CameraChanged, CameraRemoved, SessionEnded, StoodStill, Tick
 from broker.director.state import GRACE
 from broker.store import Store
 from common.bus import Endpoints
@@ -165,9 +165,11 @@ async def test_an_offer_to_an_egress_that_is_gone_goes_to_another(control, endpo
         async with FakeEgress(endpoints, "out-1"):
             await until(control, lambda: len(list(control.director.workers)) == 2)
             second.report(subscribed=())
-        answer = await control.offer("door", "sdp")  # out-1 comes first by name, and is closed without a farewell
+        # out-1 comes first by name, and is closed without a farewell; that may have been seen before the offer comes.
+        seen = any(not worker.alive for worker in control.director.workers)
+        answer = await control.offer("door", "sdp")
         assert (await second.told(Offer)).session == answer.session
-    assert control.counters["control_undelivered"] >= 1
+    assert seen or control.counters["control_undelivered"] >= 1
 
 
 async def test_a_worker_whose_connection_is_gone_is_soon_lost(control: ControlPlane, endpoints: Endpoints) -> None:
@@ -247,3 +249,20 @@ async def test_a_port_in_use_is_named(context, catalogue: Catalogue) -> None:
         with pytest.raises(AddressInUseError, match="--broker-address"):
             async with ControlPlane(context, endpoints, None, catalogue):
                 pass
+
+
+async def test_a_process_that_is_always_late_still_sees_what_times_out(
+    control: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tick stands behind a stall; what waits for time to pass must not wait for ever."""
+    monkeypatch.setattr(module, "TICK_INTERVAL", 0.01)
+    monkeypatch.setattr(module, "STALLED_AFTER", 0.0)
+    events: list[type] = []
+    handle = control.director.handle
+    monkeypatch.setattr(
+        control.director, "handle", lambda event, now: (events.append(type(event)), handle(event, now))[1]
+    )
+    async with asyncio.timeout(PATIENCE):
+        while events.count(Tick) < 3:  # noqa: ASYNC110 - of a timer, which tells nobody
+            await asyncio.sleep(0.01)
+    assert StoodStill in events

@@ -34,6 +34,17 @@ def test_the_first_end_counts() -> None:
     assert cases.find("b") is None
 
 
+def test_who_goes_through_them_is_not_disturbed_by_those_that_come() -> None:
+    cases = Cases()
+    for name in "ab":
+        cases.close(SessionName(name), evidence(name))
+    found = []
+    for number, each in enumerate(cases.over):
+        found.append(each.session)
+        cases.close(SessionName(f"s{number}"), evidence(f"later{number}"))
+    assert found == ["b", "a"]
+
+
 def test_both_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_OPEN", 3)
     monkeypatch.setattr(module, "MAX_OVER", 3)
