@@ -27,6 +27,8 @@ import av
 import psutil
 from playwright.async_api import BrowserContext, Page, Route, async_playwright
 
+from rigs.process import end_with_parent
+
 CHROMIUM = "/usr/bin/chromium"
 PROBE = Path(__file__).with_name("probe.js")
 FLAGS = (
@@ -327,6 +329,7 @@ class Kept:
                 stdout=subprocess.DEVNULL,
                 text=True,
                 start_new_session=True,
+                preexec_fn=end_with_parent,
             )
         until = time.monotonic() + START_SECONDS
         while not (found := re.search(r"DevTools listening on (ws://\S+)", said.read_text("utf-8", "replace"))):

@@ -19,8 +19,9 @@ from typing import Any
 
 import aiohttp
 
+from rigs.process import end
+
 START_TIMEOUT = 60.0  # seconds until it listens: the first start of a profile takes long on a busy machine
-STOP_TIMEOUT = 10.0  # seconds
 PREFERENCES: dict[str, bool | int | str] = {
     "media.autoplay.default": 0,  # may play by itself
     "media.peerconnection.ice.loopback": True,
@@ -125,12 +126,7 @@ async def firefox(directory: Path) -> AsyncIterator[Connection]:
             await connection.command("session.new", capabilities={})
             yield connection
     finally:
-        process.terminate()
-        try:
-            await asyncio.to_thread(process.wait, STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        await end(process)
 
 
 async def _address(process: subprocess.Popen[bytes], log: Path) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import random
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ STOP_TIMEOUT = 8.0  # seconds from SIGTERM to SIGKILL
 NOT_EPHEMERAL = (10_000, 32_768)  # ports; Linux gives those from 32,768 on to whoever asks for any
 
 # Numbers of Linux: prctl(2), capabilities(7).
+PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 CAP_SYS_NICE = 23
 
@@ -49,12 +51,17 @@ async def running(
         await _listens(process, host, port, command, log)
         yield process
     finally:
-        process.terminate()
-        try:
-            await asyncio.to_thread(process.wait, STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        await end(process)
+
+
+async def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that we have started, in good order if it does that in time."""
+    process.terminate()
+    try:
+        await asyncio.to_thread(process.wait, STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -111,6 +118,11 @@ async def _listens(process: subprocess.Popen[bytes], host: str, port: int, comma
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
     why = "ended at once" if process.poll() is not None else f"does not listen on {host}:{port}"
     raise StartError(f"{shlex.join(command)} {why}:\n{tail}")
+
+
+def end_with_parent() -> None:
+    """Have the process that begins here, and whatever it becomes by exec, killed when its parent is gone (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def forbid_real_time() -> None:

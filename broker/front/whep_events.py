@@ -9,7 +9,6 @@ the session's egress ends, which gives time for a new session before the old one
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from typing import Any
 
@@ -18,7 +17,7 @@ from aiohttp import hdrs, web
 from broker.front.backlog import Outgoing
 from broker.front.bodies import parse_json, read_text
 from broker.front.context import CONTEXT
-from broker.front.events import BEAT, HEADERS, LOOK
+from broker.front.event_stream import BLANK, HEADERS, write_events
 from broker.front.hub import HUB
 from broker.front.offers import check_socket
 from broker.front.peer import address_of, path_of, prefix_of
@@ -92,47 +91,18 @@ async def events(request: web.Request) -> web.StreamResponse:
     context.quotas.sockets.open(address)
     try:
         await response.prepare(request)
-        await response.write(b":\n\n")
+        await response.write(BLANK)
         if (before := hub.owners.get(session)) is not None:
             before.disown(session)
         hub.owners[session] = reader
-        await _write(request, response, outgoing, reader, session)
+        session_of = context.control.director.session
+        await write_events(request, response, outgoing, reader.over, lambda: session_of(session) is not None)
     finally:
         if hub.owners.get(session) is reader:
             del hub.owners[session]
         outgoing.close()
         context.quotas.sockets.close(address)
     return response
-
-
-async def _write(
-    request: web.Request,
-    response: web.StreamResponse,
-    outgoing: Outgoing,
-    reader: SessionEvents,
-    session: SessionName,
-) -> None:
-    control = request.app[CONTEXT].control
-
-    async def send(message: str) -> None:
-        await response.write(message.encode())
-
-    async def beat() -> None:
-        looks = 0
-        with contextlib.suppress(ConnectionError):
-            while request.transport is not None and control.director.session(session) is not None:
-                await asyncio.sleep(LOOK)
-                looks += 1
-                if looks * LOOK >= BEAT:
-                    looks = 0
-                    await response.write(b":\n\n")
-        reader.over.set()
-
-    async with asyncio.TaskGroup() as tasks:
-        working = [tasks.create_task(outgoing.write(send)), tasks.create_task(beat())]
-        await reader.over.wait()
-        for task in working:
-            task.cancel()
 
 
 async def _end_all(app: web.Application) -> None:

@@ -1,9 +1,10 @@
 // One session by Media Source Extensions: a WebSocket of the page's own port that carries fragmented MP4, for networks in
-// which no media gets through by WebRTC. It never tries again; its player does. To the player it is as a Session is.
+// which no media gets through by WebRTC. To the player it is as a Session is.
 
 import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
 import { Live, takenCodecs } from "./live.js";
+import { ServedSession } from "./served.js";
 import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
 import { NO_WAY } from "./words.js";
 
@@ -18,19 +19,12 @@ const UPGRADE_REQUIRED = "upgrade_required"; // the refusal of a request that wo
 /** Whether this browser can be sent anything so. */
 export const canUseMse = () => typeof WebSocket === "function" && takenCodecs().some((codec) => /^H26/.test(codec));
 
-export class MseSession {
-  id = null;
+export class MseSession extends ServedSession {
   pc = null;
   way = "websocket";
-  summary = null; // how the camera is: what the server said last
-  picture = null; // whether there will be one; null before that is known
   takesH264 = true;
   source = null; // for the video element
   #base;
-  #signalling;
-  #wish;
-  #told = 0; // height
-  #player;
   #video;
   #socket = null;
   #live = null;
@@ -41,56 +35,31 @@ export class MseSession {
   #mayRestartAt = 0;
   #unwanted = 0; // segments of sound that nobody waits for any more
   #wanted = KINDS; // what is taken of what comes
-  #over = false;
 
-  /** For the arguments see Session; `video` is the element that will show it. */
+  /** For the arguments see ServedSession; `video` is the element that will show it. */
   constructor(base, signalling, camera, wish, player, video) {
+    super(signalling, camera, wish, player);
     this.#base = base;
-    this.#signalling = signalling;
-    this.camera = camera;
-    this.#wish = wish;
-    this.#player = player;
     this.#video = video;
   }
 
   /** Connect. Throws SignallingError. */
   async start() {
-    const wish = this.#wish();
-    this.#told = wish.height;
     const url = below(this.#base, `mse/${encodeURIComponent(this.camera)}`);
     url.searchParams.set("codecs", takenCodecs().join());
-    for (const [name, value] of Object.entries(wish)) url.searchParams.set(name, value);
-    this.#player.marked("offered");
+    for (const [name, value] of Object.entries(this.wished())) url.searchParams.set(name, value);
+    this.player.marked("offered");
     await this.#connect(url);
-    if (this.#over) return;
-    this.#player.marked("answered");
+    if (this.over) return;
+    this.player.marked("answered");
     this.check();
-  }
-
-  /** The picture stands on the screen with another height. */
-  resized() {
-    const wish = this.#wish();
-    if (this.id === null || this.#over || !wish.height || wish.height === this.#told) return;
-    this.#told = wish.height;
-    this.#signalling.show(this.id, wish);
-  }
-
-  /** See Session. */
-  attached() {
-    this.#told = 0;
-    this.resized();
-  }
-
-  /** See Session. */
-  async check() {
-    return this.id === null || this.#over ? undefined : this.#signalling.check(this.id);
   }
 
   /** See Session. The new one is made at once; the picture stands meanwhile. */
   renew() {
-    if (this.#over) return;
+    if (this.over) return;
     this.close();
-    this.#player.closed("session_ends");
+    this.player.closed("session_ends");
   }
 
   /** There is no ICE, but another network: a connection that is silent is given up, and the player makes a new one. */
@@ -98,11 +67,6 @@ export class MseSession {
     const silent = this.#arrivedAt > 0 && performance.now() - this.#arrivedAt > DOUBTFUL_AFTER;
     if (silent) this.closed("network_changed");
     return Promise.resolve(silent);
-  }
-
-  /** See Session. */
-  doubt() {
-    return this.#signalling.doubt();
   }
 
   /** See `progressOf`; null before anything can have come. */
@@ -116,27 +80,13 @@ export class MseSession {
 
   /** End it, here and at the server. */
   close() {
-    if (this.#over) return;
-    this.#end();
-    if (this.id !== null) this.#signalling.close(this.id);
+    if (this.over) return;
+    this.end();
+    if (this.id !== null) this.signalling.close(this.id);
   }
 
-  /** The server says that it is over. */
-  closed(reason) {
-    if (this.#over) return;
-    this.#end();
-    this.#player.closed(reason);
-  }
-
-  /** The server says how the camera is. */
-  cameraState(summary) {
-    const before = this.summary;
-    this.summary = summary;
-    if (!this.#over) this.#player.cameraState(before);
-  }
-
-  #end() {
-    this.#over = true;
+  end() {
+    super.end();
     this.#live?.close();
     this.#socket?.close();
   }
@@ -157,7 +107,7 @@ export class MseSession {
       this.#socket = new WebSocket(address);
       this.#socket.binaryType = "arraybuffer";
       this.#socket.onmessage = ({ data }) => {
-        if (this.#over) return;
+        if (this.over) return;
         this.#arrivedAt = performance.now();
         if (typeof data !== "string") {
           this.#receive(new Uint8Array(data));
@@ -179,7 +129,7 @@ export class MseSession {
 
   /** A new beginning: all segments come from a keyframe on. */
   #begin({ session, kinds }) {
-    this.id ??= this.#signalling.adopt(session, this);
+    this.id ??= this.signalling.adopt(session, this);
     this.picture = kinds.includes("video");
     this.#live?.close();
     this.#pending = null;
@@ -189,12 +139,12 @@ export class MseSession {
       failed: () => this.closed("media_source_failed"),
     });
     this.source = this.#live.source;
-    this.#player.media();
+    this.player.media();
   }
 
   #restart(wanted) {
     const now = performance.now();
-    if (this.#over || now < this.#mayRestartAt) return;
+    if (this.over || now < this.#mayRestartAt) return;
     this.#mayRestartAt = now + RESTART_INTERVAL;
     this.#wanted = wanted;
     this.#socket.send("restart");

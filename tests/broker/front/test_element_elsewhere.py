@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from broker.access.tokens import digest_of
 from common.control import HangUp, Offer
+from rigs.chromium import Kept, missing
 from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.elsewhere import elsewhere
 from tests.fakes.workers import FakeEgress
 
 playwright = pytest.importorskip("playwright.async_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(missing()), reason="needs Chromium")]
 
-WEB = Path(__file__).parents[3] / "broker/web"
 TOKENS = {
     "wall": {"sha256": digest_of("t-wall"), "cameras": ["door"]},
     "admin": {"sha256": digest_of("t-admin"), "role": "admin"},
@@ -41,29 +39,16 @@ async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
 
 
 @pytest.fixture
-async def page() -> AsyncIterator[Any]:
-    """A page of another origin, which has the scripts as a package would have them, too."""
-
-    async def empty(_request: web.Request) -> web.Response:
-        return web.Response(text="<!doctype html><title>Elsewhere</title>", content_type="text/html")
-
-    app = web.Application()
-    app.router.add_get("/", empty)
-    app.router.add_static("/vendor", WEB)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with playwright.async_playwright() as driver:
-        flags = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = await browser.new_page(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+async def page(kept_chromium: Kept) -> AsyncIterator[Any]:
+    async with elsewhere() as address, playwright.async_playwright() as driver:
+        browser = await driver.chromium.connect_over_cdp(kept_chromium.address())
+        page = await browser.new_page(base_url=address)
         sockets: list[Any] = []
         page.on("websocket", lambda socket: sockets.append(socket.url))
         await page.goto("/")
         yield page
         await browser.close()
         assert sockets == [], "the server would refuse it"
-    await runner.cleanup()
 
 
 SHOW = """async ([script, fields, early]) => {

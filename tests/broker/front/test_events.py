@@ -13,7 +13,7 @@ import pytest
 from aiohttp import WSServerHandshakeError
 
 from broker.access.tokens import digest_of
-from broker.front import events
+from broker.front import event_stream
 from tests.fakes.broker import RunningBroker, broker_in
 
 TOKENS = {
@@ -57,8 +57,8 @@ async def test_who_listens_hears_of_its_cameras(broker: RunningBroker) -> None:
 
 
 async def test_a_stream_that_says_nothing_has_a_pulse(broker: RunningBroker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "BEAT", 0.01)
-    monkeypatch.setattr(events, "LOOK", 0.01)
+    monkeypatch.setattr(event_stream, "BEAT", 0.01)
+    monkeypatch.setattr(event_stream, "LOOK", 0.01)
     async with broker.http.get("/api/events", headers=ROOT) as response:
         await event(response)
         async with asyncio.timeout(5):

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from common.media import Kind
 from egress.answer import TransportDescription, write_answer, write_fragment
 from egress.media.feed import Source
 from egress.negotiation import negotiate
 from rigs.browser import PASSWORD, UFRAG, Browser
+from rigs.chromium import Kept, missing
+from tests.fakes.elsewhere import elsewhere
 from tests.fakes.offers import HIGH, OPUS, h264
 
 playwright = pytest.importorskip("playwright.async_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(missing()), reason="needs Chromium")]
 
-WEB = Path(__file__).parents[3] / "broker/web"
 BEFORE = TransportDescription("ours", "apasswordofoursof22signs", "sha-256 AB", (("192.0.2.1", 8189),))
 AFTER = TransportDescription("newer", "anotheroneofoursof22signs", "sha-256 AB", (("192.0.2.7", 1), ("2001:db8::7", 2)))
 
 WATCH = """async (steps) => {
-    const { Roaming } = await import("/static/roaming.js");
+    const { Roaming } = await import("/vendor/roaming.js");
     let clock = 0, dead = false, said = [];
     performance.now = () => clock;
     const roaming = new Roaming({
@@ -51,23 +48,13 @@ WATCH = """async (steps) => {
 
 
 @pytest.fixture
-async def page() -> AsyncIterator[Any]:
-    async def empty(_request: web.Request) -> web.Response:
-        return web.Response(text="<!doctype html><title>Roaming</title>", content_type="text/html")
-
-    app = web.Application()
-    app.router.add_get("/", empty)
-    app.router.add_static("/static", WEB)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+async def page(kept_chromium: Kept) -> AsyncIterator[Any]:
+    async with elsewhere() as address, playwright.async_playwright() as driver:
+        browser = await driver.chromium.connect_over_cdp(kept_chromium.address())
         page = await browser.new_page()
-        await page.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+        await page.goto(address)
         yield page
         await browser.close()
-    await runner.cleanup()
 
 
 async def test_silence_is_doubted_first_and_restarts_ice_ever_more_rarely(page) -> None:
@@ -107,7 +94,7 @@ async def test_a_dead_connection_to_the_server_proves_it_and_a_page_that_slept_p
 async def test_a_browser_that_tells_of_another_network_is_believed_and_of_another_speed_is_not(page) -> None:
     said = await page.evaluate(
         """async () => {
-            const { Roaming } = await import("/static/roaming.js");
+            const { Roaming } = await import("/vendor/roaming.js");
             let clock = 0, said = 0;
             performance.now = () => clock;
             const { connection } = navigator;
@@ -146,7 +133,7 @@ async def test_the_answer_gets_the_servers_other_side_and_stays_as_it_was(page) 
     fragment = write_fragment(AFTER, "0", Kind.VIDEO)
     found, none, ours = await page.evaluate(
         """async ([answer, fragment, offer]) => {
-            const { fragmentOf, renewed } = await import("/static/restart.js");
+            const { fragmentOf, renewed } = await import("/vendor/restart.js");
             return [renewed(answer, fragment), renewed(answer, "a=ice-lite\\r\\n"), fragmentOf(offer)];
         }""",
         [answer, fragment, browser.offer()],
