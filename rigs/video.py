@@ -14,6 +14,7 @@ import av
 from common.media import Batch
 
 TICKS = 3_600  # of 90 kHz in a frame at 25 frames a second
+RECOVERY_POINT = 6  # payload type of an SEI message, H.264 D.1.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def encode(
     pixels: str = "yuv420p",
     options: str = "",
 ) -> tuple[tuple[bytes, ...], ...]:
-    """The NAL units of each access unit of a moving, noisy picture; x264's SEI is left out. ``options`` are x264's."""
+    """The NAL units of each access unit of a moving, noisy picture; x264's SEI is left out but for
+    recovery points. ``options`` are x264's."""
     context = av.CodecContext.create("libx264", "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = width, height, pixels
@@ -68,7 +70,7 @@ def encode(
         frame.pts = number
         units += [bytes(packet) for packet in context.encode(frame)]
     units += [bytes(packet) for packet in context.encode(None)]
-    return tuple(tuple(nal for nal in nal_units(unit) if kind(nal) != 6) for unit in units)
+    return tuple(tuple(nal for nal in nal_units(unit) if kind(nal) != 6 or nal[1] == RECOVERY_POINT) for unit in units)
 
 
 def decode(nals: Iterable[bytes]) -> int:

@@ -5,6 +5,8 @@
 * Parameter sets go out before every IDR picture and nowhere else, whether the camera sent them there or not.
 * Access unit delimiters, filler and all else that browsers have no use for are taken out.
 * Where no IDR picture comes for long, an I picture behind a recovery point is a keyframe (open GOPs).
+* Where not even that comes, the picture is renewed bit by bit (intra refresh): any recovery point is a keyframe then,
+  for a decoder that shows nothing before all is renewed. A browser's is none, so the picture is converted.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ CLOCK_RATE = 90_000
 
 SEQUENCE_SET_COST = 16  # NAL units of a packet that a sequence parameter set counts for: it takes longer to read
 NO_IDR_AFTER_NS = 10_000_000_000  # this long without an IDR picture, and recovery points have to do (open GOPs)
+REFRESHES = 2  # recovery points before predicted pictures, after which it is intra refresh
 H265_UNITS = 16  # NAL units in a row: one or two may be anything
 
 # H.265 (RFC 7798 1.1.4) has two bytes of header: the type in six bits of the first, a layer, which is 0, and a temporal
@@ -62,6 +65,8 @@ _LOOKS_LIKE_H265 = (
 )
 
 _NO_IDR = "no IDR picture comes, without which most browsers do not start; set a keyframe interval in the camera"
+
+_REFRESHED = "the picture is renewed bit by bit (intra refresh), and browsers need a keyframe to start"
 
 _STAP_A, _FU_A = 24, 28
 _KEYFRAME = int(Flags.KEYFRAME)
@@ -116,6 +121,8 @@ class H264(NalPayloadFormat):
         self._reordered = False  # a B slice was seen
         self._idr_ns = 0  # arrival of the last IDR picture; until there is one, of the first picture
         self._no_idr = False  # the last keyframe was none
+        self._refreshes = 0  # recovery points before predicted pictures since the last IDR picture
+        self._refreshed = False  # such recovery points are keyframes
         self._h265_units = 0  # in a row that would be H.265
 
     @property
@@ -132,7 +139,8 @@ class H264(NalPayloadFormat):
         track = self._announced
         if sps is not None:
             track = _track(sps)
-        return replace(track, warning=_NO_IDR if self._no_idr else "", convert=self._convert(sps))
+        warning = _NO_IDR if self._no_idr and not self._refreshed else ""
+        return replace(track, warning=warning, convert=self._convert(sps))
 
     def _convert(self, sps: SequenceParameterSet | None) -> str:
         """Why browsers do not show the pictures as they should be; empty if they do."""
@@ -140,6 +148,8 @@ class H264(NalPayloadFormat):
             return "the picture has B-frames, which browsers show in the wrong order"
         if sps and sps.interlaced:
             return "the picture is interlaced, which browsers show with comb lines"
+        if self._refreshed:
+            return _REFRESHED
         return sps.convert if sps else self._announced.convert
 
     def _decide(self, data: bytes, at: int) -> Fate:
@@ -186,17 +196,24 @@ class H264(NalPayloadFormat):
 
     def _may_be_key(self, kind: int, slice_type: int) -> bool:
         """Whether a decoder can start with this picture, once it has the parameter sets."""
+        late = self._idr_ns > 0 and self._arrival_ns - self._idr_ns >= NO_IDR_AFTER_NS
         if kind == IDR or not self._idr_ns:
             self._idr_ns = self._arrival_ns
         if kind == IDR:
+            self._refreshes = 0
+            self._refreshed &= late  # one in a minute spares nobody the wait
             return True
-        late = self._arrival_ns - self._idr_ns >= NO_IDR_AFTER_NS
-        if not self._held or (self._gate.open and not late):
+        if not self._held or (self._gate.open and not late and not self._refreshed):
             return False
-        recovery = any(map(has_recovery_point, self._held))
-        self._gate.recoveries += recovery and not self._gate.open
+        if not any(map(has_recovery_point, self._held)):
+            return False
         # H.264 D.2.8: all pictures are right from some time after a recovery point on; after an I picture at once.
-        return late and recovery and slice_type in I_SLICES
+        if slice_type in I_SLICES:
+            return late
+        self._refreshes += 1
+        if self._refreshes >= REFRESHES and (late or self._gate.waits_long(self._arrival_ns)):
+            self._refreshed = True
+        return self._refreshed
 
     def _learn(self, nal: bytes) -> None:
         kind = nal[0] & 0x1F

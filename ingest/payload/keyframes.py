@@ -7,7 +7,7 @@ and closed again by data that is missing, damaged or cannot be decoded. While it
 from __future__ import annotations
 
 NO_KEYFRAME_NS = 5_000_000_000  # without a keyframe; most cameras send one every 1 to 4 s
-RECOVERIES = 2  # recovery points after which it is intra refresh
+LONG_NS = NO_KEYFRAME_NS // 2  # after which anything will do that a decoder can start with
 
 
 class KeyframeGate:
@@ -16,7 +16,6 @@ class KeyframeGate:
     def __init__(self) -> None:
         self.keyframes = 0  # that have opened it, or come while it was open
         self.open = False
-        self.recoveries = 0  # recovery points since it was closed that are no keyframes
         self._waiting_ns = 0  # arrival of the first NAL unit since it was closed; 0 while it is open
 
     def arrived(self, arrival_ns: int) -> None:
@@ -27,22 +26,24 @@ class KeyframeGate:
     def pass_keyframe(self) -> None:
         """A keyframe begins, and can be decoded."""
         self.open = True
-        self._waiting_ns = self.recoveries = 0
+        self._waiting_ns = 0
         self.keyframes += 1
+
+    def waits_long(self, now_ns: int) -> bool:
+        """Whether it has been closed for so long that a keyframe should have come."""
+        return self._waited_ns(now_ns) >= LONG_NS
 
     def hindrance(self, now_ns: int) -> str:
         """Why nothing of what comes is published, as of the last arrival; empty while something is."""
         if self.open:
             return ""
-        waited_ns = now_ns - self._waiting_ns if self._waiting_ns else 0
-        if self.recoveries >= RECOVERIES and waited_ns >= NO_KEYFRAME_NS // 2:
-            return (
-                "the camera renews its picture bit by bit (intra refresh), and browsers need a keyframe to start; "
-                "switch intra refresh off in the camera, or set a keyframe interval (GOP) of 1 to 4 s"
-            )
+        waited_ns = self._waited_ns(now_ns)
         if waited_ns >= NO_KEYFRAME_NS:
             return (
                 f"no keyframe has come for {waited_ns // 10**9} s, and browsers start with one; "
                 "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
             )
         return "" if self.keyframes else "waiting for its first keyframe"
+
+    def _waited_ns(self, now_ns: int) -> int:
+        return now_ns - self._waiting_ns if self._waiting_ns and not self.open else 0

@@ -71,6 +71,16 @@ def test_each_picture_comes_out_at_once(codec: str, encoder: str, pixels: str, o
     assert converter.size == (320, 240)
 
 
+def test_intra_refresh_is_shown_from_when_all_of_the_picture_has_been_renewed() -> None:
+    coded = pictures("libx264", options="preset=ultrafast tune=zerolatency intra-refresh=1 g=10")
+    converter, out = convert("H264", coded[10:])
+    first = next(number for number, made in enumerate(out) if made)
+    assert 5 <= first <= 10
+    assert [len(made) for made in out[first:]] == [1] * (len(coded) - 10 - first)
+    assert out[first][0].keyframe
+    assert converter.undecodable == 0
+
+
 def test_pictures_that_come_in_another_order_are_put_right_within_two() -> None:
     coded = pictures("libx264", options="preset=veryfast bf=2 b_strategy=0 sc_threshold=0")
     assert [picture.number for picture in coded] != sorted(picture.number for picture in coded)

@@ -262,13 +262,15 @@ def test_recovery_points_do_when_no_idr_comes() -> None:
     assert "IDR" in stream.track.track.warning
 
 
-def test_a_recovery_point_before_a_predicted_picture_does_not_do() -> None:
+def test_a_single_recovery_point_before_a_predicted_picture_does_not_do() -> None:
     units = [nals if kind(nals[0]) == 1 else [b"\x41\x9a" + nals[0][1:]] for nals in SLICES]
     stream = Stream(SPROP)
-    for start in (0, 40):
-        stream.feed(packetise(([RECOVERY_POINT, *unit] for unit in units), start=start * TICKS))
-        stream.arrival_ns += NO_IDR_AFTER_NS
+    stream.feed(packetise([[RECOVERY_POINT, *units[0]], *units[1:]]))
+    stream.arrival_ns += NO_IDR_AFTER_NS
+    stream.feed(packetise(units, start=40 * TICKS))
     assert stream.units() == []
+    stream.feed(packetise([[RECOVERY_POINT, *units[0]], *units[1:]], start=80 * TICKS))
+    assert len(stream.units()) == 30
 
 
 def test_recovery_points_do_after_a_single_idr() -> None:

@@ -4,20 +4,49 @@ from __future__ import annotations
 
 import pytest
 
-from rigs.video import TICKS, encode, packetise, units_of
-from tests.fakes.h264 import PARAMETER_SETS, RECOVERY_POINT, SLICES, SPROP, UNITS, WANTED, Stream
+from ingest.payload.h264 import NO_IDR_AFTER_NS
+from rigs.video import TICKS, encode, kind, packetise, units_of
+from tests.fakes.h264 import SLICES, SPROP, UNITS, WANTED, Stream
 
 
-def test_intra_refresh_is_named_soon_after_the_beginning() -> None:
+def test_intra_refresh_is_published_from_a_recovery_point_on_and_said_to_need_conversion() -> None:
+    units = encode(80, options="intra-refresh=1:keyint=10:min-keyint=10", profile="main")
     stream, said = Stream(), []
-    for number in range(80):
-        begins = [*PARAMETER_SETS, RECOVERY_POINT] if number % 10 == 0 else []
-        stream.feed(packetise([[*begins, *SLICES[1]]], start=number * TICKS))
+    for number, unit in enumerate(units[5:]):
+        stream.feed(packetise([list(unit)], start=number * TICKS))
         stream.arrival_ns += 40_000_000
-        said.append(stream.track.hindrance)
-    assert said[10] == "waiting for its first keyframe"
-    assert "switch intra refresh off" in said[70]
-    assert stream.batches == []
+        said.append((stream.track.hindrance, stream.track.track.convert))
+    assert said[10] == ("waiting for its first keyframe", "")
+    assert said[70][0] == ""
+    assert "intra refresh" in said[70][1]
+    assert stream.track.track.warning == ""
+    assert [batch.timestamp // TICKS for batch in stream.batches if batch.keyframe] == [65]
+    assert [kind(nal) for nal in stream.units()[0]] == [7, 8, 6, 1]
+
+
+def test_after_a_loss_the_next_recovery_point_does_where_that_is_all_that_comes() -> None:
+    units = encode(100, options="intra-refresh=1:keyint=10:min-keyint=10", profile="main")[1:]
+    stream = Stream()
+    for number, unit in enumerate(units):
+        if number == 82:
+            stream.track.lost()
+        stream.feed(packetise([list(unit)], start=number * TICKS))
+        stream.arrival_ns += 40_000_000
+    assert [batch.timestamp // TICKS for batch in stream.batches if batch.keyframe] == [69, 79, 89]
+
+
+def test_one_idr_in_a_minute_changes_nothing_about_intra_refresh_and_two_in_a_row_end_it() -> None:
+    refreshed = encode(70, options="intra-refresh=1:keyint=10:min-keyint=10", profile="main")
+    stream = Stream().feed(packetise(map(list, refreshed)))
+    assert stream.track.track.convert == ""
+    stream.arrival_ns += NO_IDR_AFTER_NS
+    stream.feed(packetise(map(list, refreshed[1:]), start=100 * TICKS))
+    assert "intra refresh" in stream.track.track.convert
+    stream.arrival_ns += NO_IDR_AFTER_NS
+    stream.feed(packetise(map(list, refreshed[:1]), start=200 * TICKS))
+    assert "intra refresh" in stream.track.track.convert
+    stream.feed(packetise(map(list, refreshed[:1]), start=210 * TICKS))
+    assert stream.track.track.convert == ""
 
 
 def test_no_keyframe_for_long_says_what_to_set() -> None:
