@@ -14,6 +14,9 @@ unexport CAMERA
 MAKEOVERRIDES :=
 endif
 
+# A quarter of the tests' time would go into compiling the same modules, in each process of the tests and of the clusters.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Tests mostly wait, so there are more processes than cores; tests/conftest.py says what runs beside what.
 PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 FAST     := not (e2e or browser or gstreamer or namespace or slow)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.address import split_ice_server
@@ -369,7 +369,6 @@ YAML_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(value=YAML_VALUES)
 def test_any_document_loads_or_is_a_config_error(value: object, tmp_path_factory: pytest.TempPathFactory) -> None:
     import yaml
@@ -380,7 +379,6 @@ def test_any_document_loads_or_is_a_config_error(value: object, tmp_path_factory
         load(path, environ={})
 
 
-@settings(max_examples=200, deadline=None)
 @given(text=st.text(st.sampled_from("{}[]:,-?&*!|>'\"%@`#\n\t ab1~"), max_size=30))
 def test_any_text_loads_or_is_a_config_error(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import mmap
 import os
 import resource
 import signal
@@ -292,10 +293,12 @@ def test_what_takes_more_than_its_memory_limit_fails_and_the_process_goes_on() -
         bytearray(1 << 20)
         with pytest.raises(MemoryError):
             bytearray(4 << 30)
+        with pytest.raises(OSError, match="Cannot allocate"):
+            mmap.mmap(-1, 4 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
     with memory_limit(0):
         assert resource.getrlimit(resource.RLIMIT_DATA) == before
-        bytearray(4 << 30)
+        mmap.mmap(-1, 4 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()  # which nobody writes to
 
 
 def test_a_stricter_limit_of_the_system_stays() -> None:

@@ -168,7 +168,7 @@ def test_probes_carry_the_transport_wide_sequence_number(media_socket: MediaSock
 
 
 @needs_native
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(1, MAX_PAYLOAD + 2), min_size=1, max_size=80),
     st.integers(0, 1 << 47),

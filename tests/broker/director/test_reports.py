@@ -6,7 +6,7 @@ import contextlib
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.director.events import FromWorker, SessionEnded, WorkerLost
@@ -145,7 +145,6 @@ others = st.one_of(
 )
 
 
-@settings(max_examples=300)
 @given(st.lists(st.tuples(texts, st.one_of(reports, others)), max_size=20))
 def test_nothing_that_a_worker_says_harms_the_director(said: list[tuple[str, dict[str, object]]]) -> None:
     stage = Stage(camera("door"), camera("yard", on_demand=True))

@@ -92,7 +92,7 @@ def filled(path: str, name: str) -> str:
     return path.replace("{}", quote(name, safe="", errors="surrogatepass"))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(
     method=st.sampled_from(METHODS),
     path=st.builds(filled, st.sampled_from(PATHS), names),

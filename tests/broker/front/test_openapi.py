@@ -56,7 +56,7 @@ async def answered(broker: RunningBroker, method: str, path: str, real: str = ""
         return response.status, answer
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=body_of("post", "/api/cameras"), change=body_of("patch", "/api/cameras/{id}"))
 async def test_a_camera_made_from_the_document_is_accepted(broker: RunningBroker, body, change) -> None:
     status, camera = await answered(broker, "post", "/api/cameras", json=body)
@@ -67,7 +67,6 @@ async def test_a_camera_made_from_the_document_is_accepted(broker: RunningBroker
         assert (await answered(broker, "delete", "/api/cameras/{id}", own))[0] == 204
 
 
-@settings(deadline=None)
 @given(body=body_of("post", "/api/cameras"))
 def test_what_the_document_allows_is_valid(body: dict[str, Any]) -> None:
     assert isinstance(parse_camera({key: value for key, value in body.items() if key != "id"}), CameraConfig)

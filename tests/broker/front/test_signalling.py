@@ -648,7 +648,7 @@ messages = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(message=messages)
 async def test_any_message_gets_an_error_or_its_due(page: Page, message: dict[str, Any]) -> None:
     await page.send(**message)

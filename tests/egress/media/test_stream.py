@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ProtocolError
@@ -30,7 +30,6 @@ poison = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(poison, st.booleans(), st.sampled_from([0.0, 0.1, 3.0])), max_size=12))
 def test_nothing_from_the_bus_raises_anything_else_than_a_protocol_error(
     said: list[tuple[Batch, bool, float]],
