@@ -19,7 +19,7 @@ COPY transcode transcode
 COPY ingest ingest
 RUN python3 -m venv /opt/camshaft \
     && /opt/camshaft/bin/pip install --no-cache-dir . \
-    && /opt/camshaft/bin/python -P -c "from egress import native; assert native.BUILT"
+    && /opt/camshaft/bin/python -P -c "from camshaft.egress import native; assert native.BUILT"
 
 FROM base
 # OpenSSL's library, which the compiled loop encrypts with, comes with Python.

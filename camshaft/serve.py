@@ -23,7 +23,7 @@ from camshaft.plan import programs, shared_environ
 from camshaft.ready import ask_ready, check_bus, free_listen
 from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from camshaft.workers import KINDS
-from common import log, process
+from common import PREFIX, log, process
 from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints
 from common.config import Config, HttpConfig
@@ -34,7 +34,11 @@ from common.kept import Kept
 from common.live import Taken
 from common.reloader import Reloader
 
-_IMPORTED = ("uvloop", "broker.server", *(kind.module for kind in KINDS))  # by our processes, all of them together
+_IMPORTED = (
+    "uvloop",
+    f"{PREFIX}broker.server",
+    *(kind.module for kind in KINDS),
+)  # by our processes, all of them together
 
 
 def serve(given: Given, main: Main, *, demo: bool | None) -> int:

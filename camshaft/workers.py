@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from common import PREFIX
 from common.config import Config
 from common.config_types import MAX_PORT
 from common.control import Role
@@ -58,14 +59,14 @@ def _transcoders(config: Config, _cores: int) -> list[Own]:
 KINDS = (
     WorkerKind(
         Role.INGEST,
-        "ingest.worker",
+        f"{PREFIX}ingest.worker",
         ("sources", "broker", "cluster", "drain", "limits", "log"),
         "Run an ingest process: pulls cameras that the broker assigns.",
         _ingests,
     ),
     WorkerKind(
         Role.EGRESS,
-        "egress.worker",
+        f"{PREFIX}egress.worker",
         ("media", "broker", "cluster", "drain", "limits", "log"),
         "Run an egress process: sends media to the viewers that the broker assigns.",
         _egresses,
@@ -73,7 +74,7 @@ KINDS = (
     ),
     WorkerKind(
         Role.TRANSCODE,
-        "transcode.worker",
+        f"{PREFIX}transcode.worker",
         ("transcode", "broker", "cluster", "drain", "limits", "log"),
         "Run a transcode process: converts what browsers do not take.",
         _transcoders,

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
@@ -24,6 +24,7 @@ _POLICY = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}"
 )
 _PLAYER_STYLE = re.compile(rb"const STYLE = `([^`]*)`;")
+_WEB = Path(__file__).parents[1] / "web"
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
 
@@ -59,7 +60,7 @@ def prepare(app: web.Application) -> None:
 def load_assets() -> dict[str, Asset]:
     """All files of ``broker/web`` by name."""
     assets = {}
-    for file in resources.files("broker").joinpath("web").iterdir():
+    for file in _WEB.iterdir():
         suffix = file.name.rpartition(".")[2]
         if suffix in _TYPES:
             body = file.read_bytes()

@@ -34,7 +34,8 @@ READ_BYTES = 256 << 10  # at once, of one source before others have their turn
 MAX_DESCRIPTION = 64 << 10  # bytes
 END_GRACE = 1.0  # seconds for a process to go by itself
 
-_ROOT = str(Path(__file__).parents[2])
+_DEMUXER = f"{__package__}.demuxer"
+_ROOT = str(Path(__file__).parents[__name__.count(".")])  # of all that is ours
 
 
 class Demuxed:
@@ -174,7 +175,7 @@ async def demuxed(
 async def _started(order: Order) -> tuple[asyncio.SubprocessTransport, Process]:
     """Without our variables, which hold secrets; the URL goes by standard input, which nobody else reads."""
     environ = {"PYTHONPATH": _ROOT, "PATH": os.defpath, "LANG": "C.UTF-8"}
-    command = (sys.executable, "-P", "-m", "ingest.sources.demuxer")
+    command = (sys.executable, "-P", "-m", _DEMUXER)
     loop = asyncio.get_running_loop()
     try:
         transport, protocol = await loop.subprocess_exec(
