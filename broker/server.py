@@ -75,7 +75,7 @@ async def run(
         if keyring is not None:
             stack.callback(keyring.close)
         keys = Keys.of_cluster(endpoints, config.cluster.secret) if keyring is None else keyring.keys
-        store = stack.enter_context(contextlib.closing(Store(config.store.path)))
+        store = stack.enter_context(contextlib.closing(Store(config.store.path, config.store.key_file)))
         sockets = await open_listeners(config.http.listen)
         for listener in sockets:
             stack.callback(listener.close)

@@ -1,8 +1,9 @@
 """All that survives a restart: the cameras added at run time, and what was last seen of every camera. One SQLite file.
 
-It holds passwords, so only its owner may read it, and one broker at a time uses it. With a write-ahead log and
-``synchronous = NORMAL`` a write does not wait for the disk: it takes 15 µs, and 4 ms when the log is folded in, so it
-is done on the event loop. A power cut may lose the writes of the last half minute; it never damages the file.
+It holds passwords, so these are sealed (``broker.vault``), only its owner may read it, and one broker at a time uses
+it. With a write-ahead log and ``synchronous = NORMAL`` a write does not wait for the disk: it takes 15 µs, and 4 ms
+when the log is folded in, so it is done on the event loop. A power cut may lose the writes of the last half minute; it
+never damages the file.
 
 All of it is also in memory, so that a file which was deleted or damaged under us is written again: before each write,
 and when ``check`` is called, we see whether the path still leads to our file. A file that somebody put in its place is
@@ -23,8 +24,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from broker.database import Format, claim, make_tables, unusable
+from broker.vault import SealError, is_sealed, key_path, vault_of
 from common.cameras import CameraName
-from common.config import CameraConfig
+from common.config import CameraConfig, StoreConfig
 from common.config_file import parse_camera
 from common.control import NodeName
 from common.errors import ConfigError
@@ -36,7 +38,7 @@ LOCK_TIMEOUT = 2.0  # seconds: a broker that is being replaced lets go within th
 
 FORMAT = Format(
     0x43414D53,  # "CAMS"
-    version=1,
+    version=2,  # the first whose values are sealed
     schema="""
 CREATE TABLE camera (id TEXT PRIMARY KEY, config TEXT NOT NULL) STRICT;
 CREATE TABLE memory (
@@ -72,11 +74,11 @@ class Memory:
     worker: NodeName | None = None  # the ingest worker that had it
 
 
-def camera_names(path: Path) -> frozenset[CameraName]:
+def camera_names(config: StoreConfig) -> frozenset[CameraName]:
     """Names of the cameras added at run time; none if there is no file yet. Raises ``ConfigError``."""
-    if not path.exists():
+    if not config.path.exists():
         return frozenset()
-    with closing(Store(path)) as store:
+    with closing(Store(config.path, config.key_file)) as store:
         return frozenset(store.cameras())
 
 
@@ -91,11 +93,14 @@ class ReplacedError(sqlite3.OperationalError):
 class Store:
     """The open file. Every method may raise ``sqlite3.Error`` if the disk fails.
 
-    Opening raises ``ConfigError`` if the file cannot be used.
+    Opening raises ``ConfigError`` if the file cannot be used. The second column of each table is sealed: a camera's
+    configuration, and a memory's digest, which would tell whoever guesses a password that it is the one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key_file: Path | None = None) -> None:
         self._path = path.absolute()
+        self._key_path = key_path(self._path, key_file)
+        self._key_is_ours = key_file is None
         self._log = self._path.with_name(f"{self._path.name}-wal")
         self._rows: dict[str, dict[str, _Row]] = {table: {} for table in _INSERT}  # as they are in the file, by id
         self._within = False  # a transaction
@@ -104,8 +109,7 @@ class Store:
         self._logged = False  # whether it has a write-ahead log
         try:
             self._open()
-            for table, rows in self._rows.items():
-                rows.update((row[0], row) for row in self._database.execute(_SELECT[table]))
+            self._read()
         except OSError as exc:
             raise unusable(self._path, exc.strerror or str(exc)) from None
         except sqlite3.Error as exc:
@@ -124,7 +128,7 @@ class Store:
 
     def put_camera(self, id: CameraName, config: CameraConfig) -> None:
         """Add or replace a camera."""
-        self._put("camera", (id, config.model_dump_json()))
+        self._put("camera", (id, self._vault.seal(config.model_dump_json(), f"camera {id}")))
 
     def remove_camera(self, id: CameraName) -> None:
         """Remove a camera."""
@@ -135,15 +139,17 @@ class Store:
         rows = self._database.execute("SELECT id, digest, revision, tracks, place FROM memory")
         try:
             return {
-                id: Memory(digest, revision, _read_tracks(text), worker) for id, digest, revision, text, worker in rows
+                id: Memory(self._vault.open(digest, f"memory {id}"), revision, _read_tracks(text), worker)
+                for id, digest, revision, text, worker in rows
             }
-        except (sqlite3.Error, ValidationError) as exc:
+        except (sqlite3.Error, ValidationError, SealError) as exc:
             raise unusable(self._path, f"is damaged ({type(exc).__name__})") from None
 
     def remember(self, id: CameraName, memory: Memory) -> None:
         """Keep what is known of a camera."""
         tracks = json.dumps([asdict(track) for track in memory.tracks])
-        self._put("memory", (id, memory.digest, memory.revision, tracks, memory.worker))
+        digest = self._vault.seal(memory.digest, f"memory {id}")
+        self._put("memory", (id, digest, memory.revision, tracks, memory.worker))
 
     def forget(self, id: CameraName) -> None:
         """Let go what is known of a camera."""
@@ -175,6 +181,7 @@ class Store:
 
         Raises ``sqlite3.Error`` if that cannot be, ``ReplacedError`` if another file is there.
         """
+        self._keep_key()
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -294,10 +301,47 @@ class Store:
         if problem != "ok":
             raise unusable(self._path, f"is damaged ({problem})")
 
+    def _read(self) -> None:
+        """Have in memory what is in the file, and what opens it; or else close it."""
+        try:
+            for table, rows in self._rows.items():
+                rows.update((row[0], row) for row in self._database.execute(_SELECT[table]))
+            self._unlock()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _unlock(self) -> None:
+        """Have the key, and seal what an older release wrote. Raises ``ConfigError`` if it is another store's key."""
+        places = {f"{table} {id}": row[1] for table, rows in self._rows.items() for id, row in rows.items()}
+        self._vault = vault_of(places, self._key_path, self._path)
+        run = self._database.execute
+        if run("PRAGMA user_version").fetchone()[0] == FORMAT.version:
+            return
+        run("PRAGMA secure_delete = ON")  # leave nothing in unused parts of the files
+        with self.transaction():
+            for table, rows in self._rows.items():
+                for id, text, *others in list(rows.values()):
+                    self._put(
+                        table, (id, text if is_sealed(text) else self._vault.seal(text, f"{table} {id}"), *others)
+                    )
+        run("VACUUM")
+        run("PRAGMA wal_checkpoint(TRUNCATE)")
+        run(f"PRAGMA user_version = {FORMAT.version}")  # last: who is killed before it begins again
+        self._look()
+        log.info("cameras' passwords in the store are sealed now; copies of it from before have them in clear")
+
+    def _keep_key(self) -> None:
+        """Write the key again if it is no more beside the store. One that was put elsewhere is its owner's to keep."""
+        if self._key_is_ours and not self._key_path.exists():
+            with suppress(OSError):  # there is no directory, which is told of the store itself
+                self._vault.write(self._key_path)
+                log.warning("the key of the store was away, and is written again", path=str(self._key_path))
+
     def _read_cameras(self) -> Iterator[tuple[CameraName, CameraConfig]]:
         for id, text in self._database.execute("SELECT id, config FROM camera ORDER BY id"):
             try:
-                fields: Any = json.loads(text)
+                fields: Any = json.loads(self._vault.open(text, f"camera {id}"))
                 yield id, parse_camera(fields)
             except (ValueError, ConfigError) as exc:
                 raise unusable(self._path, f"holds a camera {id!r} that is wrong: {exc}") from None

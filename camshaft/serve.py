@@ -130,7 +130,7 @@ def _own_tokens(config: Config) -> dict[str, str]:
 def _stored(config: Config) -> frozenset[str]:
     """Names of the cameras in the store. Raises ``ConfigError``, which says what to type if another cluster has it."""
     try:
-        return camera_names(config.store.path)
+        return camera_names(config.store)
     except StoreInUseError as exc:
         another = config.store.path.with_stem(f"{config.store.path.stem}-2")
         problem = f"{config.store.path} is in use by another cluster; type CAMSHAFT_STORE_PATH={another} before"

@@ -420,6 +420,10 @@ class StoreConfig(Section):
     """Where cameras that were added at run time are kept."""
 
     path: Path = Field(Path("camshaft.db"), description="SQLite file for cameras added at run time.")
+    key_file: Path | None = Field(
+        None,
+        description="File with the key that seals passwords there; by default one that is made beside it.",
+    )
 
 
 class LogConfig(Section):

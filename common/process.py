@@ -71,6 +71,7 @@ def run(main: Callable[[Stop], Awaitable[None]], on_hang_up: Callable[[], None] 
     """
     pipe, pulse = _inherited_pipe(SUPERVISOR_FD), _inherited_pipe(PULSE_FD)
     raise_file_limit()
+    forgo_core_dumps()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_stopped(main, pipe, pulse, on_hang_up))
@@ -111,6 +112,15 @@ class LoadMeter:
             self._cpu, self._wall = cpu, wall
             self._last = Load(round(share, 4), self._process.memory_info().rss, free_bytes())
         return self._last
+
+
+def forgo_core_dumps() -> None:
+    """Leave no copy of this process's memory, which holds passwords and keys, on a disk when it crashes.
+
+    Whoever needs one allows it for a process that runs: ``prlimit --core=unlimited --pid PID``.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def raise_file_limit() -> int:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from broker import store as module
 from broker.store import FORMAT, Memory, ReplacedError, Store, camera_names
-from common.config import CameraConfig
+from broker.vault import key_path
+from common.config import CameraConfig, StoreConfig
 from common.errors import ConfigError
 from common.media import Kind, Track
 
@@ -45,9 +46,9 @@ def test_cameras_survive_a_restart(store: Store, path: Path) -> None:
 def test_names_are_known_without_a_broker(store: Store, path: Path) -> None:
     store.put_camera("door", DOOR)
     store.close()
-    assert camera_names(path) == {"door"}
+    assert camera_names(StoreConfig(path=path)) == {"door"}
     missing = path.with_name("missing.db")
-    assert camera_names(missing) == set()
+    assert camera_names(StoreConfig(path=missing)) == set()
     assert not missing.exists()
 
 
@@ -90,7 +91,7 @@ def test_what_was_written_is_there_although_nobody_closed_the_file(path: Path) -
     copy = path.with_name("copy.db")  # what is on disk when the process is killed now
     for suffix in ("", "-wal"):
         Path(f"{copy}{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
-    again = Store(copy)
+    again = Store(copy, key_path(path, None))
     assert again.cameras() == {"door": DOOR}
     again.close()
     killed.close()
@@ -101,7 +102,7 @@ def test_only_the_owner_may_read_it(path: Path) -> None:
     store = Store(path)
     store.put_camera("door", DOOR)
     files = sorted(path.parent.iterdir())
-    assert [file.name for file in files] == ["camshaft.db", "camshaft.db-wal"]
+    assert [file.name for file in files] == ["camshaft.db", "camshaft.db-wal", "camshaft.db.secret"]
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     store.close()
 
@@ -266,7 +267,7 @@ def cameras_on_disk(path: Path) -> set[str]:
     for suffix in ("", "-wal"):
         if Path(f"{path}{suffix}").exists():
             Path(f"{copy}{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
-    store = Store(copy)
+    store = Store(copy, key_path(path, None))
     try:
         return set(store.cameras())
     finally:
@@ -385,3 +386,122 @@ def test_a_transaction_that_fails_leaves_nothing_in_memory_either(store: Store, 
     path.unlink()
     store.check()
     assert cameras_on_disk(path) == {"door"}
+
+
+# Passwords in it
+
+
+def on_disk(directory: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(directory.iterdir()) if not file.name.endswith(".secret"))
+
+
+def before_sealing(path: Path, *, count: int = 1) -> None:
+    """The file of a release that knew no sealing, with a write-ahead log, as it is when its broker was killed."""
+    original = path.with_name("original.db")
+    database = sqlite3.connect(original, isolation_level=None)
+    for statement in FORMAT.schema.split(";"):
+        database.execute(statement)
+    database.execute(f"PRAGMA application_id = {FORMAT.application_id}")
+    database.execute("PRAGMA user_version = 1")
+    database.execute("PRAGMA journal_mode = WAL")
+    for number in range(count):
+        name = f"door-{number}" if number else "door"
+        database.execute("INSERT INTO camera VALUES (?, ?)", (name, DOOR.model_dump_json()))
+    database.execute("INSERT INTO memory VALUES ('door', 'digest-in-clear', 7, '[]', 'ingest-1')")
+    for suffix in ("", "-wal"):
+        path.with_name(path.name + suffix).write_bytes(original.with_name(original.name + suffix).read_bytes())
+    database.close()
+    original.unlink()
+
+
+def test_no_password_is_in_the_file_in_clear(store: Store, path: Path) -> None:
+    store.put_camera("door", DOOR)
+    store.remember("door", Memory("digest-in-clear", 1, TRACKS))
+    assert b"secret@" not in on_disk(path.parent)
+    assert b"digest-in-clear" not in on_disk(path.parent)
+    store.close()
+    assert b"secret@" not in on_disk(path.parent)
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_the_store_of_an_older_release_is_sealed(path: Path, count: int) -> None:
+    before_sealing(path, count=count)
+    assert on_disk(path.parent).count(b"secret@") >= count
+    store = Store(path)
+    assert b"secret@" not in on_disk(path.parent)
+    assert b"digest-in-clear" not in on_disk(path.parent)
+    store.close()
+    again = Store(path)
+    assert len(again.cameras()) == count
+    assert again.cameras()["door"] == DOOR
+    assert again.memories() == {"door": Memory("digest-in-clear", 7, (), "ingest-1")}
+    again.close()
+
+
+def test_sealing_that_was_killed_begins_again(path: Path, monkeypatch) -> None:
+    before_sealing(path)
+    monkeypatch.setattr(module, "FORMAT", module.Format(FORMAT.application_id, 1, FORMAT.schema))
+    Store(path).close()  # as if it had not come to this
+    monkeypatch.undo()
+    database = sqlite3.connect(path)
+    assert database.execute("PRAGMA user_version").fetchone() == (1,)
+    database.close()
+    store = Store(path)
+    store.put_camera("yard", DOOR)  # sealed, beside what is not
+    alter_within(store, "PRAGMA user_version = 1")
+    store.close()
+    again = Store(path)
+    assert again.cameras() == {"door": DOOR, "yard": DOOR}
+    again.close()
+    assert b"secret@" not in on_disk(path.parent)
+
+
+def alter_within(store: Store, statement: str) -> None:
+    store._database.execute(statement)
+
+
+def test_a_camera_whose_seal_was_taken_from_another_is_wrong(store: Store, path: Path) -> None:
+    store.put_camera("door", DOOR)
+    store.put_camera("yard", CameraConfig(url="rtsp://host/yard"))
+    store.close()
+    alter(path, "UPDATE camera SET config = (SELECT config FROM camera WHERE id = 'door') WHERE id = 'yard'")
+    again = Store(path)
+    with pytest.raises(ConfigError, match="'yard' that is wrong: cannot be opened"):
+        again.cameras()
+    again.close()
+
+
+def test_a_key_that_is_away_or_anothers_is_named(store: Store, path: Path) -> None:
+    store.put_camera("door", DOOR)
+    store.close()
+    key = key_path(path, None)
+    kept = key.read_text()
+    key.unlink()
+    with pytest.raises(ConfigError, match="is not there, and the store was sealed with the key in it") as caught:
+        Store(path)
+    assert caught.value.key == "store.key_file"
+    assert not key.exists()
+    key.write_text("00" * 32)
+    with pytest.raises(ConfigError, match=r"holds another key than .*camshaft\.db was sealed with"):
+        Store(path)
+    elsewhere = path.with_name("elsewhere")
+    elsewhere.write_text(kept)
+    again = Store(path, elsewhere)
+    assert again.cameras() == {"door": DOOR}
+    again.close()
+
+
+def test_a_key_that_is_deleted_under_us_is_written_again_where_it_is_ours(store: Store, path: Path) -> None:
+    store.put_camera("door", DOOR)
+    key_path(path, None).unlink()
+    store.check()
+    store.close()
+    own = path.with_name("own")
+    again = Store(path, key_path(path, None))
+    assert again.cameras() == {"door": DOOR}
+    again.close()
+    theirs = Store(path.with_name("theirs.db"), own)
+    own.unlink()
+    theirs.check()
+    theirs.close()
+    assert not own.exists()

@@ -1,7 +1,7 @@
-"""Nothing that the product says in a whole run holds a secret: its log, its answers, its metrics, its process list.
+"""Nothing that the product says or keeps in a whole run holds a secret: its log, its answers, its metrics, its process
+list, the core setting, its databases.
 
-The store is the one place that has to have cameras' passwords, for cameras are told them; it is its owner's alone. It
-has no password of people and no token.
+The store has to have cameras' passwords, for cameras are told them; there they are sealed.
 """
 
 from __future__ import annotations
@@ -65,14 +65,23 @@ async def test_no_secret_is_said(
                     await ask("GET", path, params=params)
         for sentence in ("metrics", "api/viewers", "api/nodes", "api/cameras/new"):
             await ask("GET", f"/{sentence}", params={"token": TOKEN})
-    titles = [" ".join(psutil.Process(pid).cmdline()) for pids in running.pids().values() for pid in pids]
+    processes = [psutil.Process(pid) for pids in running.pids().values() for pid in pids]
+    titles = [" ".join(process.cmdline()) for process in processes]
+    assert {process.rlimit(psutil.RLIMIT_CORE)[0] for process in processes} == {0}, "a crash would leave their memory"
     said = {"log": running.log, "answers": "\n".join(answers), "processes": "\n".join(titles)}
     secrets = {CAMERA, PERSON, TOKEN, SIGNING, TURN, GUESS, SHARED, signed}
     found = {(where, secret) for where, text in said.items() for secret in secrets if secret in text}
     assert not found
     assert len(answers) > 100
     assert running.log.count("\n") > 50
-    for file in tmp_path.glob("camshaft.db*"):
+    files = list(tmp_path.glob("camshaft.db*"))
+    assert {file.name for file in files} >= {
+        "camshaft.db",
+        "camshaft.db-wal",
+        "camshaft.db.people",
+        "camshaft.db.secret",
+    }
+    for file in files:
         content = file.read_bytes()
-        assert not [secret for secret in (PERSON, TOKEN, SIGNING, GUESS, signed) if secret.encode() in content], file
+        assert not [secret for secret in secrets if secret.encode() in content], file
         assert file.stat().st_mode & 0o077 == 0, file
