@@ -11,7 +11,8 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-from broker.access.policy import check_door
+from broker.access.people import open_people, people_path
+from broker.access.policy import check_door, is_local, is_shut
 from broker.front.certificate import certificate_of
 from broker.keyring import open_keyring
 from broker.store import StoreInUseError, camera_names
@@ -27,7 +28,6 @@ from common import PREFIX, log, process
 from common.address import is_loopback, page_address, split_listen
 from common.bus import Endpoints
 from common.config import Config, HttpConfig
-from common.config_access import AuthConfig
 from common.control import Role
 from common.errors import AddressInUseError, ConfigError
 from common.kept import Kept
@@ -99,7 +99,7 @@ def serve(given: Given, main: Main, *, demo: bool | None) -> int:
         supervisor = Supervisor(
             plan,
             ready=lambda: ask_ready(listen, http.scheme),
-            announce=lambda: _announce(http, only_demo=demo and alone, auth=config.auth),
+            announce=lambda: _announce(http, only_demo=demo and alone, config=config),
             # -P: or a folder called common in the operator's directory would be taken for ours.
             command=(sys.executable, "-P", "-m", "camshaft"),
             inherited=kept.inherited,
@@ -145,16 +145,27 @@ def _import_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
 
 
-def _announce(http: HttpConfig, *, only_demo: bool, auth: AuthConfig) -> None:
+def _announce(http: HttpConfig, *, only_demo: bool, config: Config) -> None:
     host, port = split_listen(http.listen)
     # A certificate is for a name, as a rule, and not for the address that we listen on.
     page = page_address(http.hosts[0] if http.tls_cert and http.hosts else host, port, http.scheme)
     api = "" if page == page_address(*split_listen(HttpConfig().listen)) else f" --api {page.rstrip('/')}"
     what = "Camshaft shows a simulated camera" if only_demo else "Camshaft is ready"
     with suppress(OSError):  # nobody reads our standard output, which is no reason to end
-        print(f"{what}: {page}  (add your own: {_command()} camera add{api} NAME -)", flush=True)
-        if auth.mode == "none" and not is_loopback(host):
+        add = f"{_command()} camera add{api} NAME -"
+        if is_shut(config, local=is_local(http, loopback=is_loopback(host)), users=_has_users(config)):
+            add = f"CAMSHAFT_API_TOKEN=… {add}; {_command()} token new NAME --role admin makes such a token"
+        print(f"{what}: {page}  (add your own: {add})", flush=True)
+        if config.auth.mode == "none" and not is_loopback(host):
             print("Everybody who reaches this port can watch and change everything: auth is none.", flush=True)
+
+
+def _has_users(config: Config) -> bool:
+    """Whether somebody can sign in with a password already."""
+    if not (config.auth.people and people_path(config.store.path).exists()):
+        return False
+    with closing(open_people(config)) as people:
+        return bool(people.users)
 
 
 def _command() -> str:

@@ -230,18 +230,23 @@ class People:
 
     # Browsers that a user has signed in with before
 
-    def device(self, name: str) -> str:
-        """A mark for a browser in which the user has just signed in."""
-        nonce = secrets.token_urlsafe(12)
+    def device(self, name: str, *, expires: float) -> str:
+        """A mark for a browser in which the user has just signed in, good until then and for this password."""
+        nonce = f"{int(expires)}.{secrets.token_urlsafe(12)}"
         return f"{nonce}.{self._mark(nonce, name)}"
 
-    def knows_device(self, name: str, mark: str) -> bool:
-        """Whether ``device`` gave this mark for that user."""
-        nonce, _, digest = mark.partition(".")
-        return hmac.compare_digest(self._mark(nonce, name).encode(), digest.encode(errors="replace"))
+    def knows_device(self, name: str, mark: str, *, now: float) -> bool:
+        """Whether ``device`` gave this mark for that user, and it is good yet."""
+        nonce, _, digest = mark.rpartition(".")
+        expires = nonce.partition(".")[0]
+        if not hmac.compare_digest(self._mark(nonce, name).encode(), digest.encode(errors="replace")):
+            return False
+        return now < int(expires)  # which is what we wrote
 
     def _mark(self, nonce: str, name: str) -> str:
-        return hmac.digest(self._device, f"{nonce}\0{name}".encode(errors="replace"), hashlib.sha256).hex()
+        user = self._users.get(name)
+        text = f"{nonce}\0{name}\0{user.hash if user is not None else ''}"
+        return hmac.digest(self._device, text.encode(errors="replace"), hashlib.sha256).hex()
 
     def _principal(self, login: Login) -> Principal | None:
         if login.groups is not None:

@@ -13,6 +13,13 @@ def is_local(http: HttpConfig, *, loopback: bool) -> bool:
     return loopback and not (named or http.trusted_proxies or http.base_path)
 
 
+def is_shut(config: Config, *, local: bool, users: bool) -> bool:
+    """Whether everybody has to show who it is from the start on. ``users``: there are some."""
+    auth = config.auth
+    known = users or auth.tokens or auth.user_header or config.jwt.used or config.oidc.issuer
+    return auth.mode == "required" or (auth.mode == "auto" and bool(not local or known))
+
+
 def check_door(config: Config, *, local: bool) -> None:
     """See that somebody could sign in where everybody has to. ``local``: it is for this machine alone.
 

@@ -39,7 +39,7 @@ from common.access import AccessRole
 from common.errors import RequestError
 
 DEVICE = "camshaft_device"  # the cookie by which a browser is known in which a user has signed in before
-DEVICE_DAYS = 365.0
+DEVICE_DAYS = 180.0  # without a sign-in; after them its user waits as others do while somebody guesses
 MAX_COOKIES = 8  # of one name in a request; a browser has one for each path, of which there are two or three
 NICENESS = 5  # of the threads that look at passwords
 HASHING, WAITING = 2, 32  # passwords that are looked at at once, and that may wait for their turn …
@@ -216,7 +216,7 @@ async def _check_password(request: web.Request, name: str, password: str) -> Use
     """The user, whose password this is. Raises ``RequestError``."""
     context, account, people = request.app[CONTEXT], request.app[ACCOUNT], people_of(request)
     mark = cookie_of(request, DEVICE)
-    device = mark if mark and people.knows_device(name, mark) else ""
+    device = mark if mark and people.knows_device(name, mark, now=context.desk.now) else ""
     keys = keys_of(context.quotas.address(address_of(request)), name, device)
     _check_wait(account, keys, context)
     account.check_room(known=bool(device))
@@ -255,7 +255,8 @@ def _signed_in(request: web.Request, name: str) -> web.Response:
     context.audit.info("signed in", about=address_of(request) or "", user=name, address=address_of(request))
     response = web.Response(status=204)
     set_cookie(request, response, COOKIE, cookie, lifetime)
-    set_cookie(request, response, DEVICE, people.device(name), DEVICE_DAYS * 86_400)
+    known_for = DEVICE_DAYS * 86_400
+    set_cookie(request, response, DEVICE, people.device(name, expires=now + known_for), known_for)
     return response
 
 

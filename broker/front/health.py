@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from broker.front.context import CONTEXT, Context
+from broker.front.gate import known
 from common.control import NEEDED, Role
 
 MAX_NAMED = 5  # processes in one sentence
@@ -19,17 +20,22 @@ async def alive(_request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 if a viewer would be served now, else 503 and the reasons."""
-    reasons = [sentence for sentence in reasons_not_ready(request.app[CONTEXT]).values() if sentence]
+    """200 if a viewer would be served now, else 503 and why; processes are named to who may read ``/metrics``."""
+    who = await known(request)
+    found = reasons_not_ready(request.app[CONTEXT], named=who is not None and who.may_monitor)
+    reasons = [sentence for sentence in found.values() if sentence]
     body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
     return web.json_response(body, status=503 if reasons else 200, headers={"Cache-Control": "no-store"})
 
 
-def reasons_not_ready(context: Context) -> Mapping[str, str]:
-    """Everything that can keep a viewer from being served: a sentence if it does now, else nothing."""
+def reasons_not_ready(context: Context, *, named: bool) -> Mapping[str, str]:
+    """Everything that can keep a viewer from being served: a sentence if it does now, else nothing.
+
+    ``named``: the sentences may name processes.
+    """
     return {
         "relay": _relay(context),
-        **{f"no_{role}": _lacks(role, context) for role in NEEDED},
+        **{f"no_{role}": _lacks(role, context, named=named) for role in NEEDED},
         "full": _full(context),
         "memory": _memory(context),
         "store": _store(context),
@@ -43,7 +49,7 @@ def _relay(context: Context) -> str:
     return f"The media relay has not answered for {seconds} s." if seconds >= RELAY_STUCK else ""
 
 
-def _lacks(role: Role, context: Context) -> str:
+def _lacks(role: Role, context: Context, *, named: bool) -> str:
     workers = [worker for worker in context.control.director.workers if worker.report.role is role]
     if any(worker.takes(role) for worker in workers):
         return ""
@@ -51,8 +57,8 @@ def _lacks(role: Role, context: Context) -> str:
     silent = [
         f"{each.node} has not reported for {context.clock() - each.seen:.0f} s" for each in workers if not each.alive
     ]
-    known = [*ended, *silent][:MAX_NAMED]
-    return f"No {role} process is connected{': ' if known else ''}{', '.join(known)}."
+    processes = [*ended, *silent][:MAX_NAMED] if named else []
+    return f"No {role} process is connected{': ' if processes else ''}{', '.join(processes)}."
 
 
 def _full(context: Context) -> str:

@@ -114,7 +114,7 @@ def _own(app: web.Application, context: Context) -> Own:
         version=__version__,
         host=socket.gethostname(),
         load=app[LOAD].read(),
-        reasons={reason: bool(sentence) for reason, sentence in reasons_not_ready(context).items()},
+        reasons={reason: bool(sentence) for reason, sentence in reasons_not_ready(context, named=False).items()},
         connections=quotas.connections.total,
         sockets=quotas.sockets.total,
         socket_queues=app[HUB].backlog.bytes,

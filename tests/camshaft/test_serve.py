@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
+from broker.access.people import open_people
 from camshaft import serve
-from common.config import HttpConfig
+from common.access import AccessRole
+from common.config import Config, HttpConfig
 from common.config_access import AuthConfig
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where a store would be, and users
 
 
 @pytest.mark.parametrize(
@@ -16,11 +26,11 @@ from common.config_access import AuthConfig
 def test_who_opens_the_port_is_told_what_that_means(
     listen: str, open_to_others: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serve._announce(HttpConfig(listen=listen), only_demo=False, auth=AuthConfig(mode="none"))
+    serve._announce(HttpConfig(listen=listen), only_demo=False, config=Config(auth=AuthConfig(mode="none")))
     said = capsys.readouterr().out
     assert said.startswith("Camshaft is ready: http://")
     assert ("auth is none" in said) == open_to_others
-    serve._announce(HttpConfig(listen=listen), only_demo=False, auth=AuthConfig())
+    serve._announce(HttpConfig(listen=listen), only_demo=False, config=Config())
     assert "auth is none" not in capsys.readouterr().out
 
 
@@ -36,7 +46,35 @@ def test_with_a_certificate_the_page_is_https(
     http: dict[str, object], page: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = HttpConfig.model_validate({"tls_cert": "cert.pem", **http})
-    serve._announce(config, only_demo=False, auth=AuthConfig())
+    serve._announce(config, only_demo=False, config=Config())
     said = capsys.readouterr().out
     assert said.startswith(f"Camshaft is ready: {page}  (")
     assert f"camera add --api {page.rstrip('/')} NAME -" in said
+
+
+SHUT = [
+    ({}, {}, False),
+    ({}, {"auth": {"mode": "required"}}, True),
+    ({}, {"auth": {"tokens": {"root": {"sha256": "0" * 64, "role": "admin"}}}}, True),
+    ({}, {"jwt": {"secret": "x" * 32}}, True),
+    ({"listen": ":8080"}, {}, True),
+    ({"hosts": ["cams.example"]}, {}, True),
+    ({"listen": ":8080"}, {"auth": {"mode": "none"}}, False),
+]
+
+
+@pytest.mark.parametrize(("http", "more", "shut"), SHUT)
+def test_who_needs_a_token_to_add_a_camera_is_told_so(
+    http: dict[str, object], more: dict[str, object], *, shut: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config.model_validate({"http": http, **more})
+    serve._announce(config.http, only_demo=False, config=config)
+    said = capsys.readouterr().out
+    assert ("CAMSHAFT_API_TOKEN=" in said) == ("token new NAME --role admin makes such a token" in said) == shut
+
+
+def test_users_shut_the_door_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(open_people(Config())) as people:
+        people.add("anna", "hash", AccessRole.ADMIN, (), now=1.0)
+    serve._announce(HttpConfig(), only_demo=False, config=Config())
+    assert "CAMSHAFT_API_TOKEN=" in capsys.readouterr().out

@@ -38,7 +38,7 @@ def test_the_file_is_private_and_has_no_cookie_in_it(people: People, path: Path)
 
 
 def test_users_and_who_is_signed_in_outlive_the_broker(people: People, path: Path) -> None:
-    cookie, mark = people.sign_in("ben", now=NOW, expires=NOW + 10), people.device("ben")
+    cookie, mark = people.sign_in("ben", now=NOW, expires=NOW + 10), people.device("ben", expires=NOW + 100)
     people.close()
     with closing(People(path)) as again:
         assert [user.name for user in again.users] == ["anna", "ben"]
@@ -46,7 +46,7 @@ def test_users_and_who_is_signed_in_outlive_the_broker(people: People, path: Pat
         assert ben is not None
         assert ben == Principal(Kind.USER, "ben", VIEWER, ("yard", "shop-*"), NOW + 10, ben.proof)
         assert again.named("ben", ben.proof) == ben
-        assert again.knows_device("ben", mark)
+        assert again.knows_device("ben", mark, now=NOW)
 
 
 def test_a_cookie_ends_in_time(people: People) -> None:
@@ -147,11 +147,20 @@ def test_who_is_not_there_is_not_found(people: People, act: str) -> None:
 
 
 def test_a_device_is_known_by_its_mark_alone(people: People) -> None:
-    mark = people.device("ben")
-    assert people.knows_device("ben", mark)
-    for wrong in ("", "x", "x.y", mark + "0", mark.replace(".", "x."), "\udcff.\udcff"):
-        assert not people.knows_device("ben", wrong)
-    assert not people.knows_device("anna", mark)
+    mark = people.device("ben", expires=NOW + 100)
+    assert people.knows_device("ben", mark, now=NOW)
+    later = str(int(NOW + 200)) + mark[mark.index(".") :]
+    for wrong in ("", "x", "x.y", mark + "0", mark.replace(".", "x."), "\udcff.\udcff", later):
+        assert not people.knows_device("ben", wrong, now=NOW)
+    assert not people.knows_device("anna", mark, now=NOW)
+
+
+def test_a_device_is_known_for_a_time_and_until_its_users_password_is_another(people: People) -> None:
+    mark = people.device("ben", expires=NOW + 100)
+    assert people.knows_device("ben", mark, now=NOW + 99)
+    assert not people.knows_device("ben", mark, now=NOW + 100)
+    people.set_password("ben", "another hash")
+    assert not people.knows_device("ben", mark, now=NOW)
 
 
 def test_a_file_that_is_none_is_refused(path: Path) -> None:

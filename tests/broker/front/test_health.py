@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from broker.access.tokens import digest_of
 from broker.front.health import RELAY_STUCK, reasons_not_ready
 from common.control import DEAD_AFTER
 from tests.fakes.broker import RunningBroker, broker_in
@@ -41,6 +42,23 @@ async def test_ready_when_a_viewer_would_be_served(broker: RunningBroker) -> Non
             egress.report(draining=True)
             await broker.until("/readyz", lambda health: health["status"] == "not ready")
             assert await ready(broker) == (503, ["No egress process is connected: out-1 is ending."])
+
+
+async def test_strangers_learn_no_names_of_processes(tmp_path: Path) -> None:
+    tokens = {role: {"sha256": digest_of(f"t-{role}"), "role": role} for role in ("admin", "monitor")}
+    tokens["viewer"] = {"sha256": digest_of("t-viewer"), "cameras": ["*"]}
+    async with broker_in(tmp_path, auth={"tokens": tokens}) as broker, FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes?token=t-admin", lambda nodes: len(nodes) == 2)
+        egress.report(draining=True)
+        named = "No egress process is connected: out-1 is ending."
+        await broker.until("/readyz?token=t-admin", lambda health: named in health["reasons"])
+        for who, sentence in (
+            ("monitor", named),
+            ("viewer", "No egress process is connected."),
+            ("nobody", "No egress process is connected."),
+        ):
+            async with broker.http.get("/readyz", params={"token": f"t-{who}"}) as response:
+                assert sentence in (await response.json())["reasons"], who
 
 
 async def test_not_ready_while_every_egress_is_full(broker: RunningBroker) -> None:
@@ -82,7 +100,7 @@ class Facts:
             memory=SimpleNamespace(now=lambda _: self.short),
             quotas=SimpleNamespace(limits=SimpleNamespace(free_memory=256)),
         )
-        return {reason: sentence for reason, sentence in reasons_not_ready(context).items() if sentence}
+        return {reason: sentence for reason, sentence in reasons_not_ready(context, named=True).items() if sentence}
 
 
 def test_nothing_is_wrong_where_all_is_well() -> None:
