@@ -11,6 +11,7 @@ from broker.front.context import CONTEXT, Context
 from broker.front.gate import Right, admit, described, principal_of
 from broker.front.peer import BASE_PATH, PROXIES, Proxies, address_of, host_of, is_secure
 from broker.front.problems import MAX_BODY, problems
+from broker.front.refusals import told_by_socket
 from broker.front.routes import CHANGING, PAGES, Need, add_routes, need_of
 from common.errors import RequestError
 from common.log import get_logger
@@ -20,7 +21,7 @@ log = get_logger()
 
 def application(context: Context) -> web.Application:
     """All routes, and what every request passes on its way."""
-    app = web.Application(middlewares=[_watched, problems, _guard], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[_watched, problems, told_by_socket, _guard], client_max_size=MAX_BODY)
     app[CONTEXT] = context
     app[PROXIES] = Proxies(context.proxies)
     app[BASE_PATH] = context.base_path

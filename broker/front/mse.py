@@ -2,7 +2,8 @@
 
 ``GET /mse/{camera}?codecs=H264,AAC`` names the codecs that the browser's MSE takes, and as WHEP's address it takes
 ``stream``, ``height`` and ``token`` and is open to pages of every origin. What is refused is refused before the
-handshake is answered. Messages, from the server:
+handshake is answered, and to pages, which are told nothing else, by a message (``broker.front.refusals``). From the
+server come
 
 * text ``{"type": "hello", "session", "kinds"}``: the session's name, and the kinds of media that will come;
 * text ``{"type": "track", "kind", "codec"}``: the next segment of that kind is an initialization segment;

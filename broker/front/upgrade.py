@@ -7,11 +7,15 @@ from aiohttp import web
 from common.errors import RequestError
 
 
+def can_upgrade(request: web.Request, response: web.WebSocketResponse) -> bool:
+    """Whether ``response`` could answer the request's handshake."""
+    try:
+        return bool(response.can_prepare(request))
+    except ValueError:  # of a Sec-WebSocket-Key that is no Base64, and of other letters than ASCII
+        return False
+
+
 def check_upgrade(request: web.Request, response: web.WebSocketResponse) -> None:
     """Raises ``RequestError`` for a request whose handshake ``response`` could not answer."""
-    try:
-        possible = bool(response.can_prepare(request))
-    except ValueError:  # of a Sec-WebSocket-Key that is no Base64, and of other letters than ASCII
-        possible = False
-    if not possible:
+    if not can_upgrade(request, response):
         raise RequestError(426, "upgrade_required", "This address speaks WebSocket only.")

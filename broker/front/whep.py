@@ -158,6 +158,6 @@ def _wanted_headers(request: web.Request) -> str:
 
 async def _allow_all_origins(request: web.Request, response: web.StreamResponse) -> None:
     """Errors included: a page must be able to read why it was refused."""
-    if path_of(request).startswith(("/whep/", "/api/viewers/")):
+    if path_of(request).startswith(("/whep/", "/api/viewers/", "/mse/")):
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = _EXPOSED

@@ -120,6 +120,10 @@ export class MseSession extends ServedSession {
           clearTimeout(timer);
           this.#begin(message);
           resolve();
+        } else if (message.type === "error" && this.id === null) {
+          clearTimeout(timer);
+          this.#socket.onclose = null;
+          reject(refusal(message.code, message.message));
         }
       };
       this.#socket.onclose = ({ reason }) => (this.id === null ? fail() : this.closed(reason || "connection_closed"));
@@ -171,7 +175,7 @@ export class MseSession extends ServedSession {
   }
 }
 
-/** Why the WebSocket did not open: what an ordinary request is told, or that a proxy is in the way. */
+/** Why the WebSocket did not open, and said nothing: what an ordinary request is told, or that a proxy is in the way. */
 async function refusalOf(url) {
   try {
     const response = await fetchWithin(REQUEST_TIMEOUT, url, { cache: "no-store" });

@@ -39,11 +39,16 @@ async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
 
 
 @pytest.fixture
-async def page(kept_chromium: Kept) -> AsyncIterator[Any]:
+def sockets() -> list[str]:
+    """Addresses of the page's WebSockets that nobody has looked at."""
+    return []
+
+
+@pytest.fixture
+async def page(kept_chromium: Kept, sockets: list[str]) -> AsyncIterator[Any]:
     async with elsewhere() as address, playwright.async_playwright() as driver:
         browser = await driver.chromium.connect_over_cdp(kept_chromium.address())
         page = await browser.new_page(base_url=address)
-        sockets: list[Any] = []
         page.on("websocket", lambda socket: sockets.append(socket.url))
         await page.goto("/")
         yield page
@@ -90,6 +95,23 @@ async def test_a_new_token_is_shown_when_it_is_needed(broker: RunningBroker, egr
     await page.wait_for_function("document.querySelector('camshaft-player').state === 'failed'")
     await page.evaluate("document.querySelector('camshaft-player').token = 't-wall'")
     assert (await egress.told(Offer)).principal.startswith("token:wall")
+
+
+@pytest.mark.parametrize(("token", "why"), [("t-nobody", "invalid_token"), ("t-wall", "not_handed_over")])
+async def test_a_page_elsewhere_says_why_it_may_not_watch_by_the_servers_own_port(
+    broker: RunningBroker, egress: FakeEgress, page: Any, sockets: list[str], token: str, why: str
+) -> None:
+    """No browser tells a page with which status a WebSocket was refused."""
+    begin = """async ([server, token]) => {
+        const { MseSession } = await import("/vendor/mse.js");
+        const player = { marked() {}, closed() {}, media() {} }, wish = () => ({ token });
+        const video = document.createElement("video");
+        const session = new MseSession(new URL(server), {}, "door", wish, player, video);
+        return session.start().then(() => "", ({ code, message }) => `${code}: ${message}`);
+    }"""
+    assert (await page.evaluate(begin, [broker.url, token])).startswith(f"{why}: ")
+    assert len(sockets) == 1
+    sockets.clear()
 
 
 async def test_scripts_of_a_package_need_a_server_and_take_one_below_a_path(broker, egress, page) -> None:

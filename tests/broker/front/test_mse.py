@@ -228,6 +228,20 @@ async def test_what_cannot_be_is_refused_before_the_handshake(
     assert refused.value.status == status
     async with broker.http.get(path) as response:
         assert (await response.json())["code"] == "upgrade_required"
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_a_page_is_told_by_its_socket_why_it_is_refused(broker: RunningBroker, egress: TakingEgress) -> None:
+    page = {"Origin": "https://cams.example"}
+    async with broker.http.ws_connect("/mse/nowhere?codecs=H264", headers=page) as socket:
+        said = await socket.receive_json(timeout=PATIENCE)
+        assert (said["type"], said["code"]) == ("error", "unknown_camera")
+        assert "nowhere" in said["message"]
+        assert (await socket.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 4404
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:  # whose own word reads what a status says
+        await broker.http.ws_connect("/ws", headers=page)
+    assert refused.value.status == 403
 
 
 @pytest.mark.parametrize("problem", ["nobody", "another user", "no such thing", "nobody elsewhere", "an impostor"])
@@ -271,6 +285,11 @@ async def test_who_may_not_watch_gets_no_connection_and_whose_right_it_is_the_eg
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await broker.http.ws_connect(PATH + query)
             assert refused.value.status == status
+            origin = {"Origin": "https://cams.example"}
+            async with broker.http.ws_connect(PATH + query, headers=origin) as socket:
+                assert (await socket.receive_json(timeout=PATIENCE))["type"] == "error"
+                await socket.receive(timeout=PATIENCE)
+                assert socket.close_code == 4000 + status
         assert egress.offers == []
         connecting = asyncio.ensure_future(broker.http.ws_connect(f"{PATH}&token=wall", timeout=SOON))
         _, connection = await egress.taken()
