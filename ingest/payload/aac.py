@@ -7,6 +7,7 @@ decoder needs nothing else, and can begin with any frame. The spectral band repl
   of which says the whole frame's size. Frames that are interleaved do not occur with cameras, and are dropped.
 * RFC 6416 6: an AudioMuxElement, its configuration in the session description or in the stream itself.
 * Cameras put frames into packets that have an ADTS header already, and announce no configuration with it.
+* Where no configuration can be read, it is AAC-LC of the rate and the channels that the description says otherwise.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ _RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000
 _MAIN, _LC, _SSR, _LTP, _SBR, _PS = 1, 2, 3, 4, 5, 29  # audio object types, ISO/IEC 14496-3 1.5.1
 _SYNC_EXTENSION = 0x2B7
 _ADTS_HEADER = 7
+_REFUSED = 16  # packets in a row from the first on that nothing could be made of, until that is said
 _OTHER_KIND = "it is AAC of a kind that no converter takes ({what}); set the camera's sound to AAC-LC or G.711"
+
+
+class OtherKindError(ValueError):
+    """A configuration of AAC that ADTS cannot say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,9 @@ class Configuration:
             _rate(bits)  # of what comes out, with the band that is replicated
             kind = _object_type(bits)
         if kind not in (_MAIN, _LC, _SSR, _LTP):
-            raise ValueError(f"audio object type {kind}")
+            raise OtherKindError(f"audio object type {kind}")
         if bits.u(1):  # frameLengthFlag
-            raise ValueError("960 samples a frame")
+            raise OtherKindError("960 samples a frame")
         if bits.u(1):  # dependsOnCoreCoder
             bits.u(14)
         bits.u(1)  # extensionFlag
@@ -61,7 +67,7 @@ class Configuration:
             if _object_type(bits) == _SBR and bits.u(1):
                 _rate(bits)
         if not 1 <= channels <= 7:
-            raise ValueError(f"channel configuration {channels}")
+            raise OtherKindError(f"channel configuration {channels}")
         return cls(kind, rate, channels)
 
     def adts(self, size: int) -> bytes:
@@ -85,7 +91,7 @@ def announced_track(codec: str, clock_rate: int, channels: int, parameters: Mapp
     track = Track(Kind.AUDIO, "AAC", clock_rate, channels)
     try:
         configuration, _ = _announced(codec, parameters)
-    except ValueError as exc:
+    except OtherKindError as exc:
         return replace(track, problem=_OTHER_KIND.format(what=exc))
     return replace(track, channels=configuration.channels) if configuration else track
 
@@ -99,11 +105,15 @@ class Aac:
         self.frames = 0
         self.keyframes = 0
         self.dropped = 0  # packets
+        self._refused = ""  # what was wrong with the last of them
         self.track = track
         self._output = output
         self._clock_rate = clock_rate
         self._latm = codec == "MP4A-LATM"
         self._configuration, self._subframes = _announced(codec, parameters)
+        if self._configuration is None and not self._latm:
+            rate = min(_RATES, key=lambda each: abs(each - clock_rate))
+            self._configuration = Configuration(_LC, rate, min(max(track.channels, 1), 2))
         self._in_band = self._latm and parameters.get("cpresent", "1") != "0"
         size, index, delta = (_number(parameters, name) for name in ("sizelength", "indexlength", "indexdeltalength"))
         self._header_bits = (size or 13, 3 if index is None else index, 3 if delta is None else delta)  # AAC-hbr
@@ -114,7 +124,11 @@ class Aac:
     @property
     def hindrance(self) -> str:
         """Why nothing of what comes is published; empty while something is."""
-        return "" if self.frames else "waiting for the configuration of its AAC"
+        if self.frames:
+            return ""
+        if self._refused and self.dropped >= _REFUSED:
+            return f"its AAC cannot be read: {self._refused}; set the camera's sound to AAC-LC or G.711"
+        return "waiting for the configuration of its AAC" if self._latm else "waiting for its AAC"
 
     def mark(self) -> None:
         """A marker without a payload ends nothing."""
@@ -134,8 +148,9 @@ class Aac:
             frames = self._latm_frames(payload, marker) if self._latm else self._generic_frames(payload)
             for number, frame in enumerate(frames):
                 self._send(frame, timestamp, number, arrival_ns)
-        except ValueError:
+        except ValueError as exc:
             self.dropped += 1
+            self._refused = str(exc)
             self.lost()
 
     def _send(self, frame: bytes, timestamp: int, number: int, arrival_ns: int) -> None:
@@ -212,29 +227,29 @@ class Aac:
 
 
 def _announced(codec: str, parameters: Mapping[str, str]) -> tuple[Configuration | None, int]:
-    """The configuration, if it is there and a hexadecimal number, and how many frames an element of LATM has.
+    """The configuration, if one is there that can be read, and how many frames an element of LATM has.
 
-    Raises ``ValueError`` for one that ADTS cannot say.
+    Raises ``OtherKindError``.
     """
     try:
-        data = bytes.fromhex(parameters.get("config", ""))
+        bits = Bits(bytes.fromhex(parameters.get("config", "")))
+        return _stream_mux_config(bits) if codec == "MP4A-LATM" else (Configuration.read(bits), 1)
+    except OtherKindError:
+        raise
     except ValueError:
-        data = b""
-    if not data:
         return None, 1
-    return _stream_mux_config(Bits(data)) if codec == "MP4A-LATM" else (Configuration.parse(data), 1)
 
 
 def _stream_mux_config(bits: Bits) -> tuple[Configuration, int]:
     """ISO/IEC 14496-3 1.7.3: the configuration, and the frames of an element. One program, one layer."""
     if bits.u(1):  # audioMuxVersion
-        raise ValueError("LATM of another version")
+        raise OtherKindError("LATM of another version")
     same_time, subframes, programs, layers = bits.u(1), bits.u(6) + 1, bits.u(4), bits.u(3)
     if not same_time or programs or layers:
-        raise ValueError("LATM with several programs")
+        raise OtherKindError("LATM with several programs")
     configuration = Configuration.read(bits)
     if bits.peek(3):  # frameLengthType
-        raise ValueError("LATM with frames of a fixed length")
+        raise OtherKindError("LATM with frames of a fixed length")
     return configuration, subframes
 
 

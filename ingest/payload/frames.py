@@ -50,6 +50,7 @@ class Frames:
         self._open = False  # a keyframe has come, and nothing was lost since
         self._arrival_ns = 0
         self._waiting_ns = 0  # arrival of the first packet since nothing is published; 0 while something is
+        self._refused = ""  # what was wrong with the last frame that came, if something was
 
     @property
     def hindrance(self) -> str:
@@ -59,6 +60,11 @@ class Frames:
             return "" if self._open or self.keyframes else "waiting for its first keyframe"
         if waited_ns < NO_KEYFRAME_NS:
             return "" if self.keyframes else "waiting for its first keyframe"
+        if self._refused:
+            return (
+                f"no picture can be read from what comes as {self.track.codec}: {self._refused}; "
+                "restart the camera, or set this stream to H.264"
+            )
         return (
             f"no keyframe has come for {waited_ns // 10**9} s, and players start with one; "
             "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
@@ -112,10 +118,11 @@ class Frames:
             return
         try:
             units = self._repack(payloads)
-        except ProtocolError:
+        except ProtocolError as exc:
             self.dropped += len(payloads)
-            self._open = False
+            self._open, self._refused = False, str(exc)
             return
+        self._refused = ""
         for unit in units:
             if unit.keyframe:
                 self._open, self._waiting_ns = True, 0

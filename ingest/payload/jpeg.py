@@ -10,11 +10,11 @@ A source that is not RTSP has whole images already (``WHOLE``).
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from common.errors import ProtocolError
 from common.payload.output import pieces
-from ingest.payload.frames import Unit
+from ingest.payload.frames import Repack, Unit
 
 WHOLE = "x-camshaft-whole"  # parameter of a session description that a demuxer of ours writes: see repack_whole
 
@@ -53,8 +53,16 @@ _HUFFMAN = (
 )
 
 
-def repack_jpeg(payloads: list[bytes]) -> list[Unit]:
-    """Each image is a keyframe. Raises ``ProtocolError``."""
+def jpeg_repacker() -> Repack:
+    """For one camera, whose tables are remembered: it may send them with its first image alone."""
+    return partial(repack_jpeg, known={})
+
+
+def repack_jpeg(payloads: list[bytes], known: dict[int, bytes] | None = None) -> list[Unit]:
+    """Each image is a keyframe. Raises ``ProtocolError``.
+
+    ``known`` are the tables that came before, by Q, for images that say no more than that (RFC 2435 3.1.8).
+    """
     expected, scan, head = 0, [], b""
     for payload in payloads:
         if len(payload) < _HEADER.size:
@@ -72,7 +80,10 @@ def repack_jpeg(payloads: list[bytes]) -> list[Unit]:
                 size = int.from_bytes(payload[at + 2 : at + 4], "big")
                 tables = payload[at + 4 : at + 4 + size]
                 at += 4 + size
+                tables = tables or (known or {}).get(quality, b"")
             head = _head(kind & 0x3F, quality, width, height, interval, tables)
+            if known is not None and quality in _OWN_TABLES:
+                known[quality] = tables
         scan.append(payload[at:])
         expected += len(scan[-1])
     image = head + b"".join(scan)

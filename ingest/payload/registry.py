@@ -15,7 +15,7 @@ from common.media import CLOCK_RATES, Kind, Track
 from common.payload.output import Output
 from ingest.payload import aac, g711, h264, h265, opus, vpx
 from ingest.payload.frames import Frames
-from ingest.payload.jpeg import WHOLE, repack_jpeg, repack_whole
+from ingest.payload.jpeg import WHOLE, jpeg_repacker, repack_whole
 from ingest.payload.mpeg4 import repack_mpeg4
 from ingest.payload.resample import can_resample
 from ingest.payload.sound import Sound
@@ -72,7 +72,9 @@ _SRTP = "the track is encrypted (SRTP), which is not supported; switch SRTP off 
 class PayloadFormat(Protocol):
     """A track's packets in, batches into its ``Output``; made by ``make``."""
 
-    dropped: int  # packets that were of no use
+    @property
+    def dropped(self) -> int:
+        """Packets that were of no use."""
 
     @property
     def frames(self) -> int:
@@ -172,7 +174,7 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
             return Frames(choice.track, vpx.repack_av1, output)
         case "JPEG":
             whole = WHOLE in choice.format.parameters
-            return Frames(choice.track, repack_whole if whole else repack_jpeg, output)
+            return Frames(choice.track, repack_whole if whole else jpeg_repacker(), output)
         case "MP4V-ES":
             return Frames(choice.track, repack_mpeg4(choice.format.parameters), output)
         case "opus":
@@ -211,6 +213,12 @@ def choice_by_type(choice: Choice, payload_type: int) -> Choice | None:
     if announced is None and fixed is None:
         return replace(choice, format=replace(choice.format, payload_type=payload_type))
     return choice_of(choice.section, announced or cast(Format, fixed))
+
+
+def choice_by_codec(choice: Choice, codec: str) -> Choice | None:
+    """The choice for a picture that is of another codec than was announced; ``None`` if it is not played."""
+    other = choice_of(choice.section, replace(choice.format, codec=codec))
+    return replace(other, clock_rate=choice.clock_rate) if other.track.playable else None
 
 
 def _best(section: MediaSection) -> Choice:

@@ -14,6 +14,8 @@ from ingest.payload.frames import Unit
 
 _SEQUENCE_HEADER = 1  # obu_type, AV1 6.2.2
 _LEAST = 8  # bytes of room in which an OBU is begun
+_VP8_START = b"\x9d\x01\x2a"  # RFC 6386 9.1
+_VP9_SYNC = b"\x49\x83\x42"  # VP9 6.2.1: frame_sync_code
 _NOT_SENT = {2, 8, 15}  # temporal delimiters, tile lists and padding: RTP Payload Format For AV1, 5
 
 
@@ -27,8 +29,11 @@ def repack_vp8(payloads: list[bytes]) -> list[Unit]:
     frame = access_unit("VP8", payloads)
     if len(frame) < 3:
         raise ProtocolError("a frame of VP8 has no header")
+    keyframe = not frame[0] & 1  # RFC 6386 9.1
+    if keyframe and frame[3:6] != _VP8_START:
+        raise ProtocolError("a keyframe of VP8 has no start code")
     first, *rest = pieces(frame, MAX_PAYLOAD - 1)
-    return [Unit([b"\x10" + first, *(b"\0" + piece for piece in rest)], keyframe=not frame[0] & 1)]  # RFC 6386 9.1
+    return [Unit([b"\x10" + first, *(b"\0" + piece for piece in rest)], keyframe)]
 
 
 def repack_vp9(payloads: list[bytes]) -> list[Unit]:
@@ -53,7 +58,10 @@ def _is_vp9_keyframe(frame: bytes) -> bool:
         raise ProtocolError("a frame of VP9 has no header")
     profile = frame[0] >> 5 & 1 | frame[0] >> 3 & 2
     at = 2 if profile == 3 else 3  # the bit, counted from the lowest, at which show_existing_frame stands
-    return not frame[0] >> at & 1 and not frame[0] >> at - 1 & 1
+    keyframe = not frame[0] >> at & 1 and not frame[0] >> at - 1 & 1
+    if keyframe and _VP9_SYNC not in frame[1:5]:  # a byte later in profile 3, whose header has one more bit
+        raise ProtocolError("a keyframe of VP9 has no sync code")
+    return keyframe
 
 
 def repack_av1(payloads: list[bytes]) -> list[Unit]:

@@ -13,8 +13,9 @@ from struct import Struct
 from common.control import TrackStats
 from common.media import Batch, Kind, Track
 from common.payload.output import Output
+from ingest.payload.doubted import Doubted
 from ingest.payload.nal_format import NalPayloadFormat
-from ingest.payload.registry import Choice, choice_by_type, make
+from ingest.payload.registry import Choice, PayloadFormat, choice_by_codec, choice_by_type, make
 from ingest.rtp.clock import CameraClock, TrackClock
 from ingest.rtp.reorder import Reorder
 from ingest.rtp.rtcp import Reception, SenderReport, parse
@@ -55,6 +56,7 @@ class TrackReceiver:
         self._stranger: tuple[int, int, bytes, int] | None = None  # another one, after so many packets; packet, arrival
         self._raw = -1
         self._timestamp = 0
+        self._reviewed = -1  # access units that had been published then
         self._order: Reorder[_Packet] = Reorder(udp=udp)
         self._camera = camera
         self._on_new_source = on_new_source
@@ -69,9 +71,41 @@ class TrackReceiver:
         self._clock = TrackClock(choice.clock_rate, self._camera, track.clock_rate)
         self._reception = Reception(choice.clock_rate, self._order.received, self._order.lost)
         self._output = Output(track.kind, track.codec, self._clock, epoch)
-        self._format = make(choice, self._output)
-        self._nal_format = self._format if isinstance(self._format, NalPayloadFormat) else None
+        self._take_up(make(choice, self._output))
+        self._doubt()
         self._raw = -1
+
+    def _take_up(self, form: PayloadFormat) -> None:
+        """Have that format take what comes."""
+        self._format = form
+        self._nal_format = form if isinstance(form, NalPayloadFormat) else None
+
+    def _doubt(self) -> None:
+        """Look at the picture's packets, whether they are what was announced, until a keyframe shows it."""
+        if self.kind is Kind.VIDEO and self._choice.track.playable and not isinstance(self._format, Doubted):
+            form = self._format
+            self._take_up(Doubted(form, lambda: self._take_up(form), self._recognised))
+
+    def _recognised(self, codec: str) -> PayloadFormat | None:
+        """The picture is of that codec: the format that takes it from now on, ``None`` if it cannot be played."""
+        choice = choice_by_codec(self._choice, codec)
+        if choice is None:
+            return None
+        self._choice = choice
+        self._output = Output(choice.track.kind, choice.track.codec, self._clock, self._output.epoch)
+        form = make(choice, self._output)
+        self._take_up(form)
+        self._on_new_source(self, True)
+        return form
+
+    def review(self) -> None:
+        """Look at what comes if nothing could be published since the last call: it may be another codec by now.
+
+        To be called every few seconds.
+        """
+        frames, self._reviewed = self._reviewed, self._format.frames
+        if frames == self._reviewed:
+            self._doubt()
 
     @property
     def track(self) -> Track:
@@ -86,7 +120,7 @@ class TrackReceiver:
     @property
     def format(self) -> object:
         """The payload format, which knows more than ``track`` says."""
-        return self._format
+        return self._format.format if isinstance(self._format, Doubted) else self._format
 
     @property
     def stats(self) -> TrackStats:
@@ -319,6 +353,11 @@ class CameraStream:
         """When ``expire`` and ``take`` have to be called, in Unix time."""
         deadlines = [deadline for receiver in self.receivers if (deadline := receiver.deadline_ns) is not None]
         return min(deadlines, default=None)
+
+    def review(self) -> None:
+        """See whether what comes is still what it was taken for; to be called every few seconds."""
+        for receiver in self.receivers:
+            receiver.review()
 
     def expire(self, now_ns: int) -> None:
         """Wait no longer for packets that are overdue."""

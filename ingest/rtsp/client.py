@@ -253,6 +253,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._silence.check(now)
                 if now >= self._report_due:
                     self._report_due = now + REPORT_INTERVAL
+                    self._media.stream.review()
                     self._media.send_reports(unix_ns(), self._write)
         except CameraError as exc:
             self._fail(exc)

@@ -13,8 +13,9 @@ from common.payload.output import Output
 from ingest.payload import aac, vpx
 from ingest.payload.frames import Frames, Repack
 from ingest.payload.h265 import H265
-from ingest.payload.jpeg import repack_jpeg
+from ingest.payload.jpeg import jpeg_repacker
 from ingest.payload.mpeg4 import repack_mpeg4
+from ingest.payload.recognise import Recogniser
 from tests.fakes.clocks import ArrivalClock
 from tests.fuzz.target import Program, Target, repeated, string
 
@@ -23,6 +24,7 @@ SPS = bytes.fromhex("42010101600000030090000003000003003ca00a080f165ba4a4c2e6808
 PPS = bytes.fromhex("4401c073c189")
 LC = {"config": "1408", "sizelength": "13", "indexlength": "3", "indexdeltalength": "3", "mode": "AAC-hbr"}
 JPEG_HEADER = bytes((0, 0, 0, 0, 1, 50, 40, 30))
+VP8_KEY = b"\x10\0\0\0\x9d\x01\x2a"
 
 
 def feed(make: Callable[[Output], Frames | aac.Aac], kind: Kind) -> Callable[[bytes], object]:
@@ -56,6 +58,14 @@ def frames(repack: Repack) -> Callable[[bytes], object]:
 def sound(codec: str, parameters: Mapping[str, str]) -> Callable[[bytes], object]:
     track = Track(Kind.AUDIO, "AAC", 16_000)
     return feed(lambda output: aac.Aac(codec, track, 16_000, parameters, output), Kind.AUDIO)
+
+
+def recognise(data: bytes) -> None:
+    program, recogniser = Program(data), Recogniser()
+    while program:
+        how = program.byte()
+        if payload := program.string():
+            recogniser.look(payload, bool(how & 16))
 
 
 def assemble(data: bytes) -> None:
@@ -113,11 +123,11 @@ TARGETS = [
         "vp8",
         "RTP payloads with VP8, from a camera",
         frames(vpx.repack_vp8),
-        (_packets(b"\x10\0\x9d\x01\x2a" + bytes(40), b"\x90\x80\x85\x05\x01" + bytes(30)),),
+        (_packets(VP8_KEY + bytes(40), b"\x90\x80\x85\x05\x01" + bytes(30)),),
         grow={
-            "frames": repeated(_packets(b"\x10\0\0\0")),
-            "one frame": lambda size: _packets(b"\x10" + bytes(size)),
-            "packets": lambda size: _packets(b"\x10\0", how=0) + _packets(b"\0a", how=0) * (size // 5),
+            "frames": repeated(_packets(VP8_KEY)),
+            "one frame": lambda size: _packets(VP8_KEY + bytes(size)),
+            "packets": lambda size: _packets(VP8_KEY, how=0) + _packets(b"\0a", how=0) * (size // 5),
         },
     ),
     Target(
@@ -126,7 +136,7 @@ TARGETS = [
         frames(vpx.repack_vp9),
         (_packets(b"\x8a\5\x18\0\1\0\1\1\4\2\x82\x49\x83\x42", b"\xd8\5\3\2\x86" + bytes(20)),),
         grow={
-            "frames": repeated(_packets(b"\x08\x82a")),
+            "frames": repeated(_packets(b"\x08\x82\x49\x83\x42")),
             "structure": lambda size: _packets(b"\x8a\5\x08\xff" + bytes(size)),
         },
     ),
@@ -143,9 +153,20 @@ TARGETS = [
         },
     ),
     Target(
+        "codec",
+        "RTP payloads of a picture that may be of another codec than announced, from a camera",
+        recognise,
+        (_packets(VPS, SPS, b"\x67\x42\0\x1e", VP8_KEY, JPEG_HEADER + b"scan", b"\0\0\1\xb0"),),
+        grow={
+            "start codes": lambda size: _packets(b"\0\0\1" * (size // 3)),
+            "aggregate": lambda size: _packets(b"\x78" + b"\0\2\x67\x42" * (size // 4)),
+            "sets": repeated(_packets(SPS)),
+        },
+    ),
+    Target(
         "jpeg",
         "RTP payloads with Motion JPEG, from a camera",
-        frames(repack_jpeg),
+        frames(jpeg_repacker()),
         (
             _packets(JPEG_HEADER + b"scan" * 9),
             _packets(bytes((0, 0, 0, 0, 65, 255, 40, 30, 0, 1, 255, 255, 0, 0, 0, 64)) + bytes(90)),

@@ -159,3 +159,20 @@ def test_damaged_packets_are_dropped_and_counted(payload: bytes) -> None:
     camera.send(au(b"fine"), SAMPLES)
     assert [frame[7:] for frame in camera.frames()] == [b"fine"]
     assert camera.format.dropped == 1
+
+
+@pytest.mark.parametrize("config", ["", "2b8a", "14", "zz"])
+def test_without_a_configuration_that_can_be_read_it_is_of_the_kind_that_cameras_send(config: str) -> None:
+    parameters = HBR | ({"config": config} if config else {})
+    camera = Camera("MPEG4-GENERIC", 16_000, parameters)
+    for number, frame in enumerate(tone("aac", rate=16_000).payloads):
+        camera.send(au(frame), number * SAMPLES)
+    assert heard(camera.frames()) == (pytest.approx(TONE, rel=0.02), 16_000)
+
+
+def test_sound_that_is_no_aac_is_said_to_be_that() -> None:
+    camera = Camera("MPEG4-GENERIC", 16_000, HBR | {"config": LC_16K_MONO})
+    for number in range(20):
+        camera.send(bytes([number]) * 320, number * 320)
+    assert camera.frames() == []
+    assert "its AAC cannot be read" in camera.format.hindrance

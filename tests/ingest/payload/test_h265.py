@@ -13,6 +13,7 @@ from common.payload.access_unit import access_unit
 from common.payload.output import Output
 from ingest.payload.h265 import H265, announced_track
 from rigs.codecs import pictures
+from rigs.tracks import h265_fragments
 from tests.fakes.clocks import ArrivalClock
 
 X265 = "preset=ultrafast x265-params=log-level=none:bframes={}:repeat-headers=1:keyint=10:min-keyint=10:scenecut=0"
@@ -34,16 +35,6 @@ def encoded(*, pixels: str = "yuv420p", bframes: int = 0) -> list[list[bytes]]:
     return [[nal for nal in split(picture.data) if kind(nal) != 39] for picture in coded]
 
 
-def fragment(nal: bytes, size: int = 1_400) -> list[bytes]:
-    if len(nal) <= size:
-        return [nal]
-    parts = [nal[at : at + size - 3] for at in range(2, len(nal), size - 3)]
-    return [
-        bytes((nal[0] & 0x81 | 49 << 1, nal[1], (n == 0) << 7 | (n == len(parts) - 1) << 6 | kind(nal))) + part
-        for n, part in enumerate(parts)
-    ]
-
-
 class Camera:
     def __init__(self, parameters: dict[str, str] | None = None) -> None:
         self.output = Output(Kind.VIDEO, "H265", ArrivalClock(), epoch=1)
@@ -51,7 +42,7 @@ class Camera:
         self.number = 0
 
     def send(self, nals: list[bytes], *, size: int = 1_400, marker: bool = True, at: int = 5) -> None:
-        payloads = [payload for nal in nals for payload in fragment(nal, size)]
+        payloads = [payload for nal in nals for payload in h265_fragments(nal, size)]
         for index, payload in enumerate(payloads):
             last = index == len(payloads) - 1
             self.format.receive(b"head" + payload, 4, 4 + len(payload), self.number * TICKS, marker and last, at)

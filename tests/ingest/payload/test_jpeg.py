@@ -2,48 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
-
 import av
 import pytest
 
 from common.errors import ProtocolError
-from ingest.payload.jpeg import repack_jpeg
-from rigs.codecs import pictures
-
-
-@dataclass(frozen=True)
-class Image:
-    """What a sender takes of a JPEG image (RFC 2435 4.1)."""
-
-    whole: bytes
-    tables: bytes
-    interval: int
-    scan: bytes
-
-    @classmethod
-    def encode(cls) -> Image:
-        whole = pictures("mjpeg", 1, pixels="yuvj420p", options="huffman=default")[0].data
-        at, tables, interval = 2, b"", 0
-        while True:
-            marker, size = whole[at + 1], int.from_bytes(whole[at + 2 : at + 4], "big")
-            segment, at = whole[at + 4 : at + 2 + size], at + 2 + size
-            if marker == 0xDB:
-                tables += segment[1:65]
-            elif marker == 0xDD:
-                interval = int.from_bytes(segment, "big")
-            elif marker == 0xDA:
-                return cls(whole, tables, interval, whole[at:])
-
-    def packets(self, size: int = 1_300, *, quality: int = 255) -> list[bytes]:
-        out = []
-        for at in range(0, len(self.scan), size):
-            header = struct.pack("!B3sBBBBHH", 0, at.to_bytes(3, "big"), 65, quality, 40, 30, self.interval, 0xFFFF)
-            if not at and quality > 127:
-                header += struct.pack("!BBH", 0, 0, len(self.tables)) + self.tables
-            out.append(header + self.scan[at : at + size])
-        return out
+from ingest.payload.jpeg import jpeg_repacker, repack_jpeg
+from rigs.tracks import Image
 
 
 def decoded(image: bytes) -> list[bytes]:
@@ -88,3 +52,14 @@ def test_a_lower_quality_has_coarser_tables() -> None:
 def test_what_is_no_image_is_refused(payloads: list[bytes]) -> None:
     with pytest.raises(ProtocolError):
         repack_jpeg(payloads)
+
+
+def test_tables_that_came_once_hold_for_images_of_their_quality() -> None:
+    image, repack = Image.encode(), jpeg_repacker()
+    bare = [image.packets(quality=quality, tables=False) for quality in (200, 201)]
+    with pytest.raises(ProtocolError, match="quantization tables"):
+        repack(bare[0])
+    repack(image.packets(quality=200))
+    assert decoded(b"".join(repack(bare[0])[0].payloads)) == decoded(image.whole)
+    with pytest.raises(ProtocolError, match="quantization tables"):
+        repack(bare[1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from common.cameras import CameraState, Transport
 from rigs.camera import FakeCamera, h264_track, pcmu_track
+from rigs.codecs import pictures
+from rigs.tracks import X265, h265_track, jpeg_track
 from rigs.video import Packet
 from tests.fakes.quirks import plays
 from tests.fakes.viewer import Pulled
@@ -84,3 +87,21 @@ async def test_h265_that_is_announced_as_h264_is_said_to_be_that() -> None:
         fake.tracks[0].units = h264_track().units
         await pulled.watch(5)
         assert pulled.camera.report.state is CameraState.PLAYING
+
+
+@pytest.mark.parametrize(
+    ("announced", "sent"), [("H264", "H265"), ("H265", "H264"), ("H264", "JPEG"), ("VP9", "H264"), ("X-VENDOR", "H265")]
+)
+async def test_a_picture_of_another_codec_than_announced_plays_as_what_it_is(announced: str, sent: str) -> None:
+    jpegs = pictures("mjpeg", 10, pixels="yuvj420p", options="huffman=default")
+    track = {
+        "H264": h264_track,
+        "H265": lambda: h265_track(pictures("libx265", options=X265)),
+        "JPEG": lambda: jpeg_track([picture.data for picture in jpegs]),
+    }[sent]()
+    track = replace(track, sdp=f"m=video 0 RTP/AVP 96\na=rtpmap:96 {announced}/90000\n", payload_type=96)
+    async with FakeCamera([track]) as fake, Pulled(fake.url) as pulled:
+        await pulled.until(lambda: len(pulled.of("video")) > 20)
+        assert {batch.codec for batch in pulled.of("video")} == {sent}
+        await pulled.reached(CameraState.PLAYING)
+        assert [(each.codec, each.problem) for each in pulled.camera.report.tracks] == [(sent, "")]

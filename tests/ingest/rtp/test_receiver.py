@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from dataclasses import replace
 
 import pytest
 from aiortc.rtp import RtcpPacket, RtcpRrPacket
@@ -17,7 +18,9 @@ from ingest.rtp.receiver import ADOPT_LATER, CameraStream
 from ingest.rtp.reorder import HOLD_NS
 from ingest.rtp.rtcp import receiver_report
 from ingest.rtsp import sdp
+from rigs.codecs import pictures
 from rigs.rtp import goodbye, rtp, rtp_all, sender_report
+from rigs.tracks import X265, h265_track
 from rigs.video import TICKS, encode, packetise, units_of
 
 UNITS = encode()
@@ -413,8 +416,25 @@ def test_fragments_that_come_together_are_taken_in_one_piece() -> None:
         receive(packet, arrival_ns)
 
     session.video.receive = noted  # type: ignore[method-assign]
-    packets = rtp_all(packetise(UNITS[:1], size=100))
-    session.video.receive_run(*run_of(packets), NOW)
-    assert len(seen) < len(packets) / 2
+    first = rtp_all(packetise(UNITS[:1]))
+    second = rtp_all(packetise(UNITS[1:2], size=100, start=TICKS), sequence=len(first))
+    session.video.receive_run(*run_of(first), NOW)  # a keyframe shows that it is what was announced
+    seen.clear()
+    session.video.receive_run(*run_of(second), NOW)
+    assert len(seen) < len(second) / 2
     session.batches += session.stream.take(NOW)
-    assert units_of(session.batches) == WANTED[:1]
+    assert units_of(session.batches) == WANTED[:2]
+
+
+def test_a_camera_that_goes_over_to_another_codec_in_mid_session_is_followed() -> None:
+    session = Session()
+    session.feed(rtp_all(packetise(UNITS)))
+    packets = [packet for unit in h265_track(pictures("libx265", options=X265)).units for packet in unit]
+    stamped = [replace(packet, timestamp=200_000 + n * TICKS) for n, packet in enumerate(packets)]
+    session.stream.review()
+    session.feed(rtp_all(stamped[:2], sequence=1_000))
+    session.stream.review()  # some seconds without a picture
+    session.feed(rtp_all(stamped, sequence=1_002))
+    assert {batch.codec for batch in session.of("video")} == {"H264", "H265"}
+    assert next(batch.epoch for batch in session.of("video") if batch.codec == "H265") > 1_000
+    assert session.video.track.codec == "H265"

@@ -1,0 +1,72 @@
+"""A payload format that has not shown yet that what comes is what was announced; no I/O.
+
+While nothing of a picture could be published, each packet is looked at. If it proves another codec, that one's format
+goes on from this very packet; at the first keyframe there is no doubt any more, and the format is asked directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.media import Track
+from ingest.payload.recognise import Recogniser
+from ingest.payload.registry import PayloadFormat
+
+
+class Doubted:
+    """Stands for ``format`` until ``settled`` is called, or ``other`` with a codec, which returns what takes that."""
+
+    def __init__(
+        self, format: PayloadFormat, settled: Callable[[], None], other: Callable[[str], PayloadFormat | None]
+    ) -> None:
+        self.format = format
+        self._settled, self._other = settled, other
+        self._recogniser = Recogniser()
+        self._keyframes = format.keyframes
+
+    @property
+    def dropped(self) -> int:
+        """Packets that were of no use."""
+        return self.format.dropped
+
+    @property
+    def frames(self) -> int:
+        """Published access units."""
+        return self.format.frames
+
+    @property
+    def keyframes(self) -> int:
+        """Published access units with which a decoder can start."""
+        return self.format.keyframes
+
+    @property
+    def track(self) -> Track:
+        """The track as it is known now."""
+        return self.format.track
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing of what comes is published."""
+        return self.format.hindrance
+
+    def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
+        """The next packet's payload."""
+        codec = self._recogniser.look(packet[start:end], marker)
+        if codec and codec != self.format.track.codec and (other := self._other(codec)) is not None:
+            other.receive(packet, start, end, timestamp, marker, arrival_ns)
+            return
+        self.format.receive(packet, start, end, timestamp, marker, arrival_ns)
+        if self.format.keyframes > self._keyframes:
+            self._settled()
+
+    def mark(self) -> None:
+        """The marker came in a packet without a payload."""
+        self.format.mark()
+
+    def lost(self) -> None:
+        """Packets are missing between the last one and the next."""
+        self.format.lost()
+
+    def restart(self) -> None:
+        """Another stream begins with the next packet."""
+        self.format.restart()
