@@ -55,9 +55,11 @@ from broker.director.events import (
     ViewerLeft,
     ViewerOffered,
     ViewerWishes,
+    WireChanged,
     Wish,
     WorkerJoined,
     WorkerLost,
+    WorkerUnfit,
 )
 from broker.keyring import Keyring
 from broker.probing import Probing
@@ -351,6 +353,10 @@ class ControlPlane:
                 log.info("worker joined", worker=node, role=role.value)
             case WorkerLost(node, role, reason):
                 log.warning("worker lost", worker=node, role=role.value, reason=reason.value)
+            case WorkerUnfit(node, role, sentence):
+                log.warning("worker refused: its release does not fit", worker=node, role=role.value, reason=sentence)
+            case WireChanged(version):
+                log.info("another wire version is spoken: releases are mixed, or no more", version=version)
             case NodeNameTwice(node, where):
                 log.warning("two processes run under one --node name; give each its own", worker=node, processes=where)
             case CameraChanged() | CameraRemoved() | SessionEnded() | RenewSession():

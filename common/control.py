@@ -4,10 +4,10 @@ State is reconciled, never replayed. A worker sends its whole ``Report`` once a 
 the broker compares it with what it wants and sends the difference. A lost message is mended by the next report, and a
 broker that has just started learns everything from the reports alone.
 
-Releases can be mixed while a cluster is upgraded, one with the one before it: fields that a receiver does not know are
-ignored and missing ones take their default; a value that an enum does not have is taken for one that says so; tracks of
-a kind that is not known are left out; a message of a type that is not known is dropped and counted. What a receiver has
-to understand is never added otherwise.
+Releases can be mixed while a cluster is upgraded, one with the one before it (``common.wire``): fields that a receiver
+does not know are ignored and missing ones take their default; a value that an enum does not have is taken for one that
+says so; tracks of a kind that is not known are left out; a message of a type that is not known is dropped and counted.
+What a receiver has to understand is sent only where the wire version is one that has it.
 
 What cameras and viewers say stands in reports, so none of it may make one invalid: ``encode`` bounds texts and numbers,
 and a receiver leaves out the item that is wrong instead of the whole report.
@@ -28,6 +28,7 @@ from common.cameras import NOTHING, CameraName, CameraSpec, CameraState, or_else
 from common.errors import ProtocolError
 from common.media import Kind, Rendition, Track
 from common.sessions import SessionName
+from common.wire import UNTOLD, Spoken
 
 CONVERTERS_FULL = "every transcode worker is full"  # an ``Offer``'s reason that may be gone in a moment
 REPORT_INTERVAL = 1.0  # seconds between a worker's reports
@@ -52,6 +53,13 @@ def _of_known_kind(items: object) -> object:
     if not isinstance(items, list | tuple):
         return items
     return [item for item in items if not isinstance(item, dict) or item.get("kind") in _KINDS]
+
+
+def _of_known_tracks(items: object) -> object:
+    """Without renditions of a track of such a kind."""
+    if not isinstance(items, list | tuple):
+        return items
+    return [item for item in items if not isinstance(item, dict) or _of_known_kind([item.get("track")])]
 
 
 def _known_kinds(kinds: object) -> object:
@@ -233,13 +241,17 @@ class Report:
     served: tuple[StreamReport, ...] = ()  # ingest: every camera it has been assigned
     viewers: tuple[ViewerReport, ...] = ()  # egress: every session it holds
     subscribed: tuple[Rendition, ...] = ()  # egress: renditions that it is subscribed to
-    made: tuple[Made, ...] = ()  # transcode: every rendition that it makes
+    made: Annotated[
+        tuple[Made, ...], BeforeValidator(_of_known_tracks)
+    ] = ()  # transcode: every rendition that it makes
     counters: dict[str, int] = field(default_factory=dict)  # dropped garbage, gaps and the like, by name
     measured: Annotated[tuple[Measured, ...], Field(max_length=MAX_MEASURES)] = ()
     partial: bool = False  # something of ``served`` and ``viewers`` could not be told: it is as it was
     number: int = 0  # of a report that is sent in parts …
     part: int = 0  # … which of them this is, from 0 …
     parts: int = 1  # … and how many there are
+    wire: Spoken = UNTOLD  # the versions that it speaks, and …
+    speaks: int = UNTOLD.newest  # … the one that it was told to
     type: Literal["report"] = "report"
 
 
@@ -387,6 +399,22 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Speak:
+    """Speak this wire version from now on; broker to a worker that tells of versions (``common.wire``)."""
+
+    version: int
+    type: Literal["speak"] = "speak"
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """This cluster speaks no wire version that the worker does; broker to such a one that tells of versions."""
+
+    sentence: Text
+    type: Literal["unfit"] = "unfit"
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The answer to an offer (see there), and the renditions that were promised; egress to broker."""
 
@@ -501,11 +529,14 @@ ToWorker = (
     | HangUp
     | Ping
     | Drain
+    | Speak
+    | Unfit
 )
 
 _to_broker: TypeAdapter[ToBroker] = TypeAdapter(Annotated[ToBroker, Field(discriminator="type")])
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
 _items: dict[str, TypeAdapter[Any]] = {"served": TypeAdapter(StreamReport), "viewers": TypeAdapter(ViewerReport)}
+_NEEDED = {"node", "role", "incarnation", "viewers", "served"}  # nothing else is believed of a worker without these
 _BOUNDED = {Load, TrackStats, Track, StreamReport, Tried, ViewerReport, Report, Measured} | {
     Refused,
     Ended,
@@ -513,6 +544,7 @@ _BOUNDED = {Load, TrackStats, Track, StreamReport, Tried, ViewerReport, Report, 
     Made,
     SnapshotFailed,
     IceNotRestarted,
+    Unfit,
 }
 
 
@@ -546,7 +578,8 @@ def _map(message: Any) -> dict[str, object] | int:
 def decode_for_broker(frame: bytes) -> ToBroker:
     """A worker's message. Raises ``ProtocolError``.
 
-    A report loses those of its streams and viewers that are not valid, and is then ``partial``.
+    A report loses those of its streams and viewers that are not valid, and whatever else of it may be missing and is
+    not valid, as a newer release may say it otherwise; it is then ``partial``.
     """
     message = _unpack(frame)
     try:
@@ -554,9 +587,11 @@ def decode_for_broker(frame: bytes) -> ToBroker:
     except ValidationError as exc:
         if not isinstance(message, dict) or message.get("type") != "report":
             raise _garbage(exc) from None
+        wrong = {error["loc"][1] for error in exc.errors(include_url=False, include_input=False)}
     valid = {name: _valid(name, message[name]) for name in _items if isinstance(message.get(name), list)}
+    rest = {name: value for name, value in message.items() if name in valid or name not in wrong - _NEEDED}
     try:
-        return _to_broker.validate_python({**message, **valid, "partial": True})
+        return _to_broker.validate_python({**rest, **valid, "partial": True})
     except ValidationError as exc:
         raise _garbage(exc) from None
 

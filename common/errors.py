@@ -73,5 +73,17 @@ class RequestError(CamshaftError):
         return self.message
 
 
+class UnfitError(CamshaftError):
+    """A worker's release and its broker's speak nothing in common; ``problem`` says which do."""
+
+    def __init__(self, node: str, problem: str) -> None:
+        super().__init__(node, problem)
+        self.node = node
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.node} cannot be of this cluster: {self.problem}"
+
+
 class ProtocolError(CamshaftError):
     """Bytes that do not follow their protocol, from whatever side: they are dropped and counted, never fatal."""

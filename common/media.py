@@ -19,7 +19,8 @@ Frame layout: topic, then one msgpack array. Topics end in NUL, so that no rendi
 * ``rendition@node NUL``: the cached group of pictures, an array of batches in one frame, for that worker alone.
 
 A release may add fields at the end of a batch and flags, which others ignore; what is to be read otherwise gets another
-``WIRE_VERSION``, which a release writes only once the release before it reads it.
+``BATCH_VERSION``, and is written only where the wire version that is spoken (``common.wire``) is one that has it. Both
+that this release speaks have the first.
 
 What comes from the bus is checked as what comes from a network is: ``decode_frame`` lets nothing through that those who
 take batches would have to check again, neither a size nor a range of numbers.
@@ -53,7 +54,7 @@ MAX_BATCHES = 65_536  # of a cached group of pictures; one of 16 MiB with a pack
 
 MAX_TOPIC = 256  # bytes with its NUL: a rendition and, of a replay's, the name of a node
 
-WIRE_VERSION = 1
+BATCH_VERSION = 1
 
 Rendition = NewType("Rendition", str)
 """The name of what travels under one topic; see the grammar above."""
@@ -224,7 +225,7 @@ def parse_topic(topic: bytes) -> tuple[Rendition, str | None]:
 
 def encode_batch(batch: Batch) -> bytes:
     """One msgpack array; prefix it with ``live_topic`` to make a frame."""
-    packed: bytes = _pack((WIRE_VERSION, *batch))
+    packed: bytes = _pack((BATCH_VERSION, *batch))
     return packed
 
 
@@ -261,7 +262,7 @@ def decode_frame(frame: bytes) -> Frame:
 
 
 def _batch(fields: object) -> Batch:
-    if not isinstance(fields, list) or len(fields) <= _FIELDS or fields[0] != WIRE_VERSION:
+    if not isinstance(fields, list) or len(fields) <= _FIELDS or fields[0] != BATCH_VERSION:
         raise ProtocolError("not a batch of this version")
     batch = Batch._make(fields[1 : _FIELDS + 1])  # a newer release may have more of them
     if tuple(map(type, batch)) != _FIELD_TYPES or set(map(type, batch.payloads)) != {bytes}:

@@ -52,6 +52,7 @@ from broker.director.state import State, Worker
 from broker.director.stills import Stills
 from broker.director.viewers import Viewers
 from broker.director.vigil import Vigil
+from broker.director.wires import Wires
 from common.bucket import TokenBuckets
 from common.cameras import CameraName, CameraSpec
 from common.config import LimitsConfig
@@ -113,6 +114,7 @@ class Director:
         self._restarts = Restarts(self._state)
         self._vigil = Vigil(self._state)
         self._drains = Drains(self._state)
+        self._wires = Wires(self._state)
         self._parts = Parts()
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
 
@@ -198,10 +200,10 @@ class Director:
     def _hear(self, node: NodeName, message: ToBroker) -> None:
         match message:
             case Report():
-                if message.node == node:
-                    self._take(message)
-                else:
+                if message.node != node:
                     self._state.counters["wrong_node"] += 1
+                elif self._wires.takes(message):
+                    self._take(message)
             case Leaving(incarnation=incarnation):
                 worker = self._state.workers.get(node)
                 if worker is not None and worker.report.incarnation == incarnation:
@@ -252,6 +254,8 @@ class Director:
             predecessor = worker.report.incarnation
             worker = self._state.workers[report.node] = Worker(report, self._state.now, predecessor=predecessor)
         worker.report, worker.seen, worker.alive, worker.give_up_at = report, self._state.now, True, None
+        self._wires.settle()
+        self._wires.tell(report)
         if joined and report.role is Role.INGEST:
             self._state.ingest_joined()
         match report.role:
@@ -320,6 +324,7 @@ class Director:
         self._cameras.settle()
         self._conversions.settle()
         self._drains.settle()
+        self._wires.settle()
 
 
 def _still_had(worker: Worker) -> Report:

@@ -343,6 +343,22 @@ class NodeNameTwice:
     where: tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerUnfit:
+    """A worker speaks no wire version of this cluster's, and is not taken."""
+
+    node: NodeName
+    role: Role
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class WireChanged:
+    """Another wire version is spoken from now on."""
+
+    version: int
+
+
 Notice = CameraChanged | CameraRemoved | SessionEnded | RenewSession
 """The commands that the front door tells people of."""
 
@@ -359,6 +375,8 @@ Command = (
     | WorkerJoined
     | WorkerLost
     | NodeNameTwice
+    | WorkerUnfit
+    | WireChanged
     | Notice
 )
 

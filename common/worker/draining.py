@@ -20,10 +20,13 @@ TOLD_FOR = 0.2  # seconds at least, so that what is on its way here is sent else
 
 
 async def drained(worker: Worker, link: Link, stop: asyncio.Event, *, within: float) -> None:
-    """Wait until the worker is to end, and then until it has nothing left, or ``within`` seconds are over."""
+    """Wait until the worker is to end, and then until it has nothing left, or ``within`` seconds are over.
+
+    One that cannot be of this cluster has nothing.
+    """
     at_once = stop.at_once if isinstance(stop, Stop) else stop
-    await _first_of(stop, link.drain_ordered)
-    if at_once.is_set():
+    await _first_of(stop, link.drain_ordered, link.hopeless)
+    if at_once.is_set() or link.hopeless.is_set():
         return
     log = get_logger(node=link.node)
     loop = asyncio.get_running_loop()

@@ -31,7 +31,9 @@ from common.control import (
     Ping,
     Report,
     Role,
+    Speak,
     ToBroker,
+    Unfit,
     decode_for_worker,
     encode,
 )
@@ -39,6 +41,7 @@ from common.errors import ProtocolError
 from common.log import Logger, Quiet, get_logger
 from common.process import LoadMeter
 from common.reports import split
+from common.wire import Agreement
 from common.worker import Worker
 
 MIN_REPORT_GAP = 0.05  # seconds: a burst of changes becomes one report
@@ -107,6 +110,8 @@ class Link:
         self.counters: Counter[str] = Counter()
         self.draining = False  # it is ending: reports say so
         self.drain_ordered = asyncio.Event()  # by the broker
+        self.agreement = Agreement()
+        self.hopeless = asyncio.Event()  # the broker speaks nothing that this worker does
         self._context = context
         self._endpoints = endpoints
         self._keys = keys
@@ -211,7 +216,17 @@ class Link:
         frames, bad = split(replace(report, number=self._number))
         if bad:
             self._count("report_failed", "items could not be reported", items=bad)
-        return self._channel is not None and all(self._channel.send(frame) for frame in frames)
+        sent = self._channel is not None and all(self._channel.send(frame) for frame in frames)
+        if sent:
+            self.agreement.reported(self._last_report)
+            self._look_whether_it_fits()
+        return sent
+
+    def _look_whether_it_fits(self) -> None:
+        if self.agreement.hopeless:
+            self.hopeless.set()
+        elif self.agreement.problem:
+            self._quiet.warning("the broker is of a release that does not fit", reason=self.agreement.problem)
 
     def _count(self, name: str, event: str, **fields: Any) -> None:
         """Count something that should never happen, and say so at most once a minute."""
@@ -234,6 +249,8 @@ class Link:
             version=__version__,
             load=self._load.read(),
             draining=self.draining,
+            wire=self.agreement.spoken,
+            speaks=self.agreement.version,
             counters=dict(self.counters) | {"tasks": len(asyncio.all_tasks())},  # a leak shows here
         )
 
@@ -246,5 +263,11 @@ class Link:
             return
         if isinstance(message, Drain):
             self.drain_ordered.set()
+        elif isinstance(message, Speak):
+            self.agreement.told(message.version)
+            self.report_soon()
+        elif isinstance(message, Unfit):
+            self.agreement.refused(message.sentence)
+            self._look_whether_it_fits()
         elif self._worker is not None and not isinstance(message, Ping):
             self._worker.handle(message)

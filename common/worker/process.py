@@ -15,6 +15,7 @@ import zmq
 from common.bus import Endpoints, Keys
 from common.config import Config
 from common.control import KeyWanted, NodeName, Role
+from common.errors import UnfitError
 from common.live import Live
 from common.media import Rendition
 from common.reloader import Reloader
@@ -76,7 +77,7 @@ async def run_worker(
 
     ``reloader`` reads the configuration again while it runs.
 
-    Raises ``ConfigError`` for a bus that cannot be.
+    Raises ``ConfigError`` for a bus that cannot be, ``UnfitError`` where the broker is of a release that does not fit.
     """
     live = Live(config) if reloader is None else reloader.live
     endpoints = Endpoints.parse(config.broker.address)
@@ -96,3 +97,5 @@ async def run_worker(
                 group.create_task(worker.run(over))
                 await drained(worker, link, stop, within=config.drain.timeout)
                 over.set()
+    if link.hopeless.is_set():
+        raise UnfitError(node, link.agreement.problem)

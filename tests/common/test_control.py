@@ -140,6 +140,31 @@ def test_what_a_newer_release_says_in_other_words_harms_nothing_beside_it() -> N
     assert report.viewers[0].state is ViewerState.CONNECTED
 
 
+def test_a_rendition_of_a_kind_that_is_not_known_is_left_out() -> None:
+    made = (Made("yard/h264", VIDEO), Made("yard/rose", VIDEO))
+    told = msgpack.unpackb(encode(Report("t", Role.TRANSCODE, "1", made=made)))
+    told["made"][1]["track"]["kind"] = "smell"
+    assert decode_for_broker(msgpack.packb(told)) == Report("t", Role.TRANSCODE, "1", made=made[:1])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"load": "heavy"},
+        {"counters": {"control_garbage": 0.5}},
+        {"measured": [{"measure": "delay"}] * 1_000},
+        {"made": "much"},
+        {"subscribed": 5, "draining": "soon"},
+        {"wire": {"oldest": 0, "newest": "all"}, "speaks": "latin"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_what_a_newer_release_says_otherwise_costs_no_worker_its_report(wrong: dict[str, object]) -> None:
+    received = decode_for_broker(msgpack.packb(msgpack.unpackb(encode(REPORT)) | wrong))
+    assert isinstance(received, Report)
+    assert (received.node, received.served, received.partial) == (REPORT.node, REPORT.served, True)
+
+
 def test_an_order_of_a_newer_broker_is_followed_as_far_as_it_is_understood() -> None:
     told = msgpack.unpackb(encode(Assign(CameraSpec("yard", "rtsp://yard/")))) | {"more": 1}
     told["camera"] |= {"transport": "quic", "colour": "blue"}

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from common.cameras import MAIN, SUB, split_stream, stream_of
 from common.errors import ProtocolError
 from common.media import (
+    BATCH_VERSION,
     CLOCK_RATES,
     MAX_BATCHES,
     MAX_PACKETS,
     MAX_PAYLOAD,
-    WIRE_VERSION,
     Batch,
     Flags,
     Frame,
@@ -112,7 +112,7 @@ def test_track_with_a_problem_is_not_playable() -> None:
 
 
 def fields(**changes: object) -> bytes:
-    packed: bytes = msgpack.packb([WIRE_VERSION, *{**BATCH._asdict(), **changes}.values()])
+    packed: bytes = msgpack.packb([BATCH_VERSION, *{**BATCH._asdict(), **changes}.values()])
     return packed
 
 
@@ -122,8 +122,8 @@ def fields(**changes: object) -> bytes:
         b"",
         encode_batch(BATCH)[:-1],
         encode_batch(BATCH) + b"\0",
-        msgpack.packb([WIRE_VERSION + 1, *BATCH]),
-        msgpack.packb([WIRE_VERSION, *BATCH[:-1]]),
+        msgpack.packb([BATCH_VERSION + 1, *BATCH]),
+        msgpack.packb([BATCH_VERSION, *BATCH[:-1]]),
         msgpack.packb({"kind": "video"}),
         msgpack.packb(7),
         fields(kind=b"video"),

@@ -13,6 +13,7 @@ from broker.director.events import (
     SessionEnded,
     Undelivered,
     ViewerLeft,
+    WireChanged,
     WorkerJoined,
     WorkerLost,
 )
@@ -21,6 +22,7 @@ from broker.director.vigil import OVERDUE
 from common.cameras import CameraState
 from common.control import DEAD_AFTER, Assign, HangUp, Ping, Release, Role, TrackStats
 from common.media import Kind, Track
+from common.wire import OURS
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
 
 
@@ -407,11 +409,12 @@ def test_a_camera_that_moves_and_is_changed_is_told_to_both() -> None:
 
 def test_workers_that_come_and_go_are_told_of_once() -> None:
     stage = Stage()
-    assert stage.ingest("in-1") == [WorkerJoined("in-1", Role.INGEST)]
+    assert stage.ingest("in-1") == [WireChanged(1), WorkerJoined("in-1", Role.INGEST)]
     assert stage.ingest("in-1") == []
     assert stage.tick(OVERDUE) == [Send("in-1", Ping())]
-    assert stage.tick(DEAD_AFTER - OVERDUE) == [WorkerLost("in-1", Role.INGEST, "worker_lost")]
-    assert stage.ingest("in-1") == [WorkerJoined("in-1", Role.INGEST)]
+    lost = WorkerLost("in-1", Role.INGEST, "worker_lost")
+    assert stage.tick(DEAD_AFTER - OVERDUE) == [lost, WireChanged(OURS.newest)]
+    assert stage.ingest("in-1") == [WireChanged(1), WorkerJoined("in-1", Role.INGEST)]
     lost, joined = stage.ingest("in-1", incarnation="2")
     assert lost == WorkerLost("in-1", Role.INGEST, "worker_restarted")
     assert joined == WorkerJoined("in-1", Role.INGEST)

@@ -16,7 +16,9 @@ PATIENCE = 30.0
 
 
 def link() -> Any:
-    made = SimpleNamespace(node="out-1", draining=False, drain_ordered=asyncio.Event(), reports=0)
+    made = SimpleNamespace(
+        node="out-1", draining=False, drain_ordered=asyncio.Event(), hopeless=asyncio.Event(), reports=0
+    )
     made.report_soon = lambda: setattr(made, "reports", made.reports + 1)
     return made
 
@@ -72,3 +74,11 @@ async def test_where_there_is_no_time_it_does_not_even_begin() -> None:
             stop.ask(at_once=True) if isinstance(stop, Stop) else stop.set()
             await task
         assert not to.draining
+
+
+async def test_one_that_cannot_be_of_this_cluster_ends_at_once() -> None:
+    to = link()
+    async with asyncio.timeout(PATIENCE), draining(SimpleNamespace(drained=False), to, Stop()) as task:
+        to.hopeless.set()
+        await task
+    assert not to.draining

@@ -25,8 +25,10 @@ from common.control import (
     Release,
     Report,
     Role,
+    Speak,
     ToBroker,
     ToWorker,
+    Unfit,
     ViewerReport,
     ViewerState,
     decode_for_broker,
@@ -34,6 +36,7 @@ from common.control import (
 )
 from common.log import get_logger
 from common.reports import Parts
+from common.wire import OURS
 from common.worker.link import MIN_REPORT_GAP, REPORT_SHARE, Contact, Link, default_node
 from tests.fakes.private_bus import free_tcp_endpoints
 
@@ -153,6 +156,20 @@ async def test_broker_is_heard(broker: Broker, link: Link, worker: Worker) -> No
         broker.channel.send(b"egress-7", encode(HangUp("s1")))
         assert await worker.told.get() == Release("yard")
         assert await worker.told.get() == HangUp("s1")
+
+
+async def test_the_wire_version_that_the_broker_names_is_spoken_and_told(
+    broker: Broker, link: Link, worker: Worker
+) -> None:
+    async with link.serving(worker), asyncio.timeout(5):
+        report = await broker.report()
+        assert (report.wire, report.speaks) == (OURS, OURS.oldest)
+        broker.channel.send(b"egress-7", encode(Speak(OURS.newest)))
+        await broker.until(lambda message: isinstance(message, Report) and message.speaks == OURS.newest)
+        broker.channel.send(b"egress-7", encode(Unfit("Upgrade.")))  # another broker, of another release
+        broker.channel.send(b"egress-7", encode(HangUp("s1")))
+        assert await worker.told.get() == HangUp("s1"), "the worker hears nothing of versions"
+        assert (link.agreement.problem, link.hopeless.is_set()) == ("Upgrade.", False)
 
 
 async def test_garbage_from_the_broker_is_counted_and_reported(broker: Broker, link: Link, worker: Worker) -> None:

@@ -15,8 +15,8 @@ import zmq
 
 from common.bus import Keys
 from common.config import BrokerConfig, Config
-from common.control import HangUp, KeyWanted, Leaving, Report, Role, ToBroker, ToWorker
-from common.errors import ConfigError
+from common.control import HangUp, KeyWanted, Leaving, Report, Role, ToBroker, ToWorker, Unfit
+from common.errors import ConfigError, UnfitError
 from common.live import Live
 from common.media import Batch, Rendition, live_topic
 from common.worker.incoming import Incoming
@@ -121,3 +121,22 @@ async def test_a_bus_that_cannot_be(tmp_path: Path) -> None:
     config = Config(broker=BrokerConfig(address="nonsense"))
     with pytest.raises(ConfigError):
         await run_worker(Role.EGRESS, None, config, NODE, asyncio.Event())  # type: ignore[arg-type]
+
+
+async def test_it_ends_with_a_sentence_where_its_release_does_not_fit(tmp_path: Path) -> None:
+    made: list[Copier] = []
+
+    async def refused(broker: FakeBroker) -> None:
+        async with running(broker, made):
+            await broker.until(lambda: broker.reports.get(NODE))
+            broker.tell(NODE, Unfit("go from release to release"))
+            await asyncio.sleep(60)  # it ends before
+
+    async with FakeBroker(tmp_path) as broker:
+        with pytest.raises(ExceptionGroup) as caught:
+            await refused(broker)
+        await broker.said(Leaving)
+    assert made[0].at_the_end == ["worker", "what it needs"]
+    [error] = caught.value.exceptions
+    assert isinstance(error, UnfitError)
+    assert str(error) == f"{NODE} cannot be of this cluster: go from release to release"
