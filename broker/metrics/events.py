@@ -47,6 +47,7 @@ EVENTS = {
         "report_parts_lost": "Parts of reports that came to nothing, as others of their report did not come.",
         "reports_partial": "Reports that could not tell everything.",
         "sessions_not_believed": "Sessions in an egress's report that were more than it can have.",
+        "wire_unfit": "Reports of workers whose release does not fit this broker's.",
         "wrong_node": "Reports under another name than that of their connection.",
         "*_refused": "Connections to the bus that the worker's key does not allow: control, publish, subscribe, join.",
     },
