@@ -13,6 +13,7 @@ from broker.why.evidence import Evidence, PageReport
 from common.sessions import SessionName
 
 MAX_OPEN = 20_000  # sessions: twice what limits.sessions lets in; of more, the oldest have no page's side
+MAX_TOLD = 16 << 20  # bytes of text of all pages together; beyond that the oldest sayings are forgotten
 MAX_OVER = 1_000  # that are over, 2 kB each: a person asks within the hour, and others come and go meanwhile
 
 
@@ -30,19 +31,23 @@ class Cases:
 
     def __init__(self) -> None:
         self._open: dict[SessionName, Sight] = {}
+        self._told: dict[SessionName, int] = {}  # bytes that each one's page told, the latest last …
+        self._bytes = 0  # … and of all
         self._over: dict[str, Evidence] = {}  # by public name, oldest first
 
     def asked(self, session: SessionName, address: str, now: float) -> None:
         """An offer came from this address, and was answered. ``now`` is Unix time."""
+        self._forget(session)
         self._open[session] = Sight(address, now)
-        if len(self._open) > MAX_OPEN:
-            del self._open[next(iter(self._open))]
+        self._make_room()
 
     def told(self, session: SessionName, page: PageReport) -> None:
         """The session's page has told how it goes there. The last counts."""
+        self._forget(session)
         self._open.setdefault(session, Sight()).page = page
-        if len(self._open) > MAX_OPEN:
-            del self._open[next(iter(self._open))]
+        self._told[session] = page.size
+        self._bytes += page.size
+        self._make_room()
 
     def sight(self, session: SessionName) -> Sight:
         """The front door's part of the evidence of a session that goes on."""
@@ -50,11 +55,26 @@ class Cases:
 
     def close(self, session: SessionName, evidence: Evidence) -> None:
         """The session is over, or its offer was refused. The first thing that is said of its end counts."""
+        self._forget(session)
         self._open.pop(session, None)
         if evidence.session not in self._over:
             self._over[evidence.session] = evidence
             if len(self._over) > MAX_OVER:
                 del self._over[next(iter(self._over))]
+
+    def _forget(self, session: SessionName) -> None:
+        """What the session's page told."""
+        self._bytes -= self._told.pop(session, 0)
+        if (sight := self._open.get(session)) is not None:
+            sight.page = None
+
+    def _make_room(self) -> None:
+        while self._bytes > MAX_TOLD:
+            self._forget(next(iter(self._told)))
+        if len(self._open) > MAX_OPEN:
+            oldest = next(iter(self._open))
+            self._forget(oldest)
+            del self._open[oldest]
 
     def find(self, name: str) -> Evidence | None:
         """The session of this public name, if it is one of the last that were over."""

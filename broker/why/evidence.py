@@ -40,6 +40,13 @@ class PageReport:
     received: int = 0  # pictures that came whole, and …
     decoded: int = 0  # … that were decoded
 
+    @property
+    def size(self) -> int:
+        """Bytes of text in it."""
+        texts = [self.state, *self.local, *self.errors]
+        texts += [text for pair in self.pairs for text in (pair.local, pair.remote, pair.state)]
+        return sum(map(len, texts))
+
     @classmethod
     def parse(cls, message: dict[str, Any]) -> PageReport:
         """From the fields of a message; what is not as it should be is left out."""
@@ -94,7 +101,7 @@ def _words(value: object) -> tuple[str, ...]:
 
 def _word(value: object) -> str:
     text = value[:MAX_WORD] if isinstance(value, str) else ""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
 
 
 def _count(value: object) -> int:

@@ -45,6 +45,22 @@ def test_who_goes_through_them_is_not_disturbed_by_those_that_come() -> None:
     assert found == ["b", "a"]
 
 
+def test_what_pages_tell_is_bounded_in_bytes_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = PageReport.parse({"state": "failed", "errors": ["Ü" * 200] * 100})
+    assert page.size == 6 + 16 * 100
+    assert page.errors[0] == "?" * 100
+    monkeypatch.setattr(module, "MAX_TOLD", 3 * page.size)
+    cases = Cases()
+    for number in (0, 1, 2, 0, 0, 3):
+        cases.asked(SessionName(f"{number}"), "192.0.2.7", 5.0)
+        cases.told(SessionName(f"{number}"), page)
+    assert [cases.sight(SessionName(f"{number}")).page for number in range(4)] == [page, None, page, page]
+    assert cases.sight(SessionName("1")).address == "192.0.2.7"
+    cases.close(SessionName("2"), evidence("over"))
+    cases.told(SessionName("1"), page)
+    assert [cases.sight(SessionName(f"{number}")).page for number in range(4)] == [page, page, None, page]
+
+
 def test_both_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_OPEN", 3)
     monkeypatch.setattr(module, "MAX_OVER", 3)
