@@ -211,6 +211,7 @@ class Made:
 
     rendition: Rendition
     track: Track
+    problem: Text = ""  # why nothing comes of it, if nothing does
 
 
 @dataclass(frozen=True, slots=True)

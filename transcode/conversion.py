@@ -30,10 +30,13 @@ from common.worker.incoming import Sink
 SHOWN_BEFORE = 3  # units that may wait behind one that is shown: more is a burst, or too slow a machine
 MAX_WAITING = 600  # units: the pictures of twenty seconds, and the sound of twelve …
 MAX_WAITING_BYTES = 32 << 20  # … and bytes of them: a group of pictures of 16 MiB, and what comes meanwhile
+FRUITLESS_AFTER = 4.0  # seconds in which nothing was made, though units came …
+FRUITLESS_UNITS = 8  # … of which so many could not be decoded: the damage of a loss is over with the next keyframe
 UNITS_A_TURN = 16  # that a thread works on before others have theirs
 
 _KEYFRAME = int(Flags.KEYFRAME)
 _STAP_A, _FU_A = 24, 28  # RFC 6184 5.7.1, 5.8
+_NOTHING = "nothing of it can be decoded; what the camera sends is damaged, or not what it is announced as"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class Conversion:
         self._waiting: deque[AccessUnit] = deque()
         self._pushed = self._taken = 0  # bytes; the second is counted by threads, one at a time
         self._source_epoch: int | None = None
+        self._now = 0.0  # when the last batch came
+        self._fruitless: tuple[float, int] | None = None  # since when nothing was made, and what had failed then
         self._generation = 0  # of the converter: what an older one makes is dropped
         self._working = False
         self._closed = False
@@ -97,6 +102,20 @@ class Conversion:
     def undecodable(self) -> int:
         """Access units of which nothing could be made."""
         return self._undecodable + self._converter.undecodable + self._assembler.damaged
+
+    @property
+    def problem(self) -> str:
+        """Why nothing comes of what comes; empty while something does, or it is too early to tell."""
+        if self._fruitless is None:
+            return ""
+        since, failures = self._fruitless
+        if self._now - since < FRUITLESS_AFTER or self._failures - failures < FRUITLESS_UNITS:
+            return ""
+        return _NOTHING
+
+    @property
+    def _failures(self) -> int:
+        return self.undecodable + self.failed
 
     @property
     def counters(self) -> Counter[str]:
@@ -111,6 +130,9 @@ class Conversion:
 
     def push(self, batch: Batch, now: float) -> None:
         """The next batch of the source."""
+        self._now = now
+        if self._fruitless is None:
+            self._fruitless = now, self._failures
         if batch.epoch != self._source_epoch:
             if self._source_epoch is not None:
                 self._begin_anew()
@@ -198,6 +220,7 @@ class Conversion:
             self._output.send_unit(each.payloads, self._timestamp, each.arrival_ns, flags)
         self.made += len(made)
         if made:
+            self._fruitless = None
             self._publish(self._output.take(0))
 
 

@@ -71,8 +71,9 @@ class PictureConverter:
         packet.pts = unit.capture_ns // 1000
         packet.is_keyframe = unit.keyframe
         self._units[packet.pts] = unit
-        if len(self._units) > MAX_REORDER:
+        if len(self._units) > MAX_REORDER:  # a decoder says nothing of what it makes nothing of
             del self._units[next(iter(self._units))]
+            self.undecodable += 1
         try:
             frames = self._decoder.decode(packet)
         except av.FFmpegError:

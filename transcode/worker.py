@@ -152,7 +152,9 @@ class Transcoder:
         full = base.load.cpu > self._config.share * self._cores
         return replace(
             base,
-            made=tuple(Made(rendition, running.track) for rendition, running in self._running.items()),
+            made=tuple(
+                Made(rendition, each.track, each.conversion.problem) for rendition, each in self._running.items()
+            ),
             full=full,
             counters=dict(counters),
         )

@@ -93,6 +93,7 @@ class Cameras:
                 if _needs_more(camera.tracks, stream.tracks) and self._state.converts:
                     self.to_convert.add(id)
                 camera.tracks = stream.tracks
+                camera.fruitless.clear()
                 self._state.command(RememberTracks(id, stream.tracks))
         for id in sorted(worker.cameras if not worker.report.partial else worker.streams.keys() & worker.cameras):
             camera = self._cameras[id]
@@ -251,6 +252,7 @@ class Cameras:
     def _change(self, camera: Camera, spec: CameraSpec) -> None:
         if camera.spec.url != spec.url:  # it may be another camera
             camera.tracks, camera.one_session = (), False
+            camera.fruitless.clear()
         anew = camera.spec.revision != spec.revision  # else only when it is pulled has changed
         camera.spec = spec
         camera.failures, camera.failed_until = 0, float("-inf")
@@ -280,6 +282,8 @@ class Cameras:
         state, detail = self._state_of(camera)
         if state is CameraState.PLAYING and video is not None and not video.playable:
             state, detail = CameraState.NO_PICTURE, video.problem  # a viewer hears it and sees nothing
+        elif state is CameraState.PLAYING and (problem := camera.unconverted(Kind.VIDEO, self._state.now)):
+            state, detail = CameraState.NO_PICTURE, problem
         elif state is CameraState.PLAYING and video is not None and video.convert and not self._state.converts:
             detail = f"{video.convert}, and no transcode worker runs that would convert it"
             if video.codec not in CLOCK_RATES:

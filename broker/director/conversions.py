@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from broker.director.events import StreamWish
 from broker.director.state import Camera, Session, State, Worker
 from common.cameras import NOTHING, CameraName
-from common.control import CONVERTERS_FULL, Convert, EndConversion, Move, NodeName, Offer, Role
-from common.media import CONVERTED, Rendition, Track, camera_of, converted, converted_kind
+from common.control import CONVERTERS_FULL, Convert, EndConversion, Made, Move, NodeName, Offer, Role
+from common.media import CONVERTED, Kind, Rendition, Track, camera_of, converted, converted_kind
 from common.sessions import SessionName
 
 MOST_AT_ONCE = 2  # conversions that a worker is given between two of its reports
@@ -30,6 +30,9 @@ SUSPENSION = (
 )
 FORGIVEN_AFTER = 60.0  # seconds that it is made without a death after which earlier ones do not count
 HANDED_OVER_AFTER = 1.5  # seconds: the camera's cached pictures are decoded at once, and begin with a keyframe
+FRUITLESS_FOR = (
+    60.0  # seconds in which no conversion is begun of what nothing came of, unless the camera's tracks change
+)
 CONVERSION_SHARE = 0.1
 """Share of a core that a conversion that has just been given is expected to need."""
 
@@ -60,14 +63,16 @@ class Conversions:
         """The session's offer as it goes to an egress, with what it may promise of its stream and the ``other``."""
         camera, sdp = session.camera, session.offer
         assert sdp is not None, "it waits for its answer"
+        record = self._state.cameras[camera]
         convertible = tuple(kind for kind in CONVERTED if self._may_convert(converted(camera, kind)))
+        problem = record.unconverted(Kind.VIDEO, self._state.now)
         return Offer(
             session.id,
             camera,
             sdp,
-            self._state.cameras[camera].tracks,
+            record.tracks,
             convertible,
-            "" if len(convertible) == 2 else self.hindrance,
+            "" if len(convertible) == 2 else problem or self.hindrance,
             NOTHING if other is None else other.spec.id,
             () if other is None else other.tracks,
             fixed=session.wish.stream is not StreamWish.AUTO,
@@ -114,6 +119,8 @@ class Conversions:
                 self._state.send(worker.node, EndConversion(rendition))
             elif conversion.node == worker.node and conversion.made_since is None:
                 conversion.made_since = self._state.now
+        for each in worker.report.made:
+            self._judge(each)
         if worker.report.draining:
             self._move_away(worker)
         for rendition, conversion in self._running.items():
@@ -210,7 +217,21 @@ class Conversions:
         tracks = self._state.cameras[camera_of(rendition)].tracks
         return next((track for track in tracks if track.kind is kind and track.playable), None)
 
+    def _judge(self, made: Made) -> None:
+        """Begin no more of what nothing comes of, for a while: its viewers are told so, and do not wait."""
+        camera, kind = self._state.cameras.get(camera_of(made.rendition)), converted_kind(made.rendition)
+        if camera is None or kind is None:
+            return
+        if made.problem:
+            camera.fruitless[kind] = made.problem, self._state.now + FRUITLESS_FOR
+            self._state.changed.add(camera.spec.id)
+        elif camera.fruitless.pop(kind, None) is not None:
+            self._state.changed.add(camera.spec.id)
+
     def _may_convert(self, rendition: Rendition) -> bool:
+        camera, kind = self._state.cameras[camera_of(rendition)], converted_kind(rendition)
+        if kind is not None and camera.unconverted(kind, self._state.now):
+            return False
         return rendition in self._running or not self.hindrance
 
     def _has_room(self, worker: Worker) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from broker.director.events import Command, Holder, Send, StreamWish, Wish
 from common.cameras import NOTHING, CameraName, CameraSpec, CameraState
 from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
-from common.media import Rendition, Track, as_it_came
+from common.media import Kind, Rendition, Track, as_it_came
 from common.sessions import SessionName
 
 GATHERING = 0.5  # seconds from the first ingest worker until cameras are shared out among those that start with it
@@ -97,6 +97,7 @@ class Camera:
     failed_until: float = float("-inf")  # it is taken for one that fails until then
     bitrate: float = 0.0  # bit/s, over the last seconds; 0 while nothing is known
     counted: tuple[int, float] = (0, 0.0)  # bytes that have come, and when they were reported
+    fruitless: dict[Kind, tuple[str, float]] = field(default_factory=dict)  # why no conversion is begun, and until when
 
     def count(self, octets: int, now: float) -> None:
         """So many bytes have come since its session with the camera began."""
@@ -107,6 +108,11 @@ class Camera:
             rate = 8 * (octets - before) / (now - at)
             self.bitrate = (self.bitrate + rate) / 2 if self.bitrate else rate
             self.counted = octets, now
+
+    def unconverted(self, kind: Kind, now: float) -> str:
+        """Why no conversion of its picture or sound is begun now; empty if nothing was seen to stand against it."""
+        problem, until = self.fruitless.get(kind, ("", 0.0))
+        return problem if now < until else ""
 
     def saw(self, state: CameraState, now: float) -> None:
         """Its state was looked at. One that fails is taken to fail for a while: it may flap, or not be pulled now."""

@@ -63,7 +63,7 @@ class Cases:
                 del self._over[next(iter(self._over))]
 
     def _forget(self, session: SessionName) -> None:
-        """What the session's page told."""
+        """The session's page has told nothing."""
         self._bytes -= self._told.pop(session, 0)
         if (sight := self._open.get(session)) is not None:
             sight.page = None

@@ -67,7 +67,8 @@ class Stage:
 
     def transcode(self, node: str, *renditions: str, cpu: float = 0.0, **fields: Any) -> list[Command]:
         fields = {"incarnation": "1"} | fields
-        made = tuple(Made(Rendition(name), fields.pop("track", None) or self._track_of(name)) for name in renditions)
+        track, problem = fields.pop("track", None), fields.pop("problem", "")
+        made = tuple(Made(Rendition(name), track or self._track_of(name), problem) for name in renditions)
         return self.hear(node, Report(node, Role.TRANSCODE, load=Load(cpu), made=made, **fields))
 
     def _track_of(self, rendition: str) -> Track:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from fractions import Fraction
 from itertools import pairwise
@@ -14,7 +15,7 @@ from common.payload.access_unit import access_unit
 from common.payload.assembler import AccessUnit
 from rigs.codecs import Coded, pictures, row
 from transcode.conversion import Made
-from transcode.picture import KEYFRAME_INTERVAL, MIN_SIZE, PictureConverter
+from transcode.picture import KEYFRAME_INTERVAL, MAX_REORDER, MIN_SIZE, PictureConverter
 
 FRAME_NS = 33_333_333
 START_NS = 1_700_000_000_000_000_000
@@ -69,6 +70,15 @@ def test_each_picture_comes_out_at_once(codec: str, encoder: str, pixels: str, o
     assert sequence[2] & 0x40, "constrained"
     assert all(len(payload) <= MAX_PAYLOAD for picture in made for payload in picture.payloads)
     assert converter.size == (320, 240)
+
+
+def test_pictures_that_a_decoder_swallows_are_counted() -> None:
+    noise, begin = random.Random(1), pictures("libx265", options=X265)[0]
+    sets = begin.data[: begin.data.rindex(b"\0\0\1")]  # the parameter sets, without the slice
+    coded = [Coded(sets + b"\0\0\1\x26\x01" + noise.randbytes(300), number, True) for number in range(100)]
+    converter, out = convert("H265", tuple(coded))
+    assert not any(out)
+    assert converter.undecodable >= 100 - MAX_REORDER
 
 
 def test_intra_refresh_is_shown_from_when_all_of_the_picture_has_been_renewed() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.director.conversions import HANDED_OVER_AFTER
+from broker.director.conversions import FRUITLESS_FOR, HANDED_OVER_AFTER
 from broker.director.events import CameraChanged, EndReason, SessionEnded
 from common.cameras import CameraState
 from common.control import Answered, Convert, EndConversion, HangUp, Offer
@@ -52,6 +52,36 @@ def test_what_is_promised_is_begun_at_once_and_once() -> None:
     assert watch(made, PICTURE, SOUND, session="t") == []
     assert sent(made.egress("out-1", subscribed=("door", PICTURE, SOUND))) == []
     assert made.director.converter(Rendition(PICTURE)) == "tc-1"
+
+
+def test_what_nothing_comes_of_is_said_and_not_promised_for_a_while() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    said = [each for each in made.transcode("tc-1", PICTURE, problem="it is noise") if isinstance(each, CameraChanged)]
+    assert said == [CameraChanged("door", CameraState.NO_PICTURE, "it is noise", "H265")]
+    offer = offered(made, "t")
+    assert (offer.convertible, offer.unconverted) == ((Kind.AUDIO,), "it is noise")
+    made.now += FRUITLESS_FOR + 1.0
+    said = [each for each in made.ingest("in-1", stream(tracks=(H265, AAC))) if isinstance(each, CameraChanged)]
+    assert [each.state for each in said] == [CameraState.PLAYING]
+    assert offered(made, "u").convertible == (Kind.VIDEO, Kind.AUDIO)
+
+
+def test_something_that_comes_of_it_after_all_ends_that() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.transcode("tc-1", PICTURE, problem="it is noise")
+    made.transcode("tc-1", PICTURE)
+    assert made.state_of() is CameraState.PLAYING
+    assert Kind.VIDEO in offered(made, "t").convertible
+
+
+def test_other_tracks_of_the_camera_are_tried_at_once() -> None:
+    made = stage()
+    watch(made, PICTURE)
+    made.transcode("tc-1", PICTURE, problem="it is noise")
+    made.ingest("in-1", stream(tracks=(JPEG,)))
+    assert Kind.VIDEO in offered(made, "t").convertible
 
 
 def test_what_a_viewer_gets_as_it_comes_is_not_converted() -> None:
