@@ -1,3 +1,7 @@
+"""The cameras there are: of the configuration, of the store, and of both after each of them has changed."""
+
+from __future__ import annotations
+
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,42 +10,17 @@ from typing import Any
 
 import pytest
 
-from broker import store as store_module
 from broker.catalogue import Catalogue
 from broker.store import Store
-from common.cameras import CameraName, redact
+from common.cameras import CameraName
 from common.config import CameraConfig, Config, Origin, SourcesConfig
 from common.config_file import load
 from common.errors import RequestError
 from common.media import Kind, Track
-from tests.fakes.cost import assert_linear
+from tests.fakes.clock import Clock
 
 H264 = Track(Kind.VIDEO, "H264", 90_000)
 URL = "rtsp://user:se:cr@et@host:554/door"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "camshaft.db")
-    yield store
-    store.close()
-
-
-class Clock:
-    now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def catalogue(store: Store, clock: Clock) -> Catalogue:
-    return Catalogue(Config(), store, clock)
 
 
 def refused(caught: pytest.ExceptionInfo[RequestError]) -> tuple[int, str]:
@@ -90,35 +69,6 @@ def test_every_change_announces_itself_once_it_is_made(catalogue: Catalogue) -> 
     assert told == [["rtsp://host/one"], ["rtsp://host/two"], []]
 
 
-@pytest.mark.parametrize(
-    ("document", "key"),
-    [
-        ({}, "id"),
-        ({"url": URL}, "id"),
-        ({"id": 5, "url": URL}, "id"),
-        ({"id": "", "url": URL}, "id"),
-        ({"id": "-x", "url": URL}, "id"),
-        ({"id": "a/b", "url": URL}, "id"),
-        ({"id": "a@b", "url": URL}, "id"),
-        ({"id": "x" * 65, "url": URL}, "id"),
-        ({"id": "door"}, "url"),
-        ({"id": "door", "url": "ftp://host/"}, "url"),
-        ({"id": "door", "url": "file:///etc/passwd"}, "url"),
-        ({"id": "door", "url": "rtsp://host/" + "x" * 2_048}, "url"),
-        ({"id": "door", "url": "rtsp://***@host/"}, "url"),
-        ({"id": "door", "url": URL, "color": "red"}, "color"),
-        ({"id": "door", "url": URL, "keep_after": "long"}, "keep_after"),
-    ],
-)
-def test_a_wrong_camera_is_refused_and_its_key_named(catalogue: Catalogue, document: dict[str, Any], key: str) -> None:
-    with pytest.raises(RequestError) as caught:
-        catalogue.add(document)
-    assert refused(caught) == (422, "invalid_camera")
-    assert caught.value.message.startswith(f"{key}: ")
-    assert "se:cr" not in caught.value.message
-    assert catalogue.specs == {}
-
-
 def test_an_id_is_taken_once(catalogue: Catalogue) -> None:
     catalogue.add({"id": "door", "url": URL})
     with pytest.raises(RequestError) as caught:
@@ -132,136 +82,6 @@ def test_there_is_a_limit(store: Store) -> None:
     with pytest.raises(RequestError) as caught:
         catalogue.add({"id": "yard", "url": URL})
     assert refused(caught) == (503, "limit_cameras")
-
-
-def test_a_change_replaces_what_it_names_and_null_brings_the_default_back(catalogue: Catalogue) -> None:
-    catalogue.add({"id": "door", "url": URL, "keep_after": 3, "tls": {"verify": False, "legacy": True}})
-    catalogue.change("door", {"on_demand": True, "keep_after": None, "tls": {"verify": None}, "id": "door"})
-    assert catalogue.get("door").config == CameraConfig(url=URL, on_demand=True, tls={"legacy": True})
-
-
-@pytest.mark.parametrize(
-    ("patch", "key"),
-    [
-        ({"id": "yard"}, "id"),
-        ({"url": None}, "url"),
-        ({"url": 5}, "url"),
-        ({"color": 1}, "color"),
-        ({"tls": {"color": 1}}, "tls.color"),
-        ({"tls": 5}, "tls"),
-        ({"transport": ["udp"]}, "transport"),
-    ],
-)
-def test_a_wrong_change_is_refused_and_changes_nothing(catalogue: Catalogue, patch: dict[str, Any], key: str) -> None:
-    catalogue.add({"id": "door", "url": URL})
-    before = catalogue.get("door")
-    with pytest.raises(RequestError) as caught:
-        catalogue.change("door", patch)
-    assert refused(caught) == (422, "invalid_camera")
-    assert caught.value.message.startswith(f"{key}: ")
-    assert catalogue.get("door") == before
-
-
-@pytest.mark.parametrize(
-    ("current", "sent", "expected"),
-    [
-        (URL, "rtsp://***@host:554/door", URL),
-        (URL, "rtsp://***@host:554/other?x=1", "rtsp://user:se:cr@et@host:554/other?x=1"),
-        (URL, "rtsp://new:one@elsewhere/door", "rtsp://new:one@elsewhere/door"),
-        (URL, "rtsp://elsewhere/door", "rtsp://elsewhere/door"),
-        ("rtsp://host/user=a&password=b", "rtsp://host/user=a&password=***", "rtsp://host/user=a&password=b"),
-        ("rtsp://host/a@b", "rtsp://***@b", "rtsp://host/a@b"),
-    ],
-)
-def test_a_hidden_password_is_kept(catalogue: Catalogue, current: str, sent: str, expected: str) -> None:
-    catalogue.add({"id": "door", "url": current})
-    catalogue.change("door", {"url": sent})
-    assert catalogue.specs["door"].url == expected
-
-
-@pytest.mark.parametrize(
-    ("current", "sent"),
-    [
-        (URL, "rtsp://***@elsewhere:554/door"),
-        (URL, "rtsp://***@host:555/door"),
-        (URL, "rtsps://***@host:554/door"),
-        (URL, "rtsp://***@elsewhere/@host:554/door"),
-        (URL, "rtsp://user:***@host:554/door"),
-        (URL, "rtsp://host/?password=***"),
-        ("rtsp://host/user=a&password=b", "rtsp://elsewhere/user=a&password=***"),
-    ],
-)
-def test_a_hidden_password_never_goes_to_another_host(catalogue: Catalogue, current: str, sent: str) -> None:
-    catalogue.add({"id": "door", "url": current})
-    with pytest.raises(RequestError) as caught:
-        catalogue.change("door", {"url": sent})
-    assert refused(caught) == (422, "invalid_camera")
-    assert catalogue.specs["door"].url == current
-
-
-def test_a_camera_has_the_streams_that_it_is_given(catalogue: Catalogue, store: Store) -> None:
-    sub = "rtsp://user:se:cr@et@host:554/sub"
-    catalogue.add({"id": "door", "streams": {"main": {"url": URL}, "sub": {"url": sub}}, "keep_after": 3})
-    assert list(catalogue.names) == ["door"]
-    assert {name: (spec.id, spec.url) for name, spec in catalogue.specs.items()} == {
-        "door": ("door", URL),
-        "door/sub": ("door/sub", sub),
-    }
-    assert [spec.on_demand for spec in catalogue.specs.values()] == [False, True], "an idle one is not pulled"
-    assert catalogue.specs["door/sub"].keep_after == 3
-    assert Catalogue(Config(), store).specs == catalogue.specs
-    catalogue.remember("door/sub", tracks=(H264,))
-    assert Catalogue(Config(), store).tracks == {"door": (), "door/sub": (H264,)}
-
-
-def test_a_stream_is_changed_and_removed_by_itself(catalogue: Catalogue, store: Store) -> None:
-    catalogue.add({"id": "door", "url": URL})
-    catalogue.change("door", {"streams": {"sub": {"url": "rtsp://***@host:554/sub"}}})
-    first = dict(catalogue.specs)
-    assert first["door/sub"].url == "rtsp://user:se:cr@et@host:554/sub", "the camera's own password"
-    catalogue.remember("door", tracks=(H264,))
-    catalogue.change("door", {"streams": {"sub": {"url": "rtsp://***@host:554/sub2"}}})
-    assert catalogue.specs["door"] == first["door"], "it goes on as it is"
-    assert catalogue.specs["door/sub"].url == "rtsp://user:se:cr@et@host:554/sub2"
-    assert catalogue.specs["door/sub"].revision > first["door/sub"].revision
-    catalogue.change("door", {"streams": {"main": {"url": "rtsp://elsewhere/"}}})
-    assert catalogue.specs["door"].url == "rtsp://elsewhere/"
-    catalogue.change("door", {"streams": {"sub": None}})
-    assert catalogue.specs.keys() == store.memories().keys() == {"door"}
-    catalogue.change("door", {"streams": {"sub": {"url": "rtsp://host/"}}})
-    catalogue.remove("door")
-    assert catalogue.specs == {}
-    assert store.memories() == {}
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"url": URL, "streams": {"main": {"url": "rtsp://x/"}}}, "The main stream's url is given twice"),
-        ({"url": URL, "streams": {"sub": {"url": "rtsp://***@host/"}}}, "streams.sub.url: *** stands for hidden"),
-        ({"url": URL, "streams": {"sub": {"url": "ftp://host/"}}}, "streams.sub.url: must start with rtsp://"),
-        (
-            {"url": URL, "streams": {"sub": {"url": "device:/dev/video0"}}},
-            "streams.sub.url: sources of the kind device:",
-        ),
-        (
-            {"streams": {"main": {"url": URL, "uri": URL}}},
-            "streams.main.uri: unknown key; did you mean url? allowed here: url, tls",
-        ),
-        ({"url": URL, "streams": {"third": {}}}, "streams.third: unknown key; allowed here: main, sub"),
-        (
-            {"url": URL, "streams": {"sub": {"uri": "rtsp://host/"}}},
-            "streams.sub.uri: unknown key; did you mean url? allowed here: url, tls",
-        ),
-        ({"url": URL, "streams": "both"}, "streams: must hold keys and values; allowed: main, sub"),
-        ({"streams": {"sub": {"url": "rtsp://host/"}}}, "url: is missing"),
-    ],
-)
-def test_what_is_wrong_with_a_stream_is_said(catalogue: Catalogue, fields: dict[str, Any], words: str) -> None:
-    with pytest.raises(RequestError) as caught:
-        catalogue.add({"id": "door", **fields})
-    assert refused(caught) == (422, "invalid_camera")
-    assert caught.value.message.startswith(words)
 
 
 def test_a_disk_that_is_full_leaves_a_camera_that_can_be_removed_later(
@@ -283,32 +103,6 @@ def test_a_disk_that_is_full_leaves_a_camera_that_can_be_removed_later(
         assert catalogue.tracks == {"door": (), "door/sub": ()}
     catalogue.remove("door")
     assert catalogue.specs == {}
-
-
-def test_an_address_says_the_same_wherever_the_main_stream_has_it(catalogue: Catalogue) -> None:
-    catalogue.add({"id": "a", "url": "rtspx://host/"})
-    catalogue.add({"id": "b", "streams": {"main": {"url": "rtspx://host/"}}})
-    catalogue.add({"id": "c", "url": "rtsps://host/", "streams": {"sub": {"url": "rtspx://host/"}}})
-    catalogue.add({"id": "d", "streams": {"main": {"url": "rtsps://host/", "tls": {"verify": False}}}})
-    catalogue.change("c", {"streams": {"main": {"url": "rtsps://other/", "tls": {"legacy": True}}}})
-    assert catalogue.specs["c"].tls.legacy
-    unverified = [name for name, spec in catalogue.specs.items() if not spec.tls.verify]
-    assert unverified == ["a", "b", "c/sub", "d"], "one stream's says nothing of the other"
-    assert catalogue.specs["a"].url == catalogue.specs["b"].url == "rtsps://host/"
-
-
-@pytest.mark.parametrize("piece", ["@", "@a", "***@", "://", "/", "x"])
-def test_a_hidden_password_takes_time_in_proportion_to_the_url(catalogue: Catalogue, piece: str) -> None:
-    catalogue.add({"id": "door", "url": f"rtsp://user:{'@' * 1_900}@host/door"})
-    for start in ("rtsp://", "rtsp://***@"):
-        assert_linear(lambda url, start=start: catalogue.change("door", {"url": start + url}), piece, end="\n")
-
-
-def test_every_url_may_be_sent_back_as_it_is_shown(catalogue: Catalogue) -> None:
-    for i, url in enumerate((URL, "rtsp://host", "rtsps://u@h/@", "rtsp://h/?pass=1&token=2")):
-        catalogue.add({"id": f"c{i}", "url": url})
-        catalogue.change(f"c{i}", {"url": redact(url)})
-        assert catalogue.specs[f"c{i}"].url == url
 
 
 def test_removal(catalogue: Catalogue, store: Store) -> None:
@@ -334,180 +128,6 @@ def test_what_is_configured_is_changed_in_its_file(store: Store, tmp_path: Path,
         action(catalogue)
     assert refused(caught) == (409, "camera_is_configured")
     assert f"{file}, line 3" in caught.value.message
-
-
-def test_a_disk_that_fails_is_told(catalogue: Catalogue, store: Store, monkeypatch) -> None:
-    catalogue.add({"id": "door", "url": URL})
-
-    def fail(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    for method in ("put_camera", "remove_camera", "remember"):
-        monkeypatch.setattr(store, method, fail)
-    for action in (
-        lambda: catalogue.add({"id": "yard", "url": URL}),
-        lambda: catalogue.change("door", {"on_demand": True}),
-        lambda: catalogue.remove("door"),
-    ):
-        with pytest.raises(RequestError) as caught:
-            action()
-        assert refused(caught) == (503, "store_failed")
-    assert catalogue.specs.keys() == {"door"}
-    catalogue.remember("door", worker="ingest-1")  # only logged: it is not worth stopping for
-    assert catalogue.last_workers == {"door": "ingest-1"}
-
-
-def test_what_keeps_the_store_from_being_written_is_known_until_it_is_over(
-    catalogue: Catalogue, store: Store, monkeypatch
-) -> None:
-    catalogue.check_store()
-    assert catalogue.store_problem == ""
-
-    def fail(*_: object) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "remember", fail)
-        with pytest.raises(RequestError):
-            catalogue.add({"id": "yard", "url": URL})
-        assert catalogue.store_problem == "disk I/O error"
-        patch.setattr(store, "prove", fail)
-        catalogue.check_store()  # the file is where it was, and that proves nothing
-        assert catalogue.store_problem == "disk I/O error"
-    catalogue.check_store()
-    assert catalogue.store_problem == ""
-
-
-def test_where_the_disk_is_nearly_full_a_write_is_tried(catalogue: Catalogue, store: Store, monkeypatch) -> None:
-    tried: list[None] = []
-    monkeypatch.setattr(store, "prove", lambda: tried.append(None))
-    catalogue.check_store()
-    assert not tried, "there is room, and a disk is left alone"
-    monkeypatch.setattr(store_module, "SCARCE", 1 << 60)
-    catalogue.check_store()
-    assert tried
-
-
-def test_a_camera_is_written_as_a_whole_or_not_at_all(catalogue: Catalogue, store: Store, monkeypatch) -> None:
-    catalogue.add({"id": "door", "url": URL})
-
-    def fail(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    with monkeypatch.context() as patch:
-        for method in ("remember", "forget"):  # the second of two writes
-            patch.setattr(store, method, fail)
-        for action in (
-            lambda: catalogue.add({"id": "yard", "url": URL}),
-            lambda: catalogue.change("door", {"on_demand": True}),
-            lambda: catalogue.remove("door"),
-        ):
-            with pytest.raises(RequestError):
-                action()
-    assert Catalogue(Config(), store).specs == catalogue.specs
-    catalogue.change("door", {"on_demand": True})
-    assert Catalogue(Config(), store).specs == catalogue.specs
-    assert catalogue.specs["door"].on_demand
-
-
-# Revisions and memories
-
-
-def test_a_revision_grows_with_each_change_and_only_then(catalogue: Catalogue, clock: Clock) -> None:
-    catalogue.add({"id": "door", "url": URL})
-    first = catalogue.specs["door"].revision
-    assert first == 1_700_000_000_000
-    catalogue.change("door", {"url": redact(URL)})
-    assert catalogue.specs["door"].revision == first
-    clock.now -= 60.0  # the clock was set back
-    catalogue.change("door", {"transport": "tcp"})
-    assert catalogue.specs["door"].revision == first + 1
-    catalogue.change("door", {"on_demand": True, "keep_after": 1})  # the worker need not know, nor begin anew
-    assert catalogue.specs["door"].on_demand
-    assert catalogue.specs["door"].revision == first + 1
-
-
-def test_an_unchanged_configuration_keeps_its_revision_over_a_restart(store: Store, clock: Clock) -> None:
-    config = Config(cameras={"door": CameraConfig(url=URL)})
-    first = Catalogue(config, store, clock)
-    clock.now += 60.0
-    assert Catalogue(config, store, clock).specs == first.specs
-    changed = Config(cameras={"door": CameraConfig(url=URL, transport="tcp")})
-    assert Catalogue(changed, store, clock).specs["door"].revision > first.specs["door"].revision
-
-
-def test_a_revision_grows_although_the_store_was_lost(tmp_path: Path, clock: Clock) -> None:
-    config = Config(cameras={"door": CameraConfig(url=URL)})
-    revisions = []
-    for name in ("a.db", "b.db"):
-        store = Store(tmp_path / name)
-        revisions.append(Catalogue(config, store, clock).specs["door"].revision)
-        store.close()
-        clock.now += 1.0
-    assert revisions[1] > revisions[0]
-
-
-def test_a_camera_that_comes_back_under_its_name_has_a_newer_revision(catalogue: Catalogue) -> None:
-    catalogue.add({"id": "door", "url": URL})
-    first = catalogue.specs["door"].revision
-    catalogue.remove("door")
-    catalogue.add({"id": "door", "url": "rtsp://elsewhere/"})
-    assert catalogue.specs["door"].revision > first
-
-
-def test_tracks_and_place_are_kept_over_a_restart(catalogue: Catalogue, store: Store) -> None:
-    catalogue.add({"id": "door", "url": URL})
-    catalogue.add({"id": "yard", "url": URL})
-    catalogue.remember("door", tracks=(H264,))
-    catalogue.remember("door", worker="ingest-1")
-    catalogue.remember("nobody", worker="ingest-1")
-    again = Catalogue(Config(), store)
-    assert again.tracks == {"door": (H264,), "yard": ()}
-    assert again.last_workers == {"door": "ingest-1"}
-
-
-def test_nothing_is_kept_of_cameras_that_are_gone(catalogue: Catalogue, store: Store) -> None:
-    catalogue.add({"id": "door", "url": URL})
-    Catalogue(Config(cameras={"yard": CameraConfig(url=URL)}), store)
-    assert store.memories().keys() == {"door", "yard"}
-    catalogue.remove("door")
-    assert store.memories().keys() == {"yard"}
-    Catalogue(Config(), store)
-    assert store.memories() == {}
-
-
-def test_tracks_of_another_address_are_forgotten(catalogue: Catalogue) -> None:
-    catalogue.add({"id": "door", "url": URL})
-    catalogue.remember("door", tracks=(H264,), worker="ingest-1")
-    catalogue.change("door", {"on_demand": True})
-    assert catalogue.tracks == {"door": (H264,)}
-    catalogue.change("door", {"url": "rtsp://elsewhere/"})
-    assert catalogue.tracks == {"door": ()}
-    assert catalogue.last_workers == {"door": "ingest-1"}
-
-
-def test_a_store_that_is_deleted_loses_no_camera(catalogue: Catalogue, store: Store, tmp_path: Path) -> None:
-    catalogue.add({"id": "door", "url": URL})
-    (tmp_path / "camshaft.db").unlink()
-    catalogue.add({"id": "yard", "url": URL})
-    store.close()
-    again = Store(tmp_path / "camshaft.db")
-    assert Catalogue(Config(), again).specs == catalogue.specs
-    again.close()
-
-
-def test_a_store_that_another_one_took_the_place_of_is_told(catalogue: Catalogue, store: Store, tmp_path: Path) -> None:
-    catalogue.add({"id": "door", "url": URL})
-    other = tmp_path / "other"
-    other.write_bytes(b"")
-    other.replace(tmp_path / "camshaft.db")
-    for _ in range(2):
-        with pytest.raises(RequestError, match=r"another file is at .* now; start the broker again") as caught:
-            catalogue.add({"id": "yard", "url": URL})
-        assert refused(caught) == (503, "store_failed")
-        catalogue.check_store()  # only logged
-    assert catalogue.specs.keys() == {"door"}
-    assert (tmp_path / "camshaft.db").read_bytes() == b""
 
 
 def test_another_list_of_schemes_holds_at_once(store: Store, clock: Clock) -> None:
