@@ -1,4 +1,4 @@
-"""What is known of each stream beyond its configuration, kept across restarts, and whether the store takes it.
+"""Memories of each stream: what is known of it beyond its configuration, kept across restarts.
 
 A stream's revision grows whenever its configuration differs from what it was, also while we did not run: that is how
 an ingest worker that outlived a broker is told of a change. Revisions are Unix milliseconds, so that they grow even if

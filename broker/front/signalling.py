@@ -22,7 +22,7 @@ sentence, detail, failed, video}, ``cameras`` {cameras}, ``removed`` {camera}, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -30,13 +30,26 @@ from aiohttp import WSMsgType, web
 from broker.access.principal import Principal
 from broker.director.events import EndReason
 from broker.front.backlog import Outgoing
-from broker.front.bodies import parse_json
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import check_camera, principal_of
 from broker.front.hub import HUB, Hub, encode, of_camera
 from broker.front.offers import ask, check_socket, parse_wish
+from broker.front.page_messages import (
+    MAX_ID,
+    MAX_MESSAGE,
+    Attach,
+    Candidate,
+    Close,
+    NameIceServers,
+    Offer,
+    Ping,
+    Report,
+    Restart,
+    Show,
+    Subscribe,
+    read,
+)
 from broker.front.peer import address_of
-from broker.front.problems import MAX_BODY
 from broker.front.sdpfrag import check_fragment, credentials_of
 from broker.front.upgrade import check_upgrade
 from broker.front.views import camera_summary
@@ -49,23 +62,12 @@ from common.sessions import SessionName
 HEARTBEAT = 15.0  # seconds between pings: proxies cut what is silent for a minute
 CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
 FAREWELL_TIMEOUT = 1.0  # seconds for our close to be sent and answered: a page that reads nothing takes none
-MAX_FRAME = 2 * MAX_BODY  # bytes: beyond it the socket is closed; what is only over MAX_BODY gets an error
+MAX_FRAME = 2 * MAX_MESSAGE  # bytes: beyond it the socket is closed; what is only over MAX_MESSAGE gets an error
 MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of cameras
-MAX_ID = 256  # characters, or bits, of the id that a page gives an offer
 RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and some candidates for each camera
 SUBSCRIBE_INTERVAL = 1.0  # seconds
 SESSIONS_STAY = 4000  # close code of a page that gives up a connection it takes for dead, and will attach over another
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
-
-_FORMS = {
-    "offer": "camera and sdp, both text; id, if any, is text or a whole number",
-    "show": "session, which is text",
-    "candidate": "session and candidate, both text",
-    "restart": "session and fragment, both text; id, if any, is text or a whole number",
-    "close": "session, which is text",
-    "attach": "session, which is text",
-    "report": "session, which is text",
-}
 
 
 def prepare(app: web.Application) -> None:
@@ -173,61 +175,51 @@ class Socket:
             if not self._messages.take(self._context.clock()):
                 self._garbage("rate_limited", "Too many messages at once; slow down.")
                 pause = 1 / RATE  # what is still to come waits in the page's own buffers
-            elif message.type is not WSMsgType.TEXT:
-                self._garbage("not_json", "Messages must be text: one JSON object each.")
-            elif len(message.data) > MAX_BODY:
-                self._garbage("too_large", f"The message is larger than {MAX_BODY >> 10} kB.")
             else:
                 self._receive(message.data, tasks)
             await asyncio.sleep(pause)
 
-    def _receive(self, text: str, tasks: asyncio.TaskGroup) -> None:
+    def _receive(self, data: str | bytes, tasks: asyncio.TaskGroup) -> None:
         try:
-            message = parse_json(text)
-        except ValueError as exc:
-            self._garbage("not_json", f"The message {exc}.")
+            message = read(data)
+        except RequestError as exc:
+            self._garbage(exc.code, exc.message)
             return
         match message:
-            case {"type": "offer", "camera": str(camera), "sdp": str(sdp)} if _valid_id(message.get("id", "")):
-                about = {"id": message["id"]} if "id" in message else {}
-                wish = message.get("stream"), message.get("height")
-                self._start(tasks, self._offer(CameraName(camera), sdp, wish, about), about | {"camera": camera})
-            case {"type": "show", "session": str(session)}:
-                if self._owns(name := SessionName(session)):
-                    self._shows(name, message.get("stream"), message.get("height"))
-            case {"type": "candidate", "session": str(session), "candidate": str()}:
-                self._owns(SessionName(session))  # else an error; nobody needs the candidate itself, see ``sdpfrag``
-            case {"type": "restart", "session": str(session), "fragment": str(fragment)} if _valid_id(
-                message.get("id", "")
-            ):
-                about = {"id": message["id"]} if "id" in message else {}
-                self._start(tasks, self._restart(SessionName(session), fragment, about), about, more=False)
-            case {"type": "close", "session": str(session)}:
-                if self._owns(name := SessionName(session)):
-                    self.disown(name)
-                    self._control.hang_up(name)
-            case {"type": "report", "session": str(session)}:
-                if self._owns(name := SessionName(session)):
-                    self._control.clerk.cases.told(name, PageReport.parse(message))
-            case {"type": "attach", "session": str(session)}:
+            case Offer(camera, _, _, about):
+                self._start(tasks, self._offer(message), {**about, "camera": camera})
+            case Show(session):
+                if self._owns(session):
+                    self._shows(message)
+            case Candidate(session):
+                self._owns(session)  # else an error
+            case Restart():
+                self._start(tasks, self._restart(message), message.about, more=False)
+            case Close(session):
+                if self._owns(session):
+                    self.disown(session)
+                    self._control.hang_up(session)
+            case Report(session, said):
+                if self._owns(session):
+                    self._control.clerk.cases.told(session, PageReport.parse(said))
+            case Attach(session):
                 more = session not in self._sessions  # a page may ask for one of its own at any time
-                self._start(tasks, self._attach(SessionName(session)), {"session": session}, more=more)
-            case {"type": "subscribe"}:
+                self._start(tasks, self._attach(session), {"session": session}, more=more)
+            case Subscribe():
                 self._subscribe()
-            case {"type": "ice_servers"}:
-                self._name_ice_servers()
-            case {"type": "ping"}:  # WebSocket's own pings are invisible to a page's script
+            case NameIceServers():
+                told = self._context.ice_servers.told(self.principal, ours=True, now=self._context.desk.now)
+                self.tell("ice_servers", servers=[server.entry for server in told])
+            case Ping():
                 self.tell("pong")
-            case {"type": str(kind)} if kind in _FORMS:
-                self._garbage("invalid_message", f"A message of type {kind} needs {_FORMS[kind]}.")
-            case {"type": str()}:
-                known = ", ".join([*_FORMS, "subscribe", "ice_servers", "ping"])
-                self._garbage("unknown_type", f"There is no such message; there are {known}.")
-            case _:
-                self._garbage("invalid_message", "The message must be a JSON object with a type.")
 
     def _start(
-        self, tasks: asyncio.TaskGroup, request: Coroutine[Any, Any, None], about: dict[str, Any], *, more: bool = True
+        self,
+        tasks: asyncio.TaskGroup,
+        request: Coroutine[Any, Any, None],
+        about: Mapping[str, Any],
+        *,
+        more: bool = True,
     ) -> None:
         if more and len(self._sessions) + len(self._requests) >= MAX_SESSIONS:
             request.close()
@@ -237,10 +229,11 @@ class Socket:
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
 
-    async def _offer(self, camera: CameraName, sdp: str, wish: tuple[object, object], about: dict[str, Any]) -> None:
+    async def _offer(self, offer: Offer) -> None:
+        camera, about = offer.camera, offer.about
         try:
             check_camera(self.principal, camera)
-            answer = await ask(self._context, self.principal, self._address, camera, sdp, parse_wish(*wish))
+            answer = await ask(self._context, self.principal, self._address, camera, offer.sdp, parse_wish(*offer.wish))
         except RequestError as exc:
             self._error(exc.code, exc.message, camera=camera[:MAX_ID], **about)
             return
@@ -249,21 +242,22 @@ class Socket:
         self.tell("candidate", session=answer.session, candidate="")  # the answer has them all
         self._show(answer.session, camera)
 
-    async def _restart(self, session: SessionName, fragment: str, about: dict[str, Any]) -> None:
+    async def _restart(self, restart: Restart) -> None:
+        session, about = restart.session, restart.about
         try:
-            check_fragment(fragment)
+            check_fragment(restart.fragment)
             await self._control.find(session)  # which a new broker may have yet to hear of
-            restarted = await self._control.restart_ice(session, *credentials_of(fragment))
+            restarted = await self._control.restart_ice(session, *credentials_of(restart.fragment))
         except RequestError as exc:
             self._error(exc.code, exc.message, session=session[:MAX_ID], **about)
             return
         self.tell("restarted", session=session, fragment=restarted.fragment, **about)
 
-    def _shows(self, session: SessionName, stream: object, height: object) -> None:
+    def _shows(self, show: Show) -> None:
         try:
-            self._control.shows(session, parse_wish(stream, height))
+            self._control.shows(show.session, parse_wish(*show.wish))
         except RequestError as exc:
-            self._garbage(exc.code, exc.message, session=session)
+            self._garbage(exc.code, exc.message, session=show.session)
 
     async def _attach(self, session: SessionName) -> None:
         status = await self._control.find(session)
@@ -298,11 +292,6 @@ class Socket:
         self.subscribed = True
         self.push(self._hub.list_for(self.principal))
 
-    def _name_ice_servers(self) -> None:
-        """A socket is opened by pages of ours alone, or by none."""
-        told = self._context.ice_servers.told(self.principal, ours=True, now=self._context.desk.now)
-        self.tell("ice_servers", servers=[server.entry for server in told])
-
     def _own(self, session: SessionName, camera: CameraName) -> None:
         if (before := self._hub.owners.get(session)) is not None:
             before.disown(session)
@@ -311,9 +300,8 @@ class Socket:
 
     def _owns(self, session: SessionName) -> bool:
         if session not in self._sessions:
-            self._error(
-                "unknown_session", "This socket has no such session; it may have ended.", session=session[:MAX_ID]
-            )
+            told = "This socket has no such session; it may have ended."
+            self._error("unknown_session", told, session=session[:MAX_ID])
         return session in self._sessions
 
     def _garbage(self, code: str, message: str, **about: Any) -> None:
@@ -322,12 +310,6 @@ class Socket:
 
     def _error(self, code: str, message: str, **about: Any) -> None:
         self.tell("error", code=code, message=message, **about)
-
-
-def _valid_id(id: object) -> bool:
-    if isinstance(id, str):
-        return len(id) <= MAX_ID
-    return isinstance(id, int) and id.bit_length() <= MAX_ID
 
 
 async def _close_all(app: web.Application) -> None:

@@ -15,12 +15,13 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from broker.front.backlog import Outgoing
-from broker.front.bodies import parse_json, read_text
+from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
 from broker.front.event_stream import BLANK, HEADERS, write_events
 from broker.front.hub import HUB
 from broker.front.offers import check_socket
 from broker.front.peer import address_of, path_of, prefix_of
+from broker.front.strict_json import parse_json
 from common.errors import RequestError
 from common.sessions import SessionName
 

@@ -32,13 +32,13 @@ from broker.director.events import (
     Wish,
 )
 from broker.front import signalling, whep
-from broker.front.bodies import parse_json
 from broker.front.guard import Guard
 from broker.front.hub import Hub
 from broker.front.ice_servers import IceServers
 from broker.front.peer import PROXIES, Proxies
 from broker.front.quotas import Quotas
 from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose
+from broker.front.strict_json import parse_json
 from broker.why.clerk import Clerk
 from common import control
 from common.cameras import CameraSpec

@@ -13,7 +13,6 @@ LONGER = {  # each waits to be split; none may be added
     "broker/director/__init__.py": "Director",
     "broker/director/cameras.py": "Cameras",
     "broker/director/viewers.py": "Viewers",
-    "broker/front/signalling.py": "Socket",
     "camshaft/supervisor.py": "Supervisor",
     "egress/viewer.py": "Viewer",
     "egress/worker.py": "Egress",

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.fakes.broker import RunningBroker
+from tests.fakes.page import Page
 from tests.fakes.workers import FakeEgress
 
 
@@ -16,3 +17,9 @@ async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
     async with FakeEgress(broker.endpoints, "out-1") as egress:
         await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
         yield egress
+
+
+@pytest.fixture
+async def page(broker: RunningBroker) -> AsyncIterator[Page]:
+    async with broker.http.ws_connect("/ws") as socket:
+        yield Page(socket)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.front.bodies import parse_json
+from broker.front.strict_json import parse_json
 from tests.fakes.cost import assert_linear
 
 
