@@ -17,8 +17,9 @@ endif
 # A quarter of the tests' time would go into compiling the same modules, in each process of the tests and of the clusters.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Tests mostly wait, so there are more processes than cores; tests/conftest.py says what runs beside what.
-PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
+# Tests mostly wait, so there are more processes than cores; tests/conftest.py says what runs beside what. The last process
+# only runs what computes, with what the others leave of the machine.
+PARALLEL := -n 4 --dist loadgroup --no-loadscope-reorder
 FAST     := not (e2e or browser or gstreamer or namespace or slow)
 
 .PHONY: help run test test-fast check format bench fuzz system clean
@@ -34,7 +35,7 @@ test: $(VENV)/.test system  ## Run the tests; PYTEST= gives options to pytest
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 test-fast: $(VENV)/.test  ## Run what needs neither browser nor network namespace and waits for no clock: two minutes
-	@$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST)" $(PYTEST)
+	@$(BIN)/python -m pytest $(PARALLEL) -n 3 -m "$(FAST)" $(PYTEST)
 
 check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before a commit
 	@$(BIN)/ruff format --check .

@@ -1,25 +1,16 @@
 """For all tests: what Hypothesis draws, what may run beside what, what coverage sees, logs that no test has set up.
 
-Tests run in several processes at once (pytest-xdist). Three rules keep them apart:
-
-* what is marked ``alone`` judges times that others on the machine would add to: it waits until the other tests have
-  ended, and they wait until it has;
-* what is marked ``quiet`` judges how many pictures came in a time, and gets half of the machine: one other that is
-  ``quiet`` may run meanwhile, and nothing else;
-* what takes long comes first, so that no process is left with it at the end, then what is ``quiet`` and ``alone``.
+Tests run in several processes at once (pytest-xdist). ``tests.fakes.turns`` says what may run beside what: those that
+are marked ``quiet`` or ``alone`` bear little company. What takes long comes first, and these two last of it; then what
+computes, of which the processes of ``tests.fakes.gentle`` have taken most by then.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import IntEnum
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +20,8 @@ from hypothesis import is_hypothesis_test, settings
 from rigs.chromium import Kept
 from rigs.process import forbid_real_time
 from tests.fakes.cost import untraced
+from tests.fakes.gentle import Scheduling, become_gentle, is_gentle
+from tests.fakes.turns import Company, turn
 
 # A machine may be busy, so no example has a deadline: one that is missed would say nothing of the code.
 settings.register_profile("patient", deadline=None)
@@ -42,12 +35,24 @@ settings.load_profile("fixed" if os.environ.get("CI") else "patient")
 
 forbid_real_time()
 
-LONG = ("e2e", "browser", "gstreamer", "namespace", "slow")  # markers, those first that take longest
+LONG = ("e2e", "browser", "gstreamer", "namespace", "slow", "quiet", "alone")  # markers, in the order of their turns
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduling | None:
+    """Share the tests out among usual and gentle processes."""
+    return Scheduling(config) if config.getoption("dist") == "loadgroup" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests; the same in every process, as xdist demands."""
     items.sort(key=_rank)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Be gentle from now on where this process is one of those that are to be."""
+    if is_gentle(_process()):
+        become_gentle()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # around everything: no test's time-out runs while it waits for its turn
@@ -91,59 +96,22 @@ def logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         structlog.reset_defaults()
 
 
-class Company(IntEnum):
-    """Tests that may run beside one."""
-
-    ANY = 0
-    ONE_QUIET = 1
-    NOBODY = 2
-
-
-@contextmanager
-def turn(root: Path, company: Company) -> Iterator[None]:
-    """Be one of the running tests of this checkout. There is one door, so that nobody overtakes.
-
-    Behind it are two rooms. A usual test is in both with others; one that is alone has both for itself, one that is
-    quiet has either of them for itself.
-    """
-    with _opened(root / "tests") as room, _opened(root / "tests" / "e2e") as other:
-        with _opened(root) as door:
-            fcntl.flock(door, fcntl.LOCK_EX)
-            if company is Company.ONE_QUIET:
-                while not (_entered(room) or _entered(other)):
-                    time.sleep(0.02)
-            else:
-                for each in (room, other):
-                    fcntl.flock(each, fcntl.LOCK_EX if company is Company.NOBODY else fcntl.LOCK_SH)
-        yield
-
-
-def _entered(room: int) -> bool:
-    try:
-        fcntl.flock(room, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _process() -> str:
+    """What xdist calls this process; empty if it is the only one."""
+    return os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def _company(item: pytest.Item) -> Company:
     if item.get_closest_marker("alone"):
-        return Company.NOBODY
-    return Company.ONE_QUIET if item.get_closest_marker("quiet") else Company.ANY
+        return Company.ALONE
+    if item.get_closest_marker("quiet"):
+        return Company.QUIET
+    return Company.GENTLE if is_gentle(_process()) else Company.USUAL
 
 
 def _rank(item: pytest.Item) -> int:
     """When an item's turn comes: the smaller the earlier."""
-    if company := _company(item):
-        return len(LONG) + company
+    for at, name in reversed(list(enumerate(LONG))):
+        if name in ("quiet", "alone") and item.get_closest_marker(name):
+            return at
     return next((at for at, name in enumerate(LONG) if item.get_closest_marker(name)), len(LONG))
-
-
-@contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    """A descriptor of a directory; who closes it gives up its lock."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What may run beside what, told by threads that stand for the processes of a run; and logs."""
+"""Who runs what beside whom, told by threads and objects that stand for the processes of a run; and logs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import structlog
 
 from common.log import configure, get_logger
-from tests.conftest import Company, turn
+from tests.fakes import gentle
+from tests.fakes.gentle import Scheduling, computes, is_gentle
+from tests.fakes.turns import Company, turn
 
 BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
 
@@ -38,7 +41,7 @@ class Process:
 
 
 @contextmanager
-def process(root: Path, company: Company = Company.ANY) -> Iterator[Process]:
+def process(root: Path, company: Company = Company.USUAL) -> Iterator[Process]:
     started = Process(root, company)
     yield started
     started.end()
@@ -63,7 +66,8 @@ def stands_at_the_door(root: Path) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / "tests" / "e2e").mkdir(parents=True)
+    for folder in ("tests", "docs", "tools", "rigs"):
+        (tmp_path / folder).mkdir()
     return tmp_path
 
 
@@ -76,7 +80,7 @@ def test_tests_run_beside_each_other(root: Path) -> None:
 def test_who_is_alone_waits_for_the_others_and_nobody_overtakes(root: Path) -> None:
     with process(root) as before:
         assert before.runs.wait(BOUND)
-        with process(root, Company.NOBODY) as alone:
+        with process(root, Company.ALONE) as alone:
             stands_at_the_door(root)
             assert not alone.runs.is_set()
             with process(root) as after:
@@ -87,12 +91,12 @@ def test_who_is_alone_waits_for_the_others_and_nobody_overtakes(root: Path) -> N
                 assert after.runs.wait(BOUND)
 
 
-@pytest.mark.parametrize("company", [Company.ANY, Company.NOBODY])
+@pytest.mark.parametrize("company", [Company.USUAL, Company.ALONE])
 def test_two_that_are_quiet_run_beside_each_other_and_nobody_else_does(root: Path, company: Company) -> None:
-    with process(root, Company.ONE_QUIET) as one, process(root, Company.ONE_QUIET) as another:
+    with process(root, Company.QUIET) as one, process(root, Company.QUIET) as another:
         assert one.runs.wait(BOUND)
         assert another.runs.wait(BOUND)
-        with process(root, Company.ONE_QUIET) as third:
+        with process(root, Company.QUIET) as third:
             stands_at_the_door(root)
             assert not third.runs.wait(0.1)
             one.end()
@@ -107,10 +111,89 @@ def test_two_that_are_quiet_run_beside_each_other_and_nobody_else_does(root: Pat
 def test_who_is_quiet_waits_for_the_others(root: Path) -> None:
     with process(root) as before:
         assert before.runs.wait(BOUND)
-        with process(root, Company.ONE_QUIET) as quiet:
+        with process(root, Company.QUIET) as quiet:
             assert not quiet.runs.wait(0.1)
             before.end()
             assert quiet.runs.wait(BOUND)
+
+
+def test_who_is_gentle_runs_beside_all_but_one_that_is_alone(root: Path) -> None:
+    with process(root, Company.QUIET) as quiet, process(root, Company.GENTLE) as one:
+        assert quiet.runs.wait(BOUND)
+        assert one.runs.wait(BOUND)
+        with process(root, Company.ALONE) as alone:
+            stands_at_the_door(root)
+            with process(root, Company.GENTLE) as another:  # whoever waits for the quiet one
+                assert another.runs.wait(BOUND)
+                quiet.end()
+                stands_at_the_door(root / "tools")
+                with process(root, Company.GENTLE) as late:
+                    one.end()
+                    assert not alone.runs.wait(0.1)
+                    another.end()
+                    assert alone.runs.wait(BOUND)
+                    assert not late.runs.wait(0.1)
+                    alone.end()
+                    assert late.runs.wait(BOUND)
+
+
+class Node:
+    """A process of xdist's that runs nothing."""
+
+    def __init__(self, number: int, collection: list[str]) -> None:
+        self.workerinput = {"workerid": f"gw{number}"}
+        self.gateway = SimpleNamespace(id=f"gw{number}")
+        self.given: list[str] = []
+        self.shutting_down = False
+        self._collection = collection
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.given += [self._collection[at] for at in indices]
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def test_gentle_processes_get_what_computes_from_the_end_and_the_others_what_is_next(tmp_path: Path) -> None:
+    (tmp_path / "test_waits.py").write_text("pytestmark = pytest.mark.e2e")
+    (tmp_path / "test_computes.py").write_text("mark_alone = 1")
+    computing = [f"test_computes.py::test[{number}]" for number in range(12)]
+    every = [
+        "test_waits.py::one[x]",
+        "test_waits.py::two",
+        "test_waits.py::three@group",
+        *computing,
+        "test_waits.py::no",
+    ]
+    option = SimpleNamespace(loadscopereorder=False)
+    scheduling = Scheduling(SimpleNamespace(rootpath=tmp_path, getvalue=lambda _: ["popen"] * 4, option=option))
+    nodes = [Node(number, every) for number in range(gentle.USUAL + 1)]
+    for node in nodes:
+        scheduling.add_node(node)
+        scheduling.add_node_collection(node, every)
+    scheduling.schedule()
+    *usual, last = nodes
+    assert sorted(name for node in usual for name in node.given) == sorted(every[:6])
+    assert last.given == computing[:-3:-1]
+    for name in last.given:  # which grows
+        scheduling.mark_test_complete(last, every.index(name))
+    assert last.given == computing[:2:-1]
+    assert last.shutting_down, "nothing is left that computes"
+    assert list(scheduling.workqueue) == ["test_waits.py::no"]
+
+
+def test_what_waits_is_known_by_its_markers() -> None:
+    tests = Path(__file__).parent
+    assert not computes(tests / "e2e/test_serve.py")
+    assert not computes(tests / "ingest/test_worker.py")
+    assert not computes(tests / "codecs"), "a group has no file"
+    assert computes(tests / "broker/access/test_people.py")
+
+
+def test_the_first_processes_are_usual_ones() -> None:
+    assert [is_gentle(f"gw{number}") for number in range(gentle.USUAL + 1)] == [*[False] * gentle.USUAL, True]
+    assert not is_gentle("")
+    assert not is_gentle("master")
 
 
 def test_no_logger_remembers_how_logs_were_set_up_once() -> None:
