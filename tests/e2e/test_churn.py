@@ -19,7 +19,7 @@ from rigs.load.signalling import Whep
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 
-SECONDS = 30.0
+SECONDS = 15.0
 VIEWERS = 20
 CAMERAS = ("front-door", "yard", "garage")
 PATIENCE = 30.0
