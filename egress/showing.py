@@ -110,6 +110,13 @@ class Showing:
         stream = self.streams.get(kind)
         return self._senders.get(stream.feeds[kind].source.ssrc) if stream is not None else None
 
+    def codec(self, kind: Kind) -> str:
+        """The codec of a kind, as people are told; empty while nothing is sent."""
+        sender = self.sender(kind)
+        if kind not in self.streams:
+            return "not negotiated"
+        return sender.format.codec if sender is not None and sender.format is not None else ""
+
     def overdue(self, now: float) -> str:
         """The codec that was to be converted, and of which nothing has come in time; empty if there is none."""
         for kind, (codec, since) in tuple(self._unplayable.items()):

@@ -24,13 +24,13 @@ from egress.position import Position
 from egress.reach import Reach, printable
 from egress.sender import Sender
 from egress.showing import Renditions, Showing
+from egress.totals import total
 from egress.wire.dtls import Identity
 from egress.wire.ice import CONNECT_TIMEOUT, Credentials
 from egress.wire.way import Way
 
 RTCP_INTERVAL = 1.0  # seconds between sender reports
 FIRST_RTCP_INTERVAL = 0.1  # seconds between sweeps until the first: lip sync and the round trip depend on it
-MAX_JITTER = 60.0  # seconds: a report can say thirteen hours
 MEDIA_PAUSE = 2.0  # seconds without media after which a viewer is said to wait
 
 
@@ -194,23 +194,9 @@ class Viewer:
 
     def report(self, now: float) -> ViewerReport:
         """The viewer as the control plane is told of it."""
-        senders = tuple(self.senders.values())
-        video, audio = self.showing.sender(Kind.VIDEO), self.showing.sender(Kind.AUDIO)
-        dtls, way, reports = self.reach.dtls, self.reach.way, self.feedback.reports
+        sent = total(self.senders.values(), self.feedback.reports)
+        dtls, way = self.reach.dtls, self.reach.way
         capacity = self._quality.capacity.estimate
-        packets = octets = blocked = nacked = retransmitted = plis = lost = 0
-        jitter = 0.0
-        for sender in senders:  # a loop, for a thousand viewers are reported every second
-            again, lane, feed = sender.retransmission.stats, sender.lane, sender.feed
-            packets += lane.packets
-            octets += lane.octets
-            blocked += sender.cursor.blocked
-            nacked += again.nacked
-            retransmitted += again.retransmitted
-            plis += sender.stats.plis
-            if reception := reports.get(feed.source.ssrc):
-                lost += reception.lost
-                jitter = max(jitter, min(reception.jitter / feed.timeline.clock_rate, MAX_JITTER))
         return ViewerReport(
             session=self.session,
             camera=self.showing.camera,
@@ -226,17 +212,17 @@ class Viewer:
             ice=self._ice,
             restarts=self._restarts,
             srtp=dtls.srtp.profile.name if dtls.connected else "",
-            video=self._codec(Kind.VIDEO, video),
-            audio=self._codec(Kind.AUDIO, audio),
-            waiting=self._waiting(video or audio, now),
-            packets=packets,
-            bytes=octets,
-            dropped=blocked,
-            nacked=nacked,
-            retransmitted=retransmitted,
-            plis=plis,
-            lost=max(0, lost),  # RFC 3550 6.4.1: fewer than none where packets came twice
-            jitter=jitter,
+            video=self.showing.codec(Kind.VIDEO),
+            audio=self.showing.codec(Kind.AUDIO),
+            waiting=_waiting(self.showing.sender(Kind.VIDEO) or self.showing.sender(Kind.AUDIO), now),
+            packets=sent.packets,
+            bytes=sent.bytes,
+            dropped=sent.dropped,
+            nacked=sent.nacked,
+            retransmitted=sent.retransmitted,
+            plis=sent.plis,
+            lost=sent.lost,
+            jitter=sent.jitter,
             round_trip=self.feedback.round_trip,
             estimated_bandwidth=int(capacity * 8) if capacity else self.feedback.bandwidth,
         )
@@ -267,16 +253,13 @@ class Viewer:
             self.reach.send(self.reach.dtls.srtp.protect_rtcp(compound))
         return compound is not None
 
-    def _codec(self, kind: Kind, sender: Sender | None) -> str:
-        if kind not in self.showing.streams:
-            return "not negotiated"
-        return sender.format.codec if sender is not None and sender.format is not None else ""
 
-    def _waiting(self, sender: Sender | None, now: float) -> str:
-        if sender is None:
-            return "for the viewer to connect"
-        if sender.feed.pushed_at is None or now - sender.feed.pushed_at > MEDIA_PAUSE:
-            return "for the camera"
-        if sender.position is Position.ON_HOLD:
-            return "for the viewer's path, which seems stuck"
-        return "for a keyframe" if sender.position is Position.WAITING else ""
+def _waiting(sender: Sender | None, now: float) -> str:
+    """For what a viewer waits, as people are told; empty if media flows."""
+    if sender is None:
+        return "for the viewer to connect"
+    if sender.feed.pushed_at is None or now - sender.feed.pushed_at > MEDIA_PAUSE:
+        return "for the camera"
+    if sender.position is Position.ON_HOLD:
+        return "for the viewer's path, which seems stuck"
+    return "for a keyframe" if sender.position is Position.WAITING else ""
