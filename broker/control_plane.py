@@ -28,6 +28,7 @@ from broker.director.events import (
     DrainWorker,
     EndReason,
     EndSession,
+    EvenOut,
     Event,
     FromWorker,
     Holder,
@@ -245,6 +246,11 @@ class ControlPlane:
             raise RequestError(409, "last_of_role", f"It is the only {role.value} process; start another one first.")
         log.info("worker is told to drain", worker=node)
         self._handle(DrainWorker(node))
+
+    def even_out(self) -> None:
+        """Ask players to come again where fewer viewers are."""
+        log.info("players are asked to come again where fewer viewers are, until egresses are even")
+        self._handle(EvenOut())
 
     async def find(self, session: SessionName) -> SessionStatus | None:
         """A viewer's session. Right after a start its egress has yet to report it: then this waits a little."""

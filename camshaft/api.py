@@ -74,6 +74,10 @@ class Api:
         """Have a worker end in good order."""
         self._ask("POST", f"/api/nodes/{quote(node, safe='')}/drain")
 
+    def even_out(self) -> None:
+        """Have players come again where fewer viewers are."""
+        self._ask("POST", "/api/nodes/rebalance")
+
     def why(self, session: str) -> dict[str, Any]:
         """Why a session has no picture."""
         found: dict[str, Any] = self._ask("GET", f"/api/why/{quote(session, safe='')}")

@@ -68,24 +68,56 @@ def nodes(context: click.Context, api: str, ca_file: str | None, as_json: bool) 
 @api_option
 @ca_option
 @click.option("--wait/--no-wait", default=True, help="Wait until it has ended.")
+@click.option(
+    "--within",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Seconds to wait; exit code 1 after that.",
+)
 @click.pass_context
-def drain(context: click.Context, node: str, api: str, ca_file: str | None, wait: bool) -> None:
+def drain(context: click.Context, node: str, api: str, ca_file: str | None, wait: bool, within: float) -> None:
     """Have the process NODE end in good order: what it has moves to others, and it takes nothing new.
 
     Whatever keeps it running, serve among others, starts it again.
     """
+    asked = _api(context, api, ca_file)
+    before = _pid(asked, node)
+    asked.drain(node)
+    if not wait:
+        click.echo(f"{node} drains.")
+        return
+    until = time.monotonic() + within
+    while _pid(asked, node) == before:
+        if time.monotonic() >= until:
+            problem = (
+                f"{node} has not ended within {within:g} s: its drain.timeout is longer, or it hangs; "
+                "`camshaft nodes` shows its state, and SIGKILL ends it (its cameras then go to others within a second)"
+            )
+            raise CamshaftError(problem)
+        time.sleep(_POLL)
+    click.echo(f"{node} has ended.")
+
+
+@nodes.command()
+@api_option
+@ca_option
+@click.pass_context
+def rebalance(context: click.Context, api: str, ca_file: str | None) -> None:
+    """Have players move to egresses that have clearly fewer viewers, a few at a time.
+
+    Pages, and WHEP players that read the session's events, do; others stay. Cameras even out by themselves.
+    """
+    _api(context, api, ca_file).even_out()
+    click.echo("Players are asked; `camshaft nodes` shows how many viewers each process has.")
+
+
+def _api(context: click.Context, api: str, ca_file: str | None) -> Api:
+    """The broker of a command below ``nodes``, which may have the options, too."""
     from camshaft.api import Api
 
     above = context.parent.params if context.parent is not None else {}
-    asked = Api(api if api != DEFAULT_API else above.get("api", api), ca_file or above.get("ca_file"))
-    before = _pid(asked, node)
-    asked.drain(node)
-    if wait:
-        while _pid(asked, node) == before:
-            time.sleep(_POLL)
-        click.echo(f"{node} has ended.")
-    else:
-        click.echo(f"{node} drains.")
+    return Api(api if api != DEFAULT_API else above.get("api", api), ca_file or above.get("ca_file"))
 
 
 def _pid(api: Api, name: str) -> tuple[str, int] | None:
@@ -189,7 +221,7 @@ def _viewer(viewer: dict[str, Any], now: float) -> tuple[str, ...]:
 
 
 def _node(node: dict[str, Any]) -> tuple[str, ...]:
-    state = "lost" if not node["alive"] else "ending" if node.get("draining") else "alive"
+    state = "lost" if not node["alive"] else "draining" if node.get("draining") else "alive"
     load = node["load"]
     return (
         *(node["node"], node["role"], node["host"], state),

@@ -3,6 +3,7 @@
 One role after the other gets a spare process, so that there is one to hand over to. Then each process of the role is
 told to end in good order (``common.worker.draining``), and is started anew under its name, with its ports, when it has.
 The spare is drained last. What does not become well within ``PATIENCE`` ends the roll: what is left goes on as it is.
+What does not end when its time to drain is over is killed: the others take over what it had.
 
 The supervisor itself stays what it is until it is started anew.
 """
@@ -22,6 +23,7 @@ from common.settings import variable_of
 POLL = 0.1  # seconds
 SETTLED = 1.0  # seconds from a process's second beat: it has found its broker and reported
 PATIENCE = 60.0  # seconds until a process is well; as long as the pulse allows for the first beat
+END_GRACE = 10.0  # seconds to end in after ``drain.timeout``: it says goodbye to a broker that may be busy
 _PORT, _TCP = variable_of("media", "port"), variable_of("media", "tcp")
 
 
@@ -36,6 +38,9 @@ class Fleet(Protocol):
 
     def leave(self, name: str) -> None:
         """Tell it to end in good order, and start it no more."""
+
+    def kill(self, name: str) -> None:
+        """End it at once."""
 
     def process(self, name: str) -> int | None:
         """The number of its process, if it runs and listens to signals."""
@@ -58,43 +63,59 @@ def spare(last: Program) -> Program:
     return replace(last, name=name, arguments=arguments, environ={**last.environ, **ports}, cpu=None)
 
 
-async def roll(plan: Sequence[Program], fleet: Fleet) -> bool:
-    """Replace every process of ``plan`` but the simulated camera. Whether all were."""
+async def roll(plan: Sequence[Program], fleet: Fleet, *, drain: float) -> bool:
+    """Replace every process of ``plan`` but the simulated camera. Whether all were.
+
+    ``drain`` is how many seconds each may take to hand over.
+    """
     log = get_logger()
     try:
         for role in Role:
             workers = [program for program in plan if program.role is role]
             if workers:
-                await _replace(workers, fleet)
+                await _replace(workers, fleet, drain)
         for program in plan:
             if program.name == "broker":
-                await _renew(program.name, fleet)
+                await _renew(program.name, fleet, drain)
     except StuckError as exc:
         log.warning("the upgrade ends here: a process does not become well; its own lines say why", program=str(exc))
         return False
     return True
 
 
-async def _replace(workers: Sequence[Program], fleet: Fleet) -> None:
+async def _replace(workers: Sequence[Program], fleet: Fleet, drain: float) -> None:
     extra = spare(workers[-1])
     fleet.begin(extra)
     try:
         await _well(extra.name, fleet)
         for program in workers:
-            await _renew(program.name, fleet)
+            await _renew(program.name, fleet, drain)
     finally:
+        last = fleet.process(extra.name)
         fleet.leave(extra.name)
+    await _ended(extra.name, last, fleet, drain)
 
 
-async def _renew(name: str, fleet: Fleet) -> None:
+async def _renew(name: str, fleet: Fleet, drain: float) -> None:
     before = await _listening(name, fleet)
     fleet.renew(name)
-    while True:  # it takes as long as drain.timeout allows
-        if fleet.process(name) != before:
-            break
-        await asyncio.sleep(POLL)
+    await _ended(name, before, fleet, drain)
     await _well(name, fleet)
     get_logger().info("process replaced", program=name)
+
+
+async def _ended(name: str, pid: int | None, fleet: Fleet, drain: float) -> None:
+    """Wait until that process is no more. Raises ``StuckError``."""
+    deadline = _now() + drain + END_GRACE
+    killed = False
+    while pid is not None and fleet.process(name) == pid:
+        if _now() > deadline and killed:
+            raise StuckError(name)
+        if _now() > deadline:
+            get_logger().warning("process does not end and is killed", program=name, after=drain + END_GRACE)
+            fleet.kill(name)
+            killed, deadline = True, _now() + PATIENCE
+        await asyncio.sleep(POLL)
 
 
 async def _well(name: str, fleet: Fleet) -> None:

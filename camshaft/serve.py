@@ -104,6 +104,7 @@ def serve(given: Given, main: Main, *, demo: bool | None) -> int:
             command=(sys.executable, "-P", "-m", "camshaft"),
             inherited=kept.inherited,
             nursery=nursery,
+            drain=config.drain.timeout,
         )
 
         def taken(what: Taken) -> None:

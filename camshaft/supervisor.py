@@ -35,6 +35,7 @@ from camshaft.restarts import HOPELESS, Restarts
 from camshaft.rolling import roll
 from camshaft.starter import Starter
 from common import process, systemd
+from common.config import DrainConfig
 from common.live import within
 from common.log import get_logger
 from common.pulse import PULSE_FD
@@ -58,7 +59,7 @@ class Supervisor:
 
     ``ready`` is asked until the cluster is ready, and ``announce`` is called then, once. A program's arguments are
     appended to ``command``, unless there is a ``nursery``, which forks it. ``inherited`` are further descriptors for
-    all, by the variables that name them.
+    all, by the variables that name them. ``drain`` is how many seconds a process may take to hand over what it has.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Supervisor:
         command: Sequence[str],
         inherited: Mapping[str, int] = MappingProxyType({}),
         nursery: Nursery | None = None,
+        drain: float = DrainConfig().timeout,
     ) -> None:
         self._programs = programs
+        self._drain = drain
         self._ready = ready
         self._announce = announce
         self._starter = Starter(command, inherited, nursery)
@@ -142,6 +145,11 @@ class Supervisor:
         self._leaving.add(name)
         self._terminate(name)
 
+    def kill(self, name: str) -> None:
+        """End it at once."""
+        with suppress(KeyError, ProcessLookupError):
+            self._running[name].kill()
+
     def process(self, name: str) -> int | None:
         """The number of its process, if it runs and listens to signals."""
         running = self._running.get(name)
@@ -163,7 +171,7 @@ class Supervisor:
     async def _roll(self) -> None:
         self._log.info("upgrade begins: every process is replaced, workers first and the broker last")
         self._starter.leave_nursery()  # what that has imported is what was installed before
-        if await roll(self._programs, self):
+        if await roll(self._programs, self, drain=self._drain):
             self._log.info("upgrade is done")
 
     def _tell_to_reload(self, name: str) -> None:

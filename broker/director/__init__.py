@@ -22,6 +22,7 @@ from dataclasses import replace
 from broker.director.cameras import Cameras
 from broker.director.conversions import Conversions
 from broker.director.drains import Drains
+from broker.director.evening import Evening
 from broker.director.events import (
     CameraStatus,
     CamerasWanted,
@@ -29,6 +30,7 @@ from broker.director.events import (
     DrainWorker,
     EndReason,
     EndSession,
+    EvenOut,
     Event,
     FromWorker,
     NodeNameTwice,
@@ -48,6 +50,7 @@ from broker.director.events import (
 )
 from broker.director.moves import Moves
 from broker.director.restarts import Restarts
+from broker.director.shares import Shares
 from broker.director.state import State, Worker
 from broker.director.stills import Stills
 from broker.director.viewers import Viewers
@@ -114,6 +117,8 @@ class Director:
         self._restarts = Restarts(self._state)
         self._vigil = Vigil(self._state)
         self._drains = Drains(self._state)
+        self._evening = Evening(self._state)
+        self._shares = Shares(self._state, self._cameras)
         self._wires = Wires(self._state)
         self._parts = Parts()
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
@@ -152,6 +157,8 @@ class Director:
                 self._tick()
             case DrainWorker(node):
                 self._drains.order(node)
+            case EvenOut():
+                self._evening.begin()
             case Probed(missing):
                 self._give_up(self._vigil.probed(missing))
             case StoodStill(seconds):
@@ -324,6 +331,8 @@ class Director:
         self._cameras.settle()
         self._conversions.settle()
         self._drains.settle()
+        self._shares.settle()
+        self._evening.settle()
         self._wires.settle()
 
 

@@ -8,6 +8,8 @@ from    when                                                                    
 free    it is needed, workers have gathered, and none is expected back with it   given   ``settle_one``, least loaded
 free    a worker reports it that may keep it (``trusting``, or had it before)    given   ``_adopt``
 given   its worker drains while another takes cameras                            moving  ``_move_away``
+given   another has clearly fewer (``broker.director.shares``)                   moving  ``move``
+moving  it was for that, and it does not arrive, or serves one session alone     given   ``stay``
 given   its worker drains, and nobody takes it or it serves one session alone    free    ``_move_away``
 moving  the successor has a keyframe of it, or sees that it serves one session   given   ``_arrive``
 moving  either of its workers is dead: the other one has it                      given   ``bury``
@@ -17,10 +19,10 @@ moving  it is not needed any more, or is no longer wanted                       
 given   its worker is dead                                                       free    ``bury``
 ======  =======================================================================  ======  =============================
 
-It stays with its worker until that dies, leaves or drains: so the first are given away only when the workers that start
-together are there (``State.gathering``). One that moves is pulled by both, so that no picture is missing: egresses go
-over at the successor's keyframe, whose epoch is the newer one. A camera that serves no second session is taken from the
-one before it is given to the other: by its setting, or once it was seen to refuse.
+Otherwise it stays with its worker until that dies, leaves or drains: so the first are given away only when the workers
+that start together are there (``State.gathering``). One that moves is pulled by both, so that no picture is missing:
+egresses go over at the successor's keyframe, whose epoch is the newer one. A camera that serves no second session is
+taken from the one before it is given to the other: by its setting, or once it was seen to refuse.
 
 What a worker reports is compared with what it should have, and the difference is sent: an ``Assign`` or ``Release``
 that was lost is sent again at the next report.
@@ -173,6 +175,17 @@ class Cameras:
             camera.spec, state, detail, video, camera.tracks, viewers, camera.worker, stream, itself, shown
         )
 
+    def move(self, camera: Camera, node: NodeName) -> None:
+        """Let another worker take it over from its own, which goes on if that does not come about."""
+        self._begin_move(camera, self._state.workers[node])
+        camera.by_choice = True
+
+    def stay(self, camera: Camera) -> None:
+        """It does not move after all."""
+        assert camera.successor is not None, "it moves"
+        self._leave(camera, camera.successor)
+        camera.successor = None
+
     def _expected_back(self, camera: Camera) -> bool:
         """Whether the worker that had the camera under an earlier broker may still report it."""
         return self._state.starting and camera.last_worker is not None and camera.last_worker not in self._state.workers
@@ -197,6 +210,7 @@ class Cameras:
             self._leave(camera, worker.node)
             camera.successor = None
         if camera.worker != worker.node or camera.successor is not None:
+            camera.by_choice = False  # now it has to
             return
         other = least_loaded_ingest(self._state.workers.values())
         if other is None and self._state.starting:
@@ -205,16 +219,22 @@ class Cameras:
             self._release(camera)
             self.settle_one(camera)
             return
-        camera.successor = other.node
-        other.cameras.add(camera.spec.id)
-        self._assign(camera, other.node)
+        self._begin_move(camera, other)
+
+    def _begin_move(self, camera: Camera, to: Worker) -> None:
+        camera.successor, camera.by_choice = to.node, False
+        to.cameras.add(camera.spec.id)
+        self._assign(camera, to.node)
 
     def _arrive(self, camera: Camera, successor: Worker) -> None:
         """The successor has told of it: go over if it plays, or if it cannot before the other one has let go."""
         stream = successor.streams[camera.spec.id]
         if stream.state is CameraState.FULL:
             camera.one_session = True
-        elif not _can_begin(stream):
+            if camera.by_choice:
+                self.stay(camera)
+                return
+        elif not can_begin(stream):
             return
         if camera.worker is not None:
             self._leave(camera, camera.worker)
@@ -303,7 +323,7 @@ class Cameras:
         return CameraState.WAITING, ""
 
 
-def _can_begin(stream: StreamReport) -> bool:
+def can_begin(stream: StreamReport) -> bool:
     """Whether a viewer can begin with what a worker has of a camera: a keyframe, or sound where there is no picture."""
     pictures = [track.keyframes for track in stream.stats if track.kind is Kind.VIDEO]
     return stream.state is CameraState.PLAYING and all(pictures)

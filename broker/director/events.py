@@ -182,6 +182,11 @@ class StoodStill:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class EvenOut:
+    """Players are to be asked to come again where fewer viewers are."""
+
+
 Event = (
     FromWorker
     | Undelivered
@@ -195,6 +200,7 @@ Event = (
     | StillGivenUp
     | Tick
     | DrainWorker
+    | EvenOut
     | Probed
     | StoodStill
 )

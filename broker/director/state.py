@@ -86,6 +86,7 @@ class Camera:
     last_worker: NodeName | None = None  # ``worker``, or the one that had it under an earlier broker
     worker: NodeName | None = None  # the one that has it now
     successor: NodeName | None = None  # the one that takes it over, and does not play it yet
+    by_choice: bool = False  # it does so for even shares, and may as well not
     fence: int = 0  # of the newest assignment, see ``State.next_fence``
     one_session: bool = False  # it was seen to serve no second session
     sessions: set[SessionName] = field(default_factory=set)

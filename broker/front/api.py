@@ -141,6 +141,12 @@ async def drain_node(request: web.Request) -> web.Response:
     return web.Response(status=202)
 
 
+async def even_out(request: web.Request) -> web.Response:
+    """Players are to be asked to come again where fewer viewers are."""
+    request.app[CONTEXT].control.even_out()
+    return web.Response(status=202)
+
+
 async def arrival(request: web.Request) -> web.Response:
     """How this request arrived, and whether a WebSocket would be let in beside it."""
     context, refused = request.app[CONTEXT], ""

@@ -139,6 +139,13 @@ OPERATIONS = (
         problems=(403, 404, 409),
     ),
     Operation(
+        "post",
+        "/api/nodes/rebalance",
+        "Have players come again at egresses that have clearly fewer viewers, a few at a time",
+        (202, _NOTHING),
+        problems=(403,),
+    ),
+    Operation(
         "get",
         "/api/events",
         "Cameras as server-sent events: cameras, then camera and removed",

@@ -69,6 +69,7 @@ ROUTES = (
     Route("GET", "/api/why/{session}", why.why, Right.ADMIN),
     Route("GET", "/api/nodes", api.list_nodes, Right.ADMIN),
     Route("POST", "/api/nodes/{node}/drain", api.drain_node, Right.ADMIN, Need.OUR_PAGE),
+    Route("POST", "/api/nodes/rebalance", api.even_out, Right.ADMIN, Need.OUR_PAGE),
     Route("GET", "/api/arrival", api.arrival, Right.ANYBODY),
     Route("GET", "/sign-in/start", sign_on.start, Right.ANYBODY),
     Route("GET", "/sign-in/callback", sign_on.callback, Right.ANYBODY),

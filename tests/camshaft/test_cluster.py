@@ -147,3 +147,18 @@ async def test_a_process_is_drained_and_waited_for(broker: RunningBroker) -> Non
         egress.channel.close()
         egress._timer.cancel()
         assert "has ended" in await waiting
+
+
+async def test_a_process_that_does_not_end_is_not_waited_for_without_end(broker: RunningBroker) -> None:
+    async with FakeEgress(broker.endpoints, "out-1"), FakeEgress(broker.endpoints, "out-2") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 3)
+        result = await camshaft(broker, "nodes", "drain", "out-2", "--within", "0.3")
+        assert result.exit_code == 1
+        assert "out-2 has not ended within 0.3 s" in result.output
+        egress.report(draining=True)
+        await broker.until("/api/nodes", lambda nodes: any(node["draining"] for node in nodes))
+        assert "draining" in await said(broker, "nodes")
+
+
+async def test_players_are_asked_to_go_where_fewer_viewers_are(broker: RunningBroker) -> None:
+    assert "Players are asked" in await said(broker, "nodes", "rebalance")

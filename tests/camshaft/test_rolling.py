@@ -15,9 +15,10 @@ from common.config import Config
 class Fleet:
     """Processes that are well as soon as they are started, but for those that never are."""
 
-    def __init__(self, plan: list[Program], never: str = "") -> None:
+    def __init__(self, plan: list[Program], never: str = "", hangs: str = "", *, killable: bool = True) -> None:
         self.done: list[str] = []
         self._never = never
+        self._hangs, self._killable = hangs, killable
         self._numbers = itertools.count(1)
         self._running = {program.name: next(self._numbers) for program in plan}
 
@@ -27,11 +28,18 @@ class Fleet:
 
     def renew(self, name: str) -> None:
         self.done.append(f"renew {name}")
-        self._running[name] = next(self._numbers)
+        if name != self._hangs:
+            self._running[name] = next(self._numbers)
 
     def leave(self, name: str) -> None:
         self.done.append(f"leave {name}")
-        del self._running[name]
+        if name != self._hangs:
+            del self._running[name]
+
+    def kill(self, name: str) -> None:
+        self.done.append(f"kill {name}")
+        if self._killable:
+            self._running[name] = next(self._numbers)
 
     def process(self, name: str) -> int | None:
         began = any(name == self._never and step.endswith(name) for step in self.done)
@@ -51,7 +59,7 @@ def plan(**sections: object) -> list[Program]:
 
 async def test_workers_come_first_with_a_spare_to_hand_over_to_and_the_broker_last() -> None:
     fleet = Fleet(plan())
-    assert await roll(plan(), fleet)
+    assert await roll(plan(), fleet, drain=0.0)
     assert fleet.done == [
         "begin ingest-spare",
         "renew ingest-0",
@@ -70,7 +78,7 @@ async def test_what_does_not_become_well_ends_it_and_the_rest_goes_on(
 ) -> None:
     monkeypatch.setattr(rolling, "PATIENCE", 0.05)
     fleet = Fleet(plan(), never)
-    assert not await roll(plan(), fleet)
+    assert not await roll(plan(), fleet, drain=0.0)
     assert "renew egress-1" not in fleet.done
     assert "renew broker" not in fleet.done
     assert fleet.done[-1] == "leave egress-spare"
@@ -83,8 +91,25 @@ async def test_what_dies_again_and_again_is_not_well(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(rolling, "PATIENCE", 0.05)
     fleet = Flapping(plan())
-    assert not await roll(plan(), fleet)
+    assert not await roll(plan(), fleet, drain=0.0)
     assert fleet.done[-2:] == ["begin egress-spare", "leave egress-spare"]
+
+
+@pytest.mark.parametrize("hangs", ["egress-0", "egress-spare"])
+async def test_what_does_not_end_is_killed_and_the_rest_goes_on(hangs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rolling, "END_GRACE", 0.05)
+    fleet = Fleet(plan(), hangs=hangs)
+    assert await roll(plan(), fleet, drain=0.0)
+    assert [step for step in fleet.done if step.startswith("kill")] == [f"kill {hangs}"]
+    assert fleet.done[-1] == "renew broker"
+
+
+async def test_what_cannot_even_be_killed_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("END_GRACE", "PATIENCE"):
+        monkeypatch.setattr(rolling, name, 0.05)
+    fleet = Fleet(plan(), hangs="egress-0", killable=False)
+    assert not await roll(plan(), fleet, drain=0.0)
+    assert fleet.done[-2:] == ["kill egress-0", "leave egress-spare"]
 
 
 def test_a_spare_takes_the_ports_that_come_next() -> None:

@@ -1,0 +1,53 @@
+"""Viewers that are asked to come again where fewer are: once somebody wants egresses to be even (``EvenOut``).
+
+A session cannot move, but its player can make a new one before it leaves the old one, as where a worker drains
+(``broker.director.drains``). A new egress gets whoever joins by itself; those that are there stay unless somebody asks.
+A few are asked at a time, of the busiest egress and while a new one would not go to that; each once. Who does not come
+again, as plain players, stays where it is.
+"""
+
+from __future__ import annotations
+
+from broker.director.events import RenewSession
+from broker.director.state import State
+from broker.director.viewers import CLEARLY_BUSIER
+from common.cameras import split_stream
+from common.control import Role
+from common.sessions import SessionName
+
+AT_ONCE = 5  # that are asked at each look, four times a second: an egress answers some hundred a second
+COMES_WITHIN = 6.0  # seconds in which one that was asked has gone, or does not go
+LASTS = 120.0  # seconds after which it is over, whatever became of it
+
+
+class Evening:
+    """The director's part for even numbers of viewers."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._until = float("-inf")
+        self._asked: dict[SessionName, float] = {}  # and when
+
+    def begin(self) -> None:
+        """Somebody wants them even."""
+        self._until = self._state.now + LASTS
+        self._asked.clear()
+
+    def settle(self) -> None:
+        """Ask the players that are next."""
+        now = self._state.now
+        if now >= self._until:
+            return
+        egresses = sorted((w for w in self._state.workers.values() if w.takes(Role.EGRESS)), key=lambda w: w.busy)
+        takers = [worker for worker in egresses if not worker.report.full]
+        if not takers or egresses[-1].busy <= takers[0].busy + CLEARLY_BUSIER:
+            self._until = float("-inf")
+            return
+        mean = sum(len(worker.sessions) for worker in egresses) / len(egresses)
+        fullest = max(egresses, key=lambda worker: len(worker.sessions))
+        going = sum(now - self._asked.get(id, float("-inf")) < COMES_WITHIN for id in fullest.sessions)
+        waiting = [self._state.sessions[id] for id in sorted(fullest.sessions) if id not in self._asked]
+        waiting = [session for session in waiting if not session.pending]
+        for session in waiting[: max(0, min(AT_ONCE, int(len(fullest.sessions) - going - mean)))]:
+            self._asked[session.id] = now
+            self._state.command(RenewSession(session.id, split_stream(session.camera)[0]))
