@@ -27,9 +27,16 @@ from broker.front.gate import COOKIE
 from broker.front.sign_on import SIGN_ON
 from rigs.process import free_port
 from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.matrix import SIGN_OUT, check_matrix
+from tests.fakes.workers import FakeEgress
 
 CAMERAS = {name: {"url": f"rtsp://10.0.0.1/{name}"} for name in ("yard", "hall")}
-GROUPS = {"ops": {"role": "admin"}, "family": {"cameras": ["yard"]}, "guests": {"cameras": ["hall"]}}
+GROUPS = {
+    "ops": {"role": "admin"},
+    "family": {"cameras": ["yard"]},
+    "guests": {"cameras": ["hall"]},
+    "watchers": {"role": "monitor"},
+}
 START_TIMEOUT = 20.0  # seconds
 
 
@@ -43,7 +50,7 @@ async def browser(broker: RunningBroker) -> AsyncIterator[aiohttp.ClientSession]
 def provider() -> Iterator[str]:
     """A real provider's address; anna is of ops, ben of family and guests, eve of a group that is not known here."""
     port = free_port()
-    people = {"anna": ["ops", "x"], "ben": ["family", "guests"], "eve": ["x"]}
+    people = {"anna": ["ops", "x"], "ben": ["family", "guests"], "eve": ["x"], "mo": ["watchers"], "olga": ["guests"]}
     users = [json.dumps({"sub": f"id-{n}", "preferred_username": n, "groups": groups}) for n, groups in people.items()]
     options = [word for user in users for word in ("--user-claims", user)]
     command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port), *options]
@@ -97,6 +104,28 @@ async def test_who_signs_in_at_the_provider_has_the_rights_of_its_groups(
         assert again.status == 403, "a code and a state are good once"
         assert (await person.delete("/api/login")).status == 204
         assert (await person.get("/api/me")).status == 401
+
+
+async def test_each_route_lets_in_whom_the_provider_says(provider: str, tmp_path: Path) -> None:
+    await answers(provider)
+    kept: dict[str, dict[str, str]] = {"nobody": {}, "stranger": {COOKIE: "x" * 43}}
+    async with broker_in(tmp_path, **configured(provider)) as broker, FakeEgress(broker.endpoints, "out-1"):
+        for who, user in {"monitor": "mo", "other": "olga", "viewer": "ben", "admin": "anna"}.items():
+            async with browser(broker) as person:
+                sent = await person.get("/sign-in/start", allow_redirects=False)
+                back = await person.post(sent.headers["Location"], data={"sub": f"id-{user}"}, allow_redirects=False)
+                await person.get(back.headers["Location"], allow_redirects=False)
+                kept[who] = {cookie.key: cookie.value for cookie in person.cookie_jar if cookie.key == COOKIE}
+        admin = "; ".join(f"{name}={value}" for name, value in kept["admin"].items())
+        broker.http.headers["Cookie"] = admin
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        del broker.http.headers["Cookie"]
+        offer = {"data": "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n", "headers": {"Content-Type": "application/sdp"}}
+        async with broker.http.post("/whep/yard", cookies=kept["viewer"], **offer) as answer:
+            session = answer.headers["Location"].rpartition("/")[2]
+        await check_matrix(
+            broker, session, lambda who: {"cookies": kept[who]}, but=[SIGN_OUT, ("GET", "/sign-in/callback")]
+        )
 
 
 async def test_a_server_with_a_provider_is_not_open_on_the_loopback(tmp_path: Path) -> None:
