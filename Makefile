@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PARALLEL := -n 5 --dist loadgroup --no-loadscope-reorder
 FAST     := not (e2e or browser or gstreamer or namespace or slow)
 
-.PHONY: help run test test-fast check format bench fuzz system clean
+.PHONY: help run test test-fast check format bench fuzz wheel system clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be done here
@@ -53,6 +53,9 @@ bench: $(VENV)/.test  ## Measure; BENCH= gives options to the benchmark
 
 fuzz: $(VENV)/.fuzz system  ## Look for inputs that no test knows; FUZZ= gives options, as --seconds 600 --target sdp
 	@$(BIN)/python -m tests.fuzz $(FUZZ)
+
+wheel: $(VENV)/.python  ## Build the wheel, and beside it the list of all that is installed with it, into dist/
+	@$(BIN)/python tools/make-wheel
 
 system: $(VENV)/.test
 	@tools/system-packages $(BIN)/python
