@@ -60,14 +60,15 @@ def unusable(path: Path, problem: str) -> ConfigError:
 
 
 @contextmanager
-def opened(path: Path, format: Format, lock_timeout: float) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, format: Format, lock_timeout: float, *, one_thread: bool = True) -> Iterator[sqlite3.Connection]:
     """Open a file that other processes write to as well; the block reads what it needs, or else it is closed again.
 
-    Raises ``ConfigError`` if it cannot be used, or the block finds it damaged.
+    Where it is not for ``one_thread``, its owner sees that only one at a time uses it. Raises ``ConfigError`` if it
+    cannot be used, or the block finds it damaged.
     """
     try:
         claim(path, format)
-        database = sqlite3.connect(path, timeout=lock_timeout, isolation_level=None)
+        database = sqlite3.connect(path, timeout=lock_timeout, isolation_level=None, check_same_thread=one_thread)
     except (OSError, sqlite3.Error) as exc:
         raise unusable(path, getattr(exc, "strerror", None) or str(exc)) from None
     try:

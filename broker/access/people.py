@@ -3,6 +3,9 @@
 An SQLite file beside the store, private to its owner. It is not held: ``camshaft user`` writes to it while the broker
 runs, and the broker looks whether it changed (``refresh``). It keeps digests of passwords and of cookies, never the
 passwords and the cookies themselves.
+
+A write waits for the disk, and perhaps for another process, so whoever has an event loop has a thread do it. What is
+asked for is answered from memory, by tables that are replaced and never changed; one lock keeps writes apart.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import re
 import secrets
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,7 +96,9 @@ class People:
 
     def __init__(self, path: Path, auth: AuthConfig = AuthConfig()) -> None:  # noqa: B008  # frozen
         self.take(auth)
-        with opened(path, FORMAT, LOCK_TIMEOUT) as self._database:
+        self._lock = threading.RLock()  # of the database, and of what is in memory of it
+        self._users: dict[str, User] = {}
+        with opened(path, FORMAT, LOCK_TIMEOUT, one_thread=False) as self._database:
             with transaction(self._database):
                 if make_tables(self._database, path, FORMAT):
                     self._database.execute("INSERT INTO device VALUES (?)", (secrets.token_bytes(SECRET_BYTES),))
@@ -102,7 +108,8 @@ class People:
 
     def close(self) -> None:
         """Close the file; twice is fine."""
-        self._database.close()
+        with self._lock:
+            self._database.close()
 
     def take(self, auth: AuthConfig) -> None:
         """Have these groups, and these others who may do everything, from now on."""
@@ -112,13 +119,17 @@ class People:
         )
 
     def refresh(self) -> None:
-        """See what another process changed."""
-        if (version := data_version(self._database)) != self._version:
-            try:
+        """See what another process changed; the next time, if somebody is writing now."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if (version := data_version(self._database)) != self._version:
                 self._read()
-            except (ValueError, TypeError) as exc:
-                raise sqlite3.DatabaseError(f"is damaged ({exc})") from None
-            self._version = version  # after it: what could not be read is read the next time
+                self._version = version  # after it: what could not be read is read the next time
+        except (ValueError, TypeError) as exc:
+            raise sqlite3.DatabaseError(f"is damaged ({exc})") from None
+        finally:
+            self._lock.release()
 
     # Users
 
@@ -136,13 +147,18 @@ class People:
         """The user of that name."""
         return self._users.get(name)
 
-    def add(self, name: str, hash: str, role: AccessRole, cameras: tuple[str, ...], *, now: float) -> User:
-        """A new user. Raises ``RequestError``."""
+    def add(
+        self, name: str, hash: str, role: AccessRole, cameras: tuple[str, ...], *, now: float, first: bool = False
+    ) -> User:
+        """A new user; the ``first`` who may do everything, if it has to be. Raises ``RequestError``."""
         user = User(name, hash, role, cameras, now)
-        with self._writing():
-            self.check(name, role, cameras)
-            self._write(user)
-        self._users[name] = user
+        with self._lock:
+            with self._writing():
+                self.check(name, role, cameras)
+                if first and self.has_admin:
+                    raise RequestError(409, "not_first", "There is an admin already; sign in.")
+                self._write(user)
+            self._users = {**self._users, name: user}
         return user
 
     def check(self, name: str, role: AccessRole, cameras: tuple[str, ...]) -> None:
@@ -159,64 +175,82 @@ class People:
     def change(self, name: str, role: AccessRole, cameras: tuple[str, ...]) -> User:
         """Give a user these rights from now on. Raises ``RequestError``."""
         check_rights(role, cameras)
-        with self._writing():
-            user = self._known(name)
-            self._check_last_admin(user, role)
-            changed = User(name, user.hash, role, cameras, user.made)
-            self._write(changed)
-        self._users[name] = changed
+        with self._lock:
+            with self._writing():
+                user = self._known(name)
+                self._check_last_admin(user, role)
+                changed = User(name, user.hash, role, cameras, user.made)
+                self._write(changed)
+            self._users = {**self._users, name: changed}
         return changed
 
-    def set_password(self, name: str, hash: str, *, keep: str = "") -> None:
-        """Give a user another password; all its logins but ``keep`` are over. Raises ``RequestError``."""
-        with self._writing():
-            user = self._known(name)
-            changed = User(name, hash, user.role, user.cameras, user.made)
-            self._write(changed)
-            self._sign_out_all(name, keep)
-        self._users[name] = changed
-        self._read_logins()
+    def set_password(self, name: str, hash: str, *, keep: str = "", was: str | None = None) -> None:
+        """Give a user another password; all its logins but ``keep`` are over. Raises ``RequestError``.
+
+        ``was`` is the hash that it has to have before, if that matters.
+        """
+        with self._lock:
+            with self._writing():
+                user = self._known(name)
+                if was not in (None, user.hash):
+                    raise RequestError(409, "changed_meanwhile", "Somebody else has just changed this password.")
+                changed = User(name, hash, user.role, user.cameras, user.made)
+                self._write(changed)
+                self._sign_out_all(name, keep)
+            self._users = {**self._users, name: changed}
+            self._read_logins()
 
     def remove(self, name: str) -> None:
         """Take a user and its rights away. Raises ``RequestError``."""
-        with self._writing():
-            self._check_last_admin(self._known(name), None)
-            self._database.execute("DELETE FROM user WHERE name = ?", (name,))
-            self._sign_out_all(name, "")
-        del self._users[name]
-        self._read_logins()
+        with self._lock:
+            with self._writing():
+                self._check_last_admin(self._known(name), None)
+                self._database.execute("DELETE FROM user WHERE name = ?", (name,))
+                self._sign_out_all(name, "")
+            self._users = {each: user for each, user in self._users.items() if each != name}
+            self._read_logins()
 
     # Who is signed in
 
-    def sign_in(self, name: str, groups: tuple[str, ...] | None = None, *, now: float, expires: float) -> str:
+    def sign_in(
+        self, name: str, groups: tuple[str, ...] | None = None, *, now: float, expires: float, hash: str | None = None
+    ) -> str:
         """A cookie by which the user is known until ``expires``. Raises ``RequestError``.
 
-        ``groups`` are those of somebody who has signed in elsewhere, and is no user of ours.
+        ``groups`` are those of somebody who has signed in elsewhere, and is no user of ours. ``hash`` is that of the
+        password which was shown, if one was: it has to be the user's yet.
         """
         cookie = secrets.token_urlsafe(SECRET_BYTES)
         digest = _digest(cookie)
-        with self._writing():
-            if groups is None:
-                self._known(name)
-            run = self._database.execute
-            run("DELETE FROM login WHERE expires < ?", (now,))
-            kept = None if groups is None else json.dumps(groups)
-            run("INSERT INTO login VALUES (?, ?, ?, ?, ?)", (digest, name, kept, now, expires))
-            oldest = (
-                "DELETE FROM login WHERE digest IN (SELECT digest FROM login {} ORDER BY made DESC LIMIT -1 OFFSET ?)"
-            )
-            run(oldest.format("WHERE user = ? AND (groups IS NULL) = ?"), (name, groups is None, MAX_LOGINS_EACH))
-            run(oldest.format(""), (MAX_LOGINS,))
-        self._read_logins()
+        with self._lock:
+            with self._writing():
+                if groups is None:
+                    self._check_password(name, hash)
+                run = self._database.execute
+                run("DELETE FROM login WHERE expires < ?", (now,))
+                kept = None if groups is None else json.dumps(groups)
+                run("INSERT INTO login VALUES (?, ?, ?, ?, ?)", (digest, name, kept, now, expires))
+                oldest = (
+                    "DELETE FROM login WHERE digest IN "
+                    "(SELECT digest FROM login {} ORDER BY made DESC LIMIT -1 OFFSET ?)"
+                )
+                run(oldest.format("WHERE user = ? AND (groups IS NULL) = ?"), (name, groups is None, MAX_LOGINS_EACH))
+                run(oldest.format(""), (MAX_LOGINS,))
+            self._read_logins()
         return cookie
 
     def sign_out(self, cookie: str) -> None:
         """The cookie is worth nothing any more. Anybody may ask for it: one that was worth nothing takes no work."""
-        if (digest := _digest(cookie)) not in self._logins:
+        if not self.is_signed_in(cookie):
             return
-        with self._writing():
-            self._database.execute("DELETE FROM login WHERE digest = ?", (digest,))
-        self._read_logins()
+        with self._lock:
+            with self._writing():
+                self._database.execute("DELETE FROM login WHERE digest = ?", (_digest(cookie),))
+            self._read_logins()
+
+    def is_signed_in(self, cookie: str) -> bool:
+        """Whether the cookie is worth something, or was until it ran out."""
+        return _digest(cookie) in self._logins
 
     def find(self, cookie: str, *, now: float) -> Principal | None:
         """The user that is signed in with this cookie."""
@@ -262,6 +296,12 @@ class People:
         if user is None:
             raise RequestError(404, "unknown_user", f"There is no user {name[:64]!r}.")
         return user
+
+    def _check_password(self, name: str, hash: str | None) -> None:
+        user = self._users.get(name)
+        if hash is not None and (user is None or user.hash != hash):
+            raise wrong_password()
+        self._known(name)
 
     def _check_last_admin(self, user: User, role: AccessRole | None) -> None:
         others = self._admin_elsewhere or any(
@@ -322,6 +362,11 @@ def check_rights(role: AccessRole, cameras: tuple[str, ...]) -> None:
         raise RequestError(422, "no_cameras", "A viewer needs cameras: names, or patterns such as shop-*; * is all.")
     if role is AccessRole.MONITOR and cameras:
         raise RequestError(422, "no_viewer", "A monitor reads /metrics and watches no camera; leave cameras out.")
+
+
+def wrong_password() -> RequestError:
+    """The refusal of whoever shows one, whatever was wrong."""
+    return RequestError(403, "wrong_password", "Name or password is wrong.")
 
 
 def _digest(cookie: str) -> bytes:

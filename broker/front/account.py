@@ -1,5 +1,7 @@
 """Signing in and out, one's own password, and the users that an admin sees to.
 
+Users are written to a file by a thread, one write at a time: it waits for the disk.
+
 A password is looked at in a thread, for the hashing takes 30 ms; a few at a time, for each takes 19 MiB. Who guesses
 has to wait ever longer (``broker.access.passwords``), and is told so with 429 and Retry-After.
 """
@@ -12,13 +14,16 @@ import hmac
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from broker.access.passwords import Guesses, check_length, hashed, is_right, keys_of
-from broker.access.people import People, User, check_name
+from broker.access.people import People, User, check_name, wrong_password
 from broker.access.principal import Kind
 from broker.front.context import CONTEXT, Context
 from broker.front.cookies import cookie_of, cookies_of, forget_cookie, set_cookie
@@ -38,6 +43,8 @@ from broker.front.peer import address_of
 from common.access import AccessRole
 from common.errors import RequestError
 
+T = TypeVar("T")
+
 DEVICE = "camshaft_device"  # the cookie by which a browser is known in which a user has signed in before
 DEVICE_DAYS = 180.0  # without a sign-in; after them its user waits as others do while somebody guesses
 MAX_COOKIES = 8  # of one name in a request; a browser has one for each path, of which there are two or three
@@ -53,6 +60,7 @@ class Account:
         self.guesses = Guesses()
         self.code = secrets.token_urlsafe(24)  # makes the first admin
         self._hashing = ThreadPoolExecutor(HASHING, "password", _give_way)
+        self._writing = ThreadPoolExecutor(1, "people")
         self._waiting = 0
 
     async def hashed(self, password: str) -> str:
@@ -74,9 +82,14 @@ class Account:
         finally:
             self._waiting -= 1
 
+    async def written(self, write: Callable[[], T]) -> T:
+        """Have a thread write to the users' file, after all that were asked for before. Raises what ``write`` does."""
+        return await asyncio.get_running_loop().run_in_executor(self._writing, write)
+
     def close(self) -> None:
         """Let go of the threads; nobody waits any more for what they do."""
-        self._hashing.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._hashing, self._writing):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _give_way() -> None:
@@ -101,8 +114,8 @@ async def _let_go(app: web.Application) -> None:
 async def sign_in(request: web.Request) -> web.Response:
     """Sign in with name and password: sets the cookie. Raises ``RequestError``."""
     form = await read_form(request, SignIn)
-    await _check_password(request, form.user, form.password)
-    return _signed_in(request, form.user)
+    user = await _check_password(request, form.user, form.password)
+    return await _signed_in(request, user)
 
 
 async def ways(request: web.Request) -> web.Response:
@@ -116,8 +129,8 @@ async def sign_out(request: web.Request) -> web.Response:
     """Sign out in this browser."""
     people = request.app[CONTEXT].desk.people
     for cookie in cookies_of(request, COOKIE)[:MAX_COOKIES]:  # the next would count, once the first is gone
-        if people is not None and cookie:
-            people.sign_out(cookie)
+        if people is not None and people.is_signed_in(cookie):
+            await request.app[ACCOUNT].written(partial(people.sign_out, cookie))
     response = web.Response(status=204)
     forget_cookie(request, response, COOKIE)
     return response
@@ -145,9 +158,8 @@ async def change_password(request: web.Request) -> web.Response:
     user = await _check_password(request, principal.name, form.old)
     hash = await request.app[ACCOUNT].hashed(form.new)
     check_still(request)
-    if not _has_same_password(people_of(request), user):
-        raise RequestError(409, "changed_meanwhile", "Somebody else has just changed this password.")
-    people_of(request).set_password(principal.name, hash, keep=principal.proof)
+    change = partial(people_of(request).set_password, principal.name, hash, keep=principal.proof, was=user.hash)
+    await request.app[ACCOUNT].written(change)
     return web.Response(status=204)
 
 
@@ -164,8 +176,8 @@ async def make_first_admin(request: web.Request) -> web.Response:
     hash = await account.hashed(form.password)
     if not context.desk.ownerless:  # asked last, as the hashing lets others in
         raise RequestError(409, "not_first", "There is an admin already; sign in.")
-    people_of(request).add(form.user, hash, AccessRole.ADMIN, (), now=context.desk.now)
-    return _signed_in(request, form.user)
+    add = partial(people_of(request).add, form.user, hash, AccessRole.ADMIN, (), now=context.desk.now, first=True)
+    return await _signed_in(request, await account.written(add))
 
 
 async def list_users(request: web.Request) -> web.Response:
@@ -180,7 +192,9 @@ async def add_user(request: web.Request) -> web.Response:
     check_name(form.user)
     hash = await request.app[ACCOUNT].hashed(form.password)
     check_still(request)
-    user = people_of(request).add(form.user, hash, form.role, form.cameras, now=request.app[CONTEXT].desk.now)
+    now = request.app[CONTEXT].desk.now
+    add = partial(people_of(request).add, form.user, hash, form.role, form.cameras, now=now)
+    user = await request.app[ACCOUNT].written(add)
     return _answer(_view(user), status=201)
 
 
@@ -194,15 +208,20 @@ async def change_user(request: web.Request) -> web.Response:
     if user is None:
         raise RequestError(404, "unknown_user", f"There is no user {name[:64]!r}.")
     role = user.role if form.role is None else form.role
-    user = people.change(name, role, user.cameras if form.cameras is None else form.cameras)
-    if hash is not None:
-        people.set_password(name, hash)
-    return _answer(_view(user))
+    cameras = user.cameras if form.cameras is None else form.cameras
+
+    def change() -> User:
+        changed = people.change(name, role, cameras)
+        if hash is not None:
+            people.set_password(name, hash)
+        return changed
+
+    return _answer(_view(await request.app[ACCOUNT].written(change)))
 
 
 async def remove_user(request: web.Request) -> web.Response:
     """A user is none any more; its sessions end."""
-    people_of(request).remove(request.match_info["user"])
+    await request.app[ACCOUNT].written(partial(people_of(request).remove, request.match_info["user"]))
     return web.Response(status=204)
 
 
@@ -226,12 +245,11 @@ async def _check_password(request: web.Request, name: str, password: str) -> Use
         account.guesses.right(keys)
         if _has_same_password(people, user):
             return user
-    refusal = RequestError(403, "wrong_password", "Name or password is wrong.")
     context.counters["access_wrong_password"] += 1
     context.audit.warning(
         "sign-in refused", about=address_of(request) or "", user=name[:64], address=address_of(request)
     )
-    raise refusal
+    raise wrong_password()
 
 
 def _has_same_password(people: People, user: User) -> bool:
@@ -247,11 +265,12 @@ def _check_wait(account: Account, keys: tuple[tuple[str, str], ...], context: Co
         raise RequestError(429, "must_wait", f"Too many wrong passwords; try again in {wait:.0f} s.", wait)
 
 
-def _signed_in(request: web.Request, name: str) -> web.Response:
-    context, people = request.app[CONTEXT], people_of(request)
+async def _signed_in(request: web.Request, user: User) -> web.Response:
+    context, people, name = request.app[CONTEXT], people_of(request), user.name
     lifetime = context.desk.login_seconds
     now = context.desk.now
-    cookie = people.sign_in(name, now=now, expires=now + lifetime)
+    sign_in = partial(people.sign_in, name, now=now, expires=now + lifetime, hash=user.hash)
+    cookie = await request.app[ACCOUNT].written(sign_in)
     context.audit.info("signed in", about=address_of(request) or "", user=name, address=address_of(request))
     response = web.Response(status=204)
     set_cookie(request, response, COOKIE, cookie, lifetime)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from aiohttp import hdrs, web
 
 from broker.access.oidc import ATTEMPT_SECONDS, SignOn
 from broker.access.signed import plain_name
-from broker.front.account import people_of
+from broker.front.account import ACCOUNT, people_of
 from broker.front.context import CONTEXT
 from broker.front.cookies import cookie_of, forget_cookie, set_cookie
 from broker.front.gate import COOKIE
@@ -43,7 +44,8 @@ async def callback(request: web.Request) -> web.Response:
     identity, way_back = await provider.finish(state, cookie, request.query.get("code", ""))
     now = context.desk.now
     expires = now + context.desk.login_seconds
-    login = people_of(request).sign_in(identity.name, identity.groups, now=now, expires=expires)
+    sign_in = partial(people_of(request).sign_in, identity.name, identity.groups, now=now, expires=expires)
+    login = await request.app[ACCOUNT].written(sign_in)
     context.audit.info("signed in", about=address_of(request) or "", user=identity.name, address=address_of(request))
     headers = {hdrs.LOCATION: f"../{way_back}", hdrs.CACHE_CONTROL: "no-store"}
     response = web.Response(status=303, headers=headers)

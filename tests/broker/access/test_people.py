@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,37 @@ def test_what_could_not_be_read_is_read_the_next_time(people: People, path: Path
         another.commit()
     people.refresh()
     assert [user.cameras for user in people.users] == [(), ("hall",)]
+
+
+def test_a_password_that_is_the_users_no_more_signs_nobody_in(people: People) -> None:
+    """Between the look at it and the write another may have been set, or the user removed."""
+    user = people.user("ben")
+    assert user is not None
+    people.set_password("ben", "another hash")
+    for name in ("ben", "nobody"):
+        with pytest.raises(RequestError) as refused:
+            people.sign_in(name, now=NOW, expires=NOW + 10, hash=user.hash)
+        assert (refused.value.status, refused.value.code) == (403, "wrong_password")
+    with pytest.raises(RequestError, match="changed this password"):
+        people.set_password("ben", "a third", was=user.hash)
+    assert people.sign_in("ben", now=NOW, expires=NOW + 10, hash="another hash")
+
+
+def test_who_writes_keeps_nobody_waiting_who_asks(people: People, path: Path) -> None:
+    def sign_in() -> None:
+        with suppress(sqlite3.Error):  # where this takes longer than it may wait
+            people.sign_in("ben", now=NOW, expires=NOW + 10)
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as command:
+        command.execute("BEGIN IMMEDIATE")
+        writing = threading.Thread(target=sign_in)
+        writing.start()
+        while people._lock.acquire(blocking=False):  # until it waits
+            people._lock.release()
+        people.refresh()
+        assert people.user("ben") is not None
+        assert people.find("x", now=NOW) is None
+        assert writing.is_alive()
+        command.execute("COMMIT")
+        writing.join()
+    assert people.sign_in("ben", now=NOW, expires=NOW + 10)

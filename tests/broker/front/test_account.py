@@ -250,6 +250,30 @@ async def test_where_users_cannot_be_written_that_is_said_and_passes(broker: Run
     assert (await sign_in(broker.http)).status == 204
 
 
+async def test_others_are_answered_while_a_write_waits(broker: RunningBroker, tmp_path: Path) -> None:
+    """It waits for the disk, or for another process: two seconds at most, in a thread."""
+    with closing(sqlite3.connect(tmp_path / "camshaft.db.people", isolation_level=None)) as command:
+        command.execute("BEGIN IMMEDIATE")
+        signing = asyncio.create_task(sign_in(broker.http))
+        asked = 0
+        while not signing.done():
+            assert (await broker.http.get("/api/me", headers=ROOT)).status == 200
+            asked += 1
+        assert (await signing).status == 503
+    assert asked > 5, "each of them would have waited for all of it"
+    assert (await sign_in(broker.http)).status == 204
+
+
+async def test_of_two_who_have_the_first_link_one_is_the_first(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with broker_in(tmp_path, auth={"mode": "required"}) as broker:
+        code = capfd.readouterr().out.partition("#code=")[2].split()[0]
+        forms = [{"code": code, "user": user, "password": "a password"} for user in ("anna", "eve")]
+        answers = await asyncio.gather(*(broker.http.post("/api/first-admin", json=form) for form in forms))
+        assert sorted(answer.status for answer in answers) == [204, 409]
+
+
 # At the same time
 
 
