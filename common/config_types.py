@@ -26,8 +26,9 @@ OWN_PATHS = frozenset(
     {"account", "api", "healthz", "metrics", "mse", "readyz", "sign-in", "static", "watch", "whep", "ws"}
 )  # that the front door's addresses begin with; a test holds that
 MAX_LABEL = 100  # characters of a name that people see
+_NO_LINE = r"\x00-\x1f\x7f-\x9f\u2028\u2029"  # controls, and what ends a line
 _ONE_LINE = (
-    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"  # no control, nothing that ends a line, no half of a character
+    rf"[^{_NO_LINE}\ud800-\udfff]*"  # nor half of a character, which JSON can say, but no regular expression of JSON's
 )
 MAX_ORDER = 1_000_000
 MIN_JWT_SECRET = 32  # characters
@@ -213,7 +214,7 @@ Label = Annotated[
     str,
     AfterValidator(_label),
     Field(max_length=MAX_LABEL),
-    WithJsonSchema({"type": "string", "pattern": f"^{_ONE_LINE}$", "maxLength": MAX_LABEL}),
+    WithJsonSchema({"type": "string", "pattern": f"^[^{_NO_LINE}]*$", "maxLength": MAX_LABEL}),
 ]
 BasePath = Annotated[str, AfterValidator(_base_path)]
 Listen = Annotated[str, AfterValidator(_listen)]
@@ -228,7 +229,10 @@ Schemes = Annotated[tuple[Scheme, ...], BeforeValidator(_several)]
 Limit = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
 Rate = Annotated[float, BeforeValidator(_no_flag_but_number), Field(ge=0, allow_inf_nan=False)]
 Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_several)]
-Patterns = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_several)]
+Pattern = Annotated[
+    str, AfterValidator(_pattern), WithJsonSchema({"type": "string", "pattern": f"^{CAMERA_PATTERN.pattern}$"})
+]
+Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_several)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_several)]
 Fingerprint = Annotated[
     str, AfterValidator(_fingerprint), WithJsonSchema({"type": "string", "pattern": f"^{_FINGERPRINT}$"})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from broker.access.passwords import MAX_LENGTH
+from broker.access.passwords import MAX_LENGTH, MIN_LENGTH
+from broker.access.people import USER_NAME
 from broker.access.principal import Kind
 from broker.front.bodies import read_json
 from common.access import AccessRole
@@ -15,6 +16,7 @@ from common.config_types import Patterns
 from common.errors import RequestError
 
 MAX_BODY = 8 << 10  # bytes
+MAX_NAME = 64  # characters of a user's
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -24,7 +26,12 @@ class _Form(BaseModel):
 
 
 _Password = Annotated[str, Field(max_length=MAX_LENGTH)]
-_Name = Annotated[str, Field(max_length=64)]
+_Name = Annotated[str, Field(max_length=MAX_NAME)]
+# What is new is looked at by whom it is for, which has a sentence for it; the document has what that will say.
+_NewName = Annotated[_Name, WithJsonSchema({"type": "string", "pattern": f"^{USER_NAME.pattern}$"})]
+_NewPassword = Annotated[
+    _Password, WithJsonSchema({"type": "string", "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH})
+]
 
 
 class SignIn(_Form):
@@ -37,6 +44,8 @@ class SignIn(_Form):
 class FirstAdmin(SignIn):
     """The first user, by the code that the log of the first start shows."""
 
+    user: _NewName
+    password: _NewPassword = Field(repr=False)
     code: str = Field(max_length=100, repr=False)
 
 
@@ -44,7 +53,7 @@ class NewPassword(_Form):
     """Another password in place of one's own."""
 
     old: _Password = Field(repr=False)
-    new: _Password = Field(repr=False)
+    new: _NewPassword = Field(repr=False)
 
 
 class Rights(_Form):
@@ -57,8 +66,8 @@ class Rights(_Form):
 class NewUser(Rights):
     """A user to add."""
 
-    user: _Name
-    password: _Password = Field(repr=False)
+    user: _NewName
+    password: _NewPassword = Field(repr=False)
 
 
 class UserChange(_Form):
@@ -66,7 +75,7 @@ class UserChange(_Form):
 
     role: AccessRole | None = None
     cameras: Patterns | None = None
-    password: _Password | None = Field(None, repr=False)
+    password: _NewPassword | None = Field(None, repr=False)
 
 
 class UserView(BaseModel):

@@ -78,6 +78,7 @@ _SCHEMES = {
 }
 _TEXT = {"type": "string"}
 _NOTHING: dict[str, Any] = {}
+_EVENTS: dict[str, Any] = {"text/event-stream": None}  # one after the other: OpenAPI 3.1 has no words for that
 
 OPERATIONS = (
     Operation("get", "/api/cameras", "All cameras", (200, _list_of("CameraView"))),
@@ -149,7 +150,7 @@ OPERATIONS = (
         "get",
         "/api/events",
         "Cameras as server-sent events: cameras, then camera and removed",
-        (200, {"text/event-stream": _TEXT}),
+        (200, _EVENTS),
         problems=(503,),
     ),
     Operation(
@@ -234,7 +235,7 @@ OPERATIONS = (
         "get",
         "/whep/{camera}/{session}/events",
         "WHEP: the session's events, server-sent: reconnect",
-        (200, {"text/event-stream": _TEXT}),
+        (200, _EVENTS),
         problems=(404, 503),
         open=True,
     ),
@@ -329,4 +330,4 @@ def _describe(operation: Operation) -> dict[str, Any]:
 def _content(schemas: dict[str, Any]) -> dict[str, Any]:
     if not schemas:
         return {}
-    return {"content": {media_type: {"schema": schema} for media_type, schema in schemas.items()}}
+    return {"content": {kind: {} if schema is None else {"schema": schema} for kind, schema in schemas.items()}}

@@ -20,6 +20,7 @@ KNOWN = {
     "items",
     "maxLength",
     "maximum",
+    "minLength",
 }
 KNOWN |= {"minimum", "pattern", "properties", "required", "title", "type"}
 
@@ -57,7 +58,8 @@ class Schemas:
             case "string":
                 text = st.from_regex(schema["pattern"], fullmatch=True) if "pattern" in schema else st.text()
                 longest = schema.get("maxLength", 1_000)
-                return text.filter(lambda value: len(value) <= longest and not value.endswith("\n"))
+                shortest = schema.get("minLength", 0)
+                return text.filter(lambda value: shortest <= len(value) <= longest and not value.endswith("\n"))
             case "boolean":
                 return st.booleans()
             case "number":
