@@ -73,6 +73,7 @@ from common.config import LimitsConfig
 from common.control import NEEDED, KeyWanted, NodeName, Ping, Report, ToBroker, ToWorker
 from common.errors import RequestError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
+from common.neighbourhood import neighbourhood
 from common.sessions import SessionName, new_session, public_name
 
 TICK_INTERVAL = 0.25  # seconds
@@ -135,6 +136,7 @@ class ControlPlane:
             trusting=keyring is None,
             sessions_each=limits.egress_viewers,
             unix=time.time(),
+            neighbourhood=neighbourhood(),
         )
         self.clerk = Clerk(self.director, time.time)
         self.counters: Counter[str] = Counter()

@@ -171,6 +171,10 @@ class Tried:
     handshake: Annotated[Handshake, BeforeValidator(or_else(Handshake.BEGUN))] = Handshake.NONE
 
 
+WEBSOCKET = "websocket"
+"""The transport of a viewer whose media goes by the page's own port; of the others it is ICE's."""
+
+
 @dataclass(frozen=True, slots=True)
 class ViewerReport:
     """One viewer as its egress sees it."""
@@ -186,7 +190,7 @@ class ViewerReport:
     waiting: Text = ""  # why nothing is sent right now, empty while media flows
     packets: int = 0
     bytes: int = 0
-    dropped: int = 0  # not sent because this viewer's path was full
+    dropped: int = 0  # not sent because this viewer's path was full; by ``WEBSOCKET`` fragments, as ``packets`` are
     nacked: int = 0
     retransmitted: int = 0
     plis: int = 0
@@ -199,7 +203,7 @@ class ViewerReport:
     beside: Text = ""  # another stream, of which it still gets something
     principal: Text = ""  # by whose right it is, as the broker said with the offer, so that a new broker knows
     expires: Number | None = None  # Unix time at which that right runs out
-    transport: Text = ""  # that media goes by: udp, tcp, or websocket
+    transport: Text = ""  # that media goes by: udp, tcp, or ``WEBSOCKET``
     ice: Text = ""  # the mark of its ICE user fragment (``common.sessions``), once ICE was restarted …
     restarts: int = 0  # … so often
     tried: Tried | None = None  # of one that has not joined
@@ -234,6 +238,7 @@ class Report:
     role: Role
     incarnation: Text
     host: Text = ""
+    neighbourhood: Text = ""  # of processes that can be handed connections (``common.neighbourhood``)
     pid: int = 0
     version: Text = ""
     load: Load = field(default_factory=Load)

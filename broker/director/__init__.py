@@ -107,8 +107,9 @@ class Director:
         trusting: bool = True,
         sessions_each: int = LimitsConfig().egress_viewers,
         unix: float = 0.0,
+        neighbourhood: str = "",
     ) -> None:
-        self._state = State(now, ingests, unix)
+        self._state = State(now, ingests, unix, neighbourhood)
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
         self._conversions = Conversions(self._state)
         self._moves = Moves(self._state, self._conversions)

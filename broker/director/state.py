@@ -174,8 +174,9 @@ class State:
     ``unix`` is the Unix time at ``now``.
     """
 
-    def __init__(self, now: float, ingests: int | None, unix: float = 0.0) -> None:
+    def __init__(self, now: float, ingests: int | None, unix: float = 0.0, neighbourhood: str = "") -> None:
         self.now = now
+        self.neighbourhood = neighbourhood  # the front door's
         self.started = now
         self._unix = unix
         self._fence = 0  # the highest that is known

@@ -3,9 +3,9 @@
 A viewer that asks for a stream gets that, if there is one. One that leaves the choice gets the sub-stream
 
 * where it shows the picture no higher than ``ENLARGED`` times that of the sub-stream, or
-* where its path does not carry the main stream: it is too narrow, or much of what was sent is lost. When ``PATIENCE``
-  has passed, and the path is ``ROOM`` times as wide as it must be, it gets the main stream again; if that fails within
-  ``RELAPSE``, twice as much has to pass the next time.
+* where its path does not carry the main stream: it is too narrow, or much of what was sent is lost, or was left out by
+  the page's own port. When ``PATIENCE`` has passed, and the path is ``ROOM`` times as wide as it must be, it gets the
+  main stream again; if that fails within ``RELAPSE``, twice as much has to pass the next time.
 
 A stream that fails is shown to nobody while the other plays.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from broker.director.events import StreamWish
 from broker.director.state import Camera, Session
 from common.cameras import NOTHING, CameraName
-from common.control import ViewerReport
+from common.control import WEBSOCKET, ViewerReport
 from common.media import Kind
 
 ENLARGED = 1.25
@@ -25,7 +25,7 @@ PATIENCE, LONGEST_PATIENCE = 10.0, 320.0  # seconds
 RELAPSE = 60.0  # seconds
 SETTLING = 3.0  # seconds in which a viewer is not judged: the first group of pictures comes in a burst
 DECLINES = 2  # reports: the first may have been under way when a move was ordered
-LOST = 0.1  # share of packets lost between two reports that is too much …
+LOST = 0.1  # share of packets, or of fragments, lost between two reports that is too much …
 JUDGED = 30  # … of so many at least
 
 
@@ -83,4 +83,7 @@ def hear(session: Session, report: ViewerReport, main: Camera, sub: Camera | Non
 
 def _lossy(before: ViewerReport, report: ViewerReport) -> bool:
     sent, lost = report.packets - before.packets, report.lost - before.lost
+    if report.transport == before.transport == WEBSOCKET:  # where nothing is lost, and what is late is skipped
+        lost = report.dropped - before.dropped
+        sent += lost
     return sent >= JUDGED and lost >= LOST * sent

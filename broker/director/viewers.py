@@ -52,6 +52,10 @@ CLEARLY_BUSIER = 0.1
 """Share of a core by which an egress that has the stream may be busier than one that would have to subscribe to it.
 A second subscription costs the cluster about 0.3 ms of CPU a second, so it takes some twenty viewers to be worth it."""
 
+ENOUGH_TO_DO = 0.8
+"""Share of a core from which an egress next to the front door is no better than others to viewers that are handed over:
+those that it has need the rest. Elsewhere each of them costs the broker what it is sent, encrypted anew."""
+
 _NO_EGRESS = "no_egress", "No egress process can take a viewer now; try again in a moment."
 _BUSY = "busy", "Too many viewers are joining at once; try again in a moment."
 _TIMEOUT = "egress_timeout", f"The egress process did not answer within {OFFER_TIMEOUT:.0f} s; try again."
@@ -60,11 +64,17 @@ _DIED = "egress_died", "The egress process that was to answer has died; try agai
 
 
 def egress_for_viewer(
-    workers: Iterable[Worker], camera: CameraName, refused_by: Collection[NodeName] = ()
+    workers: Iterable[Worker], camera: CameraName, refused_by: Collection[NodeName] = (), near: str = ""
 ) -> Worker | None:
-    """The least-loaded egress that has the stream, unless another one has clearly less to do."""
+    """The least-loaded egress that has the stream, unless another one has clearly less to do.
+
+    One of the neighbourhood ``near``, if there is one that has not ``ENOUGH_TO_DO``.
+    """
     candidates = sorted((w for w in workers if w.takes(Role.EGRESS)), key=lambda w: (w.busy, w.node))
     candidates = [w for w in candidates if w.node not in refused_by]
+    neighbours = [w for w in candidates if w.report.neighbourhood == near and w.busy < ENOUGH_TO_DO]
+    if near and neighbours:
+        candidates = neighbours
     if not candidates:
         return None
     least = candidates[0]
@@ -99,7 +109,7 @@ class Viewers:
         known = camera_id in self._state.cameras
         if known:
             session.camera = self._moves.choose(session)
-        worker = egress_for_viewer(self._state.workers.values(), session.camera)
+        worker = self._egress_for(session)
         if not known:
             self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
         elif wish.stream is StreamWish.SUB and stream_of(camera_id, SUB) not in self._state.cameras:
@@ -122,7 +132,7 @@ class Viewers:
         if session is None or session.offer is None or session.node != node:
             return
         session.refused_by.add(node)
-        worker = egress_for_viewer(self._state.workers.values(), session.camera, session.refused_by)
+        worker = self._egress_for(session)
         if worker is None:
             code, message = _NO_EGRESS
             self._refuse(session, 503, code, f"{message} {because}".strip())
@@ -264,6 +274,10 @@ class Viewers:
     def may_appear(self, id: SessionName) -> bool:
         """Whether a session that is unknown may yet be reported."""
         return self._state.starting and id not in self._ended
+
+    def _egress_for(self, session: Session) -> Worker | None:
+        near = self._state.neighbourhood if session.takes else ""  # else its media does not come by the front door
+        return egress_for_viewer(self._state.workers.values(), session.camera, session.refused_by, near)
 
     def _refuse(self, session: Session, status: int, code: str, message: str) -> None:
         self._leave(session)

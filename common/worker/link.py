@@ -39,6 +39,7 @@ from common.control import (
 )
 from common.errors import ProtocolError
 from common.log import Logger, Quiet, get_logger
+from common.neighbourhood import neighbourhood
 from common.process import LoadMeter
 from common.reports import split
 from common.wire import Agreement
@@ -107,6 +108,7 @@ class Link:
     ) -> None:
         self.node = node
         self.incarnation = secrets.token_hex(8)
+        self._neighbourhood = neighbourhood()
         self.counters: Counter[str] = Counter()
         self.draining = False  # it is ending: reports say so
         self.drain_ordered = asyncio.Event()  # by the broker
@@ -245,6 +247,7 @@ class Link:
             role=self._role,
             incarnation=self.incarnation,
             host=socket.gethostname(),
+            neighbourhood=self._neighbourhood,
             pid=os.getpid(),
             version=__version__,
             load=self._load.read(),

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from common.bucket import TokenBucket
 from common.cameras import CameraName
-from common.control import ViewerReport, ViewerState
+from common.control import WEBSOCKET, ViewerReport, ViewerState
 from common.errors import ProtocolError
 from common.media import Kind
 from common.sessions import SessionName
@@ -23,7 +23,6 @@ from egress.mse.outgoing import Outgoing, Outlet
 from egress.mse.places import Places, Reels
 from egress.mse.websocket import Message, Opcode, Reader, close_frame
 
-TRANSPORT = "websocket"
 RESTART = b"restart"  # from a page that wants the beginning and the newest group of pictures again
 CONNECT_TIMEOUT = 5.0  # seconds from the answer until its connection is handed over: it is there already
 SWEEP_INTERVAL = 1.0  # seconds, once it has a picture
@@ -136,7 +135,7 @@ class MseViewer:
             state=ViewerState.CONNECTED if connected else ViewerState.CONNECTING,
             started=self._started,
             remote=self.remote,
-            transport=TRANSPORT if connected else "",
+            transport=WEBSOCKET if connected else "",
             video=self.places.codec(Kind.VIDEO),
             audio=self.places.codec(Kind.AUDIO),
             waiting=self._waiting(now) if connected else "for the viewer to connect",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from common import clock
-from common.control import Move, Offer, ViewerReport
+from common.control import WEBSOCKET, Move, Offer, ViewerReport
 from common.log import Quiet
 from common.media import Kind, Rendition
 from common.sessions import SessionName, public_name
@@ -20,7 +20,7 @@ from egress.media.streams import Streams
 from egress.mse.choice import KNOWN, check_renditions, renditions_for
 from egress.mse.clock import BEFORE_START
 from egress.mse.reel import Reel
-from egress.mse.viewer import TRANSPORT, MseViewer
+from egress.mse.viewer import MseViewer
 
 
 class SharedReels:
@@ -101,14 +101,14 @@ class MseViewers:
         )
         self._viewers[offer.session] = viewer
         self._counters["viewers_answered"] += 1
-        self._quiet.info("viewer answered", **_names(viewer), way=TRANSPORT)
+        self._quiet.info("viewer answered", **_names(viewer), way=WEBSOCKET)
         return tuple(renditions.values())
 
     def joined(self, viewer: MseViewer) -> None:
         """Its connection was handed over."""
         self._counters["viewers_joined"] += 1
         self._measure(connect=self._now() - viewer.created)
-        self._quiet.info("viewer joined", **_names(viewer), way=TRANSPORT, remote=viewer.remote)
+        self._quiet.info("viewer joined", **_names(viewer), way=WEBSOCKET, remote=viewer.remote)
 
     def move(self, message: Move) -> bool:
         """Show a viewer another stream; ``False`` if it is none of these."""
@@ -133,7 +133,7 @@ class MseViewers:
         self._quiet.info(
             "viewer left" if joined else "viewer never connected",
             **_names(viewer),
-            way=TRANSPORT,
+            way=WEBSOCKET,
             reason=viewer.ended,
             remote=viewer.remote,
             seconds=round(self._now() - viewer.created, 1),

@@ -20,7 +20,7 @@ from broker.director.events import (
 from broker.director.state import FIRST_FAILURE, GRACE
 from broker.director.streams import PATIENCE, ROOM
 from common.cameras import CameraState
-from common.control import Answered, Assign, Convert, Move, Offer, Release, TrackStats, ViewerReport
+from common.control import WEBSOCKET, Answered, Assign, Convert, Move, Offer, Release, TrackStats, ViewerReport
 from common.media import Kind, Track
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
 
@@ -195,6 +195,22 @@ def test_a_path_that_loses_much_gets_the_sub_stream_and_after_a_while_the_main_o
     assert [move.camera for move in scene.second("door", packets=9_900, lost=300)] == ["door/sub"]
     again = [scene.second("door/sub", packets=9_900) for _ in range(round(1.9 * PATIENCE))]
     assert again == [[]] * len(again), "it relapsed: twice as long"
+
+
+def test_who_is_left_out_by_the_pages_own_port_gets_the_sub_stream_and_the_main_one_again(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.AUTO, FULL))
+    for second in range(1, 6):
+        assert scene.second("door", transport=WEBSOCKET, packets=80 * second, dropped=3) == []
+    assert scene.second("door", transport=WEBSOCKET, packets=460, dropped=6) == [], "less than a tenth"
+    ordered = scene.second("door", transport=WEBSOCKET, packets=500, dropped=21)
+    assert [move.camera for move in ordered] == ["door/sub"]
+    fields = {"transport": WEBSOCKET, "dropped": 21}
+    moves = [scene.second("door/sub", packets=500 + 80 * second, **fields) for second in range(round(PATIENCE))]
+    assert [move.camera for made in moves for move in made] == ["door"]
+    for second in range(5):
+        assert scene.second("door", transport="udp", packets=9_000 + 80 * second, dropped=100 * second) == [], (
+            "there it counts how often the kernel was full"
+        )
 
 
 def test_a_path_that_is_too_narrow_gets_the_sub_stream_until_it_has_room(scene: Scene) -> None:

@@ -90,6 +90,23 @@ def test_an_unknown_camera_is_refused(stage: Stage, camera_id: str) -> None:
     assert stage.director.session("s1") is None
 
 
+@pytest.mark.parametrize(
+    ("egresses", "expected"),
+    [
+        ({"out-1": {"cpu": 0.1}, "out-2": {"cpu": 0.6, "neighbourhood": "here"}}, ("out-2", "out-1")),
+        ({"out-1": {"cpu": 0.1}, "out-2": {"cpu": 0.9, "neighbourhood": "here"}}, ("out-1", "out-1")),
+        ({"out-1": {"cpu": 0.1}, "out-2": {"neighbourhood": "elsewhere"}}, ("out-2", "out-2")),
+    ],
+)
+def test_who_is_handed_over_gets_an_egress_next_to_the_front_door(egresses: dict, expected: tuple[str, str]) -> None:
+    stage = Stage(camera(), neighbourhood="here")
+    for node, fields in egresses.items():
+        stage.egress(node, **fields)
+    handed = sent(stage(ViewerOffered("s", "door", "", takes=("H264",))))
+    assert [node for node, message in handed if isinstance(message, Offer)] == [expected[0]]
+    assert stage.watch("webrtc") == expected[1]
+
+
 def test_without_egress_an_offer_is_refused() -> None:
     stage = Stage(camera("door"))
     stage.ingest("in-1")
