@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
+from bench.sockets import REQUEST
 from rigs.chromium import Chromium, Viewing
-from rigs.clip import SMALL
+from rigs.clip import SMALL, TINY, Clip
 from rigs.gst_camera import GstCamera
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.timeout(240)]
@@ -77,3 +81,28 @@ async def test_a_page_that_no_media_reaches_plays_by_its_own_port_and_goes_back(
     assert (await viewing.page.evaluate(STATS))["way"] == "webrtc"
     await viewing.close()
     await ways_become(running, [])
+
+
+async def test_a_viewer_whose_line_is_too_thin_gets_the_sub_stream(
+    cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    """It takes a third of what the camera sends; with less sent it keeps up."""
+    main, sub = gst_camera(Clip(width=1280, height=720, bitrate=3_000_000, seconds=4)), gst_camera(TINY)
+    running = await cluster({"front-door": {"url": main.url, "streams": {"sub": {"url": sub.url}}}})
+    host, port = urlsplit(running.url).hostname, urlsplit(running.url).port
+    with closing(socket.socket()) as thin:
+        thin.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+        thin.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(thin, (host, port))
+        await loop.sock_sendall(thin, REQUEST.format(camera="front-door", host=f"{host}:{port}").encode())
+        async with asyncio.timeout(PATIENCE):
+            while [viewer["stream"] for viewer in await viewers_of(running)] != ["sub"]:
+                await loop.sock_recv(thin, 12_500)
+                await asyncio.sleep(0.1)
+            [before] = await viewers_of(running)
+            assert before["dropped"] > 0
+            while (now := (await viewers_of(running))[0])["packets"] < before["packets"] + 60:
+                await loop.sock_recv(thin, 12_500)
+                await asyncio.sleep(0.1)
+        assert now["session"] == before["session"]
