@@ -12,16 +12,13 @@ from broker.director import Director
 from broker.director.events import EndSession, Event, FromWorker, SessionEnded, SessionStatus, ViewerLeft
 from broker.why.cases import Cases
 from broker.why.evidence import CameraEvidence, Evidence
+from broker.why.flow import speaks_for_itself
 from common.cameras import CameraName, redact, split_stream
 from common.control import Ended, Tried, ViewerReport, ViewerState
 from common.errors import RequestError
 from common.sessions import SessionName, public_name
 
 LEFT = "left", "The viewer left."
-
-
-def _flows(report: ViewerReport | None) -> bool:
-    return report is not None and report.state is ViewerState.CONNECTED and report.packets > 0 and not report.waiting
 
 
 class Clerk:
@@ -72,7 +69,10 @@ class Clerk:
         """
         for session in reversed(tuple(self._director.sessions)):
             status = self._director.session(session)
-            if status is not None and not (_flows(status.report) and self.cases.sight(session).page is None):
+            if status is None:
+                continue
+            flows = status.report is not None and speaks_for_itself(status.report)
+            if not flows or self.cases.sight(session).page is not None:
                 yield self._of(status)
         yield from self.cases.over
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from broker.director.events import EndReason
-from broker.why.evidence import CameraEvidence, Evidence, PageReport
+from broker.why.evidence import Evidence
+from broker.why.flow import arrived, hindrance, reported
 from broker.why.links import Link, Verdict, listed
 from broker.why.reach import unreached
 from common.cameras import CameraState
-from common.control import ViewerReport, ViewerState
+from common.control import WEBSOCKET, ViewerState
 
 YOUNG = 2.0  # seconds from the answer: by then a viewer that is far away has connected, by TURN as well
 _CODEC_CODES = frozenset({"no_usable_codec", "converters_full", "not_webrtc", "malformed_sdp"})
@@ -58,6 +59,10 @@ def facts(evidence: Evidence) -> Iterator[str]:
         yield f"handshake: {tried.handshake}"
     elif report is not None and report.state is ViewerState.CONNECTED:
         yield f"media goes to {report.remote} by {report.transport}: {report.packets} packets, {report.lost} lost"
+        if report.transport != WEBSOCKET:
+            heard = "nothing yet" if report.round_trip is None else f"a round trip of {report.round_trip * 1000:.0f} ms"
+            asked = f"{report.plis} keyframes and {report.nacked} packets"
+            yield f"its receiver reports {heard}, and has asked for {asked} once more"
     if (page := evidence.page) is not None:
         yield f"the browser's connection: {page.state or 'not known'}; its own addresses: {listed(page.local)}"
         for pair in page.pairs:
@@ -118,60 +123,7 @@ def _media(evidence: Evidence) -> Verdict | None:
     assert seen is not None, "looked at before"
     if report.tried is not None or report.state is not ViewerState.CONNECTED:
         return None
-    return _sent(report, seen) or _arrived(report, page)
-
-
-def _sent(report: ViewerReport, seen: CameraEvidence) -> Verdict | None:
-    if report.video == "not negotiated" and seen.video:
-        return Verdict(
-            Link.CODEC,
-            f"The camera sends {seen.video}, and the viewer takes no picture of that kind.",
-            "Start a transcode process (camshaft transcode), set the camera to H.264, or use another browser.",
-        )
-    if not seen.video:
-        return Verdict(Link.CAMERA, "The camera sends sound alone.", "Choose its stream with a picture in its URL.")
-    if "keyframe" in report.waiting:
-        return Verdict(
-            Link.CAMERA,
-            "The viewer is connected, and the camera has sent no keyframe since.",
-            "Set the camera's I-frame interval to two seconds or less.",
-        )
-    if "camera" in report.waiting:
-        return Verdict(
-            Link.CAMERA, "The viewer is connected, and the camera sends nothing.", "Look at the camera's connection."
-        )
-    if "path" in report.waiting:
-        return Verdict(
-            Link.PATH,
-            f"The network does not deliver to {report.remote} what is sent; it is tried again in some seconds.",
-            "The line is too thin or breaks: a sub-stream needs less (streams.sub).",
-        )
-    return None
-
-
-def _arrived(report: ViewerReport, page: PageReport | None) -> Verdict:
-    if page is None or not report.packets:
-        return Verdict(
-            Link.NONE,
-            f"Media goes to {report.remote}: {report.packets} packets, of which {report.lost} were lost.",
-            "The viewer's page tells its side over its WebSocket; this one has told nothing.",
-        )
-    if not page.octets:
-        return Verdict(
-            Link.PATH,
-            f"{report.packets} packets went to {report.remote}, and the browser says that nothing arrives.",
-            "A firewall on the way lets small packets through and no media: look for limits on UDP, or a VPN's MTU.",
-        )
-    if not page.decoded and page.received:
-        return Verdict(
-            Link.BROWSER,
-            f"{page.received} whole pictures ({report.video}) arrived, and the browser cannot decode them.",
-            "Set the camera to a smaller picture or the profile Baseline, or use another browser.",
-        )
-    if not page.decoded:
-        return Verdict(
-            Link.PATH,
-            f"Media arrives and no picture is whole: {report.lost} of {report.packets} packets were lost.",
-            "The line loses too much: a sub-stream needs less (streams.sub).",
-        )
-    return Verdict(Link.NONE, f"The browser has decoded {page.decoded} pictures.")
+    hindered = hindrance(report, seen)
+    if hindered is not None:
+        return hindered
+    return arrived(report, page) if page is not None else reported(report, evidence.at - evidence.since)

@@ -32,7 +32,11 @@ def connecting(*offered: str, heard: tuple[str, ...] = (), at: tuple[str, ...] =
 
 
 def connected(**more: Any) -> ViewerReport:
-    fields = {"remote": f"{HERE}:5000", "transport": "udp", "video": "H264", "packets": 900, "lost": 3} | more
+    fields = (
+        {"remote": f"{HERE}:5000", "transport": "udp", "video": "H264", "packets": 900, "lost": 3}
+        | {"round_trip": 0.02}
+        | more
+    )
     return ViewerReport(SessionName("s"), YARD, ViewerState.CONNECTED, **fields)
 
 
@@ -135,7 +139,18 @@ CASES = {
         Link.NONE,
         "left after 1.0 s",
     ),
-    "page says nothing": ({"page": None}, Link.NONE, "900 packets"),
+    "player by WHEP": ({"page": None}, Link.NONE, "arrive: its receiver reports 3 as lost"),
+    "player by WHEP just joined": ({"page": None, "at": 13.0, "report": connected(round_trip=None)}, Link.NONE, "900"),
+    "player by WHEP without media": ({"page": None, "report": connected(round_trip=None)}, Link.PATH, "MTU"),
+    "player by WHEP on a bad line": ({"page": None, "report": connected(lost=400)}, Link.PATH, "400 as lost"),
+    "player by WHEP without a decoder": ({"page": None, "report": connected(plis=9)}, Link.BROWSER, "cannot decode"),
+    "player by WHEP that was idle": ({"page": None, "report": connected(packets=0)}, Link.NONE, "0 packets"),
+    "page by its own port": (
+        {"page": None, "report": connected(transport="websocket", round_trip=None)},
+        Link.NONE,
+        "900 fragments",
+    ),
+    "nothing sent yet": ({"report": connected(packets=0)}, Link.NONE, "Nothing has gone"),
 }
 
 

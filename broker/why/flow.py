@@ -1,0 +1,109 @@
+"""The verdict on a viewer that is connected: whether media goes out to it, arrives, and is decoded. No I/O.
+
+Our pages tell what arrives there. Of other players the receiver's reports do, which every WebRTC sends.
+"""
+
+from __future__ import annotations
+
+from broker.why.evidence import CameraEvidence, PageReport
+from broker.why.links import Link, Verdict
+from common.control import WEBSOCKET, ViewerReport, ViewerState
+
+REPORTS_AFTER = 6.0  # seconds from the answer until which every receiver has reported on something
+MUCH_LOST = 0.1  # share of packets: no picture is whole any more
+ASKS_OFTEN = 0.2  # keyframes that it asks for a second, though next to nothing is lost
+_FILTERED = "A firewall on the way lets small packets through and no media: look for limits on UDP, or a VPN's MTU."
+_UNDECODED = "Set the camera to a smaller picture or the profile Baseline, or use another browser."
+
+
+def hindrance(report: ViewerReport, seen: CameraEvidence) -> Verdict | None:
+    """The broken link, if that is why nothing is sent."""
+    if report.video == "not negotiated" and seen.video:
+        return Verdict(
+            Link.CODEC,
+            f"The camera sends {seen.video}, and the viewer takes no picture of that kind.",
+            "Start a transcode process (camshaft transcode), set the camera to H.264, or use another browser.",
+        )
+    if not seen.video:
+        return Verdict(Link.CAMERA, "The camera sends sound alone.", "Choose its stream with a picture in its URL.")
+    if "keyframe" in report.waiting:
+        return Verdict(
+            Link.CAMERA,
+            "The viewer is connected, and the camera has sent no keyframe since.",
+            "Set the camera's I-frame interval to two seconds or less.",
+        )
+    if "camera" in report.waiting:
+        return Verdict(
+            Link.CAMERA, "The viewer is connected, and the camera sends nothing.", "Look at the camera's connection."
+        )
+    if "path" in report.waiting:
+        return Verdict(
+            Link.PATH,
+            f"The network does not deliver to {report.remote} what is sent; it is tried again in some seconds.",
+            "The line is too thin or breaks: a sub-stream needs less (streams.sub).",
+        )
+    return None
+
+
+def speaks_for_itself(report: ViewerReport) -> bool:
+    """Whether media flows to a viewer by its own RTCP, so that nobody need look at it."""
+    if report.state is not ViewerState.CONNECTED or not report.packets or report.waiting:
+        return False
+    return report.transport == WEBSOCKET or not (report.round_trip is None or _loses(report) or report.plis)
+
+
+def _loses(report: ViewerReport) -> bool:
+    return report.lost >= MUCH_LOST * report.packets
+
+
+def reported(report: ViewerReport, seconds: float) -> Verdict:
+    """A viewer whose page tells nothing, as players by WHEP do: by its receiver's reports (RFC 3550 6.4.2)."""
+    went = f"{report.packets} packets went to {report.remote}"
+    if not report.packets or seconds < REPORTS_AFTER:
+        return Verdict(Link.NONE, f"Media goes to {report.remote}: {report.packets} packets, {report.lost} lost.")
+    if report.transport == WEBSOCKET:
+        return Verdict(Link.NONE, f"{report.packets} fragments went to {report.remote}, by TCP alone.")
+    if report.round_trip is None:
+        return Verdict(
+            Link.PATH,
+            f"{went}, and its receiver has not reported one of them (RTCP).",
+            _FILTERED,
+        )
+    if _loses(report):
+        return Verdict(
+            Link.PATH,
+            f"{went}, of which its receiver reports {report.lost} as lost.",
+            "The line loses too much: a sub-stream needs less (streams.sub).",
+        )
+    if report.plis >= ASKS_OFTEN * seconds:
+        return Verdict(
+            Link.BROWSER,
+            f"{went} and arrive, and the viewer asks for keyframes ({report.plis} so far): it cannot decode them.",
+            _UNDECODED,
+        )
+    return Verdict(Link.NONE, f"{went} and arrive: its receiver reports {report.lost} as lost.")
+
+
+def arrived(report: ViewerReport, page: PageReport) -> Verdict:
+    """The first link that is broken, as its page says."""
+    if not report.packets:
+        return Verdict(Link.NONE, f"Nothing has gone to {report.remote} yet.")
+    if not page.octets:
+        return Verdict(
+            Link.PATH,
+            f"{report.packets} packets went to {report.remote}, and the browser says that nothing arrives.",
+            _FILTERED,
+        )
+    if not page.decoded and page.received:
+        return Verdict(
+            Link.BROWSER,
+            f"{page.received} whole pictures ({report.video}) arrived, and the browser cannot decode them.",
+            _UNDECODED,
+        )
+    if not page.decoded:
+        return Verdict(
+            Link.PATH,
+            f"Media arrives and no picture is whole: {report.lost} of {report.packets} packets were lost.",
+            "The line loses too much: a sub-stream needs less (streams.sub).",
+        )
+    return Verdict(Link.NONE, f"The browser has decoded {page.decoded} pictures.")
