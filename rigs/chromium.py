@@ -267,14 +267,14 @@ class Chromium:
 
 
 @asynccontextmanager
-async def chromium(executable: str = CHROMIUM, *, kept: Kept | None = None) -> AsyncIterator[Chromium]:
+async def chromium(executable: str = CHROMIUM, *flags: str, kept: Kept | None = None) -> AsyncIterator[Chromium]:
     """Run a headless Chromium, or use one that is kept; with a profile of its own, which takes any certificate.
 
-    ``executable`` may be a wrapper that enters a namespace.
+    ``executable`` may be a wrapper that enters a namespace, and may be given more ``flags`` if none is kept.
     """
     async with async_playwright() as playwright:
         if kept is None:
-            browser = await playwright.chromium.launch(executable_path=executable, args=FLAGS)
+            browser = await playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *flags])
         else:
             browser = await playwright.chromium.connect_over_cdp(kept.address())
         try:

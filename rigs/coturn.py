@@ -1,4 +1,7 @@
-"""A real TURN server before a cluster: Debian's coturn, with the recipe of ``deploy/coturn``."""
+"""A real TURN server before a cluster: Debian's coturn, with the recipe of ``deploy/coturn``.
+
+It is started with the very arguments that ``compose.yaml`` has for it; only the file is somewhere else.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import yaml
+
+from rigs.authority import Issued
 from rigs.process import running
 
-RECIPE = Path(__file__).parents[1] / "deploy/coturn/turnserver.conf"
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "deploy/coturn/turnserver.conf"
+TLS_PORT = 443
+_IN_CONTAINER = "/etc/coturn/turnserver.conf"
 
 
 def missing() -> str:
@@ -18,8 +27,13 @@ def missing() -> str:
 
 
 @asynccontextmanager
-async def coturn(directory: Path, *, secret: str, host: str, port: int, peer: str) -> AsyncIterator[str]:
-    """Relay from ``host:port`` to ``peer`` for those who have a password by ``secret``; yields HOST:PORT."""
+async def coturn(
+    directory: Path, *, secret: str, host: str, port: int, peer: str, tls: Issued | None = None
+) -> AsyncIterator[str]:
+    """Relay from ``host:port`` to ``peer`` for those who have a password by ``secret``; yields HOST:PORT.
+
+    With ``tls`` also from TCP port 443, by TLS, as ``docs/networks.md`` has it.
+    """
     text = RECIPE.read_text("utf-8")
     for before, after in (
         ("listening-port=3478", f"listening-port={port}\nlistening-ip={host}\nrelay-ip={host}"),
@@ -31,7 +45,13 @@ async def coturn(directory: Path, *, secret: str, host: str, port: int, peer: st
     text += f"pidfile={directory}/turnserver.pid\nuserdb={directory}/turnserver.db\n"
     if peer.startswith("127."):
         text += "allow-loopback-peers\n"
-    (directory / "turnserver.conf").write_text(text)
-    command = ["turnserver", "-c", str(directory / "turnserver.conf"), "--log-file=stdout", "--simple-log"]
+    if tls is not None:
+        assert "no-tls\n" in text
+        text = text.replace("no-tls\n", f"tls-listening-port={TLS_PORT}\ncert={tls.cert}\npkey={tls.key}\n")
+    file = directory / "turnserver.conf"
+    file.write_text(text)
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]["coturn"]
+    assert f"./deploy/coturn/turnserver.conf:{_IN_CONTAINER}:ro" in service["volumes"]
+    command = ["turnserver", *(str(file) if word == _IN_CONTAINER else word for word in service["command"])]
     async with running(command, directory, host=host, port=port):
         yield f"{host}:{port}"

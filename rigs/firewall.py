@@ -1,4 +1,4 @@
-"""Firewalls on the wire between two hosts: UDP that vanishes, or that is rejected as routers do it; pure.
+"""Firewalls on the wire between two hosts: UDP that vanishes or is rejected as by a router, TCP to few ports; pure.
 
 IPv4 and IPv6 packets go in as they are on the wire. A rejection is an ICMP message to the sender (RFC 792, RFC 4443),
 which cites the packet.
@@ -7,9 +7,10 @@ which cites the packet.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from enum import Enum
 
-UDP, ICMP, ICMPV6 = 17, 1, 58  # IP protocols
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58  # IP protocols
 CITED = 548  # bytes of the packet: with what stands before it, below the least MTU of 576
 
 _UNREACHABLE, _PROHIBITED = 3, 13  # RFC 792; RFC 1812 5.2.7.1: communication administratively prohibited
@@ -30,6 +31,20 @@ def is_udp(packet: bytes) -> bool:
     if packet[:1] and packet[0] >> 4 == 6:
         return len(packet) > 6 and packet[6] == UDP
     return len(packet) > 9 and packet[9] == UDP
+
+
+def is_closed(packet: bytes, largest: int, ports: Sequence[int]) -> bool:
+    """Whether there is no way for an IP packet without extension headers: for larger UDP, for TCP beside ``ports``.
+
+    Zero and none stand for all.
+    """
+    if is_udp(packet):
+        return 0 < largest < len(packet)
+    if packet[:1] and packet[0] >> 4 == 6:
+        protocol, at = packet[6], 40
+    else:
+        protocol, at = packet[9], (packet[0] & 15) * 4
+    return bool(ports) and protocol == TCP and not set(struct.unpack_from("!HH", packet, at)) & set(ports)
 
 
 def rejection(packet: bytes) -> bytes:

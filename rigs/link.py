@@ -16,7 +16,7 @@ import select
 import sys
 import time
 
-from rigs.firewall import Udp, is_udp, rejection
+from rigs.firewall import Udp, is_closed, is_udp, rejection
 from rigs.nat import SymmetricNat
 from rigs.path import Path
 
@@ -60,6 +60,9 @@ def main() -> None:
                     paths[name].counts[firewall.value] += 1
                     if firewall is Udp.REJECTED:
                         _write(fd, rejection(packet))
+                    continue
+                elif is_closed(packet, paths[name].largest, paths[name].tcp):
+                    paths[name].counts["dropped"] += 1
                     continue
                 now = time.monotonic()
                 at = paths[name].carry(len(packet), now)

@@ -25,6 +25,8 @@ class Path:
     udp: str = (
         "open"  # or "dropped", "rejected", "nat": see ``rigs.firewall``; only the link between namespaces has one
     )
+    largest: int = 0  # bytes of a UDP packet that passes, likewise; 0 for all
+    tcp: tuple[int, ...] = ()  # the only ports that TCP gets to, likewise; empty for all
     seed: int = 1
     counts: Counter[str] = field(default_factory=Counter)  # packets: passed, lost, queue_full, reordered
     _free_at: float = field(default=float("-inf"), init=False)

@@ -1,4 +1,4 @@
-"""Real reverse proxies before a cluster: nginx and Caddy of Debian, with the very recipes of ``deploy``.
+"""Real reverse proxies before a cluster, with the very recipes of ``deploy``: nginx and Caddy of Debian, and Traefik.
 
 Of a recipe only the names, addresses and files of its examples are replaced by a test's; a recipe for a part of a
 server is put into the least server there can be. All of it listens on a free port of the loopback.
@@ -14,6 +14,9 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
 
 from rigs.authority import Authority
 from rigs.process import START_TIMEOUT, free_port, running
@@ -54,11 +57,21 @@ def missing() -> str:
     return f"{' and '.join(lacks)} missing: apt install {' '.join(lacks)}" if lacks else ""
 
 
+def traefik_missing() -> str:
+    """Why Traefik cannot be started here; empty if it can. Debian has none."""
+    return "" if shutil.which("traefik") else "traefik is missing: go build ./cmd/traefik of its source"
+
+
 @asynccontextmanager
-async def nginx(upstream: str, directory: Path, *, below: bool, tls: bool) -> AsyncIterator[str]:
-    """nginx before ``upstream`` (HOST:PORT), by its recipe for a name or a path; yields the address of the page."""
-    port = free_port()
-    listen = f"listen 127.0.0.1:{port}{' ssl' if tls else ''};"
+async def nginx(
+    upstream: str, directory: Path, *, below: bool, tls: bool, at: tuple[str, int] | None = None
+) -> AsyncIterator[str]:
+    """nginx before ``upstream`` (HOST:PORT), by its recipe for a name or a path; yields the address of the page.
+
+    It listens ``at`` an address and port, if they are given, and the page is that of the address.
+    """
+    host, port = at or ("127.0.0.1", free_port())
+    listen = f"listen {host}:{port}{' ssl' if tls else ''};"
     issued = Authority(directory).issue("nginx", HOST)
     recipe = _recipe("nginx", "path.conf" if below else "name.conf", upstream)
     if below:
@@ -69,8 +82,8 @@ async def nginx(upstream: str, directory: Path, *, below: bool, tls: bool) -> As
     user = "root" if os.geteuid() == 0 else "nobody"  # nobody is not looked at, unless root starts it
     (directory / "nginx.conf").write_text(_NGINX.format(directory=directory, server=recipe, user=user))
     command = ["nginx", "-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", str(directory / "errors")]
-    async with running(command, directory, port=port):
-        yield _page(port, below=below, tls=tls)
+    async with running(command, directory, host=host, port=port):
+        yield _page(port, below=below, tls=tls, host=host if at else HOST)
 
 
 @asynccontextmanager
@@ -88,6 +101,37 @@ async def caddy(upstream: str, directory: Path, *, below: bool, tls: bool) -> As
         if tls:
             await _has_certificate(port)
         yield _page(port, below=below, tls=tls)
+
+
+@asynccontextmanager
+async def traefik(upstream: str, directory: Path, *, below: bool, tls: bool) -> AsyncIterator[str]:
+    """Traefik likewise; its certificate is the one that it makes where it was given none."""
+    port = free_port()
+    recipe = _recipe("traefik", "path.yaml" if below else "name.yaml", upstream)
+    for name in ("cams.example.org", "home.example.org"):
+        recipe = recipe.replace(name, HOST)
+    (directory / "cams.yaml").write_text(recipe if tls else recipe.replace("      tls: {}\n", ""))
+    command = [
+        *("traefik", f"--entryPoints.websecure.address=127.0.0.1:{port}"),
+        *(f"--providers.file.filename={directory}/cams.yaml", "--providers.file.watch=false"),
+        *("--global.checkNewVersion=false", "--global.sendAnonymousUsage=false", "--log.level=WARN"),
+    ]
+    async with running(command, directory, port=port):
+        page = _page(port, below=below, tls=tls)
+        await _leads(page)
+        yield page
+
+
+async def _leads(page: str) -> None:
+    """Wait until it has read its recipe: it listens before. Raises ``TimeoutError``."""
+    port = urlsplit(page).port
+    url = page.replace(HOST, "127.0.0.1")
+    async with asyncio.timeout(START_TIMEOUT), aiohttp.ClientSession() as http:
+        while True:
+            async with http.get(f"{url}healthz", headers={"Host": f"{HOST}:{port}"}, ssl=False) as answer:
+                if answer.status != 404:
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def _has_certificate(port: int) -> None:
@@ -113,5 +157,5 @@ def _recipe(program: str, name: str, upstream: str) -> str:
     return text.replace("127.0.0.1:8080", upstream)
 
 
-def _page(port: int, *, below: bool, tls: bool) -> str:
-    return f"{'https' if tls else 'http'}://{HOST}:{port}{PREFIX if below else ''}/"
+def _page(port: int, *, below: bool, tls: bool, host: str = HOST) -> str:
+    return f"{'https' if tls else 'http'}://{host}:{port}{PREFIX if below else ''}/"

@@ -1,4 +1,4 @@
-"""Viewers behind a symmetric NAT, or whose network lets out nothing but TCP to a TURN server: Debian's coturn."""
+"""Viewers behind a symmetric NAT, or whose network lets next to nothing out: Debian's coturn, and nginx at port 443."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 
 from rigs import chromium as chromium_rig
 from rigs import coturn as coturn_rig
+from rigs import reverse_proxy
+from rigs.authority import Authority
 from rigs.chromium import CHROMIUM, Viewing
 from rigs.clip import SMALL
 from rigs.cluster import Cluster
@@ -28,6 +30,7 @@ pytestmark = [
 
 SECRET = "of a server that is gone after this test"
 PORT = 3_478
+TRUSTING = "--ignore-certificate-errors"  # a TURN server's, which is none of a page's
 RELAY_ONLY = """{
     const Real = window.RTCPeerConnection;
     window.RTCPeerConnection = class extends Real {
@@ -57,39 +60,70 @@ async def goes(viewing: Viewing, protocol: str) -> None:
     assert (await viewing.stats()).frames_decoded >= before + 20
 
 
-async def test_a_relay_carries_the_picture_by_udp_and_by_tcp(
+async def ways_of(running: Cluster) -> list[dict[str, Any]]:
+    """The viewers that media goes to."""
+    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as answer:
+        return [viewer for viewer in await answer.json() if viewer["state"] == "connected"]
+
+
+async def told(viewing: Viewing, network: str) -> None:
+    """Print when the first picture came. Figures are those of a machine that has nothing else to do."""
+    print(f"{network}: first picture after {await viewing.first_frame_ms(seconds=60) / 1000:.2f} s")
+
+
+async def test_a_picture_comes_through_the_networks_that_let_out_least(
     two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
 ) -> None:
-    if problem := chromium_rig.missing() or coturn_rig.missing():
+    if problem := chromium_rig.missing() or coturn_rig.missing() or reverse_proxy.missing():
         pytest.skip(problem)
     nat, no_udp = Path(udp="nat"), Path(udp="dropped")
     with two_hosts(nat, nat) as (server, viewer, link), server.entered():
         turn = f"turn:{server.address}:{PORT}"
+        turns = f"turns:{server.address}:{coturn_rig.TLS_PORT}?transport=tcp"
         config = {
             "auth": {"mode": "none"},
-            "http": {"ice_servers": [turn, f"{turn}?transport=tcp"], "turn_secret": SECRET},
+            "http": {
+                "ice_servers": [turn, f"{turn}?transport=tcp", turns],
+                "turn_secret": SECRET,
+                "trusted_proxies": [server.address],
+            },
             "media": {"port": 0, "tcp": "off"},
         }
-        (tmp_path / "turn").mkdir()
+        for name in ("turn", "proxy"):
+            (tmp_path / name).mkdir()
+        issued = Authority(tmp_path).issue("turn", server.address)
         at = {"host": server.address, "port": PORT, "peer": server.address}
         async with (
-            coturn_rig.coturn(tmp_path / "turn", secret=SECRET, **at),
             Cluster(tmp_path, {"yard": gst_camera(SMALL).url}, config=config, host=server.address) as running,
-            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
+            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path), TRUSTING) as browser,
         ):
-            free = await browser.open(f"{running.url}/watch/yard")
-            print(f"symmetric NAT: first picture after {await free.first_frame_ms(seconds=60) / 1000:.2f} s")
-            assert await free.page.evaluate(PAIR), "by whatever way: with the egress behind no NAT, none needs a relay"
-            await free.close()
-            page = await browser.context.new_page()
-            await page.add_init_script(RELAY_ONLY)
-            await page.goto(f"{running.url}/watch/yard")
-            await goes(viewing := Viewing(page), "udp")
-            await viewing.close()
-            link.change(down=no_udp, up=no_udp)
-            free = await browser.open(f"{running.url}/watch/yard")  # which finds out by itself that nothing else goes
-            print(f"only TCP to the relay: first picture after {await free.first_frame_ms(seconds=60) / 1000:.2f} s")
-            await goes(free, "tcp")
-            async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as answer:
-                viewers = [viewer for viewer in await answer.json() if viewer["state"] == "connected"]
-            assert viewers[0]["remote"].startswith(f"{server.address}:"), "the relay's address, not the viewer's"
+            async with coturn_rig.coturn(tmp_path / "turn", secret=SECRET, tls=issued, **at):
+                free = await browser.open(f"{running.url}/watch/yard")
+                await told(free, "symmetric NAT")
+                assert await free.page.evaluate(PAIR), "by whatever way: with the egress behind no NAT, none is needed"
+                await free.close()
+                page = await browser.context.new_page()
+                await page.add_init_script(RELAY_ONLY)
+                await page.goto(f"{running.url}/watch/yard")
+                await goes(viewing := Viewing(page), "udp")
+                await viewing.close()
+                page_alone = Path(udp="dropped", tcp=(coturn_rig.TLS_PORT, running.port))
+                for path, protocol in ((no_udp, "tcp"), (page_alone, "tls")):
+                    link.change(down=path, up=path)
+                    free = await browser.open(f"{running.url}/watch/yard")  # which finds out by itself what goes
+                    await told(free, f"only the page's port, and a relay by {protocol}")
+                    await goes(free, protocol)
+                    (viewer_there,) = await ways_of(running)
+                    assert viewer_there["remote"].startswith(f"{server.address}:"), "the relay's, not the viewer's"
+                    await free.close()
+            proxy = reverse_proxy.nginx(
+                f"{server.address}:{running.port}", tmp_path / "proxy", below=False, tls=True, at=(server.address, 443)
+            )
+            async with proxy as address:
+                only = Path(udp="dropped", tcp=(443,))
+                link.change(down=only, up=only)
+                free = await browser.open(f"{address}watch/yard")
+                await told(free, "only a proxy on TCP 443")
+                await free.shows(30, seconds=60)
+                assert "websocket" in {viewer["transport"] for viewer in await ways_of(running)}
+                assert link.counts()["up"]["dropped"], "the firewall has seen that it tried another way"
