@@ -322,6 +322,10 @@ class TranscodeConfig(Section):
     max_height: Whole = Field(
         0, ge=0, le=8_192, description="Lines of a converted picture; a higher one is made smaller. 0: as it comes."
     )
+    encoder: Literal["auto", "software"] = Field(
+        "auto",
+        description="What encodes pictures: hardware where a trial at the start shows that it serves, or software.",
+    )
     share: float = Field(
         0.75, gt=0, le=1, description="Share of the cores beyond which a process begins no further conversion."
     )

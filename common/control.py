@@ -211,11 +211,14 @@ class ViewerReport:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One rendition as the worker that makes it says: of which track, as it was told last."""
+    """One rendition as the worker that makes it says: of which track, as it was told last.
+
+    ``problem`` says why too little comes of it; empty if enough does, ``None`` while that is not known.
+    """
 
     rendition: Rendition
     track: Track
-    problem: Text = ""  # why nothing comes of it, if nothing does
+    problem: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)

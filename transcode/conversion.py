@@ -26,17 +26,15 @@ from common.media import CLOCK_RATES, MAX_PAYLOAD, Batch, Flags, Track
 from common.payload.assembler import AccessUnit, Assembler
 from common.payload.output import Output, pieces
 from common.worker.incoming import Sink
+from transcode.success import Success
 
 SHOWN_BEFORE = 3  # units that may wait behind one that is shown: more is a burst, or too slow a machine
 MAX_WAITING = 600  # units: the pictures of twenty seconds, and the sound of twelve …
 MAX_WAITING_BYTES = 32 << 20  # … and bytes of them: a group of pictures of 16 MiB, and what comes meanwhile
-FRUITLESS_AFTER = 4.0  # seconds in which nothing was made, though units came …
-FRUITLESS_UNITS = 8  # … of which so many could not be decoded: the damage of a loss is over with the next keyframe
 UNITS_A_TURN = 16  # that a thread works on before others have theirs
 
 _KEYFRAME = int(Flags.KEYFRAME)
 _STAP_A, _FU_A = 24, 28  # RFC 6184 5.7.1, 5.8
-_NOTHING = "nothing of it can be decoded; what the camera sends is damaged, or not what it is announced as"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +84,14 @@ class Conversion:
         self._zero_ns: int | None = None  # capture time of the epoch's first timestamp …
         self._zero = 0  # … which is this one: they go on over epochs
         self._timestamp = 0  # the last one
+        self._success = Success(source)
+        self._worked_on = 0  # units, by converters
         self._publish = publish
         self._executor = executor
         self._log = log
         self._waiting: deque[AccessUnit] = deque()
         self._pushed = self._taken = 0  # bytes; the second is counted by threads, one at a time
         self._source_epoch: int | None = None
-        self._now = 0.0  # when the last batch came
-        self._fruitless: tuple[float, int] | None = None  # since when nothing was made, and what had failed then
         self._generation = 0  # of the converter: what an older one makes is dropped
         self._working = False
         self._closed = False
@@ -104,18 +102,9 @@ class Conversion:
         return self._undecodable + self._converter.undecodable + self._assembler.damaged
 
     @property
-    def problem(self) -> str:
-        """Why nothing comes of what comes; empty while something does, or it is too early to tell."""
-        if self._fruitless is None:
-            return ""
-        since, failures = self._fruitless
-        if self._now - since < FRUITLESS_AFTER or self._failures - failures < FRUITLESS_UNITS:
-            return ""
-        return _NOTHING
-
-    @property
-    def _failures(self) -> int:
-        return self.undecodable + self.failed
+    def problem(self) -> str | None:
+        """Why too little comes of it; empty if enough does, ``None`` while that cannot be told yet."""
+        return self._success.problem
 
     @property
     def counters(self) -> Counter[str]:
@@ -130,9 +119,6 @@ class Conversion:
 
     def push(self, batch: Batch, now: float) -> None:
         """The next batch of the source."""
-        self._now = now
-        if self._fruitless is None:
-            self._fruitless = now, self._failures
         if batch.epoch != self._source_epoch:
             if self._source_epoch is not None:
                 self._begin_anew()
@@ -192,6 +178,7 @@ class Conversion:
             except IndexError:
                 break
             self._taken += len(unit.data)
+            self._worked_on += 1
             if made := converter.convert(unit, show=len(waiting) <= SHOWN_BEFORE):
                 return made
         return []
@@ -207,6 +194,7 @@ class Conversion:
             self._renew_converter()
         elif error is None and generation == self._generation:
             self._send(turn.result())
+        self._success.hear(self._worked_on, self.undecodable)
         if self._waiting:
             self._start()
 
@@ -220,7 +208,6 @@ class Conversion:
             self._output.send_unit(each.payloads, self._timestamp, each.arrival_ns, flags)
         self.made += len(made)
         if made:
-            self._fruitless = None
             self._publish(self._output.take(0))
 
 

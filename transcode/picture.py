@@ -7,8 +7,9 @@ decoder makes of damaged or hostile bytes stays in this process.
 
 from __future__ import annotations
 
+import math
 import re
-from fractions import Fraction
+from typing import Any
 
 import av
 from av.codec.context import Flags
@@ -18,6 +19,9 @@ from av.video.frame import PictureType, VideoFrame
 
 from common.payload.assembler import AccessUnit
 from transcode.conversion import Made, h264_payloads
+from transcode.encoders import SOFTWARE, Encoder
+from transcode.encoding import MICROSECONDS, opened
+from transcode.success import LARGEST
 
 DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "JPEG": "mjpeg"} | {
     "MP4V-ES": "mpeg4"
@@ -27,32 +31,29 @@ DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "
 KEYFRAME_INTERVAL = 2_000_000  # microseconds, where each picture of the source is a keyframe
 MIN_KEYFRAME_INTERVAL = 500_000  # microseconds between two, however many the source has
 MAX_REORDER = 64  # access units in the decoder: H.265 has 16
-MIN_SIZE, MAX_PIXELS = 16, 7680 * 4320  # of a picture; x264 takes nothing smaller
-BITS_PER_PIXEL = 0.08  # at most, on average of a second: 1080p30 gets 5 Mb/s
-MAX_BITRATE = 12_000_000
-QUALITY = "25"  # of x264's scale, where fewer bits than those will do
-FRAME_RATE = 30  # that the rate control reckons with
-_SAMPLES = "yuv420p"
-_MICROSECONDS = Fraction(1, 1_000_000)
+MIN_SIZE = 16  # samples of a picture's width and height; x264 takes nothing smaller
+MOST_MADE = 4096 * 2304  # samples of a picture that is made: level 5.1 (H.264 table A-1), beyond which few decode it
 
 
 class PictureConverter:
     """One camera's pictures. Not for two threads at once."""
 
-    def __init__(self, codec: str, *, max_height: int = 0) -> None:
+    def __init__(self, codec: str, *, max_height: int = 0, encoder: Encoder = SOFTWARE) -> None:
         self.undecodable = 0  # access units of which no picture came
         self.size = (0, 0)  # width and height of the pictures that are made
         self._max_height = max_height
         self._keyframes_alone = codec == "JPEG"
         decoder = VideoCodecContext.create(DECODERS[codec], "r")
         assert isinstance(decoder, VideoCodecContext)
-        decoder.options = {"max_pixels": str(MAX_PIXELS)}  # judged before memory is taken for it
+        decoder.options = {"max_pixels": str(LARGEST)}  # judged before memory is taken for it
         self._decoder = decoder
         self._decoder.thread_count = 1  # frame threads hold pictures back
         if codec == "MP4V-ES":  # whose decoder waits for B-frames that cameras do not send
             self._decoder.flags |= Flags.low_delay
         self._units: dict[int, AccessUnit] = {}  # in the decoder, by presentation time
+        self._kind = encoder
         self._encoder: VideoCodecContext | None = None
+        self._encoding: dict[int, AccessUnit] = {}  # in the encoder, by presentation time
         self._encodes: tuple[object, ...] = ()  # what the encoder was made for
         self._filter: Graph | None = None
         self._filters: tuple[object, ...] = ()
@@ -83,7 +84,7 @@ class PictureConverter:
 
     def _encode(self, frame: VideoFrame, show: bool) -> list[Made]:
         unit = self._units.pop(frame.pts if frame.pts is not None else -1, None)
-        if unit is None or frame.is_corrupt or not self._fits(frame):
+        if unit is None or frame.is_corrupt:
             self.undecodable += 1
             return []
         self._keyframe_due |= frame.key_frame
@@ -94,16 +95,38 @@ class PictureConverter:
         try:
             frame = self._prepared(frame)
             frame.pts = self._last = max(unit.capture_ns // 1000, self._last + 1)
-            frame.time_base = _MICROSECONDS
+            frame.time_base = MICROSECONDS
             frame.pict_type = PictureType.I if self._begins_group(frame.pts) else PictureType.NONE
-            packets = self._encoder_of(frame).encode(frame)
+            packets = self._packets(frame, unit)
         except av.FFmpegError:
             self.undecodable += 1
             return []
-        return [
-            Made(h264_payloads(_nal_units(bytes(packet))), packet.is_keyframe, unit.capture_ns, unit.arrival_ns)
-            for packet in packets
-        ]
+        return [made for packet in packets if (made := self._made(packet)) is not None]
+
+    def _packets(self, frame: VideoFrame, unit: AccessUnit) -> list[av.Packet[Any]]:
+        """Encode it: by software from now on, if hardware does not. Raises ``av.FFmpegError``."""
+        pts = frame.pts or 0
+        try:
+            encoder = self._encoder_of(frame)
+            self._encoding[pts] = unit
+            return encoder.encode(frame)
+        except av.FFmpegError:
+            if not self._kind.hardware:
+                raise
+            self._kind, self._encoder = SOFTWARE, None
+            frame = self._prepared(frame)
+            frame.pts, frame.time_base = pts, MICROSECONDS
+            return self._packets(frame, unit)
+
+    def _made(self, packet: av.Packet[Any]) -> Made | None:
+        """The product that a packet is, of the unit that it was made of."""
+        unit = self._encoding.pop(packet.pts if packet.pts is not None else -1, None)
+        if unit is None:
+            return None
+        while len(self._encoding) > MAX_REORDER:  # of which no packet ever came
+            del self._encoding[next(iter(self._encoding))]
+        payloads = h264_payloads(_nal_units(bytes(packet)))
+        return Made(payloads, packet.is_keyframe, unit.capture_ns, unit.arrival_ns)
 
     def _begins_group(self, pts: int) -> bool:
         wait = KEYFRAME_INTERVAL if self._keyframes_alone else MIN_KEYFRAME_INTERVAL
@@ -112,27 +135,22 @@ class PictureConverter:
         self._keyframe_due, self._keyframe_at = False, pts
         return True
 
-    def _fits(self, frame: VideoFrame) -> bool:
-        return min(frame.width, frame.height) >= MIN_SIZE and frame.width * frame.height <= MAX_PIXELS
-
     def _prepared(self, frame: VideoFrame) -> VideoFrame:
         """Progressive, of at most the height that is allowed, in the one layout of samples that all decoders know."""
-        width, height = frame.width & ~1, frame.height & ~1
-        if 0 < self._max_height < height:
-            width, height = width * self._max_height // height & ~1, self._max_height & ~1
-        self.size = width, height
+        self.size = width, height = made_size(frame.width, frame.height, self._max_height)
         if frame.interlaced_frame:
             frame = self._progressive(frame)
-        if (frame.width, frame.height, frame.format.name) == (width, height, _SAMPLES):
+        samples = self._kind.samples
+        if (frame.width, frame.height, frame.format.name) == (width, height, samples):
             return frame
-        return frame.reformat(width=width, height=height, format=_SAMPLES)
+        return frame.reformat(width=width, height=height, format=samples)
 
     def _progressive(self, frame: VideoFrame) -> VideoFrame:
         shape = frame.width, frame.height, frame.format.name
         if self._filter is None or self._filters != shape:
             self._filter, self._filters = Graph(), shape
             source = self._filter.add_buffer(
-                width=shape[0], height=shape[1], format=frame.format, time_base=_MICROSECONDS
+                width=shape[0], height=shape[1], format=frame.format, time_base=MICROSECONDS
             )
             self._filter.link_nodes(
                 source, self._filter.add("yadif", "mode=send_frame"), self._filter.add("buffersink")
@@ -147,28 +165,20 @@ class PictureConverter:
     def _encoder_of(self, frame: VideoFrame) -> VideoCodecContext:
         shape = frame.width, frame.height, frame.color_range
         if self._encoder is None or self._encodes != shape:
-            encoder = VideoCodecContext.create("libx264", "w")
-            assert isinstance(encoder, VideoCodecContext)
-            encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, _SAMPLES
-            encoder.color_range = frame.color_range
-            encoder.time_base = _MICROSECONDS
-            encoder.framerate = Fraction(FRAME_RATE)
-            encoder.thread_count = 1
-            encoder.max_b_frames = 0
-            encoder.gop_size = 1 << 20  # keyframes are the source's
-            rate = min(int(frame.width * frame.height * FRAME_RATE * BITS_PER_PIXEL), MAX_BITRATE)
-            encoder.options = {
-                "preset": "ultrafast",
-                "tune": "zerolatency",
-                "profile": "baseline",
-                "forced-idr": "1",
-                "crf": QUALITY,
-                "maxrate": str(rate),
-                "bufsize": str(rate),
-            }
-            self._encoder, self._encodes = encoder, shape
+            self._encoder = opened(self._kind, frame.width, frame.height, frame.color_range)
+            self._encodes = shape
+            self._encoding.clear()
             frame.pict_type, self._keyframe_at, self._keyframe_due = PictureType.I, frame.pts or 0, False
         return self._encoder
+
+
+def made_size(width: int, height: int, max_height: int = 0) -> tuple[int, int]:
+    """The size in which a picture of that size is made: its own, even, and in its own shape where it has to change."""
+    scale = min(1.0, math.sqrt(MOST_MADE / (width * height)))
+    if 0 < max_height < height * scale:
+        scale = max_height / height
+    scale = max(scale, MIN_SIZE / min(width, height))
+    return max(round(width * scale) & ~1, MIN_SIZE), max(round(height * scale) & ~1, MIN_SIZE)
 
 
 def _nal_units(stream: bytes) -> list[bytes]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from common.media import Batch, Track
 from common.payload.assembler import AccessUnit, Assembler
+from transcode.success import LARGEST
 
 _SAMPLES = "yuvj420p"  # of the full range, as JPEG files have them
 _QUALITY = "4"  # of FFmpeg's scale for JPEG, 2 to 31: 1080p gives some 200 kB
@@ -40,11 +41,11 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
     import av  # late: FFmpeg's libraries take 30 MB, and most clusters have nothing to convert
     from av.video.codeccontext import VideoCodecContext
 
-    from transcode.picture import DECODERS, MAX_PIXELS, MIN_SIZE
+    from transcode.picture import DECODERS, MIN_SIZE
 
     decoder = VideoCodecContext.create(DECODERS[codec], "r")
     assert isinstance(decoder, VideoCodecContext)
-    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.options = {"max_pixels": str(LARGEST)}
     decoder.thread_count = 1
     try:
         frames = [*decoder.decode(av.Packet(unit.data)), *decoder.decode(None)]

@@ -51,7 +51,9 @@ from common.worker.process import Surroundings, run_worker
 from common.worker.publisher import Publisher
 from common.worker.subscriber import Subscriber
 from transcode.conversion import Conversion, Converter, Several
+from transcode.encoders import SOFTWARE, Encoder
 from transcode.still import Still, draw
+from transcode.trial import choose
 
 DECODED = frozenset({"H264", "H265", "VP8", "VP9", "AV1", "JPEG", "MP4V-ES"})  # codecs of pictures
 MAX_STILLS = 16  # that are waited for or drawn at once
@@ -75,7 +77,9 @@ async def _opened(around: Surroundings) -> AsyncIterator[Transcoder]:
         ThreadPoolExecutor(1, "still") as drawing,
     ):
         config = around.config.transcode
-        worker = Transcoder(around.link, subscriber, publisher, executor, drawing, config, cores=cores)
+        encoder, others = await choose(config.encoder)
+        get_logger(node=around.link.node).info("encoder chosen", encoder=encoder.label, not_taken=others)
+        worker = Transcoder(around.link, subscriber, publisher, executor, drawing, config, cores=cores, encoder=encoder)
         try:
             yield worker
         finally:
@@ -103,6 +107,7 @@ class Transcoder:
         config: TranscodeConfig = TranscodeConfig(),  # noqa: B008  # frozen
         *,
         cores: int = 1,
+        encoder: Encoder = SOFTWARE,
     ) -> None:
         self._link = link
         self._subscriber = subscriber
@@ -110,6 +115,7 @@ class Transcoder:
         self._executor = executor
         self._config = config
         self._cores = cores
+        self._encoder = encoder
         self._log = get_logger(node=link.node)
         self._counters: Counter[str] = Counter()  # of conversions that are over
         self._running: dict[Rendition, _Running] = {}
@@ -152,9 +158,7 @@ class Transcoder:
         full = base.load.cpu > self._config.share * self._cores
         return replace(
             base,
-            made=tuple(
-                Made(rendition, each.track, each.conversion.problem) for rendition, each in self._running.items()
-            ),
+            made=tuple(Made(name, each.track, each.conversion.problem) for name, each in self._running.items()),
             full=full,
             counters=dict(counters),
         )
@@ -176,7 +180,7 @@ class Transcoder:
         conversion = Conversion(
             track,
             CONVERTED[kind],
-            partial(_converter, track, self._config.max_height),
+            partial(_converter, track, self._config.max_height, self._encoder),
             partial(self._publisher.publish, rendition),
             self._executor,
             self._log,
@@ -285,12 +289,12 @@ def _alike(one: Track, other: Track) -> bool:
     return (one.codec, one.clock_rate, one.channels) == (other.codec, other.clock_rate, other.channels)
 
 
-def _converter(track: Track, max_height: int) -> Converter:
+def _converter(track: Track, max_height: int, encoder: Encoder) -> Converter:
     # Late: FFmpeg's libraries take 30 MB, and most clusters have nothing to convert.
     if track.kind is Kind.VIDEO:
         from transcode.picture import PictureConverter
 
-        return PictureConverter(track.codec, max_height=max_height)
+        return PictureConverter(track.codec, max_height=max_height, encoder=encoder)
     from transcode.sound import SoundConverter
 
     return SoundConverter(track)

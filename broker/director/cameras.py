@@ -300,14 +300,19 @@ class Cameras:
     def _how_itself(self, camera: Camera) -> tuple[CameraState, str, str]:
         video = next((track for track in camera.tracks if track.kind is Kind.VIDEO), None)
         state, detail = self._state_of(camera)
+        now = self._state.now
         if state is CameraState.PLAYING and video is not None and not video.playable:
             state, detail = CameraState.NO_PICTURE, video.problem  # a viewer hears it and sees nothing
-        elif state is CameraState.PLAYING and (problem := camera.unconverted(Kind.VIDEO, self._state.now)):
-            state, detail = CameraState.NO_PICTURE, problem
         elif state is CameraState.PLAYING and video is not None and video.convert and not self._state.converts:
             detail = f"{video.convert}, and no transcode worker runs that would convert it"
             if video.codec not in CLOCK_RATES:
                 state = CameraState.NO_PICTURE
+        elif state is CameraState.PLAYING and (problem := camera.unconverted(Kind.VIDEO, now)):
+            detail = problem
+            if video is not None and (video.convert or video.codec != "H264"):
+                state = CameraState.NO_PICTURE
+        elif state is CameraState.PLAYING and (problem := camera.unconverted(Kind.AUDIO, now)):
+            detail = detail or problem
         return state, detail, video.codec if video is not None else ""
 
     def _state_of(self, camera: Camera) -> tuple[CameraState, str]:

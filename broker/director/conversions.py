@@ -218,9 +218,12 @@ class Conversions:
         return next((track for track in tracks if track.kind is kind and track.playable), None)
 
     def _judge(self, made: Made) -> None:
-        """Begin no more of what nothing comes of, for a while: its viewers are told so, and do not wait."""
+        """Begin no more of what nothing comes of, for a while: its viewers are told so, and do not wait.
+
+        That is over when another track comes, or something is made after all.
+        """
         camera, kind = self._state.cameras.get(camera_of(made.rendition)), converted_kind(made.rendition)
-        if camera is None or kind is None:
+        if camera is None or kind is None or made.problem is None or made.track not in camera.tracks:
             return
         if made.problem:
             camera.fruitless[kind] = made.problem, self._state.now + FRUITLESS_FOR

@@ -195,12 +195,19 @@ class Viewers:
             self._end(session, EndReason.EGRESS, reason)
 
     def convert(self, id: CameraName) -> None:
-        """End the sessions that get the camera's stream as it comes: their players make new ones, and are converted."""
+        """Have the sessions that get the camera's stream as it comes go on with what a converter makes.
+
+        Where none has room now they end: their players make new ones, which are told so.
+        """
         for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
             moved = not session.renditions and session.report is not None and session.report.camera == id
-            if moved or as_it_came(id) in session.renditions:
+            if not (moved or as_it_came(id) in session.renditions):
+                continue
+            if self._conversions.hindrance:
                 self._end(session, EndReason.CONVERTED)
                 self._discard(session.node, session.id)
+            elif not session.pending:
+                self._moves.order(session)
 
     def remove_camera(self, id: CameraName, remaining: Container[CameraName] = ()) -> None:
         """End all sessions of a camera that is no longer wanted; those of a sub-stream get the main one.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from common.errors import ProtocolError
 from common.media import Flags, Track
 from common.payload.output import Output
+from ingest.payload.keyframes import AWAITED
 
 MAX_FRAME_BYTES = 4 << 20  # a lossless 4K picture is smaller
 MAX_FRAME_PACKETS = 4_096  # as many as a batch may have
@@ -57,9 +58,9 @@ class Frames:
         """Why nothing of what comes is published; empty while something is."""
         waited_ns = self._arrival_ns - self._waiting_ns if self._waiting_ns else 0
         if self._open or not waited_ns:
-            return "" if self._open or self.keyframes else "waiting for its first keyframe"
+            return "" if self._open or self.keyframes else AWAITED
         if waited_ns < NO_KEYFRAME_NS:
-            return "" if self.keyframes else "waiting for its first keyframe"
+            return "" if self.keyframes else AWAITED
         if self._refused:
             return (
                 f"no picture can be read from what comes as {self.track.codec}: {self._refused}; "

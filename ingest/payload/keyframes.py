@@ -7,6 +7,7 @@ and closed again by data that is missing, damaged or cannot be decoded. While it
 from __future__ import annotations
 
 NO_KEYFRAME_NS = 5_000_000_000  # without a keyframe; most cameras send one every 1 to 4 s
+AWAITED = "waiting for its first keyframe"  # a hindrance that is none yet
 LONG_NS = NO_KEYFRAME_NS // 2  # after which anything will do that a decoder can start with
 
 
@@ -43,7 +44,7 @@ class KeyframeGate:
                 f"no keyframe has come for {waited_ns // 10**9} s, and browsers start with one; "
                 "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
             )
-        return "" if self.keyframes else "waiting for its first keyframe"
+        return "" if self.keyframes else AWAITED
 
     def _waited_ns(self, now_ns: int) -> int:
         return now_ns - self._waiting_ns if self._waiting_ns and not self.open else 0

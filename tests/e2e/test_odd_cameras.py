@@ -13,7 +13,8 @@ import pytest
 
 from rigs.camera import FakeCamera, h264_track, opus_track
 from rigs.chromium import Chromium, Stats, Viewing
-from rigs.video import encode, kind
+from rigs.codecs import pictures
+from rigs.video import encode, kind, nal_units
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -105,6 +106,23 @@ async def test_odd_cameras_are_shown(cluster: Callable[..., Any], chromium: Chro
             assert stats.plis == at_first.plis, f"{name}: a picture could not be decoded, so a keyframe was asked for"
             assert stats.keyframes_decoded >= 2, name
             await viewing.close()
+
+
+async def test_a_camera_that_begins_to_send_b_frames_is_converted_in_the_same_session(
+    cluster: Callable[..., Any], chromium: Chromium
+) -> None:
+    reordered = pictures("libx264", 50, options="preset=veryfast bf=2 b_strategy=0 sc_threshold=0 g=25")
+    async with FakeCamera([h264_track(UNITS)], interval=0.04) as fake:
+        running = await cluster({"odd": fake.url})
+        viewing = await chromium.whep(running.whep("odd"))
+        await viewing.shows(PICTURES)
+        fake.tracks[0].units = h264_track([nal_units(picture.data) for picture in reordered]).units
+        async with asyncio.timeout(PATIENCE):
+            while "conversion begins" not in running.log:  # noqa: ASYNC110  # a log tells nobody
+                await asyncio.sleep(0.1)
+        await viewing.shows(PICTURES, seconds=PATIENCE)
+        assert len(await viewing.all_stats()) == 1
+        assert "viewer left" not in running.log
 
 
 async def test_resolution_changes(cluster: Callable[..., Any], chromium: Chromium) -> None:

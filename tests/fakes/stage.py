@@ -67,7 +67,7 @@ class Stage:
 
     def transcode(self, node: str, *renditions: str, cpu: float = 0.0, **fields: Any) -> list[Command]:
         fields = {"incarnation": "1"} | fields
-        track, problem = fields.pop("track", None), fields.pop("problem", "")
+        track, problem = fields.pop("track", None), fields.pop("problem", None)
         made = tuple(Made(Rendition(name), track or self._track_of(name), problem) for name in renditions)
         return self.hear(node, Report(node, Role.TRANSCODE, load=Load(cpu), made=made, **fields))
 

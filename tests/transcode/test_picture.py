@@ -15,7 +15,7 @@ from common.payload.access_unit import access_unit
 from common.payload.assembler import AccessUnit
 from rigs.codecs import Coded, pictures, row
 from transcode.conversion import Made
-from transcode.picture import KEYFRAME_INTERVAL, MAX_REORDER, MIN_SIZE, PictureConverter
+from transcode.picture import KEYFRAME_INTERVAL, MAX_REORDER, MIN_SIZE, PictureConverter, made_size
 
 FRAME_NS = 33_333_333
 START_NS = 1_700_000_000_000_000_000
@@ -166,11 +166,32 @@ def test_garbage_gives_no_picture_and_what_follows_is_fine(data: bytes) -> None:
     assert len(made) >= len(coded) - 1
 
 
-def test_a_picture_too_small_to_encode_is_counted() -> None:
+def test_a_picture_too_small_to_encode_is_made_larger() -> None:
     coded = pictures("mjpeg", 1, width=MIN_SIZE // 2, height=MIN_SIZE // 2, pixels="yuvj420p")
-    converter, out = convert("JPEG", coded)
-    assert out == [[]]
-    assert converter.undecodable == 1
+    converter, [[made]] = convert("JPEG", coded)
+    assert [(frame.width, frame.height) for frame in decoded([made])] == [(MIN_SIZE, MIN_SIZE)]
+    assert converter.undecodable == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "max_height", "wanted"),
+    [
+        ((1920, 1080), 0, (1920, 1080)),
+        ((1920, 1080), 720, (1280, 720)),
+        ((640, 480), 720, (640, 480)),
+        ((641, 481), 0, (640, 480)),
+        ((3840, 2160), 0, (3840, 2160)),
+        ((2160, 3840), 0, (2160, 3840)),
+        ((7680, 4320), 0, (4096, 2304)),
+        ((8, 8), 0, (16, 16)),
+        ((64, 8), 0, (128, 16)),
+        ((16_000, 2), 0, (128_000, 16)),
+    ],
+)
+def test_a_picture_has_its_own_size_where_browsers_take_that(
+    size: tuple[int, int], max_height: int, wanted: tuple[int, int]
+) -> None:
+    assert made_size(*size, max_height) == wanted
 
 
 def test_times_that_go_back_do_not_stop_it() -> None:

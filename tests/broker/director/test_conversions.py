@@ -5,7 +5,7 @@ from __future__ import annotations
 from broker.director.conversions import FRUITLESS_FOR, HANDED_OVER_AFTER
 from broker.director.events import CameraChanged, EndReason, SessionEnded
 from common.cameras import CameraState
-from common.control import Answered, Convert, EndConversion, HangUp, Offer
+from common.control import Answered, Convert, EndConversion, HangUp, Move, Offer
 from common.media import Kind, Rendition, Track
 from tests.fakes.stage import Stage, camera, sent, stream
 
@@ -71,7 +71,7 @@ def test_something_that_comes_of_it_after_all_ends_that() -> None:
     made = stage()
     watch(made, PICTURE)
     made.transcode("tc-1", PICTURE, problem="it is noise")
-    made.transcode("tc-1", PICTURE)
+    made.transcode("tc-1", PICTURE, problem="")
     assert made.state_of() is CameraState.PLAYING
     assert Kind.VIDEO in offered(made, "t").convertible
 
@@ -210,6 +210,24 @@ def test_a_camera_is_green_only_if_its_picture_can_be_shown() -> None:
     assert change.state is CameraState.NO_PICTURE
 
 
+def test_a_camera_of_which_nothing_can_be_made_is_not_green_until_something_is() -> None:
+    made, damaged = stage(JPEG), "its picture cannot be decoded"
+    watch(made, PICTURE)
+    for problem, wanted in ((None, ""), (damaged, damaged), (None, damaged), ("", "")):
+        made.transcode("tc-1", PICTURE, problem=problem)
+        assert announced(made) == (CameraState.NO_PICTURE if wanted else CameraState.PLAYING, wanted)
+    made.transcode("tc-1", PICTURE, problem=damaged)
+    made.ingest("in-1", stream(tracks=(H265,)))
+    assert announced(made) == (CameraState.PLAYING, ""), "it sends something else now"
+
+
+def test_sound_of_which_nothing_can_be_made_is_named_beside_a_picture_that_plays() -> None:
+    made = stage(Track(Kind.VIDEO, "H264", 90_000), AAC)
+    watch(made, "door", SOUND)
+    made.transcode("tc-1", SOUND, problem="its sound cannot be decoded")
+    assert announced(made) == (CameraState.PLAYING, "its sound cannot be decoded")
+
+
 def test_a_picture_that_browsers_show_badly_is_shown_all_the_same() -> None:
     state, detail = announced(stage(B_FRAMES, transcoders=0))
     assert state is CameraState.PLAYING
@@ -217,11 +235,23 @@ def test_a_picture_that_browsers_show_badly_is_shown_all_the_same() -> None:
     assert announced(stage(B_FRAMES)) == (CameraState.PLAYING, "")
 
 
-def test_who_gets_a_stream_that_turns_out_to_need_conversion_is_told_to_join_again() -> None:
+def test_who_gets_a_stream_that_turns_out_to_need_conversion_goes_on_with_that() -> None:
+    made = stage(Track(Kind.VIDEO, "H264", 90_000))
+    watch(made, "door", session="raw")
+    watch(made, PICTURE, session="converted")
+    commands = made.ingest("in-1", stream(tracks=(B_FRAMES,)))
+    both = (Kind.VIDEO, Kind.AUDIO)
+    assert [m for _, m in sent(commands) if isinstance(m, Move)] == [Move("raw", "door", (B_FRAMES,), both)]
+    assert not [c for c in commands if isinstance(c, SessionEnded)]
+    assert not [m for _, m in sent(made.ingest("in-1", stream(tracks=(B_FRAMES,)))) if isinstance(m, Move)]
+
+
+def test_where_no_converter_has_room_for_that_it_is_told_to_join_again() -> None:
     plain = Track(Kind.VIDEO, "H264", 90_000)
     made = stage(plain)
     watch(made, "door", session="raw")
     watch(made, PICTURE, session="converted")
+    made.transcode("tc-1", full=True)
     commands = made.ingest("in-1", stream(tracks=(B_FRAMES,)))
     assert [c for c in commands if isinstance(c, SessionEnded)] == [SessionEnded("raw", "door", EndReason.CONVERTED)]
     assert ("out-1", HangUp("raw")) in sent(commands)

@@ -345,4 +345,6 @@ def test_a_viewer_that_was_moved_is_converted_when_browsers_cannot_show_what_com
     scene.sub = {"tracks": (replace(SUB_TRACK, convert="it is interlaced"),)}
     octets = TrackStats(Kind.VIDEO, bytes=scene.octets)
     changed = scene.stage.ingest("in-1", stream("door", stats=(octets,)), stream("door/sub", **scene.sub))
-    assert [ended.reason.value for ended in of(SessionEnded, changed)] == ["converted"]
+    [move] = [message for _, message in sent(changed) if isinstance(message, Move)]
+    assert (move.camera, move.convertible) == ("door/sub", (Kind.VIDEO, Kind.AUDIO))
+    assert of(SessionEnded, changed) == []
