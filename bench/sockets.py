@@ -13,13 +13,10 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from bench.floor import compiled
+from rigs.handshake import REQUEST
 from rigs.load.report import ViewerCounts
 
 SOURCE = Path(__file__).parent / "floor" / "sockets.c"
-REQUEST = (
-    "GET /mse/{camera}?codecs=H264,AAC,opus HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 _BUFFER = memoryview(bytearray(1 << 18))  # of all: nobody looks at what was read
 _LONG, _LONGEST = 126, 127  # RFC 6455 5.2
 

@@ -42,7 +42,7 @@ def _present(pattern: str) -> bool:
 async def in_process(encoder: Encoder) -> Trial:
     """Have it tried by another process, for so long at most."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "transcode.trial", encoder.name),
+        *(sys.executable, "-m", __name__, encoder.name),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

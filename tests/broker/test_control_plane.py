@@ -100,7 +100,7 @@ async def test_the_log_names_workers_beside_the_process_that_writes_it(
 ) -> None:
     monkeypatch.setattr(module, "log", recorder := Recorder())
     for incarnation, host, pid in (("1", "there", 1), ("2", "here", 2), ("1", "there", 1)):
-        report = Report("out-1", Role.EGRESS, incarnation, host, pid, wire=OURS)
+        report = Report("out-1", Role.EGRESS, incarnation, host, pid=pid, wire=OURS)
         control._hear("out-1", report)
     assert not any("node" in fields for _, fields in recorder.lines), "that is the broker's own name"
     assert [(event, fields["worker"]) for event, fields in recorder.lines] == [

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from bench.sockets import REQUEST
 from rigs.chromium import Chromium, Viewing
 from rigs.clip import SMALL, TINY, Clip
 from rigs.gst_camera import GstCamera
+from rigs.handshake import REQUEST
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.timeout(240)]
 
