@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from common.access import AccessRole
 from common.cameras import CAMERA_ID
 from common.config import CONFIG_VARIABLE, Config, Leaf, leaves
 from common.config_document import Document
@@ -21,6 +22,14 @@ from common.errors import ConfigError
 DEFAULT_FILE = Path("camshaft.yaml")
 
 Command = Callable[..., Any]
+
+access_role = click.option(
+    "--role",
+    type=click.Choice([role.value for role in AccessRole]),
+    default=AccessRole.VIEWER.value,
+    help="Right to watch cameras (viewer, the default), to read /metrics alone (monitor), or to do everything (admin).",
+)
+"""The option of commands that give somebody a right."""
 
 
 @dataclass(frozen=True, slots=True)

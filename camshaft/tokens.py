@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from camshaft.options import Given, check_node, configured
+from camshaft.options import Given, access_role, check_node, configured
 from camshaft.table import table
-from common.access import AccessRole
 from common.config_file import check_token
 from common.control import Role
 from common.errors import ConfigError
@@ -38,12 +37,7 @@ def token() -> None:
 
 @token.command()
 @click.argument("name")
-@click.option(
-    "--role",
-    type=click.Choice([role.value for role in AccessRole]),
-    default=AccessRole.VIEWER.value,
-    help="Right to watch cameras (viewer, the default), to read /metrics alone (monitor), or to do everything (admin).",
-)
+@access_role
 @click.option("--camera", "cameras", metavar="NAME", multiple=True, help="A camera that it may watch, or shop-*.")
 @click.option("--expires", metavar="TIME", help="Time for which it is good, such as 24h or 90d; default: for ever.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")

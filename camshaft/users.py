@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camshaft.options import Given, configured
+from camshaft.options import Given, access_role, configured
 from camshaft.table import table
 from common.access import CAMERA_PATTERN, AccessRole
 from common.errors import CamshaftError, ConfigError, RequestError
@@ -29,12 +29,7 @@ def user() -> None:
 
 @user.command()
 @click.argument("name")
-@click.option(
-    "--role",
-    type=click.Choice([role.value for role in AccessRole]),
-    default=AccessRole.VIEWER.value,
-    help="Right to watch cameras (viewer, the default), to read /metrics alone (monitor), or to do everything (admin).",
-)
+@access_role
 @click.option("--camera", "cameras", metavar="NAME", multiple=True, help="A camera that a viewer may watch, or shop-*.")
 @configured("store")
 def add(given: Given, name: str, role: str, cameras: tuple[str, ...]) -> None:

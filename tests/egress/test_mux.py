@@ -11,10 +11,8 @@ from common.media import Kind
 from common.sessions import ice_mark
 from egress.media.stream import Stream
 from egress.mux import Mux
-from egress.negotiation import negotiate
 from egress.position import Event, Position
 from egress.viewer import Viewer
-from egress.wire.dtls import Identity
 from egress.wire.ice import (
     AMPLIFICATION,
     CONSENT_TIMEOUT,
@@ -31,9 +29,8 @@ from egress.wire.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
 from rigs.browser import PASSWORD, UFRAG, Browser
 from rigs.ice import answer as respond
 from tests.fakes.media import gop_stream
-from tests.fakes.renditions import NoOthers
+from tests.fakes.session import viewer_of
 
-IDENTITY = Identity(compiled=False)
 FEEDBACK = b"\x80\xc9" + bytes(30)
 REMOTE = Credentials(UFRAG, PASSWORD.encode())
 
@@ -66,20 +63,7 @@ BLACK_HOLE = Wire()
 
 
 def viewer(session: str) -> Viewer:
-    negotiated = negotiate(Browser().offer(), [])
-    stream = Stream("front-door", lambda: None)
-    return Viewer(
-        session,
-        "front-door",
-        dict.fromkeys(Kind, stream),
-        negotiated,
-        IDENTITY,
-        cname="cname",
-        on_behind=lambda _: None,
-        renditions=NoOthers(),
-        now=0.0,
-        started=0.0,
-    )
+    return viewer_of(Browser().offer(), Stream("front-door", lambda: None), session)
 
 
 def receive(mux: Mux, data: bytes, address: Address, now: float = 0.0, wire: Wire = BLACK_HOLE) -> None:
@@ -159,19 +143,7 @@ class Watching:
         self.mux, self.wire, self.browser = Mux(), Wire(), Browser()
         self.stream = Stream("front-door", lambda: None)
         self.source = gop_stream()
-        negotiated = negotiate(self.browser.offer(), [])
-        self.viewer = Viewer(
-            "s1",
-            "front-door",
-            dict.fromkeys(Kind, self.stream),
-            negotiated,
-            IDENTITY,
-            cname="c",
-            on_behind=lambda _: None,
-            renditions=NoOthers(),
-            now=0.0,
-            started=0.0,
-        )
+        self.viewer = viewer_of(self.browser.offer(), self.stream)
         self.mux.add(self.viewer)
         self.now = 0.0
         self.check(HOME, answer=True)

@@ -8,37 +8,21 @@ import pytest
 
 from common.control import RestartIce
 from common.errors import RequestError
-from common.media import Kind
 from common.sessions import ice_mark
 from egress.answer import TransportDescription
 from egress.media.stream import Stream
-from egress.negotiation import negotiate
 from egress.restart import restart
 from egress.viewer import Viewer
-from egress.wire.dtls import Identity
 from egress.wire.ice import RESTART_BURST
 from rigs.browser import UFRAG, Browser
-from tests.fakes.renditions import NoOthers
+from tests.fakes.session import viewer_of
 
 PASSWORD = "another password of theirs"
-IDENTITY = Identity(compiled=False)
 
 
 @pytest.fixture
 def viewer() -> Viewer:
-    stream = Stream("front-door", lambda: None)
-    return Viewer(
-        "s1",
-        "front-door",
-        dict.fromkeys(Kind, stream),
-        negotiate(Browser().offer(), []),
-        IDENTITY,
-        cname="cname",
-        on_behind=lambda _: None,
-        renditions=NoOthers(),
-        now=0.0,
-        started=0.0,
-    )
+    return viewer_of(Browser().offer(), Stream("front-door", lambda: None))
 
 
 def describe(viewer: Viewer) -> TransportDescription:

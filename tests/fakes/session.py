@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common.media import Kind, Rendition
+from common.sessions import SessionName
 from egress.media.feed import Source
 from egress.media.stream import Stream
 from egress.negotiation import negotiate
 from egress.sender import Sender
+from egress.showing import Renditions
 from egress.viewer import Viewer
 from egress.wire.dtls import Identity
 from rigs.browser import Browser, audio_section, video_section
 from rigs.ice import prove, request
 from tests.fakes.media import audio, gop_stream, number
+from tests.fakes.renditions import NoOthers
 from tests.fakes.target import FakeTarget
 
 IDENTITY = Identity(compiled=False)
 SECTIONS = {Kind.VIDEO: video_section, Kind.AUDIO: audio_section}
+
+
+def viewer_of(
+    offer: str,
+    stream: Stream,
+    session: str = "s1",
+    *,
+    kinds: Sequence[Kind] = tuple(Kind),
+    convertible: Sequence[Kind] = (),
+    on_behind: Callable[[Sender], None] = lambda _: None,
+    renditions: Renditions | None = None,
+    now: float = 0.0,
+) -> Viewer:
+    """The session of a viewer that made this offer, and is to get these kinds of one stream."""
+    return Viewer(
+        SessionName(session),
+        stream.camera,
+        dict.fromkeys(kinds, stream),
+        negotiate(offer, [], convertible),
+        IDENTITY,
+        cname="cname",
+        on_behind=on_behind,
+        renditions=renditions or NoOthers(),
+        now=now,
+        started=now,
+    )
 
 
 class Session:
@@ -44,17 +73,10 @@ class Session:
         self.browser = Browser()
         self.target = FakeTarget()
         self.behind: list[Sender] = []
-        self.viewer = Viewer(
-            "s1",
-            "front-door",
-            dict.fromkeys(kinds, self.stream),
-            negotiate(self.browser.offer(*(SECTIONS[kind]() for kind in kinds)), [], convertible),
-            IDENTITY,
-            cname="cname",
-            on_behind=self.behind.append,
-            renditions=self,
-            now=0.0,
-            started=0.0,
+        offer = self.browser.offer(*(SECTIONS[kind]() for kind in kinds))
+        behind = self.behind.append
+        self.viewer = viewer_of(
+            offer, self.stream, kinds=kinds, convertible=convertible, on_behind=behind, renditions=self
         )
         if connect:
             self.nominate()

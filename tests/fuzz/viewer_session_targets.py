@@ -14,10 +14,8 @@ from OpenSSL import SSL
 from broker.front.sdpfrag import check_fragment
 from common import control
 from common.errors import RequestError
-from common.media import Kind
 from egress.media.stream import Stream
 from egress.mux import Mux
-from egress.negotiation import negotiate
 from egress.sender import Sender
 from egress.viewer import Viewer
 from egress.wire.ice import AMPLIFICATION, Address, Credentials, Path
@@ -26,8 +24,8 @@ from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, GcmKeys
 from egress.wire.stun import binding_success
 from rigs.browser import PASSWORD
 from tests.fakes.media import audio, gop_stream
-from tests.fakes.renditions import NoOthers
-from tests.fuzz.egress_targets import FEEDBACK, IDENTITY, OFFERS, QuickBrowser, check
+from tests.fakes.session import viewer_of
+from tests.fuzz.egress_targets import FEEDBACK, OFFERS, QuickBrowser, check
 from tests.fuzz.target import SESSION, Program, Target, repeated, string
 
 ADDRESSES: tuple[Address, ...] = (
@@ -107,19 +105,8 @@ class ViewerSessions:
     def offer(self, offer: str) -> None:
         """Somebody new. Raises ``RequestError``."""
         browser = QuickBrowser()
-        negotiated = negotiate(offer, ())
-        viewer = Viewer(
-            f"s{len(self.viewers)}",
-            "door",
-            dict.fromkeys(Kind, self.stream),
-            negotiated,
-            IDENTITY,
-            cname="cname",
-            on_behind=self.behind.append,
-            renditions=NoOthers(),
-            now=self.now,
-            started=self.now,
-        )
+        name, behind = f"s{len(self.viewers)}", self.behind.append
+        viewer = viewer_of(offer, self.stream, name, on_behind=behind, now=self.now)
         if not self.encrypted:
             viewer.reach.dtls = PlainAssociation()  # type: ignore[assignment]
         self.mux.add(viewer)

@@ -200,6 +200,17 @@ async def liar() -> AsyncIterator[Liar]:
         yield found
 
 
+@asynccontextmanager
+async def signing_on(directory: Path) -> AsyncIterator[tuple[Liar, aiohttp.ClientSession]]:
+    """A provider that lies, and the browser of somebody who signs in by it at a broker that trusts it."""
+    async with (
+        liar() as provider,
+        broker_in(directory, **configured(provider.issuer)) as broker,
+        browser(broker) as person,
+    ):
+        yield provider, person
+
+
 async def attempt(liar: Liar, person: aiohttp.ClientSession) -> tuple[int, str]:
     sent = await person.get("/sign-in/start", allow_redirects=False)
     if sent.status != 303:
@@ -237,32 +248,20 @@ async def test_a_token_that_is_not_for_this_sign_in_signs_nobody_in(claims: dict
 
 @pytest.mark.parametrize("answer", [{}, [], {"id_token": 7}, {"id_token": "a.b.c"}, {"error": "invalid_grant"}])
 async def test_a_provider_that_gives_no_token_signs_nobody_in(answer: Any, tmp_path: Path) -> None:
-    async with (
-        liar() as provider,
-        broker_in(tmp_path, **configured(provider.issuer)) as broker,
-        browser(broker) as person,
-    ):
+    async with signing_on(tmp_path) as (provider, person):
         provider.answer = answer
         assert await attempt(provider, person) == (502, "sign_on_failed")
 
 
 async def test_a_token_that_another_key_has_signed_is_none(tmp_path: Path) -> None:
-    async with (
-        liar() as provider,
-        broker_in(tmp_path, **configured(provider.issuer)) as broker,
-        browser(broker) as person,
-    ):
+    async with signing_on(tmp_path) as (provider, person):
         provider.signing = ec.generate_private_key(ec.SECP256R1())
         assert await attempt(provider, person) == (502, "sign_on_failed")
 
 
 @pytest.mark.parametrize("description", [{"issuer": "https://evil.example"}, {"token_endpoint": "file:///x"}])
 async def test_a_description_that_lies_is_not_followed(description: dict[str, Any], tmp_path: Path) -> None:
-    async with (
-        liar() as provider,
-        broker_in(tmp_path, **configured(provider.issuer)) as broker,
-        browser(broker) as person,
-    ):
+    async with signing_on(tmp_path) as (provider, person):
         provider.description = description
         assert await attempt(provider, person) == (503, "provider_unavailable")
 
@@ -375,11 +374,7 @@ async def test_the_log_and_the_cookie_go_by_what_the_proxy_says(
 
 
 async def test_a_token_that_comes_in_pieces_is_read_as_a_whole(tmp_path: Path) -> None:
-    async with (
-        liar() as provider,
-        broker_in(tmp_path, **configured(provider.issuer)) as broker,
-        browser(broker) as person,
-    ):
+    async with signing_on(tmp_path) as (provider, person):
         provider.in_pieces = True
         assert await attempt(provider, person) == (303, "")
 
@@ -413,11 +408,7 @@ async def test_strangers_cannot_fill_the_log_by_single_sign_on(
 
 async def test_a_provider_may_have_a_slash_at_its_end(tmp_path: Path) -> None:
     """Auth0's tokens name it with one, and people leave it out."""
-    async with (
-        liar() as provider,
-        broker_in(tmp_path, **configured(provider.issuer)) as broker,
-        browser(broker) as person,
-    ):
+    async with signing_on(tmp_path) as (provider, person):
         provider.description = {"issuer": f"{provider.issuer}/"}
         provider.claims = {"iss": f"{provider.issuer}/"}
         assert await attempt(provider, person) == (303, "")
