@@ -1,4 +1,4 @@
-"""For all tests: what Hypothesis draws, what may run beside what, what coverage sees, logs that no test has set up.
+"""Rules for all tests: what Hypothesis draws, what runs beside what, what coverage sees, how logs are set up.
 
 Tests run in several processes at once (pytest-xdist). ``tests.fakes.turns`` says what may run beside what: those that
 are marked ``quiet`` or ``alone`` bear little company. What takes long comes first, and these two last of it; then what
@@ -97,7 +97,7 @@ def logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _process() -> str:
-    """What xdist calls this process; empty if it is the only one."""
+    """The name of this process in xdist; empty if it is the only one."""
     return os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
@@ -110,7 +110,7 @@ def _company(item: pytest.Item) -> Company:
 
 
 def _rank(item: pytest.Item) -> int:
-    """When an item's turn comes: the smaller the earlier."""
+    """The place of an item in the order of all: the smaller the earlier."""
     for at, name in reversed(list(enumerate(LONG))):
         if name in ("quiet", "alone") and item.get_closest_marker(name):
             return at

@@ -1,4 +1,4 @@
-"""Who runs what beside whom, told by threads and objects that stand for the processes of a run; and logs."""
+"""Tests beside each other, told by threads and objects that stand for the processes of a run; and logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which workers a keyring lets in."""
+"""A keyring lets in the workers that it should."""
 
 from __future__ import annotations
 

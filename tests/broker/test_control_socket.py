@@ -17,7 +17,7 @@ from tests.fakes.workers import PATIENCE, FakeEgress
 
 
 class Ear:
-    """What a control socket has heard."""
+    """Keeps what a control socket has heard."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, ToBroker]] = []

@@ -1,4 +1,4 @@
-"""Who is let in where."""
+"""The doorman lets workers in where they belong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of each stream, given to a whole catalogue: over restarts, over disks that fail, and for how long."""
+"""Memories of each stream, in a whole catalogue: over restarts, over disks that fail, and for how long."""
 
 from __future__ import annotations
 

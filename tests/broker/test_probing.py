@@ -1,4 +1,4 @@
-"""When connections are tried."""
+"""Connections are tried when there is a reason, and not all the time."""
 
 import asyncio
 from itertools import pairwise

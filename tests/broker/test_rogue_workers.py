@@ -1,4 +1,4 @@
-"""What a stolen worker, or a stolen token, can do in a cluster of tokens: no more than that worker may.
+"""A stolen worker, or a stolen token, can do no more in a cluster of tokens than that worker may.
 
 Real sockets on the loopback, against a whole broker.
 """

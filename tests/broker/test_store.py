@@ -262,7 +262,7 @@ def test_any_memory_comes_back_as_it_was(tmp_path_factory, tracks, worker) -> No
 
 
 def cameras_on_disk(path: Path) -> set[str]:
-    """What a broker that starts after a crash of this one finds."""
+    """The cameras that a broker finds which starts after a crash of this one."""
     copy = path.with_name("copy.db")
     for suffix in ("", "-wal"):
         if Path(f"{path}{suffix}").exists():

@@ -1,4 +1,4 @@
-"""Who is told which key, and when."""
+"""Keys of streams: each worker is told those that it needs, before it needs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What seals the store's values, and the file with its key."""
+"""The vault that seals the store's values, and the file with its key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is tried out beside another cluster takes what is free, and nothing that was set is moved."""
+"""A cluster that is tried out beside another one takes what is free, and nothing that was set is moved."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def run(*arguments: str, environ: dict[str, str] | None = None, text: str = "") 
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What ``serve`` was called with, in place of serving."""
+    """The arguments of ``serve``, which are kept in place of serving."""
     calls: list[dict[str, Any]] = []
 
     def serve(given: Given, _main: object, *, demo: bool | None) -> int:

@@ -1,4 +1,4 @@
-"""What the command line says of a cluster that runs, and does to it: a real broker behind it."""
+"""The command line says how a cluster is that runs, and changes it: a real broker behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many cores there are for us."""
+"""Cores that there are for us, counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which processes a configuration leads to, and what each is told."""
+"""A plan of processes, and what each is told, from a configuration."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_simulated_camera_takes_a_free_name() -> None:
 
 
 def test_options_and_file_reach_the_processes_as_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever ``serve`` was given, a process that reads the plan's variables has the same configuration."""
+    """A process that reads the plan's variables has the same configuration as ``serve``, whatever that was given."""
     monkeypatch.chdir(tmp_path)
     Path("camshaft.yaml").write_text("log: {level: debug}\nmedia: {port: 7}")
     values: dict[str, Any] = {"--media-port": "9", "--media-advertise": ["192.0.2.1", "b"], "--store-path": "x.db"}

@@ -1,4 +1,4 @@
-"""When a process is taken for hung, in looks of its supervisor."""
+"""A process is taken for hung after so many looks of its supervisor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the README promises is what the program has."""
+"""The README promises what the program has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a program is started again, with time as an argument."""
+"""Restarts of a program, with time as an argument."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Cluster:
         )
 
     def pids(self, name: str) -> list[int]:
-        """Of every start of a program."""
+        """One line for every start of a program."""
         try:
             return [int(line) for line in (self.directory / name).read_text().split()]
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Of each role of a worker there is a kind, and a kind is all that the command line and ``serve`` need."""
+"""Each role of a worker has a kind, which is all that the command line and ``serve`` need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often something may happen, on average and at once."""
+"""Buckets bound how often something happens, on average and at once."""
 
 from common.bucket import TokenBucket, TokenBuckets
 

@@ -1,4 +1,4 @@
-"""What a camera is, and that its URL is never shown with its password."""
+"""Cameras, whose URLs are never shown with their passwords."""
 
 from __future__ import annotations
 

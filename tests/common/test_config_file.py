@@ -403,7 +403,7 @@ def every_place() -> Iterator[tuple[str, ...]]:
 
 
 def mistake_in(write: Writer, text: str) -> str:
-    """What is said of it, without the place; empty if nothing is wrong."""
+    """The problem with it, without the place; empty if nothing is wrong."""
     try:
         write.load(text)
     except ConfigError as exc:

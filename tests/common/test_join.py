@@ -1,4 +1,4 @@
-"""What a worker and the broker say on the join socket."""
+"""Words of a worker and the broker on the join socket."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What of a new configuration is taken, by whom, and what waits for a restart."""
+"""A new configuration is taken by those that can; the rest waits for a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every process does: exit codes, signals, and ending with its supervisor. Real processes, real signals."""
+"""Every process has exit codes, listens to signals, and ends with its supervisor. Real processes, real signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the configuration is read again, and what is said of it."""
+"""The configuration is read again when it has changed, and the log says what came of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 
 
 class Watch:
-    """What a reloader has done."""
+    """Keeps what a reloader has done."""
 
     def __init__(self, reloader: Reloader) -> None:
         self.reloader = reloader

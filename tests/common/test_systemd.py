@@ -1,4 +1,4 @@
-"""What systemd is told, heard by a socket of our own."""
+"""Words to systemd, heard by a socket of our own."""
 
 from __future__ import annotations
 

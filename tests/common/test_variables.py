@@ -1,4 +1,4 @@
-"""Which variables are ours, which are Kubernetes', and which are mistakes."""
+"""Variables of ours, those of Kubernetes, and mistakes."""
 
 from __future__ import annotations
 

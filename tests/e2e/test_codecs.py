@@ -1,4 +1,4 @@
-"""What cameras send, and what a browser gets of it: each codec from GStreamer, through the whole product, in Chromium.
+"""Each codec that cameras send, from GStreamer, through the whole product, in Chromium, and what that gets of it.
 
 The table in docs/codecs.md is what these tests see; one that does not fit to it fails.
 """

@@ -1,4 +1,4 @@
-"""How long a packet stays in the product: from the read at ingest to the datagram to the last of ten viewers."""
+"""A packet's time in the product: from the read at ingest to the datagram to the last of ten viewers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What strangers do to the front door beside a viewer: pages that do not read, connections that are of no use."""
+"""Strangers at the front door beside a viewer: pages that do not read, connections that are of no use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEBIAN = 1_024  # files that a process may have open unless it asks for more
 
 @pytest.fixture
 def few_files() -> Iterator[None]:
-    """What is started within has Debian's soft limit; the test itself needs more."""
+    """Debian's soft limit holds for what is started within; the test itself needs more."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (DEBIAN, before[1]))
     yield

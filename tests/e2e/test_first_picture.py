@@ -1,4 +1,4 @@
-"""How soon a viewer who joins a running camera sees a picture, and how far from live that picture is a second later."""
+"""A viewer who joins a running camera soon sees a picture, which is close to live a second later."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ HELD_UP = 0.1  # seconds that one is late: then the machine is busy, and a brows
 
 
 async def held_up() -> int:
-    """How often this process, which has nothing to do, did not get its turn; until it is cancelled."""
+    """Count how often this process, which has nothing to do, did not get its turn; until it is cancelled."""
     loop, times = asyncio.get_running_loop(), 0
     try:
         while True:

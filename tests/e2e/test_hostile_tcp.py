@@ -1,4 +1,4 @@
-"""What can be done to the TCP port of all viewers, beside one that watches: nobody else notices."""
+"""The TCP port of all viewers is attacked beside one that watches: nobody else notices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a viewer can send to the port of all viewers, beside one that watches: nobody else notices."""
+"""The port of all viewers is sent all that a viewer can send, beside one that watches: nobody else notices."""
 
 from __future__ import annotations
 

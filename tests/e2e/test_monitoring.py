@@ -35,7 +35,7 @@ BOARD = Path(__file__).parents[2] / "deploy/grafana/camshaft.json"
 
 
 class Monitored:
-    """What Prometheus has of a cluster, once it has it."""
+    """The samples that Prometheus has of a cluster, once it has them."""
 
     def __init__(self, prometheus: Prometheus) -> None:
         self._prometheus = prometheus

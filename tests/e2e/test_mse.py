@@ -1,4 +1,4 @@
-"""Where no media gets through by WebRTC, the page shows the camera by its own port, and goes back when WebRTC works."""
+"""The page shows a camera by its own port where no media gets through by WebRTC, and goes back when WebRTC works."""
 
 from __future__ import annotations
 

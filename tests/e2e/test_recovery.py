@@ -1,4 +1,4 @@
-"""What happens when something dies at night: each process in turn, killed while a page plays, and nobody reloads it."""
+"""Each process in turn is killed while a page plays, which goes on though nobody reloads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What strangers do beside a viewer: it loses no picture, no process dies, and no memory is kept."""
+"""Strangers do their worst beside a viewer: it loses no picture, no process dies, and no memory is kept."""
 
 from __future__ import annotations
 

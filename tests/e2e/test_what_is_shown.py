@@ -1,4 +1,4 @@
-"""What people read and see where the picture cannot come, or was stopped by their browser: the page in Chromium."""
+"""The page in Chromium where the picture cannot come, or was stopped by the browser: what people read and see."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def h266() -> FakeTrack:
 
 
 class Shown:
-    """What the player of a page shows."""
+    """The text that the player of a page shows."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -62,7 +62,7 @@ class Shown:
         )
 
     async def number(self, expression: str) -> float:
-        """Of the player's video."""
+        """An attribute of the player's video."""
         value: float = await self.page.evaluate(f"document.querySelector('camshaft-player').video.{expression}")
         return value
 

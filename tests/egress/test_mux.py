@@ -55,7 +55,7 @@ class Wire:
         raise AssertionError("no source address is known here")
 
     def take(self, address: Address) -> list[bytes]:
-        """What has been sent there since the last call."""
+        """All that has been sent there since the last call."""
         return self.sent.pop(address, [])
 
 

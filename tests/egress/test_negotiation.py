@@ -79,7 +79,7 @@ def test_unplayable_tracks_are_named() -> None:
 
 
 def sections(*tracks: Track, convertible: tuple[Kind, ...] = tuple(Kind)) -> list[tuple[list[str], bool, bool]]:
-    """Of each section: its codecs, whether it is converted, and whether it may be yet."""
+    """Each section's codecs, whether it is converted, and whether it may be yet."""
     negotiated = negotiate(BROWSER.offer(), tracks, convertible)
     return [(codecs(section), section.converted, section.convertible) for section in negotiated.sections]
 

@@ -35,7 +35,7 @@ def test_a_handshake_is_a_proof_where_our_checks_are_not_answered() -> None:
 
 
 def test_a_handshake_of_which_something_went_elsewhere_proves_nothing() -> None:
-    """Who gets our flight at one address could send the end of the handshake in the name of another."""
+    """A stranger who gets our flight at one address could send the end of the handshake in the name of another."""
     session, elsewhere = Session(connect=False), FakeTarget(ELSEWHERE)
     agent = session.viewer.reach.agent
     for target in (session.target, elsewhere):
@@ -133,7 +133,7 @@ class Shaking:
 
 
 def test_where_we_answer_twice_the_round_trip_is_no_longer_than_from_the_first_answer() -> None:
-    """Which one was answered cannot be known, and a path must not look shorter than it is."""
+    """Nobody knows which one was answered, and a path must not look shorter than it is."""
     session = Session(connect=False)
     session.nominate()
     reach = session.viewer.reach

@@ -1,4 +1,4 @@
-"""What is sent again is bounded by what the camera sends, and not by how often it is asked for."""
+"""Repetitions are bounded by what the camera sends, and not by how often they are asked for."""
 
 from __future__ import annotations
 

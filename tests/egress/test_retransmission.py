@@ -1,4 +1,4 @@
-"""What a viewer is sent again, and how much of it."""
+"""Retransmissions to a viewer, and how many there are."""
 
 from __future__ import annotations
 

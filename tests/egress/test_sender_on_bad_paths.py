@@ -1,4 +1,4 @@
-"""What a sender does on a path that is thin or loses packets."""
+"""A sender on a path that is thin or loses packets."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_on_a_thin_path_a_burst_is_spread_and_the_rest_comes_live(feed: Feed) ->
 
 
 def test_on_a_thin_path_the_start_is_sent_twice(feed: Feed) -> None:
-    """What is lost before the first packet that arrives is never asked for again."""
+    """Receivers never ask again for what precedes the first packet that they saw."""
     feed.push(video(0, 0, keyframe=True, packets=2, size=1_000), 0.0)
     thin, local = Watcher(feed, round_trip=0.05), Watcher(feed)
     for watcher in (thin, local):

@@ -22,7 +22,7 @@ PATIENCE = 10.0  # seconds
 
 @dataclass
 class RunningBroker:
-    """Where it is, and how to talk to it."""
+    """A broker that runs: its addresses, and how to talk to it."""
 
     endpoints: Endpoints
     url: str

@@ -43,7 +43,7 @@ def admit(
 
 @dataclass
 class TokenCluster:
-    """Where everything is. The broker can be stopped and started again in the same place."""
+    """A cluster's addresses. The broker can be stopped and started again in the same place."""
 
     directory: Path
     sections: dict[str, Any]

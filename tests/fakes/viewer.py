@@ -127,7 +127,7 @@ class Pulled(Viewer):
 
 
 async def error_of(camera: FakeCamera | str, *, udp: bool = False, tls: TlsSpec | None = None) -> CameraError:
-    """How a session that cannot be ends."""
+    """The end of a session that cannot be."""
     target = camera if isinstance(camera, FakeCamera) else FakeCamera()
     url = camera if isinstance(camera, str) else camera.url
     with pytest.raises(CameraError) as caught:

@@ -1,4 +1,4 @@
-"""What pages, programs and other people's servers send to the front door, and what workers tell the director."""
+"""Messages of pages, programs and other people's servers to the front door, and of workers to the director."""
 
 from __future__ import annotations
 

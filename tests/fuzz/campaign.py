@@ -27,7 +27,7 @@ HEAD = "| target | inputs | inputs/s | features | crashes | slow | slowest, ms |
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one target; ``str()`` is its line of the table."""
+    """The outcome of one target; ``str()`` is its line of the table."""
 
     name: str
     inputs: int
@@ -47,7 +47,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long each target runs: until either is reached."""
+    """Bounds of each target's run: it ends when either is reached."""
 
     seconds: int
     inputs: int  # 0: any number
@@ -127,7 +127,7 @@ def _keep(command: list[str], work: Path, kept: Path, scratch: Path) -> None:
 
 
 def _slow(target: Target, findings: Path) -> tuple[int, float]:
-    """How many inputs are slow also where no paths are counted, and the seconds of the slowest of all."""
+    """The number of inputs that are slow also where no paths are counted, and the seconds of the slowest of all."""
     slowest = max((seconds(target, data, rounds=3) for data in corpus(target.name)), default=0.0)
     slow = 0
     for about in findings.glob("slow-*.txt"):

@@ -1,4 +1,4 @@
-"""What travels on the bus, what an operator writes, and what is shown to people."""
+"""Messages on the bus, words of an operator, and what is shown to people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client sends to the simulated camera."""
+"""Requests of a client to the simulated camera."""
 
 from __future__ import annotations
 

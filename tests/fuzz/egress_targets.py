@@ -1,4 +1,4 @@
-"""What viewers send: offers, STUN, DTLS, SRTCP, and media from the bus on its way to them."""
+"""Viewers' offers, STUN, DTLS and SRTCP, and media from the bus on its way to them."""
 
 from __future__ import annotations
 

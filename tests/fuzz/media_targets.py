@@ -1,4 +1,4 @@
-"""What cameras send once they play: RTP, RTCP, and the payloads of picture and sound."""
+"""Cameras that play send RTP, RTCP, and the payloads of picture and sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reaches an egress by the page's own port: frames, the words of a hand-over, and pictures on their way there."""
+"""An egress by the page's own port: frames, the words of a hand-over, and pictures on their way there."""
 
 from __future__ import annotations
 

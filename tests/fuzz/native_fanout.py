@@ -55,7 +55,7 @@ def build_extension(extension: Path, fanout: Path = FANOUT) -> None:
 
 
 def sanitized_environment() -> dict[str, str]:
-    """What a Python needs that loads such an extension: the sanitizer must be there before anything else.
+    """The environment of a Python that loads such an extension: the sanitizer must be there before anything else.
 
     Each object gets a block of its own from it, so that its end is known. Python's own leaks are left out.
     """

@@ -1,4 +1,4 @@
-"""What cameras send to be reached, and what people write to reach them: RTSP, descriptions, URLs, logins."""
+"""RTSP, descriptions and logins of cameras, and the URLs that people write to reach them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _writable(message: Request | Response) -> bool:
 
 
 def parse_in_pieces(data: bytes) -> None:
-    """What comes in pieces of any size is what comes whole."""
+    """Pieces of any size make what comes whole."""
     program = Program(data)
     size, parser = 1 + program.byte() % 64, Parser()
     parser.feed(OK)

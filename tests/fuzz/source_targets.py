@@ -1,4 +1,4 @@
-"""What sources beside RTSP send: to the process that reads one, and from that to ingest."""
+"""Sources beside RTSP, as the process that reads one sees them, and as that tells ingest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fuzz target is, and how a string of bytes becomes a program.
+"""A fuzz target, for which a string of bytes is a program.
 
 A target is one parser, or one session, that bytes from outside reach. Whatever it is given, it returns or raises one of
 its declared errors, within ``SLOW``. Every target is deterministic, so that an input found once fails again.
@@ -80,7 +80,7 @@ class Program:
 
 
 def string(data: bytes) -> bytes:
-    """What ``Program.string`` reads, for seeds; 65,535 bytes at most."""
+    """A string as ``Program.string`` reads it, for seeds; 65,535 bytes at most."""
     data = data[:65_535]
     return len(data).to_bytes(2) + data
 

@@ -1,4 +1,4 @@
-"""What there is to be fuzzed."""
+"""The table of all that there is to be fuzzed."""
 
 from __future__ import annotations
 

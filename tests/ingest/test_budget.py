@@ -1,4 +1,4 @@
-"""What one camera may take."""
+"""The budget of one camera."""
 
 from __future__ import annotations
 

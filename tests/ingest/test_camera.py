@@ -28,7 +28,7 @@ from tests.fakes.viewer import Pulled
 
 @pytest.fixture
 def log() -> Iterator[list[dict[str, object]]]:
-    """What is logged, as structured events."""
+    """The log, as structured events."""
     with structlog.testing.capture_logs() as events:
         yield events  # type: ignore[misc]
 

@@ -1,4 +1,4 @@
-"""What a hostile camera sends takes no longer to read than its length says, however it is made up.
+"""A hostile camera's bytes take no longer to read than their length says, however they are made up.
 
 Each input is made in two sizes, one ten times the other, and the larger one may take twelve times as long; nothing that
 a camera may send in one message or packet takes longer than a moment. What is measured is CPU time.

@@ -1,4 +1,4 @@
-"""What ``probe`` says of cameras."""
+"""The words of ``probe`` on cameras."""
 
 from __future__ import annotations
 

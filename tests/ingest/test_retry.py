@@ -1,4 +1,4 @@
-"""When cameras are tried again."""
+"""Cameras are tried again, ever more seldom."""
 
 from __future__ import annotations
 

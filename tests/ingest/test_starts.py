@@ -1,4 +1,4 @@
-"""How many cameras of one host are connected to at once."""
+"""Cameras of one host are connected to a few at once."""
 
 from ingest.starts import AT_ONCE, LONGEST, Start, Starts
 

@@ -1,4 +1,4 @@
-"""Who may import whom where import-linter does not look: it knows packages, and tests are none."""
+"""Imports where import-linter does not look: it knows packages, and tests are none."""
 
 from __future__ import annotations
 

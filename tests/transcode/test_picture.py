@@ -1,4 +1,4 @@
-"""Whatever FFmpeg decodes comes out as H.264 that every browser plays, picture by picture."""
+"""Pictures that FFmpeg decodes come out as H.264 that every browser plays, one by one."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_pictures_that_come_in_another_order_are_put_right_within_two() -> None:
 
 
 def number_in(frame: av.VideoFrame) -> int:
-    """Which of the rig's pictures it is, by how far its pattern has moved."""
+    """The number of the rig's picture, by how far its pattern has moved."""
     line = bytes(frame.reformat(format="gray").planes[0])[: frame.width]
     differences = [sum(abs(a - b) for a, b in zip(line, row(number, frame.width), strict=True)) for number in range(20)]
     return differences.index(min(differences))

@@ -1,4 +1,4 @@
-"""Whatever sound FFmpeg decodes comes out as Opus that has the same pitch and the right times."""
+"""Sound that FFmpeg decodes comes out as Opus that has the same pitch and the right times."""
 
 from __future__ import annotations
 

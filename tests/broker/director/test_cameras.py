@@ -539,7 +539,7 @@ def test_a_new_broker_leaves_an_on_demand_camera_running_until_its_viewers_are_k
 
 
 def test_an_ingest_that_is_not_to_be_trusted_keeps_only_a_camera_that_it_is_remembered_to_have() -> None:
-    """What it is answered carries the camera's password."""
+    """The answer to a report carries the camera's password."""
     stage = Stage(camera("door"), camera("yard"), started_now=True, last_workers={"door": "in-1"}, trusting=False)
     claimed = stream("door"), stream("yard")
     assert ("in-2", Release("door")) in sent(stage.ingest("in-2", *claimed))

@@ -242,7 +242,7 @@ class Cluster(RuleBasedStateMachine):
 
     @invariant()
     def no_camera_is_with_two_workers_in_the_books(self) -> None:
-        """But for one that moves, which is with the one that has it and the one that takes it over."""
+        """A camera is with one worker; one that moves, also with the one that takes it over."""
         given = {id: {w.node for w in self.director.workers if id in w.cameras} for id in CAMERAS}
         cameras = self.director._state.cameras
         assert all(id in cameras or not nodes for id, nodes in given.items())

@@ -1,4 +1,4 @@
-"""What viewers were promised is converted once, by one worker, for as long as somebody is subscribed to it."""
+"""Conversions that viewers were promised: each is made once, by one worker, while somebody is subscribed to it."""
 
 from __future__ import annotations
 

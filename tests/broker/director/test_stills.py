@@ -1,4 +1,4 @@
-"""Who draws a still, and what those get who cannot have one."""
+"""Stills: the worker that draws one, and the answer where none can be had."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of a camera's streams a viewer is shown, and how it gets from one to the other."""
+"""Streams of one camera: the one that a viewer is shown, and its way from one to the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is given up, after how many looks."""
+"""Workers are given up after so many looks, and no sooner."""
 
 import pytest
 

@@ -301,7 +301,7 @@ async def test_of_many_guesses_at_once_none_is_free(broker: RunningBroker) -> No
 async def test_a_password_that_changes_while_it_is_looked_at_is_wrong(
     broker: RunningBroker, looked_at: threading.Event, change: str
 ) -> None:
-    """Who knows the old one could else sign in over and over, and be in again when it is changed."""
+    """Somebody who knows the old one could else sign in over and over, and be in again when it is changed."""
     signing = asyncio.create_task(sign_in(broker.http))
     await asyncio.sleep(0.3)
     if change == "removed":

@@ -1,4 +1,4 @@
-"""Whatever a stranger sends to the front door, it gets an answer that is no bug of ours, and others are served."""
+"""Strangers at the front door: they get an answer that is no bug of ours, whatever they send, and others are served."""
 
 import asyncio
 import contextlib

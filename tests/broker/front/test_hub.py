@@ -1,4 +1,4 @@
-"""What pages hear of cameras, each as much as it asked for, and none at the expense of another."""
+"""Pages hear of cameras, each as much as it asked for, and none at the expense of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told of which STUN and TURN server, and with which password."""
+"""STUN and TURN servers: each viewer is told of those that it may use, with a password of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one address, one camera and everybody together may have, and the words of a refusal."""
+"""Quotas of one address, of one camera and of everybody together, and the words of a refusal."""
 
 import pytest
 

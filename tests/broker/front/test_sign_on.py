@@ -333,7 +333,7 @@ async def test_a_proxy_that_is_believed_names_the_user(tmp_path: Path) -> None:
 
 
 async def test_where_the_proxy_has_tls_a_page_without_it_is_not_ours(tmp_path: Path) -> None:
-    """What came by plain HTTP may have been changed on its way, also by somebody who wants what is behind TLS."""
+    """Plain HTTP may have been changed on its way, also by somebody who wants what is behind TLS."""
     async with broker_in(tmp_path, **behind("127.0.0.1")) as broker:
         ops = ANNA | {"Remote-Groups": "ops", "X-Forwarded-Host": "cams.example", "X-Forwarded-Proto": "https"}
         user = {"user": "eve", "password": "a way back in", "role": "admin"}

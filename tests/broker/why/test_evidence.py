@@ -1,4 +1,4 @@
-"""What a page tells is bounded, whatever it is."""
+"""Evidence of a page is bounded, whatever it tells."""
 
 from __future__ import annotations
 

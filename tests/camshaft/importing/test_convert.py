@@ -101,7 +101,7 @@ version: 0.16-0
 def taken(
     text: str, tmp_path: Path, environ: dict[str, str] | None = None, program: str = ""
 ) -> tuple[Config, Found, str]:
-    """What our own program makes of what is written."""
+    """The configuration that our own program makes of what is written."""
     found = convert(yaml.safe_load(text), program)
     written = write(found, "their.yaml")
     file = tmp_path / "camshaft.yaml"

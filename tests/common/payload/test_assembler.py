@@ -1,4 +1,4 @@
-"""What was cut into packets is what the decoder gets, and what was damaged is not."""
+"""The decoder gets what was cut into packets, and nothing that was damaged."""
 
 from __future__ import annotations
 

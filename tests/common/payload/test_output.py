@@ -1,4 +1,4 @@
-"""How payloads become batches."""
+"""Payloads become batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a worker gets its keys."""
+"""A worker gets its keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes out on the bus, and what an egress that comes late is sent."""
+"""Batches go out on the bus, and an egress that comes late is sent what it missed."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def test_a_process_that_is_too_slow_skips_to_the_next_keyframe(monkeypatch: pyte
 
 
 def test_the_longer_it_is_behind_the_more_it_sends_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who watches comes before who joins: in a rush of viewers a turn comes round only every 20 ms."""
+    """Those who watch come before those who join: in a rush of viewers a turn comes round only every 20 ms."""
     turns = Turns(monkeypatch, 5)
     watchers = turns.watched(3)
     stream = gop_stream(packets=5)

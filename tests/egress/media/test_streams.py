@@ -1,4 +1,4 @@
-"""How long an egress keeps what it is subscribed to."""
+"""An egress keeps its subscriptions for as long as it should."""
 
 from __future__ import annotations
 

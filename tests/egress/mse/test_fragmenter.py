@@ -1,4 +1,4 @@
-"""What comes out is read by FFmpeg, which decodes every picture and every sound that went in."""
+"""Fragments are read by FFmpeg, which decodes every picture and every sound that went in."""
 
 from __future__ import annotations
 

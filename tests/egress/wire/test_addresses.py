@@ -29,7 +29,7 @@ def interfaces(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What each name resolves to; one that is missing does not."""
+    """Addresses that each name resolves to; one that is missing does not."""
     known: dict[str, list[str]] = {}
 
     async def getaddrinfo(name: str, *_: Any, **__: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Where media may go: to addresses that a browser wants, and that it has proved to receive at."""
+"""Media goes to addresses that a browser wants, and that it has proved to receive at."""
 
 from __future__ import annotations
 

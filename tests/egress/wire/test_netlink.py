@@ -1,4 +1,4 @@
-"""What the kernel says of links and addresses; and that whatever cannot be understood is taken for a change."""
+"""The kernel's words on links and addresses; whatever cannot be understood is taken for a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where pictures end, whatever a camera does with markers and timestamps."""
+"""Pictures end where they should, whatever a camera does with markers and timestamps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parameter sets are in force."""
+"""Parameter sets that are in force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is played, and why the rest is not."""
+"""Codecs that are played, and why the rest are not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def chosen(text: str) -> tuple[list[Track], list[Track]]:
 
 
 def problem(text: str, kind: Kind) -> str:
-    """Of the section of that kind, next to one that can be played."""
+    """The track of the section of that kind, next to one that can be played."""
     played, others = chosen(text + (AUDIO if kind is Kind.VIDEO else VIDEO))
     assert len(played) == 1
     [other] = others

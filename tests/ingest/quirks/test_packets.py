@@ -1,4 +1,4 @@
-"""What comes among the packets, in another order, on another channel, or from another source."""
+"""Packets among others, in another order, on another channel, or from another source."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Camera:
         return self.timestamp
 
     def capture(self) -> int:
-        """When the last frame was captured, as the clock says, since the beginning."""
+        """The time of the last frame's capture, as the clock says, since the beginning."""
         return self.clock.capture_ns(self.timestamp, self.arrival_ns) - NOW
 
     def report(self, ntp_ns: int | None = None, raw: int | None = None) -> None:

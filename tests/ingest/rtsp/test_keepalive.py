@@ -1,4 +1,4 @@
-"""What keeps a session alive is learnt from the sessions that ended."""
+"""A camera's keepalive is learnt from the sessions that ended."""
 
 from __future__ import annotations
 

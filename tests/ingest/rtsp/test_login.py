@@ -1,4 +1,4 @@
-"""What a session makes of cameras that ask for a password, and of those that refuse it."""
+"""Sessions with cameras that ask for a password, and with those that refuse it."""
 
 from __future__ import annotations
 

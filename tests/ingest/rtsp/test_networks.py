@@ -66,8 +66,10 @@ async def test_probe_says_so_too() -> None:
 
 
 async def test_a_name_is_connected_to_where_it_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several addresses those in the networks are taken, and a name that means another one a moment later is not
-    asked for again: what is connected to is what was checked."""
+    """Those of several addresses are taken that lie in the networks.
+
+    A name that means another one a moment later is not asked for again: what is connected to is what was checked.
+    """
     answers = iter([[ELSEWHERE, HERE], [ELSEWHERE]])
     loop = asyncio.get_running_loop()
     resolve, asked = loop.getaddrinfo, 0

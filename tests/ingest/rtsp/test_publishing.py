@@ -1,4 +1,4 @@
-"""What a read brings is published at once, and in one where it is whole."""
+"""A read's packets are published at once, and in one where they are whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came is acknowledged at once."""
+"""Bytes that came are acknowledged at once."""
 
 from __future__ import annotations
 

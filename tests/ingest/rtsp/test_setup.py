@@ -1,4 +1,4 @@
-"""What a session makes of the answers to SETUP."""
+"""Answers to SETUP, and what a session makes of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers where a camera should is told by its first bytes, and not quoted."""
+"""A stranger that answers where a camera should is told by its first bytes, and not quoted."""
 
 from __future__ import annotations
 

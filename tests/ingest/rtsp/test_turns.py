@@ -1,4 +1,4 @@
-"""How a camera is read that sends much, or takes long to be served."""
+"""A camera that sends much, or takes long to be served, is read in turns."""
 
 from __future__ import annotations
 

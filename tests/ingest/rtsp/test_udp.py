@@ -16,7 +16,7 @@ HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 
 
 class Mailbox:
-    """What a port received."""
+    """Keeps what a port received."""
 
     def __init__(self) -> None:
         self.packets: list[bytes] = []

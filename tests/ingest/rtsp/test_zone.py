@@ -1,4 +1,4 @@
-"""Where a camera may lead us."""
+"""A camera may lead us so far and no further."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def image() -> bytes:
 
 @pytest.fixture
 def log() -> Iterator[list[Any]]:
-    """What is logged, as structured events."""
+    """The log, as structured events."""
     with structlog.testing.capture_logs() as events:
         yield events
 

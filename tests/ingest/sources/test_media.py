@@ -1,4 +1,4 @@
-"""What a demuxer found, as a session description and RTP, read again by what reads cameras'."""
+"""A demuxer's tracks as a session description and RTP, read again by what reads cameras'."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from rigs.load.sdp import MID, TRANSPORT_CC
 
 
 def take(stream: Stream, number: int) -> None:
-    """What the engine does with a packet by itself."""
+    """Deals with a packet as the engine does by itself."""
     number &= 0xFFFF
     if number != stream.next:
         stream.disorder(number)
