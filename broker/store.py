@@ -13,17 +13,18 @@ theirs, and nothing is written until one of us is started again.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from broker.database import Format, claim, make_tables, unusable
+from broker.rows import Row, Rows
 from broker.vault import SealError, is_sealed, key_path, vault_of
 from common.cameras import CameraName
 from common.config import CameraConfig, StoreConfig
@@ -51,7 +52,6 @@ CREATE TABLE memory (
 """,
 )
 
-_Row = tuple[Any, ...]  # its id first
 _INSERT = {
     "camera": "INSERT OR REPLACE INTO camera VALUES (?, ?)",
     "memory": "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?)",
@@ -102,9 +102,8 @@ class Store:
         self._key_path = key_path(self._path, key_file)
         self._key_is_ours = key_file is None
         self._log = self._path.with_name(f"{self._path.name}-wal")
-        self._rows: dict[str, dict[str, _Row]] = {table: {} for table in _INSERT}  # as they are in the file, by id
+        self._rows = Rows(_INSERT)
         self._within = False  # a transaction
-        self._undo: list[tuple[str, str, _Row | None]] = []  # rows as they were before it, in order
         self._seen: os.stat_result | None = None  # our file after the last write; ``None`` if it is not open
         self._logged = False  # whether it has a write-ahead log
         try:
@@ -124,7 +123,8 @@ class Store:
 
     def cameras(self) -> dict[CameraName, CameraConfig]:
         """The cameras added at run time. Raises ``ConfigError`` if the file holds what is none."""
-        return dict(self._read_cameras())
+        rows = self._database.execute("SELECT id, config FROM camera ORDER BY id")
+        return {id: self._camera(id, text) for id, text in rows}
 
     def put_camera(self, id: CameraName, config: CameraConfig) -> None:
         """Add or replace a camera."""
@@ -159,14 +159,14 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """A transaction: all that is written inside takes effect, or nothing."""
         self.check()
-        self._within, self._undo = True, []
+        self._within = True
+        self._rows.begin()
         try:
             self._database.execute("BEGIN")
             yield
             self._database.execute("COMMIT")
         except BaseException as exc:
-            for table, id, row in reversed(self._undo):
-                self._set(table, id, row)
+            self._rows.undo()
             with suppress(sqlite3.Error):
                 self._database.execute("ROLLBACK")
             if isinstance(exc, sqlite3.Error) and _says_damaged(exc):
@@ -198,7 +198,7 @@ class Store:
         elif self._logged and not self._log.exists():
             self._write_again("lost its write-ahead log")
         elif (found.st_size, found.st_mtime_ns) != (self._seen.st_size, self._seen.st_mtime_ns):
-            if problem := self._damage():
+            if problem := _damage(self._database):
                 self._write_again(f"was damaged by another program ({problem})")
             else:
                 self._seen = found
@@ -211,31 +211,17 @@ class Store:
     @property
     def nearly_full(self) -> bool:
         """Whether its disk has so little room that a write may fail."""
-        try:
-            found = os.statvfs(self._path.parent)
-        except OSError:  # which ``check`` tells of
-            return False
-        return found.f_bavail * found.f_frsize < SCARCE
+        return _room(self._path.parent) < SCARCE
 
-    def _put(self, table: str, row: _Row) -> None:
+    def _put(self, table: str, row: Row) -> None:
         with nullcontext() if self._within else self.transaction():
             self._database.execute(_INSERT[table], row)
-            self._change(table, row[0], row)
+            self._rows.change(table, row[0], row)
 
     def _delete(self, table: str, id: str) -> None:
         with nullcontext() if self._within else self.transaction():
             self._database.execute(_DELETE[table], (id,))
-            self._change(table, id, None)
-
-    def _change(self, table: str, id: str, row: _Row | None) -> None:
-        self._undo.append((table, id, self._rows[table].get(id)))
-        self._set(table, id, row)
-
-    def _set(self, table: str, id: str, row: _Row | None) -> None:
-        if row is None:
-            self._rows[table].pop(id, None)
-        else:
-            self._rows[table][id] = row
+            self._rows.change(table, id, None)
 
     def _write_again(self, reason: str) -> None:
         """A new file with what is in memory. What is left of the old one is kept beside it."""
@@ -253,7 +239,7 @@ class Store:
             raise ReplacedError(exc.problem) from None
         try:
             self._database.execute("BEGIN")
-            for table, rows in self._rows.items():
+            for table, rows in self._rows:
                 self._database.executemany(_INSERT[table], rows.values())
             self._database.execute("COMMIT")
         except sqlite3.Error:  # the disk is full: half a file is worth less than none, which is written again
@@ -269,43 +255,22 @@ class Store:
             self._seen = self._path.stat()
             self._logged = self._log.exists()
 
-    def _damage(self) -> str:
-        """The fault of the file as it is on the disk now; empty if it has none."""
-        try:
-            self._database.execute("PRAGMA shrink_memory")  # else SQLite would look at what it remembers of the file
-            problem: str = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.Error as exc:
-            return str(exc)
-        return "" if problem == "ok" else problem
-
     def _open(self) -> None:
         """Open the file, or make it. Raises ``OSError``, ``sqlite3.Error`` or ``ConfigError``."""
         claim(self._path, FORMAT)
         self._database = sqlite3.connect(self._path, timeout=LOCK_TIMEOUT, isolation_level=None)
         try:
-            self._prepare()
+            _prepare(self._database, self._path)
         except BaseException:
             self._database.close()
             raise
         self._look()
 
-    def _prepare(self) -> None:
-        run = self._database.execute
-        run("PRAGMA locking_mode = EXCLUSIVE")
-        run("PRAGMA synchronous = NORMAL")
-        run("BEGIN EXCLUSIVE")
-        make_tables(self._database, self._path, FORMAT)
-        run("COMMIT")
-        run("PRAGMA journal_mode = WAL")  # only now, so that the file itself says that it is ours
-        problem = run("PRAGMA quick_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise unusable(self._path, f"is damaged ({problem})")
-
     def _read(self) -> None:
         """Have in memory what is in the file, and what opens it; or else close it."""
         try:
-            for table, rows in self._rows.items():
-                rows.update((row[0], row) for row in self._database.execute(_SELECT[table]))
+            for table, select in _SELECT.items():
+                self._rows.fill(table, self._database.execute(select))
             self._unlock()
         except BaseException:
             self._database.close()
@@ -313,14 +278,14 @@ class Store:
 
     def _unlock(self) -> None:
         """Have the key, and seal what an older release wrote. Raises ``ConfigError`` if it is another store's key."""
-        places = {f"{table} {id}": row[1] for table, rows in self._rows.items() for id, row in rows.items()}
+        places = {f"{table} {id}": row[1] for table, rows in self._rows for id, row in rows.items()}
         self._vault = vault_of(places, self._key_path, self._path)
         run = self._database.execute
         if run("PRAGMA user_version").fetchone()[0] == FORMAT.version:
             return
         run("PRAGMA secure_delete = ON")  # leave nothing in unused parts of the files
         with self.transaction():
-            for table, rows in self._rows.items():
+            for table, rows in self._rows:
                 for id, text, *others in list(rows.values()):
                     self._put(
                         table, (id, text if is_sealed(text) else self._vault.seal(text, f"{table} {id}"), *others)
@@ -338,13 +303,44 @@ class Store:
                 self._vault.write(self._key_path)
                 log.warning("the key of the store was away, and is written again", path=str(self._key_path))
 
-    def _read_cameras(self) -> Iterator[tuple[CameraName, CameraConfig]]:
-        for id, text in self._database.execute("SELECT id, config FROM camera ORDER BY id"):
-            try:
-                fields: Any = json.loads(self._vault.open(text, f"camera {id}"))
-                yield id, parse_camera(fields)
-            except (ValueError, ConfigError) as exc:
-                raise unusable(self._path, f"holds a camera {id!r} that is wrong: {exc}") from None
+    def _camera(self, id: CameraName, text: str) -> CameraConfig:
+        try:
+            return parse_camera(json.loads(self._vault.open(text, f"camera {id}")))
+        except (ValueError, ConfigError) as exc:
+            raise unusable(self._path, f"holds a camera {id!r} that is wrong: {exc}") from None
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    """Have the file to ourselves, with its tables."""
+    run = database.execute
+    run("PRAGMA locking_mode = EXCLUSIVE")
+    run("PRAGMA synchronous = NORMAL")
+    run("BEGIN EXCLUSIVE")
+    make_tables(database, path, FORMAT)
+    run("COMMIT")
+    run("PRAGMA journal_mode = WAL")  # only now, so that the file itself says that it is ours
+    problem = run("PRAGMA quick_check(1)").fetchone()[0]
+    if problem != "ok":
+        raise unusable(path, f"is damaged ({problem})")
+
+
+def _room(directory: Path) -> float:
+    """Bytes that we may still write there; no bound where that cannot be seen, which ``check`` tells of."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return math.inf
+    return found.f_bavail * found.f_frsize
+
+
+def _damage(database: sqlite3.Connection) -> str:
+    """The fault of its file as it is on the disk now; empty if it has none."""
+    try:
+        database.execute("PRAGMA shrink_memory")  # else SQLite would look at what it remembers of the file
+        problem: str = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as exc:
+        return str(exc)
+    return "" if problem == "ok" else problem
 
 
 def _read_tracks(text: str) -> tuple[Track, ...]:

@@ -14,7 +14,6 @@ LONGER = {  # each waits to be split; none may be added
     "broker/director/__init__.py": "Director",
     "broker/director/cameras.py": "Cameras",
     "broker/director/viewers.py": "Viewers",
-    "broker/store.py": "Store",
     "camshaft/supervisor.py": "Supervisor",
     "egress/worker.py": "Egress",
     "ingest/camera.py": "Camera",
