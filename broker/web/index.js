@@ -8,6 +8,7 @@ import { Cameras } from "./cameras.js";
 import "./player.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
 import { whoAmI } from "./me.js";
+import { showEnding } from "./processes.js";
 
 const player = /** @type {import("./player.js").CamshaftPlayer} */ (document.getElementById("player"));
 const list = document.getElementById("cameras");
@@ -156,6 +157,7 @@ whoAmI().then((me) => {
   mayChange = me === null || me.role === "admin";
   document.getElementById("add").hidden = !mayChange;
   if (mayChange) showMissing(document.getElementById("missing"));
+  if (mayChange) showEnding(document.getElementById("ending"));
   account.hidden = !me?.name;
   account.textContent = me?.name ?? "";
   showDetails();

@@ -76,6 +76,26 @@ async def test_the_list_is_live(broker: RunningBroker, page, monkeypatch) -> Non
     await playwright.expect(page.locator("[data-camera=porch]")).to_have_count(0)
 
 
+async def test_the_list_says_what_is_draining_and_what_it_still_has(page, egress: FakeEgress) -> None:
+    egress.report(draining=True)
+    await page.goto("/")
+    ending = page.locator("#ending")
+    await playwright.expect(ending).to_have_text("out-1 is draining.")
+    assert (
+        await page.evaluate(
+            """async () => (await import("/static/processes.js")).endingOf([
+          { node: "in-1", role: "ingest", alive: true, draining: true, viewers: 0, cameras: ["a"] },
+          { node: "in-2", role: "ingest", alive: false, draining: true, viewers: 0, cameras: [] },
+          { node: "out-2", role: "egress", alive: true, draining: true, viewers: 2, cameras: ["a"] },
+          { node: "out-3", role: "egress", alive: true, draining: false, viewers: 2, cameras: [] },
+        ])"""
+        )
+        == "in-1 is draining: 1 camera still there. out-2 is draining: 2 viewers still there."
+    )
+    egress.report(draining=False)
+    await playwright.expect(ending).to_be_hidden()
+
+
 async def test_a_camera_is_added_and_removed_by_clicking(broker: RunningBroker, page) -> None:
     await page.goto("/")
     await page.click("#add")
