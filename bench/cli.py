@@ -77,7 +77,12 @@ def list_scenarios() -> None:
 @click.option(
     "--transport", type=click.Choice(["tcp", "udp"]), default="tcp", help="How the cameras of `ingest` are pulled."
 )
-@click.option("--rounds", default=1, show_default=True, help="Turns that each server takes in `loads` and `growth`.")
+@click.option(
+    "--rounds",
+    default=1,
+    show_default=True,
+    help="Turns that each server takes in `loads` and `growth`; ends of each role in `kills` and `rolling`, else 20.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, help="Directory for the results.")
 def run(
     names: tuple[str, ...],

@@ -55,18 +55,28 @@ class Cable:
         self._whole = asyncio.Event()
         self._whole.set()
         self.url = ""
+        self.connections = 0  # that are open
 
     async def cut(self, seconds: float) -> str:
         """Let nothing through for a time."""
-        self._whole.clear()
-        await asyncio.sleep(seconds)
-        self._whole.set()
+        with self.cut_meanwhile():
+            await asyncio.sleep(seconds)
         return ""
+
+    @contextmanager
+    def cut_meanwhile(self) -> Iterator[None]:
+        """Let nothing through while open."""
+        self._whole.clear()
+        try:
+            yield
+        finally:
+            self._whole.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
         with contextlib.suppress(OSError):
             there, back = await asyncio.open_connection(self._camera.hostname, self._camera.port)
+            self.connections += 1
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._carry(reader, back))
@@ -74,6 +84,7 @@ class Cable:
             except* OSError:
                 pass
             finally:
+                self.connections -= 1
                 back.close()
                 writer.close()
 
@@ -96,10 +107,15 @@ async def cable(url: str) -> AsyncIterator[Cable]:
         yield way
 
 
+def faketime() -> Path | None:
+    """The library that fakes clocks, if it is there."""
+    return next(Path("/usr/lib").glob(f"*/{_LIBFAKETIME}"), None)
+
+
 @contextmanager
 def movable_clock(directory: Path) -> Iterator[None]:
     """Processes started inside read their wall clock by way of a file, if libfaketime is there."""
-    library = next(Path("/usr/lib").glob(f"*/{_LIBFAKETIME}"), None)
+    library = faketime()
     if library is None:
         yield
         return

@@ -94,6 +94,12 @@ class Cluster:
         return (self.directory / "camshaft.log").read_text(errors="replace")
 
     @property
+    def bus(self) -> str:
+        """The broker's address, for a worker that is started beside it."""
+        assert self._sockets is not None
+        return f"ipc://{self._sockets.name}"
+
+    @property
     def pid(self) -> int:
         """The supervisor's process."""
         assert self._process is not None
@@ -135,7 +141,7 @@ class Cluster:
             "http": {"listen": self._listen},
             **({} if is_loopback(self.host) else {"auth": {"mode": "none"}}),  # in a namespace of its own
             "media": {"port": 0},
-            "broker": {"address": f"ipc://{self._sockets.name}"},
+            "broker": {"address": self.bus},
             "ingest": {"workers": self.ingest},
             "egress": {"workers": self.egress},
             "store": {"path": str(self.directory / "camshaft.db")},

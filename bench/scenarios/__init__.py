@@ -14,6 +14,8 @@ from bench.rig import Plan
 from bench.scenarios import conversion, crowds, endurance, paths
 from bench.scenarios.loads import growth, loads
 from bench.scenarios.mse import mse
+from bench.scenarios.partition import partition
+from bench.scenarios.replacing import kills, rolling, takeover
 from bench.scenarios.tcp import tcp
 
 
@@ -42,6 +44,13 @@ SCENARIOS = {
     "browser": Scenario("Chromium: time to the first picture, delay from capture to screen, freezes", paths.browser),
     "pacing": Scenario("a 10 Mb/s link with a shallow queue, and 5 % loss (needs root)", paths.pacing),
     "chaos": Scenario("every fault in turn while viewers watch: kills, hangs, cables, clocks, limits", endurance.chaos),
+    "killing": Scenario(
+        "a random process killed every 3.5 s for --seconds: share of the time in the dark", endurance.killing
+    ),
+    "kills": Scenario("kill -9 of processes at random under a page in Chromium: how long is it dark?", kills),
+    "partition": Scenario("an ingest cut off from its broker alone, its clock an hour off", partition),
+    "rolling": Scenario("every process told to end, 20 times each role, under 100 viewers of three kinds", rolling),
     "soak": Scenario("viewers and cameras come and go for --seconds: what grows?", endurance.soak),
+    "takeover": Scenario("a hundred cameras of twenty hosts on one ingest when theirs is killed", takeover),
     "stuck": Scenario("a viewer whose path is stuck, and what that costs the others (needs root)", paths.stuck),
 }

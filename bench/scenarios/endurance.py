@@ -1,7 +1,6 @@
 """Endurance: one fault after the other while viewers watch (``chaos``), and long coming and going (``soak``).
 
-A watcher behaves as the page's player does: when no picture has come for a while it makes a new session, again and
-again. What counts is how long it was in the dark.
+A watcher behaves as the page's player does (``rigs.load.watcher``). What counts is how long it was in the dark.
 """
 
 from __future__ import annotations
@@ -12,9 +11,10 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import aiohttp
@@ -25,60 +25,16 @@ from bench.results import Check
 from bench.rig import LOW, Plan, camera
 from rigs.cluster import Cluster
 from rigs.load.crowd import Crowd
+from rigs.load.players import Page
 from rigs.load.signalling import Whep
 from rigs.load.viewer import Viewer
+from rigs.load.watcher import Watcher, watching
 
-DARK = 0.5  # seconds without a packet of the picture from which a watcher counts as in the dark
-PATIENCE = 3.0  # seconds without one after which it makes a new session
-LOOK = 0.05  # seconds between two looks
 REST = 8.0  # seconds between two faults, for all to play again
 KILL_INTERVAL, KILLING = 3.5, 60.0  # seconds between kills of random processes, and for how long
 JOINS_A_SECOND, CAMERAS_A_SECOND = 5.0, 1.0  # of the soak
 STAY = 4.0  # seconds that a viewer of the soak stays
 SAMPLE = 1.0  # seconds between samples of the processes
-
-
-@dataclass(slots=True)
-class Watcher:
-    """One viewer that never gives up, and the times for which it saw nothing."""
-
-    way: Whep
-    dark: list[tuple[float, float]] = field(default_factory=list)  # from, to; monotonic seconds
-    sessions: int = 0
-    seen: float = field(default_factory=time.monotonic)  # when the last packet of the picture had come
-
-    @property
-    def in_the_dark(self) -> bool:
-        """Whether it sees nothing now."""
-        return time.monotonic() - self.seen > DARK
-
-    async def run(self, crowd: Crowd) -> None:
-        """Watch until cancelled."""
-        while True:
-            for viewer in await crowd.join(self.way):
-                self.sessions += 1
-                await self._watch(viewer)
-                await crowd.leave([viewer])
-            await asyncio.sleep(LOOK)
-
-    async def _watch(self, viewer: Viewer) -> None:
-        """Until it has seen nothing for ``PATIENCE``."""
-        packets, began = 0, time.monotonic()
-        while time.monotonic() - max(self.seen, began) < PATIENCE:
-            await asyncio.sleep(LOOK)
-            now, count = time.monotonic(), sum(s.packets for s in viewer.streams.values() if s.kind == "video")
-            if count > packets and viewer.first_keyframe_at:
-                if now - self.seen > DARK:
-                    self.dark.append((self.seen, now))
-                packets, self.seen = count, now
-
-    def longest(self, since: float) -> float:
-        """Seconds of the longest darkness that ended after ``since``."""
-        return max((end - start for start, end in self.dark if end > since), default=0.0)
-
-    def share(self, since: float, until: float) -> float:
-        """Part of a time for which it was in the dark."""
-        return sum(max(0.0, min(e, until) - max(s, since)) for s, e in self.dark) / (until - since)
 
 
 @asynccontextmanager
@@ -92,21 +48,13 @@ async def _watched(plan: Plan, stack: AsyncExitStack) -> AsyncIterator[tuple[Clu
     config = {"store": {"path": str(store / "camshaft.db")}}
     running = Cluster(directory, {"cam0": {"url": cable.url, "transport": "tcp"}}, 2, 2, config)
     await stack.enter_async_context(running)
-    crowd = await stack.enter_async_context(plan.crowd())
-    watchers = [Watcher(Whep(running.whep("cam0"))) for _ in range(plan.viewers or 4)]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(watcher.run(crowd)) for watcher in watchers]
-        async with asyncio.timeout(30):
-            while not all(watcher.sessions for watcher in watchers):  # noqa: ASYNC110
-                await asyncio.sleep(LOOK)
+    watchers = [Watcher(Page(running.websocket, "cam0")) for _ in range(plan.viewers or 4)]
+    async with watching(plan.crowd(), watchers):
         yield running, cable, watchers
-        for task in tasks:
-            task.cancel()
 
 
 async def chaos(plan: Plan) -> None:
     """Every fault in turn, then a time of kills: how long are watchers in the dark?"""
-    chance = random.Random(1)
     checks = plan.result.checks
     async with AsyncExitStack() as stack, _watched(plan, stack) as (running, cable, watchers):
         await asyncio.sleep(REST)
@@ -120,15 +68,37 @@ async def chaos(plan: Plan) -> None:
             longest = max(watcher.longest(began) for watcher in watchers)
             checks.append(Check(f"{fault.name}: longest time in the dark", longest, fault.bound, "s"))
             checks.append(Check(f"{fault.name}: watchers left there", sum(w.in_the_dark for w in watchers), 0))
-        since = time.monotonic()
-        while time.monotonic() - since < KILLING:
-            running.kill(*faults.victim(running, chance))
-            await asyncio.sleep(KILL_INTERVAL)
+        await _killing(plan, running, watchers, KILLING)
+
+
+async def killing(plan: Plan) -> None:
+    """A random process is killed every few seconds, for ``--seconds``, a minute at least."""
+    async with AsyncExitStack() as stack, _watched(plan, stack) as (running, _cable, watchers):
         await asyncio.sleep(REST)
-        until, name = time.monotonic(), f"a kill every {KILL_INTERVAL} s"
-        share = statistics.mean(watcher.share(since, until) for watcher in watchers)
-        checks.append(Check(f"{name}: share of the time in the dark", share * 100, 10, "%"))
-        checks.append(Check(f"{name}: longest time in the dark", max(w.longest(since) for w in watchers), 5.0, "s"))
+        await _killing(plan, running, watchers, max(KILLING, plan.seconds))
+
+
+async def _killing(plan: Plan, running: Cluster, watchers: Sequence[Watcher], seconds: float) -> None:
+    chance, checks = random.Random(1), plan.result.checks
+    kills: list[tuple[str, float]] = []
+    since = time.monotonic()
+    while time.monotonic() - since < seconds:
+        victim = faults.victim(running, chance)
+        kills.append((victim[0], time.monotonic()))
+        running.kill(*victim)
+        await asyncio.sleep(KILL_INTERVAL)
+    await asyncio.sleep(REST)
+    until, name = time.monotonic(), f"a kill every {KILL_INTERVAL} s"
+    share = statistics.mean(watcher.share(since, until) for watcher in watchers)
+    checks.append(Check(f"{name}: share of the time in the dark", share * 100, 10, "%"))
+    checks.append(Check(f"{name}: longest time in the dark", max(w.longest(since) for w in watchers), 5.0, "s"))
+    spans = [(role, at, after) for (role, at), (_, after) in pairwise([*kills, ("", until)])]
+    for role in sorted({role for role, *_ in spans}):
+        dark = [
+            watcher.share(at, after) * (after - at) for each, at, after in spans for watcher in watchers if each == role
+        ]
+        label = f"{name}: in the dark after one of {role} ({len(dark) // len(watchers)} times)"
+        checks.append(Check(label, round(statistics.mean(dark), 2), 1.0, "s"))
 
 
 async def soak(plan: Plan) -> None:
@@ -141,7 +111,7 @@ async def soak(plan: Plan) -> None:
         samples: list[Sample] = []
         async with asyncio.TaskGroup() as group:
             churn = [
-                group.create_task(_come_and_go(crowd, watchers[0].way)),
+                group.create_task(_come_and_go(crowd, Whep(running.whep("cam0")))),
                 group.create_task(_change_cameras(http, running, cable.url)),
             ]
             while time.monotonic() - since < plan.seconds:

@@ -66,6 +66,11 @@ class Crowd:
         """Everybody who has joined and not left, in order of joining."""
         return list(self._members)
 
+    def session_of(self, viewer: Viewer) -> str:
+        """The name by which its way knows its session; empty where there is none."""
+        membership = self._members.get(viewer)
+        return membership[1] if membership is not None else ""
+
     async def join(self, way: Signalling, count: int = 1, *, a_second: float | None = None) -> list[Viewer]:
         """Let ``count`` viewers join, all at once or so many a second; returns those who made it, when all are done."""
         local = way.local_address()

@@ -55,7 +55,7 @@ class Whep:
                 location = response.headers.get("Location", "")
         except (aiohttp.ClientError, TimeoutError) as exc:
             raise ConnectError(f"no answer to the offer: {exc!r}") from None
-        answer = _parse(body)
+        answer = parse(body)
         # RFC 8842 5.3: the answerer decides; "active" starts the handshake, so we are the server.
         await engine.connect(viewer, answer, we_are_server=answer.setup == "active")
         return urljoin(self.url, location)
@@ -85,7 +85,7 @@ class Janus:
         await self._ask(http, handle, janus="message", body={"request": "watch", "id": self.mountpoint})
         jsep = await self._event(http, session, "jsep")
         ours = viewer.describe("active")
-        offered = _parse(jsep["sdp"])
+        offered = parse(jsep["sdp"])
         answer = {"type": "answer", "sdp": sdp.answer(ours, offered), "trickle": False}
         await self._ask(http, handle, janus="message", body={"request": "start"}, jsep=answer)
         await engine.connect(viewer, offered, we_are_server=False)
@@ -135,7 +135,8 @@ def route_to(url: str) -> str:
         return address
 
 
-def _parse(text: str) -> sdp.Session:
+def parse(text: str) -> sdp.Session:
+    """A server's description. Raises ``ConnectError``."""
     try:
         return sdp.parse(text)
     except (ValueError, IndexError) as exc:
