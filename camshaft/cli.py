@@ -19,6 +19,7 @@ from camshaft.camera import camera, url_argument, url_given
 from camshaft.cluster import close, health, nodes, upgrade, viewers, why
 from camshaft.config_command import config_group
 from camshaft.import_command import import_command
+from camshaft.logs import logs
 from camshaft.options import Given, configured, node_option
 from camshaft.remote import TRANSPORTS
 from camshaft.tokens import token
@@ -33,6 +34,7 @@ from common.control import NodeName
 from common.errors import CameraError, CamshaftError, ConfigError
 from common.kept import KEPT_FD, kept_text
 from common.log import get_logger
+from common.log_taps import Taps
 from common.pulse import PULSE_FD
 from common.reloader import Reloader
 from common.settings import in_file
@@ -180,8 +182,11 @@ def _reloader(given: Given, *sections: str) -> Reloader:
 
 
 def _run(node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    from common.bus import Endpoints
+
     config = reloader.config
-    log.configure(config.log.level, config.log.format, node=node)
+    bus = Endpoints.parse(config.broker.address).directory
+    log.configure(config.log.level, config.log.format, copy=Taps(bus) if bus is not None else None, node=node)
     if reloader.problem is not None:
         get_logger().error("configuration has a mistake; that of before is used", mistake=str(reloader.problem))
     reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
@@ -191,7 +196,7 @@ def _run(node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitabl
 cli.add_command(token)
 cli.add_command(user)
 cli.add_command(camera)
-for _command in (viewers, nodes, why, close, health, upgrade):
+for _command in (viewers, nodes, why, close, health, upgrade, logs):
     cli.add_command(_command)
 cli.add_command(config_group)
 cli.add_command(import_command)

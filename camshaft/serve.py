@@ -32,6 +32,7 @@ from common.control import Role
 from common.errors import AddressInUseError, ConfigError
 from common.kept import Kept
 from common.live import Taken
+from common.log_taps import Taps
 from common.reloader import Reloader
 
 _IMPORTED = (
@@ -62,12 +63,13 @@ def serve(given: Given, main: Main, *, demo: bool | None) -> int:
     config = reloader.config
     # Before anything else is there: a thread, a logger, a secret that only one of us needs.
     nursery = Nursery.opened(_IMPORTED, main)
-    log.configure(config.log.level, config.log.format, node="serve")
-    reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
     if demo is not False:
         config, moved = beside(config, egresses=cores() if config.egress.workers is None else config.egress.workers)
         if moved:
             print(f"camshaft: another program has the usual addresses, so {', '.join(moved)}.", file=sys.stderr)
+    bus = Endpoints.parse(config.broker.address).directory
+    log.configure(config.log.level, config.log.format, copy=Taps(bus) if bus is not None else None, node="serve")
+    reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
     host, _ = split_listen(config.http.listen)
     check_door(config, local=is_loopback(host))
     try:

@@ -31,6 +31,7 @@ from zmq.utils import z85
 from common.cameras import redact
 from common.control import MAX_MESSAGE_BYTES
 from common.errors import AddressInUseError, ConfigError
+from common.log_taps import FOLLOWERS
 from common.media import MAX_FRAME_BYTES
 
 MEDIA_HWM = 20_000  # batches a peer: 2 s of a hundred cameras; for fewer, egress drops what is older than 2 s
@@ -44,7 +45,7 @@ MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
 _TCP_ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s/:@\[\]]+):(\d{1,5})")
 _WILDCARD = re.compile(r"^tcp://(?:\*|0\.0\.0\.0|\[::\]):")
 _OWNER_ONLY = 0o600  # the directory is private too; a mode that says so needs no second look
-_OUR_FILES = {"control", "media-in", "media-out", "lock"}
+_OUR_FILES = {"control", "media-in", "media-out", "lock", FOLLOWERS}
 _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
 _CONTROL_SOCKETS = {zmq.DEALER, zmq.ROUTER}
 
@@ -192,6 +193,7 @@ def claimed_directory(endpoints: Endpoints) -> Iterator[None]:
         if not _OUR_FILES.issuperset(entry.name for entry in directory.iterdir()):
             raise ConfigError(f"{directory} holds other files; name a directory of its own", key="broker.address")
         directory.chmod(0o700)
+        (directory / FOLLOWERS).mkdir(mode=0o700, exist_ok=True)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
     except OSError as exc:
         raise ConfigError(f"{directory}: {exc.strerror}", key="broker.address") from None

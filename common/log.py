@@ -36,8 +36,13 @@ def get_logger(**fields: object) -> Logger:
     return logger
 
 
-def configure(level: str = "info", style: Format = "auto", **fields: object) -> None:
-    """Send all logs, ours and the libraries', to standard error. ``fields`` go into every line of the process."""
+def configure(
+    level: str = "info", style: Format = "auto", *, copy: logging.Handler | None = None, **fields: object
+) -> None:
+    """Send all logs, ours and the libraries', to standard error. ``fields`` go into every line of the process.
+
+    ``copy`` gets each line as well, as JSON.
+    """
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
 
     def add_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -66,7 +71,18 @@ def configure(level: str = "info", style: Format = "auto", **fields: object) -> 
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    root = logging.getLogger()
+    root.handlers[:] = [_prepared(logging.StreamHandler(sys.stderr), renderer, shared)]
+    if copy is not None:
+        root.handlers.append(_prepared(copy, structlog.processors.JSONRenderer(), shared))
+    set_level(level)
+    for chatty in ("aiortc", "aioice", "aiohttp.access", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _prepared(
+    handler: logging.Handler, renderer: structlog.typing.Processor, shared: list[structlog.typing.Processor]
+) -> logging.Handler:
     handler.addFilter(_FewOfLibraries())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -74,11 +90,7 @@ def configure(level: str = "info", style: Format = "auto", **fields: object) -> 
             foreign_pre_chain=shared,
         )
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    set_level(level)
-    for chatty in ("aiortc", "aioice", "aiohttp.access", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    return handler
 
 
 def set_level(level: str) -> None:

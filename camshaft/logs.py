@@ -1,0 +1,55 @@
+"""``camshaft logs``: what all processes on this machine say, as they say it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import structlog
+
+from camshaft.options import Given, configured
+from common.errors import ConfigError
+from common.log_taps import followed
+
+BEFORE = (
+    "what was said before stands where the standard error of `camshaft serve` goes, such as `journalctl -u camshaft` "
+    "or `docker compose logs`; follow what is said from now on with -f"
+)
+
+
+@click.command()
+@click.option("-f", "--follow", is_flag=True, help="Show each line as it is written, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: JSON lines.")
+@configured("broker")
+def logs(given: Given, follow: bool, as_json: bool) -> None:
+    """Follow the log of all processes on this machine.
+
+    It is for the user that runs them, and for root, who names their bus: --broker-address ipc:///run/camshaft/bus.
+    """
+    if not follow:
+        raise click.UsageError(BEFORE)
+    from common.bus import Endpoints
+
+    address = given.config().broker.address
+    bus = Endpoints.parse(address).directory
+    if bus is None:
+        raise ConfigError(
+            "these processes are on several machines, and each has a log of its own", key="broker.address"
+        )
+    _follow(bus, as_json=as_json)
+
+
+def _follow(bus: Path, *, as_json: bool) -> None:
+    """Raises ``ConfigError``."""
+    show = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    try:
+        with followed(bus) as lines:
+            for line in lines:
+                click.echo(line if as_json else show(None, "", json.loads(line)))
+    except OSError as exc:
+        problem = f"there is no log to follow at {bus} ({exc.strerror}): no broker of this user has its bus there"
+        raise ConfigError(problem, key="broker.address") from None
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,78 @@
+"""``camshaft logs -f`` beside processes that say something."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from camshaft.cli import cli
+from common.bus import claimed_directory
+from common.log_taps import FOLLOWERS, Taps
+from tests.fakes.private_bus import private_endpoints
+
+COMMAND = [sys.executable, "-m", "camshaft", "logs"]
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def following(*options: str) -> Iterator[tuple[subprocess.Popen[str], Taps]]:
+    with private_endpoints() as endpoints, claimed_directory(endpoints):
+        assert endpoints.directory is not None
+        command = [*COMMAND, "-f", *options, "--broker-address", endpoints.address]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+            try:
+                while not any(map(answers, (endpoints.directory / FOLLOWERS).iterdir())):
+                    assert process.poll() is None
+                yield process, Taps(endpoints.directory)
+            finally:
+                process.kill()
+
+
+def answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def say(taps: Taps, line: str) -> None:
+    taps.emit(logging.LogRecord("x", logging.INFO, "", 0, line, None, None))
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_lines_are_shown_as_they_are_said(options: tuple[str, ...]) -> None:
+    line = json.dumps({"event": "viewer joins", "camera": "yard", "level": "info", "timestamp": "2026-01-01T00:00:00Z"})
+    with following(*options) as (process, taps):
+        say(taps, line)
+        assert process.stdout is not None
+        shown = process.stdout.readline()
+        if options:
+            assert json.loads(shown)["camera"] == "yard"
+        else:
+            assert "viewer joins" in shown
+            assert "camera=yard" in shown
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) in (0, 1)
+        taps.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "journalctl -u camshaft"),
+        (["-f", "--broker-address", "tcp://127.0.0.1:5550"], "each has a log of its own"),
+        (["-f", "--broker-address", "ipc:///nowhere/at/all"], "there is no log to follow at /nowhere/at/all"),
+    ],
+)
+def test_where_there_is_nothing_to_follow_that_is_said(options: list[str], sentence: str) -> None:
+    result = CliRunner().invoke(cli, ["logs", *options])
+    assert result.exit_code
+    assert sentence in f"{result.output}{result.exception}"
