@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 NAMESPACE = "camshaft"
@@ -58,6 +59,16 @@ class InsideNamespace(build_py):
         return made, copied
 
 
+class CompiledInside(build_ext):
+    """Lays what is compiled beside the modules that import it. Their builders know the name in the repository alone."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        for extension in self.extensions or ():
+            if not EDITABLE and _is_ours(extension.name):
+                extension.name = f"{NAMESPACE}.{extension.name}"
+
+
 def main() -> None:
     """What setuptools calls this file for."""
     found = find_packages(include=[pattern for name in (NAMESPACE, *SERVICES) for pattern in (name, f"{name}.*")])
@@ -67,8 +78,8 @@ def main() -> None:
         packages=[name for name in found if EDITABLE or not _is_ours(name)] + list(moved),
         package_dir=moved,
         package_data={f"{prefix}broker": ["web/*"]},
-        cffi_modules=[f"egress/native/build.py:{'builder' if EDITABLE else 'inside_namespace'}"],
-        cmdclass={"build_py": InsideNamespace},
+        cffi_modules=[f"{path}:builder" for path in sorted(Path().glob("*/native/build.py"))],
+        cmdclass={"build_py": InsideNamespace, "build_ext": CompiledInside},
     )
 
 
