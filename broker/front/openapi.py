@@ -78,7 +78,7 @@ _SCHEMES = {
 }
 _TEXT = {"type": "string"}
 _NOTHING: dict[str, Any] = {}
-_EVENTS: dict[str, Any] = {"text/event-stream": None}  # one after the other: OpenAPI 3.1 has no words for that
+_EVENTS: dict[str, Any] = {"text/event-stream": {}}  # one after the other: OpenAPI 3.1 has no words for that
 
 OPERATIONS = (
     Operation("get", "/api/cameras", "All cameras", (200, _list_of("CameraView"))),
@@ -330,4 +330,4 @@ def _describe(operation: Operation) -> dict[str, Any]:
 def _content(schemas: dict[str, Any]) -> dict[str, Any]:
     if not schemas:
         return {}
-    return {"content": {kind: {} if schema is None else {"schema": schema} for kind, schema in schemas.items()}}
+    return {"content": {media_type: {"schema": schema} for media_type, schema in schemas.items()}}
