@@ -104,16 +104,19 @@ def _connected(path: Path) -> socket.socket | None:
 def followed(bus: Path) -> Iterator[Iterator[str]]:
     """Each line from now on, as JSON, of every process whose bus is there. Raises ``OSError``."""
     path = bus / FOLLOWERS / f"{os.getpid()}{SUFFIX}"
-    path.unlink(missing_ok=True)
+    begun = path.with_suffix(".new")
+    begun.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, selectors.DefaultSelector() as selector:
-        listener.bind(str(path))
+        listener.bind(str(begun))
         try:
-            path.chmod(0o666)  # root may follow another user's; the directory keeps all others out
+            begun.chmod(0o666)  # root may follow another user's; the directory keeps all others out
             listener.listen(MAX_PROCESSES)
+            begun.rename(path)  # only now: one that does not listen is taken for what is left of a follower
             selector.register(listener, selectors.EVENT_READ)
             yield _lines(listener, selector)
         finally:
-            path.unlink(missing_ok=True)
+            for each in (begun, path):
+                each.unlink(missing_ok=True)
             for key in list(selector.get_map().values()):
                 if isinstance(key.fileobj, socket.socket):
                     key.fileobj.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,16 +30,11 @@ def following(*options: str) -> Iterator[tuple[subprocess.Popen[str], Taps]]:
         command = [*COMMAND, "-f", *options, "--broker-address", endpoints.address]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
             try:
-                while not any(map(answers, (endpoints.directory / FOLLOWERS).iterdir())):
+                while not any((endpoints.directory / FOLLOWERS).glob("*.sock")):
                     assert process.poll() is None
                 yield process, Taps(endpoints.directory)
             finally:
                 process.kill()
-
-
-def answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(str(path)) == 0
 
 
 def say(taps: Taps, line: str) -> None:
