@@ -24,7 +24,7 @@ class Reels(Protocol):
 class Cursor:
     """A place in one reel. ``next`` is the index of the next fragment, ``None`` before there is one to begin with.
 
-    While it is live (``since`` is set) its next is the reel's end, and the reel counts what it gets.
+    While it is live (``since`` is set) its next is the reel's ``live_end``, and the reel counts what it gets.
     """
 
     __slots__ = ("began", "next", "reel", "since")
@@ -32,7 +32,7 @@ class Cursor:
     def __init__(self, reel: Reel) -> None:
         self.reel = reel
         self.began: Beginning | None = None  # the one that was sent last
-        self.since: tuple[int, int] | None = None  # what the reel had made when it became live: fragments, bytes
+        self.since: tuple[int, int] | None = None  # what the reel had sent when it became live: fragments, bytes
         self.next: int | None = None
         self.restart()
 
@@ -141,6 +141,7 @@ class Places:
         for cursor in self._cursors.values():
             reel = cursor.reel
             if cursor.since is None and cursor.next == reel.end and self._sendable(reel):
+                reel.flush()
                 cursor.since = reel.made, reel.octets
                 reel.watchers.pop(self, None)
                 reel.live[self] = send
@@ -201,17 +202,17 @@ class Places:
         if reel.kind is self._leading and not self._sendable(reel):
             self._on_lost(reel.codec)
 
-    def stuck(self, reel: Reel, frame: Frame, sent: int) -> None:
+    def stuck(self, reel: Reel, first: int, data: bytes, sent: int) -> None:
         """See ``Watcher``."""
         cursor = self._cursors.get(reel.kind)
         if cursor is None or cursor.reel is not reel or cursor.since is None:
             return
         self.leave_live()
-        self._live_octets -= len(frame.data) - max(0, sent)
+        self._live_octets -= len(data) - max(0, sent)
         if sent <= 0:
-            self._taken -= 1
-            cursor.next = frame.index
-        self._on_stuck(frame.data, sent)
+            self._taken -= reel.live_end - first
+            cursor.next = first
+        self._on_stuck(data, sent)
 
     def leave_live(self) -> None:
         """See ``Watcher``."""
@@ -221,7 +222,7 @@ class Places:
             made, octets = cursor.got()
             self._taken += made
             self._live_octets += octets
-            cursor.next, cursor.since = cursor.reel.end, None
+            cursor.next, cursor.since = cursor.reel.live_end, None
             cursor.reel.live.pop(self, None)
             cursor.reel.watchers[self] = None
 

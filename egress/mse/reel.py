@@ -3,9 +3,10 @@
 Kept are those since the newest keyframe, with which a new viewer starts, and those of the last ``MAX_LAG``, for viewers
 that are a little behind. Each is a WebSocket message already. Of sound each fragment can be begun with.
 
-A viewer that has everything is *live*: each new fragment is one call for it, of its socket's own ``send``, and what it
-was sent is counted here for all of them. By ``Watcher.arrived`` it took 7 µs of Python for each fragment and viewer, as
-much as the system call does (``python -m bench run mse``).
+A viewer that has everything is *live*: what is new is one call for it, of its socket's own ``send``, and what it was
+sent is counted here for all of them. By ``Watcher.arrived`` it took 7 µs of Python for each fragment and viewer, as
+much as the system call does (``python -m bench run mse``). A picture goes out at once. Of sound some fragments are held
+and go together: there are more of them than of pictures, and a short message costs a call as a long one does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from egress.mse.websocket import Opcode, frame
 
 MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
 SOUND_KEPT = 2.0  # seconds of sound for viewers that are behind
+SOUND_HELD = 0.05  # seconds that sound may wait for more: a third of what a player keeps between it and the newest
 MARKS = {Kind.VIDEO: b"\0", Kind.AUDIO: b"\1"}  # first byte of a message with a segment: of which track it is
 
 
@@ -55,8 +57,11 @@ class Watcher(Protocol):
     def changed(self, reel: Reel) -> None:
         """The feed is of another codec now, perhaps of none that can be sent."""
 
-    def stuck(self, reel: Reel, frame: Frame, sent: int) -> None:
-        """It was live, and its socket took only ``sent`` bytes of the newest fragment; less than none if it broke."""
+    def stuck(self, reel: Reel, first: int, data: bytes, sent: int) -> None:
+        """It was live, and its socket took only ``sent`` bytes of ``data``; less than none if it broke.
+
+        That is the fragments from index ``first`` to those that are held.
+        """
 
     def leave_live(self) -> None:
         """Be live no more: it is told of each fragment from now on."""
@@ -78,11 +83,13 @@ class Reel:
         self.keyframe: int | None = None  # index of the newest that can be begun with, while it is here
         self.watchers: dict[Watcher, None] = {}  # those that are not live
         self.live: dict[Watcher, Send] = {}
-        self.made = 0  # fragments
+        self.made = 0  # fragments that went to those that are live
         self.octets = 0  # of their messages
         self._origin_ns = origin_ns
         self._fragmenter: Fragmenter | None = None
         self._frames: deque[Frame] = deque()
+        self._held: list[bytes] = []  # messages of the newest fragments, which those that are live were not sent yet
+        self._held_from = 0.0  # the time of the first of them
         self._size = 0
         self._beginning: tuple[Initialization, Beginning] | None = None
 
@@ -90,6 +97,11 @@ class Reel:
     def start(self) -> int:
         """Index of the oldest fragment that is kept."""
         return self.end - len(self._frames)
+
+    @property
+    def live_end(self) -> int:
+        """Index of the next fragment for those that are live."""
+        return self.end - len(self._held)
 
     @property
     def plays(self) -> bool:
@@ -124,22 +136,34 @@ class Reel:
         beginning = self._begin(made.initialization)
         data = frame(Opcode.BINARY, MARKS[self.kind], made.segment)
         new = Frame(self.end, data, made.seconds, made.keyframe, beginning)
-        self.made += 1
-        self.octets += len(data)
+        before = self._frames[-1].seconds if self._frames else float("-inf")
         if new.keyframe:
             self.keyframe = new.index
         self._frames.append(new)
         self._size += len(data)
         self.end += 1
         self._trim(new.seconds)
-        live = tuple(self.live.items())  # before others become it by this very fragment
-        for watcher in tuple(self.watchers):
+        if not self._held:
+            self._held_from = new.seconds
+        self._held.append(data)
+        watchers = tuple(self.watchers)  # before others become it as they are full of this very fragment
+        next_comes = 2 * new.seconds - before
+        if self.kind is Kind.VIDEO or next_comes - self._held_from > SOUND_HELD:
+            self.flush()
+        for watcher in watchers:
             watcher.arrived(self, new)
-        self._send(live, new)
 
-    def _send(self, live: tuple[tuple[Watcher, Send], ...], new: Frame) -> None:
-        data, size = new.data, len(new.data)
-        for watcher, send in live:
+    def flush(self) -> None:
+        """Send those that are live everything: before somebody else becomes it, too."""
+        held, first = self._held, self.live_end
+        if not held:
+            return
+        data = b"".join(held) if len(held) > 1 else held[0]
+        self.made += len(held)
+        self.octets += len(data)
+        held.clear()
+        size = len(data)
+        for watcher, send in tuple(self.live.items()):
             try:
                 sent = send(data)
             except (BlockingIOError, InterruptedError):
@@ -147,7 +171,7 @@ class Reel:
             except OSError:
                 sent = -1
             if sent != size:
-                watcher.stuck(self, new, sent)
+                watcher.stuck(self, first, data, sent)
 
     def _change(self, codec: str) -> None:
         self.codec = codec
@@ -186,6 +210,7 @@ class Reel:
     def _forget(self) -> None:
         """Keep nothing: nobody can go on before the next keyframe."""
         self._frames.clear()
+        self._held.clear()
         self._size = 0
         self.keyframe = None
 

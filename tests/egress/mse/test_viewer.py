@@ -41,6 +41,13 @@ def packet(number: int, codec: str = "opus") -> Batch:
     return Batch("audio", codec, 1, 0, number * 4_800, at, at, int(Flags.UNIT_END), [b"\xfc" + bytes((number + 1,))])
 
 
+def quick(number: int) -> Batch:
+    """Packet ``number`` of sound of 50 a second."""
+    at = START_NS + number * 20_000_000
+    data = [b"\xfc" + bytes((number + 1,))]
+    return Batch("audio", "opus", 1, 0, number * 960, at, at, int(Flags.UNIT_END), data)
+
+
 class Camera:
     """A stream that is pushed to, and its reels."""
 
@@ -223,6 +230,41 @@ def test_one_that_is_a_little_behind_misses_nothing() -> None:
     viewer.writable()
     assert browser.pictures() == [0, 1, 2, 3, 4]
     assert viewer.report(0.0).dropped == 0
+
+
+def test_of_sound_some_fragments_go_together_and_nobody_gets_one_twice_or_never() -> None:
+    camera = Camera()
+    first = camera.viewer(Kind.AUDIO)
+    browser = connected(first)
+    camera.push(quick(0))
+    assert browser.packets() == [0], "the first at once: nobody knows how long the next one takes"
+    camera.push(quick(1), quick(2))
+    assert browser.packets() == [0]
+    late = camera.viewer(Kind.AUDIO)
+    late_browser = connected(late)
+    assert browser.packets() == [0, 1, 2], "they go before another becomes live"
+    camera.push(quick(3))
+    assert (browser.packets(), late_browser.packets()) == ([0, 1, 2], [2])
+    camera.push(quick(4), quick(5), quick(6))
+    assert (browser.packets(), late_browser.packets()) == ([0, 1, 2, 3, 4, 5], [2, 3, 4, 5])
+    assert [viewer.report(0.0).packets for viewer in (first, late)] == [6, 4]
+    browser.room = 0
+    camera.push(quick(7), quick(8))
+    browser.room = float("inf")
+    first.writable()
+    camera.push(quick(9), quick(10), quick(11))
+    assert browser.packets()[-4:] == late_browser.packets()[-4:] == [8, 9, 10, 11]
+    assert browser.packets() == list(range(12))
+    browser.room = 3  # bytes: the rest goes first
+    camera.push(quick(12), quick(13), quick(14))
+    browser.room = float("inf")
+    first.writable()
+    camera.push(*map(quick, range(15, 21)))
+    assert browser.packets() == list(range(21))
+    assert late_browser.packets() == list(range(2, 21))
+    assert [viewer.report(0.0).packets for viewer in (first, late)] == [21, 19]
+    octets = len(browser.taken) - len(HEAD)
+    assert first.report(0.0).bytes == octets + len(HEAD)
 
 
 def test_sound_that_fell_out_of_the_reel_is_gone() -> None:
