@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from common.errors import ProtocolError
+from common.errors import CameraError, ProtocolError
 from common.media import Kind
 from ingest.payload.registry import NothingPlayableError, choose
 from ingest.rtp.receiver import CameraStream
 from ingest.rtsp.sdp import parse
 from ingest.sources.media import Found, Medium, describe
+from ingest.sources.srt.keys import Keys
+from ingest.sources.srt.session import Session
+from ingest.sources.srt.wire import CONCLUSION, INDUCTION, MAGIC, VERSION, Control, Handshake, control
 from ingest.sources.url import SourceUrl
 from ingest.sources.wire import FrameKind, Frames, encode, read_failure
 from tests.fakes.records import AVC, HEVC
@@ -36,6 +39,33 @@ def demuxed(data: bytes) -> None:
         for packet in packets:
             stream.receivers[0].receive(packet, now)
         stream.take(now)
+
+
+def srt(data: bytes) -> None:
+    """What an SRT listener, or anybody at its address, answers; the first two answers open the connection."""
+    program, now = Program(data), 0.0
+    session = Session(socket=1, sequence=2, latency=0.12, keys=Keys("passphrase", bytes(16), bytes(16)))
+    session.due(now)
+    while program:
+        now += program.byte() / 100
+        session.receive(program.string(), now)
+        session.due(now)
+        session.take()
+
+
+def _shaken(kind: int, *extensions: tuple[int, bytes]) -> bytes:
+    body = Handshake(kind, 5, 0, MAGIC, 7, 9, 3, extensions)
+    return b"\1" + string(control(Control.HANDSHAKE, 1, bytes(body)))
+
+
+def _srt(*packets: bytes) -> bytes:
+    rights = (2, VERSION.to_bytes(4) + bytes(8)), (4, Keys("passphrase", bytes(16), bytes(16)).message)
+    opening = _shaken(INDUCTION) + _shaken(CONCLUSION, *rights)
+    return opening + b"".join(b"\1" + string(packet) for packet in packets)
+
+
+def _srt_data(sequence: int) -> bytes:
+    return sequence.to_bytes(4) + b"\xc0" + bytes(11) + b"payload"
 
 
 def read_frames(data: bytes) -> None:
@@ -97,6 +127,18 @@ TARGETS = [
         ),
         (ProtocolError,),
         grow={"empty frames": repeated(encode(FrameKind.RTP, b""))},
+    ),
+    Target(
+        "srt",
+        "packets of an SRT listener, or of anybody at its address",
+        srt,
+        (_srt(_srt_data(7), _srt_data(9), control(Control.DROP, 1, bytes(8)), _srt_data(8)), _shaken(1010)),
+        (CameraError,),
+        grow={
+            "data": lambda size: _srt(*(_srt_data(7 + n) for n in range(size // 24))),
+            "gaps": lambda size: _srt(*(_srt_data(7 + 2 * n) for n in range(size // 24))),
+            "extensions": lambda size: _shaken(INDUCTION, *((9, b"") for _ in range(size // 4))),
+        },
     ),
     Target(
         "source-url",

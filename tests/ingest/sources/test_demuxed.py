@@ -272,7 +272,7 @@ async def test_a_file_reaches_no_other_file(tmp_path: Path) -> None:
         ("device:///dev/video99", CameraState.NOT_FOUND, "no such device"),
         ("device:///etc/hostname", CameraState.REJECTED, "no device"),
         ("device:///dev/null?x=1", CameraState.INVALID_URL, "allowed: size, fps, format"),
-        ("srt://127.0.0.1:9", CameraState.INVALID_URL, "does not speak it"),
+        ("srt://127.0.0.1:9", CameraState.CONNECTION_REFUSED, ""),
         ("srt://127.0.0.1", CameraState.INVALID_URL, "needs a port"),
         ("rtmp://127.0.0.1:1/live/a", CameraState.CONNECTION_REFUSED, ""),
         ("rtmp://no-such-host.invalid/live", CameraState.HOST_UNKNOWN, ""),
