@@ -1,24 +1,28 @@
 """Motion JPEG over RTP (RFC 2435) on its way to a converter: whole JPEG images; no I/O.
 
 A packet has no header of JPEG but its own, from which the image's are made again (RFC 2435 4.1 and appendix B), with
-the tables of ISO/IEC 10918-1 K.1 and K.3 that the sender left out. A picture beyond 2,040 pixels cannot be said there;
-cameras that send one put its size into a header extension, and others leave it out.
+the tables of ISO/IEC 10918-1 K.1 and K.3 that the sender left out. A picture beyond 2,040 pixels cannot be said there:
+its size is in the session description, or in the header of the image itself, which stands in a header extension
+(ONVIF Streaming Specification 5.1.3).
 
 A source that is not RTSP has whole images already (``WHOLE``).
 """
 
 from __future__ import annotations
 
+import re
 import struct
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from common.errors import ProtocolError
-from common.payload.output import pieces
-from ingest.payload.frames import Repack, Unit
+from common.media import Track
+from common.payload.output import Output, pieces
+from ingest.payload.frames import Frames, Unit
 
 WHOLE = "x-camshaft-whole"  # parameter of a session description that a demuxer of ours writes: see repack_whole
 
 _HEADER = struct.Struct("!B3sBBBB")  # type-specific, fragment offset, type, Q, width and height in blocks of 8 pixels
+_MOST = 255 * 8  # pixels that the header can say
 _RESTARTS = range(64, 128)  # types with a restart marker header (RFC 2435 3.1.7)
 _OWN_TABLES = range(128, 256)  # values of Q with a quantization table header (RFC 2435 3.1.8)
 
@@ -53,15 +57,42 @@ _HUFFMAN = (
 )
 
 
-def jpeg_repacker() -> Repack:
-    """For one camera, whose tables are remembered: it may send them with its first image alone."""
-    return partial(repack_jpeg, known={})
+class Jpeg(Frames):
+    """One camera's Motion JPEG. Its tables are remembered: it may send them with its first image alone."""
+
+    def __init__(self, track: Track, output: Output, size: tuple[int, int] = (0, 0)) -> None:
+        super().__init__(track, self._repack_image, output)
+        self._whole = size  # as it was announced, or came
+        self._tables: dict[int, bytes] = {}
+
+    def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
+        """See ``Frames``."""
+        if packet[0] & 0x10 and start > 20:  # the extension is looked at where its image begins
+            self._whole = _size_in(packet[12 + 4 * (packet[0] & 15) : start]) or self._whole
+        super().receive(packet, start, end, timestamp, marker, arrival_ns)
+
+    def _repack_image(self, payloads: list[bytes]) -> list[Unit]:
+        return repack_jpeg(payloads, self._tables, self._whole)
 
 
-def repack_jpeg(payloads: list[bytes], known: dict[int, bytes] | None = None) -> list[Unit]:
+def _size_in(extension: bytes) -> tuple[int, int] | None:
+    """Width and height in an image's header, as a header extension of RTP (RFC 3550 5.3.1) holds it."""
+    if extension[:2] != b"\xff\xd8":
+        return None
+    frame = _FRAME.search(extension, 4)
+    return (int.from_bytes(frame[2]), int.from_bytes(frame[1])) if frame else None
+
+
+_FRAME = re.compile(rb"\xff[\xc0\xc1]\0.\x08(..)(..)", re.DOTALL)  # SOF of baseline or extended, 8 bits: B.2.2
+
+
+def repack_jpeg(
+    payloads: list[bytes], known: dict[int, bytes] | None = None, said: tuple[int, int] = (0, 0)
+) -> list[Unit]:
     """Each image is a keyframe. Raises ``ProtocolError``.
 
-    ``known`` are the tables that came before, by Q, for images that say no more than that (RFC 2435 3.1.8).
+    ``known`` are the tables that came before, by Q, for images that say no more than that (RFC 2435 3.1.8); ``said`` is
+    the size of pictures too large to say it.
     """
     expected, scan, head = 0, [], b""
     for payload in payloads:
@@ -81,13 +112,21 @@ def repack_jpeg(payloads: list[bytes], known: dict[int, bytes] | None = None) ->
                 tables = payload[at + 4 : at + 4 + size]
                 at += 4 + size
                 tables = tables or (known or {}).get(quality, b"")
-            head = _head(kind & 0x3F, quality, width, height, interval, tables)
+            head = _head(kind & 0x3F, quality, *_whole_size(width, height, said), interval, tables)
             if known is not None and quality in _OWN_TABLES:
                 known[quality] = tables
         scan.append(payload[at:])
         expected += len(scan[-1])
     image = head + b"".join(scan)
     return [Unit(pieces(image if image.endswith(b"\xff\xd9") else image + b"\xff\xd9"), keyframe=True)]
+
+
+def _whole_size(width: int, height: int, said: tuple[int, int]) -> tuple[int, int]:
+    """Pixels, from blocks of eight in a byte each, which are 0 or what is left of them where there are too many."""
+    large = max(said) > _MOST and all(
+        not blocks or (pixels + 7) // 8 % 256 == blocks for blocks, pixels in zip((width, height), said, strict=True)
+    )
+    return said if large else (width * 8, height * 8)
 
 
 def repack_whole(payloads: list[bytes]) -> list[Unit]:
@@ -116,7 +155,7 @@ def _head(kind: int, quality: int, width: int, height: int, interval: int, table
     parts = [b"\xff\xd8"]
     parts += [_segment(0xDB, bytes((n,)) + tables[64 * n : 64 * n + 64]) for n in range(second + 1)]
     components = bytes((1, sampling, 0, 2, 0x11, second, 3, 0x11, second))
-    parts.append(_segment(0xC0, struct.pack("!BHHB", 8, height * 8, width * 8, 3) + components))
+    parts.append(_segment(0xC0, struct.pack("!BHHB", 8, height, width, 3) + components))
     for place, lengths, values in _HUFFMAN:
         parts.append(_segment(0xC4, bytes((place,)) + bytes.fromhex(lengths) + bytes.fromhex(values)))
     if interval:

@@ -15,7 +15,7 @@ from common.media import CLOCK_RATES, Kind, Track
 from common.payload.output import Output
 from ingest.payload import aac, g711, h264, h265, opus, vpx
 from ingest.payload.frames import Frames
-from ingest.payload.jpeg import WHOLE, jpeg_repacker, repack_whole
+from ingest.payload.jpeg import WHOLE, Jpeg, repack_whole
 from ingest.payload.mpeg4 import repack_mpeg4
 from ingest.payload.resample import can_resample
 from ingest.payload.sound import Sound
@@ -173,8 +173,9 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
         case "AV1":
             return Frames(choice.track, vpx.repack_av1, output)
         case "JPEG":
-            whole = WHOLE in choice.format.parameters
-            return Frames(choice.track, repack_whole if whole else jpeg_repacker(), output)
+            if WHOLE in choice.format.parameters:
+                return Frames(choice.track, repack_whole, output)
+            return Jpeg(choice.track, output, choice.section.size)
         case "MP4V-ES":
             return Frames(choice.track, repack_mpeg4(choice.format.parameters), output)
         case "opus":

@@ -63,6 +63,7 @@ class MediaSection:
     formats: tuple[Format, ...]
     control: str | None = None
     direction: str = ""  # "sendonly", "recvonly", "sendrecv", "inactive"; empty if it does not say
+    size: tuple[int, int] = (0, 0)  # width and height of the picture, where it is said (RFC 6064, and others' ways)
     back_channel: bool = False  # for sending sound to the camera (ONVIF Streaming Specification 5.3)
 
 
@@ -72,6 +73,9 @@ class SessionDescription:
 
     media: tuple[MediaSection, ...] = ()
     control: str | None = None
+
+
+_SIZE = re.compile(r"([0-9]{1,5})[,-] ?([0-9]{1,5})$")
 
 
 @dataclass(slots=True)
@@ -167,7 +171,16 @@ def _section(lines: _Lines, everywhere: dict[int, dict[str, str]], usual_directi
         fmtp = parameters.get(payload_type) or everywhere.get(payload_type) or {}
         formats.append(Format(payload_type, codec, clock_rate, channels or 1, fmtp))
     direction = _direction(lines) or usual_direction
-    return MediaSection(kind.lower(), protocol.upper(), tuple(formats), lines.value("control"), direction)
+    control = lines.value("control")
+    return MediaSection(kind.lower(), protocol.upper(), tuple(formats), control, direction, _size(lines))
+
+
+def _size(lines: _Lines) -> tuple[int, int]:
+    """``x-dimensions: 2592,1944``, or RFC 6064's ``framesize:26 2592-1944``; else two times 0."""
+    for name in ("x-dimensions", "framesize"):
+        if (text := lines.value(name)) and (match := _SIZE.search(text)):
+            return int(match[1]), int(match[2])
+    return 0, 0
 
 
 def _parameters(values: list[str]) -> dict[int, dict[str, str]]:

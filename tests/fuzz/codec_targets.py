@@ -13,7 +13,7 @@ from common.payload.output import Output
 from ingest.payload import aac, vpx
 from ingest.payload.frames import Frames, Repack
 from ingest.payload.h265 import H265
-from ingest.payload.jpeg import jpeg_repacker
+from ingest.payload.jpeg import Jpeg
 from ingest.payload.mpeg4 import repack_mpeg4
 from ingest.payload.recognise import Recogniser
 from tests.fakes.clocks import ArrivalClock
@@ -166,7 +166,7 @@ TARGETS = [
     Target(
         "jpeg",
         "RTP payloads with Motion JPEG, from a camera",
-        frames(jpeg_repacker()),
+        feed(lambda output: Jpeg(Track(Kind.VIDEO, "JPEG", 90_000), output), Kind.VIDEO),
         (
             _packets(JPEG_HEADER + b"scan" * 9),
             _packets(bytes((0, 0, 0, 0, 65, 255, 40, 30, 0, 1, 255, 255, 0, 0, 0, 64)) + bytes(90)),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 import pytest
 
 from common.errors import ProtocolError
-from ingest.payload.jpeg import jpeg_repacker, repack_jpeg
+from common.media import Kind, Track
+from common.payload.output import Output
+from ingest.payload.jpeg import Jpeg, repack_jpeg
 from rigs.tracks import Image
+from tests.fakes.clocks import ArrivalClock
 
 
 def decoded(image: bytes) -> list[bytes]:
@@ -55,11 +60,46 @@ def test_what_is_no_image_is_refused(payloads: list[bytes]) -> None:
 
 
 def test_tables_that_came_once_hold_for_images_of_their_quality() -> None:
-    image, repack = Image.encode(), jpeg_repacker()
+    image, camera = Image.encode(), Camera()
     bare = [image.packets(quality=quality, tables=False) for quality in (200, 201)]
-    with pytest.raises(ProtocolError, match="quantization tables"):
-        repack(bare[0])
-    repack(image.packets(quality=200))
-    assert decoded(b"".join(repack(bare[0])[0].payloads)) == decoded(image.whole)
-    with pytest.raises(ProtocolError, match="quantization tables"):
-        repack(bare[1])
+    assert camera.images(bare[0]) == []
+    assert len(camera.images(image.packets(quality=200))) == 1
+    [again] = camera.images(bare[0])
+    assert decoded(again) == decoded(image.whole)
+    assert camera.images(bare[1]) == []
+
+
+def test_a_picture_too_large_for_its_header_has_the_size_that_is_said_elsewhere() -> None:
+    large = Image.encode(width=2592, height=1944)
+    announced = Camera((2592, 1944))
+    [image] = announced.images(large.packets())
+    assert sizes(image) == (2592, 1944)
+    extended = Camera()
+    header = b"\xff\xd8\0\x05\xff\xc0\0\x11\x08" + (1944).to_bytes(2) + (2592).to_bytes(2) + bytes(7)
+    [image] = extended.images(replace(large, blocks=(0, 0)).packets(), extension=header)
+    assert sizes(image) == (2592, 1944)
+    [image] = announced.images(Image.encode().packets())
+    assert sizes(image) == (320, 240), "it changed to what its header can say"
+
+
+def sizes(image: bytes) -> tuple[int, int]:
+    decoder = av.CodecContext.create("mjpeg", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    [frame] = decoder.decode(av.Packet(image))
+    return frame.width, frame.height
+
+
+class Camera:
+    def __init__(self, size: tuple[int, int] = (0, 0)) -> None:
+        self.output = Output(Kind.VIDEO, "JPEG", ArrivalClock(), epoch=1)
+        self.format = Jpeg(Track(Kind.VIDEO, "JPEG", 90_000), self.output, size)
+        self.number = 0
+
+    def images(self, packets: list[bytes], *, extension: bytes = b"") -> list[bytes]:
+        self.number += 1
+        for at, payload in enumerate(packets):
+            more = extension if not at else b""
+            head = bytes((0x90 if more else 0x80,)) + bytes(11) + more
+            last = at == len(packets) - 1
+            self.format.receive(head + payload, len(head), len(head + payload), self.number * 3_600, last, 5)
+        return [b"".join(batch.payloads) for batch in self.output.take(0)]
