@@ -16,6 +16,7 @@ COPY camshaft camshaft
 COPY common common
 COPY egress egress
 COPY transcode transcode
+COPY relay relay
 COPY ingest ingest
 RUN python3 -m venv /opt/camshaft \
     && /opt/camshaft/bin/pip install --no-cache-dir . \

@@ -17,7 +17,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 NAMESPACE = "camshaft"
-SERVICES = ("broker", "common", "egress", "ingest", "transcode")
+SERVICES = ("broker", "common", "egress", "ingest", "relay", "transcode")
 EDITABLE = "editable_wheel" in sys.argv  # setuptools' build backend calls us with the command that it was asked for
 
 

@@ -31,7 +31,7 @@ STEP = 3_600  # seconds by which the clock is moved
 CAMERAS_TOO_MANY = 100  # 200 kB of them
 SPARE = 8  # descriptors, and …
 SPARE_MEMORY = 32 << 20  # … bytes that a process under a limit may still take
-WORKERS = ("ingest", "egress", "broker")
+WORKERS = ("ingest", "egress", "broker", "relay")
 _LIBFAKETIME = "faketime/libfaketime.so.1"  # Debian: apt install faketime
 
 

@@ -70,7 +70,7 @@ from broker.why.clerk import Clerk
 from common.bus import Endpoints, Keys
 from common.cameras import CameraName
 from common.config import LimitsConfig
-from common.control import NEEDED, KeyWanted, NodeName, Ping, Report, ToBroker, ToWorker
+from common.control import NEEDED, KeyWanted, NodeName, Ping, Report, Role, ToBroker, ToWorker
 from common.errors import RequestError
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.neighbourhood import neighbourhood
@@ -244,7 +244,9 @@ class ControlPlane:
         if worker is None:
             raise RequestError(404, "unknown_node", "There is no such worker; GET /api/nodes lists those there are.")
         role = worker.report.role
-        if role in NEEDED and not any(other.takes(role) for other in workers.values() if other is not worker):
+        if role in (*NEEDED, Role.RELAY) and not any(
+            other.takes(role) for other in workers.values() if other is not worker
+        ):
             raise RequestError(409, "last_of_role", f"It is the only {role.value} process; start another one first.")
         log.info("worker is told to drain", worker=node)
         self._handle(DrainWorker(node))

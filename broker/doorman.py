@@ -13,17 +13,19 @@ import contextlib
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 
 import zmq
 from zmq.utils import z85
 
+from broker.admission import Member
 from broker.keyring import Keyring
 from common.address import network_of
 from common.bucket import TokenBuckets
 from common.bus import Channel, Domain
 from common.control import PUBLISHERS, SUBSCRIBERS, Role
+from common.log import Quiet, get_logger
 
 JOIN_BURST = 300  # tries of one address: all workers of a large machine at once
 JOIN_RATE = 5.0  # tries a second after that
@@ -63,6 +65,7 @@ class Doorman:
         self._context = context
         self._keyring = keyring
         self._clock = clock
+        self._quiet = Quiet(get_logger())
         self._channel: Channel | None = None
 
     def __enter__(self) -> Doorman:
@@ -85,6 +88,16 @@ class Doorman:
             self._keyring.refresh()
         member = self._keyring.member(key)
         return member is not None and member.role in _ROLES.get(Domain(domain), ())
+
+    def revoked(self) -> Collection[Member]:
+        """Those whose keys were revoked by others since this was last asked."""
+        try:
+            return self._keyring.take_revoked()
+        except sqlite3.Error as exc:
+            self._quiet.warning(
+                "keyring cannot be read, so nobody can join and nothing can be revoked", reason=str(exc)
+            )
+            return ()
 
     def _asked(self, frames: list[bytes]) -> None:
         """A ZAP request: envelope and empty frame, version, id, domain, address, routing id, mechanism, key."""

@@ -14,20 +14,29 @@ import asyncio
 import struct
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from threading import Thread
 from types import TracebackType
 
 import zmq
 
+from broker.admission import Member
+from broker.bus import Bus
 from broker.unauthenticated import Unauthenticated
 from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
-from common.errors import AddressInUseError
+from common.errors import AddressInUseError, CamshaftError
+from common.log import get_logger
 
 _STATISTICS = struct.Struct("@Q")  # one frame each
 _STEERING = "inproc://relay"
 REBIND_TIMEOUT = 2.0  # seconds until an address that was ours is free again
 JOIN_TIMEOUT = 2.0  # seconds; the proxy ends within a millisecond
+LOOK_INTERVAL = 1.0  # seconds between looks at the relay
+STUCK = 2  # looks in a row that it has not answered, after which it stands still; it takes a millisecond …
+MAX_UNANSWERED = 5  # … and after which the process ends, for somebody to start it anew
+
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +74,36 @@ class Relay:
         self._steering: Channel | None = None
         self._unauthenticated: list[Unauthenticated] = []
 
+    @classmethod
+    def of(cls, bus: Bus) -> Relay:
+        """The relay of a bus, to be entered."""
+        return cls(bus.context, bus.endpoints, bus.keys, by_role=bus.doorman is not None)
+
     @property
     def running(self) -> bool:
         """Whether media can pass."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def problem(self) -> str:
+        """Why media cannot pass, in a sentence; empty if it can."""
+        if not self.running:
+            return "The media relay is not running."
+        return f"The media relay has not answered for {self.unanswered} s." if self.unanswered >= STUCK else ""
+
+    async def look(self, revoked: Collection[Member] = ()) -> None:
+        """Renew ``statistics``, and every connection if keys were ``revoked``; to be called each ``LOOK_INTERVAL``.
+
+        Raises ``CamshaftError`` if it has ended or stands still.
+        """
+        if revoked:
+            log.warning("keys were revoked; every media connection is made anew", workers=[m.node for m in revoked])
+            await self.renew()
+        if not self.running:
+            raise CamshaftError("the media relay ended by itself")
+        if self.unanswered >= MAX_UNANSWERED:
+            raise CamshaftError(f"the media relay has not answered for {MAX_UNANSWERED * LOOK_INTERVAL:g} s")
+        self.refresh()
 
     def refresh(self) -> None:
         """Ask for new ``statistics``; they are there a moment later."""

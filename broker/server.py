@@ -9,17 +9,15 @@ import socket
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from urllib.parse import urlsplit
-
-import zmq
 
 from broker.access.desk import Desk, SignedTokens
 from broker.access.keys import key_of
 from broker.access.oidc import SignOn
 from broker.access.people import People, open_people
 from broker.access.policy import check_door, is_local
-from broker.admission import Member
+from broker.bus import opened_bus
 from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
 from broker.doorman import Doorman
@@ -32,14 +30,14 @@ from broker.front.ice_servers import IceServers
 from broker.front.quotas import Quotas
 from broker.front.serving import serving
 from broker.joining import Joining
-from broker.keyring import Keyring, open_keyring
 from broker.live import register, within_files
-from broker.relay import Relay
+from broker.relay import LOOK_INTERVAL, Relay
+from broker.relay_apart import RelayApart
 from broker.store import Store
 from common.address import is_loopback, page_address, split_listen
-from common.bus import Endpoints, Keys, authenticated, claimed_directory
+from common.bus import Part
 from common.config import Config, HttpConfig
-from common.errors import AddressInUseError, CamshaftError, ConfigError
+from common.errors import AddressInUseError, ConfigError
 from common.log import Quiet, get_logger
 from common.memory import Shortage, give_back_aside, map_large_blocks
 from common.reloader import Reloader
@@ -47,8 +45,6 @@ from common.settings import option_of
 from common.systemd import READY, notify
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
-WATCH_INTERVAL = 1.0  # seconds between looks at the relay
-MAX_UNANSWERED = 5  # looks; it answers within a millisecond, and what hangs is ended for somebody to start it anew
 TRIM_INTERVAL = 10.0  # seconds after which what strangers made us allocate goes back to the system
 
 log = get_logger()
@@ -67,14 +63,11 @@ async def run(
     ``AddressInUseError`` if that cannot be.
     """
     map_large_blocks()
-    endpoints = Endpoints.parse(config.broker.address)
     certificate = certificate_of(config.http)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(claimed_directory(endpoints))
-        keyring = open_keyring(config, endpoints)
-        if keyring is not None:
-            stack.callback(keyring.close)
-        keys = Keys.of_cluster(endpoints, config.cluster.secret) if keyring is None else keyring.keys
+        counters: Counter[str] = Counter()
+        relays = config.broker.relays
+        bus = stack.enter_context(opened_bus(config, counters, Part.CONTROL, *([Part.RELAY] if relays else [])))
         store = stack.enter_context(contextlib.closing(Store(config.store.path, config.store.key_file)))
         sockets = await open_listeners(config.http.listen)
         for listener in sockets:
@@ -84,27 +77,22 @@ async def run(
         )
         for listener in redirected:
             stack.callback(listener.close)
-        counters: Counter[str] = Counter()
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        stack.callback(context.destroy, linger=0)
-        doorman = stack.enter_context(Doorman(context, keyring, counters)) if keyring is not None else None
-        if doorman is None:
-            stack.enter_context(authenticated(context, keys))
-        relay = await stack.enter_async_context(Relay(context, endpoints, keys, by_role=doorman is not None))
+        inside = await stack.enter_async_context(Relay.of(bus)) if relays else None
         catalogue = Catalogue(config, store)
         control = await stack.enter_async_context(
             ControlPlane(
-                context,
-                endpoints,
-                keys,
+                bus.context,
+                bus.endpoints,
+                bus.keys,
                 catalogue,
                 ingests=config.ingest.workers,
-                keyring=keyring,
+                keyring=bus.keyring,
                 limits=config.limits,
             )
         )
-        if keyring is not None and keys is not None and doorman is not None:
-            joining = Joining(context, endpoints, keys, keyring, doorman.joining, control.lives, counters)
+        if bus.keyring is not None and bus.keys is not None and bus.doorman is not None:
+            budget = bus.doorman.joining
+            joining = Joining(bus.context, bus.endpoints, bus.keys, bus.keyring, budget, control.lives, counters)
             stack.enter_context(joining)
         loopback = all(is_loopback(each.getsockname()[0]) for each in sockets)
         local = is_local(config.http, loopback=loopback)
@@ -120,7 +108,7 @@ async def run(
         memory = Shortage(config.limits.free_memory << 20)
         front = Context(
             control,
-            relay,
+            inside or RelayApart(lambda: control.director.workers),
             guard,
             quotas,
             memory,
@@ -149,11 +137,11 @@ async def run(
             )
         if path := first_admin_path(app):
             _print_link(page, config.http, path)
-        log.info("broker ready", page=page, bus=endpoints.address)
+        log.info("broker ready", page=page, bus=bus.endpoints.address)
         notify(READY)
         if on_ready is not None:
             on_ready(page)
-        await _watch(relay, catalogue, keyring, people, certificate, stop)
+        await _watch(inside, catalogue, bus.doorman, people, certificate, stop)
 
 
 async def open_listeners(listen: str, key: str = "listen") -> list[socket.socket]:
@@ -199,9 +187,9 @@ def _print_link(page: str, http: HttpConfig, path: str) -> None:
 
 
 async def _watch(
-    relay: Relay,
+    relay: Relay | None,
     catalogue: Catalogue,
-    keyring: Keyring | None,
+    doorman: Doorman | None,
     people: People | None,
     certificate: Certificate | None,
     stop: asyncio.Event,
@@ -209,24 +197,14 @@ async def _watch(
     quiet = Quiet(log)
     trim_at = time.monotonic() + TRIM_INTERVAL
     while not stop.is_set():
-        revoked: Collection[Member] = ()
-        try:
-            revoked = keyring.take_revoked() if keyring is not None else ()
-        except sqlite3.Error as exc:
-            quiet.warning("keyring cannot be read, so nobody can join and nothing can be revoked", reason=str(exc))
         if people is not None:
             try:
                 people.refresh()
             except sqlite3.Error as exc:
                 quiet.warning("users cannot be read, so changes of them are not seen", reason=str(exc))
-        if revoked:
-            log.warning("keys were revoked; every media connection is made anew", workers=[m.node for m in revoked])
-            await relay.renew()
-        if not relay.running:
-            raise CamshaftError("the media relay ended by itself")
-        if relay.unanswered >= MAX_UNANSWERED:
-            raise CamshaftError(f"the media relay has not answered for {MAX_UNANSWERED * WATCH_INTERVAL:g} s")
-        relay.refresh()
+        revoked = doorman.revoked() if doorman is not None else ()
+        if relay is not None:
+            await relay.look(revoked)
         catalogue.check_store()
         if certificate is not None:
             certificate.look()
@@ -234,5 +212,5 @@ async def _watch(
             trim_at = time.monotonic() + TRIM_INTERVAL
             await give_back_aside()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WATCH_INTERVAL):
+            async with asyncio.timeout(LOOK_INTERVAL):
                 await stop.wait()

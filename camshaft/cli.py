@@ -102,6 +102,7 @@ _SERVE = (
     "store",
     "log",
 )
+_RELAY = ("broker", "cluster", "store", "log")
 _BROKER = ("http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "sources", "store", "log")
 
 
@@ -148,11 +149,24 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 @cli.command()
 @configured(*_BROKER)
 def broker(given: Given) -> None:
-    """Run the broker: control plane, media relay and front door (page, WHEP, WebSocket, REST)."""
+    """Run the broker: control plane, front door (page, WHEP, WebSocket, REST), and media relay unless that is apart."""
     reloader = _reloader(given, "cameras", *_BROKER)
     from broker.server import run
 
     _run("broker", reloader, lambda stop: run(reloader.config, stop, reloader=reloader))
+
+
+@cli.command()
+@configured(*_RELAY)
+def relay(given: Given) -> None:
+    """Run the media relay beside a broker that has broker.relay set to apart, on the same machine.
+
+    Then no picture waits for the broker: it may hang, end and be replaced while viewers watch.
+    """
+    reloader = _reloader(given, *_RELAY)
+    from relay.process import NODE, run
+
+    _run(NODE, reloader, lambda stop: run(reloader.config, stop, reloader))
 
 
 def _worker_command(kind: WorkerKind) -> click.Command:

@@ -67,11 +67,16 @@ def programs(
     front |= _settings({("http", "listen"): config.http.listen, ("broker", "address"): config.broker.address})
     ingests = sum(len(settings) for kind, settings in processes.items() if kind.role is Role.INGEST)
     front |= _settings({("ingest", "workers"): ingests})  # so that it waits for these, and no longer
+    if config.broker.relay == "auto":
+        front |= _settings({("broker", "relay"): "apart"})
     if demo_port is not None:
         name = _free_name("demo", {*config.cameras, *stored})
         front[DEMO_VARIABLE] = f"{name}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
         listen = f"127.0.0.1:{demo_port}"
         plan.append(Program("demo-camera", ("demo-camera", "--listen", listen), workers, live=("log.level",)))
+    if config.broker.relay != "inside":
+        relaying = workers | _settings({("broker", "address"): config.broker.address})
+        plan.append(Program("relay", ("relay",), relaying, live=("log.level",)))
     plan.append(Program("broker", ("broker",), front, live=LIVE))
     for kind, settings in processes.items():
         role = kind.role.value

@@ -10,7 +10,7 @@ import ssl
 from functools import cache
 
 from common.address import reachable_host, split_listen
-from common.bus import Endpoints, claimed_directory
+from common.bus import Endpoints, Part, claimed_directory
 from common.errors import AddressInUseError, ConfigError
 from common.settings import option_of
 
@@ -40,7 +40,7 @@ def check_bus(endpoints: Endpoints) -> None:
     Asked before anything is started: our workers would join the cluster that has them, and push out its workers of the
     same names.
     """
-    with claimed_directory(endpoints):
+    with claimed_directory(endpoints, Part.CONTROL), claimed_directory(endpoints, Part.RELAY):
         pass
     if endpoints.directory is not None:
         return

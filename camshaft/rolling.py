@@ -1,5 +1,7 @@
 """How ``serve`` replaces its processes while viewers watch, by what is installed now: workers first, the broker last.
 
+The relay is let be: it looks at nothing that could change, and would take the pictures of all viewers with it.
+
 One role after the other gets a spare process, so that there is one to hand over to. Then each process of the role is
 told to end in good order (``common.worker.draining``), and is started anew under its name, with its ports, when it has.
 The spare is drained last. What does not become well within ``PATIENCE`` ends the roll: what is left goes on as it is.

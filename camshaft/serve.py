@@ -38,6 +38,7 @@ from common.reloader import Reloader
 _IMPORTED = (
     "uvloop",
     f"{PREFIX}broker.server",
+    f"{PREFIX}relay.process",
     *(kind.module for kind in KINDS),
 )  # by our processes, all of them together
 
@@ -127,7 +128,7 @@ def _own_tokens(config: Config) -> dict[str, str]:
     if keyring is None:
         return {}
     with closing(keyring):
-        return {role.value: str(keyring.own_token(role, now=time.time())) for role in Role}
+        return {role.value: str(keyring.own_token(role, now=time.time())) for role in Role if role is not Role.RELAY}
 
 
 def _stored(config: Config) -> frozenset[str]:

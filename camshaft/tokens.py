@@ -19,6 +19,7 @@ import yaml
 
 from camshaft.options import Given, access_role, check_node, configured
 from camshaft.table import table
+from camshaft.workers import KINDS
 from common.config_file import check_token
 from common.control import Role
 from common.errors import ConfigError
@@ -64,7 +65,9 @@ def new(name: str, role: str, cameras: tuple[str, ...], expires: str | None, *, 
 
 
 @token.command()
-@click.option("--role", type=click.Choice([role.value for role in Role]), required=True, help="Role of the workers.")
+@click.option(
+    "--role", type=click.Choice([kind.role.value for kind in KINDS]), required=True, help="Role of the workers."
+)
 @click.option(
     "--node", metavar="NAME", default="", help="The only name that a worker may have with it; default: any free name."
 )

@@ -45,7 +45,7 @@ MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
 _TCP_ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s/:@\[\]]+):(\d{1,5})")
 _WILDCARD = re.compile(r"^tcp://(?:\*|0\.0\.0\.0|\[::\]):")
 _OWNER_ONLY = 0o600  # the directory is private too; a mode that says so needs no second look
-_OUR_FILES = {"control", "media-in", "media-out", "lock", FOLLOWERS}
+_OUR_FILES = {"control", "media-in", "media-out", "lock", "relay-lock", FOLLOWERS}
 _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
 _CONTROL_SOCKETS = {zmq.DEALER, zmq.ROUTER}
 
@@ -57,6 +57,16 @@ class Domain(StrEnum):
     PUBLISH = "publish"
     SUBSCRIBE = "subscribe"
     JOIN = "join"
+
+
+class Part(StrEnum):
+    """A part of what stands at the broker's address, each perhaps a process: control plane, or relay of media."""
+
+    CONTROL = "broker"
+    RELAY = "media relay"
+
+
+_LOCKS = {Part.CONTROL: "lock", Part.RELAY: "relay-lock"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +186,12 @@ class _ClusterMembers:
 
 
 @contextmanager
-def claimed_directory(endpoints: Endpoints) -> Iterator[None]:
+def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterator[None]:
     """Create the private directory of ``ipc`` sockets and hold its lock: ZeroMQ would silently take a live socket over.
 
-    Raises ``AddressInUseError`` if another broker holds it, ``ConfigError`` if it is not a directory of ours: one that
-    holds other files is left alone, because making ``/tmp`` private would break the machine.
+    Each part of the broker has a lock, as each may be a process. Raises ``AddressInUseError`` if another broker holds
+    it, ``ConfigError`` if it is not a directory of ours: one that holds other files is left alone, because making
+    ``/tmp`` private would break the machine.
     """
     directory = endpoints.directory
     if directory is None:
@@ -194,7 +205,7 @@ def claimed_directory(endpoints: Endpoints) -> Iterator[None]:
             raise ConfigError(f"{directory} holds other files; name a directory of its own", key="broker.address")
         directory.chmod(0o700)
         (directory / FOLLOWERS).mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
+        lock = os.open(directory / _LOCKS[part], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
     except OSError as exc:
         raise ConfigError(f"{directory}: {exc.strerror}", key="broker.address") from None
     try:
@@ -202,7 +213,7 @@ def claimed_directory(endpoints: Endpoints) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise AddressInUseError("broker", endpoints.address, "--broker-address") from None
+            raise AddressInUseError(part.value, endpoints.address, "--broker-address") from None
         yield
     finally:
         os.close(lock)

@@ -278,6 +278,18 @@ class BrokerConfig(Section):
         default_factory=default_broker_address,
         description="ipc:///DIRECTORY on one machine, tcp://HOST:PORT (PORT and the next three) on several.",
     )
+    relay: Literal["auto", "inside", "apart"] = Field(
+        "auto",
+        description=(
+            "Media is relayed `inside` the broker's process, or `apart`, by `camshaft relay` on its machine; "
+            "`auto`: apart under `serve`, else inside."
+        ),
+    )
+
+    @property
+    def relays(self) -> bool:
+        """Whether ``camshaft broker`` relays media itself."""
+        return self.relay != "apart"
 
 
 class ClusterConfig(Section):

@@ -91,6 +91,7 @@ class Role(StrEnum):
     INGEST = "ingest"
     EGRESS = "egress"
     TRANSCODE = "transcode"
+    RELAY = "relay"  # which only reports: it is given nothing, and there is one
 
 
 PUBLISHERS = frozenset({Role.INGEST, Role.TRANSCODE})

@@ -28,7 +28,7 @@ from rigs.process import ROOT, free_port
 
 READY_TIMEOUT = 20.0  # seconds from the start until /readyz says yes
 STOP_TIMEOUT = 8.0  # seconds from SIGTERM to the end of the last process
-ROLES = ("nursery", "broker", "ingest", "egress", "transcode", "demo-camera")
+ROLES = ("nursery", "relay", "broker", "ingest", "egress", "transcode", "demo-camera")
 
 
 class NotReadyError(Exception):

@@ -16,7 +16,7 @@ from broker.front.certificate import Certificate
 from broker.front.guard import Guard
 from broker.front.ice_servers import IceServers
 from broker.front.quotas import Quotas
-from broker.relay import Relay
+from broker.relay_apart import SeenRelay
 from common.histogram import Histogram, Measure
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.memory import Shortage
@@ -35,7 +35,7 @@ class Context:
     """The broker behind the front door. Only ``ice_servers`` is ever set anew."""
 
     control: ControlPlane
-    relay: Relay
+    relay: SeenRelay
     guard: Guard
     quotas: Quotas
     memory: Shortage

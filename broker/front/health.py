@@ -11,7 +11,6 @@ from broker.front.gate import known
 from common.control import NEEDED, Role
 
 MAX_NAMED = 5  # processes in one sentence
-RELAY_STUCK = 2  # looks in a row, a second apart, that the relay has not answered; it takes a millisecond
 
 
 async def alive(_request: web.Request) -> web.Response:
@@ -34,19 +33,12 @@ def reasons_not_ready(context: Context, *, named: bool) -> Mapping[str, str]:
     ``named``: the sentences may name processes.
     """
     return {
-        "relay": _relay(context),
+        "relay": context.relay.problem,
         **{f"no_{role}": _lacks(role, context, named=named) for role in NEEDED},
         "full": _full(context),
         "memory": _memory(context),
         "store": _store(context),
     }
-
-
-def _relay(context: Context) -> str:
-    if not context.relay.running:
-        return "The media relay is not running."
-    seconds = context.relay.unanswered
-    return f"The media relay has not answered for {seconds} s." if seconds >= RELAY_STUCK else ""
 
 
 def _lacks(role: Role, context: Context, *, named: bool) -> str:

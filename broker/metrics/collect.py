@@ -119,7 +119,7 @@ def _of_nodes(own: Own, workers: list[Worker], now: float) -> Iterator[Metric]:
     yield _filled(f.NODE_INFO, [(1, (*first, own.host, own.version)), *infos])
     yield _filled(f.NODE_UP, [(1, first), *((worker.alive, name) for worker, name in names)])
     yield _filled(f.NODE_DRAINING, [(worker.report.draining, name) for worker, name in names])
-    fillable = [each for each in names if each[0].report.role is not Role.INGEST]
+    fillable = [each for each in names if each[0].report.role not in (Role.INGEST, Role.RELAY)]
     yield _filled(f.NODE_FULL, [(worker.report.full, name) for worker, name in fillable])
     yield _filled(f.NODE_SILENT, [(max(0.0, now - worker.seen), name) for worker, name in names])
     alive = [(worker.report, name) for worker, name in names if worker.alive]

@@ -10,6 +10,9 @@ from broker.metrics.families import OF_COUNTERS
 MAX_EVENTS = 200  # of one process: all that is counted is less than half of that
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _FIGURES = frozenset({"tasks", "delay_p50_us", "delay_p99_us", "tcp_connections"})  # in the same list, and no counts
+_OF_RELAY = frozenset(
+    {"relay_frames_in", "relay_bytes_in", "relay_frames_out", "relay_bytes_out"}
+)  # families of theirs
 
 EVENTS = {
     "Of the front door": {
@@ -123,6 +126,6 @@ def events(counters: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     """The counts of one process. Of a newer version's all that might be a name, but no more than ``MAX_EVENTS``."""
     left = MAX_EVENTS
     for name, count in counters.items():
-        if name not in _FIGURES and name not in OF_COUNTERS and left > 0 and _NAME.fullmatch(name):
+        if name not in _FIGURES | _OF_RELAY and name not in OF_COUNTERS and left > 0 and _NAME.fullmatch(name):
             left -= 1
             yield name, count

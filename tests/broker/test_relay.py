@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import zmq
 
-from broker.relay import Relay
+from broker.relay import MAX_UNANSWERED, Relay
 from common.bus import Endpoints, Keys, authenticated
-from common.errors import AddressInUseError, ConfigError
+from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.media import live_topic, replay_topic
 from tests.fakes.members import Socket
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints, zmq_context
@@ -176,7 +176,16 @@ async def test_a_port_in_use_is_named(context) -> None:
 async def test_it_stops_when_left(context, bus) -> None:
     async with Relay(context, *bus) as relay:
         pass
-    assert not relay.running
+    assert relay.problem == "The media relay is not running."
+
+
+async def test_one_that_stands_still_is_told_of_and_then_given_up(relay) -> None:
+    for unanswered, problem in ((1, ""), (2, "The media relay has not answered for 2 s.")):  # the first is on its way
+        relay.unanswered = unanswered
+        assert relay.problem == problem
+    relay.unanswered = MAX_UNANSWERED
+    with pytest.raises(CamshaftError, match="has not answered for 5 s"):
+        await relay.look()
 
 
 async def test_an_impossible_address_is_a_config_error(context) -> None:

@@ -92,7 +92,7 @@ async def test_a_relay_that_died_ends_the_broker(tmp_path: Path, monkeypatch) ->
 
 async def test_a_relay_that_hangs_ends_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that somebody starts it anew: what has its sockets open and answers nothing is no relay."""
-    monkeypatch.setattr("broker.server.WATCH_INTERVAL", 0.02)
+    monkeypatch.setattr("broker.server.LOOK_INTERVAL", 0.02)
     hangs = Event()
 
     def relay(*sockets) -> None:
@@ -108,7 +108,7 @@ async def test_a_relay_that_hangs_ends_the_broker(tmp_path: Path, monkeypatch: p
 
 
 async def test_a_relay_that_answers_is_let_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("broker.server.WATCH_INTERVAL", 0.02)
+    monkeypatch.setattr("broker.server.LOOK_INTERVAL", 0.02)
     async with broker_in(tmp_path) as broker:
         await asyncio.sleep(0.5)
         assert not broker.task.done()

@@ -19,8 +19,8 @@ from camshaft import cli as module
 from camshaft import serve as serve_module
 from camshaft.cli import cli
 from camshaft.options import Given
+from camshaft.workers import KINDS
 from common.config import leaves
-from common.control import Role
 from common.errors import AddressInUseError
 
 ROOT = Path(__file__).parents[2]
@@ -182,7 +182,7 @@ def test_port_in_use_is_exit_code_3(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.output.startswith("camshaft: http: 127.0.0.1:8080 is in use by another program;")
 
 
-@pytest.mark.parametrize("command", [role.value for role in Role])
+@pytest.mark.parametrize("command", [kind.role.value for kind in KINDS])
 def test_node_is_named_or_made_up(started: list[str], command: str) -> None:
     pytest.importorskip(f"{command}.worker")
     assert run(command, "--node", "n-1").exit_code == 0

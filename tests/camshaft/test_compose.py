@@ -21,7 +21,7 @@ KNOWN = {CAMERA_VARIABLE, *(leaf.variable for leaf in leaves())}
 
 
 def test_every_role_is_a_service() -> None:
-    assert set(SERVICES) == {"broker", "ingest", "egress", "transcode", "demo-camera"}
+    assert set(SERVICES) == {"broker", "relay", "ingest", "egress", "transcode", "demo-camera"}
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
@@ -48,7 +48,8 @@ def test_the_broker_says_how_all_of_it_is() -> None:
 def test_all_meet_at_one_broker_whose_directory_they_share() -> None:
     workers = [service for service in SERVICES.values() if "environment" in service]
     addresses = {service["environment"]["CAMSHAFT_BROKER_ADDRESS"] for service in workers}
-    assert len(workers) == 4
+    assert len(workers) == 5
+    assert SERVICES["broker"]["environment"]["CAMSHAFT_BROKER_RELAY"] == "apart", "there is a relay"
     assert len(addresses) == 1
     directory = Endpoints.parse(addresses.pop()).directory
     assert all(f"bus:{directory}" in service["volumes"] for service in workers)

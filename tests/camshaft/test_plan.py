@@ -22,10 +22,11 @@ def by_name(plan: list[Program]) -> dict[str, Program]:
     return {program.name: program for program in plan}
 
 
-def test_one_egress_for_each_core_and_the_broker_first() -> None:
+def test_one_egress_for_each_core_and_what_all_connect_to_first() -> None:
     plan = programs(Config(), {}, cores=2)
-    assert [program.name for program in plan] == ["broker", "ingest-0", "egress-0", "egress-1", "transcode-0"]
+    assert [program.name for program in plan] == ["relay", "broker", "ingest-0", "egress-0", "egress-1", "transcode-0"]
     assert [program.arguments for program in plan] == [
+        ("relay",),
         ("broker",),
         ("ingest", "--node", "ingest-0"),
         ("egress", "--node", "egress-0"),
@@ -37,6 +38,7 @@ def test_one_egress_for_each_core_and_the_broker_first() -> None:
 def test_an_egress_for_each_core_keeps_to_its_own_and_nothing_else_does() -> None:
     plan = programs(config(), {}, cores=2, cpus=[3, 5])
     assert {program.name: program.cpu for program in plan} == {
+        "relay": None,
         "broker": None,
         "ingest-0": None,
         "egress-0": 3,
@@ -65,12 +67,27 @@ def test_egress_runs_anywhere_unless_there_is_one_for_each_core(
 
 def test_numbers_of_workers_are_configured() -> None:
     plan = programs(config(ingest={"workers": 2}, egress={"workers": 0}, transcode={"workers": 2}), {}, cores=8)
-    assert [program.name for program in plan] == ["broker", "ingest-0", "ingest-1", "transcode-0", "transcode-1"]
+    assert [program.name for program in plan] == [
+        "relay",
+        "broker",
+        "ingest-0",
+        "ingest-1",
+        "transcode-0",
+        "transcode-1",
+    ]
 
 
 def test_the_broker_is_told_how_many_ingest_workers_start_with_it() -> None:
     plan = by_name(programs(config(ingest={"workers": 3}), {}, cores=1))
     assert plan["broker"].environ["CAMSHAFT_INGEST_WORKERS"] == "3"
+
+
+def test_media_is_relayed_by_a_process_of_its_own_unless_that_is_not_wanted() -> None:
+    plan = by_name(programs(Config(), {}, cores=1))
+    assert plan["broker"].environ["CAMSHAFT_BROKER_RELAY"] == "apart"
+    plan = by_name(programs(config(broker={"relay": "inside"}), {"CAMSHAFT_BROKER_RELAY": "inside"}, cores=1))
+    assert "relay" not in plan
+    assert plan["broker"].environ["CAMSHAFT_BROKER_RELAY"] == "inside"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +132,9 @@ def test_each_worker_is_told_the_token_of_its_role_and_nobody_else_is() -> None:
     tokens = {"ingest": "camshaft-i", "egress": "camshaft-e", "transcode": "camshaft-t"}
     plan = by_name(programs(Config(), {}, cores=1, demo_port=1, tokens=tokens))
     told = {name: program.environ.get("CAMSHAFT_CLUSTER_TOKEN") for name, program in plan.items()}
-    assert told == {"demo-camera": None, "broker": None} | {f"{role}-0": token for role, token in tokens.items()}
+    assert told == dict.fromkeys(("demo-camera", "relay", "broker")) | {
+        f"{role}-0": token for role, token in tokens.items()
+    }
     plan = by_name(programs(Config(), {"CAMSHAFT_CLUSTER_TOKEN_FILE": "x"}, cores=1, tokens=tokens))
     assert "CAMSHAFT_CLUSTER_TOKEN_FILE" not in plan["egress-0"].environ
 
@@ -129,7 +148,7 @@ def test_an_option_takes_the_place_of_a_variable_that_names_a_file() -> None:
 @pytest.mark.parametrize("address", ["tcp://*:5550", "tcp://0.0.0.0:5550", "tcp://[::]:5550"])
 def test_workers_are_told_an_address_they_can_connect_to(address: str) -> None:
     plan = by_name(programs(config(broker={"address": address}), {"CAMSHAFT_BROKER_ADDRESS": address}, cores=1))
-    assert plan["broker"].environ["CAMSHAFT_BROKER_ADDRESS"] == address
+    assert {plan[name].environ["CAMSHAFT_BROKER_ADDRESS"] for name in ("broker", "relay")} == {address}
     assert plan["ingest-0"].environ["CAMSHAFT_BROKER_ADDRESS"] == "tcp://127.0.0.1:5550"
 
 

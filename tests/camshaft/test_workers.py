@@ -17,8 +17,8 @@ from common.control import NEEDED, PUBLISHERS, SUBSCRIBERS, Role
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.role)
 
 
-def test_there_is_one_of_each_role() -> None:
-    assert [kind.role for kind in KINDS] == list(Role)
+def test_there_is_one_of_each_role_but_the_relay_which_is_a_part_of_the_broker() -> None:
+    assert [*(kind.role for kind in KINDS), Role.RELAY] == list(Role)
 
 
 @each_kind

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("common", "ingest", "egress", "transcode", "broker", "camshaft", "rigs", "bench", "tests")
+FOLDERS = ("common", "ingest", "egress", "transcode", "broker", "relay", "camshaft", "rigs", "bench", "tests")
 LEANS = re.compile(r"(What|Who|Whose|Whatever|Whoever|And|Of|But|Or|The opposite)\b")
 """Beginnings of sentences that lean on the one before, or make the reader wait for the subject."""
 

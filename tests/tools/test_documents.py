@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PACKAGES = ("broker", "camshaft", "common", "egress", "ingest", "transcode", "rigs", "bench")
+PACKAGES = ("broker", "camshaft", "common", "egress", "ingest", "transcode", "relay", "rigs", "bench")
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 MOST_WORDS = 40
 DATA = {"camshaft.yaml", "camshaft.db.keys", "camshaft.db.people", "camshaft.db.secret"}  # files of the operator's

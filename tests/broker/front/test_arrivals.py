@@ -257,7 +257,7 @@ async def test_plain_requests_on_the_port_are_led_to_https(broker: RunningBroker
 async def test_a_new_certificate_is_for_new_connections_and_disturbs_no_other(
     broker: RunningBroker, authority: Authority, pair: Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.server.WATCH_INTERVAL", 0.02)
+    monkeypatch.setattr("broker.server.LOOK_INTERVAL", 0.02)
     new = authority.issue("new")
     async with broker.http.ws_connect("/ws") as page, connected(broker, trusting(authority)) as (reader, writer):
         assert await serial(broker, authority) == pair.serial != new.serial

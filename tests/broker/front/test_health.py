@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from broker.access.tokens import digest_of
-from broker.front.health import RELAY_STUCK, reasons_not_ready
+from broker.front.health import reasons_not_ready
 from common.control import DEAD_AFTER
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.stage import Stage
@@ -86,7 +86,7 @@ class Facts:
         self.stage = Stage()
         self.stage.ingest("in-1")
         self.stage.egress("out-1")
-        self.relay = SimpleNamespace(running=True, unanswered=0)
+        self.relay = SimpleNamespace(problem="")
         self.catalogue = SimpleNamespace(store_problem="")
         self.short = False
 
@@ -115,14 +115,10 @@ def test_an_egress_that_does_not_report_is_named() -> None:
     assert facts.reasons == {"no_egress": "No egress process is connected: out-1 has not reported for 7 s."}
 
 
-def test_a_relay_that_stands_still_is_noticed() -> None:
+def test_what_is_wrong_with_the_relay_is_told() -> None:
     facts = Facts()
-    facts.relay.unanswered = 1  # it is being asked right now
-    assert facts.reasons == {}
-    facts.relay.unanswered = RELAY_STUCK
+    facts.relay.problem = "The media relay has not answered for 2 s."
     assert facts.reasons == {"relay": "The media relay has not answered for 2 s."}
-    facts.relay.running = False
-    assert facts.reasons == {"relay": "The media relay is not running."}
 
 
 def test_a_lack_of_memory_and_a_full_disk_are_told_and_no_path() -> None:

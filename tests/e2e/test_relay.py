@@ -1,0 +1,138 @@
+"""Pictures do not pass the front door: the broker stands still, dies and comes back, and no batch is missing.
+
+Each process is started by its own command, as on several machines: TCP and CURVE between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from rigs.clip import SMALL
+from rigs.command import Command, wait_until
+from rigs.gst_camera import GstCamera
+from rigs.load.crowd import Crowd
+from rigs.load.signalling import Whep
+from rigs.process import free_port
+from tests.fakes.private_bus import free_tcp_endpoints
+
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
+
+VIEWERS = 3
+STOPPED = 10 * SMALL.fps  # pictures that are watched meanwhile: ten seconds
+PATIENCE = 60.0  # seconds
+
+
+class Parts:
+    """The processes of one cluster, by name; each can be started again."""
+
+    def __init__(self, stack: ExitStack, directory: Path, camera: str) -> None:
+        self._stack = stack
+        self._directory = directory
+        self.listen = f"127.0.0.1:{free_port()}"
+        self._environ = {
+            "CAMSHAFT_BROKER_ADDRESS": free_tcp_endpoints().address,
+            "CAMSHAFT_BROKER_RELAY": "apart",
+            "CAMSHAFT_CLUSTER_SECRET": "s" * 16,
+            "CAMSHAFT_HTTP_LISTEN": self.listen,
+            "CAMSHAFT_CAMERA": f"front-door={camera}",
+            "CAMSHAFT_STORE_PATH": str(directory / "camshaft.db"),
+        }
+        self.running: dict[str, Command] = {}
+
+    def start(self, name: str) -> Command:
+        """Run the command of that name."""
+        own = {} if name in ("broker", "relay") else {"CAMSHAFT_NODE": name}
+        if name != "broker":
+            own["CAMSHAFT_CAMERA"] = ""
+        directory = self._directory / f"{name}-{len(list(self._directory.glob(f'{name}-*')))}"
+        directory.mkdir()
+        self.running[name] = self._stack.enter_context(Command(directory, name, environ=self._environ | own))
+        self.running[name].page = f"http://{self.listen}"
+        return self.running[name]
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        self.running[name].process.send_signal(number)
+
+    def get(self, path: str) -> Any:
+        return self.running["broker"].get(path)
+
+    def counted(self, node: str) -> dict[str, int]:
+        found = next(each for each in self.get("/api/nodes") if each["node"] == node)
+        counters: dict[str, int] = found["counters"]
+        return counters
+
+    def is_as_before(self, camera: GstCamera) -> bool:
+        """Whether all have found each other, and each viewer and the camera's connection are there, and once."""
+        ready, sessions = self.get("/readyz"), self.get("/api/viewers")
+        if (ready or {}).get("status") != "ready" or not sessions or self.counted("ingest").get("tasks") is None:
+            return False
+        ours = psutil.Process(self.running["ingest"].process.pid).net_connections("tcp")
+        connections = [each for each in ours if each.raddr and each.raddr.port == camera.port]
+        names = {session["session"] for session in sessions}
+        return len(sessions) == len(names) == VIEWERS and len(connections) == 1
+
+
+@pytest.fixture
+def parts(tmp_path: Path, gst_camera: Callable[..., GstCamera]) -> Iterator[tuple[Parts, GstCamera]]:
+    camera = gst_camera(transports=("tcp",))
+    with ExitStack() as stack:
+        cluster = Parts(stack, tmp_path, camera.url)
+        for name in ("relay", "broker", "ingest", "egress"):
+            cluster.start(name)
+        wait_until(lambda: (cluster.get("/readyz") or {}).get("status") == "ready", "they do not find each other")
+        yield cluster, camera
+
+
+async def test_a_broker_that_stands_still_or_dies_costs_no_batch_and_nothing_is_there_twice(
+    parts: tuple[Parts, GstCamera],
+) -> None:
+    cluster, camera = parts
+
+    async def settled(what: str) -> None:
+        await asyncio.to_thread(wait_until, lambda: cluster.is_as_before(camera), what, PATIENCE)
+
+    async with Crowd() as crowd:
+        assert len(await crowd.join(Whep(f"http://{cluster.listen}/whep/front-door"), VIEWERS)) == VIEWERS
+        await crowd.watching(seconds=PATIENCE)
+        await settled("it does not play")
+
+        async def shown(pictures: int) -> None:
+            """Wait until each viewer has had so many more."""
+            before = {viewer.number: viewer.frames for viewer in crowd.end().viewers}
+            async with asyncio.timeout(PATIENCE):
+                while any(  # noqa: ASYNC110 - looked for, as in Crowd.watching
+                    viewer.frames < before[viewer.number] + pictures for viewer in crowd.end().viewers
+                ):
+                    await asyncio.sleep(0.1)
+
+        await shown(SMALL.fps)
+        before = cluster.counted("egress")
+        crowd.begin()
+        cluster.signal("broker", signal.SIGSTOP)
+        await shown(STOPPED)
+        cluster.signal("broker", signal.SIGCONT)
+        await settled("it is not as it was before the broker stood still")
+        cluster.signal("broker", signal.SIGKILL)
+        await shown(SMALL.fps)
+        cluster.start("broker")
+        await settled("it is not as it was before the broker died")
+        await shown(SMALL.fps)
+        window, after = crowd.end(), cluster.counted("egress")
+        print("longest gaps", [viewer.gap_ms for viewer in window.viewers])
+        for name in ("gaps", "lost", "replays", "stale", "old_epoch"):
+            assert after.get(name, 0) == before.get(name, 0), f"{name}: every batch came once, and none from a cache"
+        assert [viewer.lost for viewer in window.viewers] == [0] * VIEWERS
+        assert [viewer.duplicates for viewer in window.viewers] == [0] * VIEWERS
+
+        cluster.signal("relay", signal.SIGKILL)
+        cluster.start("relay")
+        await shown(2 * SMALL.fps)
+        await settled("it is not as it was before the relay died")
