@@ -31,6 +31,7 @@ from common.log import get_logger
 from common.memory import give_back_aside, map_large_blocks
 from common.reloader import Reloader
 from common.systemd import READY, notify
+from common.worker.draining import first_of
 from common.worker.link import Link
 from common.worker.membership import worker_keys
 
@@ -102,13 +103,16 @@ async def _report(bus: Bus, reported: Reported, cluster: ClusterConfig, stop: as
             if bus.keyring is not None:
                 cluster = ClusterConfig(token=_own_token(bus.keyring))
             keys = await worker_keys(bus.context, endpoints, cluster, Role.RELAY, NODE, stop)
+            if not stop.is_set():
+                link = Link(bus.context, endpoints, keys, node=NODE, role=Role.RELAY)
+                async with link.serving(reported):
+                    await first_of(stop, link.hopeless)
+                problem = link.agreement.problem
         except (ConfigError, sqlite3.Error) as exc:
-            log.warning("the broker does not hear of this relay, which works all the same", reason=str(exc))
-            await _stopped_within(JOIN_INTERVAL, stop)
-            continue
+            problem = str(exc)
         if not stop.is_set():
-            async with Link(bus.context, endpoints, keys, node=NODE, role=Role.RELAY).serving(reported):
-                await reported.run(stop)
+            log.warning("the broker does not hear of this relay, which works all the same", reason=problem)
+            await _stopped_within(JOIN_INTERVAL, stop)
 
 
 def _own_token(keyring: Keyring) -> str:

@@ -25,7 +25,7 @@ async def drained(worker: Worker, link: Link, stop: asyncio.Event, *, within: fl
     One that cannot be of this cluster has nothing.
     """
     at_once = stop.at_once if isinstance(stop, Stop) else stop
-    await _first_of(stop, link.drain_ordered, link.hopeless)
+    await first_of(stop, link.drain_ordered, link.hopeless)
     if at_once.is_set() or link.hopeless.is_set():
         return
     log = get_logger(node=link.node)
@@ -47,7 +47,8 @@ async def drained(worker: Worker, link: Link, stop: asyncio.Event, *, within: fl
                 await at_once.wait()
 
 
-async def _first_of(*events: asyncio.Event) -> None:
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait until one of them is set."""
     tasks = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from common.bus import Endpoints, Keys
+from common.bus import Channel, Endpoints, Keys
 from common.config import Config
-from common.control import Role
+from common.control import Leaving, Role, Unfit, decode_for_broker, encode
 from common.errors import AddressInUseError, CamshaftError
 from common.media import live_topic
 from relay.process import run
@@ -111,6 +111,29 @@ async def test_a_broker_without_its_relay_is_not_ready(tmp_path: Path) -> None:
             async with relaying(config):
                 await broker.until("/readyz", lambda answer: answer["status"] == "ready")
             await broker.until("/readyz", lambda answer: answer == lacking)
+
+
+async def test_a_broker_that_speaks_nothing_that_it_does_costs_no_picture(tmp_path: Path, context: zmq.Context) -> None:
+    with private_endpoints() as endpoints:
+        control = context.socket(zmq.ROUTER)
+        control.bind(endpoints.control)
+        gave_up = asyncio.Event()
+
+        def refuse(frames: list[bytes]) -> None:
+            channel.send(frames[0], encode(Unfit("0.9 is too old")))
+            if isinstance(decode_for_broker(frames[1]), Leaving):
+                gave_up.set()
+
+        channel = Channel(control, refuse, multipart=True)
+        async with (
+            relaying(configuration(tmp_path, endpoints)) as task,
+            pair(context, endpoints, None) as (publisher, subscriber),
+            asyncio.timeout(PATIENCE),
+        ):
+            await gave_up.wait()
+            await passes(publisher, subscriber, b"all the same")
+            assert not task.done()
+        channel.close()
 
 
 async def test_there_is_one_relay(tmp_path: Path) -> None:
