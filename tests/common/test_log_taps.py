@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def said(bus: Path, clock: Clock) -> Iterator[logging.Logger]:
-    """What is said by this logger goes to who follows, as ``configure`` has it."""
+    """A logger whose lines go to those who follow, as ``configure`` has it."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
     handler = Taps(bus, clock)

@@ -42,7 +42,7 @@ def demuxed(data: bytes) -> None:
 
 
 def srt(data: bytes) -> None:
-    """What an SRT listener, or anybody at its address, answers; the first two answers open the connection."""
+    """Answers of an SRT listener, or of anybody at its address; the first two answers open the connection."""
     program, now = Program(data), 0.0
     session = Session(socket=1, sequence=2, latency=0.12, keys=Keys("passphrase", bytes(16), bytes(16)))
     session.due(now)

@@ -1,4 +1,4 @@
-"""What a conversion fails at is said, and taken back when it goes well."""
+"""A conversion that fails says at which it does, and takes that back when it goes well."""
 
 from __future__ import annotations
 
