@@ -15,7 +15,7 @@ from rigs.gst_camera import GstCamera
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
 FULL_HD = Clip(width=1920, height=1080, fps=30, bitrate=4_000_000, gop=60)
-SECONDS = 10.0
+SECONDS = 6.0
 
 
 async def watch(chromium: Chromium, running: Any, way: str) -> Viewing:
@@ -31,7 +31,7 @@ async def watch(chromium: Chromium, running: Any, way: str) -> Viewing:
 
 
 @pytest.mark.parametrize(("way", "transport"), [("whep", "udp"), ("websocket", "tcp"), ("page", "udp")])
-async def test_every_picture_of_ten_seconds(
+async def test_every_picture_of_six_seconds(
     chromium: Chromium,
     cluster: Callable[..., Any],
     gst_camera: Callable[..., GstCamera],
