@@ -374,7 +374,7 @@ async def test_a_demuxer_that_hangs_is_ended(image: bytes, monkeypatch: pytest.M
 
 
 async def test_a_server_that_never_answers_ends_in_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demuxed_module, "START_TIMEOUT", 1.0)
+    monkeypatch.setattr(demuxed_module, "START_TIMEOUT", 2.0)
     asked = asyncio.Event()
 
     async def hang(_request: web.Request) -> web.Response:
@@ -385,7 +385,8 @@ async def test_a_server_that_never_answers_ends_in_a_state(monkeypatch: pytest.M
     async with serving({"/": hang}) as address:
         async with pulled(f"{address}/") as camera:
             await camera.reached(CameraState.SILENT)
-        assert asked.is_set()
+            async with asyncio.timeout(60.0):  # where others keep the machine busy, an attempt may be over before it asks
+                await asked.wait()
         await until_gone()
 
 
