@@ -128,9 +128,10 @@ async def _leads(page: str) -> None:
     url = page.replace(HOST, "127.0.0.1")
     async with asyncio.timeout(START_TIMEOUT), aiohttp.ClientSession() as http:
         while True:
-            async with http.get(f"{url}healthz", headers={"Host": f"{HOST}:{port}"}, ssl=False) as answer:
-                if answer.status != 404:
-                    return
+            with contextlib.suppress(aiohttp.ClientConnectionError):  # it has no certificate yet
+                async with http.get(f"{url}healthz", headers={"Host": f"{HOST}:{port}"}, ssl=False) as answer:
+                    if answer.status != 404:
+                        return
             await asyncio.sleep(0.05)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -23,7 +23,7 @@ from rigs.chromium import Chromium
 from rigs.clip import Clip
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
-from rigs.reverse_proxy import HOST, PREFIX, caddy, nginx
+from rigs.reverse_proxy import HOST, PREFIX, caddy, nginx, traefik
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.timeout(240)]
 
@@ -33,12 +33,14 @@ CONFIG = {
     "http": {"hosts": [HOST], "trusted_proxies": ["127.0.0.1"]},
     "auth": {"tokens": {"ops": {"sha256": digest_of("t-ops"), "role": "admin"}}},
 }
-CASES = [
+Case = tuple[Callable[..., Any], dict[str, bool]]
+CASES: list[Case] = [
     (nginx, {"below": False, "tls": True}),
     (nginx, {"below": True, "tls": False}),
     (caddy, {"below": False, "tls": False}),
     (caddy, {"below": True, "tls": True}),
 ]
+TRAEFIK: list[Case] = [(traefik, {"below": False, "tls": True}), (traefik, {"below": True, "tls": False})]
 
 
 class Loopback(AbstractResolver):
@@ -120,28 +122,43 @@ async def watch(chromium: Chromium, page: str) -> None:
     await viewing.close()
 
 
-async def test_each_recipe_lets_everything_through(
-    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: Path
+async def each_lets_everything_through(
+    cases: Sequence[Case], chromium: Chromium, running: Cluster, directory: Path
 ) -> None:
-    if problem := reverse_proxy.missing():
-        pytest.skip(problem)
-    running: Cluster = await cluster({"yard": gst_camera(CLIP).url}, config=CONFIG)
     user = {**BEN, "cameras": ["yard"]}
     async with client() as http, http.post(f"{running.url}/api/users?token=t-ops", json=user) as answer:
         assert answer.status == 201
-    for number, (program, how) in enumerate(CASES):
-        directory = tmp_path / f"{number}-{program.__name__}"
-        directory.mkdir()
-        async with program(urlsplit(running.url).netloc, directory, **how) as page:
+    for number, (program, how) in enumerate(cases):
+        own = directory / f"{number}-{program.__name__}"
+        own.mkdir()
+        async with program(urlsplit(running.url).netloc, own, **how) as page:
             print(program.__name__, how, page)
             await look(page, **how)
             await watch(chromium, page)
     assert not re.search(r'"reason":"cross_origin"', running.log)
 
 
+async def test_each_recipe_lets_everything_through(
+    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: Path
+) -> None:
+    if problem := reverse_proxy.missing():
+        pytest.skip(problem)
+    running: Cluster = await cluster({"yard": gst_camera(CLIP).url}, config=CONFIG)
+    await each_lets_everything_through(CASES, chromium, running, tmp_path)
+
+
+async def test_traefiks_recipes_let_everything_through(
+    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: Path
+) -> None:
+    if problem := reverse_proxy.traefik_missing():
+        pytest.skip(problem)
+    running: Cluster = await cluster({"yard": gst_camera(CLIP).url}, config=CONFIG)
+    await each_lets_everything_through(TRAEFIK, chromium, running, tmp_path)
+
+
 def test_the_documents_have_each_recipe() -> None:
     text = (reverse_proxy.RECIPES.parent / "docs/proxies.md").read_text("utf-8")
-    recipes = [*(reverse_proxy.RECIPES / "nginx").iterdir(), *(reverse_proxy.RECIPES / "caddy").iterdir()]
-    assert len(recipes) == 4
+    recipes = [each for name in ("nginx", "caddy", "traefik") for each in (reverse_proxy.RECIPES / name).iterdir()]
+    assert len(recipes) == 6
     for recipe in recipes:
         assert recipe.read_text("utf-8") in text, recipe
