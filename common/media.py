@@ -118,8 +118,15 @@ CLOCK_RATES = {"H264": 90_000, "H265": 90_000, "VP8": 90_000, "VP9": 90_000, "AV
 """RTP clock of each codec that viewers may be sent, in Hz."""
 
 _CONVERTED = {
-    "video": ("JPEG", "MP4V-ES"),
-    "audio": ("AAC", "L16", "MPA", *(f"{order}G726-{rate}" for order in ("", "AAL2-") for rate in (16, 24, 32, 40))),
+    "video": ("JPEG", "MP4V-ES", "MPV"),
+    "audio": (
+        "AAC",
+        "L8",
+        "L16",
+        "L24",
+        "MPA",
+        *(f"{order}G726-{rate}" for order in ("", "AAL2-") for rate in (16, 24, 32, 40)),
+    ),
 }
 """Codecs that travel on the bus to a converter alone, as access units that were cut into pieces."""
 

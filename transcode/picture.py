@@ -24,7 +24,8 @@ from transcode.encoding import MICROSECONDS, opened
 from transcode.success import LARGEST
 
 DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "JPEG": "mjpeg"} | {
-    "MP4V-ES": "mpeg4"
+    "MP4V-ES": "mpeg4",
+    "MPV": "mpeg2video",
 }
 """FFmpeg's decoder of each codec on the bus."""
 

@@ -19,7 +19,15 @@ from common.media import Track
 from common.payload.assembler import AccessUnit
 from transcode.conversion import Made
 
-DECODERS = {"AAC": "aac", "L16": "pcm_s16be", "MPA": "mp3float", "G722": "g722", "PCMU": "pcm_mulaw"} | {
+DECODERS = {
+    "AAC": "aac",
+    "L8": "pcm_u8",
+    "L16": "pcm_s16be",
+    "L24": "pcm_s24be",
+    "MPA": "mp3float",
+    "G722": "g722",
+    "PCMU": "pcm_mulaw",
+} | {
     "PCMA": "pcm_alaw",
     "opus": "libopus",
 }

@@ -16,6 +16,7 @@ from common.payload.output import Output
 from ingest.payload import aac, g711, h264, h265, opus, vpx
 from ingest.payload.frames import Frames
 from ingest.payload.jpeg import WHOLE, Jpeg, repack_whole
+from ingest.payload.mpeg2 import repack_mpeg2
 from ingest.payload.mpeg4 import repack_mpeg4
 from ingest.payload.resample import can_resample
 from ingest.payload.sound import Sound
@@ -41,7 +42,10 @@ _CONVERTED = {
     "MP4V-ES": "MPEG-4 video",
     "MPEG4-GENERIC": "AAC",
     "MP4A-LATM": "AAC",
+    "MPV": "MPEG-2 video",
+    "L8": "uncompressed sound (L8)",
     "L16": "uncompressed sound (L16)",
+    "L24": "uncompressed sound (L24)",
     "MPA": "MPEG audio (MP2 or MP3)",
 } | {f"{order}G726-{rate}": "G.726" for order in ("", "AAL2-") for rate in (16, 24, 32, 40)}
 _MPA_HEADER = 4  # bytes, RFC 2250 3.5
@@ -50,7 +54,6 @@ _MPA_HEADER = 4  # bytes, RFC 2250 3.5
 _UNKNOWN = {
     "H266": ("H.266", _USE_H264),
     "MP2T": ("an MPEG transport stream", _USE_H264),
-    "MPV": ("MPEG-2 video", _USE_H264),
     "H261": ("H.261", _USE_H264),
     "H263": ("H.263", _USE_H264),
     "H263-1998": ("H.263", _USE_H264),
@@ -58,7 +61,6 @@ _UNKNOWN = {
     "AC3": ("AC-3", _USE_G711),
     "G723": ("G.723", _USE_G711),
     "G729": ("G.729", _USE_G711),
-    "L8": ("uncompressed sound (L8)", _USE_G711),
     "GSM": ("GSM", _USE_G711),
     "DVI4": ("ADPCM (DVI4)", _USE_G711),
     "SPEEX": ("Speex", _USE_G711),
@@ -178,6 +180,8 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
             return Jpeg(choice.track, output, choice.section.size)
         case "MP4V-ES":
             return Frames(choice.track, repack_mpeg4(choice.format.parameters), output)
+        case "MPV":
+            return Frames(choice.track, repack_mpeg2(), output)
         case "opus":
             return opus.Opus(output)
         case "AAC":
@@ -266,7 +270,7 @@ def _track(section: MediaSection, format_: Format) -> Track:
         return replace(h265.announced_track(format_.parameters), problem=problem)
     if kind is Kind.VIDEO and codec in ("VP8", "VP9", "AV1"):
         return Track(kind, codec, CLOCK_RATES[codec], problem=problem)
-    if codec in _CONVERTED and (kind is Kind.VIDEO) is (codec in ("JPEG", "MP4V-ES")):
+    if codec in _CONVERTED and (kind is Kind.VIDEO) is (codec in ("JPEG", "MP4V-ES", "MPV")):
         return _converted(kind, codec, format_, problem)
     known = printable(format_.codec)
     name, reason = _UNKNOWN.get(codec, (_CONVERTED.get(codec, known), "is not known"))

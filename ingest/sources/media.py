@@ -242,6 +242,8 @@ _FORMS: dict[str, Callable[[Found], _Form]] = {
     "av1": _video("AV1", _av1),
     "mjpeg": _video("JPEG", _whole, f"{WHOLE}=1"),
     "mpeg4": _mpeg4,
+    "mpeg2video": _video("MPV", lambda data: [bytes(4) + data]),  # RFC 2250 3.4
+    "mpeg1video": _video("MPV", lambda data: [bytes(4) + data]),
     "aac": _aac,
     "aac_latm": _latm,
     "opus": lambda _found: _Form("opus", 48_000, _whole, channels=2),  # RFC 7587 7
@@ -255,4 +257,4 @@ _FORMS: dict[str, Callable[[Found], _Form]] = {
 }
 
 # Codecs that ingest knows by name alone.
-_NAMES = {"mpeg2video": "MPV", "vvc": "H266", "h263": "H263", "h261": "H261", "ac3": "AC3", "g729": "G729"}
+_NAMES = {"vvc": "H266", "h263": "H263", "h261": "H261", "ac3": "AC3", "g729": "G729"}

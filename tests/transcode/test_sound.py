@@ -40,6 +40,8 @@ CASES = {
     "AAC at 16 kHz": (Track(Kind.AUDIO, "AAC", 16_000), adts(tone("aac", rate=16_000), 16_000, 1)),
     "AAC in stereo": (Track(Kind.AUDIO, "AAC", 48_000, 2), adts(tone("aac", rate=48_000, channels=2), 48_000, 2)),
     "L16": (Track(Kind.AUDIO, "L16", 44_100, 2), tone("pcm_s16be", rate=44_100, channels=2)),
+    "L8": (Track(Kind.AUDIO, "L8", 11_025), tone("pcm_u8", rate=11_025)),
+    "L24": (Track(Kind.AUDIO, "L24", 48_000, 2), tone("pcm_s24be", rate=48_000, channels=2)),
     "G.726 at 32 kbit/s": (Track(Kind.AUDIO, "G726-32", 8_000), tone("g726le", options="code_size=4")),
     "G.726 at 16 kbit/s": (Track(Kind.AUDIO, "G726-16", 8_000), tone("g726le", options="code_size=2")),
     "G.726 in the order of AAL2": (Track(Kind.AUDIO, "AAL2-G726-32", 8_000), tone("g726", options="code_size=4")),

@@ -21,6 +21,7 @@ ENCODERS = {
     "H265": ("libx265", "yuv420p10le"),
     "JPEG": ("mjpeg", "yuvj420p"),
     "MP4V-ES": ("mpeg4", "yuv420p"),
+    "MPV": ("mpeg2video", "yuv420p"),
     "VP8": ("libvpx", "yuv420p"),
     "VP9": ("libvpx-vp9", "yuv420p"),
     "AV1": ("libsvtav1", "yuv420p"),

@@ -15,6 +15,7 @@ from ingest.payload.frames import Frames
 from ingest.payload.g711 import G711
 from ingest.payload.h264 import H264
 from ingest.payload.h265 import H265
+from ingest.payload.jpeg import Jpeg
 from ingest.payload.opus import Opus
 from ingest.payload.registry import choose, make
 from ingest.payload.sound import Sound
@@ -78,7 +79,8 @@ def converted(kind: Kind, codec: str, rate: int, channels: int = 1, name: str = 
         ("video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000", Track(Kind.VIDEO, "VP8", 90_000), Frames),
         ("video 0 RTP/AVP 96\na=rtpmap:96 VP9/90000", Track(Kind.VIDEO, "VP9", 90_000), Frames),
         ("video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000", Track(Kind.VIDEO, "AV1", 90_000), Frames),
-        ("video 0 RTP/AVP 26", converted(Kind.VIDEO, "JPEG", 90_000, name="Motion JPEG"), Frames),
+        ("video 0 RTP/AVP 26", converted(Kind.VIDEO, "JPEG", 90_000, name="Motion JPEG"), Jpeg),
+        ("video 0 RTP/AVP 32", converted(Kind.VIDEO, "MPV", 90_000, name="MPEG-2 video"), Frames),
         (
             "video 0 RTP/AVP 96\na=rtpmap:96 MP4V-ES/90000",
             converted(Kind.VIDEO, "MP4V-ES", 90_000, name="MPEG-4 video"),
