@@ -1,4 +1,4 @@
-# Camshaft in a container: every command of `camshaft`, the compiled loop included. compose.yaml runs a cluster of it;
+# Camshaft in a container: every command of `camshaft`, the compiled parts included. compose.yaml runs a cluster of it;
 # `docker run --network host camshaft` runs all in one container, with a page for this machine.
 
 FROM debian:trixie-slim AS base
@@ -20,7 +20,8 @@ COPY relay relay
 COPY ingest ingest
 RUN python3 -m venv /opt/camshaft \
     && /opt/camshaft/bin/pip install --no-cache-dir . \
-    && /opt/camshaft/bin/python -P -c "from camshaft.egress import native; assert native.BUILT"
+    && /opt/camshaft/bin/python -P -c "from camshaft.egress import native; assert native.BUILT" \
+    && /opt/camshaft/bin/python -P -c "from camshaft.ingest import native; assert native.BUILT"
 
 FROM base
 # OpenSSL's library, which the compiled loop encrypts with, comes with Python.

@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # What is compiled is removed first: where it cannot be built any more, an old one must not be taken for the new one.
-INSTALL := rm -rf build egress/native/_fanout*; $(BIN)/python -m pip --quiet --disable-pip-version-check install --editable
+COMPILED := egress/native/_fanout* ingest/native/_pictures*
+INSTALL := rm -rf build $(COMPILED); $(BIN)/python -m pip --quiet --disable-pip-version-check install --editable
 
 # The camera of `make run CAMERA=…` reaches the program by environment: a command line would show its password.
 ifdef CAMERA
@@ -59,10 +60,10 @@ wheel: $(VENV)/.python  ## Build the wheel, and beside it the list of all that i
 
 system: $(VENV)/.test
 	@tools/system-packages $(BIN)/python
-	@$(BIN)/python -c "import egress.native, sys; sys.exit(not egress.native.BUILT)" || { $(INSTALL) .; }
+	@$(BIN)/python -c "import egress.native, ingest.native, sys; sys.exit(not (egress.native.BUILT and ingest.native.BUILT))" || { $(INSTALL) .; }
 
 clean:  ## Remove what the other commands made
-	rm -rf $(VENV) build dist *.egg-info egress/native/_fanout* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info $(COMPILED) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: what is installed is installed again only when the metadata or what is compiled changes.
@@ -70,7 +71,7 @@ $(VENV)/.python:
 	@tools/make-venv $(PYTHON) $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.python setup.cfg setup.py pyproject.toml $(wildcard egress/native/*.[ch] egress/native/build.py)
+$(VENV)/.run: $(VENV)/.python setup.cfg setup.py pyproject.toml $(wildcard egress/native/*.[ch] egress/native/build.py ingest/native/pictures.[ch] ingest/native/build.py)
 	@echo "Installing Camshaft into $(VENV) (once, about a minute) ..."
 	@$(INSTALL) .
 	@touch $@

@@ -1,7 +1,8 @@
 """Publishes batches on the bus, and sends each worker that subscribes the group of pictures it came too late for.
 
-The bus is one XPUB socket for the whole process. ZeroMQ itself drops what nobody has subscribed to, and what a broker
-that is slow or away cannot take. Nothing here waits.
+The bus is one XPUB socket for the whole process. What nobody has subscribed to is cached and not sent: ZeroMQ would
+drop it, for more than all else costs here. Whoever subscribes asks for what is cached after that, so that no picture is
+missing between the two. ZeroMQ drops what a broker that is slow or away cannot take. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -114,17 +115,22 @@ class Publisher:
             topic = self._topics[rendition] = live_topic(rendition)
             self._gops[rendition] = Gop()
         gop = self._gops[rendition]
-        if not self._unsent:
+        taken = rendition in self._taken
+        if taken and not self._unsent:
             asyncio.get_running_loop().call_soon(self._send)
         sealer = self._sealers.get(rendition)
         for batch in batches:
+            video = batch.kind == _VIDEO
+            if not taken and not video:
+                continue
             encoded = encode_batch(batch)
-            if batch.kind == _VIDEO:
+            if video:
                 before = gop.size
                 gop.add(batch, encoded)
                 self._cached += gop.size - before
-            frame = topic + encoded
-            self._unsent.append(frame if sealer is None else sealer.seal(frame))
+            if taken:
+                frame = topic + encoded
+                self._unsent.append(frame if sealer is None else sealer.seal(frame))
         if self._cached > self._cache_bytes:
             self._relieve()
 

@@ -112,6 +112,17 @@ class AccessUnits:
         self.picture = PUBLISHED
         self._output.begin(self.timestamp, arrival_ns, flags)
 
+    @property
+    def expects_marker(self) -> bool:
+        """Whether no picture has begun, and the marker that comes with one will end it."""
+        return self.picture is AWAITED and self._trust_markers and not self.marked_open
+
+    def take(self, payloads: list[bytes], timestamp: int, arrival_ns: int) -> None:
+        """A whole picture that ends with the marker, and that ``expects_marker``: it is published."""
+        self.timestamp = self._marked_timestamp = timestamp
+        self._output.send_unit(payloads, timestamp, arrival_ns)
+        self.published += 1
+
     def complete(self) -> None:
         """The access unit has come to its end; nothing happens if it is still awaited."""
         if self.picture is PUBLISHED:

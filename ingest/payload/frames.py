@@ -109,6 +109,18 @@ class Frames:
         elif marker:
             self._finish()
 
+    def expects_picture(self, _arrival_ns: int) -> bool:
+        """Whether ``receive_picture`` may be called: nothing of the next picture has come, and no keyframe is due."""
+        return self._open and not self._payloads
+
+    def receive_picture(self, payloads: list[bytes], _first: int, timestamp: int, arrival_ns: int) -> None:
+        """A whole picture that is no keyframe, as it goes out: ``receive`` would have made the same of it."""
+        if timestamp != self._timestamp:
+            self._begin(timestamp)
+        self._begun_ns = self._arrival_ns = arrival_ns
+        self.frames += 1
+        self._output.send_unit(payloads, timestamp, arrival_ns)
+
     def _begin(self, timestamp: int) -> None:
         self._timestamp, self._payloads, self._size, self._damaged = timestamp, [], 0, False
 

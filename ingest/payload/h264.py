@@ -39,6 +39,7 @@ from ingest.payload.nal_units import (
     AGGREGATE,
     FRAGMENT,
     HOLD,
+    NONE,
     PUBLISH,
     SINGLE,
     SKIP,
@@ -151,6 +152,30 @@ class H264(NalPayloadFormat):
         if self._refreshed:
             return _REFRESHED
         return sps.convert if sps else self._announced.convert
+
+    def expects_picture(self, arrival_ns: int) -> bool:
+        """Whether ``receive_picture`` may be called: nothing of the next picture has come, and no keyframe is due."""
+        access_units = self._access_units
+        return (
+            self._gate.open
+            and self._fate is NONE
+            and access_units.expects_marker
+            and not self._held
+            and not self._output.payloads
+            and 0 < self._idr_ns < arrival_ns + NO_IDR_AFTER_NS
+            and arrival_ns - self._idr_ns < NO_IDR_AFTER_NS
+        )
+
+    def receive_picture(self, payloads: list[bytes], first: int, timestamp: int, arrival_ns: int) -> None:
+        """A whole picture that is no keyframe, as it goes out, with the byte behind its first slice's header.
+
+        It came as ``receive`` takes it, and that would have made the same of it.
+        """
+        self._arrival_ns = arrival_ns
+        self._h265_units = 0
+        if first_slice_type(first) in B_SLICES:
+            self._reordered = True
+        self._access_units.take(payloads, timestamp, arrival_ns)
 
     def _decide(self, data: bytes, at: int) -> Fate:
         kind = self._type

@@ -26,6 +26,7 @@ from enum import Enum, auto
 from common.media import MAX_PAYLOAD
 from common.payload.fragmentation import FragmentHeaders, cut, end
 from common.payload.output import Output
+from ingest.native import start_code_at
 from ingest.payload.access_units import AccessUnits
 
 MAX_UNIT_BYTES = 4 << 20  # of an access unit, and so of a NAL unit; a lossless 4K picture is smaller
@@ -191,7 +192,7 @@ class NalUnits(ABC):
             if searched < 0:
                 searched = 0
             data = rest + data
-        at = data.find(_START_CODE, searched, len(data) - self._header_size)
+        at = start_code_at(data, searched, len(data) - self._header_size)
         if at >= 0:
             data = self._split(data, at)
             if not data:
@@ -232,7 +233,7 @@ class NalUnits(ABC):
             if begin == len(data):
                 return b""
             self._fate = self._decide(data, begin)
-            at = data.find(_START_CODE, begin, len(data) - self._header_size)
+            at = start_code_at(data, begin, len(data) - self._header_size)
         return data[begin:]
 
     def _finish(self) -> None:

@@ -22,9 +22,10 @@ from ingest.budget import Budget
 from ingest.rtp.receiver import CameraStream
 from ingest.rtp.rtcp import REPORT_INTERVAL
 from ingest.rtsp.auth import Pin
+from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.keepalive import Keepalive
-from ingest.rtsp.media import Route, SessionMedia
-from ingest.rtsp.message import FrameRun, Parser, Request, Response
+from ingest.rtsp.media import SessionMedia
+from ingest.rtsp.message import Parser, Request, Response
 from ingest.rtsp.networks import Networks
 from ingest.rtsp.publishing import Publishing
 from ingest.rtsp.quickack import QuickAck
@@ -61,7 +62,7 @@ class Connection(asyncio.BufferedProtocol):
         self._media = SessionMedia(url, udp=udp, epoch=epoch, networks=networks)
         self._silence = Silence(self._media)
         self._session = RtspSession(url, udp, self._media.select, pin, keepalive)
-        self._routes: dict[int, Route] = {}  # by interleaved channel
+        self._interleaved = Interleaved(self._parser, self._answered)
         self._turns = Turns(budget, self._parser, self._media.ports, self._go_on, self._fail)
         self._publishing = Publishing(self._media, self._turns, publish, partial(on_media, self))
         self._quickack = QuickAck()
@@ -129,7 +130,7 @@ class Connection(asyncio.BufferedProtocol):
         self._publishing.close()
         self._turns.end()
         self._media.close()
-        self._routes = {}
+        self._interleaved.close()
         transport = self._transport
         if transport is not None:
             try:
@@ -167,32 +168,23 @@ class Connection(asyncio.BufferedProtocol):
         arrival_ns = unix_ns()
         if self._turns.watched:
             self._turns.watch()
-        routes = self._routes
-        count = 0
+        parser, interleaved, count = self._parser, self._interleaved, 0
         try:
-            for message in self._parser.advance(nbytes):
-                if type(message) is FrameRun:
-                    channel, data, bounds = message
-                    count += len(bounds)
-                    receive = routes.get(channel)
-                    if receive is not None:
-                        receive(data, bounds, arrival_ns)
-                else:
-                    count += 1
-                    self._answered(cast(Request | Response, message))
+            count = interleaved.read(nbytes, arrival_ns)
         except ProtocolError as exc:
-            state = CameraState.MALFORMED if self._parser.synchronised else CameraState.NOT_RTSP
+            state = CameraState.MALFORMED if parser.synchronised else CameraState.NOT_RTSP
             self._fail(CameraError(state, str(exc)))
             assert self._transport is not None
             self._transport.abort()  # the parser has lost its way: there is nothing more to be understood
         except CameraError as exc:
             self._fail(exc)
-        if routes:
+        if interleaved.routes:
             self._publishing.flush(arrival_ns, nbytes, count)
-            self._quickack.acknowledge()
+            if self._quickack.due or not interleaved.whole:
+                self._quickack.acknowledge()
         else:
             self._turns.spend(nbytes, count, 0, unix_ns() - arrival_ns)
-        if self._parser.more or nbytes == self._offered:
+        if parser.more or nbytes == self._offered:
             self._turns.pause(0.0)
 
     def eof_received(self) -> bool:
@@ -221,6 +213,7 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(CameraError(CameraState.CLOSED, "the camera sends requests and does not read the answers"))
         else:
             self._transport.write(data)
+            self._quickack.due = True
 
     # What the session wants to be done.
 
@@ -234,8 +227,7 @@ class Connection(asyncio.BufferedProtocol):
                     ports = self._media.bind(self._transport.get_extra_info("sockname")[0])
                     self._do(self._session.bound(ports, self._loop.time()))
                 case Punch():
-                    self._routes.update(self._media.open(self._session.setups, self.peer, self._publishing.flush))
-                    self._parser.channels = frozenset(self._routes) or None
+                    self._media.open(self._session.setups, self.peer, self._publishing.flush, self._interleaved)
                 case Playing():
                     self._report_due = self._loop.time()
                     self._silence.begin(self._report_due)

@@ -12,10 +12,12 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from common.media import Track
+from common.media import Kind, Track
+from ingest import native
 from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtful
 from ingest.rtp.receiver import CameraStream, TrackReceiver
 from ingest.rtp.rtcp import receiver_report
+from ingest.rtsp.interleaved import Interleaved, Route
 from ingest.rtsp.message import InterleavedFrame
 from ingest.rtsp.networks import Networks
 from ingest.rtsp.sdp import MediaSection, SessionDescription
@@ -25,9 +27,6 @@ from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl
 
 CNAME = "camshaft"
-Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
-"""Takes packets of one channel, each between two places of what was received, and the time at which they came."""
-
 PLAIN_WARNING = "the media comes over UDP, which TLS does not encrypt; use TCP"
 
 
@@ -94,13 +93,20 @@ class SessionMedia:
         self.ports.append(pair)
         return pair[0].port, pair[1].port
 
-    def open(self, setups: Sequence[Setup], peer: str, flush: Callable[[int, int, int], None]) -> dict[int, Route]:
-        """Everything is set up: from now on packets may come. Returns where those of each interleaved channel go."""
+    def open(
+        self,
+        setups: Sequence[Setup],
+        peer: str,
+        flush: Callable[[int, int, int], None],
+        interleaved: Interleaved,
+    ) -> None:
+        """Everything is set up: from now on packets may come."""
         self._setups = setups
         sections = [setup.section for setup in setups]
         choices = [choice for choice in self._choices if any(choice.section is section for section in sections)]
         self.stream = CameraStream(choices, udp=self.udp, epoch=self.stream.epoch)
         routes: dict[int, Route] = {}
+        take_picture = None
         for index, (setup, receiver) in enumerate(zip(setups, self.stream.receivers, strict=True)):
             if self.udp:
                 self._start(setup, receiver, peer, flush, *self.ports[index])
@@ -108,7 +114,9 @@ class SessionMedia:
                 rtp, rtcp = setup.spec.interleaved
                 routes[rtcp] = partial(_each, receiver.receive_rtcp)
                 routes[rtp] = receiver.receive_run  # last: where both are one, it tells them apart
-        return routes
+                if receiver.kind is Kind.VIDEO and native.BUILT:
+                    take_picture = partial(receiver.take_picture, rtp)
+        interleaved.open(routes, take_picture)
 
     def _start(
         self,

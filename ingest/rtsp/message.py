@@ -18,7 +18,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ MAX_JUNK_BYTES = 64 << 10  # skipped in a row before we give up: a camera's whol
 CAPACITY = 80 << 10  # bytes of the buffer while nothing larger comes: the largest frame and some more
 MAX_ROOM = 64 << 10  # bytes offered to the kernel at once: what one camera may bring in before others have their turn
 MAX_FRAMES = 256  # that one call takes, for the same reason: 64 kB of a real camera are some 50
+MAX_PICTURES = 16  # that are handed over whole by one call, likewise: each costs as much as some 20 frames
 MAX_EVENTS = 16  # messages and losses of synchronism that one call takes: each costs as much as many frames
 
 VERSION = "RTSP/1.0"
@@ -135,6 +136,10 @@ class FrameRun(NamedTuple):
     bounds: list[tuple[int, int]]  # where each packet begins and ends in it
 
 
+TakePicture = Callable[[bytearray, int, int, int], tuple[int, int] | None]
+"""Takes the picture that stands between two places of what was received, and came at a time. Returns its bytes and its
+packets; ``None`` if there is none that it can take."""
+
 Message = Request | Response | InterleavedFrame
 Read = Request | Response | FrameRun
 
@@ -208,6 +213,27 @@ class Parser:
             while self.more:
                 messages += _copied(self.advance(0))
         return messages
+
+    def written(self, count: int) -> None:
+        """So many bytes were written into ``buffer()``: ``hand_over`` and ``advance(0)`` see them."""
+        self._end += count
+        self.more = False
+
+    def hand_over(self, take: TakePicture, arrival_ns: int) -> int:
+        """Let ``take`` have what came at that time, as long as it takes pictures. Returns how many packets it took."""
+        packets = 0
+        if not self._adrift:
+            for _ in _PICTURES:
+                if (
+                    self._start == self._end
+                    or (taken := take(self._buffer, self._start, self._end, arrival_ns)) is None
+                ):
+                    break
+                self._start += taken[0]
+                packets += taken[1]
+            if packets:
+                self._settle()
+        return packets
 
     def advance(self, count: int) -> list[Read]:
         """Parse the ``count`` bytes that were written into ``buffer()``. See ``more``."""
@@ -372,7 +398,7 @@ class Parser:
         self._view[: self._end] = rest
 
 
-_TURN = range(MAX_FRAMES)
+_TURN, _PICTURES = range(MAX_FRAMES), range(MAX_PICTURES)
 
 
 def _copied(messages: Iterable[Read]) -> Iterator[Message]:

@@ -2,7 +2,8 @@
 
 A camera that writes packets one by one, and has not turned Nagle's algorithm off, holds the end of a picture back until
 what it sent before is acknowledged (RFC 1122 4.2.3.4). The kernel forgets it by and by: after every report we send it
-takes the connection for a dialogue. So it is told after each read.
+takes the connection for a dialogue. So it is told after each read within a picture, and after the first of all others
+once something was sent: of a picture that came whole the camera holds nothing back.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 
 class QuickAck:
-    """One connection's; does nothing before it ``begin``s."""
+    """One connection's; does nothing before it ``begin``s. It is ``due`` whenever something was sent."""
 
     def __init__(self) -> None:
+        self.due = True  # ``acknowledge`` is to be called at the next read, whatever comes
         self._socket: socket.socket | None = None  # the transport's, which closes it
 
     def begin(self, transport: asyncio.BaseTransport) -> None:
@@ -28,6 +30,7 @@ class QuickAck:
 
     def acknowledge(self) -> None:
         """Something was read."""
+        self.due = False
         if _QUICKACK is not None and self._socket is not None:
             with suppress(OSError):  # closed a moment ago
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)

@@ -129,6 +129,25 @@ async def test_replay_for_one_that_subscribes_twice(tmp_path: Path) -> None:
             await egress.until(replay_topic("door", "e"), 3 * times)
 
 
+async def test_whoever_comes_late_misses_nothing_of_what_nobody_took(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        await flowing(publisher, egress, "yard")
+        publisher.publish("door", [*video(13), batch(0, kind="audio")])
+        assert not publisher._unsent
+        egress.subscribe(live_topic("door"))
+        egress.subscribe(replay_topic("door", "egress-1"))
+        number = 13
+        async with asyncio.timeout(BOUND):
+            while not egress.of(live_topic("door")):
+                publisher.publish("door", video(1, start=number))
+                number += 1
+                await asyncio.sleep(0)
+        replayed = await egress.until(replay_topic("door", "egress-1"), 3)
+        live = egress.of(live_topic("door"))
+        assert [each.sequence for each in (*replayed, *live)] == [*range(replayed[0].sequence, live[-1].sequence + 1)]
+        assert replayed[0].keyframe
+
+
 async def test_it_knows_what_is_taken(tmp_path: Path) -> None:
     async with bus(tmp_path) as (publisher, egress):
         await flowing(publisher, egress, "door")

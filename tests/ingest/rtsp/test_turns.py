@@ -15,7 +15,7 @@ from common.errors import CameraError
 from ingest import budget
 from ingest.budget import LOOK_BYTES, Budget
 from ingest.rtsp import turns
-from ingest.rtsp.message import MAX_ROOM, InterleavedFrame, Message, Parser
+from ingest.rtsp.message import MAX_ROOM, InterleavedFrame, Parser
 from rigs.camera import FakeCamera, h264_track
 from rigs.video import encode
 from tests.fakes.viewer import Viewer, playing
@@ -70,11 +70,11 @@ def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
     async def watch() -> None:
         taken = [0]
         async with flooding(400) as camera, playing(camera, Viewer()) as connection:
-            advance, running = connection._parser.advance, asyncio.get_running_loop()
+            written, running = connection._parser.written, asyncio.get_running_loop()
 
-            def count(size: int) -> list[Message]:
+            def count(size: int) -> None:
                 taken[-1] += size
-                return advance(size)
+                written(size)
 
             def beat() -> None:
                 taken.append(0)
@@ -82,7 +82,7 @@ def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
 
             connection._transport.pause_reading()  # type: ignore[union-attr]
             await asyncio.sleep(0.2)  # so that there is much to be read at once
-            monkeypatch.setattr(connection._parser, "advance", count)
+            monkeypatch.setattr(connection._parser, "written", count)
             beat()
             connection._transport.resume_reading()  # type: ignore[union-attr]
             async with asyncio.timeout(10):
@@ -119,7 +119,7 @@ async def test_only_time_of_the_processor_makes_a_turn_long(take: Callable[[floa
         rooms.append(connection._parser.room)
 
     async with FakeCamera() as camera, playing(camera, Viewer()) as connection:
-        connection._routes[0] = serve
+        connection._interleaved.routes[0], connection._interleaved.take_picture = serve, None
         async with asyncio.timeout(20):
             while len(rooms) < 20:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

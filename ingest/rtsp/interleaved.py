@@ -1,0 +1,55 @@
+"""Hands what one read of a connection brought to the tracks: whole pictures first, then packet by packet; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from ingest.rtsp.message import FrameRun, Parser, Request, Response, TakePicture
+
+Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
+"""Takes packets of one channel, each between two places of what was received, and the time at which they came."""
+
+
+class Interleaved:
+    """One connection's. ``answered`` gets what is no packet, and may be what opens the routes."""
+
+    __slots__ = ("_answered", "_parser", "routes", "take_picture", "whole")
+
+    def __init__(self, parser: Parser, answered: Callable[[Request | Response], None]) -> None:
+        self.routes: dict[int, Route] = {}  # by interleaved channel
+        self.take_picture: TakePicture | None = None  # takes whole pictures past the routes, where that is built
+        self.whole = False  # the last read brought nothing but whole pictures
+        self._parser, self._answered = parser, answered
+
+    def open(self, routes: dict[int, Route], take_picture: TakePicture | None) -> None:
+        """Packets may come from now on."""
+        self.routes, self.take_picture = routes, take_picture
+        self._parser.channels = frozenset(routes) or None
+
+    def close(self) -> None:
+        """Nothing is to be taken any more."""
+        self.routes, self.take_picture = {}, None
+
+    def read(self, size: int, arrival_ns: int) -> int:
+        """So many bytes were written into the parser's buffer. Returns the number of packets and messages in them.
+
+        Raises ``ProtocolError``, and what ``answered`` raises.
+        """
+        parser, take = self._parser, self.take_picture
+        parser.written(size)
+        count = parser.hand_over(take, arrival_ns) if take is not None else 0
+        self.whole = not parser.partial
+        if self.whole:
+            return count
+        for message in parser.advance(0):
+            if type(message) is FrameRun:
+                channel, data, bounds = message
+                count += len(bounds)
+                receive = self.routes.get(channel)
+                if receive is not None:
+                    receive(data, bounds, arrival_ns)
+            else:
+                count += 1
+                self._answered(cast(Request | Response, message))
+        return count

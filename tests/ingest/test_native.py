@@ -1,0 +1,190 @@
+"""The compiled shortcut makes of a camera's bytes what the way without it makes of them."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sysconfig
+from collections import Counter
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.media import MAX_PAYLOAD, Batch
+from ingest import native
+from ingest.native import start_code_at
+from ingest.rtp.receiver import TrackReceiver
+from rigs.reading import H264, H265, Reading
+from tests.fakes.pictures import SSRC, Camera, framed
+
+NOW = 1_700_000_000 * 10**9
+FRAME_NS = 40_000_000
+PAYLOAD_TYPE = 96
+# What is left behind of the last NAL unit is looked at by nobody before the next one begins; tables never change.
+NO_STATE = {"_rest", "_header", "_type", "_left", "_pictures", "_on_new_source"} | {
+    "_syntax",
+    "_structures",
+    "_types",
+    "_fragment_headers",
+}
+
+needs_native = pytest.mark.skipif(not native.BUILT, reason="ingest.native was not built here")
+
+
+def test_it_was_built_where_it_can_be(tmp_path: Path) -> None:
+    """Its failure would not be noticed otherwise: the installation goes on without it."""
+    compiler = str(sysconfig.get_config_var("CC") or "cc").split()
+    source = tmp_path / "headers.c"
+    source.write_text("#include <Python.h>\n")
+    command = [*compiler, "-E", "-I", sysconfig.get_path("include"), str(source)]
+    if shutil.which(compiler[0]) is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip(f"there is not all that it needs: {native.NEEDS}")
+    assert native.BUILT
+
+
+class Both:
+    """One camera, read with the shortcut and without it."""
+
+    def __init__(self, *, h265: bool = False) -> None:
+        self.taken = 0  # pictures by the shortcut
+        self.batches: list[Batch] = []
+        self.now_ns = NOW
+        description = H265 if h265 else H264
+        self._compiled = Reading(description)
+        with patch.object(native, "BUILT", False):
+            self._plain = Reading(description)
+        receiver = self.receiver
+        take = native.Pictures.take
+
+        def counted(pictures: native.Pictures, *arguments: object) -> native.Picture | None:
+            picture = take(pictures, *arguments)  # type: ignore[arg-type]
+            self.taken += picture is not None
+            return picture
+
+        self.counted = patch.object(native.Pictures, "take", counted)
+        assert receiver._pictures is not None
+
+    @property
+    def receiver(self) -> TrackReceiver:
+        return self._compiled.stream.receivers[0]
+
+    def read(self, data: bytes) -> list[Batch]:
+        with self.counted:
+            batches = self._compiled.read(data, self.now_ns)
+        with patch.object(native, "BUILT", False):
+            plain = self._plain.read(data, self.now_ns)
+        assert batches == plain
+        assert self._compiled.packets == self._plain.packets
+        self.batches += batches
+        self.now_ns += FRAME_NS
+        return batches
+
+    def compare(self) -> None:
+        """Nothing else is remembered either."""
+        assert state(self._compiled.stream) == state(self._plain.stream)
+
+
+def state(thing: object) -> object:
+    """Everything that is remembered, as far as it matters."""
+    if isinstance(thing, list | tuple):
+        return [state(each) for each in thing]
+    if isinstance(thing, dict):
+        return {key: state(value) for key, value in thing.items()}
+    if type(thing).__module__.startswith(("ingest.r", "ingest.payload", "common.payload.output")):
+        if hasattr(thing, "__dict__"):
+            return {name: state(value) for name, value in vars(thing).items() if name not in NO_STATE}
+        return repr(thing)
+    return thing if isinstance(thing, int | float | str | bytes | Counter | type(None)) else type(thing)
+
+
+@needs_native
+@pytest.mark.parametrize("h265", [False, True])
+@settings(max_examples=60)
+@given(seed=st.integers(0, 2**32))
+def test_whatever_comes_becomes_the_same(h265: bool, seed: int) -> None:
+    camera, chance, both = Camera(seed, h265=h265), random.Random(seed), Both(h265=h265)
+    both.read(camera.keyframe())
+    for _ in range(30):
+        data = b"".join(camera.any() for _ in range(chance.choice([1, 1, 1, 3])))
+        data += chance.choice([b""] * 9 + [camera.report(), b"RTSP/1.0 200 OK\r\n\r\n", b"junk", framed(b"?", 7)])
+        for part in cut(data, chance):
+            both.read(part)
+    both.compare()
+
+
+def cut(data: bytes, chance: random.Random) -> list[bytes]:
+    """As a rule whole, as what a camera writes at once comes at once."""
+    if chance.random() < 0.8:
+        return [data]
+    at = chance.randrange(len(data) + 1)
+    return [part for part in (data[:at], data[at:]) if part]
+
+
+@needs_native
+@pytest.mark.parametrize("h265", [False, True])
+@pytest.mark.parametrize("sizes", [(4,), (40,), (3_000,), (900, 40, 3_000), (50_000,)])
+def test_ordinary_pictures_take_the_shortcut(sizes: tuple[int, ...], h265: bool) -> None:
+    camera, both = Camera(1, h265=h265, strange=False), Both(h265=h265)
+    both.read(camera.keyframe())
+    for _ in range(20):
+        both.read(camera.ordinary(*sizes))
+    both.read(b"".join(camera.ordinary(*sizes) for _ in range(3)))
+    assert both.taken == 20 + (3 if sum(sizes) < 20_000 else 1)  # of more than a read takes the rest comes in pieces
+    assert len(both.batches) >= 24
+
+
+@needs_native
+@pytest.mark.parametrize("h265", [False, True])
+@pytest.mark.parametrize("size", range(MAX_PAYLOAD - 4, MAX_PAYLOAD + 5))
+@pytest.mark.parametrize("fragments", [1, 2, 3])
+def test_payloads_are_filled_to_the_last_byte(size: int, fragments: int, h265: bool) -> None:
+    camera, both = Camera(2, h265=h265, strange=False), Both(h265=h265)
+    both.read(camera.keyframe())
+    (batch,) = both.read(camera.ordinary(size + (fragments - 1) * (MAX_PAYLOAD - 2 - h265)))
+    assert both.taken == 1
+    assert {len(payload) for payload in batch.payloads[:-1]} <= {MAX_PAYLOAD}
+
+
+@needs_native
+def test_many_small_pictures_at_once_are_taken_in_turns() -> None:
+    camera, both = Camera(3, strange=False), Both()
+    both.read(camera.keyframe())
+    both.read(b"".join(camera.ordinary(4) for _ in range(1_000)))
+    assert both.taken == 4 * 16  # and 256 packets the other way after each of them
+    assert len(both.batches) == 1_001
+
+
+@needs_native
+def test_a_place_that_is_none_is_refused() -> None:
+    pictures, received = native.Pictures(h265=False), bytearray(100)
+    for start, end in ((-1, 50), (60, 50), (0, 101)):
+        with pytest.raises(ValueError, match="nothing is at that place"):
+            pictures.take(received, start, end, 0, PAYLOAD_TYPE, 1, SSRC, 0)
+    assert pictures.take(received, 100, 100, 0, PAYLOAD_TYPE, 1, SSRC, 0) is None
+
+
+@needs_native
+def test_no_beginning_of_a_picture_is_one() -> None:
+    camera, pictures = Camera(4, strange=False), native.Pictures(h265=False)
+    picture = bytearray(camera.ordinary(900, 3_000))
+    sequence = int.from_bytes(picture[6:8])
+    for end in range(len(picture)):
+        assert pictures.take(picture, 0, end, 0, PAYLOAD_TYPE, sequence, SSRC, 0) is None
+    taken = pictures.take(picture, 0, len(picture), 0, PAYLOAD_TYPE, sequence, SSRC, 0)
+    assert taken is not None
+    assert (taken.size, taken.packets) == (len(picture), 4)
+
+
+@settings(max_examples=300)
+@given(
+    data=st.lists(st.sampled_from([b"\0", b"\1", b"\0\0", b"\0\0\1", b"\2" * 9])),
+    places=st.tuples(*[st.integers(-2, 30)] * 2),
+)
+def test_start_codes_are_found_where_python_finds_them(data: list[bytes], places: tuple[int, int]) -> None:
+    joined, (begin, end) = b"".join(data), places
+    begin = max(begin, 0)
+    assert start_code_at(joined, begin, end) == joined.find(b"\0\0\1", begin, max(end, 0))
