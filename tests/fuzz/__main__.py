@@ -13,8 +13,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.fuzz import native_fanout as native
 from tests.fuzz.campaign import HEAD, Limits, Outcome, run
+from tests.fuzz.native_parts import PARTS, fuzzer_missing
 from tests.fuzz.table import TARGETS, listed
 
 ANEW = "anew"  # of tests/conftest.py
@@ -23,10 +23,10 @@ ANEW = "anew"  # of tests/conftest.py
 def main() -> int:
     """Do what the options say."""
     names = list(TARGETS)
-    if native.fuzzer_missing():
-        print(f"{native.NAME} is left out: {native.fuzzer_missing()}", file=sys.stderr)
+    if fuzzer_missing():
+        print(f"{', '.join(PARTS)} are left out: {fuzzer_missing()}", file=sys.stderr)
     else:
-        names.append(native.NAME)
+        names += PARTS
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="for each target (default: 60)")
     parser.add_argument("--inputs", type=int, default=0, help="for each target, if they come first (default: any)")

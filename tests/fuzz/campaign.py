@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz import native_fanout as native
+from tests.fuzz.native_parts import PARTS, Part
 from tests.fuzz.table import CORPUS, TARGETS, corpus
 from tests.fuzz.target import Target, seconds
 
@@ -62,7 +62,7 @@ def run(name: str, limits: Limits, findings: Path, *, keep: bool) -> Outcome:
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch) / "work"
         work.mkdir()
-        command = _native(work) if name == native.NAME else _python(TARGETS[name], work, findings)
+        command = _native(PARTS[name], work) if name in PARTS else _python(TARGETS[name], work, findings)
         options = [
             f"-max_total_time={limits.seconds}",
             f"-runs={limits.inputs or -1}",
@@ -93,10 +93,10 @@ def _python(target: Target, work: Path, findings: Path) -> list[str]:
     return command
 
 
-def _native(work: Path) -> list[str]:
-    binary = work.with_name("fanout")
-    native.build_fuzzer(binary)
-    return [str(binary), f"-max_len={native.MOST}"]
+def _native(part: Part, work: Path) -> list[str]:
+    binary = work.with_name("fuzzer")
+    part.build_fuzzer(binary)
+    return [str(binary), f"-max_len={part.most}"]
 
 
 def _call(command: list[str], timeout: float) -> str:

@@ -17,7 +17,7 @@ from tests.fuzz import (
     source_targets,
     viewer_session_targets,
 )
-from tests.fuzz import native_fanout as native
+from tests.fuzz.native_parts import PARTS
 from tests.fuzz.target import Target
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -40,7 +40,9 @@ TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for tar
 
 def listed() -> list[str]:
     """The lines of docs/fuzzing.md that say what there is."""
-    about = {target.name: target.reads for target in TARGETS.values()} | {native.NAME: native.READS}
+    about = {target.name: target.reads for target in TARGETS.values()} | {
+        part.name: part.reads for part in PARTS.values()
+    }
     return [f"| `{name}` | {reads} |" for name, reads in about.items()]
 
 

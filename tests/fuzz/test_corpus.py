@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import native_fanout as native
+from tests.fuzz.native_parts import PARTS, compiler_missing
 from tests.fuzz.table import CORPUS, TARGETS, corpus
 from tests.fuzz.target import seconds
 
@@ -26,16 +26,17 @@ def test_nothing_that_is_kept_fails_or_is_slow(name: str) -> None:
         assert spent < SLOWER * target.slow, f"{spent * 1000:.0f} ms for {data[:80]!r}"
 
 
-@pytest.mark.skipif(bool(native.compiler_missing()), reason=native.compiler_missing())
-def test_nothing_that_is_kept_trips_the_sanitizers_in_c(tmp_path: Path) -> None:
-    kept = sorted((CORPUS / native.NAME).iterdir())
-    native.build_replay(tmp_path / "replay")
+@pytest.mark.skipif(bool(compiler_missing()), reason=compiler_missing())
+@pytest.mark.parametrize("name", PARTS)
+def test_nothing_that_is_kept_trips_the_sanitizers_in_c(name: str, tmp_path: Path) -> None:
+    kept = sorted((CORPUS / name).iterdir())
+    PARTS[name].build_replay(tmp_path / "replay")
     done = subprocess.run([tmp_path / "replay", *kept], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"{len(kept)} inputs\n"), done.stderr
 
 
 def test_what_is_kept_belongs_to_a_target_and_is_small() -> None:
-    assert {path.name for path in CORPUS.iterdir()} <= {*TARGETS, native.NAME}
+    assert {path.name for path in CORPUS.iterdir()} <= {*TARGETS, *PARTS}
     kept = [path for path in CORPUS.rglob("*") if path.is_file()]
     assert len(kept) < MOST_FILES
     assert sum(path.stat().st_size for path in kept) < MOST_BYTES

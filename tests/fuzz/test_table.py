@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import native_fanout as native
+from tests.fuzz.native_parts import fuzzer_missing
 from tests.fuzz.table import TARGETS, listed
 
 DOCUMENT = Path(__file__).parents[2] / "docs/fuzzing.md"
@@ -20,7 +20,7 @@ def test_the_document_names_all_targets_and_no_others() -> None:
 
 def test_without_clang_the_compiled_part_is_left_out_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "apt-get install clang" in native.fuzzer_missing()
+    assert "apt-get install clang" in fuzzer_missing()
 
 
 def test_every_target_has_something_to_start_with() -> None:

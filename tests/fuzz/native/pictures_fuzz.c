@@ -1,0 +1,90 @@
+/* Fuzzes ingest/native/pictures.c with what a camera sends, within what ingest/native/__init__.py promises it: bytes that
+ * were received, of that size, and room for what they become.
+ *
+ * The input's first byte says which codec, and how: as it stands, or as a program that writes frames, most of them right,
+ * because a fuzzer does not find a picture by itself. With -DREPLAY it is a program that runs the files it is given. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../../ingest/native/pictures.c"
+
+#define ROOM 131072
+#define MOST 1160
+
+static const uint8_t *input;
+static size_t left;
+
+static unsigned next_byte(void) {
+    if (!left) return 0;
+    left--;
+    return *input++;
+}
+
+/* Frames of one picture as the input says: for each its size and what is wrong with it, and its first bytes. */
+static size_t write_frames(uint8_t *at, int h265) {
+    static const uint8_t kinds[2][8] = {{0x41, 0x7c, 0x7c, 0x7c, 0x06, 0x09, 0x65, 0x01}, {2, 98, 98, 98, 78, 70, 38, 0}};
+    uint8_t *begin = at;
+    for (int packet = 0; left && packet < 160; packet++) {
+        unsigned how = next_byte();
+        size_t size = RTP + 1 + next_byte() % 24 + (how & 0x80 ? 1160 : 0);
+        at[0] = '$';
+        at[1] = 0;
+        at[2] = (uint8_t)(size >> 8);
+        at[3] = (uint8_t)size;
+        uint8_t header[RTP] = {0x80, (uint8_t)(96 | (how & 0x40 ? 0x80 : 0)), 0, (uint8_t)packet, 0, 0, 0, 9, 0, 0, 0, 7};
+        memcpy(at + FRAME, header, RTP);
+        uint8_t *payload = at + FRAME + RTP;
+        memset(payload, 0x55, size - RTP);
+        payload[0] = kinds[h265][how & 7];
+        for (size_t byte = 1; byte < 5 && byte < size - RTP; byte++) payload[byte] = (uint8_t)next_byte();
+        if (how & 0x20) payload[size - RTP - 1] = (uint8_t)next_byte();
+        if ((how & 0x18) == 0x18) at[next_byte() % 16] ^= (uint8_t)next_byte();
+        at += FRAME + size;
+    }
+    return (size_t)(at - begin);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    static uint8_t frames[160 * 2048];
+    input = bytes;
+    left = size;
+    unsigned how = next_byte();
+    struct camshaft_track track = {.payload_type = 96, .h265 = how & 1, .ssrc = 7, .timestamp = how & 4};
+    size_t received = how & 2 ? left : write_frames(frames, how & 1);
+    if (received > ROOM / 2) return 0; /* more than a connection holds */
+    uint8_t *data = malloc(received ? received : 1), *out = malloc(ROOM);
+    memcpy(data, how & 2 ? input : frames, received);
+    struct camshaft_picture picture;
+    size_t room = how & 8 ? received / 2 : ROOM;
+    if (camshaft_take_picture(data, received, &track, out, room, MOST, &picture)) {
+        uint32_t before = 0;
+        if (!picture.payloads || picture.size > received || picture.octets > picture.size) abort();
+        for (uint32_t at = 0; at < picture.payloads; before = picture.ends[at++]) {
+            if (picture.ends[at] <= before || picture.ends[at] - before > MOST || picture.ends[at] > room) abort();
+            if (out[before] & 0x80) abort(); /* forbidden_zero_bit */
+        }
+    }
+    int64_t found = camshaft_start_code(data, (int64_t)received);
+    if (found >= 0 && (data[found] || data[found + 1] || data[found + 2] != 1)) abort();
+    free(data);
+    free(out);
+    return 0;
+}
+
+#ifdef REPLAY
+int main(int count, char **names) {
+    for (int at = 1; at < count; at++) {
+        static uint8_t buffer[1 << 16];
+        FILE *file = fopen(names[at], "rb");
+        if (!file) return 2;
+        size_t size = fread(buffer, 1, sizeof buffer, file);
+        fclose(file);
+        uint8_t *data = malloc(size ? size : 1); /* of that size, so that the sanitizer knows its end */
+        memcpy(data, buffer, size);
+        LLVMFuzzerTestOneInput(data, size);
+        free(data);
+    }
+    printf("%d inputs\n", count - 1);
+    return 0;
+}
+#endif
