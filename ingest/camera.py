@@ -50,7 +50,7 @@ Session = Connection | Demuxed
 class Shared:
     """The things that all cameras of a process share."""
 
-    publish: Callable[[Rendition, list[Batch]], None]
+    publish: Callable[[Rendition, list[Batch]], bool | None]  # False: nobody takes them
     forget: Callable[[Rendition], None]  # a session is over
     changed: Callable[[], None]  # a report should go out soon
     bitrate: int = LimitsConfig().camera_bitrate  # Mbit/s that each may send for long

@@ -15,6 +15,7 @@ from bench.scenarios import conversion, crowds, endurance, paths
 from bench.scenarios.loads import growth, loads
 from bench.scenarios.mse import mse
 from bench.scenarios.partition import partition
+from bench.scenarios.reading import reading
 from bench.scenarios.replacing import kills, rolling, takeover
 from bench.scenarios.tcp import tcp
 
@@ -32,6 +33,9 @@ SCENARIOS = {
     "footprint": Scenario("1, 10 and 100 viewers of one camera: CPU and memory of every process", crowds.footprint),
     "loads": Scenario("1, 8 and 100 cameras with a viewer each or none: CPU a picture, memory; peers beside it", loads),
     "growth": Scenario("10 to 200 cameras with a viewer each: is a picture's cost flat?", growth),
+    "reading": Scenario(
+        "a picture in ingest in a loop, without sockets: the compiled way and Python in turns", reading
+    ),
     "scaling": Scenario("10 to 500 viewers, and 20 cameras with 25 viewers each: is the cost flat?", crowds.scaling),
     "tcp": Scenario("100 viewers by TCP beside 100 by UDP; then a tenth of them stops reading", tcp),
     "mse": Scenario("100 viewers by the page's own port, beside a program that writes the same bytes", mse),

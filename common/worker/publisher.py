@@ -108,8 +108,11 @@ class Publisher:
         self._send()
         self._channel.close()
 
-    def publish(self, rendition: Rendition, batches: list[Batch]) -> None:
-        """Send what has come of a rendition since the last call, with what this turn of the event loop still brings."""
+    def publish(self, rendition: Rendition, batches: list[Batch]) -> bool:
+        """Send what has come of a rendition since the last call, with what this turn of the event loop still brings.
+
+        Returns whether anybody takes it.
+        """
         topic = self._topics.get(rendition)
         if topic is None:
             topic = self._topics[rendition] = live_topic(rendition)
@@ -133,6 +136,7 @@ class Publisher:
                 self._unsent.append(frame if sealer is None else sealer.seal(frame))
         if self._cached > self._cache_bytes:
             self._relieve()
+        return taken
 
     def taken(self, rendition: Rendition) -> bool:
         """Whether anybody is subscribed to its live batches, as far as the relay says."""

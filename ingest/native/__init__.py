@@ -7,7 +7,7 @@ nothing was built: the same batches come of it, for three times the processor's 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from common.media import MAX_PAYLOAD
 
@@ -18,6 +18,10 @@ except ImportError:  # no compiler or no headers when Camshaft was installed
 
 BUILT = lib is not None
 NEEDS = "a C compiler and the headers of Python (Debian: gcc python3-dev)"
+
+Picture = tuple[int, int, int, int, int, list[bytes]]
+"""An ordinary picture: the bytes that it takes where it stands, with its framing; its RTP packets, and their bytes; its
+timestamp as it came; the byte behind the NAL unit header of its first slice; its payloads for viewers."""
 
 _START_CODE = b"\0\0\1"
 _ROOM = 128 << 10  # bytes: what a connection holds, and headers of all fragments that it becomes
@@ -33,24 +37,13 @@ def start_code_at(data: bytes, begin: int, end: int) -> int:
     return at + begin if at >= 0 else -1
 
 
-class Picture(NamedTuple):
-    """An ordinary picture."""
-
-    size: int  # bytes that it takes where it stands, with its framing
-    packets: int  # RTP packets …
-    octets: int  # … and their bytes
-    timestamp: int  # as it came
-    first: int  # the byte behind the NAL unit header of its first slice
-    payloads: list[bytes]  # for viewers
-
-
 class Pictures:
     """Takes the ordinary pictures of one track. To be made only where it was ``BUILT``."""
 
-    __slots__ = ("_data", "_received", "_track")
+    __slots__ = ("_data", "_h265", "_received")
 
     def __init__(self, *, h265: bool) -> None:
-        self._track = ffi.new("struct camshaft_track *", {"h265": h265})
+        self._h265 = h265
         self._received: bytearray | None = None
         self._data: Any = None
 
@@ -74,20 +67,33 @@ class Pictures:
             raise ValueError("nothing is at that place")
         if received is not self._received:  # a parser has the same for long; it is not resized meanwhile
             self._received, self._data = received, ffi.from_buffer(received)
-        track = self._track
-        track.channel, track.payload_type, track.ssrc = channel, payload_type, ssrc
-        track.sequence, track.timestamp = sequence, timestamp
-        if not lib.camshaft_take_picture(self._data + start, end - start, track, _out, _ROOM, MAX_PAYLOAD, _picture):
+        count = lib.camshaft_take_picture(
+            self._data + start,
+            end - start,
+            channel,
+            payload_type,
+            self._h265,
+            sequence,
+            ssrc,
+            timestamp,
+            _out,
+            _ROOM,
+            MAX_PAYLOAD,
+            _found,
+        )
+        if not count:
             return None
+        size, packets, octets, timestamp, first, *ends = ffi.unpack(_found, _ENDS + count)
         payloads: list[bytes] = []
-        at = 0
-        for stop in ffi.unpack(_picture.ends, _picture.payloads):
-            payloads.append(_written[at:stop])
-            at = stop
-        return Picture(_picture.size, _picture.packets, _picture.octets, _picture.timestamp, _picture.first, payloads)
+        begin = 0
+        for stop in ends:
+            payloads.append(_written[begin:stop])
+            begin = stop
+        return size, packets, octets, timestamp, first, payloads
 
 
 if BUILT:  # written and read within one call of ``take``, by the one thread that has the cameras
     _out = ffi.new("uint8_t[]", _ROOM)
     _written = ffi.buffer(_out)
-    _picture = ffi.new("struct camshaft_picture *")
+    _ENDS = lib.CAMSHAFT_ENDS
+    _found = ffi.new("uint32_t[]", _ENDS + 128)

@@ -47,7 +47,8 @@ struct job {
     size_t most;        /* bytes of a payload */
     int slices, held;   /* that have come, and SEI before them */
     uint8_t *out, *written, *end;
-    struct camshaft_picture *picture;
+    int payloads;
+    uint32_t *found;
 };
 
 static uint32_t read16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
@@ -76,10 +77,10 @@ int64_t camshaft_start_code(const uint8_t *data, int64_t size) {
 
 /* Appends a payload of so many bytes to what goes out. Returns where it is to be written; NULL if there is no room. */
 static uint8_t *add_payload(struct job *job, size_t size) {
-    if (size > (size_t)(job->end - job->written) || job->picture->payloads == MAX_PACKETS) return NULL;
+    if (size > (size_t)(job->end - job->written) || job->payloads == MAX_PACKETS) return NULL;
     uint8_t *at = job->written;
     job->written += size;
-    job->picture->ends[job->picture->payloads++] = (uint32_t)(job->written - job->out);
+    job->found[CAMSHAFT_ENDS + job->payloads++] = (uint32_t)(job->written - job->out);
     return at;
 }
 
@@ -135,7 +136,7 @@ static void add_piece(struct nal *nal, const uint8_t *at, size_t size) {
 static int finish_slice(struct job *job, struct nal *nal) {
     uint8_t first = nal->pieces[0].at[0]; /* first_mb_in_slice of 0, first_slice_segment_in_pic_flag: the highest bit */
     if (!(first & 0x80) != !!job->slices) return 0;
-    if (!job->slices++) job->picture->first = first;
+    if (!job->slices++) job->found[CAMSHAFT_FIRST] = first;
     return finish_nal(job, nal, 1);
 }
 
@@ -183,29 +184,32 @@ static int is_whole(const uint8_t *at, const uint8_t *end, uint8_t channel) {
     return 0;
 }
 
-int camshaft_take_picture(const uint8_t *data, size_t size, const struct camshaft_track *track, uint8_t *out, size_t room,
-                          size_t most, struct camshaft_picture *picture) {
-    struct nal nal;
-    struct job job = {.header_size = track->h265 ? 2 : 1, .most = most, .out = out, .written = out, .end = out + room};
+int camshaft_take_picture(const uint8_t *data, size_t size, uint8_t channel, uint8_t payload_type, int h265,
+                          uint16_t sequence, uint32_t ssrc, uint32_t timestamp, uint8_t *out, size_t room, size_t most,
+                          uint32_t *found) {
+    struct nal nal; /* of its pieces only those that came are ever looked at */
+    struct job job = {.header_size = h265 ? 2 : 1, .most = most, .out = out, .written = out, .end = out + room, .found = found};
     const uint8_t *at = data, *end = data + size;
-    if (most <= job.header_size + 1 || !is_whole(at, end, track->channel)) return 0;
+    if (most <= job.header_size + 1 || !is_whole(at, end, channel)) return 0;
+    uint32_t packets = 0, octets = 0, now = read32(at + FRAME + 4);
+    if (now == timestamp) return 0;
     nal.count = 0;
     nal.size = 0;
-    memset(picture, 0, offsetof(struct camshaft_picture, ends));
-    job.picture = picture;
-    for (int marker = 0; !marker; picture->packets++) { /* is_whole has seen frames up to the marker */
+    for (int marker = 0; !marker; packets++) { /* is_whole has seen frames up to the marker */
         size_t length = read16(at + 2);
         const uint8_t *packet = at + FRAME;
-        uint32_t timestamp = read32(packet + 4);
         marker = packet[1] & 0x80;
-        if (length <= RTP + job.header_size || packet[0] != 0x80 || (packet[1] & 0x7f) != track->payload_type) return 0;
-        if (read16(packet + 2) != (uint16_t)(track->sequence + picture->packets) || read32(packet + 8) != track->ssrc) return 0;
-        if (picture->packets ? timestamp != picture->timestamp : timestamp == track->timestamp) return 0;
-        picture->timestamp = timestamp;
-        picture->octets += (uint32_t)length;
+        if (length <= RTP + job.header_size || packet[0] != 0x80 || (packet[1] & 0x7f) != payload_type) return 0;
+        if (read16(packet + 2) != (uint16_t)(sequence + packets) || read32(packet + 4) != now || read32(packet + 8) != ssrc)
+            return 0;
         if (!take_payload(&job, &nal, packet + RTP, length - RTP)) return 0;
+        octets += (uint32_t)length;
         at = packet + length;
     }
-    picture->size = (uint32_t)(at - data);
-    return !nal.count && job.slices;
+    if (nal.count || !job.slices) return 0;
+    found[CAMSHAFT_SIZE] = (uint32_t)(at - data);
+    found[CAMSHAFT_PACKETS] = packets;
+    found[CAMSHAFT_OCTETS] = octets;
+    found[CAMSHAFT_TIMESTAMP] = now;
+    return job.payloads;
 }

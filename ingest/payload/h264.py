@@ -70,6 +70,7 @@ _NO_IDR = "no IDR picture comes, without which most browsers do not start; set a
 _REFRESHED = "the picture is renewed bit by bit (intra refresh), and browsers need a keyframe to start"
 
 _STAP_A, _FU_A = 24, 28
+_FIRST_OF_B = frozenset(byte for byte in range(256) if first_slice_type(byte) in B_SLICES)  # behind a slice's header
 _KEYFRAME = int(Flags.KEYFRAME)
 
 
@@ -162,8 +163,7 @@ class H264(NalPayloadFormat):
             and access_units.expects_marker
             and not self._held
             and not self._output.payloads
-            and 0 < self._idr_ns < arrival_ns + NO_IDR_AFTER_NS
-            and arrival_ns - self._idr_ns < NO_IDR_AFTER_NS
+            and arrival_ns - self._idr_ns < NO_IDR_AFTER_NS  # after that a recovery point may have to do
         )
 
     def receive_picture(self, payloads: list[bytes], first: int, timestamp: int, arrival_ns: int) -> None:
@@ -173,8 +173,7 @@ class H264(NalPayloadFormat):
         """
         self._arrival_ns = arrival_ns
         self._h265_units = 0
-        if first_slice_type(first) in B_SLICES:
-            self._reordered = True
+        self._reordered |= first in _FIRST_OF_B
         self._access_units.take(payloads, timestamp, arrival_ns)
 
     def _decide(self, data: bytes, at: int) -> Fate:

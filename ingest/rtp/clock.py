@@ -48,8 +48,9 @@ class LeastDelay:
         if now_ns >= self._window_end:
             self._least_before, self._least = self._least, difference_ns
             self._window_end = now_ns + _WINDOW_NS
-        self._least = min(self._least, difference_ns)
-        target = min(self._least, self._least_before)
+        if difference_ns < self._least:
+            self._least = difference_ns
+        target = min(self._least_before, self._least)
         if 0 < target - self._offset_ns < _SNAP_NS:  # clocks drift by a ten thousandth; a leap would be heard
             target = min(target, self._offset_ns + max(now_ns - self._updated, 0) // _SLEW)
         self._offset_ns, self._updated = target, now_ns
@@ -112,8 +113,10 @@ class TrackClock:
         """The timestamp to give out for the 32 bits of a packet that comes now; never less than the one before."""
         if self._raw < 0:
             self._raw = self._extended = self._timestamp = raw
-        elapsed = max(self._ticks(arrival_ns - self._arrival_ns), 0)
-        step = _signed(raw - self._raw)
+        elapsed = (arrival_ns - self._arrival_ns) * self._rate // 10**9  # no calls: this is done for every picture
+        step = (raw - self._raw + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        if elapsed < 0:
+            elapsed = 0
         self._back_ns = 0
         if self._restarted:
             self._begin_timeline(raw, elapsed)
@@ -121,7 +124,8 @@ class TrackClock:
             self._wrong = self._behind = 0
             self._raw = raw
             self._extended += step
-            self._timestamp = max(self._extended, self._timestamp)
+            if self._extended > self._timestamp:
+                self._timestamp = self._extended
         elif -self._back <= step < 0:  # a B-frame; those about it keep the time
             self._behind += 1
             self._back_ns = -step * 10**9 // self._rate
@@ -170,20 +174,17 @@ class TrackClock:
 
         A B-frame has the timestamp of the picture that came before it, and was captured earlier than that one.
         """
-        return self._captured_ns(timestamp, arrival_ns) - self._back_ns
-
-    def _captured_ns(self, timestamp: int, arrival_ns: int) -> int:
         media_ns = timestamp * 10**9 // self._out_rate
         by_arrival = media_ns + self._delay.update(arrival_ns - media_ns, arrival_ns)
         if self._report is None:
-            return by_arrival
+            return by_arrival - self._back_ns
         at, ntp_ns = self._report
         captured = self._camera.unix_ns(ntp_ns + media_ns - self._ns(at), arrival_ns)
         if captured < arrival_ns - MAX_AGE_NS and captured < by_arrival - MAX_STEP_NS:
             self._camera.distrusted += 1
             self._report = None
-            return by_arrival
-        return captured
+            captured = by_arrival
+        return captured - self._back_ns
 
     def _begin_timeline(self, raw: int, elapsed: int) -> None:
         self._raw = raw

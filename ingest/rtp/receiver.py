@@ -60,6 +60,7 @@ class TrackReceiver:
         self._raw = -1
         self._timestamp = 0
         self._reviewed = -1  # access units that had been published then
+        self._punctual = True  # it is read as it comes
         self._order: Reorder[_Packet] = Reorder(udp=udp)
         self._camera = camera
         self._on_new_source = on_new_source
@@ -243,7 +244,8 @@ class TrackReceiver:
         self.bytes += octets
         self._raw = timestamp
         self._timestamp = self._clock.stamp(timestamp, arrival_ns)
-        self._reception.arrived(timestamp, arrival_ns)
+        if self._punctual:
+            self._reception.arrived(timestamp, arrival_ns)
         form.receive_picture(payloads, first, self._timestamp, arrival_ns)
         return size, packets
 
@@ -271,6 +273,11 @@ class TrackReceiver:
         """Batches of what came since the last call; a unit that is not complete waits a moment for the rest."""
         return self._output.take(now_ns)
 
+    def read_as_it_comes(self, punctual: bool) -> None:
+        """Whether packets are read as soon as they come; while they are not, nothing can be said of their jitter."""
+        self._punctual = punctual
+        self._reception.paused()
+
     def renew(self, epoch: int) -> None:
         """Start a new epoch."""
         self._output.renew(epoch)
@@ -292,7 +299,8 @@ class TrackReceiver:
         if timestamp != self._raw:
             self._raw = timestamp
             self._timestamp = self._clock.stamp(timestamp, arrival_ns)
-            self._reception.arrived(timestamp, arrival_ns)
+            if self._punctual:
+                self._reception.arrived(timestamp, arrival_ns)
         self._format.receive(packet, start, end, self._timestamp, second > 127, arrival_ns)
 
     def _reject(self, packet: bytes, first: int, second: int, arrival_ns: int) -> None:
@@ -404,6 +412,11 @@ class CameraStream:
     def take(self, now_ns: int) -> list[Batch]:
         """Batches of what came since the last call; a unit that is not complete waits a moment for the rest."""
         return [batch for receiver in self.receivers for batch in receiver.take(now_ns)]
+
+    def read_as_it_comes(self, punctual: bool) -> None:
+        """Whether packets are read as soon as they come."""
+        for receiver in self.receivers:
+            receiver.read_as_it_comes(punctual)
 
     def _new_source(self, receiver: TrackReceiver, new_format: bool) -> None:
         """The picture begins anew: so does the epoch, of all tracks. New sound of the same format goes on in the old

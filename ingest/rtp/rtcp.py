@@ -91,6 +91,10 @@ class Reception:
             return
         self._jitter += (min(change, (1 << 32) - change) - self._jitter) / 16
 
+    def paused(self) -> None:
+        """Packets that came were not looked at: from the last one to the next says nothing."""
+        self._first = True
+
     def reported(self, report: SenderReport, arrival_ns: int) -> None:
         """A sender report came."""
         self._last_report = report, arrival_ns

@@ -31,7 +31,7 @@ from ingest.rtsp.publishing import Publishing
 from ingest.rtsp.quickack import QuickAck
 from ingest.rtsp.session import Action, BindPorts, Playing, Punch, RtspSession, Send, SessionState
 from ingest.rtsp.silence import Silence
-from ingest.rtsp.turns import Turns
+from ingest.rtsp.turns import MOST_WHILE_RESTING, Turns
 from ingest.rtsp.url import RtspUrl
 
 TEARDOWN_TIMEOUT = 0.5  # seconds
@@ -49,7 +49,7 @@ class Connection(asyncio.BufferedProtocol):
         *,
         udp: bool,
         epoch: int,
-        publish: Callable[[list[Batch]], None],
+        publish: Callable[[list[Batch]], bool | None],
         on_media: Callable[[Connection], None],
         pin: Pin,
         keepalive: Keepalive,
@@ -186,6 +186,8 @@ class Connection(asyncio.BufferedProtocol):
             self._turns.spend(nbytes, count, 0, unix_ns() - arrival_ns)
         if parser.more or nbytes == self._offered:
             self._turns.pause(0.0)
+        elif self._publishing.may_rest and not parser.partial and nbytes <= MOST_WHILE_RESTING:
+            self._turns.rest()
 
     def eof_received(self) -> bool:
         """The camera has no more to say; close."""

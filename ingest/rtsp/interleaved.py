@@ -37,12 +37,15 @@ class Interleaved:
         Raises ``ProtocolError``, and what ``answered`` raises.
         """
         parser, take = self._parser, self.take_picture
-        parser.written(size)
-        count = parser.hand_over(take, arrival_ns) if take is not None else 0
-        self.whole = not parser.partial
-        if self.whole:
-            return count
-        for message in parser.advance(0):
+        count = 0
+        if take is not None:
+            count = parser.hand_over(size, take, arrival_ns)
+            size = 0
+            if not parser.partial:
+                self.whole = True
+                return count
+        self.whole = False
+        for message in parser.advance(size):
             if type(message) is FrameRun:
                 channel, data, bounds = message
                 count += len(bounds)

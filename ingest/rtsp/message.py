@@ -214,24 +214,20 @@ class Parser:
                 messages += _copied(self.advance(0))
         return messages
 
-    def written(self, count: int) -> None:
-        """So many bytes were written into ``buffer()``: ``hand_over`` and ``advance(0)`` see them."""
-        self._end += count
-        self.more = False
-
-    def hand_over(self, take: TakePicture, arrival_ns: int) -> int:
-        """Let ``take`` have what came at that time, as long as it takes pictures. Returns how many packets it took."""
-        packets = 0
+    def hand_over(self, count: int, take: TakePicture, arrival_ns: int) -> int:
+        """The ``count`` bytes were written into ``buffer()``, at that time: let ``take`` have what is there as long as
+        it takes pictures. Returns how many packets it took; the rest, if there is ``partial``, is for ``advance(0)``.
+        """
+        start, end, packets = self._start, self._end + count, 0
+        self._end, self.more = end, False
         if not self._adrift:
             for _ in _PICTURES:
-                if (
-                    self._start == self._end
-                    or (taken := take(self._buffer, self._start, self._end, arrival_ns)) is None
-                ):
+                if start == end or (taken := take(self._buffer, start, end, arrival_ns)) is None:
                     break
-                self._start += taken[0]
+                start += taken[0]
                 packets += taken[1]
             if packets:
+                self._start = start
                 self._settle()
         return packets
 

@@ -39,7 +39,7 @@ async def connected(
     *,
     udp: bool,
     epoch: int,
-    publish: Callable[[list[Batch]], None],
+    publish: Callable[[list[Batch]], bool | None],
     on_media: Callable[[Connection], None] = lambda _connection: None,
     on_redirect: Callable[[RtspUrl], None] = lambda _url: None,
     pin: Pin | None = None,
@@ -49,8 +49,9 @@ async def connected(
 ) -> AsyncIterator[Connection]:
     """A session that plays until the block is left. What ends it before is raised by ``ended``.
 
-    ``publish`` gets batches in order, ``on_media`` is called once, with the first packet. Redirects are followed, but
-    not to where only this machine can reach, unless the camera is there itself; ``on_redirect`` is told of each.
+    ``publish`` gets batches in order, and returns ``False`` where nobody takes them; ``on_media`` is called once, with
+    the first packet. Redirects are followed, but not to where only this machine can reach, unless the camera is there
+    itself; ``on_redirect`` is told of each.
     Nothing is sent to, or taken from, an address that ``networks`` does not allow.
     ``pin`` and ``keepalive`` are what earlier sessions taught; ``bitrate`` is what the camera may send for long, in
     Mbit/s.

@@ -15,12 +15,22 @@ class Publishing:
     """One session's. ``on_media`` is called once, with the first packet of something that can be played."""
 
     def __init__(
-        self, media: SessionMedia, turns: Turns, publish: Callable[[list[Batch]], None], on_media: Callable[[], None]
+        self,
+        media: SessionMedia,
+        turns: Turns,
+        publish: Callable[[list[Batch]], bool | None],
+        on_media: Callable[[], None],
     ) -> None:
+        self._unwatched = False  # nobody takes what is published
         self._media, self._turns, self._publish, self._on_media = media, turns, publish, on_media
         self._flowing = False
         self._loop = asyncio.get_running_loop()
         self._expiry: asyncio.TimerHandle | None = None
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether nobody waits for what comes next: nobody takes it, and of what has come nothing awaits its rest."""
+        return self._unwatched and self._expiry is None
 
     def flush(self, arrival_ns: int, size: int, packets: int) -> None:
         """Publish what is ready to be. So many bytes and packets came at that time."""
@@ -28,7 +38,10 @@ class Publishing:
         stream = media.stream
         batches = stream.take(now_ns)
         if batches:
-            self._publish(batches)
+            unwatched = self._publish(batches) is False
+            if unwatched is not self._unwatched:
+                self._unwatched = unwatched
+                stream.read_as_it_comes(not unwatched)
         self._turns.spend(size, packets, len(batches), now_ns - arrival_ns)
         if batches:
             media.nothing_playable = None

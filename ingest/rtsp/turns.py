@@ -2,6 +2,7 @@
 
 A turn is what one read of one socket brings. It is bounded in bytes, in smaller ones where they take long; what is left
 waits until the others had theirs. A camera that takes more than its ``Budget`` is not read for a while, then given up.
+One that nobody watches is read less often, several pictures at once.
 
 ``spend`` is a part of every read. It touches this one object alone, and the budget gets what adds up now and then: to
 charge that for each read took 3 µs, because what is that seldom used is in no cache of the processor.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from time import thread_time, thread_time_ns
 
 from common.cameras import CameraState
@@ -21,8 +23,14 @@ from ingest.rtsp.udp import UdpPort
 
 TURN_NS = 4_000_000  # of the processor for one camera before others; one that takes more is read in smaller pieces …
 MIN_ROOM = 16 << 10  # … of so many bytes at least
+REST = 0.1  # seconds in which a camera that nobody watches is read once: it wakes the process a third as often …
+MOMENTS = 5  # … in one of so many moments, so that few others have to wait for all that came meanwhile
+MOST_WHILE_RESTING = 32 << 10  # bytes that a read may bring: more would fill what the kernel keeps for a connection
 LOOK_NS = 5_000_000  # that a camera was served since the last look; what takes less is too little for any limit
 WATCHED = 2  # ticks after a long turn in which the processor's time is measured: a busy machine, too, makes turns long
+
+
+_moments = cycle([REST * number / MOMENTS for number in range(MOMENTS)])
 
 
 class Turns:
@@ -44,6 +52,8 @@ class Turns:
         "_parser",
         "_passed_ns",
         "_ports",
+        "_rest_at",
+        "_resting",
         "_resumption",
         "_size",
         "_transport",
@@ -69,6 +79,8 @@ class Turns:
         self._transport: asyncio.Transport | None = None
         self._resumption: asyncio.TimerHandle | None = None  # while the camera is not read
         self._began_ns: int | None = None  # the processor's time at the last turn that was watched
+        self._resting = False  # it is not read because nobody watches
+        self._rest_at = next(_moments)
 
     def begin(self, transport: asyncio.Transport) -> None:
         """The connection is there, and is read."""
@@ -103,15 +115,22 @@ class Turns:
             if not wait:
                 return
             self._resumption.cancel()
+            self._resting = False
         transport.pause_reading()
         if wait:
             for port in (port for pair in self._ports for port in pair):
                 port.pause()
         self._resumption = self._loop.call_later(wait, self._resume)
 
+    def rest(self) -> None:
+        """Nobody watches, and the last picture is whole: read what else comes a moment later, all at once."""
+        if self._resumption is None:
+            self.pause(REST - (self._loop.time() - self._rest_at) % REST)
+            self._resting = True
+
     def tick(self, now: float) -> None:
         """Look at what was taken, and let pieces grow again; to be called a few times a second."""
-        if self._passed_ns > LOOK_NS and not self._paused:
+        if self._passed_ns > LOOK_NS and (self._resting or not self._paused):
             self._slow_down(now)
         self.watched = max(self.watched - 1, 0)
         if not self.watched:
@@ -147,6 +166,7 @@ class Turns:
 
     def _resume(self) -> None:
         self._resumption = None
+        self._resting = False
         if self._transport is None or self._transport.is_closing():
             return
         self._go_on()

@@ -49,21 +49,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     input = bytes;
     left = size;
     unsigned how = next_byte();
-    struct camshaft_track track = {.payload_type = 96, .h265 = how & 1, .ssrc = 7, .timestamp = how & 4};
     size_t received = how & 2 ? left : write_frames(frames, how & 1);
     if (received > ROOM / 2) return 0; /* more than a connection holds */
     uint8_t *data = malloc(received ? received : 1), *out = malloc(ROOM);
     memcpy(data, how & 2 ? input : frames, received);
-    struct camshaft_picture picture;
     size_t room = how & 8 ? received / 2 : ROOM;
-    if (camshaft_take_picture(data, received, &track, out, room, MOST, &picture)) {
-        uint32_t before = 0;
-        if (!picture.payloads || picture.size > received || picture.octets > picture.size) abort();
-        for (uint32_t at = 0; at < picture.payloads; before = picture.ends[at++]) {
-            if (picture.ends[at] <= before || picture.ends[at] - before > MOST || picture.ends[at] > room) abort();
-            if (out[before] & 0x80) abort(); /* forbidden_zero_bit */
-        }
+    uint32_t *found = malloc((CAMSHAFT_ENDS + MAX_PACKETS) * sizeof *found), *ends = found + CAMSHAFT_ENDS;
+    int count = camshaft_take_picture(data, received, 0, 96, how & 1, 0, 7, how & 4, out, room, MOST, found);
+    uint32_t before = 0;
+    if (count && (found[CAMSHAFT_SIZE] > received || found[CAMSHAFT_OCTETS] > found[CAMSHAFT_SIZE])) abort();
+    for (int at = 0; at < count; before = ends[at++]) {
+        if (ends[at] <= before || ends[at] - before > MOST || ends[at] > room) abort();
+        if (out[before] & 0x80) abort(); /* forbidden_zero_bit */
     }
+    free(found);
     int64_t found = camshaft_start_code(data, (int64_t)received);
     if (found >= 0 && (data[found] || data[found + 1] || data[found + 2] != 1)) abort();
     free(data);

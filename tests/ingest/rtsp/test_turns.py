@@ -12,9 +12,11 @@ import uvloop
 
 from common.cameras import CameraState
 from common.errors import CameraError
+from common.media import Batch
 from ingest import budget
 from ingest.budget import LOOK_BYTES, Budget
 from ingest.rtsp import turns
+from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.message import MAX_ROOM, InterleavedFrame, Parser
 from rigs.camera import FakeCamera, h264_track
 from rigs.video import encode
@@ -34,6 +36,35 @@ def test_more_than_a_turns_worth_at_once_is_taken_to_its_end(loop: Any) -> None:
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(watch())
+
+
+class Nobody(Viewer):
+    """Takes nothing, until somebody comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.somebody = False
+        self.reads = 0
+
+    def publish(self, batches: list[Batch]) -> bool:  # type: ignore[override]
+        super().publish(batches)
+        self.reads += 1
+        return self.somebody
+
+
+async def test_a_camera_that_nobody_watches_is_read_less_often() -> None:
+    viewer = Nobody()
+    async with FakeCamera(interval=0.01) as camera, playing(camera, viewer) as connection:
+        video = connection.stream.receivers[0]
+        assert await viewer.watch(60) == (3 * WANTED)[:60]
+        assert viewer.reads < 40
+        jitter, viewer.somebody = video.stats.jitter, True
+        assert jitter < turns.REST / 4  # what waited for us says nothing of the network
+        assert await viewer.watch(90) == (3 * WANTED)[:90]
+        begun, pictures = viewer.reads, video.stats.frames
+        await viewer.watch(120)
+        assert viewer.reads - begun > (video.stats.frames - pictures) / 3
+        assert video.stats.lost == 0
 
 
 def flooding(kilobytes: int) -> FakeCamera:
@@ -70,11 +101,11 @@ def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
     async def watch() -> None:
         taken = [0]
         async with flooding(400) as camera, playing(camera, Viewer()) as connection:
-            written, running = connection._parser.written, asyncio.get_running_loop()
+            running, read = asyncio.get_running_loop(), Interleaved.read
 
-            def count(size: int) -> None:
+            def count(interleaved: Interleaved, size: int, arrival_ns: int) -> int:
                 taken[-1] += size
-                written(size)
+                return read(interleaved, size, arrival_ns)
 
             def beat() -> None:
                 taken.append(0)
@@ -82,7 +113,7 @@ def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
 
             connection._transport.pause_reading()  # type: ignore[union-attr]
             await asyncio.sleep(0.2)  # so that there is much to be read at once
-            monkeypatch.setattr(connection._parser, "written", count)
+            monkeypatch.setattr(Interleaved, "read", count)
             beat()
             connection._transport.resume_reading()  # type: ignore[union-attr]
             async with asyncio.timeout(10):
