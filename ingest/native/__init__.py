@@ -65,7 +65,9 @@ class Pictures:
         """
         if not 0 <= start <= end <= len(received):
             raise ValueError("nothing is at that place")
-        if received is not self._received:  # a parser has the same for long; it is not resized meanwhile
+        # A parser has the same for long, and does not resize it. A memoryview of it would not do: Python 3.11 crashes
+        # where its garbage collector meets one that something else has a hold of.
+        if received is not self._received:
             self._received, self._data = received, ffi.from_buffer(received)
         count = lib.camshaft_take_picture(
             self._data + start,
