@@ -54,6 +54,7 @@ class Publishing:
 
     def close(self) -> None:
         """Publish nothing any more that waits."""
+        self._unwatched = False
         if self._expiry is not None:
             self._expiry.cancel()
 

@@ -87,9 +87,11 @@ class Turns:
         self._transport = transport
 
     def end(self) -> None:
-        """Nothing is to be read any more."""
+        """Nothing is to be read any more but the answer to a goodbye."""
         if self._resumption is not None:
             self._resumption.cancel()
+            if self._resting:
+                self._resume()
 
     def watch(self) -> None:
         """A turn begins; to be called while ``watched``."""

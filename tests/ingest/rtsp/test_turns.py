@@ -18,7 +18,8 @@ from ingest.budget import LOOK_BYTES, Budget
 from ingest.rtsp import turns
 from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.message import MAX_ROOM, InterleavedFrame, Parser
-from rigs.camera import FakeCamera, h264_track
+from ingest.rtsp.session import SessionState
+from rigs.camera import BOUND, FakeCamera, h264_track
 from rigs.video import encode
 from tests.fakes.viewer import Viewer, playing
 
@@ -65,6 +66,16 @@ async def test_a_camera_that_nobody_watches_is_read_less_often() -> None:
         await viewer.watch(120)
         assert viewer.reads - begun > (video.stats.frames - pictures) / 3
         assert video.stats.lost == 0
+
+
+async def test_the_answer_to_a_goodbye_is_read_though_nobody_watches() -> None:
+    viewer = Nobody()
+    async with FakeCamera(interval=0.01) as camera, playing(camera, viewer) as connection:
+        await viewer.watch(10)
+        async with asyncio.timeout(BOUND):
+            while not connection._turns._resting:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    assert connection._session.state is SessionState.CLOSED
 
 
 def flooding(kilobytes: int) -> FakeCamera:
