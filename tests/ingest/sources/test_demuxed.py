@@ -385,7 +385,9 @@ async def test_a_server_that_never_answers_ends_in_a_state(monkeypatch: pytest.M
     async with serving({"/": hang}) as address:
         async with pulled(f"{address}/") as camera:
             await camera.reached(CameraState.SILENT)
-            async with asyncio.timeout(60.0):  # where others keep the machine busy, an attempt may be over before it asks
+            async with asyncio.timeout(
+                60.0
+            ):  # where others keep the machine busy, an attempt may be over before it asks
                 await asked.wait()
         await until_gone()
 
