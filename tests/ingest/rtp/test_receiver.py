@@ -375,7 +375,7 @@ def runs_of_packets(draw: st.DrawFn) -> list[list[bytes]]:
                 del packets[at]
             case "repeat":
                 packets.insert(at, packets[at])
-            case "damage":
+            case "damage" if packets[at]:
                 packet = bytearray(packets[at])
                 packet[draw(st.integers(0, 15)) % len(packet)] ^= 1 << draw(st.integers(0, 7))
                 packets[at] = bytes(packet)

@@ -179,6 +179,18 @@ def test_keys_of_another_passphrase_are_not_taken() -> None:
         Keys("something else", KEY, SALT).learn(Keys(PASSPHRASE, KEY, SALT).message)
 
 
+@pytest.mark.parametrize("message", [b"", bytes(60), Keys(PASSPHRASE, KEY, SALT).message[:-1]])
+def test_keys_that_cannot_be_read_are_not_taken(message: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        Keys(PASSPHRASE, KEY, SALT).learn(message)
+
+
+def test_a_packet_of_an_unknown_key_is_counted() -> None:
+    session = opened(keys=Keys(PASSPHRASE, KEY, SALT))
+    session.receive(data(0, b"x", key=ODD), 0.0)
+    assert (session.take(), session.counts.damaged) == (b"", 1)
+
+
 def test_what_is_encrypted_without_a_passphrase_is_said() -> None:
     with pytest.raises(CameraError, match="passphrase"):
         opened().receive(data(0, b"x", key=EVEN), 0.0)
