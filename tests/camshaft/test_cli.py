@@ -138,7 +138,7 @@ def test_demo(served: list[dict[str, Any]], arguments: list[str], demo: bool | N
     assert served[0]["demo"] is demo
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "broker", "ingest", "egress", "demo-camera"])
+@pytest.mark.parametrize("command", ["serve", "demo", "broker", "relay", "ingest", "egress", "demo-camera"])
 def test_mistake_in_the_configuration_is_one_sentence_and_exit_code_2(command: str) -> None:
     Path("camshaft.yaml").write_text("http:\n  listn: x")
     result = run(command)

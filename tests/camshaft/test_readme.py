@@ -40,5 +40,5 @@ def test_configuration_example_is_valid(tmp_path: Path) -> None:
 def test_commands_of_the_readme_exist() -> None:
     for words in re.findall(r"camshaft ((?:[a-z-]+ ?)+)", README):
         name = words.split()[0]
-        if name in ("demo-camera", "camera", "serve", "broker", "ingest", "egress", "demo", "probe"):
+        if name in ("demo-camera", "camera", "serve", "broker", "relay", "ingest", "egress", "demo", "probe"):
             assert name in cli.commands, name

@@ -181,6 +181,7 @@ async def test_cluster_shows_a_foreign_camera_to_a_foreign_viewer(
     running = await cluster({"front-door": gst_camera().url}, egress=2)
     assert {role: len(pids) for role, pids in running.pids().items() if role != "nursery"} == {
         "supervisor": 1,
+        "relay": 1,
         "broker": 1,
         "ingest": 1,
         "egress": 2,

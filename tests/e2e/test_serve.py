@@ -250,7 +250,7 @@ def test_password_is_in_no_command_line_log_or_answer(tmp_path: Path) -> None:
                 "the cameras did not refuse us",
             )
             commands = [" ".join(process.cmdline()) for process in cluster.family()]
-            assert len(commands) == 5
+            assert len(commands) == 6
             assert "hunter2" not in "\n".join(commands)
             for path in ("/api/cameras", "/api/nodes", "/api/cameras/a"):
                 assert "hunter2" not in str(cluster.get(path))
@@ -292,7 +292,7 @@ def listening(pid: int) -> int | None:
 
 
 def test_folders_of_the_operator_are_not_taken_for_ours(tmp_path: Path) -> None:
-    for name in ("common", "broker", "ingest", "egress", "camshaft"):
+    for name in ("common", "broker", "relay", "ingest", "egress", "camshaft"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise ImportError('not this one')")
     with Command(tmp_path, "serve") as cluster:
