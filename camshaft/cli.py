@@ -6,15 +6,24 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from camshaft import __version__
 from camshaft.argv import API_TOKEN, CAMERA
+from camshaft.beginning import (
+    BROKER_SECTIONS,
+    RELAY_SECTIONS,
+    begin,
+    reloading,
+    run_broker,
+    run_process,
+    run_relay,
+    run_worker,
+)
 from camshaft.camera import camera, url_argument, url_given
 from camshaft.cluster import close, health, nodes, upgrade, viewers, why
 from camshaft.config_command import config_group
@@ -28,15 +37,12 @@ from camshaft.workers import KINDS, WorkerKind
 from common import log, process, variables
 from common.address import page_address, split_listen
 from common.cameras import CameraName, CameraState, redact
-from common.config import DEMO_VARIABLE, Config, HttpConfig, leaves
+from common.config import DEMO_VARIABLE, HttpConfig, leaves
 from common.config_file import parse_camera
 from common.control import NodeName
 from common.errors import CameraError, CamshaftError, ConfigError
-from common.kept import KEPT_FD, kept_text
-from common.log import get_logger
-from common.log_taps import Taps
+from common.kept import KEPT_FD
 from common.pulse import PULSE_FD
-from common.reloader import Reloader
 from common.settings import in_file
 
 if TYPE_CHECKING:
@@ -102,8 +108,6 @@ _SERVE = (
     "store",
     "log",
 )
-_RELAY = ("broker", "cluster", "store", "log")
-_BROKER = ("http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "sources", "store", "log")
 
 
 def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,30 +147,30 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 
     if cameras:
         os.environ[CAMERA] = " ".join([os.environ.get(CAMERA, ""), *cameras]).strip()
-    sys.exit(run(given, lambda arguments: cli(arguments, prog_name="camshaft"), demo=demo))
+    sys.exit(run(given, _begin, demo=demo))
+
+
+def _begin(arguments: Sequence[str]) -> None:
+    """Be a process of ``serve``."""
+    if not begin(arguments):  # the simulated camera
+        cli(arguments, prog_name="camshaft")
 
 
 @cli.command()
-@configured(*_BROKER)
+@configured(*BROKER_SECTIONS)
 def broker(given: Given) -> None:
     """Run the broker: control plane, front door (page, WHEP, WebSocket, REST), and media relay unless that is apart."""
-    reloader = _reloader(given, "cameras", *_BROKER)
-    from broker.server import run
-
-    _run("broker", reloader, lambda stop: run(reloader.config, stop, reloader=reloader))
+    run_broker(given)
 
 
 @cli.command()
-@configured(*_RELAY)
+@configured(*RELAY_SECTIONS)
 def relay(given: Given) -> None:
     """Run the media relay beside a broker that has broker.relay set to apart, on the same machine.
 
     Then no picture waits for the broker: it may hang, end and be replaced while viewers watch.
     """
-    reloader = _reloader(given, *_RELAY)
-    from relay.process import NODE, run
-
-    _run(NODE, reloader, lambda stop: run(reloader.config, stop, reloader))
+    run_relay(given)
 
 
 def _worker_command(kind: WorkerKind) -> click.Command:
@@ -174,37 +178,13 @@ def _worker_command(kind: WorkerKind) -> click.Command:
     @node_option(kind.role)
     @configured(*kind.sections)
     def command(given: Given, node: NodeName) -> None:
-        reloader = _reloader(given, *kind.sections)
-        run = import_module(kind.module).run
-        _run(node, reloader, lambda stop: run(reloader.config, node, stop, reloader))
+        run_worker(kind, given, node)
 
     return command
 
 
 for _kind in KINDS:
     cli.add_command(_worker_command(_kind))
-
-
-def _reloader(given: Given, *sections: str) -> Reloader:
-    """The configuration of a process that reads it again; ``sections`` concern it. Raises ``ConfigError``."""
-
-    def kept() -> Config | None:
-        text = kept_text()
-        return None if text is None else given.config_of(text)
-
-    return Reloader(given.config, given.files, supervised=process.supervised(), sections=sections, kept=kept)
-
-
-def _run(node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    from common.bus import Endpoints
-
-    config = reloader.config
-    bus = Endpoints.parse(config.broker.address).directory
-    log.configure(config.log.level, config.log.format, copy=Taps(bus) if bus is not None else None, node=node)
-    if reloader.problem is not None:
-        get_logger().error("configuration has a mistake; that of before is used", mistake=str(reloader.problem))
-    reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
-    sys.exit(process.run(main, reloader.ask))
 
 
 cli.add_command(token)
@@ -294,7 +274,7 @@ def demo_camera(given: Given, listen: str, user: str | None, size: str, **option
     from camshaft.demo_camera.rtsp import Account
     from camshaft.demo_camera.settings import Audio, Settings
 
-    reloader = _reloader(given, "log")
+    reloader = reloading(given, "log")
     width, height = _size(size)
     settings = Settings(width, height, options["fps"], options["gop"], options["bitrate"], Audio(options["audio"]))
     account = Account(user, os.environ.get(_DEMO_PASSWORD, "")) if user else None
@@ -303,7 +283,7 @@ def demo_camera(given: Given, listen: str, user: str | None, size: str, **option
         async with reloader.running():
             await run(settings, _listen(listen), account, stop)
 
-    _run("demo-camera", reloader, main)
+    run_process("demo-camera", reloader, main)
 
 
 def _size(text: str) -> tuple[int, int]:

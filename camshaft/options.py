@@ -39,6 +39,11 @@ class Given:
     file: Path | None
     overrides: Mapping[Leaf, Any]
 
+    @classmethod
+    def by_environment(cls) -> Given:
+        """The wishes of somebody who gave no option."""
+        return cls(_file(os.environ.get(CONFIG_VARIABLE)), {})
+
     def config(self) -> Config:
         """The configuration, as it is now. Raises ``ConfigError``."""
         return self.document().validate()

@@ -15,7 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from camshaft import cli as module
+from camshaft import beginning
 from camshaft import serve as serve_module
 from camshaft.cli import cli
 from camshaft.options import Given
@@ -52,7 +52,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Nodes that a worker command was about to run as."""
     nodes: list[str] = []
-    monkeypatch.setattr(module, "_run", lambda node, config, main: nodes.append(node))
+    monkeypatch.setattr(beginning, "run_process", lambda node, config, main: nodes.append(node))
     return nodes
 
 
