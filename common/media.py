@@ -169,6 +169,7 @@ _ALL_FLAGS = _KEYFRAME | _UNIT_END
 _MAX_FLAGS = 255
 _FIELD_TYPES = (str, str, int, int, int, int, int, int, list)
 _FIELDS = len(_FIELD_TYPES)
+_PAYLOAD_TYPES = {bytes}
 _MAX_COUNT = 1 << 62  # of an epoch, whose upper part is Unix milliseconds, and of packets
 # Bits of an epoch for sessions with a camera by one assignment; more of them count on into the fence, of which there
 # are a thousand a second. No more bits, as an earlier release believes no epoch beyond 48: with these until 2039.
@@ -271,8 +272,8 @@ def decode_frame(frame: bytes) -> Frame:
 def _batch(fields: object) -> Batch:
     if not isinstance(fields, list) or len(fields) <= _FIELDS or fields[0] != BATCH_VERSION:
         raise ProtocolError("not a batch of this version")
-    batch = Batch._make(fields[1 : _FIELDS + 1])  # a newer release may have more of them
-    if tuple(map(type, batch)) != _FIELD_TYPES or set(map(type, batch.payloads)) != {bytes}:
+    batch = tuple.__new__(Batch, fields[1 : _FIELDS + 1])  # a newer release may have more of them
+    if tuple(map(type, batch)) != _FIELD_TYPES or set(map(type, batch[-1])) != _PAYLOAD_TYPES:
         raise ProtocolError("batch has a field of the wrong type")
     kind, codec, epoch, sequence, timestamp, capture_ns, arrival_ns, flags, payloads = batch
     if _KIND_OF.get(codec) != kind:

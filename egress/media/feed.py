@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import repeat
 from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind
-from egress.media.fanout import Group, GroupKey, Lane, Parcel, runs
+from egress.media.fanout import Group, GroupKey, Lane, Parcel, batch_runs, runs
 from egress.media.history import Histories, History, Packet
 from egress.media.meter import Meter
 from egress.media.outbox import Later, Outbox, at_once
@@ -26,6 +29,9 @@ PARCELS_KEPT = 8  # of 64 kB at most: the group of pictures at 2 Mb/s, for viewe
 MARKER = 0x80  # RFC 3550 5.1, second byte
 
 _H264_SPS, _H264_STAP_A = 7, 24  # NAL unit types, RFC 6184 5.2
+
+
+_packet = partial(tuple.__new__, Packet)  # of its fields
 
 
 class Listener(Protocol):
@@ -139,32 +145,44 @@ class Feed:
         if batch.codec != self.codec or (batch.keyframe and self.codec == "H264"):
             self._learn_format(batch)
         timestamp = self.timeline.map(batch)
-        self.meter.add(batch.size, self.timeline.timestamp / self.timeline.clock_rate)
-        probe = batch.keyframe or self._in_keyframe
-        packets = [Packet(payload, timestamp, 0, probe) for payload in batch.payloads]
-        if self.kind is Kind.VIDEO:
+        payloads, keyframe, video = batch.payloads, batch.keyframe, self.kind is Kind.VIDEO
+        sizes = [*map(len, payloads)]
+        size = sum(sizes)
+        self.meter.add(size, self.timeline.timestamp / self.timeline.clock_rate)
+        probe = keyframe or self._in_keyframe
+        # Packets are made by C alone: 0.1 µs each and not 0.4.
+        packets = [*map(_packet, zip(payloads, repeat(timestamp), repeat(0), repeat(probe)))]
+        if video:
             ends = batch.unit_end
             self._in_keyframe = probe and not ends
             if ends:
-                packets[-1] = Packet(batch.payloads[-1], timestamp, MARKER, probe)
-        index = self.history.append(packets, now, keyframe=batch.keyframe)
-        if batch.keyframe:
+                packets[-1] = Packet(payloads[-1], timestamp, MARKER, probe)
+        index = self.history.append(packets, now, keyframe=keyframe, payload=size)
+        if keyframe:
             self._parcels.clear()
-        if batch.keyframe or self.kind is Kind.AUDIO:
+        if keyframe or not video:
             for listener in tuple(self._idle):
                 listener.may_start(index)
-        if self.meter.burst > BURST:
+        if self._thin and self.meter.burst > BURST:
             for listener in tuple(self._thin.values()):
                 listener.slow_down(index)
-        pieces = list(runs(packets))
-        for group in self._groups.values():
-            self.outbox.add(Parcel(pieces, group), index, now)
+        pieces = batch_runs(packets, sizes)
+        self._send(pieces, index, now)
         for piece in pieces if probe else ():
             self.trains.append((index, index + len(piece)))
             index += len(piece)
-        self.outbox.send()
-        for tap in tuple(self.taps):
+        for tap in tuple(self.taps) if self.taps else ():
             tap.take(batch, self.timeline.timestamp)
+
+    def _send(self, pieces: Sequence[Sequence[Packet]], index: int, now: float) -> None:
+        """Send the runs of a batch, whose first packet has that index, to all that are live."""
+        if len(self._groups) == 1:
+            (group,) = self._groups.values()
+            self.outbox.send_alone(Parcel(pieces, group, one_unit=True), index, now)
+        elif self._groups:
+            for group in self._groups.values():
+                self.outbox.add(Parcel(pieces, group, one_unit=True), index, now)
+            self.outbox.send()
 
     def fresh(self, now: float) -> bool:
         """Whether there is a cached group of pictures, and it is no old one."""

@@ -79,14 +79,14 @@ class History:
         """Index of the oldest packet held."""
         return self._start
 
-    def append(self, packets: list[Packet], now: float, *, keyframe: bool) -> int:
-        """Add packets and return the index of the first. ``now`` never goes back."""
+    def append(self, packets: list[Packet], now: float, *, keyframe: bool, payload: int | None = None) -> int:
+        """Add packets, with so many bytes of payload, and return the index of the first. ``now`` never goes back."""
         first = self.end
         if keyframe:
             self.keyframe = first
         self._packets += packets
         self.end += len(packets)
-        size = _size(packets)
+        size = _size(packets) if payload is None else payload + PACKET_BYTES * len(packets)
         self.size += size
         if now - self._marks[-1][0] >= LOOK_TIME:
             self._look(now)

@@ -110,8 +110,13 @@ class Streams:
 
     def _measure(self, stream: Stream, batch: Batch) -> None:
         """Note how old a batch is when the last viewer has been sent it."""
-        stream.feeds[batch.kind].outbox.when_empty(lambda: self._note_delay(unix_ns() - batch.arrival_ns))
+        outbox = stream.feeds[batch.kind].outbox
+        if outbox.empty:
+            self._note_delay(batch.arrival_ns)
+        else:
+            outbox.when_empty(partial(self._note_delay, batch.arrival_ns))
 
-    def _note_delay(self, nanoseconds: int) -> None:
+    def _note_delay(self, arrival_ns: int) -> None:
+        nanoseconds = unix_ns() - arrival_ns
         self._delays_ns.append(nanoseconds)
         self._delay.add(nanoseconds / 1e9)

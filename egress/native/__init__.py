@@ -87,13 +87,17 @@ class Parcel:
 
     def __init__(self, runs: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> None:
         """A run is headers and payloads; all but its last packet are of the first one's size."""
-        joined_headers = b"".join([header for headers, _ in runs for header in headers])
-        joined_payloads = b"".join([payload for _, payloads in runs for payload in payloads])
+        if len(runs) == 1:  # as most pictures are
+            ((headers, payloads),) = runs
+        else:
+            headers = [header for headers, _ in runs for header in headers]
+            payloads = [payload for _, payloads in runs for payload in payloads]
+        joined_headers, joined_payloads = b"".join(headers), b"".join(payloads)
         shapes = [(len(payloads), len(headers[0]), len(payloads[0]), len(payloads[-1])) for headers, payloads in runs]
         # C relies on both: a wrong one would send what lies behind them in memory.
-        if len(joined_payloads) != sum((count - 1) * size + last for count, _, size, last in shapes):
+        if len(joined_payloads) != sum([(count - 1) * size + last for count, _, size, last in shapes]):
             raise ValueError("all payloads of a run but the last have the first one's size")
-        if len(joined_headers) != sum(count * size for count, size, _, _ in shapes):
+        if len(joined_headers) != sum([count * size for count, size, _, _ in shapes]):
             raise ValueError("all headers of a run have the same size, and there is one a payload")
         self.packets = joined_headers, joined_payloads, ffi.new("struct camshaft_run[]", shapes), len(shapes)
 

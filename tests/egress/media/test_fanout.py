@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
 
 from common.media import MAX_PAYLOAD
+from egress import native
 from egress.media.fanout import (
     GCM_TAG_SIZE,
     HEADER_SIZE,
@@ -17,6 +18,7 @@ from egress.media.fanout import (
     Group,
     Lane,
     Parcel,
+    batch_runs,
     fan_out,
     runs,
 )
@@ -33,6 +35,7 @@ from egress.wire.srtp import (
 from tests.fakes.target import FakeTarget
 
 SSRC, PAYLOAD_TYPE = 0x12345678, 102
+needs_native = pytest.mark.skipif(not native.BUILT, reason="egress.native was not built here")
 
 
 class Receiver:
@@ -181,6 +184,28 @@ def test_runs_are_what_gso_can_send(sizes: list[tuple[int, bool]]) -> None:
         assert len(run) <= MAX_SEGMENTS
         assert len({p.probe for p in run}) == 1
         assert sum(lengths) + len(run) * (HEADER_SIZE + GCM_TAG_SIZE) <= MAX_RUN_BYTES
+
+
+BATCHES = st.one_of(
+    st.tuples(st.integers(0, 90), st.sampled_from([MAX_PAYLOAD, 40, 1]), st.integers(1, MAX_PAYLOAD)).map(
+        lambda shape: [*[shape[1]] * shape[0], shape[2]]
+    ),
+    st.lists(st.sampled_from([3, 5, MAX_PAYLOAD]), min_size=1, max_size=8),
+)
+
+
+@given(BATCHES)
+def test_a_batch_is_cut_as_any_packets_are(sizes: list[int]) -> None:
+    packets = some_packets(sizes)
+    assert list(batch_runs(packets, sizes)) == list(runs(packets))
+
+
+@needs_native
+@given(BATCHES, st.booleans(), st.sampled_from([(0, b""), (3, b""), (3, element(6, 0.25))]))
+def test_a_batch_has_the_headers_that_its_packets_have(sizes: list[int], marked: bool, ids: tuple[int, bytes]) -> None:
+    packets = [packet._replace(marker=packet.marker * marked, probe=True) for packet in some_packets(sizes)]
+    cut, group = list(runs(packets)), Group(SSRC, PAYLOAD_TYPE, *ids)
+    assert Parcel(cut, group, one_unit=True).compiled.packets[:2] == Parcel(cut, group).compiled.packets[:2]
 
 
 def test_a_large_access_unit_takes_few_runs() -> None:
