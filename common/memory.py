@@ -15,6 +15,7 @@ import psutil
 
 READ_INTERVAL = 0.5  # seconds for which an answer is good: a flood asks a thousand times a second
 LARGE = 128 << 10  # bytes, with which glibc begins; what hashing a password takes is 150 times that
+CALM = 5.0  # seconds without anybody new after which a rush is over: a wall of screens joins within that
 _M_MMAP_THRESHOLD = -3  # of mallopt(3)
 _CGROUP = Path("/sys/fs/cgroup")  # as a container sees its own
 
@@ -47,6 +48,28 @@ async def give_back_aside() -> None:
     """The same in another thread. Where the system has no memory for a thread, nothing is given back this time."""
     with contextlib.suppress(RuntimeError):
         await asyncio.to_thread(give_back)
+
+
+class Rush:
+    """Says once after each rush that it is over: what was allocated in it lies about, and is better given back.
+
+    Times are monotonic seconds.
+    """
+
+    def __init__(self, calm: float = CALM) -> None:
+        self._calm = calm
+        self._last = float("inf")
+
+    def note(self, now: float) -> None:
+        """Something came that takes memory for a moment."""
+        self._last = now
+
+    def over(self, now: float) -> bool:
+        """Whether nothing has come for a while, if that was not said yet."""
+        over = now - self._last >= self._calm
+        if over:
+            self._last = float("inf")
+        return over
 
 
 class Shortage:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.memory import READ_INTERVAL, Shortage, free_bytes, give_back_aside
+from common.memory import READ_INTERVAL, Rush, Shortage, free_bytes, give_back_aside
 
 MB = 1 << 20
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,16 @@ print(freed - psutil.Process().memory_info().rss)
 """
     done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True, cwd=ROOT)
     assert int(done.stdout) > 20 << 20
+
+
+def test_a_rush_is_over_once_a_while_after_the_last_who_came() -> None:
+    rush = Rush(calm=5.0)
+    assert not rush.over(100.0), "nobody has come"
+    for now in (100.0, 103.0):
+        rush.note(now)
+    assert [now for now in (104.0, 107.9, 108.0, 109.0, 200.0) if rush.over(now)] == [108.0]
+    rush.note(201.0)
+    assert rush.over(206.0)
 
 
 async def test_where_no_thread_can_be_started_the_process_goes_on() -> None:
