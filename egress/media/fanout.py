@@ -24,10 +24,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, groupby
+from operator import attrgetter
 from typing import Protocol
 
 from egress import native
-from egress.media.history import Packet
+from egress.media.history import Packet, Unit
 from egress.media.target import MAX_SEGMENTS, Refusal, Target
 
 HEADER_SIZE = 12  # bytes, RFC 3550 5.1 without CSRC and extension
@@ -203,67 +205,94 @@ class Group:
         return HEADER_SIZE + EXTENSION_SIZE if packet.probe and self.extension else HEADER_SIZE
 
 
-def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
-    """Cut packets where GSO must: a run has equal sizes, of which the last may be smaller."""
-    start = size = room = 0
-    for at, (payload, _, _, probe) in enumerate(packets):
-        length = len(payload)
-        if at > start and (
-            length > size
-            or len(packets[at - 1].payload) < size
-            or at - start >= room
-            or probe is not packets[start].probe
-        ):
-            yield packets[start:at]
+def cuts(sizes: Sequence[int]) -> list[int]:
+    """Cut payloads of these sizes where GSO must: a run has equal sizes, of which the last may be smaller.
+
+    Returns how many payloads each run has. Most pictures are one: to see that at once takes 1 µs, where a look at each
+    of eight payloads takes 5.
+    """
+    if not sizes:
+        return []
+    count, size, last = len(sizes), sizes[0], sizes[-1]
+    equal = sizes.count(size) - (last == size)  # but for the last
+    if equal == count - 1 and last <= size and count <= _room(size):
+        return [count]
+    counts, start, room = [], 0, _room(size)
+    for at, length in enumerate(sizes):
+        if at > start and (length > size or sizes[at - 1] < size or at - start >= room):
+            counts.append(at - start)
             start = at
         if at == start:
-            size = length
-            room = min(MAX_SEGMENTS, MAX_RUN_BYTES // (size + _OVERHEAD))
-    if packets:
-        yield packets[start:]
+            size, room = length, _room(length)
+    return [*counts, count - start]
 
 
-def batch_runs(packets: Sequence[Packet], sizes: Sequence[int]) -> list[Sequence[Packet]]:
-    """The same of a batch, in which all packets or none are probes; ``sizes`` are those of their payloads.
+def _room(size: int) -> int:
+    return min(MAX_SEGMENTS, MAX_RUN_BYTES // (size + _OVERHEAD))
 
-    Most pictures are one run. To see that at once takes 1 µs, where a look at each of eight packets takes 5.
-    """
-    count, size, last = len(sizes), sizes[0], sizes[-1]
-    equal = sizes.count(size) - (last == size)  # but for the last, which may be smaller
-    if equal == count - 1 and last <= size and count <= min(MAX_SEGMENTS, MAX_RUN_BYTES // (size + _OVERHEAD)):
-        return [packets]
-    return list(runs(packets))
+
+def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
+    """Cut packets where GSO must, and where probes begin or end, whose headers are longer."""
+    start = 0
+    for _, alike in groupby(packets, attrgetter("probe")):
+        for count in cuts([len(packet.payload) for packet in alike]):
+            yield packets[start : start + count]
+            start += count
 
 
 class Parcel:
-    """Packets cut into ``runs``, for any lane of ``group``; their headers lack the sequence number alone.
+    """Packets cut into ``runs``, for any lane of ``group``; their headers lack the sequence number alone."""
 
-    ``one_unit``: they are of one batch, so that all have one header but for the marker, which only the last has.
-    """
+    __slots__ = ("_compiled", "_cuts", "_runs", "_unit", "group", "packets")
 
-    __slots__ = ("_compiled", "_one_unit", "group", "packets", "runs")
-
-    def __init__(self, runs: Sequence[Sequence[Packet]], group: Group, *, one_unit: bool = False) -> None:
-        self.runs = runs
+    def __init__(self, runs: Sequence[Sequence[Packet]], group: Group) -> None:
         self.group = group
-        self.packets = len(runs[0]) if len(runs) == 1 else sum(map(len, runs))
-        self._one_unit = one_unit
+        self.packets = sum(map(len, runs))
+        self._runs: Sequence[Sequence[Packet]] | None = runs
+        self._unit: Unit | None = None
+        self._cuts: Sequence[int] = ()
         self._compiled: native.Parcel | None = None
+
+    @classmethod
+    def of_unit(cls, unit: Unit, cuts: Sequence[int], group: Group) -> Parcel:
+        """Of one batch, in runs of so many packets. They have one header, but for the marker of the last."""
+        parcel = cls((), group)
+        parcel.packets, parcel._runs, parcel._unit, parcel._cuts = len(unit.payloads), None, unit, cuts
+        return parcel
+
+    @property
+    def runs(self) -> Sequence[Sequence[Packet]]:
+        """The packets of each run; of a batch they are made when somebody asks."""
+        if self._runs is None:
+            assert self._unit is not None, "packets are of a unit, or were given"
+            packets = self._unit.packets
+            ends = [*accumulate(self._cuts)]
+            self._runs = [packets[end - count : end] for end, count in zip(ends, self._cuts, strict=True)]
+        return self._runs
 
     @property
     def compiled(self) -> native.Parcel:
         """The same for the compiled loop, made when it is first asked for."""
         if self._compiled is None:
-            self._compiled = native.Parcel([(self._headers(run), [packet[0] for packet in run]) for run in self.runs])
+            self._compiled = native.Parcel([*self._drafts()] if self._unit is None else self._unit_drafts(self._unit))
         return self._compiled
 
-    def _headers(self, run: Sequence[Packet]) -> list[bytes]:
-        if not self._one_unit:
-            return [_write_header(packet, 0, self.group) for packet in run]
-        headers = [_write_header(run[0], 0, self.group)] * len(run)
-        if run[-1].marker:
-            headers[-1] = _write_header(run[-1], 0, self.group)
-        return headers
+    def _drafts(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Headers and payloads of each run."""
+        for run in self.runs:
+            yield [_write_header(packet, 0, self.group) for packet in run], [packet.payload for packet in run]
+
+    def _unit_drafts(self, unit: Unit) -> list[tuple[list[bytes], list[bytes]]]:
+        """The same of a batch."""
+        payloads, count = unit.payloads, len(unit.payloads)
+        headers = [_write_header(Packet(b"", unit.timestamp, 0, unit.probe), 0, self.group)] * count
+        if unit.marker:
+            headers[-1] = _write_header(Packet(b"", unit.timestamp, unit.marker, unit.probe), 0, self.group)
+        if len(self._cuts) == 1:
+            return [(headers, payloads)]
+        ends = [*accumulate(self._cuts)]
+        spans = [slice(end - size, end) for end, size in zip(ends, self._cuts, strict=True)]
+        return [(headers[span], payloads[span]) for span in spans]
 
 
 def fan_out(parcel: Parcel, first: int, audience: Audience, start: int = 0, stop: int | None = None) -> dict[Lane, int]:

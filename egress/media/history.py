@@ -7,6 +7,7 @@ with which a new viewer starts.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from typing import NamedTuple
 from weakref import WeakSet
@@ -28,6 +29,33 @@ class Packet(NamedTuple):
     timestamp: int  # 32 bits, as sent to every viewer
     marker: int  # 0x80 or 0, ready to be combined with the payload type
     probe: bool = False  # carries a transport-wide sequence number to viewers that accept one
+
+
+class Unit(NamedTuple):
+    """The packets of one batch: they differ in their payloads, and in the marker, which only the last one may have.
+
+    This is what is kept. Packets are made of it for those who ask, which are few: eight objects less a picture.
+    """
+
+    payloads: list[bytes]
+    timestamp: int
+    marker: int  # of the last
+    probe: bool
+    size: int  # bytes of all payloads
+
+    @property
+    def packets(self) -> list[Packet]:
+        """All of them."""
+        return self.span(0, len(self.payloads))
+
+    def span(self, start: int, stop: int) -> list[Packet]:
+        """Those from one place to before another, as far as there are any."""
+        return [self.packet(at) for at in range(max(0, start), min(stop, len(self.payloads)))]
+
+    def packet(self, at: int) -> Packet:
+        """The one at that place."""
+        payloads = self.payloads
+        return Packet(payloads[at], self.timestamp, self.marker if at == len(payloads) - 1 else 0, self.probe)
 
 
 class Histories:
@@ -69,7 +97,8 @@ class History:
         self.keyframe: int | None = None  # index at which a decoder can start, while it is still here
         self.size = 0  # bytes held
         self._start = 0
-        self._packets: list[Packet] = []
+        self._units: list[Unit] = []
+        self._firsts: list[int] = []  # index of each one's first packet
         self._marks: deque[tuple[float, int]] = deque([(float("-inf"), 0)])  # times, and the ends then
         self._histories = histories or Histories()
         self._histories.add(self)
@@ -79,18 +108,19 @@ class History:
         """Index of the oldest packet held."""
         return self._start
 
-    def append(self, packets: list[Packet], now: float, *, keyframe: bool, payload: int | None = None) -> int:
-        """Add packets, with so many bytes of payload, and return the index of the first. ``now`` never goes back."""
+    def append(self, unit: Unit, now: float, *, keyframe: bool) -> int:
+        """Add packets and return the index of the first. ``now`` never goes back."""
         first = self.end
         if keyframe:
             self.keyframe = first
-        self._packets += packets
-        self.end += len(packets)
-        size = _size(packets) if payload is None else payload + PACKET_BYTES * len(packets)
+        self._units.append(unit)
+        self._firsts.append(first)
+        self.end += len(unit.payloads)
+        size = _size(unit)
         self.size += size
         if now - self._marks[-1][0] >= LOOK_TIME:
             self._look(now)
-        elif len(self._packets) > 2 * KEEP_PACKETS or self.size > 2 * KEEP_BYTES:
+        elif self.end - self._start > 2 * KEEP_PACKETS or self.size > 2 * KEEP_BYTES:
             self._trim(KEEP_BYTES)
         self._histories.charge(size)
         return first
@@ -101,14 +131,18 @@ class History:
 
     def get(self, index: int) -> Packet | None:
         """The packet with that index, if it is still here."""
-        offset = index - self._start
-        return self._packets[offset] if 0 <= offset < len(self._packets) else None
+        if not self._start <= index < self.end:
+            return None
+        at = bisect_right(self._firsts, index) - 1
+        return self._units[at].packet(index - self._firsts[at])
 
     def slice(self, first: int, count: int) -> list[Packet]:
         """Up to ``count`` packets from ``first`` on; ``first`` must not be older than ``start``."""
-        offset = first - self._start
-        assert offset >= 0, "older than the history"
-        return self._packets[offset : offset + count]
+        assert first >= self._start, "older than the history"
+        stop = first + count
+        found = slice(max(0, bisect_right(self._firsts, first) - 1), bisect_left(self._firsts, stop))
+        units = zip(self._units[found], self._firsts[found], strict=True)
+        return [packet for unit, index in units for packet in unit.span(first - index, stop - index)]
 
     def _look(self, now: float) -> None:
         """Drop what is too old by now."""
@@ -124,18 +158,18 @@ class History:
         oldest_kept = max(self._marks[0][1], self.end - KEEP_PACKETS)
         if self.keyframe is not None:
             oldest_kept = min(oldest_kept, self.keyframe)
-        drop = max(0, oldest_kept - self._start)
-        size = self.size - _size(self._packets[:drop])
+        drop = max(0, bisect_right(self._firsts, oldest_kept) - 1)  # whole units
+        size = self.size - sum(map(_size, self._units[:drop]))
         while size > most:
-            size -= len(self._packets[drop].payload) + PACKET_BYTES
+            size -= _size(self._units[drop])
             drop += 1
         if drop:
-            del self._packets[:drop]
-            self._start += drop
+            del self._units[:drop], self._firsts[:drop]
+            self._start = self._firsts[0] if self._firsts else self.end
             self.size = size
         if self.keyframe is not None and self.keyframe < self._start:
             self.keyframe = None
 
 
-def _size(packets: list[Packet]) -> int:
-    return sum([len(packet.payload) for packet in packets]) + PACKET_BYTES * len(packets)
+def _size(unit: Unit) -> int:
+    return unit.size + PACKET_BYTES * len(unit.payloads)

@@ -18,11 +18,11 @@ from egress.media.fanout import (
     Group,
     Lane,
     Parcel,
-    batch_runs,
+    cuts,
     fan_out,
     runs,
 )
-from egress.media.history import Packet
+from egress.media.history import Packet, Unit
 from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element
 from egress.wire.srtp import (
@@ -35,7 +35,6 @@ from egress.wire.srtp import (
 from tests.fakes.target import FakeTarget
 
 SSRC, PAYLOAD_TYPE = 0x12345678, 102
-needs_native = pytest.mark.skipif(not native.BUILT, reason="egress.native was not built here")
 
 
 class Receiver:
@@ -194,18 +193,17 @@ BATCHES = st.one_of(
 )
 
 
-@given(BATCHES)
-def test_a_batch_is_cut_as_any_packets_are(sizes: list[int]) -> None:
-    packets = some_packets(sizes)
-    assert list(batch_runs(packets, sizes)) == list(runs(packets))
-
-
-@needs_native
-@given(BATCHES, st.booleans(), st.sampled_from([(0, b""), (3, b""), (3, element(6, 0.25))]))
-def test_a_batch_has_the_headers_that_its_packets_have(sizes: list[int], marked: bool, ids: tuple[int, bytes]) -> None:
-    packets = [packet._replace(marker=packet.marker * marked, probe=True) for packet in some_packets(sizes)]
-    cut, group = list(runs(packets)), Group(SSRC, PAYLOAD_TYPE, *ids)
-    assert Parcel(cut, group, one_unit=True).compiled.packets[:2] == Parcel(cut, group).compiled.packets[:2]
+@given(BATCHES, st.booleans(), st.booleans(), st.sampled_from([(0, b""), (3, b""), (3, element(6, 0.25))]))
+def test_a_batch_is_cut_and_written_as_its_packets_are(
+    sizes: list[int], marked: bool, probe: bool, ids: tuple[int, bytes]
+) -> None:
+    unit = Unit([os.urandom(size) for size in sizes], 90_000, 0x80 * marked, probe, sum(sizes))
+    group = Group(SSRC, PAYLOAD_TYPE, *ids)
+    at_once, one_by_one = Parcel.of_unit(unit, cuts(sizes), group), Parcel(list(runs(unit.packets)), group)
+    assert at_once.packets == one_by_one.packets
+    assert list(at_once.runs) == list(one_by_one.runs)
+    if native.BUILT:
+        assert at_once.compiled.packets[:2] == one_by_one.compiled.packets[:2]
 
 
 def test_a_large_access_unit_takes_few_runs() -> None:

@@ -11,11 +11,14 @@ from egress.media.history import (
     Histories,
     History,
     Packet,
+    Unit,
 )
 
+MARKER = 0x80
 
-def packets(count: int, size: int = 1) -> list[Packet]:
-    return [Packet(bytes(size), n, 0) for n in range(count)]
+
+def packets(count: int, size: int = 1) -> Unit:
+    return Unit([bytes(size)] * count, 7, MARKER, probe=False, size=count * size)
 
 
 def test_indexes_grow_without_gaps() -> None:
@@ -24,8 +27,10 @@ def test_indexes_grow_without_gaps() -> None:
     assert history.append(packets(2), 0.0, keyframe=False) == 3
     assert history.end == 5
     assert history.keyframe == 0
-    assert [p.timestamp for p in history.slice(2, 2)] == [2, 0]
-    assert history.get(4) == Packet(b"\0", 1, 0)
+    assert [p.marker for p in history.slice(1, 4)] == [0, MARKER, 0, MARKER]
+    assert history.get(3) == Packet(b"\0", 7, 0)
+    assert history.get(4) == Packet(b"\0", 7, MARKER)
+    assert history.slice(5, 9) == []
     assert history.get(5) is None
     assert history.get(-1) is None
 
@@ -117,7 +122,7 @@ def test_all_histories_together_are_bounded_and_the_largest_gives_way() -> None:
         assert small.size + large.size <= 1_000_000
     assert small.keyframe == 0
     assert large.end == 5_000
-    assert large.slice(large.start, 9_999)[-1] == packets(100, 1_000)[-1]
+    assert large.slice(large.start, 9_999)[-1] == packets(100, 1_000).packets[-1]
     assert histories.counters["histories_cut"] > 0
 
 
