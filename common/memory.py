@@ -16,6 +16,7 @@ import psutil
 READ_INTERVAL = 0.5  # seconds for which an answer is good: a flood asks a thousand times a second
 LARGE = 128 << 10  # bytes, with which glibc begins; what hashing a password takes is 150 times that
 CALM = 5.0  # seconds without anybody new after which a rush is over: a wall of screens joins within that
+LATE = 1.0  # seconds between two looks, of which there are several in that time
 _M_MMAP_THRESHOLD = -3  # of mallopt(3)
 _CGROUP = Path("/sys/fs/cgroup")  # as a container sees its own
 
@@ -53,19 +54,25 @@ async def give_back_aside() -> None:
 class Rush:
     """Says once after each rush that it is over: what was allocated in it lies about, and is better given back.
 
-    Times are monotonic seconds.
+    One that comes late to look was given no time by the machine, and what came meanwhile waited: a rush, too. Times are
+    monotonic seconds.
     """
 
-    def __init__(self, calm: float = CALM) -> None:
+    def __init__(self, calm: float = CALM, late: float = LATE) -> None:
         self._calm = calm
+        self._late = late
         self._last = float("inf")
+        self._looked_at = float("inf")
 
     def note(self, now: float) -> None:
         """Something came that takes memory for a moment."""
         self._last = now
 
     def over(self, now: float) -> bool:
-        """Whether nothing has come for a while, if that was not said yet."""
+        """Whether nothing has come for a while, if that was not said yet; to be asked some times a second."""
+        if now - self._looked_at > self._late:
+            self._last = now
+        self._looked_at = now
         over = now - self._last >= self._calm
         if over:
             self._last = float("inf")

@@ -19,6 +19,7 @@ from common.config import Config, LimitsConfig, SourcesConfig
 from common.control import Assign, NodeName, Release, Report, Role, ToWorker
 from common.log import get_logger
 from common.media import as_it_came
+from common.memory import Rush, give_back_aside
 from common.reloader import Reloader
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
@@ -66,12 +67,16 @@ class Ingest:
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}  # the last runs the camera, all before it say goodbye
         self._counters: Counter[str] = Counter()  # of cameras that it does not have any more
         self._ending = False
+        self._rush = Rush()
+        self._replays = 0  # that were answered, at the last look
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then end every session."""
         try:
             while not stop.is_set():
-                self._let_go(asyncio.get_running_loop().time())
+                now = asyncio.get_running_loop().time()
+                self._let_go(now)
+                await self._tidy(now)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_INTERVAL):
                         await stop.wait()
@@ -81,6 +86,14 @@ class Ingest:
                 self._release(name)
             if self._tasks:
                 await asyncio.wait([task for tasks in self._tasks.values() for task in tasks])
+
+    async def _tidy(self, now: float) -> None:
+        """Give back what replays left about, of which each is a group of pictures more for a moment."""
+        before, self._replays = self._replays, self._publisher.counters["replays"]
+        if self._replays != before:
+            self._rush.note(now)
+        if self._rush.over(now):
+            await give_back_aside()
 
     @property
     def drained(self) -> bool:

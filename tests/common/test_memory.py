@@ -57,13 +57,19 @@ print(freed - psutil.Process().memory_info().rss)
 
 
 def test_a_rush_is_over_once_a_while_after_the_last_who_came() -> None:
-    rush = Rush(calm=5.0)
+    rush = Rush(calm=5.0, late=1_000.0)
     assert not rush.over(100.0), "nobody has come"
     for now in (100.0, 103.0):
         rush.note(now)
     assert [now for now in (104.0, 107.9, 108.0, 109.0, 200.0) if rush.over(now)] == [108.0]
     rush.note(201.0)
     assert rush.over(206.0)
+
+
+def test_who_could_not_look_in_time_has_had_a_rush() -> None:
+    rush = Rush(calm=5.0, late=1.0)
+    looks = [n / 2 for n in range(20)] + [20.0 + n / 2 for n in range(20)]
+    assert [now for now in looks if rush.over(now)] == [25.0]
 
 
 async def test_where_no_thread_can_be_started_the_process_goes_on() -> None:
