@@ -255,7 +255,7 @@ class Parcel:
 
     @classmethod
     def of_unit(cls, unit: Unit, cuts: Sequence[int], group: Group) -> Parcel:
-        """Of one batch, in runs of so many packets. They have one header, but for the marker of the last."""
+        """The packets of one batch, in runs of so many. They have one header, but for the marker of the last."""
         parcel = cls((), group)
         parcel.packets, parcel._runs, parcel._unit, parcel._cuts = len(unit.payloads), None, unit, cuts
         return parcel
