@@ -10,13 +10,12 @@ import asyncio
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import zmq
 
+from broker.answers import Answer, Answers, Picture, Restarted
 from broker.catalogue import Catalogue
 from broker.control_socket import ControlSocket
 from broker.director import Director
@@ -33,7 +32,6 @@ from broker.director.events import (
     FromWorker,
     Holder,
     NodeNameTwice,
-    Notice,
     OfferAnswered,
     OfferRefused,
     Probed,
@@ -50,8 +48,6 @@ from broker.director.events import (
     StillRefused,
     StillTaken,
     StillWanted,
-    StoodStill,
-    Tick,
     Undelivered,
     ViewerLeft,
     ViewerOffered,
@@ -62,49 +58,25 @@ from broker.director.events import (
     WorkerLost,
     WorkerUnfit,
 )
+from broker.director.state import Worker
 from broker.keyring import Keyring
+from broker.notices import Notices
 from broker.probing import Probing
 from broker.stream_keys import current_key, with_keys
-from broker.waiting import Waiting
+from broker.ticks import Ticks
 from broker.why.clerk import Clerk
 from common.bus import Endpoints, Keys
 from common.cameras import CameraName
 from common.config import LimitsConfig
 from common.control import NEEDED, KeyWanted, NodeName, Ping, Report, Role, ToBroker, ToWorker
 from common.errors import RequestError
-from common.log import LINES_A_MINUTE, Quiet, get_logger
+from common.log import get_logger
 from common.neighbourhood import neighbourhood
-from common.sessions import SessionName, new_session, public_name
+from common.sessions import SessionName, new_session
 
 TICK_INTERVAL = 0.25  # seconds
-STALLED_AFTER = 1.0  # seconds between two ticks: the machine, or somebody with a debugger, held this process
-STATES_LOGGED = 60  # lines a minute about one camera: that of one pulled on demand changes as viewers like
 
 log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The outcome of a viewer's offer."""
-
-    session: SessionName
-    sdp: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A still: a JPEG file, and the Unix time of its capture."""
-
-    jpeg: bytes = field(repr=False)
-    captured: float
-
-
-@dataclass(frozen=True, slots=True)
-class Restarted:
-    """Our side of an ICE restart: a fragment of SDP, and the mark of the viewer's user fragment."""
-
-    ice: str
-    fragment: str = field(repr=False)
 
 
 class ControlPlane:
@@ -145,17 +117,12 @@ class ControlPlane:
         self._keys = keys
         self._keyring = keyring
         self._clock = clock
-        self._ticked = clock()
-        self._stalled = False  # at the last tick
-        self._states = Quiet(log, clock, STATES_LOGGED)
-        self._ends = Quiet(log, clock, LINES_A_MINUTE)
+        self._ticks = Ticks(clock())
+        self.notices = Notices(self.clerk, clock)
         self._socket: ControlSocket | None = None
         self._probing: Probing | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._offers: Waiting[str] = Waiting()
-        self._stills: Waiting[Picture] = Waiting()
-        self._restarts: Waiting[Restarted] = Waiting()
-        self._listeners: list[Callable[[Notice], None]] = []
+        self._answers = Answers()
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
         catalogue.on_change(lambda: self._handle(CamerasWanted(catalogue.specs)))
 
@@ -180,8 +147,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Let nobody wait any longer. Sessions are left alone: they outlive the broker."""
-        for waiting in (self._offers, self._stills, self._restarts):
-            waiting.refuse_all(503, "stopping", "The broker is stopping; try again in a moment.")
+        self._answers.refuse_all(503, "stopping", "The broker is stopping; try again in a moment.")
 
     async def offer(
         self,
@@ -196,7 +162,7 @@ class ControlPlane:
         One that ``takes`` codecs by Media Source Extensions has no SDP; its answer is ``common.handover.Doors``.
         """
         session = new_session(sdp)
-        with self._offers.asked(session) as answer:
+        with self._answers.offers.asked(session) as answer:
             try:
                 self._handle(ViewerOffered(session, camera, sdp, wish, holder, takes))
                 return Answer(session, await answer)
@@ -210,7 +176,7 @@ class ControlPlane:
     async def still(self, camera: CameraName, wish: Wish) -> Picture:
         """Have one picture of a camera drawn. Raises ``RequestError``."""
         request = secrets.token_hex(8)
-        with self._stills.asked(request) as picture:
+        with self._answers.stills.asked(request) as picture:
             try:
                 self._handle(StillWanted(request, camera, wish))
                 return await picture
@@ -221,7 +187,7 @@ class ControlPlane:
     async def restart_ice(self, session: SessionName, ufrag: str, password: str) -> Restarted:
         """Restart a session's ICE with these credentials of its viewer's. Raises ``RequestError``."""
         request = secrets.token_hex(8)
-        with self._restarts.asked(request) as restarted:
+        with self._answers.restarts.asked(request) as restarted:
             self._handle(RestartWanted(request, session, ufrag, password))
             return await restarted
 
@@ -239,15 +205,7 @@ class ControlPlane:
 
     def drain(self, node: NodeName) -> None:
         """Have a worker end in good order. Raises ``RequestError`` if there is none, or none that would take over."""
-        workers = {worker.node: worker for worker in self.director.workers if worker.alive}
-        worker = workers.get(node)
-        if worker is None:
-            raise RequestError(404, "unknown_node", "There is no such worker; GET /api/nodes lists those there are.")
-        role = worker.report.role
-        if role in (*NEEDED, Role.RELAY) and not any(
-            other.takes(role) for other in workers.values() if other is not worker
-        ):
-            raise RequestError(409, "last_of_role", f"It is the only {role.value} process; start another one first.")
+        _check_drain(node, [worker for worker in self.director.workers if worker.alive])
         log.info("worker is told to drain", worker=node)
         self._handle(DrainWorker(node))
 
@@ -266,28 +224,13 @@ class ControlPlane:
         """Wait until a worker has said something, or a moment has passed."""
         await self._news.wait()
 
-    @contextmanager
-    def listening(self, listener: Callable[[Notice], None]) -> Iterator[None]:
-        """While open, ``listener`` is called with every notice of the director's."""
-        self._listeners.append(listener)
-        try:
-            yield
-        finally:
-            self._listeners.remove(listener)
-
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self._tick)
-        now = self._clock()
-        passed, self._ticked = now - self._ticked, now
-        stalled, before, self._stalled = passed > STALLED_AFTER, self._stalled, passed > STALLED_AFTER
-        if stalled:
-            self._handle(StoodStill(passed))
-        if not stalled or before:  # after the first time the reports that show who is alive are still to be read
-            self._handle(Tick())
+        for event in self._ticks.events(self._clock()):
+            self._handle(event)
         if self._socket is not None:
             self._socket.keep([worker.node for worker in self.director.workers])
-        self._states.sweep()
-        self._ends.sweep()
+        self.notices.sweep()
         self._publish_news()
 
     def _hear(self, node: NodeName, message: ToBroker) -> None:
@@ -343,44 +286,25 @@ class ControlPlane:
 
     def _perform(self, command: Command) -> None:
         match command:
-            case OfferAnswered(session, sdp):
-                self._offers.answer(session, sdp)
-            case OfferRefused(session, status, code, message):
-                self._offers.refuse(session, status, code, message)
-            case StillTaken(request, jpeg, captured):
-                self._stills.answer(request, Picture(jpeg, captured))
-            case StillRefused(request, status, code, message):
-                self._stills.refuse(request, status, code, message)
-            case RestartAnswered(request, ice, fragment):
-                self._restarts.answer(request, Restarted(ice, fragment))
-            case RestartRefused(request, status, code, message):
-                self._restarts.refuse(request, status, code, message)
+            case (
+                OfferAnswered() | OfferRefused() | StillTaken() | StillRefused() | RestartAnswered() | RestartRefused()
+            ):
+                self._answers.take(command)
             case RememberTracks(camera, tracks):
                 self.catalogue.remember(camera, tracks=tracks)
             case RememberWorker(camera, node):
                 self.catalogue.remember(camera, worker=node)
-            case WorkerJoined(node, role):
-                log.info("worker joined", worker=node, role=role.value)
-            case WorkerLost(node, role, reason):
-                log.warning("worker lost", worker=node, role=role.value, reason=reason.value)
-            case WorkerUnfit(node, role, sentence):
-                log.warning("worker refused: its release does not fit", worker=node, role=role.value, reason=sentence)
-            case WireChanged(version):
-                log.info("another wire version is spoken: releases are mixed, or no more", version=version)
-            case NodeNameTwice(node, where):
-                log.warning("two processes run under one --node name; give each its own", worker=node, processes=where)
+            case WorkerJoined() | WorkerLost() | WorkerUnfit() | WireChanged() | NodeNameTwice():
+                self.notices.log_worker(command)
             case CameraChanged() | CameraRemoved() | SessionEnded() | RenewSession():
-                self._notify(command)
+                self.notices.tell(command)
 
-    def _notify(self, notice: Notice) -> None:
-        match notice:
-            case CameraChanged(camera, state, detail):
-                self._states.info("camera state", about=camera, camera=camera, state=state.value, detail=detail)
-            case CameraRemoved(camera):
-                log.info("camera removed", camera=camera)
-            case SessionEnded(session, camera, reason, detail):
-                self.clerk.ended(notice)
-                name = public_name(session)
-                self._ends.info("session ended", session=name, camera=camera, reason=reason.value, detail=detail)
-        for listener in list(self._listeners):
-            listener(notice)
+
+def _check_drain(node: NodeName, alive: Sequence[Worker]) -> None:
+    """Raise ``RequestError`` for a worker that there is not, or without which nobody could watch."""
+    worker = next((each for each in alive if each.node == node), None)
+    if worker is None:
+        raise RequestError(404, "unknown_node", "There is no such worker; GET /api/nodes lists those there are.")
+    role = worker.report.role
+    if role in (*NEEDED, Role.RELAY) and not any(other.takes(role) for other in alive if other is not worker):
+        raise RequestError(409, "last_of_role", f"It is the only {role.value} process; start another one first.")

@@ -160,5 +160,5 @@ def encode(type: str, **fields: Any) -> str:
 
 
 async def _listening(app: web.Application) -> AsyncIterator[None]:
-    with app[CONTEXT].control.listening(app[HUB].notice):
+    with app[CONTEXT].control.notices.listening(app[HUB].notice):
         yield

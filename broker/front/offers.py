@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.access.principal import Kind, Principal
-from broker.control_plane import Answer
+from broker.answers import Answer
 from broker.director.events import Holder, StreamWish, Wish
 from broker.front.context import Context
 from broker.front.quotas import over

@@ -8,7 +8,8 @@ from email.utils import formatdate
 
 from aiohttp import hdrs, web
 
-from broker.control_plane import ControlPlane, Picture
+from broker.answers import Picture
+from broker.control_plane import ControlPlane
 from broker.director.events import Wish
 from broker.front.context import CONTEXT
 from broker.front.offers import check_memory, parse_wish

@@ -7,8 +7,9 @@ import pytest
 import zmq
 
 from broker import control_plane as module
+from broker.answers import Answer
 from broker.catalogue import Catalogue
-from broker.control_plane import Answer, ControlPlane
+from broker.control_plane import ControlPlane
 from broker.director.events import CameraChanged, CameraRemoved, SessionEnded, StoodStill, Tick
 from broker.director.state import GRACE
 from broker.store import Store
@@ -98,7 +99,7 @@ async def test_an_offer_is_answered(control: ControlPlane, egress: FakeEgress) -
 async def test_the_log_names_workers_beside_the_process_that_writes_it(
     control: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "log", recorder := Recorder())
+    monkeypatch.setattr("broker.notices.log", recorder := Recorder())
     for incarnation, host, pid in (("1", "there", 1), ("2", "here", 2), ("1", "there", 1)):
         report = Report("out-1", Role.EGRESS, incarnation, host, pid=pid, wire=OURS)
         control._hear("out-1", report)
@@ -175,7 +176,7 @@ async def test_an_offer_to_an_egress_that_is_gone_goes_to_another(control, endpo
 
 async def test_a_worker_whose_connection_is_gone_is_soon_lost(control: ControlPlane, endpoints: Endpoints) -> None:
     ended: list[object] = []
-    with control.listening(ended.append):
+    with control.notices.listening(ended.append):
         async with FakeEgress(endpoints, "out-1"):
             await until(control, lambda: list(control.director.workers))
             session = (await control.offer("door", "sdp")).session
@@ -214,7 +215,7 @@ async def test_a_session_is_not_waited_for_once_the_start_is_over(control: Contr
 
 async def test_notices(control: ControlPlane, endpoints: Endpoints, catalogue: Catalogue) -> None:
     notices: list[object] = []
-    with control.listening(notices.append):
+    with control.notices.listening(notices.append):
         async with FakeIngest(endpoints, "in-1"):
             await until(control, lambda: control.director.camera("door").state is CameraState.PLAYING)
             catalogue.add({"id": "yard", "url": "rtsp://host/"})
@@ -257,7 +258,7 @@ async def test_a_process_that_is_always_late_still_sees_what_times_out(
 ) -> None:
     """Each tick stands behind a stall; what waits for time to pass must not wait for ever."""
     monkeypatch.setattr(module, "TICK_INTERVAL", 0.01)
-    monkeypatch.setattr(module, "STALLED_AFTER", 0.0)
+    monkeypatch.setattr("broker.ticks.STALLED_AFTER", 0.0)
     events: list[type] = []
     handle = control.director.handle
     monkeypatch.setattr(

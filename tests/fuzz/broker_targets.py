@@ -12,8 +12,8 @@ from typing import Any
 from multidict import CIMultiDict
 
 from broker.access.principal import EVERYBODY
+from broker.answers import Answer, Restarted
 from broker.catalogue import Catalogue, Entry
-from broker.control_plane import Answer, Restarted
 from broker.director import Director
 from broker.director.events import (
     FromWorker,

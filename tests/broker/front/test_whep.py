@@ -26,7 +26,7 @@ CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rts
 @pytest.fixture
 def log(monkeypatch) -> Recorder:
     log = Recorder()
-    monkeypatch.setattr("broker.control_plane.log", log)
+    monkeypatch.setattr("broker.notices.log", log)
     return log
 
 
