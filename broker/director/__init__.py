@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from broker.director.camera_states import CameraStates
 from broker.director.cameras import Cameras
 from broker.director.conversions import Conversions
 from broker.director.drains import Drains
@@ -111,6 +112,7 @@ class Director:
     ) -> None:
         self._state = State(now, ingests, unix, neighbourhood)
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
+        self._states = CameraStates(self._state)
         self._conversions = Conversions(self._state)
         self._moves = Moves(self._state, self._conversions)
         self._viewers = Viewers(self._state, self._conversions, self._moves, sessions_each)
@@ -164,7 +166,7 @@ class Director:
                 self._give_up(self._vigil.probed(missing))
             case StoodStill(seconds):
                 self._vigil.stood_still(seconds)
-        self._cameras.announce()
+        self._states.announce()
         self._stills.settle()
         self._restarts.settle()
         commands, self._state.commands = self._state.commands, []
@@ -191,7 +193,7 @@ class Director:
 
     def camera(self, id: CameraName) -> CameraStatus | None:
         """How a camera is now, ``None`` if there is no such camera."""
-        return self._cameras.status(id)
+        return self._states.status(id)
 
     def converter(self, rendition: Rendition) -> NodeName | None:
         """The worker that makes a rendition, ``None`` while nobody does."""
@@ -281,7 +283,7 @@ class Director:
             self._state.command(WorkerJoined(report.node, report.role))
             self._cameras.settle()
             if report.role is Role.TRANSCODE:
-                self._cameras.converters_changed()
+                self._states.converters_changed()
 
     def _name_used_twice(self, *reports: Report) -> None:
         self._state.counters["node_name_used_twice"] += 1
@@ -316,7 +318,7 @@ class Director:
         self._conversions.bury(worker, stopped=stopped or self._stills.draws(worker.node))  # else it is that, rather
         self._stills.bury(worker, stopped=stopped)
         if worker.report.role is Role.TRANSCODE:
-            self._cameras.converters_changed()
+            self._states.converters_changed()
         self._cameras.settle()
 
     def _tick(self) -> None:

@@ -1,0 +1,97 @@
+"""Cameras' states as people are told them, by what workers report and by who converts what browsers do not take; pure.
+
+Whoever changes something of a camera adds its name to ``State.changed``: here it is told then, and only if it is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from broker.director.cameras import least_loaded_ingest
+from broker.director.events import CameraChanged, CameraStatus
+from broker.director.state import Camera, State
+from common.cameras import MAIN, SUB, CameraName, CameraState, split_stream, stream_of
+from common.media import CLOCK_RATES, Kind
+
+
+class CameraStates:
+    """The director's part for what is told of cameras."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._cameras = state.cameras
+
+    def announce(self) -> None:
+        """Tell of every camera whose state changed since it was last told of."""
+        changed = self._state.changed | {split_stream(id)[0] for id in self._state.changed}
+        for id in sorted(changed & self._cameras.keys()):
+            camera = self._cameras[id]
+            current = self._how(camera)
+            camera.saw(self._how_itself(camera)[0], self._state.now)
+            if camera.announced != current:
+                camera.announced = current
+                self._state.command(CameraChanged(id, *current))
+        self._state.changed.clear()
+
+    def converters_changed(self) -> None:
+        """A transcode worker has come or gone: what has to be converted can be shown now, or no more."""
+        self._state.changed.update(id for id, camera in self._cameras.items() if any(t.convert for t in camera.tracks))
+
+    def status(self, id: CameraName) -> CameraStatus | None:
+        """How a camera is now."""
+        camera = self._cameras.get(id)
+        if camera is None:
+            return None
+        state, detail, video = self._how(camera)
+        viewers = len(camera.sessions) + sum(len(other.sessions) for other in self._beside(camera))
+        worker = self._state.workers.get(camera.worker) if camera.worker is not None else None
+        stream = worker.streams.get(id) if worker else None
+        itself, shown = self._how_itself(camera), len(camera.sessions)
+        return CameraStatus(
+            camera.spec, state, detail, video, camera.tracks, viewers, camera.worker, stream, itself, shown
+        )
+
+    def _beside(self, camera: Camera) -> Iterable[Camera]:
+        """The further streams of the camera whose main stream this is."""
+        name, stream = split_stream(camera.spec.id)
+        sub = self._cameras.get(stream_of(name, SUB))
+        return () if sub is None or stream != MAIN else (sub,)
+
+    def _how(self, camera: Camera) -> tuple[CameraState, str, str]:
+        """State, detail, and the codec of the picture: what people are told. A camera plays if any of its streams does.
+
+        The state of a sub-stream is its own alone.
+        """
+        itself = self._how_itself(camera)
+        ways = (itself, *map(self._how_itself, self._beside(camera)))
+        return next((way for way in ways if way[0] is CameraState.PLAYING), itself)
+
+    def _how_itself(self, camera: Camera) -> tuple[CameraState, str, str]:
+        video = next((track for track in camera.tracks if track.kind is Kind.VIDEO), None)
+        state, detail = self._state_of(camera)
+        now = self._state.now
+        if state is CameraState.PLAYING and video is not None and not video.playable:
+            state, detail = CameraState.NO_PICTURE, video.problem  # a viewer hears it and sees nothing
+        elif state is CameraState.PLAYING and video is not None and video.convert and not self._state.converts:
+            detail = f"{video.convert}, and no transcode worker runs that would convert it"
+            if video.codec not in CLOCK_RATES:
+                state = CameraState.NO_PICTURE
+        elif state is CameraState.PLAYING and (problem := camera.unconverted(Kind.VIDEO, now)):
+            detail = problem
+            if video is not None and (video.convert or video.codec != "H264"):
+                state = CameraState.NO_PICTURE
+        elif state is CameraState.PLAYING and (problem := camera.unconverted(Kind.AUDIO, now)):
+            detail = detail or problem
+        return state, detail, video.codec if video is not None else ""
+
+    def _state_of(self, camera: Camera) -> tuple[CameraState, str]:
+        if camera.worker is not None:
+            stream = self._state.workers[camera.worker].streams.get(camera.spec.id)
+            if stream is not None and stream.revision == camera.spec.revision:
+                return stream.state, stream.detail
+            return CameraState.CONNECTING, ""
+        if not camera.needed(self._state.now):
+            return CameraState.IDLE, ""
+        if self._state.starting or least_loaded_ingest(self._state.workers.values()):
+            return CameraState.CONNECTING, ""
+        return CameraState.WAITING, ""
