@@ -10,7 +10,7 @@ Rules:
 * What they import is in memory once, where the system can do that (``camshaft.nursery``).
 * Their standard error is ours; a line of log names its node.
 * The configuration is watched here alone. That it has changed is passed on by SIGHUP, to those that take it while they
-  run, and to none before it has shown that it listens to signals: until then SIGHUP would end it.
+  run (``camshaft.children``).
 * To systemd we speak for all of them.
 * SIGUSR2 has all of them replaced, one after the other, by what is installed now (``camshaft.rolling``); these are no
   longer forks of one that has imported what was installed before.
@@ -23,14 +23,13 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
-from camshaft.nursery import Child, Nursery
+from camshaft.children import Children
+from camshaft.nursery import Nursery
 from camshaft.plan import Program
-from camshaft.pulse import LOOK_INTERVAL, Heard
 from camshaft.restarts import HOPELESS, Restarts
 from camshaft.rolling import roll
 from camshaft.starter import Starter
@@ -42,7 +41,6 @@ from common.pulse import PULSE_FD
 
 STOP_GRACE = 3.5  # seconds for a clean end, before SIGKILL; the whole must be over in 5
 SECOND_SIGNAL = 0.1  # seconds from the first SIGTERM
-PULSE_BYTES = 4_096  # read at once: a second's byte, or an hour's after we were stopped
 READY_INTERVAL = 0.1  # seconds between questions whether the cluster is ready
 NOT_READY_AFTER = 15.0  # seconds after which the log says why it is not
 
@@ -79,9 +77,7 @@ class Supervisor:
         self._announce = announce
         self._starter = Starter(command, inherited, nursery)
         self._restarts = {program.name: Restarts() for program in programs}
-        self._running: dict[str, Process | Child] = {}
-        self._pulses: dict[str, Heard] = {}  # of what is running
-        self._to_tell: set[str] = set()  # of what is to read its configuration again
+        self._children = Children(self._beat)
         self._renewed: set[str] = set()  # of what is to be started again at once when it ends
         self._leaving: set[str] = set()  # of what is not to be started again
         self._keepers: list[asyncio.Task[None]] = []
@@ -103,7 +99,7 @@ class Supervisor:
                 self._group, self._pipe = group, reading
                 for program in self._programs:
                     self._keepers.append(group.create_task(self._keep(program, reading)))
-                others = [group.create_task(self._wait_until_ready()), group.create_task(self._watch())]
+                others = [group.create_task(self._wait_until_ready()), group.create_task(self._children.watch())]
                 await stop.wait()
                 systemd.notify(systemd.STOPPING)
                 for task in (*others, *([self._rolling] if self._rolling is not None else [])):
@@ -120,11 +116,8 @@ class Supervisor:
 
         The broker knows of each camera on which line it stands.
         """
-        for program in self._programs:
-            if any(within(key, program.live) for key in ("cameras", *changed)):
-                self._to_tell.add(program.name)
-        for name in tuple(self._to_tell & self._pulses.keys()):
-            self._tell_to_reload(name)
+        taking = [each for each in self._programs if any(within(key, each.live) for key in ("cameras", *changed))]
+        self._children.reload([program.name for program in taking])
 
     # See ``camshaft.rolling.Fleet``.
 
@@ -136,29 +129,25 @@ class Supervisor:
 
     def renew(self, name: str) -> None:
         """Tell it to end in good order, and start it again when it has."""
-        if name in self._running:
+        if name in self._children.names:
             self._renewed.add(name)
-            self._terminate(name)
+            self._children.terminate(name)
 
     def leave(self, name: str) -> None:
         """Tell it to end in good order, and start it no more."""
         self._leaving.add(name)
-        self._terminate(name)
+        self._children.terminate(name)
 
     def kill(self, name: str) -> None:
         """End it at once."""
-        with suppress(KeyError, ProcessLookupError):
-            self._running[name].kill()
+        self._children.kill(name)
 
     def process(self, name: str) -> int | None:
         """The number of its process, if it runs and listens to signals."""
-        running = self._running.get(name)
-        return running.pid if running is not None and self._pulses[name].listens else None
+        return self._children.process(name)
 
-    def _terminate(self, name: str) -> None:
-        if name in self._running:
-            with suppress(ProcessLookupError):
-                self._running[name].terminate()
+    def _beat(self, name: str) -> None:
+        self._restarts[name].pulsed(time.monotonic())
 
     def _upgrade(self) -> None:
         """SIGUSR2 has come."""
@@ -173,12 +162,6 @@ class Supervisor:
         self._starter.leave_nursery()  # what that has imported is what was installed before
         if await roll(self._programs, self, drain=self._drain):
             self._log.info("upgrade is done")
-
-    def _tell_to_reload(self, name: str) -> None:
-        if name in self._to_tell and self._pulses[name].listens:
-            self._to_tell.discard(name)
-            with suppress(ProcessLookupError):  # it reads the configuration when it is started again
-                self._running[name].send_signal(signal.SIGHUP)
 
     async def _keep(self, program: Program, pipe: int) -> None:
         restarts = self._restarts[program.name]
@@ -212,45 +195,12 @@ class Supervisor:
         except OSError as exc:  # no memory, too many processes or files: that passes
             self._log.error("process cannot be started", program=program.name, reason=exc.strerror)
             return process.EXIT_FAILED
-        self._running[program.name] = child
-        self._listen(program.name, hearing)
         if program.cpu is not None:
             _keep_to(child.pid, program.cpu)
         self._log.debug("process started", program=program.name, pid=child.pid)
         if self._stop.is_set():  # it came just now, and this child was not there to be told
             child.terminate()
-        try:
-            return await child.wait()
-        finally:
-            del self._running[program.name], self._pulses[program.name]
-            asyncio.get_running_loop().remove_reader(hearing)
-            os.close(hearing)
-
-    def _listen(self, name: str, hearing: int) -> None:
-        """Hear a child's pulse from now on."""
-        pulse = self._pulses[name] = Heard()
-        loop = asyncio.get_running_loop()
-
-        def hear() -> None:
-            if beats := len(os.read(hearing, PULSE_BYTES)):
-                pulse.beat(beats)
-                self._restarts[name].pulsed(time.monotonic())
-                self._tell_to_reload(name)
-            else:  # it has ended, or closed what it inherited
-                loop.remove_reader(hearing)
-
-        loop.add_reader(hearing, hear)
-
-    async def _watch(self) -> None:
-        """Kill what hangs; its keeper starts it again."""
-        while True:
-            await asyncio.sleep(LOOK_INTERVAL)
-            for name, pulse in self._pulses.items():
-                if pulse.look():
-                    silent = round(pulse.silent_looks * LOOK_INTERVAL)
-                    self._log.error("process hangs and is killed", program=name, silent_for=silent)
-                    with suppress(ProcessLookupError):
-                        self._running[name].kill()
+        return await self._children.ended(program.name, child, hearing)
 
     def _give_up(self, program: Program, code: int) -> None:
         if code in HOPELESS:
@@ -273,7 +223,7 @@ class Supervisor:
                 self._log.warning("not ready yet", reason=answer)
                 warn_at = time.monotonic() + NOT_READY_AFTER
             await asyncio.sleep(READY_INTERVAL)
-        for name in self._running:
+        for name in self._children.names:
             self._restarts[name].proven = True
         self._is_ready = True
         systemd.notify(systemd.READY)
@@ -286,18 +236,13 @@ class Supervisor:
 
     async def _end_all(self, keepers: Sequence[asyncio.Task[None]]) -> None:
         # Twice, which says that they are not to take time for it: nobody is left who could take over what they have.
-        self._signal_all(signal.SIGTERM)
+        self._children.signal_all(signal.SIGTERM)
         await asyncio.wait(keepers, timeout=SECOND_SIGNAL)
-        self._signal_all(signal.SIGTERM)
+        self._children.signal_all(signal.SIGTERM)
         _, late = await asyncio.wait(keepers, timeout=STOP_GRACE - SECOND_SIGNAL)
         if late:
-            self._log.warning("processes did not end in time and are killed", programs=sorted(self._running))
-            self._signal_all(signal.SIGKILL)
-
-    def _signal_all(self, number: signal.Signals) -> None:
-        for child in list(self._running.values()):
-            with suppress(ProcessLookupError):  # ended already; its keeper is about to see it
-                child.send_signal(number)
+            self._log.warning("processes did not end in time and are killed", programs=sorted(self._children.names))
+            self._children.signal_all(signal.SIGKILL)
 
     def _take_signals(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupted)
@@ -305,7 +250,7 @@ class Supervisor:
 
     def _interrupted(self) -> None:
         if self._stop.is_set():
-            self._signal_all(signal.SIGKILL)
+            self._children.signal_all(signal.SIGKILL)
         self._stop.set()
 
 

@@ -12,7 +12,6 @@ LONGER = {  # each waits to be split; none may be added
     "broker/access/people.py": "People",
     "broker/director/__init__.py": "Director",
     "broker/director/viewers.py": "Viewers",
-    "camshaft/supervisor.py": "Supervisor",
     "egress/worker.py": "Egress",
     "ingest/camera.py": "Camera",
     "ingest/rtp/receiver.py": "TrackReceiver",

@@ -1,0 +1,106 @@
+"""Processes of ``serve`` while they run: their pulses are heard, what hangs is killed, and signals reach them.
+
+A process that is to read its configuration again is told so by SIGHUP, and not before it has shown that it listens to
+signals: until then SIGHUP would end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import Process
+from collections.abc import Callable, Collection
+from contextlib import suppress
+
+from camshaft.nursery import Child
+from camshaft.pulse import LOOK_INTERVAL, Heard
+from common.log import get_logger
+
+PULSE_BYTES = 4_096  # read at once: a second's byte, or an hour's after we were stopped
+
+
+class Children:
+    """The processes that run, by the names of their programs. ``on_beat`` is called with each whose pulse was heard."""
+
+    def __init__(self, on_beat: Callable[[str], None]) -> None:
+        self._on_beat = on_beat
+        self._running: dict[str, Process | Child] = {}
+        self._pulses: dict[str, Heard] = {}  # of what is running
+        self._to_tell: set[str] = set()  # of what is to read its configuration again
+        self._log = get_logger()
+
+    @property
+    def names(self) -> Collection[str]:
+        """The programs that run."""
+        return self._running.keys()
+
+    def process(self, name: str) -> int | None:
+        """The number of its process, if it runs and listens to signals."""
+        running = self._running.get(name)
+        return running.pid if running is not None and self._pulses[name].listens else None
+
+    async def ended(self, name: str, child: Process | Child, hearing: int) -> int:
+        """Wait for the end of a process that has just begun; its exit code. ``hearing`` is our end of its pulse."""
+        self._running[name] = child
+        self._listen(name, hearing)
+        try:
+            return await child.wait()
+        finally:
+            del self._running[name], self._pulses[name]
+            asyncio.get_running_loop().remove_reader(hearing)
+            os.close(hearing)
+
+    def terminate(self, name: str) -> None:
+        """Tell it to end in good order, if it runs."""
+        self._signal(name, signal.SIGTERM)
+
+    def kill(self, name: str) -> None:
+        """End it at once, if it runs."""
+        self._signal(name, signal.SIGKILL)
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send all of them a signal."""
+        for name in list(self._running):
+            self._signal(name, number)
+
+    def reload(self, names: Collection[str]) -> None:
+        """Have these read the configuration again, now or as soon as they listen."""
+        self._to_tell.update(names)
+        for name in tuple(self._to_tell & self._pulses.keys()):
+            self._tell_to_reload(name)
+
+    async def watch(self) -> None:
+        """Kill what hangs, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            for name, pulse in self._pulses.items():
+                if pulse.look():
+                    silent = round(pulse.silent_looks * LOOK_INTERVAL)
+                    self._log.error("process hangs and is killed", program=name, silent_for=silent)
+                    self.kill(name)
+
+    def _listen(self, name: str, hearing: int) -> None:
+        """Hear a child's pulse from now on."""
+        pulse = self._pulses[name] = Heard()
+        loop = asyncio.get_running_loop()
+
+        def hear() -> None:
+            if beats := len(os.read(hearing, PULSE_BYTES)):
+                pulse.beat(beats)
+                self._on_beat(name)
+                self._tell_to_reload(name)
+            else:  # it has ended, or closed what it inherited
+                loop.remove_reader(hearing)
+
+        loop.add_reader(hearing, hear)
+
+    def _tell_to_reload(self, name: str) -> None:
+        if name in self._to_tell and self._pulses[name].listens:
+            self._to_tell.discard(name)
+            self._signal(name, signal.SIGHUP)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        if name in self._running:
+            with suppress(ProcessLookupError):  # it has ended already, and its keeper is about to see it
+                self._running[name].send_signal(number)

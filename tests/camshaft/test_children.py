@@ -1,0 +1,78 @@
+"""Processes while they run: told of a new configuration once they listen, and killed when they hang."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import cast
+
+import pytest
+
+from camshaft import children as module
+from camshaft.children import Children
+from camshaft.nursery import Child
+from camshaft.pulse import FIRST_LOOKS
+
+PATIENCE = 60.0  # seconds
+
+
+class Process:
+    """A process that runs until it is told to end."""
+
+    pid = 7
+
+    def __init__(self) -> None:
+        self.signals: list[signal.Signals] = []
+        self.over = asyncio.Event()
+
+    async def wait(self) -> int:
+        await self.over.wait()
+        return 3
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+        if number is signal.SIGKILL:
+            self.over.set()
+
+
+async def begun(children: Children, name: str) -> tuple[Process, int, asyncio.Task[int]]:
+    """A process, our other end of its pulse, and the task that waits for its end."""
+    process = Process()
+    hearing, beating = os.pipe()
+    ended = asyncio.create_task(children.ended(name, cast(Child, process), hearing))
+    await asyncio.sleep(0)
+    return process, beating, ended
+
+
+async def test_a_process_reads_its_configuration_again_when_it_listens_and_not_before() -> None:
+    beats: asyncio.Queue[str] = asyncio.Queue()
+    children = Children(beats.put_nowait)
+    process, beating, ended = await begun(children, "egress-0")
+    children.reload(["egress-0", "ingest-0"])
+    async with asyncio.timeout(PATIENCE):
+        os.write(beating, b".")
+        assert await beats.get() == "egress-0"
+        assert (process.signals, children.process("egress-0")) == ([], None)
+        os.write(beating, b".")
+        await beats.get()
+        assert (process.signals, children.process("egress-0")) == ([signal.SIGHUP], 7)
+        children.terminate("ingest-0")  # which does not run
+        children.signal_all(signal.SIGTERM)
+        assert process.signals == [signal.SIGHUP, signal.SIGTERM]
+        process.over.set()
+        assert await ended == 3
+    assert not children.names
+    os.close(beating)
+
+
+async def test_a_process_that_never_beats_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_INTERVAL", 1 / FIRST_LOOKS)
+    children = Children(lambda _: None)
+    process, beating, ended = await begun(children, "broker")
+    watch = asyncio.create_task(children.watch())
+    async with asyncio.timeout(PATIENCE):
+        await ended
+    assert process.signals == [signal.SIGKILL]
+    watch.cancel()
+    os.close(beating)
