@@ -49,7 +49,9 @@ class Crowd:
         _raise_descriptor_limit()
         self.engine = Engine(Identity(self._profiles), self._options, gro=self._gro)
         self.engine.delays.timeline = self._timeline
-        self._http = aiohttp.ClientSession(timeout=TIMEOUT, connector=aiohttp.TCPConnector(limit=MAX_JOINING))
+        self._http = aiohttp.ClientSession(
+            timeout=TIMEOUT, connector=aiohttp.TCPConnector(limit=MAX_JOINING, ssl=False)
+        )
         self._seats = asyncio.Semaphore(MAX_JOINING)
         self.begin()
         return self

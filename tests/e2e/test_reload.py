@@ -6,12 +6,17 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
 
+from broker.access.tokens import digest_of
+from rigs.authority import Authority
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from rigs.load.crowd import Crowd
@@ -22,6 +27,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 
 VIEWERS = 20
 PATIENCE = 30.0  # seconds
+TOKENS = {
+    "root": {"sha256": digest_of("t-root"), "role": "admin"},
+    "wall": {"sha256": digest_of("t-wall"), "cameras": ["door"]},
+    "old": {"sha256": digest_of("t-old"), "cameras": ["*"]},
+}
 PLAYS_ON = 3.0  # seconds in which a session that was ended, or lost pictures, would show it
 
 
@@ -41,7 +51,11 @@ async def until(condition: Callable[[], Any], what: str) -> None:
 
 
 async def states(running: Any) -> dict[str, str]:
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/cameras") as response:
+    params = {"token": "t-root"}  # where one is needed
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{running.url}/api/cameras", params=params, ssl=False) as response,
+    ):
         return {camera["id"]: camera["state"] for camera in await response.json()}
 
 
@@ -59,6 +73,17 @@ async def taken(running: Any, key: str, before: int) -> None:
     assert key in told()[-1]["changed"]
 
 
+async def serial_shown(running: Any) -> int:
+    """The serial number of the certificate that a new connection gets."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection(running.host, running.port, ssl=context)
+    found = x509.load_der_x509_certificate(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+    writer.close()
+    await writer.wait_closed()
+    return found.serial_number
+
+
 def nobody_lost(window: Window) -> None:
     assert len(window.viewers) == VIEWERS
     for viewer in window.viewers:
@@ -68,15 +93,18 @@ def nobody_lost(window: Window) -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_twenty_viewers_lose_nothing_while_the_file_changes(
-    cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+async def test_twenty_viewers_lose_nothing_while_cameras_tokens_and_the_certificate_change(
+    cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: Path
 ) -> None:
     door, yard = gst_camera(SMALL), gst_camera(SMALL)
-    running = await cluster({"door": door.url, "yard": yard.url}, egress=2)
+    authority = Authority(tmp_path)
+    pair = authority.issue("cams")
+    always = {"http": {"tls_cert": str(pair.cert), "tls_key": str(pair.key)}, "auth": {"tokens": TOKENS}}
+    running = await cluster({"door": door.url, "yard": yard.url}, egress=2, config=always)
     await until_playing(running, "door", "yard")
     pids = running.pids()
     async with Crowd() as crowd:
-        assert len(await crowd.join(Whep(running.whep("door")), VIEWERS)) == VIEWERS
+        assert len(await crowd.join(Whep(f"{running.whep('door')}?token=t-wall"), VIEWERS)) == VIEWERS
         await crowd.watching()
         crowd.begin()
 
@@ -86,10 +114,21 @@ async def test_twenty_viewers_lose_nothing_while_the_file_changes(
         await until_playing(running, "door", "yard", "garage")
 
         running.cameras = {"door": {"url": door.url, "keep_after": 20}, "yard": {"url": yard.url, "transport": "udp"}}
-        running.config = {"limits": {"offers_per_address": 7}, "log": {"level": "debug"}}
+        tokens = {**TOKENS, "wall": {**TOKENS["wall"], "cameras": ["door", "yard"]}, "new": TOKENS["old"]}
+        del tokens["old"]
+        changed = {**always, "auth": {"tokens": tokens}, "limits": {"offers_per_address": 7}, "log": {"level": "debug"}}
+        running.config = changed
+        renewed = authority.issue("cams").serial  # the same files, written anew
         running.write()  # one is gone, one changed, and of the one that is watched what needs no new session
         await taken(running, "cameras.garage", 1)
+        await until(
+            lambda: any("auth.tokens" in line["changed"] for line in lines(running, "configuration read again")),
+            "the tokens are those from before",
+        )
         await until_playing(running, "door", "yard")
+        async with asyncio.timeout(PATIENCE):
+            while await serial_shown(running) != renewed:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.1)
         await until(lambda: lines(running, "report") or '"level": "debug"' in running.log, "nothing is told in detail")
 
         good = (running.directory / "camshaft.yaml").read_text()
@@ -101,7 +140,7 @@ async def test_twenty_viewers_lose_nothing_while_the_file_changes(
         assert line["level"] == "error"
         assert await states(running) == {"door": "playing", "yard": "playing"}
 
-        running.config = {"media": {"listen": "127.0.0.1"}, "log": {"level": "debug"}}
+        running.config = {**changed, "media": {"listen": "127.0.0.1"}}
         running.write()
         await until(lambda: lines(running, "that take a restart"), "nobody says that a restart is needed")
         assert [line["settings"] for line in lines(running, "that take a restart")] == ["media.listen"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -115,6 +116,23 @@ def test_what_fails_is_replaced_and_the_camera_plays_again(
     wait_until(lambda: (cluster.get("/readyz") or {}).get("status") == "ready", f"not ready again without {name}")
     wait_until(lambda: plays(cluster, "demo"), f"the camera does not play again without {name}")
     assert {process.pid for process in cluster.family()} == others | {after.pid}
+
+
+def test_who_follows_the_log_hears_all_processes(cluster: Command, directory: Path) -> None:
+    command = [sys.executable, "-m", "camshaft", "logs", "-f", "--json", "--broker-address", f"ipc://{directory}/bus"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as following:
+        try:
+            wait_until(lambda: any((directory / "bus/logs").glob("*.sock")), "nobody follows")
+            cluster.process.send_signal(signal.SIGHUP)
+            url = cameras(cluster)["demo"]["url"]
+            assert camshaft("camera", "add", "third", url, "--api", cluster.page).returncode == 0
+            assert following.stdout is not None
+            silent = {"serve", "broker", "ingest-0"}
+            while silent:
+                silent.discard(json.loads(following.stdout.readline())["node"])
+            assert camshaft("camera", "remove", "third", "--api", cluster.page).returncode == 0
+        finally:
+            following.kill()
 
 
 def test_hang_up_ends_none_of_its_processes(cluster: Command) -> None:
