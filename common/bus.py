@@ -45,7 +45,7 @@ MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
 _TCP_ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s/:@\[\]]+):(\d{1,5})")
 _WILDCARD = re.compile(r"^tcp://(?:\*|0\.0\.0\.0|\[::\]):")
 _OWNER_ONLY = 0o600  # the directory is private too; a mode that says so needs no second look
-_OUR_FILES = {"control", "media-in", "media-out", "lock", "relay-lock", FOLLOWERS}
+_OUR_FILES = {"control", "media-in", "media-out", "lock", FOLLOWERS}
 _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
 _CONTROL_SOCKETS = {zmq.DEALER, zmq.ROUTER}
 
@@ -64,9 +64,6 @@ class Part(StrEnum):
 
     CONTROL = "broker"
     RELAY = "media relay"
-
-
-_LOCKS = {Part.CONTROL: "lock", Part.RELAY: "relay-lock"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +202,15 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
             raise ConfigError(f"{directory} holds other files; name a directory of its own", key="broker.address")
         directory.chmod(0o700)
         (directory / FOLLOWERS).mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(directory / _LOCKS[part], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
+        if part is Part.CONTROL:
+            lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
+        else:  # the directory itself: an earlier release takes none that holds a file which it does not know
+            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as exc:
         raise ConfigError(f"{directory}: {exc.strerror}", key="broker.address") from None
     try:
-        os.fchmod(lock, _OWNER_ONLY)  # an earlier release made it readable
+        if part is Part.CONTROL:
+            os.fchmod(lock, _OWNER_ONLY)  # an earlier release made it readable
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

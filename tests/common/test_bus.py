@@ -19,6 +19,7 @@ from common.bus import (
     Channel,
     Endpoints,
     Keys,
+    Part,
     authenticated,
     bind,
     claimed_directory,
@@ -198,6 +199,18 @@ class TestClaimedDirectory:
             with in_use, claimed_directory(endpoints):
                 pass
         with claimed_directory(endpoints):
+            pass
+
+    def test_each_part_of_the_broker_has_a_lock_and_no_file_that_an_earlier_release_does_not_know(
+        self, tmp_path: Path
+    ) -> None:
+        endpoints = Endpoints.parse(f"ipc://{tmp_path}")
+        with claimed_directory(endpoints, Part.RELAY), claimed_directory(endpoints, Part.CONTROL):
+            assert [each.name for each in tmp_path.iterdir()] == ["lock"]
+            in_use = pytest.raises(AddressInUseError, match=r"media relay: ipc://.* is in use")
+            with in_use, claimed_directory(endpoints, Part.RELAY):
+                pass
+        with claimed_directory(endpoints, Part.RELAY):
             pass
 
     def test_its_lock_is_private_also_where_an_earlier_one_was_not(self, tmp_path: Path) -> None:
