@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from ingest.rtsp.message import FrameRun, Parser, Request, Response, TakePicture
+from ingest.rtsp.message import MAX_FRAMES, FrameRun, Parser, Read, Request, Response, TakePicture
 
 Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
 """Takes packets of one channel, each between two places of what was received, and the time at which they came."""
@@ -14,17 +14,18 @@ Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
 class Interleaved:
     """One connection's. ``answered`` gets what is no packet, and may be what opens the routes."""
 
-    __slots__ = ("_answered", "_parser", "routes", "take_picture", "whole")
+    __slots__ = ("_answered", "_channel", "_parser", "routes", "take_picture", "whole")
 
     def __init__(self, parser: Parser, answered: Callable[[Request | Response], None]) -> None:
         self.routes: dict[int, Route] = {}  # by interleaved channel
-        self.take_picture: TakePicture | None = None  # takes whole pictures past the routes, where that is built
+        self.take_picture: TakePicture | None = None  # takes whole pictures past the routes, where that is built …
+        self._channel = -1  # … from that channel
         self.whole = False  # the last read brought nothing but whole pictures
         self._parser, self._answered = parser, answered
 
-    def open(self, routes: dict[int, Route], take_picture: TakePicture | None) -> None:
-        """Packets may come from now on."""
-        self.routes, self.take_picture = routes, take_picture
+    def open(self, routes: dict[int, Route], take_picture: TakePicture | None = None, channel: int = -1) -> None:
+        """Packets may come from now on; pictures are taken from ``channel``."""
+        self.routes, self.take_picture, self._channel = routes, take_picture, channel
         self._parser.channels = frozenset(routes) or None
 
     def close(self) -> None:
@@ -37,15 +38,24 @@ class Interleaved:
         Raises ``ProtocolError``, and what ``answered`` raises.
         """
         parser, take = self._parser, self.take_picture
+        if take is None:
+            self.whole = False
+            return self._hand_out(parser.advance(size), arrival_ns)
+        count = parser.hand_over(size, take, arrival_ns)
+        self.whole = not parser.partial
+        if not self.whole:
+            count += self._hand_out(parser.advance(0, self._channel), arrival_ns)
+            while parser.stopped:  # between pieces of sound there are whole pictures
+                if count >= MAX_FRAMES:
+                    parser.more = True
+                    break
+                count += parser.hand_over(0, take, arrival_ns)
+                count += self._hand_out(parser.advance(0, self._channel), arrival_ns)
+        return count
+
+    def _hand_out(self, messages: list[Read], arrival_ns: int) -> int:
         count = 0
-        if take is not None:
-            count = parser.hand_over(size, take, arrival_ns)
-            size = 0
-            if not parser.partial:
-                self.whole = True
-                return count
-        self.whole = False
-        for message in parser.advance(size):
+        for message in messages:
             if type(message) is FrameRun:
                 channel, data, bounds = message
                 count += len(bounds)

@@ -106,7 +106,7 @@ class SessionMedia:
         choices = [choice for choice in self._choices if any(choice.section is section for section in sections)]
         self.stream = CameraStream(choices, udp=self.udp, epoch=self.stream.epoch)
         routes: dict[int, Route] = {}
-        take_picture = None
+        take_picture, channel = None, -1
         for index, (setup, receiver) in enumerate(zip(setups, self.stream.receivers, strict=True)):
             if self.udp:
                 self._start(setup, receiver, peer, flush, *self.ports[index])
@@ -115,8 +115,8 @@ class SessionMedia:
                 routes[rtcp] = partial(_each, receiver.receive_rtcp)
                 routes[rtp] = receiver.receive_run  # last: where both are one, it tells them apart
                 if receiver.kind is Kind.VIDEO and native.BUILT:
-                    take_picture = partial(receiver.take_picture, rtp)
-        interleaved.open(routes, take_picture)
+                    take_picture, channel = partial(receiver.take_picture, rtp), rtp
+        interleaved.open(routes, take_picture, channel)
 
     def _start(
         self,

@@ -166,6 +166,8 @@ class Parser:
         """Interleaved channels in use, once known: makes resynchronising more certain."""
         self.more = False
         """``advance`` has stopped before the end: call ``advance(0)`` before anything more is written."""
+        self.stopped = False
+        """``advance`` has stopped before a packet, as it was told."""
         self.room = MAX_ROOM
         """Bytes that ``buffer`` offers at most."""
         self._buffer = bytearray(CAPACITY)
@@ -231,8 +233,11 @@ class Parser:
                 self._settle()
         return packets
 
-    def advance(self, count: int) -> list[Read]:
-        """Parse the ``count`` bytes that were written into ``buffer()``. See ``more``."""
+    def advance(self, count: int, before: int = -1) -> list[Read]:
+        """Parse the ``count`` bytes that were written into ``buffer()``. See ``more``.
+
+        After something else it stops before a packet of the channel ``before``, and has ``stopped`` then.
+        """
         self._end += count
         messages: list[Read] = []
         buffer, view = self._buffer, self._view
@@ -240,7 +245,7 @@ class Parser:
         events = 0
         channel = -1  # of the run of frames that goes on …
         bounds: list[tuple[int, int]] = []  # … and where they are
-        self.more = False
+        self.more = self.stopped = False
         for _ in _TURN:
             if start >= end:
                 break
@@ -249,6 +254,9 @@ class Parser:
                 if stop > end:
                     break
                 if buffer[start + 1] != channel:
+                    if buffer[start + 1] == before and messages:
+                        self.stopped = True
+                        break
                     channel, bounds = buffer[start + 1], []
                     messages.append(FrameRun(channel, view, bounds))
                 bounds.append((start + 4, stop))

@@ -109,8 +109,13 @@ def test_whatever_comes_becomes_the_same(h265: bool, seed: int) -> None:
     camera, chance, both = Camera(seed, h265=h265), random.Random(seed), Both(h265=h265)
     both.read(camera.keyframe())
     for _ in range(30):
-        data = b"".join(camera.any() for _ in range(chance.choice([1, 1, 1, 3])))
-        data += chance.choice([b""] * 9 + [camera.report(), b"RTSP/1.0 200 OK\r\n\r\n", b"junk", framed(b"?", 7)])
+        sound = chance.choice([b"", b"", framed(bytes(172), 2)])
+        data = b"".join(sound + camera.any() for _ in range(chance.choice([1, 1, 1, 3])))
+        data += chance.choice(
+            [b""] * 6
+            + [framed(b"sound", 2)] * 3
+            + [camera.report(), b"RTSP/1.0 200 OK\r\n\r\n", b"junk", framed(b"?", 7)]
+        )
         for part in cut(data, chance):
             both.read(part)
     both.compare()
@@ -156,6 +161,17 @@ def test_many_small_pictures_at_once_are_taken_in_turns() -> None:
     both.read(b"".join(camera.ordinary(4) for _ in range(1_000)))
     assert both.taken == 4 * 16  # and 256 packets the other way after each of them
     assert len(both.batches) == 1_001
+
+
+@needs_native
+def test_pictures_between_pieces_of_sound_take_the_shortcut() -> None:
+    camera, both = Camera(5, strange=False), Both()
+    both.read(camera.keyframe())
+    both.read(b"".join(framed(bytes(172), 2) + camera.ordinary(900) for _ in range(5)))
+    assert both.taken == 5
+    both.read(b"".join(framed(bytes(12), 2) + camera.ordinary(4) for _ in range(500)))
+    assert len(both.batches) == 506
+    assert both.taken > 300
 
 
 @needs_native
