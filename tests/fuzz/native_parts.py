@@ -1,6 +1,5 @@
-"""Compiled parts, built with the address and undefined-behaviour sanitizers.
-
-They are built as targets, the programs in ``native/``, and as extensions that Python loads.
+"""The compiled parts, with address and undefined-behaviour sanitizers: as targets, the programs in ``native/``, and as
+extensions that Python loads.
 
 libFuzzer needs clang (Debian: clang libclang-rt-14-dev). For all else any compiler with sanitizers will do.
 """
