@@ -201,7 +201,6 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
         if not _OUR_FILES.issuperset(entry.name for entry in directory.iterdir()):
             raise ConfigError(f"{directory} holds other files; name a directory of its own", key="broker.address")
         directory.chmod(0o700)
-        (directory / FOLLOWERS).mkdir(mode=0o700, exist_ok=True)
         if part is Part.CONTROL:
             lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
         else:  # the directory itself: an earlier release takes none that holds a file which it does not know

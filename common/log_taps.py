@@ -1,8 +1,9 @@
 """Lines of the log for whoever follows it on this machine: ``camshaft logs -f``.
 
-A follower listens at a Unix socket in a directory beside the bus, which its owner alone can enter. Each process looks
-there when it has a line to write, once a second at most, connects, and sends it to all; who does not read misses lines,
-and nobody waits. Nothing is kept: what was written before stands where standard error goes.
+A follower listens at a Unix socket in a directory beside the bus, which its owner alone can enter, and which is there
+while somebody follows: a broker of an earlier release takes no bus with a file that it does not know. Each process
+looks there when it has a line to write, once a second at most, connects, and sends it to all; who does not read misses
+lines, and nobody waits. Nothing is kept: what was written before stands where standard error goes.
 """
 
 from __future__ import annotations
@@ -103,7 +104,11 @@ def _connected(path: Path) -> socket.socket | None:
 @contextmanager
 def followed(bus: Path) -> Iterator[Iterator[str]]:
     """Each line from now on, as JSON, of every process whose bus is there. Raises ``OSError``."""
-    path = bus / FOLLOWERS / f"{os.getpid()}{SUFFIX}"
+    directory, owner = bus / FOLLOWERS, bus.stat()
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if os.geteuid() == 0:  # who may follow another user's
+        os.chown(directory, owner.st_uid, owner.st_gid)
+    path = directory / f"{os.getpid()}{SUFFIX}"
     begun = path.with_suffix(".new")
     begun.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, selectors.DefaultSelector() as selector:
@@ -117,6 +122,8 @@ def followed(bus: Path) -> Iterator[Iterator[str]]:
         finally:
             for each in (begun, path):
                 each.unlink(missing_ok=True)
+            with suppress(OSError):  # others follow
+                directory.rmdir()
             for key in list(selector.get_map().values()):
                 if isinstance(key.fileobj, socket.socket):
                     key.fileobj.close()

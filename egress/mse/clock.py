@@ -12,13 +12,16 @@ BEFORE_START = 3600.0  # seconds before the process's start that are no negative
 
 
 class MediaClock:
-    """The times of one track, in units of its ``rate``. ``origin_ns`` is the Unix time that is 0."""
+    """The times of one track, in units of its ``rate``. ``origin_ns`` is the Unix time that is 0.
 
-    def __init__(self, rate: int, origin_ns: int) -> None:
+    One that follows another is given the ``seconds`` at which that one ended.
+    """
+
+    def __init__(self, rate: int, origin_ns: int, seconds: float = 0.0) -> None:
         self.rate = rate
         self._origin_ns = origin_ns
         self._offset: int | None = None
-        self._last = -1
+        self._last = int(seconds * rate) if seconds else -1
         self._step = max(1, rate // 1_000)  # two units never have one time
 
     def place(self, timestamp: int, capture_ns: int) -> int:

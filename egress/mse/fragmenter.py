@@ -219,6 +219,7 @@ class AacFragmenter:
         self._assembler = Assembler(Kind.AUDIO, "AAC")
         self._kind: tuple[int, int, int] | None = None
         self._clock = MediaClock(1, origin_ns)
+        self._seconds = 0.0  # of the last fragment
         self._initialization: Initialization | None = None
         self._number = 0
 
@@ -235,9 +236,10 @@ class AacFragmenter:
         if kind != self._kind or self._initialization is None:
             self._kind = kind
             description = describe_aac(frame)
-            self._clock = MediaClock(frame.rate, self._origin_ns)
+            self._clock = MediaClock(frame.rate, self._origin_ns, self._seconds)
             self._initialization = Initialization(description.codec, initialization(description))
         time = self._clock.place(self._number * AAC_SAMPLES, unit.capture_ns)
         self._number += 1
         segment = fragment(self._number, time, AAC_SAMPLES, frame.data, sync=True)
-        return Fragment(self._initialization, segment, time / frame.rate, True)
+        self._seconds = time / frame.rate
+        return Fragment(self._initialization, segment, self._seconds, True)

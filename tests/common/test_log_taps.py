@@ -62,7 +62,7 @@ def test_who_follows_gets_each_line_of_that_level_and_nothing_from_before(
     assert (two["event"], two["camera"]) == ("two", "yard")
     said.warning("nobody hears it")
     said.warning("nor this")
-    assert not list((bus / FOLLOWERS).iterdir())
+    assert not (bus / FOLLOWERS).exists()
 
 
 def test_several_follow_and_who_does_not_read_holds_up_nobody(bus: Path, said: logging.Logger, clock: Clock) -> None:
@@ -80,6 +80,7 @@ def test_several_follow_and_who_does_not_read_holds_up_nobody(bus: Path, said: l
 
 def test_who_was_killed_is_forgotten(bus: Path, said: logging.Logger, clock: Clock) -> None:
     directory = bus / FOLLOWERS
+    directory.mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as killed:
         killed.bind(str(directory / "killed.sock"))
         killed.listen()
@@ -91,9 +92,8 @@ def test_who_was_killed_is_forgotten(bus: Path, said: logging.Logger, clock: Clo
 
 
 def test_only_the_owner_of_the_bus_can_follow(bus: Path) -> None:
-    for directory in (bus, bus / FOLLOWERS):
-        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     with followed(bus):
-        pass
+        for directory in (bus, bus / FOLLOWERS):
+            assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     with pytest.raises(FileNotFoundError), followed(bus / "nowhere"):
         pass

@@ -130,6 +130,17 @@ def test_aac_and_opus_are_decoded_whole() -> None:
         assert samples == pytest.approx(rate, rel=0.05)
 
 
+def test_time_of_sound_goes_on_at_another_sample_rate() -> None:
+    batches = []
+    for number, rate in enumerate([48_000, 48_000, 8_000, 96_000, 48_000]):
+        frame = Configuration(2, rate, 1).adts(2) + b"\0\0"
+        at = START_NS + number * 1_000_000  # captures that say what cannot be: each frame is 11 to 128 ms long
+        batches.append(Batch("audio", "AAC", 1, number, 0, at, at, int(Flags.KEYFRAME | Flags.UNIT_END), [frame]))
+    seconds = [each.seconds for each in cut(Kind.AUDIO, batches)]
+    assert len(seconds) == 5
+    assert all(a < b for a, b in itertools.pairwise(seconds))
+
+
 def test_sound_that_no_media_source_takes_has_no_fragments() -> None:
     assert fragmenter_of(Kind.AUDIO, "PCMU", 0) is None
     assert fragmenter_of(Kind.VIDEO, "VP8", 0) is None
