@@ -23,7 +23,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PARALLEL := -n 5 --dist loadgroup --no-loadscope-reorder
 FAST     := not (e2e or browser or gstreamer or namespace or slow)
 
-.PHONY: help run test test-fast check format bench fuzz wheel system clean
+.PHONY: help run test test-fast check format bench codecs fuzz wheel system clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be done here
@@ -48,6 +48,9 @@ check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before
 format: $(VENV)/.check  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+codecs: $(VENV)/.test system  ## Watch every picture with every sound in Chromium, for docs/codec-table.md; PART=2/5 does a part
+	@CODEC_TABLE=$(or $(PART),1/1) $(BIN)/python -m pytest tests/e2e/test_codec_table.py $(PYTEST)
 
 bench: $(VENV)/.test  ## Measure; BENCH= gives options to the benchmark
 	@$(BIN)/python -m bench $(BENCH)
