@@ -63,8 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         if (out[before] & 0x80) abort(); /* forbidden_zero_bit */
     }
     free(found);
-    int64_t found = camshaft_start_code(data, (int64_t)received);
-    if (found >= 0 && (data[found] || data[found + 1] || data[found + 2] != 1)) abort();
+    int64_t code = camshaft_start_code(data, (int64_t)received);
+    if (code >= 0 && (data[code] || data[code + 1] || data[code + 2] != 1)) abort();
     free(data);
     free(out);
     return 0;
