@@ -37,9 +37,9 @@ from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.silence import NoMediaError
 from ingest.rtsp.url import RtspUrl
 from ingest.sources.demuxed import Demuxed, demuxed
+from ingest.standing import MAX_SHOWN, Standing
 from ingest.starts import Start, Starts
 
-MAX_SHOWN = 512  # characters of what is said of a failure; a camera's own words may be among them
 MAX_REMEMBERED = 1_000  # cameras whose keepalive is remembered while nobody pulls them
 LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with the same account is over
 
@@ -87,12 +87,11 @@ class Camera:
         self._account: Account | None = None
         self._start: Start | None = None  # while it is being connected to
         self._connection: Session | None = None
-        self._report = StreamReport(spec.id, spec.revision, CameraState.CONNECTING, since=time.time(), fence=fence)
+        self._standing = Standing(spec, fence, self._log, time.time())
         self._counters: Counter[str] = Counter()  # of sessions that are over
         self._epoch = after.epoch if after is not None else 0
         self._sessions = 0  # in which media came
         self._flowing_since: float | None = None  # on the loop's clock
-        self._logged = ""
         self._pin = Pin()
         self._redirected_to = ""
 
@@ -101,9 +100,9 @@ class Camera:
         """The camera as it is now; while it is away, with its tracks as they were."""
         connection = self._connection
         if connection is None:
-            return self._report
+            return self._standing.report
         receivers = connection.stream.receivers
-        state, detail = self._report.state, self._report.detail
+        state, detail = self._standing.report.state, self._standing.report.detail
         if state is CameraState.PLAYING:
             detail = _hindrance(connection)
             if not any(track.playable for track in connection.tracks):  # what comes is not what was announced
@@ -111,7 +110,7 @@ class Camera:
             elif any(each.kind is Kind.VIDEO and each.hindrance not in ("", AWAITED) for each in receivers):
                 state = CameraState.NO_PICTURE
         return replace(
-            self._report,
+            self._standing.report,
             state=state,
             detail=detail,
             transport=connection.transport,
@@ -138,7 +137,7 @@ class Camera:
                 self._log.exception("unexpected error")
                 delay = self._failed(CameraError(CameraState.MALFORMED, "Camshaft failed on its own; its log says how"))
             await asyncio.sleep(delay)
-            self._report = replace(self._report, retry_at=None)
+            self._standing.trying()
 
     async def _attempt(self) -> float:
         """Play until that fails. Returns the seconds to wait before the next attempt."""
@@ -168,7 +167,7 @@ class Camera:
             named = exc.state is CameraState.CLOSED and wait_now is not None
             return self._failed(CameraError(CameraState.UNAUTHORIZED, exc.detail) if named else exc, wait_now)
         except NothingPlayableError as exc:  # what it sent before is not there any more
-            self._report = replace(self._report, tracks=exc.tracks, stats=())
+            self._standing.announced(exc.tracks)
             return self._failed(exc)
         except CameraError as exc:
             if self._account and exc.state is CameraState.UNAUTHORIZED:
@@ -201,7 +200,7 @@ class Camera:
             await self._wait_for_turn(_host_of(self.spec.url), 0)
             await self._session(open_)
         except NothingPlayableError as exc:
-            self._report = replace(self._report, tracks=exc.tracks, stats=())
+            self._standing.announced(exc.tracks)
             return self._failed(exc)
         except CameraError as exc:
             self._counters["addresses_refused"] += exc.state is CameraState.NOT_ALLOWED
@@ -257,11 +256,7 @@ class Camera:
         self._flowing_since = asyncio.get_running_loop().time()
         if isinstance(transport, Transport):
             self._transports.worked(transport)
-        self._log.info("playing", transport=transport, tracks=[track.codec for track in connection.tracks])
-        self._logged = ""
-        self._report = replace(
-            self._report, state=CameraState.PLAYING, since=time.time(), reconnects=self._sessions - 1
-        )
+        self._standing.playing(transport, connection.tracks, self._sessions - 1, time.time())
         self._shared.changed()
 
     def _redirected(self, url: RtspUrl) -> None:
@@ -273,7 +268,7 @@ class Camera:
 
     def _session_over(self) -> None:
         """A session has ended, or did not come about."""
-        self._report, connection = self.report, self._connection
+        self._standing.report, connection = self.report, self._connection
         self._connection = None
         if connection is not None:
             self._epoch = connection.stream.epoch
@@ -287,20 +282,7 @@ class Camera:
     def _failed(self, error: CameraError, wait: float | None = None) -> float:
         """Remember and log a failure. Returns the seconds to wait, ``wait`` if it is given."""
         delay = self._attempts.failed(error.state) if wait is None else wait
-        changed = self._report.state is not error.state
-        # Cut last: a URL that was cut before its @ would show its password.
-        detail, sentence = redact(error.detail)[:MAX_SHOWN], redact(str(error))[:MAX_SHOWN]
-        self._report = replace(
-            self._report,
-            state=error.state,
-            detail=detail,
-            since=time.time() if changed else self._report.since,
-            last_error=sentence,
-            retry_at=time.time() + delay,
-        )
-        log = self._log.debug if sentence == self._logged else self._log.warning
-        log("not playing", state=error.state, reason=sentence, retry_in=round(delay, 1))
-        self._logged = sentence
+        self._standing.failed(error, delay, time.time())
         self._shared.changed()
         return delay
 
