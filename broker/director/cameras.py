@@ -260,6 +260,9 @@ def can_begin(stream: StreamReport) -> bool:
 
 
 def _needs_more(before: tuple[Track, ...], after: tuple[Track, ...]) -> bool:
-    """Whether a track that browsers were thought to take as it comes has to be converted after all."""
-    plain = {track.kind for track in before if not track.convert}
+    """Whether a track that browsers were thought to take as it comes has to be converted after all.
+
+    Of a camera of which nothing is known viewers are promised everything as it comes.
+    """
+    plain = {track.kind for track in before if not track.convert} if before else set(Kind)
     return any(track.convert and track.kind in plain for track in after)

@@ -27,12 +27,15 @@ pytestmark = [
     pytest.mark.xdist_group("codecs"),  # they share one cluster
 ]
 
-Watch = Callable[[str], Awaitable[tuple[Stats, Stats, float]]]
+Seen = tuple[Stats, Stats, float, set[str]]
+Watch = Callable[[str], Awaitable[Seen]]
 TRIES = 3  # windows: what else the machine does may spoil one
 TABLE = Path(__file__).parents[2] / "docs" / "codecs.md"
 SECONDS = 3.0
 PACKETS = 50  # of sound in a second
 X264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=50 bitrate=800"
+MAIN = "video/x-h264,profile=main"  # left alone it encodes Baseline, which has neither B-frames nor fields
+FIELDS = "I420,interlace-mode=interleaved"
 X265 = "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=50 bitrate=800"
 H264 = picture(f"{X264} ! video/x-h264,profile=constrained-baseline ! rtph264pay")
 PCMU = sound("mulawenc ! rtppcmupay", rate=8_000, pt=0)
@@ -55,11 +58,13 @@ PICTURES = {
     "H.264 Main": Sent(picture(f"{X264} ! video/x-h264,profile=main ! rtph264pay"), "H264"),
     "H.264 High": Sent(picture(f"{X264} dct8x8=true ! video/x-h264,profile=high ! rtph264pay"), "H264"),
     "H.264 with B-frames": Sent(
-        picture("x264enc speed-preset=ultrafast bframes=2 b-adapt=false key-int-max=50 bitrate=800 ! rtph264pay"),
+        picture(
+            f"x264enc speed-preset=ultrafast bframes=2 b-adapt=false key-int-max=50 bitrate=800 ! {MAIN} ! rtph264pay"
+        ),
         "H264*",
     ),
     "H.264 with 10 bits": Sent(picture(f"{X264} ! rtph264pay", pixels="I420_10LE"), "H264*"),
-    "H.264 interlaced": Sent(picture(f"{X264} interlaced=true ! rtph264pay"), "H264*"),
+    "H.264 interlaced": Sent(picture(f"{X264} interlaced=true ! {MAIN} ! rtph264pay", pixels=FIELDS), "H264*"),
     "H.265 Main": Sent(picture(f"{X265} ! rtph265pay"), "H264*"),
     "H.265 Main 10": Sent(picture(f"{X265} ! rtph265pay", pixels="I420_10LE"), "H264*"),
     "Motion JPEG": Sent(picture("jpegenc ! rtpjpegpay"), "H264*"),
@@ -99,12 +104,13 @@ async def all_cameras(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         settings = {"on_demand": True, "keep_after": 0.0}
         sources = {f"camera-{number}": {"url": url} | settings for number, url in enumerate(launched.urls)}
         names = {row: camera for rows, camera in zip(sent, sources, strict=True) for row in rows}
-        seen: dict[str, tuple[Stats, Stats, float]] = {}
+        seen: dict[str, Seen] = {}
         directory = tmp_path_factory.mktemp("codecs")
         async with Cluster(directory, sources) as running, chromium_rig.chromium() as browser:
 
-            async def watch(name: str) -> tuple[Stats, Stats, float]:
-                """The counts when the picture is there and some seconds later, and the tone that is heard, in Hz."""
+            async def watch(name: str) -> Seen:
+                """The counts when the picture is there and some seconds later, the tone that is heard, in Hz, and what
+                of the camera was converted."""
                 camera = names[name]
                 if camera in seen:
                     return seen[camera]
@@ -116,7 +122,12 @@ async def all_cameras(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
                     after = await viewing.stats()
                     if flows(before, after):
                         break
-                seen[camera] = before, after, await viewing.loudest_hz()
+                made = {
+                    rendition.rpartition("/")[2]
+                    for rendition in (await converter(running))["cameras"]
+                    if rendition.startswith(f"{camera}/")
+                }
+                seen[camera] = before, after, await viewing.loudest_hz(), made
                 await viewing.close()
                 return seen[camera]
 
@@ -134,7 +145,8 @@ def flows(before: Stats, after: Stats) -> bool:
 @pytest.mark.parametrize("name", PICTURES)
 async def test_the_picture_moves(name: str, all_cameras: Watch) -> None:
     sent = PICTURES[name]
-    before, after, _ = await all_cameras(name)
+    before, after, _, made = await all_cameras(name)
+    assert ("h264" in made) is sent.converted
     assert after.video_codec == f"video/{sent.got.rstrip('*')}"
     assert flows(before, after), f"{before}, {after}"
 
@@ -143,7 +155,8 @@ async def test_the_picture_moves(name: str, all_cameras: Watch) -> None:
 @pytest.mark.parametrize("name", SOUNDS)
 async def test_the_sound_is_there(name: str, all_cameras: Watch) -> None:
     sent = SOUNDS[name]
-    before, after, heard = await all_cameras(name)
+    before, after, heard, made = await all_cameras(name)
+    assert ("opus" in made) is sent.converted
     assert after.audio_codec == f"audio/{sent.got.rstrip('*')}"
     assert flows(before, after), f"{before}, {after}"
     assert after.audio_concealed - before.audio_concealed < 0.1 * (after.audio_samples - before.audio_samples)

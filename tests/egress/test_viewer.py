@@ -4,6 +4,7 @@ import gc
 import itertools
 import weakref
 
+import pytest
 from aiortc import rtp
 
 from common.control import ViewerState
@@ -158,6 +159,30 @@ def test_a_codec_that_the_session_cannot_carry_is_converted_where_it_can_be_and_
     session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
     assert not session.viewer.ended
     assert session.viewer.showing.streams[Kind.AUDIO] is session.stream, "sound goes on as it came"
+
+
+@pytest.mark.parametrize("ordered_first", [True, False])
+def test_what_is_ordered_and_needed_as_well_begins_once(ordered_first: bool) -> None:
+    session = Session(convertible=tuple(Kind))
+    order = {Kind.VIDEO: Rendition("front-door/h264"), Kind.AUDIO: as_it_came("front-door")}
+    session.play(1)
+    if ordered_first:
+        session.viewer.showing.move("front-door", order, session.now)
+    sends(session, Kind.VIDEO, "JPEG")
+    if not ordered_first:
+        session.viewer.showing.move("front-door", order, session.now)
+    ssrc = session.sources[Kind.VIDEO].ssrc
+    before = sum(packet.ssrc == ssrc for packet in session.browser.packets)
+    for batch in itertools.islice(gop_stream(epoch=7), 5):
+        session.others[-1].incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
+    session.exchange()
+    numbers = [packet.sequence_number for packet in session.browser.packets if packet.ssrc == ssrc]
+    assert numbers == list(range(numbers[0], numbers[0] + before + 15))
+    session.now += 2 * CONVERTED_WITHIN
+    session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
+    assert not session.viewer.ended
+    session.viewer.close(unix_ns=session.unix_ns)
+    assert sorted(session.released) == sorted(["front-door"] * 2 + ["front-door/h264"] * (2 if ordered_first else 1))
 
 
 def test_a_session_whose_camera_was_not_known_gets_converted_sound_too() -> None:

@@ -246,6 +246,15 @@ def test_who_gets_a_stream_that_turns_out_to_need_conversion_goes_on_with_that()
     assert not [m for _, m in sent(made.ingest("in-1", stream(tracks=(B_FRAMES,)))) if isinstance(m, Move)]
 
 
+def test_who_came_before_the_camera_was_known_gets_it_converted_where_its_codec_alone_would_do() -> None:
+    made = Stage(camera())
+    made.egress("out-1")
+    made.transcode("tc-1")
+    watch(made, "door", session="first")
+    commands = made.ingest("in-1", stream(tracks=(B_FRAMES,)))
+    assert [(m.session, m.tracks) for _, m in sent(commands) if isinstance(m, Move)] == [("first", (B_FRAMES,))]
+
+
 def test_where_no_converter_has_room_for_that_it_is_told_to_join_again() -> None:
     plain = Track(Kind.VIDEO, "H264", 90_000)
     made = stage(plain)
