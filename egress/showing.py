@@ -166,7 +166,10 @@ class Showing:
         wanted = converted(self.streams[kind].camera, kind)
         if not self._sections[kind].convertible or self.streams[kind].rendition == wanted:
             return False
-        self._change(kind, self._renditions.acquire(wanted))
+        stream = self._renditions.acquire(wanted)
+        if (handover := self._handovers.get(kind)) is not None and handover.stream.rendition == wanted:
+            self._drop(handover)  # a move to the same is under way, which would begin it twice
+        self._change(kind, stream)
         self._unplayable[kind] = codec, now
         sender.cursor.begin(now)
         return True
