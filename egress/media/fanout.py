@@ -29,7 +29,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from egress import native
-from egress.media.history import Packet, Unit
+from egress.media.history import Packet, Span
 from egress.media.target import MAX_SEGMENTS, Refusal, Target
 
 HEADER_SIZE = 12  # bytes, RFC 3550 5.1 without CSRC and extension
@@ -231,6 +231,14 @@ def _room(size: int) -> int:
     return min(MAX_SEGMENTS, MAX_RUN_BYTES // (size + _OVERHEAD))
 
 
+def cuts_of(spans: Sequence[Span]) -> list[int]:
+    """The same of spans, and cut where probes begin or end, whose headers are longer."""
+    counts = []
+    for _, alike in groupby(spans, lambda span: span[0].probe):
+        counts += cuts([len(payload) for unit, start, stop in alike for payload in unit.payloads[start:stop]])
+    return counts
+
+
 def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
     """Cut packets where GSO must, and where probes begin or end, whose headers are longer."""
     start = 0
@@ -243,38 +251,36 @@ def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
 class Parcel:
     """Packets cut into ``runs``, for any lane of ``group``; their headers lack the sequence number alone."""
 
-    __slots__ = ("_compiled", "_cuts", "_runs", "_unit", "group", "packets")
+    __slots__ = ("_compiled", "_cuts", "_runs", "_spans", "group", "packets")
 
     def __init__(self, runs: Sequence[Sequence[Packet]], group: Group) -> None:
         self.group = group
         self.packets = sum(map(len, runs))
         self._runs: Sequence[Sequence[Packet]] | None = runs
-        self._unit: Unit | None = None
+        self._spans: Sequence[Span] = ()
         self._cuts: Sequence[int] = ()
         self._compiled: native.Parcel | None = None
 
     @classmethod
-    def of_unit(cls, unit: Unit, cuts: Sequence[int], group: Group) -> Parcel:
-        """The packets of one batch, in runs of so many. They have one header, but for the marker of the last."""
+    def of_spans(cls, spans: Sequence[Span], cuts: Sequence[int], group: Group) -> Parcel:
+        """The packets of spans, in runs of so many. A batch has one header, but for the marker of its last."""
         parcel = cls((), group)
-        parcel.packets, parcel._runs, parcel._unit, parcel._cuts = len(unit.payloads), None, unit, cuts
+        parcel.packets, parcel._runs, parcel._spans, parcel._cuts = sum(cuts), None, spans, cuts
         return parcel
 
     @property
     def runs(self) -> Sequence[Sequence[Packet]]:
-        """The packets of each run; of a batch they are made when somebody asks."""
+        """The packets of each run; of spans they are made when somebody asks."""
         if self._runs is None:
-            assert self._unit is not None, "packets are of a unit, or were given"
-            packets = self._unit.packets
-            ends = [*accumulate(self._cuts)]
-            self._runs = [packets[end - count : end] for end, count in zip(ends, self._cuts, strict=True)]
+            packets = [packet for unit, start, stop in self._spans for packet in unit.span(start, stop)]
+            self._runs = [packets[span] for span in self._slices()]
         return self._runs
 
     @property
     def compiled(self) -> native.Parcel:
         """The same for the compiled loop, made when it is first asked for."""
         if self._compiled is None:
-            self._compiled = native.Parcel([*self._drafts()] if self._unit is None else self._unit_drafts(self._unit))
+            self._compiled = native.Parcel(self._drafts_of_spans() if self._spans else [*self._drafts()])
         return self._compiled
 
     def _drafts(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
@@ -282,17 +288,22 @@ class Parcel:
         for run in self.runs:
             yield [_write_header(packet, 0, self.group) for packet in run], [packet.payload for packet in run]
 
-    def _unit_drafts(self, unit: Unit) -> list[tuple[list[bytes], list[bytes]]]:
-        """The same of a batch."""
-        payloads, count = unit.payloads, len(unit.payloads)
-        headers = [_write_header(Packet(b"", unit.timestamp, 0, unit.probe), 0, self.group)] * count
-        if unit.marker:
-            headers[-1] = _write_header(Packet(b"", unit.timestamp, unit.marker, unit.probe), 0, self.group)
+    def _drafts_of_spans(self) -> list[tuple[list[bytes], list[bytes]]]:
+        """The same of spans."""
+        headers: list[bytes] = []
+        payloads: list[bytes] = []
+        for unit, start, stop in self._spans:
+            payloads += unit.payloads[start:stop]
+            headers += [_write_header(Packet(b"", unit.timestamp, 0, unit.probe), 0, self.group)] * (stop - start)
+            if unit.marker and stop == len(unit.payloads):
+                headers[-1] = _write_header(Packet(b"", unit.timestamp, unit.marker, unit.probe), 0, self.group)
         if len(self._cuts) == 1:
             return [(headers, payloads)]
-        ends = [*accumulate(self._cuts)]
-        spans = [slice(end - size, end) for end, size in zip(ends, self._cuts, strict=True)]
-        return [(headers[span], payloads[span]) for span in spans]
+        return [(headers[span], payloads[span]) for span in self._slices()]
+
+    def _slices(self) -> list[slice]:
+        """The place of each run among all packets."""
+        return [slice(end - size, end) for end, size in zip(accumulate(self._cuts), self._cuts, strict=True)]
 
 
 def fan_out(parcel: Parcel, first: int, audience: Audience, start: int = 0, stop: int | None = None) -> dict[Lane, int]:

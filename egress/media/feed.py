@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind
-from egress.media.fanout import Group, GroupKey, Lane, Parcel, cuts, runs
+from egress.media.fanout import Group, GroupKey, Lane, Parcel, cuts, cuts_of
 from egress.media.history import Histories, History, Unit
 from egress.media.meter import Meter
 from egress.media.outbox import Later, Outbox, at_once
@@ -168,12 +168,13 @@ class Feed:
 
     def _send(self, unit: Unit, cut: Sequence[int], index: int, now: float) -> None:
         """Send a batch, whose first packet has that index, to all that are live, in runs of so many packets."""
+        spans = [(unit, 0, len(unit.payloads))]
         if len(self._groups) == 1:
             (group,) = self._groups.values()
-            self.outbox.send_alone(Parcel.of_unit(unit, cut, group), index, now)
+            self.outbox.send_alone(Parcel.of_spans(spans, cut, group), index, now)
         elif self._groups:
             for group in self._groups.values():
-                self.outbox.add(Parcel.of_unit(unit, cut, group), index, now)
+                self.outbox.add(Parcel.of_spans(spans, cut, group), index, now)
             self.outbox.send()
 
     def fresh(self, now: float) -> bool:
@@ -188,7 +189,10 @@ class Feed:
     def parcel(self, first: int, count: int, group: Group) -> Parcel:
         """Up to ``count`` packets from ``first`` on, all in the history. Viewers that join together share them."""
         key = first, min(first + count, self.history.end), group.key
-        parcel = self._parcels.pop(key, None) or Parcel(list(runs(self.history.slice(first, count))), group)
+        parcel = self._parcels.pop(key, None)
+        if parcel is None:
+            spans = self.history.spans(first, count)
+            parcel = Parcel.of_spans(spans, cuts_of(spans), group)
         self._parcels[key] = parcel  # the newest is the last
         if len(self._parcels) > PARCELS_KEPT:
             del self._parcels[next(iter(self._parcels))]

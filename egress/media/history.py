@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
+from functools import partial
+from itertools import repeat
 from typing import NamedTuple
 from weakref import WeakSet
 
@@ -31,6 +33,9 @@ class Packet(NamedTuple):
     probe: bool = False  # carries a transport-wide sequence number to viewers that accept one
 
 
+_packet = partial(tuple.__new__, Packet)  # of its fields
+
+
 class Unit(NamedTuple):
     """The packets of one batch: they differ in their payloads, and in the marker, which only the last one may have.
 
@@ -49,13 +54,22 @@ class Unit(NamedTuple):
         return self.span(0, len(self.payloads))
 
     def span(self, start: int, stop: int) -> list[Packet]:
-        """Those from one place to before another, as far as there are any."""
-        return [self.packet(at) for at in range(max(0, start), min(stop, len(self.payloads)))]
+        """Those from one place to before another."""
+        payloads = self.payloads[start:stop]
+        # Made by C alone: 0.1 µs each and not 0.4, as a viewer that joins gets five hundred.
+        packets = [*map(_packet, zip(payloads, repeat(self.timestamp), repeat(0), repeat(self.probe)))]
+        if packets and stop == len(self.payloads):
+            packets[-1] = packets[-1]._replace(marker=self.marker)
+        return packets
 
     def packet(self, at: int) -> Packet:
         """The one at that place."""
         payloads = self.payloads
         return Packet(payloads[at], self.timestamp, self.marker if at == len(payloads) - 1 else 0, self.probe)
+
+
+Span = tuple[Unit, int, int]
+"""Packets of a unit, from one place to before another; both are places that it has."""
 
 
 class Histories:
@@ -138,11 +152,16 @@ class History:
 
     def slice(self, first: int, count: int) -> list[Packet]:
         """Up to ``count`` packets from ``first`` on; ``first`` must not be older than ``start``."""
+        return [packet for unit, start, stop in self.spans(first, count) for packet in unit.span(start, stop)]
+
+    def spans(self, first: int, count: int) -> list[Span]:
+        """The same, as places in their units."""
         assert first >= self._start, "older than the history"
-        stop = first + count
+        stop = min(first + count, self.end)
         found = slice(max(0, bisect_right(self._firsts, first) - 1), bisect_left(self._firsts, stop))
         units = zip(self._units[found], self._firsts[found], strict=True)
-        return [packet for unit, index in units for packet in unit.span(first - index, stop - index)]
+        spans = [(unit, max(0, first - at), min(stop - at, len(unit.payloads))) for unit, at in units]
+        return [span for span in spans if span[1] < span[2]]
 
     def _look(self, now: float) -> None:
         """Drop what is too old by now."""

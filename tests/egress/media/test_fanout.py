@@ -18,11 +18,11 @@ from egress.media.fanout import (
     Group,
     Lane,
     Parcel,
-    cuts,
+    cuts_of,
     fan_out,
     runs,
 )
-from egress.media.history import Packet, Unit
+from egress.media.history import History, Packet, Unit
 from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element
 from egress.wire.srtp import (
@@ -193,13 +193,18 @@ BATCHES = st.one_of(
 )
 
 
-@given(BATCHES, st.booleans(), st.booleans(), st.sampled_from([(0, b""), (3, b""), (3, element(6, 0.25))]))
-def test_a_batch_is_cut_and_written_as_its_packets_are(
-    sizes: list[int], marked: bool, probe: bool, ids: tuple[int, bytes]
-) -> None:
-    unit = Unit([os.urandom(size) for size in sizes], 90_000, 0x80 * marked, probe, sum(sizes))
-    group = Group(SSRC, PAYLOAD_TYPE, *ids)
-    at_once, one_by_one = Parcel.of_unit(unit, cuts(sizes), group), Parcel(list(runs(unit.packets)), group)
+@given(st.data(), st.sampled_from([(0, b""), (3, b""), (3, element(6, 0.25))]))
+def test_batches_are_cut_and_written_as_their_packets_are(data: st.DataObject, ids: tuple[int, bytes]) -> None:
+    history = History()
+    for number, sizes in enumerate(data.draw(st.lists(BATCHES, min_size=1, max_size=3))):
+        marker, probe = 0x80 * data.draw(st.booleans()), data.draw(st.booleans())
+        unit = Unit([os.urandom(size) for size in sizes], number, marker, probe, sum(sizes))
+        history.append(unit, 0.0, keyframe=False)
+    first = data.draw(st.integers(0, history.end - 1))
+    count = data.draw(st.integers(1, history.end + 1))
+    spans, packets, group = history.spans(first, count), history.slice(first, count), Group(SSRC, PAYLOAD_TYPE, *ids)
+    assert packets == [history.get(index) for index in range(first, min(first + count, history.end))]
+    at_once, one_by_one = Parcel.of_spans(spans, cuts_of(spans), group), Parcel(list(runs(packets)), group)
     assert at_once.packets == one_by_one.packets
     assert list(at_once.runs) == list(one_by_one.runs)
     if native.BUILT:
