@@ -41,7 +41,7 @@ from common.errors import ConfigError, RequestError
 from common.handover import Doors
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.media import Kind, Rendition
-from common.memory import Rush, Shortage, give_back
+from common.memory import Rush, give_back
 from common.reloader import Reloader
 from common.sessions import ice_mark
 from common.worker.link import Link
@@ -58,6 +58,7 @@ from egress.mse.viewers import MseViewers
 from egress.negotiation import Negotiated, renditions_for
 from egress.promise import negotiated, promised
 from egress.restart import restart
+from egress.room import Room
 from egress.viewer import Viewer
 from egress.viewers import Viewers
 from egress.wire.addresses import Advertised, watched
@@ -118,13 +119,12 @@ class Egress:
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
         self._journal = Journal(self._quiet)
         self._viewers = Viewers(link, ports, addresses, self._journal)
-        self._limits = limits
-        self._shortage = Shortage(limits.free_memory << 20)
         self._rush = Rush()
         now = asyncio.get_running_loop().time
         self._mse = MseViewers(
             streams, self._quiet, now, lambda name, why: link.send(Ended(name, why)), self._journal.measure
         )
+        self._room = Room(limits, self._viewers, self._mse)
         self._door = Door(self._mse)
         self._tls_door = TlsDoor(self._mse, self._door.counters)
         self._sweeper: asyncio.TimerHandle | None = None
@@ -149,14 +149,13 @@ class Egress:
 
     def limit(self, limits: LimitsConfig) -> None:
         """Keep to other limits from now on. Nobody who watches is sent away."""
-        self._limits = limits
-        self._shortage.limit(limits.free_memory << 20)
+        self._room.limit(limits)
         self._streams.limit(limits.cache_bytes)
 
     @property
     def drained(self) -> bool:
         """Whether nobody watches."""
-        return not self._count
+        return not self._room.taken
 
     def _close(self) -> None:
         if self._sweeper is not None:
@@ -203,7 +202,7 @@ class Egress:
         return dataclasses.replace(
             base,
             viewers=viewers + others,
-            full=self._full or self._short,
+            full=self._room.full(now),
             subscribed=tuple(self._streams.renditions),
             counters=dict(counters),
             measured=(self._streams.delay, *self._journal.measured),
@@ -242,12 +241,7 @@ class Egress:
             raise RequestError(409, "session_exists", "The session has been answered already.")
         if self._link.draining:
             raise RequestError(503, "draining", "This node ends, and takes no further viewer.")
-        if self._full:
-            message = f"This node has {self._count} viewers, as many as limits.egress_viewers allows."
-            raise RequestError(503, "full", message)
-        if self._short:
-            message = f"This node has less than {self._limits.free_memory} MiB of memory left (limits.free_memory)."
-            raise RequestError(503, "no_memory", message)
+        self._room.check(asyncio.get_running_loop().time())
         if offer.takes:
             remote = self._ports.tcp_endpoints(self._addresses.now)
             return str(Doors(self._door.address, remote, self._tls_door.fingerprint)), self._mse.accept(offer)
@@ -275,7 +269,7 @@ class Egress:
         except BaseException:
             self._streams.release(*streams.values())
             raise
-        self._viewers.add(viewer, unheard=self._limits.unheard_viewers)
+        self._viewers.add(viewer, unheard=self._room.limits.unheard_viewers)
         return answer, tuple(renditions.values())
 
     def _write_answer(self, viewer: Viewer, agreed: Negotiated) -> str:
@@ -291,18 +285,6 @@ class Egress:
             self._ports.udp_endpoints(self._addresses.now),
             self._ports.tcp_endpoints(self._addresses.now),
         )
-
-    @property
-    def _count(self) -> int:
-        return len(self._viewers) + len(self._mse)
-
-    @property
-    def _full(self) -> bool:
-        return self._count >= self._limits.egress_viewers
-
-    @property
-    def _short(self) -> bool:
-        return self._shortage.now(asyncio.get_running_loop().time())
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -523,7 +523,7 @@ async def test_an_egress_short_of_memory_refuses_with_the_limits_name(
 ) -> None:
     async with running(broker):
         await ask(broker, "s1")
-        monkeypatch.setattr(worker.Shortage, "now", lambda self, now: True)
+        monkeypatch.setattr("egress.room.Shortage.now", lambda self, now: True)
         broker.tell(NODE, Offer("s2", "yard", Browser().offer(), (PCMU,)))
         refused = await broker.said(Refused)
         assert (refused.status, refused.code) == (503, "no_memory")

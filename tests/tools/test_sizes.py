@@ -12,7 +12,6 @@ LONGER = {  # each waits to be split; none may be added
     "broker/access/people.py": "People",
     "broker/director/__init__.py": "Director",
     "broker/director/viewers.py": "Viewers",
-    "egress/worker.py": "Egress",
     "ingest/rtp/receiver.py": "TrackReceiver",
     "ingest/rtsp/message.py": "Parser",
     "rigs/load/engine.py": "Engine",
