@@ -86,7 +86,7 @@ class Reported:
 
 
 async def _watch(relay: Relay, bus: Bus, stop: asyncio.Event) -> None:
-    trim_at = time.monotonic() + TRIM_INTERVAL
+    trim_at = time.monotonic()  # at once, so that the thread for it is there from the beginning
     while not stop.is_set():
         await relay.look(bus.doorman.revoked() if bus.doorman is not None else ())
         if time.monotonic() >= trim_at:
