@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Collection
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from transcode.encoders import AUTO, HARDWARE, SOFTWARE, Encoder, Trial, best, candidates, reasons
 
+_ROOT = str(Path(__file__).parents[__name__.count(".")])  # of all that is ours
 TIMEOUT = 15.0  # seconds: a driver takes up to three to begin
 PICTURES, KEYFRAME_AT, RATE = 45, 30, 30  # of a trial; the one that is to become a keyframe; a second
 SIZE = 1280, 720
@@ -42,10 +44,11 @@ def _present(pattern: str) -> bool:
 async def in_process(encoder: Encoder) -> Trial:
     """Have it tried by another process, for so long at most."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__, encoder.name),
+        *(sys.executable, "-P", "-m", __name__, encoder.name),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        env={"PYTHONPATH": _ROOT, "PATH": os.defpath, "LANG": "C.UTF-8"},  # ours holds secrets
     )
     try:
         async with asyncio.timeout(TIMEOUT):

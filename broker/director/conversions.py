@@ -120,7 +120,8 @@ class Conversions:
             elif conversion.node == worker.node and conversion.made_since is None:
                 conversion.made_since = self._state.now
         for each in worker.report.made:
-            self._judge(each)
+            if (conversion := self._running.get(each.rendition)) is not None and conversion.node == worker.node:
+                self._judge(each)
         if worker.report.draining:
             self._move_away(worker)
         for rendition, conversion in self._running.items():

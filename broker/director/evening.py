@@ -44,7 +44,7 @@ class Evening:
             self._until = float("-inf")
             return
         mean = sum(len(worker.sessions) for worker in egresses) / len(egresses)
-        fullest = max(egresses, key=lambda worker: len(worker.sessions))
+        fullest = egresses[-1]
         going = sum(now - self._asked.get(id, float("-inf")) < COMES_WITHIN for id in fullest.sessions)
         waiting = [self._state.sessions[id] for id in sorted(fullest.sessions) if id not in self._asked]
         waiting = [session for session in waiting if not session.pending]

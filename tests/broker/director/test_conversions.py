@@ -67,6 +67,15 @@ def test_what_nothing_comes_of_is_said_and_not_promised_for_a_while() -> None:
     assert offered(made, "u").convertible == (Kind.VIDEO, Kind.AUDIO)
 
 
+def test_a_worker_that_does_not_make_it_has_no_say_in_that() -> None:
+    made = stage(transcoders=2)
+    watch(made, PICTURE)
+    other = ({"tc-1", "tc-2"} - {made.director.converter(Rendition(PICTURE))}).pop()
+    made.transcode(other, PICTURE, problem="send money")
+    assert made.state_of() is CameraState.PLAYING
+    assert Kind.VIDEO in offered(made, "t").convertible
+
+
 def test_something_that_comes_of_it_after_all_ends_that() -> None:
     made = stage()
     watch(made, PICTURE)

@@ -90,3 +90,13 @@ def test_nobody_is_asked_where_it_is_even_or_nobody_takes_them() -> None:
     alone.stage(EvenOut())
     alone.run(10)
     assert alone.asked == []
+
+
+def test_an_egress_that_is_busy_without_viewers_costs_those_of_others_nothing() -> None:
+    egresses = Egresses(100, "out-2")
+    egresses.stage.egress("out-2", cpu=2.0)
+    egresses.stage(EvenOut())
+    for _ in range(int(LASTS / TICK)):
+        assert not of(RenewSession, egresses.stage.tick(TICK))
+        egresses.stage.egress("out-1", *map(viewer, egresses.has["out-1"]), cpu=0.1)
+        egresses.stage.egress("out-2", cpu=2.0)
