@@ -81,7 +81,7 @@ def read_address(data: bytes) -> None:
     url = SourceUrl.parse(text)
     there = url.leading(location)
     assert there.scheme in ("http", "https"), "nothing leads out of HTTP"
-    assert url.scheme == "http" or there.scheme == "https", "nothing leads out of TLS"
+    assert url.scheme != "https" or there.scheme == "https", "nothing leads out of TLS"
     same = (there.host, there.port) == (url.host, url.port)
     assert same or there.username is None, "no password goes elsewhere"
 
