@@ -32,8 +32,11 @@ class Feedback:
         self._quality = quality
         self._budget = TokenBucket(FEEDBACK_BURST, FEEDBACK_RATE)
 
-    def receive(self, datagram: bytes, srtp: Srtp | None, *, now: float, unix_ns: int) -> None:
-        """Take an SRTCP datagram that arrived at ``unix_ns``. What is too much, not authentic or no RTCP is counted."""
+    def receive(self, datagram: bytes, srtp: Srtp | None, *, now: float, unix_ns: int, waited: float = 0.0) -> None:
+        """Take an SRTCP datagram that arrived at ``unix_ns``, and ``waited`` for us so many seconds since.
+
+        A datagram that is too much, not authentic or no RTCP is counted.
+        """
         if not self._budget.take(now):
             self.ignored += 1
             return
@@ -46,7 +49,7 @@ class Feedback:
             self.garbage += 1
             return
         for event in events:
-            self._act(event, now, unix_ns)
+            self._act(event, now, unix_ns, waited)
         for sender in self._senders.values():
             sender.look(now)
 
@@ -59,7 +62,7 @@ class Feedback:
         ]
         return rtcp.sender_reports(infos, cname, unix_ns, bye=bye) if infos else None
 
-    def _act(self, event: rtcp.Event, now: float, unix_ns: int) -> None:
+    def _act(self, event: rtcp.Event, now: float, unix_ns: int, waited: float) -> None:
         senders = self._senders
         match event:
             case rtcp.Nack(ssrc, sequence_numbers) if ssrc in senders:
@@ -67,7 +70,7 @@ class Feedback:
             case rtcp.PictureLoss(ssrc) if ssrc in senders:
                 senders[ssrc].replay(now)
             case rtcp.ReceptionReport(ssrc=ssrc) if ssrc in senders:
-                self._take_report(event, now, unix_ns)
+                self._take_report(event, now, unix_ns, waited)
             case rtcp.Bandwidth(bitrate):
                 self.bandwidth = bitrate
             case rtcp.Arrivals(seconds):
@@ -77,9 +80,9 @@ class Feedback:
             case rtcp.Bye():
                 self.bye = True
 
-    def _take_report(self, report: rtcp.ReceptionReport, now: float, unix_ns: int) -> None:
+    def _take_report(self, report: rtcp.ReceptionReport, now: float, unix_ns: int, waited: float) -> None:
         self.reports[report.ssrc] = report
-        self._senders[report.ssrc].confirmed(report.highest & 0xFFFF, now)
+        self._senders[report.ssrc].confirmed(report.highest & 0xFFFF, now, waited)
         self._quality.lost(report.fraction_lost, now)
         self.alarming |= report.fraction_lost >= ALARM
         round_trip = rtcp.round_trip(report, unix_ns)

@@ -65,7 +65,7 @@ class Mux:
         if viewer is None:
             self.counters["udp_unknown_source"] += 1
         elif first in RTP:  # nobody sends us RTP: it is RTCP, or fails to be
-            viewer.receive_rtcp(data, now=now, unix_ns=unix_ns - int(waited * 1e9))
+            viewer.receive_rtcp(data, now=now, unix_ns=unix_ns - int(waited * 1e9), waited=waited)
         elif first in DTLS:
             viewer.receive_dtls(data, viewer.reach.way_to(carrier, path), now=now, waited=waited)
         else:

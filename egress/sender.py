@@ -171,12 +171,15 @@ class Sender:
             if keyframe is not None:
                 self.cursor.go_back(keyframe)
 
-    def confirmed(self, number: int, now: float) -> None:
-        """A receiver report says that the packet with this sequence number arrived, and none after it."""
+    def confirmed(self, number: int, now: float, waited: float = 0.0) -> None:
+        """A receiver report says that the packet with this sequence number arrived, and none after it.
+
+        It has ``waited`` for us so many seconds.
+        """
         index = self.cursor.numbering.index(number, self.cursor.upto)
         if index is not None and self._stuck is not None:
             self._confirmed = index
-            self._stuck.reported(self._unconfirmed(), now)
+            self._stuck.reported(self._unconfirmed(), now, waited)
 
     def deaf_until(self, now: float) -> None:
         """Reports may have come and been dropped until now."""

@@ -145,10 +145,11 @@ class Viewer:
                 self.selected(way, now)
             self._start(now)
 
-    def receive_rtcp(self, datagram: bytes, *, now: float, unix_ns: int) -> None:
-        """An SRTCP datagram, which arrived at ``unix_ns``: feedback."""
+    def receive_rtcp(self, datagram: bytes, *, now: float, unix_ns: int, waited: float = 0.0) -> None:
+        """An SRTCP datagram, which arrived at ``unix_ns`` and ``waited`` for us so many seconds since: feedback."""
         dtls = self.reach.dtls
-        self.feedback.receive(datagram, dtls.srtp if dtls.connected else None, now=now, unix_ns=unix_ns)
+        srtp = dtls.srtp if dtls.connected else None
+        self.feedback.receive(datagram, srtp, now=now, unix_ns=unix_ns, waited=waited)
         if self.feedback.bye:
             self._end("closed by the viewer")
         elif self.feedback.alarming:

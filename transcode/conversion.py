@@ -125,6 +125,7 @@ class Conversion:
             self._source_epoch = batch.epoch
         unit = self._assembler.push(batch)
         if unit is None or self._closed:
+            self._judge()  # it may have been damaged
             return
         self.units += 1
         if unit.keyframe:
@@ -190,13 +191,17 @@ class Conversion:
         error = turn.exception()
         if error is not None and generation == self._generation:
             self.failed += 1
+            self._undecodable += 1
             self._log.warning("a converter failed and is made anew", reason=f"{type(error).__name__}: {error}")
             self._renew_converter()
         elif error is None and generation == self._generation:
             self._send(turn.result())
-        self._success.hear(self._worked_on, self.undecodable)
+        self._judge()
         if self._waiting:
             self._start()
+
+    def _judge(self) -> None:
+        self._success.hear(self._worked_on + self._assembler.damaged, self.undecodable)
 
     def _send(self, made: list[Made]) -> None:
         for each in made:

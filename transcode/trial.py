@@ -17,6 +17,7 @@ from pathlib import Path
 from transcode.encoders import AUTO, HARDWARE, SOFTWARE, Encoder, Trial, best, candidates, reasons
 
 _ROOT = str(Path(__file__).parents[__name__.count(".")])  # of all that is ours
+ENDS_WITHIN = 1.0  # seconds that a killed one may take
 TIMEOUT = 15.0  # seconds: a driver takes up to three to begin
 PICTURES, KEYFRAME_AT, RATE = 45, 30, 30  # of a trial; the one that is to become a keyframe; a second
 SIZE = 1280, 720
@@ -59,10 +60,15 @@ async def in_process(encoder: Encoder) -> Trial:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            with suppress(TimeoutError):  # one that hangs in its driver is left to it
+                async with asyncio.timeout(ENDS_WITHIN):
+                    await process.wait()
     if process.returncode:
         return Trial(encoder, f"its trial ended with {process.returncode}")
-    return Trial(encoder, **json.loads(said))
+    try:
+        return Trial(encoder, **json.loads(said.splitlines()[-1]))  # a driver may have said something before
+    except (IndexError, TypeError, ValueError):
+        return Trial(encoder, "its trial said nothing that makes sense")
 
 
 def tried(encoder: Encoder) -> Trial:

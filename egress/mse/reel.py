@@ -176,6 +176,7 @@ class Reel:
     def _change(self, codec: str) -> None:
         self.codec = codec
         self._fragmenter = fragmenter_of(self.kind, codec, self._origin_ns)
+        self.flush()
         self._forget()
         self._recall()
         for watcher in tuple(self.watchers):

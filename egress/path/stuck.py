@@ -27,12 +27,15 @@ class StuckJudge:
         self._awaited_since: float | None = None  # when the next report is missed from; None: there was none yet
         self._wait = 0.0  # the longest for a report; 0: there has been one at most
 
-    def reported(self, behind: float, now: float) -> None:
-        """A report came: what has arrived is ``behind`` what was sent by so many seconds of media."""
+    def reported(self, behind: float, now: float, waited: float = 0.0) -> None:
+        """A report is read: what had arrived is ``behind`` what was sent by so many seconds of media.
+
+        It has ``waited`` for us so many seconds, in which we may have sent more.
+        """
         if self._awaited_since is not None:
             self._wait = min(max(LEAST_WAIT, self._wait, now - self._awaited_since), MOST_WAIT)
         self._awaited_since = now
-        if behind > UNCONFIRMED:
+        if behind - waited > UNCONFIRMED:
             self._bad += 1
         else:
             self.held, self._bad, self._hold = False, 0, FIRST_HOLD

@@ -15,7 +15,7 @@ from rigs.load.signalling import Whep
 from rigs.process import free_port
 from tests.fakes.broker import broker_in
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.quiet]
 
 PATIENCE = 60.0  # seconds
 LONGEST_GAP = (

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
+import pytest
+
 from common.media import CONVERTED, Batch, Flags, Kind, Track
 from common.payload.access_unit import access_unit
 from common.payload.assembler import AccessUnit
@@ -47,11 +49,12 @@ class Slow:
 
 
 class Bench:
-    def __init__(self, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, executor: ThreadPoolExecutor, codec: str) -> None:
+        self.codec = codec
         self.converters: list[Slow] = []
         self.batches: list[Batch] = []
         self.turns: list[int] = []  # how many of them left at once
-        source = Track(Kind.VIDEO, "JPEG", 90_000)
+        source = Track(Kind.VIDEO, codec, 90_000)
         self.log = Recorder()
         self.conversion = Conversion(
             source,
@@ -76,7 +79,7 @@ class Bench:
     def push(self, data: bytes, *, flags: int = KEY_AND_END) -> None:
         at = 10**18 + self._number * FRAME_NS
         self._number += 1
-        self.conversion.push(Batch("video", "JPEG", self.epoch, self._number, 0, at, at + 5, flags, [data]), 0.0)
+        self.conversion.push(Batch("video", self.codec, self.epoch, self._number, 0, at, at + 5, flags, [data]), 0.0)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -85,9 +88,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench() -> AsyncIterator[Bench]:
+async def bench(codec: str = "JPEG") -> AsyncIterator[Bench]:
     with ThreadPoolExecutor(1) as executor:
-        made = Bench(executor)
+        made = Bench(executor, codec)
         try:
             yield made
         finally:
@@ -110,14 +113,23 @@ async def test_what_is_made_is_published_with_the_times_of_its_source() -> None:
     assert (made.conversion.units, made.conversion.made, made.conversion.given_up) == (5, 5, 0)
 
 
-async def test_what_nothing_comes_of_is_said_until_something_does() -> None:
+@pytest.mark.parametrize("bad", [b"noise", b"bad"])
+async def test_what_nothing_comes_of_is_said_until_something_does(bad: bytes) -> None:
     async with bench() as made:
         conversion = made.conversion
-        for data, said in ((b"noise", True), (b"fine", False)):
+        for data, said in ((bad, True), (b"fine", False)):
             for _ in range(2 * JUDGED):
                 made.push(data)
                 await made.until(lambda: conversion.undecodable + conversion.made == conversion.units)
             await made.until(lambda said=said: bool(conversion.problem) is said)  # type: ignore[misc]
+
+
+async def test_units_that_cannot_be_put_together_are_said_as_well() -> None:
+    async with bench("H264") as made:
+        for _ in range(2 * JUDGED):
+            made.push(b"\x7c\x05")  # a fragment between that has no beginning
+        assert made.conversion.undecodable >= JUDGED
+        assert made.conversion.problem
 
 
 async def test_a_burst_is_caught_up_with_by_decoding_and_the_newest_come_first() -> None:

@@ -124,6 +124,17 @@ def stuck() -> tuple[StuckJudge, float]:
 FAR = 2 * UNCONFIRMED
 
 
+def test_reports_that_waited_while_this_process_stood_still_are_of_then() -> None:
+    judge, now = StuckJudge(), 10.0
+    judge.reported(0.0, now)
+    for waited in (2.0, 1.5, 1.0):  # in the order that they came in; what was sent meanwhile is behind all of them
+        judge.reported(2.2, now + 2.0, waited)
+        assert not judge.judge(2.2, now + 2.0)
+    for _ in range(BAD_REPORTS):
+        judge.reported(FAR + 2.0, now + 4.0, 2.0)
+    assert judge.judge(FAR, now + 4.0), "what had not arrived by then either"
+
+
 def test_after_a_hold_the_next_bad_report_ends_the_other_try() -> None:
     judge, now = stuck()
     assert judge.judge(FAR, now + FIRST_HOLD - 0.1)
