@@ -59,8 +59,7 @@ async def run(
     """Be the broker until ``stop`` is set.
 
     ``on_ready`` is called with the page's address once everything listens. ``reloader`` reads the configuration again
-    while it runs. Raises ``ConfigError`` or
-    ``AddressInUseError`` if that cannot be.
+    while it runs. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot be.
     """
     map_large_blocks()
     certificate = certificate_of(config.http)

@@ -25,7 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from broker.database import Format, claim, make_tables, unusable
 from broker.rows import Row, Rows
-from broker.vault import SealError, is_sealed, key_path, vault_of
+from broker.vault import SealError, Vault, is_sealed, key_path, vault_of
 from common.cameras import CameraName
 from common.config import CameraConfig, StoreConfig
 from common.config_file import parse_camera
@@ -124,7 +124,7 @@ class Store:
     def cameras(self) -> dict[CameraName, CameraConfig]:
         """The cameras added at run time. Raises ``ConfigError`` if the file holds what is none."""
         rows = self._database.execute("SELECT id, config FROM camera ORDER BY id")
-        return {id: self._camera(id, text) for id, text in rows}
+        return {id: _read_camera(self._vault, self._path, id, text) for id, text in rows}
 
     def put_camera(self, id: CameraName, config: CameraConfig) -> None:
         """Add or replace a camera."""
@@ -135,15 +135,19 @@ class Store:
         self._delete("camera", id)
 
     def memories(self) -> dict[CameraName, Memory]:
-        """Each camera as it was before, those of the configuration too. Raises ``ConfigError`` for a damaged file."""
-        rows = self._database.execute("SELECT id, digest, revision, tracks, place FROM memory")
+        """Each stream as it was before, those of the configuration too. Raises ``ConfigError`` for a damaged file.
+
+        One whose seal does not open is dropped: it was only what was last seen, and is no reason not to start.
+        """
         try:
-            return {
-                id: Memory(self._vault.open(digest, f"memory {id}"), revision, _read_tracks(text), worker)
-                for id, digest, revision, text, worker in rows
-            }
-        except (sqlite3.Error, ValidationError, SealError) as exc:
+            rows = self._database.execute("SELECT id, digest, revision, tracks, place FROM memory").fetchall()
+            found = {id: _read_memory(self._vault, id, *values) for id, *values in rows}
+        except (sqlite3.Error, ValidationError) as exc:
             raise unusable(self._path, f"is damaged ({type(exc).__name__})") from None
+        with suppress(sqlite3.Error):  # of a full disk: the next start drops it again
+            for id in [id for id, memory in found.items() if memory is None]:
+                self.forget(id)
+        return {id: memory for id, memory in found.items() if memory is not None}
 
     def remember(self, id: CameraName, memory: Memory) -> None:
         """Keep what is known of a camera."""
@@ -184,6 +188,7 @@ class Store:
         self._keep_key()
         try:
             found = self._path.stat()
+            log_is_away = self._logged and not self._log.exists()
         except FileNotFoundError:
             self._write_again("was deleted")
             return
@@ -195,7 +200,7 @@ class Store:
             raise ReplacedError(
                 f"another file is at {self._path} now; start the broker again to use that one, or put the old one back"
             )
-        elif self._logged and not self._log.exists():
+        elif log_is_away:
             self._write_again("lost its write-ahead log")
         elif (found.st_size, found.st_mtime_ns) != (self._seen.st_size, self._seen.st_mtime_ns):
             if problem := _damage(self._database):
@@ -245,7 +250,8 @@ class Store:
         except sqlite3.Error:  # the disk is full: half a file is worth less than none, which is written again
             self._database.close()
             self._seen = None
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
             raise
         self._look()
 
@@ -298,16 +304,10 @@ class Store:
 
     def _keep_key(self) -> None:
         """Write the key again if it is no more beside the store. One that was put elsewhere is its owner's to keep."""
-        if self._key_is_ours and not self._key_path.exists():
-            with suppress(OSError):  # there is no directory, which is told of the store itself
+        with suppress(OSError):  # the directory is away or closed to us, which is told of the store itself
+            if self._key_is_ours and not self._key_path.exists():
                 self._vault.write(self._key_path)
                 log.warning("the key of the store was away, and is written again", path=str(self._key_path))
-
-    def _camera(self, id: CameraName, text: str) -> CameraConfig:
-        try:
-            return parse_camera(json.loads(self._vault.open(text, f"camera {id}")))
-        except (ValueError, ConfigError) as exc:
-            raise unusable(self._path, f"holds a camera {id!r} that is wrong: {exc}") from None
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
@@ -343,8 +343,23 @@ def _damage(database: sqlite3.Connection) -> str:
     return "" if problem == "ok" else problem
 
 
-def _read_tracks(text: str) -> tuple[Track, ...]:
-    return _tracks.validate_json(text)
+def _read_camera(vault: Vault, path: Path, id: CameraName, text: str) -> CameraConfig:
+    try:
+        return parse_camera(json.loads(vault.open(text, f"camera {id}")))
+    except (ValueError, ConfigError) as exc:
+        raise unusable(path, f"holds a camera {id!r} that is wrong: {exc}") from None
+
+
+def _read_memory(
+    vault: Vault, id: CameraName, sealed: str, revision: int, tracks: str, worker: NodeName | None
+) -> Memory | None:
+    """The memory; ``None`` if its seal does not open."""
+    try:
+        digest = vault.open(sealed, f"memory {id}")
+    except SealError as exc:
+        log.warning("what was last seen of a stream is dropped", stream=id, reason=f"its seal {exc}")
+        return None
+    return Memory(digest, revision, _tracks.validate_json(tracks), worker)
 
 
 def _says_damaged(error: sqlite3.Error) -> bool:

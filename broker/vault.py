@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -73,6 +74,14 @@ class Vault:
         finally:
             os.close(file)
         begun.rename(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)  # else a power cut could leave what was sealed, and no key
+        except OSError as exc:
+            if exc.errno != errno.EINVAL:  # of a file system that has no such thing
+                raise
+        finally:
+            os.close(directory)
 
 
 def key_path(store: Path, key_file: Path | None) -> Path:
@@ -80,8 +89,8 @@ def key_path(store: Path, key_file: Path | None) -> Path:
     return (key_file or store.with_name(f"{store.name}.secret")).absolute()
 
 
-def opened_vault(path: Path, *, needed: bool) -> Vault:
-    """The vault with the key in this file, which is made if there is none and none is ``needed`` for what is sealed.
+def opened_vault(path: Path, *, sealed: Path | None) -> Vault:
+    """The vault with the key in this file, which is made if there is none and no store was ``sealed`` with it.
 
     Raises ``ConfigError``.
     """
@@ -90,8 +99,9 @@ def opened_vault(path: Path, *, needed: bool) -> Vault:
             text = file.read(KEY_BYTES * 4)
             mode = os.fstat(file.fileno()).st_mode
     except FileNotFoundError:
-        if needed:
-            raise _unusable(path, "is not there, and the store was sealed with the key in it; put it back") from None
+        if sealed is not None:
+            problem = f"is not there, and {sealed} was sealed with the key in it; put it back. {_anew(sealed)}"
+            raise _unusable(path, problem) from None
         return _made(path)
     except OSError as exc:
         raise _unusable(path, f"cannot be read: {exc.strerror}") from None
@@ -109,9 +119,9 @@ def opened_vault(path: Path, *, needed: bool) -> Vault:
 def vault_of(places: Mapping[str, str], path: Path, store: Path) -> Vault:
     """The vault that opens what stands at these places of the store, as far as it is sealed. Raises ``ConfigError``."""
     sealed = {place: value for place, value in places.items() if is_sealed(value)}
-    vault = opened_vault(path, needed=bool(sealed))
+    vault = opened_vault(path, sealed=store if sealed else None)
     if sealed and not any(vault.opens(value, place) for place, value in sealed.items()):
-        raise _unusable(path, f"holds another key than {store} was sealed with")
+        raise _unusable(path, f"holds another key than {store} was sealed with; put that one back. {_anew(store)}")
     return vault
 
 
@@ -127,6 +137,13 @@ def _made(path: Path) -> Vault:
     except OSError as exc:
         raise _unusable(path, f"cannot be written: {exc.strerror}") from None
     return vault
+
+
+def _anew(store: Path) -> str:
+    return (
+        f"If it is gone for good, so are the cameras that were added at run time, and nothing else: move {store} away, "
+        f"with {store.name}-wal if there is one, start again, and add them again"
+    )
 
 
 def _unusable(path: Path, problem: str) -> ConfigError:

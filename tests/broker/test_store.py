@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -477,7 +478,7 @@ def test_a_key_that_is_away_or_anothers_is_named(store: Store, path: Path) -> No
     key = key_path(path, None)
     kept = key.read_text()
     key.unlink()
-    with pytest.raises(ConfigError, match="is not there, and the store was sealed with the key in it") as caught:
+    with pytest.raises(ConfigError, match="is not there, .* If it is gone for good.* move .*camshaft.db") as caught:
         Store(path)
     assert caught.value.key == "store.key_file"
     assert not key.exists()
@@ -505,3 +506,30 @@ def test_a_key_that_is_deleted_under_us_is_written_again_where_it_is_ours(store:
     theirs.check()
     theirs.close()
     assert not own.exists()
+
+
+def test_what_may_not_be_looked_at_is_told_as_what_cannot_be_written(store: Store, path: Path) -> None:
+    path.parent.chmod(0)
+    if not (user := os.geteuid()):
+        os.seteuid(65_534)  # root may look at everything
+    try:
+        with pytest.raises(sqlite3.Error, match="Permission denied"):
+            store.check()
+    finally:
+        os.seteuid(user)
+        path.parent.chmod(0o700)
+    store.check()
+    store.put_camera("door", DOOR)
+
+
+def test_a_memory_whose_seal_does_not_open_is_dropped_for_good(store: Store, path: Path) -> None:
+    store.remember("door", Memory("digest", 1))
+    store.remember("yard", Memory("digest", 2))
+    store.close()
+    alter(path, "UPDATE memory SET digest = (SELECT digest FROM memory WHERE id = 'yard')")
+    for events in ([("warning", "door")], []):
+        again = Store(path)
+        with structlog.testing.capture_logs() as logs:
+            assert again.memories() == {"yard": Memory("digest", 2)}
+        assert [(entry["log_level"], entry["stream"]) for entry in logs] == events
+        again.close()

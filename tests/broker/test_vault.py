@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from broker.vault import KEY_BYTES, SealError, Vault, is_sealed, key_path, opened_vault
 from common.errors import ConfigError
 
+STORE = Path("camshaft.db")
 VAULT = Vault(bytes(KEY_BYTES))
 
 
@@ -34,9 +37,9 @@ def test_what_was_not_sealed_is_an_error(text: str) -> None:
 
 def test_a_key_is_made_for_its_owner_alone_and_found_again(tmp_path: Path) -> None:
     path = key_path(tmp_path / "camshaft.db", None)
-    made = opened_vault(path, needed=False)
+    made = opened_vault(path, sealed=None)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert opened_vault(path, needed=True).open(made.seal("x", "y"), "y") == "x"
+    assert opened_vault(path, sealed=STORE).open(made.seal("x", "y"), "y") == "x"
     assert [file.name for file in tmp_path.iterdir()] == ["camshaft.db.secret"]
 
 
@@ -45,11 +48,11 @@ def test_a_key_of_the_operators_is_taken_as_it_is_written_and_named_if_all_may_r
     path.write_text(f"  {'Aa' * 32}\n")
     path.chmod(0o644)
     with structlog.testing.capture_logs() as logs:
-        assert opened_vault(path, needed=True).opens(Vault(b"\xaa" * 32).seal("x", "y"), "y")
+        assert opened_vault(path, sealed=STORE).opens(Vault(b"\xaa" * 32).seal("x", "y"), "y")
     assert [entry["event"] for entry in logs] == ["everybody on this machine may read the key of the store"]
     path.chmod(0o640)
     with structlog.testing.capture_logs() as logs:
-        opened_vault(path, needed=True)
+        opened_vault(path, sealed=STORE)
     assert logs == []
 
 
@@ -67,10 +70,25 @@ def test_a_file_that_is_no_key_is_named(tmp_path: Path, content: bytes | None, p
     path = tmp_path / "key"
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(ConfigError, match=problem) as caught:
-        opened_vault(path, needed=False)
+        opened_vault(path, sealed=None)
     assert caught.value.key == "store.key_file"
 
 
 def test_a_key_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written: No such file or directory"):
-        opened_vault(tmp_path / "nowhere" / "key", needed=False)
+        opened_vault(tmp_path / "nowhere" / "key", sealed=None)
+
+
+def test_a_key_is_on_the_disk_under_its_name_before_anything_is_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "key", list[tuple[bool, bool]]()
+    sync = os.fsync
+
+    def fsync(file: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(file).st_mode), path.exists()))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    opened_vault(path, sealed=None)
+    assert synced == [(False, False), (True, True)]
