@@ -172,16 +172,36 @@ class People:
         if not self.has_admin and not self._admin_elsewhere and role is not AccessRole.ADMIN:
             raise RequestError(409, "no_admin", "The first user must be an admin, or nobody could add another.")
 
-    def change(self, name: str, role: AccessRole, cameras: tuple[str, ...]) -> User:
-        """Give a user these rights from now on. Raises ``RequestError``."""
-        check_rights(role, cameras)
+    def change(
+        self,
+        name: str,
+        role: AccessRole | None = None,
+        cameras: tuple[str, ...] | None = None,
+        *,
+        hash: str | None = None,
+    ) -> User:
+        """Give a user these rights from now on, and this password: then all its logins are over. All or nothing.
+
+        ``None`` is as it is when this is written, whoever changed it meanwhile. Raises ``RequestError``.
+        """
         with self._lock:
             with self._writing():
                 user = self._known(name)
-                self._check_last_admin(user, role)
-                changed = User(name, user.hash, role, cameras, user.made)
+                changed = User(
+                    name,
+                    user.hash if hash is None else hash,
+                    user.role if role is None else role,
+                    user.cameras if cameras is None else cameras,
+                    user.made,
+                )
+                check_rights(changed.role, changed.cameras)
+                self._check_last_admin(user, changed.role)
                 self._write(changed)
+                if hash is not None:
+                    self._sign_out_all(name, "")
             self._users = {**self._users, name: changed}
+            if hash is not None:
+                self._read_logins()
         return changed
 
     def set_password(self, name: str, hash: str, *, keep: str = "", was: str | None = None) -> None:

@@ -200,22 +200,11 @@ async def add_user(request: web.Request) -> web.Response:
 
 async def change_user(request: web.Request) -> web.Response:
     """Other rights, or another password: then the user is signed out everywhere."""
-    people, name = people_of(request), request.match_info["user"]
+    people = people_of(request)
     form = await read_form(request, UserChange)
     hash = None if form.password is None else await request.app[ACCOUNT].hashed(form.password)
     check_still(request)
-    user = people.user(name)
-    if user is None:
-        raise RequestError(404, "unknown_user", f"There is no user {name[:64]!r}.")
-    role = user.role if form.role is None else form.role
-    cameras = user.cameras if form.cameras is None else form.cameras
-
-    def change() -> User:
-        changed = people.change(name, role, cameras)
-        if hash is not None:
-            people.set_password(name, hash)
-        return changed
-
+    change = partial(people.change, request.match_info["user"], form.role, form.cameras, hash=hash)
     return _answer(_view(await request.app[ACCOUNT].written(change)))
 
 

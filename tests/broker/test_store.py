@@ -478,7 +478,9 @@ def test_a_key_that_is_away_or_anothers_is_named(store: Store, path: Path) -> No
     key = key_path(path, None)
     kept = key.read_text()
     key.unlink()
-    with pytest.raises(ConfigError, match="is not there, .* If it is gone for good.* move .*camshaft.db") as caught:
+    with pytest.raises(
+        ConfigError, match=r"is not there, .* If it is gone for good.* move .*camshaft\.db away"
+    ) as caught:
         Store(path)
     assert caught.value.key == "store.key_file"
     assert not key.exists()

@@ -77,6 +77,24 @@ def test_another_password_signs_out_everywhere_else(people: People) -> None:
     assert changed.hash == "another"
 
 
+def test_what_is_not_changed_is_as_it_is_when_the_change_is_written(people: People, path: Path) -> None:
+    cookie = people.sign_in("ben", now=NOW, expires=NOW + 10)
+    people.change("ben", ADMIN, ())
+    with closing(People(path)) as tool:
+        tool.change("ben", VIEWER, ("yard",))
+    changed = people.change("ben", hash="another")
+    assert (changed.role, changed.cameras, changed.hash) == (VIEWER, ("yard",), "another")
+    assert people.find(cookie, now=NOW) is None
+    assert people.change("ben", cameras=("hall",)).hash == "another"
+    with pytest.raises(RequestError, match="needs cameras"):
+        people.change("ben", cameras=())
+    with pytest.raises(RequestError, match="needs cameras"):
+        people.change("ben", cameras=(), hash="third")
+    ben = people.user("ben")
+    assert ben is not None
+    assert (ben.cameras, ben.hash) == (("hall",), "another"), "all of a change or nothing"
+
+
 def test_a_user_that_is_removed_is_nobody(people: People) -> None:
     cookie = people.sign_in("ben", now=NOW, expires=NOW + 10)
     ben = people.find(cookie, now=NOW)

@@ -264,6 +264,22 @@ async def test_others_are_answered_while_a_write_waits(broker: RunningBroker, tm
     assert (await sign_in(broker.http)).status == 204
 
 
+async def test_rights_that_were_taken_while_another_change_waited_are_not_given_back(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    assert (await broker.http.patch("/api/users/ben", json={"role": "admin"}, headers=ROOT)).status == 200
+    with closing(sqlite3.connect(next(tmp_path.rglob("*.people")), isolation_level=None)) as tool:
+        tool.execute("BEGIN IMMEDIATE")
+        forms = {"role": "viewer", "cameras": ["yard"]}, {"cameras": ["hall"]}
+        changes = []
+        for form in forms:
+            changes.append(asyncio.create_task(broker.http.patch("/api/users/ben", json=form, headers=ROOT)))
+            await asyncio.sleep(0.2)
+        tool.execute("ROLLBACK")
+    views = [await (await change).json() for change in changes]
+    assert [(view["role"], view["cameras"]) for view in views] == [("viewer", ["yard"]), ("viewer", ["hall"])]
+
+
 async def test_of_two_who_have_the_first_link_one_is_the_first(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
