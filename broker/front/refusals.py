@@ -15,7 +15,8 @@ from broker.front.upgrade import can_upgrade
 from common.errors import RequestError
 
 PRIVATE_CODES = 4_000  # RFC 6455 7.4.2: close codes from here on are an application's own
-FAREWELL_TIMEOUT = 1.0  # seconds for the page's farewell: who was refused keeps no connection
+FAREWELL_TIMEOUT = 1.0  # seconds for the page's farewell: who was refused keeps no connection …
+LARGEST = 256  # bytes of a message that is read until then, and none is inflated: anybody may be refused
 
 
 @web.middleware
@@ -24,7 +25,7 @@ async def told_by_socket(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except RequestError as exc:
-        response = web.WebSocketResponse(timeout=FAREWELL_TIMEOUT)
+        response = web.WebSocketResponse(timeout=FAREWELL_TIMEOUT, max_msg_size=LARGEST, compress=False)
         of_page = request.match_info.handler is mse.watch and hdrs.ORIGIN in request.headers
         if not of_page or not can_upgrade(request, response):
             raise

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from broker.access.tokens import digest_of
-from broker.front import handing
+from broker.front import handing, refusals
 from common.bus import Endpoints
 from common.control import Answered, Ended, HangUp, Offer, ToWorker
 from common.handover import LENGTH, Doors, Handover
@@ -242,6 +242,19 @@ async def test_a_page_is_told_by_its_socket_why_it_is_refused(broker: RunningBro
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:  # whose own word reads what a status says
         await broker.http.ws_connect("/ws", headers=page)
     assert refused.value.status == 403
+
+
+async def test_what_a_refused_page_sends_is_neither_inflated_nor_kept(
+    broker: RunningBroker, egress: TakingEgress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "FAREWELL_TIMEOUT", 600.0)  # it is not what ends the connection here
+    page, url = {"Origin": "https://cams.example"}, "/mse/nowhere?codecs=H264"
+    async with broker.http.ws_connect(url, headers=page, compress=15, autoclose=False) as socket:
+        assert socket.compress == 0, "offered, and not taken"
+        await socket.send_bytes(bytes(refusals.LARGEST + 1))
+        async with asyncio.timeout(PATIENCE * 6):
+            while (await socket.receive()).type not in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
+                pass
 
 
 @pytest.mark.parametrize("problem", ["nobody", "another user", "no such thing", "nobody elsewhere", "an impostor"])
