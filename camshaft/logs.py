@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import structlog
 
 from camshaft.options import Given, configured
 from common.errors import ConfigError
+from common.log import printable
 from common.log_taps import followed
 
 BEFORE = (
@@ -44,12 +46,27 @@ def logs(given: Given, follow: bool, as_json: bool) -> None:
 def _follow(bus: Path, *, as_json: bool) -> None:
     """Raises ``ConfigError``."""
     show = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    for each in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: what is listened at has to be removed
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, signal.default_int_handler)
     try:
         with followed(bus) as lines:
             for line in lines:
-                click.echo(line if as_json else show(None, "", json.loads(line)))
+                click.echo(line if as_json else _shown(line, show))
     except OSError as exc:
         problem = f"there is no log to follow at {bus} ({exc.strerror}): no broker of this user has its bus there"
         raise ConfigError(problem, key="broker.address") from None
     except KeyboardInterrupt:
         return
+
+
+def _shown(line: str, show: structlog.dev.ConsoleRenderer) -> str:
+    """A line for people; one that is none of ours as it is. Nothing in it does anything to the terminal."""
+    try:
+        event = {
+            printable(key): printable(value, but="\n\t") if isinstance(value, str) else value
+            for key, value in json.loads(line).items()
+        }
+        return show(None, "", event)
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return printable(line, but="\t")

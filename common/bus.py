@@ -31,7 +31,7 @@ from zmq.utils import z85
 from common.cameras import redact
 from common.control import MAX_MESSAGE_BYTES
 from common.errors import AddressInUseError, ConfigError
-from common.log_taps import FOLLOWERS
+from common.log_taps import FOLLOWERS, forget_killed
 from common.media import MAX_FRAME_BYTES
 
 MEDIA_HWM = 20_000  # batches a peer: 2 s of a hundred cameras; for fewer, egress drops what is older than 2 s
@@ -214,7 +214,11 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AddressInUseError(part.value, endpoints.address, "--broker-address") from None
-        yield
+        forget_killed(directory)
+        try:
+            yield
+        finally:
+            forget_killed(directory)  # an earlier release takes no directory that holds theirs
     finally:
         os.close(lock)
 

@@ -71,19 +71,22 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    root = logging.getLogger()
-    root.handlers[:] = [_prepared(logging.StreamHandler(sys.stderr), renderer, shared)]
+    root, few = logging.getLogger(), _FewOfLibraries()
+    root.handlers[:] = [_prepared(logging.StreamHandler(sys.stderr), few, renderer, shared)]
     if copy is not None:
-        root.handlers.append(_prepared(copy, structlog.processors.JSONRenderer(), shared))
+        root.handlers.append(_prepared(copy, few, structlog.processors.JSONRenderer(), shared))
     set_level(level)
     for chatty in ("aiortc", "aioice", "aiohttp.access", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _prepared(
-    handler: logging.Handler, renderer: structlog.typing.Processor, shared: list[structlog.typing.Processor]
+    handler: logging.Handler,
+    few: logging.Filter,
+    renderer: structlog.typing.Processor,
+    shared: list[structlog.typing.Processor],
 ) -> logging.Handler:
-    handler.addFilter(_FewOfLibraries())
+    handler.addFilter(few)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -179,8 +182,11 @@ class _Minute:
 class _FewOfLibraries(logging.Filter):
     """Lets LINES_A_MINUTE pass of each place in a library's code that writes lines; the next one tells of the others.
 
-    An aiohttp that warns of every odd header would fill the disk, and be read by nobody.
+    An aiohttp that warns of every odd header would fill the disk, and be read by nobody. All handlers share one, which
+    judges a record once.
     """
+
+    _JUDGED = "camshaft_passes"  # attribute of a record
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,12 +196,16 @@ class _FewOfLibraries(logging.Filter):
         """Whether the line is written."""
         if isinstance(record.msg, dict):  # one of ours, by way of structlog
             return True
+        if self._JUDGED not in record.__dict__:
+            record.__dict__[self._JUDGED] = self._passes(record)
+        return bool(record.__dict__[self._JUDGED])
+
+    def _passes(self, record: logging.LogRecord) -> bool:
         place, now = (record.name, record.lineno), time.monotonic()
         end, lines = self._minutes.get(place, (now, 0))
         if now >= end:
             if lines > LINES_A_MINUTE:
-                record.msg = f"{record.getMessage()} (and {lines - LINES_A_MINUTE} more of this kind before)"
-                record.args = ()
+                record.msg = f"{record.msg} (and {lines - LINES_A_MINUTE} more of this kind before)"
             end, lines = now + 60.0, 0
         self._minutes[place] = end, lines + 1
         return lines < LINES_A_MINUTE
@@ -212,7 +222,7 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
     return event
 
 
-def _printable(text: str, but: str) -> str:
+def printable(text: str, but: str = "") -> str:
     """``text`` without what does something to a terminal, or ends a line; ``but`` stays."""
     return "".join(
         each if each.isprintable() or each in but else each.encode("unicode_escape").decode() for each in text
@@ -230,7 +240,7 @@ def _shorten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
             if len(value) > most:
                 value = event[key] = f"{value[:most]}… ({len(value)} characters)"
             if not value.isprintable():
-                event[key] = _printable(value, but="\n\t" if key == "exception" else "")
+                event[key] = printable(value, but="\n\t" if key == "exception" else "")
         elif isinstance(value, int):
             if value.bit_length() > 1_000:
                 event[key] = f"a number of {value.bit_length()} bits"

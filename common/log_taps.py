@@ -12,17 +12,20 @@ import logging
 import os
 import selectors
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 FOLLOWERS = "logs"  # directory within the bus's
 SUFFIX = ".sock"
+BEGUN = ".new"  # of a socket at which nobody listens yet
 MAX_FOLLOWERS = 16  # that are sent to
-MAX_PROCESSES = 256  # that a follower listens to
+MAX_PROCESSES = 256  # that a follower listens to; one more is hung up on, and tries again with its next line
 LOOK_INTERVAL = 1.0  # seconds
-PENDING = 256 << 10  # bytes that wait for a follower, beyond what the kernel holds; a line may have some tens of kB
+PENDING = 256 << 10  # bytes that wait for a follower, beyond what the kernel holds; a line may have some tens of kB …
+MAX_LINE = PENDING  # … and never more than could be sent: who sends more is none of ours, and is hung up on
 READ = 64 << 10  # bytes
 
 
@@ -49,7 +52,11 @@ class Taps(logging.Handler):
             self._next_look = now + LOOK_INTERVAL
             self._look()
         if self._followers:
-            line = self.format(record).encode(errors="replace") + b"\n"
+            try:
+                line = self.format(record).encode(errors="replace") + b"\n"
+            except Exception:  # as in each handler of logging: a library's call whose arguments do not fit, say
+                self.handleError(record)
+                return
             for name in [name for name, follower in self._followers.items() if not follower.send(line)]:
                 self._followers.pop(name).socket.close()
 
@@ -101,20 +108,63 @@ def _connected(path: Path) -> socket.socket | None:
     return None
 
 
+def forget_killed(bus: Path) -> None:
+    """Remove what followers left that were killed. While one of them is there, the directory is."""
+    directory = bus / FOLLOWERS
+    with suppress(OSError):  # there is none, or somebody follows
+        for path in list(directory.iterdir()):
+            ours = path.suffix in (SUFFIX, BEGUN) and stat.S_ISSOCK(path.lstat().st_mode)
+            if ours and (connected := _connected(path)) is not None:
+                connected.close()
+        directory.rmdir()
+
+
 @contextmanager
 def followed(bus: Path) -> Iterator[Iterator[str]]:
-    """Each line from now on, as JSON, of every process whose bus is there. Raises ``OSError``."""
-    directory, owner = bus / FOLLOWERS, bus.stat()
+    """Each line from now on, as JSON, of every process whose bus is there. Raises ``OSError``.
+
+    Root may follow another user's. Whoever owns the bus could lead it astray, so it is that user while it follows.
+    """
+    with _as_owner(bus), _listening(bus / FOLLOWERS) as lines:
+        yield lines
+
+
+@contextmanager
+def _as_owner(bus: Path) -> Iterator[None]:
+    """Have no more rights than the user who could change what is at this path. Raises ``OSError``."""
+    owner = _owner(bus)
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    with ExitStack() as stack:
+        stack.callback(os.setgroups, groups)
+        os.setgroups([])
+        stack.callback(os.setegid, group)
+        os.setegid(owner.st_gid)
+        stack.callback(os.seteuid, 0)
+        os.seteuid(owner.st_uid)
+        yield
+
+
+def _owner(bus: Path) -> os.stat_result:
+    """The bus, or whatever on the way there (a link, too) is the first that is not root's."""
+    path = bus.absolute()
+    real = path.resolve(strict=True)
+    way = [*reversed(path.parents), path, *reversed(real.parents), real]
+    found = [each.lstat() for each in way]
+    return next((each for each in found if each.st_uid != 0), found[-1])
+
+
+@contextmanager
+def _listening(directory: Path) -> Iterator[Iterator[str]]:
     directory.mkdir(mode=0o700, exist_ok=True)
-    if os.geteuid() == 0:  # who may follow another user's
-        os.chown(directory, owner.st_uid, owner.st_gid)
     path = directory / f"{os.getpid()}{SUFFIX}"
-    begun = path.with_suffix(".new")
+    begun = path.with_suffix(BEGUN)
     begun.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, selectors.DefaultSelector() as selector:
         listener.bind(str(begun))
         try:
-            begun.chmod(0o666)  # root may follow another user's; the directory keeps all others out
             listener.listen(MAX_PROCESSES)
             begun.rename(path)  # only now: one that does not listen is taken for what is left of a follower
             selector.register(listener, selectors.EVENT_READ)
@@ -137,13 +187,16 @@ def _lines(listener: socket.socket, selector: selectors.BaseSelector) -> Iterato
             assert isinstance(came, socket.socket)
             if came is listener:
                 process, _ = listener.accept()
-                begun[process] = b""
-                selector.register(process, selectors.EVENT_READ)
+                if len(begun) >= MAX_PROCESSES:
+                    process.close()
+                else:
+                    begun[process] = b""
+                    selector.register(process, selectors.EVENT_READ)
                 continue
             data = came.recv(READ)
             *lines, begun[came] = (begun[came] + data).split(b"\n")
             yield from (line.decode(errors="replace") for line in lines)
-            if not data:
+            if not data or len(begun[came]) > MAX_LINE:
                 selector.unregister(came)
                 came.close()
                 del begun[came]

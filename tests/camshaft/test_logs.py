@@ -58,6 +58,29 @@ def test_lines_are_shown_as_they_are_said(options: tuple[str, ...]) -> None:
         taps.close()
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_follower_that_is_ended_leaves_nothing_behind(signum: signal.Signals) -> None:
+    with following() as (process, taps):
+        process.send_signal(signum)
+        assert process.wait(60) == 0
+        taps.close()
+        assert not taps._directory.exists()
+
+
+def test_a_line_that_is_none_of_ours_is_shown_as_it_is_and_does_nothing_to_the_terminal() -> None:
+    odd = ["no JSON", "[1]", "[" * 100_000, '{"event": "x", "level": []}', "\x1b]0;title\x07"]
+    with following() as (process, taps):
+        for line in [*odd, json.dumps({"event": "last \x1b[2J", "\x1b": "\x1b"})]:
+            say(taps, line)
+        assert process.stdout is not None
+        shown = [process.stdout.readline().rstrip("\n") for _ in range(6)]
+        assert shown[:4] == odd[:4]
+        assert shown[4] == "\\x1b]0;title\\x07"
+        assert "last" in shown[5]
+        assert "\x1b" not in shown[5]
+        taps.close()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
