@@ -13,7 +13,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGES = ("broker", "camshaft", "common", "egress", "ingest", "transcode", "relay", "rigs", "bench")
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 MOST_WORDS = 40
-DATA = {"camshaft.yaml", "camshaft.db.keys", "camshaft.db.people", "camshaft.db.secret"}  # files of the operator's
+DATA = {
+    "camshaft.yaml",
+    "camshaft.db.damaged",
+    "camshaft.db.keys",
+    "camshaft.db.people",
+    "camshaft.db.secret",
+}  # files of the operator's
 MADE = {"bench/results/", "ingest/x.py", "tests/ingest/test_x.py"}  # by the benchmark; and names that stand for any
 
 
