@@ -183,12 +183,21 @@ class Keyring:
         return hmac.digest(self._media, f"{camera}\0{member.key}".encode(), hashlib.sha256)[:STREAM_KEY_BYTES]
 
     def refresh(self) -> None:
-        """See what ``camshaft token`` changed."""
-        if (version := data_version(self._database)) != self._version:
-            before = dict(self._members)
-            self._read_members()
-            self._version = version
-            self._revoked += [member for key, member in before.items() if key not in self._members]
+        """See what others changed: ``camshaft token``, and the broker where the relay is a process of its own."""
+        version = data_version(self._database)
+        if version == self._version:
+            return
+        taken_back = {id for (id,) in self._database.execute("SELECT id FROM token WHERE revoked")}
+        before = self._members
+        self._read_members()
+        self._version = version
+        lost = [member for key, member in before.items() if key not in self._members]
+        self._revoked += [each for each in lost if each.token in taken_back or not self._came_back(each)]
+
+    def _came_back(self, member: Member) -> bool:
+        """Whether its worker, or another of its token, has its name by another key: it was started again."""
+        holder = self._by_node.get(member.node)
+        return holder is not None and holder.token == member.token
 
     def take_revoked(self) -> Collection[Member]:
         """The members whose keys were revoked by others since this was last asked."""

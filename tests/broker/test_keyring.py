@@ -123,6 +123,28 @@ class TestRevoking:
         assert list(keyring.take_revoked()) == [member]
         assert list(keyring.take_revoked()) == []
 
+    def test_a_worker_that_came_back_with_a_new_key_was_not_revoked(self, keyring: Keyring, path: Path) -> None:
+        """The relay's keyring, where that is a process: others have written that, but nobody took anything back."""
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        former = admit(keyring, token)
+        with closing(Keyring(path)) as relay:
+            now = admit(keyring, token)
+            assert list(relay.take_revoked()) == []
+            assert relay.member(former.key) is None
+            assert relay.member(now.key) == now
+            keyring.revoke(token.id)
+            assert list(relay.take_revoked()) == [now]
+
+    def test_a_key_is_revoked_though_another_worker_has_its_name_by_now(self, keyring: Keyring, path: Path) -> None:
+        other = keyring.make_token(Role.EGRESS, now=NOW)
+        for name in ("token", "node"):
+            token = keyring.make_token(Role.EGRESS, now=NOW)
+            member = admit(keyring, token, name)
+            with closing(Keyring(path)) as relay:
+                keyring.revoke(token.id if name == "token" else name)
+                admit(keyring, other, name)
+                assert list(relay.take_revoked()) == [member]
+
     def test_a_token_made_while_the_broker_runs_is_known_at_once(self, keyring: Keyring, path: Path) -> None:
         with closing(Keyring(path)) as command:
             token = command.make_token(Role.EGRESS, now=NOW)
