@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common.control import NodeName, Role
+from common.control import RELAY_NODE, NodeName, Role
 
 MEMBER_KEPT = 30 * 86_400.0  # seconds without a sign of life after which a key is forgotten
 MAX_MEMBERS = 10_000  # keys; workers that keep none get a new one at each start
@@ -60,13 +60,22 @@ def use_token(database: sqlite3.Connection, id: str, secret: bytes, role: Role, 
 
 
 def take_name(
-    database: sqlite3.Connection, token: str, node: NodeName, holder: Member | None, lives: Callable[[NodeName], bool]
+    database: sqlite3.Connection,
+    token: str,
+    role: Role,
+    node: NodeName,
+    holder: Member | None,
+    lives: Callable[[NodeName], bool],
 ) -> None:
     """Take the name from its ``holder``, a former worker of the same token, which comes back with a new key.
 
-    Raises ``JoinRefusedError`` if the name is another token's, or if its worker lives.
+    The relay's is its own, whoever had it in a release without one. Raises ``JoinRefusedError`` if the name is another
+    token's or the relay's, or if its worker lives.
     """
-    if holder is not None and holder.token != token:
+    owner = role is Role.RELAY and node == RELAY_NODE
+    if node == RELAY_NODE and not owner:
+        raise JoinRefusedError(f"the name {node!r} is the media relay's; choose another --node")
+    if holder is not None and holder.token != token and not owner:
         raise JoinRefusedError(
             f"the name {node!r} belongs to a worker of another token; choose another --node, "
             f"or free it with `camshaft token revoke {node}`"
@@ -74,7 +83,7 @@ def take_name(
     if holder is not None and lives(node):
         raise JoinRefusedError(f"a worker {node!r} is at work; give each its own --node", passing=True)
     reserved = database.execute("SELECT id FROM token WHERE node = ? AND NOT revoked", (node,)).fetchall()
-    if reserved and token not in {id for (id,) in reserved}:
+    if reserved and not owner and token not in {id for (id,) in reserved}:
         raise JoinRefusedError(
             f"the name {node!r} is kept for the worker token {reserved[0][0]}; choose another --node"
         )

@@ -231,7 +231,7 @@ class Keyring:
             )
         with transaction(self._database):
             use_token(self._database, token, secret, role, node, now=now)
-            take_name(self._database, token, node, self._by_node.get(node), lives)
+            take_name(self._database, token, role, node, self._by_node.get(node), lives)
             make_room(self._database, lives, now=now)
             member = Member(key, role, node, token, now)
             row = (key, role.value, node, token, now)

@@ -16,7 +16,7 @@ from camshaft.options import Given
 from camshaft.workers import KINDS, WorkerKind
 from common import log, process
 from common.config import Config
-from common.control import NodeName
+from common.control import RELAY_NODE, NodeName
 from common.errors import CamshaftError
 from common.kept import kept_text
 from common.log import get_logger
@@ -63,9 +63,9 @@ def run_broker(given: Given) -> None:
 def run_relay(given: Given) -> None:
     """Be the media relay beside a broker, and exit. Raises ``ConfigError``."""
     reloader = reloading(given, *RELAY_SECTIONS)
-    from relay.process import NODE, run
+    from relay.process import run
 
-    run_process(NODE, reloader, lambda stop: run(reloader.config, stop, reloader))
+    run_process(RELAY_NODE, reloader, lambda stop: run(reloader.config, stop, reloader))
 
 
 def run_worker(kind: WorkerKind, given: Given, node: NodeName) -> None:

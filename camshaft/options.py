@@ -16,7 +16,7 @@ from common.cameras import CAMERA_ID
 from common.config import CONFIG_VARIABLE, Config, Leaf, leaves
 from common.config_document import Document
 from common.config_file import put_together, secret_files
-from common.control import NodeName, Role
+from common.control import RELAY_NODE, NodeName, Role
 from common.errors import ConfigError
 
 DEFAULT_FILE = Path("camshaft.yaml")
@@ -98,10 +98,12 @@ def node_option(role: Role) -> Callable[[Command], Command]:
 
 
 def check_node(name: str) -> NodeName:
-    """The name, if a node may have it: it goes by the rules of a camera's. Raises ``ConfigError``."""
+    """The name, if a worker may have it: it goes by the rules of a camera's. Raises ``ConfigError``."""
     if not CAMERA_ID.fullmatch(name):
         problem = "a node's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or a digit"
         raise ConfigError(problem, where="--node")
+    if name == RELAY_NODE:
+        raise ConfigError(f"{name!r} is the media relay's name; choose another", where="--node")
     return NodeName(name)
 
 

@@ -94,6 +94,9 @@ class Role(StrEnum):
     RELAY = "relay"  # which only reports: it is given nothing, and there is one
 
 
+RELAY_NODE = NodeName("relay")
+"""The relay's name. No other worker may have it: the real one would be refused, and the broker not ready."""
+
 PUBLISHERS = frozenset({Role.INGEST, Role.TRANSCODE})
 """The roles that make renditions: they may publish."""
 

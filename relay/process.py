@@ -25,7 +25,7 @@ from broker.relay import LOOK_INTERVAL, Relay
 from broker.relay_apart import told
 from common.bus import Part
 from common.config import ClusterConfig, Config
-from common.control import NodeName, Report, Role, ToWorker
+from common.control import RELAY_NODE, Report, Role, ToWorker
 from common.errors import ConfigError
 from common.log import get_logger
 from common.memory import give_back_aside, map_large_blocks
@@ -35,7 +35,6 @@ from common.worker.draining import first_of
 from common.worker.link import Link
 from common.worker.membership import worker_keys
 
-NODE = NodeName("relay")  # there is one
 JOIN_INTERVAL = 10.0  # seconds between two times that it asks a broker which does not want to know of it
 TRIM_INTERVAL = 10.0  # seconds after which what strangers made us allocate goes back to the system
 
@@ -102,9 +101,9 @@ async def _report(bus: Bus, reported: Reported, cluster: ClusterConfig, stop: as
         try:
             if bus.keyring is not None:
                 cluster = ClusterConfig(token=_own_token(bus.keyring))
-            keys = await worker_keys(bus.context, endpoints, cluster, Role.RELAY, NODE, stop)
+            keys = await worker_keys(bus.context, endpoints, cluster, Role.RELAY, RELAY_NODE, stop)
             if not stop.is_set():
-                link = Link(bus.context, endpoints, keys, node=NODE, role=Role.RELAY)
+                link = Link(bus.context, endpoints, keys, node=RELAY_NODE, role=Role.RELAY)
                 async with link.serving(reported):
                     await first_of(stop, link.hopeless)
                 problem = link.agreement.problem

@@ -108,6 +108,25 @@ class TestNames:
         with pytest.raises(JoinRefusedError, match=f"kept for the worker token {wall.id}"):
             admit(keyring, other, "wall")
 
+    def test_the_relays_name_is_the_relays_alone(self, keyring: Keyring) -> None:
+        """Else the real one would be refused, and the broker not ready."""
+        for role in set(Role) - {Role.RELAY}:
+            for node in ("", "relay"):
+                token = keyring.make_token(role, node=node, now=NOW)
+                with pytest.raises(JoinRefusedError, match="the name 'relay' is the media relay's; choose another"):
+                    admit(keyring, token, "relay", role=role)
+        admit(keyring, keyring.own_token(Role.RELAY, now=NOW), "relay", role=Role.RELAY)
+
+    def test_the_relay_gets_its_name_also_from_a_worker_of_a_release_without_one(self, keyring: Keyring) -> None:
+        former = admit(keyring, keyring.make_token(Role.EGRESS, now=NOW), "out-1")
+        keyring._database.execute("UPDATE member SET node = 'relay'")
+        keyring._read_members()
+        own = keyring.own_token(Role.RELAY, now=NOW)
+        with pytest.raises(JoinRefusedError, match="at work"):
+            admit(keyring, own, "relay", role=Role.RELAY, alive=("relay",))
+        admit(keyring, own, "relay", role=Role.RELAY)
+        assert keyring.member(former.key) is None
+
 
 class TestRoom:
     def test_keys_that_nobody_used_for_long_are_forgotten(self, keyring: Keyring) -> None:

@@ -155,6 +155,7 @@ def test_mistake_in_the_configuration_is_one_sentence_and_exit_code_2(command: s
         (["serve", "--config", "none.yaml"], "camshaft: none.yaml: cannot be read: No such file or directory\n"),
         (["serve", "--media-port", "many"], "camshaft: --media-port: media.port: must be a whole number"),
         (["egress", "--node", "a b"], "camshaft: --node: a node's name has 1 to 64"),
+        (["egress", "--node", "relay"], "camshaft: --node: 'relay' is the media relay's name; choose another"),
         (["demo-camera", "--size", "large"], "camshaft: --size: 'large' is not WIDTHxHEIGHT"),
         (["demo-camera", "--size", "321x200"], "camshaft: --size: '321x200' is not WIDTHxHEIGHT"),
         (["demo-camera", "--listen", "8554"], "camshaft: --listen: must be HOST:PORT"),

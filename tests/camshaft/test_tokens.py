@@ -70,10 +70,11 @@ def test_a_lifetime_that_is_none_is_refused(time: str, directory: Path) -> None:
         assert not list(directory.iterdir())
 
 
-def test_a_name_that_no_worker_can_have_is_refused() -> None:
-    result = token("worker", "--role", "egress", "--node", "a b")
+@pytest.mark.parametrize(("name", "problem"), [("a b", "1 to 64 letters"), ("relay", "is the media relay's name")])
+def test_a_name_that_no_worker_can_have_is_refused(name: str, problem: str) -> None:
+    result = token("worker", "--role", "egress", "--node", name)
     assert result.exit_code == 2
-    assert "1 to 64 letters" in result.output
+    assert problem in result.output
 
 
 def test_the_list_says_how_each_is_and_who_joined_and_shows_no_secret(keyring: Keyring) -> None:
