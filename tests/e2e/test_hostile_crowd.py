@@ -17,7 +17,7 @@ from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from tests.fakes.hostile import SOURCES, strangers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.quiet]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
 EACH = int(os.environ.get("HOSTILE", "1000"))  # offers, PATCHes, WebSocket messages, STUN, DTLS and RTCP datagrams
 LOOK = 0.02  # seconds between looks at whether this process gets its turn
