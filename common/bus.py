@@ -15,6 +15,7 @@ import hmac
 import ipaddress
 import os
 import re
+import socket as sockets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -186,9 +187,10 @@ class _ClusterMembers:
 def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterator[None]:
     """Create the private directory of ``ipc`` sockets and hold its lock: ZeroMQ would silently take a live socket over.
 
-    Each part of the broker has a lock, as each may be a process. Raises ``AddressInUseError`` if another broker holds
-    it, ``ConfigError`` if it is not a directory of ours: one that holds other files is left alone, because making
-    ``/tmp`` private would break the machine.
+    Each part of the broker has a lock, as each may be a process; the broker of a release without a relay of its own
+    holds but one, and has media's sockets all the same. Raises ``AddressInUseError`` if another broker holds the lock
+    or has those, ``ConfigError`` if it is not a directory of ours: one that holds other files is left alone, because
+    making ``/tmp`` private would break the machine.
     """
     directory = endpoints.directory
     if directory is None:
@@ -214,6 +216,8 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AddressInUseError(part.value, endpoints.address, "--broker-address") from None
+        if part is Part.RELAY and _somebody_listens(endpoints.media_in):
+            raise AddressInUseError(part.value, endpoints.media_in, "--broker-address")
         forget_killed(directory)
         try:
             yield
@@ -221,6 +225,13 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
             forget_killed(directory)  # an earlier release takes no directory that holds theirs
     finally:
         os.close(lock)
+
+
+def _somebody_listens(endpoint: str) -> bool:
+    """Whether a process has the Unix socket. One that was killed leaves its name, where nobody answers."""
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(endpoint.removeprefix("ipc://")) in (0, errno.EAGAIN)  # EAGAIN: its queue is full
 
 
 def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys | None = None) -> zmq.Socket[bytes]:

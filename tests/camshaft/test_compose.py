@@ -45,6 +45,12 @@ def test_the_broker_says_how_all_of_it_is() -> None:
     assert "health" in cli.commands
 
 
+def test_the_relay_waits_for_nobody_and_tries_again() -> None:
+    """A broker of a release that relays by itself may still have its sockets: then it ends."""
+    assert SERVICES["relay"]["restart"] == "unless-stopped"
+    assert "depends_on" not in SERVICES["relay"]
+
+
 def test_all_meet_at_one_broker_whose_directory_they_share() -> None:
     workers = [service for service in SERVICES.values() if "environment" in service]
     addresses = {service["environment"]["CAMSHAFT_BROKER_ADDRESS"] for service in workers}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -212,6 +213,24 @@ class TestClaimedDirectory:
                 pass
         with claimed_directory(endpoints, Part.RELAY):
             pass
+
+    def test_a_relay_takes_no_sockets_that_a_broker_of_the_release_before_still_has(
+        self, tmp_path: Path, context: Context
+    ) -> None:
+        """That one has media's sockets too, and not the relay's lock: it holds the broker's alone."""
+        endpoints = Endpoints.parse(f"ipc://{tmp_path}")
+        with claimed_directory(endpoints, Part.CONTROL):
+            with context.socket(zmq.XSUB) as old:
+                bind(old, endpoints.media_in, None, "media from ingest")
+                in_use = pytest.raises(AddressInUseError, match=r"media relay: ipc://.*/media-in is in use .* free it")
+                with in_use, claimed_directory(endpoints, Part.RELAY):
+                    pass
+            left = socket.socket(socket.AF_UNIX)  # as by one that was killed
+            (tmp_path / "media-in").unlink(missing_ok=True)
+            left.bind(str(tmp_path / "media-in"))
+            left.close()
+            with claimed_directory(endpoints, Part.RELAY):
+                pass
 
     def test_its_lock_is_private_also_where_an_earlier_one_was_not(self, tmp_path: Path) -> None:
         (tmp_path / "old").mkdir()
