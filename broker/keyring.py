@@ -32,6 +32,7 @@ BROKER_LOCK_TIMEOUT = 0.2  # … and a broker does not stand still for one that 
 SEEN_INTERVAL = 3_600.0  # seconds between two times that a member's sign of life is written down
 MAX_TOKENS = 1_000
 EXPIRED_KEPT = 7 * 86_400.0  # seconds for which a worker is told that its token has expired, and not that it is unknown
+_ROLES = frozenset(Role)  # one of a newer release is nobody here, and no damage either
 
 FORMAT = Format(
     0x43414D4B,  # "CAMK"
@@ -128,14 +129,21 @@ class Keyring:
 
     def own_token(self, role: Role, *, now: float) -> WorkerToken:
         """The token of the workers that ``serve`` starts beside the broker; the one before is worth nothing then."""
-        token = WorkerToken(z85.decode(self.public), f"serve{role.value[:3]}", secrets.token_bytes(SECRET_BYTES))
+        token = WorkerToken(z85.decode(self.public), _own_id(role), secrets.token_bytes(SECRET_BYTES))
         row = (token.id, token.digest, role.value, "", None, None, now)
         with transaction(self._database):
             self._database.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row)
         return token
 
+    def disown(self, role: Role) -> None:
+        """Forget the token of our own workers of this role, and their keys: there are none of them any more."""
+        with transaction(self._database):
+            self._database.execute("DELETE FROM member WHERE token = ?", (_own_id(role),))
+            self._database.execute("DELETE FROM token WHERE id = ?", (_own_id(role),))
+        self._read_members()
+
     def tokens(self) -> list[Token]:
-        """All tokens, oldest first."""
+        """All tokens of roles that there are in this release, oldest first."""
         nodes: dict[str, list[str]] = {}
         for token, node in self._database.execute("SELECT token, node FROM member ORDER BY node"):
             nodes.setdefault(token, []).append(node)
@@ -145,6 +153,7 @@ class Keyring:
         return [
             Token(id, Role(role), node, expires, uses, made, bool(revoked), tuple(nodes.get(id, ())))
             for id, role, node, expires, uses, made, revoked in rows
+            if role in _ROLES
         ]
 
     def revoke(self, name: str) -> tuple[str, ...]:
@@ -246,10 +255,16 @@ class Keyring:
             self._enter(Member(member.key, member.role, member.node, member.token, now))
 
     def _read_members(self) -> None:
+        rows = self._database.execute("SELECT key, role, node, token, seen FROM member").fetchall()
         self._members: dict[str, Member] = {}
         self._by_node: dict[str, Member] = {}
-        for key, role, node, token, seen in self._database.execute("SELECT key, role, node, token, seen FROM member"):
-            self._enter(Member(key, Role(role), node, token, seen))
+        for key, role, node, token, seen in rows:
+            if role in _ROLES:
+                self._enter(Member(key, Role(role), node, token, seen))
 
     def _enter(self, member: Member) -> None:
         self._members[member.key] = self._by_node[member.node] = member
+
+
+def _own_id(role: Role) -> str:
+    return f"serve{role.value[:3]}"

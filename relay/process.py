@@ -51,6 +51,8 @@ async def run(config: Config, stop: asyncio.Event, reloader: Reloader | None = N
     counters: Counter[str] = Counter()
     async with AsyncExitStack() as stack:
         bus = stack.enter_context(opened_bus(config, counters, Part.RELAY))
+        if bus.keyring is not None:
+            stack.callback(_leave, bus.keyring)
         relay = await stack.enter_async_context(Relay.of(bus))
         if reloader is not None:
             await stack.enter_async_context(reloader.running())
@@ -117,6 +119,12 @@ async def _report(bus: Bus, reported: Reported, cluster: ClusterConfig, stop: as
 def _own_token(keyring: Keyring) -> str:
     """A token for ourselves: who can write to the keyring needs nobody to make one."""
     return str(keyring.own_token(Role.RELAY, now=time.time()))
+
+
+def _leave(keyring: Keyring) -> None:
+    """Leave the keyring as it was: a release without a relay of its own takes no member of this role."""
+    with suppress(sqlite3.Error):  # who goes back has a copy to be safe
+        keyring.disown(Role.RELAY)
 
 
 async def _stopped_within(seconds: float, stop: asyncio.Event) -> None:

@@ -189,6 +189,32 @@ def test_a_damaged_file_and_one_of_a_newer_release_are_named(keyring: Keyring, p
         assert str(copy) in str(caught.value)
 
 
+def test_a_role_of_a_newer_release_is_passed_over(keyring: Keyring, path: Path) -> None:
+    """It went back to this one, and its members and tokens are nobody here."""
+    member = admit(keyring, keyring.make_token(Role.EGRESS, now=NOW))
+    with closing(sqlite3.connect(path)) as newer, newer:
+        newer.execute("INSERT INTO member VALUES ('its key', 'recorder', 'disk-1', 'aaaaaaaa', ?)", (NOW,))
+        newer.execute("INSERT INTO token VALUES ('aaaaaaaa', x'00', 'recorder', '', NULL, NULL, ?, 0)", (NOW,))
+    keyring.refresh()
+    assert (keyring.member("its key"), keyring.member(member.key)) == (None, member)
+    assert [token.id for token in keyring.tokens()] == [member.token]
+    with closing(Keyring(path)) as again:
+        assert again.member(member.key) == member
+
+
+def test_a_relay_that_ends_leaves_nothing_that_a_release_without_one_would_not_know(
+    keyring: Keyring, path: Path
+) -> None:
+    kept = admit(keyring, keyring.make_token(Role.EGRESS, now=NOW))
+    with closing(Keyring(path)) as broker:
+        member = admit(broker, keyring.own_token(Role.RELAY, now=NOW), "relay", role=Role.RELAY)
+        keyring.disown(Role.RELAY)
+        broker.refresh()
+        assert broker.member(member.key) is None
+        assert [token.role for token in broker.tokens()] == [Role.EGRESS]
+        assert broker.member(kept.key) == kept
+
+
 def test_somebody_who_reads_the_file_for_long_bars_no_later_write(keyring: Keyring, path: Path) -> None:
     """A backup, say: until it is done nothing can be written, and then everything can."""
     keyring._database.execute("PRAGMA busy_timeout = 10")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -164,6 +164,9 @@ async def test_where_workers_have_keys_they_may_do_as_their_role_says_until_that
             await broker.until("/api/nodes", lambda nodes: nodes[1]["counters"].get("subscribe_refused"))
             publisher.channel.send(DOOR + b"for others")
             assert subscriber.frames.empty()
+    with closing(cluster.keyring()) as keyring:
+        assert Role.RELAY not in {token.role for token in keyring.tokens()}, "a release without a relay can open it"
+        assert keyring.member_named("relay") is None
 
 
 async def test_one_that_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
