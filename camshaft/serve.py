@@ -50,6 +50,7 @@ def serve(given: Given, main: Main, *, demo: bool | None) -> int:
 
     Raises ``ConfigError`` and ``AddressInUseError`` for what can be seen before anything is started.
     """
+    process.forgo_core_dumps()  # before there is a password, and for the nursery as well
     kept = Kept()
     text = ""  # of the file, as it was read last
 

@@ -9,14 +9,38 @@ import pytest
 
 from broker.access.people import open_people
 from camshaft import serve
+from camshaft.options import Given
+from common import process
 from common.access import AccessRole
 from common.config import Config, HttpConfig
 from common.config_access import AuthConfig
+from common.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # where a store would be, and users
+
+
+def test_nothing_that_read_a_password_leaves_its_memory_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also not the nursery, which is forked when the configuration has been read, and what is forked from it."""
+    done: list[str] = []
+    document = Given.document
+
+    def forked(modules: object, main: object) -> None:
+        done.append("forked")
+        raise ConfigError("enough")
+
+    def read(given: Given) -> object:
+        done.append("read")
+        return document(given)
+
+    monkeypatch.setattr(process, "forgo_core_dumps", lambda: done.append("no dumps"))
+    monkeypatch.setattr(Given, "document", read)
+    monkeypatch.setattr(serve.Nursery, "opened", forked)
+    with pytest.raises(ConfigError, match="enough"):
+        serve.serve(Given(None, {}), lambda _: None, demo=False)
+    assert done == ["no dumps", "read", "forked"]
 
 
 @pytest.mark.parametrize(
