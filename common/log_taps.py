@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pwd
 import selectors
 import socket
 import stat
@@ -132,8 +133,8 @@ def followed(bus: Path) -> Iterator[Iterator[str]]:
 @contextmanager
 def _as_owner(bus: Path) -> Iterator[None]:
     """Have no more rights than the user who could change what is at this path. Raises ``OSError``."""
-    owner = _owner(bus)
-    if os.geteuid() != 0 or owner.st_uid == 0:
+    user = _owner(bus)
+    if os.geteuid() != 0 or user == 0:
         yield
         return
     group, groups = os.getegid(), os.getgroups()
@@ -141,19 +142,26 @@ def _as_owner(bus: Path) -> Iterator[None]:
         stack.callback(os.setgroups, groups)
         os.setgroups([])
         stack.callback(os.setegid, group)
-        os.setegid(owner.st_gid)
+        os.setegid(_group(user))
         stack.callback(os.seteuid, 0)
-        os.seteuid(owner.st_uid)
+        os.seteuid(user)
         yield
 
 
-def _owner(bus: Path) -> os.stat_result:
-    """The bus, or whatever on the way there (a link, too) is the first that is not root's."""
+def _owner(bus: Path) -> int:
+    """The user of whatever on the way there (a link, too) is the first that is not root's; else root."""
     path = bus.absolute()
     real = path.resolve(strict=True)
     way = [*reversed(path.parents), path, *reversed(real.parents), real]
-    found = [each.lstat() for each in way]
-    return next((each for each in found if each.st_uid != 0), found[-1])
+    return next((user for each in way if (user := each.lstat().st_uid) != 0), 0)
+
+
+def _group(user: int) -> int:
+    """Its own; a directory that root made for it may be of root's."""
+    try:
+        return pwd.getpwuid(user).pw_gid
+    except KeyError:
+        return user
 
 
 @contextmanager

@@ -184,7 +184,7 @@ def test_root_follows_as_the_owner_of_the_bus_and_touches_nothing_else(bus: Path
 
 @ROOT_ONLY
 def test_root_hears_the_processes_of_another_user(bus: Path) -> None:
-    os.chown(bus, NOBODY, NOBODY)
+    os.chown(bus, NOBODY, 0)  # as root makes a directory for a service
     with followed(bus) as lines:
         assert (os.geteuid(), os.getegid(), os.getgroups()) == (NOBODY, NOBODY, [])
         (path,) = (bus / FOLLOWERS).iterdir()
