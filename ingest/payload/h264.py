@@ -159,6 +159,7 @@ class H264(NalPayloadFormat):
         access_units = self._access_units
         return (
             self._gate.open
+            and not self._refreshed  # else any recovery point is a keyframe
             and self._fate is NONE
             and access_units.expects_marker
             and not self._held

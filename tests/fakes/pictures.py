@@ -42,6 +42,12 @@ class Camera:
         """A picture of slices of so many bytes."""
         return self._sent([self.slice(1, size, first=not at) for at, size in enumerate(sizes)])
 
+    def renewed(self, *, point: bool) -> bytes:
+        """A predicted picture of H.264 that is renewed bit by bit, behind a recovery point or not."""
+        predicted = bytearray(self.slice(1, 900))
+        predicted[1] = 0x9A
+        return self._sent([*([b"\x06\x06\x01\xc4\x80"] if point else []), bytes(predicted)])
+
     def any(self) -> bytes:
         """Mostly an ordinary picture; else one of the many others."""
         chance = self._chance

@@ -175,6 +175,22 @@ def test_pictures_between_pieces_of_sound_take_the_shortcut() -> None:
 
 
 @needs_native
+def test_recovery_points_are_keyframes_either_way() -> None:
+    """H.264 D.2.8: where no IDR picture comes for long, and where one came again after that."""
+    camera, both = Camera(6, strange=False), Both()
+    both.read(camera.keyframe())
+    pictures = [at % 10 == 0 for at in range(1, 400)]  # 16 s, of which 10 without an IDR picture are long
+    for point in pictures:
+        both.read(camera.renewed(point=point))
+    both.read(camera.keyframe())
+    for point in pictures[:100]:
+        both.read(camera.renewed(point=point))
+    both.compare()
+    assert sum(batch.keyframe for batch in both.batches) > 20
+    assert both.taken > 200
+
+
+@needs_native
 def test_a_place_that_is_none_is_refused() -> None:
     pictures, received = native.Pictures(h265=False), bytearray(100)
     for start, end in ((-1, 50), (60, 50), (0, 101)):
