@@ -23,7 +23,6 @@ from common.control import StreamReport
 from common.errors import CameraError
 from common.log import Logger
 from common.media import Batch, Kind, Rendition, as_it_came, first_epoch
-from ingest.payload.keyframes import AWAITED
 from ingest.payload.registry import NothingPlayableError
 from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins, Transports
 from ingest.rtsp.auth import Pin
@@ -107,7 +106,7 @@ class Camera:
             detail = _hindrance(connection)
             if not any(track.playable for track in connection.tracks):  # what comes is not what was announced
                 state = CameraState.NO_PLAYABLE_TRACK
-            elif any(each.kind is Kind.VIDEO and each.hindrance not in ("", AWAITED) for each in receivers):
+            elif any(each.unseen for each in receivers):
                 state = CameraState.NO_PICTURE
         return replace(
             self._standing.report,

@@ -120,6 +120,7 @@ class Aac:
         self._plain = size is None and not self._latm and parameters.get("mode", "").lower() != "aac-hbr"
         self._part = b""  # of a frame, or of an AudioMuxElement, that has not come whole
         self._missing = 0  # bytes of it
+        self.unseen = False
 
     @property
     def hindrance(self) -> str:

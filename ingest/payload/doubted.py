@@ -49,6 +49,11 @@ class Doubted:
         """Why nothing of what comes is published."""
         return self.format.hindrance
 
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing of it will be seen as it comes."""
+        return self.format.unseen
+
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The next packet's payload."""
         codec = self._recogniser.look(packet[start:end], marker)

@@ -13,11 +13,10 @@ from typing import NamedTuple
 from common.errors import ProtocolError
 from common.media import Flags, Track
 from common.payload.output import Output
-from ingest.payload.keyframes import AWAITED
+from ingest.payload.keyframes import AWAITED, NEVER_NS, NO_KEYFRAME_NS
 
 MAX_FRAME_BYTES = 4 << 20  # a lossless 4K picture is smaller
 MAX_FRAME_PACKETS = 4_096  # as many as a batch may have
-NO_KEYFRAME_NS = 5_000_000_000  # without a keyframe; most cameras send one every 1 to 4 s
 
 _KEYFRAME = int(Flags.KEYFRAME)
 
@@ -70,6 +69,15 @@ class Frames:
             f"no keyframe has come for {waited_ns // 10**9} s, and players start with one; "
             "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
         )
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing of it will be seen as it comes: it cannot be read, or no keyframe is to be expected any more.
+
+        As long as pictures can be read, a keyframe that takes long is no failure.
+        """
+        waited_ns = self._arrival_ns - self._waiting_ns if self._waiting_ns and not self._open else 0
+        return waited_ns >= (NO_KEYFRAME_NS if self._refused else NEVER_NS)
 
     def mark(self) -> None:
         """A packet of the last timestamp without a payload carries the marker: the frame ends."""

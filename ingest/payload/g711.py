@@ -26,6 +26,7 @@ class G711:
         self.frames = 0  # packets sent
         self.keyframes = 0
         self.hindrance = ""
+        self.unseen = False
         self.dropped = 0
         self.track = Track(Kind.AUDIO, codec, CLOCK_RATE)
         self._output = output

@@ -105,6 +105,11 @@ class H265(Frames):
             return f"its {self._sets.missing} parameter set never comes; restart the camera's stream"
         return super().hindrance
 
+    @property
+    def unseen(self) -> bool:
+        """See ``Frames``."""
+        return super().unseen or (not self.keyframes and self._irap_seen and bool(self._sets.missing))
+
     def _repack_unit(self, payloads: list[bytes]) -> list[Unit]:
         slices: list[bytes] = []
         irap = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 NO_KEYFRAME_NS = 5_000_000_000  # without a keyframe; most cameras send one every 1 to 4 s
 AWAITED = "waiting for its first keyframe"  # a hindrance that is none yet
+NEVER_NS = 30_000_000_000  # after which none will come: longer than any group of pictures that a camera offers
 LONG_NS = NO_KEYFRAME_NS // 2  # after which anything will do that a decoder can start with
 
 
@@ -45,6 +46,10 @@ class KeyframeGate:
                 "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
             )
         return "" if self.keyframes else AWAITED
+
+    def unseen(self, now_ns: int) -> bool:
+        """Whether no keyframe is to be expected any more, as of the last arrival."""
+        return self._waited_ns(now_ns) >= NEVER_NS
 
     def _waited_ns(self, now_ns: int) -> int:
         return now_ns - self._waiting_ns if self._waiting_ns and not self.open else 0

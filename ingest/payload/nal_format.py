@@ -60,6 +60,11 @@ class NalPayloadFormat(NalUnits):
         """Why nothing of what comes is published; empty while something is."""
         return self._gate.hindrance(self._arrival_ns)
 
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing of it will be seen as it comes."""
+        return self._gate.unseen(self._arrival_ns)
+
     def lost(self) -> None:
         """Packets are missing between the last one and the next."""
         self._fate = NONE

@@ -15,6 +15,7 @@ class Opus:
         self.frames = 0  # packets
         self.keyframes = 0
         self.hindrance = ""
+        self.unseen = False
         self.dropped = 0
         self.track = Track(Kind.AUDIO, "opus", CLOCK_RATE, 2)  # RFC 7587 7: always announced as two channels
         self._output = output

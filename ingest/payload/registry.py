@@ -94,6 +94,10 @@ class PayloadFormat(Protocol):
     def hindrance(self) -> str:
         """Why nothing of what comes is published, though it could be; empty while something is."""
 
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing of it will be seen as it comes, which is a failure; never of sound."""
+
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The next packet's payload ``packet[start:end]``, not empty; ``timestamp`` is extended, non-decreasing."""
 

@@ -16,6 +16,7 @@ class Sound:
         self.frames = 0  # packets
         self.keyframes = 0
         self.hindrance = ""
+        self.unseen = False
         self.dropped = 0
         self.track = track
         self._output = output

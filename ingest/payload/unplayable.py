@@ -12,6 +12,7 @@ class Unplayable:
         self.frames = 0
         self.keyframes = 0
         self.hindrance = ""
+        self.unseen = False
         self.dropped = 0  # packets
         self.track = track
 

@@ -124,6 +124,11 @@ class TrackReceiver:
         return self._format.hindrance
 
     @property
+    def unseen(self) -> bool:
+        """Whether nothing of it will be seen as it comes, which is a failure."""
+        return self._format.unseen
+
+    @property
     def format(self) -> object:
         """The payload format, which knows more than ``track`` says."""
         return self._format.format if isinstance(self._format, Doubted) else self._format

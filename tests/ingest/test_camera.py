@@ -16,6 +16,7 @@ from common.log import get_logger
 from common.media import Kind, first_epoch
 from ingest import camera as camera_module
 from ingest.camera import Camera
+from ingest.payload import keyframes
 from ingest.probe import probe
 from ingest.retry import Account, Attempts
 from ingest.rtsp import silence
@@ -61,6 +62,18 @@ async def test_report_before_the_first_keyframe() -> None:
         report = await pulled.reached(CameraState.PLAYING)
         assert report.detail == "waiting for its first keyframe"
         assert report.stats[0].keyframes == 0
+
+
+async def test_a_picture_whose_keyframe_takes_long_plays_and_one_whose_never_comes_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keyframes, "NO_KEYFRAME_NS", 0)
+    async with FakeCamera([h264_track(encode()[1:9])]) as fake, Pulled(fake.url) as pulled:
+        report = await pulled.reached(CameraState.PLAYING)
+        assert "set a keyframe interval" in report.detail
+        monkeypatch.setattr(keyframes, "NEVER_NS", 0)
+        assert pulled.camera.report.state is CameraState.NO_PICTURE
+        assert "set a keyframe interval" in pulled.camera.report.detail
 
 
 async def test_report_of_a_picture_that_no_browser_decodes() -> None:

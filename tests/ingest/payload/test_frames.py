@@ -5,7 +5,8 @@ from __future__ import annotations
 from common.errors import ProtocolError
 from common.media import Batch, Flags, Kind, Track
 from common.payload.output import Output
-from ingest.payload.frames import MAX_FRAME_PACKETS, NO_KEYFRAME_NS, Frames, Unit
+from ingest.payload.frames import MAX_FRAME_PACKETS, Frames, Unit
+from ingest.payload.keyframes import NEVER_NS, NO_KEYFRAME_NS
 from tests.fakes.clocks import ArrivalClock
 
 KEY_AND_END, END = int(Flags.KEYFRAME | Flags.UNIT_END), int(Flags.UNIT_END)
@@ -125,3 +126,13 @@ def test_a_camera_without_keyframes_is_told_what_to_set() -> None:
     camera.send(b"Pa", 10, at=1)
     camera.send(b"Pb", 20, at=1 + NO_KEYFRAME_NS)
     assert "no keyframe has come for 5 s" in camera.format.hindrance
+    assert not camera.format.unseen
+    camera.send(b"?c", 30, at=2 + NO_KEYFRAME_NS)
+    assert "no picture can be read from what comes as VP8" in camera.format.hindrance
+    assert camera.format.unseen
+    camera.send(b"Pd", 40, at=3 + NO_KEYFRAME_NS)
+    assert not camera.format.unseen
+    camera.send(b"Pe", 50, at=1 + NEVER_NS)
+    assert camera.format.unseen
+    camera.send(b"Kf", 60, at=2 + NEVER_NS)
+    assert (camera.format.unseen, camera.format.hindrance) == (False, "")

@@ -127,6 +127,7 @@ def test_without_a_video_parameter_set_one_sentence_says_so() -> None:
         camera.send([nal for nal in nals if kind(nal) != VPS])
     assert camera.units() == []
     assert "its video parameter set never comes" in camera.format.hindrance
+    assert camera.format.unseen
 
 
 def test_pictures_after_a_loss_wait_for_a_keyframe() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ingest.payload.h264 import NO_IDR_AFTER_NS
+from ingest.payload.keyframes import NEVER_NS
 from rigs.video import TICKS, encode, kind, packetise, units_of
 from tests.fakes.h264 import SLICES, SPROP, UNITS, WANTED, Stream
 
@@ -55,7 +56,12 @@ def test_no_keyframe_for_long_says_what_to_set() -> None:
         stream.feed(packetise([SLICES[1]], start=number * TICKS))
         stream.arrival_ns += 40_000_000
     assert "set a keyframe interval" in stream.track.hindrance
+    assert not stream.track.unseen
+    stream.arrival_ns += NEVER_NS
+    stream.feed(packetise([SLICES[1]], start=190 * TICKS))
+    assert stream.track.unseen
     stream.feed(packetise(UNITS, start=200 * TICKS))
+    assert not stream.track.unseen
     assert stream.track.hindrance == ""
     stream.track.lost()
     assert stream.track.hindrance == ""
