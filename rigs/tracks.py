@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from rigs.video import Packet, nal_units
 SIZE = 1_300  # bytes of a payload
 TICKS = 3_600  # of 90 kHz in a picture at 25 a second
 VPS, SPS, PPS = 32, 33, 34  # nal_unit_type of H.265
+_MPEG2_SLICE = re.compile(b"\0\0\1[\x01-\xaf]")
 X265 = "preset=ultrafast x265-params=log-level=none:bframes=0:repeat-headers=1:keyint=10:min-keyint=10:scenecut=0"
 
 
@@ -107,6 +109,25 @@ def mpeg4_track(coded: Iterable[Coded]) -> FakeTrack:
     cut = [[picture.data[at : at + SIZE] for at in range(0, len(picture.data), SIZE)] for picture in coded]
     sdp = "m=video 0 RTP/AVP 96\na=rtpmap:96 MP4V-ES/90000\n"
     return FakeTrack(sdp, [_marked(parts) for parts in cut], ticks=TICKS, control="v")
+
+
+def mpeg2_track(coded: Iterable[Coded]) -> FakeTrack:
+    """MPEG-2 video (RFC 2250 3): slices are cut where they do not fit alone."""
+    return FakeTrack("m=video 0 RTP/AVP 32\n", [_marked(_mpeg2(each.data)) for each in coded], 32, control="v")
+
+
+def _mpeg2(picture: bytes) -> list[bytes]:
+    places = [match.start() for match in _MPEG2_SLICE.finditer(picture)] + [len(picture)]
+    at = picture.find(b"\0\0\1\0") + 4
+    header = int.from_bytes(picture[at : at + 2]) >> 6, picture[at + 1] >> 3 & 7  # number and kind of the picture
+    out, at = [], 0
+    while at < len(picture):
+        end = max((place for place in places if at < place <= at + SIZE), default=min(at + SIZE, len(picture)))
+        part = picture[at:end]
+        flags = (b"\0\0\1\xb3" in part) << 5 | (at in places) << 4 | (end in places) << 3
+        out.append(struct.pack("!HBB", header[0], flags | header[1], 0) + part)
+        at = end
+    return out
 
 
 def aac_track(tone: Tone, *, rate: int, config: str, ticks: int = 1_024) -> FakeTrack:

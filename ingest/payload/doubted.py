@@ -1,7 +1,8 @@
 """A payload format that has not shown yet that what comes is what was announced; no I/O.
 
 While nothing of a picture could be published, each packet is looked at. If it proves another codec, that one's format
-goes on from this very packet; at the first keyframe there is no doubt any more, and the format is asked directly.
+goes on from this very packet. If it proves the one that was announced, or at the first keyframe, there is no doubt any
+more, and the format is asked directly.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from common.media import Track
 from ingest.payload.recognise import Recogniser
 from ingest.payload.registry import PayloadFormat
+
+UNPROVED = {"AV1"}  # codecs that no packet proves: another one is believed only when it is proved twice
 
 
 class Doubted:
@@ -23,6 +26,7 @@ class Doubted:
         self._settled, self._other = settled, other
         self._recogniser = Recogniser()
         self._keyframes = format.keyframes
+        self._suspected = ""  # the other codec that the last proof was of
 
     @property
     def dropped(self) -> int:
@@ -57,12 +61,17 @@ class Doubted:
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The next packet's payload."""
         codec = self._recogniser.look(packet[start:end], marker)
-        if codec and codec != self.format.track.codec and (other := self._other(codec)) is not None:
+        announced = self.format.track.codec
+        if codec and codec != announced and self._believes(codec) and (other := self._other(codec)) is not None:
             other.receive(packet, start, end, timestamp, marker, arrival_ns)
             return
         self.format.receive(packet, start, end, timestamp, marker, arrival_ns)
-        if self.format.keyframes > self._keyframes:
+        if codec == announced or self.format.keyframes > self._keyframes:
             self._settled()
+
+    def _believes(self, codec: str) -> bool:
+        before, self._suspected = self._suspected, codec
+        return self.format.track.codec not in UNPROVED or codec == before
 
     def mark(self) -> None:
         """The marker came in a packet without a payload."""

@@ -29,6 +29,8 @@ _unpack = _HEADER.unpack_from
 ADOPT_FIRST = 2  # packets in a row of a payload type that was not expected, before any of the expected one came …
 ADOPT_LATER = 64  # … and after that: they may be a correction or an enhancement of the others
 
+TRIALS = 3  # reviews after a verdict about the codec at which it is doubted again: what misled it may be over by then
+
 _Packet = tuple[bytes, int, int, int, int]  # with the first two bytes of its header, its timestamp, its arrival
 
 
@@ -70,6 +72,8 @@ class TrackReceiver:
         """Take what comes for ``choice``."""
         track = choice.track
         self._choice = choice
+        self._overruled: Choice | None = None  # the one before what comes was found to be of another codec
+        self._trials = 0  # reviews that doubt that
         self._payload_type = choice.format.payload_type
         self._clock_rate = choice.clock_rate
         self._clock = TrackClock(choice.clock_rate, self._camera, track.clock_rate)
@@ -97,6 +101,11 @@ class TrackReceiver:
         choice = choice_by_codec(self._choice, codec)
         if choice is None:
             return None
+        self._overruled, self._trials = self._overruled or self._choice, TRIALS
+        return self._go_over(choice)
+
+    def _go_over(self, choice: Choice) -> PayloadFormat:
+        """What comes of the same source is taken for something else from now on."""
         self._choice = choice
         self._output = Output(choice.track.kind, choice.track.codec, self._clock, self._output.epoch)
         form = make(choice, self._output)
@@ -107,10 +116,16 @@ class TrackReceiver:
     def review(self) -> None:
         """Look at what comes if nothing could be published since the last call: it may be another codec by now.
 
+        So is a codec that was not announced, for some calls; if nothing is seen of it, what was announced counts again.
         To be called every few seconds.
         """
         frames, self._reviewed = self._reviewed, self._format.frames
-        if frames == self._reviewed:
+        if self._overruled is not None and self._format.unseen:
+            announced, self._overruled, self._trials = self._overruled, None, 0
+            self._go_over(announced)
+            self._doubt()
+        elif frames == self._reviewed or self._trials:
+            self._trials = max(self._trials - 1, 0)
             self._doubt()
 
     @property

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+from fractions import Fraction
+from functools import cache
+
+import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.payload.recognise import LOOKED_AT, Recogniser
 from rigs.camera import FakeTrack, h264_track
-from rigs.codecs import pictures
-from rigs.tracks import X265, h265_track, jpeg_track, mpeg4_track, vpx_track
+from rigs.codecs import Coded, pictures
+from rigs.tracks import X265, h265_track, jpeg_track, mpeg2_track, mpeg4_track, vpx_track
 from rigs.video import encode
 
 VPX = "deadline=realtime cpu-used=8"
@@ -25,7 +31,29 @@ def sent() -> dict[str, FakeTrack]:
         "VP8": vpx_track("VP8", pictures("libvpx", options=VPX)),
         "VP9": vpx_track("VP9", pictures("libvpx-vp9", options=VPX)),
         "MP4V-ES": mpeg4_track(pictures("mpeg4")),
+        "MPV": mpeg2_track(coarse(10)),
     }
+
+
+@cache
+def coarse(quantiser: int) -> list[Coded]:
+    """MPEG-2 of which every slice has the same quantiser: the byte that is a profile in H.264."""
+    context = av.CodecContext.create("mpeg2video", "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = 320, 240, "yuv420p"
+    context.time_base, context.gop_size, context.thread_count = Fraction(1, 25), 20, 1
+    context.qmin = context.qmax = quantiser
+    chance = random.Random(0)
+    picture = bytes(128 + (7 * at % 97) // 2 - 24 + chance.randrange(-18, 18) for at in range(320 * 240))
+    out = []
+    for number in range(25):
+        frame = av.VideoFrame(320, 240, "yuv420p")
+        at = number * 5 + number * 640
+        for plane, samples in zip(frame.planes, (picture[at:] + picture[:at], *[b"\x80" * 19_200] * 2), strict=True):
+            plane.update(samples[: plane.buffer_size].ljust(plane.buffer_size, b"\x80"))
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        out += [Coded(bytes(packet), number, packet.is_keyframe) for packet in context.encode(frame)]
+    return out
 
 
 def said(track: FakeTrack) -> list[str]:
@@ -34,9 +62,47 @@ def said(track: FakeTrack) -> list[str]:
     return [recogniser.look(packet.payload, packet.marker) for unit in track.units for packet in unit]
 
 
-@pytest.mark.parametrize("codec", ["H264", "H265", "JPEG", "VP8", "VP9", "MP4V-ES"])
+@pytest.mark.parametrize("codec", ["H264", "H265", "JPEG", "VP8", "VP9", "MP4V-ES", "MPV"])
 def test_each_codec_is_told_by_its_packets_and_taken_for_no_other(codec: str) -> None:
     assert {each for each in said(sent()[codec]) if each} == {codec}
+
+
+@pytest.mark.parametrize("quantiser", [8, 10, 15, 20, 31])
+def test_slices_of_mpeg2_are_no_parameter_sets_of_h264_even_where_their_packets_say_nothing(quantiser: int) -> None:
+    track = mpeg2_track(coarse(quantiser))
+    track.units = [[replace(packet, payload=bytes(4) + packet.payload[4:]) for packet in unit] for unit in track.units]
+    assert set(said(track)) <= {"", "MPV"}
+    assert "MPV" in said(track)  # its sequence headers are proof enough
+
+
+def test_fragments_of_h264_are_no_keyframes_of_vp8_or_vp9() -> None:
+    chance, recogniser = random.Random(1), Recogniser()
+    for _ in range(5_000):
+        begin, mark = chance.choice([b"\x1c\1", b"\x3c\1"]), chance.choice([b"\x49\x83\x42", b"\x9d\1\x2a"])
+        noise = chance.randbytes(chance.randrange(3, 40))
+        assert recogniser.look(begin + noise + mark + chance.randbytes(50), False) == ""
+
+
+@pytest.mark.parametrize(
+    ("codec", "descriptor"),
+    [
+        ("VP8", "10"),
+        ("VP8", "908005"),
+        ("VP8", "b0f080051122"),
+        ("VP9", "08"),
+        ("VP9", "8811"),
+        ("VP9", "889122"),
+        ("VP9", "b8812233"),
+        ("VP9", "2811aa"),
+        ("VP9", "0a1805000200010409"),
+    ],
+)
+def test_two_keyframes_of_vp8_or_vp9_prove_it_whatever_stands_before_them(codec: str, descriptor: str) -> None:
+    frame = bytes.fromhex("1002009d012a" if codec == "VP8" else "82498342") + bytes(40)
+    recogniser, payload = Recogniser(), bytes.fromhex(descriptor) + frame
+    assert [recogniser.look(payload, True) for _ in range(2)] == ["", codec]
+    shifted = bytes.fromhex(descriptor) + b"\x82" + frame
+    assert [Recogniser().look(shifted, True) for _ in range(2)] == ["", ""]
 
 
 def test_images_of_one_packet_each_are_told() -> None:
