@@ -186,7 +186,7 @@ class Connection(asyncio.BufferedProtocol):
             self._turns.spend(nbytes, count, 0, unix_ns() - arrival_ns)
         if parser.more or nbytes == self._offered:
             self._turns.pause(0.0)
-        elif self._publishing.may_rest and not parser.partial and nbytes <= MOST_WHILE_RESTING:
+        elif not self.udp and self._publishing.may_rest and not parser.partial and nbytes <= MOST_WHILE_RESTING:
             self._turns.rest()
 
     def eof_received(self) -> bool:

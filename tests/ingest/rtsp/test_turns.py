@@ -68,6 +68,19 @@ async def test_a_camera_that_nobody_watches_is_read_less_often() -> None:
         assert video.stats.lost == 0
 
 
+async def test_the_ports_of_a_camera_that_nobody_watches_are_read_as_ever() -> None:
+    """What the kernel has no room for would be lost."""
+    viewer, answer = Nobody(), b"RTSP/1.0 200 OK\r\nCSeq: 7\r\n\r\n"
+    async with FakeCamera(interval=0.01) as camera, playing(camera, viewer, udp=True) as connection:
+        await viewer.watch(10)
+        async with asyncio.timeout(BOUND):
+            while not connection._publishing.may_rest:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        connection.get_buffer(-1)[: len(answer)] = answer
+        connection.buffer_updated(len(answer))
+        assert not connection._turns._paused
+
+
 async def test_the_answer_to_a_goodbye_is_read_though_nobody_watches() -> None:
     viewer = Nobody()
     async with FakeCamera(interval=0.01) as camera, playing(camera, viewer) as connection:
