@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from ingest.rtsp.message import MAX_FRAMES, FrameRun, Parser, Read, Request, Response, TakePicture
+from ingest.rtsp.message import MAX_EVENTS, MAX_FRAMES, FrameRun, Parser, Read, Request, Response, TakePicture
 
 Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
 """Takes packets of one channel, each between two places of what was received, and the time at which they came."""
@@ -45,12 +45,14 @@ class Interleaved:
         self.whole = not parser.partial
         if not self.whole:
             count += self._hand_out(parser.advance(0, self._channel), arrival_ns)
-            while parser.stopped:  # between pieces of sound there are whole pictures
-                if count >= MAX_FRAMES:
+            events = parser.events
+            while parser.stopped:  # between pieces of sound, or messages, there are whole pictures
+                if count >= MAX_FRAMES or events >= MAX_EVENTS:
                     parser.more = True
                     break
                 count += parser.hand_over(0, take, arrival_ns)
-                count += self._hand_out(parser.advance(0, self._channel), arrival_ns)
+                count += self._hand_out(parser.advance(0, self._channel, MAX_EVENTS - events), arrival_ns)
+                events += parser.events
         return count
 
     def _hand_out(self, messages: list[Read], arrival_ns: int) -> int:

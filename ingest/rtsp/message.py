@@ -168,6 +168,8 @@ class Parser:
         """``advance`` has stopped before the end: call ``advance(0)`` before anything more is written."""
         self.stopped = False
         """``advance`` has stopped before a packet, as it was told."""
+        self.events = 0
+        """Messages and losses of synchronism that the last ``advance`` took."""
         self.room = MAX_ROOM
         """Bytes that ``buffer`` offers at most."""
         self._buffer = bytearray(CAPACITY)
@@ -233,10 +235,11 @@ class Parser:
                 self._settle()
         return packets
 
-    def advance(self, count: int, before: int = -1) -> list[Read]:
+    def advance(self, count: int, before: int = -1, most: int = MAX_EVENTS) -> list[Read]:
         """Parse the ``count`` bytes that were written into ``buffer()``. See ``more``.
 
-        After something else it stops before a packet of the channel ``before``, and has ``stopped`` then.
+        After something else it stops before a packet of the channel ``before``, and has ``stopped`` then. It takes
+        ``most`` messages and losses of synchronism, and counts them in ``events``.
         """
         self._end += count
         messages: list[Read] = []
@@ -266,7 +269,7 @@ class Parser:
             channel = -1
             if messages:
                 self._settle()
-            if events == MAX_EVENTS:
+            if events == most:
                 self.more = True
                 break
             events += 1
@@ -279,7 +282,7 @@ class Parser:
             self.more = start < end
         if messages:
             self._settle()
-        self._start = start
+        self._start, self.events = start, events
         return messages
 
     def _advance_by_event(self, messages: list[Read]) -> bool:

@@ -18,6 +18,7 @@ from common.media import MAX_PAYLOAD, Batch
 from ingest import native
 from ingest.native import start_code_at
 from ingest.rtp.receiver import TrackReceiver
+from ingest.rtsp.message import MAX_EVENTS, Parser, Read
 from rigs.reading import H264, H265, Reading
 from tests.fakes.pictures import SSRC, Camera, framed
 
@@ -172,6 +173,32 @@ def test_pictures_between_pieces_of_sound_take_the_shortcut() -> None:
     both.read(b"".join(framed(bytes(12), 2) + camera.ordinary(4) for _ in range(500)))
     assert len(both.batches) == 506
     assert both.taken > 300
+
+
+@needs_native
+@pytest.mark.parametrize("between", [b"RTSP/1.0 200 OK\r\nA: b\r\n\r\n", b"junk", framed(bytes(12), 2)])
+def test_one_read_takes_so_many_messages_whatever_lies_between_them(between: bytes) -> None:
+    camera, reading = Camera(7, strange=False), Reading(H264)
+    reading.read(camera.keyframe(), NOW)
+    parser, interleaved, events = reading._parser, reading._interleaved, []
+    advance = Parser.advance
+
+    def counted(*arguments: int) -> list[Read]:
+        out = advance(*arguments)  # type: ignore[arg-type]
+        events.append(parser.events)
+        return out
+
+    data = b"".join(between + camera.ordinary(4) for _ in range(400))
+    parser.buffer()[: len(data)] = data
+    with patch.object(Parser, "advance", counted):
+        count, reads = interleaved.read(len(data), NOW), 1
+        while parser.more:
+            assert sum(events) <= MAX_EVENTS
+            events.clear()
+            count += interleaved.read(0, NOW)
+            reads += 1
+    assert reads >= (400 // MAX_EVENTS if between[:1] != b"$" else 2)
+    assert reading.stream.receivers[0].stats.frames == 401
 
 
 @needs_native
