@@ -127,6 +127,11 @@ class Camera:
         """Counters of data that was of no use, beyond the tracks' own statistics."""
         return self._counters + self._connection.counters if self._connection else self._counters
 
+    def watched(self) -> None:
+        """Somebody takes what is published, from now on: it is to come without delay."""
+        if isinstance(self._connection, Connection):
+            self._connection.watched()
+
     async def run(self) -> None:
         """Keep the camera playing until cancelled."""
         while True:

@@ -18,7 +18,7 @@ from common.cameras import CameraSpec
 from common.config import Config, LimitsConfig, SourcesConfig
 from common.control import Assign, NodeName, Release, Report, Role, ToWorker
 from common.log import get_logger
-from common.media import as_it_came
+from common.media import Rendition, as_it_came
 from common.memory import Rush, give_back_aside
 from common.reloader import Reloader
 from common.worker.link import Link
@@ -63,6 +63,7 @@ class Ingest:
         self._shared = Shared(
             publisher.publish, publisher.forget, link.report_soon, limits.camera_bitrate, sources=sources
         )
+        publisher.on_taken = self._watched
         self._cameras: dict[str, Camera] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}  # the last runs the camera, all before it say goodbye
         self._counters: Counter[str] = Counter()  # of cameras that it does not have any more
@@ -142,6 +143,12 @@ class Ingest:
             counters.update(each)
         streams = tuple(camera.report for camera in cameras)
         return replace(base, draining=base.draining or self._ending, served=streams, counters=dict(counters))
+
+    def _watched(self, rendition: Rendition) -> None:
+        """Somebody takes a camera's pictures from now on."""
+        camera = self._cameras.get(rendition)
+        if camera is not None:
+            camera.watched()
 
     def _assign(self, spec: CameraSpec, fence: int) -> None:
         running = self._cameras.get(spec.id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 
 import zmq
@@ -82,6 +83,7 @@ class Publisher:
         cache_bytes: int = LimitsConfig().cache_bytes,
     ) -> None:
         self.counters: Counter[str] = Counter()
+        self.on_taken: Callable[[Rendition], None] = lambda _rendition: None  # somebody has subscribed to what is live
         self._socket = open_socket(context, zmq.XPUB, keys)
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each worker's subscription, not only the first to a topic
         # A relay that is away takes nothing, and has forgotten what it wanted: nothing is kept for it.
@@ -187,6 +189,8 @@ class Publisher:
         subscribed = message[:1] == bytes((_SUBSCRIBE,))
         if node is None:
             (self._taken.add if subscribed else self._taken.discard)(rendition)
+            if subscribed:
+                self.on_taken(rendition)
         gop = self._gops.get(rendition)
         if node is None or not gop or not subscribed:
             return

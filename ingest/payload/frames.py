@@ -53,6 +53,11 @@ class Frames:
         self._refused = ""  # what was wrong with the last frame that came, if something was
 
     @property
+    def begun(self) -> bool:
+        """Whether a part of a frame has come."""
+        return bool(self._payloads)
+
+    @property
     def hindrance(self) -> str:
         """Why nothing of what comes is published; empty while something is."""
         waited_ns = self._arrival_ns - self._waiting_ns if self._waiting_ns else 0

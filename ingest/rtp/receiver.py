@@ -15,6 +15,7 @@ from common.media import Batch, Kind, Track
 from common.payload.output import Output
 from ingest import native
 from ingest.payload.doubted import Doubted
+from ingest.payload.frames import Frames
 from ingest.payload.h264 import H264
 from ingest.payload.h265 import H265
 from ingest.payload.nal_format import NalPayloadFormat
@@ -182,6 +183,12 @@ class TrackReceiver:
         if not order.held and not output.payloads:  # as a rule, after every read
             return None
         return min(filter(None, (order.deadline_ns, output.deadline_ns)), default=None)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of something has come, of which the rest may come at any time."""
+        form = self.format
+        return self.deadline_ns is not None or (isinstance(form, Frames) and form.begun)
 
     def receive(self, packet: bytes, arrival_ns: int) -> None:
         """An RTP packet came."""
@@ -418,6 +425,11 @@ class CameraStream:
             if deadline is not None and (first is None or deadline < first):
                 first = deadline
         return first
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of something has come, of which the rest may come at any time."""
+        return any(receiver.begun for receiver in self.receivers)
 
     def review(self) -> None:
         """See whether what comes is still what it was taken for; to be called every few seconds."""

@@ -119,6 +119,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._failed.done():
             raise self._failed.result()
 
+    def watched(self) -> None:
+        """Somebody takes what is published, from now on."""
+        self._publishing.watched()
+
     async def ended(self) -> NoReturn:
         """Wait for the session's failure and raise it: ``CameraError``."""
         raise await asyncio.shield(self._failed)

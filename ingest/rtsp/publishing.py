@@ -10,6 +10,8 @@ from common.media import Batch
 from ingest.rtsp.media import SessionMedia
 from ingest.rtsp.turns import Turns
 
+WARM_UP = 5.0  # seconds from the first packet on in which no camera rests: TCP's window has still to grow
+
 
 class Publishing:
     """One session's. ``on_media`` is called once, with the first packet of something that can be played."""
@@ -24,13 +26,27 @@ class Publishing:
         self._unwatched = False  # nobody takes what is published
         self._media, self._turns, self._publish, self._on_media = media, turns, publish, on_media
         self._flowing = False
+        self._rests_from = 0.0  # on the loop's clock; counts while it flows
         self._loop = asyncio.get_running_loop()
         self._expiry: asyncio.TimerHandle | None = None
 
     @property
     def may_rest(self) -> bool:
         """Whether nobody waits for what comes next: nobody takes it, and of what has come nothing awaits its rest."""
-        return self._unwatched and self._expiry is None
+        return (
+            self._unwatched
+            and self._expiry is None
+            and not self._media.stream.begun
+            and self._flowing
+            and self._loop.time() >= self._rests_from
+        )
+
+    def watched(self) -> None:
+        """Somebody takes what is published from now on."""
+        if self._unwatched:
+            self._unwatched = False
+            self._media.stream.read_as_it_comes(True)
+            self._turns.wake()
 
     def flush(self, arrival_ns: int, size: int, packets: int) -> None:
         """Publish what is ready to be. So many bytes and packets came at that time."""
@@ -47,6 +63,7 @@ class Publishing:
             media.nothing_playable = None
         if not self._flowing and not media.nothing_playable and any(each.packets for each in stream.receivers):
             self._flowing = True
+            self._rests_from = self._loop.time() + WARM_UP
             self._on_media()
         if self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
             # uvloop counts in milliseconds: less than one would call again and again until the time has come.

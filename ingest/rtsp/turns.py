@@ -130,6 +130,12 @@ class Turns:
             self.pause(REST - (self._loop.time() - self._rest_at) % REST)
             self._resting = True
 
+    def wake(self) -> None:
+        """Somebody watches now: what has come meanwhile is read at once."""
+        if self._resting and self._resumption is not None:
+            self._resumption.cancel()
+            self._resume()
+
     def tick(self, now: float) -> None:
         """Look at what was taken, and let pieces grow again; to be called a few times a second."""
         if self._passed_ns > LOOK_NS and (self._resting or not self._paused):

@@ -30,6 +30,8 @@ from common.media import Batch, as_it_came, decode_frame, first_epoch, live_topi
 from common.worker.link import Link
 from common.worker.publisher import Publisher
 from ingest import worker
+from ingest.rtsp import publishing
+from ingest.rtsp.client import Connection
 from ingest.rtsp.message import Request, Response
 from rigs.camera import Answer, FakeCamera, h264_track, opus_track
 
@@ -265,6 +267,23 @@ async def told(tmp_path: Path) -> AsyncIterator[tuple[worker.Ingest, asyncio.Eve
 def unanswered(request: Request, response: Response) -> Answer:
     """A camera that keeps everybody waiting who says goodbye."""
     return None if request.method == "TEARDOWN" else response
+
+
+async def test_who_subscribes_to_a_camera_that_rests_has_it_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "WARM_UP", 0.0)
+    async with FakeCamera() as fake, told(tmp_path) as (ingest, _):
+        ingest.handle(Assign(spec("door", fake)))
+        camera = ingest._cameras["door"]
+        async with asyncio.timeout(20):
+            while (  # noqa: ASYNC110
+                not isinstance(camera._connection, Connection) or not camera._connection._turns._resting
+            ):
+                await asyncio.sleep(0)
+        ingest._publisher._subscribed(b"\1" + live_topic("door"))
+        assert not camera._connection._turns._paused
+        ingest._publisher._subscribed(b"\1" + live_topic("doorbell"))
 
 
 async def test_changed_and_released_at_once(tmp_path: Path) -> None:

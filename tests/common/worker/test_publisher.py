@@ -151,7 +151,11 @@ async def test_whoever_comes_late_misses_nothing_of_what_nobody_took(tmp_path: P
 
 async def test_it_knows_what_is_taken(tmp_path: Path) -> None:
     async with bus(tmp_path) as (publisher, egress):
+        told: list[str] = []
+        publisher.on_taken = told.append
         await flowing(publisher, egress, "door")
+        egress.subscribe(replay_topic("doorbell", "egress-1"))
+        assert told == ["door"]
         assert publisher.taken("door")
         assert not publisher.taken("doorbell")
         egress.unsubscribe(live_topic("door"))

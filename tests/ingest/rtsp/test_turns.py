@@ -15,12 +15,15 @@ from common.errors import CameraError
 from common.media import Batch
 from ingest import budget
 from ingest.budget import LOOK_BYTES, Budget
-from ingest.rtsp import turns
+from ingest.rtsp import publishing, turns
+from ingest.rtsp.client import Connection
 from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.message import MAX_ROOM, InterleavedFrame, Parser
 from ingest.rtsp.session import SessionState
 from rigs.camera import BOUND, FakeCamera, h264_track
+from rigs.reading import H264, H265, Reading
 from rigs.video import encode
+from tests.fakes.pictures import Camera
 from tests.fakes.viewer import Viewer, playing
 
 WANTED = [list(unit) for unit in encode()]
@@ -45,29 +48,93 @@ class Nobody(Viewer):
     def __init__(self) -> None:
         super().__init__()
         self.somebody = False
-        self.reads = 0
 
     def publish(self, batches: list[Batch]) -> bool:  # type: ignore[override]
         super().publish(batches)
-        self.reads += 1
         return self.somebody
 
 
-async def test_a_camera_that_nobody_watches_is_read_less_often() -> None:
+@pytest.fixture
+def rests(monkeypatch: pytest.MonkeyPatch) -> list[turns.Turns]:
+    """Each time that a camera rests, which begins at once."""
+    monkeypatch.setattr(publishing, "WARM_UP", 0.0)
+    rested: list[turns.Turns] = []
+    rest = turns.Turns.rest
+
+    def noted(self: turns.Turns) -> None:
+        before = self._resting
+        rest(self)
+        if self._resting and not before:
+            rested.append(self)
+
+    monkeypatch.setattr(turns.Turns, "rest", noted)
+    return rested
+
+
+async def resting(connection: Connection) -> None:
+    async with asyncio.timeout(BOUND):
+        while not connection._turns._resting:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def test_a_camera_that_nobody_watches_is_read_less_often(rests: list[turns.Turns]) -> None:
     viewer = Nobody()
     async with FakeCamera(interval=0.01) as camera, playing(camera, viewer) as connection:
         video = connection.stream.receivers[0]
         assert await viewer.watch(60) == (3 * WANTED)[:60]
-        assert viewer.reads < 40
+        assert len(rests) >= 2
         jitter, viewer.somebody = video.stats.jitter, True
         assert jitter < turns.REST / 4  # what waited for us says nothing of the network
         assert await viewer.watch(90) == (3 * WANTED)[:90]
-        begun, pictures = viewer.reads, video.stats.frames
+        rests.clear()
         await viewer.watch(120)
-        assert viewer.reads - begun > (video.stats.frames - pictures) / 3
+        assert not rests
         assert video.stats.lost == 0
 
 
+async def test_who_comes_to_a_camera_that_rests_gets_what_has_come(rests: list[turns.Turns]) -> None:
+    viewer = Nobody()
+    async with FakeCamera(interval=0.01) as camera, playing(camera, viewer) as connection:
+        await viewer.watch(10)
+        await resting(connection)
+        viewer.somebody = True
+        rests.clear()
+        connection.watched()
+        assert not connection._turns._paused
+        assert not connection._publishing.may_rest
+        frames = connection.stream.receivers[0].stats.frames
+        await viewer.watch(frames + 20)
+        assert not rests
+
+
+async def test_a_camera_rests_some_seconds_after_it_began_to_play(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "WARM_UP", 3_600.0)
+    viewer = Nobody()
+    async with FakeCamera(interval=0.01) as camera, playing(camera, viewer) as connection:
+        await viewer.watch(30)
+        assert not connection._publishing.may_rest
+        connection._publishing._rests_from = 0.0
+        await resting(connection)
+
+
+@pytest.mark.parametrize("h265", [False, True])
+def test_what_has_begun_is_awaited(h265: bool) -> None:
+    reading, camera, now_ns = (
+        Reading(H265 if h265 else H264),
+        Camera(1, h265=h265, strange=False),
+        1_700_000_000 * 10**9,
+    )
+    reading.read(camera.keyframe(), now_ns)
+    assert not reading.stream.begun
+    picture = camera.ordinary(6_000)
+    at = 4 + int.from_bytes(picture[2:4])
+    reading.read(picture[:at], now_ns)
+    assert reading.stream.begun
+    reading.read(picture[at:], now_ns)
+    assert not reading.stream.begun
+
+
+@pytest.mark.usefixtures("rests")
 async def test_the_ports_of_a_camera_that_nobody_watches_are_read_as_ever() -> None:
     """What the kernel has no room for would be lost."""
     viewer, answer = Nobody(), b"RTSP/1.0 200 OK\r\nCSeq: 7\r\n\r\n"
@@ -81,13 +148,12 @@ async def test_the_ports_of_a_camera_that_nobody_watches_are_read_as_ever() -> N
         assert not connection._turns._paused
 
 
+@pytest.mark.usefixtures("rests")
 async def test_the_answer_to_a_goodbye_is_read_though_nobody_watches() -> None:
     viewer = Nobody()
     async with FakeCamera(interval=0.01) as camera, playing(camera, viewer) as connection:
         await viewer.watch(10)
-        async with asyncio.timeout(BOUND):
-            while not connection._turns._resting:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+        await resting(connection)
     assert connection._session.state is SessionState.CLOSED
 
 
