@@ -9,6 +9,7 @@ from ingest.rtsp.media import SessionMedia
 
 SILENCE_TIMEOUT = 5.0  # seconds without a packet of the picture; of the sound, where there is no picture
 FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TCP is tried
+LATE = 1.0  # seconds between two checks after which this process itself stood still: what came meanwhile is unread
 LOOK_TIMEOUT = 5.0  # seconds for a keyframe of a picture that is announced as something else than H.264
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 
@@ -27,16 +28,22 @@ class Silence:
         self._media = media
         self._seen = 0  # packets of the first track
         self._seen_at = 0.0
-        self._playing_at = 0.0
+        self._playing_at = self._checked_at = 0.0
+        self._late = False  # the last check was; before the one after that, sockets are read
 
     def begin(self, now: float) -> None:
         """The session plays."""
-        self._seen_at = self._playing_at = now
+        self._seen_at = self._playing_at = self._checked_at = now
 
     def check(self, now: float) -> None:
         """Raise ``CameraError`` if the session is of no use; to be called a few times a second while it plays."""
         media = self._media
         first, *others = media.stream.receivers
+        passed, self._checked_at = now - self._checked_at, now
+        late, self._late = self._late, passed > LATE
+        if self._late and not late:  # timers come before sockets: that time is not the camera's
+            self._seen_at += passed
+            self._playing_at += passed
         if first.packets != self._seen:
             self._seen, self._seen_at = first.packets, now
         silence = now - self._seen_at

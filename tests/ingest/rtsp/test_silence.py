@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from common.cameras import CameraState
 from common.errors import CameraError
 from ingest.rtsp import silence
-from ingest.rtsp.silence import NoMediaError
+from ingest.rtsp.media import SessionMedia
+from ingest.rtsp.silence import NoMediaError, Silence
+from ingest.rtsp.url import RtspUrl
 from rigs.camera import FakeCamera, h264_track, pcmu_track
+from rigs.reading import Reading
 from tests.fakes.viewer import Viewer, error_of, playing
 
 
@@ -52,6 +57,54 @@ async def test_sound_that_stops_ends_nothing(monkeypatch: pytest.MonkeyPatch) ->
         camera.mangle = lambda packet: [packet] if packet[1] & 0x7F else []
         async with playing(camera, viewer):
             await viewer.watch(200)
+
+
+class Session:
+    """One whose packets a test counts, on a clock of its own."""
+
+    def __init__(self) -> None:
+        self.media = SessionMedia(RtspUrl.parse("rtsp://127.0.0.1/"), udp=False, epoch=1)
+        self.media.stream = Reading().stream
+        self.silence = Silence(self.media)
+        self.now = 1_000.0
+        self.silence.begin(self.now)
+
+    def pass_(self, seconds: float, *, packets: int = 0) -> None:
+        self.media.stream.receivers[0].packets += packets
+        self.now += seconds
+        self.silence.check(self.now)
+
+    def wait(self, step: float = 0.25) -> None:
+        """Until it is given up."""
+        with suppress(CameraError):
+            for _ in range(30):
+                self.pass_(step)
+            pytest.fail("it was not given up")
+
+
+@pytest.mark.parametrize("packets", [0, 7])
+def test_time_in_which_this_process_stood_still_is_not_the_cameras(packets: int) -> None:
+    session = Session()
+    session.pass_(0.25, packets=packets)
+    session.pass_(60.0)
+    session.pass_(0.25, packets=5)  # what came meanwhile was read
+    session.pass_(60.0)
+    session.wait()
+    assert session.now >= 1_000 + 120 + silence.SILENCE_TIMEOUT
+
+
+def test_silence_of_a_camera_ends_its_session_on_time() -> None:
+    session = Session()
+    session.pass_(0.25, packets=1)
+    session.wait()
+    assert session.now == 1_000.25 + silence.SILENCE_TIMEOUT
+
+
+def test_a_process_that_is_always_late_still_gives_up() -> None:
+    session = Session()
+    session.pass_(0.25, packets=1)
+    session.wait(2.0)
+    assert session.now <= 1_000 + 3 * silence.SILENCE_TIMEOUT
 
 
 async def test_goodbye_ends_the_session_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
