@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from common.cameras import CameraState
 from common.errors import CameraError
@@ -88,7 +88,8 @@ class Caller:
 
 def session_of(query: str) -> Session:
     """A session as the URL's query wants it. Raises ``CameraError`` for what it may not say."""
-    given = {name.lower(): value for name, value in parse_qsl(query, keep_blank_values=True)}
+    parts = (part.partition("=") for part in query.split("&") if part)
+    given = {unquote(name).lower(): unquote(value) for name, _, value in parts}  # as libsrt has it: a + is one
     if given.pop("mode", "caller") != "caller":
         raise CameraError(CameraState.INVALID_URL, "it is called (mode=caller); a listener of ours is not provided for")
     length = _number(given, "pbkeylen", 16)

@@ -209,6 +209,20 @@ def test_whatever_comes_is_survived_in_bounded_memory(packets: list[bytes]) -> N
 
 
 @pytest.mark.parametrize(
+    ("query", "name", "passphrase"),
+    [
+        ("streamid=a+b&passphrase=eins+zwei+3", "a+b", "eins+zwei+3"),
+        ("StreamID=a%20b%26c=d&passphrase=eins%2Bzwei%2B3", "a b&c=d", "eins+zwei+3"),
+        ("&streamid=&", "", ""),
+    ],
+)
+def test_a_plus_in_a_query_is_one(query: str, name: str, passphrase: str) -> None:
+    session = session_of(query)
+    assert session._stream_id == name
+    assert (session._keys._passphrase if session._keys else "") == passphrase
+
+
+@pytest.mark.parametrize(
     ("query", "words"),
     [
         ("mode=listener", "it is called"),
