@@ -211,11 +211,12 @@ class TrackReceiver:
 
     def receive_run(self, data: memoryview, bounds: Sequence[tuple[int, int]], arrival_ns: int) -> None:
         """RTP packets came together, each between two places of ``data``."""
-        at, count, form = 0, len(bounds), self._nal_format
+        at, count = 0, len(bounds)
         while at < count:
             start, stop = bounds[at]
             self.receive(bytes(data[start:stop]), arrival_ns)
             at += 1
+            form = self._nal_format  # a packet may have changed it
             if at < count and form is not None and form.fragment:
                 at = self._receive_fragments(form, data, bounds, at, arrival_ns)
 

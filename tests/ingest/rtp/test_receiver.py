@@ -405,6 +405,31 @@ def test_packets_that_come_together_become_what_they_become_one_by_one(pieces: l
     assert together.video.stats == single.video.stats
 
 
+def test_what_comes_together_goes_to_the_format_that_was_taken_up_meanwhile() -> None:
+    announced = (
+        b"m=video 0 RTP/AVP 96 97\na=rtpmap:96 H264/90000\na=rtpmap:97 H264/90000\na=fmtp:97 profile-level-id=64001f\n"
+    )
+    packets = rtp_all(packetise(UNITS[:1]))
+    fragments = rtp_all(
+        packetise([[b"\x41\x9a" + bytes(range(1, 250)) * 16]], size=40, start=TICKS), sequence=len(packets)
+    )
+    assert len(fragments) > ADOPT_LATER + 20
+    packets += fragments[:2]
+    others = renumbered(fragments[2:], 97)
+    sessions = [Session(udp=False), Session(udp=False)]
+    for session in sessions:
+        session.stream = CameraStream(choose(sdp.parse(announced))[0], udp=False, epoch=1)
+        [session.video] = session.stream.receivers
+        session.feed(packets)
+    single, together = sessions
+    for packet in others:
+        single.video.receive(packet, NOW)
+    together.video.receive_run(*run_of(others), NOW)
+    assert together.stream.epoch == single.stream.epoch == 2
+    assert together.video.stats == single.video.stats
+    assert together.stream.take(NOW) == single.stream.take(NOW)
+
+
 def test_fragments_that_come_together_are_taken_in_one_piece() -> None:
     """Else nothing but this would notice that each is looked at from its beginning to its end."""
     session = Session(udp=False)
