@@ -103,11 +103,7 @@ class Camera:
         receivers = connection.stream.receivers
         state, detail = self._standing.report.state, self._standing.report.detail
         if state is CameraState.PLAYING:
-            detail = _hindrance(connection)
-            if not any(track.playable for track in connection.tracks):  # what comes is not what was announced
-                state = CameraState.NO_PLAYABLE_TRACK
-            elif any(each.unseen for each in receivers):
-                state = CameraState.NO_PICTURE
+            state, detail = _shown(connection), _hindrance(connection)
         return replace(
             self._standing.report,
             state=state,
@@ -298,6 +294,13 @@ def _host_of(url: str) -> str:
     except ValueError:
         return ""
     return where.hostname or where.path
+
+
+def _shown(connection: Session) -> CameraState:
+    """Whether there is something to see or hear of a session in which media comes."""
+    if not any(track.playable for track in connection.tracks):  # what comes is not what was announced
+        return CameraState.NO_PLAYABLE_TRACK
+    return CameraState.NO_PICTURE if any(each.unseen for each in connection.stream.receivers) else CameraState.PLAYING
 
 
 def _hindrance(connection: Session) -> str:

@@ -82,7 +82,7 @@ class Recogniser:
 
 
 def _h264_sps(payload: bytes) -> bytes:
-    """What may be a sequence parameter set of H.264; empty if nothing may.
+    """The bytes that may be a sequence parameter set of H.264; empty if none may.
 
     It is a packet's own NAL unit or in an aggregate (RFC 6184 5.6, 5.7), or stands with a picture parameter set behind
     a delimiter, where a camera leaves start codes in its packets.

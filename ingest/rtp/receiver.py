@@ -106,7 +106,7 @@ class TrackReceiver:
         return self._go_over(choice)
 
     def _go_over(self, choice: Choice) -> PayloadFormat:
-        """What comes of the same source is taken for something else from now on."""
+        """Take what comes of the same source for something else from now on."""
         self._choice = choice
         self._output = Output(choice.track.kind, choice.track.codec, self._clock, self._output.epoch)
         form = make(choice, self._output)

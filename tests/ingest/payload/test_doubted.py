@@ -1,4 +1,4 @@
-"""What comes is taken for what it is, and a mistake about that does not last."""
+"""A picture is taken for what it is, and a mistake about that does not last."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_what_has_begun_is_awaited(h265: bool) -> None:
 
 @pytest.mark.usefixtures("rests")
 async def test_the_ports_of_a_camera_that_nobody_watches_are_read_as_ever() -> None:
-    """What the kernel has no room for would be lost."""
+    """A datagram that the kernel has no room for would be lost."""
     viewer, answer = Nobody(), b"RTSP/1.0 200 OK\r\nCSeq: 7\r\n\r\n"
     async with FakeCamera(interval=0.01) as camera, playing(camera, viewer, udp=True) as connection:
         await viewer.watch(10)
