@@ -18,7 +18,7 @@ from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from rigs.stranger import PATIENCE, Stranger, open_udp, take_all
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

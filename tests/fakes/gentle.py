@@ -16,7 +16,7 @@ from pathlib import Path
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
-USUAL = 4  # processes: tests mostly wait, so there are more than cores
+USUAL = 3  # processes: tests mostly wait, so there are more than cores
 NICE = 5  # of 19: a third of what others get where all compute; unit tests that have a bound still keep it
 _WAITS = re.compile(r"\bmark\.(e2e|browser|gstreamer|namespace|slow|quiet|alone)\b")
 

