@@ -274,6 +274,7 @@ def pulled(port: int, query: str = "") -> Pulled:
     return camera
 
 
+@pytest.mark.quiet  # such a listener takes one caller, and ends with it: nobody may be so late that it gives up
 @needs("ffmpeg")
 @pytest.mark.parametrize(
     ("options", "query"), [("", ""), (f"&passphrase={PASSPHRASE}&pbkeylen=24", f"?passphrase={PASSPHRASE}")]
