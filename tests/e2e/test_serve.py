@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from broker.store import Store
 from common.config import CameraConfig
+from common.log_taps import LOOK_INTERVAL
 from rigs.command import BOUND, ROOT, Command, wait_until
 from rigs.process import free_port
 from tests.fakes.private_bus import free_tcp_endpoints
@@ -123,6 +125,7 @@ def test_who_follows_the_log_hears_all_processes(cluster: Command, directory: Pa
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as following:
         try:
             wait_until(lambda: any((directory / "bus/logs").glob("*.sock")), "nobody follows")
+            time.sleep(LOOK_INTERVAL)  # in which a process that has just looked for followers does not look again
             cluster.process.send_signal(signal.SIGHUP)
             url = cameras(cluster)["demo"]["url"]
             assert camshaft("camera", "add", "third", url, "--api", cluster.page).returncode == 0
