@@ -70,20 +70,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     return 0;
 }
 
-#ifdef REPLAY
-int main(int count, char **names) {
-    for (int at = 1; at < count; at++) {
-        static uint8_t buffer[1 << 16];
-        FILE *file = fopen(names[at], "rb");
-        if (!file) return 2;
-        size_t size = fread(buffer, 1, sizeof buffer, file);
-        fclose(file);
-        uint8_t *data = malloc(size ? size : 1); /* of that size, so that the sanitizer knows its end */
-        memcpy(data, buffer, size);
-        LLVMFuzzerTestOneInput(data, size);
-        free(data);
-    }
-    printf("%d inputs\n", count - 1);
-    return 0;
-}
-#endif
+#include "replay.h"

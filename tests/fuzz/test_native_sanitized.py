@@ -1,0 +1,75 @@
+"""The tests of each compiled part once more, with its C built for the address and undefined-behaviour sanitizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import egress.native
+import ingest.native
+from tests.fuzz.native_parts import FANOUT, PICTURES, Part, sanitizer_missing
+
+TESTS = Path(__file__).parents[1]
+MISSING = sanitizer_missing()
+
+
+def built(native: ModuleType, *values: object) -> object:
+    """A case for a part that was compiled here; it is skipped where that cannot be."""
+    missing = MISSING if native.BUILT else f"{native.__name__} was not built: it needs {native.NEEDS}"
+    return pytest.param(*values, id=native.__name__, marks=pytest.mark.skipif(bool(missing), reason=missing))
+
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize(
+    ("part", "tests"),
+    [
+        built(egress.native, FANOUT, TESTS / "egress/test_native.py"),
+        built(ingest.native, PICTURES, TESTS / "ingest/test_native.py"),
+    ],
+)
+def test_nothing_that_its_tests_do_trips_the_sanitizers(part: Part, tests: Path, tmp_path: Path) -> None:
+    extension = tmp_path / "native.so"
+    part.build_extension(extension)
+    done = part.run_tests(extension, tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("part", "tests", "right", "wrong", "test", "said"),
+    [
+        built(
+            egress.native,
+            FANOUT,
+            TESTS / "egress/test_native.py",
+            "memcpy(at, header, run->header_size)",
+            "memcpy(at, header + 2, run->header_size)",
+            "numbers_wrap_within_a_run",
+            "AddressSanitizer: heap-buffer-overflow",
+        ),
+        built(
+            ingest.native,
+            PICTURES,
+            TESTS / "ingest/test_native.py",
+            "if (length > (size_t)(end - at - FRAME)) return 0;",
+            "",
+            "no_beginning_of_a_picture",
+            "AddressSanitizer: ",  # an overflow of the heap, or worse if what lies there is nobody's
+        ),
+    ],
+)
+def test_the_sanitizers_see_a_byte_too_many(
+    part: Part, tests: Path, right: str, wrong: str, test: str, said: str, tmp_path: Path
+) -> None:
+    planted, extension = tmp_path / "planted.c", tmp_path / "native.so"
+    text = part.source.read_text()
+    assert right in text
+    planted.write_text(text.replace(right, wrong))
+    part.build_extension(extension, planted)
+    done = part.run_tests(extension, tests, "-k", test)
+    assert done.returncode != 0
+    assert said in done.stderr
