@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from common.config import leaves
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGES = ("broker", "camshaft", "common", "egress", "ingest", "transcode", "relay", "rigs", "bench")
@@ -15,6 +17,7 @@ ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 MOST_WORDS = 40
 DATA = {
     "camshaft.yaml",
+    "camshaft.db",
     "camshaft.db.damaged",
     "camshaft.db.keys",
     "camshaft.db.people",
@@ -36,6 +39,32 @@ def exists(name: str) -> bool:
     return True
 
 
+def anchors(page: Path) -> set[str]:
+    """The names by which a link leads to a heading of the page."""
+    heads = (line.lstrip("#").strip().lower() for line in page.read_text().splitlines() if line.startswith("#"))
+    return {re.sub(r"[^\w -]", "", head).replace(" ", "-") for head in heads}
+
+
+def leads_nowhere(page: Path, link: str) -> bool:
+    """Whether a link of a page, relative to it, names a file or a heading that is not there."""
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    return not target.exists() or bool(anchor and target.suffix == ".md" and anchor not in anchors(target))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text())
+    assert [link for link in links if leads_nowhere(page, link)] == []
+
+
+def test_a_link_that_leads_nowhere_is_noticed() -> None:
+    page = ROOT / "docs/limits.md"
+    assert not leads_nowhere(page, "settings.md#limits")
+    assert leads_nowhere(page, "settings.md#limit")
+    assert leads_nowhere(page, "setings.md")
+
+
 def test_a_name_that_is_nowhere_is_noticed() -> None:
     assert exists("egress.media.fanout.Lane.base")
     assert not exists("egress.media.fanout.Lane.basis")
@@ -45,7 +74,7 @@ def test_a_name_that_is_nowhere_is_noticed() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_dotted_name_is_something(page: Path) -> None:
     names = set(re.findall(rf"`((?:{'|'.join(PACKAGES)})(?:\.\w+)+)`", page.read_text())) - DATA
-    settings = {name for name in names if f"| `{name}` |" in PAGES[0].read_text()}
+    settings = {f"{leaf.section}.{leaf.key}" for leaf in leaves()}
     assert [name for name in sorted(names - settings) if not exists(name)] == []
 
 
