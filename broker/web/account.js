@@ -1,6 +1,7 @@
 // Whoever is signed in: its rights, its password, signing out; and for an admin the users.
 
 import { HOME, below } from "./address.js";
+import { isSure, tell } from "./asking.js";
 import { fetchWithin } from "./browser.js";
 import { call } from "./call.js";
 import { whoAmI } from "./me.js";
@@ -58,9 +59,9 @@ async function showUsers() {
     remove.type = "button";
     remove.textContent = "Remove";
     remove.onclick = async () => {
-      if (!confirm(`Remove ${user.user}?`)) return;
+      if (!(await isSure(`Remove ${user.user}?`, "Remove"))) return;
       const refused = await call("DELETE", below(HOME, `api/users/${encodeURIComponent(user.user)}`));
-      if (refused) alert(refused);
+      if (refused) tell(refused);
       else showUsers();
     };
   }

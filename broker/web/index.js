@@ -2,6 +2,7 @@
 
 import { HOME, below } from "./address.js";
 import { showMissing } from "./arrival.js";
+import { isSure, tell } from "./asking.js";
 import { closeDialog, fetchWithin, openDialog } from "./browser.js";
 import { call } from "./call.js";
 import { Cameras } from "./cameras.js";
@@ -194,9 +195,10 @@ function inFormsWords(sentence) {
 }
 
 remove.onclick = async () => {
-  if (confirm(`Remove ${nameOf(selected)}?`)) {
-    const refused = await call("DELETE", addressOf(selected));
-    if (refused) alert(refused);
+  const camera = selected; // another may be chosen before the answer
+  if (await isSure(`Remove ${nameOf(camera)}?`, "Remove")) {
+    const refused = await call("DELETE", addressOf(camera));
+    if (refused) tell(refused);
   }
 };
 

@@ -80,6 +80,33 @@ def test_all_that_a_page_imports_is_loaded_at_once() -> None:
         assert set(preloaded) | {f"{name}.js"} == seen
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of ``#rrggbb`` or ``#rgb`` (WCAG 2.1)."""
+    digits = colour.lstrip("#")
+    pairs = [digits[at : at + 2] for at in (0, 2, 4)] if len(digits) == 6 else [digit * 2 for digit in digits]
+    linear = [
+        v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (int(pair, 16) / 255 for pair in pairs)
+    ]
+    return sum(share * value for share, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    """How much two colours differ, from 1 to 21 (WCAG 2.1)."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_text_can_be_read_in_either_theme(theme: str) -> None:
+    style = load_assets()["style.css"].body.decode()
+    dark, light = re.findall(r":root \{([^}]*)\}", style)
+    colours = dict(re.findall(r"--([\w-]+): (#\w+);", light if theme == "light" else dark))
+    for text in ("text", "faint", "accent", "busy", "bad"):
+        for ground in ("ground", "raised"):
+            assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    assert contrast(colours["on-accent"], colours["accent"]) >= 4.5
+
+
 def test_what_says_that_a_browser_is_too_old_is_understood_by_old_browsers() -> None:
     text = load_assets()["fallback.js"].body.decode()
     assert not re.search(

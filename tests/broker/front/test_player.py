@@ -112,8 +112,12 @@ async def test_a_camera_is_added_and_removed_by_clicking(broker: RunningBroker, 
     await playwright.expect(page.locator("#details")).to_contain_text("rtsp://***@host/small: Nobody watches")
     assert (await broker.json("/api/cameras/porch"))["on_demand"]
 
-    page.on("dialog", lambda dialog: dialog.accept())
     await page.click("#remove")
+    await playwright.expect(page.get_by_role("dialog", name="Remove porch?")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await playwright.expect(page.get_by_role("dialog")).to_have_count(0)
+    await page.click("#remove")
+    await page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     await playwright.expect(page.locator("[data-camera=porch]")).to_have_count(0)
     await page.click("[data-camera=door] button")
     await playwright.expect(page.locator("#remove")).to_be_hidden()  # the configuration has it
