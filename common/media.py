@@ -16,7 +16,9 @@ the codec that it becomes (``converted``).
 Frame layout: topic, then one msgpack array. Topics end in NUL, so that no rendition's topic is a prefix of another's:
 
 * ``rendition NUL``: live batches, one a frame;
-* ``rendition@node NUL``: the cached group of pictures, an array of batches in one frame, for that worker alone.
+* ``rendition@node NUL``: the cached group of pictures, an array of batches in one frame, for that worker alone;
+* ``rendition NUL epoch``, in digits: nothing comes by it. A worker that subscribes to it tells all that publish the
+  rendition which epoch it takes. An earlier release counts it as garbage.
 
 A release may add fields at the end of a batch and flags, which others ignore; what is to be read otherwise gets another
 ``BATCH_VERSION``, and is written only where the wire version that is spoken (``common.wire``) is one that has it. Both
@@ -171,6 +173,7 @@ _FIELD_TYPES = (str, str, int, int, int, int, int, int, list)
 _FIELDS = len(_FIELD_TYPES)
 _PAYLOAD_TYPES = {bytes}
 _MAX_COUNT = 1 << 62  # of an epoch, whose upper part is Unix milliseconds, and of packets
+_MAX_DIGITS = len(str(_MAX_COUNT))
 # Bits of an epoch for sessions with a camera by one assignment; more of them count on into the fence, of which there
 # are a thousand a second. No more bits, as an earlier release believes no epoch beyond 48: with these until 2039.
 _SESSION_BITS = 7
@@ -216,6 +219,22 @@ def live_topic(rendition: Rendition) -> bytes:
 def replay_topic(rendition: Rendition, node: str) -> bytes:
     """The topic to which the worker ``node`` subscribes in order to be sent the cached group of pictures."""
     return f"{rendition}@{node}".encode() + b"\0"
+
+
+def taken_topic(rendition: Rendition, epoch: int) -> bytes:
+    """The topic to which a worker subscribes in order to tell that it takes that epoch, and none before it."""
+    return b"%s%d" % (live_topic(rendition), epoch)
+
+
+def parse_taken(topic: bytes) -> tuple[Rendition, int] | None:
+    """Rendition and epoch of a ``taken_topic``; ``None`` if it is another one. Raises ``ProtocolError``."""
+    end = topic.find(b"\0") + 1
+    epoch = topic[end:]
+    if not end or not epoch:
+        return None
+    if not epoch.isdigit() or len(epoch) > _MAX_DIGITS:
+        raise ProtocolError("topic goes on after its NUL, and not with an epoch")
+    return parse_topic(topic[:end])[0], int(epoch)
 
 
 @lru_cache(maxsize=1024)  # there are as many as renditions, each many times a second

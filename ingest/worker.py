@@ -1,8 +1,8 @@
 """The ingest process: pulls the cameras that the broker assigns to it, and tells how each of them is.
 
 What is wanted and what is running are compared at every message, so that no message is missed for long. While the
-broker is away everything goes on as it is, but for what nobody takes: after ``LET_GO_AFTER`` that is let go, because a
-worker that is cut off must not hold a session that another one needs.
+broker is away everything goes on as it is, but for what nobody takes, or takes from another worker instead: after
+``LET_GO_AFTER`` that is let go, because a worker that is cut off must not hold a session that another one needs.
 """
 
 from __future__ import annotations
@@ -102,13 +102,17 @@ class Ingest:
         return not self._cameras or not self._link.there
 
     def _let_go(self, now: float) -> None:
-        """Cut off from the broker, let go what nobody takes: the broker has given it to another by now.
+        """Cut off from the broker, let go what nobody takes from here: the broker has given it to another by now.
 
-        Of what is taken the bus has a way that the control plane lacks.
+        Media may have a way that the control plane lacks. Then who takes it tells that a newer epoch is there; where
+        the broker is merely away there is none, and nothing is let go that somebody watches.
         """
         if self._link.away_for(now) < LET_GO_AFTER:
             return
-        for name in [name for name in self._cameras if not self._publisher.taken(as_it_came(name))]:
+        for name, camera in tuple(self._cameras.items()):
+            rendition = as_it_came(name)
+            if self._publisher.taken(rendition) and not self._publisher.outdated(rendition, camera.epoch):
+                continue
             self._log.warning("camera let go: no broker for a while, and nobody takes it from here", camera=name)
             self._counters["cameras_let_go"] += 1
             self._release(name)

@@ -72,7 +72,7 @@ EVENTS = {
         "subscription_garbage": "Subscriptions to what is no topic.",
     },
     "Of ingest": {
-        "cameras_let_go": "Cameras that were let go as no broker could be reached, and nobody took their pictures.",
+        "cameras_let_go": "Cameras that were let go: no broker was reached, and nobody took their pictures from there.",
         "foreign_datagrams": "Datagrams on a camera's ports that were not the camera's.",
         "junk_bytes": "Bytes between RTSP messages that belong to none.",
         "redirects": "Times that a camera led elsewhere.",

@@ -8,7 +8,8 @@ whole.
 A newer epoch (the camera's session started anew, or another worker has it now) replaces an older one: at its first
 keyframe as long as the older one flows, and else at once. So a camera that moves from one worker to another, and is
 pulled by both meanwhile, goes on without a gap, its sound included. An older one is left over from a worker that does
-not know yet that it has been replaced; it counts again only if the newer one has gone silent.
+not know yet that it has been replaced; it counts again only if the newer one has gone silent. Whoever publishes what
+is not taken is told which epoch is (``tell``): no broker may reach it.
 """
 
 from __future__ import annotations
@@ -42,11 +43,16 @@ class Sink(Protocol):
 
 
 class Incoming:
-    """Passes one rendition on to a sink for each kind of track. ``request_replay`` asks for its cached pictures."""
+    """Passes one rendition on to a sink for each kind of track. ``request_replay`` asks for its cached pictures.
+
+    ``tell`` is called with the epoch that is taken once somebody publishes another, and with 0 when it is left again.
+    """
 
     def __init__(self, sinks: Mapping[str, Sink], request_replay: Callable[[], None]) -> None:
         self.sinks = sinks
         self.counters: Counter[str] = Counter()
+        self.tell: Callable[[int], object] = lambda _epoch: None
+        self._told = 0
         self._request_replay = request_replay
         self._requested_at = float("-inf")
         self._epoch = 0
@@ -74,6 +80,7 @@ class Incoming:
             return False
         if not self._enter_epoch(batch, now):
             self.counters["old_epoch"] += 1
+            self.contested()
             return False
         self._received_at = now
         if self._stale(batch, now, unix_ns):
@@ -115,6 +122,12 @@ class Incoming:
                 continue
             if self._enter_epoch(batch, now):
                 self._take(batch, now)
+
+    def contested(self) -> None:
+        """Somebody publishes it of whom nothing is taken."""
+        if self._told != self._epoch:
+            self._told = self._epoch
+            self.tell(self._epoch)
 
     def _take(self, batch: Batch, now: float) -> bool:
         """Pass a video batch on if it is the next one, or one to start with."""
@@ -162,6 +175,9 @@ class Incoming:
             return True
         if batch.epoch < self._epoch and now - self._received_at < EPOCH_SILENCE:
             return False
+        if batch.epoch < self._told:  # who was told that it is outdated is not
+            self._told = 0
+            self.tell(0)
         self._epoch, self._pictured = batch.epoch, False
         self._coming.clear()
         self._expected = dict.fromkeys(Kind)

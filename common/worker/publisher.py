@@ -27,6 +27,7 @@ from common.media import (
     encode_batch,
     encode_replay,
     live_topic,
+    parse_taken,
     parse_topic,
     replay_topic,
 )
@@ -95,6 +96,7 @@ class Publisher:
         self._sealers: dict[Rendition, Sealer] = {}
         self._unsent: list[bytes] = []  # frames of this turn of the event loop
         self._taken: set[Rendition] = set()
+        self._newest: dict[Rendition, int] = {}  # epoch that somebody told he takes
         self._cached = 0  # bytes of all of them
         self._cache_bytes = cache_bytes
 
@@ -144,6 +146,10 @@ class Publisher:
         """Whether anybody is subscribed to its live batches, as far as the relay says."""
         return rendition in self._taken
 
+    def outdated(self, rendition: Rendition, epoch: int) -> bool:
+        """Whether somebody tells that another one's newer epoch is taken instead."""
+        return self._newest.get(rendition, epoch) > epoch
+
     def limit(self, cache_bytes: int) -> None:
         """Keep so many bytes at most from now on."""
         self._cache_bytes = cache_bytes
@@ -181,12 +187,15 @@ class Publisher:
     def _subscribed(self, message: bytes) -> None:
         if len(message) > MAX_TOPIC:
             return
+        subscribed = message[:1] == bytes((_SUBSCRIBE,))
         try:
+            if told := parse_taken(message[1:]):
+                self._told(*told, subscribed)
+                return
             rendition, node = parse_topic(message[1:])
         except ProtocolError:
             self.counters["subscription_garbage"] += 1
             return
-        subscribed = message[:1] == bytes((_SUBSCRIBE,))
         if node is None:
             (self._taken.add if subscribed else self._taken.discard)(rendition)
             if subscribed:
@@ -200,6 +209,13 @@ class Publisher:
         sealer = self._sealers.get(rendition)
         self._channel.send(frame if sealer is None else sealer.seal(frame))
         self.counters["replays"] += 1
+
+    def _told(self, rendition: Rendition, epoch: int, holds: bool) -> None:
+        """Somebody tells which epoch is taken, while more than one is published, or that it is not any more."""
+        if holds:
+            self._newest[rendition] = max(epoch, self._newest.get(rendition, epoch))
+        elif self._newest.get(rendition) == epoch:
+            del self._newest[rendition]
 
 
 _VIDEO = Kind.VIDEO.value

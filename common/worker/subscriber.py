@@ -1,10 +1,14 @@
-"""Reads renditions from the bus: one SUB socket, a subscription for each, and one more for its cached pictures."""
+"""Reads renditions from the bus: one SUB socket, a subscription for each, and one more for its cached pictures.
+
+Where more than one worker publishes a rendition, a third one tells them all which epoch is taken.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 import zmq
@@ -13,7 +17,7 @@ from common.bus import Channel, Endpoints, Keys, open_socket
 from common.clock import unix_ns
 from common.errors import ProtocolError
 from common.log import get_logger
-from common.media import MAX_TOPIC, Batch, Rendition, decode_frame, live_topic, parse_topic, replay_topic
+from common.media import MAX_TOPIC, Batch, Rendition, decode_frame, live_topic, parse_topic, replay_topic, taken_topic
 from common.seal import StreamSeals
 from common.worker.incoming import Incoming
 
@@ -48,6 +52,7 @@ class Subscriber:
         self._seals: dict[Rendition, StreamSeals] | None = {} if sealed else None
         self._key_wanted = key_wanted
         self._key_wanted_at: dict[Rendition, float] = {}
+        self._told: dict[Rendition, bytes] = {}  # topic that tells which epoch is taken
         self._time = asyncio.get_running_loop().time
         self._socket = open_socket(context, zmq.SUB, keys)
         self._endpoint = endpoints.media_out
@@ -67,6 +72,7 @@ class Subscriber:
     def subscribe(self, rendition: Rendition, incoming: Incoming, passed_on: PassedOn = lambda _batch: None) -> None:
         """Give ``incoming`` from now on what comes of ``rendition``."""
         self._incoming[rendition] = incoming, passed_on
+        incoming.tell = partial(self._tell, rendition)
         self._socket.setsockopt(zmq.SUBSCRIBE, live_topic(rendition))
         incoming.start(self._time())
 
@@ -75,6 +81,7 @@ class Subscriber:
         self._key_wanted_at.pop(rendition, None)
         if self._seals is not None:
             self._seals.pop(rendition, None)
+        self._tell(rendition, 0)
         if self._incoming.pop(rendition, None) is not None:
             for topic in (live_topic(rendition), replay_topic(rendition, self._node)):
                 self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
@@ -94,6 +101,14 @@ class Subscriber:
         except ValueError:
             self.counters["control_garbage"] += 1
 
+    def _tell(self, rendition: Rendition, epoch: int) -> None:
+        """Tell all that publish it, or will, which epoch is taken; with 0, no longer."""
+        if (before := self._told.pop(rendition, None)) is not None:
+            self._socket.setsockopt(zmq.UNSUBSCRIBE, before)
+        if epoch:
+            topic = self._told[rendition] = taken_topic(rendition, epoch)
+            self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+
     def _open(self, frame: bytes, seals: dict[Rendition, StreamSeals]) -> bytes | None:
         """The frame without its seal; ``None``, and counted, if the worker that makes the rendition did not seal it.
 
@@ -105,6 +120,7 @@ class Subscriber:
         opened = opener.open(frame, now) if opener is not None else None
         if opened is None and rendition in self._incoming:
             self.counters["media_forged"] += 1
+            self._incoming[rendition][0].contested()
             if now - self._key_wanted_at.get(rendition, float("-inf")) >= KEY_INTERVAL:
                 self._key_wanted_at[rendition] = now
                 self._key_wanted(rendition)

@@ -9,8 +9,13 @@ from broker.relay import MAX_UNANSWERED, Relay
 from common.bus import Endpoints, Keys, authenticated
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.media import live_topic, replay_topic
+from common.worker.incoming import Incoming
+from common.worker.publisher import Publisher
+from common.worker.subscriber import Subscriber
+from tests.fakes.media import video
 from tests.fakes.members import Socket
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints, zmq_context
+from tests.fakes.sink import recording_sinks
 
 DOOR, YARD = live_topic("door"), live_topic("yard")
 
@@ -89,6 +94,23 @@ async def test_a_publisher_that_comes_later_learns_what_is_subscribed(context, b
     late = Socket(context, zmq.XPUB, bus[0].media_in, bus[1])
     assert await late.next() == b"\x01" + DOOR
     late.channel.close()
+
+
+async def test_a_worker_that_was_replaced_learns_it_from_who_takes_the_pictures(context, bus, relay) -> None:
+    (endpoints, keys), sinks = bus, recording_sinks()
+    with (
+        Publisher(context, endpoints, keys) as former,
+        Publisher(context, endpoints, keys) as present,
+        Subscriber(context, endpoints, keys, "out-1") as subscriber,
+    ):
+        subscriber.subscribe("door", Incoming(sinks, lambda: None))
+        async with asyncio.timeout(10):
+            while not former.outdated("door", 1):
+                for publisher, epoch in ((present, 2), (former, 1)):
+                    publisher.publish("door", [video(0, 0, epoch=epoch, keyframe=True)])
+                await asyncio.sleep(0.01)
+        assert not present.outdated("door", 2)
+        assert sinks["video"].batches[-1].epoch == 2
 
 
 async def test_statistics(relay, publisher, subscribers) -> None:

@@ -31,8 +31,10 @@ from common.media import (
     encode_replay,
     first_epoch,
     live_topic,
+    parse_taken,
     parse_topic,
     replay_topic,
+    taken_topic,
 )
 
 counts = st.integers(0, 2**48 - 1)
@@ -93,6 +95,22 @@ def test_parse_topic() -> None:
 def test_parse_topic_refuses(topic: bytes) -> None:
     with pytest.raises(ProtocolError):
         parse_topic(topic)
+
+
+def test_an_epoch_that_is_taken_is_told_by_a_topic_that_no_frame_has() -> None:
+    topic = taken_topic("yard", first_epoch(1_900_000_000_000))
+    assert parse_taken(topic) == ("yard", first_epoch(1_900_000_000_000))
+    assert not (live_topic("yard") + encode_batch(BATCH)).startswith(topic[: len(live_topic("yard")) + 1])
+    assert parse_taken(live_topic("yard")) is None
+    assert parse_taken(b"yard") is None
+    with pytest.raises(ProtocolError):  # an earlier release
+        parse_topic(topic)
+
+
+@pytest.mark.parametrize("topic", [b"yard\0x", b"yard\0-1", b"yard\0" + b"1" * 30, b"y\xe4rd\x001", b"\0yard"])
+def test_parse_taken_refuses(topic: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        parse_taken(topic)
 
 
 def test_properties_of_a_batch() -> None:

@@ -12,7 +12,16 @@ import zmq
 
 from common.bus import Channel, Endpoints, open_socket
 from common.control import Report, ToBroker, ToWorker, decode_for_broker, encode
-from common.media import Batch, decode_frame, encode_batch, encode_replay, live_topic, parse_topic, replay_topic
+from common.media import (
+    Batch,
+    decode_frame,
+    encode_batch,
+    encode_replay,
+    live_topic,
+    parse_taken,
+    parse_topic,
+    replay_topic,
+)
 
 T = TypeVar("T")
 PATIENCE = 10.0  # seconds
@@ -103,6 +112,6 @@ class FakeBroker:
         self._changed.set()
 
     def _on_subscription(self, frame: bytes) -> None:
-        parse_topic(frame[1:])
+        parse_taken(frame[1:]) or parse_topic(frame[1:])
         (self.subscriptions.add if frame[0] else self.subscriptions.discard)(frame[1:])
         self._changed.set()

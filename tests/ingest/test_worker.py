@@ -26,7 +26,7 @@ from common.control import (
     encode,
 )
 from common.errors import ConfigError
-from common.media import Batch, as_it_came, decode_frame, first_epoch, live_topic, replay_topic
+from common.media import Batch, as_it_came, decode_frame, first_epoch, live_topic, replay_topic, taken_topic
 from common.worker.link import Link
 from common.worker.publisher import Publisher
 from ingest import worker
@@ -332,22 +332,22 @@ async def test_a_key_is_used_until_the_camera_has_gone_and_then_forgotten(tmp_pa
         assert not sealers
 
 
-async def test_cut_off_from_the_broker_it_lets_go_what_nobody_takes(tmp_path: Path) -> None:
+async def test_cut_off_from_the_broker_it_lets_go_what_nobody_takes_from_it(tmp_path: Path) -> None:
     async with FakeCamera() as fake, told(tmp_path) as (ingest, _):
-        taken = {as_it_came("taken")}
-        ingest._publisher._taken = taken
+        ingest._publisher._taken = {as_it_came("taken"), as_it_came("moved")}
         away = 0.0
         ingest._link.away_for = lambda _now: away  # type: ignore[method-assign]
-        for name in ("taken", "door"):
-            ingest.handle(Assign(spec(name, fake)))
-        await fake.asked("PLAY", 2)
+        for name in ("taken", "door", "moved"):
+            ingest.handle(Assign(spec(name, fake), fence=100))
+            ingest._publisher._subscribed(b"\1" + taken_topic(name, first_epoch(101 if name == "moved" else 100)))
+        await fake.asked("PLAY", 3)
         away = worker.LET_GO_AFTER - 0.1
         ingest._let_go(0.0)
-        assert set(ingest._cameras) == {"taken", "door"}
+        assert set(ingest._cameras) == {"taken", "door", "moved"}
         away = worker.LET_GO_AFTER
         ingest._let_go(0.0)
         assert set(ingest._cameras) == {"taken"}
-        await fake.asked("TEARDOWN")
+        await fake.asked("TEARDOWN", 2)
 
 
 async def test_the_newer_of_two_assignments_publishes_in_the_newer_epoch(tmp_path: Path) -> None:

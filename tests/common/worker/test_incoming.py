@@ -199,6 +199,34 @@ def test_an_older_epoch_takes_over_when_the_newer_is_silent() -> None:
     assert received.sent() == [0, 1, 0, 1]
 
 
+def test_whoever_publishes_what_is_not_taken_is_told_once_which_epoch_is() -> None:
+    received = Received()
+    told: list[int] = []
+    received.incoming.tell = told.append
+    received.incoming.contested()  # nothing is taken yet
+    received.live(*[batch._replace(epoch=4) for batch in frames(2)])
+    newer = [batch._replace(epoch=9) for batch in frames(4)]
+    assert received.live(newer[1]) == [False]
+    assert told == []  # it will be taken
+    received.live(newer[0], *frames(2), newer[1], *frames(2))
+    received.incoming.contested()
+    assert told == [9]
+    received.live(newer[0]._replace(epoch=10))
+    assert told == [9]  # which is as true as before
+    received.live(newer[1])
+    assert told == [9, 10]
+
+
+def test_when_the_newer_epoch_is_silent_the_older_one_is_not_outdated_any_more() -> None:
+    received = Received()
+    told: list[int] = []
+    received.incoming.tell = told.append
+    received.live(*[batch._replace(epoch=9) for batch in frames(2)], *frames(1))
+    received.now = EPOCH_SILENCE
+    received.live(*frames(2))
+    assert told == [9, 0]
+
+
 @pytest.mark.parametrize(
     "stray", [{"sequence": (1 << 48) - 4}, {"epoch": (1 << 48) - 1}, {"arrival_ns": (1 << 63) - 1}]
 )

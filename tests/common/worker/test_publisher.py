@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from common.bus import Channel, Endpoints, open_socket
-from common.media import MAX_GOP_BYTES, Batch, Flags, decode_frame, encode_batch, live_topic, replay_topic
+from common.media import MAX_GOP_BYTES, Batch, Flags, decode_frame, encode_batch, live_topic, replay_topic, taken_topic
 from common.seal import Sealer, StreamSeals
 from common.worker.publisher import OVERHEAD, Gop, Publisher
 
@@ -164,6 +164,29 @@ async def test_it_knows_what_is_taken(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
 
 
+async def test_it_knows_what_is_taken_from_another_instead(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        await flowing(publisher, egress, "door")
+        assert not publisher.outdated("door", 5)
+        for epoch in (8, 7):
+            egress.subscribe(taken_topic("door", epoch))
+        egress.subscribe(taken_topic("yard", 9))
+        async with asyncio.timeout(BOUND):
+            while not publisher.outdated("yard", 5):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert [publisher.outdated("door", epoch) for epoch in (7, 8, 9)] == [True, False, False]
+        egress.unsubscribe(taken_topic("door", 7))
+        egress.unsubscribe(taken_topic("yard", 9))
+        async with asyncio.timeout(BOUND):
+            while publisher.outdated("yard", 5):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert publisher.outdated("door", 7)
+        egress.channel.close()
+        async with asyncio.timeout(BOUND):
+            while publisher.outdated("door", 7):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
 async def test_nothing_is_taken_where_the_relay_is_gone(tmp_path: Path) -> None:
     async with bus(tmp_path) as (publisher, egress):
         await flowing(publisher, egress, "door")
@@ -195,7 +218,7 @@ async def test_nothing_to_replay(tmp_path: Path) -> None:
         assert len(egress.frames) == 1
 
 
-@pytest.mark.parametrize("topic", [b"", b"no end", b"\xff\xfe\0", b"door\0", b"door@\0x"])
+@pytest.mark.parametrize("topic", [b"", b"no end", b"\xff\xfe\0", b"door\0", b"door@\0x", b"door\0-1"])
 async def test_strange_subscriptions(tmp_path: Path, topic: bytes) -> None:
     async with bus(tmp_path) as (publisher, egress):
         publisher.publish("door", video(5))

@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from common import seal
-from common.media import Batch, encode_batch, encode_replay, live_topic, replay_topic
+from common.media import Batch, encode_batch, encode_replay, live_topic, replay_topic, taken_topic
 from common.seal import STREAM_KEY_BYTES, Sealer
 from common.worker.incoming import Incoming
 from common.worker.subscriber import Subscriber
@@ -143,6 +143,21 @@ async def test_after_the_end_of_a_subscription_nothing_comes_and_the_publisher_s
     worker.live(audio(1), KEY, "yard")
     await worker.until(lambda: worker.sounds)
     assert worker.sounds == [1]
+
+
+async def test_who_publishes_beside_the_worker_of_the_camera_is_told_which_epoch_is_taken(worker: Worker) -> None:
+    def told() -> set[bytes]:
+        return {topic for topic in worker.broker.subscriptions if topic.startswith(b"door\0") and topic != b"door\0"}
+
+    worker.subscriber.learn("door", KEY)
+    worker.live(audio(0, epoch=7), KEY)
+    worker.live(audio(9, epoch=6), KEY)
+    await worker.broker.until(lambda: told() == {taken_topic("door", 7)})
+    worker.live(audio(0, epoch=8), KEY)
+    worker.live(audio(10, epoch=6), OTHER)  # its key is forgotten by now
+    await worker.broker.until(lambda: told() == {taken_topic("door", 8)})
+    worker.subscriber.unsubscribe("door")
+    await worker.broker.until(lambda: not worker.broker.subscriptions)
 
 
 async def test_of_live_batches_each_that_was_passed_on_is_told_and_of_cached_ones_none(worker: Worker) -> None:
