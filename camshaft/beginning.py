@@ -21,6 +21,7 @@ from common.errors import CamshaftError
 from common.kept import kept_text
 from common.log import get_logger
 from common.log_taps import Taps
+from common.pulse import RELAY_PULSE_INTERVAL
 from common.reloader import Reloader
 
 BROKER_SECTIONS = ("http", "auth", "jwt", "oidc", "broker", "cluster", "limits", "sources", "store", "log")
@@ -65,7 +66,7 @@ def run_relay(given: Given) -> None:
     reloader = reloading(given, *RELAY_SECTIONS)
     from relay.process import run
 
-    run_process(RELAY_NODE, reloader, lambda stop: run(reloader.config, stop, reloader))
+    run_process(RELAY_NODE, reloader, lambda stop: run(reloader.config, stop, reloader), pulse=RELAY_PULSE_INTERVAL)
 
 
 def run_worker(kind: WorkerKind, given: Given, node: NodeName) -> None:
@@ -85,8 +86,10 @@ def reloading(given: Given, *sections: str) -> Reloader:
     return Reloader(given.config, given.files, supervised=process.supervised(), sections=sections, kept=kept)
 
 
-def run_process(node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run ``main`` as a process that logs by this name and takes what changes, and exit."""
+def run_process(
+    node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitable[None]], *, pulse: float | None = None
+) -> None:
+    """Run ``main`` as a process that logs by this name, takes what changes and has this pulse, and exit."""
     from common.bus import Endpoints
 
     config = reloader.config
@@ -95,4 +98,4 @@ def run_process(node: str, reloader: Reloader, main: Callable[[asyncio.Event], A
     if reloader.problem is not None:
         get_logger().error("configuration has a mistake; that of before is used", mistake=str(reloader.problem))
     reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
-    sys.exit(process.run(main, reloader.ask))
+    sys.exit(process.run(main, reloader.ask, pulse=pulse))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from camshaft.nursery import Child
-from camshaft.pulse import LOOK_INTERVAL, Heard
+from camshaft.pulse import HUNG_LOOKS, LOOK_INTERVAL, Heard
 from common.log import get_logger
 
 PULSE_BYTES = 4_096  # read at once: a second's byte, or an hour's after we were stopped
@@ -40,9 +40,13 @@ class Children:
         running = self._running.get(name)
         return running.pid if running is not None and self._pulses[name].listens else None
 
-    async def ended(self, name: str, child: Process | Child, hearing: int) -> int:
-        """Wait for the end of a process that has just begun; its exit code. ``hearing`` is our end of its pulse."""
+    async def ended(self, name: str, child: Process | Child, hearing: int, hung_looks: int = HUNG_LOOKS) -> int:
+        """Wait for the end of a process that has just begun; its exit code.
+
+        ``hearing`` is our end of its pulse, ``hung_looks`` the silence after which it is killed.
+        """
         self._running[name] = child
+        self._pulses[name] = Heard(hung_looks)
         self._listen(name, hearing)
         try:
             return await child.wait()
@@ -82,7 +86,7 @@ class Children:
 
     def _listen(self, name: str, hearing: int) -> None:
         """Hear a child's pulse from now on."""
-        pulse = self._pulses[name] = Heard()
+        pulse = self._pulses[name]
         loop = asyncio.get_running_loop()
 
         def hear() -> None:

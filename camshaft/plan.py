@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from camshaft.pulse import HUNG_LOOKS, RELAY_HUNG_LOOKS
 from camshaft.workers import KINDS, Own
 from common.bus import Endpoints
 from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, Config, Leaf, leaves
@@ -31,6 +32,7 @@ class Program:
     cpu: int | None = None  # the core that it keeps to, if it is to
     live: tuple[str, ...] = ()  # keys of the configuration that it takes while it runs
     role: Role | None = None  # of a worker
+    hung_looks: int = HUNG_LOOKS  # of the supervisor, after which it is killed if it is silent
 
 
 def shared_environ(environ: Mapping[str, str], file: Path | None, overrides: Mapping[Leaf, Any]) -> dict[str, str]:
@@ -76,7 +78,7 @@ def programs(
         plan.append(Program("demo-camera", ("demo-camera", "--listen", listen), workers, live=("log.level",)))
     if config.broker.relay != "inside":
         relaying = workers | _settings({("broker", "address"): config.broker.address})
-        plan.append(Program("relay", ("relay",), relaying, live=("log.level",)))
+        plan.append(Program("relay", ("relay",), relaying, live=("log.level",), hung_looks=RELAY_HUNG_LOOKS))
     plan.append(Program("broker", ("broker",), front, live=LIVE))
     for kind, settings in processes.items():
         role = kind.role.value

@@ -200,7 +200,7 @@ class Supervisor:
         self._log.debug("process started", program=program.name, pid=child.pid)
         if self._stop.is_set():  # it came just now, and this child was not there to be told
             child.terminate()
-        return await self._children.ended(program.name, child, hearing)
+        return await self._children.ended(program.name, child, hearing, program.hung_looks)
 
     def _give_up(self, program: Program, code: int) -> None:
         if code in HOPELESS:

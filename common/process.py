@@ -62,19 +62,22 @@ class Stop(asyncio.Event):
         self.set()
 
 
-def run(main: Callable[[Stop], Awaitable[None]], on_hang_up: Callable[[], None] | None = None) -> int:
+def run(
+    main: Callable[[Stop], Awaitable[None]], on_hang_up: Callable[[], None] | None = None, *, pulse: float | None = None
+) -> int:
     """Run ``main`` on an event loop and return the process's exit code.
 
     ``main`` gets an event that SIGTERM, SIGINT or the supervisor's death sets, and has to return then. ``on_hang_up``
-    is called on the loop when SIGHUP asks for the configuration to be read again. An error of ours is shown as one
+    is called on the loop when SIGHUP asks for the configuration to be read again, ``pulse`` are the seconds between
+    two beats of its pulse where these are not the usual ones. An error of ours is shown as one
     sentence, others as their traceback. EXIT_CONFIG and EXIT_ADDRESS_IN_USE are for what starting again cannot mend.
     """
-    pipe, pulse = _inherited_pipe(SUPERVISOR_FD), _inherited_pipe(PULSE_FD)
+    pipe, beating = _inherited_pipe(SUPERVISOR_FD), _inherited_pipe(PULSE_FD)
     raise_file_limit()
     forgo_core_dumps()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_stopped(main, pipe, pulse, on_hang_up))
+            runner.run(_until_stopped(main, pipe, partial(Pulse, beating, watchdog(), pulse), on_hang_up))
     except (CamshaftError, ExceptionGroup) as exc:
         cause = _first_of_ours(exc)
         if cause is None:
@@ -159,10 +162,10 @@ def memory_limit(mebibytes: int) -> Iterator[None]:
 async def _until_stopped(
     main: Callable[[Stop], Awaitable[None]],
     pipe: int | None,
-    pulse_pipe: int | None,
+    pulse: Callable[[], Pulse],
     on_hang_up: Callable[[], None] | None,
 ) -> None:
-    pulse = Pulse(pulse_pipe, watchdog())  # first: by the time that we listen to signals we have been heard
+    beating = pulse()  # first: by the time that we listen to signals we have been heard
     stop = Stop()
     loop = asyncio.get_running_loop()
 
@@ -184,7 +187,7 @@ async def _until_stopped(
     try:
         await main(stop)
     finally:
-        pulse.stop()
+        beating.stop()
 
 
 def _terminals() -> list[int]:

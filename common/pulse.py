@@ -14,20 +14,22 @@ from common.systemd import WATCHDOG, notify
 
 PULSE_FD = "CAMSHAFT_PULSE_FD"  # environment variable: number of the inherited pipe's writing end
 PULSE_INTERVAL = 1.0  # seconds
+RELAY_PULSE_INTERVAL = 0.5  # … of the relay
 
 
 class Pulse:
     """Beats from now until stopped; belongs to the running loop.
 
     ``pipe`` leads to the supervisor; ``watchdog`` is what systemd allows between two beats, in seconds. With neither
-    there is no pulse.
+    there is no pulse. ``interval`` are the seconds from beat to beat.
     """
 
-    def __init__(self, pipe: int | None, watchdog: float | None = None) -> None:
+    def __init__(self, pipe: int | None, watchdog: float | None = None, interval: float | None = None) -> None:
+        interval = PULSE_INTERVAL if interval is None else interval
         self._pipe = pipe
         self._tells_systemd = watchdog is not None
         # Half of what is allowed, as sd_watchdog_enabled(3) advises.
-        self._interval = PULSE_INTERVAL if watchdog is None else min(PULSE_INTERVAL, watchdog / 2)
+        self._interval = interval if watchdog is None else min(interval, watchdog / 2)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         if pipe is not None:

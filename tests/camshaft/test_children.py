@@ -12,7 +12,7 @@ import pytest
 from camshaft import children as module
 from camshaft.children import Children
 from camshaft.nursery import Child
-from camshaft.pulse import FIRST_LOOKS
+from camshaft.pulse import FIRST_LOOKS, HUNG_LOOKS
 
 PATIENCE = 60.0  # seconds
 
@@ -36,11 +36,11 @@ class Process:
             self.over.set()
 
 
-async def begun(children: Children, name: str) -> tuple[Process, int, asyncio.Task[int]]:
+async def begun(children: Children, name: str, looks: int = HUNG_LOOKS) -> tuple[Process, int, asyncio.Task[int]]:
     """A process, our other end of its pulse, and the task that waits for its end."""
     process = Process()
     hearing, beating = os.pipe()
-    ended = asyncio.create_task(children.ended(name, cast(Child, process), hearing))
+    ended = asyncio.create_task(children.ended(name, cast(Child, process), hearing, looks))
     await asyncio.sleep(0)
     return process, beating, ended
 
@@ -64,6 +64,29 @@ async def test_a_process_reads_its_configuration_again_when_it_listens_and_not_b
         assert await ended == 3
     assert not children.names
     os.close(beating)
+
+
+async def test_a_process_that_falls_silent_is_killed_after_the_looks_that_are_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LOOK_INTERVAL", 0.001)
+    beats: asyncio.Queue[str] = asyncio.Queue()
+    children = Children(beats.put_nowait)
+    relay, relay_beating, ended = await begun(children, "relay", 3)
+    other, beating, other_ended = await begun(children, "broker", 10**9)
+    async with asyncio.timeout(PATIENCE):
+        for pipe in (relay_beating, beating):
+            os.write(pipe, b".")
+            await beats.get()
+        watch = asyncio.create_task(children.watch())
+        await ended
+        await asyncio.sleep(0.05)
+        assert (relay.signals, other.signals) == ([signal.SIGKILL], [])
+        other.over.set()
+        await other_ended
+    watch.cancel()
+    for pipe in (relay_beating, beating):
+        os.close(pipe)
 
 
 async def test_a_process_that_never_beats_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from camshaft.plan import Program, programs, shared_environ
+from camshaft.pulse import HUNG_LOOKS
 from common.config import Config, leaves
 from common.config_file import load
 from common.errors import ConfigError
@@ -80,6 +81,11 @@ def test_numbers_of_workers_are_configured() -> None:
 def test_the_broker_is_told_how_many_ingest_workers_start_with_it() -> None:
     plan = by_name(programs(config(ingest={"workers": 3}), {}, cores=1))
     assert plan["broker"].environ["CAMSHAFT_INGEST_WORKERS"] == "3"
+
+
+def test_the_relay_is_taken_for_hung_sooner_than_all_others() -> None:
+    plan = programs(config(), {}, cores=2)
+    assert {program.name for program in plan if program.hung_looks < HUNG_LOOKS} == {"relay"}
 
 
 def test_media_is_relayed_by_a_process_of_its_own_unless_that_is_not_wanted() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from camshaft.pulse import FIRST_LOOKS, HUNG_LOOKS, LOOK_INTERVAL, Heard
-from common.pulse import PULSE_INTERVAL
+import pytest
+
+from camshaft.pulse import FIRST_LOOKS, HUNG_LOOKS, LOOK_INTERVAL, RELAY_HUNG_LOOKS, Heard
+from common.pulse import PULSE_INTERVAL, RELAY_PULSE_INTERVAL
 
 
 def test_one_that_falls_silent_hangs_after_five_seconds_and_is_told_of_once() -> None:
@@ -15,11 +17,21 @@ def test_one_that_falls_silent_hangs_after_five_seconds_and_is_told_of_once() ->
     assert HUNG_LOOKS * LOOK_INTERVAL == 5.0
 
 
-def test_one_that_beats_never_hangs() -> None:
-    heard = Heard()
+def test_the_relay_hangs_after_two() -> None:
+    heard = Heard(RELAY_HUNG_LOOKS)
+    heard.beat()
+    assert [heard.look() for _ in range(2 * RELAY_HUNG_LOOKS)].index(True) == RELAY_HUNG_LOOKS - 1
+    assert RELAY_HUNG_LOOKS * LOOK_INTERVAL == 2.0
+
+
+@pytest.mark.parametrize(
+    ("looks", "interval"), [(HUNG_LOOKS, PULSE_INTERVAL), (RELAY_HUNG_LOOKS, RELAY_PULSE_INTERVAL)]
+)
+def test_one_that_beats_never_hangs(looks: int, interval: float) -> None:
+    heard = Heard(looks)
     for _ in range(1_000):
         heard.beat()
-        for _ in range(round(3 * PULSE_INTERVAL / LOOK_INTERVAL)):
+        for _ in range(round(3 * interval / LOOK_INTERVAL)):
             assert not heard.look()
 
 

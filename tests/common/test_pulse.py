@@ -50,6 +50,12 @@ async def test_it_beats_at_once_and_on_until_stopped(pipe: tuple[int, int], monk
     assert heard(pipe[0]) == 0
 
 
+async def test_a_pulse_may_be_quicker_than_the_usual_one(pipe: tuple[int, int]) -> None:
+    pulse = Pulse(pipe[1], interval=0.02)
+    await beats(pipe[0], 3)
+    pulse.stop()
+
+
 async def test_a_blocked_loop_gives_none(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulse_module, "PULSE_INTERVAL", 0.02)
     pulse = Pulse(pipe[1])
