@@ -10,6 +10,7 @@ from aiortc import sdp
 from common.media import Track
 
 _LAST_RESORT = 100
+REFUSED = _LAST_RESORT + 1  # no fit at all
 _MAIN_10 = 2  # general_profile_idc, ITU-T H.265 A.3.3
 
 # By a stream's H.264 profile, the others whose decoders can play it (RFC 6184 8.1, ITU-T H.264 A.2), best match first.
@@ -48,7 +49,7 @@ def formats_for(media: sdp.MediaDescription, track: Track) -> list[Format]:
     for pt, codec in found:
         profile = _profile(track.codec, codec.parameters)
         misfit = mismatch(track.codec, profile, track.profile)
-        if misfit <= _LAST_RESORT:
+        if misfit < REFUSED:
             ranked.append((misfit, Format(pt, track.codec, profile, rtx.get(pt))))
     if track.profile or track.codec != "H264":
         ranked = [min(ranked, key=lambda each: each[0])] if ranked else []
@@ -77,8 +78,8 @@ def mismatch(codec: str, offered: str, sent: str) -> int:
             return _h264_mismatch(offered, sent)
         case "H265":
             return _h265_mismatch(offered, sent)
-        case "VP9" | "AV1":  # cameras have the profile of 8 bits and 4:2:0
-            return 0 if offered == "0" else _LAST_RESORT + 1
+        case "VP9" | "AV1":  # whose decoders take one profile each; until it is known: that of 8 bits and 4:2:0
+            return 0 if offered == (sent or "0") else REFUSED
     return 0
 
 
@@ -95,9 +96,9 @@ def _h265_mismatch(offered: str, sent: str) -> int:
         tiers = int(have["tier-flag"]), int(need["tier-flag"])
         levels = int(have["level-id"]), int(need["level-id"])
     except (KeyError, ValueError):
-        return _LAST_RESORT + 1
+        return REFUSED
     if profiles[0] < profiles[1] or profiles[0] > _MAIN_10 or tiers[0] < tiers[1]:
-        return _LAST_RESORT + 1
+        return REFUSED
     return (profiles[0] != profiles[1]) + (tiers[0] != tiers[1]) if levels[0] >= levels[1] else _LAST_RESORT
 
 
@@ -110,7 +111,7 @@ def _h264_mismatch(offered: str, sent: str) -> int:
         return 0
     have, need = _h264_profile(offered), _h264_profile(sent)
     if need not in _H264_DECODERS:
-        return _LAST_RESORT if have is need and have else _LAST_RESORT + 1
+        return _LAST_RESORT if have is need and have else REFUSED
     also = (need, *_H264_DECODERS[need])
     return also.index(have) if have in also else _LAST_RESORT
 

@@ -19,7 +19,7 @@ from common.cameras import CameraName
 from common.control import CONVERTERS_FULL
 from common.errors import RequestError
 from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, converted
-from egress.formats import Format, formats_for, mismatch
+from egress.formats import REFUSED, Format, formats_for, mismatch
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, ParsedOffer, read, reduce
 from egress.wire.certificate import Fingerprint
 from egress.wire.ice import Credentials
@@ -55,9 +55,10 @@ class Section:
     other: bool = False  # whether it is of the other stream, as this one has no such track
 
     def choose(self, codec: str, profile: str = "") -> Format | None:
-        """The payload type for a stream, best profile match first."""
-        usable = [f for f in self.formats if f.codec == codec]
-        return min(usable, key=lambda f: mismatch(codec, f.profile, profile), default=None)
+        """The payload type for a stream, best profile match first; ``None`` where no decoder of the viewer's fits."""
+        ranked = [(mismatch(codec, f.profile, profile), f) for f in self.formats if f.codec == codec]
+        misfit, best = min(ranked, key=lambda each: each[0], default=(REFUSED, None))
+        return best if misfit < REFUSED else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ In: single NAL units, aggregation packets and fragmentation units, and what came
 packet, zero padding, markers missing. Out: the same in payloads of at most ``MAX_PAYLOAD`` bytes, as RFC 7798 has them.
 
 * Parameter sets go out before every picture that decoding can begin with (IRAP) and nowhere else, wherever the camera
-  sent them, in one packet where they fit in one.
+  sent them, in one packet where they fit in one. A video parameter set that never came is made of the sequence's.
 * Access unit delimiters, filler and supplemental information are taken out: browsers have no use for them.
 """
 
@@ -33,6 +33,7 @@ from common.payload.h265_syntax import (
 )
 from common.payload.output import Output, pieces
 from ingest.payload.frames import Frames, Unit
+from ingest.payload.h265_vps import video_parameter_set
 
 MAX_UNITS = 1_024  # NAL units of an access unit: a picture of 8K has 600 slices at most (A.4.1)
 MAX_SETS = 64  # parameter sets of a kind that are kept; picture parameter sets may be as many (7.4.3.3.1)
@@ -51,11 +52,14 @@ def announced_track(parameters: Mapping[str, str]) -> Track:
 class ParameterSets:
     """The parameter sets that were announced or have come: video, sequence and picture parameter sets.
 
+    The first of these is made where there is none.
+
     A camera has one of the first two kinds at a time, and of picture parameter sets one for each identifier.
     """
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self.sequence: SequenceParameterSet | None = None  # the newest
+        self._made: list[bytes] = []  # the video parameter set that it would follow
         self._sets: dict[int, dict[int, bytes]] = {kind: {} for kind in _NAMES}
         for kind, name in _NAMES.items():
             for text in parameters.get(name, "").split(","):
@@ -71,7 +75,7 @@ class ParameterSets:
             raise ValueError("a parameter set is too long")
         known = self._sets[kind]
         if kind == SPS:
-            self.sequence = parse_sps(nal)
+            self.sequence, self._made = parse_sps(nal), [video_parameter_set(nal)]
             if nal not in known.values():  # pictures of the old sequence need none of these
                 self._sets[PPS].clear()
         known[Bits(nal[_HEADER : _HEADER + 8]).ue() if kind == PPS else 0] = nal  # pps_pic_parameter_set_id
@@ -81,13 +85,13 @@ class ParameterSets:
     @property
     def missing(self) -> str:
         """The kind that has not come yet; empty if all have."""
-        names = {VPS: "video", SPS: "sequence", PPS: "picture"}
-        return next((names[kind] for kind, known in self._sets.items() if not known), "")
+        return next((name for kind, name in ((SPS, "sequence"), (PPS, "picture")) if not self._sets[kind]), "")
 
     @property
     def units(self) -> list[bytes]:
         """All of them, in the order in which a decoder needs them."""
-        return [nal for known in self._sets.values() for nal in known.values()]
+        made = [] if self._sets[VPS] else self._made
+        return made + [nal for known in self._sets.values() for nal in known.values()]
 
 
 class H265(Frames):

@@ -175,7 +175,7 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
         case "VP8":
             return Frames(choice.track, vpx.repack_vp8, output)
         case "VP9":
-            return Frames(choice.track, vpx.repack_vp9, output)
+            return vpx.Vp9(choice.track, output)
         case "AV1":
             return Frames(choice.track, vpx.repack_av1, output)
         case "JPEG":

@@ -6,16 +6,18 @@ descriptor that receivers need: cameras have one layer, and what they say of lay
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from common.errors import ProtocolError
-from common.media import MAX_PAYLOAD
+from common.media import MAX_PAYLOAD, Track
 from common.payload.access_unit import access_unit, obus
-from common.payload.output import pieces
-from ingest.payload.frames import Unit
+from common.payload.output import Output, pieces
+from ingest.payload.frames import Frames, Unit
 
 _SEQUENCE_HEADER = 1  # obu_type, AV1 6.2.2
 _LEAST = 8  # bytes of room in which an OBU is begun
 _VP8_START = b"\x9d\x01\x2a"  # RFC 6386 9.1
-_VP9_SYNC = b"\x49\x83\x42"  # VP9 6.2.1: frame_sync_code
+_VP9_SYNC = 0x498342  # VP9 6.2.1: frame_sync_code
 _NOT_SENT = {2, 8, 15}  # temporal delimiters, tile lists and padding: RTP Payload Format For AV1, 5
 
 
@@ -52,14 +54,33 @@ def repack_vp9(payloads: list[bytes]) -> list[Unit]:
     return [Unit([bytes((bit,)) + piece for bit, piece in zip(bits, cut, strict=True)], keyframe)]
 
 
+class Vp9(Frames):
+    """One camera's VP9 track, whose profile is known from the first keyframe on."""
+
+    def __init__(self, track: Track, output: Output) -> None:
+        super().__init__(track, self._repack_vp9, output)
+
+    def _repack_vp9(self, payloads: list[bytes]) -> list[Unit]:
+        units = repack_vp9(payloads)
+        if units[0].keyframe and (profile := str(_vp9_profile(units[0].payloads[0][1]))) != self.track.profile:
+            self.track = replace(self.track, profile=profile)
+        return units
+
+
+def _vp9_profile(byte: int) -> int:
+    """VP9 6.2: profile_low_bit, profile_high_bit."""
+    return byte >> 5 & 1 | byte >> 3 & 2
+
+
 def _is_vp9_keyframe(frame: bytes) -> bool:
     """VP9 6.2: frame_marker, profile, show_existing_frame, frame_type."""
     if not frame or frame[0] >> 6 != 2:
         raise ProtocolError("a frame of VP9 has no header")
-    profile = frame[0] >> 5 & 1 | frame[0] >> 3 & 2
-    at = 2 if profile == 3 else 3  # the bit, counted from the lowest, at which show_existing_frame stands
+    later = _vp9_profile(frame[0]) == 3  # by the one bit more that the header of this profile has
+    at = 2 if later else 3  # the bit, counted from the lowest, at which show_existing_frame stands
     keyframe = not frame[0] >> at & 1 and not frame[0] >> at - 1 & 1
-    if keyframe and _VP9_SYNC not in frame[1:5]:  # a byte later in profile 3, whose header has one more bit
+    begin = int.from_bytes(frame[1:5].ljust(4, b"\0"))
+    if keyframe and (begin >> (7 if later else 8)) & 0xFFFFFF != _VP9_SYNC:
         raise ProtocolError("a keyframe of VP9 has no sync code")
     return keyframe
 

@@ -22,7 +22,7 @@ from common.cameras import CameraState
 from common.clock import unix_ns
 from common.errors import CameraError, ProtocolError
 from common.media import Kind
-from ingest.sources.media import Found, Medium, describe
+from ingest.sources.media import Found, Medium, codec_of, describe
 from ingest.sources.pace import Timeline
 from ingest.sources.queue import Queue, Unit
 from ingest.sources.url import SourceUrl
@@ -145,11 +145,8 @@ def _found(stream: Any) -> Found:
     name = context.name if context is not None else "unknown"
     extradata = bytes(context.extradata or b"") if context is not None else b""
     if kind is Kind.VIDEO:
-        return Found(kind, _CODECS.get(name, name), extradata)
-    return Found(kind, _CODECS.get(name, name), extradata, context.sample_rate or 0, context.channels or 1)
-
-
-_CODECS = {"libdav1d": "av1", "libvpx": "vp8", "libvpx-vp9": "vp9", "libopus": "opus", "mp3float": "mp3"}
+        return Found(kind, codec_of(name), extradata)
+    return Found(kind, codec_of(name), extradata, context.sample_rate or 0, context.channels or 1)
 
 
 def _times(packet: Any, *, untimed: bool) -> tuple[int, int]:

@@ -99,6 +99,11 @@ def describe(media: Sequence[Medium]) -> bytes:
     return "\r\n".join([*lines, ""]).encode()
 
 
+def codec_of(decoder: str) -> str:
+    """FFmpeg's name of the codec of one of its decoders."""
+    return _DECODERS.get(decoder, decoder)
+
+
 def _form(found: Found) -> _Form:
     make = _FORMS.get(found.codec)
     if make is not None:
@@ -254,6 +259,20 @@ _FORMS: dict[str, Callable[[Found], _Form]] = {
     "adpcm_g722": _sound("G722", clock_rate=8_000),  # RFC 3551 4.5.2
     "pcm_s16be": _sound("L16"),
     "pcm_s16le": _sound("L16", _swapped),
+}
+
+# FFmpeg's decoders that are called otherwise than what they decode, and that it takes by itself in some build.
+_DECODERS = {
+    "libdav1d": "av1",
+    "libaom-av1": "av1",
+    "libvpx": "vp8",
+    "libvpx-vp9": "vp9",
+    "mpegvideo": "mpeg2video",
+    "libopus": "opus",
+    "aac_fixed": "aac",
+    "mp2float": "mp2",
+    "mp3float": "mp3",
+    "g722": "adpcm_g722",
 }
 
 # Codecs that ingest knows by name alone.

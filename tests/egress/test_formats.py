@@ -100,3 +100,10 @@ def test_of_several_profiles_the_one_of_8_bits_is_taken(codec: str, name: str) -
     track = Track(Kind.VIDEO, codec, 90_000)
     assert chosen(Kind.VIDEO, track, **{f"{codec}_1": f"{name}=2", f"{codec}_2": f"{name}=0"}) == 102
     assert chosen(Kind.VIDEO, track, **{f"{codec}_1": f"{name}=2"}) is None
+
+
+@pytest.mark.parametrize("codec", ["VP9", "AV1"])
+def test_another_profile_is_carried_by_a_decoder_of_just_that(codec: str) -> None:
+    track, name = Track(Kind.VIDEO, codec, 90_000, profile="2"), {"VP9": "profile-id", "AV1": "profile"}[codec]
+    assert chosen(Kind.VIDEO, track, **{f"{codec}_1": "", f"{codec}_2": f"{name}=2"}) == 102
+    assert chosen(Kind.VIDEO, track, **{codec: ""}) is None

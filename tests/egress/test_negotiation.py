@@ -5,6 +5,7 @@ import pytest
 
 from common.errors import RequestError
 from common.media import Kind, Track
+from egress.formats import Format
 from egress.negotiation import Section, _negotiate, negotiate, renditions_for
 from rigs.browser import MODE_0_TYPE, Browser, audio_section, video_section
 from tests.fakes.offers import CHANNEL, CONSTRAINED_BASELINE, HIGH, MAIN, OPUS, h264, transport_in
@@ -91,6 +92,13 @@ def codecs(section: Section) -> list[str]:
 def test_what_the_viewer_does_not_take_is_converted() -> None:
     tracks = Track(Kind.VIDEO, "JPEG", 90_000, convert="no"), Track(Kind.AUDIO, "AAC", 16_000, convert="no")
     assert sections(*tracks) == [(["H264"], True, True), (["opus"], True, True)]
+
+
+def test_a_profile_that_comes_later_and_that_no_decoder_fits_is_not_sent() -> None:
+    section = Section("0", Kind.VIDEO, (Format(96, "VP9", "0"), Format(98, "H264", "42e01f")))
+    assert section.choose("VP9", "0") == section.choose("VP9") == Format(96, "VP9", "0")
+    assert section.choose("VP9", "3") is None
+    assert section.choose("AV1") is None
 
 
 def test_a_viewer_may_be_sent_what_a_converter_makes_later_on() -> None:

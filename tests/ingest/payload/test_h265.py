@@ -121,12 +121,34 @@ def test_what_browsers_have_no_use_for_is_left_out() -> None:
     assert [nals for _, nals in camera.units()] == sent[:1]
 
 
-def test_without_a_video_parameter_set_one_sentence_says_so() -> None:
+@pytest.mark.parametrize("more", ["", ":temporal-layers=3:bframes=4"])
+def test_a_video_parameter_set_that_never_comes_is_made_of_the_sequence(more: str) -> None:
+    coded = pictures("libx265", options=X265.format(0) + more)
+    sent = [[nal for nal in split(picture.data) if kind(nal) != 39] for picture in coded]
+    camera = Camera()
+    for nals in sent:
+        camera.send([nal for nal in nals if kind(nal) != VPS])
+    units = camera.units()
+    assert [nals for _, nals in units] == sent, "it is the encoder's own"
+    assert decoded(units) == len(sent)
+    assert not camera.format.unseen
+
+
+def test_a_video_parameter_set_that_comes_takes_the_place_of_the_one_that_was_made() -> None:
+    sent = encoded()
+    camera = Camera({name: text for name, text in sprop(sent[0]).items() if name != "sprop-vps"})
+    own = sent[0][0][:-1] + b"\x41"  # it says something more at its end
+    camera.send(without_sets(sent[0]))
+    camera.send([own, *without_sets(sent[10])])
+    assert [nals[0] for _, nals in camera.units()] == [sent[0][0], own]
+
+
+def test_without_a_sequence_parameter_set_one_sentence_says_so() -> None:
     camera = Camera()
     for nals in encoded():
-        camera.send([nal for nal in nals if kind(nal) != VPS])
+        camera.send([nal for nal in nals if kind(nal) != SPS])
     assert camera.units() == []
-    assert "its video parameter set never comes" in camera.format.hindrance
+    assert "its sequence parameter set never comes" in camera.format.hindrance
     assert camera.format.unseen
 
 

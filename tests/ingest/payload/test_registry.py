@@ -19,6 +19,7 @@ from ingest.payload.jpeg import Jpeg
 from ingest.payload.opus import Opus
 from ingest.payload.registry import choose, make
 from ingest.payload.sound import Sound
+from ingest.payload.vpx import Vp9
 from ingest.rtsp import sdp
 from tests.fakes.clocks import ArrivalClock
 
@@ -77,7 +78,7 @@ def converted(kind: Kind, codec: str, rate: int, channels: int = 1, name: str = 
         ("video 0 RTP/AVP 96\na=rtpmap:96 hevc/90000", Track(Kind.VIDEO, "H265", 90_000), H265),
         ("video 0 RTP/AVP 96\na=rtpmap:96 H.265/90000", Track(Kind.VIDEO, "H265", 90_000), H265),
         ("video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000", Track(Kind.VIDEO, "VP8", 90_000), Frames),
-        ("video 0 RTP/AVP 96\na=rtpmap:96 VP9/90000", Track(Kind.VIDEO, "VP9", 90_000), Frames),
+        ("video 0 RTP/AVP 96\na=rtpmap:96 VP9/90000", Track(Kind.VIDEO, "VP9", 90_000), Vp9),
         ("video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000", Track(Kind.VIDEO, "AV1", 90_000), Frames),
         ("video 0 RTP/AVP 26", converted(Kind.VIDEO, "JPEG", 90_000, name="Motion JPEG"), Jpeg),
         ("video 0 RTP/AVP 32", converted(Kind.VIDEO, "MPV", 90_000, name="MPEG-2 video"), Frames),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from common.errors import ProtocolError
-from common.media import MAX_PAYLOAD
+from common.media import MAX_PAYLOAD, Kind, Track
 from common.payload.access_unit import access_unit
+from common.payload.output import Output
 from ingest.payload.frames import Unit
-from ingest.payload.vpx import repack_av1, repack_vp8, repack_vp9
+from ingest.payload.vpx import Vp9, repack_av1, repack_vp8, repack_vp9
 from rigs.codecs import pictures
+from tests.fakes.clocks import ArrivalClock
 
 REALTIME = "deadline=realtime cpu-used=8 b=4M"
 
@@ -45,6 +47,29 @@ def test_vp9_frames_stay_what_they_are(size: int) -> None:
         assert payloads[0][0] & 0xF8 == predicted | 0x08
         assert payloads[-1][0] & 0x04
         assert all(payload[0] & 0x4B == predicted for payload in payloads[1:])
+
+
+# VP9 6.2: frame_marker 2, profile (and one bit more in 3), a keyframe that is shown, and the sync code where it stands.
+VP9_KEYFRAMES = {profile: bytes((first,)) + bytes.fromhex("498342") for profile, first in enumerate((0x82, 0xA2, 0x92))}
+VP9_KEYFRAMES[3] = bytes.fromhex("b124c1a1")
+
+
+@pytest.mark.parametrize("profile", VP9_KEYFRAMES)
+def test_a_keyframe_of_vp9_is_known_in_every_profile(profile: int) -> None:
+    output = Output(Kind.VIDEO, "VP9", ArrivalClock(), 1)
+    camera = Vp9(Track(Kind.VIDEO, "VP9", 90_000), output)
+    for number, frame in enumerate(
+        (VP9_KEYFRAMES[profile] + b"\0picture", bytes((VP9_KEYFRAMES[profile][0] | 6,)) * 9)
+    ):
+        camera.receive(b"\x0c" + frame, 0, 1 + len(frame), number, True, 1)
+    assert [batch.keyframe for batch in output.take(0)] == [True, False]
+    assert camera.track.profile == str(profile)
+
+
+@pytest.mark.parametrize("profile", VP9_KEYFRAMES)
+def test_a_keyframe_of_vp9_without_its_sync_code_is_refused(profile: int) -> None:
+    with pytest.raises(ProtocolError):
+        repack_vp9([b"\x0c" + VP9_KEYFRAMES[profile][:3] + b"\0\0\0"])
 
 
 def obus_of(unit: bytes) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from ingest.rtp.receiver import CameraStream
 from ingest.rtp.rtcp import SenderReport
 from ingest.rtp.rtcp import parse as parse_rtcp
 from ingest.rtsp.sdp import parse
-from ingest.sources.media import Found, Medium, describe
+from ingest.sources.media import _FORMS, Found, Medium, codec_of, describe
 from rigs.video import encode
 from tests.fakes.records import AVC
 
@@ -164,3 +165,9 @@ def test_no_bytes_do_more_than_a_protocol_error(codec: str, data: bytes) -> None
     kind = Kind.AUDIO if codec in ("aac", "aac_latm", "mp3") else Kind.VIDEO
     with suppress(ProtocolError, NothingPlayableError):
         published(Found(kind, codec, data, 48_000, 1), data)
+
+
+@pytest.mark.parametrize("codec", sorted(_FORMS))
+def test_whatever_ffmpeg_calls_the_decoder_of_a_codec_it_is_that_codec(codec: str) -> None:
+    context = av.CodecContext.create(codec, "r")
+    assert codec_of(context.name) == codec
