@@ -32,8 +32,10 @@ DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "
 KEYFRAME_INTERVAL = 2_000_000  # microseconds, where each picture of the source is a keyframe
 MIN_KEYFRAME_INTERVAL = 500_000  # microseconds between two, however many the source has
 MAX_REORDER = 64  # access units in the decoder: H.265 has 16
+LEAST_STEP = 1_000  # microseconds between two pictures, where the source's times do not grow: 90 kHz tells them apart
 MIN_SIZE = 16  # samples of a picture's width and height; x264 takes nothing smaller
 MOST_MADE = 4096 * 2304  # samples of a picture that is made: level 5.1 (H.264 table A-1), beyond which few decode it
+LONGEST_SIDE = 4096  # samples of its width and height, beyond which decoders in hardware take nothing
 
 
 class PictureConverter:
@@ -58,7 +60,7 @@ class PictureConverter:
         self._encodes: tuple[object, ...] = ()  # what the encoder was made for
         self._filter: Graph | None = None
         self._filters: tuple[object, ...] = ()
-        self._last = -1  # presentation time of the last picture, in microseconds
+        self._last = -LEAST_STEP  # presentation time of the last picture, in microseconds
         self._keyframe_at = -KEYFRAME_INTERVAL
         self._keyframe_due = False
 
@@ -95,7 +97,7 @@ class PictureConverter:
             return []
         try:
             frame = self._prepared(frame)
-            frame.pts = self._last = max(unit.capture_ns // 1000, self._last + 1)
+            frame.pts = self._last = max(unit.capture_ns // 1000, self._last + LEAST_STEP)
             frame.time_base = MICROSECONDS
             frame.pict_type = PictureType.I if self._begins_group(frame.pts) else PictureType.NONE
             packets = self._packets(frame, unit)
@@ -127,7 +129,8 @@ class PictureConverter:
         while len(self._encoding) > MAX_REORDER:  # of which no packet ever came
             del self._encoding[next(iter(self._encoding))]
         payloads = h264_payloads(_nal_units(bytes(packet)))
-        return Made(payloads, packet.is_keyframe, unit.capture_ns, unit.arrival_ns)
+        capture_ns = max(unit.capture_ns, (packet.pts or 0) * 1000)
+        return Made(payloads, packet.is_keyframe, capture_ns, unit.arrival_ns)
 
     def _begins_group(self, pts: int) -> bool:
         wait = KEYFRAME_INTERVAL if self._keyframes_alone else MIN_KEYFRAME_INTERVAL
@@ -174,12 +177,19 @@ class PictureConverter:
 
 
 def made_size(width: int, height: int, max_height: int = 0) -> tuple[int, int]:
-    """The size in which a picture of that size is made: its own, even, and in its own shape where it has to change."""
-    scale = min(1.0, math.sqrt(MOST_MADE / (width * height)))
+    """The size in which a picture of that size is made: its own, even, and in its own shape where it has to change.
+
+    One that is hundreds of times as long as it is wide loses its shape.
+    """
+    scale = min(1.0, math.sqrt(MOST_MADE / (width * height)), LONGEST_SIDE / max(width, height))
     if 0 < max_height < height * scale:
         scale = max_height / height
     scale = max(scale, MIN_SIZE / min(width, height))
-    return max(round(width * scale) & ~1, MIN_SIZE), max(round(height * scale) & ~1, MIN_SIZE)
+    return _side(width * scale), _side(height * scale)
+
+
+def _side(wanted: float) -> int:
+    return min(max(round(wanted) & ~1, MIN_SIZE), LONGEST_SIDE)
 
 
 def _nal_units(stream: bytes) -> list[bytes]:

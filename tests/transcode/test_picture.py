@@ -193,7 +193,9 @@ def test_a_picture_too_small_to_encode_is_made_larger() -> None:
         ((7680, 4320), 0, (4096, 2304)),
         ((8, 8), 0, (16, 16)),
         ((64, 8), 0, (128, 16)),
-        ((16_000, 2), 0, (128_000, 16)),
+        ((7680, 2160), 0, (4096, 1152)),
+        ((1080, 5120), 0, (864, 4096)),
+        ((16_000, 2), 0, (4096, 16)),
     ],
 )
 def test_a_picture_has_its_own_size_where_browsers_take_that(
@@ -202,11 +204,14 @@ def test_a_picture_has_its_own_size_where_browsers_take_that(
     assert made_size(*size, max_height) == wanted
 
 
-def test_times_that_go_back_do_not_stop_it() -> None:
-    converter = PictureConverter("JPEG")
+def test_times_that_go_back_do_not_stop_it_and_go_on_in_what_is_made() -> None:
+    converter, times = PictureConverter("JPEG"), []
     [coded] = pictures("mjpeg", 1, pixels="yuvj420p")
-    for at in (5, 3, 3, 4):
-        assert len(converter.convert(AccessUnit(coded.data, START_NS + at * FRAME_NS, 0, True))) == 1
+    for at in (5, 3, 3, 4, 7):
+        [made] = converter.convert(AccessUnit(coded.data, START_NS + at * FRAME_NS, 0, True))
+        times.append(made.capture_ns)
+    assert all(after - before >= 10**9 // 90_000 for before, after in pairwise(times)), "RTP tells each from the next"
+    assert times[-1] == START_NS + 7 * FRAME_NS
 
 
 def test_a_conversion_takes_little_more_than_its_codecs_alone() -> None:
