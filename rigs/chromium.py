@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import av
 import psutil
-from playwright.async_api import BrowserContext, Page, Route, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright
 
 from rigs.process import end_with_parent
 
@@ -226,6 +226,14 @@ class Chromium:
 
     context: BrowserContext
 
+    @asynccontextmanager
+    async def window(self) -> AsyncIterator[Chromium]:
+        """The same browser with a window and a profile of its own: of the pages in one window only the front one shows
+        its pictures."""
+        assert self.context.browser is not None
+        async with _window(self.context.browser) as chromium:
+            yield chromium
+
     async def open(self, url: str) -> Viewing:
         """Open a page of the product's."""
         page = await self.context.new_page()
@@ -278,12 +286,18 @@ async def chromium(executable: str = CHROMIUM, *flags: str, kept: Kept | None = 
         else:
             browser = await playwright.chromium.connect_over_cdp(kept.address())
         try:
-            context = await browser.new_context(viewport={"width": 800, "height": 600}, ignore_https_errors=True)
-            await context.add_init_script(path=PROBE)
-            yield Chromium(context)
-            await context.close()
+            async with _window(browser) as chromium:
+                yield chromium
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def _window(browser: Browser) -> AsyncIterator[Chromium]:
+    context = await browser.new_context(viewport={"width": 800, "height": 600}, ignore_https_errors=True)
+    await context.add_init_script(path=PROBE)
+    yield Chromium(context)
+    await context.close()
 
 
 class Kept:
