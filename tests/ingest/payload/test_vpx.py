@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+from fractions import Fraction
+
+import av
 import pytest
 
 from common.errors import ProtocolError
@@ -10,7 +14,7 @@ from common.payload.access_unit import access_unit
 from common.payload.output import Output
 from ingest.payload.frames import Unit
 from ingest.payload.vpx import Vp9, repack_av1, repack_vp8, repack_vp9
-from rigs.codecs import pictures
+from rigs.codecs import Coded, pictures
 from tests.fakes.clocks import ArrivalClock
 
 REALTIME = "deadline=realtime cpu-used=8 b=4M"
@@ -101,6 +105,40 @@ def test_av1_temporal_units_stay_what_they_are() -> None:
         payloads = payloads_of(units)
         assert obus_of(access_unit("AV1", payloads))[1:] == obus
         assert bool(payloads[0][0] & 0x08) is picture.keyframe, "N"
+
+
+def packed_by_ffmpeg(coded: tuple[Coded, ...]) -> list[list[bytes]]:
+    """The payloads of each temporal unit, as FFmpeg's RTP muxer cuts it."""
+    units = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
+        port.bind(("127.0.0.1", 0))
+        port.settimeout(10)
+        url, lax = f"rtp://127.0.0.1:{port.getsockname()[1]}?pkt_size=400", {"strict": "experimental"}
+        with av.open(url, "w", format="rtp", container_options=lax) as muxer:
+            stream = muxer.add_stream("libsvtav1", rate=30)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            for picture in coded:
+                packet = av.Packet(picture.data)
+                packet.pts = packet.dts = picture.number
+                packet.stream, packet.time_base = stream, Fraction(1, 30)
+                muxer.mux(packet)
+                units.append([port.recv(65_536)])
+                while not units[-1][-1][1] & 0x80:  # the marker
+                    units[-1].append(port.recv(65_536))
+    return [[packet[12:] for packet in unit] for unit in units]
+
+
+def test_av1_that_ffmpeg_packs_is_decoded_whole() -> None:
+    coded = pictures("libsvtav1", options="preset=12 crf=20 svtav1-params=pred-struct=1")
+    decoder = av.CodecContext.create("libdav1d", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    packed = packed_by_ffmpeg(coded)
+    assert max(map(len, packed)) > 3, "some are cut"
+    units = [unit for payloads in packed for unit in repack_av1(payloads)]
+    assert [unit.keyframe for unit in units] == [picture.keyframe for picture in coded]
+    shown = [frame for unit in units for frame in decoder.decode(av.Packet(access_unit("AV1", unit.payloads)))]
+    assert len([*shown, *decoder.decode(None)]) == len(coded)
 
 
 @pytest.mark.parametrize(
