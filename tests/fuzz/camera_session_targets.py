@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 from common import control
+from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
 from common.media import encode_batch
 from ingest.payload.registry import Choice, choose
@@ -105,7 +106,7 @@ class CameraSession:
             control.StreamReport(
                 "door",
                 1,
-                control.CameraState.PLAYING,
+                CameraState.PLAYING,
                 detail=self.session.server,
                 tracks=tuple(receiver.track for receiver in self.stream.receivers),
                 stats=tuple(receiver.stats for receiver in self.stream.receivers),
