@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from rigs import chromium as chromium_rig
 from rigs import gst_camera as gst_rig
@@ -21,6 +22,7 @@ from rigs.chromium import Chromium, Kept
 from rigs.clip import SMALL, Clip
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
+from rigs.shared_cluster import SharedCluster
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +68,23 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
             return await stack.enter_async_context(Cluster(tmp_path, cameras or {}, **options))
 
         yield start
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedCluster]:
+    async with SharedCluster(tmp_path_factory.mktemp("shared")) as running:
+        yield running
+
+
+@pytest.fixture
+async def shared_cluster(_shared_cluster: SharedCluster) -> AsyncIterator[Callable[..., Any]]:
+    """Lends the cluster of this process: ``running = await shared_cluster({"front-door": camera.url})``.
+
+    For tests that only watch cameras; see ``rigs.shared_cluster``.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def lend(cameras: dict[str, Any]) -> Cluster:
+            return await stack.enter_async_context(_shared_cluster.lent(cameras))
+
+        yield lend

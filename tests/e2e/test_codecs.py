@@ -181,10 +181,10 @@ async def joined(running: Any) -> bool:
 
 
 async def test_one_conversion_serves_all_viewers_and_ends_after_the_last(
-    chromium: Chromium, cluster: Callable[..., Any]
+    chromium: Chromium, shared_cluster: Callable[..., Any]
 ) -> None:
     with cameras(MJPEG) as launched:
-        running = await cluster({"front-door": launched.urls[0]})
+        running = await shared_cluster({"front-door": launched.urls[0]})
         async with asyncio.timeout(15):
             while not await joined(running):  # noqa: ASYNC110  # HTTP tells nobody
                 await asyncio.sleep(0.2)

@@ -31,9 +31,9 @@ async def shown(viewing: Viewing, *, frames: int) -> dict[int, float]:
 
 
 async def test_a_picture_at_once_and_no_further_from_live_than_others(
-    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+    chromium: Chromium, shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:
-    running = await cluster({"front-door": gst_camera(LONG_GOP).url})
+    running = await shared_cluster({"front-door": gst_camera(LONG_GOP).url})
     waited = await chromium.whep(running.whep("front-door"))
     await waited.shows(10)
     first_pictures, behind = [], []

@@ -29,12 +29,12 @@ async def converted(running: Any) -> list[str]:
         return [name for node in await response.json() if node["role"] == "transcode" for name in node["cameras"]]
 
 
-async def watched(cluster: Callable[..., Any], sent: str, offered: str) -> list[str]:
+async def watched(shared_cluster: Callable[..., Any], sent: str, offered: str) -> list[str]:
     """Watch a camera with a viewer that takes one codec; what was converted for it."""
     if problem := gst_rig.missing() or gst_launch.missing(CAMERAS[sent]) or gst_viewer.missing(offered):
         pytest.skip(problem)
     with GstLaunch([CAMERAS[sent]]) as launched:
-        running = await cluster({"front-door": launched.urls[0]})
+        running = await shared_cluster({"front-door": launched.urls[0]})
         async with asyncio.timeout(60), gst_viewer.gst_viewer(running.whep("front-door"), offered) as viewer:
             await viewer.shows(FPS)
             before = time.monotonic()
@@ -45,9 +45,9 @@ async def watched(cluster: Callable[..., Any], sent: str, offered: str) -> list[
 
 
 @pytest.mark.parametrize("codec", CAMERAS)
-async def test_what_the_viewer_takes_is_passed_through(codec: str, cluster: Callable[..., Any]) -> None:
-    assert await watched(cluster, codec, codec) == []
+async def test_what_the_viewer_takes_is_passed_through(codec: str, shared_cluster: Callable[..., Any]) -> None:
+    assert await watched(shared_cluster, codec, codec) == []
 
 
-async def test_what_it_does_not_take_is_converted(cluster: Callable[..., Any]) -> None:
-    assert await watched(cluster, "H265", "H264") == ["front-door/h264"]
+async def test_what_it_does_not_take_is_converted(shared_cluster: Callable[..., Any]) -> None:
+    assert await watched(shared_cluster, "H265", "H264") == ["front-door/h264"]

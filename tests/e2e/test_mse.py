@@ -56,10 +56,10 @@ async def blocked(chromium: Chromium, url: str) -> Viewing:
 
 async def test_a_page_that_no_media_reaches_plays_by_its_own_port_and_goes_back(
     chromium: Chromium,
-    cluster: Callable[..., Any],
+    shared_cluster: Callable[..., Any],
     gst_camera: Callable[..., GstCamera],
 ) -> None:
-    running = await cluster({"front-door": gst_camera(SMALL, audio="aac").url})
+    running = await shared_cluster({"front-door": gst_camera(SMALL, audio="aac").url})
     viewing = await blocked(chromium, f"{running.url}/watch/front-door")
     await viewing.first_frame_ms(seconds=PATIENCE)
     await viewing.shows(2 * LOOKS, seconds=PATIENCE)
@@ -84,11 +84,11 @@ async def test_a_page_that_no_media_reaches_plays_by_its_own_port_and_goes_back(
 
 
 async def test_a_viewer_whose_line_is_too_thin_gets_the_sub_stream(
-    cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+    shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:
     """It takes a third of what the camera sends; with less sent it keeps up."""
     main, sub = gst_camera(Clip(width=1280, height=720, bitrate=3_000_000, seconds=4)), gst_camera(TINY)
-    running = await cluster({"front-door": {"url": main.url, "streams": {"sub": {"url": sub.url}}}})
+    running = await shared_cluster({"front-door": {"url": main.url, "streams": {"sub": {"url": sub.url}}}})
     host, port = urlsplit(running.url).hostname, urlsplit(running.url).port
     with closing(socket.socket()) as thin:
         thin.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)

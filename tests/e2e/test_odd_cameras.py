@@ -89,14 +89,14 @@ async def decodes_all(viewing: Viewing) -> Stats:
                 return stats
 
 
-async def test_odd_cameras_are_shown(cluster: Callable[..., Any], chromium: Chromium) -> None:
+async def test_odd_cameras_are_shown(shared_cluster: Callable[..., Any], chromium: Chromium) -> None:
     async with AsyncExitStack() as stack:
         cameras = {}
         for make in ODD:
             fake = make()
             fake.interval = 0.04
             cameras[make.__name__] = (await stack.enter_async_context(fake)).url
-        running = await cluster(cameras)
+        running = await shared_cluster(cameras)
         for name in cameras:
             viewing = await chromium.whep(running.whep(name))
             await viewing.shows(1)
@@ -109,11 +109,11 @@ async def test_odd_cameras_are_shown(cluster: Callable[..., Any], chromium: Chro
 
 
 async def test_a_camera_that_begins_to_send_b_frames_is_converted_in_the_same_session(
-    cluster: Callable[..., Any], chromium: Chromium
+    shared_cluster: Callable[..., Any], chromium: Chromium
 ) -> None:
     reordered = pictures("libx264", 50, options="preset=veryfast bf=2 b_strategy=0 sc_threshold=0 g=25")
     async with FakeCamera([h264_track(UNITS)], interval=0.04) as fake:
-        running = await cluster({"odd": fake.url})
+        running = await shared_cluster({"odd": fake.url})
         viewing = await chromium.whep(running.whep("odd"))
         await viewing.shows(PICTURES)
         fake.tracks[0].units = h264_track([nal_units(picture.data) for picture in reordered]).units
@@ -125,10 +125,10 @@ async def test_a_camera_that_begins_to_send_b_frames_is_converted_in_the_same_se
         assert "viewer left" not in running.log
 
 
-async def test_resolution_changes(cluster: Callable[..., Any], chromium: Chromium) -> None:
+async def test_resolution_changes(shared_cluster: Callable[..., Any], chromium: Chromium) -> None:
     units = [*UNITS, *encode(50, gop=25, width=640, height=480)]
     async with FakeCamera([h264_track(units)], interval=0.04) as fake:
-        running = await cluster({"odd": fake.url})
+        running = await shared_cluster({"odd": fake.url})
         viewing = await chromium.whep(running.whep("odd"))
         await viewing.shows(150)
         sizes = {(frame.width, frame.height) for frame in await viewing.frames()}

@@ -70,45 +70,45 @@ async def test_motion_jpeg_over_http(chromium: Chromium, cluster: Callable[..., 
     assert [track["codec"] for track in camera["tracks"]] == ["JPEG"]
 
 
-async def test_hls(chromium: Chromium, cluster: Callable[..., Any], tmp_path: Path) -> None:
+async def test_hls(chromium: Chromium, shared_cluster: Callable[..., Any], tmp_path: Path) -> None:
     directory = tmp_path / "hls"
     directory.mkdir()
     output = f"{H264} {AAC} -f hls -hls_time 1 -hls_list_size 5 -hls_flags delete_segments {directory}/live.m3u8"
     async with served(directory) as address:
         with ffmpeg(output):
-            running = await cluster({"yard": f"{address}/live.m3u8"})
+            running = await shared_cluster({"yard": f"{address}/live.m3u8"})
             await watched(running, chromium)
 
 
-async def test_rtmp(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+async def test_rtmp(chromium: Chromium, shared_cluster: Callable[..., Any]) -> None:
     address = f"rtmp://127.0.0.1:{free_port()}/live/yard"
-    running = await cluster({"yard": address}, config=ALL)
+    running = await shared_cluster({"yard": address})
     with ffmpeg(f"{H264} {AAC} -f flv -listen 1 {address}"):
         await watched(running, chromium)
 
 
-async def test_mpeg_ts_over_udp(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+async def test_mpeg_ts_over_udp(chromium: Chromium, shared_cluster: Callable[..., Any]) -> None:
     address = f"udp://127.0.0.1:{free_port()}"
-    running = await cluster({"yard": address}, config=ALL)
+    running = await shared_cluster({"yard": address})
     with ffmpeg(f"{H264} {AAC} -f mpegts {address}?pkt_size=1316"):
         await watched(running, chromium)
 
 
-async def test_a_file_plays_for_ever(chromium: Chromium, cluster: Callable[..., Any], tmp_path: Path) -> None:
+async def test_a_file_plays_for_ever(chromium: Chromium, shared_cluster: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "clip.mp4"
     record(f"{H264} {AAC} {file}", seconds=2)
-    running = await cluster({"yard": f"file://{file}"}, config=ALL)
+    running = await shared_cluster({"yard": f"file://{file}"})
     await watched(running, chromium)  # for longer than the file
 
 
 async def test_stills_and_a_sub_stream_of_sources_that_are_pulled_on_demand(
-    chromium: Chromium, cluster: Callable[..., Any], tmp_path: Path
+    chromium: Chromium, shared_cluster: Callable[..., Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "clip.mp4"
     record(f"{H264} {AAC} {file}", seconds=2)
     address = f"http://127.0.0.1:{free_port()}/small"
     camera = {"url": f"file://{file}", "streams": {"sub": {"url": address}}, "on_demand": True}
-    running = await cluster({"yard": camera}, config=ALL)
+    running = await shared_cluster({"yard": camera})
     async with aiohttp.ClientSession() as http:
 
         async def states() -> list[str]:

@@ -29,12 +29,14 @@ async def still(running: Any, camera: str, query: str = "") -> av.VideoFrame:
             return next(file.decode(video=0))
 
 
-async def test_a_still_of_an_h265_camera_on_demand_and_of_its_sub_stream(cluster: Callable[..., Any]) -> None:
+async def test_a_still_of_an_h265_camera_on_demand_and_of_its_sub_stream(shared_cluster: Callable[..., Any]) -> None:
     if problem := gst_rig.missing() or missing(f"{X264} {X265}"):
         pytest.skip(problem)
     with GstLaunch([X265, X264]) as launched:
         main, sub = launched.urls
-        running = await cluster({"front-door": {"url": main, "streams": {"sub": {"url": sub}}, "on_demand": True}})
+        running = await shared_cluster(
+            {"front-door": {"url": main, "streams": {"sub": {"url": sub}}, "on_demand": True}}
+        )
         whole = await still(running, "front-door")
         assert (whole.width, whole.height) == (640, 480)
         small = await still(running, "front-door", "?height=120")

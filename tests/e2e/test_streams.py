@@ -31,13 +31,13 @@ FULL, TILE = {"width": 1280, "height": 900}, {"width": 320, "height": 260}
 
 
 @asynccontextmanager
-async def watched(cluster: Callable[..., Any], *pipelines: str) -> AsyncIterator[Any]:
+async def watched(shared_cluster: Callable[..., Any], *pipelines: str) -> AsyncIterator[Any]:
     """A cluster with one camera, whose streams these are."""
     if problem := gst_rig.missing() or missing(" ".join(pipelines)):
         pytest.skip(problem)
     with GstLaunch(pipelines) as launched:
         main, sub = launched.urls
-        running = await cluster({"front-door": {"url": main, "streams": {"sub": {"url": sub}}}})
+        running = await shared_cluster({"front-door": {"url": main, "streams": {"sub": {"url": sub}}}})
         yield running
 
 
@@ -62,9 +62,9 @@ async def becomes(viewing: Viewing, size: tuple[int, int], patience: float = PAT
 
 
 async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
-    chromium: Chromium, cluster: Callable[..., Any]
+    chromium: Chromium, shared_cluster: Callable[..., Any]
 ) -> None:
-    async with watched(cluster, *STREAMS) as running:
+    async with watched(shared_cluster, *STREAMS) as running:
         viewing = await chromium.open(f"{running.url}/watch/front-door")
         await viewing.page.set_viewport_size(FULL)  # type: ignore[arg-type]
         await viewing.shows(FPS)
@@ -87,8 +87,10 @@ async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
         assert after.audio_concealed - before.audio_concealed < 0.05 * (after.audio_samples - before.audio_samples)
 
 
-async def test_a_player_by_whep_says_which_stream_it_wants(chromium: Chromium, cluster: Callable[..., Any]) -> None:
-    async with watched(cluster, *STREAMS) as running:
+async def test_a_player_by_whep_says_which_stream_it_wants(
+    chromium: Chromium, shared_cluster: Callable[..., Any]
+) -> None:
+    async with watched(shared_cluster, *STREAMS) as running:
         for query, size in (("stream=sub", SUB), ("stream=main&height=90", MAIN), ("height=180", SUB)):
             viewing = await chromium.whep(f"{running.whep('front-door')}?{query}")
             await viewing.shows(FPS)
@@ -96,7 +98,7 @@ async def test_a_player_by_whep_says_which_stream_it_wants(chromium: Chromium, c
             await viewing.close()
 
 
-async def test_a_stream_that_fails_leaves_the_other(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+async def test_a_stream_that_fails_leaves_the_other(chromium: Chromium, shared_cluster: Callable[..., Any]) -> None:
     nothing = "rtsp://127.0.0.1:9/nothing"
     if problem := gst_rig.missing() or missing(STREAMS[0]):
         pytest.skip(problem)
@@ -106,7 +108,7 @@ async def test_a_stream_that_fails_leaves_the_other(chromium: Chromium, cluster:
             "front-door": {"url": url, "streams": {"sub": {"url": nothing}}},
             "yard": {"url": nothing, "streams": {"sub": {"url": url}}},
         }
-        running = await cluster(cameras)
+        running = await shared_cluster(cameras)
         for name, query in (("front-door", "stream=sub"), ("yard", "")):
             viewing = await chromium.whep(f"{running.whep(name)}?{query}")
             await viewing.shows(FPS)
@@ -115,10 +117,10 @@ async def test_a_stream_that_fails_leaves_the_other(chromium: Chromium, cluster:
 
 
 async def test_a_line_that_becomes_thin_gets_the_sub_stream_until_it_has_room_again(
-    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., Any]
+    chromium: Chromium, shared_cluster: Callable[..., Any], gst_camera: Callable[..., Any]
 ) -> None:
     main, sub = gst_camera(Clip(width=1280, height=720, bitrate=3_000_000, seconds=4)), gst_camera(TINY)
-    running = await cluster({"front-door": {"url": main.url, "streams": {"sub": {"url": sub.url}}}})
+    running = await shared_cluster({"front-door": {"url": main.url, "streams": {"sub": {"url": sub.url}}}})
     async with Relay(down=Path(rate=10e6)) as relay:
         viewing = await chromium.whep(running.whep("front-door"), rewrite_answer=relay.rewrite)
         await viewing.shows(5 * main.fps)

@@ -31,9 +31,9 @@ def wide_offer(codecs: int) -> str:
 
 @pytest.mark.timeout(240)
 async def test_offers_that_are_costly_to_read(
-    cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+    shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:
-    running = await cluster({"front-door": gst_camera(SMALL).url})
+    running = await shared_cluster({"front-door": gst_camera(SMALL).url})
     async with aiohttp.ClientSession() as http, unharmed(running, "front-door"):
         for codecs in (300, 600, 1_200):
             for _ in range(5):

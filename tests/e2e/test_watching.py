@@ -33,13 +33,13 @@ async def watch(chromium: Chromium, running: Any, way: str) -> Viewing:
 @pytest.mark.parametrize(("way", "transport"), [("whep", "udp"), ("websocket", "tcp"), ("page", "udp")])
 async def test_every_picture_of_six_seconds(
     chromium: Chromium,
-    cluster: Callable[..., Any],
+    shared_cluster: Callable[..., Any],
     gst_camera: Callable[..., GstCamera],
     way: str,
     transport: str,
 ) -> None:
     camera = gst_camera(FULL_HD, transports=(transport,))
-    running = await cluster({"front-door": {"url": camera.url, "transport": transport}})
+    running = await shared_cluster({"front-door": {"url": camera.url, "transport": transport}})
     viewing = await watch(chromium, running, way)
     await viewing.shows(1)
     before = await viewing.stats()

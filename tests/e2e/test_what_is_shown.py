@@ -102,10 +102,10 @@ async def shown(chromium: Chromium, url: str, *init: str) -> Shown:
 
 @pytest.mark.parametrize("signalling", ["ws", "whep"])
 async def test_a_camera_of_which_only_the_sound_plays(
-    chromium: Chromium, cluster: Callable[..., Any], signalling: str
+    chromium: Chromium, shared_cluster: Callable[..., Any], signalling: str
 ) -> None:
     async with FakeCamera([h266(), pcmu_track()], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door?signalling={signalling}")
         await door.state("soundonly")
         await expect(door.message).to_contain_text("H.266")
@@ -120,10 +120,10 @@ async def test_a_camera_of_which_only_the_sound_plays(
 
 @pytest.mark.parametrize("sound", [[pcmu_track()], []])
 async def test_a_camera_that_changes_to_another_codec_while_it_is_watched(
-    chromium: Chromium, cluster: Callable[..., Any], sound: list[FakeTrack]
+    chromium: Chromium, shared_cluster: Callable[..., Any], sound: list[FakeTrack]
 ) -> None:
     async with FakeCamera([h264(), *sound], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door")
         await door.state("playing")
         camera.tracks = [h266(), *sound]
@@ -164,10 +164,10 @@ async def test_a_picture_that_this_browser_cannot_play_and_nothing_converts(
     [("ws", [NO_H264], "use another one"), ("whep", [NO_H264, FIREFOX], "OpenH264 Video Codec")],
 )
 async def test_a_browser_without_h264(
-    chromium: Chromium, cluster: Callable[..., Any], signalling: str, browser: list[str], advice: str
+    chromium: Chromium, shared_cluster: Callable[..., Any], signalling: str, browser: list[str], advice: str
 ) -> None:
     async with FakeCamera([h264(), pcmu_track()], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door?signalling={signalling}", *browser)
         await door.state("soundonly")
         await expect(door.message).to_contain_text("The camera sends H.264, and this ")
@@ -175,17 +175,19 @@ async def test_a_browser_without_h264(
         await door.sounds()
 
 
-async def test_a_camera_without_a_picture_is_said_to_be_one(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+async def test_a_camera_without_a_picture_is_said_to_be_one(
+    chromium: Chromium, shared_cluster: Callable[..., Any]
+) -> None:
     async with FakeCamera([pcmu_track()], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door")
         await door.state("soundonly")
         await expect(door.message).to_have_text("The camera sends sound, and no picture.")
 
 
-async def test_a_picture_that_is_paused(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+async def test_a_picture_that_is_paused(chromium: Chromium, shared_cluster: Callable[..., Any]) -> None:
     async with FakeCamera([h264(), pcmu_track()], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door")
         await door.state("playing")
 
@@ -207,9 +209,9 @@ async def test_a_picture_that_is_paused(chromium: Chromium, cluster: Callable[..
         await expect(door.start).to_be_hidden()
 
 
-async def test_a_browser_that_wants_a_click_first(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+async def test_a_browser_that_wants_a_click_first(chromium: Chromium, shared_cluster: Callable[..., Any]) -> None:
     async with FakeCamera([h264(), pcmu_track()], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door", f"({REFUSES})()")
         await door.state("paused")
         await expect(door.start).to_be_visible()
@@ -219,7 +221,9 @@ async def test_a_browser_that_wants_a_click_first(chromium: Chromium, cluster: C
         await door.moves()
 
 
-async def test_a_picture_that_arrives_and_is_not_decoded(chromium: Chromium, cluster: Callable[..., Any]) -> None:
+async def test_a_picture_that_arrives_and_is_not_decoded(
+    chromium: Chromium, shared_cluster: Callable[..., Any]
+) -> None:
     undecoded = """
       delete HTMLVideoElement.prototype.requestVideoFrameCallback;
       const get = RTCPeerConnection.prototype.getStats;
@@ -229,16 +233,16 @@ async def test_a_picture_that_arrives_and_is_not_decoded(chromium: Chromium, clu
         return made;
       };"""
     async with FakeCamera([h264(), pcmu_track()], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door", undecoded)
         await expect(door.message).to_contain_text("this browser cannot decode it", timeout=PATIENCE)
 
 
 async def test_a_camera_without_keyframes_is_waited_for_in_one_session(
-    chromium: Chromium, cluster: Callable[..., Any]
+    chromium: Chromium, shared_cluster: Callable[..., Any]
 ) -> None:
     async with FakeCamera([h264_track(UNITS[1:20]), pcmu_track()], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door")
         await expect(door.message).to_contain_text("no keyframe has come", timeout=PATIENCE)
         session = await door.page.evaluate("document.querySelector('camshaft-player').session")
@@ -248,10 +252,10 @@ async def test_a_camera_without_keyframes_is_waited_for_in_one_session(
 
 
 async def test_sound_is_given_up_where_it_would_stop_the_picture(
-    chromium: Chromium, cluster: Callable[..., Any]
+    chromium: Chromium, shared_cluster: Callable[..., Any]
 ) -> None:
     async with FakeCamera([h264(), pcmu_track()], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door")
         await door.state("playing")
         await door.page.locator("camshaft-player .mute").click()
@@ -289,10 +293,10 @@ async def test_sound_is_given_up_where_it_would_stop_the_picture(
     ],
 )
 async def test_a_browser_that_counts_little_still_knows_that_its_picture_moves(
-    chromium: Chromium, cluster: Callable[..., Any], lacking: str
+    chromium: Chromium, shared_cluster: Callable[..., Any], lacking: str
 ) -> None:
     async with FakeCamera([h264()], interval=0.04) as camera:
-        running = await cluster({"door": camera.url})
+        running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door", lacking)
         await door.state("playing")
         await door.page.wait_for_timeout(2_500)  # longer than what is taken for a picture that has stopped
