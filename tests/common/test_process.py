@@ -165,26 +165,26 @@ def test_systemd_is_told_that_it_stops(tmp_path: Path, monkeypatch: pytest.Monke
             assert child.wait(10) == 0
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "sentence"),
-    [
-        (
-            "ConfigError('is wrong', where='camshaft.yaml, line 3', key='media.port')",
-            EXIT_CONFIG,
-            "line 3: media.port: is wrong",
-        ),
-        ("AddressInUseError('http', '127.0.0.1:80', '--http-listen')", EXIT_ADDRESS_IN_USE, "--http-listen"),
-        ("CamshaftError('all is lost')", EXIT_FAILED, "all is lost"),
-        ("ExceptionGroup('g', [ExceptionGroup('h', [ConfigError('x', key='a.b')])])", EXIT_CONFIG, "a.b: x"),
-    ],
-)
-def test_error_of_ours_is_one_sentence_and_an_exit_code(error: str, code: int, sentence: str) -> None:
-    with program(f"async def main(stop): raise {error}\nsys.exit(process.run(main))") as child:
-        out, err = child.communicate(timeout=10)
-    assert (out, child.returncode) == ("", code)
-    assert err.startswith("camshaft: ")
-    assert err.count("\n") == 1
-    assert sentence in err
+ERRORS = {
+    "ConfigError('is wrong', where='camshaft.yaml, line 3', key='media.port')": (
+        EXIT_CONFIG,
+        "line 3: media.port: is wrong",
+    ),
+    "AddressInUseError('http', '127.0.0.1:80', '--http-listen')": (EXIT_ADDRESS_IN_USE, "--http-listen"),
+    "CamshaftError('all is lost')": (EXIT_FAILED, "all is lost"),
+    "ExceptionGroup('g', [ExceptionGroup('h', [ConfigError('x', key='a.b')])])": (EXIT_CONFIG, "a.b: x"),
+}
+
+
+def test_error_of_ours_is_one_sentence_and_an_exit_code() -> None:
+    """One process for all of them: most of each would be its start."""
+    mains = "".join(f"async def main(stop): raise {error}\nsay(process.run(main))\n" for error in ERRORS)
+    with program(mains) as child:
+        out, err = child.communicate(timeout=60)
+    assert [int(code) for code in out.split()] == [code for code, _ in ERRORS.values()]
+    for told, (_, sentence) in zip(err.splitlines(), ERRORS.values(), strict=True):
+        assert told.startswith("camshaft: ")
+        assert sentence in told
 
 
 @pytest.mark.parametrize("error", ["ZeroDivisionError()", "ExceptionGroup('g', [ConfigError('x'), ValueError()])"])
@@ -228,12 +228,20 @@ def test_supervisor_that_is_dead_already_is_noticed(pipe: tuple[int, int]) -> No
     assert (out, err, child.returncode) == ("running\nstopped\n", "", 0)
 
 
-@pytest.mark.parametrize("fd", ["0", "99", "-1", "x", "9" * 30])
-def test_stale_variable_is_ignored(fd: str) -> None:
-    with program("sys.exit(process.run(wait))", fd=fd) as child:
-        assert line(child) == "running"
-        with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(timeout=0.3)
+def test_stale_variable_is_ignored() -> None:
+    fds = ["0", "99", "-1", "x", "9" * 30]
+    body = f"""
+async def main(stop):
+    try:
+        await asyncio.wait_for(stop.wait(), 0.3)
+    except TimeoutError:
+        say("running")
+for fd in {fds}:
+    os.environ[{SUPERVISOR_FD!r}] = fd
+    process.run(main)
+"""
+    with program(body) as child:
+        assert child.communicate(timeout=60)[0] == len(fds) * "running\n"
 
 
 def test_pipe_is_not_announced_to_children_of_the_process(pipe: tuple[int, int]) -> None:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import ast
-from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import pytest
+
+from tests.fakes import sources
+
+pytestmark = pytest.mark.xdist_group("sources")
 
 
 def modules(*folders: str) -> dict[str, Path]:
     """Path of each module below these folders, by its dotted name."""
-    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    return {
+        ".".join(path.relative_to(sources.ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sources.modules(*folders)
+    }
 
 
-@cache
 def imports(path: Path) -> set[str]:
-    """Dotted names that a module names in its imports, inner ones and those for types included."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+    return sources.source(path).imports
 
 
 def test_tests_import_the_benchmark_only_to_test_it() -> None:

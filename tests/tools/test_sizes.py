@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
+import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.fakes.sources import ROOT, modules, source
+
+pytestmark = pytest.mark.xdist_group("sources")
+
 FOLDERS = ("common", "ingest", "egress", "transcode", "broker", "camshaft", "rigs", "bench")
 MOST = 220  # lines
 LONGER = {  # each waits to be split; none may be added
@@ -20,11 +22,7 @@ LONGER = {  # each waits to be split; none may be added
 
 
 def test_no_class_has_more_lines_than_a_reader_holds_in_mind() -> None:
-    paths = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
     lengths = {
-        (str(path.relative_to(ROOT)), node.name): (node.end_lineno or 0) - node.lineno + 1
-        for path in paths
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef)
+        (str(path.relative_to(ROOT)), name): lines for path in modules(*FOLDERS) for name, lines in source(path).classes
     }
     assert {name: lines for name, lines in lengths.items() if lines > MOST and name not in LONGER.items()} == {}
