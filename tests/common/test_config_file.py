@@ -173,7 +173,7 @@ def test_mistake_is_named_with_line_key_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"), [("- a\n- b", "must hold keys and values"), ("[" * 5000, "not valid YAML")]
+    ("text", "problem"), [("- a\n- b", "must hold keys and values"), ("[" * 1_000, "not valid YAML")]
 )
 def test_mistake_of_the_whole_file(write: Writer, text: str, problem: str) -> None:
     assert problem in str(write.error(text))

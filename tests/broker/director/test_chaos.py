@@ -311,5 +311,5 @@ def node_camera(session: str) -> str:
     return session.partition("-")[0]
 
 
-Cluster.TestCase.settings = settings(max_examples=2 * settings().max_examples, stateful_step_count=40)
+Cluster.TestCase.settings = settings(stateful_step_count=40)
 TestCluster = Cluster.TestCase
