@@ -236,6 +236,7 @@ class Engine:
             stream.jitter += (abs(transit) - stream.jitter) / 16
             stream.last_timestamp = timestamp
         stream.last_ns = last_ns
+        stream.arrivals.append(last_ns)
         if second & 0x80:
             stream.frames += 1
             if stream.kind == "video" and self.delays.timeline is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from dataclasses import dataclass, field
 
 HEADER = struct.Struct("!BBHII")  # RFC 3550 5.1: V P X CC, M PT, sequence number, timestamp, SSRC
 MAX_JUMP = 3_000  # RFC 3550 A.1 MAX_DROPOUT: a larger jump is a new start of the source, not loss
+MAX_ARRIVALS = 64  # that are remembered until somebody asks: two seconds of pictures
 MAX_MISSING = 512  # sequence numbers remembered as missing; older ones are lost for good
 
 
@@ -35,6 +37,9 @@ class Stream:
     restarts: int = 0
     missing: dict[int, int] = field(default_factory=dict)  # 16-bit sequence number: NACKs sent for it
     last_ns: int = 0  # Unix time of the last packet
+    arrivals: deque[int] = field(
+        default_factory=lambda: deque(maxlen=MAX_ARRIVALS)
+    )  # such times, since they were taken
     last_timestamp: int = 0  # RTP timestamp of the last packet
     gap_ns: int = 0  # longest time between two packets
     jitter: float = 0.0  # RFC 3550 6.4.1, in units of the clock; over the first packets of frames
@@ -70,6 +75,7 @@ class Stream:
             if self.last_ns:
                 self.gap_ns = max(self.gap_ns, at_ns - self.last_ns)
             self.last_ns, self.last_timestamp = at_ns, timestamp
+            self.arrivals.append(at_ns)
         return holes
 
     def disorder(self, first: int) -> int:

@@ -2,13 +2,15 @@
 
 A watcher makes a new session when it is told that its session is over, and when no picture has come for ``PATIENCE``.
 Where it is told in advance it makes the new one first, and leaves the old one when that has pictures. What counts is
-the time between one packet of the picture and the next, whichever session these come by.
+the time between one packet of the picture and the next, whichever session these come by, as the kernel saw them come: a
+load that is busy with a new session is late to look, and no picture is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ DARK = 0.5  # seconds without a packet of the picture from which a watcher count
 PATIENCE = 3.0  # seconds without one after which it makes a new session
 LOOK = 0.02  # seconds between two looks
 START_TIMEOUT = 60.0  # seconds for the first sessions of all
+SETTLED_NS = 300_000_000  # since a packet came by one session, after which those of all others are read, too
 OVERLAP = 0.3  # seconds that a new session has had pictures for when the old one is left: it has caught up
 
 
@@ -37,6 +40,8 @@ class Watcher:
     seen: float = field(default_factory=time.monotonic)  # when the last packet of the picture had come
     viewers: list[Viewer] = field(default_factory=list)
     lost: int = 0  # packets, of sessions that are over
+    _came: list[int] = field(default_factory=list)  # Unix nanoseconds of packets, of which gaps are not known yet
+    _last: int = 0  # of the last one before these
 
     @property
     def in_the_dark(self) -> bool:
@@ -46,11 +51,23 @@ class Watcher:
     def look(self, now: float, unix: float) -> None:
         """See whether a picture has come."""
         newest = max((s.last_ns for v in self.viewers for s in v.streams.values() if s.kind == "video"), default=0)
-        came = now - unix + newest / 1e9 if newest else 0.0
-        if came > self.seen:
-            if came - self.seen > 2 * LOOK:
-                self.gaps.append((self.seen, came))
-            self.seen = came
+        if newest:
+            self.seen = max(self.seen, now - unix + newest / 1e9)
+        for viewer in self.viewers:
+            self._collect(viewer)
+        self._came.sort()
+        settled = bisect_right(self._came, unix * 1e9 - SETTLED_NS)
+        for came in self._came[:settled]:
+            if self._last and came - self._last > 2 * LOOK * 1e9:
+                self.gaps.append((now - unix + self._last / 1e9, now - unix + came / 1e9))
+            self._last = max(self._last, came)
+        del self._came[:settled]
+
+    def _collect(self, viewer: Viewer) -> None:
+        for stream in viewer.streams.values():
+            if stream.kind == "video":
+                self._came += stream.arrivals
+            stream.arrivals.clear()
 
     async def run(self, crowd: Crowd, http: aiohttp.ClientSession) -> None:
         """Watch until cancelled."""
@@ -80,6 +97,7 @@ class Watcher:
 
     async def _leave(self, crowd: Crowd, viewer: Viewer) -> None:
         self.viewers.remove(viewer)
+        self._collect(viewer)
         self.lost += sum(stream.lost for stream in viewer.streams.values() if stream.kind == "video")
         await crowd.leave([viewer])
 
