@@ -18,7 +18,7 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
-from broker.admission import JoinRefusedError, Member, make_room, take_name, use_token
+from broker.admission import MEMBER_KEPT, JoinRefusedError, Member, make_room, take_name, use_token
 from broker.database import Format, data_version, make_tables, opened, transaction
 from common.bus import Endpoints, Keys
 from common.config import Config
@@ -100,6 +100,7 @@ class Keyring:
             self._version = data_version(self._database)
             self._read_members()
             self._revoked: list[Member] = []
+            self._forgotten: dict[str, Member] = {}  # the last one by its token: it may have stayed, and said nothing
 
     def close(self) -> None:
         """Close the file; twice is fine."""
@@ -200,8 +201,15 @@ class Keyring:
         before = self._members
         self._read_members()
         self._version = version
-        lost = [member for key, member in before.items() if key not in self._members]
-        self._revoked += [each for each in lost if each.token in taken_back or not self._came_back(each)]
+        # Who joins is seen at that moment, and has keys forgotten that were seen longer ago than ``MEMBER_KEPT``.
+        arrivals = (member.seen for key, member in self._members.items() if key not in before)
+        forgotten = max(arrivals, default=0.0) - MEMBER_KEPT
+        for member in [member for key, member in before.items() if key not in self._members]:
+            if member.seen < forgotten:
+                self._forgotten[member.token] = member
+            elif member.token in taken_back or not self._came_back(member):
+                self._revoked.append(member)
+        self._revoked += [self._forgotten.pop(token) for token in taken_back & self._forgotten.keys()]
 
     def _came_back(self, member: Member) -> bool:
         """Whether its worker, or another of its token, has its name by another key: it was started again."""

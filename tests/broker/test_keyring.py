@@ -11,7 +11,7 @@ import pytest
 from zmq.utils import z85
 
 from broker import keyring as module
-from broker.admission import JoinRefusedError
+from broker.admission import MEMBER_KEPT, JoinRefusedError
 from broker.keyring import SEEN_INTERVAL, Keyring, keyring_path
 from common.control import Role
 from common.errors import ConfigError
@@ -134,6 +134,31 @@ class TestRevoking:
             assert relay.member(now.key) == now
             keyring.revoke(token.id)
             assert list(relay.take_revoked()) == [now]
+
+    def test_a_key_that_nobody_used_for_long_is_forgotten_and_not_revoked_unless_its_token_is(
+        self, keyring: Keyring, path: Path
+    ) -> None:
+        token, other = (keyring.make_token(Role.EGRESS, now=NOW) for _ in range(2))
+        silent = admit(keyring, token, "silent")
+        with closing(Keyring(path)) as relay:
+            admit(keyring, other, "arrival", now=NOW + MEMBER_KEPT + 1)
+            assert list(relay.take_revoked()) == []
+            assert relay.member(silent.key) is None
+            keyring.revoke(token.id)
+            assert list(relay.take_revoked()) == [silent]  # it may be connected all the same
+            assert list(relay.take_revoked()) == []
+
+    def test_a_key_that_is_revoked_is_not_taken_for_forgotten_however_long_it_was_silent(
+        self, keyring: Keyring, path: Path
+    ) -> None:
+        token = keyring.make_token(Role.EGRESS, now=NOW)
+        silent = admit(keyring, token, "silent")
+        other = admit(keyring, token, "other")
+        with closing(Keyring(path)) as relay:
+            keyring.saw(other, NOW + 2 * MEMBER_KEPT)
+            relay.refresh()
+            keyring.revoke("silent")
+            assert list(relay.take_revoked()) == [silent]
 
     def test_a_key_is_revoked_though_another_worker_has_its_name_by_now(self, keyring: Keyring, path: Path) -> None:
         other = keyring.make_token(Role.EGRESS, now=NOW)
