@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.cameras import CAMERA_ID, CameraName, redact
-from common.config import CameraConfig
+from common.config_cameras import CameraConfig
 from common.config_file import parse_camera
 from common.errors import ConfigError, RequestError
 

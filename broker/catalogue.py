@@ -17,7 +17,8 @@ from broker.camera_documents import described, patched
 from broker.memories import Memories
 from broker.store import Memory, Store
 from common.cameras import CameraName, CameraSpec
-from common.config import CameraConfig, Config, Origin
+from common.config import Config, Origin
+from common.config_cameras import CameraConfig
 from common.control import NodeName
 from common.errors import RequestError
 from common.log import get_logger

@@ -67,7 +67,7 @@ from broker.ticks import Ticks
 from broker.why.clerk import Clerk
 from common.bus import Endpoints, Keys
 from common.cameras import CameraName
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.control import NEEDED, KeyWanted, NodeName, Ping, Report, Role, ToBroker, ToWorker
 from common.errors import RequestError
 from common.log import get_logger

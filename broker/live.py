@@ -7,7 +7,8 @@ from broker.catalogue import Catalogue
 from broker.front.context import Context
 from broker.front.ice_servers import IceServers
 from broker.front.serving import SPARE_FILES
-from common.config import Config, LimitsConfig
+from common.config import Config
+from common.config_limits import LimitsConfig
 from common.live import Live
 from common.log import get_logger
 from common.process import raise_file_limit

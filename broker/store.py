@@ -27,7 +27,8 @@ from broker.database import Format, claim, make_tables, unusable
 from broker.rows import Row, Rows
 from broker.vault import SealError, Vault, is_sealed, key_path, vault_of
 from common.cameras import CameraName
-from common.config import CameraConfig, StoreConfig
+from common.config import StoreConfig
+from common.config_cameras import CameraConfig
 from common.config_file import parse_camera
 from common.control import NodeName
 from common.errors import ConfigError

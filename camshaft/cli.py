@@ -37,8 +37,9 @@ from camshaft.workers import KINDS, WorkerKind
 from common import log, process, variables
 from common.address import page_address, split_listen
 from common.cameras import CameraName, CameraState, redact
-from common.config import DEMO_VARIABLE, HttpConfig, leaves
+from common.config import DEMO_VARIABLE, HttpConfig
 from common.config_file import parse_camera
+from common.config_leaves import leaves
 from common.control import NodeName
 from common.errors import CameraError, CamshaftError, ConfigError
 from common.kept import KEPT_FD

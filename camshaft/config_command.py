@@ -16,7 +16,8 @@ from camshaft.table import table
 from camshaft.workers import KINDS
 from common import process
 from common.address import is_loopback, split_listen
-from common.config import Config, leaves
+from common.config import Config
+from common.config_leaves import leaves
 from common.errors import ConfigError
 
 _SECTIONS = tuple(dict.fromkeys(leaf.section for leaf in leaves()))

@@ -13,9 +13,10 @@ import click
 
 from common.access import AccessRole
 from common.cameras import CAMERA_ID
-from common.config import CONFIG_VARIABLE, Config, Leaf, leaves
+from common.config import CONFIG_VARIABLE, Config
 from common.config_document import Document
 from common.config_file import put_together, secret_files
+from common.config_leaves import Leaf, leaves
 from common.control import RELAY_NODE, NodeName, Role
 from common.errors import ConfigError
 

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from common.config import Config, Origin, Refused
+from common.config import Config, Origin
+from common.config_cameras import Refused
 from common.config_problem import Keys, dotted, names, problem, telling
 from common.errors import ConfigError
 from common.substitution import substituted

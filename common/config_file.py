@@ -13,9 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.config import CAMERA_VARIABLE, DEMO_VARIABLE, CameraConfig, Config, Leaf, Origin, leaves
+from common.config import CAMERA_VARIABLE, DEMO_VARIABLE, Config, Origin
 from common.config_access import AuthConfig
+from common.config_cameras import CameraConfig
 from common.config_document import Document
+from common.config_leaves import Leaf, leaves
 from common.config_problem import dotted, problem, telling
 from common.errors import ConfigError
 from common.secret_file import read_secret

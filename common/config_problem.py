@@ -9,8 +9,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from common.cameras import redact
-from common.config import CameraConfig, Config, StreamConfig, StreamsConfig, TlsConfig
+from common.config import Config
 from common.config_access import AuthConfig, GroupConfig, TokenConfig
+from common.config_cameras import CameraConfig, StreamConfig, StreamsConfig, TlsConfig
 from common.foreign_keys import foreign
 
 Keys = tuple[str | int, ...]

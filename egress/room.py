@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.errors import RequestError
 from common.memory import Shortage
 

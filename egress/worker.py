@@ -16,7 +16,8 @@ from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 
 from common.cameras import NOTHING
-from common.config import Config, LimitsConfig
+from common.config import Config
+from common.config_limits import LimitsConfig
 from common.control import (
     Answered,
     Assign,

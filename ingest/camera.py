@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from common.camera_url import RTSP, refusal
 from common.cameras import CameraSpec, CameraState, Transport, redact
-from common.config import LimitsConfig, SourcesConfig
+from common.config_limits import LimitsConfig, SourcesConfig
 from common.control import StreamReport
 from common.errors import CameraError
 from common.log import Logger

@@ -15,7 +15,8 @@ from dataclasses import replace
 
 from common.camera_url import refusal
 from common.cameras import CameraSpec
-from common.config import Config, LimitsConfig, SourcesConfig
+from common.config import Config
+from common.config_limits import LimitsConfig, SourcesConfig
 from common.control import Assign, NodeName, Release, Report, Role, ToWorker
 from common.log import get_logger
 from common.media import Rendition, as_it_came

@@ -59,7 +59,7 @@ from broker.director.vigil import Vigil
 from broker.director.wires import Wires
 from common.bucket import TokenBuckets
 from common.cameras import CameraName, CameraSpec
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.control import (
     Answered,
     Ended,

@@ -14,7 +14,7 @@ from broker.front.gate import COOKIE, TOKEN
 from broker.front.views import ArrivalView, CameraView, NodeView, SessionView, ViewerView
 from broker.front.why import WhyView
 from common import __version__
-from common.config import CameraConfig
+from common.config_cameras import CameraConfig
 from common.config_types import CameraId
 
 _REF = "#/components/schemas/"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from common.address import network_of
 from common.bucket import TokenBuckets
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.errors import RequestError
 from common.sessions import SessionName
 

@@ -13,7 +13,7 @@ from broker.control_plane import ControlPlane
 from broker.director.events import CameraStatus, SessionStatus
 from broker.director.state import Worker
 from common.cameras import CameraName, CameraState, Transport, redact, split_stream
-from common.config import TlsConfig
+from common.config_cameras import TlsConfig
 from common.control import Load, Role, TrackStats, ViewerReport, ViewerState
 from common.media import Kind
 from common.sessions import public_name

@@ -15,7 +15,7 @@ from types import TracebackType
 import zmq
 
 from common.bus import Channel, Endpoints, Keys, open_socket
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.errors import ProtocolError
 from common.media import (
     MAX_GOP_BYTES,

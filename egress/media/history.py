@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import NamedTuple
 from weakref import WeakSet
 
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.media import MAX_GOP_BYTES
 
 KEEP_TIME = 2.0  # seconds for which packets are kept for NACK though older than the last keyframe …

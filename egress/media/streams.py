@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from common.clock import unix_ns
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.control import Measured
 from common.histogram import Histogram, Measure
 from common.log import Quiet, get_logger

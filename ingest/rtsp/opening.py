@@ -13,7 +13,7 @@ from time import thread_time
 from typing import TypeVar
 
 from common.cameras import CameraState, TlsSpec, Transport
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.errors import CameraError
 from common.media import Batch
 from ingest.budget import Budget

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from common.cameras import CameraSpec, CameraState
 from common.clock import unix_ns
-from common.config import LimitsConfig, SourcesConfig
+from common.config_limits import LimitsConfig, SourcesConfig
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
 from ingest.budget import Budget

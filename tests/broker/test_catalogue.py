@@ -13,8 +13,10 @@ import pytest
 from broker.catalogue import Catalogue
 from broker.store import Store
 from common.cameras import CameraName
-from common.config import CameraConfig, Config, Origin, SourcesConfig
+from common.config import Config, Origin
+from common.config_cameras import CameraConfig
 from common.config_file import load
+from common.config_limits import SourcesConfig
 from common.errors import RequestError
 from common.media import Kind, Track
 from tests.fakes.clock import Clock

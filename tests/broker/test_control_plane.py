@@ -15,7 +15,8 @@ from broker.director.state import GRACE
 from broker.store import Store
 from common.bus import Endpoints
 from common.cameras import CameraState
-from common.config import CameraConfig, Config
+from common.config import Config
+from common.config_cameras import CameraConfig
 from common.control import (
     DEAD_AFTER,
     Answered,

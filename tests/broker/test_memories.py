@@ -11,7 +11,8 @@ from broker import store as store_module
 from broker.catalogue import Catalogue
 from broker.store import Store
 from common.cameras import redact
-from common.config import CameraConfig, Config
+from common.config import Config
+from common.config_cameras import CameraConfig
 from common.errors import RequestError
 from common.media import Kind, Track
 from tests.fakes.clock import Clock

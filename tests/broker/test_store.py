@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from broker import store as module
 from broker.store import FORMAT, Memory, ReplacedError, Store, camera_names
 from broker.vault import key_path
-from common.config import CameraConfig, StoreConfig
+from common.config import StoreConfig
+from common.config_cameras import CameraConfig
 from common.errors import ConfigError
 from common.media import Kind, Track
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from camshaft.argv import _SECRETS, hide
-from common.config import leaves
+from common.config_leaves import leaves
 
 SECRET = "rtsp://admin:hunter2@camera/stream"
 

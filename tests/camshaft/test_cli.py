@@ -20,7 +20,7 @@ from camshaft import serve as serve_module
 from camshaft.cli import cli
 from camshaft.options import Given
 from camshaft.workers import KINDS
-from common.config import leaves
+from common.config_leaves import leaves
 from common.errors import AddressInUseError
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ import yaml
 
 from camshaft.cli import cli
 from common.bus import Endpoints
-from common.config import CAMERA_VARIABLE, leaves
+from common.config import CAMERA_VARIABLE
+from common.config_leaves import leaves
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]

@@ -10,8 +10,9 @@ import pytest
 
 from camshaft.plan import Program, programs, shared_environ
 from camshaft.pulse import HUNG_LOOKS
-from common.config import Config, leaves
+from common.config import Config
 from common.config_file import load
+from common.config_leaves import leaves
 from common.errors import ConfigError
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.camera_url import ALLOWED, SCHEMES, read_pasted, refusal
-from common.config import SourcesConfig
 from common.config_file import cameras_of, parse_camera
+from common.config_limits import SourcesConfig
 from common.errors import ConfigError
 
 URL = "rtsp://192.0.2.7:554/live"

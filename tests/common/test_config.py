@@ -7,8 +7,10 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from common.config import SourcesConfig, default_broker_address, leaves
+from common.config import default_broker_address
 from common.config_access import AuthConfig
+from common.config_leaves import leaves
+from common.config_limits import SourcesConfig
 
 
 def test_every_leaf_has_variable_option_and_help() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from common.config import leaves
 from common.config_file import load, put_together, secret_files
+from common.config_leaves import leaves
 from common.errors import ConfigError
 from common.token import WorkerToken
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from common.address import split_ice_server
 from common.cameras import Transport, redact
-from common.config import CameraConfig, Config, Leaf, TlsConfig, leaves
+from common.config import Config
+from common.config_cameras import CameraConfig, TlsConfig
 from common.config_file import cameras_of, load
+from common.config_leaves import Leaf, leaves
 from common.errors import ConfigError
 
 

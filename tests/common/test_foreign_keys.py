@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.config import CameraConfig, Config, StreamConfig, StreamsConfig, TlsConfig
+from common.config import Config
+from common.config_cameras import CameraConfig, StreamConfig, StreamsConfig, TlsConfig
 from common.foreign_keys import _OF_CAMERA, _SECTIONS, foreign
 
 

@@ -1,4 +1,4 @@
-from common.config import leaves
+from common.config_leaves import leaves
 from common.settings import SECRETS, option_of, variable_of
 
 

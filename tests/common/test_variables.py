@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.config import leaves
+from common.config_leaves import leaves
 from common.errors import ConfigError
 from common.variables import check, is_service_link
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from camshaft.cli import cli
-from common.config import leaves
+from common.config_leaves import leaves
 
 UNIT = Path(__file__).parents[2] / "deploy/systemd/camshaft.service"
 TEXT = UNIT.read_text("utf-8")

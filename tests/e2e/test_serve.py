@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from broker.store import Store
-from common.config import CameraConfig
+from common.config_cameras import CameraConfig
 from common.log_taps import LOOK_INTERVAL
 from rigs.command import BOUND, ROOT, Command, wait_until
 from rigs.process import free_port

@@ -42,7 +42,9 @@ from broker.front.strict_json import parse_json
 from broker.why.clerk import Clerk
 from common import control
 from common.cameras import CameraSpec
-from common.config import CameraConfig, Config, LimitsConfig
+from common.config import Config
+from common.config_cameras import CameraConfig
+from common.config_limits import LimitsConfig
 from common.errors import ProtocolError, RequestError
 from common.histogram import Histogram, Measure
 from tests.fuzz.common_targets import TO_BROKER

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.config import leaves
+from common.config_leaves import leaves
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-from common.config import leaves
+from common.config_leaves import leaves
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/settings.md"

@@ -9,7 +9,7 @@ import pytest
 
 from broker.front.backlog import Backlog, Outgoing
 from broker.front.quotas import Quotas
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.log import Quiet, get_logger
 
 

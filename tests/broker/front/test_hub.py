@@ -17,7 +17,8 @@ from broker.front import hub, signalling
 from broker.front.peer import PROXIES, Proxies
 from broker.front.quotas import Quotas
 from common.cameras import CameraState
-from common.config import CameraConfig, LimitsConfig
+from common.config_cameras import CameraConfig
+from common.config_limits import LimitsConfig
 from common.log import Quiet, get_logger
 from common.media import Kind, Track
 from tests.fakes.broker import RunningBroker, broker_in

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from broker.front.openapi import document
 from common.cameras import CameraState
-from common.config import CameraConfig
+from common.config_cameras import CameraConfig
 from common.config_file import parse_camera
 from common.control import TrackStats
 from common.media import Kind, Track

@@ -3,7 +3,7 @@
 import pytest
 
 from broker.front.quotas import Counted, Quotas, Rate
-from common.config import LimitsConfig
+from common.config_limits import LimitsConfig
 from common.errors import RequestError
 from common.sessions import SessionName
 

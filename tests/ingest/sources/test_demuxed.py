@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from common.cameras import CameraSpec, CameraState
-from common.config import SourcesConfig
+from common.config_limits import SourcesConfig
 from common.control import Assign, Release
 from common.media import Kind
 from ingest.probe import probe

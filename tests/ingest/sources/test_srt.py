@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cameras import CameraState
-from common.config import SourcesConfig
+from common.config_limits import SourcesConfig
 from common.errors import CameraError, ProtocolError
 from ingest.sources.srt import wire
 from ingest.sources.srt.caller import session_of

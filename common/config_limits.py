@@ -1,0 +1,82 @@
+"""The limits that an operator may set: to what strangers and viewers take, and to what cameras may be and send."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from common.config_types import Addresses, Limit, Networks, Rate, Schemes, Section, Whole
+
+
+class LimitsConfig(Section):
+    """Limits to what strangers, cameras and viewers take of this machine. 0, where it may be given, is no limit."""
+
+    connections: Limit = Field(
+        10_000, description="HTTP connections at once; fewer where the system allows fewer open files."
+    )
+    connections_per_address: Limit = Field(512, description="HTTP connections of one address at once.")
+    sockets: Limit = Field(5_000, description="WebSockets at once.")
+    sockets_per_address: Limit = Field(256, description="WebSockets of one address at once.")
+    socket_queue: Limit = Field(
+        4 << 20,
+        description="Bytes that may wait for a page that does not read its WebSocket; beyond it the page is cut off.",
+    )
+    socket_queues: Limit = Field(
+        64 << 20, description="Bytes that may wait for all WebSockets; beyond it the page with most is cut off."
+    )
+    offers: Limit = Field(1_000, description="Viewers' offers that are being answered at once.")
+    offers_per_address: Limit = Field(256, description="Offers of one address that are being answered at once.")
+    offer_rate: Rate = Field(200.0, description="Viewers' offers a second; ten seconds' worth may come at once.")
+    offer_rate_per_address: Rate = Field(25.0, description="Offers a second of one address.")
+    offer_rate_per_user: Rate = Field(25.0, description="Offers a second of one user or token.")
+    offer_rate_per_camera: Rate = Field(100.0, description="Offers a second for one camera.")
+    still_rate: Rate = Field(50.0, description="Stills a second that are asked for.")
+    still_rate_per_address: Rate = Field(10.0, description="Stills a second that one address asks for.")
+    sessions: Limit = Field(10_000, description="Viewers at once.")
+    sessions_per_address: Limit = Field(1_000, description="Viewers of one address at once.")
+    sessions_per_user: Limit = Field(1_000, description="Viewers of one user or token at once.")
+    sessions_per_camera: Limit = Field(5_000, description="Viewers of one camera at once.")
+    free_memory: Limit = Field(128, description="MiB of memory that must be free for a further viewer or WebSocket.")
+    cameras: Limit = Field(
+        10_000, description="Cameras in all, those of the configuration included; beyond it the API adds none."
+    )
+    egress_viewers: Whole = Field(
+        3_000, ge=1, description="Sessions of an egress process; a further viewer is sent to another one, or refused."
+    )
+    unheard_viewers: Whole = Field(
+        1_000,
+        ge=1,
+        description="Answered viewers of an egress process that have sent nothing yet; the oldest gives way.",
+    )
+    proxies: Addresses = Field(
+        (), description="Reverse proxies, which speak for many people: limits per address do not hold for them."
+    )
+    camera_bitrate: Whole = Field(
+        200,
+        ge=1,
+        description="Mbit/s that a camera may send for long; beyond it the camera is slowed, then left alone.",
+    )
+    cache_bytes: Whole = Field(
+        512 << 20,
+        ge=16 << 20,
+        description="Bytes of pictures that a process keeps of all cameras; the largest history is cut first.",
+    )
+
+
+class SourcesConfig(Section):
+    """Where cameras may be, of which kinds, and what a source beside RTSP may take."""
+
+    allow: Schemes = Field(
+        ("rtsp", "rtsps", "http", "https"),
+        description="Schemes of cameras' URLs: rtsp, rtsps, http, https, rtmp, rtmps, srt, udp, file, device.",
+    )
+    memory: Whole = Field(
+        512,
+        ge=64,
+        le=1 << 20,
+        description="MiB that the process of a source beside RTSP may take before it is ended and started again.",
+    )
+    networks: Networks = Field(
+        (),
+        max_length=64,
+        description="Networks that cameras may be in, such as 192.168.1.0/24, by name or address; empty for all.",
+    )
