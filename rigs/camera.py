@@ -100,6 +100,8 @@ class FakeCamera:
     frames: list[InterleavedFrame] = field(default_factory=list)  # and interleaved
     nagle: bool = False  # write packet by packet, and leave it to TCP when they go
     rude: bool = False  # close without a word when something is not RTSP
+    answers_play: bool = True  # else media comes without
+    hangs_up_after: int = 0  # the status with which it ends a connection
     connections: int = 0
     wrong_logins: int = 0
 
@@ -231,8 +233,12 @@ class _Peer(asyncio.Protocol):
         headers = [("CSeq", request.headers.get("CSeq") or "0"), *response.headers]
         answer = self._camera.rewrite(request, replace(response, headers=Headers(headers)))
         if answer is not None and not self._transport.is_closing():
-            self._transport.write(bytes(answer))
-            if request.method == "PLAY" and isinstance(answer, Response) and answer.status == 200:
+            plays = request.method == "PLAY" and isinstance(answer, Response) and answer.status == 200
+            if self._camera.answers_play or not plays:
+                self._transport.write(bytes(answer))
+            if isinstance(answer, Response) and answer.status == self._camera.hangs_up_after:
+                self._transport.close()
+            if plays and self._pump is None:
                 self._pump = self._camera._pumps.create_task(self._flood() if self._camera.flood else self._play())
 
     def _unauthorized(self, request: Request) -> Response | None:

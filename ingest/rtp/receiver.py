@@ -413,6 +413,11 @@ class CameraStream:
         ]
 
     @property
+    def flowing(self) -> bool:
+        """Whether a packet of a track has come."""
+        return any(receiver.packets for receiver in self.receivers)
+
+    @property
     def repaired(self) -> int:
         """Timestamps that were wrong, and sender reports that were not believed."""
         return self.clock.distrusted + sum(receiver.repaired for receiver in self.receivers)

@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from ingest.rtsp.habits import Habits
+
 MAX_CHALLENGES = 16  # looked at in one answer, of whatever scheme; real cameras send one to four
 MAX_CHALLENGE = 4_096  # characters of one header; a challenge has 100 to 200
 MAX_PARAMETERS = 32  # of one challenge; RFC 7616 knows ten
@@ -107,6 +109,9 @@ class Pin:
     """A camera's habits that outlive its connections."""
 
     digest: bool = False  # it has taken a digest: it never gets the password itself any more
+    challenge: Challenge | None = field(default=None, repr=False)  # it hung up after this one: the next request has the
+    # answer, as some cameras end each connection with their 401
+    habits: Habits = field(default_factory=Habits)
 
 
 @dataclass(slots=True)
@@ -118,11 +123,18 @@ class Authenticator:
     encrypted: bool = False
     pin: Pin = field(default_factory=Pin)
     withheld: bool = field(default=False, init=False)  # the password was asked for as it is, and not sent
-    _challenge: Challenge | None = field(default=None, init=False, repr=False)
+    _challenge: Challenge | None = field(init=False, repr=False)
     _count: int = field(default=0, init=False, repr=False)  # requests answered with the present nonce: "nc"
     sent: bool = field(default=False, init=False, repr=False)  # the last request carried credentials
     _accepted: bool = field(default=False, init=False, repr=False)  # the server has taken them before
     _renewals: int = field(default=0, init=False, repr=False)  # of the nonce, since the last success
+
+    def __post_init__(self) -> None:
+        self._challenge = self.pin.challenge
+
+    def hung_up(self) -> None:
+        """The server hung up at a request with credentials that it had not accepted."""
+        self.pin.challenge = self._challenge
 
     def challenged(self, values: Iterable[str]) -> bool:
         """A request was answered 401 with these ``WWW-Authenticate`` values. Whether to send it again.
@@ -144,7 +156,8 @@ class Authenticator:
         if self.sent:
             # Refused, unless it was only about the nonce: marked stale, or a new one for credentials that were good.
             renewed = self._challenge is not None and best.nonce != self._challenge.nonce
-            if self._renewals or not (best.stale or (self._accepted and renewed)):
+            earlier = self._challenge is self.pin.challenge  # of another connection
+            if self._renewals or not (best.stale or ((self._accepted or earlier) and renewed)):
                 return False
             self._renewals += 1
         self._challenge, self._count = best, 0
@@ -159,6 +172,8 @@ class Authenticator:
     def header(self, method: str, uri: str) -> str | None:
         """``Authorization`` for a request; ``None`` while nobody has asked for one."""
         challenge = self._challenge
+        if method == "OPTIONS" and challenge is self.pin.challenge:  # of another connection, and seldom asked for
+            challenge = None
         self.sent = challenge is not None
         if challenge is None or self.username is None:
             return None

@@ -31,6 +31,7 @@ from ingest.rtsp.publishing import Publishing
 from ingest.rtsp.quickack import QuickAck
 from ingest.rtsp.session import Action, BindPorts, Playing, Punch, RtspSession, Send, SessionState
 from ingest.rtsp.silence import Silence
+from ingest.rtsp.stall import Stall
 from ingest.rtsp.turns import MOST_WHILE_RESTING, Turns
 from ingest.rtsp.url import RtspUrl
 
@@ -66,6 +67,7 @@ class Connection(asyncio.BufferedProtocol):
         self._turns = Turns(budget, self._parser, self._media.ports, self._go_on, self._fail)
         self._publishing = Publishing(self._media, self._turns, publish, partial(on_media, self))
         self._quickack = QuickAck()
+        self._stall = Stall()
         self._report_due = 0.0
         self._moment = next(_MOMENTS)
         self._offered = 0  # bytes of room for the read that is under way
@@ -88,8 +90,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def peer(self) -> str:
         """The camera's address."""
-        assert self._transport is not None
-        return str(self._transport.get_extra_info("peername")[0])
+        return str(cast(asyncio.Transport, self._transport).get_extra_info("peername")[0])
 
     @property
     def server(self) -> str:
@@ -142,8 +143,8 @@ class Connection(asyncio.BufferedProtocol):
                     self._do(self._session.stop(self._loop.time()))
                     if self._session.state is SessionState.TEARDOWN:
                         await asyncio.wait((self._lost,), timeout=TEARDOWN_TIMEOUT)
-            finally:  # also where there is no time for the goodbye
-                transport.abort()
+            finally:
+                transport.abort()  # also where there is no time for the goodbye
             await asyncio.wait((self._lost,))
 
     # The connection.
@@ -156,15 +157,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended, from either side."""
-        reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc or "")
-        self._fail(self._session.lost(reason.lower()))
+        reason = str((isinstance(exc, OSError) and exc.strerror) or exc or "").lower()
+        self._fail(self._session.lost(reason))
         self._lost.set_result(None)
         self._quickack.end()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Give asyncio the room for the next bytes."""
-        room = self._parser.buffer()
-        self._offered = len(room)
+        self._offered = len(room := self._parser.buffer())
         return room
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -246,7 +246,9 @@ class Connection(asyncio.BufferedProtocol):
         now = self._loop.time()
         self._turns.tick(now)
         try:
-            self._do(self._session.tick(now, partial=self._parser.partial > 0))
+            if self._session.state is SessionState.DESCRIBE and (message := self._stall.look(self._parser, now)):
+                self._answered(message)
+            self._do(self._session.tick(now, partial=self._parser.partial > 0, flowing=self.stream.flowing))
             if self._session.state is SessionState.PLAYING:
                 self._silence.check(now)
                 if now >= self._report_due:
@@ -257,5 +259,5 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(exc)
             return
         # In one of a few moments, not in its own: a hundred cameras would wake the process 400 times a second.
-        moment = self._moment + TICK * (round((now - self._moment) / TICK) + 1)
-        self._ticker = self._loop.call_later(moment - now, self._tick)
+        ticks = round((now - self._moment) / TICK) + 1
+        self._ticker = self._loop.call_later(self._moment + TICK * ticks - now, self._tick)

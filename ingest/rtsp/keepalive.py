@@ -2,13 +2,14 @@
 
 One ``Keepalive`` a camera, for all of its sessions. GW Security and Hipcam cameras announce GET_PARAMETER and close the
 connection when it comes; others stop sending, or let a session end that only got OPTIONS. So a request that is followed
-by the end of a session is not used again, and the next one is; the last resort is to say nothing but RTCP. A request
+by the end of a session is not used again, and the next one is; the last resorts are GET_PARAMETER though it was not
+announced, and to say nothing but RTCP. A request
 that has kept a session alive once needs two such ends, because cameras also end for other reasons.
 """
 
 from __future__ import annotations
 
-METHODS = ("GET_PARAMETER", "OPTIONS", "SET_PARAMETER", "")  # in the order they are tried; the last: none
+METHODS = ("GET_PARAMETER", "OPTIONS", "SET_PARAMETER")  # in the order they are tried; the last resort is none
 AFTERMATH = 7.0  # seconds: a session that ends so soon after a request may have ended of it; silence shows after 5
 LIFETIME = (0.9, 1.5)  # parts of the session's timeout after which an end means that nothing kept it alive
 DOUBTS = 2  # ends in a row after which a request that was good is not used any more
@@ -30,8 +31,10 @@ class Keepalive:
     @property
     def method(self) -> str:
         """The method to ask next; empty for none."""
-        possible = [method for method in METHODS if method in ("OPTIONS", "") or method in self._public]
-        return next(method for method in possible if method not in self._harmful | self._refused)
+        possible = [method for method in METHODS if method == "OPTIONS" or method in self._public]
+        if "GET_PARAMETER" not in possible:  # EvoStream wants nothing else, and does not announce it
+            possible.append("GET_PARAMETER")
+        return next((method for method in possible if method not in self._harmful | self._refused), "")
 
     def begin(self, public: frozenset[str], now: float) -> None:
         """A session plays; ``public`` is what the camera says it understands."""

@@ -72,4 +72,7 @@ class Login:
 
     def unanswered(self, state: CameraState, detail: str) -> CameraError:
         """The error for a request that got no answer: the password may be the reason."""
-        return SuspectedLoginError(state, detail, hung_up=True) if self.doubtful else CameraError(state, detail)
+        if not self.doubtful:
+            return CameraError(state, detail)
+        self.auth.hung_up()
+        return SuspectedLoginError(state, detail, hung_up=True)

@@ -52,6 +52,7 @@ _NO_TEXT = re.compile(rb"[\x00-\x1f]")
 _SYNC = re.compile(rb"\$(.)..[\x80-\xbf]|RTSP/\d\.\d {1,4}\d{3}|(?<![A-Z_])[A-Z_]{3,20} {1,4}rtsps?://", re.DOTALL)
 _SYNC_TAIL = 34  # bytes kept when nothing was found: a sync point may have been cut by the end of the data
 _LINE_BREAK = re.compile(r"[\r\n\0]")
+_LENGTH = re.compile(r"[0-9]+")  # a unit may stand behind it
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -149,7 +150,7 @@ class _Head(NamedTuple):
 
     message: Request | Response
     body: int  # offset from the message's start
-    size: int  # of the whole message
+    size: int  # of the whole message; the most that we take where the message does not say
 
 
 class Parser:
@@ -285,6 +286,17 @@ class Parser:
         self._start, self.events = start, events
         return messages
 
+    def cut_short(self) -> Request | Response | None:
+        """The message that has begun with as much of its body as has come, and nothing more is expected of it; ``None``
+        while its headers are incomplete. What comes of it after all is junk.
+        """
+        if self._head is None:
+            return None
+        message, at, _ = self._head
+        body = bytes(self._view[self._start + at : self._end])
+        self._leave(self._end)
+        return replace(message, body=body)
+
     def _advance_by_event(self, messages: list[Read]) -> bool:
         """Read or skip what is no frame. Whether that led any further."""
         if self._adrift:
@@ -340,10 +352,11 @@ class Parser:
                 raise ProtocolError(f"headers do not end within {MAX_HEAD_BYTES} bytes")
             return None
         headers = _parse_headers(bytes(buffer[start + self._headers : start + ends]))
-        size = ends + _content_length(headers)
+        message = replace(self._subject, headers=headers)
+        size = ends + (_content_length(headers) or (MAX_BODY_BYTES if _has_description(message) else 0))
         if size > len(buffer):
             self._allocate(size)
-        return _Head(replace(self._subject, headers=headers), ends, size)
+        return _Head(message, ends, size)
 
     def _may_be_start_line(self, stop: int) -> bool:
         """Whether the line at ``_start``, of which all until ``stop`` is there, may be one that begins a message."""
@@ -448,15 +461,20 @@ def _parse_headers(head: bytes) -> Headers:
 
 
 def _content_length(headers: Headers) -> int:
-    values = set(headers.all("Content-Length"))
-    if not values:
-        return 0
-    value = values.pop()
-    if values or not (value.isascii() and value.isdigit()):
-        raise ProtocolError(f"Content-Length is not one number: {value[:40]!r}")
-    if len(value) > 9 or int(value) > MAX_BODY_BYTES:
-        raise ProtocolError(f"a body of {value[:20]} bytes is announced; {MAX_BODY_BYTES} is the most we take")
-    return int(value)
+    values = set(filter(None, headers.all("Content-Length")))
+    lengths = {match[0] if (match := _LENGTH.match(value)) else "" for value in values}
+    if len(lengths) > 1 or "" in lengths:
+        raise ProtocolError(f"Content-Length is not one number: {', '.join(sorted(values))[:40]!r}")
+    length = lengths.pop() if lengths else "0"
+    if len(length) > 9 or int(length) > MAX_BODY_BYTES:
+        raise ProtocolError(f"a body of {length[:20]} bytes is announced; {MAX_BODY_BYTES} is the most we take")
+    return int(length)
+
+
+def _has_description(message: Request | Response) -> bool:
+    """Whether a session description stands behind the headers, whatever they say of its length."""
+    kind = (message.headers.get("Content-Type") or "").lower()
+    return isinstance(message, Response) and message.status == 200 and kind.startswith("application/sdp")
 
 
 def _serialise(start_line: str, headers: Headers, body: bytes) -> bytes:

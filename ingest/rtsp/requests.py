@@ -10,6 +10,8 @@ from ingest.rtsp.url import RtspUrl
 
 USER_AGENT = "camshaft"  # TP-Link cameras answer 401 for ever to requests without one
 DEFAULT_SESSION_TIMEOUT = 60.0  # seconds: RFC 2326 12.37
+MAX_KEEPALIVE_INTERVAL = 30.0  # seconds: half the default timeout; NATs forget idle connections too
+MIN_KEEPALIVE_INTERVAL = 1.0  # seconds, whatever the camera says
 
 
 class Requests:
@@ -34,9 +36,23 @@ class Requests:
         return self._under_way.method if self._under_way else ""
 
     @property
-    def first(self) -> bool:
-        """Whether only one has been sent so far."""
-        return self._sequence == 1
+    def count(self) -> int:
+        """How many have been sent so far."""
+        return self._sequence
+
+    @property
+    def keepalive_interval(self) -> float:
+        """Seconds from one request that keeps the session alive to the next."""
+        half = min(max(self.timeout / 2, MIN_KEEPALIVE_INTERVAL), MAX_KEEPALIVE_INTERVAL)
+        return 0.9 * half  # a timer may be late
+
+    def unanswered(self, beside: str) -> None:
+        """The camera hung up at the last one, or did not answer it: the next session goes round it.
+
+        ``beside``: see ``Habits.failed``.
+        """
+        if self.method == "OPTIONS" or not self._login.doubtful:
+            self._login.auth.pin.habits.failed(self.method, beside, began=self.count <= 2)
 
     def ask(self, method: str, url: RtspUrl, *headers: tuple[str, str]) -> Request:
         """A new one, to be sent."""

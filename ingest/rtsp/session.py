@@ -23,6 +23,7 @@ from ingest.rtsp.auth import Pin
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.login import Login
 from ingest.rtsp.message import Headers, Request, Response, printable
+from ingest.rtsp.plays import Plays, Way
 from ingest.rtsp.requests import Requests
 from ingest.rtsp.setup import Setup, TransportRefusedError, agreed, channels_for
 from ingest.rtsp.transport import Pair, TransportSpec
@@ -30,15 +31,15 @@ from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
 
 REPLY_TIMEOUT = 10.0  # seconds: a Wi-Fi camera may stall that long and still be alive
 HANDSHAKE_TIMEOUT = 20.0  # seconds from the connection to PLAY's answer, however many requests it takes
-MAX_KEEPALIVE_INTERVAL = 30.0  # seconds: half the default timeout; NATs forget idle connections too
-MIN_KEEPALIVE_INTERVAL = 1.0  # seconds, whatever the camera says
 
 # RFC 2326 11.3.17 and 11.5.4: cameras that serve one session, or few, answer so to a further one.
 _REFUSALS = {404: CameraState.NOT_FOUND, 410: CameraState.NOT_FOUND, 453: CameraState.FULL, 503: CameraState.FULL}
-_TRANSPORT_REFUSED = {400, 405, 406, 451, 456, 459, 460, 461, 462, 500, 501, 551}  # to SETUP: the other may do
-_URL_REFUSED = {400, 404, 451, 454, 455, 459, 460}  # to PLAY: that of the whole, or of the one stream, may do
-_REDIRECTS = {301, 302, 303, 305, 307}
+_REDIRECTS = {301, 302, 303, 305, 307, 308}
 _PERHAPS_TLS = "the camera hung up at the first request; if its port speaks TLS, write rtsps:// instead of rtsp://"
+_ASSUMED = frozenset({"GET_PARAMETER"})  # of a camera that was not asked what it understands
+_LOGIN = {401, 403}
+_ENDED = "the camera ends the session when it is asked for it"
+_HINT = "; the camera may want a user name and password in its URL"
 _FROM_NOW = ("Range", "npt=0-")  # RFC 2326 10.5; without a range some cameras send nothing
 
 
@@ -135,7 +136,7 @@ class RtspSession:
     _base: RtspUrl = field(init=False)  # of the whole: for PLAY, keepalive and TEARDOWN
     _sections: list[sdp.MediaSection] = field(default_factory=list, init=False)
     _public: frozenset[str] = field(default=frozenset(), init=False)
-    _play_urls: list[RtspUrl] = field(default_factory=list, init=False)  # to try if PLAY's is refused
+    _plays: Plays = field(init=False, repr=False)
     _ports: Pair | None = field(default=None, init=False)
     _reply_due: float | None = field(default=None, init=False)
     _handshake_due: float = field(default=0.0, init=False)
@@ -147,6 +148,11 @@ class RtspSession:
         self._base = self.url
 
     @property
+    def _beside(self) -> str:
+        """The kind of the track that is set up, where another one already is; else empty."""
+        return self._sections[0].kind if self.setups and self._sections else ""
+
+    @property
     def due(self) -> float | None:
         """When ``tick`` has to be called next."""
         return self._keepalive_due if self.state is SessionState.PLAYING else self._reply_due
@@ -155,6 +161,9 @@ class RtspSession:
         """The connection is there."""
         self._move(SessionEvent.CONNECTED)
         self._handshake_due = now + HANDSHAKE_TIMEOUT
+        if self.pin.habits.skips_options:
+            self._public = _ASSUMED
+            return self._describe(now)
         return self._ask("OPTIONS", self.url, now)
 
     def bound(self, ports: Pair, now: float) -> list[Action]:
@@ -181,8 +190,8 @@ class RtspSession:
                 return []  # the keepalive was refused; as long as media comes, that is enough
             raise self._login.refusal(challenges)
         if self.state in _AWAITING:
-            options = self.state is SessionState.OPTIONS
-            self._login.answered(message.status, self._rejection(message), options=options)
+            rejection = _rejection(self._requests.method, message)
+            self._login.answered(message.status, rejection, options=self.state is SessionState.OPTIONS)
         auth.accepted()
         if self.state is SessionState.PLAYING:
             if message.status >= 400:
@@ -192,28 +201,33 @@ class RtspSession:
             raise RedirectedError(location)
         return _HANDLERS[self.state](self, message, now)
 
-    def tick(self, now: float, *, partial: bool = False) -> list[Action]:
-        """Keep the session alive. Raises ``CameraError`` for an overdue reply; ``partial``: a part of it is there."""
+    def tick(self, now: float, *, partial: bool = False, flowing: bool = False) -> list[Action]:
+        """Keep the session alive. Raises ``CameraError`` for an overdue reply; ``partial``: a part of it is there;
+        ``flowing``: media is, which says of PLAY what its reply would."""
         if self.due is None or now < self.due:
             return []
         if self.state is SessionState.PLAYING:
-            self._schedule_keepalive(now)
+            self._keepalive_due = now + self._requests.keepalive_interval
             self.keepalive.sent(now)
             method = self.keepalive.method
             return self._ask(method, self._base, now) if method else []
+        if self.state is SessionState.PLAY and flowing:
+            return self._on_play(Response(200), now)
         method = self._requests.method or "the request"
         if partial:
             raise CameraError(CameraState.MALFORMED, f"the camera's reply to {method} did not come to an end")
+        self._requests.unanswered(self._beside)
         raise self._login.unanswered(CameraState.UNREACHABLE, f"no reply to {method} came in time")
 
     def lost(self, reason: str) -> CameraError:
         """The connection ended, and not by us: why, as far as it can be known."""
         if self.state in _AWAITING:
             method = self._requests.method
+            self._requests.unanswered(self._beside)
             if self._login.doubtful:
                 detail = f"the camera hung up when {method} gave it the user name and password; check them"
                 return self._login.unanswered(CameraState.CLOSED, detail)
-            if self._requests.first and self.url.scheme == "rtsp":
+            if self._requests.count == 1 and self.url.scheme == "rtsp":
                 return CameraError(CameraState.CLOSED, _PERHAPS_TLS)
             reason = reason or f"the camera hung up instead of answering {method}"
         return CameraError(CameraState.CLOSED, reason)
@@ -238,6 +252,9 @@ class RtspSession:
         if response.status == 200:  # some cameras refuse OPTIONS and are fine otherwise
             names = ",".join(response.headers.all("Public")).upper().split(",")
             self._public = frozenset(name.strip() for name in names)
+        return self._describe(now)
+
+    def _describe(self, now: float) -> list[Action]:
         self._move(SessionEvent.ANSWERED)
         return self._ask("DESCRIBE", self.url, now, ("Accept", "application/sdp"))
 
@@ -248,17 +265,19 @@ class RtspSession:
         description = sdp.parse(response.body)
         base = response.headers.get("Content-Base") or response.headers.get("Content-Location")
         self._base = resolve_base(self.url, base, description.control)
-        self._sections = list(self.select(description))
-        if not self._sections:
+        sections = self.select(description)
+        if not sections:
             raise CameraError(CameraState.NO_PLAYABLE_TRACK)
+        self.refused |= {each.kind: _ENDED for each in sections[1:] if self.pin.habits.forbids(each.kind)}
+        self._sections = [each for each in sections if each is sections[0] or each.kind not in self.refused]
         self._move(SessionEvent.ANSWERED)
         return self._next_setup(now)
 
     def _on_setup(self, response: Response, now: float) -> list[Action]:
         section = self._sections[0]
         try:
-            if response.status in _TRANSPORT_REFUSED:
-                raise TransportRefusedError(CameraState.REJECTED, self._rejection(response))
+            if response.status >= 400 and response.status not in _LOGIN:
+                raise TransportRefusedError(_state(response), _rejection("SETUP", response))
             self._expect_success(response)
             self._requests.learn(response.headers)
             self.setups.append(Setup(section, agreed(response.headers.get("Transport"), self._ports, self.setups)))
@@ -271,34 +290,28 @@ class RtspSession:
             self._move(SessionEvent.MORE)
             return self._next_setup(now)
         self._move(SessionEvent.ANSWERED)
-        urls = [self._base, self.url]
-        if len(self.setups) == 1:
-            urls.append(resolve_control(self._base, self.setups[0].section.control))
-        self._play_urls = [url for url in dict.fromkeys(urls) if url != self._base]
-        return [Punch(), *self._ask("PLAY", self._base, now, _FROM_NOW)]
+        tracks = [resolve_control(self._base, setup.section.control) for setup in self.setups]
+        self._plays = Plays(self._base, self.url, tracks)
+        return [Punch(), *self._play(self._plays.now, now)]
 
     def _on_play(self, response: Response, now: float) -> list[Action]:
-        if response.status >= 400 and (otherwise := self._play_otherwise(response.status, now)):
-            return otherwise
-        self._expect_success(response)
+        if response.status == 454 and self._requests.take_other_id():  # each SETUP began one, and the last one counts
+            return self._play(self._plays.now, now)
+        if way := self._plays.refused(response.status) if response.status >= 400 else self._plays.granted():
+            return self._play(way, now)
+        if not self._plays.begun:
+            self._expect_success(response)
         self._requests.learn(response.headers)
         self._move(SessionEvent.ANSWERED)
         self.keepalive.begin(self._public, now)
         self._reply_due = None
-        self._schedule_keepalive(now)
+        self._keepalive_due = now + self._requests.keepalive_interval
         return [Playing()]
 
-    def _play_otherwise(self, status: int, now: float) -> list[Action]:
-        """PLAY was refused: ask once more in each way that some camera insists on."""
-        request = self._requests.under_way
-        if status == 457 and request is not None and "Range" in request.headers:
-            return self._ask("PLAY", self._base, now)
-        if status == 454 and self._requests.take_other_id():  # each SETUP began a session, and the last one counts
-            return self._ask("PLAY", self._base, now, _FROM_NOW)
-        if status in _URL_REFUSED and self._play_urls:
-            self._base = self._play_urls.pop(0)
-            return self._ask("PLAY", self._base, now, _FROM_NOW)
-        return []
+    def _play(self, way: Way, now: float) -> list[Action]:
+        if not self._plays.one_by_one:
+            self._base = way.url
+        return self._ask("PLAY", way.url, now, *([_FROM_NOW] if way.ranged else []))
 
     # Requests.
 
@@ -312,10 +325,6 @@ class RtspSession:
         url = resolve_control(self._base, self._sections[0].control)
         return self._ask("SETUP", url, now, ("Transport", str(spec)))
 
-    def _schedule_keepalive(self, now: float) -> None:
-        half = min(max(self._requests.timeout / 2, MIN_KEEPALIVE_INTERVAL), MAX_KEEPALIVE_INTERVAL)
-        self._keepalive_due = now + 0.9 * half  # a timer may be late
-
     def _ask(self, method: str, url: RtspUrl, now: float, *headers: tuple[str, str]) -> list[Action]:
         return self._send(self._requests.ask(method, url, *headers), now)
 
@@ -324,15 +333,9 @@ class RtspSession:
         return [Send(request)]
 
     def _expect_success(self, response: Response) -> None:
-        if 200 <= response.status < 300:
-            return
-        state = _REFUSALS.get(response.status, CameraState.REJECTED)
-        hint = "; the camera may want a user name and password in its URL"
-        asks = response.status == 403 and self.url.username is None
-        raise CameraError(state, self._rejection(response) + (hint if asks else ""))
-
-    def _rejection(self, response: Response) -> str:
-        return f"{self._requests.method} was answered with {_status(response)}"
+        if not 200 <= response.status < 300:
+            asks = response.status == 403 and self.url.username is None
+            raise CameraError(_state(response), _rejection(self._requests.method, response) + (_HINT if asks else ""))
 
     def _move(self, event: SessionEvent) -> None:
         self.state = TRANSITIONS[self.state, event]
@@ -346,8 +349,12 @@ _HANDLERS: dict[SessionState, Callable[[RtspSession, Response, float], list[Acti
 }
 
 
-def _status(response: Response) -> str:
-    return f"{response.status} {printable(response.reason)}".strip()
+def _rejection(method: str, response: Response) -> str:
+    return f"{method} was answered with {f'{response.status} {printable(response.reason)}'.strip()}"
+
+
+def _state(refusal: Response) -> CameraState:
+    return _REFUSALS.get(refusal.status, CameraState.REJECTED)
 
 
 def _answer(request: Request) -> Response:

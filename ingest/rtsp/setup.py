@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
@@ -39,6 +39,8 @@ def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> T
         spec = TransportSpec.parse(answer) if answer else TransportSpec(tcp=tcp, client_port=ports)
     except ProtocolError as exc:
         raise CameraError(CameraState.MALFORMED, str(exc)) from None
+    if tcp and not spec.multicast and spec.client_port is spec.server_port is None:
+        spec = replace(spec, tcp=True)  # "RTP/AVP;unicast" names no port of UDP's
     if spec.multicast or spec.tcp != tcp:
         answered = "multicast" if spec.multicast else "TCP" if spec.tcp else "UDP"
         wanted = "TCP" if tcp else "UDP"

@@ -10,6 +10,7 @@ from common.errors import ProtocolError
 Pair = tuple[int, int]  # of RTP and of RTCP: ports, or channels
 
 _PAIR = re.compile(r"(\d{1,5})(?:\s*-\s*(\d{1,5}))?")
+_PROTOCOL = re.compile(r"(?i)RTP/AVPF?(/(UDP|TCP))?")
 _MAX_PORT = 65_535
 _MAX_CHANNEL = 255
 _MAX_SPECS = 16  # of one header; real ones have one, seldom two
@@ -33,11 +34,18 @@ class TransportSpec:
 
     @classmethod
     def parse(cls, value: str) -> TransportSpec:
-        """The first understood spec of a header. Raises ``ProtocolError``."""
-        for text in value[:_MAX_LENGTH].split(",")[:_MAX_SPECS]:
-            protocol, *parameters = (part.strip() for part in text.split(";"))
-            if re.fullmatch(r"(?i)RTP/AVPF?(/(UDP|TCP))?", protocol):
+        """The first understood spec of a header. Raises ``ProtocolError``.
+
+        Where none names a protocol as it should, the first one counts that has channels or ports.
+        """
+        specs = [[part.strip() for part in text.split(";")] for text in value[:_MAX_LENGTH].split(",")[:_MAX_SPECS]]
+        for protocol, *parameters in specs:
+            if _PROTOCOL.fullmatch(protocol):
                 return cls._from(protocol.upper(), parameters)
+        for parts in specs:
+            spec = cls._from("", parts)
+            if spec.interleaved or spec.client_port or spec.server_port:
+                return spec
         raise ProtocolError(f"no transport we know in {value[:100]!r}")
 
     @classmethod
@@ -50,7 +58,7 @@ class TransportSpec:
         return cls(
             # Some cameras answer plain RTP/AVP with "interleaved=": that parameter only makes sense over TCP.
             tcp=protocol.endswith("/TCP") or interleaved is not None,
-            multicast="multicast" in values and "unicast" not in values,
+            multicast="multicast" in values and "unicast" not in values and interleaved is None,
             interleaved=interleaved,
             client_port=_pair(values.get("client_port"), 1, _MAX_PORT),
             server_port=_pair(values.get("server_port"), 1, _MAX_PORT),

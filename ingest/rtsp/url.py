@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 
 _SCHEME = re.compile(r"(rtsps?)://", re.IGNORECASE)
+_ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SCHEMES = re.compile(r"(?:rtsps?://)+", re.IGNORECASE)  # "rtsp://rtsp://host/path" is a known camera's
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\]|([\w.-]+))(?::([0-9]{0,5}))?")
 _END_OF_AUTHORITY = re.compile(r"[/?#]")
@@ -97,9 +98,15 @@ class RtspUrl:
 
         Raises ``ValueError`` for what is no RTSP URL, and for a way out of TLS.
         """
-        if location.startswith("/"):
-            return self.with_target(location)
-        there = RtspUrl.parse(location.strip())
+        location = location.strip(" \t<>\"'")
+        if location and not _ANY_SCHEME.match(location):  # of the same address, as RFC 3986 5.2 resolves it
+            if not location.startswith("//"):
+                parts = urlsplit(urljoin(f"http://host{self.target}", location))
+                return self.with_target(parts.path + (f"?{parts.query}" if parts.query else ""))
+            location = f"{self.scheme}:{location}"
+        if not _SCHEME.match(location):
+            raise ValueError("the camera redirects to what is no RTSP address; point its URL at where the stream is")
+        there = RtspUrl.parse(location)
         if self.scheme == "rtsps" and there.scheme == "rtsp":
             raise ValueError("the camera redirects from rtsps to rtsp, which would give up encryption")
         if there.host.lower() == self.host.lower():

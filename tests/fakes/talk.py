@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ingest.rtsp.auth import Pin
 from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import (
@@ -31,8 +32,9 @@ class Talk:
         *,
         udp: bool = False,
         select: Callable[[SessionDescription], list[MediaSection]] = everything,
+        pin: Pin | None = None,
     ) -> None:
-        self.session = RtspSession(RtspUrl.parse(url), udp, select)
+        self.session = RtspSession(RtspUrl.parse(url), udp, select, pin or Pin())
         self.now = 100.0
         self.sent: list[Request] = []
         self.events: list[object] = []

@@ -232,6 +232,20 @@ def test_wrong_password_is_sent_once_even_if_the_nonce_changes() -> None:
     assert not auth.challenged(['Digest realm="r", nonce="m"', 'Basic realm="r"'])
 
 
+def test_the_challenge_of_a_connection_that_ended_with_it_is_answered_on_the_next() -> None:
+    pin = Pin()
+    first = Authenticator("admin", "secret", pin=pin)
+    answer(first, 'Digest realm="r", nonce="n"')
+    first.hung_up()
+    second = Authenticator("admin", "secret", pin=pin)
+    assert second.header("OPTIONS", "rtsp://camera/") is None
+    assert not second.sent
+    assert 'nonce="n"' in (second.header("DESCRIBE", "rtsp://camera/") or "")
+    assert second.challenged(['Digest realm="r", nonce="m"'])
+    second.header("DESCRIBE", "rtsp://camera/")
+    assert not second.challenged(['Digest realm="r", nonce="o"'])
+
+
 def test_stale_nonce_is_answered_once() -> None:
     auth = Authenticator(USER, PASSWORD)
     answer(auth, 'Digest realm="r", nonce="n"')

@@ -237,6 +237,34 @@ def test_junk_with_frames_between_is_forgiven() -> None:
         assert parser.feed(b"\x01" * (MAX_JUNK_BYTES - 100) + bytes(RTP)) == [RTP]
 
 
+@pytest.mark.parametrize("length", [b"Content-Length: 5 bytes\r\n", b"Content-Length: 5\r\ncontent-length: 5\r\n"])
+def test_lengths_that_are_odd_and_clear(length: bytes) -> None:
+    [message] = Parser().feed(b"RTSP/1.0 200 OK\r\n" + length + b"\r\nv=0\r\n")
+    assert isinstance(message, Response)
+    assert message.body == b"v=0\r\n"
+
+
+def test_an_empty_length_is_none() -> None:
+    assert Parser().feed(b"RTSP/1.0 200 OK\r\nContent-Length:\r\n\r\n" + bytes(RTP))[1:] == [RTP]
+
+
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n", b"Content-Length: 900\r\n"])
+def test_a_description_is_cut_short_where_its_length_is_not_what_was_said(length: bytes) -> None:
+    parser = Parser()
+    assert parser.feed(b"RTSP/1.0 200 OK\r\nContent-Type: application/sdp\r\n" + length + b"\r\nv=0\r\n") == []
+    message = parser.cut_short()
+    assert isinstance(message, Response)
+    assert message.body == b"v=0\r\n"
+    assert parser.partial == 0
+    assert parser.feed(b"s=too late\r\n" + bytes(RTP)) == [RTP]
+
+
+def test_nothing_is_cut_short_before_its_body() -> None:
+    parser = Parser()
+    parser.feed(b"RTSP/1.0 200 OK\r\nContent-Type: application/sdp\r\n")
+    assert parser.cut_short() is None
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -20,11 +20,11 @@ def session(text: str) -> Headers:
 def test_each_request_has_a_number_of_its_own_also_when_it_is_sent_again() -> None:
     requests = Requests(Login(URL, Pin()))
     first = requests.ask("OPTIONS", URL)
-    assert requests.first
+    assert requests.count == 1
     assert requests.under_way is not None
     again = requests.again(requests.under_way)
     assert [request.headers.get("CSeq") for request in (first, again)] == ["1", "2"]
-    assert not requests.first
+    assert requests.count == 2
     assert requests.method == "OPTIONS"
 
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from common.cameras import CameraState
 from common.errors import CameraError
+from ingest.rtsp.auth import Pin
 from ingest.rtsp.message import Headers, Request, Response
+from ingest.rtsp.requests import MAX_KEEPALIVE_INTERVAL
 from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import (
     HANDSHAKE_TIMEOUT,
-    MAX_KEEPALIVE_INTERVAL,
     REPLY_TIMEOUT,
     BindPorts,
     Playing,
@@ -122,7 +123,7 @@ def test_options_may_be_refused(status: int) -> None:
 )
 def test_refusals_have_a_state_and_say_what_was_seen(method: str, status: int, state: CameraState) -> None:
     talk = Talk()
-    talk.answers[method] = [Response(status, "So\x1b[1m sad")]
+    talk.answers[method] = [Response(status, "So\x1b[1m sad")] * 8
     with pytest.raises(CameraError) as caught:
         talk.until(SessionState.PLAYING)
     assert (caught.value.state, caught.value.detail) == (
@@ -148,7 +149,47 @@ def test_play_without_range_where_ranges_are_refused() -> None:
     talk.answer(Response(457, "Invalid Range"))
     assert "Range" not in talk.last.headers
     with pytest.raises(CameraError):
-        talk.answer(Response(457, "Invalid Range"))
+        talk.answer(*[Response(457, "Invalid Range")] * 8)
+
+
+def test_tracks_that_play_one_by_one_are_asked_for_one_by_one() -> None:
+    talk = Talk().until(SessionState.PLAY)
+    talk.answer(Response(459, "Aggregate Operation Not Allowed"))
+    talk.until(SessionState.PLAYING)
+    assert [url for method, url in talk.lines if method == "PLAY"] == [
+        f"rtsp://camera:8554/live{track}" for track in ("", "/trackID=1", "/trackID=2")
+    ]
+    talk.do(talk.session.tick(talk.now + 60))
+    assert talk.lines[-1][1] == "rtsp://camera:8554/live"
+
+
+def test_media_that_comes_is_as_good_as_the_answer_to_play() -> None:
+    talk = Talk().until(SessionState.PLAY)
+    assert talk.session.tick(talk.now + REPLY_TIMEOUT - 1, flowing=True) == []
+    talk.do(talk.session.tick(talk.now + REPLY_TIMEOUT, flowing=True))
+    assert talk.session.state is SessionState.PLAYING
+    assert talk.events[-1] == Playing()
+
+
+def test_a_session_begins_with_describe_where_options_cost_the_last_one() -> None:
+    first = Talk().start()
+    first.session.lost("")
+    second = Talk(pin=first.session.pin).until(SessionState.PLAYING)
+    assert second.lines[0] == ("DESCRIBE", "rtsp://camera:8554/live")
+    second.do(second.session.tick(second.now + 60))
+    assert second.lines[-1][0] == "GET_PARAMETER"
+
+
+def test_a_track_at_whose_setup_the_camera_hangs_up_is_left_out() -> None:
+    pin = Pin()
+    for _ in range(2):
+        talk = Talk(pin=pin).until(SessionState.SETUP)
+        talk.step()
+        assert talk.last.url.endswith("trackID=2")
+        talk.session.lost("")
+    talk = Talk(pin=pin).until(SessionState.PLAYING)
+    assert [method for method, _ in talk.lines] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+    assert "audio" in talk.session.refused
 
 
 def test_provisional_answers_are_not_the_answer() -> None:

@@ -14,7 +14,7 @@ from ingest.rtsp.setup import TransportRefusedError
 from tests.fakes.talk import Talk
 
 
-@pytest.mark.parametrize("status", [461, 400, 406, 500, 501])
+@pytest.mark.parametrize("status", [461, 400, 404, 406, 415, 454, 455, 459, 500, 501, 503, 551])
 def test_transport_refused(status: int) -> None:
     for udp in (True, False):
         talk = Talk(udp=udp)
@@ -54,6 +54,9 @@ def test_transport_that_makes_no_sense() -> None:
         (["RTP/AVP;unicast;interleaved=4-5", "RTP/AVP/TCP;unicast;interleaved=2"], [(4, 5), (2, 3)]),
         (["RTP/AVP/TCP;unicast;interleaved=0-1", "RTP/AVP/TCP;unicast;interleaved=0-1"], [(0, 1), (2, 3)]),
         (["RTP/AVP/TCP;unicast", None], [(0, 1), (2, 3)]),
+        (["RTP/AVP;unicast", "unicast;interleaved=6-7"], [(0, 1), (6, 7)]),
+        (["RTP/AVP/TCP/unicast;interleaved=4-5", "TCP; interleaved = 6 - 7"], [(4, 5), (6, 7)]),
+        (["RTP/AVP/TCP;multicast;interleaved=4-5", "RTP/AVP/TCP;interleaved=6-7,ssrc=FF"], [(4, 5), (6, 7)]),
     ],
 )
 def test_channels_follow_the_answer(transports: list[str | None], channels: list[tuple[int, int]]) -> None:

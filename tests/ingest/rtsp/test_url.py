@@ -182,6 +182,21 @@ def test_redirect_may_go_up_to_tls_but_not_down() -> None:
         RtspUrl.parse("rtsps://camera/x").redirected("rtsp://camera/x")
 
 
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("other", "/a/other"),
+        ("./other", "/a/other"),
+        ("../other?x=1", "/other?x=1"),
+        ("?x=1", "/a/b?x=1"),
+        ("<rtsp://camera/other>", "/other"),
+        ("//camera/other", "/other"),
+    ],
+)
+def test_redirects_may_be_relative(location: str, target: str) -> None:
+    assert RtspUrl.parse("rtsp://camera/a/b?y=2").redirected(location).target == target
+
+
 @pytest.mark.parametrize("location", ["", "http://camera/", "rtsp://"])
 def test_redirect_to_nowhere(location: str) -> None:
     with pytest.raises(ValueError, match="URL"):
