@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import structlog
 from hypothesis import is_hypothesis_test, settings
-from xdist.remote import Producer
 
 from rigs.chromium import Kept
 from rigs.process import forbid_real_time
@@ -40,9 +39,9 @@ LONG = ("e2e", "browser", "gstreamer", "namespace", "slow", "quiet", "alone")  #
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduling | None:
     """Share the tests out among usual and gentle processes."""
-    return Scheduling(config, log) if config.getoption("dist") == "loadgroup" else None
+    return Scheduling(config) if config.getoption("dist") == "loadgroup" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

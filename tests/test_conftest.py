@@ -16,7 +16,7 @@ import structlog
 
 from common.log import configure, get_logger
 from tests.fakes import gentle
-from tests.fakes.gentle import Scheduling, computes, is_gentle
+from tests.fakes.gentle import BATCH, Scheduling, computes, is_gentle
 from tests.fakes.turns import Company, turn
 
 BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
@@ -145,44 +145,91 @@ class Node:
         self.gateway = SimpleNamespace(id=f"gw{number}")
         self.given: list[str] = []
         self.shutting_down = False
-        self._collection = collection
+        self.collection = collection
 
     def send_runtest_some(self, indices: list[int]) -> None:
-        self.given += [self._collection[at] for at in indices]
+        self.given += [self.collection[at] for at in indices]
 
     def shutdown(self) -> None:
         self.shutting_down = True
 
 
-def test_gentle_processes_get_what_computes_from_the_end_and_the_others_what_is_next(tmp_path: Path) -> None:
+WAITING = [
+    "test_waits.py::one[x@y]",
+    "test_waits.py::two",
+    "test_waits.py::three@group",
+    "test_waits.py::four@group",
+    *(f"test_waits.py::more[{number}]" for number in range(8)),
+]
+COMPUTING = [f"test_computes.py::test[{number}]" for number in range(20)]
+
+
+@pytest.fixture
+def shared_out(tmp_path: Path) -> tuple[Scheduling, list[Node]]:
+    """Three usual processes and a gentle one, which have what they get at first."""
     (tmp_path / "test_waits.py").write_text("pytestmark = pytest.mark.e2e")
     (tmp_path / "test_computes.py").write_text("mark_alone = 1")
-    computing = [f"test_computes.py::test[{number}]" for number in range(12)]
-    every = [
-        "test_waits.py::one[x]",
-        "test_waits.py::two",
-        "test_waits.py::three@group",
-        *computing,
-        "test_waits.py::no",
-    ]
-    option = SimpleNamespace(loadscopereorder=False)
-    scheduling = Scheduling(
-        SimpleNamespace(rootpath=tmp_path, getvalue=lambda _: ["popen"] * (gentle.USUAL + 1), option=option)
-    )
+    every = [*WAITING, *COMPUTING, "test_waits.py::no"]
+    scheduling = Scheduling(SimpleNamespace(rootpath=tmp_path, getvalue=lambda _: ["popen"] * (gentle.USUAL + 1)))
     nodes = [Node(number, every) for number in range(gentle.USUAL + 1)]
     for node in nodes:
         scheduling.add_node(node)
+        assert not scheduling.collection_is_completed
         scheduling.add_node_collection(node, every)
+    assert scheduling.collection_is_completed
     scheduling.schedule()
+    return scheduling, nodes
+
+
+def test_gentle_processes_get_what_computes_from_the_end_and_the_others_what_is_next(
+    shared_out: tuple[Scheduling, list[Node]],
+) -> None:
+    scheduling, nodes = shared_out
     *usual, last = nodes
-    taken = every[: 2 * gentle.USUAL]
-    assert sorted(name for node in usual for name in node.given) == sorted(taken)
-    assert last.given == computing[:-3:-1]
+    assert [node.given for node in usual] == [
+        [WAITING[0], WAITING[4]],
+        [WAITING[1], WAITING[5]],
+        [WAITING[2], WAITING[3]],  # a group is not taken apart
+    ]
+    assert last.given == COMPUTING[-BATCH:]
     for name in last.given:  # which grows
-        scheduling.mark_test_complete(last, every.index(name))
-    assert last.given == [name for name in reversed(computing) if name not in taken]
+        scheduling.mark_test_complete(last, last.collection.index(name))
+    assert last.given == COMPUTING[-BATCH:] + COMPUTING[-2 * BATCH : -BATCH] + COMPUTING[: -2 * BATCH]
     assert last.shutting_down, "nothing is left that computes"
-    assert list(scheduling.workqueue) == ["test_waits.py::no"]
+    for name in usual[0].given:
+        scheduling.mark_test_complete(usual[0], last.collection.index(name))
+    assert usual[0].given == [WAITING[0], WAITING[4], *WAITING[6:], "test_waits.py::no"]
+    assert usual[0].shutting_down
+
+
+def test_what_a_process_had_that_died_is_run_by_another(shared_out: tuple[Scheduling, list[Node]]) -> None:
+    scheduling, (first, second, *_) = shared_out
+    assert scheduling.remove_node(first) == WAITING[0], "what it died of"
+    for name in second.given[:2]:
+        scheduling.mark_test_complete(second, second.collection.index(name))
+    assert second.given[2] == WAITING[4]
+
+
+def test_all_is_over_when_each_has_but_the_last_that_it_runs(shared_out: tuple[Scheduling, list[Node]]) -> None:
+    scheduling, nodes = shared_out
+    assert scheduling.has_pending
+    run = dict.fromkeys(nodes, 0)
+    while not scheduling.tests_finished:
+        for node in nodes:
+            if run[node] + 1 < len(node.given) or (node.shutting_down and run[node] < len(node.given)):
+                run[node] += 1
+                scheduling.mark_test_complete(node, node.collection.index(node.given[run[node] - 1]))
+    assert sorted(name for node in nodes for name in node.given) == sorted(nodes[0].collection), "each once"
+    assert all(node.shutting_down for node in nodes)
+
+
+def test_processes_that_found_different_tests_are_told_apart(tmp_path: Path) -> None:
+    scheduling = Scheduling(SimpleNamespace(rootpath=tmp_path, getvalue=lambda _: ["popen"] * 2))
+    for node in (Node(0, WAITING), Node(1, COMPUTING)):
+        scheduling.add_node(node)
+        scheduling.add_node_collection(node, node.collection)
+    with pytest.raises(pytest.UsageError, match="gw0 and gw1 found different tests"):
+        scheduling.schedule()
 
 
 def test_what_waits_is_known_by_its_markers() -> None:

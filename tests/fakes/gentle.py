@@ -10,14 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections import deque
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from xdist.scheduler import LoadGroupScheduling
-from xdist.workermanage import WorkerController
+import pytest
+from xdist.workermanage import WorkerController, parse_tx_spec_config
 
 USUAL = 3  # processes: tests mostly wait, so there are more than cores
 NICE = 5  # of 19: a third of what others get where all compute; unit tests that have a bound still keep it
+AHEAD = 2  # tests that a process has: the one that runs, and the next, which it has to know
+BATCH = 8  # tests that compute, given at once
 _WAITS = re.compile(r"\bmark\.(e2e|browser|gstreamer|namespace|slow|quiet|alone)\b")
 
 
@@ -41,19 +45,105 @@ def computes(file: Path) -> bool:
     return file.suffix == ".py" and not _WAITS.search(file.read_text("utf-8"))
 
 
-class Scheduling(LoadGroupScheduling):
-    """As ``--dist loadgroup``, but that gentle processes get what they are for.
+class Scheduling:
+    """The sharing out of tests among the processes: xdist's ``Scheduling``, for which it asks by a hook.
 
-    The method is overridden because xdist has no other place where a process gets its next tests.
+    A unit is one test, or all of an ``xdist_group``, whose name then stands after an ``@``. What computes is given in
+    batches: it is over in a moment, and a fixture of its module is made less often.
     """
 
-    def _assign_work_unit(self, node: WorkerController) -> None:
-        if is_gentle(node.workerinput["workerid"]):
-            root = self.config.rootpath
-            queue = reversed(self.workqueue)
-            found = next((unit for unit in queue if computes(root / unit.partition("::")[0])), None)
-            if found is None:
+    def __init__(self, config: pytest.Config) -> None:
+        self._root = config.rootpath
+        self._expected = len(parse_tx_spec_config(config))
+        self._collections: dict[WorkerController, list[str]] = {}
+        self._given: dict[WorkerController, list[int]] = {}  # what of the collection each has not run yet
+        self._collection: list[str] = []
+        self._waiting: deque[list[int]] = deque()  # units that no process has; those that wait …
+        self._computing: deque[list[int]] = deque()  # … and those that compute
+
+    @property
+    def nodes(self) -> list[WorkerController]:
+        return list(self._given)
+
+    @property
+    def collection_is_completed(self) -> bool:
+        return len(self._collections) >= self._expected
+
+    @property
+    def tests_finished(self) -> bool:
+        return (
+            self.collection_is_completed
+            and not (self._waiting or self._computing)
+            and all(len(each) < AHEAD for each in self._given.values())
+        )
+
+    @property
+    def has_pending(self) -> bool:
+        return bool(self._waiting or self._computing or any(self._given.values()))
+
+    def add_node(self, node: WorkerController) -> None:
+        self._given[node] = []
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        self._collections[node] = list(collection)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Take back what a process had that ended; the test that it died of, if it did."""
+        given = self._given.pop(node)
+        if not given:
+            return None
+        if given[1:]:
+            self._waiting.appendleft(given[1:])
+        for other in self.nodes:
+            self._give(other)
+        return self._collection[given[0]]
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        self._given[node].remove(item_index)
+        self._give(node)
+
+    def mark_test_pending(self, item: str) -> None:
+        raise NotImplementedError
+
+    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
+        raise NotImplementedError
+
+    def schedule(self) -> None:
+        """Share out what all have found; called again for a process that came in place of one that died."""
+        if not self._collection:
+            first, *others = self._collections.items()
+            for other, collection in others:
+                if collection != first[1]:
+                    raise pytest.UsageError(f"{first[0].gateway.id} and {other.gateway.id} found different tests")
+            self._collection = first[1]
+            units: dict[str, list[int]] = {}
+            for index, name in enumerate(self._collection):
+                units.setdefault(_unit(name), []).append(index)
+            for name, unit in units.items():
+                of_file = self._root / name.partition("::")[0]
+                (self._computing if computes(of_file) else self._waiting).append(unit)
+        for _ in range(2):  # a unit for each, before the first has a second one
+            for node in self.nodes:
+                self._give(node, enough=1 + bool(self._given[node]))
+
+    def _give(self, node: WorkerController, enough: int = AHEAD) -> None:
+        while len(self._given[node]) < enough and not node.shutting_down:
+            if not (indices := self._next(is_gentle(node.workerinput["workerid"]))):
                 node.shutdown()
                 return
-            self.workqueue.move_to_end(found, last=False)
-        super()._assign_work_unit(node)
+            self._given[node] += indices
+            node.send_runtest_some(indices)
+
+    def _next(self, gentle: bool) -> list[int]:
+        """The tests that a process gets next; none if nothing is left for it."""
+        if self._waiting and not gentle:
+            return self._waiting.popleft()
+        batch: list[int] = []
+        while self._computing and len(batch) < BATCH:
+            batch = self._computing.pop() + batch if gentle else batch + self._computing.popleft()
+        return batch
+
+
+def _unit(name: str) -> str:
+    """The group of a test, or its own name; a parameter may have an ``@`` in it."""
+    return name.rpartition("@")[2] if name.rfind("@") > name.rfind("]") else name
