@@ -39,6 +39,9 @@ BIT_RATE = 64_000  # bit/s: speech and a street need no more
 MAX_DRIFT_NS = 60_000_000
 MAX_PACKET_NS = 600_000_000  # of sound in one packet, where the first frame that is decoded may be of the one before
 _SAMPLES = CLOCK_RATE * PACKET_MS // 1000
+_LEAST_APART_NS = (
+    PACKET_MS * 1_000_000 // 2
+)  # of two packets: receivers take the second of two at one time for the same
 _SECONDS_PER_SAMPLE = Fraction(1, CLOCK_RATE)
 
 
@@ -58,7 +61,7 @@ class SoundConverter:
         self._encoder.options = {"application": "lowdelay", "frame_duration": str(PACKET_MS), "compression_level": "5"}
         self._zero_ns = 0  # capture time of sample 0, while samples are counted
         self._arrival_ns = 0
-        self._last_ns = -1  # capture time of the last packet
+        self._last_ns = -_LEAST_APART_NS  # capture time of the last packet
         self._begin()
 
     def _begin(self) -> None:
@@ -96,8 +99,10 @@ class SoundConverter:
             for encoded in self._encoder.encode(resampled):
                 at = self._zero_ns + int(self._samples_out * _SECONDS_PER_SAMPLE * 10**9)
                 self._samples_out += _SAMPLES
-                self._last_ns = max(at, self._last_ns + 1)
-                packets.append(Made([bytes(encoded)], False, self._last_ns, self._arrival_ns))
+                if at - self._last_ns < _LEAST_APART_NS:  # counted anew: there was more sound than time
+                    continue
+                self._last_ns = at
+                packets.append(Made([bytes(encoded)], False, at, self._arrival_ns))
         return packets
 
 
