@@ -8,6 +8,7 @@ in the way and nothing of the product's pages is involved.
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -298,6 +299,28 @@ async def _window(browser: Browser) -> AsyncIterator[Chromium]:
     await context.add_init_script(path=PROBE)
     yield Chromium(context)
     await context.close()
+
+
+@asynccontextmanager
+async def capturing(executable: str, origin: str) -> AsyncIterator[Chromium]:
+    """Run a headless Chromium in whose profile somebody has let pages of ``origin`` use camera and microphone.
+
+    A right that DevTools grant would also hold where a page's own policy takes it away. The origin counts as secure.
+    """
+    granted = {f"{origin},*": {"setting": 1}}
+    rights = {"media_stream_camera": granted, "media_stream_mic": granted}
+    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
+        preferences = Path(profile, "Default", "Preferences")
+        preferences.parent.mkdir()
+        preferences.write_text(json.dumps({"profile": {"content_settings": {"exceptions": rights}}}))
+        flags = (*FLAGS, f"--unsafely-treat-insecure-origin-as-secure={origin}")
+        async with async_playwright() as playwright:
+            context = await playwright.chromium.launch_persistent_context(
+                profile, executable_path=executable, args=flags, viewport={"width": 800, "height": 600}
+            )
+            await context.add_init_script(path=PROBE)
+            yield Chromium(context)
+            await context.close()
 
 
 class Kept:

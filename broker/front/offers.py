@@ -101,6 +101,7 @@ async def _ask(
             quotas.check_offer(address, camera, viewers=viewers, sessions=sessions, now=now, user=user)
         except RequestError as exc:
             context.counters[exc.code] += 1
+            control.clerk.turned_away(camera, address or "", exc)
             context.quiet.warning("offer refused", reason=exc.message, camera=camera, address=address)
             raise
     quotas.offers.open(address)

@@ -23,6 +23,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' '{style}'; img-src 'self' data:; media-src 'self' blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}"
 )
+_PERMISSIONS = "camera=(), microphone=()"  # they use neither; with a right to either, see realm.js
 _PLAYER_STYLE = re.compile(rb"const STYLE = `([^`]*)`;")
 _WEB = Path(__file__).parents[1] / "web"
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -76,7 +77,7 @@ async def index(request: web.Request) -> web.Response:
 async def watch(request: web.Request) -> web.Response:
     """One camera. It changes nothing, so it may be framed by a dashboard."""
     known = request.app[CONTEXT].control.catalogue.get(CameraName(request.match_info["camera"])) is not None
-    headers = {"Content-Security-Policy": _policy(request, "*")}
+    headers = _policies(request, "*")
     return request.app[ASSETS]["watch.html"].response(request, status=200 if known else 404, headers=headers)
 
 
@@ -121,12 +122,13 @@ async def static(request: web.Request) -> web.Response:
 
 
 def _own(request: web.Request, name: str) -> web.Response:
-    headers = {"Content-Security-Policy": _policy(request, "'none'"), "X-Frame-Options": "DENY"}
+    headers = _policies(request, "'none'") | {"X-Frame-Options": "DENY"}
     return request.app[ASSETS][name].response(request, headers=headers)
 
 
-def _policy(request: web.Request, ancestors: str) -> str:
+def _policies(request: web.Request, ancestors: str) -> dict[str, str]:
     found = _PLAYER_STYLE.search(request.app[ASSETS]["look.js"].body)
     assert found is not None, "look.js has the player's style"
     digest = base64.b64encode(hashlib.sha256(found[1]).digest()).decode()
-    return _POLICY.format(style=f"sha256-{digest}", ancestors=ancestors)
+    policy = _POLICY.format(style=f"sha256-{digest}", ancestors=ancestors)
+    return {"Content-Security-Policy": policy, "Permissions-Policy": _PERMISSIONS}

@@ -1,6 +1,7 @@
 // One WebRTC session, from its offer to its end.
 
 import { carries, connectionStateOf, followConnection, makeOffer, makeRestartOffer, names, progressOf } from "./browser.js";
+import { makeConnection } from "./realm.js";
 import { errorOf, reportOf } from "./report.js";
 import { fragmentOf, renewed } from "./restart.js";
 import { ServedSession } from "./served.js";
@@ -34,8 +35,8 @@ export class Session extends ServedSession {
     const iceServers = await this.#iceServers;
     if (this.over) return;
     const offer = await this.#accepted(async () => {
-      this.#connect(iceServers);
-      return makeOffer(this.pc);
+      await this.#connect(iceServers);
+      return this.over ? "" : makeOffer(this.pc);
     });
     if (this.over) return;
     this.takesH264 = names(offer, "H264");
@@ -117,8 +118,13 @@ export class Session extends ServedSession {
     return connectionStateOf(this.pc) === "connected";
   }
 
-  #connect(iceServers) {
-    this.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers });
+  async #connect(iceServers) {
+    const pc = await makeConnection({ bundlePolicy: "max-bundle", iceServers });
+    if (this.over) {
+      pc.close();
+      return;
+    }
+    this.pc = pc;
     for (const kind of ["video", "audio"]) {
       // No buffer beyond what the network makes necessary: this is live.
       this.pc.addTransceiver(kind, { direction: "recvonly" }).receiver.jitterBufferTarget = 0;

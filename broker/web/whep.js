@@ -6,6 +6,7 @@ import { fetchWithin } from "./browser.js";
 import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
 import { UNREACHABLE } from "./words.js";
 
+const DOUBT_TIMEOUT = 500; // ms for any answer, where media has stopped
 const CLOSE_TIMEOUT = 1000; // ms
 const RESTART_TIMEOUT = 2000; // ms; on another network the connection that there was may be dead
 
@@ -58,7 +59,12 @@ export class WhepSignalling {
   }
 
   async doubt() {
-    return false; // each request has a connection of its own, or one that the browser takes for good
+    try {
+      await fetchWithin(DOUBT_TIMEOUT, below(this.#base, "whep/-"), { method: "OPTIONS", cache: "no-store" });
+      return false;
+    } catch {
+      return true; // the browser has given up the connection that it kept, and makes one for the next request
+    }
   }
 
   async restart(session, fragment) {

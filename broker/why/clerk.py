@@ -55,6 +55,12 @@ class Clerk:
             over = replace(found, over=True, refused=True, code=refusal.code, reason=refusal.message)
             self.cases.close(session, over)
 
+    def turned_away(self, camera: CameraName, address: str, refusal: RequestError) -> None:
+        """A limit of the front door refused an offer for a camera, which came from this address."""
+        alike = SessionName(f"{refusal.code} {camera} {address}")  # no session's name: these have no spaces
+        found = replace(self._evidence(alike, camera), address=address)
+        self.cases.turned_away(replace(found, over=True, refused=True, code=refusal.code, reason=refusal.message))
+
     def find(self, name: str) -> Evidence | None:
         """The evidence of the session with this public name, whether or not it is over."""
         for session in self._director.sessions:

@@ -89,6 +89,7 @@ class Evidence:
     code: str = ""  # why it is over, or why its offer was refused: a word …
     reason: str = ""  # … and a sentence
     refused: bool = False  # there never was an answer
+    times: int = 1  # that offers were refused alike, of which this is the last
 
 
 def _list(value: object) -> list[Any]:

@@ -50,6 +50,8 @@ def facts(evidence: Evidence) -> Iterator[str]:
         yield f"camera: {evidence.seen.sentence}"
     if evidence.over:
         yield f"over: {evidence.reason or evidence.code}"
+    if evidence.times > 1:
+        yield f"{evidence.times} offers from there were refused so, of which this was the last"
     report = evidence.report
     if report is not None and report.tried is not None:
         tried = report.tried

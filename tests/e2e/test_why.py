@@ -32,6 +32,7 @@ JPEG = picture("jpegenc ! rtpjpegpay", size=(320, 240))
 CONFIG = {
     "media": {"port": 0, "tcp": "off"},
     "transcode": {"workers": 0},
+    "limits": {"sessions_per_camera": 1},
 }
 OPEN, NONE = Path(), Path(udp="dropped")
 # What the network does to a viewer on it, down and up; the link, and a word of the sentence or of what to do.
@@ -41,6 +42,7 @@ NETWORKS = {
     "a tunnel loses large packets": (Path(largest=300), OPEN, "handshake", "MTU"),
     "a firewall lets no media through": (Path(largest=900), OPEN, "path", "packets went to"),
 }
+TEN = 10
 CAMERAS = {
     "locked": ("camera", "user name or password"),
     "gone": ("camera", "camera show gone"),
@@ -119,6 +121,7 @@ async def test_one_call_names_the_broken_link(
 
             viewing = await browser.whep(running.whep("yard"))
             await viewing.shows(1, seconds=PATIENCE)
+            await refused(running, browser, "yard", "offer", "limits.sessions_per_camera")
             session = await session_of(running, "yard")
             await asked(running, f"viewers/{session}", "DELETE")
             await judged(running, session, "offer", "operator")
@@ -129,3 +132,7 @@ async def test_one_call_names_the_broken_link(
             session = await session_of(running, "yard")
             running.kill("egress")
             await judged(running, session, "server", "no longer answers")
+
+            links = [each["link"] for each in await asked(running, "why")]
+            assert len(links) == TEN, "each of them is still answered for, all by one call"
+            assert set(links) == {"camera", "codec", "way_in", "way_out", "handshake", "path", "offer", "server"}

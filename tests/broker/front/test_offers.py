@@ -48,6 +48,12 @@ async def test_one_too_many_is_refused_and_counted(tmp_path: Path, limits, expec
         assert await post(broker) == (201, "")
         assert await post(broker) == expected
         assert (await broker.json("/api/nodes"))[0]["counters"][expected[1]] == 1
+        assert await post(broker) == expected
+        refused = next(each for each in await broker.json("/api/why") if each["link"] == "offer")
+        assert (refused["camera"], refused["over"]) == ("door", True)
+        assert f"(limits.{expected[1].removeprefix('limit_')} is" in refused["sentence"]
+        assert any(fact.startswith("2 offers") for fact in refused["facts"])
+        assert (await broker.json(f"/api/why/{refused['session']}"))["sentence"] == refused["sentence"]
 
 
 async def test_a_limit_of_one_camera_leaves_others_alone(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ async def test_a_page_comes_with_a_strict_policy(broker: RunningBroker, path: st
         assert "script-src 'self'" in policy
         assert "unsafe" not in policy
         assert policy.endswith(f"frame-ancestors {ancestors}")
+        assert response.headers["Permissions-Policy"] == "camera=(), microphone=()"
 
 
 async def test_an_unknown_camera_has_a_page_that_says_so(broker: RunningBroker) -> None:

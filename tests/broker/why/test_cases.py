@@ -34,6 +34,22 @@ def test_the_first_end_counts() -> None:
     assert cases.find("b") is None
 
 
+def test_refusals_of_one_kind_are_one_case_and_push_away_none_that_was_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TURNED_AWAY", 2)
+    cases = Cases()
+    cases.close(SessionName("s"), evidence("over"))
+    for number in range(3):
+        cases.turned_away(Evidence("flood", "yard", float(number)))
+    for number in (4, 5):
+        cases.turned_away(Evidence(f"other{number}", "yard", float(number)))
+        cases.turned_away(Evidence("flood", "yard", number + 0.5))
+    assert [(each.session, each.times) for each in cases.over] == [("flood", 5), ("other5", 1), ("over", 1)]
+    assert cases.find("other4") is None
+    found = cases.find("flood")
+    assert found is not None
+    assert found.at == 5.5
+
+
 def test_who_goes_through_them_is_not_disturbed_by_those_that_come() -> None:
     cases = Cases()
     for name in "ab":
