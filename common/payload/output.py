@@ -12,6 +12,7 @@ from typing import Protocol
 
 from common.media import MAX_PAYLOAD, Batch, Flags, Kind
 
+STILL = 8  # units with one timestamp in a row, which no encoder's B-frames are
 GATHER_NS = 4_000_000  # how long the beginning of an access unit waits for the rest, on a busy machine or a slow link
 
 
@@ -36,12 +37,13 @@ class Output:
         self._sequence = 0
         self._timestamp = -1
         self._capture_ns = 0
+        self._still = -1, 0, 0  # timestamp that was not later than the one before, arrival of its unit, units in a row
 
     def begin(self, timestamp: int, arrival_ns: int, flags: int = 0) -> None:
         """A new access unit. Its timestamp is moved where it would not be later than the one before it."""
         self.cut()
         if timestamp <= self._timestamp:  # receivers take packets of one timestamp for one picture
-            timestamp = self._timestamp + 1
+            timestamp = self._later(timestamp, arrival_ns)
         self._timestamp = timestamp
         self._capture_ns = self._clock.capture_ns(timestamp, arrival_ns)
         self.arrival_ns = arrival_ns
@@ -80,7 +82,7 @@ class Output:
         if self.payloads:
             self.cut()
         if timestamp <= self._timestamp:
-            timestamp = self._timestamp + 1
+            timestamp = self._later(timestamp, arrival_ns)
         self._timestamp = timestamp
         self._capture_ns = capture_ns = self._clock.capture_ns(timestamp, arrival_ns)
         self.arrival_ns = arrival_ns
@@ -91,6 +93,15 @@ class Output:
             batch = (kind, codec, epoch, sequence, timestamp, capture_ns, arrival_ns, flags, payloads)
             self._batches.append(Batch._make(batch))
             self._sequence = sequence + len(payloads)
+
+    def _later(self, timestamp: int, arrival_ns: int) -> int:
+        """The timestamp to give out for one that is not later than the last. One that stands still is no clock: then
+        pictures have the times at which they come."""
+        last, last_ns, repeats = self._still
+        repeats = repeats + 1 if timestamp == last else 0
+        self._still = timestamp, arrival_ns, repeats
+        passed = (arrival_ns - last_ns) * _VIDEO_RATE // 10**9 if repeats >= STILL and self._kind == Kind.VIDEO else 1
+        return self._timestamp + max(passed, 1)
 
     def discard(self) -> None:
         """Forget the payloads that are in no batch yet."""
@@ -123,4 +134,5 @@ def pieces(data: bytes, size: int = MAX_PAYLOAD) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
+_VIDEO_RATE = 90_000  # Hz, of every picture that travels
 _UNIT_END = int(Flags.UNIT_END)

@@ -34,6 +34,7 @@ from common.payload.h264_syntax import (
 from common.payload.output import Output
 from ingest.payload.access_units import PUBLISHED
 from ingest.payload.h264_sets import ParameterSets
+from ingest.payload.keyframes import AWAITED
 from ingest.payload.nal_format import NalPayloadFormat
 from ingest.payload.nal_units import (
     AGGREGATE,
@@ -67,6 +68,10 @@ _LOOKS_LIKE_H265 = (
 
 _NO_IDR = "no IDR picture comes, without which most browsers do not start; set a keyframe interval in the camera"
 
+_INTERLEAVED = (
+    "its packets are interleaved (packetization mode 2), which browsers cannot take; set mode 1 in the camera"
+)
+_UNREADABLE = "what comes as H.264 cannot be read; restart the camera, or set this stream of it to H.264 or H.265 anew"
 _REFRESHED = "the picture is renewed bit by bit (intra refresh), and browsers need a keyframe to start"
 
 _STAP_A, _FU_A = 24, 28
@@ -126,6 +131,7 @@ class H264(NalPayloadFormat):
         self._refreshes = 0  # recovery points before predicted pictures since the last IDR picture
         self._refreshed = False  # such recovery points are keyframes
         self._h265_units = 0  # in a row that would be H.265
+        self._idr_seen = False
 
     @property
     def sps(self) -> SequenceParameterSet | None:
@@ -153,6 +159,28 @@ class H264(NalPayloadFormat):
         if self._refreshed:
             return _REFRESHED
         return sps.convert if sps else self._announced.convert
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing of what comes is published; empty while something is."""
+        waits = super().hindrance
+        if not waits or waits == AWAITED or self.keyframes:
+            return waits
+        if self._idr_seen:
+            return f"its {self._sets.missing} never comes; restart the camera, or set this stream of it up anew"
+        if not self._idr_ns:
+            return _INTERLEAVED if self._unusable else _UNREADABLE
+        return waits
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing of it will be seen as it comes."""
+        return super().unseen or (not self.keyframes and self.hindrance not in ("", AWAITED) and not self._predicted)
+
+    @property
+    def _predicted(self) -> bool:
+        """Whether pictures come, and no keyframe among them."""
+        return self._idr_ns > 0 and not self._idr_seen
 
     def expects_picture(self, arrival_ns: int) -> bool:
         """Whether ``receive_picture`` may be called: nothing of the next picture has come, and no keyframe is due."""
@@ -189,6 +217,9 @@ class H264(NalPayloadFormat):
             self._h265_units += 1
         return SKIP
 
+    def _is_later_slice(self, kind: int, begin: int) -> bool:
+        return kind & 0x1F in (SLICE, IDR) and begin < 0x80  # first_mb_in_slice is not 0, H.264 7.3.3
+
     def _awaits_more(self) -> bool:
         """The first bytes of a slice say to which of several picture parameter sets it refers."""
         return self._sets.several and self._type in (SLICE, IDR)
@@ -206,6 +237,7 @@ class H264(NalPayloadFormat):
         sets: list[bytes] = []
         if slice_type is not None and self._may_be_key(kind, slice_type):
             sets = self._sets.units(slice_picture_set(data[at : at + 2 * SLICE_HEADER]) if self._sets.several else None)
+            self._idr_seen |= kind == IDR
             if kind == IDR and not sets:
                 self._close()
         if sets:

@@ -35,6 +35,11 @@ class ParameterSets:
         """Whether a slice has to say which picture parameter set it refers to."""
         return len(self._picture) > 1
 
+    @property
+    def missing(self) -> str:
+        """The parameter set without which no picture can be decoded; empty if both are there."""
+        return "" if len(self._sequence) and len(self._picture) else "PPS" if len(self._sequence) else "SPS"
+
     def learn(self, nal: bytes) -> bool:
         """A parameter set came in the stream. Whether it could be read; if not, it is ignored."""
         if not self._learn(nal):

@@ -11,12 +11,14 @@ decoder can start with, and which stand before it.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from struct import Struct
 
 from common.media import MAX_PAYLOAD
 from common.payload.fragmentation import aggregate
 from common.payload.output import Output
+from ingest.payload.access_units import AWAITED
 from ingest.payload.keyframes import KeyframeGate
 from ingest.payload.nal_units import (
     AGGREGATE,
@@ -44,6 +46,7 @@ class NalPayloadFormat(NalUnits):
         packet = Struct(f"!HHII{syntax.header_size + 1}s")
         self.unpack_fragment, self.fragment_at = packet.unpack_from, packet.size
         self._held: list[bytes] = []  # SEI before the picture
+        self._unusable = False  # a packet came of a structure that is not taken
 
     @property
     def frames(self) -> int:
@@ -78,7 +81,7 @@ class NalPayloadFormat(NalUnits):
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, not empty, in order; ``timestamp`` is extended."""
         access_units = self._access_units
-        if timestamp != access_units.timestamp:
+        if timestamp != access_units.timestamp and not self._continues(packet, start, end):
             if self._fate is not NONE:
                 self._finish()
             access_units.turn_to(timestamp)
@@ -98,12 +101,32 @@ class NalPayloadFormat(NalUnits):
             self._receive_aggregate(packet, start + self._header_size, end)
         else:
             self.dropped += 1
+            self._gate.arrived(arrival_ns)
+            self._unusable = True
         if marker:
             if self._fate is NONE:
                 access_units.marked()
             elif access_units.marked_within():
                 self._finish()
                 access_units.end()
+
+    def _continues(self, packet: bytes, start: int, end: int) -> bool:
+        """Whether a packet with another timestamp goes on with the picture that is arriving: some cameras stamp each
+        packet when they send it."""
+        at = start + self._header_size
+        if at >= end or self._access_units.picture is AWAITED:
+            return False
+        structure = self._structures[packet[start]]
+        if structure is FRAGMENT:
+            if packet[at] < 0x80:
+                return self._fate is not NONE
+            return at + 1 < end and self._is_later_slice(packet[at], packet[at + 1])
+        return structure is SINGLE and self._fate is NONE and self._is_later_slice(packet[start], packet[at])
+
+    @abstractmethod
+    def _is_later_slice(self, kind: int, begin: int) -> bool:
+        """Whether a NAL unit of that type, in its low bits, is a slice that does not begin a picture; by what stands
+        behind its header."""
 
     @property
     def fragment(self) -> bytes:

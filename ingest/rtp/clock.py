@@ -24,6 +24,7 @@ REPORTS = 3  # that agree with each other are believed again
 MEASURE_NS = 3_000_000_000  # over which a picture's clock is measured
 MEASURES = 2  # in a row that say it runs at another rate than announced
 RATES = (90_000, 48_000, 30_000, 16_000, 8_000, 1_000)  # Hz, at which cameras were seen to count pictures
+ABSURD = 4  # times faster or slower than announced, which no file that is played at another speed is
 FAR_OFF, CLOSE = 0.25, 0.1  # parts: from the rate that was announced, and to one of those
 
 _WINDOW_NS = 10_000_000_000  # over which the least delay is sought
@@ -201,12 +202,15 @@ class TrackClock:
             return
         measured = (self._extended - before[0]) * 10**9 / (arrival_ns - before[1])
         rate = next((rate for rate in RATES if abs(measured / rate - 1) < CLOSE), 0)
+        absurd = not rate and not 1 / ABSURD < measured / self._rate < ABSURD
+        if absurd:  # it may count pictures, or microseconds
+            rate = self._other_rate if abs(measured - self._other_rate) < CLOSE * measured else round(measured)
         if not rate or abs(measured / self._rate - 1) < FAR_OFF:
             self._other_rates = 0
             return
         self._other_rates = self._other_rates + 1 if rate == self._other_rate else 1
         self._other_rate = rate
-        if self._other_rates < MEASURES:
+        if self._other_rates < MEASURES + absurd:
             return
         given_out = self._timestamp * self._out_rate // self._rate
         self.repaired += 1

@@ -7,7 +7,7 @@ is done for every packet is in ``TrackReceiver.receive`` and ``_deliver``, and f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from struct import Struct
 
 from common.control import TrackStats
@@ -21,6 +21,7 @@ from ingest.payload.h265 import H265
 from ingest.payload.nal_format import NalPayloadFormat
 from ingest.payload.registry import Choice, PayloadFormat, choice_by_codec, choice_by_type, make
 from ingest.rtp.clock import CameraClock, TrackClock
+from ingest.rtp.numbers import Numbers
 from ingest.rtp.reorder import Reorder
 from ingest.rtp.rtcp import Reception, SenderReport, parse
 
@@ -30,13 +31,15 @@ _unpack = _HEADER.unpack_from
 ADOPT_FIRST = 2  # packets in a row of a payload type that was not expected, before any of the expected one came …
 ADOPT_LATER = 64  # … and after that: they may be a correction or an enhancement of the others
 
+TAIL = 16  # bytes of a packet by which it is known again
+
 TRIALS = 3  # reviews after a verdict about the codec at which it is doubted again: what misled it may be over by then
 
 _Packet = tuple[bytes, int, int, int, int]  # with the first two bytes of its header, its timestamp, its arrival
 
 
 class TrackReceiver:
-    """One track of one session. ``on_new_source`` is called when the SSRC changes or, with ``True``, the format."""
+    """One track of one session; ``stream`` has it and the others."""
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class TrackReceiver:
         *,
         udp: bool,
         epoch: int,
-        on_new_source: Callable[[TrackReceiver, bool], None],
+        stream: CameraStream,
     ) -> None:
         self.kind: Kind = choice.track.kind
         self.packets = 0
@@ -64,9 +67,11 @@ class TrackReceiver:
         self._timestamp = 0
         self._reviewed = -1  # access units that had been published then
         self._punctual = True  # it is read as it comes
+        self._numbers = None if udp else Numbers()
+        self._last = b""  # bytes of the last packet that was handed on
         self._order: Reorder[_Packet] = Reorder(udp=udp)
         self._camera = camera
-        self._on_new_source = on_new_source
+        self._stream = stream
         self._choose(choice, epoch)
 
     def _choose(self, choice: Choice, epoch: int) -> None:
@@ -111,7 +116,7 @@ class TrackReceiver:
         self._output = Output(choice.track.kind, choice.track.codec, self._clock, self._output.epoch)
         form = make(choice, self._output)
         self._take_up(form)
-        self._on_new_source(self, True)
+        self._stream.new_source(self, True)
         return form
 
     def review(self) -> None:
@@ -128,6 +133,20 @@ class TrackReceiver:
         elif frames == self._reviewed or self._trials:
             self._trials = max(self._trials - 1, 0)
             self._doubt()
+
+    @property
+    def payload_type(self) -> int:
+        """The payload type of its packets."""
+        return self._payload_type
+
+    @property
+    def expected(self) -> int:
+        """The sequence number of its next packet; -1 before the first."""
+        return self._order.expected
+
+    def announces(self, payload_type: int) -> bool:
+        """Whether the camera has said that packets of this payload type are the track's."""
+        return any(each.payload_type == payload_type for each in self._choice.section.formats)
 
     @property
     def track(self) -> Track:
@@ -204,10 +223,21 @@ class TrackReceiver:
         self.packets += 1
         self.bytes += len(packet)
         if self._order.in_order(sequence):
+            self._last = packet[-TAIL:]
+            self._deliver(packet, first, second, timestamp, arrival_ns)
+        elif self._numbers is not None and self._is_next(sequence, packet):
+            self._order.take_as_next(sequence)
+            self._last = packet[-TAIL:]
             self._deliver(packet, first, second, timestamp, arrival_ns)
         else:
             held = (packet, first, second, timestamp, arrival_ns)
             self._deliver_all(self._order.push(sequence, held, arrival_ns))
+
+    def _is_next(self, sequence: int, packet: bytes) -> bool:
+        assert self._numbers is not None
+        order, others = self._order, self._stream.expected(self)
+        repeated = self._last.endswith(packet[-TAIL:])
+        return self._numbers.is_next(sequence, order.expected, order.received, others, repeated=repeated)
 
     def receive_run(self, data: memoryview, bounds: Sequence[tuple[int, int]], arrival_ns: int) -> None:
         """RTP packets came together, each between two places of ``data``."""
@@ -245,6 +275,7 @@ class TrackReceiver:
             pieces.append(data[start + size : stop])
         if pieces:
             order.came_in_order(len(pieces))
+            self._last = bytes(pieces[-1][-TAIL:])
             self.packets += len(pieces)
             carried = b"".join(pieces)
             self.bytes += len(carried) + size * len(pieces)
@@ -268,6 +299,7 @@ class TrackReceiver:
             return None
         size, packets, octets, timestamp, first, payloads = picture
         order.came_in_order(packets)
+        self._last = bytes(received[start + size - TAIL : start + size])
         self.packets += packets
         self.bytes += octets
         self._raw = timestamp
@@ -282,7 +314,10 @@ class TrackReceiver:
         self._deliver_all(self._order.expire(now_ns))
 
     def receive_rtcp(self, packet: bytes, arrival_ns: int) -> None:
-        """An RTCP packet came."""
+        """An RTCP packet came; or RTP, from a camera that has mixed its two channels up."""
+        if len(packet) > 12 and packet[1] & 0x7F == self._payload_type and not 192 <= packet[1] <= 223:
+            self.receive(packet, arrival_ns)
+            return
         for item in parse(packet):
             if isinstance(item, SenderReport):
                 self._clock.reported(item, arrival_ns)
@@ -336,6 +371,8 @@ class TrackReceiver:
             if 192 <= second <= 223:  # RFC 5761 4: RTCP; some cameras mix it in
                 self.receive_rtcp(packet, arrival_ns)
                 return
+            if self._stream.hand_over(self, second & 0x7F, packet, arrival_ns):
+                return
             self.unexpected_type = second & 0x7F
             if self._adopt(packet, second & 0x7F, arrival_ns):
                 return
@@ -362,7 +399,7 @@ class TrackReceiver:
         else:
             self._choose(choice, self._output.epoch)
             if self.packets:
-                self._on_new_source(self, True)
+                self._stream.new_source(self, True)
         for each in waiting:
             self.receive(*each)
         return True
@@ -385,7 +422,7 @@ class TrackReceiver:
         self._clock.restart()
         self._reception = Reception(self._clock_rate, self._order.received, self._order.lost)
         self._format.restart()
-        self._on_new_source(self, False)
+        self._stream.new_source(self, False)
         self._dropped -= 1
         self.receive(*before[2:])
         return True
@@ -407,10 +444,7 @@ class CameraStream:
     def __init__(self, choices: Sequence[Choice], *, udp: bool, epoch: int) -> None:
         self.epoch = epoch
         self.clock = CameraClock()
-        self.receivers = [
-            TrackReceiver(choice, self.clock, udp=udp, epoch=epoch, on_new_source=self._new_source)
-            for choice in choices
-        ]
+        self.receivers = [TrackReceiver(choice, self.clock, udp=udp, epoch=epoch, stream=self) for choice in choices]
 
     @property
     def flowing(self) -> bool:
@@ -456,9 +490,24 @@ class CameraStream:
         for receiver in self.receivers:
             receiver.read_as_it_comes(punctual)
 
-    def _new_source(self, receiver: TrackReceiver, new_format: bool) -> None:
-        """The picture begins anew: so does the epoch, of all tracks. New sound of the same format goes on in the old
-        one: its timestamps are made to continue, and its decoder needs nothing from before."""
+    def expected(self, receiver: TrackReceiver) -> set[int]:
+        """The sequence numbers that the other tracks have next."""
+        return {other.expected for other in self.receivers if other is not receiver}
+
+    def hand_over(self, receiver: TrackReceiver, payload_type: int, packet: bytes, arrival_ns: int) -> bool:
+        """Whether a packet that came to one track is another's, by its payload type: cameras mix their channels up."""
+        if receiver.announces(payload_type):
+            return False
+        for other in self.receivers:
+            if other is not receiver and other.payload_type == payload_type:
+                other.receive(packet, arrival_ns)
+                return True
+        return False
+
+    def new_source(self, receiver: TrackReceiver, new_format: bool) -> None:
+        """The source of a track has changed, or what it sends. If it is the picture, the epoch of all tracks is a new
+        one. New sound of the same format goes on in the old one: its timestamps are made to continue, and its decoder
+        needs nothing from before."""
         if receiver.kind is Kind.VIDEO or new_format:
             self.epoch += 1
             for each in self.receivers:

@@ -55,6 +55,12 @@ class Reorder(Generic[T]):
         self.received += 1
         return True
 
+    def take_as_next(self, sequence: int) -> None:
+        """A packet is the next one, whatever its number is."""
+        self._base = sequence - self.received - self.lost
+        self.expected = sequence + 1 & 0xFFFF
+        self.received += 1
+
     def came_in_order(self, count: int) -> None:
         """So many packets were just the next ones, and are handed on."""
         self.expected = self.expected + count & 0xFFFF

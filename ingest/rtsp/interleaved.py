@@ -14,10 +14,11 @@ Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
 class Interleaved:
     """One connection's. ``answered`` gets what is no packet, and may be what opens the routes."""
 
-    __slots__ = ("_answered", "_channel", "_parser", "routes", "take_picture", "whole")
+    __slots__ = ("_answered", "_channel", "_parser", "routes", "stray", "take_picture", "whole")
 
     def __init__(self, parser: Parser, answered: Callable[[Request | Response], None]) -> None:
         self.routes: dict[int, Route] = {}  # by interleaved channel
+        self.stray: Callable[[int, memoryview, Sequence[tuple[int, int]], int], None] | None = None  # takes the others
         self.take_picture: TakePicture | None = None  # takes whole pictures past the routes, where that is built …
         self._channel = -1  # … from that channel
         self.whole = False  # the last read brought nothing but whole pictures
@@ -30,7 +31,7 @@ class Interleaved:
 
     def close(self) -> None:
         """Nothing is to be taken any more."""
-        self.routes, self.take_picture = {}, None
+        self.routes, self.take_picture, self.stray = {}, None, None
 
     def read(self, size: int, arrival_ns: int) -> int:
         """So many bytes were written into the parser's buffer. Returns the number of packets and messages in them.
@@ -64,6 +65,8 @@ class Interleaved:
                 receive = self.routes.get(channel)
                 if receive is not None:
                     receive(data, bounds, arrival_ns)
+                elif self.stray is not None:
+                    self.stray(channel, data, bounds, arrival_ns)
             else:
                 count += 1
                 self._answered(cast(Request | Response, message))

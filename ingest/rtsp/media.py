@@ -27,6 +27,7 @@ from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl
 
 CNAME = "camshaft"
+STRAY_NS = 1_000_000_000  # for which what comes on channels that were not agreed on is dropped
 PLAIN_WARNING = "the media comes over UDP, which TLS does not encrypt; use TCP"
 
 
@@ -51,6 +52,8 @@ class SessionMedia:
         self._unplayable: list[Track] = []
         self._setups: Sequence[Setup] = ()
         self._ssrc = secrets.randbits(32)
+        self._strays: dict[int, TrackReceiver] = {}  # whose packets come on another channel, by that
+        self._strays_since_ns = 0
 
     def select(self, description: SessionDescription) -> list[MediaSection]:
         """The sections to set up. Raises ``NothingPlayableError``."""
@@ -117,6 +120,21 @@ class SessionMedia:
                 if receiver.kind is Kind.VIDEO and native.BUILT:
                     take_picture, channel = partial(receiver.take_picture, rtp), rtp
         interleaved.open(routes, take_picture, channel)
+        interleaved.stray = None if self.udp else self._stray
+
+    def _stray(self, channel: int, data: memoryview, bounds: Sequence[tuple[int, int]], arrival_ns: int) -> None:
+        """Packets came on a channel that was not agreed on: they are of the track that has their payload type, if none
+        of its own comes. What an earlier session left behind (live555 before 2017) is over by then."""
+        self._strays_since_ns = self._strays_since_ns or arrival_ns
+        if arrival_ns - self._strays_since_ns < STRAY_NS:
+            return
+        for start, stop in bounds:
+            for receiver in self.stream.receivers:
+                known = self._strays.get(channel) is receiver or not receiver.packets
+                if known and stop - start > 12 and data[start + 1] & 0x7F == receiver.payload_type:
+                    self._strays[channel] = receiver
+                    receiver.receive(bytes(data[start:stop]), arrival_ns)
+                    break
 
     def _start(
         self,

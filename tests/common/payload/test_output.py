@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.media import Flags, Kind
-from common.payload.output import GATHER_NS, Output
+from common.payload.output import GATHER_NS, STILL, Output
 
 NOW = 5_000_000_000
 
@@ -62,6 +62,14 @@ def test_timestamps_always_grow() -> None:
     for timestamp in (10, 10, 5, 11, 20):
         out.send(b"a", timestamp, 0)
     assert [batch.timestamp for batch in out.take(NOW)] == [10, 11, 12, 13, 20]
+
+
+def test_a_picture_whose_timestamp_stands_still_has_the_time_at_which_it_comes() -> None:
+    out = output()
+    for number in range(STILL + 26):
+        out.send(b"a", 7, NOW + number * 40_000_000)
+    stamps = [batch.timestamp for batch in out.take(NOW + 10**10)]
+    assert stamps[-1] - stamps[-25] == 24 * 3_600
 
 
 def test_a_new_epoch_counts_from_zero() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from common.media import MAX_PAYLOAD
 from ingest.payload import nal_format, nal_units
 from ingest.payload.h264 import NO_IDR_AFTER_NS
+from ingest.payload.keyframes import AWAITED, NO_KEYFRAME_NS
 from rigs.video import TICKS, Packet, aggregate, decode, encode, fragment, kind, packetise, units_of
 from tests.fakes.h264 import AUD, PARAMETER_SETS, RECOVERY_POINT, SEI, SLICES, SPROP, UNITS, WANTED, Stream
 
@@ -23,6 +25,43 @@ def test_as_it_should_be() -> None:
     assert [batch.keyframe for batch in stream.batches].count(True) == 3
     assert decode(nal for unit in stream.units() for nal in unit) == 30
     assert [batch.timestamp for batch in stream.batches if batch.unit_end] == [n * TICKS for n in range(30)]
+
+
+def stamped_one_by_one(packets: Iterable[Packet]) -> list[Packet]:
+    """The packets as a camera sends them that stamps each when it goes."""
+    return [replace(packet, timestamp=90 * number) for number, packet in enumerate(packets)]
+
+
+@pytest.mark.parametrize("size", [60, 1_400])
+def test_packets_that_each_have_a_timestamp_are_of_one_picture_until_it_ends(size: int) -> None:
+    sliced = encode(options="slices=4")
+    stream = Stream().feed(stamped_one_by_one(packetise(sliced, size=size)))
+    assert stream.units() == [list(unit) for unit in sliced]
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [({8}, "PPS never comes"), ({7}, "SPS never comes"), ({7, 8}, "SPS never comes"), ({5, 7, 8}, "no keyframe has")],
+)
+def test_what_is_missing_is_said(missing: set[int], words: str) -> None:
+    stream = Stream()
+    packets = [packet for packet in packetise(UNITS, size=60_000) if kind(packet.payload) not in missing]
+    stream.feed(packets)
+    assert stream.track.hindrance == AWAITED
+    assert not stream.track.unseen
+    stream.arrival_ns += NO_KEYFRAME_NS
+    assert words in stream.feed(packets).track.hindrance
+    assert stream.track.unseen is (5 not in missing)
+
+
+@pytest.mark.parametrize(("first", "words"), [(b"\x79\0\1\0\2ab", "mode 1"), (b"\x0e\0\0\0\x20", "cannot be read")])
+def test_packets_that_cannot_be_read_are_said_to_be_that(first: bytes, words: str) -> None:
+    stream = Stream()
+    stream.feed([Packet(first, 0, True)])
+    stream.arrival_ns += NO_KEYFRAME_NS
+    stream.feed([Packet(first, 90, True)])
+    assert words in stream.track.hindrance
+    assert stream.track.unseen
 
 
 def test_parameter_sets_only_in_the_session_description() -> None:

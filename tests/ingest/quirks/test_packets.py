@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from common.cameras import Transport
+from ingest.rtsp import media
 from ingest.rtsp.message import InterleavedFrame, Request, Response
 from rigs.camera import Answer, FakeCamera, h264_track, pcmu_track
-from tests.fakes.quirks import plays, with_header
+from tests.fakes.quirks import WANTED, plays, with_header
 from tests.fakes.viewer import Pulled
 
 
@@ -37,6 +40,39 @@ async def test_channels_of_the_camera_s_own_are_followed() -> None:
     fake.wrap = lambda frame: bytes((frame[0], own[frame[1]])) + frame[2:]
     pulled = await plays(fake)
     assert len(pulled.of("audio")) > 10
+
+
+@pytest.mark.parametrize("mixed", [{0: 2, 2: 0}, {2: 0}, {0: 1}, {2: 3}], ids=str)
+async def test_channels_that_are_mixed_up_are_told_apart(mixed: dict[int, int]) -> None:
+    fake = FakeCamera([h264_track(), pcmu_track()])
+    fake.wrap = lambda frame: bytes((frame[0], mixed.get(frame[1], frame[1]))) + frame[2:]
+    pulled = await plays(fake)
+    assert len(pulled.of("audio")) > 10
+
+
+async def test_channels_that_nobody_spoke_of_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "STRAY_NS", 10_000_000)
+    fake = FakeCamera()
+    fake.wrap = lambda frame: bytes((frame[0], frame[1] + 8)) + frame[2:]
+    async with fake, Pulled(fake.url) as pulled:
+        await pulled.watch(20)
+
+
+@pytest.mark.parametrize("numbers", ["one", "of pictures", "of all tracks"])
+async def test_numbers_that_do_not_count_packets_are_not_looked_at(numbers: str) -> None:
+    fake = FakeCamera([h264_track(size=200), pcmu_track()])
+    count = 0
+
+    def mangle(packet: bytes) -> list[bytes]:
+        nonlocal count
+        count += 1
+        other = {"one": b"\0\7", "of pictures": packet[5:7], "of all tracks": count.to_bytes(2, "big")}[numbers]
+        return [packet[:2] + other + packet[4:]]
+
+    fake.mangle = mangle
+    async with fake, Pulled(fake.url) as pulled:
+        await pulled.watch(40)
+        assert all(unit in WANTED for unit in pulled.units()[-20:])
 
 
 async def test_junk_between_frames_is_skipped() -> None:

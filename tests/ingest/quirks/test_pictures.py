@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from common.cameras import Transport
+from common.cameras import CameraState, Transport
+from ingest.payload import keyframes
 from rigs.camera import FakeCamera, h264_track, pcmu_track
 from rigs.video import Packet, encode, kind
 from tests.fakes.quirks import UNITS, media, plays
@@ -25,6 +26,27 @@ async def test_markers_on_parameter_sets_end_no_picture() -> None:
     for unit in media(fake):
         unit[:] = [replace(packet, marker=packet.marker or kind(packet.payload) in (7, 8)) for packet in unit]
     await plays(fake)
+
+
+async def test_packets_of_one_picture_may_each_have_a_timestamp() -> None:
+    fake = FakeCamera([h264_track(size=200)])
+    count = 0
+
+    def mangle(packet: bytes) -> list[bytes]:
+        nonlocal count
+        count += 1
+        return [packet[:4] + (90 * count).to_bytes(4, "big") + packet[8:]]
+
+    fake.mangle = mangle
+    await plays(fake)
+
+
+async def test_keyframes_without_their_parameter_sets_are_said_to_be_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyframes, "NO_KEYFRAME_NS", 10_000_000)
+    fake = FakeCamera([h264_track([[nal for nal in unit if kind(nal) != 8] for unit in UNITS])])
+    async with fake, Pulled(fake.url) as pulled:
+        await pulled.until_report(lambda report: report.state is CameraState.NO_PICTURE)
+        assert "its PPS never comes" in pulled.camera.report.detail
 
 
 @pytest.mark.parametrize("code", [b"\0\0\1", b"\0\0\0\1"])

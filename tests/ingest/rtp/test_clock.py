@@ -436,7 +436,8 @@ def test_sender_reports_of_a_scaled_clock_say_the_time_of_capture(rate: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("announced", "counted"), [(30_000, 90_000), (90_000, 30_000), (90_000, 1_000), (8_000, 90_000)]
+    ("announced", "counted"),
+    [(30_000, 90_000), (90_000, 30_000), (90_000, 1_000), (8_000, 90_000), (90_000, 25), (90_000, 1_000_000)],
 )
 def test_a_clock_that_runs_at_another_rate_than_announced_is_found_out(announced: int, counted: int) -> None:
     camera = Camera(5_000, TrackClock(announced, CameraClock(), RATE), rate=counted)

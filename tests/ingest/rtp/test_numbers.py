@@ -1,0 +1,66 @@
+"""Sequence numbers of packets that come over TCP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from ingest.rtp.numbers import NONSENSE, Numbers
+
+
+class Track:
+    """Packets with numbers of which none repeats the one before it; which of them were the next one."""
+
+    def __init__(self) -> None:
+        self.numbers = Numbers()
+        self.expected = -1
+        self.received = 0
+
+    def come(self, sequences: Iterable[int], others: Iterable[int] = (), *, repeated: bool = False) -> list[bool]:
+        known = []
+        for sequence in sequences:
+            taken = sequence == self.expected
+            self.received += taken
+            known.append(
+                taken or self.numbers.is_next(sequence, self.expected, self.received, set(others), repeated=repeated)
+            )
+            if not repeated:
+                self.expected = sequence + 1 & 0xFFFF
+        return known
+
+
+@pytest.mark.parametrize("sequences", [[7] * 60, [n // 9 for n in range(90)], list(range(90, 0, -1)), [5, 40_000] * 40])
+def test_numbers_that_count_nothing_are_not_looked_at_after_a_while(sequences: list[int]) -> None:
+    track = Track()
+    known = track.come(sequences)
+    assert track.numbers.mean_nothing
+    assert all(known[-20:])
+
+
+def test_packets_that_come_twice_are_no_nonsense() -> None:
+    track = Track()
+    track.come([1])
+    assert track.come([1] * 60, repeated=True) == [False] * 60
+    assert not track.numbers.mean_nothing
+
+
+def test_packets_that_a_camera_leaves_out_are_missing() -> None:
+    track = Track()
+    assert not any(track.come(range(0, 200, 2)))
+    assert not track.numbers.mean_nothing
+
+
+def test_a_new_beginning_now_and_then_is_no_nonsense() -> None:
+    track = Track()
+    for _ in range(2 * NONSENSE):
+        track.come(range(50_000, 50_004))
+        track.come(range(100, 104))
+    assert not track.numbers.mean_nothing
+
+
+def test_packets_of_all_tracks_that_are_counted_together() -> None:
+    track = Track()
+    track.come([10])
+    assert track.come([14], others=[14]) == [True]
+    assert track.come([20], others=[14]) == [False]
