@@ -284,6 +284,17 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str,
         raise ConfigError(f"cannot listen on {endpoint}: {exc.strerror}", key="broker.address") from None
 
 
+def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
+    """Connect ``socket`` to where ``bind`` listens.
+
+    On one machine heartbeats come from there alone, as each wakes two threads: a broker that dies breaks the
+    connection, and one that is stopped has its address until somebody ends it.
+    """
+    if endpoint.startswith("ipc://"):
+        socket.setsockopt(zmq.HEARTBEAT_IVL, 0)
+    socket.connect(endpoint)
+
+
 class Channel:
     """One ZeroMQ socket on the running event loop.
 

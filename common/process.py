@@ -41,6 +41,7 @@ EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_ADDRESS_IN_USE = 0, 1, 2, 3
 SUPERVISOR_FD = "CAMSHAFT_SUPERVISOR_FD"  # environment variable: number of the inherited pipe
 ORPHAN_GRACE = 3.0  # seconds that a process has for a clean end after its supervisor died
 LOAD_INTERVAL = 0.5  # seconds: a share of CPU over less is noise
+MEMORY_INTERVAL = 5.0  # seconds: to read it takes half of what a report does in an idle process
 GC_THRESHOLDS = 2_000, 10, 50
 """Thresholds of the garbage collector's generations. By Python's own it walks through every object there is whenever
 their number has grown by a quarter: with a thousand viewers that stopped all pictures for 130 ms, each time in a
@@ -72,7 +73,7 @@ def run(
     two beats of its pulse where these are not the usual ones. An error of ours is shown as one
     sentence, others as their traceback. EXIT_CONFIG and EXIT_ADDRESS_IN_USE are for what starting again cannot mend.
     """
-    pipe, beating = _inherited_pipe(SUPERVISOR_FD), _inherited_pipe(PULSE_FD)
+    pipe, beating = inherited_pipe(SUPERVISOR_FD), inherited_pipe(PULSE_FD)
     raise_file_limit()
     forgo_core_dumps()
     try:
@@ -105,15 +106,19 @@ class LoadMeter:
     def __init__(self) -> None:
         self._process = psutil.Process()
         self._cpu, self._wall = time.process_time(), time.monotonic()
+        self._memory_at = self._wall
         self._last = Load(0.0, self._process.memory_info().rss, free_bytes())
 
     def read(self) -> Load:
-        """CPU share and memory, at most half a second old."""
+        """CPU share, at most half a second old, and memory, at most five."""
         cpu, wall = time.process_time(), time.monotonic()
         if wall - self._wall >= LOAD_INTERVAL:
-            share = (cpu - self._cpu) / (wall - self._wall)
+            share = round((cpu - self._cpu) / (wall - self._wall), 4)
             self._cpu, self._wall = cpu, wall
-            self._last = Load(round(share, 4), self._process.memory_info().rss, free_bytes())
+            memory, free = self._last.memory, self._last.free
+            if wall - self._memory_at >= MEMORY_INTERVAL:
+                self._memory_at, memory, free = wall, self._process.memory_info().rss, free_bytes()
+            self._last = Load(share, memory, free)
         return self._last
 
 
@@ -205,8 +210,8 @@ def _hung_up(terminals: list[int], end: Callable[[], None], on_hang_up: Callable
         get_logger().info("SIGHUP ignored: nothing that this process has been told can change while it runs")
 
 
-def _inherited_pipe(variable: str) -> int | None:
-    """The inherited pipe; ``None`` if there is none, also where a stale variable names what is not a pipe."""
+def inherited_pipe(variable: str) -> int | None:
+    """The pipe that was inherited by this variable; ``None`` where there is none, or it is stale and names no pipe."""
     number = os.environ.pop(variable, "")
     try:
         pipe = int(number)

@@ -21,7 +21,7 @@ import zmq
 
 from common import __version__
 from common.bucket import TokenBucket
-from common.bus import Channel, Endpoints, Keys, open_socket
+from common.bus import Channel, Endpoints, Keys, connect, open_socket
 from common.control import (
     MAX_MESSAGE_BYTES,
     REPORT_INTERVAL,
@@ -137,7 +137,7 @@ class Link:
         # Where workers have keys, a name that could be guessed would let another take over what is sent to it.
         own = self._keys is not None and self._keys.by_token
         socket.setsockopt(zmq.ROUTING_ID, secrets.token_hex(16).encode() if own else self.node.encode())
-        socket.connect(self._endpoints.control)
+        connect(socket, self._endpoints.control)
         self._worker = worker
         self._contact = Contact(self._endpoints.address, asyncio.get_running_loop().time(), self._log)
         self._channel = channel = Channel(socket, self._receive)

@@ -13,7 +13,7 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
-from common.bus import Channel, Endpoints, Keys, open_socket
+from common.bus import Channel, Endpoints, Keys, connect, open_socket
 from common.config import ClusterConfig
 from common.control import NodeName, Role
 from common.errors import ConfigError, ProtocolError
@@ -72,7 +72,7 @@ async def _join(context: zmq.Context[zmq.Socket[bytes]], endpoints: Endpoints, k
 
     socket = open_socket(context, zmq.DEALER, keys)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_JOIN_BYTES)
-    socket.connect(endpoints.join)
+    connect(socket, endpoints.join)
     channel = Channel(socket, receive)
     give_up = loop.time() + PATIENCE
     try:

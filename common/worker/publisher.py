@@ -14,7 +14,7 @@ from types import TracebackType
 
 import zmq
 
-from common.bus import Channel, Endpoints, Keys, open_socket
+from common.bus import Channel, Endpoints, Keys, connect, open_socket
 from common.config_limits import LimitsConfig
 from common.errors import ProtocolError
 from common.media import (
@@ -102,7 +102,7 @@ class Publisher:
 
     def __enter__(self) -> Publisher:
         self._channel = Channel(self._socket, self._subscribed)
-        self._socket.connect(self._endpoint)
+        connect(self._socket, self._endpoint)
         return self
 
     def __exit__(

@@ -13,7 +13,7 @@ from types import TracebackType
 
 import zmq
 
-from common.bus import Channel, Endpoints, Keys, open_socket
+from common.bus import Channel, Endpoints, Keys, connect, open_socket
 from common.clock import unix_ns
 from common.errors import ProtocolError
 from common.log import get_logger
@@ -60,7 +60,7 @@ class Subscriber:
 
     def __enter__(self) -> Subscriber:
         self._channel = Channel(self._socket, self._receive)
-        self._socket.connect(self._endpoint)
+        connect(self._socket, self._endpoint)
         return self
 
     def __exit__(

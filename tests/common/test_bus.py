@@ -24,6 +24,7 @@ from common.bus import (
     authenticated,
     bind,
     claimed_directory,
+    connect,
     open_socket,
 )
 from common.errors import AddressInUseError, ConfigError
@@ -456,6 +457,16 @@ class TestChannel:
             assert not channel.send(b"x")
             assert channel.unsent == 1
             channel.close()
+
+    def test_on_one_machine_only_who_listens_asks_whether_the_other_is_there(
+        self, context: Context, endpoint: str
+    ) -> None:
+        asked = []
+        for address in (endpoint, "tcp://127.0.0.1:9"):
+            with open_socket(context, zmq.DEALER) as worker:
+                connect(worker, address)
+                asked.append(worker.getsockopt(zmq.HEARTBEAT_IVL))
+        assert asked == [0, 300]
 
     def test_frames_over_the_limit_are_refused(self, context: Context) -> None:
         """One peer that sends nonsense of any size costs no memory: its connection is dropped."""

@@ -284,6 +284,16 @@ def test_load_meter_measures_share_of_a_core_and_memory(monkeypatch: pytest.Monk
     assert isinstance(first, Load)
 
 
+def test_load_meter_reads_memory_less_often_than_the_share_of_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, reads = {"wall": 100.0}, []
+    monkeypatch.setattr(time, "monotonic", lambda: clock["wall"])
+    monkeypatch.setattr("common.process.free_bytes", lambda: reads.append(clock["wall"]) or 1)
+    meter = LoadMeter()
+    for clock["wall"] in (101.0, 104.0, 105.0, 106.0, 110.0):
+        meter.read()
+    assert reads == [100.0, 105.0, 110.0]
+
+
 def test_as_many_files_may_be_open_as_the_system_allows() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
