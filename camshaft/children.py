@@ -1,5 +1,8 @@
 """Processes of ``serve`` while they run: their pulses are heard, what hangs is killed, and signals reach them.
 
+Pulses are heard when the supervisor looks, all of them together: each by itself would wake it as often as there are
+processes.
+
 A process that is to read its configuration again is told so by SIGHUP, and not before it has shown that it listens to
 signals: until then SIGHUP would end it.
 """
@@ -15,6 +18,7 @@ from contextlib import suppress
 
 from camshaft.nursery import Child
 from camshaft.pulse import HUNG_LOOKS, LOOK_INTERVAL, Heard
+from common.demand import Demand
 from common.log import get_logger
 
 PULSE_BYTES = 4_096  # read at once: a second's byte, or an hour's after we were stopped
@@ -27,6 +31,9 @@ class Children:
         self._on_beat = on_beat
         self._running: dict[str, Process | Child] = {}
         self._pulses: dict[str, Heard] = {}  # of what is running
+        self._hearing: dict[str, int] = {}  # our ends of their pipes
+        self._asked: dict[str, int] = {}  # … and of those by which some tell how much they have to do
+        self.demands: dict[str, Demand] = {}  # what these have told
         self._to_tell: set[str] = set()  # of what is to read its configuration again
         self._log = get_logger()
 
@@ -40,20 +47,25 @@ class Children:
         running = self._running.get(name)
         return running.pid if running is not None and self._pulses[name].listens else None
 
-    async def ended(self, name: str, child: Process | Child, hearing: int, hung_looks: int = HUNG_LOOKS) -> int:
+    async def ended(
+        self, name: str, child: Process | Child, hearing: int, asked: int, hung_looks: int = HUNG_LOOKS
+    ) -> int:
         """Wait for the end of a process that has just begun; its exit code.
 
-        ``hearing`` is our end of its pulse, ``hung_looks`` the silence after which it is killed.
+        ``hearing`` is our end of its pulse, and ``asked`` of the pipe for its demand; ``hung_looks`` is the silence
+        after which it is killed.
         """
-        self._running[name] = child
-        self._pulses[name] = Heard(hung_looks)
-        self._listen(name, hearing)
+        self._running[name], self._pulses[name] = child, Heard(hung_looks)
+        self._hearing[name], self._asked[name] = hearing, asked
+        for pipe in (hearing, asked):
+            os.set_blocking(pipe, False)
         try:
             return await child.wait()
         finally:
-            del self._running[name], self._pulses[name]
-            asyncio.get_running_loop().remove_reader(hearing)
-            os.close(hearing)
+            del self._running[name], self._pulses[name], self._hearing[name], self._asked[name]
+            self.demands.pop(name, None)
+            for pipe in (hearing, asked):
+                os.close(pipe)
 
     def terminate(self, name: str) -> None:
         """Tell it to end in good order, if it runs."""
@@ -78,26 +90,23 @@ class Children:
         """Kill what hangs, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
+            self.hear()
             for name, pulse in self._pulses.items():
                 if pulse.look():
                     silent = round(pulse.silent_looks * LOOK_INTERVAL)
                     self._log.error("process hangs and is killed", program=name, silent_for=silent)
                     self.kill(name)
 
-    def _listen(self, name: str, hearing: int) -> None:
-        """Hear a child's pulse from now on."""
-        pulse = self._pulses[name]
-        loop = asyncio.get_running_loop()
-
-        def hear() -> None:
-            if beats := len(os.read(hearing, PULSE_BYTES)):
-                pulse.beat(beats)
+    def hear(self) -> None:
+        """Take in what came of their pulses."""
+        for name, hearing in self._hearing.items():
+            if beats := len(_read(hearing)):
+                self._pulses[name].beat(beats)
                 self._on_beat(name)
                 self._tell_to_reload(name)
-            else:  # it has ended, or closed what it inherited
-                loop.remove_reader(hearing)
-
-        loop.add_reader(hearing, hear)
+            if told := _read(self._asked[name]):
+                with suppress(ValueError):  # it says what we do not know
+                    self.demands[name] = Demand.heard(told)
 
     def _tell_to_reload(self, name: str) -> None:
         if name in self._to_tell and self._pulses[name].listens:
@@ -108,3 +117,11 @@ class Children:
         if name in self._running:
             with suppress(ProcessLookupError):  # it has ended already, and its keeper is about to see it
                 self._running[name].send_signal(number)
+
+
+def _read(pipe: int) -> bytes:
+    """The bytes that came; none, too, where the process has ended or closed what it inherited."""
+    try:
+        return os.read(pipe, PULSE_BYTES)
+    except BlockingIOError:
+        return b""

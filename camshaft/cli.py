@@ -41,6 +41,7 @@ from common.config import DEMO_VARIABLE, HttpConfig
 from common.config_file import parse_camera
 from common.config_leaves import leaves
 from common.control import NodeName
+from common.demand import DEMAND_FD
 from common.errors import CameraError, CamshaftError, ConfigError
 from common.kept import KEPT_FD
 from common.pulse import PULSE_FD
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 DEFAULT_API = page_address(*split_listen(HttpConfig().listen)).rstrip("/")
 _DEMO_PASSWORD = "CAMSHAFT_DEMO_CAMERA_PASSWORD"  # noqa: S105 - a variable's name
-_DESCRIPTORS = {process.SUPERVISOR_FD, PULSE_FD, KEPT_FD}
+_DESCRIPTORS = {process.SUPERVISOR_FD, PULSE_FD, DEMAND_FD, KEPT_FD}
 _INTERNAL = {API_TOKEN, CAMERA, in_file(CAMERA), DEMO_VARIABLE, _DEMO_PASSWORD, *_DESCRIPTORS}
 """Variables that are no command's option: several cameras, secrets, and what serve tells its processes."""
 

@@ -34,6 +34,7 @@ class Program:
     live: tuple[str, ...] = ()  # keys of the configuration that it takes while it runs
     role: Role | None = None  # of a worker
     hung_looks: int = HUNG_LOOKS  # of the supervisor, after which it is killed if it is silent
+    reserve: bool = False  # whether it begins only when others of its role have much to do
 
 
 def shared_environ(environ: Mapping[str, str], file: Path | None, overrides: Mapping[Leaf, Any]) -> dict[str, str]:
@@ -85,9 +86,11 @@ def programs(
         role = kind.role.value
         shared = _told(workers, _settings({("cluster", "token"): tokens[role]})) if tokens else workers
         one_for_each = kind.pinned and len(settings) == cores == len(cpus) > 1
+        in_reserve = kind.in_reserve(config)
         for index, own in enumerate(settings):
             name = f"{role}-{index}"
-            cpu = cpus[index] if one_for_each else None
+            # The first of several may be alone for long, and has all cores then; the kernel puts it where no other is.
+            cpu = cpus[index] if one_for_each and not (in_reserve and not index) else None
             plan.append(
                 Program(
                     name,
@@ -96,6 +99,7 @@ def programs(
                     cpu,
                     live=("limits", "log.level"),
                     role=kind.role,
+                    reserve=in_reserve and index > 0,
                 )
             )
     return plan

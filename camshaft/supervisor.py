@@ -12,6 +12,7 @@ Rules:
 * The configuration is watched here alone. That it has changed is passed on by SIGHUP, to those that take it while they
   run (``camshaft.children``).
 * To systemd we speak for all of them.
+* What is in reserve begins when it is needed, and ends when it is not (``camshaft.reserves``).
 * SIGUSR2 has all of them replaced, one after the other, by what is installed now (``camshaft.rolling``); these are no
   longer forks of one that has imported what was installed before.
 """
@@ -30,11 +31,14 @@ from types import MappingProxyType
 from camshaft.children import Children
 from camshaft.nursery import Nursery
 from camshaft.plan import Program
+from camshaft.reserves import Reserves, tend
 from camshaft.restarts import HOPELESS, Restarts
 from camshaft.rolling import roll
 from camshaft.starter import Starter
 from common import process, systemd
 from common.config import DrainConfig
+from common.control import Role
+from common.demand import DEMAND_FD
 from common.live import within
 from common.log import get_logger
 from common.pulse import PULSE_FD
@@ -98,8 +102,11 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 self._group, self._pipe = group, reading
                 for program in self._programs:
-                    self._keepers.append(group.create_task(self._keep(program, reading)))
+                    if not program.reserve:
+                        self._keepers.append(group.create_task(self._keep(program, reading)))
                 others = [group.create_task(self._wait_until_ready()), group.create_task(self._children.watch())]
+                if any(program.reserve for program in self._programs):
+                    others.append(group.create_task(self._tend_reserves()))
                 await stop.wait()
                 systemd.notify(systemd.STOPPING)
                 for task in (*others, *([self._rolling] if self._rolling is not None else [])):
@@ -125,6 +132,7 @@ class Supervisor:
         """Run a program that is not of the plan."""
         assert self._group is not None, "it runs"
         self._restarts[program.name] = Restarts(proven=True)
+        self._keepers[:] = [keeper for keeper in self._keepers if not keeper.done()]
         self._keepers.append(self._group.create_task(self._keep(program, self._pipe)))
 
     def renew(self, name: str) -> None:
@@ -149,10 +157,18 @@ class Supervisor:
     def _beat(self, name: str) -> None:
         self._restarts[name].pulsed(time.monotonic())
 
+    async def _tend_reserves(self) -> None:
+        first = [each.name for each in self._programs if each.role is Role.EGRESS and not each.reserve]
+        reserves = Reserves([each for each in self._programs if each.reserve], first)
+        told = self._children
+        await tend(reserves, self.begin, self.leave, lambda: (told.names, told.demands), self._rolls)
+
+    def _rolls(self) -> bool:
+        return self._rolling is not None and not self._rolling.done()
+
     def _upgrade(self) -> None:
         """SIGUSR2 has come."""
-        under_way = self._rolling is not None and not self._rolling.done()
-        if self._stop.is_set() or under_way or not self._is_ready or self._group is None:
+        if self._stop.is_set() or self._rolls() or not self._is_ready or self._group is None:
             self._log.warning("SIGUSR2 ignored: an upgrade is under way, or the cluster is not ready")
             return
         self._rolling = self._group.create_task(self._roll())
@@ -160,7 +176,8 @@ class Supervisor:
     async def _roll(self) -> None:
         self._log.info("upgrade begins: every process is replaced, workers first and the broker last")
         self._starter.leave_nursery()  # what that has imported is what was installed before
-        if await roll(self._programs, self, drain=self._drain):
+        there = [each for each in self._programs if not each.reserve or each.name in self._children.names]
+        if await roll(there, self, drain=self._drain):
             self._log.info("upgrade is done")
 
     async def _keep(self, program: Program, pipe: int) -> None:
@@ -184,14 +201,19 @@ class Supervisor:
     async def _run_once(self, program: Program, pipe: int) -> int:
         """Start the program, wait for its end, return its exit code; that of a signal is negative."""
         try:
-            hearing, beating = os.pipe()
+            (hearing, beating), (asked, telling) = os.pipe(), os.pipe()
             try:
-                child = await self._starter.start(program, {process.SUPERVISOR_FD: pipe, PULSE_FD: beating})
+                passed = {process.SUPERVISOR_FD: pipe, PULSE_FD: beating}
+                if program.role is Role.EGRESS:
+                    passed[DEMAND_FD] = telling
+                child = await self._starter.start(program, passed)
             except BaseException:
-                os.close(hearing)
+                for end in (hearing, asked):
+                    os.close(end)
                 raise
             finally:
-                os.close(beating)
+                for end in (beating, telling):
+                    os.close(end)
         except OSError as exc:  # no memory, too many processes or files: that passes
             self._log.error("process cannot be started", program=program.name, reason=exc.strerror)
             return process.EXIT_FAILED
@@ -200,7 +222,7 @@ class Supervisor:
         self._log.debug("process started", program=program.name, pid=child.pid)
         if self._stop.is_set():  # it came just now, and this child was not there to be told
             child.terminate()
-        return await self._children.ended(program.name, child, hearing, program.hung_looks)
+        return await self._children.ended(program.name, child, hearing, asked, program.hung_looks)
 
     def _give_up(self, program: Program, code: int) -> None:
         if code in HOPELESS:

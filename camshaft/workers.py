@@ -28,6 +28,7 @@ class WorkerKind:
     help: str  # of its command
     processes: Callable[[Config, int], list[Own]]  # that serve starts; the second argument is how many cores there are
     pinned: bool = False  # whether each keeps to a core of its own, if there is one for each
+    in_reserve: Callable[[Config], bool] = lambda _config: False  # whether all but the first begin when they are needed
 
 
 def _ingests(config: Config, _cores: int) -> list[Own]:
@@ -35,7 +36,7 @@ def _ingests(config: Config, _cores: int) -> list[Own]:
 
 
 def _egresses(config: Config, cores: int) -> list[Own]:
-    """One for each core, each with a port of its own. Raises ``ConfigError`` if there are not as many ports."""
+    """At most one for each core, each with a port of its own. Raises ``ConfigError`` if there are not as many ports."""
     count = config.egress.workers if config.egress.workers is not None else cores
     first = config.media.port
     if first + max(count - 1, 0) > MAX_PORT:
@@ -71,6 +72,7 @@ KINDS = (
         "Run an egress process: sends media to the viewers that the broker assigns.",
         _egresses,
         pinned=True,
+        in_reserve=lambda config: config.egress.workers is None,
     ),
     WorkerKind(
         Role.TRANSCODE,

@@ -182,7 +182,12 @@ class IngestConfig(Section):
 class EgressConfig(Section):
     """Egress processes of `serve`, and how each sends."""
 
-    workers: Whole | None = Field(None, ge=0, le=256, description="Egress processes to start; default one per core.")
+    workers: Whole | None = Field(
+        None,
+        ge=0,
+        le=256,
+        description="Egress processes to start; default one, and more up to one per core while these have much to do.",
+    )
     compiled: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Use the compiled send loop: auto (where it was built), always (or do not start), never.",

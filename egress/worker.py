@@ -38,11 +38,13 @@ from common.control import (
     StreamKey,
     ToWorker,
 )
+from common.demand import DEMAND_FD, Demand, Teller
 from common.errors import ConfigError, RequestError
 from common.handover import Doors
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.media import Kind, Rendition
 from common.memory import Rush, give_back
+from common.process import inherited_pipe
 from common.reloader import Reloader
 from common.sessions import ice_mark
 from common.worker.link import Link
@@ -67,6 +69,7 @@ from egress.wire.dtls import Identity
 from egress.wire.ports import Ports
 
 SWEEP_INTERVAL = 0.1  # seconds
+REST_INTERVAL = 0.5  # seconds between sweeps while nobody watches: who comes ends the rest
 
 log = get_logger()
 
@@ -121,6 +124,7 @@ class Egress:
         self._journal = Journal(self._quiet)
         self._viewers = Viewers(link, ports, addresses, self._journal)
         self._rush = Rush()
+        self._teller = Teller(inherited_pipe(DEMAND_FD))
         now = asyncio.get_running_loop().time
         self._mse = MseViewers(
             streams, self._quiet, now, lambda name, why: link.send(Ended(name, why)), self._journal.measure
@@ -129,6 +133,7 @@ class Egress:
         self._door = Door(self._mse)
         self._tls_door = TlsDoor(self._mse, self._door.counters)
         self._sweeper: asyncio.TimerHandle | None = None
+        self._rests = False  # until the next sweep
         self._told: frozenset[Rendition] = frozenset()  # renditions, at the last sweep
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -199,6 +204,7 @@ class Egress:
         counters.update(self._streams.statistics())
         self._viewers.count(counters, viewers)
         counters.update(self._mse.counters(others))
+        self._teller.tell(Demand.of(base.load.cpu, self._room.taken, self._room.limits.egress_viewers))
         self._ports.count(counters)
         return dataclasses.replace(
             base,
@@ -219,6 +225,8 @@ class Egress:
             self._link.send(Refused(offer.session, exc.status, exc.code, exc.message))
         else:
             self._rush.note(asyncio.get_running_loop().time())
+            if self._rests:
+                self._sweep_soon()
             self._link.report_soon()
 
     def _restart(self, asked: RestartIce) -> None:
@@ -287,9 +295,17 @@ class Egress:
             self._ports.tcp_endpoints(self._addresses.now),
         )
 
+    def _sweep_soon(self) -> None:
+        """Rest no more."""
+        assert self._sweeper is not None, "it runs"
+        self._sweeper.cancel()
+        self._rests = False
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_INTERVAL, self._sweep)
+
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        self._sweeper = loop.call_later(SWEEP_INTERVAL, self._sweep)
+        self._rests = not self._room.taken
+        self._sweeper = loop.call_later(REST_INTERVAL if self._rests else SWEEP_INTERVAL, self._sweep)
         now = loop.time()
         self._viewers.sweep(now)
         self._mse.sweep(now)

@@ -45,7 +45,7 @@ class Cluster:
     directory: Path
     cameras: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)  # name: URL or the camera's settings
     ingest: int = 1  # processes
-    egress: int = 1
+    egress: int | None = 1  # ``None``: as many as are needed
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     host: str = "127.0.0.1"  # that HTTP listens on
     arguments: tuple[str, ...] = ()  # more options of ``serve``
@@ -143,7 +143,7 @@ class Cluster:
             "media": {"port": 0},
             "broker": {"address": self.bus},
             "ingest": {"workers": self.ingest},
-            "egress": {"workers": self.egress},
+            "egress": {} if self.egress is None else {"workers": self.egress},
             "store": {"path": str(self.directory / "camshaft.db")},
             "log": {"format": "json"},
         }

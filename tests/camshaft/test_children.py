@@ -13,6 +13,7 @@ from camshaft import children as module
 from camshaft.children import Children
 from camshaft.nursery import Child
 from camshaft.pulse import FIRST_LOOKS, HUNG_LOOKS
+from common.demand import Demand, Teller
 
 PATIENCE = 60.0  # seconds
 
@@ -39,23 +40,29 @@ class Process:
 async def begun(children: Children, name: str, looks: int = HUNG_LOOKS) -> tuple[Process, int, asyncio.Task[int]]:
     """A process, our other end of its pulse, and the task that waits for its end."""
     process = Process()
-    hearing, beating = os.pipe()
-    ended = asyncio.create_task(children.ended(name, cast(Child, process), hearing, looks))
+    (hearing, beating), (asked, telling) = os.pipe(), os.pipe()
+    ended = asyncio.create_task(children.ended(name, cast(Child, process), hearing, asked, looks))
     await asyncio.sleep(0)
+    Teller(telling).tell(Demand.SOME)
+    os.close(telling)
     return process, beating, ended
 
 
 async def test_a_process_reads_its_configuration_again_when_it_listens_and_not_before() -> None:
-    beats: asyncio.Queue[str] = asyncio.Queue()
-    children = Children(beats.put_nowait)
+    beats: list[str] = []
+    children = Children(beats.append)
     process, beating, ended = await begun(children, "egress-0")
     children.reload(["egress-0", "ingest-0"])
     async with asyncio.timeout(PATIENCE):
+        children.hear()
+        assert not beats
         os.write(beating, b".")
-        assert await beats.get() == "egress-0"
+        children.hear()
+        assert beats == ["egress-0"]
+        assert children.demands == {"egress-0": Demand.SOME}
         assert (process.signals, children.process("egress-0")) == ([], None)
         os.write(beating, b".")
-        await beats.get()
+        children.hear()
         assert (process.signals, children.process("egress-0")) == ([signal.SIGHUP], 7)
         children.terminate("ingest-0")  # which does not run
         children.signal_all(signal.SIGTERM)
@@ -63,6 +70,7 @@ async def test_a_process_reads_its_configuration_again_when_it_listens_and_not_b
         process.over.set()
         assert await ended == 3
     assert not children.names
+    assert not children.demands
     os.close(beating)
 
 
@@ -70,14 +78,13 @@ async def test_a_process_that_falls_silent_is_killed_after_the_looks_that_are_it
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "LOOK_INTERVAL", 0.001)
-    beats: asyncio.Queue[str] = asyncio.Queue()
-    children = Children(beats.put_nowait)
+    children = Children(lambda _: None)
     relay, relay_beating, ended = await begun(children, "relay", 3)
     other, beating, other_ended = await begun(children, "broker", 10**9)
     async with asyncio.timeout(PATIENCE):
         for pipe in (relay_beating, beating):
             os.write(pipe, b".")
-            await beats.get()
+            children.hear()
         watch = asyncio.create_task(children.watch())
         await ended
         await asyncio.sleep(0.05)

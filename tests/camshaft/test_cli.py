@@ -356,6 +356,7 @@ def test_every_variable_of_ours_is_known(served: list[dict[str, Any]]) -> None:
         "DEMO_CAMERA_GOP=1",
         "SUPERVISOR_FD=99",
         "PULSE_FD=98",
+        "DEMAND_FD=96",
         "KEPT_FD=97",
     ]
     Path("secret").write_text("of this one cluster\n")

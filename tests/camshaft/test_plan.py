@@ -13,6 +13,7 @@ from camshaft.pulse import HUNG_LOOKS
 from common.config import Config
 from common.config_file import load
 from common.config_leaves import leaves
+from common.control import Role
 from common.errors import ConfigError
 
 
@@ -38,7 +39,8 @@ def test_one_egress_for_each_core_and_what_all_connect_to_first() -> None:
 
 
 def test_an_egress_for_each_core_keeps_to_its_own_and_nothing_else_does() -> None:
-    plan = programs(config(), {}, cores=2, cpus=[3, 5])
+    plan = programs(config(egress={"workers": 2}), {}, cores=2, cpus=[3, 5])
+    assert not any(program.reserve for program in plan)
     assert {program.name: program.cpu for program in plan} == {
         "relay": None,
         "broker": None,
@@ -47,6 +49,11 @@ def test_an_egress_for_each_core_keeps_to_its_own_and_nothing_else_does() -> Non
         "egress-1": 5,
         "transcode-0": None,
     }
+
+
+def test_where_nobody_said_how_many_one_egress_runs_and_the_others_are_in_reserve_each_for_a_core() -> None:
+    plan = [program for program in programs(config(), {}, cores=3, cpus=[3, 5, 6]) if program.role is Role.EGRESS]
+    assert [(program.cpu, program.reserve) for program in plan] == [(None, False), (5, True), (6, True)]
 
 
 @pytest.mark.parametrize(
