@@ -17,7 +17,7 @@ from common.cameras import CameraName, split_stream
 from common.control import Drain, NodeName, Role
 
 WITHIN = 4.0  # seconds until the last one was asked: half of what a worker has by default (``drain.timeout``)
-AT_LEAST = 10  # that are asked at once
+AT_LEAST = 4  # that are asked at once: each is 5 ms of work where it goes, beside the pictures of those who are there
 ASK_AGAIN = 4.0  # seconds after which one that is still there is asked again
 
 
