@@ -21,6 +21,7 @@ from common.payload.assembler import AccessUnit
 from transcode.conversion import Made, h264_payloads
 from transcode.encoders import SOFTWARE, Encoder
 from transcode.encoding import MICROSECONDS, opened
+from transcode.padded import packet
 from transcode.success import LARGEST
 
 DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "JPEG": "mjpeg"} | {
@@ -71,15 +72,15 @@ class PictureConverter:
         """
         if not unit.data:  # which a decoder takes for the end
             return []
-        packet = av.Packet(unit.data)
-        packet.pts = unit.capture_ns // 1000
-        packet.is_keyframe = unit.keyframe
-        self._units[packet.pts] = unit
+        data = packet(unit.data)
+        data.pts = unit.capture_ns // 1000
+        data.is_keyframe = unit.keyframe
+        self._units[data.pts] = unit
         if len(self._units) > MAX_REORDER:  # a decoder says nothing of what it makes nothing of
             del self._units[next(iter(self._units))]
             self.undecodable += 1
         try:
-            frames = self._decoder.decode(packet)
+            frames = self._decoder.decode(data)
         except av.FFmpegError:
             self.undecodable += 1
             return []

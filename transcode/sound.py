@@ -18,6 +18,7 @@ from av.codec.context import CodecContext
 from common.media import Track
 from common.payload.assembler import AccessUnit
 from transcode.conversion import Made
+from transcode.padded import packet, padded
 
 DECODERS = {
     "AAC": "aac",
@@ -77,9 +78,9 @@ class SoundConverter:
         if not unit.data:  # which a decoder takes for the end
             return []
         try:
-            packets = self._decoder.parse(unit.data) if self._parses else [av.Packet(unit.data)]
-            frames = [frame for packet in packets for frame in self._decoder.decode(packet)]
-            return [packet for frame in frames for packet in self._encode(frame, unit.capture_ns)]
+            packets = self._decoder.parse(padded(unit.data)) if self._parses else [packet(unit.data)]
+            frames = [frame for each in packets for frame in self._decoder.decode(each)]
+            return [made for frame in frames for made in self._encode(frame, unit.capture_ns)]
         except (av.FFmpegError, ValueError):
             self.undecodable += 1
             self._begin()

@@ -41,6 +41,7 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
     import av  # late: FFmpeg's libraries take 30 MB, and most clusters have nothing to convert
     from av.video.codeccontext import VideoCodecContext
 
+    from transcode.padded import packet
     from transcode.picture import DECODERS, MIN_SIZE
 
     decoder = VideoCodecContext.create(DECODERS[codec], "r")
@@ -48,7 +49,7 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
     decoder.options = {"max_pixels": str(LARGEST)}
     decoder.thread_count = 1
     try:
-        frames = [*decoder.decode(av.Packet(unit.data)), *decoder.decode(None)]
+        frames = [*decoder.decode(packet(unit.data)), *decoder.decode(None)]
         frame = next(iter(frames), None)
         if frame is None or frame.is_corrupt or min(frame.width, frame.height) < MIN_SIZE:
             raise ValueError("the keyframe gives no picture")

@@ -77,6 +77,7 @@ def tried(encoder: Encoder) -> Trial:
     from av.video.frame import PictureType
 
     from transcode.encoding import MICROSECONDS, opened
+    from transcode.padded import packet as padded
 
     held = inside = shown = 0
     began = 0.0
@@ -98,7 +99,7 @@ def tried(encoder: Encoder) -> Trial:
             for packet in context.encode(frame):
                 inside -= 1
                 keyframes += [round((packet.pts or 0) * RATE / 1_000_000)] * packet.is_keyframe
-                shown += len(decoder.decode(av.Packet(bytes(packet))))
+                shown += len(decoder.decode(padded(bytes(packet))))
             held = max(held, inside)
         cost = (time.process_time() - began) / (PICTURES - 1) * RATE
     except av.FFmpegError as exc:
