@@ -224,6 +224,7 @@ class Viewer:
             plis=sent.plis,
             lost=sent.lost,
             jitter=sent.jitter,
+            bound=sent.bound,
             round_trip=self.feedback.round_trip,
             estimated_bandwidth=int(capacity * 8) if capacity else self.feedback.bandwidth,
         )

@@ -8,11 +8,13 @@ from __future__ import annotations
 from broker.why.evidence import CameraEvidence, PageReport
 from broker.why.links import Link, Verdict
 from common.control import WEBSOCKET, ViewerReport, ViewerState
+from common.media import MAX_PAYLOAD
 
 REPORTS_AFTER = 6.0  # seconds from the answer until which every receiver has reported on something
 MUCH_LOST = 0.1  # share of packets: no picture is whole any more
 ASKS_OFTEN = 0.2  # keyframes that it asks for a second, though next to nothing is lost
 _FILTERED = "A firewall on the way lets small packets through and no media: look for limits on UDP, or a VPN's MTU."
+_OVERHEAD = 64  # bytes of IP, UDP, SRTP and its tag around a payload, about
 _UNDECODED = "Set the camera to a smaller picture or the profile Baseline, or use another browser."
 
 
@@ -45,6 +47,20 @@ def hindrance(report: ViewerReport, seen: CameraEvidence) -> Verdict | None:
     return None
 
 
+def _small_mtu(report: ViewerReport) -> Verdict | None:
+    """The verdict on a path that loses what is large and nothing else."""
+    if not report.bound or not _loses(report):
+        return None
+    about = report.bound + _OVERHEAD
+    return Verdict(
+        Link.PATH,
+        f"Small packets reach {report.remote}, and of those larger than about {about} bytes none does: a tunnel, a VPN "
+        "or a line on the way has a small MTU, and loses what is larger without a word.",
+        f"Set the MTU at the tunnel's ends to what the line carries, and let ICMP through; our packets have up to "
+        f"{MAX_PAYLOAD + _OVERHEAD} bytes. TCP (media.tcp, the page's own port) gets past it where these set its MSS.",
+    )
+
+
 def speaks_for_itself(report: ViewerReport) -> bool:
     """Whether media flows to a viewer by its own RTCP, so that nobody need look at it."""
     if report.state is not ViewerState.CONNECTED or not report.packets or report.waiting:
@@ -69,6 +85,8 @@ def reported(report: ViewerReport, seconds: float) -> Verdict:
             f"{went}, and its receiver has not reported one of them (RTCP).",
             _FILTERED,
         )
+    if (small := _small_mtu(report)) is not None:
+        return small
     if _loses(report):
         return Verdict(
             Link.PATH,
@@ -100,6 +118,8 @@ def arrived(report: ViewerReport, page: PageReport) -> Verdict:
             f"{page.received} whole pictures ({report.video}) arrived, and the browser cannot decode them.",
             _UNDECODED,
         )
+    if not page.decoded and (small := _small_mtu(report)) is not None:
+        return small
     if not page.decoded:
         return Verdict(
             Link.PATH,

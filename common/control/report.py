@@ -125,6 +125,8 @@ class ViewerReport:
     retransmitted: int = 0
     plis: int = 0
     lost: int = 0  # as the viewer's receiver reports say
+    # Bytes of a packet's payload from which on none arrives, while smaller ones do; 0 where that is not so.
+    bound: int = 0
     jitter: Number = 0.0  # seconds
     round_trip: Number | None = None  # seconds
     estimated_bandwidth: int | None = None  # bit/s, as the viewer's feedback says

@@ -50,6 +50,13 @@ ENDED = "ended_by_egress"
 FAILED_PAIR = Pair("host udp x.local:5000", "host udp 192.168.1.5:8189", "failed")
 
 CASES = {
+    "a tunnel's MTU": (
+        {"report": connected(lost=300, bound=480), "page": page(octets=9)},
+        Link.PATH,
+        "about 544 bytes",
+    ),
+    "a tunnel's MTU, by WHEP": ({"report": connected(lost=300, bound=480), "page": None}, Link.PATH, "a small MTU"),
+    "large ones are lost, and few": ({"report": connected(bound=480), "page": None}, Link.NONE, "arrive"),
     "all is well": ({}, Link.NONE, "has decoded 9 pictures"),
     "wrong camera password": (
         {"seen": seen(CameraState.UNAUTHORIZED), "report": connected(packets=0)},
