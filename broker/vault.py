@@ -3,6 +3,9 @@
 AES-256-GCM (NIST SP 800-38D), a nonce of its own for each value. Where a value stands is authenticated with it, so that
 none can be put in another's place. The key lies in a file of its own, which we make where there is none. Whoever can
 read both files reads everything: they are their owner's alone, and belong in different backups.
+
+Another key lies beside the one that it follows (``.next``) until all is sealed with it, and then takes its place. Who
+opens the store in between, after a crash, finds by which of the two it is sealed, and ends what was begun.
 """
 
 from __future__ import annotations
@@ -63,25 +66,43 @@ class Vault:
             return False
         return True
 
-    def write(self, path: Path) -> None:
-        """Write the key where there is none, whole or not at all. Raises ``OSError``."""
+    def write(self, path: Path, *, like: Path | None = None) -> None:
+        """Write the key where there is none, whole or not at all. Raises ``OSError``.
+
+        ``like``: with the owner and the mode of that file.
+        """
         begun = path.with_name(f"{path.name}.new")
         begun.unlink(missing_ok=True)
         file = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
+            if like is not None:
+                found = like.stat()
+                os.fchown(file, found.st_uid, found.st_gid)
+                os.fchmod(file, stat.S_IMODE(found.st_mode))
             os.write(file, f"{self._key.hex()}\n".encode())
             os.fsync(file)  # before anything is sealed with it
         finally:
             os.close(file)
-        begun.rename(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)  # else a power cut could leave what was sealed, and no key
-        except OSError as exc:
-            if exc.errno != errno.EINVAL:  # of a file system that has no such thing
-                raise
-        finally:
-            os.close(directory)
+        rename(begun, path)
+
+
+def rename(file: Path, path: Path) -> None:
+    """Put the file at this path, for good on the disk when it returns. Raises ``OSError``."""
+    file.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)  # else a power cut could leave what was sealed, and no key
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:  # of a file system that has no such thing
+            raise
+    finally:
+        os.close(directory)
+
+
+def next_key(path: Path) -> Path:
+    """Where the key lies that is to follow the one at ``path``."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}.next")
 
 
 def key_path(store: Path, key_file: Path | None) -> Path:
@@ -121,6 +142,11 @@ def vault_of(places: Mapping[str, str], path: Path, store: Path) -> Vault:
     sealed = {place: value for place, value in places.items() if is_sealed(value)}
     vault = opened_vault(path, sealed=store if sealed else None)
     if sealed and not any(vault.opens(value, place) for place, value in sealed.items()):
+        if (following := next_key(path)).exists():
+            vault = opened_vault(following, sealed=store)
+            if any(vault.opens(value, place) for place, value in sealed.items()):
+                _take(following, path)
+                return vault
         raise _unusable(path, f"holds another key than {store} was sealed with; put that one back. {_anew(store)}")
     return vault
 
@@ -128,6 +154,15 @@ def vault_of(places: Mapping[str, str], path: Path, store: Path) -> Vault:
 def is_sealed(value: str) -> bool:
     """Whether it was made by a vault, whichever."""
     return value.startswith(MARK)
+
+
+def _take(following: Path, path: Path) -> None:
+    """Put the key that all is sealed with in the place of the former: whoever changed it was ended before that."""
+    try:
+        rename(following, path.resolve())
+    except OSError as exc:
+        raise _unusable(path, f"cannot be replaced by {following.name}: {exc.strerror}") from None
+    log.warning("the key of the store had been changed but for its name, and has that now", path=str(path))
 
 
 def _made(path: Path) -> Vault:

@@ -31,6 +31,7 @@ from camshaft.import_command import import_command
 from camshaft.logs import logs
 from camshaft.options import Given, configured, node_option
 from camshaft.remote import TRANSPORTS
+from camshaft.store_command import store_group
 from camshaft.tokens import token
 from camshaft.users import user
 from camshaft.workers import KINDS, WorkerKind
@@ -191,6 +192,7 @@ for _kind in KINDS:
 
 cli.add_command(token)
 cli.add_command(user)
+cli.add_command(store_group)
 cli.add_command(camera)
 for _command in (viewers, nodes, why, close, health, upgrade, logs):
     cli.add_command(_command)
