@@ -6,6 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # What is compiled is removed first: where it cannot be built any more, an old one must not be taken for the new one.
 COMPILED := egress/native/_fanout* ingest/native/_pictures*
+SOURCES := $(VENV)/.python setup.cfg setup.py pyproject.toml $(wildcard egress/native/*.[ch] egress/native/build.py ingest/native/pictures.[ch] ingest/native/build.py)
 INSTALL := rm -rf build $(COMPILED); $(BIN)/python -m pip --quiet --disable-pip-version-check install --editable
 
 # The camera of `make run CAMERA=…` reaches the program by environment: a command line would show its password.
@@ -69,24 +70,26 @@ clean:  ## Remove what the other commands made
 	rm -rf $(VENV) build dist *.egg-info $(COMPILED) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Stamps: what is installed is installed again only when the metadata or what is compiled changes.
+# Stamps: what is installed is installed again only when the metadata or what is compiled changes. Each brings what those
+# touched beside it stand for: an installation takes as long as everything that it brings.
 $(VENV)/.python:
 	@tools/make-venv $(PYTHON) $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.python setup.cfg setup.py pyproject.toml $(wildcard egress/native/*.[ch] egress/native/build.py ingest/native/pictures.[ch] ingest/native/build.py)
+$(VENV)/.run: $(SOURCES)
 	@echo "Installing Camshaft into $(VENV) (once, about a minute) ..."
 	@$(INSTALL) .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.run
+$(VENV)/.test: $(SOURCES)
+	@echo "Installing Camshaft and what its tests need into $(VENV) (once, about a minute) ..."
 	@$(INSTALL) '.[test]'
-	@touch $@
+	@touch $(VENV)/.run $@
 
-$(VENV)/.fuzz: $(VENV)/.run
+$(VENV)/.fuzz: $(SOURCES)
 	@$(INSTALL) '.[test,fuzz]'
-	@touch $@
+	@touch $(VENV)/.run $(VENV)/.test $@
 
-$(VENV)/.check: $(VENV)/.run
+$(VENV)/.check: $(SOURCES)
 	@$(INSTALL) '.[test,check]'
-	@touch $@
+	@touch $(VENV)/.run $(VENV)/.test $@

@@ -97,3 +97,17 @@ def test_missing_packages_are_named_where_they_cannot_be_installed(tmp_path: Pat
     assert result.returncode == 1
     for package in ("chromium", "iproute2", "gstreamer1.0-tools", "gstreamer1.0-plugins-ugly", "fonts-dejavu-core"):
         assert f" {package} " in result.stderr
+
+
+def test_what_is_installed_for_the_checks_is_installed_once_for_the_tests_too(checkout: Path) -> None:
+    (checkout / ".venv/.run").unlink()
+    python = checkout / ".venv/bin/python"
+    python.write_text('#!/bin/sh\necho "$*" >> called\n')
+    python.chmod(0o755)
+    for wanted in (".venv/.check", ".venv/.test", ".venv/.run"):
+        subprocess.run(["make", wanted], cwd=checkout, check=True, capture_output=True)
+    [installed] = (checkout / "called").read_text().splitlines()
+    assert installed.endswith("--editable .[test,check]")
+    (checkout / "setup.cfg").touch()
+    subprocess.run(["make", ".venv/.run"], cwd=checkout, check=True, capture_output=True)
+    assert (checkout / "called").read_text().splitlines()[1].endswith("--editable .")
