@@ -14,8 +14,13 @@ from tests.fakes.clock import Clock
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "camshaft.db")
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "camshaft.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    store = Store(path)
     yield store
     store.close()
 
