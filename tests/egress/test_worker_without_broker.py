@@ -1,0 +1,125 @@
+"""An egress worker's own turns, without a broker: what fails, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from common.config import MediaConfig
+from common.control import (
+    Answered,
+    HangUp,
+    Offer,
+    Report,
+    Role,
+)
+from common.histogram import Histogram, Measure
+from egress import worker
+from egress.media.stream import Stream
+from egress.viewer import Viewer
+from egress.wire import addresses
+from egress.wire.port import MediaPort
+from egress.wire.ports import Ports
+from rigs.browser import Browser
+from tests.fakes.egress_worker import NODE
+
+
+class BrokenOnce:
+    """Streams of which the first lacks what an answer needs."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self._broken = Stream("yard", lambda: None)
+        self._broken.feeds.clear()
+        whole = Stream("yard", lambda: None)
+        self._streams = [whole, whole, self._broken, self._broken]  # for picture and sound
+
+    def sweep(self, now: float) -> None:
+        pass
+
+    renditions = ()
+    delay = Histogram(Measure.DELAY).measured
+
+    def statistics(self) -> dict[str, int]:
+        return {}
+
+    def acquire(self, camera: str) -> Stream:
+        self.users += 1
+        return self._streams.pop()
+
+    def release(self, *streams: Stream) -> None:
+        self.users -= len(streams)
+
+
+class Said:
+    """A link that leads nowhere, and what was said through it."""
+
+    node = NODE
+    draining = False
+
+    def __init__(self) -> None:
+        self.messages: list[object] = []
+
+    def send(self, message: object) -> None:
+        self.messages.append(message)
+
+    def report_soon(self) -> None:
+        pass
+
+
+@contextlib.asynccontextmanager
+async def without_broker(link: Said, streams: BrokenOnce) -> AsyncIterator[tuple[worker.Egress, MediaPort]]:
+    """An egress at work that nobody but the test tells anything, and its port."""
+    stop = asyncio.Event()
+    advertised = addresses.Advertised((), "127.0.0.1")
+    with contextlib.closing(Ports(MediaConfig(listen="127.0.0.1", port=0))) as ports:
+        egress = worker.Egress(link, ports, streams, advertised, compiled=False)  # type: ignore[arg-type]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(egress.run(stop))
+            await asyncio.sleep(0)
+            try:
+                yield egress, ports.udp
+            finally:
+                stop.set()
+
+
+async def test_an_answer_that_cannot_be_written_leaves_nothing_behind() -> None:
+    said, streams = Said(), BrokenOnce()
+    async with without_broker(said, streams) as (tested, _):
+        offer = Offer("s1", "yard", Browser().offer())
+        with pytest.raises(KeyError):
+            tested.handle(offer)
+        assert streams.users == 0
+        tested.handle(offer)
+        assert [type(message) for message in said.messages] == [Answered]
+    assert streams.users == 0
+
+
+async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "SWEEP_INTERVAL", 0.01)
+    told: list[float] = []
+    async with without_broker(Said(), BrokenOnce()) as (tested, port):
+        with pytest.raises(KeyError):
+            tested.handle(Offer("s1", "yard", Browser().offer()))
+        tested.handle(Offer("s1", "yard", Browser().offer()))
+        monkeypatch.setattr(tested._viewers.get("s1"), "deaf_until", told.append)
+        for dropped in (5, 6):
+            port.sockets[0].dropped = dropped
+            await asyncio.sleep(0.2)
+        assert len(told) == 2
+
+
+async def test_how_often_paths_were_stuck_is_counted_also_of_viewers_that_have_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Viewer, "stuck", 3)
+    async with without_broker(Said(), BrokenOnce()) as (tested, _):
+        with pytest.raises(KeyError):
+            tested.handle(Offer("s1", "yard", Browser().offer()))
+        tested.handle(Offer("s1", "yard", Browser().offer()))
+        assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
+        tested.handle(HangUp("s1"))
+        assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
