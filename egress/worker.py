@@ -58,7 +58,7 @@ from egress.media.streams import Streams
 from egress.mse.door import Door
 from egress.mse.tls import TlsDoor
 from egress.mse.viewers import MseViewers
-from egress.negotiation import Negotiated, renditions_for
+from egress.negotiation import renditions_for
 from egress.promise import negotiated, promised
 from egress.restart import restart
 from egress.room import Room
@@ -140,13 +140,12 @@ class Egress:
         """Serve until ``stop`` is set; then say goodbye to every viewer."""
         self._ports.start(self._viewers.mux)
         self._door.open()
-        if self._ports.tcp is not None:
-            self._ports.tcp.on_tls = self._tls_door.take
+        if (tcp := self._ports.tcp) is not None:
+            tcp.on_tls = self._tls_door.take
         self._sweep()
-        number, addresses = self._ports.udp.number, self._addresses.now
-        tcp = self._ports.tcp.number if self._ports.tcp is not None else "off"
+        ports = {"port": self._ports.udp.number, "tcp": "off" if tcp is None else tcp.number}
         log.info(
-            "egress ready", node=self._link.node, port=number, tcp=tcp, addresses=addresses, send_loop=self._send_loop
+            "egress ready", node=self._link.node, **ports, addresses=self._addresses.now, send_loop=self._send_loop
         )
         try:
             await stop.wait()
@@ -274,16 +273,13 @@ class Egress:
                 now=asyncio.get_running_loop().time(),
                 started=time.time(),
             )
-            answer = self._write_answer(viewer, agreed)
+            sources = {kind: stream.feeds[kind].source for kind, stream in viewer.showing.streams.items()}
+            answer = write_answer(agreed, self._transport(viewer), sources, self._cname)
         except BaseException:
             self._streams.release(*streams.values())
             raise
         self._viewers.add(viewer, unheard=self._room.limits.unheard_viewers)
         return answer, tuple(renditions.values())
-
-    def _write_answer(self, viewer: Viewer, agreed: Negotiated) -> str:
-        sources = {kind: stream.feeds[kind].source for kind, stream in viewer.showing.streams.items()}
-        return write_answer(agreed, self._transport(viewer), sources, self._cname)
 
     def _transport(self, viewer: Viewer) -> TransportDescription:
         """Our side of the viewer's transport, by the addresses of now."""
