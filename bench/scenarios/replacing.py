@@ -151,8 +151,10 @@ async def takeover(plan: Plan) -> None:
             await asyncio.sleep(2 * STEADY)
             found = await nodes_of(http, "ingest")
             taken = next(len(node["cameras"]) for node in found if node["node"] == "survivor")
+            # Each one's longest time without a picture since then: there are others on a machine that is busy.
             backs = [
-                next((end for start, end in w.gaps if end > killed and end - start > 0.1), killed) for w in watchers
+                max(((end - start, end) for start, end in watcher.gaps if end > killed), default=(0.0, killed))[1]
+                for watcher in watchers
             ]
             seen = _lost_at(running.log) - time.time() + time.monotonic()
     checks = plan.result.checks
