@@ -243,9 +243,11 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys |
     socket.setsockopt(zmq.SNDHWM, MEDIA_HWM if media else CONTROL_HWM)
     socket.setsockopt(zmq.RCVHWM, MEDIA_HWM if media else CONTROL_HWM)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES if media else MAX_MESSAGE_BYTES)
-    socket.setsockopt(zmq.RECONNECT_IVL, 50 if kind == zmq.DEALER else 100)  # ms, and up to as many more by chance
-    # Without keys the broker is on this machine: pictures wait for it, and nobody minds to be asked twice a second.
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000 if keys is not None else 500)
+    # Without keys the broker is on this machine: pictures wait for it, and ten tries a second cost next to nothing.
+    # libzmq makes the first of these times, in ms, longer with each try, up to the second and a little more by chance.
+    local = keys is None
+    socket.setsockopt(zmq.RECONNECT_IVL, 50 if local or kind == zmq.DEALER else 100)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 100 if local else 2_000)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 5_000)
     # A peer that is stopped, or lost its cable, sends no FIN. libzmq's own thread answers heartbeats, so that one which
     # computes is heard; on the control plane their absence is what shows that a machine died.
