@@ -13,18 +13,24 @@ from av.video.codeccontext import VideoCodecContext
 from bench.results import Check
 from bench.rig import SETTLE, Plan, Stage, staged
 from rigs import gst_launch
-from rigs.gst_launch import GstLaunch, recorded
+from rigs.gst_launch import GstLaunch, picture, recorded, sound
 
 FPS = 30
 SIZE = (1920, 1080)
 BURST = 60  # pictures that are taken to see what the codecs cost alone
 PAYLOADER = "h265parse ! rtph265pay config-interval=-1"
+SOUNDS = 10  # cameras whose sound alone is converted: one costs too little to be measured
+PASSED = picture("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=50 ! rtph264pay")
+AAC = f"{PASSED} {sound('avenc_aac ! rtpmp4gpay', rate=48_000, channels=2)}"
 
 
 async def conversion(plan: Plan) -> None:
-    """H.265 at 1080p30 to H.264 for one viewer and for twenty; beside it FFmpeg's decoder and encoder alone."""
+    """H.265 at 1080p30 to H.264 for one viewer and for twenty; beside it FFmpeg's decoder and encoder alone.
+
+    Then AAC to Opus, beside H.264 that is passed.
+    """
     pipeline = recorded(PAYLOADER)
-    if problem := gst_launch.missing(pipeline):
+    if problem := gst_launch.missing(f"{pipeline} ! {AAC}"):
         plan.result.skipped.append(problem)
         return
     with GstLaunch([pipeline], encoder="libx265", fps=FPS, size=SIZE) as source:
@@ -46,6 +52,15 @@ async def conversion(plan: Plan) -> None:
                 Check("with twenty viewers, against one", twenty / one * 100, 110, "%"),
                 Check("from ingest to egress, converted, median", delay, 40, "ms"),
             ]
+    with GstLaunch([AAC]) as source:
+        for server in plan.usable([plan.server]):
+            async with staged(server, source.urls * SOUNDS, plan.crowd()) as stage:
+                await stage.join(SOUNDS)
+                await asyncio.sleep(2 * SETTLE)
+                run = await stage.window(f"sound of {SOUNDS} cameras", plan.seconds)
+                each = run.measured.of(["transcode"]).cpu / run.measured.seconds * 100 / SOUNDS
+                plan.result.runs.append(run)
+            plan.result.checks.append(Check("AAC to Opus, whole process, of a core", each, 1, "%"))
 
 
 async def _delay(stage: Stage) -> float:
