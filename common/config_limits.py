@@ -42,6 +42,11 @@ class LimitsConfig(Section):
     egress_viewers: Whole = Field(
         3_000, ge=1, description="Sessions of an egress process; a further viewer is sent to another one, or refused."
     )
+    egress_load: Limit = Field(
+        90,
+        le=100,
+        description="Percent of a core for which an egress process may be busy and still take a further viewer.",
+    )
     unheard_viewers: Whole = Field(
         1_000,
         ge=1,

@@ -1,21 +1,32 @@
-"""Room for further viewers: how many there may be, and whether memory is left for one."""
+"""Room for further viewers: how many there may be, and whether memory and time are left for one."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sized
 
 from common.config_limits import LimitsConfig
 from common.errors import RequestError
 from common.memory import Shortage
+from egress.burden import Burden
 
 
 class Room:
-    """``viewers`` are those of each way in; all of them count. ``now`` is in monotonic seconds."""
+    """``viewers`` are those of each way in; all of them count. ``now`` is in monotonic seconds.
 
-    def __init__(self, limits: LimitsConfig, *viewers: Sized) -> None:
+    To be made and looked at by the thread that sends: its time is what viewers share.
+    """
+
+    def __init__(self, limits: LimitsConfig, *viewers: Sized, now: float) -> None:
         self.limits = limits
         self._viewers = viewers
         self._shortage = Shortage(limits.free_memory << 20)
+        self._burden = Burden(time.thread_time(), now)
+
+    def look(self, now: float, due: float) -> None:
+        """See how busy the process is; to be called all the time, and ``due`` is when that was to be."""
+        most = self.limits.egress_load / 100
+        self._burden.look(time.thread_time(), now, late=max(0.0, now - due), most=most)
 
     @property
     def taken(self) -> int:
@@ -29,13 +40,21 @@ class Room:
 
     def full(self, now: float) -> bool:
         """Whether another viewer would be refused."""
-        return self.taken >= self.limits.egress_viewers or self._shortage.now(now)
+        return self.taken >= self.limits.egress_viewers or self._burden.over or self._shortage.now(now)
 
     def check(self, now: float) -> None:
         """Raise ``RequestError``, which names the limit, if there is none."""
         if self.taken >= self.limits.egress_viewers:
             message = f"This node has {self.taken} viewers, as many as limits.egress_viewers allows."
             raise RequestError(503, "full", message)
+        if self._burden.over:
+            message = (
+                f"This node has no time for a further viewer beside its {self.taken}: "
+                f"in the last {self._burden.seconds:.0f} s it was busy "
+                f"for {self._burden.share:.0%} (limits.egress_load is {self.limits.egress_load}), and "
+                f"{self._burden.late:.1f} s late."
+            )
+            raise RequestError(503, "overloaded", message)
         if self._shortage.now(now):
             message = f"This node has less than {self.limits.free_memory} MiB of memory left (limits.free_memory)."
             raise RequestError(503, "no_memory", message)

@@ -129,7 +129,7 @@ class Egress:
         self._mse = MseViewers(
             streams, self._quiet, now, lambda name, why: link.send(Ended(name, why)), self._journal.measure
         )
-        self._room = Room(limits, self._viewers, self._mse)
+        self._room = Room(limits, self._viewers, self._mse, now=now())
         self._door = Door(self._mse)
         self._tls_door = TlsDoor(self._mse, self._door.counters)
         self._sweeper: asyncio.TimerHandle | None = None
@@ -300,9 +300,10 @@ class Egress:
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._room.look(now, now if self._sweeper is None else self._sweeper.when())
         self._rests = not self._room.taken
         self._sweeper = loop.call_later(REST_INTERVAL if self._rests else SWEEP_INTERVAL, self._sweep)
-        now = loop.time()
         self._viewers.sweep(now)
         self._mse.sweep(now)
         self._tls_door.sweep(now)

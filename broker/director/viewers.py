@@ -68,10 +68,12 @@ def egress_for_viewer(
 ) -> Worker | None:
     """The least-loaded egress that has the stream, unless another one has clearly less to do.
 
-    One of the neighbourhood ``near``, if there is one that has not ``ENOUGH_TO_DO``.
+    One that says that it is full only where all do, for that may be a second old. One of the neighbourhood ``near``, if
+    there is one that has not ``ENOUGH_TO_DO``.
     """
     candidates = sorted((w for w in workers if w.takes(Role.EGRESS)), key=lambda w: (w.busy, w.node))
     candidates = [w for w in candidates if w.node not in refused_by]
+    candidates = [w for w in candidates if not w.report.full] or candidates
     neighbours = [w for w in candidates if w.report.neighbourhood == near and w.busy < ENOUGH_TO_DO]
     if near and neighbours:
         candidates = neighbours

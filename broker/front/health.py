@@ -57,7 +57,7 @@ def _full(context: Context) -> str:
     egresses = [worker for worker in context.control.director.workers if worker.takes(Role.EGRESS)]
     if not egresses or not all(worker.report.full for worker in egresses):
         return ""
-    return "Every egress process is full: limits.egress_viewers or limits.free_memory is reached."
+    return "Every egress process is full: limits.egress_viewers, limits.egress_load or limits.free_memory is reached."
 
 
 def _memory(context: Context) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psutil
 import pytest
 
@@ -44,6 +46,19 @@ async def test_a_full_egress_refuses_with_the_limits_name(broker: FakeBroker) ->
         assert (refused.status, refused.code) == (503, "full")
         assert "limits.egress_viewers" in refused.message
         await broker.until(lambda: broker.reports[NODE].full)
+
+
+async def test_an_egress_without_time_refuses_with_the_limits_name(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("egress.burden.WINDOW", 3)
+    monkeypatch.setattr("egress.room.time.thread_time", lambda: 0.97 * asyncio.get_running_loop().time())
+    async with running(broker):
+        await broker.until(lambda: broker.reports[NODE].full)
+        broker.tell(NODE, Offer("s1", "yard", Browser().offer(), (PCMU,)))
+        refused = await broker.said(Refused)
+        assert (refused.status, refused.code) == (503, "overloaded")
+        assert "it was busy for 97% (limits.egress_load is 90)" in refused.message
 
 
 async def test_an_egress_short_of_memory_refuses_with_the_limits_name(

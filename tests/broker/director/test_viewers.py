@@ -153,6 +153,14 @@ def test_an_egress_that_can_take_nobody_is_not_the_last_word(stage: Stage) -> No
     assert "This one is draining." in refused.message
 
 
+def test_an_egress_that_says_that_it_is_full_is_asked_last(stage: Stage) -> None:
+    stage.egress("out-1", full=True)
+    stage.egress("out-2", cpu=0.9)
+    assert sent(stage.offer("s1")) == [("out-2", Offer("s1", "door", "offer of s1"))]
+    stage.egress("out-2", cpu=0.9, full=True)
+    assert sent(stage.offer("s2")) == [("out-1", Offer("s2", "door", "offer of s2"))], "that may be a second old"
+
+
 def test_an_offer_that_could_not_be_delivered_goes_elsewhere(stage: Stage) -> None:
     stage.egress("out-2", cpu=0.5)
     ((node, offer),) = sent(stage.offer("s1"))

@@ -72,7 +72,9 @@ async def test_not_ready_while_every_egress_is_full(broker: RunningBroker) -> No
         assert (await ready(broker))[0] == 200, "the other one takes viewers"
         other.report(full=True)
         await broker.until("/readyz", lambda health: health["status"] == "not ready")
-        sentence = "Every egress process is full: limits.egress_viewers or limits.free_memory is reached."
+        sentence = (
+            "Every egress process is full: limits.egress_viewers, limits.egress_load or limits.free_memory is reached."
+        )
         assert await ready(broker) == (503, [sentence])
 
 
