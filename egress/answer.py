@@ -53,7 +53,8 @@ def write_answer(
         lines.append(f"a=group:BUNDLE {' '.join(served if inactive is None else [inactive, *served])}")
     for media in negotiated.offer.media:
         mid = media.rtp.muxId
-        if section := served.get(mid):
+        if (section := served.get(mid)) and section.kind == media.kind:
+            del served[mid]  # the others have no name either, if it has none
             lines += _served(media, section, transport, sources[section.kind], name)
         else:
             lines += _inactive(media, transport) if mid == inactive else _rejected(media, transport)

@@ -37,6 +37,11 @@ _NO_H264 = (
     "H.264 is missing in the browser: in Firefox switch on the plug-in OpenH264 (Add-ons, Plugins), "
     "or use another browser."
 )
+_RECEIVING = (None, "recvonly", "sendrecv")
+_NOTHING_WANTED = (
+    "The SDP offer asks for no picture or sound: a player's has a section for each with a=recvonly. "
+    "An offer that sends (a=sendonly) is one of WHIP, which this address does not take."
+)
 _FULL = "The camera has to be converted for this browser, and every transcode worker is full; try again in a moment."
 _MAX_NAMES, _MAX_NAME = 16, 24  # codecs that the sentence lists, characters of each: an offer may hold any text
 
@@ -115,7 +120,9 @@ def _negotiate(
     """
     offer = read(reduced)
     sections: list[Section] = []
-    for media in offer.media:
+    served: list[sdp.MediaDescription] = []
+    # Without BUNDLE one section is served: the picture, wherever it stands.
+    for media in offer.media if offer.bundle else sorted(offer.media, key=lambda media: media.kind != Kind.VIDEO):
         kind = _servable_kind(media, offer, sections)
         if kind is None:
             continue
@@ -133,11 +140,11 @@ def _negotiate(
         ids = _extensions(media) if kind is Kind.VIDEO else (0, 0)
         accepted = tuple(dict.fromkeys(formats + _formats_of(media, kind, others) + (spare or ())))
         may_convert = is_converted or spare is not None
+        served.append(media)
         sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, may_convert, of_other))
     if not sections:
-        raise _no_usable_codec(offer.media, tracks, unconverted)
-    served = [section.mid for section in sections]
-    inactive = _inactive_tag(offer, served)
+        raise _no_usable_codec(offer, tracks, unconverted)
+    inactive = _inactive_tag(offer, [section.mid for section in sections])
     fingerprints, ice = _transport_of(_tagged(offer, served) if inactive is None else inactive)
     return Negotiated(tuple(sections), fingerprints, ice, None if inactive is None else inactive.rtp.muxId, offer)
 
@@ -199,7 +206,7 @@ def _servable_kind(media: sdp.MediaDescription, offer: ParsedOffer, served: list
     """The kind of a section that wants media we might have; ``None`` to reject it."""
     if not media.port and media.rtp.muxId not in offer.bundle_only:  # RFC 3264 5.1: the viewer does not want it
         return None
-    if media.kind not in list(Kind) or media.direction not in (None, "recvonly", "sendrecv"):
+    if media.kind not in list(Kind) or media.direction not in _RECEIVING:
         return None
     kind = Kind(media.kind)
     if any(section.kind is kind for section in served):
@@ -209,15 +216,17 @@ def _servable_kind(media: sdp.MediaDescription, offer: ParsedOffer, served: list
     return kind if media.rtp.muxId in offer.bundle else None
 
 
-def _tagged(offer: ParsedOffer, served: list[str]) -> sdp.MediaDescription:
+def _tagged(offer: ParsedOffer, served: list[sdp.MediaDescription]) -> sdp.MediaDescription:
     """The section whose transport all share; the others need not describe it (RFC 9143 7.3.1, RFC 8829 5.2.1).
 
     It is the group's first that we serve and that is not bundle-only. If there is none, it is the first that is not
     bundle-only: what we reject there is its media.
     """
+    if not offer.bundle:
+        return served[0]
     by_mid = {media.rtp.muxId: media for media in offer.media}
-    group = [by_mid[mid] for mid in offer.bundle or served if mid in by_mid]
-    return min(group, key=lambda media: (not media.port, media.rtp.muxId not in served))
+    group = [by_mid[mid] for mid in offer.bundle if mid in by_mid]
+    return min(group, key=lambda media: (not media.port, media not in served))
 
 
 def _inactive_tag(offer: ParsedOffer, served: Collection[str]) -> sdp.MediaDescription | None:
@@ -266,7 +275,10 @@ def _extensions(media: sdp.MediaDescription) -> tuple[int, int]:
     return transport_cc, offered.get(PLAYOUT_DELAY, 0) if transport_cc else 0
 
 
-def _no_usable_codec(media: Sequence[sdp.MediaDescription], tracks: Sequence[Track], unconverted: str) -> RequestError:
+def _no_usable_codec(offer: ParsedOffer, tracks: Sequence[Track], unconverted: str) -> RequestError:
+    media = offer.media
+    if all(_servable_kind(each, offer, []) is None for each in media):
+        return RequestError(406, "nothing_wanted", _NOTHING_WANTED)
     sends = ", ".join(map(_describe, tracks)) or "H264, opus, PCMU or PCMA"
     names = sorted({c.name[:_MAX_NAME] for m in media for c in m.rtp.codecs} - {"rtx", "red", "ulpfec"})
     takes = ", ".join(name for name in names[:_MAX_NAMES] if name.isprintable()) or "nothing"

@@ -106,7 +106,7 @@ class _Reduced:
             case "ice-ufrag" | "ice-pwd" if name not in self._seen:
                 self._keep(f"a={name}:{self._key(value.strip()) if len(value) <= MAX_CREDENTIAL else ''}", name)
             case "mid" | "setup":
-                self._keep(line, name)
+                self._keep(f"a={name}:{value.strip()}", name)
             case "ssrc" if rest.startswith("msid:"):
                 self._add_track(rest)
             case "group" if first == "BUNDLE":
@@ -163,14 +163,16 @@ def read(reduced: str) -> ParsedOffer:
     mids = [each.rtp.muxId for each in media]
     if not all(mid.isprintable() for mid in mids):  # RFC 5888 4: a token; it stands in our answer
         raise _malformed("has an a=mid value with control characters")
-    if len(set(mids)) != len(mids):
+    bundle = next((tuple(map(str, group.items)) for group in description.group), ())
+    bundle = bundle if any(mid in bundle for mid in mids) else ()  # a group of what is not there is none
+    named = mids if bundle else [mid for mid in mids if mid]  # without it, one section is served, and needs no name
+    if len(set(named)) != len(named):
         raise _malformed("needs distinct a=mid values, one for each media section")
     sections = list(_sections(lines))
     for each, own in zip(media, sections, strict=True):
         _attach_feedback(each, own)
-    bundle = next((tuple(map(str, group.items)) for group in description.group), None)
     only = (each.rtp.muxId for each, own in zip(media, sections, strict=True) if "a=bundle-only" in own)
-    return ParsedOffer(media, bundle, frozenset(only if bundle else ()))
+    return ParsedOffer(media, bundle or None, frozenset(only if bundle else ()))
 
 
 def _sections(lines: Iterable[str]) -> Iterable[list[str]]:

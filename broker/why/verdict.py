@@ -18,7 +18,7 @@ from common.cameras import CameraState
 from common.control import WEBSOCKET, ViewerState
 
 YOUNG = 2.0  # seconds from the answer: by then a viewer that is far away has connected, by TURN as well
-_CODEC_CODES = frozenset({"no_usable_codec", "converters_full", "not_webrtc", "malformed_sdp"})
+_CODEC_CODES = frozenset({"no_usable_codec", "nothing_wanted", "converters_full", "not_webrtc", "malformed_sdp"})
 _SERVER_CODES = frozenset(
     {
         *(EndReason.WORKER_LOST, EndReason.WORKER_STOPPED, EndReason.WORKER_RESTARTED, EndReason.MISSING),

@@ -5,12 +5,15 @@ import pytest
 
 from common.errors import RequestError
 from common.media import Kind, Track
+from egress.answer import TransportDescription, write_answer
 from egress.formats import Format
+from egress.media.feed import Source
 from egress.negotiation import Section, _negotiate, negotiate, renditions_for
 from rigs.browser import MODE_0_TYPE, Browser, audio_section, video_section
 from tests.fakes.offers import CHANNEL, CONSTRAINED_BASELINE, HIGH, MAIN, OPUS, h264, transport_in
 
 BROWSER = Browser()
+OURS = TransportDescription("ufrag", "password", "sha-256 AB", (("127.0.0.1", 5_000),))
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,41 @@ def test_a_profile_that_no_offered_decoder_has_is_refused_with_reason() -> None:
     assert (caught.value.status, caught.value.code) == (406, "no_usable_codec")
     assert "7a0028" in str(caught.value)
     assert "VP8" in str(caught.value)
+
+
+TRACKS = [h264(CONSTRAINED_BASELINE), Track(Kind.AUDIO, "opus", 48_000, 2)]
+
+
+def in_order(offer: str, *kinds: str) -> str:
+    """The offer with its sections in that order."""
+    head, *sections = re.split(r"(?=^m=)", offer, flags=re.MULTILINE)
+    return head + "".join(next(each for each in sections if each.startswith(f"m={kind}")) for kind in kinds)
+
+
+@pytest.mark.parametrize("kinds", [("video", "audio"), ("audio", "video")])
+@pytest.mark.parametrize("leave_out", ["a=group:BUNDLE.*\r\n", "a=(?:group:BUNDLE|mid).*\r\n"])
+def test_without_bundle_the_picture_is_served_wherever_it_stands(kinds: tuple[str, ...], leave_out: str) -> None:
+    offer = in_order(BROWSER.offer(video_section(), audio_section()), *kinds)
+    negotiated = negotiate(re.sub(leave_out, "", offer), TRACKS)
+    assert [section.kind for section in negotiated.sections] == [Kind.VIDEO]
+    answer = write_answer(negotiated, OURS, {Kind.VIDEO: Source(1, 2)}, "camera")
+    assert [line.split(" ")[:2] for line in answer.splitlines() if line.startswith("m=")] == [
+        [f"m={kind}", "9" if kind == "video" else "0"] for kind in kinds
+    ]
+
+
+@pytest.mark.parametrize("group", ["", " x y"])
+def test_a_bundle_of_what_is_not_there_is_none(group: str) -> None:
+    offer = re.sub(r"BUNDLE.*", f"BUNDLE{group}", BROWSER.offer(video_section(), audio_section()))
+    assert [section.kind for section in negotiate(offer, TRACKS).sections] == [Kind.VIDEO]
+
+
+@pytest.mark.parametrize("direction", ["sendonly", "inactive"])
+def test_an_offer_that_asks_for_nothing_is_told_so(direction: str) -> None:
+    offer = BROWSER.offer(video_section(), audio_section()).replace("recvonly", direction)
+    with pytest.raises(RequestError, match="asks for no picture or sound") as caught:
+        negotiate(offer, TRACKS)
+    assert (caught.value.status, caught.value.code) == (406, "nothing_wanted")
 
 
 def test_packetization_mode_1_is_taken_where_there_is_one() -> None:
