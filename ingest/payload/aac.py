@@ -55,6 +55,8 @@ class Configuration:
         if kind in (_SBR, _PS):
             _rate(bits)  # of what comes out, with the band that is replicated
             kind = _object_type(bits)
+        if not kind:
+            raise ValueError("no audio object type")
         if kind not in (_MAIN, _LC, _SSR, _LTP):
             raise OtherKindError(f"audio object type {kind}")
         if bits.u(1):  # frameLengthFlag
@@ -170,13 +172,20 @@ class Aac:
         if self._plain and payload[:1] == b"\xff" and len(payload) > 1 and payload[1] & 0xF6 == 0xF0:
             yield from _adts_frames(payload)
             return
+        size_length, index_length, delta_length = self._header_bits
         header_bits = int.from_bytes(payload[:2], "big")
+        if 0 < header_bits < size_length:  # it is said in bytes
+            header_bits *= 8
         at = 2 + (header_bits + 7) // 8
+        if len(payload) < at and _is_adts(payload):
+            yield from _adts_frames(payload)
+            return
         if len(payload) < at or not header_bits:
             raise ValueError("the AU headers are longer than the packet")
         bits = Bits(payload[2:at])
         sizes: list[int] = []
-        size_length, index_length, delta_length = self._header_bits
+        if header_bits == size_length:  # RFC 3640 4.1: there is no index where its length is not said
+            index_length = 0
         while header_bits >= size_length + index_length and len(sizes) < MAX_FRAMES:
             sizes.append(bits.u(size_length))
             if bits.u(index_length) and sizes[1:]:
@@ -214,6 +223,9 @@ class Aac:
         if not marker:
             return
         element, self._part = self._part, b""
+        if _is_adts(element):
+            yield from _adts_frames(element)
+            return
         bits = Bits(element)
         if self._in_band and not bits.u(1):  # useSameStreamMux
             self._configuration, self._subframes = _stream_mux_config(bits)
@@ -273,6 +285,14 @@ def _adts_frames(payload: bytes) -> Iterator[bytes]:
             raise ValueError("an ADTS frame is longer than its packet")
         yield payload[at : at + size]
         at += size
+
+
+def _is_adts(payload: bytes) -> bool:
+    """Whether that begins with an ADTS header that leaves nothing over or has another one behind its frame."""
+    if len(payload) <= _ADTS_HEADER or payload[0] != 0xFF or payload[1] & 0xF6 != 0xF0:
+        return False
+    size = (payload[3] & 3) << 11 | payload[4] << 3 | payload[5] >> 5
+    return size == len(payload) or (size > _ADTS_HEADER and payload[size : size + 1] == b"\xff")
 
 
 def _rate_of_adts(frame: bytes) -> int:

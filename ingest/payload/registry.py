@@ -30,11 +30,23 @@ DYNAMIC = range(96, 128)  # payload types whose meaning an rtpmap has to say (RF
 
 _NO_MEDIA = {13, 19, *range(64, 96)}  # comfort noise; what RTCP would be taken for (RFC 5761 4)
 
-_USE_H264 = "cannot be played; set this stream of the camera to H.264 or H.265, or use its sub-stream"
-_USE_G711 = "cannot be played; set the camera's sound to G.711, Opus or AAC"
+_REMEDIES = {
+    Kind.VIDEO: "set this stream of the camera to H.264 or H.265, or use its sub-stream",
+    Kind.AUDIO: "set the camera's sound to G.711, Opus or AAC",
+}
+_USE_H264, _USE_G711 = (f"cannot be played; {_REMEDIES[kind]}" for kind in (Kind.VIDEO, Kind.AUDIO))
 
-# How cameras spell what is registered as something else; dots do not count.
-_ALIASES = {"AVC": "H264", "HEVC": "H265", "G711U": "PCMU", "ULAW": "PCMU", "G711A": "PCMA", "ALAW": "PCMA"}
+# How cameras spell what is registered as something else; dots do not count, and underscores are hyphens.
+_ALIASES = {
+    "AVC": "H264",
+    "HEVC": "H265",
+    "G726": "G726-32",
+    "G721": "G726-32",
+    **dict.fromkeys(("AAC", "AAC-HBR", "AAC-LC", "X-AAC", "MP4A", "MPEG4-AAC", "MPEG-4-GENERIC"), "MPEG4-GENERIC"),
+    **dict.fromkeys(("G711U", "G711-U", "G711MU", "G711-ULAW", "G711-MULAW", "PCM-ULAW", "PCM-MULAW"), "PCMU"),
+    **dict.fromkeys(("ULAW", "U-LAW", "MULAW", "MU-LAW"), "PCMU"),
+    **dict.fromkeys(("G711A", "G711-A", "G711-ALAW", "PCM-ALAW", "ALAW", "A-LAW"), "PCMA"),
+}
 
 # What travels to a converter, by registered encoding name in upper case: the name that people know.
 _CONVERTED = {
@@ -64,6 +76,15 @@ _UNKNOWN = {
     "GSM": ("GSM", _USE_G711),
     "DVI4": ("ADPCM (DVI4)", _USE_G711),
     "SPEEX": ("Speex", _USE_G711),
+    "VORBIS": ("Vorbis", _USE_G711),
+    "MULTIOPUS": ("Opus with more than two channels", _USE_G711),
+    "LPC": ("LPC", _USE_G711),
+    "QCELP": ("QCELP", _USE_G711),
+    "G728": ("G.728", _USE_G711),
+    "AMR": ("AMR", _USE_G711),
+    "AMR-WB": ("AMR", _USE_G711),
+    "G711": ("G.711 that does not say whether it is A-law or µ-law", _USE_G711),
+    "CN": ("comfort noise alone", "is no sound; set the camera's sound to G.711, Opus or AAC"),
 }
 _INTERLEAVED = (
     "the track is sent interleaved (packetization mode 2), which browsers cannot take; set mode 1 in the camera"
@@ -246,7 +267,7 @@ def _preference(choice: Choice) -> tuple[bool, bool]:
 
 def _codec(section: MediaSection, format_: Format) -> str:
     """The registered name, in upper case."""
-    codec = format_.codec.upper().replace(".", "")
+    codec = format_.codec.upper().replace(".", "").replace("_", "-")
     if not codec and section.kind == Kind.VIDEO and format_.payload_type in DYNAMIC:
         return "H264"  # AJA Helo says no more than the number; whether it is H.264 is seen when it comes
     return _ALIASES.get(codec, codec)
@@ -277,9 +298,10 @@ def _track(section: MediaSection, format_: Format) -> Track:
     if codec in _CONVERTED and (kind is Kind.VIDEO) is (codec in ("JPEG", "MP4V-ES", "MPV")):
         return _converted(kind, codec, format_, problem)
     known = printable(format_.codec)
-    name, reason = _UNKNOWN.get(codec, (_CONVERTED.get(codec, known), "is not known"))
+    name, reason = _UNKNOWN.get(codec, (_CONVERTED.get(codec, known), f"is not known; {_REMEDIES[kind]}"))
     if not name:
-        problem = problem or f"the session description does not say what payload type {format_.payload_type} is"
+        what = f"the session description does not say what payload type {format_.payload_type} is"
+        problem = problem or f"{what}; {_REMEDIES[kind]}"
     registered = codec if codec in _UNKNOWN else known
     return Track(kind, registered, format_.clock_rate, format_.channels, problem=problem or f"{name} {reason}")
 

@@ -21,15 +21,24 @@ MAX_PARAMETERS = 64  # of one format
 # RFC 3551 section 6: payload types that need no rtpmap.
 _STATIC = {
     0: ("PCMU", 8_000, 1),
+    2: ("G726-32", 8_000, 1),  # reserved by now, and sent
     3: ("GSM", 8_000, 1),
     4: ("G723", 8_000, 1),
     5: ("DVI4", 8_000, 1),
+    6: ("DVI4", 16_000, 1),
+    7: ("LPC", 8_000, 1),
     8: ("PCMA", 8_000, 1),
     9: ("G722", 8_000, 1),
     10: ("L16", 44_100, 2),
     11: ("L16", 44_100, 1),
+    12: ("QCELP", 8_000, 1),
+    13: ("CN", 8_000, 1),
     14: ("MPA", 90_000, 1),
+    15: ("G728", 8_000, 1),
+    16: ("DVI4", 11_025, 1),
+    17: ("DVI4", 22_050, 1),
     18: ("G729", 8_000, 1),
+    19: ("CN", 8_000, 1),
     26: ("JPEG", 90_000, 1),
     31: ("H261", 90_000, 1),
     32: ("MPV", 90_000, 1),
@@ -120,12 +129,13 @@ def parse(body: bytes) -> SessionDescription:
             attributes = (sections[-1] if sections else session).attributes
             attributes.setdefault(name.strip().lower(), []).append(argument.strip())
     everywhere = _parameters([fmtp for section in sections for fmtp in section.values("fmtp")])
+    listed = frozenset(number for section in sections for number in section.media[3:])
     usual = _direction(session)
     media: tuple[MediaSection, ...] = ()
     left = MAX_ALL_FORMATS
     for section in sections:
         if len(section.media) >= 3:
-            media += (_section(section, everywhere, usual, min(left, MAX_FORMATS)),)
+            media += (_section(section, everywhere, listed, usual, min(left, MAX_FORMATS)),)
             left -= len(media[-1].formats)
     return SessionDescription(_without_back_channels(media), session.value("control"))
 
@@ -151,13 +161,20 @@ def _direction(lines: _Lines) -> str:
     return next((name for name in lines.attributes if name in _DIRECTIONS), "")
 
 
-def _section(lines: _Lines, everywhere: dict[int, dict[str, str]], usual_direction: str, most: int) -> MediaSection:
+def _section(
+    lines: _Lines,
+    everywhere: dict[int, dict[str, str]],
+    listed_anywhere: frozenset[str],
+    usual_direction: str,
+    most: int,
+) -> MediaSection:
     kind, _port, protocol, *listed = lines.media
     texts = lines.values("rtpmap")[:MAX_ATTRIBUTES]
     rtpmaps = {int(m[1]): m for text in texts if (m := _RTPMAP.match(text))}
     # Where no payload type is listed ("m=video 0 RTP/AVP smart/1/90000"), the rtpmaps say which there are.
     types = [int(text) for text in listed if text.isascii() and text.isdigit() and len(text) <= 3] or list(rtpmaps)
     parameters = _parameters(lines.values("fmtp"))
+    unlisted = {number: each for number, each in parameters.items() if str(number) not in listed_anywhere}
     if len(types) == len(rtpmaps) == 1 and types[0] not in _STATIC:  # one number is a slip: there is one format
         rtpmaps = {types[0]: next(iter(rtpmaps.values()))}
     formats = []
@@ -167,8 +184,9 @@ def _section(lines: _Lines, everywhere: dict[int, dict[str, str]], usual_directi
         codec, clock_rate, channels = _STATIC.get(payload_type, ("", 0, 1))
         if match := rtpmaps.get(payload_type):  # wins over the static meaning: Bosch uses 35 for H.264
             codec, clock_rate, channels = match[2], int(match[3] or 0) or clock_rate, int(match[4] or 1)
-        # RFC 8866 6.15: fmtp stands in its own section; some cameras put it into another one.
-        fmtp = parameters.get(payload_type) or everywhere.get(payload_type) or {}
+        # RFC 8866 6.15: fmtp stands in its own section; some cameras put it into another one, or number it otherwise.
+        alone = next(iter(unlisted.values()), {}) if len(types) == 1 else {}
+        fmtp = parameters.get(payload_type) or everywhere.get(payload_type) or alone
         formats.append(Format(payload_type, codec, clock_rate, channels or 1, fmtp))
     direction = _direction(lines) or usual_direction
     control = lines.value("control")

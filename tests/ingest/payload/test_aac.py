@@ -56,6 +56,31 @@ def heard(frames: list[bytes]) -> tuple[float, int]:
     return pitch(samples, rate or 1), rate
 
 
+@pytest.mark.parametrize(
+    "config", [LC_16K_MONO, "", "0000", "zz"], ids=["right", "none", "no object type", "no number"]
+)
+@pytest.mark.parametrize("form", ["no index", "bytes", "bare"])
+def test_headers_of_other_forms_are_read(form: str, config: str) -> None:
+    parameters = {"mode": "AAC-hbr", "sizelength": "13", "config": config}
+    camera = Camera("MPEG4-GENERIC", 16_000, parameters)
+    sent = tone("aac", rate=16_000).payloads
+    for number, frame in enumerate(sent):
+        whole = Configuration.parse(bytes.fromhex(LC_16K_MONO)).adts(len(frame)) + frame
+        size = (len(frame) << 3).to_bytes(2, "big")
+        payload = {"no index": b"\0\x0d" + size + frame, "bytes": b"\0\2" + size + frame, "bare": whole}[form]
+        camera.send(payload, number * SAMPLES)
+    found, rate = heard(camera.frames())
+    assert rate == 16_000
+    assert found == pytest.approx(TONE, rel=0.02)
+
+
+def test_adts_inside_of_latm_is_taken_as_it_is() -> None:
+    camera = Camera("MP4A-LATM", 16_000, {})
+    adts = Configuration.parse(bytes.fromhex(LC_16K_MONO)).adts(4) + b"tone"
+    camera.send(adts, 0)
+    assert camera.frames() == [adts]
+
+
 @pytest.mark.parametrize(("rate", "channels", "config"), [(16_000, 1, LC_16K_MONO), (48_000, 2, LC_48K_STEREO)])
 def test_frames_of_any_rate_are_heard(rate: int, channels: int, config: str) -> None:
     camera = Camera("MPEG4-GENERIC", rate, HBR | {"config": config})

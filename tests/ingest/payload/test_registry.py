@@ -202,12 +202,34 @@ def test_metadata_and_back_channel_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *((name, "AAC") for name in ("AAC", "aac", "mp4a", "AAC-hbr", "X-AAC", "MPEG4-GENERIC")),
+        *((name, "PCMA") for name in ("PCM-ALAW", "pcm_alaw", "G.711-ALAW", "ALAW", "G711A")),
+        *((name, "PCMU") for name in ("MULAW", "G711MU", "PCM_MULAW", "G.711U")),
+        *((name, "G726-32") for name in ("G726", "G.726-32", "G726_32", "G721")),
+    ],
+)
+def test_sound_is_known_by_the_names_that_cameras_have_for_it(name: str, codec: str) -> None:
+    played, _ = chosen(f"m=audio 0 RTP/AVP 97\na=rtpmap:97 {name}/8000\n")
+    assert [track.codec.removesuffix("-32") for track in played] == [codec.removesuffix("-32")]
+
+
+@pytest.mark.parametrize(
+    "text", ["97\na=rtpmap:97 x-private/8000\n", "97\na=rtpmap:97 G711/8000\n", "13\n", "15\n", "20\n", "7\n"]
+)
+def test_every_sound_that_is_not_played_has_a_word_on_what_to_set(text: str) -> None:
+    _, [track] = chosen(VIDEO + "m=audio 0 RTP/AVP " + text)
+    assert "set the camera's sound to G.711, Opus or AAC" in track.problem
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "neither video nor audio"),
         ("m=application 0 RTP/AVP 107\n", "neither video nor audio"),
         ("m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\nm=audio 0 RTP/AVP 15\n", "video: H.266"),
-        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\nm=audio 0 RTP/AVP 15\n", "audio: the session"),
+        ("m=video 0 RTP/AVP 96\na=rtpmap:96 H266/90000\nm=audio 0 RTP/AVP 20\n", "audio: the session"),
     ],
 )
 def test_nothing_playable(text: str, words: str) -> None:

@@ -60,7 +60,7 @@ async def test_what_is_announced_by_such_a_name_and_is_no_h264_is_looked_at_for_
     fake.tracks[0].units = [[Packet(b"\x02\x01" + bytes(range(1, 200)), 0, True)]] * 10
     async with fake, Pulled(fake.url) as pulled:
         report = await pulled.reached(CameraState.NO_PLAYABLE_TRACK)
-        assert report.detail == "video: X-VENDOR is not known"
+        assert report.detail.startswith("video: X-VENDOR is not known; set this stream")
         assert [track.playable for track in report.tracks] == [False]
         await fake.asked("TEARDOWN")
         assert pulled.batches == []

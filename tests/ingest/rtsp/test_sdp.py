@@ -80,6 +80,11 @@ def test_fmtp_in_another_section() -> None:
     assert parse(text).media[1].formats[0].parameters == {}
 
 
+def test_fmtp_of_a_number_that_nobody_has_is_of_the_only_format() -> None:
+    text = b"m=audio 0 RTP/AVP 104\na=rtpmap:104 MPEG4-GENERIC/16000\na=fmtp:97 config=1408\n"
+    assert parse(text).media[0].formats[0].parameters == {"config": "1408"}
+
+
 def test_fmtp_of_the_own_section_wins() -> None:
     text = (
         b"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 x=1\n"
