@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from typing import NamedTuple
+from urllib.parse import unquote
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "file", "device")
 """Schemes of sources, in the order in which people are told of them."""
@@ -25,6 +26,25 @@ _SCHEME = re.compile(r"(rtspx|rtsps?):?([/\\]{1,4})|(rtspx|rtsps?):", re.IGNOREC
 _SOURCE = re.compile(r"(https?|rtmps?|srt|udp):[/\\]{1,4}|(file|device):[/\\]{1,4}", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15})://", re.IGNORECASE)
 _HOST = re.compile(r"[^/?#\s]")
+_OF_ANOTHER = re.compile(r"[a-z][a-z0-9+.-]{0,15}:(?://)?(?=rtsps?://)", re.IGNORECASE)  # ffmpeg:rtsp://, vlc://rtsp://
+_ENCODED = re.compile(r"rtsps?%3a%2f%2f", re.IGNORECASE)
+_AMONG_OTHERS = re.compile(r"rtsps?://", re.IGNORECASE)
+_WIDE = str.maketrans("\uff1a\uff0f\uff0e\uff20\uff1f\uff1d\uff06", ":/.@?=&")  # of East Asian keyboards
+_WIDE_SCHEME = re.compile("rtsps?\uff1a", re.IGNORECASE)
+_SPELLINGS = {
+    **dict.fromkeys(("rtspt", "rtsp+tcp", "rtsp-tcp"), "type rtsp://, and set transport to tcp"),
+    **dict.fromkeys(("rtspu", "rtsp+udp", "rtsp-udp"), "type rtsp://, and set transport to udp"),
+    **dict.fromkeys(
+        ("rtsph", "rtsp+http"), "RTSP inside of HTTP is not supported; type rtsp:// with the port for RTSP"
+    ),
+    **dict.fromkeys(("rtps", "rstp", "rtp", "rtcp", "rstps", "rtssp", "rtspp"), "type rtsp://"),
+}
+_NAME = "(?:(?:your|camera|cam)[ _-]?)?(?:user(?:name)?|login|pass(?:word|wd)?|pwd|ip|host(?:name)?|address|port)"
+_PLACEHOLDER = re.compile(
+    rf"<[^<>]+>|\$?\{{(?:{_NAME}|(?-i:[A-Z0-9_]+))\}}|\[{_NAME}\]|\$(?-i:[A-Z_]{{3,}})", re.IGNORECASE
+)
+_UNKNOWN_DIGITS = re.compile(r"(?:[0-9]{1,3}|[xX*]{1,3})(?:\.(?:[0-9]{1,3}|[xX*]{1,3})){3}")
+_BARE_IPV6 = re.compile(r"[0-9a-f]*(?::[0-9a-f]*){2,}(?:%\w+)?", re.IGNORECASE)
 # UniFi's copy button adds it, and then everything comes encrypted; without it the same stream comes plain.
 _ENABLE_SRTP = re.compile(r"([?&])enablesrtp(?:=[^&#]{0,64})?(&|(?=#)|\Z)", re.IGNORECASE)
 
@@ -39,9 +59,17 @@ class PastedUrl(NamedTuple):
 def read_pasted(text: str) -> PastedUrl:
     """Read what somebody pasted. Raises ``ValueError`` with what it has to be instead."""
     text = text.translate(_INVISIBLE).strip()
+    if text[:1] in _QUOTES:
+        text = text.rstrip(",;")
     for _ in range(MAX_QUOTES):
         if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
             text = text[1:-1].strip()
+    if _ENCODED.match(text):
+        text = unquote(text)
+    if found := _OF_ANOTHER.match(text):
+        text = text[found.end() :]
+    if _WIDE_SCHEME.match(text):
+        text = text.translate(_WIDE)
     if found := _SOURCE.match(text):
         return PastedUrl(_source(found, text[found.end() :]), unverified=False)
     found = _SCHEME.match(text)
@@ -55,7 +83,8 @@ def read_pasted(text: str) -> PastedUrl:
             "must be rtsp://host[:port][/path] without spaces (write %20); user:password@ may stand before the host"
         )
     start = rest.rfind("@") + 1
-    path = rest[start:].replace("&amp;", "&")  # from the source of a web page
+    path = rest[start:].replace("\\", "/").replace("&amp;", "&")  # the latter from the source of a web page
+    _check(rest[: start - 1] if start else "", path)
     path = _ENABLE_SRTP.sub(lambda match: match[1] if match[2] else "", path)
     unverified = scheme == "rtspx"  # go2rtc's and Frigate's spelling for UniFi
     return PastedUrl(f"{'rtsps' if unverified else scheme}://{rest[:start]}{path}", unverified)
@@ -70,6 +99,19 @@ def refusal(url: str, allowed: Collection[str]) -> str:
     return f"sources of the kind {scheme}: are not allowed here; add {scheme} to sources.allow, which has {has}"
 
 
+def _check(credentials: str, path: str) -> None:
+    """Raises ``ValueError`` for what stands in an address until somebody puts in their own."""
+    user, _, password = credentials.partition(":")
+    host = re.split(r"[/?#]", path, maxsplit=1)[0]
+    name, _, _port = host.partition(":")
+    if _PLACEHOLDER.match(host) or (_UNKNOWN_DIGITS.fullmatch(name) and not name.replace(".", "").isdigit()):
+        raise ValueError("the host is a placeholder; put the camera's own name or address in")
+    if _PLACEHOLDER.fullmatch(user) or _PLACEHOLDER.fullmatch(password):
+        raise ValueError("user name or password is a placeholder; put the camera's own in")
+    if _BARE_IPV6.fullmatch(host):
+        raise ValueError("an IPv6 address stands in brackets, such as rtsp://[2001:db8::7]:554/live")
+
+
 def _source(found: re.Match[str], rest: str) -> str:
     scheme = (found[1] or found[2]).lower()
     if not rest or any(c.isspace() or not c.isprintable() for c in rest):
@@ -82,6 +124,11 @@ def _no_scheme(text: str) -> str:
     must = f"must start with {', '.join(f'{scheme}://' for scheme in SCHEMES[:-1])} or {SCHEMES[-1]}://"
     if text.startswith("/"):
         return f"{must}; if this is a path of the server's, type file:// or device:// in front of it"
-    if _OTHER_SCHEME.match(text) or not text:
+    if other := _OTHER_SCHEME.match(text):
+        spelling = _SPELLINGS.get(other[1].lower())
+        return f"{other[1].lower()}:// is not known here: {spelling}" if spelling else must
+    if not text:
         return must
+    if _AMONG_OTHERS.search(text):
+        return "must be the address alone: begin with rtsp://, and leave out what stands before it"
     return f"{must}; if this is host and path of a camera, type rtsp:// in front of it"

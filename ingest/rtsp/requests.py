@@ -56,7 +56,7 @@ class Requests:
 
     def ask(self, method: str, url: RtspUrl, *headers: tuple[str, str]) -> Request:
         """A new one, to be sent."""
-        self._under_way = Request(method, str(url), Headers(headers))
+        self._under_way = Request(method, url.wire, Headers(headers))
         return self.again(self._under_way)
 
     def again(self, request: Request) -> Request:

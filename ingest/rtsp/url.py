@@ -27,7 +27,7 @@ _SAFE = "".join(map(chr, range(0x21, 0x7F)))
 
 @dataclass(frozen=True, slots=True)
 class RtspUrl:
-    """An address and what to ask for there. ``str()`` is the URL without credentials, as it goes on the wire."""
+    """An address and what to ask for there. ``str()`` is the URL without credentials."""
 
     scheme: str  # "rtsp" or "rtsps"
     host: str  # name (IDNA), IPv4, or IPv6 without brackets
@@ -74,7 +74,8 @@ class RtspUrl:
         if not 0 < port < 65_536 or len(authority[2] or "") > _MAX_NAME:
             return None
         try:
-            host = authority[1] or authority[2].encode("idna").decode()
+            # RFC 6874 2 writes %25 before a zone.
+            host = authority[1].replace("%25", "%") if authority[1] else authority[2].encode("idna").decode()
         except UnicodeError:
             return None
         user, password = None, ""
@@ -88,6 +89,11 @@ class RtspUrl:
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.target}"
+
+    @property
+    def wire(self) -> str:
+        """The URL as the camera gets it, without credentials, and without a zone (RFC 6874 4)."""
+        return str(replace(self, host=self.host.partition("%")[0]))
 
     def with_target(self, target: str) -> RtspUrl:
         """The same address, asking for something else: a path, a query, or both."""

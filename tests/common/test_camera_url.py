@@ -33,10 +33,51 @@ URL = "rtsp://192.0.2.7:554/live"
         "rtsp:192.0.2.7:554/live",
         "rtsp//192.0.2.7:554/live",
         "rtsp:\\\\192.0.2.7:554\\live",
+        "rtsp://192.0.2.7:554\\live",
+        f'"{URL}",',
+        f"rtsp://{URL}",
+        f"ffmpeg:{URL}",
+        f"vlc://{URL}",
+        f"http://{URL}",
+        "rtsp%3A%2F%2F192.0.2.7:554%2Flive",
+        "rtsp\uff1a\uff0f\uff0f192.0.2.7\uff1a554\uff0flive",
     ],
 )
 def test_what_can_only_mean_one_thing_is_put_right(text: str) -> None:
     assert read_pasted(text) == (URL, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rtspt://192.0.2.7/live", "type rtsp://, and set transport to tcp"),
+        ("rtspu://192.0.2.7/live", "set transport to udp"),
+        ("rtsph://192.0.2.7/live", "inside of HTTP is not supported"),
+        ("rstp://192.0.2.7/live", "rstp:// is not known here: type rtsp://"),
+        ("rtps://192.0.2.7/live", "type rtsp://"),
+        ("ffplay -i rtsp://192.0.2.7/live", "the address alone"),
+        ("cam1: rtsp://192.0.2.7/live", "leave out what stands before it"),
+        ("[rtsp://192.0.2.7/live](rtsp://192.0.2.7/live)", "the address alone"),
+        ("rtsp://user:pw@<camera-ip>/live", "the host is a placeholder"),
+        ("rtsp://192.168.1.XXX:554/live", "the host is a placeholder"),
+        ("rtsp://[ip]:554/live", "the host is a placeholder"),
+        ("rtsp://{user}:{password}@192.0.2.7/live", "user name or password is a placeholder"),
+        ("rtsp://admin:${CAM_PASSWORD}@192.0.2.7/live", "user name or password is a placeholder"),
+        ("rtsp://[username]:[password]@192.0.2.7/live", "user name or password is a placeholder"),
+        ("rtsp://fe80::1:554/live", "in brackets"),
+        ("rtsp://2001:db8::7/live", "in brackets"),
+    ],
+)
+def test_what_cannot_be_meant_is_answered_with_what_to_type(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        read_pasted(text)
+    assert "192.0.2.7" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["{abc}", "$ecret", "***", "a<b>c", "[x]", "x.x.x.x"])
+def test_passwords_that_look_odd_are_passwords(password: str) -> None:
+    url = f"rtsp://admin:{password}@192.0.2.7/live"
+    assert read_pasted(url) == (url, False)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +120,7 @@ def test_a_password_stays_as_it_is(password: str) -> None:
 
 def test_some_quotes_around_each_other_are_taken_off_and_not_thousands() -> None:
     assert read_pasted("\"'`rtsp://door/`'\"").url == "rtsp://door/"
-    with pytest.raises(ValueError, match="must start with"):
+    with pytest.raises(ValueError, match="the address alone"):
         read_pasted('"' * 5 + "rtsp://door/" + '"' * 5)
 
 

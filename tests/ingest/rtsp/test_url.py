@@ -55,6 +55,7 @@ def test_credentials(text: str, user: str | None, password: str) -> None:
         ),
         ("rtsp://[2001:db8::1]:8554/x", "2001:db8::1", 8554, "/x", "rtsp://[2001:db8::1]:8554/x"),
         ("rtsp://[fe80::1%eth0]/x", "fe80::1%eth0", 554, "/x", "rtsp://[fe80::1%eth0]/x"),
+        ("rtsp://[fe80::1%25eth0]:8554/x", "fe80::1%eth0", 8554, "/x", "rtsp://[fe80::1%eth0]:8554/x"),
         ("rtsp://camera/a b/ü#part", "camera", 554, "/a%20b/%C3%BC", "rtsp://camera/a%20b/%C3%BC"),
         ("rtsp://küche.local/x", "xn--kche-0ra.local", 554, "/x", "rtsp://xn--kche-0ra.local/x"),
         ("rtsp://camera/%2Fx", "camera", 554, "/%2Fx", "rtsp://camera/%2Fx"),
@@ -180,6 +181,11 @@ def test_redirect_may_go_up_to_tls_but_not_down() -> None:
     assert HERE.redirected("rtsps://camera.local/x").scheme == "rtsps"
     with pytest.raises(ValueError, match="encryption"):
         RtspUrl.parse("rtsps://camera/x").redirected("rtsp://camera/x")
+
+
+def test_a_zone_is_no_matter_of_the_camera_s() -> None:
+    assert RtspUrl.parse("rtsp://[fe80::1%eth0]:8554/x").wire == "rtsp://[fe80::1]:8554/x"
+    assert RtspUrl.parse("rtsp://camera/x").wire == "rtsp://camera/x"
 
 
 @pytest.mark.parametrize(
