@@ -29,7 +29,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from egress import native
-from egress.media.history import Packet, Span
+from egress.media.history import Packet, Span, Unit
 from egress.media.target import MAX_SEGMENTS, Refusal, Target
 
 HEADER_SIZE = 12  # bytes, RFC 3550 5.1 without CSRC and extension
@@ -280,7 +280,11 @@ class Parcel:
     def compiled(self) -> native.Parcel:
         """The same for the compiled loop, made when it is first asked for."""
         if self._compiled is None:
-            self._compiled = native.Parcel(self._drafts_of_spans() if self._spans else [*self._drafts()])
+            if len(self._spans) == len(self._cuts) == 1:
+                ((unit, start, stop),) = self._spans
+                self._compiled = native.Parcel.alike(*self._headers(unit, stop), unit.payloads[start:stop])
+            else:
+                self._compiled = native.Parcel(self._drafts_of_spans() if self._spans else [*self._drafts()])
         return self._compiled
 
     def _drafts(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
@@ -294,12 +298,18 @@ class Parcel:
         payloads: list[bytes] = []
         for unit, start, stop in self._spans:
             payloads += unit.payloads[start:stop]
-            headers += [_write_header(Packet(b"", unit.timestamp, 0, unit.probe), 0, self.group)] * (stop - start)
-            if unit.marker and stop == len(unit.payloads):
-                headers[-1] = _write_header(Packet(b"", unit.timestamp, unit.marker, unit.probe), 0, self.group)
+            header, last = self._headers(unit, stop)
+            headers += [*[header] * (stop - start - 1), last]
         if len(self._cuts) == 1:
             return [(headers, payloads)]
         return [(headers[span], payloads[span]) for span in self._slices()]
+
+    def _headers(self, unit: Unit, stop: int) -> tuple[bytes, bytes]:
+        """The header of a unit's packets before ``stop``, and that of the last of them, which may have the marker."""
+        header = _write_header(Packet(b"", unit.timestamp, 0, unit.probe), 0, self.group)
+        if not unit.marker or stop != len(unit.payloads):
+            return header, header
+        return header, _write_header(Packet(b"", unit.timestamp, unit.marker, unit.probe), 0, self.group)
 
     def _slices(self) -> list[slice]:
         """The place of each run among all packets."""

@@ -94,12 +94,29 @@ class Parcel:
             payloads = [payload for _, payloads in runs for payload in payloads]
         joined_headers, joined_payloads = b"".join(headers), b"".join(payloads)
         shapes = [(len(payloads), len(headers[0]), len(payloads[0]), len(payloads[-1])) for headers, payloads in runs]
-        # C relies on both: a wrong one would send what lies behind them in memory.
-        if len(joined_payloads) != sum([(count - 1) * size + last for count, _, size, last in shapes]):
-            raise ValueError("all payloads of a run but the last have the first one's size")
-        if len(joined_headers) != sum([count * size for count, size, _, _ in shapes]):
-            raise ValueError("all headers of a run have the same size, and there is one a payload")
-        self.packets = joined_headers, joined_payloads, ffi.new("struct camshaft_run[]", shapes), len(shapes)
+        self.packets = _packets(joined_headers, joined_payloads, shapes)
+
+    @classmethod
+    def alike(cls, header: bytes, last: bytes, payloads: Sequence[bytes]) -> Parcel:
+        """One run whose packets have one ``header``, but for the ``last`` of them: what most pictures are.
+
+        The same bytes as of the lists that ``__init__`` takes, without these: half of the time, on cold caches.
+        """
+        parcel = cls.__new__(cls)
+        count = len(payloads)
+        shape = count, len(header), len(payloads[0]), len(payloads[-1])
+        parcel.packets = _packets(header * (count - 1) + last, b"".join(payloads), [shape])
+        return parcel
+
+
+def _packets(headers: bytes, payloads: bytes, shapes: Sequence[tuple[int, int, int, int]]) -> tuple[Any, ...]:
+    """Headers and payloads, back to back, and the runs: packets, and the sizes of header, payload and last payload."""
+    # C relies on both: a wrong one would send what lies behind them in memory.
+    if len(payloads) != sum([(count - 1) * size + last for count, _, size, last in shapes]):
+        raise ValueError("all payloads of a run but the last have the first one's size")
+    if len(headers) != sum([count * size for count, size, _, _ in shapes]):
+        raise ValueError("all headers of a run have the same size, and there is one a payload")
+    return headers, payloads, ffi.new("struct camshaft_run[]", shapes), len(shapes)
 
 
 def _owned(made: Any, free: Any) -> Any:

@@ -558,6 +558,20 @@ def test_only_the_two_families_of_udp_have_routes() -> None:
 
 
 @needs_native
+def test_a_run_whose_headers_are_alike_is_what_it_is_of_lists() -> None:
+    header, last, payloads = b"header of 12", b"with  marker", [b"first", b"other", b"end"]
+    alike, listed = native.Parcel.alike(header, last, payloads), native.Parcel([([header] * 2 + [last], payloads)])
+    assert alike.packets[:2] == listed.packets[:2]
+    assert bytes(native.ffi.buffer(alike.packets[2])) == bytes(native.ffi.buffer(listed.packets[2]))
+    assert native.Parcel.alike(header, last, [b"alone"]).packets[:2] == (last, b"alone")
+    for too_short in ([b"first", b"x", b"end"], [b"x", b"longer", b"end"]):
+        with pytest.raises(ValueError, match="first one's size"):
+            native.Parcel.alike(header, last, too_short)
+    with pytest.raises(ValueError, match="same size"):
+        native.Parcel.alike(header, b"short", payloads)
+
+
+@needs_native
 @pytest.mark.parametrize(
     ("headers", "payloads"),
     [([bytes(12)] * 3, [b"12", b"1", b"12"]), ([bytes(12)] * 2, [b"1"] * 3), ([bytes(12), bytes(20)], [b"1"] * 2)],
