@@ -8,7 +8,7 @@ from typing import Protocol
 from common.cameras import NOTHING, CameraName
 from common.media import Kind
 from egress.media.stream import Stream
-from egress.mse.reel import MAX_LAG, Beginning, Frame, Reel, Send
+from egress.mse.reel import MAX_LAG, Beginning, FragmentMessage, Reel, Send
 
 
 class Reels(Protocol):
@@ -47,7 +47,7 @@ class Cursor:
         made, octets = self.since
         return self.reel.made - made, self.reel.octets - octets
 
-    def due(self) -> Frame | None:
+    def due(self) -> FragmentMessage | None:
         """The next fragment, if it is there and has not been dropped."""
         at, reel = self.next, self.reel
         return reel.get(at) if at is not None and reel.start <= at < reel.end else None
@@ -180,7 +180,7 @@ class Places:
 
     # See ``Watcher``.
 
-    def arrived(self, reel: Reel, frame: Frame) -> None:
+    def arrived(self, reel: Reel, frame: FragmentMessage) -> None:
         """See ``Watcher``."""
         cursor = self._cursors.get(reel.kind)
         if cursor is None or cursor.reel is not reel:
@@ -226,7 +226,7 @@ class Places:
             cursor.reel.live.pop(self, None)
             cursor.reel.watchers[self] = None
 
-    def _keeps_up(self, cursor: Cursor, newest: Frame) -> bool:
+    def _keeps_up(self, cursor: Cursor, newest: FragmentMessage) -> bool:
         """Whether there is something to send to one that was waiting or is behind. It goes on where it is not late."""
         if cursor.next is None:
             if newest.keyframe:

@@ -38,7 +38,7 @@ class Beginning:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FragmentMessage:
     """One fragment as a WebSocket message."""
 
     index: int  # grows by one
@@ -51,7 +51,7 @@ class Frame:
 class Watcher(Protocol):
     """One viewer of the reel."""
 
-    def arrived(self, reel: Reel, frame: Frame) -> None:
+    def arrived(self, reel: Reel, frame: FragmentMessage) -> None:
         """Another fragment is there."""
 
     def changed(self, reel: Reel) -> None:
@@ -87,7 +87,7 @@ class Reel:
         self.octets = 0  # of their messages
         self._origin_ns = origin_ns
         self._fragmenter: Fragmenter | None = None
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[FragmentMessage] = deque()
         self._held: list[bytes] = []  # messages of the newest fragments, which those that are live were not sent yet
         self._held_from = 0.0  # the time of the first of them
         self._size = 0
@@ -120,7 +120,7 @@ class Reel:
         self.feed.taps.discard(self)
         self._frames.clear()
 
-    def get(self, index: int) -> Frame:
+    def get(self, index: int) -> FragmentMessage:
         """The fragment with that index, between ``start`` and ``end``."""
         return self._frames[index - self.start]
 
@@ -135,7 +135,7 @@ class Reel:
             return
         beginning = self._begin(made.initialization)
         data = frame(Opcode.BINARY, MARKS[self.kind], made.segment)
-        new = Frame(self.end, data, made.seconds, made.keyframe, beginning)
+        new = FragmentMessage(self.end, data, made.seconds, made.keyframe, beginning)
         before = self._frames[-1].seconds if self._frames else float("-inf")
         if new.keyframe:
             self.keyframe = new.index

@@ -26,7 +26,7 @@ from ingest.budget import Budget
 from ingest.payload.registry import choose
 from ingest.rtp.receiver import CameraStream, TrackReceiver
 from ingest.rtsp.sdp import parse
-from ingest.sources.wire import Frame, FrameKind, Frames, Order, read_failure
+from ingest.sources.wire import FrameKind, Order, PipeFrame, PipeFrames, read_failure
 
 START_TIMEOUT = 25.0  # seconds until a demuxer has connected and looked at what there is
 SILENT_AFTER = 20.0  # seconds without a packet: a segment of HLS takes 10
@@ -57,8 +57,8 @@ class Demuxed:
         self._process = process
         self._epoch = epoch
         self._publish, self._on_media, self._budget = publish, on_media, budget
-        self._frames = Frames()
-        self._waiting: list[Frame] = []  # read, and not looked at yet
+        self._frames = PipeFrames()
+        self._waiting: list[PipeFrame] = []  # read, and not looked at yet
         self._unplayable: list[Track] = []
         self._receivers: dict[int, TrackReceiver] = {}  # by media section
         self._flowing = False
@@ -115,7 +115,7 @@ class Demuxed:
             except TimeoutError:
                 raise CameraError(CameraState.SILENT, f"nothing came for {SILENT_AFTER:.0f} s") from None
 
-    async def _read(self) -> list[Frame]:
+    async def _read(self) -> list[PipeFrame]:
         assert self._process.stdout is not None
         data = await self._process.stdout.read(READ_BYTES)
         if not data:
@@ -124,7 +124,7 @@ class Demuxed:
             raise CameraError(CameraState.CLOSED, f"the process that reads it ended {how}")
         return self._frames.push(data)
 
-    def _take(self, frames: list[Frame]) -> None:
+    def _take(self, frames: list[PipeFrame]) -> None:
         arrival_ns = unix_ns()
         failure: CameraError | None = None
         size = 0

@@ -49,7 +49,7 @@ class FrameKind(IntEnum):
     FAILED = 4  # the state, a line feed, and what was seen
 
 
-class Frame(NamedTuple):
+class PipeFrame(NamedTuple):
     """One frame."""
 
     kind: FrameKind
@@ -77,13 +77,13 @@ def read_failure(body: bytes) -> CameraError:
         raise ProtocolError("a failure of no known state") from None
 
 
-class Frames:
+class PipeFrames:
     """Puts frames together of what is read."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def push(self, data: bytes) -> list[Frame]:
+    def push(self, data: bytes) -> list[PipeFrame]:
         """The frames that ``data`` completes. Raises ``ProtocolError``, after which there is nothing to be read."""
         buffer = self._buffer
         buffer += data
@@ -97,7 +97,7 @@ class Frames:
                 break
             at = begin + size
             try:
-                frames.append(Frame(FrameKind(kind), section, bytes(buffer[begin:at])))
+                frames.append(PipeFrame(FrameKind(kind), section, bytes(buffer[begin:at])))
             except ValueError:
                 raise ProtocolError("a frame of no known kind") from None
         del buffer[:at]

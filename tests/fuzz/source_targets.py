@@ -12,7 +12,7 @@ from ingest.sources.srt.keys import Keys
 from ingest.sources.srt.session import Session
 from ingest.sources.srt.wire import CONCLUSION, INDUCTION, MAGIC, VERSION, Control, Handshake, control
 from ingest.sources.url import SourceUrl
-from ingest.sources.wire import FrameKind, Frames, encode, read_failure
+from ingest.sources.wire import FrameKind, PipeFrames, encode, read_failure
 from tests.fakes.records import AVC, HEVC
 from tests.fuzz.target import Program, Target, repeated, string
 
@@ -69,7 +69,7 @@ def _srt_data(sequence: int) -> bytes:
 
 
 def read_frames(data: bytes) -> None:
-    program, frames = Program(data), Frames()
+    program, frames = Program(data), PipeFrames()
     while program:
         for frame in frames.push(program.take(1 + program.byte())):
             if frame.kind is FrameKind.FAILED:
