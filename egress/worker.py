@@ -118,6 +118,7 @@ class Egress:
         self._addresses = addresses
         self._send_loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
         self._identity = Identity(compiled=compiled)
+        self._transport = partial(_transport, self._identity, ports, addresses)
         self._cname = secrets.token_hex(8)
         self._catch_up = CatchUp()
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
@@ -273,23 +274,13 @@ class Egress:
                 now=asyncio.get_running_loop().time(),
                 started=time.time(),
             )
-            sources = {kind: stream.feeds[kind].source for kind, stream in viewer.showing.streams.items()}
+            sources = {kind: stream.feeds[kind].source for kind, stream in streams.items()}
             answer = write_answer(agreed, self._transport(viewer), sources, self._cname)
         except BaseException:
             self._streams.release(*streams.values())
             raise
         self._viewers.add(viewer, unheard=self._room.limits.unheard_viewers)
         return answer, tuple(renditions.values())
-
-    def _transport(self, viewer: Viewer) -> TransportDescription:
-        """Our side of the viewer's transport, by the addresses of now."""
-        return TransportDescription(
-            viewer.reach.agent.ufrag,
-            viewer.reach.agent.password,
-            str(self._identity.fingerprint),
-            self._ports.udp_endpoints(self._addresses.now),
-            self._ports.tcp_endpoints(self._addresses.now),
-        )
 
     def _sweep_soon(self) -> None:
         """Rest no more."""
@@ -318,3 +309,15 @@ class Egress:
             # MB stayed for good. Takes 15 to 30 ms then, in a thread; this one waits for it where it allocates.
             with suppress(RuntimeError):  # the system has no memory for a thread
                 loop.run_in_executor(None, give_back)
+
+
+def _transport(identity: Identity, ports: Ports, addresses: Advertised, viewer: Viewer) -> TransportDescription:
+    """Our side of the viewer's transport, by the addresses of now."""
+    agent = viewer.reach.agent
+    return TransportDescription(
+        agent.ufrag,
+        agent.password,
+        str(identity.fingerprint),
+        ports.udp_endpoints(addresses.now),
+        ports.tcp_endpoints(addresses.now),
+    )
