@@ -7,6 +7,7 @@ it itself and calls ``inspect`` for the packets that are to be decrypted.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -196,7 +197,7 @@ class Viewer:
             return
         self.checked += 1
         if stream.kind == "rtx":
-            self._repaired(plain)
+            _repaired(self.streams.values(), self._originals, plain)
             return
         if stream.kind != "video":
             return
@@ -256,15 +257,6 @@ class Viewer:
             self.feedback.collect(data, at_ns)
         return self.lost_packets(stream, holes) if holes else []
 
-    def _repaired(self, plain: bytes) -> None:
-        """RFC 4588 4: the payload of a retransmission starts with the original sequence number."""
-        payload = payload_of(plain)
-        original = self._originals.get(plain[1] & 0x7F)
-        for stream in self.streams.values():
-            if stream.kind == "video" and original is not None and len(payload) >= 2:
-                stream.retransmitted(int.from_bytes(payload[:2], "big"))
-                return
-
     def _rtcp(self, data: bytes, now: float) -> None:
         assert self._receive is not None
         try:
@@ -286,3 +278,12 @@ class Viewer:
 
     def _fail(self, problem: str) -> None:
         self.state, self.problem = State.FAILED, problem
+
+
+def _repaired(streams: Iterable[Stream], originals: Mapping[int, int], plain: bytes) -> None:
+    """RFC 4588 4: the payload of a retransmission starts with the original sequence number."""
+    payload = payload_of(plain)
+    if originals.get(plain[1] & 0x7F) is None or len(payload) < 2:
+        return
+    if (video := next((stream for stream in streams if stream.kind == "video"), None)) is not None:
+        video.retransmitted(int.from_bytes(payload[:2], "big"))

@@ -17,7 +17,6 @@ LONGER = {  # each waits to be split; none may be added
     "ingest/rtp/receiver.py": "TrackReceiver",
     "ingest/rtsp/message.py": "Parser",
     "rigs/load/engine.py": "Engine",
-    "rigs/load/viewer.py": "Viewer",
 }
 
 
