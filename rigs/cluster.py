@@ -26,7 +26,7 @@ import yaml
 from common.address import is_loopback
 from rigs.process import ROOT, free_port
 
-READY_TIMEOUT = 20.0  # seconds from the start until /readyz says yes
+READY_TIMEOUT = 60.0  # seconds from the start until /readyz says yes, on a machine that has much else to do
 STOP_TIMEOUT = 8.0  # seconds from SIGTERM to the end of the last process
 ROLES = ("nursery", "relay", "broker", "ingest", "egress", "transcode", "demo-camera")
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.control import (
-    Report,
-)
+from common.control import Report
 from tests.fakes.bus import FakeBroker
 from tests.fakes.egress_worker import running
 
