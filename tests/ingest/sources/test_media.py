@@ -141,7 +141,7 @@ def test_what_is_not_known_is_named_and_has_no_packets() -> None:
     with pytest.raises(NothingPlayableError) as caught:
         choose(parse(describe([video, audio])))
     assert "H.263" in caught.value.detail
-    assert "VORBIS" in caught.value.detail
+    assert "Vorbis" in caught.value.detail
     assert video.packets(b"data", 0) == []
 
 
