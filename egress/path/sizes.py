@@ -13,7 +13,8 @@ STEP = 80  # bytes of payload: as exact as a person needs it who looks for an MT
 STEPS = 15  # up to MAX_PAYLOAD
 SPAN = 250  # packets that one NACK is judged by at most: twenty times the usual, and some ten microseconds
 EVIDENCE = 20  # packets of either kind, from which on something follows
-PASSES = 0.9  # share of the packets below the size that arrives; above it the others' share does not
+PASSES = 0.9  # share of the packets below the size that arrives …
+BARRED = 0.25  # … and of the larger ones that seems to: packets that are asked for late, and only then, are among them
 
 
 class Sizes:
@@ -44,7 +45,7 @@ class Sizes:
             small, small_lost = small + arrived, small_lost + lost
             large, large_lost = large - arrived, large_lost - lost
             enough = small + small_lost >= EVIDENCE and large + large_lost >= EVIDENCE
-            passes = small >= PASSES * (small + small_lost) and large <= (1 - PASSES) * (large + large_lost)
+            passes = small >= PASSES * (small + small_lost) and large <= BARRED * (large + large_lost)
             if (
                 enough and passes and small + large_lost > best
             ):  # as many as can be are on the side that they should be on
