@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -53,6 +54,8 @@ def _follow(bus: Path, *, as_json: bool) -> None:
         with followed(bus) as lines:
             for line in lines:
                 click.echo(line if as_json else _shown(line, show))
+    except BrokenPipeError:  # of `camshaft logs -f | head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python would still write at its end
     except OSError as exc:
         problem = f"there is no log to follow at {bus} ({exc.strerror}): no broker of this user has its bus there"
         raise ConfigError(problem, key="broker.address") from None

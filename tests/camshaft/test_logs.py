@@ -7,6 +7,7 @@ import logging
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ def following(*options: str) -> Iterator[tuple[subprocess.Popen[str], Taps]]:
     with private_endpoints() as endpoints, claimed_directory(endpoints):
         assert endpoints.directory is not None
         command = [*COMMAND, "-f", *options, "--broker-address", endpoints.address]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True) as process:
             try:
                 while not any((endpoints.directory / FOLLOWERS).glob("*.sock")):
                     assert process.poll() is None
@@ -65,6 +66,19 @@ def test_a_follower_that_is_ended_leaves_nothing_behind(signum: signal.Signals) 
         assert process.wait(60) == 0
         taps.close()
         assert not taps._directory.exists()
+
+
+def test_one_whose_reader_has_had_enough_ends_without_a_word() -> None:
+    with following("--json") as (process, taps):
+        assert process.stdout is not None
+        process.stdout.close()
+        while process.poll() is None:
+            say(taps, "{}")
+            time.sleep(0.02)
+        assert process.returncode == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        taps.close()
 
 
 def test_a_line_that_is_none_of_ours_is_shown_as_it_is_and_does_nothing_to_the_terminal() -> None:
