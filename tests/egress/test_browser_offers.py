@@ -12,10 +12,13 @@ from egress.media.feed import Source
 from egress.negotiation import negotiate
 from rigs.browser import PASSWORD, UFRAG
 from tests.fakes.browser_offers import (
+    ANDROID_CHROMIUM_63,
     ANDROID_WEBVIEW,
     CHROMIUM_64_PLAN_B,
     SAFARI_12_IOS,
+    SAFARI_12_IOS_WITH_DATA,
     SAFARI_13,
+    SAFARI_17_IOS,
     SAFARI_18,
     Offer,
 )
@@ -25,8 +28,11 @@ H265 = Track(Kind.VIDEO, "H265", 90_000, profile="profile-id=1;tier-flag=0;level
 VP8 = Track(Kind.VIDEO, "VP8", 90_000)
 OFFERS = {
     "Safari 12, iOS": (SAFARI_12_IOS, (98, 96, 96), None, 100),
+    "Safari 12, iOS, with data": (SAFARI_12_IOS_WITH_DATA, (98, 96, 96), None, 100),
     "Safari 13": (SAFARI_13, (98, 96, 96), None, 100),
+    "Safari 17, iOS": (SAFARI_17_IOS, (98, 96, 96), None, 104),
     "Safari 18": (SAFARI_18, (98, 96, 96), 104, 106),
+    "Chromium 63, Android": (ANDROID_CHROMIUM_63, (127, 127, 127), None, 96),
     "Android WebView": (ANDROID_WEBVIEW, (125, 125, 108), None, 96),
     "Chromium 64, Plan B": (CHROMIUM_64_PLAN_B, (127, 125, 108), None, 96),
 }
@@ -56,8 +62,10 @@ def test_the_answer_has_the_offers_sections_in_their_order(offer: Offer) -> None
     answer = write_answer(negotiated, transport, {kind: Source(7, 9) for kind in Kind}, "name")
     read = sdp.SessionDescription.parse(answer)
     mids = ["audio", "video"] if offer.audio_first else ["0", "1"]
-    assert [media.rtp.muxId for media in read.media] == mids
-    assert all(media.direction == "sendonly" and media.port for media in read.media)
+    of_media, of_data = read.media[:2], read.media[2:]
+    assert [media.rtp.muxId for media in of_media] == mids
+    assert all(media.direction == "sendonly" and media.port for media in of_media)
+    assert [(media.kind, media.port) for media in of_data] == ([("application", 0)] if offer.data else [])
     assert f"a=group:BUNDLE {' '.join(mids)}\r\n" in answer
 
 

@@ -1,6 +1,7 @@
 """Offers of browsers that cannot be run here, as they are seen in the field: sections, numbers, parameters, extensions.
 
 They are put together from what such offers have in common, with credentials of nobody. Viewers': they only receive.
+Where a comment says "seen", the numbers and their order are those of an offer that somebody has shown in public.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Offer:
     extensions: tuple[tuple[int, str], ...] = ()  # of video
     session: tuple[str, ...] = ("a=extmap-allow-mixed", "a=msid-semantic: WMS")
     more: tuple[str, ...] = field(default=())  # lines of the video section
+    data: tuple[str, ...] = ()  # lines of a section for data, of a page that also wants a channel
+    gathered: tuple[str, ...] = ()  # candidates of each section, of a page that waited for them
 
     def __str__(self) -> str:
         sections = [self._section("video", self.mids[0]), self._section("audio", self.mids[1])]
@@ -43,6 +46,9 @@ class Offer:
         if self.audio_first:
             sections.reverse()
             mids.reverse()
+        if self.data:
+            mids.append("data" if mids[0] in ("audio", "video") else "2")
+            sections.append([self.data[0], *self._transport(mids[-1]), *self.data[1:]])
         head = ["v=0", "o=- 4611731400430051336 2 IN IP4 127.0.0.1", "s=-", "t=0 0", f"a=group:BUNDLE {' '.join(mids)}"]
         return "\r\n".join([*head, *self.session, *(line for section in sections for line in section)]) + "\r\n"
 
@@ -50,15 +56,8 @@ class Offer:
         codecs = self.video if kind == "video" else self.audio
         numbers = [n for codec in codecs for n in (codec.number, codec.rtx) if n is not None]
         lines = [
-            f"m={kind} 9 UDP/TLS/RTP/SAVPF {' '.join(map(str, numbers))}",
-            "c=IN IP4 0.0.0.0",
-            "a=rtcp:9 IN IP4 0.0.0.0",
-            f"a=ice-ufrag:{UFRAG}",
-            f"a=ice-pwd:{PASSWORD}",
-            "a=ice-options:trickle",
-            f"a=fingerprint:sha-256 {FINGERPRINT}",
-            "a=setup:actpass",
-            f"a=mid:{mid}",
+            f"m={kind} {53171 if self.gathered else 9} UDP/TLS/RTP/SAVPF {' '.join(map(str, numbers))}",
+            *self._transport(mid),
         ]
         if kind == "video":
             lines += [f"a=extmap:{number} {uri}" for number, uri in self.extensions]
@@ -71,6 +70,19 @@ class Offer:
             if codec.rtx is not None:
                 lines += [f"a=rtpmap:{codec.rtx} rtx/90000", f"a=fmtp:{codec.rtx} apt={codec.number}"]
         return lines + (list(self.more) if kind == "video" else [])
+
+    def _transport(self, mid: str) -> list[str]:
+        return [
+            "c=IN IP4 0.0.0.0",
+            "a=rtcp:9 IN IP4 0.0.0.0",
+            *self.gathered,
+            f"a=ice-ufrag:{UFRAG}",
+            f"a=ice-pwd:{PASSWORD}",
+            "a=ice-options:trickle",
+            f"a=fingerprint:sha-256 {FINGERPRINT}",
+            "a=setup:actpass",
+            f"a=mid:{mid}",
+        ]
 
 
 def _h264(number: int, profile: str, rtx: int, mode: int = 1) -> Codec:
@@ -111,13 +123,43 @@ SAFARI_12_IOS = Offer(
     extensions=_OLD_EXTENSIONS[:-1],
     session=("a=msid-semantic: WMS",),
 )
-SAFARI_13 = Offer(
+SAFARI_12_IOS_WITH_DATA = Offer(  # seen in two reports to aiortc of 2019 and 2020: gathered, and with an old channel
+    video=SAFARI_12_IOS.video,
+    audio=(_audio(old=True)[0], Codec(103, "ISAC/16000"), Codec(9, "G722/8000"), Codec(102, "ILBC/8000")),
+    mids=("video", "audio"),
+    audio_first=True,
+    extensions=_OLD_EXTENSIONS[:-1],
+    session=("a=msid-semantic: WMS 6937f626",),
+    data=("m=application 53171 DTLS/SCTP 5000", "a=sctpmap:5000 webrtc-datachannel 1024"),
+    gathered=(
+        "a=candidate:211156821 1 udp 2113937151 192.0.2.5 53171 typ host generation 0 network-cost 50",
+        "a=candidate:2075991921 1 udp 2113939711 2001:db8::8d44 53172 typ host generation 0 network-cost 50",
+    ),
+)
+SAFARI_13 = Offer(  # seen in reports of 2020 to ion-sfu (13.1) and to Kinesis' SDK for C
     video=(_h264(96, "640c1f", 97), _h264(98, "42e01f", 99), _VP8, *_RED),
     audio=_audio(old=True),
     extensions=_OLD_EXTENSIONS,
     session=("a=msid-semantic: WMS",),
 )
-SAFARI_18 = Offer(
+SAFARI_17_IOS = Offer(  # seen in a report to SRS: no H.265, VP8 at 104, and FlexFEC
+    video=(
+        _h264(96, "640c1f", 97),
+        _h264(98, "42e01f", 99),
+        _h264(100, "640c1f", 101, mode=0),
+        _h264(102, "42e01f", 103, mode=0),
+        Codec(104, "VP8/90000", rtx=105),
+        Codec(106, "VP9/90000", "profile-id=0", 107),
+        Codec(108, "VP9/90000", "profile-id=2", 109),
+        Codec(127, "red/90000", rtx=125),
+        Codec(112, "ulpfec/90000"),
+        Codec(35, "flexfec-03/90000", "repair-window=10000000"),
+    ),
+    audio=_audio(old=False),
+    extensions=_EXTENSIONS,
+    data=("m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "a=sctp-port:5000", "a=max-message-size:262144"),
+)
+SAFARI_18 = Offer(  # H.265 at 104, without parameters, is seen where Kinesis' SDK for C learnt of it
     video=(
         _h264(96, "640c1f", 97),
         _h264(98, "42e01f", 99),
@@ -145,6 +187,20 @@ ANDROID_WEBVIEW = Offer(  # H.264 only where the phone's chip decodes it, and th
     ),
     audio=_audio(old=False),
     extensions=_EXTENSIONS,
+)
+ANDROID_CHROMIUM_63 = Offer(  # seen in the tests of Phenix' WebSDK: one H.264, Baseline without constraints, and last
+    video=(
+        Codec(96, "VP8/90000", rtx=97),
+        Codec(98, "VP9/90000", rtx=99),
+        Codec(100, "red/90000", rtx=101),
+        Codec(102, "ulpfec/90000"),
+        _h264(127, "42001f", 104),
+    ),
+    audio=_audio(old=True),
+    mids=("video", "audio"),
+    audio_first=True,
+    extensions=((2, "urn:ietf:params:rtp-hdrext:toffset"), (5, TRANSPORT_CC), (6, PLAYOUT_DELAY)),
+    session=("a=msid-semantic: WMS",),
 )
 CHROMIUM_64_PLAN_B = Offer(
     video=(
