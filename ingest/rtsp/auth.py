@@ -33,9 +33,10 @@ _HASHES = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
 _DIGEST_STRENGTH = {name: len(_HASHES) - rank for rank, name in enumerate(_HASHES)}
 _BASIC_STRENGTH = 0
 
-_SEPARATORS = re.compile(r"[\s,]*")  # passed at once: what looks for more of them at each of them takes its square
+_SEPARATORS = re.compile(r"[\s,;]*")  # passed at once: what looks for more of them at each of them takes its square
 _SCHEME = re.compile(r"[\s,]*([A-Za-z][\w-]*)(?:\s+|(?=,)|$)(?!=)")
-_PARAMETER = re.compile(r'[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
+_QUOTED = r'"((?:[^"\\]|\\.|"(?![ \t]*(?:[,;]|[\w-]+=|\Z)))*)"'  # some leave quotes in it as they are
+_PARAMETER = re.compile(rf"[\s,;]*([\w-]+)\s*=\s*(?:{_QUOTED}|'([^',]*)'|([^\s,;\"]*))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +302,7 @@ def _authorize(
 
 def _algorithm(text: str) -> tuple[str, bool]:
     """Name of the hash function, and whether it is the ``-sess`` variant."""
-    name = text.upper() or "MD5"
+    name = text.upper().replace("SHA256", "SHA-256").replace("SHA512", "SHA-512") or "MD5"
     return name.removesuffix("-SESS"), name.endswith("-SESS")
 
 
@@ -321,7 +322,8 @@ def _parameters(value: str, position: int) -> tuple[dict[str, str], int]:
     parameters: dict[str, str] = {}
     while len(parameters) < MAX_PARAMETERS:
         if match := _PARAMETER.match(value, position):
-            text = re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
+            quoted, plain = match[2], match[3] if match[3] is not None else match[4]
+            text = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain
             parameters.setdefault(match[1].lower(), text)
             position = match.end()
         elif _SCHEME.match(value, position) or (comma := value.find(",", position)) < 0:

@@ -5,15 +5,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from common.cameras import CameraState
 from common.errors import CameraError
-from ingest.rtsp.auth import Authenticator, Pin
+from ingest.rtsp.auth import MAX_CHALLENGE, Authenticator, Challenge, Pin
 from ingest.rtsp.message import printable
 from ingest.rtsp.url import RtspUrl
 
 _SUSPECTED = {400, 404, 454, 455}  # to the first request with a password: some cameras refuse it so
+
+
+_SET_DIGEST = "set the camera's RTSP authentication to Digest with MD5 or SHA-256"
+
+
+def _words(challenge: str) -> str:
+    """The scheme, and of Digest what may be the reason that nobody answers it."""
+    scheme = challenge.partition(" ")[0]
+    odd = [each.strip(" ,") for each in re.findall(r"(?i)(?:algorithm|qop)=[^ ,;]{1,40}", challenge[:MAX_CHALLENGE])]
+    return " ".join([scheme, *odd]) if scheme.lower() == "digest" else scheme
 
 
 class SuspectedLoginError(CameraError):
@@ -65,9 +76,13 @@ class Login:
             detail = (
                 "the camera asks for the password itself (Basic), which it did not before; save it anew to allow it"
             )
+        elif not self.auth.sent and not challenges:
+            detail = "the camera asks for a password and does not say how (no WWW-Authenticate); restart it"
         elif not self.auth.sent:
-            asked = printable(", ".join(value.partition(" ")[0] for value in challenges)) or "no challenge"
-            detail = f"the camera asks for a password in a way that is not supported ({asked}); set it to Digest"
+            asked = printable(", ".join(map(_words, challenges)))
+            detail = f"the camera asks for a password in a way that is not supported ({asked}); {_SET_DIGEST}"
+        elif {each.scheme for each in Challenge.parse_all(challenges)} == {"Basic", "Digest"}:
+            detail = f"it was refused by Digest, and the camera offers Basic too; if it is right, {_SET_DIGEST}"
         return CameraError(CameraState.UNAUTHORIZED, detail)
 
     def unanswered(self, state: CameraState, detail: str) -> CameraError:

@@ -232,6 +232,29 @@ def test_wrong_password_is_sent_once_even_if_the_nonce_changes() -> None:
     assert not auth.challenged(['Digest realm="r", nonce="m"', 'Basic realm="r"'])
 
 
+@pytest.mark.parametrize(
+    ("challenge", "realm"),
+    [
+        ('Digest realm="r"; nonce="n"', "r"),
+        ("Digest realm='my cam', nonce='n'", "my cam"),
+        ('Digest realm="my "best" cam", nonce="n"', 'my "best" cam'),
+        ('Digest realm="a, b=c" nonce="n"', "a, b=c"),
+        (r'Digest realm="my \"cam\"", nonce="n"', 'my "cam"'),
+    ],
+)
+def test_challenges_that_are_quoted_and_parted_in_other_ways(challenge: str, realm: str) -> None:
+    [read] = Challenge.parse_all([challenge])
+    assert (read.realm, read.nonce) == (realm, "n")
+
+
+def test_sha_256_may_be_spelt_without_its_hyphen() -> None:
+    [challenge] = Challenge.parse_all(['Digest realm="r", nonce="n", algorithm=SHA256'])
+    assert challenge.strength == Challenge.digest("r", algorithm="SHA-256").strength
+    given = answer(Authenticator("admin", "secret"), str(challenge))
+    assert "algorithm=SHA256" in given
+    assert Authorization.parse(given).verify(challenge, "DESCRIBE", "admin", "secret")
+
+
 def test_the_challenge_of_a_connection_that_ended_with_it_is_answered_on_the_next() -> None:
     pin = Pin()
     first = Authenticator("admin", "secret", pin=pin)

@@ -43,7 +43,9 @@ def test_wrong_password_is_final() -> None:
     [
         ("rtsp://camera/live", ['Basic realm="cam"'], "its URL has none; add them"),
         (URL, ["Negotiate", "Kerberos x=1"], r"not supported \(Negotiate, Kerberos\)"),
-        (URL, [], r"not supported \(no challenge\)"),
+        (URL, [], "does not say how"),
+        (URL, ['Digest realm="r", nonce="n", qop="auth-int"'], r"\(Digest qop=.auth-int.\)"),
+        (URL, ['Digest realm="r", nonce="n", algorithm=MD4'], "algorithm=MD4.*set the camera's RTSP authentication"),
     ],
 )
 def test_why_it_is_unauthorized(url: str, challenges: list[str], words: str) -> None:
@@ -67,6 +69,15 @@ def test_new_nonce_in_mid_session() -> None:
     talk.answer(unauthorized('Digest realm="cam", nonce="e"'), unauthorized('Digest realm="cam", nonce="f"'))
     assert len(talk.sent) == count + 2  # once, and then it is left alone: the media decides
     assert talk.session.state is SessionState.PLAYING
+
+
+def test_a_password_that_digest_refuses_where_basic_is_offered_too() -> None:
+    both = unauthorized('Digest realm="cam", nonce="a"', 'Basic realm="cam"')
+    talk = Talk()
+    talk.answers["DESCRIBE"] = [both, both]
+    with pytest.raises(CameraError, match="refused by Digest, and the camera offers Basic too") as caught:
+        talk.until(SessionState.PLAYING)
+    assert caught.value.state is CameraState.UNAUTHORIZED
 
 
 def test_new_nonce_for_the_goodbye() -> None:
