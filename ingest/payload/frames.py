@@ -104,7 +104,7 @@ class Frames:
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, not empty, in order; ``timestamp`` is extended."""
-        if timestamp != self._timestamp:
+        if timestamp != self._timestamp and not (self._payloads and self._continues(packet, start, end)):
             self._finish()
             self._begin(timestamp)
         if not self._payloads:
@@ -121,6 +121,11 @@ class Frames:
             self.lost()
         elif marker:
             self._finish()
+
+    def _continues(self, packet: bytes, start: int, end: int) -> bool:
+        """Whether a packet with another timestamp goes on with the frame that is arriving: some cameras stamp each
+        packet when they send it."""
+        return False
 
     def expects_picture(self, _arrival_ns: int) -> bool:
         """Whether ``receive_picture`` may be called: nothing of the next picture has come, and no keyframe is due."""

@@ -63,6 +63,25 @@ def decoded(units: list[tuple[Batch, list[bytes]]]) -> int:
     return count + len(decoder.decode(None))
 
 
+@pytest.mark.parametrize("slices", [1, 4])
+def test_packets_that_each_have_a_timestamp_are_of_one_picture_until_it_ends(slices: int) -> None:
+    camera = Camera()
+    options = X265.format(0) + f":slices={slices}"
+    sent = [[nal for nal in split(each.data) if kind(nal) != 39] for each in pictures("libx265", options=options)]
+    payloads = [
+        (payload, number == len(nals) - 1 and part == len(parts) - 1)
+        for nals in sent
+        for number, nal in enumerate(nals)
+        for parts in [h265_fragments(nal, 300)]
+        for part, payload in enumerate(parts)
+    ]
+    for number, (payload, marker) in enumerate(payloads):
+        camera.format.receive(b"head" + payload, 4, 4 + len(payload), 90 * number, marker, 5)
+    units = camera.units()
+    assert [without_sets(nals) for _, nals in units] == [without_sets(nals) for nals in sent]
+    assert decoded(units) == len(sent)
+
+
 def without_sets(nals: list[bytes]) -> list[bytes]:
     return [nal for nal in nals if kind(nal) not in (VPS, SPS, PPS)]
 
