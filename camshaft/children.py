@@ -48,23 +48,31 @@ class Children:
         return running.pid if running is not None and self._pulses[name].listens else None
 
     async def ended(
-        self, name: str, child: Process | Child, hearing: int, asked: int, hung_looks: int = HUNG_LOOKS
+        self,
+        name: str,
+        child: Process | Child,
+        hearing: int,
+        hung_looks: int = HUNG_LOOKS,
+        asked: int | None = None,
     ) -> int:
         """Wait for the end of a process that has just begun; its exit code.
 
-        ``hearing`` is our end of its pulse, and ``asked`` of the pipe for its demand; ``hung_looks`` is the silence
-        after which it is killed.
+        ``hearing`` is our end of its pulse, ``hung_looks`` the silence after which it is killed, ``asked`` our end of
+        the pipe for its demand, if it tells that.
         """
-        self._running[name], self._pulses[name] = child, Heard(hung_looks)
-        self._hearing[name], self._asked[name] = hearing, asked
-        for pipe in (hearing, asked):
+        self._running[name], self._pulses[name], self._hearing[name] = child, Heard(hung_looks), hearing
+        if asked is not None:
+            self._asked[name] = asked
+        pipes = [pipe for pipe in (hearing, asked) if pipe is not None]
+        for pipe in pipes:
             os.set_blocking(pipe, False)
         try:
             return await child.wait()
         finally:
-            del self._running[name], self._pulses[name], self._hearing[name], self._asked[name]
+            del self._running[name], self._pulses[name], self._hearing[name]
+            self._asked.pop(name, None)
             self.demands.pop(name, None)
-            for pipe in (hearing, asked):
+            for pipe in pipes:
                 os.close(pipe)
 
     def terminate(self, name: str) -> None:
@@ -104,7 +112,8 @@ class Children:
                 self._pulses[name].beat(beats)
                 self._on_beat(name)
                 self._tell_to_reload(name)
-            if told := _read(self._asked[name]):
+        for name, asked in self._asked.items():
+            if told := _read(asked):
                 with suppress(ValueError):  # it says what we do not know
                     self.demands[name] = Demand.heard(told)
 

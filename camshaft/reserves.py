@@ -1,4 +1,4 @@
-"""When ``serve`` runs more than one egress, where the operator did not say how many; no I/O, but that ``tend`` waits.
+"""Egresses of ``serve`` beyond the first, where the operator did not say how many; no I/O, but that ``tend`` waits.
 
 Rules:
 

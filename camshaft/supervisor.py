@@ -222,7 +222,7 @@ class Supervisor:
         self._log.debug("process started", program=program.name, pid=child.pid)
         if self._stop.is_set():  # it came just now, and this child was not there to be told
             child.terminate()
-        return await self._children.ended(program.name, child, hearing, asked, program.hung_looks)
+        return await self._children.ended(program.name, child, hearing, program.hung_looks, asked)
 
     def _give_up(self, program: Program, code: int) -> None:
         if code in HOPELESS:

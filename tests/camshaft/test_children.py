@@ -41,7 +41,7 @@ async def begun(children: Children, name: str, looks: int = HUNG_LOOKS) -> tuple
     """A process, our other end of its pulse, and the task that waits for its end."""
     process = Process()
     (hearing, beating), (asked, telling) = os.pipe(), os.pipe()
-    ended = asyncio.create_task(children.ended(name, cast(Child, process), hearing, asked, looks))
+    ended = asyncio.create_task(children.ended(name, cast(Child, process), hearing, looks, asked))
     await asyncio.sleep(0)
     Teller(telling).tell(Demand.SOME)
     os.close(telling)
