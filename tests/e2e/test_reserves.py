@@ -22,7 +22,7 @@ MOST = 4  # viewers of an egress
 async def test_a_second_egress_begins_when_the_first_has_much_to_do_and_takes_who_comes(
     cluster: Callable[..., Any],
 ) -> None:
-    running = await cluster({}, egress=None, arguments=("--demo",), config={"limits": {"egress_viewers": MOST}})
+    running = await cluster({}, egress=None, arguments=("--demo-if-none",), config={"limits": {"egress_viewers": MOST}})
     async with Crowd() as crowd, aiohttp.ClientSession(running.url) as http, asyncio.timeout(PATIENCE):
 
         async def until(wanted: Callable[[list[int]], bool]) -> list[int]:
