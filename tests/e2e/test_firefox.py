@@ -49,12 +49,12 @@ async def until(url: str, condition: Callable[[list[dict[str, Any]]], bool]) -> 
     return viewers
 
 
-async def test_firefox_shows_a_camera_and_restarts_ice(cluster: Callable[..., Any], tmp_path: Path) -> None:
+async def test_firefox_shows_a_camera_and_restarts_ice(shared_cluster: Callable[..., Any], tmp_path: Path) -> None:
     if problem := firefox_rig.missing() or gst_rig.missing() or gst_launch.missing("vp8enc ! rtpvp8pay"):
         pytest.skip(problem)
     (tmp_path / "browser").mkdir()
     with GstLaunch([CAMERA]) as launched:
-        running = await cluster({"front-door": launched.urls[0]})
+        running = await shared_cluster({"front-door": launched.urls[0]})
         async with firefox(tmp_path / "browser") as browser:
             page = await browser.page()
             for signalling in ("ws", "whep"):

@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet, pytest.
 
 
 @pytest.fixture
-async def running(cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]) -> Any:
-    return await cluster({"front-door": gst_camera(SMALL).url})
+async def running(shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]) -> Any:
+    return await shared_cluster({"front-door": gst_camera(SMALL).url})
 
 
 async def test_feedback_that_no_report_can_hold(running: Any) -> None:
@@ -79,8 +79,8 @@ async def test_a_viewer_that_moves_is_followed(running: Any) -> None:
 async def test_requests_draw_little_more_than_the_picture(running: Any) -> None:
     async with unharmed(running, "front-door"), Stranger(running.whep("front-door")) as stranger:
         rates = []
+        await asyncio.sleep(4.0)  # the time in which it gets the pictures from before it came
         for hostile in (False, True):
-            await asyncio.sleep(4.0)
             before, since = stranger.received, time.monotonic()
             for _ in range(80):
                 if hostile:

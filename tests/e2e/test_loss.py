@@ -15,15 +15,15 @@ from rigs.relay import Relay
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.quiet]
 
-SECONDS = 30.0  # a single freeze takes 0.2 s, and half a per cent of the time is what to expect: chance adds to that …
-WINDOWS = 3  # … so it is watched for longer where the first window was a bad one
+SECONDS = 15.0  # a single freeze takes 0.2 s, and half a per cent of the time is what to expect: chance adds to that …
+WINDOWS = 6  # … so it is watched for longer where the first window was a bad one
 FROZEN_SHARE = 0.01
 
 
 async def test_three_percent_loss_freezes_nothing(
-    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+    chromium: Chromium, shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:
-    running = await cluster({"front-door": gst_camera().url})
+    running = await shared_cluster({"front-door": gst_camera().url})
     async with Relay(down=Path(loss=0.03), up=Path(loss=0.03)) as relay:
         viewing = await chromium.whep(running.whep("front-door"), rewrite_answer=relay.rewrite)
         await viewing.shows(1)
