@@ -77,6 +77,12 @@ class Cursor:
         feed.add(self)
         self.format_changed()
 
+    def give_up(self) -> None:
+        """Send nothing more of what there is, nor anything again: what comes next is to have the path to itself."""
+        if self.position in (Position.LIVE, Position.BEHIND):
+            self.move(Event.CUT_OFF)
+            self.numbering.forget(self.next)
+
     def rejoin(self) -> None:
         """Get what comes live by another target, with other headers, or in other bursts than before."""
         if self.position is Position.LIVE:

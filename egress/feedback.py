@@ -14,6 +14,11 @@ from egress.wire.srtp import Srtp
 
 FEEDBACK_BURST = 20  # SRTCP datagrams at once: more than a browser sends even when much is lost …
 ALARM = 0.1  # share of packets lost that is more than repeating them can mend
+MISSED_ALARM = (
+    0.2  # the same of packets asked for again before a report says more: what is overtaken is asked for, too …
+)
+LEAST_MISSED = 10  # … and so many
+FLOODED = 3.0  # seconds since an alarm in which a path is taken not to carry what it is sent
 FEEDBACK_RATE = 200.0  # … and a second
 
 
@@ -25,12 +30,25 @@ class Feedback:
         self.round_trip: float | None = None  # seconds
         self.bandwidth: int | None = None  # bit/s, as the viewer estimates it
         self.alarming = False  # much was lost: the broker is to hear of it at once
+        self._alarmed_at = float("-inf")
+        self._lost = 0  # packets, as it was told last
         self.bye = False  # the viewer says that it leaves
         self.garbage = 0  # SRTCP datagrams that were none …
         self.ignored = 0  # … and too many
+        self._reported: dict[int, tuple[int, int]] = {}  # by SSRC: packets sent and missed at its newest report
         self._senders = senders
         self._quality = quality
         self._budget = TokenBucket(FEEDBACK_BURST, FEEDBACK_RATE)
+
+    def flooded(self, now: float) -> bool:
+        """Whether much was lost just now."""
+        return now - self._alarmed_at < FLOODED
+
+    def lost(self, reported: int) -> int:
+        """Packets that were lost: those that reports count, and those asked for since, if many are. It never falls."""
+        missed = sum(map(self._missed, self._senders))
+        self._lost = max(self._lost, reported + missed)
+        return self._lost
 
     def receive(self, datagram: bytes, srtp: Srtp | None, *, now: float, unix_ns: int, waited: float = 0.0) -> None:
         """Take an SRTCP datagram that arrived at ``unix_ns``, and ``waited`` for us so many seconds since.
@@ -50,6 +68,9 @@ class Feedback:
             return
         for event in events:
             self._act(event, now, unix_ns, waited)
+        for event in events:  # what is asked for beside a report is counted in it
+            if isinstance(event, rtcp.ReceptionReport) and (reported := self._senders.get(event.ssrc)) is not None:
+                self._reported[event.ssrc] = reported.lane.packets, reported.retransmission.stats.missed
         for sender in self._senders.values():
             sender.look(now)
 
@@ -66,7 +87,10 @@ class Feedback:
         senders = self._senders
         match event:
             case rtcp.Nack(ssrc, sequence_numbers) if ssrc in senders:
+                before = self._missed(ssrc)
                 senders[ssrc].retransmit(sequence_numbers, now)
+                if not before and self._missed(ssrc):
+                    self._alarm(now)
             case rtcp.PictureLoss(ssrc) if ssrc in senders:
                 senders[ssrc].replay(now)
             case rtcp.ReceptionReport(ssrc=ssrc) if ssrc in senders:
@@ -84,8 +108,18 @@ class Feedback:
         self.reports[report.ssrc] = report
         self._senders[report.ssrc].confirmed(report.highest & 0xFFFF, now, waited)
         self._quality.lost(report.fraction_lost, now)
-        self.alarming |= report.fraction_lost >= ALARM
+        if report.fraction_lost >= ALARM:
+            self._alarm(now)
         round_trip = rtcp.round_trip(report, unix_ns)
         if round_trip is not None:
             self.round_trip = round_trip
             self._quality.measured(round_trip)
+
+    def _alarm(self, now: float) -> None:
+        self.alarming, self._alarmed_at = True, now
+
+    def _missed(self, ssrc: int) -> int:
+        """Packets that were asked for again since the newest report; 0 where they are no more than some."""
+        sender, (sent, missed) = self._senders[ssrc], self._reported.get(ssrc, (0, 0))
+        sent, missed = sender.lane.packets - sent, sender.retransmission.stats.missed - missed
+        return missed if missed >= max(MISSED_ALARM * sent, LEAST_MISSED) else 0

@@ -37,7 +37,8 @@ _original_sequence = struct.Struct("!H").pack  # RFC 4588 4
 class RetransmissionStats:
     """Counters for reports."""
 
-    nacked: int = 0  # packets that the viewer asked for again
+    nacked: int = 0  # packets that the viewer asked for again, each time that it did
+    missed: int = 0  # the same, each packet once
     retransmitted: int = 0
     withheld: int = 0  # packets and groups of pictures that were asked for again, and too much for the camera's rate
 
@@ -54,6 +55,7 @@ class Retransmission:
         self._next = 0  # index of the next packet on the lane
         self._spare: list[Packet] = []  # to be sent once more, after the picture that is on its way
         self._repeats = RepeatBudget()
+        self._asked = -1  # the highest extended sequence number that was asked for
         self._budget = MAX_RETRANSMISSIONS
         self._budget_until = 0.0
         self._next_replay = 0.0  # not before this time
@@ -82,6 +84,9 @@ class Retransmission:
                 continue
             extended, base = located
             asked.add(extended)
+            if extended > self._asked:
+                self._asked = extended
+                self.stats.missed += 1
             if (packet := get(extended + base)) is None:
                 continue
             if self._may_repeat(packet, now):

@@ -131,11 +131,16 @@ class Showing:
         self._stay()
         self._renditions.release(*self.streams.values())
 
-    def move(self, camera: CameraName, renditions: Mapping[Kind, Rendition], now: float) -> None:
+    def move(
+        self, camera: CameraName, renditions: Mapping[Kind, Rendition], now: float, *, flooded: bool = False
+    ) -> None:
         """Show another stream of the camera: of each kind that rendition, from the cached or the next keyframe on.
 
         Until then everything stays as it is. Sound follows the picture, and stays what it is where there is no other.
         Without anything to lead, or if the session takes nothing of what comes, the move is declined: reports say so.
+
+        Of the old picture nothing more is sent where the path is ``flooded``: what is lost of it is not shown, and all
+        of it would be in the way of the new one. It begins again with its next keyframe.
         """
         wanted = {kind: renditions[kind] for kind in self.streams if kind in renditions}
         if (camera, wanted) == self._order and camera != self.declined:
@@ -159,6 +164,8 @@ class Showing:
             self._hand_over(lead, None)
             if (sender := self.sender(self._lead)) is not None:
                 sender.cursor.begin(now)
+        if flooded and self._lead in self._handovers and (sender := self.sender(self._lead)) is not None:
+            sender.cursor.give_up()
 
     def convert(self, sender: Sender, now: float) -> bool:
         """The camera sends what the session does not take: go on with what a converter makes. Whether that can be."""

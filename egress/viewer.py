@@ -222,7 +222,7 @@ class Viewer:
             nacked=sent.nacked,
             retransmitted=sent.retransmitted,
             plis=sent.plis,
-            lost=sent.lost,
+            lost=self.feedback.lost(sent.lost),
             jitter=sent.jitter,
             bound=sent.bound,
             round_trip=self.feedback.round_trip,

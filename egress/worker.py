@@ -192,7 +192,8 @@ class Egress:
                     self._link.report_soon()
                 elif viewer := self._viewers.get(session):
                     renditions = renditions_for(viewer.showing.sections, camera, tracks, convertible)
-                    viewer.showing.move(camera, renditions, asyncio.get_running_loop().time())
+                    now = asyncio.get_running_loop().time()
+                    viewer.showing.move(camera, renditions, now, flooded=viewer.feedback.flooded(now))
             case Assign() | Release() | Convert() | EndConversion():
                 self.counters["control_misdirected"] += 1
 

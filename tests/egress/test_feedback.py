@@ -5,7 +5,7 @@ from aiortc import rtp
 
 from common.control import Report, Role, decode_for_broker, encode
 from common.media import Kind
-from egress.feedback import FEEDBACK_BURST, FEEDBACK_RATE
+from egress.feedback import FEEDBACK_BURST, FEEDBACK_RATE, LEAST_MISSED
 from tests.fakes.session import Session
 
 
@@ -47,6 +47,27 @@ def test_nothing_that_a_viewer_says_of_itself_makes_a_report_invalid() -> None:
     assert report.estimated_bandwidth is not None
     assert report.estimated_bandwidth < 1 << 53, "a page's numbers are exact up to there"
     assert (report.lost, report.jitter) == (0, 60.0)
+
+
+def test_much_that_is_asked_for_again_is_an_alarm_before_a_report_counts_it() -> None:
+    session = Session()
+    session.play(10)  # of three packets each
+    ssrc = session.stream.feeds[Kind.VIDEO].source.ssrc
+
+    def ask(*numbers: int) -> bool:
+        session.viewer.feedback.alarming = False
+        session.browser.send_rtcp(rtp.RtcpRtpfbPacket(rtp.RTCP_RTPFB_NACK, 9, ssrc, list(numbers)))
+        session.exchange()
+        return session.viewer.feedback.alarming
+
+    assert not ask(*range(2, 2 + LEAST_MISSED - 1))
+    assert not ask(*range(2, 2 + LEAST_MISSED - 1)), "they are the same"
+    assert ask(25)
+    assert session.viewer.report(session.now).lost == LEAST_MISSED
+    assert not ask(26), "it is known"
+    session.browser.send_rtcp(rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(ssrc, 0, LEAST_MISSED + 1, 0, 0, 0, 0)]))
+    session.exchange()
+    assert session.viewer.report(session.now).lost == LEAST_MISSED + 1, "no packet is counted twice"
 
 
 def test_feedback_about_strangers_is_ignored() -> None:

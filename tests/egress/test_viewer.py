@@ -9,6 +9,7 @@ from aiortc import rtp
 
 from common.control import ViewerState
 from common.media import Batch, Kind, Rendition, as_it_came
+from egress.feedback import LEAST_MISSED
 from egress.showing import CONVERTED_WITHIN
 from egress.viewer import MEDIA_PAUSE
 from egress.wire.ice import CONNECT_TIMEOUT, CONSENT_TIMEOUT
@@ -234,6 +235,31 @@ def test_a_viewer_keeps_its_picture_until_that_of_the_other_stream_begins() -> N
     assert session.viewer.report(session.now).beside == ""
     session.viewer.close(unix_ns=session.unix_ns)
     assert session.released[2:] == ["front-door/sub", "front-door/sub"]
+
+
+def test_where_the_path_does_not_carry_the_old_picture_nothing_of_it_is_in_the_way_of_the_new_one() -> None:
+    session = Session()
+    session.play(12)  # of three packets each, and a keyframe in ten
+    ssrc = session.sources[Kind.VIDEO].ssrc
+    nack = rtp.RtcpRtpfbPacket(rtp.RTCP_RTPFB_NACK, 9, ssrc, list(range(2, 2 + LEAST_MISSED)))
+    session.browser.send_rtcp(nack)
+    session.exchange()
+    before = len(session.numbers(Kind.VIDEO))
+    assert session.viewer.feedback.flooded(session.now)
+    sub = dict.fromkeys(Kind, as_it_came("front-door/sub"))
+    session.viewer.showing.move("front-door/sub", sub, session.now, flooded=True)
+    session.play(3)
+    retransmitted = session.viewer.report(session.now).retransmitted
+    session.browser.send_rtcp(nack)
+    session.exchange()
+    assert len(session.numbers(Kind.VIDEO)) == before
+    assert session.viewer.report(session.now).retransmitted == retransmitted, "nor is anything of it sent again"
+    first = next(gop_stream(epoch=9))
+    session.others[0].incoming.receive(first, now=session.now, unix_ns=first.arrival_ns)
+    session.exchange()
+    assert session.viewer.showing.camera == "front-door/sub"
+    packets = [p.sequence_number for p in session.browser.packets if p.ssrc == ssrc]
+    assert packets == list(range(before + 3))
 
 
 def test_a_stream_without_sound_leaves_that_of_the_other() -> None:
