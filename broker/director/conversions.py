@@ -25,9 +25,10 @@ from common.media import CONVERTED, Kind, Rendition, Track, camera_of, converted
 from common.sessions import SessionName
 
 MOST_AT_ONCE = 2  # conversions that a worker is given between two of its reports
-SUSPENSION = (
-    5.0  # seconds for which a rendition waits after the second death of its worker; doubled with each further one
-)
+# Seconds for which a rendition waits after the second death of its worker, and twice as long after each further one:
+# what is the cause soon hurts no other any more, and what is not is hardly kept waiting.
+SUSPENSION = 1.0
+MOST_DOUBLED = 8  # times: four minutes
 FORGIVEN_AFTER = 60.0  # seconds that it is made without a death after which earlier ones do not count
 HANDED_OVER_AFTER = 1.5  # seconds: the camera's cached pictures are decoded at once, and begin with a keyframe
 FRUITLESS_FOR = (
@@ -148,7 +149,10 @@ class Conversions:
             if not stopped:
                 deaths, until = self._suspected.get(rendition, (0, 0.0))
                 deaths = deaths + 1 if self._state.now < until + FORGIVEN_AFTER else 1
-                self._suspected[rendition] = deaths, self._state.now + SUSPENSION * (2 ** min(deaths - 1, 6) - 1)
+                self._suspected[rendition] = (
+                    deaths,
+                    self._state.now + SUSPENSION * (2 ** min(deaths - 1, MOST_DOUBLED) - 1),
+                )
         self.settle()
 
     def settle(self) -> None:
