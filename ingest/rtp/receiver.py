@@ -33,6 +33,7 @@ ADOPT_LATER = 64  # … and after that: they may be a correction or an enhanceme
 
 TAIL = 16  # bytes of a packet by which it is known again
 
+GAPPY = 0.1  # share of packets that are missing, from which on that is why nothing was published for some seconds
 TRIALS = 3  # reviews after a verdict about the codec at which it is doubted again: what misled it may be over by then
 
 _Packet = tuple[bytes, int, int, int, int]  # with the first two bytes of its header, its timestamp, its arrival
@@ -65,7 +66,8 @@ class TrackReceiver:
         self._stranger: tuple[int, int, bytes, int] | None = None  # another one, after so many packets; packet, arrival
         self._raw = -1
         self._timestamp = 0
-        self._reviewed = -1  # access units that had been published then
+        self._reviewed = (-1, 0, 0)  # access units that had been published then, packets that had come and were lost
+        self._missing = 0.0  # share of packets between the last reviews, if nothing was published
         self._punctual = True  # it is read as it comes
         self._numbers = None if udp else Numbers()
         self._last = b""  # bytes of the last packet that was handed on
@@ -125,12 +127,16 @@ class TrackReceiver:
         So is a codec that was not announced, for some calls; if nothing is seen of it, what was announced counts again.
         To be called every few seconds.
         """
-        frames, self._reviewed = self._reviewed, self._format.frames
+        (frames, packets, lost), now = self._reviewed, (self._format.frames, self.packets, self._order.lost)
+        self._reviewed = now
+        missing = now[2] - lost
+        share = missing / max(missing + now[1] - packets, 1)
+        self._missing = share if frames == now[0] and share >= GAPPY else 0.0
         if self._overruled is not None and self._format.unseen:
             announced, self._overruled, self._trials = self._overruled, None, 0
             self._go_over(announced)
             self._doubt()
-        elif frames == self._reviewed or self._trials:
+        elif frames == now[0] or self._trials:
             self._trials = max(self._trials - 1, 0)
             self._doubt()
 
@@ -156,12 +162,17 @@ class TrackReceiver:
     @property
     def hindrance(self) -> str:
         """Why nothing of what comes is published, though it could be; empty while something is."""
+        if self._missing:
+            return (
+                f"{self._missing:.0%} of its packets never come, so no picture is whole; "
+                "look at the camera's network, or set a lower bitrate"
+            )
         return self._format.hindrance
 
     @property
     def unseen(self) -> bool:
         """Whether nothing of it will be seen as it comes, which is a failure."""
-        return self._format.unseen
+        return self._format.unseen or bool(self._missing and not self._format.frames)
 
     @property
     def format(self) -> object:

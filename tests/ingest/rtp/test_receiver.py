@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import struct
 from dataclasses import replace
 
@@ -463,3 +464,28 @@ def test_a_camera_that_goes_over_to_another_codec_in_mid_session_is_followed() -
     assert {batch.codec for batch in session.of("video")} == {"H264", "H265"}
     assert next(batch.epoch for batch in session.of("video") if batch.codec == "H265") > 1_000
     assert session.video.track.codec == "H265"
+
+
+@pytest.mark.parametrize("udp", [True, False])
+def test_a_picture_of_which_packets_are_always_missing_is_said_and_is_not_there(udp: bool) -> None:
+    packets = rtp_all(packetise(UNITS))
+    session = Session(udp=udp)
+    session.feed([rtp(b"\x67sps", 0, 0)])
+    session.video.review()
+    session.feed(packets[2::2], spacing_ns=HOLD_NS)
+    session.video.review()
+    assert not session.video.stats.frames
+    assert re.match("(49|50)% of its packets never come, so no picture is whole", session.video.hindrance)
+    assert session.video.unseen
+    session.feed(rtp_all(packetise(UNITS), sequence=len(packets) + 1), spacing_ns=HOLD_NS)
+    session.video.review()
+    assert session.video.stats.frames
+    assert "never come" not in session.video.hindrance
+    assert not session.video.unseen
+
+
+def test_sound_of_which_much_is_missing_is_heard() -> None:
+    session = Session().feed_audio(sound(300)[::2])
+    session.audio.review()
+    assert session.audio.stats.frames
+    assert not session.audio.hindrance
