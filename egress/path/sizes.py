@@ -46,8 +46,7 @@ class Sizes:
             large, large_lost = large - arrived, large_lost - lost
             enough = small + small_lost >= EVIDENCE and large + large_lost >= EVIDENCE
             passes = small >= PASSES * (small + small_lost) and large <= BARRED * (large + large_lost)
-            if (
-                enough and passes and small + large_lost > best
-            ):  # as many as can be are on the side that they should be on
-                found, best = step * STEP, small + large_lost
+            right = small + large_lost  # packets that are on the side of this size on which they should be
+            if enough and passes and right > best:
+                found, best = step * STEP, right
         return found
