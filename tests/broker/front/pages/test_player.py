@@ -1,61 +1,23 @@
 """The pages in a real Chromium, as far as no media is needed for it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from common.cameras import CameraState
 from common.control import Move, Offer
-from rigs.chromium import Kept, missing
-from rigs.proxy import proxy
+from rigs.chromium import missing
 from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.pages import CAMERAS
 from tests.fakes.workers import FakeEgress, FakeIngest
 
 playwright = pytest.importorskip("playwright.async_api")
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.browser,
     pytest.mark.skipif(bool(missing()), reason="needs Chromium"),
 ]
-
-CAMERAS = {"door": {"url": "rtsp://host/door"}, "yard": {"url": "rtsp://host/yard"}}
-
-
-# One event loop for all tests here: the driver of the browser is of one loop, and its start takes long.
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
-    async with broker_in(tmp_path, cameras=CAMERAS) as broker:
-        yield broker
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def egress(broker: RunningBroker) -> AsyncIterator[FakeEgress]:
-    async with FakeEgress(broker.endpoints, "out-1") as egress:
-        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
-        yield egress
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def chromium(kept_chromium: Kept) -> AsyncIterator:
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.connect_over_cdp(kept_chromium.address())
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(broker: RunningBroker, chromium) -> AsyncIterator:
-    page = await chromium.new_page(base_url=broker.url)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    await page.context.close()
-    assert errors == []
 
 
 async def test_the_list_is_live(broker: RunningBroker, page, monkeypatch) -> None:
@@ -351,214 +313,3 @@ async def test_the_player_says_how_high_its_picture_stands(tmp_path: Path, page)
         for query in ("stream=sub", "signalling=whep&stream=sub"):
             await page.goto(f"{broker.url}watch/door?{query}")
             assert (await egress.told(Offer)).camera == "door/sub"
-
-
-# Proxies
-
-WEBSOCKETS = "WebSockets do not get through to Camshaft"
-REFUSED = "so WebSockets and changes are refused"
-
-
-@pytest.mark.parametrize(
-    ("missing", "sentence"),
-    [
-        ({}, ""),
-        ({"below": "/cams/"}, ""),
-        ({"upgrades": False}, WEBSOCKETS),
-        ({"keeps_host": False}, REFUSED),
-        ({"keeps_host": False, "upgrades": False}, REFUSED),
-    ],
-)
-async def test_behind_a_proxy_the_page_works_or_says_what_that_has_to_pass_on(
-    broker: RunningBroker, page, egress: FakeEgress, missing: dict, sentence: str
-) -> None:
-    async with FakeIngest(broker.endpoints, "in-1") as ingest, proxy(broker.url, **missing) as address:
-        await page.goto(address)
-        yard = page.locator("[data-camera=yard]")
-        await playwright.expect(yard).to_have_attribute("data-state", "playing")
-        ingest.show("yard", CameraState.UNAUTHORIZED)
-        await playwright.expect(yard).to_have_attribute("data-state", "failed")  # live
-        notice = page.locator("#offline")
-        if sentence:
-            await playwright.expect(notice).to_contain_text(sentence)
-            await playwright.expect(notice).to_contain_text("proxy_set_header Upgrade $http_upgrade")
-        else:
-            await playwright.expect(notice).to_be_hidden()
-        told = page.locator("#missing")
-        if "below" in missing:
-            await playwright.expect(told).to_contain_text("send X-Forwarded-Prefix /cams")
-        else:
-            await playwright.expect(told).to_be_hidden()
-        await page.click("[data-camera=door] button")
-        await page.click("#connect")
-        await egress.told(Offer)
-        await page.goto(await page.locator("#alone").get_attribute("href"))
-        await egress.told(Offer)
-
-
-ARRIVAL = {"scheme": "https", "prefix": "", "believed": True, "forwarded_for": True, "forwarded_proto": "https"}
-
-
-async def test_a_page_names_the_header_that_a_proxy_leaves_out(page) -> None:
-    await page.goto("/")
-    cases = (
-        ({}, "https://cams.example/", ""),
-        ({"prefix": "/a"}, "https://cams.example/a/", ""),
-        ({"scheme": "http"}, "http://cams.example/", ""),
-        ({"scheme": "http", "forwarded_proto": ""}, "https://cams.example/", "send X-Forwarded-Proto"),
-        ({"scheme": "http", "believed": False}, "https://cams.example/", "stand in http.trusted_proxies"),
-        ({}, "https://cams.example/a/", "http.base_path has to be /a."),
-        ({"prefix": "/b"}, "https://cams.example/a/", "set up to be below /b/"),
-        ({"forwarded_for": False}, "https://cams.example/", "send X-Forwarded-For"),
-        ({"forwarded_for": False, "believed": False}, "https://cams.example/", ""),
-    )
-    script = "async ([a, home]) => (await import('/static/arrival.js')).arrivalProblem(a, new URL(home))"
-    for change, home, sentence in cases:
-        found = await page.evaluate(script, [ARRIVAL | change, home])
-        assert sentence in found, found
-        assert bool(sentence) == bool(found), found
-
-
-async def test_a_page_beyond_the_limit_of_websockets_names_that_and_no_proxy(tmp_path: Path, chromium) -> None:
-    async with (
-        broker_in(tmp_path, cameras=CAMERAS, limits={"sockets": 1}) as broker,
-        FakeEgress(broker.endpoints, "out-1") as egress,
-        broker.http.ws_connect("/ws"),
-    ):
-        page = await chromium.new_page(base_url=broker.url)
-        await page.goto("/")
-        notice = page.locator("#offline")
-        await playwright.expect(notice).to_contain_text("(limits.sockets is 1)")
-        await playwright.expect(notice).not_to_contain_text("proxy")
-        await page.click("[data-camera=door] button")
-        await page.click("#connect")
-        await egress.told(Offer)  # by WHEP
-        await page.context.close()
-
-
-async def test_a_change_that_a_proxy_makes_foreign_is_refused_with_what_to_set(broker: RunningBroker, page) -> None:
-    async with proxy(broker.url, keeps_host=False) as address:
-        await page.goto(address)
-        await page.click("#add")
-        await page.fill("[name=id]", "porch")
-        await page.fill("[name=url]", "rtsp://host/")
-        await page.click("#form .primary")
-        await playwright.expect(page.locator("#problem")).to_contain_text("proxy_set_header Host $http_host")
-
-
-# Browsers that cannot do all of it
-
-LACKS = {
-    "AbortSignal.timeout": "delete AbortSignal.timeout",
-    "AbortController": "delete window.AbortController; delete window.AbortSignal",
-    "an offer without an argument": """
-        const set = RTCPeerConnection.prototype.setLocalDescription;
-        RTCPeerConnection.prototype.setLocalDescription = function (description) {
-          return arguments.length ? set.call(this, description) : Promise.reject(new TypeError("Not enough arguments"));
-        };""",
-    "setConfiguration": "delete RTCPeerConnection.prototype.setConfiguration",
-    "connectionState": "delete RTCPeerConnection.prototype.connectionState",
-    "replaceChildren": "delete Element.prototype.replaceChildren; delete Document.prototype.replaceChildren",
-    "style sheets made by scripts": "window.CSSStyleSheet = function () { throw new TypeError('Illegal constructor') }",
-    "adopted style sheets": "for (const it of [Document, ShadowRoot]) delete it.prototype.adoptedStyleSheets",
-    "dialogs": "delete HTMLDialogElement.prototype.showModal; delete HTMLDialogElement.prototype.close",
-    "frame callbacks": "delete HTMLVideoElement.prototype.requestVideoFrameCallback",
-    "WebSocket": "delete window.WebSocket",
-}
-
-
-@pytest.mark.parametrize("lacking", LACKS)
-async def test_what_came_late_to_browsers_is_not_needed(page, egress: FakeEgress, lacking: str) -> None:
-    await page.add_init_script(LACKS[lacking])
-    await page.goto("/")
-    await page.click("[data-camera=door] button")
-    await page.click("#connect")
-    await egress.told(Offer)
-    assert await page.evaluate("getComputedStyle(document.querySelector('#player')).backgroundColor") == "rgb(0, 0, 0)"
-    await page.click("#add")
-    await playwright.expect(page.locator("#form")).to_be_visible()
-    await page.click("#cancel")
-    await playwright.expect(page.locator("#form")).to_be_hidden()
-
-
-@pytest.mark.parametrize(
-    ("path", "lacking", "sentence"),
-    [
-        ("/", "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;", "has no WebRTC"),
-        ("/watch/door", "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;", "has no WebRTC"),
-        ("/", "delete RTCPeerConnection.prototype.addTransceiver", "is too old"),
-    ],
-)
-async def test_a_browser_without_webrtc_reads_so_and_finds_no_dead_button(
-    page, path: str, lacking: str, sentence: str
-) -> None:
-    await page.add_init_script(lacking)
-    await page.goto(path)
-    await playwright.expect(page.locator("camshaft-player .message")).to_contain_text(f"This browser {sentence}")
-    await playwright.expect(page.locator("camshaft-player .start")).to_be_hidden()
-    if path == "/":
-        await playwright.expect(page.locator("[data-camera=door] button")).to_have_attribute("aria-pressed", "true")
-        await playwright.expect(page.locator("#connect")).to_be_disabled()
-
-
-@pytest.mark.parametrize(
-    ("path", "module", "answer", "sentence"),
-    [
-        ("/", "player.js", {"body": "class Player { static { ??? } }"}, "This browser is too old for this page"),
-        ("/watch/door", "look.js", {"body": "document.nothing.there"}, "This browser is too old for this page"),
-        ("/watch/door", "words.js", {"status": 404}, "The scripts of this page have not arrived"),
-    ],
-)
-async def test_a_page_that_cannot_start_says_why(
-    broker: RunningBroker, chromium, path: str, module: str, answer: dict, sentence: str
-) -> None:
-    page = await chromium.new_page(base_url=broker.url)
-
-    async def spoil(route) -> None:
-        await route.fulfill(content_type="text/javascript", **answer)
-
-    await page.route(f"**/static/{module}", spoil)
-    await page.goto(path)
-    await playwright.expect(page.locator("#broken")).to_be_visible()
-    await playwright.expect(page.locator("#broken")).to_contain_text(sentence)
-    await page.context.close()
-
-
-NO_STANDARD = "delete Element.prototype.requestFullscreen;"
-NO_VIDEO = "delete HTMLVideoElement.prototype.webkitEnterFullscreen;"
-NO_PREFIX = "delete Element.prototype.webkitRequestFullscreen;"
-
-
-@pytest.mark.parametrize(
-    ("lacking", "called"),
-    [
-        ("", "element"),
-        (NO_STANDARD, "video"),
-        ("Object.defineProperty(document, 'fullscreenEnabled', {value: false});", "video"),  # a frame without the right
-        (NO_STANDARD + NO_VIDEO, "prefixed"),
-        (NO_STANDARD + NO_VIDEO + NO_PREFIX, None),
-    ],
-)
-async def test_the_screen_is_filled_in_the_way_that_there_is(page, lacking: str, called: str | None) -> None:
-    await page.add_init_script(
-        """window.called = null;
-        const note = (name) => function () { window.called = name; return Promise.reject(new TypeError("refused")) };
-        Element.prototype.requestFullscreen = note("element");
-        HTMLVideoElement.prototype.webkitEnterFullscreen = note("video");
-        Element.prototype.webkitRequestFullscreen = note("prefixed");"""
-        + lacking
-    )
-    await page.goto("/")
-    full = page.locator("camshaft-player .full")
-    if called is None:
-        await playwright.expect(full).to_be_hidden()
-    else:
-        await full.click()
-        assert await page.evaluate("window.called") == called
-
-
-async def test_what_the_browser_says_of_an_answer_is_not_what_people_read(page, egress: FakeEgress) -> None:
-    await page.goto("/watch/door")  # the fake egress answers what no browser takes
-    message = page.locator("camshaft-player .message")
-    await playwright.expect(message).to_contain_text("This browser could not agree with the server on a connection")
-    assert await page.evaluate("document.querySelector('camshaft-player').state") == "failed"

@@ -1,0 +1,111 @@
+"""Pages behind a reverse proxy: they work, or say what it has to pass on."""
+
+from pathlib import Path
+
+import pytest
+
+from common.cameras import CameraState
+from common.control import Offer
+from rigs.chromium import missing
+from rigs.proxy import proxy
+from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.pages import CAMERAS
+from tests.fakes.workers import FakeEgress, FakeIngest
+
+playwright = pytest.importorskip("playwright.async_api")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(missing()), reason="needs Chromium"),
+]
+
+
+WEBSOCKETS = "WebSockets do not get through to Camshaft"
+REFUSED = "so WebSockets and changes are refused"
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ({}, ""),
+        ({"below": "/cams/"}, ""),
+        ({"upgrades": False}, WEBSOCKETS),
+        ({"keeps_host": False}, REFUSED),
+        ({"keeps_host": False, "upgrades": False}, REFUSED),
+    ],
+)
+async def test_behind_a_proxy_the_page_works_or_says_what_that_has_to_pass_on(
+    broker: RunningBroker, page, egress: FakeEgress, missing: dict, sentence: str
+) -> None:
+    async with FakeIngest(broker.endpoints, "in-1") as ingest, proxy(broker.url, **missing) as address:
+        await page.goto(address)
+        yard = page.locator("[data-camera=yard]")
+        await playwright.expect(yard).to_have_attribute("data-state", "playing")
+        ingest.show("yard", CameraState.UNAUTHORIZED)
+        await playwright.expect(yard).to_have_attribute("data-state", "failed")  # live
+        notice = page.locator("#offline")
+        if sentence:
+            await playwright.expect(notice).to_contain_text(sentence)
+            await playwright.expect(notice).to_contain_text("proxy_set_header Upgrade $http_upgrade")
+        else:
+            await playwright.expect(notice).to_be_hidden()
+        told = page.locator("#missing")
+        if "below" in missing:
+            await playwright.expect(told).to_contain_text("send X-Forwarded-Prefix /cams")
+        else:
+            await playwright.expect(told).to_be_hidden()
+        await page.click("[data-camera=door] button")
+        await page.click("#connect")
+        await egress.told(Offer)
+        await page.goto(await page.locator("#alone").get_attribute("href"))
+        await egress.told(Offer)
+
+
+ARRIVAL = {"scheme": "https", "prefix": "", "believed": True, "forwarded_for": True, "forwarded_proto": "https"}
+
+
+async def test_a_page_names_the_header_that_a_proxy_leaves_out(page) -> None:
+    await page.goto("/")
+    cases = (
+        ({}, "https://cams.example/", ""),
+        ({"prefix": "/a"}, "https://cams.example/a/", ""),
+        ({"scheme": "http"}, "http://cams.example/", ""),
+        ({"scheme": "http", "forwarded_proto": ""}, "https://cams.example/", "send X-Forwarded-Proto"),
+        ({"scheme": "http", "believed": False}, "https://cams.example/", "stand in http.trusted_proxies"),
+        ({}, "https://cams.example/a/", "http.base_path has to be /a."),
+        ({"prefix": "/b"}, "https://cams.example/a/", "set up to be below /b/"),
+        ({"forwarded_for": False}, "https://cams.example/", "send X-Forwarded-For"),
+        ({"forwarded_for": False, "believed": False}, "https://cams.example/", ""),
+    )
+    script = "async ([a, home]) => (await import('/static/arrival.js')).arrivalProblem(a, new URL(home))"
+    for change, home, sentence in cases:
+        found = await page.evaluate(script, [ARRIVAL | change, home])
+        assert sentence in found, found
+        assert bool(sentence) == bool(found), found
+
+
+async def test_a_page_beyond_the_limit_of_websockets_names_that_and_no_proxy(tmp_path: Path, chromium) -> None:
+    async with (
+        broker_in(tmp_path, cameras=CAMERAS, limits={"sockets": 1}) as broker,
+        FakeEgress(broker.endpoints, "out-1") as egress,
+        broker.http.ws_connect("/ws"),
+    ):
+        page = await chromium.new_page(base_url=broker.url)
+        await page.goto("/")
+        notice = page.locator("#offline")
+        await playwright.expect(notice).to_contain_text("(limits.sockets is 1)")
+        await playwright.expect(notice).not_to_contain_text("proxy")
+        await page.click("[data-camera=door] button")
+        await page.click("#connect")
+        await egress.told(Offer)  # by WHEP
+        await page.context.close()
+
+
+async def test_a_change_that_a_proxy_makes_foreign_is_refused_with_what_to_set(broker: RunningBroker, page) -> None:
+    async with proxy(broker.url, keeps_host=False) as address:
+        await page.goto(address)
+        await page.click("#add")
+        await page.fill("[name=id]", "porch")
+        await page.fill("[name=url]", "rtsp://host/")
+        await page.click("#form .primary")
+        await playwright.expect(page.locator("#problem")).to_contain_text("proxy_set_header Host $http_host")

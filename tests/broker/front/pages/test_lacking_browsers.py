@@ -1,0 +1,131 @@
+"""Pages in browsers that cannot do all of it."""
+
+import pytest
+
+from common.control import Offer
+from rigs.chromium import missing
+from tests.fakes.broker import RunningBroker
+from tests.fakes.workers import FakeEgress
+
+playwright = pytest.importorskip("playwright.async_api")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(missing()), reason="needs Chromium"),
+]
+
+
+LACKS = {
+    "AbortSignal.timeout": "delete AbortSignal.timeout",
+    "AbortController": "delete window.AbortController; delete window.AbortSignal",
+    "an offer without an argument": """
+        const set = RTCPeerConnection.prototype.setLocalDescription;
+        RTCPeerConnection.prototype.setLocalDescription = function (description) {
+          return arguments.length ? set.call(this, description) : Promise.reject(new TypeError("Not enough arguments"));
+        };""",
+    "setConfiguration": "delete RTCPeerConnection.prototype.setConfiguration",
+    "connectionState": "delete RTCPeerConnection.prototype.connectionState",
+    "replaceChildren": "delete Element.prototype.replaceChildren; delete Document.prototype.replaceChildren",
+    "style sheets made by scripts": "window.CSSStyleSheet = function () { throw new TypeError('Illegal constructor') }",
+    "adopted style sheets": "for (const it of [Document, ShadowRoot]) delete it.prototype.adoptedStyleSheets",
+    "dialogs": "delete HTMLDialogElement.prototype.showModal; delete HTMLDialogElement.prototype.close",
+    "frame callbacks": "delete HTMLVideoElement.prototype.requestVideoFrameCallback",
+    "WebSocket": "delete window.WebSocket",
+}
+
+
+@pytest.mark.parametrize("lacking", LACKS)
+async def test_what_came_late_to_browsers_is_not_needed(page, egress: FakeEgress, lacking: str) -> None:
+    await page.add_init_script(LACKS[lacking])
+    await page.goto("/")
+    await page.click("[data-camera=door] button")
+    await page.click("#connect")
+    await egress.told(Offer)
+    assert await page.evaluate("getComputedStyle(document.querySelector('#player')).backgroundColor") == "rgb(0, 0, 0)"
+    await page.click("#add")
+    await playwright.expect(page.locator("#form")).to_be_visible()
+    await page.click("#cancel")
+    await playwright.expect(page.locator("#form")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("path", "lacking", "sentence"),
+    [
+        ("/", "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;", "has no WebRTC"),
+        ("/watch/door", "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;", "has no WebRTC"),
+        ("/", "delete RTCPeerConnection.prototype.addTransceiver", "is too old"),
+    ],
+)
+async def test_a_browser_without_webrtc_reads_so_and_finds_no_dead_button(
+    page, path: str, lacking: str, sentence: str
+) -> None:
+    await page.add_init_script(lacking)
+    await page.goto(path)
+    await playwright.expect(page.locator("camshaft-player .message")).to_contain_text(f"This browser {sentence}")
+    await playwright.expect(page.locator("camshaft-player .start")).to_be_hidden()
+    if path == "/":
+        await playwright.expect(page.locator("[data-camera=door] button")).to_have_attribute("aria-pressed", "true")
+        await playwright.expect(page.locator("#connect")).to_be_disabled()
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "answer", "sentence"),
+    [
+        ("/", "player.js", {"body": "class Player { static { ??? } }"}, "This browser is too old for this page"),
+        ("/watch/door", "look.js", {"body": "document.nothing.there"}, "This browser is too old for this page"),
+        ("/watch/door", "words.js", {"status": 404}, "The scripts of this page have not arrived"),
+    ],
+)
+async def test_a_page_that_cannot_start_says_why(
+    broker: RunningBroker, chromium, path: str, module: str, answer: dict, sentence: str
+) -> None:
+    page = await chromium.new_page(base_url=broker.url)
+
+    async def spoil(route) -> None:
+        await route.fulfill(content_type="text/javascript", **answer)
+
+    await page.route(f"**/static/{module}", spoil)
+    await page.goto(path)
+    await playwright.expect(page.locator("#broken")).to_be_visible()
+    await playwright.expect(page.locator("#broken")).to_contain_text(sentence)
+    await page.context.close()
+
+
+NO_STANDARD = "delete Element.prototype.requestFullscreen;"
+NO_VIDEO = "delete HTMLVideoElement.prototype.webkitEnterFullscreen;"
+NO_PREFIX = "delete Element.prototype.webkitRequestFullscreen;"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "called"),
+    [
+        ("", "element"),
+        (NO_STANDARD, "video"),
+        ("Object.defineProperty(document, 'fullscreenEnabled', {value: false});", "video"),  # a frame without the right
+        (NO_STANDARD + NO_VIDEO, "prefixed"),
+        (NO_STANDARD + NO_VIDEO + NO_PREFIX, None),
+    ],
+)
+async def test_the_screen_is_filled_in_the_way_that_there_is(page, lacking: str, called: str | None) -> None:
+    await page.add_init_script(
+        """window.called = null;
+        const note = (name) => function () { window.called = name; return Promise.reject(new TypeError("refused")) };
+        Element.prototype.requestFullscreen = note("element");
+        HTMLVideoElement.prototype.webkitEnterFullscreen = note("video");
+        Element.prototype.webkitRequestFullscreen = note("prefixed");"""
+        + lacking
+    )
+    await page.goto("/")
+    full = page.locator("camshaft-player .full")
+    if called is None:
+        await playwright.expect(full).to_be_hidden()
+    else:
+        await full.click()
+        assert await page.evaluate("window.called") == called
+
+
+async def test_what_the_browser_says_of_an_answer_is_not_what_people_read(page, egress: FakeEgress) -> None:
+    await page.goto("/watch/door")  # the fake egress answers what no browser takes
+    message = page.locator("camshaft-player .message")
+    await playwright.expect(message).to_contain_text("This browser could not agree with the server on a connection")
+    assert await page.evaluate("document.querySelector('camshaft-player').state") == "failed"
