@@ -35,6 +35,7 @@ class Children:
         self._asked: dict[str, int] = {}  # … and of those by which some tell how much they have to do
         self.demands: dict[str, Demand] = {}  # what these have told
         self._to_tell: set[str] = set()  # of what is to read its configuration again
+        self._names: dict[int, str] = {}  # by our end of its pulse
         self._log = get_logger()
 
     @property
@@ -61,6 +62,7 @@ class Children:
         the pipe for its demand, if it tells that.
         """
         self._running[name], self._pulses[name], self._hearing[name] = child, Heard(hung_looks), hearing
+        self._names[hearing] = name
         if asked is not None:
             self._asked[name] = asked
         pipes = [pipe for pipe in (hearing, asked) if pipe is not None]
@@ -69,11 +71,23 @@ class Children:
         try:
             return await child.wait()
         finally:
+            name = self._names.pop(hearing)  # it may have another by now
             del self._running[name], self._pulses[name], self._hearing[name]
             self._asked.pop(name, None)
             self.demands.pop(name, None)
             for pipe in pipes:
                 os.close(pipe)
+
+    def rename(self, name: str, other: str) -> None:
+        """Call what runs by ``name`` by the ``other`` one, which nothing else has."""
+        assert other not in self._running, "the one before has ended"
+        self._running[other], self._pulses[other] = self._running.pop(name), self._pulses.pop(name)
+        self._hearing[other] = self._hearing.pop(name)
+        if name in self._asked:
+            self._asked[other] = self._asked.pop(name)
+        if name in self.demands:
+            self.demands[other] = self.demands.pop(name)
+        self._names = {hearing: other if each == name else each for hearing, each in self._names.items()}
 
     def terminate(self, name: str) -> None:
         """Tell it to end in good order, if it runs."""

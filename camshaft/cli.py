@@ -47,13 +47,14 @@ from common.errors import CameraError, CamshaftError, ConfigError
 from common.kept import KEPT_FD
 from common.pulse import PULSE_FD
 from common.settings import in_file
+from common.succession import SUCCESSION
 
 if TYPE_CHECKING:
     from ingest.probe import ProbeResult
 
 DEFAULT_API = page_address(*split_listen(HttpConfig().listen)).rstrip("/")
 _DEMO_PASSWORD = "CAMSHAFT_DEMO_CAMERA_PASSWORD"  # noqa: S105 - a variable's name
-_DESCRIPTORS = {process.SUPERVISOR_FD, PULSE_FD, DEMAND_FD, KEPT_FD}
+_DESCRIPTORS = {process.SUPERVISOR_FD, PULSE_FD, DEMAND_FD, KEPT_FD, SUCCESSION}
 _INTERNAL = {API_TOKEN, CAMERA, in_file(CAMERA), DEMO_VARIABLE, _DEMO_PASSWORD, *_DESCRIPTORS}
 """Variables that are no command's option: several cameras, secrets, and what serve tells its processes."""
 

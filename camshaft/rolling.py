@@ -2,12 +2,14 @@
 
 The relay is let be: it looks at nothing that could change, and would take the pictures of all viewers with it.
 
-One role after the other gets a spare process, so that there is one to hand over to. Then each process of the role is
-told to end in good order (``common.worker.draining``), and is started anew under its name, with its ports, when it has.
-The spare is drained last. What does not become well within ``PATIENCE`` ends the roll: what is left goes on as it is.
-What does not end when its time to drain is over is killed: the others take over what it had.
+An egress gets a successor beside it, which takes its sockets and sessions when it ends (``egress.succession``). Where
+that cannot be, and of the other roles, one after the other gets a spare process, so that there is one to hand over to.
+Then each process of the role is told to end in good order (``common.worker.draining``), and is started anew under its
+name, with its ports, when it has. The spare is drained last.
 
-The supervisor itself stays what it is until it is started anew.
+What does not become well within ``PATIENCE`` ends the roll: what is left goes on as it is. What does not end when its
+time to drain is over is killed: the others take over what it had. The supervisor itself stays what it is until it is
+started anew.
 """
 
 from __future__ import annotations
@@ -37,6 +39,12 @@ class Fleet(Protocol):
 
     def renew(self, name: str) -> None:
         """Tell it to end in good order, and start it again when it has."""
+
+    def stand_by(self, name: str) -> str:
+        """Start a successor beside it, if it can have one. The name by which that is called until then."""
+
+    def stands_by(self, name: str) -> bool | None:
+        """Whether its successor is ready; ``None`` if there is none, or it has ended."""
 
     def leave(self, name: str) -> None:
         """Tell it to end in good order, and start it no more."""
@@ -74,6 +82,8 @@ async def roll(plan: Sequence[Program], fleet: Fleet, *, drain: float) -> bool:
     try:
         for role in Role:
             workers = [program for program in plan if program.role is role]
+            if role is Role.EGRESS:
+                workers = [program for program in workers if not await _succeeded(program.name, fleet, drain)]
             if workers:
                 await _replace(workers, fleet, drain)
         for program in plan:
@@ -96,6 +106,19 @@ async def _replace(workers: Sequence[Program], fleet: Fleet, drain: float) -> No
         last = fleet.process(extra.name)
         fleet.leave(extra.name)
     await _ended(extra.name, last, fleet, drain)
+
+
+async def _succeeded(name: str, fleet: Fleet, drain: float) -> bool:
+    """Replace it by a successor that takes what it has. ``False`` if that does not get ready, and it goes on."""
+    heir = fleet.stand_by(name)
+    deadline = _now() + PATIENCE
+    while (ready := fleet.stands_by(name)) is False and _now() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(POLL)
+    if not ready:
+        fleet.kill(heir)
+        return False
+    await _renew(name, fleet, drain)
+    return True
 
 
 async def _renew(name: str, fleet: Fleet, drain: float) -> None:

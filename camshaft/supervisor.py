@@ -11,6 +11,8 @@ Rules:
 * Their standard error is ours; a line of log names its node.
 * The configuration is watched here alone. That it has changed is passed on by SIGHUP, to those that take it while they
   run (``camshaft.children``).
+* An egress may have a successor beside it, which takes all that it has when it ends, and its name
+  (``egress.succession``). One is started where the egress asks for it, because it was told to end, and for a roll.
 * To systemd we speak for all of them.
 * What is in reserve begins when it is needed, and ends when it is not (``camshaft.reserves``).
 * SIGUSR2 has all of them replaced, one after the other, by what is installed now (``camshaft.rolling``); these are no
@@ -27,6 +29,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
+from typing import Any
 
 from camshaft.children import Children
 from camshaft.nursery import Nursery
@@ -35,6 +38,7 @@ from camshaft.reserves import Reserves, tend
 from camshaft.restarts import HOPELESS, Restarts
 from camshaft.rolling import roll
 from camshaft.starter import Starter
+from camshaft.successions import Successions
 from common import process, systemd
 from common.config import DrainConfig
 from common.control import Role
@@ -86,6 +90,9 @@ class Supervisor:
         self._leaving: set[str] = set()  # of what is not to be started again
         self._keepers: list[asyncio.Task[None]] = []
         self._group: asyncio.TaskGroup | None = None
+        self._successions = Successions(programs, self._children, self._start_heir)
+        self.stand_by, self.stands_by = self._successions.stand_by, self._successions.stands_by
+        self.kill, self.process = self._children.kill, self._children.process
         self._pipe = -1
         self._rolling: asyncio.Task[None] | None = None
         self._is_ready = False
@@ -98,6 +105,7 @@ class Supervisor:
         self._stop = stop
         self._take_signals()
         reading, writing = os.pipe()  # neither is inherited, unless named
+        self._successions.open()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group, self._pipe = group, reading
@@ -111,18 +119,17 @@ class Supervisor:
                 systemd.notify(systemd.STOPPING)
                 for task in (*others, *([self._rolling] if self._rolling is not None else [])):
                     task.cancel()
-                await self._end_all(self._keepers)
+                await self._end_all([*self._keepers, *self._successions.heirs])
         finally:
             os.close(reading)
             os.close(writing)
+            self._successions.close()
             self._starter.leave_nursery()
         return self._exit_code
 
     def reload(self, changed: Collection[str]) -> None:
-        """Have the programs that take one of the keys ``changed`` read the configuration again, and the broker anyway.
-
-        The broker knows of each camera on which line it stands.
-        """
+        """Have the programs that take one of the keys ``changed`` read the configuration again, and the broker anyway:
+        it knows of each camera on which line it stands."""
         taking = [each for each in self._programs if any(within(key, each.live) for key in ("cameras", *changed))]
         self._children.reload([program.name for program in taking])
 
@@ -146,13 +153,11 @@ class Supervisor:
         self._leaving.add(name)
         self._children.terminate(name)
 
-    def kill(self, name: str) -> None:
-        """End it at once."""
-        self._children.kill(name)
-
-    def process(self, name: str) -> int | None:
-        """The number of its process, if it runs and listens to signals."""
-        return self._children.process(name)
+    def _start_heir(self, program: Program, name: str) -> asyncio.Task[int] | None:
+        if self._group is None or self._stop.is_set() or program.name in self._leaving:
+            return None
+        self._restarts[name] = Restarts(proven=True)
+        return self._group.create_task(self._run_once(program, self._pipe, name))
 
     def _beat(self, name: str) -> None:
         self._restarts[name].pulsed(time.monotonic())
@@ -184,10 +189,11 @@ class Supervisor:
         restarts = self._restarts[program.name]
         while not self._stop.is_set() and program.name not in self._leaving:
             restarts.started(time.monotonic())
-            code = await self._run_once(program, pipe)
+            if (code := await self._successions.succeed(program.name)) is None:
+                code = await self._run_once(program, pipe)
             if self._stop.is_set() or program.name in self._leaving:
                 break
-            if program.name in self._renewed:
+            if program.name in self._renewed or self.stands_by(program.name) is not None:  # whatever it died of
                 self._renewed.discard(program.name)
                 continue
             pause = restarts.ended(code, time.monotonic())
@@ -198,15 +204,15 @@ class Supervisor:
             await self._wait_for_stop(pause)
         self._leaving.discard(program.name)
 
-    async def _run_once(self, program: Program, pipe: int) -> int:
-        """Start the program, wait for its end, return its exit code; that of a signal is negative."""
+    async def _run_once(self, program: Program, pipe: int, name: str = "") -> int:
+        """Start the program, perhaps by another name; wait for its end, return its exit code, negative for a signal."""
         try:
             (hearing, beating), (asked, telling) = os.pipe(), os.pipe()
             try:
                 passed = {process.SUPERVISOR_FD: pipe, PULSE_FD: beating}
                 if program.role is Role.EGRESS:
                     passed[DEMAND_FD] = telling
-                child = await self._starter.start(program, passed)
+                child = await self._starter.start(self._successions.placed(program), passed)
             except BaseException:
                 for end in (hearing, asked):
                     os.close(end)
@@ -222,7 +228,7 @@ class Supervisor:
         self._log.debug("process started", program=program.name, pid=child.pid)
         if self._stop.is_set():  # it came just now, and this child was not there to be told
             child.terminate()
-        return await self._children.ended(program.name, child, hearing, program.hung_looks, asked)
+        return await self._children.ended(name or program.name, child, hearing, program.hung_looks, asked)
 
     def _give_up(self, program: Program, code: int) -> None:
         if code in HOPELESS:
@@ -256,7 +262,7 @@ class Supervisor:
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
-    async def _end_all(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+    async def _end_all(self, keepers: Sequence[asyncio.Task[Any]]) -> None:
         # Twice, which says that they are not to take time for it: nobody is left who could take over what they have.
         self._children.signal_all(signal.SIGTERM)
         await asyncio.wait(keepers, timeout=SECOND_SIGNAL)

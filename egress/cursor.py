@@ -34,7 +34,7 @@ class Cursor:
         self.live_from = 0  # index from which packets came live
         self.blocked = 0  # times that the socket's buffer was full
         self._lane = lane
-        self._section = section
+        self.section = section
         self._group: Group | None = None  # the one it is live in, or was
         self._on_move = on_move
 
@@ -48,6 +48,22 @@ class Cursor:
         self.feed.add(self)
         self.format_changed()
         self.begin(now)
+
+    def resume(self, following: int | None, index: int | None, first: int) -> None:
+        """Go on with what another process sent: the next extended sequence number is ``following``.
+
+        The packet that gets it has that ``index`` here; ``None``: a start is waited for. Numbers from ``first`` on are
+        those of the packets before, which are sent again by RTX alone: their headers may have been others.
+        """
+        self.feed.add(self)
+        self.format_changed()
+        if following is None:  # nothing was sent
+            return
+        self.next = self.feed.history.end if index is None else index
+        found = index is not None and self.format is not None and self.format.rtx is not None
+        self.numbering.resume(following, self.next, first if found else following)
+        if index is not None and self.position is Position.WAITING and self.format is not None:
+            self.move(Event.WENT_BACK)
 
     def stop(self) -> None:
         """The viewer leaves."""
@@ -111,7 +127,7 @@ class Cursor:
     def group(self) -> Group:
         """A group, still empty, for the headers that it gets now."""
         assert self.format is not None, "nothing is sent before a format is chosen"
-        return Group(self.feed.source.ssrc, self.format.payload_type, self._section.transport_cc, self.playout.element)
+        return Group(self.feed.source.ssrc, self.format.payload_type, self.section.transport_cc, self.playout.element)
 
     # See ``Listener``.
 
@@ -141,7 +157,7 @@ class Cursor:
         """See ``Listener``. The payload type is chosen anew."""
         if not self.feed.codec:
             return
-        chosen = self._section.choose(self.feed.codec, self.feed.profile)
+        chosen = self.section.choose(self.feed.codec, self.feed.profile)
         if chosen is not None and chosen == self.format:
             return
         live = self.position is Position.LIVE

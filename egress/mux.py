@@ -37,6 +37,24 @@ class Mux:
         """Answer the viewer's checks from now on."""
         self._by_ufrag[viewer.reach.agent.ufrag] = viewer
 
+    def adopt(self, viewer: Viewer, now: float) -> None:
+        """Take a viewer that another process had: its addresses, its checks, and ours that are not answered yet."""
+        agent = viewer.reach.agent
+        self.add(viewer)
+        if agent.former is not None:
+            self._by_ufrag[agent.former.ufrag] = viewer
+        for pair in agent.pairs.values():
+            self._claim(pair.path.remote, viewer, now)
+            if pair.transaction:
+                self._by_transaction[pair.transaction] = viewer
+
+    def release(self, viewer: Viewer) -> None:
+        """Forget a viewer that another process has now; its addresses and connections are that one's."""
+        agent = viewer.reach.agent
+        for generation in filter(None, (agent.current, agent.former)):
+            self._by_ufrag.pop(generation.ufrag, None)
+        self._forget(viewer, agent.pairs.values(), hang_up=False)
+
     def restarted(self, viewer: Viewer) -> None:
         """Answer the checks of the viewer's new generation, too: its ICE was restarted."""
         self.add(viewer)
@@ -160,9 +178,10 @@ class Mux:
         while retired:
             self._by_ufrag.pop(retired.pop(), None)
 
-    def _forget(self, viewer: Viewer, pairs: Iterable[Pair]) -> None:
+    def _forget(self, viewer: Viewer, pairs: Iterable[Pair], *, hang_up: bool = True) -> None:
         for pair in pairs:
             self._by_transaction.pop(pair.transaction, None)
             if self._by_address.get(pair.path.remote) is viewer:  # it may be another's by now
                 del self._by_address[pair.path.remote]
-                self._hang_up(pair.path.remote)
+                if hang_up:
+                    self._hang_up(pair.path.remote)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Protocol
 
 from aiortc import sdp
 
@@ -75,6 +76,22 @@ class Negotiated:
     ice: Credentials
     inactive: str | None  # mid of the section that has the bundle's transport and no media, if there is such a one
     offer: ParsedOffer = field(repr=False)
+
+
+class Terms(Protocol):
+    """The part of an agreement that its session keeps."""
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """See ``Negotiated``."""
+
+    @property
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
+        """See ``Negotiated``."""
+
+    @property
+    def ice(self) -> Credentials:
+        """See ``Negotiated``."""
 
 
 def negotiate(

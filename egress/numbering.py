@@ -42,6 +42,11 @@ class Numbering:
         self.lane.base = base
         self._spans = [*self._spans[1 - MAX_SKIPS :], (index - base, base)]
 
+    def resume(self, following: int, index: int, first: int) -> None:
+        """Let the packet with that ``index`` have number ``following``; from ``first`` on those before had theirs."""
+        self.lane.base = index - following
+        self._spans = [(first, self.lane.base)]
+
     def forget(self, upto: int) -> None:
         """Find nothing any more of what was sent before ``upto``. Numbers go on."""
         self._spans = [(upto - self.lane.base, self.lane.base)] if self._spans else []

@@ -8,7 +8,7 @@ selected path.
 from __future__ import annotations
 
 from common.bucket import TokenBucket
-from egress.negotiation import Negotiated
+from egress.negotiation import Terms
 from egress.wire.dtls import DtlsServer, Identity
 from egress.wire.ice import Address, IceAgent, Pair, Path
 from egress.wire.way import Carrier, Way
@@ -19,7 +19,7 @@ DTLS_BURST, DTLS_RATE = 40, 400.0  # datagrams at once, and a second: a handshak
 class Reach:
     """One viewer's addresses and association. Times are monotonic seconds."""
 
-    def __init__(self, identity: Identity, negotiated: Negotiated, now: float) -> None:
+    def __init__(self, identity: Identity, negotiated: Terms, now: float) -> None:
         self.agent = IceAgent(now, negotiated.ice)
         self.dtls = DtlsServer(identity, negotiated.fingerprints, self.send)
         self.way: Way | None = None  # to the selected path, or before to where the handshake comes from
@@ -83,6 +83,9 @@ class Reach:
         if self.agent.selected is None:
             self.aim(way)
         before, answered = self.dtls.connected, self.dtls.receive(datagram)
+        if self.dtls.doubted:  # it may be goodbye: the sweep asks for consent at once
+            self.dtls.doubted = False
+            self.agent.doubt(now)
         if before or not self.dtls.connected:
             if answered and self._answered_at is None:
                 self._answered_at = now

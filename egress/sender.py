@@ -81,6 +81,17 @@ class Sender:
         self.retransmission.start(now)
         self.cursor.start(now)
 
+    def resume(self, following: int | None, index: int | None, first: int, now: float) -> None:
+        """Go on where another process stopped, see ``Cursor.resume``; or begin, if that is not known."""
+        self.cursor.thin = self._quality.thin(now)
+        self.retransmission.start(now)
+        self.cursor.resume(following, index, first)
+        self.cursor.begin(now)
+
+    def wake(self) -> None:
+        """It is behind: have ``catch_up`` called again."""
+        self._on_behind(self)
+
     def stop(self) -> None:
         """Send nothing more."""
         self.cursor.stop()

@@ -17,7 +17,7 @@ from common.media import Kind
 from common.sessions import SessionName, ice_mark
 from egress.feedback import Feedback
 from egress.media.stream import Stream
-from egress.negotiation import Negotiated
+from egress.negotiation import Terms
 from egress.path.pace import Pace
 from egress.path.quality import PathQuality
 from egress.position import Position
@@ -42,7 +42,7 @@ class Viewer:
         session: SessionName,
         camera: CameraName,
         streams: Mapping[Kind, Stream],
-        negotiated: Negotiated,
+        negotiated: Terms,
         identity: Identity,
         *,
         cname: str,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
+from collections.abc import Iterator
 
 from common import clock
 from common.control import Ended, ViewerReport
@@ -53,6 +54,22 @@ class Viewers:
         self._viewers[viewer.session] = self._unheard[viewer.session] = viewer
         self.mux.add(viewer)
         self._journal.begin(viewer)
+
+    def __iter__(self) -> Iterator[Viewer]:
+        return iter(tuple(self._viewers.values()))
+
+    def adopt(self, viewer: Viewer, now: float) -> None:
+        """Take a viewer that another process had."""
+        self._viewers[viewer.session] = viewer
+        self.mux.adopt(viewer, now)
+        self.counters["viewers_inherited"] += 1
+
+    def release(self, viewer: Viewer) -> None:
+        """Another process has this viewer now, and nothing is said to it."""
+        del self._viewers[viewer.session]
+        self._unheard.pop(viewer.session, None)
+        self._reports.pop(viewer.session, None)
+        self.mux.release(viewer)
 
     def restarted(self, viewer: Viewer) -> None:
         """It has other credentials than before."""

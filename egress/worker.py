@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
+from pathlib import Path
 
+from common.bus import Keys
 from common.cameras import NOTHING
 from common.config import Config
 from common.config_limits import LimitsConfig
@@ -47,6 +50,7 @@ from common.memory import Rush, give_back
 from common.process import inherited_pipe
 from common.reloader import Reloader
 from common.sessions import ice_mark
+from common.succession import SUCCESSION
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
 from egress import native
@@ -62,6 +66,10 @@ from egress.negotiation import renditions_for
 from egress.promise import negotiated, promised
 from egress.restart import restart
 from egress.room import Room
+from egress.succession.beginning import NotNeededError, followed, opened_ports
+from egress.succession.handing import Handing
+from egress.succession.resuming import Here
+from egress.succession.successor import Successor, meet
 from egress.viewer import Viewer
 from egress.viewers import Viewers
 from egress.wire.addresses import Advertised, watched
@@ -75,19 +83,45 @@ log = get_logger()
 
 
 async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Reloader | None = None) -> None:
-    """Serve viewers until ``stop`` is set. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot begin."""
-    await run_worker(Role.EGRESS, partial(_opened, compiled=_compiled(config)), config, node, stop, reloader)
+    """Serve viewers until ``stop`` is set. Raises ``ConfigError`` or ``AddressInUseError`` if that cannot begin.
+
+    Where a process of the same name is at work, and ``serve`` has told both where they meet, this is its successor.
+    """
+    told = os.environ.pop(SUCCESSION, "")
+    meeting = Path(told) if told else None
+    heir = await meet(meeting) if meeting is not None else None
+    opened = partial(_opened, compiled=_compiled(config), meeting=meeting, heir=heir, stop=stop)
+    keys = Keys(heir.prelude.keys[0], b"", *heir.prelude.keys[1:]) if heir is not None and heir.prelude.keys else None
+    try:
+        await run_worker(Role.EGRESS, opened, config, node, stop, reloader, keys)
+    except* NotNeededError:
+        log.debug("told to end before the predecessor has")
+    finally:
+        if heir is not None:
+            heir.end()
 
 
 @asynccontextmanager
-async def _opened(around: Surroundings, *, compiled: bool) -> AsyncIterator[Egress]:
-    media, limits = around.config.media, around.config.limits
-    with closing(Ports(media)) as ports, around.subscriber() as subscriber:
+async def _opened(
+    around: Surroundings, *, compiled: bool, meeting: Path | None, heir: Successor | None, stop: asyncio.Event
+) -> AsyncIterator[Egress]:
+    media, limits, link = around.config.media, around.config.limits, around.link
+    # A replay comes to a name, and the predecessor has the node's.
+    with around.subscriber(f"{link.node}.{link.incarnation}" if heir is not None else "") as subscriber:
         async with watched(media.advertise, media.listen) as addresses:
-            streams = Streams(subscriber, limits.cache_bytes)
-            egress = Egress(around.link, ports, streams, addresses, compiled=compiled, limits=limits)
-            around.live.on("limits", take=lambda new: egress.limit(new.limits))
-            yield egress
+            streams = Streams(subscriber, limits.cache_bytes, heir.sources if heir is not None else None)
+            taken = await followed(heir, streams, link.incarnation, stop, meeting) if heir is not None else None
+            with closing(await opened_ports(media, taken, after=heir is not None)) as ports:
+                cname = heir.prelude.cname if heir is not None else secrets.token_hex(8)
+                egress = Egress(link, ports, streams, addresses, compiled=compiled, limits=limits, cname=cname)
+                around.live.on("limits", take=lambda new: egress.limit(new.limits))
+                if heir is not None:
+                    if taken is not None:
+                        await egress.handing.take(heir, taken)
+                    heir.close(streams)
+                if meeting is not None:
+                    egress.handing.open(meeting, around.keys)
+                yield egress
 
 
 def _compiled(config: Config) -> bool:
@@ -110,6 +144,7 @@ class Egress:
         *,
         compiled: bool,
         limits: LimitsConfig = LimitsConfig(),  # noqa: B008  # frozen
+        cname: str,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._link = link
@@ -119,7 +154,7 @@ class Egress:
         self._send_loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
         self._identity = Identity(compiled=compiled)
         self._transport = partial(_transport, self._identity, ports, addresses)
-        self._cname = secrets.token_hex(8)
+        self._cname = cname
         self._catch_up = CatchUp()
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
         self._journal = Journal(self._quiet)
@@ -130,6 +165,9 @@ class Egress:
         self._mse = MseViewers(
             streams, self._quiet, now, lambda name, why: link.send(Ended(name, why)), self._journal.measure
         )
+        here = Here(self._identity, cname, self._catch_up.add, streams, ports.way)
+        self.handing = Handing(link, ports, streams, self._viewers, self._catch_up, here)
+        self.hand_over = self.handing.hand_over  # see ``common.worker.HandsOver``
         self._room = Room(limits, self._viewers, self._mse, now=now())
         self._door = Door(self._mse)
         self._tls_door = TlsDoor(self._mse, self._door.counters)
@@ -149,7 +187,8 @@ class Egress:
             "egress ready", node=self._link.node, **ports, addresses=self._addresses.now, send_loop=self._send_loop
         )
         try:
-            await stop.wait()
+            async with self.handing.serving():
+                await stop.wait()
         finally:
             self._close()
 
@@ -166,6 +205,7 @@ class Egress:
     def _close(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self.handing.close()
         self._catch_up.close()
         self._viewers.close()
         self._mse.close()
@@ -249,7 +289,7 @@ class Egress:
         """
         if offer.session in self._viewers or offer.session in self._mse:
             raise RequestError(409, "session_exists", "The session has been answered already.")
-        if self._link.draining:
+        if self._link.draining or self.handing.under_way:
             raise RequestError(503, "draining", "This node ends, and takes no further viewer.")
         self._room.check(asyncio.get_running_loop().time())
         if offer.takes:
@@ -296,6 +336,8 @@ class Egress:
         self._room.look(now, now if self._sweeper is None else self._sweeper.when())
         self._rests = not self._room.taken
         self._sweeper = loop.call_later(REST_INTERVAL if self._rests else SWEEP_INTERVAL, self._sweep)
+        if self.handing.paused:
+            return
         self._viewers.sweep(now)
         self._mse.sweep(now)
         self._tls_door.sweep(now)

@@ -14,7 +14,7 @@ from aiortc import rtp
 from OpenSSL import SSL
 
 from egress.wire.certificate import Certificate
-from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, Profile
+from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, Profile
 
 UFRAG, PASSWORD = "remo", "a remote password of 22"  # of every browser, for ICE
 CHROME_PROFILES = [SRTP_AES128_CM_SHA1_80, SRTP_AEAD_AES_128_GCM]

@@ -7,6 +7,8 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
 * A worker is dead when it leaves, when its node comes back as a new incarnation, or by ``broker.director.vigil``: its
   connection is gone and stays so, or it is silent. Its cameras move at once; its answered sessions are over; its
   unanswered offers go to another egress if it left in good order, and are refused otherwise: one may be the cause.
+* A worker that leaves may have given everything to another incarnation of its node. Nothing is over then, unless that
+  does not report as long as makes any worker dead.
 * A report may come in parts. Each shows that the worker lives; what it has is taken from whole reports alone, and what
   a report says it cannot tell stays as it was.
 * Before it gives the first camera away, a broker waits until the ingest workers that it was told of have joined, or for
@@ -214,9 +216,11 @@ class Director:
                     self._state.counters["wrong_node"] += 1
                 elif self._wires.takes(message):
                     self._take(message)
-            case Leaving(incarnation=incarnation):
+            case Leaving(incarnation=incarnation, successor=successor):
                 worker = self._state.workers.get(node)
-                if worker is not None and worker.report.incarnation == incarnation:
+                if worker is not None and worker.report.incarnation == incarnation and successor:
+                    worker.heir, worker.seen = successor, self._state.now
+                elif worker is not None and worker.report.incarnation == incarnation:
                     self._bury(worker, EndReason.WORKER_STOPPED)
                     del self._state.workers[node]
             case Answered(session, sdp, renditions):
@@ -254,6 +258,8 @@ class Director:
         joined = worker is None or not worker.alive
         if worker is None:
             worker = self._state.workers[report.node] = Worker(report, self._state.now)
+        elif worker.alive and worker.inherited_by(report):
+            worker.predecessor = worker.report.incarnation
         elif worker.report.incarnation != report.incarnation:
             if worker.predecessor == report.incarnation:  # it was replaced, not restarted: both live
                 self._name_used_twice(worker.report, report)
@@ -264,6 +270,7 @@ class Director:
             predecessor = worker.report.incarnation
             worker = self._state.workers[report.node] = Worker(report, self._state.now, predecessor=predecessor)
         worker.report, worker.seen, worker.alive, worker.give_up_at = report, self._state.now, True, None
+        worker.heir = ""
         self._wires.settle()
         self._wires.tell(report)
         if joined and report.role is Role.INGEST:

@@ -38,6 +38,7 @@ class Worker:
     give_up_at: float | None = None  # its connection is gone, as far as is known: if it is then, it is dead
     doubted: bool = False  # many were missed in one go, so it was given more time
     predecessor: str = ""  # incarnation that had this node's name before
+    heir: str = ""  # incarnation that has everything now, and has yet to report
     cameras: set[CameraName] = field(default_factory=set)  # ingest: assigned to it
     streams: dict[CameraName, StreamReport] = field(default_factory=dict)  # ingest: what it says of each camera
     sessions: set[SessionName] = field(default_factory=set)  # egress: on it, answered or not
@@ -58,7 +59,12 @@ class Worker:
 
     def takes(self, role: Role) -> bool:
         """Whether it may be given something new of ``role``'s."""
-        return self.alive and self.report.role is role and not self.report.draining
+        return self.alive and self.report.role is role and not self.report.draining and not self.heir
+
+    def inherited_by(self, report: Report) -> bool:
+        """Whether it is its successor's: one of the two has said so, and the other may have been away from us."""
+        successor = self.heir == report.incarnation or report.succeeds == self.report.incarnation
+        return successor and report.incarnation != self.report.incarnation
 
     def has_stream(self, camera: CameraName) -> bool:
         """Whether this egress is subscribed to the camera, or about to be."""

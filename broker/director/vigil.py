@@ -6,6 +6,7 @@
 * A worker whose connection stands and that says nothing for ``DEAD_AFTER`` is dead: it hangs.
 * Where more than ``MANY`` of them are missing in one go it may be we who are cut off or too busy. They are looked at
   again ``OVERDUE``, or where they are silent ``DOUBT``, later, and then believed to be gone.
+* One that has given everything to its successor is silent, and has no connection, until that reports.
 * While this process stood still nobody can have been heard: that time counts for no worker's silence.
 """
 
@@ -34,16 +35,18 @@ class Vigil:
 
     def unreached(self, worker: Worker) -> bool:
         """A message did not reach it. Whether it is given up for that; where many are overdue, ``probed`` says when."""
-        return self.overdue(worker) and not self._many([each for each in self._living if self.overdue(each)])
+        if worker.heir or not self.overdue(worker):
+            return False
+        return not self._many([each for each in self._living if self.overdue(each)])
 
     def probed(self, missing: Collection[NodeName]) -> list[Worker]:
         """Every connection was tried, and these are ``missing``. Returns the workers to be given up."""
         now = self._state.now
-        gone = [worker for worker in self._living if worker.node in missing]
+        gone = [worker for worker in self._living if worker.node in missing and not worker.heir]
         many = self._many(gone)
         lost = []
         for worker in self._living:
-            if worker.node not in missing:
+            if worker.node not in missing or worker.heir:
                 worker.give_up_at = None
             elif worker.give_up_at is None:
                 worker.give_up_at = now + (OVERDUE if many else SECOND_LOOK)

@@ -105,6 +105,7 @@ EVENTS = {
         "udp_garbage": "Datagrams that were nothing we know.",
         "udp_unknown_source": "Datagrams from addresses of no viewer.",
         "viewers_answered": "Viewers that were answered.",
+        "viewers_inherited": "Viewers whose sessions were taken over from the process before, as it ended.",
         "viewers_joined": "Viewers to which media could flow.",
         "viewers_left": "Viewers that had joined and are gone.",
         "viewers_never_joined": "Viewers that were answered and never joined; the log says what was tried.",

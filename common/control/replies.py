@@ -96,10 +96,14 @@ class SnapshotFailed:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """The worker stops now and gives up everything it has; worker to broker."""
+    """The worker stops now and gives up everything it has; worker to broker.
+
+    Where there is a ``successor``, this incarnation of the same node has all of it, and reports within ``DEAD_AFTER``.
+    """
 
     node: Annotated[NodeName, SHORT]
     incarnation: Text
+    successor: Text = ""
     type: Literal["leaving"] = "leaving"
 
 

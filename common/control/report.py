@@ -191,4 +191,5 @@ class Report:
     parts: int = 1  # … and how many there are
     wire: Spoken = UNTOLD  # the versions that it speaks, and …
     speaks: int = UNTOLD.newest  # … the one that it was told to
+    succeeds: Text = ""  # incarnation of this node's that has given it everything
     type: Literal["report"] = "report"

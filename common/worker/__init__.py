@@ -6,7 +6,7 @@ The broker is no worker and uses none of it.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from common.control import Report, ToWorker
 
@@ -26,3 +26,11 @@ class Worker(Protocol):
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, and end in good order: the broker is told that it is over when this returns."""
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A worker that may have a successor beside it, on the same machine and of the same name."""
+
+    async def hand_over(self) -> bool:
+        """Give everything to the successor, if one is ready. Whether that has it now, so that nothing is left to do."""

@@ -1,18 +1,20 @@
 """A worker's end in good order: it takes nothing new, what it has is handed over, and it ends when nothing is left.
 
-SIGTERM asks for it, or the broker does (``Drain``). The broker sees it in the worker's reports and moves what it can.
-It lasts until the worker has nothing left, for ``drain.timeout`` at most, and is over at once where a plain event, or
-``Stop.at_once``, says that there is no time.
+SIGTERM asks for it, or the broker does (``Drain``). Where a successor is ready on the same machine, that gets all of it
+at once. Else the broker sees it in the worker's reports and moves what it can. It lasts until the worker has nothing
+left, for ``drain.timeout`` at most, and is over at once where a plain event, or ``Stop.at_once``, says that there is no
+time.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 
 from common.log import get_logger
 from common.process import Stop
-from common.worker import Worker
+from common.worker import HandsOver, Worker
 from common.worker.link import Link
 
 LOOK_INTERVAL = 0.1  # seconds between looks whether something is left
@@ -29,6 +31,9 @@ async def drained(worker: Worker, link: Link, stop: asyncio.Event, *, within: fl
     if at_once.is_set() or link.hopeless.is_set():
         return
     log = get_logger(node=link.node)
+    if isinstance(worker, HandsOver) and await _unless(at_once, worker.hand_over()):
+        log.info("handed over to the successor")
+        return
     loop = asyncio.get_running_loop()
     began = loop.time()
     link.draining = True
@@ -45,6 +50,18 @@ async def drained(worker: Worker, link: Link, stop: asyncio.Event, *, within: fl
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_INTERVAL):
                 await at_once.wait()
+
+
+async def _unless(given_up: asyncio.Event, handing: Coroutine[None, None, bool]) -> bool:
+    """Whether it was handed over before there is no time any more."""
+    task = asyncio.ensure_future(handing)
+    waiting = asyncio.ensure_future(given_up.wait())
+    try:
+        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+        return task.done() and task.result()
+    finally:
+        task.cancel()
+        waiting.cancel()
 
 
 async def first_of(*events: asyncio.Event) -> None:

@@ -68,6 +68,10 @@ class Incoming:
         self._least_transit_ns: list[int] = []  # of this window and of the one before
         self._window_at = 0.0
 
+    def expects(self, kind: str) -> tuple[int, int | None]:
+        """The epoch, and the number of a kind's next packet in it; ``None`` if a start is needed."""
+        return self._epoch, self._expected[kind]
+
     def start(self, now: float) -> None:
         """It has just been subscribed to."""
         self._request(now)

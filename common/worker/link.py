@@ -111,6 +111,7 @@ class Link:
         self._neighbourhood = neighbourhood()
         self.counters: Counter[str] = Counter()
         self.draining = False  # it is ending: reports say so
+        self.succeeds = ""  # incarnation of the process before, if that has given everything to this one
         self.drain_ordered = asyncio.Event()  # by the broker
         self.agreement = Agreement()
         self.hopeless = asyncio.Event()  # the broker speaks nothing that this worker does
@@ -133,26 +134,37 @@ class Link:
     @asynccontextmanager
     async def serving(self, worker: Worker) -> AsyncIterator[None]:
         """While open, report for ``worker`` and hand it what the broker says; at the end, say goodbye."""
+        self._worker = worker
+        self._contact = Contact(self._endpoints.address, asyncio.get_running_loop().time(), self._log)
+        self.open()
+        try:
+            yield
+        finally:
+            await self.leave()
+
+    def open(self) -> None:
+        """Connect and report; also after ``leave``, where a successor came to nothing."""
         socket = open_socket(self._context, zmq.DEALER, self._keys)
         # Where workers have keys, a name that could be guessed would let another take over what is sent to it.
         own = self._keys is not None and self._keys.by_token
         socket.setsockopt(zmq.ROUTING_ID, secrets.token_hex(16).encode() if own else self.node.encode())
         connect(socket, self._endpoints.control)
-        self._worker = worker
-        self._contact = Contact(self._endpoints.address, asyncio.get_running_loop().time(), self._log)
-        self._channel = channel = Channel(socket, self._receive)
+        self._channel = Channel(socket, self._receive)
         self.report_soon()
+
+    async def leave(self, successor: str = "") -> None:
+        """Say goodbye, for good or as the incarnation ``successor`` has everything, and nothing more. Twice is fine."""
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         try:
-            yield
+            channel.send(encode(Leaving(self.node, self.incarnation, successor)))
+            await asyncio.sleep(MIN_REPORT_GAP)  # LINGER is 0: give the farewell time to reach the wire
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._channel = None
-            try:
-                channel.send(encode(Leaving(self.node, self.incarnation)))
-                await asyncio.sleep(MIN_REPORT_GAP)  # LINGER is 0: give the farewell time to reach the wire
-            finally:
-                channel.close()
+            channel.close()
 
     def send(self, message: ToBroker) -> bool:
         """Send a message of the worker's own, such as an answer.
@@ -252,6 +264,7 @@ class Link:
             version=__version__,
             load=self._load.read(),
             draining=self.draining,
+            succeeds=self.succeeds,
             wire=self.agreement.spoken,
             speaks=self.agreement.version,
             counters=dict(self.counters) | {"tasks": len(asyncio.all_tasks())},  # a leak shows here

@@ -46,13 +46,13 @@ class Surroundings:
         self.live.on("limits.cache_bytes", take=lambda new: publisher.limit(new.limits.cache_bytes))
         return publisher
 
-    def subscriber(self) -> Subscriber:
-        """For a kind that takes renditions; to be entered once."""
+    def subscriber(self, name: str = "") -> Subscriber:
+        """For a kind that takes renditions; to be entered once. ``name`` is its own while another has the node's."""
         return Subscriber(
             self.context,
             self.endpoints,
             self.keys,
-            self.node,
+            name or self.node,
             sealed=self.keys is not None and self.keys.by_token,
             key_wanted=self._ask_for_key,
         )
@@ -72,10 +72,11 @@ async def run_worker(
     node: NodeName,
     stop: asyncio.Event,
     reloader: Reloader | None = None,
+    keys: Keys | None = None,
 ) -> None:
     """Be the worker ``node`` until ``stop`` is set, and then as ``common.worker.draining`` says.
 
-    ``reloader`` reads the configuration again while it runs.
+    ``reloader`` reads the configuration again while it runs; ``keys`` are those of a predecessor, if there is one.
 
     Raises ``ConfigError`` for a bus that cannot be, ``UnfitError`` where the broker is of a release that does not fit.
     """
@@ -84,7 +85,8 @@ async def run_worker(
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     async with AsyncExitStack() as stack:
         stack.callback(context.term)
-        keys = await worker_keys(context, endpoints, config.cluster, role, node, stop)
+        if keys is None:
+            keys = await worker_keys(context, endpoints, config.cluster, role, node, stop)
         if stop.is_set():
             return
         link = Link(context, endpoints, keys, node=node, role=role)

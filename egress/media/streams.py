@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from common.clock import unix_ns
@@ -30,11 +30,17 @@ class Streams:
     They may be moved from any to any other, so all have the same sources.
     """
 
-    def __init__(self, subscriber: Subscriber, cache_bytes: int = LimitsConfig().cache_bytes) -> None:
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        cache_bytes: int = LimitsConfig().cache_bytes,
+        sources: Mapping[Kind, Source] | None = None,
+    ) -> None:
         self._subscriber = subscriber
         self._counters: Counter[str] = Counter()  # of streams that are over
         self._histories = Histories(cache_bytes)
-        self._sources = {kind: Source() for kind in Kind}
+        self.sources = sources or {kind: Source() for kind in Kind}
+        self._keys: dict[Rendition, bytes] = {}  # by which frames are opened, where they are sealed
         self._streams: dict[Rendition, Stream] = {}
         self._users: Counter[Rendition] = Counter()
         self._unused_since: dict[Rendition, float] = {}
@@ -42,6 +48,13 @@ class Streams:
         self._delay = Histogram(Measure.DELAY)
         self._overloads = 0  # at the last look
         self._quiet = Quiet(log)
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(tuple(self._streams.values()))
+
+    def key(self, rendition: Rendition) -> bytes:
+        """The newest key of a rendition's frames; empty where there is none."""
+        return self._keys.get(rendition, b"")
 
     def limit(self, cache_bytes: int) -> None:
         """Keep so many bytes at most from now on."""
@@ -65,7 +78,7 @@ class Streams:
         if stream is None:
             request_replay = partial(self._subscriber.request_replay, rendition)
             later = asyncio.get_running_loop().call_soon
-            stream = Stream(rendition, request_replay, later, self._histories, self._sources)
+            stream = Stream(rendition, request_replay, later, self._histories, self.sources)
             self._streams[rendition] = stream
             self._subscriber.subscribe(rendition, stream.incoming, partial(self._measure, stream))
         return stream
@@ -82,6 +95,7 @@ class Streams:
         """The rendition's frames are sealed with this key from now on."""
         if rendition not in self._streams:  # if its offer is refused, nobody will ever release it
             self._unused_since.setdefault(rendition, asyncio.get_running_loop().time())
+        self._keys[rendition] = key
         self._subscriber.learn(rendition, key)
 
     def sweep(self, now: float) -> None:
@@ -95,6 +109,7 @@ class Streams:
             if now - since > LINGER:
                 del self._unused_since[rendition]
                 self._subscriber.unsubscribe(rendition)
+                self._keys.pop(rendition, None)
                 if (stream := self._streams.pop(rendition, None)) is not None:
                     self._counters.update(stream.statistics)
 

@@ -3,6 +3,10 @@
 Datagrams are pushed in, the handshake goes on within that call, and what is to be sent is handed to a function;
 retransmissions are a matter of the worker's sweep, which says what time it is.
 
+OpenSSL's state cannot leave its process. Of an association that another process made (``egress.succession``) there are
+the keys alone: our last flight is repeated if the viewer repeats its own; no other handshake begins; and a record that
+may be close_notify cannot be read, so it has the viewer's consent asked for, as if that were about to expire.
+
 We are always the DTLS server (``a=setup:passive``): the server picks the SRTP profile by its own order, and as a server
 Chrome never picks GCM.
 """
@@ -17,13 +21,8 @@ from functools import cached_property
 from OpenSSL import SSL
 
 from egress.wire.certificate import Certificate, Fingerprint, vouched_for
-from egress.wire.srtp import (
-    SRTP_AEAD_AES_128_GCM,
-    SRTP_AEAD_AES_256_GCM,
-    SRTP_AES128_CM_SHA1_80,
-    Srtp,
-    masters,
-)
+from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80, masters
+from egress.wire.srtp import Srtp
 
 PROFILES = (SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80)
 """SRTP profiles in our order of preference: GCM costs half of CM with HMAC-SHA1, and 128 bits suffice."""
@@ -32,6 +31,7 @@ FLIGHT_TIMEOUT = 0.1  # seconds to the first repetition of a flight, doubled wit
 DTLS_MTU = 1200  # bytes of a DTLS datagram, as for media
 _RECORD_HEADER = 13  # bytes, RFC 6347 4.1; the length is the last two
 _MAX_RECORDS = 256  # read after a datagram: more than one of port.MAX_DATAGRAM bytes holds
+_CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE = 20, 21, 22  # record types, RFC 5246 6.2.1
 _RECORD_TYPES = range(20, 27)  # change_cipher_spec to ACK; DTLS 1.3's short headers are left in one piece
 
 
@@ -65,6 +65,7 @@ class DtlsServer:
     def __init__(self, identity: Identity, remote: Iterable[Fingerprint], send: Callable[[bytes], None]) -> None:
         self.failure = ""  # why the association failed
         self.heard = False  # whether anything of the viewer's has come
+        self.doubted = False  # an alert has come that cannot be read: is the viewer still there?
         self._identity = identity
         self._remote = tuple(remote)
         self._transmit = send
@@ -74,6 +75,17 @@ class DtlsServer:
         self._flights = 0  # that were sent, repetitions aside
         self._repeat_at = float("-inf")  # monotonic time of the flight's next repetition
         self._repeats = 0
+        self._inherited = False  # another process has shaken hands
+
+    def inherit(self, srtp: Srtp, flight: Iterable[bytes]) -> None:
+        """Go on with the keys of an association that another process made, whose last ``flight`` that was."""
+        self._srtp, self._flight, self._state = srtp, list(flight), _State.CONNECTED
+        self._inherited = self.heard = True
+
+    @property
+    def flight(self) -> tuple[bytes, ...]:
+        """Our last flight."""
+        return tuple(self._flight)
 
     @cached_property
     def _connection(self) -> SSL.Connection:
@@ -104,6 +116,9 @@ class DtlsServer:
         if self.over:
             return False
         self.heard = True
+        if self._inherited:
+            self._receive_unread(datagram)
+            return False
         flights = self._flights
         try:
             self._connection.bio_write(datagram)
@@ -140,13 +155,19 @@ class DtlsServer:
 
     def close(self) -> None:
         """Send close_notify, and nothing more."""
-        if self._state is _State.CONNECTED:
+        if self._state is _State.CONNECTED and not self._inherited:
             with contextlib.suppress(SSL.Error):
                 self._connection.shutdown()
             self._flush()
         if not self.over:
             self._state = _State.CLOSED
         self._transmit = _nowhere  # its owner, which is then freed without the help of the garbage collector
+
+    def _receive_unread(self, datagram: bytes) -> None:
+        if datagram[0] in (_CHANGE_CIPHER_SPEC, _HANDSHAKE):
+            self.repeat()
+        elif datagram[0] == _ALERT:
+            self.doubted = True
 
     def _shake_hands(self) -> None:
         """Go on with the handshake. Raises ``SSL.WantReadError`` until it is over, ``SSL.Error`` if it failed."""

@@ -20,22 +20,22 @@ def framed(datagram: bytes | memoryview) -> bytes:
 class Deframer:
     """Cuts what comes by one connection into datagrams. Keeps no more than one that is not whole yet."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("rest",)
 
     def __init__(self) -> None:
-        self._rest = b""
+        self.rest = b""  # of a datagram that is not whole
 
     @property
     def begun(self) -> bool:
         """Whether a part of a datagram has come."""
-        return bool(self._rest)
+        return bool(self.rest)
 
     def feed(self, data: bytes) -> list[bytes]:
         """The datagrams that are whole now; those of no length are ignored.
 
         Raises ``ProtocolError`` for a length that no datagram to us has: nothing after it can be understood.
         """
-        data = self._rest + data
+        data = self.rest + data
         found, at, end = [], 0, len(data)
         while end - at >= PREFIX_SIZE:
             size = data[at] << 8 | data[at + 1]
@@ -46,5 +46,5 @@ class Deframer:
             at += PREFIX_SIZE + size
             if size:
                 found.append(data[at - size : at])
-        self._rest = data[at:]
+        self.rest = data[at:]
         return found

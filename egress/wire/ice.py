@@ -31,6 +31,7 @@ from egress.wire.stun import BindingRequest, BindingResponse, binding_request
 CONSENT_TIMEOUT = 30.0  # seconds without a proof after which nothing may be sent any more (RFC 7675 5.1)
 CONSENT_INTERVAL = 5.0  # seconds from a proof to the next check of ours (RFC 7675 5.1) …
 CONSENT_RETRY = 1.0  # … and between checks that were not answered
+DOUBT = 5.0  # seconds to answer one in, for a peer that may have said goodbye in words that cannot be read
 CONNECT_TIMEOUT = 20.0  # seconds from the answer to a nominated pair and a DTLS handshake; browsers give up at about 15
 MAX_PATHS = 16  # addresses of one viewer that are remembered: a laptop has a few
 HEARD_BURST, HEARD_RATE = 100, 100.0  # checks of a peer's that are answered at once, and a second: browsers send 50
@@ -256,6 +257,11 @@ class IceAgent:
         if address == self.nominated or (self.selected is not None and address == self.selected.remote):
             return None
         return self.pairs.pop(address, None)
+
+    def doubt(self, now: float) -> None:
+        """The peer may be gone: its consent expires soon, unless it answers."""
+        if (pair := self.pairs.get(self.selected.remote) if self.selected is not None else None) is not None:
+            pair.proved_at = min(pair.proved_at, now - CONSENT_TIMEOUT + DOUBT)
 
     def expired(self, now: float) -> str:
         """The reason why this viewer must be given up, empty while there is none."""

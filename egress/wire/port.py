@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from common import clock
@@ -53,16 +53,20 @@ Ancillary = list[tuple[int, int, bytes]]
 class MediaSocket:
     """One of the port's sockets."""
 
-    def __init__(self, family: socket.AddressFamily, host: str, port: int) -> None:
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+    def __init__(
+        self, family: socket.AddressFamily, host: str, port: int, inherited: socket.socket | None = None
+    ) -> None:
+        """Bind, or take one that another process has bound."""
+        self.socket = inherited if inherited is not None else socket.socket(family, socket.SOCK_DGRAM)
         try:
             self.socket.setblocking(False)
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 self.socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
-            if family == socket.AF_INET6:
+            if family == socket.AF_INET6 and inherited is None:
                 self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self._tells_local = self._ask_for_ancillary_data(family)
-            self.socket.bind((host, port))
+            if inherited is None:
+                self.socket.bind((host, port))
         except OSError:
             self.socket.close()
             raise
@@ -207,13 +211,15 @@ class MediaPort:
     nanoseconds (``common.clock``), and for how many seconds it has waited.
     """
 
-    def __init__(self, host: str, number: int) -> None:
-        """Bind. ``host`` empty: all interfaces, IPv4 and IPv6; ``number`` 0: any free port.
+    def __init__(self, host: str, number: int, inherited: Sequence[socket.socket] = ()) -> None:
+        """Bind, unless sockets are ``inherited``. ``host`` empty: all interfaces, IPv4 and IPv6; ``number`` 0: any
+        free port.
 
         Raises ``AddressInUseError`` or ``ConfigError``.
         """
         self.sockets: list[MediaSocket] = []
-        found = families(host)
+        self.sockets += [MediaSocket(sock.family, "", 0, sock) for sock in inherited]
+        found = families(host) if not inherited else []
         try:
             for family, address in found:
                 self._open(family, address, self.number or number, optional=len(found) > 1 and bool(self.sockets))
@@ -233,11 +239,16 @@ class MediaPort:
         for media_socket in self.sockets:
             loop.add_reader(media_socket.socket, self._readable, media_socket)
 
-    def close(self) -> None:
-        """Stop reading and close."""
+    def pause(self) -> None:
+        """Read nothing more until it is started again."""
         for media_socket in self.sockets:
             with contextlib.suppress(RuntimeError):  # no loop: never started
                 asyncio.get_running_loop().remove_reader(media_socket.socket)
+
+    def close(self) -> None:
+        """Stop reading and close."""
+        self.pause()
+        for media_socket in self.sockets:
             media_socket.socket.close()
         self.sockets.clear()
 

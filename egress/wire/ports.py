@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
+from collections.abc import Sequence
 
 from common.config import MediaConfig
-from egress.wire.ice import Address
+from common.errors import ProtocolError
+from egress.wire.ice import Address, Path, TcpAddress
 from egress.wire.port import MediaPort
-from egress.wire.tcp_port import Receiver, TcpPort
+from egress.wire.tcp_port import Paused, Receiver, TcpPort
+from egress.wire.way import Way
 
 Endpoints = tuple[tuple[str, int], ...]
 """Addresses and ports, most preferred first."""
@@ -16,13 +20,20 @@ Endpoints = tuple[tuple[str, int], ...]
 class Ports:
     """Both on the running event loop."""
 
-    def __init__(self, media: MediaConfig) -> None:
-        """Bind. Raises ``AddressInUseError`` or ``ConfigError``."""
-        self.udp = MediaPort(media.listen, media.port)
+    def __init__(
+        self, media: MediaConfig, inherited: tuple[Sequence[socket.socket], Sequence[socket.socket]] = ((), ())
+    ) -> None:
+        """Bind, unless sockets of UDP and such as listen for TCP are ``inherited``.
+
+        Raises ``AddressInUseError`` or ``ConfigError``.
+        """
+        udp, listening = inherited
+        self.paused: list[Paused] = []  # viewers' connections, once nothing is read of them
+        self.udp = MediaPort(media.listen, media.port, udp)
         self.tcp: TcpPort | None = None
         try:
-            if (number := media.tcp_port) is not None:
-                self.tcp = TcpPort(media.listen, number)
+            if (number := media.tcp_port) is not None and (listening or not udp):
+                self.tcp = TcpPort(media.listen, number, listening)
         except BaseException:
             self.close()
             raise
@@ -32,6 +43,24 @@ class Ports:
         self.udp.start(receiver.receive)
         if self.tcp is not None:
             self.tcp.start(receiver)
+
+    def way(self, path: Path) -> Way | None:
+        """The way to the other end of ``path``; ``None`` if there is no socket for it, or that connection."""
+        if isinstance(path.remote, TcpAddress):
+            return self.tcp.connection(path.remote) if self.tcp is not None else None
+        family = socket.AF_INET if len(path.remote) == 2 else socket.AF_INET6
+        return next((each.way(path) for each in self.udp.sockets if each.family == family), None)
+
+    def adopt(self, sock: socket.socket, remote: TcpAddress, read: bytes, unsent: bytes, now: float) -> None:
+        """See ``TcpPort.adopt``. Raises ``ProtocolError`` where there is no such port."""
+        if self.tcp is None:
+            raise ProtocolError("a connection, and no port of TCP")
+        self.tcp.adopt(sock, remote, read, unsent, now)
+
+    def pause(self) -> None:
+        """Read and accept nothing more until it is started again."""
+        self.udp.pause()
+        self.paused = self.tcp.pause() if self.tcp is not None else []
 
     def hang_up(self, address: Address) -> None:
         """An address is no viewer's any more: close its connection, if it is that of one."""

@@ -2,8 +2,8 @@
 
 AES-GCM is done by ``egress.native`` where that was built, else with ``cryptography``'s ``AESGCM.encrypt_into``, which
 writes into the datagram and never copies the payload; both are byte-identical to libsrtp (tests hold that), and the hot
-path calls them directly. Peers without GCM get libsrtp's AES-CM. SRTCP always goes through libsrtp: it is rare, and its
-index is then somebody else's care.
+path calls them directly. Peers without GCM get libsrtp's AES-CM. SRTCP that comes goes through libsrtp; what we send is
+``egress.wire.srtcp``'s.
 
 The one rule of GCM: two different packets never share (SSRC, ROC, sequence number). What is sent again goes out as RTX
 with its own SSRC and sequence, or byte-identical.
@@ -11,60 +11,22 @@ with its own SSRC and sequence, or byte-identical.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 import pylibsrtp
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from egress import native
+from egress.wire.profiles import Profile, derive
+from egress.wire.srtcp import SrtcpSender, index_of
 
 GCM_SALT_SIZE = 12  # bytes, RFC 7714 12
 MAX_SSRCS = 16  # that a peer may send feedback as: libsrtp keeps a state for each; browsers have one or two
 REPEAT_WINDOW = 1024  # newest packets that may be protected again, as losses are repaired without RTX; at most 32,767
+MAX_RTP = 1 << 26  # packets of an SSRC, two days of video, to which libsrtp can be led in some 15 ms
+_SPIN = 0x7000  # sequence numbers at once: libsrtp takes a jump of half of 2**16 for a late packet
 _LABEL_ENCRYPTION, _LABEL_SALT = 0x00, 0x02  # RFC 3711 4.3.2
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """An SRTP protection profile (RFC 5764 4.1.2, RFC 7714 14.2)."""
-
-    name: str  # OpenSSL's
-    libsrtp: int  # libsrtp's number
-    key_size: int  # bytes of the master key …
-    salt_size: int  # … and of the master salt
-    gcm: bool
-
-    @property
-    def master_size(self) -> int:
-        """Bytes of master key and salt together."""
-        return self.key_size + self.salt_size
-
-
-SRTP_AEAD_AES_128_GCM = Profile("SRTP_AEAD_AES_128_GCM", pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 16, 12, True)
-SRTP_AEAD_AES_256_GCM = Profile("SRTP_AEAD_AES_256_GCM", pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_256_GCM, 32, 12, True)
-SRTP_AES128_CM_SHA1_80 = Profile(
-    "SRTP_AES128_CM_SHA1_80", pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 16, 14, False
-)
-
-
-def masters(profile: Profile, material: bytes) -> tuple[bytes, bytes]:
-    """The client's and the server's master key with salt, of what DTLS exported (RFC 5764 4.2)."""
-    key, salt = profile.key_size, profile.salt_size
-    keys, salts = material[: 2 * key], material[2 * key :]
-    return keys[:key] + salts[:salt], keys[key:] + salts[salt:]
-
-
-def derive(master_key: bytes, master_salt: bytes, label: int, size: int) -> bytes:
-    """RFC 3711 4.3.1 with AES-CM and a key derivation rate of 0.
-
-    A 96-bit salt is padded on the right to 112 bits (RFC 7714 11).
-    """
-    x = int.from_bytes(master_salt.ljust(14, b"\0"), "big") ^ (label << 48)
-    cipher = Cipher(algorithms.AES(master_key), modes.CTR((x << 16).to_bytes(16, "big")))
-    return cipher.encryptor().update(bytes(size))
 
 
 EncryptInto = Callable[[bytes, bytes, bytes, memoryview], object]
@@ -104,43 +66,75 @@ class Srtp:
     """The SRTP session with one viewer: keys for the hot path, and libsrtp for everything else.
 
     ``ours`` and ``theirs`` are master key and salt of what we and the viewer send; ``compiled`` tells whether RTP is
-    encrypted by ``egress.native``.
+    encrypted by ``egress.native``. Of a session that another process began, ``sent`` and ``heard`` are the last indices
+    of SRTCP each way, by SSRC.
     """
 
-    def __init__(self, profile: Profile, ours: bytes, theirs: bytes, *, compiled: bool) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        ours: bytes,
+        theirs: bytes,
+        *,
+        compiled: bool,
+        sent: Iterable[tuple[int, int]] = (),
+        heard: Iterable[tuple[int, int]] = (),
+    ) -> None:
         self.profile = profile
-        self._ours = ours
+        self.ours, self.theirs = ours, theirs
+        self.sent = SrtcpSender(profile, ours, sent)
+        self.heard = dict(heard)  # the highest index of feedback that was authentic, by SSRC
+        self._former = dict(self.heard)  # what is not newer than this was taken, or missed, by another process
         self._compiled = compiled
-        policy = pylibsrtp.Policy(ours, pylibsrtp.Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile.libsrtp)
-        policy.allow_repeat_tx = True
-        policy.window_size = REPEAT_WINDOW
-        self._outbound = pylibsrtp.Session(policy)
         self._inbound = pylibsrtp.Session(
             pylibsrtp.Policy(theirs, pylibsrtp.Policy.SSRC_ANY_INBOUND, srtp_profile=profile.libsrtp)
         )
-        self._ssrcs: set[bytes] = set()  # of feedback that was authentic
 
     @cached_property
     def gcm_keys(self) -> GcmKeys | None:
         """Our sending keys, ``None`` if the profile is not a GCM one."""
-        return GcmKeys(self.profile, self._ours, compiled=self._compiled) if self.profile.gcm else None
+        return GcmKeys(self.profile, self.ours, compiled=self._compiled) if self.profile.gcm else None
 
     def protect_rtp(self, packet: bytes) -> bytes:
         """SRTP through libsrtp, for profiles without ``gcm_keys``. Packets up to 1,356 bytes."""
-        return self._outbound.protect(packet)
+        protected: bytes = self._outbound.protect(packet)
+        return protected
 
     def protect_rtcp(self, packet: bytes) -> bytes:
         """SRTCP of a compound packet."""
-        return self._outbound.protect_rtcp(packet)
+        return self.sent.protect(packet)
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
-        """The compound packet, or ``None`` if it is not authentic, or of one SSRC too many."""
-        ssrc = packet[4:8]  # in clear (RFC 3711 3.4)
-        if ssrc not in self._ssrcs and len(self._ssrcs) >= MAX_SSRCS:
+        """The compound packet, or ``None`` if it is not authentic, was taken before, or is of one SSRC too many."""
+        ssrc = int.from_bytes(packet[4:8], "big")  # in clear (RFC 3711 3.4)
+        if ssrc not in self.heard and len(self.heard) >= MAX_SSRCS:
+            return None
+        index = index_of(packet, self.profile)
+        if index <= self._former.get(ssrc, -1):
             return None
         try:
-            plain = self._inbound.unprotect_rtcp(packet)
+            plain: bytes = self._inbound.unprotect_rtcp(packet)
         except (pylibsrtp.Error, ValueError):  # the latter above 1,500 bytes
             return None
-        self._ssrcs.add(ssrc)
+        self.heard[ssrc] = max(index, self.heard.get(ssrc, -1))
         return plain
+
+    def go_on(self, ssrc: int, following: int) -> None:
+        """Another process sent the packets of this SSRC before the extended sequence number ``following``.
+
+        With GCM the caller numbers them. libsrtp counts by itself, and is led there by packets that nobody gets.
+        """
+        if self.profile.gcm or not following:
+            return
+        assert following <= MAX_RTP, "whoever lets a session go on here looks at that"
+        for number in (*range(_SPIN, following - 1, _SPIN), following - 1):
+            self._outbound.protect(
+                bytes((0x80, 0)) + (number & 0xFFFF).to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big")
+            )
+
+    @cached_property
+    def _outbound(self) -> pylibsrtp.Session:
+        policy = pylibsrtp.Policy(self.ours, pylibsrtp.Policy.SSRC_ANY_OUTBOUND, srtp_profile=self.profile.libsrtp)
+        policy.allow_repeat_tx = True
+        policy.window_size = REPEAT_WINDOW
+        return pylibsrtp.Session(policy)

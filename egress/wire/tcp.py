@@ -91,6 +91,24 @@ class TcpConnection:
         """Up to ``size`` bytes; empty if the peer has closed. Raises ``BlockingIOError``, or another ``OSError``."""
         return self._socket.recv(size)
 
+    def pause(self) -> tuple[socket.socket, bytes, bytes]:
+        """Read and send nothing until it is resumed. The socket, and the rest of frames that have begun, each way."""
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        return self._socket, self.deframer.rest, bytes(self._rest)
+
+    def resume(self, on_readable: Callable[[TcpConnection], None], read: bytes = b"", unsent: bytes = b"") -> None:
+        """Go on, perhaps with what another process had ``read``, and left ``unsent``, of a frame."""
+        if read:
+            self.deframer.rest = read
+        if unsent:
+            self._rest += unsent
+            self._waiting_control = len(unsent)
+        if self._rest:
+            self.stalled = True
+            self._loop.add_writer(self._socket, self._writable)
+        self.start(on_readable)
+
     def give_up(self) -> socket.socket:
         """The socket, for somebody else: it is not read here any more."""
         self._loop.remove_reader(self._socket)

@@ -15,7 +15,7 @@ import itertools
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from common import clock
@@ -45,6 +45,10 @@ _OUT_OF_SOMETHING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 log = get_logger()
 
 
+Paused = tuple[TcpAddress, socket.socket, bytes, bytes]
+"""A connection that is not read: its address and socket, what was read of a frame, and what is not sent of one."""
+
+
 class Receiver(Protocol):
     """The viewers of the port; see ``egress.mux``."""
 
@@ -61,13 +65,11 @@ class Receiver(Protocol):
 class TcpPort:
     """The listening sockets on the running event loop, and every connection of them."""
 
-    def __init__(self, host: str, number: int) -> None:
-        """Bind. ``host`` empty: all interfaces, IPv4 and IPv6; ``number`` 0: any free port.
-
-        Raises ``AddressInUseError`` or ``ConfigError``.
-        """
+    def __init__(self, host: str, number: int, inherited: Sequence[socket.socket] = ()) -> None:
+        """Bind, unless listening sockets are ``inherited``; all else, and what it raises, as in ``MediaPort``."""
         self.counters: Counter[str] = Counter()
-        self._listeners: list[socket.socket] = []
+        self.listeners: list[socket.socket] = list(inherited)
+        self._adopted: list[tuple[TcpConnection, bytes, bytes]] = []  # what was read and not sent of each
         self._pending: dict[TcpAddress, TcpConnection] = {}  # the oldest first
         self._pending_of: Counter[str] = Counter()  # by host
         self._owned: dict[TcpAddress, TcpConnection] = {}
@@ -76,10 +78,10 @@ class TcpPort:
         self.on_tls: Callable[[socket.socket, bytes], None] | None = None  # takes connections that begin with TLS
         self._paused = False  # accepts nothing until the next sweep
         self._look_at = 0.0  # monotonic time of the next look at those that are idle
-        several = families(host)
+        several = families(host) if not inherited else []
         try:
             for family, address in several:
-                self._listen(family, address, self.number or number, optional=bool(self._listeners))
+                self._listen(family, address, self.number or number, optional=bool(self.listeners))
         except BaseException:
             self.close()
             raise
@@ -87,7 +89,7 @@ class TcpPort:
     @property
     def number(self) -> int:
         """The port's number; 0 before the first socket is bound."""
-        return int(self._listeners[0].getsockname()[1]) if self._listeners else 0
+        return int(self.listeners[0].getsockname()[1]) if self.listeners else 0
 
     @property
     def connections(self) -> int:
@@ -98,8 +100,34 @@ class TcpPort:
         """Accept and read from now on."""
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
-        for listener in self._listeners:
+        for listener in self.listeners:
             self._loop.add_reader(listener, self._acceptable, listener)
+        for connection, read, unsent in self._adopted:
+            if not connection.closed:
+                connection.resume(self._readable, read, unsent)
+        self._adopted.clear()
+
+    def adopt(self, sock: socket.socket, remote: TcpAddress, read: bytes, unsent: bytes, now: float) -> None:
+        """Take a viewer's connection from another process; it is read once the port is started. Raises ``OSError``."""
+        connection = TcpConnection(sock, Path(remote), now, self._lost)
+        connection.owned = True
+        self._owned[remote] = connection
+        self._adopted.append((connection, read, unsent))
+        self._numbers = itertools.count(max(remote.connection + 1, next(self._numbers)))
+
+    def connection(self, address: Address) -> TcpConnection | None:
+        """The viewer's connection with that address."""
+        return self._owned.get(address) if isinstance(address, TcpAddress) else None
+
+    def pause(self) -> list[Paused]:
+        """Accept and read nothing until it is started again. Returns viewers' connections; strangers' are closed."""
+        self._paused = False
+        for listener in self.listeners:
+            self._loop.remove_reader(listener)
+        for connection in list(self._pending.values()):
+            self._drop(connection)
+        self._adopted = [(connection, b"", b"") for connection in self._owned.values()]
+        return [(_key(connection), *connection.pause()) for connection in self._owned.values()]
 
     def hang_up(self, address: Address) -> None:
         """Close a connection, if ``address`` is that of one: its viewer is gone, or has forgotten it."""
@@ -116,16 +144,16 @@ class TcpPort:
                 self._give_up(connection, "tcp_silent")
         if self._paused:
             self._paused = False
-            for listener in self._listeners:
+            for listener in self.listeners:
                 self._loop.add_reader(listener, self._acceptable, listener)
 
     def close(self) -> None:
         """Close everything."""
-        for listener in self._listeners:
+        for listener in self.listeners:
             with contextlib.suppress(RuntimeError):  # no loop: never started
                 asyncio.get_running_loop().remove_reader(listener)
             listener.close()
-        self._listeners.clear()
+        self.listeners.clear()
         for connection in [*self._pending.values(), *self._owned.values()]:
             self._drop(connection)
 
@@ -146,7 +174,7 @@ class TcpPort:
             if not optional:
                 raise ConfigError(f"cannot bind TCP {address}: {exc.strerror}", key="media.tcp") from None
             return
-        self._listeners.append(listener)
+        self.listeners.append(listener)
 
     def _acceptable(self, listener: socket.socket) -> None:
         now = time.monotonic()
@@ -168,7 +196,7 @@ class TcpPort:
 
     def _pause(self) -> None:
         self._paused = True
-        for listener in self._listeners:
+        for listener in self.listeners:
             self._loop.remove_reader(listener)
 
     def _admit(self, sock: socket.socket, address: tuple[str, int], now: float) -> None:

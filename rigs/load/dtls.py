@@ -9,7 +9,7 @@ from OpenSSL import SSL
 
 from egress.wire.certificate import Certificate, Fingerprint, vouched_for
 from egress.wire.dtls import DTLS_MTU, PROFILES, datagrams
-from egress.wire.srtp import masters
+from egress.wire.profiles import masters
 
 _CIPHERS = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"  # some servers' certificates have RSA
 

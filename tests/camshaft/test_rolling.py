@@ -15,7 +15,10 @@ from common.config import Config
 class Fleet:
     """Processes that are well as soon as they are started, but for those that never are."""
 
-    def __init__(self, plan: list[Program], never: str = "", hangs: str = "", *, killable: bool = True) -> None:
+    def __init__(
+        self, plan: list[Program], never: str = "", hangs: str = "", *, killable: bool = True, heirs: bool = False
+    ) -> None:
+        self._heirs = heirs  # whether successors get ready
         self.done: list[str] = []
         self._never = never
         self._hangs, self._killable = hangs, killable
@@ -31,12 +34,22 @@ class Fleet:
         if name != self._hangs:
             self._running[name] = next(self._numbers)
 
+    def stand_by(self, name: str) -> str:
+        if self._heirs:
+            self.done.append(f"stand by {name}")
+        return f"{name}+"
+
+    def stands_by(self, name: str) -> bool | None:
+        return True if self._heirs else None
+
     def leave(self, name: str) -> None:
         self.done.append(f"leave {name}")
         if name != self._hangs:
             del self._running[name]
 
     def kill(self, name: str) -> None:
+        if name not in self._running:
+            return
         self.done.append(f"kill {name}")
         if self._killable:
             self._running[name] = next(self._numbers)
@@ -68,6 +81,18 @@ async def test_workers_come_first_with_a_spare_to_hand_over_to_and_the_broker_la
         "renew egress-0",
         "renew egress-1",
         "leave egress-spare",
+        "renew broker",
+    ]
+
+
+async def test_an_egress_has_a_successor_that_takes_what_it_has() -> None:
+    fleet = Fleet(plan(), heirs=True)
+    assert await roll(plan(), fleet, drain=0.0)
+    assert fleet.done[3:] == [
+        "stand by egress-0",
+        "renew egress-0",
+        "stand by egress-1",
+        "renew egress-1",
         "renew broker",
     ]
 

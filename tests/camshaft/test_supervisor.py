@@ -474,7 +474,34 @@ def test_where_nothing_can_be_forked_programs_are_started(
     assert serve.end()[0] == 0
 
 
-def test_sigusr2_replaces_every_process_and_starts_a_spare_meanwhile(cluster: Callable[..., Cluster]) -> None:
+def test_an_egress_that_ends_has_its_successor_started_first(cluster: Callable[..., Cluster]) -> None:
+    serve = cluster(broker="wait", egress_0="heir")
+    first = serve.started("egress-0")
+    serve.become_ready()
+    wait_until(lambda: catches(first, signal.SIGTERM), "it has not begun")
+    os.kill(first, signal.SIGTERM)  # as an operator may, or the broker has it drain
+    second = serve.started("egress-0", 2)
+    wait_until(lambda: not alive(first), "it waits for a successor that is there")
+    wait_until(lambda: catches(second, signal.SIGTERM), "it has not begun")
+    serve.process.send_signal(signal.SIGUSR2)
+    third = serve.started("egress-0", 3)
+    wait_until(lambda: not alive(second), "it is replaced")
+    wait_until(lambda: len(serve.pids("broker")) == 2, "the broker comes last")
+    os.kill(third, signal.SIGKILL)
+    fourth = serve.started("egress-0", 4)
+    assert alive(fourth)
+    assert serve.pids("egress-spare") == []
+    serve.process.terminate()
+    code, _, err = serve.end()
+    assert code == 0
+    events = [line["event"] for line in logged(err) if line["level"] != "debug"]
+    assert sum(event.startswith("process ended") for event in events) == 1, "of the one that was killed"
+
+
+def test_sigusr2_replaces_every_process_and_starts_a_spare_where_none_can_have_successors(
+    cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
     serve = cluster(broker="wait", egress_0="wait")
     before = {name: serve.started(name) for name in ("broker", "egress-0")}
     wait_until(lambda: catches(serve.process.pid, signal.SIGUSR2), "it has not begun")

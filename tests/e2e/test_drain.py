@@ -22,8 +22,12 @@ CODES = 1 << 12  # numbers of a clip's pictures
 
 
 async def test_a_page_misses_no_picture_when_egress_and_ingest_are_replaced(
-    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+    chromium: Chromium,
+    cluster: Callable[..., Any],
+    gst_camera: Callable[..., GstCamera],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")  # no egress has a successor, as where nobody supervises it
     running = await cluster({"front-door": gst_camera().url}, egress=2, ingest=2)
     viewing = await chromium.open(f"{running.url}/watch/front-door")
     await viewing.shows(45)

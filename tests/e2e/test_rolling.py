@@ -26,8 +26,9 @@ LONGEST_GAP = (
 
 
 async def test_who_is_told_misses_nothing_and_who_is_not_plays_until_the_deadline(
-    cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+    cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")  # no egress has a successor, as where nobody supervises it
     running = await cluster({"door": gst_camera().url}, egress=2, ingest=2, config={"drain": {"timeout": DRAIN}})
     told = [Watcher(Page(running.websocket, "door")), Watcher(Events(running.whep("door")))]
     plain = Watcher(Plain(running.whep("door")))

@@ -35,13 +35,8 @@ from egress.path.playout import element
 from egress.wire.dtls import Identity
 from egress.wire.ice import Path
 from egress.wire.port import MediaSocket, UdpTarget, _from_address
-from egress.wire.srtp import (
-    SRTP_AEAD_AES_128_GCM,
-    SRTP_AEAD_AES_256_GCM,
-    SRTP_AES128_CM_SHA1_80,
-    GcmKeys,
-    Profile,
-)
+from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80, Profile
+from egress.wire.srtp import GcmKeys
 from tests.fakes.media import gop_stream
 from tests.fakes.target import FakeTarget
 from tests.fakes.watcher import VIDEO, VIDEO_WITHOUT_RTX, Watcher, push

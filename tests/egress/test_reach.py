@@ -121,7 +121,7 @@ def test_more_of_a_handshake_than_anybody_needs_is_ignored() -> None:
 class Shaking:
     """An association that answers each datagram, and is made by the third."""
 
-    failure, over, came = "", False, 0
+    failure, over, doubted, came = "", False, False, 0
 
     @property
     def connected(self) -> bool:

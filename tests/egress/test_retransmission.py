@@ -12,7 +12,8 @@ from egress.media.feed import Feed
 from egress.position import Position
 from egress.repeat_budget import PACKETS_BURST, PACKETS_SHARE, PICTURES_SHARE
 from egress.retransmission import BUDGET_INTERVAL, MAX_RETRANSMISSIONS
-from egress.wire.srtp import REPEAT_WINDOW, SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, Profile
+from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, Profile
+from egress.wire.srtp import REPEAT_WINDOW
 from rigs.browser import Browser
 from tests.fakes.media import audio, gop_stream, video
 from tests.fakes.watcher import AUDIO, VIDEO_WITHOUT_RTX, Watcher, push

@@ -76,7 +76,7 @@ async def without_broker(link: Said, streams: BrokenOnce) -> AsyncIterator[tuple
     stop = asyncio.Event()
     advertised = addresses.Advertised((), "127.0.0.1")
     with contextlib.closing(Ports(MediaConfig(listen="127.0.0.1", port=0))) as ports:
-        egress = worker.Egress(link, ports, streams, advertised, compiled=False)  # type: ignore[arg-type]
+        egress = worker.Egress(link, ports, streams, advertised, compiled=False, cname="cname")  # type: ignore[arg-type]
         async with asyncio.TaskGroup() as group:
             group.create_task(egress.run(stop))
             await asyncio.sleep(0)

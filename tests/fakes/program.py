@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from common import process
+from common.succession import SUCCESSION, Word, tell
 
 
 async def wait(stop: asyncio.Event) -> None:
@@ -26,6 +27,18 @@ async def blocked_once(stop: asyncio.Event) -> None:
     if len((Path(directory) / name).read_text().split()) == 1:
         time.sleep(60)  # noqa: ASYNC251 - as what never returns
     await stop.wait()
+
+
+async def heir(stop: asyncio.Event) -> None:
+    """Be ready to take over; when told to end, wait for whoever takes over from us."""
+    name, directory = sys.argv[2:4]
+    place = Path(os.environ[SUCCESSION])
+    tell(place, Word.READY)
+    await stop.wait()
+    started = (Path(directory) / name).read_text().split()
+    if started[-1] == str(os.getpid()) and tell(place, Word.WANTED):
+        while (Path(directory) / name).read_text().split()[-1] == str(os.getpid()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def config_error(stop: asyncio.Event) -> None:
@@ -46,7 +59,7 @@ def main() -> int:
         return 1
     if behaviour == "stubborn":
         time.sleep(60)
-    mains = {"config-error": config_error, "address-in-use": address_in_use, "blocked-once": blocked_once}
+    mains = {"config-error": config_error, "address-in-use": address_in_use, "blocked-once": blocked_once, "heir": heir}
 
     def reload() -> None:
         with (Path(directory) / f"{name}.reloads").open("a") as file:

@@ -60,6 +60,7 @@ class Session:
         waits: float = 0.0,
         convertible: Sequence[Kind] = (),
         kinds: Sequence[Kind] = tuple(Kind),
+        browser: Browser | None = None,
     ) -> None:
         self.now = 0.0
         self.round_trip = round_trip  # seconds, of the handshake
@@ -70,7 +71,7 @@ class Session:
         self.released: list[Rendition] = []  # … and what it has given back
         self.source = gop_stream()
         self.sounds = 0
-        self.browser = Browser()
+        self.browser = browser or Browser()
         self.target = FakeTarget()
         self.behind: list[Sender] = []
         offer = self.browser.offer(*(SECTIONS[kind]() for kind in kinds))

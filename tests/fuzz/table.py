@@ -15,6 +15,7 @@ from tests.fuzz import (
     mse_targets,
     rtsp_targets,
     source_targets,
+    succession_targets,
     viewer_session_targets,
 )
 from tests.fuzz.native_parts import PARTS
@@ -33,6 +34,7 @@ _MODULES = (
     common_targets,
     camera_session_targets,
     viewer_session_targets,
+    succession_targets,
     demo_camera_targets,
 )
 TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}

@@ -20,7 +20,8 @@ from egress.sender import Sender
 from egress.viewer import Viewer
 from egress.wire.ice import AMPLIFICATION, Address, Credentials, Path
 from egress.wire.port import UdpTarget
-from egress.wire.srtp import SRTP_AEAD_AES_128_GCM, GcmKeys
+from egress.wire.profiles import SRTP_AEAD_AES_128_GCM
+from egress.wire.srtp import GcmKeys
 from egress.wire.stun import binding_success
 from rigs.browser import PASSWORD
 from tests.fakes.media import audio, gop_stream
@@ -40,7 +41,7 @@ class PlainAssociation:
     """Stands in for ``DtlsServer``: connected by the first datagram, and nothing is encrypted."""
 
     failure = ""
-    over = connected = False
+    over = connected = doubted = False
 
     def __init__(self) -> None:
         self.srtp = PlainSrtp()

@@ -25,13 +25,8 @@ from egress.media.fanout import (
 from egress.media.history import History, Packet, Unit
 from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element
-from egress.wire.srtp import (
-    SRTP_AEAD_AES_128_GCM,
-    SRTP_AEAD_AES_256_GCM,
-    SRTP_AES128_CM_SHA1_80,
-    GcmKeys,
-    Profile,
-)
+from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80, Profile
+from egress.wire.srtp import GcmKeys
 from tests.fakes.target import FakeTarget
 
 SSRC, PAYLOAD_TYPE = 0x12345678, 102

@@ -8,13 +8,8 @@ from OpenSSL import SSL
 
 from egress.wire.certificate import Certificate, Fingerprint
 from egress.wire.dtls import DTLS_MTU, DtlsServer, Identity
-from egress.wire.srtp import (
-    MAX_SSRCS,
-    SRTP_AEAD_AES_128_GCM,
-    SRTP_AEAD_AES_256_GCM,
-    SRTP_AES128_CM_SHA1_80,
-    Profile,
-)
+from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80, Profile
+from egress.wire.srtp import MAX_SSRCS
 from rigs.browser import Browser
 
 IDENTITY = Identity(compiled=False)

@@ -6,17 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE
-from egress.wire.srtp import (
-    REPEAT_WINDOW,
+from egress.wire.profiles import (
     SRTP_AEAD_AES_128_GCM,
     SRTP_AEAD_AES_256_GCM,
     SRTP_AES128_CM_SHA1_80,
-    GcmKeys,
     Profile,
-    Srtp,
     derive,
     masters,
 )
+from egress.wire.srtp import REPEAT_WINDOW, GcmKeys, Srtp
 
 
 def test_key_derivation_is_the_rfcs() -> None:
@@ -58,3 +56,44 @@ def test_byte_identical_to_libsrtp(profile: Profile, payload: bytes, first: int,
             return  # a jump of more than half the space, which libsrtp rightly takes for a late packet
         assert libsrtp.protect(header + payload) == header + out
         assert len(header) == HEADER_SIZE
+
+
+ALL = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80]
+
+
+@pytest.mark.parametrize("profile", ALL, ids=["128", "256", "cm"])
+def test_reports_are_byte_identical_to_libsrtp_and_their_indices_go_on(profile: Profile) -> None:
+    master = os.urandom(profile.master_size)
+    policy = pylibsrtp.Policy(key=master, ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile.libsrtp)
+    libsrtp, ours = pylibsrtp.Session(policy), Srtp(profile, master, master, compiled=False)
+    for number in range(3):
+        for ssrc in (b"one.", b"two."):
+            packet = b"\x80\xc8\0\6" + ssrc + os.urandom(20 + 24 * number)
+            assert ours.protect_rtcp(packet) == libsrtp.protect_rtcp(packet)
+    heir = Srtp(profile, master, master, compiled=False, sent=ours.sent.indices.items())
+    assert heir.protect_rtcp(packet) == libsrtp.protect_rtcp(packet)
+
+
+@pytest.mark.parametrize("following", [1, 2, 0x4001, 0x1_8001])
+def test_packets_of_another_process_are_counted_where_libsrtp_counts(following: int) -> None:
+    profile = SRTP_AES128_CM_SHA1_80
+    master = os.urandom(profile.master_size)
+    before, after = (Srtp(profile, master, master, compiled=False) for _ in range(2))
+
+    def packet(number: int) -> bytes:
+        return b"\x80\x60" + (number & 0xFFFF).to_bytes(2, "big") + bytes(4) + b"ssrc" + b"picture"
+
+    for number in range(following):
+        before.protect_rtp(packet(number))
+    after.go_on(int.from_bytes(b"ssrc", "big"), following)
+    assert after.protect_rtp(packet(following)) == before.protect_rtp(packet(following))
+
+
+def test_feedback_that_another_process_took_is_not_taken_again() -> None:
+    profile = SRTP_AEAD_AES_128_GCM
+    master = os.urandom(profile.master_size)
+    peer, before = (Srtp(profile, master, master, compiled=False) for _ in range(2))
+    packets = [peer.protect_rtcp(b"\x80\xc9\0\1peer" + bytes(4)) for _ in range(3)]
+    assert before.unprotect_rtcp(packets[1])
+    after = Srtp(profile, master, master, compiled=False, heard=before.heard.items())
+    assert [after.unprotect_rtcp(packet) is not None for packet in packets] == [False, False, True]

@@ -12,8 +12,9 @@ import pytest
 
 from common.errors import AddressInUseError, ConfigError
 from egress.wire import tcp_port
-from egress.wire.framing import framed
+from egress.wire.framing import PREFIX_SIZE, framed
 from egress.wire.ice import Address, Path
+from egress.wire.tcp import TcpConnection
 from egress.wire.tcp_port import IDLE_TIMEOUT, PENDING_TIMEOUT, TcpPort
 from egress.wire.way import Carrier
 
@@ -233,3 +234,40 @@ async def test_both_families_have_one_number_and_a_taken_one_is_an_error() -> No
             TcpPort("", port.number)
     with pytest.raises(ConfigError, match="cannot bind TCP"):
         TcpPort("192.0.2.1", 0)
+
+
+async def test_another_process_goes_on_with_its_connections_and_what_had_begun(port: TcpPort, viewers: Viewers) -> None:
+    async with connected(port) as sock, connected(port):
+        sock.send(framed(CHECK))
+        assert await asyncio.get_running_loop().sock_recv(sock, 100) == framed(b"\1\1 yes")
+        sock.send(framed(RTCP)[:5])
+        [address] = viewers.held
+        connection = port.connection(address)
+        assert connection is not None
+        await until(lambda: connection.deframer.begun)
+        sent = await _filled(connection)
+        [(remote, given, read, unsent)] = port.pause()
+        assert (remote, read, bool(unsent), port.connections) == (address, framed(RTCP)[:5], True, 1)
+        sock.send(framed(RTCP)[5:])
+        with contextlib.closing(TcpPort("", 0, [each.dup() for each in port.listeners])) as other:
+            other.adopt(given.dup(), remote, read, unsent, 1.0)
+            port.close()
+            other.start(viewers)
+            await until(lambda: viewers.datagrams[-1:] == [RTCP])
+            assert [path.remote for _, path in viewers.came] == [address, address]
+            found = bytearray()
+            while len(found) < sent:
+                found += await asyncio.get_running_loop().sock_recv(sock, 1 << 20)
+            assert len(found) == sent, "what had begun is whole"
+            async with connected(other):
+                assert other.connections == 2
+            assert other.connection(address) is not None
+
+
+async def _filled(connection: TcpConnection) -> int:
+    """Send until something is left, and return how many bytes that makes."""
+    run, sent = memoryview(bytes(1_000 * 60)), 0
+    while not connection.stalled:
+        connection.send_run(run, 1_000)
+        sent += connection.taken * (1_000 + PREFIX_SIZE)
+    return sent

@@ -1,0 +1,127 @@
+"""The directory where processes of ``serve`` meet their successors, and what they tell of it.
+
+It is private to our user, lies where the system keeps such things, and is removed at the end. It holds a socket for
+each egress that runs, and ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from camshaft.children import Children
+from camshaft.plan import Program
+from common.control import Role
+from common.log import get_logger
+from common.succession import MAX_WORD, SUCCESSION, SUPERVISOR, Word
+
+_LINUX: Final = sys.platform == "linux"  # elsewhere sockets of whole messages do not pass others
+LOOK = 0.01  # seconds between looks at a process that is being started
+READ_LIMIT = 16  # words before other work of the loop gets its turn
+
+
+class Successions:
+    """Those that stand by for ``programs``. ``start`` starts one under another name, unless that is of no use any more.
+    Where no directory can be made, nobody has a place."""
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        children: Children,
+        start: Callable[[Program, str], asyncio.Task[int] | None],
+    ) -> None:
+        self._programs, self._children = programs, children
+        self._start = start
+        self._heirs: dict[str, asyncio.Task[int]] = {}  # that stand by, by the name that they will have
+        self._ready: set[str] = set()
+        self._heard: dict[Word, Callable[[str], object]] = {Word.WANTED: self.stand_by, Word.READY: self._ready.add}
+        self._directory: Path | None = None
+        self._socket: socket.socket | None = None
+
+    def open(self) -> None:
+        """Make the directory, and hear."""
+        if not _LINUX:
+            return
+        try:
+            made = tempfile.mkdtemp(prefix="camshaft-", dir=os.environ.get("XDG_RUNTIME_DIR") or None)  # mode 0700
+            self._directory = Path(made)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+            self._socket.bind(str(self._directory / SUPERVISOR))
+            (self._directory / SUPERVISOR).chmod(0o600)
+        except OSError as exc:
+            get_logger().warning("egress processes have no successors here", reason=exc.strerror)
+            self.close()
+        else:
+            asyncio.get_running_loop().add_reader(self._socket, self._readable, self._socket)
+
+    def close(self) -> None:
+        """Remove it."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+    @property
+    def heirs(self) -> Iterable[asyncio.Task[int]]:
+        """Those that stand by, or did."""
+        return self._heirs.values()
+
+    def stand_by(self, name: str) -> str:
+        """See ``camshaft.rolling.Fleet``: only of an egress that runs, and where it has none."""
+        program = next((each for each in self._programs if each.name == name and each.role is Role.EGRESS), None)
+        if program is None or self._directory is None or name not in self._children.names:
+            return heir_of(name)
+        if self.stands_by(name) is None and (heir := self._start(program, heir_of(name))) is not None:
+            self._ready.discard(name)
+            self._heirs[name] = heir
+        return heir_of(name)
+
+    def stands_by(self, name: str) -> bool | None:
+        """Whether a program's successor is ready; ``None`` if there is none, or it has ended."""
+        heir = self._heirs.get(name)
+        return None if heir is None or heir.done() else name in self._ready
+
+    async def succeed(self, name: str) -> int | None:
+        """The program has ended: let its successor have its name, and wait for its end. ``None`` if there is none."""
+        heir = self._heirs.get(name)
+        while heir is not None and not heir.done() and heir_of(name) not in self._children.names:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)
+        self._heirs.pop(name, None)
+        if heir is None:
+            return None
+        if not heir.done():
+            self._children.rename(heir_of(name), name)
+        return await heir
+
+    def placed(self, program: Program) -> Program:
+        """The program, with its place if it has one."""
+        if self._directory is None or program.role is not Role.EGRESS or program not in self._programs:
+            return program
+        return replace(program, environ={**program.environ, SUCCESSION: str(self._directory / program.name)})
+
+    def _readable(self, sock: socket.socket) -> None:
+        for _ in range(READ_LIMIT):
+            try:
+                data = sock.recv(MAX_WORD)
+            except OSError:
+                return
+            word, _, name = data.decode(errors="replace").partition(" ")
+            if word in list(Word):
+                self._heard[Word(word)](name)
+
+
+def heir_of(name: str) -> str:
+    """The name of a program's successor, until it has the program's."""
+    return f"{name}+"

@@ -1,0 +1,71 @@
+"""The begin of an egress that may have a predecessor: it waits for that, and has its ports, or own ones."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+from common.config import MediaConfig
+from common.errors import AddressInUseError, CamshaftError, ProtocolError
+from common.log import get_logger
+from common.succession import Word, tell
+from egress.media.streams import Streams
+from egress.succession.channel import GoneError
+from egress.succession.handing import SuccessionError
+from egress.succession.successor import Successor, Taken
+from egress.wire.ports import Ports
+
+PORTS_WITHIN = 5.0  # seconds for a predecessor that ends by itself to let its ports go
+LOOK = 0.05  # seconds between tries
+
+log = get_logger()
+
+
+class NotNeededError(CamshaftError):
+    """A successor is told to end while its predecessor is at work."""
+
+    def __str__(self) -> str:
+        return "not needed any more"
+
+
+async def followed(
+    heir: Successor, streams: Streams, incarnation: str, stop: asyncio.Event, meeting: Path | None
+) -> Taken | None:
+    """All that the predecessor gives; ``None`` if it ends by itself. The supervisor hears when it can give.
+
+    Raises ``NotNeededError`` if ``stop`` comes first, ``SuccessionError`` if the predecessor stops in the middle.
+    """
+    ready = partial(tell, meeting, Word.READY) if meeting is not None else bool
+    following = asyncio.ensure_future(heir.follow(streams, incarnation, ready))
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not following.done():
+            raise NotNeededError
+        return following.result()
+    except (GoneError, ProtocolError, TimeoutError) as exc:
+        log.warning("nothing was taken over", reason=str(exc) or "no answer")
+        raise SuccessionError from None
+    finally:
+        for task in (following, stopping):
+            task.cancel()
+        await asyncio.gather(following, stopping, return_exceptions=True)
+
+
+async def opened_ports(media: MediaConfig, taken: Taken | None, *, after: bool) -> Ports:
+    """The ports that were taken, or own ones: ``after`` a predecessor that ends, as soon as it has let them go.
+
+    Raises ``AddressInUseError`` or ``ConfigError``.
+    """
+    if taken is not None:
+        return Ports(media, (taken.udp, taken.tcp))
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PORTS_WITHIN
+    while True:
+        try:
+            return Ports(media)
+        except AddressInUseError:
+            if not after or loop.time() > until:
+                raise
+        await asyncio.sleep(LOOK)

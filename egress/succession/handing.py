@@ -1,0 +1,141 @@
+"""An egress's part in a succession, from either side: what it has is given, or what another had is taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from common.bus import Keys
+from common.errors import CamshaftError, ProtocolError
+from common.log import get_logger
+from common.media import Kind
+from common.worker.link import Link
+from egress.catch_up import CatchUp
+from egress.media.feed import Source
+from egress.media.streams import Streams
+from egress.succession.channel import GoneError
+from egress.succession.predecessor import Predecessor
+from egress.succession.resuming import Here, begin, viewer_of
+from egress.succession.states import VERSION, Prelude, SourceState
+from egress.succession.successor import Successor, Taken
+from egress.viewers import Viewers
+from egress.wire.ice import TcpAddress
+from egress.wire.ports import Ports
+
+HANDSHAKES_WITHIN = 1.0  # seconds for those that are under way to be over: they cannot be moved
+LOOK = 0.02  # seconds between looks whether they are
+
+log = get_logger()
+
+
+class SuccessionError(CamshaftError):
+    """The predecessor stopped in the middle: nothing of it is ours, and its sockets are in use."""
+
+    def __str__(self) -> str:
+        return "the process that was to be replaced stopped in the middle of that; this one begins anew"
+
+
+class Handing:
+    """``here`` is what sessions get that are taken."""
+
+    def __init__(
+        self,
+        link: Link,
+        ports: Ports,
+        streams: Streams,
+        viewers: Viewers,
+        catch_up: CatchUp,
+        here: Here,
+    ) -> None:
+        self.under_way = False  # nothing new is taken …
+        self.paused = False  # … and nothing is done with sessions and sockets
+        self._link = link
+        self._ports, self._streams, self._viewers, self._catch_up = ports, streams, viewers, catch_up
+        self._here = here
+        self._predecessor: Predecessor | None = None
+
+    def open(self, path: Path, keys: Keys | None) -> None:
+        """Let successors come from now on."""
+        own = (keys.server_public, keys.client_public, keys.client_secret) if keys and keys.by_token else None
+        about = Prelude(VERSION, self._link.incarnation, self._here.cname, _told(self._streams.sources), own)
+        self._predecessor = Predecessor(path, about, self._streams, self._ports, self._viewers)
+        self._predecessor.open()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """While open, get successors ready."""
+        if self._predecessor is None:
+            yield
+            return
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(self._predecessor.serve())
+            yield
+            serving.cancel()
+
+    def close(self) -> None:
+        """Let none come any more."""
+        if self._predecessor is not None:
+            self._predecessor.close()
+
+    async def hand_over(self) -> bool:
+        """See ``common.worker.HandsOver``."""
+        if self._predecessor is None or not len(self._viewers) or not await self._predecessor.invite():
+            return False
+        self.under_way = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + HANDSHAKES_WITHIN
+        while any(viewer.heard and not viewer.senders for viewer in self._viewers) and loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)  # a viewer's datagrams have no event
+        given = await self._predecessor.give(self)
+        self.under_way = given
+        return given
+
+    async def take(self, heir: Successor, taken: Taken) -> None:
+        """Go on with what the predecessor gave. Raises ``SuccessionError`` if it has not."""
+        now = asyncio.get_running_loop().time()
+        try:
+            for told, sock in taken.connections:
+                self._ports.adopt(sock, TcpAddress(*told.remote), told.read, told.unsent, now)
+            viewers = [viewer_of(state, self._here, now) for state in taken.sessions]
+            await heir.go(len(viewers))
+        except (GoneError, ProtocolError, TimeoutError, OSError) as exc:
+            log.warning("nothing was taken over", reason=str(exc) or "no answer")
+            raise SuccessionError from None
+        self._link.succeeds = heir.prelude.incarnation
+        places = await heir.places()
+        now = asyncio.get_running_loop().time()
+        for viewer, state in zip(viewers, taken.sessions, strict=True):
+            self._viewers.adopt(viewer, now)
+            begin(viewer, state, places, now)
+        found = sum(place is not None for place in places.values())
+        paused = round(asyncio.get_running_loop().time() - taken.since, 3)
+        count = {"viewers": len(viewers), "tracks": len(places), "found": found}
+        log.info("sessions taken over", node=self._link.node, paused=paused, **count)
+
+    # See ``Giver``.
+
+    def pause(self) -> None:
+        """See ``Giver``."""
+        self.paused = True
+        self._catch_up.close()
+        self._ports.pause()
+
+    def unpause(self) -> None:
+        """See ``Giver``."""
+        self._ports.start(self._viewers.mux)
+        self.paused = False
+
+    async def leave(self, successor: str) -> None:
+        """See ``Giver``."""
+        await self._link.leave(successor)
+
+    def come_back(self) -> None:
+        """See ``Giver``."""
+        self._link.open()
+
+
+def _told(sources: Mapping[Kind, Source]) -> tuple[SourceState, SourceState]:
+    picture, sound = ((kind, each.ssrc, each.rtx_ssrc, each.origin) for kind, each in sources.items())
+    return picture, sound

@@ -1,0 +1,280 @@
+"""The words between an egress and its successor: frozen dataclasses, one msgpack map a message; pure.
+
+Times are monotonic seconds, which both processes share as they are on one machine; ``None`` is never. All is bounded:
+who reads it takes nothing for granted, though none but a process of our own user can have said it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import msgpack
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from common.errors import ProtocolError
+from common.media import Kind
+from egress.formats import Format
+from egress.path.capacity import TRAINS_KEPT
+from egress.wire.ice import MAX_PATHS, MAX_SPENT
+
+VERSION = 1  # of these words; a successor of another release may say others, and then nothing is handed over
+MAX_MESSAGE = 96 << 10  # bytes; a session with every path and format that it may have takes a third of it
+MAX_FEEDS = 20_000  # of a process: each of its renditions has two
+MAX_SESSIONS = 50_000  # more than any process takes (limits.egress_viewers)
+MAX_SOCKETS = 4  # of UDP and listening for TCP: of IPv4 and of IPv6
+_MAX_TEXT = 1_000  # characters
+
+U32 = Annotated[int, Field(ge=0, lt=1 << 32)]
+U48 = Annotated[int, Field(ge=0, lt=1 << 48)]
+Count = Annotated[int, Field(ge=0, lt=1 << 62)]
+Index = Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)]
+Text = Annotated[str, Field(max_length=_MAX_TEXT)]
+Secret = Annotated[bytes, Field(max_length=256)]
+Time = Annotated[float, Field(allow_inf_nan=False)]
+When = Time | None
+Port = Annotated[int, Field(gt=0, lt=1 << 16)]
+Indices = Annotated[tuple[tuple[U32, U32], ...], Field(max_length=16)]  # of SRTCP, by SSRC
+
+
+def _address(host: str) -> str:
+    ipaddress.ip_address(host.partition("%")[0])
+    return host
+
+
+Host = Annotated[str, Field(max_length=64), AfterValidator(_address)]
+Remote = tuple[Host, Port] | tuple[Host, Port, U32, U32] | tuple[Host, Port, Count]
+"""UDP by IPv4, UDP by IPv6 with flow and scope, and TCP with the number of its connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationState:
+    """See ``egress.wire.ice.Generation``."""
+
+    remote_ufrag: Text
+    remote_password: Secret = field(repr=False)
+    ufrag: Text
+    password: Text = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PairState:
+    """See ``egress.wire.ice.Pair``; ``former`` tells that it is of the generation before."""
+
+    remote: Remote
+    local: Annotated[bytes, Field(max_length=16)]
+    former: bool
+    received: Count
+    sent: Count
+    proved_at: When
+    by_handshake: bool
+    transaction: Annotated[bytes, Field(max_length=12)]
+    checked_at: When
+    round_trip: When
+
+
+@dataclass(frozen=True, slots=True)
+class IceState:
+    """See ``egress.wire.ice.IceAgent``. ``selected`` is the remote address of a pair."""
+
+    created: Time
+    current: GenerationState
+    former: GenerationState | None
+    spent: Annotated[tuple[Text, ...], Field(max_length=MAX_SPENT)]
+    pairs: Annotated[tuple[PairState, ...], Field(min_length=1, max_length=MAX_PATHS + 2)]
+    nominated: Remote | None
+    selected: Remote
+    selected_local: Annotated[bytes, Field(max_length=16)]
+    answers: bool
+    renewed: bool
+    tie_breaker: Annotated[bytes, Field(min_length=8, max_length=8)]
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpState:
+    """Master keys with salts, and the last indices of SRTCP. ``flight`` is the handshake's last one of ours."""
+
+    profile: Text
+    ours: Secret = field(repr=False)
+    theirs: Secret = field(repr=False)
+    sent: Indices
+    heard: Indices
+    flight: Annotated[tuple[Annotated[bytes, Field(max_length=1_500)], ...], Field(max_length=16)] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SectionState:
+    """See ``egress.negotiation.Section``."""
+
+    mid: Text
+    kind: Kind
+    formats: Annotated[tuple[Format, ...], Field(max_length=160)]
+    transport_cc: Annotated[int, Field(ge=0, lt=15)]
+    playout_delay: Annotated[int, Field(ge=0, lt=15)]
+    converted: bool
+    convertible: bool
+    other: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SenderState:
+    """One kind of media to one viewer. ``following`` is its next extended sequence number, ``None`` before the first.
+
+    ``next`` is the index in the predecessor's history of the packet that gets it, ``None`` if a start is waited for;
+    numbers from ``first`` on were given to the indices before, without a gap.
+    """
+
+    kind: Kind
+    rendition: Text
+    following: U48 | None
+    first: U48
+    next: Index | None
+    rtx: U48  # the next number on the SSRC of what is repeated
+    packets: Count
+    octets: Count
+    pictured: bool
+    playout: tuple[
+        Annotated[Time, Field(ge=0)], Count
+    ]  # seconds that the receiver is told, and packets when it was told last
+    counts: tuple[Count, Count, Count, Count, Count, Count]  # blocked, stuck, plis, nacked, retransmitted, withheld
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """One viewer's session: all that is needed to go on with it."""
+
+    session: Annotated[str, Field(min_length=1, max_length=_MAX_TEXT)] = field(repr=False)
+    camera: Text
+    declined: Text
+    principal: Text
+    expires: When  # Unix time
+    started: Time  # Unix time
+    joined_at: Time
+    restarts: Count
+    ice_mark: Text
+    ice: IceState
+    srtp: SrtpState
+    sections: Annotated[tuple[SectionState, ...], Field(min_length=1, max_length=2)]
+    senders: Annotated[tuple[SenderState, ...], Field(max_length=2)]
+    path: tuple[When, When, Annotated[tuple[Time, ...], Field(max_length=TRAINS_KEPT)], When]
+    """The path: its round trip, lossy until, rates in bytes/s, and when the newest of them was seen."""
+    round_trip: When
+    bandwidth: Count | None
+    type: Literal["session"] = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """The predecessor's place in one track of a rendition. The packet with index ``end`` has number ``sequence``
+    in its epoch; ``offset`` is that of the epoch's timestamps."""
+
+    rendition: Annotated[str, Field(min_length=1, max_length=_MAX_TEXT)]
+    kind: Kind
+    codec: Text
+    profile: Text
+    clock_rate: Annotated[int, Field(gt=0, lt=1 << 20)]
+    epoch: Count | None
+    offset: Index
+    timestamp: Index
+    capture_ns: Count
+    end: Count
+    sequence: Count | None
+    flows: bool  # something came of late
+    key: Secret = field(default=b"", repr=False)  # that its frames are sealed with, if they are
+    type: Literal["feed"] = "feed"
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first word of the successor."""
+
+    version: int
+    type: Literal["hello"] = "hello"
+
+
+SourceState = tuple[Kind, U32, U32, Count]
+
+
+@dataclass(frozen=True, slots=True)
+class Prelude:
+    """All that a successor needs to get ready but the ``feeds``, so many of which follow: sources by kind as SSRC,
+    that of RTX and origin of time, and the keys of the bus where the worker has its own."""
+
+    version: int
+    incarnation: Text  # by which the broker knows the predecessor
+    cname: Annotated[str, Field(min_length=1, max_length=64)]
+    sources: tuple[SourceState, SourceState]
+    keys: tuple[Secret, Secret, Secret] | None = field(repr=False)  # the broker's public key, and our pair
+    feeds: Annotated[int, Field(ge=0, le=MAX_FEEDS)] = 0
+    type: Literal["prelude"] = "prelude"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The successor reads so many tracks, or has so many sessions; ``incarnation`` is what the broker knows it by."""
+
+    count: Count
+    incarnation: Text = ""
+    type: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All feeds and sessions were told, so many of each, as they are since nothing is sent any more."""
+
+    feeds: Count
+    sessions: Count
+    since: Time
+    type: Literal["told"] = "told"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """A viewer's TCP connection, whose socket comes along: bytes of a frame that has begun, each way."""
+
+    remote: tuple[Host, Port, Count]
+    read: Annotated[bytes, Field(max_length=4_096)] = field(repr=False)
+    unsent: Annotated[bytes, Field(max_length=64 << 10)] = field(repr=False)
+    type: Literal["connection"] = "connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """The sockets that come along: so many of UDP, and then so many that listen for TCP. It is no leave to use them."""
+
+    udp: Annotated[int, Field(ge=1, le=MAX_SOCKETS)]
+    tcp: Annotated[int, Field(ge=0, le=MAX_SOCKETS)]
+    type: Literal["sockets"] = "sockets"
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """All of it is the successor's from here on."""
+
+    type: Literal["go"] = "go"
+
+
+Message = Hello | Prelude | FeedState | Ready | SessionState | ConnectionState | Sockets | Told | Go
+
+_message: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+
+
+def encode(message: Message) -> bytes:
+    """One message."""
+    packed: bytes = msgpack.packb(message, default=_map)
+    return packed
+
+
+def decode(data: bytes) -> Message:
+    """One message. Raises ``ProtocolError``, whose text quotes nothing: there are keys in it."""
+    if len(data) > MAX_MESSAGE:
+        raise ProtocolError(f"{len(data)} bytes are more than a message has")
+    try:
+        return _message.validate_python(msgpack.unpackb(data))
+    except (ValueError, msgpack.UnpackException, ValidationError) as exc:
+        raise ProtocolError(f"not a word of a predecessor's or successor's: {type(exc).__name__}") from None
+
+
+def _map(message: Any) -> dict[str, object]:
+    return {name: getattr(message, name) for name in message.__dataclass_fields__}
