@@ -55,7 +55,7 @@ async def come_and_go(crowd: Crowd, running: Any, until: float, chance: random.R
     taken = 0
     while time.monotonic() < until:
         joined = await crowd.join(Whep(running.whep(chance.choice(CAMERAS))))
-        assert joined, "a viewer was turned away"
+        assert joined, f"a viewer was turned away: {crowd.end().failures}"
         taken += 1
         await asyncio.sleep(chance.uniform(0.2, 3.0))
         await crowd.leave(joined)
@@ -92,6 +92,7 @@ async def test_twenty_viewers_on_three_cameras_leave_nothing_behind(
         nodes_before, before = await quiet(http, running), held(running)
 
         async with Crowd() as steady, Crowd() as crowd:
+            crowd.begin()
             for name in CAMERAS:
                 await steady.join(Whep(running.whep(name)))
             await steady.watching()
