@@ -26,7 +26,7 @@ from rigs.load.crowd import Crowd
 from rigs.load.signalling import Whep
 
 GAP = 100.0  # ms without a picture that a viewer may notice; what the machine itself costs comes on top …
-SHARED_GAP = 250.0  # … and where other tests run at the same time, that is more than two quiet seconds tell
+SHARED_GAP = 600.0  # … and where other tests run at the same time, that is more than two quiet seconds tell
 QUIET = 2.0  # seconds in which that is measured, before the bad things begin
 GROWTH = 0.10  # of a process's memory, once all is over
 SLACK = 6 << 20  # bytes: allocators keep some of what was used once

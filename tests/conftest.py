@@ -110,9 +110,7 @@ def _company(item: pytest.Item) -> Company:
 
 
 def _rank(item: pytest.Item) -> int:
-    """The place of an item in the order of all: the smaller the earlier. Gentle processes begin at the end."""
-    if item.get_closest_marker("patient"):
-        return len(LONG) + 1
+    """The place of an item in the order of all: the smaller the earlier."""
     for at, name in reversed(list(enumerate(LONG))):
         if name in ("quiet", "alone") and item.get_closest_marker(name):
             return at

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-pytestmark = pytest.mark.patient
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 BOUND = 60.0  # seconds: more than anything here takes on a busy machine

@@ -64,7 +64,8 @@ async def test_page_shows_the_clock(tmp_path: Path) -> None:
     numbers = [value >> CHECK_BITS for value, _ in read]
     loop = LOOP_SECONDS * FPS
     steps = [(after - before) % loop for before, after in pairwise(numbers)]
-    assert all(0 < step < FPS for step in steps), "the clock goes on"
+    # One may be drawn twice, and some be left out, where others use the machine.
+    assert all(step < 2 * FPS for step in steps), "the clock goes on"
     assert sorted(steps)[len(steps) // 2] == 1, "picture by picture"
     # A picture may be drawn some milliseconds after the time that its predecessor's callback was given.
     late = [(shown - number / FPS + 1) % LOOP_SECONDS - 1 for (_, shown), number in zip(read, numbers, strict=True)]

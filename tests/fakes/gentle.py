@@ -1,8 +1,8 @@
 """Gentle processes of pytest-xdist: they run what computes, with what the others leave of the machine.
 
 Tests of whole clusters mostly wait, and those that count pictures bear no others beside them. Meanwhile the last of the
-processes, if there are more than ``USUAL``, run unit tests at a lower priority, and before them those that are patient,
-as they wait themselves and cost little. They begin at the end of the list, the others at its beginning.
+processes, if there are more than ``USUAL``, run unit tests at a lower priority. They begin at the end of the list, the
+others at its beginning.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def become_gentle() -> None:
 
 @cache
 def computes(file: Path) -> bool:
-    """Whether no test of a file has one of the markers of those that wait, but for patience."""
+    """Whether no test of a file has one of the markers of those that wait."""
     return file.suffix == ".py" and not _WAITS.search(file.read_text("utf-8"))
 
 
