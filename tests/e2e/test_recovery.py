@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -102,7 +103,9 @@ async def test_what_hangs_is_replaced_and_it_plays_again(
     gap = await gap_after(viewing, stopped_at)
     print(f"{victim} hangs: {gap:.2f} s without a picture")
     assert gap <= LONGEST_HANG
-    assert stopped not in running.pids()[victim]
+    async with asyncio.timeout(PATIENCE):  # for a broker that hangs no picture waits
+        while stopped in running.pids().get(victim, [stopped]):  # noqa: ASYNC110 - the system tells nobody
+            await asyncio.sleep(0.1)
 
 
 async def test_a_camera_that_comes_back_with_another_resolution_goes_on_in_the_same_session(
