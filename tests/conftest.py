@@ -2,7 +2,8 @@
 
 Tests run in several processes at once (pytest-xdist). ``tests.fakes.turns`` says what may run beside what: those that
 are marked ``quiet`` or ``alone`` bear little company. What takes long comes first, and these two last of it; then what
-computes, of which the processes of ``tests.fakes.gentle`` have taken most by then.
+computes, of which the processes of ``tests.fakes.gentle`` have taken most by then. One that waits and fails beside
+others is looked at again by itself (``tests.fakes.second_look``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rigs.chromium import Kept
 from rigs.process import forbid_real_time
 from tests.fakes.cost import untraced
 from tests.fakes.gentle import Scheduling, become_gentle, is_gentle
+from tests.fakes.second_look import SecondLooks
 from tests.fakes.turns import Company, turn
 
 # A machine may be busy, so no example has a deadline: one that is missed would say nothing of the code.
@@ -35,7 +37,15 @@ settings.load_profile("fixed" if os.environ.get("CI") else "patient")
 
 forbid_real_time()
 
+second_looks = pytest.StashKey[SecondLooks]()
+
 LONG = ("e2e", "browser", "gstreamer", "namespace", "slow", "quiet", "alone")  # markers, in the order of their turns
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give second looks where tests run beside others."""
+    config.stash[second_looks] = SecondLooks(_waits if _process() else lambda _: False)
+    config.pluginmanager.register(config.stash[second_looks])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -56,10 +66,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # around everything: no test's time-out runs while it waits for its turn
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[object]:
     """Let a test begin when what it may not run beside has ended."""
-    with turn(item.config.rootpath, _company(item)):
-        return (yield)
+    looks = item.config.stash[second_looks]
+    with turn(item.config.rootpath, Company.ALONE if item is looks.again else _company(item)):
+        result = yield
+    looks.look_again(item, nextitem)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
@@ -107,6 +120,10 @@ def _company(item: pytest.Item) -> Company:
     if item.get_closest_marker("quiet"):
         return Company.QUIET
     return Company.GENTLE if is_gentle(_process()) else Company.USUAL
+
+
+def _waits(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in LONG)
 
 
 def _rank(item: pytest.Item) -> int:

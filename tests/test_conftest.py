@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -230,6 +232,50 @@ def test_processes_that_found_different_tests_are_told_apart(tmp_path: Path) -> 
         scheduling.add_node_collection(node, node.collection)
     with pytest.raises(pytest.UsageError, match="gw0 and gw1 found different tests"):
         scheduling.schedule()
+
+
+FLAWED = """
+import pathlib, pytest
+here = pathlib.Path(__file__).parent
+pytestmark = [{marker}]
+
+@pytest.fixture(scope="module")
+def look():
+    made = here / ("made" + __name__)
+    made.write_text(made.read_text() + "x" if made.exists() else "x")
+    return len(made.read_text())
+
+def test_first_look(look):
+    assert look > 1, "a late picture"
+
+def test_every_look(look):
+    assert look > 9
+
+def test_fine(look):
+    pass
+"""
+
+
+def test_what_waits_and_fails_is_looked_at_again_by_itself(root: Path) -> None:
+    """By a pytest of its own: one failure by chance is told and forgiven; what fails twice, or computes, fails."""
+    (root / "test_waits.py").write_text(FLAWED.format(marker="pytest.mark.slow"))
+    (root / "test_computes.py").write_text(FLAWED.format(marker=""))
+    (root / "pytest.ini").write_text(
+        "[pytest]\nmarkers = slow\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-n", "1"]
+    told = subprocess.run(
+        [*command, "--dist", "loadgroup", "-rf", "--no-cov", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ
+        | {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "300"},
+    )
+    assert "3 failed, 3 passed, 2 rerun in" in told.stdout, told.stdout + told.stderr
+    assert "RERUN test_waits.py::test_first_look - call: AssertionError: a late picture" in told.stdout
+    assert "test_waits.py::test_every_look - assert 3 > 9" in told.stdout, "both looks failed"
+    assert "test_computes.py::test_first_look - AssertionError: a late picture" in told.stdout
 
 
 def test_what_waits_is_known_by_its_markers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -408,6 +409,15 @@ def nursery_of(serve: Cluster) -> int:
     return next(child.pid for child in children if child.cmdline()[:2] == ["camshaft", "nursery"])
 
 
+def descriptors_of(pid: int) -> dict[int, str]:
+    """Return what a process has open, by number; what it closes meanwhile is left out."""
+    opened = {}
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            opened[int(descriptor.name)] = str(descriptor.readlink())
+    return opened
+
+
 def test_what_is_forked_has_what_a_program_of_its_own_has(
     cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -419,10 +429,10 @@ def test_what_is_forked_has_what_a_program_of_its_own_has(
     assert broker.ppid() == serve.process.pid
     assert broker.cmdline()[:3] == ["camshaft", "wait", "broker"]
     assert not any(Path(f"/proc/{who}/environ").read_bytes().strip(b"\0") for who in (pid, nursery))
-    opened = {int(fd.name): fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir()}
-    assert str(opened[0]) == "/dev/null"
-    sockets = {str(where) for where in opened.values() if str(where).startswith("socket:")}
-    assert not sockets & {str(fd.readlink()) for fd in Path(f"/proc/{nursery}/fd").iterdir()}
+    opened = descriptors_of(pid)
+    assert opened[0] == "/dev/null"
+    sockets = {where for where in opened.values() if where.startswith("socket:")}
+    assert not sockets & set(descriptors_of(nursery).values())
     serve.process.terminate()
     assert serve.end()[0] == 0
     assert not alive(nursery)
