@@ -31,6 +31,7 @@ STEP = 3_600  # seconds by which the clock is moved
 CAMERAS_TOO_MANY = 100  # 200 kB of them
 SPARE = 8  # descriptors, and …
 SPARE_MEMORY = 32 << 20  # … bytes that a process under a limit may still take
+UNSEEN = 0.1  # seconds: three pictures of a camera that sends 30 a second; nobody sees one that comes later by that
 WORKERS = ("ingest", "egress", "broker", "relay")
 _LIBFAKETIME = "faketime/libfaketime.so.1"  # Debian: apt install faketime
 
@@ -166,9 +167,9 @@ def each(running: Cluster, wire: Cable) -> Iterator[Fault]:
     for role in WORKERS:
         yield Fault(f"SIGSTOP of {role}", 7.0, partial(_signal, running, role, signal.SIGSTOP))
     yield Fault("camera's cable out", HANG + 8.0, partial(wire.cut, HANG))
-    yield Fault("clock an hour ahead", 0.0, partial(_move_clock, running, STEP))
-    yield Fault("clock an hour back", 0.0, partial(_move_clock, running, -STEP))
-    yield Fault("disk full", 0.0, partial(_fill_disk, running))
+    yield Fault("clock an hour ahead", UNSEEN, partial(_move_clock, running, STEP))
+    yield Fault("clock an hour back", UNSEEN, partial(_move_clock, running, -STEP))
+    yield Fault("disk full", UNSEEN, partial(_fill_disk, running))
     yield Fault("no more memory for egress", 7.0, partial(_limit, running, "egress", resource.RLIMIT_AS))
     yield Fault("no more descriptors for the broker", 5.0, partial(_limit, running, "broker", resource.RLIMIT_NOFILE))
 
