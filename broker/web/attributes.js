@@ -1,6 +1,6 @@
 // A player's attributes as properties, as frameworks set them, also before the element is known to the browser.
 
-const TEXTS = ["camera", "stream", "signalling", "server"];
+const TEXTS = ["camera", "stream", "signalling", "server", "poster"];
 
 export class WithAttributes extends HTMLElement {
   static observedAttributes = [...TEXTS, "token", "autoconnect"];
@@ -32,6 +32,13 @@ export class WithAttributes extends HTMLElement {
   }
   set server(value) {
     this.#reflect("server", value);
+  }
+
+  get poster() {
+    return this.getAttribute("poster");
+  }
+  set poster(value) {
+    this.#reflect("poster", value);
   }
 
   get autoconnect() {

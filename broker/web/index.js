@@ -38,6 +38,7 @@ cameras.addEventListener("list", () => {
 cameras.addEventListener("camera", (event) => {
   if (idOf(event) === selected) {
     chosen.textContent = nameOf(selected);
+    showStill();
     showDetails();
   }
 });
@@ -98,17 +99,28 @@ function select(id) {
   selected = id;
   player.disconnect();
   player.setAttribute("camera", id ?? "");
+  player.poster = null;
   chosen.textContent = id === null ? "No camera chosen" : nameOf(id);
   connect.disabled = id === null || player.unable !== "";
   alone.hidden = id === null;
   alone.href = below(HOME, `watch/${encodeURIComponent(id ?? "")}`).href;
   showList();
+  showStill();
   showDetails();
+}
+
+/** What the camera shows, until it plays here: of one that is pulled anyway, so that nothing is pulled for this. */
+function showStill() {
+  const { state, video } = cameras.all.get(selected) ?? {};
+  if (state !== "playing" || !video) player.poster = null;
+  else if (player.state === "idle") player.poster ??= `${addressOf(selected)}/snapshot.jpg?stream=main&height=720`;
 }
 
 connect.onclick = () => (player.state === "idle" ? player.connect() : player.disconnect());
 player.addEventListener("statechange", () => {
   connect.textContent = player.state === "idle" ? "Connect" : "Disconnect";
+  if (player.state === "playing") player.poster = null; // the next one is of another moment
+  showStill();
 });
 
 async function showDetails() {

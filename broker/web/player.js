@@ -3,7 +3,8 @@
 // Attributes, and properties of the same names: camera; stream ("main", "sub", or "auto", the default: what suits the size
 // of the picture); server (address of another server than the one this script comes from); token (shown to the server);
 // signalling ("ws", which goes over to WHEP where WebSockets do not get through, or "whep"; by default the first on pages of
-// the server, and the second on those of others, whose WebSockets it refuses); autoconnect.
+// the server, and the second on those of others, whose WebSockets it refuses); autoconnect; poster (address of a picture
+// that stands there before the camera's first one, as of <video>).
 // A click on it while it is idle connects, and one while the picture is paused goes on.
 // Methods: connect(), disconnect(), stats(). Events: playing, stalled, renewed, closed, error, statechange.
 // Where no media gets through by WebRTC it comes through the page's own port (mse.js), until WebRTC works (detour.js).
@@ -138,6 +139,10 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   attributeChangedCallback(name, before, after) {
+    if (name === "poster") {
+      this.video.poster = after ?? "";
+      return;
+    }
     // A session goes on with the token that it began with; the next one shows the new one.
     const kept = name === "autoconnect" || (name === "token" && this.state !== "failed");
     if (this.#wanted && before !== after && !kept) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import av
 import pytest
 
 from rigs import gst_camera as gst_rig
+from rigs.chromium import Chromium
 from rigs.gst_launch import GstLaunch, missing, picture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
@@ -48,3 +50,32 @@ async def test_a_still_of_an_h265_camera_on_demand_and_of_its_sub_stream(shared_
             async with http.get(f"{running.url}/api/nodes") as response:
                 [node] = [node for node in await response.json() if node["role"] == "transcode"]
         assert node["cameras"] == [], "nothing is converted for it"
+
+
+@pytest.mark.browser
+async def test_the_page_shows_a_still_until_it_plays_and_has_nothing_pulled_for_it(
+    chromium: Chromium, shared_cluster: Callable[..., Any]
+) -> None:
+    if problem := gst_rig.missing() or missing(X264):
+        pytest.skip(problem)
+    expect = pytest.importorskip("playwright.async_api").expect
+    with GstLaunch([X264]) as launched:
+        [url] = launched.urls
+        running = await shared_cluster({"front-door": {"url": url}, "yard": {"url": url, "on_demand": True}})
+        page = await chromium.context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        async with page.expect_response("**/api/cameras/front-door/snapshot.jpg?*") as response:
+            await page.goto(running.url)
+        assert (await response.value).status == 200
+        player, shown = page.locator("#player"), re.compile("snapshot.jpg")
+        await expect(player).to_have_attribute("poster", shown)
+        await page.get_by_role("button", name="Connect", exact=True).click()
+        await expect(player).to_have_js_property("state", "playing")
+        await expect(player).not_to_have_attribute("poster", shown)
+        await page.get_by_role("button", name="Disconnect", exact=True).click()
+        await expect(player).to_have_attribute("poster", shown)
+        await page.get_by_text("yard").click()
+        await expect(player).not_to_have_attribute("poster", shown)
+        assert not [each for each in asked if "yard/snapshot" in each]
+        await page.close()

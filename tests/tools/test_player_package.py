@@ -61,7 +61,7 @@ def test_what_it_says_of_itself_is_there(packed: dict[str, str]) -> None:
 def test_the_readme_names_all_attributes_and_events(packed: dict[str, str]) -> None:
     attributes = re.findall(r"^  (?:get )?(\w+)[?(]", (WEB / "attributes.js").read_text(), re.MULTILINE)
     known = {name for name in attributes if name not in ("connectedCallback", "attributeChangedCallback")}
-    assert known == {"camera", "stream", "signalling", "server", "token", "autoconnect"}
+    assert known == {"camera", "stream", "signalling", "server", "token", "autoconnect", "poster"}
     for name in known:
         assert f"`{name}`" in packed["README.md"]
     dispatched = set(re.findall(r'#dispatch\("(\w+)"', packed["dist/player.js"]))

@@ -44,6 +44,8 @@ export interface PlayerAttributes {
   signalling?: Signalling | null;
   /** Connect as soon as the camera is named. */
   autoconnect?: boolean;
+  /** Address of a picture that stands there before the camera's first one, as of `<video>`. */
+  poster?: string | null;
 }
 
 /** Numbers about the picture, with the names of `getStats()`. */
@@ -65,6 +67,7 @@ export class CamshaftPlayer extends HTMLElement implements PlayerAttributes {
   stream: CameraStream | null;
   signalling: Signalling | null;
   autoconnect: boolean;
+  poster: string | null;
 
   readonly state: PlayerState;
   readonly video: HTMLVideoElement;
