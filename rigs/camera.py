@@ -22,7 +22,8 @@ from typing import cast
 
 from common.errors import ProtocolError
 from ingest.rtsp.auth import Authorization, Challenge
-from ingest.rtsp.message import Headers, InterleavedFrame, Parser, Request, Response
+from ingest.rtsp.message import Headers, InterleavedFrame, Request, Response
+from ingest.rtsp.parser import Parser
 from ingest.rtsp.transport import TransportSpec
 from rigs.rtp import goodbye, rtp, sender_report
 from rigs.video import Packet, encode, packetise

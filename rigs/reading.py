@@ -6,7 +6,8 @@ from common.media import Batch
 from ingest.rtsp import sdp
 from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.media import SessionMedia
-from ingest.rtsp.message import Parser, Request, Response
+from ingest.rtsp.message import Request, Response
+from ingest.rtsp.parser import Parser
 from ingest.rtsp.setup import Setup
 from ingest.rtsp.transport import TransportSpec
 from ingest.rtsp.url import RtspUrl

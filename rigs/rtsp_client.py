@@ -9,7 +9,8 @@ import struct
 from dataclasses import dataclass, field
 
 from ingest.rtsp.auth import Authenticator
-from ingest.rtsp.message import Headers, InterleavedFrame, Parser, Request, Response
+from ingest.rtsp.message import Headers, InterleavedFrame, Request, Response
+from ingest.rtsp.parser import Parser
 from rigs.video import depacketise
 
 

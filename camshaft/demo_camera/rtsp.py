@@ -20,7 +20,8 @@ from common.errors import ProtocolError
 from common.log import get_logger
 from common.media import Kind
 from ingest.rtsp.auth import Authorization, Challenge
-from ingest.rtsp.message import Headers, Parser, Request, Response
+from ingest.rtsp.message import Headers, Request, Response
+from ingest.rtsp.parser import Parser
 from ingest.rtsp.transport import TransportSpec
 
 SERVER = "Camshaft-Demo-Camera"

@@ -1,7 +1,7 @@
 """The compiled shortcut of ingest's hot path, where it was built.
 
 ``pictures.c`` takes an ordinary picture, as nearly all are, out of what was read from a camera, and says what is one.
-All else goes the way through ``ingest.rtsp.message`` and ``ingest.rtp.receiver``, and so do ordinary pictures where
+All else goes the way through ``ingest.rtsp.parser`` and ``ingest.rtp.receiver``, and so do ordinary pictures where
 nothing was built: the same batches come of it, for three times the processor's time.
 """
 

@@ -12,7 +12,7 @@
  *     SEI of H.264;
  *   - no NAL unit has a start code in it, nor zeros at its end.
  *
- * Everything else, such as a keyframe, is left to ingest/rtsp/message.py, ingest/rtp/receiver.py and ingest/payload/, which
+ * Everything else, such as a keyframe, is left to ingest/rtsp/parser.py, ingest/rtp/receiver.py and ingest/payload/, which
  * do the same for an ordinary picture, byte for byte, wherever this was not built; tests hold that they are equal.
  *
  * It keeps nothing between calls, allocates nothing, and reads each byte a fixed number of times.

@@ -25,8 +25,9 @@ from ingest.rtsp.auth import Pin
 from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.media import SessionMedia
-from ingest.rtsp.message import Parser, Request, Response
+from ingest.rtsp.message import Request, Response
 from ingest.rtsp.networks import Networks
+from ingest.rtsp.parser import Parser
 from ingest.rtsp.publishing import Publishing
 from ingest.rtsp.quickack import QuickAck
 from ingest.rtsp.session import Action, BindPorts, Playing, Punch, RtspSession, Send, SessionState

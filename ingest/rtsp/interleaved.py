@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from ingest.rtsp.message import MAX_EVENTS, MAX_FRAMES, FrameRun, Parser, Read, Request, Response, TakePicture
+from ingest.rtsp.message import Request, Response
+from ingest.rtsp.parser import MAX_EVENTS, MAX_FRAMES, FrameRun, Parser, Read, TakePicture
 
 Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
 """Takes packets of one channel, each between two places of what was received, and the time at which they came."""

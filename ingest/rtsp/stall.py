@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ingest.rtsp.message import Parser, Request, Response
+from ingest.rtsp.message import Request, Response
+from ingest.rtsp.parser import Parser
 
 PATIENCE = 3.0  # seconds in which no byte of it came: Wi-Fi stalls for as long, and sends what is missing again
 

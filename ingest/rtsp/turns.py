@@ -18,7 +18,7 @@ from time import thread_time, thread_time_ns
 from common.cameras import CameraState
 from common.errors import CameraError
 from ingest.budget import Budget
-from ingest.rtsp.message import MAX_ROOM, Parser
+from ingest.rtsp.parser import MAX_ROOM, Parser
 from ingest.rtsp.udp import UdpPort
 
 TURN_NS = 4_000_000  # of the processor for one camera before others; one that takes more is read in smaller pieces …

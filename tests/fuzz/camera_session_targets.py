@@ -12,7 +12,8 @@ from common.media import encode_batch
 from ingest.payload.registry import Choice, choose
 from ingest.rtp.receiver import CameraStream
 from ingest.rtp.rtcp import receiver_report
-from ingest.rtsp.message import InterleavedFrame, Parser
+from ingest.rtsp.message import InterleavedFrame
+from ingest.rtsp.parser import Parser
 from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import BindPorts, Playing, Punch, RtspSession
 from ingest.rtsp.session import Send as Say

@@ -12,7 +12,8 @@ from common.payload.output import Output
 from ingest.payload import registry
 from ingest.rtsp import sdp
 from ingest.rtsp.auth import Authenticator, Authorization, Challenge
-from ingest.rtsp.message import Parser, Request, Response
+from ingest.rtsp.message import Request, Response
+from ingest.rtsp.parser import Parser
 from ingest.rtsp.transport import TransportSpec
 from ingest.rtsp.udp import UdpPort
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control

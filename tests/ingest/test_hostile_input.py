@@ -21,8 +21,10 @@ from ingest.rtp import rtcp
 from ingest.rtp.reorder import Reorder
 from ingest.rtsp import sdp
 from ingest.rtsp.auth import Authenticator, Challenge, Pin
+from ingest.rtsp.head import MAX_BODY_BYTES
 from ingest.rtsp.login import Login
-from ingest.rtsp.message import MAX_BODY_BYTES, MAX_EVENTS, MAX_FRAMES, FrameRun, Headers, Parser, Response
+from ingest.rtsp.message import Headers, Response
+from ingest.rtsp.parser import MAX_EVENTS, MAX_FRAMES, FrameRun, Parser
 from ingest.rtsp.requests import Requests
 from ingest.rtsp.transport import TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control

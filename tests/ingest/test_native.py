@@ -18,7 +18,7 @@ from common.media import MAX_PAYLOAD, Batch
 from ingest import native
 from ingest.native import start_code_at
 from ingest.rtp.receiver import TrackReceiver
-from ingest.rtsp.message import MAX_EVENTS, Parser, Read
+from ingest.rtsp.parser import MAX_EVENTS, Parser, Read
 from rigs.reading import H264, H265, Reading
 from tests.fakes.pictures import SSRC, Camera, framed
 

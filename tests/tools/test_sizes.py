@@ -15,7 +15,6 @@ LONGER = {  # each waits to be split; none may be added
     "broker/director/__init__.py": "Director",
     "broker/director/viewers.py": "Viewers",
     "ingest/rtp/receiver.py": "TrackReceiver",
-    "ingest/rtsp/message.py": "Parser",
     "rigs/load/engine.py": "Engine",
 }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.rtsp.message import Parser, Response
+from ingest.rtsp.message import Response
+from ingest.rtsp.parser import Parser
 from ingest.rtsp.stall import PATIENCE, Stall
 
 

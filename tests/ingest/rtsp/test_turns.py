@@ -18,7 +18,8 @@ from ingest.budget import LOOK_BYTES, Budget
 from ingest.rtsp import publishing, turns
 from ingest.rtsp.client import Connection
 from ingest.rtsp.interleaved import Interleaved
-from ingest.rtsp.message import MAX_ROOM, InterleavedFrame, Parser
+from ingest.rtsp.message import InterleavedFrame
+from ingest.rtsp.parser import MAX_ROOM, Parser
 from ingest.rtsp.session import SessionState
 from rigs.camera import BOUND, FakeCamera, h264_track
 from rigs.reading import H264, H265, Reading
