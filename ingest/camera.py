@@ -300,7 +300,11 @@ def _shown(connection: Session) -> CameraState:
     """Whether there is something to see or hear of a session in which media comes."""
     if not any(track.playable for track in connection.tracks):  # what comes is not what was announced
         return CameraState.NO_PLAYABLE_TRACK
-    return CameraState.NO_PICTURE if any(each.unseen for each in connection.stream.receivers) else CameraState.PLAYING
+    return (
+        CameraState.NO_PICTURE
+        if any(each.unpacking.unseen for each in connection.stream.receivers)
+        else CameraState.PLAYING
+    )
 
 
 def _hindrance(connection: Session) -> str:
@@ -309,4 +313,4 @@ def _hindrance(connection: Session) -> str:
     for track in connection.tracks:
         if track.problem and (track.kind is Kind.VIDEO or (len(receivers) == 1 and track.kind is receivers[0].kind)):
             return f"{track.kind}: {track.problem}"
-    return next((hindrance for receiver in receivers if (hindrance := receiver.hindrance)), "")
+    return next((hindrance for receiver in receivers if (hindrance := receiver.unpacking.hindrance)), "")

@@ -121,7 +121,7 @@ class _Sight:
     def result(self, connection: Session) -> ProbeResult:
         seen = {receiver.kind: receiver for receiver in connection.stream.receivers}
         tracks = tuple(
-            self._track(track, seen[track.kind].stats, seen[track.kind].format)
+            self._track(track, seen[track.kind].stats, seen[track.kind].unpacking.format)
             if track.kind in seen
             else TrackProbe(track)
             for track in connection.tracks

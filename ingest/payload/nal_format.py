@@ -44,7 +44,7 @@ class NalPayloadFormat(NalUnits):
         self._arrival_ns = 0
         # An RTP packet (RFC 3550 5.1) up to where a fragment's bytes begin; the last field is ``fragment``.
         packet = Struct(f"!HHII{syntax.header_size + 1}s")
-        self.unpack_fragment, self.fragment_at = packet.unpack_from, packet.size
+        self._unpack_fragment, self.fragment_at = packet.unpack_from, packet.size
         self._held: list[bytes] = []  # SEI before the picture
         self._unusable = False  # a packet came of a structure that is not taken
 
@@ -136,6 +136,34 @@ class NalPayloadFormat(NalUnits):
         if (fate is not CONTINUE and fate is not PUBLISH) or self._access_units.marked_open:
             return b""
         return self._fragment_headers[self._header][1]
+
+    def fragments(
+        self,
+        data: memoryview,
+        bounds: Sequence[tuple[int, int]],
+        at: int,
+        begin: int,
+        sequence: int,
+        timestamp: int,
+        ssrc: int | None,
+    ) -> list[memoryview]:
+        """The bytes for ``receive_fragments`` in the packets between places of ``data``, those of ``bounds[at]`` first.
+
+        But for their sequence numbers, which begin with ``sequence``, their headers are like each other up to them:
+        ``begin`` is the first two bytes as a number. That is all that is looked at. The first other packet is the end.
+        """
+        begins = (begin, timestamp, ssrc, self.fragment)
+        unpack, size = self._unpack_fragment, self.fragment_at
+        pieces: list[memoryview] = []
+        for start, stop in bounds[at:]:
+            if stop - start <= size:
+                break
+            kind, number, stamp, source, fragment = unpack(data, start)
+            if number != sequence or (kind, stamp, source, fragment) != begins:
+                break
+            sequence = sequence + 1 & 0xFFFF
+            pieces.append(data[start + size : stop])
+        return pieces
 
     def receive_fragments(self, data: bytes, arrival_ns: int) -> None:
         """``data`` is what payloads that begin with ``fragment`` carry behind that, one after the other."""

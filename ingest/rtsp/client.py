@@ -19,8 +19,8 @@ from common.clock import unix_ns
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
 from ingest.budget import Budget
-from ingest.rtp.receiver import CameraStream
 from ingest.rtp.rtcp import REPORT_INTERVAL
+from ingest.rtp.stream import CameraStream
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.keepalive import Keepalive

@@ -15,8 +15,9 @@ from functools import partial
 from common.media import Kind, Track
 from ingest import native
 from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtful
-from ingest.rtp.receiver import CameraStream, TrackReceiver
+from ingest.rtp.receiver import TrackReceiver
 from ingest.rtp.rtcp import receiver_report
+from ingest.rtp.stream import CameraStream
 from ingest.rtsp.interleaved import Interleaved, Route
 from ingest.rtsp.message import InterleavedFrame
 from ingest.rtsp.networks import Networks

@@ -24,7 +24,8 @@ from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
 from ingest.budget import Budget
 from ingest.payload.registry import choose
-from ingest.rtp.receiver import CameraStream, TrackReceiver
+from ingest.rtp.receiver import TrackReceiver
+from ingest.rtp.stream import CameraStream
 from ingest.rtsp.sdp import parse
 from ingest.sources.wire import FrameKind, Order, PipeFrame, PipeFrames, read_failure
 

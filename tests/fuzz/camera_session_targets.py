@@ -10,8 +10,8 @@ from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
 from common.media import encode_batch
 from ingest.payload.registry import Choice, choose
-from ingest.rtp.receiver import CameraStream
 from ingest.rtp.rtcp import receiver_report
+from ingest.rtp.stream import CameraStream
 from ingest.rtsp.message import InterleavedFrame
 from ingest.rtsp.parser import Parser
 from ingest.rtsp.sdp import MediaSection, SessionDescription

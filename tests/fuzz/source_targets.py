@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.errors import CameraError, ProtocolError
 from common.media import Kind
 from ingest.payload.registry import NothingPlayableError, choose
-from ingest.rtp.receiver import CameraStream
+from ingest.rtp.stream import CameraStream
 from ingest.rtsp.sdp import parse
 from ingest.sources.media import Found, Medium, describe
 from ingest.sources.srt.keys import Keys

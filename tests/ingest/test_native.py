@@ -26,7 +26,7 @@ NOW = 1_700_000_000 * 10**9
 FRAME_NS = 40_000_000
 PAYLOAD_TYPE = 96
 # What is left behind of the last NAL unit is looked at by nobody before the next one begins; tables never change.
-NO_STATE = {"_rest", "_header", "_type", "_left", "_pictures", "_stream", "_last"} | {
+NO_STATE = {"_rest", "_header", "_type", "_left", "_pictures", "_tracks", "_last"} | {
     "_syntax",
     "_structures",
     "_types",
@@ -67,7 +67,7 @@ class Both:
             return picture
 
         self.counted = patch.object(native.Pictures, "take", counted)
-        assert receiver._pictures is not None
+        assert receiver.unpacking._pictures is not None
 
     @property
     def receiver(self) -> TrackReceiver:

@@ -14,7 +14,6 @@ LONGER = {  # each waits to be split; none may be added
     "broker/access/people.py": "People",
     "broker/director/__init__.py": "Director",
     "broker/director/viewers.py": "Viewers",
-    "ingest/rtp/receiver.py": "TrackReceiver",
     "rigs/load/engine.py": "Engine",
 }
 

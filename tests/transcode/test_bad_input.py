@@ -10,7 +10,7 @@ import pytest
 from common.media import Kind
 from common.payload.assembler import Assembler
 from ingest.payload.registry import choose
-from ingest.rtp.receiver import CameraStream
+from ingest.rtp.stream import CameraStream
 from ingest.rtsp.sdp import parse
 from rigs.bad_tracks import BAD, FPS
 from rigs.camera import FakeTrack
@@ -80,7 +80,7 @@ def outcomes(name: str) -> dict[Kind, Outcome]:
             outcome.said = success.problem or ""
     for receiver in stream.receivers:
         outcome = found[receiver.track.kind]
-        outcome.said = outcome.said or receiver.hindrance
+        outcome.said = outcome.said or receiver.unpacking.hindrance
     return found
 
 

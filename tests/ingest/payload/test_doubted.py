@@ -69,7 +69,7 @@ def test_a_verdict_is_doubted_again_at_the_next_reviews_though_something_is_publ
         camera.send(MPEG2[:5])
         camera.reading.stream.review()
     camera.send(MPEG2[:1])
-    assert camera.receiver.format is camera.receiver._format
+    assert camera.receiver.unpacking.format is camera.receiver.unpacking._format
 
 
 def test_where_nothing_is_seen_of_a_verdict_what_was_announced_counts_again() -> None:
@@ -80,9 +80,9 @@ def test_where_nothing_is_seen_of_a_verdict_what_was_announced_counts_again() ->
     camera.send([[Packet(b"\x41\x9a" + bytes(9), 0, True)]] * 2)
     camera.now_ns += NEVER_NS
     camera.send([[Packet(b"\x41\x9a" + bytes(9), 0, True)]] * 2)
-    assert camera.receiver.unseen
+    assert camera.receiver.unpacking.unseen
     camera.reading.stream.review()
-    assert (camera.receiver.track.codec, camera.receiver.unseen) == ("AV1", False)
+    assert (camera.receiver.track.codec, camera.receiver.unpacking.unseen) == ("AV1", False)
 
 
 @pytest.mark.parametrize("announced", ["H264", "H265", "VP8"])

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from common.media import Batch
 from common.payload.output import GATHER_NS
 from ingest.payload.registry import choose
-from ingest.rtp.receiver import ADOPT_LATER, CameraStream
 from ingest.rtp.reorder import HOLD_NS
 from ingest.rtp.rtcp import receiver_report
+from ingest.rtp.strays import ADOPT_LATER
+from ingest.rtp.stream import CameraStream
 from ingest.rtsp import sdp
 from rigs.codecs import pictures
 from rigs.rtp import goodbye, rtp, rtp_all, sender_report
@@ -475,17 +476,17 @@ def test_a_picture_of_which_packets_are_always_missing_is_said_and_is_not_there(
     session.feed(packets[2::2], spacing_ns=HOLD_NS)
     session.video.review()
     assert not session.video.stats.frames
-    assert re.match("(49|50)% of its packets never come, so no picture is whole", session.video.hindrance)
-    assert session.video.unseen
+    assert re.match("(49|50)% of its packets never come, so no picture is whole", session.video.unpacking.hindrance)
+    assert session.video.unpacking.unseen
     session.feed(rtp_all(packetise(UNITS), sequence=len(packets) + 1), spacing_ns=HOLD_NS)
     session.video.review()
     assert session.video.stats.frames
-    assert "never come" not in session.video.hindrance
-    assert not session.video.unseen
+    assert "never come" not in session.video.unpacking.hindrance
+    assert not session.video.unpacking.unseen
 
 
 def test_sound_of_which_much_is_missing_is_heard() -> None:
     session = Session().feed_audio(sound(300)[::2])
     session.audio.review()
     assert session.audio.stats.frames
-    assert not session.audio.hindrance
+    assert not session.audio.unpacking.hindrance

@@ -13,9 +13,9 @@ from common.errors import ProtocolError
 from common.media import Batch, Kind, Track
 from common.payload.access_unit import access_unit
 from ingest.payload.registry import NothingPlayableError, choose
-from ingest.rtp.receiver import CameraStream
 from ingest.rtp.rtcp import SenderReport
 from ingest.rtp.rtcp import parse as parse_rtcp
+from ingest.rtp.stream import CameraStream
 from ingest.rtsp.sdp import parse
 from ingest.sources.media import _FORMS, Found, Medium, codec_of, describe
 from rigs.video import encode

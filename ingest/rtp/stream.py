@@ -1,0 +1,84 @@
+"""All tracks of one session of a camera together; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.media import Batch, Kind
+from ingest.payload.registry import Choice
+from ingest.rtp.clock import CameraClock
+from ingest.rtp.receiver import TrackReceiver, earlier
+
+
+class CameraStream:
+    """The tracks of one session of a camera, on one capture clock and in one epoch."""
+
+    def __init__(self, choices: Sequence[Choice], *, udp: bool, epoch: int) -> None:
+        self.epoch = epoch
+        self.clock = CameraClock()
+        self.receivers = [TrackReceiver(choice, self.clock, udp=udp, epoch=epoch, tracks=self) for choice in choices]
+
+    @property
+    def flowing(self) -> bool:
+        """Whether a packet of a track has come."""
+        return any(receiver.packets for receiver in self.receivers)
+
+    @property
+    def repaired(self) -> int:
+        """Timestamps that were wrong, and sender reports that were not believed."""
+        return self.clock.distrusted + sum(receiver.unpacking.repaired for receiver in self.receivers)
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When ``expire`` and ``take`` have to be called, in Unix time."""
+        first: int | None = None
+        for receiver in self.receivers:
+            first = earlier(first, receiver.deadline_ns)
+        return first
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of something has come, of which the rest may come at any time."""
+        return any(receiver.begun for receiver in self.receivers)
+
+    def review(self) -> None:
+        """See whether what comes is still what it was taken for; to be called every few seconds."""
+        for receiver in self.receivers:
+            receiver.review()
+
+    def expire(self, now_ns: int) -> None:
+        """Wait no longer for packets that are overdue."""
+        for receiver in self.receivers:
+            receiver.expire(now_ns)
+
+    def take(self, now_ns: int) -> list[Batch]:
+        """Batches of what came since the last call; a unit that is not complete waits a moment for the rest."""
+        return [batch for receiver in self.receivers for batch in receiver.unpacking.take(now_ns)]
+
+    def read_as_it_comes(self, punctual: bool) -> None:
+        """Whether packets are read as soon as they come."""
+        for receiver in self.receivers:
+            receiver.unpacking.read_as_it_comes(punctual)
+
+    def expected(self, receiver: TrackReceiver) -> set[int]:
+        """The sequence numbers that the other tracks have next."""
+        return {other.expected for other in self.receivers if other is not receiver}
+
+    def hand_over(self, receiver: TrackReceiver, payload_type: int, packet: bytes, arrival_ns: int) -> bool:
+        """Whether a packet that came to one track is another's, by its payload type: cameras mix their channels up."""
+        if receiver.unpacking.announces(payload_type):
+            return False
+        for other in self.receivers:
+            if other is not receiver and other.payload_type == payload_type:
+                other.receive(packet, arrival_ns)
+                return True
+        return False
+
+    def new_source(self, receiver: TrackReceiver, new_format: bool) -> None:
+        """The source of a track has changed, or what it sends. If it is the picture, the epoch of all tracks is a new
+        one. New sound of the same format goes on in the old one: its timestamps are made to continue, and its decoder
+        needs nothing from before."""
+        if receiver.kind is Kind.VIDEO or new_format:
+            self.epoch += 1
+            for each in self.receivers:
+                each.unpacking.renew(self.epoch)

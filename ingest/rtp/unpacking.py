@@ -1,0 +1,240 @@
+"""From a track's packets in order to its batches: stamped, and unpacked as what they are taken for; no I/O.
+
+What they are taken for is what the camera announced, until they show that they are something else: then another
+payload format goes on. What is done for every packet is in ``Unpacking.deliver``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from common.media import Batch, Kind, Track
+from common.payload.output import Output
+from ingest import native
+from ingest.payload.doubted import Doubted
+from ingest.payload.frames import Frames
+from ingest.payload.h264 import H264
+from ingest.payload.h265 import H265
+from ingest.payload.nal_format import NalPayloadFormat
+from ingest.payload.registry import Choice, PayloadFormat, choice_by_codec, make
+from ingest.rtp.clock import CameraClock, TrackClock
+from ingest.rtp.rtcp import Reception, SenderReport
+
+GAPPY = 0.1  # share of packets that are missing, from which on that is why nothing was published for some seconds
+TRIALS = 3  # reviews after a verdict about the codec at which it is doubted again: what misled it may be over by then
+
+Packet = tuple[bytes, int, int, int, int]
+"""An RTP packet with the first two bytes of its header, its timestamp, and its arrival."""
+
+
+class Unpacking:
+    """One track's. ``changed`` is called when its packets turn out to be of another codec."""
+
+    def __init__(self, choice: Choice, camera: CameraClock, *, epoch: int, changed: Callable[[], None]) -> None:
+        self.dropped = 0  # packets that say of themselves what cannot be
+        self._camera = camera
+        self._changed = changed
+        self._reviewed = (-1, 0, 0)  # access units that had been published then, packets that had come and were lost
+        self._missing = 0.0  # share of packets between the last reviews, if nothing was published
+        self._punctual = True  # packets are read as they come
+        self._timestamp = 0
+        self._choose(choice, epoch)
+        self.reception = Reception(choice.clock_rate)
+
+    def _choose(self, choice: Choice, epoch: int) -> None:
+        track = choice.track
+        self.choice = choice
+        self._overruled: Choice | None = None  # the one before what comes was found to be of another codec
+        self._trials = 0  # reviews that doubt that
+        self._clock = TrackClock(choice.clock_rate, self._camera, track.clock_rate)
+        self._output = Output(track.kind, track.codec, self._clock, epoch)
+        self._take_up(make(choice, self._output))
+        self._doubt()
+        self.raw = -1  # timestamp of the last packet as it came
+
+    def adopt(self, choice: Choice, received: int, lost: int) -> bool:
+        """Take what comes for ``choice`` from now on; ``received`` and ``lost`` is what came before.
+
+        Whether that is something else than before; if not, all goes on as it was.
+        """
+        before = self.choice
+        if choice.track == before.track and choice.clock_rate == before.clock_rate:
+            self.choice = choice
+            return False
+        self._choose(choice, self._output.epoch)
+        self.reception = Reception(choice.clock_rate, received, lost)
+        return True
+
+    def _take_up(self, form: PayloadFormat) -> None:
+        """Have that format take what comes."""
+        self._format = form
+        self.nal_format = form if isinstance(form, NalPayloadFormat) else None
+        self._pictured = form if isinstance(form, H264 | H265) else None
+        self._pictures = native.Pictures(h265=isinstance(form, H265)) if native.BUILT else None
+
+    def _doubt(self) -> None:
+        """Look at the picture's packets, whether they are what was announced, until a keyframe shows it."""
+        track = self.choice.track
+        if track.kind is Kind.VIDEO and track.playable and not isinstance(self._format, Doubted):
+            form = self._format
+            self._take_up(Doubted(form, lambda: self._take_up(form), self._recognised))
+
+    def _recognised(self, codec: str) -> PayloadFormat | None:
+        """The picture is of that codec: the format that takes it from now on, ``None`` if it cannot be played."""
+        choice = choice_by_codec(self.choice, codec)
+        if choice is None:
+            return None
+        self._overruled, self._trials = self._overruled or self.choice, TRIALS
+        return self._go_over(choice)
+
+    def _go_over(self, choice: Choice) -> PayloadFormat:
+        """Take what comes of the same source for something else from now on."""
+        self.choice = choice
+        self._output = Output(choice.track.kind, choice.track.codec, self._clock, self._output.epoch)
+        form = make(choice, self._output)
+        self._take_up(form)
+        self._changed()
+        return form
+
+    def review(self, packets: int, lost: int) -> None:
+        """Look at what comes if nothing could be published since the last call: it may be another codec by now.
+
+        So is a codec that was not announced, for some calls; if nothing is seen of it, what was announced counts again.
+        To be called every few seconds; so many ``packets`` have come, and are ``lost``.
+        """
+        before, self._reviewed = self._reviewed, (self._format.frames, packets, lost)
+        published, missing = self._format.frames != before[0], lost - before[2]
+        share = missing / max(missing + packets - before[1], 1)
+        self._missing = share if not published and share >= GAPPY else 0.0
+        if self._overruled is not None and self._format.unseen:
+            announced, self._overruled, self._trials = self._overruled, None, 0
+            self._go_over(announced)
+            self._doubt()
+        elif not published or self._trials:
+            self._trials = max(self._trials - 1, 0)
+            self._doubt()
+
+    @property
+    def track(self) -> Track:
+        """The track as it is known now."""
+        return self._format.track
+
+    def announces(self, payload_type: int) -> bool:
+        """Whether the camera has said that packets of this payload type are the track's."""
+        return any(each.payload_type == payload_type for each in self.choice.section.formats)
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing of what comes is published, though it could be; empty while something is."""
+        if self._missing:
+            return (
+                f"{self._missing:.0%} of its packets never come, so no picture is whole; "
+                "look at the camera's network, or set a lower bitrate"
+            )
+        return self._format.hindrance
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing of it will be seen as it comes, which is a failure."""
+        return self._format.unseen or bool(self._missing and not self._format.frames)
+
+    @property
+    def format(self) -> PayloadFormat:
+        """The payload format, which knows more than ``track`` says."""
+        return self._format.format if isinstance(self._format, Doubted) else self._format
+
+    @property
+    def repaired(self) -> int:
+        """Timestamps that were wrong."""
+        return self._clock.repaired
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When ``take`` has to be called, in Unix time; ``None`` as a rule, after every read."""
+        return self._output.deadline_ns if self._output.payloads else None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a frame has come that is put together to a whole one."""
+        form = self.format
+        return isinstance(form, Frames) and form.begun
+
+    def deliver(self, packet: bytes, first: int, second: int, timestamp: int, arrival_ns: int) -> None:
+        """The next packet, with the first two bytes of its header and its timestamp."""
+        start, end = (12, len(packet)) if not first & 0x3F else _bounds(packet, first)
+        if start >= end:  # only padding, or nothing at all: some encoders keep the rate up with that
+            self.dropped += start > end
+            if start == end and second > 127 and timestamp == self.raw:
+                self._format.mark()
+            return
+        if timestamp != self.raw:
+            self._turn_to(timestamp, arrival_ns)
+        self._format.receive(packet, start, end, self._timestamp, second > 127, arrival_ns)
+
+    def take_picture(
+        self, received: bytearray, start: int, end: int, channel: int, sequence: int, ssrc: int, arrival_ns: int
+    ) -> native.Picture | None:
+        """Take the ordinary picture between two places of ``received`` that begins with the packet of that number.
+
+        ``None``, and nothing has happened, if it is not there or not ordinary. See ``TrackReceiver.take_picture``.
+        """
+        form, pictures = self._pictured, self._pictures
+        if form is None or pictures is None or self.raw < 0 or not form.expects_picture(arrival_ns):
+            return None
+        payload_type = self.choice.format.payload_type
+        picture = pictures.take(received, start, end, channel, payload_type, sequence, ssrc, self.raw)
+        if picture is not None:
+            _, _, _, timestamp, first, payloads = picture
+            self._turn_to(timestamp, arrival_ns)
+            form.receive_picture(payloads, first, self._timestamp, arrival_ns)
+        return picture
+
+    def deliver_all(self, packets: Sequence[Packet | None]) -> None:
+        """The next packets; ``None`` stands where some are missing."""
+        for packet in packets:
+            if packet is None:
+                self._format.lost()
+            else:
+                self.deliver(*packet)
+
+    def reported(self, report: SenderReport, arrival_ns: int) -> None:
+        """A sender report came."""
+        self._clock.reported(report, arrival_ns)
+        self.reception.reported(report, arrival_ns)
+
+    def restart(self, received: int, lost: int) -> None:
+        """Another source begins with the next packet; so many came of those before, and were lost."""
+        self.raw = -1
+        self._clock.restart()
+        self.reception = Reception(self.choice.clock_rate, received, lost)
+        self._format.restart()
+
+    def renew(self, epoch: int) -> None:
+        """Start a new epoch."""
+        self._output.renew(epoch)
+
+    def take(self, now_ns: int) -> list[Batch]:
+        """Batches of what came since the last call; a unit that is not complete waits a moment for the rest."""
+        return self._output.take(now_ns)
+
+    def read_as_it_comes(self, punctual: bool) -> None:
+        """Whether packets are read as soon as they come; while they are not, nothing can be said of their jitter."""
+        self._punctual = punctual
+        self.reception.paused()
+
+    def _turn_to(self, timestamp: int, arrival_ns: int) -> None:
+        """The first packet of another timestamp came."""
+        self.raw = timestamp
+        self._timestamp = self._clock.stamp(timestamp, arrival_ns)
+        if self._punctual:
+            self.reception.arrived(timestamp, arrival_ns)
+
+
+def _bounds(packet: bytes, first: int) -> tuple[int, int]:
+    """Start and end of the payload in a packet with sources, an extension or padding (RFC 3550 5.1, 5.3.1)."""
+    start, end = 12 + 4 * (first & 0x0F), len(packet)
+    if first & 0x10:
+        start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4])
+    if first & 0x20:
+        end -= packet[-1]
+    return start, end

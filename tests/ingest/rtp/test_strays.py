@@ -1,0 +1,83 @@
+"""Packets that a track does not expect: when they are strays, and when they are what the camera sends now."""
+
+from __future__ import annotations
+
+from ingest.rtp.strays import ADOPT_FIRST, ADOPT_LATER, OtherType, Source
+
+OLD, NEW, THIRD = 1, 2, 3
+
+
+def packet(number: int) -> tuple[bytes, int]:
+    return bytes([number]), number * 1_000
+
+
+def source() -> Source:
+    made = Source()
+    made.ssrc = OLD
+    return made
+
+
+def test_two_packets_in_a_row_make_a_new_source_and_the_first_of_them_is_not_lost() -> None:
+    sources = source()
+    assert sources.take_over(NEW, 9, packet(1)) is None
+    assert sources.ssrc == OLD
+    assert sources.take_over(NEW, 9, packet(2)) == packet(1)
+    assert sources.ssrc == NEW
+
+
+def test_what_comes_between_two_packets_shows_that_they_are_strays() -> None:
+    sources = source()
+    assert sources.take_over(NEW, 9, packet(1)) is None
+    assert sources.take_over(NEW, 10, packet(2)) is None  # one of the old source came meanwhile
+    assert sources.take_over(THIRD, 10, packet(3)) is None
+    assert sources.take_over(NEW, 10, packet(4)) is None
+    assert sources.ssrc == OLD
+
+
+def test_the_source_before_does_not_come_back() -> None:
+    sources = source()
+    for number in (1, 2):
+        sources.take_over(NEW, 9, packet(number))
+    assert [sources.take_over(OLD, 9, packet(number)) for number in (3, 4, 5)] == [None] * 3
+    assert sources.ssrc == NEW
+
+
+def row(other: OtherType, payload_type: int, count: int, *, packets: int, sequence: int = 65_530) -> list[bool]:
+    return [
+        other.push(payload_type, NEW, sequence + number & 0xFFFF, packets, packet(number % 256))
+        for number in range(count)
+    ]
+
+
+def test_before_the_first_packet_of_the_track_few_of_another_type_are_enough() -> None:
+    other = OtherType(96)
+    assert row(other, 97, ADOPT_FIRST, packets=0) == [False] * (ADOPT_FIRST - 1) + [True]
+    assert other.take() == [packet(number) for number in range(ADOPT_FIRST)]
+
+
+def test_beside_the_track_s_own_it_takes_many_and_only_the_last_are_kept() -> None:
+    other = OtherType(96)
+    assert row(other, 97, ADOPT_LATER, packets=5) == [False] * (ADOPT_LATER - 1) + [True]
+    assert other.take() == [packet(number) for number in range(ADOPT_LATER - ADOPT_FIRST, ADOPT_LATER)]
+
+
+def test_the_announced_type_is_believed_soon_though_another_one_was_adopted() -> None:
+    assert row(OtherType(96), 96, ADOPT_FIRST, packets=5)[-1]
+
+
+def test_a_row_ends_with_a_gap_another_type_another_source_or_a_packet_of_the_track() -> None:
+    other = OtherType(96)
+    assert not other.push(97, NEW, 1, 0, packet(1))
+    assert not other.push(97, NEW, 3, 0, packet(2))
+    assert not other.push(98, NEW, 4, 0, packet(3))
+    assert not other.push(98, THIRD, 5, 0, packet(4))
+    assert not other.push(98, THIRD, 6, 1, packet(5))
+    assert other.push(98, THIRD, 7, 1, packet(6)) is False
+    assert other.take() == [packet(5), packet(6)]
+
+
+def test_what_was_taken_ends_the_row() -> None:
+    other = OtherType(96)
+    row(other, 97, ADOPT_FIRST, packets=0, sequence=1)
+    other.take()
+    assert not other.push(97, NEW, 1 + ADOPT_FIRST, 0, packet(9))
