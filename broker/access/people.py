@@ -10,20 +10,19 @@ asked for is answered from memory, by tables that are replaced and never changed
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import re
 import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from broker.access.devices import Devices
 from broker.access.groups import Groups
+from broker.access.logins import Login, Logins
 from broker.access.principal import Kind, Principal
+from broker.access.users import User, Users, check_rights
 from broker.database import Format, data_version, make_tables, opened, transaction
 from common.access import AccessRole
 from common.config import Config
@@ -31,12 +30,7 @@ from common.config_access import AuthConfig
 from common.errors import RequestError
 
 LOCK_TIMEOUT = 2.0  # seconds: another process writes for a few milliseconds
-MAX_USERS = 10_000
-MAX_LOGINS = 20_000  # of all; of more, the oldest is signed out
-MAX_LOGINS_EACH = 50  # of one user: browsers that never signed out
 SECRET_BYTES = 32
-USER_NAME = re.compile(r"[^\W_][\w.@-]{0,63}")
-_PROOF = 12  # hexadecimal digits of a login's digest by which sessions name it
 
 FORMAT = Format(
     0x43414D50,  # "CAMP"
@@ -51,31 +45,6 @@ CREATE TABLE login (
 ) STRICT;
 """,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A person. ``hash`` is the password's, by Argon2."""
-
-    name: str
-    hash: str
-    role: AccessRole
-    cameras: tuple[str, ...]
-    made: float
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A browser in which somebody is signed in, until ``expires`` (Unix time).
-
-    ``groups`` are those of somebody who has signed in elsewhere; ``None`` for a user of ours.
-    """
-
-    user: str
-    groups: tuple[str, ...] | None
-    proof: str
-    made: float
-    expires: float
 
 
 def open_people(config: Config) -> People:
@@ -97,12 +66,13 @@ class People:
     def __init__(self, path: Path, auth: AuthConfig = AuthConfig()) -> None:  # noqa: B008  # frozen
         self.take(auth)
         self._lock = threading.RLock()  # of the database, and of what is in memory of it
-        self._users: dict[str, User] = {}
+        self._users = Users()
         with opened(path, FORMAT, LOCK_TIMEOUT, one_thread=False) as self._database:
             with transaction(self._database):
                 if make_tables(self._database, path, FORMAT):
                     self._database.execute("INSERT INTO device VALUES (?)", (secrets.token_bytes(SECRET_BYTES),))
-            (self._device,) = self._database.execute("SELECT secret FROM device").fetchone()
+            self._devices = Devices(*self._database.execute("SELECT secret FROM device").fetchone())
+            self._logins = Logins(self._database)
             self._version = data_version(self._database)
             self._read()
 
@@ -136,12 +106,12 @@ class People:
     @property
     def users(self) -> list[User]:
         """All of them, by name."""
-        return sorted(self._users.values(), key=lambda user: user.name)
+        return list(self._users)
 
     @property
     def has_admin(self) -> bool:
         """Whether somebody may do everything."""
-        return any(user.role is AccessRole.ADMIN for user in self._users.values())
+        return self._users.has_admin
 
     def user(self, name: str) -> User | None:
         """The user of that name."""
@@ -155,22 +125,15 @@ class People:
         with self._lock:
             with self._writing():
                 self.check(name, role, cameras)
-                if first and self.has_admin:
+                if first and self._users.has_admin:
                     raise RequestError(409, "not_first", "There is an admin already; sign in.")
                 self._write(user)
-            self._users = {**self._users, name: user}
+            self._users = self._users.having(user)
         return user
 
     def check(self, name: str, role: AccessRole, cameras: tuple[str, ...]) -> None:
         """Raises ``RequestError`` if such a user cannot be added."""
-        check_name(name)
-        check_rights(role, cameras)
-        if name in self._users:
-            raise RequestError(409, "user_exists", f"There is a user {name!r} already.")
-        if len(self._users) >= MAX_USERS:
-            raise RequestError(409, "too_many_users", f"There are {MAX_USERS} users; remove some first.")
-        if not self.has_admin and not self._admin_elsewhere and role is not AccessRole.ADMIN:
-            raise RequestError(409, "no_admin", "The first user must be an admin, or nobody could add another.")
+        self._users.check_new(name, role, cameras, admin_elsewhere=self._admin_elsewhere)
 
     def change(
         self,
@@ -186,7 +149,7 @@ class People:
         """
         with self._lock:
             with self._writing():
-                user = self._known(name)
+                user = self._users.known(name)
                 changed = User(
                     name,
                     user.hash if hash is None else hash,
@@ -195,13 +158,13 @@ class People:
                     user.made,
                 )
                 check_rights(changed.role, changed.cameras)
-                self._check_last_admin(user, changed.role)
+                self._users.check_last_admin(user, changed.role, admin_elsewhere=self._admin_elsewhere)
                 self._write(changed)
                 if hash is not None:
-                    self._sign_out_all(name, "")
-            self._users = {**self._users, name: changed}
+                    self._logins.remove_all(name)
+            self._users = self._users.having(changed)
             if hash is not None:
-                self._read_logins()
+                self._logins.read()
         return changed
 
     def set_password(self, name: str, hash: str, *, keep: str = "", was: str | None = None) -> None:
@@ -211,24 +174,25 @@ class People:
         """
         with self._lock:
             with self._writing():
-                user = self._known(name)
+                user = self._users.known(name)
                 if was not in (None, user.hash):
                     raise RequestError(409, "changed_meanwhile", "Somebody else has just changed this password.")
                 changed = User(name, hash, user.role, user.cameras, user.made)
                 self._write(changed)
-                self._sign_out_all(name, keep)
-            self._users = {**self._users, name: changed}
-            self._read_logins()
+                self._logins.remove_all(name, keep=keep)
+            self._users = self._users.having(changed)
+            self._logins.read()
 
     def remove(self, name: str) -> None:
         """Take a user and its rights away. Raises ``RequestError``."""
         with self._lock:
             with self._writing():
-                self._check_last_admin(self._known(name), None)
+                user = self._users.known(name)
+                self._users.check_last_admin(user, None, admin_elsewhere=self._admin_elsewhere)
                 self._database.execute("DELETE FROM user WHERE name = ?", (name,))
-                self._sign_out_all(name, "")
-            self._users = {each: user for each, user in self._users.items() if each != name}
-            self._read_logins()
+                self._logins.remove_all(name)
+            self._users = self._users.without(name)
+            self._logins.read()
 
     # Who is signed in
 
@@ -241,22 +205,12 @@ class People:
         password which was shown, if one was: it has to be the user's yet.
         """
         cookie = secrets.token_urlsafe(SECRET_BYTES)
-        digest = _digest(cookie)
         with self._lock:
             with self._writing():
                 if groups is None:
-                    self._check_password(name, hash)
-                run = self._database.execute
-                run("DELETE FROM login WHERE expires < ?", (now,))
-                kept = None if groups is None else json.dumps(groups)
-                run("INSERT INTO login VALUES (?, ?, ?, ?, ?)", (digest, name, kept, now, expires))
-                oldest = (
-                    "DELETE FROM login WHERE digest IN "
-                    "(SELECT digest FROM login {} ORDER BY made DESC LIMIT -1 OFFSET ?)"
-                )
-                run(oldest.format("WHERE user = ? AND (groups IS NULL) = ?"), (name, groups is None, MAX_LOGINS_EACH))
-                run(oldest.format(""), (MAX_LOGINS,))
-            self._read_logins()
+                    self._users.check_password(name, hash)
+                self._logins.add(cookie, name, groups, now=now, expires=expires)
+            self._logins.read()
         return cookie
 
     def sign_out(self, cookie: str) -> None:
@@ -265,42 +219,32 @@ class People:
             return
         with self._lock:
             with self._writing():
-                self._database.execute("DELETE FROM login WHERE digest = ?", (_digest(cookie),))
-            self._read_logins()
+                self._logins.remove(cookie)
+            self._logins.read()
 
     def is_signed_in(self, cookie: str) -> bool:
         """Whether the cookie is worth something, or was until it ran out."""
-        return _digest(cookie) in self._logins
+        return self._logins.of(cookie) is not None
 
     def find(self, cookie: str, *, now: float) -> Principal | None:
         """The user that is signed in with this cookie."""
-        login = self._logins.get(_digest(cookie))
+        login = self._logins.of(cookie)
         return None if login is None or now >= login.expires else self._principal(login)
 
     def named(self, name: str, proof: str) -> Principal | None:
         """The rights of that user as of now, if the login of this proof is good yet."""
-        login = self._proofs.get(proof)
+        login = self._logins.proved(proof)
         return None if login is None or login.user != name else self._principal(login)
 
     # Browsers that a user has signed in with before
 
     def device(self, name: str, *, expires: float) -> str:
         """A mark for a browser in which the user has just signed in, good until then and for this password."""
-        nonce = f"{int(expires)}.{secrets.token_urlsafe(12)}"
-        return f"{nonce}.{self._mark(nonce, name)}"
+        return self._devices.mark(name, self._users.hash_of(name), expires=expires)
 
     def knows_device(self, name: str, mark: str, *, now: float) -> bool:
         """Whether ``device`` gave this mark for that user, and it is good yet."""
-        nonce, _, digest = mark.rpartition(".")
-        expires = nonce.partition(".")[0]
-        if not hmac.compare_digest(self._mark(nonce, name).encode(), digest.encode(errors="replace")):
-            return False
-        return now < int(expires)  # which is what we wrote
-
-    def _mark(self, nonce: str, name: str) -> str:
-        user = self._users.get(name)
-        text = f"{nonce}\0{name}\0{user.hash if user is not None else ''}"
-        return hmac.digest(self._device, text.encode(errors="replace"), hashlib.sha256).hex()
+        return self._devices.knows(name, self._users.hash_of(name), mark, now=now)
 
     def _principal(self, login: Login) -> Principal | None:
         if login.groups is not None:
@@ -311,55 +255,17 @@ class People:
             return None
         return Principal(Kind.USER, user.name, user.role, user.cameras, login.expires, login.proof)
 
-    def _known(self, name: str) -> User:
-        user = self._users.get(name)
-        if user is None:
-            raise RequestError(404, "unknown_user", f"There is no user {name[:64]!r}.")
-        return user
-
-    def _check_password(self, name: str, hash: str | None) -> None:
-        user = self._users.get(name)
-        if hash is not None and (user is None or user.hash != hash):
-            raise wrong_password()
-        self._known(name)
-
-    def _check_last_admin(self, user: User, role: AccessRole | None) -> None:
-        others = self._admin_elsewhere or any(
-            each.role is AccessRole.ADMIN and each is not user for each in self._users.values()
-        )
-        if user.role is AccessRole.ADMIN and role is not AccessRole.ADMIN and not others:
-            raise RequestError(409, "last_admin", f"{user.name} is the only admin; make another one first.")
-
     def _write(self, user: User) -> None:
         row = user.name, user.hash, user.role.value, json.dumps(user.cameras), user.made
         self._database.execute("INSERT OR REPLACE INTO user VALUES (?, ?, ?, ?, ?)", row)
 
-    def _sign_out_all(self, name: str, keep: str) -> None:
-        """Within a transaction."""
-        gone = [
-            (digest,)
-            for digest, each in self._logins.items()
-            if each.user == name and each.groups is None and each.proof != keep
-        ]
-        self._database.executemany("DELETE FROM login WHERE digest = ?", gone)
-
     def _read(self) -> None:
         rows = self._database.execute("SELECT name, hash, role, cameras, made FROM user")
-        self._users = {
-            name: User(name, hash, AccessRole(role), tuple(json.loads(cameras)), made)
+        self._users = Users(
+            User(name, hash, AccessRole(role), tuple(json.loads(cameras)), made)
             for name, hash, role, cameras, made in rows
-        }
-        self._read_logins()
-
-    def _read_logins(self) -> None:
-        rows = self._database.execute("SELECT digest, user, groups, made, expires FROM login")
-        self._logins = {
-            digest: Login(
-                user, None if groups is None else tuple(json.loads(groups)), digest.hex()[:_PROOF], made, expires
-            )
-            for digest, user, groups, made, expires in rows
-        }
-        self._proofs = {login.proof: login for login in self._logins.values()}
+        )
+        self._logins.read()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -367,27 +273,3 @@ class People:
         with transaction(self._database):
             self.refresh()
             yield
-
-
-def check_name(name: str) -> None:
-    """Raises ``RequestError`` for what is no user's name."""
-    if not USER_NAME.fullmatch(name):
-        sentence = "A user's name has 1 to 64 letters, digits, '.', '_', '@' or '-', the first a letter or digit."
-        raise RequestError(422, "invalid_name", sentence)
-
-
-def check_rights(role: AccessRole, cameras: tuple[str, ...]) -> None:
-    """Raises ``RequestError`` for a viewer who could watch nothing, and a monitor who seems to watch something."""
-    if role is AccessRole.VIEWER and not cameras:
-        raise RequestError(422, "no_cameras", "A viewer needs cameras: names, or patterns such as shop-*; * is all.")
-    if role is AccessRole.MONITOR and cameras:
-        raise RequestError(422, "no_viewer", "A monitor reads /metrics and watches no camera; leave cameras out.")
-
-
-def wrong_password() -> RequestError:
-    """The refusal of whoever shows one, whatever was wrong."""
-    return RequestError(403, "wrong_password", "Name or password is wrong.")
-
-
-def _digest(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode(errors="replace")).digest()

@@ -23,8 +23,9 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from broker.access.passwords import Guesses, check_length, hashed, is_right, keys_of
-from broker.access.people import People, User, check_name, wrong_password
+from broker.access.people import People
 from broker.access.principal import Kind
+from broker.access.users import User, check_name, wrong_password
 from broker.front.context import CONTEXT, Context
 from broker.front.cookies import cookie_of, cookies_of, forget_cookie, set_cookie
 from broker.front.forms import (

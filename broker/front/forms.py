@@ -8,8 +8,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from broker.access.passwords import MAX_LENGTH, MIN_LENGTH
-from broker.access.people import USER_NAME
 from broker.access.principal import Kind
+from broker.access.users import USER_NAME
 from broker.front.bodies import read_json
 from common.access import AccessRole
 from common.config_types import Patterns

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.access.people import MAX_LOGINS_EACH, People, people_path
+from broker.access.logins import MAX_LOGINS_EACH
+from broker.access.people import People, people_path
 from broker.access.principal import Kind, Principal
 from common.access import AccessRole
 from common.config_access import AuthConfig
