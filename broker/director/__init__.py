@@ -9,8 +9,6 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
   unanswered offers go to another egress if it left in good order, and are refused otherwise: one may be the cause.
 * A worker that leaves may have given everything to another incarnation of its node. Nothing is over then, unless that
   does not report as long as makes any worker dead.
-* A report may come in parts. Each shows that the worker lives; what it has is taken from whole reports alone, and what
-  a report says it cannot tell stays as it was.
 * Before it gives the first camera away, a broker waits until the ingest workers that it was told of have joined, or for
   ``GATHERING`` after the first, because a camera that plays is not moved.
 * A new broker waits for ``GRACE`` that a camera is reported by the worker that last had it, before it gives it away.
@@ -19,7 +17,6 @@ Pure: ``handle(event, now)`` changes the state and returns the commands that fol
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 
 from broker.director.camera_states import CameraStates
 from broker.director.cameras import Cameras
@@ -36,7 +33,6 @@ from broker.director.events import (
     EvenOut,
     Event,
     FromWorker,
-    NodeNameTwice,
     Probed,
     RestartWanted,
     SessionStatus,
@@ -51,6 +47,7 @@ from broker.director.events import (
     WorkerJoined,
     WorkerLost,
 )
+from broker.director.identities import Identities
 from broker.director.moves import Moves
 from broker.director.restarts import Restarts
 from broker.director.shares import Shares
@@ -59,7 +56,6 @@ from broker.director.stills import Stills
 from broker.director.viewers import Viewers
 from broker.director.vigil import Vigil
 from broker.director.wires import Wires
-from common.bucket import TokenBuckets
 from common.cameras import CameraName, CameraSpec
 from common.config_limits import LimitsConfig
 from common.control import (
@@ -82,11 +78,8 @@ from common.control import (
     ToWorker,
 )
 from common.media import Rendition, Track
-from common.reports import Parts, completed
 from common.sessions import SessionName
 
-WARN_INTERVAL = 60.0  # seconds between warnings of one kind …
-MAX_WARNED = 1_000  # … about each of so many nodes
 DEAD_KEPT = 60.0  # seconds for which a dead worker is still listed, so that a person sees it
 
 
@@ -112,12 +105,12 @@ class Director:
         unix: float = 0.0,
         neighbourhood: str = "",
     ) -> None:
-        self._state = State(now, ingests, unix, neighbourhood)
+        self._state = State(now, ingests, sessions_each=sessions_each, unix=unix, neighbourhood=neighbourhood)
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
         self._states = CameraStates(self._state)
         self._conversions = Conversions(self._state)
         self._moves = Moves(self._state, self._conversions)
-        self._viewers = Viewers(self._state, self._conversions, self._moves, sessions_each)
+        self._viewers = Viewers(self._state, self._conversions, self._moves)
         self._stills = Stills(self._state)
         self._restarts = Restarts(self._state)
         self._vigil = Vigil(self._state)
@@ -125,8 +118,7 @@ class Director:
         self._evening = Evening(self._state)
         self._shares = Shares(self._state, self._cameras)
         self._wires = Wires(self._state)
-        self._parts = Parts()
-        self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
+        self._identities = Identities(self._state, self._bury)
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take in what happened at ``now`` (monotonic seconds) and return what has to be done, in order."""
@@ -176,7 +168,7 @@ class Director:
 
     def limit(self, sessions_each: int) -> None:
         """Believe an egress so many sessions from now on."""
-        self._viewers.limit(sessions_each)
+        self._state.sessions_each = sessions_each
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -214,8 +206,8 @@ class Director:
             case Report():
                 if message.node != node:
                     self._state.counters["wrong_node"] += 1
-                elif self._wires.takes(message):
-                    self._take(message)
+                elif self._wires.takes(message) and (report := self._identities.whole(message)) is not None:
+                    self._report(report)
             case Leaving(incarnation=incarnation, successor=successor):
                 worker = self._state.workers.get(node)
                 if worker is not None and worker.report.incarnation == incarnation and successor:
@@ -238,39 +230,11 @@ class Director:
             case SnapshotFailed():
                 self._stills.failed(node, message)
 
-    def _take(self, part: Report) -> None:
-        """A report, or a part of one."""
-        worker = self._state.workers.get(part.node)
-        known = worker is not None and worker.report.incarnation == part.incarnation
-        report = self._parts.take(part)
-        if self._parts.dropped:
-            self._state.counters["report_parts_lost"] = self._parts.dropped
-        if report is None:
-            if worker is not None and known and worker.alive:
-                worker.seen = self._state.now
-        elif report.partial and worker is not None and known:
-            self._report(completed(report, _still_had(worker)))
-        else:
-            self._report(report)
-
     def _report(self, report: Report) -> None:
-        worker = self._state.workers.get(report.node)
-        joined = worker is None or not worker.alive
-        if worker is None:
-            worker = self._state.workers[report.node] = Worker(report, self._state.now)
-        elif worker.alive and worker.inherited_by(report):
-            worker.predecessor = worker.report.incarnation
-        elif worker.report.incarnation != report.incarnation:
-            if worker.predecessor == report.incarnation:  # it was replaced, not restarted: both live
-                self._name_used_twice(worker.report, report)
-                if worker.alive:
-                    return  # the newer one keeps the name
-            self._bury(worker, EndReason.WORKER_RESTARTED)
-            joined = True
-            predecessor = worker.report.incarnation
-            worker = self._state.workers[report.node] = Worker(report, self._state.now, predecessor=predecessor)
-        worker.report, worker.seen, worker.alive, worker.give_up_at = report, self._state.now, True, None
-        worker.heir = ""
+        found = self._identities.reported(report)
+        if found is None:
+            return
+        worker, joined = found
         self._wires.settle()
         self._wires.tell(report)
         if joined and report.role is Role.INGEST:
@@ -292,13 +256,6 @@ class Director:
             if report.role is Role.TRANSCODE:
                 self._states.converters_changed()
 
-    def _name_used_twice(self, *reports: Report) -> None:
-        self._state.counters["node_name_used_twice"] += 1
-        one, other = reports
-        if self._warnings.take(one.node, self._state.now):
-            where = f"{one.host}, process {one.pid}", f"{other.host}, process {other.pid}"
-            self._state.command(NodeNameTwice(one.node, where))
-
     def _not_delivered(self, node: NodeName, message: ToWorker) -> None:
         """The connection is gone. A worker that lives connects again at once, and then reports."""
         worker = self._state.workers.get(node)
@@ -317,7 +274,7 @@ class Director:
 
     def _bury(self, worker: Worker, reason: EndReason) -> None:
         worker.alive = False
-        self._parts.forget(worker.node)
+        self._identities.forget(worker)
         self._state.command(WorkerLost(worker.node, worker.report.role, reason))
         self._cameras.bury(worker)
         self._viewers.bury(worker, reason)
@@ -335,7 +292,7 @@ class Director:
                 self._state.send(worker.node, Ping())
             elif self._state.now - worker.seen >= DEAD_KEPT:
                 del self._state.workers[worker.node]
-        self._parts.keep(self._state.workers)
+        self._identities.settle()
         self._viewers.expire()
         self._moves.settle()
         self._cameras.settle()
@@ -344,12 +301,3 @@ class Director:
         self._shares.settle()
         self._evening.settle()
         self._wires.settle()
-
-
-def _still_had(worker: Worker) -> Report:
-    """The worker's last report less what is over: otherwise one that can never tell everything would grow for ever."""
-    return replace(
-        worker.report,
-        served=tuple(stream for stream in worker.report.served if stream.camera in worker.cameras),
-        viewers=tuple(viewer for viewer in worker.report.viewers if viewer.session in worker.sessions),
-    )

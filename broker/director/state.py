@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from broker.director.events import Command, Holder, Send, StreamWish, Wish
+from broker.director.events import Command, Holder, Send, SessionStatus, StreamWish, Wish
 from common.cameras import NOTHING, CameraName, CameraSpec, CameraState
 from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
 from common.media import Kind, Rendition, Track, as_it_came
@@ -173,15 +173,23 @@ class Session:
         """Whether the egress has yet to answer."""
         return self.offer is not None
 
+    @property
+    def status(self) -> SessionStatus:
+        """How it is now, for people."""
+        return SessionStatus(self.id, self.camera, self.node, not self.pending, self.report, self.holder)
+
 
 class State:
     """The state that the parts of the director share. Times are on the caller's monotonic clock, in seconds.
 
-    ``unix`` is the Unix time at ``now``.
+    ``unix`` is the Unix time at ``now``. See ``Director`` for the rest.
     """
 
-    def __init__(self, now: float, ingests: int | None, unix: float = 0.0, neighbourhood: str = "") -> None:
+    def __init__(
+        self, now: float, ingests: int | None, *, sessions_each: int, unix: float = 0.0, neighbourhood: str = ""
+    ) -> None:
         self.now = now
+        self.sessions_each = sessions_each
         self.neighbourhood = neighbourhood  # the front door's
         self.started = now
         self._unix = unix

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable
 
 from broker.director.conversions import Conversions
+from broker.director.ended import Ended
 from broker.director.events import (
     EndReason,
     Holder,
@@ -37,16 +38,12 @@ from broker.director.events import (
     Wish,
 )
 from broker.director.moves import Moves
+from broker.director.offers import OFFER_TIMEOUT, Offers
 from broker.director.state import Session, State, Worker
 from common.cameras import SUB, CameraName, split_stream, stream_of
 from common.control import HangUp, NodeName, Refused, Role
 from common.media import Rendition, as_it_came
 from common.sessions import SessionName
-
-OFFER_TIMEOUT = 5.0  # seconds for an egress to answer: it takes milliseconds, or something is wrong
-MAX_PENDING_CHARACTERS = 16 << 20  # of unanswered offers' SDP: a browser's have 8 million in a thousand (limits.offers)
-ENDED_KEPT = 60.0  # seconds for which an ended session is kept in mind …
-MAX_ENDED = 50_000  # … unless there are more: a worker may report any number that nobody knows
 
 CLEARLY_BUSIER = 0.1
 """Share of a core by which an egress that has the stream may be busier than one that would have to subscribe to it.
@@ -87,19 +84,13 @@ def egress_for_viewer(
 class Viewers:
     """The director's part for viewers."""
 
-    def __init__(self, state: State, conversions: Conversions, moves: Moves, sessions_each: int) -> None:
+    def __init__(self, state: State, conversions: Conversions, moves: Moves) -> None:
         self._state = state
         self._conversions = conversions
         self._moves = moves
-        self._sessions_each = sessions_each
         self._sessions = state.sessions
-        self._pending: dict[SessionName, Session] = {}
-        self._pending_characters = 0  # of their offers
-        self._ended: dict[SessionName, float] = {}  # session to the time until which it is kept in mind
-
-    def limit(self, sessions_each: int) -> None:
-        """See ``Director``."""
-        self._sessions_each = sessions_each
+        self._offers = Offers()
+        self._ended = Ended(state)
 
     def offer(self, offered: ViewerOffered) -> None:
         """Pass a viewer's offer to an egress."""
@@ -117,20 +108,19 @@ class Viewers:
         elif wish.stream is StreamWish.SUB and stream_of(camera_id, SUB) not in self._state.cameras:
             message = f"Camera {camera_id!r} has no sub-stream; leave `stream` out, or give the camera one."
             self._state.command(OfferRefused(id, 404, "unknown_stream", message))
-        elif self._pending_characters + len(sdp) > MAX_PENDING_CHARACTERS:
+        elif not self._offers.have_room(sdp):
             self._state.command(OfferRefused(id, 503, *_BUSY))
         elif worker is None:
             self._state.command(OfferRefused(id, 503, *_NO_EGRESS))
         else:
             session.node = worker.node
-            self._pending[id] = session
-            self._pending_characters += len(sdp)
+            self._offers.add(session)
             self._enter(session)
             self._state.send(worker.node, self._conversions.offer(session, self._moves.other(session)))
 
     def offer_elsewhere(self, node: NodeName, id: SessionName, because: str = "") -> None:
         """``node`` cannot take this viewer, ``because`` it says so: ask the next egress."""
-        session = self._pending.get(id)
+        session = self._offers.get(id)
         if session is None or session.offer is None or session.node != node:
             return
         session.refused_by.add(node)
@@ -151,13 +141,13 @@ class Viewers:
         if session is None or session.node != node:
             self._discard(node, id)  # too late, or answered by another
         elif session.pending:
-            self._settled(session)
+            self._offers.settle(session)
             session.offer, session.renditions = None, renditions
             self._state.command(OfferAnswered(id, sdp))
 
     def refused(self, node: NodeName, refused: Refused) -> None:
         """An egress declined an offer: for good, or (503) because it can take nobody now."""
-        session = self._pending.get(refused.session)
+        session = self._offers.get(refused.session)
         if session is None or session.node != node:
             return
         if refused.status == 503:
@@ -181,7 +171,7 @@ class Viewers:
             self._leave(session)
             self._discard(session.node, id)
         elif self._state.starting:
-            self._keep_in_mind(id)  # its egress has yet to report it
+            self._ended.add(id)  # its egress has yet to report it
 
     def end(self, id: SessionName, reason: EndReason, detail: str) -> None:
         """A viewer may not watch any more, or is not to."""
@@ -201,7 +191,7 @@ class Viewers:
 
         Where none has room now they end: their players make new ones, which are told so.
         """
-        for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
+        for session in self._all(self._state.cameras[id].sessions):
             moved = not session.renditions and session.report is not None and session.report.camera == id
             if not (moved or as_it_came(id) in session.renditions):
                 continue
@@ -217,11 +207,10 @@ class Viewers:
         ``remaining`` are the streams that are still wanted.
         """
         main, _ = split_stream(id)
-        if main in remaining:
-            for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
+        for session in self._all(self._state.cameras[id].sessions):
+            if main in remaining:
                 self._moves.move_to(session, main)
-            return
-        for session in [self._sessions[session] for session in sorted(self._state.cameras[id].sessions)]:
+                continue
             if session.pending:
                 self._refuse(session, 404, *_unknown(id))
             else:
@@ -240,7 +229,7 @@ class Viewers:
                     self._moves.order(session)
             elif session is not None or viewer.session in self._ended or viewer.camera not in self._state.cameras:
                 self._discard(worker.node, viewer.session)
-            elif len(worker.sessions) >= self._sessions_each:  # it makes them up: no egress takes so many
+            elif len(worker.sessions) >= self._state.sessions_each:  # it makes them up: no egress takes so many
                 self._state.counters["sessions_not_believed"] += 1
             else:
                 holder = Holder(viewer.principal, viewer.expires)
@@ -256,7 +245,7 @@ class Viewers:
         Its unanswered offers go elsewhere if it was stopped in good order. Otherwise one of them may be what killed
         it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
         """
-        for session in [self._sessions[id] for id in sorted(worker.sessions)]:
+        for session in self._all(worker.sessions):
             if session.pending and reason is EndReason.WORKER_STOPPED:
                 self.offer_elsewhere(worker.node, session.id)
             elif session.pending:
@@ -266,23 +255,22 @@ class Viewers:
 
     def expire(self) -> None:
         """Give up offers that nobody answers, and forget sessions that ended long ago."""
-        now = self._state.now
-        for session in [s for s in self._pending.values() if s.deadline <= now]:
+        for session in self._offers.overdue(self._state.now):
             self._refuse(session, 503, *_TIMEOUT)
             self._discard(session.node, session.id)
-        for id in [id for id, until in self._ended.items() if until <= now]:
-            del self._ended[id]
+        self._ended.forget()
 
     def status(self, id: SessionName) -> SessionStatus | None:
         """How a session is now."""
         session = self._sessions.get(id)
-        if session is None:
-            return None
-        return SessionStatus(id, session.camera, session.node, not session.pending, session.report, session.holder)
+        return None if session is None else session.status
 
     def may_appear(self, id: SessionName) -> bool:
         """Whether a session that is unknown may yet be reported."""
         return self._state.starting and id not in self._ended
+
+    def _all(self, ids: Iterable[SessionName]) -> list[Session]:
+        return [self._sessions[id] for id in sorted(ids)]
 
     def _egress_for(self, session: Session) -> Worker | None:
         near = self._state.neighbourhood if session.takes else ""  # else its media does not come by the front door
@@ -305,24 +293,13 @@ class Viewers:
 
     def _leave(self, session: Session) -> None:
         del self._sessions[session.id]
-        self._settled(session)
-        self._keep_in_mind(session.id)
+        self._offers.settle(session)
+        self._ended.add(session.id)
         self._moves.depart(session)
-
-    def _settled(self, session: Session) -> None:
-        """Its offer waits for no answer any more."""
-        if self._pending.pop(session.id, None) is not None:
-            self._pending_characters -= len(session.offer or "")
-
-    def _keep_in_mind(self, id: SessionName) -> None:
-        """The session is over, whatever its egress still reports."""
-        self._ended[id] = self._state.now + ENDED_KEPT
-        if len(self._ended) > MAX_ENDED:
-            del self._ended[next(iter(self._ended))]
 
     def _discard(self, node: NodeName, id: SessionName) -> None:
         """Tell an egress that a session is over, and keep in mind to tell it again."""
-        self._keep_in_mind(id)
+        self._ended.add(id)
         self._state.send(node, HangUp(id))
 
 

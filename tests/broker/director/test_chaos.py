@@ -21,8 +21,8 @@ from broker.director.events import (
     ViewerLeft,
     ViewerOffered,
 )
+from broker.director.offers import OFFER_TIMEOUT
 from broker.director.state import GRACE
-from broker.director.viewers import OFFER_TIMEOUT
 from common.cameras import CameraSpec, CameraState
 from common.control import (
     DEAD_AFTER,

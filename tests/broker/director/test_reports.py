@@ -95,7 +95,7 @@ def test_strangers_sessions_are_hung_up() -> None:
 
 
 def test_no_number_of_strangers_sessions_is_kept_in_mind_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("broker.director.viewers.MAX_ENDED", 50)
+    monkeypatch.setattr("broker.director.ended.MAX_ENDED", 50)
     stage = Stage(camera())
     for second in range(10):
         told = [viewer(f"{second}-{number}", "nobody's") for number in range(20)]

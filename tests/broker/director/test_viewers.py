@@ -11,8 +11,8 @@ from broker.director.events import (
     ViewerLeft,
     ViewerOffered,
 )
+from broker.director.offers import MAX_PENDING_CHARACTERS, OFFER_TIMEOUT
 from broker.director.state import GRACE
-from broker.director.viewers import MAX_PENDING_CHARACTERS, OFFER_TIMEOUT
 from broker.director.vigil import DOUBT, OVERDUE
 from common.control import (
     DEAD_AFTER,
