@@ -26,10 +26,9 @@ from rigs.load.delays import Delays
 from rigs.load.dtls import Identity
 from rigs.load.ice import IceAgent
 from rigs.load.receive import SO_TIMESTAMPNS, UDP_GRO, Receiver
-from rigs.load.rtp import HEADER as RTP_HEADER
-from rigs.load.rtp import Stream
 from rigs.load.sdp import Session
 from rigs.load.tcp import Connection
+from rigs.load.trains import Trains
 from rigs.load.viewer import Options, Out, State, Viewer
 
 RECEIVE_BUFFER = 4 << 20  # bytes: a keyframe must fit until its viewer is read
@@ -37,12 +36,9 @@ SO_RCVBUFFORCE = 33  # asm-generic/socket.h: beyond net.core.rmem_max, for root
 TICK = 0.005  # seconds between two looks at connected viewers' sockets
 SWEEP = 0.05  # seconds between two looks at what time alone brings about, however long a tick takes
 SWEEPS_A_ROUND = 10  # after so many every connected viewer has been looked at
-RECOGNITION = 5.0  # seconds in which a frame is recognised, or the viewer's camera is not the one that is tapped
 EVENTS = 512  # sockets handled before the event loop's other work gets its turn
 CONNECT_TIMEOUT = 10.0  # seconds for a TCP connection
 SAME_MOMENT_NS = 5_000_000  # packets read together are counted together if they came within so many ns
-
-HEADER = RTP_HEADER.unpack_from
 
 
 class ConnectError(Exception):
@@ -59,6 +55,7 @@ class Engine:
         self._identity, self._options = identity, options
         self._joining_epoll, self._media_epoll = select.epoll(), select.epoll()
         self._receiver = Receiver(trains=gro)
+        self._trains = Trains(self._receiver, self.delays)
         self._joining: dict[Viewer, asyncio.Future[None]] = {}
         self._repairing: set[Viewer] = set()
         self._connections: dict[int, Connection] = {}  # by descriptor, of those that have one
@@ -185,7 +182,7 @@ class Engine:
                 continue
             first, last = receiver.time_ns(0), receiver.time_ns(count - 1)
             together = not receiver.trains and last - first < SAME_MOMENT_NS
-            if together and self._train(viewer, 0, stride, count, receiver.total(count), first, last, now):
+            if together and self._trains.count(viewer, 0, stride, count, receiver.total(count), first, last, now):
                 continue
             for index in range(count):
                 size, at, start = receiver.length(index), receiver.time_ns(index), index * stride
@@ -193,7 +190,7 @@ class Engine:
                     continue
                 step = receiver.segment(index) or size
                 packets = -(-size // step)
-                if not self._train(viewer, start, step, packets, size, at, at, now):
+                if not self._trains.count(viewer, start, step, packets, size, at, at, now):
                     self._one_by_one(viewer, start, step, size, index, at)
         return len(events)
 
@@ -207,66 +204,11 @@ class Engine:
             self._send(viewer, viewer.datagram(frame, connection.address, at, now))
         self._after(viewer)
 
-    def _train(
-        self, viewer: Viewer, start: int, step: int, count: int, size: int, first_ns: int, last_ns: int, now: float
-    ) -> bool:
-        """Count RTP packets that lie ``step`` bytes apart; ``False`` if they do not simply continue their stream."""
-        data = self._receiver.data
-        if not 127 < data[start] < 192:
-            return False
-        _bits, second, sequence, timestamp, ssrc = HEADER(data, start)
-        stream = viewer.streams.get(ssrc)
-        if stream is None or sequence != stream.next or stream.special:
-            return False
-        if count > 1:
-            began = timestamp
-            _bits, second, last, timestamp, other = HEADER(data, start + (count - 1) * step)
-            if (last - sequence) & 0xFFFF != count - 1 or other != ssrc or timestamp != began:
-                return False
-            stream.next = (last + 1) & 0xFFFF
-        else:
-            stream.next = (sequence + 1) & 0xFFFF
-        stream.packets += count
-        stream.bytes += size
-        gap = first_ns - stream.last_ns
-        if gap > stream.gap_ns:
-            stream.gap_ns = gap
-        if timestamp != stream.last_timestamp:
-            transit = gap * stream.clock_rate // 1_000_000_000 - (timestamp - stream.last_timestamp)
-            stream.jitter += (abs(transit) - stream.jitter) / 16
-            stream.last_timestamp = timestamp
-        stream.last_ns = last_ns
-        stream.arrivals.append(last_ns)
-        if second & 0x80:
-            stream.frames += 1
-            if stream.kind == "video" and self.delays.timeline is not None:
-                self.delays.marks.append((viewer, timestamp, last_ns))
-        stream.sample_in -= count
-        if stream.sample_in < 0:
-            self._inspect(viewer, stream, start, step, count, size, now)
-        return True
-
-    def _inspect(
-        self, viewer: Viewer, stream: Stream, start: int, step: int, count: int, size: int, now: float
-    ) -> None:
-        """Decrypt all of a train while the first keyframe is awaited, else its last packet."""
-        for index in range(0 if not viewer.first_keyframe_at else count - 1, count):
-            viewer.inspect(stream, self._packet(start, step, index, size), now)
-        if viewer.shift is None and self.delays.timeline is not None and now - viewer.first_keyframe_at < RECOGNITION:
-            stream.sample_in = 0  # until one of its frames is recognised
-
-    def _packet(self, start: int, step: int, number: int, size: int) -> bytes:
-        """Packet ``number`` of those that begin at ``start``: of a train, or of messages read together."""
-        receiver, at = self._receiver, start + number * step
-        if step == receiver.stride and not receiver.trains:
-            return bytes(receiver.data[at : at + receiver.length(number)])
-        return bytes(receiver.data[at : min(at + step, start + size)])
-
     def _one_by_one(self, viewer: Viewer, start: int, step: int, size: int, index: int, at: int) -> None:
         source = self._receiver.source(index)
         now = time.monotonic() - max(0, time.time_ns() - at) / 1e9  # when it came, not when it was read
         for number in range(-(-size // step)):
-            self._send(viewer, viewer.datagram(self._packet(start, step, number, size), source, at, now))
+            self._send(viewer, viewer.datagram(self._trains.packet(start, step, number, size), source, at, now))
         self._after(viewer)
 
     def _after(self, viewer: Viewer) -> None:
