@@ -52,8 +52,8 @@ class TrackReceiver:
         self.unexpected_type: int | None = None  # payload type of packets that were not announced
         self._goodbye = -1  # packets that had come when the camera said that there will be no more
         self._dropped = 0
-        self._numbers = None if udp else Numbers()
-        self._last = b""  # bytes of the last packet that was handed on
+        self._numbers = Numbers(udp=udp)
+        self._last = -1, b""  # timestamp of the last packet that came, and the end of it
         self._source = Source()
         self._other_type = OtherType(self.payload_type)
         self._order: Reorder[Packet] = Reorder(udp=udp)
@@ -120,20 +120,20 @@ class TrackReceiver:
         self.packets += 1
         self.bytes += len(packet)
         if self._order.in_order(sequence):
-            self._last = packet[-TAIL:]
+            self._last = timestamp, packet[-TAIL:]
             self.unpacking.deliver(packet, first, second, timestamp, arrival_ns)
-        elif self._numbers is not None and self._is_next(sequence, packet):
+        elif self._is_next(sequence, timestamp, packet):
             self._order.take_as_next(sequence)
-            self._last = packet[-TAIL:]
+            self._last = timestamp, packet[-TAIL:]
             self.unpacking.deliver(packet, first, second, timestamp, arrival_ns)
         else:
+            self._last = timestamp, packet[-TAIL:]
             held = (packet, first, second, timestamp, arrival_ns)
             self.unpacking.deliver_all(self._order.push(sequence, held, arrival_ns))
 
-    def _is_next(self, sequence: int, packet: bytes) -> bool:
-        assert self._numbers is not None
+    def _is_next(self, sequence: int, timestamp: int, packet: bytes) -> bool:
         order, others = self._order, self._tracks.expected(self)
-        repeated = self._last.endswith(packet[-TAIL:])
+        repeated = self._last == (timestamp, packet[-TAIL:])
         return self._numbers.is_next(sequence, order.expected, order.received, others, repeated=repeated)
 
     def receive_run(self, data: memoryview, bounds: Sequence[tuple[int, int]], arrival_ns: int) -> None:
@@ -161,7 +161,7 @@ class TrackReceiver:
         pieces = form.fragments(data, bounds, at, *header)
         if pieces:
             order.came_in_order(len(pieces))
-            self._last = bytes(pieces[-1][-TAIL:])
+            self._last = self.unpacking.raw, bytes(pieces[-1][-TAIL:])
             self.packets += len(pieces)
             carried = b"".join(pieces)
             self.bytes += len(carried) + form.fragment_at * len(pieces)
@@ -182,9 +182,9 @@ class TrackReceiver:
         picture = self.unpacking.take_picture(received, start, end, channel, order.expected, ssrc, arrival_ns)
         if picture is None:
             return None
-        size, packets, octets = picture[:3]
+        size, packets, octets, timestamp = picture[:4]
         order.came_in_order(packets)
-        self._last = bytes(received[start + size - TAIL : start + size])
+        self._last = timestamp, bytes(received[start + size - TAIL : start + size])
         self.packets += packets
         self.bytes += octets
         return size, packets

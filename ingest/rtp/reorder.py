@@ -56,7 +56,9 @@ class Reorder(Generic[T]):
         return True
 
     def take_as_next(self, sequence: int) -> None:
-        """A packet is the next one, whatever its number is."""
+        """A packet is the next one, whatever its number is; those that are held for theirs are given up."""
+        self.dropped += len(self.held)
+        self.held.clear()
         self._base = sequence - self.received - self.lost
         self.expected = sequence + 1 & 0xFFFF
         self.received += 1

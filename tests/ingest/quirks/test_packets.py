@@ -10,6 +10,7 @@ from common.cameras import Transport
 from ingest.rtsp import media
 from ingest.rtsp.message import InterleavedFrame, Request, Response
 from rigs.camera import Answer, FakeCamera, h264_track, pcmu_track
+from rigs.video import Packet, units_of
 from tests.fakes.quirks import WANTED, plays, with_header
 from tests.fakes.viewer import Pulled
 
@@ -58,21 +59,39 @@ async def test_channels_that_nobody_spoke_of_are_heard(monkeypatch: pytest.Monke
         await pulled.watch(20)
 
 
-@pytest.mark.parametrize("numbers", ["one", "of pictures", "of all tracks"])
-async def test_numbers_that_do_not_count_packets_are_not_looked_at(numbers: str) -> None:
-    fake = FakeCamera([h264_track(size=200), pcmu_track()])
-    count = 0
+@pytest.mark.parametrize(
+    ("numbers", "transport"),
+    [(each, Transport.TCP) for each in ("one", "of pictures", "of a byte", "in steps", "of all tracks")]
+    + [(each, Transport.UDP) for each in ("one", "of a byte", "in steps")],
+)
+async def test_numbers_that_do_not_count_packets_are_not_looked_at(numbers: str, transport: Transport) -> None:
+    silence = pcmu_track()
+    silence.units = [[Packet(b"\xff" * 320, 0, False)]]
+    fake = FakeCamera([h264_track(size=200), silence])
+    count, counts = 0, [0, 0]
 
     def mangle(packet: bytes) -> list[bytes]:
         nonlocal count
         count += 1
-        other = {"one": b"\0\7", "of pictures": packet[5:7], "of all tracks": count.to_bytes(2, "big")}[numbers]
-        return [packet[:2] + other + packet[4:]]
+        sound = packet[1] & 0x7F == 0
+        counts[sound] += 1
+        number = {
+            "one": 7,
+            "of pictures": int.from_bytes(packet[5:7]),
+            "of a byte": counts[sound] & 0xFF,
+            "in steps": counts[sound] << 8 & 0xFFFF,
+            "of all tracks": count,
+        }[numbers]
+        return [packet[:2] + number.to_bytes(2) + packet[4:]]
 
     fake.mangle = mangle
-    async with fake, Pulled(fake.url) as pulled:
-        await pulled.watch(40)
-        assert all(unit in WANTED for unit in pulled.units()[-20:])
+    async with fake, Pulled(fake.url, transport=transport) as pulled:
+        await pulled.until(lambda: sum(batch.unit_end for batch in pulled.of("video")) >= 90)
+        video = pulled.of("video")
+        ends = [at + 1 for at, batch in enumerate(video) if batch.unit_end]
+        assert all(unit in WANTED for unit in units_of(video[ends[-21] : ends[-1]]))
+        heard = len(pulled.of("audio"))
+        await pulled.until(lambda: len(pulled.of("audio")) >= heard + 40)
 
 
 async def test_junk_between_frames_is_skipped() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -93,6 +94,42 @@ def test_a_lost_packet_costs_the_rest_of_its_group() -> None:
     assert ended == [*range(13), *range(20, 30)]
     assert session.video.stats.lost == 1
     assert session.video.stats.dropped > 7
+
+
+@pytest.mark.parametrize("udp", [True, False])
+@pytest.mark.parametrize("sample", [b"\xff", b""], ids=["silence", "noise"])
+@pytest.mark.parametrize("number", [lambda n: 7, lambda n: n // 2, lambda n: -n, lambda n: n << 8 & 0xFF00 | n >> 8])
+def test_sound_is_heard_whatever_its_numbers_count(number: Callable[[int], int], sample: bytes, udp: bool) -> None:
+    session, chance = Session(udp=udp), random.Random(1)
+    for n in range(200):
+        payload = sample * 160 or chance.randbytes(160)
+        session.feed_audio([rtp(payload, number(n) & 0xFFFF, 160 * n, payload_type=0, ssrc=9)])
+        session.now_ns += FRAME_NS // 2
+        session.stream.expire(session.now_ns)
+    assert sum(batch.arrival_ns >= NOW + 100 * FRAME_NS // 2 for batch in session.of("audio")) == 100
+
+
+@pytest.mark.parametrize("udp", [True, False])
+@pytest.mark.parametrize("number", [lambda n: 7, lambda n: 2 * n, lambda n: n % 256], ids=["one", "twos", "a byte"])
+def test_a_picture_is_seen_whatever_its_numbers_count(number: Callable[[int], int], udp: bool) -> None:
+    packets = rtp_all(packetise([*UNITS, *UNITS, *UNITS], size=300))
+    packets = [packet[:2] + struct.pack("!H", number(n)) + packet[4:] for n, packet in enumerate(packets)]
+    session = Session(udp=udp)
+    for packet in packets:
+        session.feed([packet], spacing_ns=FRAME_NS // 12)
+        session.stream.expire(session.now_ns)
+    ended = [batch.timestamp // TICKS for batch in session.batches if batch.unit_end]
+    assert ended[-40:] == [*range(50, 90)]
+
+
+def test_a_path_that_loses_repeats_and_shuffles_at_once_does_not_make_numbers_meaningless() -> None:
+    chance = random.Random(3)
+    sent = [(n, packet) for n, packet in enumerate(rtp_all(packetise(UNITS * 8, size=300))) if chance.random() > 0.2]
+    copies = [(n + chance.choice([0, 0, 0, 3, 20, 70]), packet) for n, packet in sent for _ in range(3)]
+    session = Session().feed([packet for _, packet in sorted(copies, key=lambda copy: copy[0])], spacing_ns=10**6)
+    stats = session.video.stats
+    assert stats.duplicates > len(sent)
+    assert stats.packets - stats.duplicates - stats.dropped < len(sent)
 
 
 def test_a_lost_packet_delays_nothing_for_long() -> None:
