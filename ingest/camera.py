@@ -23,12 +23,12 @@ from common.control import StreamReport
 from common.errors import CameraError
 from common.log import Logger
 from common.media import Batch, Kind, Rendition, as_it_came, first_epoch
+from ingest.learnt import Memory
 from ingest.payload.registry import NothingPlayableError
-from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins, Transports
+from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection
 from ingest.rtsp.connect import ForbiddenAddressError
-from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.login import SuspectedLoginError
 from ingest.rtsp.networks import Networks, OutsideNetworksError
 from ingest.rtsp.opening import connected, over_any
@@ -39,7 +39,6 @@ from ingest.sources.demuxed import Demuxed, demuxed
 from ingest.standing import MAX_SHOWN, Standing
 from ingest.starts import Start, Starts
 
-MAX_REMEMBERED = 1_000  # cameras whose keepalive is remembered while nobody pulls them
 LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with the same account is over
 
 Session = Connection | Demuxed
@@ -56,15 +55,7 @@ class Shared:
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     logins: Logins = field(default_factory=Logins)
     starts: Starts = field(default_factory=Starts)
-    keepalives: dict[tuple[str, str], Keepalive] = field(default_factory=dict, repr=False)  # by camera's id and URL
-
-    def keepalive(self, spec: CameraSpec) -> Keepalive:
-        """The keepalive learnt for a camera; it outlives the camera's task, which goes with an on-demand viewer."""
-        known = self.keepalives.pop((spec.id, spec.url), None) or Keepalive()
-        self.keepalives[spec.id, spec.url] = known
-        if len(self.keepalives) > MAX_REMEMBERED:
-            del self.keepalives[next(iter(self.keepalives))]
-        return known
+    memory: Memory = field(default_factory=Memory, repr=False)
 
 
 class Camera:
@@ -82,7 +73,7 @@ class Camera:
         self._shared = shared
         self._log = log.bind(camera=spec.id)
         self._attempts = Attempts()
-        self._transports = Transports(spec.transport, encrypted=spec.encrypted)
+        self._learnt = shared.memory.of(spec)  # it outlives the task, which goes with an on-demand viewer
         self._account: Account | None = None
         self._start: Start | None = None  # while it is being connected to
         self._connection: Session | None = None
@@ -91,7 +82,7 @@ class Camera:
         self._epoch = after.epoch if after is not None else 0
         self._sessions = 0  # in which media came
         self._flowing_since: float | None = None  # on the loop's clock
-        self._pin = Pin()
+        self._pin = Pin(habits=self._learnt.habits)
         self._redirected_to = ""
 
     @property
@@ -161,7 +152,7 @@ class Camera:
             await asyncio.sleep(LOGIN_POLL)
         try:
             await self._wait_for_turn(url.host.lower(), url.port)
-            await over_any(self._transports, partial(self._over, url))
+            await over_any(self._learnt.transports, partial(self._over, url))
         except SuspectedLoginError as exc:
             wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
             named = exc.state is CameraState.CLOSED and wait_now is not None
@@ -217,7 +208,7 @@ class Camera:
             udp=transport is Transport.UDP,
             on_redirect=self._redirected,
             pin=self._pin,
-            keepalive=self._shared.keepalive(self.spec),
+            keepalive=self._learnt.keepalive,
             bitrate=self._shared.bitrate,
             networks=Networks(self.spec.networks),
         )
@@ -255,7 +246,7 @@ class Camera:
         self._sessions += 1
         self._flowing_since = asyncio.get_running_loop().time()
         if isinstance(transport, Transport):
-            self._transports.worked(transport)
+            self._learnt.transports.worked(transport)
         self._standing.playing(transport, connection.tracks, self._sessions - 1, time.time())
         self._shared.changed()
 

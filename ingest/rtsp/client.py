@@ -159,7 +159,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended, from either side."""
         reason = str((isinstance(exc, OSError) and exc.strerror) or exc or "").lower()
-        self._fail(self._session.lost(reason))
+        self._fail(self._session.lost(reason, self._loop.time()))
         self._lost.set_result(None)
         self._quickack.end()
 
@@ -225,6 +225,7 @@ class Connection(asyncio.BufferedProtocol):
     # What the session wants to be done.
 
     def _do(self, actions: Sequence[Action]) -> None:
+        self._parser.describes = self._session.state is SessionState.DESCRIBE
         for action in actions:
             match action:
                 case Send(message):
@@ -236,8 +237,7 @@ class Connection(asyncio.BufferedProtocol):
                 case Punch():
                     self._media.open(self._session.setups, self.peer, self._publishing.flush, self._interleaved)
                 case Playing():
-                    self._report_due = self._loop.time()
-                    self._silence.begin(self._report_due)
+                    self._silence.begin(self._loop.time())
                     if not self._playing.done():
                         self._playing.set_result(None)
 

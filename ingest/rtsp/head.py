@@ -79,9 +79,10 @@ class HeadReader:
             self._headers = newline + 1 - start
         return newline < 0 or self._subject is not None
 
-    def read(self, buffer: bytearray, start: int, end: int) -> Head | None:
+    def read(self, buffer: bytearray, start: int, end: int, *, describes: bool = False) -> Head | None:
         """The head of what ``begins`` at ``start``; ``None`` while it is incomplete.
 
+        A description that was asked for (``describes``) may be there though no length is said, or 0.
         Raises ``ProtocolError`` for headers that do not end, and for a body that is too long or of no clear length.
         """
         if self._subject is None:
@@ -93,8 +94,8 @@ class HeadReader:
             return None
         headers = _parse_headers(bytes(buffer[start + self._headers : start + ends]))
         message = replace(self._subject, headers=headers)
-        length = _content_length(headers) or (MAX_BODY_BYTES if _has_description(message) else 0)
-        return Head(message, ends, ends + length)
+        undeclared = MAX_BODY_BYTES if describes and _has_description(message) else 0
+        return Head(message, ends, ends + (_content_length(headers) or undeclared))
 
     def _may_be_start_line(self, buffer: bytearray, start: int, stop: int) -> bool:
         """Whether the line at ``start``, of which all until ``stop`` is there, may be one that begins a message."""

@@ -75,6 +75,8 @@ class Parser:
         """``advance`` has stopped before a packet, as it was told."""
         self.events = 0
         """Messages and losses of synchronism that the last ``advance`` took."""
+        self.describes = False
+        """A session description was asked for: it may be there though no length is said, or 0."""
         self.room = MAX_ROOM
         """Bytes that ``buffer`` offers at most."""
         self._buffer = bytearray(CAPACITY)
@@ -234,7 +236,7 @@ class Parser:
             self._skip_junk()
             return None
         self._synchronised = self._synchronised or reader.started
-        head = reader.read(*at)
+        head = reader.read(*at, describes=self.describes)
         if head is not None and head.size > len(self._buffer):
             self._allocate(head.size)
         return head

@@ -46,13 +46,13 @@ class Requests:
         half = min(max(self.timeout / 2, MIN_KEEPALIVE_INTERVAL), MAX_KEEPALIVE_INTERVAL)
         return 0.9 * half  # a timer may be late
 
-    def unanswered(self, beside: str) -> None:
+    def unanswered(self, beside: str, now: float) -> None:
         """The camera hung up at the last one, or did not answer it: the next session goes round it.
 
         ``beside``: see ``Habits.failed``.
         """
         if self.method == "OPTIONS" or not self._login.doubtful:
-            self._login.auth.pin.habits.failed(self.method, beside, began=self.count <= 2)
+            self._login.auth.pin.habits.failed(self.method, beside, now, began=self.count <= 2)
 
     def ask(self, method: str, url: RtspUrl, *headers: tuple[str, str]) -> Request:
         """A new one, to be sent."""

@@ -216,14 +216,14 @@ class RtspSession:
         method = self._requests.method or "the request"
         if partial:
             raise CameraError(CameraState.MALFORMED, f"the camera's reply to {method} did not come to an end")
-        self._requests.unanswered(self._beside)
+        self._requests.unanswered(self._beside, now)
         raise self._login.unanswered(CameraState.UNREACHABLE, f"no reply to {method} came in time")
 
-    def lost(self, reason: str) -> CameraError:
+    def lost(self, reason: str, now: float) -> CameraError:
         """The connection ended, and not by us: why, as far as it can be known."""
         if self.state in _AWAITING:
             method = self._requests.method
-            self._requests.unanswered(self._beside)
+            self._requests.unanswered(self._beside, now)
             if self._login.doubtful:
                 detail = f"the camera hung up when {method} gave it the user name and password; check them"
                 return self._login.unanswered(CameraState.CLOSED, detail)
@@ -250,8 +250,7 @@ class RtspSession:
 
     def _on_options(self, response: Response, now: float) -> list[Action]:
         if response.status == 200:  # some cameras refuse OPTIONS and are fine otherwise
-            names = ",".join(response.headers.all("Public")).upper().split(",")
-            self._public = frozenset(name.strip() for name in names)
+            self._public = frozenset(map(str.strip, ",".join(response.headers.all("Public")).upper().split(",")))
         return self._describe(now)
 
     def _describe(self, now: float) -> list[Action]:
@@ -268,13 +267,14 @@ class RtspSession:
         sections = self.select(description)
         if not sections:
             raise CameraError(CameraState.NO_PLAYABLE_TRACK)
-        self.refused |= {each.kind: _ENDED for each in sections[1:] if self.pin.habits.forbids(each.kind)}
+        self.refused |= {each.kind: _ENDED for each in sections[1:] if self.pin.habits.forbids(each.kind, now)}
         self._sections = [each for each in sections if each is sections[0] or each.kind not in self.refused]
         self._move(SessionEvent.ANSWERED)
         return self._next_setup(now)
 
     def _on_setup(self, response: Response, now: float) -> list[Action]:
         section = self._sections[0]
+        self.pin.habits.answered(section.kind)
         try:
             if response.status >= 400 and response.status not in _LOGIN:
                 raise TransportRefusedError(_state(response), _rejection("SETUP", response))

@@ -15,6 +15,7 @@ from common.errors import CameraError
 from common.log import get_logger
 from common.media import Batch
 from ingest.camera import Camera, Shared
+from ingest.learnt import Memory
 from ingest.retry import Attempts
 from ingest.rtsp.client import Connection
 from ingest.rtsp.opening import connected
@@ -86,9 +87,9 @@ async def playing(
 class Pulled(Viewer):
     """A camera kept playing by its task, and everything that comes of it."""
 
-    def __init__(self, url: str, **spec: object) -> None:
+    def __init__(self, url: str, *, memory: Memory | None = None, **spec: object) -> None:
         super().__init__()
-        self.shared = Shared(self._publish, self._forget, self._changed.set)
+        self.shared = Shared(self._publish, self._forget, self._changed.set, memory=memory or Memory())
         self.camera = Camera(CameraSpec("door", url, **spec), self.shared, get_logger())  # type: ignore[arg-type]
         self.camera._attempts = Attempts(lambda: 1.0)  # no test has time for bad luck
         self.forgotten = 0

@@ -86,6 +86,7 @@ def parse_in_pieces(data: bytes) -> None:
     program = Program(data)
     size, parser = 1 + program.byte() % 64, Parser()
     parser.feed(OK)
+    parser.describes = True
     while piece := program.take(size):
         parser.feed(piece)
 

@@ -40,6 +40,16 @@ async def test_a_track_at_which_the_camera_hangs_up_is_left_out() -> None:
         assert not problem["video"]
 
 
+async def test_what_a_camera_hangs_up_at_outlives_its_task() -> None:
+    async with hanging_up("SETUP", "trackID=2") as fake:
+        async with Pulled(fake.url) as first:
+            await first.watch(5)
+        connections = fake.connections
+        async with Pulled(fake.url, memory=first.shared.memory) as second:  # of the same process
+            await second.watch(5)
+        assert fake.connections == connections + 1
+
+
 async def test_a_camera_that_hangs_up_after_its_401_is_answered_on_the_next_connection() -> None:
     challenges = [Challenge("Digest", "cam", "nonce")]
     fake = FakeCamera(username="admin", password="secret", challenges=challenges, hangs_up_after=401)
@@ -61,6 +71,13 @@ async def test_a_description_of_another_length_than_announced_is_read(
         lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
         said = [] if length is None else [b"Content-Length: %d" % length]
         return b"\r\n".join([*lines, *said, b"", body])
+
+    await plays(FakeCamera(rewrite=rewrite))
+
+
+async def test_each_answer_may_say_that_it_holds_a_description() -> None:
+    def rewrite(_request: Request, response: Response) -> Answer:
+        return with_header(response, "Content-Type", "application/sdp") if not response.body else response
 
     await plays(FakeCamera(rewrite=rewrite))
 

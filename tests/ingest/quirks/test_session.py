@@ -75,8 +75,7 @@ async def test_what_was_learnt_outlives_the_camera_s_task() -> None:
         async with Pulled(fake.url) as first:
             await fake.asked("GET_PARAMETER")
             await first.until(lambda: first.camera.report.reconnects == 1)
-        second = Pulled(fake.url)
-        second.shared.keepalives = first.shared.keepalives  # of the same process
+        second = Pulled(fake.url, memory=first.shared.memory)  # of the same process
         async with second:
             await second.watch(5)
             before = fake.methods.count("OPTIONS")

@@ -17,7 +17,7 @@ READ = Response(200, "OK", Headers([("CSeq", "1"), ("Content-Length", "4")]))
 def read(data: bytes) -> Head | None:
     reader, buffer = HeadReader(), bytearray(data)
     assert reader.begins(buffer, 0, len(buffer))
-    return reader.read(buffer, 0, len(buffer))
+    return reader.read(buffer, 0, len(buffer), describes=True)
 
 
 def test_the_body_is_where_the_head_says() -> None:

@@ -212,6 +212,7 @@ def test_an_empty_length_is_none() -> None:
 @pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n", b"Content-Length: 900\r\n"])
 def test_a_description_is_cut_short_where_its_length_is_not_what_was_said(length: bytes) -> None:
     parser = Parser()
+    parser.describes = True
     assert parser.feed(b"RTSP/1.0 200 OK\r\nContent-Type: application/sdp\r\n" + length + b"\r\nv=0\r\n") == []
     message = parser.cut_short()
     assert isinstance(message, Response)
@@ -267,3 +268,12 @@ def test_buffer_is_never_empty() -> None:
         data = data[count:]
         parser.advance(count)
     assert parser.partial == 0
+
+
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n"])
+def test_a_description_of_which_no_length_is_said_is_waited_for_only_where_it_was_asked_for(length: bytes) -> None:
+    head = b"RTSP/1.0 200 OK\r\nContent-Type: application/sdp\r\n" + length + b"\r\n"
+    assert len(Parser().feed(head)) == 1  # Content-Type is in each answer of some cameras
+    parser = Parser()
+    parser.describes = True
+    assert parser.feed(head + b"v=0\r\n") == []

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from common.cameras import CameraState
 from common.errors import CameraError
 from ingest.rtsp.auth import Pin
+from ingest.rtsp.habits import LEFT_OUT
 from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.requests import MAX_KEEPALIVE_INTERVAL
 from ingest.rtsp.sdp import MediaSection, SessionDescription
@@ -173,7 +174,7 @@ def test_media_that_comes_is_as_good_as_the_answer_to_play() -> None:
 
 def test_a_session_begins_with_describe_where_options_cost_the_last_one() -> None:
     first = Talk().start()
-    first.session.lost("")
+    first.session.lost("", 100.0)
     second = Talk(pin=first.session.pin).until(SessionState.PLAYING)
     assert second.lines[0] == ("DESCRIBE", "rtsp://camera:8554/live")
     second.do(second.session.tick(second.now + 60))
@@ -186,10 +187,15 @@ def test_a_track_at_whose_setup_the_camera_hangs_up_is_left_out() -> None:
         talk = Talk(pin=pin).until(SessionState.SETUP)
         talk.step()
         assert talk.last.url.endswith("trackID=2")
-        talk.session.lost("")
+        talk.session.lost("", 100.0)
     talk = Talk(pin=pin).until(SessionState.PLAYING)
     assert [method for method, _ in talk.lines] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
     assert "audio" in talk.session.refused
+    talk = Talk(pin=pin)
+    talk.now += LEFT_OUT
+    talk.until(SessionState.PLAYING)
+    assert not talk.session.refused
+    assert not pin.habits.forbids("audio", 101.0)
 
 
 def test_provisional_answers_are_not_the_answer() -> None:
