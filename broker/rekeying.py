@@ -10,6 +10,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from broker.database import unusable
 from broker.store import LOCK_TIMEOUT, Store
@@ -20,8 +21,15 @@ from common.errors import ConfigError
 _SEALED = {"camera": "config", "memory": "digest"}  # by table the column that is sealed, for what is in its row
 
 
-def rekey(config: StoreConfig, key: Path | None = None) -> int:
-    """Give the store another key; returns the number of cameras that are sealed with it.
+class Rekeyed(NamedTuple):
+    """A store that has another key."""
+
+    cameras: int  # that are sealed with it
+    undone: tuple[str, ...]  # sentences: what could not be done to end the former key's use, and who does it
+
+
+def rekey(config: StoreConfig, key: Path | None = None) -> Rekeyed:
+    """Give the store another key.
 
     ``key``: a file that holds it, which is named by ``store.key_file`` from then on. Raises ``ConfigError``, and has
     changed nothing then.
@@ -35,8 +43,7 @@ def rekey(config: StoreConfig, key: Path | None = None) -> int:
     if key is not None:
         if not key.exists():
             raise ConfigError(f"there is no file {key}; `openssl rand -hex 32` makes a key", where="--key")
-        _seal_anew(config.path, path, opened_vault(key.absolute(), sealed=key))
-        return count
+        return Rekeyed(count, _seal_anew(config.path, path, opened_vault(key.absolute(), sealed=key)))
     following, vault = next_key(path), Vault(os.urandom(KEY_BYTES))
     try:
         vault.write(following, like=path)  # also over one that somebody left who was killed before it was used
@@ -46,13 +53,19 @@ def rekey(config: StoreConfig, key: Path | None = None) -> int:
             "(openssl rand -hex 32), readable by the broker's user alone, and name it by --key"
         )
         raise ConfigError(f"{following} {problem}", key="store.key_file") from None
-    _seal_anew(config.path, path, vault)
-    rename(following, path.resolve())  # a link that leads to it stays
-    return count
+    undone = _seal_anew(config.path, path, vault)
+    try:
+        rename(following, path.resolve())  # a link that leads to it stays
+    except OSError as exc:
+        what = f"The new key could not take the place of {path} ({exc.strerror})"
+        undone += (f"{what}: it is in {following}, and the broker takes it from there when it may write beside it.",)
+    return Rekeyed(count, undone)
 
 
-def _seal_anew(store: Path, key: Path, vault: Vault) -> None:
-    """Seal everything with the new ``vault``, all or nothing, and leave nothing in the files that the former opens."""
+def _seal_anew(store: Path, key: Path, vault: Vault) -> tuple[str, ...]:
+    """Seal everything with the new ``vault``, all or nothing. Returns what is ``Rekeyed.undone`` then: nothing that the
+    former opens is to be left in the files. Raises ``ConfigError``."""
+    undone: tuple[str, ...] = ()
     try:
         with closing(sqlite3.connect(store, timeout=LOCK_TIMEOUT, isolation_level=None)) as database:
             run = database.execute
@@ -71,7 +84,19 @@ def _seal_anew(store: Path, key: Path, vault: Vault) -> None:
                 statement = f"UPDATE {table} SET {_SEALED[table]} = ? WHERE id = ?"  # noqa: S608 - both are ours
                 run(statement, (vault.seal(former.open(text, place), place), id))
             run("COMMIT")
-            run("VACUUM")
-            run("PRAGMA wal_checkpoint(TRUNCATE)")
+            try:
+                _wipe(database)
+            except sqlite3.Error as exc:
+                what = f"What the former key opens could not be wiped from {store} and its -wal ({exc})"
+                undone = (f"{what}: mend that, and give the store another key once more.",)
     except (sqlite3.Error, SealError) as exc:
         raise unusable(store, str(exc)) from None
+    return undone
+
+
+def _wipe(database: sqlite3.Connection) -> None:
+    """Leave nothing in the files of what was there before. Raises ``sqlite3.Error``."""
+    database.execute("VACUUM")
+    busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise sqlite3.OperationalError("another program reads it")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from camshaft.options import Given, configured
+from common import process
 
 
 @click.group("store")
@@ -30,7 +32,11 @@ def rekey(given: Given, key: Path | None) -> None:
     """
     from broker.rekeying import rekey as seal_anew
 
-    count = seal_anew(given.config().store, key)
+    count, undone = seal_anew(given.config().store, key)
     click.echo(f"The store has another key; {count} {'camera is' if count == 1 else 'cameras are'} sealed with it.")
     if key is not None:
         click.echo(f"Name it before the broker starts: store.key_file: {key.absolute()}")
+    for sentence in undone:
+        click.echo(sentence, err=True)
+    if undone:
+        sys.exit(process.EXIT_FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from broker.rekeying import rekey
+from broker.rekeying import Rekeyed, rekey
 from broker.store import Memory, Store
 from broker.vault import next_key
+from camshaft.store_command import rekey as rekey_command
 from common.config import CameraConfig, StoreConfig
 from common.errors import ConfigError
 
@@ -49,7 +52,7 @@ def test_all_is_sealed_with_another_key_and_nothing_is_left_for_the_former(confi
     key = key_of(config)
     key.chmod(0o640)
     former, before = key.read_text(), sealed(config)
-    assert rekey(config) == len(CAMERAS)
+    assert rekey(config) == Rekeyed(len(CAMERAS), ())
     assert key.read_text() != former
     assert stat.S_IMODE(key.stat().st_mode) == 0o640
     assert not next_key(key).exists()
@@ -93,6 +96,44 @@ def test_a_key_that_cannot_be_written_is_named_before_anything_is_changed(config
     with pytest.raises(ConfigError, match="--key"):
         rekey(config)
     assert sealed(config) == before
+
+
+def full(_database: sqlite3.Connection) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_store_that_has_another_key_is_said_to_have_it_where_the_former_s_is_not_wiped(
+    config: StoreConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.rekeying._wipe", full)
+    former = key_of(config).read_text()
+    cameras, [problem] = rekey(config)
+    assert (cameras, "disk is full" in problem, "once more" in problem) == (len(CAMERAS), True, True)
+    assert key_of(config).read_text() != former
+    assert_all_there(config)
+    other = tmp_path / "other"
+    other.write_text("ab" * 32)
+    ended = CliRunner().invoke(rekey_command, ["--store-path", str(config.path), "--key", str(other)], obj={})
+    assert ended.exit_code == 1
+    assert "The store has another key; 3 cameras are sealed with it." in ended.stdout
+    assert f"store.key_file: {other}" in ended.stdout
+    assert "could not be wiped" in ended.stderr
+    assert_all_there(StoreConfig(path=config.path, key_file=other))
+
+
+def test_a_key_that_cannot_take_its_place_is_said_to_wait_beside_it(
+    config: StoreConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_file: Path, _path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("broker.rekeying.rename", denied)
+    cameras, [problem] = rekey(config)
+    assert cameras == len(CAMERAS)
+    assert str(next_key(key_of(config))) in problem
+    monkeypatch.undo()
+    assert_all_there(config)  # which takes it
+    assert not next_key(key_of(config)).exists()
 
 
 PROGRAM = """
