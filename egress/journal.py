@@ -73,6 +73,15 @@ class Journal:
             self._unseen.add(viewer.session)
         self._quiet.info("viewer answered", **_names(viewer))
 
+    def inherit(self, viewer: Viewer, now: float) -> None:
+        """A viewer goes on here that another process had. That has counted what was before, and so it is not here."""
+        before: Counter[str] = Counter()
+        _count_dropped(viewer, before)
+        _count_sent((viewer.report(now),), before)
+        self._counters.subtract(before)
+        if Kind.VIDEO in viewer.showing.streams and viewer.pictured_at is None:
+            self._unseen.add(viewer.session)
+
     def look(self, viewer: Viewer) -> None:
         """See how far a viewer has come since the last look."""
         session, answered_at = viewer.session, viewer.reach.agent.created

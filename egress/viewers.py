@@ -62,10 +62,12 @@ class Viewers:
         """Take a viewer that another process had."""
         self._viewers[viewer.session] = viewer
         self.mux.adopt(viewer, now)
+        self._journal.inherit(viewer, now)
         self.counters["viewers_inherited"] += 1
 
     def release(self, viewer: Viewer) -> None:
         """Another process has this viewer now, and nothing is said to it."""
+        self._journal.look(viewer)
         del self._viewers[viewer.session]
         self._unheard.pop(viewer.session, None)
         self._reports.pop(viewer.session, None)

@@ -89,8 +89,9 @@ async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Rel
     """
     told = os.environ.pop(SUCCESSION, "")
     meeting = Path(told) if told else None
-    heir = await meet(meeting) if meeting is not None else None
-    opened = partial(_opened, compiled=_compiled(config), meeting=meeting, heir=heir, stop=stop)
+    after = meeting is not None and meeting.exists()  # somebody was here, and may be gone before it gives anything
+    heir = await meet(meeting, node) if meeting is not None else None
+    opened = partial(_opened, compiled=_compiled(config), meeting=meeting, heir=heir, after=after, stop=stop)
     keys = Keys(heir.prelude.keys[0], b"", *heir.prelude.keys[1:]) if heir is not None and heir.prelude.keys else None
     try:
         await run_worker(Role.EGRESS, opened, config, node, stop, reloader, keys)
@@ -103,7 +104,13 @@ async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Rel
 
 @asynccontextmanager
 async def _opened(
-    around: Surroundings, *, compiled: bool, meeting: Path | None, heir: Successor | None, stop: asyncio.Event
+    around: Surroundings,
+    *,
+    compiled: bool,
+    meeting: Path | None,
+    heir: Successor | None,
+    after: bool,
+    stop: asyncio.Event,
 ) -> AsyncIterator[Egress]:
     media, limits, link = around.config.media, around.config.limits, around.link
     # A replay comes to a name, and the predecessor has the node's.
@@ -111,7 +118,7 @@ async def _opened(
         async with watched(media.advertise, media.listen) as addresses:
             streams = Streams(subscriber, limits.cache_bytes, heir.sources if heir is not None else None)
             taken = await followed(heir, streams, link.incarnation, stop, meeting) if heir is not None else None
-            with closing(await opened_ports(media, taken, after=heir is not None)) as ports:
+            with closing(await opened_ports(media, taken, after=after)) as ports:
                 cname = heir.prelude.cname if heir is not None else secrets.token_hex(8)
                 egress = Egress(link, ports, streams, addresses, compiled=compiled, limits=limits, cname=cname)
                 around.live.on("limits", take=lambda new: egress.limit(new.limits))

@@ -2,6 +2,8 @@
 
 It lies in a directory of our user's alone, with mode 0600, and either end looks who is at the other (SO_PEERCRED):
 nobody but a process of our own user is spoken to.
+
+Words are read as they come, so that the end is seen at once, and few of them wait here: the rest waits in the kernel.
 """
 
 from __future__ import annotations
@@ -10,19 +12,24 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from common.errors import ProtocolError
 from egress.succession.states import MAX_MESSAGE, MAX_SOCKETS, Message, decode, encode
 
 PATIENCE = 5.0  # seconds for the next word, where the other one has only to say it
 MAX_DESCRIPTORS = 2 * MAX_SOCKETS  # of one message
+MAX_WAITING = 64  # words that are read and not taken yet
+_BACKLOG = 8  # connections that wait to be accepted: a process that stands still accepts none
 _BUFFER = 1 << 20  # bytes asked for: some hundred sessions; the system caps it (net.core.wmem_max)
 _UCRED = struct.Struct("3i")  # unix(7): process, user, group
 
-_Add = Callable[[socket.socket, Callable[[], None]], None]
-_Remove = Callable[[socket.socket], bool]
+_Kind = TypeVar("_Kind", bound=Message)
+_Heard = tuple[Message | ProtocolError, list[socket.socket]]
 
 
 class GoneError(ConnectionError):
@@ -34,14 +41,18 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         """Raises ``PermissionError``, and closes it, if another user's process is there."""
+        self.over = asyncio.Event()  # nothing more comes than what was read
         self._socket = sock
         self._loop = asyncio.get_running_loop()
+        self._words: deque[_Heard] = deque()
+        self._news = asyncio.Event()
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        _, user, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        self.process, user, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         if user != os.geteuid():
             self.close()
             raise PermissionError("another user's process is at the other end")
+        self._loop.add_reader(sock, self._readable)
 
     def close(self) -> None:
         """Say and hear nothing more."""
@@ -49,16 +60,14 @@ class Channel:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._socket.close()
+        while self._words:
+            close_all(self._words.popleft()[1])
+        self._end()
 
     @property
-    def ended(self) -> bool:
-        """Whether the other end is closed, and nothing is left to be read."""
-        try:
-            return self._socket.fileno() < 0 or not self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+    def unheard(self) -> bool:
+        """Whether something was said that nobody has taken yet."""
+        return bool(self._words)
 
     async def send(self, message: Message, sockets: Sequence[socket.socket] = ()) -> None:
         """Say something. If this raises, it was not said."""
@@ -67,7 +76,7 @@ class Channel:
             try:
                 socket.send_fds(self._socket, [data], descriptors)
             except BlockingIOError:
-                await self._ready(self._loop.add_writer, self._loop.remove_writer)
+                await self._writable()
             except OSError as exc:
                 raise GoneError(exc.strerror) from None
             else:
@@ -75,44 +84,102 @@ class Channel:
 
     async def receive(self) -> tuple[Message, list[socket.socket]]:
         """The next word, and the sockets that came along."""
-        while True:
-            try:
-                data, descriptors, flags, _ = socket.recv_fds(
-                    self._socket, MAX_MESSAGE + 1, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-                )
-                break
-            except BlockingIOError:
-                await self._ready(self._loop.add_reader, self._loop.remove_reader)
-            except OSError as exc:
-                raise GoneError(exc.strerror) from None
-        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-        try:
-            return _read(data, flags), sockets
-        except BaseException:
-            for each in sockets:
-                each.close()
-            raise
+        while not self._words:
+            if self.over.is_set():
+                raise GoneError("it has ended")
+            self._news.clear()
+            await self._news.wait()
+        word, sockets = self._words.popleft()
+        if not self.over.is_set():
+            self._loop.add_reader(self._socket, self._readable)
+        if isinstance(word, ProtocolError):
+            raise word
+        return word, sockets
 
-    async def _ready(self, add: _Add, remove: _Remove) -> None:
+    async def hear(self, kind: type[_Kind], within: float = PATIENCE) -> _Kind:
+        """The next word, which is to be of that kind, and to come alone and within so many seconds.
+
+        Raises ``TimeoutError``, too.
+        """
+        async with asyncio.timeout(within):
+            message, sockets = await self.receive()
+        close_all(sockets)
+        if sockets or not isinstance(message, kind):
+            raise ProtocolError("not what is said here")
+        return message
+
+    def shut(self) -> None:
+        """Let nothing more be said to us: it fails at the other end. What was said before is here then."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
+        for _ in range(MAX_WAITING):
+            if not self.over.is_set():
+                self._readable()
+
+    def _readable(self) -> None:
+        try:
+            data, descriptors, flags, _ = socket.recv_fds(
+                self._socket, MAX_MESSAGE + 1, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
+        except (BlockingIOError, ConnectionResetError):  # it ended before it had read everything; its words are here
+            return
+        except OSError:
+            data, descriptors, flags = b"", [], 0
+        heard = _read(data, descriptors, flags)
+        if not data:
+            close_all(heard[1])
+            self._end()
+            return
+        self._words.append(heard)
+        self._news.set()
+        if len(self._words) >= MAX_WAITING:
+            self._loop.remove_reader(self._socket)
+
+    def _end(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+        self.over.set()
+        self._news.set()
+
+    async def _writable(self) -> None:
         ready = self._loop.create_future()
-        add(self._socket, lambda: None if ready.done() else ready.set_result(None))
+        self._loop.add_writer(self._socket, lambda: None if ready.done() else ready.set_result(None))
         try:
             await ready
         finally:
-            remove(self._socket)
+            self._loop.remove_writer(self._socket)
 
 
-def _read(data: bytes, flags: int) -> Message:
-    if not data:
-        raise GoneError("it has ended")
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-        raise ProtocolError("more than a message has")
-    return decode(data)
+def close_all(sockets: Iterable[socket.socket]) -> None:
+    """They are ours, and not needed."""
+    for each in sockets:
+        each.close()
+
+
+def _read(data: bytes, descriptors: Iterable[int], flags: int) -> _Heard:
+    """A word, or why it is none; what is no socket is closed."""
+    sockets: list[socket.socket] = []
+    problem = "more than a message has" if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) else ""
+    for descriptor in descriptors:
+        try:
+            sockets.append(socket.socket(fileno=descriptor))
+        except OSError:
+            os.close(descriptor)
+            problem = "what came along is no socket"
+    try:
+        word: Message | ProtocolError = decode(data) if not problem else ProtocolError(problem)
+    except ProtocolError as exc:
+        word = exc
+    if isinstance(word, ProtocolError):
+        close_all(sockets)
+        return word, []
+    return word, sockets
 
 
 def connect(path: Path) -> Channel | None:
-    """To who listens at ``path``; ``None`` if nobody does. Raises ``PermissionError``."""
+    """To who listens at ``path``; ``None`` if nobody does, or accepts nobody. Raises ``PermissionError``."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    made.setblocking(False)
     try:
         made.connect(str(path))
     except OSError:
@@ -128,7 +195,7 @@ def listen(path: Path) -> socket.socket:
         path.unlink(missing_ok=True)
         made.bind(str(path))
         path.chmod(0o600)
-        made.listen(1)
+        made.listen(_BACKLOG)
         made.setblocking(False)
     except BaseException:
         made.close()

@@ -18,14 +18,16 @@ from egress.media.streams import Streams
 from egress.succession.channel import GoneError
 from egress.succession.predecessor import Predecessor
 from egress.succession.resuming import Here, begin, viewer_of
-from egress.succession.states import VERSION, Prelude, SourceState
+from egress.succession.states import VERSION, Prelude, SessionState, SourceState
 from egress.succession.successor import Successor, Taken
+from egress.viewer import Viewer
 from egress.viewers import Viewers
 from egress.wire.ice import TcpAddress
 from egress.wire.ports import Ports
 
 HANDSHAKES_WITHIN = 1.0  # seconds for those that are under way to be over: they cannot be moved
 LOOK = 0.02  # seconds between looks whether they are
+TRIES = 2  # successors, one after the other
 
 log = get_logger()
 
@@ -59,7 +61,9 @@ class Handing:
     def open(self, path: Path, keys: Keys | None) -> None:
         """Let successors come from now on."""
         own = (keys.server_public, keys.client_public, keys.client_secret) if keys and keys.by_token else None
-        about = Prelude(VERSION, self._link.incarnation, self._here.cname, _told(self._streams.sources), own)
+        about = Prelude(
+            VERSION, self._link.node, self._link.incarnation, self._here.cname, _told(self._streams.sources), own
+        )
         self._predecessor = Predecessor(path, about, self._streams, self._ports, self._viewers)
         self._predecessor.open()
 
@@ -80,39 +84,77 @@ class Handing:
             self._predecessor.close()
 
     async def hand_over(self) -> bool:
-        """See ``common.worker.HandsOver``."""
-        if self._predecessor is None or not len(self._viewers) or not await self._predecessor.invite():
-            return False
-        self.under_way = True
+        """See ``common.worker.HandsOver``. A successor that dies in the middle is followed by another."""
+        for _ in range(TRIES):
+            if self._predecessor is None or not len(self._viewers) or not await self._predecessor.invite():
+                return False
+            self.under_way = True
+            try:
+                await self._let_handshakes_end()
+                given = await self._predecessor.give(self)
+            except BaseException:
+                self.under_way = False
+                raise
+            self.under_way = given
+            if given:
+                return True
+        return False
+
+    async def _let_handshakes_end(self) -> None:
+        """Wait for viewers that are about to be movable, but not for long."""
         loop = asyncio.get_running_loop()
         until = loop.time() + HANDSHAKES_WITHIN
         while any(viewer.heard and not viewer.senders for viewer in self._viewers) and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(LOOK)  # a viewer's datagrams have no event
-        given = await self._predecessor.give(self)
-        self.under_way = given
-        return given
 
     async def take(self, heir: Successor, taken: Taken) -> None:
         """Go on with what the predecessor gave. Raises ``SuccessionError`` if it has not."""
         now = asyncio.get_running_loop().time()
         try:
-            for told, sock in taken.connections:
-                self._ports.adopt(sock, TcpAddress(*told.remote), told.read, told.unsent, now)
-            viewers = [viewer_of(state, self._here, now) for state in taken.sessions]
-            await heir.go(len(viewers))
-        except (GoneError, ProtocolError, TimeoutError, OSError) as exc:
+            remotes = self._adopt_connections(taken, now)
+            made = [self._made(state, now) for state in taken.sessions]
+            mine = [each for each in made if each is not None]
+            await heir.go(len(mine), (place for place, each in enumerate(made) if each is None))
+        except (GoneError, ProtocolError, TimeoutError) as exc:
             log.warning("nothing was taken over", reason=str(exc) or "no answer")
             raise SuccessionError from None
         self._link.succeeds = heir.prelude.incarnation
         places = await heir.places()
         now = asyncio.get_running_loop().time()
-        for viewer, state in zip(viewers, taken.sessions, strict=True):
+        for viewer, state in mine:
             self._viewers.adopt(viewer, now)
             begin(viewer, state, places, now)
+        for remote in remotes:
+            if not self._viewers.mux.holds(remote):  # of a session that is not ours, or whose socket it was not
+                self._ports.hang_up(remote)
         found = sum(place is not None for place in places.values())
         paused = round(asyncio.get_running_loop().time() - taken.since, 3)
-        count = {"viewers": len(viewers), "tracks": len(places), "found": found}
+        count = {"viewers": len(mine), "tracks": len(places), "found": found}
         log.info("sessions taken over", node=self._link.node, paused=paused, **count)
+
+    def _adopt_connections(self, taken: Taken, now: float) -> list[TcpAddress]:
+        """The addresses of connections that are ours now; one that its peer has reset meanwhile is not."""
+        remotes = []
+        for told, sock in taken.connections:
+            remote = TcpAddress(*told.remote)
+            try:
+                self._ports.adopt(sock, remote, told.read, told.unsent, now)
+            except (OSError, ProtocolError) as exc:
+                log.info("a viewer's connection is lost", reason=str(exc))
+                sock.close()
+            else:
+                remotes.append(remote)
+        return remotes
+
+    def _made(self, state: SessionState | None, now: float) -> tuple[Viewer, SessionState] | None:
+        """A viewer with its state; ``None`` if no viewer can be made of that."""
+        if state is None:
+            return None
+        try:
+            return viewer_of(state, self._here, now), state
+        except ProtocolError as exc:
+            log.warning("a session cannot be taken over", reason=str(exc), camera=state.camera)
+            return None
 
     # See ``Giver``.
 

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.media import Kind
+from egress.feedback import Feedback
 from egress.media.stream import Stream
 from egress.media.target import Refusal
 from egress.negotiation import Section
 from egress.position import Event, Position
+from egress.retransmission import Retransmission
 from egress.sender import Sender
 from egress.succession.states import (
     FeedState,
     GenerationState,
     IceState,
     PairState,
+    ReceptionState,
+    RepeatState,
     SectionState,
     SenderState,
     SessionState,
@@ -127,6 +131,7 @@ def state_of(viewer: Viewer) -> SessionState:
         ),
         round_trip=feedback.round_trip,
         bandwidth=feedback.bandwidth,
+        counts=(feedback._lost, feedback.garbage, viewer.ignored),
     )
 
 
@@ -157,7 +162,7 @@ def _following(sender: Sender) -> int:
 
 
 def _sender(viewer: Viewer, sender: Sender) -> SenderState:
-    cursor, again, playout = sender.cursor, sender.retransmission, sender.cursor.playout
+    cursor, playout = sender.cursor, sender.cursor.playout
     spans = cursor.numbering._spans
     kind = sender.feed.kind
     return SenderState(
@@ -166,19 +171,42 @@ def _sender(viewer: Viewer, sender: Sender) -> SenderState:
         following=_following(sender) if spans else None,
         first=spans[-1][0] if spans else 0,
         next=cursor.next if cursor.position is Position.BEHIND else None,
-        rtx=again._next,
         packets=sender.lane.packets,
         octets=sender.lane.octets,
-        pictured=sender.pictured_at is not None,
+        pictured_at=sender.pictured_at,
         playout=(playout._seconds, playout._told),
-        counts=(
-            cursor.blocked,
-            sender.stats.stuck,
-            sender.stats.plis,
-            again.stats.nacked,
-            again.stats.retransmitted,
-            again.stats.withheld,
-        ),
+        counts=(cursor.blocked, sender.stats.stuck, sender.stats.plis),
+        repeats=_repeats(sender.retransmission),
+        reception=_reception(viewer.feedback, sender.feed.source.ssrc),
+    )
+
+
+def _repeats(again: Retransmission) -> RepeatState:
+    stats, sizes = again.stats, again.sizes
+    return RepeatState(
+        next=again._next,
+        asked=again._asked,
+        nacked=stats.nacked,
+        missed=stats.missed,
+        retransmitted=stats.retransmitted,
+        withheld=stats.withheld,
+        sizes=(tuple(sizes._arrived), tuple(sizes._lost), sizes._next),
+    )
+
+
+def _reception(feedback: Feedback, ssrc: int) -> ReceptionState | None:
+    if (report := feedback.reports.get(ssrc)) is None:
+        return None
+    sent, missed = feedback._reported.get(ssrc, (0, 0))
+    return ReceptionState(
+        fraction_lost=report.fraction_lost,
+        lost=report.lost,
+        highest=report.highest,
+        jitter=report.jitter,
+        last_report=report.last_report,
+        delay=report.delay,
+        sent=sent,
+        missed=missed,
     )
 
 

@@ -7,6 +7,7 @@ back as neither has missed anything, and both have given the epoch the same time
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.media import Batch
@@ -15,12 +16,12 @@ from egress.succession.states import FeedState
 
 
 class Witness:
-    """A ``Tap`` of a feed: since which number of its epoch nothing was missed."""
+    """A ``Tap`` of a feed: since which number of its epoch nothing was missed. ``on_take`` is called at each batch."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, on_take: Callable[[], object] = bool) -> None:
         self.epoch: int | None = None
         self.first = self.next = 0
-        self._feed = feed
+        self._feed, self._on_take = feed, on_take
         feed.taps.add(self)
 
     def take(self, batch: Batch, timestamp: int) -> None:
@@ -28,6 +29,7 @@ class Witness:
         if (batch.epoch, batch.sequence) != (self.epoch, self.next):
             self.epoch, self.first = batch.epoch, batch.sequence
         self.next = batch.sequence + len(batch.payloads)
+        self._on_take()
 
     def end(self) -> None:
         """See nothing more."""

@@ -1,51 +1,42 @@
 """The end of the egress that is to be replaced: it listens for a successor, and gives it everything when it ends.
 
 Whatever goes wrong before the last word leaves it as it was. See the package's text for the rule about that word.
+
+A successor is a process of our supervisor's that will have our name. One is here at a time; whoever else comes is sent
+away, and who says nothing is in nobody's way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
+
+import psutil
 
 from common.errors import ProtocolError
 from common.log import get_logger
 from common.media import Kind
 from common.succession import Word, tell
 from egress.media.streams import Streams
+from egress.succession import states
 from egress.succession.channel import PATIENCE, Channel, GoneError, listen
 from egress.succession.parting import Stopped, feed_state, movable, state_of, stop
-from egress.succession.states import (
-    MAX_MESSAGE,
-    VERSION,
-    ConnectionState,
-    FeedState,
-    Go,
-    Hello,
-    Prelude,
-    Ready,
-    SessionState,
-    Sockets,
-    Told,
-    encode,
-)
 from egress.viewer import Viewer
 from egress.viewers import Viewers
 from egress.wire.ports import Ports
 
 WARM = 10.0  # seconds for a successor to have read what it is to send
-
 INVITED_WITHIN = 10.0  # seconds for one that was asked for to come: it imports everything first
-LOOK = 0.05  # seconds between looks at one that gets ready, or is
+EACH = 0.005  # seconds more for each session that is told: ten times what it takes
+MAX_CALLERS = 8  # that have not shown who they are
 
 log = get_logger()
-
-_Word = TypeVar("_Word", Hello, Ready)
 
 
 class Giver(Protocol):
@@ -64,16 +55,25 @@ class Giver(Protocol):
         """Nothing came of it: be this node again."""
 
 
+@dataclass(slots=True)
+class Heir:
+    """A successor that is here; it has no ``incarnation`` before it is ready."""
+
+    channel: Channel
+    incarnation: str = ""
+
+
 class Predecessor:
     """``path`` is where a successor comes to, and ``about`` what it is told first."""
 
-    def __init__(self, path: Path, about: Prelude, streams: Streams, ports: Ports, viewers: Viewers) -> None:
+    def __init__(self, path: Path, about: states.Prelude, streams: Streams, ports: Ports, viewers: Viewers) -> None:
         self._path, self._about = path, about
         self._streams, self._ports, self._viewers = streams, ports, viewers
         self._listener: socket.socket | None = None
-        self._channel: Channel | None = None
-        self._coming = False  # a successor gets ready
-        self._incarnation = ""  # of the successor that is ready
+        self._group: asyncio.TaskGroup | None = None
+        self._callers = 0
+        self._heir: Heir | None = None
+        self._news = asyncio.Event()  # of the heir
 
     def open(self) -> None:
         """Listen from now on. Where that cannot be, this egress is replaced as any worker is."""
@@ -81,178 +81,216 @@ class Predecessor:
             self._listener = listen(self._path)
         except OSError as exc:
             log.warning("no successor can come here", reason=exc.strerror)
-
-    async def invite(self) -> bool:
-        """Have the supervisor start a successor, if none is here. Whether one is ready then."""
-        loop = asyncio.get_running_loop()
-        if not self._here and self._listener is not None and tell(self._path, Word.WANTED):
-            until = loop.time() + INVITED_WITHIN
-            while not self._here and loop.time() < until:  # noqa: ASYNC110 - it comes or does not
-                await asyncio.sleep(LOOK)
-        return await self.expects()
-
-    @property
-    def _here(self) -> bool:
-        """Whether there is a successor, ready or not."""
-        return self._coming or bool(self._incarnation)
+        if self._group is not None:
+            self._accept_from_now_on()
 
     def close(self) -> None:
         """Listen no more."""
         self._unlisten()
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        if self._heir is not None:
+            self._heir.channel.close()
 
     async def serve(self) -> None:
-        """Get successors ready, one after the other, until cancelled."""
-        loop = asyncio.get_running_loop()
-        while self._listener is not None:
-            sock, _ = await loop.sock_accept(self._listener)
-            try:
-                channel = Channel(sock)
-            except PermissionError:
-                log.warning("a process of another user came as successor")
-                continue
-            self._coming = True
-            try:
-                async with asyncio.timeout(WARM + PATIENCE):
-                    self._incarnation = await self._prepare(channel)
-            except (GoneError, ProtocolError, TimeoutError) as exc:
-                log.warning("a successor did not get ready", reason=str(exc) or "it did not answer")
-                channel.close()
-                continue
-            except BaseException:
-                channel.close()
-                raise
-            finally:
-                self._coming = False
-            self._channel = channel
-            log.info("a successor is ready")
-            with contextlib.suppress(GoneError, ProtocolError):
-                await self._gone(channel)
-            self._incarnation = ""
+        """Get successors ready, until cancelled."""
+        async with asyncio.TaskGroup() as self._group:
+            self._accept_from_now_on()
+            await asyncio.Event().wait()
 
-    async def expects(self) -> bool:
-        """Whether there is a successor, as soon as it is ready."""
-        until = asyncio.get_running_loop().time() + WARM + PATIENCE
-        while self._coming and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - it gets ready or fails
-            await asyncio.sleep(LOOK)
-        return bool(self._incarnation)
+    async def invite(self) -> bool:
+        """Have the supervisor start a successor, if none is here. Whether one is ready then."""
+        if self._heir is None and self._listener is not None and tell(self._path, Word.WANTED):
+            await self._until(lambda: self._heir is not None, INVITED_WITHIN)
+        await self._until(lambda: self._heir is None or bool(self._heir.incarnation), WARM + PATIENCE)
+        return self._heir is not None and bool(self._heir.incarnation)
 
     async def give(self, giver: Giver) -> bool:
         """Give everything to the successor, if one is ready. Whether it has it now; if not, all is as it was."""
-        channel, successor = self._channel, self._incarnation
-        if channel is None or not successor:
+        heir = self._heir
+        if heir is None or not heir.incarnation:
             return False
         stopped: list[Stopped] = []
-        left = paused = False
+        left = paused = given = False
         try:
-            async with asyncio.timeout(WARM):
-                await self._tell_feeds(channel)
-                await _word(channel, Ready)
-            await giver.leave(successor)
+            await self._warm(heir.channel)
+            await giver.leave(heir.incarnation)
             left = True
             giver.pause()
             paused, since = True, asyncio.get_running_loop().time()
             stopped += [stop(viewer) for viewer in self._viewers if movable(viewer) and self._reached(viewer)]
-            async with asyncio.timeout(PATIENCE):
-                await self._tell_all(channel, stopped, since)
-                await _answered(channel, len(stopped))
-                self._unlisten()
-                await channel.send(Go())
+            moved = await self._tell_all(heir.channel, stopped, since)
+            self._unlisten()
+            await heir.channel.send(states.Go())
+            given = True
         except (GoneError, ProtocolError, TimeoutError) as exc:
             log.warning("the successor did not take over, and this goes on", reason=str(exc) or "it did not answer")
-            channel.close()
-            self._channel, self._incarnation = None, ""
-            if paused:
-                now = asyncio.get_running_loop().time()
-                for each in stopped:
-                    each.go_on(now)
-                giver.unpause()
-            if left:
-                giver.come_back()
-            if self._listener is None:
-                self.open()
-            return False
+        finally:  # also where there is no time for it any more: viewers are told goodbye then
+            heir.channel.close()
+            if not given:
+                self._take_back(stopped, giver, left=left, paused=paused)
+        if given:
+            self._let_go(stopped, moved)
+        return given
+
+    def _take_back(self, stopped: Iterable[Stopped], giver: Giver, *, left: bool, paused: bool) -> None:
+        now = asyncio.get_running_loop().time()
         for each in stopped:
-            self._viewers.release(each.viewer)
-            each.forget()
-        log.info("sessions are the successor's", viewers=len(stopped), left_behind=len(self._viewers))
-        return True
+            each.go_on(now)
+        if paused:
+            giver.unpause()
+        if left:
+            giver.come_back()
+        if self._listener is None:
+            self.open()
+
+    def _let_go(self, stopped: Iterable[Stopped], moved: Collection[str]) -> None:
+        """The last word is said. What the successor does not have is told goodbye when this process ends."""
+        now = asyncio.get_running_loop().time()
+        for each in stopped:
+            if each.viewer.session in moved:
+                self._viewers.release(each.viewer)
+                each.forget()
+            else:
+                each.go_on(now)
+        log.info("sessions are the successor's", viewers=len(moved), left_behind=len(self._viewers))
+
+    async def _until(self, condition: Callable[[], bool], within: float) -> None:
+        """Wait for what is to become of the heir, so long at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not condition():
+                    self._news.clear()
+                    await self._news.wait()
+
+    def _accept_from_now_on(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().add_reader(self._listener, self._acceptable, self._listener)
 
     def _unlisten(self) -> None:
         if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
-    async def _prepare(self, channel: Channel) -> str:
-        """Tell a successor what it is to read; its incarnation once it does."""
-        hello = await _word(channel, Hello)
-        if hello.version != VERSION:
-            raise ProtocolError(f"it speaks version {hello.version}, and this {VERSION}")
+    def _acceptable(self, listener: socket.socket) -> None:
+        try:
+            sock, _ = listener.accept()
+        except OSError:  # it has gone already, or there are no descriptors
+            return
+        try:
+            channel = Channel(sock)
+        except PermissionError:
+            log.warning("a process of another user came as successor")
+            return
+        if self._group is None or self._callers >= MAX_CALLERS or not _of_our_supervisor(channel.process):
+            log.warning("a process that is no successor was sent away", pid=channel.process)
+            channel.close()
+        else:
+            self._group.create_task(self._attend(channel))
+
+    async def _attend(self, channel: Channel) -> None:
+        """Have who came become our heir, and be it until it ends."""
+        heir = Heir(channel)
+        try:
+            await self._greet(channel)
+            self._heir = heir
+            self._news.set()
+            await self._tell_feeds(channel)
+            heir.incarnation = (await channel.hear(states.Ready, WARM)).incarnation
+            self._news.set()
+            log.info("a successor is ready")
+            await channel.over.wait()
+        except (GoneError, ProtocolError, TimeoutError) as exc:
+            log.warning("a successor did not get ready", reason=str(exc) or "it did not answer")
+        finally:
+            channel.close()
+            if self._heir is heir:
+                self._heir = None
+                self._news.set()
+
+    async def _greet(self, channel: Channel) -> None:
+        """Hear who it is. Raises ``ProtocolError`` if it is none."""
+        self._callers += 1
+        try:
+            hello = await channel.hear(states.Hello)
+        finally:
+            self._callers -= 1
+        if hello.version != states.VERSION:
+            raise ProtocolError(f"it speaks version {hello.version}, and this {states.VERSION}")
+        if hello.node != self._about.node:
+            raise ProtocolError(f"it is to be {hello.node[:100]!r}, and this is {self._about.node!r}")
+        if self._heir is not None:
+            raise ProtocolError("another is here")
+
+    async def _warm(self, channel: Channel) -> None:
+        """Have it read what there is now."""
+        if channel.unheard:
+            raise ProtocolError("it speaks unasked")
         await self._tell_feeds(channel)
-        return (await _word(channel, Ready)).incarnation
+        await channel.hear(states.Ready, WARM)
 
     async def _tell_feeds(self, channel: Channel) -> None:
-        told = list(self._feeds())
-        await channel.send(replace(self._about, feeds=len(told)))
-        for feed in told:
-            await channel.send(feed)
+        async with asyncio.timeout(PATIENCE):
+            told = list(self._feeds())
+            await channel.send(replace(self._about, feeds=len(told)))
+            for feed in told:
+                await channel.send(feed)
 
-    async def _tell_all(self, channel: Channel, stopped: Iterable[Stopped], since: float) -> None:
-        """Everything as it is now, when nothing is sent any more."""
-        feeds = sessions = 0
-        for feed in self._feeds():
+    async def _tell_all(self, channel: Channel, stopped: Sequence[Stopped], since: float) -> Collection[str]:
+        """Everything as it is now, when nothing is sent any more. The sessions that the successor has then."""
+        within = PATIENCE + EACH * len(stopped)
+        async with asyncio.timeout(within):
+            feeds = await self._tell_places(channel)
+            told = [each.viewer.session for each in stopped if await _told(channel, each)]
+            await channel.send(states.Told(feeds, len(told), since))
+        answer = await channel.hear(states.Taken, within)
+        without = set(answer.without)
+        moved = {session for place, session in enumerate(told) if place not in without}
+        if answer.count != len(moved) or (told and not moved):
+            raise ProtocolError("it has not taken what it says")
+        if without:
+            log.warning("the successor cannot go on with some sessions", viewers=len(without))
+        return moved
+
+    async def _tell_places(self, channel: Channel) -> int:
+        """Tracks, whose number is returned, sockets and connections."""
+        feeds = list(self._feeds())
+        for feed in feeds:
             await channel.send(feed)
-            feeds += 1
         udp = [each.socket for each in self._ports.udp.sockets]
         tcp = list(self._ports.tcp.listeners) if self._ports.tcp is not None else []
-        await channel.send(Sockets(len(udp), len(tcp)), [*udp, *tcp])
+        await channel.send(states.Sockets(len(udp), len(tcp)), [*udp, *tcp])
         for remote, sock, read, unsent in self._ports.paused:
-            await channel.send(ConnectionState((remote.host, remote.port, remote.connection), read, unsent), [sock])
-        for each in stopped:
-            await channel.send(_bounded(state_of(each.viewer)))
-            sessions += 1
-        await channel.send(Told(feeds, sessions, since))
+            address = remote.host, remote.port, remote.connection
+            await channel.send(states.ConnectionState(address, read, unsent), [sock])
+        return len(feeds)
 
     def _reached(self, viewer: Viewer) -> bool:
         """Whether the way to it is there: a connection may be gone, and another is yet to come."""
         selected = viewer.reach.agent.selected
         return selected is not None and self._ports.way(selected) is not None
 
-    def _feeds(self) -> Iterable[FeedState]:
+    def _feeds(self) -> Iterable[states.FeedState]:
         for stream in self._streams:
             key = self._streams.key(stream.rendition)
             for kind in Kind:
                 yield feed_state(stream, kind, key, asyncio.get_running_loop().time())
 
-    async def _gone(self, channel: Channel) -> None:
-        """Wait until the successor has closed the channel, or is closed here."""
-        while self._channel is channel:  # words are read where they are awaited: this only sees the end
-            await asyncio.sleep(LOOK)
-            if channel.ended:
-                channel.close()
-                self._channel = None
+
+def _of_our_supervisor(process: int) -> bool:
+    """Whether it was started by who has started us."""
+    try:
+        return psutil.Process(process).ppid() == os.getppid()
+    except (psutil.Error, ValueError):
+        return False
 
 
-async def _answered(channel: Channel, sessions: int) -> None:
-    """Wait until the successor has so many sessions. Raises ``ProtocolError`` if it has others."""
-    if (await _word(channel, Ready)).count != sessions:
-        raise ProtocolError("it has not taken every session")
-
-
-async def _word(channel: Channel, kind: type[_Word]) -> _Word:
-    message, sockets = await channel.receive()
-    for each in sockets:
-        each.close()
-    if not isinstance(message, kind):
-        raise ProtocolError("not what is said here")
-    return message
-
-
-def _bounded(state: SessionState) -> SessionState:
-    if len(encode(state)) > MAX_MESSAGE:
-        raise ProtocolError("a session takes more than a message has")
-    return state
+async def _told(channel: Channel, stopped: Stopped) -> bool:
+    """Tell a session. ``False`` if it cannot be told: it alone is left behind then."""
+    try:
+        await channel.send(state_of(stopped.viewer))
+    except ProtocolError as exc:
+        log.warning("a session cannot be handed over", reason=str(exc))
+        return False
+    return True

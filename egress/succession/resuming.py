@@ -12,10 +12,12 @@ from common.cameras import CameraName
 from common.errors import ProtocolError
 from common.media import Kind, Rendition
 from common.sessions import SessionName
+from egress.feedback import Feedback
 from egress.media.feed import Feed, Timeline
 from egress.negotiation import Section
 from egress.path.playout import element
 from egress.path.quality import LOSSY_FOR, MOST_PLAYOUT_DELAY
+from egress.retransmission import RetransmissionStats
 from egress.sender import Sender
 from egress.showing import Renditions
 from egress.succession.places import Place
@@ -24,6 +26,7 @@ from egress.succession.states import (
     GenerationState,
     IceState,
     PairState,
+    ReceptionState,
     Remote,
     SectionState,
     SenderState,
@@ -34,6 +37,7 @@ from egress.viewer import Viewer
 from egress.wire.certificate import Fingerprint
 from egress.wire.dtls import PROFILES, Identity
 from egress.wire.ice import Address, Credentials, Generation, IceAgent, Pair, Path, TcpAddress
+from egress.wire.rtcp import ReceptionReport
 from egress.wire.srtp import MAX_RTP, Srtp
 from egress.wire.way import Way
 
@@ -67,7 +71,7 @@ def viewer_of(state: SessionState, here: Here, now: float) -> Viewer:
     if len(wanted) != len(state.senders) or wanted.keys() != {section.kind for section in sections}:
         raise ProtocolError("a session has one sender for each of its sections")
     agent, srtp = _agent(state.ice, now), _srtp(state.srtp, compiled=here.identity.compiled)
-    if not srtp.profile.gcm and any(max(each.following or 0, each.rtx) > MAX_RTP for each in state.senders):
+    if not srtp.profile.gcm and any(max(each.following or 0, each.repeats.next) > MAX_RTP for each in state.senders):
         raise ProtocolError("more packets than a session of libsrtp's can go on after")
     assert agent.selected is not None, "its state has it"
     if (way := here.way(agent.selected)) is None:
@@ -92,20 +96,14 @@ def viewer_of(state: SessionState, here: Here, now: float) -> Viewer:
     viewer.reach.dtls.inherit(srtp, state.srtp.flight)
     way.settle()
     viewer.reach.aim(way)
-    quality, capacity = viewer._quality, viewer._quality.capacity
-    round_trip, lossy_until, rates, seen_at = state.path
-    quality.reliable = way.reliable
-    quality._round_trip = float("inf") if round_trip is None else round_trip
-    quality._lossy_until = NEVER if lossy_until is None else min(lossy_until, now + LOSSY_FOR)
-    capacity._rates.extend(rates)
-    capacity._at = _at(seen_at, now)
-    viewer.feedback.round_trip, viewer.feedback.bandwidth = state.round_trip, state.bandwidth
+    _path(viewer, state, way, now)
     for section in sections:
         feed = streams[section.kind].feeds[section.kind]
         sender = Sender(feed, section, srtp, way, viewer._pace, here.on_behind)
         _number(sender, wanted[section.kind], srtp)
-        sender.pictured_at = now if wanted[section.kind].pictured else None
+        sender.pictured_at = _past(wanted[section.kind].pictured_at, now)
         viewer.senders[feed.source.ssrc] = sender
+        _heard(viewer.feedback, feed.source.ssrc, wanted[section.kind].reception)
     return viewer
 
 
@@ -138,15 +136,40 @@ def _place(told: SenderState, place: Place | None) -> tuple[int | None, int]:
     return told.next + place.shift, max(told.first, told.following - (told.next - place.oldest))
 
 
+def _path(viewer: Viewer, state: SessionState, way: Way, now: float) -> None:
+    """Have what is known of its path go on."""
+    quality, capacity, feedback = viewer._quality, viewer._quality.capacity, viewer.feedback
+    round_trip, lossy_until, rates, seen_at = state.path
+    quality.reliable = way.reliable
+    quality._round_trip = float("inf") if round_trip is None else round_trip
+    quality._lossy_until = NEVER if lossy_until is None else min(lossy_until, now + LOSSY_FOR)
+    capacity._rates.extend(rates)
+    capacity._at = _at(seen_at, now)
+    feedback.round_trip, feedback.bandwidth = state.round_trip, state.bandwidth
+    feedback._lost, feedback.garbage, feedback.ignored = state.counts
+
+
+def _heard(feedback: Feedback, ssrc: int, told: ReceptionState | None) -> None:
+    """Have what it reported go on."""
+    if told is None:
+        return
+    feedback.reports[ssrc] = ReceptionReport(
+        ssrc, told.fraction_lost, told.lost, told.highest, told.jitter, told.last_report, told.delay
+    )
+    feedback._reported[ssrc] = told.sent, told.missed
+
+
 def _number(sender: Sender, told: SenderState, srtp: Srtp) -> None:
     """Have its numbers and counts go on."""
-    source, stats, again = sender.feed.source, sender.stats, sender.retransmission
+    source, stats, again, repeats = sender.feed.source, sender.stats, sender.retransmission, told.repeats
     srtp.go_on(source.ssrc, told.following or 0)
-    srtp.go_on(source.rtx_ssrc, told.rtx)
+    srtp.go_on(source.rtx_ssrc, repeats.next)
     sender.lane.count(told.packets, told.octets)
-    again._next = told.rtx
-    sender.cursor.blocked, stats.stuck, stats.plis, *repeated = told.counts
-    again.stats.nacked, again.stats.retransmitted, again.stats.withheld = repeated
+    sender.cursor.blocked, stats.stuck, stats.plis = told.counts
+    again._next, again._asked = repeats.next, repeats.asked
+    again.stats = RetransmissionStats(repeats.nacked, repeats.missed, repeats.retransmitted, repeats.withheld)
+    arrived, lost, again.sizes._next = repeats.sizes
+    again.sizes._arrived, again.sizes._lost = [*arrived], [*lost]
 
 
 def _agent(state: IceState, now: float) -> IceAgent:
@@ -197,3 +220,7 @@ def _section(state: SectionState) -> Section:
 def _at(seconds: float | None, now: float) -> float:
     """A moment that has passed; infinitely long ago for never."""
     return NEVER if seconds is None else min(seconds, now)
+
+
+def _past(seconds: float | None, now: float) -> float | None:
+    return None if seconds is None else min(seconds, now)

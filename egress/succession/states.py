@@ -7,7 +7,7 @@ who reads it takes nothing for granted, though none but a process of our own use
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal
 
 import msgpack
@@ -17,12 +17,15 @@ from common.errors import ProtocolError
 from common.media import Kind
 from egress.formats import Format
 from egress.path.capacity import TRAINS_KEPT
+from egress.path.sizes import STEPS
 from egress.wire.ice import MAX_PATHS, MAX_SPENT
 
 VERSION = 1  # of these words; a successor of another release may say others, and then nothing is handed over
 MAX_MESSAGE = 96 << 10  # bytes; a session with every path and format that it may have takes a third of it
 MAX_FEEDS = 20_000  # of a process: each of its renditions has two
 MAX_SESSIONS = 50_000  # more than any process takes (limits.egress_viewers)
+MAX_LEFT = 10_000  # sessions that a successor does not take: none, as long as nobody has made a mistake
+MAX_CONNECTIONS = 5 * MAX_SESSIONS  # of TCP: a viewer may have some to choose from
 MAX_SOCKETS = 4  # of UDP and listening for TCP: of IPv4 and of IPv6
 _MAX_TEXT = 1_000  # characters
 
@@ -36,6 +39,7 @@ Time = Annotated[float, Field(allow_inf_nan=False)]
 When = Time | None
 Port = Annotated[int, Field(gt=0, lt=1 << 16)]
 Indices = Annotated[tuple[tuple[U32, U32], ...], Field(max_length=16)]  # of SRTCP, by SSRC
+Steps = Annotated[tuple[Count, ...], Field(min_length=STEPS, max_length=STEPS)]
 
 
 def _address(host: str) -> str:
@@ -118,6 +122,34 @@ class SectionState:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceptionState:
+    """See ``egress.wire.rtcp.ReceptionReport``: the newest, and the packets that were ``sent`` and ``missed`` then."""
+
+    fraction_lost: Annotated[float, Field(ge=0, le=1)]
+    lost: Annotated[int, Field(ge=-(1 << 23), lt=1 << 23)]
+    highest: U32
+    jitter: U32
+    last_report: U32
+    delay: U32
+    sent: Count
+    missed: Count
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatState:
+    """Packets that were sent again. ``next`` is the next number on their SSRC, ``asked`` the highest that was asked
+    for, -1 for none; for ``sizes`` see ``egress.path.sizes``."""
+
+    next: U48
+    asked: Annotated[int, Field(ge=-1, lt=1 << 48)]
+    nacked: Count
+    missed: Count
+    retransmitted: Count
+    withheld: Count
+    sizes: tuple[Steps, Steps, U48]
+
+
+@dataclass(frozen=True, slots=True)
 class SenderState:
     """One kind of media to one viewer. ``following`` is its next extended sequence number, ``None`` before the first.
 
@@ -130,14 +162,15 @@ class SenderState:
     following: U48 | None
     first: U48
     next: Index | None
-    rtx: U48  # the next number on the SSRC of what is repeated
     packets: Count
     octets: Count
-    pictured: bool
+    pictured_at: When
     playout: tuple[
         Annotated[Time, Field(ge=0)], Count
     ]  # seconds that the receiver is told, and packets when it was told last
-    counts: tuple[Count, Count, Count, Count, Count, Count]  # blocked, stuck, plis, nacked, retransmitted, withheld
+    counts: tuple[Count, Count, Count]  # blocked, stuck, plis
+    repeats: RepeatState
+    reception: ReceptionState | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +194,8 @@ class SessionState:
     """The path: its round trip, lossy until, rates in bytes/s, and when the newest of them was seen."""
     round_trip: When
     bandwidth: Count | None
+    counts: tuple[Count, Count, Count]
+    """Packets lost, datagrams of SRTCP that were none, and datagrams that were too many."""
     type: Literal["session"] = "session"
 
 
@@ -187,9 +222,10 @@ class FeedState:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first word of the successor."""
+    """The first word of the successor, which is to be ``node``."""
 
     version: int
+    node: Text
     type: Literal["hello"] = "hello"
 
 
@@ -202,6 +238,7 @@ class Prelude:
     that of RTX and origin of time, and the keys of the bus where the worker has its own."""
 
     version: int
+    node: Text
     incarnation: Text  # by which the broker knows the predecessor
     cname: Annotated[str, Field(min_length=1, max_length=64)]
     sources: tuple[SourceState, SourceState]
@@ -212,11 +249,20 @@ class Prelude:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The successor reads so many tracks, or has so many sessions; ``incarnation`` is what the broker knows it by."""
+    """The successor reads so many tracks; ``incarnation`` is what the broker knows it by."""
 
     count: Count
-    incarnation: Text = ""
+    incarnation: Text
     type: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The successor has so many sessions; ``without`` those, by their places among all that were told."""
+
+    count: Count
+    without: Annotated[tuple[Count, ...], Field(max_length=MAX_LEFT)] = ()
+    type: Literal["taken"] = "taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,14 +301,19 @@ class Go:
     type: Literal["go"] = "go"
 
 
-Message = Hello | Prelude | FeedState | Ready | SessionState | ConnectionState | Sockets | Told | Go
+Message = Hello | Prelude | FeedState | Ready | Taken | SessionState | ConnectionState | Sockets | Told | Go
 
 _message: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
 def encode(message: Message) -> bytes:
-    """One message."""
-    packed: bytes = msgpack.packb(message, default=_map)
+    """One message. Raises ``ProtocolError`` where none can hold it."""
+    try:
+        packed: bytes = msgpack.packb(message, default=_map)
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise ProtocolError(f"it cannot be said: {type(exc).__name__}") from None
+    if len(packed) > MAX_MESSAGE:
+        raise ProtocolError(f"{len(packed)} bytes are more than a message has")
     return packed
 
 
@@ -277,4 +328,6 @@ def decode(data: bytes) -> Message:
 
 
 def _map(message: Any) -> dict[str, object]:
+    if not is_dataclass(message):
+        raise TypeError("neither a word nor what one is made of")
     return {name: getattr(message, name) for name in message.__dataclass_fields__}

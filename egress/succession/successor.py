@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,26 +17,13 @@ from common.log import get_logger
 from common.media import Kind, Rendition
 from egress.media.feed import Feed, Source
 from egress.media.streams import Streams
-from egress.succession.channel import PATIENCE, Channel, GoneError, connect
+from egress.succession import states
+from egress.succession.channel import Channel, GoneError, close_all, connect
 from egress.succession.places import Place, Witness, place, reached, warm
 from egress.succession.resuming import resume_feed
-from egress.succession.states import (
-    MAX_SESSIONS,
-    VERSION,
-    ConnectionState,
-    FeedState,
-    Go,
-    Hello,
-    Prelude,
-    Ready,
-    SessionState,
-    Sockets,
-    Told,
-)
 
 WARM_WITHIN = 3.0  # seconds for what flows to have come here too
 REACHED_WITHIN = 0.25  # seconds for the last packets that the predecessor had: both read the same relay
-LOOK = 0.005  # seconds between looks
 
 log = get_logger()
 
@@ -44,26 +32,31 @@ _Track = tuple[str, Kind]
 
 @dataclass(slots=True)
 class Taken:
-    """All that was told at last; the sockets are ours to close."""
+    """All that was told at last; the sockets are ours to close. ``None`` is a session that cannot be read."""
 
     udp: list[socket.socket] = field(default_factory=list)
     tcp: list[socket.socket] = field(default_factory=list)
-    connections: list[tuple[ConnectionState, socket.socket]] = field(default_factory=list)
-    sessions: list[SessionState] = field(default_factory=list)
+    connections: list[tuple[states.ConnectionState, socket.socket]] = field(default_factory=list)
+    sessions: list[states.SessionState | None] = field(default_factory=list)
     since: float = 0.0  # monotonic seconds: nothing was sent from then on
+
+    def close(self) -> None:
+        """Nothing of it is used."""
+        close_all([*self.udp, *self.tcp, *(sock for _, sock in self.connections)])
 
 
 class Successor:
     """Made by ``meet``."""
 
-    def __init__(self, channel: Channel, prelude: Prelude) -> None:
+    def __init__(self, channel: Channel, prelude: states.Prelude) -> None:
         self.prelude = prelude
         self.sources = {kind: Source(ssrc, rtx, origin) for kind, ssrc, rtx, origin in prelude.sources}
         self._channel = channel
-        self._before: dict[_Track, FeedState] = {}
-        self._now: dict[_Track, FeedState] = {}
+        self._before: dict[_Track, states.FeedState] = {}
+        self._now: dict[_Track, states.FeedState] = {}
         self._witnesses: dict[_Track, tuple[Witness, Feed]] = {}
         self._held: list[Rendition] = []
+        self._seen = asyncio.Event()  # something of a track
 
     async def follow(self, streams: Streams, incarnation: str, ready: Callable[[], object]) -> Taken | None:
         """Read what the predecessor sends until it has told everything; ``None`` if it ends by itself.
@@ -73,50 +66,78 @@ class Successor:
         Raises ``GoneError`` or ``ProtocolError`` if it stops in the middle of that: nothing is ours then.
         """
         await self._read_along(streams, self.prelude.feeds)
-        await self._channel.send(Ready(len(self._witnesses), incarnation))
+        await self._channel.send(states.Ready(len(self._witnesses), incarnation))
         ready()
         taken = Taken()
         try:
-            while True:
-                message, sockets = await self._channel.receive()
-                match message:
-                    case Prelude(feeds=feeds):
-                        await self._read_along(streams, feeds)
-                        await self._channel.send(Ready(len(self._witnesses), incarnation))
-                    case FeedState():
-                        self._now[message.rendition, message.kind] = message
-                    case Sockets(udp, tcp) if udp + tcp == len(sockets) and not taken.udp:
-                        taken.udp, taken.tcp = sockets[:udp], sockets[udp:]
-                        _check_kinds(taken)
-                    case ConnectionState() if len(sockets) == 1:
-                        taken.connections.append((message, sockets[0]))
-                    case SessionState() if not sockets and len(taken.sessions) < MAX_SESSIONS:
-                        taken.sessions.append(message)
-                    case Told(feeds, sessions, since) if (feeds, sessions) == (len(self._now), len(taken.sessions)):
-                        taken.since = since
-                        return taken
-                    case _:
-                        raise ProtocolError("not what is said here")
+            while not await self._take(taken, streams, incarnation):
+                pass
         except GoneError:
+            taken.close()
             if not self._now:
                 return None
             raise
+        except BaseException:
+            taken.close()
+            raise
+        return taken
 
-    async def go(self, sessions: int) -> None:
-        """Say that so many sessions were taken, and wait for the word that all is ours."""
-        await self._channel.send(Ready(sessions))
-        async with asyncio.timeout(PATIENCE):
-            message, _ = await self._channel.receive()
-        if not isinstance(message, Go):
-            raise ProtocolError("not the last word")
+    async def _take(self, taken: Taken, streams: Streams, incarnation: str) -> bool:
+        """Take the next word. Whether it was the last."""
+        try:
+            message, sockets = await self._channel.receive()
+        except ProtocolError:
+            if not taken.udp or len(taken.sessions) >= states.MAX_SESSIONS:
+                raise
+            taken.sessions.append(None)  # a session, if the count is right at last
+            return False
+        try:
+            return await self._believe(message, sockets, taken, streams, incarnation)
+        except BaseException:
+            close_all(sockets)
+            raise
+
+    async def _believe(
+        self, message: states.Message, sockets: list[socket.socket], taken: Taken, streams: Streams, incarnation: str
+    ) -> bool:
+        """Take a word that was read. Raises ``ProtocolError`` if it is not the time for it."""
+        match message:
+            case states.Prelude(feeds=feeds) if not self._now and not sockets:
+                await self._read_along(streams, feeds)
+                await self._channel.send(states.Ready(len(self._witnesses), incarnation))
+            case states.FeedState() if not sockets and len(self._now) < states.MAX_FEEDS:
+                self._now[message.rendition, message.kind] = message
+            case states.Sockets(udp, tcp) if udp + tcp == len(sockets) and not taken.udp:
+                _check(sockets[:udp], socket.SOCK_DGRAM)
+                _check(sockets[udp:], socket.SOCK_STREAM, listens=True)
+                taken.udp, taken.tcp = sockets[:udp], sockets[udp:]
+            case states.ConnectionState() if len(sockets) == 1 and len(taken.connections) < states.MAX_CONNECTIONS:
+                _check(sockets, socket.SOCK_STREAM)
+                taken.connections.append((message, sockets[0]))
+            case states.SessionState() if not sockets and len(taken.sessions) < states.MAX_SESSIONS:
+                taken.sessions.append(message)
+            case states.Told(feeds, sessions, since) if (
+                taken.udp and not sockets and (feeds, sessions) == (len(self._now), len(taken.sessions))
+            ):
+                taken.since = since
+                return True
+            case _:
+                raise ProtocolError("not what is said here")
+        return False
+
+    async def go(self, sessions: int, without: Iterable[int]) -> None:
+        """Say that so many sessions were taken, and which were not; and wait for the word that all is ours."""
+        await self._channel.send(states.Taken(sessions, tuple(without)))
+        try:
+            await self._channel.hear(states.Go)
+        except TimeoutError:  # one of us stood still: it is decided here and now whether that was said
+            self._channel.shut()
+            await self._channel.hear(states.Go)
 
     async def places(self) -> dict[_Track, Place | None]:
         """The way to the predecessor's packets, as soon as those that it had have come."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + REACHED_WITHIN
         tracks = [(now, self._witnesses[key]) for key, now in self._now.items() if key in self._witnesses]
-        while not all(reached(now, witness) for now, (witness, _) in tracks) and loop.time() < until:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK)  # what comes from the bus has no event
+        await self._until(lambda: all(reached(now, witness) for now, (witness, _) in tracks), REACHED_WITHIN)
         return {
             key: place(self._before.get(key), now, *self._witnesses[key])
             for key, now in self._now.items()
@@ -138,24 +159,26 @@ class Successor:
 
     async def _read_along(self, streams: Streams, count: int) -> None:
         """Read tracks that are told of, and wait until what flows there flows here."""
-        fresh: list[FeedState] = []
-        for _ in range(count):
-            async with asyncio.timeout(PATIENCE):
-                message, _ = await self._channel.receive()
-            if not isinstance(message, FeedState):
-                raise ProtocolError("not a track")
-            self._take_up(streams, message)
-            fresh.append(message)
-        until = asyncio.get_running_loop().time() + WARM_WITHIN
-        while asyncio.get_running_loop().time() < until:
-            if all(warm(state, self._witnesses[state.rendition, state.kind][0]) for state in fresh):
-                return
-            await asyncio.sleep(LOOK)
+        fresh = [await self._channel.hear(states.FeedState) for _ in range(count)]
+        for state in fresh:
+            self._take_up(streams, state)
+        witnesses = [(state, self._witnesses[state.rendition, state.kind][0]) for state in fresh]
+        await self._until(lambda: all(warm(state, witness) for state, witness in witnesses), WARM_WITHIN)
 
-    def _take_up(self, streams: Streams, state: FeedState) -> None:
+    async def _until(self, condition: Callable[[], bool], within: float) -> None:
+        """Wait for what comes of tracks, so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not condition():
+                    self._seen.clear()
+                    await self._seen.wait()
+
+    def _take_up(self, streams: Streams, state: states.FeedState) -> None:
         key = state.rendition, state.kind
         if key in self._witnesses:
             return
+        if len(self._witnesses) >= states.MAX_FEEDS:
+            raise ProtocolError("more tracks than there can be")
         rendition = Rendition(state.rendition)
         stream = streams.acquire(rendition)
         if rendition in self._held:
@@ -166,10 +189,10 @@ class Successor:
             streams.learn(rendition, state.key)
         feed = stream.feeds[state.kind]
         resume_feed(feed, state)
-        self._before[key], self._witnesses[key] = state, (Witness(feed), feed)
+        self._before[key], self._witnesses[key] = state, (Witness(feed, self._seen.set), feed)
 
 
-async def meet(path: Path) -> Successor | None:
+async def meet(path: Path, node: str) -> Successor | None:
     """The predecessor that listens there; ``None`` if there is none, or it does not speak with us."""
     try:
         channel = connect(path)
@@ -179,25 +202,25 @@ async def meet(path: Path) -> Successor | None:
     if channel is None:
         return None
     try:
-        async with asyncio.timeout(PATIENCE):
-            await channel.send(Hello(VERSION))
-            message, _ = await channel.receive()
-        return Successor(channel, _first(message))
+        await channel.send(states.Hello(states.VERSION, node))
+        prelude = await channel.hear(states.Prelude)
+        return Successor(channel, _first(prelude, node))
     except (GoneError, ProtocolError, TimeoutError) as exc:
         log.warning("the predecessor does not speak with its successor", reason=str(exc) or "it did not answer")
         channel.close()
         return None
 
 
-def _first(message: object) -> Prelude:
-    if not isinstance(message, Prelude) or message.version != VERSION:
-        raise ProtocolError("not the first word")
-    return message
+def _first(prelude: states.Prelude, node: str) -> states.Prelude:
+    if (prelude.version, prelude.node) != (states.VERSION, node):
+        raise ProtocolError("it is not what is to be replaced")
+    return prelude
 
 
-def _check_kinds(taken: Taken) -> None:
-    """Raises ``ProtocolError`` for sockets that are none of a port's."""
-    kinds = [(each, socket.SOCK_DGRAM) for each in taken.udp] + [(each, socket.SOCK_STREAM) for each in taken.tcp]
-    for each, kind in kinds:
+def _check(sockets: Iterable[socket.socket], kind: int, *, listens: bool = False) -> None:
+    """Raises ``ProtocolError`` for sockets that are none of a port's, or of a connection's."""
+    for each in sockets:
         if each.family not in (socket.AF_INET, socket.AF_INET6) or each.type != kind:
             raise ProtocolError("a socket of another kind")
+        if bool(each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is not listens:
+            raise ProtocolError("a socket that listens where none is to, or the other way round")

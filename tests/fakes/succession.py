@@ -14,6 +14,8 @@ from egress.wire.ice import Path
 from tests.fakes.session import IDENTITY, Session
 from tests.fakes.target import FakeTarget
 
+GOP = 10  # pictures
+
 
 class Successor:
     """Gets ready beside the egress of a session, and takes it over. ``cached`` are pictures since the last keyframe."""
@@ -80,3 +82,29 @@ class Successor:
         viewer = self.made(decoded)
         resuming.begin(viewer, decoded, self.places(), session.now)
         session.viewer, session.stream = viewer, self.stream
+
+
+def play(session: Session, count: int, *beside: Successor) -> list[Batch]:
+    """Let the camera send pictures, which others get as well. Returns them."""
+    seen: list[Batch] = []
+
+    def source(before: object) -> object:
+        for batch in before:  # type: ignore[attr-defined]
+            seen.append(batch)
+            for each in beside:
+                each.stream.incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
+            yield batch
+
+    before = session.source
+    session.source = source(before)  # type: ignore[assignment]
+    session.play(count)
+    session.source = before
+    return seen
+
+
+def ready(session: Session) -> Successor:
+    """A successor that has seen what is cached, and a little more."""
+    cached = play(session, GOP + 5)[GOP:]
+    successor = Successor(session, cached)
+    play(session, 3, successor)
+    return successor

@@ -10,6 +10,7 @@ from common.media import Kind, Rendition
 from egress.formats import Format
 from egress.media.feed import Source
 from egress.media.stream import Stream
+from egress.path.sizes import STEPS
 from egress.sender import Sender
 from egress.succession import resuming, states
 from egress.succession.places import Place
@@ -53,13 +54,38 @@ SESSION_STATE = states.SessionState(
     ),
     senders=(
         states.SenderState(
-            Kind.VIDEO, "door", 70_000, 7, 69_000, 12, 69_993, 80_000_000, True, (0.2, 69_000), (1, 0, 2, 30, 29, 0)
+            Kind.VIDEO,
+            "door",
+            70_000,
+            7,
+            69_000,
+            69_993,
+            80_000_000,
+            20.5,
+            (0.2, 69_000),
+            (1, 0, 2),
+            states.RepeatState(12, 68_990, 30, 28, 29, 0, (tuple(range(STEPS)), (0,) * STEPS, 68_991)),
+            states.ReceptionState(0.25, -3, 69_990, 90, 1 << 31, 65_536, 69_900, 27),
         ),
-        states.SenderState(Kind.AUDIO, "door", 900, 0, 901, 0, 900, 90_000, False, (0.0, 0), (0,) * 6),
+        states.SenderState(
+            Kind.AUDIO,
+            "door",
+            900,
+            0,
+            901,
+            900,
+            90_000,
+            None,
+            (0.0, 0),
+            (0,) * 3,
+            states.RepeatState(0, -1, 0, 0, 0, 0, ((0,) * STEPS, (0,) * STEPS, 0)),
+            None,
+        ),
     ),
     path=(0.01, 95.0, (1e6, 2e6), 99.0),
     round_trip=0.01,
     bandwidth=4_000_000,
+    counts=(25, 1, 0),
 )
 PLAIN = replace(
     SESSION_STATE, srtp=states.SrtpState("SRTP_AES128_CM_SHA1_80", b"o" * 30, b"t" * 30, ((1, 90),), (), ())
@@ -122,12 +148,13 @@ TARGETS = [
                     SESSION_STATE,
                     PLAIN,
                     FEED,
-                    states.Hello(1),
-                    states.Prelude(1, "incarnation", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 4),  # type: ignore[arg-type]
+                    states.Hello(1, "egress-0"),
+                    states.Prelude(1, "egress-0", "incarnation", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 4),  # type: ignore[arg-type]
                     states.ConnectionState(("192.0.2.1", 5000, 7), b"\0\x14abc", b"rest"),
                     states.Sockets(2, 2),
                     states.Told(4, 1, 99.0),
                     states.Ready(1, "inc"),
+                    states.Taken(2, (0, 3)),
                     states.Go(),
                 ),
             )

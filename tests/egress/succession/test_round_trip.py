@@ -7,7 +7,7 @@ import itertools
 import pytest
 from aiortc import rtp
 
-from common.media import Batch, Kind
+from common.media import Kind
 from egress.position import Position
 from egress.succession import parting
 from egress.succession.places import warm
@@ -17,36 +17,9 @@ from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, 
 from rigs.browser import Browser
 from tests.fakes.media import gop_stream
 from tests.fakes.session import Session
-from tests.fakes.succession import Successor
+from tests.fakes.succession import GOP, Successor, play, ready
 
-GOP = 10  # pictures
 PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80]
-
-
-def play(session: Session, count: int, *beside: Successor) -> list[Batch]:
-    """Let the camera send pictures, which others get as well. Returns them."""
-    seen: list[Batch] = []
-
-    def source(before: object) -> object:
-        for batch in before:  # type: ignore[attr-defined]
-            seen.append(batch)
-            for each in beside:
-                each.stream.incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
-            yield batch
-
-    before = session.source
-    session.source = source(before)  # type: ignore[assignment]
-    session.play(count)
-    session.source = before
-    return seen
-
-
-def ready(session: Session) -> Successor:
-    """A successor that has seen what is cached, and a little more."""
-    cached = play(session, GOP + 5)[GOP:]
-    successor = Successor(session, cached)
-    play(session, 3, successor)
-    return successor
 
 
 def numbers(session: Session, kind: Kind) -> list[int]:
