@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from common.errors import ProtocolError
 from common.media import Kind
 from egress.formats import Format
+from egress.offer import MAX_LINE
 from egress.path.capacity import TRAINS_KEPT
 from egress.path.sizes import STEPS
 from egress.wire.ice import MAX_PATHS, MAX_SPENT
@@ -109,9 +110,9 @@ class SrtpState:
 
 @dataclass(frozen=True, slots=True)
 class SectionState:
-    """See ``egress.negotiation.Section``."""
+    """See ``egress.negotiation.Section``. The viewer chose ``mid``, and its offer is bounded by the line."""
 
-    mid: Text
+    mid: Annotated[str, Field(max_length=MAX_LINE)]
     kind: Kind
     formats: Annotated[tuple[Format, ...], Field(max_length=160)]
     transport_cc: Annotated[int, Field(ge=0, lt=15)]

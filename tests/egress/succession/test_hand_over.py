@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from aiortc import RTCPeerConnection
 
 from common.control import HangUp, Leaving
+from egress.succession import parting, predecessor
 from egress.succession.channel import GoneError
-from egress.succession.states import Go, SessionState, Taken
-from tests.fakes.egress_worker import NODE, watch
+from egress.succession.states import MAX_MESSAGE, Go, SessionState, Taken
+from egress.viewer import Viewer
+from tests.fakes.egress_worker import NODE, becomes, watch
 from tests.fakes.successions import PATIENCE, Processes, camera, come, hear_all, one, until
 
 
@@ -52,6 +56,44 @@ async def test_a_successor_goes_on_and_the_viewer_loses_nothing(processes: Proce
         broker.tell(NODE, HangUp("s1"))
         await broker.until(lambda: not processes.report.viewers)
         await peer.close()
+        processes.stops[1].ask(at_once=True)
+
+
+ODD: dict[str, Callable[[SessionState], SessionState]] = {
+    "too large": lambda state: replace(state, principal="x" * MAX_MESSAGE),
+    "unreadable": lambda state: replace(state, principal="x" * 2_000),
+    "impossible": lambda state: replace(state, srtp=replace(state.srtp, profile="another")),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_one_session_that_cannot_be_handed_over_leaves_all_others_alone(
+    processes: Processes, odd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def state_of(viewer: Viewer) -> SessionState:
+        state = parting.state_of(viewer)
+        return ODD[odd](state) if viewer.session == "s2" else state
+
+    monkeypatch.setattr(predecessor, "state_of", state_of)
+    broker = processes.broker
+    async with one(processes), asyncio.TaskGroup() as group:
+        async with camera(broker):
+            peers = [await watch(broker, session) for session in ("s1", "s2", "s3")]
+            for peer in peers:
+                await more(peer, 20)
+            first = processes.report.incarnation
+            processes.start(group)
+            await until(lambda: processes.log.of("a successor is ready"))
+            processes.stops[0].ask()
+            await asyncio.wait_for(processes.tasks[0], PATIENCE)
+            await becomes(peers[1], "closed")  # it was told goodbye
+            await broker.until(lambda: processes.report.incarnation != first)
+            for peer in (peers[0], peers[2]):
+                await more(peer, 50)
+                assert (await heard(peer))[1] == 0
+        assert [viewer.session for viewer in processes.report.viewers] == ["s1", "s3"]
+        for peer in peers:
+            await peer.close()
         processes.stops[1].ask(at_once=True)
 
 
