@@ -36,6 +36,7 @@ class Children:
         self.demands: dict[str, Demand] = {}  # what these have told
         self._to_tell: set[str] = set()  # of what is to read its configuration again
         self._names: dict[int, str] = {}  # by our end of its pulse
+        self._news = asyncio.Event()  # another runs
         self._log = get_logger()
 
     @property
@@ -47,6 +48,12 @@ class Children:
         """The number of its process, if it runs and listens to signals."""
         running = self._running.get(name)
         return running.pid if running is not None and self._pulses[name].listens else None
+
+    async def begun(self, name: str) -> None:
+        """Wait until it runs."""
+        while name not in self._running:
+            self._news.clear()
+            await self._news.wait()
 
     async def ended(
         self,
@@ -63,6 +70,7 @@ class Children:
         """
         self._running[name], self._pulses[name], self._hearing[name] = child, Heard(hung_looks), hearing
         self._names[hearing] = name
+        self._news.set()
         if asked is not None:
             self._asked[name] = asked
         pipes = [pipe for pipe in (hearing, asked) if pipe is not None]
@@ -87,6 +95,10 @@ class Children:
             self._asked[other] = self._asked.pop(name)
         if name in self.demands:
             self.demands[other] = self.demands.pop(name)
+        if name in self._to_tell:
+            self._to_tell.discard(name)
+            self._to_tell.add(other)
+        self._news.set()
         self._names = {hearing: other if each == name else each for hearing, each in self._names.items()}
 
     def terminate(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """The directory where processes of ``serve`` meet their successors, and what they tell of it.
 
 It is private to our user, lies where the system keeps such things, and is removed at the end. It holds a socket for
-each egress that runs, and ours.
+each egress that runs, and ours. One whose supervisor was killed is removed by the next.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import asyncio
 import os
 import shutil
 import socket
+import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,7 +26,7 @@ from common.log import get_logger
 from common.succession import MAX_WORD, SUCCESSION, SUPERVISOR, Word
 
 _LINUX: Final = sys.platform == "linux"  # elsewhere sockets of whole messages do not pass others
-LOOK = 0.01  # seconds between looks at a process that is being started
+PREFIX = "camshaft-"  # of the directory's name
 READ_LIMIT = 16  # words before other work of the loop gets its turn
 
 
@@ -42,7 +44,7 @@ class Successions:
         self._start = start
         self._heirs: dict[str, asyncio.Task[int]] = {}  # that stand by, by the name that they will have
         self._ready: set[str] = set()
-        self._heard: dict[Word, Callable[[str], object]] = {Word.WANTED: self.stand_by, Word.READY: self._ready.add}
+        self._heard: dict[Word, Callable[[str], object]] = {Word.WANTED: self.stand_by, Word.READY: self._is_ready}
         self._directory: Path | None = None
         self._socket: socket.socket | None = None
 
@@ -51,8 +53,9 @@ class Successions:
         if not _LINUX:
             return
         try:
-            made = tempfile.mkdtemp(prefix="camshaft-", dir=os.environ.get("XDG_RUNTIME_DIR") or None)  # mode 0700
-            self._directory = Path(made)
+            parent = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+            _tidy(parent)
+            self._directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
             self._socket.bind(str(self._directory / SUPERVISOR))
@@ -78,6 +81,12 @@ class Successions:
         """Those that stand by, or did."""
         return self._heirs.values()
 
+    def with_heirs(self, names: Iterable[str]) -> list[str]:
+        """These, and those of theirs that stand by."""
+        return [
+            each for name in names for each in (name, heir_of(name)) if each == name or each in self._children.names
+        ]
+
     def stand_by(self, name: str) -> str:
         """See ``camshaft.rolling.Fleet``: only of an egress that runs, and where it has none."""
         program = next((each for each in self._programs if each.name == name and each.role is Role.EGRESS), None)
@@ -96,13 +105,12 @@ class Successions:
     async def succeed(self, name: str) -> int | None:
         """The program has ended: let its successor have its name, and wait for its end. ``None`` if there is none."""
         heir = self._heirs.get(name)
-        while heir is not None and not heir.done() and heir_of(name) not in self._children.names:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK)
+        if heir is not None and not heir.done():
+            await _first(heir, self._children.begun(heir_of(name)))
         self._heirs.pop(name, None)
-        if heir is None:
+        if heir is None or heir.done():  # what it ended of is its own: the program has not been tried
             return None
-        if not heir.done():
-            self._children.rename(heir_of(name), name)
+        self._children.rename(heir_of(name), name)
         return await heir
 
     def placed(self, program: Program) -> Program:
@@ -110,6 +118,10 @@ class Successions:
         if self._directory is None or program.role is not Role.EGRESS or program not in self._programs:
             return program
         return replace(program, environ={**program.environ, SUCCESSION: str(self._directory / program.name)})
+
+    def _is_ready(self, name: str) -> None:
+        if name in self._heirs:
+            self._ready.add(name)
 
     def _readable(self, sock: socket.socket) -> None:
         for _ in range(READ_LIMIT):
@@ -125,3 +137,34 @@ class Successions:
 def heir_of(name: str) -> str:
     """The name of a program's successor, until it has the program's."""
     return f"{name}+"
+
+
+async def _first(task: asyncio.Task[int], other: Coroutine[None, None, None]) -> None:
+    """Wait for one of them; the task is let be."""
+    waiting = asyncio.ensure_future(other)
+    try:
+        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+
+
+def _tidy(parent: Path) -> None:
+    """Remove the directories of supervisors that were killed."""
+    for each in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if _is_left(each):
+                shutil.rmtree(each, ignore_errors=True)
+
+
+def _is_left(directory: Path) -> bool:
+    """Whether it is one of ours, and its supervisor is gone. Raises ``OSError`` where that cannot be seen."""
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(directory / SUPERVISOR))
+        except ConnectionRefusedError:  # the socket is there, and nobody has it
+            return True
+    return False

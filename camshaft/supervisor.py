@@ -88,7 +88,7 @@ class Supervisor:
         self._children = Children(self._beat)
         self._renewed: set[str] = set()  # of what is to be started again at once when it ends
         self._leaving: set[str] = set()  # of what is not to be started again
-        self._keepers: list[asyncio.Task[None]] = []
+        self._keepers: dict[str, asyncio.Task[None]] = {}  # by program
         self._group: asyncio.TaskGroup | None = None
         self._successions = Successions(programs, self._children, self._start_heir)
         self.stand_by, self.stands_by = self._successions.stand_by, self._successions.stands_by
@@ -111,7 +111,7 @@ class Supervisor:
                 self._group, self._pipe = group, reading
                 for program in self._programs:
                     if not program.reserve:
-                        self._keepers.append(group.create_task(self._keep(program, reading)))
+                        self._keepers[program.name] = group.create_task(self._keep(program, reading))
                 others = [group.create_task(self._wait_until_ready()), group.create_task(self._children.watch())]
                 if any(program.reserve for program in self._programs):
                     others.append(group.create_task(self._tend_reserves()))
@@ -119,7 +119,7 @@ class Supervisor:
                 systemd.notify(systemd.STOPPING)
                 for task in (*others, *([self._rolling] if self._rolling is not None else [])):
                     task.cancel()
-                await self._end_all([*self._keepers, *self._successions.heirs])
+                await self._end_all([*self._keepers.values(), *self._successions.heirs])
         finally:
             os.close(reading)
             os.close(writing)
@@ -131,7 +131,7 @@ class Supervisor:
         """Have the programs that take one of the keys ``changed`` read the configuration again, and the broker anyway:
         it knows of each camera on which line it stands."""
         taking = [each for each in self._programs if any(within(key, each.live) for key in ("cameras", *changed))]
-        self._children.reload([program.name for program in taking])
+        self._children.reload(self._successions.with_heirs(program.name for program in taking))
 
     # See ``camshaft.rolling.Fleet``.
 
@@ -139,8 +139,7 @@ class Supervisor:
         """Run a program that is not of the plan."""
         assert self._group is not None, "it runs"
         self._restarts[program.name] = Restarts(proven=True)
-        self._keepers[:] = [keeper for keeper in self._keepers if not keeper.done()]
-        self._keepers.append(self._group.create_task(self._keep(program, self._pipe)))
+        self._keepers[program.name] = self._group.create_task(self._keep(program, self._pipe))
 
     def renew(self, name: str) -> None:
         """Tell it to end in good order, and start it again when it has."""
@@ -165,8 +164,9 @@ class Supervisor:
     async def _tend_reserves(self) -> None:
         first = [each.name for each in self._programs if each.role is Role.EGRESS and not each.reserve]
         reserves = Reserves([each for each in self._programs if each.reserve], first)
-        told = self._children
-        await tend(reserves, self.begin, self.leave, lambda: (told.names, told.demands), self._rolls)
+        await tend(
+            reserves, self.begin, self.leave, lambda: (_kept(self._keepers), self._children.demands), self._rolls
+        )
 
     def _rolls(self) -> bool:
         return self._rolling is not None and not self._rolling.done()
@@ -181,8 +181,8 @@ class Supervisor:
     async def _roll(self) -> None:
         self._log.info("upgrade begins: every process is replaced, workers first and the broker last")
         self._starter.leave_nursery()  # what that has imported is what was installed before
-        there = [each for each in self._programs if not each.reserve or each.name in self._children.names]
-        if await roll(there, self, drain=self._drain):
+        staying = _kept(self._keepers) - self._leaving
+        if await roll([each for each in self._programs if each.name in staying], self, drain=self._drain):
             self._log.info("upgrade is done")
 
     async def _keep(self, program: Program, pipe: int) -> None:
@@ -280,6 +280,11 @@ class Supervisor:
         if self._stop.is_set():
             self._children.signal_all(signal.SIGKILL)
         self._stop.set()
+
+
+def _kept(keepers: Mapping[str, asyncio.Task[None]]) -> set[str]:
+    """The programs that run, or will in a moment."""
+    return {name for name, keeper in keepers.items() if not keeper.done()}
 
 
 def _told(code: int) -> str:
