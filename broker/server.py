@@ -45,6 +45,7 @@ from common.settings import option_of
 from common.systemd import READY, notify
 
 SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
+MAX_NAMED = 20  # users in a line of the log
 TRIM_INTERVAL = 10.0  # seconds after which what strangers made us allocate goes back to the system
 
 log = get_logger()
@@ -198,7 +199,8 @@ async def _watch(
     while not stop.is_set():
         if people is not None:
             try:
-                people.refresh()
+                if changed := people.refresh():
+                    log.info("users changed on this machine", users=changed[:MAX_NAMED])
             except sqlite3.Error as exc:
                 quiet.warning("users cannot be read, so changes of them are not seen", reason=str(exc))
         revoked = doorman.revoked() if doorman is not None else ()

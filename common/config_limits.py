@@ -14,6 +14,24 @@ class LimitsConfig(Section):
         10_000, description="HTTP connections at once; fewer where the system allows fewer open files."
     )
     connections_per_address: Limit = Field(512, description="HTTP connections of one address at once.")
+    idle_timeout: Whole = Field(
+        75,  # longer than reverse proxies keep a connection (nginx: 60)
+        ge=1,
+        le=3_600,
+        description="Seconds for which an HTTP connection may be idle between two requests.",
+    )
+    head_bytes: Whole = Field(
+        8_190,  # as other servers have it; the cookies of a whole domain can be more
+        ge=1_024,
+        le=64 << 10,
+        description="Bytes of a request's URL, and of each of its headers.",
+    )
+    body_bytes: Whole = Field(
+        64 << 10,  # an offer of Chromium's with all its codecs has 8 kB
+        ge=16 << 10,
+        le=1 << 20,
+        description="Bytes of a request's body.",
+    )
     sockets: Limit = Field(5_000, description="WebSockets at once.")
     sockets_per_address: Limit = Field(256, description="WebSockets of one address at once.")
     socket_queue: Limit = Field(
@@ -22,6 +40,9 @@ class LimitsConfig(Section):
     )
     socket_queues: Limit = Field(
         64 << 20, description="Bytes that may wait for all WebSockets; beyond it the page with most is cut off."
+    )
+    message_rate: Rate = Field(
+        50.0, description="Messages a second of one WebSocket; forty seconds' worth may come at once."
     )
     offers: Limit = Field(1_000, description="Viewers' offers that are being answered at once.")
     offers_per_address: Limit = Field(256, description="Offers of one address that are being answered at once.")

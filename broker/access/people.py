@@ -88,14 +88,16 @@ class People:
             token.role is AccessRole.ADMIN for token in auth.tokens.values()
         )
 
-    def refresh(self) -> None:
-        """See what another process changed; the next time, if somebody is writing now."""
+    def refresh(self) -> list[str]:
+        """See what another process changed, the next time if somebody is writing now; names of users that it did."""
         if not self._lock.acquire(blocking=False):
-            return
+            return []
         try:
+            before = self._users
             if (version := data_version(self._database)) != self._version:
                 self._read()
                 self._version = version  # after it: what could not be read is read the next time
+            return self._users.unlike(before)
         except (ValueError, TypeError) as exc:
             raise sqlite3.DatabaseError(f"is damaged ({exc})") from None
         finally:

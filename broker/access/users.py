@@ -60,6 +60,11 @@ class Users:
         """Whether one of them may do everything."""
         return any(user.role is AccessRole.ADMIN for user in self._users.values())
 
+    def unlike(self, others: Users) -> list[str]:
+        """The names of users who are not the same there: new, gone, or changed."""
+        names = self._users | others._users
+        return sorted(name for name in names if self.get(name) != others.get(name))
+
     def having(self, user: User) -> Users:
         """All of them and this one, which takes the place of one of its name."""
         return Users([*self._users.values(), user])

@@ -26,9 +26,10 @@ from broker.access.passwords import Guesses, check_length, hashed, is_right, key
 from broker.access.people import People
 from broker.access.principal import Kind
 from broker.access.users import User, check_name, wrong_password
-from broker.front.context import CONTEXT, Context
+from broker.front.context import CONTEXT
 from broker.front.cookies import cookie_of, cookies_of, forget_cookie, set_cookie
 from broker.front.forms import (
+    MAX_NAME,
     FirstAdmin,
     MeView,
     NewPassword,
@@ -131,7 +132,11 @@ async def sign_out(request: web.Request) -> web.Response:
     people = request.app[CONTEXT].desk.people
     for cookie in cookies_of(request, COOKIE)[:MAX_COOKIES]:  # the next would count, once the first is gone
         if people is not None and people.is_signed_in(cookie):
+            principal = people.find(cookie, now=request.app[CONTEXT].desk.now)
             await request.app[ACCOUNT].written(partial(people.sign_out, cookie))
+            if principal is not None:
+                told = {"user": principal.name, "address": address_of(request)}
+                request.app[CONTEXT].audit.info("signed out", about=address_of(request) or "", **told)
     response = web.Response(status=204)
     forget_cookie(request, response, COOKIE)
     return response
@@ -169,16 +174,19 @@ async def make_first_admin(request: web.Request) -> web.Response:
     context, account = request.app[CONTEXT], request.app[ACCOUNT]
     form = await read_form(request, FirstAdmin)
     keys = keys_of(context.quotas.address(address_of(request)), "", "")
-    _check_wait(account, keys, context)
+    _check_wait(request, keys, form.user)
     if not hmac.compare_digest(form.code.encode(errors="replace"), account.code.encode()):
         account.guesses.wrong(keys, context.clock())
-        raise RequestError(403, "wrong_code", "This link is not that of the last start; the log has the right one.")
+        refusal = RequestError(403, "wrong_code", "This link is not that of the last start; the log has the right one.")
+        raise refused_sign_in(request, refusal, form.user)
     check_name(form.user)
     hash = await account.hashed(form.password)
     if not context.desk.ownerless:  # asked last, as the hashing lets others in
         raise RequestError(409, "not_first", "There is an admin already; sign in.")
     add = partial(people_of(request).add, form.user, hash, AccessRole.ADMIN, (), now=context.desk.now, first=True)
-    return await _signed_in(request, await account.written(add))
+    user = await account.written(add)
+    context.audit.info("first admin made", about=address_of(request) or "", user=user.name, address=address_of(request))
+    return await _signed_in(request, user)
 
 
 async def list_users(request: web.Request) -> web.Response:
@@ -227,19 +235,32 @@ async def _check_password(request: web.Request, name: str, password: str) -> Use
     mark = cookie_of(request, DEVICE)
     device = mark if mark and people.knows_device(name, mark, now=context.desk.now) else ""
     keys = keys_of(context.quotas.address(address_of(request)), name, device)
-    _check_wait(account, keys, context)
-    account.check_room(known=bool(device))
+    _check_wait(request, keys, name)
+    try:
+        account.check_room(known=bool(device))
+    except RequestError as exc:
+        raise refused_sign_in(request, exc, name) from None
     account.guesses.wrong(keys, context.clock())
     user = people.user(name)
     if await account.is_right(password, user) and user is not None:
         account.guesses.right(keys)
         if _has_same_password(people, user):
             return user
-    context.counters["access_wrong_password"] += 1
+    raise refused_sign_in(request, wrong_password(), name)
+
+
+def refused_sign_in(request: web.Request, refusal: RequestError, name: str) -> RequestError:
+    """The refusal, once it is counted and logged. ``name`` is the one that was given, if any."""
+    context, address = request.app[CONTEXT], address_of(request)
+    context.counters[f"access_{refusal.code}"] += 1
     context.audit.warning(
-        "sign-in refused", about=address_of(request) or "", user=name[:64], address=address_of(request)
+        "sign-in refused",
+        about=context.quotas.address(address) or "",
+        reason=refusal.message,
+        user=name[:MAX_NAME],
+        address=address,
     )
-    raise wrong_password()
+    return refusal
 
 
 def _has_same_password(people: People, user: User) -> bool:
@@ -248,11 +269,11 @@ def _has_same_password(people: People, user: User) -> bool:
     return now is not None and now.hash == user.hash
 
 
-def _check_wait(account: Account, keys: tuple[tuple[str, str], ...], context: Context) -> None:
-    wait = account.guesses.wait(keys, context.clock())
+def _check_wait(request: web.Request, keys: tuple[tuple[str, str], ...], name: str) -> None:
+    wait = request.app[ACCOUNT].guesses.wait(keys, request.app[CONTEXT].clock())
     if wait > 0:
-        context.counters["access_must_wait"] += 1
-        raise RequestError(429, "must_wait", f"Too many wrong passwords; try again in {wait:.0f} s.", wait)
+        refusal = RequestError(429, "must_wait", f"Too many wrong passwords; try again in {wait:.0f} s.", wait)
+        raise refused_sign_in(request, refusal, name)
 
 
 async def _signed_in(request: web.Request, user: User) -> web.Response:

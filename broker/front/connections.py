@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from broker.front.context import Context
 from broker.front.problems import RETRY_AFTER, problem, problem_body
@@ -200,8 +201,12 @@ class Connections:
         """The answer to what aiohttp could not read or handle."""
         self._context.counters["http_garbage"] += 1
         self._context.quiet.info("request cannot be read", reason=type(exc).__name__)
-        sentence = "The request is not HTTP/1.1, or its head is too large."
-        response = problem(RequestError(status, "malformed_request", sentence))
+        refusal = RequestError(status, "malformed_request", "The request is not HTTP/1.1.")
+        if isinstance(exc, LineTooLong):
+            most = self._quotas.limits.head_bytes
+            sentence = f"The URL of this request, or one of its headers, is too large (limits.head_bytes is {most})."
+            refusal = RequestError(431, "limit_head_bytes", sentence)  # RFC 6585 5
+        response = problem(refusal)
         response.force_close()
         return response
 

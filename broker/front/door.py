@@ -8,9 +8,9 @@ from aiohttp.typedefs import Handler
 from broker.front import account, api, hub, metrics, pages, rights, signalling, stills, whep, whep_events
 from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
-from broker.front.gate import Right, admit, described, principal_of
+from broker.front.gate import Right, admit, described, note, principal_of
 from broker.front.peer import BASE_PATH, PROXIES, Proxies, address_of, host_of, is_secure
-from broker.front.problems import MAX_BODY, problems
+from broker.front.problems import problems
 from broker.front.refusals import told_by_socket
 from broker.front.routes import CHANGING, PAGES, Need, add_routes, need_of
 from common.errors import RequestError
@@ -21,7 +21,7 @@ log = get_logger()
 
 def application(context: Context) -> web.Application:
     """All routes, and what every request passes on its way."""
-    app = web.Application(middlewares=[_watched, problems, told_by_socket, _guard], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[_watched, problems, told_by_socket, _guard])
     app[CONTEXT] = context
     app[PROXIES] = Proxies(context.proxies)
     app[BASE_PATH] = context.base_path
@@ -45,19 +45,17 @@ async def _watched(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    guard = request.app[CONTEXT].guard
-    guard.check_host(request.headers.get(hdrs.HOST))  # and not what a proxy says: a page could say that as well
     right, need = need_of(request)
-    if need is Need.OUR_PAGE:
-        guard.check_origin(request.headers.get(hdrs.ORIGIN), host_of(request), secure=is_secure(request))
     try:
+        _check_page(request, need)
         await admit(request, right)
     except RequestError as exc:
+        note(request, exc)
         if exc.code == "not_signed_in" and request.match_info.handler in PAGES:
             return pages.to_sign_in(request)
         raise
     response = await handler(request)
-    if right is Right.ADMIN and request.method in CHANGING:
+    if right in (Right.ADMIN, Right.SIGNED_IN) and request.method in CHANGING:
         log.info(
             "changed by request",
             who=principal_of(request).label,
@@ -66,6 +64,13 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             status=response.status,
         )
     return response
+
+
+def _check_page(request: web.Request, need: Need) -> None:
+    guard = request.app[CONTEXT].guard
+    guard.check_host(request.headers.get(hdrs.HOST))  # and not what a proxy says: a page could say that as well
+    if need is Need.OUR_PAGE:
+        guard.check_origin(request.headers.get(hdrs.ORIGIN), host_of(request), secure=is_secure(request))
 
 
 async def _harden(_request: web.Request, response: web.StreamResponse) -> None:

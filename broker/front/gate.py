@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from broker.access.desk import Credentials
 from broker.access.principal import Principal
-from broker.front.context import CONTEXT
+from broker.front.context import CONTEXT, Context
 from broker.front.cookies import cookie_of
 from broker.front.peer import address_of, host_of, is_secure, trusted
 from common.cameras import CameraName
@@ -22,6 +22,7 @@ from common.sessions import SessionName
 
 TOKEN = "token"  # noqa: S105 - the name of the query's field
 COOKIE = "camshaft_login"
+MAX_PATH = 200  # characters of what was asked for, in the log
 _SCHEME = "bearer "
 _OF_PROXIES = (
     *(hdrs.FORWARDED, hdrs.VIA, hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_HOST, hdrs.X_FORWARDED_PROTO),
@@ -46,16 +47,11 @@ async def admit(request: web.Request, right: Right) -> None:
     """Let the request through to its handler. Raises ``RequestError`` where it may not go."""
     if right in (Right.ANYBODY, Right.OWNER):
         return
-    principal: Principal | None = None
-    try:
-        principal = await request.app[CONTEXT].desk.identify(credentials(request))
-        _check_open(request)
-        await _check(request, right, principal)
-    except RequestError as exc:
-        _log_refusal(request, principal, exc)
-        raise
-    assert principal is not None, "nobody is known, and was refused"
-    request[_PRINCIPAL] = principal
+    principal = await request.app[CONTEXT].desk.identify(credentials(request))
+    if principal is not None:
+        request[_PRINCIPAL] = principal
+    _check_open(request)
+    await _check(request, right, principal)
 
 
 def principal_of(request: web.Request) -> Principal:
@@ -69,7 +65,9 @@ def check_still(request: web.Request) -> None:
     A body takes as long as its sender likes. Raises ``RequestError``.
     """
     if not request.app[CONTEXT].desk.still(principal_of(request)):
-        raise RequestError(401, "right_ended", "Your rights have just changed; sign in again.")
+        refusal = RequestError(401, "right_ended", "Your rights have just changed; sign in again.")
+        note(request, refusal)
+        raise refusal
 
 
 async def known(request: web.Request) -> Principal | None:
@@ -114,6 +112,18 @@ def check_camera(principal: Principal, camera: CameraName) -> None:
         raise RequestError(403, "not_allowed", "You have no right to this camera.")
 
 
+def check_camera_here(
+    context: Context, principal: Principal, address: str | None, camera: CameraName, asked: str
+) -> None:
+    """The same where the camera is asked for by a WebSocket that is open already. Raises ``RequestError``."""
+    try:
+        check_camera(principal, camera)
+    except RequestError as exc:
+        asked = f"{asked} {camera[:MAX_PATH]} by WebSocket"
+        note_refusal(context, exc, who=principal, address=address, asked=asked)
+        raise
+
+
 def _check_open(request: web.Request) -> None:
     """See that a door which is open to whoever uses this machine is not open to whoever a proxy here lets through.
 
@@ -156,16 +166,29 @@ async def _check(request: web.Request, right: Right, principal: Principal | None
                 check_camera(principal, session.camera)
 
 
-def _log_refusal(request: web.Request, principal: Principal | None, refusal: RequestError) -> None:
-    context = request.app[CONTEXT]
+def note(request: web.Request, refusal: RequestError) -> None:
+    """Count and log that a request was refused."""
+    note_refusal(
+        request.app[CONTEXT],
+        refusal,
+        who=request.get(_PRINCIPAL),
+        address=address_of(request),
+        asked=described(request),
+    )
+
+
+def note_refusal(
+    context: Context, refusal: RequestError, *, who: Principal | None, address: str | None, asked: str
+) -> None:
+    """Count and log that somebody was refused. ``address`` is whoever asks', ``asked`` what for, without any secret."""
     context.counters[f"access_{refusal.code}"] += 1
     context.audit.warning(
         "access refused",
-        about=context.quotas.address(address_of(request)) or "",
+        about=context.quotas.address(address) or "",
         reason=refusal.message,
-        who=principal.label if principal is not None else "",
-        address=address_of(request),
-        request=described(request),
+        who=who.label if who is not None else "",
+        address=address,
+        request=asked,
     )
 
 
@@ -173,4 +196,4 @@ def described(request: web.Request) -> str:
     """Method and path for the log, without what only its owner may know: a session's name, and the query."""
     resource = request.match_info.route.resource
     path = request.path if "session" not in request.match_info else resource.canonical if resource else ""
-    return f"{request.method} {path[:200]}"
+    return f"{request.method} {path[:MAX_PATH]}"

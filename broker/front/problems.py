@@ -13,7 +13,6 @@ from aiohttp.typedefs import Handler
 from broker.front.context import CONTEXT
 from common.errors import RequestError
 
-MAX_BODY = 64 << 10  # bytes: an offer of Chromium's with all its codecs is 8 kB
 RETRY_AFTER = 1  # seconds, with every 429 and 503: workers come back within that
 
 _HEADERS = {
@@ -22,11 +21,10 @@ _HEADERS = {
     429: {"Retry-After": str(RETRY_AFTER)},
     503: {"Retry-After": str(RETRY_AFTER)},
 }
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_CODES = {404: "not_found", 405: "method_not_allowed"}
 _SENTENCES = {
     404: "There is nothing at this address.",
     405: "This method is not allowed here; see the Allow header.",
-    413: f"The body is larger than {MAX_BODY >> 10} kB.",
 }
 _BELOW_A_PATH = re.compile(r"^/[^/]+(?:/[^/]+){0,15}?/(?:ws$|(?:api|mse|static|watch|whep)/)")
 _NOT_STRIPPED = (

@@ -15,16 +15,13 @@ from broker.front.certificate import Certificate
 from broker.front.connections import Connection, Connections, Guest
 from broker.front.context import Context
 from broker.front.redirect import redirecting
+from common.config_limits import LimitsConfig
 
-IDLE_TIMEOUT = 75.0  # seconds between two requests: longer than reverse proxies keep a connection (nginx: 60)
 LINGER = 1.0  # seconds for which the rest of a body is read that nobody wants
 SPARE_FILES = 128  # descriptors that are kept from connections: bus, store, libraries
 _OPTIONS: dict[str, Any] = {
     "access_log": None,
-    "keepalive_timeout": IDLE_TIMEOUT,
     "lingering_time": LINGER,
-    "max_line_size": 8_190,  # bytes; with a 431 or 400 beyond it
-    "max_field_size": 8_190,  # bytes of one header
     "max_headers": 128,
     "auto_decompress": False,  # 48 kB become 50 MB, in 170 ms of everybody's time: see ``bodies``
 }
@@ -55,7 +52,7 @@ async def serving(
 
     def to(server: web.Server | None, arrival: Guest | None = None) -> Connection:
         assert server is not None
-        return Connection(connections, server, loop, arrival, **_OPTIONS)
+        return Connection(connections, server, loop, arrival, **_OPTIONS, **_limited(context.quotas.limits))
 
     async with contextlib.AsyncExitStack() as stack:
         if certificate is not None:
@@ -78,6 +75,15 @@ async def serving(
         for listener in redirected:
             await _accept(stack, lambda: to(redirect.server), listener)
         yield
+
+
+def _limited(limits: LimitsConfig) -> dict[str, Any]:
+    """The options of a connection that an operator may set; those that are open keep what they began with."""
+    return {
+        "keepalive_timeout": float(limits.idle_timeout),
+        "max_line_size": limits.head_bytes,
+        "max_field_size": limits.head_bytes,
+    }
 
 
 async def _accept(stack: contextlib.AsyncExitStack, make: Callable[[], Connection], listener: socket.socket) -> None:

@@ -7,9 +7,9 @@ from functools import partial
 
 from aiohttp import hdrs, web
 
-from broker.access.oidc import ATTEMPT_SECONDS, SignOn
+from broker.access.oidc import ATTEMPT_SECONDS, Identity, SignOn
 from broker.access.signed import plain_name
-from broker.front.account import ACCOUNT, people_of
+from broker.front.account import ACCOUNT, people_of, refused_sign_in
 from broker.front.context import CONTEXT
 from broker.front.cookies import cookie_of, forget_cookie, set_cookie
 from broker.front.gate import COOKIE
@@ -38,10 +38,10 @@ async def callback(request: web.Request) -> web.Response:
     Raises ``RequestError``.
     """
     context, provider = request.app[CONTEXT], _provider(request)
-    if reason := request.query.get("error"):
-        raise RequestError(403, "sign_on_refused", f"The provider of sign-in refused: {plain_name(reason)}.")
-    state, cookie = request.query.get("state", ""), cookie_of(request, SIGN_ON)
-    identity, way_back = await provider.finish(state, cookie, request.query.get("code", ""))
+    try:
+        identity, way_back = await _finished(request, provider)
+    except RequestError as exc:
+        raise refused_sign_in(request, exc, "") from None
     now = context.desk.now
     expires = now + context.desk.login_seconds
     sign_in = partial(people_of(request).sign_in, identity.name, identity.groups, now=now, expires=expires)
@@ -52,6 +52,13 @@ async def callback(request: web.Request) -> web.Response:
     set_cookie(request, response, COOKIE, login, context.desk.login_seconds)
     forget_cookie(request, response, SIGN_ON)
     return response
+
+
+async def _finished(request: web.Request, provider: SignOn) -> tuple[Identity, str]:
+    if reason := request.query.get("error"):
+        raise RequestError(403, "sign_on_refused", f"The provider of sign-in refused: {plain_name(reason)}.")
+    state, cookie = request.query.get("state", ""), cookie_of(request, SIGN_ON)
+    return await provider.finish(state, cookie, request.query.get("code", ""))
 
 
 def _provider(request: web.Request) -> SignOn:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from math import inf
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -31,7 +32,7 @@ from broker.access.principal import Principal
 from broker.director.events import EndReason
 from broker.front.backlog import Outgoing
 from broker.front.context import CONTEXT, Context
-from broker.front.gate import check_camera, principal_of
+from broker.front.gate import check_camera_here, principal_of
 from broker.front.hub import HUB, Hub, encode, of_camera
 from broker.front.offers import ask, check_socket, parse_wish
 from broker.front.page_messages import (
@@ -64,7 +65,7 @@ CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
 FAREWELL_TIMEOUT = 1.0  # seconds for our close to be sent and answered: a page that reads nothing takes none
 MAX_FRAME = 2 * MAX_MESSAGE  # bytes: beyond it the socket is closed; what is only over MAX_MESSAGE gets an error
 MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of cameras
-RATE, BURST = 50.0, 2_000.0  # messages a second; a wall that opens sends an offer and some candidates for each camera
+BURST_SECONDS = 40.0  # of messages that may come at once: a wall sends an offer and some candidates for each camera
 SUBSCRIBE_INTERVAL = 1.0  # seconds
 SESSIONS_STAY = 4000  # close code of a page that gives up a connection it takes for dead, and will attach over another
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
@@ -110,10 +111,11 @@ class Socket:
         self._context = context
         self._control = context.control
         self._outgoing = Outgoing(hub.backlog, context, request.transport)
-        self._address = context.quotas.address(address_of(request))
+        self._peer = address_of(request)
+        self._address = context.quotas.address(self._peer)
         self._sessions: dict[SessionName, CameraName] = {}  # session to camera
         self._requests: set[asyncio.Task[None]] = set()  # offers and attachments under way
-        self._messages = TokenBucket(BURST, RATE)
+        self._messages = _messages_at(context.quotas.limits.message_rate)
         self._subscribe_at = 0.0
 
     async def serve(self) -> None:
@@ -173,8 +175,11 @@ class Socket:
                 return False
             pause = 0.0  # for others: frames that are there already are returned at once
             if not self._messages.take(self._context.clock()):
-                self._garbage("rate_limited", "Too many messages at once; slow down.")
-                pause = 1 / RATE  # what is still to come waits in the page's own buffers
+                rate = self._messages.rate
+                self._garbage(
+                    "rate_limited", f"Too many messages at once (limits.message_rate is {rate:g}); slow down."
+                )
+                pause = 1 / max(1.0, rate)  # what is still to come waits in the page's own buffers
             else:
                 self._receive(message.data, tasks)
             await asyncio.sleep(pause)
@@ -232,7 +237,7 @@ class Socket:
     async def _offer(self, offer: Offer) -> None:
         camera, about = offer.camera, offer.about
         try:
-            check_camera(self.principal, camera)
+            check_camera_here(self._context, self.principal, self._peer, camera, "offer")
             answer = await ask(self._context, self.principal, self._address, camera, offer.sdp, parse_wish(*offer.wish))
         except RequestError as exc:
             self._error(exc.code, exc.message, camera=camera[:MAX_ID], **about)
@@ -260,13 +265,10 @@ class Socket:
             self._garbage(exc.code, exc.message, session=show.session)
 
     async def _attach(self, session: SessionName) -> None:
-        status = await self._control.find(session)
-        if status is None or not status.answered:
-            self._error("unknown_session", "There is no such session; it may have ended.", session=session[:MAX_ID])
-            return
-        camera, _ = split_stream(status.camera)
-        if not self.principal.may_watch(camera):
-            self._error("not_allowed", "You have no right to this camera.", session=session[:MAX_ID])
+        try:
+            camera = await _attachable(self._context, self.principal, self._peer, session)
+        except RequestError as exc:
+            self._error(exc.code, exc.message, session=session[:MAX_ID])
             return
         self._own(session, camera)
         self.tell("attached", session=session, camera=camera)
@@ -310,6 +312,21 @@ class Socket:
 
     def _error(self, code: str, message: str, **about: Any) -> None:
         self.tell("error", code=code, message=message, **about)
+
+
+async def _attachable(context: Context, principal: Principal, address: str | None, session: SessionName) -> CameraName:
+    """The camera of a session that this principal may have. Raises ``RequestError``."""
+    status = await context.control.find(session)
+    if status is None or not status.answered:
+        raise RequestError(404, "unknown_session", "There is no such session; it may have ended.")
+    camera, _ = split_stream(status.camera)
+    check_camera_here(context, principal, address, camera, "attach")
+    return camera
+
+
+def _messages_at(rate: float) -> TokenBucket:
+    """A budget of so many messages a second; 0 is no limit."""
+    return TokenBucket(max(1.0, BURST_SECONDS * rate) if rate else inf, rate)
 
 
 async def _close_all(app: web.Application) -> None:

@@ -105,12 +105,16 @@ async def test_limits_follow_the_file(tmp_path: Path) -> None:
     async with following(tmp_path) as follower:
         http = follower.broker.http
         async with http.ws_connect("/ws"):
-            follower.change(limits={"sockets": 1, "cameras": 1}, cameras={"door": {"url": "rtsp://door/"}})
+            limits = {"sockets": 1, "cameras": 1, "body_bytes": 20_000}
+            follower.change(limits=limits, cameras={"door": {"url": "rtsp://door/"}})
             await follower.broker.until("/api/cameras", lambda found: found)
             with pytest.raises(WSServerHandshakeError, match="503"):
                 await http.ws_connect("/ws")
             async with http.post("/api/cameras", json={"id": "yard", "url": "rtsp://yard/"}) as response:
                 assert (await response.json())["code"] == "limit_cameras"
+            offer = {"data": " " * 30_000, "headers": {"Content-Type": "application/sdp"}}
+            async with http.post("/whep/door", **offer) as response:
+                assert response.status == 413
             follower.change(limits={"sockets": 2, "cameras": 2}, cameras={"door": {"url": "rtsp://other/"}})
             await follower.broker.until("/api/cameras", lambda found: found[0]["url"] == "rtsp://other/")
             async with http.ws_connect("/ws"):

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -38,13 +40,20 @@ class Client:
 
     async def answer(self) -> bytes:
         """The status line of the next answer, which is read as a whole; empty if the connection was closed."""
+        return (await self._answer())[0]
+
+    async def problem(self) -> dict[str, Any]:
+        """The next answer's body, which is a problem's."""
+        found: dict[str, Any] = json.loads((await self._answer())[1])
+        return found
+
+    async def _answer(self) -> tuple[bytes, bytes]:
         async with asyncio.timeout(PATIENCE):
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 head = await self.reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
-                await self.reader.readexactly(length)
-                return head.partition(b"\r\n")[0]
-        return b""
+                return head.partition(b"\r\n")[0], await self.reader.readexactly(length)
+        return b"", b""
 
 
 @contextlib.asynccontextmanager
@@ -161,7 +170,7 @@ async def test_connections_in_use_are_not_closed_for_others(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"\x16\x03\x01\x02\x00\x01\x00\x01", b"GET / HTTP/9\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"x" * 20_000 + b"\r\n\r\n"],
+    [b"\x16\x03\x01\x02\x00\x01\x00\x01", b"GET / HTTP/9\r\n\r\n", b"GET / HTTP/1.1\r\n:\r\n\r\n"],
 )
 async def test_what_is_not_http_is_refused_and_floods_no_log(
     broker: RunningBroker, garbage: bytes, log: Recorder
@@ -172,6 +181,42 @@ async def test_what_is_not_http_is_refused_and_floods_no_log(
             assert (await client.answer()).endswith(b" 400 Bad Request")
     assert await counter(broker, "http_garbage") == 20
     assert len(log.of("request cannot be read")) == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nCookie: a=%s\r\n\r\n",
+    ],
+)
+async def test_a_head_has_a_size_that_can_be_set(tmp_path: Path, head: bytes) -> None:
+    async with broker_in(tmp_path, limits={"head_bytes": 20_000}) as broker:
+        async with connected(broker) as client:
+            client.writer.write(head % (b"x" * 19_000))
+            assert (await client.answer()).startswith((b"HTTP/1.1 200", b"HTTP/1.1 404"))
+        async with connected(broker) as client:
+            client.writer.write(head % (b"x" * 21_000))
+            answer = await client.problem()
+            assert (answer["status"], answer["code"]) == (431, "limit_head_bytes")
+            assert "limits.head_bytes is 20000" in answer["detail"]
+
+
+async def test_a_body_has_a_size_that_can_be_set(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, limits={"body_bytes": 100_000}, cameras={"door": {"url": "rtsp://host/"}}) as broker:
+        for size, status in ((90_000, 400), (110_000, 413)):
+            headers = {"Content-Type": "application/sdp"}
+            async with broker.http.post("/whep/door", data=" " * size, headers=headers) as answer:
+                assert answer.status == status
+                detail = (await answer.json())["detail"]
+        assert detail == "The body is larger than 100000 bytes (limits.body_bytes)."
+
+
+async def test_how_long_a_connection_may_be_idle_can_be_set(tmp_path: Path) -> None:
+    async with broker_in(tmp_path, limits={"idle_timeout": 1}) as broker, connected(broker) as client:
+        client.writer.write(GET)
+        assert await client.answer() == b"HTTP/1.1 200 OK"
+        assert await client.answer() == b"", "it is closed, long before a minute is over"
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.front import signalling
-from broker.front.problems import MAX_BODY
+from broker.front.page_messages import MAX_MESSAGE
 from common.cameras import CameraState
 from common.control import Answered, Ended, HangUp, Move, Offer, RestartIce
 from tests.fakes.broker import RunningBroker, broker_in
@@ -319,7 +319,7 @@ async def test_binary_is_answered_and_counted(broker: RunningBroker, page: Page)
 
 
 async def test_a_frame_beyond_measure_closes_the_socket(broker: RunningBroker, page: Page) -> None:
-    await page.socket.send_str("x" * (2 * MAX_BODY + 1))  # of all pages at once this much can be half sent
+    await page.socket.send_str("x" * (2 * MAX_MESSAGE + 1))  # of all pages at once this much can be half sent
     assert await page.closed() == 1009
     assert await counter(broker, "ws_broken") == 1
 
@@ -350,17 +350,32 @@ async def test_a_page_at_its_limit_may_ask_for_its_own_sessions(page: Page, egre
     assert await page.error() == "too_many_sessions"
 
 
-async def test_messages_are_limited_in_rate(broker: RunningBroker, monkeypatch) -> None:
-    monkeypatch.setattr(signalling, "RATE", 0.1)
-    async with broker.http.ws_connect("/ws") as socket:
+async def test_messages_are_limited_in_rate(tmp_path: Path) -> None:
+    rate = 0.1
+    most = int(rate * signalling.BURST_SECONDS)
+    async with (
+        broker_in(tmp_path, limits={"message_rate": rate}) as broker,
+        broker.http.ws_connect("/ws") as socket,
+    ):
         page = Page(socket)
-        for _ in range(int(signalling.BURST) + 1):
+        for _ in range(most + 1):
             await page.socket.send_str("7")
-        codes = [await page.error() for _ in range(int(signalling.BURST) + 1)]
-        assert codes[:-1] == ["invalid_message"] * int(signalling.BURST)
-        assert codes[-1] == "rate_limited"
+        errors = [await page.next("error") for _ in range(most + 1)]
+        assert [error["code"] for error in errors] == ["invalid_message"] * most + ["rate_limited"]
+        assert "limits.message_rate is 0.1" in errors[-1]["message"]
         assert await counter(broker, "ws_rate_limited") == 1
         page.break_off()  # the server is in no hurry to read its farewell
+
+
+async def test_messages_without_a_limit_are_all_read(tmp_path: Path) -> None:
+    async with (
+        broker_in(tmp_path, limits={"message_rate": 0}) as broker,
+        broker.http.ws_connect("/ws") as socket,
+    ):
+        page = Page(socket)
+        for _ in range(2_100):
+            await page.socket.send_str("7")
+        assert {await page.error() for _ in range(2_100)} == {"invalid_message"}
 
 
 async def test_a_page_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
