@@ -13,10 +13,10 @@ from broker.director import Director
 from broker.director.events import CameraStatus
 from broker.director.state import Worker
 from broker.metrics import families as f
-from broker.metrics.events import events
+from broker.metrics.events import FROM_ZERO, OUTCOMES, events
 from broker.metrics.families import Family
 from common.cameras import CameraName, CameraState, split_stream
-from common.control import Load, Measured, Role, ViewerReport, ViewerState
+from common.control import Load, Measured, Report, Role, ViewerReport, ViewerState
 from common.histogram import Measure, cumulative
 from common.media import CLOCK_RATES, Kind
 
@@ -104,7 +104,8 @@ def _of_broker(own: Own) -> Iterator[Metric]:
         yield _filled(family, [(value, ())])
     if own.certificate is not None:
         yield _filled(f.CERTIFICATE, [(own.certificate, ())])
-    yield _filled(f.OFFERS, [(count, (outcome,)) for outcome, count in own.offers.items()])
+    outcomes = {**dict.fromkeys(OUTCOMES, 0), **own.offers}
+    yield _filled(f.OFFERS, [(count, (outcome,)) for outcome, count in outcomes.items()])
     answer = _Samples(f.ANSWER)
     answer.measure(own.answer)
     yield answer.metric
@@ -131,9 +132,13 @@ def _of_nodes(own: Own, workers: list[Worker], now: float) -> Iterator[Metric]:
     yield _filled(f.NODE_TASKS, [(own.tasks, first), *tasks])
     counts = ((len(report.served) + len(report.subscribed) + len(report.made), name) for report, name in alive)
     yield _filled(f.NODE_STREAMS, counts)
-    happened = [(own.counters, first), *((report.counters, name) for report, name in alive)]
+    happened = [(own.counters, first), *((_from_zero(report), name) for report, name in alive)]
     yield _filled(f.EVENTS, [(n, (*name, event)) for counters, name in happened for event, n in events(counters)])
     yield from _of_egresses([worker for worker, _ in names if worker.alive and worker.report.role is Role.EGRESS])
+
+
+def _from_zero(report: Report) -> Mapping[str, int]:
+    return {**dict.fromkeys(FROM_ZERO.get(report.role, ()), 0), **report.counters}
 
 
 def _of_egresses(workers: list[Worker]) -> Iterator[Metric]:

@@ -123,6 +123,23 @@ EVENTS = {
 """Meaning by name, by part; a star stands for any letters."""
 
 
+# What alerts ask for is there from the start: Prometheus sees no increase in a series that begins with its first count.
+_LOST = ("gaps", "lost", "stale")
+FROM_ZERO = {
+    "egress": (*_LOST, "overloads", "udp_dropped", "udp_failed", "viewers_answered", "viewers_never_joined"),
+    "transcode": (*_LOST, "units_given_up"),
+}
+"""Events of each role that are told before they have happened."""
+
+OUTCOMES = (
+    *("answered", "no_egress", "busy", "egress_timeout", "egress_gave_up", "egress_died"),
+    *("full", "overloaded", "no_memory", "converters_full", "limit_free_memory", "limit_offers", "limit_sessions"),
+    *(f"limit_offer_rate{of}" for of in ("", "_per_address", "_per_user", "_per_camera")),
+    *(f"limit_sessions_per_{of}" for of in ("address", "user", "camera")),
+)
+"""Outcomes of offers that are told before there was one."""
+
+
 def events(counters: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     """The counts of one process. Of a newer version's all that might be a name, but no more than ``MAX_EVENTS``."""
     left = MAX_EVENTS

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from broker.metrics.events import EVENTS
+from broker.metrics.events import EVENTS, FROM_ZERO
 from broker.metrics.families import FAMILIES, Type
 from common.cameras import CameraState
 
@@ -57,6 +57,14 @@ def test_every_expression_asks_for_what_there_is(expression: str) -> None:
                 assert {each for each in value.split("|") if "*" not in each} <= described
             if label == "state" and name == "camshaft_cameras":
                 assert value in set(CameraState)
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_asks_for_no_event_that_begins_with_its_first_count(rule: dict[str, Any]) -> None:
+    """In such a series Prometheus sees no increase before the second."""
+    asked = [event for group in re.findall(r'event=~?"([^"]+)"', rule["expr"]) for event in group.split("|")]
+    told = {event for events in FROM_ZERO.values() for event in events}
+    assert set(asked) <= told
 
 
 def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 
 from broker.metrics.families import FAMILIES
 from rigs import prometheus as prometheus_rig
@@ -20,7 +23,7 @@ from rigs.camera import FakeCamera, h264_track
 from rigs.cluster import Cluster
 from rigs.load.crowd import Crowd
 from rigs.load.signalling import Whep
-from rigs.prometheus import Prometheus
+from rigs.prometheus import RULES, Prometheus
 from rigs.video import encode
 
 pytestmark = [
@@ -31,6 +34,7 @@ pytestmark = [
 
 PATIENCE = 30.0  # seconds
 VIEWERS = 3
+COMPARES = re.compile(r"([<>]=?|[=!]=)")
 BOARD = Path(__file__).parents[2] / "deploy/grafana/camshaft.json"
 
 
@@ -86,8 +90,9 @@ async def test_prometheus_scrapes_a_cluster_and_its_alerts_fire(cluster: Callabl
             lacking = wanted - found - {"camshaft_certificate_expires_timestamp_seconds"}  # there is no TLS
             assert lacking == set(), "all else that the table has is there once somebody watches"
             await take_offence_at_nothing(running)
-            for expression in of_the_board():
-                await prometheus.value(expression)  # raises if that is no query
+            async with refusing(running):
+                for expression in (*of_the_board(), *of_the_rules()):
+                    await monitored.becomes(expression, lambda values: any(not isnan(value) for value in values))
 
             away = await prometheus.fires("CamshaftCameraDown", PATIENCE)
             assert away["labels"]["camera"] == "away"
@@ -101,11 +106,38 @@ async def test_prometheus_scrapes_a_cluster_and_its_alerts_fire(cluster: Callabl
             )
 
 
+@asynccontextmanager
+async def refusing(running: Cluster) -> AsyncIterator[None]:
+    """While this is open the front door has something to refuse, over and over."""
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession(running.url) as http:
+            while True:
+                async with http.get("/", headers={"Host": "rebound.example"}) as answer:
+                    assert answer.status == 421
+                await asyncio.sleep(0.2)
+
+    task = asyncio.create_task(ask())
+    yield
+    task.cancel()
+
+
+def of_the_rules() -> list[str]:
+    """The conditions of the alerts as what they compare, so that they have a value also where all is well."""
+    found = []
+    for group in yaml.safe_load(RULES.read_text("utf-8"))["groups"]:
+        for rule in group["rules"]:
+            if "certificate" not in rule["expr"]:  # there is no TLS
+                parts = re.split(r"(\{[^}]*\})", rule["expr"])  # in braces the same signs mean something else
+                found.append("".join(part if part[:1] == "{" else COMPARES.sub(r"\1 bool", part) for part in parts))
+    return found
+
+
 def of_the_board() -> list[str]:
     """The queries of Grafana's board, with its variables as they are at first."""
     board = json.loads(BOARD.read_text("utf-8"))
     expressions = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
-    variables = {"$instance": ".*", "$camera": ".*", "$__rate_interval": "5s"}
+    variables = {"$instance": ".*", "$camera": ".*", "$__rate_interval": "1m"}
     for name, value in variables.items():
         expressions = [expression.replace(name, value) for expression in expressions]
     return expressions
