@@ -76,7 +76,7 @@ def problem(error: ErrorDetails, at: Keys) -> str:
     model = _model_at(at[:-1])
     field = model.model_fields.get(str(at[-1])) if model else None
     hint = f" ({field.description})" if field and kind != "value_error" else ""
-    return _sentence(error) + hint
+    return sentence(error) + hint
 
 
 def _unknown(at: Keys) -> str:
@@ -91,7 +91,7 @@ def _unknown(at: Keys) -> str:
     return f"unknown key;{meant} allowed here: {names(model)}"
 
 
-def _sentence(error: ErrorDetails) -> str:
+def sentence(error: ErrorDetails) -> str:
     """Pydantic's finding, in words for people who write YAML and JSON."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
@@ -106,7 +106,12 @@ def _sentence(error: ErrorDetails) -> str:
 
 _OTHERWISE = "is not what may stand here"
 _QUOTED = re.compile("'([^']*)'")
-_KINDS = {"missing": "is missing", "none_required": "must be left out", "invalid_key": "must be text"} | {
+_KINDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "none_required": "must be left out",
+    "invalid_key": "must be text",
+} | {
     f"{type}_{way}": sentence
     for type, sentence in {
         "string": "must be text",

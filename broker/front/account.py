@@ -50,7 +50,7 @@ T = TypeVar("T")
 DEVICE = "camshaft_device"  # the cookie by which a browser is known in which a user has signed in before
 DEVICE_DAYS = 180.0  # without a sign-in; after them its user waits as others do while somebody guesses
 MAX_COOKIES = 8  # of one name in a request; a browser has one for each path, of which there are two or three
-NICENESS = 5  # of the threads that look at passwords
+NICENESS = 5  # of the threads that look at passwords, beyond the process's own
 HASHING, WAITING = 2, 32  # passwords that are looked at at once, and that may wait for their turn …
 WAITING_KNOWN = 8  # … and those of browsers that are known: strangers cannot take their room
 
@@ -97,7 +97,8 @@ class Account:
 def _give_way() -> None:
     """Have this thread work only while no picture waits for the core."""
     with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        ours = os.getpriority(os.PRIO_PROCESS, os.getpid())  # which an operator may have made better than others'
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ours + NICENESS)
 
 
 ACCOUNT = web.AppKey("account", Account)

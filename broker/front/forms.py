@@ -12,6 +12,7 @@ from broker.access.principal import Kind
 from broker.access.users import USER_NAME
 from broker.front.bodies import read_json
 from common.access import AccessRole
+from common.config_problem import sentence
 from common.config_types import Patterns
 from common.errors import RequestError
 
@@ -111,4 +112,4 @@ async def read_form(request: web.Request, form: type[Form]) -> Form:
     except ValidationError as exc:
         error = exc.errors(include_url=False, include_input=False)[0]
         key = ".".join(map(str, error["loc"]))
-        raise RequestError(422, "invalid_form", f"{key}: {error['msg']}.") from None
+        raise RequestError(422, "invalid_form", f"{key}: {sentence(error)}.") from None

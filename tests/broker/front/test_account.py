@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sqlite3
 import threading
@@ -69,6 +70,25 @@ async def test_the_first_start_makes_an_admin_by_its_link(tmp_path: Path, capfd:
     async with broker_in(tmp_path, auth="required") as broker:  # the next start
         assert "code=" not in capfd.readouterr().out
         assert (await sign_in(broker.http, "anna", "her password")).status == 204
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"user": "ben"}, "password: is missing."),
+        ({"user": 7, "password": "x"}, "user: must be text."),
+        ({"user": "b" * 65, "password": "x"}, "user: must have 64 characters or fewer."),
+        ({"user": "eve", "password": "long enough", "role": "boss"}, "role: must be one of: viewer, monitor, admin."),
+        ({"user": "eve", "password": "long enough", "cameras": ["a/b"]}, "cameras.0: must be a camera's name"),
+        ({"user": "eve", "password": "long enough", "x": 1}, "x: is not known here."),
+    ],
+)
+async def test_a_form_that_is_wrong_is_told_its_field_in_words_for_people(
+    broker: RunningBroker, form: dict[str, Any], sentence: str
+) -> None:
+    async with broker.http.post("/api/users", json=form, headers=ROOT) as answer:
+        found = await answer.json()
+    assert (found["code"], found["detail"][: len(sentence)]) == ("invalid_form", sentence)
 
 
 async def test_who_signs_in_is_known_until_it_signs_out(broker: RunningBroker) -> None:
@@ -383,3 +403,18 @@ async def test_a_change_that_was_begun_with_a_right_is_not_made_without(
         assert (answer.status, (await answer.json())["code"]) == (401, "right_ended")
         before[0] = [user for user in before[0] if user["user"] != "boss"]
         assert [await broker.json(f"/api/{each}?token=t-root") for each in ("users", "cameras")] == before
+
+
+@pytest.mark.skipif(not hasattr(os, "getpriority"), reason="there are no priorities of this kind")
+async def test_passwords_are_looked_at_a_little_later_than_the_rest_of_the_process_is_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where an operator has given it a better priority than others have, they are not to come before passwords."""
+    given: list[int] = []
+    monkeypatch.setattr(os, "getpriority", lambda _which, who: -10 if who == os.getpid() else 0)
+    monkeypatch.setattr(os, "setpriority", lambda _which, _who, priority: given.append(priority))
+    monkeypatch.setattr(account, "hashed", lambda _password: "a hash")
+    passwords = account.Account()
+    await passwords.hashed("long enough")
+    passwords.close()
+    assert given == [-10 + account.NICENESS]
