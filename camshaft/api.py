@@ -151,6 +151,22 @@ def _reason(error: urllib.error.HTTPError) -> str:
     try:
         problem = json.loads(error.read(64 << 10))
         hint = f" Here that is the variable {API_TOKEN}." if error.code == 401 else ""
-        return f"{problem['detail']}{hint}"
+        return f"{_in_our_words(problem['detail'])}{hint}"
     except (ValueError, KeyError, TypeError):
         return f"the broker answered {error.code} {error.reason}"
+
+
+def _in_our_words(sentence: str) -> str:
+    """The sentence with what has other names on the command line by these."""
+    key, colon, rest = sentence.partition(": ")
+    if colon and key in _OF_FIELDS:
+        sentence = f"{_OF_FIELDS[key]}: {rest}"
+    for address, command in _OF_ADDRESSES.items():
+        sentence = sentence.replace(address, f"`camshaft {command}`")
+    return sentence
+
+
+_OF_FIELDS = {"id": "NAME", "url": "URL", "streams.sub.url": "--sub", "name": "--shown-as"} | {
+    key: f"--{key.replace('_', '-')}" for key in ("group", "order", "transport", "keep_after")
+}
+_OF_ADDRESSES = {"GET /api/nodes": "nodes", "GET /api/viewers": "viewers", "GET /api/why": "why"}

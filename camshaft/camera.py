@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -13,6 +15,8 @@ from camshaft.remote import TRANSPORTS, api_option, ca_option, json_option
 from camshaft.table import table
 from common.cameras import redact
 from common.errors import ConfigError
+
+TIMES = ("since", "retry_at")  # of what the API says of a camera: Unix times
 
 url_argument = click.argument("url", envvar=URL)
 
@@ -89,8 +93,9 @@ def list_(api: str, ca_file: str | None, as_json: bool) -> None:
     elif not cameras:
         click.echo("There are no cameras; add one: camshaft camera add NAME URL")
     else:
-        rows = [("NAME", "STATE", "TRACKS", "VIEWERS", "URL"), *map(_row, cameras)]
-        click.echo("\n".join(table(rows)))
+        named = any(each.get("name") not in (None, "", each["id"]) for each in cameras)
+        rows = [("NAME", "SHOWN AS", "STATE", "TRACKS", "VIEWERS", "URL"), *map(_row, cameras)]
+        click.echo("\n".join(table(rows if named else [(row[0], *row[2:]) for row in rows])))
         for each in cameras:
             if each.get("failed"):
                 click.echo(f"{each['id']}: {each['sentence']} {each.get('detail') or ''}".rstrip())
@@ -100,11 +105,13 @@ def list_(api: str, ca_file: str | None, as_json: bool) -> None:
 @click.argument("name")
 @api_option
 @ca_option
-def show(name: str, api: str, ca_file: str | None) -> None:
-    """Show all that is known of the camera NAME, as JSON."""
+@json_option
+def show(name: str, api: str, ca_file: str | None, as_json: bool) -> None:
+    """Show all that is known of the camera NAME."""
     from camshaft.api import Api
 
-    click.echo(json.dumps(Api(api, ca_file).camera(name), indent=2))
+    found = Api(api, ca_file).camera(name)
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(table(_lines(found))))
 
 
 @camera.command()
@@ -153,7 +160,35 @@ def remove(name: str, api: str, ca_file: str | None) -> None:
 
 def _row(camera: dict[str, Any]) -> tuple[str, ...]:
     tracks = "+".join(track["codec"] for track in camera.get("tracks", ())) or "-"
-    return camera["id"], camera["state"], tracks, str(camera.get("viewers", 0)), redact(camera["url"])
+    viewers, url = str(camera.get("viewers", 0)), redact(camera["url"])
+    return camera["id"], camera.get("name") or "", camera["state"], tracks, viewers, url
+
+
+def _lines(camera: Mapping[str, Any], under: str = "") -> list[tuple[str, str]]:
+    """All that the API says of a camera, a line for each value; what is empty is left out."""
+    from common.log import printable
+
+    lines = []
+    for key, value in camera.items():
+        name = f"{under}{key}"
+        match value:
+            case dict():
+                lines += _lines(value, f"{name}.")
+            case [dict(), *_]:
+                for each in value:
+                    kind = each.get("kind", "")
+                    lines += _lines({k: v for k, v in each.items() if k != "kind"}, f"{name}.{kind}.")
+            case None | "" | [] | False:
+                continue
+            case float() if key in TIMES:
+                lines.append((name, datetime.fromtimestamp(value, UTC).isoformat(sep=" ", timespec="seconds")))
+            case list():
+                lines.append((name, ", ".join(map(str, value))))
+            case True:
+                lines.append((name, "yes"))
+            case _:
+                lines.append((name, printable(str(value))))
+    return lines
 
 
 def url_given(url: str) -> str:

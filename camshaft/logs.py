@@ -33,14 +33,16 @@ def logs(given: Given, follow: bool, as_json: bool) -> None:
     """
     if not follow:
         raise click.UsageError(BEFORE)
-    from common.bus import Endpoints
+    from common.bus import Endpoints, somebody_listens
 
-    address = given.config().broker.address
-    bus = Endpoints.parse(address).directory
+    endpoints = Endpoints.parse(given.config().broker.address)
+    bus = endpoints.directory
     if bus is None:
         raise ConfigError(
             "these processes are on several machines, and each has a log of its own", key="broker.address"
         )
+    if bus.is_dir() and not somebody_listens(endpoints.control):
+        click.echo(f"camshaft: no broker has its bus at {bus} now; what is said there will be shown", err=True)
     _follow(bus, as_json=as_json)
 
 

@@ -216,7 +216,7 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AddressInUseError(part.value, endpoints.address, "--broker-address") from None
-        if part is Part.RELAY and _somebody_listens(endpoints.media_in):
+        if part is Part.RELAY and somebody_listens(endpoints.media_in):
             raise AddressInUseError(part.value, endpoints.media_in, "--broker-address")
         forget_killed(directory)
         try:
@@ -227,7 +227,7 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
         os.close(lock)
 
 
-def _somebody_listens(endpoint: str) -> bool:
+def somebody_listens(endpoint: str) -> bool:
     """Whether a process has the Unix socket. One that was killed leaves its name, where nobody answers."""
     with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
         probe.setblocking(False)

@@ -162,7 +162,11 @@ async def change_password(request: web.Request) -> web.Response:
     if principal.kind is not Kind.USER:
         raise RequestError(409, "no_password", "Only somebody who signed in with a password has one.")
     form = await read_form(request, NewPassword)
-    user = await _check_password(request, principal.name, form.old)
+    try:
+        user = await _check_password(request, principal.name, form.old)
+    except RequestError as exc:
+        sentence = "The old password is wrong." if exc.code == "wrong_password" else exc.message
+        raise RequestError(exc.status, exc.code, sentence, exc.retry_after) from None
     hash = await request.app[ACCOUNT].hashed(form.new)
     check_still(request)
     change = partial(people_of(request).set_password, principal.name, hash, keep=principal.proof, was=user.hash)

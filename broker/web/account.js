@@ -4,6 +4,7 @@ import { HOME, below } from "./address.js";
 import { isSure, tell } from "./asking.js";
 import { fetchWithin } from "./browser.js";
 import { call } from "./call.js";
+import { inWordsOf } from "./forms.js";
 import { whoAmI } from "./me.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
 
@@ -31,7 +32,7 @@ onSubmit(password, (form) => call("PUT", below(HOME, "api/me/password"), Object.
 
 onSubmit(newUser, (form) => {
   const { cameras, ...user } = Object.fromEntries(new FormData(form));
-  const names = user.role === "admin" ? [] : String(cameras).split(",");
+  const names = user.role === "viewer" ? String(cameras).split(",") : [];
   return call("POST", below(HOME, "api/users"), { ...user, cameras: names.map((name) => name.trim()).filter(Boolean) });
 });
 
@@ -39,11 +40,12 @@ onSubmit(newUser, (form) => {
 function onSubmit(form, act) {
   form.onsubmit = async (event) => {
     event.preventDefault();
-    const problem = form.querySelector(".problem");
-    problem.textContent = await act(form);
+    const [problem, done] = [".problem", ".done"].map((name) => form.querySelector(name));
+    done.textContent = "";
+    problem.textContent = inWordsOf(form, await act(form));
     if (problem.textContent) return;
     form.reset();
-    problem.textContent = "Done.";
+    done.textContent = "Done.";
     if (!users.hidden) showUsers();
   };
 }
@@ -69,5 +71,7 @@ async function showUsers() {
 
 function rightsOf({ role, cameras }) {
   if (role === "admin") return "admin, may do everything";
+  if (role === "monitor") return "monitor, reads what is measured and watches no camera";
+  if (!cameras.length) return "may watch no camera";
   return cameras.includes("*") ? "may watch all cameras" : `may watch ${cameras.join(", ")}`;
 }

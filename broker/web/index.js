@@ -6,6 +6,7 @@ import { isSure, tell } from "./asking.js";
 import { closeDialog, fetchWithin, openDialog } from "./browser.js";
 import { call } from "./call.js";
 import { Cameras } from "./cameras.js";
+import { inWordsOf } from "./forms.js";
 import "./player.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
 import { whoAmI } from "./me.js";
@@ -24,8 +25,10 @@ const form = /** @type {HTMLFormElement} */ (document.getElementById("form"));
 
 const UNKNOWN = { state: "unknown", sentence: "Not known while the server cannot be reached.", detail: "" };
 
+const NONE_FOR_YOU = "There is no camera that you may watch. An admin can give you the right to some.";
+
 const cameras = new Cameras(HOME);
-let mayChange = true; // what the server says in the end
+let mayChange = null; // until the server has said so
 let selected = null;
 let asked = 0; // how often details were asked for
 
@@ -54,7 +57,7 @@ const nameOf = (id) => cameras.all.get(id)?.name ?? id;
 const idOf = (event) => /** @type {CustomEvent<string>} */ (event).detail;
 
 function showList() {
-  empty.hidden = !cameras.answered || !cameras.known || cameras.all.size > 0;
+  empty.hidden = mayChange === null || !cameras.answered || !cameras.known || cameras.all.size > 0;
   const shown = /** @type {HTMLElement[]} */ ([...list.children]);
   const items = new Map(shown.map((item) => [item.dataset.camera, item]));
   for (const [id, item] of items) if (!cameras.all.has(id)) item.remove();
@@ -169,10 +172,12 @@ whoAmI().then((me) => {
   const account = document.getElementById("account");
   mayChange = me === null || me.role === "admin";
   document.getElementById("add").hidden = !mayChange;
+  if (!mayChange) empty.textContent = NONE_FOR_YOU;
   if (mayChange) showMissing(document.getElementById("missing"));
   if (mayChange) showEnding(document.getElementById("ending"));
   account.hidden = !me?.name;
   account.textContent = me?.name ?? "";
+  showList();
   showDetails();
 });
 
@@ -191,20 +196,12 @@ form.onsubmit = async (event) => {
   const { checked } = /** @type {HTMLInputElement} */ (form.querySelector("[name=on_demand]"));
   const streams = sub ? { sub: { url: sub } } : {};
   const refused = await call("POST", below(HOME, "api/cameras"), { ...camera, streams, on_demand: checked });
-  problem.textContent = inFormsWords(refused);
+  problem.textContent = inWordsOf(form, refused);
   if (!problem.textContent) {
     closeDialog(dialog);
     select(camera.id);
   }
 };
-
-/** The server's sentence, with the names that the fields have on this page in place of the API's. */
-function inFormsWords(sentence) {
-  const [, key] = /^([a-z_.]+): /.exec(sentence) ?? [];
-  const field = form.querySelector(`[data-key="${key}"]`);
-  const label = field?.closest("label").firstChild.textContent.trim();
-  return label ? `${label}${sentence.slice(key.length)}` : sentence;
-}
 
 remove.onclick = async () => {
   const camera = selected; // another may be chosen before the answer

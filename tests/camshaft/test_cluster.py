@@ -41,22 +41,41 @@ async def test_a_camera_is_shown_and_edited(broker: RunningBroker) -> None:
     await said(
         broker, "camera", "add", "yard", "rtsp://user:secret@yard/", "--shown-as", "Yard, left", "--group", "Outside"
     )
-    shown = json.loads(await said(broker, "camera", "show", "yard"))
+    shown = json.loads(await said(broker, "camera", "show", "yard", "--json"))
     assert (shown["name"], shown["group"], shown["url"]) == ("Yard, left", "Outside", "rtsp://***@yard/")
     await said(
         broker, "camera", "edit", "yard", "--shown-as", "Yard", "--order", "-1", "--on-demand", "--sub", "rtsp://yard/s"
     )
-    shown = json.loads(await said(broker, "camera", "show", "yard"))
+    shown = json.loads(await said(broker, "camera", "show", "yard", "--json"))
     assert (shown["name"], shown["group"], shown["order"], shown["on_demand"]) == ("Yard", "Outside", -1, True)
     assert shown["streams"]["sub"]["url"] == "rtsp://yard/s"
     await said(broker, "camera", "edit", "yard", "--always", "--sub", "-", "--transport", "udp")
-    shown = json.loads(await said(broker, "camera", "show", "yard"))
+    shown = json.loads(await said(broker, "camera", "show", "yard", "--json"))
     assert (shown["on_demand"], shown["transport"], list(shown["streams"])) == (False, "udp", ["main"])
+
+
+async def test_a_camera_is_shown_for_people_a_line_for_each_thing(broker: RunningBroker) -> None:
+    await said(broker, "camera", "add", "yard", "rtsp://user:secret@yard/", "--shown-as", "Küche, hinten")
+    lines = {
+        line.split()[0]: line.split(maxsplit=1)[1]
+        for line in (await said(broker, "camera", "show", "yard")).splitlines()
+    }
+    assert (lines["name"], lines["url"], lines["tls.verify"]) == ("Küche, hinten", "rtsp://***@yard/", "yes")
+    assert "group" not in lines, "what is empty is left out"
+    heads, *rows = (await said(broker, "camera", "list")).splitlines()
+    assert heads.split()[:3] == ["NAME", "SHOWN", "AS"]
+    assert next(row for row in rows if row.startswith("yard")).split()[1:3] == ["Küche,", "hinten"]
+    await said(broker, "camera", "remove", "yard")
+    assert "SHOWN AS" not in await said(broker, "camera", "list"), "nobody has another name"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
+        (["camera", "add", "a b", "rtsp://h/"], 1, "NAME: must be 1 to 64"),
+        (["camera", "add", "x", "nonsense"], 1, "URL: must start with rtsp://"),
+        (["camera", "add", "x", "rtsp://h/", "--sub", "nonsense"], 1, "--sub: must start with"),
+        (["nodes", "drain", "none"], 1, "`camshaft nodes` lists those there are"),
         (["camera", "edit", "door", "--group", "x"], 1, "comes from the configuration"),
         (["camera", "edit", "none", "--group", "x"], 1, "no camera"),
         (["camera", "edit", "door"], 2, "name what is to change"),

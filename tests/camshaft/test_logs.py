@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,9 +26,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def following(*options: str) -> Iterator[tuple[subprocess.Popen[str], Taps]]:
-    with private_endpoints() as endpoints, claimed_directory(endpoints):
+def following(*options: str, broker: bool = True) -> Iterator[tuple[subprocess.Popen[str], Taps]]:
+    with private_endpoints() as endpoints, claimed_directory(endpoints), socket.socket(socket.AF_UNIX) as control:
         assert endpoints.directory is not None
+        if broker:
+            control.bind(endpoints.control.removeprefix("ipc://"))
+            control.listen()
         command = [*COMMAND, "-f", *options, "--broker-address", endpoints.address]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True) as process:
             try:
@@ -56,6 +60,16 @@ def test_lines_are_shown_as_they_are_said(options: tuple[str, ...]) -> None:
             assert "camera=yard" in shown
         process.send_signal(signal.SIGTERM)  # SIGINT may be ignored where the tests run in the background
         assert process.wait(60) in (0, 1)
+        taps.close()
+
+
+def test_one_beside_no_broker_says_that_it_waits_and_follows_the_next() -> None:
+    with following("--json", broker=False) as (process, taps):
+        assert process.stderr is not None
+        assert "no broker has its bus at" in process.stderr.readline()
+        say(taps, "{}")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "{}\n"
         taps.close()
 
 

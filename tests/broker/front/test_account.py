@@ -156,7 +156,8 @@ async def test_ones_own_password_is_changed(broker: RunningBroker) -> None:
         await sign_in(here)
         await sign_in(there)
         new = {"old": "ben's password", "new": "another password"}
-        assert (await here.put("/api/me/password", json=new | {"old": "wrong"})).status == 403
+        async with here.put("/api/me/password", json=new | {"old": "wrong"}) as answer:
+            assert (answer.status, (await answer.json())["detail"]) == (403, "The old password is wrong.")
         assert (await here.put("/api/me/password", json=new | {"new": "short"})).status == 422
         assert (await here.put("/api/me/password", json=new)).status == 204
         assert (await here.get("/api/me")).status == 200
