@@ -66,7 +66,7 @@ class LimitsConfig(Section):
     egress_load: Limit = Field(
         90,
         le=100,
-        description="Percent of a core for which an egress process may be busy and still take a further viewer.",
+        description="Percent of its time for which an egress process may be busy and still take a further viewer.",
     )
     unheard_viewers: Whole = Field(
         1_000,

@@ -27,6 +27,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import psutil
 
@@ -42,6 +43,7 @@ SUPERVISOR_FD = "CAMSHAFT_SUPERVISOR_FD"  # environment variable: number of the 
 ORPHAN_GRACE = 3.0  # seconds that a process has for a clean end after its supervisor died
 LOAD_INTERVAL = 0.5  # seconds: a share of CPU over less is noise
 MEMORY_INTERVAL = 5.0  # seconds: to read it takes half of what a report does in an idle process
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")  # of whoever opens it: seconds with a core, without one, and slices
 GC_THRESHOLDS = 2_000, 10, 50
 """Thresholds of the garbage collector's generations. By Python's own it walks through every object there is whenever
 their number has grown by a quarter: with a thousand viewers that stopped all pictures for 130 ms, each time in a
@@ -120,6 +122,18 @@ class LoadMeter:
                 self._memory_at, memory, free = wall, self._process.memory_info().rss, free_bytes()
             self._last = Load(share, memory, free)
         return self._last
+
+
+def waited_for_core() -> float:
+    """Seconds for which this thread could have run so far, and others had the core; 0 where the system does not say.
+
+    Linux counts a wait when it is over (Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat").
+    """
+    try:
+        with _SCHEDSTAT.open("rb") as file:
+            return int(file.read(100).split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def forgo_core_dumps() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sized
 from common.config_limits import LimitsConfig
 from common.errors import RequestError
 from common.memory import Shortage
+from common.process import waited_for_core
 from egress.burden import Burden
 
 
@@ -21,12 +22,12 @@ class Room:
         self.limits = limits
         self._viewers = viewers
         self._shortage = Shortage(limits.free_memory << 20)
-        self._burden = Burden(time.thread_time(), now)
+        self._burden = Burden(time.thread_time(), waited_for_core(), now)
 
     def look(self, now: float, due: float) -> None:
         """See how busy the process is; to be called all the time, and ``due`` is when that was to be."""
         most = self.limits.egress_load / 100
-        self._burden.look(time.thread_time(), now, late=max(0.0, now - due), most=most)
+        self._burden.look(time.thread_time(), waited_for_core(), now, late=max(0.0, now - due), most=most)
 
     @property
     def taken(self) -> int:
@@ -51,8 +52,8 @@ class Room:
             message = (
                 f"This node has no time for a further viewer beside its {self.taken}: "
                 f"in the last {self._burden.seconds:.0f} s it was busy "
-                f"for {self._burden.share:.0%} (limits.egress_load is {self.limits.egress_load}), and "
-                f"{self._burden.late:.1f} s late."
+                f"for {self._burden.share:.0%} of the time that it had (limits.egress_load is "
+                f"{self.limits.egress_load}), and {self._burden.late:.1f} s late."
             )
             raise RequestError(503, "overloaded", message)
         if self._shortage.now(now):

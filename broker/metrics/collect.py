@@ -17,7 +17,7 @@ from broker.metrics.events import FROM_ZERO, OUTCOMES, events
 from broker.metrics.families import Family
 from common.cameras import CameraName, CameraState, split_stream
 from common.control import Load, Measured, Report, Role, ViewerReport, ViewerState
-from common.histogram import Measure, cumulative
+from common.histogram import Histogram, Measure, cumulative
 from common.media import CLOCK_RATES, Kind
 
 _WAYS = ("udp", "tcp", "websocket")
@@ -148,9 +148,8 @@ def _of_egresses(workers: list[Worker]) -> Iterator[Metric]:
     for family, measure in _MEASURES:
         samples = _Samples(family)
         for worker in workers:
-            found = next((each for each in worker.report.measured if each.measure == measure), None)
-            if found is not None:
-                samples.measure(found, worker.node)
+            found = (each for each in worker.report.measured if each.measure == measure)
+            samples.measure(next(found, Histogram(measure).measured), worker.node)  # none yet
         yield samples.metric
 
 

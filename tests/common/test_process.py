@@ -28,6 +28,7 @@ from common.process import (
     exit_code,
     memory_limit,
     raise_file_limit,
+    waited_for_core,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -341,3 +342,27 @@ process.run(main)
     with program(body) as process:
         soft, hard = ast.literal_eval(line(process))
     assert soft == hard
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="the kernel counts no waits")
+def test_a_thread_that_others_keep_from_its_core_has_waited_for_it() -> None:
+    cores, ours = os.sched_getaffinity(0), min(os.sched_getaffinity(0))
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        os.sched_setaffinity(busy.pid, {ours})
+        os.sched_setaffinity(0, {ours})
+        before, used = waited_for_core(), time.thread_time()
+        while time.thread_time() - used < 0.2:
+            pass
+        assert waited_for_core() - before > 0.02
+    finally:
+        os.sched_setaffinity(0, cores)
+        busy.kill()
+        busy.wait()
+
+
+def test_without_a_kernel_that_counts_waits_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("common.process._SCHEDSTAT", tmp_path / "none")
+    assert waited_for_core() == 0.0
+    (tmp_path / "none").write_text("1")
+    assert waited_for_core() == 0.0

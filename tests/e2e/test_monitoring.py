@@ -117,9 +117,10 @@ async def refusing(running: Cluster) -> AsyncIterator[None]:
                     assert answer.status == 421
                 await asyncio.sleep(0.2)
 
-    task = asyncio.create_task(ask())
-    yield
-    task.cancel()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(ask())
+        yield
+        task.cancel()
 
 
 def of_the_rules() -> list[str]:

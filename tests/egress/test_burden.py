@@ -5,11 +5,12 @@ from __future__ import annotations
 from egress.burden import LATE, WINDOW, Burden
 
 
-def after(shares: list[float], *, most: float = 0.9, late: float = 0.0) -> Burden:
-    burden, used = Burden(3.0, 100.0), 3.0
+def after(shares: list[float], *, most: float = 0.9, late: float = 0.0, waits: float = 0.0) -> Burden:
+    """One that used such a share of each second, and waited for a core for ``waits`` of it."""
+    burden, used = Burden(3.0, 7.0, 100.0), 3.0
     for second, share in enumerate(shares, 1):
         used += share
-        burden.look(used, 100.0 + second, late=late, most=most)
+        burden.look(used, 7.0 + second * waits, 100.0 + second, late=late, most=most)
     return burden
 
 
@@ -34,12 +35,27 @@ def test_one_that_gets_no_time_is_over_however_little_it_uses() -> None:
     assert not after([0.3] * (2 * WINDOW), late=LATE / 2).over
 
 
+def test_one_that_wants_more_than_others_leave_it_is_over_before_its_timers_are_late() -> None:
+    """It used but half a core, and would have used all of one: pictures were seconds late, and others were let in."""
+    assert after([0.55] * (2 * WINDOW), waits=0.44).over
+    assert not after([0.55] * (2 * WINDOW), waits=0.35).over
+
+
+def test_one_that_has_little_to_do_and_does_it_a_moment_later_has_room() -> None:
+    assert not after([0.05] * (2 * WINDOW), waits=0.6).over
+    assert after([0.05] * (2 * WINDOW), waits=0.6).share < 0.2
+
+
+def test_waits_that_are_told_late_make_no_share_that_cannot_be() -> None:
+    assert after([0.5] * (2 * WINDOW), waits=0.7).share == 1.0
+
+
 def test_without_a_bound_nothing_is_too_much() -> None:
     assert not after([1.0] * (2 * WINDOW), late=5.0, most=0.0).over
-    assert Burden(1.0, 2.0).share == 0.0
+    assert Burden(1.0, 0.0, 2.0).share == 0.0
 
 
 def test_one_that_stood_still_once_has_time_again() -> None:
     burden = after([0.3] * WINDOW)
-    burden.look(3.0 + 0.3 * WINDOW, 400.0, late=300.0, most=0.9)
+    burden.look(3.0 + 0.3 * WINDOW, 7.0, 400.0, late=300.0, most=0.9)
     assert not burden.over

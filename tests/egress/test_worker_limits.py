@@ -53,12 +53,13 @@ async def test_an_egress_without_time_refuses_with_the_limits_name(
 ) -> None:
     monkeypatch.setattr("egress.burden.WINDOW", 3)
     monkeypatch.setattr("egress.room.time.thread_time", lambda: 0.97 * asyncio.get_running_loop().time())
+    monkeypatch.setattr("egress.room.waited_for_core", lambda: 0.0)
     async with running(broker):
         await broker.until(lambda: broker.reports[NODE].full)
         broker.tell(NODE, Offer("s1", "yard", Browser().offer(), (PCMU,)))
         refused = await broker.said(Refused)
         assert (refused.status, refused.code) == (503, "overloaded")
-        assert "it was busy for 97% (limits.egress_load is 90)" in refused.message
+        assert "it was busy for 97% of the time that it had (limits.egress_load is 90)" in refused.message
 
 
 async def test_an_egress_short_of_memory_refuses_with_the_limits_name(

@@ -152,6 +152,8 @@ def test_what_alerts_ask_for_is_there_before_it_happens(text: Text) -> None:
     told = text.values("camshaft_events_total")
     assert (told["overloads", "out-1", "egress"], told["units_given_up", "x-1", "transcode"]) == (0, 0)
     assert text.values("camshaft_offers_total")["limit_offer_rate",] == 0
+    assert text.values("camshaft_first_picture_seconds_bucket")["2.5", "out-1"] == 0
+    assert text.values("camshaft_first_picture_seconds_count") == {("out-1",): 0}
 
 
 def test_a_dead_node_is_shown_as_down_and_then_not_at_all(stage: Stage) -> None:
