@@ -57,12 +57,21 @@ export class Detour {
     return !this.taken && this.#possible;
   }
 
-  /** Go by the page's own port from now on; `session` by WebRTC goes on in the background, if there is one. */
-  take(session = null) {
+  /** Go by the page's own port from now on; this session by WebRTC goes on in the background. */
+  take(session) {
     this.taken = true;
     this.#trying = session;
-    if (session) this.#in(TRY_FOR, () => this.#giveUp());
-    else this.#tryLater();
+    this.#in(TRY_FOR, () => this.#giveUp());
+  }
+
+  /** A session by the page's own port begins: the first after all, or another. What is tried in the background goes on. */
+  goOn() {
+    if (this.#trying === null) this.#tryLater();
+  }
+
+  /** The session that is shown is over. */
+  over() {
+    if (!this.taken) this.drop();
   }
 
   /** There is a picture by the page's own port. */

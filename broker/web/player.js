@@ -216,7 +216,7 @@ export class CamshaftPlayer extends WithAttributes {
   #start() {
     clearTimeout(this.#retryTimer);
     this.#drop();
-    if (this.#detour.taken) this.#detour.take();
+    if (this.#detour.taken) this.#detour.goOn();
     const session = this.#detour.taken ? this.#mse() : this.#webRtc();
     this.#show(session);
     // Early, so that the video element is ready when the first frame is. But never after a failure, so that the last
@@ -284,6 +284,7 @@ export class CamshaftPlayer extends WithAttributes {
 
   /** WebRTC works after all. */
   #goBack(session) {
+    clearTimeout(this.#retryTimer); // there may be no session by the page's own port just now
     this.#session?.close();
     this.#show(session);
     this.#showSource();
@@ -316,7 +317,7 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   #drop() {
-    this.#detour.drop();
+    this.#detour.over();
     this.#renewal?.cancel();
     this.#renewal = null;
     this.#session?.close();
@@ -545,7 +546,10 @@ export class CamshaftPlayer extends WithAttributes {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  #onPageHide = () => this.#drop();
+  #onPageHide = () => {
+    this.#drop();
+    this.#detour.drop();
+  };
 
   #onPageShow = ({ persisted }) => {
     if (persisted && this.#wanted) this.#start(); // back from the browser's cache of pages

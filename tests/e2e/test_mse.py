@@ -32,6 +32,25 @@ LAG = """() => {
   return buffered.length ? buffered.end(buffered.length - 1) - currentTime : null;
 }"""
 STATS = "() => document.querySelector('camshaft-player').stats()"
+# From the second session by WebRTC on an answer is held back for as long as the test wants; and sockets can be cut.
+WEBRTC = "async () => (await document.querySelector('camshaft-player').stats()).way === 'webrtc'"
+HELD = """
+  window.answers = 0;
+  window.held = new Promise((go) => (window.go = go));
+  const blocked = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = async function (answer) {
+    if (++window.answers > 1) await window.held;
+    return blocked.call(this, answer);
+  };
+  const Native = window.WebSocket;
+  window.media = [];
+  window.WebSocket = class extends Native {
+    constructor(url) {
+      super(url);
+      if (String(url).includes("/mse/")) media.push(this);
+    }
+  };
+"""
 LOOKS = 10
 PATIENCE = 60.0  # seconds
 
@@ -49,8 +68,8 @@ async def ways_become(running: Any, ways: list[str]) -> None:
             await asyncio.sleep(0.1)
 
 
-async def blocked(chromium: Chromium, url: str) -> Viewing:
-    await chromium.context.add_init_script(BLOCKED)
+async def blocked(chromium: Chromium, url: str, more: str = "") -> Viewing:
+    await chromium.context.add_init_script(BLOCKED + more)
     return await chromium.open(url)
 
 
@@ -81,6 +100,25 @@ async def test_a_page_that_no_media_reaches_plays_by_its_own_port_and_goes_back(
     assert (await viewing.page.evaluate(STATS))["way"] == "webrtc"
     await viewing.close()
     await ways_become(running, [])
+
+
+async def test_what_is_tried_beside_the_pages_own_port_outlives_connections_there(
+    chromium: Chromium, shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    """They may break at any time, and the next attempt would be a quarter of a minute away."""
+    running = await shared_cluster({"front-door": gst_camera(SMALL).url})
+    viewing = await blocked(chromium, f"{running.url}/watch/front-door", HELD)
+    await viewing.page.wait_for_function("() => media.length === 1", timeout=PATIENCE * 1000)
+    await viewing.shows(LOOKS, seconds=PATIENCE)
+    await viewing.page.evaluate("window.noMedia = false; dispatchEvent(new Event('online'))")
+    await viewing.page.wait_for_function("() => answers === 2", timeout=PATIENCE * 1000)
+    await viewing.page.evaluate("media[0].close(); media[0].onclose({ reason: '' })")
+    await viewing.page.wait_for_function("() => media.length === 2", timeout=PATIENCE * 1000)
+    await viewing.page.evaluate("go()")
+    await viewing.page.wait_for_function(WEBRTC, timeout=PATIENCE * 1000)
+    assert await viewing.page.evaluate("answers") == 2, "it was that very attempt"
+    await viewing.shows(LOOKS, seconds=PATIENCE)
+    await viewing.close()
 
 
 async def test_a_viewer_whose_line_is_too_thin_gets_the_sub_stream(

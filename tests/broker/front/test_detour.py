@@ -1,0 +1,86 @@
+"""Which way a player goes, in a real Chromium and on a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from rigs.chromium import Kept, missing
+from tests.fakes.elsewhere import elsewhere
+
+playwright = pytest.importorskip("playwright.async_api")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(missing()), reason="needs Chromium")]
+
+# A player that does nothing but say what it is told; sessions in the background are numbered.
+BEGIN = """async () => {
+    const { Detour } = await import("/vendor/detour.js");
+    window.said = [];
+    let number = 0;
+    const session = () => {
+        const name = `webrtc ${++number}`;
+        return { name, close: () => said.push(`${name} closed`) };
+    };
+    window.first = session();
+    window.detour = new Detour({
+        fallBack: () => (said.push("falls back"), detour.take(first)),
+        attempt: () => (said.push("tries"), (window.tried = session())),
+        goBack: ({ name }) => said.push(`goes back to ${name}`),
+    });
+    detour.begin();
+    detour.answered();
+}"""
+
+
+@pytest.fixture
+async def page(kept_chromium: Kept) -> AsyncIterator[Any]:
+    async with elsewhere() as address, playwright.async_playwright() as driver:
+        browser = await driver.chromium.connect_over_cdp(kept_chromium.address())
+        page = await browser.new_page()
+        await page.clock.install()
+        await page.goto(address)
+        await page.evaluate(BEGIN)
+        yield page
+        await browser.close()
+
+
+async def said(page: Any, ms: int, before: str = "") -> list[str]:
+    """Let so many milliseconds pass after this; returns the words that the player is told meanwhile."""
+    await page.evaluate(f"() => {{ said.length = 0; {before} }}")
+    await page.clock.run_for(ms)
+    found: list[str] = await page.evaluate("said")
+    return found
+
+
+async def test_webrtc_is_tried_beside_the_other_way_and_then_ever_more_rarely(page: Any) -> None:
+    assert await said(page, 1_800) == []
+    assert await said(page, 200) == ["falls back"]
+    assert await said(page, 10_000) == ["webrtc 1 closed"]
+    assert await said(page, 15_000) == ["tries"]
+    assert await said(page, 10_000) == ["webrtc 2 closed"]
+    assert await said(page, 20_000) == []
+    assert await said(page, 10_000) == ["tries"]
+    assert await said(page, 100, "detour.heard(tried, 'media')") == ["goes back to webrtc 3"]
+    assert not await page.evaluate("detour.taken")
+
+
+async def test_what_is_tried_in_the_background_outlives_sessions_by_the_pages_own_port(page: Any) -> None:
+    assert await said(page, 2_000) == ["falls back"]
+    again = "detour.over(); detour.goOn();"  # as a player does that begins anew
+    assert await said(page, 2_000, again) == []
+    assert await said(page, 100, f"{again} detour.heard(first, 'media')") == ["goes back to webrtc 1"]
+
+
+async def test_an_attempt_comes_when_it_is_due_however_often_the_other_way_begins_anew(page: Any) -> None:
+    assert await said(page, 2_000) == ["falls back"]
+    assert await said(page, 8_000) == ["webrtc 1 closed"]
+    for _ in range(14):
+        assert await said(page, 1_000, "detour.over(); detour.goOn();") == []
+    assert await said(page, 1_500, "detour.over(); detour.goOn();") == ["tries"]
+
+
+async def test_what_fails_before_it_has_been_answered_leaves_nothing_behind(page: Any) -> None:
+    assert await said(page, 5_000, "detour.over()") == []
+    assert await said(page, 2_000, "detour.answered()") == ["falls back"]
+    assert await said(page, 60_000, "detour.end()") == ["webrtc 1 closed"]
