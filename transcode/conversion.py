@@ -7,6 +7,7 @@ Python's, so a process carries as many conversions as it has cores.
   pictures, or a moment without a core, is caught up with by decoding alone, and the newest picture comes first.
 * A queue of ``MAX_WAITING`` has no end in sight: all of it is given up, and it goes on with the next keyframe.
 * What was made leaves at once: a turn ends with the first unit that is shown.
+* Sound is worked on in the event loop, together with that of others (``transcode.gathering``), unless it takes long.
 * When the source's session starts anew (another epoch), so does the conversion: its times have nothing to do with the
   old ones, and what a thread still makes of these is dropped.
 """
@@ -14,6 +15,7 @@ Python's, so a process carries as many conversions as it has cores.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -26,6 +28,7 @@ from common.media import CLOCK_RATES, MAX_PAYLOAD, Batch, Flags, Track
 from common.payload.assembler import AccessUnit, Assembler
 from common.payload.output import Output, pieces
 from common.worker.incoming import Sink
+from transcode.gathering import SMALL, Gathering, LoopTime
 from transcode.success import Success
 
 SHOWN_BEFORE = 3  # units that may wait behind one that is shown: more is a burst, or too slow a machine
@@ -57,7 +60,10 @@ class Converter(Protocol):
 
 
 class Conversion:
-    """A sink for one track of a rendition. ``publish`` is called in the event loop with what was made of it."""
+    """A sink for one track of a rendition. ``publish`` is called in the event loop with what was made of it.
+
+    With ``gathering`` it works there on what it can.
+    """
 
     def __init__(
         self,
@@ -69,6 +75,7 @@ class Conversion:
         log: Logger,
         *,
         epoch: int,
+        gathering: Gathering | None = None,
     ) -> None:
         self.units = 0  # that have come
         self.made = 0  # of them
@@ -93,6 +100,7 @@ class Conversion:
         self._pushed = self._taken = 0  # bytes; the second is counted by threads, one at a time
         self._source_epoch: int | None = None
         self._generation = 0  # of the converter: what an older one makes is dropped
+        self._gathering, self._loop_time = gathering, LoopTime()
         self._working = False
         self._closed = False
 
@@ -137,8 +145,13 @@ class Conversion:
             return
         self._waiting.append(unit)
         self._pushed += len(unit.data)
-        if not self._working:
+        if self._working:
+            return
+        if self._gathering is None:
             self._start()
+        else:
+            self._working = True
+            self._gathering.add(self._work_here)
 
     def pause(self) -> None:
         """Do nothing: a burst comes next, and the queue's length tells that as well."""
@@ -171,6 +184,20 @@ class Conversion:
         turn = asyncio.get_running_loop().run_in_executor(self._executor, self._work, self._converter, self._waiting)
         turn.add_done_callback(partial(self._worked, self._generation))
 
+    def _work_here(self, now: float) -> None:
+        """Turns in the event loop, for all that waits."""
+        self._working = False
+        while self._waiting and self._pushed - self._taken <= SMALL and self._loop_time.left(now):
+            began, made, error = time.thread_time(), list[Made](), None
+            try:
+                made = self._work(self._converter, self._waiting)
+            except Exception as exc:  # whatever a codec throws, as a thread's future keeps it
+                error = exc
+            self._loop_time.spent(began)
+            self._end_turn(self._generation, made, error)
+        if self._waiting and not self._working:
+            self._start()
+
     def _work(self, converter: Converter, waiting: deque[AccessUnit]) -> list[Made]:
         """In a thread: a turn's units, until something is to be sent."""
         for _ in range(UNITS_A_TURN):
@@ -186,19 +213,24 @@ class Conversion:
 
     def _worked(self, generation: int, turn: asyncio.Future[list[Made]]) -> None:
         self._working = False
-        if self._closed or turn.cancelled():
+        if turn.cancelled():
             return
         error = turn.exception()
+        self._end_turn(generation, [] if error is not None else turn.result(), error)
+        if self._waiting:
+            self._start()
+
+    def _end_turn(self, generation: int, made: list[Made], error: BaseException | None) -> None:
+        if self._closed:
+            return
         if error is not None and generation == self._generation:
             self.failed += 1
             self._undecodable += 1
             self._log.warning("a converter failed and is made anew", reason=f"{type(error).__name__}: {error}")
             self._renew_converter()
         elif error is None and generation == self._generation:
-            self._send(turn.result())
+            self._send(made)
         self._judge()
-        if self._waiting:
-            self._start()
 
     def _judge(self) -> None:
         self._success.hear(self._worked_on + self._assembler.damaged, self.undecodable)

@@ -1,4 +1,7 @@
-"""Sound of any codec that FFmpeg decodes becomes Opus, 48 kHz in stereo, in packets of ``PACKET_MS``.
+"""Sound of any codec that FFmpeg decodes becomes Opus of 48 kHz in packets of ``PACKET_MS``.
+
+What has one channel stays so, which is half of the work: each packet says how many it has (RFC 6716 3.1), whatever the
+session description does (RFC 7587 7). More than two become two.
 
 Lip sync comes from capture times: each packet's is that of its first sample. Samples are counted from an access unit's
 capture time on, and counted anew where the two have come apart by more than ``MAX_DRIFT_NS``: sound was lost, or the
@@ -6,8 +9,6 @@ camera's clock for sound runs at another speed than it says.
 """
 
 from __future__ import annotations
-
-from fractions import Fraction
 
 import av
 from av.audio.codeccontext import AudioCodecContext
@@ -36,14 +37,13 @@ DECODERS = {
 
 CLOCK_RATE = 48_000  # Hz
 PACKET_MS = 20
-BIT_RATE = 64_000  # bit/s: speech and a street need no more
+BIT_RATES = {"mono": 48_000, "stereo": 64_000}  # bit/s: speech and a street need no more
 MAX_DRIFT_NS = 60_000_000
 MAX_PACKET_NS = 600_000_000  # of sound in one packet, where the first frame that is decoded may be of the one before
 _SAMPLES = CLOCK_RATE * PACKET_MS // 1000
 _LEAST_APART_NS = (
     PACKET_MS * 1_000_000 // 2
 )  # of two packets: receivers take the second of two at one time for the same
-_SECONDS_PER_SAMPLE = Fraction(1, CLOCK_RATE)
 
 
 class SoundConverter:
@@ -54,12 +54,8 @@ class SoundConverter:
         self._track = track
         self._parses = track.codec == "MPA"  # whose packets hold several frames, or a part of one
         self._tolerance_ns = MAX_PACKET_NS if self._parses else MAX_DRIFT_NS
-        self._encoder = AudioCodecContext.create("libopus", "w")
-        self._encoder.sample_rate = CLOCK_RATE
-        self._encoder.layout = "stereo"
-        self._encoder.format = "s16"
-        self._encoder.bit_rate = BIT_RATE
-        self._encoder.options = {"application": "lowdelay", "frame_duration": str(PACKET_MS), "compression_level": "5"}
+        self._layout = "stereo" if track.channels > 1 else "mono"  # as far as is known before the first frame
+        self._encoder = _encoder(self._layout)
         self._zero_ns = 0  # capture time of sample 0, while samples are counted
         self._arrival_ns = 0
         self._last_ns = -_LEAST_APART_NS  # capture time of the last packet
@@ -68,9 +64,14 @@ class SoundConverter:
     def _begin(self) -> None:
         """Decode as if nothing had come before."""
         self._decoder = _decoder(self._track)
-        self._resampler = AudioResampler("s16", "stereo", CLOCK_RATE, _SAMPLES)
-        self._seconds_in = Fraction(0)  # of sound since sample 0, as the decoder counts it …
-        self._samples_out = 0  # … and as we do
+        self._resample()
+
+    def _resample(self) -> None:
+        """Go on without what waits for a packet to become full."""
+        self._resampler = AudioResampler("s16", self._layout, CLOCK_RATE, _SAMPLES)
+        self._carried_ns = 0  # of sound that waited for a packet at sample 0 …
+        self._samples_in, self._rate = 0, CLOCK_RATE  # … and what the decoder gave since, of so many a second …
+        self._samples_out = 0  # … and what has left, of 48,000
 
     def convert(self, unit: AccessUnit, *, show: bool = True) -> list[Made]:
         """The packets that come out when ``unit`` goes in, whether it is shown or not: sound has no keyframes."""
@@ -87,24 +88,42 @@ class SoundConverter:
             return []
 
     def _encode(self, frame: AudioFrame, capture_ns: int) -> list[Made]:
-        expected = self._zero_ns + int(self._seconds_in * 10**9)
-        if not self._seconds_in or abs(capture_ns - expected) > self._tolerance_ns:
-            waiting = max(self._seconds_in - self._samples_out * _SECONDS_PER_SAMPLE, Fraction(0))
-            self._zero_ns = capture_ns - int(waiting * 10**9)
-            self._seconds_in, self._samples_out = waiting, 0
+        layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
+        if layout != self._layout:
+            self._layout, self._encoder = layout, _encoder(layout)
+            self._resample()
+        in_ns = self._carried_ns + self._samples_in * 10**9 // self._rate
+        apart = abs(capture_ns - self._zero_ns - in_ns)
+        if not in_ns or apart > self._tolerance_ns or frame.sample_rate != self._rate:
+            self._carried_ns = max(in_ns - _nanoseconds(self._samples_out), 0)
+            self._zero_ns = capture_ns - self._carried_ns
+            self._samples_in, self._samples_out, self._rate = 0, 0, frame.sample_rate
         frame.pts = None
-        self._seconds_in += Fraction(frame.samples, frame.sample_rate)
+        self._samples_in += frame.samples
         packets = []
         for resampled in self._resampler.resample(frame):
             resampled.pts = None
             for encoded in self._encoder.encode(resampled):
-                at = self._zero_ns + int(self._samples_out * _SECONDS_PER_SAMPLE * 10**9)
+                at = self._zero_ns + _nanoseconds(self._samples_out)
                 self._samples_out += _SAMPLES
                 if at - self._last_ns < _LEAST_APART_NS:  # counted anew: there was more sound than time
                     continue
                 self._last_ns = at
                 packets.append(Made([bytes(encoded)], False, at, self._arrival_ns))
         return packets
+
+
+def _nanoseconds(samples: int) -> int:
+    return samples * 10**9 // CLOCK_RATE
+
+
+def _encoder(layout: str) -> AudioCodecContext:
+    encoder = AudioCodecContext.create("libopus", "w")
+    assert isinstance(encoder, AudioCodecContext)
+    encoder.sample_rate, encoder.layout, encoder.format = CLOCK_RATE, layout, "s16"
+    encoder.bit_rate = BIT_RATES[layout]
+    encoder.options = {"application": "lowdelay", "frame_duration": str(PACKET_MS), "compression_level": "5"}
+    return encoder
 
 
 def _decoder(track: Track) -> AudioCodecContext:

@@ -1,7 +1,8 @@
 """The transcode process: makes renditions of others, as the broker orders, and tells how each of them is.
 
-Everything but the codecs' work happens in callbacks of one event loop; they work in a thread for each core. Hostile
-bytes meet a decoder here and nowhere else: if one brings this process down, another takes over what it made.
+Everything but the codecs' work happens in callbacks of one event loop; they work in a thread for each core, and on
+sound in the loop. Hostile bytes meet a decoder here and nowhere else: if one brings this process down, another takes
+over what it made.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ from common.worker.publisher import Publisher
 from common.worker.subscriber import Subscriber
 from transcode.conversion import Conversion, Converter, Several
 from transcode.encoders import SOFTWARE, Encoder
+from transcode.gathering import Gathering
 from transcode.still import Still, draw
 from transcode.trial import choose
 
@@ -113,6 +115,7 @@ class Transcoder:
         self._subscriber = subscriber
         self._publisher = publisher
         self._executor = executor
+        self._gathering = Gathering()
         self._config = config
         self._cores = cores
         self._encoder = encoder
@@ -185,6 +188,7 @@ class Transcoder:
             self._executor,
             self._log,
             epoch=first_epoch(order.fence or unix_ns() // 1_000_000),
+            gathering=self._gathering if kind is Kind.AUDIO else None,
         )
         self._running[rendition] = _Running(track, conversion)
         self._connect(source, kind, conversion, source_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from transcode.conversion import (
     Made,
     h264_payloads,
 )
+from transcode.gathering import BURST, GATHER, SMALL, Gathering
 from transcode.success import JUDGED
 
 KEY_AND_END, END = int(Flags.KEYFRAME | Flags.UNIT_END), int(Flags.UNIT_END)
@@ -34,12 +36,18 @@ class Slow:
     def __init__(self) -> None:
         self.undecodable = 0
         self.seen: list[tuple[bytes, bool]] = []
+        self.threads: list[int] = []
+        self.takes = 0.0  # seconds of CPU for each unit
         self.gate = threading.Event()
         self.gate.set()
 
     def convert(self, unit: AccessUnit, *, show: bool) -> list[Made]:
         assert self.gate.wait(5)
         self.seen.append((unit.data, show))
+        self.threads.append(threading.get_ident())
+        until = time.thread_time() + self.takes
+        while time.thread_time() < until:
+            pass
         if unit.data == b"bad":
             raise MemoryError("no more")
         if unit.data == b"noise":
@@ -49,21 +57,22 @@ class Slow:
 
 
 class Bench:
-    def __init__(self, executor: ThreadPoolExecutor, codec: str) -> None:
-        self.codec = codec
+    def __init__(self, executor: ThreadPoolExecutor, codec: str, kind: Kind = Kind.VIDEO) -> None:
+        self.codec, self.kind = codec, kind
         self.converters: list[Slow] = []
         self.batches: list[Batch] = []
         self.turns: list[int] = []  # how many of them left at once
-        source = Track(Kind.VIDEO, codec, 90_000)
+        source = Track(kind, codec, 90_000)
         self.log = Recorder()
         self.conversion = Conversion(
             source,
-            CONVERTED[Kind.VIDEO],
+            CONVERTED[kind],
             self._make,
             self._publish,
             executor,
             self.log,  # type: ignore[arg-type]
             epoch=7,
+            gathering=Gathering() if kind is Kind.AUDIO else None,
         )
         self.epoch = 1
         self._number = 0
@@ -79,7 +88,7 @@ class Bench:
     def push(self, data: bytes, *, flags: int = KEY_AND_END) -> None:
         at = 10**18 + self._number * FRAME_NS
         self._number += 1
-        self.conversion.push(Batch("video", self.codec, self.epoch, self._number, 0, at, at + 5, flags, [data]), 0.0)
+        self.conversion.push(Batch(self.kind, self.codec, self.epoch, self._number, 0, at, at + 5, flags, [data]), 0.0)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -88,9 +97,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(codec: str = "JPEG") -> AsyncIterator[Bench]:
+async def bench(codec: str = "JPEG", kind: Kind = Kind.VIDEO) -> AsyncIterator[Bench]:
     with ThreadPoolExecutor(1) as executor:
-        made = Bench(executor, codec)
+        made = Bench(executor, codec, kind)
         try:
             yield made
         finally:
@@ -231,3 +240,37 @@ async def test_a_queue_is_bounded_in_bytes() -> None:
             made.push(bytes(1 << 20), flags=END)
         assert made.conversion.given_up
         assert sum(len(unit.data) for unit in made.conversion._waiting) <= MAX_WAITING_BYTES
+
+
+async def test_sound_costs_no_thread_and_leaves_together() -> None:
+    async with bench("AAC", Kind.AUDIO) as made:
+        for data in (b"0", b"noise", b"1", b"bad"):
+            made.push(data)
+        await made.until(lambda: made.conversion.failed == 1)
+        assert [batch.payloads for batch in made.batches] == [[b"0"], [b"1"]]
+        assert made.conversion.undecodable == 2
+        made.push(b"2")
+        await made.until(lambda: len(made.batches) == 3)
+    assert {thread for each in made.converters for thread in each.threads} == {threading.get_ident()}
+
+
+@pytest.mark.parametrize(("takes", "size"), [(10 * BURST, 9), (0.0, SMALL + 1)])
+async def test_sound_that_takes_long_or_is_large_does_not_hold_up_the_loop(takes: float, size: int) -> None:
+    async with bench("AAC", Kind.AUDIO) as made:
+        made.push(b"0")
+        await made.until(lambda: len(made.batches) == 1)
+        made.converters[0].takes = takes
+        for number in range(1, 5):
+            made.push(bytes(size))
+            await made.until(lambda number=number: len(made.batches) == number + 1)  # type: ignore[misc]
+            made.converters[0].takes = 0.0
+    here = [thread == threading.get_ident() for thread in made.converters[0].threads]
+    assert here == [True, takes > 0, False, False, False]
+
+
+async def test_a_closed_conversion_does_not_work_on_what_was_gathered() -> None:
+    async with bench("AAC", Kind.AUDIO) as made:
+        made.push(b"0")
+        made.conversion.close()
+        await asyncio.sleep(2 * GATHER)  # nothing comes, which cannot be waited for
+    assert made.converters[0].seen == []

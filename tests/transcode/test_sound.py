@@ -77,6 +77,30 @@ def test_the_tone_is_heard(case: str) -> None:
     assert abs(packets[0].capture_ns - START_NS) < int(sound.seconds * 1e9) + 100_000_000
 
 
+STEREO = 0x04  # RFC 6716 3.1, of a packet's first byte
+
+
+def test_mono_stays_mono_and_more_channels_become_two() -> None:
+    for channels in (1, 2):
+        converter, packets = SoundConverter(Track(Kind.AUDIO, "L16", 48_000, channels)), []
+        for number, payload in enumerate(tone("pcm_s16be", rate=48_000, channels=channels).payloads):
+            packets += converter.convert(AccessUnit(payload, START_NS + number * PACKET_NS, 0, True))
+        assert {packet.payloads[0][0] & STEREO for packet in packets} == {STEREO if channels > 1 else 0}
+
+
+def test_sound_that_becomes_stereo_goes_on() -> None:
+    converter, packets = SoundConverter(Track(Kind.AUDIO, "AAC", 48_000)), []
+    number = 0
+    for channels in (1, 2, 1):
+        for payload in adts(tone("aac", rate=48_000, channels=channels), 48_000, channels).payloads:
+            packets += converter.convert(AccessUnit(payload, START_NS + number * 1_024 * 10**9 // 48_000, 0, True))
+            number += 1
+    assert {packet.payloads[0][0] & STEREO for packet in packets} == {0, STEREO}
+    assert pitch(samples(packets)) == pytest.approx(TONE, rel=0.02)
+    assert all(before.capture_ns < after.capture_ns for before, after in pairwise(packets))
+    assert len(packets) == pytest.approx(number * 1_024 / 960, abs=10)
+
+
 def pcm(number: int, *, at_ns: int | None = None) -> AccessUnit:
     at = START_NS + number * PACKET_NS if at_ns is None else at_ns
     return AccessUnit(bytes(160), at, at, True)
