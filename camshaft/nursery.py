@@ -33,6 +33,7 @@ from typing import NoReturn
 import msgpack
 
 from camshaft import title
+from common.memory import let_code_go
 from common.process import EXIT_FAILED
 
 MAX_REQUEST = 256 << 10  # bytes of arguments and environment; the kernel's own bound for a message is less
@@ -103,6 +104,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         gc.collect()
         gc.freeze()  # no walk of the collector copies the pages of what was imported
+        let_code_go()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         pid = os.fork()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,6 +20,13 @@ LARGE = 128 << 10  # bytes, with which glibc begins; what hashing a password tak
 CALM = 5.0  # seconds without anybody new after which a rush is over: a wall of screens joins within that
 LATE = 1.0  # seconds between two looks, of which there are several in that time
 _M_MMAP_THRESHOLD = -3  # of mallopt(3)
+_MADV_DONTNEED = 4  # of madvise(2)
+_SMAPS = Path("/proc/self/smaps")
+_MAPPED_FILE = re.compile(
+    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[-x]p [0-9a-f]+ \S+ [1-9]\d* +/.*\n(?P<sizes>(?:[A-Z].*\n)+)",
+    re.MULTILINE,
+)
+_WRITTEN = re.compile(r"^(?:Anonymous|Swap|Private_Dirty|Shared_Dirty): +(\d+) kB$", re.MULTILINE)
 _CGROUP = Path("/sys/fs/cgroup")  # as a container sees its own
 
 
@@ -34,6 +43,26 @@ def give_back() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def let_code_go() -> None:
+    """Keep no page of the libraries' files as they are: what only loading them needed is most of it (Linux).
+
+    What is needed again is there again at once, from where the kernel caches files. Pages that loading has written to
+    stay: they are nowhere else.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        madvise = ctypes.CDLL(None).madvise
+        madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        for start, end in _unwritten(_SMAPS.read_text()):
+            madvise(start, end - start, _MADV_DONTNEED)
+
+
+def _unwritten(smaps: str) -> Iterator[tuple[int, int]]:
+    """Where files are mapped of which no page was written to, nor may be (proc(5), /proc/pid/smaps)."""
+    for match in _MAPPED_FILE.finditer(smaps):
+        if all(int(size) == 0 for size in _WRITTEN.findall(match["sizes"])):
+            yield int(match["start"], 16), int(match["end"], 16)
 
 
 def map_large_blocks() -> None:

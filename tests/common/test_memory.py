@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.memory import READ_INTERVAL, Rush, Shortage, free_bytes, give_back_aside
+from common.memory import READ_INTERVAL, Rush, Shortage, _unwritten, free_bytes, give_back_aside
 
 MB = 1 << 20
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,44 @@ print(freed - psutil.Process().memory_info().rss)
 """
     done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True, cwd=ROOT)
     assert int(done.stdout) > 20 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_code_that_only_loading_needed_is_let_go_and_comes_back() -> None:
+    body = """
+import re
+from pathlib import Path
+import av, cryptography.x509, pydantic, uvloop, zmq
+from common.memory import let_code_go
+
+def mapped():
+    return int(re.search(r"RssFile:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+before = mapped()
+let_code_go()
+after = mapped()
+assert zmq.curve_keypair() and pydantic.TypeAdapter(int).validate_python("1") == 1
+print(before, after)
+"""
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True, cwd=ROOT)
+    before, after = map(int, done.stdout.split())
+    assert after < before / 2
+
+
+def test_only_files_without_a_page_that_was_written_to_are_let_go() -> None:
+    """A library's text, its relocations, which only look unwritable, text that a debugger wrote to, data, memory."""
+    sizes = "Rss: 8 kB\nPrivate_Dirty: {} kB\nAnonymous: {} kB\nSwap: {} kB\nVmFlags: rd ex\n"
+    smaps = (
+        f"1000-3000 r-xp 00000000 fe:00 12 /usr/lib/a.so\n{sizes.format(0, 0, 0)}"
+        f"3000-5000 r--p 00002000 fe:00 12   /usr/lib/a b.so (deleted)\n{sizes.format(0, 0, 0)}"
+        f"5000-7000 r--p 00004000 fe:00 12 /usr/lib/a.so\n{sizes.format(4, 4, 0)}"
+        f"7000-9000 r--p 00004000 fe:00 12 /usr/lib/a.so\n{sizes.format(0, 0, 4)}"
+        f"9000-b000 rw-p 00006000 fe:00 12 /usr/lib/a.so\n{sizes.format(0, 0, 0)}"
+        f"b000-d000 r--s 00006000 fe:00 12 /usr/lib/a.so\n{sizes.format(0, 0, 0)}"
+        f"d000-f000 r-xp 00000000 00:00 0 \n{sizes.format(0, 0, 0)}"
+        f"f000-ff00 r-xp 00000000 00:00 0 [vdso]\n{sizes.format(0, 0, 0)}"
+    )
+    assert [*_unwritten(smaps)] == [(0x1000, 0x3000), (0x3000, 0x5000)]
 
 
 def test_a_rush_is_over_once_a_while_after_the_last_who_came() -> None:
