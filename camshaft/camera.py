@@ -159,7 +159,7 @@ def remove(name: str, api: str, ca_file: str | None) -> None:
 
 
 def _row(camera: dict[str, Any]) -> tuple[str, ...]:
-    tracks = "+".join(track["codec"] for track in camera.get("tracks", ())) or "-"
+    tracks = "+".join(track.get("name", track["codec"]) for track in camera.get("tracks", ())) or "-"
     viewers, url = str(camera.get("viewers", 0)), redact(camera["url"])
     return camera["id"], camera.get("name") or "", camera["state"], tracks, viewers, url
 

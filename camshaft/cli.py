@@ -239,7 +239,7 @@ def _told(result: ProbeResult) -> Iterator[str]:
     for seen in result.tracks:
         track = seen.track
         facts = [
-            track.codec or "unknown",
+            track.name or "unknown",
             f"profile {track.profile}" if track.profile else "",
             f"{seen.width}x{seen.height}" if seen.width else f"{track.clock_rate} Hz",
             f"{seen.frame_rate:g} frames/s" if seen.frame_rate else "",

@@ -102,6 +102,25 @@ class Track:
         """Whether the track is published."""
         return not self.problem
 
+    @property
+    def name(self) -> str:
+        """The codec as people know it; empty if it has none."""
+        return _NAMES.get(self.codec, self.codec) if "G726" not in self.codec else "G.726"
+
+
+_NAMES = {
+    "H264": "H.264",
+    "H265": "H.265",
+    "JPEG": "Motion JPEG",
+    "MP4V-ES": "MPEG-4",
+    "MPV": "MPEG-2",
+    "opus": "Opus",
+    "PCMU": "G.711 (µ-law)",
+    "PCMA": "G.711 (A-law)",
+    "G722": "G.722",
+    "MPA": "MP2 or MP3",
+}
+"""Codecs that people call by another name than RTP does."""
 
 CONVERTED = {
     Kind.VIDEO: Track(Kind.VIDEO, "H264", 90_000, profile="42e01f"),

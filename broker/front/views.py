@@ -24,6 +24,7 @@ class TrackView(BaseModel):
 
     kind: Kind
     codec: str = Field(description="RTP encoding name.")
+    name: str = Field(description="The codec as people know it.")
     clock_rate: int = Field(description="Hz.")
     channels: int
     profile: str = Field(description="H.264: profile-level-id. H.265: profile-id, tier-flag and level-id.")
@@ -193,7 +194,7 @@ def camera_view(entry: Entry, statuses: Mapping[CameraName, CameraStatus]) -> Ca
         detail=redact(status.detail),
         failed=status.state.failed,
         connected_over=stream.transport if stream else "",
-        tracks=[TrackView(playable=track.playable, **asdict(track)) for track in status.tracks],
+        tracks=_track_views(status),
         statistics=list(stream.stats) if stream else [],
         since=stream.since or None if stream else None,
         reconnects=stream.reconnects if stream else 0,
@@ -212,6 +213,10 @@ def view_for_viewer(view: CameraView) -> CameraView:
     return view.model_copy(update=hidden | {"streams": streams})
 
 
+def _track_views(status: CameraStatus) -> list[TrackView]:
+    return [TrackView(name=track.name, playable=track.playable, **asdict(track)) for track in status.tracks]
+
+
 def _stream_view(status: CameraStatus) -> StreamView:
     state, detail, _ = status.itself
     return StreamView(
@@ -219,7 +224,7 @@ def _stream_view(status: CameraStatus) -> StreamView:
         state=state,
         sentence=_sentence(state, detail),
         failed=state.failed,
-        tracks=[TrackView(playable=track.playable, **asdict(track)) for track in status.tracks],
+        tracks=_track_views(status),
         viewers=status.shown,
         worker=status.worker,
     )

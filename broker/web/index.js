@@ -163,7 +163,7 @@ function rowsOf(camera) {
 function describe(track) {
   const converted = track.convert && `${track.convert}; it is converted while somebody watches`;
   const trouble = track.problem || track.warning || converted;
-  return `${track.kind} ${track.codec}${trouble ? `: ${trouble}` : ""}`;
+  return `${track.kind} ${track.name}${trouble ? `: ${trouble}` : ""}`;
 }
 
 // Who looks at this

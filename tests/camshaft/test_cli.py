@@ -240,7 +240,7 @@ CAMERAS = [
         "url": "rtsp://***@10.0.0.9/s",
         "state": "playing",
         "viewers": 12,
-        "tracks": [{"codec": "H264"}, {"codec": "opus"}],
+        "tracks": [{"codec": "H264", "name": "H.264"}, {"codec": "opus"}],
         "failed": False,
     },
     {
@@ -261,9 +261,9 @@ def test_cameras_are_listed_as_a_table(api: FakeApi) -> None:
     result = run("camera", "list", environ={"CAMSHAFT_API": api.address + "/"})
     assert api.requests == [("GET", "/api/cameras", None)]
     assert result.output.splitlines() == [
-        "NAME        STATE         TRACKS     VIEWERS  URL",
-        "front-door  playing       H264+opus  12       rtsp://***@10.0.0.9/s",
-        "yard        unauthorized  -          0        rtsp://yard/",
+        "NAME        STATE         TRACKS      VIEWERS  URL",
+        "front-door  playing       H.264+opus  12       rtsp://***@10.0.0.9/s",
+        "yard        unauthorized  -           0        rtsp://yard/",
         "yard: The camera refused the user name or password. 401",
     ]
 

@@ -36,7 +36,7 @@ async def test_camera_that_plays(transport: str) -> None:
     lines = result.output.splitlines()
     assert result.exit_code == 0, result.output
     assert lines[0] == f"The camera plays over {'tcp' if transport == 'auto' else transport}."
-    assert lines[1].startswith("video: H264, profile 42c0")
+    assert lines[1].startswith("video: H.264, profile 42c0")
     assert "kbit/s" in lines[1]
     assert f"{SMALL.width}x{SMALL.height}, {SMALL.fps} frames/s, a keyframe every {SMALL.gop:g} s" in lines[1]
     assert lines[2].startswith("audio: opus, 48000 Hz")

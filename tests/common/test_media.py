@@ -229,3 +229,8 @@ def test_one_wrong_byte_never_raises_anything_else(position: int, byte: int) -> 
     frame[position % len(frame)] = byte
     with contextlib.suppress(ProtocolError):
         decode_frame(bytes(frame))
+
+
+def test_codecs_have_the_names_that_people_give_them() -> None:
+    names = [Track(Kind.VIDEO, codec, 90_000).name for codec in ("H264", "JPEG", "AV1", "AAL2-G726-32", "")]
+    assert names == ["H.264", "Motion JPEG", "AV1", "G.726", ""]

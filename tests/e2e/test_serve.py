@@ -93,8 +93,8 @@ def test_cameras_are_added_listed_and_removed(cluster: Command) -> None:
     listed = camshaft("camera", "list", "--api", cluster.page).stdout.splitlines()
     assert [line.split()[:3] for line in listed] == [
         ["NAME", "STATE", "TRACKS"],
-        ["demo", "playing", "H264+opus"],
-        ["second", "playing", "H264+opus"],
+        ["demo", "playing", "H.264+Opus"],
+        ["second", "playing", "H.264+Opus"],
     ]
     removed = camshaft("camera", "remove", "second", "--api", cluster.page)
     assert (removed.returncode, removed.stderr) == (0, "")
