@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,7 +68,7 @@ def stands_at_the_door(root: Path) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for folder in ("tests", "docs", "tools", "rigs"):
+    for folder in ("tests", "docs", "bench", "tools", "rigs"):
         (tmp_path / folder).mkdir()
     return tmp_path
 
@@ -94,19 +94,20 @@ def test_who_is_alone_waits_for_the_others_and_nobody_overtakes(root: Path) -> N
 
 
 @pytest.mark.parametrize("company", [Company.USUAL, Company.ALONE])
-def test_two_that_are_quiet_run_beside_each_other_and_nobody_else_does(root: Path, company: Company) -> None:
-    with process(root, Company.QUIET) as one, process(root, Company.QUIET) as another:
-        assert one.runs.wait(BOUND)
-        assert another.runs.wait(BOUND)
-        with process(root, Company.QUIET) as third:
+def test_three_that_are_quiet_run_beside_each_other_and_nobody_else_does(root: Path, company: Company) -> None:
+    with ExitStack() as stack:
+        first, *others = (stack.enter_context(process(root, Company.QUIET)) for _ in range(3))
+        assert all(each.runs.wait(BOUND) for each in (first, *others))
+        with process(root, Company.QUIET) as fourth:
             stands_at_the_door(root)
-            assert not third.runs.wait(0.1)
-            one.end()
-            assert third.runs.wait(BOUND)
+            assert not fourth.runs.wait(0.1)
+            first.end()
+            assert fourth.runs.wait(BOUND)
             with process(root, company) as after:
-                another.end()
+                for each in others:
+                    each.end()
                 assert not after.runs.wait(0.1)
-                third.end()
+                fourth.end()
                 assert after.runs.wait(BOUND)
 
 

@@ -1,13 +1,13 @@
 """Turns of tests that several processes run at once: what may run beside what.
 
 * A usual test runs beside all but those that are quiet or alone.
-* One that is quiet judges how many pictures came in a time: one other that is quiet may run meanwhile, and what is
+* One that is quiet judges how many pictures came in a time: two others that are quiet may run meanwhile, and what is
   gentle, which only takes what the others leave of the machine (``tests.fakes.gentle``).
 * One that is alone judges times that others on the machine would add to: nothing runs meanwhile.
 
-Locks on the checkout's folders say who is where. There are two rooms for all but what is gentle: a usual test is in
-both with others, one that is quiet has either of them for itself, one that is alone both. What is gentle has a room of
-its own. Before them is a door at which nobody overtakes, and at the room for what is gentle another one.
+Locks on the checkout's folders say who is where. There are three rooms for all but what is gentle: a usual test is in
+all of them with others, one that is quiet has one of them for itself, one that is alone all. What is gentle has a room
+of its own. Before them is a door at which nobody overtakes, and at the room for what is gentle another one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Company(Enum):
 
     GENTLE = "all but one that is alone"
     USUAL = "usual and gentle ones"
-    QUIET = "one that is quiet, and gentle ones"
+    QUIET = "two that are quiet, and gentle ones"
     ALONE = "none"
 
 
@@ -36,16 +36,16 @@ class Company(Enum):
 def turn(root: Path, company: Company) -> Iterator[None]:
     """Be one of the running tests of the checkout at ``root``."""
     with ExitStack() as stack:
-        door, room, other, gentle_door, gentle_room = (
-            stack.enter_context(_opened(root / folder)) for folder in ("", "tests", "docs", "tools", "rigs")
+        door, gentle_door, gentle_room, *rooms = (
+            stack.enter_context(_opened(root / folder)) for folder in ("", "tools", "rigs", "tests", "docs", "bench")
         )
         if company is not Company.GENTLE:
             with _alone_at(door):
                 if company is Company.QUIET:
-                    while not (_entered(room) or _entered(other)):
+                    while not any(map(_entered, rooms)):
                         time.sleep(POLL)
                 else:
-                    for each in (room, other):
+                    for each in rooms:
                         fcntl.flock(each, fcntl.LOCK_EX if company is Company.ALONE else fcntl.LOCK_SH)
         if company in (Company.GENTLE, Company.ALONE):
             with _alone_at(gentle_door):
