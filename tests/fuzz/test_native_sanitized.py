@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 @pytest.mark.parametrize(
     ("part", "tests"),
     [
-        built(egress.native, FANOUT, TESTS / "egress/test_native.py"),
+        built(egress.native, FANOUT, TESTS / "egress/native"),
         built(ingest.native, PICTURES, TESTS / "ingest/test_native.py"),
     ],
 )
@@ -45,7 +45,7 @@ def test_nothing_that_its_tests_do_trips_the_sanitizers(part: Part, tests: Path,
         built(
             egress.native,
             FANOUT,
-            TESTS / "egress/test_native.py",
+            TESTS / "egress/native",
             "memcpy(at, header, run->header_size)",
             "memcpy(at, header + 2, run->header_size)",
             "numbers_wrap_within_a_run",
