@@ -47,6 +47,26 @@ class FakeTrack:
     def kind(self) -> str:
         return self.sdp.split()[0].removeprefix("m=")
 
+    def packets(self, number: int, sequence: int) -> list[bytes]:
+        """The RTP packets of picture ``number``, after the last of which the units begin again; numbered on from
+        ``sequence``, the number of the packet before them."""
+        return [
+            rtp(
+                packet.payload,
+                sequence + at,
+                number * self.ticks,
+                payload_type=self.payload_type,
+                ssrc=self.ssrc,
+                marker=packet.marker,
+            )
+            for at, packet in enumerate(self.units[number % len(self.units)], 1)
+        ]
+
+    def report(self, number: int, unix_ns: int) -> bytes:
+        """The sender report that picture ``number`` is of that time."""
+        ntp = (unix_ns << 32) // 10**9 + (2_208_988_800 << 32)
+        return sender_report(self.ssrc, ntp, number * self.ticks)
+
 
 def h264_track(units: Iterable[Iterable[bytes]] | None = None, *, size: int = 1_400, fmtp: str = "") -> FakeTrack:
     """A camera's picture."""
@@ -320,19 +340,11 @@ class _Peer(asyncio.Protocol):
                     self._send(spec, ports, 1, goodbye(track.ssrc))
                     continue
                 if camera.reports and number % 10 == 0:
-                    ntp = (time_ns() << 32) // 10**9 + (2_208_988_800 << 32)
-                    self._send(spec, ports, 1, sender_report(track.ssrc, ntp, number * track.ticks))
-                for packet in track.units[number % len(track.units)]:
-                    sequences[index] += 1
-                    data = rtp(
-                        packet.payload,
-                        sequences[index],
-                        number * track.ticks,
-                        payload_type=track.payload_type,
-                        ssrc=track.ssrc,
-                        marker=packet.marker,
-                    )
-                    for mangled in camera.mangle(data):
+                    self._send(spec, ports, 1, track.report(number, time_ns()))
+                packets = track.packets(number, sequences[index])
+                sequences[index] += len(packets)
+                for packet in packets:
+                    for mangled in camera.mangle(packet):
                         self._send(spec, ports, 0, mangled)
             await asyncio.sleep(camera.interval)
 

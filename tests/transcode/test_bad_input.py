@@ -13,8 +13,6 @@ from ingest.payload.registry import choose
 from ingest.rtp.stream import CameraStream
 from ingest.rtsp.sdp import parse
 from rigs.bad_tracks import BAD, FPS
-from rigs.camera import FakeTrack
-from rigs.rtp import rtp, sender_report
 from transcode.conversion import Converter, Made
 from transcode.picture import PictureConverter
 from transcode.sound import SoundConverter
@@ -50,18 +48,11 @@ def outcomes(name: str) -> dict[Kind, Outcome]:
         now_ns = START_NS + number * EVERY_NS
         for at, (receiver, track) in enumerate(zip(stream.receivers, tracks, strict=True)):
             if not number % 10:
-                receiver.receive_rtcp(_report(track, number, now_ns), now_ns)
-            for packet in track.units[number % len(track.units)]:
-                sequences[at] += 1
-                data = rtp(
-                    packet.payload,
-                    sequences[at],
-                    number * track.ticks,
-                    payload_type=track.payload_type,
-                    ssrc=track.ssrc,
-                    marker=packet.marker,
-                )
-                for mangled in bad.mangle(data):
+                receiver.receive_rtcp(track.report(number, now_ns), now_ns)
+            packets = track.packets(number, sequences[at])
+            sequences[at] += len(packets)
+            for packet in packets:
+                for mangled in bad.mangle(packet):
                     receiver.receive(mangled, now_ns)
         for batch in stream.take(now_ns):
             receiver = next(each for each in stream.receivers if each.track.kind == batch.kind)
@@ -82,11 +73,6 @@ def outcomes(name: str) -> dict[Kind, Outcome]:
         outcome = found[receiver.track.kind]
         outcome.said = outcome.said or receiver.unpacking.hindrance
     return found
-
-
-def _report(track: FakeTrack, number: int, now_ns: int) -> bytes:
-    ntp = (now_ns << 32) // 10**9 + (2_208_988_800 << 32)
-    return sender_report(track.ssrc, ntp, number * track.ticks)
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -9,11 +9,20 @@ from argon2 import PasswordHasher
 
 from broker.access import passwords
 from tests.fakes.broker import RunningBroker
+from tests.fakes.log import Recorder
 from tests.fakes.page import Page
 from tests.fakes.workers import FakeEgress
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 NOBODYS = CHEAP.hash("the password of nobody")
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """The log of the front door; asked for before the broker."""
+    log = Recorder()
+    monkeypatch.setattr("broker.front.context.get_logger", lambda: log)
+    return log
 
 
 @pytest.fixture

@@ -35,13 +35,6 @@ def pair(authority: Authority) -> Issued:
     return authority.issue("broker")
 
 
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    log = Recorder()
-    monkeypatch.setattr("broker.front.context.get_logger", lambda: log)
-    return log
-
-
 def settings(pair: Issued, **http: object) -> dict[str, object]:
     return {"listen": "127.0.0.1:0", "tls_cert": pair.cert, "tls_key": pair.key, **http}
 

@@ -19,13 +19,6 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture
-def log(monkeypatch) -> Recorder:
-    log = Recorder()
-    monkeypatch.setattr("broker.front.context.get_logger", lambda: log)
-    return log
-
-
-@pytest.fixture
 async def broker(tmp_path: Path, monkeypatch, log: Recorder) -> AsyncIterator[RunningBroker]:
     monkeypatch.setattr(connections, "SWEEP_INTERVAL", 0.05)
     async with broker_in(tmp_path, limits={"connections": 5}, cameras={"door": {"url": "rtsp://host/"}}) as broker:

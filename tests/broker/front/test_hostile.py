@@ -75,13 +75,6 @@ headers = st.dictionaries(
 
 
 @pytest.fixture
-def log(monkeypatch) -> Recorder:
-    log = Recorder()
-    monkeypatch.setattr("broker.front.context.get_logger", lambda: log)
-    return log
-
-
-@pytest.fixture
 async def broker(tmp_path: Path, log: Recorder) -> AsyncIterator[RunningBroker]:
     async with broker_in(tmp_path, cameras=CAMERAS) as broker, FakeEgress(broker.endpoints, "out-1"):
         await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
