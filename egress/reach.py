@@ -109,7 +109,7 @@ class Reach:
         self.way.send(datagram)
 
 
-def printable(path: Path) -> str:
+def other_end(path: Path) -> str:
     """The other end's address as people write it."""
     host, port = path.remote[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -117,4 +117,4 @@ def printable(path: Path) -> str:
 
 def described(path: Path) -> str:
     """The same, and ``tcp`` if that carries it."""
-    return f"{printable(path)} tcp" if path.transport == "tcp" else printable(path)
+    return f"{other_end(path)} tcp" if path.transport == "tcp" else other_end(path)

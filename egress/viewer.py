@@ -21,7 +21,7 @@ from egress.negotiation import Terms
 from egress.path.pace import Pace
 from egress.path.quality import PathQuality
 from egress.position import Position
-from egress.reach import Reach, printable
+from egress.reach import Reach, other_end
 from egress.sender import Sender
 from egress.showing import Renditions, Showing
 from egress.totals import total
@@ -208,7 +208,7 @@ class Viewer:
             beside=self.showing.beside,
             state=ViewerState.CONNECTED if dtls.connected else ViewerState.CONNECTING,
             started=self._started,
-            remote=printable(way.path) if way is not None else "",
+            remote=other_end(way.path) if way is not None else "",
             transport=way.path.transport if way is not None else "",
             ice=self._ice,
             restarts=self._restarts,

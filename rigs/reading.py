@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.media import Batch
-from ingest.rtsp import sdp
+from ingest import sdp
 from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.media import SessionMedia
 from ingest.rtsp.message import Request, Response

@@ -21,8 +21,8 @@ from ingest.payload.mpeg4 import repack_mpeg4
 from ingest.payload.resample import can_resample
 from ingest.payload.sound import Sound
 from ingest.payload.unplayable import Unplayable
-from ingest.rtsp.message import printable
-from ingest.rtsp.sdp import Format, MediaSection, SessionDescription, static_format
+from ingest.quoting import quoted
+from ingest.sdp import Format, MediaSection, SessionDescription, static_format
 
 SOUND_RATES = range(8_000, 96_001)  # Hz, of sound that is converted: with one of 1 Hz a packet would last for minutes
 MAX_CLOCK_RATE = 10_000_000  # Hz; what counts faster has no use for it, and is a slip
@@ -297,7 +297,7 @@ def _track(section: MediaSection, format_: Format) -> Track:
         return Track(kind, codec, CLOCK_RATES[codec], problem=problem)
     if codec in _CONVERTED and (kind is Kind.VIDEO) is (codec in ("JPEG", "MP4V-ES", "MPV")):
         return _converted(kind, codec, format_, problem)
-    known = printable(format_.codec)
+    known = quoted(format_.codec)
     name, reason = _UNKNOWN.get(codec, (_CONVERTED.get(codec, known), f"is not known; {_REMEDIES[kind]}"))
     if not name:
         what = f"the session description does not say what payload type {format_.payload_type} is"

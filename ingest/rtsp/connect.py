@@ -17,7 +17,7 @@ from typing import TypeVar
 from common.cameras import CameraState, TlsSpec
 from common.errors import CameraError
 from common.tls import CIPHERS
-from ingest.rtsp.message import printable
+from ingest.quoting import quoted
 from ingest.rtsp.networks import Networks, OutsideNetworksError
 from ingest.rtsp.url import RtspUrl
 from ingest.rtsp.zone import may_lead
@@ -35,7 +35,7 @@ class ForbiddenAddressError(CameraError):
     """The camera leads to an address where it has no business."""
 
     def __init__(self, host: str) -> None:
-        what = f"the camera redirects to {printable(host)}, which only this machine can reach"
+        what = f"the camera redirects to {quoted(host)}, which only this machine can reach"
         super().__init__(CameraState.REJECTED, what)
 
 
@@ -84,7 +84,7 @@ def allowed(found: list[str], host: str, origin: str | None, networks: Networks)
         raise ForbiddenAddressError(host)
     addresses = [address for address in led if networks.allows(address)]
     if led and not addresses:
-        what = "it is at" if origin is None else f"it redirects to {printable(host)}, which is"
+        what = "it is at" if origin is None else f"it redirects to {quoted(host)}, which is"
         raise OutsideNetworksError(f"{what} {led[0]}", networks)
     return addresses
 

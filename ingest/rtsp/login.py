@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from common.cameras import CameraState
 from common.errors import CameraError
+from ingest.quoting import quoted
 from ingest.rtsp.auth import MAX_CHALLENGE, Authenticator, Challenge, Pin
-from ingest.rtsp.message import printable
 from ingest.rtsp.url import RtspUrl
 
 _SUSPECTED = {400, 404, 454, 455}  # to the first request with a password: some cameras refuse it so
@@ -79,7 +79,7 @@ class Login:
         elif not self.auth.sent and not challenges:
             detail = "the camera asks for a password and does not say how (no WWW-Authenticate); restart it"
         elif not self.auth.sent:
-            asked = printable(", ".join(map(_words, challenges)))
+            asked = quoted(", ".join(map(_words, challenges)))
             detail = f"the camera asks for a password in a way that is not supported ({asked}); {_SET_DIGEST}"
         elif {each.scheme for each in Challenge.parse_all(challenges)} == {"Basic", "Digest"}:
             detail = f"it was refused by Digest, and the camera offers Basic too; if it is right, {_SET_DIGEST}"

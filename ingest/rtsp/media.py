@@ -21,11 +21,11 @@ from ingest.rtp.stream import CameraStream
 from ingest.rtsp.interleaved import Interleaved, Route
 from ingest.rtsp.message import InterleavedFrame
 from ingest.rtsp.networks import Networks
-from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.setup import Setup
 from ingest.rtsp.transport import Pair
 from ingest.rtsp.udp import UdpPort, bind_pair
 from ingest.rtsp.url import RtspUrl
+from ingest.sdp import MediaSection, SessionDescription
 
 CNAME = "camshaft"
 STRAY_NS = 1_000_000_000  # for which what comes on channels that were not agreed on is dropped

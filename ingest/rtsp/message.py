@@ -91,11 +91,6 @@ class InterleavedFrame(NamedTuple):
 Message = Request | Response | InterleavedFrame
 
 
-def printable(text: str) -> str:
-    """A camera's own words, cut and cleaned for a log line or an API answer."""
-    return "".join(c if c.isprintable() else "?" for c in text[:80])
-
-
 def _serialise(start_line: str, headers: Headers, body: bytes) -> bytes:
     lines = [start_line, *(f"{name}: {value}" for name, value in headers if name.lower() != "content-length")]
     if body:

@@ -18,11 +18,12 @@ from enum import Enum, auto
 
 from common.cameras import CameraState
 from common.errors import CameraError
-from ingest.rtsp import sdp
+from ingest import sdp
+from ingest.quoting import quoted
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.login import Login
-from ingest.rtsp.message import Headers, Request, Response, printable
+from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.plays import Plays, Way
 from ingest.rtsp.requests import Requests
 from ingest.rtsp.setup import Setup, TransportRefusedError, agreed, channels_for
@@ -175,7 +176,7 @@ class RtspSession:
         """The camera sent something. Raises ``CameraError`` if that ends the session."""
         if isinstance(message, Request):
             return [Send(_answer(message))]
-        self.server = self.server or printable(message.headers.get("Server") or "")
+        self.server = self.server or quoted(message.headers.get("Server") or "")
         if message.status < 200 or self.state in (SessionState.START, SessionState.CLOSED):
             return []
         challenges = message.headers.all("WWW-Authenticate")
@@ -350,7 +351,7 @@ _HANDLERS: dict[SessionState, Callable[[RtspSession, Response, float], list[Acti
 
 
 def _rejection(method: str, response: Response) -> str:
-    return f"{method} was answered with {f'{response.status} {printable(response.reason)}'.strip()}"
+    return f"{method} was answered with {f'{response.status} {quoted(response.reason)}'.strip()}"
 
 
 def _state(refusal: Response) -> CameraState:

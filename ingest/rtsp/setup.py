@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
-from ingest.rtsp.sdp import MediaSection
 from ingest.rtsp.transport import Pair, TransportSpec
+from ingest.sdp import MediaSection
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from ingest.budget import Budget
 from ingest.payload.registry import choose
 from ingest.rtp.receiver import TrackReceiver
 from ingest.rtp.stream import CameraStream
-from ingest.rtsp.sdp import parse
+from ingest.sdp import parse
 from ingest.sources.wire import FrameKind, Order, PipeFrame, PipeFrames, read_failure
 
 START_TIMEOUT = 25.0  # seconds until a demuxer has connected and looked at what there is

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 
 from common.cameras import CameraState, TlsSpec
 from common.errors import CameraError
+from ingest.quoting import quoted
 from ingest.rtsp.auth import Authenticator, Pin
 from ingest.rtsp.connect import allowed, tls_context
-from ingest.rtsp.message import printable
 from ingest.rtsp.networks import Networks
 from ingest.sources.url import SourceUrl
 
@@ -175,7 +175,7 @@ def resolved(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise CameraError(CameraState.HOST_UNKNOWN, printable(host)) from None
+        raise CameraError(CameraState.HOST_UNKNOWN, quoted(host)) from None
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 

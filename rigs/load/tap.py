@@ -13,7 +13,7 @@ import struct
 from typing import Self
 
 from camshaft.demo_camera.lanes import bind_pair
-from ingest.rtsp import sdp
+from ingest import sdp
 from ingest.rtsp.auth import Authenticator
 from ingest.rtsp.message import Response
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.message import Headers, Request, Response
-from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import (
     BindPorts,
     RtspSession,
@@ -14,6 +13,7 @@ from ingest.rtsp.session import (
     SessionState,
 )
 from ingest.rtsp.url import RtspUrl
+from ingest.sdp import MediaSection, SessionDescription
 
 URL = "rtsp://admin:secret@camera:8554/live"
 SDP = b"v=0\r\nm=video 0 RTP/AVP 96\r\na=control:trackID=1\r\nm=audio 0 RTP/AVP 0\r\na=control:trackID=2\r\n"

@@ -14,9 +14,9 @@ from ingest.rtp.rtcp import receiver_report
 from ingest.rtp.stream import CameraStream
 from ingest.rtsp.message import InterleavedFrame
 from ingest.rtsp.parser import Parser
-from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import BindPorts, Playing, Punch, RtspSession
 from ingest.rtsp.session import Send as Say
+from ingest.sdp import MediaSection, SessionDescription
 from tests.fuzz.media_targets import PPS, SPS
 from tests.fuzz.rtsp_targets import DESCRIPTION, OK, RTSP_WORDS, UNAUTHORISED, URL
 from tests.fuzz.target import SESSION, Program, Target, repeated, string

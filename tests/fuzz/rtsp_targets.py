@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from common.errors import CameraError, ProtocolError
 from common.media import Track
 from common.payload.output import Output
+from ingest import sdp
 from ingest.payload import registry
-from ingest.rtsp import sdp
 from ingest.rtsp.auth import Authenticator, Authorization, Challenge
 from ingest.rtsp.message import Request, Response
 from ingest.rtsp.parser import Parser

@@ -6,7 +6,7 @@ from common.errors import CameraError, ProtocolError
 from common.media import Kind
 from ingest.payload.registry import NothingPlayableError, choose
 from ingest.rtp.stream import CameraStream
-from ingest.rtsp.sdp import parse
+from ingest.sdp import parse
 from ingest.sources.media import Found, Medium, describe
 from ingest.sources.srt.keys import Keys
 from ingest.sources.srt.session import Session

@@ -14,12 +14,12 @@ import pytest
 from common.media import Kind
 from common.payload.h264_syntax import has_recovery_point, parse_sps
 from common.payload.output import Output
+from ingest import sdp
 from ingest.payload.h264 import H264
 from ingest.payload.h264_sets import ParameterSets
 from ingest.payload.registry import choose
 from ingest.rtp import rtcp
 from ingest.rtp.reorder import Reorder
-from ingest.rtsp import sdp
 from ingest.rtsp.auth import Authenticator, Challenge, Pin
 from ingest.rtsp.head import MAX_BODY_BYTES
 from ingest.rtsp.login import Login

@@ -11,7 +11,7 @@ from common.media import Kind
 from common.payload.assembler import Assembler
 from ingest.payload.registry import choose
 from ingest.rtp.stream import CameraStream
-from ingest.rtsp.sdp import parse
+from ingest.sdp import parse
 from rigs.bad_tracks import BAD, FPS
 from transcode.conversion import Converter, Made
 from transcode.picture import PictureConverter

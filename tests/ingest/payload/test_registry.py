@@ -10,6 +10,7 @@ from common.cameras import CameraState
 from common.errors import CameraError
 from common.media import CLOCK_RATES, Kind, Track
 from common.payload.output import Output
+from ingest import sdp
 from ingest.payload.aac import Aac
 from ingest.payload.frames import Frames
 from ingest.payload.g711 import G711
@@ -20,7 +21,6 @@ from ingest.payload.opus import Opus
 from ingest.payload.registry import choose, make
 from ingest.payload.sound import Sound
 from ingest.payload.vpx import Vp9
-from ingest.rtsp import sdp
 from tests.fakes.clocks import ArrivalClock
 
 VIDEO = "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=control:v\n"

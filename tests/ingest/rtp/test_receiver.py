@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from common.media import Batch
 from common.payload.output import GATHER_NS
+from ingest import sdp
 from ingest.payload.registry import choose
 from ingest.rtp.reorder import HOLD_NS
 from ingest.rtp.rtcp import receiver_report
 from ingest.rtp.strays import ADOPT_LATER
 from ingest.rtp.stream import CameraStream
-from ingest.rtsp import sdp
 from rigs.codecs import pictures
 from rigs.rtp import goodbye, rtp, rtp_all, sender_report
 from rigs.tracks import X265, h265_track

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ingest import sdp
 from ingest.payload.registry import choose
 from ingest.rtp.reorder import HOLD_NS
 from ingest.rtp.stream import CameraStream
-from ingest.rtsp import sdp
 from rigs.rtp import rtp
 
 NOW = 1_700_000_000 * 10**9

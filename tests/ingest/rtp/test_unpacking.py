@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from common.media import Batch
 from common.payload.output import GATHER_NS
+from ingest import sdp
 from ingest.payload.registry import Choice, choice_by_type, choose
 from ingest.rtp.clock import CameraClock
 from ingest.rtp.unpacking import TRIALS, Unpacking
-from ingest.rtsp import sdp
 from rigs.codecs import pictures
 from rigs.rtp import rtp, rtp_all
 from rigs.tracks import mpeg2_track

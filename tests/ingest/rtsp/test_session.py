@@ -12,7 +12,6 @@ from ingest.rtsp.auth import Pin
 from ingest.rtsp.habits import LEFT_OUT
 from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.requests import MAX_KEEPALIVE_INTERVAL
-from ingest.rtsp.sdp import MediaSection, SessionDescription
 from ingest.rtsp.session import (
     HANDSHAKE_TIMEOUT,
     REPLY_TIMEOUT,
@@ -25,6 +24,7 @@ from ingest.rtsp.session import (
     SessionState,
 )
 from ingest.rtsp.url import RtspUrl
+from ingest.sdp import MediaSection, SessionDescription
 from tests.fakes.talk import SDP, URL, Talk, everything
 
 

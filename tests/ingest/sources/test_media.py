@@ -16,7 +16,7 @@ from ingest.payload.registry import NothingPlayableError, choose
 from ingest.rtp.rtcp import SenderReport
 from ingest.rtp.rtcp import parse as parse_rtcp
 from ingest.rtp.stream import CameraStream
-from ingest.rtsp.sdp import parse
+from ingest.sdp import parse
 from ingest.sources.media import _FORMS, Found, Medium, codec_of, describe
 from rigs.video import encode
 from tests.fakes.records import AVC

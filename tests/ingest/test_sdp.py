@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.rtsp.sdp import MAX_ALL_FORMATS, MAX_FORMATS, MAX_MEDIA, Format, SessionDescription, parse
+from ingest.sdp import MAX_ALL_FORMATS, MAX_FORMATS, MAX_MEDIA, Format, SessionDescription, parse
 
 USUAL = b"""v=0\r
 o=- 1700000000 1 IN IP4 10.0.0.2\r
