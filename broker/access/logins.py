@@ -32,7 +32,7 @@ class Login:
     expires: float
 
 
-class Logins:
+class LoginTable:
     """All of them, once they were ``read``. Methods that use the table raise ``sqlite3.Error`` if the disk fails."""
 
     def __init__(self, database: sqlite3.Connection) -> None:

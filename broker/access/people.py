@@ -20,7 +20,7 @@ from pathlib import Path
 
 from broker.access.devices import Devices
 from broker.access.groups import Groups
-from broker.access.logins import Login, Logins
+from broker.access.logins import Login, LoginTable
 from broker.access.principal import Kind, Principal
 from broker.access.users import User, Users, check_rights
 from broker.database import Format, data_version, make_tables, opened, transaction
@@ -72,7 +72,7 @@ class People:
                 if make_tables(self._database, path, FORMAT):
                     self._database.execute("INSERT INTO device VALUES (?)", (secrets.token_bytes(SECRET_BYTES),))
             self._devices = Devices(*self._database.execute("SELECT secret FROM device").fetchone())
-            self._logins = Logins(self._database)
+            self._logins = LoginTable(self._database)
             self._version = data_version(self._database)
             self._read()
 

@@ -12,7 +12,7 @@ ENDED_KEPT = 60.0  # seconds for which an ended session is kept in mind …
 MAX_ENDED = 50_000  # … unless there are more: a worker may report any number that nobody knows
 
 
-class Ended:
+class EndedSessions:
     """All of them."""
 
     def __init__(self, state: State) -> None:

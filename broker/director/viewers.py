@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable
 
 from broker.director.conversions import Conversions
-from broker.director.ended import Ended
+from broker.director.ended import EndedSessions
 from broker.director.events import (
     EndReason,
     Holder,
@@ -90,7 +90,7 @@ class Viewers:
         self._moves = moves
         self._sessions = state.sessions
         self._offers = Offers()
-        self._ended = Ended(state)
+        self._ended = EndedSessions(state)
 
     def offer(self, offered: ViewerOffered) -> None:
         """Pass a viewer's offer to an egress."""

@@ -19,7 +19,7 @@ from ingest.rtp.clock import CameraClock
 from ingest.rtp.numbers import Numbers
 from ingest.rtp.reorder import Reorder
 from ingest.rtp.rtcp import SenderReport, parse
-from ingest.rtp.strays import OtherType, Source
+from ingest.rtp.strays import KnownSource, OtherType
 from ingest.rtp.unpacking import Packet, Unpacking
 
 _HEADER = Struct("!BBHII")  # RFC 3550 5.1
@@ -54,7 +54,7 @@ class TrackReceiver:
         self._dropped = 0
         self._numbers = Numbers(udp=udp)
         self._last = -1, b""  # timestamp of the last packet that came, and the end of it
-        self._source = Source()
+        self._source = KnownSource()
         self._other_type = OtherType(self.payload_type)
         self._order: Reorder[Packet] = Reorder(udp=udp)
         self._tracks = tracks

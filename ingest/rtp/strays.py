@@ -13,7 +13,7 @@ Waiting = tuple[bytes, int]
 """A packet, and when it arrived."""
 
 
-class Source:
+class KnownSource:
     """The source of one track's packets; another one takes over when two of its packets come in a row."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.rtp.strays import ADOPT_FIRST, ADOPT_LATER, OtherType, Source
+from ingest.rtp.strays import ADOPT_FIRST, ADOPT_LATER, KnownSource, OtherType
 
 OLD, NEW, THIRD = 1, 2, 3
 
@@ -11,8 +11,8 @@ def packet(number: int) -> tuple[bytes, int]:
     return bytes([number]), number * 1_000
 
 
-def source() -> Source:
-    made = Source()
+def source() -> KnownSource:
+    made = KnownSource()
     made.ssrc = OLD
     return made
 
