@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PRODUCT = ("common", "ingest", "egress", "transcode", "broker", "relay", "camshaft")
+PACKAGES = (*PRODUCT, "rigs", "bench")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.fakes.sources import PRODUCT, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +55,10 @@ def texts(source: bytes) -> set[str]:
     parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
     found = (node for node in nodes if isinstance(node, ast.Constant) and id(node) not in parts)
     return {node.value for node in found if isinstance(node.value, str)}
+
+
+def test_the_product_is_what_a_wheel_has(setup: ModuleType) -> None:
+    assert {setup.NAMESPACE, *setup.SERVICES} == set(PRODUCT)
 
 
 def test_each_module_can_be_moved_and_names_no_other_in_a_string(setup: ModuleType) -> None:
