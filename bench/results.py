@@ -129,7 +129,7 @@ class Result:
         }
 
     def to_markdown(self) -> str:
-        """The same for people."""
+        """The results for people."""
         facts = machine()
         versions = {run.server: run.version for run in self.runs}
         lines = [

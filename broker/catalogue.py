@@ -211,7 +211,7 @@ class Catalogue:
         return Entry(id, revised, config, origin)
 
     def _specs(self, id: CameraName, config: CameraConfig, origin: Origin | None) -> dict[CameraName, CameraSpec]:
-        """Its streams, and where they may be; the simulated camera is on this machine whatever is allowed to others."""
+        """The camera's streams, and where they may be; the simulated one is here, whatever others are allowed."""
         networks = () if _simulated(origin) else self._networks
         return {name: replace(spec, networks=networks) for name, spec in config.specs(id).items()}
 

@@ -37,7 +37,7 @@ class RelayApart:
 
     @property
     def statistics(self) -> RelayStatistics:
-        """Its last report's; that of one that is gone holds until another comes."""
+        """The counts of the relay's last report; that of one that is gone holds until another comes."""
         reports = [worker.report for worker in self._workers() if worker.report.role is Role.RELAY]
         counted = reports[-1].counters if reports else {}
         return RelayStatistics(**{name: counted.get(f"{PREFIX}{name}", 0) for name in asdict(RelayStatistics())})

@@ -84,7 +84,7 @@ class Api:
         return found
 
     def without_picture(self) -> list[dict[str, Any]]:
-        """The same of all sessions that have none, and of the last that had none."""
+        """Why there is no picture, of all sessions that have none, and of the last that had none."""
         found: list[dict[str, Any]] = self._ask("GET", "/api/why")
         return found
 

@@ -57,7 +57,7 @@ def hide(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
 
 
 def _may_hold_password(url: str) -> bool:
-    """Also of a URL that is not spelled as one, such as ``rtsp:/user:password@host``."""
+    """Whether a password may be in it, also where it is not spelled as a URL is: ``rtsp:/user:password@host``."""
     return "@" in url or redact(url) != url
 
 

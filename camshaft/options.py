@@ -50,7 +50,7 @@ class Given:
         return self.document().validate()
 
     def document(self) -> Document:
-        """The same, to be validated. Raises ``ConfigError`` for what cannot be read at all."""
+        """The configuration, to be validated. Raises ``ConfigError`` for what cannot be read at all."""
         return put_together(self.file or _default_file(), self.overrides, os.environ)
 
     def config_of(self, text: str) -> Config:

@@ -23,7 +23,7 @@ class TlsConfig(Section):
     legacy: bool = Field(False, description="Allow the old ciphers and TLS versions of old cameras.")
 
     def spec(self) -> TlsSpec:
-        """The same, as an ingest worker is told of it."""
+        """These settings as an ingest worker is told of them."""
         return TlsSpec(self.verify, self.fingerprint, self.legacy)
 
 

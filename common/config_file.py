@@ -67,7 +67,7 @@ def put_together(
     environ: Mapping[str, str] = os.environ,
     text: str | None = None,
 ) -> Document:
-    """The same, to be validated. ``text`` is taken for what the file holds, if it is given.
+    """The file with what goes before it, to be validated. ``text`` is taken for what the file holds, if it is given.
 
     An empty variable counts as one that is not set, and so does one that Kubernetes made for a service.
     ``CAMSHAFT_CAMERA`` adds cameras, see ``cameras_of``. Raises ``ConfigError`` for what cannot be read at all.

@@ -23,7 +23,7 @@ class Leaf:
 
     @property
     def variable(self) -> str:
-        """Its environment variable."""
+        """The setting's environment variable."""
         return variable_of(self.section, self.key)
 
     @property
@@ -33,7 +33,7 @@ class Leaf:
 
     @property
     def option(self) -> str:
-        """Its command line option."""
+        """The setting's command line option."""
         return option_of(self.section, self.key)
 
     @property

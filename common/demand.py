@@ -25,7 +25,7 @@ class Demand(Enum):
 
     @classmethod
     def of(cls, cpu: float, viewers: int, most: int) -> Demand:
-        """That of an egress with this share of a core and so many viewers, of ``most`` that it would take."""
+        """The demand for an egress with this share of a core and so many viewers, of ``most`` that it would take."""
         if cpu >= MUCH_CPU or viewers >= min(MUCH_VIEWERS, most / 2):
             return cls.MUCH
         return cls.SOME if viewers else cls.NONE

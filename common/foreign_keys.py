@@ -52,13 +52,13 @@ _OF_CAMERA: Mapping[str, tuple[str, str]] = {
     "detect": (FRIGATE, "streams.sub"),
     "live": (FRIGATE, "streams"),
 }
-"""The same for keys of a camera."""
+"""Keys of a camera: whose each is, and what stands in its place here."""
 
 _MEDIAMTX_KEY = re.compile(
     r"(api|auth|hls|log|metrics|moq|multicast|playback|pprof|rtcp|rtmp|rtp|rtsp|runOn|srt|srtp|udp|webrtc|write|read)"
     r"[A-Z0-9]\w{0,60}"
 )
-"""Its names for settings of the whole file, which no other program writes like that."""
+"""MediaMTX's names for settings of the whole file, which no other program writes like that."""
 
 
 def foreign(at: Sequence[str | int]) -> str:

@@ -157,7 +157,7 @@ def _owner(bus: Path) -> int:
 
 
 def _group(user: int) -> int:
-    """Its own; a directory that root made for it may be of root's."""
+    """The user's own group; a directory that root made for the user may be of root's."""
     try:
         return pwd.getpwuid(user).pw_gid
     except KeyError:

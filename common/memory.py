@@ -75,7 +75,7 @@ def map_large_blocks() -> None:
 
 
 async def give_back_aside() -> None:
-    """The same in another thread. Where the system has no memory for a thread, nothing is given back this time."""
+    """Give memory back, in another thread. Where there is no memory for a thread, nothing is given back this time."""
     with contextlib.suppress(RuntimeError):
         await asyncio.to_thread(give_back)
 

@@ -164,7 +164,7 @@ def tried_by(viewer: Viewer, offered: Sequence[str]) -> Tried | None:
 
 
 def _tried(viewer: Viewer, offered: Sequence[str]) -> Mapping[str, Any]:
-    """The same for the log."""
+    """The ways that were tried, for the log."""
     tried = tried_by(viewer, offered)
     assert tried is not None, "it never joined"
     if not tried.heard_from:

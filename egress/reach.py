@@ -116,5 +116,5 @@ def other_end(path: Path) -> str:
 
 
 def described(path: Path) -> str:
-    """The same, and ``tcp`` if that carries it."""
+    """The other end's address as people write it, and ``tcp`` if that carries it."""
     return f"{other_end(path)} tcp" if path.transport == "tcp" else other_end(path)

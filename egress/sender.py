@@ -36,7 +36,11 @@ class SenderStats:
 
 
 class Sender:
-    """One feed to one viewer. ``on_behind`` is called when ``catch_up`` has to be called regularly."""
+    """One feed to one viewer. Times are monotonic seconds.
+
+    ``section`` is what the viewer accepted of the feed's kind, ``srtp`` has its keys, ``target`` is where it is, and
+    ``pace`` what is known of its path. ``on_behind`` is called when ``catch_up`` has to be called regularly.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,7 @@ class Sender:
         self._quality = pace.quality
         self._on_behind = on_behind
         self._stuck = StuckJudge() if feed.kind is Kind.VIDEO else None  # by sound, which may pause, none is judged
-        self.pictured_at: float | None = None  # when a first whole picture was sent; monotonic seconds
+        self.pictured_at: float | None = None  # when a first whole picture was sent
         self._confirmed = -1  # index of the newest packet that a report says has arrived
         self._trains: deque[Train] = deque(maxlen=64)  # runs of probes that did not go live, as they were sent
 

@@ -185,7 +185,7 @@ class Camera:
             self._start = None
 
     async def _attempt_source(self) -> float:
-        """The same for a source that is not RTSP."""
+        """One attempt at a source that is not RTSP; returns as ``_attempt`` does."""
         open_ = partial(demuxed, self.spec, bitrate=self._shared.bitrate, memory=self._shared.sources.memory)
         try:
             await self._wait_for_turn(_host_of(self.spec.url), 0)

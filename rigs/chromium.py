@@ -342,7 +342,7 @@ class Kept:
         return self._address
 
     def pids(self) -> set[int]:
-        """Its processes."""
+        """The browser's processes."""
         if self._process is None:
             return set()
         main = psutil.Process(self._process.pid)

@@ -59,7 +59,7 @@ class GstCamera:
 
     @property
     def url(self) -> str:
-        """Its RTSP address with user and password, if it wants them."""
+        """The camera's RTSP address with user and password, if it wants them."""
         user = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if self.user else ""
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"rtsp://{user}{host}:{self.port}{self.path}"

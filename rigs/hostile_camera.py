@@ -28,7 +28,7 @@ SETS = aggregate((SPS, PPS))
 
 @contextmanager
 def hostile_camera(kind: str) -> Iterator[str]:
-    """Its URL, while it runs."""
+    """The URL of a hostile camera, while it runs."""
     with program("rigs.hostile_camera", kind) as (url, _pid):
         yield url
 

@@ -54,7 +54,7 @@ class Image:
         return cls.of(pictures("mjpeg", 1, width=width, height=height, pixels="yuvj420p", options=options)[0].data)
 
     def packets(self, size: int = SIZE, *, quality: int = 255, tables: bool = True) -> list[bytes]:
-        """Its packets. Qualities beyond 127 have tables of their own, unless they are left out."""
+        """The picture's packets. Qualities beyond 127 have tables of their own, unless they are left out."""
         out = []
         kind = self.sampling + (64 if self.interval else 0)
         for at in range(0, len(self.scan), size):

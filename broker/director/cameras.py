@@ -175,7 +175,7 @@ class Cameras:
         return self._trusting or camera.last_worker == worker.node
 
     def _move_away(self, camera: Camera, worker: Worker) -> None:
-        """Its worker, or its successor, drains: let another one take it over, and then take it from this one."""
+        """The camera's worker or successor drains: let another one take it over, and then take it from this one."""
         if camera.successor == worker.node:
             self._leave(camera, worker.node)
             camera.successor = None

@@ -29,12 +29,12 @@ class Offers:
         return self._characters + len(sdp) <= MAX_PENDING_CHARACTERS
 
     def add(self, session: Session) -> None:
-        """Its offer goes to an egress."""
+        """The session's offer goes to an egress."""
         self._waiting[session.id] = session
         self._characters += len(session.offer or "")
 
     def settle(self, session: Session) -> None:
-        """Its offer, if it has one yet, waits for no answer any more."""
+        """The session's offer, if it has one yet, waits for no answer any more."""
         if self._waiting.pop(session.id, None) is not None:
             self._characters -= len(session.offer or "")
 

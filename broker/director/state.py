@@ -46,7 +46,7 @@ class Worker:
 
     @property
     def node(self) -> NodeName:
-        """Its name."""
+        """The name of the worker's process."""
         return self.report.node
 
     @property
@@ -122,7 +122,7 @@ class Camera:
         return problem if now < until else ""
 
     def saw(self, state: CameraState, now: float) -> None:
-        """Its state was looked at. One that fails is taken to fail for a while: it may flap, or not be pulled now."""
+        """The stream was seen in this state. One that fails is taken to fail for a while: it may flap."""
         self.failing = state.failed
         if state is CameraState.PLAYING and now > self.failed_until + LAST_FAILURE:
             self.failures = 0

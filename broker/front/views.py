@@ -246,7 +246,7 @@ def camera_summary(entry: Entry, state: CameraState, detail: str, video: str) ->
 
 
 def summary_for_viewer(summary: CameraSummary) -> CameraSummary:
-    """The same without what was seen, which may name addresses."""
+    """A camera's summary without what was seen, which may name addresses."""
     return summary.model_copy(update={"detail": ""})
 
 

@@ -126,7 +126,7 @@ def parse_sps(nal: bytes) -> SequenceParameterSet:
 
 
 def parse_pps_ids(nal: bytes) -> tuple[int, int]:
-    """Its own id and that of the sequence parameter set it refers to. Raises ``ValueError``."""
+    """The id of a picture parameter set, and that of the sequence parameter set it refers to. Raises ``ValueError``."""
     if len(nal) < 2 or nal[0] & 0x1F != PPS or len(nal) > MAX_PARAMETER_SET_BYTES:
         raise ValueError("not a picture parameter set")
     bits = Bits(_unescape(nal[1:16]))

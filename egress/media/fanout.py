@@ -138,7 +138,7 @@ class Audience:
 
     @property
     def compiled(self) -> native.Audience:
-        """Its members for the compiled loop, made when it is first asked for."""
+        """The members as the compiled loop takes them, made when it is first asked for."""
         if self._compiled is None:
             served = self.members[: self.border]
             self._compiled = native.Audience([lane.compiled for lane, _ in served], [to.route for _, to in served])
@@ -232,7 +232,7 @@ def _room(size: int) -> int:
 
 
 def cuts_of(spans: Sequence[Span]) -> list[int]:
-    """The same of spans, and cut where probes begin or end, whose headers are longer."""
+    """The packets of each run that spans are cut into, where ``runs`` would cut their packets."""
     counts = []
     for _, alike in groupby(spans, lambda span: span[0].probe):
         counts += cuts([len(payload) for unit, start, stop in alike for payload in unit.payloads[start:stop]])
@@ -278,7 +278,7 @@ class Parcel:
 
     @property
     def compiled(self) -> native.Parcel:
-        """The same for the compiled loop, made when it is first asked for."""
+        """The parcel as the compiled loop takes it, made when it is first asked for."""
         if self._compiled is None:
             if len(self._spans) == len(self._cuts) == 1:
                 ((unit, start, stop),) = self._spans
@@ -293,7 +293,7 @@ class Parcel:
             yield [_write_header(packet, 0, self.group) for packet in run], [packet.payload for packet in run]
 
     def _drafts_of_spans(self) -> list[tuple[list[bytes], list[bytes]]]:
-        """The same of spans."""
+        """Headers and payloads of each run, from spans."""
         headers: list[bytes] = []
         payloads: list[bytes] = []
         for unit, start, stop in self._spans:

@@ -155,7 +155,7 @@ class History:
         return [packet for unit, start, stop in self.spans(first, count) for packet in unit.span(start, stop)]
 
     def spans(self, first: int, count: int) -> list[Span]:
-        """The same, as places in their units."""
+        """Up to ``count`` packets from ``first`` on, as places in their units; see ``slice``."""
         assert first >= self._start, "older than the history"
         stop = min(first + count, self.end)
         found = slice(max(0, bisect_right(self._firsts, first) - 1), bisect_left(self._firsts, stop))

@@ -57,7 +57,7 @@ class Outbox:
         self._postings.append(_Posting(parcel, index, now))
 
     def send_alone(self, parcel: Parcel, index: int, now: float) -> None:
-        """The same with a batch that goes to one group only, and send.
+        """Take a batch that goes to one group only, and send.
 
         Few lanes get it without a place in the queue, if that is empty: it would be 4 of 80 µs.
         """

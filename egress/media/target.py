@@ -39,7 +39,7 @@ class Target(Protocol):
 
     @property
     def route(self) -> native.Route | None:
-        """The same for the compiled fan-out; ``None`` if that cannot send here."""
+        """The target as the compiled fan-out takes it; ``None`` if that cannot send here."""
 
     def refused(self, code: int, *, segmented: bool) -> Refusal:
         """Learn from the ``errno`` with which the compiled fan-out's send of one or, ``segmented``, several failed."""

@@ -75,7 +75,7 @@ class MseViewer:
         return self._out.outlet.remote if self._out.outlet is not None else ""
 
     def connect(self, outlet: Outlet, head: bytes, now: float) -> None:
-        """Its connection is there: ``head`` is the answer to its handshake."""
+        """The viewer's connection is there: ``head`` is the answer to its handshake."""
         self.joined_at = self._heard_at = self._pinged_at = now
         self._greet()
         self._out.open(outlet, head)

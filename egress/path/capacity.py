@@ -32,7 +32,7 @@ class Capacity:
         return statistics.median(self._rates) if self._rates else None
 
     def newest(self, now: float) -> float | None:
-        """The same of the last few trains alone, ``None`` if they are old: it follows a path that becomes another."""
+        """Bytes/s by the last few trains alone, ``None`` if they are old: it follows a path that becomes another."""
         return statistics.median(list(self._rates)[-NEWEST:]) if now - self._at < FRESH else None
 
     def add(self, trains: Iterable[Train], arrivals: Mapping[int, float], size: int, now: float) -> None:

@@ -45,7 +45,7 @@ class Certificate:
         )
 
     def fingerprint(self, algorithm: str = "sha-256") -> Fingerprint:
-        """Its hash by one of SHA-2."""
+        """The certificate's hash by one of SHA-2."""
         return fingerprint(self.x509, algorithm)
 
     def tls_context(self) -> SSL.Context:

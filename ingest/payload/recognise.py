@@ -100,7 +100,7 @@ def _h264_sps(payload: bytes) -> bytes:
 
 
 def _h265_sps(payload: bytes) -> bytes:
-    """The same of H.265 (RFC 7798 4.4)."""
+    """The sequence parameter set in a payload of H.265 (RFC 7798 4.4); empty if there is none."""
     units = list(_aggregated(payload, 2)) if payload[0] >> 1 == _AGGREGATE else []
     first, *others = _split(payload)
     units.append(first)
@@ -110,7 +110,7 @@ def _h265_sps(payload: bytes) -> bytes:
 
 
 def _split(payload: bytes) -> list[bytes]:
-    """Its NAL units if it has start codes, one before the first or none; else the payload is the only one."""
+    """The payload's NAL units if it has start codes, one before the first or none; else the payload is the only one."""
     units = [unit for unit in _START_CODE.split(payload, maxsplit=MAX_UNITS) if len(unit) > 1]
     return units or [payload + b"\0"]
 

@@ -63,7 +63,7 @@ class Medium:
 
     @property
     def lines(self) -> list[str]:
-        """Its part of the session description."""
+        """The track's part of the session description."""
         form, number = self._form, self._type
         rtpmap = f"a=rtpmap:{number} {form.encoding}/{form.clock_rate}"
         lines = [

@@ -10,6 +10,8 @@ from tests.fakes.sources import PACKAGES, ROOT, modules, source
 
 pytestmark = pytest.mark.xdist_group("sources")
 
+LEANS_IN_HELP = re.compile(r"(Its|That of|Also)\b|The same(,|\.| (of|for|with|without|in)\b)")
+"""Beginnings that do no harm beside a test, and say nothing in ``help()``."""
 LEANS = re.compile(r"(What|Who|Whose|Whatever|Whoever|And|Of|But|Or|The opposite)\b")
 """Beginnings of sentences that lean on the one before, or make the reader wait for the subject."""
 
@@ -18,3 +20,8 @@ def test_no_docstring_begins_with_another_subject_than_its_own() -> None:
     texts = ((path, text) for path in modules(*PACKAGES, "tests") for text in source(path).docstrings)
     found = [f"{path.relative_to(ROOT)}: {text}" for path, text in texts if LEANS.match(text)]
     assert found == []
+
+
+def test_a_docstring_of_the_product_stands_alone() -> None:
+    texts = ((path, text) for path in modules(*PACKAGES) for text in source(path).docstrings)
+    assert [f"{path.relative_to(ROOT)}: {text}" for path, text in texts if LEANS_IN_HELP.match(text)] == []

@@ -133,7 +133,7 @@ def losses(missing: Iterable[tuple[int, int]]) -> bytes:
 
 
 def words_of(body: bytes) -> Iterator[int]:
-    """Its 32-bit words."""
+    """The 32-bit words of a packet's body."""
     yield from struct.unpack(f"!{len(body) // 4}I", body[: len(body) // 4 * 4])
 
 
