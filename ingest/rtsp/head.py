@@ -20,15 +20,16 @@ MAX_HEAD_BYTES = 16 << 10  # start line and headers; real ones stay under 2 kB
 MAX_HEADER_LINES = 256  # real messages have under 20
 MAX_BODY_BYTES = 256 << 10  # session descriptions stay under 10 kB, but for servers that list every stream they have
 
-_STATUS_LINE = re.compile(rb"RTSP/\d\.\d +(\d{3})(?: (.*))?")
+_STATUS_LINE = re.compile(rb"RTSP/[\d.]*[ \t]+(\d{3})(?:[ \t](.*))?", re.IGNORECASE)
 _METHOD = re.compile(rb"[A-Z_]{3,20}")
 _RTSP_VERSION = re.compile(rb"RTSP/\d\.\d")
 _START_OF_LINE = re.compile(
-    rb"(?:RTSP/[\d.]*|[A-Z_]{1,20})(?: [^\x00-\x1f]*)?\r?\Z"
+    rb"(?:(?i:RTSP/[\d.]*)|[A-Z_]{1,20}|(?i:R|RT|RTS|RTSP))(?:[ \t][^\x00-\x08\x0a-\x1f]*)?\r*\Z"
 )  # what may still become one of the two
 _START_LENGTH = 64  # bytes of a line in which that is decided
-_NO_TEXT = re.compile(rb"[\x00-\x1f]")
-_LENGTH = re.compile(r"[0-9]+")  # a unit may stand behind it
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0a-\x1f]")
+_END_OF_HEAD = re.compile(rb"\n\r{0,3}\n")
+_LENGTH = re.compile(r"[+\"]?([0-9]+)")  # a unit may stand behind it
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -94,23 +95,22 @@ class HeadReader:
             return None
         headers = _parse_headers(bytes(buffer[start + self._headers : start + ends]))
         message = replace(self._subject, headers=headers)
-        undeclared = MAX_BODY_BYTES if describes and _has_description(message) else 0
-        return Head(message, ends, ends + (_content_length(headers) or undeclared))
+        undeclared = MAX_BODY_BYTES if describes and has_description(message) else 0
+        return Head(message, ends, ends + (_content_length(headers, most=describes) or undeclared))
 
     def _may_be_start_line(self, buffer: bytearray, start: int, stop: int) -> bool:
         """Whether the line at ``start``, of which all until ``stop`` is there, may be one that begins a message."""
         if self._looked < _START_LENGTH and not _START_OF_LINE.match(buffer, start, min(stop, start + _START_LENGTH)):
             return False
         control = _NO_TEXT.search(buffer, start + max(self._looked - 1, 0), stop)
-        return control is None or (control.start() == stop - 1 and control[0] == b"\r")
+        return control is None or not bytes(buffer[control.start() : stop]).strip(b"\r")
 
     def _end(self, buffer: bytearray, start: int, end: int) -> int | None:
-        """Offset from ``start`` after the blank line that ends the headers. CRLF, LF or mixed."""
+        """Offset from ``start`` after the blank line that ends the headers. CRLF, LF, CRCRLF or mixed."""
         limit = min(end, start + MAX_HEAD_BYTES)
-        begin = start + max(self._headers - 1, self._looked - 2)
-        ends = [at + len(mark) - start for mark in (b"\n\r\n", b"\n\n") if (at := buffer.find(mark, begin, limit)) >= 0]
+        found = _END_OF_HEAD.search(buffer, start + max(self._headers - 1, self._looked - 5), limit)
         self._looked = limit - start
-        return min(ends, default=None)
+        return found.end() - start if found else None
 
 
 def _parse_start_line(line: bytes) -> Request | Response | None:
@@ -138,18 +138,16 @@ def _parse_headers(head: bytes) -> Headers:
     return Headers(fields)
 
 
-def _content_length(headers: Headers) -> int:
-    values = set(filter(None, headers.all("Content-Length")))
-    lengths = {match[0] if (match := _LENGTH.match(value)) else "" for value in values}
-    if len(lengths) > 1 or "" in lengths:
-        raise ProtocolError(f"Content-Length is not one number: {', '.join(sorted(values))[:40]!r}")
-    length = lengths.pop() if lengths else "0"
-    if len(length) > 9 or int(length) > MAX_BODY_BYTES:
-        raise ProtocolError(f"a body of {length[:20]} bytes is announced; {MAX_BODY_BYTES} is the most we take")
-    return int(length)
+def _content_length(headers: Headers, *, most: bool) -> int:
+    """The bytes of the body; 0 where nothing is said that is a number. Of several the least counts, or the ``most``."""
+    lengths = [match[1] for value in headers.all("Content-Length") if (match := _LENGTH.match(value))]
+    for length in lengths:
+        if len(length) > 9 or int(length) > MAX_BODY_BYTES:
+            raise ProtocolError(f"a body of {length[:20]} bytes is announced; {MAX_BODY_BYTES} is the most we take")
+    return (max if most else min)(map(int, lengths), default=0)
 
 
-def _has_description(message: Request | Response) -> bool:
-    """Whether a session description stands behind the headers, whatever they say of its length."""
-    kind = (message.headers.get("Content-Type") or "").lower()
-    return isinstance(message, Response) and message.status == 200 and kind.startswith("application/sdp")
+def has_description(message: Request | Response) -> bool:
+    """Whether a session description may stand behind the headers, whatever they say of its length."""
+    kind, said = (message.headers.get(name) for name in ("Content-Type", "Content-Length"))
+    return isinstance(message, Response) and message.status == 200 and ("sdp" in (kind or "").lower() or said is None)

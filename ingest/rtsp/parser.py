@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from common.errors import ProtocolError
-from ingest.rtsp.head import MAX_BODY_BYTES, MAX_HEAD_BYTES, Head, HeadReader
+from ingest.rtsp.head import MAX_BODY_BYTES, MAX_HEAD_BYTES, Head, HeadReader, has_description
 from ingest.rtsp.message import InterleavedFrame, Message, Request, Response
 from ingest.rtsp.strangers import FIRST_BYTES, looks_like
 
@@ -38,6 +38,7 @@ _DOLLAR = 0x24
 _MIN_ROOM = 16 << 10  # bytes offered to the kernel at least, so that a busy camera costs few system calls
 
 _BLANK_LINES = re.compile(rb"[\r\n]*")
+_BLANKS = re.compile(rb"[\r\n\t ]*")  # before the first message
 _SYNC = re.compile(rb"\$(.)..[\x80-\xbf]|RTSP/\d\.\d {1,4}\d{3}|(?<![A-Z_])[A-Z_]{3,20} {1,4}rtsps?://", re.DOTALL)
 _SYNC_TAIL = 34  # bytes kept when nothing was found: a sync point may have been cut by the end of the data
 
@@ -216,7 +217,8 @@ class Parser:
 
     def _message(self) -> Request | Response | None:
         """The message at ``_start``. ``None`` if it is incomplete, or if only junk or blank lines were skipped."""
-        blanks = _BLANK_LINES.match(self._buffer, self._start, self._end)
+        blank = _BLANK_LINES if self._synchronised else _BLANKS
+        blanks = blank.match(self._buffer, self._start, self._end)
         if blanks and blanks.end() > self._start:
             self._start = blanks.end()
             return None
@@ -225,6 +227,9 @@ class Parser:
         if self._head is None or self._end - self._start < self._head.size:
             return None
         message, at, size = self._head
+        if self.describes and has_description(message):  # some count too few bytes, and nothing else is expected
+            rest = _SYNC.search(self._buffer, self._start + size, self._end)
+            size = (rest.start() if rest else self._end) - self._start
         body = bytes(self._view[self._start + at : self._start + size])
         self._leave(self._start + size)
         return replace(message, body=body) if body else message

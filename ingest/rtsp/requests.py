@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ingest.rtsp.login import Login
-from ingest.rtsp.message import Headers, Request
+from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.url import RtspUrl
 
 USER_AGENT = "camshaft"  # TP-Link cameras answer 401 for ever to requests without one
@@ -24,6 +24,8 @@ class Requests:
         self._login = login
         self._under_way: Request | None = None  # without CSeq and Authorization
         self._sequence = 0
+        self._numbers_count = True  # the camera answers each request with its CSeq, as far as we know
+        self._answer: Response | None = None  # the last one that was expected
 
     @property
     def under_way(self) -> Request | None:
@@ -45,6 +47,15 @@ class Requests:
         """Seconds from one request that keeps the session alive to the next."""
         half = min(max(self.timeout / 2, MIN_KEEPALIVE_INTERVAL), MAX_KEEPALIVE_INTERVAL)
         return 0.9 * half  # a timer may be late
+
+    def expects(self, answer: Response) -> bool:
+        """Whether an answer is that to the last request, and not the one before it once more."""
+        right = answer.headers.get("CSeq") == str(self._sequence)
+        if not right and self._numbers_count and answer == self._answer:
+            return False
+        self._numbers_count &= right
+        self._answer = answer
+        return True
 
     def unanswered(self, beside: str, now: float) -> None:
         """The camera hung up at the last one, or did not answer it: the next session goes round it.

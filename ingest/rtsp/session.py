@@ -7,7 +7,7 @@ and a fresh connection helps them too. It ends by raising ``CameraError``, once;
     START → OPTIONS → DESCRIBE → SETUP (once a section) → PLAY → PLAYING → TEARDOWN → CLOSED
 
 Each of the states between START and PLAYING has exactly one request under way. Its answer is taken by order, not by
-``CSeq``, which some cameras get wrong.
+``CSeq``, which some cameras get wrong; only where that was right so far, an answer that comes twice is known by it.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ TRANSITIONS = {
 
 
 # A request is under way, and nothing plays yet.
+_NOTHING_ASKED = {SessionState.START, SessionState.CLOSED}
 _AWAITING = {SessionState.OPTIONS, SessionState.DESCRIBE, SessionState.SETUP, SessionState.PLAY}
 
 
@@ -177,7 +178,7 @@ class RtspSession:
         if isinstance(message, Request):
             return [Send(_answer(message))]
         self.server = self.server or quoted(message.headers.get("Server") or "")
-        if message.status < 200 or self.state in (SessionState.START, SessionState.CLOSED):
+        if message.status < 200 or self.state in _NOTHING_ASKED or not self._requests.expects(message):
             return []
         challenges = message.headers.all("WWW-Authenticate")
         request, auth = self._requests.under_way, self._login.auth

@@ -36,7 +36,7 @@ def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> T
     """
     tcp = ports is None
     try:
-        spec = TransportSpec.parse(answer) if answer else TransportSpec(tcp=tcp, client_port=ports)
+        spec = TransportSpec.parse(answer, tcp=tcp) if answer else TransportSpec(tcp=tcp, client_port=ports)
     except ProtocolError as exc:
         raise CameraError(CameraState.MALFORMED, str(exc)) from None
     if tcp and not spec.multicast and spec.client_port is spec.server_port is None:

@@ -33,19 +33,18 @@ class TransportSpec:
     ssrc: int | None = None
 
     @classmethod
-    def parse(cls, value: str) -> TransportSpec:
-        """The first understood spec of a header. Raises ``ProtocolError``.
+    def parse(cls, value: str, *, tcp: bool | None = None) -> TransportSpec:
+        """The first understood spec of a header; of those over ``tcp`` or not, if that is said.
 
-        Where none names a protocol as it should, the first one counts that has channels or ports.
+        Raises ``ProtocolError``. Where none names a protocol as it should, the first one counts that has channels or ports.
         """
         specs = [[part.strip() for part in text.split(";")] for text in value[:_MAX_LENGTH].split(",")[:_MAX_SPECS]]
-        for protocol, *parameters in specs:
-            if _PROTOCOL.fullmatch(protocol):
-                return cls._from(protocol.upper(), parameters)
-        for parts in specs:
-            spec = cls._from("", parts)
-            if spec.interleaved or spec.client_port or spec.server_port:
-                return spec
+        found = [cls._from(name.upper(), parameters) for name, *parameters in specs if _PROTOCOL.fullmatch(name)]
+        if not found:
+            others = (cls._from("", parts) for parts in specs)
+            found = [spec for spec in others if spec.interleaved or spec.client_port or spec.server_port]
+        if found:
+            return next((spec for spec in found if spec.tcp == tcp), found[0])
         raise ProtocolError(f"no transport we know in {value[:100]!r}")
 
     @classmethod

@@ -198,6 +198,26 @@ def test_a_track_at_whose_setup_the_camera_hangs_up_is_left_out() -> None:
     assert not pin.habits.forbids("audio", 101.0)
 
 
+def test_answers_that_come_twice_are_taken_once() -> None:
+    talk = Talk().start()
+    while talk.session.state is not SessionState.PLAYING:
+        answer = talk.usual(talk.last)
+        talk.answer(answer, answer)
+    assert len(talk.sent) == 5
+    assert len(talk.session.setups) == 2
+
+
+@pytest.mark.parametrize("number", ["1", "0", "abc", ""])
+def test_numbers_of_answers_that_are_always_the_same_do_no_harm(number: str) -> None:
+    talk = Talk().start()
+    while talk.session.state is not SessionState.PLAYING:
+        answer = talk.usual(talk.last)
+        kept = [(name, value) for name, value in answer.headers if name not in ("CSeq", "Transport")]
+        headers = [*kept, ("Transport", "RTP/AVP/TCP;unicast;interleaved=0-1"), ("CSeq", number)]
+        talk.answer(Response(answer.status, answer.reason, Headers(headers), answer.body))
+    assert len(talk.session.setups) == 2
+
+
 def test_provisional_answers_are_not_the_answer() -> None:
     talk = Talk().until(SessionState.DESCRIBE)
     talk.answer(Response(100, "Continue"))

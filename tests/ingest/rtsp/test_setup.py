@@ -54,6 +54,7 @@ def test_transport_that_makes_no_sense() -> None:
         (["RTP/AVP;unicast;interleaved=4-5", "RTP/AVP/TCP;unicast;interleaved=2"], [(4, 5), (2, 3)]),
         (["RTP/AVP/TCP;unicast;interleaved=0-1", "RTP/AVP/TCP;unicast;interleaved=0-1"], [(0, 1), (2, 3)]),
         (["RTP/AVP/TCP;unicast", None], [(0, 1), (2, 3)]),
+        (["RTP/AVP;unicast;client_port=1-2,RTP/AVP/TCP;unicast;interleaved=4-5", None], [(4, 5), (2, 3)]),
         (["RTP/AVP;unicast", "unicast;interleaved=6-7"], [(0, 1), (6, 7)]),
         (["RTP/AVP/TCP/unicast;interleaved=4-5", "TCP; interleaved = 6 - 7"], [(4, 5), (6, 7)]),
         (["RTP/AVP/TCP;multicast;interleaved=4-5", "RTP/AVP/TCP;interleaved=6-7,ssrc=FF"], [(4, 5), (6, 7)]),
