@@ -49,7 +49,9 @@ _STATIC = {
 _DIRECTIONS = {"sendonly", "recvonly", "sendrecv", "inactive"}  # RFC 8866 6.7
 
 _RTPMAP = re.compile(r"(\d{1,3})\s+([^/\s]+)\s*(?:/\s*(\d{1,9}))?\s*(?:/\s*(\d{1,3}))?")
-_NUMBERED = re.compile(r"(\d{1,3})\s+(.*)", re.DOTALL)
+_NUMBERED = re.compile(r"(\d{1,3})(?:[\s:]+|(?=[A-Za-z]))(.*)", re.DOTALL)
+_UNNUMBERED = re.compile(r"(?:[\w.-]+\s+)?([\w-]+\s*=.*)", re.DOTALL)  # it may have the codec's name in its place
+_NOBODY = -1  # payload type of parameters without one: of the only format, if there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +207,14 @@ def _parameters(values: list[str]) -> dict[int, dict[str, str]]:
     """The parameters of each payload type in the values of all ``fmtp``; the first of a name counts."""
     found: dict[int, dict[str, str]] = {}
     for value in values[:MAX_ATTRIBUTES]:
-        match = _NUMBERED.match(value)
-        if match is None:
-            continue
-        parameters = found.setdefault(int(match[1]), {})
-        for part in match[2].split(";", MAX_PARAMETERS)[:MAX_PARAMETERS]:
-            name, _, text = part.partition("=")
-            if name.strip() and len(parameters) < MAX_PARAMETERS:
-                parameters.setdefault(name.strip().lower(), text.strip())
+        payload_type, text = _NOBODY, value
+        if match := _NUMBERED.match(value):
+            payload_type, text = int(match[1]), match[2]
+        elif match := _UNNUMBERED.match(value):
+            text = match[1]
+        parameters = found.setdefault(payload_type, {})
+        for part in text.split(";", MAX_PARAMETERS)[:MAX_PARAMETERS]:
+            name, equals, argument = part.partition("=")
+            if name.strip() and (equals or payload_type != _NOBODY) and len(parameters) < MAX_PARAMETERS:
+                parameters.setdefault(name.strip().lower(), argument.strip())
     return found

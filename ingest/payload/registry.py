@@ -18,7 +18,7 @@ from ingest.payload.frames import Frames
 from ingest.payload.jpeg import WHOLE, Jpeg, repack_whole
 from ingest.payload.mpeg2 import repack_mpeg2
 from ingest.payload.mpeg4 import repack_mpeg4
-from ingest.payload.resample import can_resample
+from ingest.payload.resample import MAX_RATE, can_resample
 from ingest.payload.sound import Sound
 from ingest.payload.unplayable import Unplayable
 from ingest.quoting import quoted
@@ -40,9 +40,11 @@ _USE_H264, _USE_G711 = (f"cannot be played; {_REMEDIES[kind]}" for kind in (Kind
 _ALIASES = {
     "AVC": "H264",
     "HEVC": "H265",
+    "AV1X": "AV1",  # of browsers before 2022, and what was made with them
+    "MJPEG": "JPEG",
     "G726": "G726-32",
     "G721": "G726-32",
-    **dict.fromkeys(("AAC", "AAC-HBR", "AAC-LC", "X-AAC", "MP4A", "MPEG4-AAC", "MPEG-4-GENERIC"), "MPEG4-GENERIC"),
+    **dict.fromkeys(("AAC", "AAC-HBR", "AAC-LC", "MP4A", "MPEG4-AAC", "MPEG-4-GENERIC"), "MPEG4-GENERIC"),
     **dict.fromkeys(("G711U", "G711-U", "G711MU", "G711-ULAW", "G711-MULAW", "PCM-ULAW", "PCM-MULAW"), "PCMU"),
     **dict.fromkeys(("ULAW", "U-LAW", "MULAW", "MU-LAW"), "PCMU"),
     **dict.fromkeys(("G711A", "G711-A", "G711-ALAW", "PCM-ALAW", "ALAW", "A-LAW"), "PCMA"),
@@ -213,7 +215,7 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
             codec = choice.format.codec.upper()
             return aac.Aac(codec, choice.track, choice.clock_rate, choice.format.parameters, output)
         case "PCMU" | "PCMA" as codec:
-            return g711.G711(codec, output, rate=choice.clock_rate, channels=choice.format.channels)
+            return g711.G711(codec, output, rate=_g711_rate(choice.format), channels=choice.format.channels)
         case "G722" as codec:  # eight bits are two samples, but the clock counts as if they were one
             return g711.G711(codec, output)
         case codec:
@@ -270,6 +272,7 @@ def _codec(section: MediaSection, format_: Format) -> str:
     codec = format_.codec.upper().replace(".", "").replace("_", "-")
     if not codec and section.kind == Kind.VIDEO and format_.payload_type in DYNAMIC:
         return "H264"  # AJA Helo says no more than the number; whether it is H.264 is seen when it comes
+    codec = codec.removeprefix("X-")  # RFC 6648 2: of the time before it was registered
     return _ALIASES.get(codec, codec)
 
 
@@ -284,7 +287,7 @@ def _track(section: MediaSection, format_: Format) -> Track:
     if kind is Kind.AUDIO and codec == "OPUS":
         return Track(kind, "opus", opus.CLOCK_RATE, 2, problem=problem)
     if kind is Kind.AUDIO and codec in ("PCMU", "PCMA"):
-        rate = format_.clock_rate or g711.CLOCK_RATE
+        rate = _g711_rate(format_)
         if not can_resample(rate, format_.channels):
             what = f"G.711 at {rate} Hz with {format_.channels} channels"
             problem = problem or f"{what} cannot be brought to what browsers play; set the camera's sound to 8 kHz mono"
@@ -304,6 +307,12 @@ def _track(section: MediaSection, format_: Format) -> Track:
         problem = problem or f"{what}; {_REMEDIES[kind]}"
     registered = codec if codec in _UNKNOWN else known
     return Track(kind, registered, format_.clock_rate, format_.channels, problem=problem or f"{name} {reason}")
+
+
+def _g711_rate(format_: Format) -> int:
+    """The samples of a second. No camera takes as many as the clock of a picture counts: then there are the usual ones,
+    whatever their timestamps count."""
+    return format_.clock_rate if 0 < format_.clock_rate <= MAX_RATE else g711.CLOCK_RATE
 
 
 def _converted(kind: Kind, codec: str, format_: Format, problem: str) -> Track:

@@ -82,8 +82,8 @@ TRANSITIONS = {
 }
 
 
-# A request is under way, and nothing plays yet.
 _NOTHING_ASKED = {SessionState.START, SessionState.CLOSED}
+# A request is under way, and nothing plays yet.
 _AWAITING = {SessionState.OPTIONS, SessionState.DESCRIBE, SessionState.SETUP, SessionState.PLAY}
 
 

@@ -34,7 +34,7 @@ class TransportSpec:
 
     @classmethod
     def parse(cls, value: str, *, tcp: bool | None = None) -> TransportSpec:
-        """The first understood spec of a header; of those over ``tcp`` or not, if that is said.
+        """The first understood spec of a header, if possible one over ``tcp`` or not. Raises ``ProtocolError``.
 
         Raises ``ProtocolError``. Where none names a protocol as it should, the first one counts that has channels or ports.
         """
