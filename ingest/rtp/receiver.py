@@ -244,9 +244,10 @@ class TrackReceiver:
     def _change_source(self, ssrc: int, packet: bytes, arrival_ns: int) -> bool:
         """Another SSRC appears: a camera that began anew, a stray packet, or one of the old source that took its time.
 
-        The first packet of one that began anew is held until the second shows it.
+        The first packet of one that began anew is held until the second shows it. One that goes on with the numbers of
+        this source is of it: some cameras give each packet, or each picture, an SSRC of its own.
         """
-        if self._source.ssrc is None:
+        if self._source.ssrc is None or int.from_bytes(packet[2:4]) == self._order.expected:
             self._source.ssrc = ssrc
             return True
         first = self._source.take_over(ssrc, self.packets, (packet, arrival_ns))

@@ -36,7 +36,7 @@ class TransportSpec:
     def parse(cls, value: str, *, tcp: bool | None = None) -> TransportSpec:
         """The first understood spec of a header, if possible one over ``tcp`` or not. Raises ``ProtocolError``.
 
-        Raises ``ProtocolError``. Where none names a protocol as it should, the first one counts that has channels or ports.
+        Where none names a protocol as it should, the first one counts that has channels or ports.
         """
         specs = [[part.strip() for part in text.split(";")] for text in value[:_MAX_LENGTH].split(",")[:_MAX_SPECS]]
         found = [cls._from(name.upper(), parameters) for name, *parameters in specs if _PROTOCOL.fullmatch(name)]

@@ -148,11 +148,20 @@ async def test_numbers_that_start_again_are_followed() -> None:
         assert pulled.camera.report.reconnects == 0
 
 
+@pytest.mark.parametrize("of", ["packets", "pictures"])
+async def test_a_source_whose_identifier_changes_all_the_time_plays_on(of: str) -> None:
+    fake = FakeCamera([h264_track(), pcmu_track()])
+    fake.mangle = lambda packet: [packet[:8] + (packet[2:4] * 2 if of == "packets" else packet[4:8]) + packet[12:]]
+    pulled = await plays(fake)
+    assert len({batch.epoch for batch in pulled.batches}) == 1
+
+
 async def test_another_source_in_mid_stream_begins_a_new_epoch() -> None:
     fake = FakeCamera([h264_track(), pcmu_track()])
     async with fake, Pulled(fake.url) as pulled:
         await pulled.watch(15)
         fake.tracks[0].ssrc = 77
+        fake.mangle = lambda packet: [packet[:2] + bytes((packet[2] ^ 0x40,)) + packet[3:]]
         await pulled.until(lambda: len({batch.epoch for batch in pulled.of("video")}) == 2)
         await pulled.until(lambda: len({batch.epoch for batch in pulled.of("audio")}) == 2)
         first, second = sorted({batch.epoch for batch in pulled.batches})
