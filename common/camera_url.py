@@ -22,6 +22,7 @@ MAX_QUOTES = 4  # around each other: a configuration's, a shell's, a chat's
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # zero width: chats and web pages leave them
 _QUOTES = {'"': '"', "'": "'", "`": "`", "<": ">", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c"}
+_QUOTES |= {"\u00ab": "\u00bb", "(": ")"}
 _SCHEME = re.compile(r"(rtspx|rtsps?):?([/\\]{1,4})|(rtspx|rtsps?):", re.IGNORECASE)
 _SOURCE = re.compile(r"(https?|rtmps?|srt|udp):[/\\]{1,4}|(file|device):[/\\]{1,4}", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15})://", re.IGNORECASE)
@@ -37,6 +38,10 @@ _SPELLINGS = {
     **dict.fromkeys(
         ("rtsph", "rtsp+http"), "RTSP inside of HTTP is not supported; type rtsp:// with the port for RTSP"
     ),
+    "onvif": "a camera is not asked for its address by ONVIF; type the rtsp:// one, which its own page shows",
+    **dict.fromkeys(
+        ("webrtc", "whep", "whip", "ws", "wss"), "a camera is not pulled by WebRTC; type its rtsp:// address"
+    ),
     **dict.fromkeys(("rtps", "rstp", "rtp", "rtcp", "rstps", "rtssp", "rtspp"), "type rtsp://"),
 }
 _NAME = "(?:(?:your|camera|cam)[ _-]?)?(?:user(?:name)?|login|pass(?:word|wd)?|pwd|ip|host(?:name)?|address|port)"
@@ -44,6 +49,7 @@ _PLACEHOLDER = re.compile(
     rf"<[^<>]+>|\$?\{{(?:{_NAME}|(?-i:[A-Z0-9_]+))\}}|\[{_NAME}\]|\$(?-i:[A-Z_]{{3,}})", re.IGNORECASE
 )
 _UNKNOWN_DIGITS = re.compile(r"(?:[0-9]{1,3}|[xX*]{1,3})(?:\.(?:[0-9]{1,3}|[xX*]{1,3})){3}")
+_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]*)*")  # a host that no name can be
 _BARE_IPV6 = re.compile(r"[0-9a-f]*(?::[0-9a-f]*){2,}(?:%\w+)?", re.IGNORECASE)
 # UniFi's copy button adds it, and then everything comes encrypted; without it the same stream comes plain.
 _ENABLE_SRTP = re.compile(r"([?&])enablesrtp(?:=[^&#]{0,64})?(&|(?=#)|\Z)", re.IGNORECASE)
@@ -86,6 +92,8 @@ def read_pasted(text: str) -> PastedUrl:
     path = rest[start:].replace("\\", "/").replace("&amp;", "&")  # the latter from the source of a web page
     _check(rest[: start - 1] if start else "", path)
     path = _ENABLE_SRTP.sub(lambda match: match[1] if match[2] else "", path)
+    if "/" not in rest[:start]:  # else it may be the end of a path
+        path = _plain_ipv4(path)
     unverified = scheme == "rtspx"  # go2rtc's and Frigate's spelling for UniFi
     return PastedUrl(f"{'rtsps' if unverified else scheme}://{rest[:start]}{path}", unverified)
 
@@ -110,6 +118,24 @@ def _check(credentials: str, path: str) -> None:
         raise ValueError("user name or password is a placeholder; put the camera's own in")
     if _BARE_IPV6.fullmatch(host):
         raise ValueError("an IPv6 address stands in brackets, such as rtsp://[2001:db8::7]:554/live")
+
+
+def _plain_ipv4(path: str) -> str:
+    """An IPv4 address at the beginning without leading zeros, which the system would read as octal numbers.
+
+    Raises ``ValueError`` for numbers that are none: the system would take 192.0.2 for 192.0.0.2, and 554 for 0.0.2.42.
+    """
+    found = _NUMBERS.match(path)
+    if not found or path[found.end() : found.end() + 1] not in ("", ":", "/", "?", "#"):
+        return path
+    numbers = found[0].split(".")
+    if len(numbers) == 1:
+        raise ValueError(
+            "the host is only a number; a port stands behind the host and a colon, such as rtsp://camera:554/"
+        )
+    if len(numbers) != 4 or not all(each and len(each) <= 3 and int(each) <= 255 for each in numbers):
+        raise ValueError("the host looks like an IPv4 address and is none; that has four numbers up to 255")
+    return ".".join(str(int(each)) for each in numbers) + path[found.end() :]
 
 
 def _source(found: re.Match[str], rest: str) -> str:

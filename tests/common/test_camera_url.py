@@ -25,6 +25,9 @@ URL = "rtsp://192.0.2.7:554/live"
         f"'{URL}' ",
         f"`{URL}`",
         f"<{URL}>",
+        f"\u00ab{URL}\u00bb",
+        f"({URL})",
+        "rtsp://192.000.002.007:554/live",
         f"\u201c{URL}\u201d",
         f"' \"{URL}\" '",
         "RTSP://192.0.2.7:554/live",
@@ -196,3 +199,32 @@ def test_any_text(text: str) -> None:
         return
     assert url.startswith(SCHEMES)
     assert read_pasted(url).url == url or "&amp;" in url or "enablesrtp" in url.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rtsp://admin:pw@192.0.2.7@554/live", "a port stands behind the host and a colon"),
+        ("rtsp://user:pw@host@554", "a port stands behind the host and a colon"),
+        ("rtsp://554/live", "only a number"),
+        ("rtsp://192.0.2/live", "four numbers"),
+        ("rtsp://192.0.2.300:554/live", "four numbers"),
+        ("rtsp://admin:pw@192.168.1./live", "four numbers"),
+        ("rtsp://192.168.1.1.1?x", "four numbers"),
+        ("rtsps://0192.168.1.1", "four numbers"),
+        ("onvif://admin:pw@192.0.2.7", "by ONVIF"),
+        ("whep://host/camera", "by WebRTC"),
+    ],
+)
+def test_a_host_that_the_system_would_take_for_another_one_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        read_pasted(text)
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["rtsp://10.0.0.1.example/live", "rtsp://7eleven/live", "rtsp://host/live@554", "rtsp://u:1.2.3@10.0.0.1/4.5.6"],
+)
+def test_what_only_begins_like_an_address_is_a_name_or_a_path(url: str) -> None:
+    assert read_pasted(url).url == url
