@@ -152,7 +152,7 @@ def _negotiate(
             if kind is Kind.VIDEO and unconverted == CONVERTERS_FULL and _come(kind, tracks):
                 raise RequestError(503, "converters_full", _FULL)  # rather than sound alone
             continue
-        if "SAVPF" not in media.profile:
+        if "SAVP" not in media.profile:  # RFC 8829 5.1.2: feedback is meant whatever the profile says
             raise _not_webrtc(media, f"uses {media.profile}, not UDP/TLS/RTP/SAVPF")
         ids = _extensions(media) if kind is Kind.VIDEO else (0, 0)
         accepted = tuple(dict.fromkeys(formats + _formats_of(media, kind, others) + (spare or ())))
@@ -263,7 +263,7 @@ def _transport_of(media: sdp.MediaDescription) -> tuple[tuple[Fingerprint, ...],
     Raises ``RequestError`` if it is no transport of WebRTC's.
     """
     if media.dtls is None or not media.dtls.fingerprints:
-        raise _not_webrtc(media, "has no a=fingerprint and a=setup")
+        raise _not_webrtc(media, "has no a=fingerprint")
     if media.dtls.role == "server":
         raise _not_webrtc(media, "has a=setup:passive, and so have we")
     if media.ice is None or not media.ice.usernameFragment or not media.ice.password:

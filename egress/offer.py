@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -38,6 +39,10 @@ _PLAN_B = (
     "sdpSemantics to unified-plan."
 )
 _FEEDBACK_LINE = "a=rtcp-fb:"
+_MEDIA = {"m=video", "m=audio"}
+_RTPMAP = re.compile(r" *[^/ ]+/\d+")
+_SETUPS = {"active", "passive", "actpass"}
+_SETUP = "a=setup:actpass"  # of an offer that says none, or nonsense: RFC 8842 5.2 allows no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class _Reduced:
     """An offer while it is being reduced. One line is kept for each key of a section: the first."""
 
     def __init__(self) -> None:
-        self.lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0"]
+        self.lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", _SETUP]
         self.own: dict[str, str] = {}
         self._sections = self._formats = self._fingerprints = 0
         self._seen: set[str] = set()  # keys of this section
@@ -85,6 +90,9 @@ class _Reduced:
         self._seen, self._track = set(), ""
         kind, _, rest = line.partition(" ")
         port, _, rest = rest.partition(" ")
+        protocol, _, formats = rest.partition(" ")
+        if kind in _MEDIA:  # what is no payload type stands for nothing
+            rest = f"{protocol.upper()} {' '.join(each for each in formats.split(' ') if not each or each.isdecimal())}"
         self._keep(f"{kind} {'9' if port.isdecimal() and port.strip('0') else port} {rest}", "m")
         self._formats += rest.count(" ")
         if self._formats > MAX_FORMATS:
@@ -95,6 +103,8 @@ class _Reduced:
         name, colon, value = line[2:].partition(":")
         first, _, rest = value.partition(" ")
         match name:
+            case "rtpmap" if not _RTPMAP.match(rest):
+                pass
             case "rtpmap" | "fmtp":
                 self._keep(line, f"{name} {first}")
             case "rtcp-fb" if rest in _FEEDBACK:
@@ -105,6 +115,8 @@ class _Reduced:
                 self._add_fingerprint(first, rest)
             case "ice-ufrag" | "ice-pwd" if name not in self._seen:
                 self._keep(f"a={name}:{self._key(value.strip()) if len(value) <= MAX_CREDENTIAL else ''}", name)
+            case "setup" if value.strip() not in _SETUPS:
+                pass
             case "mid" | "setup":
                 self._keep(f"a={name}:{value.strip()}", name)
             case "ssrc" if rest.startswith("msid:"):
@@ -153,8 +165,8 @@ def read(reduced: str) -> ParsedOffer:
     lines = reduced.splitlines()
     try:
         description = sdp.SessionDescription.parse("\r\n".join(x for x in lines if not x.startswith(_FEEDBACK_LINE)))
-    except Exception as exc:  # aiortc's parser asserts, indexes and iterates; every one of these means a bad offer
-        raise _malformed(f"cannot be parsed ({type(exc).__name__})") from None
+    except Exception:  # aiortc's parser asserts, indexes and iterates; every one of these means a bad offer
+        raise _malformed("cannot be parsed: one of its lines is none of SDP") from None
     media = tuple(description.media)
     if not media:
         raise _malformed("has no media section")
