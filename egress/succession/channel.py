@@ -118,13 +118,27 @@ class Channel:
 
     def _readable(self) -> None:
         try:
-            data, descriptors, flags, _ = socket.recv_fds(
-                self._socket, MAX_MESSAGE + 1, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
-        except (BlockingIOError, ConnectionResetError):  # it ended before it had read everything; its words are here
-            return
+            self._take(*self._recv())
+        except BlockingIOError:
+            pass
+        except ConnectionResetError:
+            self._take_rest()
         except OSError:
-            data, descriptors, flags = b"", [], 0
+            self._end()
+
+    def _take_rest(self) -> None:
+        """It ended before it had read everything. Its words are here all the same; uvloop tells of them once."""
+        with suppress(OSError):
+            while not self.over.is_set() and len(self._words) < MAX_WAITING:
+                self._take(*self._recv())
+
+    def _recv(self) -> tuple[bytes, list[int], int]:
+        data, descriptors, flags, _ = socket.recv_fds(
+            self._socket, MAX_MESSAGE + 1, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+        )
+        return data, descriptors, flags
+
+    def _take(self, data: bytes, descriptors: Iterable[int], flags: int) -> None:
         heard = _read(data, descriptors, flags)
         if not data:
             close_all(heard[1])

@@ -125,6 +125,7 @@ class Predecessor:
             log.warning("the successor did not take over, and this goes on", reason=str(exc) or "it did not answer")
         finally:  # also where there is no time for it any more: viewers are told goodbye then
             heir.channel.close()
+            self._heir = None
             if not given:
                 self._take_back(stopped, giver, left=left, paused=paused)
         if given:

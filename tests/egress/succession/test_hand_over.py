@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from aiortc import RTCPeerConnection
 
 from common.control import HangUp, Leaving
+from common.succession import SUPERVISOR, Word
 from egress.succession import parting, predecessor
 from egress.succession.channel import GoneError
 from egress.succession.states import MAX_MESSAGE, Go, SessionState, Taken
@@ -123,6 +125,30 @@ async def test_one_that_dies_in_the_middle_leaves_the_first_serving(processes: P
         assert (await heard(peer))[1] == 0
         (await come(processes)).close()  # another may come
         await peer.close()
+
+
+async def test_a_successor_that_dies_in_the_middle_is_followed_by_another(processes: Processes) -> None:
+    broker = processes.broker
+    async with one(processes), asyncio.TaskGroup() as group:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+            supervisor.bind(str(processes.path.with_name(SUPERVISOR)))
+            supervisor.setblocking(False)
+            async with camera(broker):
+                peer = await watch(broker)
+                await more(peer, 20)
+                channel = await come(processes)
+                processes.stops[0].ask()
+                await hear_all(channel)
+                channel.close()
+                asked = await asyncio.get_running_loop().sock_recv(supervisor, 100)
+                assert asked == f"{Word.WANTED} {processes.path.name}".encode()
+                processes.start(group)
+                await asyncio.wait_for(processes.tasks[0], PATIENCE)
+                await more(peer, 50)
+                assert (await heard(peer))[1] == 0
+            assert len(processes.log.of("sessions taken over")) == 1
+            await peer.close()
+            processes.stops[1].ask(at_once=True)
 
 
 async def test_who_has_said_the_last_word_sends_nothing_more(processes: Processes) -> None:

@@ -1,0 +1,167 @@
+"""A predecessor that says anything in any order, with any sockets: the whole alone is believed, nothing left open."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import ProtocolError
+from common.media import Kind, Rendition
+from egress.media.stream import Stream
+from egress.media.streams import Streams
+from egress.succession import states, successor
+from egress.succession.channel import Channel, GoneError
+from egress.succession.successor import Successor, Taken
+from tests.fuzz.succession_targets import FEED, SESSION_STATE, SOURCES
+
+PRELUDE = states.Prelude(states.VERSION, "egress-0", "first", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 0)  # type: ignore[arg-type]
+CONNECTION = states.ConnectionState(("192.0.2.1", 5000, 7), b"", b"")
+WORDS: list[bytes | states.Message] = [
+    PRELUDE,
+    replace(PRELUDE, feeds=1),
+    FEED,
+    replace(FEED, kind=Kind.AUDIO),
+    SESSION_STATE,
+    replace(SESSION_STATE, session="t" * 38),
+    CONNECTION,
+    states.Sockets(1, 0),
+    states.Sockets(1, 1),
+    states.Told(0, 0, 1.0),
+    states.Told(1, 1, 1.0),
+    states.Told(1, 2, 1.0),
+    states.Hello(states.VERSION, "egress-0"),
+    states.Ready(1, "second"),
+    states.Taken(1),
+    states.Go(),
+    b"no word",
+]
+KINDS = ["udp", "tcp", "listening", "unix", "file"]
+said = st.lists(st.tuples(st.sampled_from(WORDS), st.lists(st.sampled_from(KINDS))))
+WHOLE: list[tuple[bytes | states.Message, list[str]]] = [
+    (FEED, []),
+    (states.Sockets(1, 1), ["udp", "listening"]),
+    (CONNECTION, ["tcp"]),
+    (SESSION_STATE, []),
+    (b"no word", []),
+    (states.Told(1, 2, 1.0), []),
+]
+
+
+class Renditions:
+    """In the place of ``Streams``."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    def acquire(self, rendition: Rendition) -> Stream:
+        self.held += 1
+        return Stream(rendition, lambda: None, sources=SOURCES)
+
+    def release(self, *streams: Stream) -> None:
+        self.held -= len(streams)
+
+    def learn(self, rendition: Rendition, key: bytes) -> None:
+        pass
+
+
+def opened(kind: str) -> int:
+    """A descriptor of that kind."""
+    if kind == "file":
+        return os.open(os.devnull, os.O_RDONLY)
+    family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+    if kind == "listening":
+        made.listen()
+    return made.detach()
+
+
+async def followed(words: Sequence[tuple[bytes | states.Message, Sequence[str]]]) -> Taken | None:
+    """All that a successor makes of these words, behind which the channel ends. Raises what it raises."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    renditions = Renditions()
+    channel = Channel(ours)
+    follower = Successor(channel, PRELUDE)
+    streams = cast(Streams, renditions)
+    following = asyncio.ensure_future(follower.follow(streams, "second", lambda: None))
+    theirs.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_recv(theirs, 100)  # that it is ready
+        for word, kinds in words:
+            descriptors = [opened(kind) for kind in kinds[:8]]
+            data = word if isinstance(word, bytes) else states.encode(word)
+            while not following.done():
+                try:
+                    socket.send_fds(theirs, [data], descriptors)
+                except BlockingIOError:
+                    await asyncio.sleep(0)
+                except OSError:
+                    break
+                else:
+                    break
+            for descriptor in descriptors:
+                os.close(descriptor)
+        theirs.close()
+        return await following
+    finally:
+        theirs.close()
+        follower.close(streams)
+        assert not renditions.held
+
+
+def descriptors() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(successor, "WARM_WITHIN", 0.0)
+
+
+@given(said)
+def test_only_the_whole_is_believed_and_nothing_is_left_open(words: list[Any]) -> None:
+    with asyncio.Runner() as runner:
+        runner.run(asyncio.sleep(0))
+        before = descriptors()
+        try:
+            taken = runner.run(followed(words))
+        except (GoneError, ProtocolError):
+            taken = None
+        if taken is not None:
+            assert taken.udp
+            taken.close()
+        assert descriptors() == before
+
+
+def test_the_whole_is_taken() -> None:
+    taken = asyncio.run(followed(WHOLE))
+    assert taken is not None
+    assert (len(taken.udp), len(taken.tcp), len(taken.connections)) == (1, 1, 1)
+    assert taken.sessions == [SESSION_STATE, None]
+    taken.close()
+
+
+@pytest.mark.parametrize("place", range(len(WHOLE)))
+@pytest.mark.parametrize("what", ["left out", "twice", "with other sockets"])
+def test_a_whole_that_is_another_is_not_taken(place: int, what: str) -> None:
+    word, kinds = WHOLE[place]
+    others = {"left out": [], "twice": [(word, kinds)] * 2, "with other sockets": [(word, [*kinds, "unix"])]}[what]
+    words = [*WHOLE[:place], *others, *WHOLE[place + 1 :]]
+    if what == "twice" and word in (FEED, CONNECTION):
+        pytest.skip("as if it were said once: the newest counts, or a connection is nobody's")
+    if what == "left out" and word == CONNECTION:
+        pytest.skip("its viewer is left behind alone")
+    if what == "with other sockets" and word == b"no word":
+        pytest.skip("it is no word in any case, and they are closed")
+    if what == "twice" and isinstance(word, states.Told):
+        pytest.skip("what comes behind the whole is no part of it")
+    with pytest.raises((GoneError, ProtocolError)):
+        asyncio.run(followed(words))
