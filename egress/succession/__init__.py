@@ -6,7 +6,9 @@ Rules:
   for the word that the successor has it all; until then it can go on. Then it lets the sockets go with one message,
   ``Go``. Once the kernel has taken that, the predecessor sends nothing of these sessions, whatever happens, and forgets
   them; the successor sends nothing before it has read it. If the successor dies in between, its sessions are lost, as
-  when any process dies, and no nonce comes twice.
+  when any process dies, and no nonce comes twice. Where it waits in vain it shuts the channel first, and then looks:
+  ``Go`` is there, or can never be said.
+* One session that cannot be told, or not be made of what was told, is left behind alone: it ends with the predecessor.
 * Numbers go on: sequence numbers with their rollover counters, SRTCP's indices both ways, the octets and packets of
   sender reports. What was encrypted under a number is not encrypted again as anything else: of packets that the
   predecessor sent, the successor repeats by RTX alone, which has numbers of its own.
@@ -14,7 +16,8 @@ Rules:
   it takes over: it finds the predecessor's next packet by its epoch and number there. A viewer whose next packet is
   not found goes on at a keyframe.
 * Not moved are sessions whose handshake is under way, and those by the page's own port: their players make new ones.
-* What is read is bounded and validated as if a stranger had sent it.
+* What is read is bounded and validated as if a stranger had sent it. Only a process is spoken to that our supervisor
+  has started.
 
 ``states`` are the words, ``parting`` says them of a session, ``resuming`` makes a session of them, ``places`` finds the
 next packet; ``channel`` is the socket between both, ``predecessor`` and ``successor`` are the two ends.

@@ -33,7 +33,8 @@ from egress.wire.ports import Ports
 
 WARM = 10.0  # seconds for a successor to have read what it is to send
 INVITED_WITHIN = 10.0  # seconds for one that was asked for to come: it imports everything first
-EACH = 0.005  # seconds more for each session that is told: ten times what it takes
+ASK_AGAIN = 0.5  # seconds: the supervisor starts none while one that failed is still ending
+EACH = 0.005  # seconds more for each session that is told: sixteen times what both need for one
 MAX_CALLERS = 8  # that have not shown who they are
 
 log = get_logger()
@@ -98,8 +99,12 @@ class Predecessor:
 
     async def invite(self) -> bool:
         """Have the supervisor start a successor, if none is here. Whether one is ready then."""
-        if self._heir is None and self._listener is not None and tell(self._path, Word.WANTED):
-            await self._until(lambda: self._heir is not None, INVITED_WITHIN)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + INVITED_WITHIN
+        while self._heir is None and self._listener is not None and loop.time() < until:
+            if not tell(self._path, Word.WANTED):
+                break
+            await self._until(lambda: self._heir is not None, ASK_AGAIN)
         await self._until(lambda: self._heir is None or bool(self._heir.incarnation), WARM + PATIENCE)
         return self._heir is not None and bool(self._heir.incarnation)
 
@@ -125,7 +130,8 @@ class Predecessor:
             log.warning("the successor did not take over, and this goes on", reason=str(exc) or "it did not answer")
         finally:  # also where there is no time for it any more: viewers are told goodbye then
             heir.channel.close()
-            self._heir = None
+            if self._heir is heir:
+                self._heir = None
             if not given:
                 self._take_back(stopped, giver, left=left, paused=paused)
         if given:
