@@ -149,6 +149,17 @@ def test_the_whole_is_taken() -> None:
     taken.close()
 
 
+@pytest.mark.parametrize("count", [1, 50, 500])
+def test_as_many_sessions_are_taken_as_there_are(count: int) -> None:
+    """They are more than the socket holds, and than are read at once."""
+    sessions = [replace(SESSION_STATE, session=f"session {number}") for number in range(count)]
+    words = [*WHOLE[:3], *((each, list[str]()) for each in sessions), (states.Told(1, count, 1.0), list[str]())]
+    taken = asyncio.run(followed(words))
+    assert taken is not None
+    assert taken.sessions == sessions
+    taken.close()
+
+
 @pytest.mark.parametrize("place", range(len(WHOLE)))
 @pytest.mark.parametrize("what", ["left out", "twice", "with other sockets"])
 def test_a_whole_that_is_another_is_not_taken(place: int, what: str) -> None:
