@@ -61,10 +61,11 @@ async def test_prometheus_scrapes_a_cluster_and_its_alerts_fire(cluster: Callabl
         camera = await stack.enter_async_context(FakeCamera([h264_track(encode(50, gop=25))], interval=0.04))
         running = await cluster({"front-door": camera.url, "away": "rtsp://127.0.0.1:1/"})
         async with Crowd() as crowd, Prometheus(tmp_path, running.url) as prometheus:
-            viewers = await crowd.join(Whep(running.whep("front-door")), VIEWERS)
-            await crowd.watching()
             monitored = Monitored(prometheus)
             await monitored.becomes("camshaft_ready", lambda values: values == [1])
+            await monitored.becomes("sum(camshaft_first_picture_seconds_count)", lambda values: values == [0])
+            viewers = await crowd.join(Whep(running.whep("front-door")), VIEWERS)
+            await crowd.watching()
             for expression in (
                 'sum(camshaft_viewers{state="connected"})',
                 "sum(camshaft_connect_seconds_count)",
