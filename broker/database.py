@@ -28,6 +28,7 @@ def claim(path: Path, format: Format) -> None:
 
     Raises ``OSError`` or ``ConfigError``.
     """
+    _make(path)
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         header = os.pread(file, _APPLICATION_ID_AT + 4, 0)  # not by SQLite, which would replay another's journal
@@ -36,6 +37,27 @@ def claim(path: Path, format: Format) -> None:
         os.fchmod(file, 0o600)  # SQLite gives its -wal and -journal files the mode of the database
     finally:
         os.close(file)
+
+
+def _make(path: Path) -> None:
+    """Create the file, if there is none, for its directory's owner: root makes it for a broker that is somebody else.
+
+    Raises ``OSError``.
+    """
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        new = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # not through a link, whoever has made that
+        file = os.open(path.name, new, 0o600, dir_fd=directory)
+        try:
+            if os.geteuid() == 0:
+                owner = os.fstat(directory)
+                os.fchown(file, owner.st_uid, owner.st_gid)
+        finally:
+            os.close(file)
+    except FileExistsError:
+        return
+    finally:
+        os.close(directory)
 
 
 def make_tables(database: sqlite3.Connection, path: Path, format: Format) -> bool:

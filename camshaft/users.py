@@ -37,10 +37,10 @@ def add(given: Given, name: str, role: str, cameras: tuple[str, ...]) -> None:
     for camera in cameras:
         if not CAMERA_PATTERN.fullmatch(camera):
             raise ConfigError(f"{camera!r} is no camera's name or pattern such as shop-*", where="--camera")
-    with _people(given) as people:
+    with _people(given, new=True) as people:
         people.check(name, AccessRole(role), cameras)  # before somebody types a password
         people.add(name, _hashed_password(), AccessRole(role), cameras, now=time.time())
-    click.echo(f"User {name} is added.")
+    click.echo(f"User {name} is added, for the broker whose store is {given.config().store.path.absolute()}.")
 
 
 @user.command("list")
@@ -82,9 +82,17 @@ def remove(given: Given, name: str) -> None:
 
 
 @contextmanager
-def _people(given: Given) -> Iterator[People]:
-    from broker.access.people import open_people
+def _people(given: Given, *, new: bool = False) -> Iterator[People]:
+    """The people of the broker that is configured; ``new``: they may be the first. Raises ``CamshaftError``."""
+    from broker.access.people import open_people, people_path
 
+    path = people_path(given.config().store.path).absolute()
+    if not new and not path.exists():
+        raise ConfigError(
+            f"{path} does not exist: no broker has its store there, and no user was added; name its store, or add one: "
+            "camshaft user add NAME --role admin",
+            key="store.path",
+        )
     try:
         with closing(open_people(given.config())) as people:
             yield people

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -40,9 +41,35 @@ def refused(*arguments: str, typed: str = "a long password\n") -> str:
     return result.output
 
 
+@pytest.mark.parametrize("command", [["list"], ["password", "anna"], ["remove", "anna"]])
+def test_users_are_not_looked_for_where_no_broker_has_its_store(command: list[str], directory: Path) -> None:
+    """Somebody is in another directory, and is not to find a file there afterwards."""
+    assert f"{directory}/camshaft.db.people does not exist" in refused("user", *command)
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone makes files for others")
+def test_what_root_makes_is_for_the_directory_s_owner(directory: Path) -> None:
+    """The broker of the systemd unit has a user of its own, and reads the file."""
+    os.chown(directory, 4_242, 4_343)
+    said("user", "add", "anna", "--role", "admin")
+    made = directory / "camshaft.db.people"
+    assert (made.stat().st_uid, made.stat().st_gid, made.stat().st_mode & 0o777) == (4_242, 4_343, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone makes files for others")
+def test_root_gives_nothing_away_through_a_link(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("roots") / "target"
+    os.chown(directory, 4_242, 4_343)
+    (directory / "camshaft.db.people").symlink_to(elsewhere)
+    camshaft("user", "add", "anna", "--role", "admin")
+    assert not elsewhere.exists() or elsewhere.stat().st_uid == 0
+
+
 def test_a_user_that_is_added_can_sign_in() -> None:
-    assert "There are no users" in said("user", "list")
-    assert "is added" in said("user", "add", "anna", "--role", "admin")
+    assert f"is added, for the broker whose store is {Path.cwd()}/camshaft.db" in said(
+        "user", "add", "anna", "--role", "admin"
+    )
     said("user", "add", "ben", "--camera", "yard", "--camera", "shop-*")
     assert [line.split() for line in said("user", "list").splitlines()] == [
         ["NAME", "ROLE", "CAMERAS"],
