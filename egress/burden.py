@@ -16,6 +16,7 @@ from collections import deque
 WINDOW = 50  # looks: five seconds of an egress that has time
 LATE = 0.5  # seconds that timers are late, as a mean: the machine has no time for us, though we use little of it
 MOST_LATE = 2.0  # seconds that one of them counts: a process that was stopped once has time again
+SKIPPED = 3  # times in these seconds that all viewers of a stream missed pictures: that is no moment's rush
 AGAIN = 0.1  # share by which it has to fall before there is room again, or viewers would come and go with each keyframe
 
 
@@ -25,11 +26,16 @@ class Burden:
 
     def __init__(self, used: float, waited: float, now: float) -> None:
         self._looks: deque[tuple[float, float, float, float]] = deque([(used, waited, now, 0.0)], maxlen=WINDOW + 1)
+        self._skips: deque[int] = deque([0], maxlen=WINDOW + 1)
         self._over = False
 
-    def look(self, used: float, waited: float, now: float, *, late: float, most: float) -> None:
-        """Take in how things are, ``late`` seconds after that was to be done. ``most``: share of a core; 0 is any."""
+    def look(self, used: float, waited: float, now: float, *, late: float, most: float, skips: int = 0) -> None:
+        """Take in how things are, ``late`` seconds after that was to be done. ``most``: share of a core; 0 is any.
+
+        ``skips`` is how often it has had to skip pictures so far, as it was too slow for all viewers of a stream.
+        """
         self._looks.append((used, waited, now, min(late, MOST_LATE)))
+        self._skips.append(skips)
         self._over = bool(most) and len(self._looks) > WINDOW and self._exceeds(most - AGAIN * self._over)
 
     @property
@@ -50,9 +56,14 @@ class Burden:
         return sum(late for *_, late in self._looks) / len(self._looks)
 
     @property
+    def skipped(self) -> int:
+        """How often it skipped pictures in the last seconds."""
+        return self._skips[-1] - self._skips[0]
+
+    @property
     def over(self) -> bool:
         """Whether one more viewer would be at the cost of those that there are."""
         return self._over
 
     def _exceeds(self, most: float) -> bool:
-        return self.share >= most or self.late >= LATE
+        return self.share >= most or self.late >= LATE or self.skipped >= SKIPPED

@@ -24,10 +24,13 @@ class Room:
         self._shortage = Shortage(limits.free_memory << 20)
         self._burden = Burden(time.thread_time(), waited_for_core(), now)
 
-    def look(self, now: float, due: float) -> None:
-        """See how busy the process is; to be called all the time, and ``due`` is when that was to be."""
-        most = self.limits.egress_load / 100
-        self._burden.look(time.thread_time(), waited_for_core(), now, late=max(0.0, now - due), most=most)
+    def look(self, now: float, due: float, skips: int = 0) -> None:
+        """See how busy the process is; to be called all the time, and ``due`` is when that was to be.
+
+        ``skips`` is how often it was too slow so far for all viewers of a stream.
+        """
+        late, most = max(0.0, now - due), self.limits.egress_load / 100
+        self._burden.look(time.thread_time(), waited_for_core(), now, late=late, most=most, skips=skips)
 
     @property
     def taken(self) -> int:
@@ -53,7 +56,8 @@ class Room:
                 f"This node has no time for a further viewer beside its {self.taken}: "
                 f"in the last {self._burden.seconds:.0f} s it was busy "
                 f"for {self._burden.share:.0%} of the time that it had (limits.egress_load is "
-                f"{self.limits.egress_load}), and {self._burden.late:.1f} s late."
+                f"{self.limits.egress_load}), {self._burden.late:.1f} s late, and skipped pictures "
+                f"{self._burden.skipped} times."
             )
             raise RequestError(503, "overloaded", message)
         if self._shortage.now(now):

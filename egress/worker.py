@@ -340,7 +340,7 @@ class Egress:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._room.look(now, now if self._sweeper is None else self._sweeper.when())
+        self._room.look(now, now if self._sweeper is None else self._sweeper.when(), self._streams.skips)
         self._rests = not self._room.taken
         self._sweeper = loop.call_later(REST_INTERVAL if self._rests else SWEEP_INTERVAL, self._sweep)
         if self.handing.paused:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.rig import Plan
 from bench.scenarios import conversion, crowds, endurance, paths
+from bench.scenarios.full import full
 from bench.scenarios.loads import growth, loads
 from bench.scenarios.mse import mse
 from bench.scenarios.partition import partition
@@ -40,6 +41,7 @@ SCENARIOS = {
     "tcp": Scenario("100 viewers by TCP beside 100 by UDP; then a tenth of them stops reading", tcp),
     "mse": Scenario("100 viewers by the page's own port, beside a program that writes the same bytes", mse),
     "thousand": Scenario("1,000 viewers at 1 Mb/s on one egress; 100 joins a second", crowds.thousand),
+    "full": Scenario("viewers of a 20 Mb/s camera come until an egress refuses: what do those see that watch?", full),
     "latency": Scenario("delay from the camera to the datagram with 100 viewers", crowds.latency),
     "ingest": Scenario("100 simulated cameras in one ingest process", crowds.ingest),
     "conversion": Scenario("H.265 at 1080p30 to H.264: its cost and its delay", conversion.conversion),

@@ -46,7 +46,8 @@ class Streams:
         self._unused_since: dict[Rendition, float] = {}
         self._delays_ns: deque[int] = deque(maxlen=DELAYS_KEPT)
         self._delay = Histogram(Measure.DELAY)
-        self._overloads = 0  # at the last look
+        self._overloads = 0  # of the streams that there were at the last look
+        self.skips = 0  # times that this process was too slow for all viewers of a stream
         self._quiet = Quiet(log)
 
     def __iter__(self) -> Iterator[Stream]:
@@ -102,6 +103,7 @@ class Streams:
         """Drop streams that nobody has watched for a while, and say so when this process is too slow for the others."""
         overloads = sum(stream.overloads for stream in self._streams.values())
         if overloads > self._overloads:
+            self.skips += overloads - self._overloads
             self._quiet.warning("too many viewers for this process, pictures are skipped: start more egress workers")
         self._overloads = overloads
         self._quiet.sweep()

@@ -50,6 +50,16 @@ def test_waits_that_are_told_late_make_no_share_that_cannot_be() -> None:
     assert after([0.5] * (2 * WINDOW), waits=0.7).share == 1.0
 
 
+def test_one_that_skips_pictures_again_and_again_is_over_however_busy_it_seems() -> None:
+    burden = after([0.3] * (2 * WINDOW))
+    over = []
+    for second, skips in enumerate([1, 1, 2, 2, 3, *[3] * WINDOW]):
+        burden.look(60.0, 7.0, 400.0 + second, late=0.0, most=0.9, skips=skips)
+        over.append(burden.over)
+    assert over[:5] == [False, False, False, False, True], "once or twice is a moment's rush"
+    assert not over[-1], "it is over"
+
+
 def test_without_a_bound_nothing_is_too_much() -> None:
     assert not after([1.0] * (2 * WINDOW), late=5.0, most=0.0).over
     assert Burden(1.0, 0.0, 2.0).share == 0.0
