@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from rigs import npm
 from rigs.chromium import Kept, missing
 
 playwright = pytest.importorskip("playwright.async_api")
@@ -30,8 +30,6 @@ ROOT = Path(__file__).parents[2]
 ANGULAR = [f"@angular/{name}@20.3.9" for name in ("core", "common", "compiler", "compiler-cli", "platform-browser")]
 REACT, VUE = ["react@19.2.0", "react-dom@19.2.0", "@types/react@19.2.2"], ["vue@3.5.22"]
 TOOLS = ["esbuild@0.25.12", "typescript@5.9.3", "rxjs@7.8.2", *ANGULAR, *REACT, *VUE]
-INSTALLED = Path(sys.prefix) / "player-examples"
-PATIENCE = 60.0  # seconds that npm may take: it is a hundred megabytes
 APPS = {
     "react": (
         "react-main.tsx",
@@ -71,23 +69,6 @@ def run(*command: str, at: Path, seconds: float = 200.0) -> None:
     assert done.returncode == 0, f"{' '.join(command)}: {done.stdout[-2_000:]}{done.stderr[-2_000:]}"
 
 
-def install() -> Path:
-    """Where the frameworks are. Skips the test where they cannot be had."""
-    whole, wanted = INSTALLED / "whole", " ".join(TOOLS)
-    if whole.exists() and whole.read_text("utf-8") == wanted:
-        return INSTALLED / "node_modules"
-    if shutil.which("npm") is None:
-        pytest.skip("npm is missing: apt install npm")
-    INSTALLED.mkdir(exist_ok=True)
-    options = ["--silent", "--fetch-retries=0", "--no-audit", "--no-fund", "--ignore-scripts"]
-    try:
-        run("npm", "install", *options, "--prefix", str(INSTALLED), *TOOLS, at=INSTALLED, seconds=PATIENCE)
-    except (AssertionError, subprocess.TimeoutExpired) as exc:
-        pytest.skip(f"the frameworks cannot be installed here: {str(exc)[:200]}")
-    whole.write_text(wanted, "utf-8")
-    return INSTALLED / "node_modules"
-
-
 def pack(into: Path, work: Path) -> None:
     """The package as npm would install it, from a copy of its sources."""
     shutil.copytree(ROOT / "packages/player", work / "packages/player", ignore=shutil.ignore_patterns("dist", "*.tgz"))
@@ -106,7 +87,10 @@ def pack(into: Path, work: Path) -> None:
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
     """The built pages, served."""
-    modules = install()
+    try:
+        modules = npm.installed("player-examples", TOOLS)
+    except npm.MissingError as exc:
+        pytest.skip(str(exc))
     (tmp_path / "node_modules").mkdir()
     for each in modules.iterdir():
         (tmp_path / "node_modules" / each.name).symlink_to(each)
