@@ -76,10 +76,11 @@ export function carries(sdp, kind) {
 /**
  * How far media has come on this connection, in numbers that only grow: pictures decoded, pictures received whole, and bytes
  * of all media. `video`: whether there is any of that. `arrived` are bytes of anything, and change whenever something comes;
- * `arrivedAt` is when the last came, as performance.now() has it, or undefined.
+ * `arrivedAt` is when the last came, as performance.now() has it, or undefined. `beats`: something comes each second, also
+ * where the camera sends nothing.
  */
 export async function progressOf(pc, video) {
-  const sum = { frames: 0, bytes: 0, received: 0, arrived: 0, arrivedAt: undefined, video: false };
+  const sum = { frames: 0, bytes: 0, received: 0, arrived: 0, arrivedAt: undefined, beats: true, video: false };
   const add = (entry) => {
     if (entry.type === "candidate-pair") {
       sum.arrived += entry.bytesReceived ?? 0;

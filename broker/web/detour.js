@@ -21,6 +21,7 @@ export class Detour {
   #trying = null; // a session by WebRTC in the background
   #pause = AGAIN_FIRST;
   #tryAt = 0; // when the next attempt is due, 0 if none is
+  #waiting = false; // for a session by WebRTC to connect that was answered
   #barredUntil = 0;
   #failures = 0; // of the page's own port, in a row
   #proved = false; // whether it has ever worked
@@ -40,13 +41,15 @@ export class Detour {
 
   /** A session by WebRTC was answered, and has yet to connect. */
   answered() {
-    if (!this.taken && this.#possible) this.#in(FALL_BACK_AFTER, () => this.#player.fallBack());
+    if (this.taken || !canUseMse()) return;
+    this.#waiting = true;
+    this.#in(Math.max(FALL_BACK_AFTER, this.#barredUntil - performance.now()), () => this.#player.fallBack());
   }
 
   /** Media gets through by WebRTC. */
   connected() {
     clearTimeout(this.#timer);
-    this.taken = false;
+    this.taken = this.#waiting = false;
     this.#pause = AGAIN_FIRST;
     this.#tryAt = 0;
     remember(0);
@@ -60,6 +63,7 @@ export class Detour {
   /** Go by the page's own port from now on; this session by WebRTC goes on in the background. */
   take(session) {
     this.taken = true;
+    this.#waiting = false;
     this.#trying = session;
     this.#in(TRY_FOR, () => this.#giveUp());
   }
@@ -81,14 +85,15 @@ export class Detour {
     remember(Date.now() + REMEMBERED);
   }
 
-  /** The page's own port failed: WebRTC again, and for a while nothing else. */
+  /** The page's own port failed, though the server can be reached there: WebRTC again, and for a while nothing else. */
   failed() {
     this.#failures += 1;
-    if (this.#proved && this.#failures <= PROVED) return;
+    const counted = this.#failures - (this.#proved ? PROVED : 0);
+    if (counted < 1) return;
     this.drop();
     this.taken = false;
     this.#tryAt = 0;
-    this.#barredUntil = performance.now() + Math.min(BARRED_FIRST * 2 ** (this.#failures - 1), BARRED_LONGEST);
+    this.#barredUntil = performance.now() + Math.min(BARRED_FIRST * 2 ** (counted - 1), BARRED_LONGEST);
   }
 
   /** A session in the background tells something: its media comes, or it is over. */
@@ -112,6 +117,7 @@ export class Detour {
   /** Try nothing more. */
   drop() {
     clearTimeout(this.#timer);
+    this.#waiting = false;
     this.#trying?.close();
     this.#trying = null;
   }
@@ -145,8 +151,10 @@ export class Detour {
   /** Another network may let media through. */
   #onNetwork = () => {
     this.#pause = AGAIN_FIRST;
+    this.#failures = this.#barredUntil = 0;
     remember(0);
-    if (!this.taken || !this.#possible) return;
+    if (this.#waiting) this.answered();
+    if (!this.taken) return;
     this.#trying?.close();
     this.#try();
     this.#tryAt = performance.now(); // once more, should this session's connection turn out to be dead as well

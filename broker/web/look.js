@@ -10,6 +10,7 @@ const STYLE = `
   .message { display: flex; align-items: center; justify-content: center; padding: 1.5em;
              text-align: center; text-wrap: balance; background: rgba(0, 0, 0, .55); pointer-events: none; }
   .message:empty { display: none; }
+  .message.low { align-items: flex-end; background: linear-gradient(transparent 40%, rgba(0, 0, 0, .7)); }
   .controls { position: absolute; right: 0; bottom: 0; display: flex; gap: .25rem; padding: .5rem; opacity: 0;
               transition: opacity .15s; }
   :host(:hover) .controls, :host(:focus-within) .controls, .controls.on { opacity: 1; }

@@ -6,7 +6,7 @@ import { fetchWithin } from "./browser.js";
 import { Live, takenCodecs } from "./live.js";
 import { ServedSession } from "./served.js";
 import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
-import { NO_WAY } from "./words.js";
+import { NO_WAY, UNREACHABLE } from "./words.js";
 
 const HELLO_TIMEOUT = 6000; // ms; the server gives an egress 5 s to answer
 const RESTART_INTERVAL = 1500; // ms; the server begins anew once a second at most
@@ -63,10 +63,14 @@ export class MseSession extends ServedSession {
   }
 
   /** There is no ICE, but another network: a connection that is silent is given up, and the player makes a new one. */
-  restart() {
-    const silent = this.#arrivedAt > 0 && performance.now() - this.#arrivedAt > DOUBTFUL_AFTER;
+  async restart() {
+    if (this.#arrivedAt === 0 || this.over) return false;
+    const last = this.#arrivedAt;
+    const left = last + DOUBTFUL_AFTER - performance.now(); // one that broke just now is not silent yet
+    if (left > 0) await new Promise((resolve) => setTimeout(resolve, left));
+    const silent = this.#arrivedAt === last;
     if (silent) this.closed("network_changed");
-    return Promise.resolve(silent);
+    return silent;
   }
 
   /** See `progressOf`; null before anything can have come. */
@@ -75,7 +79,8 @@ export class MseSession extends ServedSession {
     const silent = performance.now() - this.#arrivedAt > SILENT_AFTER;
     if (silent && this.summary?.state === "playing" && this.picture) this.closed("silent");
     const frames = this.#video.getVideoPlaybackQuality?.().totalVideoFrames ?? Math.round(this.#video.currentTime * 1000);
-    return { frames, bytes: this.#bytes, received: this.#segments, video: this.picture };
+    const sum = { frames, bytes: this.#bytes, received: this.#segments, video: this.picture };
+    return { ...sum, arrived: this.#bytes, arrivedAt: this.#arrivedAt, beats: false };
   }
 
   /** End it, here and at the server. */
@@ -181,8 +186,8 @@ async function refusalOf(url) {
     const response = await fetchWithin(REQUEST_TIMEOUT, url, { cache: "no-store" });
     const problem = await response.json();
     if (problem.code && problem.code !== UPGRADE_REQUIRED) return refusal(problem.code, problem.detail);
-  } catch {
-    // nothing gets through, or nothing that is ours
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) return new SignallingError("unreachable", UNREACHABLE); // else it is none of ours
   }
   return new SignallingError("no_way", NO_WAY);
 }

@@ -11,6 +11,7 @@ export class Playback {
   #player;
   #triedAt = -Infinity;
   #shown = null; // a MediaStream or a Media Source
+  refused = false; // by the browser, which plays nothing by itself
 
   /** `player` is told of paused(), which stays until frames move again, and muted(): sound was taken away. */
   constructor(video, player) {
@@ -56,9 +57,11 @@ export class Playback {
     this.#triedAt = performance.now();
     try {
       await this.#video.play();
+      this.refused = false;
     } catch (error) {
       if (error.name === "AbortError") return; // another stream or another pause came in between
       if (this.#video.muted) {
+        this.refused = true;
         this.#player.paused();
       } else {
         this.#video.muted = true;

@@ -334,12 +334,13 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   #failed(error) {
-    if (this.#session?.way === "websocket" && this.#session.id === null && !error.permanent) this.#detour.failed();
+    const failedOver = this.#session?.way === "websocket" && this.#session.id === null;
+    if (failedOver && !error.permanent && error.code !== "unreachable") this.#detour.failed();
     if (error.code === "blocked") {
       this.#start(); // by HTTP
       return;
     }
-    if (SOCKET_FAILURES.has(error.code)) this.#byHttp = !this.#byHttp;
+    if (SOCKET_FAILURES.has(error.code) && !failedOver) this.#byHttp = !this.#byHttp;
     this.#retry({ slowly: error.permanent });
     this.#refused(error);
   }
@@ -433,7 +434,7 @@ export class CamshaftPlayer extends WithAttributes {
     }
     const sum = await session.progress(this.video);
     if (session !== this.#session || sum === null) return;
-    if (session.way === "webrtc") this.#roaming.looked(sum, asleep);
+    this.#roaming.looked(sum, asleep);
     const pictured = sum.frames > this.#seen.frames;
     const heard = sum.bytes > this.#seen.bytes;
     this.#arrives = sum.received > this.#seen.received;
@@ -535,10 +536,11 @@ export class CamshaftPlayer extends WithAttributes {
   #showStart() {
     const startable = this.state === "idle" && this.getAttribute("camera") && !this.unable;
     this.#parts.start.hidden = !startable && this.state !== "paused";
+    this.#parts.message.classList.toggle("low", !this.#parts.start.hidden); // the button stands in the middle
   }
 
   #showMessage() {
-    const text = message(this.state, this.#session, this.#reason, this.#undecoded);
+    const text = message(this.state, this.#session, this.#reason, this.#undecoded, this.#playback.refused);
     if (this.#parts.message.textContent !== text) this.#parts.message.textContent = text;
   }
 

@@ -46,8 +46,11 @@ export class Roaming {
     this.#heard();
   }
 
-  /** So many bytes have come so far, the last at `arrivedAt`, if the browser tells; `asleep`: nobody has looked for long. */
-  looked({ arrived, arrivedAt }, asleep) {
+  /**
+   * So many bytes have come so far, the last at `arrivedAt`, if the browser tells; `asleep`: nobody has looked for long.
+   * Without `beats` silence proves nothing by itself, and is doubted later: the camera may send a picture a second, or none.
+   */
+  looked({ arrived, arrivedAt, beats = true }, asleep) {
     clearTimeout(this.#timer);
     const now = performance.now();
     if (arrived !== this.#arrived) this.#heard();
@@ -56,8 +59,8 @@ export class Roaming {
     this.#arrived = arrived;
     const silent = now - this.#arrivedAt;
     if (arrived === 0 || silent < USUAL) return;
-    if (silent > SILENT_AFTER) this.restart();
-    else if (silent > DOUBT_AFTER) this.#doubt();
+    if (silent > SILENT_AFTER && beats) this.restart();
+    else if (silent > (beats ? DOUBT_AFTER : SILENT_AFTER)) this.#doubt();
     const next = [DOUBT_AFTER, SILENT_AFTER].find((after) => silent <= after);
     if (next) this.#timer = setTimeout(() => this.#player.look(), next - silent + 1);
   }

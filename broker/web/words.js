@@ -13,6 +13,9 @@ export const NO_WAY =
 export const ONLY_SOUND = "The camera sends sound, and no picture.";
 
 export const NO_SERVER = 'Say which server this camera is at: <camshaft-player server="ADDRESS">.';
+export const PAUSED = "Paused by this browser or phone: press the button to go on.";
+export const NO_AUTOPLAY =
+  "This browser starts no picture by itself, as phones do that save power: press the button to see it.";
 export const CLOSED = "An operator has closed this session.";
 export const UNDECODED =
   "The picture arrives, and this browser cannot decode it: set the camera to a smaller picture or the profile Baseline, " +
@@ -55,15 +58,19 @@ function unconverted(codec) {
   );
 }
 
-/** What stands over the picture of a player in this `state`; `reason` is that of its last failure, `undecoded` a fact. */
-export function message(state, session, reason, undecoded) {
+/**
+ * What stands over the picture of a player in this `state`; `reason` is that of its last failure, `undecoded` and
+ * `refused`, which is playing, are facts.
+ */
+export function message(state, session, reason, undecoded, refused) {
   const summary = session?.summary ?? null;
   switch (state) {
     case "idle":
       return unable();
     case "playing":
-    case "paused":
       return "";
+    case "paused":
+      return refused ? NO_AUTOPLAY : PAUSED;
     case "soundonly":
       return noPicture(session);
     case "failed":

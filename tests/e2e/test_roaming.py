@@ -30,6 +30,7 @@ pytestmark = [
 PATIENCE = 60.0  # seconds
 SILENCE = 4.0  # seconds
 WITHIN = 20.0  # seconds to the picture; where nothing else runs it takes 1 to 2
+WAY = "async () => (await document.querySelector('camshaft-player').stats()).way"
 EMBEDDING = """<!doctype html><title>Somebody else's</title><script type="module" src="static/player.js"></script>
 <camshaft-player camera="front-door" autoconnect></camshaft-player>"""
 
@@ -133,3 +134,28 @@ async def test_the_picture_goes_on_in_the_same_session(
                     assert still["restarts"] <= after["restarts"] + 1  # its WebSocket may be found dead only now
                 await viewing.close()
                 await gone(running)
+
+
+async def test_a_page_that_goes_by_its_own_port_goes_on_there(
+    two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
+) -> None:
+    """No browser tells the page that its WebSocket is dead: neither of the two on which everything depends here."""
+    if problem := chromium_rig.missing():
+        pytest.skip(problem)
+    closed = Path(udp="dropped")
+    config = {"auth": {"mode": "none"}, "media": {"port": 0, "tcp": "off"}}
+    with two_hosts(closed, closed) as (server, viewer, _link), server.entered():
+        async with (
+            Cluster(tmp_path, {"front-door": gst_camera(SMALL).url}, config=config, host=server.address) as running,
+            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
+        ):
+            viewing = await browser.open(f"{running.url}/watch/front-door")
+            await viewing.shows(30, seconds=PATIENCE)
+            assert await viewing.page.evaluate(WAY) == "websocket"
+            for number in (3, 4):
+                viewer = viewer.move(f"10.77.{number}.2", f"fd77:{number}::2", server)
+                seconds = await without_picture(viewing, time.time())
+                print(f"by the page's own port: {seconds:.2f} s")
+                assert seconds < WITHIN
+                assert await viewing.page.evaluate(WAY) == "websocket"
+            await viewing.close()

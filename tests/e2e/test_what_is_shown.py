@@ -199,6 +199,7 @@ async def test_a_picture_that_is_paused(chromium: Chromium, shared_cluster: Call
         await door.page.evaluate("document.querySelector('camshaft-player').video.pause()")
         await door.state("paused")
         await expect(door.start).to_be_visible()
+        await expect(door.message).to_contain_text("press the button")
         await door.page.wait_for_timeout(1_500)  # pictures go on coming, and none of them is seen
         await door.state("paused")
 
@@ -215,10 +216,12 @@ async def test_a_browser_that_wants_a_click_first(chromium: Chromium, shared_clu
         door = await shown(chromium, f"{running.url}/watch/door", f"({REFUSES})()")
         await door.state("paused")
         await expect(door.start).to_be_visible()
+        await expect(door.message).to_contain_text("starts no picture by itself")
         await door.page.evaluate("window.refuses = false")
         await door.start.click(position={"x": 20, "y": 20})
         await door.state("playing")
         await door.moves()
+        await expect(door.message).to_be_empty()
 
 
 async def test_a_picture_that_arrives_and_is_not_decoded(

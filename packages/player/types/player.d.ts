@@ -53,6 +53,8 @@ export interface PlayerStatistics {
   state: PlayerState;
   camera: string | null;
   session: string | null;
+  /** How media comes: by WebRTC, or where that does not get through by a WebSocket of the page's own port; empty without a session. */
+  way: "webrtc" | "websocket" | "";
   video?: Record<string, unknown>;
   audio?: Record<string, unknown>;
   transport?: Record<string, unknown>;

@@ -38,8 +38,9 @@ async def page(kept_chromium: Kept) -> AsyncIterator[Any]:
     async with elsewhere() as address, playwright.async_playwright() as driver:
         browser = await driver.chromium.connect_over_cdp(kept_chromium.address())
         page = await browser.new_page()
-        await page.clock.install()
+        await page.clock.install(time=0)
         await page.goto(address)
+        await page.clock.pause_at(3_600)  # seconds: later than any start
         await page.evaluate(BEGIN)
         yield page
         await browser.close()
@@ -78,6 +79,21 @@ async def test_an_attempt_comes_when_it_is_due_however_often_the_other_way_begin
     for _ in range(14):
         assert await said(page, 1_000, "detour.over(); detour.goOn();") == []
     assert await said(page, 1_500, "detour.over(); detour.goOn();") == ["tries"]
+
+
+async def test_a_port_that_has_worked_is_left_for_seconds_and_another_network_brings_it_back(page: Any) -> None:
+    assert await said(page, 2_000, "detour.works()") == ["falls back"]
+    failed = "detour.over(); detour.failed(); detour.goOn();"
+    for _ in range(5):
+        await said(page, 100, failed)
+        assert await page.evaluate("detour.taken"), "it may be the server that starts anew"
+    once_more = "detour.over(); detour.failed(); detour.over(); detour.answered();"
+    assert await said(page, 100, once_more) == ["webrtc 1 closed"]
+    assert not await page.evaluate("detour.taken")
+    assert await said(page, 3_700) == []
+    assert await said(page, 400) == ["falls back"]
+    assert await said(page, 5_000, once_more) == ["webrtc 1 closed"], "then it is left for twice as long"
+    assert await said(page, 2_000, "dispatchEvent(new Event('online'))") == ["falls back"]
 
 
 async def test_what_fails_before_it_has_been_answered_leaves_nothing_behind(page: Any) -> None:

@@ -33,11 +33,11 @@ WATCH = """async (steps) => {
     });
     roaming.begin();
     const all = [];
-    for (const { at, arrived, arrivedAt, asleep = false, isDead = false, begins = false } of steps) {
+    for (const { at, arrived, arrivedAt, beats, asleep = false, isDead = false, begins = false } of steps) {
         clock = at;
         dead = isDead;
         if (begins) roaming.begin();
-        roaming.looked({ arrived, arrivedAt }, asleep);
+        roaming.looked({ arrived, arrivedAt, beats }, asleep);
         await new Promise((then) => setTimeout(then));
         all.push(said.join(" "));
         said = [];
@@ -87,6 +87,18 @@ async def test_a_dead_connection_to_the_server_proves_it_and_a_page_that_slept_p
         ({"at": 90_600, "arrived": 20}, "doubt"),
         ({"at": 90_700, "arrived": 0, "begins": True}, ""),  # another session
         ({"at": 99_000, "arrived": 0}, ""),
+    ]
+    assert await page.evaluate(WATCH, [step for step, _ in steps]) == [said for _, said in steps]
+
+
+async def test_where_nothing_comes_by_itself_only_a_dead_connection_to_the_server_proves_another_network(page) -> None:
+    steps = [
+        ({"at": 1_000, "arrived": 10, "beats": False}, ""),
+        ({"at": 2_300, "arrived": 10, "beats": False}, ""),  # a picture a second
+        ({"at": 2_500, "arrived": 10, "beats": False}, "doubt"),
+        ({"at": 9_000, "arrived": 10, "beats": False}, ""),  # none at all
+        ({"at": 10_000, "arrived": 20, "beats": False}, ""),
+        ({"at": 11_500, "arrived": 20, "beats": False, "isDead": True}, "doubt restart"),
     ]
     assert await page.evaluate(WATCH, [step for step, _ in steps]) == [said for _, said in steps]
 
