@@ -24,6 +24,11 @@ class TokenBucket:
         self._tokens -= 1.0
         return True
 
+    @property
+    def left(self) -> float:
+        """How many tokens there were when it was filled last, less those that were used since."""
+        return self._tokens
+
     def fill(self, now: float) -> float:
         """How many tokens there are now. Time that goes backwards fills nothing."""
         if now > self._filled_at:

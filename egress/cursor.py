@@ -8,13 +8,15 @@ from common.media import Kind
 from egress.formats import Format
 from egress.media.fanout import Group, Lane
 from egress.media.feed import Feed
+from egress.media.history import ALL
 from egress.media.target import Target
 from egress.negotiation import Section
 from egress.numbering import Numbering
 from egress.path.playout import Playout
 from egress.position import TRANSITIONS, Event, Position
 
-MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there
+MAX_LAG = 0.5  # seconds that a viewer may be behind when a keyframe comes; if it is more, it goes on there …
+HELD_LAG = 2.0  # … and one that is held back, to which the keyframe would be too much
 
 
 class Cursor:
@@ -30,6 +32,9 @@ class Cursor:
         self.playout = Playout(section.playout_delay)
         self.target = target
         self.thin = False  # no bursts
+        self.watches = False  # each picture is to tell how much the path carries, where that can be
+        self.leaves = False  # another feed is to come soon
+        self._max_lag = MAX_LAG
         self.next = 0  # index of the next packet, while not live
         self.live_from = 0  # index from which packets came live
         self.blocked = 0  # times that the socket's buffer was full
@@ -86,6 +91,7 @@ class Cursor:
     def change_feed(self, feed: Feed) -> None:
         """Wait for a start in another feed of the same source. Numbers go on; nothing of the old one is sent again."""
         self.move(Event.FEED_CHANGED)
+        self.leaves = False
         self.feed.discard(self)
         self.numbering.forget(self.next)
         self.feed, self.format = feed, None
@@ -98,6 +104,14 @@ class Cursor:
         if self.position in (Position.LIVE, Position.BEHIND):
             self.move(Event.CUT_OFF)
             self.numbering.forget(self.next)
+
+    def spare_keyframe(self) -> bool:
+        """Give up where a keyframe comes that would be in the way of another feed's. Whether it did."""
+        packet = self.feed.history.get(self.next) if self.leaves and self.held else None
+        if packet is None or packet.probe != ALL:
+            return False
+        self.give_up()
+        return True
 
     def rejoin(self) -> None:
         """Get what comes live by another target, with other headers, or in other bursts than before."""
@@ -119,22 +133,43 @@ class Cursor:
             assert self._group is not None, "a live viewer has joined a group"
             self.next = self.feed.leave(self._lane, self._group)
         if self.position is Position.LIVE:
-            self.live_from = self.next
+            self.live_from, self._max_lag = self.next, MAX_LAG
             self._group = self.group()
             self.feed.join(self, self._lane, self._group, self.target, thin=self.thin)
         self._on_move(self.position)
 
+    def hold_back(self) -> None:
+        """Go on at its own pace: the path does not carry what comes live."""
+        self.slow_down(self.feed.history.end)
+        self._max_lag = HELD_LAG
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held back."""
+        return self._max_lag == HELD_LAG
+
+    @property
+    def watched(self) -> bool:
+        """Whether each picture tells how much its path carries.
+
+        Not where packets are sent again as they were, as without RFC 4588: their header would be another one.
+        """
+        return self.watches and self.thin and self.format is not None and self.format.rtx is not None
+
     def group(self) -> Group:
         """A group, still empty, for the headers that it gets now."""
         assert self.format is not None, "nothing is sent before a format is chosen"
-        return Group(self.feed.source.ssrc, self.format.payload_type, self.section.transport_cc, self.playout.element)
+        section, format = self.section, self.format
+        return Group(
+            self.feed.source.ssrc, format.payload_type, section.transport_cc, self.playout.element, self.watched
+        )
 
     # See ``Listener``.
 
     def may_start(self, index: int) -> None:
         """See ``Listener``. A viewer that waits starts here, and one that lags too far goes on here."""
         waits = self.position is Position.WAITING and self.format is not None
-        if waits or (self.position is Position.BEHIND and self._lag() > MAX_LAG):
+        if waits or (self.position is Position.BEHIND and self._lag() > self._max_lag):
             self.skip_to(index)
             self.move(Event.START_CAME)
 

@@ -100,7 +100,7 @@ class Feedback:
             case rtcp.Arrivals(seconds):
                 for sender in senders.values():
                     if sender.feed.kind is Kind.VIDEO:  # the only one with probes
-                        sender.arrived(seconds, now)
+                        self.alarming |= sender.arrived(seconds, now)
             case rtcp.Bye():
                 self.bye = True
 

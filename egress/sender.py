@@ -6,18 +6,17 @@ viewer reports, what is known of its path, and catching up from the history.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from common.media import MAX_PAYLOAD, Kind
 from egress.cursor import Cursor
 from egress.formats import Format
+from egress.measuring import Measuring
 from egress.media.fanout import Audience, Lane, Parcel, fan_out, runs
 from egress.media.feed import Feed
 from egress.media.target import Target
 from egress.negotiation import Section
-from egress.path.capacity import Train
 from egress.path.pace import Pace
 from egress.path.stuck import StuckJudge
 from egress.position import TRANSITIONS, Event, Position
@@ -56,13 +55,13 @@ class Sender:
         self.lane, rtx_lane = (Lane(0, ssrc, srtp.gcm_keys, srtp.protect_rtp) for ssrc in ssrcs)
         self.cursor = Cursor(feed, section, self.lane, target, self._moved)
         self.retransmission = Retransmission(self.cursor, rtx_lane, pace)
+        self._measuring = Measuring(self.cursor, pace)
         self._pace = pace
         self._quality = pace.quality
         self._on_behind = on_behind
         self._stuck = StuckJudge() if feed.kind is Kind.VIDEO else None  # by sound, which may pause, none is judged
         self.pictured_at: float | None = None  # when a first whole picture was sent
         self._confirmed = -1  # index of the newest packet that a report says has arrived
-        self._trains: deque[Train] = deque(maxlen=64)  # runs of probes that did not go live, as they were sent
 
     @property
     def feed(self) -> Feed:
@@ -81,13 +80,13 @@ class Sender:
 
     def start(self, now: float) -> None:
         """Begin with what is there, if anything is; to be called once."""
-        self.cursor.thin = self._quality.thin(now)
+        self._learn_path(now)
         self.retransmission.start(now)
         self.cursor.start(now)
 
     def resume(self, following: int | None, index: int | None, first: int, now: float) -> None:
         """Go on where another process stopped, see ``Cursor.resume``; or begin, if that is not known."""
-        self.cursor.thin = self._quality.thin(now)
+        self._learn_path(now)
         self.retransmission.start(now)
         self.cursor.resume(following, index, first)
         self.cursor.begin(now)
@@ -103,7 +102,7 @@ class Sender:
     def change_feed(self, feed: Feed) -> None:
         """Wait for a start in another feed of the same source."""
         self._confirmed = -1
-        self._trains.clear()
+        self._measuring.begin_anew()
         if self._stuck is not None:
             self._stuck.begin_anew()
         self.cursor.change_feed(feed)
@@ -129,6 +128,8 @@ class Sender:
                 cursor.move(Event.CUT_OFF)
                 return 0
             cursor.skip_to(history.keyframe)
+        if cursor.spare_keyframe():
+            return 0
         first = cursor.next
         budget = self._pace.budget(self.feed.meter.rate, now)
         group, count = cursor.group(), budget // MAX_PAYLOAD
@@ -142,7 +143,7 @@ class Sender:
             if self.pictured_at is None and any(run[-1].marker for run in parcel.runs):
                 self.pictured_at = now
         sent = cursor.next - first
-        if cursor.next == history.end:
+        if cursor.next == history.end and (budget >= 0 or not cursor.held):
             cursor.move(Event.CAUGHT_UP)
         return sent
 
@@ -162,7 +163,7 @@ class Sender:
                 return False
             self._pace.spend(sum([len(packet.payload) for packet in run]))
             if run[0].probe:
-                self._trains.append((cursor.next, cursor.next + len(run)))
+                self._measuring.sent(cursor.next, cursor.next + len(run))
             cursor.next += len(run)
         if parcel.runs[-1][-1].marker:
             self.retransmission.send_spare()
@@ -201,28 +202,28 @@ class Sender:
         if self._stuck is not None:
             self._stuck.deaf_until(now)
 
-    def arrived(self, arrivals: Mapping[int, float], now: float) -> None:
-        """Transport-wide feedback: seconds by sequence number."""
-        cursor, upto = self.cursor, self.cursor.upto
-        indexed = ((cursor.numbering.index(number, upto), seconds) for number, seconds in arrivals.items())
-        by_index = {index: seconds for index, seconds in indexed if index is not None}
-        live = cursor.position is Position.LIVE  # else the feed's trains are not how this viewer got them
-        trains = [train for train in self.feed.trains if train[0] >= cursor.live_from] if live else []
-        self._quality.capacity.add([*self._trains, *trains], by_index, MAX_PAYLOAD, now)
+    def arrived(self, arrivals: Mapping[int, float], now: float) -> bool:
+        """Transport-wide feedback: seconds by sequence number. Whether the path is found too narrow for the stream."""
+        return self._measuring.arrived(arrivals, now)
 
     def look(self, now: float) -> None:
         """See whether the path has become another: after each feedback, and once a second without."""
         if self._stuck is not None:
             self._judge(self._stuck, now)
-        cursor, thin, told = self.cursor, self._quality.thin(now), False
+        cursor, told, changed = self.cursor, False, self._learn_path(now)
         if cursor.format is not None and cursor.format.rtx is not None:
             # Without RTX a packet is sent again as it was, so its header must not become another one.
             quality, meter = self._quality, self.feed.meter
             delay = quality.playout_delay(meter.rate, meter.largest, now) if quality.lossy(now) else 0.0
             told = cursor.playout.update(delay, self.lane.packets)
-        if thin != cursor.thin or told:
-            cursor.thin = thin
+        if changed or told:
             cursor.rejoin()
+
+    def _learn_path(self, now: float) -> bool:
+        cursor, thin, watches = self.cursor, self._quality.thin(now), self._quality.watched
+        changed = (thin, watches) != (cursor.thin, cursor.watches)
+        cursor.thin, cursor.watches = thin, watches
+        return changed
 
     def _judge(self, judge: StuckJudge, now: float) -> None:
         cursor, stuck = self.cursor, judge.judge(self._unconfirmed(), now)

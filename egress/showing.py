@@ -164,8 +164,10 @@ class Showing:
             self._hand_over(lead, None)
             if (sender := self.sender(self._lead)) is not None:
                 sender.cursor.begin(now)
-        if flooded and self._lead in self._handovers and (sender := self.sender(self._lead)) is not None:
-            sender.cursor.give_up()
+        if self._lead in self._handovers and (sender := self.sender(self._lead)) is not None:
+            sender.cursor.leaves = True
+            if flooded:
+                sender.cursor.give_up()
 
     def convert(self, sender: Sender, now: float) -> bool:
         """The camera sends what the session does not take: go on with what a converter makes. Whether that can be."""
@@ -231,3 +233,5 @@ class Showing:
         for handover in tuple(self._handovers.values()):
             self._drop(handover)
         self._going = self.camera
+        for sender in self._senders.values():
+            sender.cursor.leaves = False

@@ -50,6 +50,7 @@ class Viewer:
         renditions: Renditions,
         declined: CameraName = NOTHING,
         holder: tuple[str, float | None] = ("", None),
+        watched: bool = False,
         now: float,
         started: float,
     ) -> None:
@@ -59,15 +60,14 @@ class Viewer:
         self.ended = ""  # why, once it is over
         self.due = now  # when it is to be swept
         self.joined_at: float | None = None  # when media could flow for the first time
-        self._quality = PathQuality()
+        self._quality = PathQuality(watched=watched)
         self.feedback = Feedback(self.senders, self._quality)
         self._pace = Pace(self._quality)
         self.showing = Showing(camera, streams, negotiated.sections, self.senders, renditions, declined)
         self._cname = cname
         self._on_behind = on_behind
         self._started = started  # Unix time
-        self._restarts = 0  # of its ICE
-        self._ice = ""  # the mark of the newest
+        self._restarts, self._ice = 0, ""  # of its ICE, and the mark of the newest
         self._holder = holder  # by whose right it is, and the Unix time at which that runs out
 
     @property

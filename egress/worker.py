@@ -158,7 +158,7 @@ class Egress:
         self._ports = ports
         self._streams = streams
         self._addresses = addresses
-        self._send_loop = f"compiled, {native.LIBRARY}" if compiled else "Python"
+        self._sends = f"compiled, {native.LIBRARY}" if compiled else "Python"
         self._identity = Identity(compiled=compiled)
         self._transport = partial(_transport, self._identity, ports, addresses)
         self._cname = cname
@@ -190,9 +190,7 @@ class Egress:
             tcp.on_tls = self._tls_door.take
         self._sweep()
         ports = {"port": self._ports.udp.number, "tcp": "off" if tcp is None else tcp.number}
-        log.info(
-            "egress ready", node=self._link.node, **ports, addresses=self._addresses.now, send_loop=self._send_loop
-        )
+        log.info("egress ready", node=self._link.node, **ports, addresses=self._addresses.now, send_loop=self._sends)
         try:
             async with self.handing.serving():
                 await stop.wait()
@@ -319,6 +317,7 @@ class Egress:
                 renditions=self._streams,
                 declined=offer.camera if camera != offer.camera else NOTHING,
                 holder=(offer.principal, offer.expires),
+                watched=bool(offer.other) and not offer.fixed,
                 now=asyncio.get_running_loop().time(),
                 started=time.time(),
             )

@@ -29,7 +29,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from egress import native
-from egress.media.history import Packet, Span, Unit
+from egress.media.history import ALL, WATCHED, Packet, Span, Unit
 from egress.media.target import MAX_SEGMENTS, Refusal, Target
 
 HEADER_SIZE = 12  # bytes, RFC 3550 5.1 without CSRC and extension
@@ -44,7 +44,7 @@ _extended_header = struct.Struct("!BBHIIHHBHx").pack
 _twice_extended_header = struct.Struct("!BBHIIHHBH4sx").pack
 _scratch = memoryview(bytearray(65_536))
 
-GroupKey = tuple[int, int, bytes]
+GroupKey = tuple[int, int, bytes, bool]
 _Draft = tuple[Packet, memoryview, memoryview]  # a packet, and where its header and its payload go
 _Slot = tuple[int, bytes, bytes, memoryview]  # number less what all have in common, payload, header, where payload goes
 
@@ -162,14 +162,17 @@ class Audience:
 class Group:
     """Lanes whose packets have the same headers but for the sequence number."""
 
-    __slots__ = ("_audience", "_lanes", "extension", "payload_type", "playout", "ssrc")
+    __slots__ = ("_audience", "_lanes", "extension", "payload_type", "playout", "ssrc", "watched")
 
-    def __init__(self, ssrc: int, payload_type: int, extension: int = 0, playout: bytes = b"") -> None:
+    def __init__(
+        self, ssrc: int, payload_type: int, extension: int = 0, playout: bytes = b"", watched: bool = False
+    ) -> None:
         assert extension or not playout, "the playout delay's element stands behind the other one"
         self.ssrc = ssrc
         self.payload_type = payload_type
         self.extension = extension  # id of the transport-wide sequence number, 0 for lanes without
         self.playout = playout  # the playout delay's element, empty for lanes without
+        self.watched = watched  # whether all probes carry the number, and not only those that are for all
         self._lanes: dict[Lane, Target] = {}
         self._audience: Audience | None = None
 
@@ -196,13 +199,17 @@ class Group:
     @property
     def key(self) -> GroupKey:
         """The properties that lanes must agree in to share a group of one SSRC."""
-        return self.payload_type, self.extension, self.playout
+        return self.payload_type, self.extension, self.playout, self.watched
+
+    def numbers(self, packet: Packet) -> bool:
+        """Whether the packet carries a transport-wide sequence number here."""
+        return bool(self.extension) and (packet.probe == ALL or (self.watched and packet.probe == WATCHED))
 
     def header_size(self, packet: Packet) -> int:
         """Bytes of the packet's header here."""
         if self.playout:
             return HEADER_SIZE + EXTENSIONS_SIZE
-        return HEADER_SIZE + EXTENSION_SIZE if packet.probe and self.extension else HEADER_SIZE
+        return HEADER_SIZE + EXTENSION_SIZE if self.numbers(packet) else HEADER_SIZE
 
 
 def cuts(sizes: Sequence[int]) -> list[int]:
@@ -409,6 +416,6 @@ def _write_header(packet: Packet, number: int, group: Group) -> bytes:
     element = group.extension << 4 | 1
     if group.playout:
         return _twice_extended_header(0x90, *common, 0xBEDE, 2, element, number, group.playout)
-    if packet.probe and group.extension:
+    if group.numbers(packet):
         return _extended_header(0x90, *common, 0xBEDE, 1, element, number)
     return _header(0x80, *common)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind
 from egress.media.fanout import Group, GroupKey, Lane, Parcel, cuts, cuts_of
-from egress.media.history import Histories, History, Unit
+from egress.media.history import ALL, WATCHED, Histories, History, Unit
 from egress.media.meter import Meter
 from egress.media.outbox import Later, Outbox, at_once
 from egress.media.target import Target
@@ -121,6 +121,7 @@ class Feed:
         self.pushed_at: float | None = None  # monotonic time of the newest batch
         self.meter = Meter()
         self.trains: deque[Train] = deque(maxlen=64)  # runs of probes, as they went to live viewers
+        self.pictures: deque[Train] = deque(maxlen=64)  # the same of other pictures, while a path is thin
         self.outbox = Outbox(later, self._blocked)
         self.overloads = 0  # times that this process was too slow for all its viewers
         self.taps: set[Tap] = set()
@@ -148,7 +149,7 @@ class Feed:
         ends = video and batch.unit_end
         if video:
             self._in_keyframe = probe and not ends
-        unit = Unit(payloads, timestamp, MARKER if ends else 0, probe, size)
+        unit = Unit(payloads, timestamp, MARKER if ends else 0, ALL if probe else WATCHED if video else 0, size)
         index = self.history.append(unit, now, keyframe=keyframe)
         if keyframe:
             self._parcels.clear()
@@ -163,6 +164,8 @@ class Feed:
         for count in cut if probe else ():
             self.trains.append((index, index + count))
             index += count
+        if self._thin and video and not probe:
+            self.pictures.append((index, index + len(payloads)))
         for tap in tuple(self.taps) if self.taps else ():
             tap.take(batch, self.timeline.timestamp)
 

@@ -30,8 +30,10 @@ class Packet(NamedTuple):
     payload: bytes
     timestamp: int  # 32 bits, as sent to every viewer
     marker: int  # 0x80 or 0, ready to be combined with the payload type
-    probe: bool = False  # carries a transport-wide sequence number to viewers that accept one
+    probe: int = 0  # who gets a transport-wide sequence number with it, of the viewers that accept one: see below
 
+
+ALL, WATCHED = 1, 2  # the probes of keyframes, for all; of other pictures, for those whose path is watched
 
 _packet = partial(tuple.__new__, Packet)  # of its fields
 
@@ -45,7 +47,7 @@ class Unit(NamedTuple):
     payloads: list[bytes]
     timestamp: int
     marker: int  # of the last
-    probe: bool
+    probe: int
     size: int  # bytes of all payloads
 
     @property

@@ -24,6 +24,14 @@ class Pace:
         self._bucket.burst = BURST if self.quality.thin(now) else LOCAL_BURST
         return int(self._bucket.fill(now))
 
+    def hold(self, size: int, now: float) -> None:
+        """``size`` bytes are still on their way: send nothing until they can have arrived."""
+        self._bucket.spend(self._bucket.fill(now) + size)
+
+    def release(self) -> None:
+        """All of it has arrived."""
+        self._bucket.spend(min(0.0, self._bucket.left))
+
     def spend(self, size: int) -> None:
         """``size`` bytes were sent."""
         self._bucket.spend(size)

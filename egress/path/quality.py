@@ -17,6 +17,7 @@ THIN_CAPACITY = 5_000_000  # bytes/s (40 Mb/s): a keyframe of 200 kB takes 40 ms
 LEAST_FACTOR = 1.25  # times the camera's rate at which to catch up at least, or it would never end
 LOSS = 0.01  # share of packets lost in a report that makes a path lossy
 LOSSY_FOR = 30.0  # seconds that it then stays lossy
+NARROW_SHARE = 0.9  # of what a path carries that is narrower than the camera's rate: its queue is to become empty
 LOCAL_RATE = 12_500_000  # bytes/s (100 Mb/s): a group of pictures has to fit through a browser's socket buffer
 THIN_FACTOR = 2.0  # times the camera's rate
 MIN_RATE = 500_000  # bytes/s (4 Mb/s), for cameras that send little, and until a camera's rate is known
@@ -33,11 +34,12 @@ def thin_rate(camera_rate: float) -> float:
 class PathQuality:
     """The judgement on one viewer's path. All times are monotonic seconds."""
 
-    __slots__ = ("_lossy_until", "_round_trip", "capacity", "reliable")
+    __slots__ = ("_lossy_until", "_round_trip", "capacity", "reliable", "watched")
 
-    def __init__(self) -> None:
+    def __init__(self, *, watched: bool = False) -> None:
         self.capacity = Capacity()
         self.reliable = False  # TCP: what is sent arrives, at the pace that TCP finds out by itself
+        self.watched = watched  # the viewer may be shown a smaller stream: see at once where this one is too large
         self._round_trip = float("inf")  # the least that was seen, as queues only add to it
         self._lossy_until = float("-inf")
 
@@ -45,6 +47,11 @@ class PathQuality:
         """The viewer is reached through another network, of which nothing is known."""
         self.capacity = Capacity()
         self._round_trip, self._lossy_until = float("inf"), float("-inf")
+
+    @property
+    def round_trip(self) -> float:
+        """The shortest in seconds, or what is assumed where it is not known or longer."""
+        return min(self._round_trip, UNKNOWN_ROUND_TRIP)
 
     def measured(self, round_trip: float) -> None:
         """A round trip time in seconds, of the handshake or a receiver report."""
@@ -68,8 +75,14 @@ class PathQuality:
         estimate = self.capacity.estimate
         return self._round_trip > LOCAL_ROUND_TRIP if estimate is None else estimate < THIN_CAPACITY
 
+    def narrow(self, camera_rate: float, now: float) -> float | None:
+        """Bytes/s that the path carries, if it is watched and these are less than the camera sends just now."""
+        return self.capacity.narrow(camera_rate, now) if self.watched and not self.reliable else None
+
     def rate(self, camera_rate: float, now: float) -> float:
         """Bytes/s at which to catch up with a camera that sends ``camera_rate`` bytes/s."""
+        if (narrow := self.narrow(camera_rate, now)) is not None:
+            return NARROW_SHARE * narrow
         if not self.thin(now):
             return LOCAL_RATE
         estimate = self.capacity.estimate
@@ -87,7 +100,6 @@ class PathQuality:
         """
         if not self.lossy(now):
             return 0.0
-        round_trip = min(self._round_trip, UNKNOWN_ROUND_TRIP)
-        needed = burst / self.rate(camera_rate, now) + 1.5 * round_trip
+        needed = burst / self.rate(camera_rate, now) + 1.5 * self.round_trip
         steps = math.ceil(round(min(max(LEAST_PLAYOUT_DELAY, needed), MOST_PLAYOUT_DELAY) / PLAYOUT_STEP, 3))
         return steps * PLAYOUT_STEP

@@ -132,6 +132,7 @@ def state_of(viewer: Viewer) -> SessionState:
         round_trip=feedback.round_trip,
         bandwidth=feedback.bandwidth,
         counts=(feedback._lost, feedback.garbage, viewer.ignored),
+        watched=quality.watched,
     )
 
 

@@ -88,6 +88,7 @@ def viewer_of(state: SessionState, here: Here, now: float) -> Viewer:
         renditions=here.renditions,
         declined=CameraName(state.declined),
         holder=(state.principal, state.expires),
+        watched=state.watched,
         now=now,
         started=state.started,
     )
@@ -144,6 +145,7 @@ def _path(viewer: Viewer, state: SessionState, way: Way, now: float) -> None:
     quality._round_trip = float("inf") if round_trip is None else round_trip
     quality._lossy_until = NEVER if lossy_until is None else min(lossy_until, now + LOSSY_FOR)
     capacity._rates.extend(rates)
+    capacity._newest.extend(rates)
     capacity._at = _at(seen_at, now)
     feedback.round_trip, feedback.bandwidth = state.round_trip, state.bandwidth
     feedback._lost, feedback.garbage, feedback.ignored = state.counts

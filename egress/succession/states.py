@@ -197,6 +197,7 @@ class SessionState:
     bandwidth: Count | None
     counts: tuple[Count, Count, Count]
     """Packets lost, datagrams of SRTCP that were none, and datagrams that were too many."""
+    watched: bool = False
     type: Literal["session"] = "session"
 
 

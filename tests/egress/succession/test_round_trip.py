@@ -256,12 +256,13 @@ KNOWN = {
     "Srtp": "_compiled _former _inbound gcm_keys heard ours profile sent theirs",
     "Feedback": "_alarmed_at _lost _reported _budget _quality _senders alarming bandwidth bye garbage ignored "
     "reports round_trip",
-    "PathQuality": "_lossy_until _round_trip capacity reliable",
+    "PathQuality": "_lossy_until _round_trip capacity reliable watched",
     "IceAgent": "_checks _renewed _restarts _switches _tie_breaker answers created current former hearing "
     "nominated pairs retired selected spent",
     "Pair": "by_handshake checked_at generation path proved_at received round_trip sent transaction",
-    "Sender": "_confirmed _on_behind _pace _quality _stuck _trains cursor lane pictured_at retransmission stats",
-    "Cursor": "_group _lane _on_move blocked feed format live_from next numbering playout position section target thin",
+    "Sender": "_confirmed _on_behind _pace _quality _measuring _stuck cursor lane pictured_at retransmission stats",
+    "Cursor": "_group _lane _max_lag _on_move blocked feed format leaves live_from next numbering playout position "
+    "section target thin watches",
     "Lane": "_base _octets _packets compiled encrypt_into iv keys protect ssrc",
     "Retransmission": "_asked sizes _budget _budget_until _cursor _lane _next _next_replay _pace _repeats _spare stats",
     "Timeline": "_epoch _offset _origin capture_ns clock_rate timestamp",
