@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -23,6 +27,31 @@ EVERY_NS = 10**9 // FPS
 PICTURES = 7 * FPS  # so long takes a camera without keyframes to be doubted
 MOST_APART = 0.1  # seconds between sound and the picture that came with it
 TICKS_NS = 10**9 // 90_000
+HELD_UP = 0.05  # seconds of CPU that a turn may take for which other cameras wait; most take a thousandth of that
+
+
+@dataclass
+class Turns:
+    """The turns of event loops that a camera costs: of ingest, and of the transcode process but for its threads."""
+
+    longest: float = 0.0  # seconds of CPU, so that it does not matter what else the machine does
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One of them."""
+        began = time.thread_time()
+        yield
+        self.longest = max(self.longest, time.thread_time() - began)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's garbage collector, which would go through all that the tests before this one have left."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @dataclass
@@ -34,13 +63,14 @@ class Outcome:
     units: int = 0
 
 
-def outcomes(name: str) -> dict[Kind, Outcome]:
+def outcomes(name: str, turns: Turns) -> dict[Kind, Outcome]:
     """Each track of a camera through receiver, bus and converter, at the pace of its pictures."""
     bad = BAD[name]
     tracks = bad.tracks()
     description = "".join(f"{track.sdp}a=control:{track.control}\n" for track in tracks)
-    choices, _ = choose(parse(f"v=0\n{description}".encode()))
-    stream = CameraStream(choices, udp=False, epoch=1)
+    with turns.turn():
+        choices, _ = choose(parse(f"v=0\n{description}".encode()))
+        stream = CameraStream(choices, udp=False, epoch=1)
     found = {receiver.track.kind: Outcome() for receiver in stream.receivers}
     converters: dict[str, tuple[Assembler, Converter, Success]] = {}
     sequences = [0] * len(tracks)
@@ -53,20 +83,27 @@ def outcomes(name: str) -> dict[Kind, Outcome]:
             sequences[at] += len(packets)
             for packet in packets:
                 for mangled in bad.mangle(packet):
-                    receiver.receive(mangled, now_ns)
-        for batch in stream.take(now_ns):
+                    with turns.turn():
+                        receiver.receive(mangled, now_ns)
+        with turns.turn():
+            batches = stream.take(now_ns)
+        for batch in batches:
             receiver = next(each for each in stream.receivers if each.track.kind == batch.kind)
             if batch.kind not in converters:
                 track_now = receiver.track
                 picture = track_now.kind is Kind.VIDEO
-                made = PictureConverter(track_now.codec) if picture else SoundConverter(track_now)
+                with turns.turn():
+                    made = PictureConverter(track_now.codec) if picture else SoundConverter(track_now)
                 converters[batch.kind] = Assembler(track_now.kind, track_now.codec), made, Success(track_now)
             assembler, converter, success = converters[batch.kind]
-            if (unit := assembler.push(batch)) is None:
+            with turns.turn():
+                unit = assembler.push(batch)
+            if unit is None:
                 continue
             outcome = found[receiver.track.kind]
             outcome.units += 1
-            outcome.made += converter.convert(unit, show=True)
+            with turns.turn() if batch.kind == Kind.AUDIO else nullcontext():
+                outcome.made += converter.convert(unit, show=True)
             success.hear(outcome.units, converter.undecodable)
             outcome.said = success.problem or ""
     for receiver in stream.receivers:
@@ -77,7 +114,10 @@ def outcomes(name: str) -> dict[Kind, Outcome]:
 
 @pytest.mark.parametrize("name", BAD)
 def test_something_is_made_of_it_or_said(name: str) -> None:
-    found = outcomes(name)
+    turns = Turns()
+    with uncollected():
+        found = outcomes(name, turns)
+    assert turns.longest < HELD_UP, "other cameras wait"
     silent = [kind for kind, outcome in found.items() if outcome.said]
     assert bool(silent) is bool(BAD[name].said), found
     for kind in silent:
