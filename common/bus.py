@@ -322,6 +322,8 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
         self._closed = False
+        self._pause = 0.0  # seconds between two times that it is read; 0: at once
+        self._pausing: asyncio.TimerHandle | None = None
         self._fd = cast(int, socket.getsockopt(zmq.FD))
         self._loop.add_reader(self._fd, self._drain)
         self._schedule()
@@ -350,6 +352,28 @@ class Channel:
                 self.unsent += 1
         self._look()
 
+    def rest(self, seconds: float) -> None:
+        """Read what has come once in so many seconds from now on, which wakes the process less often; 0: at once."""
+        if seconds == self._pause or self._closed:
+            return
+        self._stop_resting()
+        self._pause = seconds
+        if seconds:
+            self._loop.remove_reader(self._fd)
+            self._pausing = self._loop.call_later(seconds, self._rested)
+        else:
+            self._loop.add_reader(self._fd, self._drain)
+            self._schedule()  # the descriptor tells of what is new, and of nothing that has come meanwhile
+
+    def _rested(self) -> None:
+        self._pausing = self._loop.call_later(self._pause, self._rested)
+        self._drain()
+
+    def _stop_resting(self) -> None:
+        if self._pausing is not None:
+            self._pausing.cancel()
+            self._pausing = None
+
     @property
     def writable(self) -> bool:
         """Whether ``send`` would find a peer with room for a message."""
@@ -366,6 +390,7 @@ class Channel:
         """Stop reading and close the socket; twice is fine."""
         if not self._closed:
             self._closed = True
+            self._stop_resting()
             self._loop.remove_reader(self._fd)
             self.socket.close(linger=0)
 

@@ -39,12 +39,13 @@ class Gathering:
     """Calls, together and in order, what was added."""
 
     def __init__(self) -> None:
+        self.wait = GATHER  # seconds; 0 where what is added comes together
         self._turns: deque[Callable[[float], None]] = deque()
 
     def add(self, turn: Callable[[float], None]) -> None:
-        """Call it within ``GATHER`` seconds, with the loop's time."""
+        """Call it when the wait is over, with the loop's time."""
         if not self._turns:
-            asyncio.get_running_loop().call_later(GATHER, self._go)
+            asyncio.get_running_loop().call_later(self.wait, self._go)
         self._turns.append(turn)
 
     def _go(self) -> None:

@@ -53,7 +53,7 @@ from common.worker.publisher import Publisher
 from common.worker.subscriber import Subscriber
 from transcode.conversion import Conversion, Converter, Several
 from transcode.encoders import SOFTWARE, Encoder
-from transcode.gathering import Gathering
+from transcode.gathering import GATHER, Gathering
 from transcode.still import Still, draw
 from transcode.trial import choose
 
@@ -261,6 +261,7 @@ class Transcoder:
         sinks = self._sinks.setdefault(source, {each: Several() for each in Kind})
         begun, flows = any(each.sinks for each in sinks.values()), bool(sinks[kind].sinks)
         sinks[kind].sinks.append(sink)
+        self._rest()
         if (begun and kind is Kind.AUDIO) or (flows and isinstance(sink, Still)):
             return
         self._subscriber.unsubscribe(source)
@@ -286,6 +287,13 @@ class Transcoder:
         if not any(each.sinks for each in sinks.values()):
             del self._sinks[source]
             self._subscriber.unsubscribe(source)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Sound waits for other sound: where there is nothing else, let it wait in the socket."""
+        rests = bool(self._sinks) and not any(sinks[Kind.VIDEO].sinks for sinks in self._sinks.values())
+        self._subscriber.rest(GATHER if rests else 0.0)
+        self._gathering.wait = 0.0 if rests else GATHER
 
 
 def _alike(one: Track, other: Track) -> bool:

@@ -86,6 +86,11 @@ class Subscriber:
             for topic in (live_topic(rendition), replay_topic(rendition, self._node)):
                 self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
 
+    def rest(self, seconds: float) -> None:
+        """Take what has come once in so many seconds; 0: at once."""
+        assert self._channel is not None
+        self._channel.rest(seconds)
+
     def request_replay(self, rendition: Rendition) -> None:
         """Subscribe anew to the replay topic: its publisher sees that, and answers with the cached pictures."""
         topic = replay_topic(rendition, self._node)

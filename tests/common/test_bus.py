@@ -333,6 +333,30 @@ class TestChannel:
         assert await box.wait_for(count) == [b"%d" % number for number in range(count)]
         channel.close()
 
+    async def test_one_that_rests_takes_later_what_has_come_and_at_once_again_when_it_rests_no_more(
+        self, pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]
+    ) -> None:
+        box = Mailbox()
+        channel = Channel(pair[0], box)
+        channel.rest(60.0)
+        await asyncio.sleep(0)  # it looked when it was made
+        for number in range(3):
+            pair[1].send(b"%d" % number)
+        assert pair[0].poll(5_000)
+        await asyncio.sleep(0.05)  # nothing comes, which cannot be waited for
+        assert box.messages == []
+        channel.rest(0.02)
+        assert await box.wait_for(3) == [b"0", b"1", b"2"]
+        channel.rest(60.0)
+        pair[1].send(b"3")
+        channel.rest(0.0)
+        pair[1].send(b"4")
+        assert await box.wait_for(5) == [b"0", b"1", b"2", b"3", b"4"]
+        channel.rest(60.0)
+        channel.close()
+        channel.rest(1.0)
+        assert channel._pausing is None
+
     async def test_a_burst_does_not_keep_the_loop_from_other_work(
         self, pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]
     ) -> None:

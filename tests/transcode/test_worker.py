@@ -147,7 +147,11 @@ async def test_the_key_of_a_rendition_outlives_a_change_of_codec(tmp_path: Path)
     keys: dict[str, bytes] = {}
     publisher = SimpleNamespace(use_key=keys.__setitem__, forget=lambda _: None, publish=lambda *_: None)
     subscriber = SimpleNamespace(
-        learn=lambda *_: None, subscribe=lambda *_: None, unsubscribe=lambda _: None, request_replay=lambda _: None
+        learn=lambda *_: None,
+        subscribe=lambda *_: None,
+        unsubscribe=lambda _: None,
+        request_replay=lambda _: None,
+        rest=lambda _: None,
     )
     with ThreadPoolExecutor(1) as executor:
         worker = Transcoder(link, subscriber, publisher, executor, executor)  # type: ignore[arg-type]
