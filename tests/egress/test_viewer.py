@@ -262,6 +262,21 @@ def test_where_the_path_does_not_carry_the_old_picture_nothing_of_it_is_in_the_w
     assert packets == list(range(before + 3))
 
 
+def test_a_viewer_that_is_to_leave_knows_it_until_it_has_gone_or_stays() -> None:
+    session = Session()
+    session.play(12)
+    cursor = session.viewer.senders[session.sources[Kind.VIDEO].ssrc].cursor
+    sub, main = (dict.fromkeys(Kind, as_it_came(name)) for name in ("front-door/sub", "front-door"))
+    session.viewer.showing.move("front-door/sub", sub, session.now)
+    assert cursor.leaves
+    session.viewer.showing.move("front-door", main, session.now)
+    assert not cursor.leaves
+    session.viewer.showing.move("front-door/sub", sub, session.now)
+    first = next(gop_stream(epoch=9))
+    session.others[-1].incoming.receive(first, now=session.now, unix_ns=first.arrival_ns)
+    assert (session.viewer.showing.camera, cursor.leaves) == ("front-door/sub", False)
+
+
 def test_a_stream_without_sound_leaves_that_of_the_other() -> None:
     session = Session()
     session.play(5)
