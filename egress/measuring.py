@@ -10,7 +10,7 @@ late, and what it is moved to finds the path free. Who was only held up for a mo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from common.media import MAX_PAYLOAD
 from egress.cursor import Cursor
@@ -43,18 +43,19 @@ class Measuring:
         cursor, upto, capacity = self._cursor, self._cursor.upto, self._pace.quality.capacity
         indexed = ((cursor.numbering.index(number, upto), seconds) for number, seconds in arrivals.items())
         by_index = {index: seconds for index, seconds in indexed if index is not None}
-        live = cursor.position is Position.LIVE  # else the feed's trains are not how this viewer got them
-        trains = [train for train in cursor.feed.trains if train[0] >= cursor.live_from] if live else []
-        capacity.add([*self._trains, *trains], by_index, MAX_PAYLOAD, now)
         if not by_index:
             return False
-        missing = (upto - 1 - max(by_index)) * MAX_PAYLOAD
+        low, high = min(by_index), max(by_index)
+        live = cursor.position is Position.LIVE  # else the feed's trains are not how this viewer got them
+        feeds = cursor.feed.trains, cursor.feed.pictures
+        trains, pictures = ([each for each in of if each[0] >= cursor.live_from] if live else [] for of in feeds)
+        capacity.add(_within([*self._trains, *trains], low, high), by_index, MAX_PAYLOAD, now)
+        missing = (upto - 1 - high) * MAX_PAYLOAD
         if cursor.held and missing <= FEW * MAX_PAYLOAD:
             self._pace.release()
         if not live or not cursor.watched:
             return False
-        pictures = [train for train in cursor.feed.pictures if train[0] >= cursor.live_from]
-        capacity.add(pictures, by_index, MAX_PAYLOAD, now, lasting=False)
+        capacity.add(_within(pictures, low, high), by_index, MAX_PAYLOAD, now, lasting=False)
         quality, rate = self._pace.quality, cursor.feed.meter.rate
         if missing < rate * (PILED + quality.round_trip) or quality.narrow(rate, now) is None:
             return False
@@ -62,3 +63,8 @@ class Measuring:
         self._pace.hold(missing, now)
         cursor.hold_back()
         return True
+
+
+def _within(trains: Iterable[Train], low: int, high: int) -> list[Train]:
+    """Those that have a packet from ``low`` to ``high``: most were sent long before what feedback is about."""
+    return [train for train in trains if train[0] <= high and train[1] > low]
