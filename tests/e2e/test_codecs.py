@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,9 +213,13 @@ async def test_a_transcode_process_that_is_killed_costs_a_moment_and_no_session(
         running = await cluster({"front-door": launched.urls[0]})
         viewing = await chromium.whep(running.whep("front-door"))
         await viewing.shows(FPS)
+        killed_at = time.time()
         running.kill("transcode")
         await asyncio.sleep(0.5)  # what was on its way is over by then
         await viewing.shows(FPS, seconds=10)
+        shown = [frame.shown / 1e3 for frame in await viewing.frames()]
+        stood = max(after - before for before, after in itertools.pairwise(shown) if after > killed_at)
+        print(f"the picture stood for {stood:.2f} s")
         assert len(await viewing.all_stats()) == 1
         assert "viewer left" not in running.log
 
