@@ -20,6 +20,7 @@ COPY relay relay
 COPY ingest ingest
 RUN python3 -m venv /opt/camshaft \
     && /opt/camshaft/bin/pip install --no-cache-dir . \
+    && /opt/camshaft/bin/python -P -c "from camshaft.common import native; assert native.BUILT" \
     && /opt/camshaft/bin/python -P -c "from camshaft.egress import native; assert native.BUILT" \
     && /opt/camshaft/bin/python -P -c "from camshaft.ingest import native; assert native.BUILT"
 

@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # What is compiled is removed first: where it cannot be built any more, an old one must not be taken for the new one.
-COMPILED := egress/native/_fanout* ingest/native/_pictures*
-SOURCES := $(VENV)/.python setup.cfg setup.py pyproject.toml $(wildcard egress/native/*.[ch] egress/native/build.py ingest/native/pictures.[ch] ingest/native/build.py)
+COMPILED := common/native/_batches* egress/native/_fanout* ingest/native/_pictures*
+SOURCES := $(VENV)/.python setup.cfg setup.py pyproject.toml $(wildcard common/native/batches.[ch] common/native/build.py egress/native/*.[ch] egress/native/build.py ingest/native/pictures.[ch] ingest/native/build.py)
 INSTALL := rm -rf build $(COMPILED); $(BIN)/python -m pip --quiet --disable-pip-version-check install --editable
 
 # The camera of `make run CAMERA=…` reaches the program by environment: a command line would show its password.
@@ -64,7 +64,7 @@ wheel: $(VENV)/.python  ## Build the wheel, and beside it the list of all that i
 
 system: $(VENV)/.test
 	@tools/system-packages $(BIN)/python
-	@$(BIN)/python -c "import egress.native, ingest.native, sys; sys.exit(not (egress.native.BUILT and ingest.native.BUILT))" || { $(INSTALL) .; }
+	@$(BIN)/python -c "import sys; from common import native as a; from egress import native as b; from ingest import native as c; sys.exit(not (a.BUILT and b.BUILT and c.BUILT))" || { $(INSTALL) .; }
 
 clean:  ## Remove what the other commands made
 	rm -rf $(VENV) build dist *.egg-info $(COMPILED) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -30,7 +30,7 @@ take batches would have to check again, neither a size nor a range of numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 from functools import lru_cache
@@ -38,8 +38,10 @@ from typing import NamedTuple, NewType
 
 import msgpack
 
+from common import native
 from common.cameras import CameraName
 from common.errors import ProtocolError
+from common.packed import Packed
 
 MAX_PAYLOAD = 1160
 """Most bytes of an RTP payload we send. With 12 bytes of header, 12 of extensions or 2 of RTX (RFC 4588), and 16 of
@@ -167,7 +169,7 @@ class Batch(NamedTuple):
     capture_ns: int  # Unix time of capture: from sender reports where the camera's are sane, else of arrival
     arrival_ns: int  # Unix time at which the first packet was read from the camera
     flags: int  # Flags
-    payloads: list[bytes]
+    payloads: Sequence[bytes]  # a list, or ``Packed``
 
     @property
     def keyframe(self) -> bool:
@@ -271,7 +273,7 @@ def parse_topic(topic: bytes) -> tuple[Rendition, str | None]:
 
 def encode_batch(batch: Batch) -> bytes:
     """One msgpack array; prefix it with ``live_topic`` to make a frame."""
-    packed: bytes = _pack((BATCH_VERSION, *batch))
+    packed: bytes = _pack((BATCH_VERSION, *batch[:-1], [*batch.payloads]))
     return packed
 
 
@@ -294,6 +296,8 @@ def decode_frame(frame: bytes) -> Frame:
     """A frame of either kind. Raises ``ProtocolError`` on anything else."""
     end = frame.find(b"\0", 0, MAX_TOPIC) + 1
     rendition, node = parse_topic(frame[:end])
+    if node is None and native.BUILT and (batch := _ordinary_batch(frame, end)) is not None:
+        return Frame(rendition, None, [batch])
     try:
         body = msgpack.unpackb(
             memoryview(frame)[end:], max_array_len=MAX_PACKETS if node is None else MAX_BATCHES, **_LIMITS
@@ -328,3 +332,19 @@ def _batch(fields: object) -> Batch:
     if len(payloads) > MAX_PACKETS or not all(payloads):
         raise ProtocolError("batch has too many packets, or an empty one")
     return batch
+
+
+def _ordinary_batch(frame: bytes, at: int) -> Batch | None:
+    """The batch that stands there to the end, read in its place; ``None`` if it is no ordinary one."""
+    found = native.read_batch(frame, at, MAX_PAYLOAD, MAX_PACKETS)
+    if found is None:
+        return None
+    named = _NAMED.get(frame[at + _NAMED_AT : found[_NUMBERS]])
+    if named is None:
+        return None
+    return tuple.__new__(Batch, (*named, *found[:_NUMBERS], Packed(frame, *found[_NUMBERS + 1 :])))
+
+
+_NUMBERS = 6  # fields between the codec and the payloads
+_NAMED_AT = 2  # behind the array's header and the version
+_NAMED = {_pack(kind) + _pack(codec): (kind, codec) for codec, kind in _KIND_OF.items()}  # as they stand in a frame

@@ -289,7 +289,9 @@ class Parcel:
         if self._compiled is None:
             if len(self._spans) == len(self._cuts) == 1:
                 ((unit, start, stop),) = self._spans
-                self._compiled = native.Parcel.alike(*self._headers(unit, stop), unit.payloads[start:stop])
+                whole = stop - start == len(unit.payloads)
+                payloads = unit.payloads if whole else unit.payloads[start:stop]
+                self._compiled = native.Parcel.alike(*self._headers(unit, stop), payloads)
             else:
                 self._compiled = native.Parcel(self._drafts_of_spans() if self._spans else [*self._drafts()])
         return self._compiled

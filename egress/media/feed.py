@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind
+from common.packed import Packed
 from egress.media.fanout import Group, GroupKey, Lane, Parcel, cuts, cuts_of
 from egress.media.history import ALL, WATCHED, Histories, History, Unit
 from egress.media.meter import Meter
@@ -142,7 +143,7 @@ class Feed:
             self._learn_format(batch)
         timestamp = self.timeline.map(batch)
         payloads, keyframe, video = batch.payloads, batch.keyframe, self.kind is Kind.VIDEO
-        sizes = [*map(len, payloads)]
+        sizes = payloads.sizes if type(payloads) is Packed else [*map(len, payloads)]
         size = sum(sizes)
         self.meter.add(size, self.timeline.timestamp / self.timeline.clock_rate)
         probe = keyframe or self._in_keyframe

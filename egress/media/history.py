@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
+from collections.abc import Sequence
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple
@@ -44,7 +45,7 @@ class Unit(NamedTuple):
     This is what is kept. Packets are made of it for those who ask, which are few: eight objects less a picture.
     """
 
-    payloads: list[bytes]
+    payloads: Sequence[bytes]  # as they came: see ``common.media.Batch``
     timestamp: int
     marker: int  # of the last
     probe: int

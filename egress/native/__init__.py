@@ -10,6 +10,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from common.packed import Packed
+
 try:
     from egress.native._fanout import ffi, lib
 except ImportError:  # no compiler or no headers when Camshaft was installed, or not Linux
@@ -25,6 +27,8 @@ Lane = Any
 """One SSRC towards one viewer: ``struct camshaft_lane *``."""
 Route = Any
 """Where one viewer's datagrams go: ``struct camshaft_route *``."""
+Shape = tuple[int, int, int, int, int, int, int]
+"""A run, as ``struct camshaft_run`` has it."""
 
 
 def cipher(key: bytes) -> Cipher:
@@ -92,29 +96,41 @@ class Parcel:
         else:
             headers = [header for headers, _ in runs for header in headers]
             payloads = [payload for _, payloads in runs for payload in payloads]
-        joined_headers, joined_payloads = b"".join(headers), b"".join(payloads)
-        shapes = [(len(payloads), len(headers[0]), len(payloads[0]), len(payloads[-1])) for headers, payloads in runs]
-        self.packets = _packets(joined_headers, joined_payloads, shapes)
+        shapes = []
+        at = 0
+        for run_headers, run_payloads in runs:
+            count, size, last = len(run_payloads), len(run_payloads[0]), len(run_payloads[-1])
+            last_at = at + (count - 1) * size
+            shapes.append((count, len(run_headers[0]), size, last, at, size, last_at))
+            at = last_at + last
+        joined = b"".join(payloads)
+        if len(joined) != at:  # what lies where is not what was said
+            raise ValueError("all payloads of a run but the last have the first one's size")
+        self.packets = _packets(b"".join(headers), joined, shapes)
 
     @classmethod
     def alike(cls, header: bytes, last: bytes, payloads: Sequence[bytes]) -> Parcel:
         """One run whose packets have one ``header``, but for the ``last`` of them: what most pictures are.
 
-        The same bytes as of the lists that ``__init__`` takes, without these: half of the time, on cold caches.
+        The same bytes as of the lists that ``__init__`` takes. Of ``Packed`` payloads nothing is copied.
         """
         parcel = cls.__new__(cls)
-        count = len(payloads)
-        shape = count, len(header), len(payloads[0]), len(payloads[-1])
-        parcel.packets = _packets(header * (count - 1) + last, b"".join(payloads), [shape])
+        if type(payloads) is not Packed:
+            parcel.__init__([([*[header] * (len(payloads) - 1), last], payloads)])  # type: ignore[misc]
+            return parcel
+        count, size = payloads.packets, payloads.size
+        shape = count, len(header), size, payloads.last, payloads.first_at, payloads.stride, payloads.last_at
+        parcel.packets = _packets(header * (count - 1) + last, payloads.frame, [shape])
         return parcel
 
 
-def _packets(headers: bytes, payloads: bytes, shapes: Sequence[tuple[int, int, int, int]]) -> tuple[Any, ...]:
-    """Headers and payloads, back to back, and the runs: packets, and the sizes of header, payload and last payload."""
+def _packets(headers: bytes, payloads: bytes, shapes: Sequence[Shape]) -> tuple[Any, ...]:
+    """Headers, back to back, what the payloads lie in, and the runs."""
     # C relies on both: a wrong one would send what lies behind them in memory.
-    if len(payloads) != sum([(count - 1) * size + last for count, _, size, last in shapes]):
-        raise ValueError("all payloads of a run but the last have the first one's size")
-    if len(headers) != sum([count * size for count, size, _, _ in shapes]):
+    for count, _, size, last, at, stride, last_at in shapes:
+        if max(at + (count - 2) * stride + size if count > 1 else 0, last_at + last) > len(payloads):
+            raise ValueError("not all payloads are there")
+    if len(headers) != sum([shape[0] * shape[1] for shape in shapes]):
         raise ValueError("all headers of a run have the same size, and there is one a payload")
     return headers, payloads, ffi.new("struct camshaft_run[]", shapes), len(shapes)
 

@@ -135,10 +135,12 @@ static int encrypt(struct camshaft_cipher *cipher, const uint8_t *nonce, const u
 }
 
 /* Headers, ciphertexts and tags, back to back. Returns 0 if OpenSSL failed. */
-static int seal_run(const struct camshaft_run *run, const uint8_t *header, const uint8_t *payload,
+static int seal_run(const struct camshaft_run *run, const uint8_t *header, const uint8_t *payloads,
                     const struct camshaft_lane *lane, uint64_t number, uint8_t *at) {
+    const uint8_t *payload = payloads + run->payload_at;
     for (uint32_t left = run->count; left; left--, number++) {
         size_t size = left > 1 ? run->payload_size : run->last_size;
+        if (left == 1) payload = payloads + run->last_at;
         uint8_t nonce[IV_SIZE];
         memcpy(nonce, lane->iv, IV_SIZE);
         for (int byte = 0; byte < INDEX_SIZE; byte++) nonce[IV_SIZE - 1 - byte] ^= (uint8_t)(number >> 8 * byte);
@@ -149,7 +151,7 @@ static int seal_run(const struct camshaft_run *run, const uint8_t *header, const
         if (!encrypt(lane->cipher, nonce, at, run->header_size, payload, size, at + run->header_size)) return 0;
         at += run->header_size + size + TAG_SIZE;
         header += run->header_size;
-        payload += size;
+        payload += run->stride;
     }
     return 1;
 }
@@ -254,7 +256,7 @@ int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const stru
         if (!fits(&runs[at])) return -1;
     for (int viewer = 0; viewer < viewers; viewer++) {
         struct camshaft_route *route = routes[viewer];
-        const uint8_t *header = headers, *payload = payloads;
+        const uint8_t *header = headers;
         uint64_t number = (uint64_t)(first - lanes[viewer]->base);
         sent[viewer] = run_count;
         errors[viewer] = 0;
@@ -269,7 +271,7 @@ int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const stru
                 if (sent[viewer] < run_count) break; /* it has ended this viewer's turn */
             }
             uint8_t *data = scratch + out->filled;
-            if (!seal_run(run, header, payload, lanes[viewer], number, data)) {
+            if (!seal_run(run, header, payloads, lanes[viewer], number, data)) {
                 errors[viewer] = EPROTO; /* the rest is lost */
                 refused++;
                 break;
@@ -283,7 +285,6 @@ int camshaft_fan_out(const uint8_t *headers, const uint8_t *payloads, const stru
                 }
             }
             header += (size_t)run->count * run->header_size;
-            payload += payloads_size(run);
             number += run->count;
         }
     }

@@ -13,6 +13,8 @@ struct camshaft_lane {              /* one SSRC towards one viewer */
 struct camshaft_run { /* packets that one UDP GSO call can send */
     uint32_t count, header_size;
     uint32_t payload_size, last_size; /* of each packet's payload, and of the last one's */
+    uint32_t payload_at, stride;      /* where the first one's payload lies, and from there to the next one's … */
+    uint32_t last_at;                 /* … and where the last one's does */
 };
 
 /* Name and version of the library that encrypts. */
@@ -32,7 +34,7 @@ void camshaft_route_free(struct camshaft_route *route);
  * gets any.
  *
  * headers   of all packets, back to back, their sequence numbers still to be filled in
- * payloads  of all packets, back to back
+ * payloads  of all packets; runs say where each lies
  * first     the track's index of the first packet
  * sent      how many runs have left for each viewer, or are lost for good; the others are to be sent again
  * errors    the latest errno if something was refused, else 0

@@ -13,6 +13,7 @@ import pytest
 from common import __version__
 from common.control import Report, Role, Speak, Unfit, decode_for_broker, decode_for_worker, encode
 from common.media import decode_frame
+from common.packed import Packed
 from common.wire import OURS, RELEASES, SILENT_FOR, UNTOLD, Agreement, Spoken, common_range, fitting, refusal
 
 SAID = json.loads((Path(__file__).parent / "wire_1.json").read_text())
@@ -22,7 +23,7 @@ SAID = json.loads((Path(__file__).parent / "wire_1.json").read_text())
 def plain(said: Any) -> Any:
     if is_dataclass(said) and not isinstance(said, type):
         return {field.name: plain(getattr(said, field.name)) for field in fields(said)}
-    if isinstance(said, tuple | list):
+    if isinstance(said, tuple | list | Packed):
         return [plain(each) for each in said]
     if isinstance(said, dict):
         return {key: plain(value) for key, value in said.items()}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.native.build import builder as batches_builder
 from egress.native.build import builder as fanout_builder
 from ingest.native.build import builder as pictures_builder
 
@@ -85,6 +86,15 @@ class Part:
         subprocess.run(command, check=True, capture_output=True)
 
 
+BATCHES = Part(
+    name="batches-native",
+    reads="batches from the bus, in `common/native/batches.c` (ASan, UBSan)",
+    most=512,
+    source=_ROOT / "common" / "native" / "batches.c",
+    program=Path(__file__).with_name("native") / "batches_fuzz.c",
+    module="common.native._batches",
+    builder=batches_builder,
+)
 FANOUT = Part(
     name="fanout-native",
     reads="runs of packets, lanes and routes, and what the kernel says, in `egress/native/fanout.c` (ASan, UBSan)",
@@ -104,7 +114,7 @@ PICTURES = Part(
     module="ingest.native._pictures",
     builder=pictures_builder,
 )
-PARTS = {part.name: part for part in (FANOUT, PICTURES)}
+PARTS = {part.name: part for part in (BATCHES, FANOUT, PICTURES)}
 
 
 def fuzzer_missing() -> str:

@@ -7,9 +7,10 @@ from types import ModuleType
 
 import pytest
 
+import common.native
 import egress.native
 import ingest.native
-from tests.fuzz.native_parts import FANOUT, PICTURES, Part, sanitizer_missing
+from tests.fuzz.native_parts import BATCHES, FANOUT, PICTURES, Part, sanitizer_missing
 
 TESTS = Path(__file__).parents[1]
 MISSING = sanitizer_missing()
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.e2e
 @pytest.mark.parametrize(
     ("part", "tests"),
     [
+        built(common.native, BATCHES, TESTS / "common/test_native.py"),
         built(egress.native, FANOUT, TESTS / "egress/native"),
         built(ingest.native, PICTURES, TESTS / "ingest/test_native.py"),
     ],
@@ -42,6 +44,15 @@ def test_nothing_that_its_tests_do_trips_the_sanitizers(part: Part, tests: Path,
 @pytest.mark.parametrize(
     ("part", "tests", "right", "wrong", "test", "said"),
     [
+        built(
+            common.native,
+            BATCHES,
+            TESTS / "common/test_native.py",
+            "if (size > left(in)) return 0;",
+            "",
+            "nothing_is_read_where_nothing_is",
+            "AddressSanitizer: heap-buffer-overflow",
+        ),
         built(
             egress.native,
             FANOUT,

@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
 
-from common.media import MAX_PAYLOAD
+import common.native
+from common.media import MAX_PAYLOAD, Batch, decode_frame, encode_batch, live_topic
+from common.packed import Packed
 from egress import native
-from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Lane, fan_out
+from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, cuts, fan_out
+from egress.media.history import Unit
 from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element
 from egress.wire.port import MediaSocket, UdpTarget
 from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80, Profile
-from tests.fakes.native import SSRC, Viewer, needs_native, parcel_of, send_both, some_packets
+from tests.fakes.native import PAYLOAD_TYPE, SSRC, Viewer, needs_native, parcel_of, send_both, some_packets
 from tests.fakes.target import FakeTarget
 
 pytestmark = needs_native
@@ -119,3 +122,30 @@ def test_a_run_whose_headers_are_alike_is_what_it_is_of_lists() -> None:
             native.Parcel.alike(header, last, too_short)
     with pytest.raises(ValueError, match="same size"):
         native.Parcel.alike(header, b"short", payloads)
+
+
+@pytest.mark.parametrize("sizes", [[1], [300] * 9, [300, 2], [MAX_PAYLOAD] * 14 + [700], [256, 255], [90] * 64])
+@pytest.mark.skipif(not common.native.BUILT, reason="common.native was not built here")
+def test_what_lies_in_its_frame_is_sent_as_what_is_an_object_each(ipv4: MediaSocket, sizes: list[int]) -> None:
+    payloads = [packet.payload for packet in some_packets(sizes)]
+    frame = live_topic("yard") + encode_batch(Batch("video", "H264", 1, 0, 3_000, 5, 6, 2, payloads))
+    (batch,) = decode_frame(frame).batches
+    assert type(batch.payloads) is Packed
+    group, viewer = Group(SSRC, PAYLOAD_TYPE), Viewer(ipv4, base=-70_000)
+    for first, (held, start) in enumerate(((batch.payloads, 0), (payloads, 0), (batch.payloads, len(sizes) // 2))):
+        unit = Unit(held, 3_000, 0x80, False, sum(sizes))
+        parcel = Parcel.of_spans([(unit, start, len(sizes))], cuts(sizes[start:]), group)
+        assert fan_out(parcel, 100 * first, Audience([(viewer.lane, viewer.target)])) == {}
+        plain = Parcel.of_spans([(unit, start, len(sizes))], cuts(sizes[start:]), group)
+        fan_out(plain, 100 * first, Audience([(viewer.plain_lane, viewer.expected)]))
+        assert viewer.received(len(sizes) - start) == viewer.expected.take()
+
+
+def test_a_place_beyond_the_end_of_what_was_received_is_refused() -> None:
+    for at, stride, last_at in ((0, 4, 8), (9, 0, 0), (0, 9, 4), (2, 4, 6)):
+        packed = Packed(b"0123456789", 2, 4, 4, at, stride, last_at)
+        if max(at + 4, last_at + 4) > 10:
+            with pytest.raises(ValueError, match="not all"):
+                native.Parcel.alike(bytes(12), bytes(12), packed)
+        else:
+            native.Parcel.alike(bytes(12), bytes(12), packed)

@@ -67,6 +67,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         runs[at].payload_size = next_byte() * (how & 2 ? 8 : 1);
         runs[at].last_size = how & 4 ? next_byte() : runs[at].payload_size;
         if (runs[at].count == 1) runs[at].payload_size = runs[at].last_size;
+        runs[at].payload_at = (uint32_t)payloads;
+        runs[at].stride = runs[at].payload_size;
+        runs[at].last_at = (uint32_t)payloads + (runs[at].count - 1) * runs[at].payload_size;
         headers_size += (size_t)runs[at].count * runs[at].header_size;
         payloads += payloads_size(&runs[at]);
     }
