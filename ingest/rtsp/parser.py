@@ -68,18 +68,12 @@ class Parser:
 
     def __init__(self) -> None:
         self.junk = 0  # bytes skipped in all
-        self.channels: frozenset[int] | None = None
-        """Interleaved channels in use, once known: makes resynchronising more certain."""
-        self.more = False
-        """``advance`` has stopped before the end: call ``advance(0)`` before anything more is written."""
-        self.stopped = False
-        """``advance`` has stopped before a packet, as it was told."""
-        self.events = 0
-        """Messages and losses of synchronism that the last ``advance`` took."""
-        self.describes = False
-        """A session description was asked for: it may be there though no length is said, or 0."""
-        self.room = MAX_ROOM
-        """Bytes that ``buffer`` offers at most."""
+        self.channels: frozenset[int] | None = None  # interleaved ones, once known: then it resynchronises more surely
+        self.more = False  # ``advance`` stopped before the end: call ``advance(0)`` before anything more is written
+        self.stopped = False  # ``advance`` stopped before a packet, as it was told
+        self.events = 0  # messages and losses of synchronism that the last ``advance`` took
+        self.describes = False  # a description was asked for: it may be there though no length is said, or 0
+        self.room = MAX_ROOM  # bytes that ``buffer`` offers at most
         self._buffer = bytearray(CAPACITY)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0  # of what has been received and not yet parsed
