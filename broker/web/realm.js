@@ -29,5 +29,9 @@ function unbound() {
     frame.hidden = true;
     document.documentElement.append(frame);
   }
-  return frame.contentWindow?.RTCPeerConnection ?? RTCPeerConnection;
+  try {
+    return frame.contentWindow?.RTCPeerConnection ?? RTCPeerConnection;
+  } catch {
+    return RTCPeerConnection; // the page is in a sandbox, and so each frame of it is a stranger to it
+  }
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 
 import zmq
@@ -34,6 +34,7 @@ from common.media import (
 from common.seal import Sealer
 
 _SUBSCRIBE = 1  # first byte of what an XPUB socket receives
+MAX_WANTED = 100_000  # renditions of which it is known that somebody wants them; a cluster of 1,000 cameras has a tenth
 OVERHEAD = 48  # bytes that Python needs for each batch: a hostile camera's are small and many
 
 
@@ -197,6 +198,7 @@ class Publisher:
             self.counters["subscription_garbage"] += 1
             return
         if node is None:
+            subscribed = subscribed and self._has_room(self._taken, rendition)
             (self._taken.add if subscribed else self._taken.discard)(rendition)
             if subscribed:
                 self.on_taken(rendition)
@@ -212,10 +214,18 @@ class Publisher:
 
     def _told(self, rendition: Rendition, epoch: int, holds: bool) -> None:
         """Somebody tells which epoch is taken, while more than one is published, or that it is not any more."""
-        if holds:
+        if holds and self._has_room(self._newest, rendition):
             self._newest[rendition] = max(epoch, self._newest.get(rendition, epoch))
-        elif self._newest.get(rendition) == epoch:
+        elif not holds and self._newest.get(rendition) == epoch:
             del self._newest[rendition]
+
+    def _has_room(self, known: Collection[Rendition], rendition: Rendition) -> bool:
+        """Whether somebody's wish may be kept beside those that are ``known``: always for what is published here, and
+        of the rest so many. Whoever is let into the bus could name millions."""
+        if rendition in known or rendition in self._topics or len(known) < MAX_WANTED:
+            return True
+        self.counters["subscription_garbage"] += 1
+        return False
 
 
 _VIDEO = Kind.VIDEO.value

@@ -302,7 +302,7 @@ def _authorize(
 
 def _algorithm(text: str) -> tuple[str, bool]:
     """Name of the hash function, and whether it is the ``-sess`` variant."""
-    name = text.upper().replace("SHA256", "SHA-256").replace("SHA512", "SHA-512") or "MD5"
+    name = text.upper().replace("/", "-").replace("SHA256", "SHA-256").replace("SHA512", "SHA-512") or "MD5"
     return name.removesuffix("-SESS"), name.endswith("-SESS")
 
 

@@ -228,6 +228,20 @@ async def test_strange_subscriptions(tmp_path: Path, topic: bytes) -> None:
         await egress.until(replay_topic("door", "e"), 5)
 
 
+async def test_wishes_for_what_is_not_published_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.worker.publisher.MAX_WANTED", 3)
+    async with bus(tmp_path) as (publisher, egress):
+        publisher.publish("door", video(1))
+        for number in range(10):
+            egress.subscribe(live_topic(f"none-{number}"))
+            egress.subscribe(taken_topic(f"none-{number}", 7))
+        await flowing(publisher, egress, "door")
+        assert publisher.taken("door")
+        assert [publisher.taken(f"none-{number}") for number in range(4)] == [True] * 3 + [False]
+        assert [publisher.outdated(f"none-{number}", 6) for number in range(4)] == [True] * 3 + [False]
+        assert publisher.counters["subscription_garbage"] == 14
+
+
 async def test_subscriptions_are_seen_while_a_lot_is_sent(tmp_path: Path) -> None:
     # The descriptor signals once, and a send may swallow the signal.
     async with bus(tmp_path) as (publisher, egress):

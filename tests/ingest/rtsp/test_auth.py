@@ -247,11 +247,15 @@ def test_challenges_that_are_quoted_and_parted_in_other_ways(challenge: str, rea
     assert (read.realm, read.nonce) == (realm, "n")
 
 
-def test_sha_256_may_be_spelt_without_its_hyphen() -> None:
-    [challenge] = Challenge.parse_all(['Digest realm="r", nonce="n", algorithm=SHA256'])
-    assert challenge.strength == Challenge.digest("r", algorithm="SHA-256").strength
+@pytest.mark.parametrize(
+    ("spelt", "registered"),
+    [("SHA256", "SHA-256"), ("sha-256", "SHA-256"), ("SHA-512/256", "SHA-512-256"), ("SHA512-256", "SHA-512-256")],
+)
+def test_algorithms_may_be_spelt_in_other_ways(spelt: str, registered: str) -> None:
+    [challenge] = Challenge.parse_all([f'Digest realm="r", nonce="n", algorithm={spelt}'])
+    assert challenge.strength == Challenge.digest("r", algorithm=registered).strength
     given = answer(Authenticator("admin", "secret"), str(challenge))
-    assert "algorithm=SHA256" in given
+    assert f"algorithm={spelt}" in given
     assert Authorization.parse(given).verify(challenge, "DESCRIBE", "admin", "secret")
 
 
