@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from common.errors import CameraError
 from common.media import Batch, Kind, Track
 from ingest.payload.h264 import H264
 from ingest.retry import Transports
+from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection
 from ingest.rtsp.networks import Networks
 from ingest.rtsp.opening import connected, over_any
@@ -24,6 +26,7 @@ from ingest.sources.demuxed import Demuxed, demuxed
 
 LISTEN = 2.0  # seconds of media that are looked at, at least
 LONG_GROUP = 4.0  # seconds between keyframes from which on a lost packet hurts for long
+MAX_HANG_UPS = 3  # at which it is asked once more, in another way
 Session = Connection | Demuxed
 
 _POLL = 0.1  # seconds between looks whether enough has come
@@ -64,11 +67,17 @@ async def probe(spec: CameraSpec, timeout: float = 10.0) -> ProbeResult:  # noqa
         url = RtspUrl.parse(spec.url)
     except ValueError as exc:
         raise CameraError(CameraState.INVALID_URL, str(exc)) from None
-    transports = Transports(spec.transport, encrypted=spec.encrypted)
-    open_ = partial(connected, url, spec.tls, networks=Networks(spec.networks))
+    transports, pin = Transports(spec.transport, encrypted=spec.encrypted), Pin()
+    open_ = partial(connected, url, spec.tls, networks=Networks(spec.networks), pin=pin)
 
     async def attempt(transport: Transport) -> ProbeResult:
-        return await _watch(partial(open_, udp=transport is Transport.UDP), timeout)
+        while True:
+            before = deepcopy(pin)
+            try:
+                return await _watch(partial(open_, udp=transport is Transport.UDP), timeout)
+            except CameraError as exc:
+                if exc.state is not CameraState.CLOSED or pin == before or pin.habits.learnt > MAX_HANG_UPS:
+                    raise  # else it hung up at what the next attempt goes round
 
     return await over_any(transports, attempt)
 

@@ -19,6 +19,7 @@ class Habits:
     """One camera's, for all of its sessions."""
 
     skips_options: bool = False  # a session begins with DESCRIBE
+    learnt: int = 0  # connections that it cost to know them
     _ended: dict[str, int] = field(default_factory=dict)  # connections that ended at a SETUP, by kind of track …
     _until: dict[str, float] = field(default_factory=dict)  # … and when such a track may be asked for again
 
@@ -27,7 +28,9 @@ class Habits:
         beside another one; ``began``: it was one of the first two of its connection."""
         if began and method in ("OPTIONS", "DESCRIBE"):
             self.skips_options = not self.skips_options
+            self.learnt += 1
         elif method == "SETUP" and kind:
+            self.learnt += 1
             ended = self._ended[kind] = self._ended.get(kind, 0) + 1
             if ended >= FATAL:
                 self._until[kind] = now + min(LEFT_OUT * 2.0 ** min(ended - FATAL, 32), LEFT_OUT_MOST)

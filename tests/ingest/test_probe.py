@@ -43,6 +43,36 @@ async def test_a_good_camera() -> None:
     assert audio.bitrate > 1_000
 
 
+@pytest.mark.parametrize(("method", "connections"), [("OPTIONS", 2), ("SETUP", 3)])
+async def test_a_camera_that_hangs_up_is_asked_in_another_way(method: str, connections: int) -> None:
+    camera = FakeCamera([h264_track(), opus_track()])
+
+    def rewrite(request: Request, response: Response) -> Answer:
+        if request.method == method and (method == "OPTIONS" or request.url.endswith("trackID=2")):
+            camera.drop()
+            return None
+        return response
+
+    camera.rewrite = rewrite
+    result = await look(camera)
+    assert result.tracks[0].frame_rate == 25.0
+    assert camera.connections == connections
+
+
+async def test_a_camera_that_hangs_up_at_everything_is_left_alone() -> None:
+    camera = FakeCamera()
+
+    def rewrite(_request: Request, _response: Response) -> Answer:
+        camera.drop()
+        return None
+
+    camera.rewrite = rewrite
+    with pytest.raises(CameraError) as caught:
+        await look(camera)
+    assert caught.value.state is CameraState.CLOSED
+    assert camera.connections <= 5
+
+
 async def test_over_udp_where_tcp_is_refused() -> None:
     assert (await look(FakeCamera(transports={"udp"}))).transport is Transport.UDP
 
