@@ -206,13 +206,14 @@ def direct(data: bytes) -> None:
                 asked, height = program.byte(), program.byte() * 8 if what & 16 else 0
                 wish = Wish(tuple(StreamWish)[asked >> 4 & 3], height)
                 event = ViewerOffered(f"s{asked % 4}", camera, "v=0", wish)
+                director.handle(ViewerLeft(event.session), now)  # no name is drawn twice
                 if what & 32:
                     event = StillWanted(f"r{asked % 4}", camera, wish)
             case 3:
                 session = f"s{program.byte() % 4}"
                 event = ViewerLeft(session) if what & 4 else Undelivered(node, control.HangUp(session))
                 if what & 16:
-                    event = ViewerWishes(session, program.byte() * 8)
+                    event = ViewerWishes(session, Wish(height=program.byte() * 8))
                 elif what & 32:
                     event = StillGivenUp(f"r{session[1:]}")
                 elif what & 64:
