@@ -201,6 +201,8 @@ class Connections:
         """The answer to what aiohttp could not read or handle."""
         self._context.counters["http_garbage"] += 1
         self._context.quiet.info("request cannot be read", reason=type(exc).__name__)
+        if isinstance(exc, UnicodeError):  # of a header that is no text, and that aiohttp itself quotes: Expect is one
+            status = 400
         refusal = RequestError(status, "malformed_request", "The request is not HTTP/1.1.")
         if isinstance(exc, LineTooLong):
             most = self._quotas.limits.head_bytes

@@ -163,7 +163,12 @@ async def test_connections_in_use_are_not_closed_for_others(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"\x16\x03\x01\x02\x00\x01\x00\x01", b"GET / HTTP/9\r\n\r\n", b"GET / HTTP/1.1\r\n:\r\n\r\n"],
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"GET / HTTP/9\r\n\r\n",
+        b"GET / HTTP/1.1\r\n:\r\n\r\n",
+        b"GET /none HTTP/1.1\r\nHost: localhost\r\nExpect: \x8d\r\n\r\n",
+    ],
 )
 async def test_what_is_not_http_is_refused_and_floods_no_log(
     broker: RunningBroker, garbage: bytes, log: Recorder
