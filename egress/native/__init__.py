@@ -120,17 +120,19 @@ class Parcel:
             return parcel
         count, size = payloads.packets, payloads.size
         shape = count, len(header), size, payloads.last, payloads.first_at, payloads.stride, payloads.last_at
-        parcel.packets = _packets(header * (count - 1) + last, payloads.frame, [shape])
+        parcel.packets = _packets(header * (count - 1) + last, payloads.frame, (shape,))
         return parcel
 
 
 def _packets(headers: bytes, payloads: bytes, shapes: Sequence[Shape]) -> tuple[Any, ...]:
     """Headers, back to back, what the payloads lie in, and the runs."""
     # C relies on both: a wrong one would send what lies behind them in memory.
-    for count, _, size, last, at, stride, last_at in shapes:
-        if max(at + (count - 2) * stride + size if count > 1 else 0, last_at + last) > len(payloads):
+    end, headers_size = len(payloads), 0
+    for count, header_size, size, last, at, stride, last_at in shapes:
+        headers_size += count * header_size
+        if last_at + last > end or (count > 1 and at + (count - 2) * stride + size > end):
             raise ValueError("not all payloads are there")
-    if len(headers) != sum([shape[0] * shape[1] for shape in shapes]):
+    if len(headers) != headers_size:
         raise ValueError("all headers of a run have the same size, and there is one a payload")
     return headers, payloads, ffi.new("struct camshaft_run[]", shapes), len(shapes)
 
