@@ -26,6 +26,11 @@ OWN_PATHS = frozenset(
     {"account", "api", "healthz", "metrics", "mse", "readyz", "sign-in", "static", "watch", "whep", "ws"}
 )  # that the front door's addresses begin with; a test holds that
 MAX_LABEL = 100  # characters of a name that people see
+_OCTET, _END_OF_HOST = "(?:[01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])", r"(?:[:/?#\\]|$)"
+# Of a host in numbers only an IPv4 address is one: common.camera_url says why.
+_NO_NUMBER = rf"(?!(?:[^/\\]*@)?(?!{_OCTET}(?:\.{_OCTET}){{3}}{_END_OF_HOST})[0-9][0-9.]*{_END_OF_HOST})"
+_BEGINS_PLACEHOLDER = r"(?:[<${]|\[(?![0-9A-Fa-f]*:))"  # and no IPv6 address
+_NO_PLACEHOLDER = rf"(?!(?:[^/\\]*[:@])?{_BEGINS_PLACEHOLDER})"
 _NO_LINE = r"\x00-\x1f\x7f-\x9f\u2028\u2029"  # controls, and what ends a line
 _ONE_LINE = (
     rf"[^{_NO_LINE}\ud800-\udfff]*"  # nor half of a character, which JSON can say, but no regular expression of JSON's
@@ -204,7 +209,11 @@ CameraUrl = Annotated[
     str,
     AfterValidator(_camera_url),
     WithJsonSchema(
-        {"type": "string", "pattern": r"^[Rr][Tt][Ss][Pp][Ss]?://[!$-.0->@-\[\]-~][!-~]*$", "maxLength": MAX_URL}
+        {
+            "type": "string",
+            "pattern": rf"^[Rr][Tt][Ss][Pp][Ss]?://{_NO_NUMBER}{_NO_PLACEHOLDER}[!$-.0->@-\[\]-~][!-~]*$",
+            "maxLength": MAX_URL,
+        }
     ),
 ]
 CameraId = Annotated[

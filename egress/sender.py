@@ -56,9 +56,7 @@ class Sender:
         self.cursor = Cursor(feed, section, self.lane, target, self._moved)
         self.retransmission = Retransmission(self.cursor, rtx_lane, pace)
         self._measuring = Measuring(self.cursor, pace)
-        self._pace = pace
-        self._quality = pace.quality
-        self._on_behind = on_behind
+        self._pace, self._quality, self._on_behind = pace, pace.quality, on_behind
         self._stuck = StuckJudge() if feed.kind is Kind.VIDEO else None  # by sound, which may pause, none is judged
         self.pictured_at: float | None = None  # when a first whole picture was sent
         self._confirmed = -1  # index of the newest packet that a report says has arrived

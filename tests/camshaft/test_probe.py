@@ -39,7 +39,7 @@ async def test_camera_that_plays(transport: str) -> None:
     assert lines[1].startswith("video: H.264, profile 42c0")
     assert "kbit/s" in lines[1]
     assert f"{SMALL.width}x{SMALL.height}, {SMALL.fps} frames/s, a keyframe every {SMALL.gop:g} s" in lines[1]
-    assert lines[2].startswith("audio: opus, 48000 Hz")
+    assert lines[2].startswith("audio: Opus, 48000 Hz")
     assert len(lines) == 3
 
 

@@ -31,7 +31,7 @@ class BrokenOnce:
     """Streams of which the first lacks what an answer needs."""
 
     def __init__(self) -> None:
-        self.users = 0
+        self.users = self.skips = 0
         self._broken = Stream("yard", lambda: None)
         self._broken.feeds.clear()
         whole = Stream("yard", lambda: None)

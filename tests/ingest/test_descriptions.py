@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ingest import sdp
 from ingest.payload.registry import NothingPlayableError, choose
-from ingest.rtsp import sdp
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
 
 SPROP = "Z0IAKeKQFAe2AtwEBAaQeJEV,aM48gA=="
