@@ -9,9 +9,9 @@ import pytest
 
 from common.media import Batch
 from common.payload.output import GATHER_NS
+from ingest import sdp
 from ingest.payload.registry import choose
-from ingest.rtp.receiver import CameraStream
-from ingest.rtsp import sdp
+from ingest.rtp.stream import CameraStream
 from rigs.rtp import rtp
 from rigs.video import TICKS, encode, kind, units_of
 
