@@ -121,7 +121,8 @@ class Two:
         found = self.first if who == "first" else self.second
         assert found is not None
         assert found.pid is not None
-        os.kill(found.pid, number)
+        with suppress(*[ProcessLookupError] if number == signal.SIGCONT else []):  # it may have ended since it stopped
+            os.kill(found.pid, number)
         if number == signal.SIGKILL:
             found.join()
 
