@@ -55,7 +55,7 @@ class Plan:
         return Crowd(replace(self.options, **changes), profiles=self.profiles, gro=self.gro)
 
     def usable(self, servers: Sequence[Server]) -> list[Server]:
-        """Those of the servers that can be run here; what stands against the others is noted."""
+        """Return the servers that can be run here; what stands against the others is noted."""
         found = []
         for server in servers:
             problem = server.problem()

@@ -54,7 +54,7 @@ class Reader(asyncio.BufferedProtocol):
         self.transport.write(b"\x8a\x80\0\0\0\0")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """Note the connection's end."""
         self.over = True
 
     def _take(self) -> None:

@@ -41,7 +41,7 @@ class Restarted:
 
 
 class Answers:
-    """Those who wait, by what they asked for."""
+    """Requests that wait for an answer, by what they asked for."""
 
     def __init__(self) -> None:
         self.offers: Waiting[str] = Waiting()

@@ -105,7 +105,7 @@ def opened(path: Path, format: Format, lock_timeout: float, *, one_thread: bool 
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Nobody else writes while this is open. What fails leaves nothing open that would bar the next write."""
+    """Bar all other writers while this is open. What fails leaves nothing open that would bar the next write."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield

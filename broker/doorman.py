@@ -90,7 +90,7 @@ class Doorman:
         return member is not None and member.role in _ROLES.get(Domain(domain), ())
 
     def revoked(self) -> Collection[Member]:
-        """Those whose keys were revoked by others since this was last asked."""
+        """Members whose keys were revoked by other processes since this was last asked."""
         try:
             return self._keyring.take_revoked()
         except sqlite3.Error as exc:

@@ -44,7 +44,7 @@ class Notices:
             self._listeners.remove(listener)
 
     def tell(self, notice: Notice) -> None:
-        """Something changed of a camera or a session."""
+        """Log a change of a camera or a session, and tell the listeners."""
         match notice:
             case CameraChanged(camera, state, detail):
                 self._states.info("camera state", about=camera, camera=camera, state=state.value, detail=detail)
@@ -58,7 +58,7 @@ class Notices:
             listener(notice)
 
     def log_worker(self, told: WorkerJoined | WorkerLost | WorkerUnfit | WireChanged | NodeNameTwice) -> None:
-        """Something changed of the workers, which only the log is told."""
+        """Log a change of the workers, which nobody else is told."""
         match told:
             case WorkerJoined(node, role):
                 log.info("worker joined", worker=node, role=role.value)

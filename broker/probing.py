@@ -23,7 +23,7 @@ class Probing:
         self._due = float("inf")
 
     def soon(self) -> None:
-        """Something was seen that may mean a death."""
+        """Probe soon, as something was seen that may mean a death."""
         self._at(max(self._loop.time(), self._looked + MOST_OFTEN))
 
     def stop(self) -> None:

@@ -84,7 +84,7 @@ def camera_names(config: StoreConfig) -> frozenset[CameraName]:
 
 
 class StoreInUseError(ConfigError):
-    """Another broker has the file."""
+    """The file belongs to a broker that runs."""
 
 
 class ReplacedError(sqlite3.OperationalError):

@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 class Waiting(Generic[Answer]):
-    """Those who wait for answers of one kind. One that nobody waits for any more is no error."""
+    """Requests that wait for answers of one kind. An answer that nobody waits for any more is no error."""
 
     def __init__(self) -> None:
         self._futures: dict[str, asyncio.Future[Answer]] = {}
@@ -34,7 +34,7 @@ class Waiting(Generic[Answer]):
             future.set_result(answer)
 
     def refuse(self, name: str, status: int, code: str, message: str) -> None:
-        """There will be none. The fields are those of ``RequestError``."""
+        """Refuse the answer. The fields are those of ``RequestError``."""
         future = self._futures.get(name)
         if future is not None and not future.done():
             future.set_exception(RequestError(status, code, message))

@@ -25,7 +25,8 @@ class ApiError(CamshaftError):
 class Api:
     """A broker's ``/api``, asked with the token of the environment if it has one. Every method raises ``ApiError``.
 
-    ``ca_file`` holds certificates of authorities, in PEM form, that are trusted in place of the system's.
+    ``ca_file`` holds certificates of authorities, in PEM form, that are trusted in place of the system's. An
+    address that is none raises ``ConfigError``.
     """
 
     def __init__(self, address: str, ca_file: str | None = None) -> None:

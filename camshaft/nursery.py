@@ -49,7 +49,7 @@ Main = Callable[[Sequence[str]], object]
 
 
 class NurseryGoneError(Exception):
-    """There is no nursery any more."""
+    """The nursery is not there any more."""
 
 
 class Child:

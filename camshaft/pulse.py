@@ -35,7 +35,7 @@ class Heard:
         return self.beats > 1
 
     def beat(self, count: int = 1) -> None:
-        """So many beats were heard."""
+        """Count beats that were heard."""
         self.silent_looks = 0
         self.beats += count
 

@@ -31,8 +31,11 @@ READ_LIMIT = 16  # words before other work of the loop gets its turn
 
 
 class Successions:
-    """Those that stand by for ``programs``. ``start`` starts one under another name, unless that is of no use any more.
-    Where no directory can be made, nobody has a place."""
+    """The processes that stand by for ``programs``.
+
+    ``start`` starts one under another name, unless that is of no use any more. Where no directory can be made, nobody
+    has a place.
+    """
 
     def __init__(
         self,
@@ -78,11 +81,11 @@ class Successions:
 
     @property
     def heirs(self) -> Iterable[asyncio.Task[int]]:
-        """Those that stand by, or did."""
+        """The processes that stand by, or did."""
         return self._heirs.values()
 
     def with_heirs(self, names: Iterable[str]) -> list[str]:
-        """These, and those of theirs that stand by."""
+        """The processes of these names, and those that stand by for them."""
         return [
             each for name in names for each in (name, heir_of(name)) if each == name or each in self._children.names
         ]

@@ -15,7 +15,7 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "fil
 """Schemes of sources, in the order in which people are told of them."""
 
 ALLOWED = SCHEMES[:4]
-"""Those that need no setting: with the others a camera could be a file or a device of the server's."""
+"""Schemes that need no setting: with the others a camera could be a file or a device of the server's."""
 
 RTSP = SCHEMES[:2]
 MAX_QUOTES = 4  # around each other: a configuration's, a shell's, a chat's

@@ -23,7 +23,7 @@ class TlsConfig(Section):
     legacy: bool = Field(False, description="Allow the old ciphers and TLS versions of old cameras.")
 
     def spec(self) -> TlsSpec:
-        """These settings as an ingest worker is told of them."""
+        """The settings as an ingest worker is told of them."""
         return TlsSpec(self.verify, self.fingerprint, self.legacy)
 
 

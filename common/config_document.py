@@ -43,7 +43,7 @@ class Document:
         self.take(text, str(path), environ)
 
     def take(self, text: str, name: str, environ: Mapping[str, str]) -> None:
-        """Read ``text`` as that of the file ``name``, in place of what is there."""
+        """Read ``text`` as that of the file ``name``, in place of what is there. Raises ``ConfigError``."""
         self.text, self._file = text, name
         try:
             loader = yaml.SafeLoader(text)

@@ -43,7 +43,7 @@ class Histogram:
         self._total = 0.0
 
     def add(self, seconds: float) -> None:
-        """It took so long. Clocks of two machines may make that less than nothing."""
+        """Add one measured time. The clocks of two machines may make it negative: that counts as 0."""
         seconds = max(0.0, seconds)
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._total += seconds

@@ -94,7 +94,7 @@ class Rush:
         self._looked_at = float("inf")
 
     def note(self, now: float) -> None:
-        """Something came that takes memory for a moment."""
+        """Note that something came that takes memory for a moment."""
         self._last = now
 
     def over(self, now: float) -> bool:

@@ -11,7 +11,7 @@ from typing import overload
 
 
 class Packed(Sequence[bytes]):
-    """So many ``packets``' payloads in ``frame``, of ``size`` bytes each, and of ``last`` the last, which is not more.
+    """Payloads of ``packets`` packets in ``frame``: of ``size`` bytes each, the last of ``last``, which is not more.
 
     The first lies at ``first_at``, each other ``stride`` bytes behind the one before, and the last at ``last_at``. They
     are all there: ``common.native`` has seen to that. One is made anew for who asks for it.

@@ -59,7 +59,7 @@ class Stop(asyncio.Event):
         self.at_once = asyncio.Event()
 
     def ask(self, *, at_once: bool = False) -> None:
-        """Somebody asks for the end, perhaps again."""
+        """Ask for the end, perhaps again."""
         if at_once or self.is_set():
             self.at_once.set()
         self.set()

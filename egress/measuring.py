@@ -66,5 +66,5 @@ class Measuring:
 
 
 def _within(trains: Iterable[Train], low: int, high: int) -> list[Train]:
-    """Those that have a packet from ``low`` to ``high``: most were sent long before what feedback is about."""
+    """Trains that have a packet from ``low`` to ``high``: most were sent long before what feedback is about."""
     return [train for train in trains if train[0] <= high and train[1] > low]

@@ -90,7 +90,7 @@ class Sender:
         self.cursor.begin(now)
 
     def wake(self) -> None:
-        """It is behind: have ``catch_up`` called again."""
+        """Have ``catch_up`` called again, as the viewer is behind."""
         self._on_behind(self)
 
     def stop(self) -> None:

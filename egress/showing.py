@@ -26,7 +26,7 @@ class Renditions(Protocol):
         """The stream of ``rendition``, kept from now on."""
 
     def release(self, *streams: Stream) -> None:
-        """These are not needed any more."""
+        """Let streams go that are not needed any more."""
 
 
 class Handover:
@@ -189,7 +189,7 @@ class Showing:
         return Kind.VIDEO if Kind.VIDEO in self.streams else Kind.AUDIO
 
     def _hand_over(self, handover: Handover, index: int | None) -> None:
-        """Something that is to be shown can begin in its feed, at ``index`` if that is what comes next."""
+        """Begin to show a feed that can begin now, at ``index`` if that is what comes next."""
         kind, feed = handover.kind, handover.feed
         if kind is not self._lead and self._lead in self._handovers:
             return  # the picture comes first

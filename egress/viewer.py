@@ -257,7 +257,7 @@ class Viewer:
 
 
 def _waiting(sender: Sender | None, now: float) -> str:
-    """For what a viewer waits, as people are told; empty if media flows."""
+    """The thing that a viewer waits for, as people are told; empty if media flows."""
     if sender is None:
         return "for the viewer to connect"
     if sender.feed.pushed_at is None or now - sender.feed.pushed_at > MEDIA_PAUSE:

@@ -66,7 +66,7 @@ class Viewers:
         self.counters["viewers_inherited"] += 1
 
     def release(self, viewer: Viewer) -> None:
-        """Another process has this viewer now, and nothing is said to it."""
+        """Let a viewer go that another process has now, and say nothing to it."""
         self._journal.look(viewer)
         del self._viewers[viewer.session]
         self._unheard.pop(viewer.session, None)
@@ -74,7 +74,7 @@ class Viewers:
         self.mux.release(viewer)
 
     def restarted(self, viewer: Viewer) -> None:
-        """It has other credentials than before."""
+        """Take note of a viewer's new credentials."""
         self.mux.restarted(viewer)
         self._reports.pop(viewer.session, None)  # which is of before
         self.counters["ice_restarts"] += 1
@@ -89,7 +89,7 @@ class Viewers:
         self.mux.remove(viewer)  # which closes its connections, after its last words
 
     def close(self) -> None:
-        """This process stops."""
+        """End all viewers, as the process stops."""
         for viewer in tuple(self._viewers.values()):
             self.remove(viewer, "this process stops")
 

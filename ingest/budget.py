@@ -39,7 +39,7 @@ class _Bucket:
 
 
 class Budget:
-    """One camera's; ``bitrate`` is what it may send for long, in Mbit/s."""
+    """The budget of one camera; ``bitrate`` is what it may send for long, in Mbit/s."""
 
     def __init__(self, bitrate: int, now: float, cpu: float) -> None:
         rate = bitrate * 1e6 / 8

@@ -115,7 +115,7 @@ class Camera:
         return self._counters + self._connection.counters if self._connection else self._counters
 
     def watched(self) -> None:
-        """Somebody takes what is published, from now on: it is to come without delay."""
+        """Publish without delay from now on, as somebody watches."""
         if isinstance(self._connection, Connection):
             self._connection.watched()
 
@@ -179,7 +179,7 @@ class Camera:
             await asyncio.sleep(wait)
 
     def _started(self) -> None:
-        """It plays, or has failed: another one at that host may begin."""
+        """Let another camera at that host begin, as this one plays or has failed."""
         if self._start is not None:
             self._shared.starts.end(self._start)
             self._start = None

@@ -17,7 +17,7 @@ MAX_REMEMBERED = 1_000  # cameras, while nobody pulls them
 
 @dataclass(slots=True)
 class Learnt:
-    """One camera's."""
+    """The ways that one camera was found to need."""
 
     transports: Transports
     keepalive: Keepalive = field(default_factory=Keepalive)
@@ -31,7 +31,7 @@ class Memory:
         self._cameras: dict[tuple[str, str, Transport], Learnt] = {}
 
     def of(self, spec: CameraSpec) -> Learnt:
-        """A camera's, empty if it is a new one, or has another URL or transport than before."""
+        """The camera's ways; none yet if it is a new one, or has another URL or transport than before."""
         key = spec.id, spec.url, spec.transport
         learnt = self._cameras.pop(key, None) or Learnt(Transports(spec.transport, encrypted=spec.encrypted))
         self._cameras[key] = learnt

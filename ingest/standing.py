@@ -28,7 +28,7 @@ class Standing:
         self.report = replace(self.report, state=CameraState.PLAYING, since=unix, reconnects=reconnects)
 
     def announced(self, tracks: tuple[Track, ...]) -> None:
-        """It has these tracks, of which nothing comes: what it sent before is not there any more."""
+        """Report tracks of which nothing comes yet: what the camera sent before is not there any more."""
         self.report = replace(self.report, tracks=tracks, stats=())
 
     def failed(self, error: CameraError, delay: float, unix: float) -> None:

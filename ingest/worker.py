@@ -150,7 +150,7 @@ class Ingest:
         return replace(base, draining=base.draining or self._ending, served=streams, counters=dict(counters))
 
     def _watched(self, rendition: Rendition) -> None:
-        """Somebody takes a camera's pictures from now on."""
+        """Have a camera published without delay, as somebody watches."""
         camera = self._cameras.get(rendition)
         if camera is not None:
             camera.watched()

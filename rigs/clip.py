@@ -47,7 +47,10 @@ class Clip:
         return self.fps * self.seconds
 
     def file(self, cache: Path) -> Path:
-        """The encoded clip's path in ``cache``; encodes it if it is not there yet (some seconds for 1080p)."""
+        """The encoded clip's path in ``cache``; encodes it if it is not there yet (some seconds for 1080p).
+
+        Raises ``ValueError`` if the clip does not end with a whole group of pictures.
+        """
         key = hashlib.sha256(repr((FORMAT, *astuple(self))).encode()).hexdigest()[:16]
         path = cache / f"{self.width}x{self.height}-{self.bitrate // 1000}k-{key}.h264"
         if not path.exists():

@@ -49,7 +49,7 @@ def load(path: Path, fps: int) -> Clip:
 
 
 def cameras(path: Path, fps: int, count: int) -> Iterator[Broadcast]:
-    """That many cameras that loop the clip."""
+    """Make ``count`` cameras that loop the clip."""
     clip = load(path, fps)
     for index in range(count):
         first = index * len(clip.pictures) // count

@@ -24,8 +24,8 @@ def missing() -> str:
 
 
 def command(output: str, *, sound: bool = True, seconds: float | None = None) -> list[str]:
-    """It plays a picture, and a tone, in real time to what ``output`` says; without end, or as fast as it can for so
-    many seconds."""
+    """The command that plays a picture, and a tone, to what ``output`` says: in real time without end, or at once for
+    so many seconds."""
     inputs = f"{_PICTURE} {_SOUND}" if sound else _PICTURE
     pace = "-re" if seconds is None else ""
     inputs = inputs.replace("-f lavfi", f"{pace} -f lavfi") if pace else inputs

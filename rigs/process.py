@@ -86,7 +86,7 @@ def program(module: str, *arguments: str) -> Iterator[tuple[str, int]]:
 def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port that nobody uses now, by UDP or TCP; for servers that cannot be told to take any.
 
-    It is of none that the kernel gives by itself, so nobody comes upon it before it is used.
+    It is of none that the kernel gives by itself, so nobody comes upon it before it is used. Raises ``StartError``.
     """
     for _ in range(100):
         port = random.SystemRandom().randrange(*NOT_EPHEMERAL)

@@ -116,7 +116,7 @@ class Conversion:
 
     @property
     def counters(self) -> Counter[str]:
-        """For reports."""
+        """The conversion's counters, as reports have them."""
         return Counter(
             units=self.units,
             units_made=self.made,
@@ -166,7 +166,7 @@ class Conversion:
         self._pushed = self._taken
 
     def _begin_anew(self) -> None:
-        """Another epoch of the source, and of what is made of it."""
+        """Begin another epoch of the source, and of what is made of it."""
         self._renew_converter()
         self._zero_ns, self._zero = None, self._timestamp + 1
         self._output.renew(self._output.epoch + 1)

@@ -15,7 +15,7 @@ MICROSECONDS = Fraction(1, 1_000_000)
 
 
 def opened(encoder: Encoder, width: int, height: int, color_range: int = 0) -> VideoCodecContext:
-    """For pictures of that size, with times in microseconds; keyframes are those that are asked for.
+    """An open encoder for pictures of that size, with times in microseconds; keyframes are those that are asked for.
 
     Raises ``av.FFmpegError``, if not here then at the first picture.
     """

@@ -31,7 +31,7 @@ class LoopTime:
         return self._budget.fill(now) > 0.0
 
     def spent(self, began: float) -> None:
-        """It has worked in the loop since ``began``, by ``time.thread_time``."""
+        """Count the work in the loop since ``began``, by ``time.thread_time``."""
         self._budget.spend(time.thread_time() - began)
 
 

@@ -15,7 +15,10 @@ _MEND = {
 
 
 class Success:
-    """One conversion's. ``problem`` is ``None`` until ``JUDGED`` units have come, and empty while enough is made."""
+    """The judge of one conversion.
+
+    ``problem`` is ``None`` until ``JUDGED`` units have come, and empty while enough is made.
+    """
 
     def __init__(self, track: Track) -> None:
         self.problem: str | None = None
@@ -23,7 +26,7 @@ class Success:
         self._units = self._undecodable = 0  # when it was judged last
 
     def hear(self, units: int, undecodable: int) -> None:
-        """So many have been worked on since the beginning, and of so many nothing could be made."""
+        """Judge by all units that were worked on since the beginning, and those of which nothing could be made."""
         if units - self._units < JUDGED:
             return
         failed = undecodable - self._undecodable > FAILING * (units - self._units)

@@ -56,7 +56,7 @@ async def _fill(stage: Stage) -> Run | None:
 
 
 async def _insist(stage: Stage) -> Run:
-    """Others go on asking, ten a second."""
+    """Have others go on asking, ten a second."""
     meter, there = stage.meter(), len(stage.crowd.members)
     stage.crowd.begin()
     await stage.join(int(INSISTING * STEP), a_second=float(STEP))

@@ -29,7 +29,7 @@ PULLED = 4.0  # seconds until every camera has sent a keyframe, all caches are f
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many cameras of a kind, and so many viewers of each."""
+    """A number of cameras of one kind, with a number of viewers before each."""
 
     cameras: int
     each: int
@@ -38,7 +38,7 @@ class Load:
 
     @property
     def label(self) -> str:
-        """For tables."""
+        """The load's name in tables."""
         rate = self.clip.bitrate // 1_000_000
         return f"{self.cameras} x {rate} Mb/s, {self.each} viewer{'s' * (self.each != 1)} each"
 

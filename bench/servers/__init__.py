@@ -26,7 +26,7 @@ class Server(Protocol):
 
     @property
     def name(self) -> str:
-        """For tables."""
+        """The server's name in tables."""
 
     def version(self) -> str:
         """The version that the server tells."""

@@ -60,7 +60,7 @@ class LoginTable:
         return self._proofs.get(proof)
 
     def add(self, cookie: str, user: str, groups: tuple[str, ...] | None, *, now: float, expires: float) -> None:
-        """Somebody signs in; logins that have run out are forgotten, and the oldest where there are too many."""
+        """Add a login; those that have run out are forgotten, and the oldest where there are too many."""
         run = self._database.execute
         run("DELETE FROM login WHERE expires < ?", (now,))
         kept = None if groups is None else json.dumps(groups)
@@ -69,7 +69,7 @@ class LoginTable:
         run(_OLDEST.format(""), (MAX_LOGINS,))
 
     def remove(self, cookie: str) -> None:
-        """Somebody signs out."""
+        """Remove the login of somebody who signs out."""
         self._database.execute("DELETE FROM login WHERE digest = ?", (_digest(cookie),))
 
     def remove_all(self, user: str, *, keep: str = "") -> None:

@@ -107,7 +107,7 @@ class SignOn:
         return f"{provider.authorize}{'&' if '?' in provider.authorize else '?'}{urlencode(query)}", cookie
 
     async def finish(self, state: str, cookie: str, code: str) -> tuple[Identity, str]:
-        """The person that came back with this code, and the page that it wanted."""
+        """The person that came back with this code, and the page that it wanted. Raises ``RequestError``."""
         attempt = self._opened(cookie)
         ours = attempt is not None and hmac.compare_digest(state.encode(errors="replace"), attempt.state.encode())
         if attempt is None or not ours or attempt.state in self._used or not 0 < len(code) <= _CODE:

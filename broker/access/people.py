@@ -89,7 +89,8 @@ class People:
         )
 
     def refresh(self) -> list[str]:
-        """See what another process changed, the next time if somebody is writing now; names of users that it did."""
+        """See what another process changed, the next time if somebody is writing now. Returns the users' names.
+        Raises ``sqlite3.DatabaseError`` for a damaged file."""
         if not self._lock.acquire(blocking=False):
             return []
         try:
@@ -271,7 +272,7 @@ class People:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Nobody else writes while this is open, and what others have written before is known."""
+        """Bar all other writers while this is open, and know what they wrote before."""
         with transaction(self._database):
             self.refresh()
             yield

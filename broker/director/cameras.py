@@ -151,7 +151,7 @@ class Cameras:
         camera.by_choice = True
 
     def stay(self, camera: Camera) -> None:
-        """It does not move after all."""
+        """Leave the camera where it is after all."""
         assert camera.successor is not None, "it moves"
         self._leave(camera, camera.successor)
         camera.successor = None

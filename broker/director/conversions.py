@@ -264,5 +264,5 @@ class Conversions:
 
 
 def _made(names: Iterable[Rendition]) -> set[Rendition]:
-    """Those that a converter makes."""
+    """The promised renditions that a converter makes."""
     return {name for name in names if converted_kind(name) is not None}

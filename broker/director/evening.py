@@ -29,7 +29,7 @@ class Evening:
         self._asked: dict[SessionName, float] = {}  # and when
 
     def begin(self) -> None:
-        """Somebody wants them even."""
+        """Begin to even out the viewers."""
         self._until = self._state.now + LASTS
         self._asked.clear()
 

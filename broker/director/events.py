@@ -177,7 +177,7 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class StoodStill:
-    """This process did nothing for so long: what workers said meanwhile is still to be read."""
+    """The broker itself did nothing for so long: what workers said meanwhile is still to be read."""
 
     seconds: float
 

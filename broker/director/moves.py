@@ -28,7 +28,7 @@ class Moves:
         self._conversions = conversions
 
     def enter(self, session: Session) -> None:
-        """It is a session of its stream, and of its worker, from now on."""
+        """Count the session among those of its stream and of its worker from now on."""
         self._state.changed.add(session.camera)
         self._state.workers[session.node].join(session.id, session.camera)
         self._state.cameras[session.camera].sessions.add(session.id)
@@ -55,7 +55,7 @@ class Moves:
         return True
 
     def move_to(self, session: Session, camera: CameraName) -> None:
-        """It is a session of another stream from now on; the one that it is still shown is kept until then."""
+        """Count the session among those of another stream from now on; the one it is still shown is kept until then."""
         before = session.camera
         self.depart(session)
         session.camera = camera
@@ -95,7 +95,7 @@ class Moves:
         return streams.choose(session, cameras[camera], cameras.get(stream_of(camera, SUB)), now=self._state.now)
 
     def depart(self, session: Session) -> None:
-        """It is not a session of its stream any more."""
+        """Count the session no longer among those of its stream."""
         self._state.changed.add(session.camera)
         self._state.workers[session.node].leave(session.id, session.camera)
         camera = self._state.cameras[session.camera]

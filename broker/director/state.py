@@ -107,7 +107,7 @@ class Camera:
     fruitless: dict[Kind, tuple[str, float]] = field(default_factory=dict)  # why no conversion is begun, and until when
 
     def count(self, octets: int, now: float) -> None:
-        """So many bytes have come since its session with the camera began."""
+        """Take the number of bytes that came since the session with the camera began; ``now`` is monotonic."""
         before, at = self.counted
         if octets < before or now - at > RATE_WINDOW:
             self.counted = octets, now

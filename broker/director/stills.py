@@ -49,7 +49,7 @@ class Stills:
         self._suspected: dict[CameraName, tuple[int, float]] = {}  # deaths in a row, and until when there is none
 
     def want(self, request: str, camera: CameraName, wish: Wish) -> None:
-        """Somebody asks for a still of a camera."""
+        """Have a still of a camera drawn for somebody who asks."""
         main = self._state.cameras.get(camera)
         if main is None:
             self._state.command(StillRefused(request, 404, "unknown_camera", f"There is no camera {camera!r}."))
@@ -62,7 +62,7 @@ class Stills:
         self._wanted[request] = _Still(name, wish.height, self._state.now + WITHIN)
 
     def give_up(self, request: str) -> None:
-        """Nobody waits for it any more."""
+        """Forget a still that nobody waits for any more."""
         self._wanted.pop(request, None)
 
     def settle(self) -> None:

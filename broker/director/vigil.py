@@ -58,13 +58,13 @@ class Vigil:
         return lost
 
     def silent(self) -> list[Worker]:
-        """Those that have said nothing for too long, whatever their connections are."""
+        """Workers that have said nothing for too long, whatever their connections are."""
         overdue = [worker for worker in self._living if self.overdue(worker)]
         patience = DEAD_AFTER + (DOUBT if self._many(overdue) else 0.0)
         return [worker for worker in overdue if self._state.now - worker.seen >= patience]
 
     def stood_still(self, seconds: float) -> None:
-        """This process did nothing for so long."""
+        """Take off the seconds in which this process itself did nothing."""
         for worker in self._living:
             worker.seen = min(worker.seen + seconds, self._state.now)
             worker.give_up_at = None

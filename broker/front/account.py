@@ -157,7 +157,7 @@ async def me(request: web.Request) -> web.Response:
 
 
 async def change_password(request: web.Request) -> web.Response:
-    """Another password for whoever is signed in; every other browser of its is signed out."""
+    """Change the password of the user who is signed in, and sign out its other browsers. Raises ``RequestError``."""
     principal = principal_of(request)
     if principal.kind is not Kind.USER:
         raise RequestError(409, "no_password", "Only somebody who signed in with a password has one.")

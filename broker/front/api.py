@@ -168,7 +168,7 @@ async def arrival(request: web.Request) -> web.Response:
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """This API, described."""
+    """The description of this API."""
     return web.json_response(document() | {"servers": [{"url": prefix_of(request) or "/"}]})
 
 

@@ -48,7 +48,7 @@ class Arrival:
         self.waits_in: dict[Arrival, None] = {}  # for the handshakes of others of its address
 
     def stalled(self, _now: float) -> bool:
-        """Nothing of ours waits to be sent: the kernel takes a handshake as a whole."""
+        """Whether something of ours waits to be sent: never, as the kernel takes a handshake as a whole."""
         return False
 
     def drop(self) -> None:

@@ -22,7 +22,7 @@ from common.cameras import CameraName
 
 
 class EventStream:
-    """One who listens."""
+    """One listener's stream of events."""
 
     subscribed = True
 

@@ -57,12 +57,12 @@ class IceServers:
 
     @classmethod
     def of(cls, http: HttpConfig) -> IceServers:
-        """Those of the configuration."""
+        """The servers that the configuration names."""
         servers = tuple(IceServer(*split_ice_server(each)) for each in http.ice_servers)
         return cls(servers, http.turn_secret, http.turn_hours * 3_600)
 
     def told(self, principal: Principal | None, *, ours: bool, now: float) -> Iterator[IceServer]:
-        """Those that somebody is told of, who asks from a page of ours or from none (``ours``), or from another site.
+        """The servers to name to somebody who asks from a page of ours or from none (``ours``), or from another site.
 
         ``principal`` is ``None`` for one who has not signed in. ``now`` is Unix time.
         """

@@ -62,13 +62,13 @@ class Counted:
         self._most, self._most_each = total, each
 
     def open(self, address: str | None) -> None:
-        """One more is open."""
+        """Count one more that is open."""
         self.total += 1
         if address is not None:
             self._by_address[address] += 1
 
     def close(self, address: str | None) -> None:
-        """One that was open is not any more."""
+        """Count one less that is open."""
         self.total -= 1
         if address is not None:
             self._by_address[address] -= 1

@@ -26,7 +26,7 @@ class Family:
     labels: tuple[str, ...] = ()
 
     def begin(self) -> Metric:
-        """It, without a sample."""
+        """Begin the family's metric, without a sample."""
         return Metric(self.name.removesuffix("_total"), self.help, self.type)
 
 

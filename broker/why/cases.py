@@ -92,7 +92,7 @@ class Cases:
 
     @property
     def over(self) -> Iterator[Evidence]:
-        """Those that were over or refused last, newest first."""
+        """The sessions that were over or refused last, newest first."""
         found = [*reversed(self._turned_away.values()), *reversed(self._over.values())]
         return iter(sorted(found, key=_at, reverse=True))  # others come while somebody goes through them
 

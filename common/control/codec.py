@@ -102,7 +102,7 @@ def _unpack(frame: bytes) -> Any:
 
 
 def _valid(name: str, items: list[object]) -> list[object]:
-    """Those items of a damaged report that are valid."""
+    """The items of a damaged report that are valid."""
     valid: list[object] = []
     for item in items:
         with contextlib.suppress(ValidationError):

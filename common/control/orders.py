@@ -166,7 +166,7 @@ class Speak:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """This cluster speaks no wire version that the worker does; broker to such a one that tells of versions."""
+    """The cluster speaks no wire version that the worker does; broker to a worker that tells of versions."""
 
     sentence: Text
     type: Literal["unfit"] = "unfit"

@@ -87,7 +87,7 @@ class SnapshotTaken:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFailed:
-    """There is no still; transcode to broker."""
+    """A still could not be drawn; transcode to broker."""
 
     request: Text
     reason: Text

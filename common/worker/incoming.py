@@ -73,7 +73,7 @@ class Incoming:
         return self._epoch, self._expected[kind]
 
     def start(self, now: float) -> None:
-        """It has just been subscribed to."""
+        """Begin, now that the rendition is subscribed to: ask for the group of pictures."""
         self._request(now)
 
     def receive(self, batch: Batch, *, now: float, unix_ns: int) -> bool:
@@ -128,7 +128,7 @@ class Incoming:
                 self._take(batch, now)
 
     def contested(self) -> None:
-        """Somebody publishes it of whom nothing is taken."""
+        """Tell the publishers which epoch is taken, as one publishes of whom nothing is."""
         if self._told != self._epoch:
             self._told = self._epoch
             self.tell(self._epoch)

@@ -193,7 +193,7 @@ class Link:
         return self._contact.away_for(now) if self._contact is not None else 0.0
 
     def report_soon(self) -> None:
-        """Something changed: report within 50 ms instead of a second."""
+        """Report a change within 50 ms instead of a second."""
         if self._channel is None:
             return
         loop = asyncio.get_running_loop()

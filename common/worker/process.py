@@ -41,13 +41,16 @@ class Surroundings:
     live: Live  # where a kind registers for settings that it takes while it runs
 
     def publisher(self) -> Publisher:
-        """For a kind that makes renditions; to be entered once."""
+        """The publisher of a kind that makes renditions; to be entered once."""
         publisher = Publisher(self.context, self.endpoints, self.keys, self.config.limits.cache_bytes)
         self.live.on("limits.cache_bytes", take=lambda new: publisher.limit(new.limits.cache_bytes))
         return publisher
 
     def subscriber(self, name: str = "") -> Subscriber:
-        """For a kind that takes renditions; to be entered once. ``name`` is its own while another has the node's."""
+        """The subscriber of a kind that takes renditions; to be entered once.
+
+        ``name`` is its own while another process has the node's.
+        """
         return Subscriber(
             self.context,
             self.endpoints,

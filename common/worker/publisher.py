@@ -213,7 +213,7 @@ class Publisher:
         self.counters["replays"] += 1
 
     def _told(self, rendition: Rendition, epoch: int, holds: bool) -> None:
-        """Somebody tells which epoch is taken, while more than one is published, or that it is not any more."""
+        """Hear which epoch somebody takes, while more than one is published, or that it does not any more."""
         if holds and self._has_room(self._newest, rendition):
             self._newest[rendition] = max(epoch, self._newest.get(rendition, epoch))
         elif not holds and self._newest.get(rendition) == epoch:

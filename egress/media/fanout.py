@@ -81,7 +81,7 @@ class Lane:
 
     @property
     def base(self) -> int:
-        """It changes only while the lane is in no group and no posting: see ``egress.position``."""
+        """Index with sequence number 0; set only while the lane is in no group and no posting (``egress.position``)."""
         return self._base
 
     @base.setter
@@ -106,7 +106,7 @@ class Lane:
             self.encrypt_into = self.keys.encrypt_into
 
     def count(self, packets: int, octets: int) -> None:
-        """So much was sent, and not by the compiled loop, which counts by itself."""
+        """Count what was sent otherwise than by the compiled loop, which counts by itself."""
         self._packets += packets
         self._octets += octets
 

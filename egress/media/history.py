@@ -57,7 +57,7 @@ class Unit(NamedTuple):
         return self.span(0, len(self.payloads))
 
     def span(self, start: int, stop: int) -> list[Packet]:
-        """Those from one place to before another."""
+        """The unit's packets from place ``start`` to before ``stop``."""
         payloads = self.payloads[start:stop]
         # Made by C alone: 0.1 µs each and not 0.4, as a viewer that joins gets five hundred.
         packets = [*map(_packet, zip(payloads, repeat(self.timestamp), repeat(0), repeat(self.probe)))]
@@ -94,7 +94,7 @@ class Histories:
         self._relieve()
 
     def charge(self, count: int) -> None:
-        """One of them holds so many bytes more."""
+        """Count ``count`` bytes more that one of the histories holds."""
         self._held += count
         if self._held > self._most:
             self._relieve()

@@ -85,7 +85,7 @@ class Streams:
         return stream
 
     def release(self, *streams: Stream) -> None:
-        """One user less of each."""
+        """Count one user less of each stream; one that has none is dropped after a while."""
         for stream in streams:
             self._users[stream.rendition] -= 1
             if not self._users[stream.rendition]:

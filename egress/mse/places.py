@@ -18,7 +18,7 @@ class Reels(Protocol):
         """The reel of a stream's feed. The stream, which was acquired, is kept with it."""
 
     def release(self, reel: Reel) -> None:
-        """It is not needed any more, nor is its stream."""
+        """Let a reel go, and its stream with it."""
 
 
 class Cursor:
@@ -137,7 +137,7 @@ class Places:
         return oldest.beginning.data + oldest.data
 
     def go_live(self, send: Send) -> None:
-        """It has been sent all there is: let ``send`` be called with what comes."""
+        """Have ``send`` called with what comes from now on, as all there is has been sent."""
         for cursor in self._cursors.values():
             reel = cursor.reel
             if cursor.since is None and cursor.next == reel.end and self._sendable(reel):

@@ -52,13 +52,13 @@ class Watcher(Protocol):
     """One viewer of the reel."""
 
     def arrived(self, reel: Reel, frame: FragmentMessage) -> None:
-        """Another fragment is there."""
+        """Take the next fragment."""
 
     def changed(self, reel: Reel) -> None:
-        """The feed is of another codec now, perhaps of none that can be sent."""
+        """Note that the feed is of another codec now, perhaps of none that can be sent."""
 
     def stuck(self, reel: Reel, first: int, data: bytes, sent: int) -> None:
-        """It was live, and its socket took only ``sent`` bytes of ``data``; less than none if it broke.
+        """Note that the live viewer's socket took only ``sent`` bytes of ``data``; less than none if it broke.
 
         That is the fragments from index ``first`` to those that are held.
         """

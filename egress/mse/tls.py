@@ -59,11 +59,14 @@ class TlsConnection:
         self.feed(data)
 
     def belong(self, viewer: MseViewer, viewers: MseViewers, remote: str) -> None:
-        """It is this viewer's from now on."""
+        """Give the connection to a viewer."""
         self._viewer, self._viewers, self.remote = viewer, viewers, remote
 
     def send(self, data: bytes | memoryview) -> int:
-        """See ``Outlet``. A message is encrypted whole, and none before the one before it has left."""
+        """See ``Outlet``. A message is encrypted whole, and none before the one before it has left.
+
+        Raises ``BrokenPipeError`` once the peer's TLS is over.
+        """
         if self._unsent:
             return 0
         try:

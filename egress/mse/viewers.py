@@ -170,7 +170,7 @@ class MseViewers:
         return self._counters + _sent(reports)
 
     def close(self) -> None:
-        """This process stops."""
+        """End all viewers, as the process stops."""
         for session in tuple(self._viewers):
             self.hang_up(session, "this process stops")
 

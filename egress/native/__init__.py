@@ -54,7 +54,7 @@ def route(fd: int, gso: bool, family: socket.AddressFamily, remote: tuple[Any, .
 
 
 class Audience:
-    """Lanes, and the route of each."""
+    """Lanes, and the route of each. Raises ``ValueError`` if there are more of one than of the other."""
 
     __slots__ = ("_errors", "_kept", "_lanes", "_routes", "_sent", "size")
 
@@ -90,7 +90,10 @@ class Parcel:
     __slots__ = ("packets",)
 
     def __init__(self, runs: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> None:
-        """A run is headers and payloads; all but its last packet are of the first one's size."""
+        """A run is headers and payloads; all but its last packet are of the first one's size.
+
+        Raises ``ValueError`` where they are not.
+        """
         if len(runs) == 1:  # as most pictures are
             ((headers, payloads),) = runs
         else:

@@ -83,7 +83,10 @@ class Channel:
                 return
 
     async def receive(self) -> tuple[Message, list[socket.socket]]:
-        """The next word, and the sockets that came along."""
+        """The next word, and the sockets that came along.
+
+        Raises ``GoneError`` if the other side has ended, and ``ProtocolError`` for a word that is none.
+        """
         while not self._words:
             if self.over.is_set():
                 raise GoneError("it has ended")
@@ -127,7 +130,7 @@ class Channel:
             self._end()
 
     def _take_rest(self) -> None:
-        """It ended before it had read everything. Its words are here all the same; uvloop tells of them once."""
+        """Take what the other side said before it ended. Its words are here all the same; uvloop tells of them once."""
         with suppress(OSError):
             while not self.over.is_set() and len(self._words) < MAX_WAITING:
                 self._take(*self._recv())
@@ -165,7 +168,7 @@ class Channel:
 
 
 def close_all(sockets: Iterable[socket.socket]) -> None:
-    """They are ours, and not needed."""
+    """Close sockets that came along and are not needed."""
     for each in sockets:
         each.close()
 

@@ -73,7 +73,7 @@ class Stopped:
     way: Way
 
     def go_on(self, now: float) -> None:
-        """Nobody took it: go on where it stopped."""
+        """Go on where the session stopped, as nobody took it."""
         self.viewer.reach.way = self.way
         for sender in self.viewer.senders.values():
             cursor = sender.cursor
@@ -85,7 +85,7 @@ class Stopped:
                 cursor.begin(now)
 
     def forget(self) -> None:
-        """It is another process's now: nothing is ever sent of it again, not even goodbye."""
+        """Forget a session that another process has now: nothing is ever sent of it again, not even goodbye."""
         for sender in self.viewer.senders.values():
             sender.stop()
         self.viewer.senders.clear()

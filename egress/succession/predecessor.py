@@ -53,7 +53,7 @@ class Giver(Protocol):
         """Tell the broker that this process has nothing more, and its successor all of it."""
 
     def come_back(self) -> None:
-        """Nothing came of it: be this node again."""
+        """Be this node again, as nothing came of the succession."""
 
 
 @dataclass(slots=True)
@@ -245,7 +245,7 @@ class Predecessor:
                 await channel.send(feed)
 
     async def _tell_all(self, channel: Channel, stopped: Sequence[Stopped], since: float) -> Collection[str]:
-        """Everything as it is now, when nothing is sent any more. The sessions that the successor has then."""
+        """Tell the successor everything as it is, now that nothing is sent. Returns the sessions that it has then."""
         within = PATIENCE + EACH * len(stopped)
         async with asyncio.timeout(within):
             feeds = await self._tell_places(channel)

@@ -41,7 +41,7 @@ class Taken:
     since: float = 0.0  # monotonic seconds: nothing was sent from then on
 
     def close(self) -> None:
-        """Nothing of it is used."""
+        """Close all of the sockets, as none is used."""
         close_all([*self.udp, *self.tcp, *(sock for _, sock in self.connections)])
 
 
@@ -149,7 +149,7 @@ class Successor:
         self._channel.close()
 
     def close(self, streams: Streams) -> None:
-        """Nothing more is to be done for the succession: keep no stream for it."""
+        """End the succession's work: keep no stream for it."""
         self.end()
         for witness, _ in self._witnesses.values():
             witness.end()

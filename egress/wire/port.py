@@ -136,7 +136,7 @@ class UdpTarget:
 
     @property
     def route(self) -> native.Route:
-        """This target as the compiled fan-out takes it.
+        """The target as the compiled fan-out takes it.
 
         It holds the socket's number: nothing may be sent by it once the socket is closed.
         """

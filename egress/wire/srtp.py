@@ -120,7 +120,7 @@ class Srtp:
         return plain
 
     def go_on(self, ssrc: int, following: int) -> None:
-        """Another process sent the packets of this SSRC before the extended sequence number ``following``.
+        """Go on at the extended sequence number ``following``, where another process stopped with this SSRC.
 
         With GCM the caller numbers them. libsrtp counts by itself, and is led there by packets that nobody gets.
         """

@@ -196,7 +196,7 @@ class TcpConnection:
             self._loop.remove_writer(self._socket)
 
     def _lose(self) -> None:
-        """It broke: to be told to others when whoever sends by it now is done."""
+        """Close the broken connection, and tell others once the caller, who may be sending by it, is done."""
         self.close()
         with contextlib.suppress(RuntimeError):  # the loop ends
             self._loop.call_soon(self._on_lost, self)

@@ -59,7 +59,7 @@ class Receiver(Protocol):
         """Whether ``address`` belongs to a viewer."""
 
     def lost(self, address: Address) -> None:
-        """Nothing can come from ``address`` or go there any more."""
+        """Note that nothing can come from ``address`` or go there any more."""
 
 
 class TcpPort:

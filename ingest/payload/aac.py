@@ -141,7 +141,7 @@ class Aac:
         self._part, self._missing = b"", 0
 
     def restart(self) -> None:
-        """Another stream begins."""
+        """Begin another stream: drop the unit that is not whole."""
         self.lost()
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:

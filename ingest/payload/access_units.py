@@ -39,7 +39,10 @@ AWAITED, SKIPPED, PUBLISHED = Picture  # looked up for every packet
 
 
 class AccessUnits:
-    """One track's. ``end_mark`` is a NAL unit without meaning that may end an access unit, to carry the marker bit."""
+    """The access units of one track.
+
+    ``end_mark`` is a NAL unit without meaning that may end an access unit, to carry the marker bit.
+    """
 
     def __init__(self, output: Output, end_mark: bytes) -> None:
         self.published = 0
@@ -54,7 +57,7 @@ class AccessUnits:
         self._endless = 0  # units in a row that ended without the end bit
 
     def turn_to(self, timestamp: int) -> None:
-        """Another timestamp ends the access unit, unless only what belongs to the next one has come."""
+        """Turn to another timestamp: it ends the access unit, unless only what belongs to the next one has come."""
         if self.marked_open:  # nothing of the unit came after the marker
             self._endless, self.marked_open = self._endless + 1, False
         if self.picture is not AWAITED:
@@ -141,5 +144,5 @@ class AccessUnits:
         self.size = 0
 
     def restart(self) -> None:
-        """Another stream begins: no timestamp of the old one counts."""
+        """Begin another stream: no timestamp of the old one counts."""
         self._marked_timestamp = self.timestamp = -1

@@ -82,5 +82,5 @@ class Doubted:
         self.format.lost()
 
     def restart(self) -> None:
-        """Another stream begins with the next packet."""
+        """Begin another stream with the next packet."""
         self.format.restart()

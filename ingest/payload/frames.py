@@ -98,7 +98,7 @@ class Frames:
         self._damaged, self._open = True, False
 
     def restart(self) -> None:
-        """Another stream begins: nothing of the old one is continued."""
+        """Begin another stream: nothing of the old one is continued."""
         self._begin(-1)
         self._open = False
 

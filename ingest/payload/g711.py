@@ -45,7 +45,7 @@ class G711:
         self._gap = True
 
     def restart(self) -> None:
-        """Another stream begins."""
+        """Begin another stream."""
         self._rest, self._timestamp = b"", None
         self._last = None
 

@@ -13,7 +13,7 @@ LONG_NS = NO_KEYFRAME_NS // 2  # after which anything will do that a decoder can
 
 
 class KeyframeGate:
-    """One track's."""
+    """The gate of one track, closed by a loss and opened by a keyframe."""
 
     def __init__(self) -> None:
         self.keyframes = 0  # that have opened it, or come while it was open
@@ -21,7 +21,7 @@ class KeyframeGate:
         self._waiting_ns = 0  # arrival of the first NAL unit since it was closed; 0 while it is open
 
     def arrived(self, arrival_ns: int) -> None:
-        """Something came that can be published only while the gate is open."""
+        """Note the arrival (nanoseconds) of something that can be published only while the gate is open."""
         if not self.open and not self._waiting_ns:
             self._waiting_ns = arrival_ns
 

@@ -15,7 +15,7 @@ _INTRA = 1  # picture_coding_type
 
 
 def repack_mpeg2() -> Repack:
-    """For one camera: its sequence header stands before each keyframe that comes without."""
+    """Make the function for one camera: its sequence header stands before each keyframe that comes without."""
     sequence = b""
 
     def repack(payloads: list[bytes]) -> list[Unit]:

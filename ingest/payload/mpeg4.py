@@ -15,7 +15,7 @@ _VOL = re.compile(b"\0\0\1[\x20-\x2f]")  # video_object_layer_start_code
 
 
 def repack_mpeg4(parameters: Mapping[str, str]) -> Repack:
-    """For the parameters of a session description: ``config`` stands before each keyframe that comes without."""
+    """Make the function for a session description's parameters: ``config`` stands before each keyframe without one."""
     try:
         configuration = bytes.fromhex(parameters.get("config", ""))
     except ValueError:

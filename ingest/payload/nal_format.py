@@ -74,7 +74,7 @@ class NalPayloadFormat(NalUnits):
         self._close()
 
     def restart(self) -> None:
-        """Another stream begins: nothing of the old one is continued."""
+        """Begin another stream: nothing of the old one is continued."""
         self.lost()
         self._access_units.restart()
 

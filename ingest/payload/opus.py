@@ -27,7 +27,7 @@ class Opus:
         """Packets are missing: the decoder conceals it."""
 
     def restart(self) -> None:
-        """Another stream begins: every packet stands for itself."""
+        """Begin another stream: nothing to do, as every packet stands for itself."""
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""

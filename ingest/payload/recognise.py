@@ -34,7 +34,7 @@ _JPEG = struct.Struct("!B3sBBBB")  # RFC 2435 3.1
 
 
 class Recogniser:
-    """One track's. It looks at each packet from the first on, until its codec is known."""
+    """The recogniser of one track. It looks at each packet from the first on, until the codec is known."""
 
     def __init__(self) -> None:
         self._jpeg = b"", 0, 0  # type, Q, width and height of the image; its bytes so far; packets that fitted

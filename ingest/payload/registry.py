@@ -131,7 +131,7 @@ class PayloadFormat(Protocol):
         """Packets are missing between the last one and the next."""
 
     def restart(self) -> None:
-        """Another stream begins with the next packet."""
+        """Begin another stream with the next packet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class LeastDelay:
         self._window_end = self._updated = 0
 
     def update(self, difference_ns: int, now_ns: int) -> int:
-        """One more difference. The offset to use: never more than this one, so that nothing arrives before its time."""
+        """Take one more difference. Returns the offset to use, at most this one: nothing arrives before its time."""
         if self._offset_ns is None:
             self._offset_ns = self._least = self._least_before = difference_ns
             self._window_end, self._updated = now_ns + _WINDOW_NS, now_ns
@@ -148,7 +148,7 @@ class TrackClock:
         return self._timestamp * self._out_rate // self._rate if self._scales else self._timestamp
 
     def restart(self) -> None:
-        """Another source begins with the next packet: its timestamps have nothing to do with the old ones."""
+        """Begin another source with the next packet: its timestamps have nothing to do with the old ones."""
         self._restarted = self._raw >= 0
 
     def reported(self, report: SenderReport, arrival_ns: int) -> None:

@@ -18,7 +18,7 @@ STEPS = 64  # packets in a row, each as far from the one before it: no loss is s
 
 
 class Numbers:
-    """One track's."""
+    """The judge of one track's sequence numbers."""
 
     def __init__(self, *, udp: bool) -> None:
         self.mean_nothing = False

@@ -242,7 +242,7 @@ class TrackReceiver:
         return True
 
     def _change_source(self, ssrc: int, packet: bytes, arrival_ns: int) -> bool:
-        """Another SSRC appears: a camera that began anew, a stray packet, or one of the old source that took its time.
+        """Judge another SSRC: of a camera that began anew, a stray packet, or one of the old source that took its time.
 
         The first packet of one that began anew is held until the second shows it. One that goes on with the numbers of
         this source is of it: some cameras give each packet, or each picture, an SSRC of its own.

@@ -64,7 +64,7 @@ class Reorder(Generic[T]):
         self.received += 1
 
     def came_in_order(self, count: int) -> None:
-        """So many packets were just the next ones, and are handed on."""
+        """Count packets that were just the next ones, and are handed on."""
         self.expected = self.expected + count & 0xFFFF
         self.received += count
 
@@ -100,7 +100,7 @@ class Reorder(Generic[T]):
         return ready
 
     def reset(self) -> None:
-        """Another stream begins with the next packet; what is held is of the old one."""
+        """Begin another stream with the next packet; what is held is of the old one."""
         self.held.clear()
         self.expected = -1
 

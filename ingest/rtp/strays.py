@@ -44,7 +44,7 @@ class OtherType:
         self._count = 0
 
     def push(self, payload_type: int, ssrc: int, sequence: int, packets: int, waiting: Waiting) -> bool:
-        """Such a packet came, after ``packets`` of the track's own. Whether that are enough to believe it."""
+        """Take such a packet, after ``packets`` of the track's own. Returns whether there are enough to believe it."""
         if self._due != (payload_type, ssrc, sequence, packets):
             self._waiting, self._count = [], 0
         self._due = payload_type, ssrc, sequence + 1 & 0xFFFF, packets

@@ -28,7 +28,7 @@ Packet = tuple[bytes, int, int, int, int]
 
 
 class Unpacking:
-    """One track's. ``changed`` is called when its packets turn out to be of another codec."""
+    """The unpacking of one track. ``changed`` is called when its packets turn out to be of another codec."""
 
     def __init__(self, choice: Choice, camera: CameraClock, *, epoch: int, changed: Callable[[], None]) -> None:
         self.dropped = 0  # packets that say of themselves what cannot be
@@ -203,7 +203,7 @@ class Unpacking:
         self.reception.reported(report, arrival_ns)
 
     def restart(self, received: int, lost: int) -> None:
-        """Another source begins with the next packet; so many came of those before, and were lost."""
+        """Begin another source with the next packet; ``received`` came of those before, and ``lost`` did not."""
         self.raw = -1
         self._clock.restart()
         self.reception = Reception(self.choice.clock_rate, received, lost)

@@ -122,7 +122,7 @@ class Connection(asyncio.BufferedProtocol):
             raise self._failed.result()
 
     def watched(self) -> None:
-        """Somebody takes what is published, from now on."""
+        """Read without delay from now on, as somebody watches."""
         self._publishing.watched()
 
     async def ended(self) -> NoReturn:

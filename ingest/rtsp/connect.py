@@ -78,7 +78,10 @@ async def connect(
 
 
 def allowed(found: list[str], host: str, origin: str | None, networks: Networks) -> list[str]:
-    """Those addresses of a host that may be connected to; what is connected to is what was looked at here."""
+    """The addresses of a host that may be connected to; what is connected to is what was looked at here.
+
+    Raises ``ForbiddenAddressError`` or ``OutsideNetworksError`` if ``found`` has none of them.
+    """
     led = [address for address in found if origin is None or may_lead(origin, address)]
     if found and not led:
         raise ForbiddenAddressError(host)
@@ -103,7 +106,7 @@ async def _resolve(host: str, port: int, deadline: float) -> list[str]:
 
 @lru_cache(maxsize=8)
 def tls_context(verify: bool, legacy: bool) -> ssl.SSLContext:
-    """For cameras' certificates. Cached: reading the system's authorities takes tens of milliseconds."""
+    """The context for cameras' certificates. Cached: reading the system's authorities takes tens of milliseconds."""
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False

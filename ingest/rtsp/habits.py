@@ -16,7 +16,7 @@ LEFT_OUT_MOST = 86_400.0  # … and this at most
 
 @dataclass(slots=True)
 class Habits:
-    """One camera's, for all of its sessions."""
+    """The habits of one camera, for all of its sessions."""
 
     skips_options: bool = False  # a session begins with DESCRIBE
     learnt: int = 0  # connections that it cost to know them

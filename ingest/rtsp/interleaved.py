@@ -13,7 +13,7 @@ Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
 
 
 class Interleaved:
-    """One connection's. ``answered`` gets what is no packet, and may be what opens the routes."""
+    """The packets of one connection. ``answered`` gets what is no packet, and may be what opens the routes."""
 
     __slots__ = ("_answered", "_channel", "_parser", "routes", "stray", "take_picture", "whole")
 
@@ -31,11 +31,11 @@ class Interleaved:
         self._parser.channels = frozenset(routes) or None
 
     def close(self) -> None:
-        """Nothing is to be taken any more."""
+        """Take nothing any more."""
         self.routes, self.take_picture, self.stray = {}, None, None
 
     def read(self, size: int, arrival_ns: int) -> int:
-        """So many bytes were written into the parser's buffer. Returns the number of packets and messages in them.
+        """Read ``size`` bytes, which lie in the parser's buffer. Returns the number of packets and messages in them.
 
         Raises ``ProtocolError``, and what ``answered`` raises.
         """

@@ -39,7 +39,7 @@ class SuspectedLoginError(CameraError):
 
 
 class Login:
-    """One session's, with the credentials of ``url``."""
+    """The login of one session, with the credentials of ``url``."""
 
     def __init__(self, url: RtspUrl, pin: Pin) -> None:
         self.auth = Authenticator(url.username, url.password, url.scheme == "rtsps", pin)

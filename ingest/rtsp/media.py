@@ -33,7 +33,7 @@ PLAIN_WARNING = "the media comes over UDP, which TLS does not encrypt; use TCP"
 
 
 class SessionMedia:
-    """One session's, over UDP or TCP."""
+    """The media of one session, over UDP or TCP."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class SessionMedia:
         flush: Callable[[int, int, int], None],
         interleaved: Interleaved,
     ) -> None:
-        """Everything is set up: from now on packets may come."""
+        """Open what was set up: from now on packets may come."""
         self._setups = setups
         sections = [setup.section for setup in setups]
         choices = [choice for choice in self._choices if any(choice.section is section for section in sections)]

@@ -22,7 +22,7 @@ class Way(NamedTuple):
 
 
 class Plays:
-    """One session's. ``now`` is the one to ask, until ``refused`` or ``granted`` has another."""
+    """The PLAY requests of one session. ``now`` is the one to ask, until ``refused`` or ``granted`` has another."""
 
     def __init__(self, base: RtspUrl, typed: RtspUrl, tracks: Sequence[RtspUrl]) -> None:
         others = dict.fromkeys([typed, *(tracks if len(tracks) == 1 else ())])

@@ -14,7 +14,7 @@ WARM_UP = 5.0  # seconds from the first packet on in which no camera rests: TCP'
 
 
 class Publishing:
-    """One session's. ``on_media`` is called once, with the first packet of something that can be played."""
+    """One session's publishing. ``on_media`` is called once, with the first packet of something that can be played."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Publishing:
         )
 
     def watched(self) -> None:
-        """Somebody takes what is published from now on."""
+        """Publish without delay from now on, as somebody watches."""
         if self._unwatched:
             self._unwatched = False
             self._media.stream.read_as_it_comes(True)

@@ -16,7 +16,7 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 
 class QuickAck:
-    """One connection's; does nothing before it ``begin``s. It is ``due`` whenever something was sent."""
+    """One connection's acknowledging; does nothing before it ``begin``s. It is ``due`` whenever something was sent."""
 
     def __init__(self) -> None:
         self.due = True  # ``acknowledge`` is to be called at the next read, whatever comes
@@ -29,7 +29,7 @@ class QuickAck:
             self._socket = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
 
     def acknowledge(self) -> None:
-        """Something was read."""
+        """Acknowledge what was read."""
         self.due = False
         if _QUICKACK is not None and self._socket is not None:
             with suppress(OSError):  # closed a moment ago

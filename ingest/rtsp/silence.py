@@ -22,7 +22,7 @@ class NoMediaError(CameraError):
 
 
 class Silence:
-    """One session's."""
+    """The judge of one session's silence."""
 
     def __init__(self, media: SessionMedia) -> None:
         self._media = media

@@ -9,7 +9,7 @@ PATIENCE = 3.0  # seconds in which no byte of it came: Wi-Fi stalls for as long,
 
 
 class Stall:
-    """One connection's; ``look`` a few times a second."""
+    """The judge of one connection; ``look`` a few times a second."""
 
     def __init__(self) -> None:
         self._partial = 0

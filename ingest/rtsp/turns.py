@@ -34,7 +34,7 @@ _moments = cycle([REST * number / MOMENTS for number in range(MOMENTS)])
 
 
 class Turns:
-    """One connection's. ``ports`` are its UDP ports, as they are by then.
+    """The turns of one connection. ``ports`` are its UDP ports, as they are by then.
 
     ``go_on`` is called where reading is to be resumed, before it is: more may have been read than one turn takes.
     ``give_up`` gets the error of a camera that stays over its budget.
@@ -87,7 +87,7 @@ class Turns:
         self._transport = transport
 
     def end(self) -> None:
-        """Nothing is to be read any more but the answer to a goodbye."""
+        """Read nothing any more but the answer to a goodbye."""
         if self._resumption is not None:
             self._resumption.cancel()
             if self._resting:
@@ -125,13 +125,13 @@ class Turns:
         self._resumption = self._loop.call_later(wait, self._resume)
 
     def rest(self) -> None:
-        """Nobody watches, and the last picture is whole: read what else comes a moment later, all at once."""
+        """Read what else comes a moment later, all at once: nobody watches, and the last picture is whole."""
         if self._resumption is None:
             self.pause(REST - (self._loop.time() - self._rest_at) % REST)
             self._resting = True
 
     def wake(self) -> None:
-        """Somebody watches now: what has come meanwhile is read at once."""
+        """Read at once what has come meanwhile, as somebody watches now."""
         if self._resting and self._resumption is not None:
             self._resumption.cancel()
             self._resume()

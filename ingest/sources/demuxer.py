@@ -34,7 +34,7 @@ _NO_NEW_PRIVILEGES = 38  # prctl(2)
 
 
 class Demuxing:
-    """An open source's tracks: the best picture and the best sound."""
+    """An open source's tracks: the best picture and the best sound. Raises ``CameraError`` if there is neither."""
 
     def __init__(self, opened: Any) -> None:
         self._opened = opened

@@ -47,7 +47,7 @@ class Queue:
             self._changed.notify_all()
 
     def end(self, error: BaseException) -> None:
-        """Nothing comes any more, for that reason."""
+        """End the queue for that reason: nothing comes any more."""
         with self._changed:
             self._error = error
             self._changed.notify_all()

@@ -40,7 +40,7 @@ class Plain(Whep):
     told: Told = field(default_factory=Told)
 
     async def listen(self, http: aiohttp.ClientSession) -> None:
-        """Nothing is said."""
+        """Do nothing: no events are told."""
 
 
 @dataclass(slots=True)

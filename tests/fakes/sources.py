@@ -6,6 +6,8 @@ Tests that ask for them are of one ``xdist_group``, so that one process gathers 
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("common", "ingest", "egress", "transcode", "broker", "relay", "camshaft")
 PACKAGES = (*PRODUCT, "rigs", "bench")
+_SAYS = re.compile(r"\b[Rr]aise[sd]?\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,14 @@ class Source:
     imports: set[str] = field(default_factory=set)  # dotted names, of inner imports and those for types, too
     docstrings: list[str] = field(default_factory=list)  # texts that stand alone as statements
     classes: list[tuple[str, int]] = field(default_factory=list)  # each with its number of lines
+    silent: list[str] = field(default_factory=list)  # what raises, is public, and does not say so
 
 
 @cache
 def source(path: Path) -> Source:
     """Gather the facts about a module."""
     found = Source()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree := ast.parse(path.read_text())):
         match node:
             case ast.Import(names=names):
                 found.imports.update(alias.name for alias in names)
@@ -38,7 +42,38 @@ def source(path: Path) -> Source:
                 found.docstrings.append(text)
             case ast.ClassDef(name=name):
                 found.classes.append((name, (node.end_lineno or 0) - node.lineno + 1))
+    found.silent.extend(_silent(tree, ""))
     return found
+
+
+def _silent(owner: ast.Module | ast.ClassDef, told: str) -> Iterator[str]:
+    """Public functions and constructors of ``owner`` that raise and do not say so. ``told`` is its own docstring.
+
+    A method without a docstring is described by a protocol or a base class, and a command's is read by people.
+    """
+    for node in owner.body:
+        match node:
+            case ast.ClassDef(name=name) if not name.startswith("_"):
+                yield from _silent(node, ast.get_docstring(node) or "")
+            case ast.FunctionDef(name="__init__"):
+                if _raises(node) and not _SAYS.search(told + (ast.get_docstring(node) or "")):
+                    yield f"{node.lineno}: __init__"
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if not name.startswith("_"):
+                said = ast.get_docstring(node)
+                if said and not _SAYS.search(said) and _raises(node) and not _is_command(node):
+                    yield f"{node.lineno}: {name}"
+
+
+def _raises(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether an error is made in the function itself, other than of what nobody may do."""
+    inner = [node for node in ast.walk(function) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)][1:]
+    theirs = {id(node) for each in inner for node in ast.walk(each)}
+    raised = [node.exc for node in ast.walk(function) if isinstance(node, ast.Raise) and id(node) not in theirs]
+    return any(exc is not None and "NotImplementedError" not in ast.unparse(exc) for exc in raised)
+
+
+def _is_command(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(".command" in ast.unparse(each) for each in function.decorator_list)
 
 
 def modules(*folders: str) -> list[Path]:

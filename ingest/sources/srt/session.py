@@ -61,7 +61,7 @@ class Counts:
 
 
 class Session:
-    """A caller's. ``socket`` and ``sequence`` are numbers of our own, at random."""
+    """The session of a caller. ``socket`` and ``sequence`` are numbers of our own, at random."""
 
     def __init__(
         self,
