@@ -118,7 +118,7 @@ class Shortage:
         self._short = False
 
     def limit(self, least: int) -> None:
-        """Have another least."""
+        """Have another least, in bytes."""
         self._least, self._read_at = least, float("-inf")
 
     def now(self, now: float) -> bool:

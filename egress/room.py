@@ -25,7 +25,7 @@ class Room:
         self._burden = Burden(time.thread_time(), waited_for_core(), now)
 
     def look(self, now: float, due: float, skips: int = 0) -> None:
-        """See how busy the process is; to be called all the time, and ``due`` is when that was to be.
+        """See how busy the process is; to be called all the time. ``due`` (monotonic seconds) is when that was to be.
 
         ``skips`` is how often it was too slow so far for all viewers of a stream.
         """

@@ -82,7 +82,7 @@ class Viewer:
 
     @property
     def pictured_at(self) -> float | None:
-        """When it had been sent a first whole picture."""
+        """When it had been sent a first whole picture, by monotonic time."""
         sender = self.showing.sender(Kind.VIDEO)
         return sender.pictured_at if sender is not None else None
 

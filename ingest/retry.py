@@ -31,7 +31,7 @@ class Backoff:
     floor: float
 
     def delay(self, failures: int, chance: float) -> float:
-        """After so many failures in a row, at least one; ``chance`` is from 0 to 1."""
+        """Seconds to wait after so many failures in a row, at least one; ``chance`` is from 0 to 1."""
         ceiling = min(self.first * 2.0 ** min(failures - 1, 32), self.last)
         return ceiling - (ceiling - self.floor) * self.chance * chance
 

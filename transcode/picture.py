@@ -178,7 +178,7 @@ class PictureConverter:
 
 
 def made_size(width: int, height: int, max_height: int = 0) -> tuple[int, int]:
-    """The size in which a picture of that size is made: its own, even, and in its own shape where it has to change.
+    """The size in pixels in which a picture is made: its own, even, and in its own shape where it has to change.
 
     One that is hundreds of times as long as it is wide loses its shape.
     """

@@ -146,7 +146,7 @@ class Connections:
         self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
 
     async def close(self, patience: float) -> None:
-        """Wait until all are closed, so long; then close them, and stop watching."""
+        """Wait ``patience`` seconds at most until all are closed; then close them, and stop watching."""
         self._timer.cancel()
         for guest in list(self._all):
             if not isinstance(guest, Connection):
@@ -158,7 +158,7 @@ class Connections:
             self._drop(guest)
 
     def now(self) -> float:
-        """The context's clock."""
+        """The context's clock: monotonic seconds."""
         return self._context.clock()
 
     def admit(self, guest: Guest, peer: tuple[str, int] | None) -> None:

@@ -76,7 +76,7 @@ def initialization(track: Description) -> bytes:
 
 
 def fragment(sequence: int, time: int, duration: int, sample: bytes, *, sync: bool) -> bytes:
-    """A media segment of one sample, which is decoded and shown at ``time`` in the track's units."""
+    """A media segment of one sample, to be shown at ``time`` for ``duration``, both in the track's units."""
     return (
         _FRAGMENT.pack(
             *(_MOOF_SIZE, b"moof"),

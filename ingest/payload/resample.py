@@ -23,7 +23,7 @@ _TOP = 1 << 16  # no sum of the filter's products is larger
 
 
 def can_resample(rate: int, channels: int) -> bool:
-    """Whether ``Resampler`` takes sound of that rate."""
+    """Whether ``Resampler`` takes sound of that rate in Hz."""
     return RATE <= rate <= MAX_RATE and RATE // math.gcd(rate, RATE) <= MAX_PHASES and channels in CHANNELS
 
 

@@ -156,7 +156,7 @@ class RtspSession:
 
     @property
     def due(self) -> float | None:
-        """When ``tick`` has to be called next."""
+        """When ``tick`` has to be called next, by monotonic time."""
         return self._keepalive_due if self.state is SessionState.PLAYING else self._reply_due
 
     def start(self, now: float) -> list[Action]:

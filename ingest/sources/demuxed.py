@@ -160,7 +160,10 @@ async def demuxed(
     bitrate: int = LimitsConfig().camera_bitrate,
     memory: int = SourcesConfig().memory,
 ) -> AsyncIterator[Demuxed]:
-    """A session that plays while ``ended`` is waited for, until the block is left. Raises ``CameraError``."""
+    """A session that plays while ``ended`` is waited for, until the block is left. Raises ``CameraError``.
+
+    ``bitrate`` is what the source may send for long, in Mbit/s; ``memory`` is in MiB.
+    """
     transport, process = await _started(Order(spec.url, spec.tls, memory, spec.networks))
     budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
     session = Demuxed(process, spec.scheme, epoch=epoch, publish=publish, on_media=on_media, budget=budget)
