@@ -10,7 +10,7 @@ FROM base AS build
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev libssl-dev python3-dev python3-venv
 WORKDIR /source
-COPY setup.cfg setup.py pyproject.toml MANIFEST.in README.md LICENSE ./
+COPY setup.cfg setup.py compiled.py pyproject.toml MANIFEST.in README.md LICENSE ./
 COPY broker broker
 COPY camshaft camshaft
 COPY common common

@@ -78,7 +78,7 @@ def main() -> None:
         packages=[name for name in found if EDITABLE or not _is_ours(name)] + list(moved),
         package_dir=moved,
         package_data={f"{prefix}broker": ["web/*"]},
-        cffi_modules=[f"{path}:builder" for path in sorted(Path().glob("*/native/build.py"))],
+        cffi_modules=[f"compiled.py:{part}" for part in ("batches", "fanout", "pictures")],
         cmdclass={"build_py": InsideNamespace, "build_ext": CompiledInside},
     )
 

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.native.build import builder as batches_builder
-from egress.native.build import builder as fanout_builder
-from ingest.native.build import builder as pictures_builder
+import compiled
 
 _ROOT = Path(__file__).parents[2]
 _FLAGS = [
@@ -93,7 +91,7 @@ BATCHES = Part(
     source=_ROOT / "common" / "native" / "batches.c",
     program=Path(__file__).with_name("native") / "batches_fuzz.c",
     module="common.native._batches",
-    builder=batches_builder,
+    builder=compiled.batches,
 )
 FANOUT = Part(
     name="fanout-native",
@@ -102,7 +100,7 @@ FANOUT = Part(
     source=_ROOT / "egress" / "native" / "fanout.c",
     program=Path(__file__).with_name("native") / "fanout_fuzz.c",
     module="egress.native._fanout",
-    builder=fanout_builder,
+    builder=compiled.fanout,
     libraries=("-lcrypto",),
 )
 PICTURES = Part(
@@ -112,7 +110,7 @@ PICTURES = Part(
     source=_ROOT / "ingest" / "native" / "pictures.c",
     program=Path(__file__).with_name("native") / "pictures_fuzz.c",
     module="ingest.native._pictures",
-    builder=pictures_builder,
+    builder=compiled.pictures,
 )
 PARTS = {part.name: part for part in (BATCHES, FANOUT, PICTURES)}
 
