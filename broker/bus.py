@@ -11,8 +11,10 @@ import zmq
 
 from broker.doorman import Doorman
 from broker.keyring import Keyring, open_keyring
-from common.bus import Endpoints, Keys, Part, authenticated, claimed_directory
+from common.claim import claimed_directory
 from common.config import Config
+from common.curve import Keys, authenticated
+from common.endpoints import Endpoints, Part
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,10 +65,11 @@ from broker.probing import Probing
 from broker.stream_keys import current_key, with_keys
 from broker.ticks import Ticks
 from broker.why.clerk import Clerk
-from common.bus import Endpoints, Keys
 from common.cameras import CameraName
 from common.config_limits import LimitsConfig
 from common.control import NEEDED, KeyWanted, NodeName, Ping, Report, Role, ToBroker, ToWorker
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import RequestError
 from common.log import get_logger
 from common.neighbourhood import neighbourhood

@@ -16,8 +16,10 @@ import zmq
 
 from broker.keyring import Keyring
 from broker.unauthenticated import Unauthenticated
-from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
+from common.bus import Channel, bind, open_socket
 from common.control import SUBSCRIBERS, KeyWanted, NodeName, Report, ToBroker, ToWorker, decode_for_broker, encode
+from common.curve import Domain, Keys
+from common.endpoints import Endpoints
 from common.errors import ProtocolError
 from common.log import get_logger
 

@@ -23,8 +23,9 @@ from broker.admission import Member
 from broker.keyring import Keyring
 from common.address import network_of
 from common.bucket import TokenBuckets
-from common.bus import Channel, Domain
+from common.bus import Channel
 from common.control import PUBLISHERS, SUBSCRIBERS, Role
+from common.curve import Domain
 from common.log import Quiet, get_logger
 
 JOIN_BURST = 300  # tries of one address: all workers of a large machine at once

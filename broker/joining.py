@@ -19,8 +19,10 @@ import zmq
 from broker.admission import JoinRefusedError
 from broker.doorman import AddressBudget
 from broker.keyring import Keyring
-from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
+from common.bus import Channel, bind, open_socket
 from common.control import NodeName
+from common.curve import Domain, Keys
+from common.endpoints import Endpoints
 from common.errors import CamshaftError, ProtocolError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_join, encode
 from common.log import Quiet, get_logger

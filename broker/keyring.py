@@ -20,9 +20,10 @@ from zmq.utils import z85
 
 from broker.admission import MEMBER_KEPT, JoinRefusedError, Member, make_room, take_name, use_token
 from broker.database import Format, data_version, make_tables, opened, transaction
-from common.bus import Endpoints, Keys
 from common.config import Config
 from common.control import NodeName, Role
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import ConfigError
 from common.seal import STREAM_KEY_BYTES
 from common.token import SECRET_BYTES, WorkerToken

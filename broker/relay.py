@@ -24,7 +24,9 @@ import zmq
 from broker.admission import Member
 from broker.bus import Bus
 from broker.unauthenticated import Unauthenticated
-from common.bus import Channel, Domain, Endpoints, Keys, bind, open_socket
+from common.bus import Channel, bind, open_socket
+from common.curve import Domain, Keys
+from common.endpoints import Endpoints
 from common.errors import AddressInUseError, CamshaftError
 from common.log import get_logger
 

@@ -35,8 +35,8 @@ from broker.relay import LOOK_INTERVAL, Relay
 from broker.relay_apart import RelayApart
 from broker.store import Store
 from common.address import is_loopback, page_address, split_listen
-from common.bus import Part
 from common.config import Config, HttpConfig
+from common.endpoints import Part
 from common.errors import AddressInUseError, ConfigError
 from common.log import Quiet, get_logger
 from common.memory import Shortage, give_back_aside, map_large_blocks

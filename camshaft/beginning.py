@@ -90,7 +90,7 @@ def run_process(
     node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitable[None]], *, pulse: float | None = None
 ) -> None:
     """Run ``main`` as a process that logs by this name, takes what changes and has this pulse, and exit."""
-    from common.bus import Endpoints
+    from common.endpoints import Endpoints
 
     config = reloader.config
     bus = Endpoints.parse(config.broker.address).directory

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from camshaft.ready import check_bus, free_listen
 from common.address import split_listen
-from common.bus import Endpoints
 from common.config import Config
+from common.endpoints import Endpoints
 from common.errors import AddressInUseError
 
 TRIES = 20  # addresses after the usual one: as many clusters of one person on one machine

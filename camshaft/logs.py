@@ -33,7 +33,8 @@ def logs(given: Given, follow: bool, as_json: bool) -> None:
     """
     if not follow:
         raise click.UsageError(BEFORE)
-    from common.bus import Endpoints, somebody_listens
+    from common.claim import somebody_listens
+    from common.endpoints import Endpoints
 
     endpoints = Endpoints.parse(given.config().broker.address)
     bus = endpoints.directory

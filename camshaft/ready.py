@@ -10,7 +10,8 @@ import ssl
 from functools import cache
 
 from common.address import reachable_host, split_listen
-from common.bus import Endpoints, Part, claimed_directory
+from common.claim import claimed_directory
+from common.endpoints import Endpoints, Part
 from common.errors import AddressInUseError, ConfigError
 from common.settings import option_of
 

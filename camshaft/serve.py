@@ -26,9 +26,9 @@ from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from camshaft.workers import KINDS
 from common import PREFIX, log, process
 from common.address import is_loopback, page_address, split_listen
-from common.bus import Endpoints
 from common.config import Config, HttpConfig
 from common.control import Role
+from common.endpoints import Endpoints
 from common.errors import AddressInUseError, ConfigError
 from common.kept import Kept
 from common.live import Taken

@@ -1,4 +1,4 @@
-"""ZeroMQ as we use it: where the sockets are, how they are secured, and how an event loop reads them.
+"""ZeroMQ as we use it: how its sockets are set up, and how an event loop reads them.
 
 Plain sockets, never ``zmq.asyncio`` (15 µs a message against 1). A socket's file descriptor is edge-triggered: it
 signals that something changed, once, and a send may swallow the signal. ``Channel`` therefore drains until nothing is
@@ -9,30 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
-import hashlib
-import hmac
-import ipaddress
 import os
-import re
-import socket as sockets
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
-from zmq.utils import z85
 
-from common.cameras import redact
 from common.control import MAX_MESSAGE_BYTES
+from common.curve import Domain, Keys
 from common.errors import AddressInUseError, ConfigError
-from common.log_taps import FOLLOWERS, forget_killed
 from common.media import MAX_FRAME_BYTES
 
 MEDIA_HWM = 20_000  # batches a peer: 2 s of a hundred cameras; for fewer, egress drops what is older than 2 s
@@ -40,198 +27,10 @@ CONTROL_HWM = 10_000  # messages a peer: a burst of joins must fit
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # an enum's member takes twice as long
 DRAIN_LIMIT = 128  # messages handled before other work of the loop gets its turn …
 DRAIN_TIME = 0.004  # … and seconds: an offer takes one to two milliseconds, and they come in hundreds
-MAX_PORT = 65_532  # and three more
-MAX_IPC_PATH = 107  # bytes: sun_path of a Unix socket less its NUL
 
-_TCP_ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s/:@\[\]]+):(\d{1,5})")
-_WILDCARD = re.compile(r"^tcp://(?:\*|0\.0\.0\.0|\[::\]):")
 _OWNER_ONLY = 0o600  # the directory is private too; a mode that says so needs no second look
-_OUR_FILES = {"control", "media-in", "media-out", "lock", FOLLOWERS}
 _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
 _CONTROL_SOCKETS = {zmq.DEALER, zmq.ROUTER}
-
-
-class Domain(StrEnum):
-    """The purpose of a connection to the broker (ZMQ RFC 27: the domain of a ZAP request)."""
-
-    CONTROL = "control"
-    PUBLISH = "publish"
-    SUBSCRIBE = "subscribe"
-    JOIN = "join"
-
-
-class Part(StrEnum):
-    """A part of what stands at the broker's address, each perhaps a process: control plane, or relay of media."""
-
-    CONTROL = "broker"
-    RELAY = "media relay"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """The sockets of a broker. Workers are told one address and derive the rest."""
-
-    address: str
-    control: str  # ROUTER: the control plane
-    media_in: str  # XSUB: ingest publishes here
-    media_out: str  # XPUB: egress subscribes here
-    join: str = ""  # ROUTER: a worker token is exchanged here for a key; none between processes of one machine
-
-    @classmethod
-    def parse(cls, address: str) -> Endpoints:
-        """``ipc://DIRECTORY`` or ``tcp://HOST:PORT``, which takes PORT and the next three. Raises ``ConfigError``."""
-        key = "broker.address"
-        directory = address.rstrip("/")
-        if directory.startswith("ipc:///"):
-            if len(os.fsencode(directory)) + len("/media-out") - len("ipc://") > MAX_IPC_PATH:
-                raise ConfigError(f"{address!r} is longer than a Unix socket's path may be; use a shorter one", key=key)
-            return cls(address, f"{directory}/control", f"{directory}/media-in", f"{directory}/media-out")
-        match = _TCP_ADDRESS.fullmatch(address)
-        port = int(match[2]) if match else 0
-        if match is None or not 0 < port <= MAX_PORT:
-            raise ConfigError(
-                f"{redact(address)!r} is neither ipc:///DIRECTORY nor tcp://HOST:PORT (to {MAX_PORT})", key=key
-            )
-        return cls(address, *(f"tcp://{match[1]}:{each}" for each in range(port, port + 4)))
-
-    @property
-    def directory(self) -> Path | None:
-        """Where the sockets are if the address is ``ipc``."""
-        return Path(self.address.removeprefix("ipc://")) if self.address.startswith("ipc://") else None
-
-    @property
-    def local(self) -> Endpoints:
-        """The same broker for a worker on its machine: nobody can connect to ``*``, ``0.0.0.0`` or ``[::]``."""
-        return Endpoints.parse(_WILDCARD.sub("tcp://127.0.0.1:", self.address))
-
-    @property
-    def leaves_machine(self) -> bool:
-        """Whether others than this machine's own processes can reach the address."""
-        if self.directory is not None:
-            return False
-        host = self.address.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-        try:
-            return not ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host != "localhost"
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """CURVE key pairs (Z85): the broker's, and that of a worker.
-
-    With one secret for the cluster both come from it, so there is nothing else to hand out. With worker tokens each
-    side has the secret half of its own pair alone, and the other is empty.
-    """
-
-    server_public: bytes
-    server_secret: bytes = field(repr=False)
-    client_public: bytes
-    client_secret: bytes = field(repr=False)
-
-    @property
-    def by_token(self) -> bool:
-        """Whether they are those of a worker that joined by a token."""
-        return bool(self.client_secret) and not self.server_secret
-
-    @classmethod
-    def derive(cls, secret: str) -> Keys:
-        """The same secret gives the same keys on every machine."""
-
-        def pair(name: str) -> tuple[bytes, bytes]:
-            private = z85.encode(hmac.digest(secret.encode(), f"camshaft curve {name}".encode(), hashlib.sha256))
-            return zmq.curve_public(private), private
-
-        return cls(*pair("server"), *pair("client"))
-
-    @classmethod
-    def of_cluster(cls, endpoints: Endpoints, secret: str) -> Keys | None:
-        """Keys for ``endpoints``, ``None`` where none are needed. Raises ``ConfigError`` where they are and are not."""
-        if endpoints.directory is not None:
-            return None
-        if secret:
-            return cls.derive(secret)
-        if endpoints.leaves_machine:
-            problem = (
-                f"needed because {endpoints.address} can be reached from other machines: the same on each, or instead "
-                "cluster.token for each worker, made by `camshaft token worker` on the broker's machine"
-            )
-            raise ConfigError(problem, key="cluster.secret")
-        return None
-
-
-@contextmanager
-def authenticated(context: zmq.Context[zmq.Socket[bytes]], keys: Keys | None) -> Iterator[None]:
-    """While open, CURVE servers of ``context`` accept only clients that hold the cluster's client key."""
-    if keys is None:
-        yield
-        return
-    authenticator = ThreadAuthenticator(context)
-    authenticator.start()
-    try:
-        authenticator.configure_curve_callback("*", _ClusterMembers(keys.client_public))
-        yield
-    finally:
-        authenticator.stop()
-
-
-@dataclass(frozen=True, slots=True)
-class _ClusterMembers:
-    client_public: bytes
-
-    def callback(self, domain: str, key: bytes) -> bool:  # pyzmq's authenticator calls it, with the key in Z85
-        return hmac.compare_digest(key, self.client_public)
-
-
-@contextmanager
-def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterator[None]:
-    """Create the private directory of ``ipc`` sockets and hold its lock: ZeroMQ would silently take a live socket over.
-
-    Each part of the broker has a lock, as each may be a process; the broker of a release without a relay of its own
-    holds but one, and has media's sockets all the same. Raises ``AddressInUseError`` if another broker holds the lock
-    or has those, ``ConfigError`` if it is not a directory of ours: one that holds other files is left alone, because
-    making ``/tmp`` private would break the machine.
-    """
-    directory = endpoints.directory
-    if directory is None:
-        yield
-        return
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if directory.stat().st_uid != os.getuid():
-            raise ConfigError(f"{directory} belongs to another user", key="broker.address")
-        if not _OUR_FILES.issuperset(entry.name for entry in directory.iterdir()):
-            raise ConfigError(f"{directory} holds other files; name a directory of its own", key="broker.address")
-        directory.chmod(0o700)
-        if part is Part.CONTROL:
-            lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
-        else:  # the directory itself: an earlier release takes none that holds a file which it does not know
-            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as exc:
-        raise ConfigError(f"{directory}: {exc.strerror}", key="broker.address") from None
-    try:
-        if part is Part.CONTROL:
-            os.fchmod(lock, _OWNER_ONLY)  # an earlier release made it readable
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise AddressInUseError(part.value, endpoints.address, "--broker-address") from None
-        if part is Part.RELAY and somebody_listens(endpoints.media_in):
-            raise AddressInUseError(part.value, endpoints.media_in, "--broker-address")
-        forget_killed(directory)
-        try:
-            yield
-        finally:
-            forget_killed(directory)  # an earlier release takes no directory that holds theirs
-    finally:
-        os.close(lock)
-
-
-def somebody_listens(endpoint: str) -> bool:
-    """Whether a process has the Unix socket. One that was killed leaves its name, where nobody answers."""
-    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        return probe.connect_ex(endpoint.removeprefix("ipc://")) in (0, errno.EAGAIN)  # EAGAIN: its queue is full
 
 
 def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys | None = None) -> zmq.Socket[bytes]:

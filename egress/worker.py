@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 
-from common.bus import Keys
 from common.cameras import NOTHING
 from common.config import Config
 from common.config_limits import LimitsConfig
@@ -41,6 +40,7 @@ from common.control import (
     StreamKey,
     ToWorker,
 )
+from common.curve import Keys
 from common.demand import DEMAND_FD, Demand, Teller
 from common.errors import ConfigError, RequestError
 from common.handover import Doors

@@ -23,9 +23,9 @@ from broker.bus import Bus, opened_bus
 from broker.keyring import Keyring
 from broker.relay import LOOK_INTERVAL, Relay
 from broker.relay_apart import told
-from common.bus import Part
 from common.config import ClusterConfig, Config
 from common.control import RELAY_NODE, Report, Role, ToWorker
+from common.endpoints import Part
 from common.errors import ConfigError
 from common.log import get_logger
 from common.memory import give_back_aside, map_large_blocks

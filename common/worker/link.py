@@ -21,7 +21,7 @@ import zmq
 
 from common import __version__
 from common.bucket import TokenBucket
-from common.bus import Channel, Endpoints, Keys, connect, open_socket
+from common.bus import Channel, connect, open_socket
 from common.control import (
     MAX_MESSAGE_BYTES,
     REPORT_INTERVAL,
@@ -37,6 +37,8 @@ from common.control import (
     decode_for_worker,
     encode,
 )
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import ProtocolError
 from common.log import Logger, Quiet, get_logger
 from common.neighbourhood import neighbourhood

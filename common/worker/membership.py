@@ -13,9 +13,11 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
-from common.bus import Channel, Endpoints, Keys, connect, open_socket
+from common.bus import Channel, connect, open_socket
 from common.config import ClusterConfig
 from common.control import NodeName, Role
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import ConfigError, ProtocolError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_verdict, encode
 from common.log import get_logger

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import zmq
 
-from common.bus import Endpoints, Keys
 from common.config import Config
 from common.control import KeyWanted, NodeName, Role
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import UnfitError
 from common.live import Live
 from common.media import Rendition

@@ -14,8 +14,10 @@ from types import TracebackType
 
 import zmq
 
-from common.bus import Channel, Endpoints, Keys, connect, open_socket
+from common.bus import Channel, connect, open_socket
 from common.config_limits import LimitsConfig
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import ProtocolError
 from common.media import (
     MAX_GOP_BYTES,

@@ -13,8 +13,10 @@ from types import TracebackType
 
 import zmq
 
-from common.bus import Channel, Endpoints, Keys, connect, open_socket
+from common.bus import Channel, connect, open_socket
 from common.clock import unix_ns
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import ProtocolError
 from common.log import get_logger
 from common.media import MAX_TOPIC, Batch, Rendition, decode_frame, live_topic, parse_topic, replay_topic, taken_topic

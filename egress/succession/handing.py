@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from common.bus import Keys
+from common.curve import Keys
 from common.errors import CamshaftError, ProtocolError
 from common.log import get_logger
 from common.media import Kind

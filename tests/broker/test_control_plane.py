@@ -13,7 +13,6 @@ from broker.control_plane import ControlPlane
 from broker.director.events import CameraChanged, CameraRemoved, SessionEnded, StoodStill, Tick
 from broker.director.state import GRACE
 from broker.store import Store
-from common.bus import Endpoints
 from common.cameras import CameraState
 from common.config import Config
 from common.config_cameras import CameraConfig
@@ -28,6 +27,7 @@ from common.control import (
     ViewerReport,
     ViewerState,
 )
+from common.endpoints import Endpoints
 from common.errors import AddressInUseError, RequestError
 from common.wire import OURS
 from tests.fakes.log import Recorder

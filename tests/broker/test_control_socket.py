@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from broker.control_socket import ControlSocket
-from common.bus import Endpoints
 from common.control import Ended, HangUp, Release, Report, Role, ToBroker
+from common.endpoints import Endpoints
 from tests.fakes.private_bus import private_endpoints, zmq_context
 from tests.fakes.workers import PATIENCE, FakeEgress
 

@@ -12,8 +12,8 @@ import zmq
 
 from broker.doorman import JOIN_BURST, AddressBudget, Doorman
 from broker.keyring import Keyring
-from common.bus import Domain
 from common.control import Role
+from common.curve import Domain
 from tests.fakes.private_bus import zmq_context
 
 

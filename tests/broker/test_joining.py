@@ -20,8 +20,9 @@ from broker.doorman import AddressBudget, Doorman
 from broker.joining import Joining
 from broker.keyring import Keyring
 from common import bus
-from common.bus import Endpoints, Keys
 from common.control import Role
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import ConfigError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_verdict, encode
 from common.token import WorkerToken

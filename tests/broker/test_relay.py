@@ -6,7 +6,8 @@ import pytest
 import zmq
 
 from broker.relay import MAX_UNANSWERED, Relay
-from common.bus import Endpoints, Keys, authenticated
+from common.curve import Keys, authenticated
+from common.endpoints import Endpoints
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from common.media import live_topic, replay_topic
 from common.worker.incoming import Incoming

@@ -14,9 +14,9 @@ import pytest
 import structlog
 import zmq
 
-from common.bus import Keys
 from common.cameras import CameraState
 from common.control import Answered, Assign, HangUp, Offer, Report, Role, StreamKey, StreamReport, encode
+from common.curve import Keys
 from common.errors import ConfigError
 from common.media import live_topic
 from tests.fakes.broker import RunningBroker

@@ -8,7 +8,7 @@ import pytest
 
 from broker.server import open_listeners, run
 from common.address import page_address
-from common.bus import Keys
+from common.curve import Keys
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from tests.fakes.broker import broker_in, configuration, running_broker
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints

@@ -5,7 +5,8 @@ import structlog
 import zmq
 
 from broker.unauthenticated import Unauthenticated
-from common.bus import Keys, authenticated, bind, open_socket
+from common.bus import bind, open_socket
+from common.curve import Keys, authenticated
 from common.log import Quiet
 from tests.fakes.private_bus import free_tcp_endpoints, zmq_context
 

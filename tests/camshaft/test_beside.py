@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from camshaft.beside import beside
-from common.bus import Endpoints, claimed_directory
+from common.claim import claimed_directory
 from common.config import BrokerConfig, Config, HttpConfig, MediaConfig
 from common.config_file import load
+from common.endpoints import Endpoints
 from rigs.process import free_port
 
 HOST = "127.0.0.1"

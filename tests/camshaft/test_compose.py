@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from camshaft.cli import cli
-from common.bus import Endpoints
 from common.config import CAMERA_VARIABLE
 from common.config_leaves import leaves
+from common.endpoints import Endpoints
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]

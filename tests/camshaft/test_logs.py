@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from camshaft.cli import cli
-from common.bus import claimed_directory
+from common.claim import claimed_directory
 from common.log_taps import FOLLOWERS, Taps
 from tests.fakes.private_bus import private_endpoints
 

@@ -14,7 +14,8 @@ import pytest
 
 from camshaft.ready import ask_ready, check_bus, free_listen
 from common.address import page_address, split_listen
-from common.bus import Endpoints, claimed_directory
+from common.claim import claimed_directory
+from common.endpoints import Endpoints
 from common.errors import AddressInUseError, ConfigError
 from rigs.authority import Authority
 

@@ -1,10 +1,9 @@
-"""The bus: addresses, keys, the lock on a directory, and sockets on an event loop."""
+"""The sockets of the bus, and an event loop that reads them."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,22 +12,10 @@ from types import SimpleNamespace
 import pytest
 import zmq
 
-from common.bus import (
-    DRAIN_LIMIT,
-    DRAIN_TIME,
-    MAX_IPC_PATH,
-    Channel,
-    Endpoints,
-    Keys,
-    Part,
-    authenticated,
-    bind,
-    claimed_directory,
-    connect,
-    open_socket,
-)
+from common.bus import DRAIN_LIMIT, DRAIN_TIME, Channel, bind, connect, open_socket
 from common.errors import AddressInUseError, ConfigError
 from common.media import MAX_FRAME_BYTES
+from tests.fakes.private_bus import bound_address, next_event
 
 Context = zmq.Context[zmq.Socket[bytes]]
 
@@ -42,239 +29,6 @@ def context() -> Iterator[Context]:
 @pytest.fixture
 def endpoint(tmp_path: Path) -> str:
     return f"ipc://{tmp_path}/socket"
-
-
-def bound_address(socket: zmq.Socket[bytes]) -> str:
-    port = socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2]
-    return f"tcp://127.0.0.1:{port}"
-
-
-def event(monitor: zmq.Socket[bytes]) -> int:
-    """The next event of a socket's monitor."""
-    assert monitor.poll(5_000), "nothing happened to the connection"
-    return int.from_bytes(monitor.recv_multipart()[0][:2], "little")
-
-
-REFUSED = {
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH,
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
-    zmq.EVENT_DISCONNECTED,
-}
-
-
-class TestEndpoints:
-    def test_ipc(self) -> None:
-        endpoints = Endpoints.parse("ipc:///run/camshaft/")
-        assert endpoints.control == "ipc:///run/camshaft/control"
-        assert endpoints.media_in == "ipc:///run/camshaft/media-in"
-        assert endpoints.media_out == "ipc:///run/camshaft/media-out"
-        assert endpoints.directory == Path("/run/camshaft")
-        assert not endpoints.leaves_machine
-        assert endpoints.local == endpoints
-
-    def test_tcp_takes_four_ports(self) -> None:
-        endpoints = Endpoints.parse("tcp://broker.example:5550")
-        assert endpoints.control == "tcp://broker.example:5550"
-        assert endpoints.media_in == "tcp://broker.example:5551"
-        assert endpoints.media_out == "tcp://broker.example:5552"
-        assert endpoints.join == "tcp://broker.example:5553"
-        assert endpoints.directory is None
-
-    @pytest.mark.parametrize(
-        ("address", "leaves"),
-        [
-            ("tcp://127.0.0.1:5550", False),
-            ("tcp://127.9.9.9:5550", False),
-            ("tcp://[::1]:5550", False),
-            ("tcp://localhost:5550", False),
-            ("tcp://0.0.0.0:5550", True),
-            ("tcp://[::]:5550", True),
-            ("tcp://*:5550", True),
-            ("tcp://eth0:5550", True),
-            ("tcp://10.0.0.1:5550", True),
-            ("tcp://[2001:db8::1]:5550", True),
-        ],
-    )
-    def test_leaves_machine(self, address: str, leaves: bool) -> None:
-        assert Endpoints.parse(address).leaves_machine is leaves
-
-    @pytest.mark.parametrize("host", ["*", "0.0.0.0", "[::]"])
-    def test_local_replaces_what_nobody_can_connect_to(self, host: str) -> None:
-        assert Endpoints.parse(f"tcp://{host}:5550").local.control == "tcp://127.0.0.1:5550"
-        assert Endpoints.parse("tcp://[::1]:5550").local.control == "tcp://[::1]:5550"
-
-    @pytest.mark.parametrize(
-        "address",
-        [
-            "",
-            "ipc://",
-            "ipc:///",
-            "ipc:////",
-            "ipc://relative/path",
-            "tcp://",
-            "tcp://host",
-            "tcp://:5550",
-            "tcp://host:0",
-            "tcp://host:65533",
-            "tcp://host:port",
-            "tcp://::1:5550",
-            "tcp://host:5550/path",
-            "tcp://u:hunter2@host:5550",
-            "udp://host:5550",
-            "host:5550",
-        ],
-    )
-    def test_refuses(self, address: str) -> None:
-        with pytest.raises(ConfigError, match="neither ipc:///DIRECTORY nor tcp://HOST:PORT") as caught:
-            Endpoints.parse(address)
-        assert caught.value.key == "broker.address"
-        assert "hunter2" not in str(caught.value)
-
-    def test_refuses_a_path_too_long_for_a_unix_socket(self) -> None:
-        longest = "ipc:///" + "x" * (MAX_IPC_PATH - len("//media-out"))
-        Endpoints.parse(longest)
-        with pytest.raises(ConfigError, match="longer than a Unix socket's path"):
-            Endpoints.parse(longest + "x")
-
-
-class TestKeys:
-    def test_same_secret_gives_same_keys(self) -> None:
-        assert Keys.derive("s") == Keys.derive("s")
-        assert Keys.derive("s") != Keys.derive("t")
-        keys = Keys.derive("s")
-        assert keys.server_public != keys.client_public
-
-    def test_needed_only_where_others_can_connect(self) -> None:
-        remote, loopback, ipc = map(Endpoints.parse, ["tcp://0.0.0.0:1", "tcp://127.0.0.1:1", "ipc:///x"])
-        assert Keys.of_cluster(ipc, "s") is None
-        assert Keys.of_cluster(loopback, "") is None
-        assert Keys.of_cluster(loopback, "s") == Keys.of_cluster(remote, "s") == Keys.derive("s")
-        with pytest.raises(ConfigError, match=r"cluster\.secret: needed because tcp://0\.0\.0\.0:1"):
-            Keys.of_cluster(remote, "")
-
-
-class TestCurve:
-    """A server that holds the cluster's keys lets in who holds them too, and nobody else."""
-
-    @pytest.fixture
-    def server(self, context: Context) -> Iterator[zmq.Socket[bytes]]:
-        keys = Keys.derive("right")
-        with authenticated(context, keys), open_socket(context, zmq.ROUTER) as server:
-            bind(server, "tcp://127.0.0.1:*", keys, "broker")
-            yield server
-
-    def gets_in(self, server: zmq.Socket[bytes], context: Context, keys: Keys | None) -> bool:
-        with open_socket(context, zmq.DEALER, keys) as client:
-            client.setsockopt(zmq.SNDTIMEO, 5_000)
-            with client.get_monitor_socket() as monitor:
-                client.connect(bound_address(server))
-                while (what := event(monitor)) != zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                    if what in REFUSED:
-                        client.disable_monitor()
-                        return False
-                client.send(b"hello")
-                client.disable_monitor()
-                return bool(server.poll(5_000)) and server.recv_multipart()[1] == b"hello"
-
-    def test_member(self, server: zmq.Socket[bytes], context: Context) -> None:
-        assert self.gets_in(server, context, Keys.derive("right"))
-
-    def test_another_secret(self, server: zmq.Socket[bytes], context: Context) -> None:
-        assert not self.gets_in(server, context, Keys.derive("wrong"))
-
-    def test_no_keys(self, server: zmq.Socket[bytes], context: Context) -> None:
-        assert not self.gets_in(server, context, None)
-
-    def test_server_key_known_but_not_the_client_key(self, server: zmq.Socket[bytes], context: Context) -> None:
-        right, wrong = Keys.derive("right"), Keys.derive("wrong")
-        stolen = Keys(right.server_public, wrong.server_secret, wrong.client_public, wrong.client_secret)
-        assert not self.gets_in(server, context, stolen)
-
-
-class TestClaimedDirectory:
-    def test_creates_it_private_and_holds_it(self, tmp_path: Path) -> None:
-        endpoints = Endpoints.parse(f"ipc://{tmp_path}/a/b")
-        with claimed_directory(endpoints):
-            assert stat.S_IMODE((tmp_path / "a/b").stat().st_mode) == 0o700
-            in_use = pytest.raises(AddressInUseError, match=r"ipc://.*/a/b is in use .* --broker-address")
-            with in_use, claimed_directory(endpoints):
-                pass
-        with claimed_directory(endpoints):
-            pass
-
-    def test_each_part_of_the_broker_has_a_lock_and_no_file_that_an_earlier_release_does_not_know(
-        self, tmp_path: Path
-    ) -> None:
-        endpoints = Endpoints.parse(f"ipc://{tmp_path}")
-        with claimed_directory(endpoints, Part.RELAY), claimed_directory(endpoints, Part.CONTROL):
-            assert [each.name for each in tmp_path.iterdir()] == ["lock"]
-            in_use = pytest.raises(AddressInUseError, match=r"media relay: ipc://.* is in use")
-            with in_use, claimed_directory(endpoints, Part.RELAY):
-                pass
-        with claimed_directory(endpoints, Part.RELAY):
-            pass
-
-    def test_a_relay_takes_no_sockets_that_a_broker_of_the_release_before_still_has(
-        self, tmp_path: Path, context: Context
-    ) -> None:
-        """That one has media's sockets too, and not the relay's lock: it holds the broker's alone."""
-        endpoints = Endpoints.parse(f"ipc://{tmp_path}")
-        with claimed_directory(endpoints, Part.CONTROL):
-            with context.socket(zmq.XSUB) as old:
-                bind(old, endpoints.media_in, None, "media from ingest")
-                in_use = pytest.raises(AddressInUseError, match=r"media relay: ipc://.*/media-in is in use .* free it")
-                with in_use, claimed_directory(endpoints, Part.RELAY):
-                    pass
-            left = socket.socket(socket.AF_UNIX)  # as by one that was killed
-            (tmp_path / "media-in").unlink(missing_ok=True)
-            left.bind(str(tmp_path / "media-in"))
-            left.close()
-            with claimed_directory(endpoints, Part.RELAY):
-                pass
-
-    def test_its_lock_is_private_also_where_an_earlier_one_was_not(self, tmp_path: Path) -> None:
-        (tmp_path / "old").mkdir()
-        (tmp_path / "old/lock").touch(0o644)
-        for directory in (tmp_path / "old", tmp_path / "new"):
-            with claimed_directory(Endpoints.parse(f"ipc://{directory}")):
-                assert stat.S_IMODE((directory / "lock").stat().st_mode) == 0o600
-
-    def test_makes_a_directory_of_ours_private_again(self, tmp_path: Path) -> None:
-        (tmp_path / "control").touch()
-        tmp_path.chmod(0o755)
-        with claimed_directory(Endpoints.parse(f"ipc://{tmp_path}")):
-            assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
-
-    def test_leaves_a_directory_of_others_alone(self, tmp_path: Path) -> None:
-        (tmp_path / "letters").touch()
-        tmp_path.chmod(0o755)
-        with (
-            pytest.raises(ConfigError, match="holds other files"),
-            claimed_directory(Endpoints.parse(f"ipc://{tmp_path}")),
-        ):
-            pass
-        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
-
-    def test_refuses_a_file_and_a_directory_of_another_user(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        (tmp_path / "file").touch()
-        with (
-            pytest.raises(ConfigError, match="File exists"),
-            claimed_directory(Endpoints.parse(f"ipc://{tmp_path}/file")),
-        ):
-            pass
-        monkeypatch.setattr("os.getuid", lambda: 12_345)
-        with (
-            pytest.raises(ConfigError, match="belongs to another user"),
-            claimed_directory(Endpoints.parse(f"ipc://{tmp_path}/x")),
-        ):
-            pass
-
-    def test_tcp_needs_none(self) -> None:
-        with claimed_directory(Endpoints.parse("tcp://127.0.0.1:5550")):
-            pass
 
 
 class TestBind:
@@ -506,5 +260,5 @@ class TestChannel:
                     assert not sub.poll(10)
                     if monitor.poll(0):
                         break
-                assert event(monitor) == zmq.EVENT_DISCONNECTED
+                assert next_event(monitor) == zmq.EVENT_DISCONNECTED
                 sub.disable_monitor()

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from common import log, log_taps
-from common.bus import Part, claimed_directory
+from common.claim import claimed_directory
+from common.endpoints import Part
 from common.log_taps import FOLLOWERS, LOOK_INTERVAL, MAX_FOLLOWERS, Taps, followed
 from tests.fakes.private_bus import private_endpoints
 

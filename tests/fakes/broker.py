@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 
 from broker.server import run
-from common.bus import Endpoints
 from common.config import Config
+from common.endpoints import Endpoints
 from common.reloader import Reloader
 from tests.fakes.private_bus import private_endpoints
 

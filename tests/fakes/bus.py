@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import zmq
 
-from common.bus import Channel, Endpoints, open_socket
+from common.bus import Channel, open_socket
 from common.control import Report, ToBroker, ToWorker, decode_for_broker, encode
+from common.endpoints import Endpoints
 from common.media import (
     Batch,
     decode_frame,

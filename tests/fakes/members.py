@@ -14,9 +14,11 @@ import zmq
 
 from broker.admission import Member
 from broker.keyring import Keyring, keyring_path
-from common.bus import Channel, Endpoints, Keys, open_socket
+from common.bus import Channel, open_socket
 from common.config import Config
 from common.control import Role
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.token import WorkerToken
 from common.worker.membership import worker_keys
 from tests.fakes.broker import RunningBroker, configuration, running_broker

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import zmq
 
-from common.bus import Endpoints
+from common.endpoints import Endpoints
 
 
 @contextmanager
@@ -42,3 +42,14 @@ def zmq_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
         yield context
     finally:
         context.destroy(linger=0)
+
+
+def bound_address(socket: zmq.Socket[bytes]) -> str:
+    """Where a socket listens that was bound to any port of the loopback."""
+    return f"tcp://127.0.0.1:{socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(':')[2]}"
+
+
+def next_event(monitor: zmq.Socket[bytes]) -> int:
+    """The next event of a socket's monitor, waited for."""
+    assert monitor.poll(5_000), "nothing happened to the connection"
+    return int.from_bytes(monitor.recv_multipart()[0][:2], "little")

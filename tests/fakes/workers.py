@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import zmq
 
-from common.bus import Channel, Endpoints, Keys, open_socket
+from common.bus import Channel, open_socket
 from common.cameras import CameraSpec, CameraState
 from common.control import (
     REPORT_INTERVAL,
@@ -34,6 +34,8 @@ from common.control import (
     decode_for_worker,
     encode,
 )
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.media import Kind, Track
 from common.sessions import ice_mark
 

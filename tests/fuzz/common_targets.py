@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import msgpack
 
 from common import address, control, join, media
-from common.bus import Endpoints
 from common.camera_url import SCHEMES, read_pasted
 from common.cameras import CameraSpec, CameraState, redact
 from common.config_file import cameras_of, load
+from common.endpoints import Endpoints
 from common.errors import ConfigError, ProtocolError
 from common.log import _redact
 from common.media import Kind, Track

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from common.bus import Channel, Endpoints, open_socket
+from common.bus import Channel, open_socket
 from common.cameras import CameraSpec, CameraState
 from common.config import BrokerConfig, Config
 from common.control import (
@@ -25,6 +25,7 @@ from common.control import (
     decode_for_broker,
     encode,
 )
+from common.endpoints import Endpoints
 from common.errors import ConfigError
 from common.media import Batch, as_it_came, decode_frame, first_epoch, live_topic, replay_topic, taken_topic
 from common.worker.link import Link

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import zmq
 
-from common.bus import Channel, Endpoints, Keys
+from common.bus import Channel
 from common.config import Config
 from common.control import Leaving, Role, Unfit, decode_for_broker, encode
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import AddressInUseError, CamshaftError
 from common.media import live_topic
 from relay.process import run

@@ -16,7 +16,7 @@ PASSWORDS = ["p@ss", "p$x", "p$(HOME)", "p#x", "p'x", 'p"x', "p;x", "p%20x", "p\
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout whose environment is made already; its ``camshaft`` writes down how it was called."""
-    for name in ("Makefile", "setup.cfg", "setup.py", "pyproject.toml"):
+    for name in ("Makefile", "setup.cfg", "setup.py", "compiled.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     program = tmp_path / ".venv/bin/camshaft"
     program.parent.mkdir(parents=True)

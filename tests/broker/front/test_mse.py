@@ -16,8 +16,8 @@ import pytest
 
 from broker.access.tokens import digest_of
 from broker.front import handing, refusals
-from common.bus import Endpoints
 from common.control import Answered, Ended, HangUp, Offer, ToWorker
+from common.endpoints import Endpoints
 from common.handover import LENGTH, Doors, Handover
 from rigs.authority import Authority, Issued
 from rigs.process import free_port

@@ -14,7 +14,7 @@ import structlog
 import zmq
 
 from common import __version__
-from common.bus import Channel, Endpoints, Keys, authenticated, bind, open_socket
+from common.bus import Channel, bind, open_socket
 from common.control import (
     MAX_MESSAGE_BYTES,
     Answered,
@@ -34,6 +34,8 @@ from common.control import (
     decode_for_broker,
     encode,
 )
+from common.curve import Keys, authenticated
+from common.endpoints import Endpoints
 from common.log import get_logger
 from common.reports import Parts
 from common.wire import OURS

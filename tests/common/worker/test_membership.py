@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from common.bus import Endpoints, Keys
 from common.config import ClusterConfig
 from common.control import Role
+from common.curve import Keys
+from common.endpoints import Endpoints
 from common.errors import ConfigError
 from common.token import WorkerToken
 from common.worker.membership import worker_keys

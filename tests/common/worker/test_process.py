@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 import zmq
 
-from common.bus import Keys
 from common.config import BrokerConfig, Config
 from common.control import HangUp, KeyWanted, Leaving, Report, Role, ToBroker, ToWorker, Unfit
+from common.curve import Keys
 from common.errors import ConfigError, UnfitError
 from common.live import Live
 from common.media import Batch, Rendition, live_topic

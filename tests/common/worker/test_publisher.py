@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from common.bus import Channel, Endpoints, open_socket
+from common.bus import Channel, open_socket
+from common.endpoints import Endpoints
 from common.media import MAX_GOP_BYTES, Batch, Flags, decode_frame, encode_batch, live_topic, replay_topic, taken_topic
 from common.seal import Sealer, StreamSeals
 from common.worker.publisher import OVERHEAD, Gop, Publisher
