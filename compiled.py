@@ -8,6 +8,7 @@ its work.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from cffi import FFI
@@ -15,17 +16,18 @@ from cffi import FFI
 _ROOT = Path(__file__).parent
 
 
-def _part(folder: str, name: str, *libraries: str) -> FFI:
-    """The builder of ``folder/name.c``, whose header says what Python may call, as the module ``_name`` beside it."""
-    header = (_ROOT / folder / f"{name}.h").read_text()
+def _part(module: str, *parts: str, libraries: Sequence[str] = ()) -> FFI:
+    """The builder of a module made of these C files; each has a header beside it, which says what Python may call."""
+    headers = [_ROOT / f"{part}.h" for part in parts]
     builder = FFI()
-    builder.cdef(re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL))
+    for header in headers:
+        builder.cdef(re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL))
     builder.set_source(
-        f"{folder.replace('/', '.')}._{name}",
-        f'#include <stddef.h>\n#include <stdint.h>\n#include "{name}.h"',
-        sources=[f"{folder}/{name}.c"],
-        include_dirs=[str(_ROOT / folder)],
-        depends=[f"{folder}/{name}.h"],
+        module,
+        "\n".join(["#include <stddef.h>", "#include <stdint.h>", *(f'#include "{header.name}"' for header in headers)]),
+        sources=[f"{part}.c" for part in parts],
+        include_dirs=sorted({str(header.parent) for header in headers}),
+        depends=[f"{part}.h" for part in parts],
         libraries=[*libraries],
         extra_compile_args=["-O2", "-Wall", "-Wextra"],
         optional=True,
@@ -33,6 +35,10 @@ def _part(folder: str, name: str, *libraries: str) -> FFI:
     return builder
 
 
-batches = _part("common/native", "batches")  # reads a batch as it lies in its frame
-fanout = _part("egress/native", "fanout", "crypto")  # encrypts and sends a parcel to all lanes of a group
-pictures = _part("ingest/native", "pictures")  # takes an ordinary picture's payloads out of what came by TCP
+batches = _part("common.native._batches", "common/native/batches")  # reads a batch as it lies in its frame
+fanout = _part(
+    "egress.native._fanout", "egress/native/fanout", libraries=["crypto"]
+)  # a parcel to all lanes of a group
+pictures = _part(
+    "ingest.native._pictures", "ingest/native/pictures"
+)  # payloads of an ordinary picture that came by TCP
