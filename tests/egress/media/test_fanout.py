@@ -65,6 +65,18 @@ def some_packets(sizes: list[int], timestamp: int = 90_000) -> list[Packet]:
     return [Packet(os.urandom(size), timestamp, 0x80 if n == len(sizes) - 1 else 0) for n, size in enumerate(sizes)]
 
 
+def test_the_bytes_of_a_run() -> None:
+    target, lane = FakeTarget(), Lane(100, SSRC, None, bytes)  # encrypts nothing
+    packets = [Packet(b"\x41abc", 0x00015F90, 0), Packet(b"\x41d", 0x00015F90, 0x80)]
+    fan_out(Parcel([packets], Group(SSRC, PAYLOAD_TYPE)), 107, Audience([(lane, target)]))
+    assert b"".join(target.take()) == (
+        b"\x80\x66\x00\x07"  # RFC 3550 5.1: version 2; payload type 102; number: index less base
+        b"\x00\x01\x5f\x90\x12\x34\x56\x78\x41abc"  # timestamp, SSRC, payload
+        b"\x80\xe6\x00\x08"  # marker: the picture's last
+        b"\x00\x01\x5f\x90\x12\x34\x56\x78\x41d"
+    )
+
+
 @pytest.mark.parametrize(
     "profile", [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80], ids=["gcm128", "gcm256", "cm"]
 )

@@ -49,6 +49,36 @@ def test_feedback_becomes_events() -> None:
     ]
 
 
+def test_the_bytes_of_a_browsers_compound() -> None:
+    assert parse(
+        b"\x81\xc9\x00\x07\x00\x00\x00\x09"  # RR with one block, 8 words; the viewer's SSRC
+        b"\x12\x34\x56\x78\x40\x00\x00\x11"  # of our SSRC 64/256 were lost; 17 since the start
+        b"\x00\x01\x00\x02\x00\x00\x00\x5a"  # highest number: 2 after one wrap; jitter 90
+        b"\xaa\xbb\xcc\xdd\x00\x01\x00\x00"  # LSR; DLSR: one second
+        b"\x81\xcd\x00\x03\x00\x00\x00\x09\x12\x34\x56\x78"  # NACK …
+        b"\xff\xff\x00\x09"  # … of 65535, and of the first and the fourth after it
+        b"\x81\xce\x00\x02\x00\x00\x00\x09\x12\x34\x56\x78"  # PLI
+        b"\x8f\xce\x00\x05\x00\x00\x00\x09\x00\x00\x00\x00"  # REMB …
+        b"REMB\x01\x07\xd0\x90\x12\x34\x56\x78"  # … for one SSRC: 2**1 * 250,000 bit/s
+    ) == [
+        ReceptionReport(0x12345678, 0.25, 17, 0x10002, 90, 0xAABBCCDD, 65_536),
+        Nack(0x12345678, (65_535, 0, 3)),
+        PictureLoss(0x12345678),
+        Bandwidth(500_000),
+    ]
+
+
+def test_the_bytes_of_a_sender_report() -> None:
+    info = SenderInfo(0x12345678, timestamp=90_000, packets=450, octets=500_000)
+    assert sender_reports([info], "ca", 1_704_067_200 * SECOND_NS + SECOND_NS // 2, bye=True) == (
+        b"\x80\xc8\x00\x06\x12\x34\x56\x78"  # SR, 7 words
+        b"\xe9\x3c\x7f\x00\x80\x00\x00\x00"  # 2024-01-01 and a half second, since 1900
+        b"\x00\x01\x5f\x90\x00\x00\x01\xc2\x00\x07\xa1\x20"  # the same moment in RTP; packets; bytes
+        b"\x81\xca\x00\x03\x12\x34\x56\x78\x01\x02ca\x00\x00\x00\x00"  # SDES with a CNAME
+        b"\x81\xcb\x00\x01\x12\x34\x56\x78"  # BYE
+    )
+
+
 def transport_feedback(number: int, count: int, reference: int, chunks: bytes, deltas: bytes) -> bytes:
     body = struct.pack("!IIHHI", 9, 1, number, count, reference << 8 | 7) + chunks + deltas
     body += bytes(-len(body) % 4)

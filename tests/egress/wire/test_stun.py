@@ -33,6 +33,54 @@ def test_parses_a_foreign_check() -> None:
     assert not request.verify(b"another password")
 
 
+def test_the_request_of_rfc_5769() -> None:
+    """Its section 2.1."""
+    request = BindingRequest.parse(
+        b"\x00\x01\x00\x58\x21\x12\xa4\x42"  # Binding request, 88 bytes; magic cookie
+        b"\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae"  # transaction
+        b"\x80\x22\x00\x10STUN test client"  # SOFTWARE
+        b"\x00\x24\x00\x04\x6e\x00\x01\xff"  # PRIORITY
+        b"\x80\x29\x00\x08\x93\x2f\xf9\xb1\x51\x26\x3b\x36"  # ICE-CONTROLLED
+        b"\x00\x06\x00\x09evtj:h6vY   "  # USERNAME, and three bytes of padding
+        b"\x00\x08\x00\x14"  # MESSAGE-INTEGRITY
+        b"\x9a\xea\xa7\x0c\xbf\xd8\xcb\x56\x78\x1e\xf2\xb5\xb2\xd3\xf2\x49\xc1\xb5\x71\xa2"
+        b"\x80\x28\x00\x04\xe5\x7a\x3b\xcf"  # FINGERPRINT
+    )
+    assert request.transaction == bytes.fromhex("b7e7a701bc34d686fa87dfae")
+    assert (request.local_ufrag, request.remote_ufrag) == ("evtj", "h6vY")
+    assert request.controlled
+    assert not request.use_candidate
+    assert request.verify(b"VOkJxbRl1RmTxUk/WvJxBt")
+
+
+def test_the_response_of_rfc_5769() -> None:
+    """Its section 2.2."""
+    response = BindingResponse.parse(
+        b"\x01\x01\x00\x3c\x21\x12\xa4\x42"  # success, 60 bytes; magic cookie
+        b"\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae"  # transaction
+        b"\x80\x22\x00\x0btest vector "  # SOFTWARE, and a byte of padding
+        b"\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43"  # XOR-MAPPED-ADDRESS: 192.0.2.1, port 32853
+        b"\x00\x08\x00\x14"  # MESSAGE-INTEGRITY
+        b"\x2b\x91\xf5\x99\xfd\x9e\x90\xc3\x8c\x74\x89\xf9\x2a\xf9\xba\x53\xf0\x6b\xe7\xd7"
+        b"\x80\x28\x00\x04\xc0\x7d\x4c\x96"  # FINGERPRINT
+    )
+    assert response.transaction == bytes.fromhex("b7e7a701bc34d686fa87dfae")
+    assert response.verify(b"VOkJxbRl1RmTxUk/WvJxBt")
+
+
+def test_a_response_of_ours_byte_by_byte() -> None:
+    """The addresses of RFC 5769 2.2 and 2.3, without the optional SOFTWARE."""
+    transaction = bytes.fromhex("b7e7a701bc34d686fa87dfae")
+    assert binding_success(transaction, PASSWORD, "192.0.2.1", 32_853)[:32] == (
+        b"\x01\x01\x00\x2c\x21\x12\xa4\x42"
+        b"\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae"
+        b"\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43"
+    )
+    assert binding_success(transaction, PASSWORD, "2001:db8:1234:5678:11:2233:4455:6677", 32_853)[20:44] == (
+        b"\x00\x20\x00\x14\x00\x02\xa1\x47\x01\x13\xa9\xfa\xa5\xd3\xf1\x79\xbc\x25\xf4\xb5\xbe\xd2\xb9\xd9"
+    )
+
+
 def test_sees_a_role_conflict() -> None:
     assert BindingRequest.parse(check(ICE_CONTROLLED=5)).controlled
 

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from common.media import Batch
 from common.payload.output import GATHER_NS
+from ingest import sdp
+from ingest.payload.registry import choose
 from ingest.rtp.reorder import HOLD_NS
 from ingest.rtp.rtcp import receiver_report
+from ingest.rtp.stream import CameraStream
 from rigs.rtp import goodbye, rtp, rtp_all, sender_report
 from rigs.video import TICKS, packetise, units_of
 from tests.fakes.reception import FRAME_NS, NOW, UNITS, WANTED, Session, sound
@@ -31,6 +34,28 @@ def test_clean(udp: bool, sequence: int) -> None:
     assert (stats.packets, stats.bytes) == (len(packets), sum(map(len, packets)))
     assert (stats.lost, stats.duplicates, stats.reordered, stats.dropped) == (0, 0, 0, 0)
     assert (stats.frames, stats.keyframes) == (30, 3)
+
+
+def test_the_bytes_of_a_packet_become_a_batch() -> None:
+    description = sdp.parse(b"m=audio 0 RTP/AVP 97\na=rtpmap:97 opus/48000/2\n")
+    stream = CameraStream(choose(description)[0], udp=False, epoch=1_000)
+    stream.receivers[0].receive(
+        b"\x80\xe1\x00\x07"  # RFC 3550 5.1: version 2; marker, payload type 97; number
+        b"\x00\x00\x03\xc0\xde\xad\xbe\xef"  # timestamp, SSRC
+        b"\xf8opus",
+        NOW,
+    )
+    stream.receivers[0].receive(
+        b"\xb1\x61\x00\x08"  # padding, an extension, one contributing source; number
+        b"\x00\x00\x07\x80\xde\xad\xbe\xef\x00\x00\x00\x2a"  # timestamp, SSRC, contributing source
+        b"\xbe\xde\x00\x01\x10\x55\x00\x00"  # 5.3.1: the extension, of one word
+        b"\xf8more\x00\x02",  # and two bytes of padding
+        NOW,
+    )
+    first, second = stream.take(NOW + GATHER_NS)
+    assert (first.kind, first.codec, first.epoch, first.sequence) == ("audio", "opus", 1_000, 0)
+    assert (first.payloads, second.payloads) == ([b"\xf8opus"], [b"\xf8more"])
+    assert (second.sequence, second.timestamp - first.timestamp) == (1, 960)
 
 
 def test_shuffled_and_repeated() -> None:

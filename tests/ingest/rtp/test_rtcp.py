@@ -39,6 +39,27 @@ def test_what_cameras_get_wrong(packet: bytes) -> None:
     assert parse(packet)[0] == REPORT
 
 
+def test_the_bytes_of_a_cameras_compound() -> None:
+    assert parse(
+        b"\x80\xc8\x00\x06\x00\x00\x00\x07"  # SR, 7 words; its SSRC
+        b"\xe9\x3c\x7f\x00\x80\x00\x00\x00"  # 2024-01-01 and a half second, since 1900
+        b"\x00\x01\x5f\x90\x00\x00\x00\x0a\x00\x00\x03\xe8"  # the same moment in RTP; packets; bytes
+        b"\x81\xca\x00\x03\x00\x00\x00\x07\x01\x04name\x00\x00"  # SDES with a CNAME
+        b"\x81\xcb\x00\x01\x00\x00\x00\x07"  # BYE
+    ) == [SenderReport(7, 0xE93C7F00_80000000, 90_000), Goodbye((7,))]
+
+
+def test_the_bytes_of_our_report() -> None:
+    block = Reception(90_000).block(7, 65_536 + 9, 90, 10, 0)
+    assert receiver_report(0x4D2, "camshaft", [block]) == (
+        b"\x81\xc9\x00\x07\x00\x00\x04\xd2"  # RR with one block, 8 words; our SSRC
+        b"\x00\x00\x00\x07\x19\x00\x00\x0a"  # of its SSRC 25/256 were lost, 10 since the start
+        b"\x00\x01\x00\x09\x00\x00\x00\x00"  # highest number: 9 after one wrap; jitter
+        b"\x00\x00\x00\x00\x00\x00\x00\x00"  # no sender report yet
+        b"\x81\xca\x00\x04\x00\x00\x04\xd2\x01\x08camshaft\x00\x00"  # SDES with a CNAME
+    )
+
+
 def test_goodbye() -> None:
     assert parse(SR + BYE) == [REPORT, Goodbye((7,))]
     assert parse(struct.pack("!BBH", 0x9F, 203, 100) + bytes(7)) == [Goodbye((0,))]

@@ -35,6 +35,43 @@ def same(parsed: list[Message], sent: list[Message]) -> bool:
 SEQUENCE: list[Message] = [OK, DESCRIBED, RTP, RTCP, DESCRIBE, InterleavedFrame(2, b""), OK, RTP]
 
 
+ON_THE_WIRE: list[tuple[bytes, Message]] = [
+    (
+        b"OPTIONS rtsp://camera/live RTSP/1.0\r\nCSeq: 1\r\n\r\n",
+        Request("OPTIONS", "rtsp://camera/live", Headers([("CSeq", "1")])),
+    ),
+    (
+        b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: DESCRIBE, SETUP, PLAY\r\n\r\n",
+        Response(200, "OK", Headers([("CSeq", "1"), ("Public", "DESCRIBE, SETUP, PLAY")])),
+    ),
+    (
+        b"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Length: 13\r\n\r\nv=0\r\ns=live\r\n",
+        Response(200, "OK", Headers([("CSeq", "2"), ("Content-Length", "13")]), b"v=0\r\ns=live\r\n"),
+    ),
+    (
+        b'RTSP/1.0 401 Unauthorized\r\nCSeq: 3\r\nWWW-Authenticate: Digest realm="camera", nonce="8b84a3"\r\n\r\n',
+        Response(
+            401,
+            "Unauthorized",
+            Headers([("CSeq", "3"), ("WWW-Authenticate", 'Digest realm="camera", nonce="8b84a3"')]),
+        ),
+    ),
+    (b"$\x00\x00\x04\x80\x60\x00\x01", InterleavedFrame(0, b"\x80\x60\x00\x01")),
+    (b"$\x03\x00\x00", InterleavedFrame(3, b"")),
+]
+"""Messages as they are sent (RFC 2326), and as they are read."""
+
+
+@pytest.mark.parametrize(("wire", "message"), ON_THE_WIRE)
+def test_the_bytes_on_the_wire(wire: bytes, message: Message) -> None:
+    assert bytes(message) == wire
+    assert Parser().feed(wire) == [message]
+    slow = Parser()
+    assert [found for at in range(len(wire)) for found in slow.feed(wire[at : at + 1])] == [message]
+    assert Parser().feed(wire + b"RTSP/1.0 20") == [message]  # the next one is not whole yet
+    assert Parser().feed(wire + wire) == [message, message]
+
+
 def test_whole() -> None:
     assert same(Parser().feed(b"".join(map(bytes, SEQUENCE))), SEQUENCE)
 
