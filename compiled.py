@@ -36,9 +36,13 @@ def _part(module: str, *parts: str, libraries: Sequence[str] = ()) -> FFI:
 
 
 batches = _part("common.native._batches", "common/native/batches")  # reads a batch as it lies in its frame
+# A parcel to all lanes of a group; a picture that is due from its batch to there.
 fanout = _part(
-    "egress.native._fanout", "egress/native/fanout", libraries=["crypto"]
-)  # a parcel to all lanes of a group
-pictures = _part(
-    "ingest.native._pictures", "ingest/native/pictures"
-)  # payloads of an ordinary picture that came by TCP
+    "egress.native._fanout",
+    "egress/native/fanout",
+    "egress/native/passing",
+    "common/native/batches",
+    libraries=["crypto"],
+)
+# The payloads of an ordinary picture that came by TCP.
+pictures = _part("ingest.native._pictures", "ingest/native/pictures")

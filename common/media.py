@@ -334,6 +334,12 @@ def _batch(fields: object) -> Batch:
     return batch
 
 
+def named(kind: Kind, codec: str) -> bytes:
+    """Kind and codec as they stand in a batch's frame, behind the array's header and the version."""
+    found: bytes = _pack(kind.value) + _pack(codec)
+    return found
+
+
 def _ordinary_batch(frame: bytes, at: int) -> Batch | None:
     """The batch that stands there to the end, read in its place; ``None`` if it is no ordinary one."""
     found = native.read_batch(frame, at, MAX_PAYLOAD, MAX_PACKETS)

@@ -21,6 +21,7 @@ from typing import Protocol
 from common.media import MAX_GOP_BYTES, Batch, Kind
 
 MAX_AGE = 2.0  # seconds: a batch that waited longer in queues is no live picture any more
+MAX_AGE_NS = int(MAX_AGE * 1e9)
 MAX_COMING = 64  # batches kept of a newer epoch while its cached pictures are on their way: some 2 s
 MAX_PENDING = 512  # batches kept while the cached group of pictures is on its way …
 MAX_PENDING_BYTES = MAX_GOP_BYTES  # … and bytes of them
@@ -108,6 +109,24 @@ class Incoming:
             self._pending_size += batch.size
             self._request(now)
         return False
+
+    def due(self, *, now: float, unix_ns: int) -> tuple[int, int, int] | None:
+        """The epoch and number of the next picture's batch, and when it was read from the camera at the earliest.
+
+        A batch that has these ``receive`` would pass on and note no more of it than ``passed`` does. ``None`` if that
+        can be said of none.
+        """
+        expected, least = self._expected[_VIDEO], self._least_transit_ns
+        if expected is None or self._pending or not least or now - self._window_at > TRANSIT_WINDOW:
+            return None
+        return self._epoch, expected, unix_ns - min(least) - MAX_AGE_NS
+
+    def passed(self, packets: int, *, now: float, transit_ns: int) -> None:
+        """The batch that was due, of so many packets, was passed on without us, ``transit_ns`` after it was read."""
+        self._received_at = self._taken_at[_VIDEO] = now
+        self._expected[_VIDEO] += packets  # type: ignore[operator]  # it was due: so there is a number
+        if transit_ns < self._least_transit_ns[0]:
+            self._least_transit_ns[0] = transit_ns
 
     def receive_replay(self, batches: Sequence[Batch], *, now: float) -> None:
         """Take the cached group of pictures, and what came live while it was on its way."""
@@ -206,9 +225,12 @@ class Incoming:
         if late > MOST_WAIT * 1e9:
             least[:] = [transit]
             return False
-        return late > MAX_AGE * 1e9
+        return late > MAX_AGE_NS
 
     def _request(self, now: float) -> None:
         if now - self._requested_at >= REPLAY_INTERVAL:
             self._requested_at = now
             self._request_replay()
+
+
+_VIDEO = Kind.VIDEO.value  # the hot path compares strings

@@ -30,6 +30,10 @@ log = get_logger()
 PassedOn = Callable[[Batch], object]
 """Called with each live batch that was passed on, after it was."""
 
+Shortcut = Callable[[bytes, int, float, int], bool]
+"""Called with each frame of a rendition's live batches, where the batch stands in it, the time, and Unix time. Returns
+whether it has taken the batch, so that there is nothing left to be done with it."""
+
 
 class Subscriber:
     """A context manager; while open, what is subscribed to comes.
@@ -51,6 +55,7 @@ class Subscriber:
         self.counters: Counter[str] = Counter()
         self._node = node
         self._incoming: dict[Rendition, tuple[Incoming, PassedOn]] = {}
+        self._shortcuts: dict[bytes, Shortcut] = {}  # by topic
         self._seals: dict[Rendition, StreamSeals] | None = {} if sealed else None
         self._key_wanted = key_wanted
         self._key_wanted_at: dict[Rendition, float] = {}
@@ -71,9 +76,17 @@ class Subscriber:
         assert self._channel is not None
         self._channel.close()
 
-    def subscribe(self, rendition: Rendition, incoming: Incoming, passed_on: PassedOn = lambda _batch: None) -> None:
-        """Give ``incoming`` from now on what comes of ``rendition``."""
+    def subscribe(
+        self,
+        rendition: Rendition,
+        incoming: Incoming,
+        passed_on: PassedOn = lambda _batch: None,
+        shortcut: Shortcut | None = None,
+    ) -> None:
+        """Give ``incoming`` from now on what comes of ``rendition``, and of that to ``shortcut`` first what is live."""
         self._incoming[rendition] = incoming, passed_on
+        if shortcut is not None:
+            self._shortcuts[live_topic(rendition)] = shortcut
         incoming.tell = partial(self._tell, rendition)
         self._socket.setsockopt(zmq.SUBSCRIBE, live_topic(rendition))
         incoming.start(self._time())
@@ -84,6 +97,7 @@ class Subscriber:
         if self._seals is not None:
             self._seals.pop(rendition, None)
         self._tell(rendition, 0)
+        self._shortcuts.pop(live_topic(rendition), None)
         if self._incoming.pop(rendition, None) is not None:
             for topic in (live_topic(rendition), replay_topic(rendition, self._node)):
                 self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
@@ -137,6 +151,10 @@ class Subscriber:
         try:
             frame = message if self._seals is None else self._open(message, self._seals)
             if frame is None:
+                return
+            at = frame.find(b"\0", 0, MAX_TOPIC) + 1
+            shortcut = self._shortcuts.get(frame[:at])
+            if shortcut is not None and shortcut(frame, at, self._time(), unix_ns()):
                 return
             rendition, node, batches = decode_frame(frame)
         except ProtocolError as exc:

@@ -38,7 +38,7 @@ EXTENSIONS_SIZE = 12  # … and with one of three after it
 GCM_TAG_SIZE = 16  # bytes, RFC 7714 13
 MAX_RUN_BYTES = 64_000  # one UDP datagram before segmentation: 65,535 bytes less headers
 
-_OVERHEAD = HEADER_SIZE + EXTENSIONS_SIZE + GCM_TAG_SIZE
+OVERHEAD = HEADER_SIZE + EXTENSIONS_SIZE + GCM_TAG_SIZE
 _header = struct.Struct("!BBHII").pack
 _extended_header = struct.Struct("!BBHIIHHBHx").pack
 _twice_extended_header = struct.Struct("!BBHIIHHBH4sx").pack
@@ -162,7 +162,7 @@ class Audience:
 class Group:
     """Lanes whose packets have the same headers but for the sequence number."""
 
-    __slots__ = ("_audience", "_lanes", "extension", "payload_type", "playout", "ssrc", "watched")
+    __slots__ = ("_audience", "_lanes", "_usual", "extension", "payload_type", "playout", "ssrc", "watched")
 
     def __init__(
         self, ssrc: int, payload_type: int, extension: int = 0, playout: bytes = b"", watched: bool = False
@@ -175,6 +175,7 @@ class Group:
         self.watched = watched  # whether all probes carry the number, and not only those that are for all
         self._lanes: dict[Lane, Target] = {}
         self._audience: Audience | None = None
+        self._usual = b""
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -200,6 +201,13 @@ class Group:
     def key(self) -> GroupKey:
         """The properties that lanes must agree in to share a group of one SSRC."""
         return self.payload_type, self.extension, self.playout, self.watched
+
+    @property
+    def usual_header(self) -> bytes:
+        """The header of a picture's packets that is no keyframe, without number, timestamp and marker."""
+        if not self._usual:
+            self._usual = _write_header(Packet(b"", 0, 0, WATCHED), 0, self)
+        return self._usual
 
     def numbers(self, packet: Packet) -> bool:
         """Whether the packet carries a transport-wide sequence number here."""
@@ -235,7 +243,7 @@ def cuts(sizes: Sequence[int]) -> list[int]:
 
 
 def _room(size: int) -> int:
-    return min(MAX_SEGMENTS, MAX_RUN_BYTES // (size + _OVERHEAD))
+    return min(MAX_SEGMENTS, MAX_RUN_BYTES // (size + OVERHEAD))
 
 
 def cuts_of(spans: Sequence[Span]) -> list[int]:
@@ -344,8 +352,16 @@ def fan_out(parcel: Parcel, first: int, audience: Audience, start: int = 0, stop
 
 
 def _fan_out_compiled(parcel: Parcel, first: int, audience: Audience, start: int, stop: int) -> dict[Lane, int]:
+    return lacking_of(audience.compiled.send(parcel.compiled, first, start, stop), parcel, first, audience)
+
+
+def lacking_of(refused: native.Refused, parcel: Parcel, first: int, audience: Audience) -> dict[Lane, int]:
+    """The lanes that did not get all because the socket's buffer is full, as ``fan_out`` has them.
+
+    ``refused`` is what the compiled loop says of a parcel.
+    """
     lacking: dict[Lane, int] = {}
-    for at, sent, code in audience.compiled.send(parcel.compiled, first, start, stop):
+    for at, sent, code in refused:
         lane, target = audience.members[at]
         rest, index = parcel.runs[sent:], first + sum(map(len, parcel.runs[:sent]))
         match target.refused(code, segmented=bool(rest)):

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from common.media import CLOCK_RATES, Batch, Kind
+from common.media import CLOCK_RATES, Batch, Kind, named
 from common.packed import Packed
-from egress.media.fanout import Group, GroupKey, Lane, Parcel, cuts, cuts_of
+from egress.media.fanout import Group, GroupKey, Lane, Parcel, cuts, cuts_of, lacking_of
 from egress.media.history import ALL, WATCHED, Histories, History, Unit
 from egress.media.meter import Meter
-from egress.media.outbox import Later, Outbox, at_once
+from egress.media.outbox import SLICE, Later, Outbox, at_once
 from egress.media.target import Target
 from egress.path.capacity import Train
 from egress.path.pace import BURST
@@ -97,6 +97,15 @@ class Timeline:
         self.capture_ns = batch.capture_ns
         return self.timestamp & 0xFFFFFFFF
 
+    def offset(self, epoch: int) -> int | None:
+        """The difference of the extended timestamp as sent and the batch's, if ``epoch`` is the one that there is."""
+        return self._offset if epoch == self._epoch else None
+
+    def advance(self, timestamp: int, capture_ns: int) -> int:
+        """Note a batch's, of the epoch that there is. Returns its extended timestamp as sent."""
+        self.timestamp, self.capture_ns = timestamp + self._offset, capture_ns
+        return self.timestamp
+
     def at(self, unix_ns: int) -> int:
         """The 32-bit RTP timestamp of a moment, for sender reports (RFC 3550 6.4.1)."""
         passed = (unix_ns - self.capture_ns) * self.clock_rate // 1_000_000_000
@@ -116,6 +125,7 @@ class Feed:
         self.kind = kind
         self.source = source or Source()
         self.codec = ""  # none has come yet
+        self._named = b""  # kind and codec
         self.profile = ""  # H.264 profile-level-id, from the newest SPS
         self.history = History(histories)
         self.timeline = Timeline(90_000, self.source.origin)
@@ -169,6 +179,37 @@ class Feed:
             self.pictures.append((index, index + len(payloads)))
         for tap in tuple(self.taps) if self.taps else ():
             tap.take(batch, self.timeline.timestamp)
+
+    def pass_on(self, frame: bytes, at: int, due: tuple[int, int, int], now: float) -> tuple[int, int] | None:
+        """Send an ordinary picture, and remember it, as ``push`` would: as most are where few watch.
+
+        It stands at ``at`` in a frame of the bus, and is to be the one that is ``due`` (``Incoming.due``). Returns how
+        many packets it has, and when it was read from the camera; ``None``, and nothing has happened, if it is another,
+        or not to be sent in one piece to those who watch. To be called only where ``egress.native`` was built.
+        """
+        offset = self.timeline.offset(due[0])
+        if offset is None or self._in_keyframe or self._thin or self.taps or len(self._groups) != 1:
+            return None
+        (group,) = self._groups.values()
+        audience, first = group.audience, self.history.end
+        if audience.border < len(audience.members) or not self.outbox.empty:
+            return None
+        most = SLICE // audience.border
+        sent = audience.compiled.pass_on(frame, at, self._named, most, due, group.usual_header, offset, first)
+        if sent is None:
+            return None
+        (_, _, timestamp, capture_ns, arrival_ns, _, _, packets, size, last, *places), refused = sent
+        self.pushed_at = now
+        extended = self.timeline.advance(timestamp, capture_ns)
+        total = (packets - 1) * size + last
+        self.meter.add(total, extended / self.timeline.clock_rate)
+        unit = Unit(Packed(frame, packets, size, last, *places), extended & 0xFFFFFFFF, MARKER, WATCHED, total)
+        self.history.append(unit, now, keyframe=False)
+        if refused:
+            parcel = Parcel.of_spans([(unit, 0, packets)], [packets], group)
+            for lane, lacking in lacking_of(refused, parcel, first, audience).items():
+                self._blocked(lane, lacking)
+        return packets, arrival_ns
 
     def _send(self, unit: Unit, cut: Sequence[int], index: int, now: float) -> None:
         """Send a batch, whose first packet has that index, to all that are live, in runs of so many packets."""
@@ -254,6 +295,7 @@ class Feed:
         elif profile in ("", self.profile):
             return
         self.codec, self.profile = codec, profile or self.profile
+        self._named = named(self.kind, codec)
         for listener in tuple(self._listeners):
             listener.format_changed()
 

@@ -27,6 +27,7 @@ class Stream:
         self.rendition = rendition
         sources = sources or {kind: Source() for kind in Kind}
         self.feeds: dict[str, Feed] = {kind: Feed(kind, later, histories, sources[kind]) for kind in Kind}
+        self.picture = self.feeds[Kind.VIDEO]
         self.incoming = Incoming(self.feeds, request_replay)
 
     @property

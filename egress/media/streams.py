@@ -14,6 +14,7 @@ from common.histogram import Histogram, Measure
 from common.log import Quiet, get_logger
 from common.media import Batch, Kind, Rendition
 from common.worker.subscriber import Subscriber
+from egress import native
 from egress.media.feed import Source
 from egress.media.history import Histories
 from egress.media.stream import Stream
@@ -81,7 +82,8 @@ class Streams:
             later = asyncio.get_running_loop().call_soon
             stream = Stream(rendition, request_replay, later, self._histories, self.sources)
             self._streams[rendition] = stream
-            self._subscriber.subscribe(rendition, stream.incoming, partial(self._measure, stream))
+            shortcut = partial(self._pass_on, stream) if native.BUILT else None
+            self._subscriber.subscribe(rendition, stream.incoming, partial(self._measure, stream), shortcut)
         return stream
 
     def release(self, *streams: Stream) -> None:
@@ -124,6 +126,18 @@ class Streams:
             total["delay_p50_us"] = delays[len(delays) // 2] // 1_000
             total["delay_p99_us"] = delays[len(delays) * 99 // 100] // 1_000
         return dict(total)
+
+    def _pass_on(self, stream: Stream, frame: bytes, at: int, now: float, now_ns: int) -> bool:
+        """Send an ordinary picture as ``Incoming`` and ``Feed`` do together, in a third of their time."""
+        incoming = stream.incoming
+        due = incoming.due(now=now, unix_ns=now_ns)
+        passed = stream.picture.pass_on(frame, at, due, now) if due is not None else None
+        if passed is None:
+            return False
+        packets, arrival_ns = passed
+        incoming.passed(packets, now=now, transit_ns=now_ns - arrival_ns)
+        self._note_delay(arrival_ns)
+        return True
 
     def _measure(self, stream: Stream, batch: Batch) -> None:
         """Note how old a batch is when the last viewer has been sent it."""

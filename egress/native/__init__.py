@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from common.media import MAX_PAYLOAD
 from common.packed import Packed
 
 try:
@@ -29,6 +30,10 @@ Route = Any
 """Where one viewer's datagrams go: ``struct camshaft_route *``."""
 Shape = tuple[int, int, int, int, int, int, int]
 """A run, as ``struct camshaft_run`` has it."""
+Found = list[int]
+"""A batch in numbers, as ``common.native.read_batch`` has it."""
+Refused = list[tuple[int, int, int]]
+"""Place, number of runs that are not to be sent again, and errno, of each to whom something was not sent."""
 
 
 def cipher(key: bytes) -> Cipher:
@@ -67,10 +72,9 @@ class Audience:
         self._routes = ffi.new("struct camshaft_route *[]", routes)
         self._sent, self._errors = ffi.new("int[]", self.size), ffi.new("int[]", self.size)
 
-    def send(self, parcel: Parcel, first: int, start: int, stop: int) -> list[tuple[int, int, int]]:
+    def send(self, parcel: Parcel, first: int, start: int, stop: int) -> Refused:
         """Send ``parcel``, whose first packet has index ``first``, to those from place ``start`` to before ``stop``.
 
-        Returns place, number of runs that are not to be sent again, and errno of those to whom something was not sent.
         Raises ``ValueError`` for places that are none.
         """
         if not 0 <= start <= stop <= self.size:
@@ -82,6 +86,33 @@ class Audience:
         if refused < 0:
             raise ValueError("a run is longer than a UDP datagram before its segmentation")
         return [(start + at, sent[at], errors[at]) for at in range(stop - start) if errors[at]] if refused else []
+
+    def pass_on(
+        self,
+        frame: bytes,
+        at: int,
+        named: bytes,
+        packets: int,
+        due: tuple[int, int, int],
+        header: bytes,
+        offset: int,
+        first: int,
+    ) -> tuple[Found, Refused] | None:
+        """Send all of them the picture at ``at`` in a frame of the bus, if it is the one that is ``due``.
+
+        ``due`` is its epoch, its number, and when it was read from the camera at the earliest, in Unix nanoseconds;
+        ``packets`` is how many it may have. Its packets get the ``header``, whose timestamp is the picture's and
+        ``offset``; the first has index ``first``. ``None``, and nothing was sent, if it is another, or no ordinary one.
+        """
+        sent, errors = self._sent, self._errors
+        refused = lib.camshaft_pass_on(
+            *(frame, len(frame), at, named, len(named), MAX_PAYLOAD, packets, *due, header, len(header), offset, first),
+            *(self._lanes, self._routes, sent, errors, self.size, _found),
+        )
+        if refused < 0:
+            return None
+        found: Found = ffi.unpack(_found, lib.CAMSHAFT_FOUND)
+        return found, [(at, sent[at], errors[at]) for at in range(self.size) if errors[at]] if refused else []
 
 
 class Parcel:
@@ -138,6 +169,9 @@ def _packets(headers: bytes, payloads: bytes, shapes: Sequence[Shape]) -> tuple[
     if len(headers) != headers_size:
         raise ValueError("all headers of a run have the same size, and there is one a payload")
     return headers, payloads, ffi.new("struct camshaft_run[]", shapes), len(shapes)
+
+
+_found: Any = ffi.new("int64_t[]", lib.CAMSHAFT_FOUND) if BUILT else None  # read again before the next call
 
 
 def _owned(made: Any, free: Any) -> Any:

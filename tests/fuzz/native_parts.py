@@ -49,6 +49,7 @@ class Part:
     module: str  # that Python loads
     builder: Any
     libraries: tuple[str, ...] = ()
+    beside: tuple[Path, ...] = ()  # what else is in the extension
 
     def build_fuzzer(self, binary: Path) -> None:
         """Compile the fuzzer. Raises ``CalledProcessError`` or ``FileNotFoundError``."""
@@ -62,9 +63,10 @@ class Part:
         """Compile the extension, with another source where one is given. Raises as ``build_fuzzer``."""
         wrapper = extension.with_suffix(".c")
         self.builder.emit_c_code(str(wrapper))
-        headers = [f"-I{sysconfig.get_path('include')}", f"-I{self.source.parent}"]
+        folders = {source.parent for source in (self.source, *self.beside)}
+        headers = [f"-I{sysconfig.get_path('include')}", *(f"-I{folder}" for folder in sorted(folders))]
         shared = ["-fPIC", "-shared", "-Wno-unused-parameter"]  # the wrapper, which is cffi's, has some
-        sources = [str(wrapper), str(source or self.source), *self.libraries]
+        sources = [str(wrapper), str(source or self.source), *map(str, self.beside), *self.libraries]
         command = [_compiler(), *_FLAGS, _SANITIZERS, *shared, *headers, "-o", str(extension), *sources]
         subprocess.run(command, check=True, capture_output=True)
 
@@ -102,6 +104,7 @@ FANOUT = Part(
     module="egress.native._fanout",
     builder=compiled.fanout,
     libraries=("-lcrypto",),
+    beside=(_ROOT / "egress" / "native" / "passing.c", _ROOT / "common" / "native" / "batches.c"),
 )
 PICTURES = Part(
     name="pictures-native",

@@ -1,0 +1,321 @@
+"""An ordinary picture goes from the bus's frame to its viewers by one call, and all else is as if it had not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.media import MAX_PAYLOAD, Batch, Kind, Rendition, decode_frame, encode_batch, live_topic
+from common.worker.incoming import MAX_AGE_NS, TRANSIT_WINDOW, Incoming
+from egress import native
+from egress.media import fanout, outbox
+from egress.media.fanout import Group, Lane
+from egress.media.feed import Feed, Source
+from egress.media.streams import Streams
+from egress.path.playout import element
+from egress.wire.ice import Path
+from egress.wire.port import MediaSocket, UdpTarget
+from egress.wire.profiles import SRTP_AEAD_AES_128_GCM
+from egress.wire.srtp import GcmKeys
+from tests.fakes.media import audio, video
+from tests.fakes.native import PAYLOAD_TYPE, needs_native, stream_socket, unreachable
+
+pytestmark = needs_native
+
+SECOND_NS = 1_000_000_000
+MASTER = os.urandom(SRTP_AEAD_AES_128_GCM.master_size)
+SOURCES = {kind: Source(1, 2, 3) for kind in Kind}
+
+
+class Bus:
+    """A subscriber that gives frames of one rendition to whoever subscribed, as ``Subscriber`` does."""
+
+    def __init__(self) -> None:
+        self.counters: dict[str, int] = {}
+        self.passed = 0  # frames that the shortcut took
+
+    def subscribe(
+        self, _rendition: Rendition, incoming: Incoming, passed_on: Callable[[Batch], object], shortcut: Any
+    ) -> None:
+        self.incoming, self.passed_on, self.shortcut = incoming, passed_on, shortcut
+
+    def request_replay(self, rendition: Rendition) -> None:
+        pass
+
+    def give(self, batch: Batch, now: float, unix_ns: int) -> None:
+        topic = live_topic("door")
+        frame = topic + encode_batch(batch)
+        if self.shortcut is not None and self.shortcut(frame, len(topic), now, unix_ns):
+            self.passed += 1
+            return
+        (read,) = decode_frame(frame).batches
+        if self.incoming.receive(read, now=now, unix_ns=unix_ns):
+            self.passed_on(read)
+
+
+class Listener:
+    """A viewer's end that notes what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+
+    def may_start(self, index: int) -> None:
+        self.told.append(("may_start", index))
+
+    def fall_behind(self, index: int) -> None:
+        self.told.append(("fall_behind", index))
+
+    def slow_down(self, index: int) -> None:
+        self.told.append(("slow_down", index))
+
+    def skip_ahead(self, index: int) -> None:
+        self.told.append(("skip_ahead", index))
+
+    def format_changed(self) -> None:
+        self.told.append(("format_changed", 0))
+
+
+class Egress:
+    """One stream with some live viewers; ``short`` says whether it takes the shortcut."""
+
+    def __init__(self, *, short: bool, viewers: int = 1, extension: int = 0, playout: bytes = b"") -> None:
+        self.bus = Bus()
+        with patch.object(native, "BUILT", short):
+            self.stream = Streams(self.bus, sources=SOURCES).acquire(Rendition("door"))  # type: ignore[arg-type]
+        self.media_socket = MediaSocket(socket.AF_INET, "127.0.0.1", 0)
+        self.group = Group(1, PAYLOAD_TYPE, extension, playout, watched=bool(extension))
+        self.listener = Listener()
+        self.sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(viewers)]
+        self.lanes = []
+        for number, each in enumerate(self.sockets):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            each.bind(("127.0.0.1", 0))
+            each.setblocking(False)
+            lane = Lane(-7 * number, 1, GcmKeys(SRTP_AEAD_AES_128_GCM, MASTER, compiled=True), unreachable)
+            target = UdpTarget(self.media_socket, Path(each.getsockname()))
+            self.feed.join(self.listener, lane, self.group, target, thin=False)
+            self.lanes.append(lane)
+
+    @property
+    def feed(self) -> Feed:
+        return self.stream.picture
+
+    def retarget(self, media_socket: MediaSocket) -> None:
+        """Send by another socket from now on."""
+        for lane, each in zip(self.lanes, self.sockets, strict=True):
+            self.feed.leave(lane, self.group)
+            target = UdpTarget(media_socket, Path(each.getsockname()))
+            self.feed.join(self.listener, lane, self.group, target, thin=False)
+
+    def received(self) -> list[list[bytes]]:
+        return [_received(each) for each in self.sockets]
+
+    def state(self) -> tuple[object, ...]:
+        feed, incoming = self.feed, self.stream.incoming
+        history, meter, timeline = feed.history, feed.meter, feed.timeline
+        return (
+            (history.start, history.end, history.size, history.keyframe, history.slice(history.start, history.end)),
+            (meter.rate, meter.burst, meter.largest, feed.pushed_at, timeline.timestamp, timeline.capture_ns),
+            (incoming.expects("video"), incoming.expects("audio"), incoming.counters, incoming._least_transit_ns),
+            (incoming._received_at, incoming._taken_at, incoming._window_at),
+            (self.listener.told, [(lane.packets, lane.octets) for lane in self.lanes]),
+        )
+
+    def close(self) -> None:
+        for each in (*self.sockets, self.media_socket.socket):
+            each.close()
+
+
+def _received(each: socket.socket) -> list[bytes]:
+    datagrams = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            datagrams.append(each.recv(2_048))
+    return datagrams
+
+
+class Both:
+    """The same with the shortcut and without."""
+
+    def __init__(self, **options: Any) -> None:
+        self.short, self.plain = Egress(short=True, **options), Egress(short=False, **options)
+        self.now_ns = 100 * SECOND_NS
+
+    @property
+    def passed(self) -> int:
+        """Pictures that took the shortcut."""
+        return self.short.bus.passed
+
+    def give(self, batch: Batch, waited_ns: int = 5_000) -> None:
+        """A batch that was read so long ago; everything is the same afterwards."""
+        batch = batch._replace(arrival_ns=self.now_ns - waited_ns, capture_ns=self.now_ns - waited_ns)
+        for each in (self.short, self.plain):
+            each.bus.give(batch, self.now_ns / SECOND_NS, self.now_ns)
+        assert self.short.received() == self.plain.received()
+        assert self.short.state() == self.plain.state()
+        self.now_ns += SECOND_NS // 30
+
+
+@pytest.fixture
+async def made() -> AsyncIterator[Callable[..., Both]]:
+    """Makes a ``Both`` with the options given."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**options: Any) -> Both:
+            both = Both(**options)
+            stack.callback(both.short.close)
+            stack.callback(both.plain.close)
+            return both
+
+        yield make
+
+
+def pictures(both: Both, count: int, *, first: int = 0, **options: Any) -> int:
+    """A keyframe and so many pictures after it; returns the number of the next packet."""
+    packets = options.setdefault("packets", 3)
+    for frame in range(count + 1):
+        both.give(video(first + frame * packets, frame, keyframe=frame == 0, **options))
+    return first + (count + 1) * packets
+
+
+async def test_pictures_take_it_but_for_keyframes(made: Callable[..., Both]) -> None:
+    both = made()
+    following = pictures(both, 20, packets=15, size=MAX_PAYLOAD)
+    assert both.passed == 20
+    pictures(both, 20, first=following, packets=15, size=MAX_PAYLOAD)
+    assert both.passed == 40
+
+
+@pytest.mark.parametrize("playout", [b"", element(6, 0.25)], ids=["number", "number-and-delay"])
+async def test_with_the_extensions_that_viewers_agreed_on(made: Callable[..., Both], playout: bytes) -> None:
+    both = made(viewers=3, extension=3, playout=playout)
+    pictures(both, 5)
+    assert both.passed == 5
+
+
+async def test_sound_does_not_take_it(made: Callable[..., Both]) -> None:
+    both = made()
+    pictures(both, 1)
+    both.give(audio(0))
+    assert both.passed == 1
+
+
+async def test_a_part_of_a_picture_does_not_take_it_nor_the_rest(made: Callable[..., Both]) -> None:
+    both = made()
+    following = pictures(both, 1)
+    both.give(video(following, 2, unit_end=False))
+    assert both.passed == 1
+    both.give(video(following + 3, 2))
+    assert both.passed == 2, "it ends its access unit, as a whole one does"
+
+
+async def test_what_is_lost_ends_it_until_the_next_keyframe(made: Callable[..., Both]) -> None:
+    both = made()
+    following = pictures(both, 2)
+    for frame in range(4):
+        both.give(video(following + 3 + 3 * frame, 3 + frame))
+    assert both.passed == 2
+    pictures(both, 2, first=following + 15)
+    assert both.passed == 4
+
+
+async def test_another_epoch_codec_or_an_old_one_does_not_take_it(made: Callable[..., Both]) -> None:
+    both = made()
+    following = pictures(both, 2, epoch=5)
+    for wrong in ({"epoch": 6}, {"epoch": 4}, {"codec": "H265"}):
+        both.give(video(following, 3, **{"epoch": 5, **wrong}))
+        assert both.passed == 2
+        if "codec" in wrong:
+            following += 3
+    both.give(video(following, 4, epoch=5), waited_ns=MAX_AGE_NS + SECOND_NS)
+    assert both.passed == 2
+
+
+async def test_the_fastest_way_is_looked_for_as_often_as_without_it(made: Callable[..., Both]) -> None:
+    both = made()
+    for number, waited_ns in enumerate((9_000, 7_000, 8_000, 1_000, 9_000)):
+        both.give(video(3 * number, number, keyframe=number == 0), waited_ns)
+    assert both.passed == 4
+    both.now_ns += int(TRANSIT_WINDOW * SECOND_NS)
+    both.give(video(15, 15), 4_000)
+    assert both.passed == 4
+    both.give(video(18, 16), 4_000)
+    assert both.passed == 5
+
+
+async def test_a_crowd_is_served_in_slices_as_without_it(made: Callable[..., Both]) -> None:
+    with patch.object(outbox, "SLICE", 8), patch("egress.media.feed.SLICE", 8):
+        both = made(viewers=3)
+        pictures(both, 2, packets=2)
+        assert both.passed == 2
+        both.give(video(6, 3, packets=3))
+        assert both.passed == 2
+
+
+async def test_viewers_whose_way_is_full_fall_behind_as_without_it(made: Callable[..., Both]) -> None:
+    both = made(viewers=2)
+    following = pictures(both, 2)
+    with stream_socket(0) as (full, _):
+        for each in (both.short, both.plain):
+            each.retarget(full)
+        both.give(video(following, 3))
+        assert both.passed == 3
+        assert both.short.listener.told[-2:] == [("fall_behind", following)] * 2
+        assert [lane.packets for lane in both.short.lanes] == [following] * 2
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.integers(1, 70),  # packets
+            st.integers(4, MAX_PAYLOAD),
+            st.integers(0, MAX_PAYLOAD),  # bytes that the last is shorter
+            st.sampled_from(["next"] * 8 + ["keyframe", "gap", "part", "epoch", "old", "sound"]),
+            st.integers(0, 50_000_000),
+        ),
+        max_size=12,
+    )
+)
+async def test_whatever_comes_it_is_as_without_it(
+    made: Callable[..., Both],
+    steps: list[tuple[int, int, int, str, int]],
+) -> None:
+    both, epoch, sequence, sound = made(viewers=2), 1, 0, 0
+    for frame, (packets, size, less, what, waited_ns) in enumerate(steps):
+        if what == "sound":
+            both.give(audio(sound, epoch=epoch))
+            sound += 1
+            continue
+        epoch += what == "epoch"
+        sequence = 0 if what == "epoch" else sequence + 5 * (what == "gap")
+        keyframe = what in ("keyframe", "epoch") or frame == 0
+        batch = video(sequence, frame, keyframe=keyframe, packets=packets, size=size, epoch=epoch)
+        batch.payloads[-1] = batch.payloads[-1][: max(1, size - less)]  # type: ignore[index]
+        if what == "part":
+            batch = batch._replace(flags=batch.flags & 1)
+        both.give(batch, waited_ns + (3 * MAX_AGE_NS if what == "old" else 0))
+        sequence += packets
+
+
+def test_runs_are_as_long_as_without_it() -> None:
+    assert native.lib.CAMSHAFT_MAX_SEGMENTS == fanout.MAX_SEGMENTS
+    assert (native.lib.CAMSHAFT_MAX_RUN, native.lib.CAMSHAFT_OVERHEAD) == (fanout.MAX_RUN_BYTES, fanout.OVERHEAD)
+
+
+@pytest.mark.parametrize(("at", "header"), [(99, bytes(12)), (5, bytes(11)), (5, bytes(25)), (1 << 40, bytes(12))])
+def test_nothing_is_read_or_written_beyond_an_end(at: int, header: bytes) -> None:
+    frame = live_topic("door") + encode_batch(video(0, 0))
+    nobody = native.Audience([], [])
+    assert nobody.pass_on(frame, 5, b"\xa5video\xa4H264", 64, (1, 0, 0), bytes(12), 0, 0) is not None
+    assert nobody.pass_on(frame, at, b"\xa5video\xa4H264", 64, (1, 0, 0), header, 0, 0) is None
+    for end in range(len(frame)):
+        assert nobody.pass_on(frame[:end], 5, b"\xa5video\xa4H264", 64, (1, 0, 0), bytes(12), 0, 0) is None
