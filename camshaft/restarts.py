@@ -2,9 +2,9 @@
 
 Rules:
 
-* It is started again after a pause that doubles with each end in a row. An end is the first in a row if the program is
-  proven and had been well for ``WELL_AFTER``: whatever ends it, and however often, is no reason to keep viewers in the
-  dark. The pause is there for a program that cannot even begin.
+* What is proven and had been well for ``WELL_AFTER`` is started again at once: whatever ends it, and however often, is
+  no reason to keep viewers in the dark.
+* Else there is a pause before, which doubles with each such end in a row. It is for a program that cannot even begin.
 * What has never worked may be beyond help. Until a program is *proven* (the cluster has been ready while it ran, or it
   has been steady), an exit code that says so, or ``MAX_FALSE_STARTS`` ends in a row, are final. Afterwards nothing is.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from common.process import EXIT_ADDRESS_IN_USE, EXIT_CONFIG
 
-FIRST_PAUSE = 0.2  # seconds: a broker that is killed must be back before a person notices
+FIRST_PAUSE = 0.2  # seconds
 LONGEST_PAUSE = 5.0  # seconds
 WELL_AFTER = 2.0  # seconds from a program's first pulse: it has begun, found its broker, and does its work
 STEADY_AFTER = 30.0  # seconds from its start, however long that took
@@ -45,10 +45,12 @@ class Restarts:
 
     def ended(self, code: int, now: float) -> float | None:
         """The program ended with exit code ``code``: seconds until it is started again, ``None`` for never."""
-        if now - self._started >= STEADY_AFTER:
-            self.proven, self.ends_in_a_row = True, 0
-        if self.proven and self._well_since is not None and now - self._well_since >= WELL_AFTER:
+        steady = now - self._started >= STEADY_AFTER
+        well = self.proven and self._well_since is not None and now - self._well_since >= WELL_AFTER
+        self.proven |= steady
+        if steady or well:
             self.ends_in_a_row = 0
+            return 0.0
         self.ends_in_a_row += 1
         if not self.proven and (code in HOPELESS or self.ends_in_a_row >= MAX_FALSE_STARTS):
             return None
