@@ -65,17 +65,23 @@ class _Cli(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
         try:
-            variables.check(os.environ, _INTERNAL | set(_variables(self)))
+            variables.check(os.environ, _INTERNAL | set(_settings()) | set(_variables(self)))
             return super().invoke(ctx)
         except CamshaftError as exc:
             click.echo(f"camshaft: {exc}", err=True)
             ctx.exit(process.exit_code(exc))
 
 
+def _settings() -> Iterator[str]:
+    """Every variable that is a setting's."""
+    for leaf in leaves():
+        yield leaf.variable
+        if leaf.is_secret:
+            yield leaf.file_variable
+
+
 def _variables(command: click.Command) -> Iterator[str]:
-    """Every variable that ``command``, or one below it, reads."""
-    yield from (leaf.variable for leaf in leaves())
-    yield from (leaf.file_variable for leaf in leaves() if leaf.is_secret)
+    """Every variable of an option of ``command``, or of one below it."""
     for parameter in command.params:
         envvar = parameter.envvar
         yield from [envvar] if isinstance(envvar, str) else envvar or ()
