@@ -9,11 +9,13 @@ the session's egress ends, which gives time for a new session before the old one
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
 from aiohttp import hdrs, web
 
+from broker.director.events import EndReason
 from broker.front.backlog import Outgoing
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
@@ -27,6 +29,15 @@ from common.sessions import SessionName
 
 RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
 EVENTS = ("reconnect",)
+FAREWELL = 1.0  # seconds for a player to take the last event
+_AGAIN = {
+    EndReason.MISSING,
+    EndReason.WORKER_STOPPED,
+    EndReason.WORKER_LOST,
+    EndReason.WORKER_RESTARTED,
+    EndReason.CONVERTED,
+}
+"""Reasons for which a session is over whose player is welcome: they are ours."""
 
 
 class SessionEvents:
@@ -43,7 +54,7 @@ class SessionEvents:
 
     def tell(self, type: str, **fields: Any) -> None:
         """Send an event without waiting, where there is one for it."""
-        if type == "renew":
+        if type == "renew" or (type == "close" and fields.get("reason") in _AGAIN):
             self._outgoing.push(f"event: reconnect\ndata: {json.dumps({'reconnect': self._endpoint})}\n\n")
 
 
@@ -98,12 +109,21 @@ async def events(request: web.Request) -> web.StreamResponse:
         hub.owners[session] = reader
         session_of = context.control.director.session
         await write_events(request, response, outgoing, reader.over, lambda: session_of(session) is not None)
+        await _write_last(response, outgoing)
     finally:
         if hub.owners.get(session) is reader:
             del hub.owners[session]
         outgoing.close()
         context.quotas.sockets.close(address)
     return response
+
+
+async def _write_last(response: web.StreamResponse, outgoing: Outgoing) -> None:
+    """Send what was said as the session ended."""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(FAREWELL):
+            for event in tuple(outgoing.messages):
+                await response.write(event.encode())
 
 
 async def _end_all(app: web.Application) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -98,6 +99,34 @@ async def test_events_end_with_their_session(broker: RunningBroker, egress: Fake
             pass
         async with asyncio.timeout(PATIENCE):
             await events.content.read()
+
+
+@contextlib.asynccontextmanager
+async def reading(broker: RunningBroker) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The events of a session that has just begun."""
+    async with broker.http.post("/whep/door?token=x", **OFFER) as answer:
+        location = answer.headers["Location"].partition("?")[0]
+    async with broker.http.get(f"{location}/events?token=x") as events:
+        await line(events, b":")
+        yield events
+
+
+async def test_whose_egress_died_is_told_to_make_another(broker: RunningBroker, egress: FakeEgress) -> None:
+    async with reading(broker) as events:
+        egress.report(incarnation="2", viewers=())
+        assert await line(events, b"event: ") == b"reconnect"
+        assert json.loads(await line(events, b"data: ")) == {"reconnect": "/whep/door?token=x"}
+        async with asyncio.timeout(PATIENCE):
+            await events.content.read()  # to its end
+
+
+async def test_who_could_not_watch_again_is_not_told_to(broker: RunningBroker, egress: FakeEgress) -> None:
+    async with reading(broker) as events:
+        [viewer] = await broker.json("/api/viewers")
+        async with broker.http.delete(f"/api/viewers/{viewer['session']}") as closed:
+            assert closed.status < 300
+        async with asyncio.timeout(PATIENCE):
+            assert b"reconnect" not in await events.content.read()
 
 
 async def test_the_only_worker_of_a_kind_and_one_that_is_not_there_are_not_drained(
