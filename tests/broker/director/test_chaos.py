@@ -56,6 +56,8 @@ class FakeWorker:
     incarnation: str
     stalled: bool = False
     draining: bool = False
+    gone_to: str = ""  # incarnation of the successor that it is giving everything to
+    succeeds: str = ""
     cpu: float = 0.0
     cameras: dict[str, CameraSpec] = field(default_factory=dict)
     sessions: dict[str, str] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class FakeWorker:
             self.incarnation,
             load=Load(self.cpu),
             draining=self.draining,
+            succeeds=self.succeeds,
             served=tuple(map(self.stream, self.cameras.values())),
             viewers=tuple(ViewerReport(s, c, ViewerState.CONNECTED) for s, c in self.sessions.items()),
         )
@@ -143,7 +146,7 @@ class Cluster(RuleBasedStateMachine):
 
     def deliver(self, node: str, message) -> None:
         worker = self.workers.get(node)
-        if worker is None:
+        if worker is None or worker.gone_to:
             self.handle(Undelivered(node, message))
         elif not self.lost() and not worker.stalled:
             for reply in worker.obey(message):
@@ -162,7 +165,7 @@ class Cluster(RuleBasedStateMachine):
 
     def report_all(self) -> None:
         for worker in list(self.workers.values()):
-            if not worker.stalled:
+            if not worker.stalled and not worker.gone_to:
                 self.handle(FromWorker(worker.node, worker.report()))
 
     # What happens
@@ -187,6 +190,37 @@ class Cluster(RuleBasedStateMachine):
                 worker.stalled = what == "stall"
             case "drain" | "go on":
                 worker.draining = what == "drain"
+
+    @precondition(lambda self: any(self.givers()))
+    @rule(data=st.data())
+    def an_egress_gives_everything_to_its_successor(self, data) -> None:
+        """It says so, and nothing more; somebody has its sessions meanwhile."""
+        giver = data.draw(st.sampled_from(self.givers()))
+        self.serial += 1
+        giver.gone_to = str(self.serial)
+        if not self.lost():
+            self.handle(FromWorker(giver.node, Leaving(giver.node, giver.incarnation, giver.gone_to)))
+
+    @precondition(lambda self: any(worker.gone_to for worker in self.workers.values()))
+    @rule(data=st.data(), what=st.sampled_from(("taken", "taken", "left a part", "come back", "both die")))
+    def it_ends_so(self, data, what: str) -> None:
+        giver = data.draw(st.sampled_from([w for w in self.workers.values() if w.gone_to]))
+        if what == "both die":
+            del self.workers[giver.node]
+            return
+        if what != "come back":
+            sessions = sorted(giver.sessions.items())
+            taken = dict(sessions[1:] if what == "left a part" else sessions)
+            self.workers[giver.node] = giver = FakeWorker(
+                giver.node, giver.gone_to, cpu=giver.cpu, sessions=taken, succeeds=giver.incarnation
+            )
+        giver.gone_to = ""
+        if not self.lost():
+            self.handle(FromWorker(giver.node, giver.report()))
+
+    def givers(self) -> list[FakeWorker]:
+        """Those that could give everything to a successor now."""
+        return [w for w in self.workers.values() if w.role is Role.EGRESS and not w.stalled and not w.gone_to]
 
     @rule(id=st.sampled_from(CAMERAS), wanted=st.sampled_from(("always", "always", "on demand", "on demand", "no")))
     def change_a_camera(self, id: str, wanted: str) -> None:
@@ -264,7 +298,7 @@ class Cluster(RuleBasedStateMachine):
         """Let everything arrive for long enough, and look at the workers themselves."""
         self.lossy = False
         for worker in self.workers.values():
-            worker.stalled = False
+            worker.stalled, worker.gone_to = False, ""
         for _ in range(int(DEAD_AFTER + OFFER_TIMEOUT + GRACE + KEEP + 4)):
             self.now += 1.0
             self.report_all()
