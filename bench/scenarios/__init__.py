@@ -13,6 +13,7 @@ from typing import Any
 from bench.rig import Plan
 from bench.scenarios import conversion, crowds, endurance, paths
 from bench.scenarios.full import full
+from bench.scenarios.handing import handing
 from bench.scenarios.loads import growth, loads
 from bench.scenarios.mse import mse
 from bench.scenarios.partition import partition
@@ -53,6 +54,7 @@ SCENARIOS = {
     "killing": Scenario(
         "a random process killed every 3.5 s for --seconds: share of the time in the dark", endurance.killing
     ),
+    "handing": Scenario("an egress hands its viewers over, and it or its successor is killed in the midst", handing),
     "kills": Scenario("kill -9 of processes at random under a page in Chromium: how long is it dark?", kills),
     "partition": Scenario("an ingest cut off from its broker alone, its clock an hour off", partition),
     "rolling": Scenario("every process told to end, 20 times each role, under 100 viewers of three kinds", rolling),

@@ -40,11 +40,12 @@ ROLES = ("ingest", "egress", "broker")
 
 
 @asynccontextmanager
-async def _cluster(plan: Plan, stack: AsyncExitStack) -> AsyncIterator[Cluster]:
+async def clustered(plan: Plan, stack: AsyncExitStack, egress: int = 2) -> AsyncIterator[Cluster]:
+    """A cluster of two ingests and so many egresses, with one camera."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     source = stack.enter_context(camera(plan, LOW))
     config = {"drain": {"timeout": DRAIN}}
-    async with Cluster(directory, {"cam0": {"url": source.url, "transport": "tcp"}}, 2, 2, config) as running:
+    async with Cluster(directory, {"cam0": {"url": source.url, "transport": "tcp"}}, 2, egress, config) as running:
         yield running
 
 
@@ -52,7 +53,7 @@ async def rolling(plan: Plan) -> None:
     """Each process of each role is told to end, ``--rounds`` times in all for a role: what do viewers miss?"""
     count, rounds = plan.viewers or 100, plan.rounds if plan.rounds > 1 else 20
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(_cluster(plan, stack))
+        running = await stack.enter_async_context(clustered(plan, stack))
         pages = [Watcher(Page(running.websocket, "cam0")) for _ in range(count // 2)]
         events = [Watcher(Events(running.whep("cam0"))) for _ in range(count // 4)]
         plain = [Watcher(Plain(running.whep("cam0"))) for _ in range(count // 4)]
@@ -92,7 +93,7 @@ async def kills(plan: Plan) -> None:
     victims = [role for role in ROLES for _ in range(rounds)]
     chance.shuffle(victims)
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(_cluster(plan, stack))
+        running = await stack.enter_async_context(clustered(plan, stack))
         browser = await stack.enter_async_context(chromium())
         viewing = await browser.open(f"{running.url}/watch/cam0")
         await viewing.shows(60, seconds=30)
