@@ -99,5 +99,9 @@ def keys_of(address: str | None, account: str, device: str) -> tuple[tuple[str, 
     """The counts that one guess goes by. ``device`` is empty where the user has not signed in before."""
     if device:
         return (("device", device),)
-    known = (("address", address),) if address is not None else ()
-    return (*known, ("account", account))
+    return (*keys_of_address(address), ("account", account))
+
+
+def keys_of_address(address: str | None) -> tuple[tuple[str, str], ...]:
+    """The counts of a guess at what belongs to no account; ``None`` is an address that speaks for many."""
+    return (("address", address),) if address is not None else ()

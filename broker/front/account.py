@@ -22,7 +22,7 @@ from typing import TypeVar
 from aiohttp import hdrs, web
 from pydantic import BaseModel
 
-from broker.access.passwords import Guesses, check_length, hashed, is_right, keys_of
+from broker.access.passwords import Guesses, check_length, hashed, is_right, keys_of, keys_of_address
 from broker.access.people import People
 from broker.access.principal import Kind
 from broker.access.users import User, check_name, wrong_password
@@ -178,7 +178,7 @@ async def make_first_admin(request: web.Request) -> web.Response:
     """The first user, by the code of the first start: an admin, and signed in. Raises ``RequestError``."""
     context, account = request.app[CONTEXT], request.app[ACCOUNT]
     form = await read_form(request, FirstAdmin)
-    keys = keys_of(context.quotas.address(address_of(request)), "", "")
+    keys = keys_of_address(context.quotas.address(address_of(request)))  # of all it would keep the owner out as well
     _check_wait(request, keys, form.user)
     if not hmac.compare_digest(form.code.encode(errors="replace"), account.code.encode()):
         account.guesses.wrong(keys, context.clock())

@@ -314,6 +314,24 @@ async def test_of_two_who_have_the_first_link_one_is_the_first(
         assert sorted(answer.status for answer in answers) == [204, 409]
 
 
+async def test_who_guesses_the_first_link_from_many_addresses_keeps_nobody_from_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    http = {"listen": "127.0.0.1:0", "trusted_proxies": ["127.0.0.1"]}
+    async with broker_in(tmp_path, auth={"mode": "required"}, http=http) as broker:
+        code = capfd.readouterr().out.partition("#code=")[2].split()[0]
+        form = {"code": code, "user": "anna", "password": "a password"}
+
+        async def ask(address: str, **wrong: str) -> int:
+            headers = {"X-Forwarded-For": address}
+            return (await broker.http.post("/api/first-admin", json=form | wrong, headers=headers)).status
+
+        guesses = [await ask(f"192.0.2.{each}", code="guess") for each in range(1, 2 * FREE["account"])]
+        assert set(guesses) == {403}
+        assert [await ask("192.0.2.1", code="guess") for _ in range(FREE["address"])][-1] == 429
+        assert await ask("192.0.2.99") == 204
+
+
 # At the same time
 
 
