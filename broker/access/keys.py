@@ -17,7 +17,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from broker.access.signed import MIN_RSA_BITS, usable_key
+from broker.access.signed import MIN_RSA_BITS, KeyName, usable_key
 from common.config_access import JwtConfig
 from common.errors import ConfigError, RequestError
 from common.log import get_logger
@@ -38,7 +38,7 @@ class StaticKey:
     def __init__(self, key: Any) -> None:
         self._key = key
 
-    async def find(self, _name: str) -> Any:
+    async def find(self, _wanted: KeyName) -> Any:
         """The key, whatever name a token has for it."""
         return self._key
 
@@ -50,26 +50,26 @@ class FetchedKeys:
         self._address = address
         self._algorithms = config.accepted
         self._clock = clock
-        self._keys: dict[str, Any] = {}
+        self._keys: dict[KeyName, Any] = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._fetching = asyncio.Lock()
 
-    async def find(self, name: str) -> Any:
+    async def find(self, wanted: KeyName) -> Any:
         """The key of that name. Raises ``RequestError`` if there is none, or none can be had now."""
         now = self._clock()
-        if now - self._fetched_at > FRESH or self._get(name) is None:
+        if now - self._fetched_at > FRESH or self._get(wanted) is None:
             await self._refresh()
         if self._clock() - self._fetched_at > KEPT:
             sentence = "The keys that tokens are signed with cannot be fetched now; try again in a moment."
             raise RequestError(503, "keys_unavailable", sentence)
-        if (key := self._get(name)) is None:
+        if (key := self._get(wanted)) is None:
             raise RequestError(401, "invalid_token", "This token is signed with a key that is not known here.")
         return key
 
-    def _get(self, name: str) -> Any:
-        if not name and len(self._keys) == 1:
+    def _get(self, wanted: KeyName) -> Any:
+        if not wanted.name and len(self._keys) == 1:
             return next(iter(self._keys.values()))
-        return self._keys.get(name)
+        return self._keys.get(wanted)
 
     async def _refresh(self) -> None:
         async with self._fetching:  # whoever waited for another's fetch needs none of its own
@@ -86,8 +86,11 @@ class FetchedKeys:
             self._keys, self._fetched_at = keys, self._clock()
 
 
-def read_keys(text: str, algorithms: tuple[str, ...]) -> dict[str, Any]:
-    """The usable keys of a JWK Set by name. Raises ``ValueError`` if it has none."""
+def read_keys(text: str, algorithms: tuple[str, ...]) -> dict[KeyName, Any]:
+    """The usable keys of a JWK Set by name. Raises ``ValueError`` if it has none.
+
+    Keys of several kinds may have one name (RFC 7517 4.5), so a name is one together with the algorithm.
+    """
     document = json.loads(text)
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -100,7 +103,7 @@ def read_keys(text: str, algorithms: tuple[str, ...]) -> dict[str, Any]:
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError):
             continue  # of a kind that is not known here: others may be
         if key is not None:
-            keys[str(each.get("kid", ""))] = key
+            keys[KeyName(str(each.get("kid", "")), jwk.algorithm_name)] = key
     if not keys:
         raise ValueError(f"it has no key for {', '.join(algorithms)}")
     return keys

@@ -69,6 +69,7 @@ class Provider:
     token: str
     keys: str
     basic: bool  # whether the secret goes into the Authorization header
+    names_itself: bool  # whether all of its answers say from whom they are (RFC 9207)
 
 
 class SignOn:
@@ -106,8 +107,11 @@ class SignOn:
         }
         return f"{provider.authorize}{'&' if '?' in provider.authorize else '?'}{urlencode(query)}", cookie
 
-    async def finish(self, state: str, cookie: str, code: str) -> tuple[Identity, str]:
-        """The person that came back with this code, and the page that it wanted. Raises ``RequestError``."""
+    async def finish(self, state: str, cookie: str, code: str, issuer: str = "") -> tuple[Identity, str]:
+        """The person that came back with this code, and the page that it wanted.
+
+        ``issuer`` is who answers, as the answer itself says; empty if it does not. Raises ``RequestError``.
+        """
         attempt = self._opened(cookie)
         ours = attempt is not None and hmac.compare_digest(state.encode(errors="replace"), attempt.state.encode())
         if attempt is None or not ours or attempt.state in self._used or not 0 < len(code) <= _CODE:
@@ -118,6 +122,8 @@ class SignOn:
         if len(self._used) > MAX_USED:
             del self._used[next(iter(self._used))]
         provider = await self._discover()
+        if issuer != provider.issuer and (issuer or provider.names_itself):  # RFC 9207 2.4: a code of another one's
+            raise self._untrusted("the answer is not from it")
         claims = await self._claims(provider, await self._redeem(provider, attempt, code))
         if not hmac.compare_digest(str(claims.get("nonce")).encode(errors="replace"), attempt.nonce.encode()):
             raise self._untrusted("its token is not for this sign-in")
@@ -213,4 +219,6 @@ def _provider(text: str, issuer: str) -> Provider:
         raise ValueError("its description lacks an address, or has one without TLS")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     authorize, token, keys = found
-    return Provider(document["issuer"], authorize, token, keys, basic="client_secret_basic" in methods)
+    names_itself = document.get("authorization_response_iss_parameter_supported") is True
+    basic = "client_secret_basic" in methods
+    return Provider(document["issuer"], authorize, token, keys, basic=basic, names_itself=names_itself)

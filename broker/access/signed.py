@@ -7,7 +7,7 @@ signatures of its own kind alone. The key's name (``kid``) is looked up in a tab
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from jwt.types import Options
@@ -31,13 +31,21 @@ def looks_signed(token: str) -> bool:
     return token.count(".") == 2 and len(token) <= MAX_TOKEN
 
 
-def key_name(token: str) -> str:
-    """The name of the key that a token says it is signed with; empty if it names none. Raises ``RequestError``."""
+class KeyName(NamedTuple):
+    """The key that a token says it is signed with: by the name, empty if it has none, and the algorithm."""
+
+    name: str
+    algorithm: str
+
+
+def key_name(token: str) -> KeyName:
+    """The name of a token's key, which nobody has verified. Raises ``RequestError``."""
     try:
-        name = jwt.get_unverified_header(token).get("kid", "")
+        header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, ValueError):  # the latter of what is no text
         raise _refusal("This is no signed token.") from None
-    return name if isinstance(name, str) else ""
+    name, algorithm = (each if isinstance(each, str) else "" for each in (header.get("kid"), header.get("alg")))
+    return KeyName(name, algorithm)
 
 
 def usable_key(jwk: jwt.PyJWK, algorithms: Collection[str]) -> Any:
@@ -68,8 +76,10 @@ def verified(token: str, key: Any, config: JwtConfig) -> Mapping[str, Any]:
         raise _refusal(f"This token has no {exc.claim}.") from None
     except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
         raise _refusal("This token is for another service, or from another one.") from None
-    except (jwt.PyJWTError, ValueError, TypeError):  # also of keys that do not go with the signature
+    except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
         raise _refusal("This token's signature is not good here.") from None
+    except (jwt.PyJWTError, ValueError, TypeError):  # also of keys that do not go with the signature
+        raise _refusal("This token's kind of key, or one of its claims, is not as it has to be.") from None
 
 
 def principal_of(claims: Mapping[str, Any], config: JwtConfig) -> Principal:

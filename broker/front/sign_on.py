@@ -57,8 +57,8 @@ async def callback(request: web.Request) -> web.Response:
 async def _finished(request: web.Request, provider: SignOn) -> tuple[Identity, str]:
     if reason := request.query.get("error"):
         raise RequestError(403, "sign_on_refused", f"The provider of sign-in refused: {plain_name(reason)}.")
-    state, cookie = request.query.get("state", ""), cookie_of(request, SIGN_ON)
-    return await provider.finish(state, cookie, request.query.get("code", ""))
+    state, code, issuer = (request.query.get(name, "") for name in ("state", "code", "iss"))
+    return await provider.finish(state, cookie_of(request, SIGN_ON), code, issuer)
 
 
 def _provider(request: web.Request) -> SignOn:

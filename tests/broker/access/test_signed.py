@@ -23,7 +23,7 @@ from broker.access import keys
 from broker.access.desk import Credentials, Desk, SignedTokens
 from broker.access.keys import FETCH_INTERVAL, FRESH, KEPT, FetchedKeys, key_of, read_keys
 from broker.access.principal import Principal
-from broker.access.signed import MAX_TIME
+from broker.access.signed import MAX_TIME, KeyName
 from common.cameras import CameraName
 from common.config_access import AuthConfig, JwtConfig
 from common.errors import ConfigError, RequestError
@@ -140,6 +140,11 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: str = ""
         (unsigned({}, CLAIMS), "invalid_token"),
         ("..", "invalid_token"),
         ("\udcff.\udcff.\udcff", "invalid_token"),  # what no UTF-8 is in a header
+        (unsigned({"alg": "HS256", "crit": ["x"], "x": 1}, CLAIMS), "invalid_token"),
+        (jwt.encode(CLAIMS, SECRET, headers={"crit": ["x"], "x": 1}), "invalid_token"),  # RFC 7515 4.1.11
+        (jwt.encode(CLAIMS | {"exp": float("inf")}, SECRET), "invalid_token"),
+        (jwt.encode(CLAIMS | {"iat": float("inf")}, SECRET), "invalid_token"),
+        (jwt.encode(CLAIMS | {"sub": 7}, SECRET), "invalid_token"),
         (".".join([base64.urlsafe_b64encode(b"[" * 5_000).decode()] * 3)[:8_000], "invalid_token"),
         ("a.b.c", "invalid_token"),
         ("no token at all", "invalid_token"),
@@ -151,6 +156,13 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: str = ""
 async def test_what_is_forged_is_refused(token: str, code: str) -> None:
     error = await refused(desk(secret=SECRET), token)
     assert (error.status, error.code) == (401, code)
+
+
+async def test_who_signs_is_told_what_is_wrong_with_a_claim_and_not_that_its_key_is() -> None:
+    told = await refused(desk(secret=SECRET), jwt.encode(CLAIMS | {"sub": 7}, SECRET))
+    assert "claims" in told.message
+    told = await refused(desk(secret=SECRET), jwt.encode(CLAIMS, SECRET[::-1]))
+    assert "signature" in told.message
 
 
 async def test_a_public_key_is_no_secret(tmp_path: Path) -> None:
@@ -289,6 +301,19 @@ async def test_keys_are_fetched_once_kept_and_fetched_again_when_they_change() -
         assert provider.asked == 3
 
 
+async def test_keys_of_several_kinds_may_have_one_name() -> None:
+    provider, kinds = Provider(), ("RS256", "ES256", "EdDSA")
+    pairs = {kind: pair(kind) for kind in kinds}
+    provider.text = json.dumps({"keys": [json.loads(jwk_of(public)) | {"kid": "x"} for _, public in pairs.values()]})
+    async with serving(provider) as address:
+        asked = desk(jwks=address)
+        for kind, (private, _) in pairs.items():
+            assert (await who(asked, jwt.encode(CLAIMS, private, kind, {"kid": "x"}))).label == "jwt:anna"
+            forged = jwt.encode(CLAIMS, pair(kind)[0], kind, {"kid": "x"})
+            assert (await refused(asked, forged)).code == "invalid_token"
+    assert provider.asked == 1
+
+
 async def test_names_of_keys_that_are_made_up_ask_nobody_for_them() -> None:
     provider, time = Provider(), Time()
     private, public = pair("ES256")
@@ -362,5 +387,5 @@ async def test_a_redirect_is_not_followed() -> None:
     async with TestServer(app) as server:
         config = JwtConfig(jwks=str(server.make_url("/keys")))
         with pytest.raises(RequestError) as error:
-            await FetchedKeys(config.jwks, config, Time()).find("one")
+            await FetchedKeys(config.jwks, config, Time()).find(KeyName("one", "ES256"))
     assert error.value.code == "keys_unavailable"

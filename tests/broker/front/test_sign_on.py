@@ -211,14 +211,14 @@ async def signing_on(directory: Path) -> AsyncIterator[tuple[Liar, aiohttp.Clien
         yield provider, person
 
 
-async def attempt(liar: Liar, person: aiohttp.ClientSession) -> tuple[int, str]:
+async def attempt(liar: Liar, person: aiohttp.ClientSession, **more: str) -> tuple[int, str]:
     sent = await person.get("/sign-in/start", allow_redirects=False)
     if sent.status != 303:
         return sent.status, (await sent.json())["code"]
     asked = parse_qs(urlsplit(sent.headers["Location"]).query)
     liar.claims = {"nonce": asked["nonce"][0]} | liar.claims
     answer = await person.get(
-        "/sign-in/callback", params={"state": asked["state"][0], "code": "c"}, allow_redirects=False
+        "/sign-in/callback", params={"state": asked["state"][0], "code": "c", **more}, allow_redirects=False
     )
     return answer.status, "" if answer.status == 303 else (await answer.json())["code"]
 
@@ -244,6 +244,18 @@ async def test_a_token_that_is_not_for_this_sign_in_signs_nobody_in(claims: dict
             provider.claims = {}
             assert await attempt(provider, person) == (303, "")
             assert (await (await person.get("/api/me")).json())["name"] == "eve", "its sub, as it has no other name"
+
+
+@pytest.mark.parametrize("promised", [False, True])
+async def test_an_answer_of_another_provider_signs_nobody_in(tmp_path: Path, *, promised: bool) -> None:
+    """A mix-up (RFC 9207): the browser was led astray, and comes back with a code that another one has given."""
+    async with signing_on(tmp_path) as (provider, person):
+        provider.description = {"authorization_response_iss_parameter_supported": promised}
+        assert await attempt(provider, person, iss="https://evil.example") == (502, "sign_on_failed")
+        provider.claims = {}
+        assert await attempt(provider, person) == ((502, "sign_on_failed") if promised else (303, ""))
+        provider.claims = {}
+        assert await attempt(provider, person, iss=provider.issuer) == (303, "")
 
 
 @pytest.mark.parametrize("answer", [{}, [], {"id_token": 7}, {"id_token": "a.b.c"}, {"error": "invalid_grant"}])
