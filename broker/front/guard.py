@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 from common.errors import RequestError
 
+_NO_HOST = frozenset("@/\\?#")  # RFC 9110 7.2: a Host has a host and a port, and no other part of a URL
+
 
 @dataclass(slots=True)
 class Guard:
@@ -62,7 +64,9 @@ class Guard:
 
 
 def _host_name(host: str) -> str:
-    """The name in ``name:port`` or ``[v6]:port``, lower case."""
+    """The name in ``name:port`` or ``[v6]:port``, lower case; empty for what is neither."""
+    if not _NO_HOST.isdisjoint(host):  # two programs would read two names in it
+        return ""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

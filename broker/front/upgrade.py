@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from common.errors import RequestError
 
 
 def can_upgrade(request: web.Request, response: web.WebSocketResponse) -> bool:
     """Whether ``response`` could answer the request's handshake."""
+    if request.method != hdrs.METH_GET:  # a HEAD is led as the GET is
+        return False
     try:
         return bool(response.can_prepare(request))
     except ValueError:  # of a Sec-WebSocket-Key that is no Base64, and of other letters than ASCII

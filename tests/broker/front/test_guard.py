@@ -34,7 +34,23 @@ def test_names_that_reach_the_loopback(host: str | None) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "notlocalhost", "[::"],
+    [
+        *(
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "notlocalhost",
+            "[::",
+        ),
+        *(
+            "evil.example@127.0.0.1",
+            "evil.example\\@127.0.0.1",
+            "127.0.0.1/x",
+            "127.0.0.1?x",
+            "127.0.0.1#@evil.example",
+        ),
+    ],
 )
 def test_names_that_do_not(host: str) -> None:
     with pytest.raises(RequestError) as caught:

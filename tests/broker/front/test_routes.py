@@ -48,3 +48,10 @@ async def test_what_no_route_leads_to_is_refused(broker: RunningBroker, method: 
 async def test_a_head_is_answered_as_the_get_would_be(broker: RunningBroker) -> None:
     response = await broker.http.head("/api/cameras")
     assert (response.status, response.content_type, await response.read()) == (200, "application/json", b"")
+
+
+@pytest.mark.parametrize("path", ["/ws", "/mse/demo?codecs=H264"])
+async def test_a_head_opens_no_websocket(broker: RunningBroker, path: str) -> None:
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    assert (await broker.http.head(path, headers=upgrade)).status == 426
