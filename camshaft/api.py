@@ -168,6 +168,7 @@ def _in_our_words(sentence: str) -> str:
 
 
 _OF_FIELDS = {"id": "NAME", "url": "URL", "streams.sub.url": "--sub", "name": "--shown-as"} | {
-    key: f"--{key.replace('_', '-')}" for key in ("group", "order", "transport", "keep_after")
+    key: f"--{key.replace('_', '-').replace('.', '-')}"
+    for key in ("group", "order", "transport", "on_demand", "keep_after", "one_session", "tls.fingerprint")
 }
 _OF_ADDRESSES = {"GET /api/nodes": "nodes", "GET /api/viewers": "viewers", "GET /api/why": "why"}

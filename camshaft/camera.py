@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +12,59 @@ import click
 
 from camshaft.argv import SUB_URL, URL
 from camshaft.remote import TRANSPORTS, api_option, ca_option, json_option
-from camshaft.table import table
+from camshaft.table import table, tell
 from common.cameras import redact
 from common.errors import ConfigError
 
 TIMES = ("since", "retry_at")  # of what the API says of a camera: Unix times
 
 url_argument = click.argument("url", envvar=URL)
+
+
+_OPTIONS = (
+    click.option(
+        "--sub", metavar="URL", envvar=SUB_URL, help=f"Its sub-stream, for whoever shows it small.  [{SUB_URL}]"
+    ),
+    click.option("--shown-as", metavar="TEXT", help="The name that people see, such as 'Kitchen, back door'."),
+    click.option("--group", metavar="TEXT", help="The heading that it stands below in lists."),
+    click.option("--order", type=int, help="Its place in lists: smaller ones come first."),
+    click.option("--transport", type=click.Choice(TRANSPORTS), help="Transport of RTP."),
+    click.option("--on-demand/--always", default=None, help="Pull it only while somebody watches, or always."),
+    click.option(
+        "--keep-after", type=float, metavar="SECONDS", help="Time to keep an on-demand camera without viewers."
+    ),
+    click.option(
+        "--one-session/--several-sessions", default=None, help="Whether the camera serves one client at a time."
+    ),
+    click.option("--tls-verify/--no-tls-verify", default=None, help="rtsps: whether its certificate is looked at."),
+    click.option("--tls-fingerprint", metavar="HEX", help="rtsps: SHA-256 of the only certificate accepted."),
+    click.option("--tls-legacy/--no-tls-legacy", default=None, help="rtsps: whether old ciphers are allowed."),
+)
+_FIELDS = {"shown_as": "name"} | {
+    name: name for name in ("group", "order", "transport", "on_demand", "keep_after", "one_session")
+}
+"""The options that are fields of a camera, by their names in the API."""
+
+
+def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a camera's settings."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _wanted(url: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that options name, as the API takes them; ``None`` there takes back what was said before."""
+    tls = {key: options[f"tls_{key}"] for key in ("verify", "fingerprint", "legacy")}
+    told = {key: None if value == "-" else value for key, value in tls.items() if value is not None}
+    wanted = {field: options[name] for name, field in _FIELDS.items() if options[name] is not None}
+    if url:
+        wanted["url"] = url_given(url)
+    if told:
+        wanted["tls"] = told
+    if options["sub"]:
+        wanted["streams"] = {"sub": None if options["sub"] == "-" else {"url": options["sub"]}}
+    return wanted
 
 
 @click.group()
@@ -29,22 +75,7 @@ def camera() -> None:
 @camera.command()
 @click.argument("name")
 @url_argument
-@click.option(
-    "--sub",
-    metavar="URL",
-    envvar=SUB_URL,
-    help=f"Address of its sub-stream, which viewers get that show it small.  [{SUB_URL}]",
-)
-@click.option("--shown-as", metavar="TEXT", help="The name that people see, such as 'Kitchen, back door'.")
-@click.option("--group", metavar="TEXT", help="The heading that it stands below in lists.")
-@click.option("--transport", type=click.Choice(TRANSPORTS), help="Transport of RTP.")
-@click.option("--on-demand", is_flag=True, help="Pull the camera only while somebody watches.")
-@click.option(
-    "--keep-after", type=float, metavar="SECONDS", help="Time to keep an on-demand camera after its last viewer left."
-)
-@click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
-@click.option("--tls-fingerprint", metavar="HEX", help="rtsps: SHA-256 of the only certificate accepted.")
-@click.option("--tls-legacy", is_flag=True, help="rtsps: allow the old ciphers of old cameras.")
+@_settings
 @api_option
 @ca_option
 @json_option
@@ -56,26 +87,7 @@ def add(name: str, url: str, api: str, ca_file: str | None, as_json: bool, **opt
     """
     from camshaft.api import Api
 
-    tls = {
-        key: value
-        for key, value in {
-            "verify": False if options["no_tls_verify"] else None,
-            "fingerprint": options["tls_fingerprint"],
-            "legacy": options["tls_legacy"] or None,
-        }.items()
-        if value is not None
-    }
-    wanted = {
-        "url": url_given(url),
-        "name": options["shown_as"],
-        "group": options["group"],
-        "transport": options["transport"],
-        "on_demand": options["on_demand"] or None,
-        "keep_after": options["keep_after"],
-        "tls": tls or None,
-        "streams": {"sub": {"url": options["sub"]}} if options["sub"] else None,
-    }
-    added = Api(api, ca_file).add(name, {key: value for key, value in wanted.items() if value is not None})
+    added = Api(api, ca_file).add(name, _wanted(url, options))
     click.echo(json.dumps(added, indent=2) if as_json else f"Camera {name} is added.")
 
 
@@ -95,10 +107,9 @@ def list_(api: str, ca_file: str | None, as_json: bool) -> None:
     else:
         named = any(each.get("name") not in (None, "", each["id"]) for each in cameras)
         rows = [("NAME", "SHOWN AS", "STATE", "TRACKS", "VIEWERS", "URL"), *map(_row, cameras)]
-        click.echo("\n".join(table(rows if named else [(row[0], *row[2:]) for row in rows])))
-        for each in cameras:
-            if each.get("failed"):
-                click.echo(f"{each['id']}: {each['sentence']} {each.get('detail') or ''}".rstrip())
+        tell(table(rows if named else [(row[0], *row[2:]) for row in rows]))
+        failed = (each for each in cameras if each.get("failed"))
+        tell(f"{each['id']}: {each['sentence']} {each.get('detail') or ''}".rstrip() for each in failed)
 
 
 @camera.command()
@@ -111,35 +122,26 @@ def show(name: str, api: str, ca_file: str | None, as_json: bool) -> None:
     from camshaft.api import Api
 
     found = Api(api, ca_file).camera(name)
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(table(_lines(found))))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        tell(table(_lines(found)))
 
 
 @camera.command()
 @click.argument("name")
 @click.option("--url", envvar=URL, metavar="URL", help=f"Another address; - reads it from standard input.  [{URL}]")
-@click.option("--sub", metavar="URL", envvar=SUB_URL, help=f"Address of its sub-stream; - for none.  [{SUB_URL}]")
-@click.option("--shown-as", metavar="TEXT", help="The name that people see.")
-@click.option("--group", metavar="TEXT", help="The heading that it stands below in lists.")
-@click.option("--order", type=int, help="Its place in lists: smaller ones come first.")
-@click.option("--transport", type=click.Choice(TRANSPORTS), help="Transport of RTP.")
-@click.option("--on-demand/--always", default=None, help="Pull it only while somebody watches, or always.")
+@_settings
 @api_option
 @ca_option
-def edit(name: str, api: str, ca_file: str | None, **options: Any) -> None:
-    """Change the camera NAME; what is not given stays as it is. Only cameras that were added at run time can be."""
+def edit(name: str, api: str, ca_file: str | None, url: str | None, **options: Any) -> None:
+    """Change the camera NAME; what is not given stays as it is. Only cameras that were added at run time can be.
+
+    A - takes back what --sub and --tls-fingerprint have said before, and '' a name or a group.
+    """
     from camshaft.api import Api
 
-    sub = options["sub"]
-    change = {
-        "url": url_given(options["url"]) if options["url"] else None,
-        "name": options["shown_as"],
-        "group": options["group"],
-        "order": options["order"],
-        "transport": options["transport"],
-        "on_demand": options["on_demand"],
-        "streams": None if sub is None else {"sub": None if sub == "-" else {"url": sub}},
-    }
-    change = {key: value for key, value in change.items() if value is not None}
+    change = _wanted(url, options)
     if not change:
         raise ConfigError("name what is to change; --help lists what can be", where="camera edit")
     Api(api, ca_file).change(name, change)
@@ -166,8 +168,6 @@ def _row(camera: dict[str, Any]) -> tuple[str, ...]:
 
 def _lines(camera: Mapping[str, Any], under: str = "") -> list[tuple[str, str]]:
     """All that the API says of a camera, a line for each value; what is empty is left out."""
-    from common.log import printable
-
     lines = []
     for key, value in camera.items():
         name = f"{under}{key}"
@@ -187,7 +187,7 @@ def _lines(camera: Mapping[str, Any], under: str = "") -> list[tuple[str, str]]:
             case True:
                 lines.append((name, "yes"))
             case _:
-                lines.append((name, printable(str(value))))
+                lines.append((name, str(value)))
     return lines
 
 

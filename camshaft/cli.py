@@ -32,6 +32,7 @@ from camshaft.logs import logs
 from camshaft.options import Given, configured, node_option
 from camshaft.remote import TRANSPORTS
 from camshaft.store_command import store_group
+from camshaft.table import tell
 from camshaft.tokens import token
 from camshaft.users import user
 from camshaft.workers import KINDS, WorkerKind
@@ -68,7 +69,7 @@ class _Cli(click.Group):
             variables.check(os.environ, _INTERNAL | set(_settings()) | set(_variables(self)))
             return super().invoke(ctx)
         except CamshaftError as exc:
-            click.echo(f"camshaft: {exc}", err=True)
+            tell([f"camshaft: {exc}"], err=True)
             ctx.exit(process.exit_code(exc))
 
 
@@ -231,12 +232,15 @@ def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: 
         result = asyncio.run(look(spec))
     except CameraError as exc:
         failure = {"state": exc.state, "detail": redact(exc.detail)}
-        click.echo(json.dumps(failure, indent=2) if as_json else redact(str(exc)))
+        if as_json:
+            click.echo(json.dumps(failure, indent=2))
+        else:
+            tell([redact(str(exc))])
         sys.exit(process.EXIT_FAILED)
     if as_json:
         click.echo(json.dumps({"state": CameraState.PLAYING, **asdict(result)}, indent=2))
     else:
-        click.echo("\n".join(_told(result)))
+        tell(_told(result))
 
 
 def _told(result: ProbeResult) -> Iterator[str]:

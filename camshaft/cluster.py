@@ -14,7 +14,7 @@ import click
 
 from camshaft.options import Given, configured
 from camshaft.remote import DEFAULT_API, api_option, ca_option, json_option
-from camshaft.table import table
+from camshaft.table import table, tell
 from common import process
 from common.errors import CamshaftError
 
@@ -41,7 +41,7 @@ def viewers(api: str, ca_file: str | None, as_json: bool) -> None:
         click.echo("Nobody watches.")
     else:
         heads = ("SESSION", "CAMERA", "STREAM", "WHO", "REMOTE", "FOR", "VIDEO", "AUDIO", "MBYTES", "LOST", "STATE")
-        click.echo("\n".join(table([heads, *(_viewer(each, time.time()) for each in found)])))
+        tell(table([heads, *(_viewer(each, time.time()) for each in found)]))
 
 
 @click.group(invoke_without_command=True)
@@ -60,7 +60,7 @@ def nodes(context: click.Context, api: str, ca_file: str | None, as_json: bool) 
         click.echo(json.dumps(found, indent=2))
         return
     heads = ("NODE", "ROLE", "HOST", "STATE", "CPU", "MEMORY", "CAMERAS", "VIEWERS", "VERSION")
-    click.echo("\n".join(table([heads, *map(_node, found)])))
+    tell(table([heads, *map(_node, found)]))
 
 
 @nodes.command()
@@ -144,16 +144,17 @@ def why(session: str | None, api: str, ca_file: str | None, as_json: bool) -> No
     elif not found:
         click.echo("No session is without a picture.")
     else:
-        click.echo("\n\n".join(map(_why, found)))
+        for number, each in enumerate(found):
+            tell(([""] if number else []) + _why(each))
     if not any(each["link"] != "none" for each in found):
         sys.exit(1)
 
 
-def _why(view: dict[str, Any]) -> str:
+def _why(view: dict[str, Any]) -> list[str]:
     when = time.strftime("%H:%M:%S", time.localtime(view["at"]))
     head = f"{view['session']}, camera {view['camera']}, {'over' if view['over'] else 'now'} ({when}): {view['link']}"
-    lines = [head, *filter(None, (view["sentence"], view["advice"])), *(f"- {fact}" for fact in view["facts"])]
-    return "\n  ".join(lines)
+    lines = [*filter(None, (view["sentence"], view["advice"])), *(f"- {fact}" for fact in view["facts"])]
+    return [head, *(f"  {line}" for line in lines)]
 
 
 @click.command()
@@ -203,7 +204,7 @@ def health(given: Given) -> None:
 
     http = given.config().http
     ready, reasons = asyncio.run(ask_ready(http.listen, http.scheme))
-    click.echo("ready" if ready else f"not ready: {reasons}")
+    tell(["ready" if ready else f"not ready: {reasons}"])
     sys.exit(process.EXIT_OK if ready else process.EXIT_FAILED)
 
 

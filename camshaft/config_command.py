@@ -12,7 +12,7 @@ import click
 from camshaft.cores import cores
 from camshaft.effective import effective
 from camshaft.options import DEFAULT_FILE, Given, configured
-from camshaft.table import table
+from camshaft.table import table, tell
 from camshaft.workers import KINDS
 from common import process
 from common.address import is_loopback, split_listen
@@ -47,7 +47,7 @@ def check(given: Given, file: Path | None, as_json: bool) -> None:
         found = [{"where": each.where, "key": each.key, "problem": each.problem} for each in mistakes]
         click.echo(json.dumps(found, indent=2))
     elif mistakes:
-        click.echo("\n".join(map(str, mistakes)))
+        tell(mistakes)
     else:
         what = str(given.file) if given.file else f"There is no {DEFAULT_FILE} here; what else is configured"
         count = len(config.cameras) if config is not None else 0
@@ -70,7 +70,7 @@ def show(given: Given, file: Path | None, as_json: bool) -> None:
         click.echo(json.dumps([asdict(each) for each in settings], indent=2))
     else:
         rows = [("KEY", "VALUE", "FROM"), *((each.key, each.text, each.origin) for each in settings)]
-        click.echo("\n".join(table(rows)))
+        tell(table(rows))
 
 
 def _given(given: Given, file: Path | None) -> Given:

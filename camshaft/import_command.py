@@ -9,6 +9,7 @@ from typing import Any
 import click
 import yaml
 
+from camshaft.table import tell
 from common import process
 from common.errors import ConfigError
 
@@ -29,8 +30,7 @@ def import_command(file: Path, program: str | None) -> None:
 
     found = convert(_read(file), program or "", str(file))
     click.echo(write(found, file.name), nl=False)
-    for line in found.left_out:
-        click.echo(f"left out: {line}", err=True)
+    tell((f"left out: {line}" for line in found.left_out), err=True)
     count = len(found.cameras)
     click.echo(f"{count} {'camera' if count == 1 else 'cameras'} of {found.program} taken", err=True)
     sys.exit(process.EXIT_OK if found.cameras else process.EXIT_FAILED)

@@ -18,7 +18,7 @@ import click
 import yaml
 
 from camshaft.options import Given, access_role, check_node, configured
-from camshaft.table import table
+from camshaft.table import table, tell
 from camshaft.workers import KINDS
 from common.config_file import check_token
 from common.control import Role
@@ -103,7 +103,7 @@ def list_(given: Given) -> None:
         return
     now = time.time()
     rows = [("TOKEN", "ROLE", "STATE", "NODE", "EXPIRES", "USES LEFT", "WORKERS")]
-    click.echo("\n".join(table([*rows, *(_row(each, now) for each in tokens)])))
+    tell(table([*rows, *(_row(each, now) for each in tokens)]))
 
 
 @token.command()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camshaft.options import Given, access_role, configured
-from camshaft.table import table
+from camshaft.table import table, tell
 from common.access import CAMERA_PATTERN, AccessRole
 from common.errors import CamshaftError, ConfigError, RequestError
 
@@ -56,7 +56,7 @@ def list_(given: Given) -> None:
         (each.name, each.role.value, ", ".join(each.cameras) or ("all" if each.role is AccessRole.ADMIN else "none"))
         for each in users
     ]
-    click.echo("\n".join(table([("NAME", "ROLE", "CAMERAS"), *rows])))
+    tell(table([("NAME", "ROLE", "CAMERAS"), *rows]))
 
 
 @user.command()

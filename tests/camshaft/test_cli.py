@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from camshaft import beginning
 from camshaft import serve as serve_module
+from camshaft.camera import camera
 from camshaft.cli import cli
 from camshaft.options import Given
 from camshaft.workers import KINDS
@@ -268,6 +269,16 @@ def test_cameras_are_listed_as_a_table(api: FakeApi) -> None:
     ]
 
 
+def test_what_a_camera_says_does_nothing_to_the_terminal(api: FakeApi) -> None:
+    api.answer = [{**CAMERAS[1], "detail": "401 \x1b[2J\x1b]0;owned\x07"}]
+    said = run("camera", "list", "--api", api.address).output
+    assert "401 \\x1b[2J" in said
+    api.status, api.answer = 422, {"detail": "url: \x1b[31mred\nforged"}
+    said += run("camera", "list", "--api", api.address).output
+    assert "\x1b" not in said
+    assert "\nforged" not in said
+
+
 def test_cameras_are_listed_for_programs(api: FakeApi) -> None:
     api.answer = CAMERAS
     assert json.loads(run("camera", "list", "--json", "--api", api.address).output) == CAMERAS
@@ -308,6 +319,12 @@ def test_camera_is_added_with_everything(api: FakeApi) -> None:
         "tls": {"verify": False, "legacy": True, "fingerprint": "ab"},
         "streams": {"sub": {"url": "rtsps://h/sub"}},
     }
+
+
+def test_whatever_can_be_said_of_a_new_camera_can_be_changed() -> None:
+    add, edit = ({each.name for each in camera.commands[name].params} for name in ("add", "edit"))
+    assert add - edit == {"as_json"}
+    assert edit <= add
 
 
 def test_camera_is_removed(api: FakeApi) -> None:

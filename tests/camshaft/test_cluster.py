@@ -52,6 +52,14 @@ async def test_a_camera_is_shown_and_edited(broker: RunningBroker) -> None:
     await said(broker, "camera", "edit", "yard", "--always", "--sub", "-", "--transport", "udp")
     shown = json.loads(await said(broker, "camera", "show", "yard", "--json"))
     assert (shown["on_demand"], shown["transport"], list(shown["streams"])) == (False, "udp", ["main"])
+    await said(broker, "camera", "edit", "yard", "--keep-after", "30", "--one-session", "--tls-fingerprint", "ab" * 32)
+    await said(broker, "camera", "edit", "yard", "--no-tls-verify", "--group", "")
+    shown = json.loads(await said(broker, "camera", "show", "yard", "--json"))
+    assert (shown["keep_after"], shown["one_session"], shown["group"]) == (30, True, "")
+    assert (shown["tls"]["verify"], shown["tls"]["fingerprint"]) == (False, "ab" * 32)
+    await said(broker, "camera", "edit", "yard", "--tls-verify", "--tls-fingerprint", "-", "--several-sessions")
+    shown = json.loads(await said(broker, "camera", "show", "yard", "--json"))
+    assert (shown["tls"]["verify"], shown["tls"]["fingerprint"], shown["one_session"]) == (True, None, False)
 
 
 async def test_a_camera_is_shown_for_people_a_line_for_each_thing(broker: RunningBroker) -> None:
@@ -79,6 +87,7 @@ async def test_a_camera_is_shown_for_people_a_line_for_each_thing(broker: Runnin
         (["camera", "edit", "door", "--group", "x"], 1, "comes from the configuration"),
         (["camera", "edit", "none", "--group", "x"], 1, "no camera"),
         (["camera", "edit", "door"], 2, "name what is to change"),
+        (["camera", "add", "x", "rtsp://h/", "--tls-fingerprint", "ab"], 1, "--tls-fingerprint: must be the 64"),
         (["camera", "show", "none"], 1, "no camera"),
         (["close", "none"], 1, "no such session"),
         (["why", "none"], 1, "no such session"),
