@@ -17,6 +17,17 @@ MAX_BYTES = 8 << 20  # ten thousand cameras; a larger file is none that people w
 _PROGRAMS = ("go2rtc", "mediamtx", "frigate")
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads keys as they are written: to these programs a camera is called ``off``, or ``001``."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Make a mapping whose keys are text. Raises ``yaml.YAMLError``."""
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
+
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--from", "program", type=click.Choice(_PROGRAMS), help="The file's program; default: by its looks.")
@@ -44,7 +55,7 @@ def _read(file: Path) -> Any:
             data = opened.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ConfigError(f"holds more than {MAX_BYTES >> 20} MB", where=where)
-        return yaml.safe_load(data.decode("utf-8-sig"))
+        return yaml.load(data.decode("utf-8-sig"), _Loader)  # noqa: S506 - it is derived from the safe one
     except OSError as exc:
         raise ConfigError(f"cannot be read: {exc.strerror}", where=where) from None
     except UnicodeDecodeError:

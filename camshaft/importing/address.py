@@ -49,6 +49,11 @@ class Address:
         return substituted(self.text, _Anything())
 
     @property
+    def scheme(self) -> str:
+        """The scheme that it begins with, in lower case."""
+        return self.text.partition(":")[0].lower()
+
+    @property
     def is_sub(self) -> bool:
         """Whether it says of itself that it is a sub-stream's."""
         return bool(_SUB.search(self.example))

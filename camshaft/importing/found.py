@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from camshaft.importing.address import Address
+from common.camera_url import ALLOWED, SCHEMES
 from common.cameras import CAMERA_ID, redact
 from common.config_file import parse_camera
 from common.errors import ConfigError
@@ -71,6 +72,14 @@ class Found:
             camera.comments.append(f"called {shown(camera.name)} in {self.program}")
         camera.name = name
         self.cameras.append(camera)
+        for address in filter(None, (camera.url, camera.sub)):
+            self._allow(address.scheme)
+
+    def _allow(self, scheme: str) -> None:
+        """Have ``sources.allow`` name a scheme that it has not by default."""
+        allowed = self.settings.get("sources", {}).get("allow", ALLOWED)
+        if scheme in SCHEMES and scheme not in allowed:
+            self.set("sources", "allow", [*allowed, scheme])
 
     def _free(self, name: str) -> str:
         """A name like this one that no camera has."""

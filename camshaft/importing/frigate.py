@@ -11,7 +11,7 @@ from typing import Any
 
 from camshaft.importing import go2rtc
 from camshaft.importing.address import Address
-from camshaft.importing.found import Camera, Found, mapping, texts
+from camshaft.importing.found import Camera, Found, mapping, shown, texts
 
 PROGRAM = "Frigate"
 
@@ -64,6 +64,10 @@ def _inputs(
             streams.used.add(inside)
             for source in streams.sources[inside][:1]:
                 yield source.address, roles
+        elif inside:
+            found.leave(
+                name, f"{shown(inside)} is a stream of Frigate itself, of which nothing is said where it comes from"
+            )
         elif why := go2rtc.refusal(path.strip()):
             found.leave(name, why)
         else:

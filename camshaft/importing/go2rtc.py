@@ -19,8 +19,9 @@ LEVELS = {"trace": "debug", "debug": "debug", "info": "info", "warn": "warning",
 MAX_LINKS = 4  # from stream to stream: one that names itself never ends
 _SUB_NAME = re.compile(r"(?P<main>.+?)[_.-]?(?:sub(?:[_-]?stream)?|low(?:[_-]?res)?|lq|sd)", re.IGNORECASE)
 _MAIN_ENDS = ("", "_main", "-main", "_hd", "-hd", "_hq", "-hq")
-_RTSP = re.compile(r"rtsp[sx]?://", re.IGNORECASE)
-_WEB = re.compile(r"https?://", re.IGNORECASE)
+_PULLED = re.compile(r"(?:rtsp[sx]?|https?|rtmps?|srt|udp)://", re.IGNORECASE)
+_DEVICE = re.compile(r"/dev/|device(?:\?|$)")
+_LOST = ("header", "rotate", "raw", "drawtext")  # options without which the picture is another one, or none
 _ITSELF = re.compile(r"rtsp://(?:[^@/]*@)?(?:127\.0\.0\.1|localhost|\[::1\]):8554/(?P<name>[^?#/]+)", re.IGNORECASE)
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
 
@@ -40,6 +41,7 @@ class Streams:
         self._found = found
         self.sources: dict[str, list[Source]] = {}
         self.used: set[str] = set()
+        self._refused: set[str] = set()  # of which it has been said
         self._raw = {str(name): _raw(value) for name, value in mapping(section).items() if isinstance(name, str | int)}
         for name in self._raw:
             self.sources[name] = self._read(name, (name,))
@@ -58,7 +60,8 @@ class Streams:
         self.used.add(name)
         sources = self.sources[name]
         if not sources:
-            self._found.leave(name, "no source of it can be taken")
+            if name not in self._refused:
+                self._found.leave(name, "no source of it can be taken")
             return
         camera = Camera(name, sources[0].address)
         if sources[0].transport:
@@ -92,8 +95,11 @@ class Streams:
             transport = next((o.partition("=")[2] for o in options if o.startswith("transport=")), "")
             if why := refusal(plain, transport):
                 if len(way) == 1:  # else it is told where it stands
+                    self._refused.add(name)
                     self._found.leave(name, why)
             else:
+                if lost := [key for key in _LOST if any(option.startswith(f"{key}=") for option in options)]:
+                    self._found.leave(f"{name}, {', '.join(lost)}", "no option of a camera here")
                 sources.append(Source(Address.of(plain), transport if transport in ("tcp", "udp") else ""))
         return sources
 
@@ -144,8 +150,12 @@ def refusal(plain: str, transport: str = "") -> str:
     """Why a source cannot be taken; empty if it can."""
     if transport.startswith(("ws:", "wss:")):
         return f"{shown(plain)}: RTSP over WebSocket is not spoken here"
-    if _RTSP.match(plain) or _WEB.match(plain):
+    if _PULLED.match(plain):
         problem = Address.of(plain).problem
         return problem and f"{shown(plain)}: {problem}"
+    if _DEVICE.match(plain):
+        return "a device of that machine; a camera here may have the url device:///dev/video0, see docs/sources.md"
+    if plain.startswith("/"):
+        return f"a file of that machine; a camera here may have the url file://{shown(plain)}, see docs/sources.md"
     kind = shown(plain.partition(":")[0])
     return f"a source of the kind {kind}: is not known here; the camera's rtsp:// address is what to look for"

@@ -1,4 +1,4 @@
-"""MediaMTX's ``mediamtx.yml``: paths by name, of which those are cameras that it pulls by RTSP."""
+"""MediaMTX's ``mediamtx.yml``: paths by name, of which those are cameras that it pulls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ LEVELS = {"debug": "debug", "info": "info", "warn": "warning", "error": "error"}
 MOST_KEPT = 86_400.0  # seconds, of ``keep_after``
 _PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|h|m|s|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_RTSP = re.compile(r"rtsps?://", re.IGNORECASE)
+_PULLED = re.compile(r"(?:rtsps?|rtmps?|https?|srt|udp)://", re.IGNORECASE)
+_MPEG_TS = re.compile(r"udp\+mpegts(?=://)", re.IGNORECASE)  # its newer name for what udp:// is
+_SOURCES = {"rpiCamera": "is that machine's own camera", "redirect": "leads players elsewhere, and pulls nothing"}
 _GROUP = re.compile(r"\$(?:G\d|MTX_\w)")
 _TAKEN = (
     "paths",
@@ -47,12 +49,15 @@ def read(document: Mapping[Any, Any]) -> Found:
 
 def _take(name: str, path: Mapping[Any, Any], found: Found) -> None:
     source = path.get("source", "publisher")
+    source = _MPEG_TS.sub("udp", source) if isinstance(source, str) else source
     if name.startswith("~") or name in ("all", "all_others"):
         found.leave(name, "stands for many paths; a camera here has one name")
     elif source == "publisher" or not isinstance(source, str):
         found.leave(name, "waits for somebody who publishes, and cameras are pulled here")
-    elif not _RTSP.match(source) or _GROUP.search(source):
-        found.leave(name, f"{shown(source)} is no rtsp:// or rtsps:// address of one camera")
+    elif source in _SOURCES:
+        found.leave(name, _SOURCES[source])
+    elif not _PULLED.match(source) or _GROUP.search(source):
+        found.leave(name, f"{shown(source)} is no address of one camera that could be pulled here")
     else:
         camera = Camera(name, Address(source.replace("$", "$$")))
         _take_options(camera, path)

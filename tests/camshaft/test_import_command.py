@@ -37,6 +37,14 @@ def test_the_file_goes_to_standard_output_and_the_rest_to_standard_error(tmp_pat
     assert "hunter" not in result.stderr
 
 
+def test_a_camera_is_called_as_it_is_written() -> None:
+    names = ["off", "001", "1e3", "null", "2024-01-01", "~"]
+    lines = "".join(f"  {name}: rtsp://h/{number}\n" for number, name in enumerate(names))
+    Path("go2rtc.yaml").write_text(f"x: &more {{y: rtsp://h/y}}\nstreams:\n  <<: *more\n{lines}")
+    Path("camshaft.yaml").write_text(run("go2rtc.yaml").stdout)
+    assert set(load(Path("camshaft.yaml"), environ={}).cameras) == {*names[:-1], "camera", "y"}
+
+
 def test_a_file_without_a_camera_exits_with_1() -> None:
     Path("mediamtx.yml").write_text("paths:\n  all_others:\n")
     result = run("mediamtx.yml")

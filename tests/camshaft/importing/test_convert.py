@@ -66,7 +66,9 @@ paths:
   wrong: {source: rtsps://10.0.0.3/live, sourceFingerprint: abc, rtspTransport: udp}
   obs:
   "~^room(\\\\d+)$": {source: "rtsp://10.0.0.$G1/live"}
-  feed: {source: "rtmp://10.0.0.8/live"}
+  whep: {source: "whep://10.0.0.9/live"}
+  pi: {source: rpiCamera, rpiCameraWidth: 1920}
+  elsewhere: {source: redirect, sourceRedirect: "rtsp://10.0.0.9/live"}
   all_others:
 """.replace("FP", "AB" * 32)
 
@@ -165,7 +167,9 @@ def test_mediamtx(tmp_path: Path) -> None:
         "obs: waits for somebody",
         "~^room",
         "all_others: stands for many",
-        "feed: rtmp://10.0.0.8/live is no rtsp://",
+        "whep: whep://10.0.0.9/live is no address",
+        "pi: is that machine's own camera",
+        "elsewhere: leads players elsewhere",
     ):
         assert words in left
     assert left.count("its secret is another one than before") == 2
@@ -187,8 +191,78 @@ def test_frigate(tmp_path: Path) -> None:
     assert config.media.advertise == ("192.0.2.7",)
     left = "\n".join(found.left_out)
     assert "garage: is switched off there" in left
-    assert "usb: a source of the kind /dev/video0" in left
+    assert "usb: a device of that machine; a camera here may have the url device:///dev/video0" in left
     assert "mqtt, detectors, version: not looked at" in left
+
+
+OTHERS = {
+    "rtmp": "rtmp://u:p@10.0.0.1/live/a",
+    "rtmps": "rtmps://10.0.0.1/live/a",
+    "srt": "srt://10.0.0.1:9000?streamid=a",
+    "udp": "udp://239.0.0.1:5000",
+    "http": "http://10.0.0.1/index.m3u8",
+}
+
+
+@pytest.mark.parametrize("program", ["go2rtc", "mediamtx", "frigate"])
+def test_whatever_can_be_pulled_here_is_taken_and_allowed(program: str, tmp_path: Path) -> None:
+    document = {
+        "go2rtc": {"streams": {name: [url, f"ffmpeg:{name}#audio=opus"] for name, url in OTHERS.items()}},
+        "mediamtx": {"paths": {name: {"source": url} for name, url in OTHERS.items()}},
+        "frigate": {
+            "cameras": {
+                name: {"ffmpeg": {"inputs": [{"path": url, "roles": ["detect"]}]}} for name, url in OTHERS.items()
+            }
+        },
+    }[program]
+    config, found, _ = taken(yaml.safe_dump(document), tmp_path)
+    assert {name: camera.url for name, camera in config.cameras.items()} == OTHERS
+    assert set(config.sources.allow) == {"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp"}
+    assert found.left_out == []
+
+
+def test_nothing_is_allowed_that_no_camera_needs(tmp_path: Path) -> None:
+    config, _, written = taken('paths: {a: {source: "udp+mpegts://239.0.0.1:5000"}}', tmp_path)
+    assert config.cameras["a"].url == "udp://239.0.0.1:5000"
+    assert set(config.sources.allow) == {"rtsp", "rtsps", "http", "https", "udp"}
+    assert "sources" not in write(convert({"paths": {"a": {"source": "rtsps://h/"}}}), "x")
+    assert "sources" in written
+
+
+def test_what_a_camera_loses_is_said(tmp_path: Path) -> None:
+    text = """
+streams:
+  turned: "ffmpeg:rtsp://10.0.0.1/a#video=h264#rotate=90"
+  told: "https://10.0.0.1/a.mjpg#header=Authorization: Bearer hunter2"
+  clip: "ffmpeg:/media/clip.mp4#video=copy"
+  door: ["onvif://u:hunter2@10.0.0.2"]
+"""
+    config, found, _ = taken(text, tmp_path)
+    assert list(config.cameras) == ["turned", "told"]
+    assert found.left_out == [
+        "turned, rotate: no option of a camera here",
+        "told, header: no option of a camera here",
+        "clip: a file of that machine; a camera here may have the url file:///media/clip.mp4, see docs/sources.md",
+        "door: a source of the kind onvif: is not known here; the camera's rtsp:// address is what to look for",
+    ]
+
+
+def test_a_camera_does_not_lead_to_the_frigate_that_is_left_behind(tmp_path: Path) -> None:
+    text = """
+cameras:
+  yard:
+    ffmpeg:
+      inputs:
+        - {path: "rtsp://127.0.0.1:8554/yard", roles: [record]}
+        - {path: "rtsp://10.0.0.3/main", roles: [restream]}
+        - {path: "rtsp://10.0.0.3/sub", roles: [detect]}
+"""
+    config, found, _ = taken(text, tmp_path)
+    assert (config.cameras["yard"].url, config.cameras["yard"].streams.sub.url) == (
+        "rtsp://10.0.0.3/main",
+        "rtsp://10.0.0.3/sub",
+    )
+    assert "yard is a stream of Frigate itself" in found.left_out[0]
 
 
 def test_frigate_shows_the_stream_that_it_is_told_to(tmp_path: Path) -> None:
