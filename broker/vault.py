@@ -21,7 +21,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from common.errors import ConfigError
+from common.errors import ConfigError, unreadable
 from common.log import get_logger
 
 MARK = "aes256gcm:"  # before what is sealed; nothing that older releases wrote begins so
@@ -125,7 +125,7 @@ def opened_vault(path: Path, *, sealed: Path | None) -> Vault:
             raise _unusable(path, problem) from None
         return _made(path)
     except OSError as exc:
-        raise _unusable(path, f"cannot be read: {exc.strerror}") from None
+        raise _unusable(path, unreadable(exc)) from None
     if mode & stat.S_IROTH:
         log.warning("everybody on this machine may read the key of the store", path=str(path))
     try:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from camshaft.argv import API_TOKEN
 from common.cameras import redact
-from common.errors import CamshaftError, ConfigError
+from common.errors import CamshaftError, ConfigError, unreadable
 
 TIMEOUT = 10.0  # seconds
 _MAX_ANSWER = 64 << 20  # bytes: ten thousand cameras in full
@@ -141,7 +141,7 @@ def _trusting(ca_file: str | None) -> ssl.SSLContext:
     except ssl.SSLError:
         raise ConfigError(f"{ca_file} holds no certificate in PEM form", where="--ca-file") from None
     except OSError as exc:
-        raise ConfigError(f"{ca_file} cannot be read: {exc.strerror}", where="--ca-file") from None
+        raise ConfigError(f"{ca_file} {unreadable(exc)}", where="--ca-file") from None
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

@@ -11,7 +11,7 @@ import yaml
 
 from camshaft.table import tell
 from common import process
-from common.errors import ConfigError
+from common.errors import ConfigError, unreadable
 
 MAX_BYTES = 8 << 20  # ten thousand cameras; a larger file is none that people write
 _PROGRAMS = ("go2rtc", "mediamtx", "frigate")
@@ -57,7 +57,7 @@ def _read(file: Path) -> Any:
             raise ConfigError(f"holds more than {MAX_BYTES >> 20} MB", where=where)
         return yaml.load(data.decode("utf-8-sig"), _Loader)  # noqa: S506 - it is derived from the safe one
     except OSError as exc:
-        raise ConfigError(f"cannot be read: {exc.strerror}", where=where) from None
+        raise ConfigError(unreadable(exc), where=where) from None
     except UnicodeDecodeError:
         raise ConfigError("is not UTF-8 text", where=where) from None
     except yaml.MarkedYAMLError as exc:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from common.config import Config, Origin
 from common.config_cameras import Refused
 from common.config_problem import Keys, dotted, names, problem, telling
-from common.errors import ConfigError
+from common.errors import ConfigError, unreadable
 from common.substitution import substituted
 
 _MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
@@ -37,7 +37,7 @@ class Document:
         try:
             text = path.read_text("utf-8")
         except OSError as exc:
-            raise ConfigError(f"cannot be read: {exc.strerror}", where=str(path)) from None
+            raise ConfigError(unreadable(exc), where=str(path)) from None
         except UnicodeDecodeError:
             raise ConfigError("is not UTF-8 text", where=str(path)) from None
         self.take(text, str(path), environ)

@@ -6,6 +6,8 @@ Nothing here ever carries a camera's password: URLs are redacted before they rea
 
 from __future__ import annotations
 
+import os
+
 from common.cameras import CameraState
 
 
@@ -87,3 +89,11 @@ class UnfitError(CamshaftError):
 
 class ProtocolError(CamshaftError):
     """Bytes that do not follow their protocol, from whatever side: they are dropped and counted, never fatal."""
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file of the operator's was not read, and for want of a right what to do: the end of a sentence about it."""
+    if isinstance(error, PermissionError):
+        remedy = "give it and its directories to a group of that user's (under systemd: SupplementaryGroups=)"
+        return f"cannot be read: {error.strerror} for user {os.geteuid()}; {remedy}"
+    return f"cannot be read: {error.strerror}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.errors import ConfigError
+from common.errors import ConfigError, unreadable
 
 MAX_BYTES = 64 << 10  # some hundred cameras; what is larger is another file
 
@@ -16,7 +16,7 @@ def read_secret(path: Path, variable: str) -> str:
             data = file.read(MAX_BYTES + 1)
         text = data.decode().rstrip("\r\n")
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror}", where=variable) from None
+        raise ConfigError(f"{path} {unreadable(exc)}", where=variable) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text", where=variable) from None
     except ValueError:  # a zero byte in the path

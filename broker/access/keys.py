@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from broker.access.signed import MIN_RSA_BITS, KeyName, usable_key
 from common.config_access import JwtConfig
-from common.errors import ConfigError, RequestError
+from common.errors import ConfigError, RequestError, unreadable
 from common.log import get_logger
 
 FETCH_INTERVAL = 30.0  # seconds between two fetches, if a token asks for a key that is not there
@@ -117,7 +117,7 @@ def key_of(config: JwtConfig, clock: Callable[[], float]) -> StaticKey | Fetched
         try:
             key = load_pem_public_key(config.key_file.read_bytes())
         except OSError as exc:
-            raise ConfigError(f"{config.key_file} cannot be read: {exc.strerror}", key="jwt.key_file") from None
+            raise ConfigError(f"{config.key_file} {unreadable(exc)}", key="jwt.key_file") from None
         except ValueError:
             problem = f"{config.key_file} holds no public key in PEM (-----BEGIN PUBLIC KEY-----)"
             raise ConfigError(problem, key="jwt.key_file") from None

@@ -18,7 +18,7 @@ from pathlib import Path
 from cryptography import x509
 
 from common.config import HttpConfig
-from common.errors import ConfigError
+from common.errors import ConfigError, unreadable
 from common.log import get_logger
 from common.tls import CIPHERS
 
@@ -113,7 +113,7 @@ def _check(path: Path, mark: bytes, what: str, key: str) -> None:
         with path.open("rb") as file:
             text = file.read(_MAX_FILE)
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror}", key=f"http.{key}") from None
+        raise ConfigError(f"{path} {unreadable(exc)}", key=f"http.{key}") from None
     if mark not in text:
         raise ConfigError(f"{path} holds no {what} in PEM form", key=f"http.{key}")
 
