@@ -23,7 +23,8 @@ _PULLED = re.compile(r"(?:rtsp[sx]?|https?|rtmps?|srt|udp)://", re.IGNORECASE)
 _DEVICE = re.compile(r"/dev/|device(?:\?|$)")
 _LOST = ("header", "rotate", "raw", "drawtext")  # options without which the picture is another one, or none
 _ITSELF = re.compile(r"rtsp://(?:[^@/]*@)?(?:127\.0\.0\.1|localhost|\[::1\]):8554/(?P<name>[^?#/]+)", re.IGNORECASE)
-_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
+_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>\d{1,5}))?")
+_LISTEN = re.compile(r"[^/]*:(?P<port>\d{1,5})(?:/udp)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +119,27 @@ def settings(document: Mapping[Any, Any], found: Found) -> None:
     level = mapping(document.get("log")).get("level")
     if isinstance(level, str) and level in LEVELS:
         found.set("log", "level", LEVELS[level])
-    webrtc = mapping(document.get("webrtc"))
-    hosts = []
-    for candidate in texts(webrtc.get("candidates")):
+    webrtc(mapping(document.get("webrtc")), found)
+
+
+def webrtc(section: Mapping[Any, Any], found: Found) -> None:
+    """Take over what viewers are told, and the port: the one of ``listen``, else the one that a candidate names."""
+    hosts: list[str] = []
+    listen = section.get("listen")
+    ports = [_LISTEN.fullmatch(listen)] if isinstance(listen, str) else []
+    for candidate in texts(section.get("candidates")):
         match = _HOST.fullmatch(candidate)
+        ports.append(match)
         if match and match["host"] != "stun":
             hosts.append(match["host"].strip("[]"))
         else:
-            found.leave(f"webrtc.candidates {shown(candidate)}", "write the address itself into media.advertise")
+            remedy = "write the address itself into media.advertise, or a STUN server that knows it: stun:HOST:PORT"
+            found.leave(f"webrtc.candidates {shown(candidate)}", remedy)
     if hosts:
         found.set("media", "advertise", list(dict.fromkeys(hosts)))
-    listen = webrtc.get("listen")
-    port = re.fullmatch(r"[^/]*:(\d{1,5})(?:/(?:tcp|udp))?", listen) if isinstance(listen, str) else None
-    if port and 0 < int(port[1]) <= 65_535 and not str(listen).endswith("/tcp"):
-        found.set("media", "port", int(port[1]))
+    port = next((int(match["port"]) for match in ports if match and match["port"]), 0)
+    if 0 < port <= 65_535:
+        found.set("media", "port", port)
 
 
 def _raw(value: object) -> list[str]:

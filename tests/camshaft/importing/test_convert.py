@@ -111,6 +111,27 @@ def taken(
     return load(file, environ=environ or {}), found, written
 
 
+@pytest.mark.parametrize(
+    ("webrtc", "port"),
+    [
+        ("{candidates: [cam.example.org, '192.0.2.7:8555']}", 8555),
+        ("{candidates: ['stun:8556']}", 8556),
+        ("{candidates: ['192.0.2.7:8555'], listen: ':8557'}", 8557),
+        ("{candidates: ['192.0.2.7:99999']}", 8189),
+        ("{candidates: [cam.example.org]}", 8189),
+    ],
+)
+def test_the_port_that_a_router_forwards_to_go2rtc_stays(webrtc: str, port: int, tmp_path: Path) -> None:
+    config, _found, _written = taken(f"webrtc: {webrtc}\nstreams: {{a: rtsp://10.0.0.2/}}", tmp_path)
+    assert config.media.port == port
+
+
+def test_go2rtc_s_word_for_the_public_address_is_answered_with_ours() -> None:
+    found = convert(yaml.safe_load("webrtc: {candidates: ['stun:8555']}\nstreams: {a: rtsp://10.0.0.2/}"), "go2rtc")
+    [said] = [each for each in found.left_out if "stun:8555" in each]
+    assert "stun:HOST:PORT" in said
+
+
 def test_go2rtc(tmp_path: Path) -> None:
     config, found, written = taken(GO2RTC, tmp_path, {"CAM_USER": "me"})
     assert found.program == "go2rtc"
