@@ -12,7 +12,6 @@ import re
 from typing import Any
 
 import av
-from av.codec.context import Flags
 from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
@@ -52,8 +51,6 @@ class PictureConverter:
         decoder.options = {"max_pixels": str(LARGEST)}  # judged before memory is taken for it
         self._decoder = decoder
         self._decoder.thread_count = 1  # frame threads hold pictures back
-        if codec == "MP4V-ES":  # whose decoder waits for B-frames that cameras do not send
-            self._decoder.flags |= Flags.low_delay
         self._units: dict[int, AccessUnit] = {}  # in the decoder, by presentation time
         self._kind = encoder
         self._encoder: VideoCodecContext | None = None

@@ -10,6 +10,9 @@ camera's clock for sound runs at another speed than it says.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
@@ -18,6 +21,7 @@ from av.codec.context import CodecContext
 
 from common.media import Track
 from common.payload.assembler import AccessUnit
+from transcode.bit_order import BitOrder
 from transcode.conversion import Made
 from transcode.padded import packet, padded
 
@@ -40,6 +44,7 @@ PACKET_MS = 20
 BIT_RATES = {"mono": 48_000, "stereo": 64_000}  # bit/s: speech and a street need no more
 MAX_DRIFT_NS = 60_000_000
 MAX_PACKET_NS = 600_000_000  # of sound in one packet, where the first frame that is decoded may be of the one before
+_AAL2 = "AAL2-"  # before the name of G.726: see ``transcode.bit_order``
 _SAMPLES = CLOCK_RATE * PACKET_MS // 1000
 _LEAST_APART_NS = (
     PACKET_MS * 1_000_000 // 2
@@ -56,6 +61,7 @@ class SoundConverter:
         self._tolerance_ns = MAX_PACKET_NS if self._parses else MAX_DRIFT_NS
         self._layout = "stereo" if track.channels > 1 else "mono"  # as far as is known before the first frame
         self._encoder = _encoder(self._layout)
+        self._order = BitOrder() if "G726" in track.codec else None
         self._zero_ns = 0  # capture time of sample 0, while samples are counted
         self._arrival_ns = 0
         self._last_ns = -_LEAST_APART_NS  # capture time of the last packet
@@ -64,6 +70,7 @@ class SoundConverter:
     def _begin(self) -> None:
         """Decode as if nothing had come before."""
         self._decoder = _decoder(self._track)
+        self._other = _decoder(_other_order(self._track)) if self._order and not self._order.known else None
         self._resample()
 
     def _resample(self) -> None:
@@ -81,11 +88,22 @@ class SoundConverter:
         try:
             packets = self._decoder.parse(padded(unit.data)) if self._parses else [packet(unit.data)]
             frames = [frame for each in packets for frame in self._decoder.decode(each)]
+            if self._order and self._other:
+                self._hear_other(self._order, packets, frames)
             return [made for frame in frames for made in self._encode(frame, unit.capture_ns)]
         except (av.FFmpegError, ValueError):
             self.undecodable += 1
             self._begin()
             return []
+
+    def _hear_other(self, order: BitOrder, packets: list[av.Packet[Any]], frames: list[AudioFrame]) -> None:
+        """Read the same in the other order of bits, until it is known which is right; that one counts from then on."""
+        assert self._other is not None
+        others = [frame for each in packets for frame in self._other.decode(each)]
+        if order.hear(_samples(frames), _samples(others)):
+            self._track, self._decoder = _other_order(self._track), self._other
+        if order.known:
+            self._other = None
 
     def _encode(self, frame: AudioFrame, capture_ns: int) -> list[Made]:
         layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
@@ -117,6 +135,16 @@ def _nanoseconds(samples: int) -> int:
     return samples * 10**9 // CLOCK_RATE
 
 
+def _other_order(track: Track) -> Track:
+    other = track.codec.removeprefix(_AAL2)
+    return replace(track, codec=other if other != track.codec else _AAL2 + other)
+
+
+def _samples(frames: list[AudioFrame]) -> list[int]:
+    """The samples of frames that have 16 bits and one channel."""
+    return [sample for frame in frames for sample in memoryview(frame.planes[0])[: 2 * frame.samples].cast("h")]
+
+
 def _encoder(layout: str) -> AudioCodecContext:
     encoder = AudioCodecContext.create("libopus", "w")
     assert isinstance(encoder, AudioCodecContext)
@@ -128,8 +156,7 @@ def _encoder(layout: str) -> AudioCodecContext:
 
 def _decoder(track: Track) -> AudioCodecContext:
     g726 = "G726" in track.codec
-    # RFC 3551 4.5.4 packs the first sample into the lowest bits, AAL2 (ITU-T I.366.2) into the highest.
-    name = ("g726" if track.codec.startswith("AAL2") else "g726le") if g726 else DECODERS[track.codec]
+    name = ("g726" if track.codec.startswith(_AAL2) else "g726le") if g726 else DECODERS[track.codec]
     decoder = CodecContext.create(name, "r")
     assert isinstance(decoder, AudioCodecContext)
     if g726:
@@ -137,6 +164,7 @@ def _decoder(track: Track) -> AudioCodecContext:
     if track.codec not in _SELF_DESCRIBING:
         decoder.sample_rate = 16_000 if track.codec == "G722" else track.clock_rate  # RFC 3551 4.5.2
         decoder.layout = "mono" if track.channels == 1 else "stereo"
+    decoder.open()  # before a parser says that it is another layer of MPEG audio, which it decodes all the same
     return decoder
 
 

@@ -20,6 +20,12 @@ START_NS = 1_700_000_000_000_000_000
 PACKET_NS = PACKET_MS * 1_000_000
 
 
+def joined(sound: Tone, number: int) -> Tone:
+    """So many frames in each packet."""
+    parts = range(0, len(sound.payloads), number)
+    return Tone(tuple(b"".join(sound.payloads[at : at + number]) for at in parts), sound.seconds * number)
+
+
 def adts(sound: Tone, rate: int, channels: int) -> Tone:
     configuration = Configuration(2, rate, channels)
     return replace(sound, payloads=tuple(configuration.adts(len(frame)) + frame for frame in sound.payloads))
@@ -53,7 +59,15 @@ CASES: dict[str, tuple[Track, Callable[[], Tone]]] = {
         lambda: tone("g726", options="code_size=4"),
     ),
     "MP2": (Track(Kind.AUDIO, "MPA", 90_000), lambda: tone("mp2", rate=48_000, channels=2)),
+    "MP2 in packets of several frames": (
+        Track(Kind.AUDIO, "MPA", 90_000),
+        lambda: joined(tone("mp2", rate=44_100, channels=2), 2),
+    ),
     "MP3": (Track(Kind.AUDIO, "MPA", 90_000), lambda: tone("libmp3lame", rate=48_000, channels=2)),
+    "MP3 in packets of several frames": (
+        Track(Kind.AUDIO, "MPA", 90_000),
+        lambda: joined(tone("libmp3lame", rate=16_000), 4),
+    ),
     "G.722": (Track(Kind.AUDIO, "G722", 8_000), lambda: tone("g722", rate=16_000)),
     "G.711": (Track(Kind.AUDIO, "PCMA", 8_000), lambda: tone("pcm_alaw")),
 }
