@@ -44,6 +44,11 @@ class Feedback:
         """Whether much was lost just now."""
         return now - self._alarmed_at < FLOODED
 
+    @property
+    def unreported(self) -> bool:
+        """Whether something was sent, and the viewer has never reported that anything of it arrived."""
+        return not self.reports and any(sender.lane.packets for sender in self._senders.values())
+
     def lost(self, reported: int) -> int:
         """Packets that were lost: those that reports count, and those asked for since, if many are. It never falls."""
         missed = sum(map(self._missed, self._senders))

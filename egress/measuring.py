@@ -1,4 +1,4 @@
-"""One viewer's path by its transport-wide feedback: how much it carries, and when that is too little.
+"""One viewer's path by its feedback, above all the transport-wide: how much it carries, and when that is too little.
 
 Trains of probes are measured as they arrive (``egress.path.capacity``). Keyframes are such trains for every viewer that
 accepts the numbers; for one that may be shown a smaller stream instead (``PathQuality.watched``) each picture is one.
@@ -16,6 +16,7 @@ from common.media import MAX_PAYLOAD
 from egress.cursor import Cursor
 from egress.path.capacity import Train
 from egress.path.pace import Pace
+from egress.path.sizes import PROTECTED
 from egress.position import Position
 
 PILED = 0.05  # seconds of the stream, beyond a round trip, that have not arrived: more than the feedback is late
@@ -37,6 +38,11 @@ class Measuring:
     def begin_anew(self) -> None:
         """Forget trains: they are of another feed than what comes."""
         self._trains.clear()
+
+    def confirmed(self, index: int, now: float) -> None:
+        """A receiver report says for the first time that this packet has arrived."""
+        if (packet := self._cursor.feed.history.get(index)) is not None:
+            self._pace.quality.sizes.arrived(len(packet.payload) + PROTECTED, now)
 
     def arrived(self, arrivals: Mapping[int, float], now: float) -> bool:
         """Take seconds by sequence number. Whether the path has been found too narrow for what it is sent live."""

@@ -74,6 +74,13 @@ class Mux:
         if due is not None and way is not None:
             self._check(viewer, *due, way)
 
+    def probe(self, viewer: Viewer, now: float) -> None:
+        """Find out which sizes of datagrams arrive at a viewer that much is lost to."""
+        way = viewer.reach.selected
+        if way is not None:
+            for check in viewer.probing.checks(now):
+                way.send(check)
+
     def receive(self, data: bytes, path: Path, carrier: Carrier, now: float, unix_ns: int, waited: float) -> None:
         """Hand a datagram to its viewer; count it if there is none. For the arguments see ``MediaPort``."""
         first = data[0]
@@ -144,6 +151,9 @@ class Mux:
             response = BindingResponse.parse(data)
         except ProtocolError:
             self.counters["udp_garbage"] += 1
+            return
+        holder = self._by_address.get(path.remote)
+        if holder is not None and holder.probing.answered(response, path, now):
             return
         viewer = self._by_transaction.get(response.transaction)
         pair = viewer.reach.agent.answered(response, path, now) if viewer is not None else None

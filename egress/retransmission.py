@@ -16,7 +16,6 @@ from egress.media.fanout import Audience, Group, Lane, Parcel, fan_out, runs
 from egress.media.feed import Feed
 from egress.media.history import Packet
 from egress.path.pace import Pace
-from egress.path.sizes import Sizes
 from egress.position import Position
 from egress.repeat_budget import RepeatBudget
 from egress.wire.srtp import REPEAT_WINDOW
@@ -48,7 +47,6 @@ class Retransmission:
 
     def __init__(self, cursor: Cursor, lane: Lane, pace: Pace) -> None:
         self.stats = RetransmissionStats()
-        self.sizes = Sizes()  # of what arrives of the feed, and does not
         self._cursor = cursor
         self._lane = lane
         self._pace = pace
@@ -74,7 +72,6 @@ class Retransmission:
             self._budget, self._budget_until = MAX_RETRANSMISSIONS, now + BUDGET_INTERVAL
         locate, upto, get = self._cursor.numbering.locate, self._cursor.upto, self._feed.history.get
         found: list[Lost] = []
-        asked: set[int] = set()
         for number in sequence_numbers:
             if self._budget <= 0:
                 break
@@ -83,7 +80,6 @@ class Retransmission:
             if (located := locate(number, upto)) is None:
                 continue
             extended, base = located
-            asked.add(extended)
             if extended > self._asked:
                 self._asked = extended
                 self.stats.missed += 1
@@ -93,7 +89,6 @@ class Retransmission:
                 found.append((extended, base, packet))
             else:
                 self.stats.withheld += 1
-        self.sizes.learn(asked, self._size_of)
         return found
 
     def send(self, lost: Sequence[Lost], now: float) -> None:
@@ -143,11 +138,6 @@ class Retransmission:
         lasts = size / self._pace.quality.rate(feed.meter.rate, now)
         self._next_replay = now + max(REPLAY_INTERVAL, 2 * lasts)  # the camera goes on meanwhile
         return keyframe
-
-    def _size_of(self, extended: int) -> int | None:
-        index = self._cursor.numbering.index(extended & 0xFFFF, self._cursor.upto)
-        packet = None if index is None else self._feed.history.get(index)
-        return None if packet is None else len(packet.payload)
 
     def _may_repeat(self, packet: Packet, now: float) -> bool:
         return self._repeats.allow_packet(len(packet.payload), self._feed.meter.rate, now)

@@ -192,7 +192,9 @@ class Sender:
         """
         index = self.cursor.numbering.index(number, self.cursor.upto)
         if index is not None and self._stuck is not None:
-            self._confirmed = index
+            if index != self._confirmed:
+                self._confirmed = index
+                self._measuring.confirmed(index, now)
             self._stuck.reported(self._unconfirmed(), now, waited)
 
     def deaf_until(self, now: float) -> None:
@@ -224,9 +226,8 @@ class Sender:
         return changed
 
     def _judge(self, judge: StuckJudge, now: float) -> None:
-        cursor, stuck = self.cursor, judge.judge(self._unconfirmed(), now)
-        if cursor.target.reliable:  # what piles up there takes nothing from others, and is bounded
-            stuck = False
+        cursor = self.cursor  # what piles up on a reliable way takes nothing from others, and is bounded
+        stuck = judge.judge(self._unconfirmed(), now) and not cursor.target.reliable
         if stuck and (cursor.position, Event.GOT_STUCK) in TRANSITIONS:
             self.stats.stuck += 1
             cursor.move(Event.GOT_STUCK)

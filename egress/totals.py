@@ -23,12 +23,11 @@ class Totals:
     plis: int
     lost: int
     jitter: float  # seconds, the largest
-    bound: int
 
 
 def total(senders: Collection[Sender], reports: Mapping[int, ReceptionReport]) -> Totals:
     """Sum up these senders, with the newest report of the viewer's on each SSRC."""
-    packets = octets = blocked = nacked = retransmitted = plis = lost = bound = 0
+    packets = octets = blocked = nacked = retransmitted = plis = lost = 0
     jitter = 0.0
     for sender in senders:  # a loop, for a thousand viewers are reported every second
         again, lane, feed = sender.retransmission.stats, sender.lane, sender.feed
@@ -38,10 +37,8 @@ def total(senders: Collection[Sender], reports: Mapping[int, ReceptionReport]) -
         nacked += again.nacked
         retransmitted += again.retransmitted
         plis += sender.stats.plis
-        if again.nacked:
-            bound = max(bound, sender.retransmission.sizes.bound)
         if reception := reports.get(feed.source.ssrc):
             lost += reception.lost
             jitter = max(jitter, min(reception.jitter / feed.timeline.clock_rate, MAX_JITTER))
     # RFC 3550 6.4.1: fewer than none are lost where packets came twice.
-    return Totals(packets, octets, blocked, nacked, retransmitted, plis, max(0, lost), jitter, bound)
+    return Totals(packets, octets, blocked, nacked, retransmitted, plis, max(0, lost), jitter)

@@ -21,6 +21,7 @@ from egress.negotiation import Terms
 from egress.path.pace import Pace
 from egress.path.quality import PathQuality
 from egress.position import Position
+from egress.probing import Probing
 from egress.reach import Reach, other_end
 from egress.sender import Sender
 from egress.showing import Renditions, Showing
@@ -62,7 +63,7 @@ class Viewer:
         self.joined_at: float | None = None  # when media could flow for the first time
         self._quality = PathQuality(watched=watched)
         self.feedback = Feedback(self.senders, self._quality)
-        self._pace = Pace(self._quality)
+        self._pace, self.probing = Pace(self._quality), Probing(self.reach.agent, self._quality, self.feedback)
         self.showing = Showing(camera, streams, negotiated.sections, self.senders, renditions, declined)
         self._cname = cname
         self._on_behind = on_behind
@@ -224,7 +225,7 @@ class Viewer:
             plis=sent.plis,
             lost=self.feedback.lost(sent.lost),
             jitter=sent.jitter,
-            bound=sent.bound,
+            bound=self._quality.sizes.bound,
             round_trip=self.feedback.round_trip,
             estimated_bandwidth=int(capacity * 8) if capacity else self.feedback.bandwidth,
         )

@@ -126,6 +126,7 @@ class Viewers:
             self._end(viewer, viewer.ended)
             return
         self.mux.keep_consent(viewer, now)
+        self.mux.probe(viewer, now)
         if viewer.due - now >= RTCP_INTERVAL:
             self._reports[viewer.session] = viewer.report(now)
             if viewer.feedback.alarming:

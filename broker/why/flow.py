@@ -14,7 +14,7 @@ REPORTS_AFTER = 6.0  # seconds from the answer until which every receiver has re
 MUCH_LOST = 0.1  # share of packets: no picture is whole any more
 ASKS_OFTEN = 0.2  # keyframes that it asks for a second, though next to nothing is lost
 _FILTERED = "A firewall on the way lets small packets through and no media: look for limits on UDP, or a VPN's MTU."
-_OVERHEAD = 64  # bytes of IP, UDP, SRTP and its tag around a payload, about
+_HEADERS = 28  # bytes of IPv4 and UDP around a datagram; 20 more of IPv6
 _UNDECODED = "Set the camera to a smaller picture or the profile Baseline, or use another browser."
 
 
@@ -39,7 +39,7 @@ def hindrance(report: ViewerReport, seen: CameraEvidence) -> Verdict | None:
             Link.CAMERA, "The viewer is connected, and the camera sends nothing.", "Look at the camera's connection."
         )
     if "path" in report.waiting:
-        return Verdict(
+        return _small_mtu(report) or Verdict(
             Link.PATH,
             f"The network does not deliver to {report.remote} what is sent; it is tried again in some seconds.",
             "The line is too thin or breaks: a sub-stream needs less (streams.sub).",
@@ -49,15 +49,15 @@ def hindrance(report: ViewerReport, seen: CameraEvidence) -> Verdict | None:
 
 def _small_mtu(report: ViewerReport) -> Verdict | None:
     """The verdict on a path that loses what is large and nothing else."""
-    if not report.bound or not _loses(report):
+    if not report.bound:
         return None
-    about = report.bound + _OVERHEAD
+    about = report.bound + _HEADERS
     return Verdict(
         Link.PATH,
         f"Small packets reach {report.remote}, and of those larger than about {about} bytes none does: a tunnel, a VPN "
         "or a line on the way has a small MTU, and loses what is larger without a word.",
         f"Set the MTU at the tunnel's ends to what the line carries, and let ICMP through; our packets have up to "
-        f"{MAX_PAYLOAD + _OVERHEAD} bytes. TCP (media.tcp, the page's own port) gets past it where these set its MSS.",
+        f"{MAX_PAYLOAD + 64} bytes. TCP (media.tcp, the page's own port) gets past it where these set its MSS.",
     )
 
 
@@ -79,14 +79,14 @@ def reported(report: ViewerReport, seconds: float) -> Verdict:
         return Verdict(Link.NONE, f"Media goes to {report.remote}: {report.packets} packets, {report.lost} lost.")
     if report.transport == WEBSOCKET:
         return Verdict(Link.NONE, f"{report.packets} fragments went to {report.remote}, by TCP alone.")
+    if (report.round_trip is None or _loses(report)) and (small := _small_mtu(report)) is not None:
+        return small
     if report.round_trip is None:
         return Verdict(
             Link.PATH,
             f"{went}, and its receiver has not reported one of them (RTCP).",
             _FILTERED,
         )
-    if (small := _small_mtu(report)) is not None:
-        return small
     if _loses(report):
         return Verdict(
             Link.PATH,
@@ -106,6 +106,8 @@ def arrived(report: ViewerReport, page: PageReport) -> Verdict:
     """The first link that is broken, as its page says."""
     if not report.packets:
         return Verdict(Link.NONE, f"Nothing has gone to {report.remote} yet.")
+    if not page.decoded and not page.received and (small := _small_mtu(report)) is not None:
+        return small
     if not page.octets:
         return Verdict(
             Link.PATH,
@@ -118,8 +120,6 @@ def arrived(report: ViewerReport, page: PageReport) -> Verdict:
             f"{page.received} whole pictures ({report.video}) arrived, and the browser cannot decode them.",
             _UNDECODED,
         )
-    if not page.decoded and (small := _small_mtu(report)) is not None:
-        return small
     if not page.decoded:
         return Verdict(
             Link.PATH,

@@ -125,7 +125,7 @@ class ViewerReport:
     retransmitted: int = 0
     plis: int = 0
     lost: int = 0  # as the viewer's receiver reports say
-    # Bytes of a packet's payload from which on none arrives, while smaller ones do; 0 where that is not so.
+    # Bytes of the largest datagram that arrives, to 80, where larger ones do not; 0 where they do, or it is not known.
     bound: int = 0
     jitter: Number = 0.0  # seconds
     round_trip: Number | None = None  # seconds

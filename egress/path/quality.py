@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from egress.path.capacity import Capacity
+from egress.path.sizes import Sizes
 
 LOCAL_ROUND_TRIP = 0.02  # seconds: Wi-Fi and wired local networks stay below, DSL and mobile networks above
 THIN_CAPACITY = 5_000_000  # bytes/s (40 Mb/s): a keyframe of 200 kB takes 40 ms
@@ -34,10 +35,11 @@ def thin_rate(camera_rate: float) -> float:
 class PathQuality:
     """The judgement on one viewer's path. All times are monotonic seconds."""
 
-    __slots__ = ("_lossy_until", "_round_trip", "capacity", "reliable", "watched")
+    __slots__ = ("_lossy_until", "_round_trip", "capacity", "reliable", "sizes", "watched")
 
     def __init__(self, *, watched: bool = False) -> None:
         self.capacity = Capacity()
+        self.sizes = Sizes()
         self.reliable = False  # TCP: what is sent arrives, at the pace that TCP finds out by itself
         self.watched = watched  # the viewer may be shown a smaller stream: see at once where this one is too large
         self._round_trip = float("inf")  # the least that was seen, as queues only add to it
@@ -45,7 +47,7 @@ class PathQuality:
 
     def moved(self) -> None:
         """The viewer is reached through another network, of which nothing is known."""
-        self.capacity = Capacity()
+        self.capacity, self.sizes = Capacity(), Sizes()
         self._round_trip, self._lossy_until = float("inf"), float("-inf")
 
     @property

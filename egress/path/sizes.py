@@ -1,52 +1,65 @@
-"""The sizes of the packets that reach a viewer, and of those that do not; pure.
+"""The largest datagram that reaches a viewer, by checks of chosen sizes; pure.
 
-A tunnel or a line with a small MTU, whose routers tell nobody (RFC 2923 2.1), loses each packet beyond a size and no
-other. A thin or bad line loses all alike. So each packet is counted once, as lost if the viewer's first NACK that
-reaches as far asks for it. A packet that is asked for later is taken for arrived: few are, and shares decide.
+A tunnel or a line with a small MTU, whose routers tell nobody (RFC 2923 2.1), loses each datagram beyond a size and no
+other. A thin or bad line loses all alike, and a viewer's NACKs do not tell one from the other: they name what is lost,
+and hardly ever what has arrived. So where much is lost, checks are padded to several sizes and sent beside one without
+padding (RFC 8899 3). A size is lost if the one without was answered and it never was. What has arrived meanwhile, of
+checks or of media, outweighs what was missed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Iterable
 
-STEP = 80  # bytes of payload: as exact as a person needs it who looks for an MTU
-STEPS = 15  # up to MAX_PAYLOAD
-SPAN = 250  # packets that one NACK is judged by at most: twenty times the usual, and some ten microseconds
-EVIDENCE = 20  # packets of either kind, from which on something follows
-PASSES = 0.9  # share of the packets below the size that arrives …
-BARRED = 0.25  # … and of the larger ones that seems to: packets that are asked for late, and only then, are among them
+from common.media import MAX_PAYLOAD
+
+PROTECTED = 28  # bytes that every packet has around its payload: RTP's header, SRTP's tag
+FULL = MAX_PAYLOAD + PROTECTED + 12  # bytes of a datagram, with extensions: none of ours is larger
+STEP = 80  # bytes: as exact as a person needs it who looks for an MTU
+SIZES = tuple(range(FULL, 240, -STEP))
+BARE = 0  # stands for a check without padding
+TRIES = 5  # of a size, with none answered: where a third is lost at random, one search in 200 ends so
+AGAIN = 10.0  # seconds until what is known is asked for again, as paths change
 
 
 class Sizes:
-    """The counts for one kind of media of one viewer."""
+    """The search on one path. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._arrived = [0] * STEPS
-        self._lost = [0] * STEPS
-        self._next = 0  # extended sequence number, below which all is counted
-
-    def learn(self, asked: Collection[int], size_of: Callable[[int], int | None]) -> None:
-        """Take a NACK for these extended sequence numbers; ``size_of`` gives a packet's bytes of payload, if known."""
-        if not asked:
-            return
-        last = max(asked)
-        for number in range(max(self._next, min(asked), last - SPAN), last + 1):
-            if (size := size_of(number)) is not None:
-                counts = self._lost if number in asked else self._arrived
-                counts[min(size // STEP, STEPS - 1)] += 1
-        self._next = max(self._next, last + 1)
+        self._passes = BARE  # the largest that is known to arrive
+        self._misses = dict.fromkeys(SIZES, 0)  # in a row
+        self._due = float("-inf")
 
     @property
     def bound(self) -> int:
-        """Bytes of payload from which on next to nothing arrives, while nearly all that is smaller does; 0 if none."""
-        large, large_lost = sum(self._arrived), sum(self._lost)
-        small = small_lost = found = best = 0
-        for step, (arrived, lost) in enumerate(zip(self._arrived, self._lost, strict=True), 1):
-            small, small_lost = small + arrived, small_lost + lost
-            large, large_lost = large - arrived, large_lost - lost
-            enough = small + small_lost >= EVIDENCE and large + large_lost >= EVIDENCE
-            passes = small >= PASSES * (small + small_lost) and large <= BARRED * (large + large_lost)
-            right = small + large_lost  # packets that are on the side of this size on which they should be
-            if enough and passes and right > best:
-                found, best = step * STEP, right
-        return found
+        """Bytes of the largest datagram that arrives, to a step, where the largest of ours do not; 0 where they do.
+
+        Where none of the sizes arrives it is the least.
+        """
+        return max(self._passes, SIZES[-1]) if self._misses[FULL] >= TRIES else 0
+
+    def wanted(self, now: float) -> tuple[int, ...]:
+        """The sizes to be asked for now, beside a check without padding; none while nothing is due."""
+        if now < self._due:
+            return ()
+        if not self._misses[FULL]:
+            return (FULL,)
+        return tuple(size for size in SIZES if size > self._passes)
+
+    def arrived(self, size: int, now: float) -> None:
+        """A datagram of so many bytes has arrived."""
+        if size >= MAX_PAYLOAD + PROTECTED:  # as large as most that are cut are
+            size, self._due = FULL, now + AGAIN
+        self._passes = max(self._passes, size)
+        for each in SIZES:
+            if each <= size:
+                self._misses[each] = 0
+
+    def missed(self, sizes: Iterable[int], now: float) -> None:
+        """Checks of these sizes were not answered, and the one without padding that went with them was."""
+        for size in sizes:
+            self._misses[size] += 1
+            if size <= self._passes:  # that was before
+                self._passes = BARE
+        if all(self._misses[size] >= TRIES for size in SIZES if size > self._passes):
+            self._due = now + AGAIN

@@ -183,7 +183,7 @@ def _sender(viewer: Viewer, sender: Sender) -> SenderState:
 
 
 def _repeats(again: Retransmission) -> RepeatState:
-    stats, sizes = again.stats, again.sizes
+    stats = again.stats
     return RepeatState(
         next=again._next,
         asked=again._asked,
@@ -191,7 +191,6 @@ def _repeats(again: Retransmission) -> RepeatState:
         missed=stats.missed,
         retransmitted=stats.retransmitted,
         withheld=stats.withheld,
-        sizes=(tuple(sizes._arrived), tuple(sizes._lost), sizes._next),
     )
 
 

@@ -170,8 +170,6 @@ def _number(sender: Sender, told: SenderState, srtp: Srtp) -> None:
     sender.cursor.blocked, stats.stuck, stats.plis = told.counts
     again._next, again._asked = repeats.next, repeats.asked
     again.stats = RetransmissionStats(repeats.nacked, repeats.missed, repeats.retransmitted, repeats.withheld)
-    arrived, lost, again.sizes._next = repeats.sizes
-    again.sizes._arrived, again.sizes._lost = [*arrived], [*lost]
 
 
 def _agent(state: IceState, now: float) -> IceAgent:

@@ -18,10 +18,9 @@ from common.media import Kind
 from egress.formats import Format
 from egress.offer import MAX_LINE
 from egress.path.capacity import TRAINS_KEPT
-from egress.path.sizes import STEPS
 from egress.wire.ice import MAX_PATHS, MAX_SPENT
 
-VERSION = 1  # of these words; a successor of another release may say others, and then nothing is handed over
+VERSION = 2  # of these words; a successor of another release may say others, and then nothing is handed over
 MAX_MESSAGE = 96 << 10  # bytes; a session with every path and format that it may have takes a third of it
 MAX_FEEDS = 20_000  # of a process: each of its renditions has two
 MAX_SESSIONS = 50_000  # more than any process takes (limits.egress_viewers)
@@ -40,7 +39,6 @@ Time = Annotated[float, Field(allow_inf_nan=False)]
 When = Time | None
 Port = Annotated[int, Field(gt=0, lt=1 << 16)]
 Indices = Annotated[tuple[tuple[U32, U32], ...], Field(max_length=16)]  # of SRTCP, by SSRC
-Steps = Annotated[tuple[Count, ...], Field(min_length=STEPS, max_length=STEPS)]
 
 
 def _address(host: str) -> str:
@@ -139,7 +137,7 @@ class ReceptionState:
 @dataclass(frozen=True, slots=True)
 class RepeatState:
     """Packets that were sent again. ``next`` is the next number on their SSRC, ``asked`` the highest that was asked
-    for, -1 for none; for ``sizes`` see ``egress.path.sizes``."""
+    for, -1 for none."""
 
     next: U48
     asked: Annotated[int, Field(ge=-1, lt=1 << 48)]
@@ -147,7 +145,6 @@ class RepeatState:
     missed: Count
     retransmitted: Count
     withheld: Count
-    sizes: tuple[Steps, Steps, U48]
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,13 @@ class Pair:
         return True
 
 
+class PaddedCheck(NamedTuple):
+    """A check of ours that shows, by its answer, that a datagram of its size arrives."""
+
+    transaction: bytes
+    datagram: bytes
+
+
 class IceAgent:
     """The ICE state of one viewer. All times are monotonic seconds."""
 
@@ -156,6 +163,11 @@ class IceAgent:
     def remote(self) -> Credentials:
         """The peer's credentials now."""
         return self.current.remote
+
+    @property
+    def selected_pair(self) -> Pair | None:
+        """The pair along which media goes."""
+        return self.pairs.get(self.selected.remote) if self.selected is not None else None
 
     def generation(self, ufrag: str) -> Generation:
         """The one in which our user fragment is ``ufrag``: the former, if that is its, else the current."""
@@ -204,11 +216,16 @@ class IceAgent:
 
     def consent_check(self, now: float) -> tuple[Pair, bytes] | None:
         """The selected pair and a check that asks for its consent again; ``None`` while none is due."""
-        pair = self.pairs.get(self.selected.remote) if self.selected is not None else None
+        pair = self.selected_pair
         if pair is None or now - pair.proved_at < CONSENT_INTERVAL or now - pair.checked_at < CONSENT_RETRY:
             return None
         datagram = self._check(pair, now)
         return None if datagram is None else (pair, datagram)
+
+    def padded_check(self, pair: Pair, size: int) -> PaddedCheck:
+        """A check of ``size`` bytes, a multiple of 4, for a pair that has consent: its answer renews nothing."""
+        transaction = secrets.token_bytes(12)
+        return PaddedCheck(transaction, self._request(pair, transaction, size))
 
     def answered(self, response: BindingResponse, path: Path, now: float) -> Pair | None:
         """Take a response: a proof, if it answers our check there. Returns the pair that is proved, else ``None``."""
@@ -260,7 +277,7 @@ class IceAgent:
 
     def doubt(self, now: float) -> None:
         """The peer may be gone: its consent expires soon, unless it answers."""
-        if (pair := self.pairs.get(self.selected.remote) if self.selected is not None else None) is not None:
+        if (pair := self.selected_pair) is not None:
             pair.proved_at = min(pair.proved_at, now - CONSENT_TIMEOUT + DOUBT)
 
     def expired(self, now: float) -> str:
@@ -272,12 +289,15 @@ class IceAgent:
         return "consent expired"
 
     def _check(self, pair: Pair, now: float) -> bytes | None:
-        ours, theirs = pair.generation.ufrag, pair.generation.remote
-        if not theirs.password:
+        if not pair.generation.remote.password:
             return None
         transaction = pair.transaction or secrets.token_bytes(12)
-        datagram = binding_request(transaction, f"{theirs.ufrag}:{ours}", self._tie_breaker, theirs.password)
+        datagram = self._request(pair, transaction)
         if not pair.allows(len(datagram)):
             return None
         pair.transaction, pair.checked_at = transaction, now  # the same until it is answered, as on a slow path
         return datagram
+
+    def _request(self, pair: Pair, transaction: bytes, size: int = 0) -> bytes:
+        ours, theirs = pair.generation.ufrag, pair.generation.remote
+        return binding_request(transaction, f"{theirs.ufrag}:{ours}", self._tie_breaker, theirs.password, size=size)

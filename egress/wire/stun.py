@@ -24,10 +24,14 @@ BINDING_RESPONSES = (BINDING_SUCCESS, BINDING_ERROR)
 
 USERNAME, MESSAGE_INTEGRITY, ERROR_CODE, XOR_MAPPED_ADDRESS = 0x0006, 0x0008, 0x0009, 0x0020
 PRIORITY, USE_CANDIDATE, FINGERPRINT, ICE_CONTROLLED = 0x0024, 0x0025, 0x8028, 0x8029
+# Nobody's: passed over by all who do not know it (RFC 8489 14), and in any length. RFC 5780's PADDING has to be known,
+# and of SOFTWARE Firefox takes 763 bytes.
+PADDING = 0xFFF0
 _PRIORITY_VALUE = (110 << 24 | 65_535 << 8 | 255).to_bytes(4, "big")  # RFC 8445 5.1.2: peer-reflexive, component 1
 _FINGERPRINT_XOR = 0x5354554E
 _DIGEST_SIZE = 20  # bytes of an HMAC-SHA1 …
 _INTEGRITY_SIZE = 4 + _DIGEST_SIZE  # … and with the attribute's header
+_FINGERPRINT_SIZE = 8  # likewise
 
 _header = struct.Struct("!HHI12s")
 _attribute = struct.Struct("!HH")
@@ -113,8 +117,11 @@ def _verify(signed: bytes, digest: bytes, password: bytes) -> bool:
     return hmac.compare_digest(hmac.digest(password, signed, "sha1"), digest)
 
 
-def binding_request(transaction: bytes, username: str, tie_breaker: bytes, password: bytes) -> bytes:
-    """A check of ours (RFC 8445 7.2), signed with the peer's password: its answer shows that the peer receives."""
+def binding_request(transaction: bytes, username: str, tie_breaker: bytes, password: bytes, *, size: int = 0) -> bytes:
+    """A check of ours (RFC 8445 7.2), signed with the peer's password: its answer shows that the peer receives.
+
+    It is padded to ``size`` bytes, a multiple of 4, if it is smaller by four or more.
+    """
     attributes = b"".join(
         _attribute.pack(name, len(value)) + value + bytes(-len(value) % 4)
         for name, value in (
@@ -123,6 +130,9 @@ def binding_request(transaction: bytes, username: str, tie_breaker: bytes, passw
             (ICE_CONTROLLED, tie_breaker),
         )
     )
+    lacking = size - HEADER_SIZE - len(attributes) - _INTEGRITY_SIZE - _FINGERPRINT_SIZE - _attribute.size
+    if lacking >= 0:
+        attributes += _attribute.pack(PADDING, lacking) + bytes(lacking)
     return _sign(BINDING_REQUEST, transaction, attributes, password)
 
 
@@ -158,5 +168,5 @@ def _sign(kind: int, transaction: bytes, attributes: bytes, password: bytes) -> 
     length = len(attributes) + _INTEGRITY_SIZE
     signed = _header.pack(kind, length, MAGIC_COOKIE, transaction) + attributes
     message = signed + _attribute.pack(MESSAGE_INTEGRITY, _DIGEST_SIZE) + hmac.digest(password, signed, "sha1")
-    message = message[:2] + struct.pack("!H", length + 8) + message[4:]
+    message = message[:2] + struct.pack("!H", length + _FINGERPRINT_SIZE) + message[4:]
     return message + _attribute.pack(FINGERPRINT, 4) + struct.pack("!I", zlib.crc32(message) ^ _FINGERPRINT_XOR)

@@ -10,7 +10,6 @@ from common.media import Kind, Rendition
 from egress.formats import Format
 from egress.media.feed import Source
 from egress.media.stream import Stream
-from egress.path.sizes import STEPS
 from egress.sender import Sender
 from egress.succession import resuming, states
 from egress.succession.places import Place
@@ -64,7 +63,7 @@ SESSION_STATE = states.SessionState(
             20.5,
             (0.2, 69_000),
             (1, 0, 2),
-            states.RepeatState(12, 68_990, 30, 28, 29, 0, (tuple(range(STEPS)), (0,) * STEPS, 68_991)),
+            states.RepeatState(12, 68_990, 30, 28, 29, 0),
             states.ReceptionState(0.25, -3, 69_990, 90, 1 << 31, 65_536, 69_900, 27),
         ),
         states.SenderState(
@@ -78,7 +77,7 @@ SESSION_STATE = states.SessionState(
             None,
             (0.0, 0),
             (0,) * 3,
-            states.RepeatState(0, -1, 0, 0, 0, 0, ((0,) * STEPS, (0,) * STEPS, 0)),
+            states.RepeatState(0, -1, 0, 0, 0, 0),
             None,
         ),
     ),

@@ -53,9 +53,20 @@ CASES = {
     "a tunnel's MTU": (
         {"report": connected(lost=300, bound=480), "page": page(octets=9)},
         Link.PATH,
-        "about 544 bytes",
+        "about 508 bytes",
     ),
     "a tunnel's MTU, by WHEP": ({"report": connected(lost=300, bound=480), "page": None}, Link.PATH, "a small MTU"),
+    "a tunnel's MTU, and every picture is large": (
+        {"report": connected(round_trip=None, bound=480), "page": page()},
+        Link.PATH,
+        "a small MTU",
+    ),
+    "the same by WHEP": ({"report": connected(round_trip=None, bound=480), "page": None}, Link.PATH, "a small MTU"),
+    "a tunnel's MTU, and the path is left alone": (
+        {"report": connected(bound=480, waiting="for the viewer's path, which seems stuck"), "page": None},
+        Link.PATH,
+        "a small MTU",
+    ),
     "large ones are lost, and few": ({"report": connected(bound=480), "page": None}, Link.NONE, "arrive"),
     "all is well": ({}, Link.NONE, "has decoded 9 pictures"),
     "wrong camera password": (

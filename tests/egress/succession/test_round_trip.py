@@ -249,14 +249,14 @@ def test_nothing_of_a_session_is_left_out_unseen() -> None:
 
 KNOWN = {
     "Viewer": "_cname _holder _ice _on_behind _pace _quality _restarts _started due ended feedback joined_at "
-    "reach senders session showing",
+    "probing reach senders session showing",
     "Reach": "_answered_at _budget _pair _shown _withheld agent dtls ignored round_trip way",
     "DtlsServer": "_connection _flight _flights _identity _inherited _remote _repeat_at _repeats _srtp _state "
     "_transmit doubted failure heard",
     "Srtp": "_compiled _former _inbound gcm_keys heard ours profile sent theirs",
     "Feedback": "_alarmed_at _lost _reported _budget _quality _senders alarming bandwidth bye garbage ignored "
     "reports round_trip",
-    "PathQuality": "_lossy_until _round_trip capacity reliable watched",
+    "PathQuality": "_lossy_until _round_trip capacity reliable sizes watched",
     "IceAgent": "_checks _renewed _restarts _switches _tie_breaker answers created current former hearing "
     "nominated pairs retired selected spent",
     "Pair": "by_handshake checked_at generation path proved_at received round_trip sent transaction",
@@ -264,6 +264,6 @@ KNOWN = {
     "Cursor": "_group _lane _max_lag _on_move blocked feed format leaves live_from next numbering playout position "
     "section target thin watches",
     "Lane": "_base _octets _packets compiled encrypt_into iv keys protect ssrc",
-    "Retransmission": "_asked sizes _budget _budget_until _cursor _lane _next _next_replay _pace _repeats _spare stats",
+    "Retransmission": "_asked _budget _budget_until _cursor _lane _next _next_replay _pace _repeats _spare stats",
     "Timeline": "_epoch _offset _origin capture_ns clock_rate timestamp",
 }

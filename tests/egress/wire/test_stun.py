@@ -210,3 +210,20 @@ def test_garbage_is_no_answer(data: bytes) -> None:
         kind_of(garbage)
         with pytest.raises(ProtocolError):
             BindingResponse.parse(garbage)
+
+
+@pytest.mark.parametrize("size", [320, 1_200])
+def test_a_check_of_a_size_is_understood_by_another_implementation(size: int) -> None:
+    padded = binding_request(bytes(12), "theirs:ours", bytes(8), PASSWORD, size=size)
+    assert len(padded) == size
+    assert BindingRequest.parse(padded).verify(PASSWORD)
+    message = aioice_stun.parse_message(padded)
+    assert message.check_message_integrity(PASSWORD)
+    assert message.attributes["USERNAME"] == "theirs:ours"
+
+
+def test_a_check_is_never_smaller_than_it_has_to_be() -> None:
+    bare = binding_request(bytes(12), "theirs:ours", bytes(8), PASSWORD)
+    for size in range(0, len(bare) + 4, 4):
+        assert binding_request(bytes(12), "theirs:ours", bytes(8), PASSWORD, size=size) == bare
+    assert len(binding_request(bytes(12), "theirs:ours", bytes(8), PASSWORD, size=len(bare) + 4)) == len(bare) + 4
