@@ -130,10 +130,7 @@ class Viewer:
         self._start(now)
 
     def receive_dtls(self, datagram: bytes, way: Way, *, now: float, waited: float = 0.0) -> None:
-        """A DTLS datagram, perhaps before a path was selected: the answer then goes where it came from.
-
-        It has ``waited`` for us so many seconds.
-        """
+        """A DTLS datagram that ``waited`` for us so many seconds. Its answer goes back there if no path is selected."""
         dtls = self.reach.dtls
         before = dtls.connected
         proved = self.reach.receive(datagram, way, now, waited)
@@ -177,7 +174,8 @@ class Viewer:
             self.ended = "no address of the viewer answered"
         for sender in self.senders.values():
             sender.look(now)
-            if sender.position is Position.UNPLAYABLE and not self.showing.convert(sender, now):
+            refused = sender.position is Position.UNPLAYABLE and sender.feed.came_since(self.joined_at)
+            if refused and not self.showing.convert(sender, now):
                 self._give_up(sender.feed.codec)
         if codec := self.showing.overdue(now):
             self._give_up(codec)

@@ -297,6 +297,7 @@ class Egress:
         if self._link.draining or self.handing.under_way:
             raise RequestError(503, "draining", "This node ends, and takes no further viewer.")
         self._room.check(asyncio.get_running_loop().time())
+        self._streams.renew(offer.camera, offer.revision)
         if offer.takes:
             remote = self._ports.tcp_endpoints(self._addresses.now)
             return str(Doors(self._door.address, remote, self._tls_door.fingerprint)), self._mse.accept(offer)

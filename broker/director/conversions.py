@@ -80,6 +80,7 @@ class Conversions:
             principal=session.holder.principal,
             expires=session.holder.expires,
             takes=session.takes,
+            revision=record.spec.revision,
         )
 
     def move(self, session: SessionName, camera: CameraName) -> Move:

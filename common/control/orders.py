@@ -108,6 +108,7 @@ class Offer:
     principal: str = ""  # by whose right it is, to be reported
     expires: float | None = None
     takes: tuple[str, ...] = ()
+    revision: int = 0  # of the camera: pictures that are kept of another are of another camera
     type: Literal["offer"] = "offer"
 
 

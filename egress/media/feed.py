@@ -222,6 +222,10 @@ class Feed:
                 self.outbox.add(Parcel.of_spans(spans, cut, group), index, now)
             self.outbox.send()
 
+    def came_since(self, moment: float | None) -> bool:
+        """Whether something has come since then: what came before may have been of another camera of the name."""
+        return self.pushed_at is not None and moment is not None and self.pushed_at >= moment
+
     def fresh(self, now: float) -> bool:
         """Whether there is a cached group of pictures, and it is no old one."""
         return self.history.keyframe is not None and self.pushed_at is not None and now - self.pushed_at <= FRESH

@@ -7,12 +7,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
+from common.cameras import CameraName
 from common.clock import unix_ns
 from common.config_limits import LimitsConfig
 from common.control import Measured
 from common.histogram import Histogram, Measure
 from common.log import Quiet, get_logger
-from common.media import Batch, Kind, Rendition
+from common.media import Batch, Kind, Rendition, camera_of
 from common.worker.subscriber import Subscriber
 from egress import native
 from egress.media.feed import Source
@@ -45,6 +46,7 @@ class Streams:
         self._streams: dict[Rendition, Stream] = {}
         self._users: Counter[Rendition] = Counter()
         self._unused_since: dict[Rendition, float] = {}
+        self._revisions: dict[CameraName, int] = {}  # of cameras, by their last offers
         self._delays_ns: deque[int] = deque(maxlen=DELAYS_KEPT)
         self._delay = Histogram(Measure.DELAY)
         self._overloads = 0  # of the streams that there were at the last look
@@ -82,9 +84,19 @@ class Streams:
             later = asyncio.get_running_loop().call_soon
             stream = Stream(rendition, request_replay, later, self._histories, self.sources)
             self._streams[rendition] = stream
+            if key := self.key(rendition):
+                self._subscriber.learn(rendition, key)
             shortcut = partial(self._pass_on, stream) if native.BUILT else None
             self._subscriber.subscribe(rendition, stream.incoming, partial(self._measure, stream), shortcut)
         return stream
+
+    def renew(self, camera: CameraName, revision: int) -> None:
+        """Keep nothing of the camera that is of another revision and that nobody watches: it is another's by now."""
+        if self._revisions.get(camera, revision) != revision:
+            for rendition in self._unused_since:
+                if camera_of(rendition) == camera:
+                    self._end(rendition)
+        self._revisions[camera] = revision
 
     def release(self, *streams: Stream) -> None:
         """Count one user less of each stream; one that has none is dropped after a while."""
@@ -112,10 +124,10 @@ class Streams:
         for rendition, since in tuple(self._unused_since.items()):
             if now - since > LINGER:
                 del self._unused_since[rendition]
-                self._subscriber.unsubscribe(rendition)
+                self._end(rendition)
                 self._keys.pop(rendition, None)
-                if (stream := self._streams.pop(rendition, None)) is not None:
-                    self._counters.update(stream.statistics)
+                if not any(camera_of(each) == camera_of(rendition) for each in self._streams):
+                    self._revisions.pop(camera_of(rendition), None)
 
     def statistics(self) -> dict[str, int]:
         """Counters of all streams, present and past, and the delay from ingest to egress in microseconds."""
@@ -138,6 +150,11 @@ class Streams:
         incoming.passed(packets, now=now, transit_ns=now_ns - arrival_ns)
         self._note_delay(arrival_ns)
         return True
+
+    def _end(self, rendition: Rendition) -> None:
+        self._subscriber.unsubscribe(rendition)
+        if (stream := self._streams.pop(rendition, None)) is not None:
+            self._counters.update(stream.statistics)
 
     def _measure(self, stream: Stream, batch: Batch) -> None:
         """Note how old a batch is when the last viewer has been sent it."""

@@ -135,6 +135,25 @@ def test_a_codec_that_the_session_cannot_carry_ends_it_with_the_reason() -> None
     assert session.viewer.ended == "the camera changed to VP9, which this session cannot carry"
 
 
+def test_what_a_camera_sent_before_says_nothing_of_what_it_sends() -> None:
+    """It was added again with another codec, and nothing has come of it yet."""
+    for convertible in ((), tuple(Kind)):
+        session = Session(connect=False, convertible=convertible)
+        former = next(session.source)._replace(codec="VP9")
+        session.stream.incoming.receive(former, now=session.now, unix_ns=former.arrival_ns)
+        session.now += 1.0
+        session.nominate()
+        session.browser.start_dtls()
+        session.exchange()
+        session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
+        assert not session.viewer.ended
+        assert not session.others, "nothing is converted"
+        for batch in itertools.islice(gop_stream(epoch=7), 5):
+            session.stream.incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)
+        session.exchange()
+        assert len(session.numbers(Kind.VIDEO)) == 15
+
+
 def sends(session: Session, kind: Kind, codec: str) -> None:
     """The camera sends something else of one kind, and the viewer is swept."""
     made = next(session.source) if kind is Kind.VIDEO else audio(session.sounds)

@@ -36,7 +36,7 @@ def stage() -> Stage:
 
 
 def test_an_offer_goes_to_the_egress_and_its_answer_back(stage: Stage) -> None:
-    assert sent(stage.offer("s1")) == [("out-1", Offer("s1", "door", "offer of s1"))]
+    assert sent(stage.offer("s1")) == [("out-1", Offer("s1", "door", "offer of s1", revision=1))]
     assert stage.hear("out-1", Answered("s1", "sdp")) == [OfferAnswered("s1", "sdp")]
     status = stage.director.session("s1")
     assert (status.camera, status.node, status.answered) == ("door", "out-1", True)
@@ -46,13 +46,13 @@ def test_an_offer_goes_to_the_egress_and_its_answer_back(stage: Stage) -> None:
 def test_an_offer_carries_the_tracks_that_were_last_seen(stage: Stage) -> None:
     stage.ingest("in-1", stream("door"))
     stage.leave("in-1")
-    assert sent(stage.offer("s1")) == [("out-1", Offer("s1", "door", "offer of s1", (H264,)))]
+    assert sent(stage.offer("s1")) == [("out-1", Offer("s1", "door", "offer of s1", (H264,), revision=1))]
 
 
 def test_tracks_that_an_earlier_broker_saw_are_used() -> None:
     stage = Stage(camera("door"), tracks={"door": (H264,)})
     stage.egress("out-1")
-    assert sent(stage.offer("s1")) == [("out-1", Offer("s1", "door", "offer of s1", (H264,)))]
+    assert sent(stage.offer("s1")) == [("out-1", Offer("s1", "door", "offer of s1", (H264,), revision=1))]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_an_egress_that_can_take_nobody_is_not_the_last_word(stage: Stage) -> No
     stage.egress("out-2", cpu=0.5)
     stage.offer("s1")
     full = Refused("s1", 503, "draining", "This one is draining.")
-    assert sent(stage.hear("out-1", full)) == [("out-2", Offer("s1", "door", "offer of s1"))]
+    assert sent(stage.hear("out-1", full)) == [("out-2", Offer("s1", "door", "offer of s1", revision=1))]
     assert stage.hear("out-1", full) == []  # it has no say in it any more
     (refused,) = stage.hear("out-2", full)
     assert (refused.status, refused.code) == (503, "no_egress")
@@ -156,9 +156,11 @@ def test_an_egress_that_can_take_nobody_is_not_the_last_word(stage: Stage) -> No
 def test_an_egress_that_says_that_it_is_full_is_asked_last(stage: Stage) -> None:
     stage.egress("out-1", full=True)
     stage.egress("out-2", cpu=0.9)
-    assert sent(stage.offer("s1")) == [("out-2", Offer("s1", "door", "offer of s1"))]
+    assert sent(stage.offer("s1")) == [("out-2", Offer("s1", "door", "offer of s1", revision=1))]
     stage.egress("out-2", cpu=0.9, full=True)
-    assert sent(stage.offer("s2")) == [("out-1", Offer("s2", "door", "offer of s2"))], "that may be a second old"
+    assert sent(stage.offer("s2")) == [("out-1", Offer("s2", "door", "offer of s2", revision=1))], (
+        "that may be a second old"
+    )
 
 
 def test_an_offer_that_could_not_be_delivered_goes_elsewhere(stage: Stage) -> None:
@@ -187,7 +189,7 @@ def test_an_offer_that_is_not_answered_in_time_is_given_up(stage: Stage) -> None
 def test_the_offers_of_an_egress_that_stops_go_to_another(stage: Stage) -> None:
     stage.egress("out-2", cpu=0.9)
     stage.offer("s1")
-    assert sent(stage.leave("out-1")) == [("out-2", Offer("s1", "door", "offer of s1"))]
+    assert sent(stage.leave("out-1")) == [("out-2", Offer("s1", "door", "offer of s1", revision=1))]
     assert of(OfferAnswered, stage.hear("out-2", Answered("s1", "sdp"))) == [OfferAnswered("s1", "sdp")]
 
 
@@ -210,8 +212,8 @@ def test_an_offer_that_a_dead_egress_never_saw_goes_elsewhere(stage: Stage) -> N
     stage.offer("s1")
     stage.now += OVERDUE
     stage.egress("out-2", cpu=0.0)
-    commands = stage(Undelivered("out-1", Offer("s1", "door", "offer of s1")))
-    assert sent(commands) == [("out-2", Offer("s1", "door", "offer of s1"))]
+    commands = stage(Undelivered("out-1", Offer("s1", "door", "offer of s1", revision=1)))
+    assert sent(commands) == [("out-2", Offer("s1", "door", "offer of s1", revision=1))]
     assert of(OfferRefused, commands) == []
 
 

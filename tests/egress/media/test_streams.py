@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from common.media import Kind
+from common.cameras import CameraName
+from common.media import Kind, Rendition
 from common.seal import STREAM_KEY_BYTES
 from common.worker.subscriber import Subscriber
 from egress.media.streams import LINGER, Streams
@@ -57,6 +58,35 @@ async def test_a_stream_is_kept_for_a_page_that_is_reloaded(egress: Egress) -> N
     assert egress.streams.acquire("door") is stream
     egress.sweep(after=2 * LINGER)
     assert list(egress.streams.renditions) == ["door"]
+
+
+async def test_of_a_camera_that_another_one_has_the_name_of_nothing_is_kept(egress: Egress) -> None:
+    streams = egress.streams
+    door, made, yard = CameraName("door"), Rendition("door/h264"), Rendition("yard")
+    streams.renew(door, 1)
+    former = [streams.acquire(each) for each in (Rendition("door"), made, yard)]
+    streams.renew(door, 1)
+    streams.release(*former)
+    assert streams.acquire(made) is former[1], "it is the same camera"
+    streams.learn(Rendition("door"), KEY)
+    streams.renew(door, 2)
+    assert streams.acquire(Rendition("door")) is not former[0]
+    assert egress.subscriber._seals is not None
+    assert "door" in egress.subscriber._seals, "the key is of now"
+    assert streams.acquire(made) is former[1], "somebody watches it"
+    assert streams.acquire(yard) is former[2], "another camera"
+
+
+async def test_a_key_outlives_the_pictures_of_a_former_camera_no_longer_than_others(egress: Egress) -> None:
+    streams, door = egress.streams, Rendition("door")
+    streams.renew(CameraName("door"), 1)
+    streams.release(streams.acquire(door))
+    streams.learn(door, KEY)
+    streams.renew(CameraName("door"), 2)
+    egress.sweep(after=2 * LINGER)
+    assert egress.subscriber._seals == {}
+    assert not streams.key(door)
+    assert not streams._revisions
 
 
 async def test_a_stream_that_nobody_watches_any_more_is_given_up_with_its_key_and_its_counts_stay(
