@@ -3,6 +3,8 @@
 Those at an address are fetched when a token first asks for one, and kept. When a token names a key that is not there
 they are fetched again, for they are replaced now and then; but not more often than once in ``FETCH_INTERVAL``, however
 many tokens name whatever they like. While the address does not answer the last keys serve on, for ``KEPT`` at most.
+
+Of a key only the public members are read: to work a private one out again may take an eighth of a second.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ KEPT = 86_400.0  # seconds for which they serve while they cannot be fetched
 FETCH_TIMEOUT = 5.0  # seconds
 MAX_BYTES = 256 << 10  # of a JWK Set: a provider has a handful of keys
 MAX_KEYS = 100
+
+_PUBLIC = ("kty", "kid", "use", "alg", "n", "e", "crv", "x", "y")  # RFC 7517 4, RFC 7518 6.2.1 and 6.3.1, RFC 8037 2
 
 log = get_logger()
 
@@ -98,7 +102,7 @@ def read_keys(text: str, algorithms: tuple[str, ...]) -> dict[KeyName, Any]:
     keys = {}
     for each in listed[:MAX_KEYS]:
         try:
-            jwk = jwt.PyJWK(each)
+            jwk = jwt.PyJWK({name: each[name] for name in _PUBLIC if name in each})
             key = usable_key(jwk, algorithms)
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError):
             continue  # of a kind that is not known here: others may be

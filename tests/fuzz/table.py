@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.fuzz import (
+    access_targets,
     broker_targets,
     camera_session_targets,
     codec_targets,
@@ -31,6 +32,7 @@ _MODULES = (
     egress_targets,
     mse_targets,
     broker_targets,
+    access_targets,
     common_targets,
     camera_session_targets,
     viewer_session_targets,

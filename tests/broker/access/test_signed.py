@@ -27,6 +27,7 @@ from broker.access.signed import MAX_TIME, KeyName
 from common.cameras import CameraName
 from common.config_access import AuthConfig, JwtConfig
 from common.errors import ConfigError, RequestError
+from tests.fakes.cost import assert_cheap
 
 SECRET = "a secret of more than sixty-four characters, as the longest of these signatures wants"
 NOW = 4_000_000_000  # Unix time at which no test runs
@@ -376,6 +377,17 @@ async def test_what_a_provider_says_that_lies_gives_no_key(said: str) -> None:
     async with serving(provider) as address:
         token = jwt.encode(CLAIMS, pair("ES256")[0], "ES256", {"kid": "one"})
         assert (await refused(desk(jwks=address), token)).code == "keys_unavailable"
+
+
+def test_a_private_key_among_them_is_read_as_a_public_one_and_never_worked_out() -> None:
+    private = rsa.generate_private_key(65_537, 2_048)
+    whole = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(private))
+    short = {name: whole[name] for name in ("kty", "n", "e", "d")}  # of which its primes would have to be found
+    text = json.dumps({"keys": [(short if n % 2 else whole) | {"kid": str(n), "alg": "RS256"} for n in range(20)]})
+    assert_cheap(lambda: read_keys(text, ("RS256",)))
+    found = read_keys(text, ("RS256",))
+    assert len(found) == 20
+    assert {key.public_numbers() for key in found.values()} == {private.public_key().public_numbers()}
 
 
 async def test_a_redirect_is_not_followed() -> None:
