@@ -5,7 +5,13 @@ from aiortc import rtp
 
 from common.control import Report, Role, decode_for_broker, encode
 from common.media import Kind
-from egress.feedback import FEEDBACK_BURST, FEEDBACK_RATE, LEAST_MISSED
+from egress.feedback import (
+    FEEDBACK_BURST,
+    FEEDBACK_BYTES_BURST,
+    FEEDBACK_BYTES_RATE,
+    FEEDBACK_RATE,
+    LEAST_MISSED,
+)
 from tests.fakes.session import Session
 
 
@@ -101,6 +107,38 @@ def test_more_feedback_than_anybody_needs_is_ignored() -> None:
     session.browser.send_rtcp(rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, ssrc))
     session.exchange()
     assert session.viewer.report(session.now).plis == FEEDBACK_BURST + 1
+
+
+def test_feedback_is_bounded_in_bytes_since_its_cost_grows_with_them() -> None:
+    session = Session()
+    session.play(1)
+    feedback, video = session.viewer.feedback, session.stream.feeds[Kind.VIDEO].source.ssrc
+    losses = [rtp.RtcpPsfbPacket(rtp.RTCP_PSFB_PLI, 9, video)] * 110  # 1,320 bytes, twenty times as dear as one is
+    for _ in range(400):
+        session.now += 1 / FEEDBACK_RATE
+        session.browser.send_rtcp(*losses)
+        session.exchange()
+    heard = 400 - feedback.ignored
+    assert feedback.ignored
+    assert heard * 1_300 < FEEDBACK_BYTES_BURST + 2 * FEEDBACK_BYTES_RATE
+    session.now += 0.1
+    session.browser.send_rtcp(rtp.RtcpByePacket([9]))
+    session.exchange()
+    assert session.viewer.ended, "what is small is heard soon again"
+
+
+def test_a_viewer_that_tells_of_nothing_but_losses_is_an_alarm_once_a_second() -> None:
+    session = Session()
+    session.play(3)
+    feedback, ssrc = session.viewer.feedback, session.stream.feeds[Kind.VIDEO].source.ssrc
+    alarms = 0
+    for number in range(300):
+        session.now += 0.01
+        session.browser.send_rtcp(rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(ssrc, 255, number, 0, 900, 0, 0)]))
+        session.exchange()
+        assert feedback.flooded(session.now)
+        alarms, feedback.alarming = alarms + feedback.alarming, False
+    assert 3 <= alarms <= 4
 
 
 def test_the_round_trip_is_that_of_a_report_and_its_answer() -> None:
