@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -245,6 +246,28 @@ class TestChannel:
                 connect(worker, address)
                 asked.append(worker.getsockopt(zmq.HEARTBEAT_IVL))
         assert asked == [0, 300]
+
+    def test_a_worker_that_comes_back_under_its_name_takes_the_place_of_its_old_connection(
+        self, context: Context, endpoint: str
+    ) -> None:
+        with ExitStack() as stack:
+            broker = stack.enter_context(open_socket(context, zmq.ROUTER))
+            bind(broker, endpoint, None, "broker")
+            for _ in range(2):
+                worker = stack.enter_context(open_socket(context, zmq.DEALER))
+                worker.setsockopt(zmq.IDENTITY, b"in-1")
+                connect(worker, endpoint)
+                worker.setsockopt(zmq.SNDTIMEO, 5_000)
+                worker.send(b"hello")
+                assert broker.poll(5_000), "the former one has its name"
+                assert broker.recv_multipart() == [b"in-1", b"hello"]
+
+    async def test_messages_that_nobody_takes_are_counted_each(self, context: Context) -> None:
+        channel = Channel(open_socket(context, zmq.PAIR), Mailbox())
+        channel.send_all([b"1", b"2", b"3"])
+        assert not channel.send(b"4")
+        assert channel.unsent == 4
+        channel.close()
 
     def test_frames_over_the_limit_are_refused(self, context: Context) -> None:
         """One peer that sends nonsense of any size costs no memory: its connection is dropped."""

@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from common.bus import bind, open_socket
-from common.curve import Keys, authenticated
+from common.curve import Domain, Keys, authenticated
 from common.endpoints import Endpoints
 from common.errors import ConfigError
 from tests.fakes.private_bus import bound_address, next_event
@@ -84,3 +84,10 @@ def test_server_key_known_but_not_the_client_key(server: zmq.Socket[bytes], cont
     right, wrong = Keys.derive("right"), Keys.derive("wrong")
     stolen = Keys(right.server_public, wrong.server_secret, wrong.client_public, wrong.client_secret)
     assert not gets_in(server, context, stolen)
+
+
+def test_nobody_gets_in_where_a_domain_is_named_and_nobody_judges_who_may(context: Context) -> None:
+    keys = Keys.derive("right")
+    with open_socket(context, zmq.ROUTER) as server:
+        bind(server, "tcp://127.0.0.1:*", keys, "broker", Domain.CONTROL)
+        assert not gets_in(server, context, keys)

@@ -191,3 +191,36 @@ def test_heavy_cameras_count_for_more() -> None:
     made.has["in-2"] = {}
     made.run(SETTLED + 20 * BETWEEN)
     assert sum(id in made.rates for id in made.has["in-2"]) == 1
+
+
+def test_one_that_would_make_the_other_the_busier_one_stays() -> None:
+    made = ingests(2)
+    made.rates = {"c0": 20e6}
+    made.run(10)
+    made.has["in-2"] = {}
+    made.run(SETTLED + 20 * BETWEEN)
+    assert set(made.has["in-2"]) == {"c1"}
+
+
+def test_no_more_than_a_few_are_on_their_way_though_none_arrives() -> None:
+    made = ingests(9)
+    made.has["in-2"] = {}
+    made.states = {("in-2", f"c{number}"): CameraState.CONNECTING for number in range(9)}
+    made.run(SETTLED + 10 * BETWEEN)
+    assert len(made.has["in-2"]) == AT_ONCE
+
+
+def test_an_ingest_that_a_camera_has_reached_is_doubted_no_longer_than_at_first() -> None:
+    made = ingests(30)
+    made.has["in-2"] = {}
+    unreachable = {("in-2", f"c{number}"): CameraState.UNREACHABLE for number in range(30)}
+    made.states = dict(unreachable)
+    made.run(SETTLED + ARRIVES_WITHIN + 4 * BETWEEN)  # two have tried in vain
+    made.states = {}
+    while len(made.has["in-2"]) < 3:
+        made.tick()
+    made.run(1)
+    made.states = {at: state for at, state in unreachable.items() if at[1] not in made.has["in-2"]}
+    made.run(ARRIVES_WITHIN + 4 * BETWEEN)  # two others have
+    told = made.run(2 * FIRST_DOUBT)
+    assert [message for _, message in told if isinstance(message, Assign)]

@@ -18,7 +18,7 @@ from broker.director.events import (
     Wish,
 )
 from broker.director.state import FIRST_FAILURE, GRACE
-from broker.director.streams import PATIENCE, ROOM
+from broker.director.streams import JUDGED, PATIENCE, ROOM
 from common.cameras import CameraState
 from common.control import WEBSOCKET, Answered, Assign, Convert, Move, Offer, Release, TrackStats, ViewerReport
 from common.media import Kind, Track
@@ -195,6 +195,12 @@ def test_a_path_that_loses_much_gets_the_sub_stream_and_after_a_while_the_main_o
     assert [move.camera for move in scene.second("door", packets=9_900, lost=300)] == ["door/sub"]
     again = [scene.second("door/sub", packets=9_900) for _ in range(round(1.9 * PATIENCE))]
     assert again == [[]] * len(again), "it relapsed: twice as long"
+
+
+def test_a_path_is_not_judged_by_a_few_packets(scene: Scene) -> None:
+    scene.offer(Wish(StreamWish.AUTO, FULL))
+    for second in range(20):
+        assert scene.second("door", packets=100 + (JUDGED - 1) * second, lost=10 * second) == []
 
 
 def test_who_is_left_out_by_the_pages_own_port_gets_the_sub_stream_and_the_main_one_again(scene: Scene) -> None:

@@ -137,6 +137,31 @@ def test_the_longer_it_is_behind_the_more_it_sends_in_a_turn(monkeypatch: pytest
     assert [watcher.numbers() for watcher in watchers] == [list(range(10))] * 3
 
 
+def test_a_small_picture_does_not_overtake_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch, 6)
+    stream, watchers = gop_stream(packets=5), turns.watched(3)
+    push(turns.feed, stream, 1)  # one waits for it
+    small = next(stream)
+    turns.feed.push(small._replace(payloads=small.payloads[:1]), 0.0)
+    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
+    turns.rest()
+    assert [watcher.numbers() for watcher in watchers] == [list(range(6))] * 3
+
+
+def test_what_is_given_up_is_not_told_as_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, sent = Turns(monkeypatch, 1), []
+    turns.watched(3)
+    stream = gop_stream(packets=5, gop=4)
+    turns.feed.push(next(stream), 0.0)
+    turns.feed.outbox.when_empty(lambda: sent.append("the first"))
+    turns.feed.push(next(stream), 2.0)
+    assert turns.feed.overloads == 1
+    for now in (2.1, 2.2, 2.3):
+        turns.feed.push(next(stream), now)
+    turns.rest()
+    assert sent == []
+
+
 def test_an_error_is_not_the_end_of_a_feed(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch, 1)
     watchers = turns.watched(2)

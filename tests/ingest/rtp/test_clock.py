@@ -150,6 +150,12 @@ def test_slow_cameras() -> None:
     assert clock.repaired == 0
 
 
+def test_another_source_before_anything_came_changes_nothing() -> None:
+    clock = TrackClock(RATE, CameraClock())
+    clock.restart()
+    assert clock.stamp(1_000, NOW) == 1_000
+
+
 def test_another_source_goes_on_where_the_old_one_ended() -> None:
     camera = Camera()
     for _ in range(5):

@@ -95,6 +95,15 @@ def test_a_jump_farther_than_the_depth_does_not_wait() -> None:
     assert order.lost == 1 + 996
 
 
+def test_of_a_gap_wider_than_is_remembered_the_newest_packets_are_known_when_they_come_late() -> None:
+    order = Reorder[int](udp=True)
+    run(order, [0, 1_000])
+    assert run(order, [999]) == []
+    assert (order.dropped, order.duplicates) == (1, 0)
+    assert run(order, [1_000 - 2 * DEPTH - 1]) == []
+    assert (order.dropped, order.duplicates) == (1, 1), "whether that one was here before is not known any more"
+
+
 def test_a_stray_packet_is_dropped() -> None:
     order = Reorder[int](udp=True)
     assert run(order, [0, 1, 30_000, 2, 30_001, 3]) == [0, 1, 2, 3]
