@@ -209,6 +209,7 @@ async def _watch(
         catalogue.check_store()
         if certificate is not None:
             certificate.look()
+            certificate.remind(time.time())
         if time.monotonic() >= trim_at:
             trim_at = time.monotonic() + TRIM_INTERVAL
             await give_back_aside()

@@ -22,6 +22,8 @@ from common.errors import ConfigError, unreadable
 from common.log import get_logger
 from common.tls import CIPHERS
 
+SOON, SHORT = 7 * 86_400.0, 0.25  # seconds, of a short life that part: whoever renews does so earlier
+REMINDER_INTERVAL = 86_400.0  # seconds
 _MAX_FILE = 1 << 20  # bytes: a certificate with all that leads to its authority has ten thousand
 _BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _END_KEY = b"PRIVATE KEY-----"
@@ -40,6 +42,8 @@ class Certificate:
         self._loaded = self._seen = self._state()  # before they are read: what changes meanwhile is a change
         self.context = load(cert, key)
         self.expires: float | None = None  # Unix time
+        self._soon = 0.0  # Unix time from which its end is spoken of …
+        self._reminded = float("-inf")  # … and at which it was
         self._tell("certificate")
 
     def look(self) -> None:
@@ -58,6 +62,16 @@ class Certificate:
             self._loaded, self.context = self._seen, context
             self._tell("certificate has changed")
 
+    def remind(self, now: float) -> None:
+        """Say once a day that it is about to expire, or has; ``now`` is Unix time."""
+        if self.expires is None or now < self._soon or now < self._reminded + REMINDER_INTERVAL:
+            return
+        self._reminded, until = now, datetime.fromtimestamp(self.expires, UTC).isoformat()
+        if now >= self.expires:
+            log.warning("certificate has expired: browsers do not take it", until=until)
+        else:
+            log.warning("certificate expires soon; whatever renews it may have failed", until=until)
+
     def _state(self) -> _State:
         """The identity of each file that the paths lead to now; ``None`` for one that is not there."""
         return tuple(_identity(path) for path in (self._cert, self._key))
@@ -69,10 +83,9 @@ class Certificate:
             log.info(event)
             return
         until = found.not_valid_after_utc
-        self.expires = until.timestamp()
+        self.expires, self._reminded = until.timestamp(), float("-inf")
+        self._soon = self.expires - min(SOON, SHORT * (until - found.not_valid_before_utc).total_seconds())
         log.info(event, subject=found.subject.rfc4514_string(), until=until.isoformat())
-        if until < datetime.now(UTC):
-            log.warning("certificate has expired: browsers do not take it", until=until.isoformat())
 
 
 def certificate_of(http: HttpConfig) -> Certificate | None:

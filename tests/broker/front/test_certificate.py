@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from broker.front import certificate
-from broker.front.certificate import Certificate, certificate_of, load
+from broker.front.certificate import SOON, Certificate, certificate_of, load
 from common.config import HttpConfig
 from common.errors import ConfigError
 from rigs.authority import Authority, Issued
@@ -239,5 +240,35 @@ def test_what_changes_while_it_is_read_is_waited_for(
 
 def test_an_expired_certificate_is_used_and_told_of(authority: Authority, log: Recorder) -> None:
     pair = authority.issue("late", days=-1)
-    Certificate(pair.cert, pair.key)
+    Certificate(pair.cert, pair.key).remind(time.time())
     assert len(log.of("certificate has expired: browsers do not take it")) == 1
+
+
+def test_the_end_of_a_certificate_is_spoken_of_once_a_day_until_there_is_another(
+    authority: Authority, live: Issued, log: Recorder
+) -> None:
+    overwrite(live, authority.issue("long", days=100))
+    found = Certificate(live.cert, live.key)
+    assert found.expires is not None
+    end, day = found.expires, 86_400.0
+    for now in (end - SOON - 1, end - SOON, end - SOON + 1, end - SOON + day, end - 1, end, end - 1 + day):
+        found.remind(now)
+    assert len(log.of("certificate expires soon; whatever renews it may have failed")) == 3
+    assert len(log.of("certificate has expired: browsers do not take it")) == 1
+    overwrite(live, authority.issue("new", days=900))
+    found.look()
+    found.look()
+    lines = len(log.lines)
+    found.remind(end + 1)
+    assert len(log.lines) == lines
+
+
+def test_a_certificate_of_a_few_days_is_no_news_before_its_last_quarter(live: Issued, log: Recorder) -> None:
+    found = Certificate(live.cert, live.key)
+    assert found.expires is not None
+    begins = x509.load_pem_x509_certificate(live.cert.read_bytes()).not_valid_before_utc.timestamp()
+    assert found.expires - begins < 4 * SOON
+    found.remind(begins + 0.7 * (found.expires - begins))
+    assert [event for event, _ in log.lines] == ["certificate"]
+    found.remind(begins + 0.8 * (found.expires - begins))
+    assert log.lines[-1][0].startswith("certificate expires soon")
