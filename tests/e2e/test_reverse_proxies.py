@@ -72,7 +72,8 @@ async def look(page: str, *, below: bool, tls: bool) -> None:
             assert str(answer.url) == f"{page}sign-in?next=watch/yard"
         async with http.post(f"{page}api/login", json=BEN, headers=origin) as answer:
             assert answer.status == 204, await answer.text()
-            cookie = answer.cookies["camshaft_login"]
+            guard = ("__Secure-" if below else "__Host-") if tls else ""
+            cookie = answer.cookies[f"{guard}camshaft_login"]
             assert (cookie["path"], bool(cookie["secure"])) == (prefix or "/", tls)
         async with http.get(f"{page}api/arrival") as answer:
             arrival = await answer.json()

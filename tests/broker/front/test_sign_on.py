@@ -380,9 +380,33 @@ async def test_the_log_and_the_cookie_go_by_what_the_proxy_says(
         answer = await broker.http.post(
             "/api/login", json={k: user[k] for k in ("user", "password")}, headers=forwarded
         )
-        assert answer.cookies[COOKIE]["secure"]
+        assert answer.cookies[f"__Host-{COOKIE}"]["secure"]
         await broker.http.get("/api/nodes", headers=forwarded)
         assert "198.51.100.7" in "".join(capfd.readouterr())
+
+
+async def test_a_cookie_that_another_host_could_have_set_signs_nobody_in_where_there_is_tls(tmp_path: Path) -> None:
+    """Session fixation: eve's own sign-in, put into ben's browser by another host of the domain, or by plain HTTP."""
+    async with broker_in(tmp_path, **behind("127.0.0.1")) as broker:
+        form = {"user": "eve", "password": "eve's password"}
+        await broker.http.post("/api/users?token=t", json=form | {"cameras": ["yard"]})
+        forwarded = {"X-Forwarded-Proto": "https"}
+        async with aiohttp.ClientSession(broker.url, cookie_jar=aiohttp.DummyCookieJar()) as http:
+
+            async def me(headers: dict[str, str], cookies: dict[str, str]) -> int:
+                return (await http.get("/api/me", headers=headers, cookies=cookies)).status
+
+            for prefix, name in ((None, f"__Host-{COOKIE}"), ("/cams", f"__Secure-{COOKIE}")):
+                headers = forwarded | ({"X-Forwarded-Prefix": prefix} if prefix else {})
+                cookie = (await http.post("/api/login", json=form, headers=headers)).cookies[name]
+                assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, True, "Lax")
+                assert (cookie["path"], cookie["domain"]) == (prefix or "/", "")
+                assert await me(headers, {name: cookie.value}) == 200
+                assert await me(headers, {COOKIE: cookie.value}) == 401
+                assert await me({}, {name: cookie.value}) == 401
+                gone = await http.delete("/api/login", headers=headers, cookies={name: cookie.value})
+                assert (gone.cookies[name].value, gone.cookies[name]["secure"]) == ("", True)
+                assert await me(headers, {name: cookie.value}) == 401
 
 
 async def test_a_token_that_comes_in_pieces_is_read_as_a_whole(tmp_path: Path) -> None:
