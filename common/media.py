@@ -121,6 +121,12 @@ _NAMES = {
     "PCMA": "G.711 (A-law)",
     "G722": "G.722",
     "MPA": "MP2 or MP3",
+    "AC3": "AC-3",
+    "EAC3": "AC-3",
+    "SPEEX": "Speex",
+    "G723": "G.723",
+    "G729": "G.729",
+    "MULTIOPUS": "Opus",
 }
 """Codecs that people call by another name than RTP does."""
 
@@ -148,6 +154,15 @@ _CONVERTED = {
         "L16",
         "L24",
         "MPA",
+        "AC3",
+        "EAC3",
+        "SPEEX",
+        "GSM",
+        "G723",
+        "G729",
+        "AMR",
+        "AMR-WB",
+        "MULTIOPUS",
         *(f"{order}G726-{rate}" for order in ("", "AAL2-") for rate in (16, 24, 32, 40)),
     ),
 }

@@ -86,7 +86,7 @@ def tone(encoder: str, seconds: float = 1.0, *, rate: int = 8_000, channels: int
     """A tone of ``TONE`` Hz, in packets of the encoder's choice, else of 20 ms."""
     context = av.CodecContext.create(encoder, "w")
     assert isinstance(context, av.AudioCodecContext)
-    layout = "mono" if channels == 1 else "stereo"
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
     context.sample_rate, context.layout = rate, layout
     assert context.codec.audio_formats
     context.format = context.codec.audio_formats[0].name

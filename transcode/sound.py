@@ -10,6 +10,7 @@ camera's clock for sound runs at another speed than it says.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from typing import Any
 
@@ -31,11 +32,20 @@ DECODERS = {
     "L16": "pcm_s16be",
     "L24": "pcm_s24be",
     "MPA": "mp3float",
+    "AC3": "ac3",
+    "EAC3": "eac3",
+    "SPEEX": "speex",
+    "GSM": "gsm",
+    "G723": "g723_1",
+    "G729": "g729",
+    "AMR": "amrnb",
+    "AMR-WB": "amrwb",
     "G722": "g722",
     "PCMU": "pcm_mulaw",
 } | {
     "PCMA": "pcm_alaw",
     "opus": "libopus",
+    "MULTIOPUS": "libopus",
 }
 """FFmpeg's decoder of each codec on the bus; G.726 has one for each order of bits."""
 
@@ -57,7 +67,7 @@ class SoundConverter:
     def __init__(self, track: Track) -> None:
         self.undecodable = 0  # access units of which no sound came
         self._track = track
-        self._parses = track.codec == "MPA"  # whose packets hold several frames, or a part of one
+        self._parses = track.codec in _PARSED  # whose packets hold several frames, or a part of one
         self._tolerance_ns = MAX_PACKET_NS if self._parses else MAX_DRIFT_NS
         self._layout = "stereo" if track.channels > 1 else "mono"  # as far as is known before the first frame
         self._encoder = _encoder(self._layout)
@@ -163,9 +173,21 @@ def _decoder(track: Track) -> AudioCodecContext:
         decoder.options = {"bits_per_coded_sample": str(int(track.codec.rpartition("-")[2]) // 8)}
     if track.codec not in _SELF_DESCRIBING:
         decoder.sample_rate = 16_000 if track.codec == "G722" else track.clock_rate  # RFC 3551 4.5.2
-        decoder.layout = "mono" if track.channels == 1 else "stereo"
+        decoder.layout = _LAYOUTS[track.channels]
+    if track.codec == "MULTIOPUS":
+        decoder.extradata = _opus_head(track)
     decoder.open()  # before a parser says that it is another layer of MPEG audio, which it decodes all the same
     return decoder
 
 
-_SELF_DESCRIBING = {"AAC", "MPA"}  # by ADTS, and by the header of each frame
+def _opus_head(track: Track) -> bytes:
+    """RFC 7845 5.1: the header of a file, for the mapping of channels that ``Track.profile`` has."""
+    streams, coupled, *channels = map(int, track.profile.split(","))
+    return struct.pack("<8sBBHIhBBB", b"OpusHead", 1, len(channels), 0, CLOCK_RATE, 0, 1, streams, coupled) + bytes(
+        channels
+    )
+
+
+_PARSED = {"MPA", "AC3", "EAC3"}
+_SELF_DESCRIBING = {"AAC", *_PARSED}  # by ADTS, and by the header of each frame
+_LAYOUTS = ("mono", "mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")  # by the number of channels

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from common.media import MAX_PAYLOAD, Kind, Track
 from common.payload.output import Output
 
 CLOCK_RATE = 48_000  # RFC 7587 4.1, whatever the encoder's rate
+
+MAX_CHANNELS = 8
+
+
+def channel_mapping(parameters: Mapping[str, str]) -> str:
+    """The streams, the coupled ones of them, and each channel's place in them: numbers with commas between, as the
+    header of a file has them (RFC 7845 5.1.1). Empty if the parameters do not say it, or cannot be right.
+
+    Opus of more than two channels travels so (``multiopus``, of WebRTC's makers and GStreamer).
+    """
+    texts = [parameters.get(name, "") for name in ("num_streams", "coupled_streams", "channel_mapping")]
+    numbers = [int(text) if text.isdecimal() and len(text) < 4 else -1 for text in ",".join(texts).split(",")]
+    streams, coupled, *channels = numbers
+    if not (0 < streams <= MAX_CHANNELS and 0 <= coupled <= streams and 0 < len(channels) <= MAX_CHANNELS):
+        return ""
+    if not all(0 <= channel < streams + coupled or channel == _SILENT for channel in channels):
+        return ""
+    return ",".join(map(str, numbers))
+
+
+_SILENT = 255
 
 
 class Opus:

@@ -6,6 +6,7 @@ sentence in ``_UNKNOWN``. Nothing that a session description says raises, except
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -13,7 +14,7 @@ from common.cameras import CameraState
 from common.errors import CameraError
 from common.media import CLOCK_RATES, Kind, Track
 from common.payload.output import Output
-from ingest.payload import aac, g711, h264, h265, opus, vpx
+from ingest.payload import aac, g711, h264, h265, opus, speech, vpx
 from ingest.payload.frames import Frames
 from ingest.payload.jpeg import WHOLE, Jpeg, repack_whole
 from ingest.payload.mpeg2 import repack_mpeg2
@@ -25,6 +26,7 @@ from ingest.quoting import quoted
 from ingest.sdp import Format, MediaSection, SessionDescription, static_format
 
 SOUND_RATES = range(8_000, 96_001)  # Hz, of sound that is converted: with one of 1 Hz a packet would last for minutes
+SOUND_CHANNELS = range(1, 9)
 MAX_CLOCK_RATE = 10_000_000  # Hz; what counts faster has no use for it, and is a slip
 DYNAMIC = range(96, 128)  # payload types whose meaning an rtpmap has to say (RFC 3551 section 6)
 
@@ -61,8 +63,18 @@ _CONVERTED = {
     "L16": "uncompressed sound (L16)",
     "L24": "uncompressed sound (L24)",
     "MPA": "MPEG audio (MP2 or MP3)",
+    "AC3": "AC-3",
+    "EAC3": "AC-3",
+    "SPEEX": "Speex",
+    "GSM": "GSM",
+    "G723": "G.723",
+    "G729": "G.729",
+    "AMR": "AMR",
+    "AMR-WB": "AMR",
+    "MULTIOPUS": "Opus with more than two channels",
 } | {f"{order}G726-{rate}": "G.726" for order in ("", "AAL2-") for rate in (16, 24, 32, 40)}
-_MPA_HEADER = 4  # bytes, RFC 2250 3.5
+_HEADERS = {"MPA": 4, "AC3": 2, "EAC3": 2}  # bytes before the sound: RFC 2250 3.5, RFC 4184 4.1.1, RFC 4598 4.1.1
+_SELF_DESCRIBING = {*_HEADERS, "MULTIOPUS"}  # whatever rate and channels a session description says
 
 # By registered encoding name in upper case: the name people know, and the rest of a sentence that begins with it.
 _UNKNOWN = {
@@ -72,19 +84,11 @@ _UNKNOWN = {
     "H263": ("H.263", _USE_H264),
     "H263-1998": ("H.263", _USE_H264),
     "H263-2000": ("H.263", _USE_H264),
-    "AC3": ("AC-3", _USE_G711),
-    "G723": ("G.723", _USE_G711),
-    "G729": ("G.729", _USE_G711),
-    "GSM": ("GSM", _USE_G711),
     "DVI4": ("ADPCM (DVI4)", _USE_G711),
-    "SPEEX": ("Speex", _USE_G711),
     "VORBIS": ("Vorbis", _USE_G711),
-    "MULTIOPUS": ("Opus with more than two channels", _USE_G711),
     "LPC": ("LPC", _USE_G711),
     "QCELP": ("QCELP", _USE_G711),
     "G728": ("G.728", _USE_G711),
-    "AMR": ("AMR", _USE_G711),
-    "AMR-WB": ("AMR", _USE_G711),
     "G711": ("G.711 that does not say whether it is A-law or µ-law", _USE_G711),
     "CN": ("comfort noise alone", "is no sound; set the camera's sound to G.711, Opus or AAC"),
 }
@@ -218,8 +222,10 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
             return g711.G711(codec, output, rate=_g711_rate(choice.format), channels=choice.format.channels)
         case "G722" as codec:  # eight bits are two samples, but the clock counts as if they were one
             return g711.G711(codec, output)
+        case codec if codec in speech.TICKS:
+            return speech.Speech(choice.track, choice.format.parameters, output)
         case codec:
-            return Sound(choice.track, output, header=_MPA_HEADER if codec == "MPA" else 0)
+            return Sound(choice.track, output, header=_HEADERS.get(codec, 0))
 
 
 def choice_of(section: MediaSection, format_: Format) -> Choice:
@@ -321,9 +327,23 @@ def _converted(kind: Kind, codec: str, format_: Format, problem: str) -> Track:
     else:
         rate = format_.clock_rate or (h264.CLOCK_RATE if kind is Kind.VIDEO or codec == "MPA" else g711.CLOCK_RATE)
         track = Track(kind, codec, rate, format_.channels)
-        if kind is Kind.AUDIO and codec != "MPA" and not (rate in SOUND_RATES and format_.channels in (1, 2)):
-            what = f"{_CONVERTED[codec]} at {rate} Hz with {format_.channels} channels"
-            problem = (
-                problem or f"{what} cannot be converted; set the camera's sound to 48 kHz or less, in mono or stereo"
-            )
+        problem = problem or _sound_problem(track, format_.parameters)
+        if codec == "MULTIOPUS":
+            mapping = opus.channel_mapping(format_.parameters)
+            track = replace(track, clock_rate=opus.CLOCK_RATE, channels=max(mapping.count(",") - 1, 1), profile=mapping)
     return replace(track, problem=problem or track.problem, convert=f"browsers do not take {_CONVERTED[codec]}")
+
+
+def _sound_problem(track: Track, parameters: Mapping[str, str]) -> str:
+    """Why sound that is converted cannot be; empty if it can, and of pictures."""
+    codec = _CONVERTED[track.codec]
+    if track.kind is Kind.VIDEO:
+        return ""
+    if name := speech.unusual(parameters) if codec == "AMR" else "":
+        return f"AMR with {name} cannot be read; switch that off in the camera, or set its sound to G.711"
+    if track.codec == "MULTIOPUS" and not opus.channel_mapping(parameters):
+        return f"{codec} that does not say how they are mapped {_USE_G711}"
+    if track.codec in _SELF_DESCRIBING or (track.clock_rate in SOUND_RATES and track.channels in SOUND_CHANNELS):
+        return ""
+    what = f"{codec} at {track.clock_rate} Hz with {track.channels} channels"
+    return f"{what} cannot be converted; set the camera's sound to 48 kHz or less, in mono or stereo"

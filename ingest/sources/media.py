@@ -215,6 +215,11 @@ def _latm(found: Found) -> _Form:
     return _Form("MP4A-LATM", found.rate or 48_000, payloads, "cpresent=1", found.channels)
 
 
+def _amr(encoding: str) -> Callable[[Found], _Form]:
+    """RFC 4867 4.4: octet-aligned, a frame in each packet; a file has it with its entry of the table of contents."""
+    return lambda found: _Form(encoding, found.rate or 8_000, lambda data: [b"\xf0" + data], "octet-align=1")
+
+
 def _swapped(data: bytes) -> list[bytes]:
     samples = array.array("H", data[: len(data) & ~1])
     samples.byteswap()
@@ -254,6 +259,14 @@ _FORMS: dict[str, Callable[[Found], _Form]] = {
     "opus": lambda _found: _Form("opus", 48_000, _whole, channels=2),  # RFC 7587 7
     "mp2": _sound("MPA", lambda data: [bytes(4) + data], clock_rate=90_000),  # RFC 2250 3.5
     "mp3": _sound("MPA", lambda data: [bytes(4) + data], clock_rate=90_000),
+    "ac3": _sound("AC3", lambda data: [b"\0\1" + data]),  # RFC 4184 4.1.1: one whole frame
+    "eac3": _sound("EAC3", lambda data: [b"\0\1" + data]),
+    "amr_nb": _amr("AMR"),
+    "amr_wb": _amr("AMR-WB"),
+    "speex": _sound("SPEEX"),
+    "gsm": _sound("GSM"),
+    "g723_1": _sound("G723"),
+    "g729": _sound("G729"),
     "pcm_mulaw": _sound("PCMU"),
     "pcm_alaw": _sound("PCMA"),
     "adpcm_g722": _sound("G722", clock_rate=8_000),  # RFC 3551 4.5.2
@@ -273,7 +286,12 @@ _DECODERS = {
     "mp2float": "mp2",
     "mp3float": "mp3",
     "g722": "adpcm_g722",
+    "ac3_fixed": "ac3",
+    "amrnb": "amr_nb",
+    "amrwb": "amr_wb",
+    "libopencore_amrnb": "amr_nb",
+    "libopencore_amrwb": "amr_wb",
 }
 
 # Codecs that ingest knows by name alone.
-_NAMES = {"vvc": "H266", "h263": "H263", "h261": "H261", "ac3": "AC3", "g729": "G729"}
+_NAMES = {"vvc": "H266", "h263": "H263", "h261": "H261"}

@@ -84,6 +84,11 @@ SOUNDS = {
     "L16": Sent(sound("rtpL16pay", rate=44_100, channels=2), "opus*"),
     "G.726 (32 kb/s)": Sent(sound("avenc_g726 bitrate=32000 ! rtpg726pay force-aal2=false", rate=8_000), "opus*"),
     "MP2": Sent(sound("avenc_mp2 ! rtpmpapay", rate=48_000, channels=2, pt=14), "opus*"),
+    "AC-3": Sent(sound("avenc_ac3 ! ac3parse ! rtpac3pay", rate=48_000, channels=2), "opus*"),
+    "AMR": Sent(sound("amrnbenc ! rtpamrpay", rate=8_000), "opus*"),
+    "Speex": Sent(sound("speexenc ! rtpspeexpay", rate=16_000), "opus*"),
+    "GSM": Sent(sound("gsmenc ! rtpgsmpay", rate=8_000, pt=3), "opus*"),
+    "Opus of six channels": Sent(sound("opusenc ! rtpopuspay", rate=48_000, channels=6), "opus*"),
 }
 
 

@@ -16,6 +16,7 @@ from ingest.payload.h265 import H265
 from ingest.payload.jpeg import Jpeg
 from ingest.payload.mpeg4 import repack_mpeg4
 from ingest.payload.recognise import Recogniser
+from ingest.payload.speech import TICKS, Speech
 from tests.fakes.clocks import ArrivalClock
 from tests.fuzz.target import Program, Target, repeated, string
 
@@ -27,7 +28,7 @@ JPEG_HEADER = bytes((0, 0, 0, 0, 1, 50, 40, 30))
 VP8_KEY = b"\x10\0\0\0\x9d\x01\x2a"
 
 
-def feed(make: Callable[[Output], Frames | aac.Aac], kind: Kind) -> Callable[[bytes], object]:
+def feed(make: Callable[[Output], Frames | aac.Aac | Speech], kind: Kind) -> Callable[[bytes], object]:
     """Packets with timestamps, losses and markers, as the other bytes say."""
 
     def run(data: bytes) -> None:
@@ -58,6 +59,13 @@ def frames(repack: Repack) -> Callable[[bytes], object]:
 def sound(codec: str, parameters: Mapping[str, str]) -> Callable[[bytes], object]:
     track = Track(Kind.AUDIO, "AAC", 16_000)
     return feed(lambda output: aac.Aac(codec, track, 16_000, parameters, output), Kind.AUDIO)
+
+
+def speak(data: bytes) -> None:
+    """The first byte says which codec, and how it is packed."""
+    which, aligned = divmod(data[0] if data else 0, 2)
+    track = Track(Kind.AUDIO, sorted(TICKS)[which % len(TICKS)], 8_000)
+    feed(lambda output: Speech(track, {"octet-align": str(1 - aligned)}, output), Kind.AUDIO)(data[1:])
 
 
 def recognise(data: bytes) -> None:
@@ -217,6 +225,21 @@ TARGETS = [
         grow={
             "one element": lambda size: _packets(b"\x80" + b"\xff" * size),
             "packets": repeated(_packets(b"\x80", how=0)),
+        },
+    ),
+    Target(
+        "speech",
+        "RTP payloads with AMR and other speech, from a camera",
+        speak,
+        (
+            bytes((0,)) + _packets(b"\xf0\x3c" + bytes(31), b"\xf0\xbc\x44" + bytes(36)),
+            bytes((1,)) + _packets(b"\xf3\xc0" + bytes(31)),
+            bytes((5,)) + _packets(b"\4" * 24 + b"\1" * 20),
+        ),
+        grow={
+            "table": lambda size: b"\0" + _packets(b"\xf0" + b"\xbc" * size),
+            "packets": repeated(_packets(b"\xf3\xc0" + bytes(31)), b"\1"),
+            "frames": lambda size: b"\5" + _packets(b"\3" * size),
         },
     ),
     Target(

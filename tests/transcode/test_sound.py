@@ -68,6 +68,18 @@ CASES: dict[str, tuple[Track, Callable[[], Tone]]] = {
         Track(Kind.AUDIO, "MPA", 90_000),
         lambda: joined(tone("libmp3lame", rate=16_000), 4),
     ),
+    "AC-3": (Track(Kind.AUDIO, "AC3", 48_000, 2), lambda: tone("ac3", rate=48_000, channels=2)),
+    "Enhanced AC-3": (Track(Kind.AUDIO, "EAC3", 48_000), lambda: tone("eac3", rate=48_000, channels=2)),
+    "AMR": (Track(Kind.AUDIO, "AMR", 8_000), lambda: tone("libopencore_amrnb", options="b=12200")),
+    "G.723": (Track(Kind.AUDIO, "G723", 8_000), lambda: tone("g723_1", options="b=6300")),
+    "Opus of six channels": (
+        Track(Kind.AUDIO, "MULTIOPUS", 48_000, 6, "4,2,0,4,1,2,3,5"),
+        lambda: tone("libopus", rate=48_000, channels=6, options="mapping_family=1"),
+    ),
+    "L16 of six channels": (
+        Track(Kind.AUDIO, "L16", 48_000, 6),
+        lambda: tone("pcm_s16be", rate=48_000, channels=6),
+    ),
     "G.722": (Track(Kind.AUDIO, "G722", 8_000), lambda: tone("g722", rate=16_000)),
     "G.711": (Track(Kind.AUDIO, "PCMA", 8_000), lambda: tone("pcm_alaw")),
 }

@@ -20,6 +20,7 @@ from ingest.payload.jpeg import Jpeg
 from ingest.payload.opus import Opus
 from ingest.payload.registry import choose, make
 from ingest.payload.sound import Sound
+from ingest.payload.speech import Speech
 from ingest.payload.vpx import Vp9
 from tests.fakes.clocks import ArrivalClock
 
@@ -97,6 +98,19 @@ def converted(kind: Kind, codec: str, rate: int, channels: int = 1, name: str = 
         ),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000", converted(Kind.AUDIO, "G726-32", 8_000, name="G.726"), Sound),
         ("audio 0 RTP/AVP 14", converted(Kind.AUDIO, "MPA", 90_000, name="MPEG audio (MP2 or MP3)"), Sound),
+        (
+            "audio 0 RTP/AVP 97\na=rtpmap:97 L16/48000/6",
+            converted(Kind.AUDIO, "L16", 48_000, 6, name="uncompressed sound (L16)"),
+            Sound,
+        ),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 AC3/48000/2", converted(Kind.AUDIO, "AC3", 48_000, 2, name="AC-3"), Sound),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 eac3/48000", converted(Kind.AUDIO, "EAC3", 48_000, name="AC-3"), Sound),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 speex/16000", converted(Kind.AUDIO, "SPEEX", 16_000, name="Speex"), Sound),
+        ("audio 0 RTP/AVP 3", converted(Kind.AUDIO, "GSM", 8_000, name="GSM"), Speech),
+        ("audio 0 RTP/AVP 4", converted(Kind.AUDIO, "G723", 8_000, name="G.723"), Speech),
+        ("audio 0 RTP/AVP 18", converted(Kind.AUDIO, "G729", 8_000, name="G.729"), Speech),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 AMR/8000/1", converted(Kind.AUDIO, "AMR", 8_000), Speech),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 AMR-WB/16000", converted(Kind.AUDIO, "AMR-WB", 16_000, name="AMR"), Speech),
     ],
 )
 def test_published_as_it_comes_or_for_a_converter(media: str, track: Track, cls: type) -> None:
@@ -129,8 +143,10 @@ def test_what_every_browser_takes_is_preferred() -> None:
         ("audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1\na=fmtp:97 config=F8E85000", Kind.AUDIO, ["AAC-LC"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 L16/100", Kind.AUDIO, ["100 Hz", "48 kHz or less"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/1", Kind.AUDIO, ["1 Hz"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 L16/48000/4", Kind.AUDIO, ["4 channels"]),
-        ("audio 0 RTP/AVP 97\na=rtpmap:97 AC3/48000", Kind.AUDIO, ["AC-3", "G.711, Opus or AAC"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 L16/48000/9", Kind.AUDIO, ["9 channels"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 QCELP/8000", Kind.AUDIO, ["QCELP", "G.711, Opus or AAC"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 AMR/8000\na=fmtp:97 crc=1", Kind.AUDIO, ["AMR with crc"]),
+        ("audio 0 RTP/AVP 97\na=rtpmap:97 multiopus/48000/6", Kind.AUDIO, ["how they are mapped", "G.711"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMU/4000", Kind.AUDIO, ["4000 Hz", "8 kHz mono"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 PCMA/8000/6", Kind.AUDIO, ["6 channels"]),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 H264/90000", Kind.AUDIO, ["H264 is not known"]),

@@ -123,6 +123,11 @@ def test_aac_without_and_with_its_own_header() -> None:
         ("pcm_s16le", 44_100, 2, "L16", b"abcde", b"badc"),
         ("mp3", 44_100, 2, "MPA", b"\xff\xfbsound", b"\xff\xfbsound"),
         ("mp2", 48_000, 2, "MPA", b"\xff\xfdsound", b"\xff\xfdsound"),
+        ("ac3", 48_000, 6, "AC3", b"\x0b\x77sound", b"\x0b\x77sound"),
+        ("amr_nb", 8_000, 1, "AMR", b"\x3c" + bytes(31), b"\x3c" + bytes(31)),
+        ("amr_wb", 16_000, 1, "AMR-WB", b"\x44" + bytes(60), b"\x44" + bytes(60)),
+        ("gsm", 8_000, 1, "GSM", b"\xd0" * 33, b"\xd0" * 33),
+        ("speex", 16_000, 1, "SPEEX", b"sound", b"sound"),
     ],
 )
 def test_sound(codec: str, rate: int, channels: int, name: str, unit: bytes, out: bytes) -> None:
