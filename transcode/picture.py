@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 from typing import Any
 
 import av
-from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
 from common.payload.assembler import AccessUnit
 from transcode.conversion import Made, h264_payloads
 from transcode.encoders import SOFTWARE, Encoder
-from transcode.encoding import MICROSECONDS, opened
+from transcode.encoding import MICROSECONDS, colours_of, opened
 from transcode.padded import packet
 from transcode.success import LARGEST
+from transcode.upright import DEINTERLACE, Filtered, pixel_aspect, turn
 
 DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "JPEG": "mjpeg"} | {
     "MP4V-ES": "mpeg4",
@@ -56,8 +57,7 @@ class PictureConverter:
         self._encoder: VideoCodecContext | None = None
         self._encoding: dict[int, AccessUnit] = {}  # in the encoder, by presentation time
         self._encodes: tuple[object, ...] = ()  # what the encoder was made for
-        self._filter: Graph | None = None
-        self._filters: tuple[object, ...] = ()
+        self._fields, self._turned = Filtered(), Filtered()
         self._last = -LEAST_STEP  # presentation time of the last picture, in microseconds
         self._keyframe_at = -KEYFRAME_INTERVAL
         self._keyframe_due = False
@@ -90,7 +90,7 @@ class PictureConverter:
             return []
         self._keyframe_due |= frame.key_frame
         if not show or not frame.interlaced_frame:
-            self._filter = None  # which would go on with the picture before the gap
+            self._fields.forget()  # which would go on with the picture before the gap
         if not show:
             return []
         try:
@@ -138,52 +138,42 @@ class PictureConverter:
         return True
 
     def _prepared(self, frame: VideoFrame) -> VideoFrame:
-        """Progressive, of at most the height that is allowed, in the one layout of samples that all decoders know."""
-        self.size = width, height = made_size(frame.width, frame.height, self._max_height)
+        """Progressive, upright, of at most the height that is allowed, in the one layout of samples that all decoders
+        know."""
+        turned = turn(frame)
+        aspect = pixel_aspect(self._decoder, turned)
         if frame.interlaced_frame:
-            frame = self._progressive(frame)
+            frame = self._fields(frame, DEINTERLACE)
+        if turned:
+            frame = self._turned(frame, turned)
+        self.size = width, height = made_size(frame.width, frame.height, self._max_height, aspect)
         samples = self._kind.samples
         if (frame.width, frame.height, frame.format.name) == (width, height, samples):
             return frame
         return frame.reformat(width=width, height=height, format=samples)
 
-    def _progressive(self, frame: VideoFrame) -> VideoFrame:
-        shape = frame.width, frame.height, frame.format.name
-        if self._filter is None or self._filters != shape:
-            self._filter, self._filters = Graph(), shape
-            source = self._filter.add_buffer(
-                width=shape[0], height=shape[1], format=frame.format, time_base=MICROSECONDS
-            )
-            self._filter.link_nodes(
-                source, self._filter.add("yadif", "mode=send_frame"), self._filter.add("buffersink")
-            )
-            self._filter.configure()
-        self._filter.push(frame)
-        try:
-            return self._filter.vpull()
-        except BlockingIOError:  # the first one: the filter looks at the next picture, too
-            return frame
-
     def _encoder_of(self, frame: VideoFrame) -> VideoCodecContext:
-        shape = frame.width, frame.height, frame.color_range
+        shape = frame.width, frame.height, colours_of(frame)
         if self._encoder is None or self._encodes != shape:
-            self._encoder = opened(self._kind, frame.width, frame.height, frame.color_range)
+            self._encoder = opened(self._kind, *shape)
             self._encodes = shape
             self._encoding.clear()
             frame.pict_type, self._keyframe_at, self._keyframe_due = PictureType.I, frame.pts or 0, False
         return self._encoder
 
 
-def made_size(width: int, height: int, max_height: int = 0) -> tuple[int, int]:
+def made_size(width: int, height: int, max_height: int = 0, aspect: Fraction = Fraction(1)) -> tuple[int, int]:
     """The size in pixels in which a picture is made: its own, even, and in its own shape where it has to change.
 
-    One that is hundreds of times as long as it is wide loses its shape.
+    ``aspect`` is that of its pixels, width by height. One that is hundreds of times as long as it is wide loses its
+    shape.
     """
-    scale = min(1.0, math.sqrt(MOST_MADE / (width * height)), LONGEST_SIDE / max(width, height))
+    wide = width * float(aspect)
+    scale = min(1.0, math.sqrt(MOST_MADE / (wide * height)), LONGEST_SIDE / max(wide, height))
     if 0 < max_height < height * scale:
         scale = max_height / height
-    scale = max(scale, MIN_SIZE / min(width, height))
-    return _side(width * scale), _side(height * scale)
+    scale = max(scale, MIN_SIZE / min(wide, height))
+    return _side(wide * scale), _side(height * scale)
 
 
 def _side(wanted: float) -> int:

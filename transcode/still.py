@@ -43,6 +43,7 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
 
     from transcode.padded import packet
     from transcode.picture import DECODERS, MIN_SIZE
+    from transcode.upright import Filtered, pixel_aspect, turn
 
     decoder = VideoCodecContext.create(DECODERS[codec], "r")
     assert isinstance(decoder, VideoCodecContext)
@@ -53,10 +54,15 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
         frame = next(iter(frames), None)
         if frame is None or frame.is_corrupt or min(frame.width, frame.height) < MIN_SIZE:
             raise ValueError("the keyframe gives no picture")
-        size = frame.width, frame.height
+        turned = turn(frame)
+        aspect = pixel_aspect(decoder, turned)
+        if turned:
+            frame = Filtered()(frame, turned)
+        wide = round(frame.width * aspect)
+        size = wide, frame.height
         if 0 < height < frame.height:
             height = max(MIN_SIZE, height)
-            size = max(MIN_SIZE, frame.width * height // frame.height), height
+            size = max(MIN_SIZE, wide * height // frame.height), height
         encoder = VideoCodecContext.create("mjpeg", "w")
         assert isinstance(encoder, VideoCodecContext)
         encoder.width, encoder.height, encoder.pix_fmt = *size, _SAMPLES

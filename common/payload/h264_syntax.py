@@ -6,12 +6,12 @@ be read raises ``ValueError``.
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
 from common.payload.bits import Bits
+from common.payload.supplemental import RECOVERY_POINT, messages
 
 SLICE, IDR, SEI, SPS, PPS = 1, 5, 6, 7, 8  # nal_unit_type, table 7-1; the ones that are passed on
 MAX_SPS_ID, MAX_PPS_ID = 31, 255
@@ -20,8 +20,10 @@ MAX_PARAMETER_SET_BYTES = 4_096  # real ones stay under 100; scaling lists can t
 _MAX_DIMENSION = 16_384  # samples; beyond level 6.2
 _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # 7.3.2.1.1: with chroma_format_idc
 _EXTENDED_SAR = 255
-_FF_BYTES = re.compile(rb"\xff*")
-_MAX_MESSAGES = 32  # of one SEI NAL unit that are looked at; encoders send one to four
+_ASPECTS = (
+    *((1, 1), (1, 1), (12, 11), (10, 11), (16, 11), (40, 33), (24, 11), (20, 11), (32, 11)),
+    *((80, 33), (18, 11), (15, 11), (64, 33), (160, 99), (4, 3), (3, 2), (2, 1)),
+)  # of a sample, by aspect_ratio_idc: table E-1
 
 # What no browser decodes, by profile_idc (annex A.2).
 _UNPLAYABLE_PROFILES = {
@@ -50,6 +52,7 @@ class SequenceParameterSet:
     bit_depth: int
     reorders: bool | None  # whether pictures are output in another order than decoded; None: not said
     frame_rate: float | None  # as the timing in its VUI says, if it does
+    aspect: tuple[int, int] = (1, 1)  # width and height of a sample, as its VUI says
 
     @property
     def convert(self) -> str:
@@ -115,13 +118,16 @@ def parse_sps(nal: bytes) -> SequenceParameterSet:
         raise ValueError("picture format out of range")
     reorders: bool | None = None
     frame_rate: float | None = None
+    aspect = (1, 1)
     if bits.u(1):
         with suppress(ValueError):  # broken VUI is common, and everything that is needed has been read
+            aspect = _aspect(bits)
             reorders, frame_rate = _parse_vui(bits)
     if order_count_type == 2:  # 8.2.1: output order is decoding order
         reorders = False
+    profile, interlaced = nal[1:4].hex(), not frame_only
     return SequenceParameterSet(
-        identifier, nal[1:4].hex(), width, height, not frame_only, chroma_format, bit_depth, reorders, frame_rate
+        identifier, profile, width, height, interlaced, chroma_format, bit_depth, reorders, frame_rate, aspect
     )
 
 
@@ -152,22 +158,7 @@ def slice_picture_set(data: bytes) -> int | None:
 
 def has_recovery_point(nal: bytes) -> bool:
     """Whether an SEI NAL unit holds a recovery point message (D.1.8) among its first."""
-    data = _unescape(nal[1:])
-    position = 0
-    for _ in range(_MAX_MESSAGES):
-        values = []
-        for _ in range(2):  # payloadType, payloadSize: 7.3.2.3.1
-            more = _FF_BYTES.match(data, position)
-            count = len(more[0]) if more else 0
-            position += count
-            if position >= len(data):
-                return False
-            values.append(255 * count + data[position])
-            position += 1
-        if values[0] == 6:
-            return True
-        position += values[1]
-    return False
+    return any(kind == RECOVERY_POINT for kind, _ in messages(_unescape(nal[1:])))
 
 
 def _ue_in_seven_bits(bits: int) -> int:
@@ -206,11 +197,18 @@ def _skip_scaling_list(bits: Bits, size: int) -> None:
         last = next_scale or last
 
 
+def _aspect(bits: Bits) -> tuple[int, int]:
+    """E.1.1, how it begins: width and height of a sample."""
+    kind = bits.u(8) if bits.u(1) else 0
+    if kind == _EXTENDED_SAR:
+        width, height = bits.u(16), bits.u(16)
+        return (width, height) if width and height else (1, 1)
+    return _ASPECTS[kind] if kind < len(_ASPECTS) else (1, 1)
+
+
 def _parse_vui(bits: Bits) -> tuple[bool | None, float | None]:
-    """E.1.1: whether pictures are reordered, and the frame rate; ``None`` for what it does not say."""
+    """E.1.1, behind the aspect: whether pictures are reordered, and the frame rate; ``None`` for what is not said."""
     frame_rate = None
-    if bits.u(1) and bits.u(8) == _EXTENDED_SAR:
-        bits.u(32)
     if bits.u(1):
         bits.u(1)  # overscan_appropriate_flag
     if bits.u(1):

@@ -32,6 +32,7 @@ from common.payload.h264_syntax import (
     slice_picture_set,
 )
 from common.payload.output import Output
+from common.payload.supplemental import turns
 from ingest.payload.access_units import PUBLISHED
 from ingest.payload.h264_sets import ParameterSets
 from ingest.payload.keyframes import AWAITED
@@ -74,6 +75,11 @@ _INTERLEAVED = (
 _UNREADABLE = "what comes as H.264 cannot be read; restart the camera, or set this stream of it to H.264 or H.265 anew"
 _REFRESHED = "the picture is renewed bit by bit (intra refresh), and browsers need a keyframe to start"
 
+TURNED = "its picture is to be turned when it is shown, which browsers do not do"
+_SQUARE_PIXELS = "set a size of 16:9 or 4:3 in the camera (1280 by 720, 640 by 480)"
+SQUARE = 0.01  # so far from a square one a pixel still is
+LEAST_ASPECT = 1 / 3  # of a pixel, and its inverse: what is beyond is a slip
+
 _STAP_A, _FU_A = 24, 28
 _FIRST_OF_B = frozenset(byte for byte in range(256) if first_slice_type(byte) in B_SLICES)  # behind a slice's header
 _KEYFRAME = int(Flags.KEYFRAME)
@@ -114,6 +120,15 @@ def announced_track(parameters: Mapping[str, str]) -> Track:
     return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, profile if re.fullmatch("[0-9a-f]{6}", profile) else "")
 
 
+def _shape(sps: SequenceParameterSet) -> str:
+    """Why a picture of that sequence is shown too wide or too narrow; empty if it is not."""
+    across, down = sps.aspect
+    if abs(across / down - 1) < SQUARE or not LEAST_ASPECT <= across / down <= 1 / LEAST_ASPECT:
+        return ""
+    how = "narrow" if across > down else "wide"
+    return f"its pixels are not square ({across}:{down}), and browsers show it too {how}; {_SQUARE_PIXELS}"
+
+
 def _track(sps: SequenceParameterSet) -> Track:
     return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, sps.profile_level_id, width=sps.width, height=sps.height)
 
@@ -130,6 +145,7 @@ class H264(NalPayloadFormat):
         self._no_idr = False  # the last keyframe was none
         self._refreshes = 0  # recovery points before predicted pictures since the last IDR picture
         self._refreshed = False  # such recovery points are keyframes
+        self._turned = False  # it says that its pictures are to be turned
         self._h265_units = 0  # in a row that would be H.265
         self._idr_seen = False
 
@@ -148,7 +164,10 @@ class H264(NalPayloadFormat):
         if sps is not None:
             track = _track(sps)
         warning = _NO_IDR if self._no_idr and not self._refreshed else ""
-        return replace(track, warning=warning, convert=self._convert(sps))
+        convert = self._convert(sps)
+        if sps is not None and not convert and not warning:
+            warning = _shape(sps)
+        return replace(track, warning=warning, convert=convert)
 
     def _convert(self, sps: SequenceParameterSet | None) -> str:
         """Why browsers do not show the pictures as they should be; empty if they do."""
@@ -158,6 +177,8 @@ class H264(NalPayloadFormat):
             return "the picture is interlaced, which browsers show with comb lines"
         if self._refreshed:
             return _REFRESHED
+        if self._turned:
+            return TURNED
         return sps.convert if sps else self._announced.convert
 
     @property
@@ -275,6 +296,8 @@ class H264(NalPayloadFormat):
     def _learn(self, nal: bytes) -> None:
         kind = nal[0] & 0x1F
         if kind == SEI:
+            if (turned := turns(nal, 1)) is not None:
+                self._turned = turned
             self._hold(nal)
             return
         if kind == SPS:

@@ -5,7 +5,8 @@ packet, zero padding, markers missing. Out: the same in payloads of at most ``MA
 
 * Parameter sets go out before every picture that decoding can begin with (IRAP) and nowhere else, wherever the camera
   sent them, in one packet where they fit in one. A video parameter set that never came is made of the sequence's.
-* Access unit delimiters, filler and supplemental information are taken out: browsers have no use for them.
+* Access unit delimiters, filler and supplemental information are taken out: browsers have no use for them. What turns
+  the picture is left in, for a converter.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from common.payload.h265_syntax import (
     IRAP,
     MAX_PARAMETER_SET_BYTES,
     PPS,
+    PREFIX_SEI,
     SLICES,
     SPS,
     VPS,
@@ -32,7 +34,9 @@ from common.payload.h265_syntax import (
     parse_sps,
 )
 from common.payload.output import Output, pieces
+from common.payload.supplemental import turns
 from ingest.payload.frames import Frames, Unit
+from ingest.payload.h264 import TURNED
 from ingest.payload.h265_vps import video_parameter_set
 
 MAX_UNITS = 1_024  # NAL units of an access unit: a picture of 8K has 600 slices at most (A.4.1)
@@ -100,6 +104,7 @@ class H265(Frames):
     def __init__(self, parameters: Mapping[str, str], output: Output) -> None:
         self._sets = ParameterSets(parameters)
         self._irap_seen = False
+        self._turned = False  # it says that its pictures are to be turned
         super().__init__(_track(self._sets.sequence), self._repack_unit, output)
 
     @property
@@ -124,6 +129,7 @@ class H265(Frames):
 
     def _repack_unit(self, payloads: list[bytes]) -> list[Unit]:
         slices: list[bytes] = []
+        before: list[bytes] = []
         irap = False
         for nal in self._nal_units(payloads):
             kind = _kind(nal)
@@ -132,6 +138,9 @@ class H265(Frames):
             elif kind in SLICES:
                 slices.append(nal)
                 irap |= kind in IRAP
+            elif kind == PREFIX_SEI and (turned := turns(nal, _HEADER)) is not None:
+                before.append(nal)
+                self._turn(turned)
         if not slices:
             return []
         self._irap_seen |= irap
@@ -139,7 +148,7 @@ class H265(Frames):
         if irap and not keyframe:
             raise ProtocolError("a picture has come before its parameter sets")
         units = _packets(self._sets.units) if keyframe else []
-        for nal in slices:
+        for nal in (*before, *slices):
             units += _fragments(nal)
         return [Unit(units, keyframe)]
 
@@ -161,7 +170,13 @@ class H265(Frames):
         except ValueError:
             self.dropped += 1
         if self._sets.sequence != before:
-            self.track = _track(self._sets.sequence)
+            self._turn(self._turned)
+
+    def _turn(self, turned: bool) -> None:
+        """The track as it is by its parameter sets, and by whether it is to be turned."""
+        track = _track(self._sets.sequence)
+        self._turned = turned
+        self.track = replace(track, convert=TURNED) if turned and not track.convert else track
 
 
 def _track(sequence: SequenceParameterSet | None) -> Track:

@@ -17,6 +17,10 @@ from ingest.payload.keyframes import AWAITED, NO_KEYFRAME_NS
 from rigs.video import TICKS, Packet, aggregate, decode, encode, fragment, kind, packetise, units_of
 from tests.fakes.h264 import AUD, PARAMETER_SETS, RECOVERY_POINT, SEI, SLICES, SPROP, UNITS, WANTED, Stream
 
+TURNED_90, UPRIGHT, MIRRORED, CANCELLED = (
+    bytes.fromhex(f"062f{message}80") for message in ("03080009", "03000009", "03400009", "01c0")
+)  # display orientation, H.264 D.1.27
+
 
 def test_as_it_should_be() -> None:
     stream = Stream().feed(packetise(UNITS))
@@ -270,6 +274,30 @@ def test_b_frames_are_named() -> None:
 
 def test_plain_streams_have_no_warning() -> None:
     assert Stream().feed(packetise(UNITS)).track.track.warning == ""
+
+
+@pytest.mark.parametrize(
+    ("aspect", "words"),
+    [
+        ("1:1", ""),
+        ("100:101", ""),
+        ("16:11", "(16:11), and browsers show it too narrow"),
+        ("10:11", "too wide"),
+        ("1:9", ""),
+    ],
+)
+def test_pixels_that_are_not_square_are_named(aspect: str, words: str) -> None:
+    stream = Stream().feed(packetise(encode(2, options="sar=" + aspect.replace(":", "\\:"))))
+    warning = stream.track.track.warning
+    assert words in warning if words else not warning
+    assert stream.track.track.convert == ""
+
+
+def test_a_picture_that_is_to_be_turned_is_converted_until_it_is_upright_again() -> None:
+    stream = Stream()
+    for message, turned in ((TURNED_90, True), (SEI, True), (UPRIGHT, False), (MIRRORED, True), (CANCELLED, False)):
+        stream.feed(packetise([[message, *UNITS[0]]]))
+        assert bool(stream.track.track.convert) is turned
 
 
 def test_interlaced_is_named() -> None:

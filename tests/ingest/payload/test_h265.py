@@ -211,6 +211,15 @@ def test_pictures_in_another_order_than_shown_and_unusual_profiles_are_to_be_con
     assert "profile 4" in camera.format.track.convert
 
 
+def test_a_picture_that_is_to_be_turned_is_converted_and_says_so_to_the_decoder() -> None:
+    camera, sent = Camera(), encoded()
+    turned = bytes.fromhex("4e012f0308000980")  # display orientation of 90 degrees, H.265 D.2.17
+    at = next(number for number, nal in enumerate(sent[0]) if kind(nal) < 32)
+    camera.send([*sent[0][:at], turned, *sent[0][at:]])
+    assert "turned" in camera.format.track.convert
+    assert [nals for _, nals in camera.units()] == [[*sent[0][:at], turned, *sent[0][at:]]]
+
+
 @pytest.mark.parametrize("text", ["", "!", "AAAA", "QgE=", ","])
 def test_sets_that_are_none_are_ignored(text: str) -> None:
     assert announced_track({"sprop-vps": text, "sprop-sps": text, "sprop-pps": text}).profile == ""
