@@ -4,6 +4,7 @@
 
 import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
+import { RoundTrip } from "./round_trip.js";
 import { REQUEST_TIMEOUT, SignallingError, jittered, keepIceServers, refusal } from "./signalling.js";
 import { UNREACHABLE, socketProblem } from "./words.js";
 
@@ -13,8 +14,8 @@ const BLOCKED_AFTER = 2; // failures beside a request that got through; one may 
 const PING_INTERVAL = 1000; // ms, while the page shows the list
 const PONG_TIMEOUT = 3000; // ms
 const CHECK_TIMEOUT = 4000; // ms; right after its start the server takes 2.5 s to say that it knows no session
-const DOUBT_TIMEOUT = 500; // ms for anything to be heard, where media has stopped
-const RESTART_TIMEOUT = 700; // ms to restart ICE: on another network the socket that there was is dead
+const DOUBT_TIMEOUT = 500; // ms for anything to be heard, where media has stopped; more where the way is long
+const RESTART_TIMEOUT = 700; // ms to restart ICE, likewise: on another network the socket that there was is dead
 const SESSIONS_STAY = 4000; // close code
 const RIGHT_ENDED = 4401; // close code of a server that asks anew who we are
 const OPEN = 1; // WebSocket.OPEN, also where there is no WebSocket
@@ -54,6 +55,8 @@ export class SocketSignalling extends EventTarget {
   #waiting = false; // to connect again
   #misses = 0; // failures to connect beside a request that got through
   #pinged = null; // when; null once something was heard since
+  #pings = []; // when those were sent that no pong has come to
+  #roundTrip = new RoundTrip();
 
   constructor(url, base) {
     super();
@@ -99,7 +102,7 @@ export class SocketSignalling extends EventTarget {
   }
 
   doubt() {
-    if (!this.#send({ type: "ping" })) return Promise.resolve(false);
+    if (!this.#ping()) return Promise.resolve(false);
     const socket = this.#socket;
     return new Promise((resolve) => {
       const heard = () => (clearTimeout(timer), resolve(false));
@@ -109,7 +112,7 @@ export class SocketSignalling extends EventTarget {
         this.#lost(socket);
         this.#reconnectNow();
         return resolve(true);
-      }, DOUBT_TIMEOUT);
+      }, this.#roundTrip.within(DOUBT_TIMEOUT));
       this.addEventListener("heard", heard, { once: true });
     });
   }
@@ -117,7 +120,7 @@ export class SocketSignalling extends EventTarget {
   async restart(session, fragment) {
     const socket = this.#socket;
     try {
-      return await this.#restartWithin(RESTART_TIMEOUT, session, fragment);
+      return await this.#restartWithin(this.#roundTrip.within(RESTART_TIMEOUT), session, fragment);
     } catch (error) {
       if (error.code !== "disconnected" || socket === this.#socket) throw error;
     }
@@ -181,6 +184,9 @@ export class SocketSignalling extends EventTarget {
       for (const session of this.#attaching) this.#send({ type: "attach", session });
       if (this.#subscribed) this.#send({ type: "subscribe" });
       this.#send({ type: "ice_servers" });
+      this.#pings = [];
+      this.#roundTrip.renew();
+      this.#ping();
       this.dispatchEvent(new Event("online"));
     };
     socket.onmessage = ({ data }) => {
@@ -214,7 +220,7 @@ export class SocketSignalling extends EventTarget {
 
   /** Notice a server that stands still: a browser takes minutes to call its connection closed. */
   #ask() {
-    if (this.#pinged !== null || !this.#send({ type: "ping" })) return;
+    if (this.#pinged !== null || !this.#ping()) return;
     const socket = this.#socket;
     const asked = (this.#pinged = performance.now());
     setTimeout(() => this.#pinged === asked && this.#lost(socket), PONG_TIMEOUT);
@@ -266,6 +272,12 @@ export class SocketSignalling extends EventTarget {
     });
   }
 
+  #ping() {
+    const sent = this.#send({ type: "ping" });
+    if (sent) this.#pings.push(performance.now());
+    return sent;
+  }
+
   #send(message) {
     if (this.#socket?.readyState !== OPEN) return false;
     this.#socket.send(JSON.stringify(message));
@@ -280,6 +292,9 @@ export class SocketSignalling extends EventTarget {
       case "restarted":
         this.#restarts.get(message.id)?.resolve(message.fragment);
         this.#restarts.delete(message.id);
+        break;
+      case "pong":
+        if (this.#pings.length) this.#roundTrip.measured(performance.now() - this.#pings.shift());
         break;
       case "attached":
         this.#checked(message.session, true);

@@ -3,16 +3,18 @@
 
 import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
+import { RoundTrip } from "./round_trip.js";
 import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
 import { UNREACHABLE } from "./words.js";
 
-const DOUBT_TIMEOUT = 500; // ms for any answer, where media has stopped
+const DOUBT_TIMEOUT = 500; // ms for any answer, where media has stopped; more where the way is long
 const CLOSE_TIMEOUT = 1000; // ms
 const RESTART_TIMEOUT = 2000; // ms; on another network the connection that there was may be dead
 
 export class WhepSignalling {
   #base;
   #sessions = new Map(); // URL, which is the session to the player, to {tag, listener}
+  #roundTrip = new RoundTrip();
 
   constructor(base) {
     this.#base = base;
@@ -60,9 +62,11 @@ export class WhepSignalling {
 
   async doubt() {
     try {
-      await fetchWithin(DOUBT_TIMEOUT, below(this.#base, "whep/-"), { method: "OPTIONS", cache: "no-store" });
+      const within = this.#roundTrip.within(DOUBT_TIMEOUT);
+      await fetchWithin(within, below(this.#base, "whep/-"), { method: "OPTIONS", cache: "no-store" });
       return false;
     } catch {
+      this.#roundTrip.renew();
       return true; // the browser has given up the connection that it kept, and makes one for the next request
     }
   }
@@ -98,11 +102,13 @@ export class WhepSignalling {
 
   async #fetch(url, options, ms = REQUEST_TIMEOUT) {
     let response;
+    const asked = performance.now();
     try {
       response = await fetchWithin(ms, url, options);
     } catch {
       throw new SignallingError("unreachable", UNREACHABLE);
     }
+    if (options.method !== "POST") this.#roundTrip.measured(performance.now() - asked); // an offer may wait for its camera
     if (response.ok) return response;
     const problem = await response.json().catch(() => ({}));
     throw refusal(problem.code ?? "refused", problem.detail ?? `The server refused with status ${response.status}.`);

@@ -157,3 +157,66 @@ async def test_the_answer_gets_the_servers_other_side_and_stays_as_it_was(page) 
     assert found.endswith("\r\n")
     assert none is None
     assert ours == f"a=ice-ufrag:{UFRAG}\r\na=ice-pwd:{PASSWORD}\r\n"
+
+
+DOUBT = """async (ways) => {
+    const { SocketSignalling } = await import("/vendor/socket.js");
+    let clock = 0, timers = [], count = 0, sockets = 0;
+    let way = ways[0]; // to the server and back in ms; null: nothing comes back
+    performance.now = () => clock;
+    window.setTimeout = (act, ms = 0) => (timers.push({ at: clock + ms, act, id: ++count }), count);
+    window.clearTimeout = (id) => (timers = timers.filter((each) => each.id !== id));
+    window.WebSocket = class {
+        static OPEN = 1;
+        readyState = 0;
+        constructor() {
+            sockets += 1;
+            setTimeout(() => ((this.readyState = 1), this.onopen?.()), 2 * (way ?? ways[0]));
+        }
+        send(text) {
+            if (way === null || JSON.parse(text).type !== "ping") return;
+            setTimeout(() => this.onmessage?.({ data: '{"type": "pong"}' }), way);
+        }
+        close() {}
+    };
+    const pass = async (ms) => {
+        for (const end = clock + ms; ; ) {
+            for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+            timers.sort((one, other) => one.at - other.at);
+            if (!timers.length || timers[0].at > end) return void (clock = end);
+            const { at, act } = timers.shift();
+            clock = at;
+            act();
+        }
+    };
+    const signalling = new SocketSignalling(new URL("ws://camera.example/ws"), location.href);
+    await pass(10_000);
+    const all = [];
+    for (way of ways.slice(1)) {
+        const before = clock;
+        let took = null;
+        signalling.doubt().then((dead) => (took = [dead, clock - before]));
+        await pass(20_000);
+        all.push(took);
+    }
+    return [all, sockets];
+}"""
+
+
+@pytest.mark.parametrize("way", [700, 800])
+async def test_a_connection_by_satellite_is_not_taken_for_dead(page, way: int) -> None:
+    assert await page.evaluate(DOUBT, [way, way, way, way]) == [[[False, way]] * 3, 1]
+
+
+async def test_a_connection_that_is_dead_is_found_out_as_soon_as_the_way_allows(page) -> None:
+    [[dead, after]], sockets = await page.evaluate(DOUBT, [5, None])
+    assert (dead, after, sockets) == (True, 500, 2)
+    [[dead, after]], sockets = await page.evaluate(DOUBT, [700, None])
+    assert (dead, sockets) == (True, 2)
+    assert 1_400 <= after <= 2_500
+
+
+async def test_a_way_that_becomes_long_is_doubted_in_vain_once(page) -> None:
+    doubts, sockets = await page.evaluate(DOUBT, [5, 700, 700, 700])
+    assert [dead for dead, _ in doubts] == [True, False, False]
+    assert sockets == 2
