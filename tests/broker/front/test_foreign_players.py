@@ -15,7 +15,7 @@ import pytest
 
 from broker.access.tokens import digest_of
 from common.control import HangUp, Offer, RestartIce
-from rigs.browser import UFRAG, Browser
+from rigs.browser import UFRAG, Browser, audio_section, video_section
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress
 
@@ -181,3 +181,19 @@ async def test_simple_whep_client(broker: RunningBroker, egress: FakeEgress) -> 
         assert patched.status == 204
     assert (await broker.http.delete(resource, headers=headers)).ok
     assert await egress.told(HangUp) == HangUp((await egress.told(Offer)).session)
+
+
+async def test_gstreamer_whepsrc(broker: RunningBroker, egress: FakeEgress) -> None:
+    """whepsrc of gst-plugins-rs: offers sound first and once it has gathered, reads each Link alone, never trickles."""
+    url = f"{broker.url}whep/door"
+    offer = re.sub("(a=mid:.*\r\n)", rf"\1{CANDIDATE}", Browser().offer(audio_section("0"), video_section("1")))
+    posted = await broker.http.post(url, headers=BEARER | SDP, data=offer, allow_redirects=False)
+    assert posted.status == 201, "200 and 204 it takes for sent, and then waits for nothing; all else is an error"
+    servers = [link for link in posted.headers.getall("Link") if 'rel="ice-server"' in link]
+    uris = [link.split(">")[0].strip("<") for link in servers]
+    assert uris == ["stun:stun.example:3478", "turn:turn.example"], "each has a header of its own"
+    resource = urljoin(url, posted.headers["Location"])
+    assert await posted.read(), "it sets what it reads as it is"
+    session = (await egress.told(Offer)).session
+    assert (await broker.http.delete(resource, headers=BEARER)).ok
+    assert await egress.told(HangUp) == HangUp(session)
