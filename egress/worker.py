@@ -69,7 +69,7 @@ from egress.room import Room
 from egress.succession.beginning import NotNeededError, followed, opened_ports
 from egress.succession.handing import Handing
 from egress.succession.resuming import Here
-from egress.succession.successor import Successor, meet
+from egress.succession.successor import Met, meet
 from egress.viewer import Viewer
 from egress.viewers import Viewers
 from egress.wire.addresses import Advertised, watched
@@ -90,13 +90,14 @@ async def run(config: Config, node: NodeName, stop: asyncio.Event, reloader: Rel
     told = os.environ.pop(SUCCESSION, "")
     meeting = Path(told) if told else None
     after = meeting is not None and meeting.exists()  # somebody was here, and may be gone before it gives anything
-    heir = await meet(meeting, node) if meeting is not None else None
-    opened = partial(_opened, compiled=_compiled(config), meeting=meeting, heir=heir, after=after, stop=stop)
+    met = await meet(meeting, node) if meeting is not None else Met()
+    heir = met.heir
+    opened = partial(_opened, compiled=_compiled(config), meeting=meeting, met=met, after=after, stop=stop)
     keys = Keys(heir.prelude.keys[0], b"", *heir.prelude.keys[1:]) if heir is not None and heir.prelude.keys else None
     try:
         await run_worker(Role.EGRESS, opened, config, node, stop, reloader, keys)
     except* NotNeededError:
-        log.debug("told to end before the predecessor has")
+        log.debug("not needed: told to end before the predecessor has, or that goes on")
     finally:
         if heir is not None:
             heir.end()
@@ -108,17 +109,17 @@ async def _opened(
     *,
     compiled: bool,
     meeting: Path | None,
-    heir: Successor | None,
+    met: Met,
     after: bool,
     stop: asyncio.Event,
 ) -> AsyncIterator[Egress]:
-    media, limits, link = around.config.media, around.config.limits, around.link
+    media, limits, link, heir = around.config.media, around.config.limits, around.link, met.heir
     # A replay comes to a name, and the predecessor has the node's.
     with around.subscriber(f"{link.node}.{link.incarnation}" if heir is not None else "") as subscriber:
         async with watched(media.advertise, media.listen) as addresses:
             streams = Streams(subscriber, limits.cache_bytes, heir.sources if heir is not None else None)
             taken = await followed(heir, streams, link.incarnation, stop, meeting) if heir is not None else None
-            with closing(await opened_ports(media, taken, after=after)) as ports:
+            with closing(await opened_ports(media, taken, after=after, process=met.process)) as ports:
                 cname = heir.prelude.cname if heir is not None else secrets.token_hex(8)
                 egress = Egress(link, ports, streams, addresses, compiled=compiled, limits=limits, cname=cname)
                 around.live.on("limits", take=lambda new: egress.limit(new.limits))

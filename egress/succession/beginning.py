@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 from pathlib import Path
+
+import psutil
 
 from common.config import MediaConfig
 from common.errors import AddressInUseError, CamshaftError, ProtocolError
@@ -23,7 +26,7 @@ log = get_logger()
 
 
 class NotNeededError(CamshaftError):
-    """A successor is told to end while its predecessor is at work."""
+    """A successor is told to end while its predecessor is at work, or that goes on without giving anything."""
 
     def __str__(self) -> str:
         return "not needed any more"
@@ -53,15 +56,20 @@ async def followed(
         await asyncio.gather(following, stopping, return_exceptions=True)
 
 
-async def opened_ports(media: MediaConfig, taken: Taken | None, *, after: bool) -> Ports:
+async def opened_ports(media: MediaConfig, taken: Taken | None, *, after: bool, process: int = 0) -> Ports:
     """The ports that were taken, or own ones: ``after`` a predecessor that ends, as soon as it has let them go.
 
-    Raises ``AddressInUseError`` or ``ConfigError``.
+    Where it was that ``process``, which gave nothing, it has to have ended as well: there is one of a name, whatever
+    ports there are. Raises ``AddressInUseError``, ``ConfigError``, or ``NotNeededError`` where it goes on.
     """
     if taken is not None:
         return Ports(media, (taken.udp, taken.tcp))
     loop = asyncio.get_running_loop()
     until = loop.time() + PORTS_WITHIN
+    while _lives(process):
+        if loop.time() > until:
+            raise NotNeededError
+        await asyncio.sleep(LOOK)
     while True:
         try:
             return Ports(media)
@@ -69,3 +77,11 @@ async def opened_ports(media: MediaConfig, taken: Taken | None, *, after: bool) 
             if not after or loop.time() > until:
                 raise
         await asyncio.sleep(LOOK)
+
+
+def _lives(process: int) -> bool:
+    """Whether it is there; one that has ended may still wait for its supervisor to see that."""
+    try:
+        return process not in (0, os.getpid()) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

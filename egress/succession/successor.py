@@ -45,6 +45,14 @@ class Taken:
         close_all([*self.udp, *self.tcp, *(sock for _, sock in self.connections)])
 
 
+@dataclass(frozen=True, slots=True)
+class Met:
+    """Who was found: the ``process`` that listened, 0 if none did; without an ``heir`` it does not speak with us."""
+
+    process: int = 0
+    heir: Successor | None = None
+
+
 class Successor:
     """Made by ``meet``."""
 
@@ -192,23 +200,23 @@ class Successor:
         self._before[key], self._witnesses[key] = state, (Witness(feed, self._seen.set), feed)
 
 
-async def meet(path: Path, node: str) -> Successor | None:
-    """The predecessor that listens there; ``None`` if there is none, or it does not speak with us."""
+async def meet(path: Path, node: str) -> Met:
+    """See who listens there, and speak with it if it is the predecessor of the process that is to be ``node``."""
     try:
         channel = connect(path)
     except PermissionError as exc:
         log.warning("no predecessor of ours", reason=str(exc))
-        return None
+        return Met()
     if channel is None:
-        return None
+        return Met()
     try:
         await channel.send(states.Hello(states.VERSION, node))
         prelude = await channel.hear(states.Prelude)
-        return Successor(channel, _first(prelude, node))
+        return Met(channel.process, Successor(channel, _first(prelude, node)))
     except (GoneError, ProtocolError, TimeoutError) as exc:
         log.warning("the predecessor does not speak with its successor", reason=str(exc) or "it did not answer")
         channel.close()
-        return None
+        return Met(channel.process)
 
 
 def _first(prelude: states.Prelude, node: str) -> states.Prelude:

@@ -102,7 +102,7 @@ class Two:
         theirs.close()
         self.first = self._egress("first", real)
         self.second: BaseProcess | None = None
-        self._path = path
+        self._path, self._real = path, real
 
     def __enter__(self) -> Self:
         return self
@@ -114,8 +114,9 @@ class Two:
                 each.join()
         self._between.close()
 
-    def start_second(self) -> None:
-        self.second = self._egress("second", self._path)
+    def start_second(self, *, alone: bool = False) -> None:
+        """Start the other; ``alone`` with the first, with nobody between them."""
+        self.second = self._egress("second", self._real if alone else self._path)
 
     def signal(self, who: str, number: signal.Signals) -> None:
         found = self.first if who == "first" else self.second
