@@ -46,6 +46,7 @@ from common.media import Kind
 CAMERAS = ("a", "b", "c")
 NODES = ("in-1", "in-2", "in-3", "out-1", "out-2")
 KEEP = 2.0
+HANDING = 12.0  # seconds after which an egress that gave everything, and was not taken at its word, goes on
 
 
 @dataclass
@@ -56,7 +57,8 @@ class FakeWorker:
     incarnation: str
     stalled: bool = False
     draining: bool = False
-    gone_to: str = ""  # incarnation of the successor that it is giving everything to
+    gone_to: str = ""  # incarnation of the successor that it is giving everything to …
+    gone_at: float = 0.0  # … since then
     succeeds: str = ""
     cpu: float = 0.0
     cameras: dict[str, CameraSpec] = field(default_factory=dict)
@@ -197,7 +199,7 @@ class Cluster(RuleBasedStateMachine):
         """It says so, and nothing more; somebody has its sessions meanwhile."""
         giver = data.draw(st.sampled_from(self.givers()))
         self.serial += 1
-        giver.gone_to = str(self.serial)
+        giver.gone_to, giver.gone_at = str(self.serial), self.now
         if not self.lost():
             self.handle(FromWorker(giver.node, Leaving(giver.node, giver.incarnation, giver.gone_to)))
 
@@ -253,6 +255,9 @@ class Cluster(RuleBasedStateMachine):
     def time_passes(self, seconds: int, reports: bool) -> None:
         for _ in range(seconds):
             self.now += 1.0
+            for worker in self.workers.values():
+                if self.now - worker.gone_at > HANDING:
+                    worker.gone_to = ""
             if reports:
                 self.report_all()
             self.handle(Tick())
