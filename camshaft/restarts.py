@@ -5,8 +5,8 @@ Rules:
 * What is proven and had been well for ``WELL_AFTER`` is started again at once: whatever ends it, and however often, is
   no reason to keep viewers in the dark.
 * Else there is a pause before, which doubles with each such end in a row. It is for a program that cannot even begin.
-* What has never worked may be beyond help. Until a program is *proven* (the cluster has been ready while it ran, or it
-  has been steady), an exit code that says so, or ``MAX_FALSE_STARTS`` ends in a row, are final. Afterwards nothing is.
+* What has never worked may be beyond help. Until a program is *proven* (the cluster has been ready, or it has been
+  steady), an exit code that says so, or ``MAX_FALSE_STARTS`` ends in a row, are final. Afterwards nothing is.
 """
 
 from __future__ import annotations

@@ -251,8 +251,8 @@ class Supervisor:
                 self._log.warning("not ready yet", reason=answer)
                 warn_at = time.monotonic() + NOT_READY_AFTER
             await asyncio.sleep(READY_INTERVAL)
-        for name in self._children.names:
-            self._restarts[name].proven = True
+        for restarts in self._restarts.values():  # also of what is between two starts just now
+            restarts.proven = True
         self._is_ready = True
         systemd.notify(systemd.READY)
         self._announce()
