@@ -66,7 +66,7 @@ async def watch(request: web.Request) -> web.StreamResponse:
     context, camera = request.app[CONTEXT], CameraName(request.match_info["camera"])
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
     principal = principal_of(request)
-    answer = await ask(context, principal, context.quotas.address(address_of(request)), camera, "", wish, codecs)
+    answer = await ask(context, principal, address_of(request), camera, "", wish, codecs)
     handover, handshake = Handover(answer.session, _remote(request), b""), Handshake(request)
     try:
         await _hand_over(request, context, Doors.parse(answer.sdp), handover, handshake)

@@ -55,19 +55,19 @@ def _height(height: object) -> int:
 async def ask(
     context: Context,
     principal: Principal,
-    address: str | None,
+    peer: str | None,
     camera: CameraName,
     sdp: str,
     wish: Wish,
     takes: tuple[str, ...] = (),
 ) -> Answer:
-    """Have an offer of somebody's answered, who is counted as ``address``; ``takes``: see ``ControlPlane.offer``.
+    """Have an offer of somebody's answered, who asks from ``peer``; ``takes``: see ``ControlPlane.offer``.
 
     Raises ``RequestError``.
     """
     outcome, began = "given_up", context.clock()
     try:
-        answer = await _ask(context, principal, address, camera, sdp, wish, takes)
+        answer = await _ask(context, principal, peer, camera, sdp, wish, takes)
         outcome = "answered"
     except RequestError as exc:
         outcome = exc.code
@@ -82,13 +82,13 @@ async def ask(
 async def _ask(
     context: Context,
     principal: Principal,
-    address: str | None,
+    peer: str | None,
     camera: CameraName,
     sdp: str,
     wish: Wish,
     takes: tuple[str, ...],
 ) -> Answer:
-    control, quotas = context.control, context.quotas
+    control, quotas, address = context.control, context.quotas, context.quotas.address(peer)
     user = "" if principal.kind is Kind.OPEN else principal.label
     status = control.director.camera(camera)
     if split_stream(camera)[1] != MAIN:
@@ -102,7 +102,7 @@ async def _ask(
         except RequestError as exc:
             context.counters[exc.code] += 1
             control.clerk.turned_away(camera, address or "", exc)
-            context.quiet.warning("offer refused", reason=exc.message, camera=camera, address=address)
+            context.quiet.warning("offer refused", reason=exc.message, camera=camera, address=peer)
             raise
     quotas.offers.open(address)
     try:
@@ -114,5 +114,5 @@ async def _ask(
     control.clerk.cases.asked(answer.session, address or "", context.desk.now)
     name = public_name(answer.session)  # by which the egress tells in its log how the viewer fares
     about = address or ""
-    context.audit.info("viewer let in", about=about, session=name, camera=camera, who=principal.label, address=address)
+    context.audit.info("viewer let in", about=about, session=name, camera=camera, who=principal.label, address=peer)
     return answer

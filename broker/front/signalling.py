@@ -238,7 +238,7 @@ class Socket:
         camera, about = offer.camera, offer.about
         try:
             check_camera_here(self._context, self.principal, self._peer, camera, "offer")
-            answer = await ask(self._context, self.principal, self._address, camera, offer.sdp, parse_wish(*offer.wish))
+            answer = await ask(self._context, self.principal, self._peer, camera, offer.sdp, parse_wish(*offer.wish))
         except RequestError as exc:
             self._error(exc.code, exc.message, camera=camera[:MAX_ID], **about)
             return

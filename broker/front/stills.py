@@ -72,10 +72,10 @@ async def snapshot(request: web.Request) -> web.Response:
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
     if context.control.catalogue.get(camera) is None:
         raise RequestError(404, "unknown_camera", f"There is no camera {camera!r}.")
-    address = context.quotas.address(address_of(request))
+    address = address_of(request)
     try:
         check_memory(context)
-        context.quotas.check_still(address, context.clock())
+        context.quotas.check_still(context.quotas.address(address), context.clock())
     except RequestError as exc:
         context.counters[exc.code] += 1
         context.quiet.warning("still refused", reason=exc.message, camera=camera, address=address)

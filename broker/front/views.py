@@ -252,7 +252,10 @@ def summary_for_viewer(summary: CameraSummary) -> CameraSummary:
 
 def viewer_view(status: SessionStatus) -> ViewerView:
     """A viewer in full. One whose egress has not reported it yet is connecting."""
-    report = status.report or ViewerReport(status.session, status.camera, ViewerState.CONNECTING)
+    holder = status.holder
+    report = status.report or ViewerReport(
+        status.session, status.camera, ViewerState.CONNECTING, principal=holder.principal, expires=holder.expires
+    )
     camera, stream = split_stream(report.camera)
     changed = {
         "session": public_name(status.session),

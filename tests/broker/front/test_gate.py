@@ -14,9 +14,13 @@ import pytest
 from multidict import CIMultiDict
 
 from broker.access.tokens import digest_of
+from broker.director.events import Holder, SessionStatus
 from broker.front.gate import COOKIE, Right
 from broker.front.routes import ROUTES
-from common.sessions import public_name
+from broker.front.views import viewer_view
+from common.cameras import CameraName
+from common.control import NodeName
+from common.sessions import SessionName, public_name
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.matrix import SIGN_OUT, Shown, check_matrix
 from tests.fakes.workers import FakeEgress
@@ -208,6 +212,12 @@ async def test_lists_say_by_whose_right_a_viewer_watches(broker: RunningBroker) 
         assert viewer["principal"] == "token:viewer"
 
 
+def test_whose_right_it_is_is_known_before_the_egress_has_reported_it() -> None:
+    holder = Holder("token:viewer", 7.0)
+    view = viewer_view(SessionStatus(SessionName("s"), CameraName("yard"), NodeName("out-1"), True, None, holder))
+    assert (view.principal, view.expires, view.state) == ("token:viewer", 7.0, "connecting")
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "TRACE"])
 async def test_what_is_no_route_is_none_for_everybody(broker: RunningBroker, method: str) -> None:
     async with broker.http.request(method, "/api/users/x/y") as answer:
@@ -248,7 +258,7 @@ async def test_a_viewer_that_is_let_in_is_named_and_its_session_is_not_given_awa
         session = await session_of(broker)
     said = capsys.readouterr().out
     (line,) = [line for line in said.splitlines() if "viewer let in" in line]
-    for word in (f"session={public_name(session)}", "camera=yard", "who=token:viewer"):
+    for word in (f"session={public_name(session)}", "camera=yard", "who=token:viewer", "address=127.0.0.1"):
         assert word in line
     assert session not in said
     assert "t-viewer" not in said
