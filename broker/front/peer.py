@@ -8,12 +8,14 @@ the first from the right that is no proxy of ours is the client's.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection
 
 from aiohttp import hdrs, web
 
 from common.address import base_path
 
+_WITH_PORT = re.compile(r"^(?:(\d+\.\d+\.\d+\.\d+)|(\[[^]]*\])):\d{1,5}$")  # as IIS and Azure write it
 MAX_HOPS = 16  # addresses that are looked at; nobody has more proxies of his own
 
 
@@ -37,7 +39,7 @@ class Proxies:
         if not self.trust(peer):
             return peer
         for hop in reversed(forwarded_for.split(",")[-MAX_HOPS:]):
-            address = hop.strip().strip("[]")
+            address = _WITH_PORT.sub(r"\1\2", hop.strip()).strip("[]")
             try:
                 address = str(ipaddress.ip_address(address))
             except ValueError:
