@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from broker.access.tokens import digest_of
-from broker.front import handing, refusals
+from broker.front import handing, refusals, rights
 from common.control import Answered, Ended, HangUp, Offer, ToWorker
 from common.endpoints import Endpoints
 from common.handover import LENGTH, Doors, Handover
@@ -309,4 +309,31 @@ async def test_who_may_not_watch_gets_no_connection_and_whose_right_it_is_the_eg
         with connection:
             await (await connecting).close()
         assert egress.offers[0].principal == "token:wall"
+        egress.door.close()
+
+
+async def test_whoever_loses_its_right_loses_its_picture(
+    cheap_passwords: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rights, "INTERVAL", 0.1)
+    ben = {"user": "ben", "password": "ben's password"}
+    root = {"Authorization": "Bearer root"}
+    async with (
+        broker_in(tmp_path, cameras=CAMERAS, auth={"tokens": TOKENS}) as broker,
+        TakingEgress(broker.endpoints, "out-1") as egress,
+        aiohttp.ClientSession(broker.url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser,
+    ):
+        await broker.until("/api/nodes?token=root", lambda nodes: len(nodes) == 2)
+        await broker.http.post("/api/users", json=ben | {"cameras": ["door"]}, headers=root)
+        assert (await browser.post("/api/login", json=ben)).status == 204
+        connecting = asyncio.ensure_future(browser.ws_connect(PATH, timeout=SOON))
+        handover, connection = await egress.taken()
+        with connection:
+            media = await connecting
+            await broker.http.patch("/api/users/ben", json={"cameras": ["hall"]}, headers=root)
+            assert (await egress.told(HangUp)).session == handover.session
+            await media.close()
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await browser.ws_connect(PATH)
+        assert refused.value.status == 403
         egress.door.close()
