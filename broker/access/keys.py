@@ -13,6 +13,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import jwt
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from broker.access.signed import MIN_RSA_BITS, KeyName, usable_key
+from common.address import is_loopback
 from common.config_access import JwtConfig
 from common.errors import ConfigError, RequestError, unreadable
 from common.log import get_logger
@@ -57,6 +59,9 @@ class FetchedKeys:
         self._keys: dict[KeyName, Any] = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._fetching = asyncio.Lock()
+        parts = urlsplit(address)
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            log.warning("keys are fetched without TLS: whoever is on the way can sign tokens as well", address=address)
 
     async def find(self, wanted: KeyName) -> Any:
         """The key of that name. Raises ``RequestError`` if there is none, or none can be had now."""

@@ -28,6 +28,7 @@ from common.cameras import CameraName
 from common.config_access import AuthConfig, JwtConfig
 from common.errors import ConfigError, RequestError
 from tests.fakes.cost import assert_cheap
+from tests.fakes.log import Recorder
 
 SECRET = "a secret of more than sixty-four characters, as the longest of these signatures wants"
 NOW = 4_000_000_000  # Unix time at which no test runs
@@ -313,6 +314,19 @@ async def test_keys_of_several_kinds_may_have_one_name() -> None:
             forged = jwt.encode(CLAIMS, pair(kind)[0], kind, {"kid": "x"})
             assert (await refused(asked, forged)).code == "invalid_token"
     assert provider.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "lines"),
+    [("https://login.example/k", 0), ("http://127.0.0.1:1/k", 0), ("http://[::1]/k", 0), ("http://login.example/k", 1)],
+)
+def test_keys_that_come_without_tls_are_told_of(address: str, lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Recorder()
+    monkeypatch.setattr(keys, "log", log)
+    FetchedKeys(address, JwtConfig(jwks=address), Time())
+    assert [event for event, _ in log.lines] == [
+        "keys are fetched without TLS: whoever is on the way can sign tokens as well"
+    ] * lines
 
 
 async def test_names_of_keys_that_are_made_up_ask_nobody_for_them() -> None:
