@@ -20,6 +20,7 @@ import yaml
 from camshaft.options import Given, access_role, check_node, configured
 from camshaft.table import table, tell
 from camshaft.workers import KINDS
+from common.access import AccessRole
 from common.config_file import check_token
 from common.control import Role
 from common.errors import ConfigError
@@ -55,13 +56,25 @@ def new(name: str, role: str, cameras: tuple[str, ...], expires: str | None, *, 
         lines["cameras"] = list(cameras)
     if expires:
         lines["expires"] = datetime.fromtimestamp(time.time() + _seconds(expires), UTC).replace(microsecond=0)
-    check_token(name, lines)
+    _check(name, lines)
     if as_json:
         click.echo(json.dumps({"token": made, "auth": {"tokens": {name: lines}}}, default=str, indent=2))
         return
     click.echo(made)
     click.echo("\nIt is shown this once. To make it known, put this into the configuration file:\n")
     click.echo(yaml.safe_dump({"auth": {"tokens": {name: lines}}}, sort_keys=False).rstrip())
+
+
+def _check(name: str, lines: dict[str, Any]) -> None:
+    """See that the file may have these lines. Raises ``ConfigError`` in words of the command line."""
+    if lines["role"] == AccessRole.VIEWER and "cameras" not in lines:
+        problem = "names no cameras, so it gives no right; write --camera NAME for each, or --camera '*' for all"
+        raise ConfigError(problem, where=f"token {name}")
+    try:
+        check_token(name, lines)
+    except ConfigError as exc:
+        where = "--camera" if ".cameras." in exc.key else f"token {name}"
+        raise ConfigError(exc.problem, where=where) from None
 
 
 @token.command()

@@ -131,6 +131,8 @@ def test_a_new_token_is_known_once_its_lines_are_in_the_file(directory: Path) ->
 
 
 def test_a_token_without_a_right_is_not_made() -> None:
-    assert "names no cameras" in refused("token", "new", "wall")
+    assert "names no cameras, so it gives no right; write --camera NAME" in refused("token", "new", "wall")
+    assert "--camera: must be a camera's name" in refused("token", "new", "wall", "--camera", "a[b]")
+    assert "token a b: " in refused("token", "new", "a b", "--camera", "yard")
     assert "watches none" in refused("token", "new", "prometheus", "--role", "monitor", "--camera", "yard")
     assert "no time such as" in refused("token", "new", "wall", "--camera", "*", "--expires", "soon")
