@@ -33,7 +33,7 @@ def logs(given: Given, follow: bool, as_json: bool) -> None:
     """
     if not follow:
         raise click.UsageError(BEFORE)
-    from common.claim import somebody_listens
+    from common.claim import seems_served
     from common.endpoints import Endpoints
 
     endpoints = Endpoints.parse(given.config().broker.address)
@@ -42,7 +42,7 @@ def logs(given: Given, follow: bool, as_json: bool) -> None:
         raise ConfigError(
             "these processes are on several machines, and each has a log of its own", key="broker.address"
         )
-    if bus.is_dir() and not somebody_listens(endpoints.control):
+    if bus.is_dir() and not seems_served(endpoints.control):
         click.echo(f"camshaft: no broker has its bus at {bus} now; what is said there will be shown", err=True)
     _follow(bus, as_json=as_json)
 

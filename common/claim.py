@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from common.endpoints import Endpoints, Part
 from common.errors import AddressInUseError, ConfigError
@@ -15,6 +16,7 @@ from common.log_taps import FOLLOWERS, forget_killed
 
 _OWNER_ONLY = 0o600  # the directory is private too; a mode that says so needs no second look
 _OUR_FILES = {"control", "media-in", "media-out", "lock", FOLLOWERS}
+_ACCEPTS = 1 << 16  # of a socket's flags in /proc/net/unix: it listens
 
 
 @contextmanager
@@ -66,3 +68,23 @@ def somebody_listens(endpoint: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         return probe.connect_ex(endpoint.removeprefix("ipc://")) in (0, errno.EAGAIN)  # EAGAIN: its queue is full
+
+
+def seems_served(endpoint: str) -> bool:
+    """Whether a process has the Unix socket, asked without its notice where the system tells.
+
+    To a broker, whoever connects and says nothing is a stranger. The system tells of every process in our network
+    namespace, be it in another root directory; so this is for those who look, and not for those who claim.
+    """
+    return endpoint.removeprefix("ipc://") in _listened_at() or somebody_listens(endpoint)
+
+
+def _listened_at() -> set[str]:
+    """Paths of Unix sockets that processes in our network namespace listen at; none where the system does not say."""
+    try:
+        lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()[1:]
+    except OSError:
+        return set()
+    # proc(5): Num, RefCount, Protocol, Flags, Type, St, Inode, Path
+    found = (each for each in (line.split(maxsplit=7) for line in lines) if len(each) == 8)
+    return {each[7] for each in found if int(each[3], 16) & _ACCEPTS}

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import zmq
 
+from common import claim
 from common.bus import bind
-from common.claim import claimed_directory
+from common.claim import claimed_directory, seems_served
 from common.endpoints import Endpoints, Part
 from common.errors import AddressInUseError, ConfigError
 
@@ -109,3 +110,25 @@ def test_refuses_a_file_and_a_directory_of_another_user(tmp_path: Path, monkeypa
 def test_tcp_needs_none() -> None:
     with claimed_directory(Endpoints.parse("tcp://127.0.0.1:5550")):
         pass
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
+def test_a_broker_does_not_notice_that_somebody_looks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    """``camshaft logs -f`` was a stranger to it. Where the system does not say who listens, it has to be."""
+    if not told:
+        monkeypatch.setattr(claim, "_listened_at", set)
+    path = tmp_path / "control"
+    assert not seems_served(f"ipc://{path}")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        assert not seems_served(f"ipc://{path}"), "it has a name, and does not listen"
+        listener.listen()
+        listener.setblocking(False)
+        assert seems_served(f"ipc://{path}")
+        if told:
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+    assert path.exists()
+    assert not seems_served(f"ipc://{path}"), "the name is what was left of it"
