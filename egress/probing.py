@@ -17,7 +17,7 @@ ROUND = 1.0  # seconds for the answers to checks, and more where two round trips
 
 
 class Probing:
-    """One viewer's, whose findings are its ``quality.sizes``. Times are monotonic seconds."""
+    """The search on one viewer's path, whose findings are its ``quality.sizes``. Times are monotonic seconds."""
 
     def __init__(self, agent: IceAgent, quality: PathQuality, feedback: Feedback) -> None:
         self._agent, self._quality, self._feedback = agent, quality, feedback

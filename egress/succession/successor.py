@@ -47,7 +47,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """Who was found: the ``process`` that listened, 0 if none did; without an ``heir`` it does not speak with us."""
+    """The egress that was found: the ``process`` that listened, 0 if none did.
+
+    It does not speak with us where there is no ``heir``.
+    """
 
     process: int = 0
     heir: Successor | None = None

@@ -54,7 +54,7 @@ class Speech:
         """Packets are missing: the converter's timestamps show it."""
 
     def restart(self) -> None:
-        """Another stream begins: every packet stands for itself."""
+        """Expect another stream, for which nothing is kept: every packet stands for itself."""
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, in order; ``timestamp`` is extended, that of the first frame."""

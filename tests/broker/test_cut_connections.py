@@ -14,9 +14,9 @@ from broker import notices
 from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
 from broker.store import Store
-from common.bus import Endpoints
 from common.config import Config
 from common.control import NodeName, Report, Role, ToWorker
+from common.endpoints import Endpoints
 from common.worker.link import Link
 from tests.fakes.log import Recorder
 from tests.fakes.private_bus import free_tcp_endpoints, zmq_context

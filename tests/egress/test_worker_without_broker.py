@@ -46,6 +46,9 @@ class BrokenOnce:
     def statistics(self) -> dict[str, int]:
         return {}
 
+    def renew(self, camera: str, revision: int) -> None:
+        pass
+
     def acquire(self, camera: str) -> Stream:
         self.users += 1
         return self._streams.pop()

@@ -254,8 +254,8 @@ KNOWN = {
     "DtlsServer": "_connection _flight _flights _identity _inherited _remote _repeat_at _repeats _srtp _state "
     "_transmit doubted failure heard",
     "Srtp": "_compiled _former _inbound gcm_keys heard ours profile sent theirs",
-    "Feedback": "_alarmed_at _lost _reported _budget _quality _senders alarming bandwidth bye garbage ignored "
-    "reports round_trip",
+    "Feedback": "_alarmed_at _told_at _bytes _lost _reported _budget _quality _senders alarming bandwidth bye garbage "
+    "ignored reports round_trip",
     "PathQuality": "_lossy_until _round_trip capacity reliable sizes watched",
     "IceAgent": "_checks _renewed _restarts _switches _tie_breaker answers created current former hearing "
     "nominated pairs retired selected spent",
