@@ -101,6 +101,17 @@ async def test_a_camera_is_added_shown_changed_and_removed(broker: RunningBroker
     assert await call(broker, "GET", "/api/cameras/yard") == (404, "unknown_camera")
 
 
+async def test_changes_at_the_same_time_are_all_made(broker: RunningBroker) -> None:
+    await call(broker, "POST", "/api/cameras", {"id": "yard", "url": URL})
+    changes: list[dict[str, Any]] = [{"name": "Yard"}, {"group": "Outside"}, {"order": 7}, {"on_demand": True}]
+    changes += [{"keep_after": 3.0}, {"transport": "tcp"}, {"streams": {"sub": {"url": "rtsp://host/sub"}}}]
+    answers = await asyncio.gather(*(call(broker, "PATCH", "/api/cameras/yard", change) for change in changes))
+    assert {status for status, _ in answers} == {200}
+    _, camera = await call(broker, "GET", "/api/cameras/yard")
+    assert camera["streams"]["sub"]["url"] == "rtsp://host/sub"
+    assert all(camera[key] == value for change in changes for key, value in change.items() if key != "streams")
+
+
 async def test_the_address_of_a_new_camera(broker: RunningBroker) -> None:
     async with broker.http.post("/api/cameras", json={"id": "yard", "url": URL}) as response:
         assert response.headers["Location"] == "/api/cameras/yard"

@@ -69,6 +69,52 @@ async def test_offers_are_counted_by_what_came_of_them(broker: RunningBroker) ->
         assert (await values(broker, "camshaft_answer_seconds_count")) == {(): 1}
 
 
+async def test_what_has_gone_leaves_no_series(cheap_passwords: None, broker: RunningBroker) -> None:
+    """Cameras, stills, sessions and strangers come and go for months; a series that stays is memory of Prometheus."""
+    named = {"kind", "codec", "state", "event", "outcome", "reason", "le"}
+
+    async def series() -> set[tuple[str, ...]]:
+        families = text_string_to_metric_families(await scrape(broker))
+        return {
+            (sample.name, *(value for label, value in sorted(sample.labels.items()) if label not in named))
+            for family in families
+            for sample in family.samples
+        }
+
+    async def come(numbers: range) -> None:
+        for each in numbers:
+            body = {"id": f"c{each}", "url": f"rtsp://10.0.0.1/{each}", "name": f"{each}"}
+            assert (await broker.http.post("/api/cameras", json=body)).status == 201
+            await broker.http.get(f"/api/cameras/nothing-{each}/snapshot.jpg")
+            await broker.http.get(f"/nothing/{each}")
+            await broker.http.post(f"/whep/nothing-{each}", data=OFFER, headers={"Content-Type": "application/sdp"})
+            await broker.http.post("/api/login", json={"user": f"user-{each}", "password": "a password"})
+
+    await come(range(1))  # what is measured at first use is none of somebody's
+    before = await series()
+    await come(range(1, 51))
+    async with asyncio.timeout(PATIENCE):  # a scrape that took long is kept for a moment
+        while len(await series()) < len(before) + 50:  # noqa: ASYNC110 - HTTP has no event
+            await asyncio.sleep(0.1)
+        for each in range(1, 51):
+            assert (await broker.http.delete(f"/api/cameras/c{each}")).status == 204
+        while await series() != before:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.1)
+
+
+async def test_no_label_ends_its_line(broker: RunningBroker) -> None:
+    odd = 'a"b\\c\nd{e="f"} 1'
+    async with FakeEgress(broker.endpoints, "out-1") as egress:
+        await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
+        egress.report(host=odd, version=odd, counters={odd: 7})
+        await broker.until("/api/nodes", lambda nodes: nodes[1]["host"] == odd)
+        infos = await values(broker, "camshaft_node_info")
+        assert (odd, "out-1", "egress", odd) in infos
+        assert {
+            count for labels, count in (await values(broker, "camshaft_events_total")).items() if odd in labels
+        } <= {7}
+
+
 async def test_codes_that_an_egress_makes_up_are_not_counted_without_end(tmp_path: Path) -> None:
     limits = {"offer_rate": 0, "offer_rate_per_camera": 0}
     async with (
