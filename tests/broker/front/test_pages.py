@@ -27,6 +27,16 @@ async def test_a_page_comes_with_a_strict_policy(broker: RunningBroker, path: st
         assert response.headers["Permissions-Policy"] == "camera=(), microphone=()"
 
 
+@pytest.mark.parametrize("path", ["/?token=t", "/watch/door?token=t", "/static/player.js", "/api/cameras", "/nothing"])
+async def test_no_other_site_is_told_where_a_page_was_which_may_have_a_token_in_it(
+    broker: RunningBroker, path: str
+) -> None:
+    async with broker.http.get(path) as response:
+        assert response.headers["Referrer-Policy"] == "same-origin"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Server" not in response.headers
+
+
 async def test_an_unknown_camera_has_a_page_that_says_so(broker: RunningBroker) -> None:
     async with broker.http.get("/watch/porch") as response:
         assert response.status == 404
