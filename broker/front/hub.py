@@ -20,10 +20,14 @@ from broker.director.events import CameraChanged, CameraRemoved, Notice, RenewSe
 from broker.front.backlog import Backlog
 from broker.front.context import CONTEXT
 from broker.front.views import CameraSummary, camera_summary, summary_for_viewer
+from common.access import AccessRole
 from common.cameras import MAIN, CameraName, CameraState, split_stream
 from common.sessions import SessionName
 
 RIGHT_ENDED = 4401  # close code: sign in again
+MOST_LISTS = 64  # that are kept: one of a thousand cameras has 250 kB, and takes 10 ms to make
+
+_Rights = tuple[AccessRole, tuple[str, ...]]  # of those who see the same
 
 
 class Listener(Protocol):
@@ -64,7 +68,7 @@ class Hub:
         self._catalogue = catalogue
         self._director = director
         self._labels = self._read_labels()
-        self._list = ""  # the message to an admin, until a camera changes: it is long, and asked for often
+        self._lists: dict[_Rights, str] = {}  # the messages until a camera changes: long, and asked for often
         self.listeners: set[Listener] = set()
         self.owners: dict[SessionName, Owner] = {}
         self.backlog = Backlog()
@@ -74,7 +78,7 @@ class Hub:
         if not isinstance(notice, SessionEnded | RenewSession):
             if split_stream(notice.camera)[1] != MAIN:  # pages hear of the camera as a whole
                 return
-            self._list = ""
+            self._lists.clear()
         match notice:
             case SessionEnded(session, _, reason, detail):
                 if owner := self.owners.get(session):
@@ -96,7 +100,7 @@ class Hub:
         before, self._labels = self._labels, self._read_labels()
         for camera in before.keys() & self._labels.keys():
             if before[camera] != self._labels[camera] and (status := self._director.camera(camera)) is not None:
-                self._list = ""
+                self._lists.clear()
                 self._tell_of(camera, status.state, status.detail, status.video)
 
     def _tell_of(self, camera: CameraName, state: CameraState, detail: str, video: str) -> None:
@@ -116,10 +120,12 @@ class Hub:
 
     def list_for(self, principal: Principal) -> str:
         """The message with all cameras that somebody may watch."""
-        if not principal.is_admin:
-            return self._summaries(principal)
-        self._list = self._list or self._summaries(principal)
-        return self._list
+        rights = principal.role, principal.cameras
+        if rights not in self._lists:
+            if len(self._lists) >= MOST_LISTS:
+                del self._lists[next(iter(self._lists))]
+            self._lists[rights] = self._summaries(principal)
+        return self._lists[rights]
 
     async def close_without_right(self, desk: Desk) -> None:
         """Send away those whose rights are not any more what they were: they ask anew."""
