@@ -50,6 +50,11 @@ T = TypeVar("T")
 DEVICE = "camshaft_device"  # the cookie by which a browser is known in which a user has signed in before
 DEVICE_DAYS = 180.0  # without a sign-in; after them its user waits as others do while somebody guesses
 MAX_COOKIES = 8  # of one name in a request; a browser has one for each path, of which there are two or three
+STALE_LINK = "This link is of an earlier start; the log has that of the last one."
+NOT_FIRST = (
+    "An admin, or a token of one, is known already: sign in, or on the server's machine say "
+    "`camshaft user add NAME --role admin`."
+)
 NICENESS = 5  # of the threads that look at passwords, beyond the process's own
 HASHING, WAITING = 2, 32  # passwords that are looked at at once, and that may wait for their turn …
 WAITING_KNOWN = 8  # … and those of browsers that are known: strangers cannot take their room
@@ -125,7 +130,8 @@ async def ways(request: web.Request) -> web.Response:
     """The ways to sign in here, for the page that does it."""
     context = request.app[CONTEXT]
     label = "" if context.sign_on is None else context.sign_on_label
-    return _answer(WaysView(password=context.desk.people is not None, sign_on=label))
+    first = first_admin_path(request.app) != ""
+    return _answer(WaysView(password=context.desk.people is not None, sign_on=label, first=first))
 
 
 async def sign_out(request: web.Request) -> web.Response:
@@ -182,12 +188,12 @@ async def make_first_admin(request: web.Request) -> web.Response:
     _check_wait(request, keys, form.user)
     if not hmac.compare_digest(form.code.encode(errors="replace"), account.code.encode()):
         account.guesses.wrong(keys, context.clock())
-        refusal = RequestError(403, "wrong_code", "This link is not that of the last start; the log has the right one.")
-        raise refused_sign_in(request, refusal, form.user)
+        sentence = STALE_LINK if context.desk.ownerless else NOT_FIRST
+        raise refused_sign_in(request, RequestError(403, "wrong_code", sentence), form.user)
     check_name(form.user)
     hash = await account.hashed(form.password)
     if not context.desk.ownerless:  # asked last, as the hashing lets others in
-        raise RequestError(409, "not_first", "There is an admin already; sign in.")
+        raise RequestError(409, "not_first", NOT_FIRST)
     add = partial(people_of(request).add, form.user, hash, AccessRole.ADMIN, (), now=context.desk.now, first=True)
     user = await account.written(add)
     context.audit.info("first admin made", about=address_of(request) or "", user=user.name, address=address_of(request))

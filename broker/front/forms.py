@@ -92,6 +92,7 @@ class WaysView(BaseModel):
 
     password: bool
     sign_on: str = Field(description="Text of the button for single sign-on; empty without it.")
+    first: bool = Field(description="Nobody can sign in yet: the server's log has a link that makes the first admin.")
 
 
 class MeView(BaseModel):

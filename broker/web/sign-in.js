@@ -12,10 +12,13 @@ const [problem, again] = ["problem", "again"].map((id) => document.getElementByI
 const go = /** @type {HTMLButtonElement} */ (document.getElementById("go"));
 const code = new URLSearchParams(location.hash.slice(1)).get("code");
 
+const WITHOUT_LINK = "Nobody can sign in here yet. When the server started it printed a link that makes the first admin: its log has it.";
+
 showMissing(document.getElementById("missing"));
 if (code) {
   document.getElementById("title").textContent = "The first admin";
-  document.getElementById("first").hidden = again.hidden = false;
+  tell("Nobody can sign in here yet. Choose the name and the password of the first admin.");
+  again.hidden = false;
   form.querySelector("[name=password]").setAttribute("autocomplete", "new-password");
   go.textContent = "Go on";
 }
@@ -23,6 +26,7 @@ if (code) {
 fetchWithin(REQUEST_TIMEOUT, below(HOME, "api/login"), { cache: "no-store" })
   .then((response) => response.json())
   .then((ways) => {
+    if (ways.first && !code) tell(WITHOUT_LINK);
     const elsewhere = document.getElementById("elsewhere");
     const link = elsewhere.querySelector("a");
     form.hidden = !ways.password && !code;
@@ -46,6 +50,13 @@ form.onsubmit = async (event) => {
   go.disabled = false;
   if (!problem.textContent) location.replace(wayBack());
 };
+
+/** Say what has to be known before the form is filled in. */
+function tell(sentence) {
+  const first = document.getElementById("first");
+  first.textContent = sentence;
+  first.hidden = false;
+}
 
 /** The page that sent us here, if it is one of ours. */
 function wayBack() {

@@ -49,13 +49,24 @@ async def sign_in(http: aiohttp.ClientSession, user: str = "ben", password: str 
     return await http.post("/api/login", json={"user": user, "password": password})
 
 
+async def test_a_link_of_before_there_was_an_admin_s_token_says_so(broker: RunningBroker) -> None:
+    form = {"user": "anna", "password": "her password", "code": "that of an earlier start"}
+    async with browser(broker) as anna:
+        refused = await anna.post("/api/first-admin", json=form)
+        assert (refused.status, (await refused.json())["code"]) == (403, "wrong_code")
+        assert "camshaft user add NAME --role admin" in (await refused.json())["detail"]
+
+
 async def test_the_first_start_makes_an_admin_by_its_link(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with broker_in(tmp_path, auth="required") as broker, browser(broker) as anna:
         link = re.search(r"http://\S+/sign-in#code=(\S+)", capfd.readouterr().out)
         assert link is not None
         form = {"user": "anna", "password": "her password", "code": link[1]}
         refused = await anna.post("/api/first-admin", json=form | {"code": "guess"})
-        assert (refused.status, (await refused.json())["code"]) == (403, "wrong_code")
+        problem = await refused.json()
+        assert (refused.status, problem["code"]) == (403, "wrong_code")
+        assert "the log has that of the last one" in problem["detail"]
+        assert (await (await anna.get("/api/login")).json())["first"]
         assert (await anna.post("/api/first-admin", json=form | {"password": "short"})).status == 422
         assert (await anna.post("/api/first-admin", json=form)).status == 204
         assert await (await anna.get("/api/me")).json() | {"expires": 0} == {
@@ -67,6 +78,7 @@ async def test_the_first_start_makes_an_admin_by_its_link(tmp_path: Path, capfd:
         }
         again = await anna.post("/api/first-admin", json=form | {"user": "eve"})
         assert (again.status, (await again.json())["code"]) == (409, "not_first")
+        assert not (await (await anna.get("/api/login")).json())["first"]
     async with broker_in(tmp_path, auth="required") as broker:  # the next start
         assert "code=" not in capfd.readouterr().out
         assert (await sign_in(broker.http, "anna", "her password")).status == 204

@@ -88,7 +88,11 @@ async def test_who_signs_in_at_the_provider_has_the_rights_of_its_groups(
 ) -> None:
     await answers(provider)
     async with broker_in(tmp_path, **configured(provider)) as broker, browser(broker) as person:
-        assert await (await person.get("/api/login")).json() == {"password": True, "sign_on": "Single sign-on"}
+        assert await (await person.get("/api/login")).json() == {
+            "password": True,
+            "sign_on": "Single sign-on",
+            "first": False,
+        }
         sent = await person.get("/sign-in/start?next=watch/yard", allow_redirects=False)
         assert sent.status == 303
         asked = parse_qs(urlsplit(sent.headers["Location"]).query)
