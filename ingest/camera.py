@@ -209,6 +209,7 @@ class Camera:
             on_redirect=self._redirected,
             pin=self._pin,
             keepalive=self._learnt.keepalive,
+            pace=self._learnt.pace,
             bitrate=self._shared.bitrate,
             networks=Networks(self.spec.networks),
         )

@@ -11,6 +11,7 @@ from common.cameras import CameraSpec, Transport
 from ingest.retry import Transports
 from ingest.rtsp.habits import Habits
 from ingest.rtsp.keepalive import Keepalive
+from ingest.rtsp.silence import Pace
 
 MAX_REMEMBERED = 1_000  # cameras, while nobody pulls them
 
@@ -22,6 +23,7 @@ class Learnt:
     transports: Transports
     keepalive: Keepalive = field(default_factory=Keepalive)
     habits: Habits = field(default_factory=Habits)
+    pace: Pace = field(default_factory=Pace)
 
 
 class Memory:

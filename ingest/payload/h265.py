@@ -105,6 +105,7 @@ class H265(Frames):
         self._sets = ParameterSets(parameters)
         self._irap_seen = False
         self._turned = False  # it says that its pictures are to be turned
+        self._numbered = parameters.get("sprop-max-don-diff", "0").strip("0") != ""  # RFC 7798 7.1
         super().__init__(_track(self._sets.sequence), self._repack_unit, output)
 
     @property
@@ -126,6 +127,10 @@ class H265(Frames):
         if kind == _FRAGMENT:
             return begin < 0x80 or (begin & 0x3F in SLICES and packet[start + _HEADER + 1] < 0x80)
         return kind in SLICES and begin < 0x80  # first_slice_segment_in_pic_flag is not set, H.265 7.3.6.1
+
+    def expects_picture(self, arrival_ns: int) -> bool:
+        """See ``Frames``."""
+        return not self._numbered and super().expects_picture(arrival_ns)
 
     def _repack_unit(self, payloads: list[bytes]) -> list[Unit]:
         slices: list[bytes] = []
@@ -154,7 +159,7 @@ class H265(Frames):
 
     def _nal_units(self, payloads: list[bytes]) -> Iterator[bytes]:
         """As a byte stream, so that start codes that a camera left in its packets begin NAL units as well."""
-        stream = access_unit("H265", payloads)
+        stream = access_unit("H265", [*map(_unnumbered, payloads)] if self._numbered else payloads)
         units = _START_CODE.split(stream, maxsplit=MAX_UNITS)
         if len(units) > MAX_UNITS:
             raise ProtocolError("an access unit has too many NAL units")
@@ -190,6 +195,22 @@ def _track(sequence: SequenceParameterSet | None) -> Track:
         width=sequence.width,
         height=sequence.height,
     )
+
+
+def _unnumbered(payload: bytes) -> bytes:
+    """A payload without its decoding order numbers (RFC 7798 4.4): those who send them send in order all the same."""
+    kind, at = _kind(payload), _HEADER
+    if kind == _FRAGMENT:
+        begins = payload[at : at + 1] >= b"\x80"
+        return payload[: at + 1] + payload[at + 3 :] if begins else payload
+    if kind != _AGGREGATE:
+        return payload[:at] + payload[at + 2 :]
+    out, at = payload[:at], at + 2
+    while at + 2 <= len(payload):
+        end = at + 2 + int.from_bytes(payload[at : at + 2])
+        out += payload[at:end]
+        at = end + 1  # behind the difference to the next number
+    return out
 
 
 def _kind(nal: bytes) -> int:

@@ -31,7 +31,7 @@ from ingest.rtsp.parser import Parser
 from ingest.rtsp.publishing import Publishing
 from ingest.rtsp.quickack import QuickAck
 from ingest.rtsp.session import Action, BindPorts, Playing, Punch, RtspSession, Send, SessionState
-from ingest.rtsp.silence import Silence
+from ingest.rtsp.silence import Pace, Silence
 from ingest.rtsp.stall import Stall
 from ingest.rtsp.turns import MOST_WHILE_RESTING, Turns
 from ingest.rtsp.url import RtspUrl
@@ -55,6 +55,7 @@ class Connection(asyncio.BufferedProtocol):
         on_media: Callable[[Connection], None],
         pin: Pin,
         keepalive: Keepalive,
+        pace: Pace,
         budget: Budget,
         networks: Networks,
     ) -> None:
@@ -62,7 +63,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
         self._media = SessionMedia(url, udp=udp, epoch=epoch, networks=networks)
-        self._silence = Silence(self._media)
+        self._silence = Silence(self._media, pace)
         self._session = RtspSession(url, udp, self._media.select, pin, keepalive)
         self._interleaved = Interleaved(self._parser, self._answered)
         self._turns = Turns(budget, self._parser, self._media.ports, self._go_on, self._fail)

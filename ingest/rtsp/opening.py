@@ -24,7 +24,7 @@ from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.networks import Networks
 from ingest.rtsp.session import RedirectedError
 from ingest.rtsp.setup import TransportRefusedError
-from ingest.rtsp.silence import NoMediaError
+from ingest.rtsp.silence import NoMediaError, Pace
 from ingest.rtsp.url import RtspUrl
 
 MAX_REDIRECTS = 5
@@ -44,6 +44,7 @@ async def connected(
     on_redirect: Callable[[RtspUrl], None] = lambda _url: None,
     pin: Pin | None = None,
     keepalive: Keepalive | None = None,
+    pace: Pace | None = None,
     bitrate: int = LimitsConfig().camera_bitrate,
     networks: Networks = Networks(),  # noqa: B008  # frozen
 ) -> AsyncIterator[Connection]:
@@ -53,8 +54,8 @@ async def connected(
     the first packet. Redirects are followed, but not to where only this machine can reach, unless the camera is there
     itself; ``on_redirect`` is told of each.
     Nothing is sent to, or taken from, an address that ``networks`` does not allow.
-    ``pin`` and ``keepalive`` are what earlier sessions taught; ``bitrate`` is what the camera may send for long, in
-    Mbit/s.
+    ``pin``, ``keepalive`` and ``pace`` are what earlier sessions taught; ``bitrate`` is what the camera may send for
+    long, in Mbit/s.
     """
     pin, keepalive = pin or Pin(), keepalive or Keepalive()
     budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
@@ -69,6 +70,7 @@ async def connected(
             on_media=on_media,
             pin=pin,
             keepalive=keepalive,
+            pace=pace or Pace(),
             budget=budget,
             networks=networks,
         )

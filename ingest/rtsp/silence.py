@@ -1,6 +1,12 @@
-"""How long a session may be silent, and what is said of one that is. Time is an argument."""
+"""How long a session may be silent, and what is said of one that is. Time is an argument.
+
+A camera that sends a picture in five seconds, or in twenty, looks like one that is gone. Where a session ends so that
+never had two pictures shortly after each other, the next one is given twice as long.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from common.cameras import CameraState
 from common.errors import CameraError
@@ -11,6 +17,8 @@ SILENCE_TIMEOUT = 5.0  # seconds without a packet of the picture; of the sound, 
 FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TCP is tried
 LATE = 1.0  # seconds between two checks after which this process itself stood still: what came meanwhile is unread
 LOOK_TIMEOUT = 5.0  # seconds for a keyframe of a picture that is announced as something else than H.264
+MOST_PATIENCE = 8  # times as long as that: a picture in forty seconds
+BRISK = 2.5  # seconds between two pictures, below which silence is none of the camera's pace
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 
 
@@ -21,14 +29,25 @@ class NoMediaError(CameraError):
         super().__init__(CameraState.SILENT, detail)
 
 
+@dataclass(slots=True)
+class Pace:
+    """One camera's, learnt over its sessions."""
+
+    patience: int = 1  # times ``SILENCE_TIMEOUT``
+
+
 class Silence:
     """The judge of one session's silence."""
 
-    def __init__(self, media: SessionMedia) -> None:
+    def __init__(self, media: SessionMedia, pace: Pace | None = None) -> None:
         self._media = media
+        self._pace = pace or Pace()
+        self._picture = -1  # timestamp of the last one
+        self._picture_at = 0.0
         self._seen = 0  # packets of the first track
         self._seen_at = 0.0
         self._playing_at = self._checked_at = 0.0
+        self._brisk = False  # two pictures came shortly after each other
         self._late = False  # the last check was; before the one after that, sockets are read
 
     def begin(self, now: float) -> None:
@@ -46,19 +65,31 @@ class Silence:
             self._playing_at += passed
         if first.packets != self._seen:
             self._seen, self._seen_at = first.packets, now
+            self._look(first.unpacking.raw, now)
         silence = now - self._seen_at
+        timeout = SILENCE_TIMEOUT * self._pace.patience
         if media.nothing_playable:
             if first.track.problem or now - self._playing_at >= LOOK_TIMEOUT:
                 raise media.nothing_playable
             return
         if not first.packets:
-            if silence >= (FIRST_PACKET_TIMEOUT if media.udp else SILENCE_TIMEOUT):
+            if silence >= (FIRST_PACKET_TIMEOUT if media.udp else timeout):
                 raise NoMediaError(self._nothing_came(first))
         elif first.said_goodbye and silence >= GOODBYE_TIMEOUT:
             raise CameraError(CameraState.CLOSED, "the camera said goodbye (RTCP BYE)")
-        elif silence >= SILENCE_TIMEOUT:
+        elif silence >= timeout:
+            if not self._brisk:
+                self._pace.patience = min(2 * self._pace.patience, MOST_PATIENCE)
             still = " while its sound goes on" if any(other.packets for other in others) else ""
-            raise CameraError(CameraState.SILENT, f"no {first.kind} for {SILENCE_TIMEOUT:g} s{still}")
+            raise CameraError(CameraState.SILENT, f"no {first.kind} for {timeout:g} s{still}")
+
+    def _look(self, picture: int, now: float) -> None:
+        """Packets have come, the last of them of the picture with that timestamp."""
+        if picture == self._picture:
+            return
+        if self._picture >= 0 and now - self._picture_at < BRISK:
+            self._brisk, self._pace.patience = True, 1
+        self._picture, self._picture_at = picture, now
 
     def _nothing_came(self, receiver: TrackReceiver) -> str:
         if receiver.unexpected_type is not None:

@@ -211,6 +211,32 @@ def test_pictures_in_another_order_than_shown_and_unusual_profiles_are_to_be_con
     assert "profile 4" in camera.format.track.convert
 
 
+def numbered(payload: bytes, number: int) -> bytes:
+    """RFC 7798 4.4.1 to 4.4.3: a payload with its decoding order number."""
+    at = 3 if payload[0] >> 1 == 49 else 2
+    if at == 3 and payload[2] < 0x80:
+        return payload
+    return payload[:at] + number.to_bytes(2) + payload[at:]
+
+
+@pytest.mark.parametrize("size", [60, 1_400])
+def test_decoding_order_numbers_are_left_out(size: int) -> None:
+    camera, sent = Camera({"sprop-max-don-diff": "2"}), encoded()
+    sets, *others = sent[0][:3], [sent[0][3:], *sent[1:]]
+    first, *more = sets
+    payload = b"\x60\x01" + (7).to_bytes(2) + len(first).to_bytes(2) + first
+    for nal in more:
+        payload += b"\0" + len(nal).to_bytes(2) + nal
+    camera.format.receive(payload, 0, len(payload), 0, False, 5)
+    for number, unit in enumerate(others[0]):
+        payloads = [numbered(each, 9) for nal in unit for each in h265_fragments(nal, size)]
+        for at, each in enumerate(payloads):
+            camera.format.receive(each, 0, len(each), number * TICKS, at == len(payloads) - 1, 5)
+    assert not camera.format.expects_picture(5), "the compiled way knows nothing of them"
+    assert [nals for _, nals in camera.units()][1:] == sent[1:]
+    assert camera.format.dropped == 0
+
+
 def test_a_picture_that_is_to_be_turned_is_converted_and_says_so_to_the_decoder() -> None:
     camera, sent = Camera(), encoded()
     turned = bytes.fromhex("4e012f0308000980")  # display orientation of 90 degrees, H.265 D.2.17

@@ -10,7 +10,7 @@ from common.cameras import CameraState
 from common.errors import CameraError
 from ingest.rtsp import silence
 from ingest.rtsp.media import SessionMedia
-from ingest.rtsp.silence import NoMediaError, Silence
+from ingest.rtsp.silence import MOST_PATIENCE, NoMediaError, Pace, Silence
 from ingest.rtsp.url import RtspUrl
 from rigs.camera import FakeCamera, h264_track, pcmu_track
 from rigs.reading import Reading
@@ -62,10 +62,10 @@ async def test_sound_that_stops_ends_nothing(monkeypatch: pytest.MonkeyPatch) ->
 class Session:
     """One whose packets a test counts, on a clock of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
         self.media = SessionMedia(RtspUrl.parse("rtsp://127.0.0.1/"), udp=False, epoch=1)
         self.media.stream = Reading().stream
-        self.silence = Silence(self.media)
+        self.silence = Silence(self.media, pace)
         self.now = 1_000.0
         self.silence.begin(self.now)
 
@@ -74,10 +74,17 @@ class Session:
         self.now += seconds
         self.silence.check(self.now)
 
+    def picture(self, seconds: float) -> None:
+        """Another one comes when that has passed."""
+        for _ in range(int(seconds * 4) - 1):
+            self.pass_(0.25)
+        self.media.stream.receivers[0].unpacking.raw += 90
+        self.pass_(0.25, packets=1)
+
     def wait(self, step: float = 0.25) -> None:
         """Until it is given up."""
         with suppress(CameraError):
-            for _ in range(30):
+            for _ in range(30 * MOST_PATIENCE):
                 self.pass_(step)
             pytest.fail("it was not given up")
 
@@ -105,6 +112,32 @@ def test_a_process_that_is_always_late_still_gives_up() -> None:
     session.pass_(0.25, packets=1)
     session.wait(2.0)
     assert session.now <= 1_000 + 3 * silence.SILENCE_TIMEOUT
+
+
+@pytest.mark.parametrize("interval", [5.0, 7.0, 15.0, 30.0])
+def test_a_camera_of_few_pictures_is_given_the_time_that_it_needs(interval: float) -> None:
+    pace, sessions = Pace(), 0
+    while True:
+        sessions += 1
+        session = Session(pace)
+        session.picture(0.25)
+        try:
+            for _ in range(20):
+                session.picture(interval)
+        except CameraError:
+            continue
+        break
+    assert sessions <= 4
+
+
+def test_a_camera_that_had_pictures_in_a_row_is_given_no_more() -> None:
+    pace = Pace(patience=MOST_PATIENCE)
+    session = Session(pace)
+    session.picture(0.25)
+    session.picture(1.0)
+    session.wait()
+    assert session.now == 1_001.25 + silence.SILENCE_TIMEOUT
+    assert pace.patience == 1
 
 
 async def test_goodbye_ends_the_session_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
