@@ -70,8 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._publishing = Publishing(self._media, self._turns, publish, partial(on_media, self))
         self._quickack = QuickAck()
         self._stall = Stall()
-        self._report_due = 0.0
-        self._moment = next(_MOMENTS)
+        self._report_due, self._moment = 0.0, next(_MOMENTS)
         self._offered = 0  # bytes of room for the read that is under way
         self._transport: asyncio.Transport | None = None
         self._ticker: asyncio.TimerHandle | None = None
