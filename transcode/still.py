@@ -66,7 +66,7 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
         encoder = VideoCodecContext.create("mjpeg", "w")
         assert isinstance(encoder, VideoCodecContext)
         encoder.width, encoder.height, encoder.pix_fmt = *size, _SAMPLES
-        encoder.time_base = _TIME_BASE
+        encoder.time_base, encoder.thread_count = _TIME_BASE, 1
         encoder.options = {"qmin": _QUALITY, "qmax": _QUALITY}
         picture = frame.reformat(*size, format=_SAMPLES, dst_color_range="JPEG")
         picture.pts, picture.time_base = 0, _TIME_BASE

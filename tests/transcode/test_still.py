@@ -73,13 +73,17 @@ def test_what_is_no_picture_is_said(codec: str, data: bytes) -> None:
         draw(AccessUnit(data, 0, 0, keyframe=True), codec, 0)
 
 
-def test_it_costs_little() -> None:
-    unit = keyframe("H264", width=1920, height=1080)
-    draw(unit, "H264", 0)
-    began = time.thread_time()
-    for _ in range(5):
-        draw(unit, "H264", 0)
-    assert (time.thread_time() - began) / 5 < 0.25, "50 ms are promised, on a machine that others do not keep busy"
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_it_costs_little(codec: str) -> None:
+    unit = keyframe(codec, width=1920, height=1080)
+    assert min(cost(codec, unit) for _ in range(5)) < 0.25, "50 ms are promised, on a machine that others leave alone"
+
+
+def cost(codec: str, unit: AccessUnit) -> float:
+    """Seconds of CPU, of all threads."""
+    began = time.process_time()
+    draw(unit, codec, 0)
+    return time.process_time() - began
 
 
 def batches(keyframes: set[int]) -> list[Batch]:
