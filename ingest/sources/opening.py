@@ -26,6 +26,7 @@ from ingest.rtsp.connect import allowed
 from ingest.rtsp.networks import Networks, OutsideNetworksError
 from ingest.sources.encrypted import Decrypted
 from ingest.sources.http import Body, Http, resolved
+from ingest.sources.images import Images
 from ingest.sources.pace import LEAD, SPEED, Pacer
 from ingest.sources.url import SourceUrl
 from ingest.sources.wire import Order
@@ -41,6 +42,7 @@ _CONTAINERS = "mpegts,flv,live_flv,mov,matroska,ogg,mjpeg,mpjpeg,h264,hevc,aac,m
 _FILES = f"{_CONTAINERS},avi,m4v,ivf,wav"
 _TYPES = {
     "multipart/x-mixed-replace": "mpjpeg",
+    "multipart/mixed": "mpjpeg",
     "application/vnd.apple.mpegurl": "hls",
     "application/x-mpegurl": "hls",
     "audio/mpegurl": "hls",
@@ -96,7 +98,7 @@ def _http(url: SourceUrl, order: Order, give_up: GiveUp) -> Opened:
     if first.content_type == "image/jpeg":
         what = "it is a single picture; the camera's manual has the address of its stream"
         raise CameraError(CameraState.NOT_MEDIA, what)
-    files = _Files(http, first, give_up)
+    files = _Files(http, Images(first) if form == "mpjpeg" else first, give_up)
     options = {**_LIVE, "format_whitelist": f"hls,{_CONTAINERS}", "protocol_whitelist": "http,https,tcp,tls,crypto"}
     if form == "hls":
         options |= _HLS
@@ -109,12 +111,12 @@ def _http(url: SourceUrl, order: Order, give_up: GiveUp) -> Opened:
 class _Files:
     """The files of an HTTP source that FFmpeg opens: the first is open already, and all others come by HTTP too."""
 
-    def __init__(self, http: Http, first: Body, give_up: GiveUp) -> None:
+    def __init__(self, http: Http, first: Body | Images, give_up: GiveUp) -> None:
         self.failure: CameraError | None = None  # the last one
         self._give_up = give_up
         self._failures = 0  # in a row
         self._http = http
-        self._first: Body | None = first
+        self._first: Body | Images | None = first
 
     def open(self, location: str, flags: int, options: Mapping[str, str]) -> Any:
         """Open one. Where it cannot be had it is empty: a segment that is gone ends no stream, but several do, and one

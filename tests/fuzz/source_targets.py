@@ -7,6 +7,7 @@ from common.media import Kind
 from ingest.payload.registry import NothingPlayableError, choose
 from ingest.rtp.stream import CameraStream
 from ingest.sdp import parse
+from ingest.sources.images import Images
 from ingest.sources.media import Found, Medium, describe
 from ingest.sources.srt.keys import Keys
 from ingest.sources.srt.session import Session
@@ -92,6 +93,24 @@ def _demuxed(codec: str, extradata: bytes, *units: bytes) -> bytes:
     return head + b"".join(time + string(unit) for time, unit in zip(times, units, strict=False))
 
 
+class _Body:
+    """Gives a kilobyte at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def read(self, _size: int) -> bytes:
+        begin = self._at
+        self._at += 1_024
+        return self._data[begin : self._at]
+
+
+def images(data: bytes) -> None:
+    read = Images(_Body(data)).read  # type: ignore[arg-type]  # all of a body that is used
+    count = sum(len(out) for out in iter(lambda: read(4_096), b""))
+    assert count <= len(data) + 80 * (len(data) // 4), "each image has four bytes and more"
+
+
 TARGETS = [
     Target(
         "source-media",
@@ -115,6 +134,23 @@ TARGETS = [
             "start codes": lambda size: _demuxed("hevc", b"", b"\0\0\1\x26\1a" * (size // 6)),
             "obus": lambda size: _demuxed("av1", b"", b"\x32\1a" * (size // 3)),
             "sets": lambda size: _demuxed("h264", b"\0\0\1\x67a" * (size // 5), b"\0\0\1\x65a"),
+        },
+    ),
+    Target(
+        "source-images",
+        "Motion JPEG over HTTP, from a source beside RTSP",
+        images,
+        (
+            b"--frame\r\n\r\n\xff\xd8\xff\xe0\0\4ab\xff\xda\0\2scan\xff\0\xff\xd9\r\n--frame\r\n\r\n\xff\xd8\xff\xda\0\2\xff\xd9",
+        ),
+        words=(b"\xff\xd8", b"\xff\xd9", b"\xff\xda\0\2", b"\xff\xe1\xff\xff", b"\xff\xff"),
+        grow={
+            "starts": repeated(b"\xff\xd8"),
+            "segments": lambda size: b"\xff\xd8" + b"\xff\xe1\0\2" * (size // 4),
+            "starts in segments": lambda size: b"\xff\xd8\xff\xe1\0\4" * (size // 6),
+            "images": repeated(b"\xff\xd8\xff\xd9"),
+            "filling": repeated(b"\xff", b"\xff\xd8"),
+            "one scan": repeated(b"\xff\0", b"\xff\xd8\xff\xda\0\2"),
         },
     ),
     Target(
