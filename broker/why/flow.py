@@ -14,7 +14,7 @@ REPORTS_AFTER = 6.0  # seconds from the answer until which every receiver has re
 MUCH_LOST = 0.1  # share of packets: no picture is whole any more
 ASKS_OFTEN = 0.2  # keyframes that it asks for a second, though next to nothing is lost
 _FILTERED = "A firewall on the way lets small packets through and no media: look for limits on UDP, or a VPN's MTU."
-_HEADERS = 28  # bytes of IPv4 and UDP around a datagram; 20 more of IPv6
+_HEADERS, _HEADERS_V6 = 28, 48  # bytes of IP and UDP around a datagram
 _UNDECODED = "Set the camera to a smaller picture or the profile Baseline, or use another browser."
 
 
@@ -51,7 +51,7 @@ def _small_mtu(report: ViewerReport) -> Verdict | None:
     """The verdict on a path that loses what is large and nothing else."""
     if not report.bound:
         return None
-    about = report.bound + _HEADERS
+    about = report.bound + (_HEADERS_V6 if report.remote.startswith("[") else _HEADERS)
     return Verdict(
         Link.PATH,
         f"Small packets reach {report.remote}, and of those larger than about {about} bytes none does: a tunnel, a VPN "

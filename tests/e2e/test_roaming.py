@@ -35,10 +35,15 @@ EMBEDDING = """<!doctype html><title>Somebody else's</title><script type="module
 <camshaft-player camera="front-door" autoconnect></camshaft-player>"""
 
 
-async def viewer_of(running: Cluster) -> dict[str, Any]:
+async def viewers_of(running: Cluster) -> list[dict[str, Any]]:
     async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as response:
-        [viewer] = await response.json()
-        return dict(viewer)
+        found: list[dict[str, Any]] = await response.json()
+        return found
+
+
+async def viewer_of(running: Cluster) -> dict[str, Any]:
+    [viewer] = await viewers_of(running)
+    return viewer
 
 
 async def moved(running: Cluster, *addresses: str) -> dict[str, Any]:
@@ -52,8 +57,8 @@ async def moved(running: Cluster, *addresses: str) -> dict[str, Any]:
 
 
 async def gone(running: Cluster) -> None:
-    async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as http:
-        while await (await http.get(f"{running.url}/api/viewers")).json():  # noqa: ASYNC110 - it has to be asked
+    async with asyncio.timeout(PATIENCE):
+        while await viewers_of(running):  # noqa: ASYNC110 - it has to be asked
             await asyncio.sleep(0.1)
 
 
@@ -158,4 +163,38 @@ async def test_a_page_that_goes_by_its_own_port_goes_on_there(
                 print(f"by the page's own port: {seconds:.2f} s")
                 assert seconds < WITHIN
                 assert await viewing.page.evaluate(WAY) == "websocket"
+            await viewing.close()
+
+
+async def test_a_way_by_satellite_is_no_other_network(
+    two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
+) -> None:
+    """700 ms there and back: neither the picture nor a camera that stands still has the page look for another way."""
+    if problem := chromium_rig.missing():
+        pytest.skip(problem)
+    with two_hosts(Path(delay=0.35), Path(delay=0.35)) as (server, viewer, _link), server.entered():
+        camera = gst_camera(SMALL)
+        async with (
+            Cluster(
+                tmp_path, {"front-door": camera.url}, config={"auth": {"mode": "none"}}, host=server.address
+            ) as running,
+            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
+        ):
+            sockets: list[str] = []
+            page = await browser.context.new_page()
+            page.on("websocket", lambda socket: sockets.append(socket.url))
+            await page.goto(f"{running.url}/watch/front-door")
+            viewing = Viewing(page)
+            await viewing.shows(30, seconds=PATIENCE)
+            await page.wait_for_function(f"({WAY})().then((way) => way === 'webrtc')", timeout=PATIENCE * 1000)
+            async with asyncio.timeout(PATIENCE):  # the way by the page's own port, if that was faster, is left
+                while len(await viewers_of(running)) > 1:  # noqa: ASYNC110 - it has to be asked
+                    await asyncio.sleep(0.1)
+            before, opened = await viewer_of(running), len(sockets)
+            await viewing.shows(10 * SMALL.fps, seconds=PATIENCE)
+            camera.kill()
+            await asyncio.sleep(SILENCE)
+            after = await viewer_of(running)
+            assert (after["session"], after["restarts"]) == (before["session"], 0)
+            assert len(sockets) == opened, "the connection to the server is not taken for dead"
             await viewing.close()

@@ -56,6 +56,11 @@ CASES = {
         "about 508 bytes",
     ),
     "a tunnel's MTU, by WHEP": ({"report": connected(lost=300, bound=480), "page": None}, Link.PATH, "a small MTU"),
+    "a tunnel's MTU, by IPv6": (
+        {"report": connected(lost=300, bound=480, remote="[2001:db8::7]:5000"), "page": page(octets=9)},
+        Link.PATH,
+        "about 528 bytes",
+    ),
     "a tunnel's MTU, and every picture is large": (
         {"report": connected(round_trip=None, bound=480), "page": page()},
         Link.PATH,
