@@ -1,7 +1,7 @@
 """Asks a viewer that loses much which sizes of datagrams it gets: checks of ours, padded, where its media goes; pure.
 
 Every ICE agent answers a check, whatever attributes it does not know (RFC 8489 6.3.1), so the answer to a padded one is
-a proof that needs no help of its player. It costs a round of some ten checks a second, while the search goes on.
+a proof that needs no help of its player. It costs two rounds of some ten checks a second, while the search goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from egress.wire.ice import IceAgent, Pair, Path
 from egress.wire.stun import BindingResponse
 
 UNREPORTED = 3.0  # seconds with media in which every receiver reports that something has arrived
-ROUND = 1.0  # seconds for the answers to checks, and more where two round trips take longer
+ROUND = 0.5  # seconds for the answers to checks, and more where two round trips take longer
 
 
 class Probing:
@@ -32,6 +32,7 @@ class Probing:
         if pair is not self._pair:
             self._begin_anew(pair)
         if not self._loses(now) or pair is None or not self._agent.answers or not pair.consents(now):
+            self._asked.clear()
             return []
         if self._asked:
             if now - self._asked_at < max(ROUND, 2 * (pair.round_trip or 0.0)):
@@ -42,6 +43,11 @@ class Probing:
         self._asked = {check.transaction: size for check, size in zip(checks, (BARE, *sizes), strict=False)}
         self._asked_at = now
         return [check.datagram for check in checks]
+
+    @property
+    def waits(self) -> bool:
+        """Whether answers are waited for: the next round is due soon."""
+        return bool(self._asked)
 
     def answered(self, response: BindingResponse, path: Path, now: float) -> bool:
         """Take a response: ``True`` if it answers one of these checks."""

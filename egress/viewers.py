@@ -16,6 +16,7 @@ from common.control import Ended, ViewerReport
 from common.worker.link import Link
 from egress.journal import Journal, tried_by
 from egress.mux import Mux
+from egress.probing import ROUND
 from egress.viewer import RTCP_INTERVAL, Viewer
 from egress.wire.addresses import Advertised
 from egress.wire.ports import Ports
@@ -132,6 +133,8 @@ class Viewers:
             if viewer.feedback.alarming:
                 self._link.report_soon()
         viewer.feedback.alarming = False
+        if viewer.probing.waits:
+            viewer.due = min(viewer.due, now + ROUND)
 
     def _make_room(self, unheard: int) -> None:
         """Let the oldest viewer that was never heard of give way, if there are as many as may be."""

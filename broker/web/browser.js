@@ -74,13 +74,14 @@ export function carries(sdp, kind) {
 }
 
 /**
- * How far media has come on this connection, in numbers that only grow: pictures decoded, pictures received whole, and bytes
- * of all media. `video`: whether there is any of that. `arrived` are bytes of anything, and change whenever something comes;
+ * How far media has come on this connection, in numbers that only grow: pictures decoded, pictures received whole, their
+ * packets that came and that were lost, and bytes of all media. `video`: whether there is any of that. `arrived` are bytes of anything, and change whenever something comes;
  * `arrivedAt` is when the last came, as performance.now() has it, or undefined. `beats`: something comes each second, also
  * where the camera sends nothing.
  */
 export async function progressOf(pc, video) {
-  const sum = { frames: 0, bytes: 0, received: 0, arrived: 0, arrivedAt: undefined, beats: true, video: false };
+  const pictures = { video: false, frames: 0, received: 0, packets: 0, lost: 0 };
+  const sum = { ...pictures, bytes: 0, arrived: 0, arrivedAt: undefined, beats: true };
   const add = (entry) => {
     if (entry.type === "candidate-pair") {
       sum.arrived += entry.bytesReceived ?? 0;
@@ -92,6 +93,8 @@ export async function progressOf(pc, video) {
     if ((entry.kind ?? entry.mediaType) !== "video") return;
     sum.video = true;
     sum.received += entry.framesReceived ?? 0;
+    sum.lost += Math.max(0, entry.packetsLost ?? 0);
+    sum.packets += entry.packetsReceived ?? 0;
     sum.frames += entry.framesDecoded ?? framesShown(video);
   };
   try {

@@ -1,6 +1,7 @@
 // Which way a player goes: WebRTC where that gets through, and else, within three seconds, the page's own port. Who went
 // there tries WebRTC quietly now and then, and goes back as soon as it works. What the network let through last is kept
-// in mind for the page and those that follow it, so that not every player finds it out anew.
+// in mind for the page and those that follow it, so that not every player finds it out anew. A network may be dark: WebRTC
+// connects, as small packets get through, and no picture comes; there it works once a picture has come in the background.
 
 import { canUseMse } from "./mse.js";
 
@@ -8,17 +9,19 @@ const FALL_BACK_AFTER = 1900; // ms from the answer, until which WebRTC has to b
 const TRY_FOR = 8000; // ms that an attempt in the background may take
 const AGAIN_FIRST = 15_000; // ms until the next; doubled each time …
 const AGAIN_LONGEST = 300_000; // … up to this
+const LOOK_INTERVAL = 250; // ms between looks whether a picture has come in the background
 const REMEMBERED = 600_000; // ms for which a network is taken to let no media through
 const BARRED_FIRST = 4000; // ms for which the page's own port is not tried again after it failed as well; doubled each time …
 const BARRED_LONGEST = 64_000; // … up to this
 const PROVED = 5; // failures in a row of a way that has worked: a server that starts anew, rather than a proxy
-const KEY = "camshaft-no-webrtc-until"; // in the storage of the tab: Unix time in ms
+const KEY = "camshaft-no-webrtc-until"; // in the storage of the tab: Unix time in ms, negative where the network is dark
 
 export class Detour {
   taken = false; // whether the page's own port is the way now
   #player;
   #timer = 0;
   #trying = null; // a session by WebRTC in the background
+  #dark = false; // whether WebRTC has connected here, and no picture came
   #pause = AGAIN_FIRST;
   #tryAt = 0; // when the next attempt is due, 0 if none is
   #waiting = false; // for a session by WebRTC to connect that was answered
@@ -26,7 +29,10 @@ export class Detour {
   #failures = 0; // of the page's own port, in a row
   #proved = false; // whether it has ever worked
 
-  /** `player` has fallBack(), attempt(), which begins a session by WebRTC in the background, and goBack(session). */
+  /**
+   * `player` has fallBack(), attempt(), which begins a session by WebRTC in the background, goBack(session), and
+   * pictured(session), which gives a promise of whether a picture has come by that.
+   */
   constructor(player) {
     this.#player = player;
   }
@@ -36,7 +42,8 @@ export class Detour {
     addEventListener("online", this.#onNetwork);
     this.#pause = AGAIN_FIRST;
     this.#tryAt = 0;
-    this.taken = canUseMse() && recall() > Date.now();
+    this.taken = canUseMse() && Math.abs(recall()) > Date.now();
+    this.#dark = this.taken && recall() < 0;
   }
 
   /** A session by WebRTC was answered, and has yet to connect. */
@@ -46,12 +53,19 @@ export class Detour {
     this.#in(Math.max(FALL_BACK_AFTER, this.#barredUntil - performance.now()), () => this.#player.fallBack());
   }
 
-  /** Media gets through by WebRTC. */
+  /** WebRTC has connected. */
   connected() {
     clearTimeout(this.#timer);
     this.taken = this.#waiting = false;
     this.#pause = AGAIN_FIRST;
     this.#tryAt = 0;
+    if (!this.#dark) remember(0);
+  }
+
+  /** A picture has come by WebRTC. */
+  pictured() {
+    if (!this.#dark) return;
+    this.#dark = false;
     remember(0);
   }
 
@@ -68,6 +82,14 @@ export class Detour {
     this.#in(TRY_FOR, () => this.#giveUp());
   }
 
+  /** The same where it has connected, and no picture comes: it is of no use. */
+  leave(session) {
+    this.#dark = true;
+    this.taken = true;
+    session.close();
+    this.#tryLater();
+  }
+
   /** A session by the page's own port begins: the first after all, or another. What is tried in the background goes on. */
   goOn() {
     if (this.#trying === null) this.#tryLater();
@@ -82,7 +104,7 @@ export class Detour {
   works() {
     this.#failures = 0;
     this.#proved = true;
-    remember(Date.now() + REMEMBERED);
+    remember((this.#dark ? -1 : 1) * (Date.now() + REMEMBERED));
   }
 
   /** The page's own port failed, though the server can be reached there: WebRTC again, and for a while nothing else. */
@@ -99,13 +121,9 @@ export class Detour {
   /** A session in the background tells something: its media comes, or it is over. */
   heard(session, event) {
     if (session !== this.#trying) return;
-    if (event === "media") {
-      this.#trying = null;
-      this.connected();
-      this.#player.goBack(session);
-    } else {
-      this.#giveUp();
-    }
+    if (event !== "media") this.#giveUp();
+    else if (this.#dark) this.#await(session);
+    else this.#goBack(session);
   }
 
   /** The player wants nothing more. */
@@ -124,6 +142,23 @@ export class Detour {
 
   get #possible() {
     return performance.now() > this.#barredUntil && canUseMse();
+  }
+
+  #goBack(session) {
+    this.#trying = null;
+    this.connected();
+    this.#player.goBack(session);
+  }
+
+  /** Go back once a picture has come. */
+  async #await(session) {
+    while (session === this.#trying) {
+      if (await this.#player.pictured(session)) {
+        if (session === this.#trying) this.#goBack(session);
+        return;
+      }
+      await new Promise((then) => setTimeout(then, LOOK_INTERVAL));
+    }
   }
 
   #try() {
@@ -152,6 +187,7 @@ export class Detour {
   #onNetwork = () => {
     this.#pause = AGAIN_FIRST;
     this.#failures = this.#barredUntil = 0;
+    this.#dark = false;
     remember(0);
     if (this.#waiting) this.answered();
     if (!this.taken) return;

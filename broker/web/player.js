@@ -43,8 +43,11 @@ const RETRY_FIRST = 100; // ms
 const RETRY_LONGEST = 4000; // ms
 const RETRY_PERMANENT = 10000; // ms after an error that only somebody's action can mend
 const STEADY_AFTER = 5000; // ms of playing after which the next failure is a new one
+const DARK_AFTER = 4000; // ms without a first picture, though WebRTC has connected and all else is well
+const LOST = 0.1; // share of packets lost that leaves no picture whole
 const UNDECODED_AFTER = 4000; // ms without a picture although whole ones come
 const ASLEEP_AFTER = 4000; // ms between two looks that must have been a frozen page, not a stalled stream
+const NOTHING_SEEN = { frames: 0, bytes: 0, received: 0, lost: 0, packets: 0 };
 const SOCKET_FAILURES = new Set(["disconnected", "unreachable"]); // after which the other way is tried
 
 export class CamshaftPlayer extends WithAttributes {
@@ -69,10 +72,11 @@ export class CamshaftPlayer extends WithAttributes {
   #retryTimer = 0;
   #watchTimer = 0;
   #looked = 0; // when the statistics were last looked at
-  #seen = { frames: 0, bytes: 0, received: 0 };
+  #seen = NOTHING_SEEN;
   #arrives = false; // whether whole pictures came between the last two looks
   #undecoded = false; // and have for so long that it must be this browser
   #movedAt = 0; // when they last showed progress
+  #connectedAt = Infinity;
   #steadySince = 0;
   #checkedAt = 0;
   #confirmed = false; // the server knew the session and its camera played, both since the picture stopped
@@ -90,6 +94,7 @@ export class CamshaftPlayer extends WithAttributes {
       fallBack: () => this.#fallBack(),
       attempt: () => this.#begin(this.#webRtc()),
       goBack: (session) => this.#goBack(session),
+      pictured: async (session) => session.picture === false || (await session.progress(this.video))?.frames > 0,
     });
     start.onclick = () => (this.state === "idle" ? this.connect() : this.#goOn());
     mute.onclick = () => (video.muted = !video.muted);
@@ -267,16 +272,18 @@ export class CamshaftPlayer extends WithAttributes {
   #show(session) {
     this.#session = session;
     this.#roaming.begin();
-    this.#seen = { frames: 0, bytes: 0, received: 0 };
+    this.#seen = NOTHING_SEEN;
     this.#movedAt = this.#looked = performance.now();
+    this.#connectedAt = Infinity;
     this.#confirmed = false;
   }
 
-  /** No media gets through: go by the page's own port, and let WebRTC try on beside. */
-  #fallBack() {
+  /** No media gets through: go by the page's own port, and let WebRTC try on beside unless it is connected already. */
+  #fallBack({ dark = false } = {}) {
     const before = this.#session;
     if (before === null) return;
-    this.#detour.take(before);
+    if (dark) this.#detour.leave(before);
+    else this.#detour.take(before);
     const session = this.#mse();
     this.#show(session);
     this.#begin(session);
@@ -375,6 +382,7 @@ export class CamshaftPlayer extends WithAttributes {
   #connectionChanged(state) {
     if (state === "connected") {
       this.#mark("connected");
+      this.#connectedAt = performance.now();
       this.#detour.connected();
     } else if (state === "disconnected") {
       this.#roaming.restart();
@@ -457,6 +465,7 @@ export class CamshaftPlayer extends WithAttributes {
       this.#steadySince = now;
       this.#mark("firstFrame");
       if (this.#session.way === "websocket") this.#detour.works();
+      else this.#detour.pictured();
       this.#enter("playing");
       this.#dispatch("playing");
     } else if (now - this.#steadySince > STEADY_AFTER) {
@@ -487,9 +496,18 @@ export class CamshaftPlayer extends WithAttributes {
     this.#enter(down ? "waiting" : this.state === "connecting" ? "connecting" : "stalled");
     if (!down && !hindrance(summary) && this.#confirmed && now - this.#movedAt > GIVE_UP_AFTER) {
       this.#failed(this.#whyStopped());
+    } else if (!down && !hindrance(summary) && this.#confirmed && this.#isDark(now)) {
+      this.#fallBack({ dark: true });
     } else if (now - this.#checkedAt > CHECK_INTERVAL) {
       this.#check();
     }
+  }
+
+  /** Whether WebRTC has connected and no picture comes, because it does not arrive. */
+  #isDark(now) {
+    const { frames, lost, packets } = this.#seen;
+    const arrives = this.#arrives && lost < LOST * (lost + packets); // else it is the browser that cannot decode it
+    return frames === 0 && !arrives && now - this.#connectedAt > DARK_AFTER && this.#detour.failsOver;
   }
 
   #whyStopped() {

@@ -6,16 +6,20 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path as FilePath
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
-from rigs.chromium import Chromium, Viewing
+from rigs import chromium as chromium_rig
+from rigs.chromium import CHROMIUM, Chromium, Viewing
 from rigs.clip import SMALL, TINY, Clip
+from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
 from rigs.handshake import REQUEST
+from rigs.path import Path
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.timeout(240)]
 
@@ -144,3 +148,36 @@ async def test_a_viewer_whose_line_is_too_thin_gets_the_sub_stream(
                 await loop.sock_recv(thin, 12_500)
                 await asyncio.sleep(0.1)
         assert now["session"] == before["session"]
+
+
+@pytest.mark.namespace
+async def test_a_page_to_which_a_small_mtu_lets_no_picture_through_plays_by_its_own_port(
+    two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
+) -> None:
+    """WebRTC connects, as small packets get through. Once all do it is gone back to, and not before."""
+    if problem := chromium_rig.missing():
+        pytest.skip(problem)
+    with two_hosts(down=Path(largest=1_000)) as (server, viewer, link), server.entered():
+        async with (
+            Cluster(
+                tmp_path,
+                {"front-door": gst_camera(SMALL).url},
+                config={"auth": {"mode": "none"}, "media": {"port": 0, "tcp": "off"}},
+                host=server.address,
+            ) as running,
+            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
+        ):
+            viewing = await browser.open(f"{running.url}/watch/front-door")
+            print(f"first picture after {await viewing.first_frame_ms(seconds=PATIENCE):.0f} ms")
+            assert (await viewing.page.evaluate(STATS))["way"] == "websocket"
+            async with asyncio.timeout(PATIENCE):  # it has been tried in the background, and left again
+                while len(await viewers_of(running)) < 2:  # noqa: ASYNC110 - it has to be asked
+                    await asyncio.sleep(0.1)
+                while len(await viewers_of(running)) > 1:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            assert (await viewing.page.evaluate(STATS))["way"] == "websocket"
+            await viewing.shows(LOOKS, seconds=PATIENCE)
+            link.change(down=Path())
+            await viewing.page.wait_for_function(WEBRTC, timeout=PATIENCE * 1000)
+            await viewing.shows(LOOKS, seconds=PATIENCE)
+            await viewing.close()

@@ -9,6 +9,7 @@ from aiortc import rtp
 
 from common.media import Kind
 from common.sessions import ice_mark
+from egress.feedback import FLOODED
 from egress.media.stream import Stream
 from egress.mux import Mux
 from egress.path.sizes import SIZES, TRIES
@@ -347,6 +348,10 @@ def test_a_viewer_that_loses_much_is_asked_which_sizes_it_gets() -> None:
             break
     assert watching.viewer.report(watching.now).bound == 880
     assert not watching.mux.counters["stun_unasked"]
+    assert watching.viewer.probing.waits
+    watching.now += FLOODED
+    assert asked_by_size(watching, 900) == [], "nothing is lost any more"
+    assert not watching.viewer.probing.waits
     watching.check(MOBILE, answer=True)
     assert not watching.viewer.report(watching.now).bound, "of another address nothing is known"
 

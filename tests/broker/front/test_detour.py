@@ -27,6 +27,7 @@ BEGIN = """async () => {
         fallBack: () => (said.push("falls back"), detour.take(first)),
         attempt: () => (said.push("tries"), (window.tried = session())),
         goBack: ({ name }) => said.push(`goes back to ${name}`),
+        pictured: async () => window.isPictured === true,
     });
     detour.begin();
     detour.answered();
@@ -100,3 +101,26 @@ async def test_what_fails_before_it_has_been_answered_leaves_nothing_behind(page
     assert await said(page, 5_000, "detour.over()") == []
     assert await said(page, 2_000, "detour.answered()") == ["falls back"]
     assert await said(page, 60_000, "detour.end()") == ["webrtc 1 closed"]
+
+
+async def test_a_network_that_lets_no_picture_through_is_left_and_gone_back_to_with_a_picture(page: Any) -> None:
+    """WebRTC connects there, also in the background: that is no reason to go back."""
+    assert await said(page, 100, "detour.connected(); detour.leave(first); detour.works();") == ["webrtc 1 closed"]
+    assert await page.evaluate("detour.taken")
+    assert await said(page, 15_000) == ["tries"]
+    assert await said(page, 10_000, "detour.heard(tried, 'media')") == ["webrtc 2 closed"]
+    assert await said(page, 30_000) == ["tries"]
+    assert await said(page, 3_000, "detour.heard(tried, 'media')") == []
+    assert await said(page, 1_000, "isPictured = true") == ["goes back to webrtc 3"]
+    assert await page.evaluate("sessionStorage.length") == 1, "the next page begins by its own port, until one is seen"
+    assert await said(page, 100, "detour.pictured()") == []
+    assert await page.evaluate("sessionStorage.length") == 0
+
+
+async def test_the_next_page_on_such_a_network_knows_it(page: Any) -> None:
+    await said(page, 100, "detour.connected(); detour.leave(first); detour.works(); detour.end();")
+    await page.evaluate(BEGIN)
+    assert await page.evaluate("detour.taken")
+    assert await said(page, 16_000, "detour.goOn()") == ["tries"]
+    assert await said(page, 1_000, "detour.heard(tried, 'media')") == []
+    assert await said(page, 1_000, "isPictured = true") == ["goes back to webrtc 2"]
