@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+
 import pytest
 from aiortc import rtp
 
@@ -53,6 +55,53 @@ def test_nothing_that_a_viewer_says_of_itself_makes_a_report_invalid() -> None:
     assert report.estimated_bandwidth is not None
     assert report.estimated_bandwidth < 1 << 53, "a page's numbers are exact up to there"
     assert (report.lost, report.jitter) == (0, 60.0)
+
+
+def _block(kind: int, count: int, body: bytes, words: int | None = None) -> bytes:
+    body += bytes(-len(body) % 4)
+    return struct.pack("!BBH", 0x80 | count, kind, len(body) // 4 if words is None else words) + body
+
+
+SSRCS = struct.pack("!II", 9, 0xFFFFFFFF)
+ODD_BLOCKS = {
+    "a report of more blocks than there are": _block(201, 31, SSRCS),
+    "a sender report of nothing": _block(200, 0, SSRCS[:4]),
+    "a description that is longer than it is": _block(202, 31, SSRCS[:4] + b"\x01\xff" + b"x" * 20),
+    "a description of one letter, without an end": _block(202, 1, SSRCS[:4] + b"\x01\x02xx"),
+    "an application's own": _block(204, 31, SSRCS[:4] + b"NAME" + b"\xff" * 400),
+    "an extended report whose block is longer": _block(207, 0, SSRCS[:4] + b"\x04\xff\xff\xff" + b"\xff" * 40),
+    "an extended report of times without end": _block(207, 0, SSRCS[:4] + (b"\x05\0\0\x03" + b"\xff" * 12) * 80),
+    "a NACK of half an entry": _block(205, 1, SSRCS + b"\xff\xff", words=3)[:-2],
+    "a NACK of nothing": _block(205, 1, SSRCS),
+    "arrivals before time began": _block(205, 15, SSRCS + b"\0\1\0\x64\0\0\0\0\x40\x64" + b"\x80\0" * 100),
+    "arrivals at the end of time": _block(
+        205, 15, SSRCS + b"\xff\xff\0\x64\xff\xff\xff\xff\x40\x64" + b"\x7f\xff" * 100
+    ),
+    "arrivals of more than there can be": _block(205, 15, SSRCS + b"\0\0\xff\xff\0\0\0\0" + b"\x3f\xff" * 8),
+    "a bit rate of nothing": _block(206, 15, SSRCS + b"REMB\1\0\0\0" + SSRCS[4:]),
+    "a bit rate for 255": _block(206, 15, SSRCS + b"REMB\xff\xff\xff\xff" + SSRCS[4:]),
+    "a full intra request for nobody": _block(206, 4, SSRCS),
+    "a slice and a reference": _block(206, 2, SSRCS + b"\xff" * 40) + _block(206, 3, SSRCS + b"\xff" * 40),
+    "what no standard has": b"".join(_block(kind, 31, SSRCS + b"\xff" * 8) for kind in range(192, 200)),
+}
+
+
+@pytest.mark.parametrize("odd", ODD_BLOCKS)
+def test_a_block_of_any_kind_with_any_value_leaves_the_viewer_its_picture_and_its_report(odd: str) -> None:
+    session = Session()
+    session.play(3)
+    ssrc = session.stream.feeds[Kind.VIDEO].source.ssrc
+    block = ODD_BLOCKS[odd].replace(SSRCS[4:], ssrc.to_bytes(4))
+    for _ in range(3):
+        session.browser.send_rtcp(block)
+        session.exchange()
+    whole = Report("n", Role.EGRESS, "i", viewers=(session.viewer.report(session.now),))
+    assert decode_for_broker(encode(whole)) == whole
+    before = len(session.browser.packets)
+    session.now = 5.0
+    session.play(3)
+    assert not session.viewer.ended
+    assert len(session.browser.packets) > before
 
 
 def test_much_that_is_asked_for_again_is_an_alarm_before_a_report_counts_it() -> None:

@@ -1,4 +1,4 @@
-"""Proofs of who somebody is: tokens and their keys, single sign-on, cookies, and what proxies say of a request."""
+"""Proofs of who somebody is: signed tokens and their keys, single sign-on, cookies; what proxies say of a request."""
 
 from __future__ import annotations
 

@@ -117,12 +117,15 @@ def change_camera(data: bytes) -> None:
     assert isinstance(entry.config, CameraConfig)
 
 
+# Frozen, and as dear as a message is: not made anew for each input.
+ENTRIES = {name: Entry(name, {}, CameraConfig(url=spec.url), None) for name, spec in CAMERAS.items()}
+
+
 class _ControlPlane:
     """A control plane that answers at once."""
 
     def __init__(self) -> None:
-        entries = {name: Entry(name, {}, CameraConfig(url=spec.url), None) for name, spec in CAMERAS.items()}
-        self.catalogue = SimpleNamespace(names=CAMERAS, get=entries.get)
+        self.catalogue = SimpleNamespace(names=CAMERAS, get=ENTRIES.get)
         self.director = Director(0.0, CAMERAS)
         self.clerk = Clerk(self.director, lambda: 0.0)
         self.hang_up = self.shows = lambda *_: None
