@@ -47,10 +47,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """The egress that was found: the ``process`` that listened, 0 if none did.
-
-    It does not speak with us where there is no ``heir``.
-    """
+    """The ``process`` that listened, 0 if none did; with no ``heir`` it does not speak with us."""
 
     process: int = 0
     heir: Successor | None = None
