@@ -263,7 +263,8 @@ async def test_a_page_that_does_not_read_keeps_nobody_elses_right_alive(
         await broker.until("/api/nodes?token=t-root", lambda nodes: len(nodes) == 2)
         await sign_in(evil, "eve")
         await sign_in(ben)
-        async with evil.ws_connect("/ws") as deaf, ben.ws_connect("/ws") as socket:
+        patience = aiohttp.ClientWSTimeout(ws_close=0.1)  # nor does it read the goodbye
+        async with evil.ws_connect("/ws", timeout=patience) as deaf, ben.ws_connect("/ws") as socket:
             deaf._response.connection.transport.pause_reading()
             for each in range(100):  # 6 MB of answers, more than the kernel takes
                 await deaf.send_json({"type": "offer", "camera": "yard", "sdp": f"{each:060000}"})
