@@ -15,6 +15,8 @@ from common.cameras import CameraName
 from common.config_access import AuthConfig, JwtConfig
 from common.errors import RequestError
 
+_RUN_OUT = "The right to watch has run out; sign in again."
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -152,12 +154,14 @@ class Desk:
         if not self.required:
             return ""
         if self._has_run_out(expires):
-            return "The right to watch has run out; sign in again."
+            return _RUN_OUT
         if self._lasts(holder):
             return ""
         principal = self._now(holder)
         if principal is None:
             return "The right to watch was taken back, or its user signed out; sign in again."
+        if self._has_run_out(principal.expires):
+            return _RUN_OUT
         return "" if principal.may_watch(camera) else "The right to watch this camera was taken back."
 
     def _has_run_out(self, expires: float | None) -> bool:
@@ -173,5 +177,5 @@ class Desk:
         label, _, proof = holder.partition("#")
         kind, _, name = label.partition(":")
         if kind == Kind.TOKEN:
-            return self._tokens.named(name)
+            return self._tokens.named(name, proof)
         return self.people.named(name, proof) if kind in (Kind.USER, Kind.OIDC) and self.people else None

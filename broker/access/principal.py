@@ -32,7 +32,7 @@ class Principal:
     role: AccessRole
     cameras: tuple[str, ...] = ()  # patterns, of a viewer
     expires: float | None = None
-    proof: str = ""  # tells apart the browsers in which one user is signed in
+    proof: str = ""  # tells apart the browsers in which one user is signed in, and tokens that have one name
 
     @property
     def is_admin(self) -> bool:

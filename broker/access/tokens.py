@@ -15,6 +15,7 @@ from common.config_access import TokenConfig
 
 PREFIX = "camshaft_"  # people and secret scanners see what it is
 SECRET_BYTES = 32
+_PROOF = 12  # hexadecimal digits of a token's digest by which it is told apart from others of its name
 MAX_TOKEN = 256  # characters: what is longer is none of ours, and not worth a digest
 
 
@@ -48,11 +49,15 @@ class StaticTokens:
         name = self._by_digest.get(digest_of(token)) if len(token) <= MAX_TOKEN else None
         return None if name is None else self._by_name[name]
 
-    def named(self, name: str) -> Principal | None:
-        """The rights of the token with this name as of now; ``None`` if there is none any more."""
-        return self._by_name.get(name)
+    def named(self, name: str, proof: str) -> Principal | None:
+        """The rights of the token with this name as of now; ``None`` if there is none any more, or it is another one.
+
+        ``proof`` is empty where a release before this one has noted whose right it is.
+        """
+        principal = self._by_name.get(name)
+        return principal if principal is not None and proof in ("", principal.proof) else None
 
 
 def _principal(name: str, token: TokenConfig) -> Principal:
     expires = None if token.expires is None else token.expires.timestamp()
-    return Principal(Kind.TOKEN, name, token.role, token.cameras, expires)
+    return Principal(Kind.TOKEN, name, token.role, token.cameras, expires, token.sha256.lower()[:_PROOF])

@@ -15,6 +15,7 @@ from broker.director.events import EndReason, Holder
 from broker.front.context import CONTEXT, Context
 from broker.front.hub import HUB
 from common.cameras import CameraName
+from common.sessions import public_name
 
 INTERVAL = 2.0  # seconds between looks
 
@@ -36,7 +37,9 @@ def end_without_right(context: Context) -> None:
         if key not in judged:
             judged[key] = context.desk.hindrance(status.holder.principal, status.holder.expires, status.camera)
         if reason := judged[key]:
-            context.audit.info("session ended, its right is gone", about=status.holder.principal, reason=reason)
+            holder = status.holder.principal
+            told = {"who": holder.partition("#")[0], "camera": status.camera, "session": public_name(session)}
+            context.audit.info("session ended, its right is gone", about=holder, reason=reason, **told)
             context.control.end(session, EndReason.NO_RIGHT, reason)
 
 

@@ -258,6 +258,7 @@ def viewer_view(status: SessionStatus) -> ViewerView:
     )
     camera, stream = split_stream(report.camera)
     changed = {
+        "principal": report.principal.partition("#")[0],  # without the proof, by which it is told apart from its like
         "session": public_name(status.session),
         "camera": camera,
         "stream": stream,

@@ -60,7 +60,11 @@ function tell(sentence) {
 
 /** The page that sent us here, if it is one of ours. */
 function wayBack() {
-  const next = new URL(new URLSearchParams(location.search).get("next") ?? "", HOME);
-  const ours = next.origin === HOME.origin && next.pathname.startsWith(HOME.pathname);
-  return ours ? next.href : HOME.href;
+  try {
+    const next = new URL(new URLSearchParams(location.search).get("next") ?? "", HOME);
+    const ours = next.origin === HOME.origin && next.pathname.startsWith(HOME.pathname);
+    return ours ? next.href : HOME.href;
+  } catch {
+    return HOME.href; // it is no address
+  }
 }

@@ -105,6 +105,26 @@ async def test_a_socket_of_somebody_whose_rights_changed_is_not_its_any_more() -
     assert not taken.still(EVERYBODY)
 
 
+async def test_a_token_that_takes_anothers_name_takes_none_of_its_sessions() -> None:
+    """A token that others have got hold of is replaced by one that has its name and its rights."""
+    principal = await desk(Now()).identify(Credentials(token="secret"))
+    assert principal is not None
+    assert principal.label == "token:wall"
+    wall = {"sha256": digest_of("another secret"), "cameras": ["yard"]}
+    replaced = desk(Now(), tokens={"wall": wall})
+    assert "taken back" in replaced.hindrance(principal.holder, principal.expires, YARD)
+    assert not replaced.still(principal)
+    assert desk(Now()).hindrance("token:wall", END, YARD) == "", "as the release before said it, which had no proof"
+
+
+async def test_a_token_that_is_given_less_time_ends_what_it_has_begun() -> None:
+    principal = await desk(Now()).identify(Credentials(token="secret"))
+    assert principal is not None
+    now = Now()
+    shorter = {"sha256": digest_of("secret"), "cameras": ["yard"], "expires": now.time - GRACE}
+    assert "run out" in desk(now, tokens={"wall": shorter}).hindrance(principal.holder, principal.expires, YARD)
+
+
 async def test_a_user_is_known_by_its_cookie_as_long_as_it_is_signed_in(people: People) -> None:
     now = Now()
     asked = desk(now, people)

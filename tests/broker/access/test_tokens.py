@@ -22,14 +22,17 @@ def test_a_token_is_found_by_its_digest() -> None:
     token = new_token()
     known = StaticTokens({"wall": TokenConfig(sha256=digest_of(token).upper(), cameras=("shop-*",))})
     assert len(known) == 1
-    assert known.find(token) == known.named("wall") == Principal(Kind.TOKEN, "wall", AccessRole.VIEWER, ("shop-*",))
+    proof = digest_of(token)[:12]
+    wall = Principal(Kind.TOKEN, "wall", AccessRole.VIEWER, ("shop-*",), proof=proof)
+    assert known.find(token) == known.named("wall", proof) == known.named("wall", "") == wall
+    assert known.named("wall", digest_of(new_token())[:12]) is None
 
 
 @pytest.mark.parametrize("wrong", ["", "wall", "x" * MAX_TOKEN, "\udcff", "camshaft_" + "A" * 43, "x" * 1_000_000])
 def test_nothing_else_is(wrong: str) -> None:
     known = StaticTokens({"wall": TokenConfig(sha256=digest_of(new_token()), cameras=("*",))})
     assert known.find(wrong) is None
-    assert known.named("hall") is None
+    assert known.named("hall", "") is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from broker.access.tokens import digest_of
 from broker.director.events import EndReason
 from broker.front import rights
 from common.control import HangUp
+from common.sessions import public_name
 from tests.fakes.broker import PATIENCE, RunningBroker, broker_in
+from tests.fakes.log import Recorder
 from tests.fakes.workers import FakeEgress
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
@@ -76,13 +78,15 @@ async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
 
 
 async def test_of_a_user_that_loses_a_camera_the_others_play_on(
-    broker: RunningBroker, egress: FakeEgress, ben: aiohttp.ClientSession
+    log: Recorder, broker: RunningBroker, egress: FakeEgress, ben: aiohttp.ClientSession
 ) -> None:
     yard, hall = [(await join(ben, camera)).rpartition("/")[2] for camera in ("yard", "hall")]
     await change(broker, cameras=["yard"])
     await egress.until(lambda: hall in told_to_leave(egress))
     await asyncio.sleep(3 * rights.INTERVAL)
     assert yard not in told_to_leave(egress)
+    (line,) = log.of("session ended, its right is gone")
+    assert (line["who"], line["camera"], line["session"]) == ("user:ben", "hall", public_name(hall))
     assert (await ben.post("/whep/hall", data=OFFER, headers=SDP)).status == 403
 
 
