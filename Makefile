@@ -28,7 +28,7 @@ FAST     := not (e2e or browser or gstreamer or namespace or slow)
 .DEFAULT_GOAL := help
 
 help:  ## What can be done here
-	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## Start a cluster and print the page's address: make run [CAMERA=rtsp://user:password@host/path]
 	@exec $(BIN)/camshaft serve --demo-if-none
