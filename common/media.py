@@ -116,6 +116,7 @@ _NAMES = {
     "JPEG": "Motion JPEG",
     "MP4V-ES": "MPEG-4",
     "MPV": "MPEG-2",
+    "H263": "H.263",
     "opus": "Opus",
     "PCMU": "G.711 (µ-law)",
     "PCMA": "G.711 (A-law)",
@@ -147,7 +148,7 @@ CLOCK_RATES = {"H264": 90_000, "H265": 90_000, "VP8": 90_000, "VP9": 90_000, "AV
 """RTP clock of each codec that viewers may be sent, in Hz."""
 
 _CONVERTED = {
-    "video": ("JPEG", "MP4V-ES", "MPV"),
+    "video": ("JPEG", "MP4V-ES", "MPV", "H263"),
     "audio": (
         "AAC",
         "L8",

@@ -27,6 +27,7 @@ from transcode.upright import DEINTERLACE, Filtered, pixel_aspect, turn
 DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "JPEG": "mjpeg"} | {
     "MP4V-ES": "mpeg4",
     "MPV": "mpeg2video",
+    "H263": "h263",
 }
 """FFmpeg's decoder of each codec on the bus."""
 

@@ -57,7 +57,7 @@ from transcode.gathering import GATHER, Gathering
 from transcode.still import Still, draw
 from transcode.trial import choose
 
-DECODED = frozenset({"H264", "H265", "VP8", "VP9", "AV1", "JPEG", "MP4V-ES", "MPV"})  # codecs of pictures
+DECODED = frozenset({"H264", "H265", "VP8", "VP9", "AV1", "JPEG", "MP4V-ES", "MPV", "H263"})  # codecs of pictures
 MAX_STILLS = 16  # that are waited for or drawn at once
 KEYFRAME_KEPT = 1.5  # seconds, for stills of other heights
 STILL_WITHIN = 5.0  # seconds for a keyframe to come

@@ -16,6 +16,7 @@ from common.media import CLOCK_RATES, Kind, Track
 from common.payload.output import Output
 from ingest.payload import aac, g711, h264, h265, opus, speech, vpx
 from ingest.payload.frames import Frames
+from ingest.payload.h263 import repack_h263
 from ingest.payload.jpeg import WHOLE, Jpeg, repack_whole
 from ingest.payload.mpeg2 import repack_mpeg2
 from ingest.payload.mpeg4 import repack_mpeg4
@@ -44,6 +45,8 @@ _ALIASES = {
     "HEVC": "H265",
     "AV1X": "AV1",  # of browsers before 2022, and what was made with them
     "MJPEG": "JPEG",
+    "H263-1998": "H263",
+    "H263-2000": "H263",
     "G726": "G726-32",
     "G721": "G726-32",
     **dict.fromkeys(("AAC", "AAC-HBR", "AAC-LC", "MP4A", "MPEG4-AAC", "MPEG-4-GENERIC"), "MPEG4-GENERIC"),
@@ -59,6 +62,7 @@ _CONVERTED = {
     "MPEG4-GENERIC": "AAC",
     "MP4A-LATM": "AAC",
     "MPV": "MPEG-2 video",
+    "H263": "H.263",
     "L8": "uncompressed sound (L8)",
     "L16": "uncompressed sound (L16)",
     "L24": "uncompressed sound (L24)",
@@ -81,9 +85,6 @@ _UNKNOWN = {
     "H266": ("H.266", _USE_H264),
     "MP2T": ("an MPEG transport stream", _USE_H264),
     "H261": ("H.261", _USE_H264),
-    "H263": ("H.263", _USE_H264),
-    "H263-1998": ("H.263", _USE_H264),
-    "H263-2000": ("H.263", _USE_H264),
     "DVI4": ("ADPCM (DVI4)", _USE_G711),
     "VORBIS": ("Vorbis", _USE_G711),
     "LPC": ("LPC", _USE_G711),
@@ -213,6 +214,8 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
             return Frames(choice.track, repack_mpeg4(choice.format.parameters), output)
         case "MPV":
             return Frames(choice.track, repack_mpeg2(), output)
+        case "H263":
+            return Frames(choice.track, repack_h263(choice.format.codec), output)
         case "opus":
             return opus.Opus(output)
         case "AAC":
@@ -304,7 +307,7 @@ def _track(section: MediaSection, format_: Format) -> Track:
         return replace(h265.announced_track(format_.parameters), problem=problem)
     if kind is Kind.VIDEO and codec in ("VP8", "VP9", "AV1"):
         return Track(kind, codec, CLOCK_RATES[codec], problem=problem)
-    if codec in _CONVERTED and (kind is Kind.VIDEO) is (codec in ("JPEG", "MP4V-ES", "MPV")):
+    if codec in _CONVERTED and (kind is Kind.VIDEO) is (codec in ("JPEG", "MP4V-ES", "MPV", "H263")):
         return _converted(kind, codec, format_, problem)
     known = quoted(format_.codec)
     name, reason = _UNKNOWN.get(codec, (_CONVERTED.get(codec, known), f"is not known; {_REMEDIES[kind]}"))

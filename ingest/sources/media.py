@@ -254,6 +254,7 @@ _FORMS: dict[str, Callable[[Found], _Form]] = {
     "mpeg4": _mpeg4,
     "mpeg2video": _video("MPV", lambda data: [bytes(4) + data]),  # RFC 2250 3.4
     "mpeg1video": _video("MPV", lambda data: [bytes(4) + data]),
+    "h263": _video("H263-1998", lambda data: [b"\4\0" + data[2:]]),  # RFC 4629 5.1: P, for the zeros that are left out
     "aac": _aac,
     "aac_latm": _latm,
     "opus": lambda _found: _Form("opus", 48_000, _whole, channels=2),  # RFC 7587 7
@@ -294,4 +295,4 @@ _DECODERS = {
 }
 
 # Codecs that ingest knows by name alone.
-_NAMES = {"vvc": "H266", "h263": "H263", "h261": "H261"}
+_NAMES = {"vvc": "H266", "h261": "H261"}

@@ -12,6 +12,7 @@ from common.payload.h265_syntax import parse_sps
 from common.payload.output import Output
 from ingest.payload import aac, vpx
 from ingest.payload.frames import Frames, Repack
+from ingest.payload.h263 import repack_h263
 from ingest.payload.h265 import H265
 from ingest.payload.jpeg import Jpeg
 from ingest.payload.mpeg4 import repack_mpeg4
@@ -198,6 +199,21 @@ TARGETS = [
             "pictures": lambda size: _packets(b"\0\0\1\xb6\x10" * (size // 5)),
             "start codes": lambda size: _packets(b"\0\0\1" * (size // 3)),
             "zeros": lambda size: _packets(b"\0\0\1\xb6\x10" + b"\0" * size),
+        },
+    ),
+    Target(
+        "h263",
+        "RTP payloads with H.263, from a camera",
+        lambda data: frames(repack_h263("H263" if data[:1] == b"2" else "H263-1998"))(data[1:]),
+        (
+            b"4" + _packets(b"\4\0\x80\2\x0c" + bytes(30), b"\4\0\x80\6\x0e" + bytes(30)),
+            b"2" + _packets(b"\3\0\0\0\0\0\x80\2\x08a", how=0) + _packets(b"\x28\0\0\0abc"),
+        ),
+        grow={
+            "pictures": repeated(_packets(b"\4\0\x80\2\x0c"), b"4"),
+            "parts": lambda size: (
+                b"2" + _packets(b"\0\0\0\0\0\0\x80\2\x0c", how=0) + _packets(b"\0\0\0\0a", how=0) * (size // 8)
+            ),
         },
     ),
     Target(

@@ -50,6 +50,7 @@ def decoded(made: list[Made]) -> list[av.VideoFrame]:
         ("AV1", "libsvtav1", "yuv420p", "preset=12 svtav1-params=pred-struct=1"),
         ("JPEG", "mjpeg", "yuvj420p", ""),
         ("MP4V-ES", "mpeg4", "yuv420p", ""),
+        ("H263", "h263p", "yuv420p", ""),
     ],
 )
 def test_each_picture_comes_out_at_once(codec: str, encoder: str, pixels: str, options: str) -> None:

@@ -22,6 +22,7 @@ ENCODERS = {
     "JPEG": ("mjpeg", "yuvj420p"),
     "MP4V-ES": ("mpeg4", "yuv420p"),
     "MPV": ("mpeg2video", "yuv420p"),
+    "H263": ("h263p", "yuv420p"),
     "VP8": ("libvpx", "yuv420p"),
     "VP9": ("libvpx-vp9", "yuv420p"),
     "AV1": ("libsvtav1", "yuv420p"),

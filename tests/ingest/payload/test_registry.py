@@ -88,6 +88,12 @@ def converted(kind: Kind, codec: str, rate: int, channels: int = 1, name: str = 
             converted(Kind.VIDEO, "MP4V-ES", 90_000, name="MPEG-4 video"),
             Frames,
         ),
+        ("video 0 RTP/AVP 34", converted(Kind.VIDEO, "H263", 90_000, name="H.263"), Frames),
+        (
+            "video 0 RTP/AVP 96\na=rtpmap:96 H263-2000/90000",
+            converted(Kind.VIDEO, "H263", 90_000, name="H.263"),
+            Frames,
+        ),
         ("audio 0 RTP/AVP 9", Track(Kind.AUDIO, "G722", 8_000), G711),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 mpeg4-generic/16000/1", converted(Kind.AUDIO, "AAC", 16_000), Aac),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 MP4A-LATM/44100/2", converted(Kind.AUDIO, "AAC", 44_100, 2), Aac),
