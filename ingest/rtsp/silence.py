@@ -31,7 +31,7 @@ class NoMediaError(CameraError):
 
 @dataclass(slots=True)
 class Pace:
-    """One camera's, learnt over its sessions."""
+    """The silence that one camera bears, learnt over its sessions."""
 
     patience: int = 1  # times ``SILENCE_TIMEOUT``
 
