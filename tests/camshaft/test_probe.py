@@ -84,6 +84,7 @@ async def test_url_that_is_none() -> None:
 async def test_camera_that_is_silent_ends_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is bounded by the attempt, not by a wish."""
     monkeypatch.setattr("camshaft.demo_camera.broadcast.Broadcast.add", lambda self, receiver: None)
+    monkeypatch.setattr("ingest.rtsp.silence.SILENCE_TIMEOUT", 1.0)
     async with serving(SMALL, "127.0.0.1:0") as address:
         result = await probe(f"rtsp://{address}/", "--transport", "tcp")
     assert result.exit_code == 1

@@ -117,6 +117,12 @@ class Socket:
         self.frames: asyncio.Queue[bytes] = asyncio.Queue()
         self.channel = Channel(socket, self.frames.put_nowait)
 
+    async def connected(self) -> None:
+        """Wait until a message would leave. Another thread must not: the channel would take its wake-up."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.channel.writable:  # noqa: ASYNC110 - libzmq tells nobody
+                await asyncio.sleep(0.01)
+
     async def next(self) -> bytes:
         """The next frame."""
         async with asyncio.timeout(PATIENCE):

@@ -89,7 +89,8 @@ async def test_another_port_than_the_camera_said_is_heard_in_the_end(transports:
         assert pulled.camera.report.transport == "udp"
 
 
-async def test_another_address_than_the_camera_s_is_named() -> None:
+async def test_another_address_than_the_camera_s_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "FIRST_PACKET_TIMEOUT", 1.0)
     fake = FakeCamera(foreign_port=True, foreign_host="127.0.0.2", transports={"udp"})
     async with fake, Pulled(fake.url) as pulled:
         report = await pulled.reached(CameraState.SILENT)

@@ -10,6 +10,7 @@ import pytest
 from common.cameras import CameraSpec, CameraState, Transport
 from common.errors import CameraError
 from ingest.probe import probe
+from ingest.rtsp import silence
 from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.networks import Networks
 from rigs.camera import Answer, FakeCamera
@@ -125,7 +126,10 @@ def named_source(address: str) -> object:
 
 
 @pytest.mark.parametrize(("networks", "taken"), [((), True), (("127.0.0.0/8",), True), (ONLY_HERE, False)])
-async def test_media_from_a_source_out_of_them_is_not_taken(networks: tuple[str, ...], taken: bool) -> None:
+async def test_media_from_a_source_out_of_them_is_not_taken(
+    networks: tuple[str, ...], taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "FIRST_PACKET_TIMEOUT", 1.0)
     fake = FakeCamera(
         foreign_port=True,
         foreign_host=ELSEWHERE,
