@@ -39,6 +39,10 @@ class Sender:
 
     ``section`` is what the viewer accepted of the feed's kind, ``srtp`` has its keys, ``target`` is where it is, and
     ``pace`` what is known of its path. ``on_behind`` is called when ``catch_up`` has to be called regularly.
+
+    Call ``start`` or ``resume`` once; ``catch_up`` as long as the position is BEHIND; ``retransmit``, ``replay``,
+    ``confirmed`` and ``arrived`` as RTCP comes; ``look`` after it, and once a second; ``stop`` at the end. The rest is
+    the feed's.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ MOST = 200 << 20  # bytes that a process may grow by
 
 
 async def test_what_is_wrong_is_shown_or_said_and_harms_nobody(
-    chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+    chromium: Chromium, shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:
     async with AsyncExitStack() as stack:
         cameras: dict[str, Any] = {"good": gst_camera(TINY).url}
@@ -40,7 +40,7 @@ async def test_what_is_wrong_is_shown_or_said_and_harms_nobody(
             fake = FakeCamera(BAD[name].tracks(), interval=1 / FPS, reports=True, mangle=BAD[name].mangle)
             url = (await stack.enter_async_context(fake)).url
             cameras[f"bad-{at}"] = {"url": url, "on_demand": True, "keep_after": 0.0}
-        running = await cluster(cameras)
+        running = await shared_cluster(cameras)
         before = memory_of(running)
         async with unharmed(running, "good", memory=False, gap_ms=GAP):
             await asyncio.gather(*(_seen(chromium, running, f"bad-{at}", name) for at, name in enumerate(WATCHED)))

@@ -23,10 +23,10 @@ MOST = 150 << 20  # bytes that a process may grow by in the meantime; it was 350
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", ["keyframes", "start-codes", "drip"])
 async def test_a_hostile_camera_harms_no_other(
-    kind: str, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+    kind: str, shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:
     with hostile_camera(kind) as url:
-        running = await cluster({"front-door": gst_camera(SMALL).url, "hostile": url})
+        running = await shared_cluster({"front-door": gst_camera(SMALL).url, "hostile": url})
         before = memory_of(running)
         async with unharmed(running, "front-door", memory=False, gap_ms=GAP), AsyncExitStack() as stack:
             if kind == "keyframes":

@@ -51,39 +51,38 @@ async def shown_to_new_ones(running: Cluster, authority: Authority) -> int:
     return found.serial_number
 
 
-@pytest.mark.parametrize("way", ["page", "whep", "websocket"])
-async def test_it_plays_through_a_change_of_the_certificate(
+async def test_it_plays_every_way_through_a_change_of_the_certificate(
     chromium: Chromium,
     cluster: Callable[..., Any],
     gst_camera: Callable[..., GstCamera],
     authority: Authority,
     tmp_path: Path,
-    way: str,
 ) -> None:
     live = tmp_path / "live"
     first = lineage(authority, live, 1)
     settings = {"tls_cert": str(live / "fullchain.pem"), "tls_key": str(live / "privkey.pem")}
     running = await cluster({"front-door": gst_camera(SMALL).url}, config={"http": settings})
     assert running.url.startswith("https://")
-    match way:
-        case "page":
-            viewing = await chromium.open(f"{running.url}/watch/front-door")
-        case "whep":
-            viewing = await chromium.whep(running.whep("front-door"))
-        case _:
-            viewing = await chromium.websocket(running.websocket, "front-door")
-    await viewing.shows(10)
-    before = await viewing.stats()
+    viewings = {
+        "page": await chromium.open(f"{running.url}/watch/front-door"),
+        "whep": await chromium.whep(running.whep("front-door")),
+        "websocket": await chromium.websocket(running.websocket, "front-door"),
+    }
+    before = {}
+    for way, viewing in viewings.items():
+        await viewing.shows(10)
+        before[way] = await viewing.stats()
     assert await shown_to_new_ones(running, authority) == first
     second = lineage(authority, live, 2)
     async with asyncio.timeout(LOOKS):
         while await shown_to_new_ones(running, authority) != second:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.1)
-    await viewing.shows(25)
-    after = await viewing.stats()
-    assert len(await viewing.all_stats()) == 1, "the session is the one that began"
-    assert after.packets_lost == before.packets_lost == 0
-    assert after.frames_decoded - before.frames_decoded >= 25
+    for way, viewing in viewings.items():
+        await viewing.shows(25)
+        after = await viewing.stats()
+        assert len(await viewing.all_stats()) == 1, f"{way}: the session is the one that began"
+        assert after.packets_lost == before[way].packets_lost == 0, way
+        assert after.frames_decoded - before[way].frames_decoded >= 25, way
     async with asyncio.timeout(LOOKS):
         another = await chromium.whep(running.whep("front-door"))
         await another.shows(1)

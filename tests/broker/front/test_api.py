@@ -193,6 +193,12 @@ async def test_a_refusal_names_the_key_and_what_is_allowed(broker: RunningBroker
     assert detail == f"color: unknown key; allowed here: {allowed}"
 
 
+async def test_a_source_whose_kind_is_not_allowed_is_refused(broker: RunningBroker) -> None:
+    async with broker.http.post("/api/cameras", json={"id": "yard", "url": "file:///etc/hostname"}) as response:
+        assert response.status == 422
+        assert "add file to sources.allow" in await response.text()
+
+
 async def test_a_configured_camera_is_changed_in_its_file(broker: RunningBroker) -> None:
     async with broker.http.delete("/api/cameras/door") as response:
         assert "comes from the configuration; change it there" in (await response.json())["detail"]
