@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from common.media import Kind
@@ -156,3 +158,25 @@ def test_in_another_feed_without_a_picture_it_waits_for_one() -> None:
     watcher.received()
     push(other, gop_stream(), 1)
     assert [number for number, _ in watcher.received()] == [3, 4, 5]
+
+
+def test_one_that_was_held_back_is_not_any_more_when_it_is_live_again(feed: Feed) -> None:
+    stream, watcher = gop_stream(), Watcher(feed)
+    watcher.sender.start(now=0.0)
+    push(feed, stream, 2)
+    watcher.sender.cursor.hold_back()
+    assert watcher.sender.cursor.held
+    watcher.catch_up()
+    assert watcher.sender.position is Position.LIVE
+    assert not watcher.sender.cursor.held
+
+
+def test_in_another_format_no_delay_is_told_that_was_for_the_one_before() -> None:
+    feed = Feed(Kind.AUDIO)
+    watcher = Watcher(feed, replace(AUDIO, transport_cc=3, playout_delay=6))
+    watcher.sender.start(now=0.0)
+    feed.push(audio(0), 0.0)
+    cursor = watcher.sender.cursor
+    assert cursor.playout.update(0.2, 1)
+    feed.push(audio(1, codec="PCMU"), 0.0)
+    assert cursor.playout.element == b""

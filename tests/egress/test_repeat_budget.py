@@ -53,3 +53,13 @@ def test_a_clock_that_goes_back_gives_nothing() -> None:
     assert repeats.allow_pictures(1_000, RATE, 100.0)
     assert not repeats.allow_pictures(1_000, RATE, 0.0)
     assert repeats.allow_pictures(1_000, RATE, 101.0)
+
+
+def test_time_that_goes_back_costs_and_brings_nothing() -> None:
+    repeats = RepeatBudget()
+    assert repeats.allow_packet(1_000, RATE, 10.0)
+    assert repeats.allow_packet(1_000, RATE, 5.0)
+    while repeats.allow_packet(1_000, RATE, 10.0):
+        pass
+    assert not repeats.allow_packet(1_000, RATE, 5.0)
+    assert not repeats.allow_packet(1_000, RATE, 10.0)

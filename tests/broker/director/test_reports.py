@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.director.events import FromWorker, SessionEnded, WorkerLost
-from common.control import DEAD_AFTER, Ended, HangUp, Report, Role, decode_for_broker
+from common.control import DEAD_AFTER, Assign, Ended, HangUp, Report, Role, decode_for_broker
 from common.errors import ProtocolError
 from tests.fakes.stage import Stage, camera, of, sent, stream, viewer
 
@@ -159,3 +159,12 @@ def test_nothing_that_a_worker_says_harms_the_director(said: list[tuple[str, dic
     stage.hear("e2", Report("e2", Role.EGRESS, "1"))
     stage.hear("i2", Report("i2", Role.INGEST, "1"))
     assert stage.watch("later") in {"e", "e2"} | {node for node, _ in said}
+
+
+def test_a_camera_that_a_partial_report_does_not_mention_is_not_assigned_again() -> None:
+    stage = Stage(camera("door"), camera("hall"))
+    stage.ingest("in-1")
+    commands = stage.ingest("in-1", stream("door"), partial=True)
+    assert not [message for _, message in sent(commands) if isinstance(message, Assign)]
+    commands = stage.ingest("in-1", stream("door"))
+    assert [message.camera.id for _, message in sent(commands) if isinstance(message, Assign)] == ["hall"]

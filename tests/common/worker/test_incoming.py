@@ -15,6 +15,7 @@ from common.worker.incoming import (
     MAX_PENDING,
     MAX_PENDING_BYTES,
     MAX_REPLAYS,
+    MOST_WAIT,
     REPLAY_INTERVAL,
     TRANSIT_WINDOW,
     Incoming,
@@ -339,3 +340,26 @@ def test_replays_that_nobody_asked_for_are_not_all_taken() -> None:
     received.now += REPLAY_INTERVAL
     received.replay(*frames(5))
     assert received.sent() == list(range(5))
+
+
+def test_another_publishers_clock_makes_nothing_of_its_epoch_stale() -> None:
+    received = Received()
+    received.live(*frames(3))
+    received.live(*(batch._replace(epoch=batch.epoch + 1) for batch in frames(3)), late=MAX_AGE + 0.5)
+    assert received.sent() == [0, 1, 2, 0, 1, 2]
+    assert received.incoming.counters["stale"] == 0
+
+
+def test_after_a_clock_was_set_it_is_seen_again_what_waited_too_long() -> None:
+    received, (first, second, third) = Received(), frames(3)
+    received.live(first)
+    received.live(second, late=MOST_WAIT + 1.0)
+    received.live(third, late=MOST_WAIT + 1.0 + MAX_AGE + 0.1)
+    assert received.sent() == [0, 1]
+    assert received.incoming.counters["stale"] == 1
+
+
+def test_each_gap_is_counted_though_a_keyframe_ended_the_one_before() -> None:
+    received, all_frames = Received(), frames(14)
+    received.live(*all_frames[:3], all_frames[6], all_frames[10], all_frames[13])
+    assert received.incoming.counters["gaps"] == 2

@@ -26,3 +26,16 @@ def test_what_may_be_sent_never_exceeds_burst_plus_rate(
         pace.spend(budget)
         assert sent <= burst + rate * now + 1
     assert sent > 0.9 * (burst + rate * 400 * 0.005)
+
+
+def test_release_gives_back_what_was_held_and_takes_nothing() -> None:
+    quality = PathQuality()
+    quality.measured(LOCAL_ROUND_TRIP / 2)
+    pace = Pace(quality)
+    assert pace.budget(500_000, 0.0) == LOCAL_BURST
+    pace.release()
+    assert pace.budget(500_000, 0.0) == LOCAL_BURST
+    pace.hold(10_000, 0.0)
+    assert pace.budget(500_000, 0.0) == -10_000
+    pace.release()
+    assert pace.budget(500_000, 0.0) == 0

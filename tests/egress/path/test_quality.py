@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from egress.media.meter import Meter
-from egress.path.quality import LOCAL_ROUND_TRIP, LOSSY_FOR, PathQuality
+from egress.path.quality import LOCAL_RATE, LOCAL_ROUND_TRIP, LOSS, LOSSY_FOR, PathQuality
 
 
 def local() -> PathQuality:
@@ -68,3 +70,16 @@ def test_a_path_by_tcp_is_never_thin() -> None:
     assert quality.playout_delay(500_000, 200_000, now=0.0) == 0.0
     quality.reliable = False
     assert quality.thin(now=0.0)
+
+
+def test_the_least_loss_that_counts_makes_a_path_lossy() -> None:
+    quality = local()
+    quality.lost(LOSS, now=10.0)
+    assert quality.lossy(now=10.0)
+
+
+def test_a_path_that_carries_much_and_loses_some_is_sent_no_more_than_a_local_one() -> None:
+    quality = local()
+    quality.lost(0.05, now=0.0)
+    quality.capacity = SimpleNamespace(estimate=4 * LOCAL_RATE)  # type: ignore[assignment]
+    assert quality.rate(500_000, now=0.0) == LOCAL_RATE
