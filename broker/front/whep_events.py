@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from broker.control_plane import ControlPlane
 from broker.director.events import EndReason
 from broker.front.backlog import Outgoing
 from broker.front.bodies import read_text
@@ -24,12 +25,14 @@ from broker.front.hub import HUB
 from broker.front.offers import check_socket
 from broker.front.peer import address_of, path_of, prefix_of
 from broker.front.strict_json import parse_json
+from common.control import Role
 from common.errors import RequestError
 from common.sessions import SessionName
 
 RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
 EVENTS = ("reconnect",)
-FAREWELL = 1.0  # seconds for a player to take the last event
+FAREWELL = 1.0  # seconds for a player to take the last event …
+ANOTHER_WITHIN = 10.0  # … and for an egress to be there that would take its new offer: most players try once
 _AGAIN = {
     EndReason.MISSING,
     EndReason.WORKER_STOPPED,
@@ -109,13 +112,23 @@ async def events(request: web.Request) -> web.StreamResponse:
         hub.owners[session] = reader
         session_of = context.control.director.session
         await write_events(request, response, outgoing, reader.over, lambda: session_of(session) is not None)
-        await _write_last(response, outgoing)
+        if outgoing.messages:
+            await _another_egress(context.control)
+            await _write_last(response, outgoing)
     finally:
         if hub.owners.get(session) is reader:
             del hub.owners[session]
         outgoing.close()
         context.quotas.sockets.close(address)
     return response
+
+
+async def _another_egress(control: ControlPlane) -> None:
+    """Wait for an egress that takes viewers, but not for long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ANOTHER_WITHIN):
+            while not any(each.takes(Role.EGRESS) and not each.report.full for each in control.director.workers):
+                await control.news()
 
 
 async def _write_last(response: web.StreamResponse, outgoing: Outgoing) -> None:

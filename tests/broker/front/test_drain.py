@@ -120,6 +120,24 @@ async def test_whose_egress_died_is_told_to_make_another(broker: RunningBroker, 
             await events.content.read()  # to its end
 
 
+def egresses(nodes: list[dict[str, Any]]) -> list[str]:
+    """Those that live."""
+    return [node["node"] for node in nodes if node["alive"] and node["role"] == "egress"]
+
+
+async def test_who_is_told_so_finds_an_egress_there(broker: RunningBroker) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        async with FakeEgress(broker.endpoints, "out-1"):
+            await broker.until("/api/nodes", egresses)
+            events = await stack.enter_async_context(reading(broker))
+        told = asyncio.ensure_future(line(events, b"event: "))
+        await broker.until("/api/nodes", lambda nodes: not egresses(nodes))
+        done, _ = await asyncio.wait({told}, timeout=0.5)
+        assert not done, "nobody would take its offer"
+        await stack.enter_async_context(FakeEgress(broker.endpoints, "out-2"))
+        assert await told == b"reconnect"
+
+
 async def test_who_could_not_watch_again_is_not_told_to(broker: RunningBroker, egress: FakeEgress) -> None:
     async with reading(broker) as events:
         [viewer] = await broker.json("/api/viewers")
