@@ -158,10 +158,10 @@ def _serve(given: Given, cameras: Sequence[str], *, demo: bool | None) -> None:
 
     if cameras:
         os.environ[CAMERA] = " ".join([os.environ.get(CAMERA, ""), *cameras]).strip()
-    sys.exit(run(given, _begin, demo=demo))
+    sys.exit(run(given, begin_process, demo=demo))
 
 
-def _begin(arguments: Sequence[str]) -> None:
+def begin_process(arguments: Sequence[str]) -> None:
     """Be a process of ``serve``."""
     if not begin(arguments):  # the simulated camera
         cli(arguments, prog_name="camshaft")

@@ -10,7 +10,9 @@ Rules:
   descriptors only those that it is given.
 * A process begins when the supervisor has taken it over. One that it never heard of, because the nursery died or was
   too slow, ends instead: another was started in its place.
-* Where all this cannot be, or when the nursery is gone, processes are started as programs.
+* Where all this cannot be, or while the nursery is gone, processes are started as programs. One that died, or that has
+  imported what was installed before, is followed by another: a program of its own (``camshaft.anew``), as the
+  supervisor has threads and sockets by then.
 """
 
 from __future__ import annotations
@@ -35,11 +37,13 @@ import msgpack
 from camshaft import title
 from common.memory import let_code_go
 from common.process import EXIT_FAILED
+from common.settings import ENV_PREFIX
 
 MAX_REQUEST = 256 << 10  # bytes of arguments and environment; the kernel's own bound for a message is less
 MAX_DESCRIPTORS = 16
 TIMEOUT = 20.0  # seconds for a fork, on a machine that swaps
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+CONNECTION = "CAMSHAFT_NURSERY_FD"  # environment variable: number of the socket that one which is a program inherits
 
 _REPLY = struct.Struct("=i")  # a process id, or an errno's negative
 _ERRORS = "surrogateescape"  # as Python has bytes of arguments and of the environment that are no UTF-8
@@ -61,13 +65,7 @@ class Child:
 
     async def wait(self) -> int:
         """Wait for its end, once; the exit code, negative for a signal."""
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        loop.add_reader(self._handle, ended.set)
-        try:
-            await ended.wait()
-        finally:
-            loop.remove_reader(self._handle)
+        await _readable(self._handle)
         _, status = os.waitpid(self.pid, 0)  # noqa: ASYNC222 - it has ended
         os.close(self._handle)
         return os.waitstatus_to_exitcode(status)
@@ -97,14 +95,8 @@ class Nursery:
         """Import ``modules`` and fork; ``None`` where the system lacks what is needed. No thread may be there yet."""
         if not _possible():
             return None
-        _import(modules)
-        signal.signal(
-            signal.SIGCHLD, signal.SIG_DFL
-        )  # who started us may ignore it; then nobody could wait for a child
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        gc.collect()
-        gc.freeze()  # no walk of the collector copies the pages of what was imported
-        let_code_go()
+        _prepare(modules)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         pid = os.fork()
@@ -114,6 +106,42 @@ class Nursery:
         theirs.close()
         ours.settimeout(TIMEOUT)
         return cls(pid, ours)
+
+    @classmethod
+    async def anew(cls, command: Sequence[str], within: float) -> Nursery:
+        """One that is a program: ``command`` runs ``be``. Raises ``OSError`` if it is not ready within some seconds."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            environ = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+            environ[CONNECTION] = str(theirs.fileno())
+            theirs.set_inheritable(True)
+            pid = os.posix_spawn(command[0], [*command], environ, setsid=True)  # noqa: ASYNC221 - it does not wait
+        found = cls(pid, ours)
+        try:
+            ours.setblocking(False)
+            async with asyncio.timeout(within):
+                ready = await loop.sock_recv(ours, _REPLY.size)
+            _REPLY.unpack(ready)
+            ours.settimeout(TIMEOUT)
+        except struct.error:
+            found.close()
+            raise ConnectionResetError(errno.ECONNRESET, "it ended before it was ready") from None
+        except BaseException:
+            found.close()
+            raise
+        return found
+
+    async def gone(self) -> None:
+        """Wait for its end."""
+        try:
+            handle = os.pidfd_open(self._pid)
+        except ProcessLookupError:
+            return
+        try:
+            await _readable(handle)
+        finally:
+            os.close(handle)
 
     def start(self, arguments: Sequence[str], environ: Mapping[str, str], descriptors: Mapping[str, int]) -> Child:
         """Start a process. ``descriptors`` are what it inherits, by the variables that name them to it.
@@ -148,6 +176,35 @@ class Nursery:
             os.waitpid(self._pid, 0)
 
 
+def be(modules: Sequence[str], main: Main) -> NoReturn:
+    """Be the nursery that ``Nursery.anew`` has started, until the supervisor is gone."""
+    connection = socket.socket(fileno=int(os.environ[CONNECTION]))
+    connection.set_inheritable(False)
+    _prepare(modules)
+    connection.send(_REPLY.pack(os.getpid()))
+    _tend(connection, main)
+
+
+async def _readable(handle: int) -> None:
+    """Wait until a descriptor is: that of a process, until it has ended."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(handle, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(handle)
+
+
+def _prepare(modules: Sequence[str]) -> None:
+    """Be ready to fork what shares these modules."""
+    _import(modules)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who started us may ignore it; then nobody could wait for a child
+    gc.collect()
+    gc.freeze()  # no walk of the collector copies the pages of what was imported
+    let_code_go()
+
+
 def _possible() -> bool:
     try:
         os.close(os.pidfd_open(os.getpid()))  # Linux 5.3, and allowed here
@@ -179,7 +236,8 @@ def _adopting() -> Iterator[None]:
 
 def _tend(connection: socket.socket, main: Main) -> NoReturn:
     """Be the nursery until the supervisor is gone."""
-    os.setsid()
+    with suppress(PermissionError):  # it has one of its own already
+        os.setsid()
     title.become(["camshaft", "nursery"], {})
     while True:
         try:

@@ -35,12 +35,13 @@ from common.live import Taken
 from common.log_taps import Taps
 from common.reloader import Reloader
 
-_IMPORTED = (
+IMPORTED = (
     "uvloop",
     f"{PREFIX}broker.server",
     f"{PREFIX}relay.process",
     *(kind.module for kind in KINDS),
-)  # by our processes, all of them together
+)
+"""The modules of our processes, all of them together."""
 
 
 def serve(given: Given, main: Main, *, demo: bool | None) -> int:
@@ -64,7 +65,7 @@ def serve(given: Given, main: Main, *, demo: bool | None) -> int:
     kept.keep(text)
     config = reloader.config
     # Before anything else is there: a thread, a logger, a secret that only one of us needs.
-    nursery = Nursery.opened(_IMPORTED, main)
+    nursery = Nursery.opened(IMPORTED, main)
     if demo is not False:
         config, moved = beside(config, egresses=cores() if config.egress.workers is None else config.egress.workers)
         if moved:
@@ -108,6 +109,7 @@ def serve(given: Given, main: Main, *, demo: bool | None) -> int:
             command=(sys.executable, "-P", "-m", "camshaft"),
             inherited=kept.inherited,
             nursery=nursery,
+            nursery_command=(sys.executable, "-P", "-m", f"{__package__}.anew"),
             drain=config.drain.timeout,
         )
 

@@ -11,17 +11,29 @@ from camshaft.plan import Program
 from common import systemd
 from common.log import get_logger
 
+ANEW_WITHIN = 60.0  # seconds for a nursery to import everything: as long as the pulse allows for a first beat
+AGAIN = 10.0  # seconds until another is tried where none could begin
+
 
 class Starter:
     """Starts programs by their arguments, behind those of ``command``; ``nursery`` forks them, as long as it is there.
 
-    ``inherited`` are descriptors for all of them, by the variables that name them.
+    ``inherited`` are descriptors for all of them, by the variables that name them; ``nursery_command`` starts another
+    nursery, if one is to follow.
     """
 
-    def __init__(self, command: Sequence[str], inherited: Mapping[str, int], nursery: Nursery | None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        inherited: Mapping[str, int],
+        nursery: Nursery | None,
+        nursery_command: Sequence[str] = (),
+    ) -> None:
         self._command = command
         self._inherited = inherited
         self._nursery = nursery
+        self._nursery_command = nursery_command if nursery is not None else ()
+        self._settled = asyncio.Event()  # a nursery is there, or could not begin
 
     async def start(self, program: Program, descriptors: Mapping[str, int]) -> Process | Child:
         """Start it, with these descriptors of its own. Raises ``OSError``."""
@@ -43,7 +55,29 @@ class Starter:
         )
 
     def leave_nursery(self) -> None:
-        """From now on start programs."""
+        """From now on start programs, until another nursery follows, if one does."""
         if self._nursery is not None:
+            self._settled.clear()
             self._nursery.close()
             self._nursery = None
+
+    async def keep_nursery(self) -> None:
+        """Have one that is gone followed by another, until cancelled."""
+        log = get_logger()
+        while self._nursery_command:
+            if self._nursery is not None:
+                await self._nursery.gone()
+                self.leave_nursery()
+            try:
+                self._nursery = await Nursery.anew(self._nursery_command, ANEW_WITHIN)
+                log.info("another nursery forks processes")
+            except (OSError, TimeoutError) as exc:
+                log.warning("no nursery can begin, and processes share no memory", reason=str(exc) or "it takes long")
+            self._settled.set()
+            if self._nursery is None:
+                await asyncio.sleep(AGAIN)
+
+    async def nursery_followed(self) -> None:
+        """Wait until another nursery is there, or could not begin; at once where none is to follow."""
+        if self._nursery_command:
+            await self._settled.wait()

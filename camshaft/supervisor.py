@@ -15,8 +15,8 @@ Rules:
   (``egress.succession``). One is started where the egress asks for it, because it was told to end, and for a roll.
 * To systemd we speak for all of them.
 * What is in reserve begins when it is needed, and ends when it is not (``camshaft.reserves``).
-* SIGUSR2 has all of them replaced, one after the other, by what is installed now (``camshaft.rolling``); these are no
-  longer forks of one that has imported what was installed before.
+* SIGUSR2 has all of them replaced, one after the other, by what is installed now (``camshaft.rolling``), the nursery
+  first.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class Supervisor:
     """Runs ``programs`` until it is told to stop, or until one of them cannot start.
 
     ``ready`` is asked until the cluster is ready, and ``announce`` is called then, once. A program's arguments are
-    appended to ``command``, unless there is a ``nursery``, which forks it. ``inherited`` are further descriptors for
-    all, by the variables that name them. ``drain`` is how many seconds a process may take to hand over what it has.
+    appended to ``command``, unless there is a ``nursery``, which forks it; ``nursery_command`` starts another when that
+    is gone. ``inherited`` are further descriptors for all, by the variables that name them. ``drain`` is how many
+    seconds a process may take to hand over what it has.
     """
 
     def __init__(
@@ -77,15 +78,16 @@ class Supervisor:
         command: Sequence[str],
         inherited: Mapping[str, int] = MappingProxyType({}),
         nursery: Nursery | None = None,
+        nursery_command: Sequence[str] = (),
         drain: float = DrainConfig().timeout,
     ) -> None:
         self._programs = programs
         self._drain = drain
         self._ready = ready
         self._announce = announce
-        self._starter = Starter(command, inherited, nursery)
+        self._starter = Starter(command, inherited, nursery, nursery_command)
         self._restarts = {program.name: Restarts() for program in programs}
-        self._children = Children(self._beat)
+        self._children = Children(lambda name: self._restarts[name].pulsed(time.monotonic()))
         self._renewed: set[str] = set()  # of what is to be started again at once when it ends
         self._leaving: set[str] = set()  # of what is not to be started again
         self._keepers: dict[str, asyncio.Task[None]] = {}  # by program
@@ -112,7 +114,8 @@ class Supervisor:
                 for program in self._programs:
                     if not program.reserve:
                         self._keepers[program.name] = group.create_task(self._keep(program, reading))
-                others = [group.create_task(self._wait_until_ready()), group.create_task(self._children.watch())]
+                tended = (self._wait_until_ready(), self._children.watch(), self._starter.keep_nursery())
+                others = [group.create_task(each) for each in tended]
                 if any(program.reserve for program in self._programs):
                     others.append(group.create_task(self._tend_reserves()))
                 await stop.wait()
@@ -158,15 +161,10 @@ class Supervisor:
         self._restarts[name] = Restarts(proven=True)
         return self._group.create_task(self._run_once(program, self._pipe, name))
 
-    def _beat(self, name: str) -> None:
-        self._restarts[name].pulsed(time.monotonic())
-
     async def _tend_reserves(self) -> None:
         first = [each.name for each in self._programs if each.role is Role.EGRESS and not each.reserve]
-        reserves = Reserves([each for each in self._programs if each.reserve], first)
-        await tend(
-            reserves, self.begin, self.leave, lambda: (_kept(self._keepers), self._children.demands), self._rolls
-        )
+        those = Reserves([each for each in self._programs if each.reserve], first)
+        await tend(those, self.begin, self.leave, lambda: (_kept(self._keepers), self._children.demands), self._rolls)
 
     def _rolls(self) -> bool:
         return self._rolling is not None and not self._rolling.done()
@@ -181,8 +179,9 @@ class Supervisor:
     async def _roll(self) -> None:
         self._log.info("upgrade begins: every process is replaced, workers first and the broker last")
         self._starter.leave_nursery()  # what that has imported is what was installed before
-        staying = _kept(self._keepers) - self._leaving
-        if await roll([each for each in self._programs if each.name in staying], self, drain=self._drain):
+        await self._starter.nursery_followed()
+        staying = [each for each in self._programs if each.name in _kept(self._keepers) - self._leaving]
+        if await roll(staying, self, drain=self._drain):
             self._log.info("upgrade is done")
 
     async def _keep(self, program: Program, pipe: int) -> None:

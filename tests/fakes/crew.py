@@ -137,6 +137,12 @@ class Crew:
     def leave_nursery(self) -> None:
         """There is none."""
 
+    async def keep_nursery(self) -> None:
+        """See ``Starter``."""
+
+    async def nursery_followed(self) -> None:
+        """See ``Starter``."""
+
     def working(self, name: str = "") -> list[Sailor]:
         """Those that have not ended, of one program or of all."""
         return [each for each in self.all if each.code is None and name in ("", each.program.name)]

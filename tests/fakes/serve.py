@@ -1,7 +1,8 @@
 """``serve`` with fake programs: ``serve.py DIRECTORY NAME=BEHAVIOUR[:CPU]...``. Ready when DIRECTORY/ready exists.
 
-Programs are forked from a nursery, unless FAKE_NURSERY is "no". On SIGHUP the keys in DIRECTORY/changed have changed:
-the broker takes cameras and limits, all others limits.
+Programs are forked from a nursery, unless FAKE_NURSERY is "no"; where it is "anew" another follows one that is gone,
+and where it is "once" none can begin. On SIGHUP the keys in DIRECTORY/changed have changed: the broker takes cameras
+and limits, all others limits.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camshaft import restarts
-from camshaft.nursery import Nursery
+from camshaft.nursery import CONNECTION, Nursery, be
 from camshaft.plan import Program
 from camshaft.supervisor import Supervisor
 from common import log, process
@@ -37,7 +38,12 @@ def _program_main(arguments: Sequence[str]) -> None:
     sys.exit(run())
 
 
+ANEW = {"anew": (sys.executable, str(Path(__file__))), "once": (sys.executable, "-c", "")}
+
+
 def main() -> int:
+    if CONNECTION in os.environ:
+        be(["program"], _program_main)
     nursery = None if os.environ.get("FAKE_NURSERY") == "no" else Nursery.opened(["program"], _program_main)
     directory = Path(sys.argv[1])
     plan = [_program(argument, directory) for argument in sys.argv[2:]]
@@ -53,6 +59,7 @@ def main() -> int:
         announce=lambda: print("ready", flush=True),
         command=(sys.executable, str(PROGRAM)),
         nursery=nursery,
+        nursery_command=ANEW.get(os.environ.get("FAKE_NURSERY", ""), ()),
     )
 
     async def run(stop: asyncio.Event) -> None:

@@ -35,6 +35,11 @@ class Started:
     def leave_nursery(self) -> None:
         pass
 
+    async def keep_nursery(self) -> None:
+        pass
+
+    nursery_followed = keep_nursery
+
     def running(self, name: str) -> int:
         return sum(not process.over.is_set() for process, _ in self.of.get(name, []))
 

@@ -16,10 +16,18 @@ from tests.fakes.supervised import Cluster, alive, catches, logged, wait_until
 pytestmark = pytest.mark.slow
 
 
+def nurseries_of(serve: Cluster) -> list[int]:
+    """The processes that programs are forked from."""
+    found = []
+    for child in psutil.Process(serve.process.pid).children():
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            found += [child.pid] if child.cmdline()[:2] == ["camshaft", "nursery"] else []
+    return found
+
+
 def nursery_of(serve: Cluster) -> int:
     """The process that programs are forked from."""
-    children = psutil.Process(serve.process.pid).children()
-    return next(child.pid for child in children if child.cmdline()[:2] == ["camshaft", "nursery"])
+    return nurseries_of(serve)[0]
 
 
 def descriptors_of(pid: int) -> dict[int, str]:
@@ -29,6 +37,10 @@ def descriptors_of(pid: int) -> dict[int, str]:
         with contextlib.suppress(FileNotFoundError):
             opened[int(descriptor.name)] = str(descriptor.readlink())
     return opened
+
+
+def sockets_of(pid: int) -> set[str]:
+    return {where for where in descriptors_of(pid).values() if where.startswith("socket:")}
 
 
 def test_what_is_forked_has_what_a_program_of_its_own_has(
@@ -83,6 +95,49 @@ def test_programs_are_started_also_when_the_nursery_is_gone(cluster: Callable[..
     code, _, err = serve.end()
     assert code == 0
     assert [line["event"] for line in logged(err)].count("the nursery is gone: processes share no memory any more") == 1
+
+
+def test_a_nursery_that_is_gone_is_followed_by_another(
+    cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_NURSERY", "anew")
+    serve = cluster(broker="wait", egress_0="wait")
+    broker = serve.started("broker")
+    serve.started("egress-0")
+    serve.become_ready()
+    first = nursery_of(serve)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: bool(set(nurseries_of(serve)) - {first}), "no other begins")
+    assert nursery_of(serve) != first
+    os.kill(broker, signal.SIGKILL)
+    again = psutil.Process(serve.started("broker", 2))
+    wait_until(lambda: catches(again.pid, signal.SIGTERM), "it has not begun")
+    assert again.cmdline()[:3] == ["camshaft", "wait", "broker"]
+    assert again.ppid() == serve.process.pid
+    second = nursery_of(serve)
+    assert not sockets_of(again.pid) & sockets_of(second)
+    serve.process.terminate()
+    assert serve.end()[0] == 0
+    assert not alive(second)
+
+
+@pytest.mark.parametrize("nursery", ["anew", "once"])
+def test_an_upgrade_forks_from_another_nursery_if_one_can_begin(
+    cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch, nursery: str
+) -> None:
+    monkeypatch.setenv("FAKE_NURSERY", nursery)
+    serve = cluster(broker="wait")
+    broker = serve.started("broker")
+    serve.become_ready()
+    first = nursery_of(serve)
+    wait_until(lambda: catches(broker, signal.SIGTERM), "it has not begun")
+    serve.process.send_signal(signal.SIGUSR2)
+    again = psutil.Process(serve.started("broker", 2))
+    wait_until(lambda: catches(again.pid, signal.SIGTERM), "it has not begun")
+    assert not alive(first)
+    assert (again.cmdline()[:3] == ["camshaft", "wait", "broker"]) is (nursery == "anew")
+    serve.process.terminate()
+    assert serve.end()[0] == 0
 
 
 def test_where_nothing_can_be_forked_programs_are_started(
