@@ -84,6 +84,9 @@ class People:
     def take(self, auth: AuthConfig) -> None:
         """Have these groups, and these others who may do everything, from now on."""
         self._groups = Groups(auth.groups)
+        self._longest = (
+            auth.session_hours * 3_600
+        )  # seconds: who makes it shorter means those who are signed in as well
         self._admin_elsewhere = self._groups.has_admin or any(
             token.role is AccessRole.ADMIN for token in auth.tokens.values()
         )
@@ -232,7 +235,7 @@ class People:
     def find(self, cookie: str, *, now: float) -> Principal | None:
         """The user that is signed in with this cookie."""
         login = self._logins.of(cookie)
-        return None if login is None or now >= login.expires else self._principal(login)
+        return None if login is None or now >= self._end(login) else self._principal(login)
 
     def named(self, name: str, proof: str) -> Principal | None:
         """The rights of that user as of now, if the login of this proof is good yet."""
@@ -252,11 +255,15 @@ class People:
     def _principal(self, login: Login) -> Principal | None:
         if login.groups is not None:
             role, cameras = self._groups.rights(login.groups)
-            return Principal(Kind.OIDC, login.user, role, cameras, login.expires, login.proof)
+            return Principal(Kind.OIDC, login.user, role, cameras, self._end(login), login.proof)
         user = self._users.get(login.user)
         if user is None:
             return None
-        return Principal(Kind.USER, user.name, user.role, user.cameras, login.expires, login.proof)
+        return Principal(Kind.USER, user.name, user.role, user.cameras, self._end(login), login.proof)
+
+    def _end(self, login: Login) -> float:
+        """Unix time at which the login is over."""
+        return min(login.expires, login.made + self._longest)
 
     def _write(self, user: User) -> None:
         row = user.name, user.hash, user.role.value, json.dumps(user.cameras), user.made

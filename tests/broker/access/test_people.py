@@ -57,6 +57,19 @@ def test_a_cookie_ends_in_time(people: People) -> None:
     assert people.find(cookie, now=NOW + 10) is None
 
 
+def test_who_is_signed_in_when_the_time_for_that_is_made_shorter_is_so_no_longer_than_that(people: People) -> None:
+    ours = people.sign_in("anna", now=NOW, expires=NOW + 30 * 86_400)
+    elsewhere = people.sign_in("eve", ("x",), now=NOW, expires=NOW + 30 * 86_400)
+    people.take(AuthConfig(session_hours=1))
+    for cookie in (ours, elsewhere):
+        known = people.find(cookie, now=NOW + 3_599)
+        assert known is not None
+        assert known.expires == NOW + 3_600
+        assert people.find(cookie, now=NOW + 3_600) is None
+    people.take(AuthConfig())
+    assert people.find(ours, now=NOW + 3_600) is not None
+
+
 def test_a_browser_is_told_apart_from_the_others(people: People) -> None:
     here, there = (people.sign_in("ben", now=NOW, expires=NOW + 10) for _ in range(2))
     people.sign_out(here)
