@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def user() -> None:
-    """Add, list and remove the people who sign in with a password. For the broker's machine."""
+    """Add, list, change and remove the people who sign in with a password. For the broker's machine."""
 
 
 @user.command()
@@ -34,9 +34,7 @@ def user() -> None:
 @configured("store")
 def add(given: Given, name: str, role: str, cameras: tuple[str, ...]) -> None:
     """Add the user NAME. The password is asked for, or read from standard input."""
-    for camera in cameras:
-        if not CAMERA_PATTERN.fullmatch(camera):
-            raise ConfigError(f"{camera!r} is no camera's name or pattern such as shop-*", where="--camera")
+    _check_cameras(cameras)
     with _people(given, new=True) as people:
         people.check(name, AccessRole(role), cameras)  # before somebody types a password
         people.add(name, _hashed_password(), AccessRole(role), cameras, now=time.time())
@@ -61,6 +59,24 @@ def list_(given: Given) -> None:
 
 @user.command()
 @click.argument("name")
+@click.option("--role", type=click.Choice([role.value for role in AccessRole]), help="Another role.")
+@click.option(
+    "--camera", "cameras", metavar="NAME", multiple=True, help="A camera to watch, or shop-*, in place of all before."
+)
+@configured("store")
+def edit(given: Given, name: str, role: str | None, cameras: tuple[str, ...]) -> None:
+    """Give the user NAME another role, or other cameras. What it watches and may no longer ends within seconds."""
+    if role is None and not cameras:
+        raise ConfigError("name what is to change: --role, --camera or both", where="user edit")
+    _check_cameras(cameras)
+    wanted = None if role is None else AccessRole(role)
+    with _people(given) as people:
+        people.change(name, wanted, () if wanted is AccessRole.MONITOR and not cameras else cameras or None)
+    click.echo(f"User {name} is changed.")
+
+
+@user.command()
+@click.argument("name")
 @configured("store")
 def password(given: Given, name: str) -> None:
     """Give the user NAME another password; it is signed out everywhere."""
@@ -79,6 +95,12 @@ def remove(given: Given, name: str) -> None:
     with _people(given) as people:
         people.remove(name)
     click.echo(f"User {name} is removed.")
+
+
+def _check_cameras(cameras: tuple[str, ...]) -> None:
+    for camera in cameras:
+        if not CAMERA_PATTERN.fullmatch(camera):
+            raise ConfigError(f"{camera!r} is no camera's name or pattern such as shop-*", where="--camera")
 
 
 @contextmanager

@@ -92,6 +92,31 @@ def test_a_user_that_is_added_can_sign_in() -> None:
         assert people.user("ben") is None
 
 
+def test_a_user_is_given_other_rights() -> None:
+    said("user", "add", "anna", "--role", "admin")
+    said("user", "add", "ben", "--camera", "yard")
+
+    def ben() -> list[str]:
+        return said("user", "list").splitlines()[2].split()[1:]
+
+    said("user", "edit", "ben", "--camera", "hall", "--camera", "shop-*")
+    assert ben() == ["viewer", "hall,", "shop-*"]
+    said("user", "edit", "ben", "--role", "monitor")
+    assert ben() == ["monitor", "none"]
+    said("user", "edit", "ben", "--role", "viewer", "--camera", "*")
+    assert ben() == ["viewer", "*"]
+    said("user", "edit", "ben", "--role", "admin")
+    said("user", "edit", "anna", "--role", "viewer", "--camera", "*")
+    assert "is the only admin" in refused("user", "edit", "ben", "--role", "viewer")
+    for wrong, sentence in (
+        (["ben"], "name what is to change"),
+        (["ben", "--camera", "a b"], "no camera's name"),
+        (["ben", "--role", "monitor", "--camera", "yard"], "watches no camera"),
+        (["eve", "--role", "admin"], "no user 'eve'"),
+    ):
+        assert sentence in refused("user", "edit", *wrong)
+
+
 @pytest.mark.parametrize(
     ("arguments", "typed", "sentence"),
     [
