@@ -31,6 +31,10 @@ class Login:
     made: float
     expires: float
 
+    def end(self, longest: float) -> float:
+        """The Unix time at which it is over, where none lasts longer than so many seconds now."""
+        return min(self.expires, self.made + longest)
+
 
 class LoginTable:
     """All of them, once they were ``read``. Methods that use the table raise ``sqlite3.Error`` if the disk fails."""

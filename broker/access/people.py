@@ -235,7 +235,7 @@ class People:
     def find(self, cookie: str, *, now: float) -> Principal | None:
         """The user that is signed in with this cookie."""
         login = self._logins.of(cookie)
-        return None if login is None or now >= self._end(login) else self._principal(login)
+        return None if login is None or now >= login.end(self._longest) else self._principal(login)
 
     def named(self, name: str, proof: str) -> Principal | None:
         """The rights of that user as of now, if the login of this proof is good yet."""
@@ -253,17 +253,11 @@ class People:
         return self._devices.knows(name, self._users.hash_of(name), mark, now=now)
 
     def _principal(self, login: Login) -> Principal | None:
+        end = login.end(self._longest)
         if login.groups is not None:
-            role, cameras = self._groups.rights(login.groups)
-            return Principal(Kind.OIDC, login.user, role, cameras, self._end(login), login.proof)
+            return Principal(Kind.OIDC, login.user, *self._groups.rights(login.groups), end, login.proof)
         user = self._users.get(login.user)
-        if user is None:
-            return None
-        return Principal(Kind.USER, user.name, user.role, user.cameras, self._end(login), login.proof)
-
-    def _end(self, login: Login) -> float:
-        """Unix time at which the login is over."""
-        return min(login.expires, login.made + self._longest)
+        return None if user is None else Principal(Kind.USER, user.name, user.role, user.cameras, end, login.proof)
 
     def _write(self, user: User) -> None:
         row = user.name, user.hash, user.role.value, json.dumps(user.cameras), user.made
