@@ -74,7 +74,12 @@ def _list_of(name: str) -> dict[str, Any]:
 _SCHEMES = {
     "token": {"type": "http", "scheme": "bearer"},
     "query": {"type": "apiKey", "in": "query", "name": TOKEN},
-    "login": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+    "login": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "By TLS its name begins with __Host-, or below a path of a proxy's with __Secure-.",
+    },
 }
 _TEXT = {"type": "string"}
 _NOTHING: dict[str, Any] = {}
