@@ -6,7 +6,7 @@ import { isSure, tell } from "./asking.js";
 import { closeDialog, fetchWithin, openDialog } from "./browser.js";
 import { call } from "./call.js";
 import { Cameras } from "./cameras.js";
-import { inWordsOf } from "./forms.js";
+import { inWordsOf, named } from "./forms.js";
 import "./player.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
 import { whoAmI } from "./me.js";
@@ -192,7 +192,8 @@ document.getElementById("cancel").onclick = () => closeDialog(dialog);
 
 form.onsubmit = async (event) => {
   event.preventDefault();
-  const { sub, ...camera } = Object.fromEntries(new FormData(form));
+  const { sub, ...given } = Object.fromEntries(new FormData(form));
+  const camera = named(given);
   const { checked } = /** @type {HTMLInputElement} */ (form.querySelector("[name=on_demand]"));
   const streams = sub ? { sub: { url: sub } } : {};
   const refused = await call("POST", below(HOME, "api/cameras"), { ...camera, streams, on_demand: checked });

@@ -71,6 +71,9 @@ def test_pages_obey_the_policy_and_load_only_what_is_there() -> None:
         text = assets[name].body.decode()
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=|javascript:", text), name
         for target in re.findall(r'(?:src|href)="([^"]+)"', text):
+            if target.startswith("#"):
+                assert f'id="{target[1:]}"' in text, target
+                continue
             path = target.removeprefix("../" if name in ("watch.html", "docs.html") else "")
             assert path in pages or path.removeprefix("static/") in assets, target
     for name, asset in assets.items():

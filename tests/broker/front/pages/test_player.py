@@ -58,6 +58,29 @@ async def test_the_list_says_what_is_draining_and_what_it_still_has(page, egress
     await playwright.expect(ending).to_be_hidden()
 
 
+async def test_a_name_as_people_give_it_is_shown_and_the_id_is_made_of_it(broker: RunningBroker, page) -> None:
+    await page.goto("/")
+    await page.click("#add")
+    await page.fill("[name=id]", " Küche, hinten ")
+    await page.fill("[name=url]", "rtsp://host/")
+    await page.click("#form .primary")
+    await playwright.expect(page.locator("#chosen")).to_have_text("Küche, hinten")
+    assert (await broker.json("/api/cameras/Kuche-hinten"))["name"] == "Küche, hinten"
+    named = """async (given) => (await import("/static/forms.js")).named(given)"""
+    for given in ({"id": "front-door", "name": ""}, {"id": "前門", "name": ""}, {"id": "a b", "name": "c"}):
+        assert await page.evaluate(named, given) == given
+
+
+async def test_keys_lead_past_the_list_to_the_picture(page) -> None:
+    await page.goto("/")
+    await playwright.expect(page.locator("#connect")).to_be_enabled()
+    await page.keyboard.press("Tab")
+    await playwright.expect(page.get_by_role("link", name="To the picture")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.tagName") == "CAMSHAFT-PLAYER"
+
+
 async def test_a_camera_is_added_and_removed_by_clicking(broker: RunningBroker, page) -> None:
     await page.goto("/")
     await page.click("#add")
