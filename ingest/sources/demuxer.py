@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -68,17 +69,20 @@ class Demuxing:
         container, numbers = self._opened.container, {stream.index: n for n, stream in enumerate(self._streams)}
         timeline = Timeline()
         while True:
-            came = 0
+            came, counted = 0, 0
             for packet in container.demux(self._streams):
                 if not packet.size:
                     continue
                 came += 1
                 decode, present = _times(packet, untimed=self._opened.untimed)
+                if self._opened.repeats and packet.pts is packet.dts is None:  # a file of nothing but pictures
+                    decode = present = counted
+                    counted += _ns(packet.duration or 0, packet.time_base)
                 offset = timeline.offset_ns(decode)
                 yield Unit(numbers[packet.stream_index], bytes(packet), decode + offset, present + offset)
             if not (self._opened.repeats and came):
                 raise CameraError(CameraState.CLOSED, "it has come to its end")
-            container.seek(0)
+            _rewind(container)
             timeline.restart()
 
 
@@ -156,9 +160,21 @@ def _times(packet: Any, *, untimed: bool) -> tuple[int, int]:
         now = time.monotonic_ns()
         return now, now
     present = packet.pts if packet.pts is not None else decode
-    base = packet.time_base
-    in_ns = (stamp * 10**9 * base.numerator // base.denominator for stamp in (decode, present))
-    return next(in_ns), next(in_ns)
+    return _ns(decode, packet.time_base), _ns(present, packet.time_base)
+
+
+def _ns(ticks: int, base: Fraction) -> int:
+    return ticks * 10**9 * base.numerator // base.denominator
+
+
+def _rewind(container: Any) -> None:
+    """Go back to the beginning. Raises ``av.FFmpegError``."""
+    import av
+
+    try:
+        container.seek(0)
+    except av.FFmpegError:  # there are no times in it to look for
+        container.seek(0, unsupported_byte_offset=True)
 
 
 def _confine(memory: int) -> None:

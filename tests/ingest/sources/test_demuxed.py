@@ -163,6 +163,18 @@ async def test_a_file_plays_for_ever_on_one_line_of_time(tmp_path: Path) -> None
     await until_gone()
 
 
+async def test_a_file_of_nothing_but_pictures_plays_for_ever_as_fast_as_it_says(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.h264")
+    async with pulled(f"file://{tmp_path}/clip.h264") as camera:
+        await camera.watch(60)
+        report = camera.camera.report
+        units = [batch for batch in camera.of("video") if batch.unit_end]
+    assert (report.state, report.reconnects) == (CameraState.PLAYING, 0)
+    took = (units[59].arrival_ns - units[0].arrival_ns) / 1e9
+    assert took == pytest.approx(59 / 25, abs=0.5)
+    assert all(0 < b.timestamp - a.timestamp <= 2 * SECOND // 25 for a, b in pairwise(units))
+
+
 async def test_motion_jpeg_over_http(image: bytes) -> None:
     async with serving({"/video": motion_jpeg(image)}) as address, pulled(f"{address}/video") as camera:
         await sees(camera, 20)
