@@ -69,7 +69,7 @@ PICTURES = {
     "H.265 Main": Sent(picture(f"{X265} ! rtph265pay"), "H264*"),
     "H.265 Main 10": Sent(picture(f"{X265} ! rtph265pay", pixels="I420_10LE"), "H264*"),
     "Motion JPEG": Sent(picture("jpegenc ! rtpjpegpay"), "H264*"),
-    "H.263": Sent(picture("avenc_h263p gop-size=50 ! rtph263ppay", size=(352, 288)), "H264*"),
+    "H.263": Sent(picture("avenc_h263 gop-size=50 ! rtph263pay", size=(352, 288)), "H264*"),
     "MPEG-4 part 2": Sent(recorded("mpeg4videoparse ! rtpmp4vpay config-interval=1"), "H264*"),
     "VP8": Sent(picture("vp8enc deadline=1 keyframe-max-dist=50 ! rtpvp8pay"), "VP8"),
     "VP9": Sent(picture("vp9enc deadline=1 cpu-used=8 keyframe-max-dist=50 ! rtpvp9pay"), "VP9"),
