@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from common.cameras import CameraName, split_stream
@@ -26,7 +25,42 @@ def covers(patterns: Collection[str], camera: CameraName) -> bool:
     """Whether one of the patterns is for this camera, or for the camera that this stream is of."""
     name, _ = split_stream(camera)
     exact, wild = _parted(tuple(patterns))
-    return name in exact or any(fnmatchcase(name, pattern) for pattern in wild)
+    return name in exact or any(matches(name, pattern) for pattern in wild)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether the pattern is for this name; in time in proportion to both.
+
+    Not by ``fnmatch``, which makes a regular expression of each pattern: a thousand of them take a quarter of a second.
+    """
+    first, *rest = pattern.split("*")
+    if not _alike(name[: len(first)], first):
+        return False
+    if not rest:
+        return len(name) == len(first)
+    *middle, last = rest
+    at, end = len(first), len(name) - len(last)
+    if at > end or not _alike(name[end:], last):
+        return False
+    for part in middle:  # each as early as it can be: what comes behind has most room then
+        found = _found(name, part, at, end)
+        if found is None:
+            return False
+        at = found + len(part)
+    return at <= end
+
+
+def _alike(text: str, part: str) -> bool:
+    return text == part or (len(text) == len(part) and all(p in ("?", t) for t, p in zip(text, part, strict=True)))
+
+
+def _found(name: str, part: str, at: int, end: int) -> int | None:
+    """Where the part stands first in ``name[at:end]``."""
+    if "?" not in part:
+        found = name.find(part, at, max(end, 0))
+        return None if found < 0 else found
+    places = range(at, end - len(part) + 1)
+    return next((place for place in places if _alike(name[place : place + len(part)], part)), None)
 
 
 @lru_cache(maxsize=256)

@@ -28,6 +28,7 @@ from broker.front.strict_json import parse_json
 from broker.front.whep import _wanted_headers
 from camshaft.importing.convert import READERS, convert, write
 from common.address import base_path
+from common.cameras import CameraName
 from common.config_access import JwtConfig
 from common.errors import ConfigError, RequestError
 from tests.fuzz.target import Target, repeated
@@ -38,6 +39,8 @@ CONFIG = JwtConfig(secret=SECRET, issuer="https://a.example", audience="camshaft
 ISSUER = "https://a.example"
 HEADER = b'{"alg": "HS256", "kid": "one"}'
 CLAIMS = b'{"exp": 4000000000, "iss": "https://a.example", "aud": "camshaft", "sub": "anna", "cameras": ["yard"]}'
+CLAIMED = b'\n{"exp": 4000000000, "iss": "https://a.example", "aud": "camshaft", "cameras": ['
+YARD = CameraName("yard")
 HEADERS = ("Cookie", "X-Forwarded-For", "X-Forwarded-Prefix", "Access-Control-Request-Headers")
 PROXIES = Proxies(("192.0.2.0/24", "2001:db8::/32"))
 GO2RTC = b"streams:\n  door: [rtsp://u:${PASSWORD:x}@10.0.0.2/live, 'ffmpeg:door#audio=opus']\n  door_sub: rtsp://10.0.0.2/2\n"
@@ -63,7 +66,7 @@ def read_token(data: bytes) -> None:
         text = token.decode("latin-1")
         if looks_signed(text):
             key_name(text)
-            principal_of(verified(text, SECRET, CONFIG), CONFIG)
+            principal_of(verified(text, SECRET, CONFIG), CONFIG).may_watch(YARD)
 
 
 @cache
@@ -128,6 +131,7 @@ TARGETS = [
             "header": repeated(b"[", b"", b"\n"),
             "claims": repeated(b'{"a":', HEADER + b"\n"),
             "cameras": repeated(b'"a",', HEADER + b'\n{"exp": 4000000000, "cameras": [', b'"a"]}'),
+            "patterns": repeated(b'"*%d",', HEADER + CLAIMED, b'"a"]}'),
             "digits": repeated(b"1", HEADER + b'\n{"exp": ', b"}"),
             "letters": repeated(b"a", b"", b".b.c"),
         },
