@@ -22,11 +22,12 @@ sentence, detail, failed, video}, ``cameras`` {cameras}, ``removed`` {camera}, `
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Mapping
 from math import inf
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from broker.access.principal import Principal
 from broker.director.events import EndReason
@@ -68,6 +69,7 @@ MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of 
 BURST_SECONDS = 40.0  # of messages that may come at once: a wall sends an offer and some candidates for each camera
 SUBSCRIBE_INTERVAL = 1.0  # seconds
 SESSIONS_STAY = 4000  # close code of a page that gives up a connection it takes for dead, and will attach over another
+TOO_MANY = "Too many messages at once (limits.message_rate is {:g}); slow down."
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
 
 
@@ -79,7 +81,13 @@ def prepare(app: web.Application) -> None:
 async def connect(request: web.Request) -> web.WebSocketResponse:
     """A page connects. Raises ``RequestError`` for a request that is no WebSocket's, or one too many."""
     context, hub = request.app[CONTEXT], request.app[HUB]
-    response = web.WebSocketResponse(heartbeat=HEARTBEAT, timeout=CLOSE_TIMEOUT, max_msg_size=MAX_FRAME, compress=False)
+    response = web.WebSocketResponse(
+        heartbeat=HEARTBEAT,
+        timeout=CLOSE_TIMEOUT,
+        max_msg_size=MAX_FRAME,
+        compress=False,
+        autoping=False,  # pings are counted as messages are: all that are there would be answered at once
+    )
     check_upgrade(request, response)
     address = context.quotas.address(address_of(request))
     check_socket(context, address)
@@ -175,12 +183,11 @@ class Socket:
                 return False
             pause = 0.0  # for others: frames that are there already are returned at once
             if not self._messages.take(self._context.clock()):
-                rate = self._messages.rate
-                self._garbage(
-                    "rate_limited", f"Too many messages at once (limits.message_rate is {rate:g}); slow down."
-                )
-                pause = 1 / max(1.0, rate)  # what is still to come waits in the page's own buffers
-            else:
+                self._garbage("rate_limited", TOO_MANY.format(self._messages.rate))
+                pause = 1 / max(1.0, self._messages.rate)  # what is still to come waits in the page's own buffers
+            elif message.type is WSMsgType.PING:
+                await _answer(message, self._response)
+            elif message.type is not WSMsgType.PONG:
                 self._receive(message.data, tasks)
             await asyncio.sleep(pause)
 
@@ -322,6 +329,11 @@ async def _attachable(context: Context, principal: Principal, address: str | Non
     camera, _ = split_stream(status.camera)
     check_camera_here(context, principal, address, camera, "attach")
     return camera
+
+
+async def _answer(ping: WSMessage, response: web.WebSocketResponse) -> None:
+    with contextlib.suppress(ConnectionError):
+        await response.pong(ping.data)
 
 
 def _messages_at(rate: float) -> TokenBucket:

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import WSMsgType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -365,6 +366,23 @@ async def test_messages_are_limited_in_rate(tmp_path: Path) -> None:
         assert "limits.message_rate is 0.1" in errors[-1]["message"]
         assert await counter(broker, "ws_rate_limited") == 1
         page.break_off()  # the server is in no hurry to read its farewell
+
+
+@pytest.mark.parametrize("control", ["ping", "pong"])
+async def test_pings_and_pongs_are_messages_too(tmp_path: Path, control: str) -> None:
+    """Those that came at once were handled at once, and nobody else until they were."""
+    rate = 0.1
+    async with (
+        broker_in(tmp_path, limits={"message_rate": rate}) as broker,
+        broker.http.ws_connect("/ws", autoping=False) as socket,
+    ):
+        most = int(rate * signalling.BURST_SECONDS)
+        for _ in range(most + 1):
+            await getattr(socket, control)(b"x")
+        answers = [await socket.receive() for _ in range(most * (control == "ping") + 1)]
+        assert [(answer.type, answer.data) for answer in answers[:-1]] == [(WSMsgType.PONG, b"x")] * (len(answers) - 1)
+        assert answers[-1].json()["code"] == "rate_limited"
+        Page(socket).break_off()
 
 
 async def test_messages_without_a_limit_are_all_read(tmp_path: Path) -> None:
