@@ -45,11 +45,13 @@ def problem_body(error: RequestError) -> dict[str, object]:
     }
 
 
-def problem(error: RequestError) -> web.Response:
-    """The response for an error of ours."""
+def problem(error: RequestError, request: web.Request | None = None) -> web.Response:
+    """The response for an error of ours: its sentence alone, if a browser asked for a page."""
     headers = dict(_HEADERS.get(error.status, {}))
     if error.retry_after:
         headers["Retry-After"] = str(ceil(error.retry_after))
+    if request is not None and request.method == "GET" and request.headers.get("Accept", "").startswith("text/html"):
+        return web.Response(text=f"{error.message}\n", status=error.status, headers=headers)
     return web.json_response(
         problem_body(error), status=error.status, content_type="application/problem+json", headers=headers
     )
@@ -61,13 +63,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except RequestError as exc:
-        return problem(exc)
+        return problem(exc, request)
     except web.HTTPError as exc:
         code = _CODES.get(exc.status, "http_error")
         sentence = _SENTENCES.get(exc.status, exc.reason)
         if exc.status == 404 and _BELOW_A_PATH.search(request.path):
             sentence = f"{sentence} {_NOT_STRIPPED}"
-        response = problem(RequestError(exc.status, code, sentence))
+        response = problem(RequestError(exc.status, code, sentence), request)
         if "Allow" in exc.headers:
             response.headers["Allow"] = exc.headers["Allow"]
         return response
@@ -78,14 +80,15 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         context.counters["people_failed"] += 1
         context.quiet.warning("users cannot be written", reason=str(exc), route=_route(request))
         sentence = "Who signs in and out cannot be written down now, as if the disk were full; the log says why."
-        return problem(RequestError(503, "people_failed", sentence))
+        return problem(RequestError(503, "people_failed", sentence), request)
     except ConnectionError:  # it has gone, and hears no answer
         raise
     except Exception:
         context = request.app[CONTEXT]
         context.counters["http_bugs"] += 1
         context.quiet.exception("request failed", method=request.method, route=_route(request))
-        return problem(RequestError(500, "internal_error", "The server made a mistake; its log has the details."))
+        bug = RequestError(500, "internal_error", "The server made a mistake; its log has the details.")
+        return problem(bug, request)
 
 
 def _route(request: web.Request) -> str:

@@ -64,6 +64,29 @@ async def test_nothing_else_is_served(broker: RunningBroker, name: str) -> None:
         assert response.status == 404
 
 
+NAVIGATION = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "sentence"),
+    [
+        ("/nowhere", {}, 404, "There is nothing at this address."),
+        ("/", {"X-Forwarded-For": "192.0.2.7"}, 403, "This server is open to whoever uses its machine"),
+        ("/watch/door", {"Host": "cams.example"}, 421, "name it with --http-hosts"),
+    ],
+)
+async def test_a_browser_that_gets_no_page_shows_a_sentence_and_no_json(
+    broker: RunningBroker, path: str, headers: dict[str, str], status: int, sentence: str
+) -> None:
+    async with broker.http.get(path, headers=headers | {"Accept": NAVIGATION}) as answer:
+        assert (answer.status, answer.content_type) == (status, "text/plain")
+        text = await answer.text()
+        assert sentence in text
+        assert "{" not in text
+    async with broker.http.get(path, headers=headers | {"Accept": "*/*"}) as answer:
+        assert (answer.status, answer.content_type) == (status, "application/problem+json")
+
+
 def test_pages_obey_the_policy_and_load_only_what_is_there() -> None:
     assets = load_assets()
     pages = {"./", "account", "openapi.json"}
