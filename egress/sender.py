@@ -134,12 +134,7 @@ class Sender:
             return 0
         first = cursor.next
         budget = self._pace.budget(self.feed.meter.rate, now)
-        group, count = cursor.group(), budget // MAX_PAYLOAD
-        if cursor.thin:  # one run at a time: what is to be sent again has its turn after each picture
-            parcels = [Parcel([run], group) for run in runs(history.slice(first, max(0, count)))]
-        else:
-            parcels = [self.feed.parcel(first, count, group)] if count > 0 and first < history.end else []
-        for parcel in parcels:
+        for parcel in _parcels(self.feed, cursor, budget // MAX_PAYLOAD):
             if not self._send_next(parcel):
                 break
             if self.pictured_at is None and any(run[-1].marker for run in parcel.runs):
@@ -258,3 +253,11 @@ class Sender:
             self.retransmission.forget_spare()
         if position is Position.BEHIND:
             self._on_behind(self)
+
+
+def _parcels(feed: Feed, cursor: Cursor, count: int) -> list[Parcel]:
+    """At most so many packets of the history, from those that are next."""
+    first, group = cursor.next, cursor.group()
+    if cursor.thin:  # one run at a time: what is to be sent again has its turn after each picture
+        return [Parcel([run], group) for run in runs(feed.history.slice(first, max(0, count)))]
+    return [feed.parcel(first, count, group)] if count > 0 and first < feed.history.end else []
