@@ -2,6 +2,10 @@
 
 Its place in the feed is the ``Cursor``'s, what it is sent again ``Retransmission``'s. Here is what joins them: what the
 viewer reports, what is known of its path, and catching up from the history.
+
+``start`` or ``resume`` is called once, ``catch_up`` as long as the position is BEHIND, ``retransmit``, ``replay``,
+``confirmed`` and ``arrived`` as RTCP comes, ``look`` after it and once a second, and ``stop`` at the end. All else is
+the feed's to call.
 """
 
 from __future__ import annotations
@@ -39,10 +43,6 @@ class Sender:
 
     ``section`` is what the viewer accepted of the feed's kind, ``srtp`` has its keys, ``target`` is where it is, and
     ``pace`` what is known of its path. ``on_behind`` is called when ``catch_up`` has to be called regularly.
-
-    Call ``start`` or ``resume`` once; ``catch_up`` as long as the position is BEHIND; ``retransmit``, ``replay``,
-    ``confirmed`` and ``arrived`` as RTCP comes; ``look`` after it, and once a second; ``stop`` at the end. The rest is
-    the feed's.
     """
 
     def __init__(
