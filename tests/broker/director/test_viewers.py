@@ -2,6 +2,7 @@ import pytest
 
 from broker.director.events import (
     EndReason,
+    EndSession,
     FromWorker,
     OfferAnswered,
     OfferRefused,
@@ -24,6 +25,7 @@ from common.control import (
     Report,
     Role,
 )
+from common.sessions import SessionName
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
 
 
@@ -358,3 +360,13 @@ def test_a_worker_may_not_report_under_another_name(stage: Stage) -> None:
 @pytest.mark.parametrize("reason", EndReason)
 def test_every_end_has_a_sentence(reason: EndReason) -> None:
     assert reason.sentence.endswith(".")
+
+
+def test_a_session_that_is_not_answered_yet_is_not_ended_as_one_that_is() -> None:
+    """Who offered it waits for the answer, and is told by that."""
+    stage = Stage(camera())
+    stage.ingest("in-1")
+    stage.egress("out-1")
+    stage.offer("s")
+    assert stage(EndSession(SessionName("s"), EndReason.NO_RIGHT)) == []
+    assert stage.director.session("s") is not None

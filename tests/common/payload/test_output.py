@@ -72,6 +72,13 @@ def test_a_picture_whose_timestamp_stands_still_has_the_time_at_which_it_comes()
     assert stamps[-1] - stamps[-25] == 24 * 3_600
 
 
+def test_timestamps_that_go_back_and_move_are_no_clock_that_stands_still() -> None:
+    out = output()
+    for number in range(STILL + 26):
+        out.send(b"a", 7_000_000 - number, NOW + number * 40_000_000)
+    assert [batch.timestamp for batch in out.take(NOW + 10**10)] == [7_000_000 + number for number in range(STILL + 26)]
+
+
 def test_a_new_epoch_counts_from_zero() -> None:
     out = output()
     out.send(b"a", 1, 0)

@@ -347,3 +347,17 @@ def test_small_batches_count_for_what_they_take() -> None:
         each = batch(number, flags=Flags.KEYFRAME if not number else 0, size=1)
         gop.add(each, encode_batch(each))
     assert gop.size >= 1_000 * (len(encode_batch(batch(0, size=1))) + 40)
+
+
+async def test_what_was_just_published_goes_before_the_cached_group_that_has_it_too(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        await flowing(publisher, egress, "door")
+        wanted = replay_topic("door", "out-1")
+        publisher.publish("door", video(1))
+        egress.subscribe(wanted)
+        await egress.until(wanted, 1)
+        egress.frames.clear()
+        publisher.publish("door", video(1, start=1))
+        publisher._subscribed(b"\x01" + wanted)
+        assert [each.sequence for each in await egress.until(wanted, 2)] == [0, 1]
+        assert egress.frames[0].startswith(live_topic("door"))

@@ -103,3 +103,9 @@ def test_packets_of_all_tracks_that_are_counted_together() -> None:
     track.come([10])
     assert track.come([14], others=[14]) == [True]
     assert track.come([20], others=[14]) == [False]
+
+
+def test_one_jump_back_twice_without_a_round_between_is_no_short_counter() -> None:
+    track = Track()
+    track.come(range(60, 101))
+    assert track.come([50, 51, 99, 100, 50]) == [False, True, False, True, False]
