@@ -144,6 +144,11 @@ class Feed:
         self._live: dict[Lane, Listener] = {}
         self._thin: dict[Lane, Listener] = {}  # those of the live ones that must not be sent bursts
 
+    def know(self, codec: str, profile: str) -> None:
+        """Take what comes for that codec and profile."""
+        self.codec, self.profile = codec, profile
+        self._named = named(self.kind, codec)
+
     def push(self, batch: Batch, now: float) -> None:
         """Send a batch to every live viewer, and remember it for the others."""
         self.pushed_at = now
@@ -298,8 +303,7 @@ class Feed:
                 self.timeline = Timeline(rate, self.source.origin)
         elif profile in ("", self.profile):
             return
-        self.codec, self.profile = codec, profile or self.profile
-        self._named = named(self.kind, codec)
+        self.know(codec, profile or self.profile)
         for listener in tuple(self._listeners):
             listener.format_changed()
 

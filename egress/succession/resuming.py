@@ -124,7 +124,7 @@ def begin(viewer: Viewer, state: SessionState, places: Mapping[tuple[str, Kind],
 
 def resume_feed(feed: Feed, state: FeedState) -> None:
     """Have a track's timestamps go on; to be called before anything of it comes."""
-    feed.codec, feed.profile = state.codec, state.profile
+    feed.know(state.codec, state.profile)
     timeline = feed.timeline = Timeline(state.clock_rate, feed.source.origin)
     timeline._epoch, timeline._offset = state.epoch, state.offset
     timeline.timestamp, timeline.capture_ns = state.timestamp, state.capture_ns

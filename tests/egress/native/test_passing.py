@@ -21,6 +21,8 @@ from egress.media.fanout import Group, Lane
 from egress.media.feed import Feed, Source
 from egress.media.streams import Streams
 from egress.path.playout import element
+from egress.succession.resuming import resume_feed
+from egress.succession.states import FeedState
 from egress.wire.ice import Path
 from egress.wire.port import MediaSocket, UdpTarget
 from egress.wire.profiles import SRTP_AEAD_AES_128_GCM
@@ -199,6 +201,14 @@ async def test_with_the_extensions_that_viewers_agreed_on(made: Callable[..., Bo
     both = made(viewers=3, extension=3, playout=playout)
     pictures(both, 5)
     assert both.passed == 5
+
+
+async def test_what_another_process_had_takes_it_from_its_first_keyframe_on(made: Callable[..., Both]) -> None:
+    both = made()
+    for each in (both.short, both.plain):
+        resume_feed(each.feed, FeedState("door", Kind.VIDEO, "H264", "42e01f", 90_000, 1, 5, 8, 9, 0, 0, True))
+    pictures(both, 3)
+    assert both.passed == 3
 
 
 async def test_sound_does_not_take_it(made: Callable[..., Both]) -> None:
