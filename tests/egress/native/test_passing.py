@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.media import MAX_PAYLOAD, Batch, Kind, Rendition, decode_frame, encode_batch, live_topic
+from common.media import MAX_PAYLOAD, Batch, Kind, Rendition, decode_frame, encode_batch, live_topic, named
 from common.worker.incoming import MAX_AGE_NS, TRANSIT_WINDOW, Incoming
 from egress import native
 from egress.media import fanout, outbox
@@ -33,6 +33,7 @@ from tests.fakes.native import PAYLOAD_TYPE, needs_native, stream_socket, unreac
 pytestmark = needs_native
 
 SECOND_NS = 1_000_000_000
+NAMED = named(Kind.VIDEO, "H264")
 MASTER = os.urandom(SRTP_AEAD_AES_128_GCM.master_size)
 SOURCES = {kind: Source(1, 2, 3) for kind in Kind}
 
@@ -316,6 +317,24 @@ async def test_whatever_comes_it_is_as_without_it(
         sequence += packets
 
 
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=5), st.data())
+def test_whatever_a_frame_has_become_it_is_passed_on_as_it_reads_or_not_at_all(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    batch = video(0, 0)._replace(payloads=[bytes(size) for size in sorted(sizes, reverse=True)])
+    frame = bytearray(encode_batch(batch))
+    for at in data.draw(st.lists(st.integers(0, len(frame) - 1), max_size=3)):
+        frame[at] = data.draw(st.integers(0, 255))
+    cut = bytes(frame[: data.draw(st.integers(0, len(frame)))])
+    passed = native.Audience([], []).pass_on(cut, 0, NAMED, 64, (1, 0, 0), bytes(12), 0, 0)
+    if passed is not None:
+        (read,) = decode_frame(live_topic("door") + cut).batches
+        epoch, sequence, timestamp, capture_ns, arrival_ns, flags, _, packets, size, last, *_ = passed[0]
+        assert (read.epoch, read.sequence, read.flags) == (epoch, sequence, flags) == (1, 0, 2)
+        assert (read.timestamp, read.capture_ns, read.arrival_ns) == (timestamp, capture_ns, arrival_ns)
+        assert [len(payload) for payload in read.payloads] == [*[size] * (packets - 1), last]
+
+
 def test_runs_are_as_long_as_without_it() -> None:
     assert native.lib.CAMSHAFT_MAX_SEGMENTS == fanout.MAX_SEGMENTS
     assert (native.lib.CAMSHAFT_MAX_RUN, native.lib.CAMSHAFT_OVERHEAD) == (fanout.MAX_RUN_BYTES, fanout.OVERHEAD)
@@ -325,7 +344,7 @@ def test_runs_are_as_long_as_without_it() -> None:
 def test_nothing_is_read_or_written_beyond_an_end(at: int, header: bytes) -> None:
     frame = live_topic("door") + encode_batch(video(0, 0))
     nobody = native.Audience([], [])
-    assert nobody.pass_on(frame, 5, b"\xa5video\xa4H264", 64, (1, 0, 0), bytes(12), 0, 0) is not None
-    assert nobody.pass_on(frame, at, b"\xa5video\xa4H264", 64, (1, 0, 0), header, 0, 0) is None
+    assert nobody.pass_on(frame, 5, NAMED, 64, (1, 0, 0), bytes(12), 0, 0) is not None
+    assert nobody.pass_on(frame, at, NAMED, 64, (1, 0, 0), header, 0, 0) is None
     for end in range(len(frame)):
-        assert nobody.pass_on(frame[:end], 5, b"\xa5video\xa4H264", 64, (1, 0, 0), bytes(12), 0, 0) is None
+        assert nobody.pass_on(frame[:end], 5, NAMED, 64, (1, 0, 0), bytes(12), 0, 0) is None
