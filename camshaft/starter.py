@@ -12,7 +12,7 @@ from common import systemd
 from common.log import get_logger
 
 ANEW_WITHIN = 60.0  # seconds for a nursery to import everything: as long as the pulse allows for a first beat
-AGAIN = 10.0  # seconds until another is tried where none could begin
+AGAIN = 10.0  # seconds from one to the next at least: to import everything takes a core for some
 
 
 class Starter:
@@ -63,19 +63,19 @@ class Starter:
 
     async def keep_nursery(self) -> None:
         """Have one that is gone followed by another, until cancelled."""
-        log = get_logger()
+        log, time, born = get_logger(), asyncio.get_running_loop().time, float("-inf")
         while self._nursery_command:
             if self._nursery is not None:
                 await self._nursery.gone()
                 self.leave_nursery()
+            await asyncio.sleep(max(0.0, born + AGAIN - time()))
+            born = time()
             try:
                 self._nursery = await Nursery.anew(self._nursery_command, ANEW_WITHIN)
                 log.info("another nursery forks processes")
             except (OSError, TimeoutError) as exc:
                 log.warning("no nursery can begin, and processes share no memory", reason=str(exc) or "it takes long")
             self._settled.set()
-            if self._nursery is None:
-                await asyncio.sleep(AGAIN)
 
     async def nursery_followed(self) -> None:
         """Wait until another nursery is there, or could not begin; at once where none is to follow."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 from camshaft.plan import Program
 from common.control import Role
+from common.demand import DEMAND_FD, Demand, Teller
 from common.pulse import PULSE_FD
 from common.succession import SUCCESSION, Word, tell
 
@@ -22,13 +23,14 @@ PATIENCE = 10.0  # seconds that an egress waits for a successor that it has aske
 class Sailor:
     """One process. It is a successor if another of its program was at work when it began."""
 
-    def __init__(self, crew: Crew, program: Program, pulse: int) -> None:
+    def __init__(self, crew: Crew, program: Program, pulse: int, demand: int | None) -> None:
         self.program = program
         self.pid = next(crew.pids)
         self.code: int | None = None
         self.hangs = False
         self.ready = False  # as a successor
-        self._crew, self._chance, self._pulse = crew, crew.chance, pulse
+        self._crew, self._chance, self._pulse, self._teller = crew, crew.chance, pulse, Teller(demand)
+        self._pipes = [pipe for pipe in (pulse, demand) if pipe is not None]
         self._over = asyncio.Event()
         self._told = asyncio.Event()
         others = [each for each in crew.working(program.name) if not each.ready]
@@ -59,7 +61,8 @@ class Sailor:
         if self.code is None:
             self.code = code
             self._over.set()
-            os.close(self._pulse)
+            for pipe in self._pipes:
+                os.close(pipe)
             self._work.cancel()
 
     async def _be(self) -> None:
@@ -81,6 +84,7 @@ class Sailor:
             await asyncio.sleep(BEAT)
             if not self.hangs:
                 os.write(self._pulse, b".")
+                self._teller.tell(self._crew.demand())
 
     async def _follow(self, before: Sailor) -> None:
         """Be the successor, and go on alone when the other is gone. Some never get ready, and end."""
@@ -124,15 +128,21 @@ class Crew:
         self.all: list[Sailor] = []
         self.pids = iter(range(100, 1 << 30))
         self.fails = 0.0  # chance that a process cannot be started
+        self.demands: Sequence[Demand] = (Demand.SOME,)  # that egresses tell of, one or the other
 
     async def start(self, program: Program, passed: Mapping[str, int]) -> Sailor:
         """Start it. Raises ``OSError``."""
         await asyncio.sleep(self.chance.choice((0.0, 0.0, 0.05)))
         if self.chance.random() < self.fails:
             raise OSError(12, "no memory")
-        made = Sailor(self, program, os.dup(passed[PULSE_FD]))
+        demand = os.dup(passed[DEMAND_FD]) if DEMAND_FD in passed else None
+        made = Sailor(self, program, os.dup(passed[PULSE_FD]), demand)
         self.all.append(made)
         return made
+
+    def demand(self) -> Demand:
+        """How much one has to do just now."""
+        return self.chance.choice(self.demands)
 
     def leave_nursery(self) -> None:
         """There is none."""

@@ -12,10 +12,11 @@ from random import Random
 
 import pytest
 
-from camshaft import supervisor
+from camshaft import reserves, supervisor
 from camshaft.plan import Program
 from camshaft.supervisor import Supervisor
 from common.control import Role
+from common.demand import Demand
 from tests.fakes.crew import Crew
 from tests.fakes.virtual_loop import VirtualLoop
 
@@ -23,6 +24,7 @@ PROGRAMS = (
     Program("relay", (), {}),
     Program("broker", (), {}),
     *(Program(f"{role.value}-{n}", (), {}, role=role) for role in (Role.INGEST, Role.EGRESS) for n in range(2)),
+    *(Program(f"egress-{n}", (), {}, role=Role.EGRESS, reserve=True) for n in (2, 3)),
 )
 LASTS = 120.0  # seconds of chaos
 QUIET = 240.0  # seconds in which everything comes right: a whole upgrade, and the longest patience of any of its steps
@@ -41,6 +43,7 @@ async def _lives(seed: int, *, calm: bool) -> None:
         patch.setattr(supervisor, "Starter", lambda *_: crew)
         patch.setattr(supervisor, "time", types.SimpleNamespace(monotonic=loop.time))
         patch.setattr(Supervisor, "_take_signals", lambda _self: None)
+        patch.setattr(reserves, "QUIET", 10.0)
         stop = asyncio.Event()
         made = Supervisor(PROGRAMS, ready=ready, announce=bool, command=())
         running = asyncio.ensure_future(made.run(stop))
@@ -50,16 +53,18 @@ async def _lives(seed: int, *, calm: bool) -> None:
             while loop.time() < until:
                 await asyncio.sleep(chance.choice((0.0, 0.1, 1.0, 4.0)))
                 crew.fails = chance.choice((0.0, 0.0, 0.3))
+                crew.demands = chance.choice(((Demand.MUCH,), (Demand.NONE,), tuple(Demand)))
                 if chance.random() < 0.1:
                     made._upgrade()
                 else:
                     crew.something_happens()
             if calm:
-                crew.fails = 0.0
+                crew.fails, crew.demands = 0.0, (Demand.NONE,)
                 await asyncio.sleep(QUIET)
                 assert not running.done()
-                assert sorted(each.program.name for each in crew.working()) == sorted(each.name for each in PROGRAMS)
-                assert sorted(made._children.names) == sorted(each.name for each in PROGRAMS)
+                wanted = sorted(each.name for each in PROGRAMS if not each.reserve)
+                assert sorted(each.program.name for each in crew.working()) == wanted
+                assert sorted(made._children.names) == wanted
                 assert (made._renewed, made._leaving, made._rolls()) == (set(), set(), False)
             stop.set()
             async with asyncio.timeout(END):
