@@ -12,17 +12,17 @@ import random
 import resource
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
 import psutil
 
+from rigs.cable import Cable
 from rigs.cluster import Cluster
 from rigs.load import sdp
 
@@ -46,66 +46,6 @@ class Fault:
     name: str
     bound: float
     happen: Callable[[], Awaitable[str]]
-
-
-class Cable:
-    """A TCP connection's way to a camera, which can be cut: nothing is refused or reset, nothing comes through."""
-
-    def __init__(self, url: str) -> None:
-        self._camera = urlsplit(url)
-        self._whole = asyncio.Event()
-        self._whole.set()
-        self.url = ""
-        self.connections = 0  # that are open
-
-    async def cut(self, seconds: float) -> str:
-        """Let nothing through for a time."""
-        with self.cut_meanwhile():
-            await asyncio.sleep(seconds)
-        return ""
-
-    @contextmanager
-    def cut_meanwhile(self) -> Iterator[None]:
-        """Let nothing through while open."""
-        self._whole.clear()
-        try:
-            yield
-        finally:
-            self._whole.set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection."""
-        with contextlib.suppress(OSError):
-            there, back = await asyncio.open_connection(self._camera.hostname, self._camera.port)
-            self.connections += 1
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._carry(reader, back))
-                    group.create_task(self._carry(there, writer))
-            except* OSError:
-                pass
-            finally:
-                self.connections -= 1
-                back.close()
-                writer.close()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            await self._whole.wait()
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-
-@asynccontextmanager
-async def cable(url: str) -> AsyncIterator[Cable]:
-    """A cable to the camera at ``url``; its own ``url`` leads through it."""
-    way = Cable(url)
-    async with await asyncio.start_server(way.serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        parts = urlsplit(url)
-        way.url = parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{port}").geturl()
-        yield way
 
 
 def faketime() -> Path | None:

@@ -23,6 +23,7 @@ import psutil
 from bench import faults
 from bench.results import Check
 from bench.rig import LOW, Plan, camera
+from rigs.cable import Cable, cable
 from rigs.cluster import Cluster
 from rigs.load.crowd import Crowd
 from rigs.load.players import Page
@@ -38,27 +39,27 @@ SAMPLE = 1.0  # seconds between samples of the processes
 
 
 @asynccontextmanager
-async def _watched(plan: Plan, stack: AsyncExitStack) -> AsyncIterator[tuple[Cluster, faults.Cable, list[Watcher]]]:
+async def _watched(plan: Plan, stack: AsyncExitStack) -> AsyncIterator[tuple[Cluster, Cable, list[Watcher]]]:
     """A cluster of two workers a kind with one camera behind a cable, and watchers before it."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     source = stack.enter_context(camera(plan, LOW))
-    cable = await stack.enter_async_context(faults.cable(source.url))
+    wire = await stack.enter_async_context(cable(source.url))
     stack.enter_context(faults.movable_clock(directory))
     store = stack.enter_context(faults.small_disk(directory))
     config = {"store": {"path": str(store / "camshaft.db")}}
-    running = Cluster(directory, {"cam0": {"url": cable.url, "transport": "tcp"}}, 2, 2, config)
+    running = Cluster(directory, {"cam0": {"url": wire.url, "transport": "tcp"}}, 2, 2, config)
     await stack.enter_async_context(running)
     watchers = [Watcher(Page(running.websocket, "cam0")) for _ in range(plan.viewers or 4)]
     async with watching(plan.crowd(), watchers):
-        yield running, cable, watchers
+        yield running, wire, watchers
 
 
 async def chaos(plan: Plan) -> None:
     """Every fault in turn, then a time of kills: how long are watchers in the dark?"""
     checks = plan.result.checks
-    async with AsyncExitStack() as stack, _watched(plan, stack) as (running, cable, watchers):
+    async with AsyncExitStack() as stack, _watched(plan, stack) as (running, wire, watchers):
         await asyncio.sleep(REST)
-        for fault in faults.each(running, cable):
+        for fault in faults.each(running, wire):
             began = time.monotonic()
             problem = await fault.happen()
             if problem:
@@ -73,7 +74,7 @@ async def chaos(plan: Plan) -> None:
 
 async def killing(plan: Plan) -> None:
     """A random process is killed every few seconds, for ``--seconds``, a minute at least."""
-    async with AsyncExitStack() as stack, _watched(plan, stack) as (running, _cable, watchers):
+    async with AsyncExitStack() as stack, _watched(plan, stack) as (running, _wire, watchers):
         await asyncio.sleep(REST)
         await _killing(plan, running, watchers, max(KILLING, plan.seconds))
 
@@ -103,7 +104,7 @@ async def _killing(plan: Plan, running: Cluster, watchers: Sequence[Watcher], se
 
 async def soak(plan: Plan) -> None:
     """Viewers and cameras come and go for ``--seconds``: by how much do processes grow in an hour?"""
-    async with AsyncExitStack() as stack, _watched(plan, stack) as (running, cable, watchers):
+    async with AsyncExitStack() as stack, _watched(plan, stack) as (running, wire, watchers):
         await asyncio.sleep(REST)
         since = time.monotonic()
         crowd = await stack.enter_async_context(plan.crowd())
@@ -112,7 +113,7 @@ async def soak(plan: Plan) -> None:
         async with asyncio.TaskGroup() as group:
             churn = [
                 group.create_task(_come_and_go(crowd, Whep(running.whep("cam0")))),
-                group.create_task(_change_cameras(http, running, cable.url)),
+                group.create_task(_change_cameras(http, running, wire.url)),
             ]
             while time.monotonic() - since < plan.seconds:
                 samples.append(await Sample.taken(http, running, time.monotonic() - since))

@@ -2,115 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import socket
-import tempfile
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
-from pathlib import Path
-
-import aiohttp
-
-from bench import faults
 from bench.results import Check
 from bench.rig import LOW, Plan, camera
-from rigs.command import Command
-from rigs.load.players import Page
-from rigs.load.watcher import LOOK, Watcher, watching
-from rigs.process import free_port
-
-PORTS = 4  # of a broker: control, media in, media out, join
-PATIENCE = 30.0  # seconds until something is there
-LASTS = 20.0  # seconds of the cut
-REST = 3.0  # seconds
+from rigs.partition import OTHER, cut_off
 
 
 async def partition(plan: Plan) -> None:
     """The cut-off ingest's clock is an hour ahead, then an hour behind: is there a picture all the while?"""
-    if (library := faults.faketime()) is None:
-        plan.result.skipped.append("libfaketime is missing: apt install faketime")
-        return
     for hours in (1, -1):
-        environ = {"LD_PRELOAD": str(library), "FAKETIME": f"{hours:+d}h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        await _cut_off(plan, f"its clock {hours:+d} h", environ)
-
-
-async def _cut_off(plan: Plan, name: str, environ: dict[str, str]) -> None:
-    async with AsyncExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        source = stack.enter_context(camera(plan, LOW))
-        wire = await stack.enter_async_context(faults.cable(source.url))
-        bus, front = _free_ports(), free_port()
-        control, beside = await stack.enter_async_context(_way_round(bus))
-
-        def start(node: str, address: int, **environ: str) -> None:
-            place = directory / node
-            place.mkdir()
-            if node == "broker":
-                document = {"cameras": {"cam0": {"url": wire.url, "transport": "tcp"}}}
-                (place / "camshaft.yaml").write_text(json.dumps(document))
-            own = {"CAMSHAFT_BROKER_ADDRESS": f"tcp://127.0.0.1:{address}", "CAMSHAFT_NODE": node}
-            stack.enter_context(Command(place, node.partition("-")[0], environ=own | environ))
-
-        start("broker", bus, CAMSHAFT_HTTP_LISTEN=f"127.0.0.1:{front}")
-        start("egress-1", bus)
-        start("ingest-1", beside, **environ)
-        http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{front}"))
-        await _until(http, lambda cameras, _: cameras[0]["state"] == "playing")
-        start("ingest-2", bus)
-        await _until(http, lambda _, nodes: len(nodes) == 4)
-        watchers = [Watcher(Page(f"ws://127.0.0.1:{front}/ws", "cam0")) for _ in range(plan.viewers or 4)]
-        await stack.enter_async_context(watching(plan.crowd(), watchers))
-        await asyncio.sleep(REST)
-        since, twice = time.monotonic(), 0.0
-        with control.cut_meanwhile():
-            while time.monotonic() - since < LASTS:
-                before = time.monotonic()
-                await asyncio.sleep(LOOK)
-                twice += time.monotonic() - before if wire.connections > 1 else 0.0
-            async with http.get("/api/cameras") as response:
-                [found] = await response.json()
-        streams = [s for w in watchers for v in w.viewers for s in v.streams.values() if s.kind == "video"]
-        longest = max(watcher.longest(since) for watcher in watchers)
-    checks = plan.result.checks
-    checks.append(Check(f"{name}: longest time without a picture", round(longest, 2), 0.5, "s"))
-    checks.append(Check(f"{name}: two sessions at the camera", round(twice, 1), 12.0, "s"))
-    checks.append(Check(f"{name}: the other ingest has it", int(found["worker"] == "ingest-2"), 1, at_least=True))
-    checks.append(Check(f"{name}: packets lost", sum(s.lost for s in streams), 0))
-    checks.append(Check(f"{name}: sessions made anew", sum(w.sessions - 1 for w in watchers), 0))
-
-
-@asynccontextmanager
-async def _way_round(bus: int) -> AsyncIterator[tuple[faults.Cable, int]]:
-    """Another way to a broker: the cable of its control plane, and the port that stands for the bus."""
-    ways = [faults.Cable(f"tcp://127.0.0.1:{bus + offset}") for offset in range(PORTS)]
-    beside = _free_ports()
-    async with AsyncExitStack() as stack:
-        for offset, way in enumerate(ways):
-            await stack.enter_async_context(await asyncio.start_server(way.serve, "127.0.0.1", beside + offset))
-        yield ways[0], beside
-
-
-def _free_ports() -> int:
-    """The first of as many free ports as a broker takes."""
-    for _ in range(100):
-        first = free_port()
-        with ExitStack() as stack, suppress(OSError):
-            for port in range(first, first + PORTS):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
-    raise RuntimeError("no four free ports")
-
-
-async def _until(http: aiohttp.ClientSession, condition: Callable[[list[dict[str, str]], list[object]], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                async with http.get("/api/cameras") as one, http.get("/api/nodes") as other:
-                    if condition(await one.json(), await other.json()):
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.1)
+        with camera(plan, LOW) as source:
+            seen = await cut_off(source.url, plan.crowd(), plan.viewers or 4, hours)
+        checks, name = plan.result.checks, f"its clock {hours:+d} h"
+        checks.append(Check(f"{name}: longest time without a picture", round(seen.dark, 2), 0.5, "s"))
+        checks.append(Check(f"{name}: two sessions at the camera", round(seen.twice, 1), 12.0, "s"))
+        checks.append(Check(f"{name}: the other ingest has it", int(seen.worker == OTHER), 1, at_least=True))
+        checks.append(Check(f"{name}: packets lost", seen.lost, 0))
+        checks.append(Check(f"{name}: sessions made anew", seen.anew, 0))
