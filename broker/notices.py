@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from broker.director.events import (
     CameraChanged,
     CameraRemoved,
+    EndReason,
     NodeNameTwice,
     Notice,
     SessionEnded,
@@ -62,6 +63,8 @@ class Notices:
         match told:
             case WorkerJoined(node, role):
                 log.info("worker joined", worker=node, role=role.value)
+            case WorkerLost(node, role, EndReason.WORKER_STOPPED):
+                log.info("worker left in good order", worker=node, role=role.value)
             case WorkerLost(node, role, reason):
                 log.warning("worker lost", worker=node, role=role.value, reason=reason.value)
             case WorkerUnfit(node, role, sentence):

@@ -21,6 +21,7 @@ from common.control import (
     Answered,
     Ended,
     HangUp,
+    Leaving,
     Offer,
     Report,
     Role,
@@ -112,6 +113,18 @@ async def test_the_log_names_workers_beside_the_process_that_writes_it(
         ("two processes run under one --node name; give each its own", "out-1"),
     ]
     assert recorder.lines[-1][1]["processes"] == ("here, process 2", "there, process 1")
+
+
+async def test_a_worker_that_says_goodbye_is_nothing_to_warn_of(
+    control: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.notices.log", recorder := Recorder())
+    control._hear("out-1", Report("out-1", Role.EGRESS, "1", "here", pid=1, wire=OURS))
+    control._hear("out-1", Leaving("out-1", "1"))
+    assert [(event, fields["worker"]) for event, fields in recorder.lines] == [
+        ("worker joined", "out-1"),
+        ("worker left in good order", "out-1"),
+    ]
 
 
 async def test_a_refusal_is_an_error(control: ControlPlane, egress: FakeEgress) -> None:
