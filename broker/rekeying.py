@@ -35,7 +35,7 @@ def rekey(config: StoreConfig, key: Path | None = None) -> Rekeyed:
     changed nothing then.
     """
     if not config.path.exists():
-        raise ConfigError(f"there is no store at {config.path}", key="store.path")
+        raise ConfigError(f"there is no store at {config.path.absolute()}; name the broker's", key="store.path")
     with closing(Store(config.path, config.key_file)) as store:  # no broker has it, and all that it holds can be read
         count = len(store.cameras())
         store.memories()  # those whose seal does not open are dropped
