@@ -22,7 +22,7 @@ from transcode.encoders import SOFTWARE, Encoder
 from transcode.encoding import MICROSECONDS, colours_of, opened
 from transcode.padded import packet
 from transcode.success import LARGEST
-from transcode.upright import DEINTERLACE, Filtered, pixel_aspect, turn
+from transcode.upright import DEINTERLACE, Chain, Filtered, is_upright, pixel_aspect, turn
 
 DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "JPEG": "mjpeg"} | {
     "MP4V-ES": "mpeg4",
@@ -47,7 +47,7 @@ class PictureConverter:
         self.undecodable = 0  # access units of which no picture came
         self.size = (0, 0)  # width and height of the pictures that are made
         self._max_height = max_height
-        self._keyframes_alone = codec == "JPEG"
+        self._codec, self._keyframes_alone = codec, codec == "JPEG"
         decoder = VideoCodecContext.create(DECODERS[codec], "r")
         assert isinstance(decoder, VideoCodecContext)
         decoder.options = {"max_pixels": str(LARGEST)}  # judged before memory is taken for it
@@ -59,6 +59,7 @@ class PictureConverter:
         self._encoding: dict[int, AccessUnit] = {}  # in the encoder, by presentation time
         self._encodes: tuple[object, ...] = ()  # what the encoder was made for
         self._fields, self._turned = Filtered(), Filtered()
+        self._turn: Chain = ()  # as the stream said last
         self._last = -LEAST_STEP  # presentation time of the last picture, in microseconds
         self._keyframe_at = -KEYFRAME_INTERVAL
         self._keyframe_due = False
@@ -74,6 +75,8 @@ class PictureConverter:
         data.pts = unit.capture_ns // 1000
         data.is_keyframe = unit.keyframe
         self._units[data.pts] = unit
+        if self._turn and unit.keyframe and is_upright(self._codec, unit.data):
+            self._turn = ()
         if len(self._units) > MAX_REORDER:  # a decoder says nothing of what it makes nothing of
             del self._units[next(iter(self._units))]
             self.undecodable += 1
@@ -141,7 +144,7 @@ class PictureConverter:
     def _prepared(self, frame: VideoFrame) -> VideoFrame:
         """Progressive, upright, of at most the height that is allowed, in the one layout of samples that all decoders
         know."""
-        turned = turn(frame)
+        turned = self._turn = said if (said := turn(frame)) is not None else self._turn
         aspect = pixel_aspect(self._decoder, turned)
         if frame.interlaced_frame:
             frame = self._fields(frame, DEINTERLACE)

@@ -54,7 +54,7 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
         frame = next(iter(frames), None)
         if frame is None or frame.is_corrupt or min(frame.width, frame.height) < MIN_SIZE:
             raise ValueError("the keyframe gives no picture")
-        turned = turn(frame)
+        turned = turn(frame) or ()
         aspect = pixel_aspect(decoder, turned)
         if turned:
             frame = Filtered()(frame, turned)

@@ -15,6 +15,7 @@ from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from common.payload.supplemental import turns
 from transcode.encoding import MICROSECONDS
 
 LEAST_ASPECT = Fraction(1, 3)  # of a pixel, width by height, and its inverse: what is beyond is a slip
@@ -57,11 +58,12 @@ def _graph(frame: VideoFrame, chain: Chain) -> Graph:
     return graph
 
 
-def turn(frame: VideoFrame) -> Chain:
-    """The filters that turn it as it says that it is to be shown, by right angles and mirrors; none, as a rule."""
+def turn(frame: VideoFrame) -> Chain | None:
+    """The filters that turn it as it says that it is to be shown, by right angles and mirrors; ``None`` where it says
+    nothing, and FFmpeg says nothing of one that is upright: see ``is_upright``."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return ()
+        return None
     across, down_across, across_down, down = struct.unpack("=ii4xii", bytes(matrix)[:20])  # libavutil/display.h
     quarter = round(math.atan2(down_across, across) / (math.pi / 2)) % 4
     if quarter % 2:
@@ -72,6 +74,16 @@ def turn(frame: VideoFrame) -> Chain:
     return tuple((name, "") for name, applies in mirrors if applies)
 
 
+def is_upright(codec: str, unit: bytes) -> bool:
+    """Whether an access unit says that from here on nothing is to be turned any more."""
+    header = _HEADERS.get(codec)
+    units = unit.split(b"\0\0\0\1", _LOOKED_AT)[1:-1] if header else []
+    return any(turns(nal, header or 0) is False for nal in units if nal and nal[0] in _SUPPLEMENTAL)
+
+
+_HEADERS = {"H264": 1, "H265": 2}  # bytes of a NAL unit's
+_SUPPLEMENTAL = {0x06, 0x4E}  # SEI, by the first byte: H.264 7.3.1, H.265 7.3.1.2
+_LOOKED_AT = 8  # NAL units before a picture
 _QUARTERS = {True: "clock", False: "cclock"}
 
 

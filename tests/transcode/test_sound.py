@@ -9,6 +9,7 @@ from itertools import pairwise
 import av
 import pytest
 
+from common.media import _CONVERTED as CONVERTED_ALONE
 from common.media import Kind, Track
 from common.payload.assembler import AccessUnit
 from ingest.payload.aac import Configuration
@@ -101,6 +102,11 @@ def test_the_tone_is_heard(case: str) -> None:
         PACKET_NS - 1,
     }
     assert abs(packets[0].capture_ns - START_NS) < int(sound.seconds * 1e9) + 100_000_000
+
+
+def test_every_sound_on_the_bus_has_a_decoder() -> None:
+    for codec in (*CONVERTED_ALONE["audio"], "G722", "PCMU", "PCMA", "opus"):
+        assert SoundConverter(Track(Kind.AUDIO, codec, 8_000, 1, "1,0,0")).undecodable == 0
 
 
 STEREO = 0x04  # RFC 6716 3.1, of a packet's first byte

@@ -11,6 +11,8 @@ import pytest
 
 from common.payload.access_unit import access_unit
 from common.payload.assembler import AccessUnit
+from rigs.codecs import pictures
+from rigs.video import nal_units
 from transcode.picture import PictureConverter, made_size
 from transcode.still import draw
 
@@ -88,6 +90,21 @@ def test_it_is_turned_and_mirrored(degrees: int, across: bool, down: bool) -> No
         assert (frame.width, frame.height) == size
         assert bright(frame) == shown(degrees, across=across, down=down)
     assert len(frames) == 3
+
+
+def test_pictures_are_turned_from_one_message_to_the_next() -> None:
+    said = {0: orientation(90), 20: orientation(0)}
+    converter = PictureConverter("H264")
+    sizes = []
+    for number, picture in enumerate(
+        pictures("libx264", 30, options="preset=ultrafast tune=zerolatency sc_threshold=0")
+    ):
+        nals = [b"\0\0\0\1" + nal for nal in nal_units(picture.data)]  # as they come from the bus
+        first = next(at for at, nal in enumerate(nals) if nal[4] & 0x1F in (1, 5))
+        data = b"".join([*nals[:first], said.get(number, b""), *nals[first:]])
+        assert converter.convert(AccessUnit(data, START_NS + number * 40_000_000, 0, picture.keyframe))
+        sizes.append(converter.size)
+    assert sizes == [(HEIGHT, WIDTH)] * 20 + [(WIDTH, HEIGHT)] * 10
 
 
 @pytest.mark.parametrize(
