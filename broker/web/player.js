@@ -43,7 +43,8 @@ const RETRY_FIRST = 100; // ms
 const RETRY_LONGEST = 4000; // ms
 const RETRY_PERMANENT = 10000; // ms after an error that only somebody's action can mend
 const STEADY_AFTER = 5000; // ms of playing after which the next failure is a new one
-const DARK_AFTER = 4000; // ms without a first picture, though WebRTC has connected and all else is well
+const DARK_AFTER = 4000; // ms without a first picture, though WebRTC has connected and all else is well …
+const LOST_AFTER = 1500; // … and where more is lost than comes: then no waiting helps
 const LOST = 0.1; // share of packets lost that leaves no picture whole
 const UNDECODED_AFTER = 4000; // ms without a picture although whole ones come
 const ASLEEP_AFTER = 4000; // ms between two looks that must have been a frozen page, not a stalled stream
@@ -507,7 +508,8 @@ export class CamshaftPlayer extends WithAttributes {
   #isDark(now) {
     const { frames, lost, packets } = this.#seen;
     const arrives = this.#arrives && lost < LOST * (lost + packets); // else it is the browser that cannot decode it
-    return frames === 0 && !arrives && now - this.#connectedAt > DARK_AFTER && this.#detour.failsOver;
+    const patience = lost > packets ? LOST_AFTER : DARK_AFTER;
+    return frames === 0 && !arrives && now - this.#connectedAt > patience && this.#detour.failsOver;
   }
 
   #whyStopped() {
