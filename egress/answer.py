@@ -77,10 +77,12 @@ def write_fragment(transport: TransportDescription, mid: str, kind: Kind) -> str
 def _rejected(media: sdp.MediaDescription, transport: TransportDescription) -> list[str]:
     """RFC 8829 5.3.1: port 0, the offer's protocol and one of its formats.
 
-    The transport is said here, too: GStreamer's webrtcbin refuses an answer with a section that has no fingerprint.
+    The transport is said here, too: GStreamer's webrtcbin refuses an answer with a section that has no fingerprint. And
+    the format's codec, without which pion does ("payload type not found").
     """
     head = f"m={media.kind} 0 {media.profile} {media.fmt[0]}"
-    return [head, "c=IN IP4 0.0.0.0", "a=inactive", *_mid(media), *_transport(transport)]
+    named = [f"a=rtpmap:{each.payloadType} {each}" for each in media.rtp.codecs if each.payloadType == media.fmt[0]]
+    return [head, "c=IN IP4 0.0.0.0", "a=inactive", *_mid(media), *_transport(transport), *named]
 
 
 def _inactive(media: sdp.MediaDescription, transport: TransportDescription) -> list[str]:

@@ -56,6 +56,14 @@ def test_a_section_we_cannot_serve_is_rejected_and_the_others_are_not() -> None:
     assert "a=ssrc" not in audio
 
 
+def test_the_format_of_a_rejected_section_is_named() -> None:
+    """pion looks up each format of an answer, also where nothing comes: of sound it offers, a camera has none."""
+    negotiated = negotiate(BROWSER.offer(video_section("a"), audio_section("b")), [h264(HIGH)])
+    _, audio = write_answer(negotiated, TRANSPORT, SOURCES, "name").split("m=")[1:]
+    assert audio.startswith("audio 0 UDP/TLS/RTP/SAVPF 111\r\n")
+    assert "a=rtpmap:111 opus/48000/2\r\n" in audio
+
+
 def test_data_channels_second_videos_and_sections_that_send_are_rejected() -> None:
     offer = BROWSER.offer(video_section("0", direction="sendonly"), video_section("1"), CHANNEL, video_section("3"))
     negotiated = negotiate(offer, [h264(HIGH), OPUS])

@@ -197,3 +197,17 @@ async def test_gstreamer_whepsrc(broker: RunningBroker, egress: FakeEgress) -> N
     session = (await egress.told(Offer)).session
     assert (await broker.http.delete(resource, headers=BEARER)).ok
     assert await egress.told(HangUp) == HangUp(session)
+
+
+async def test_pion_in_mediamtx(broker: RunningBroker, egress: FakeEgress) -> None:
+    """MediaMTX with ``source: whep://``: asks for ICE servers, offers once it has gathered, and leaves by DELETE."""
+    url = f"{broker.url}whep/door"
+    options = await broker.http.options(url, headers=BEARER)
+    assert options.status in (200, 204)
+    assert all(link.startswith("<") for link in options.headers.getall("Link"))
+    offer = re.sub("(a=mid:.*\r\n)", rf"\1{CANDIDATE}", Browser().offer())
+    posted = await broker.http.post(url, headers=BEARER | SDP, data=offer)
+    assert posted.status == 201
+    resource = urljoin(url, posted.headers["Location"])
+    assert (await broker.http.delete(resource, headers=BEARER)).status == 200, "all else is an error to it"
+    assert await egress.told(HangUp) == HangUp((await egress.told(Offer)).session)
