@@ -1,21 +1,12 @@
 from __future__ import annotations
 
-import socket
-from typing import Any
-
 import pytest
-from aioice import stun
 from aiortc import rtp
 
 from common.media import Kind
 from common.sessions import ice_mark
-from egress.feedback import FLOODED
-from egress.media.stream import Stream
 from egress.mux import Mux
-from egress.path.sizes import SIZES, TRIES
 from egress.position import Event, Position
-from egress.probing import UNREPORTED
-from egress.viewer import Viewer
 from egress.wire.ice import (
     AMPLIFICATION,
     CONSENT_TIMEOUT,
@@ -23,83 +14,16 @@ from egress.wire.ice import (
     MAX_PATHS,
     Address,
     Credentials,
-    Generation,
     Path,
     TcpAddress,
 )
-from egress.wire.port import UdpTarget
 from egress.wire.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
-from rigs.browser import PASSWORD, UFRAG, Browser
+from rigs.browser import PASSWORD, UFRAG
 from rigs.ice import answer as respond
-from tests.fakes.media import gop_stream
-from tests.fakes.session import viewer_of
+from tests.fakes.watching import HOME, MOBILE, VICTIM, Watching, Wire, check, receive, viewer
 
 FEEDBACK = b"\x80\xc9" + bytes(30)
 REMOTE = Credentials(UFRAG, PASSWORD.encode())
-
-
-class Wire:
-    """Stands in for a ``MediaSocket``, and keeps what is sent by address."""
-
-    def __init__(self) -> None:
-        self.socket = self
-        self.family = socket.AF_INET
-        self.gso = False
-        self.sent: dict[Address, list[bytes]] = {}
-
-    def way(self, path: Path) -> UdpTarget:
-        return UdpTarget(self, path)  # type: ignore[arg-type]
-
-    def sendto(self, data: bytes, address: Address) -> int:
-        self.sent.setdefault(address, []).append(bytes(data))
-        return len(data)
-
-    def sendmsg(self, buffers: object, ancillary: object, flags: int, address: Address) -> int:
-        raise AssertionError("no source address is known here")
-
-    def take(self, address: Address) -> list[bytes]:
-        """All that has been sent there since the last call."""
-        return self.sent.pop(address, [])
-
-
-BLACK_HOLE = Wire()
-
-
-def viewer(session: str) -> Viewer:
-    return viewer_of(Browser().offer(), Stream("front-door", lambda: None), session)
-
-
-def receive(mux: Mux, data: bytes, address: Address, now: float = 0.0, wire: Wire = BLACK_HOLE) -> None:
-    mux.receive(data, Path(address), wire, now, int(now * 1e9), 0.0)  # type: ignore[arg-type]
-
-
-def check(
-    mux: Mux,
-    viewer: Viewer,
-    address: Address,
-    now: float = 0.0,
-    *,
-    nominate: bool = False,
-    answer: bool = False,
-    wire: Wire = BLACK_HOLE,
-    former: Generation | None = None,
-) -> int:
-    """The browser checks ``address``; with ``answer`` it gets our check there and answers. Returns the check's size.
-
-    By the credentials of now, or the ``former``.
-    """
-    generation = former or viewer.reach.agent.current
-    request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    request.attributes["USERNAME"] = f"{generation.ufrag}:theirs"
-    if nominate:
-        request.attributes["USE-CANDIDATE"] = None
-    request.add_message_integrity(generation.password.encode())
-    wire.take(address)
-    receive(mux, bytes(request), address, now, wire)
-    for datagram in wire.sent.get(address, []) if answer else ():
-        if kind_of(datagram) == BINDING_REQUEST:
-            receive(mux, respond(datagram, generation.remote), address, now, wire)
-    return len(bytes(request))
 
 
 async def test_an_address_belongs_to_who_checked_from_it_last() -> None:
@@ -134,51 +58,6 @@ async def test_a_forgotten_address_is_nobodys() -> None:
     receive(mux, FEEDBACK, ("192.0.2.1", 2))
     assert mux.counters == {"udp_unknown_source": 1}
     assert only.feedback.garbage == 1
-
-
-HOME, MOBILE, VICTIM = ("192.0.2.1", 1), ("198.51.100.1", 2), ("203.0.113.1", 3)
-
-
-class Watching:
-    """A browser at HOME that has connected and gets a picture."""
-
-    def __init__(self) -> None:
-        self.mux, self.wire, self.browser = Mux(), Wire(), Browser()
-        self.stream = Stream("front-door", lambda: None)
-        self.source = gop_stream()
-        self.viewer = viewer_of(self.browser.offer(), self.stream)
-        self.mux.add(self.viewer)
-        self.now = 0.0
-        self.check(HOME, answer=True)
-        self.browser.start_dtls()
-        while datagrams := self.browser.take():
-            for datagram in datagrams:
-                receive(self.mux, datagram, HOME, self.now, self.wire)
-            for datagram in self.wire.take(HOME):
-                if datagram[0] > 3:
-                    self.browser.receive(datagram)
-        self.play()
-        assert self.media(HOME)
-
-    def check(
-        self, address: Address, *, nominate: bool = True, answer: bool = False, former: Generation | None = None
-    ) -> int:
-        how: dict[str, Any] = {"nominate": nominate, "answer": answer, "former": former}
-        return check(self.mux, self.viewer, address, self.now, wire=self.wire, **how)
-
-    def play(self) -> None:
-        batch = next(self.source)
-        self.stream.incoming.receive(batch, now=self.now, unix_ns=batch.arrival_ns)
-        for sender in self.viewer.senders.values():
-            sender.catch_up(self.now)
-
-    def media(self, address: Address) -> int:
-        """Bytes of media that have gone to an address since the last call."""
-        return sum(len(datagram) for datagram in self.wire.take(address) if datagram[0] >= 128)
-
-    def sweep(self) -> None:
-        self.viewer.sweep(now=self.now, unix_ns=int(self.now * 1e9))
-        self.mux.keep_consent(self.viewer, self.now)
 
 
 def test_how_long_feedback_waited_for_us_is_no_part_of_the_round_trip() -> None:
@@ -310,80 +189,6 @@ def test_consent_is_asked_for_where_media_goes() -> None:
             if kind_of(datagram) == BINDING_REQUEST:
                 receive(watching.mux, respond(datagram, REMOTE), HOME, watching.now, watching.wire)
         assert not watching.viewer.ended
-
-
-def lose(watching: Watching) -> None:
-    """The viewer's receiver reports that half of the picture was lost, and one small packet after another arrives."""
-    video = watching.stream.feeds[Kind.VIDEO].source.ssrc
-    watching.browser.send_rtcp(rtp.RtcpRrPacket(9, [rtp.RtcpReceiverInfo(video, 128, 9, 0, 0, 0, 0)]))
-    for datagram in watching.browser.take():
-        receive(watching.mux, datagram, HOME, watching.now, watching.wire)
-
-
-def asked_by_size(watching: Watching, answered: int, *, address: Address = HOME) -> list[int]:
-    """A sweep asks for sizes; the viewer answers those of up to ``answered`` bytes, from ``address``."""
-    watching.wire.take(HOME)
-    watching.mux.probe(watching.viewer, watching.now)
-    checks = watching.wire.take(HOME)
-    for check in checks:
-        if len(check) <= answered:
-            receive(watching.mux, respond(check, REMOTE), address, watching.now, watching.wire)
-    return [len(check) for check in checks]
-
-
-def test_a_viewer_that_loses_much_is_asked_which_sizes_it_gets() -> None:
-    watching = Watching()
-    watching.now = 1.0
-    assert asked_by_size(watching, 1_500) == [], "nothing is lost"
-    for _ in range(2 * TRIES):
-        lose(watching)
-        watching.now += 0.5
-        bare, *sizes = asked_by_size(watching, 900)
-        assert bare < 200
-        assert set(sizes) <= set(SIZES)
-        watching.now += 0.1
-        assert asked_by_size(watching, 900) == [], "a round is waited for"
-        watching.now += 1.0
-        if watching.viewer.report(watching.now).bound:
-            break
-    assert watching.viewer.report(watching.now).bound == 880
-    assert not watching.mux.counters["stun_unasked"]
-    assert watching.viewer.probing.waits
-    watching.now += FLOODED
-    assert asked_by_size(watching, 900) == [], "nothing is lost any more"
-    assert not watching.viewer.probing.waits
-    watching.check(MOBILE, answer=True)
-    assert not watching.viewer.report(watching.now).bound, "of another address nothing is known"
-
-
-@pytest.mark.parametrize("how", ["nothing arrives", "answers come from elsewhere", "a round trip of two seconds"])
-def test_no_size_is_said_to_be_lost_where_that_does_not_follow(how: str) -> None:
-    watching = Watching()
-    selected = watching.viewer.reach.agent.selected_pair
-    assert selected is not None
-    selected.round_trip = 2.0 if how == "a round trip of two seconds" else 0.01
-    rounds = 0
-    for _ in range(4 * TRIES):
-        lose(watching)
-        answered = 0 if how == "nothing arrives" else 900
-        address = MOBILE if how == "answers come from elsewhere" else HOME
-        rounds += bool(asked_by_size(watching, answered, address=address))
-        watching.now += 1.0
-        if how == "a round trip of two seconds" and rounds == TRIES:
-            break
-    assert not watching.viewer.report(watching.now).bound
-
-
-def test_a_viewer_that_never_reports_is_asked_too() -> None:
-    watching = Watching()
-    assert asked_by_size(watching, 900) == []
-    watching.now = UNREPORTED
-    assert asked_by_size(watching, 900) == []
-    watching.now += 0.1
-    assert asked_by_size(watching, 900)
-    watching.viewer._quality.reliable = True
-    watching.now += 2.0
-    assert asked_by_size(watching, 900) == [], "by TCP all sizes arrive"
 
 
 def test_an_address_is_not_taken_from_who_has_proved_to_be_there() -> None:
