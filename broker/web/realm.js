@@ -4,6 +4,7 @@
 // that may, connections are made in a frame that may not. Their tracks can be shown anywhere in the page.
 
 const RIGHTS = ["camera", "microphone"]; // either is enough
+const PATIENCE = 500; // ms for the browser to say which it has: some that are told to keep quiet never do
 let frame = null; // one for all connections of the page
 
 /** A connection whose sockets are bound to no address, where that can be had. */
@@ -15,7 +16,9 @@ export async function makeConnection(configuration) {
 async function mayCapture() {
   if (!(/** @type {any} */ (navigator).userAgentData)) return false; // not Chromium, or a page without a right to either
   try {
-    const found = await Promise.all(RIGHTS.map((name) => navigator.permissions.query({ name: /** @type {any} */ (name) })));
+    const asked = Promise.all(RIGHTS.map((name) => navigator.permissions.query({ name: /** @type {any} */ (name) })));
+    const silence = /** @type {Promise<PermissionStatus[]>} */ (new Promise((then) => setTimeout(then, PATIENCE, [])));
+    const found = await Promise.race([asked, silence]);
     return found.some(({ state }) => state === "granted");
   } catch {
     return false; // it does not say
