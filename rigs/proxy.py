@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -15,11 +15,20 @@ HOP_BY_HOP = {"connection", "upgrade", "keep-alive", "transfer-encoding", "conte
 
 @asynccontextmanager
 async def proxy(
-    upstream: str, *, keeps_host: bool = True, upgrades: bool = True, below: str = "/"
+    upstream: str,
+    *,
+    keeps_host: bool = True,
+    upgrades: bool = True,
+    swallows: bool = False,
+    below: str = "/",
+    takes: Collection[str] = (),
+    instead: Callable[[str], web.Response | None] = lambda _path: None,
 ) -> AsyncIterator[str]:
     """Pass requests on to ``upstream`` (which ends in a slash), from ``below`` on. Yields the proxy's own address.
 
-    ``keeps_host``: the upstream sees the browser's Host header; ``upgrades``: it sees WebSockets as such.
+    ``keeps_host``: the upstream sees the browser's Host header; ``upgrades``: it sees WebSockets as such, unless the
+    proxy ``swallows`` what they carry. ``takes``: headers of answers that the browser does not see, in small letters.
+    ``instead`` gives the proxy's own answer to what is asked for at a path, or ``None``.
     """
     async with aiohttp.ClientSession(upstream, auto_decompress=False) as session:
 
@@ -27,14 +36,19 @@ async def proxy(
             if not request.path.startswith(below):
                 raise web.HTTPNotFound
             path = request.path_qs.removeprefix(below)
+            if (own := instead(path)) is not None:
+                return own
             headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
             if not keeps_host:
                 del headers["Host"]
             if upgrades and request.headers.get("Upgrade", "").lower() == "websocket":
+                if swallows:
+                    return await _swallow_socket(request)
                 return await _carry_socket(request, session, path, headers)
             body = await request.read()
             async with session.request(request.method, path, headers=headers, data=body) as answer:
-                kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
+                left_out = HOP_BY_HOP.union(takes)
+                kept = {name: value for name, value in answer.headers.items() if name.lower() not in left_out}
                 return web.Response(status=answer.status, headers=kept, body=await answer.read())
 
         runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
@@ -46,6 +60,14 @@ async def proxy(
             yield f"http://{host}:{port}{below}"
         finally:
             await runner.cleanup()
+
+
+async def _swallow_socket(request: web.BaseRequest) -> web.StreamResponse:
+    browser = web.WebSocketResponse()
+    await browser.prepare(request)
+    async for _ in browser:
+        pass
+    return browser
 
 
 async def _carry_socket(

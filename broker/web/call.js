@@ -2,7 +2,7 @@
 
 import { fetchWithin } from "./browser.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
-import { UNREACHABLE } from "./words.js";
+import { UNREACHABLE, refusedBefore } from "./words.js";
 
 /** Ask the API for a change. Returns why it was refused, or empty text. */
 export async function call(method, url, body) {
@@ -15,5 +15,5 @@ export async function call(method, url, body) {
   }
   if (response.ok) return "";
   const problem = await response.json().catch(() => ({}));
-  return problem.detail ?? `The server refused with status ${response.status}.`;
+  return problem.detail ?? refusedBefore(response.status);
 }

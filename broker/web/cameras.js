@@ -4,7 +4,7 @@
 import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
 import { SocketSignalling } from "./socket.js";
-import { UNREACHABLE } from "./words.js";
+import { NOT_OURS, UNREACHABLE } from "./words.js";
 
 const GONE_AFTER = 2500; // ms without a word from the server; a restart of it is not worth one of ours
 const LOOK_INTERVAL = 250; // ms between looks whether it is gone
@@ -105,7 +105,8 @@ export class Cameras extends EventTarget {
 
   #notify() {
     const gone = performance.now() - this.#heardAt > GONE_AFTER;
-    const notice = gone ? `${UNREACHABLE} Trying again.` : this.#socket.blocked;
+    const { blocked } = this.#socket;
+    const notice = gone && blocked !== NOT_OURS ? `${UNREACHABLE} Trying again.` : blocked;
     if (gone && this.known) {
       this.known = false;
       this.#dispatch("list");

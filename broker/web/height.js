@@ -12,8 +12,10 @@ export function heightOf(video) {
 /** Call `changed` whenever the video has got another size, and keeps it. */
 export function followHeight(video, changed) {
   let timer = 0;
-  new ResizeObserver(() => {
+  const settle = () => {
     clearTimeout(timer);
     timer = setTimeout(changed, SETTLED_AFTER);
-  }).observe(video);
+  };
+  if (typeof ResizeObserver === "function") new ResizeObserver(settle).observe(video);
+  else addEventListener("resize", settle); // of the page alone: better than none
 }

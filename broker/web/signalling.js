@@ -20,8 +20,10 @@
 
 import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
+import { NOT_OURS, UNREACHABLE } from "./words.js";
 
 export const REQUEST_TIMEOUT = 8000; // ms; the server gives an egress 5 s to answer
+const ARRIVAL_TIMEOUT = 1000; // ms, after a request that got no answer
 
 /** Why the server refused. `permanent`: trying again without a change of something is of no use. */
 export class SignallingError extends Error {
@@ -51,6 +53,33 @@ const PERMANENT = new Set([
 export function refusal(code, message) {
   return new SignallingError(code, message, PERMANENT.has(code));
 }
+
+/**
+ * How a request arrives at the server at `base`, as that says: an object, or null where no answer comes, or none that
+ * tells anything. Throws SignallingError where something else answers in its place, such as a page to sign in at.
+ */
+export async function arrivalAt(base, ms) {
+  let response;
+  try {
+    response = await fetchWithin(ms, below(base, "api/arrival"), { cache: "no-store", redirect: "manual" });
+  } catch {
+    return null;
+  }
+  if (response.type !== "opaqueredirect") {
+    const arrival = await response.json().catch(() => null);
+    if (arrival !== null) return response.ok ? arrival : null; // else refused by a limit of the server's
+    if (response.status >= 500) return null; // by a proxy whose server is away
+  }
+  throw notOurs();
+}
+
+/** Why a request got no answer: nothing gets through, or something else answers. */
+export async function unanswered(base) {
+  const error = await arrivalAt(base, ARRIVAL_TIMEOUT).then(() => null, (found) => found);
+  return error ?? new SignallingError("unreachable", UNREACHABLE);
+}
+
+export const notOurs = () => new SignallingError("not_ours", NOT_OURS);
 
 const ICE_SERVERS_KEPT = 60_000; // ms
 const ICE_SERVERS_GOOD = 600_000; // ms for which those that are being asked for anew are used yet: passwords run out

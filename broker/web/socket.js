@@ -3,9 +3,8 @@
 // limits, it says so: `blocked`.
 
 import { below } from "./address.js";
-import { fetchWithin } from "./browser.js";
 import { RoundTrip } from "./round_trip.js";
-import { REQUEST_TIMEOUT, SignallingError, jittered, keepIceServers, refusal } from "./signalling.js";
+import { REQUEST_TIMEOUT, SignallingError, arrivalAt, jittered, keepIceServers, refusal } from "./signalling.js";
 import { UNREACHABLE, socketProblem } from "./words.js";
 
 const CONNECT_TIMEOUT = 5000; // ms
@@ -54,6 +53,7 @@ export class SocketSignalling extends EventTarget {
   #timer = 0;
   #waiting = false; // to connect again
   #misses = 0; // failures to connect beside a request that got through
+  #heard = false; // whether this socket has ever brought anything: what opens may be a proxy that swallows all else
   #pinged = null; // when; null once something was heard since
   #pings = []; // when those were sent that no pong has come to
   #roundTrip = new RoundTrip();
@@ -176,8 +176,7 @@ export class SocketSignalling extends EventTarget {
       clearTimeout(this.#timer);
       clearTimeout(doubt);
       this.online = true;
-      this.blocked = "";
-      this.#misses = 0;
+      this.#heard = false;
       this.#pinged = null;
       this.#delay = RECONNECT_FIRST;
       this.#attaching = new Set(this.#listeners.keys());
@@ -190,6 +189,9 @@ export class SocketSignalling extends EventTarget {
       this.dispatchEvent(new Event("online"));
     };
     socket.onmessage = ({ data }) => {
+      this.#heard = true;
+      this.blocked = "";
+      this.#misses = 0;
       this.#pinged = null;
       this.#receive(JSON.parse(data));
       this.dispatchEvent(new Event("heard"));
@@ -206,15 +208,14 @@ export class SocketSignalling extends EventTarget {
   async #blockedBy(misses) {
     let arrival;
     try {
-      const response = await fetchWithin(CONNECT_TIMEOUT, below(this.#base, "api/arrival"), { cache: "no-store" });
-      if (!response.ok) return; // by a limit of the server's, or by a proxy whose server is away
-      arrival = await response.json();
-    } catch {
-      return; // nothing gets through, or nothing that is ours
+      arrival = await arrivalAt(this.#base, CONNECT_TIMEOUT);
+    } catch (error) {
+      arrival = error; // something else answers
     }
+    if (arrival === null) return; // nothing does
     this.#misses += misses;
     if (this.online || this.#misses < BLOCKED_AFTER) return;
-    this.blocked = socketProblem(arrival);
+    this.blocked = arrival instanceof SignallingError ? arrival.message : socketProblem(arrival);
     this.dispatchEvent(new Event("blocked"));
   }
 
@@ -229,9 +230,11 @@ export class SocketSignalling extends EventTarget {
   /** Nothing is heard from the server. A browser takes minutes to call such a connection closed. */
   #lost(socket) {
     if (socket !== this.#socket) return;
+    const swallowed = this.online && !this.#heard;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close(SESSIONS_STAY); // should it be heard after all
     this.#closed();
+    if (swallowed) this.#blockedBy(1);
   }
 
   #closed() {

@@ -4,10 +4,11 @@
 import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";
 import { RoundTrip } from "./round_trip.js";
-import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
-import { UNREACHABLE } from "./words.js";
+import { REQUEST_TIMEOUT, SignallingError, notOurs, refusal, unanswered } from "./signalling.js";
+import { NO_LOCATION, UNREACHABLE, refusedBefore } from "./words.js";
 
 const DOUBT_TIMEOUT = 500; // ms for any answer, where media has stopped; more where the way is long
+const TO_SIGN_IN = new Set([401, 403, 407]); // statuses of proxies that sign people in
 const CLOSE_TIMEOUT = 1000; // ms
 const RESTART_TIMEOUT = 2000; // ms; on another network the connection that there was may be dead
 
@@ -24,16 +25,18 @@ export class WhepSignalling {
     const path = `whep/${encodeURIComponent(camera)}`;
     const endpoint = below(this.#base, path);
     for (const [name, value] of Object.entries(wish)) endpoint.searchParams.set(name, value);
-    const response = await this.#fetch(endpoint, {
-      method: "POST",
-      headers: { "Content-Type": "application/sdp" },
-      body: sdp,
+    const headers = { "Content-Type": "application/sdp" };
+    const response = await this.#fetch(endpoint, { method: "POST", headers, body: sdp }).catch(async (error) => {
+      throw error.code === "unreachable" ? await unanswered(this.#base) : error;
     });
+    const [location, answer] = [response.headers.get("Location"), await response.text()];
+    if (/^\s*</.test(answer)) throw notOurs(); // a page
+    if (location === null) throw new SignallingError("no_location", NO_LOCATION);
     // By its name below our own address: a proxy that has the server below a path may not have changed the Location.
-    const name = new URL(response.headers.get("Location"), response.url).pathname.split("/").pop();
+    const name = new URL(location, response.url).pathname.split("/").pop();
     const session = below(this.#base, `${path}/${name}`).href;
     this.#sessions.set(session, { tag: response.headers.get("ETag"), listener });
-    return { session, sdp: await response.text() };
+    return { session, sdp: answer };
   }
 
   adopt(name, listener) {
@@ -111,6 +114,7 @@ export class WhepSignalling {
     if (options.method !== "POST") this.#roundTrip.measured(performance.now() - asked); // an offer may wait for its camera
     if (response.ok) return response;
     const problem = await response.json().catch(() => ({}));
-    throw refusal(problem.code ?? "refused", problem.detail ?? `The server refused with status ${response.status}.`);
+    if (!problem.code && TO_SIGN_IN.has(response.status)) throw notOurs();
+    throw refusal(problem.code ?? "refused", problem.detail ?? refusedBefore(response.status));
   }
 }

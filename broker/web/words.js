@@ -10,6 +10,11 @@ export const NOT_UNDERSTOOD =
 export const NO_WAY =
   "Media does not get through to this browser, and neither does a WebSocket that would carry it through this page's own " +
   "port: a proxy in between has to pass on Upgrade and Connection, or this browser has no Media Source Extensions.";
+export const NOT_OURS =
+  "Something in front of Camshaft answers in its place, as a proxy does that wants you to sign in again: load this page anew.";
+export const NO_LOCATION =
+  "The proxy in front of Camshaft takes the header Location out of its answers, without which this page cannot end what " +
+  "it begins: it has to pass that on.";
 export const ONLY_SOUND = "The camera sends sound, and no picture.";
 
 export const NO_SERVER = 'Say which server this camera is at: <camshaft-player server="ADDRESS">.';
@@ -33,6 +38,10 @@ const OTHER_H264 =
 
 const NGINX_UPGRADE =
   'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"';
+
+/** The server has a sentence for each of its refusals: one without is not its. */
+export const refusedBefore = (status) =>
+  `Something in front of Camshaft, such as a proxy, refused the request (status ${status}).`;
 
 /** Why this browser will never show a camera; empty if it may. */
 export function unable() {

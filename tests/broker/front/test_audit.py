@@ -123,7 +123,7 @@ async def test_the_first_admin_and_who_only_guesses_its_link_are_lines(
         form = {"user": "anna", "password": "her password", "code": code}
         assert (await broker.http.post("/api/first-admin", json=form | {"code": "guess"})).status == 403
         assert (await broker.http.post("/api/first-admin", json=form)).status == 204
-    assert "not that of the last start" in said(log, "sign-in refused")["reason"]
+    assert "of an earlier start" in said(log, "sign-in refused")["reason"]
     assert said(log, "first admin made") == {"user": "anna", "address": HERE}
     assert code not in str(log.lines)
 

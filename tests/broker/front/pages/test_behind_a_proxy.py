@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from common.cameras import CameraState
 from common.control import Offer
@@ -30,6 +31,7 @@ REFUSED = "so WebSockets and changes are refused"
         ({}, ""),
         ({"below": "/cams/"}, ""),
         ({"upgrades": False}, WEBSOCKETS),
+        ({"swallows": True}, WEBSOCKETS),
         ({"keeps_host": False}, REFUSED),
         ({"keeps_host": False, "upgrades": False}, REFUSED),
     ],
@@ -40,12 +42,12 @@ async def test_behind_a_proxy_the_page_works_or_says_what_that_has_to_pass_on(
     async with FakeIngest(broker.endpoints, "in-1") as ingest, proxy(broker.url, **missing) as address:
         await page.goto(address)
         yard = page.locator("[data-camera=yard]")
-        await playwright.expect(yard).to_have_attribute("data-state", "playing")
+        await playwright.expect(yard).to_have_attribute("data-state", "playing", timeout=20_000)
         ingest.show("yard", CameraState.UNAUTHORIZED)
         await playwright.expect(yard).to_have_attribute("data-state", "failed")  # live
         notice = page.locator("#offline")
         if sentence:
-            await playwright.expect(notice).to_contain_text(sentence)
+            await playwright.expect(notice).to_contain_text(sentence, timeout=20_000)
             await playwright.expect(notice).to_contain_text("proxy_set_header Upgrade $http_upgrade")
         else:
             await playwright.expect(notice).to_be_hidden()
@@ -99,6 +101,38 @@ async def test_a_page_beyond_the_limit_of_websockets_names_that_and_no_proxy(tmp
         await page.click("#connect")
         await egress.told(Offer)  # by WHEP
         await page.context.close()
+
+
+FORM = {"text": "<!doctype html><title>Sign in</title>", "content_type": "text/html"}
+SIGN_IN = {
+    "a page": FORM,
+    "a refusal": FORM | {"status": 401},
+    "another place": {"status": 302, "headers": {"Location": "http://login.invalid/"}},
+}
+
+
+@pytest.mark.parametrize("what", SIGN_IN)
+async def test_who_has_to_sign_in_again_at_a_proxy_reads_so(broker: RunningBroker, page, what: str) -> None:
+    def instead(path: str) -> web.Response | None:
+        return None if path == "" or path.startswith(("static/", "watch/")) else web.Response(**SIGN_IN[what])
+
+    async with proxy(broker.url, instead=instead) as address:  # it ran out right after the page was loaded
+        await page.goto(address)
+        if what == "a refusal":  # which the list takes for ours: it leads to sign-in, and so to the proxy's
+            await playwright.expect(page).to_have_title("Sign in")
+        else:
+            await playwright.expect(page.locator("#offline")).to_contain_text("answers in its place", timeout=20_000)
+        for signalling in ("whep", "ws"):
+            await page.goto(f"{address}watch/door?signalling={signalling}")
+            message = page.locator("camshaft-player .message")
+            await playwright.expect(message).to_contain_text("wants you to sign in again", timeout=20_000)
+
+
+async def test_a_proxy_that_takes_the_location_away_is_told_of(broker: RunningBroker, page, egress: FakeEgress) -> None:
+    async with proxy(broker.url, takes=("location",)) as address:
+        await page.goto(f"{address}watch/door?signalling=whep")
+        await egress.told(Offer)
+        await playwright.expect(page.locator("camshaft-player .message")).to_contain_text("the header Location")
 
 
 async def test_a_change_that_a_proxy_makes_foreign_is_refused_with_what_to_set(broker: RunningBroker, page) -> None:

@@ -31,6 +31,11 @@ LACKS = {
     "dialogs": "delete HTMLDialogElement.prototype.showModal; delete HTMLDialogElement.prototype.close",
     "frame callbacks": "delete HTMLVideoElement.prototype.requestVideoFrameCallback",
     "WebSocket": "delete window.WebSocket",
+    "ResizeObserver": "delete window.ResizeObserver",
+    "an answer on rights": "navigator.permissions.query = () => new Promise(() => {})",
+    "storage": "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('denied') } })",
+    "permissions": "Object.defineProperty(navigator, 'permissions', { value: undefined })",
+    "statistics": "delete RTCPeerConnection.prototype.getStats",
 }
 
 
