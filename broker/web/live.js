@@ -82,6 +82,11 @@ export class Live {
     return [...this.#tracks.values()].some(({ buffer }) => buffer !== null);
   }
 
+  /** Whether the browser has closed it: a phone does that whose media service begins anew, and a script that takes the element. */
+  get #lost() {
+    return this.#open && this.source.readyState !== "open";
+  }
+
   #enqueue(track, item) {
     if (this.#over) return;
     this.#since ||= performance.now();
@@ -123,7 +128,7 @@ export class Live {
 
   #tick() {
     if (this.#over) return;
-    if (this.#video.error) {
+    if (this.#video.error || this.#lost) {
       this.#fail();
       return;
     }
@@ -135,7 +140,7 @@ export class Live {
   /** Keep the picture close to the newest that can be shown. */
   #stayLive() {
     const { buffered, currentTime } = this.#video;
-    if (this.#over || !buffered.length) return;
+    if (this.#over || this.#lost || !buffered.length) return;
     const last = buffered.length - 1;
     const [start, end] = [buffered.start(last), buffered.end(last)];
     const behind = end - currentTime;

@@ -125,6 +125,23 @@ async def test_what_is_tried_beside_the_pages_own_port_outlives_connections_ther
     await viewing.close()
 
 
+async def test_a_media_source_that_the_browser_closes_is_made_anew(
+    chromium: Chromium, shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    """As a phone closes it whose media service begins anew, and a script that takes the element's source."""
+    running = await shared_cluster({"front-door": gst_camera(SMALL).url})
+    viewing = await blocked(chromium, f"{running.url}/watch/front-door")
+    errors: list[str] = []
+    viewing.page.on("pageerror", lambda error: errors.append(str(error)))
+    await viewing.shows(LOOKS, seconds=PATIENCE)
+    taken = "const { video } = document.querySelector('camshaft-player'); video.removeAttribute('src'); video.load();"
+    await viewing.page.evaluate(f"() => {{ {taken} }}")
+    await viewing.shows(LOOKS, seconds=PATIENCE)
+    assert await viewing.page.evaluate("document.querySelector('camshaft-player').state") == "playing"
+    assert errors == []
+    await viewing.close()
+
+
 async def test_a_viewer_whose_line_is_too_thin_gets_the_sub_stream(
     shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:
