@@ -28,6 +28,18 @@ export class Playback {
     return this.#shown !== null && this.#video.paused;
   }
 
+  /** Whether the video has been given another stream, or none, by somebody else: a script of the page, an extension. */
+  get displaced() {
+    return this.#shown instanceof MediaStream && this.#video.srcObject !== this.#shown;
+  }
+
+  /** Show again what it is to show. */
+  restore() {
+    const source = this.#shown;
+    this.#shown = null;
+    this.show(source);
+  }
+
   /** Whether the video shows this, and is not paused. */
   plays(source) {
     return this.#shown === source && !this.#video.paused;

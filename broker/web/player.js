@@ -216,7 +216,7 @@ export class CamshaftPlayer extends WithAttributes {
 
   /** Once all attributes are there: Angular sets those that are bound after the element has been put into the page. */
   #connectByItself() {
-    queueMicrotask(() => this.isConnected && this.autoconnect && this.camera && this.connect());
+    Promise.resolve().then(() => this.isConnected && this.autoconnect && this.camera && this.connect());
   }
 
   #start() {
@@ -448,7 +448,8 @@ export class CamshaftPlayer extends WithAttributes {
     const heard = sum.bytes > this.#seen.bytes;
     this.#arrives = sum.received > this.#seen.received;
     this.#seen = sum;
-    if (this.#playback.paused && (pictured || heard)) this.#playback.resume();
+    if (this.#playback.displaced) this.#playback.restore();
+    else if (this.#playback.paused && (pictured || heard)) this.#playback.resume();
     else if (pictured) this.#moved();
     else if (heard && noPicture(session)) this.#heard();
     else if (heard && sum.video && document.hidden)

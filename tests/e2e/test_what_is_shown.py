@@ -210,6 +210,22 @@ async def test_a_picture_that_is_paused(chromium: Chromium, shared_cluster: Call
         await expect(door.start).to_be_hidden()
 
 
+@pytest.mark.parametrize("instead", ["null", "new MediaStream()"])
+async def test_an_element_that_is_given_another_stream(
+    chromium: Chromium, shared_cluster: Callable[..., Any], instead: str
+) -> None:
+    """By an extension, or by a script of the page: pictures are decoded and not seen, so it is not playing."""
+    async with FakeCamera([h264(), pcmu_track()], interval=0.04) as camera:
+        running = await shared_cluster({"door": camera.url})
+        door = await shown(chromium, f"{running.url}/watch/door")
+        await door.state("playing")
+        await door.moves()
+        await door.page.evaluate(f"document.querySelector('camshaft-player').video.srcObject = {instead}")
+        await door.page.wait_for_function("() => document.querySelector('camshaft-player').video.videoWidth > 0")
+        await door.moves()
+        await door.state("playing")
+
+
 async def test_a_browser_that_wants_a_click_first(chromium: Chromium, shared_cluster: Callable[..., Any]) -> None:
     async with FakeCamera([h264(), pcmu_track()], interval=0.04) as camera:
         running = await shared_cluster({"door": camera.url})
