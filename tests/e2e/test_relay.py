@@ -6,15 +6,18 @@ Each process is started by its own command, as on several machines: TCP and CURV
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 import pytest
 
+from rigs.bystander import GROWTH, SLACK
 from rigs.clip import SMALL
 from rigs.command import Command, wait_until
 from rigs.gst_camera import GstCamera
@@ -27,6 +30,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 
 VIEWERS = 3
 STOPPED = 10 * SMALL.fps  # pictures that are watched meanwhile: ten seconds
+STANDS_STILL = 30.0  # seconds, under load
+STRANGERS = 40  # of each kind
 PATIENCE = 60.0  # seconds
 
 
@@ -136,3 +141,65 @@ async def test_a_broker_that_stands_still_or_dies_costs_no_batch_and_nothing_is_
         cluster.start("relay")
         await shown(2 * SMALL.fps)
         await settled("it is not as it was before the relay died")
+
+
+@pytest.mark.slow
+async def test_a_broker_that_stood_still_under_load_has_no_more_memory_than_before(
+    parts: tuple[Parts, GstCamera],
+) -> None:
+    """Workers report to it, pages and strangers talk to it, and nobody is heard for half a minute."""
+    cluster, camera = parts
+    url = f"http://{cluster.listen}"
+
+    async def talk(http: aiohttp.ClientSession) -> None:
+        """A page that says whatever it likes, as long as it is let."""
+        with contextlib.suppress(aiohttp.ClientError, OSError):
+            async with http.ws_connect(f"{url}/ws") as socket:
+                await socket.send_json({"type": "subscribe"})
+                while True:
+                    await socket.send_json({"type": "ping", "more": "x" * 4_000})
+                    await asyncio.sleep(0.05)
+
+    async def ask(http: aiohttp.ClientSession) -> None:
+        """Offers that are no offers, one after the other."""
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+                async with http.post(f"{url}/whep/front-door", data="v=0", timeout=aiohttp.ClientTimeout(5)):
+                    pass
+            await asyncio.sleep(0.05)
+
+    async with Crowd() as crowd:
+        assert len(await crowd.join(Whep(f"{url}/whep/front-door"), VIEWERS)) == VIEWERS
+        await crowd.watching(seconds=PATIENCE)
+        await asyncio.to_thread(wait_until, lambda: cluster.is_as_before(camera), "it does not play", PATIENCE)
+        pids = {name: command.process.pid for name, command in cluster.running.items()}
+        before = {name: psutil.Process(pid).memory_info().rss for name, pid in pids.items()}
+        crowd.begin()
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+            load = [asyncio.create_task(each(http)) for each in (talk, ask) for _ in range(STRANGERS)]
+            await asyncio.sleep(1.0)
+            cluster.signal("broker", signal.SIGSTOP)
+            await asyncio.sleep(STANDS_STILL)
+            cluster.signal("broker", signal.SIGCONT)
+            await asyncio.sleep(1.0)
+            for task in load:
+                task.cancel()
+            await asyncio.wait(load)
+        await asyncio.to_thread(wait_until, lambda: cluster.is_as_before(camera), "it is not as before", PATIENCE)
+        window = crowd.end()
+        print("longest gaps", [viewer.gap_ms for viewer in window.viewers])
+        assert [viewer.lost for viewer in window.viewers] == [0] * VIEWERS
+
+        def grown() -> dict[str, tuple[int, int]]:
+            now = {name: psutil.Process(pid).memory_info().rss for name, pid in pids.items()}
+            return {
+                name: (size >> 20, now[name] >> 20)
+                for name, size in before.items()
+                if now[name] > size * (1 + GROWTH) + SLACK
+            }
+
+        await asyncio.to_thread(wait_until, lambda: not grown(), "memory is not given back", PATIENCE)
+        print(
+            "memory, MB",
+            {name: (size >> 20, psutil.Process(pids[name]).memory_info().rss >> 20) for name, size in before.items()},
+        )
