@@ -287,6 +287,17 @@ def _adts_frames(payload: bytes) -> Iterator[bytes]:
         at += size
 
 
+def only_adts(payload: bytes) -> bool:
+    """Whether that is nothing but whole ADTS frames."""
+    try:
+        frames = list(_adts_frames(payload))
+    except ValueError:
+        return False
+    return sum(map(len, frames)) == len(payload) > 0 and all(
+        frame[0] == 0xFF and frame[1] & 0xF6 == 0xF0 for frame in frames
+    )
+
+
 def _is_adts(payload: bytes) -> bool:
     """Whether that begins with an ADTS header that leaves nothing over or has another one behind its frame."""
     if len(payload) <= _ADTS_HEADER or payload[0] != 0xFF or payload[1] & 0xF6 != 0xF0:

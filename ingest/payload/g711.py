@@ -3,18 +3,25 @@
 Cameras send chunks of any size, 40 ms or 1,024 bytes for instance, and some count their timestamps wrong. A byte is a
 sample, so that our timestamps are counted; the camera's only say when the count has to jump over a gap. Wyze, Sonoff
 and others send it at 16,000 Hz, which is brought to 8,000 first.
+
+Firmware whose sound is set to AAC may go on announcing G.711. Played, that is loud noise: it is dropped, and said.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from common.media import Kind, Track
 from common.payload.output import Output
+from ingest.payload.aac import only_adts
 from ingest.payload.resample import Resampler
 
 CLOCK_RATE = 8_000
 CHUNK = 160  # samples in a packet: 20 ms
 PROOFS = 3  # packets in a row whose size and time say that the samples are 8,000 a second after all
 TOLERANCE = 0.05  # of such a rate
+FOREIGN = 3  # packets in a row that are whole frames of AAC, by which it is that: samples are so once in years
+_AAC = "its sound is announced as G.711 and comes as AAC; set the camera's sound to G.711, or to AAC once more"
 
 MAX_DEVIATION = 800  # samples a timestamp may be ahead of the count where no packet is missing: 100 ms; more is a gap
 
@@ -36,6 +43,7 @@ class G711:
         self._resampler = Resampler(codec, rate, channels) if (rate, channels) != (CLOCK_RATE, 1) else None
         self._last: tuple[int, int] | None = None  # timestamp and size of the last packet
         self._proofs = 0
+        self._foreign = 0  # packets in a row
 
     def mark(self) -> None:
         """Sound has no use for markers."""
@@ -51,6 +59,9 @@ class G711:
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
+        if self._is_foreign(packet, start, end):
+            self.dropped += 1
+            return
         most = 0 if self._gap else MAX_DEVIATION
         if self._gap:
             self._gap, self._last = False, None
@@ -71,6 +82,18 @@ class G711:
         self.frames += whole // CHUNK
         self._rest = samples[whole:]
         self._timestamp += whole
+
+    def _is_foreign(self, packet: bytes, start: int, end: int) -> bool:
+        """Whether it is no G.711 at all."""
+        if packet[start : start + 1] != b"\xff" or not only_adts(packet[start:end]):
+            if self._foreign:
+                self._foreign, self.track = 0, replace(self.track, warning="")
+            return False
+        self._foreign += 1
+        if self._foreign == FOREIGN:
+            self.track = replace(self.track, warning=_AAC)
+            self.restart()
+        return self._foreign >= FOREIGN
 
     def _is_plain(self, timestamp: int, size: int) -> bool:
         """Whether the samples are 8,000 a second and of one channel, whatever was announced; seen by size and time."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from common.media import MAX_PAYLOAD, Batch, Kind
 from common.payload.output import Output
+from ingest.payload.aac import Configuration
 from ingest.payload.g711 import CHUNK, G711, MAX_DEVIATION
 from ingest.payload.opus import Opus
 from tests.fakes.clocks import ArrivalClock
@@ -24,6 +25,35 @@ def g711() -> tuple[G711, Output]:
 
 def receive(track: G711 | Opus, payload: bytes, timestamp: int) -> None:
     track.receive(b"header" + payload + b"beyond", 6, 6 + len(payload), timestamp, False, ARRIVAL_NS)
+
+
+def adts(size: int) -> bytes:
+    return Configuration.parse(bytes.fromhex("1188")).adts(size) + bytes(size)
+
+
+def test_aac_that_is_announced_as_g711_is_not_played_and_said() -> None:
+    track, output = g711()
+    for number in range(20):
+        receive(track, adts(200 + number) + adts(120), number * 1_024)
+    assert track.frames < 10, "the first of them are not known yet"
+    assert "comes as AAC" in track.track.warning
+    assert track.dropped == 18
+    output.take(ARRIVAL_NS)
+    for number in range(20, 30):
+        receive(track, bytes(CHUNK), number * 1_024)
+    assert track.track.warning == "", "somebody has set it right"
+    assert output.take(ARRIVAL_NS)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"\xff" * 160, b"\xff\xf1" * 80, b"\xff" + bytes(159), adts(153)[:159], adts(153) + b"\0"]
+)
+def test_sound_that_begins_as_aac_may_is_played(payload: bytes) -> None:
+    track, _ = g711()
+    for number in range(20):
+        receive(track, payload, number * len(payload))
+    assert track.dropped == 0
+    assert track.track.warning == ""
 
 
 def test_opus_passes_through() -> None:

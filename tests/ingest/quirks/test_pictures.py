@@ -8,6 +8,7 @@ import pytest
 
 from common.cameras import CameraState, Transport
 from ingest.payload import keyframes
+from ingest.payload.aac import Configuration
 from rigs.camera import FakeCamera, h264_track, pcmu_track
 from rigs.video import Packet, encode, kind
 from tests.fakes.quirks import UNITS, media, plays
@@ -86,6 +87,15 @@ async def test_chunks_of_g711_are_cut_anew(chunk: int) -> None:
         audio = pulled.of("audio")
         assert {len(payload) for batch in audio for payload in batch.payloads} == {160}
         assert [batch.timestamp - audio[0].timestamp for batch in audio] == [160 * n for n in range(len(audio))]
+
+
+async def test_aac_that_is_announced_as_g711_is_said() -> None:
+    sound = pcmu_track()
+    frame = Configuration.parse(bytes.fromhex("1188")).adts(300) + bytes(300)
+    sound.units[:] = [[replace(packet, payload=frame) for packet in unit] for unit in sound.units]
+    async with FakeCamera([h264_track(), sound]) as fake, Pulled(fake.url) as pulled:
+        await pulled.until(lambda: any("comes as AAC" in track.warning for track in pulled.camera.report.tracks))
+        await pulled.until(lambda: len(pulled.of("video")) > 10)
 
 
 async def test_b_frames_are_named() -> None:
