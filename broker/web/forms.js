@@ -8,7 +8,10 @@ export function inWordsOf(form, sentence) {
   return label ? `${label}${sentence.slice(sentence.indexOf(": "))}` : sentence;
 }
 
-/** A camera as the form has it. A name that no address can hold is what people see, and the id is made of it. */
+/**
+ * A camera as the form has it. A name that no address can hold is what people see, and the id is made of it.
+ * @param {Record<string, any>} fields of the form
+ */
 export function named({ id: given, name, ...camera }) {
   const id = given.trim();
   const plain = id
