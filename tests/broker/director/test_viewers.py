@@ -363,7 +363,7 @@ def test_every_end_has_a_sentence(reason: EndReason) -> None:
 
 
 def test_a_session_that_is_not_answered_yet_is_not_ended_as_one_that_is() -> None:
-    """The one that offered it waits for the answer, and is told by that."""
+    """Its player waits for the answer, and is told by that."""
     stage = Stage(camera())
     stage.ingest("in-1")
     stage.egress("out-1")
