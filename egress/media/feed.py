@@ -298,6 +298,7 @@ class Feed:
     def _learn_format(self, batch: Batch) -> None:
         codec, profile = batch.codec, _h264_profile(batch.payloads[0]) if batch.codec == "H264" else ""
         if codec != self.codec:
+            self.profile = ""  # the other codec's
             rate = CLOCK_RATES.get(codec, self.timeline.clock_rate)
             if rate != self.timeline.clock_rate:
                 self.timeline = Timeline(rate, self.source.origin)

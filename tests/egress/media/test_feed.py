@@ -23,6 +23,15 @@ class Listens:
         self.formats += 1
 
 
+def test_another_codec_has_none_of_the_profile_of_the_one_before() -> None:
+    feed = Feed(Kind.VIDEO)
+    feed.push(video(0, 0, keyframe=True), 0.0)
+    feed.push(video(3, 1, keyframe=True)._replace(codec="H265"), 0.0)
+    assert (feed.codec, feed.profile) == ("H265", "")
+    feed.push(video(6, 2)._replace(codec="H264"), 0.0)
+    assert (feed.codec, feed.profile) == ("H264", "")
+
+
 def test_listeners_are_told_of_every_start_and_every_format() -> None:
     feed, listener = Feed(Kind.VIDEO), Listens()
     feed.add(listener)
