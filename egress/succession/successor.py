@@ -162,7 +162,8 @@ class Successor:
         for witness, _ in self._witnesses.values():
             witness.end()
         for rendition in self._held:
-            streams.release(streams.acquire(rendition), streams.acquire(rendition))
+            stream = streams.acquire(rendition)
+            streams.release(stream, stream)  # this time and the first
         self._held.clear()
 
     async def _read_along(self, streams: Streams, count: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -139,6 +140,14 @@ def test_only_the_whole_is_believed_and_nothing_is_left_open(words: list[Any]) -
             assert taken.udp
             taken.close()
         assert descriptors() == before
+
+
+@pytest.mark.parametrize("told", [[FEED], [FEED, replace(FEED, kind=Kind.AUDIO)]])
+def test_what_is_read_along_is_given_back(told: list[states.Message]) -> None:
+    """Else its camera would be pulled for as long as the process lives, whether or not anybody watches."""
+    words = [(replace(PRELUDE, feeds=len(told)), list[str]()), *((each, list[str]()) for each in told)]
+    with suppress(GoneError):
+        asyncio.run(followed(words))  # which asks what is held
 
 
 def test_the_whole_is_taken() -> None:
