@@ -9,6 +9,7 @@ from email.utils import formatdate
 from aiohttp import hdrs, web
 
 from broker.answers import Picture
+from broker.catalogue import Entry
 from broker.control_plane import ControlPlane
 from broker.director.events import Wish
 from broker.front.context import CONTEXT
@@ -21,7 +22,7 @@ FRESH = 1.0  # seconds for which one is given to everybody who asks for the same
 MAX_TIME = 32_503_680_000.0  # the year 3000: a worker's clock may say anything
 MOST = 64  # different ones in that time, and at once: each takes some 20 ms of a core, and 200 kB
 
-_Key = tuple[CameraName, Wish]
+_Key = tuple[CameraName, tuple[int, ...], Wish]  # and the revisions of its streams: a name may become another camera's
 
 
 class Stills:
@@ -32,18 +33,18 @@ class Stills:
         self._clock = clock
         self._drawn: dict[_Key, tuple[float, asyncio.Task[Picture]]] = {}  # and until when each is fresh
 
-    async def get(self, camera: CameraName, wish: Wish) -> Picture:
-        """A still that is at most a second old. Raises ``RequestError``."""
-        now = self._clock()
-        for key in [key for key, (until, task) in self._drawn.items() if until <= now and task.done()]:
-            del self._drawn[key]
-        known = self._drawn.get((camera, wish))
+    async def get(self, entry: Entry, wish: Wish) -> Picture:
+        """A still of a camera that is at most a second old. Raises ``RequestError``."""
+        now, key = self._clock(), (entry.id, tuple(spec.revision for spec in entry.specs.values()), wish)
+        for old in [old for old, (until, task) in self._drawn.items() if until <= now and task.done()]:
+            del self._drawn[old]
+        known = self._drawn.get(key)
         if known is None:
             if len(self._drawn) >= MOST:
                 raise RequestError(503, "too_many_stills", f"{MOST} different stills were asked for within a second.")
-            task = asyncio.create_task(self._control.still(camera, wish))
-            known = self._drawn[camera, wish] = now + FRESH, task
-            task.add_done_callback(lambda done: self._done((camera, wish), done))
+            task = asyncio.create_task(self._control.still(entry.id, wish))
+            known = self._drawn[key] = now + FRESH, task
+            task.add_done_callback(lambda done: self._done(key, done))
         return await asyncio.shield(known[1])  # others may wait for it, too
 
     def _done(self, key: _Key, task: asyncio.Task[Picture]) -> None:
@@ -70,7 +71,8 @@ async def snapshot(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     camera = CameraName(request.match_info["id"])
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
-    if context.control.catalogue.get(camera) is None:
+    entry = context.control.catalogue.get(camera)
+    if entry is None:
         raise RequestError(404, "unknown_camera", f"There is no camera {camera!r}.")
     address = address_of(request)
     try:
@@ -80,7 +82,7 @@ async def snapshot(request: web.Request) -> web.Response:
         context.counters[exc.code] += 1
         context.quiet.warning("still refused", reason=exc.message, camera=camera, address=address)
         raise
-    picture = await request.app[STILLS].get(camera, wish)
+    picture = await request.app[STILLS].get(entry, wish)
     headers = {
         hdrs.CACHE_CONTROL: f"private, max-age={FRESH:.0f}",
         hdrs.LAST_MODIFIED: formatdate(min(max(picture.captured, 0.0), MAX_TIME), usegmt=True),

@@ -67,6 +67,20 @@ async def test_many_who_ask_for_one_get_the_same(broker: RunningBroker, transcod
     assert (await transcoder.told(Snapshot)).height == 90, "another one"
 
 
+async def test_a_camera_that_gets_the_name_of_another_is_not_shown_by_its_still(
+    broker: RunningBroker, transcoder: FakeTranscoder
+) -> None:
+    """People who may see the one need not have had a right to the other."""
+    url = "/api/cameras/gate"
+    for host in ("one", "two"):
+        camera = {"id": "gate", "url": f"rtsp://{host}/gate"}
+        assert (await broker.http.post("/api/cameras", json=camera)).status == 201
+        await broker.until(url, lambda camera: camera["state"] == "playing")
+        assert (await broker.http.get(f"{url}/snapshot.jpg")).status == 200
+        await transcoder.told(Snapshot)
+        assert (await broker.http.delete(url)).status == 204
+
+
 async def test_a_failure_is_told_and_not_kept(broker: RunningBroker, transcoder: FakeTranscoder) -> None:
     transcoder.reason = "the keyframe gives no picture"
     async with broker.http.get(DOOR) as response:
