@@ -10,7 +10,7 @@ import { inWordsOf, named } from "./forms.js";
 import "./player.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
 import { whoAmI } from "./me.js";
-import { showEnding } from "./processes.js";
+import { showProcesses } from "./processes.js";
 
 const player = /** @type {import("./player.js").CamshaftPlayer} */ (document.getElementById("player"));
 const list = document.getElementById("cameras");
@@ -24,6 +24,8 @@ const [dialog, problem] = ["dialog", "problem"].map((id) => document.getElementB
 const form = /** @type {HTMLFormElement} */ (document.getElementById("form"));
 
 const UNKNOWN = { state: "unknown", sentence: "Not known while the server cannot be reached.", detail: "" };
+
+const processes = /** @type {HTMLDetailsElement} */ (document.getElementById("processes"));
 
 const NONE_FOR_YOU = "There is no camera that you may watch. An admin can give you the right to some.";
 
@@ -174,7 +176,7 @@ whoAmI().then((me) => {
   document.getElementById("add").hidden = !mayChange;
   if (!mayChange) empty.textContent = NONE_FOR_YOU;
   if (mayChange) showMissing(document.getElementById("missing"));
-  if (mayChange) showEnding(document.getElementById("ending"));
+  if (mayChange) showProcesses(document.getElementById("ending"), processes);
   account.hidden = !me?.name;
   account.textContent = me?.name ?? "";
   showList();

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.cameras import CameraState
-from common.control import Move, Offer
+from common.control import Drain, Move, Offer
 from rigs.chromium import missing
 from tests.fakes.broker import RunningBroker, broker_in
 from tests.fakes.pages import CAMERAS
@@ -56,6 +56,31 @@ async def test_the_list_says_what_is_draining_and_what_it_still_has(page, egress
     )
     egress.report(draining=False)
     await playwright.expect(ending).to_be_hidden()
+
+
+async def test_a_process_is_drained_from_the_page_and_why_not_is_said(broker: RunningBroker, page) -> None:
+    async with FakeEgress(broker.endpoints, "out-1") as only:
+        await page.goto("/")
+        await page.get_by_text("Processes").click()
+        item = page.locator("#processes [data-node=out-1]")
+        await playwright.expect(item).to_contain_text("out-1")
+        await playwright.expect(page.locator("#processes [data-node=broker] button")).to_have_count(0)
+        await item.get_by_role("button").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Drain").click()
+        await playwright.expect(page.get_by_role("dialog")).to_contain_text("only egress")
+        await page.get_by_role("button", name="Close").click()
+        async with FakeEgress(broker.endpoints, "out-2"):
+            await playwright.expect(page.locator("#processes [data-node=out-2]")).to_be_visible()
+            await item.get_by_role("button").click()
+            await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+            assert not [message for message in only.messages if isinstance(message, Drain)]
+            await item.get_by_role("button").click()
+            await page.get_by_role("dialog").get_by_role("button", name="Drain").click()
+            await only.told(Drain)
+            only.report(draining=True)
+            await playwright.expect(item).to_contain_text("draining")
+            await playwright.expect(item.get_by_role("button")).to_be_disabled()
+    await playwright.expect(item).to_contain_text("does not answer", timeout=10_000)
 
 
 async def test_a_name_as_people_give_it_is_shown_and_the_id_is_made_of_it(broker: RunningBroker, page) -> None:
