@@ -23,6 +23,7 @@ import { followHeight, heightOf } from "./height.js";
 import { furnish, showMuted } from "./look.js";
 import { Detour } from "./detour.js";
 import { MseSession } from "./mse.js";
+import { Pace } from "./pace.js";
 import { Playback } from "./playback.js";
 import { Renewal } from "./renewal.js";
 import { Roaming } from "./roaming.js";
@@ -74,6 +75,7 @@ export class CamshaftPlayer extends WithAttributes {
   #watchTimer = 0;
   #looked = 0; // when the statistics were last looked at
   #seen = NOTHING_SEEN;
+  #pace = new Pace();
   #arrives = false; // whether whole pictures came between the last two looks
   #undecoded = false; // and have for so long that it must be this browser
   #movedAt = 0; // when they last showed progress
@@ -448,6 +450,7 @@ export class CamshaftPlayer extends WithAttributes {
     const heard = sum.bytes > this.#seen.bytes;
     this.#arrives = sum.received > this.#seen.received;
     this.#seen = sum;
+    if (pictured) this.#pace.pictured(now);
     if (this.#playback.displaced) this.#playback.restore();
     else if (this.#playback.paused && (pictured || heard)) this.#playback.resume();
     else if (pictured) this.#moved();
@@ -456,7 +459,7 @@ export class CamshaftPlayer extends WithAttributes {
       this.#moved(); // a hidden page need not decode
     else if (heard && !sum.video && session.summary === null)
       this.#check(); // what comes without a picture?
-    else if (performance.now() - this.#movedAt > STALLED_AFTER) this.#stalled();
+    else if (performance.now() - this.#movedAt > this.#pace.within(STALLED_AFTER)) this.#stalled();
   }
 
   /** A picture has come, and the next is awaited. */
@@ -496,7 +499,7 @@ export class CamshaftPlayer extends WithAttributes {
     const now = performance.now();
     this.#undecoded = this.#arrives && now - this.#movedAt > UNDECODED_AFTER;
     this.#enter(down ? "waiting" : this.state === "connecting" ? "connecting" : "stalled");
-    if (!down && !hindrance(summary) && this.#confirmed && now - this.#movedAt > GIVE_UP_AFTER) {
+    if (!down && !hindrance(summary) && this.#confirmed && now - this.#movedAt > this.#pace.within(GIVE_UP_AFTER, 2)) {
       this.#failed(this.#whyStopped());
     } else if (!down && !hindrance(summary) && this.#confirmed && this.#isDark(now)) {
       this.#fallBack({ dark: true });

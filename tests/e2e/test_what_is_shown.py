@@ -118,6 +118,32 @@ async def test_a_camera_of_which_only_the_sound_plays(
         await expect(door.message).to_have_text("")
 
 
+async def test_a_camera_of_few_pictures_is_not_said_to_have_stopped(
+    chromium: Chromium, shared_cluster: Callable[..., Any]
+) -> None:
+    slow = h264_track(encode(20, gop=2))
+    slow.ticks = 90_000 * 2
+    async with FakeCamera([slow], interval=2.0) as camera:
+        running = await shared_cluster({"door": camera.url})
+        door = await shown(chromium, f"{running.url}/watch/door")
+        await door.state("playing")
+        states = await door.page.evaluate(
+            """async () => {
+                const player = document.querySelector("camshaft-player"), states = [];
+                const frames = () => player.video.getVideoPlaybackQuality().totalVideoFrames;
+                const pass = async (count) => {
+                    const before = frames();
+                    while (frames() < before + count) await new Promise((resolve) => setTimeout(resolve, 100));
+                };
+                await pass(3); // nobody knows its pace before
+                player.addEventListener("statechange", () => states.push(player.state));
+                await pass(3);
+                return states;
+            }"""
+        )
+        assert states == []
+
+
 @pytest.mark.parametrize("sound", [[pcmu_track()], []])
 async def test_a_camera_that_changes_to_another_codec_while_it_is_watched(
     chromium: Chromium, shared_cluster: Callable[..., Any], sound: list[FakeTrack]
