@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
@@ -19,12 +18,11 @@ import pytest
 
 from rigs.bystander import GROWTH, SLACK
 from rigs.clip import SMALL
-from rigs.command import Command, wait_until
+from rigs.command import wait_until
 from rigs.gst_camera import GstCamera
 from rigs.load.crowd import Crowd
 from rigs.load.signalling import Whep
-from rigs.process import free_port
-from tests.fakes.private_bus import free_tcp_endpoints
+from tests.fakes.parts import Parts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 
@@ -33,56 +31,6 @@ STOPPED = 10 * SMALL.fps  # pictures that are watched meanwhile: ten seconds
 STANDS_STILL = 30.0  # seconds, under load
 STRANGERS = 40  # of each kind
 PATIENCE = 60.0  # seconds
-
-
-class Parts:
-    """The processes of one cluster, by name; each can be started again."""
-
-    def __init__(self, stack: ExitStack, directory: Path, camera: str) -> None:
-        self._stack = stack
-        self._directory = directory
-        self.listen = f"127.0.0.1:{free_port()}"
-        self._environ = {
-            "CAMSHAFT_BROKER_ADDRESS": free_tcp_endpoints().address,
-            "CAMSHAFT_BROKER_RELAY": "apart",
-            "CAMSHAFT_CLUSTER_SECRET": "s" * 16,
-            "CAMSHAFT_HTTP_LISTEN": self.listen,
-            "CAMSHAFT_CAMERA": f"front-door={camera}",
-            "CAMSHAFT_STORE_PATH": str(directory / "camshaft.db"),
-        }
-        self.running: dict[str, Command] = {}
-
-    def start(self, name: str) -> Command:
-        """Run the command of that name."""
-        own = {} if name in ("broker", "relay") else {"CAMSHAFT_NODE": name}
-        if name != "broker":
-            own["CAMSHAFT_CAMERA"] = ""
-        directory = self._directory / f"{name}-{len(list(self._directory.glob(f'{name}-*')))}"
-        directory.mkdir()
-        self.running[name] = self._stack.enter_context(Command(directory, name, environ=self._environ | own))
-        self.running[name].page = f"http://{self.listen}"
-        return self.running[name]
-
-    def signal(self, name: str, number: signal.Signals) -> None:
-        self.running[name].process.send_signal(number)
-
-    def get(self, path: str) -> Any:
-        return self.running["broker"].get(path)
-
-    def counted(self, node: str) -> dict[str, int]:
-        found = next(each for each in self.get("/api/nodes") if each["node"] == node)
-        counters: dict[str, int] = found["counters"]
-        return counters
-
-    def is_as_before(self, camera: GstCamera) -> bool:
-        """Whether all have found each other, and each viewer and the camera's connection are there, and once."""
-        ready, sessions = self.get("/readyz"), self.get("/api/viewers")
-        if (ready or {}).get("status") != "ready" or not sessions or self.counted("ingest").get("tasks") is None:
-            return False
-        ours = psutil.Process(self.running["ingest"].process.pid).net_connections("tcp")
-        connections = [each for each in ours if each.raddr and each.raddr.port == camera.port]
-        names = {session["session"] for session in sessions}
-        return len(sessions) == len(names) == VIEWERS and len(connections) == 1
 
 
 @pytest.fixture
@@ -102,7 +50,7 @@ async def test_a_broker_that_stands_still_or_dies_costs_no_batch_and_nothing_is_
     cluster, camera = parts
 
     async def settled(what: str) -> None:
-        await asyncio.to_thread(wait_until, lambda: cluster.is_as_before(camera), what, PATIENCE)
+        await asyncio.to_thread(wait_until, lambda: cluster.is_as_before(camera, VIEWERS), what, PATIENCE)
 
     async with Crowd() as crowd:
         assert len(await crowd.join(Whep(f"http://{cluster.listen}/whep/front-door"), VIEWERS)) == VIEWERS
@@ -171,7 +119,7 @@ async def test_a_broker_that_stood_still_under_load_has_no_more_memory_than_befo
     async with Crowd() as crowd:
         assert len(await crowd.join(Whep(f"{url}/whep/front-door"), VIEWERS)) == VIEWERS
         await crowd.watching(seconds=PATIENCE)
-        await asyncio.to_thread(wait_until, lambda: cluster.is_as_before(camera), "it does not play", PATIENCE)
+        await asyncio.to_thread(wait_until, lambda: cluster.is_as_before(camera, VIEWERS), "it does not play", PATIENCE)
         pids = {name: command.process.pid for name, command in cluster.running.items()}
         before = {name: psutil.Process(pid).memory_info().rss for name, pid in pids.items()}
         crowd.begin()
@@ -185,7 +133,9 @@ async def test_a_broker_that_stood_still_under_load_has_no_more_memory_than_befo
             for task in load:
                 task.cancel()
             await asyncio.wait(load)
-        await asyncio.to_thread(wait_until, lambda: cluster.is_as_before(camera), "it is not as before", PATIENCE)
+        await asyncio.to_thread(
+            wait_until, lambda: cluster.is_as_before(camera, VIEWERS), "it is not as before", PATIENCE
+        )
         window = crowd.end()
         print("longest gaps", [viewer.gap_ms for viewer in window.viewers])
         assert [viewer.lost for viewer in window.viewers] == [0] * VIEWERS
