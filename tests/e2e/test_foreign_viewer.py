@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -29,18 +30,21 @@ async def converted(running: Any) -> list[str]:
         return [name for node in await response.json() if node["role"] == "transcode" for name in node["cameras"]]
 
 
-async def watched(shared_cluster: Callable[..., Any], sent: str, offered: str) -> list[str]:
-    """Watch a camera with a viewer that takes one codec; what was converted for it."""
-    if problem := gst_rig.missing() or gst_launch.missing(CAMERAS[sent]) or gst_viewer.missing(offered):
+async def watched(shared_cluster: Callable[..., Any], sent: str, *offered: str) -> list[str]:
+    """Watch a camera with viewers that take one codec each; what was converted for them."""
+    problems = (gst_rig.missing(), gst_launch.missing(CAMERAS[sent]), *(gst_viewer.missing(each) for each in offered))
+    if problem := next(filter(None, problems), ""):
         pytest.skip(problem)
     with GstLaunch([CAMERAS[sent]]) as launched:
         running = await shared_cluster({"front-door": launched.urls[0]})
-        async with asyncio.timeout(60), gst_viewer.gst_viewer(running.whep("front-door"), offered) as viewer:
-            await viewer.shows(FPS)
+        async with asyncio.timeout(60), AsyncExitStack() as stack:
+            whep = running.whep("front-door")
+            viewers = [await stack.enter_async_context(gst_viewer.gst_viewer(whep, each)) for each in offered]
+            await asyncio.gather(*(viewer.shows(FPS) for viewer in viewers))
             before = time.monotonic()
-            await viewer.shows(SECONDS * FPS)
+            await asyncio.gather(*(viewer.shows(SECONDS * FPS) for viewer in viewers))
             assert time.monotonic() - before < 1.1 * SECONDS + 0.5, "every picture comes, and is decoded"
-            assert viewer.size == (320, 240)
+            assert {viewer.size for viewer in viewers} == {(320, 240)}
             return await converted(running)
 
 
@@ -51,3 +55,7 @@ async def test_what_the_viewer_takes_is_passed_through(codec: str, shared_cluste
 
 async def test_what_it_does_not_take_is_converted(shared_cluster: Callable[..., Any]) -> None:
     assert await watched(shared_cluster, "H265", "H264") == ["front-door/h264"]
+
+
+async def test_one_viewer_gets_what_comes_while_another_gets_it_converted(shared_cluster: Callable[..., Any]) -> None:
+    assert await watched(shared_cluster, "H265", "H265", "H264") == ["front-door/h264"]
