@@ -54,7 +54,9 @@ def test_camera_reaches_the_program_by_environment_whatever_its_password(
 
 
 def test_help_has_a_line_for_each_command_that_can_be_typed_as_it_stands(checkout: Path) -> None:
-    said = subprocess.run(["make", "help"], cwd=checkout, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=checkout, check=True, capture_output=True, text=True
+    ).stdout
     lines = said.splitlines()
     assert {"make run", "make test-fast", "make wheel"} <= {" ".join(line.split()[:2]) for line in lines}
     assert len({len(line) - len(line.split(maxsplit=2)[2]) for line in lines}) == 1  # texts below each other
